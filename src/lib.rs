@@ -1,0 +1,40 @@
+//! Gravimeter: see what an AI agent really spends, without touching a byte of its traffic.
+//!
+//! This page is the codemap. Rooms have ranks; a room uses only rooms of a lower rank, and `tests/it/house.rs` enforces it.
+//!
+//! | rank | room | what enters | what leaves | what it never does |
+//! |---|---|---|---|---|
+//! | 0 | [`record`] | nothing | the vocabulary: [`record::Fact`], [`record::Call`] | I/O, time, other rooms |
+//! | 1 | [`capture`] | connections (redirect by uid, CONNECT) | [`capture::Accepted`] | TLS, HTTP |
+//! | 1 | [`demo`] | nothing | a stand-in provider and agent on sockets | use any room |
+//! | 2 | [`observe`] | `(Direction, &[u8], Instant)` | exchanges, decoded bodies, SSE data, JSON values | I/O, clocks, providers |
+//! | 2 | [`tls`] | TCP streams | verified upstream sessions, leaf certificates | HTTP |
+//! | 3 | [`dialect`] | exchanges | one [`record::Call`] for each, on every exit path | I/O |
+//! | 4 | [`relay`] | [`capture::Accepted`] | the same bytes on the other side | know a provider or a metric |
+//! | 4 | [`export`] | facts | metrics and their text formats | touch the traffic |
+//! | 4 | [`ledger`] | facts | answers for `/v1/usage` | touch the traffic |
+//! | 4 | [`launch`] | a command | the agent as a supervised process of another user | read its traffic |
+//! | 5 | [`web`] | HTTP on loopback | `/metrics`, `/v1/usage`, health, the page | change anything |
+//! | 6 | [`config`] | file, `GRAVIMETER_*`, flags | [`config::Config`], checked | start anything |
+//! | 7 | [`app`] | [`config::Config`] | the assembled program | parse, print |
+//! | 8 | [`cli`] | arguments | exit codes and words for people | real work |
+//!
+//! Three seams are `dyn` and wired in [`app`] only: [`capture::OriginalDst`], [`observe::OpenObserver`] with
+//! [`observe::Observer`], and [`record::Record`] with [`record::Sink`].
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
+pub mod app;
+pub mod capture;
+pub mod cli;
+pub mod config;
+pub mod demo;
+pub mod dialect;
+pub mod export;
+pub mod launch;
+pub mod ledger;
+pub mod observe;
+pub mod record;
+pub mod relay;
+pub mod tls;
+pub mod web;

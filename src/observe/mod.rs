@@ -1,0 +1,93 @@
+//! Bytes of both directions in, exchanges out: pure, passive, bounded.
+//!
+//! The relay lends every chunk that it has already passed on; nothing here can hold it back, change it or fail it.
+//! No I/O, no async, no clock (an [`Instant`] is passed in), no provider's name.
+
+pub mod coding;
+pub mod exchange;
+pub mod guard;
+pub mod http1;
+pub mod http2;
+pub mod json;
+pub mod sse;
+
+use std::time::{Instant, SystemTime};
+
+use crate::record::{Host, TimeoutStep};
+
+/// Which way bytes go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// From the agent to the provider.
+    ToProvider,
+    /// From the provider to the agent.
+    ToAgent,
+}
+
+/// The application protocol of a connection, as ALPN settled it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alpn {
+    /// `h2`.
+    H2,
+    /// `http/1.1`.
+    Http1,
+    /// None was negotiated, or another one: the first bytes decide.
+    Unknown,
+}
+
+/// What is known of an intercepted connection when its first byte passes.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// The provider's host, as the agent asked for it (SNI).
+    pub host: Host,
+    /// The application protocol.
+    pub alpn: Alpn,
+    /// The monotonic clock when the connection was opened.
+    pub opened: Instant,
+    /// The wall clock at the same moment: together they date every later instant.
+    pub opened_at: SystemTime,
+}
+
+impl Connection {
+    /// The wall clock at `instant`, free of clock jumps since the connection was opened.
+    #[must_use]
+    pub fn wall_clock(&self, instant: Instant) -> SystemTime {
+        self.opened_at + instant.saturating_duration_since(self.opened)
+    }
+}
+
+/// How an observed connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The agent's side broke off: reset, or closed without close_notify.
+    AgentGone,
+    /// Both sides ended with close_notify.
+    Closed,
+    /// The provider's side broke off: reset, or closed without close_notify.
+    ProviderGone,
+    /// The house is shutting down.
+    Shutdown,
+    /// A limit in time was passed.
+    TimedOut(TimeoutStep),
+}
+
+/// Opens an observer for each intercepted connection.
+pub trait OpenObserver: Send + Sync {
+    /// Called once, before the first byte.
+    fn open(&self, connection: Connection) -> Box<dyn Observer>;
+}
+
+/// Looks at the plaintext of one connection after it has been passed on.
+pub trait Observer: Send {
+    /// Bytes that were just written to their receiver, at the time they were read.
+    fn bytes(&mut self, direction: Direction, bytes: &[u8], at: Instant);
+
+    /// One side has sent its last byte (close_notify); the other may go on.
+    fn half_closed(&mut self, direction: Direction, at: Instant);
+
+    /// Whether no exchange is open, so that closing the connection now cuts nothing off.
+    fn is_between_exchanges(&self) -> bool;
+
+    /// The connection has ended; called once, last.
+    fn end(&mut self, end: End, at: Instant);
+}

@@ -1,0 +1,145 @@
+//! One LLM call: one request and its response.
+
+use std::time::{Duration, SystemTime};
+
+use super::label::label;
+use super::{CallIds, Host, Model, Quality, TokenUsage};
+
+label! {
+    /// Who answers the call, under the name of the OpenTelemetry GenAI convention (`gen_ai.provider.name`).
+    pub enum Provider {
+        /// Google Cloud Code (`*cloudcode-pa*.googleapis.com`).
+        CloudCode => "gcp.gen_ai",
+        /// The public Gemini API (`generativelanguage.googleapis.com`).
+        Gemini => "gcp.gemini",
+        /// Vertex AI (`*aiplatform.googleapis.com`).
+        VertexAi => "gcp.vertex_ai",
+    }
+}
+
+label! {
+    /// What the call is for.
+    pub enum Operation {
+        /// A turn of a conversation, or any other generation.
+        Chat => "chat",
+        /// A hidden call that titles or summarises a conversation.
+        Checkpoint => "checkpoint",
+        /// Counting tokens without generating.
+        CountTokens => "count_tokens",
+        /// Inline completion in an editor.
+        Autocomplete => "autocomplete",
+        /// Generation of an image.
+        ImageGeneration => "image_generation",
+        /// A search on the web through the model.
+        WebSearch => "web_search",
+    }
+}
+
+label! {
+    /// How the call ended.
+    pub enum Outcome {
+        /// The agent went away or reset first.
+        Aborted => "aborted",
+        /// The provider refused the request (4xx other than a rate limit).
+        ClientError => "client_error",
+        /// The answer is complete.
+        Ok => "ok",
+        /// The provider refused for quota, rate or capacity.
+        RateLimited => "rate_limited",
+        /// The provider failed (5xx).
+        ServerError => "server_error",
+        /// The provider reset the stream or sent an error inside it.
+        StreamError => "stream_error",
+        /// The connection ended before the message did.
+        Truncated => "truncated",
+    }
+}
+
+label! {
+    /// Why a call was rate limited.
+    pub enum RateLimitReason {
+        /// The model has no capacity left (`MODEL_CAPACITY_EXHAUSTED`).
+        Capacity => "capacity",
+        /// The quota of the account is used up (`QUOTA_EXHAUSTED`, `INSUFFICIENT_G1_CREDITS_BALANCE`).
+        QuotaExhausted => "quota_exhausted",
+        /// Too many requests in a short time (`RATE_LIMIT_EXCEEDED`).
+        RateLimitExceeded => "rate_limit_exceeded",
+        /// The provider gave no detail.
+        Unspecified => "unspecified",
+    }
+}
+
+/// A refusal for quota, rate or capacity, as far as the provider explained it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Why.
+    pub reason: RateLimitReason,
+    /// How long the provider asks to wait.
+    pub retry_after: Option<Duration>,
+    /// When the quota is full again.
+    pub resets_at: Option<SystemTime>,
+}
+
+/// When things happened in a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// Wall clock at the first byte of the request.
+    pub started_at: SystemTime,
+    /// First request byte to last response byte (or to the end of the connection).
+    pub duration: Duration,
+    /// First request byte to the first content-bearing event.
+    pub time_to_first_chunk: Option<Duration>,
+    /// First to last content-bearing event.
+    pub content_duration: Option<Duration>,
+}
+
+/// One finished call, however it ended. Exactly one exists for each [`CallStarted`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// Who answered.
+    pub provider: Provider,
+    /// The provider's host, as the agent asked for it (SNI).
+    pub host: Host,
+    /// What it was for.
+    pub operation: Operation,
+    /// The requested model as it stands on the wire.
+    pub model: Model,
+    /// The model that answered, when the provider names it.
+    pub served_model: Option<Model>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// HTTP status of the response, when there was one.
+    pub status: Option<u16>,
+    /// Whether the answer was a stream of events.
+    pub streamed: bool,
+    /// Why the model stopped, as the provider names it.
+    pub finish_reason: Option<super::Id>,
+    /// The rate limit, when the outcome is one.
+    pub rate_limit: Option<RateLimit>,
+    /// The tokens.
+    pub usage: TokenUsage,
+    /// How far the tokens can be trusted.
+    pub quality: Quality,
+    /// When things happened.
+    pub timing: Timing,
+    /// Its identifiers.
+    pub ids: CallIds,
+}
+
+/// A call whose request head has been seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallStarted {
+    /// Who is asked.
+    pub provider: Provider,
+}
+
+/// A content-bearing event that followed another one in the same call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContentChunk {
+    /// Who answers.
+    pub provider: Provider,
+    /// The requested model.
+    pub model: Model,
+    /// Time since the content-bearing event before it.
+    pub gap: Duration,
+}

@@ -1,0 +1,119 @@
+//! What happens to connections, bytes, the redirect and the agent's process.
+
+use super::label::label;
+
+label! {
+    /// What was done with a connection.
+    pub enum Disposition {
+        /// Decrypted and observed.
+        Intercepted => "intercepted",
+        /// Ended by the house before any byte was passed.
+        Refused => "refused",
+        /// Passed on without decryption.
+        Tunnelled => "tunnelled",
+    }
+}
+
+label! {
+    /// Which way bytes went, seen from the agent.
+    pub enum ByteDirection {
+        /// From the provider to the agent.
+        Received => "received",
+        /// From the agent to the provider.
+        Sent => "sent",
+    }
+}
+
+label! {
+    /// IP family of a redirect rule.
+    pub enum IpFamily {
+        /// IPv4.
+        Ipv4 => "ipv4",
+        /// IPv6.
+        Ipv6 => "ipv6",
+    }
+}
+
+label! {
+    /// Steps of a connection that have a limit in time.
+    pub enum TimeoutStep {
+        /// TLS handshake with the agent.
+        AgentHandshake => "agent_handshake",
+        /// The agent's ClientHello.
+        ClientHello => "client_hello",
+        /// The head of a CONNECT request.
+        ConnectRequest => "connect_request",
+        /// Draining at shutdown.
+        Drain => "drain",
+        /// No byte in either direction.
+        Idle => "idle",
+        /// TCP connection to the provider.
+        UpstreamConnect => "upstream_connect",
+        /// TLS handshake with the provider.
+        UpstreamHandshake => "upstream_handshake",
+    }
+}
+
+label! {
+    /// Why a connection was refused.
+    pub enum RefuseReason {
+        /// The handshake with the agent failed.
+        AgentHandshake => "agent_handshake",
+        /// The agent went away before the path was open.
+        AgentGone => "agent_gone",
+        /// What the agent sent is no complete ClientHello, or a malformed one.
+        BadHello => "bad_hello",
+        /// The CONNECT request is malformed or asks for something else.
+        BadRequest => "bad_request",
+        /// The destination is not allowed (loopback, link-local or another address that the door does not serve).
+        ForbiddenDestination => "forbidden_destination",
+        /// The destination is the house itself.
+        Loop => "loop",
+        /// The kernel knows no original destination: the connection was not redirected.
+        NotRedirected => "not_redirected",
+        /// The house is at its limit of connections.
+        Overload => "overload",
+        /// A step took too long.
+        Timeout => "timeout",
+        /// The provider could not be reached.
+        UpstreamConnect => "upstream_connect",
+        /// The handshake with the provider failed, or its certificate was refused.
+        UpstreamHandshake => "upstream_handshake",
+    }
+}
+
+label! {
+    /// Why the observer lost the figures of a call or a connection. The traffic itself is never affected.
+    pub enum ObserverFailure {
+        /// Decompression passed its budget.
+        DecodeBudget => "decode_budget",
+        /// The content coding is unknown or its data are damaged.
+        DecodeError => "decode_error",
+        /// The HTTP/1 framing is malformed or ambiguous.
+        Http1Malformed => "http1_malformed",
+        /// The HTTP/2 framing or header compression is malformed.
+        Http2Malformed => "http2_malformed",
+        /// A limit of the observer was passed (heads, streams, pipelined requests).
+        Limit => "limit",
+        /// A body that should be JSON is not.
+        MalformedJson => "malformed_json",
+        /// The observer panicked.
+        Panic => "panic",
+        /// The bytes are of no protocol that the house reads.
+        UnknownProtocol => "unknown_protocol",
+    }
+}
+
+label! {
+    /// Why the agent was started again.
+    pub enum RestartReason {
+        /// It ended with status 0.
+        Exited => "exited",
+        /// It ended with another status.
+        Failed => "failed",
+        /// A signal ended it.
+        Killed => "killed",
+        /// It could not be started.
+        SpawnFailed => "spawn_failed",
+    }
+}

@@ -1,0 +1,53 @@
+//! Identifiers of calls and conversations as they stand on the wire; they never become labels.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+/// A bounded, printable identifier from the wire.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct Id(Arc<str>);
+
+impl Id {
+    /// Longer values are not identifiers and are refused: the longest known form (`agent/<uuid>/<ms>/<uuid>/<n>`) has 96 bytes.
+    pub const MAX_BYTES: usize = 256;
+
+    /// Accepts a printable ASCII identifier, refuses anything else.
+    #[must_use]
+    pub fn from_wire(text: &str) -> Option<Self> {
+        let fits = !text.is_empty() && text.len() <= Self::MAX_BYTES;
+        (fits && text.bytes().all(|b| b.is_ascii_graphic())).then(|| Self(text.into()))
+    }
+
+    /// The identifier's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The identifiers that one call carries, as far as they were seen. Nothing here is ever guessed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct CallIds {
+    /// The agent's own id of the call (`requestId`).
+    pub request: Option<Id>,
+    /// The session (`request.sessionId`).
+    pub session: Option<Id>,
+    /// The trajectory (`request.labels.trajectory_id`).
+    pub trajectory: Option<Id>,
+    /// The last execution (`request.labels.last_execution_id`).
+    pub execution: Option<Id>,
+    /// The last step's index (`request.labels.last_step_index`).
+    pub step: Option<Id>,
+    /// The provider's trace id (`traceId`).
+    pub provider_trace: Option<Id>,
+    /// The provider's id of the response (`responseId`).
+    pub response: Option<Id>,
+}

@@ -1,0 +1,27 @@
+//! The vocabulary of the house: plain data that every other room speaks.
+//!
+//! Nothing enters and nothing leaves; no I/O, no clock, no other room is imported.
+//! What the traffic side says is a [`Fact`]; who says it holds a [`Record`], who listens is a [`Sink`].
+//! No type here can hold a header value, a query string, a prompt or a completion.
+
+mod call;
+mod connection;
+mod fact;
+mod handshake;
+mod host;
+mod ids;
+mod label;
+mod model;
+mod sink;
+mod tokens;
+
+pub use call::{Call, CallStarted, ContentChunk, Operation, Outcome, Provider, RateLimit, RateLimitReason, Timing};
+pub use connection::{ByteDirection, Disposition, IpFamily, ObserverFailure, RefuseReason, RestartReason, TimeoutStep};
+pub use fact::Fact;
+pub use handshake::{Handshake, HandshakeFailure, LeafResult, Side, TlsVersion};
+pub use host::{Host, HostPattern, InvalidHost};
+pub use ids::{CallIds, Id};
+pub use label::Label;
+pub use model::Model;
+pub use sink::{FanOut, Record, Sink};
+pub use tokens::{Quality, TokenKind, TokenUsage};

@@ -1,0 +1,80 @@
+//! Token counts as an additive partition: the parts never overlap, so their sum is the total.
+
+use serde::Serialize;
+
+use super::label::label;
+
+label! {
+    /// One part of the partition.
+    pub enum TokenKind {
+        /// Input read from the provider's prompt cache.
+        CacheRead => "cache_read",
+        /// Input written to the provider's prompt cache.
+        CacheWrite => "cache_write",
+        /// Input that was not cached.
+        Input => "input",
+        /// Visible output.
+        Output => "output",
+        /// Reasoning the model did before or between its visible output.
+        Thinking => "thinking",
+        /// Input that tool results added on the provider's side.
+        ToolInput => "tool_input",
+    }
+}
+
+label! {
+    /// How far the numbers of a call can be trusted.
+    pub enum Quality {
+        /// The provider's final figures were seen.
+        Exact => "exact",
+        /// The call was cut off after figures had been seen: they are a lower bound.
+        Partial => "partial",
+        /// No figures were seen, or they could not be read.
+        Unknown => "unknown",
+    }
+}
+
+/// Tokens of one call, in tokens. `None` is "not reported", `Some(0)` is "reported as zero".
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct TokenUsage {
+    /// Input that was not cached.
+    pub input: Option<u64>,
+    /// Input read from the provider's cache.
+    pub cache_read: Option<u64>,
+    /// Input written to the provider's cache.
+    pub cache_write: Option<u64>,
+    /// Input that tool results added on the provider's side.
+    pub tool_input: Option<u64>,
+    /// Visible output.
+    pub output: Option<u64>,
+    /// Reasoning tokens.
+    pub thinking: Option<u64>,
+}
+
+impl TokenUsage {
+    /// The part of the given kind.
+    #[must_use]
+    pub fn of(&self, kind: TokenKind) -> Option<u64> {
+        match kind {
+            TokenKind::CacheRead => self.cache_read,
+            TokenKind::CacheWrite => self.cache_write,
+            TokenKind::Input => self.input,
+            TokenKind::Output => self.output,
+            TokenKind::Thinking => self.thinking,
+            TokenKind::ToolInput => self.tool_input,
+        }
+    }
+
+    /// The sum of all parts; saturates, since a provider may send any number.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        use super::Label as _;
+        TokenKind::ALL.iter().filter_map(|kind| self.of(*kind)).fold(0, u64::saturating_add)
+    }
+
+    /// Whether no part was reported.
+    #[must_use]
+    pub fn is_unreported(&self) -> bool {
+        *self == Self::default()
+    }
+}
