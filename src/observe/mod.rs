@@ -5,11 +5,16 @@
 
 pub mod coding;
 pub mod exchange;
+pub mod framing;
 pub mod guard;
+mod head;
 pub mod http1;
 pub mod http2;
 pub mod json;
+mod live;
 pub mod sse;
+#[cfg(test)]
+mod transcript;
 
 use std::time::{Instant, SystemTime};
 
