@@ -113,3 +113,62 @@ impl Observer for Framing {
 fn is_request_start(byte: u8) -> bool {
     byte.is_ascii_alphabetic() || byte == b'\r' || byte == b'\n'
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::transcript::{Recording, Transcript, assert_cuts_change_nothing, replay};
+
+    const HTTP1: &[u8] = b"PUT /a HTTP/1.1\r\n\r\n";
+
+    fn http2() -> Vec<u8> {
+        let settings = b"\0\0\0\x04\0\0\0\0\0";
+        [PREFACE, settings, b"\0\0\x06\x01\x05\0\0\0\x01\x82\x04\x02/a\x87"].concat()
+    }
+
+    fn observe(alpn: Alpn, recording: &Recording) -> (Vec<String>, Vec<ObserverFailure>) {
+        let transcript = Transcript::default();
+        let open = |transcript: &Transcript| Framing::new(alpn, transcript.opener(), transcript.record());
+        replay(&mut open(&transcript), recording, End::AgentGone);
+        assert_cuts_change_nothing(open, recording, End::AgentGone);
+        (transcript.lines(), transcript.pages().failures)
+    }
+
+    #[test]
+    fn the_first_bytes_of_the_agent_decide() {
+        let unknown = ObserverFailure::UnknownProtocol;
+        let put = Some("PUT /a [] - [] [AgentGone]");
+        let get = Some("GET /a [] - [] [AgentGone]");
+        let table: [(Alpn, &[u8], Option<&str>, Option<ObserverFailure>); 10] = [
+            (Alpn::Http1, HTTP1, put, None),
+            (Alpn::Unknown, HTTP1, put, None),
+            (Alpn::Unknown, b"\r\nGET /a HTTP/1.1\r\n\r\n", get, None),
+            (Alpn::Unknown, b"PRI /a HTTP/1.1\r\n\r\n", Some("PRI /a [] - [] [AgentGone]"), None),
+            (Alpn::H2, &http2(), get, None),
+            (Alpn::Http1, &http2(), get, None),
+            (Alpn::Unknown, &http2(), get, None),
+            (Alpn::H2, b"GET /a HTTP/1.1\r\nhost: x\r\n\r\n", None, Some(ObserverFailure::Http2Malformed)),
+            (Alpn::Unknown, b"\x16\x03\x01\0\0", None, Some(unknown)),
+            (Alpn::Unknown, b"PRI * HTTP/2.0", None, None),
+        ];
+        for (alpn, bytes, line, failure) in table {
+            let seen = observe(alpn, &vec![(Direction::ToProvider, bytes.to_vec())]);
+            assert_eq!(seen, (Vec::from_iter(line.map(str::to_owned)), Vec::from_iter(failure)), "{alpn:?} {bytes:?}");
+        }
+        let greeting = vec![(Direction::ToAgent, b"220 hello\r\n".to_vec()), (Direction::ToProvider, HTTP1.to_vec())];
+        assert_eq!(observe(Alpn::Unknown, &greeting), (vec![], vec![unknown]));
+    }
+
+    #[test]
+    fn a_connection_is_between_exchanges_until_its_first_byte() {
+        let transcript = Transcript::default();
+        let mut framing = Framing::new(Alpn::Unknown, transcript.opener(), transcript.record());
+        assert!(framing.is_between_exchanges());
+        framing.bytes(Direction::ToProvider, b"", Instant::now());
+        assert!(framing.is_between_exchanges());
+        framing.bytes(Direction::ToProvider, b"P", Instant::now());
+        assert!(!framing.is_between_exchanges());
+        framing.bytes(Direction::ToProvider, b"\0", Instant::now());
+        assert!(!framing.is_between_exchanges());
+    }
+}

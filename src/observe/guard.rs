@@ -76,3 +76,81 @@ fn discard<T>(value: T) {
         std::mem::forget(payload);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::panic_any;
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Facts(Mutex<Vec<Fact>>);
+
+    impl Record for Facts {
+        fn record(&self, fact: Fact) {
+            self.0.lock().unwrap().push(fact);
+        }
+    }
+
+    /// Panics at the nth call, and again when it is dropped, with a payload that panics too.
+    struct Bomb(Cell<usize>);
+
+    struct Splinter;
+
+    impl Drop for Splinter {
+        fn drop(&mut self) {
+            panic!("the payload of an injected panic");
+        }
+    }
+
+    impl Bomb {
+        fn tick(&self) {
+            if self.0.replace(self.0.get().wrapping_sub(1)) == 0 {
+                panic_any(Splinter);
+            }
+        }
+    }
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic_any(Splinter);
+        }
+    }
+
+    impl Observer for Bomb {
+        fn bytes(&mut self, _: Direction, _: &[u8], _: Instant) {
+            self.tick();
+        }
+
+        fn half_closed(&mut self, _: Direction, _: Instant) {
+            self.tick();
+        }
+
+        fn is_between_exchanges(&self) -> bool {
+            self.tick();
+            false
+        }
+
+        fn end(&mut self, _: End, _: Instant) {
+            self.tick();
+        }
+    }
+
+    #[test]
+    fn a_panic_at_any_call_is_counted_once_and_goes_no_further() {
+        for calls_before in 0..5 {
+            let facts = Arc::new(Facts::default());
+            let mut guarded =
+                Guarded::new(Box::new(Bomb(Cell::new(calls_before))), Arc::clone(&facts) as Arc<dyn Record>);
+            let at = Instant::now();
+            guarded.bytes(Direction::ToAgent, b"x", at);
+            assert_eq!(guarded.is_between_exchanges(), calls_before < 2);
+            guarded.half_closed(Direction::ToAgent, at);
+            guarded.end(End::Closed, at);
+            drop(guarded);
+            let counted = usize::from(calls_before < 4);
+            assert_eq!(*facts.0.lock().unwrap(), vec![Fact::ObserverFailed(ObserverFailure::Panic); counted]);
+        }
+    }
+}

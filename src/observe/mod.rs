@@ -4,6 +4,8 @@
 //! No I/O, no async, no clock (an [`Instant`] is passed in), no provider's name.
 
 pub mod coding;
+#[cfg(test)]
+mod differential;
 pub mod exchange;
 pub mod framing;
 pub mod guard;
