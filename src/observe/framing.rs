@@ -139,6 +139,7 @@ mod tests {
         let unknown = ObserverFailure::UnknownProtocol;
         let put = Some("PUT /a [] - [] [AgentGone]");
         let get = Some("GET /a [] - [] [AgentGone]");
+        #[expect(clippy::type_complexity, reason = "a table of a test")]
         let table: [(Alpn, &[u8], Option<&str>, Option<ObserverFailure>); 10] = [
             (Alpn::Http1, HTTP1, put, None),
             (Alpn::Unknown, HTTP1, put, None),
