@@ -90,6 +90,9 @@ mod tests {
     fn a_later_frame_that_omits_a_count_keeps_it() {
         let mut usage = Usage { prompt_token_count: 9, cached_content_token_count: 4, ..Usage::default() };
         usage.merge(Usage { candidates_token_count: 3, ..Usage::default() });
-        assert_eq!((usage.prompt_token_count, usage.cached_content_token_count, usage.candidates_token_count), (9, 4, 3));
+        assert_eq!(
+            (usage.prompt_token_count, usage.cached_content_token_count, usage.candidates_token_count),
+            (9, 4, 3)
+        );
     }
 }

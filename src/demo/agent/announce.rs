@@ -35,7 +35,9 @@ async fn answer(request: Request<Incoming>) -> Response<Pieces> {
     let known = request.method() == Method::POST && request.uri().path() == HEARTBEAT;
     let (status, body): (_, &'static [u8]) = match known {
         true => (StatusCode::OK, b"{}"),
-        false => (StatusCode::NOT_FOUND, br#"{"code":"unimplemented","message":"the demo agent knows only Heartbeat"}"#),
+        false => {
+            (StatusCode::NOT_FOUND, br#"{"code":"unimplemented","message":"the demo agent knows only Heartbeat"}"#)
+        }
     };
     let mut response = Response::new(Pieces::whole(Bytes::from_static(body)));
     *response.status_mut() = status;

@@ -112,7 +112,11 @@ impl Caller {
     }
 }
 
-async fn read(path: &'static str, mut body: Incoming, leave_after: Option<usize>) -> Result<(Vec<u8>, bool), CallError> {
+async fn read(
+    path: &'static str,
+    mut body: Incoming,
+    leave_after: Option<usize>,
+) -> Result<(Vec<u8>, bool), CallError> {
     let mut bytes = Vec::new();
     loop {
         let next = timeout(READ_TIMEOUT, body.frame()).await.map_err(|_| CallError::TimedOut { path })?;

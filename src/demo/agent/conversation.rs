@@ -34,7 +34,12 @@ pub(super) struct Conversation {
 
 impl Conversation {
     /// The conversation with this number; its ids and chances follow from the options' seed.
-    pub(super) fn new(options: Arc<AgentOptions>, number: u32, dialer: Arc<Dialer>, shutdown: CancellationToken) -> Self {
+    pub(super) fn new(
+        options: Arc<AgentOptions>,
+        number: u32,
+        dialer: Arc<Dialer>,
+        shutdown: CancellationToken,
+    ) -> Self {
         let mut rng = StdRng::seed_from_u64(options.seed ^ (u64::from(number) << 32));
         let model = options.models.iter().cycle().nth(number as usize).cloned().unwrap_or_default();
         let system = INSTRUCTION.chars().cycle().take(options.upload_bytes).collect();

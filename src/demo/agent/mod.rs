@@ -203,7 +203,10 @@ pub async fn converse(
     tracker: &TaskTracker,
     shutdown: &CancellationToken,
 ) -> Result<Outcome, AgentError> {
-    let tasks = Tasks { tracker: tracker.clone(), shutdown: shutdown.clone() };
+    // Connections outlive the conversations: ended by the same token, a race would pass for a broken stream.
+    let lines = CancellationToken::new();
+    let _hung_up = lines.clone().drop_guard();
+    let tasks = Tasks { tracker: tracker.clone(), shutdown: lines };
     let http1 = Arc::new(Dialer::new(&options, &[], &tasks)?);
     let http2 = Arc::new(Dialer::new(&options, &["h2", "http/1.1"], &tasks)?);
     let options = Arc::new(options);

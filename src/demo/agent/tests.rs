@@ -105,6 +105,23 @@ async fn the_same_seed_spends_the_same() {
     assert_ne!(agreement(ProviderOptions { seed: 8, ..lively() }, Protocol::Mixed).await.tally, first);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shutdown_breaks_nothing() {
+    let stage = Stage::set(ProviderOptions::default()).await;
+    let options = AgentOptions { rounds: None, ..stage.options(Protocol::Mixed) };
+    let stop = CancellationToken::new();
+    let talking = {
+        let (tracker, stop) = (stage.tracker.clone(), stop.clone());
+        stage.tracker.spawn(async move { converse(options, &tracker, &stop).await.unwrap() })
+    };
+    stage.provider.truth_when(|tally| tally.calls() > 20).await;
+    stop.cancel();
+    let outcome = talking.await.unwrap();
+    assert_eq!(outcome.failures, Vec::<String>::new());
+    assert!(outcome.is_clean() && outcome.tally.calls() > 0);
+    stage.close().await;
+}
+
 #[tokio::test]
 async fn goes_through_a_proxy() {
     let stage = Stage::set(ProviderOptions::default()).await;
@@ -136,8 +153,7 @@ async fn goes_through_a_proxy() {
 
 #[tokio::test]
 async fn a_strange_root_is_not_trusted() {
-    let (stage, other) =
-        (Stage::set(ProviderOptions::default()).await, Stage::set(ProviderOptions::default()).await);
+    let (stage, other) = (Stage::set(ProviderOptions::default()).await, Stage::set(ProviderOptions::default()).await);
     let options = AgentOptions {
         bundle: other.bundle.path().to_owned(),
         conversations: 1,
@@ -183,10 +199,28 @@ async fn a_request_can_ask_for_exact_numbers() {
 }
 
 #[tokio::test]
+async fn an_abort_is_noticed_at_once_and_counts_what_was_reported() {
+    for alpn in [&[][..], &["h2"]] {
+        let stage = Stage::set(ProviderOptions::default()).await;
+        let mut caller = Caller::new(stage.dialer(alpn));
+        let text = "demo: prompt=10 output=8 events=4 hold=2";
+        let body = json!({"model": "m", "request": {"contents": [{"parts": [{"text": text}]}]}}).to_string();
+        let path = "/v1internal:streamGenerateContent?alt=sse";
+        let answer = caller.call(Ask { path, body: body.into(), chunked: true, leave_after: Some(2) }).await.unwrap();
+        assert!(answer.left);
+        let truth = stage.provider.truth_when(|tally| tally.models.contains_key("m")).await;
+        let tokens = Tokens { input: 10, output: 4, ..Tokens::default() };
+        assert_eq!(truth.models["m"], ModelTally { aborted: 1, tokens, ..ModelTally::default() });
+        stage.close().await;
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_looks_like_a_stream_and_is_none() {
     let stage = Stage::set(ProviderOptions::default()).await;
     let mut caller = Caller::new(stage.dialer(&[]));
-    let body = json!({"model": "m", "request": {"contents": [{"parts": [{"text": "demo: refuse=quota"}]}]}}).to_string();
+    let body =
+        json!({"model": "m", "request": {"contents": [{"parts": [{"text": "demo: refuse=quota"}]}]}}).to_string();
     let path = "/v1internal:streamGenerateContent?alt=sse";
     let answer = caller.call(Ask { path, body: body.into(), chunked: false, leave_after: None }).await.unwrap();
     assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS);
@@ -230,7 +264,10 @@ fn every_change_of_an_answer_is_noticed() {
     assert_eq!(broken(format!("data: {}\n\n", event.replace(r#","finishReason":"STOP""#, ""))), Corruption::Unfinished);
     assert_eq!(broken(format!("data: {}\n\n", &event[..30])), Corruption::Event);
     assert_eq!(broken(format!("data: {}\n\n", event.replace(r#""t""#, r#""u""#))), Corruption::Trace);
-    assert_eq!(broken(format!("data: {}\n\n", event.replace(r#"totalTokenCount":2"#, r#"totalTokenCount":3"#))), Corruption::Sum);
+    assert_eq!(
+        broken(format!("data: {}\n\n", event.replace(r#"totalTokenCount":2"#, r#"totalTokenCount":3"#))),
+        Corruption::Sum
+    );
     assert_eq!(broken(String::new()), Corruption::Trace);
 }
 

@@ -75,7 +75,9 @@ impl<'a> Target<'a> {
             "generateContent" => Method::Unary,
             "countTokens" => Method::Count,
             "fetchAvailableModels" => Method::Control(available_models()),
-            "loadCodeAssist" => Method::Control(json!({"currentTier": {"id": "free-tier"}, "cloudaicompanionProject": "demo"})),
+            "loadCodeAssist" => {
+                Method::Control(json!({"currentTier": {"id": "free-tier"}, "cloudaicompanionProject": "demo"}))
+            }
             "recordCodeAssistMetrics" | "recordTrajectoryAnalytics" | "fetchUserInfo" => Method::Control(json!({})),
             _ => return None,
         };
@@ -145,7 +147,8 @@ fn streamed(script: &Script, plan: &Plan, shape: Shape<'_>) -> Response<Reply> {
 fn documented(script: &Script, plan: &Plan, shape: Shape<'_>) -> Response<Reply> {
     let Piece { bytes, known } = stream::unary(plan, shape);
     let mut response = whole(StatusCode::OK, bytes, JSON);
-    let entry = Entry { books: script.books.clone(), model: shape.model.to_owned(), known: [known].into(), last: known };
+    let entry =
+        Entry { books: script.books.clone(), model: shape.model.to_owned(), known: [known].into(), last: known };
     response.body_mut().entry = Some(entry);
     response
 }
@@ -218,7 +221,10 @@ fn last_text(document: &Value) -> &str {
 }
 
 fn accepts_gzip(headers: &HeaderMap) -> bool {
-    headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).is_some_and(|value| value.contains("gzip"))
+    headers
+        .get(header::ACCEPT_ENCODING)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.contains("gzip"))
 }
 
 fn available_models() -> Value {

@@ -11,12 +11,13 @@ mod stream;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,7 +28,8 @@ use super::tally::Tally;
 
 pub use super::pki::PkiError;
 
-/// How the provider answers.
+/// How the provider answers. What is left to chance follows from the seed and `request.labels.request_id`, or the whole
+/// body where there is none.
 ///
 /// A request overrules this for itself by ending its last user text with a directive, any subset of
 /// `demo: prompt=16 cached=4 thoughts=42 output=3 tool=0 events=5 zeros=1 late=1 sparse=1 gzip=1 hold=3 refuse=rate`:
@@ -145,19 +147,26 @@ impl Provider {
     pub fn truth(&self) -> Tally {
         self.books.read()
     }
+
+    /// Waits until the truth is as `expected`, for what is booked later than the client knows of it: its own aborts.
+    pub async fn truth_when(&self, expected: impl FnMut(&Tally) -> bool) -> Tally {
+        let mut watching = self.books.0.subscribe();
+        // The books hold the sender as long as `self` lives.
+        watching.wait_for(expected).await.map_or_else(|_| self.truth(), |tally| tally.clone())
+    }
 }
 
-/// The tally, shared by all connections.
+/// The tally, shared by all connections; a watch, so that tests can wait for what they expect.
 #[derive(Debug, Clone, Default)]
-struct Books(Arc<Mutex<Tally>>);
+struct Books(watch::Sender<Tally>);
 
 impl Books {
     fn book(&self, entry: impl FnOnce(&mut Tally)) {
-        entry(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        self.0.send_modify(entry);
     }
 
     fn read(&self) -> Tally {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.borrow().clone()
     }
 }
 

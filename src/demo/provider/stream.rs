@@ -70,7 +70,9 @@ pub(super) fn refusal(kind: Refusal, model: &str) -> Bytes {
     let document = match kind {
         Refusal::Bare => json!({"error": {"code": 429, "message": "Resource has been exhausted (e.g. check quota).",
                                           "status": "RESOURCE_EXHAUSTED"}}),
-        Refusal::Quota => detailed("Individual quota reached. Resets in 2h12m13s.", "QUOTA_EXHAUSTED", "7933.791609974s"),
+        Refusal::Quota => {
+            detailed("Individual quota reached. Resets in 2h12m13s.", "QUOTA_EXHAUSTED", "7933.791609974s")
+        }
         Refusal::Rate => detailed("Too many requests. Resets in 1s.", "RATE_LIMIT_EXCEEDED", "0.957525076s"),
     };
     Bytes::from(document.to_string())
@@ -109,9 +111,12 @@ fn thinking_events(plan: &Plan) -> u32 {
 
 /// The cumulative usage at an event; at the last one it is the plan's.
 fn growing(plan: &Plan, index: u32, thinking: u32) -> Usage {
-    let part = |whole: u64, done: u32, of: u32| if of == 0 || done >= of { whole } else { whole * u64::from(done) / u64::from(of) };
+    let part = |whole: u64, done: u32, of: u32| {
+        if of == 0 || done >= of { whole } else { whole * u64::from(done) / u64::from(of) }
+    };
     let replied = (index + 1).saturating_sub(thinking);
-    let candidates = if replied == 0 { 0 } else { part(plan.usage.candidates_token_count, replied, plan.events - thinking) };
+    let candidates =
+        if replied == 0 { 0 } else { part(plan.usage.candidates_token_count, replied, plan.events - thinking) };
     Usage {
         thoughts_token_count: part(plan.usage.thoughts_token_count, index + 1, thinking),
         candidates_token_count: candidates,

@@ -20,9 +20,10 @@ fn plan(directive: &str) -> Plan {
 fn documents(pieces: &[Piece]) -> Vec<Value> {
     let bytes: Vec<u8> = pieces.iter().flat_map(|piece| piece.bytes.to_vec()).collect();
     let text = String::from_utf8(bytes).unwrap();
-    text.split("\r\n\r\n").filter(|event| !event.is_empty()).map(|event| {
-        serde_json::from_str(event.strip_prefix("data: ").unwrap()).unwrap()
-    }).collect()
+    text.split("\r\n\r\n")
+        .filter(|event| !event.is_empty())
+        .map(|event| serde_json::from_str(event.strip_prefix("data: ").unwrap()).unwrap())
+        .collect()
 }
 
 fn usage(document: &Value) -> Option<Usage> {
@@ -34,8 +35,10 @@ fn a_stream_thinks_first_grows_and_ends_with_the_plan() {
     let plan = plan("demo: prompt=16 cached=4 thoughts=42 output=3 events=6");
     let documents = documents(&sse(&plan, SHAPE));
     assert_eq!(documents.len(), 6);
-    let thoughts: Vec<bool> =
-        documents.iter().map(|event| event.pointer("/response/candidates/0/content/parts/0/thought").is_some()).collect();
+    let thoughts: Vec<bool> = documents
+        .iter()
+        .map(|event| event.pointer("/response/candidates/0/content/parts/0/thought").is_some())
+        .collect();
     assert_eq!(thoughts, [true, true, false, false, false, false]);
     let totals: Vec<u64> = documents.iter().map(|event| usage(event).unwrap().total_token_count).collect();
     assert!(totals.is_sorted());
@@ -127,6 +130,7 @@ async fn the_truth_can_be_read_from_outside() {
 async fn a_taken_port_is_named() {
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let addr = taken.local_addr().unwrap();
-    let failed = Provider::start(ProviderOptions::default(), addr, &TaskTracker::new(), &CancellationToken::new()).await;
+    let failed =
+        Provider::start(ProviderOptions::default(), addr, &TaskTracker::new(), &CancellationToken::new()).await;
     assert!(failed.unwrap_err().to_string().contains(&addr.to_string()));
 }
