@@ -107,14 +107,15 @@ async fn the_same_seed_spends_the_same() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shutdown_breaks_nothing() {
-    let stage = Stage::set(ProviderOptions::default()).await;
-    let options = AgentOptions { rounds: None, ..stage.options(Protocol::Mixed) };
+    // Many slow streams, so that some are open whenever the end comes.
+    let stage = Stage::set(ProviderOptions { pause_ms: 1, ..ProviderOptions::default() }).await;
+    let options = AgentOptions { rounds: None, conversations: 64, ..stage.options(Protocol::Mixed) };
     let stop = CancellationToken::new();
     let talking = {
         let (tracker, stop) = (stage.tracker.clone(), stop.clone());
         stage.tracker.spawn(async move { converse(options, &tracker, &stop).await.unwrap() })
     };
-    stage.provider.truth_when(|tally| tally.calls() > 20).await;
+    stage.provider.truth_when(|tally| tally.calls() > 64).await;
     stop.cancel();
     let outcome = talking.await.unwrap();
     assert_eq!(outcome.failures, Vec::<String>::new());
