@@ -99,7 +99,8 @@ impl HelloReader {
             return Err(HelloError::NotTls);
         }
         while let Some(mut new @ [_, ..]) = self.kept.get(self.parsed..) {
-            self.parsed += self.parser.read_tls(&mut new).map_err(|_| HelloError::Malformed)?;
+            // Reading from memory fails only when the parser's own buffer is full.
+            self.parsed += self.parser.read_tls(&mut new).map_err(|_| HelloError::TooLarge)?;
             match self.parser.accept() {
                 Ok(None) => {}
                 Ok(Some(accepted)) => return Ok(Some(Hello::from(accepted.client_hello()))),
