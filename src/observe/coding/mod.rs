@@ -11,6 +11,8 @@ mod tests;
 
 use codec::Codec;
 
+use crate::record::ObserverFailure;
+
 /// Takes the content codings off one body.
 #[derive(Default)]
 pub struct Decoder {
@@ -32,6 +34,15 @@ pub enum CodingError {
     /// The coding is not known, or there are more than two of them.
     #[error("the content-encoding is none of gzip, deflate, br, zstd and identity, or has more than two layers")]
     Unsupported,
+}
+
+impl From<CodingError> for ObserverFailure {
+    fn from(error: CodingError) -> Self {
+        match error {
+            CodingError::Budget => Self::DecodeBudget,
+            CodingError::Damaged | CodingError::Unsupported => Self::DecodeError,
+        }
+    }
 }
 
 impl Decoder {

@@ -7,7 +7,7 @@ mod folder;
 mod profile;
 mod store;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use aws_lc_rs::digest;
@@ -68,7 +68,7 @@ pub enum AuthorityError {
     )]
     HalfPair {
         /// The folder.
-        folder: std::path::PathBuf,
+        folder: PathBuf,
         /// The name of the file that is there.
         present: &'static str,
         /// The name of the file that is not.
@@ -84,13 +84,13 @@ pub enum AuthorityError {
     )]
     Mismatch {
         /// The folder.
-        folder: std::path::PathBuf,
+        folder: PathBuf,
     },
     /// A file holds something else.
     #[error("{path} holds no PEM {what}: restore it, or move both files of the CA away to have a new one made", path = path.display())]
     NotPem {
         /// The file.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// What it should hold.
         what: &'static str,
     },

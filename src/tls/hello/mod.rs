@@ -99,6 +99,7 @@ impl HelloReader {
             return Err(HelloError::NotTls);
         }
         while let Some(mut new @ [_, ..]) = self.kept.get(self.parsed..) {
+            // Reading from memory fails only when the parser's own buffer is full.
             self.parsed += self.parser.read_tls(&mut new).map_err(|_| HelloError::TooLarge)?;
             match self.parser.accept() {
                 Ok(None) => {}

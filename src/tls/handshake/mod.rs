@@ -65,3 +65,6 @@ fn refusal(reason: HandshakeFailure) -> AlertDescription {
         | HandshakeFailure::Timeout => AlertDescription::InternalError,
     }
 }
+
+#[cfg(test)]
+mod tests;
