@@ -83,8 +83,6 @@ pub(crate) fn all_rules() -> String {
 /// Writes an executable file.
 pub(crate) fn write_program(path: impl AsRef<Path>, content: &str) {
     let path = path.as_ref();
-    // A shim may replace a link into a program of many names.
-    let _ = fs::remove_file(path);
     fs::write(path, content).expect("a file on the stage");
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("its mode");
 }
@@ -120,7 +118,7 @@ for pair in "$program:gravimeter" "$self:gravimeter-netns"; do
     touch "/usr/local/bin/${pair##*:}"
     mount --bind "${pair%:*}" "/usr/local/bin/${pair##*:}"
 done
-useradd --user-group --no-create-home ann
+useradd --user-group --create-home --home-dir /var/lib/ann ann
 install -d -m 700 -o ann -g ann /var/lib/gravimeter
 "$@"
 exit $?
