@@ -65,7 +65,7 @@ pub fn agent_signal(stdin: impl Read, mut stdout: impl Write) -> Result<(), Exec
 }
 
 fn take_order(stdin: impl AsFd) -> Result<Spec, ExecError> {
-    // Being a leader already is the only way to fail, and as good: its processes are found by session or by group.
+    // Leading a group already is the only way to fail (sudo with use_pty), and as good: its processes are found by either.
     let _ = setsid();
     io::stderr().write_all(wire::identity_line(Identity::own()?).as_bytes())?;
     // A duplicate without a buffer: what follows the order belongs to the agent.
@@ -87,5 +87,10 @@ fn confine(mask: u32) -> rustix::io::Result<()> {
     rustix::thread::set_no_new_privs(true)?;
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     umask(Mode::from_raw_mode(mask));
+    // What the starter of our starter left open, such as a shell's or a service manager's. sudo closes it, root does not.
+    close_fds::set_fds_cloexec(FIRST_OWN_FD, &[]);
     Ok(())
 }
+
+/// Behind standard input, output and error.
+const FIRST_OWN_FD: i32 = 3;

@@ -85,8 +85,12 @@ impl Launcher {
     /// Starts `agent-exec` and learns which process it is.
     pub(super) async fn spawn(&self) -> Result<Waiting, LaunchError> {
         let mut command = self.command("agent-exec");
-        // Out of our group, the terminal's Ctrl-C reaches us alone, and the agent is ended in order.
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        if self.way == Way::Sudo {
+            // The terminal's Ctrl-C shall reach us alone, so that the agent is ended in order. agent-exec leaves our group
+            // by itself; it must not lead one before it can lead a session.
+            command.process_group(0);
+        }
         let mut child = command.spawn().map_err(|source| self.spawn_error(source))?;
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
