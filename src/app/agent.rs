@@ -9,19 +9,20 @@ use tracing::info;
 use super::{Addresses, App, Error, fail};
 use crate::capture::redirect::Redirect;
 use crate::config::Config;
-use crate::launch::{AgentState, Supervisor};
+use crate::launch::{self, AgentState, Supervisor};
 use crate::record::Record;
 use crate::tls::bundle::{self, Bundle};
 use crate::web::Condition;
 
 /// The house must not run as the user whose traffic is led to it.
-pub(super) fn refuse_own_user(config: &Config) -> Result<(), Error> {
+pub(super) async fn refuse_own_user(config: &Config) -> Result<(), Error> {
     if !config.redirect.expected {
         return Ok(());
     }
     let own = rustix::process::geteuid().as_raw();
-    match crate::launch::uid_of(&config.redirect.user) {
-        Some(uid) if uid == own => Err(Error::SameUser { user: config.redirect.user.clone(), uid }),
+    match launch::uid_of(&config.redirect.user).await {
+        Ok(uid) if uid == own => Err(Error::SameUser { user: config.redirect.user.clone(), uid }),
+        // A user who does not exist yet is made together with the rules.
         _ => Ok(()),
     }
 }

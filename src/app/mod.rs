@@ -22,7 +22,8 @@ use tracing::{error, info, warn};
 use crate::capture::listener::{self, Doors as SharedDoors};
 use crate::capture::{Gate, KernelOriginalDst, LoopGuard};
 use crate::config::Config;
-use crate::dialect::observer::Observers;
+use crate::dialect::Observers;
+use crate::ledger::{Ledger, UsageReport};
 use crate::record::Record;
 use crate::relay::{Relay, Shutdown};
 use crate::web::{Condition, Readiness};
@@ -64,6 +65,7 @@ pub struct App {
     /// The exporter.
     exporter: Tasks,
     failures: mpsc::Receiver<Error>,
+    ledger: Arc<Ledger>,
     readiness: Arc<Readiness>,
     drain: Duration,
 }
@@ -74,7 +76,7 @@ impl App {
     /// # Errors
     /// Whatever keeps the house from starting; nothing is left running then.
     pub async fn start(config: Config) -> Result<Self, Error> {
-        agent::refuse_own_user(&config)?;
+        agent::refuse_own_user(&config).await?;
         create_state_dir(&config)?;
         let (doors, addresses) = Doors::open(&config)?;
         let views = Views::new(&config, conditions(&config));
@@ -86,6 +88,7 @@ impl App {
             agent: Tasks::default(),
             exporter: Tasks::default(),
             failures,
+            ledger: Arc::clone(&views.ledger),
             readiness: Arc::clone(&views.readiness),
             drain: config.drain,
         };
@@ -107,6 +110,12 @@ impl App {
     #[must_use]
     pub fn readiness(&self) -> &Readiness {
         &self.readiness
+    }
+
+    /// Answers what `/v1/usage` answers, also after the house has ended.
+    pub fn usage(&self) -> impl Fn() -> UsageReport + use<> {
+        let ledger = Arc::clone(&self.ledger);
+        move || ledger.report()
     }
 
     /// Returns when something that the house cannot do without has failed. Cancel-safe.

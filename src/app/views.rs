@@ -14,6 +14,8 @@ use crate::web::{Condition, Readiness, Web};
 pub(super) struct Views {
     /// Where the rooms state their facts.
     pub(super) record: Arc<dyn Record>,
+    /// What answers `/v1/usage`.
+    pub(super) ledger: Arc<Ledger>,
     /// What must hold before the path is open.
     pub(super) readiness: Arc<Readiness>,
     /// What answers requests.
@@ -27,7 +29,7 @@ impl Views {
         let ledger = Arc::new(Ledger::new(Timestamp::now(), models));
         let readiness = Readiness::new(conditions);
         let sinks: Vec<Arc<dyn Sink>> = vec![Arc::clone(&metrics) as _, Arc::clone(&ledger) as _];
-        let web = Web::new(config.web.clone(), metrics, ledger, Arc::clone(&readiness));
-        Self { record: Arc::new(FanOut(sinks)), readiness, web }
+        let web = Web::new(config.web.clone(), metrics, Arc::clone(&ledger), Arc::clone(&readiness));
+        Self { record: Arc::new(FanOut(sinks)), ledger, readiness, web }
     }
 }
