@@ -116,7 +116,12 @@ fn is_request_start(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::observe::exchange::{Exchange, ExchangeEnd, RequestHead, ResponseHead};
+    use crate::observe::fuzz::fuzz_framing;
+    use crate::observe::guard::Guarded;
     use crate::observe::transcript::{Recording, Transcript, assert_cuts_change_nothing, replay};
 
     const HTTP1: &[u8] = b"PUT /a HTTP/1.1\r\n\r\n";
@@ -139,6 +144,7 @@ mod tests {
         let unknown = ObserverFailure::UnknownProtocol;
         let put = Some("PUT /a [] - [] [AgentGone]");
         let get = Some("GET /a [] - [] [AgentGone]");
+        #[expect(clippy::type_complexity, reason = "a table of a test")]
         let table: [(Alpn, &[u8], Option<&str>, Option<ObserverFailure>); 10] = [
             (Alpn::Http1, HTTP1, put, None),
             (Alpn::Unknown, HTTP1, put, None),
@@ -170,5 +176,53 @@ mod tests {
         assert!(!framing.is_between_exchanges());
         framing.bytes(Direction::ToProvider, b"\0", Instant::now());
         assert!(!framing.is_between_exchanges());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(mut bytes in prop::collection::vec(any::<u8>(), 0..500), greet in any::<bool>()) {
+            if greet {
+                bytes.splice(0..0, [&[48][..], PREFACE, &[18], b"\0\0\0\x04\0\0\0\0\0"].concat());
+            }
+            for alpn in [Alpn::H2, Alpn::Http1, Alpn::Unknown] {
+                fuzz_framing(alpn, &bytes);
+            }
+        }
+    }
+
+    /// An exchange that panics when its response begins, and again at its end.
+    struct Bomb;
+
+    impl OpenExchange for Bomb {
+        fn open(&mut self, _: &RequestHead, _: Instant) -> Option<Box<dyn Exchange>> {
+            Some(Box::new(Self))
+        }
+    }
+
+    impl Exchange for Bomb {
+        fn request_body(&mut self, _: &[u8], _: Instant) {}
+
+        fn response_head(&mut self, _: &ResponseHead, _: Instant) {
+            panic!("an injected panic");
+        }
+
+        fn response_body(&mut self, _: &[u8], _: Instant) {}
+
+        fn end(self: Box<Self>, _: ExchangeEnd, _: Instant) {
+            panic!("an injected panic");
+        }
+    }
+
+    #[test]
+    fn a_panic_in_an_exchange_stops_at_the_wall() {
+        let transcript = Transcript::default();
+        let framing = Framing::new(Alpn::Http1, Box::new(Bomb), transcript.record());
+        let mut guarded = Guarded::new(Box::new(framing), transcript.record());
+        let requests = [HTTP1, HTTP1].concat();
+        guarded.bytes(Direction::ToProvider, &requests, Instant::now());
+        guarded.bytes(Direction::ToAgent, b"HTTP/1.1 200 OK\r\n\r\n", Instant::now());
+        guarded.bytes(Direction::ToAgent, b"more", Instant::now());
+        guarded.end(End::Closed, Instant::now());
+        assert_eq!(transcript.pages().failures, [ObserverFailure::Panic]);
     }
 }

@@ -20,18 +20,19 @@ pub(super) fn request(method: &[u8], target: &[u8]) -> RequestHead {
 
 /// Keeps a header field when it is on the list.
 pub(super) fn take_field(fields: &mut Fields, name: &[u8], value: &[u8]) {
+    let is = |listed: &str| name.eq_ignore_ascii_case(listed.as_bytes());
     let value = value.trim_ascii();
-    if name.eq_ignore_ascii_case(b"content-type") {
+    if is(CONTENT_TYPE) {
         let essence = value.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
         fields.content_type = Some(text(essence, MAX_CONTENT_TYPE_BYTES).to_ascii_lowercase());
-    } else if name.eq_ignore_ascii_case(b"content-encoding") {
+    } else if is(CONTENT_ENCODING) {
         let codings = value.split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|coding| !coding.is_empty());
         let room = MAX_CODINGS.saturating_sub(fields.content_encoding.len());
         let codings = codings.take(room).map(|coding| text(coding, MAX_CODING_BYTES).to_ascii_lowercase());
         fields.content_encoding.extend(codings);
-    } else if name.eq_ignore_ascii_case(b"retry-after") {
+    } else if is(RETRY_AFTER) {
         fields.retry_after_seconds = decimal(value);
-    } else if name.eq_ignore_ascii_case(b"x-cloudaicompanion-trace-id") && value.len() <= MAX_TRACE_ID_BYTES {
+    } else if is(CLOUD_TRACE_ID) && value.len() <= MAX_TRACE_ID_BYTES {
         fields.cloud_trace_id = Some(Bytes::copy_from_slice(value));
     }
 }
@@ -63,6 +64,13 @@ fn cut(bytes: &[u8], at: u8) -> (&[u8], &[u8]) {
 fn text(bytes: &[u8], limit: usize) -> String {
     String::from_utf8_lossy(bytes.get(..limit).unwrap_or(bytes)).into_owned()
 }
+
+/// The list, in lower case.
+pub(super) const LISTED_FIELDS: [&str; 4] = [CONTENT_TYPE, CONTENT_ENCODING, RETRY_AFTER, CLOUD_TRACE_ID];
+const CONTENT_TYPE: &str = "content-type";
+const CONTENT_ENCODING: &str = "content-encoding";
+const RETRY_AFTER: &str = "retry-after";
+const CLOUD_TRACE_ID: &str = "x-cloudaicompanion-trace-id";
 
 /// The longest registered method has 17 letters (`UPDATEREDIRECTREF`).
 const MAX_METHOD_BYTES: usize = 32;

@@ -8,6 +8,8 @@ pub mod coding;
 mod differential;
 pub mod exchange;
 pub mod framing;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod guard;
 mod head;
 pub mod http1;

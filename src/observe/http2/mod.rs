@@ -5,6 +5,9 @@
 
 mod block;
 mod frame;
+mod hpack;
+mod huffman;
+mod statics;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,9 +17,10 @@ use super::exchange::{ExchangeEnd, OpenExchange, ResponseHead};
 use super::live::{self, Live};
 use super::{Direction, End, Observer};
 use crate::record::{Fact, ObserverFailure, Record};
-use block::{Block, Blocks};
+use block::Block;
 pub(super) use frame::PREFACE;
 use frame::{Frame, Frames, Kind, Part};
+use hpack::Hpack;
 
 /// Reads one HTTP/2 connection.
 pub struct Http2 {
@@ -36,7 +40,7 @@ pub struct Http2 {
 /// One direction.
 struct Side {
     frames: Frames,
-    blocks: Blocks,
+    hpack: Hpack,
     greeted: bool,
     /// The header block that is being collected: nothing else may come before it is complete.
     open_block: Option<OpenBlock>,
@@ -182,7 +186,7 @@ impl Http2 {
                     Direction::ToProvider => &mut self.provider,
                     Direction::ToAgent => &mut self.agent,
                 };
-                encoder.blocks.allow(u32::from_be_bytes([v0, v1, v2, v3]));
+                encoder.hpack.allow(u32::from_be_bytes([v0, v1, v2, v3]));
             }
         }
     }
@@ -191,7 +195,7 @@ impl Http2 {
     fn headers(&mut self, from: Direction, at: Instant) -> Result<(), ObserverFailure> {
         let side = self.side(from);
         let Some(OpenBlock { first, bytes }) = side.open_block.take() else { return Ok(()) };
-        let block = side.blocks.decode(&bytes)?;
+        let block = Block::decode(&mut side.hpack, &bytes)?;
         match from {
             _ if first.kind == Kind::PushPromise => return Ok(()),
             Direction::ToProvider if !is_agents(first.stream) => return Err(ObserverFailure::Http2Malformed),
@@ -324,7 +328,7 @@ impl Observer for Http2 {
 
 impl Side {
     fn new(frames: Frames) -> Self {
-        Self { frames, blocks: Blocks::new(), greeted: false, open_block: None, setting: Vec::new() }
+        Self { frames, hpack: Hpack::new(), greeted: false, open_block: None, setting: Vec::new() }
     }
 
     fn fragment(&mut self, piece: &[u8]) -> Result<(), ObserverFailure> {
