@@ -21,6 +21,8 @@ mod body;
 mod gemini;
 mod observer;
 mod request;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 use crate::observe::exchange::RequestHead;

@@ -249,3 +249,6 @@ impl Response {
         error.unwrap_or_default().rate_limit(self.status, self.retry_after, now)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -69,3 +69,93 @@ impl Evidence {
 pub(super) fn is_success(status: u16) -> bool {
     (200..300).contains(&status)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An answer of which everything was seen.
+    const WHOLE: Evidence = Evidence {
+        operation: Operation::Chat,
+        status: Some(200),
+        rate_limited: false,
+        error_in_answer: false,
+        has_usage: true,
+        has_ended: true,
+        unreadable: false,
+        end: ExchangeEnd::Complete,
+    };
+
+    const ENDS: [(ExchangeEnd, Outcome); 7] = [
+        (ExchangeEnd::AgentGone, Outcome::Aborted),
+        (ExchangeEnd::Complete, Outcome::Ok),
+        (ExchangeEnd::Lost, Outcome::Ok),
+        (ExchangeEnd::ProviderReset, Outcome::StreamError),
+        (ExchangeEnd::Shutdown, Outcome::Truncated),
+        (ExchangeEnd::Truncated, Outcome::Truncated),
+        (ExchangeEnd::Upgraded, Outcome::Ok),
+    ];
+
+    #[test]
+    fn what_was_wholly_seen_is_ok_and_exact_however_it_ended() {
+        for (end, _) in ENDS {
+            let seen = Evidence { end, ..WHOLE };
+            assert_eq!((seen.outcome(), seen.quality()), (Outcome::Ok, Quality::Exact), "{end:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_cut_off_is_told_by_who_broke_off() {
+        for (end, outcome) in ENDS {
+            let unfinished = Evidence { end, has_ended: false, ..WHOLE };
+            assert_eq!((unfinished.outcome(), unfinished.quality()), (outcome, Quality::Partial), "{end:?}");
+            let unreported = Evidence { end, has_usage: false, ..WHOLE };
+            assert_eq!((unreported.outcome(), unreported.quality()), (outcome, Quality::Unknown), "{end:?}");
+            let headless = Evidence { end, status: None, has_usage: false, has_ended: false, ..WHOLE };
+            assert_eq!((headless.outcome(), headless.quality()), (outcome, Quality::Unknown), "{end:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_the_providers_word_and_costs_nothing() {
+        for (end, _) in ENDS {
+            for (status, outcome) in
+                [(302, Outcome::ClientError), (400, Outcome::ClientError), (500, Outcome::ServerError)]
+            {
+                let refused = Evidence {
+                    status: Some(status),
+                    has_usage: false,
+                    has_ended: false,
+                    unreadable: true,
+                    end,
+                    ..WHOLE
+                };
+                assert_eq!((refused.outcome(), refused.quality()), (outcome, Quality::Exact), "{status} {end:?}");
+            }
+        }
+        let limited = Evidence { status: Some(503), rate_limited: true, has_usage: false, ..WHOLE };
+        assert_eq!((limited.outcome(), limited.quality()), (Outcome::RateLimited, Quality::Exact));
+    }
+
+    #[test]
+    fn an_error_inside_the_answer_makes_it_partial() {
+        let error = Evidence { error_in_answer: true, ..WHOLE };
+        assert_eq!((error.outcome(), error.quality()), (Outcome::StreamError, Quality::Partial));
+        let limited = Evidence { rate_limited: true, has_usage: false, ..error };
+        assert_eq!((limited.outcome(), limited.quality()), (Outcome::RateLimited, Quality::Unknown));
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_never_exact() {
+        let unreadable = Evidence { unreadable: true, ..WHOLE };
+        assert_eq!((unreadable.outcome(), unreadable.quality()), (Outcome::Ok, Quality::Partial));
+    }
+
+    #[test]
+    fn counting_tokens_spends_none() {
+        let count = Evidence { operation: Operation::CountTokens, has_usage: false, ..WHOLE };
+        assert_eq!((count.outcome(), count.quality()), (Outcome::Ok, Quality::Exact));
+        let cut = Evidence { has_ended: false, end: ExchangeEnd::AgentGone, ..count };
+        assert_eq!((cut.outcome(), cut.quality()), (Outcome::Aborted, Quality::Exact));
+    }
+}
