@@ -1,0 +1,117 @@
+//! The provider's side of a connection: a handshake that ends in a verified session, or in the reason why not.
+//!
+//! A TCP stream, the host that the agent asked for and its protocols enter; a [`VerifiedUpstream`] leaves. It can be made
+//! nowhere else, so whoever holds one holds the proof. Nothing turns verification off; extra roots come from files.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rustls::client::{VerifierBuilderError, WebPkiServerVerifier};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::authority::Authority;
+use super::{failure, handshake, own_ca, roots};
+use crate::record::{Handshake, HandshakeFailure, Host, Side};
+
+pub use super::roots::RootsError;
+
+/// What the operator decides.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Config {
+    /// PEM files with roots that are trusted beside the system's.
+    pub extra_roots: Vec<PathBuf>,
+}
+
+/// Makes verified sessions with providers; one for the process, so that sessions are resumed.
+pub struct Upstream {
+    template: ClientConfig,
+}
+
+/// Verification cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// The roots cannot be loaded.
+    #[error(transparent)]
+    Roots(#[from] RootsError),
+    /// The cryptographic library has no version in common with the house.
+    #[error("cannot set up TLS for providers: {0}")]
+    Tls(#[from] rustls::Error),
+    /// No root is left to verify with.
+    #[error("cannot set up the verification of providers: {0}")]
+    Verifier(#[from] VerifierBuilderError),
+}
+
+impl Upstream {
+    /// Loads the system's roots and the extra ones, without the house's own CA.
+    ///
+    /// # Errors
+    /// [`UpstreamError`] when there are no roots, or a file is missing, empty, no PEM, or holds the house's own CA.
+    pub fn new(config: &Config, own: &Authority) -> Result<Self, UpstreamError> {
+        let mut store = RootCertStore::empty();
+        store.add_parsable_certificates(roots::load(&config.extra_roots, own.own())?);
+        let provider = super::provider();
+        let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&provider)).build()?;
+        let template = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(super::VERSIONS)?
+            .dangerous() // rustls calls every verifier of one's own so; this one only refuses more
+            .with_custom_certificate_verifier(Arc::new(own_ca::Verifier::new(usual, own.own().clone())))
+            .with_no_client_auth();
+        Ok(Self { template })
+    }
+
+    /// The handshake with the provider, offering the agent's protocols. The caller sets the limit in time.
+    ///
+    /// # Errors
+    /// The [`HandshakeFailure`]; no byte of the agent has been sent then.
+    pub async fn handshake(
+        &self,
+        tcp: TcpStream,
+        host: &Host,
+        alpn: &[Vec<u8>],
+    ) -> Result<VerifiedUpstream, HandshakeFailure> {
+        let start = Instant::now();
+        // A host that rustls takes for no DNS name cannot stand in a certificate either.
+        let name = ServerName::try_from(host.as_str().to_owned()).map_err(|_| HandshakeFailure::WrongHost)?;
+        let mut config = self.template.clone();
+        config.alpn_protocols = alpn.to_vec();
+        let connector = TlsConnector::from(Arc::new(config));
+        let stream = connector.connect(name, tcp).await.map_err(|error| failure::of_io(&error))?;
+        let handshake = handshake::describe(stream.get_ref().1, Side::Upstream, start.elapsed())?;
+        Ok(VerifiedUpstream { stream, handshake })
+    }
+}
+
+/// A session with a provider whose certificate was verified for the host that the agent asked for.
+#[derive(Debug)]
+pub struct VerifiedUpstream {
+    stream: TlsStream<TcpStream>,
+    handshake: Handshake,
+}
+
+impl VerifiedUpstream {
+    /// The application protocol that the provider chose.
+    #[must_use]
+    pub fn alpn(&self) -> Option<&[u8]> {
+        self.stream.get_ref().1.alpn_protocol()
+    }
+
+    /// How the handshake went.
+    #[must_use]
+    pub fn handshake(&self) -> Handshake {
+        self.handshake
+    }
+
+    /// The session itself.
+    #[must_use]
+    pub fn into_stream(self) -> TlsStream<TcpStream> {
+        self.stream
+    }
+}
+
+#[cfg(test)]
+mod tests;
