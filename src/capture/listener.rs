@@ -1,1 +1,153 @@
-//! To come.
+//! The accept loop: a listening socket enters, one task for each admitted connection leaves.
+//!
+//! It never dies and never spins: out of file descriptors or memory, it waits a little longer each time and is back at once
+//! when there is room again. Over the limit of connections it refuses, so that those at work are left in peace.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::warn;
+
+use super::{Accepted, Door, Gate};
+use crate::record::{Fact, Record, RefuseReason};
+
+/// What all listeners share.
+pub struct Doors {
+    /// Admits connections.
+    pub gate: Gate,
+    /// One permit for each connection that may be open.
+    pub slots: Arc<Semaphore>,
+    /// Owns the tasks of the connections.
+    pub tasks: TaskTracker,
+}
+
+/// Opens a listening socket. An IPv6 one takes no IPv4: `SO_ORIGINAL_DST` has no answer for a v4-mapped connection.
+///
+/// # Errors
+/// The operating system's, most often that the address is in use.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Accepts connections until `shutdown`, and hands each one that is admitted to `serve`, in a task of its own.
+pub async fn run<S, F>(listener: TcpListener, door: Door, doors: Arc<Doors>, shutdown: CancellationToken, serve: S)
+where
+    S: Fn(Accepted) -> F + Clone + Send + 'static,
+    F: Future<Output = ()> + Send,
+{
+    let mut accept = async || listener.accept().await.map(|(tcp, _)| tcp);
+    // Between two connections nothing is held, so dropping the wait loses nothing.
+    while let Some(tcp) = shutdown.run_until_cancelled(next(&mut accept, &*doors.gate.record)).await {
+        let Ok(slot) = Arc::clone(&doors.slots).try_acquire_owned() else {
+            doors.gate.record.record(Fact::ConnectionRefused(RefuseReason::Overload));
+            continue;
+        };
+        let (doors, serve) = (Arc::clone(&doors), serve.clone());
+        let tasks = doors.tasks.clone();
+        tasks.spawn(async move {
+            if let Some(accepted) = doors.gate.admit(door, tcp).await {
+                serve(accepted).await;
+            }
+            drop(slot);
+        });
+    }
+}
+
+/// The next connection, however long it takes.
+async fn next(accept: &mut impl AsyncFnMut() -> io::Result<TcpStream>, record: &dyn Record) -> TcpStream {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match accept().await {
+            Ok(tcp) => {
+                // Fails only on a connection that is already gone, which its task will find out.
+                let _ = tune(&tcp);
+                return tcp;
+            }
+            Err(error) => {
+                record.record(Fact::AcceptFailed);
+                warn!(%error, "cannot accept a connection, trying again; if this stays, raise the limit of open files");
+                sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+}
+
+/// Sends every byte at once, and lets the kernel notice a peer that has vanished.
+///
+/// # Errors
+/// The operating system's, on a socket that is already gone.
+pub fn tune(tcp: &TcpStream) -> io::Result<()> {
+    tcp.set_nodelay(true)?;
+    SockRef::from(tcp).set_keepalive(true)
+}
+
+/// The kernel caps it at `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// An aborted connection costs the next one no more than this.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+
+/// So that service is back within a second of there being room.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Failures(AtomicUsize);
+
+    impl Record for Failures {
+        fn record(&self, fact: Fact) {
+            assert_eq!(fact, Fact::AcceptFailed);
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn exhaustion_is_counted_waited_out_and_survived() {
+        const FAILURES: usize = 20;
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let _agent = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (failures, mut left) = (Failures::default(), FAILURES);
+        let mut accept = async || {
+            if left > 0 {
+                left -= 1;
+                return Err(io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error()));
+            }
+            listener.accept().await.map(|(tcp, _)| tcp)
+        };
+        let start = tokio::time::Instant::now();
+        let tcp = next(&mut accept, &failures).await;
+        assert!(tcp.nodelay().unwrap());
+        assert_eq!(failures.0.into_inner(), FAILURES);
+        // 5, 10, ... 640 ms, then 12 times 1 s.
+        assert_eq!(start.elapsed().as_secs_f64().round(), 13.0);
+    }
+
+    #[tokio::test]
+    async fn an_ipv6_listener_leaves_ipv4_alone() {
+        let Ok(six) = bind("[::]:0".parse().unwrap()) else { return };
+        let port = six.local_addr().unwrap().port();
+        assert!(bind(SocketAddr::from(([0, 0, 0, 0], port))).is_ok());
+    }
+}

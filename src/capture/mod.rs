@@ -1,4 +1,7 @@
 //! How a connection arrives: by redirect, or through the CONNECT door. Knows nothing of TLS and nothing of the HTTP inside.
+//!
+//! Accepted TCP connections enter, [`Accepted`] leaves: a connection with the place it wants to go, checked against the
+//! [`LoopGuard`]. What may not go on is refused here and stated as a fact. Nothing is ever dialled here.
 
 pub mod connect_proxy;
 pub mod listener;
@@ -6,21 +9,58 @@ pub mod loop_guard;
 pub mod original_dst;
 pub mod redirect;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tracing::{debug, warn};
 
-use crate::record::Host;
+use crate::record::{Fact, Host, Record, RefuseReason, TimeoutStep};
 
-pub use original_dst::OriginalDst;
+pub use loop_guard::LoopGuard;
+pub use original_dst::{KernelOriginalDst, OriginalDst};
 
-/// Where the agent wanted to go; checked against the loop guard, so dialling it never leads back into the house.
+/// Where connections arrive, and what is let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where redirected connections arrive.
+    pub redirect_listen: Vec<SocketAddr>,
+    /// Where the CONNECT proxy listens, if it shall.
+    pub connect_listen: Option<SocketAddr>,
+    /// How many connections may be open at once, over all listeners; one more is refused.
+    pub max_connections: usize,
+    /// Whether the CONNECT proxy may lead into private networks (RFC 1918, RFC 4193, RFC 6598).
+    pub allow_private_networks: bool,
+    /// How long an agent may take for its CONNECT request, answer included.
+    pub connect_request: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        const REDIRECT_PORT: u16 = 8742;
+        const CONNECT_PORT: u16 = 8743;
+        Self {
+            redirect_listen: vec![
+                SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), REDIRECT_PORT),
+                SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), REDIRECT_PORT),
+            ],
+            connect_listen: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), CONNECT_PORT)),
+            max_connections: 4096,
+            allow_private_networks: false,
+            connect_request: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Where the agent wanted to go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
-    /// The address that the agent dialled (redirect), or asked for by number (CONNECT).
+    /// The address that the agent dialled (redirect), or asked for by number (CONNECT). The loop guard has let it pass.
     Address(SocketAddr),
-    /// A name that the agent asked for (CONNECT).
+    /// A name that the agent asked for (CONNECT). Whoever resolves it asks [`LoopGuard::requested`] about every address.
     Name {
         /// The name.
         host: Host,
@@ -38,4 +78,60 @@ pub struct Accepted {
     pub prefix: Bytes,
     /// Where it wants to go.
     pub destination: Destination,
+}
+
+/// The two ways in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// The agent asks by name or number for a tunnel.
+    Connect,
+    /// The kernel led the connection here.
+    Redirect,
+}
+
+/// What all listeners share to admit a connection.
+pub struct Gate {
+    /// What never to be led to.
+    pub guard: Arc<LoopGuard>,
+    /// Who knows where a redirected connection was going.
+    pub original_dst: Arc<dyn OriginalDst>,
+    /// Limit of [`TimeoutStep::ConnectRequest`].
+    pub connect_request: Duration,
+    /// Where refusals are stated.
+    pub record: Arc<dyn Record>,
+}
+
+impl Gate {
+    /// Learns where the connection wants to go. `None` when it was refused: that is then stated and the connection closed.
+    pub async fn admit(&self, door: Door, tcp: TcpStream) -> Option<Accepted> {
+        let admitted = match door {
+            Door::Connect => self.connected(tcp).await,
+            Door::Redirect => self.redirected(tcp),
+        };
+        admitted.inspect_err(|reason| self.record.record(Fact::ConnectionRefused(*reason))).ok()
+    }
+
+    fn redirected(&self, tcp: TcpStream) -> Result<Accepted, RefuseReason> {
+        let local = tcp.local_addr().map_err(|_| RefuseReason::AgentGone)?;
+        let original = self.original_dst.original_dst(&tcp);
+        let address = self.guard.redirected(original, local).inspect_err(|reason| {
+            warn!(%reason, %local, "refused a connection to the redirect door: only the redirect rules may lead here");
+        })?;
+        Ok(Accepted { tcp, prefix: Bytes::new(), destination: Destination::Address(address) })
+    }
+
+    async fn connected(&self, tcp: TcpStream) -> Result<Accepted, RefuseReason> {
+        match timeout(self.connect_request, connect_proxy::accept(tcp, &self.guard)).await {
+            Ok(accepted) => accepted.map_err(|refusal| {
+                let reason = refusal.reason();
+                debug!(%reason, error = %refusal, "refused a connection to the CONNECT door");
+                reason
+            }),
+            Err(_) => {
+                debug!("a CONNECT request took too long");
+                self.record.record(Fact::TimedOut(TimeoutStep::ConnectRequest));
+                Err(RefuseReason::Timeout)
+            }
+        }
+    }
 }

@@ -1,4 +1,58 @@
-//! The original destination of a redirected connection.
+//! The original destination of a redirected connection: a TCP connection enters, an address or the kernel's refusal leaves.
+//!
+//! A seam, so that everything behind it runs in tests without root and without rules.
 
-/// Seam.
-pub trait OriginalDst: Send + Sync {}
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use socket2::SockRef;
+use tokio::net::TcpStream;
+
+/// Knows where a redirected connection was going.
+pub trait OriginalDst: Send + Sync {
+    /// The address that the client dialled.
+    ///
+    /// # Errors
+    /// `ENOENT` when the connection was not redirected; that is an answer, not a fault.
+    fn original_dst(&self, tcp: &TcpStream) -> io::Result<SocketAddr>;
+}
+
+/// The kernel's connection tracking: `SO_ORIGINAL_DST` of netfilter, both families.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct KernelOriginalDst;
+
+impl OriginalDst for KernelOriginalDst {
+    fn original_dst(&self, tcp: &TcpStream) -> io::Result<SocketAddr> {
+        let socket = SockRef::from(tcp);
+        // The kernel tracks a v4-mapped connection as the IPv4 connection it is.
+        let original = match tcp.local_addr()?.ip().to_canonical() {
+            IpAddr::V4(_) => socket.original_dst_v4()?,
+            IpAddr::V6(_) => socket.original_dst_v6()?,
+        };
+        original.as_socket().ok_or_else(|| io::Error::other("the kernel's answer is no IP address"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A connection to a listener without any rule has no original destination, or its own address where the kernel tracks it.
+    async fn not_redirected(listen: &str) {
+        let Ok(listener) = TcpListener::bind(listen).await else { return };
+        let (agent, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        let (_agent, (tcp, _)) = (agent.unwrap(), accepted.unwrap());
+        match KernelOriginalDst.original_dst(&tcp) {
+            Ok(original) => assert_eq!(original, tcp.local_addr().unwrap()),
+            Err(error) => assert!(error.raw_os_error().is_some(), "{error}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_kernel_answers_for_both_families() {
+        not_redirected("127.0.0.1:0").await;
+        not_redirected("[::1]:0").await;
+    }
+}

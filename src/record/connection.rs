@@ -73,6 +73,8 @@ label! {
         NotRedirected => "not_redirected",
         /// The house is at its limit of connections.
         Overload => "overload",
+        /// The house is shutting down.
+        Shutdown => "shutdown",
         /// A step took too long.
         Timeout => "timeout",
         /// The provider could not be reached.

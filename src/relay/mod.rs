@@ -1,6 +1,282 @@
-//! The traffic itself: one connection from accepted to its end, byte for byte.
+//! The traffic itself: one connection from [`Accepted`] to its end, byte for byte.
+//!
+//! The provider is reached and verified first, then the agent is answered with exactly the protocol that the provider chose.
+//! One agent connection is one upstream connection: nothing is pooled, nothing is retried, nothing waits for an observer.
+//! Knows no provider and no metric; a plaintext byte is lent to the observer and kept nowhere.
 
+mod dial;
+mod hang_up;
+mod lane;
 pub mod pass;
+mod refusal;
 pub mod route;
 pub mod timeouts;
 pub mod tunnel;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use rustls::ServerConfig;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::{client, server};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span, debug, field, info_span};
+
+use crate::capture::{Accepted, Destination, LoopGuard};
+use crate::observe::{Alpn, Connection, OpenObserver};
+use crate::record::{Disposition, Fact, Host, HostPattern, Record, TimeoutStep};
+use crate::tls::handshake;
+use crate::tls::hello::{HelloReader, Replay};
+use crate::tls::leaf::Leaves;
+use crate::tls::upstream::{Upstream, VerifiedUpstream};
+
+use refusal::Refusal;
+use route::{Opening, Route, route};
+use timeouts::Timeouts;
+
+/// What is intercepted, and where it goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The hosts to decrypt; everything else is tunnelled.
+    pub intercept: Vec<HostPattern>,
+    /// Addresses to dial for a host and port instead of the real ones, for tests and demos. Verification is not touched.
+    pub resolve: HashMap<(Host, u16), SocketAddr>,
+    /// How long each step may take.
+    pub timeouts: Timeouts,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let intercept = LLM_HOSTS.iter().filter_map(|pattern| HostPattern::parse(pattern).ok()).collect();
+        Self { intercept, resolve: HashMap::new(), timeouts: Timeouts::default() }
+    }
+}
+
+/// The two stages of an orderly end.
+#[derive(Debug, Clone, Default)]
+pub struct Shutdown {
+    /// Connections close as soon as no exchange is open in them; new ones are refused.
+    pub drain: CancellationToken,
+    /// What is still open is cut off.
+    pub force: CancellationToken,
+}
+
+/// Serves connections.
+pub struct Relay {
+    /// What is intercepted, and where it goes.
+    pub config: Config,
+    /// What never to dial.
+    pub guard: Arc<LoopGuard>,
+    /// Verified sessions with providers.
+    pub upstream: Upstream,
+    /// Certificates for the agent.
+    pub leaves: Leaves,
+    /// Who looks at the plaintext.
+    pub observers: Arc<dyn OpenObserver>,
+    /// Where everything that happens is stated.
+    pub record: Arc<dyn Record>,
+}
+
+impl Relay {
+    /// Carries one connection to its end.
+    pub async fn serve(&self, accepted: Accepted, shutdown: &Shutdown) {
+        let span = info_span!("connection", destination = ?accepted.destination, host = field::Empty);
+        self.carry(accepted, shutdown).instrument(span).await;
+    }
+
+    async fn carry(&self, accepted: Accepted, shutdown: &Shutdown) {
+        let path = tokio::select! {
+            path = self.open(accepted) => path,
+            // No byte has passed yet: what is lost is the attempt.
+            () = shutdown.drain.cancelled() => Err(Refusal::Shutdown),
+        };
+        match path {
+            Ok(Path::Intercepted { host, agent, provider }) => self.pass(host, *agent, *provider, shutdown).await,
+            Ok(Path::Tunnelled { agent, provider }) => self.tunnel(agent, provider, shutdown).await,
+            Err(refusal) => refusal.state(&*self.record),
+        }
+    }
+
+    /// Opens the way to the provider, and only then answers the agent.
+    async fn open(&self, accepted: Accepted) -> Result<Path, Refusal> {
+        let Accepted { mut tcp, prefix, destination } = accepted;
+        let (opening, kept) = self.hello(&mut tcp, prefix).await;
+        match route(opening, &self.config.intercept) {
+            Route::Intercept { host, alpn } => {
+                Span::current().record("host", field::display(&host));
+                let (upstream, leaf) = match self.provider(&destination, &host, &alpn).await {
+                    Ok(ready) => ready,
+                    Err(refusal) => {
+                        // The agent's TLS library tells a person why; whether it still listens is its own affair.
+                        let _ = tcp.try_write(&handshake::refusal_alert(refusal.alert()));
+                        hang_up::hang_up(&tcp).await;
+                        return Err(refusal);
+                    }
+                };
+                let agent = self.greet(Replay::new(kept, tcp), leaf).await?;
+                Ok(Path::Intercepted { host, agent: Box::new(agent), provider: Box::new(upstream.into_stream()) })
+            }
+            Route::Refuse(error) => Err(Refusal::Hello(error)),
+            Route::RefuseLate => Err(Refusal::Timeout(TimeoutStep::ClientHello)),
+            Route::Tunnel { why, sni } => {
+                let host = sni.as_ref().map(field::display);
+                debug!(why = why.as_str(), host, "tunnelling a connection");
+                let provider = self.dial(&destination, sni.as_ref()).await?;
+                Ok(Path::Tunnelled { agent: Replay::new(kept, tcp), provider })
+            }
+        }
+    }
+
+    /// Looks at how the connection begins, and keeps every byte of it.
+    async fn hello(&self, tcp: &mut TcpStream, prefix: Bytes) -> (Opening, Bytes) {
+        let mut reader = HelloReader::new(prefix);
+        let opening = match timeout(self.config.timeouts.client_hello, reader.read(tcp)).await {
+            Ok(Ok(hello)) => Opening::Hello(hello),
+            Ok(Err(error)) => Opening::Other(error),
+            Err(_) if reader.bytes().is_empty() => Opening::Silent,
+            Err(_) => Opening::Late,
+        };
+        (opening, reader.into_bytes())
+    }
+
+    async fn dial(&self, destination: &Destination, host: Option<&Host>) -> Result<TcpStream, Refusal> {
+        let limit = self.config.timeouts.upstream_connect;
+        let start = Instant::now();
+        let tcp = within(limit, TimeoutStep::UpstreamConnect, async {
+            Ok(dial::dial(destination, host, &self.config.resolve, &self.guard, limit).await?)
+        });
+        let tcp = tcp.await?;
+        self.record.record(Fact::UpstreamConnected(start.elapsed()));
+        Ok(tcp)
+    }
+
+    /// A verified session with the provider, and a leaf for exactly the protocol that it chose.
+    async fn provider(
+        &self,
+        destination: &Destination,
+        host: &Host,
+        alpn: &[Vec<u8>],
+    ) -> Result<(VerifiedUpstream, Arc<ServerConfig>), Refusal> {
+        let tcp = self.dial(destination, Some(host)).await?;
+        let upstream = within(self.config.timeouts.upstream_handshake, TimeoutStep::UpstreamHandshake, async {
+            self.upstream.handshake(tcp, host, alpn).await.map_err(Refusal::UpstreamHandshake)
+        });
+        let upstream = upstream.await?;
+        self.record.record(Fact::Handshake(upstream.handshake()));
+        let (leaf, result) = self.leaves.server_config(host, upstream.alpn()).await?;
+        self.record.record(Fact::Leaf(result));
+        Ok((upstream, leaf))
+    }
+
+    async fn greet(
+        &self,
+        agent: Replay<TcpStream>,
+        leaf: Arc<ServerConfig>,
+    ) -> Result<server::TlsStream<Replay<TcpStream>>, Refusal> {
+        let accepted = within(self.config.timeouts.agent_handshake, TimeoutStep::AgentHandshake, async {
+            handshake::accept(agent, leaf).await.map_err(Refusal::AgentHandshake)
+        });
+        let (agent, handshake) = accepted.await?;
+        self.record.record(Fact::Handshake(handshake));
+        Ok(agent)
+    }
+
+    async fn pass(
+        &self,
+        host: Host,
+        mut agent: server::TlsStream<Replay<TcpStream>>,
+        mut provider: client::TlsStream<TcpStream>,
+        shutdown: &Shutdown,
+    ) {
+        let _opened = Opened::new(&*self.record, Disposition::Intercepted);
+        let alpn = match provider.get_ref().1.alpn_protocol() {
+            Some(b"h2") => Alpn::H2,
+            Some(b"http/1.1") => Alpn::Http1,
+            _ => Alpn::Unknown,
+        };
+        let connection = Connection { host, alpn, opened: Instant::now(), opened_at: SystemTime::now() };
+        let terms = self.terms(shutdown);
+        let end = pass::pass(&mut agent, &mut provider, self.observers.open(connection), &terms).await;
+        debug!(?end, "an intercepted connection ended");
+        hang_up::after(end, agent.get_ref().0.get_ref(), provider.get_ref().0, shutdown).await;
+    }
+
+    async fn tunnel(&self, mut agent: Replay<TcpStream>, mut provider: TcpStream, shutdown: &Shutdown) {
+        let _opened = Opened::new(&*self.record, Disposition::Tunnelled);
+        let end = tunnel::tunnel(&mut agent, &mut provider, &self.terms(shutdown)).await;
+        debug!(?end, "a tunnelled connection ended");
+        hang_up::after(end, agent.get_ref(), &provider, shutdown).await;
+    }
+
+    fn terms<'a>(&'a self, shutdown: &'a Shutdown) -> pass::Terms<'a> {
+        pass::Terms { idle: self.config.timeouts.idle, shutdown, record: &*self.record }
+    }
+}
+
+/// A connection that is open on both sides.
+enum Path {
+    Intercepted {
+        host: Host,
+        agent: Box<server::TlsStream<Replay<TcpStream>>>,
+        provider: Box<client::TlsStream<TcpStream>>,
+    },
+    Tunnelled {
+        agent: Replay<TcpStream>,
+        provider: TcpStream,
+    },
+}
+
+/// Counts a connection as opened, and as closed on whatever way it is left.
+struct Opened<'a> {
+    record: &'a dyn Record,
+    disposition: Disposition,
+}
+
+impl<'a> Opened<'a> {
+    fn new(record: &'a dyn Record, disposition: Disposition) -> Self {
+        record.record(Fact::ConnectionOpened(disposition));
+        Self { record, disposition }
+    }
+}
+
+impl Drop for Opened<'_> {
+    fn drop(&mut self) {
+        self.record.record(Fact::ConnectionClosed(self.disposition));
+    }
+}
+
+async fn within<T>(
+    limit: Duration,
+    step: TimeoutStep,
+    work: impl Future<Output = Result<T, Refusal>>,
+) -> Result<T, Refusal> {
+    timeout(limit, work).await.unwrap_or(Err(Refusal::Timeout(step)))
+}
+
+/// Where LLM calls go that the dialects can read.
+const LLM_HOSTS: [&str; 8] = [
+    "daily-cloudcode-pa.googleapis.com",
+    "cloudcode-pa.googleapis.com",
+    "*-cloudcode-pa.googleapis.com",
+    "daily-cloudcode-pa.sandbox.googleapis.com",
+    "autopush-cloudcode-pa.sandbox.googleapis.com",
+    "generativelanguage.googleapis.com",
+    "aiplatform.googleapis.com",
+    "*-aiplatform.googleapis.com",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_pattern_is_one() {
+        let patterns = Config::default().intercept;
+        let texts: Vec<_> = patterns.iter().map(ToString::to_string).collect();
+        assert_eq!(texts, LLM_HOSTS);
+    }
+}

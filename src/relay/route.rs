@@ -1,1 +1,121 @@
-//! To come.
+//! How a connection begins enters, what to do with it leaves. Pure.
+//!
+//! Only what is asked for is decrypted. What cannot be read as TLS is somebody else's protocol and goes on untouched;
+//! what begins like TLS and then breaks the protocol is refused.
+
+use crate::record::{Host, HostPattern};
+use crate::tls::hello::{Hello, HelloError};
+
+/// How a connection begins.
+#[derive(Debug)]
+pub enum Opening {
+    /// With a ClientHello.
+    Hello(Hello),
+    /// With a part of a ClientHello whose rest did not come in time.
+    Late,
+    /// With something else.
+    Other(HelloError),
+    /// With nothing, for as long as a ClientHello may take.
+    Silent,
+}
+
+/// What to do with a connection.
+#[derive(Debug)]
+pub enum Route {
+    /// Decrypt it.
+    Intercept {
+        /// The host that the agent asks for.
+        host: Host,
+        /// The protocols that it offers, in its order.
+        alpn: Vec<Vec<u8>>,
+    },
+    /// Close it: this is no ClientHello.
+    Refuse(HelloError),
+    /// Close it: the ClientHello did not come in time.
+    RefuseLate,
+    /// Pass it on as it is.
+    Tunnel {
+        /// Why.
+        why: Why,
+        /// The host that the agent asks for, if it says so.
+        sni: Option<Host>,
+    },
+}
+
+/// Why a connection is not decrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// The ClientHello names no host.
+    NoSni,
+    /// It is not TLS.
+    NotTls,
+    /// No pattern selects the host.
+    NotSelected,
+    /// The agent says nothing: the server may have to speak first (SSH, SMTP).
+    Silent,
+}
+
+impl Why {
+    /// The reason for the log.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoSni => "no_sni",
+            Self::NotTls => "not_tls",
+            Self::NotSelected => "not_selected",
+            Self::Silent => "silent",
+        }
+    }
+}
+
+/// Chooses the route.
+#[must_use]
+pub fn route(opening: Opening, intercept: &[HostPattern]) -> Route {
+    match opening {
+        Opening::Hello(Hello { sni: Some(host), alpn }) if intercept.iter().any(|pattern| pattern.matches(&host)) => {
+            Route::Intercept { host, alpn }
+        }
+        Opening::Hello(Hello { sni: sni @ Some(_), .. }) => Route::Tunnel { why: Why::NotSelected, sni },
+        Opening::Hello(Hello { sni: None, .. }) => Route::Tunnel { why: Why::NoSni, sni: None },
+        Opening::Late => Route::RefuseLate,
+        Opening::Other(HelloError::NotTls) => Route::Tunnel { why: Why::NotTls, sni: None },
+        Opening::Other(error) => Route::Refuse(error),
+        Opening::Silent => Route::Tunnel { why: Why::Silent, sni: None },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn routed(opening: Opening) -> String {
+        let intercept = [HostPattern::parse("*.example.com").unwrap()];
+        match route(opening, &intercept) {
+            Route::Intercept { host, alpn } => format!("intercept {host} {}", alpn.len()),
+            Route::Refuse(error) => format!("refuse {error:?}"),
+            Route::RefuseLate => "refuse late".to_owned(),
+            Route::Tunnel { why, sni } => format!("tunnel {} {}", why.as_str(), sni.is_some()),
+        }
+    }
+
+    fn hello(sni: Option<&str>) -> Opening {
+        Opening::Hello(Hello { sni: sni.map(|name| Host::parse(name).unwrap()), alpn: vec![b"h2".to_vec()] })
+    }
+
+    #[test]
+    fn only_what_is_selected_is_decrypted() {
+        for (opening, expected) in [
+            (hello(Some("api.example.com")), "intercept api.example.com 1"),
+            (hello(Some("example.com")), "tunnel not_selected true"),
+            (hello(None), "tunnel no_sni false"),
+            (Opening::Silent, "tunnel silent false"),
+            (Opening::Other(HelloError::NotTls), "tunnel not_tls false"),
+            (Opening::Other(HelloError::Malformed), "refuse Malformed"),
+            (Opening::Other(HelloError::TooLarge), "refuse TooLarge"),
+            (Opening::Other(HelloError::Closed), "refuse Closed"),
+            (Opening::Late, "refuse late"),
+        ] {
+            assert_eq!(routed(opening), expected);
+        }
+    }
+}

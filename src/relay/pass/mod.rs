@@ -1,0 +1,178 @@
+//! Plaintext both ways, byte for byte: two streams enter, [`End`] leaves.
+//!
+//! Forward first, observe second: a chunk is lent to the observer when it has been written and flushed. Each direction has
+//! its own chunk in flight, so that a blocked one never blocks the other. No byte is kept, changed, merged or split on purpose.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::Shutdown;
+use super::lane::{Lane, Witness};
+use crate::observe::{Direction, End, Observer};
+use crate::record::{ByteDirection, Fact, Record, TimeoutStep};
+
+/// What a connection is subject to while bytes pass.
+pub struct Terms<'a> {
+    /// No byte in either direction for this long ends the connection.
+    pub idle: Duration,
+    /// The orderly end of the house.
+    pub shutdown: &'a Shutdown,
+    /// Where bytes are counted.
+    pub record: &'a dyn Record,
+}
+
+/// Passes bytes until the end.
+///
+/// After [`End::Closed`], both sides have been told by a `shutdown` of their stream (close_notify). After any other end, the
+/// caller closes the connections below the streams, so that a message that was cut off does not look complete.
+pub async fn pass<A, P>(agent: &mut A, provider: &mut P, observer: Box<dyn Observer>, terms: &Terms<'_>) -> End
+where
+    A: AsyncRead + AsyncWrite + Unpin,
+    P: AsyncRead + AsyncWrite + Unpin,
+{
+    let tap = Tap { observer, record: terms.record, last: Instant::now() };
+    let mut link = Link { agent, provider, up: Lane::Reading, down: Lane::Reading, tap };
+    let end = link.run(terms).await;
+    if let End::TimedOut(step) = end {
+        terms.record.record(Fact::TimedOut(step));
+    }
+    link.tap.observer.end(end, Instant::now().into_std());
+    end
+}
+
+/// Both directions of one connection.
+struct Link<'a, A, P> {
+    agent: &'a mut A,
+    provider: &'a mut P,
+    up: Lane,
+    down: Lane,
+    tap: Tap<'a>,
+}
+
+impl<A, P> Link<'_, A, P>
+where
+    A: AsyncRead + AsyncWrite + Unpin,
+    P: AsyncRead + AsyncWrite + Unpin,
+{
+    async fn run(&mut self, terms: &Terms<'_>) -> End {
+        let mut draining = false;
+        loop {
+            let deadline = self.tap.last + terms.idle;
+            // All state is in the link: a dropped `poll` loses nothing.
+            let step = tokio::select! {
+                biased;
+                step = poll_fn(|cx| self.poll(cx, draining)) => step,
+                () = terms.shutdown.force.cancelled() => Step::Forced,
+                () = terms.shutdown.drain.cancelled(), if !draining => Step::Drain,
+                () = sleep_until(deadline) => Step::Quiet,
+            };
+            match step {
+                Step::End(end) => return end,
+                Step::Forced => {
+                    terms.record.record(Fact::TimedOut(TimeoutStep::Drain));
+                    return End::Shutdown;
+                }
+                Step::Drain => draining = true,
+                Step::Drained => {
+                    self.say_goodbye().await;
+                    return End::Shutdown;
+                }
+                Step::Quiet if self.tap.last + terms.idle <= Instant::now() => return End::TimedOut(TimeoutStep::Idle),
+                Step::Quiet => {}
+            }
+        }
+    }
+
+    /// Moves chunks in turn, one each way, until neither side has anything ready.
+    fn poll(&mut self, cx: &mut Context<'_>, draining: bool) -> Poll<Step> {
+        loop {
+            if self.up.is_over() && self.down.is_over() {
+                return Poll::Ready(Step::End(self.end()));
+            }
+            let Self { agent, provider, up, down, tap } = self;
+            let sent = up.poll(cx, *agent, *provider, &mut tap.of(Direction::ToProvider));
+            if let Poll::Ready(Err(_)) = sent {
+                return Poll::Ready(Step::End(End::AgentGone));
+            }
+            let received = down.poll(cx, *provider, *agent, &mut tap.of(Direction::ToAgent));
+            if let Poll::Ready(Err(_)) = received {
+                return Poll::Ready(Step::End(End::ProviderGone));
+            }
+            if sent.is_pending() && received.is_pending() {
+                let rests = draining && !up.is_busy() && !down.is_busy() && tap.observer.is_between_exchanges();
+                return if rests { Poll::Ready(Step::Drained) } else { Poll::Pending };
+            }
+        }
+    }
+
+    fn end(&self) -> End {
+        match (self.up.is_broken(), self.down.is_broken()) {
+            (_, true) => End::AgentGone,
+            (true, false) => End::ProviderGone,
+            (false, false) => End::Closed,
+        }
+    }
+
+    /// Ends both streams in order: nothing is cut off between exchanges. A peer that does not take it is left behind.
+    async fn say_goodbye(&mut self) {
+        let both = async { tokio::join!(self.agent.shutdown(), self.provider.shutdown()) };
+        let _ = timeout(GOODBYE, both).await;
+    }
+}
+
+/// What happened to a link.
+enum Step {
+    Drain,
+    Drained,
+    End(End),
+    Forced,
+    Quiet,
+}
+
+/// Counts and lends what has passed.
+struct Tap<'a> {
+    observer: Box<dyn Observer>,
+    record: &'a dyn Record,
+    /// When a byte last moved.
+    last: Instant,
+}
+
+impl<'a> Tap<'a> {
+    fn of<'t>(&'t mut self, direction: Direction) -> DirectedTap<'t, 'a> {
+        DirectedTap { tap: self, direction }
+    }
+}
+
+struct DirectedTap<'t, 'a> {
+    tap: &'t mut Tap<'a>,
+    direction: Direction,
+}
+
+impl Witness for DirectedTap<'_, '_> {
+    fn passed(&mut self, chunk: &[u8], read: Instant) {
+        let Tap { observer, record, last } = &mut *self.tap;
+        *last = Instant::now();
+        let direction = match self.direction {
+            Direction::ToAgent => ByteDirection::Received,
+            Direction::ToProvider => ByteDirection::Sent,
+        };
+        record.record(Fact::Bytes { direction, count: chunk.len() as u64 });
+        record.record(Fact::RelayDelay(*last - read));
+        observer.bytes(self.direction, chunk, read.into_std());
+    }
+
+    fn ended(&mut self) {
+        self.tap.last = Instant::now();
+        self.tap.observer.half_closed(self.direction, self.tap.last.into_std());
+    }
+}
+
+/// A few bytes for a socket buffer that is empty between exchanges.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;
