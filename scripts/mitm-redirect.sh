@@ -251,7 +251,7 @@ SUDOERS
 # `bash -c "$script"` keeps the text in a variable, a file is read again.
 own_text() {
     if [[ -n ${BASH_EXECUTION_STRING-} ]]; then
-        printf '%s\n' "$BASH_EXECUTION_STRING"
+        printf %s "$BASH_EXECUTION_STRING"
     else
         cat "${BASH_SOURCE[0]}"
     fi
