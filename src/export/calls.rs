@@ -8,7 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::labels::{ByKind, ByLabel, ByModel, ByOperation, ByOutcome, ByProvider, ByQuality, ByRateLimit};
-use super::metrics::{Histograms, add, call_latency, declare, release, stream_gap};
+use super::series::{Histograms, add, call_latency, declare, release, stream_gap};
 use crate::record::{
     Call, CallStarted, ContentChunk, Label, Model, Models, Outcome, Provider, Quality, RateLimitReason, TokenKind,
 };

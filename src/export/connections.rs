@@ -1,24 +1,15 @@
-//! What is counted of connections, certificates, the redirect and the agent's process.
+//! What is counted of connections, the redirect and the agent's process.
 
-use std::fmt;
-use std::hash::Hash;
-use std::sync::{Arc, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use prometheus_client::encoding::{EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Registry;
 
-use super::labels::{
-    ByDirection, ByDisposition, ByFamily, ByHandshake, ByHandshakeFailure, ByLeafResult, ByObserverFailure, ByRefusal,
-    ByRestart, ByStep,
-};
-use super::metrics::{Histograms, add, declare, house_latency, release};
-use crate::record::{ByteDirection, Disposition, Fact, Label};
+use super::labels::{ByDirection, ByDisposition, ByFamily, ByObserverFailure, ByRefusal, ByRestart, ByStep};
+use super::series::{Late, add, begin, count, declare, each, house_latency, release};
+use super::tls::TlsMetrics;
+use crate::record::{ByteDirection, Disposition, Fact};
 
 /// Counters, gauges and histograms of everything but calls.
 #[derive(Debug)]
@@ -31,15 +22,12 @@ pub(super) struct ConnectionMetrics {
     sent: Counter,
     received: Counter,
     relay_delay: Histogram,
-    handshakes: Histograms<ByHandshake>,
-    handshake_failures: Family<ByHandshakeFailure, Counter>,
     tcp_connect: Histogram,
-    leaves: Family<ByLeafResult, Counter>,
-    ca_expiry: Late,
     observer_failures: Family<ByObserverFailure, Counter>,
     redirect: Family<ByFamily, Gauge>,
     agent_up: Late,
     agent_restarts: Family<ByRestart, Counter>,
+    tls: TlsMetrics,
 }
 
 impl ConnectionMetrics {
@@ -84,35 +72,11 @@ impl ConnectionMetrics {
                 "A chunk read to the same chunk written: what Gravimeter itself adds",
                 house_latency(),
             ),
-            handshakes: declare(
-                registry,
-                "gravimeter_tls_handshake_duration_seconds",
-                "TLS handshakes that succeeded",
-                Histograms::new_with_constructor(house_latency),
-            ),
-            handshake_failures: declare(
-                registry,
-                "gravimeter_tls_handshake_failures_total",
-                "TLS handshakes that failed",
-                Family::default(),
-            ),
             tcp_connect: declare(
                 registry,
                 "gravimeter_tcp_connect_duration_seconds",
                 "TCP connections made to providers",
                 house_latency(),
-            ),
-            leaves: declare(
-                registry,
-                "gravimeter_leaf_certificates_total",
-                "Leaf certificates shown to the agent",
-                Family::default(),
-            ),
-            ca_expiry: declare(
-                registry,
-                "gravimeter_ca_expiry_timestamp_seconds",
-                "End of the CA certificate since the Unix epoch",
-                Late::default(),
             ),
             observer_failures: declare(
                 registry,
@@ -138,6 +102,7 @@ impl ConnectionMetrics {
                 "Restarts of the supervised agent",
                 Family::default(),
             ),
+            tls: TlsMetrics::declare(registry),
         };
         metrics.begin_at_zero();
         metrics
@@ -151,8 +116,6 @@ impl ConnectionMetrics {
         }
         each(|reason| begin(&self.refused, ByRefusal { reason }));
         each(|step| begin(&self.timeouts, ByStep { step }));
-        each(|side| each(|reason| begin(&self.handshake_failures, ByHandshakeFailure { side, reason })));
-        each(|result| begin(&self.leaves, ByLeafResult { result }));
         each(|reason| begin(&self.observer_failures, ByObserverFailure { reason }));
         each(|reason| begin(&self.agent_restarts, ByRestart { reason }));
     }
@@ -164,7 +127,7 @@ impl ConnectionMetrics {
             Fact::AgentUp(up) => self.agent_up.set(i64::from(up)),
             Fact::Bytes { direction: ByteDirection::Received, count } => add(&self.received, count),
             Fact::Bytes { direction: ByteDirection::Sent, count } => add(&self.sent, count),
-            Fact::CaExpiry(at) => self.ca_expiry.set(unix_seconds(at)),
+            Fact::CaExpiry(at) => self.tls.ca_expires(at),
             Fact::ConnectionClosed(disposition) => {
                 release(&self.active.get_or_create_owned(&ByDisposition { disposition }));
             }
@@ -176,14 +139,9 @@ impl ConnectionMetrics {
                 count(&self.connections, ByDisposition { disposition: Disposition::Refused });
                 count(&self.refused, ByRefusal { reason });
             }
-            Fact::Handshake(done) => {
-                let labels = ByHandshake { side: done.side, version: done.version, resumed: done.resumed };
-                self.handshakes.get_or_create_owned(&labels).observe(done.duration.as_secs_f64());
-            }
-            Fact::HandshakeFailed { side, reason } => {
-                count(&self.handshake_failures, ByHandshakeFailure { side, reason });
-            }
-            Fact::Leaf(result) => count(&self.leaves, ByLeafResult { result }),
+            Fact::Handshake(done) => self.tls.succeeded(done),
+            Fact::HandshakeFailed { side, reason } => self.tls.failed(side, reason),
+            Fact::Leaf(result) => self.tls.leaf(result),
             Fact::ObserverFailed(reason) => count(&self.observer_failures, ByObserverFailure { reason }),
             Fact::Redirect { family, active } => {
                 self.redirect.get_or_create_owned(&ByFamily { family }).set(i64::from(active));
@@ -193,45 +151,5 @@ impl ConnectionMetrics {
             Fact::UpstreamConnected(took) => self.tcp_connect.observe(took.as_secs_f64()),
             Fact::Call(_) | Fact::CallStarted(_) | Fact::ContentChunk(_) => {}
         }
-    }
-}
-
-fn each<L: Label>(touch: impl Fn(L)) {
-    L::ALL.iter().copied().for_each(touch);
-}
-
-fn begin<S: Clone + Hash + Eq, M: Clone + Default>(family: &Family<S, M>, labels: S) {
-    let _ = family.get_or_create_owned(&labels);
-}
-
-fn count<S: Clone + Hash + Eq>(family: &Family<S, Counter>, labels: S) {
-    family.get_or_create_owned(&labels).inc();
-}
-
-fn unix_seconds(at: SystemTime) -> i64 {
-    at.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
-}
-
-/// A gauge that is absent until its value is known: a 0 would say "expired in 1970" or "the agent is down".
-#[derive(Debug, Clone, Default)]
-struct Late(Arc<OnceLock<Gauge>>);
-
-impl Late {
-    fn set(&self, value: i64) {
-        self.0.get_or_init(Gauge::default).set(value);
-    }
-}
-
-impl EncodeMetric for Late {
-    fn encode(&self, encoder: MetricEncoder<'_>) -> fmt::Result {
-        self.0.get().map_or(Ok(()), |gauge| gauge.encode(encoder))
-    }
-
-    fn metric_type(&self) -> MetricType {
-        <Gauge as TypedMetric>::TYPE
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.get().is_none()
     }
 }

@@ -10,7 +10,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
-use super::metrics::{Histograms, add, call_latency, declare};
+use super::series::{Histograms, add, call_latency, declare};
 use crate::record::{Call, Label, Model, Models, Operation, Outcome, Provider, TokenUsage};
 
 /// The state of the convention that is followed: after v1.41.0, with token counters instead of a token histogram.

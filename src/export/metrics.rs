@@ -1,24 +1,22 @@
 //! The set of all metrics: takes every fact, answers every scrape.
 //!
 //! What is counted of calls stands in `calls`, of connections and the house in `connections`, under the names of the
-//! GenAI convention in `genai`; here are the registry they share and the rules of naming and counting.
+//! GenAI convention in `genai`; the rules of naming and counting in `series`;
+//! here is the registry they share.
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::{Metric, Registry, Unit};
+use prometheus_client::registry::Registry;
 
 use super::calls::CallMetrics;
 use super::connections::ConnectionMetrics;
 use super::genai::GenAiMetrics;
 use super::labels::Build;
 use super::process::ProcessCollector;
+use super::series::declare;
 use super::text::{self, Format};
 use crate::record::{Fact, Models, Sink};
 
@@ -100,60 +98,3 @@ impl Sink for Metrics {
         }
     }
 }
-
-/// A histogram for each label set.
-pub(super) type Histograms<S> = Family<S, Histogram, fn() -> Histogram>;
-
-/// Registers a metric under the name that a scrape shows: the suffixes `_total`, `_seconds` and `_bytes` are taken off
-/// here, because the library puts them on again by type and unit.
-pub(super) fn declare<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
-    let name = name.strip_suffix("_total").unwrap_or(name);
-    if let Some(stem) = name.strip_suffix("_seconds") {
-        registry.register_with_unit(stem, help, Unit::Seconds, metric.clone());
-    } else if let Some(stem) = name.strip_suffix("_bytes") {
-        registry.register_with_unit(stem, help, Unit::Bytes, metric.clone());
-    } else {
-        registry.register(name, help, metric.clone());
-    }
-    metric
-}
-
-/// Adds without wrapping: a provider may claim any number, and a counter that falls looks like a restart.
-pub(super) fn add(counter: &Counter, count: u64) {
-    let saturated = |sum: u64| Some(sum.saturating_add(count));
-    let _ = counter.inner().fetch_update(Ordering::Relaxed, Ordering::Relaxed, saturated);
-}
-
-/// Takes one off a gauge that counts what is open, never below zero.
-pub(super) fn release(gauge: &Gauge<i64, AtomicI64>) {
-    let lowered = |open: i64| (open > 0).then(|| open - 1);
-    let _ = gauge.inner().fetch_update(Ordering::Relaxed, Ordering::Relaxed, lowered);
-}
-
-/// Latency of LLM calls.
-pub(super) fn call_latency() -> Histogram {
-    Histogram::new(CALL_SECONDS)
-}
-
-/// Gaps inside a stream.
-pub(super) fn stream_gap() -> Histogram {
-    Histogram::new(GAP_SECONDS)
-}
-
-/// What the house itself or the network takes.
-pub(super) fn house_latency() -> Histogram {
-    Histogram::new(HOUSE_SECONDS)
-}
-
-/// The boundaries that the GenAI convention prescribes for durations of inference: ours and the convention's histograms
-/// can then be laid over each other.
-const CALL_SECONDS: [f64; 14] =
-    [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
-
-/// The same doubling, one decade lower: fast models stream a token in 2 to 5 ms, and nothing streams for a minute a token.
-const GAP_SECONDS: [f64; 14] =
-    [0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192];
-
-/// 50 µs is about what a chunk takes through the house, 5 s what a handshake takes on a lost packet and its retries.
-const HOUSE_SECONDS: [f64; 16] =
-    [50e-6, 1e-4, 250e-6, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];

@@ -9,7 +9,9 @@ pub mod genai;
 mod labels;
 mod metrics;
 mod process;
+mod series;
 pub mod text;
+mod tls;
 
 pub use metrics::{Config, Metrics};
 

@@ -22,7 +22,7 @@ use super::{Config, Web};
 use crate::record::{Fact, Sink as _};
 
 impl Web {
-    /// Serves the listener until `shutdown`. Connections run in `tracker` and end within [`DRAIN`] of it.
+    /// Serves the listener until `shutdown`. Connections run in `tracker` and end within two seconds of it.
     ///
     /// # Errors
     /// [`io::Error`] when the listener has no local address.

@@ -9,7 +9,7 @@ use prometheus_client::registry::Registry;
 use proptest::prelude::*;
 
 use super::kit::{every_fact, metrics, promtool, samples};
-use crate::export::metrics::declare;
+use crate::export::series::declare;
 use crate::export::text::{Format, encode, negotiate};
 use crate::record::Sink as _;
 

@@ -4,7 +4,7 @@ use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 
 use super::kit::House;
-use crate::export::tests::kit::{call, every_fact, promtool, rate_limited, samples};
+use crate::export::tests::kit::{Key, call, every_fact, promtool, rate_limited, samples};
 use crate::record::{Model, Provider, Record as _};
 use crate::web::{Condition, Config, ConfigError, OPENAPI};
 
@@ -39,15 +39,12 @@ async fn usage_agrees_with_the_metrics_to_the_token() {
         house.took(rate_limited("m1"));
     }
     let usage = house.get("/v1/usage").await.json();
-    let exposition = house.get("/metrics").await;
+    let shown = samples(house.get("/metrics").await.text());
     let sum = |name: &str, label: Option<(&str, &str)>| -> u64 {
-        let wanted = |labels: &std::collections::BTreeMap<String, String>| {
-            label.is_none_or(|(name, value)| labels.get(name).is_some_and(|found| found == value))
+        let is_meant = |((sample, labels), _): &(&Key, &String)| {
+            sample == name && label.is_none_or(|(name, value)| labels.get(name).is_some_and(|found| found == value))
         };
-        let matching = |((sample, labels), value): ((String, _), String)| {
-            (sample == name && wanted(&labels)).then(|| value.parse::<u64>().expect("a count"))
-        };
-        samples(exposition.text()).into_iter().filter_map(matching).sum()
+        shown.iter().filter(is_meant).map(|(_, value)| value.parse::<u64>().expect("a count")).sum()
     };
     assert_eq!(usage["totals"]["calls"], 1000);
     assert_eq!(usage["totals"]["total_tokens"], 60_000);
