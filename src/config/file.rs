@@ -5,18 +5,14 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::keys::{KEYS, Key};
 use super::nearest::nearest;
 use super::source::{Mistake, Setting, Source};
-use super::value::Value;
+use super::value::{Part, Value};
 
-/// Reads the settings of a file.
-///
-/// # Errors
-/// Mistakes, when the file cannot be read, is no TOML, or holds keys that do not exist; the settings beside them are kept.
+/// The settings of a file, and mistakes when it cannot be read, is no TOML, or holds keys that do not exist.
 pub(super) fn read(path: &Path) -> (Vec<Setting>, Vec<Mistake>) {
     match load(path) {
         Ok(text) => parse(path, &text),
@@ -25,7 +21,8 @@ pub(super) fn read(path: &Path) -> (Vec<Setting>, Vec<Mistake>) {
 }
 
 fn load(path: &Path) -> Result<String, String> {
-    let about = |what: &dyn std::fmt::Display| format!("the file cannot be read ({what}): check its path and permissions");
+    let about =
+        |what: &dyn std::fmt::Display| format!("the file cannot be read ({what}): check its path and permissions");
     let size = path.metadata().map_err(|error| about(&error))?.len();
     if size > MAX_BYTES {
         return Err(format!("the file has {size} bytes, a configuration at most {MAX_BYTES}: is it another file?"));
@@ -41,13 +38,21 @@ pub(super) fn parse(path: &Path, text: &str) -> (Vec<Setting>, Vec<Mistake>) {
         walk.table("", document.get_ref());
     }
     for error in errors {
-        let what = error.message().trim().replace('\n', ", ");
         let source = walk.source(&error.span().unwrap_or_default());
-        walk.mistakes.push(Mistake::of_place(source, format!("this is not TOML: {what}")));
+        walk.mistakes.push(Mistake::of_place(source, syntax(error.message())));
     }
+    // One slip makes several errors of the parser; the first of a line is the one that helps.
+    walk.mistakes.dedup_by(|later, first| later.key.is_none() && later.source == first.source);
     walk.settings.sort_by_key(|setting| line_of(&setting.source));
     walk.mistakes.sort_by_key(|mistake| line_of(&mistake.source));
     (walk.settings, walk.mistakes)
+}
+
+/// Reads text as one TOML value, for variables and flags that are given in that form. Lines mean nothing there.
+pub(super) fn parse_value(text: &str) -> Option<Value> {
+    let value = DeValue::parse(text).ok()?;
+    let walk = Walk { path: Path::new(""), text, settings: Vec::new(), mistakes: Vec::new() };
+    Some(walk.convert(value.get_ref()))
 }
 
 /// The walk through a document's tables.
@@ -62,21 +67,57 @@ impl Walk<'_> {
     /// Takes each entry of the table that stands under `section` (empty for the document).
     fn table(&mut self, section: &str, table: &DeTable<'_>) {
         for (name, value) in table {
-            let dotted = if section.is_empty() { name.get_ref().to_string() } else { format!("{section}.{}", name.get_ref()) };
+            let dotted =
+                if section.is_empty() { name.get_ref().to_string() } else { format!("{section}.{}", name.get_ref()) };
             let source = self.source(&name.span());
             match (KEYS.iter().find(|key| key.name == dotted), value.get_ref()) {
-                (Some(key), given) => self.settings.push(Setting { key, value: convert(given), source }),
+                (Some(key), given) => self.settings.push(Setting { key, value: self.convert(given), source }),
                 (None, DeValue::Table(inner)) if is_section(&dotted) => self.table(&dotted, inner),
                 (None, given) => self.mistakes.push(unknown(source, dotted, given)),
             }
         }
     }
 
-    fn source(&self, span: &Range<usize>) -> Source {
-        let before = self.text.as_bytes().get(..span.start).unwrap_or(self.text.as_bytes());
-        let line = 1 + memchr::memchr_iter(b'\n', before).count();
-        Source::File { path: PathBuf::from(self.path), line }
+    fn convert(&self, value: &DeValue<'_>) -> Value {
+        match value {
+            DeValue::String(text) => Value::Text(text.to_string()),
+            DeValue::Integer(number) => {
+                let read = i64::from_str_radix(&number.as_str().replace('_', ""), number.radix());
+                read.map_or(Value::Other("a number beyond 64 bits"), Value::Integer)
+            }
+            DeValue::Boolean(on) => Value::Switch(*on),
+            DeValue::Array(values) => {
+                Value::List(values.iter().map(|value| self.part("", &value.span(), value.get_ref())).collect())
+            }
+            DeValue::Table(table) => {
+                let entries =
+                    table.iter().map(|(name, value)| self.part(name.get_ref(), &name.span(), value.get_ref()));
+                Value::Map(entries.collect())
+            }
+            DeValue::Float(_) => Value::Other("a fraction"),
+            DeValue::Datetime(_) => Value::Other("a date"),
+        }
     }
+
+    fn part(&self, name: &str, span: &Range<usize>, value: &DeValue<'_>) -> Part {
+        Part { name: name.to_owned(), value: self.convert(value), line: Some(self.line(span)) }
+    }
+
+    fn line(&self, span: &Range<usize>) -> usize {
+        let before = self.text.as_bytes().get(..span.start).unwrap_or(self.text.as_bytes());
+        1 + memchr::memchr_iter(b'\n', before).count()
+    }
+
+    fn source(&self, span: &Range<usize>) -> Source {
+        Source::File { path: PathBuf::from(self.path), line: self.line(span) }
+    }
+}
+
+fn syntax(message: &str) -> String {
+    let what = message.trim().replace('\n', ", ");
+    let remedy =
+        if what == "duplicate key" { "keep one of the two" } else { "texts stand in quotes, lists in brackets" };
+    format!("this is not TOML ({what}): {remedy}")
 }
 
 fn line_of(source: &Source) -> usize {
@@ -111,32 +152,5 @@ fn no_such_key(name: &str) -> String {
     }
 }
 
-fn convert(value: &DeValue<'_>) -> Value {
-    match value {
-        DeValue::String(text) => Value::Text(text.to_string()),
-        DeValue::Integer(number) => {
-            let read = i64::from_str_radix(&number.as_str().replace('_', ""), number.radix());
-            read.map_or(Value::Other("a number beyond 64 bits"), Value::Integer)
-        }
-        DeValue::Boolean(on) => Value::Switch(*on),
-        DeValue::Array(values) => Value::List(values.iter().map(|value| convert(value.get_ref())).collect()),
-        DeValue::Table(table) => {
-            let entry = |(name, value): (&Spanned<_>, &Spanned<_>)| (name_of(name), convert(value.get_ref()));
-            Value::Map(table.iter().map(entry).collect())
-        }
-        DeValue::Float(_) => Value::Other("a fraction"),
-        DeValue::Datetime(_) => Value::Other("a date"),
-    }
-}
-
-fn name_of(name: &Spanned<toml::de::DeString<'_>>) -> String {
-    name.get_ref().to_string()
-}
-
 /// A configuration with every key is 10 kB; what is larger was named by mistake.
 const MAX_BYTES: u64 = 1024 * 1024;
-
-/// Reads text as one TOML value, for variables and flags that are given in that form.
-pub(super) fn parse_value(text: &str) -> Option<Value> {
-    DeValue::parse(text).ok().map(|value| convert(value.get_ref()))
-}

@@ -24,6 +24,16 @@ pub enum Source {
     Variable(String),
 }
 
+impl Source {
+    /// The same place, on a line of its own when one is known.
+    pub(super) fn on_line(self, known: Option<usize>) -> Self {
+        match (self, known) {
+            (Self::File { path, .. }, Some(line)) => Self::File { path, line },
+            (other, _) => other,
+        }
+    }
+}
+
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -67,7 +77,10 @@ impl Mistake {
 
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.source)?;
+        // A contradiction between defaults has no place.
+        if self.source != Source::Default {
+            write!(f, "{}: ", self.source)?;
+        }
         if let Some(key) = &self.key {
             write!(f, "{key}: ")?;
         }
@@ -78,6 +91,18 @@ impl fmt::Display for Mistake {
 /// Everything that is wrong with a configuration, in the order file, environment, flags, contradictions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistakes(pub Vec<Mistake>);
+
+impl Mistakes {
+    pub(super) fn sorted(mut mistakes: Vec<Mistake>) -> Self {
+        mistakes.sort_by_key(|mistake| match mistake.source {
+            Source::File { line, .. } => (0, line),
+            Source::Variable(_) => (1, 0),
+            Source::Flag(_) => (2, 0),
+            Source::Default => (3, 0),
+        });
+        Self(mistakes)
+    }
+}
 
 impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

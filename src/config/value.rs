@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,9 +22,9 @@ pub(super) enum Value {
     /// A TOML integer.
     Integer(i64),
     /// A TOML array, or the parts of a variable or flag.
-    List(Vec<Value>),
+    List(Vec<Part>),
     /// A TOML table, or the `name=value` parts of a variable or flag.
-    Map(Vec<(String, Value)>),
+    Map(Vec<Part>),
     /// A TOML type that no key takes, by its name.
     Other(&'static str),
     /// A TOML boolean.
@@ -32,16 +33,43 @@ pub(super) enum Value {
     Text(String),
 }
 
+/// One element of a list or map.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Part {
+    /// Its name; empty in a list.
+    pub(super) name: String,
+    pub(super) value: Value,
+    /// Its line in the file, from 1; `None` outside a file.
+    pub(super) line: Option<usize>,
+}
+
 /// What is wrong with a value, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wrong(pub(super) String);
+pub(super) struct Wrong {
+    pub(super) message: String,
+    /// The line of the part that is wrong, when it is known to be that part.
+    pub(super) line: Option<usize>,
+}
+
+impl Wrong {
+    fn new(message: String) -> Self {
+        Self { message, line: None }
+    }
+}
+
+impl Part {
+    /// Reads the part; what is wrong is then wrong on its line.
+    fn read<T>(&self, read: impl FnOnce(&Self) -> Result<T, Wrong>) -> Result<T, Wrong> {
+        read(self).map_err(|wrong| Wrong { line: self.line, ..wrong })
+    }
+}
 
 impl Value {
     /// A text that is not empty and holds no control character.
     pub(super) fn text(&self) -> Result<String, Wrong> {
         match self {
             Self::Text(text) if !text.is_empty() && !text.chars().any(char::is_control) => Ok(text.clone()),
-            _ => Err(self.is_not("a text", "in quotes, without line breaks")),
+            _ => Err(self.is_not("a text", "it in quotes, without line breaks")),
         }
     }
 
@@ -51,37 +79,44 @@ impl Value {
             Self::Switch(on) => Ok(*on),
             Self::Text(text) if text == "true" => Ok(true),
             Self::Text(text) if text == "false" => Ok(false),
-            _ => Err(self.is_not("true or false", "without quotes")),
+            _ => Err(self.is_not("true or false", "true or false without quotes")),
         }
     }
 
-    /// A whole number of at least `least`.
-    pub(super) fn number<T: TryFrom<i64>>(&self, least: i64) -> Result<T, Wrong> {
+    /// A whole number within a range.
+    pub(super) fn number<T: TryFrom<u32>>(&self, range: RangeInclusive<u32>) -> Result<T, Wrong> {
         let number = match self {
-            Self::Integer(number) => Some(*number),
+            Self::Integer(number) => u32::try_from(*number).ok(),
             Self::Text(text) => text.parse().ok(),
             _ => None,
         };
-        let fitting = number.filter(|number| *number >= least).and_then(|number| T::try_from(number).ok());
-        fitting.ok_or_else(|| self.is_not(&format!("a whole number of at least {least}"), "without quotes, such as 100"))
+        let fitting = number.filter(|number| range.contains(number)).and_then(|number| T::try_from(number).ok());
+        let what = || format!("a whole number from {} to {}", range.start(), range.end());
+        fitting.ok_or_else(|| self.is_not(&what(), "it without quotes, such as 100"))
     }
 
     /// A time with a unit, longer than nothing and at most [`LONGEST`].
     pub(super) fn duration(&self) -> Result<Duration, Wrong> {
         let bare = match self {
             Self::Integer(number) => Some(number.to_string()),
-            Self::Text(text) if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() => Some(text.clone()),
+            Self::Text(text) if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() => {
+                Some(text.clone())
+            }
             _ => None,
         };
         if let Some(number) = bare {
-            return Err(Wrong(format!(r#"{number} has no unit: write it as "{number}s" for seconds"#)));
+            return Err(Wrong::new(format!(r#"{number} has no unit: write it as "{number}s" for seconds"#)));
         }
-        let Self::Text(text) = self else { return Err(self.is_not("a time", r#"as "10s", "5m" or "1h30m""#)) };
+        let Self::Text(text) = self else { return Err(self.is_not("a time", r#"it as "10s", "5m" or "1h30m""#)) };
         let read = text.parse::<SignedDuration>().ok().and_then(|it| Duration::try_from(it).ok());
         match read {
-            None => Err(self.is_not("a time", r#"as "10s", "5m" or "1h30m""#)),
-            Some(it) if it.is_zero() => Err(Wrong(format!(r#"{self} leaves no time at all: write "10s" or more"#))),
-            Some(it) if it > LONGEST => Err(Wrong(format!(r#"{self} is longer than a year: write "365d" or less"#))),
+            None => Err(self.is_not("a time", r#"it as "10s", "5m" or "1h30m""#)),
+            Some(it) if it.is_zero() => {
+                Err(Wrong::new(format!(r#"{self} leaves no time at all: write "10s" or more"#)))
+            }
+            Some(it) if it > LONGEST => {
+                Err(Wrong::new(format!(r#"{self} is longer than a year: write "365d" or less"#)))
+            }
             Some(it) => Ok(it),
         }
     }
@@ -89,7 +124,7 @@ impl Value {
     /// An IP address with its port.
     pub(super) fn address(&self) -> Result<SocketAddr, Wrong> {
         let Self::Text(text) = self else {
-            return Err(self.is_not("an address", r#"as "127.0.0.1:8741""#));
+            return Err(self.is_not("an address", r#"it as "127.0.0.1:8741""#));
         };
         text.parse().map_err(|_| {
             let example = match text.rsplit_once(':') {
@@ -104,7 +139,7 @@ impl Value {
     pub(super) fn address_or_off(&self) -> Result<Option<SocketAddr>, Wrong> {
         match self {
             Self::Text(text) if text == "off" => Ok(None),
-            _ => self.address().map(Some).map_err(|Wrong(what)| Wrong(format!(r#"{what}, or "off""#))),
+            _ => self.address().map(Some).map_err(|wrong| Wrong::new(format!(r#"{}, or "off""#, wrong.message))),
         }
     }
 
@@ -118,7 +153,7 @@ impl Value {
 
     /// A pattern of hosts to decrypt.
     pub(super) fn host_pattern(&self) -> Result<HostPattern, Wrong> {
-        let Self::Text(text) = self else { return Err(self.is_not("a host", r#"as "api.example.com""#)) };
+        let Self::Text(text) = self else { return Err(self.is_not("a host", r#"it as "api.example.com""#)) };
         HostPattern::parse(text).map_err(|_| {
             let how = r#"it as "api.example.com" or "*.example.com" (one * in the first label, no address, no port)"#;
             self.is_not("a host pattern", how)
@@ -144,11 +179,23 @@ impl Value {
     pub(super) fn user(&self) -> Result<String, Wrong> {
         let text = self.text()?;
         let start = text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
-        let rest = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-' | b'.'));
+        let rest =
+            text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-' | b'.'));
         if start && rest && text.len() <= 32 {
             return Ok(text);
         }
         Err(self.is_not("a user name", r#"a name of /etc/passwd, such as "antigravity-ls" (no number)"#))
+    }
+
+    /// An `https://` base URL. A query or credentials would end up in logs, so neither is accepted.
+    pub(super) fn https_url(&self) -> Result<String, Wrong> {
+        let text = self.text()?;
+        let uri =
+            text.parse::<http::Uri>().ok().filter(|uri| uri.scheme_str() == Some("https") && uri.query().is_none());
+        match uri.and_then(|uri| uri.authority().filter(|authority| !authority.as_str().contains('@')).cloned()) {
+            Some(_) => Ok(text),
+            None => Err(self.is_not("a base URL", r#"it as "https://api.example.com""#)),
+        }
     }
 
     /// One of a few words.
@@ -174,7 +221,7 @@ impl Value {
     /// Each element, read by `read`.
     pub(super) fn list<T>(&self, read: impl Fn(&Self) -> Result<T, Wrong>) -> Result<Vec<T>, Wrong> {
         match self {
-            Self::List(values) => values.iter().map(read).collect(),
+            Self::List(parts) => parts.iter().map(|part| part.read(|part| read(&part.value))).collect(),
             Self::Text(text) => Err(self.is_not("a list", &format!("it as [{text:?}]"))),
             _ => Err(self.is_not("a list", r#"it as ["one", "two"]"#)),
         }
@@ -182,37 +229,54 @@ impl Value {
 
     /// Names and values of environment variables. What was given is never repeated: it may be a secret.
     pub(super) fn environment(&self) -> Result<BTreeMap<String, String>, Wrong> {
-        let Self::Map(entries) = self else {
-            return Err(Wrong(r#"is not a table: write it as { NAME = "value" }"#.to_owned()));
+        let Self::Map(parts) = self else {
+            return Err(Wrong::new(r#"this is not a table: write it as { NAME = "value" }"#.to_owned()));
         };
-        let entry = |(name, value): &(String, Value)| match value {
+        let entry = |Part { name, value, .. }: &Part| match value {
             _ if name.is_empty() || name.contains(['=', '\0']) => {
-                Err(Wrong(format!("{name:?} is not the name of a variable: write it without '='")))
+                Err(Wrong::new(format!("{name:?} is not the name of a variable: write it without '='")))
             }
-            Value::Text(text) if !text.contains('\0') => Ok((name.clone(), text.clone())),
-            _ => Err(Wrong(format!("the value of {name} is not a text: write it in quotes"))),
+            Self::Text(text) if !text.contains('\0') => Ok((name.clone(), text.clone())),
+            _ => Err(Wrong::new(format!("the value of {name} is not a text: write it in quotes"))),
         };
-        entries.iter().map(entry).collect()
+        parts.iter().map(|part| part.read(entry)).collect()
     }
 
     /// Hosts with port, and the addresses to dial for them.
     pub(super) fn resolve(&self) -> Result<HashMap<(Host, u16), SocketAddr>, Wrong> {
-        let Self::Map(entries) = self else {
+        let Self::Map(parts) = self else {
             return Err(self.is_not("a table", r#"it as { "api.example.com:443" = "127.0.0.1:8443" }"#));
         };
-        let entry = |(name, value): &(String, Value)| {
+        let entry = |Part { name, value, .. }: &Part| {
             let (host, port) = name.rsplit_once(':').unwrap_or((name, ""));
             let host = Host::parse(host).ok().zip(port.parse().ok().filter(|port| *port != 0));
             let host = host.ok_or_else(|| {
-                Wrong(format!(r#"{name:?} is not a host with its port: write it as "api.example.com:443""#))
+                Wrong::new(format!(r#"{name:?} is not a host with its port: write it as "api.example.com:443""#))
             })?;
             Ok((host, value.address()?))
         };
-        entries.iter().map(entry).collect()
+        parts.iter().map(|part| part.read(entry)).collect()
+    }
+
+    /// The value as TOML; the values of a map only by their names when they are `hidden`.
+    pub(super) fn to_toml(&self, hidden: bool) -> String {
+        match self {
+            Self::Map(parts) => {
+                let value = |it: &Self| if hidden { quoted("...") } else { it.to_toml(hidden) };
+                let entry = |part: &Part| format!("{} = {}", quoted(&part.name), value(&part.value));
+                format!("{{ {} }}", parts.iter().map(entry).collect::<Vec<_>>().join(", "))
+            }
+            Self::List(parts) => {
+                let values: Vec<_> = parts.iter().map(|part| part.value.to_toml(hidden)).collect();
+                format!("[{}]", values.join(", "))
+            }
+            Self::Text(text) => quoted(text),
+            Self::Integer(_) | Self::Other(_) | Self::Switch(_) => self.to_string(),
+        }
     }
 
     fn is_not(&self, what: &str, how: &str) -> Wrong {
-        Wrong(format!("{self} is not {what}: write {how}"))
+        Wrong::new(format!("{self} is not {what}: write {how}"))
     }
 }
 
@@ -227,6 +291,10 @@ impl fmt::Display for Value {
             Self::Text(text) => write!(f, "{text:?}"),
         }
     }
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
 }
 
 /// Longer limits are mistakes, and timers reckon with them.
