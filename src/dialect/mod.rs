@@ -15,7 +15,7 @@
 //! | `output` | `candidatesTokenCount`, or `responseTokenCount` |
 //! | `thinking` | `thoughtsTokenCount` |
 //!
-//! A new family is a module, a line in [`FAMILIES`], a column in this table and fixtures.
+//! A new family is a module, a line in `FAMILIES`, a column in this table and fixtures.
 
 mod body;
 mod gemini;

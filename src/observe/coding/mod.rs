@@ -9,7 +9,7 @@ mod gzip;
 #[cfg(test)]
 mod tests;
 
-use codec::Codec;
+use codec::{Codec, Step};
 
 use crate::record::ObserverFailure;
 
@@ -131,12 +131,11 @@ fn unpack(
             budget.spend(piece.len())?;
             unpack(inner, budget, piece, out)?;
         }
-        let drained = bytes.is_empty() && step.written < SCRATCH;
-        let stuck = step.read == 0 && step.written == 0;
-        match (drained, stuck) {
-            (true, _) => return Ok(()),
-            (false, true) => return Err(CodingError::Damaged),
-            (false, false) => {}
+        if bytes.is_empty() && step.written < SCRATCH {
+            return Ok(());
+        }
+        if step == Step::default() {
+            return Err(CodingError::Damaged);
         }
     }
 }

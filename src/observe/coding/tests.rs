@@ -67,7 +67,7 @@ fn samples() -> Vec<(Vec<&'static str>, Vec<u8>, Vec<u8>)> {
 fn every_coding_is_taken_off_at_every_cut() {
     for (codings, coded, plain) in samples() {
         assert_eq!(decode(&codings, coded.chunks(1)), (plain.clone(), true, None), "{codings:?}");
-        for cut in 0..coded.len() {
+        for cut in 0..=coded.len() {
             let (head, tail) = coded.split_at(cut);
             assert_eq!(decode(&codings, [head, tail]), (plain.clone(), true, None), "{codings:?} at {cut}");
         }
