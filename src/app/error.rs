@@ -21,7 +21,9 @@ pub enum Error {
     #[error(transparent)]
     Authority(#[from] AuthorityError),
     /// An address cannot be listened on.
-    #[error("cannot listen on {address} ({key}): {source}; is another gravimeter running? Otherwise choose another port")]
+    #[error(
+        "cannot listen on {address} ({key}): {source}; is another gravimeter running? Otherwise choose another port"
+    )]
     Bind {
         /// The address.
         address: SocketAddr,

@@ -79,10 +79,12 @@ impl Drop for Live {
     }
 }
 
-/// How an exchange without a complete response ends with its connection.
-pub(super) fn cut_off(end: End) -> ExchangeEnd {
+/// How an exchange without a complete response ends with its connection. When the agent had sent its last byte before
+/// (`agent_left`), the provider only followed it: an agent that stops reading closes its connection, in order or not.
+pub(super) fn cut_off(end: End, agent_left: bool) -> ExchangeEnd {
     match end {
         End::AgentGone => ExchangeEnd::AgentGone,
+        End::Closed | End::ProviderGone if agent_left => ExchangeEnd::AgentGone,
         End::Closed | End::ProviderGone => ExchangeEnd::Truncated,
         End::Shutdown | End::TimedOut(_) => ExchangeEnd::Shutdown,
     }

@@ -24,6 +24,8 @@ pub struct Http1 {
     state: State,
     agent: Side,
     provider: Side,
+    /// Whether the agent has sent its last byte.
+    agent_left: bool,
     /// The exchanges that are not done, oldest first. Only the newest can have an unfinished request.
     pending: VecDeque<Pending>,
 }
@@ -57,7 +59,8 @@ impl Http1 {
     #[must_use]
     pub fn new(open: Box<dyn OpenExchange>, record: Arc<dyn Record>) -> Self {
         let pending = VecDeque::new();
-        Self { open, record, state: State::Reading, agent: Side::default(), provider: Side::default(), pending }
+        let (agent, provider) = (Side::default(), Side::default());
+        Self { open, record, state: State::Reading, agent, provider, agent_left: false, pending }
     }
 
     fn read_requests(&mut self, mut input: &[u8], at: Instant) -> Result<(), ObserverFailure> {
@@ -168,7 +171,7 @@ impl Http1 {
         if self.provider.body == Some(Body::UntilClose) {
             self.response_done(at);
         }
-        self.leave(State::Over, ExchangeEnd::Truncated, at);
+        self.leave(State::Over, live::cut_off(End::Closed, self.agent_left), at);
     }
 
     /// Stops reading for good and gives the buffers back.
@@ -197,8 +200,10 @@ impl Observer for Http1 {
     }
 
     fn half_closed(&mut self, direction: Direction, at: Instant) {
-        if self.state == State::Reading && direction == Direction::ToAgent {
-            self.provider_done(at);
+        match direction {
+            Direction::ToProvider => self.agent_left = true,
+            Direction::ToAgent if self.state == State::Reading => self.provider_done(at),
+            Direction::ToAgent => {}
         }
     }
 
@@ -214,7 +219,7 @@ impl Observer for Http1 {
     fn end(&mut self, end: End, at: Instant) {
         match (self.state, end) {
             (State::Reading, End::Closed) => self.provider_done(at),
-            (State::Reading, _) => self.leave(State::Over, live::cut_off(end), at),
+            (State::Reading, _) => self.leave(State::Over, live::cut_off(end, self.agent_left), at),
             (State::Lost | State::Opaque | State::Over, _) => {}
         }
     }

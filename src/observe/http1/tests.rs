@@ -268,19 +268,24 @@ fn a_connection_that_ends_early_says_how() {
 
 #[test]
 fn the_end_of_the_providers_side_ends_what_it_owes() {
-    let transcript = Transcript::default();
-    let mut http1 = observer(&transcript);
-    let at = Instant::now();
-    for (direction, bytes) in recording(&[GET, GET, "<HTTP/1.1 200 OK\r\n\r\nall"]) {
-        http1.bytes(direction, &bytes, at);
+    for (agent_left, cut_off) in [(false, "Truncated"), (true, "AgentGone")] {
+        let transcript = Transcript::default();
+        let mut http1 = observer(&transcript);
+        let at = Instant::now();
+        for (direction, bytes) in recording(&[GET, GET, "<HTTP/1.1 200 OK\r\n\r\nall"]) {
+            http1.bytes(direction, &bytes, at);
+        }
+        if agent_left {
+            http1.half_closed(ToProvider, at);
+        }
+        assert!(!http1.is_between_exchanges());
+        http1.half_closed(ToAgent, at);
+        let lines = ["GET /a [] 200 [all] [Complete]".to_owned(), format!("GET /a [] - [] [{cut_off}]")];
+        assert_eq!(transcript.lines(), lines);
+        assert!(http1.is_between_exchanges());
+        http1.end(End::AgentGone, at);
+        assert_eq!(transcript.pages().exchanges.len(), 2);
     }
-    http1.half_closed(ToProvider, at);
-    assert!(!http1.is_between_exchanges());
-    http1.half_closed(ToAgent, at);
-    assert_eq!(transcript.lines(), ["GET /a [] 200 [all] [Complete]", "GET /a [] - [] [Truncated]"]);
-    assert!(http1.is_between_exchanges());
-    http1.end(End::AgentGone, at);
-    assert_eq!(transcript.pages().exchanges.len(), 2);
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub struct Http2 {
     state: State,
     agent: Side,
     provider: Side,
+    /// Whether the agent has sent its last byte.
+    agent_left: bool,
     /// The agent's streams that are not closed, by number.
     streams: BTreeMap<u32, Stream>,
     /// The highest stream that the agent has opened.
@@ -79,6 +81,7 @@ impl Http2 {
             state: State::Reading,
             agent: Side::new(Frames::of_agent()),
             provider: Side::new(Frames::of_provider()),
+            agent_left: false,
             streams: BTreeMap::new(),
             last_opened: 0,
             last_served: u32::MAX,
@@ -305,8 +308,12 @@ impl Observer for Http2 {
     }
 
     fn half_closed(&mut self, direction: Direction, at: Instant) {
-        if self.state == State::Reading && direction == Direction::ToAgent {
-            self.leave(State::Over, ExchangeEnd::Truncated, at);
+        match direction {
+            Direction::ToProvider => self.agent_left = true,
+            Direction::ToAgent if self.state == State::Reading => {
+                self.leave(State::Over, live::cut_off(End::Closed, self.agent_left), at);
+            }
+            Direction::ToAgent => {}
         }
     }
 
@@ -321,7 +328,7 @@ impl Observer for Http2 {
 
     fn end(&mut self, end: End, at: Instant) {
         if self.state == State::Reading {
-            self.leave(State::Over, live::cut_off(end), at);
+            self.leave(State::Over, live::cut_off(end, self.agent_left), at);
         }
     }
 }

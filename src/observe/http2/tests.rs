@@ -329,20 +329,24 @@ fn the_end_of_the_connection_ends_every_stream() {
 }
 
 #[test]
-fn the_end_of_the_providers_side_truncates() {
-    let transcript = Transcript::default();
-    let mut http2 = observer(&transcript);
-    let mut script = Script::greeted();
-    script.get(1, "/a");
-    for (direction, bytes) in &script.recording {
-        http2.bytes(*direction, bytes, Instant::now());
+fn the_end_of_the_providers_side_ends_what_it_owes() {
+    for (agent_left, cut_off) in [(false, "Truncated"), (true, "AgentGone")] {
+        let transcript = Transcript::default();
+        let mut http2 = observer(&transcript);
+        let mut script = Script::greeted();
+        script.get(1, "/a");
+        for (direction, bytes) in &script.recording {
+            http2.bytes(*direction, bytes, Instant::now());
+        }
+        if agent_left {
+            http2.half_closed(ToProvider, Instant::now());
+        }
+        assert!(!http2.is_between_exchanges());
+        http2.half_closed(ToAgent, Instant::now());
+        assert!(http2.is_between_exchanges());
+        drop(http2);
+        assert_eq!(transcript.lines(), [format!("GET /a [] - [] [{cut_off}]")]);
     }
-    http2.half_closed(ToProvider, Instant::now());
-    assert!(!http2.is_between_exchanges());
-    http2.half_closed(ToAgent, Instant::now());
-    assert!(http2.is_between_exchanges());
-    drop(http2);
-    assert_eq!(transcript.lines(), ["GET /a [] - [] [Truncated]"]);
 }
 
 #[test]
