@@ -47,6 +47,16 @@ impl<W: Write> Screen<W> {
         Self { out, in_place, drawn: 0 }
     }
 
+    /// Writes a text that stays, below whatever was shown.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    pub fn say(&mut self, text: &str) -> io::Result<()> {
+        self.drawn = 0;
+        self.out.write_all(text.as_bytes())?;
+        self.out.flush()
+    }
+
     /// Shows a text in the place of the previous one.
     ///
     /// # Errors

@@ -50,6 +50,14 @@ impl Account {
     }
 }
 
+/// The uid of a user of the system.
+///
+/// # Errors
+/// [`AccountError::Unknown`] when there is none of that name.
+pub async fn uid_of(user: &str) -> Result<u32, AccountError> {
+    Account::lookup(user).await.map(|account| account.uid)
+}
+
 /// A directory service may be slow; a dead one must not hold the start up for ever.
 const LOOKUP_LIMIT: Duration = Duration::from_secs(10);
 

@@ -22,7 +22,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use account::AccountError;
+pub use account::{AccountError, uid_of};
 pub use announce::{Announcement, CsrfToken};
 pub use antigravity::AntigravityVersion;
 pub use supervise::{AgentState, Supervisor};

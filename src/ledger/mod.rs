@@ -1,7 +1,7 @@
 //! Calls in, answers for `/v1/usage` out.
 //!
 //! Sums are exact integers and bounded in number; they begin with the process and end with it.
-//! No single call is kept, no clock is read, no traffic is touched.
+//! No single call is kept, no traffic is touched.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -80,6 +80,13 @@ impl Ledger {
         }
         let sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Ok(UsageReport::new(self.started, now, query.by, sums))
+    }
+
+    /// The whole time since the start, by model.
+    #[must_use]
+    pub fn report(&self) -> UsageReport {
+        let sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        UsageReport::new(self.started, Timestamp::now(), By::Model, sums)
     }
 
     fn add(&self, call: &Call) {
