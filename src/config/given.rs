@@ -4,6 +4,7 @@
 //! element gets a comma of its own. A repeated flag adds elements.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use super::file;
 use super::keys::{KEYS, Key, Kind};
@@ -14,9 +15,19 @@ use super::value::{Part, Value};
 /// The variable that names the configuration file, as `--config` does.
 pub const FILE_VARIABLE: &str = "GRAVIMETER_CONFIG";
 
-/// The variables of this process. The one place that asks for them.
+/// The variables of this process.
 pub fn process_environment() -> Vec<(OsString, OsString)> {
     std::env::vars_os().collect()
+}
+
+/// Who called sudo, when this process runs under it.
+pub fn sudo_user() -> Option<String> {
+    std::env::var_os("SUDO_USER")?.into_string().ok().filter(|user| !user.is_empty() && user != "root")
+}
+
+/// The roots that this process was told to trust, as OpenSSL and Go read them.
+pub fn ssl_cert_file() -> Option<PathBuf> {
+    std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
 /// Reads the settings among `variables`; those of other programs are passed over.

@@ -282,6 +282,17 @@ pub const KEYS: &[Key] = &[
         set: |config, value| put(&mut config.agent.working_directory, value.path().map(Some)),
     },
     Key {
+        name: "agent.ca_bundle",
+        kind: Kind::Path,
+        default: DefaultValue::Unset {
+            example: r#""/var/lib/gravimeter/bundle/ca-bundle.pem""#,
+            means: "bundle/ca-bundle.pem in state.dir",
+        },
+        help: "Where the certificates that the agent trusts are written: the system's and gravimeter's CA.\n\
+               The agent's user must be able to read it; the agent learns the place from its environment.",
+        set: |config, value| put(&mut config.ca_bundle, value.path().map(Some)),
+    },
+    Key {
         name: "agent.antigravity_version",
         kind: Kind::Choice(&["2", "1.21", "1.20"]),
         default: DefaultValue::Is(r#""2""#),

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use crate::{capture, export, launch, record, relay, tls, web};
 
-pub use given::{FILE_VARIABLE, process_environment};
+pub use given::{FILE_VARIABLE, process_environment, ssl_cert_file, sudo_user};
 pub use keys::{DefaultValue, KEYS, Key, Kind};
 pub use places::Places;
 pub use source::{Mistake, Mistakes, Source};
@@ -31,6 +31,8 @@ pub use texts::{example, reference};
 pub struct Config {
     /// The observed process. [`Config::has_agent`] says whether there is one.
     pub agent: launch::Config,
+    /// Where the agent's roots are written; [`Config::bundle_path`] has the default.
+    pub ca_bundle: Option<PathBuf>,
     /// How connections arrive.
     pub capture: capture::Config,
     /// How long running exchanges may take to end at shutdown.
@@ -59,6 +61,7 @@ impl Config {
     pub fn new(state_dir: PathBuf) -> Self {
         Self {
             agent: launch::Config::default(),
+            ca_bundle: None,
             capture: capture::Config::default(),
             drain: Duration::from_secs(30),
             log: Log { level: "info".to_owned(), format: LogFormat::Auto },
@@ -76,6 +79,18 @@ impl Config {
     #[must_use]
     pub fn has_agent(&self) -> bool {
         self.agent.preset.is_some() || self.agent.command.is_some()
+    }
+
+    /// The folder of the CA's key and certificate, for nobody but the owner.
+    #[must_use]
+    pub fn ca_dir(&self) -> PathBuf {
+        self.state_dir.join("ca")
+    }
+
+    /// The file with the roots that the agent trusts, which its user must be able to read.
+    #[must_use]
+    pub fn bundle_path(&self) -> PathBuf {
+        self.ca_bundle.clone().unwrap_or_else(|| self.state_dir.join("bundle/ca-bundle.pem"))
     }
 
     /// What follows from several keys: the redirect leads to the port that is listened on and shields the house's own.

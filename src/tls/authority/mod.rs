@@ -121,6 +121,20 @@ impl Authority {
         Ok((Self::new(pair, own)?, origin))
     }
 
+    /// Replaces the CA in `directory` by a new one, whatever its age, or makes the first. The old certificate stays as
+    /// `ca-<serial>.retired.pem`, its key goes.
+    ///
+    /// # Errors
+    /// As [`Authority::load_or_create`].
+    pub fn renew(directory: &Path, permitted: &[HostPattern], now: SystemTime) -> Result<Self, AuthorityError> {
+        let folder = Folder::open(directory)?;
+        store::settle(&folder)?;
+        let old = store::load(&folder)?;
+        let pair = replace(&folder, old.as_ref(), permitted, now)?;
+        let own = OwnCa::new(store::retired(&folder)?.into_iter().chain([pair.certificate.clone()]));
+        Ok(Self::new(pair, own)?)
+    }
+
     /// The certificate.
     #[must_use]
     pub fn certificate_pem(&self) -> &str {
