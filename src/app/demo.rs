@@ -34,8 +34,8 @@ pub struct DemoOptions {
     pub redirect: bool,
     /// Columns of the terminal.
     pub width: usize,
-    /// The argument that makes this program the stand-in language server; its options follow as JSON.
-    pub agent_command: &'static str,
+    /// The arguments that make this program the stand-in language server with the given options, which are JSON.
+    pub agent_arguments: fn(String) -> Vec<String>,
 }
 
 /// Runs the demo until its time is over or a signal comes, and writes what people should see to `out`.
@@ -142,13 +142,14 @@ fn configure(options: &DemoOptions, provider: &Provider) -> Result<Config, Error
         proxy: (!options.redirect).then_some(connect),
         protocol: Protocol::Mixed,
         conversations: 4,
+        rounds: None,
         pause_ms: 300,
         backoff_ms: 200,
         ..AgentOptions::default()
     };
     config.agent.command = Some(program.clone());
     config.agent.program = Some(program);
-    config.agent.args = vec![options.agent_command.to_owned(), serde_json::to_string(&agent).map_err(failed)?];
+    config.agent.args = (options.agent_arguments)(serde_json::to_string(&agent).map_err(failed)?);
     config.agent.user = options.redirect.then(|| config.redirect.user.clone());
     config.agent.redirected = options.redirect;
     Ok(config)

@@ -1,7 +1,7 @@
 //! `gravimeter demo`, and the hidden commands that are its other processes.
 
 use std::fs;
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,35 +15,64 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::block_on;
-use super::flags::ConfigFlags;
-use crate::config;
+use super::{block_on, logging};
+use crate::app::{self, DemoOptions};
+use crate::config::{self, Log, LogFormat, Places, process_environment};
 use crate::demo::{AgentOptions, Provider, ProviderOptions, agent};
 
 /// Watch gravimeter at work: a stand-in provider, a stand-in agent, the real path between them
+///
+/// As root the agent is a process of a user of its own whose connections are redirected here; otherwise it comes through the
+/// CONNECT proxy. Nothing leaves this machine, and rules, user and files are taken away again at the end.
 #[derive(Debug, Args)]
 pub(super) struct Demo {
-    /// How long it runs, as 30s or 5m
-    #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = time)]
-    run_for: Duration,
-    /// End after so many requests of the stand-in language server, if that is earlier
-    #[arg(long, value_name = "N")]
-    language_server_requests: Option<u32>,
-    #[command(flatten)]
-    config: ConfigFlags,
+    /// How long it runs, as 30s or 5m; until Ctrl-C when not given
+    #[arg(long = "for", value_name = "TIME", value_parser = time)]
+    run_for: Option<Duration>,
+    /// Come through the CONNECT proxy even as root: touch no rules and no users
+    #[arg(long)]
+    no_redirect: bool,
+    /// Where the page, /metrics and /v1/usage are served
+    #[arg(long = "web.listen", value_name = "IP:PORT", default_value = "127.0.0.1:8741")]
+    web: SocketAddr,
 }
 
 impl Demo {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let loaded = self.config.load()?;
-        block_on(demo(loaded.config, self.run_for, self.language_server_requests))?;
+        // The table is the output; the log would tear it.
+        logging::start(&Log { level: "warn".to_owned(), format: LogFormat::Auto })?;
+        let redirect = rustix::process::geteuid().is_root() && !self.no_redirect;
+        let options = DemoOptions {
+            web: self.web,
+            duration: self.run_for,
+            folder: demo_folder(redirect)?,
+            redirect,
+            width: terminal_width(),
+            agent_arguments: |options| vec!["demo-agent".to_owned(), "--options".to_owned(), options],
+        };
+        let out = std::io::stdout();
+        let in_place = out.is_terminal();
+        block_on(async { Ok(app::demo(options, out, in_place).await?) })?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
-async fn demo(_config: config::Config, _run_for: Duration, _requests: Option<u32>) -> anyhow::Result<()> {
-    anyhow::bail!("this build has no demo: the rooms are not put together")
+/// Below `/var/lib` for root, so that the agent's user can reach it; in the state folder otherwise.
+fn demo_folder(redirect: bool) -> anyhow::Result<PathBuf> {
+    if redirect {
+        return Ok(PathBuf::from("/var/lib/gravimeter-demo"));
+    }
+    let state = Places::default().state_dir(&process_environment());
+    Ok(state.context("there is no home folder for the demo's files: set XDG_STATE_HOME")?.join("demo"))
 }
+
+fn terminal_width() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout());
+    size.ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(NO_TERMINAL_WIDTH)
+}
+
+/// What a pipe or a log file gets.
+const NO_TERMINAL_WIDTH: usize = 110;
 
 /// Be the stand-in agent of the demo
 #[derive(Debug, Args)]

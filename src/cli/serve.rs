@@ -6,13 +6,15 @@ use clap::Args;
 
 use super::flags::ConfigFlags;
 use super::{block_on, logging};
-use crate::config;
+use crate::app;
 
 /// Observe an agent: capture its traffic, pass it on unchanged, serve metrics and usage
 #[derive(Debug, Args)]
 #[command(after_help = "Everything else is configuration: see --help for all flags, or docs/configuration.md.")]
 pub(super) struct Serve {
-    /// Start no agent and expect no redirect rules: serve the exporter and the CONNECT proxy only
+    /// Start the Antigravity language server as well (agent.preset = "antigravity") and keep it running
+    ///
+    /// A configured agent (agent.preset or agent.command) is started in any case.
     #[arg(long)]
     standalone: bool,
     #[command(flatten)]
@@ -21,17 +23,13 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let flags = if self.standalone { self.config.or_set("capture.redirect", "off") } else { self.config };
-        let mut config = flags.load()?.config;
-        if self.standalone {
-            (config.agent.preset, config.agent.command) = (None, None);
+        let mut flags = self.config;
+        if self.standalone && !flags.clone().load()?.config.has_agent() {
+            flags = flags.or_set("agent.preset", "antigravity");
         }
+        let config = flags.load()?.config;
         logging::start(&config.log)?;
-        block_on(serve(config))?;
+        block_on(async { Ok(app::serve(config).await?) })?;
         Ok(ExitCode::SUCCESS)
     }
-}
-
-async fn serve(_config: config::Config) -> anyhow::Result<()> {
-    anyhow::bail!("this build cannot serve: the rooms are not put together")
 }

@@ -35,7 +35,8 @@ impl Places {
     }
 
     /// The folder of the state when no key names it: the machine's if it is ours to write, else the user's.
-    pub(super) fn state_dir(&self, variables: &[(OsString, OsString)]) -> Option<PathBuf> {
+    #[must_use]
+    pub fn state_dir(&self, variables: &[(OsString, OsString)]) -> Option<PathBuf> {
         if access(&self.state_dir, Access::WRITE_OK | Access::EXEC_OK).is_ok() {
             return Some(self.state_dir.clone());
         }
