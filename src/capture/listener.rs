@@ -51,7 +51,7 @@ where
     S: Fn(Accepted) -> F + Clone + Send + 'static,
     F: Future<Output = ()> + Send,
 {
-    let mut accept = async || listener.accept().await.map(|(tcp, _)| tcp);
+    let mut accept = || listener.accept();
     // Between two connections nothing is held, so dropping the wait loses nothing.
     while let Some(tcp) = shutdown.run_until_cancelled(next(&mut accept, &*doors.gate.record)).await {
         let Ok(slot) = Arc::clone(&doors.slots).try_acquire_owned() else {
@@ -70,11 +70,14 @@ where
 }
 
 /// The next connection, however long it takes.
-async fn next(accept: &mut impl AsyncFnMut() -> io::Result<TcpStream>, record: &dyn Record) -> TcpStream {
+async fn next<F>(accept: &mut impl FnMut() -> F, record: &dyn Record) -> TcpStream
+where
+    F: Future<Output = io::Result<(TcpStream, SocketAddr)>>,
+{
     let mut pause = FIRST_PAUSE;
     loop {
         match accept().await {
-            Ok(tcp) => {
+            Ok((tcp, _)) => {
                 // Fails only on a connection that is already gone, which its task will find out.
                 let _ = tune(&tcp);
                 return tcp;
@@ -129,12 +132,16 @@ mod tests {
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let _agent = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (failures, mut left) = (Failures::default(), FAILURES);
-        let mut accept = async || {
-            if left > 0 {
-                left -= 1;
-                return Err(io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error()));
+        let mut accept = || {
+            let fails = left > 0;
+            left -= usize::from(fails);
+            let listener = &listener;
+            async move {
+                if fails {
+                    return Err(io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error()));
+                }
+                listener.accept().await
             }
-            listener.accept().await.map(|(tcp, _)| tcp)
         };
         let start = tokio::time::Instant::now();
         let tcp = next(&mut accept, &failures).await;

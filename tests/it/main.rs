@@ -1,0 +1,15 @@
+//! One binary, a module for each promise; everything runs on real sockets, without root.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(missing_docs, unreachable_pub, reason = "a test binary has no readers from outside")]
+
+mod end_of_stream;
+mod house;
+mod kit;
+mod loops;
+mod memory;
+mod no_retry;
+mod shutdown;
+mod timeouts;
+mod transparency;
+mod trust;
