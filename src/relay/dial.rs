@@ -34,15 +34,16 @@ pub(super) async fn dial(
 ) -> Result<TcpStream, DialError> {
     let addresses = addresses(destination, sni, overrides, guard).await?;
     let share = limit / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
-    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for address in addresses {
-        match timeout(share, TcpStream::connect(address)).await {
-            Ok(Ok(tcp)) => return checked(tcp),
-            Ok(Err(error)) => last = error,
-            Err(_) => last = io::ErrorKind::TimedOut.into(),
+    let Some((last, before)) = addresses.split_last() else {
+        return Err(DialError::Resolve(io::ErrorKind::NotFound.into()));
+    };
+    for address in before {
+        if let Ok(Ok(tcp)) = timeout(share, TcpStream::connect(address)).await {
+            return checked(tcp);
         }
     }
-    Err(DialError::Unreachable(last))
+    // What is left of the limit is the caller's to keep.
+    TcpStream::connect(last).await.map_err(DialError::Unreachable).and_then(checked)
 }
 
 async fn addresses(

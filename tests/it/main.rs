@@ -4,5 +4,15 @@
 #![allow(missing_docs, unreachable_pub, reason = "a test binary has no readers from outside")]
 
 mod agreement;
+mod end_of_stream;
+mod go;
 mod house;
+mod kit;
+mod loops;
+mod memory;
+mod no_retry;
+mod shutdown;
+mod timeouts;
+mod transparency;
+mod trust;
 mod whole;

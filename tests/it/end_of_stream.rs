@@ -1,0 +1,127 @@
+//! However a stream ends, the other side learns it: an end in order stays one, and what was cut off never looks complete.
+
+use gravimeter::observe::{Direction, End};
+use tokio::io::AsyncWriteExt as _;
+
+use crate::kit::{House, read_all, read_some, reset_on_close, write_pieces};
+
+const EVENTS: usize = 6;
+
+fn event(index: usize) -> Vec<u8> {
+    format!("data: {{\"event\":{index}}}\n\n").into_bytes()
+}
+
+/// The stream up to event `count`, as it stands on the wire.
+fn events(count: usize) -> Vec<u8> {
+    (0..count).flat_map(event).collect()
+}
+
+#[tokio::test]
+async fn a_provider_that_breaks_off_after_any_event_is_passed_on_as_broken_off() {
+    let house = House::start().await;
+    for (count, reset) in (0..=EVENTS).flat_map(|count| [(count, false), (count, true)]) {
+        let (mut agent, mut provider) = house.pair().await;
+        write_pieces(&mut agent, b"ask", &[usize::MAX], false).await;
+        read_some(&mut provider, 3).await;
+        for index in 0..count {
+            write_pieces(&mut provider, &event(index), &[usize::MAX], false).await;
+            assert_eq!(read_some(&mut agent, event(index).len()).await, event(index));
+        }
+        if reset {
+            reset_on_close(provider.get_ref().0);
+        }
+        drop(provider);
+        assert_eq!(read_all(&mut agent).await, (Vec::new(), false), "no close_notify after {count}");
+        let seen = house.seen().await;
+        assert_eq!((seen.received, seen.end), (events(count), Some(End::ProviderGone)));
+    }
+    house.close().await;
+}
+
+#[tokio::test]
+async fn what_was_sent_before_a_truncation_still_arrives() {
+    let house = House::start().await;
+    let (mut agent, mut provider) = house.pair().await;
+    let answer = vec![7; 1 << 20];
+    // The agent has unread bytes on the way, as an HTTP/2 agent always has: they must not turn the end into a reset.
+    write_pieces(&mut agent, &[1; 1000], &[10], false).await;
+    let ((), (read, in_order)) = tokio::join!(
+        async {
+            write_pieces(&mut provider, &answer, &[usize::MAX], false).await;
+            drop(provider);
+        },
+        read_all(&mut agent)
+    );
+    assert!(read.len() <= answer.len() && !in_order, "cut off after {} bytes", read.len());
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_slow_agent_gets_all_that_a_broken_off_provider_sent() {
+    let house = House::start().await;
+    let (mut agent, mut provider) = house.pair().await;
+    let answer = vec![7; 100_000];
+    write_pieces(&mut provider, &answer, &[usize::MAX], false).await;
+    provider.get_mut().0.shutdown().await.unwrap();
+    assert_eq!(read_all(&mut agent).await, (answer, false));
+    house.close().await;
+}
+
+#[tokio::test]
+async fn an_agent_that_breaks_off_after_any_event_is_passed_on_as_broken_off() {
+    let house = House::start().await;
+    for (count, reset) in (0..=EVENTS).flat_map(|count| [(count, false), (count, true)]) {
+        let (mut agent, mut provider) = house.pair().await;
+        for index in 0..count {
+            write_pieces(&mut agent, &event(index), &[usize::MAX], false).await;
+            assert_eq!(read_some(&mut provider, event(index).len()).await, event(index));
+        }
+        if reset {
+            reset_on_close(agent.get_ref().0);
+        }
+        drop(agent);
+        assert_eq!(read_all(&mut provider).await, (Vec::new(), false), "no close_notify after {count}");
+        let seen = house.seen().await;
+        assert_eq!((seen.sent, seen.end), (events(count), Some(End::AgentGone)));
+    }
+    house.close().await;
+}
+
+#[tokio::test]
+async fn an_agent_that_leaves_a_running_answer_stops_the_provider() {
+    let house = House::start().await;
+    let (agent, mut provider) = house.pair().await;
+    drop(agent);
+    let stopped = crate::kit::soon(async {
+        loop {
+            if provider.write_all(&[7; 4096]).await.is_err() {
+                return;
+            }
+        }
+    });
+    stopped.await;
+    assert_eq!(house.seen().await.end, Some(End::AgentGone));
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_half_close_of_either_side_leaves_the_other_direction_open() {
+    let house = House::start().await;
+    for first in [Direction::ToProvider, Direction::ToAgent] {
+        let (mut agent, mut provider) = house.pair().await;
+        if first == Direction::ToProvider {
+            write_pieces(&mut agent, b"ask", &[1], true).await;
+            assert_eq!(read_all(&mut provider).await, (b"ask".to_vec(), true));
+            write_pieces(&mut provider, &events(EVENTS), &[5], true).await;
+            assert_eq!(read_all(&mut agent).await, (events(EVENTS), true));
+        } else {
+            write_pieces(&mut provider, b"answer", &[1], true).await;
+            assert_eq!(read_all(&mut agent).await, (b"answer".to_vec(), true));
+            write_pieces(&mut agent, &events(EVENTS), &[5], true).await;
+            assert_eq!(read_all(&mut provider).await, (events(EVENTS), true));
+        }
+        let seen = house.seen().await;
+        assert_eq!((seen.half_closed.first(), seen.end), (Some(&first), Some(End::Closed)));
+    }
+    house.close().await;
+}
