@@ -11,7 +11,7 @@ const MINIMUM_OPEN_FILES: u64 = 256;
 ///
 /// # Errors
 /// [`Error::OpenFiles`] when even the hard limit is too low.
-pub fn harden() -> Result<(), Error> {
+pub(super) fn harden() -> Result<(), Error> {
     let files = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: files.maximum, maximum: files.maximum };
     if setrlimit(Resource::Nofile, raised).is_err() {

@@ -6,7 +6,7 @@ use super::Error;
 
 /// Waits for SIGTERM or SIGINT.
 #[derive(Debug)]
-pub struct Signals {
+pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
@@ -16,14 +16,14 @@ impl Signals {
     ///
     /// # Errors
     /// [`Error::Signals`] when the operating system refuses.
-    pub fn install() -> Result<Self, Error> {
+    pub(super) fn install() -> Result<Self, Error> {
         let terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
         let interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
         Ok(Self { terminate, interrupt })
     }
 
     /// Returns at the next signal. Cancel-safe.
-    pub async fn next(&mut self) {
+    pub(super) async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

@@ -81,7 +81,11 @@ mod tests {
             let tasks = Tasks::default();
             let forced = tasks.forced().clone();
             tasks.spawn(async move { forced.cancelled().await });
-            let hurry = async move { if hurried { () } else { std::future::pending().await } };
+            let hurry = async move {
+                if !hurried {
+                    std::future::pending::<()>().await;
+                }
+            };
             assert!(!tasks.drain(Duration::from_secs(60), hurry).await);
         }
     }
