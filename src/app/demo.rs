@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::signals::Signals;
-use super::{App, Error, Tasks, bundle_path, process};
+use super::{App, Error, Tasks, process};
 use crate::capture::redirect::Redirect;
 use crate::config::Config;
 use crate::demo::agent::{AgentOptions, Protocol};
@@ -137,7 +137,7 @@ fn configure(options: &DemoOptions, provider: &Provider) -> Result<Config, Error
 
     let program = program(options)?;
     let agent = AgentOptions {
-        bundle: bundle_path(&options.folder),
+        bundle: config.bundle_path(),
         dial: options.redirect.then_some(AGENT_DIALS),
         proxy: (!options.redirect).then_some(connect),
         protocol: Protocol::Mixed,

@@ -32,7 +32,6 @@ pub use demo::{DemoOptions, demo};
 pub use doors::Addresses;
 pub use error::Error;
 pub use tasks::Tasks;
-pub use trust::{authority_directory, bundle_path};
 
 use doors::Doors;
 use signals::Signals;

@@ -1,6 +1,5 @@
 //! Trust, opened once at start: the CA, the leaves it signs, the roots that providers are verified against, the agent's bundle.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -24,7 +23,7 @@ pub(super) struct Trust {
 impl Trust {
     /// Loads or makes the CA below the state folder and writes the bundle that the agent's environment names.
     pub(super) fn open(config: &Config, record: &dyn Record) -> Result<Self, Error> {
-        let directory = authority_directory(&config.state_dir);
+        let directory = config.ca_dir();
         let (authority, origin) = Authority::load_or_create(&directory, &config.relay.intercept, SystemTime::now())?;
         match origin {
             Origin::Created => info!(path = %directory.display(), "made a new CA"),
@@ -35,20 +34,8 @@ impl Trust {
         }
         record.record(Fact::CaExpiry(authority.not_after()));
         let upstream = Upstream::new(&config.upstream, &authority)?;
-        let bundle = bundle::write(&bundle_path(&config.state_dir), &authority, &config.upstream.extra_roots)?;
+        let bundle = bundle::write(&config.bundle_path(), &authority, &config.upstream.extra_roots)?;
         let leaves = Leaves::new(Arc::new(authority))?;
         Ok(Self { upstream, leaves, bundle })
     }
-}
-
-/// Where the CA's key and certificate are.
-#[must_use]
-pub fn authority_directory(state_dir: &Path) -> std::path::PathBuf {
-    state_dir.join("ca")
-}
-
-/// Where the bundle for the agent's environment is.
-#[must_use]
-pub fn bundle_path(state_dir: &Path) -> std::path::PathBuf {
-    state_dir.join("trust").join("bundle.pem")
 }

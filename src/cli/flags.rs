@@ -17,7 +17,12 @@ pub(super) struct ConfigFlags {
 impl ConfigFlags {
     /// Puts the configuration together from flags, environment and file.
     pub(super) fn load(self) -> Result<Loaded, Mistakes> {
-        load(&Inputs { file: self.file, flags: self.given, places: Places::default(), variables: process_environment() })
+        load(&Inputs {
+            file: self.file,
+            flags: self.given,
+            places: Places::default(),
+            variables: process_environment(),
+        })
     }
 
     /// Sets a key as if its flag had been given, unless it was.

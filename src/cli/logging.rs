@@ -2,7 +2,7 @@
 //!
 //! What came from outside is escaped, so that it can neither forge a line nor steer a terminal.
 
-use std::fmt::{Debug, Write as _};
+use std::fmt::Debug;
 use std::io::{self, IsTerminal};
 use std::panic::{self, PanicHookInfo};
 

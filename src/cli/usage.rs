@@ -44,8 +44,8 @@ impl Usage {
             By::Provider => "/v1/usage?by=provider",
         };
         let body = block_on(exporter::get(&base, path))?;
-        let answer: Map<String, Value> =
-            serde_json::from_slice(&body).with_context(|| format!("{base} did not answer with the JSON of /v1/usage"))?;
+        let answer: Map<String, Value> = serde_json::from_slice(&body)
+            .with_context(|| format!("{base} did not answer with the JSON of /v1/usage"))?;
         if self.json {
             writeln!(out, "{}", serde_json::to_string_pretty(&answer)?)?;
         } else {

@@ -6,7 +6,7 @@
 use crate::launch::{AntigravityVersion, Preset};
 
 use super::value::{Value, Wrong};
-use super::{Config, LogFormat};
+use super::{Config, LogFormat, RedirectRules};
 
 /// One key of the configuration.
 pub struct Key {
@@ -151,11 +151,16 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "capture.redirect",
-        kind: Kind::Choice(&["require", "off"]),
-        default: DefaultValue::Is(r#""require""#),
+        kind: Kind::Choice(&["auto", "require", "off"]),
+        default: DefaultValue::Is(r#""auto""#),
         help: "Whether the agent's traffic comes through the redirect rules of `gravimeter redirect install`.\n\
-               \"require\": without them the program is not ready. \"off\": the agent uses the CONNECT proxy.",
-        set: |config, value| put(&mut config.redirect.expected, value.choice(&[("require", true), ("off", false)])),
+               \"require\": without them the program is not ready and starts no agent. \"off\": the agent uses the CONNECT\n\
+               proxy. \"auto\": \"require\" when agent.user is set, \"off\" otherwise.",
+        set: |config, value| {
+            let words =
+                [("auto", RedirectRules::Auto), ("require", RedirectRules::Require), ("off", RedirectRules::Off)];
+            put(&mut config.redirect_rules, value.choice(&words))
+        },
     },
     Key {
         name: "capture.user",
@@ -285,8 +290,8 @@ pub const KEYS: &[Key] = &[
         name: "agent.ca_bundle",
         kind: Kind::Path,
         default: DefaultValue::Unset {
-            example: r#""/var/lib/gravimeter/bundle/ca-bundle.pem""#,
-            means: "bundle/ca-bundle.pem in state.dir",
+            example: r#""/var/lib/gravimeter/trust/bundle.pem""#,
+            means: "trust/bundle.pem in state.dir",
         },
         help: "Where the certificates that the agent trusts are written: the system's and gravimeter's CA.\n\
                The agent's user must be able to read it; the agent learns the place from its environment.",

@@ -45,6 +45,8 @@ pub struct Config {
     pub metrics: export::Config,
     /// The kernel's redirect rules.
     pub redirect: capture::redirect::Config,
+    /// Whether they are needed.
+    pub redirect_rules: RedirectRules,
     /// What happens to connections.
     pub relay: relay::Config,
     /// Where the CA and the record of the running agent lie.
@@ -68,6 +70,7 @@ impl Config {
             max_models: record::Models::DEFAULT_LIMIT,
             metrics: export::Config::default(),
             redirect: capture::redirect::Config::default(),
+            redirect_rules: RedirectRules::Auto,
             relay: relay::Config::default(),
             state_dir,
             upstream: tls::upstream::Config::default(),
@@ -90,7 +93,7 @@ impl Config {
     /// The file with the roots that the agent trusts, which its user must be able to read.
     #[must_use]
     pub fn bundle_path(&self) -> PathBuf {
-        self.ca_bundle.clone().unwrap_or_else(|| self.state_dir.join("bundle/ca-bundle.pem"))
+        self.ca_bundle.clone().unwrap_or_else(|| self.state_dir.join("trust/bundle.pem"))
     }
 
     /// What follows from several keys: the redirect leads to the port that is listened on and shields the house's own.
@@ -100,6 +103,11 @@ impl Config {
         if let Some(address) = self.capture.redirect_listen.first() {
             self.redirect.port = address.port();
         }
+        self.redirect.expected = match self.redirect_rules {
+            RedirectRules::Auto => self.agent.user.is_some(),
+            RedirectRules::Off => false,
+            RedirectRules::Require => true,
+        };
         self.agent.redirected = self.redirect.expected;
     }
 }
@@ -111,6 +119,17 @@ pub struct Log {
     pub level: String,
     /// For whom.
     pub format: LogFormat,
+}
+
+/// Whether the agent's traffic comes by redirect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RedirectRules {
+    /// It does when the agent runs as a user of its own.
+    Auto,
+    /// It never does: the agent comes through the CONNECT proxy.
+    Off,
+    /// It does.
+    Require,
 }
 
 /// For whom the log is written.

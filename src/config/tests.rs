@@ -303,7 +303,16 @@ fn the_redirect_follows_the_doors() {
     let loaded = with_flags(&[("capture.listen", &["127.0.0.1:9742"]), ("web.listen", &["127.0.0.1:9741"])]);
     let config = loaded.expect("valid").config;
     assert_eq!((config.redirect.port, config.redirect.keep_away), (9742, vec![9741, 9742, 8743]));
-    assert!(config.agent.redirected);
+}
+
+#[test]
+fn the_redirect_is_needed_when_the_agent_has_a_user_of_its_own() {
+    let expected = |flags: &[(&str, &[&str])]| with_flags(flags).expect("valid").config.agent.redirected;
+    assert!(!expected(&[]));
+    assert!(!expected(&[("agent.preset", &["antigravity"])]));
+    assert!(expected(&[("agent.preset", &["antigravity"]), ("agent.user", &["antigravity-ls"])]));
+    assert!(expected(&[("capture.redirect", &["require"])]));
+    assert!(!expected(&[("agent.user", &["antigravity-ls"]), ("capture.redirect", &["off"])]));
 }
 
 #[test]
@@ -312,24 +321,4 @@ fn no_text_makes_the_reader_panic() {
         let _ = file::parse(Path::new("test.toml"), &text);
         let _ = given::from_flags(&[(key("agent.env"), vec![text.clone()]), (key("capture.listen"), vec![text])]);
     });
-}
-// TEMPORARY-BELOW
-#[test]
-#[ignore]
-fn zz_write() {
-    fs::write(repository("gravimeter.example.toml"), example()).unwrap();
-    fs::write(repository("docs/configuration.md"), reference()).unwrap();
-    let folder = repository("tests/fixtures/config");
-    for entry in fs::read_dir(&folder).expect("the fixtures") {
-        let path = entry.expect("an entry").path();
-        if path.extension().is_none_or(|extension| extension != "toml") {
-            continue;
-        }
-        let told = match load(&Inputs { file: Some(path.clone()), ..inputs() }) {
-            Ok(_) => "VALID!".into(),
-            Err(m) => m.to_string(),
-        };
-        fs::write(path.with_extension("txt"), format!("{told}\n").replace(&format!("{}/", folder.display()), ""))
-            .unwrap();
-    }
 }

@@ -40,7 +40,11 @@ async fn a_go_client_with_only_the_bundle_works_and_is_counted() {
                 let said = run(&whole, &client, &[http2, chunked, "-gzip", gzip, "-n", "3", "-body", body]).await;
                 assert_eq!(said.len(), 3);
                 for answer in &said {
-                    assert_eq!((&answer["status"], &answer["proto"]), (&Value::from(200), &Value::from(proto)), "{answer}");
+                    assert_eq!(
+                        (&answer["status"], &answer["proto"]),
+                        (&Value::from(200), &Value::from(proto)),
+                        "{answer}"
+                    );
                 }
                 calls += 3;
             }

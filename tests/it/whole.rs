@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use gravimeter::app::{App, Tasks, bundle_path};
+use gravimeter::app::{App, Tasks};
 use gravimeter::config::Config;
 use gravimeter::demo::CLOUD_CODE_HOST;
 use gravimeter::demo::agent::AgentOptions;
@@ -51,7 +51,7 @@ impl Whole {
     }
 
     pub fn bundle(&self) -> PathBuf {
-        bundle_path(self.state.path())
+        self.state.path().join("trust/bundle.pem")
     }
 
     pub fn connect(&self) -> SocketAddr {

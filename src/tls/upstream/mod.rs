@@ -15,7 +15,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::authority::Authority;
-use super::{failure, handshake, own_ca, roots};
+use super::own_ca::{self, OwnCa};
+use super::{failure, handshake, roots};
 use crate::record::{Handshake, HandshakeFailure, Host, Side};
 
 pub use super::roots::RootsError;
@@ -44,6 +45,14 @@ pub enum UpstreamError {
     /// No root is left to verify with.
     #[error("cannot set up the verification of providers: {0}")]
     Verifier(#[from] VerifierBuilderError),
+}
+
+/// How many roots providers would be verified against, without making a CA to leave out.
+///
+/// # Errors
+/// [`RootsError`] when they cannot be loaded.
+pub fn count_roots(config: &Config) -> Result<usize, RootsError> {
+    roots::load(&config.extra_roots, &OwnCa::new([])).map(|roots| roots.len())
 }
 
 impl Upstream {

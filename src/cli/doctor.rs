@@ -1,0 +1,226 @@
+//! `gravimeter doctor`: looks at this machine, one line for each thing that must be right, with the remedy where it is not.
+//!
+//! It only looks: nothing is started, changed or listened on for longer than a moment.
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+
+use super::flags::ConfigFlags;
+use super::{block_on, ca, exporter, redirect};
+use crate::capture::redirect::Redirect;
+use crate::config::Config;
+use crate::launch;
+use crate::tls;
+
+/// Look at this machine and say what is missing
+#[derive(Debug, Args)]
+#[command(after_help = "Exit code 1 when something must be mended before `gravimeter serve` can work.")]
+pub(super) struct Doctor {
+    #[command(flatten)]
+    config: ConfigFlags,
+}
+
+impl Doctor {
+    pub(super) fn run(self, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+        let loaded = self.config.load()?;
+        let file = loaded.file.map_or("no file, defaults".to_owned(), |file| file.display().to_string());
+        let mut findings = vec![Finding::ok("configuration", file)];
+        findings.extend(look(&loaded.config));
+        let mut code = ExitCode::SUCCESS;
+        for finding in &findings {
+            let grade = finding.grade.word();
+            writeln!(out, "{grade:<4}  {:<14} {}", finding.what, finding.detail)?;
+            if let Some(remedy) = &finding.remedy {
+                writeln!(out, "{:<21}→ {remedy}", "")?;
+            }
+            if finding.grade == Grade::Fail {
+                code = ExitCode::FAILURE;
+            }
+        }
+        Ok(code)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Grade {
+    Fail,
+    Ok,
+    Warn,
+}
+
+impl Grade {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Fail => "FAIL",
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+        }
+    }
+}
+
+struct Finding {
+    grade: Grade,
+    what: &'static str,
+    detail: String,
+    remedy: Option<String>,
+}
+
+impl Finding {
+    fn ok(what: &'static str, detail: impl Into<String>) -> Self {
+        Self { grade: Grade::Ok, what, detail: detail.into(), remedy: None }
+    }
+
+    fn warn(what: &'static str, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { grade: Grade::Warn, what, detail: detail.into(), remedy: Some(remedy.into()) }
+    }
+
+    fn fail(what: &'static str, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { grade: Grade::Fail, what, detail: detail.into(), remedy: Some(remedy.into()) }
+    }
+}
+
+fn look(config: &Config) -> Vec<Finding> {
+    let mut findings = vec![state(config), authority(config), roots(config)];
+    findings.extend(doors(config));
+    if config.redirect.expected {
+        findings.extend(["iptables", "ip6tables", "sudo"].map(program));
+        findings.push(agent_user(config));
+        findings.push(rules(config));
+        findings.push(bundle(config));
+    } else {
+        let detail = "off: the agent comes through the CONNECT proxy, if it obeys HTTPS_PROXY";
+        findings.push(Finding::warn(
+            "redirect",
+            detail,
+            "for the language server, set agent.user: it ignores proxy settings",
+        ));
+    }
+    findings
+}
+
+fn state(config: &Config) -> Finding {
+    let path = &config.state_dir;
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => Finding::ok("state", path.display().to_string()),
+        Ok(_) => Finding::fail("state", format!("{} is not a folder", path.display()), "set state.dir"),
+        Err(_) => Finding::ok("state", format!("{} (will be made)", path.display())),
+    }
+}
+
+fn authority(config: &Config) -> Finding {
+    if !ca::certificate_path(config).exists() {
+        return Finding::ok("CA", "will be made at the first start");
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    match ca::ends_at(config) {
+        Ok(end) => {
+            let days = end.saturating_sub(i64::try_from(now).unwrap_or(i64::MAX)) / SECONDS_PER_DAY;
+            match days {
+                ..=0 => {
+                    Finding::warn("CA", "has expired", "the next start renews it: restart gravimeter and its agent")
+                }
+                _ => Finding::ok("CA", format!("valid for {days} more days")),
+            }
+        }
+        Err(error) => Finding::fail("CA", format!("{error:#}"), "run this as the user of gravimeter"),
+    }
+}
+
+fn roots(config: &Config) -> Finding {
+    match tls::upstream::count_roots(&config.upstream) {
+        Ok(count) => Finding::ok("roots", format!("{count} certificate authorities for the verification of providers")),
+        Err(error) => {
+            Finding::fail("roots", error.to_string(), "install ca-certificates, or correct upstream.extra_roots")
+        }
+    }
+}
+
+fn doors(config: &Config) -> Vec<Finding> {
+    let traffic = config.capture.redirect_listen.iter().copied().chain(config.capture.connect_listen);
+    let taken = |address: &SocketAddr| TcpListener::bind(address).is_err();
+    let running = block_on(exporter::get(&exporter::base_url(config.web.listen), "/healthz")).is_ok();
+    if running {
+        return vec![Finding::ok("ports", format!("gravimeter runs at {}", config.web.listen))];
+    }
+    let taken: Vec<_> = traffic.chain([config.web.listen]).filter(taken).map(|address| address.to_string()).collect();
+    match taken.is_empty() {
+        true => vec![Finding::ok("ports", "all are free")],
+        false => vec![Finding::fail(
+            "ports",
+            format!("taken: {}", taken.join(", ")),
+            "stop that program, or choose other ports",
+        )],
+    }
+}
+
+fn program(name: &'static str) -> Finding {
+    let found =
+        Command::new(name).arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    match found {
+        Ok(_) => Finding::ok(name, "is installed"),
+        // An unprivileged PATH often lacks the folders of the system's programs.
+        Err(_) if Path::new("/usr/sbin").join(name).exists() => Finding::ok(name, "is installed"),
+        Err(_) => {
+            Finding::fail(name, "is missing", format!("apt-get install {}", name.replace("ip6tables", "iptables")))
+        }
+    }
+}
+
+fn agent_user(config: &Config) -> Finding {
+    let user = &config.redirect.user;
+    let own = rustix::process::geteuid().as_raw();
+    match block_on(async { Ok(launch::uid_of(user).await?) }) {
+        Ok(uid) if uid == own => {
+            Finding::fail("agent's user", format!("{user} is ourselves"), "run gravimeter as another user")
+        }
+        Ok(uid) => Finding::ok("agent's user", format!("{user} (uid {uid})")),
+        Err(error) => Finding::fail("agent's user", format!("{error:#}"), "sudo gravimeter redirect install"),
+    }
+}
+
+fn rules(config: &Config) -> Finding {
+    let remedy = "sudo gravimeter redirect install";
+    match block_on(async { Ok(Redirect::new(config.redirect.clone()).status().await?) }) {
+        Ok(status) => {
+            let detail = format!("ipv4 {}, ipv6 {}", redirect::word(status.ipv4), redirect::word(status.ipv6));
+            if status.is_complete() {
+                Finding::ok("redirect", detail)
+            } else {
+                Finding::fail("redirect", detail, remedy)
+            }
+        }
+        Err(error) => Finding::fail("redirect", format!("{error:#}"), remedy),
+    }
+}
+
+/// Whether every folder on the way to the bundle may be passed by others: the agent's user is one of them.
+fn bundle(config: &Config) -> Finding {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = config.bundle_path();
+    let closed = path.ancestors().skip(1).find(|folder| {
+        std::fs::metadata(folder).is_ok_and(|metadata| metadata.permissions().mode() & PASS_FOR_OTHERS == 0)
+    });
+    match closed {
+        None => Finding::ok("bundle", path.display().to_string()),
+        Some(folder) => Finding::fail(
+            "bundle",
+            format!(
+                "{} cannot be reached by {}: {} is closed to others",
+                path.display(),
+                config.redirect.user,
+                folder.display()
+            ),
+            "set agent.ca_bundle to a place that it can read, or state.dir to /var/lib/gravimeter",
+        ),
+    }
+}
+
+/// `x` for others.
+const PASS_FOR_OTHERS: u32 = 0o001;
+
+const SECONDS_PER_DAY: i64 = 86_400;
