@@ -1,1 +1,217 @@
-//! To come.
+//! The assembly: a [`Config`] enters, the running house leaves. The only place that knows every room.
+//!
+//! It builds the pipeline, starts its tasks in order (doors, redirect, agent) and ends them in order (traffic, agent, exporter).
+//! It parses nothing and prints nothing.
+
+mod agent;
+mod demo;
+mod doors;
+mod error;
+mod process;
+mod signals;
+mod tasks;
+mod trust;
+mod views;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc};
+use tracing::{error, info, warn};
+
+use crate::capture::listener::{self, Doors as SharedDoors};
+use crate::capture::{Gate, KernelOriginalDst, LoopGuard};
+use crate::config::Config;
+use crate::dialect::Observers;
+use crate::ledger::{Ledger, UsageReport};
+use crate::record::Record;
+use crate::relay::{Relay, Shutdown};
+use crate::web::{Condition, Readiness};
+
+pub use demo::{DemoOptions, demo};
+pub use doors::Addresses;
+pub use error::Error;
+pub use tasks::Tasks;
+pub use trust::{authority_directory, bundle_path};
+
+use doors::Doors;
+use signals::Signals;
+use trust::Trust;
+use views::Views;
+
+/// Runs the house until SIGTERM or SIGINT, then lets running exchanges end; a second signal cuts them off.
+///
+/// # Errors
+/// Whatever keeps the house from starting, or ends it.
+pub async fn serve(config: Config) -> Result<(), Error> {
+    process::harden()?;
+    let mut signals = Signals::install()?;
+    let mut app = App::start(config).await?;
+    let failure = tokio::select! {
+        () = signals.next() => None,
+        failure = app.failed() => Some(failure),
+    };
+    app.stop(signals.next()).await;
+    failure.map_or(Ok(()), Err)
+}
+
+/// The running house.
+pub struct App {
+    addresses: Addresses,
+    /// Doors and connections.
+    traffic: Tasks,
+    /// The agent and the watch over its redirect.
+    agent: Tasks,
+    /// The exporter.
+    exporter: Tasks,
+    failures: mpsc::Receiver<Error>,
+    ledger: Arc<Ledger>,
+    readiness: Arc<Readiness>,
+    drain: Duration,
+}
+
+impl App {
+    /// Builds and starts everything that the configuration asks for.
+    ///
+    /// # Errors
+    /// Whatever keeps the house from starting; nothing is left running then.
+    pub async fn start(config: Config) -> Result<Self, Error> {
+        agent::refuse_own_user(&config).await?;
+        create_state_dir(&config)?;
+        let (doors, addresses) = Doors::open(&config)?;
+        let views = Views::new(&config, conditions(&config));
+        let trust = Trust::open(&config, &*views.record)?;
+        let (vital, failures) = mpsc::channel(1);
+        let app = Self {
+            addresses,
+            traffic: Tasks::default(),
+            agent: Tasks::default(),
+            exporter: Tasks::default(),
+            failures,
+            ledger: Arc::clone(&views.ledger),
+            readiness: Arc::clone(&views.readiness),
+            drain: config.drain,
+        };
+        let environment = agent::environment(&config, &trust.bundle, &app.addresses);
+        app.serve_exporter(doors.web, views.web, vital.clone());
+        app.serve_traffic(&config, doors.traffic, trust, Arc::clone(&views.record));
+        agent::start(config, environment, &app, views.record, vital).await?;
+        info!(web = %app.addresses.web, connect = ?app.addresses.connect, redirect = ?app.addresses.redirect, "listening");
+        Ok(app)
+    }
+
+    /// Where the house can be reached.
+    #[must_use]
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// What holds of the conditions for `/readyz`.
+    #[must_use]
+    pub fn readiness(&self) -> &Readiness {
+        &self.readiness
+    }
+
+    /// Answers what `/v1/usage` answers, also after the house has ended.
+    pub fn usage(&self) -> impl Fn() -> UsageReport + use<> {
+        let ledger = Arc::clone(&self.ledger);
+        move || ledger.report()
+    }
+
+    /// Returns when something that the house cannot do without has failed. Cancel-safe.
+    pub async fn failed(&mut self) -> Error {
+        match self.failures.recv().await {
+            Some(failure) => failure,
+            // Every task that could fail has ended well.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Ends the house: traffic first and in peace, until its deadline or `hurry`; then the agent, then the exporter.
+    pub async fn stop(self, hurry: impl Future<Output = ()>) {
+        self.readiness.set(Condition::Listening, false);
+        info!(deadline = ?self.drain, "stopping: running exchanges may end");
+        if !self.traffic.drain(self.drain, hurry).await {
+            warn!("running exchanges were cut off");
+        }
+        self.agent.drain(AGENT_STOP_LIMIT, std::future::pending()).await;
+        self.exporter.drain(EXPORTER_STOP_LIMIT, std::future::pending()).await;
+        info!("stopped");
+    }
+
+    fn serve_exporter(&self, listener: tokio::net::TcpListener, web: Arc<crate::web::Web>, vital: mpsc::Sender<Error>) {
+        let tracker = self.exporter.tracker().clone();
+        let stopping = self.exporter.stopping().clone();
+        self.exporter.spawn(async move {
+            if let Err(source) = web.serve(listener, tracker, stopping).await {
+                fail(&vital, Error::Web(source));
+            }
+        });
+    }
+
+    fn serve_traffic(
+        &self,
+        config: &Config,
+        listeners: Vec<(crate::capture::Door, tokio::net::TcpListener)>,
+        trust: Trust,
+        record: Arc<dyn Record>,
+    ) {
+        let guard = Arc::new(LoopGuard::new(self.addresses.all(), config.capture.allow_private_networks));
+        let relay = Arc::new(Relay {
+            config: config.relay.clone(),
+            guard: Arc::clone(&guard),
+            upstream: trust.upstream,
+            leaves: trust.leaves,
+            observers: Arc::new(Observers { record: Arc::clone(&record) }),
+            record: Arc::clone(&record),
+        });
+        let gate = Gate {
+            guard,
+            original_dst: Arc::new(KernelOriginalDst),
+            connect_request: config.capture.connect_request,
+            record,
+        };
+        let slots = Arc::new(Semaphore::new(config.capture.max_connections));
+        let shared = Arc::new(SharedDoors { gate, slots, tasks: self.traffic.tracker().clone() });
+        let shutdown = Shutdown { drain: self.traffic.stopping().clone(), force: self.traffic.forced().clone() };
+        for (door, listener) in listeners {
+            let (relay, shutdown) = (Arc::clone(&relay), shutdown.clone());
+            let serve = move |accepted| {
+                let (relay, shutdown) = (Arc::clone(&relay), shutdown.clone());
+                async move { relay.serve(accepted, &shutdown).await }
+            };
+            let stopping = self.traffic.stopping().clone();
+            self.traffic.spawn(listener::run(listener, door, Arc::clone(&shared), stopping, serve));
+        }
+        self.readiness.set(Condition::Listening, true);
+    }
+}
+
+/// States a failure that ends the house. Only the first one counts.
+fn fail(vital: &mpsc::Sender<Error>, failure: Error) {
+    error!(error = %failure, "the house must end");
+    let _ = vital.try_send(failure);
+}
+
+fn conditions(config: &Config) -> impl Iterator<Item = Condition> {
+    let redirect = config.redirect.expected.then_some(Condition::Redirect);
+    let agent = config.has_agent().then_some(Condition::Agent);
+    [Condition::Listening].into_iter().chain(redirect).chain(agent)
+}
+
+/// The folder itself may be passed through, because the agent's user reads the bundle in it; the CA's folder may not.
+fn create_state_dir(config: &Config) -> Result<(), Error> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let mut builder = std::fs::DirBuilder::new();
+    builder
+        .recursive(true)
+        .mode(0o755)
+        .create(&config.state_dir)
+        .map_err(|source| Error::StateDir { path: config.state_dir.clone(), source })
+}
+
+/// Longer than `agent.stop_timeout` usually is: the supervisor itself sends SIGKILL in time.
+const AGENT_STOP_LIMIT: Duration = Duration::from_secs(60);
+
+/// A scrape that is being answered takes milliseconds.
+const EXPORTER_STOP_LIMIT: Duration = Duration::from_secs(2);

@@ -1,1 +1,121 @@
-//! To come.
+//! The command line: arguments enter, exit codes and words for people leave.
+//!
+//! One file for each command. Nothing here does the work itself: it reads the configuration, calls a room, prints.
+//! Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration.
+
+mod agent;
+mod ca;
+mod completions;
+mod config;
+mod demo;
+mod doctor;
+mod exporter;
+mod flags;
+mod logging;
+mod redirect;
+mod serve;
+mod usage;
+
+use std::ffi::OsString;
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Mistakes;
+
+/// Runs the program with its arguments, the program's name first.
+#[must_use]
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help goes to stdout, the rest to stderr; when neither can be written there is nobody to tell.
+            let _ = error.print();
+            return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
+        }
+    };
+    match cli.command.run(&mut io::stdout().lock()) {
+        Ok(code) => code,
+        Err(error) => told(&error),
+    }
+}
+
+/// Tells an error to people and to the shell.
+fn told(error: &anyhow::Error) -> ExitCode {
+    let reader_is_gone = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+    };
+    if error.chain().any(reader_is_gone) {
+        // As in `gravimeter usage | head -1`: the reader has what it wanted.
+        return ExitCode::SUCCESS;
+    }
+    if let Some(mistakes) = error.downcast_ref::<Mistakes>() {
+        let _ = writeln!(io::stderr(), "{mistakes}");
+        return ExitCode::from(WRONG_INPUT);
+    }
+    let _ = writeln!(io::stderr(), "error: {error:#}");
+    ExitCode::FAILURE
+}
+
+#[derive(Debug, Parser)]
+#[command(name = "gravimeter", version, about = ABOUT, after_help = AFTER_HELP, max_term_width = 110)]
+#[command(propagate_version = true, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+    Demo(demo::Demo),
+    Usage(usage::Usage),
+    Redirect(redirect::Redirect),
+    Ca(ca::Ca),
+    Doctor(doctor::Doctor),
+    Config(config::Config),
+    Completions(completions::Completions),
+    AgentExec(agent::AgentExec),
+    AgentSignal(agent::AgentSignal),
+    DemoAgent(demo::DemoAgent),
+    DemoProvider(demo::DemoProvider),
+}
+
+impl Command {
+    fn run(self, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Serve(command) => command.run(),
+            Self::Demo(command) => command.run(),
+            Self::Usage(command) => command.run(out),
+            Self::Redirect(command) => command.run(out),
+            Self::Ca(command) => command.run(out),
+            Self::Doctor(command) => command.run(out),
+            Self::Config(command) => command.run(out),
+            Self::Completions(command) => command.run(out),
+            Self::AgentExec(command) => command.run(),
+            Self::AgentSignal(command) => command.run(out),
+            Self::DemoAgent(command) => command.run(),
+            Self::DemoProvider(command) => command.run(out),
+        }
+    }
+}
+
+/// Runs a command's work on all cores.
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}
+
+const ABOUT: &str = "See what an AI agent really spends, without touching a byte of its traffic";
+
+const AFTER_HELP: &str = "\
+Try it without an agent:   gravimeter demo
+Check this machine:        gravimeter doctor
+Start:                     gravimeter serve
+What was spent:            gravimeter usage";
+
+/// The exit code for wrong arguments and configurations, as clap has it.
+const WRONG_INPUT: u8 = 2;
+
+#[cfg(test)]
+mod tests;

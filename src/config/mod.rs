@@ -1,1 +1,204 @@
-//! To come.
+//! The configuration: file, `GRAVIMETER_*` variables and flags enter, a checked [`Config`] leaves.
+//!
+//! Flags win over variables, variables over the file, the file over the defaults. Every mistake is found and told in one
+//! go, with its place, its key and what to write instead. Starts nothing, logs nothing, and is the only room that reads
+//! the environment.
+
+mod check;
+mod file;
+mod given;
+mod keys;
+mod nearest;
+mod places;
+mod source;
+mod texts;
+mod value;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::{capture, export, launch, record, relay, tls, web};
+
+pub use given::{FILE_VARIABLE, process_environment, ssl_cert_file, sudo_user};
+pub use keys::{DefaultValue, KEYS, Key, Kind};
+pub use places::Places;
+pub use source::{Mistake, Mistakes, Source};
+pub use texts::{example, reference};
+
+/// What every room needs to know: the product of their own configurations.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The observed process. [`Config::has_agent`] says whether there is one.
+    pub agent: launch::Config,
+    /// Where the agent's roots are written; [`Config::bundle_path`] has the default.
+    pub ca_bundle: Option<PathBuf>,
+    /// How connections arrive.
+    pub capture: capture::Config,
+    /// How long running exchanges may take to end at shutdown.
+    pub drain: Duration,
+    /// The log.
+    pub log: Log,
+    /// How many models get series of their own.
+    pub max_models: usize,
+    /// Which metrics are exported.
+    pub metrics: export::Config,
+    /// The kernel's redirect rules.
+    pub redirect: capture::redirect::Config,
+    /// What happens to connections.
+    pub relay: relay::Config,
+    /// Where the CA and the record of the running agent lie.
+    pub state_dir: PathBuf,
+    /// Who is trusted as a provider.
+    pub upstream: tls::upstream::Config,
+    /// The exporter.
+    pub web: web::Config,
+}
+
+impl Config {
+    /// The defaults of every room.
+    #[must_use]
+    pub fn new(state_dir: PathBuf) -> Self {
+        Self {
+            agent: launch::Config::default(),
+            ca_bundle: None,
+            capture: capture::Config::default(),
+            drain: Duration::from_secs(30),
+            log: Log { level: "info".to_owned(), format: LogFormat::Auto },
+            max_models: record::Models::DEFAULT_LIMIT,
+            metrics: export::Config::default(),
+            redirect: capture::redirect::Config::default(),
+            relay: relay::Config::default(),
+            state_dir,
+            upstream: tls::upstream::Config::default(),
+            web: web::Config::default(),
+        }
+    }
+
+    /// Whether there is an agent to start.
+    #[must_use]
+    pub fn has_agent(&self) -> bool {
+        self.agent.preset.is_some() || self.agent.command.is_some()
+    }
+
+    /// The folder of the CA's key and certificate, for nobody but the owner.
+    #[must_use]
+    pub fn ca_dir(&self) -> PathBuf {
+        self.state_dir.join("ca")
+    }
+
+    /// The file with the roots that the agent trusts, which its user must be able to read.
+    #[must_use]
+    pub fn bundle_path(&self) -> PathBuf {
+        self.ca_bundle.clone().unwrap_or_else(|| self.state_dir.join("bundle/ca-bundle.pem"))
+    }
+
+    /// What follows from several keys: the redirect leads to the port that is listened on and shields the house's own.
+    fn derive(&mut self) {
+        let doors = [Some(self.web.listen), self.capture.redirect_listen.first().copied(), self.capture.connect_listen];
+        self.redirect.keep_away = doors.into_iter().flatten().map(|address| address.port()).collect();
+        if let Some(address) = self.capture.redirect_listen.first() {
+            self.redirect.port = address.port();
+        }
+        self.agent.redirected = self.redirect.expected;
+    }
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// A level, or directives in the syntax of `tracing_subscriber::EnvFilter`; valid.
+    pub level: String,
+    /// For whom.
+    pub format: LogFormat,
+}
+
+/// For whom the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people on a terminal, for machines everywhere else.
+    Auto,
+    /// For people.
+    Human,
+    /// JSON lines.
+    Json,
+}
+
+/// Everything that a configuration is made from.
+#[derive(Debug, Clone)]
+pub struct Inputs {
+    /// The file that was named; without it the usual places are searched.
+    pub file: Option<PathBuf>,
+    /// The keys that were given as flags, with their texts.
+    pub flags: Vec<(&'static Key, Vec<String>)>,
+    /// Where a configuration and its state usually lie.
+    pub places: Places,
+    /// The environment.
+    pub variables: Vec<(OsString, OsString)>,
+}
+
+/// A configuration, and where it comes from.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// The file that was read.
+    pub file: Option<PathBuf>,
+    /// One entry for each key, in the order of [`KEYS`].
+    pub origins: Vec<Origin>,
+}
+
+/// What a key is set to, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The key.
+    pub key: &'static str,
+    /// Its value as TOML; empty when it is not set. Values of [`Kind::Environment`] are left out.
+    pub value: String,
+    /// Where it was set.
+    pub source: Source,
+}
+
+/// Puts the configuration together.
+///
+/// # Errors
+/// All mistakes at once.
+pub fn load(inputs: &Inputs) -> Result<Loaded, Mistakes> {
+    let file = inputs.places.config_file(inputs.file.as_deref(), &inputs.variables);
+    let (mut settings, mut mistakes) = file.as_deref().map(file::read).unwrap_or_default();
+    let (variables, unknown) = given::from_variables(&inputs.variables);
+    mistakes.extend(unknown);
+    settings.extend(variables);
+    settings.extend(given::from_flags(&inputs.flags));
+
+    let mut config = Config::new(inputs.places.state_dir(&inputs.variables).unwrap_or_default());
+    let mut origins: Vec<_> = KEYS.iter().map(Origin::of_default).collect();
+    for setting in settings {
+        if let Err(value::Wrong { message, line }) = (setting.key.set)(&mut config, &setting.value) {
+            mistakes.push(Mistake::new(setting.source.on_line(line), setting.key.name, message));
+        } else if let Some(origin) = origins.iter_mut().find(|origin| origin.key == setting.key.name) {
+            *origin = Origin::of_setting(setting);
+        }
+    }
+    config.derive();
+    // Contradictions between keys that are wrong by themselves would only confuse.
+    if mistakes.is_empty() {
+        mistakes = check::contradictions(&config, &origins);
+    }
+    if mistakes.is_empty() { Ok(Loaded { config, file, origins }) } else { Err(Mistakes::sorted(mistakes)) }
+}
+
+impl Origin {
+    fn of_default(key: &Key) -> Self {
+        let value = if let DefaultValue::Is(value) = key.default { value.to_owned() } else { String::new() };
+        Self { key: key.name, value, source: Source::Default }
+    }
+
+    fn of_setting(setting: source::Setting) -> Self {
+        let hidden = setting.key.kind == Kind::Environment;
+        Self { key: setting.key.name, value: setting.value.to_toml(hidden), source: setting.source }
+    }
+}
+
+#[cfg(test)]
+mod tests;

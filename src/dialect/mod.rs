@@ -1,1 +1,55 @@
-//! To come.
+//! Exchanges in, calls out: which request is a call to a model, and which of its bytes mean what.
+//!
+//! Each family of providers has one module that recognises its requests by the shape of their path, lists the paths of the
+//! JSON values it reads, and turns its own usage figures into the house's partition of tokens. Everything here is pure and
+//! lets prompts, completions and error messages pass unread.
+//!
+//! Which wire field becomes which part of [`TokenUsage`](crate::record::TokenUsage):
+//!
+//! | part | Cloud Code, Gemini, Vertex AI (`usageMetadata`) |
+//! |---|---|
+//! | `input` | `promptTokenCount` − `cachedContentTokenCount` (the prompt includes what was cached) |
+//! | `cache_read` | `cachedContentTokenCount` |
+//! | `cache_write` | not on the wire |
+//! | `tool_input` | `toolUsePromptTokenCount` |
+//! | `output` | `candidatesTokenCount`, or `responseTokenCount` |
+//! | `thinking` | `thoughtsTokenCount` |
+//!
+//! A new family is a module, a line in `FAMILIES`, a column in this table and fixtures.
+
+mod body;
+mod gemini;
+mod observer;
+mod request;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+use crate::observe::exchange::RequestHead;
+use crate::observe::json::Paths;
+use crate::record::{Host, Model, Operation, Provider};
+
+pub use observer::Observers;
+pub use request::RequestField;
+
+/// A request that is a call to a model.
+#[derive(Debug, Clone)]
+pub struct Recognised {
+    /// Who is asked.
+    pub provider: Provider,
+    /// What the path says the call is for; the body may say it more closely.
+    pub operation: Operation,
+    /// The model that the path names.
+    pub model: Option<Model>,
+    /// Where the request's body holds what is read of it.
+    pub request: &'static Paths<RequestField>,
+}
+
+/// Tells from the host and the head whether a request is a call to a model, and to whose.
+#[must_use]
+pub fn recognise(host: &Host, head: &RequestHead) -> Option<Recognised> {
+    FAMILIES.iter().find_map(|family| family(host, head))
+}
+
+/// The families, each by what recognises its requests.
+const FAMILIES: [fn(&Host, &RequestHead) -> Option<Recognised>; 1] = [gemini::recognise];

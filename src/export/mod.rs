@@ -1,1 +1,19 @@
-//! To come.
+//! Facts in, metrics and their text formats out.
+//!
+//! [`Metrics`] is a [`crate::record::Sink`]: it counts, and writes what it counted when it is scraped.
+//! No fact is kept, no traffic is touched, and no label comes from outside a closed set or the bounded set of models.
+
+mod calls;
+mod connections;
+pub mod genai;
+mod labels;
+mod metrics;
+mod process;
+mod series;
+pub mod text;
+mod tls;
+
+pub use metrics::{Config, Metrics};
+
+#[cfg(test)]
+pub(crate) mod tests;

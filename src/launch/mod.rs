@@ -1,1 +1,205 @@
-//! To come.
+//! The observed agent as a supervised process of another user.
+//!
+//! What enters: a [`Config`]. What leaves: a running process, its [`AgentState`], facts about its life.
+//! It never reads the agent's traffic, never logs what the agent prints unless told to, and never builds a shell command:
+//! sudo runs one fixed command line ([`exec`]), and what the agent needs reaches it through a pipe.
+
+mod account;
+mod announce;
+mod antigravity;
+mod backoff;
+pub mod exec;
+mod lines;
+mod orphan;
+mod process;
+mod program;
+mod spawn;
+mod supervise;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use account::{AccountError, uid_of};
+pub use announce::{Announcement, CsrfToken};
+pub use antigravity::AntigravityVersion;
+pub use supervise::{AgentState, Supervisor};
+
+/// What to start, as whom, and how to keep it running.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// A known agent: supplies arguments, standard input and the reading of its announcement.
+    pub preset: Option<Preset>,
+    /// The agent's executable. With a preset it replaces the search in the usual places; without one it is required.
+    pub command: Option<PathBuf>,
+    /// Arguments; with a preset they follow its own.
+    pub args: Vec<String>,
+    /// Variables beside `PATH`, `HOME`, `USER`, `LOGNAME` and `LANG`, which they may replace. Nothing else is inherited.
+    pub env: BTreeMap<String, String>,
+    /// The user it runs as; `None` is our own.
+    pub user: Option<String>,
+    /// Whether its traffic is redirected by uid, so that it must not run under ours.
+    pub redirected: bool,
+    /// Its working directory; `None` is its user's home.
+    pub working_directory: Option<PathBuf>,
+    /// Which flags the Antigravity language server understands.
+    pub antigravity_version: AntigravityVersion,
+    /// The provider's base URL that the Antigravity language server is given.
+    pub cloud_code_endpoint: String,
+    /// Whether the agent's output becomes log lines (target `agent`). It may hold prompts and tokens.
+    pub log_output: bool,
+    /// The pause before the first restart; it doubles with each that follows.
+    pub restart_backoff_initial: Duration,
+    /// The longest pause.
+    pub restart_backoff_max: Duration,
+    /// How many restarts in a row may fail to keep it up before the supervisor gives up.
+    pub restart_limit: u32,
+    /// How long it must stay up for the count of restarts to begin anew.
+    pub steady_after: Duration,
+    /// How long it may take to end after SIGTERM before it gets SIGKILL.
+    pub stop_timeout: Duration,
+    /// How long a preset's agent may take to announce its ports.
+    pub announce_timeout: Duration,
+    /// The Gravimeter executable whose `agent-exec` and `agent-signal` are run; `None` is the running one.
+    pub program: Option<PathBuf>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            preset: None,
+            command: None,
+            args: Vec::new(),
+            env: BTreeMap::new(),
+            user: None,
+            redirected: false,
+            working_directory: None,
+            antigravity_version: AntigravityVersion::V2,
+            cloud_code_endpoint: "https://daily-cloudcode-pa.googleapis.com".into(),
+            log_output: false,
+            restart_backoff_initial: Duration::from_secs(1),
+            restart_backoff_max: Duration::from_secs(60),
+            restart_limit: 10,
+            steady_after: Duration::from_secs(300),
+            stop_timeout: Duration::from_secs(10),
+            announce_timeout: Duration::from_secs(30),
+            program: None,
+        }
+    }
+}
+
+/// An agent that the house knows how to start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preset {
+    /// The language server of Google Antigravity.
+    Antigravity,
+}
+
+impl Preset {
+    /// Every preset.
+    pub const ALL: &[Self] = &[Self::Antigravity];
+
+    /// Its name in the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Antigravity => "antigravity",
+        }
+    }
+}
+
+/// Why the agent does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// The user is not known, or could not be looked up.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// The preset's executable was not found.
+    #[error("the agent's executable is in none of the usual places ({searched}): set agent.command")]
+    BinaryNotFound {
+        /// Where it was looked for.
+        searched: String,
+    },
+    /// The agent could not be executed.
+    #[error("the agent could not be started: {0}")]
+    Exec(String),
+    /// It did not stay up.
+    #[error("the agent ended {restarts} times in a row (last: {last}): look at its own log, then start again")]
+    GaveUp {
+        /// How often it was started again.
+        restarts: u32,
+        /// Why it was needed the last time.
+        last: crate::record::RestartReason,
+    },
+    /// Our own entry point did not answer as it should.
+    #[error("{program} agent-exec did not take over: {detail}")]
+    Handover {
+        /// The program.
+        program: PathBuf,
+        /// What was heard instead.
+        detail: String,
+    },
+    /// Neither a preset nor a command is given.
+    #[error("there is no agent to start: set agent.preset or agent.command")]
+    NoCommand,
+    /// An agent of an earlier run is still there and could not be stopped.
+    #[error("process {pid} of an earlier run is still there ({detail}): stop it, then start again")]
+    Orphan {
+        /// The process.
+        pid: u32,
+        /// Why it could not be stopped.
+        detail: String,
+    },
+    /// Our own executable's path is not known.
+    #[error("the path of the running program is not known: {0}")]
+    Program(#[source] io::Error),
+    /// The agent would run under our own uid although the redirect tells the two apart by uid.
+    #[error(
+        "the agent's user {user} has uid {uid}, which is our own: its redirect would catch our own connections; set agent.user to another user"
+    )]
+    SameUser {
+        /// The agent's user.
+        user: String,
+        /// The uid of both.
+        uid: u32,
+    },
+    /// A process could not be started.
+    #[error("{program} could not be started: {source}")]
+    Spawn {
+        /// The program.
+        program: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The record of the running agent could not be written.
+    #[error("{path}: {source}; the state directory must be writable")]
+    StateFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// sudo is not installed.
+    #[error("sudo is not installed, and only root can start the agent as {user} without it: install sudo")]
+    SudoMissing {
+        /// The agent's user.
+        user: String,
+    },
+    /// sudo refused.
+    #[error("sudo may not start the agent as {user} ({detail}): run `gravimeter redirect install` as root once")]
+    SudoRefused {
+        /// The agent's user.
+        user: String,
+        /// sudo's own words.
+        detail: String,
+    },
+}
+
+impl LaunchError {
+    /// Whether another attempt would end the same way until somebody changes the machine.
+    fn is_final(&self) -> bool {
+        !matches!(self, Self::Exec(_) | Self::Handover { .. } | Self::Spawn { .. } | Self::StateFile { .. })
+    }
+}

@@ -4,12 +4,21 @@
 //! No I/O, no async, no clock (an [`Instant`] is passed in), no provider's name.
 
 pub mod coding;
+#[cfg(test)]
+mod differential;
 pub mod exchange;
+pub mod framing;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod guard;
+mod head;
 pub mod http1;
 pub mod http2;
 pub mod json;
+mod live;
 pub mod sse;
+#[cfg(test)]
+mod transcript;
 
 use std::time::{Instant, SystemTime};
 

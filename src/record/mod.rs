@@ -12,6 +12,7 @@ mod host;
 mod ids;
 mod label;
 mod model;
+mod models;
 mod sink;
 mod tokens;
 
@@ -23,5 +24,6 @@ pub use host::{Host, HostPattern, InvalidHost};
 pub use ids::{CallIds, Id};
 pub use label::Label;
 pub use model::Model;
+pub use models::Models;
 pub use sink::{FanOut, Record, Sink};
 pub use tokens::{Quality, TokenKind, TokenUsage};

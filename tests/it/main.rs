@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(missing_docs, unreachable_pub, reason = "a test binary has no readers from outside")]
 
+mod agreement;
 mod end_of_stream;
+mod go;
 mod house;
 mod kit;
 mod loops;
@@ -13,3 +15,4 @@ mod shutdown;
 mod timeouts;
 mod transparency;
 mod trust;
+mod whole;

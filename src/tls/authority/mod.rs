@@ -7,7 +7,7 @@ mod folder;
 mod profile;
 mod store;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use aws_lc_rs::digest;
@@ -68,7 +68,7 @@ pub enum AuthorityError {
     )]
     HalfPair {
         /// The folder.
-        folder: std::path::PathBuf,
+        folder: PathBuf,
         /// The name of the file that is there.
         present: &'static str,
         /// The name of the file that is not.
@@ -84,13 +84,13 @@ pub enum AuthorityError {
     )]
     Mismatch {
         /// The folder.
-        folder: std::path::PathBuf,
+        folder: PathBuf,
     },
     /// A file holds something else.
     #[error("{path} holds no PEM {what}: restore it, or move both files of the CA away to have a new one made", path = path.display())]
     NotPem {
         /// The file.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// What it should hold.
         what: &'static str,
     },
@@ -119,6 +119,20 @@ impl Authority {
         };
         let own = OwnCa::new(store::retired(&folder)?.into_iter().chain([pair.certificate.clone()]));
         Ok((Self::new(pair, own)?, origin))
+    }
+
+    /// Replaces the CA in `directory` by a new one, whatever its age, or makes the first. The old certificate stays as
+    /// `ca-<serial>.retired.pem`, its key goes.
+    ///
+    /// # Errors
+    /// As [`Authority::load_or_create`].
+    pub fn renew(directory: &Path, permitted: &[HostPattern], now: SystemTime) -> Result<Self, AuthorityError> {
+        let folder = Folder::open(directory)?;
+        store::settle(&folder)?;
+        let old = store::load(&folder)?;
+        let pair = replace(&folder, old.as_ref(), permitted, now)?;
+        let own = OwnCa::new(store::retired(&folder)?.into_iter().chain([pair.certificate.clone()]));
+        Ok(Self::new(pair, own)?)
     }
 
     /// The certificate.

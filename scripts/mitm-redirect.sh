@@ -1,0 +1,260 @@
+#!/bin/bash
+# Everything that Gravimeter needs root for: the redirect rules, the agent's user and one sudoers file.
+#
+# What enters: options. What leaves: rules in chains of their own, IPv4 and IPv6 or neither, and a record of them.
+# It touches no rule, user or file that it did not make, and writes nothing below /tmp.
+set -euo pipefail
+umask 022
+# sudo runs this file as root for an unprivileged user, whose PATH must not choose the programs.
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
+
+readonly COPY=/usr/local/libexec/gravimeter/mitm-redirect
+readonly EXIT_USAGE=2 EXIT_NOT_ACTIVE=3
+
+usage() {
+    cat <<'USAGE'
+Usage: mitm-redirect install [OPTIONS]          redirect the TLS traffic of one user to a local port
+       mitm-redirect remove [--purge] [--name]  take everything away again; --purge: also user, sudoers file, record
+       mitm-redirect status [--name]            one line per family; exit 0 when all rules are in place, 3 when not
+
+  --user USER        user whose traffic is redirected, created when missing   [antigravity-ls]
+  --name NAME        name of this instance, at most 16 of a-z 0-9 -           [gravimeter]
+  --port PORT        where its TCP port 443 is redirected to, on loopback     [8742]
+  --keep-away PORTS  local TCP ports that it may not reach directly           [8741,8742,8743]
+  --operator USER    user who runs gravimeter and may start the agent by sudo [the user who called sudo]
+  --program PATH     the gravimeter executable, for the sudoers file          [no sudoers file]
+  --no-sudoers       write no sudoers file
+USAGE
+}
+
+main() {
+    read_options "$@"
+    [[ $EUID -eq 0 ]] || fail "this needs root: run it with sudo"
+    chain=GRAVIMETER_$name
+    record=/var/lib/gravimeter-redirect/$name
+    sudoers=/etc/sudoers.d/gravimeter
+    [[ $name == gravimeter ]] || sudoers+=-$name
+    find_families
+    "do_$command"
+}
+
+read_options() {
+    command=${1-}
+    case $command in
+        install | remove | status) shift ;;
+        -h | --help) usage && exit 0 ;;
+        *) usage >&2 && exit $EXIT_USAGE ;;
+    esac
+    user=antigravity-ls name=gravimeter port=8742 keep_away=8741,8742,8743
+    operator=${SUDO_USER-} program='' purge=''
+    local no_sudoers=''
+    while (($#)); do
+        case $1 in
+            --no-sudoers) no_sudoers=yes && shift && continue ;;
+            --purge) purge=yes && shift && continue ;;
+            --user | --name | --port | --keep-away | --operator | --program) ;;
+            *) misuse "unknown option $1" ;;
+        esac
+        (($# > 1)) || misuse "$1 needs a value"
+        local key=${1#--}
+        printf -v "${key//-/_}" %s "$2"
+        shift 2
+    done
+    [[ -z $no_sudoers ]] || program=''
+    check_options
+}
+
+check_options() {
+    local user_form='^[a-z_][a-z0-9_-]{0,31}$'
+    [[ $name =~ ^[a-z0-9-]{1,16}$ ]] || misuse "--name: use 1 to 16 of a-z, 0-9 and -"
+    [[ $user =~ $user_form ]] || misuse "--user: not a user name"
+    is_port "$port" || misuse "--port: use a number from 1 to 65535"
+    local each
+    for each in ${keep_away//,/ }; do
+        is_port "$each" || misuse "--keep-away: use numbers from 1 to 65535, separated by commas"
+    done
+    [[ -n $program ]] || return 0
+    [[ $operator =~ $user_form ]] || misuse "--operator: name the user who runs gravimeter, or give --no-sudoers"
+    [[ $operator != "$user" ]] || misuse "--operator: must not be the redirected user, who would intercept himself"
+    # sudoers gives a meaning to other characters.
+    [[ $program =~ ^/[A-Za-z0-9/._+-]+$ ]] || misuse "--program: use an absolute path of letters, digits and / . _ + -"
+    [[ -x $program ]] || misuse "--program: $program is not an executable file"
+}
+
+is_port() { [[ $1 =~ ^[1-9][0-9]{0,4}$ ]] && (($1 <= 65535)); }
+
+fail() { printf 'mitm-redirect: %s\n' "$*" >&2 && exit 1; }
+
+misuse() { printf 'mitm-redirect: %s\n' "$*" >&2 && exit $EXIT_USAGE; }
+
+# A family counts when the kernel has it; rules for the other one would protect nothing.
+find_families() {
+    families=(ipv4)
+    [[ ! -e /proc/net/if_inet6 ]] || families+=(ipv6)
+    local family
+    for family in "${families[@]}"; do
+        type -P "$(tool "$family")-save" >/dev/null || fail "$(tool "$family") is missing: install the iptables package"
+        "$(tool "$family")-save" -t filter >/dev/null 2>&1 \
+            || fail "the kernel refuses $(tool "$family"): CAP_NET_ADMIN is missing (in a container: cap_add NET_ADMIN), or its modules are"
+    done
+}
+
+tool() { [[ $1 == ipv4 ]] && echo iptables || echo ip6tables; }
+
+do_install() {
+    make_user
+    uid=$(id -u "$user")
+    [[ $uid -ne 0 ]] || fail "root cannot be redirected: gravimeter's own traffic may be root's"
+    mkdir -p "$record"
+    warn_of_running
+    local family
+    # Both are tried before either is changed; what fails in spite of that is rolled back.
+    for family in "${families[@]}"; do
+        rules "$family" | commit "$family" --test || fail "$family: the kernel would not take the rules; nothing was changed"
+    done
+    for family in "${families[@]}"; do
+        rules "$family" | commit "$family" || {
+            remove_rules || true
+            fail "$family: the kernel did not take the rules; those of every family were removed"
+        }
+        ours "$family" >"$record/$family"
+    done
+    [[ -z $program ]] || write_sudoers
+    printf 'user %s (uid %s): TCP 443 goes to port %s, UDP 443 is rejected (%s)\n' "$user" "$uid" "$port" "${families[*]}"
+    [[ ${#families[@]} -eq 2 ]] || echo "IPv6 is off in this kernel: no IPv6 rules are needed"
+}
+
+# What iptables-restore shall do, one transaction per table. An old installation is replaced within it, so that the
+# user is never without rules in between.
+rules() {
+    local family=$1
+    local owner=(-m owner --uid-owner "$uid") mark=(-m comment --comment gravimeter)
+    echo '*nat' && echo ":$chain - [0:0]" && jumps "$family" nat
+    echo "-I OUTPUT 1 -p tcp ${owner[*]} -m tcp --dport 443 ${mark[*]} -j $chain"
+    echo "-A $chain -p tcp ${mark[*]} -j REDIRECT --to-ports $port"
+    echo COMMIT
+    echo '*filter' && echo ":$chain - [0:0]" && jumps "$family" filter
+    echo "-I OUTPUT 1 ${owner[*]} ${mark[*]} -j $chain"
+    # HTTP/3 would bypass the redirect; rejected, and not dropped, clients fall back to TCP at once.
+    echo "-A $chain -p udp -m udp --dport 443 ${mark[*]} -j REJECT"
+    echo "-A $chain -p tcp -m conntrack --ctstate DNAT ${mark[*]} -j RETURN"
+    [[ -z $keep_away ]] \
+        || echo "-A $chain -o lo -p tcp -m multiport --dports $keep_away ${mark[*]} -j REJECT --reject-with tcp-reset"
+    echo COMMIT
+}
+
+# Deletions of every rule that leads into our chain.
+jumps() { saved "$1" "$2" | sed -n "s/^-A \(.* -j $chain\)\$/-D \1/p"; }
+
+saved() { "$(tool "$1")-save" -t "$2" 2>/dev/null; }
+
+commit() {
+    local family=$1
+    shift
+    "$(tool "$family")-restore" --noflush --wait 10 "$@"
+}
+
+# Our rules of one family as the kernel has them now.
+ours() {
+    local table
+    for table in nat filter; do
+        saved "$1" "$table" | grep -E "^-A ($chain |.* -j $chain\$)" | sed "s/^/$table /" || true
+    done
+}
+
+do_remove() {
+    remove_rules || fail "some rules could not be removed: see above, then run remove again"
+    [[ -z $purge ]] || forget
+    echo "the rules of $name are removed"
+}
+
+remove_rules() {
+    local family table result=0
+    for family in "${families[@]}"; do
+        for table in nat filter; do
+            saved "$family" "$table" | grep -q "^:$chain " || continue
+            { echo "*$table" && echo ":$chain - [0:0]" && jumps "$family" "$table" && echo "-X $chain" && echo COMMIT; } \
+                | commit "$family" || result=1
+        done
+        rm -f "$record/$family"
+    done
+    return $result
+}
+
+forget() {
+    rm -f "$sudoers"
+    if [[ -e $record/created && $(<"$record/created") =~ ^[a-z_][a-z0-9_-]*$ ]]; then
+        local created=${BASH_REMATCH[0]}
+        ! id "$created" >/dev/null 2>&1 || userdel --remove "$created" 2>/dev/null \
+            || fail "user $created could not be removed: stop its processes, then run remove --purge again"
+    fi
+    rm -rf "$record"
+    # The copy serves every instance: it goes with the last one.
+    if rmdir "${record%/*}" 2>/dev/null; then
+        rm -f "$COPY" && rmdir "${COPY%/*}" 2>/dev/null || true
+    fi
+}
+
+do_status() {
+    local family result=0 state
+    for family in ipv4 ipv6; do
+        state=$(state "$family")
+        echo "$family $state"
+        [[ $state == active || $state == disabled ]] || result=$EXIT_NOT_ACTIVE
+    done
+    exit $result
+}
+
+# active: exactly what install left; inactive: nothing; partial: anything between, also when the record is lost.
+state() {
+    [[ " ${families[*]} " == *" $1 "* ]] || { echo disabled && return; }
+    local now
+    now=$(ours "$1")
+    if [[ -z $now ]]; then
+        echo inactive
+    elif [[ -r $record/$1 && $now == "$(<"$record/$1")" ]]; then
+        echo active
+    else
+        echo partial
+    fi
+}
+
+make_user() {
+    ! id "$user" >/dev/null 2>&1 || return 0
+    useradd --system --user-group --create-home --home-dir "/var/lib/$user" --shell /usr/sbin/nologin "$user"
+    chmod 700 "/var/lib/$user"
+    mkdir -p "$record"
+    printf '%s\n' "$user" >"$record/created"
+}
+
+warn_of_running() {
+    [[ -n $(ours ipv4) || -z $(find /proc -maxdepth 1 -name '[0-9]*' -uid "$uid" -print -quit 2>/dev/null) ]] \
+        || echo "warning: connections that $user opened before now stay direct and unmetered: restart its processes" >&2
+}
+
+write_sudoers() {
+    mkdir -p "${COPY%/*}"
+    own_text >"$COPY.new" && chmod 755 "$COPY.new" && mv "$COPY.new" "$COPY"
+    # sudo reads no file with a dot in its name, so that a half-written one has no effect.
+    local new=$sudoers.new
+    cat >"$new" <<SUDOERS
+# Written by mitm-redirect for gravimeter; "mitm-redirect remove --purge --name $name" deletes it.
+Defaults!$program env_reset, !setenv, !use_pty, !requiretty
+$operator ALL=($user) NOPASSWD: NOSETENV: $program agent-exec, $program agent-signal
+$operator ALL=(root) NOPASSWD: NOSETENV: $COPY status --name $name
+SUDOERS
+    chmod 440 "$new"
+    visudo -cqf "$new" >&2 || { rm -f "$new" && fail "visudo refuses the sudoers file; the rules are in place without it"; }
+    mv "$new" "$sudoers"
+}
+
+# `bash -c "$script"` keeps the text in a variable, a file is read again.
+own_text() {
+    if [[ -n ${BASH_EXECUTION_STRING-} ]]; then
+        printf %s "$BASH_EXECUTION_STRING"
+    else
+        cat "${BASH_SOURCE[0]}"
+    fi
+}
+
+main "$@"

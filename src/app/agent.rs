@@ -1,0 +1,111 @@
+//! The agent and its redirect: the rules are in place first, the agent is started second.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tracing::info;
+
+use super::{Addresses, App, Error, fail};
+use crate::capture::redirect::Redirect;
+use crate::config::Config;
+use crate::launch::{self, AgentState, Supervisor};
+use crate::record::Record;
+use crate::tls::bundle::{self, Bundle};
+use crate::web::Condition;
+
+/// The house must not run as the user whose traffic is led to it.
+pub(super) async fn refuse_own_user(config: &Config) -> Result<(), Error> {
+    if !config.redirect.expected {
+        return Ok(());
+    }
+    let own = rustix::process::geteuid().as_raw();
+    match launch::uid_of(&config.redirect.user).await {
+        Ok(uid) if uid == own => Err(Error::SameUser { user: config.redirect.user.clone(), uid }),
+        // A user who does not exist yet is made together with the rules.
+        _ => Ok(()),
+    }
+}
+
+/// What the agent's environment says beside what the user configured: whom to trust and, without a redirect, which proxy to use.
+pub(super) fn environment(config: &Config, bundle: &Bundle, addresses: &Addresses) -> BTreeMap<String, String> {
+    let mut environment: BTreeMap<_, _> = bundle::environment(bundle).into_iter().collect();
+    if let (false, Some(connect)) = (config.redirect.expected, addresses.connect) {
+        for name in ["HTTPS_PROXY", "https_proxy"] {
+            environment.insert(name.to_owned(), format!("http://{connect}"));
+        }
+    }
+    environment.extend(config.agent.env.clone());
+    environment
+}
+
+/// Starts the watch over the redirect and, behind it, the agent.
+pub(super) async fn start(
+    config: Config,
+    environment: BTreeMap<String, String>,
+    app: &App,
+    record: Arc<dyn Record>,
+    vital: mpsc::Sender<Error>,
+) -> Result<(), Error> {
+    let redirect = config.redirect.expected.then(|| Redirect::new(config.redirect.clone()));
+    if let Some(redirect) = &redirect
+        && rustix::process::geteuid().is_root()
+    {
+        let done = redirect.install(None).await?;
+        info!(rules = done.trim(), "the redirect is in place");
+    }
+    let rules = redirect.map(|redirect| watch(redirect, app, Arc::clone(&record)));
+    if config.has_agent() {
+        supervise(config, environment, app, record, vital, rules);
+    }
+    Ok(())
+}
+
+type Rules = tokio::sync::watch::Receiver<Option<crate::capture::redirect::Status>>;
+
+fn watch(redirect: Redirect, app: &App, record: Arc<dyn Record>) -> Rules {
+    let rules = redirect.subscribe();
+    let stopping = app.agent.stopping().clone();
+    app.agent.spawn(async move { redirect.watch(&*record, &stopping).await });
+    let (mut seen, readiness) = (rules.clone(), Arc::clone(&app.readiness));
+    app.agent.spawn(async move {
+        while seen.changed().await.is_ok() {
+            let complete = seen.borrow_and_update().is_some_and(|status| status.is_complete());
+            readiness.set(Condition::Redirect, complete);
+        }
+    });
+    rules
+}
+
+fn supervise(
+    mut config: Config,
+    environment: BTreeMap<String, String>,
+    app: &App,
+    record: Arc<dyn Record>,
+    vital: mpsc::Sender<Error>,
+    rules: Option<Rules>,
+) {
+    config.agent.env = environment;
+    let supervisor = Supervisor::new(config.agent, &config.state_dir, record);
+    let (mut state, readiness) = (supervisor.subscribe(), Arc::clone(&app.readiness));
+    app.agent.spawn(async move {
+        while state.changed().await.is_ok() {
+            let up = matches!(*state.borrow_and_update(), AgentState::Up(_));
+            readiness.set(Condition::Agent, up);
+        }
+    });
+    let stopping = app.agent.stopping().clone();
+    app.agent.spawn(async move {
+        if let Some(mut rules) = rules {
+            // A connection that is older than its rule is never metered.
+            let in_place = rules.wait_for(|status| status.is_some_and(|status| status.is_complete()));
+            match stopping.run_until_cancelled(in_place).await {
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return,
+            }
+        }
+        if let Err(failure) = supervisor.run(stopping).await {
+            fail(&vital, failure.into());
+        }
+    });
+}

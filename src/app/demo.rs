@@ -1,0 +1,244 @@
+//! The demo: a stand-in provider and a stand-in language server around the very same house.
+//!
+//! As root the agent is a process of a user of its own, led here by redirect rules; otherwise it comes through the CONNECT proxy.
+//! Everything that it makes (rules, user, folder) is taken away again at the end.
+
+use std::io::Write;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use super::signals::Signals;
+use super::{App, Error, Tasks, bundle_path, process};
+use crate::capture::redirect::Redirect;
+use crate::config::Config;
+use crate::demo::agent::{AgentOptions, Protocol};
+use crate::demo::provider::{Provider, ProviderOptions};
+use crate::demo::table::{self, Screen, Usage};
+use crate::demo::{CLOUD_CODE_HOST, Tally};
+use crate::ledger::UsageReport;
+use crate::record::Host;
+
+/// How the demo runs.
+#[derive(Debug, Clone)]
+pub struct DemoOptions {
+    /// Where `/metrics`, `/v1/usage` and the page are served.
+    pub web: SocketAddr,
+    /// How long; until a signal when not given.
+    pub duration: Option<Duration>,
+    /// A folder for the demo's files; made at the start, removed at the end. The agent's user must be able to pass through its parents.
+    pub folder: PathBuf,
+    /// Whether the agent is led here by redirect rules, which needs root, or comes through the CONNECT proxy.
+    pub redirect: bool,
+    /// Columns of the terminal.
+    pub width: usize,
+    /// The arguments that make this program the stand-in language server with the given options, which are JSON.
+    pub agent_arguments: fn(String) -> Vec<String>,
+}
+
+/// Runs the demo until its time is over or a signal comes, and writes what people should see to `out`.
+///
+/// # Errors
+/// Whatever keeps the house from running, or an end at which the house and the provider disagree.
+pub async fn demo<W: Write>(options: DemoOptions, out: W, in_place: bool) -> Result<(), Error> {
+    process::harden()?;
+    let mut signals = Signals::install()?;
+    let stage = Stage::set(&options).await?;
+    let mut screen = Screen::new(out, in_place);
+    let outcome = stage.play(&options, &mut screen, &mut signals).await;
+    let cleared = stage.clear(&options).await;
+    let verdict = outcome?;
+    cleared?;
+    screen.say(&verdict).map_err(failed)
+}
+
+/// What stands around the house.
+struct Stage {
+    provider: Provider,
+    tasks: Tasks,
+    config: Config,
+}
+
+impl Stage {
+    async fn set(options: &DemoOptions) -> Result<Self, Error> {
+        let tasks = Tasks::default();
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let script = ProviderOptions { pause_ms: 60, ..ProviderOptions::default() };
+        let provider = Provider::start(script, listen, tasks.tracker(), tasks.stopping()).await.map_err(failed)?;
+        fresh_folder(&options.folder)?;
+        let config = configure(options, &provider)?;
+        Ok(Self { provider, tasks, config })
+    }
+
+    async fn play<W: Write>(
+        &self,
+        options: &DemoOptions,
+        screen: &mut Screen<W>,
+        signals: &mut Signals,
+    ) -> Result<String, Error> {
+        let mut app = App::start(self.config.clone()).await?;
+        screen.say(&where_to_look(options, &app)).map_err(failed)?;
+        let failure = {
+            let over = async {
+                match options.duration {
+                    Some(duration) => sleep(duration).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let usage = app.usage();
+            let usage = move || shown(&usage);
+            tokio::select! {
+                () = signals.next() => None,
+                () = over => None,
+                failure = app.failed() => Some(failure),
+                failure = draw(&usage, screen, options.width) => Some(failure),
+            }
+        };
+        let usage = app.usage();
+        app.stop(signals.next()).await;
+        match failure {
+            Some(failure) => Err(failure),
+            None => verdict(&shown(&usage)?, &self.provider.truth(), screen, options.width),
+        }
+    }
+
+    /// Takes away what the demo made.
+    async fn clear(&self, options: &DemoOptions) -> Result<(), Error> {
+        self.tasks.drain(PROVIDER_STOP_LIMIT, std::future::pending()).await;
+        if options.redirect {
+            Redirect::new(self.config.redirect.clone()).remove(true).await?;
+        }
+        std::fs::remove_dir_all(&options.folder)
+            .map_err(|source| Error::StateDir { path: options.folder.clone(), source })
+    }
+}
+
+/// The demo's house: its ports are free ones, its provider is the stand-in, its agent is this program under another name.
+fn configure(options: &DemoOptions, provider: &Provider) -> Result<Config, Error> {
+    let roots = options.folder.join("provider-root.pem");
+    write(&roots, provider.root_pem().as_bytes())?;
+    let host = Host::parse(CLOUD_CODE_HOST).map_err(failed)?;
+
+    let mut config = Config::new(options.folder.clone());
+    config.web.listen = options.web;
+    config.upstream.extra_roots = vec![roots];
+    config.relay.resolve.insert((host, HTTPS), provider.addr);
+    let redirect = free_port()?;
+    config.capture.redirect_listen =
+        vec![SocketAddr::from((Ipv4Addr::LOCALHOST, redirect)), SocketAddr::from((Ipv6Addr::LOCALHOST, redirect))];
+    let connect = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+    config.capture.connect_listen = Some(connect);
+    config.redirect.expected = options.redirect;
+    config.redirect.name = "demo".to_owned();
+    config.redirect.port = redirect;
+    config.redirect.keep_away = vec![options.web.port(), redirect, connect.port()];
+
+    let program = program(options)?;
+    let agent = AgentOptions {
+        bundle: bundle_path(&options.folder),
+        dial: options.redirect.then_some(AGENT_DIALS),
+        proxy: (!options.redirect).then_some(connect),
+        protocol: Protocol::Mixed,
+        conversations: 4,
+        rounds: None,
+        pause_ms: 300,
+        backoff_ms: 200,
+        ..AgentOptions::default()
+    };
+    config.agent.command = Some(program.clone());
+    config.agent.program = Some(program);
+    config.agent.args = (options.agent_arguments)(serde_json::to_string(&agent).map_err(failed)?);
+    config.agent.user = options.redirect.then(|| config.redirect.user.clone());
+    config.agent.redirected = options.redirect;
+    Ok(config)
+}
+
+/// This program, where the agent's user can execute it: a build below `/root` or a closed home cannot be.
+fn program(options: &DemoOptions) -> Result<PathBuf, Error> {
+    let own = std::env::current_exe().map_err(failed)?;
+    if !options.redirect {
+        return Ok(own);
+    }
+    let copy = options.folder.join("gravimeter");
+    std::fs::copy(&own, &copy).map_err(|source| Error::StateDir { path: copy.clone(), source })?;
+    Ok(copy)
+}
+
+fn where_to_look(options: &DemoOptions, app: &App) -> String {
+    let web = app.addresses().web;
+    let way = if options.redirect {
+        "redirected by uid, as a user of its own"
+    } else {
+        "through the CONNECT proxy (run as root to see the redirect by uid)"
+    };
+    format!(
+        "A stand-in language server talks to a stand-in provider, {way}.\n\
+         Nothing leaves this machine. Look at it from another terminal, or in a browser:\n\n  \
+         page     http://{web}/\n  \
+         metrics  curl -s http://{web}/metrics\n  \
+         usage    curl -s http://{web}/v1/usage\n\n"
+    )
+}
+
+/// The answer of `/v1/usage`, as the table reads it.
+fn shown(usage: &impl Fn() -> UsageReport) -> Result<Usage, Error> {
+    serde_json::to_value(usage()).and_then(serde_json::from_value).map_err(failed)
+}
+
+async fn draw<W: Write>(usage: &impl Fn() -> Result<Usage, Error>, screen: &mut Screen<W>, width: usize) -> Error {
+    let mut ticks = interval(REDRAW);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let drawn = usage().and_then(|usage| screen.show(&table::render(&usage, width)).map_err(failed));
+        if let Err(failure) = drawn {
+            return failure;
+        }
+    }
+}
+
+/// The last table, and whether the house counted what the provider says it sent.
+fn verdict<W: Write>(usage: &Usage, truth: &Tally, screen: &mut Screen<W>, width: usize) -> Result<String, Error> {
+    screen.show(&table::render(usage, width)).map_err(failed)?;
+    let sent: u64 = truth.models.values().map(|model| model.tokens.total()).sum();
+    let counted = usage.totals.total_tokens;
+    if counted == sent {
+        return Ok(format!("\nThe provider's own books say the same: {sent} tokens.\n"));
+    }
+    Err(Error::Demo(format!("{counted} tokens were counted, but the provider's own books say {sent}")))
+}
+
+fn fresh_folder(folder: &Path) -> Result<(), Error> {
+    let failed = |source| Error::StateDir { path: folder.to_owned(), source };
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(error)),
+        _ => std::fs::create_dir_all(folder).map_err(failed),
+    }
+}
+
+fn write(path: &Path, contents: &[u8]) -> Result<(), Error> {
+    std::fs::write(path, contents).map_err(|source| Error::StateDir { path: path.to_owned(), source })
+}
+
+/// A port that is free on loopback now. Both families listen on the same one, so the system cannot choose at the bind itself.
+fn free_port() -> Result<u16, Error> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let port = TcpListener::bind(address).and_then(|listener| listener.local_addr()).map(|address| address.port());
+    port.map_err(|source| Error::Bind { address, key: "demo", source })
+}
+
+fn failed(error: impl std::fmt::Display) -> Error {
+    Error::Demo(error.to_string())
+}
+
+/// What the redirected agent dials: loopback, so that a machine without a network has a route to it.
+const AGENT_DIALS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(127, 77, 0, 1)), HTTPS);
+
+const HTTPS: u16 = 443;
+
+const REDRAW: Duration = Duration::from_secs(1);
+
+/// The stand-in provider has nothing to keep.
+const PROVIDER_STOP_LIMIT: Duration = Duration::from_secs(2);

@@ -1,0 +1,35 @@
+//! The views of the record: metrics, ledger and readiness, behind the one fan-out that every fact goes through.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::config::Config;
+use crate::export::Metrics;
+use crate::ledger::Ledger;
+use crate::record::{FanOut, Models, Record, Sink};
+use crate::web::{Condition, Readiness, Web};
+
+/// Everything that facts end in.
+pub(super) struct Views {
+    /// Where the rooms state their facts.
+    pub(super) record: Arc<dyn Record>,
+    /// What answers `/v1/usage`.
+    pub(super) ledger: Arc<Ledger>,
+    /// What must hold before the path is open.
+    pub(super) readiness: Arc<Readiness>,
+    /// What answers requests.
+    pub(super) web: Arc<Web>,
+}
+
+impl Views {
+    pub(super) fn new(config: &Config, conditions: impl IntoIterator<Item = Condition>) -> Self {
+        let models = Arc::new(Models::new(config.max_models));
+        let metrics = Arc::new(Metrics::new(config.metrics, Arc::clone(&models)));
+        let ledger = Arc::new(Ledger::new(Timestamp::now(), models));
+        let readiness = Readiness::new(conditions);
+        let sinks: Vec<Arc<dyn Sink>> = vec![Arc::clone(&metrics) as _, Arc::clone(&ledger) as _];
+        let web = Web::new(config.web.clone(), metrics, Arc::clone(&ledger), Arc::clone(&readiness));
+        Self { record: Arc::new(FanOut(sinks)), ledger, readiness, web }
+    }
+}

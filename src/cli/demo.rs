@@ -1,0 +1,146 @@
+//! `gravimeter demo`, and the hidden commands that are its other processes.
+
+use std::fs;
+use std::io::{IsTerminal as _, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use jiff::SignedDuration;
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{block_on, logging};
+use crate::app::{self, DemoOptions};
+use crate::config::{self, Log, LogFormat, Places, process_environment};
+use crate::demo::{AgentOptions, Provider, ProviderOptions, agent};
+
+/// Watch gravimeter at work: a stand-in provider, a stand-in agent, the real path between them
+///
+/// As root the agent is a process of a user of its own whose connections are redirected here; otherwise it comes through the
+/// CONNECT proxy. Nothing leaves this machine, and rules, user and files are taken away again at the end.
+#[derive(Debug, Args)]
+pub(super) struct Demo {
+    /// How long it runs, as 30s or 5m; until Ctrl-C when not given
+    #[arg(long = "for", value_name = "TIME", value_parser = time)]
+    run_for: Option<Duration>,
+    /// Come through the CONNECT proxy even as root: touch no rules and no users
+    #[arg(long)]
+    no_redirect: bool,
+    /// Where the page, /metrics and /v1/usage are served
+    #[arg(long = "web.listen", value_name = "IP:PORT", default_value = "127.0.0.1:8741")]
+    web: SocketAddr,
+}
+
+impl Demo {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        // The table is the output; the log would tear it.
+        logging::start(&Log { level: "warn".to_owned(), format: LogFormat::Auto })?;
+        let redirect = rustix::process::geteuid().is_root() && !self.no_redirect;
+        let options = DemoOptions {
+            web: self.web,
+            duration: self.run_for,
+            folder: demo_folder(redirect)?,
+            redirect,
+            width: terminal_width(),
+            agent_arguments: |options| vec!["demo-agent".to_owned(), "--options".to_owned(), options],
+        };
+        let out = std::io::stdout();
+        let in_place = out.is_terminal();
+        block_on(async { Ok(app::demo(options, out, in_place).await?) })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Below `/var/lib` for root, so that the agent's user can reach it; in the state folder otherwise.
+fn demo_folder(redirect: bool) -> anyhow::Result<PathBuf> {
+    if redirect {
+        return Ok(PathBuf::from("/var/lib/gravimeter-demo"));
+    }
+    let state = Places::default().state_dir(&process_environment());
+    Ok(state.context("there is no home folder for the demo's files: set XDG_STATE_HOME")?.join("demo"))
+}
+
+fn terminal_width() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout());
+    size.ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(NO_TERMINAL_WIDTH)
+}
+
+/// What a pipe or a log file gets.
+const NO_TERMINAL_WIDTH: usize = 110;
+
+/// Be the stand-in agent of the demo
+#[derive(Debug, Args)]
+#[command(hide = true)]
+pub(super) struct DemoAgent {
+    /// `demo::AgentOptions` as JSON; the bundle is that of SSL_CERT_FILE unless it is named
+    #[arg(long, value_name = "JSON", default_value = "{}")]
+    options: String,
+}
+
+impl DemoAgent {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let mut options: AgentOptions = serde_json::from_str(&self.options).context("--options")?;
+        if options.bundle == PathBuf::new() {
+            options.bundle = config::ssl_cert_file().context("SSL_CERT_FILE is not set")?;
+        }
+        let outcome = block_on(async { Ok(agent::run(options).await?) })?;
+        Ok(if outcome.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+/// Be the stand-in provider of the demo
+#[derive(Debug, Args)]
+#[command(hide = true)]
+pub(super) struct DemoProvider {
+    /// `demo::ProviderOptions` as JSON
+    #[arg(long, value_name = "JSON", default_value = "{}")]
+    options: String,
+    /// Where to listen for TLS
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// Where to write its root certificate, as PEM
+    #[arg(long, value_name = "PATH")]
+    root: PathBuf,
+}
+
+impl DemoProvider {
+    pub(super) fn run(self, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+        let options: ProviderOptions = serde_json::from_str(&self.options).context("--options")?;
+        block_on(serve(options, self.listen, &self.root, out))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Serves until SIGTERM or SIGINT; says on `out` where, once the root is written.
+async fn serve(
+    options: ProviderOptions,
+    listen: SocketAddr,
+    root: &PathBuf,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
+    let mut terminate = signal(SignalKind::terminate())?;
+    let provider = Provider::start(options, listen, &tracker, &shutdown).await?;
+    fs::write(root, provider.root_pem()).with_context(|| root.display().to_string())?;
+    writeln!(out, "{}", json!({"listen": provider.addr, "control": provider.control}))?;
+    out.flush()?;
+    tokio::select! {
+        _ = terminate.recv() => (),
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+    }
+    shutdown.cancel();
+    tracker.close();
+    tracker.wait().await;
+    Ok(())
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    let read = text.parse::<SignedDuration>().ok().and_then(|time| Duration::try_from(time).ok());
+    read.filter(|time| !time.is_zero()).ok_or_else(|| "write a time with its unit, such as 30s or 5m".to_owned())
+}

@@ -1,0 +1,95 @@
+//! `--config` and a flag for every key, made from the table of keys, and the configuration that follows from them.
+
+use std::path::PathBuf;
+
+use clap::builder::PathBufValueParser;
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
+
+use crate::config::{DefaultValue, Inputs, KEYS, Key, Kind, Loaded, Mistakes, Places, load, process_environment};
+
+/// The part of the command line that belongs to the configuration.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ConfigFlags {
+    file: Option<PathBuf>,
+    given: Vec<(&'static Key, Vec<String>)>,
+}
+
+impl ConfigFlags {
+    /// Puts the configuration together from flags, environment and file.
+    pub(super) fn load(self) -> Result<Loaded, Mistakes> {
+        load(&Inputs { file: self.file, flags: self.given, places: Places::default(), variables: process_environment() })
+    }
+
+    /// Sets a key as if its flag had been given, unless it was.
+    pub(super) fn or_set(mut self, name: &str, text: &str) -> Self {
+        let free = !self.given.iter().any(|(key, _)| key.name == name);
+        if let Some(key) = KEYS.iter().find(|key| key.name == name).filter(|_| free) {
+            self.given.push((key, vec![text.to_owned()]));
+        }
+        self
+    }
+}
+
+impl Args for ConfigFlags {
+    fn augment_args(command: Command) -> Command {
+        let file = Arg::new(FILE)
+            .long(FILE)
+            .value_name("PATH")
+            .value_parser(PathBufValueParser::new())
+            .help("The configuration file")
+            .long_help(FILE_HELP)
+            .help_heading(HEADING);
+        command.arg(file).args(KEYS.iter().map(flag))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for ConfigFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let texts = |key: &'static Key| {
+            let texts: Vec<_> = matches.get_many::<String>(key.name)?.cloned().collect();
+            Some((key, texts))
+        };
+        Ok(Self { file: matches.get_one(FILE).cloned(), given: KEYS.iter().filter_map(texts).collect() })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// The flag of one key. Only the long help shows it: forty flags would bury what a command is for.
+fn flag(key: &'static Key) -> Arg {
+    let default = match key.default {
+        DefaultValue::Is(value) if value.contains('\n') => "see `gravimeter config reference`".to_owned(),
+        DefaultValue::Is(value) => value.to_owned(),
+        DefaultValue::Unset { means, .. } => format!("not set: {means}"),
+    };
+    let flag = Arg::new(key.name)
+        .long(key.name)
+        .value_name(key.kind.placeholder())
+        .help(key.summary())
+        .long_help(format!("{}\n[{default}]", key.help))
+        .help_heading(HEADING)
+        .hide_short_help(true)
+        .action(if key.kind.repeats() { ArgAction::Append } else { ArgAction::Set });
+    match key.kind {
+        Kind::Switch => flag.num_args(0..=1).require_equals(true).default_missing_value("true"),
+        _ => flag,
+    }
+}
+
+const FILE: &str = "config";
+
+const HEADING: &str = "Configuration";
+
+const FILE_HELP: &str = "\
+The configuration file. Without it: GRAVIMETER_CONFIG, /etc/gravimeter/gravimeter.toml,
+$XDG_CONFIG_HOME/gravimeter/gravimeter.toml, or none.
+
+Every key of the file is also a flag, as below, and a variable (GRAVIMETER_WEB_LISTEN).
+Lists are written with commas; flags win over variables, variables over the file.";

@@ -1,0 +1,35 @@
+//! `gravimeter serve`: the program itself.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::flags::ConfigFlags;
+use super::{block_on, logging};
+use crate::app;
+
+/// Observe an agent: capture its traffic, pass it on unchanged, serve metrics and usage
+#[derive(Debug, Args)]
+#[command(after_help = "Everything else is configuration: see --help for all flags, or docs/configuration.md.")]
+pub(super) struct Serve {
+    /// Start the Antigravity language server as well (agent.preset = "antigravity") and keep it running
+    ///
+    /// A configured agent (agent.preset or agent.command) is started in any case.
+    #[arg(long)]
+    standalone: bool,
+    #[command(flatten)]
+    config: ConfigFlags,
+}
+
+impl Serve {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let mut flags = self.config;
+        if self.standalone && !flags.clone().load()?.config.has_agent() {
+            flags = flags.or_set("agent.preset", "antigravity");
+        }
+        let config = flags.load()?.config;
+        logging::start(&config.log)?;
+        block_on(async { Ok(app::serve(config).await?) })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,141 @@
+//! What no single key can tell: contradictions between them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::source::{Mistake, Source};
+use super::{Config, Origin};
+
+/// All contradictions, each told at the place of the key that should change.
+pub(super) fn contradictions(config: &Config, origins: &[Origin]) -> Vec<Mistake> {
+    let mut found = Contradictions { origins, mistakes: Vec::new() };
+    found.doors(config);
+    found.redirect(config);
+    found.agent(config);
+    if config.state_dir == PathBuf::new() {
+        found.add("state.dir", &[], "there is no home folder to keep the state in: set state.dir");
+    }
+    found.mistakes
+}
+
+struct Contradictions<'a> {
+    origins: &'a [Origin],
+    mistakes: Vec<Mistake>,
+}
+
+impl Contradictions<'_> {
+    /// Adds a mistake of `key`, at its place or, where it was not given, at that of the first of `others` that was.
+    fn add(&mut self, key: &'static str, others: &[&str], message: impl Into<String>) {
+        let given = std::iter::once(&key).chain(others).filter_map(|key| self.given(key)).next();
+        self.mistakes.push(Mistake::new(given.unwrap_or(Source::Default), key, message));
+    }
+
+    fn given(&self, key: &str) -> Option<Source> {
+        let origin = self.origins.iter().find(|origin| origin.key == key)?;
+        (origin.source != Source::Default).then(|| origin.source.clone())
+    }
+
+    /// Listeners: reachable from this machine only, and each on a port of its own.
+    fn doors(&mut self, config: &Config) {
+        let web = config.web.listen;
+        if !web.ip().is_loopback() && !config.web.danger_expose_to_network {
+            self.add(
+                "web.listen",
+                &[],
+                format!(
+                    "{web} can be reached by other machines and there is no password: \
+                 listen on 127.0.0.1:{}, or set web.danger_expose_to_network to true",
+                    web.port()
+                ),
+            );
+        }
+        for (key, address) in traffic_doors(config) {
+            if !address.ip().is_loopback() {
+                self.add(
+                    key,
+                    &[],
+                    format!(
+                        "{address} can be reached by other machines, which could then send traffic through this one: \
+                     listen on 127.0.0.1:{}",
+                        address.port()
+                    ),
+                );
+            }
+        }
+        let mut doors: Vec<_> = std::iter::once(("web.listen", web)).chain(traffic_doors(config)).collect();
+        doors.retain(|(_, address)| address.port() != 0);
+        for (number, (key, address)) in doors.iter().enumerate() {
+            let mut earlier = doors.iter().take(number);
+            if let Some((other, _)) =
+                earlier.find(|(other, taken)| taken.port() == address.port() && (other != key || taken == address))
+            {
+                self.add(
+                    key,
+                    &[*other],
+                    format!("port {} is that of {other}, too: choose another one", address.port()),
+                );
+            }
+        }
+    }
+
+    fn redirect(&mut self, config: &Config) {
+        let ports: Vec<_> = config.capture.redirect_listen.iter().map(SocketAddr::port).collect();
+        if ports.iter().any(|port| Some(port) != ports.first()) {
+            self.add("capture.listen", &[], "the redirect leads to one port: use the same port in every address");
+        }
+        if !config.redirect.expected && config.capture.connect_listen.is_none() {
+            self.add(
+                "capture.connect_listen",
+                &["capture.redirect"],
+                r#"no traffic can arrive: set it to "127.0.0.1:8743", or capture.redirect to "require""#,
+            );
+        }
+        if !config.redirect.expected {
+            return;
+        }
+        if ports.is_empty() {
+            self.add("capture.listen", &[],
+                r#"redirected connections have nowhere to go: write ["127.0.0.1:8742"], or set capture.redirect to "off""#);
+        }
+        if let Some(user) = config.agent.user.as_ref().filter(|user| **user != config.redirect.user) {
+            self.add("agent.user", &[], format!(
+                "the traffic of {user} is not redirected, that of {} is: use one user in agent.user and capture.user, \
+                 or set capture.redirect to \"off\"", config.redirect.user));
+        }
+        if config.has_agent() && config.agent.user.is_none() {
+            self.add(
+                "agent.user",
+                &["agent.preset", "agent.command"],
+                format!(
+                    "the agent would run as ourselves and bypass the redirect: set it to {:?} (capture.user), \
+                 or set capture.redirect to \"off\"",
+                    config.redirect.user
+                ),
+            );
+        }
+    }
+
+    fn agent(&mut self, config: &Config) {
+        let agent = &config.agent;
+        if agent.restart_backoff_initial > agent.restart_backoff_max {
+            self.add(
+                "agent.restart_backoff_initial",
+                &["agent.restart_backoff_max"],
+                "the first pause is longer than the longest (agent.restart_backoff_max): make it shorter",
+            );
+        }
+        if config.has_agent() {
+            return;
+        }
+        for (key, is_set) in [("agent.args", !agent.args.is_empty()), ("agent.env", !agent.env.is_empty())] {
+            if is_set {
+                self.add(key, &[], "there is no agent to give it to: set agent.preset or agent.command");
+            }
+        }
+    }
+}
+
+fn traffic_doors(config: &Config) -> impl Iterator<Item = (&'static str, SocketAddr)> {
+    let redirect = config.capture.redirect_listen.iter().map(|address| ("capture.listen", *address));
+    redirect.chain(config.capture.connect_listen.map(|address| ("capture.connect_listen", address)))
+}

@@ -1,0 +1,452 @@
+//! The table of all keys: one entry has the name, the kind, the default, the words for people and the place in [`Config`].
+//!
+//! File, environment, flags, the example file and the reference page all follow from it. Nothing is read or checked
+//! across keys here.
+
+use crate::launch::{AntigravityVersion, Preset};
+
+use super::value::{Value, Wrong};
+use super::{Config, LogFormat};
+
+/// One key of the configuration.
+pub struct Key {
+    /// Its name with its section: `web.listen`.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+    /// What holds when nothing is given.
+    pub default: DefaultValue,
+    /// What it is for: a sentence, and more lines where they are needed.
+    pub help: &'static str,
+    /// Puts a value into its place.
+    pub(super) set: fn(&mut Config, &Value) -> Result<(), Wrong>,
+}
+
+impl Key {
+    /// The part before the last dot.
+    #[must_use]
+    pub fn section(&self) -> &'static str {
+        self.name.rsplit_once('.').map_or("", |(section, _)| section)
+    }
+
+    /// The part after the last dot.
+    #[must_use]
+    pub fn leaf(&self) -> &'static str {
+        self.name.rsplit_once('.').map_or(self.name, |(_, leaf)| leaf)
+    }
+
+    /// The environment variable of the key: `GRAVIMETER_WEB_LISTEN`.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("GRAVIMETER_{}", self.name.replace('.', "_").to_ascii_uppercase())
+    }
+
+    /// The first line of [`Key::help`].
+    #[must_use]
+    pub fn summary(&self) -> &'static str {
+        self.help.lines().next().unwrap_or_default()
+    }
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// What holds when a key is given nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DefaultValue {
+    /// This value, as TOML.
+    Is(&'static str),
+    /// Nothing.
+    Unset {
+        /// A value for the example file, as TOML.
+        example: &'static str,
+        /// What happens without the key.
+        means: &'static str,
+    },
+}
+
+/// What a key takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// An IP address with its port.
+    Address,
+    /// An address, or `"off"`.
+    AddressOrOff,
+    /// One of a few words.
+    Choice(&'static [&'static str]),
+    /// A time with its unit.
+    Duration,
+    /// Environment variables for the agent. Their values are never shown.
+    Environment,
+    /// A list; the word is for one element.
+    List(&'static str),
+    /// A whole number.
+    Number,
+    /// A path from the root.
+    Path,
+    /// Addresses by host and port.
+    Resolve,
+    /// `true` or `false`.
+    Switch,
+    /// A text.
+    Text,
+}
+
+impl Kind {
+    /// The word for the value in usage lines: `ADDRESS`.
+    #[must_use]
+    pub fn placeholder(self) -> String {
+        match self {
+            Self::Address => "IP:PORT".to_owned(),
+            Self::AddressOrOff => "IP:PORT|off".to_owned(),
+            Self::Choice(words) => words.join("|"),
+            Self::Duration => "TIME".to_owned(),
+            Self::Environment => "NAME=VALUE".to_owned(),
+            Self::List(element) => format!("{},...", element.to_ascii_uppercase()),
+            Self::Number => "NUMBER".to_owned(),
+            Self::Path => "PATH".to_owned(),
+            Self::Resolve => "HOST:PORT=IP:PORT".to_owned(),
+            Self::Switch => "true|false".to_owned(),
+            Self::Text => "TEXT".to_owned(),
+        }
+    }
+
+    /// Whether the flag may be given more than once.
+    #[must_use]
+    pub fn repeats(self) -> bool {
+        matches!(self, Self::Environment | Self::List(_) | Self::Resolve)
+    }
+}
+
+fn put<T>(place: &mut T, read: Result<T, Wrong>) -> Result<(), Wrong> {
+    read.map(|setting| *place = setting)
+}
+
+/// Every key, in the order in which people read them.
+pub const KEYS: &[Key] = &[
+    Key {
+        name: "web.listen",
+        kind: Kind::Address,
+        default: DefaultValue::Is(r#""127.0.0.1:8741""#),
+        help: "Where /metrics, /v1/usage, health and the page are served.",
+        set: |config, value| put(&mut config.web.listen, value.address()),
+    },
+    Key {
+        name: "web.allowed_hosts",
+        kind: Kind::List("host"),
+        default: DefaultValue::Is("[]"),
+        help: "Names under which it may be asked beside localhost, 127.0.0.1 and [::1].\n\
+               Requests for any other host are refused, so that no web page can read it through a name of its own.",
+        set: |config, value| put(&mut config.web.allowed_hosts, value.list(Value::host_header)),
+    },
+    Key {
+        name: "web.danger_expose_to_network",
+        kind: Kind::Switch,
+        default: DefaultValue::Is("false"),
+        help: "Accept a web.listen that other machines can reach. There is no password.",
+        set: |config, value| put(&mut config.web.danger_expose_to_network, value.switch()),
+    },
+    Key {
+        name: "capture.redirect",
+        kind: Kind::Choice(&["require", "off"]),
+        default: DefaultValue::Is(r#""require""#),
+        help: "Whether the agent's traffic comes through the redirect rules of `gravimeter redirect install`.\n\
+               \"require\": without them the program is not ready. \"off\": the agent uses the CONNECT proxy.",
+        set: |config, value| put(&mut config.redirect.expected, value.choice(&[("require", true), ("off", false)])),
+    },
+    Key {
+        name: "capture.user",
+        kind: Kind::Text,
+        default: DefaultValue::Is(r#""antigravity-ls""#),
+        help: "The user whose connections to port 443 are redirected. Never the one who runs gravimeter.",
+        set: |config, value| put(&mut config.redirect.user, value.user()),
+    },
+    Key {
+        name: "capture.listen",
+        kind: Kind::List("ip:port"),
+        default: DefaultValue::Is(r#"["127.0.0.1:8742", "[::1]:8742"]"#),
+        help: "Where redirected connections arrive: one port, on the loopback addresses.",
+        set: |config, value| put(&mut config.capture.redirect_listen, value.list(Value::address)),
+    },
+    Key {
+        name: "capture.connect_listen",
+        kind: Kind::AddressOrOff,
+        default: DefaultValue::Is(r#""127.0.0.1:8743""#),
+        help: "Where the CONNECT proxy listens, for agents that honour HTTPS_PROXY; or \"off\".",
+        set: |config, value| put(&mut config.capture.connect_listen, value.address_or_off()),
+    },
+    Key {
+        name: "capture.max_connections",
+        kind: Kind::Number,
+        default: DefaultValue::Is("4096"),
+        help: "How many connections of the agent may be open at once; more are refused and counted.",
+        set: |config, value| put(&mut config.capture.max_connections, value.number(1..=1_000_000)),
+    },
+    Key {
+        name: "capture.allow_private_networks",
+        kind: Kind::Switch,
+        default: DefaultValue::Is("false"),
+        help: "Whether the CONNECT proxy may lead into private networks (10.0.0.0/8, fc00::/7 and the like).",
+        set: |config, value| put(&mut config.capture.allow_private_networks, value.switch()),
+    },
+    Key {
+        name: "intercept.hosts",
+        kind: Kind::List("host"),
+        default: DefaultValue::Is(
+            r#"[
+    "daily-cloudcode-pa.googleapis.com",
+    "cloudcode-pa.googleapis.com",
+    "*-cloudcode-pa.googleapis.com",
+    "daily-cloudcode-pa.sandbox.googleapis.com",
+    "autopush-cloudcode-pa.sandbox.googleapis.com",
+    "generativelanguage.googleapis.com",
+    "aiplatform.googleapis.com",
+    "*-aiplatform.googleapis.com",
+]"#,
+        ),
+        help: "Hosts whose traffic is decrypted and measured; every other connection passes as it is.\n\
+               A * stands for one or more characters of the first label. A change makes a new CA certificate.",
+        set: |config, value| put(&mut config.relay.intercept, value.list(Value::host_pattern)),
+    },
+    Key {
+        name: "upstream.extra_roots",
+        kind: Kind::List("path"),
+        default: DefaultValue::Is("[]"),
+        help: "PEM files of certificate authorities that are trusted beside those of the system.",
+        set: |config, value| put(&mut config.upstream.extra_roots, value.list(Value::path)),
+    },
+    Key {
+        name: "upstream.resolve",
+        kind: Kind::Resolve,
+        default: DefaultValue::Is("{}"),
+        help: "Addresses to dial in place of the real ones, for tests and demos.\n\
+               The certificate is verified for the host all the same.",
+        set: |config, value| put(&mut config.relay.resolve, value.resolve()),
+    },
+    Key {
+        name: "agent.preset",
+        kind: Kind::Choice(&["antigravity"]),
+        default: DefaultValue::Unset {
+            example: r#""antigravity""#,
+            means: "agent.command alone says what is started; without both no agent is",
+        },
+        help: "An agent that gravimeter knows how to start.",
+        set: |config, value| {
+            let words: Vec<_> = Preset::ALL.iter().map(|preset| (preset.as_str(), *preset)).collect();
+            put(&mut config.agent.preset, value.choice(&words).map(Some))
+        },
+    },
+    Key {
+        name: "agent.command",
+        kind: Kind::Path,
+        default: DefaultValue::Unset {
+            example: r#""/opt/antigravity/bin/language_server_linux_x64""#,
+            means: "the preset searches in the usual places",
+        },
+        help: "The agent's executable.",
+        set: |config, value| put(&mut config.agent.command, value.path().map(Some)),
+    },
+    Key {
+        name: "agent.args",
+        kind: Kind::List("arg"),
+        default: DefaultValue::Is("[]"),
+        help: "Arguments of the agent; with a preset they follow its own.",
+        set: |config, value| put(&mut config.agent.args, value.list(Value::text)),
+    },
+    Key {
+        name: "agent.env",
+        kind: Kind::Environment,
+        default: DefaultValue::Is("{}"),
+        help: "Variables for the agent beside PATH, HOME, USER, LOGNAME and LANG. It inherits no others.\n\
+               The values are never shown.",
+        set: |config, value| put(&mut config.agent.env, value.environment()),
+    },
+    Key {
+        name: "agent.user",
+        kind: Kind::Text,
+        default: DefaultValue::Unset {
+            example: r#""antigravity-ls""#,
+            means: "the agent runs as the user who runs gravimeter",
+        },
+        help: "The user that the agent runs as; with the redirect it is capture.user.",
+        set: |config, value| put(&mut config.agent.user, value.user().map(Some)),
+    },
+    Key {
+        name: "agent.working_directory",
+        kind: Kind::Path,
+        default: DefaultValue::Unset { example: r#""/srv/agent""#, means: "the home of its user" },
+        help: "Where the agent is started.",
+        set: |config, value| put(&mut config.agent.working_directory, value.path().map(Some)),
+    },
+    Key {
+        name: "agent.ca_bundle",
+        kind: Kind::Path,
+        default: DefaultValue::Unset {
+            example: r#""/var/lib/gravimeter/bundle/ca-bundle.pem""#,
+            means: "bundle/ca-bundle.pem in state.dir",
+        },
+        help: "Where the certificates that the agent trusts are written: the system's and gravimeter's CA.\n\
+               The agent's user must be able to read it; the agent learns the place from its environment.",
+        set: |config, value| put(&mut config.ca_bundle, value.path().map(Some)),
+    },
+    Key {
+        name: "agent.antigravity_version",
+        kind: Kind::Choice(&["2", "1.21", "1.20"]),
+        default: DefaultValue::Is(r#""2""#),
+        help: "Which flags the Antigravity language server understands; it refuses those of another version.",
+        set: |config, value| {
+            let words: Vec<_> = AntigravityVersion::ALL.iter().map(|version| (version.as_str(), *version)).collect();
+            put(&mut config.agent.antigravity_version, value.choice(&words))
+        },
+    },
+    Key {
+        name: "agent.cloud_code_endpoint",
+        kind: Kind::Text,
+        default: DefaultValue::Is(r#""https://daily-cloudcode-pa.googleapis.com""#),
+        help: "The provider's base URL that the Antigravity language server is given.",
+        set: |config, value| put(&mut config.agent.cloud_code_endpoint, value.https_url()),
+    },
+    Key {
+        name: "agent.log_output",
+        kind: Kind::Switch,
+        default: DefaultValue::Is("false"),
+        help: "Whether the agent's output goes to our log. It may hold prompts and tokens.",
+        set: |config, value| put(&mut config.agent.log_output, value.switch()),
+    },
+    Key {
+        name: "agent.restart_backoff_initial",
+        kind: Kind::Duration,
+        default: DefaultValue::Is(r#""1s""#),
+        help: "The pause before the agent is started again; it doubles with each restart that follows.",
+        set: |config, value| put(&mut config.agent.restart_backoff_initial, value.duration()),
+    },
+    Key {
+        name: "agent.restart_backoff_max",
+        kind: Kind::Duration,
+        default: DefaultValue::Is(r#""1m""#),
+        help: "The longest pause before a restart.",
+        set: |config, value| put(&mut config.agent.restart_backoff_max, value.duration()),
+    },
+    Key {
+        name: "agent.restart_limit",
+        kind: Kind::Number,
+        default: DefaultValue::Is("10"),
+        help: "After how many restarts in a row gravimeter gives up.",
+        set: |config, value| put(&mut config.agent.restart_limit, value.number(0..=1_000_000)),
+    },
+    Key {
+        name: "agent.steady_after",
+        kind: Kind::Duration,
+        default: DefaultValue::Is(r#""5m""#),
+        help: "How long the agent must stay up for the count of restarts to begin anew.",
+        set: |config, value| put(&mut config.agent.steady_after, value.duration()),
+    },
+    Key {
+        name: "agent.stop_timeout",
+        kind: Kind::Duration,
+        default: DefaultValue::Is(r#""10s""#),
+        help: "How long the agent may take to end by itself before it is killed.",
+        set: |config, value| put(&mut config.agent.stop_timeout, value.duration()),
+    },
+    Key {
+        name: "agent.announce_timeout",
+        kind: Kind::Duration,
+        default: DefaultValue::Is(r#""30s""#),
+        help: "How long a preset's agent may take to announce its ports.",
+        set: |config, value| put(&mut config.agent.announce_timeout, value.duration()),
+    },
+    Key {
+        name: "timeouts.client_hello",
+        kind: Kind::Duration,
+        default: DefaultValue::Is(r#""10s""#),
+        help: "From a connection of the agent to its complete ClientHello.",
+        set: |config, value| put(&mut config.relay.timeouts.client_hello, value.duration()),
+    },
+    Key {
+        name: "timeouts.connect_request",
+        kind: Kind::Duration,
+        default: DefaultValue::Is(r#""10s""#),
+        help: "From a connection to the CONNECT proxy to its complete request.",
+        set: |config, value| put(&mut config.capture.connect_request, value.duration()),
+    },
+    Key {
+        name: "timeouts.upstream_connect",
+        kind: Kind::Duration,
+        default: DefaultValue::Is(r#""10s""#),
+        help: "TCP connection to the provider, name resolution included.",
+        set: |config, value| put(&mut config.relay.timeouts.upstream_connect, value.duration()),
+    },
+    Key {
+        name: "timeouts.upstream_handshake",
+        kind: Kind::Duration,
+        default: DefaultValue::Is(r#""10s""#),
+        help: "TLS handshake with the provider.",
+        set: |config, value| put(&mut config.relay.timeouts.upstream_handshake, value.duration()),
+    },
+    Key {
+        name: "timeouts.agent_handshake",
+        kind: Kind::Duration,
+        default: DefaultValue::Is(r#""10s""#),
+        help: "TLS handshake with the agent.",
+        set: |config, value| put(&mut config.relay.timeouts.agent_handshake, value.duration()),
+    },
+    Key {
+        name: "timeouts.idle",
+        kind: Kind::Duration,
+        default: DefaultValue::Is(r#""1h""#),
+        help: "How long a connection may carry no byte in either direction. Models may think for many minutes.",
+        set: |config, value| put(&mut config.relay.timeouts.idle, value.duration()),
+    },
+    Key {
+        name: "timeouts.drain",
+        kind: Kind::Duration,
+        default: DefaultValue::Is(r#""30s""#),
+        help: "How long running exchanges may take to end when gravimeter is told to stop.",
+        set: |config, value| put(&mut config.drain, value.duration()),
+    },
+    Key {
+        name: "state.dir",
+        kind: Kind::Path,
+        default: DefaultValue::Unset {
+            example: r#""/var/lib/gravimeter""#,
+            means: "/var/lib/gravimeter if it may be written, else $XDG_STATE_HOME/gravimeter, else ~/.local/state/gravimeter",
+        },
+        help: "Where the CA and the record of the running agent lie, readable for the owner only.",
+        set: |config, value| put(&mut config.state_dir, value.path()),
+    },
+    Key {
+        name: "metrics.genai",
+        kind: Kind::Switch,
+        default: DefaultValue::Is("true"),
+        help: "Whether the metrics of the OpenTelemetry GenAI convention are exported beside gravimeter's own.",
+        set: |config, value| put(&mut config.metrics.genai, value.switch()),
+    },
+    Key {
+        name: "metrics.max_models",
+        kind: Kind::Number,
+        default: DefaultValue::Is("200"),
+        help: "How many models get series of their own; all others are counted together as \"other\".",
+        set: |config, value| put(&mut config.max_models, value.number(1..=100_000)),
+    },
+    Key {
+        name: "log.level",
+        kind: Kind::Text,
+        default: DefaultValue::Is(r#""info""#),
+        help: "What is logged to stderr: error, warn, info, debug, trace or off,\n\
+               or by module, such as \"info,gravimeter::relay=debug\".",
+        set: |config, value| put(&mut config.log.level, value.log_filter()),
+    },
+    Key {
+        name: "log.format",
+        kind: Kind::Choice(&["auto", "human", "json"]),
+        default: DefaultValue::Is(r#""auto""#),
+        help: "How it is logged. \"auto\": for people on a terminal, JSON lines everywhere else.",
+        set: |config, value| {
+            let words = [("auto", LogFormat::Auto), ("human", LogFormat::Human), ("json", LogFormat::Json)];
+            put(&mut config.log.format, value.choice(&words))
+        },
+    },
+];

@@ -1,0 +1,136 @@
+//! The table of keys as texts for people: the example file and the reference page. Both are kept in the repository and
+//! compared with what is written here.
+
+use std::fmt::{self, Write};
+
+use super::keys::{DefaultValue, KEYS, Key, Kind};
+
+/// A configuration file with every key, each behind a `#` with its default.
+#[must_use]
+pub fn example() -> String {
+    let mut text = EXAMPLE_HEAD.to_owned();
+    let mut section = "";
+    for key in KEYS {
+        if key.section() != section {
+            section = key.section();
+            text.push_str(&format!("\n[{section}]\n"));
+        }
+        text.push_str(&example_entry(key));
+    }
+    text
+}
+
+/// The reference page, in Markdown.
+#[must_use]
+pub fn reference() -> String {
+    let mut page = REFERENCE_HEAD.to_owned();
+    // Writing to a String cannot fail.
+    let _ = sections(&mut page);
+    page
+}
+
+fn example_entry(key: &Key) -> String {
+    let (value, note) = match key.default {
+        DefaultValue::Is(value) => (value, String::new()),
+        DefaultValue::Unset { example, means } => (example, format!("Without it: {means}.")),
+    };
+    let words = key.help.lines().chain((!note.is_empty()).then_some(note.as_str()));
+    let assignment = format!("{} = {value}", key.leaf());
+    let words: String = words.map(|line| format!("# {line}\n")).collect();
+    let assignment: String = assignment.lines().map(|line| format!("#{line}\n")).collect();
+    format!("\n{words}{assignment}")
+}
+
+fn sections(page: &mut String) -> fmt::Result {
+    let mut section = "";
+    for key in KEYS {
+        if key.section() != section {
+            section = key.section();
+            write!(page, "\n## [{section}]\n")?;
+        }
+        entry(page, key)?;
+    }
+    Ok(())
+}
+
+fn entry(page: &mut String, key: &Key) -> fmt::Result {
+    write!(page, "\n### `{}`\n\n{}\n\n", key.name, key.help)?;
+    writeln!(page, "- takes: {}", takes(key.kind))?;
+    match key.default {
+        DefaultValue::Is(value) if value.contains('\n') => {
+            let indented: String = value.lines().map(|line| format!("  {line}\n")).collect();
+            write!(page, "- default:\n\n  ```toml\n{indented}  ```\n\n")?;
+        }
+        DefaultValue::Is(value) => writeln!(page, "- default: `{value}`")?,
+        DefaultValue::Unset { example, means } => {
+            writeln!(page, "- default: not set: {means}")?;
+            writeln!(page, "- example: `{example}`")?;
+        }
+    }
+    writeln!(page, "- also: `{}`, `--{}`", key.variable(), key.name)
+}
+
+fn takes(kind: Kind) -> String {
+    match kind {
+        Kind::Address => "an IP address with its port".to_owned(),
+        Kind::AddressOrOff => "an IP address with its port, or `\"off\"`".to_owned(),
+        Kind::Choice(words) => {
+            let words: Vec<_> = words.iter().map(|word| format!("`\"{word}\"`")).collect();
+            format!("one of {}", words.join(", "))
+        }
+        Kind::Duration => "a time with its unit: `\"500ms\"`, `\"10s\"`, `\"5m\"`, `\"1h30m\"`".to_owned(),
+        Kind::Environment => "a table of names and values: `{ NAME = \"value\" }`".to_owned(),
+        Kind::List(element) => format!("a list; each element is {}", element_words(element)),
+        Kind::Number => "a whole number".to_owned(),
+        Kind::Path => "a path from the root".to_owned(),
+        Kind::Resolve => "a table of addresses: `{ \"api.example.com:443\" = \"127.0.0.1:8443\" }`".to_owned(),
+        Kind::Switch => "`true` or `false`".to_owned(),
+        Kind::Text => "a text".to_owned(),
+    }
+}
+
+fn element_words(element: &str) -> &str {
+    match element {
+        "arg" => "one argument",
+        "host" => "a host",
+        "ip:port" => "an IP address with its port",
+        "path" => "a path from the root",
+        other => other,
+    }
+}
+
+const EXAMPLE_HEAD: &str = "\
+# Configuration of Gravimeter: every key, with its default.
+#
+# Save it as /etc/gravimeter/gravimeter.toml or ~/.config/gravimeter/gravimeter.toml, remove the # before the keys that
+# you change, and try it with `gravimeter config check`.
+#
+# Each key is also an environment variable (web.listen: GRAVIMETER_WEB_LISTEN) and a flag (--web.listen).
+# Flags win over variables, variables over this file.
+";
+
+/// The head of the reference page; how values are written outside the file is said once, here.
+const REFERENCE_HEAD: &str = "\
+# Configuration
+
+<!-- Written by `gravimeter config reference`; a test compares the two. -->
+
+Gravimeter runs without any configuration. What is set comes from, the first winning:
+
+1. flags: `--web.listen 127.0.0.1:9000`
+2. environment variables: `GRAVIMETER_WEB_LISTEN=127.0.0.1:9000`
+3. one file: the one named by `--config` or `GRAVIMETER_CONFIG`, or else the first that exists of
+   `/etc/gravimeter/gravimeter.toml` and `$XDG_CONFIG_HOME/gravimeter/gravimeter.toml` (usually `~/.config/...`)
+4. the defaults below
+
+A value replaces the one it wins over as a whole, lists and tables included.
+
+In flags and variables a list is written with commas (`--intercept.hosts a.example.com,b.example.com`), a table as
+`name=value` with commas; a flag may also be repeated. An element that holds a comma needs the TOML form:
+`--agent.args '[\"--mode=a,b\"]'`. A key that is `true` or `false` needs no value as a flag: `--metrics.genai`.
+
+Unknown keys, unknown `GRAVIMETER_*` variables and bad values are refused, all at once, each with its place and what to
+write instead; the exit code is then 2. `gravimeter config check` tries a configuration without starting anything, and
+with `--explain` says where each value came from. [`gravimeter.example.toml`](../gravimeter.example.toml) holds every
+key.
+";

@@ -1,0 +1,301 @@
+//! What a key is given, wherever it comes from, and the readers that turn it into a typed setting.
+//!
+//! A [`Value`] enters, a typed setting leaves, or a [`Wrong`] that says what was found and what to write instead.
+//! Never echoes what a key marked as hidden was given.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::record::{Host, HostPattern};
+
+/// What a key is given, before it is checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Value {
+    /// A TOML integer.
+    Integer(i64),
+    /// A TOML array, or the parts of a variable or flag.
+    List(Vec<Part>),
+    /// A TOML table, or the `name=value` parts of a variable or flag.
+    Map(Vec<Part>),
+    /// A TOML type that no key takes, by its name.
+    Other(&'static str),
+    /// A TOML boolean.
+    Switch(bool),
+    /// A TOML string, or a variable or flag as it stands.
+    Text(String),
+}
+
+/// One element of a list or map.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Part {
+    /// Its name; empty in a list.
+    pub(super) name: String,
+    pub(super) value: Value,
+    /// Its line in the file, from 1; `None` outside a file.
+    pub(super) line: Option<usize>,
+}
+
+/// What is wrong with a value, and what to write instead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wrong {
+    pub(super) message: String,
+    /// The line of the part that is wrong, when it is known to be that part.
+    pub(super) line: Option<usize>,
+}
+
+impl Wrong {
+    fn new(message: String) -> Self {
+        Self { message, line: None }
+    }
+}
+
+impl Part {
+    /// Reads the part; what is wrong is then wrong on its line.
+    fn read<T>(&self, read: impl FnOnce(&Self) -> Result<T, Wrong>) -> Result<T, Wrong> {
+        read(self).map_err(|wrong| Wrong { line: self.line, ..wrong })
+    }
+}
+
+impl Value {
+    /// A text that is not empty and holds no control character.
+    pub(super) fn text(&self) -> Result<String, Wrong> {
+        match self {
+            Self::Text(text) if !text.is_empty() && !text.chars().any(char::is_control) => Ok(text.clone()),
+            _ => Err(self.is_not("a text", "it in quotes, without line breaks")),
+        }
+    }
+
+    /// `true` or `false`.
+    pub(super) fn switch(&self) -> Result<bool, Wrong> {
+        match self {
+            Self::Switch(on) => Ok(*on),
+            Self::Text(text) if text == "true" => Ok(true),
+            Self::Text(text) if text == "false" => Ok(false),
+            _ => Err(self.is_not("true or false", "true or false without quotes")),
+        }
+    }
+
+    /// A whole number within a range.
+    pub(super) fn number<T: TryFrom<u32>>(&self, range: RangeInclusive<u32>) -> Result<T, Wrong> {
+        let number = match self {
+            Self::Integer(number) => u32::try_from(*number).ok(),
+            Self::Text(text) => text.parse().ok(),
+            _ => None,
+        };
+        let fitting = number.filter(|number| range.contains(number)).and_then(|number| T::try_from(number).ok());
+        let what = || format!("a whole number from {} to {}", range.start(), range.end());
+        fitting.ok_or_else(|| self.is_not(&what(), "it without quotes, such as 100"))
+    }
+
+    /// A time with a unit, longer than nothing and at most [`LONGEST`].
+    pub(super) fn duration(&self) -> Result<Duration, Wrong> {
+        let bare = match self {
+            Self::Integer(number) => Some(number.to_string()),
+            Self::Text(text) if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() => {
+                Some(text.clone())
+            }
+            _ => None,
+        };
+        if let Some(number) = bare {
+            return Err(Wrong::new(format!(r#"{number} has no unit: write it as "{number}s" for seconds"#)));
+        }
+        let Self::Text(text) = self else { return Err(self.is_not("a time", r#"it as "10s", "5m" or "1h30m""#)) };
+        let read = text.parse::<SignedDuration>().ok().and_then(|it| Duration::try_from(it).ok());
+        match read {
+            None => Err(self.is_not("a time", r#"it as "10s", "5m" or "1h30m""#)),
+            Some(it) if it.is_zero() => {
+                Err(Wrong::new(format!(r#"{self} leaves no time at all: write "10s" or more"#)))
+            }
+            Some(it) if it > LONGEST => {
+                Err(Wrong::new(format!(r#"{self} is longer than a year: write "365d" or less"#)))
+            }
+            Some(it) => Ok(it),
+        }
+    }
+
+    /// An IP address with its port.
+    pub(super) fn address(&self) -> Result<SocketAddr, Wrong> {
+        let Self::Text(text) = self else {
+            return Err(self.is_not("an address", r#"it as "127.0.0.1:8741""#));
+        };
+        text.parse().map_err(|_| {
+            let example = match text.rsplit_once(':') {
+                Some((_, port)) if port.parse::<u16>().is_ok() => format!("127.0.0.1:{port}"),
+                _ => "127.0.0.1:8741".to_owned(),
+            };
+            self.is_not("an address", &format!("it as {example:?} (IP address and port)"))
+        })
+    }
+
+    /// An address, or `"off"`.
+    pub(super) fn address_or_off(&self) -> Result<Option<SocketAddr>, Wrong> {
+        match self {
+            Self::Text(text) if text == "off" => Ok(None),
+            _ => self.address().map(Some).map_err(|wrong| Wrong::new(format!(r#"{}, or "off""#, wrong.message))),
+        }
+    }
+
+    /// A path that does not depend on where the program is started.
+    pub(super) fn path(&self) -> Result<PathBuf, Wrong> {
+        match self.text() {
+            Ok(text) if text.starts_with('/') => Ok(text.into()),
+            _ => Err(self.is_not("a whole path", r#"it from the root, as "/etc/ssl/certs/ca.pem""#)),
+        }
+    }
+
+    /// A pattern of hosts to decrypt.
+    pub(super) fn host_pattern(&self) -> Result<HostPattern, Wrong> {
+        let Self::Text(text) = self else { return Err(self.is_not("a host", r#"it as "api.example.com""#)) };
+        HostPattern::parse(text).map_err(|_| {
+            let how = r#"it as "api.example.com" or "*.example.com" (one * in the first label, no address, no port)"#;
+            self.is_not("a host pattern", how)
+        })
+    }
+
+    /// A name or IP address as it stands in a `Host` header, with a port or without.
+    pub(super) fn host_header(&self) -> Result<String, Wrong> {
+        let text = self.text()?;
+        let host = match text.rsplit_once(':') {
+            Some((host, port)) if port.parse::<u16>().is_ok() && !host.ends_with(':') => host,
+            _ => &text,
+        };
+        let unbracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let numeric = unbracketed.map_or_else(|| host.parse::<Ipv4Addr>().is_ok(), |it| it.parse::<Ipv6Addr>().is_ok());
+        if numeric || Host::parse(host).is_ok() {
+            return Ok(text);
+        }
+        Err(self.is_not("a host", r#"it as "metrics.example.com", "192.0.2.7" or "[2001:db8::7]", without a scheme"#))
+    }
+
+    /// The name of an account of this machine.
+    pub(super) fn user(&self) -> Result<String, Wrong> {
+        let text = self.text()?;
+        let start = text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+        let rest =
+            text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-' | b'.'));
+        if start && rest && text.len() <= 32 {
+            return Ok(text);
+        }
+        Err(self.is_not("a user name", r#"a name of /etc/passwd, such as "antigravity-ls" (no number)"#))
+    }
+
+    /// An `https://` base URL. A query or credentials would end up in logs, so neither is accepted.
+    pub(super) fn https_url(&self) -> Result<String, Wrong> {
+        let text = self.text()?;
+        let uri =
+            text.parse::<http::Uri>().ok().filter(|uri| uri.scheme_str() == Some("https") && uri.query().is_none());
+        match uri.and_then(|uri| uri.authority().filter(|authority| !authority.as_str().contains('@')).cloned()) {
+            Some(_) => Ok(text),
+            None => Err(self.is_not("a base URL", r#"it as "https://api.example.com""#)),
+        }
+    }
+
+    /// One of a few words.
+    pub(super) fn choice<T: Copy>(&self, words: &[(&str, T)]) -> Result<T, Wrong> {
+        let given = if let Self::Text(text) = self { text.as_str() } else { "" };
+        words.iter().find(|(word, _)| *word == given).map(|(_, it)| *it).ok_or_else(|| {
+            let all: Vec<_> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
+            self.is_not("one of its words", &all.join(" or "))
+        })
+    }
+
+    /// What to log, in the syntax of `EnvFilter`. It would take a misspelt level for the name of a module and log nothing.
+    pub(super) fn log_filter(&self) -> Result<String, Wrong> {
+        let text = self.text()?;
+        let directive = |part: &str| part.contains('=') || part.trim().parse::<LevelFilter>().is_ok();
+        if text.split(',').all(directive) && EnvFilter::builder().with_regex(false).parse(&text).is_ok() {
+            return Ok(text);
+        }
+        let how = r#""error", "warn", "info", "debug", "trace" or "off", or by module "info,gravimeter::relay=debug""#;
+        Err(self.is_not("a log level", how))
+    }
+
+    /// Each element, read by `read`.
+    pub(super) fn list<T>(&self, read: impl Fn(&Self) -> Result<T, Wrong>) -> Result<Vec<T>, Wrong> {
+        match self {
+            Self::List(parts) => parts.iter().map(|part| part.read(|part| read(&part.value))).collect(),
+            Self::Text(text) => Err(self.is_not("a list", &format!("it as [{text:?}]"))),
+            _ => Err(self.is_not("a list", r#"it as ["one", "two"]"#)),
+        }
+    }
+
+    /// Names and values of environment variables. What was given is never repeated: it may be a secret.
+    pub(super) fn environment(&self) -> Result<BTreeMap<String, String>, Wrong> {
+        let Self::Map(parts) = self else {
+            return Err(Wrong::new(r#"this is not a table: write it as { NAME = "value" }"#.to_owned()));
+        };
+        let entry = |Part { name, value, .. }: &Part| match value {
+            _ if name.is_empty() || name.contains(['=', '\0']) => {
+                Err(Wrong::new(format!("{name:?} is not the name of a variable: write it without '='")))
+            }
+            Self::Text(text) if !text.contains('\0') => Ok((name.clone(), text.clone())),
+            _ => Err(Wrong::new(format!("the value of {name} is not a text: write it in quotes"))),
+        };
+        parts.iter().map(|part| part.read(entry)).collect()
+    }
+
+    /// Hosts with port, and the addresses to dial for them.
+    pub(super) fn resolve(&self) -> Result<HashMap<(Host, u16), SocketAddr>, Wrong> {
+        let Self::Map(parts) = self else {
+            return Err(self.is_not("a table", r#"it as { "api.example.com:443" = "127.0.0.1:8443" }"#));
+        };
+        let entry = |Part { name, value, .. }: &Part| {
+            let (host, port) = name.rsplit_once(':').unwrap_or((name, ""));
+            let host = Host::parse(host).ok().zip(port.parse().ok().filter(|port| *port != 0));
+            let host = host.ok_or_else(|| {
+                Wrong::new(format!(r#"{name:?} is not a host with its port: write it as "api.example.com:443""#))
+            })?;
+            Ok((host, value.address()?))
+        };
+        parts.iter().map(|part| part.read(entry)).collect()
+    }
+
+    /// The value as TOML; the values of a map only by their names when they are `hidden`.
+    pub(super) fn to_toml(&self, hidden: bool) -> String {
+        match self {
+            Self::Map(parts) => {
+                let value = |it: &Self| if hidden { quoted("...") } else { it.to_toml(hidden) };
+                let entry = |part: &Part| format!("{} = {}", quoted(&part.name), value(&part.value));
+                format!("{{ {} }}", parts.iter().map(entry).collect::<Vec<_>>().join(", "))
+            }
+            Self::List(parts) => {
+                let values: Vec<_> = parts.iter().map(|part| part.value.to_toml(hidden)).collect();
+                format!("[{}]", values.join(", "))
+            }
+            Self::Text(text) => quoted(text),
+            Self::Integer(_) | Self::Other(_) | Self::Switch(_) => self.to_string(),
+        }
+    }
+
+    fn is_not(&self, what: &str, how: &str) -> Wrong {
+        Wrong::new(format!("{self} is not {what}: write {how}"))
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Integer(number) => write!(f, "{number}"),
+            Self::List(_) => f.write_str("a list"),
+            Self::Map(_) => f.write_str("a table"),
+            Self::Other(name) => f.write_str(name),
+            Self::Switch(on) => write!(f, "{on}"),
+            Self::Text(text) => write!(f, "{text:?}"),
+        }
+    }
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+/// Longer limits are mistakes, and timers reckon with them.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);

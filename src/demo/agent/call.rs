@@ -1,0 +1,150 @@
+//! One request and its answer, on a connection that is kept as long as it lasts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Method, Request, StatusCode, Uri};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+use super::dial::{Connection, DialError, Dialer};
+use crate::demo::digest::{HASH_HEADER, sha256};
+use crate::demo::pieces::Pieces;
+
+/// Sends requests one after the other.
+pub(super) struct Caller {
+    dialer: Arc<Dialer>,
+    connection: Option<Connection>,
+    /// Connections opened so far.
+    pub(super) opened: u64,
+}
+
+/// A request.
+pub(super) struct Ask {
+    pub(super) path: &'static str,
+    pub(super) body: Bytes,
+    /// Without `Content-Length`, in several chunks.
+    pub(super) chunked: bool,
+    /// Leave after so many SSE events.
+    pub(super) leave_after: Option<usize>,
+}
+
+/// An answer, its body as it stood on the wire.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+    /// The agent left before the end, as it was asked to.
+    pub(super) left: bool,
+}
+
+/// No answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CallError {
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    #[error("{path}: {source}")]
+    Http { path: &'static str, source: hyper::Error },
+    #[error("{path}: nothing came for {} s", READ_TIMEOUT.as_secs())]
+    TimedOut { path: &'static str },
+    #[error("{path}: the answer is larger than {BODY_LIMIT} bytes")]
+    TooLarge { path: &'static str },
+    #[error("{0}: not a request")]
+    Request(http::Error),
+}
+
+impl Caller {
+    /// Connects with the first call.
+    pub(super) fn new(dialer: Arc<Dialer>) -> Self {
+        Self { dialer, connection: None, opened: 0 }
+    }
+
+    /// Sends `ask` and reads the whole answer, unless asked to leave. A failed connection is not used again.
+    pub(super) async fn call(&mut self, ask: Ask) -> Result<Answer, CallError> {
+        let mut connection = self.connection().await?;
+        let (path, leave_after) = (ask.path, ask.leave_after);
+        let request = self.request(ask, connection.is_http2()).map_err(CallError::Request)?;
+        let sent = timeout(READ_TIMEOUT, connection.send(request)).await;
+        let response = sent.map_err(|_| CallError::TimedOut { path })?;
+        let (head, body) = response.map_err(|source| CallError::Http { path, source })?.into_parts();
+        let (body, left) = read(path, body, leave_after).await?;
+        // HTTP/1.1 has no other way to stop an answer than to close.
+        if !left || connection.is_http2() {
+            self.connection = Some(connection);
+        }
+        Ok(Answer { status: head.status, headers: head.headers, body, left })
+    }
+
+    async fn connection(&mut self) -> Result<Connection, DialError> {
+        if let Some(mut kept) = self.connection.take()
+            && matches!(timeout(READ_TIMEOUT, kept.is_ready()).await, Ok(true))
+        {
+            return Ok(kept);
+        }
+        self.opened += 1;
+        self.dialer.connect().await
+    }
+
+    fn request(&self, ask: Ask, http2: bool) -> Result<Request<Pieces>, http::Error> {
+        let host = self.dialer.host();
+        let uri = Uri::builder().path_and_query(ask.path);
+        let uri = if http2 { uri.scheme("https").authority(host) } else { uri }.build()?;
+        let mut request = Request::builder()
+            .method(Method::POST)
+            .uri(uri)
+            .header(header::USER_AGENT, USER_AGENT)
+            .header(header::AUTHORIZATION, HeaderValue::from_static("Bearer demo"))
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::ACCEPT_ENCODING, "gzip")
+            .header(HASH_HEADER, sha256(&ask.body));
+        if !http2 {
+            request = request.header(header::HOST, host);
+        }
+        let body = match ask.chunked {
+            true => Pieces::chunked(split(&ask.body), Duration::ZERO),
+            false => Pieces::whole(ask.body),
+        };
+        request.body(body)
+    }
+}
+
+async fn read(
+    path: &'static str,
+    mut body: Incoming,
+    leave_after: Option<usize>,
+) -> Result<(Vec<u8>, bool), CallError> {
+    let mut bytes = Vec::new();
+    loop {
+        let next = timeout(READ_TIMEOUT, body.frame()).await.map_err(|_| CallError::TimedOut { path })?;
+        let Some(frame) = next.transpose().map_err(|source| CallError::Http { path, source })? else {
+            return Ok((bytes, false));
+        };
+        bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+        if bytes.len() > BODY_LIMIT {
+            return Err(CallError::TooLarge { path });
+        }
+        if leave_after.is_some_and(|events| count_events(&bytes) >= events) {
+            return Ok((bytes, true));
+        }
+    }
+}
+
+fn count_events(bytes: &[u8]) -> usize {
+    memchr::memmem::find_iter(bytes, b"\n\r\n").count() + memchr::memmem::find_iter(bytes, b"\n\n").count()
+}
+
+fn split(bytes: &Bytes) -> Vec<Bytes> {
+    (0..bytes.len()).step_by(CHUNK).map(|at| bytes.slice(at..bytes.len().min(at + CHUNK))).collect()
+}
+
+const USER_AGENT: &str = "antigravity/1.19.6 linux/amd64";
+/// Bytes in one chunk of an upload; not a divisor of anything, so that boundaries fall everywhere.
+const CHUNK: usize = 5_003;
+/// Without a byte for so long the answer counts as lost.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// The largest answer that is kept to be hashed.
+const BODY_LIMIT: usize = 256 << 20;

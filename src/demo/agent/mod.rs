@@ -1,0 +1,238 @@
+//! The stand-in language server: it starts, calls its provider and checks every byte of the answers.
+//!
+//! What enters: metadata on stdin up to its end, [`AgentOptions`], answers. What leaves: port announcements on stderr,
+//! requests, and one line of JSON on stdout. Trusts only the bundle it is given; never prints a header or a prompt.
+
+mod announce;
+mod call;
+mod conversation;
+mod dial;
+mod prompt;
+mod reply;
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::pki::PkiError;
+use super::server::Tasks;
+use super::tally::Tally;
+use super::{CLOUD_CODE_HOST, MODELS};
+use conversation::Conversation;
+use dial::Dialer;
+
+/// What the agent calls, how, and how often.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AgentOptions {
+    /// The PEM file with the only roots it trusts: what `SSL_CERT_FILE` names in its environment.
+    pub bundle: PathBuf,
+    /// The provider's name: SNI, `Host`, and what is resolved unless `dial` says otherwise.
+    pub host: String,
+    /// The provider's port.
+    pub port: u16,
+    /// Connect here instead of resolving `host`.
+    pub dial: Option<SocketAddr>,
+    /// Go through this HTTP proxy with CONNECT.
+    pub proxy: Option<SocketAddr>,
+    /// The HTTP versions offered.
+    pub protocol: Protocol,
+    /// Conversations at the same time.
+    pub conversations: u32,
+    /// User messages of each conversation; without a number they go on until SIGTERM.
+    pub rounds: Option<u32>,
+    /// Milliseconds between two user messages of a conversation.
+    pub pause_ms: u64,
+    /// Milliseconds before the first retry of a refused call; each further one waits longer by as much.
+    pub backoff_ms: u64,
+    /// Bytes of system instruction in each request.
+    pub upload_bytes: usize,
+    /// Of 100 replies, how many the user stops in the middle.
+    pub abort_percent: u8,
+    /// Models, one for each conversation in turn.
+    pub models: Vec<String>,
+    /// Everything random follows from it, time stamps excepted.
+    pub seed: u64,
+}
+
+/// The HTTP versions that an agent offers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// No ALPN at all, which means HTTP/1.1: what the language server was seen to do.
+    Http1,
+    /// ALPN `h2` before `http/1.1`.
+    Http2,
+    /// Every second conversation offers HTTP/2.
+    #[default]
+    Mixed,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// What was received; equal to the provider's truth when nothing was lost or changed on the way.
+    pub tally: Tally,
+    /// Calls that failed: no connection, a broken stream, a status that was not expected.
+    pub broken: u64,
+    /// Calls that a refusal made necessary.
+    pub retries: u64,
+    /// Connections opened.
+    pub connections: u64,
+    /// The first few reasons for `broken` and `tally.corrupt`.
+    pub failures: Vec<String>,
+}
+
+/// The agent could not start or report.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The bundle cannot be read or holds no usable root.
+    #[error("cannot read roots from {path}: {reason}; the bundle must be a PEM file that this user may read")]
+    Bundle {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// The provider's name is none.
+    #[error("{0:?} is not a host name")]
+    Host(String),
+    /// A local port, stdin, stdout, stderr or the signal handler failed.
+    #[error("the demo agent cannot use its own process: {0}")]
+    Process(#[from] io::Error),
+    /// No certificate for its own HTTPS port.
+    #[error(transparent)]
+    Pki(#[from] PkiError),
+    /// The TLS library refuses the configuration.
+    #[error("cannot set up TLS: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
+impl Default for AgentOptions {
+    fn default() -> Self {
+        Self {
+            bundle: PathBuf::new(),
+            host: CLOUD_CODE_HOST.to_owned(),
+            port: 443,
+            dial: None,
+            proxy: None,
+            protocol: Protocol::default(),
+            conversations: 4,
+            rounds: Some(5),
+            pause_ms: 0,
+            backoff_ms: 50,
+            upload_bytes: 16 << 10,
+            abort_percent: 10,
+            models: MODELS.map(str::to_owned).to_vec(),
+            seed: 0,
+        }
+    }
+}
+
+impl Outcome {
+    /// Whether everything arrived whole and unchanged: the condition for exit code 0.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.broken == 0 && self.tally.corrupt == 0
+    }
+
+    fn corrupt(&mut self, why: String) {
+        self.tally.corrupt += 1;
+        self.note(why);
+    }
+
+    fn fail(&mut self, why: String) {
+        self.broken += 1;
+        self.note(why);
+    }
+
+    fn note(&mut self, why: String) {
+        if self.failures.len() < MAX_FAILURES {
+            self.failures.push(why);
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.tally += &other.tally;
+        self.broken += other.broken;
+        self.retries += other.retries;
+        self.connections += other.connections;
+        other.failures.into_iter().for_each(|why| self.note(why));
+    }
+}
+
+/// Lives as a process: reads stdin to its end, announces its ports on stderr, talks until its rounds are done or SIGTERM
+/// comes, and writes the [`Outcome`] as one line of JSON to stdout. The caller turns [`Outcome::is_clean`] into an exit code.
+///
+/// # Errors
+/// When it cannot start, or cannot write its report.
+pub async fn run(options: AgentOptions) -> Result<Outcome, AgentError> {
+    // The real one does nothing before the end of its metadata either. SIGTERM still ends the process by default.
+    tokio::io::copy(&mut tokio::io::stdin(), &mut tokio::io::sink()).await?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let tracker = TaskTracker::new();
+    let shutdown = CancellationToken::new();
+    announce::announce(&mut io::stderr(), &Tasks { tracker: tracker.clone(), shutdown: shutdown.clone() }).await?;
+    let stop = shutdown.clone();
+    tracker.spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => stop.cancel(),
+            () = stop.cancelled() => {}
+        }
+    });
+    let outcome = converse(options, &tracker, &shutdown).await?;
+    shutdown.cancel();
+    tracker.close();
+    tracker.wait().await;
+    writeln!(io::stdout(), "{}", serde_json::to_string(&outcome).map_err(io::Error::from)?)?;
+    Ok(outcome)
+}
+
+/// Holds all conversations, in tasks of `tracker`, until they are done or `shutdown`.
+///
+/// # Errors
+/// When the bundle or the host is unusable. What goes wrong on the way is part of the [`Outcome`].
+pub async fn converse(
+    options: AgentOptions,
+    tracker: &TaskTracker,
+    shutdown: &CancellationToken,
+) -> Result<Outcome, AgentError> {
+    // Connections outlive the conversations: ended by the same token, a race would pass for a broken stream.
+    let lines = CancellationToken::new();
+    let _hung_up = lines.clone().drop_guard();
+    let tasks = Tasks { tracker: tracker.clone(), shutdown: lines };
+    let http1 = Arc::new(Dialer::new(&options, &[], &tasks)?);
+    let http2 = Arc::new(Dialer::new(&options, &["h2", "http/1.1"], &tasks)?);
+    let options = Arc::new(options);
+    let mut running = Vec::new();
+    for number in 0..options.conversations {
+        let dialer = match options.protocol {
+            Protocol::Http1 => &http1,
+            Protocol::Http2 => &http2,
+            Protocol::Mixed if number % 2 == 0 => &http1,
+            Protocol::Mixed => &http2,
+        };
+        let conversation = Conversation::new(Arc::clone(&options), number, Arc::clone(dialer), shutdown.clone());
+        running.push(tracker.spawn(conversation.run()));
+    }
+    let mut outcome = Outcome::default();
+    for conversation in running {
+        match conversation.await {
+            Ok(part) => outcome.add(part),
+            Err(_) => outcome.fail("a conversation panicked".to_owned()),
+        }
+    }
+    Ok(outcome)
+}
+
+/// A run that goes wrong a thousand times explains itself in a few lines.
+const MAX_FAILURES: usize = 10;
+
+#[cfg(test)]
+mod tests;

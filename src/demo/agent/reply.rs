@@ -1,0 +1,134 @@
+//! Is an answer what the provider sent, and what does it say?
+
+use std::io::Read;
+
+use flate2::read::GzDecoder;
+use http::header::CONTENT_ENCODING;
+use serde::Deserialize;
+
+use super::call::Answer;
+use crate::demo::digest::{HASH_HEADER, sha256};
+use crate::demo::usage::Usage;
+
+/// What a generation came to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Reply {
+    /// The last counts reported, field by field.
+    pub(super) usage: Usage,
+    /// The visible text.
+    pub(super) text: String,
+    /// Joins the call with its telemetry.
+    pub(super) trace_id: String,
+    finished: bool,
+}
+
+/// The answer is not what the provider sent, or no whole answer.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Corruption {
+    #[error("an answer came without its hash")]
+    Unhashed,
+    #[error("an answer does not have the announced hash")]
+    Hash,
+    #[error("an answer cannot be decoded from gzip")]
+    Coding,
+    #[error("an event is not the JSON that the provider writes")]
+    Event,
+    #[error("an event carries the trace id of another call")]
+    Trace,
+    #[error("a stream ended without a finish reason")]
+    Unfinished,
+    #[error("the token counts do not sum up to their total")]
+    Sum,
+}
+
+/// Checks that the body is the one that was announced.
+pub(super) fn verify(answer: &Answer) -> Result<(), Corruption> {
+    match answer.headers.get(HASH_HEADER) {
+        // What was left in the middle has no hash; its events are still read one by one.
+        _ if answer.left => Ok(()),
+        None => Err(Corruption::Unhashed),
+        Some(announced) if announced.as_bytes() == sha256(&answer.body).as_bytes() => Ok(()),
+        Some(_) => Err(Corruption::Hash),
+    }
+}
+
+/// Reads a verified stream of Cloud Code events.
+pub(super) fn read(answer: &Answer) -> Result<Reply, Corruption> {
+    let text = decode(answer)?;
+    let mut reply = Reply::default();
+    for data in text.lines().filter_map(|line| line.strip_prefix("data: ")) {
+        let event: Event = serde_json::from_str(data).map_err(|_| Corruption::Event)?;
+        reply.take(event)?;
+    }
+    let announced = answer.headers.get("x-cloudaicompanion-trace-id");
+    if announced.is_none_or(|id| id.as_bytes() != reply.trace_id.as_bytes()) {
+        return Err(Corruption::Trace);
+    }
+    if !answer.left && !reply.finished {
+        return Err(Corruption::Unfinished);
+    }
+    if reply.usage != reply.usage.with_total() {
+        return Err(Corruption::Sum);
+    }
+    Ok(reply)
+}
+
+impl Reply {
+    fn take(&mut self, event: Event) -> Result<(), Corruption> {
+        if !self.trace_id.is_empty() && self.trace_id != event.trace_id {
+            return Err(Corruption::Trace);
+        }
+        self.trace_id = event.trace_id;
+        self.usage.merge(event.response.usage_metadata);
+        for candidate in event.response.candidates {
+            self.finished |= candidate.finish_reason.is_some();
+            let visible = candidate.content.parts.into_iter().filter(|part| !part.thought);
+            self.text.extend(visible.map(|part| part.text));
+        }
+        Ok(())
+    }
+}
+
+fn decode(answer: &Answer) -> Result<String, Corruption> {
+    let mut text = String::new();
+    let read = match answer.headers.get(CONTENT_ENCODING).is_some_and(|coding| coding.as_bytes() == b"gzip") {
+        true => GzDecoder::new(answer.body.as_slice()).read_to_string(&mut text),
+        false => answer.body.as_slice().read_to_string(&mut text),
+    };
+    read.map(|_| text).map_err(|_| Corruption::Coding)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Event {
+    response: Response,
+    trace_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Response {
+    #[serde(default)]
+    candidates: Vec<Candidate>,
+    #[serde(default)]
+    usage_metadata: Usage,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Candidate {
+    content: Content,
+    finish_reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Content {
+    parts: Vec<Part>,
+}
+
+#[derive(Deserialize)]
+struct Part {
+    #[serde(default)]
+    thought: bool,
+    text: String,
+}

@@ -1,0 +1,279 @@
+//! From a request to its answer, and from the answer to the books.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::plan::Plan;
+use super::stream::{self, Piece, Shape};
+use super::{Books, ProviderOptions};
+use crate::demo::digest::{HASH_HEADER, sha256};
+use crate::demo::pieces::Pieces;
+use crate::demo::usage::Usage;
+use crate::demo::{CHECKPOINT_MODEL, MODELS, ModelTally};
+
+/// What all answers of a provider share.
+pub(super) struct Script {
+    pub(super) options: ProviderOptions,
+    pub(super) books: Books,
+}
+
+/// Answers one request; every path leads to a response.
+pub(super) async fn answer(script: Arc<Script>, request: Request<Incoming>) -> Response<Reply> {
+    let (head, body) = request.into_parts();
+    let target = Target::parse(head.uri.path());
+    let body = match timeout(BODY_TIMEOUT, Limited::new(body, BODY_LIMIT).collect()).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(_)) => return invalid("the body broke off or is too large"),
+        Err(_) => return invalid("the body did not come in time"),
+    };
+    if head.headers.get(HASH_HEADER).is_some_and(|announced| announced.as_bytes() != sha256(&body).as_bytes()) {
+        script.books.book(|tally| tally.corrupt += 1);
+        return invalid("the body does not have the announced hash");
+    }
+    match target {
+        None => plain(StatusCode::NOT_FOUND, json!({"error": {"code": 404, "status": "NOT_FOUND"}})),
+        Some(Target { method: Method::Control(document), .. }) => {
+            script.books.book(|tally| tally.control += 1);
+            plain(StatusCode::OK, document)
+        }
+        Some(target) => generate(&script, &target, &head.headers, &body),
+    }
+}
+
+/// What a path asks for.
+struct Target<'a> {
+    method: Method,
+    /// The model, where the path names it: the public API.
+    model: Option<&'a str>,
+}
+
+enum Method {
+    Stream,
+    Unary,
+    Count,
+    /// Generates nothing; the whole answer.
+    Control(Value),
+}
+
+impl<'a> Target<'a> {
+    fn parse(path: &'a str) -> Option<Self> {
+        let (place, method) = path.rsplit_once(':')?;
+        let method = match method {
+            "streamGenerateContent" | "tabChat" => Method::Stream,
+            "generateContent" => Method::Unary,
+            "countTokens" => Method::Count,
+            "fetchAvailableModels" => Method::Control(available_models()),
+            "loadCodeAssist" => {
+                Method::Control(json!({"currentTier": {"id": "free-tier"}, "cloudaicompanionProject": "demo"}))
+            }
+            "recordCodeAssistMetrics" | "recordTrajectoryAnalytics" | "fetchUserInfo" => Method::Control(json!({})),
+            _ => return None,
+        };
+        match place {
+            "/v1internal" => Some(Self { method, model: None }),
+            _ => place.strip_prefix("/v1beta/models/").map(|model| Self { method, model: Some(model) }),
+        }
+    }
+}
+
+fn generate(script: &Script, target: &Target<'_>, headers: &HeaderMap, body: &Bytes) -> Response<Reply> {
+    let Ok(document) = serde_json::from_slice::<Value>(body) else {
+        return invalid("the body is not JSON");
+    };
+    let named = ["/model", "/request/model"].iter().find_map(|path| document.pointer(path)?.as_str());
+    let Some(model) = target.model.or(named) else {
+        return invalid("no model is named");
+    };
+    let model = model.strip_prefix("models/").unwrap_or(model);
+    let label = document.pointer("/request/labels/request_id").and_then(Value::as_str);
+    let plan = match Plan::make(&script.options, label.map_or(body.as_ref(), str::as_bytes), last_text(&document)) {
+        Ok(plan) => plan,
+        Err(error) => return invalid(&error.to_string()),
+    };
+
+    if matches!(target.method, Method::Count) {
+        script.books.book(|tally| tally.model(model).counted += 1);
+        return plain(StatusCode::OK, json!({"totalTokens": plan.usage.prompt_token_count}));
+    }
+    if let Some(kind) = plan.refusal {
+        script.books.book(|tally| tally.model(model).refused += 1);
+        let mut response = whole(StatusCode::TOO_MANY_REQUESTS, stream::refusal(kind, model), EVENT_STREAM);
+        trace(&mut response, &plan);
+        return response;
+    }
+    let gzip = plan.gzip && plan.hold.is_none() && accepts_gzip(headers);
+    let shape = Shape { model, wrapped: target.model.is_none(), gzip };
+    let mut response = match target.method {
+        Method::Unary => documented(script, &plan, shape),
+        _ => streamed(script, &plan, shape),
+    };
+    if gzip {
+        set(&mut response, header::CONTENT_ENCODING, "gzip");
+    }
+    trace(&mut response, &plan);
+    response
+}
+
+fn streamed(script: &Script, plan: &Plan, shape: Shape<'_>) -> Response<Reply> {
+    let pieces = stream::sse(plan, shape);
+    let known = pieces.iter().map(|piece| piece.known).collect();
+    let whole: Vec<u8> = pieces.iter().flat_map(|piece| piece.bytes.iter().copied()).collect();
+    let pause = Duration::from_millis(script.options.pause_ms);
+    let mut body = Pieces::chunked(pieces.into_iter().map(|piece| piece.bytes), pause);
+    if plan.hold.is_some() {
+        body = body.held_open();
+    }
+    let entry = Entry { books: script.books.clone(), model: shape.model.to_owned(), known, last: Usage::default() };
+    let mut response = Response::new(Reply { body, entry: Some(entry) });
+    set(&mut response, header::CONTENT_TYPE, EVENT_STREAM);
+    if plan.hold.is_none() {
+        set(&mut response, HASH_HEADER, &sha256(&whole));
+    }
+    response
+}
+
+fn documented(script: &Script, plan: &Plan, shape: Shape<'_>) -> Response<Reply> {
+    let Piece { bytes, known } = stream::unary(plan, shape);
+    let mut response = whole(StatusCode::OK, bytes, JSON);
+    let entry =
+        Entry { books: script.books.clone(), model: shape.model.to_owned(), known: [known].into(), last: known };
+    response.body_mut().entry = Some(entry);
+    response
+}
+
+/// A response body that books its call: whole when its last piece leaves, aborted when it is dropped before.
+pub(super) struct Reply {
+    body: Pieces,
+    entry: Option<Entry>,
+}
+
+struct Entry {
+    books: Books,
+    model: String,
+    /// The usage known after each piece that is still to come.
+    known: VecDeque<Usage>,
+    last: Usage,
+}
+
+impl Body for Reply {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let (Poll::Ready(Some(_)), Some(entry)) = (&polled, self.entry.as_mut()) {
+            entry.last = entry.known.pop_front().unwrap_or(entry.last);
+        }
+        // Booked before the last byte leaves, so that nobody who has read it can find it missing.
+        if self.body.is_end_stream()
+            && let Some(entry) = self.entry.take()
+        {
+            entry.book(|model| model.calls += 1);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        if let Some(entry) = self.entry.take() {
+            entry.book(|model| model.aborted += 1);
+        }
+    }
+}
+
+impl Entry {
+    fn book(&self, end: impl FnOnce(&mut ModelTally)) {
+        self.books.book(|tally| {
+            let model = tally.model(&self.model);
+            model.tokens += self.last.into();
+            end(model);
+        });
+    }
+}
+
+fn last_text(document: &Value) -> &str {
+    let contents = document.pointer("/request/contents").or_else(|| document.get("contents"));
+    contents
+        .and_then(Value::as_array)
+        .and_then(|contents| contents.last()?.get("parts")?.as_array()?.last()?.get("text")?.as_str())
+        .unwrap_or_default()
+}
+
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::ACCEPT_ENCODING)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.contains("gzip"))
+}
+
+fn available_models() -> Value {
+    let models = MODELS.into_iter().chain([CHECKPOINT_MODEL]).map(|model| {
+        let entry = json!({"displayName": model, "maxTokens": 1_048_576, "supportsThinking": true,
+                           "quotaInfo": {"remainingFraction": 0.56, "resetTime": "2026-12-31T00:00:00Z"}});
+        (model.to_owned(), entry)
+    });
+    json!({"models": Value::Object(models.collect()), "agentModelSorts": [{"groups": [{"modelIds": MODELS}]}]})
+}
+
+fn invalid(message: &str) -> Response<Reply> {
+    plain(StatusCode::BAD_REQUEST, json!({"error": {"code": 400, "message": message, "status": "INVALID_ARGUMENT"}}))
+}
+
+fn plain(status: StatusCode, document: Value) -> Response<Reply> {
+    whole(status, document.to_string().into(), JSON)
+}
+
+fn whole(status: StatusCode, bytes: Bytes, content_type: &str) -> Response<Reply> {
+    let hash = sha256(&bytes);
+    let mut response = Response::new(Reply { body: Pieces::whole(bytes), entry: None });
+    *response.status_mut() = status;
+    set(&mut response, header::CONTENT_TYPE, content_type);
+    set(&mut response, HASH_HEADER, &hash);
+    response
+}
+
+/// The headers by which Google's front end is known.
+fn trace(response: &mut Response<Reply>, plan: &Plan) {
+    set(response, TRACE_ID, &plan.trace_id);
+    set(response, header::SERVER, "ESF");
+    set(response, header::ALT_SVC, "h3=\":443\"; ma=2592000");
+    set(response, header::CONTENT_DISPOSITION, "attachment");
+    set(response, header::VARY, "Origin, X-Origin, Referer");
+    set(response, HeaderName::from_static("server-timing"), "gfet4t7; dur=195");
+}
+
+fn set(response: &mut Response<Reply>, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+const EVENT_STREAM: &str = "text/event-stream";
+const JSON: &str = "application/json; charset=UTF-8";
+/// The same id as `traceId` in the body.
+const TRACE_ID: HeaderName = HeaderName::from_static("x-cloudaicompanion-trace-id");
+/// Requests of the language server reach some megabytes; this keeps a wrong client from filling the memory.
+const BODY_LIMIT: usize = 64 << 20;
+/// A client that stops in the middle of its request gives up its place.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);

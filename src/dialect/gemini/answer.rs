@@ -1,0 +1,161 @@
+//! The frames of an answer in, what they say together out. A frame counts when it is whole.
+
+use std::sync::LazyLock;
+
+use super::refusal::{Detail, Refusal};
+use super::usage::{Count, GeminiUsage};
+use crate::dialect::request::{id, model};
+use crate::observe::json::{Paths, Value};
+use crate::record::{Id, Model};
+
+/// What the frames of one answer say together.
+#[derive(Debug, Default)]
+pub(in crate::dialect) struct Answer {
+    /// What the whole frames have said.
+    said: Frame,
+    /// The frame that is being read.
+    current: Frame,
+}
+
+/// What one frame says, or several in order.
+#[derive(Debug, Default)]
+pub(in crate::dialect) struct Frame {
+    /// The counts so far.
+    pub(in crate::dialect) usage: GeminiUsage,
+    /// Why the model stopped, or why the prompt was blocked.
+    pub(in crate::dialect) finish_reason: Option<Id>,
+    /// The model that answers.
+    pub(in crate::dialect) served_model: Option<Model>,
+    /// The provider's id of the response.
+    pub(in crate::dialect) response: Option<Id>,
+    /// The provider's trace.
+    pub(in crate::dialect) trace: Option<Id>,
+    /// The error that came instead of an answer, or inside it.
+    pub(in crate::dialect) error: Option<Refusal>,
+    /// Text, a thought, a function call or data.
+    has_content: bool,
+}
+
+/// What the house reads of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::dialect) enum Field {
+    BlockReason,
+    /// A part of the answer that is content by being there.
+    Content,
+    Count(Count),
+    Detail(Detail),
+    /// An element of the array in which a stream without `alt=sse` comes: one frame.
+    Element,
+    Error,
+    FinishReason,
+    Response,
+    ServedModel,
+    /// A part of the answer that is content unless it is empty.
+    Text,
+    Trace,
+}
+
+impl Answer {
+    /// Takes a value of the current frame. Returns whether it completed a frame that bears content.
+    pub(in crate::dialect) fn take(&mut self, field: Field, value: Value<'_>) -> bool {
+        if field == Field::Element {
+            return value == Value::End && self.end_frame();
+        }
+        self.current.take(field, value);
+        false
+    }
+
+    /// The current frame is whole. Returns whether it bears content.
+    pub(in crate::dialect) fn end_frame(&mut self) -> bool {
+        let frame = std::mem::take(&mut self.current);
+        let has_content = frame.has_content;
+        self.said.merge(frame);
+        has_content
+    }
+
+    /// The current frame will never be whole.
+    pub(in crate::dialect) fn drop_frame(&mut self) {
+        self.current = Frame::default();
+    }
+
+    /// What the whole frames have said.
+    pub(in crate::dialect) fn said(&self) -> &Frame {
+        &self.said
+    }
+}
+
+impl Frame {
+    fn take(&mut self, field: Field, value: Value<'_>) {
+        match (field, value) {
+            (_, Value::End | Value::Null) | (Field::Element, _) => {}
+            (Field::BlockReason, _) => self.finish_reason = self.finish_reason.take().or(id(value)),
+            (Field::Content, _) => self.has_content = true,
+            (Field::Count(count), _) => self.usage.take(count, value),
+            (Field::Detail(detail), _) => self.error.get_or_insert_default().take(detail, value),
+            (Field::Error, _) => _ = self.error.get_or_insert_default(),
+            (Field::FinishReason, _) => self.finish_reason = id(value).or(self.finish_reason.take()),
+            (Field::Response, _) => self.response = id(value),
+            (Field::ServedModel, _) => self.served_model = model(value),
+            (Field::Text, Value::String { text, cut }) => self.has_content |= cut || !text.is_empty(),
+            (Field::Text, _) => {}
+            (Field::Trace, _) => self.trace = id(value),
+        }
+    }
+
+    fn merge(&mut self, later: Self) {
+        self.usage.merge(later.usage);
+        self.finish_reason = later.finish_reason.or(self.finish_reason.take());
+        self.served_model = later.served_model.or(self.served_model.take());
+        self.response = later.response.or(self.response.take());
+        self.trace = later.trace.or(self.trace.take());
+        self.error = self.error.or(later.error);
+    }
+}
+
+/// Every path, bare and in Cloud Code's wrapper, alone and in an array, in camelCase and in snake_case.
+pub(in crate::dialect) static PATHS: LazyLock<Paths<Field>> = LazyLock::new(|| {
+    let places = ["", "response.", "[].", "[].response."];
+    let everywhere = |(path, field)| places.map(|place| (format!("{place}{path}"), field));
+    let both_cases = |(path, field): (String, Field)| [(snake_case(&path), field), (path, field)];
+    let frames = [("[]".to_owned(), Field::Element)];
+    Paths::new(frames.into_iter().chain(FIELDS.into_iter().flat_map(everywhere).flat_map(both_cases)))
+});
+
+const FIELDS: [(&str, Field); 25] = [
+    ("candidates[].content.parts[].text", Field::Text),
+    ("candidates[].content.parts[].codeExecutionResult", Field::Content),
+    ("candidates[].content.parts[].executableCode", Field::Content),
+    ("candidates[].content.parts[].fileData", Field::Content),
+    ("candidates[].content.parts[].functionCall", Field::Content),
+    ("candidates[].content.parts[].functionResponse", Field::Content),
+    ("candidates[].content.parts[].inlineData", Field::Content),
+    ("candidates[].finishReason", Field::FinishReason),
+    ("promptFeedback.blockReason", Field::BlockReason),
+    ("modelVersion", Field::ServedModel),
+    ("responseId", Field::Response),
+    ("traceId", Field::Trace),
+    ("usageMetadata.promptTokenCount", Field::Count(Count::Prompt)),
+    ("usageMetadata.cachedContentTokenCount", Field::Count(Count::Cached)),
+    ("usageMetadata.candidatesTokenCount", Field::Count(Count::Candidates)),
+    // The Live API's name for the same.
+    ("usageMetadata.responseTokenCount", Field::Count(Count::Candidates)),
+    ("usageMetadata.thoughtsTokenCount", Field::Count(Count::Thoughts)),
+    ("usageMetadata.toolUsePromptTokenCount", Field::Count(Count::ToolUsePrompt)),
+    ("error", Field::Error),
+    ("error.code", Field::Detail(Detail::Code)),
+    ("error.status", Field::Detail(Detail::Status)),
+    ("error.details[].reason", Field::Detail(Detail::Reason)),
+    ("error.details[].retryDelay", Field::Detail(Detail::RetryDelay)),
+    ("error.details[].metadata.quotaResetDelay", Field::Detail(Detail::ResetDelay)),
+    ("error.details[].metadata.quotaResetTimeStamp", Field::Detail(Detail::ResetTime)),
+];
+
+fn snake_case(path: &str) -> String {
+    path.chars().fold(String::new(), |mut snake, c| {
+        if c.is_ascii_uppercase() {
+            snake.push('_');
+        }
+        snake.push(c.to_ascii_lowercase());
+        snake
+    })
+}

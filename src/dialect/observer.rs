@@ -1,0 +1,254 @@
+//! Connections in, calls out: every request that is recognised becomes exactly one [`Fact::Call`], however it ends.
+//!
+//! A call is stated when its exchange ends, or when it is dropped unfinished (an observer that panicked, a house that shuts
+//! down). What could not be read is stated once for each call and lowers the quality of its figures.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::body::AnswerBody;
+use super::gemini::answer::Frame;
+use super::request::RequestBody;
+use super::verdict::{Evidence, is_success};
+use super::{Recognised, recognise};
+use crate::observe::exchange::{Exchange, ExchangeEnd, OpenExchange, RequestHead, ResponseHead};
+use crate::observe::framing::Framing;
+use crate::observe::guard::Guarded;
+use crate::observe::{Connection, Observer, OpenObserver};
+use crate::record::{
+    Call, CallIds, CallStarted, ContentChunk, Fact, Id, Model, ObserverFailure, Operation, RateLimit, Record, Timing,
+    TokenUsage,
+};
+
+/// Observes connections and states the calls that they carry.
+pub struct Observers {
+    /// Where the facts go.
+    pub record: Arc<dyn Record>,
+}
+
+impl OpenObserver for Observers {
+    fn open(&self, connection: Connection) -> Box<dyn Observer> {
+        let alpn = connection.alpn;
+        let calls = Calls { connection, record: Arc::clone(&self.record) };
+        let framing = Framing::new(alpn, Box::new(calls), Arc::clone(&self.record));
+        Box::new(Guarded::new(Box::new(framing), Arc::clone(&self.record)))
+    }
+}
+
+/// Opens the calls of one connection.
+pub(super) struct Calls {
+    pub(super) connection: Connection,
+    pub(super) record: Arc<dyn Record>,
+}
+
+impl OpenExchange for Calls {
+    fn open(&mut self, head: &RequestHead, at: Instant) -> Option<Box<dyn Exchange>> {
+        let recognised = recognise(&self.connection.host, head)?;
+        self.record.record(Fact::CallStarted(CallStarted { provider: recognised.provider }));
+        Some(Box::new(LiveCall {
+            connection: self.connection.clone(),
+            record: Arc::clone(&self.record),
+            request: RequestBody::new(recognised.request, &head.fields.content_encoding),
+            alt_sse: head.alt_sse,
+            recognised,
+            response: None,
+            begun: at,
+            last: at,
+            contents: None,
+            failed: false,
+            ended: false,
+        }))
+    }
+}
+
+/// A call that is under way.
+struct LiveCall {
+    connection: Connection,
+    record: Arc<dyn Record>,
+    recognised: Recognised,
+    request: RequestBody,
+    /// The request asked for server-sent events.
+    alt_sse: bool,
+    response: Option<Response>,
+    begun: Instant,
+    /// The last time that anything was seen.
+    last: Instant,
+    contents: Option<Contents>,
+    /// A failure has been stated.
+    failed: bool,
+    ended: bool,
+}
+
+struct Response {
+    status: u16,
+    retry_after: Option<Duration>,
+    trace: Option<Id>,
+    body: AnswerBody,
+}
+
+/// When the content-bearing frames came.
+#[derive(Debug, Clone, Copy)]
+struct Contents {
+    first: Instant,
+    last: Instant,
+    /// There was more than one.
+    several: bool,
+}
+
+impl Exchange for LiveCall {
+    fn request_body(&mut self, bytes: &[u8], at: Instant) {
+        self.last = at;
+        if let Err(failure) = self.request.feed(bytes) {
+            self.fail(failure);
+        }
+    }
+
+    fn response_head(&mut self, head: &ResponseHead, at: Instant) {
+        self.last = at;
+        let trace = head.fields.cloud_trace_id.as_deref().and_then(|id| std::str::from_utf8(id).ok());
+        self.response = Some(Response {
+            status: head.status,
+            retry_after: head.fields.retry_after_seconds.map(Duration::from_secs),
+            trace: trace.and_then(Id::from_wire),
+            body: AnswerBody::new(head, self.alt_sse),
+        });
+    }
+
+    fn response_body(&mut self, bytes: &[u8], at: Instant) {
+        self.last = at;
+        let Some(response) = &mut self.response else { return };
+        let contents = response.body.feed(bytes);
+        self.contents(contents, at);
+    }
+
+    fn end(mut self: Box<Self>, end: ExchangeEnd, at: Instant) {
+        self.last = at;
+        self.state(end);
+    }
+}
+
+impl Drop for LiveCall {
+    fn drop(&mut self) {
+        self.state(ExchangeEnd::Shutdown);
+    }
+}
+
+impl LiveCall {
+    /// So many content-bearing frames were completed at this time.
+    fn contents(&mut self, count: usize, at: Instant) {
+        let streamed = self.is_streamed();
+        for _ in 0..count {
+            let Some(before) = self.contents else {
+                self.contents = Some(Contents { first: at, last: at, several: false });
+                continue;
+            };
+            self.contents = Some(Contents { last: at, several: true, ..before });
+            if streamed {
+                let (provider, model) = (self.recognised.provider, self.model());
+                let gap = at.saturating_duration_since(before.last);
+                self.record.record(Fact::ContentChunk(ContentChunk { provider, model, gap }));
+            }
+        }
+    }
+
+    fn model(&self) -> Model {
+        let asked = self.request.asked();
+        let named = [&self.recognised.model, &asked.model, &asked.nested_model];
+        named.into_iter().flatten().next().cloned().unwrap_or_else(Model::unknown)
+    }
+
+    /// States a failure, unless one has been stated for this call.
+    fn fail(&mut self, failure: ObserverFailure) {
+        if !std::mem::replace(&mut self.failed, true) {
+            self.record.record(Fact::ObserverFailed(failure));
+        }
+    }
+
+    /// States the call, once.
+    fn state(&mut self, end: ExchangeEnd) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        let contents = self.response.as_mut().map_or(0, |response| response.body.finish(end == ExchangeEnd::Complete));
+        self.contents(contents, self.last);
+        let failure = self.response.as_ref().and_then(|response| response.body.failure(is_success(response.status)));
+        if let Some(failure) = failure {
+            self.fail(failure);
+        }
+        self.record.record(Fact::Call(Box::new(self.call(end, failure.is_some()))));
+    }
+
+    fn call(&self, end: ExchangeEnd, unreadable: bool) -> Call {
+        let nothing = Frame::default();
+        let response = self.response.as_ref();
+        let said = response.map_or(&nothing, |response| response.body.answer().said());
+        let usage = TokenUsage::from(said.usage);
+        let rate_limit = response.and_then(|response| response.rate_limit(self.connection.wall_clock(self.last)));
+        let evidence = Evidence {
+            operation: self.operation(),
+            status: response.map(|response| response.status),
+            rate_limited: rate_limit.is_some(),
+            error_in_answer: said.error.is_some(),
+            has_usage: !usage.is_unreported(),
+            has_ended: said.finish_reason.is_some() || response.is_some_and(|response| response.body.is_whole_object()),
+            unreadable,
+            end,
+        };
+        Call {
+            provider: self.recognised.provider,
+            host: self.connection.host.clone(),
+            operation: evidence.operation,
+            model: self.model(),
+            served_model: said.served_model.clone(),
+            outcome: evidence.outcome(),
+            status: evidence.status,
+            streamed: self.is_streamed(),
+            finish_reason: said.finish_reason.clone(),
+            rate_limit,
+            usage,
+            quality: evidence.quality(),
+            timing: self.timing(),
+            ids: CallIds {
+                provider_trace: said.trace.as_ref().or_else(|| response?.trace.as_ref()).cloned(),
+                response: said.response.clone(),
+                ..self.request.asked().ids.clone()
+            },
+        }
+    }
+
+    /// The body may tell what a generation is for; of other operations the path says it all.
+    fn operation(&self) -> Operation {
+        match self.recognised.operation {
+            Operation::Chat => self.request.asked().purpose.unwrap_or(Operation::Chat),
+            other => other,
+        }
+    }
+
+    fn is_streamed(&self) -> bool {
+        self.response.as_ref().is_some_and(|response| is_success(response.status) && response.body.is_stream())
+    }
+
+    fn timing(&self) -> Timing {
+        let several = self.contents.filter(|contents| contents.several && self.is_streamed());
+        Timing {
+            started_at: self.connection.wall_clock(self.begun),
+            duration: self.last.saturating_duration_since(self.begun),
+            time_to_first_chunk: self.contents.map(|contents| contents.first.saturating_duration_since(self.begun)),
+            content_duration: several.map(|contents| contents.last.saturating_duration_since(contents.first)),
+        }
+    }
+}
+
+impl Response {
+    /// The rate limit that the response is, or that an error inside it tells of.
+    fn rate_limit(&self, now: SystemTime) -> Option<RateLimit> {
+        let error = self.body.answer().said().error;
+        if error.is_none() && is_success(self.status) {
+            return None;
+        }
+        error.unwrap_or_default().rate_limit(self.status, self.retry_after, now)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,249 @@
+use super::*;
+use crate::dialect::tests::{Facts, connection};
+use crate::observe::exchange::Fields;
+use crate::observe::{Alpn, Direction, End};
+use crate::record::{Outcome, Quality};
+
+/// One exchange, driven step by step; `at` of a step is in milliseconds after the request's first byte.
+struct Stage {
+    facts: Arc<Facts>,
+    opened: Instant,
+    exchange: Box<dyn Exchange>,
+}
+
+fn fields(codings: &[&str]) -> Fields {
+    Fields { content_encoding: codings.iter().map(|coding| (*coding).to_owned()).collect(), ..Fields::default() }
+}
+
+impl Stage {
+    fn open(request_codings: &[&str]) -> Self {
+        let facts = Arc::new(Facts::default());
+        let mut calls = calls(&facts);
+        let opened = calls.connection.opened;
+        let exchange = calls.open(&head(request_codings), opened).expect("a call");
+        assert_eq!(facts.taken(), [Fact::CallStarted(CallStarted { provider: crate::record::Provider::CloudCode })]);
+        Self { facts, opened, exchange }
+    }
+
+    fn asked(mut self) -> Self {
+        self.exchange.request_body(br#"{"model":"gemini-3-flash"}"#, self.opened);
+        self
+    }
+
+    fn answered(mut self, status: u16, codings: &[&str]) -> Self {
+        let fields = Fields { content_type: Some("text/event-stream".into()), ..fields(codings) };
+        self.exchange.response_head(&ResponseHead { status, fields }, self.at(1));
+        self
+    }
+
+    fn event(mut self, json: &str, at: u64) -> Self {
+        let at = self.at(at);
+        self.exchange.response_body(format!("data: {json}\n\n").as_bytes(), at);
+        self
+    }
+
+    fn at(&self, milliseconds: u64) -> Instant {
+        self.opened + Duration::from_millis(milliseconds)
+    }
+
+    fn end(self, end: ExchangeEnd, at: u64) -> (Call, Vec<Fact>) {
+        let at = self.at(at);
+        self.exchange.end(end, at);
+        call_and_others(&self.facts)
+    }
+
+    fn dropped(self) -> (Call, Vec<Fact>) {
+        drop(self.exchange);
+        call_and_others(&self.facts)
+    }
+}
+
+fn calls(facts: &Arc<Facts>) -> Calls {
+    let record = Arc::clone(facts) as Arc<dyn Record>;
+    Calls { connection: connection("cloudcode-pa.googleapis.com", Alpn::H2), record }
+}
+
+fn head(codings: &[&str]) -> RequestHead {
+    let (method, path) = ("POST".to_owned(), "/v1internal:streamGenerateContent".to_owned());
+    RequestHead { method, path, alt_sse: true, fields: fields(codings) }
+}
+
+/// The only call that was stated, and the facts beside it.
+fn call_and_others(facts: &Facts) -> (Call, Vec<Fact>) {
+    let (mut calls, others): (Vec<_>, Vec<_>) =
+        facts.taken().into_iter().partition(|fact| matches!(fact, Fact::Call(_)));
+    let Some(Fact::Call(call)) = calls.pop() else { panic!("no call") };
+    assert!(calls.is_empty(), "more than one call");
+    (*call, others)
+}
+
+const TEXT: &str =
+    r#"{"response":{"candidates":[{"content":{"parts":[{"text":"x"}]}}],"usageMetadata":{"promptTokenCount":16}}}"#;
+const LAST: &str =
+    r#"{"response":{"candidates":[{"finishReason":"STOP"}],"usageMetadata":{"candidatesTokenCount":3}}}"#;
+
+#[test]
+fn every_way_to_end_states_one_call() {
+    for (end, outcome) in [
+        (ExchangeEnd::AgentGone, Outcome::Aborted),
+        (ExchangeEnd::ProviderReset, Outcome::StreamError),
+        (ExchangeEnd::Truncated, Outcome::Truncated),
+        (ExchangeEnd::Lost, Outcome::Ok),
+    ] {
+        let (call, others) = Stage::open(&[]).asked().answered(200, &[]).event(TEXT, 5).end(end, 9);
+        assert_eq!((call.outcome, call.quality, call.usage.input), (outcome, Quality::Partial, Some(16)), "{end:?}");
+        assert_eq!(others, []);
+        let (call, _) = Stage::open(&[]).end(end, 9);
+        assert_eq!((call.outcome, call.quality, call.status), (outcome, Quality::Unknown, None), "{end:?}");
+        assert_eq!(call.model, Model::unknown());
+    }
+}
+
+#[test]
+fn a_call_dropped_without_an_end_is_stated_too() {
+    let (call, _) = Stage::open(&[]).asked().answered(200, &[]).event(TEXT, 5).dropped();
+    assert_eq!((call.outcome, call.quality), (Outcome::Truncated, Quality::Partial));
+    assert_eq!(call.timing.duration, Duration::from_millis(5), "up to the last thing seen");
+}
+
+#[test]
+fn a_reset_after_the_terminal_event_changes_nothing() {
+    let (call, _) =
+        Stage::open(&[]).asked().answered(200, &[]).event(TEXT, 5).event(LAST, 6).end(ExchangeEnd::AgentGone, 9);
+    assert_eq!((call.outcome, call.quality, call.usage.total()), (Outcome::Ok, Quality::Exact, 19));
+}
+
+#[test]
+fn times_are_those_of_whole_content_bearing_frames() {
+    let stage = Stage::open(&[]).asked().answered(200, &[]).event("{}", 10);
+    let (call, others) =
+        stage.event(TEXT, 100).event(TEXT, 130).event(TEXT, 170).event(LAST, 200).end(ExchangeEnd::Complete, 210);
+    let ms = Duration::from_millis;
+    assert_eq!(call.timing.duration, ms(210));
+    assert_eq!(call.timing.time_to_first_chunk, Some(ms(100)));
+    assert_eq!(call.timing.content_duration, Some(ms(70)));
+    let gaps: Vec<_> = others
+        .iter()
+        .map(|fact| if let Fact::ContentChunk(chunk) = fact { chunk.gap } else { panic!("{fact:?}") })
+        .collect();
+    assert_eq!(gaps, [ms(30), ms(40)]);
+}
+
+#[test]
+fn an_answer_in_one_piece_has_no_gaps() {
+    let mut stage = Stage::open(&[]).asked().answered(200, &[]);
+    let at = stage.at(50);
+    stage.exchange.response_body(TEXT.as_bytes(), at);
+    let (call, others) = stage.end(ExchangeEnd::Complete, 60);
+    assert_eq!((call.streamed, call.quality, others.len()), (false, Quality::Exact, 0));
+    assert_eq!(
+        (call.timing.time_to_first_chunk, call.timing.content_duration),
+        (Some(Duration::from_millis(50)), None)
+    );
+}
+
+#[test]
+fn a_failure_is_stated_once_for_each_call() {
+    let failed = |others: Vec<Fact>| {
+        others
+            .into_iter()
+            .map(|fact| if let Fact::ObserverFailed(why) = fact { why } else { panic!("{fact:?}") })
+            .collect::<Vec<_>>()
+    };
+    let (call, others) = Stage::open(&["gzip"])
+        .asked()
+        .asked()
+        .answered(200, &["br"])
+        .event(LAST, 5)
+        .event(LAST, 6)
+        .end(ExchangeEnd::Complete, 9);
+    assert_eq!(
+        (call.outcome, call.quality, failed(others)),
+        (Outcome::Ok, Quality::Unknown, vec![ObserverFailure::DecodeError])
+    );
+    let (call, others) =
+        Stage::open(&["compress"]).asked().answered(200, &[]).event(LAST, 5).end(ExchangeEnd::Complete, 9);
+    assert_eq!(
+        (call.quality, failed(others)),
+        (Quality::Exact, vec![ObserverFailure::DecodeError]),
+        "the request is not the answer"
+    );
+    let (call, others) = Stage::open(&[])
+        .asked()
+        .answered(200, &[])
+        .event("{]", 5)
+        .event("{]", 6)
+        .event(LAST, 7)
+        .end(ExchangeEnd::Complete, 9);
+    assert_eq!((call.quality, failed(others)), (Quality::Partial, vec![ObserverFailure::MalformedJson]));
+}
+
+#[test]
+fn a_bomb_costs_the_figures_and_nothing_else() {
+    use std::io::Write as _;
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    gzip.write_all(&vec![b'\n'; 64 << 20]).unwrap();
+    let bomb = gzip.finish().unwrap();
+    let mut stage = Stage::open(&[]).asked().answered(200, &["gzip"]);
+    let at = stage.at(5);
+    bomb.chunks(16 << 10).for_each(|piece| stage.exchange.response_body(piece, at));
+    let (call, others) = stage.end(ExchangeEnd::Complete, 9);
+    assert_eq!((call.outcome, call.quality), (Outcome::Ok, Quality::Unknown));
+    assert_eq!(others, [Fact::ObserverFailed(ObserverFailure::DecodeBudget)]);
+}
+
+#[test]
+fn calls_of_one_connection_do_not_mix() {
+    let facts = Arc::new(Facts::default());
+    let mut calls = calls(&facts);
+    let at = calls.connection.opened;
+    let mut exchanges: Vec<_> = (0..2).map(|_| calls.open(&head(&[]), at).expect("a call")).collect();
+    let each = |exchanges: &mut Vec<Box<dyn Exchange>>, step: &dyn Fn(usize, &mut dyn Exchange)| {
+        exchanges.iter_mut().enumerate().for_each(|(n, exchange)| step(n, exchange.as_mut()));
+    };
+    let body = |n: usize| format!(r#"{{"model":"m-{n}","request":{{"labels":{{"trajectory_id":"t-{n}"}}}}}}"#);
+    let answer =
+        |n: usize| format!("data: {{\"response\":{{\"usageMetadata\":{{\"promptTokenCount\":{}}}}}}}\n\n", n + 1);
+    for byte in 0..body(0).len() {
+        each(&mut exchanges, &|n, exchange| exchange.request_body(&body(n).as_bytes()[byte..=byte], at));
+    }
+    each(&mut exchanges, &|_, exchange| {
+        exchange.response_head(
+            &ResponseHead {
+                status: 200,
+                fields: Fields { content_type: Some("text/event-stream".into()), ..Fields::default() },
+            },
+            at,
+        )
+    });
+    for byte in 0..answer(0).len() {
+        each(&mut exchanges, &|n, exchange| exchange.response_body(&answer(n).as_bytes()[byte..=byte], at));
+    }
+    exchanges.into_iter().for_each(|exchange| exchange.end(ExchangeEnd::Complete, at));
+    let seen: Vec<_> = facts
+        .taken()
+        .into_iter()
+        .filter_map(|fact| if let Fact::Call(call) = fact { Some(call) } else { None })
+        .collect();
+    let of =
+        |call: &Call| (call.model.to_string(), call.ids.trajectory.as_ref().map(ToString::to_string), call.usage.input);
+    assert_eq!(
+        seen.iter().map(|call| of(call)).collect::<Vec<_>>(),
+        [("m-0".to_owned(), Some("t-0".to_owned()), Some(1)), ("m-1".to_owned(), Some("t-1".to_owned()), Some(2)),]
+    );
+}
+
+#[test]
+fn an_observer_dropped_in_the_middle_still_states_its_call() {
+    let facts = Arc::new(Facts::default());
+    let connection = connection("cloudcode-pa.googleapis.com", Alpn::Http1);
+    let at = connection.opened;
+    let mut observer = Observers { record: Arc::clone(&facts) as Arc<dyn Record> }.open(connection);
+    let request = b"POST /v1internal:generateContent HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}";
+    observer.bytes(Direction::ToProvider, request, at);
+    assert!(!observer.is_between_exchanges());
+    observer.end(End::Shutdown, at);
+    drop(observer);
+    let (call, _) = call_and_others(&facts);
+    assert_eq!((call.outcome, call.quality), (Outcome::Truncated, Quality::Unknown));
+}

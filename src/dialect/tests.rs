@@ -1,0 +1,184 @@
+//! Replays `tests/fixtures/gemini/*`: the raw bytes of a connection in, the facts as JSON out, for every cut.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use jiff::Timestamp;
+use serde_json::{Value as Json, json};
+
+use super::*;
+use crate::observe::{Alpn, Connection, Direction, End, OpenObserver as _};
+use crate::record::{Call, Fact, Record};
+
+/// Keeps every fact.
+#[derive(Default)]
+pub(super) struct Facts(Mutex<Vec<Fact>>);
+
+impl Record for Facts {
+    fn record(&self, fact: Fact) {
+        self.0.lock().unwrap().push(fact);
+    }
+}
+
+impl Facts {
+    pub(super) fn taken(&self) -> Vec<Fact> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+/// A connection that was opened just now, at the beginning of 2026 by the wall clock.
+pub(super) fn connection(host: &str, alpn: Alpn) -> Connection {
+    let opened_at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600);
+    Connection { host: Host::parse(host).unwrap(), alpn, opened: Instant::now(), opened_at }
+}
+
+struct Case {
+    name: String,
+    host: String,
+    request: Vec<u8>,
+    response: Vec<u8>,
+    expected: Json,
+}
+
+impl Case {
+    fn read(folder: &Path) -> Self {
+        let file =
+            |name: &str| fs::read(folder.join(name)).unwrap_or_else(|e| panic!("{}/{name}: {e}", folder.display()));
+        let request = file("request.http");
+        let text = String::from_utf8_lossy(&request);
+        let host = text.lines().find_map(|line| line.strip_prefix("Host: ")).expect("a Host field").trim().to_owned();
+        let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+        let expected = serde_json::from_slice(&file("call.json")).expect("call.json");
+        Self { name, host, response: file("response.http"), expected, request }
+    }
+
+    /// What is stated when the pieces pass, all of them at one moment, and the provider's side then breaks off.
+    fn replay<'a>(&self, request: impl Iterator<Item = &'a [u8]>, response: impl Iterator<Item = &'a [u8]>) -> Json {
+        let facts = Arc::new(Facts::default());
+        let connection = connection(&self.host, Alpn::Http1);
+        let at = connection.opened;
+        let mut observer = Observers { record: Arc::clone(&facts) as Arc<dyn Record> }.open(connection);
+        request.for_each(|piece| observer.bytes(Direction::ToProvider, piece, at));
+        response.for_each(|piece| observer.bytes(Direction::ToAgent, piece, at));
+        observer.end(End::ProviderGone, at);
+        drop(observer);
+        facts_json(&facts.taken())
+    }
+}
+
+fn facts_json(facts: &[Fact]) -> Json {
+    let count = |wanted: fn(&Fact) -> bool| facts.iter().filter(|fact| wanted(fact)).count();
+    let calls: Vec<_> = facts
+        .iter()
+        .filter_map(|fact| if let Fact::Call(call) = fact { Some(call_json(call)) } else { None })
+        .collect();
+    assert_eq!(count(|fact| matches!(fact, Fact::CallStarted(_))), calls.len(), "each call begins and ends once");
+    let failures: Vec<_> =
+        facts.iter().filter_map(|fact| if let Fact::ObserverFailed(why) = fact { Some(why) } else { None }).collect();
+    json!({ "calls": calls, "content_chunks": count(|fact| matches!(fact, Fact::ContentChunk(_))), "failures": failures })
+}
+
+fn call_json(call: &Call) -> Json {
+    let rate_limit = call.rate_limit.map(|limit| {
+        let resets_at = limit.resets_at.map(|at| Timestamp::try_from(at).unwrap().to_string());
+        let retry_after = limit.retry_after.map(|delay| delay.as_secs_f64());
+        json!({ "reason": limit.reason, "retry_after_seconds": retry_after, "resets_at": resets_at })
+    });
+    let mut json = json!({
+        "provider": call.provider, "host": call.host, "operation": call.operation, "model": call.model,
+        "served_model": call.served_model, "outcome": call.outcome, "status": call.status, "streamed": call.streamed,
+        "finish_reason": call.finish_reason, "rate_limit": rate_limit, "usage": call.usage, "quality": call.quality,
+        "ids": call.ids,
+    });
+    drop_nulls(&mut json);
+    json
+}
+
+fn drop_nulls(json: &mut Json) {
+    if let Json::Object(members) = json {
+        members.retain(|_, value| !value.is_null());
+        members.values_mut().for_each(drop_nulls);
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/gemini");
+    let mut folders: Vec<PathBuf> = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
+    folders.sort();
+    assert!(folders.len() > 30, "the fixtures are there");
+    folders.iter().map(|folder| Case::read(folder)).collect()
+}
+
+fn whole(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::once(bytes)
+}
+
+fn cut(bytes: &[u8], at: usize) -> impl Iterator<Item = &[u8]> {
+    let (head, tail) = bytes.split_at(at);
+    [head, tail].into_iter()
+}
+
+#[test]
+fn every_fixture_gives_its_call() {
+    for case in cases() {
+        assert_eq!(case.replay(whole(&case.request), whole(&case.response)), case.expected, "{}", case.name);
+    }
+}
+
+#[test]
+fn every_cut_gives_the_same_call() {
+    for case in cases() {
+        let (request, response) = (&case.request, &case.response);
+        assert_eq!(case.replay(request.chunks(1), response.chunks(1)), case.expected, "{} byte by byte", case.name);
+        for at in 0..request.len() {
+            assert_eq!(case.replay(cut(request, at), whole(response)), case.expected, "{} request at {at}", case.name);
+        }
+        for at in 0..response.len() {
+            assert_eq!(case.replay(whole(request), cut(response, at)), case.expected, "{} response at {at}", case.name);
+        }
+    }
+}
+
+#[test]
+fn every_truncation_gives_one_call_that_never_claims_too_much() {
+    for case in cases() {
+        let expected = case.expected["calls"].as_array().unwrap();
+        for at in 0..case.response.len() {
+            let seen = case.replay(whole(&case.request), cut(&case.response, at).take(1));
+            let calls = seen["calls"].as_array().unwrap();
+            assert_eq!(calls.len(), expected.len(), "{} at {at}", case.name);
+            for (call, whole) in calls.iter().zip(expected) {
+                let ended = call.get("finish_reason").is_some()
+                    || call["operation"] == "count_tokens"
+                    || call.get("status") != Some(&json!(200));
+                assert!(call["quality"] != "exact" || ended || call == whole, "{} at {at}: {call}", case.name);
+                let output = |call: &Json| call["usage"]["output"].as_u64().unwrap_or(0);
+                assert!(output(call) <= output(whole), "{} at {at}: {call}", case.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_of_a_prompt_an_answer_or_a_header_is_stated() {
+    for case in cases() {
+        let seen = case.replay(whole(&case.request), whole(&case.response)).to_string();
+        assert!(!seen.contains("canary"), "{}: {seen}", case.name);
+    }
+}
+
+#[test]
+fn what_is_no_call_is_not_recognised() {
+    let recognised = |method: &str, path: &str| {
+        let head = RequestHead { method: method.into(), path: path.into(), alt_sse: true, fields: Default::default() };
+        recognise(&Host::parse("cloudcode-pa.googleapis.com").unwrap(), &head).is_some()
+    };
+    assert!(recognised("POST", "/v1internal:generateContent"));
+    for (method, path) in
+        [("GET", "/v1internal:generateContent"), ("POST", "/v1internal:loadCodeAssist"), ("POST", "/"), ("POST", "*")]
+    {
+        assert!(!recognised(method, path), "{method} {path}");
+    }
+}

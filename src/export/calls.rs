@@ -1,0 +1,161 @@
+//! What is counted of LLM calls.
+
+use std::sync::Arc;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::labels::{ByKind, ByLabel, ByModel, ByOperation, ByOutcome, ByProvider, ByQuality, ByRateLimit};
+use super::series::{Histograms, add, call_latency, declare, release, stream_gap};
+use crate::record::{
+    Call, CallStarted, ContentChunk, Label, Model, Models, Outcome, Provider, Quality, RateLimitReason, TokenKind,
+};
+
+/// Counters, gauges and histograms of calls.
+#[derive(Debug)]
+pub(super) struct CallMetrics {
+    models: Arc<Models>,
+    tokens: Family<ByKind, Counter>,
+    calls: Family<ByOutcome, Counter>,
+    usage_reports: Family<ByQuality, Counter>,
+    duration: Histograms<ByOperation>,
+    time_to_first_chunk: Histograms<ByModel>,
+    time_between_chunks: Histograms<ByModel>,
+    time_per_output_token: Histograms<ByModel>,
+    in_flight: Family<ByProvider, Gauge>,
+    rate_limits: Family<ByRateLimit, Counter>,
+    folded_models: Counter,
+}
+
+impl CallMetrics {
+    pub(super) fn declare(registry: &mut Registry, models: Arc<Models>) -> Self {
+        let overflow = declare(
+            registry,
+            "gravimeter_label_overflow_total",
+            "Calls whose label value was folded into 'other' because the label has too many values",
+            Family::<ByLabel, Counter>::default(),
+        );
+        let in_flight = declare(
+            registry,
+            "gravimeter_calls_in_flight",
+            "LLM calls that have begun and not ended",
+            Family::<ByProvider, Gauge>::default(),
+        );
+        for provider in Provider::ALL {
+            let _ = in_flight.get_or_create_owned(&ByProvider { provider: *provider });
+        }
+        Self {
+            models,
+            tokens: declare(
+                registry,
+                "gravimeter_tokens_total",
+                "Tokens by kind; the kinds are disjoint, so their sum is the total",
+                Family::default(),
+            ),
+            calls: declare(registry, "gravimeter_calls_total", "LLM calls that have ended", Family::default()),
+            usage_reports: declare(
+                registry,
+                "gravimeter_usage_reports_total",
+                "LLM calls by how far their token counts can be trusted",
+                Family::default(),
+            ),
+            duration: declare(
+                registry,
+                "gravimeter_call_duration_seconds",
+                "First request byte to last response byte",
+                Histograms::new_with_constructor(call_latency),
+            ),
+            time_to_first_chunk: declare(
+                registry,
+                "gravimeter_time_to_first_chunk_seconds",
+                "First request byte to the first content-bearing event",
+                Histograms::new_with_constructor(call_latency),
+            ),
+            time_between_chunks: declare(
+                registry,
+                "gravimeter_time_between_chunks_seconds",
+                "Gap between content-bearing events of one call",
+                Histograms::new_with_constructor(stream_gap),
+            ),
+            time_per_output_token: declare(
+                registry,
+                "gravimeter_time_per_output_token_seconds",
+                "First to last content-bearing event, for each output or thinking token after the first",
+                Histograms::new_with_constructor(stream_gap),
+            ),
+            in_flight,
+            rate_limits: declare(
+                registry,
+                "gravimeter_rate_limits_total",
+                "LLM calls that the provider refused for quota, rate or capacity",
+                Family::default(),
+            ),
+            folded_models: overflow.get_or_create_owned(&ByLabel { label: "model" }),
+        }
+    }
+
+    pub(super) fn started(&self, started: &CallStarted) {
+        self.in_flight.get_or_create_owned(&ByProvider { provider: started.provider }).inc();
+    }
+
+    pub(super) fn chunk(&self, chunk: &ContentChunk) {
+        let labels = ByModel { provider: chunk.provider, model: self.models.admit(&chunk.model) };
+        self.time_between_chunks.get_or_create_owned(&labels).observe(chunk.gap.as_secs_f64());
+    }
+
+    pub(super) fn ended(&self, call: &Call) {
+        let provider = call.provider;
+        let model = self.models.admit(&call.model);
+        if model != call.model {
+            self.folded_models.inc();
+        }
+        release(&self.in_flight.get_or_create_owned(&ByProvider { provider }));
+        self.count(call, &model);
+        self.time(call, &model);
+    }
+
+    /// Every member of a closed set gets its series with the first call, so that a rate sees the first event of each.
+    fn count(&self, call: &Call, model: &Model) {
+        let provider = call.provider;
+        for &kind in TokenKind::ALL {
+            let series = self.tokens.get_or_create_owned(&ByKind { provider, model: model.clone(), kind });
+            add(&series, call.usage.of(kind).unwrap_or(0));
+        }
+        for &quality in Quality::ALL {
+            let series = self.usage_reports.get_or_create_owned(&ByQuality { provider, model: model.clone(), quality });
+            add(&series, u64::from(quality == call.quality));
+        }
+        for &outcome in Outcome::ALL {
+            let labels = ByOutcome { provider, model: model.clone(), operation: call.operation, outcome };
+            add(&self.calls.get_or_create_owned(&labels), u64::from(outcome == call.outcome));
+        }
+        let refused = (call.outcome == Outcome::RateLimited)
+            .then(|| call.rate_limit.map_or(RateLimitReason::Unspecified, |limit| limit.reason));
+        for &reason in RateLimitReason::ALL {
+            let series = self.rate_limits.get_or_create_owned(&ByRateLimit { provider, model: model.clone(), reason });
+            add(&series, u64::from(refused == Some(reason)));
+        }
+    }
+
+    fn time(&self, call: &Call, model: &Model) {
+        let by_model = ByModel { provider: call.provider, model: model.clone() };
+        let by_operation = ByOperation { provider: call.provider, model: model.clone(), operation: call.operation };
+        self.duration.get_or_create_owned(&by_operation).observe(call.timing.duration.as_secs_f64());
+        if let Some(first) = call.timing.time_to_first_chunk {
+            self.time_to_first_chunk.get_or_create_owned(&by_model).observe(first.as_secs_f64());
+        }
+        if let Some(pace) = seconds_per_output_token(call) {
+            self.time_per_output_token.get_or_create_owned(&by_model).observe(pace);
+        }
+    }
+}
+
+/// The pace of generation; `None` unless the token count is exact: a lower bound would make the model look slow.
+#[expect(clippy::cast_precision_loss, reason = "a ratio for a histogram: 2^53 tokens are exact enough")]
+fn seconds_per_output_token(call: &Call) -> Option<f64> {
+    let content = call.timing.content_duration.filter(|_| call.quality == Quality::Exact)?;
+    let generated = call.usage.output.unwrap_or(0).saturating_add(call.usage.thinking.unwrap_or(0));
+    (generated > 1).then(|| content.as_secs_f64() / (generated - 1) as f64)
+}

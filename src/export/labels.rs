@@ -1,0 +1,79 @@
+//! Label sets: structs of closed enums and of bounded model names. A field's name is the label's name.
+
+use std::fmt;
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+
+use crate::record::{
+    ByteDirection, Disposition, HandshakeFailure, IpFamily, Label, LeafResult, Model, ObserverFailure, Operation,
+    Outcome, Provider, Quality, RateLimitReason, RefuseReason, RestartReason, Side, TimeoutStep, TlsVersion, TokenKind,
+};
+
+/// Lets the label enums of `record` be label values of the metrics library.
+macro_rules! label_values {
+    ($($Label:ty),+ $(,)?) => {
+        $(impl EncodeLabelValue for $Label {
+            fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+                EncodeLabelValue::encode(&Label::as_str(*self), encoder)
+            }
+        })+
+    };
+}
+
+label_values!(
+    ByteDirection,
+    Disposition,
+    HandshakeFailure,
+    IpFamily,
+    LeafResult,
+    ObserverFailure,
+    Operation,
+    Outcome,
+    Provider,
+    Quality,
+    RateLimitReason,
+    RefuseReason,
+    RestartReason,
+    Side,
+    TimeoutStep,
+    TlsVersion,
+    TokenKind,
+);
+
+impl EncodeLabelValue for Model {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        EncodeLabelValue::encode(&self.as_str(), encoder)
+    }
+}
+
+/// Declares a label set with the traits that a metric family asks of it.
+macro_rules! label_set {
+    ($Name:ident { $($field:ident: $Value:ty),+ $(,)? }) => {
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+        pub(super) struct $Name {
+            $(pub(super) $field: $Value,)+
+        }
+    };
+}
+
+label_set!(ByProvider { provider: Provider });
+label_set!(ByModel { provider: Provider, model: Model });
+label_set!(ByKind { provider: Provider, model: Model, kind: TokenKind });
+label_set!(ByQuality { provider: Provider, model: Model, quality: Quality });
+label_set!(ByOperation { provider: Provider, model: Model, operation: Operation });
+label_set!(ByOutcome { provider: Provider, model: Model, operation: Operation, outcome: Outcome });
+label_set!(ByRateLimit { provider: Provider, model: Model, reason: RateLimitReason });
+
+label_set!(ByHandshake { side: Side, version: TlsVersion, resumed: bool });
+label_set!(ByHandshakeFailure { side: Side, reason: HandshakeFailure });
+label_set!(ByLeafResult { result: LeafResult });
+label_set!(ByDisposition { disposition: Disposition });
+label_set!(ByRefusal { reason: RefuseReason });
+label_set!(ByStep { step: TimeoutStep });
+label_set!(ByObserverFailure { reason: ObserverFailure });
+label_set!(ByDirection { direction: ByteDirection });
+label_set!(ByFamily { family: IpFamily });
+label_set!(ByRestart { reason: RestartReason });
+
+label_set!(ByLabel { label: &'static str });
+label_set!(Build { version: &'static str, revision: &'static str, rustc: &'static str });

@@ -1,0 +1,100 @@
+//! The set of all metrics: takes every fact, answers every scrape.
+//!
+//! What is counted of calls stands in `calls`, of connections and the house in `connections`, under the names of the
+//! GenAI convention in `genai`; the rules of naming and counting in `series`;
+//! here is the registry they share.
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+use super::calls::CallMetrics;
+use super::connections::ConnectionMetrics;
+use super::genai::GenAiMetrics;
+use super::labels::Build;
+use super::process::ProcessCollector;
+use super::series::declare;
+use super::text::{self, Format};
+use crate::record::{Fact, Models, Sink};
+
+/// What is exported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Config {
+    /// Whether the metrics of the OpenTelemetry GenAI convention are exported beside ours.
+    pub genai: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { genai: true }
+    }
+}
+
+/// Every metric of the house.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    calls: CallMetrics,
+    connections: ConnectionMetrics,
+    genai: Option<GenAiMetrics>,
+    scrapes_rejected: Counter,
+}
+
+impl Metrics {
+    /// Declares the metrics; series of closed label sets exist from here on, at 0.
+    #[must_use]
+    pub fn new(config: Config, models: Arc<Models>) -> Self {
+        let mut registry = Registry::default();
+        let build = Info::new(Build {
+            version: env!("CARGO_PKG_VERSION"),
+            revision: option_env!("GRAVIMETER_REVISION").unwrap_or("unknown"),
+            rustc: option_env!("GRAVIMETER_RUSTC").unwrap_or("unknown"),
+        });
+        registry.register("gravimeter_build", "The running version", build);
+        registry.register_collector(Box::new(ProcessCollector));
+        Self {
+            calls: CallMetrics::declare(&mut registry, Arc::clone(&models)),
+            connections: ConnectionMetrics::declare(&mut registry),
+            genai: config.genai.then(|| GenAiMetrics::declare(&mut registry, models)),
+            scrapes_rejected: declare(
+                &mut registry,
+                "gravimeter_scrapes_rejected_total",
+                "Requests that were answered with 503 because too many were being served",
+                Counter::default(),
+            ),
+            registry,
+        }
+    }
+
+    /// Counts a request that was turned away because too many were being served.
+    pub fn scrape_rejected(&self) {
+        self.scrapes_rejected.inc();
+    }
+
+    /// Writes the current values.
+    ///
+    /// # Errors
+    /// [`fmt::Error`] when a metric cannot be written in the format; no metric declared here is of that sort.
+    pub fn encode(&self, format: Format) -> Result<String, fmt::Error> {
+        text::encode(&self.registry, format)
+    }
+}
+
+impl Sink for Metrics {
+    fn take(&self, fact: &Fact) {
+        match fact {
+            Fact::CallStarted(started) => self.calls.started(started),
+            Fact::ContentChunk(chunk) => self.calls.chunk(chunk),
+            Fact::Call(call) => {
+                self.calls.ended(call);
+                if let Some(genai) = &self.genai {
+                    genai.ended(call);
+                }
+            }
+            other => self.connections.take(other),
+        }
+    }
+}

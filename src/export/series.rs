@@ -1,0 +1,112 @@
+//! The rules of naming and counting that all metrics follow.
+
+use std::fmt;
+use std::hash::Hash;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use prometheus_client::encoding::{EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::{MetricType, TypedMetric};
+use prometheus_client::registry::{Metric, Registry, Unit};
+
+use crate::record::Label;
+
+/// A histogram for each label set.
+pub(super) type Histograms<S> = Family<S, Histogram, fn() -> Histogram>;
+
+/// Registers a metric under the name that a scrape shows: the suffixes `_total`, `_seconds` and `_bytes` are taken off
+/// here, because the library puts them on again by type and unit.
+pub(super) fn declare<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    let name = name.strip_suffix("_total").unwrap_or(name);
+    if let Some(stem) = name.strip_suffix("_seconds") {
+        registry.register_with_unit(stem, help, Unit::Seconds, metric.clone());
+    } else if let Some(stem) = name.strip_suffix("_bytes") {
+        registry.register_with_unit(stem, help, Unit::Bytes, metric.clone());
+    } else {
+        registry.register(name, help, metric.clone());
+    }
+    metric
+}
+
+/// Adds without wrapping: a provider may claim any number, and a counter that falls looks like a restart.
+pub(super) fn add(counter: &Counter, count: u64) {
+    let saturated = |sum: u64| Some(sum.saturating_add(count));
+    let _ = counter.inner().fetch_update(Ordering::Relaxed, Ordering::Relaxed, saturated);
+}
+
+/// Takes one off a gauge that counts what is open, never below zero.
+pub(super) fn release(gauge: &Gauge<i64, AtomicI64>) {
+    let lowered = |open: i64| (open > 0).then(|| open - 1);
+    let _ = gauge.inner().fetch_update(Ordering::Relaxed, Ordering::Relaxed, lowered);
+}
+
+/// Latency of LLM calls.
+pub(super) fn call_latency() -> Histogram {
+    Histogram::new(CALL_SECONDS)
+}
+
+/// Gaps inside a stream.
+pub(super) fn stream_gap() -> Histogram {
+    Histogram::new(GAP_SECONDS)
+}
+
+/// What the house itself or the network takes.
+pub(super) fn house_latency() -> Histogram {
+    Histogram::new(HOUSE_SECONDS)
+}
+
+/// Goes through a closed set.
+pub(super) fn each<L: Label>(touch: impl Fn(L)) {
+    L::ALL.iter().copied().for_each(touch);
+}
+
+/// Makes a series exist before its first event.
+pub(super) fn begin<S: Clone + Hash + Eq, M: Clone + Default>(family: &Family<S, M>, labels: S) {
+    let _ = family.get_or_create_owned(&labels);
+}
+
+/// Counts one event.
+pub(super) fn count<S: Clone + Hash + Eq>(family: &Family<S, Counter>, labels: S) {
+    family.get_or_create_owned(&labels).inc();
+}
+
+/// A gauge that is absent until its value is known: a 0 would say "expired in 1970" or "the agent is down".
+#[derive(Debug, Clone, Default)]
+pub(super) struct Late(Arc<OnceLock<Gauge>>);
+
+impl Late {
+    pub(super) fn set(&self, value: i64) {
+        self.0.get_or_init(Gauge::default).set(value);
+    }
+}
+
+impl EncodeMetric for Late {
+    fn encode(&self, encoder: MetricEncoder<'_>) -> fmt::Result {
+        self.0.get().map_or(Ok(()), |gauge| gauge.encode(encoder))
+    }
+
+    fn metric_type(&self) -> MetricType {
+        <Gauge as TypedMetric>::TYPE
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.get().is_none()
+    }
+}
+
+/// The boundaries that the GenAI convention prescribes for durations of inference: ours and the convention's histograms
+/// can then be laid over each other.
+const CALL_SECONDS: [f64; 14] =
+    [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
+
+/// The same doubling, one decade lower: fast models stream a token in 2 to 5 ms, and nothing streams for a minute a token.
+const GAP_SECONDS: [f64; 14] =
+    [0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192];
+
+/// 50 µs is about what a chunk takes through the house, 5 s what a handshake takes on a lost packet and its retries.
+const HOUSE_SECONDS: [f64; 16] =
+    [50e-6, 1e-4, 250e-6, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];

@@ -1,0 +1,200 @@
+//! Facts become the right numbers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::kit::{call, limited, metrics, promtool, rate_limited, samples, value};
+use crate::export::genai::{Usage, error_type, operation_name};
+use crate::export::text::Format;
+use crate::export::{Config, Metrics};
+use crate::record::{
+    Call, CallStarted, ContentChunk, Disposition, Fact, Label, Model, Operation, Outcome, Provider, Quality,
+    RefuseReason, Sink, TokenUsage,
+};
+
+fn took(metrics: &Metrics, call: Call) {
+    metrics.take(&Fact::Call(Box::new(call)));
+}
+
+#[test]
+fn a_call_is_counted_by_kind_quality_and_outcome() {
+    let metrics = metrics();
+    took(&metrics, call("m"));
+    took(&metrics, call("m"));
+    took(&metrics, rate_limited("m"));
+    let tokens = |kind: &str| value(&metrics, "gravimeter_tokens_total", &["model=m", "provider=gcp.gen_ai", kind]);
+    assert_eq!(tokens("kind=input"), Some(140.0));
+    assert_eq!(tokens("kind=cache_read"), Some(60.0));
+    assert_eq!(tokens("kind=cache_write"), Some(0.0));
+    assert_eq!(tokens("kind=thinking"), Some(10.0));
+    assert_eq!(value(&metrics, "gravimeter_tokens_total", &[]), Some(240.0));
+    let calls = |outcome: &str| value(&metrics, "gravimeter_calls_total", &["operation=chat", outcome]);
+    assert_eq!(calls("outcome=ok"), Some(2.0));
+    assert_eq!(calls("outcome=rate_limited"), Some(1.0));
+    assert_eq!(calls("outcome=truncated"), Some(0.0));
+    assert_eq!(value(&metrics, "gravimeter_rate_limits_total", &["reason=capacity"]), Some(1.0));
+    assert_eq!(value(&metrics, "gravimeter_rate_limits_total", &["reason=unspecified"]), Some(0.0));
+    assert_eq!(value(&metrics, "gravimeter_usage_reports_total", &["quality=exact"]), Some(2.0));
+    assert_eq!(value(&metrics, "gravimeter_usage_reports_total", &["quality=unknown"]), Some(1.0));
+}
+
+#[test]
+fn durations_fall_into_the_convention_s_buckets() {
+    let metrics = metrics();
+    took(&metrics, call("m"));
+    let bucket = |name: &str, le: &str| value(&metrics, name, &[&format!("le={le}")]);
+    assert_eq!(bucket("gravimeter_call_duration_seconds_bucket", "1.28"), Some(0.0));
+    assert_eq!(bucket("gravimeter_call_duration_seconds_bucket", "2.56"), Some(1.0));
+    assert_eq!(bucket("gravimeter_time_to_first_chunk_seconds_bucket", "0.32"), Some(1.0));
+    assert_eq!(value(&metrics, "gravimeter_time_per_output_token_seconds_sum", &[]), Some(0.0625));
+}
+
+#[test]
+fn the_pace_of_generation_needs_exact_figures_and_two_tokens() {
+    let metrics = metrics();
+    took(&metrics, Call { quality: Quality::Partial, ..call("m") });
+    let one = TokenUsage { output: Some(1), ..TokenUsage::default() };
+    took(&metrics, Call { usage: one, ..call("m") });
+    assert_eq!(value(&metrics, "gravimeter_time_per_output_token_seconds_count", &[]), None);
+}
+
+#[test]
+fn in_flight_rises_falls_and_never_goes_below_zero() {
+    let metrics = metrics();
+    let in_flight = || value(&metrics, "gravimeter_calls_in_flight", &["provider=gcp.gen_ai"]);
+    assert_eq!(in_flight(), Some(0.0));
+    metrics.take(&Fact::CallStarted(CallStarted { provider: Provider::CloudCode }));
+    assert_eq!(in_flight(), Some(1.0));
+    took(&metrics, call("m"));
+    took(&metrics, call("m"));
+    assert_eq!(in_flight(), Some(0.0));
+    metrics.take(&Fact::ConnectionClosed(Disposition::Intercepted));
+    assert_eq!(value(&metrics, "gravimeter_connections_active", &["disposition=intercepted"]), Some(0.0));
+}
+
+#[test]
+fn refusals_count_as_connections_and_by_reason() {
+    let metrics = metrics();
+    metrics.take(&Fact::ConnectionRefused(RefuseReason::Loop));
+    assert_eq!(value(&metrics, "gravimeter_connections_total", &["disposition=refused"]), Some(1.0));
+    assert_eq!(value(&metrics, "gravimeter_connections_refused_total", &["reason=loop"]), Some(1.0));
+    assert_eq!(value(&metrics, "gravimeter_connections_refused_total", &[]), Some(1.0));
+}
+
+#[test]
+fn states_that_nobody_reported_are_absent() {
+    let metrics = metrics();
+    for name in ["gravimeter_agent_up", "gravimeter_ca_expiry_timestamp_seconds", "gravimeter_redirect_active"] {
+        assert_eq!(value(&metrics, name, &[]), None, "{name}");
+    }
+    metrics.take(&Fact::AgentUp(false));
+    assert_eq!(value(&metrics, "gravimeter_agent_up", &[]), Some(0.0));
+}
+
+#[test]
+fn a_counter_never_wraps() {
+    let metrics = metrics();
+    let usage = TokenUsage { input: Some(u64::MAX), cache_read: Some(u64::MAX), ..TokenUsage::default() };
+    took(&metrics, Call { usage, ..call("m") });
+    took(&metrics, Call { usage, ..call("m") });
+    assert_eq!(value(&metrics, "gravimeter_tokens_total", &["kind=input"]), Some(u64::MAX as f64));
+    assert_eq!(value(&metrics, "gen_ai_client_inference_usage_input_tokens_total", &[]), Some(u64::MAX as f64));
+}
+
+#[test]
+fn fifty_thousand_models_stay_bounded_and_exact() {
+    let metrics = limited(200);
+    for n in 0..50_000 {
+        let model = format!("m{n}");
+        let chunk = ContentChunk {
+            provider: Provider::CloudCode,
+            model: Model::from_wire(&model),
+            gap: Duration::from_millis(5),
+        };
+        metrics.take(&Fact::ContentChunk(chunk));
+        took(&metrics, call(&model));
+    }
+    let exposition = metrics.encode(Format::Text).expect("an exposition");
+    let series = samples(&exposition).len();
+    // 201 names, of one provider and one operation: 20 counters and 4 histograms of 17 series, as much again for GenAI.
+    assert!(series < 201 * 130 + 300, "{series} series");
+    assert!(exposition.len() < 5 << 20, "{} bytes", exposition.len());
+    assert_eq!(value(&metrics, "gravimeter_calls_total", &[]), Some(50_000.0));
+    assert_eq!(value(&metrics, "gravimeter_calls_total", &["model=other"]), Some(49_800.0));
+    assert_eq!(value(&metrics, "gravimeter_tokens_total", &[]), Some(50_000.0 * 120.0));
+    assert_eq!(value(&metrics, "gravimeter_label_overflow_total", &["label=model"]), Some(49_800.0));
+    assert_eq!(value(&metrics, "gravimeter_time_between_chunks_seconds_count", &[]), Some(50_000.0));
+}
+
+#[test]
+fn hostile_models_forge_nothing() {
+    let metrics = metrics();
+    let hostile = ["a\"} 1\nfake_total 7", "x{y=\"z\"}", "b\\", "\u{202e}\0\u{feff}", &"l".repeat(10_000), "c # {} 1"];
+    for model in hostile {
+        took(&metrics, call(model));
+    }
+    for format in [Format::Text, Format::OpenMetrics] {
+        let samples = samples(&metrics.encode(format).expect("an exposition"));
+        assert!(samples.keys().all(|(name, _)| name != "fake_total"));
+        let models = samples.keys().filter_map(|(_, labels)| labels.get("model"));
+        assert!(models.clone().all(|model| model.len() <= Model::MAX_BYTES && model.is_ascii()));
+    }
+    assert_eq!(value(&metrics, "gravimeter_calls_total", &[]), Some(6.0));
+    if let Some((clean, said)) = promtool(&metrics.encode(Format::Text).expect("an exposition")) {
+        assert!(clean && said.is_empty(), "{said}");
+    }
+}
+
+#[test]
+fn genai_totals_hold_their_parts() {
+    let usage = TokenUsage {
+        input: Some(1),
+        cache_read: Some(2),
+        cache_write: Some(4),
+        tool_input: Some(8),
+        output: Some(16),
+        thinking: Some(32),
+    };
+    let expected = Usage {
+        input_tokens: 15,
+        output_tokens: 48,
+        cache_read_input_tokens: 2,
+        cache_write_input_tokens: 4,
+        reasoning_output_tokens: 32,
+    };
+    assert_eq!(Usage::from(&usage), expected);
+    assert_eq!(expected.input_tokens + expected.output_tokens, usage.total());
+}
+
+#[test]
+fn genai_leaves_out_what_is_no_inference() {
+    assert_eq!(operation_name(Operation::CountTokens), None);
+    assert!(Operation::ALL.iter().filter(|operation| operation_name(**operation).is_none()).count() == 1);
+    assert_eq!(error_type(Outcome::Ok), None);
+    assert_eq!(error_type(Outcome::Truncated), Some("truncated"));
+    let metrics = metrics();
+    took(&metrics, Call { operation: Operation::CountTokens, ..call("m") });
+    assert_eq!(value(&metrics, "gen_ai_client_inference_duration_seconds_count", &[]), None);
+}
+
+#[test]
+fn genai_labels_follow_the_convention() {
+    let metrics = metrics();
+    took(&metrics, call("m"));
+    took(&metrics, Call { streamed: false, ..call("m") });
+    took(&metrics, rate_limited("m"));
+    let count = "gen_ai_client_inference_duration_seconds_count";
+    let common = ["gen_ai_operation_name=chat", "gen_ai_provider_name=gcp.gen_ai", "gen_ai_request_model=m"];
+    assert_eq!(value(&metrics, count, &common), Some(3.0));
+    assert_eq!(value(&metrics, count, &["error_type=rate_limited"]), Some(1.0));
+    assert_eq!(value(&metrics, "gen_ai_client_inference_time_to_first_chunk_seconds_count", &common), Some(2.0));
+    let input = "gen_ai_client_inference_usage_input_tokens_total";
+    assert_eq!(value(&metrics, input, &["gen_ai_token_modality=unknown"]), Some(200.0));
+}
+
+#[test]
+fn genai_can_be_left_out() {
+    let metrics = Metrics::new(Config { genai: false }, Arc::default());
+    took(&metrics, call("m"));
+    assert!(!metrics.encode(Format::Text).expect("an exposition").contains("gen_ai_client"));
+}

@@ -1,0 +1,182 @@
+//! Facts to count, and a reader of expositions that shares no code with their writer.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::export::text::Format;
+use crate::export::{Config, Metrics};
+use crate::record::{
+    ByteDirection, Call, CallIds, CallStarted, ContentChunk, Disposition, Fact, Handshake, HandshakeFailure, Host,
+    IpFamily, LeafResult, Model, Models, ObserverFailure, Operation, Outcome, Provider, Quality, RateLimit,
+    RateLimitReason, RefuseReason, RestartReason, Side, TimeoutStep, Timing, TlsVersion, TokenUsage,
+};
+
+pub(crate) fn metrics() -> Metrics {
+    Metrics::new(Config::default(), Arc::default())
+}
+
+pub(crate) fn limited(models: usize) -> Metrics {
+    Metrics::new(Config::default(), Arc::new(Models::new(models)))
+}
+
+/// A streamed chat that went well: 100 tokens in, 30 of them cached; 20 out, 5 of them thinking.
+pub(crate) fn call(model: &str) -> Call {
+    Call {
+        provider: Provider::CloudCode,
+        host: Host::parse("daily-cloudcode-pa.googleapis.com").expect("a host"),
+        operation: Operation::Chat,
+        model: Model::from_wire(model),
+        served_model: None,
+        outcome: Outcome::Ok,
+        status: Some(200),
+        streamed: true,
+        finish_reason: None,
+        rate_limit: None,
+        usage: TokenUsage {
+            input: Some(70),
+            cache_read: Some(30),
+            output: Some(15),
+            thinking: Some(5),
+            ..TokenUsage::default()
+        },
+        quality: Quality::Exact,
+        timing: Timing {
+            started_at: UNIX_EPOCH + Duration::from_secs(1_790_000_000),
+            duration: Duration::from_millis(1500),
+            time_to_first_chunk: Some(Duration::from_millis(300)),
+            content_duration: Some(Duration::from_micros(1_187_500)),
+        },
+        ids: CallIds::default(),
+    }
+}
+
+pub(crate) fn rate_limited(model: &str) -> Call {
+    let rate_limit = RateLimit { reason: RateLimitReason::Capacity, retry_after: None, resets_at: None };
+    Call {
+        outcome: Outcome::RateLimited,
+        status: Some(429),
+        rate_limit: Some(rate_limit),
+        usage: TokenUsage::default(),
+        quality: Quality::Unknown,
+        ..call(model)
+    }
+}
+
+/// One fact of every kind, so that every metric has a series.
+pub(crate) fn every_fact() -> Vec<Fact> {
+    let provider = Provider::CloudCode;
+    let ms = Duration::from_millis;
+    vec![
+        Fact::AgentRestarted(RestartReason::Failed),
+        Fact::AgentUp(true),
+        Fact::AcceptFailed,
+        Fact::Bytes { direction: ByteDirection::Sent, count: 10 },
+        Fact::Bytes { direction: ByteDirection::Received, count: 20 },
+        Fact::CaExpiry(UNIX_EPOCH + Duration::from_secs(1_800_000_000)),
+        Fact::CallStarted(CallStarted { provider }),
+        Fact::ContentChunk(ContentChunk { provider, model: Model::from_wire("m"), gap: ms(3) }),
+        Fact::Call(Box::new(call("m"))),
+        Fact::ConnectionOpened(Disposition::Intercepted),
+        Fact::ConnectionOpened(Disposition::Tunnelled),
+        Fact::ConnectionClosed(Disposition::Tunnelled),
+        Fact::ConnectionRefused(RefuseReason::Loop),
+        Fact::Handshake(Handshake {
+            side: Side::Upstream,
+            version: TlsVersion::Tls13,
+            resumed: false,
+            duration: ms(20),
+        }),
+        Fact::HandshakeFailed { side: Side::Agent, reason: HandshakeFailure::UnknownCa },
+        Fact::Leaf(LeafResult::Minted),
+        Fact::ObserverFailed(ObserverFailure::Limit),
+        Fact::Redirect { family: IpFamily::Ipv4, active: true },
+        Fact::RelayDelay(Duration::from_micros(70)),
+        Fact::TimedOut(TimeoutStep::Idle),
+        Fact::UpstreamConnected(ms(12)),
+    ]
+}
+
+/// A sample's identity: its name and its labels.
+pub(crate) type Key = (String, BTreeMap<String, String>);
+
+/// All samples of an exposition in either format, exemplars left aside. Panics on anything that is no exposition.
+pub(crate) fn samples(exposition: &str) -> BTreeMap<Key, String> {
+    let mut samples = BTreeMap::new();
+    for line in exposition.lines().filter(|line| !line.starts_with('#')) {
+        let (key, value) = sample(line);
+        assert!(samples.insert(key.clone(), value).is_none(), "twice: {key:?}");
+    }
+    samples
+}
+
+fn sample(line: &str) -> (Key, String) {
+    let name_len = line.find(['{', ' ']).expect("a name");
+    let (name, mut rest) = line.split_at(name_len);
+    let mut labels = BTreeMap::new();
+    if let Some(inner) = rest.strip_prefix('{') {
+        rest = inner;
+        while !rest.starts_with('}') {
+            let (label, tail) = rest.split_once("=\"").expect("a label");
+            let (value, tail) = unquote(tail);
+            labels.insert(label.to_owned(), value);
+            rest = tail.strip_prefix(',').unwrap_or(tail);
+        }
+        rest = &rest[1..];
+    }
+    let value = rest.trim_start().split(' ').next().expect("a value");
+    value.parse::<f64>().expect("a number");
+    ((name.to_owned(), labels), value.to_owned())
+}
+
+/// What stands before the closing quote, with its escapes resolved, and what follows the quote.
+fn unquote(text: &str) -> (String, &str) {
+    let mut value = String::new();
+    let mut chars = text.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '"' => return (value, &text[at + 1..]),
+            '\\' => match chars.next().expect("an escaped character").1 {
+                'n' => value.push('\n'),
+                escaped => value.push(escaped),
+            },
+            c => value.push(c),
+        }
+    }
+    panic!("a quote is missing: {text}")
+}
+
+/// The sample's value; `labels` are those that matter, written `name=value`.
+pub(crate) fn value(metrics: &Metrics, name: &str, labels: &[&str]) -> Option<f64> {
+    let exposition = metrics.encode(Format::Text).expect("an exposition");
+    let wanted = |found: &BTreeMap<String, String>| {
+        labels.iter().all(|label| {
+            let (name, value) = label.split_once('=').expect("name=value");
+            found.get(name).map(String::as_str) == Some(value)
+        })
+    };
+    let mut found = samples(&exposition)
+        .into_iter()
+        .filter(|((sample, found), _)| sample == name && wanted(found))
+        .map(|(_, value)| value.parse::<f64>().expect("a number"))
+        .peekable();
+    found.peek()?;
+    Some(found.sum())
+}
+
+/// What `promtool check metrics` says of an exposition in text 0.0.4; `None`, aloud, where promtool is not installed.
+#[expect(clippy::print_stderr, reason = "a skipped check must be seen")]
+pub(crate) fn promtool(exposition: &str) -> Option<(bool, String)> {
+    let mut command = Command::new("promtool");
+    command.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let Ok(mut promtool) = command.spawn() else {
+        eprintln!("SKIPPED: promtool is not installed (Debian: apt-get install prometheus)");
+        return None;
+    };
+    promtool.stdin.take().expect("a pipe").write_all(exposition.as_bytes()).expect("promtool reads");
+    let output = promtool.wait_with_output().expect("promtool ends");
+    let said = [output.stdout, output.stderr].concat();
+    Some((output.status.success(), String::from_utf8_lossy(&said).into_owned()))
+}

@@ -1,0 +1,7 @@
+//! What is counted, in which words, and that strangers can read it.
+
+pub(crate) mod kit;
+
+mod counting;
+mod formats;
+mod page;

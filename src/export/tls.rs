@@ -1,0 +1,75 @@
+//! What is counted of TLS: handshakes of both sides, leaf certificates, the CA.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+
+use super::labels::{ByHandshake, ByHandshakeFailure, ByLeafResult};
+use super::series::{Histograms, Late, begin, count, declare, each, house_latency};
+use crate::record::{Handshake, HandshakeFailure, LeafResult, Side};
+
+/// Counters, gauges and histograms of TLS.
+#[derive(Debug)]
+pub(super) struct TlsMetrics {
+    succeeded: Histograms<ByHandshake>,
+    failed: Family<ByHandshakeFailure, Counter>,
+    leaves: Family<ByLeafResult, Counter>,
+    ca_expiry: Late,
+}
+
+impl TlsMetrics {
+    pub(super) fn declare(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            succeeded: declare(
+                registry,
+                "gravimeter_tls_handshake_duration_seconds",
+                "TLS handshakes that succeeded",
+                Histograms::new_with_constructor(house_latency),
+            ),
+            failed: declare(
+                registry,
+                "gravimeter_tls_handshake_failures_total",
+                "TLS handshakes that failed",
+                Family::default(),
+            ),
+            leaves: declare(
+                registry,
+                "gravimeter_leaf_certificates_total",
+                "Leaf certificates shown to the agent",
+                Family::default(),
+            ),
+            ca_expiry: declare(
+                registry,
+                "gravimeter_ca_expiry_timestamp_seconds",
+                "End of the CA certificate since the Unix epoch",
+                Late::default(),
+            ),
+        };
+        each(|side| each(|reason| begin(&metrics.failed, ByHandshakeFailure { side, reason })));
+        each(|result| begin(&metrics.leaves, ByLeafResult { result }));
+        metrics
+    }
+
+    pub(super) fn succeeded(&self, done: Handshake) {
+        let labels = ByHandshake { side: done.side, version: done.version, resumed: done.resumed };
+        self.succeeded.get_or_create_owned(&labels).observe(done.duration.as_secs_f64());
+    }
+
+    pub(super) fn failed(&self, side: Side, reason: HandshakeFailure) {
+        count(&self.failed, ByHandshakeFailure { side, reason });
+    }
+
+    pub(super) fn leaf(&self, result: LeafResult) {
+        count(&self.leaves, ByLeafResult { result });
+    }
+
+    pub(super) fn ca_expires(&self, at: SystemTime) {
+        self.ca_expiry.set(unix_seconds(at));
+    }
+}
+
+fn unix_seconds(at: SystemTime) -> i64 {
+    at.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}

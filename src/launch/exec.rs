@@ -1,0 +1,96 @@
+//! The two entry points that run as the agent's user: `gravimeter agent-exec` and `gravimeter agent-signal`.
+//!
+//! What enters: one message on standard input. What leaves: the agent in place of this process, or a signal.
+//! Their command lines are fixed, so that a sudoers line can name them without a wildcard, and nothing secret is in them.
+
+use std::convert::Infallible;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::Command;
+
+use rustix::fs::Mode;
+use rustix::process::{Resource, Rlimit, setrlimit, setsid, umask};
+
+use super::process::{Identity, apply};
+use super::wire::{self, Request, Spec};
+
+/// Why an entry point could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecError {
+    /// The message did not come, or is not one.
+    #[error("no order on standard input ({0}): this command is for gravimeter itself, not for people")]
+    Message(#[source] io::Error),
+    /// The agent could not be executed.
+    #[error("{command}: {source}; check that its user can reach it and its working directory")]
+    Execute {
+        /// The agent's executable.
+        command: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The process could not be prepared or signalled.
+    #[error("the kernel refused: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Says who it is on standard error, takes its order from `stdin` and becomes the agent, which inherits the rest of
+/// `stdin` and the two outputs. It waits for the order after it has said who it is: a supervisor that dies in between
+/// closes the pipe, and no agent is started that nobody knows of.
+///
+/// # Errors
+/// [`ExecError`], which standard error has been told already; there is no way to return successfully.
+pub fn agent_exec(stdin: impl AsFd) -> Result<Infallible, ExecError> {
+    let error = match take_order(stdin) {
+        Ok(spec) => become_agent(spec),
+        Err(error) => error,
+    };
+    // The supervisor listens for this line; without one there is nobody to tell.
+    let _ = io::stderr().write_all(wire::failure_line(&error.to_string()).as_bytes());
+    Err(error)
+}
+
+/// Takes one request from `stdin`, signals the agent's processes if they are still the ones that were meant and belong to
+/// the calling user, and answers on `stdout` whether one of them is left.
+///
+/// # Errors
+/// [`ExecError`].
+pub fn agent_signal(stdin: impl Read, mut stdout: impl Write) -> Result<(), ExecError> {
+    let request: Request = wire::decode(stdin).map_err(ExecError::Message)?;
+    let presence = apply(request, rustix::process::geteuid().as_raw())?;
+    stdout.write_all(presence.as_line().as_bytes())?;
+    Ok(stdout.flush()?)
+}
+
+fn take_order(stdin: impl AsFd) -> Result<Spec, ExecError> {
+    // Leading a group already is the only way to fail (sudo with use_pty), and as good: its processes are found by either.
+    let _ = setsid();
+    io::stderr().write_all(wire::identity_line(Identity::own()?).as_bytes())?;
+    // A duplicate without a buffer: what follows the order belongs to the agent.
+    let pipe = File::from(stdin.as_fd().try_clone_to_owned()?);
+    wire::decode(pipe).map_err(ExecError::Message)
+}
+
+fn become_agent(spec: Spec) -> ExecError {
+    if let Err(errno) = confine(spec.umask) {
+        return ExecError::System(errno.into());
+    }
+    let mut command = Command::new(&spec.command);
+    command.args(&spec.args).env_clear().envs(&spec.env).current_dir(&spec.working_directory);
+    ExecError::Execute { source: command.exec(), command: spec.command }
+}
+
+/// No way to more privileges, no core file with prompts in it, no file for others to read.
+fn confine(mask: u32) -> rustix::io::Result<()> {
+    rustix::thread::set_no_new_privs(true)?;
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    umask(Mode::from_raw_mode(mask));
+    // What the starter of our starter left open, such as a shell's or a service manager's. sudo closes it, root does not.
+    close_fds::set_fds_cloexec(FIRST_OWN_FD, &[]);
+    Ok(())
+}
+
+/// Behind standard input, output and error.
+const FIRST_OWN_FD: i32 = 3;

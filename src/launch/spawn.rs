@@ -1,0 +1,228 @@
+//! Starting and signalling the agent as its user: directly, as root, or through sudo.
+//!
+//! All three ways run the same entry point ([`super::exec`]) and speak the same protocol; only who runs it differs.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::geteuid;
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::time::timeout;
+
+use super::account::Account;
+use super::lines::Lines;
+use super::process::{self, Identity};
+use super::wire::{self, Action, Presence, Request, Spec};
+use super::{Config, LaunchError};
+
+/// Runs our entry points as one user.
+#[derive(Debug)]
+pub(super) struct Launcher {
+    program: PathBuf,
+    pub(super) account: Account,
+    way: Way,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// The user is our own.
+    Direct,
+    /// We are root and become the user.
+    Root,
+    /// sudo becomes the user.
+    Sudo,
+}
+
+/// `agent-exec` before it has its order.
+pub(super) struct Waiting {
+    pub(super) identity: Identity,
+    child: Child,
+    stdin: ChildStdin,
+    stderr: Lines<ChildStderr>,
+    stdout: Lines<ChildStdout>,
+    program: PathBuf,
+}
+
+/// The agent, and sudo in front of it when that is the way.
+pub(super) struct Agent {
+    pub(super) child: Child,
+    pub(super) stderr: Lines<ChildStderr>,
+    pub(super) stdout: Lines<ChildStdout>,
+}
+
+impl Launcher {
+    /// For the configured user.
+    pub(super) async fn new(config: &Config) -> Result<Self, LaunchError> {
+        let program = config.program.clone().map_or_else(std::env::current_exe, Ok).map_err(LaunchError::Program)?;
+        let launcher = Self::for_user(program, config.user.as_deref()).await?;
+        if config.redirected && launcher.way == Way::Direct {
+            let Account { name, uid, .. } = launcher.account;
+            return Err(LaunchError::SameUser { user: name, uid });
+        }
+        Ok(launcher)
+    }
+
+    /// The same program for another user, or for our own.
+    pub(super) async fn for_user(program: PathBuf, user: Option<&str>) -> Result<Self, LaunchError> {
+        let own = geteuid();
+        let own_number = own.as_raw().to_string();
+        let account = Account::lookup(user.unwrap_or(&own_number)).await?;
+        let way = match account.uid {
+            uid if uid == own.as_raw() => Way::Direct,
+            _ if own.is_root() => Way::Root,
+            _ => Way::Sudo,
+        };
+        Ok(Self { program, account, way })
+    }
+
+    /// The same program for `user`, for whom an earlier run started an agent.
+    pub(super) async fn for_orphan(&self, user: &str) -> Result<Self, LaunchError> {
+        Self::for_user(self.program.clone(), Some(user)).await
+    }
+
+    /// Starts `agent-exec` and learns which process it is.
+    pub(super) async fn spawn(&self) -> Result<Waiting, LaunchError> {
+        let mut command = self.command("agent-exec");
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        if self.way == Way::Sudo {
+            // The terminal's Ctrl-C shall reach us alone, so that the agent is ended in order. agent-exec leaves our group
+            // by itself; it must not lead one before it can lead a session.
+            command.process_group(0);
+        }
+        let mut child = command.spawn().map_err(|source| self.spawn_error(source))?;
+        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
+            return Err(self.handover("its pipes are missing"));
+        };
+        let mut stderr = Lines::new(stderr);
+        let said = timeout(HANDOVER_LIMIT, first_words(&mut stderr)).await;
+        // An error drops the pipe, at which agent-exec ends by itself, also where we may not signal sudo.
+        match said {
+            Ok(Ok(identity)) => {
+                let (program, stdout) = (self.program.clone(), Lines::new(stdout));
+                Ok(Waiting { identity, child, stdin, stderr, stdout, program })
+            }
+            Ok(Err(said)) if self.way == Way::Sudo => Err(self.refused(&said)),
+            Ok(Err(said)) => Err(self.handover(&said)),
+            Err(_) => Err(self.handover("it said nothing in time")),
+        }
+    }
+
+    /// Signals every process of an agent and waits up to `wait` for them to be gone.
+    pub(super) async fn signal(
+        &self,
+        identity: Identity,
+        action: Action,
+        wait: Duration,
+    ) -> Result<Presence, LaunchError> {
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let request = Request { identity, action, wait_ms };
+        if self.way == Way::Sudo {
+            return self.signal_through_sudo(request, wait).await;
+        }
+        let uid = self.account.uid;
+        let applied = tokio::task::spawn_blocking(move || process::apply(request, uid)).await;
+        let result = applied.unwrap_or_else(|panic| Err(std::io::Error::other(panic)));
+        result.map_err(|error| self.handover(&error.to_string()))
+    }
+
+    async fn signal_through_sudo(&self, request: Request, wait: Duration) -> Result<Presence, LaunchError> {
+        let order = wire::encode(&request).map_err(|error| self.handover(&error.to_string()))?;
+        let mut command = self.command("agent-signal");
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().map_err(|source| self.spawn_error(source))?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // A refusal closes the pipe early; its reason is on stderr.
+            let _ = timeout(HANDOVER_LIMIT, stdin.write_all(&order)).await;
+        }
+        let ended = timeout(wait + HANDOVER_LIMIT, child.wait_with_output()).await;
+        let output = ended.map_err(|_| self.handover("it did not answer in time"))?;
+        let output = output.map_err(|error| self.handover(&error.to_string()))?;
+        Presence::parse(&output.stdout).ok_or_else(|| self.refused(&String::from_utf8_lossy(&output.stderr)))
+    }
+
+    fn command(&self, entry_point: &str) -> Command {
+        let mut command = match self.way {
+            Way::Direct | Way::Root => Command::new(&self.program),
+            Way::Sudo => {
+                let mut sudo = Command::new("sudo");
+                sudo.args(["-n", "-u", &self.account.name, "--"]).arg(&self.program);
+                sudo
+            }
+        };
+        if self.way == Way::Root {
+            // The standard library also drops the supplementary groups of root.
+            command.uid(self.account.uid).gid(self.account.gid);
+        }
+        command.arg(entry_point).env_clear().env("PATH", SYSTEM_PATH).env("LC_ALL", "C");
+        command.current_dir("/").stdin(Stdio::piped());
+        command
+    }
+
+    fn spawn_error(&self, source: std::io::Error) -> LaunchError {
+        match self.way {
+            Way::Sudo if source.kind() == std::io::ErrorKind::NotFound => {
+                LaunchError::SudoMissing { user: self.account.name.clone() }
+            }
+            Way::Sudo => LaunchError::Spawn { program: "sudo".into(), source },
+            Way::Direct | Way::Root => LaunchError::Spawn { program: self.program.clone(), source },
+        }
+    }
+
+    fn refused(&self, said: &str) -> LaunchError {
+        let detail = match said.trim() {
+            "" => "it ended without a word".to_owned(),
+            said => said.lines().next().unwrap_or_default().trim_start_matches("sudo: ").to_owned(),
+        };
+        LaunchError::SudoRefused { user: self.account.name.clone(), detail }
+    }
+
+    fn handover(&self, detail: &str) -> LaunchError {
+        handover(&self.program, detail)
+    }
+}
+
+impl Waiting {
+    /// Gives `agent-exec` its order and the agent its standard input, which ends there.
+    pub(super) async fn go(self, spec: &Spec, input: &[u8]) -> Result<Agent, LaunchError> {
+        let Self { child, mut stdin, stderr, stdout, program, .. } = self;
+        let mut bytes = wire::encode(spec).map_err(|error| handover(&program, &error.to_string()))?;
+        bytes.extend(input);
+        let written = timeout(HANDOVER_LIMIT, stdin.write_all(&bytes)).await;
+        written
+            .map_err(|slow| handover(&program, &slow.to_string()))?
+            .map_err(|error| handover(&program, &error.to_string()))?;
+        Ok(Agent { child, stderr, stdout })
+    }
+}
+
+/// Where our own helpers are looked for: nobody but root writes there.
+pub(super) const SYSTEM_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// sudo may ask a directory service; the rest takes milliseconds.
+const HANDOVER_LIMIT: Duration = Duration::from_secs(10);
+
+/// sudo may warn before it runs the command (`unable to resolve host`).
+const MAX_WARNINGS: usize = 16;
+
+/// The identity, or what was said instead.
+async fn first_words(stderr: &mut Lines<ChildStderr>) -> Result<Identity, String> {
+    let mut said = String::new();
+    for _ in 0..MAX_WARNINGS {
+        let Some(line) = stderr.next().await else { break };
+        if let Some(identity) = wire::parse_identity(&line) {
+            return Ok(identity);
+        }
+        let line = wire::parse_failure(&line).unwrap_or(&line);
+        if said.is_empty() {
+            said = line.to_owned();
+        }
+    }
+    Err(said)
+}
+
+fn handover(program: &Path, detail: &str) -> LaunchError {
+    LaunchError::Handover { program: program.to_owned(), detail: detail.to_owned() }
+}

@@ -1,0 +1,162 @@
+//! What passes through the pipes between the supervisor and its two entry points that run as the agent's user.
+//!
+//! A message is JSON behind its length (four bytes, big-endian), so that a reader takes exactly the message and leaves
+//! what follows, the agent's own standard input, in the pipe.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::path::PathBuf;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::process::Identity;
+
+/// What `agent-exec` shall become. Not `Debug`: arguments and variables may hold tokens.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Spec {
+    pub(super) command: PathBuf,
+    pub(super) args: Vec<String>,
+    /// The complete environment.
+    pub(super) env: BTreeMap<String, String>,
+    pub(super) working_directory: PathBuf,
+    pub(super) umask: u32,
+}
+
+/// What `agent-signal` shall do.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Request {
+    pub(super) identity: Identity,
+    pub(super) action: Action,
+    /// How long to wait for the last process to be gone, in milliseconds.
+    pub(super) wait_ms: u64,
+}
+
+/// What is done to the processes of an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Action {
+    /// Nothing.
+    Check,
+    /// SIGKILL.
+    Kill,
+    /// SIGTERM.
+    Term,
+}
+
+/// Whether a process of the agent is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presence {
+    Alive,
+    Gone,
+}
+
+impl Presence {
+    /// The line that `agent-signal` answers with.
+    pub(super) fn as_line(self) -> &'static str {
+        match self {
+            Self::Alive => "alive\n",
+            Self::Gone => "gone\n",
+        }
+    }
+
+    pub(super) fn parse(answer: &[u8]) -> Option<Self> {
+        [Self::Alive, Self::Gone].into_iter().find(|presence| presence.as_line().as_bytes() == answer)
+    }
+}
+
+/// A message as it stands in the pipe.
+pub(super) fn encode<T: Serialize>(message: &T) -> io::Result<Vec<u8>> {
+    let json = serde_json::to_vec(message)?;
+    let length = u32::try_from(json.len()).ok().filter(|length| *length <= MAX_MESSAGE).ok_or_else(too_long)?;
+    Ok([&length.to_be_bytes(), json.as_slice()].concat())
+}
+
+/// Takes exactly one message; `reader` must not read ahead.
+pub(super) fn decode<T: DeserializeOwned>(mut reader: impl Read) -> io::Result<T> {
+    let mut length = [0; 4];
+    reader.read_exact(&mut length)?;
+    let length = u32::from_be_bytes(length);
+    if length > MAX_MESSAGE {
+        return Err(too_long());
+    }
+    let mut json = Vec::new();
+    reader.take(length.into()).read_to_end(&mut json)?;
+    Ok(serde_json::from_slice(&json)?)
+}
+
+/// The line by which `agent-exec` says who it is. The pid and the start time survive exec.
+pub(super) fn identity_line(identity: Identity) -> String {
+    format!("{IDENTITY}pid={} start_time={}\n", identity.pid, identity.start_time)
+}
+
+/// Reads [`identity_line`].
+pub(super) fn parse_identity(line: &str) -> Option<Identity> {
+    let (pid, start_time) = line.strip_prefix(IDENTITY)?.strip_prefix("pid=")?.split_once(" start_time=")?;
+    Some(Identity { pid: pid.parse().ok()?, start_time: start_time.parse().ok()? })
+}
+
+/// The line by which `agent-exec` says that it could not become the agent.
+pub(super) fn failure_line(error: &str) -> String {
+    format!("{FAILURE}{error}\n")
+}
+
+/// Reads [`failure_line`].
+pub(super) fn parse_failure(line: &str) -> Option<&str> {
+    line.strip_prefix(FAILURE)
+}
+
+const IDENTITY: &str = "gravimeter-agent ";
+const FAILURE: &str = "gravimeter-agent failed: ";
+
+/// The kernel takes at most 2 MiB of arguments and environment with the usual stack limit of 8 MiB; half is generous.
+const MAX_MESSAGE: u32 = 1 << 20;
+
+fn too_long() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "arguments and environment of the agent exceed 1 MiB")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_taken_and_what_follows_is_left() {
+        let spec = Spec {
+            command: "/bin/agent".into(),
+            args: vec!["--token".into(), "a b\n\"c\"".into()],
+            env: BTreeMap::from([("HOME".into(), "/home/ü".into())]),
+            working_directory: "/".into(),
+            umask: 0o077,
+        };
+        let mut bytes = encode(&spec).expect("a message");
+        bytes.extend(b"the agent's own");
+        let mut pipe = bytes.as_slice();
+        let read: Spec = decode(&mut pipe).expect("the message");
+        assert_eq!(serde_json::to_value(&read).expect("json"), serde_json::to_value(&spec).expect("json"));
+        assert_eq!(pipe, b"the agent's own");
+    }
+
+    #[test]
+    fn cut_off_and_oversized_messages_are_refused() {
+        assert_eq!(decode::<Spec>(&b"\0\0"[..]).map(|_| ()).expect_err("cut").kind(), io::ErrorKind::UnexpectedEof);
+        assert!(decode::<Spec>(&b"\0\0\0\x09{\"com"[..]).is_err());
+        let huge = decode::<Spec>(&b"\xff\xff\xff\xff"[..]).map(|_| ()).expect_err("oversized");
+        assert_eq!(huge.kind(), io::ErrorKind::InvalidData);
+        assert!(encode(&"x".repeat(1 << 20)).is_err());
+    }
+
+    #[test]
+    fn lines_are_read_as_written() {
+        let identity = Identity { pid: 4711, start_time: 98765 };
+        assert_eq!(parse_identity(identity_line(identity).trim_end()), Some(identity));
+        assert_eq!(parse_failure(failure_line("no such file").trim_end()), Some("no such file"));
+        for other in ["sudo: a password is required", "gravimeter-agent pid=x start_time=1", "gravimeter-agent pid=1"] {
+            assert_eq!(parse_identity(other), None, "{other}");
+        }
+        for presence in [Presence::Alive, Presence::Gone] {
+            assert_eq!(Presence::parse(presence.as_line().as_bytes()), Some(presence));
+        }
+        assert_eq!(Presence::parse(b"alive\nmore"), None);
+    }
+}

@@ -1,0 +1,141 @@
+//! Content coding (RFC 9110 section 8.4) off a body: coded bytes in, plain bytes out, as soon as they can be decoded.
+//!
+//! Push only, in constant memory: the windows of the codings and one scratch buffer for each layer. What comes out is
+//! lent and never kept. A body that unpacks to more than the budget, or at a ratio that no answer has, is given up: it
+//! can cost the house neither memory nor more than a bounded time, and the traffic has passed already.
+
+mod codec;
+mod gzip;
+#[cfg(test)]
+mod tests;
+
+use codec::{Codec, Step};
+
+use crate::record::ObserverFailure;
+
+/// Takes the content codings off one body.
+#[derive(Default)]
+pub struct Decoder {
+    /// Outermost first: the reverse of the order in which they were applied.
+    layers: Vec<Codec>,
+    budget: Budget,
+    failed: Option<CodingError>,
+}
+
+/// Why a body cannot be read any further. The error is final for the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CodingError {
+    /// The body unpacks to more than an answer ever holds.
+    #[error("the body unpacks to more than the budget allows; its figures are lost")]
+    Budget,
+    /// The data are not what `content-encoding` says.
+    #[error("the body is damaged, or not coded as its content-encoding says; its figures are lost")]
+    Damaged,
+    /// The coding is not known, or there are more than two of them.
+    #[error("the content-encoding is none of gzip, deflate, br, zstd and identity, or has more than two layers")]
+    Unsupported,
+}
+
+impl From<CodingError> for ObserverFailure {
+    fn from(error: CodingError) -> Self {
+        match error {
+            CodingError::Budget => Self::DecodeBudget,
+            CodingError::Damaged | CodingError::Unsupported => Self::DecodeError,
+        }
+    }
+}
+
+impl Decoder {
+    /// Prepares to take off the codings, given in the order in which they were applied (as `content-encoding` lists them),
+    /// in lower case.
+    ///
+    /// # Errors
+    /// [`CodingError::Unsupported`] when a coding is unknown or more than [`MAX_LAYERS`] are stacked.
+    pub fn new(codings: &[String]) -> Result<Self, CodingError> {
+        let applied = codings.iter().map(String::as_str).filter(|coding| !coding.is_empty() && *coding != "identity");
+        let layers = applied.rev().take(MAX_LAYERS + 1).map(Codec::new).collect::<Result<Vec<_>, _>>()?;
+        if layers.len() > MAX_LAYERS {
+            return Err(CodingError::Unsupported);
+        }
+        Ok(Self { layers, ..Self::default() })
+    }
+
+    /// Decodes the next bytes of the body and lends everything that they make readable to `out`, in pieces.
+    ///
+    /// # Errors
+    /// [`CodingError::Damaged`] or [`CodingError::Budget`]; then, and in every later call, nothing more comes out.
+    pub fn feed(&mut self, bytes: &[u8], out: &mut dyn FnMut(&[u8])) -> Result<(), CodingError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        self.budget.received += bytes.len() as u64;
+        unpack(&mut self.layers, &mut self.budget, bytes, out).inspect_err(|error| self.failed = Some(*error))
+    }
+
+    /// Whether the coded data have reached their own end, so that nothing is missing if the body ends here. An empty
+    /// body is complete in every coding.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.failed.is_none() && (self.budget.received == 0 || self.layers.iter().all(Codec::is_complete))
+    }
+}
+
+/// Most codings that may be stacked. No provider stacks any; two is what a gateway may add, and each layer multiplies the
+/// ratio of a bomb.
+pub const MAX_LAYERS: usize = 2;
+
+/// Most bytes that may come out of one body, over all layers. An answer with many inline images has some tens of MiB.
+pub const MAX_OUTPUT: u64 = 256 << 20;
+
+/// Most bytes out for each byte in, beyond [`RATIO_FREE`]. JSON and SSE reach 5 to 50; a deflate bomb 1032, a
+/// brotli or zstd bomb ten thousand and more.
+pub const MAX_RATIO: u64 = 256;
+
+/// Output that is free of the ratio, so that short bodies of one repeated character pass.
+pub const RATIO_FREE: u64 = 1 << 20;
+
+/// Size of a layer's scratch buffer on the stack: half the deflate window, small enough for two layers on one stack.
+const SCRATCH: usize = 16 << 10;
+
+#[derive(Default)]
+struct Budget {
+    received: u64,
+    unpacked: u64,
+}
+
+impl Budget {
+    fn spend(&mut self, bytes: usize) -> Result<(), CodingError> {
+        self.unpacked += bytes as u64;
+        let allowed = self.received.saturating_mul(MAX_RATIO).clamp(RATIO_FREE, MAX_OUTPUT);
+        if self.unpacked > allowed { Err(CodingError::Budget) } else { Ok(()) }
+    }
+}
+
+/// Runs the bytes through the first layer and what comes out of it, piece by piece, through the others.
+fn unpack(
+    layers: &mut [Codec],
+    budget: &mut Budget,
+    mut bytes: &[u8],
+    out: &mut dyn FnMut(&[u8]),
+) -> Result<(), CodingError> {
+    let Some((layer, inner)) = layers.split_first_mut() else {
+        out(bytes);
+        return Ok(());
+    };
+    let mut scratch = [0; SCRATCH];
+    loop {
+        let step = layer.step(bytes, &mut scratch)?;
+        bytes = bytes.get(step.read..).unwrap_or_default();
+        let piece = scratch.get(..step.written).unwrap_or_default();
+        if !piece.is_empty() {
+            budget.spend(piece.len())?;
+            unpack(inner, budget, piece, out)?;
+        }
+        if bytes.is_empty() && step.written < SCRATCH {
+            return Ok(());
+        }
+        if step == Step::default() {
+            return Err(CodingError::Damaged);
+        }
+    }
+}

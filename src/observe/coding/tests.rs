@@ -1,0 +1,202 @@
+use std::io::Write as _;
+
+use flate2::Compression;
+use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+use proptest::prelude::*;
+
+use super::*;
+
+fn gzip(plain: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(plain).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zlib(plain: &[u8]) -> Vec<u8> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(plain).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn raw_deflate(plain: &[u8]) -> Vec<u8> {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(plain).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zstd(plain: &[u8]) -> Vec<u8> {
+    ::zstd::encode_all(plain, 3).unwrap()
+}
+
+fn decoder(codings: &[&str]) -> Decoder {
+    Decoder::new(&codings.iter().map(|coding| (*coding).to_owned()).collect::<Vec<_>>()).unwrap()
+}
+
+/// Feeds the pieces and returns what came out, whether the data are complete, and the first error.
+fn decode<'a>(codings: &[&str], pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, bool, Option<CodingError>) {
+    let mut decoder = decoder(codings);
+    let mut plain = Vec::new();
+    let error = pieces.into_iter().find_map(|piece| decoder.feed(piece, &mut |out| plain.extend_from_slice(out)).err());
+    (plain, decoder.is_complete(), error)
+}
+
+/// `{"answer":"aa...a"}` with a hundred times `a`, written by the brotli of node (quality 5).
+const BROTLI: &[u8] = include_bytes!("testdata/answer.br");
+const BROTLI_PLAIN: &[u8] = include_bytes!("testdata/answer.json");
+/// 64 MiB of zeros.
+const BROTLI_BOMB: &[u8] = include_bytes!("testdata/bomb.br");
+
+fn samples() -> Vec<(Vec<&'static str>, Vec<u8>, Vec<u8>)> {
+    let plain = b"data: {\"text\":\"h\xc3\xa9llo\"}\n\n".repeat(40);
+    let members = [gzip(&plain), gzip(b""), gzip(b"tail")].concat();
+    vec![
+        (vec![], plain.clone(), plain.clone()),
+        (vec!["identity"], plain.clone(), plain.clone()),
+        (vec!["gzip"], gzip(&plain), plain.clone()),
+        (vec!["x-gzip"], members, [&plain[..], b"tail"].concat()),
+        (vec!["deflate"], zlib(&plain), plain.clone()),
+        (vec!["deflate"], raw_deflate(&plain), plain.clone()),
+        (vec!["zstd"], [zstd(&plain), zstd(b"tail")].concat(), [&plain[..], b"tail"].concat()),
+        (vec!["br"], BROTLI.to_vec(), BROTLI_PLAIN.to_vec()),
+        (vec!["gzip", "zstd"], zstd(&gzip(&plain)), plain.clone()),
+        (vec!["gzip", "identity", "gzip"], gzip(&gzip(&plain)), plain),
+    ]
+}
+
+#[test]
+fn every_coding_is_taken_off_at_every_cut() {
+    for (codings, coded, plain) in samples() {
+        assert_eq!(decode(&codings, coded.chunks(1)), (plain.clone(), true, None), "{codings:?}");
+        for cut in 0..=coded.len() {
+            let (head, tail) = coded.split_at(cut);
+            assert_eq!(decode(&codings, [head, tail]), (plain.clone(), true, None), "{codings:?} at {cut}");
+        }
+    }
+}
+
+#[test]
+fn a_body_cut_short_is_incomplete_not_damaged() {
+    for (codings, coded, plain) in samples().into_iter().skip(2) {
+        let (head, _) = coded.split_at(coded.len() - 1);
+        let (out, complete, error) = decode(&codings, [head]);
+        assert!(plain.starts_with(&out) && !complete && error.is_none(), "{codings:?}");
+        assert!(decode(&codings, [&b""[..]]).1, "an empty body is complete in {codings:?}");
+    }
+}
+
+#[test]
+fn bytes_come_out_as_soon_as_they_can_be_decoded() {
+    let mut gz = GzEncoder::new(Vec::new(), Compression::default());
+    let mut zst = ::zstd::stream::write::Encoder::new(Vec::new(), 3).unwrap();
+    for (coding, encoder) in [("gzip", &mut gz as &mut dyn Encoder), ("zstd", &mut zst)] {
+        let mut decoder = decoder(&[coding]);
+        for event in ["data: 1\n\n", "data: 22\n\n"] {
+            let mut out = Vec::new();
+            decoder.feed(&encoder.flushed(event.as_bytes()), &mut |bytes| out.extend_from_slice(bytes)).unwrap();
+            assert_eq!(out, event.as_bytes(), "{coding}");
+        }
+    }
+}
+
+trait Encoder {
+    fn flushed(&mut self, plain: &[u8]) -> Vec<u8>;
+}
+
+impl Encoder for GzEncoder<Vec<u8>> {
+    fn flushed(&mut self, plain: &[u8]) -> Vec<u8> {
+        self.write_all(plain).unwrap();
+        self.flush().unwrap();
+        std::mem::take(self.get_mut())
+    }
+}
+
+impl Encoder for ::zstd::stream::write::Encoder<'_, Vec<u8>> {
+    fn flushed(&mut self, plain: &[u8]) -> Vec<u8> {
+        self.write_all(plain).unwrap();
+        self.flush().unwrap();
+        std::mem::take(self.get_mut())
+    }
+}
+
+#[test]
+fn optional_gzip_header_fields_are_skipped() {
+    let plain = gzip(b"x");
+    let header = |flags, fields: &[u8]| [&plain[..3], &[flags], &plain[4..10], fields, &plain[10..]].concat();
+    let all = header(0b1_1110, b"\x03\x00abcname\0comment\0\x12\x34");
+    let empty_extra = header(0b0_0100, b"\x00\x00");
+    for coded in [all, empty_extra] {
+        assert_eq!(decode(&["gzip"], coded.chunks(1)), (b"x".to_vec(), true, None));
+    }
+}
+
+#[test]
+fn damage_is_final() {
+    let mut bad_sum = gzip(b"hello");
+    *bad_sum.iter_mut().rev().nth(5).unwrap() ^= 1;
+    let trailing = [raw_deflate(b"hello"), b"x".to_vec()].concat();
+    let cases: [(&str, &[u8]); 6] = [
+        ("gzip", b"data: not gzip"),
+        ("gzip", &bad_sum),
+        ("deflate", &trailing),
+        ("deflate", b"\x07\xff\xff"),
+        ("br", b"\xff\xff\xff\xff\xff\xff\xff\xff"),
+        ("zstd", b"not zstd at all"),
+    ];
+    for (coding, coded) in cases {
+        let mut decoder = decoder(&[coding]);
+        assert_eq!(decoder.feed(coded, &mut |_| {}), Err(CodingError::Damaged), "{coding}");
+        let silent = &mut |_: &[u8]| panic!("nothing comes out after an error");
+        assert_eq!(decoder.feed(&gzip(b"hello"), silent), Err(CodingError::Damaged));
+        assert!(!decoder.is_complete());
+    }
+}
+
+#[test]
+fn unknown_codings_and_deep_stacks_are_unsupported() {
+    let new = |codings: &[&str]| Decoder::new(&codings.iter().map(|c| (*c).to_owned()).collect::<Vec<_>>()).err();
+    assert_eq!(new(&["compress"]), Some(CodingError::Unsupported));
+    assert_eq!(new(&["gzip", "gzip", "gzip"]), Some(CodingError::Unsupported));
+    assert_eq!(new(&["identity", "gzip", "identity", "br", "identity"]), None);
+}
+
+#[test]
+fn bombs_stop_at_the_ratio_in_small_pieces() {
+    let zeros = vec![0; 64 << 20];
+    let nested = gzip(&gzip(&zeros));
+    for (codings, bomb) in [
+        (vec!["gzip"], gzip(&zeros)),
+        (vec!["deflate"], zlib(&zeros)),
+        (vec!["zstd"], zstd(&zeros)),
+        (vec!["br"], BROTLI_BOMB.to_vec()),
+        (vec!["gzip", "gzip"], nested),
+    ] {
+        let (mut total, mut largest) = (0, 0);
+        let mut measure = |out: &[u8]| {
+            total += out.len() as u64;
+            largest = largest.max(out.len());
+        };
+        let result = decoder(&codings).feed(&bomb, &mut measure);
+        assert_eq!(result, Err(CodingError::Budget), "{codings:?}");
+        assert!(total <= RATIO_FREE.max(MAX_RATIO * bomb.len() as u64) && largest <= SCRATCH, "{codings:?}");
+    }
+}
+
+#[test]
+fn the_absolute_budget_holds_whatever_the_ratio() {
+    let mut budget = Budget { received: u64::MAX / 2, unpacked: MAX_OUTPUT - 1 };
+    assert_eq!(budget.spend(1), Ok(()));
+    assert_eq!(budget.spend(1), Err(CodingError::Budget));
+}
+
+proptest! {
+    #[test]
+    fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300), flip in 0..300usize) {
+        for (codings, mut coded, _) in samples() {
+            decode(&codings, bytes.chunks(7));
+            if let Some(byte) = coded.get_mut(flip) {
+                *byte ^= 0x55;
+            }
+            decode(&codings, coded.chunks(11));
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What is taken of a head, the same for both framings: request target, and the header fields on the list.
+//!
+//! Names and values enter as bytes of the wire; bounded [`RequestHead`] parts and [`Fields`] leave. A field that is not
+//! on the list is looked at by name only and never copied.
+
+use bytes::Bytes;
+
+use super::exchange::{Fields, RequestHead};
+
+/// Builds the head of a request from its method and target; the fields come by [`take_field`].
+pub(super) fn request(method: &[u8], target: &[u8]) -> RequestHead {
+    let (path, query) = split_target(target);
+    RequestHead {
+        method: text(method, MAX_METHOD_BYTES),
+        path: text(path, MAX_PATH_BYTES),
+        alt_sse: query.split(|b| *b == b'&').any(|pair| pair == b"alt=sse"),
+        fields: Fields::default(),
+    }
+}
+
+/// Keeps a header field when it is on the list.
+pub(super) fn take_field(fields: &mut Fields, name: &[u8], value: &[u8]) {
+    let is = |listed: &str| name.eq_ignore_ascii_case(listed.as_bytes());
+    let value = value.trim_ascii();
+    if is(CONTENT_TYPE) {
+        let essence = value.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+        fields.content_type = Some(text(essence, MAX_CONTENT_TYPE_BYTES).to_ascii_lowercase());
+    } else if is(CONTENT_ENCODING) {
+        let codings = value.split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|coding| !coding.is_empty());
+        let room = MAX_CODINGS.saturating_sub(fields.content_encoding.len());
+        let codings = codings.take(room).map(|coding| text(coding, MAX_CODING_BYTES).to_ascii_lowercase());
+        fields.content_encoding.extend(codings);
+    } else if is(RETRY_AFTER) {
+        fields.retry_after_seconds = decimal(value);
+    } else if is(CLOUD_TRACE_ID) && value.len() <= MAX_TRACE_ID_BYTES {
+        fields.cloud_trace_id = Some(Bytes::copy_from_slice(value));
+    }
+}
+
+/// A number in the grammar `1*DIGIT` (RFC 9110 section 8.6): no sign, no space, no overflow.
+pub(super) fn decimal(value: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?;
+    text.parse().ok()
+}
+
+/// Path and query of a request target in origin or absolute form (RFC 9112 section 3.2). The authority, which may hold
+/// a password, is dropped; the authority form of CONNECT therefore has an empty path.
+fn split_target(target: &[u8]) -> (&[u8], &[u8]) {
+    let (path, query) = cut(target, b'?');
+    if path.starts_with(b"/") || path == b"*" {
+        return (path, query);
+    }
+    let scheme_end = path.windows(3).position(|window| window == b"://").map_or(path.len(), |at| at + 3);
+    let after_scheme = path.get(scheme_end..).unwrap_or_default();
+    let path_start = after_scheme.iter().position(|b| *b == b'/').unwrap_or(after_scheme.len());
+    (after_scheme.get(path_start..).unwrap_or_default(), query)
+}
+
+fn cut(bytes: &[u8], at: u8) -> (&[u8], &[u8]) {
+    let mut parts = bytes.splitn(2, |b| *b == at);
+    (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
+}
+
+fn text(bytes: &[u8], limit: usize) -> String {
+    String::from_utf8_lossy(bytes.get(..limit).unwrap_or(bytes)).into_owned()
+}
+
+/// The list, in lower case.
+pub(super) const LISTED_FIELDS: [&str; 4] = [CONTENT_TYPE, CONTENT_ENCODING, RETRY_AFTER, CLOUD_TRACE_ID];
+const CONTENT_TYPE: &str = "content-type";
+const CONTENT_ENCODING: &str = "content-encoding";
+const RETRY_AFTER: &str = "retry-after";
+const CLOUD_TRACE_ID: &str = "x-cloudaicompanion-trace-id";
+
+/// The longest registered method has 17 letters (`UPDATEREDIRECTREF`).
+const MAX_METHOD_BYTES: usize = 32;
+/// The longest path of a known provider has some 200 bytes (Vertex AI: project, location, publisher, model); longer ones are cut.
+const MAX_PATH_BYTES: usize = 1024;
+/// Types have at most 127 bytes on each side of the slash (RFC 6838 section 4.2).
+const MAX_CONTENT_TYPE_BYTES: usize = 255;
+/// More than one coding is rare; a stack of many is a decompression bomb.
+const MAX_CODINGS: usize = 8;
+/// A longer name is of no coding that exists; cut, it stays an unknown one.
+const MAX_CODING_BYTES: usize = 32;
+/// The ids seen have 16 hexadecimal digits.
+const MAX_TRACE_ID_BYTES: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_path_and_the_sse_flag_are_taken_of_a_target() {
+        let table: [(&str, &str, bool); 8] = [
+            ("/v1/models/m:stream?alt=sse&key=SECRET", "/v1/models/m:stream", true),
+            ("/v1?key=SECRET&alt=sse", "/v1", true),
+            ("/v1?alt=json&q=alt=sse", "/v1", false),
+            ("/", "/", false),
+            ("*", "*", false),
+            ("http://user:pw@host:80/a/b?alt=sse", "/a/b", true),
+            ("https://host", "", false),
+            ("host:443", "", false),
+        ];
+        for (target, path, alt_sse) in table {
+            let head = request(b"POST", target.as_bytes());
+            assert_eq!((head.path.as_str(), head.alt_sse), (path, alt_sse), "{target}");
+        }
+        assert_eq!(request(b"GET", &[b'/'; 5000]).path.len(), MAX_PATH_BYTES);
+    }
+
+    #[test]
+    fn listed_fields_are_normalised_and_bounded_and_others_ignored() {
+        let mut fields = Fields::default();
+        for (name, value) in [
+            ("Content-Type", "Text/Event-Stream; charset=UTF-8"),
+            ("content-encoding", "GZIP , br,, "),
+            ("Content-Encoding", "zstd"),
+            ("RETRY-AFTER", " 17 "),
+            ("X-CloudAICompanion-Trace-Id", "8a37738c23d62245"),
+            ("Authorization", "Bearer SECRET"),
+            ("Cookie", "SECRET"),
+        ] {
+            take_field(&mut fields, name.as_bytes(), value.as_bytes());
+        }
+        let expected = Fields {
+            content_type: Some("text/event-stream".into()),
+            content_encoding: vec!["gzip".into(), "br".into(), "zstd".into()],
+            retry_after_seconds: Some(17),
+            cloud_trace_id: Some(Bytes::from_static(b"8a37738c23d62245")),
+        };
+        assert_eq!(fields, expected);
+
+        take_field(&mut fields, b"retry-after", b"Wed, 21 Oct 2026 07:28:00 GMT");
+        take_field(&mut fields, b"content-encoding", "gzip,".repeat(1000).as_bytes());
+        take_field(&mut fields, b"x-cloudaicompanion-trace-id", &[b'a'; 4096]);
+        assert_eq!(fields.retry_after_seconds, None);
+        assert_eq!(fields.content_encoding.len(), MAX_CODINGS);
+        assert_eq!(fields.cloud_trace_id, expected.cloud_trace_id);
+    }
+
+    #[test]
+    fn a_decimal_has_digits_only() {
+        assert_eq!(decimal(b"0018446744073709551615"), Some(u64::MAX));
+        for bad in ["", "+5", "-5", " 5", "5 ", "0x5", "1e3", "18446744073709551616", "٣"] {
+            assert_eq!(decimal(bad.as_bytes()), None, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! HTTP/1.0 and 1.1, read passively from both directions of one connection.
+//!
+//! Bytes enter; exchanges leave, pipelined ones included. A connection that is malformed, or could be understood in two
+//! ways, is never guessed at: its exchanges end as lost, the loss is counted once, and what follows is ignored.
+
+mod body;
+mod head;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::exchange::{ExchangeEnd, OpenExchange};
+use super::live::{self, Live};
+use super::{Direction, End, Observer};
+use crate::record::{Fact, ObserverFailure, Record};
+use body::Body;
+use head::{HeadBuffer, Method, RawHead, Request, Response};
+
+/// Reads one HTTP/1 connection.
+pub struct Http1 {
+    open: Box<dyn OpenExchange>,
+    record: Arc<dyn Record>,
+    state: State,
+    agent: Side,
+    provider: Side,
+    /// Whether the agent has sent its last byte.
+    agent_left: bool,
+    /// The exchanges that are not done, oldest first. Only the newest can have an unfinished request.
+    pending: VecDeque<Pending>,
+}
+
+/// One direction: either in a body or in (or before) a head.
+#[derive(Default)]
+struct Side {
+    head: HeadBuffer,
+    body: Option<Body>,
+}
+
+struct Pending {
+    live: Live,
+    method: Method,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// The framing was lost.
+    Lost,
+    /// The connection left HTTP.
+    Opaque,
+    /// No response can come any more.
+    Over,
+    /// Heads and bodies are read.
+    Reading,
+}
+
+impl Http1 {
+    /// Reads a connection from its first byte. Requests go to `open`; lost figures are counted by `record`.
+    #[must_use]
+    pub fn new(open: Box<dyn OpenExchange>, record: Arc<dyn Record>) -> Self {
+        let pending = VecDeque::new();
+        let (agent, provider) = (Side::default(), Side::default());
+        Self { open, record, state: State::Reading, agent, provider, agent_left: false, pending }
+    }
+
+    fn read_requests(&mut self, mut input: &[u8], at: Instant) -> Result<(), ObserverFailure> {
+        while !input.is_empty() {
+            if let (Some(body), Some(pending)) = (&mut self.agent.body, self.pending.back_mut()) {
+                if body.read(&mut input, |piece| pending.live.request_body(piece, at))? {
+                    self.request_done(at);
+                }
+            } else if let Some(raw) = self.agent.head.fill(&mut input, at)? {
+                self.begin_request(&raw, at)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_request(&mut self, raw: &RawHead, at: Instant) -> Result<(), ObserverFailure> {
+        let request = Request::parse(&raw.bytes)?;
+        if self.pending.len() == MAX_PENDING {
+            return Err(ObserverFailure::Limit);
+        }
+        let live = Live::open(&mut *self.open, &request.head, raw.begun);
+        self.pending.push_back(Pending { live, method: request.method });
+        self.agent.body = request.body;
+        if request.body.is_none() {
+            self.request_done(at);
+        }
+        Ok(())
+    }
+
+    fn request_done(&mut self, at: Instant) {
+        self.agent.body = None;
+        if let Some(pending) = self.pending.back_mut() {
+            pending.live.request_done = true;
+        }
+        self.close_done(at);
+    }
+
+    fn read_responses(&mut self, mut input: &[u8], at: Instant) -> Result<(), ObserverFailure> {
+        while !input.is_empty() && self.state == State::Reading {
+            if let (Some(body), Some(pending)) = (&mut self.provider.body, self.pending.front_mut()) {
+                if body.read(&mut input, |piece| pending.live.response_body(piece, at))? {
+                    self.response_done(at);
+                }
+            } else if let Some(raw) = self.provider.head.fill(&mut input, at)? {
+                self.begin_response(&raw, at)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_response(&mut self, raw: &RawHead, at: Instant) -> Result<(), ObserverFailure> {
+        let unanswered = self.pending.front_mut().filter(|pending| !pending.live.response_done);
+        let Some(Pending { live, method }) = unanswered else { return Err(ObserverFailure::Http1Malformed) };
+        match Response::parse(&raw.bytes, *method)? {
+            Response::Interim => Ok(()),
+            Response::SwitchingProtocols => self.upgrade(at),
+            Response::Tunnel(head) => {
+                live.response_head(&head, at);
+                self.upgrade(at)
+            }
+            Response::Final(head, body) => {
+                live.response_head(&head, at);
+                self.provider.body = body;
+                if body.is_none() {
+                    self.response_done(at);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn response_done(&mut self, at: Instant) {
+        self.provider.body = None;
+        if let Some(pending) = self.pending.front_mut() {
+            pending.live.response_done = true;
+        }
+        self.close_done(at);
+    }
+
+    fn close_done(&mut self, at: Instant) {
+        if self.pending.front().is_some_and(|pending| pending.live.is_done())
+            && let Some(pending) = self.pending.pop_front()
+        {
+            pending.live.close(ExchangeEnd::Complete, at);
+        }
+    }
+
+    /// Leaves HTTP with the oldest exchange. That requests were read behind it means that the agent and the provider
+    /// disagree on where HTTP ended.
+    fn upgrade(&mut self, at: Instant) -> Result<(), ObserverFailure> {
+        if let Some(mut upgraded) = self.pending.pop_front() {
+            upgraded.live.finish(ExchangeEnd::Upgraded, at);
+        }
+        if !self.pending.is_empty() {
+            return Err(ObserverFailure::Http1Malformed);
+        }
+        self.leave(State::Opaque, ExchangeEnd::Upgraded, at);
+        Ok(())
+    }
+
+    fn lose(&mut self, failure: ObserverFailure, at: Instant) {
+        self.leave(State::Lost, ExchangeEnd::Lost, at);
+        self.record.record(Fact::ObserverFailed(failure));
+    }
+
+    /// The provider will send nothing more: a body that lasts until then is complete, every other answer is cut off.
+    fn provider_done(&mut self, at: Instant) {
+        if self.provider.body == Some(Body::UntilClose) {
+            self.response_done(at);
+        }
+        self.leave(State::Over, live::cut_off(End::Closed, self.agent_left), at);
+    }
+
+    /// Stops reading for good and gives the buffers back.
+    fn leave(&mut self, state: State, end: ExchangeEnd, at: Instant) {
+        self.state = state;
+        self.agent = Side::default();
+        self.provider = Side::default();
+        for pending in std::mem::take(&mut self.pending) {
+            pending.live.close(end, at);
+        }
+    }
+}
+
+impl Observer for Http1 {
+    fn bytes(&mut self, direction: Direction, bytes: &[u8], at: Instant) {
+        if self.state != State::Reading {
+            return;
+        }
+        let read = match direction {
+            Direction::ToProvider => self.read_requests(bytes, at),
+            Direction::ToAgent => self.read_responses(bytes, at),
+        };
+        if let Err(failure) = read {
+            self.lose(failure, at);
+        }
+    }
+
+    fn half_closed(&mut self, direction: Direction, at: Instant) {
+        match direction {
+            Direction::ToProvider => self.agent_left = true,
+            Direction::ToAgent if self.state == State::Reading => self.provider_done(at),
+            Direction::ToAgent => {}
+        }
+    }
+
+    /// False behind a lost framing or an upgrade: what is still under way there cannot be told.
+    fn is_between_exchanges(&self) -> bool {
+        match self.state {
+            State::Lost | State::Opaque => false,
+            State::Over => true,
+            State::Reading => self.pending.is_empty() && self.agent.head.is_empty(),
+        }
+    }
+
+    fn end(&mut self, end: End, at: Instant) {
+        match (self.state, end) {
+            (State::Reading, End::Closed) => self.provider_done(at),
+            (State::Reading, _) => self.leave(State::Over, live::cut_off(end, self.agent_left), at),
+            (State::Lost | State::Opaque | State::Over, _) => {}
+        }
+    }
+}
+
+/// Agents do not pipeline at all; browsers that once did stopped at 8.
+const MAX_PENDING: usize = 128;
+
+#[cfg(test)]
+mod tests;

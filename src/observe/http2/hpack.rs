@@ -1,0 +1,310 @@
+//! Header compression of one direction (RFC 7541).
+//!
+//! Header blocks enter, each exactly once and in order, since they share a table; the listed fields leave. Of every other
+//! field the table keeps the size and nothing else: names and values that nobody may know are never taken.
+
+use std::collections::VecDeque;
+
+use super::huffman;
+use super::statics::{STATIC_NAMES, static_value};
+use crate::observe::head;
+
+/// The decoder of one direction.
+pub(super) struct Hpack {
+    /// The dynamic table, newest first.
+    table: VecDeque<Entry>,
+    /// Its size, and how large it may become, as section 4.1 counts.
+    size: usize,
+    limit: usize,
+    /// The largest limit that the encoder may choose.
+    allowed: usize,
+}
+
+/// A field of the dynamic table.
+struct Entry {
+    name: Name,
+    /// Empty when the name is not on the list.
+    value: Vec<u8>,
+    size: usize,
+}
+
+/// A field's name, as far as anyone needs it.
+#[derive(Clone, Copy)]
+struct Name {
+    listed: Option<&'static str>,
+    length: usize,
+}
+
+/// A string literal as it stands in a block.
+struct Literal<'a> {
+    bytes: &'a [u8],
+    is_huffman: bool,
+}
+
+impl Hpack {
+    pub(super) fn new() -> Self {
+        Self { table: VecDeque::new(), size: 0, limit: DEFAULT_TABLE_BYTES, allowed: DEFAULT_TABLE_BYTES }
+    }
+
+    /// The other side announced how large a table it allows. The largest announced value counts: which blocks were made
+    /// before a smaller one was acknowledged cannot be told from outside, and need not be, since the encoder says in the
+    /// block itself what it uses (section 4.2).
+    pub(super) fn allow(&mut self, announced: u32) {
+        let announced = usize::try_from(announced).unwrap_or(usize::MAX);
+        self.allowed = self.allowed.max(announced.min(MAX_TABLE_BYTES));
+    }
+
+    /// Decodes a block and hands out the listed fields. After None the table is out of step for good.
+    pub(super) fn decode(&mut self, mut block: &[u8], mut field: impl FnMut(&'static str, &[u8])) -> Option<()> {
+        while let Some(first) = block.first() {
+            match first {
+                0x80.. => {
+                    let index = integer(&mut block, 7)?;
+                    if let (Some(name), value) = self.indexed(index)? {
+                        field(name, value);
+                    }
+                }
+                0x40..=0x7f => {
+                    let (name, value) = self.literal(&mut block, 6, &mut field)?;
+                    self.insert(name, value)?;
+                }
+                0x20..=0x3f => {
+                    self.limit = integer(&mut block, 5).filter(|limit| *limit <= self.allowed)?;
+                    self.evict(self.limit);
+                }
+                0x00..=0x1f => {
+                    let (_, value) = self.literal(&mut block, 4, &mut field)?;
+                    value.length()?;
+                }
+            }
+        }
+        Some(())
+    }
+
+    /// Reads a literal field and hands it out when it is listed.
+    fn literal<'a>(
+        &self,
+        block: &mut &'a [u8],
+        prefix_bits: u32,
+        field: &mut impl FnMut(&'static str, &[u8]),
+    ) -> Option<(Name, Literal<'a>)> {
+        let name = match integer(block, prefix_bits)? {
+            0 => Name::of(&Literal::read(block)?.decode()?),
+            index => self.name(index)?,
+        };
+        let value = Literal::read(block)?;
+        if let Some(listed) = name.listed {
+            field(listed, &value.decode()?);
+        }
+        Some((name, value))
+    }
+
+    /// The name, when it is listed, and the value at a place in the static or the dynamic table (section 2.3.3).
+    fn indexed(&self, index: usize) -> Option<(Option<&'static str>, &[u8])> {
+        if let Some(value) = static_value(index) {
+            return Some((self.name(index)?.listed, value.as_bytes()));
+        }
+        let entry = self.table.get(index.checked_sub(STATIC_NAMES.len() + 1)?)?;
+        Some((entry.name.listed, &entry.value))
+    }
+
+    fn name(&self, index: usize) -> Option<Name> {
+        let place = index.checked_sub(1)?;
+        match STATIC_NAMES.get(place) {
+            Some(name) => Some(Name::of(name.as_bytes())),
+            None => Some(self.table.get(place.checked_sub(STATIC_NAMES.len())?)?.name),
+        }
+    }
+
+    /// Adds a field to the table. One that is larger than the table empties it (section 4.4).
+    fn insert(&mut self, name: Name, value: Literal<'_>) -> Option<()> {
+        let size = name.length + value.length()? + ENTRY_OVERHEAD;
+        self.evict(self.limit.saturating_sub(size));
+        if size <= self.limit {
+            let value = if name.listed.is_some() { value.decode()? } else { Vec::new() };
+            self.size += size;
+            self.table.push_front(Entry { name, value, size });
+        }
+        Some(())
+    }
+
+    fn evict(&mut self, limit: usize) {
+        while self.size > limit {
+            let Some(oldest) = self.table.pop_back() else { return };
+            self.size -= oldest.size;
+        }
+    }
+}
+
+impl Name {
+    fn of(name: &[u8]) -> Self {
+        let listed = PSEUDO_FIELDS.iter().chain(&head::LISTED_FIELDS).find(|listed| listed.as_bytes() == name);
+        Self { listed: listed.copied(), length: name.len() }
+    }
+}
+
+impl<'a> Literal<'a> {
+    /// Takes a string literal from the front of `block` (section 5.2).
+    fn read(block: &mut &'a [u8]) -> Option<Self> {
+        let is_huffman = block.first()? & 0x80 != 0;
+        let length = integer(block, 7)?;
+        let (bytes, rest) = block.split_at_checked(length)?;
+        *block = rest;
+        Some(Self { bytes, is_huffman })
+    }
+
+    fn length(&self) -> Option<usize> {
+        let mut length = self.bytes.len();
+        if self.is_huffman {
+            length = 0;
+            huffman::decode(self.bytes, |_| length += 1)?;
+        }
+        Some(length)
+    }
+
+    fn decode(&self) -> Option<Vec<u8>> {
+        if !self.is_huffman {
+            return Some(self.bytes.to_vec());
+        }
+        let mut octets = Vec::new();
+        huffman::decode(self.bytes, |octet| octets.push(octet))?;
+        Some(octets)
+    }
+}
+
+/// Takes an integer from the front of `block` (section 5.1). None beyond 2^28, which nothing in a block can need.
+fn integer(block: &mut &[u8], prefix_bits: u32) -> Option<usize> {
+    let (first, mut rest) = block.split_first()?;
+    let mask = (1_usize << prefix_bits) - 1;
+    let mut value = usize::from(*first) & mask;
+    if value == mask {
+        let mut shift = 0;
+        loop {
+            let (byte, after) = rest.split_first().filter(|_| shift < 28)?;
+            rest = after;
+            value += usize::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+    }
+    *block = rest;
+    Some(value)
+}
+
+/// The pseudo-fields that observation needs.
+const PSEUDO_FIELDS: [&str; 3] = [":method", ":path", ":status"];
+/// What each field costs beside its name and value (section 4.1).
+const ENTRY_OVERHEAD: usize = 32;
+/// What both sides may use before any SETTINGS (RFC 9113 section 6.5.2).
+const DEFAULT_TABLE_BYTES: usize = 4096;
+/// The largest table that an agent in use announces (Chromium); a side may announce 4 GiB and so ask us to keep them.
+const MAX_TABLE_BYTES: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use loona_hpack::Decoder;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The listed fields, and whether the block was decoded to its end.
+    fn ours(hpack: &mut Hpack, block: &[u8]) -> (Vec<(String, Vec<u8>)>, bool) {
+        let mut fields = Vec::new();
+        let decoded = hpack.decode(block, |name, value| fields.push((name.to_owned(), value.to_vec())));
+        (fields, decoded.is_some())
+    }
+
+    fn theirs(decoder: &mut Decoder<'_>, block: &[u8]) -> (Vec<(String, Vec<u8>)>, bool) {
+        let mut fields = Vec::new();
+        let decoded = decoder.decode_with_cb(block, |name, value| {
+            if let Some(listed) = Name::of(&name).listed {
+                fields.push((listed.to_owned(), value.to_vec()));
+            }
+        });
+        (fields, decoded.is_ok())
+    }
+
+    fn both() -> (Hpack, Decoder<'static>) {
+        let mut decoder = Decoder::new();
+        decoder.set_max_allowed_table_size(DEFAULT_TABLE_BYTES);
+        (Hpack::new(), decoder)
+    }
+
+    #[test]
+    fn the_static_table_is_that_of_the_specification() {
+        for index in 0..=62_u8 {
+            let (mut hpack, mut decoder) = both();
+            let indexed = [0x80 | index];
+            assert_eq!(ours(&mut hpack, &indexed), theirs(&mut decoder, &indexed), "{index}");
+            let mut everything = Vec::new();
+            let known = Decoder::new().decode_with_cb(&indexed, |name, _| everything = name.to_vec()).is_ok();
+            assert_eq!(hpack.name(index.into()).map(|name| name.length), known.then_some(everything.len()));
+        }
+    }
+
+    #[test]
+    fn the_table_holds_no_value_that_is_not_listed() {
+        let mut hpack = Hpack::new();
+        let fields = [("authorization", "CANARY"), ("x-canary", "CANARY"), (":path", "/a")];
+        let string = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+        let block: Vec<u8> = fields.iter().flat_map(|(n, v)| [vec![0x40], string(n), string(v)].concat()).collect();
+        assert_eq!(ours(&mut hpack, &block), (vec![(":path".to_owned(), b"/a".to_vec())], true));
+        assert_eq!(hpack.table.len(), 3);
+        assert!(hpack.table.iter().all(|entry| entry.name.listed.is_some() || entry.value.is_empty()));
+        assert_eq!(hpack.size, 3 * 32 + 13 + 6 + 8 + 6 + 5 + 2);
+    }
+
+    #[test]
+    fn integers_end_within_their_bytes() {
+        let read = |mut bytes: &[u8], bits| integer(&mut bytes, bits).map(|value| (value, bytes.len()));
+        assert_eq!(read(&[0b1110_1010, 9], 5), Some((10, 1)));
+        assert_eq!(read(&[0x1f, 0x9a, 0x0a], 5), Some((1337, 0)));
+        assert_eq!(read(&[0x7f, 0], 7), Some((127, 0)));
+        for bad in [&[0x1f][..], &[0x1f, 0x80], &[0x1f, 0xff, 0xff, 0xff, 0xff, 0x01], &[]] {
+            assert_eq!(read(bad, 5), None, "{bad:?}");
+        }
+    }
+
+    /// One representation of a field: any reference, or a literal that may be added to the table.
+    fn representation() -> impl Strategy<Value = Vec<u8>> {
+        let text = prop::sample::select(vec!["", "/a", "200", ":path", ":status", "x-unlisted", "retry-after"]);
+        let coded = prop::collection::vec(any::<u8>(), 0..6);
+        let raw = |text: &str| [&[u8::try_from(text.len()).unwrap()][..], text.as_bytes()].concat();
+        let literal = (0x40_u8..0x7f, text.clone()).prop_map(move |(first, value)| [vec![first], raw(value)].concat());
+        let named = (prop::sample::select(vec![0x00, 0x10, 0x40]), text.clone(), text)
+            .prop_map(move |(first, name, value)| [vec![first], raw(name), raw(value)].concat());
+        let huffman = coded.prop_map(|coded| [vec![0x44, 0x80 | u8::try_from(coded.len()).unwrap()], coded].concat());
+        let size = (0x20_u8..0x3f).prop_map(|first| vec![first, 0x84]);
+        let large = (0_u8..31).prop_map(|high| vec![0x3f, 0x80 | high, high, 0x84]);
+        prop_oneof![any::<u8>().prop_map(|b| vec![0x80 | b]), literal, named, huffman, size, large]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn blocks_are_read_as_loona_reads_them(
+            blocks in prop::collection::vec(prop::collection::vec(representation(), 0..12), 1..8),
+        ) {
+            let (mut hpack, mut decoder) = both();
+            for block in blocks {
+                let block = block.concat();
+                let seen = ours(&mut hpack, &block);
+                prop_assert_eq!(&seen, &theirs(&mut decoder, &block));
+                if !seen.1 {
+                    break;
+                }
+            }
+        }
+
+        #[test]
+        fn any_bytes_keep_the_table_within_its_limit(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+            let mut hpack = Hpack::new();
+            hpack.decode(&bytes, |_, _| {});
+            prop_assert!(hpack.size <= hpack.limit);
+            prop_assert_eq!(hpack.size, hpack.table.iter().map(|entry| entry.size).sum::<usize>());
+        }
+    }
+}

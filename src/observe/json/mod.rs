@@ -1,0 +1,312 @@
+//! A few values out of a JSON document (RFC 8259) of any size: bytes in any chunks in, the values at listed paths out.
+//!
+//! Constant memory: the stack of open containers (bounded), one key or one short value; everything else is skipped where
+//! it stands, long strings at the speed of `memchr`. A path matches decoded keys exactly, so text inside a string never
+//! does. Structure, numbers, literals and escapes are checked wherever they stand; the inside of strings is not (control
+//! characters and broken UTF-8 pass), because an observer gains nothing by being stricter than the agent.
+
+mod number;
+mod paths;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use memchr::memchr2;
+
+use number::Number;
+use paths::NodeId;
+pub use paths::Paths;
+use text::{Escape, InvalidEscape, Text};
+
+/// A value at a listed path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// An array begins.
+    Array,
+    /// `true` or `false`.
+    Bool(bool),
+    /// The array or object ends.
+    End,
+    /// `null`.
+    Null,
+    /// A number as it stands in the document.
+    Number(&'a str),
+    /// An object begins.
+    Object,
+    /// A string.
+    String {
+        /// Its decoded text: at most [`MAX_TEXT_BYTES`], up to the first byte that is not UTF-8.
+        text: &'a str,
+        /// Whether it goes on beyond `text`.
+        cut: bool,
+    },
+}
+
+/// How far a document has been read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// It is whole; only white space may follow.
+    Complete,
+    /// More bytes are needed.
+    Incomplete,
+    /// It is not JSON, or nested deeper than [`MAX_DEPTH`]. Final.
+    Malformed,
+}
+
+/// Reads one document and hands out the values at the paths of a table, each with the tag of its path, in the order of
+/// the document: of a repeated key, the last value wins when the caller lets it.
+pub struct PathReader<T: 'static> {
+    paths: &'static Paths<T>,
+    state: State,
+    /// The open containers, outermost first.
+    open: Vec<Level>,
+    /// The place of the value that comes next or is being read, when a path leads to it or through it.
+    here: Option<NodeId>,
+    text: Text,
+}
+
+impl<T: Copy> PathReader<T> {
+    /// A reader before the first byte of a document.
+    #[must_use]
+    pub fn new(paths: &'static Paths<T>) -> Self {
+        Self { paths, state: State::START, open: Vec::new(), here: Some(Paths::<T>::ROOT), text: Text::default() }
+    }
+
+    /// Goes back to before the first byte, for another document.
+    pub fn reset(&mut self) {
+        self.state = State::START;
+        self.open.clear();
+        self.here = Some(Paths::<T>::ROOT);
+    }
+
+    /// Reads the next bytes of the document. A malformed document hands out nothing more; what it handed out before may
+    /// be wrong.
+    pub fn feed(&mut self, mut bytes: &[u8], on: &mut impl FnMut(T, Value<'_>)) -> Status {
+        while let Some((&byte, rest)) = bytes.split_first() {
+            bytes = match self.state {
+                State::Malformed => break,
+                State::String { key, escape: None } => self.string_run(key, bytes, on),
+                State::Number(number) => match number.next(byte) {
+                    Some(number) => {
+                        self.text.push(&[byte]);
+                        self.state = State::Number(number);
+                        rest
+                    }
+                    None => {
+                        self.end_number(number, on);
+                        bytes
+                    }
+                },
+                _ => {
+                    self.byte(byte, on);
+                    rest
+                }
+            };
+        }
+        self.status()
+    }
+
+    /// Tells the reader that no more bytes follow: only now can a document that is a bare number be complete.
+    pub fn finish(&mut self, on: &mut impl FnMut(T, Value<'_>)) -> Status {
+        self.feed(b" ", on)
+    }
+
+    /// How far the document has been read.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        match self.state {
+            State::Malformed => Status::Malformed,
+            State::After if self.open.is_empty() => Status::Complete,
+            _ => Status::Incomplete,
+        }
+    }
+
+    /// Whether anything but white space has been read.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        !(self.open.is_empty() && matches!(self.state, State::Value { .. }))
+    }
+
+    /// One byte outside of the runs that [`Self::feed`] reads at once.
+    fn byte(&mut self, byte: u8, on: &mut impl FnMut(T, Value<'_>)) {
+        self.state = match (self.state, byte) {
+            (State::String { key, escape: Some(escape) }, _) => match escape.next(byte, &mut self.text) {
+                Ok(escape) => State::String { key, escape },
+                Err(InvalidEscape) => State::Malformed,
+            },
+            (State::Literal(literal, at), _) => self.literal_byte(literal, at, byte, on),
+            (state, b' ' | b'\t' | b'\n' | b'\r') => state,
+            (State::Value { close: true }, b']') => self.close(true, on),
+            (State::Value { .. }, _) => self.begin_value(byte, on),
+            (State::Key { close: true }, b'}') => self.close(false, on),
+            (State::Key { .. }, b'"') => {
+                let wanted = self.open.last().and_then(|level| level.node).is_some();
+                self.text.begin(wanted);
+                State::String { key: true, escape: None }
+            }
+            (State::Colon, b':') => State::Value { close: false },
+            (State::After, b',') => match self.open.last() {
+                Some(Level { array: true, .. }) => State::Value { close: false },
+                Some(Level { array: false, .. }) => State::Key { close: false },
+                None => State::Malformed,
+            },
+            (State::After, b']' | b'}') => self.close(byte == b']', on),
+            _ => State::Malformed,
+        };
+    }
+
+    fn begin_value(&mut self, byte: u8, on: &mut impl FnMut(T, Value<'_>)) -> State {
+        if let Some(Level { node, array: true }) = self.open.last() {
+            self.here = node.and_then(|node| self.paths.element(node));
+        }
+        self.text.begin(self.tag(self.here).is_some());
+        match byte {
+            b'"' => State::String { key: false, escape: None },
+            b'{' => self.open(false, on),
+            b'[' => self.open(true, on),
+            b'f' => State::Literal(Literal::False, 1),
+            b'n' => State::Literal(Literal::Null, 1),
+            b't' => State::Literal(Literal::True, 1),
+            _ => Number::first(byte).map_or(State::Malformed, |number| {
+                self.text.push(&[byte]);
+                State::Number(number)
+            }),
+        }
+    }
+
+    fn open(&mut self, array: bool, on: &mut impl FnMut(T, Value<'_>)) -> State {
+        if self.open.len() == MAX_DEPTH {
+            return State::Malformed;
+        }
+        self.hand_out(self.here, if array { Value::Array } else { Value::Object }, on);
+        self.open.push(Level { node: self.here, array });
+        if array { State::Value { close: true } } else { State::Key { close: true } }
+    }
+
+    fn close(&mut self, array: bool, on: &mut impl FnMut(T, Value<'_>)) -> State {
+        match self.open.pop() {
+            Some(level) if level.array == array => {
+                self.hand_out(level.node, Value::End, on);
+                State::After
+            }
+            _ => State::Malformed,
+        }
+    }
+
+    /// Reads a string to its end, to an escape or to the end of the bytes, and returns what follows.
+    fn string_run<'a>(&mut self, key: bool, bytes: &'a [u8], on: &mut impl FnMut(T, Value<'_>)) -> &'a [u8] {
+        let (run, tail) = bytes.split_at(memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len()));
+        self.text.push(run);
+        let Some((end, tail)) = tail.split_first() else { return tail };
+        self.state = match (end, key) {
+            (b'\\', _) => State::String { key, escape: Some(Escape::Start) },
+            (_, true) => {
+                self.enter_member();
+                State::Colon
+            }
+            (_, false) => {
+                self.text.end();
+                let (text, cut) = self.text.as_str();
+                self.hand_out(self.here, Value::String { text, cut }, on);
+                State::After
+            }
+        };
+        tail
+    }
+
+    /// A key is complete.
+    fn enter_member(&mut self) {
+        self.text.end();
+        let container = self.open.last().and_then(|level| level.node);
+        self.here = container.and_then(|node| self.paths.member(node, self.text.whole()?));
+    }
+
+    fn end_number(&mut self, number: Number, on: &mut impl FnMut(T, Value<'_>)) {
+        self.state = if number.is_whole() { State::After } else { State::Malformed };
+        // What is left of a longer number would be another number.
+        if let (State::After, (text, false)) = (self.state, self.text.as_str()) {
+            self.hand_out(self.here, Value::Number(text), on);
+        }
+    }
+
+    fn literal_byte(&self, literal: Literal, at: usize, byte: u8, on: &mut impl FnMut(T, Value<'_>)) -> State {
+        let (text, value) = literal.parts();
+        if text.get(at) != Some(&byte) {
+            return State::Malformed;
+        }
+        if at + 1 < text.len() {
+            return State::Literal(literal, at + 1);
+        }
+        self.hand_out(self.here, value, on);
+        State::After
+    }
+
+    fn tag(&self, place: Option<NodeId>) -> Option<T> {
+        place.and_then(|node| self.paths.tag(node))
+    }
+
+    fn hand_out(&self, place: Option<NodeId>, value: Value<'_>, on: &mut impl FnMut(T, Value<'_>)) {
+        if let Some(tag) = self.tag(place) {
+            on(tag, value);
+        }
+    }
+}
+
+/// Deepest nesting that is read. The documents of providers have some twenty levels, serde_json reads as many as this.
+pub const MAX_DEPTH: usize = 128;
+
+/// Longest text of a string, key or number that is kept, in bytes. The longest identifiers have 96, and no more of a
+/// prompt or completion should ever stay here.
+pub const MAX_TEXT_BYTES: usize = 256;
+
+#[derive(Debug, Clone, Copy)]
+struct Level {
+    /// The container's own place, when a path leads to it or through it.
+    node: Option<NodeId>,
+    array: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    /// Before a value; `close` where the array may end instead.
+    Value {
+        close: bool,
+    },
+    /// Before a key; `close` where the object may end instead.
+    Key {
+        close: bool,
+    },
+    Colon,
+    /// After a value.
+    After,
+    /// Inside a key or a value.
+    String {
+        key: bool,
+        escape: Option<Escape>,
+    },
+    Number(Number),
+    /// Inside a literal, so many bytes in.
+    Literal(Literal, usize),
+    Malformed,
+}
+
+impl State {
+    const START: Self = Self::Value { close: false };
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Literal {
+    False,
+    Null,
+    True,
+}
+
+impl Literal {
+    fn parts(self) -> (&'static [u8], Value<'static>) {
+        match self {
+            Self::False => (b"false", Value::Bool(false)),
+            Self::Null => (b"null", Value::Null),
+            Self::True => (b"true", Value::Bool(true)),
+        }
+    }
+}

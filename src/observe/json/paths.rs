@@ -1,0 +1,83 @@
+//! The table of interesting paths, as a tree that the reader walks along with the document.
+
+/// Paths into a document, each with a tag. Several paths may share a tag; of a path listed twice, the last tag counts.
+///
+/// A path is a list of keys joined by `.`, each followed by `[]` for every array that is entered through it:
+/// `response.candidates[].content.parts[].text`, `[].error.code`, or the empty path for the document itself. Keys that
+/// hold a `.` or a `[]` cannot be listed.
+#[derive(Debug)]
+pub struct Paths<T> {
+    nodes: Vec<Node<T>>,
+}
+
+/// A place in the tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NodeId(u16);
+
+#[derive(Debug)]
+struct Node<T> {
+    tag: Option<T>,
+    element: Option<NodeId>,
+    members: Vec<(Box<[u8]>, NodeId)>,
+}
+
+impl<T: Copy> Paths<T> {
+    pub(super) const ROOT: NodeId = NodeId(0);
+
+    /// Builds the tree of a table. Meant for constant tables: nodes beyond 65536 would be unreachable.
+    pub fn new<P: AsRef<str>>(table: impl IntoIterator<Item = (P, T)>) -> Self {
+        let mut paths = Self { nodes: vec![Node::EMPTY] };
+        for (path, tag) in table {
+            let end = path.as_ref().split('.').fold(Self::ROOT, |node, segment| paths.add_segment(node, segment));
+            if let Some(node) = paths.nodes.get_mut(usize::from(end.0)) {
+                node.tag = Some(tag);
+            }
+        }
+        paths
+    }
+
+    pub(super) fn tag(&self, at: NodeId) -> Option<T> {
+        self.node(at)?.tag
+    }
+
+    pub(super) fn element(&self, of: NodeId) -> Option<NodeId> {
+        self.node(of)?.element
+    }
+
+    pub(super) fn member(&self, of: NodeId, key: &[u8]) -> Option<NodeId> {
+        self.node(of)?.members.iter().find_map(|(name, node)| (**name == *key).then_some(*node))
+    }
+
+    fn node(&self, at: NodeId) -> Option<&Node<T>> {
+        self.nodes.get(usize::from(at.0))
+    }
+
+    /// The node of one segment (a key with its `[]`s, or only the latter) below another.
+    fn add_segment(&mut self, below: NodeId, segment: &str) -> NodeId {
+        let key = segment.trim_end_matches("[]");
+        let arrays = (segment.len() - key.len()) / 2;
+        let start = if key.is_empty() { below } else { self.add(below, Some(key)) };
+        (0..arrays).fold(start, |node, _| self.add(node, None))
+    }
+
+    /// The node of a member, or of the elements, of another; a new one if need be.
+    fn add(&mut self, below: NodeId, key: Option<&str>) -> NodeId {
+        let known = key.map_or_else(|| self.element(below), |key| self.member(below, key.as_bytes()));
+        if let Some(node) = known {
+            return node;
+        }
+        let new = NodeId(u16::try_from(self.nodes.len()).unwrap_or(u16::MAX));
+        self.nodes.push(Node::EMPTY);
+        if let Some(node) = self.nodes.get_mut(usize::from(below.0)) {
+            match key {
+                Some(key) => node.members.push((key.as_bytes().into(), new)),
+                None => node.element = Some(new),
+            }
+        }
+        new
+    }
+}
+
+impl<T> Node<T> {
+    const EMPTY: Self = Self { tag: None, element: None, members: Vec::new() };
+}

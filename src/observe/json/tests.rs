@@ -1,0 +1,287 @@
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+use serde_json::{Value as Tree, json};
+
+use super::*;
+
+const LISTED: [&str; 12] = ["", "a", "a.b", "a.b.c", "a[]", "a[].b", "[]", "[].a", "[][]", "b", "b.a[].c", "é"];
+
+static PATHS: LazyLock<Paths<&'static str>> = LazyLock::new(|| Paths::new(LISTED.map(|path| (path, path))));
+
+/// Everything handed out as `path=value`, and how the reading ended.
+fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<String>, Status) {
+    let mut reader = PathReader::new(&PATHS);
+    let mut seen = Vec::new();
+    let mut on = |path: &str, value: Value<'_>| seen.push(show(path, value));
+    for piece in pieces {
+        reader.feed(piece, &mut on);
+    }
+    let status = reader.finish(&mut on);
+    (seen, status)
+}
+
+fn show(path: &str, value: Value<'_>) -> String {
+    match value {
+        Value::Array => format!("{path}=["),
+        Value::Bool(bool) => format!("{path}={bool}"),
+        Value::End => format!("{path}=end"),
+        Value::Null => format!("{path}=null"),
+        Value::Number(text) => format!("{path}={text}"),
+        Value::Object => format!("{path}={{"),
+        Value::String { text, cut } => format!("{path}={text:?}{}", if cut { ".." } else { "" }),
+    }
+}
+
+fn read_text(document: &str) -> (Vec<String>, Status) {
+    read([document.as_bytes()])
+}
+
+#[test]
+fn values_come_in_document_order_with_repeated_keys() {
+    let (seen, status) = read_text(r#" {"a":{"b":1,"x":{"b":2}},"b":true,"a":[{"b":"x"},null,[7]],"a":-1.5e3} "#);
+    let expected = [
+        "={",
+        "a={",
+        "a.b=1",
+        "a=end",
+        "b=true",
+        "a=[",
+        "a[]={",
+        "a[].b=\"x\"",
+        "a[]=end",
+        "a[]=null",
+        "a[]=[",
+        "a[]=end",
+        "a=end",
+        "a=-1.5e3",
+        "=end",
+    ];
+    assert_eq!((seen, status), (expected.map(str::to_owned).to_vec(), Status::Complete));
+}
+
+#[test]
+fn only_the_exact_place_matches() {
+    for document in [
+        r#"{"x":"{\"a\":1}","ab":1,"A":1,"a ":1}"#,
+        r#"{"x":{"a":1},"y":[{"a":1,"b":2}]}"#,
+        r#"{"a.b":1,"a[]":1,"":{"a":1}}"#,
+    ] {
+        assert_eq!(read_text(document).0, ["={", "=end"], "{document}");
+    }
+}
+
+#[test]
+fn keys_match_decoded() {
+    let long = "a".repeat(MAX_TEXT_BYTES + 1);
+    let document = format!(r#"{{"\u0061":{{"\u0062":1}},"\u00e9":2,"é":3,"{long}":4,"a\u0000":5,"\ud83d":6}}"#);
+    let seen = read_text(&document).0;
+    assert_eq!(seen, ["={", "a={", "a.b=1", "a=end", "é=2", "é=3", "=end"]);
+}
+
+#[test]
+fn strings_are_decoded_and_cut() {
+    let cases = [
+        (r#""""#.to_owned(), r#"="""#.to_owned()),
+        (r#""\"\\\/\b\f\n\r\t""#.into(), format!("={:?}", "\"\\/\u{8}\u{c}\n\r\t")),
+        (r#""h\u00e9 \ud83d\ude00é""#.into(), format!("={:?}", "hé 😀é")),
+        (r#""\ud83dx\ud83d\ud83d\ude00\ude00\ud83d""#.into(), format!("={:?}", "\u{fffd}x\u{fffd}😀\u{fffd}\u{fffd}")),
+        (format!("{:?}", "x".repeat(256)), format!("={:?}", "x".repeat(256))),
+        (format!("{:?}", "x".repeat(257)), format!("={:?}..", "x".repeat(256))),
+        (format!("\"{}é\"", "x".repeat(255)), format!("={:?}..", "x".repeat(255))),
+    ];
+    for (document, expected) in cases {
+        assert_eq!(read_text(&document), (vec![expected.clone()], Status::Complete), "{document}");
+        assert_eq!(read(document.as_bytes().chunks(1)).0, [expected], "{document}");
+    }
+    assert_eq!(read([&b"\"ab\xffcd\""[..]]).0, ["=\"ab\".."], "text ends where it is not UTF-8");
+}
+
+#[test]
+fn numbers_too_long_to_keep_are_not_handed_out() {
+    let digits = "7".repeat(MAX_TEXT_BYTES + 1);
+    assert_eq!(read_text(&digits), (vec![], Status::Complete));
+    assert_eq!(read_text(&digits[1..]), (vec![format!("={}", &digits[1..])], Status::Complete));
+}
+
+#[test]
+fn wrong_and_unfinished_are_told_apart() {
+    for malformed in [
+        "x",
+        "]",
+        "}",
+        ",",
+        ":",
+        "{]",
+        "[}",
+        "[,]",
+        "[1,]",
+        "[1 2]",
+        "{,}",
+        "{1:2}",
+        r#"{"a"}"#,
+        r#"{"a":}"#,
+        r#"{"a":1,}"#,
+        r#"{"a":1 "b":2}"#,
+        "01",
+        "-",
+        "+1",
+        "1.",
+        ".5",
+        "1e",
+        "1e+",
+        "--1",
+        "1x",
+        "tru e",
+        "truex",
+        "nul]",
+        "[tru]",
+        r#""\x""#,
+        r#""\u12g4""#,
+        "{} {}",
+        "1 2",
+        "[]]",
+        "'a'",
+        "\u{feff}{}",
+    ] {
+        assert_eq!(read_text(malformed).1, Status::Malformed, "{malformed}");
+        assert!(serde_json::from_str::<Tree>(malformed).is_err(), "{malformed}");
+    }
+    for unfinished in [
+        "",
+        " ",
+        "{",
+        "[",
+        r#"{"a"#,
+        r#"{"a""#,
+        r#"{"a":"#,
+        r#"{"a":1"#,
+        r#"{"a":1,"#,
+        "[1",
+        "[1,",
+        "\"",
+        r#""\"#,
+        r#""\u12"#,
+    ] {
+        let mut reader = PathReader::new(&PATHS);
+        assert_eq!(reader.feed(unfinished.as_bytes(), &mut |_, _| {}), Status::Incomplete, "{unfinished}");
+    }
+}
+
+#[test]
+fn nesting_is_bounded() {
+    let nested = |depth| "[".repeat(depth) + &"]".repeat(depth);
+    assert_eq!(read_text(&nested(MAX_DEPTH)).1, Status::Complete);
+    assert_eq!(read_text(&nested(MAX_DEPTH + 1)).1, Status::Malformed);
+    let mut reader = PathReader::new(&PATHS);
+    reader.feed("{\"a\":".repeat(1_000_000).as_bytes(), &mut |_, _| {});
+    assert!(reader.open.capacity() <= 2 * MAX_DEPTH, "the stack does not grow with hostile nesting");
+}
+
+#[test]
+fn a_reader_can_begin_again() {
+    let mut reader = PathReader::new(&PATHS);
+    assert!(!reader.has_begun());
+    reader.feed(br#" {"a":{"b":"#, &mut |_, _| {});
+    assert!(reader.has_begun());
+    reader.reset();
+    assert!(!reader.has_begun());
+    let mut seen = Vec::new();
+    let status = reader.feed(br#"{"b":1}"#, &mut |path, value| seen.push(show(path, value)));
+    assert_eq!((seen.join(" "), status), ("={ b=1 =end".to_owned(), Status::Complete));
+}
+
+#[test]
+fn what_is_not_asked_for_is_not_kept() {
+    let mut reader = PathReader::new(&PATHS);
+    reader.feed(br#"{"secret":"canary","a":{"x":"canary"},"canary":["#, &mut |_, _| {});
+    assert!(!reader.text.whole().unwrap().windows(6).any(|window| window == b"canary"));
+    assert!(size_of::<PathReader<&str>>() < 512);
+}
+
+/// What must be handed out for a tree at a path of the table, if it is in the table.
+fn expect(tree: &Tree, path: Option<String>, seen: &mut Vec<String>) {
+    let listed = path.clone().filter(|path| LISTED.contains(&path.as_str()));
+    let mut say = |value: Value<'_>| seen.extend(listed.as_ref().map(|path| show(path, value)));
+    let join = |key: &str| {
+        path.as_ref()
+            .filter(|_| !key.is_empty() && !key.contains(['.', '[']))
+            .map(|path| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") })
+    };
+    match tree {
+        Tree::Null => say(Value::Null),
+        Tree::Bool(bool) => say(Value::Bool(*bool)),
+        Tree::Number(number) => say(Value::Number(&number.to_string())),
+        Tree::String(text) => say(Value::String { text, cut: false }),
+        Tree::Array(elements) => {
+            say(Value::Array);
+            elements.iter().for_each(|element| expect(element, path.as_ref().map(|path| format!("{path}[]")), seen));
+            seen.extend(listed.map(|path| show(&path, Value::End)));
+        }
+        Tree::Object(members) => {
+            say(Value::Object);
+            members.iter().for_each(|(key, value)| expect(value, join(key), seen));
+            seen.extend(listed.map(|path| show(&path, Value::End)));
+        }
+    }
+}
+
+fn tree() -> impl Strategy<Value = Tree> {
+    let leaf = prop_oneof![
+        Just(json!(null)),
+        any::<bool>().prop_map(Tree::from),
+        any::<i64>().prop_map(Tree::from),
+        any::<f64>().prop_map(Tree::from),
+        "\\PC{0,20}".prop_map(Tree::from),
+        Just(json!("{\"a\":{\"b\":1}}\n\u{1}\u{1f600}")),
+    ];
+    let key =
+        prop_oneof![8 => prop::sample::select(vec!["a", "b", "c", "é"]).prop_map(str::to_owned), 1 => "\\PC{0,6}"];
+    leaf.prop_recursive(6, 60, 5, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Tree::from),
+            prop::collection::btree_map(key.clone(), inner, 0..5)
+                .prop_map(|members| Tree::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+/// The document with every character of its strings outside printable ASCII escaped.
+fn ascii(document: &str) -> String {
+    let escape = |c: char| match c {
+        ' '..='~' | '\n' => c.to_string(),
+        _ => c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04X}")).collect(),
+    };
+    document.chars().map(escape).collect()
+}
+
+proptest! {
+    #[test]
+    fn agrees_with_serde_json_for_every_chunking(tree in tree(), size in 1..9usize) {
+        let mut expected = Vec::new();
+        expect(&tree, Some(String::new()), &mut expected);
+        let compact = serde_json::to_string(&tree).unwrap();
+        let pretty = serde_json::to_string_pretty(&tree).unwrap();
+        for document in [&compact, &pretty, &ascii(&compact)] {
+            prop_assert_eq!(&read_text(document), &(expected.clone(), Status::Complete));
+            prop_assert_eq!(&read(document.as_bytes().chunks(size)).0, &expected);
+        }
+    }
+
+    #[test]
+    fn judges_any_tokens_as_serde_json_does(
+        tokens in prop::collection::vec(prop::sample::select(vec!["{", "}", "[", "]", ",", ":", "\"a\"", "1", "0", "-", ".", "e", "true", "null", " ", "\"\\n\""]), 0..12),
+        size in 1..5usize,
+    ) {
+        let document = tokens.concat();
+        let whole = read_text(&document);
+        prop_assert_eq!(whole.1 == Status::Complete, serde_json::from_str::<serde::de::IgnoredAny>(&document).is_ok(), "{}", document);
+        prop_assert_eq!(read(document.as_bytes().chunks(size)), whole);
+    }
+
+    #[test]
+    fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let whole = read([&bytes[..]]);
+        prop_assert_eq!(read(bytes.chunks(1)), whole);
+    }
+}

@@ -1,0 +1,184 @@
+//! Test kit: writes down what a framing makes of a recording, and replays recordings cut at any place.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::exchange::{Exchange, ExchangeEnd, OpenExchange, RequestHead, ResponseHead};
+use super::{Direction, End, Observer};
+use crate::record::{Fact, ObserverFailure, Record};
+
+/// Bytes of a connection in the order in which they passed.
+pub(super) type Recording = Vec<(Direction, Vec<u8>)>;
+
+/// One exchange as it was observed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) request: RequestHead,
+    pub(super) request_body: Vec<u8>,
+    pub(super) response: Option<ResponseHead>,
+    pub(super) response_body: Vec<u8>,
+    pub(super) ends: Vec<ExchangeEnd>,
+}
+
+impl Seen {
+    /// Method, path, request body, status, response body and end in one line.
+    pub(super) fn line(&self) -> String {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let status = self.response.as_ref().map_or("-".to_owned(), |head| head.status.to_string());
+        let (request, response) = (text(&self.request_body), text(&self.response_body));
+        format!("{} {} [{request}] {status} [{response}] {:?}", self.request.method, self.request.path, self.ends)
+    }
+}
+
+/// All that was observed of one connection.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Transcript(Arc<Mutex<Pages>>);
+
+#[derive(Debug, Default, PartialEq, Eq, Clone)]
+pub(super) struct Pages {
+    pub(super) exchanges: Vec<Seen>,
+    pub(super) failures: Vec<ObserverFailure>,
+    /// When the first byte of each request was read.
+    pub(super) begun: Vec<Instant>,
+}
+
+impl Transcript {
+    pub(super) fn opener(&self) -> Box<dyn OpenExchange> {
+        Box::new(self.clone())
+    }
+
+    pub(super) fn record(&self) -> Arc<dyn Record> {
+        Arc::new(self.clone())
+    }
+
+    pub(super) fn pages(&self) -> Pages {
+        self.0.lock().unwrap().clone()
+    }
+
+    pub(super) fn lines(&self) -> Vec<String> {
+        self.pages().exchanges.iter().map(Seen::line).collect()
+    }
+}
+
+impl Record for Transcript {
+    fn record(&self, fact: Fact) {
+        let Fact::ObserverFailed(failure) = fact else { panic!("a framing states {fact:?}") };
+        self.0.lock().unwrap().failures.push(failure);
+    }
+}
+
+impl OpenExchange for Transcript {
+    fn open(&mut self, head: &RequestHead, at: Instant) -> Option<Box<dyn Exchange>> {
+        let mut pages = self.0.lock().unwrap();
+        pages.begun.push(at);
+        pages.exchanges.push(Seen {
+            request: head.clone(),
+            request_body: Vec::new(),
+            response: None,
+            response_body: Vec::new(),
+            ends: Vec::new(),
+        });
+        Some(Box::new(Writer { transcript: self.clone(), page: pages.exchanges.len() - 1 }))
+    }
+}
+
+struct Writer {
+    transcript: Transcript,
+    page: usize,
+}
+
+impl Writer {
+    fn write(&self, write: impl FnOnce(&mut Seen)) {
+        write(&mut self.transcript.0.lock().unwrap().exchanges[self.page]);
+    }
+}
+
+impl Exchange for Writer {
+    fn request_body(&mut self, bytes: &[u8], _: Instant) {
+        self.write(|seen| seen.request_body.extend_from_slice(bytes));
+    }
+
+    fn response_head(&mut self, head: &ResponseHead, _: Instant) {
+        self.write(|seen| assert_eq!(seen.response.replace(head.clone()), None, "two final heads"));
+    }
+
+    fn response_body(&mut self, bytes: &[u8], _: Instant) {
+        self.write(|seen| {
+            assert!(seen.response.is_some(), "a body before its head");
+            seen.response_body.extend_from_slice(bytes);
+        });
+    }
+
+    fn end(self: Box<Self>, end: ExchangeEnd, _: Instant) {
+        self.write(|seen| seen.ends.push(end));
+    }
+}
+
+/// Replays a recording, with a later instant for each piece, and ends the connection.
+pub(super) fn replay(observer: &mut dyn Observer, recording: &[(Direction, Vec<u8>)], end: End) {
+    let mut at = Instant::now();
+    for (direction, bytes) in recording {
+        at += Duration::from_millis(1);
+        observer.bytes(*direction, bytes, at);
+    }
+    observer.end(end, at);
+}
+
+/// The recording with every piece cut at the given distances, over and over.
+pub(super) fn cut(recording: &[(Direction, Vec<u8>)], distances: &[usize]) -> Recording {
+    let mut distances = distances.iter().copied().cycle();
+    let mut pieces = Recording::new();
+    for (direction, bytes) in recording {
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(distances.next().unwrap_or(rest.len()).clamp(1, rest.len()));
+            pieces.push((*direction, piece.to_vec()));
+            rest = after;
+        }
+    }
+    pieces
+}
+
+/// The recording with one piece more, cut at byte `place` of all.
+pub(super) fn cut_once(recording: &[(Direction, Vec<u8>)], place: usize) -> Recording {
+    let mut pieces = Recording::new();
+    let mut passed = 0;
+    for (direction, bytes) in recording {
+        let (head, tail) = bytes.split_at(place.saturating_sub(passed).min(bytes.len()));
+        passed += bytes.len();
+        pieces.extend([head, tail].into_iter().filter(|piece| !piece.is_empty()).map(|p| (*direction, p.to_vec())));
+    }
+    pieces
+}
+
+/// Requires that every cut of a recording is observed in the same way as the whole.
+pub(super) fn assert_cuts_change_nothing<O: Observer>(
+    open: impl Fn(&Transcript) -> O,
+    recording: &[(Direction, Vec<u8>)],
+    end: End,
+) {
+    let observe = |pieces: &[(Direction, Vec<u8>)]| {
+        let transcript = Transcript::default();
+        replay(&mut open(&transcript), pieces, end);
+        let pages = transcript.pages();
+        (pages.exchanges, pages.failures)
+    };
+    let whole = observe(recording);
+    assert_eq!(observe(&cut(recording, &[1])), whole, "byte by byte");
+    let length: usize = recording.iter().map(|(_, bytes)| bytes.len()).sum();
+    for place in 1..length {
+        assert_eq!(observe(&cut_once(recording, place)), whole, "cut at {place}");
+    }
+}
+
+/// Any bytes as a recording: a control byte before each piece says its direction and length.
+pub(super) fn scatter(mut bytes: &[u8]) -> Recording {
+    let mut pieces = Recording::new();
+    while let Some((control, rest)) = bytes.split_first() {
+        let direction = if control & 1 == 0 { Direction::ToProvider } else { Direction::ToAgent };
+        let (piece, after) = rest.split_at(usize::from(control >> 1).min(rest.len()));
+        pieces.push((direction, piece.to_vec()));
+        bytes = after;
+    }
+    pieces
+}

@@ -1,0 +1,117 @@
+//! `/metrics`: the exposition in the format that the scraper asks for.
+
+use std::io::{self, Write as _};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use hyper::body::{Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::spawn_blocking;
+
+use super::Web;
+use super::error::ApiError;
+use crate::export::Metrics;
+use crate::export::text::{Format, negotiate};
+
+pub(super) async fn metrics(State(web): State<Arc<Web>>, headers: HeaderMap) -> Result<Response, ApiError> {
+    let Ok(permit) = Arc::clone(&web.scrapes).try_acquire_owned() else {
+        web.metrics.scrape_rejected();
+        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too many scrapes at once: try again"));
+    };
+    let format = negotiate(joined(&headers, &header::ACCEPT).as_deref());
+    let gzip = accepts_gzip(joined(&headers, &header::ACCEPT_ENCODING).as_deref());
+    // Some 5 MB at the worst: tens of milliseconds that the traffic's workers must not wait for.
+    let metrics = Arc::clone(&web.metrics);
+    let exposition = spawn_blocking(move || exposition(&metrics, format, gzip)).await;
+    let Ok(Ok(exposition)) = exposition else {
+        return Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the metrics could not be written"));
+    };
+    let body = Body::new(Scrape { rest: exposition, _permit: permit });
+    let mut response = ([(header::CONTENT_TYPE, format.content_type()), VARY], body).into_response();
+    if gzip {
+        response.headers_mut().insert(header::CONTENT_ENCODING, header::HeaderValue::from_static("gzip"));
+    }
+    Ok(response)
+}
+
+fn exposition(metrics: &Metrics, format: Format, gzip: bool) -> io::Result<Bytes> {
+    let text = metrics.encode(format).map_err(io::Error::other)?;
+    if !gzip {
+        return Ok(text.into());
+    }
+    let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 8), Compression::fast());
+    encoder.write_all(text.as_bytes())?;
+    encoder.finish().map(Bytes::from)
+}
+
+/// A header's lines as the one list that they are (RFC 9110, section 5.3).
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let lines: Vec<&str> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+    (!lines.is_empty()).then(|| lines.join(","))
+}
+
+/// Whether `Accept-Encoding` names gzip with a weight above 0.
+fn accepts_gzip(accept_encoding: Option<&str>) -> bool {
+    accept_encoding.unwrap_or_default().split(',').any(|coding| {
+        let mut parts = coding.split(';').map(str::trim);
+        let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
+        let refused = |parameter: &str| {
+            let weight = parameter.split_once('=').filter(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
+            weight.is_some_and(|(_, q)| !q.trim().parse::<f32>().is_ok_and(|q| q > 0.0))
+        };
+        named && !parts.any(refused)
+    })
+}
+
+/// An exposition handed over piece by piece, so that its permit is held until the scraper has taken nearly all of it: a
+/// slow scraper counts as a running scrape.
+struct Scrape {
+    rest: Bytes,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl HttpBody for Scrape {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let piece = self.rest.len().min(PIECE);
+        let frame = (piece > 0).then(|| Ok(Frame::data(self.rest.split_to(piece))));
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.rest.len() as u64)
+    }
+}
+
+/// As much as the server buffers of an answer.
+const PIECE: usize = 16 * 1024;
+const VARY: (HeaderName, &str) = (header::VARY, "accept, accept-encoding");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gzip_is_used_only_where_it_is_named() {
+        for yes in ["gzip", "deflate, GZIP;q=0.5", "br;q=1.0, gzip; Q=0.001"] {
+            assert!(accepts_gzip(Some(yes)), "{yes}");
+        }
+        for no in ["", "identity", "*", "gzip;q=0", "gzip;q=0.000", "gzip;q=x", "gzipped"] {
+            assert!(!accepts_gzip(Some(no)), "{no}");
+        }
+        assert!(!accepts_gzip(None));
+    }
+}

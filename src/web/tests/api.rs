@@ -1,0 +1,246 @@
+use std::io::Read as _;
+
+use flate2::read::GzDecoder;
+use serde_json::{Value, json};
+
+use super::kit::House;
+use crate::export::tests::kit::{Key, call, every_fact, promtool, rate_limited, samples};
+use crate::record::{Model, Provider, Record as _};
+use crate::web::{Condition, Config, ConfigError, OPENAPI};
+
+const PATHS: [&str; 6] = ["/", "/healthz", "/metrics", "/readyz", "/v1/openapi.json", "/v1/usage"];
+
+#[tokio::test]
+async fn metrics_come_in_the_format_asked_for() {
+    let house = House::open().await;
+    every_fact().into_iter().for_each(|fact| house.facts.record(fact));
+    let text = house.get("/metrics").await;
+    assert_eq!(text.status, 200);
+    assert_eq!(text.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    if let Some((clean, said)) = promtool(text.text()) {
+        assert!(clean && said.is_empty(), "{said}");
+    }
+    let accept = [("Accept", "application/openmetrics-text;version=1.0.0")];
+    let openmetrics = house.ask("GET", "/metrics", &accept).await;
+    assert_eq!(openmetrics.headers["content-type"], "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    assert!(openmetrics.text().ends_with("# EOF\n"));
+    let zipped = house.ask("GET", "/metrics", &[("Accept-Encoding", "gzip")]).await;
+    assert_eq!(zipped.headers["content-encoding"], "gzip");
+    let mut plain = String::new();
+    GzDecoder::new(zipped.body.as_slice()).read_to_string(&mut plain).expect("gzip");
+    assert_eq!(samples(&plain).len(), samples(text.text()).len());
+}
+
+#[tokio::test]
+async fn usage_agrees_with_the_metrics_to_the_token() {
+    let house = House::open().await;
+    for n in 0..500 {
+        house.took(call(&format!("m{n}")));
+        house.took(rate_limited("m1"));
+    }
+    let usage = house.get("/v1/usage").await.json();
+    let shown = samples(house.get("/metrics").await.text());
+    let sum = |name: &str, label: Option<(&str, &str)>| -> u64 {
+        let is_meant = |((sample, labels), _): &(&Key, &String)| {
+            sample == name && label.is_none_or(|(name, value)| labels.get(name).is_some_and(|found| found == value))
+        };
+        shown.iter().filter(is_meant).map(|(_, value)| value.parse::<u64>().expect("a count")).sum()
+    };
+    assert_eq!(usage["totals"]["calls"], 1000);
+    assert_eq!(usage["totals"]["total_tokens"], 60_000);
+    assert_eq!(usage["totals"]["total_tokens"], sum("gravimeter_tokens_total", None));
+    assert_eq!(usage["totals"]["thinking_tokens"], sum("gravimeter_tokens_total", Some(("kind", "thinking"))));
+    assert_eq!(
+        usage["totals"]["usage_quality"]["unknown"],
+        sum("gravimeter_usage_reports_total", Some(("quality", "unknown")))
+    );
+    let models = usage["models"].as_object().expect("models");
+    assert_eq!(models.len(), 201);
+    for (model, group) in models {
+        assert_eq!(group["total_tokens"], sum("gravimeter_tokens_total", Some(("model", model))), "{model}");
+    }
+}
+
+#[tokio::test]
+async fn usage_refuses_what_it_cannot_answer() {
+    let house = House::open().await;
+    for (query, code) in [
+        ("by=colour", "invalid_by"),
+        ("since=yesterday", "invalid_since"),
+        ("until=%00", "invalid_until"),
+        ("by=model&by=model", "repeated_parameter"),
+        ("target=http://169.254.169.254/", "unknown_parameter"),
+        ("since=1s", "since_not_kept"),
+        ("until=1h", "until_not_kept"),
+    ] {
+        let answer = house.get(&format!("/v1/usage?{query}")).await;
+        assert_eq!((answer.status, answer.error_code()), (400, code.to_owned()), "{query}");
+    }
+    let kept = house.get("/v1/usage?by=provider&since=2026-10-01T00:00:00Z").await.json();
+    assert_eq!(kept["since"], "2026-11-01T00:00:00Z");
+    assert_eq!(kept["providers"], json!({}));
+}
+
+#[tokio::test]
+async fn readiness_waits_for_every_condition() {
+    let house = House::open().await;
+    assert_eq!(house.get("/healthz").await.status, 200);
+    house.readiness.set(Condition::Listening, true);
+    house.readiness.set(Condition::Agent, true);
+    let waiting = house.get("/readyz").await;
+    assert_eq!(waiting.status, 503);
+    assert_eq!(waiting.json(), json!({"ready": false, "conditions": {"listening": true, "redirect": false}}));
+    house.readiness.set(Condition::Redirect, true);
+    assert_eq!(house.get("/readyz").await.status, 200);
+    house.readiness.set(Condition::Listening, false);
+    assert_eq!(house.get("/readyz").await.status, 503);
+}
+
+#[tokio::test]
+async fn head_is_get_without_a_body() {
+    let house = House::open().await;
+    for path in PATHS {
+        let (head, get) = (house.ask("HEAD", path, &[]).await, house.get(path).await);
+        assert_eq!(head.status, get.status, "{path}");
+        assert_eq!(head.headers.get("content-type"), get.headers.get("content-type"), "{path}");
+        assert!(head.body.is_empty() && !get.body.is_empty(), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn other_methods_and_paths_get_errors_in_json() {
+    let house = House::open().await;
+    for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "BREW"] {
+        for path in PATHS {
+            let answer = house.ask(method, path, &[]).await;
+            assert_eq!((answer.status, answer.error_code().as_str()), (405, "method_not_allowed"), "{method} {path}");
+            assert_eq!(answer.headers["allow"], "GET,HEAD");
+        }
+    }
+    for path in ["/nope", "/metrics/", "/v1", "/../etc/passwd", "/debug/pprof", "/config"] {
+        let answer = house.get(path).await;
+        assert_eq!((answer.status, answer.error_code().as_str()), (404, "not_found"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn only_our_own_names_are_answered_to() {
+    let config = Config { allowed_hosts: vec!["Box.example".into(), "other.example:99".into()], ..Config::default() };
+    let house = House::with(config).await;
+    let port = house.addr.port();
+    let with_port = |host: &str| format!("{host}:{port}");
+    let known = ["localhost", "127.0.0.1", "[::1]", "LOCALHOST", "box.example", "box.example:1234", "other.example:99"];
+    for host in known.map(str::to_owned).into_iter().chain(["localhost", "127.0.0.1", "[::1]"].map(with_port)) {
+        assert_eq!(house.ask("GET", "/metrics", &[("Host", &host)]).await.status, 200, "{host}");
+    }
+    let foreign = [
+        "evil.example",
+        "localhost:1",
+        "localhost.evil.example",
+        "other.example",
+        "127.0.0.2",
+        "0.0.0.0",
+        "",
+        "a@localhost",
+        "localhost:x",
+        "::1",
+    ];
+    for host in foreign {
+        let answer = house.ask("GET", "/metrics", &[("Host", host)]).await;
+        assert!(matches!(answer.status, 400 | 403), "{host}: {}", answer.status);
+    }
+    let twice = house.ask("GET", "/metrics", &[("Host", "localhost"), ("Host", "evil.example")]).await;
+    assert_eq!((twice.status, twice.error_code().as_str()), (403, "foreign_host"));
+    let absolute = house.ask("GET", "http://evil.example/metrics", &[]).await;
+    assert_eq!((absolute.status, absolute.error_code().as_str()), (403, "foreign_host"));
+}
+
+#[tokio::test]
+async fn foreign_pages_are_refused_and_no_answer_is_shared() {
+    let house = House::open().await;
+    let ours = format!("http://{}", house.addr);
+    assert_eq!(house.ask("GET", "/v1/usage", &[("Origin", &ours)]).await.status, 200);
+    let sibling = "http://localhost:3000".to_owned();
+    for origin in ["http://evil.example", "null", "", "file://", &sibling, &format!("ftp://{}", house.addr)] {
+        let answer = house.ask("GET", "/v1/usage", &[("Origin", origin)]).await;
+        assert_eq!((answer.status, answer.error_code().as_str()), (403, "foreign_origin"), "{origin}");
+    }
+    for path in PATHS.into_iter().chain(["/nope"]) {
+        let answer = house.get(path).await;
+        assert!(!answer.headers.keys().any(|name| name.starts_with("access-control-")), "{path}");
+        assert_eq!(answer.headers["cache-control"], "no-store", "{path}");
+        assert_eq!(answer.headers["x-content-type-options"], "nosniff", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_page_shows_models_as_text_and_loads_nothing() {
+    let house = House::open().await;
+    assert!(house.get("/").await.text().contains("No call has been seen yet"));
+    let hostile = "<script>alert(1)</script>{{nonce}}";
+    house.took(call(hostile));
+    house.took(call("gemini-3-pro-high"));
+    let page = house.get("/").await;
+    let text = page.text();
+    assert_eq!(page.headers["content-type"], "text/html; charset=utf-8");
+    assert!(text.contains("gemini-3-pro-high") && text.contains("&lt;script&gt;alert(1)&lt;/script&gt;{{nonce}}"));
+    assert_eq!(text.matches("<script").count(), 1);
+    assert!(
+        !text.contains("style=\"") && !text.contains("src=") && !text.contains("http://") && !text.contains("https://")
+    );
+    let policy = &page.headers["content-security-policy"];
+    let nonce = policy.split("'nonce-").nth(1).and_then(|rest| rest.split('\'').next()).expect("a nonce");
+    assert!(policy.starts_with("default-src 'none'; ") && !policy.contains("unsafe"));
+    assert_eq!(text.matches(&format!("nonce=\"{nonce}\"")).count(), 2);
+    assert_ne!(*policy, house.get("/").await.headers["content-security-policy"]);
+}
+
+#[tokio::test]
+async fn the_description_names_every_route() {
+    let described: Value = serde_json::from_str(OPENAPI).expect("JSON");
+    let paths: Vec<&str> = described["paths"].as_object().expect("paths").keys().map(String::as_str).collect();
+    assert_eq!(paths, PATHS);
+    assert_eq!(described["info"]["version"], env!("CARGO_PKG_VERSION"));
+    let house = House::open().await;
+    house.took(call("m"));
+    for path in paths {
+        let answer = house.get(path).await;
+        let responses = &described["paths"][path]["get"]["responses"];
+        let media = answer.headers["content-type"].split(';').next().expect("a type");
+        assert!(responses[answer.status.to_string()]["content"].get(media).is_some(), "{path} {media}");
+    }
+    let report = house.get("/v1/usage").await.json();
+    let usage = &described["components"]["schemas"]["Usage"]["required"];
+    let named: Vec<&str> = usage.as_array().expect("names").iter().filter_map(Value::as_str).collect();
+    let found: std::collections::BTreeSet<&str> =
+        report["totals"].as_object().expect("totals").keys().map(String::as_str).collect();
+    assert_eq!(found, named.into_iter().collect());
+}
+
+#[test]
+fn a_configuration_that_exposes_the_house_is_refused() {
+    let check = |config: Config| config.check();
+    assert_eq!(check(Config::default()), Ok(()));
+    let listen = "0.0.0.0:8741".parse().expect("an address");
+    assert_eq!(check(Config { listen, ..Config::default() }), Err(ConfigError::Exposed(listen)));
+    assert_eq!(check(Config { listen, danger_expose_to_network: true, ..Config::default() }), Ok(()));
+    let six = "[::1]:8741".parse().expect("an address");
+    assert_eq!(check(Config { listen: six, ..Config::default() }), Ok(()));
+    for bad in ["http://box", "box/", "", "a b", "user@box"] {
+        let config = Config { allowed_hosts: vec![bad.into()], ..Config::default() };
+        assert_eq!(check(config), Err(ConfigError::AllowedHost(bad.into())));
+    }
+    let config = Config { max_connections: 0, ..Config::default() };
+    assert_eq!(check(config), Err(ConfigError::ZeroLimit("max_connections")));
+}
+
+#[tokio::test]
+async fn two_providers_of_a_model_are_told_apart() {
+    let house = House::open().await;
+    for provider in [Provider::Gemini, Provider::VertexAi] {
+        house.took(crate::record::Call { provider, model: Model::from_wire("m"), ..call("m") });
+    }
+    let models = house.get("/v1/usage").await.json()["models"].clone();
+    assert_eq!(models["m@gcp.gemini"]["total_tokens"], 120);
+    assert_eq!(models["m@gcp.vertex_ai"]["provider"], "gcp.vertex_ai");
+}

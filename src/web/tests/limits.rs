@@ -1,0 +1,96 @@
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::timeout;
+
+use super::kit::{Answer, House};
+use crate::export::tests::kit::{call, value};
+use crate::web::Config;
+
+const SHORT: Duration = Duration::from_millis(50);
+/// What waits for a limit of [`SHORT`] waits for this before it calls the limit missing.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Enough models that an exposition does not fit into the buffers of a loopback connection.
+fn fill(house: &House) {
+    (0..200).for_each(|n| house.took(call(&format!("{n:0>100}"))));
+}
+
+#[tokio::test]
+async fn an_unfinished_request_head_is_not_waited_for() {
+    let house = House::with(Config { header_read_timeout: SHORT, ..Config::default() }).await;
+    let mut slow = house.connect().await;
+    slow.write_all(b"GET /metrics HTTP/1.1\r\nHost: loc").await.expect("half a head");
+    let mut answer = Vec::new();
+    let _ = timeout(PATIENCE, slow.read_to_end(&mut answer)).await.expect("an end");
+    assert!(!answer.starts_with(b"HTTP/1.1 200"));
+    assert_eq!(house.get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_reader_that_stalls_is_let_go() {
+    let house = House::with(Config { stall_timeout: SHORT, max_connections: 1, ..Config::default() }).await;
+    fill(&house);
+    let mut stalled = house.connect().await;
+    stalled.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("a request");
+    stalled.readable().await.expect("the answer begins");
+    let next = timeout(PATIENCE, house.get("/healthz")).await.expect("the only place is free again");
+    assert_eq!(next.status, 200);
+    let mut answer = Vec::new();
+    let _ = stalled.read_to_end(&mut answer).await;
+    let answer = Answer::read(&answer);
+    assert!(answer.body.len() < answer.headers["content-length"].parse().expect("a length"));
+}
+
+#[tokio::test]
+async fn scrapes_beyond_the_limit_are_turned_away_and_counted() {
+    let house = House::with(Config { max_concurrent_scrapes: 1, ..Config::default() }).await;
+    fill(&house);
+    let mut slow = house.connect().await;
+    slow.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("a request");
+    slow.readable().await.expect("the answer begins");
+    let refused = house.get("/metrics").await;
+    assert_eq!((refused.status, refused.error_code().as_str()), (503, "busy"));
+    assert_eq!(house.get("/v1/usage").await.status, 200);
+    assert_eq!(value(&house.metrics, "gravimeter_scrapes_rejected_total", &[]), Some(1.0));
+    drop(slow);
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_wait_for_a_place() {
+    let house = House::with(Config { max_connections: 1, ..Config::default() }).await;
+    let mut first = house.connect().await;
+    first.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("a request");
+    first.readable().await.expect("an answer");
+    let mut second = house.connect().await;
+    second.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("a request");
+    assert_eq!(house.tracker.len(), 2, "the listener and one connection");
+    drop(first);
+    second.readable().await.expect("an answer");
+    let mut answer = [0; 15];
+    second.read_exact(&mut answer).await.expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 200 OK");
+}
+
+#[tokio::test]
+async fn a_head_without_end_is_refused() {
+    let house = House::open().await;
+    let mut stream = house.connect().await;
+    let head = format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(64 * 1024));
+    let _ = stream.write_all(head.as_bytes()).await;
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 431");
+}
+
+#[tokio::test]
+async fn shutdown_ends_idle_connections_and_the_listener() {
+    let house = House::open().await;
+    let mut idle = house.connect().await;
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("a request");
+    idle.readable().await.expect("an answer");
+    house.shutdown.cancel();
+    house.tracker.close();
+    house.tracker.wait().await;
+    assert!(tokio::net::TcpStream::connect(house.addr).await.is_err());
+}

@@ -1,0 +1,6 @@
+//! The whole server on real sockets, asked by a client that writes its own bytes.
+
+mod api;
+mod kit;
+mod limits;
+mod prometheus;

@@ -1,0 +1,3 @@
+module gravimeter.test/client
+
+go 1.19

@@ -1,0 +1,81 @@
+//! Promise: every call is counted once, and `/metrics`, `/v1/usage` and the provider's own books agree to the token.
+
+use gravimeter::demo::Tally;
+use gravimeter::demo::agent::{AgentOptions, Outcome, Protocol, converse};
+use gravimeter::demo::provider::ProviderOptions;
+use serde_json::Value;
+
+use crate::whole::{Whole, sum};
+
+/// Case 76: at least this many calls, with refusals, aborts, retries, checkpoints and both protocols among them.
+const CALLS: u64 = 10_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_calls_are_counted_to_the_token() {
+    let script = ProviderOptions { seed: 76, max_events: 6, ..ProviderOptions::default() };
+    let whole = Whole::start(script).await;
+    let mut outcome = Outcome::default();
+    for seed in 0.. {
+        let agent = AgentOptions {
+            protocol: Protocol::Mixed,
+            conversations: 8,
+            rounds: Some(40),
+            pause_ms: 0,
+            backoff_ms: 1,
+            upload_bytes: 4096,
+            abort_percent: 3,
+            seed,
+            ..whole.agent()
+        };
+        let part =
+            converse(agent, whole.provider_tasks.tracker(), whole.provider_tasks.stopping()).await.expect("an agent");
+        assert!(part.is_clean(), "{:?}", part.failures);
+        outcome.tally += &part.tally;
+        if exchanges(&outcome.tally) >= CALLS {
+            break;
+        }
+    }
+    let calls = exchanges(&outcome.tally);
+    let truth = whole.provider.truth_when(|truth| exchanges(truth) >= calls).await;
+    assert_eq!(truth, outcome.tally, "the agent received what the provider sent");
+
+    // The house counts a call when its connection has seen the end of it, which may be a moment after the agent has.
+    let usage = loop {
+        let usage: Value = serde_json::from_str(&whole.get("/v1/usage").await).expect("JSON");
+        if usage["totals"]["calls"].as_u64() >= Some(calls) {
+            break usage;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(usage["totals"]["calls"].as_u64(), Some(calls));
+    let tokens = whole.series("gravimeter_tokens_total").await;
+    let ended = whole.series("gravimeter_calls_total").await;
+    let quality = whole.series("gravimeter_usage_reports_total").await;
+    for (model, books) in &truth.models {
+        let shown = &usage["models"][model];
+        let label = format!("model=\"{model}\"");
+        let parts = [
+            ("input", books.tokens.input),
+            ("cache_read", books.tokens.cache_read),
+            ("tool_input", books.tokens.tool_input),
+            ("output", books.tokens.output),
+            ("thinking", books.tokens.thinking),
+        ];
+        for (kind, sent) in parts {
+            assert_eq!(shown[format!("{kind}_tokens")].as_u64(), Some(sent), "/v1/usage: {model} {kind}");
+            assert_eq!(sum(&tokens, &[&label, &format!("kind=\"{kind}\"")]), sent, "/metrics: {model} {kind}");
+        }
+        assert_eq!(sum(&ended, &[&label, "outcome=\"rate_limited\""]), books.refused, "{model}: refused");
+        assert_eq!(sum(&ended, &[&label, "outcome=\"aborted\""]), books.aborted, "{model}: aborted");
+        assert_eq!(sum(&ended, &[&label]), sum(&quality, &[&label]), "{model}: every call has a quality");
+    }
+    assert_eq!(sum(&ended, &[]), calls, "every call ended once");
+    assert_eq!(sum(&whole.series("gravimeter_calls_in_flight").await, &[]), 0);
+    assert_eq!(sum(&whole.series("gravimeter_observer_failures_total").await, &[]), 0);
+    whole.stop().await;
+}
+
+/// Every request that a model was named in, however it ended.
+fn exchanges(tally: &Tally) -> u64 {
+    tally.models.values().map(|model| model.calls + model.refused + model.aborted + model.counted).sum()
+}

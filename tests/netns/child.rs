@@ -1,0 +1,139 @@
+//! What the agent inherits, and what becomes of a sudo that refuses.
+
+use std::process::Command;
+
+use crate::role::{Part, Supervised};
+use crate::stage::{self, AGENT, OPERATOR, PROGRAM, root, write_program};
+
+/// Everything that a process can tell of itself. Bash would set variables of its own, hence /proc; and it has open what it
+/// redirects and substitutes itself, hence the listing of descriptors by a child, before anything else (255 is the script).
+const DUMP: &str = r#"#!/bin/bash
+ls /proc/$$/fd >"$HOME/fds"
+{
+    echo "argv: $(tr '\0' ' ' </proc/$$/cmdline)"
+    echo "env: $(tr '\0' '\n' </proc/$$/environ | sort | tr '\n' ' ')"
+    echo "fds: $(sort -n "$HOME/fds" | tr '\n' ' ')"
+    echo "cwd: $(readlink /proc/$$/cwd)"
+    echo "stdin: $(cat)"
+    echo "user: $(id -un) $(id -gn) $(id -Gn)"
+    echo "session: $(($(cut -d' ' -f6 /proc/$$/stat) == $$)) tty: $(cut -d' ' -f7 /proc/$$/stat)"
+    grep -E '^(Umask|NoNewPrivs|CapEff):' /proc/$$/status
+    grep 'core file' /proc/$$/limits
+} >"$HOME/dump"
+"#;
+
+const GOLDEN: &str = "\
+argv: /bin/bash /usr/local/bin/agent one two \n\
+env: EXTRA=yes HOME=/var/lib/antigravity-ls LANG=C.UTF-8 LOGNAME=antigravity-ls PATH=/usr/local/bin:/usr/bin:/bin USER=antigravity-ls \n\
+fds: 0 1 2 255 \n\
+cwd: /var/lib/antigravity-ls\n\
+stdin: \n\
+user: antigravity-ls antigravity-ls antigravity-ls\n\
+session: 1 tty: 0\n\
+Umask:\t0077\n\
+CapEff:\t0000000000000000\n\
+NoNewPrivs:\t1\n\
+Max core file size        0                    0                    bytes     \n";
+
+fn dump(user: &str) -> String {
+    write_program("/usr/local/bin/agent", DUMP);
+    let part = Part {
+        args: vec!["one".into(), "two".into()],
+        env: vec![("EXTRA".into(), "yes".into())],
+        restarts: 0,
+        ..Part::new("/usr/local/bin/agent")
+    };
+    let said = Supervised::start(user, &part).rest();
+    assert!(said.contains(&"AgentUp(true)".to_owned()), "{said:?}");
+    root(&format!("cat /var/lib/{AGENT}/dump"))
+}
+
+#[test]
+fn through_sudo_the_agent_inherits_nothing() {
+    stage::on_stage("child::through_sudo_the_agent_inherits_nothing", || {
+        stage::install();
+        assert_eq!(dump(OPERATOR), GOLDEN);
+    });
+}
+
+#[test]
+fn from_root_the_agent_inherits_nothing() {
+    stage::on_stage("child::from_root_the_agent_inherits_nothing", || {
+        stage::install();
+        assert_eq!(dump("root"), GOLDEN);
+    });
+}
+
+#[test]
+fn sudo_sees_a_fixed_command_line_and_no_secret() {
+    stage::on_stage("child::sudo_sees_a_fixed_command_line_and_no_secret", || {
+        stage::install();
+        write_program("/usr/local/bin/agent", "#!/bin/bash\nexec sleep 1000\n");
+        let part = Part { args: vec!["--token".into(), "canary".into()], ..Part::new("/usr/local/bin/agent") };
+        let mut supervised = Supervised::start(OPERATOR, &part);
+        supervised.until("AgentUp(true)");
+        let sudo = "pid=$(pgrep -x sudo) && tr '\\0' ' ' </proc/$pid/cmdline && tr '\\0' ' ' </proc/$pid/environ";
+        let expected =
+            format!("sudo -n -u {AGENT} -- {PROGRAM} agent-exec PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C ");
+        let environment_in_any_order = |text: &str| {
+            let mut words: Vec<_> = text.split(' ').map(str::to_owned).collect();
+            words.sort();
+            words
+        };
+        assert_eq!(environment_in_any_order(&root(sudo)), environment_in_any_order(&expected));
+        assert_eq!(supervised.shut_down().last().map(String::as_str), Some("ended"));
+    });
+}
+
+#[test]
+fn a_sudo_that_refuses_is_asked_once() {
+    stage::on_stage("child::a_sudo_that_refuses_is_asked_once", || {
+        stage::install();
+        let refused = |detail: &str| {
+            let said = Supervised::start(OPERATOR, &Part::new("/bin/true")).rest();
+            let errors: Vec<_> = said.iter().filter(|line| line.starts_with("error: ")).collect();
+            let [error] = errors[..] else { panic!("one error: {said:?}") };
+            assert!(error.contains(detail) && error.contains(AGENT), "{error}");
+            assert!(error.contains("`gravimeter redirect install`") || error.contains("install sudo"), "{error}");
+            assert!(!said.iter().any(|line| line.starts_with("Agent")), "no start, no restart: {said:?}");
+        };
+        root("rm /etc/sudoers.d/gravimeter");
+        refused("a password is required");
+        root(&format!("echo '{OPERATOR} ALL=({AGENT}) {PROGRAM} agent-exec' >/etc/sudoers.d/gravimeter"));
+        refused("a password is required");
+        root(&format!("echo '{OPERATOR} ALL=(root) NOPASSWD: {PROGRAM} agent-exec' >/etc/sudoers.d/gravimeter"));
+        refused("");
+        root("rm /usr/bin/sudo");
+        refused("sudo is not installed");
+    });
+}
+
+#[test]
+fn what_cannot_be_executed_is_told_once() {
+    stage::on_stage("child::what_cannot_be_executed_is_told_once", || {
+        stage::install();
+        let said = Supervised::start(OPERATOR, &Part::new("/no/such/agent")).rest();
+        let expected = "error: the agent could not be started: /no/such/agent: No such file or directory (os error 2); \
+                        check that its user can reach it and its working directory";
+        assert_eq!(said.last().map(String::as_str), Some(expected), "{said:?}");
+    });
+}
+
+#[test]
+fn our_own_uid_is_refused_when_the_redirect_goes_by_uid() {
+    stage::on_stage("child::our_own_uid_is_refused_when_the_redirect_goes_by_uid", || {
+        let part = Part { as_ourselves: true, redirected: true, ..Part::new("/bin/true") };
+        let said = Supervised::start(OPERATOR, &part).rest();
+        let uid = root(&format!("id -u {OPERATOR}"));
+        let expected = format!("error: the agent's user {OPERATOR} has uid {}, which is our own", uid.trim());
+        assert!(said.last().is_some_and(|error| error.starts_with(&expected)), "{said:?}");
+    });
+}
+
+#[test]
+fn the_entry_points_refuse_people() {
+    for entry_point in ["agent-exec", "agent-signal"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_gravimeter")).arg(entry_point).output().expect("the program");
+        assert!(!output.status.success() && output.stdout.is_empty(), "{entry_point}: {}", stage::text(&output));
+    }
+}

@@ -1,0 +1,163 @@
+//! The agent's life under kill -9 of everyone, in a loop of crashes, and at the end.
+
+use crate::role::{Part, Supervised};
+use crate::stage::{self, AGENT, OPERATOR, root, write_program};
+
+const AGENT_PATH: &str = "/usr/local/bin/agent";
+
+/// Writes down that it runs, and that it was asked to end. It says nothing: a pipe that nobody reads any more would end it.
+const PATIENT: &str = "#!/bin/bash
+exec >/dev/null 2>&1
+trap 'echo asked >>\"$HOME/log\"; exit 0' TERM
+echo $$ >>\"$HOME/pids\"
+while :; do sleep 0.05; done
+";
+
+fn log(name: &str) -> Vec<String> {
+    root(&format!("cat /var/lib/{AGENT}/{name} 2>/dev/null || true")).lines().map(str::to_owned).collect()
+}
+
+fn started(supervised: &mut Supervised, runs: usize) {
+    supervised.until("AgentUp(true)");
+    while log("pids").len() < runs {
+        std::thread::yield_now();
+    }
+}
+
+/// Zombies do not count: the stage's first process reaps them when it comes to it.
+fn is_running(pid: &str) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status.contains("State:") && !status.contains("State:\tZ")
+}
+
+#[test]
+fn a_shutdown_asks_the_agent_first() {
+    stage::on_stage("life::a_shutdown_asks_the_agent_first", || {
+        stage::install();
+        for (run, user) in [OPERATOR, "root"].into_iter().enumerate() {
+            write_program(AGENT_PATH, PATIENT);
+            let mut supervised = Supervised::start(user, &Part::new(AGENT_PATH));
+            started(&mut supervised, run + 1);
+            root(&format!("[[ -s {}/agent.json ]]", stage::STATE));
+            let said = supervised.shut_down();
+            assert_eq!(said.last().map(String::as_str), Some("ended"), "{said:?}");
+            assert!(said.contains(&"AgentUp(false)".to_owned()) && said.contains(&"Stopped".to_owned()), "{said:?}");
+            assert_eq!(log("log").len(), run + 1, "asked by SIGTERM, once");
+            root(&format!("[[ ! -e {}/agent.json ]]", stage::STATE));
+        }
+    });
+}
+
+#[test]
+fn an_agent_of_our_own_user_needs_no_root() {
+    stage::on_stage("life::an_agent_of_our_own_user_needs_no_root", || {
+        write_program(AGENT_PATH, "#!/bin/bash\nid -un >\"$HOME/user\"\nexec sleep 1000\n");
+        let part = Part { as_ourselves: true, ..Part::new(AGENT_PATH) };
+        let mut supervised = Supervised::start(OPERATOR, &part);
+        supervised.until("Up(Announcement { https_port: None, http_port: None, lsp_port: None, csrf_token: None })");
+        while root("cat /var/lib/ann/user 2>/dev/null || true") != "ann\n" {}
+        assert_eq!(supervised.shut_down().last().map(String::as_str), Some("ended"));
+    });
+}
+
+#[test]
+fn an_agent_that_does_not_listen_is_killed_with_its_children() {
+    stage::on_stage("life::an_agent_that_does_not_listen_is_killed_with_its_children", || {
+        stage::install();
+        let deaf =
+            "#!/bin/bash\ntrap '' TERM\necho $$ >>\"$HOME/pids\"\nsleep 1000 &\necho $! >>\"$HOME/pids\"\nwait\n";
+        write_program(AGENT_PATH, deaf);
+        let part = Part { stop_timeout_ms: 100, ..Part::new(AGENT_PATH) };
+        let mut supervised = Supervised::start(OPERATOR, &part);
+        started(&mut supervised, 2);
+        assert_eq!(supervised.shut_down().last().map(String::as_str), Some("ended"));
+        assert!(!log("pids").iter().any(|pid| is_running(pid)));
+    });
+}
+
+#[test]
+fn a_killed_agent_is_started_again() {
+    stage::on_stage("life::a_killed_agent_is_started_again", || {
+        stage::install();
+        write_program(AGENT_PATH, PATIENT);
+        let mut supervised = Supervised::start(OPERATOR, &Part::new(AGENT_PATH));
+        started(&mut supervised, 1);
+        root(&format!("kill -9 {}", log("pids")[0]));
+        supervised.until("AgentUp(false)");
+        supervised.until("AgentRestarted(Killed)");
+        started(&mut supervised, 2);
+        assert_eq!(supervised.shut_down().last().map(String::as_str), Some("ended"));
+    });
+}
+
+#[test]
+fn a_killed_sudo_leaves_no_second_agent() {
+    stage::on_stage("life::a_killed_sudo_leaves_no_second_agent", || {
+        stage::install();
+        write_program(AGENT_PATH, PATIENT);
+        let mut supervised = Supervised::start(OPERATOR, &Part::new(AGENT_PATH));
+        started(&mut supervised, 1);
+        root("pkill -9 -x sudo");
+        supervised.until("AgentRestarted(Killed)");
+        assert_eq!(log("log"), ["asked"], "the orphan was asked to end");
+        started(&mut supervised, 2);
+        assert!(!is_running(&log("pids")[0]) && is_running(&log("pids")[1]));
+        assert_eq!(supervised.shut_down().last().map(String::as_str), Some("ended"));
+    });
+}
+
+#[test]
+fn the_orphan_of_a_killed_supervisor_is_found() {
+    stage::on_stage("life::the_orphan_of_a_killed_supervisor_is_found", || {
+        stage::install();
+        write_program(AGENT_PATH, PATIENT);
+        let mut first = Supervised::start(OPERATOR, &Part::new(AGENT_PATH));
+        started(&mut first, 1);
+        first.child.kill().expect("a signal");
+        first.child.wait().expect("its status");
+        let orphan = log("pids")[0].clone();
+        assert!(is_running(&orphan), "it outlives its supervisor");
+        let mut second = Supervised::start(OPERATOR, &Part::new(AGENT_PATH));
+        started(&mut second, 2);
+        assert!(!is_running(&orphan));
+        assert_eq!(log("log"), ["asked"]);
+        assert_eq!(second.shut_down().last().map(String::as_str), Some("ended"));
+    });
+}
+
+#[test]
+fn a_loop_of_crashes_ends() {
+    stage::on_stage("life::a_loop_of_crashes_ends", || {
+        stage::install();
+        write_program(AGENT_PATH, "#!/bin/bash\nexit 7\n");
+        let said = Supervised::start(OPERATOR, &Part { restarts: 2, ..Part::new(AGENT_PATH) }).rest();
+        let facts: Vec<_> = said.iter().filter(|line| line.starts_with("Agent")).collect();
+        let life = ["AgentUp(true)", "AgentUp(false)"];
+        let again = ["AgentRestarted(Failed)", "AgentUp(true)", "AgentUp(false)"];
+        assert_eq!(facts, [&life[..], &again, &again].concat(), "{said:?}");
+        let expected = "error: the agent ended 2 times in a row (last: failed): look at its own log, then start again";
+        assert_eq!(said.last().map(String::as_str), Some(expected));
+    });
+}
+
+#[test]
+fn ports_are_announced_and_a_chatty_agent_is_not_held_up() {
+    stage::on_stage("life::ports_are_announced_and_a_chatty_agent_is_not_held_up", || {
+        stage::install();
+        // It reads its metadata to the end of file, and says far more than a pipe holds before it comes to the point.
+        let chatty = "#!/bin/bash
+            cat >\"$HOME/stdin\"
+            head -c 1000000 /dev/zero | tr '\\0' x | tee /dev/stderr
+            echo >&2
+            echo 'server.go:485] Language server listening on random port at 49463 for HTTPS (gRPC)' >&2
+            echo 'server.go:492] Language server listening on random port at 49464 for HTTP' >&2
+            exec sleep 1000\n";
+        write_program(AGENT_PATH, chatty);
+        let mut supervised = Supervised::start(OPERATOR, &Part { preset: true, ..Part::new(AGENT_PATH) });
+        supervised.until(
+            "Up(Announcement { https_port: Some(49463), http_port: Some(49464), lsp_port: None, csrf_token: Some(CsrfToken(..)) })",
+        );
+        root(&format!("grep -q antigravity /var/lib/{AGENT}/stdin"));
+        assert_eq!(supervised.shut_down().last().map(String::as_str), Some("ended"));
+    });
+}
