@@ -113,7 +113,7 @@ impl Relay {
                     Err(refusal) => {
                         // The agent's TLS library tells a person why; whether it still listens is its own affair.
                         let _ = tcp.try_write(&handshake::refusal_alert(refusal.alert()));
-                        hang_up::hang_up(&tcp).await;
+                        hang_up::hang_up(&tcp, hang_up::AGENT).await;
                         return Err(refusal);
                     }
                 };
