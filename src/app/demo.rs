@@ -32,6 +32,8 @@ pub struct DemoOptions {
     pub folder: PathBuf,
     /// Whether the agent is led here by redirect rules, which needs root, or comes through the CONNECT proxy.
     pub redirect: bool,
+    /// How often the table is drawn.
+    pub redraw: Duration,
     /// Columns of the terminal.
     pub width: usize,
     /// The arguments that make this program the stand-in language server with the given options, which are JSON.
@@ -93,7 +95,7 @@ impl Stage {
                 () = signals.next() => None,
                 () = over => None,
                 failure = app.failed() => Some(failure),
-                failure = draw(&usage, screen, options.width) => Some(failure),
+                failure = draw(&usage, screen, options) => Some(failure),
             }
         };
         let usage = app.usage();
@@ -187,12 +189,18 @@ fn shown(usage: &impl Fn() -> UsageReport) -> Result<Usage, Error> {
     serde_json::to_value(usage()).and_then(serde_json::from_value).map_err(failed)
 }
 
-async fn draw<W: Write>(usage: &impl Fn() -> Result<Usage, Error>, screen: &mut Screen<W>, width: usize) -> Error {
-    let mut ticks = interval(REDRAW);
+async fn draw<W: Write>(
+    usage: &impl Fn() -> Result<Usage, Error>,
+    screen: &mut Screen<W>,
+    options: &DemoOptions,
+) -> Error {
+    let mut ticks = interval(options.redraw);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The first tick comes at once, when there is nothing to see yet.
+    ticks.tick().await;
     loop {
         ticks.tick().await;
-        let drawn = usage().and_then(|usage| screen.show(&table::render(&usage, width)).map_err(failed));
+        let drawn = usage().and_then(|usage| screen.show(&table::render(&usage, options.width)).map_err(failed));
         if let Err(failure) = drawn {
             return failure;
         }
@@ -237,8 +245,6 @@ fn failed(error: impl std::fmt::Display) -> Error {
 const AGENT_DIALS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(127, 77, 0, 1)), HTTPS);
 
 const HTTPS: u16 = 443;
-
-const REDRAW: Duration = Duration::from_secs(1);
 
 /// The stand-in provider has nothing to keep.
 const PROVIDER_STOP_LIMIT: Duration = Duration::from_secs(2);

@@ -92,9 +92,13 @@ impl App {
             drain: config.drain,
         };
         let environment = agent::environment(&config, &trust.bundle, &app.addresses);
+        app.exporter.spawn(trust::watch_expiry(trust.not_after, app.exporter.stopping().clone()));
         app.serve_exporter(doors.web, views.web, vital.clone());
         app.serve_traffic(&config, doors.traffic, trust, Arc::clone(&views.record));
-        agent::start(config, environment, &app, views.record, vital).await?;
+        if let Err(failure) = agent::start(config, environment, &app, views.record, vital).await {
+            app.stop(std::future::ready(())).await;
+            return Err(failure);
+        }
         info!(web = %app.addresses.web, connect = ?app.addresses.connect, redirect = ?app.addresses.redirect, "listening");
         Ok(app)
     }

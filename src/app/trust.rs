@@ -1,9 +1,11 @@
 //! Trust, opened once at start: the CA, the leaves it signs, the roots that providers are verified against, the agent's bundle.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use tracing::info;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
 
 use super::Error;
 use crate::config::Config;
@@ -18,6 +20,8 @@ pub(super) struct Trust {
     pub(super) upstream: Upstream,
     pub(super) leaves: Leaves,
     pub(super) bundle: Bundle,
+    /// When the CA ends.
+    pub(super) not_after: SystemTime,
 }
 
 impl Trust {
@@ -32,10 +36,32 @@ impl Trust {
                 info!(path = %directory.display(), ?reason, "renewed the CA: agents started before now must be restarted");
             }
         }
-        record.record(Fact::CaExpiry(authority.not_after()));
+        let not_after = authority.not_after();
+        record.record(Fact::CaExpiry(not_after));
         let upstream = Upstream::new(&config.upstream, &authority)?;
         let bundle = bundle::write(&config.bundle_path(), &authority, &config.upstream.extra_roots)?;
         let leaves = Leaves::new(Arc::new(authority))?;
-        Ok(Self { upstream, leaves, bundle })
+        Ok(Self { upstream, leaves, bundle, not_after })
     }
 }
+
+/// Warns when the CA is about to end: it is renewed at a start, because an agent reads its bundle only at its own.
+pub(super) async fn watch_expiry(not_after: SystemTime, stopping: CancellationToken) {
+    loop {
+        let left = not_after.duration_since(SystemTime::now()).unwrap_or_default();
+        if left < WARN_BEFORE {
+            warn!(
+                days = left.as_secs() / DAY.as_secs(),
+                "the CA ends soon: restart gravimeter and its agent to renew it"
+            );
+        }
+        if stopping.run_until_cancelled(sleep(DAY)).await.is_none() {
+            return;
+        }
+    }
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Two weeks for a restart at a quiet hour. At a start at least 30 days remain.
+const WARN_BEFORE: Duration = Duration::from_secs(14 * 86_400);

@@ -41,17 +41,18 @@ impl Demo {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         // The table is the output; the log would tear it.
         logging::start(&Log { level: "warn".to_owned(), format: LogFormat::Auto })?;
+        let out = std::io::stdout();
+        let in_place = out.is_terminal();
         let redirect = rustix::process::geteuid().is_root() && !self.no_redirect;
         let options = DemoOptions {
             web: self.web,
             duration: self.run_for,
             folder: demo_folder(redirect)?,
             redirect,
+            redraw: if in_place { REDRAW } else { REPEAT },
             width: terminal_width(),
             agent_arguments: |options| vec!["demo-agent".to_owned(), "--options".to_owned(), options],
         };
-        let out = std::io::stdout();
-        let in_place = out.is_terminal();
         block_on(async { Ok(app::demo(options, out, in_place).await?) })?;
         Ok(ExitCode::SUCCESS)
     }
@@ -70,6 +71,12 @@ fn terminal_width() -> usize {
     let size = rustix::termios::tcgetwinsize(std::io::stdout());
     size.ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(NO_TERMINAL_WIDTH)
 }
+
+/// On a terminal the table is drawn over itself.
+const REDRAW: Duration = Duration::from_millis(500);
+
+/// In a file or a pipe every table stays.
+const REPEAT: Duration = Duration::from_secs(10);
 
 /// What a pipe or a log file gets.
 const NO_TERMINAL_WIDTH: usize = 110;
