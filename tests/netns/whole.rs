@@ -17,6 +17,7 @@ use crate::stage::{
 #[test]
 fn a_language_server_of_its_own_user_is_counted_to_the_token() {
     on_stage("whole::a_language_server_of_its_own_user_is_counted_to_the_token", || {
+        foreign_rules();
         let before = all_rules();
         let providers = [Provider::start(PROVIDER_V4, 9401), Provider::start(&format!("[{PROVIDER_V6}]"), 9402)];
         install();
@@ -105,10 +106,7 @@ fn the_redirected_user_cannot_run_the_house() {
 #[test]
 fn the_demo_leaves_nothing_behind() {
     on_stage("whole::the_demo_leaves_nothing_behind", || {
-        // A foreign rule in every table: what the kernel prints of a table that nobody has used yet differs by itself.
-        root(
-            "for t in iptables ip6tables; do for n in nat filter; do $t -t $n -A OUTPUT -p tcp --dport 9 -j ACCEPT; done; done",
-        );
+        foreign_rules();
         let before = all_rules();
         for (user, way) in [("root", "redirected by uid"), (OPERATOR, "through the CONNECT proxy")] {
             let output = shell_as(user, &format!("HOME=/var/lib/ann {PROGRAM} demo --for 4s"));
@@ -121,6 +119,12 @@ fn the_demo_leaves_nothing_behind() {
         assert!(!Path::new("/var/lib/gravimeter-demo").exists(), "the folder is gone");
         assert!(!shell_as("root", "pgrep -f demo-agent").status.success(), "no process is left");
     });
+}
+
+/// A foreign rule in every table: what the kernel prints of a table that nobody has used yet differs by itself.
+fn foreign_rules() {
+    let rule = "OUTPUT -p tcp --dport 9 -j ACCEPT";
+    root(&format!("for i in iptables ip6tables; do for t in nat filter; do $i -t $t -A {rule}; done; done"));
 }
 
 /// A stand-in provider at an address that is not loopback.
