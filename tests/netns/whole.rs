@@ -14,8 +14,7 @@ use crate::stage::{
 };
 
 /// Case 42 and its IPv6 half: counts are exact, other users' traffic is untouched, nothing of the rules stays behind.
-#[test]
-fn a_language_server_of_its_own_user_is_counted_to_the_token() {
+pub(crate) fn a_language_server_of_its_own_user_is_counted_to_the_token() {
     on_stage("whole::a_language_server_of_its_own_user_is_counted_to_the_token", || {
         foreign_rules();
         let before = all_rules();
@@ -74,8 +73,7 @@ fn others_go_straight_to_the_provider() {
 }
 
 /// Case 50: rules that somebody took away show in the metric and in readiness.
-#[test]
-fn rules_that_vanish_are_told() {
+pub(crate) fn rules_that_vanish_are_told() {
     on_stage("whole::rules_that_vanish_are_told", || {
         install();
         write_program(AGENT_PROGRAM, "#!/bin/bash\nexec sleep infinity\n");
@@ -90,8 +88,7 @@ fn rules_that_vanish_are_told() {
 }
 
 /// M5: the house refuses to run as the user whose traffic is led to it.
-#[test]
-fn the_redirected_user_cannot_run_the_house() {
+pub(crate) fn the_redirected_user_cannot_run_the_house() {
     on_stage("whole::the_redirected_user_cannot_run_the_house", || {
         install();
         let home = format!("/var/lib/{AGENT}/state");
@@ -103,8 +100,7 @@ fn the_redirected_user_cannot_run_the_house() {
 }
 
 /// The demo as root and as anybody: the books agree, and nothing stays behind.
-#[test]
-fn the_demo_leaves_nothing_behind() {
+pub(crate) fn the_demo_leaves_nothing_behind() {
     on_stage("whole::the_demo_leaves_nothing_behind", || {
         foreign_rules();
         let before = all_rules();
