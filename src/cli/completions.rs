@@ -18,15 +18,15 @@ impl Completions {
     pub(super) fn run(self, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         // The generator panics when it cannot write, memory it can.
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut for_people(), "gravimeter", &mut script);
+        clap_complete::generate(self.shell, &mut shown(), "gravimeter", &mut script);
         out.write_all(&script)?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// The commands without those that gravimeter starts by itself: the generators do not pass over hidden ones.
-fn for_people() -> Command {
-    let all = super::Cli::command();
-    let shown = all.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
-    Command::new("gravimeter").version(env!("CARGO_PKG_VERSION")).disable_help_subcommand(true).subcommands(shown)
+/// The command line without the commands that only the program itself runs: the generator knows nothing of hiding.
+fn shown() -> Command {
+    let whole = super::Cli::command();
+    let commands: Vec<_> = whole.get_subcommands().filter(|command| !command.is_hide_set()).cloned().collect();
+    Command::new("gravimeter").args(whole.get_arguments().cloned().collect::<Vec<_>>()).subcommands(commands)
 }

@@ -10,3 +10,4 @@ mod life;
 mod role;
 mod rules;
 mod stage;
+mod whole;

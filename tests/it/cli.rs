@@ -1,0 +1,136 @@
+//! Promise: the command line says what is wrong, where, and what to do, and its exit code tells a script.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Runs the program in an environment of its own, with `home` for everything it might write.
+fn gravimeter(home: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gravimeter"));
+    command.env_clear().env("HOME", home).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").args(arguments);
+    command.output().expect("the program runs")
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("UTF-8")
+}
+
+#[test]
+fn every_command_has_help() {
+    let home = tempfile::tempdir().expect("a folder");
+    let commands = ["serve", "demo", "usage", "redirect", "ca", "doctor", "config", "completions"];
+    let all = out(&gravimeter(home.path(), &["--help"]));
+    for command in commands {
+        assert!(all.contains(command), "--help names {command}");
+        let help = gravimeter(home.path(), &[command, "--help"]);
+        assert_eq!(help.status.code(), Some(0), "{command}");
+        assert!(out(&help).contains("Usage: gravimeter"), "{command}");
+    }
+}
+
+#[test]
+fn a_wrong_argument_is_told_with_exit_code_2() {
+    let home = tempfile::tempdir().expect("a folder");
+    for arguments in [&["serv"][..], &["serve", "--web.lissten", "127.0.0.1:1"], &["demo", "--for", "soon"], &[]] {
+        let output = gravimeter(home.path(), arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(!err(&output).is_empty() && out(&output).is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn config_check_names_file_line_key_and_remedy() {
+    let home = tempfile::tempdir().expect("a folder");
+    let file = home.path().join("gravimeter.toml");
+    std::fs::write(&file, "[web]\nlisten = \"localhost\"\nlissten = 1\n").expect("written");
+    let path = file.to_str().expect("UTF-8");
+    for command in [&["config", "check", "--config", path][..], &["serve", "--config", path]] {
+        let output = gravimeter(home.path(), command);
+        assert_eq!(output.status.code(), Some(2), "{command:?}");
+        let said = err(&output);
+        assert!(said.contains("gravimeter.toml:2: web.listen"), "{said}");
+        assert!(said.contains("gravimeter.toml:3: web.lissten") && said.contains("did you mean web.listen?"), "{said}");
+    }
+    std::fs::write(&file, "[web]\nlisten = \"127.0.0.1:9000\"\n").expect("written");
+    assert_eq!(gravimeter(home.path(), &["config", "check", "--config", path]).status.code(), Some(0));
+}
+
+#[test]
+fn exposing_the_exporter_needs_the_dangerous_word() {
+    let home = tempfile::tempdir().expect("a folder");
+    let open = ["config", "check", "--web.listen", "0.0.0.0:8741"];
+    let refused = gravimeter(home.path(), &open);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(err(&refused).contains("web.danger_expose_to_network"), "{}", err(&refused));
+    let mut allowed = open.to_vec();
+    allowed.push("--web.danger_expose_to_network");
+    assert_eq!(gravimeter(home.path(), &allowed).status.code(), Some(0));
+}
+
+#[test]
+fn the_printed_configuration_is_the_one_of_the_repository() {
+    let home = tempfile::tempdir().expect("a folder");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (command, file) in [("example", "gravimeter.example.toml"), ("reference", "docs/configuration.md")] {
+        let kept = std::fs::read_to_string(root.join(file)).expect("a file");
+        assert_eq!(out(&gravimeter(home.path(), &["config", command])), kept, "gravimeter config {command} > {file}");
+    }
+}
+
+#[test]
+fn completions_are_scripts_of_their_shell() {
+    let home = tempfile::tempdir().expect("a folder");
+    for shell in ["bash", "zsh", "fish"] {
+        let output = gravimeter(home.path(), &["completions", shell]);
+        assert_eq!(output.status.code(), Some(0), "{shell}");
+        assert!(out(&output).contains("gravimeter") && out(&output).contains("doctor"), "{shell}");
+        assert!(!out(&output).contains("agent-exec"), "{shell}: what is for no person stays hidden");
+    }
+}
+
+#[test]
+fn usage_without_an_exporter_says_what_is_missing() {
+    let home = tempfile::tempdir().expect("a folder");
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    let output = gravimeter(home.path(), &["usage", "--url", &format!("http://{free}")]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains("is `gravimeter serve` running?"), "{}", err(&output));
+}
+
+#[test]
+fn the_ca_is_made_shown_and_exported_but_its_key_is_not() {
+    let home = tempfile::tempdir().expect("a folder");
+    let state = home.path().join("state");
+    let state = state.to_str().expect("UTF-8");
+    let missing = gravimeter(home.path(), &["ca", "show", "--state.dir", state]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(err(&missing).contains("gravimeter ca renew"), "{}", err(&missing));
+    assert_eq!(gravimeter(home.path(), &["ca", "renew", "--state.dir", state]).status.code(), Some(0));
+    let shown = out(&gravimeter(home.path(), &["ca", "show", "--state.dir", state]));
+    assert!(shown.contains("permits") && shown.contains("generativelanguage.googleapis.com"), "{shown}");
+    let exported = out(&gravimeter(home.path(), &["ca", "export", "--state.dir", state]));
+    assert!(exported.starts_with("-----BEGIN CERTIFICATE-----") && !exported.contains("PRIVATE KEY"));
+}
+
+#[test]
+fn the_doctor_finds_what_is_missing_and_says_what_helps() {
+    let home = tempfile::tempdir().expect("a folder");
+    let state = home.path().join("state");
+    let flags = ["--state.dir", state.to_str().expect("UTF-8"), "--web.listen", "127.0.0.1:0"];
+    let healthy =
+        [&["doctor"][..], &flags, &["--capture.listen", "127.0.0.1:0", "--capture.connect_listen", "127.0.0.1:0"]]
+            .concat();
+    let output = gravimeter(home.path(), &healthy);
+    assert_eq!(output.status.code(), Some(0), "{}", out(&output));
+    let sick = [&healthy[..], &["--capture.user", "no-such-user", "--agent.user", "no-such-user"]].concat();
+    let output = gravimeter(home.path(), &sick);
+    assert_eq!(output.status.code(), Some(1), "{}", out(&output));
+    assert!(
+        out(&output).contains("FAIL  agent's user") && out(&output).contains("redirect install"),
+        "{}",
+        out(&output)
+    );
+}
