@@ -1,7 +1,7 @@
 //! What needs root: real iptables, real users, real sudo, each test on a stage of its own ([`stage`]).
 //!
 //! Nothing of the machine is touched. Where stages cannot be built, every test counts as ignored and the reason is told once,
-//! loudly; with `GRAVIMETER_REQUIRE_PRIVILEGED=1` they fail instead.
+//! loudly; with `REQUIRE_PRIVILEGED_TESTS=1` they fail instead.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     if role::play() {
         return ExitCode::SUCCESS;
     }
-    let required = std::env::var_os("GRAVIMETER_REQUIRE_PRIVILEGED").as_deref() == Some(OsStr::new("1"));
+    let required = std::env::var_os("REQUIRE_PRIVILEGED_TESTS").as_deref() == Some(OsStr::new("1"));
     let obstacle = stage::obstacle();
     let skipped = obstacle.is_some() && !required;
     if let Some(reason) = obstacle.as_ref().filter(|_| skipped) {

@@ -172,8 +172,8 @@ fn status_of_the_rules() {
     }
 }
 
-const ROLE: &str = "GRAVIMETER_NETNS_ROLE";
+const ROLE: &str = "NETNS_TEST_ROLE";
 const SUPERVISOR: &str = "supervisor";
 const STATUS: &str = "status of the rules";
-const PART: &str = "GRAVIMETER_NETNS_PART";
+const PART: &str = "NETNS_TEST_PART";
 const SAYS: &str = "role: ";

@@ -89,7 +89,7 @@ pub(crate) fn text(output: &Output) -> String {
     [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat()
 }
 
-const ON_STAGE: &str = "GRAVIMETER_NETNS_STAGE";
+const ON_STAGE: &str = "NETNS_TEST_STAGE";
 
 /// Far more than any test needs on a busy machine.
 const LIMIT_SECONDS: &str = "180";
