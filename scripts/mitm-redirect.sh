@@ -8,6 +8,7 @@ umask 022
 # sudo runs this file as root for an unprivileged user, whose PATH must not choose the programs.
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
 
+readonly STATE=/var/lib/gravimeter
 readonly COPY=/usr/local/libexec/gravimeter/mitm-redirect
 readonly EXIT_USAGE=2 EXIT_NOT_ACTIVE=3
 
@@ -119,7 +120,10 @@ do_install() {
         }
         ours "$family" >"$record/$family"
     done
-    [[ -z $program ]] || write_sudoers
+    if [[ -n $program ]]; then
+        write_sudoers
+        make_state_folder
+    fi
     printf 'user %s (uid %s): TCP 443 goes to port %s, UDP 443 is rejected (%s)\n' "$user" "$uid" "$port" "${families[*]}"
     [[ ${#families[@]} -eq 2 ]] || echo "IPv6 is off in this kernel: no IPv6 rules are needed"
 }
@@ -188,6 +192,7 @@ forget() {
         ! id "$created" >/dev/null 2>&1 || userdel --remove "$created" 2>/dev/null \
             || fail "user $created could not be removed: stop its processes, then run remove --purge again"
     fi
+    [[ ! -e $record/made-state ]] || rm -rf "$STATE"
     rm -rf "$record"
     # The copy serves every instance: it goes with the last one.
     if rmdir "${record%/*}" 2>/dev/null; then
@@ -231,6 +236,13 @@ make_user() {
 warn_of_running() {
     [[ -n $(ours ipv4) || -z $(find /proc -maxdepth 1 -name '[0-9]*' -uid "$uid" -print -quit 2>/dev/null) ]] \
         || echo "warning: connections that $user opened before now stay direct and unmetered: restart its processes" >&2
+}
+
+# The agent's user reads its certificates there, which it could not below a closed home.
+make_state_folder() {
+    [[ $name == gravimeter && ! -e $STATE ]] || return 0
+    install -d -m 755 -o "$operator" "$STATE"
+    touch "$record/made-state"
 }
 
 write_sudoers() {

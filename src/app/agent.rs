@@ -1,6 +1,8 @@
 //! The agent and its redirect: the rules are in place first, the agent is started second.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -24,6 +26,24 @@ pub(super) async fn refuse_own_user(config: &Config) -> Result<(), Error> {
         Ok(uid) if uid == own => Err(Error::SameUser { user: config.redirect.user.clone(), uid }),
         // A user who does not exist yet is made together with the rules.
         _ => Ok(()),
+    }
+}
+
+/// The first folder on the way to `path` that other users may not pass; the agent's user is one of them.
+#[must_use]
+pub fn closed_folder(path: &Path) -> Option<PathBuf> {
+    let is_closed = |folder: &&Path| {
+        std::fs::metadata(folder).is_ok_and(|metadata| metadata.permissions().mode() & PASS_FOR_OTHERS == 0)
+    };
+    path.ancestors().skip(1).find(is_closed).map(Path::to_owned)
+}
+
+/// An agent that cannot read its bundle trusts nobody, and says so in words that do not help.
+pub(super) fn refuse_closed_bundle(config: &Config, bundle: &Bundle) -> Result<(), Error> {
+    let Some(user) = config.agent.user.as_ref().filter(|_| config.has_agent()) else { return Ok(()) };
+    match closed_folder(&bundle.all) {
+        Some(folder) => Err(Error::ClosedBundle { bundle: bundle.all.clone(), folder, user: user.clone() }),
+        None => Ok(()),
     }
 }
 
@@ -109,3 +129,6 @@ fn supervise(
         }
     });
 }
+
+/// `x` for others.
+const PASS_FOR_OTHERS: u32 = 0o001;

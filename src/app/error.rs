@@ -35,6 +35,19 @@ pub enum Error {
     /// The agent's bundle cannot be written.
     #[error(transparent)]
     Bundle(#[from] BundleError),
+    /// The agent's user cannot reach its bundle.
+    #[error(
+        "{bundle} cannot be read by {user}, because {folder} is closed to other users: set state.dir to /var/lib/gravimeter \
+         (`gravimeter redirect install` makes it), or agent.ca_bundle to a place that {user} can read"
+    )]
+    ClosedBundle {
+        /// The bundle.
+        bundle: PathBuf,
+        /// The folder on the way to it.
+        folder: PathBuf,
+        /// The agent's user.
+        user: String,
+    },
     /// The demo's stand-ins failed.
     #[error("the demo: {0}")]
     Demo(String),

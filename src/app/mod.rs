@@ -28,6 +28,7 @@ use crate::record::Record;
 use crate::relay::{Relay, Shutdown};
 use crate::web::{Condition, Readiness};
 
+pub use agent::closed_folder;
 pub use demo::{DemoOptions, demo};
 pub use doors::Addresses;
 pub use error::Error;
@@ -80,6 +81,7 @@ impl App {
         let (doors, addresses) = Doors::open(&config)?;
         let views = Views::new(&config, conditions(&config));
         let trust = Trust::open(&config, &*views.record)?;
+        agent::refuse_closed_bundle(&config, &trust.bundle)?;
         let (vital, failures) = mpsc::channel(1);
         let app = Self {
             addresses,

@@ -12,6 +12,7 @@ use clap::Args;
 
 use super::flags::ConfigFlags;
 use super::{block_on, ca, exporter, redirect};
+use crate::app;
 use crate::capture::redirect::Redirect;
 use crate::config::Config;
 use crate::launch;
@@ -198,14 +199,9 @@ fn rules(config: &Config) -> Finding {
     }
 }
 
-/// Whether every folder on the way to the bundle may be passed by others: the agent's user is one of them.
 fn bundle(config: &Config) -> Finding {
-    use std::os::unix::fs::PermissionsExt as _;
     let path = config.bundle_path();
-    let closed = path.ancestors().skip(1).find(|folder| {
-        std::fs::metadata(folder).is_ok_and(|metadata| metadata.permissions().mode() & PASS_FOR_OTHERS == 0)
-    });
-    match closed {
+    match app::closed_folder(&path) {
         None => Finding::ok("bundle", path.display().to_string()),
         Some(folder) => Finding::fail(
             "bundle",
@@ -215,12 +211,9 @@ fn bundle(config: &Config) -> Finding {
                 config.redirect.user,
                 folder.display()
             ),
-            "set agent.ca_bundle to a place that it can read, or state.dir to /var/lib/gravimeter",
+            "set state.dir to /var/lib/gravimeter, or agent.ca_bundle to a place that it can read",
         ),
     }
 }
-
-/// `x` for others.
-const PASS_FOR_OTHERS: u32 = 0o001;
 
 const SECONDS_PER_DAY: i64 = 86_400;

@@ -99,6 +99,29 @@ pub(crate) fn the_redirected_user_cannot_run_the_house() {
     });
 }
 
+/// What a new user does: install, then serve. The state folder that install makes is found without being named.
+pub(crate) fn an_installed_house_needs_no_more_words() {
+    on_stage("whole::an_installed_house_needs_no_more_words", || {
+        write_program(AGENT_PROGRAM, "#!/bin/bash\nexec sleep infinity\n");
+        let flags = ["serve", "--agent.user", AGENT, "--agent.command", AGENT_PROGRAM];
+        // A home that nobody else may pass, and no other place.
+        root(&format!("rmdir {STATE} && chmod 700 /var/lib/ann"));
+        let refused =
+            as_user(OPERATOR).env("HOME", "/var/lib/ann").arg(PROGRAM).args(flags).output().expect("the program runs");
+        assert_eq!(refused.status.code(), Some(1), "{}", text(&refused));
+        assert!(text(&refused).contains("/var/lib/ann is closed to other users"), "{}", text(&refused));
+
+        install();
+        let house = as_user(OPERATOR).env("HOME", "/var/lib/ann").arg(PROGRAM).args(flags).spawn().expect("the house");
+        wait_for("readiness", || shell_as(OPERATOR, "curl -fs 127.0.0.1:8741/readyz").status.success());
+        assert!(shell_as(AGENT, &format!("cat {STATE}/trust/bundle.pem")).status.success());
+        assert!(!shell_as(AGENT, &format!("ls {STATE}/ca")).status.success());
+        stop(house);
+        root(&format!("{SCRIPT} remove --purge"));
+        assert!(!Path::new(STATE).exists());
+    });
+}
+
 /// The demo as root and as anybody: the books agree, and nothing stays behind.
 pub(crate) fn the_demo_leaves_nothing_behind() {
     on_stage("whole::the_demo_leaves_nothing_behind", || {
