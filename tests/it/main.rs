@@ -6,6 +6,7 @@
 mod agreement;
 mod cli;
 mod end_of_stream;
+mod fixtures;
 mod go;
 mod house;
 mod kit;
