@@ -11,6 +11,7 @@ mod go;
 mod house;
 mod kit;
 mod loops;
+mod malformed;
 mod memory;
 mod no_retry;
 mod shutdown;
