@@ -25,7 +25,10 @@ need_packages() {
 
 # need_rust: a Rust toolchain that is new enough.
 need_rust() {
-  [ -f "$HOME/.cargo/env" ] && . "$HOME/.cargo/env"
+  if [ -f "$HOME/.cargo/env" ]; then
+    # shellcheck source=/dev/null
+    . "$HOME/.cargo/env"
+  fi
   if ! command -v cargo >/dev/null; then
     need_packages rustup
     say "installing the stable Rust toolchain with rustup"

@@ -191,7 +191,8 @@ forget() {
     rm -rf "$record"
     # The copy serves every instance: it goes with the last one.
     if rmdir "${record%/*}" 2>/dev/null; then
-        rm -f "$COPY" && rmdir "${COPY%/*}" 2>/dev/null || true
+        rm -f "$COPY"
+        rmdir "${COPY%/*}" 2>/dev/null || true
     fi
 }
 

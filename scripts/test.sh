@@ -43,6 +43,6 @@ fi
 
 say "tests"
 if [ "$(id -u)" -eq 0 ] && unshare --net --mount true 2>/dev/null; then
-  export GRAVIMETER_REQUIRE_PRIVILEGED=1
+  export REQUIRE_PRIVILEGED_TESTS=1
 fi
 cargo test --locked --no-fail-fast

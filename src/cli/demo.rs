@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{block_on, logging};
+use super::{block_on, logging, terminal_width};
 use crate::app::{self, DemoOptions};
 use crate::config::{self, Log, LogFormat, Places, process_environment};
 use crate::demo::{AgentOptions, Provider, ProviderOptions, agent};
@@ -67,19 +67,11 @@ fn demo_folder(redirect: bool) -> anyhow::Result<PathBuf> {
     Ok(state.context("there is no home folder for the demo's files: set XDG_STATE_HOME")?.join("demo"))
 }
 
-fn terminal_width() -> usize {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout());
-    size.ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(NO_TERMINAL_WIDTH)
-}
-
 /// On a terminal the table is drawn over itself.
 const REDRAW: Duration = Duration::from_millis(500);
 
 /// In a file or a pipe every table stays.
 const REPEAT: Duration = Duration::from_secs(10);
-
-/// What a pipe or a log file gets.
-const NO_TERMINAL_WIDTH: usize = 110;
 
 /// Be the stand-in agent of the demo
 #[derive(Debug, Args)]

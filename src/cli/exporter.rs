@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use bytes::Bytes;
 use http::{Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Empty, Limited};
@@ -40,22 +40,19 @@ async fn ask(url: &str) -> anyhow::Result<Bytes> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(tcp)).await?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let request = Request::get(path).header(header::HOST, authority.as_str()).body(Empty::<Bytes>::new())?;
-    // The connection is driven beside the exchange and dropped with it: one question, one connection.
     let exchange = async {
-        let response = sender.send_request(request).await.context("the answer is not HTTP")?;
+        let response = sender.send_request(request).await.context("no answer came, or one that is not HTTP")?;
         let status = response.status();
         let body = Limited::new(response.into_body(), MAX_BYTES).collect().await;
         let body = body.map_err(|error| anyhow::anyhow!("the answer broke off: {error}"))?;
         Ok::<_, anyhow::Error>((status, body.to_bytes()))
     };
+    let mut exchange = std::pin::pin!(exchange);
+    // The connection is driven beside the exchange. When it ends first, the exchange has all that it will ever get.
     let (status, body) = tokio::select! {
         biased;
-        answer = exchange => answer?,
-        // Losing the exchange loses nothing: a connection that ends first has no answer to give.
-        ended = connection => match ended {
-            Ok(()) => bail!("{authority} closed the connection without an answer"),
-            Err(error) => return Err(error).context("the connection broke off"),
-        },
+        answer = &mut exchange => answer?,
+        _ = connection => exchange.await?,
     };
     ensure!(status == StatusCode::OK, "{authority} answered {status}: is it the exporter of gravimeter?");
     Ok(body)

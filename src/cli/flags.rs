@@ -70,15 +70,17 @@ impl FromArgMatches for ConfigFlags {
 /// The flag of one key. Only the long help shows it: forty flags would bury what a command is for.
 fn flag(key: &'static Key) -> Arg {
     let default = match key.default {
-        DefaultValue::Is(value) if value.contains('\n') => "see `gravimeter config reference`".to_owned(),
-        DefaultValue::Is(value) => value.to_owned(),
-        DefaultValue::Unset { means, .. } => format!("not set: {means}"),
+        DefaultValue::Is(value) if value.contains('\n') => "Default: see `gravimeter config reference`".to_owned(),
+        DefaultValue::Is(value) => format!("Default: {value}"),
+        DefaultValue::Unset { means, .. } => format!("Without it: {means}"),
     };
+    // The table breaks lines for a page, clap breaks them for the terminal.
+    let help = key.help.replace('\n', " ");
     let flag = Arg::new(key.name)
         .long(key.name)
         .value_name(key.kind.placeholder())
         .help(key.summary())
-        .long_help(format!("{}\n[{default}]", key.help))
+        .long_help(format!("{help}\n{default}"))
         .help_heading(HEADING)
         .hide_short_help(true)
         .action(if key.kind.repeats() { ArgAction::Append } else { ArgAction::Set });

@@ -60,7 +60,7 @@ fn told(error: &anyhow::Error) -> ExitCode {
 
 #[derive(Debug, Parser)]
 #[command(name = "gravimeter", version, about = ABOUT, after_help = AFTER_HELP, max_term_width = 110)]
-#[command(propagate_version = true, disable_help_subcommand = true)]
+#[command(disable_help_subcommand = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -105,6 +105,15 @@ impl Command {
 fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
 }
+
+/// Columns that a table on stdout may take.
+fn terminal_width() -> usize {
+    let size = rustix::termios::tcgetwinsize(io::stdout());
+    size.ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(NO_TERMINAL_WIDTH)
+}
+
+/// Files and pipes take the whole table.
+const NO_TERMINAL_WIDTH: usize = 160;
 
 const ABOUT: &str = "See what an AI agent really spends, without touching a byte of its traffic";
 

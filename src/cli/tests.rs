@@ -1,1 +1,34 @@
+use clap::CommandFactory;
 
+use super::*;
+
+#[test]
+fn the_command_line_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_key_is_a_flag_of_serve() {
+    let command = Cli::command();
+    let serve = command.find_subcommand("serve").expect("serve");
+    for key in crate::config::KEYS {
+        assert!(serve.get_arguments().any(|argument| argument.get_long() == Some(key.name)), "{}", key.name);
+    }
+}
+
+#[test]
+fn people_are_not_shown_what_is_not_for_them() {
+    let help = Cli::command().render_help().to_string();
+    for hidden in ["agent-exec", "agent-signal", "demo-agent", "demo-provider"] {
+        assert!(!help.contains(hidden), "{hidden}");
+        assert!(Cli::command().find_subcommand(hidden).is_some(), "{hidden}");
+    }
+}
+
+#[test]
+fn a_reader_that_went_away_is_no_failure() {
+    let gone = anyhow::Error::from(io::Error::from(ErrorKind::BrokenPipe)).context("the table");
+    assert_eq!(format!("{:?}", told(&gone)), format!("{:?}", ExitCode::SUCCESS));
+    let failed = anyhow::anyhow!("something");
+    assert_eq!(format!("{:?}", told(&failed)), format!("{:?}", ExitCode::FAILURE));
+}

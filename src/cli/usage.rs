@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 
 use super::flags::ConfigFlags;
-use super::{block_on, exporter};
+use super::{block_on, exporter, terminal_width};
 use crate::demo::table;
 
 /// Show the tokens that a running gravimeter has counted
@@ -49,7 +49,7 @@ impl Usage {
         if self.json {
             writeln!(out, "{}", serde_json::to_string_pretty(&answer)?)?;
         } else {
-            write!(out, "{}", table::render(&rows(answer)?, width()))?;
+            write!(out, "{}", table::render(&rows(answer)?, terminal_width()))?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -62,13 +62,6 @@ fn rows(mut answer: Map<String, Value>) -> anyhow::Result<table::Usage> {
     }
     serde_json::from_value(Value::Object(answer)).context("the figures of /v1/usage are not as expected")
 }
-
-fn width() -> usize {
-    terminal_size::terminal_size().map_or(NO_TERMINAL, |(width, _)| usize::from(width.0))
-}
-
-/// Files and pipes take the whole table.
-const NO_TERMINAL: usize = 160;
 
 #[cfg(test)]
 mod tests {

@@ -200,6 +200,10 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, Mistakes> {
         }
     }
     config.derive();
+    // The one default that depends on the machine.
+    if let Some(origin) = origins.iter_mut().find(|origin| origin.key == "state.dir" && origin.value.is_empty()) {
+        origin.value = value::Value::Text(config.state_dir.display().to_string()).to_toml(false);
+    }
     // Contradictions between keys that are wrong by themselves would only confuse.
     if mistakes.is_empty() {
         mistakes = check::contradictions(&config, &origins);

@@ -183,6 +183,8 @@ fn flags_win_over_variables_over_the_file_over_the_defaults() {
     assert_eq!(source("timeouts.drain"), "GRAVIMETER_TIMEOUTS_DRAIN");
     assert_eq!(source("timeouts.client_hello"), format!("{}:4", path.display()));
     assert_eq!(source("timeouts.agent_handshake"), "default");
+    let state = origins.iter().find(|origin| origin.key == "state.dir").expect("an origin");
+    assert_eq!(state.value, r#""/home/ann/.local/state/gravimeter""#);
 }
 
 #[test]

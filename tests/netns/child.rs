@@ -48,24 +48,21 @@ fn dump(user: &str) -> String {
     root(&format!("cat /var/lib/{AGENT}/dump"))
 }
 
-#[test]
-fn through_sudo_the_agent_inherits_nothing() {
+pub(crate) fn through_sudo_the_agent_inherits_nothing() {
     stage::on_stage("child::through_sudo_the_agent_inherits_nothing", || {
         stage::install();
         assert_eq!(dump(OPERATOR), GOLDEN);
     });
 }
 
-#[test]
-fn from_root_the_agent_inherits_nothing() {
+pub(crate) fn from_root_the_agent_inherits_nothing() {
     stage::on_stage("child::from_root_the_agent_inherits_nothing", || {
         stage::install();
         assert_eq!(dump("root"), GOLDEN);
     });
 }
 
-#[test]
-fn sudo_sees_a_fixed_command_line_and_no_secret() {
+pub(crate) fn sudo_sees_a_fixed_command_line_and_no_secret() {
     stage::on_stage("child::sudo_sees_a_fixed_command_line_and_no_secret", || {
         stage::install();
         write_program("/usr/local/bin/agent", "#!/bin/bash\nexec sleep 1000\n");
@@ -85,8 +82,7 @@ fn sudo_sees_a_fixed_command_line_and_no_secret() {
     });
 }
 
-#[test]
-fn a_sudo_that_refuses_is_asked_once() {
+pub(crate) fn a_sudo_that_refuses_is_asked_once() {
     stage::on_stage("child::a_sudo_that_refuses_is_asked_once", || {
         stage::install();
         let refused = |detail: &str| {
@@ -108,8 +104,7 @@ fn a_sudo_that_refuses_is_asked_once() {
     });
 }
 
-#[test]
-fn what_cannot_be_executed_is_told_once() {
+pub(crate) fn what_cannot_be_executed_is_told_once() {
     stage::on_stage("child::what_cannot_be_executed_is_told_once", || {
         stage::install();
         let said = Supervised::start(OPERATOR, &Part::new("/no/such/agent")).rest();
@@ -119,8 +114,7 @@ fn what_cannot_be_executed_is_told_once() {
     });
 }
 
-#[test]
-fn our_own_uid_is_refused_when_the_redirect_goes_by_uid() {
+pub(crate) fn our_own_uid_is_refused_when_the_redirect_goes_by_uid() {
     stage::on_stage("child::our_own_uid_is_refused_when_the_redirect_goes_by_uid", || {
         let part = Part { as_ourselves: true, redirected: true, ..Part::new("/bin/true") };
         let said = Supervised::start(OPERATOR, &part).rest();
@@ -130,8 +124,7 @@ fn our_own_uid_is_refused_when_the_redirect_goes_by_uid() {
     });
 }
 
-#[test]
-fn the_entry_points_refuse_people() {
+pub(crate) fn the_entry_points_refuse_people() {
     for entry_point in ["agent-exec", "agent-signal"] {
         let output = Command::new(env!("CARGO_BIN_EXE_gravimeter")).arg(entry_point).output().expect("the program");
         assert!(!output.status.success() && output.stdout.is_empty(), "{entry_point}: {}", stage::text(&output));

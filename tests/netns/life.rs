@@ -30,8 +30,7 @@ fn is_running(pid: &str) -> bool {
     status.contains("State:") && !status.contains("State:\tZ")
 }
 
-#[test]
-fn a_shutdown_asks_the_agent_first() {
+pub(crate) fn a_shutdown_asks_the_agent_first() {
     stage::on_stage("life::a_shutdown_asks_the_agent_first", || {
         stage::install();
         for (run, user) in [OPERATOR, "root"].into_iter().enumerate() {
@@ -48,8 +47,7 @@ fn a_shutdown_asks_the_agent_first() {
     });
 }
 
-#[test]
-fn an_agent_of_our_own_user_needs_no_root() {
+pub(crate) fn an_agent_of_our_own_user_needs_no_root() {
     stage::on_stage("life::an_agent_of_our_own_user_needs_no_root", || {
         write_program(AGENT_PATH, "#!/bin/bash\nid -un >\"$HOME/user\"\nexec sleep 1000\n");
         let part = Part { as_ourselves: true, ..Part::new(AGENT_PATH) };
@@ -60,8 +58,7 @@ fn an_agent_of_our_own_user_needs_no_root() {
     });
 }
 
-#[test]
-fn an_agent_that_does_not_listen_is_killed_with_its_children() {
+pub(crate) fn an_agent_that_does_not_listen_is_killed_with_its_children() {
     stage::on_stage("life::an_agent_that_does_not_listen_is_killed_with_its_children", || {
         stage::install();
         let deaf =
@@ -75,8 +72,7 @@ fn an_agent_that_does_not_listen_is_killed_with_its_children() {
     });
 }
 
-#[test]
-fn a_killed_agent_is_started_again() {
+pub(crate) fn a_killed_agent_is_started_again() {
     stage::on_stage("life::a_killed_agent_is_started_again", || {
         stage::install();
         write_program(AGENT_PATH, PATIENT);
@@ -90,8 +86,7 @@ fn a_killed_agent_is_started_again() {
     });
 }
 
-#[test]
-fn a_killed_sudo_leaves_no_second_agent() {
+pub(crate) fn a_killed_sudo_leaves_no_second_agent() {
     stage::on_stage("life::a_killed_sudo_leaves_no_second_agent", || {
         stage::install();
         write_program(AGENT_PATH, PATIENT);
@@ -106,8 +101,7 @@ fn a_killed_sudo_leaves_no_second_agent() {
     });
 }
 
-#[test]
-fn the_orphan_of_a_killed_supervisor_is_found() {
+pub(crate) fn the_orphan_of_a_killed_supervisor_is_found() {
     stage::on_stage("life::the_orphan_of_a_killed_supervisor_is_found", || {
         stage::install();
         write_program(AGENT_PATH, PATIENT);
@@ -125,8 +119,7 @@ fn the_orphan_of_a_killed_supervisor_is_found() {
     });
 }
 
-#[test]
-fn a_loop_of_crashes_ends() {
+pub(crate) fn a_loop_of_crashes_ends() {
     stage::on_stage("life::a_loop_of_crashes_ends", || {
         stage::install();
         write_program(AGENT_PATH, "#!/bin/bash\nexit 7\n");
@@ -140,8 +133,7 @@ fn a_loop_of_crashes_ends() {
     });
 }
 
-#[test]
-fn ports_are_announced_and_a_chatty_agent_is_not_held_up() {
+pub(crate) fn ports_are_announced_and_a_chatty_agent_is_not_held_up() {
     stage::on_stage("life::ports_are_announced_and_a_chatty_agent_is_not_held_up", || {
         stage::install();
         // It reads its metadata to the end of file, and says far more than a pipe holds before it comes to the point.

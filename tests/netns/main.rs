@@ -1,7 +1,7 @@
 //! What needs root: real iptables, real users, real sudo, each test on a stage of its own ([`stage`]).
 //!
-//! Nothing of the machine is touched. Where stages cannot be built, tests say `SKIPPED (privileged)` on standard error,
-//! and fail when `GRAVIMETER_REQUIRE_PRIVILEGED=1`.
+//! Nothing of the machine is touched. Where stages cannot be built, every test counts as ignored and the reason is told once,
+//! loudly; with `REQUIRE_PRIVILEGED_TESTS=1` they fail instead.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -10,3 +10,49 @@ mod life;
 mod role;
 mod rules;
 mod stage;
+mod whole;
+
+use std::ffi::OsStr;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+macro_rules! tests {
+    ($($module:ident: [$($test:ident),+ $(,)?]),+ $(,)?) => {
+        const TESTS: &[(&str, fn())] =
+            &[$($((concat!(stringify!($module), "::", stringify!($test)), $module::$test)),+),+];
+    };
+}
+
+tests![
+    child: [through_sudo_the_agent_inherits_nothing, from_root_the_agent_inherits_nothing, sudo_sees_a_fixed_command_line_and_no_secret, a_sudo_that_refuses_is_asked_once, what_cannot_be_executed_is_told_once, our_own_uid_is_refused_when_the_redirect_goes_by_uid, the_entry_points_refuse_people],
+    life: [a_shutdown_asks_the_agent_first, an_agent_of_our_own_user_needs_no_root, an_agent_that_does_not_listen_is_killed_with_its_children, a_killed_agent_is_started_again, a_killed_sudo_leaves_no_second_agent, the_orphan_of_a_killed_supervisor_is_found, a_loop_of_crashes_ends, ports_are_announced_and_a_chatty_agent_is_not_held_up],
+    rules: [only_the_agents_port_443_is_redirected, a_dead_house_refuses_at_once, the_agent_cannot_reach_the_house_directly, http_3_is_refused_at_once, rules_come_all_or_none, rules_go_without_a_trace, rules_of_a_half_broken_installation_are_removed_too, a_user_who_is_not_made_by_us_stays, older_connections_are_warned_of, misuse_is_told_with_a_remedy, the_sudoers_file_permits_three_fixed_commands, drift_is_stated, the_operator_sees_the_status_without_root],
+    whole: [a_language_server_of_its_own_user_is_counted_to_the_token, rules_that_vanish_are_told, the_redirected_user_cannot_run_the_house, the_demo_leaves_nothing_behind]
+];
+
+fn main() -> ExitCode {
+    if role::play() {
+        return ExitCode::SUCCESS;
+    }
+    let required = std::env::var_os("REQUIRE_PRIVILEGED_TESTS").as_deref() == Some(OsStr::new("1"));
+    let obstacle = stage::obstacle();
+    let skipped = obstacle.is_some() && !required;
+    if let Some(reason) = obstacle.as_ref().filter(|_| skipped) {
+        let _ = writeln!(std::io::stderr(), "SKIPPED (privileged), all {} tests: {reason}", TESTS.len());
+    }
+    let trial = |(name, test): &(&str, fn())| {
+        let (test, obstacle) = (*test, obstacle.clone());
+        let run = move || match obstacle {
+            Some(reason) => Err(Failed::from(reason)),
+            None => {
+                test();
+                Ok(())
+            }
+        };
+        Trial::test(*name, run).with_ignored_flag(skipped)
+    };
+    let trials = TESTS.iter().map(trial).collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}

@@ -53,7 +53,7 @@ pub(crate) struct Supervised {
 impl Supervised {
     /// Starts it as `user`.
     pub(crate) fn start(user: &str, part: &Part) -> Self {
-        let mut child = role(user, "role::supervisor", Some(part)).stdin(Stdio::piped()).spawn().expect("the role");
+        let mut child = role(user, SUPERVISOR, Some(part)).stdin(Stdio::piped()).spawn().expect("the role");
         let lines = BufReader::new(child.stdout.take().expect("its stdout")).lines();
         Self { stdin: child.stdin.take(), child, lines }
     }
@@ -86,21 +86,30 @@ impl Supervised {
 
 /// What `Redirect::status` answers the operator.
 pub(crate) fn status() -> String {
-    let output = role(OPERATOR, "role::status_of_the_rules", None).output().expect("the role");
+    let output = role(OPERATOR, STATUS, None).output().expect("the role");
     let said = stage::text(&output);
     said.lines().find_map(|line| line.strip_prefix(SAYS)).unwrap_or(&said).to_owned()
 }
 
 fn role(user: &str, name: &str, part: Option<&Part>) -> Command {
     let mut command = stage::as_user(user);
-    command.args([SELF, "--exact", name, "--ignored", "--nocapture"]).stdout(Stdio::piped());
+    command.arg(SELF).env(ROLE, name).stdout(Stdio::piped());
     command.env(PART, serde_json::to_string(&part).expect("json"));
     // What must never reach the agent.
     command.env("GRAVIMETER_SECRET", "canary").env("LD_LIBRARY_PATH", "/canary").env("HTTPS_PROXY", "http://canary");
     command
 }
 
-/// libtest writes the name of a test without a line end before the first of these.
+/// Plays the role that this process was started for, if it was for one.
+pub(crate) fn play() -> bool {
+    match std::env::var_os(ROLE).as_deref().and_then(|role| role.to_str()) {
+        Some(SUPERVISOR) => supervisor(),
+        Some(STATUS) => status_of_the_rules(),
+        _ => return false,
+    }
+    true
+}
+
 fn say(what: &str) {
     let _ = std::io::stdout().write_all(format!("\n{SAYS}{what}\n").as_bytes());
 }
@@ -113,8 +122,6 @@ impl Record for Saying {
     }
 }
 
-#[test]
-#[ignore = "a role, started by the tests"]
 fn supervisor() {
     let part = std::env::var_os(PART).expect("a part").into_string().expect("text");
     let part: Part = serde_json::from_str(&part).expect("a part");
@@ -156,8 +163,6 @@ fn supervisor() {
     std::process::exit(0);
 }
 
-#[test]
-#[ignore = "a role, started by the tests"]
 fn status_of_the_rules() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let status = runtime.block_on(redirect::Redirect::new(redirect::Config::default()).status());
@@ -167,5 +172,8 @@ fn status_of_the_rules() {
     }
 }
 
-const PART: &str = "GRAVIMETER_NETNS_PART";
+const ROLE: &str = "NETNS_TEST_ROLE";
+const SUPERVISOR: &str = "supervisor";
+const STATUS: &str = "status of the rules";
+const PART: &str = "NETNS_TEST_PART";
 const SAYS: &str = "role: ";

@@ -13,8 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::role;
 use crate::stage::{self, AGENT, OPERATOR, PROVIDER_V4, PROVIDER_V6, SCRIPT, root, shell_as, text, write_program};
 
-#[test]
-fn only_the_agents_port_443_is_redirected() {
+pub(crate) fn only_the_agents_port_443_is_redirected() {
     stage::on_stage("rules::only_the_agents_port_443_is_redirected", || {
         stage::install();
         for address in ["127.0.0.1:8742", "[::1]:8742"] {
@@ -37,8 +36,7 @@ fn only_the_agents_port_443_is_redirected() {
     });
 }
 
-#[test]
-fn a_dead_house_refuses_at_once() {
+pub(crate) fn a_dead_house_refuses_at_once() {
     stage::on_stage("rules::a_dead_house_refuses_at_once", || {
         stage::install();
         greet(&socket(PROVIDER_V4, 443), "provider");
@@ -49,8 +47,7 @@ fn a_dead_house_refuses_at_once() {
     });
 }
 
-#[test]
-fn the_agent_cannot_reach_the_house_directly() {
+pub(crate) fn the_agent_cannot_reach_the_house_directly() {
     stage::on_stage("rules::the_agent_cannot_reach_the_house_directly", || {
         stage::install();
         for address in ["127.0.0.1", "::1"] {
@@ -66,8 +63,7 @@ fn the_agent_cannot_reach_the_house_directly() {
     });
 }
 
-#[test]
-fn http_3_is_refused_at_once() {
+pub(crate) fn http_3_is_refused_at_once() {
     stage::on_stage("rules::http_3_is_refused_at_once", || {
         stage::install();
         for address in [PROVIDER_V4, PROVIDER_V6] {
@@ -84,8 +80,7 @@ fn http_3_is_refused_at_once() {
     });
 }
 
-#[test]
-fn rules_come_all_or_none() {
+pub(crate) fn rules_come_all_or_none() {
     stage::on_stage("rules::rules_come_all_or_none", || {
         surround();
         let before = stage::all_rules();
@@ -108,8 +103,7 @@ fn rules_come_all_or_none() {
     });
 }
 
-#[test]
-fn rules_go_without_a_trace() {
+pub(crate) fn rules_go_without_a_trace() {
     stage::on_stage("rules::rules_go_without_a_trace", || {
         surround();
         let before = (stage::all_rules(), places());
@@ -130,8 +124,7 @@ fn rules_go_without_a_trace() {
     });
 }
 
-#[test]
-fn rules_of_a_half_broken_installation_are_removed_too() {
+pub(crate) fn rules_of_a_half_broken_installation_are_removed_too() {
     stage::on_stage("rules::rules_of_a_half_broken_installation_are_removed_too", || {
         surround();
         let before = stage::all_rules();
@@ -143,16 +136,14 @@ fn rules_of_a_half_broken_installation_are_removed_too() {
     });
 }
 
-#[test]
-fn a_user_who_is_not_made_by_us_stays() {
+pub(crate) fn a_user_who_is_not_made_by_us_stays() {
     stage::on_stage("rules::a_user_who_is_not_made_by_us_stays", || {
         root("useradd --system bob");
         root(&format!("{SCRIPT} install --user bob && {SCRIPT} remove --purge && id bob"));
     });
 }
 
-#[test]
-fn older_connections_are_warned_of() {
+pub(crate) fn older_connections_are_warned_of() {
     stage::on_stage("rules::older_connections_are_warned_of", || {
         assert!(!stage::install().contains("warning"), "nobody runs");
         root(&format!("{SCRIPT} remove"));
@@ -165,8 +156,7 @@ fn older_connections_are_warned_of() {
     });
 }
 
-#[test]
-fn misuse_is_told_with_a_remedy() {
+pub(crate) fn misuse_is_told_with_a_remedy() {
     stage::on_stage("rules::misuse_is_told_with_a_remedy", || {
         let refused = |user: &str, line: &str, status: i32, remedy: &str| {
             let output = shell_as(user, &format!("{SCRIPT} {line}"));
@@ -191,8 +181,7 @@ fn misuse_is_told_with_a_remedy() {
     });
 }
 
-#[test]
-fn the_sudoers_file_permits_three_fixed_commands() {
+pub(crate) fn the_sudoers_file_permits_three_fixed_commands() {
     stage::on_stage("rules::the_sudoers_file_permits_three_fixed_commands", || {
         stage::install();
         let file = root("cat /etc/sudoers.d/gravimeter");
@@ -216,8 +205,7 @@ fn the_sudoers_file_permits_three_fixed_commands() {
     });
 }
 
-#[test]
-fn drift_is_stated() {
+pub(crate) fn drift_is_stated() {
     stage::on_stage("rules::drift_is_stated", || {
         let config = Config { poll: Duration::from_millis(50), ..Config::default() };
         let redirect = Arc::new(Redirect::new(config));
@@ -244,8 +232,7 @@ fn drift_is_stated() {
     });
 }
 
-#[test]
-fn the_operator_sees_the_status_without_root() {
+pub(crate) fn the_operator_sees_the_status_without_root() {
     stage::on_stage("rules::the_operator_sees_the_status_without_root", || {
         assert!(role::status().contains("run `gravimeter redirect install` as root once"), "{}", role::status());
         let redirect = Redirect::new(Config::default());
