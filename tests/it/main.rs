@@ -6,10 +6,12 @@
 mod agreement;
 mod cli;
 mod end_of_stream;
+mod fixtures;
 mod go;
 mod house;
 mod kit;
 mod loops;
+mod malformed;
 mod memory;
 mod no_retry;
 mod shutdown;

@@ -137,7 +137,7 @@ async fn what_is_not_tls_is_tunnelled_from_its_first_byte() {
 }
 
 /// Name, what the agent sends, what the provider sends.
-fn corpus() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
+pub fn corpus() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     let post = "POST /v1internal:streamGenerateContent?alt=sse HTTP/1.1\r\nHost: api.example.com\r\n";
     let text: Vec<(&str, String, &str)> = vec![
         (

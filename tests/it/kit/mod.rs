@@ -3,6 +3,7 @@
 //! [`House::pair`] hands out both outer ends of one intercepted connection, so that a test reads from top to bottom.
 
 pub mod agent;
+pub mod binary;
 pub mod house;
 pub mod pki;
 pub mod provider;
