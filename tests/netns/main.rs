@@ -6,7 +6,11 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod child;
+mod client;
+mod ends;
+mod house;
 mod life;
+mod privilege;
 mod role;
 mod rules;
 mod stage;
@@ -26,11 +30,59 @@ macro_rules! tests {
 }
 
 tests![
-    child: [through_sudo_the_agent_inherits_nothing, from_root_the_agent_inherits_nothing, sudo_sees_a_fixed_command_line_and_no_secret, a_sudo_that_refuses_is_asked_once, what_cannot_be_executed_is_told_once, our_own_uid_is_refused_when_the_redirect_goes_by_uid, the_entry_points_refuse_people],
-    life: [a_shutdown_asks_the_agent_first, an_agent_of_our_own_user_needs_no_root, an_agent_that_does_not_listen_is_killed_with_its_children, a_killed_agent_is_started_again, a_killed_sudo_leaves_no_second_agent, the_orphan_of_a_killed_supervisor_is_found, a_loop_of_crashes_ends, ports_are_announced_and_a_chatty_agent_is_not_held_up],
-    rules: [only_the_agents_port_443_is_redirected, a_dead_house_refuses_at_once, the_agent_cannot_reach_the_house_directly, http_3_is_refused_at_once, rules_come_all_or_none, rules_go_without_a_trace, rules_of_a_half_broken_installation_are_removed_too, a_user_who_is_not_made_by_us_stays, older_connections_are_warned_of, misuse_is_told_with_a_remedy, the_sudoers_file_permits_three_fixed_commands, drift_is_stated, the_operator_sees_the_status_without_root],
-    whole: [a_language_server_of_its_own_user_is_counted_to_the_token,
-        an_installed_house_needs_no_more_words, rules_that_vanish_are_told, the_redirected_user_cannot_run_the_house, the_demo_leaves_nothing_behind]
+    child: [
+        through_sudo_the_agent_inherits_nothing,
+        from_root_the_agent_inherits_nothing,
+        sudo_sees_a_fixed_command_line_and_no_secret,
+        a_sudo_that_refuses_is_asked_once,
+        what_cannot_be_executed_is_told_once,
+        our_own_uid_is_refused_when_the_redirect_goes_by_uid,
+        the_entry_points_refuse_people,
+    ],
+    client: [
+        a_go_client_with_only_the_bundle_is_counted_to_the_token,
+        a_stream_that_runs_at_sigterm_ends_whole,
+        whoever_dials_the_redirect_door_itself_is_refused,
+    ],
+    ends: [
+        a_killed_house_fails_closed_and_comes_back,
+        the_demo_leaves_nothing_behind,
+        an_interrupted_demo_leaves_nothing_behind,
+    ],
+    life: [
+        a_shutdown_asks_the_agent_first,
+        an_agent_of_our_own_user_needs_no_root,
+        an_agent_that_does_not_listen_is_killed_with_its_children,
+        a_killed_agent_is_started_again,
+        a_killed_sudo_leaves_no_second_agent,
+        the_orphan_of_a_killed_supervisor_is_found,
+        a_loop_of_crashes_ends,
+        ports_are_announced_and_a_chatty_agent_is_not_held_up,
+    ],
+    privilege: [
+        without_privileges_nothing_counts_as_passed,
+    ],
+    rules: [
+        only_the_agents_port_443_is_redirected,
+        a_dead_house_refuses_at_once,
+        the_agent_cannot_reach_the_house_directly,
+        http_3_is_refused_at_once,
+        rules_come_all_or_none,
+        rules_go_without_a_trace,
+        rules_of_a_half_broken_installation_are_removed_too,
+        a_user_who_is_not_made_by_us_stays,
+        older_connections_are_warned_of,
+        misuse_is_told_with_a_remedy,
+        the_sudoers_file_permits_three_fixed_commands,
+        drift_is_stated,
+        the_operator_sees_the_status_without_root,
+    ],
+    whole: [
+        a_language_server_of_its_own_user_is_counted_to_the_token,
+        an_installed_house_needs_no_more_words,
+        rules_that_vanish_are_told,
+        the_redirected_user_cannot_run_the_house,
+    ],
 ];
 
 fn main() -> ExitCode {

@@ -27,7 +27,7 @@ pub(crate) const STATE: &str = "/var/lib/gravimeter";
 
 /// Runs `body` as root on a new stage. `name` is the test's own path (`rules::...`): the test runs a second time there.
 pub(crate) fn on_stage(name: &str, body: impl FnOnce()) {
-    if std::env::var_os(ON_STAGE).is_some() {
+    if is_set() {
         return body();
     }
     let own = std::env::current_exe().expect("the path of the test binary");
@@ -43,7 +43,12 @@ pub(crate) fn on_stage(name: &str, body: impl FnOnce()) {
 
 /// Why no stage can be built here; nothing stands in the way of a test that is on one already.
 pub(crate) fn obstacle() -> Option<String> {
-    if std::env::var_os(ON_STAGE).is_some() { None } else { can_build().err() }
+    if is_set() { None } else { can_build().err() }
+}
+
+/// Whether this process is on a stage.
+pub(crate) fn is_set() -> bool {
+    std::env::var_os(ON_STAGE).is_some()
 }
 
 /// Runs a shell line as a user, with a clean environment.
