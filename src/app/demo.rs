@@ -61,6 +61,8 @@ struct Stage {
     provider: Provider,
     tasks: Tasks,
     config: Config,
+    /// The folders that the demo made, the innermost first.
+    made: Vec<PathBuf>,
 }
 
 impl Stage {
@@ -69,9 +71,9 @@ impl Stage {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let script = ProviderOptions { pause_ms: 60, ..ProviderOptions::default() };
         let provider = Provider::start(script, listen, tasks.tracker(), tasks.stopping()).await.map_err(failed)?;
-        fresh_folder(&options.folder)?;
+        let made = fresh_folder(&options.folder)?;
         let config = configure(options, &provider)?;
-        Ok(Self { provider, tasks, config })
+        Ok(Self { provider, tasks, config, made })
     }
 
     async fn play<W: Write>(
@@ -113,7 +115,12 @@ impl Stage {
             Redirect::new(self.config.redirect.clone()).remove(true).await?;
         }
         std::fs::remove_dir_all(&options.folder)
-            .map_err(|source| Error::StateDir { path: options.folder.clone(), source })
+            .map_err(|source| Error::StateDir { path: options.folder.clone(), source })?;
+        for folder in self.made.iter().skip(1) {
+            // One in which somebody else has put something since is no longer ours alone: it stays.
+            let _ = std::fs::remove_dir(folder);
+        }
+        Ok(())
     }
 }
 
@@ -218,12 +225,16 @@ fn verdict<W: Write>(usage: &Usage, truth: &Tally, screen: &mut Screen<W>, width
     Err(Error::Demo(format!("{counted} tokens were counted, but the provider's own books say {sent}")))
 }
 
-fn fresh_folder(folder: &Path) -> Result<(), Error> {
+/// Makes the folder anew; returns it and those of its parents that were made for it, the innermost first.
+fn fresh_folder(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let failed = |source| Error::StateDir { path: folder.to_owned(), source };
     match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(error)),
-        _ => std::fs::create_dir_all(folder).map_err(failed),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
     }
+    let made = folder.ancestors().take_while(|folder| !folder.exists()).map(Path::to_owned).collect();
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    Ok(made)
 }
 
 fn write(path: &Path, contents: &[u8]) -> Result<(), Error> {

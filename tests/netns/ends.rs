@@ -67,7 +67,7 @@ fn runs(pid: &str) -> bool {
 /// The demo as root and as anybody: the books agree, and nothing stays behind.
 pub(crate) fn the_demo_leaves_nothing_behind() {
     on_stage("ends::the_demo_leaves_nothing_behind", || {
-        foreign_rules();
+        set_up_a_new_machine();
         let before = Traces::look();
         for (user, way, _) in DEMOS {
             let output = demo(user).args(["--for", "5s"]).output().expect("the demo runs");
@@ -83,7 +83,7 @@ pub(crate) fn the_demo_leaves_nothing_behind() {
 /// Ctrl-C, which a terminal sends to the whole process group, in the middle of the traffic.
 pub(crate) fn an_interrupted_demo_leaves_nothing_behind() {
     on_stage("ends::an_interrupted_demo_leaves_nothing_behind", || {
-        foreign_rules();
+        set_up_a_new_machine();
         let before = Traces::look();
         for (user, _, expected) in DEMOS {
             let mut command = demo(user);
@@ -102,6 +102,12 @@ pub(crate) fn an_interrupted_demo_leaves_nothing_behind() {
             assert_eq!(before.changes(), NOTHING, "{user}");
         }
     });
+}
+
+/// Nothing of the house is installed, not even the state folder that a stage has.
+fn set_up_a_new_machine() {
+    foreign_rules();
+    root(&format!("rmdir {STATE}"));
 }
 
 fn demo(user: &str) -> Command {
@@ -140,7 +146,7 @@ impl Traces {
 /// Who runs it, by which way its agent comes, and what it makes.
 const DEMOS: [(&str, &str, &[&str]); 2] = [
     ("root", "redirected by uid", &["GRAVIMETER_demo", "antigravity-ls:", "/var/lib/gravimeter-demo", "demo-agent"]),
-    (OPERATOR, "through the CONNECT proxy", &["/var/lib/gravimeter/demo", "demo-agent"]),
+    (OPERATOR, "through the CONNECT proxy", &["/var/lib/ann/.local/state/gravimeter/demo", "demo-agent"]),
 ];
 const NOTHING: [&str; 0] = [];
 const BOOKS_AGREE: &str = "own books say the same";
