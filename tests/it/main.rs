@@ -14,6 +14,7 @@ mod loops;
 mod malformed;
 mod memory;
 mod no_retry;
+mod process;
 mod shutdown;
 mod timeouts;
 mod transparency;
