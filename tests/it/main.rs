@@ -15,6 +15,7 @@ mod malformed;
 mod memory;
 mod no_retry;
 mod process;
+mod secrets;
 mod shutdown;
 mod timeouts;
 mod transparency;
