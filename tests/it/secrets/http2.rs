@@ -5,6 +5,7 @@ use gravimeter::demo::CLOUD_CODE_HOST;
 use http::{Request, Response};
 use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
+use tokio_util::task::TaskTracker;
 
 use super::recordings::{ask, events};
 use super::{Nest, Stage};
@@ -49,7 +50,7 @@ fn response(nest: &mut Nest) -> Response<()> {
 
 async fn agents_side(tls: client::TlsStream<TcpStream>, request: Request<()>, body: String, is_reset: bool) {
     let (sender, connection) = h2::client::handshake(tls).await.expect("HTTP/2");
-    let connection = tokio::spawn(connection);
+    let connection = TaskTracker::new().spawn(connection);
     let mut sender = sender.ready().await.expect("a stream");
     let (response, mut stream) = sender.send_request(request, false).expect("a request");
     stream.send_data(Bytes::from(body), true).expect("a body");
