@@ -1,15 +1,16 @@
 //! The build script: tells the program which revision it is and which compiler made it, for `gravimeter_build_info`.
 //!
-//! Both are optional: a source archive without its history builds all the same and says `unknown`.
+//! Both are optional: a source archive without its history builds all the same and says `unknown`. Their names do not
+//! begin with `GRAVIMETER_`: cargo hands them to what it runs, and there the configuration would take them for keys.
 
 #![allow(clippy::print_stdout, reason = "standard output is how a build script speaks to cargo")]
 
 use std::process::Command;
 
 fn main() {
-    tell("GRAVIMETER_REVISION", Command::new("git").args(["rev-parse", "--short=12", "HEAD"]));
+    tell("BUILT_FROM_REVISION", Command::new("git").args(["rev-parse", "--short=12", "HEAD"]));
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    tell("GRAVIMETER_RUSTC", Command::new(rustc).arg("--version"));
+    tell("BUILT_BY_RUSTC", Command::new(rustc).arg("--version"));
     println!("cargo::rerun-if-changed=.git/HEAD");
     println!("cargo::rerun-if-changed=src/build.rs");
 }

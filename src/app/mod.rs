@@ -176,7 +176,7 @@ impl App {
             connect_request: config.capture.connect_request,
             record,
         };
-        let slots = Arc::new(Semaphore::new(config.capture.max_connections));
+        let slots = Arc::new(Semaphore::new(process::room_for(config.capture.max_connections)));
         let shared = Arc::new(SharedDoors { gate, slots, tasks: self.traffic.tracker().clone() });
         let shutdown = Shutdown { drain: self.traffic.stopping().clone(), force: self.traffic.forced().clone() };
         for (door, listener) in listeners {

@@ -7,6 +7,28 @@ use super::Error;
 /// Two descriptors for each connection, and a reserve for listeners, scrapes and files: below this the house cannot work.
 const MINIMUM_OPEN_FILES: u64 = 256;
 
+/// Beside the connections: the exporter's own (128 at the most), listeners, name resolution and files.
+const RESERVED_OPEN_FILES: u64 = 160;
+
+/// Each connection has an agent's side and a provider's.
+const FILES_FOR_A_CONNECTION: u64 = 2;
+
+/// How many connections may be open at once: as many as are wanted, and no more than leave the exporter its descriptors.
+/// Those beyond are refused and counted, while `/metrics` goes on answering.
+pub(super) fn room_for(wanted: usize) -> usize {
+    let Some(files) = getrlimit(Resource::Nofile).current else { return wanted };
+    let room = connections_within(files);
+    if room < wanted {
+        tracing::warn!(files, wanted, connections = room, "the limit of open files leaves room for fewer connections");
+    }
+    wanted.min(room)
+}
+
+fn connections_within(files: u64) -> usize {
+    let room = files.saturating_sub(RESERVED_OPEN_FILES) / FILES_FOR_A_CONNECTION;
+    usize::try_from(room).unwrap_or(usize::MAX).max(1)
+}
+
 /// Raises the soft limit of open files to the hard one, and keeps keys and plaintext out of core dumps and `/proc`.
 ///
 /// # Errors
@@ -26,4 +48,16 @@ pub(super) fn harden() -> Result<(), Error> {
         tracing::warn!("core dumps could not be turned off: a crash may write keys to disk");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_the_exporter_its_descriptors() {
+        for (files, connections) in [(0, 1), (MINIMUM_OPEN_FILES, 48), (1024, 432), (8352, 4096)] {
+            assert_eq!(connections_within(files), connections, "{files}");
+        }
+    }
 }

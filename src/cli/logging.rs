@@ -7,28 +7,52 @@ use std::io::{self, IsTerminal};
 use std::panic::{self, PanicHookInfo};
 
 use anyhow::Context;
+use tracing::field::Field;
+use tracing::{Dispatch, Level, Metadata};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
-
-use tracing::field::Field;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::config::{Log, LogFormat};
 
 /// Starts the log. From here on a panic becomes a line of it, too.
 pub(super) fn start(log: &Log) -> anyhow::Result<()> {
-    let filter = EnvFilter::builder().with_regex(false).parse(&log.level).context("log.level")?;
-    let is_terminal = io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    let started = match log.format {
-        LogFormat::Human => builder.with_ansi(is_terminal).fmt_fields(debug_fn(field).delimited(" ")).try_init(),
-        LogFormat::Auto if is_terminal => builder.fmt_fields(debug_fn(field).delimited(" ")).try_init(),
-        LogFormat::Auto | LogFormat::Json => builder.json().flatten_event(true).try_init(),
-    };
-    started.map_err(|error| anyhow::anyhow!("the log cannot be started: {error}"))?;
+    let dispatch = dispatch(log, io::stderr().is_terminal(), io::stderr)?;
+    tracing::dispatcher::set_global_default(dispatch)
+        .map_err(|error| anyhow::anyhow!("the log cannot be started: {error}"))?;
     panic::set_hook(Box::new(log_panic));
     Ok(())
 }
+
+fn dispatch<W>(log: &Log, is_terminal: bool, writer: W) -> anyhow::Result<Dispatch>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let filter = EnvFilter::builder().with_regex(false).parse(&log.level).context("log.level")?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    let cap = filter_fn(may_be_told);
+    Ok(match log.format {
+        LogFormat::Human => {
+            Dispatch::new(builder.with_ansi(is_terminal).fmt_fields(debug_fn(field).delimited(" ")).finish().with(cap))
+        }
+        LogFormat::Auto if is_terminal => {
+            Dispatch::new(builder.fmt_fields(debug_fn(field).delimited(" ")).finish().with(cap))
+        }
+        LogFormat::Auto | LogFormat::Json => Dispatch::new(builder.json().flatten_event(true).finish().with(cap)),
+    })
+}
+
+/// Whatever the level: of others' code only warnings are told. HTTP and TLS libraries write heads and keys into their traces.
+fn may_be_told(metadata: &Metadata<'_>) -> bool {
+    let room = metadata.target().split("::").next().unwrap_or_default();
+    OWN_TARGETS.contains(&room) || *metadata.level() <= Level::WARN
+}
+
+/// This crate, and the agent's output, which `agent.log_output` asks for.
+const OWN_TARGETS: [&str; 2] = [env!("CARGO_CRATE_NAME"), "agent"];
 
 fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> std::fmt::Result {
     let text = escaped(&format!("{value:?}"));
@@ -69,5 +93,30 @@ mod tests {
     #[test]
     fn nothing_steers_the_terminal_or_forges_a_line() {
         assert_eq!(escaped("a\u{1b}[2Jb\r\nINFO c\u{202e}d é"), r"a\u{1b}[2Jb\r\nINFO c\u{202e}d é");
+    }
+
+    #[test]
+    fn the_traces_of_libraries_are_never_told() {
+        for level in ["trace", "h2=trace,hyper=trace,gravimeter=trace,agent=info", "info,rustls=debug"] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("log");
+            let log = Log { level: level.to_owned(), format: LogFormat::Json };
+            let dispatch = dispatch(&log, false, std::fs::File::create(&path).unwrap()).unwrap();
+            tracing::dispatcher::with_default(&dispatch, || {
+                tracing::info!("ours");
+                tracing::info!(target: "agent", "the agent's own");
+                tracing::trace!(target: "h2::codec", "canary");
+                tracing::debug!(target: "hyper", "canary");
+                tracing::info!(target: "rustls::client", "canary");
+                tracing::info!(target: "gravimeters", "canary");
+                tracing::warn!(target: "h2", "a warning");
+            });
+            let told = std::fs::read_to_string(path).unwrap();
+            assert!(!told.contains("canary"), "{level}: {told}");
+            assert!(
+                told.contains("ours") && told.contains("the agent's own") && told.contains("a warning"),
+                "{level}: {told}"
+            );
+        }
     }
 }

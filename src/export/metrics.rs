@@ -50,8 +50,8 @@ impl Metrics {
         let mut registry = Registry::default();
         let build = Info::new(Build {
             version: env!("CARGO_PKG_VERSION"),
-            revision: option_env!("GRAVIMETER_REVISION").unwrap_or("unknown"),
-            rustc: option_env!("GRAVIMETER_RUSTC").unwrap_or("unknown"),
+            revision: option_env!("BUILT_FROM_REVISION").unwrap_or("unknown"),
+            rustc: option_env!("BUILT_BY_RUSTC").unwrap_or("unknown"),
         });
         registry.register("gravimeter_build", "The running version", build);
         registry.register_collector(Box::new(ProcessCollector));

@@ -14,6 +14,8 @@ mod loops;
 mod malformed;
 mod memory;
 mod no_retry;
+mod process;
+mod secrets;
 mod shutdown;
 mod timeouts;
 mod transparency;

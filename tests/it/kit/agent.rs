@@ -55,9 +55,15 @@ impl Agent {
 
 /// Asks the CONNECT door for `target`; the connection and the status line's rest of an answer that is not 200.
 pub async fn knock(door: SocketAddr, target: &str) -> Result<TcpStream, String> {
+    knock_with(door, target, "").await
+}
+
+/// The same with further fields, each with its line end.
+pub async fn knock_with(door: SocketAddr, target: &str, fields: &str) -> Result<TcpStream, String> {
     let mut tcp = TcpStream::connect(door).await.expect("an open door");
     tcp.set_nodelay(true).expect("TCP_NODELAY");
-    tcp.write_all(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n").as_bytes()).await.expect("a request");
+    let request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{fields}\r\n");
+    tcp.write_all(request.as_bytes()).await.expect("a request");
     let mut answer = vec![0; ESTABLISHED.len()];
     soon(tcp.read_exact(&mut answer)).await.expect("an answer");
     if answer == ESTABLISHED {

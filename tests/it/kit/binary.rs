@@ -122,7 +122,10 @@ pub fn spawn(mut command: Command, state: &Path, logs: &Path, flags: &[String]) 
     let file = |name: &str| File::create(logs.join(name)).expect("a writable folder");
     command.args(["serve", "--web.listen", "127.0.0.1:0", "--capture.listen", "127.0.0.1:0"]);
     command.args(["--capture.connect_listen", "127.0.0.1:0", "--capture.redirect", "off", "--log.format", "json"]);
-    command.arg("--state.dir").arg(state).args(flags);
+    if !flags.iter().any(|flag| flag == "--state.dir") {
+        command.arg("--state.dir").arg(state);
+    }
+    command.args(flags);
     command.stdout(file("stdout")).stderr(file("stderr")).kill_on_drop(true);
     command.spawn().expect("the program starts")
 }

@@ -4,6 +4,7 @@
 
 pub mod agent;
 pub mod binary;
+pub mod canary;
 pub mod house;
 pub mod pki;
 pub mod provider;

@@ -1,0 +1,141 @@
+//! Calls and bytes at full speed: how many there are in a second, and what they cost the house.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
+use crate::agent::{Agent, drain, request};
+use crate::{Options, Stage, row, title};
+
+const CONCURRENCY: usize = 16;
+const CALL: &str = "events=20";
+const MODEL: &str = "gemini-2.5-pro";
+const GIB: u64 = 1 << 30;
+
+pub async fn run(stage: &Stage, options: &Options) {
+    title(&format!("calls of 20 events, {CONCURRENCY} at once, {} s each", options.call_seconds));
+    row("", &["calls/s", "of direct", "house cpu us/call"]);
+    for (h2, name) in [(false, "HTTP/1.1, 16 connections"), (true, "HTTP/2, 1 connection")] {
+        let time = Duration::from_secs(options.call_seconds);
+        let direct = calls(&stage.direct, h2, time).await;
+        let before = stage.house.cpu();
+        let relayed = calls(&stage.relayed, h2, time).await;
+        let cpu = (stage.house.cpu() - before).as_micros() as f64 / relayed.count as f64;
+        row(&format!("direct  {name}"), &[&format!("{:.0}", direct.rate()), "1.00", "-"]);
+        let ratio = format!("{:.2}", relayed.rate() / direct.rate());
+        row(&format!("relayed {name}"), &[&format!("{:.0}", relayed.rate()), &ratio, &format!("{cpu:.0}")]);
+    }
+}
+
+struct Done {
+    count: u64,
+    took: Duration,
+}
+
+impl Done {
+    fn rate(&self) -> f64 {
+        self.count as f64 / self.took.as_secs_f64()
+    }
+}
+
+async fn calls(agent: &Agent, h2: bool, time: Duration) -> Done {
+    let count = Arc::new(AtomicU64::new(0));
+    let shared = if h2 { Some(agent.h2().await) } else { None };
+    let start = Instant::now();
+    let mut workers = JoinSet::new();
+    for _ in 0..CONCURRENCY {
+        let (agent, shared, count) = (agent.clone(), shared.clone(), Arc::clone(&count));
+        workers.spawn(async move {
+            let mut single = if h2 { None } else { Some(agent.h1().await) };
+            while start.elapsed() < time {
+                let request = request(h2, MODEL, CALL);
+                let response = match (&mut single, &shared) {
+                    (Some(sender), _) => {
+                        sender.ready().await.expect("an open connection");
+                        sender.send_request(request).await
+                    }
+                    (None, Some(shared)) => shared.clone().send_request(request).await,
+                    (None, None) => unreachable!("one of them is there"),
+                };
+                drain(response.expect("an answer")).await;
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    workers.join_all().await;
+    Done { count: count.load(Ordering::Relaxed), took: start.elapsed() }
+}
+
+pub async fn download(stage: &Stage) {
+    title("one download of 1 GiB (HTTP/1.1)");
+    row("", &["MB/s", "of direct", "cpu s/GB", "rss growth MiB"]);
+    let direct = gibibyte(&stage.direct).await;
+    row("direct", &[&format!("{direct:.0}"), "1.00", "-", "-"]);
+    let (cpu, rss) = (stage.house.cpu(), stage.house.rss());
+    // One connection before, so that the growth is the download's own.
+    let peak = Arc::new(AtomicU64::new(rss));
+    let relayed = tokio::select! {
+        rate = gibibyte(&stage.relayed) => rate,
+        () = watch(stage, &peak) => unreachable!("watches until it is dropped"),
+    };
+    let cost = (stage.house.cpu() - cpu).as_secs_f64() / (GIB as f64 / 1e9);
+    let growth = (peak.load(Ordering::Relaxed) - rss) as f64 / 1024.0;
+    let ratio = format!("{:.2}", relayed / direct);
+    row("relayed", &[&format!("{relayed:.0}"), &ratio, &format!("{cost:.2}"), &format!("{growth:.1}")]);
+}
+
+async fn gibibyte(agent: &Agent) -> f64 {
+    let mut sender = agent.h1().await;
+    let start = Instant::now();
+    let response = sender.send_request(request(false, MODEL, &format!("bytes={GIB}"))).await.expect("an answer");
+    assert_eq!(drain(response).await, GIB);
+    GIB as f64 / 1e6 / start.elapsed().as_secs_f64()
+}
+
+async fn watch(stage: &Stage, peak: &AtomicU64) {
+    loop {
+        peak.fetch_max(stage.house.rss(), Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A call to each of 200 models, then scrapes.
+pub async fn scrape(stage: &Stage) {
+    const MODELS: usize = 200;
+    const SCRAPES: usize = 100;
+    let mut sender = stage.relayed.h1().await;
+    for model in 0..MODELS {
+        sender.ready().await.expect("an open connection");
+        let request = request(false, &format!("gemini-bench-{model}"), "events=2");
+        drain(sender.send_request(request).await.expect("an answer")).await;
+    }
+    let cpu = stage.house.cpu();
+    let (mut times, mut bytes, mut series) = (Vec::new(), 0, 0);
+    for _ in 0..SCRAPES {
+        let start = Instant::now();
+        let page = get(stage.house.web).await;
+        times.push(start.elapsed().as_secs_f64() * 1000.0);
+        bytes = page.len();
+        series = page.lines().filter(|line| !line.starts_with('#')).count();
+    }
+    times.sort_by(f64::total_cmp);
+    let cpu = (stage.house.cpu() - cpu).as_secs_f64() * 1000.0 / SCRAPES as f64;
+    title(&format!("scrape of /metrics with {MODELS} models"));
+    row("", &["p50 ms", "p99 ms", "cpu ms", "KiB", "series"]);
+    let ms = |place: usize| format!("{:.1}", times[place]);
+    let (kib, series) = ((bytes / 1024).to_string(), series.to_string());
+    row("plain", &[&ms(SCRAPES / 2), &ms(SCRAPES * 99 / 100), &format!("{cpu:.1}"), &kib, &series]);
+}
+
+async fn get(web: std::net::SocketAddr) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut stream = tokio::net::TcpStream::connect(web).await.expect("an exporter");
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: {web}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    answer
+}

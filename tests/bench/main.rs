@@ -1,0 +1,94 @@
+//! Benchmarks: the same agent and provider on loopback, once straight and once through Gravimeter. Asserts nothing on time.
+//!
+//! `scripts/bench.sh [delay|memory|calls|download|scrape|observers]... [--full]`; docs/performance.md says what the figures mean.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
+#![allow(missing_docs, unreachable_pub, reason = "a benchmark has no readers from outside")]
+
+mod agent;
+mod calls;
+mod delay;
+mod house;
+mod memory;
+mod observers;
+mod provider;
+
+use agent::Agent;
+use house::House;
+use provider::Provider;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio_util::task::TaskTracker;
+
+/// How much is measured.
+pub struct Options {
+    pub streams: u64,
+    pub seconds: u64,
+    pub call_seconds: u64,
+    pub idle: Vec<usize>,
+}
+
+/// A provider, the house before it, and an agent on each path.
+pub struct Stage {
+    pub house: House,
+    pub direct: Agent,
+    pub relayed: Agent,
+}
+
+impl Stage {
+    async fn set(tasks: &TaskTracker) -> Self {
+        let provider = Provider::start(tasks).await;
+        let house = House::start(&provider);
+        let direct = Agent::new(&provider.root_pem, provider.address, None, tasks);
+        let relayed = Agent::new(&house.bundle(), provider.address, Some(house.connect), tasks);
+        Self { house, direct, relayed }
+    }
+}
+
+#[tokio::main]
+async fn main() {
+    let (flags, wanted): (Vec<_>, Vec<_>) = std::env::args().skip(1).partition(|argument| argument.starts_with("--"));
+    let full = flags.iter().any(|flag| flag == "--full");
+    let options = if full {
+        Options { streams: 200, seconds: 60, call_seconds: 15, idle: vec![1000, 5000] }
+    } else {
+        Options { streams: 200, seconds: 15, call_seconds: 4, idle: vec![1000] }
+    };
+    let asked = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
+    raise_open_files();
+    let tasks = TaskTracker::new();
+    let stage = Stage::set(&tasks).await;
+    if asked("delay") {
+        delay::run(&stage, &options).await;
+    }
+    if asked("memory") {
+        memory::run(&options).await;
+    }
+    if asked("calls") {
+        calls::run(&stage, &options).await;
+    }
+    if asked("download") {
+        calls::download(&stage).await;
+    }
+    if asked("scrape") {
+        calls::scrape(&stage).await;
+    }
+    if asked("observers") {
+        observers::run().await;
+    }
+}
+
+/// Agent and provider are both here: two descriptors for each stream.
+fn raise_open_files() {
+    let files = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: files.maximum, maximum: files.maximum };
+    setrlimit(Resource::Nofile, raised).expect("the hard limit");
+}
+
+pub fn title(text: &str) {
+    println!("\n{text}");
+}
+
+pub fn row(name: &str, columns: &[&str]) {
+    let columns: String = columns.iter().map(|column| format!(" {column:>17}")).collect();
+    println!("{name:<34}{columns}");
+}
