@@ -38,15 +38,21 @@ pub(super) fn apply(request: Request, uid: u32) -> io::Result<Presence> {
         Action::Kill => Some(Signal::KILL),
         Action::Term => Some(Signal::TERM),
     };
-    for member in members(request.identity, uid)? {
-        if let Some(signal) = signal {
-            send(member, signal)?;
-        }
-    }
     let deadline = Instant::now() + Duration::from_millis(request.wait_ms);
+    let mut signalled: Vec<Identity> = Vec::new();
     loop {
-        if members(request.identity, uid)?.is_empty() {
+        let left = members(request.identity, uid)?;
+        if left.is_empty() {
             return Ok(Presence::Gone);
+        }
+        // At each look: a process that was forked while the others were signalled has had none yet.
+        for member in left {
+            if let Some(signal) = signal
+                && !signalled.contains(&member)
+            {
+                send(member, signal)?;
+                signalled.push(member);
+            }
         }
         if Instant::now() >= deadline {
             return Ok(Presence::Alive);
