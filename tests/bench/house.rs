@@ -42,7 +42,7 @@ impl House {
 
     /// The roots that its agent trusts.
     pub fn bundle(&self) -> String {
-        std::fs::read_to_string(self.state.path().join("bundle/ca-bundle.pem")).expect("a bundle")
+        std::fs::read_to_string(self.state.path().join("trust/bundle.pem")).expect("a bundle")
     }
 
     /// Resident memory in KiB.
