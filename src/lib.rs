@@ -10,6 +10,7 @@
 //! | 2 | [`observe`] | `(Direction, &[u8], Instant)` | exchanges, decoded bodies, SSE data, JSON values | I/O, clocks, providers |
 //! | 2 | [`tls`] | TCP streams | verified upstream sessions, leaf certificates | HTTP |
 //! | 3 | [`dialect`] | exchanges | one [`record::Call`] for each, on every exit path | I/O |
+//! | 4 | [`cascade`] | the agent's local RPC, facts | facts that know their conversation, runs | touch the traffic, keep a prompt |
 //! | 4 | [`relay`] | [`capture::Accepted`] | the same bytes on the other side | know a provider or a metric |
 //! | 4 | [`export`] | facts | metrics and their text formats | touch the traffic |
 //! | 4 | [`ledger`] | facts | answers for `/v1/usage` | touch the traffic |
@@ -26,6 +27,7 @@
 
 pub mod app;
 pub mod capture;
+pub mod cascade;
 pub mod cli;
 pub mod config;
 pub mod demo;

@@ -4,6 +4,7 @@
 //! down). What could not be read is stated once for each call and lowers the quality of its figures.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::body::AnswerBody;
@@ -16,8 +17,8 @@ use crate::observe::framing::Framing;
 use crate::observe::guard::Guarded;
 use crate::observe::{Connection, Observer, OpenObserver};
 use crate::record::{
-    Call, CallIds, CallStarted, ContentChunk, Fact, Id, Model, ObserverFailure, Operation, RateLimit, Record, Timing,
-    TokenUsage,
+    Call, CallIds, CallStarted, ContentChunk, Correlation, Fact, Id, Model, ObserverFailure, Operation, RateLimit,
+    Record, Timing, TokenUsage,
 };
 
 /// Observes connections and states the calls that they carry.
@@ -46,6 +47,7 @@ impl OpenExchange for Calls {
         let recognised = recognise(&self.connection.host, head)?;
         self.record.record(Fact::CallStarted(CallStarted { provider: recognised.provider }));
         Some(Box::new(LiveCall {
+            number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
             connection: self.connection.clone(),
             record: Arc::clone(&self.record),
             request: RequestBody::new(recognised.request, &head.fields.content_encoding),
@@ -63,6 +65,7 @@ impl OpenExchange for Calls {
 
 /// A call that is under way.
 struct LiveCall {
+    number: u64,
     connection: Connection,
     record: Arc<dyn Record>,
     recognised: Recognised,
@@ -195,6 +198,7 @@ impl LiveCall {
             end,
         };
         Call {
+            number: self.number,
             provider: self.recognised.provider,
             host: self.connection.host.clone(),
             operation: evidence.operation,
@@ -213,6 +217,7 @@ impl LiveCall {
                 response: said.response.clone(),
                 ..self.request.asked().ids.clone()
             },
+            correlation: Correlation::default(),
         }
     }
 
@@ -249,6 +254,9 @@ impl Response {
         error.unwrap_or_default().rate_limit(self.status, self.retry_after, now)
     }
 }
+
+/// The number of the next call, from 1: unique in the process, so that what is learned later finds its call.
+static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
 
 #[cfg(test)]
 mod tests;

@@ -77,7 +77,7 @@ impl Asked {
             RequestField::RequestType => self.purpose = id.and_then(|id| purpose(id.as_str())).or(self.purpose),
             RequestField::Session => self.ids.session = id,
             RequestField::Step => self.ids.step = id,
-            RequestField::Trajectory => self.ids.trajectory = id,
+            RequestField::Trajectory => self.ids.labelled_trajectory = id,
         }
     }
 }

@@ -149,7 +149,20 @@ impl ConnectionMetrics {
             Fact::RelayDelay(delay) => self.relay_delay.observe(delay.as_secs_f64()),
             Fact::TimedOut(step) => count(&self.timeouts, ByStep { step }),
             Fact::UpstreamConnected(took) => self.tcp_connect.observe(took.as_secs_f64()),
-            Fact::Call(_) | Fact::CallStarted(_) | Fact::ContentChunk(_) => {}
+            Fact::Call(_)
+            | Fact::CallStarted(_)
+            | Fact::CascadeUpdated(_)
+            | Fact::ContentChunk(_)
+            | Fact::Correlated(_)
+            | Fact::CorrelationSettled(_)
+            | Fact::FollowFailed(_)
+            | Fact::IdsJoined(_)
+            | Fact::ModelNamed(_)
+            | Fact::Quota(_)
+            | Fact::RunEnded(_)
+            | Fact::RunStarted(_)
+            | Fact::StepEnded(_)
+            | Fact::UsageCompared(_) => {}
         }
     }
 }

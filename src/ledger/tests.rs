@@ -3,7 +3,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde_json::json;
 
 use super::*;
-use crate::record::{CallIds, Host, Operation, Outcome, Quality, Timing, TokenUsage};
+use crate::record::{CallIds, Correlation, Host, Operation, Outcome, Quality, Timing, TokenUsage};
 
 const START: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -13,6 +13,7 @@ fn now() -> Timestamp {
 
 fn call(model: &str, provider: Provider) -> Call {
     Call {
+        number: 0,
         provider,
         host: Host::parse("api.example.com").expect("a host"),
         operation: Operation::Chat,
@@ -39,6 +40,7 @@ fn call(model: &str, provider: Provider) -> Call {
             content_duration: None,
         },
         ids: CallIds::default(),
+        correlation: Correlation::default(),
     }
 }
 

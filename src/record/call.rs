@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::label::label;
-use super::{CallIds, Host, Model, Quality, TokenUsage};
+use super::{CallIds, Correlation, Host, Model, Quality, TokenUsage};
 
 label! {
     /// Who answers the call, under the name of the OpenTelemetry GenAI convention (`gen_ai.provider.name`).
@@ -96,6 +96,8 @@ pub struct Timing {
 /// One finished call, however it ended. Exactly one exists for each [`CallStarted`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
+    /// Its number, unique in the process.
+    pub number: u64,
     /// Who answered.
     pub provider: Provider,
     /// The provider's host, as the agent asked for it (SNI).
@@ -124,6 +126,8 @@ pub struct Call {
     pub timing: Timing,
     /// Its identifiers.
     pub ids: CallIds,
+    /// Its conversation, as far as it is known when the call ends.
+    pub correlation: Correlation,
 }
 
 /// A call whose request head has been seen.

@@ -3,8 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use super::{
-    ByteDirection, Call, CallStarted, ContentChunk, Disposition, Handshake, HandshakeFailure, IpFamily, LeafResult,
-    ObserverFailure, RefuseReason, RestartReason, Side, TimeoutStep,
+    ByteDirection, Call, CallStarted, CascadeRun, ContentChunk, Correlated, CorrelationMethod, Disposition,
+    FollowFailure, Handshake, HandshakeFailure, IpFamily, JoinedIds, LeafResult, ModelName, ObserverFailure, Quota,
+    RefuseReason, RestartReason, RunStarted, Side, StepEnded, TimeoutStep, UpdateSource, UsageComparison,
 };
 
 /// One thing that happened. Facts are stated once, where they happen, and never taken back.
@@ -29,14 +30,22 @@ pub enum Fact {
     Call(Box<Call>),
     /// A call began.
     CallStarted(CallStarted),
+    /// News of a conversation came.
+    CascadeUpdated(UpdateSource),
     /// A connection ended that had been counted as opened.
     ConnectionClosed(Disposition),
     /// A connection was intercepted or tunnelled.
     ConnectionOpened(Disposition),
     /// A connection was refused.
     ConnectionRefused(RefuseReason),
+    /// The conversation of an earlier call is known now.
+    Correlated(Correlated),
+    /// How the conversation of a call is known is settled; stated once for each call.
+    CorrelationSettled(CorrelationMethod),
     /// A content-bearing event followed another one.
     ContentChunk(ContentChunk),
+    /// News of a conversation was lost.
+    FollowFailed(FollowFailure),
     /// A handshake succeeded.
     Handshake(Handshake),
     /// A handshake failed.
@@ -46,10 +55,16 @@ pub enum Fact {
         /// Why.
         reason: HandshakeFailure,
     },
+    /// The agent's telemetry named identifiers together.
+    IdsJoined(JoinedIds),
     /// A leaf certificate was needed.
     Leaf(LeafResult),
+    /// What people call a model.
+    ModelNamed(ModelName),
     /// The observer lost figures.
     ObserverFailed(ObserverFailure),
+    /// What is left of a quota.
+    Quota(Quota),
     /// The redirect rules are in place, or not.
     Redirect {
         /// Of which family.
@@ -59,8 +74,16 @@ pub enum Fact {
     },
     /// A chunk was read and written: what lay between is what the house itself adds.
     RelayDelay(Duration),
+    /// A run of a conversation ended.
+    RunEnded(Box<CascadeRun>),
+    /// A run of a conversation began.
+    RunStarted(RunStarted),
+    /// A step of a conversation ended.
+    StepEnded(StepEnded),
     /// A step took longer than it may.
     TimedOut(TimeoutStep),
     /// A TCP connection to a provider was made.
     UpstreamConnected(Duration),
+    /// The agent's count of a call was compared with that of the wire.
+    UsageCompared(UsageComparison),
 }

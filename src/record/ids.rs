@@ -40,8 +40,12 @@ pub struct CallIds {
     pub request: Option<Id>,
     /// The session (`request.sessionId`).
     pub session: Option<Id>,
-    /// The trajectory (`request.labels.trajectory_id`).
+    /// The conversation that `requestId` names.
+    pub conversation: Option<Id>,
+    /// The trajectory that `requestId` names.
     pub trajectory: Option<Id>,
+    /// The trajectory of the labels (`request.labels.trajectory_id`).
+    pub labelled_trajectory: Option<Id>,
     /// The last execution (`request.labels.last_execution_id`).
     pub execution: Option<Id>,
     /// The last step's index (`request.labels.last_step_index`).

@@ -5,6 +5,7 @@
 //! No type here can hold a header value, a query string, a prompt or a completion.
 
 mod call;
+mod cascade;
 mod connection;
 mod fact;
 mod handshake;
@@ -13,10 +14,15 @@ mod ids;
 mod label;
 mod model;
 mod models;
+mod quota;
 mod sink;
 mod tokens;
 
 pub use call::{Call, CallStarted, ContentChunk, Operation, Outcome, Provider, RateLimit, RateLimitReason, Timing};
+pub use cascade::{
+    CascadeRun, Correlated, Correlation, CorrelationMethod, FollowFailure, JoinedIds, RunOutcome, RunStarted,
+    StepEnded, StepKind, StepStatus, UpdateSource, UsageComparison,
+};
 pub use connection::{ByteDirection, Disposition, IpFamily, ObserverFailure, RefuseReason, RestartReason, TimeoutStep};
 pub use fact::Fact;
 pub use handshake::{Handshake, HandshakeFailure, LeafResult, Side, TlsVersion};
@@ -25,5 +31,6 @@ pub use ids::{CallIds, Id};
 pub use label::Label;
 pub use model::Model;
 pub use models::Models;
+pub use quota::{DisplayName, ModelName, Quota, QuotaWindow};
 pub use sink::{FanOut, Record, Sink};
 pub use tokens::{Quality, TokenKind, TokenUsage};

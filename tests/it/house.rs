@@ -4,13 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms by rank, as the table in `src/lib.rs` has them.
-const RANKS: [(&str, u8); 14] = [
+const RANKS: [(&str, u8); 15] = [
     ("record", 0),
     ("capture", 1),
     ("demo", 1),
     ("observe", 2),
     ("tls", 2),
     ("dialect", 3),
+    ("cascade", 4),
     ("relay", 4),
     ("export", 4),
     ("ledger", 4),

@@ -225,8 +225,9 @@ fn calls_of_one_connection_do_not_mix() {
         .into_iter()
         .filter_map(|fact| if let Fact::Call(call) = fact { Some(call) } else { None })
         .collect();
-    let of =
-        |call: &Call| (call.model.to_string(), call.ids.trajectory.as_ref().map(ToString::to_string), call.usage.input);
+    let of = |call: &Call| {
+        (call.model.to_string(), call.ids.labelled_trajectory.as_ref().map(ToString::to_string), call.usage.input)
+    };
     assert_eq!(
         seen.iter().map(|call| of(call)).collect::<Vec<_>>(),
         [("m-0".to_owned(), Some("t-0".to_owned()), Some(1)), ("m-1".to_owned(), Some("t-1".to_owned()), Some(2)),]

@@ -9,9 +9,10 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::export::text::Format;
 use crate::export::{Config, Metrics};
 use crate::record::{
-    ByteDirection, Call, CallIds, CallStarted, ContentChunk, Disposition, Fact, Handshake, HandshakeFailure, Host,
-    IpFamily, LeafResult, Model, Models, ObserverFailure, Operation, Outcome, Provider, Quality, RateLimit,
-    RateLimitReason, RefuseReason, RestartReason, Side, TimeoutStep, Timing, TlsVersion, TokenUsage,
+    ByteDirection, Call, CallIds, CallStarted, ContentChunk, Correlation, Disposition, Fact, Handshake,
+    HandshakeFailure, Host, IpFamily, LeafResult, Model, Models, ObserverFailure, Operation, Outcome, Provider,
+    Quality, RateLimit, RateLimitReason, RefuseReason, RestartReason, Side, TimeoutStep, Timing, TlsVersion,
+    TokenUsage,
 };
 
 pub(crate) fn metrics() -> Metrics {
@@ -25,6 +26,7 @@ pub(crate) fn limited(models: usize) -> Metrics {
 /// A streamed chat that went well: 100 tokens in, 30 of them cached; 20 out, 5 of them thinking.
 pub(crate) fn call(model: &str) -> Call {
     Call {
+        number: 0,
         provider: Provider::CloudCode,
         host: Host::parse("daily-cloudcode-pa.googleapis.com").expect("a host"),
         operation: Operation::Chat,
@@ -50,6 +52,7 @@ pub(crate) fn call(model: &str) -> Call {
             content_duration: Some(Duration::from_micros(1_187_500)),
         },
         ids: CallIds::default(),
+        correlation: Correlation::default(),
     }
 }
 

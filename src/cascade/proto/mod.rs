@@ -1,0 +1,15 @@
+//! The wire types of the language server's reactive stream, generated from the `.proto` files beside this one.
+//!
+//! Source of names and numbers: the descriptors that ship inside the agent's own bundles.
+
+/// `exa.language_server_pb`
+#[expect(missing_docs, reason = "generated")]
+pub mod language_server_pb {
+    tonic::include_proto!("exa.language_server_pb");
+}
+
+/// `exa.reactive_component_pb`
+#[expect(missing_docs, reason = "generated")]
+pub mod reactive_component_pb {
+    tonic::include_proto!("exa.reactive_component_pb");
+}

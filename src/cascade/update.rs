@@ -1,0 +1,172 @@
+//! What one message of the language server says of one conversation, whichever way it came.
+//!
+//! Every rung (agent-state stream, reactive stream, polling) is read into these; what follows does not know the rung.
+//! Nothing here holds a text that a person or a model wrote.
+
+use std::time::SystemTime;
+
+use crate::record::{Id, Model, StepKind, StepStatus};
+
+/// News of one conversation.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Update {
+    /// The conversation, when the message names it.
+    pub cascade: Option<Id>,
+    /// The conversation that this one works for, when it is a subagent's.
+    pub root: Option<Id>,
+    /// The main trajectory.
+    pub trajectory: Option<Id>,
+    /// Whether the agent works on it.
+    pub status: Option<RunStatus>,
+    /// The agent says that everything has ended, subagents included. Not said and `false` look alike on the wire.
+    pub fully_idle: bool,
+    /// The agent says that subagents are at work. Not said and `false` look alike on the wire.
+    pub has_active_children: bool,
+    /// News of the main trajectory.
+    pub main: TrajectoryUpdate,
+    /// News of subagents' trajectories, by their ids.
+    pub subtrajectories: Vec<(Id, TrajectoryUpdate)>,
+}
+
+/// News of one trajectory. Entries replace what stood at their index before; what is not mentioned stays.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TrajectoryUpdate {
+    /// Whether the agent works on it.
+    pub status: Option<RunStatus>,
+    /// Steps by index.
+    pub steps: Vec<(u32, Step)>,
+    /// How many steps there are; what lies beyond is gone.
+    pub total_steps: Option<u32>,
+    /// Calls to models by index: one entry for each.
+    pub generations: Vec<(u32, Generation)>,
+    /// Why executors ended, by index; an entry appears when its whole chain has ended.
+    pub terminations: Vec<(u32, Termination)>,
+}
+
+/// `exa.cortex_pb.CascadeRunStatus`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunStatus {
+    /// `BUSY`: read as running by some, as waiting for the user by others; neither is over.
+    Busy,
+    /// `CANCELING`
+    Canceling,
+    /// `ERROR`, seen in the wild.
+    Error,
+    /// `IDLE`, and `INACTIVE` and `UNLOADED`, seen in the wild.
+    Idle,
+    /// `RUNNING`, `WAITING`, and values that are not known yet: nothing that is not known to be the end is taken for it.
+    Running,
+}
+
+/// `exa.cortex_pb.ExecutorTerminationReason`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Termination {
+    /// `USER_CANCELED`
+    Canceled,
+    /// `ERROR`
+    Error,
+    /// Every other reason is an end as it should be.
+    Finished,
+}
+
+/// One step, without its content.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// What it is.
+    pub kind: StepKind,
+    /// How it stands.
+    pub status: StepStatus,
+    /// When it began, by the agent's clock.
+    pub created_at: Option<SystemTime>,
+    /// When it ended, by the agent's clock.
+    pub completed_at: Option<SystemTime>,
+    /// Whether it holds visible text of the model (`plannerResponse.response` is not empty).
+    pub has_text: bool,
+}
+
+/// One call to a model, as the agent remembers it (`CortexStepGeneratorMetadata`).
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Generation {
+    /// The agent's name of the requested model (`MODEL_PLACEHOLDER_M26`).
+    pub model: Option<Id>,
+    /// The model that answered.
+    pub served_model: Option<Model>,
+    /// The final tokens.
+    pub usage: Option<AgentUsage>,
+    /// `usage.responseId`
+    pub response: Option<Id>,
+    /// `usage.messageId`, or `usage.providerAssignedMessageId`: either may be the wire's response id.
+    pub messages: Vec<Id>,
+    /// `usage.responseHeader.sessionID`
+    pub session: Option<Id>,
+    /// The provider's traces of its attempts (`retryInfos[].traceId`), the last one being that of the final usage.
+    pub traces: Vec<Id>,
+    /// The execution that it belongs to.
+    pub execution: Option<Id>,
+}
+
+/// `ModelUsageStats`, in tokens. Unlike on the wire, `input` excludes what was cached; `output` includes thinking.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AgentUsage {
+    /// Input that was not cached.
+    pub input: u64,
+    /// Input read from a cache.
+    pub cache_read: u64,
+    /// Input written to a cache.
+    pub cache_write: u64,
+    /// All output.
+    pub output: u64,
+    /// The thinking within the output.
+    pub thinking: u64,
+}
+
+impl RunStatus {
+    /// From the enum's JSON name, its prefix included.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name.strip_prefix("CASCADE_RUN_STATUS_").unwrap_or(name) {
+            "" | "UNSPECIFIED" => None,
+            "BUSY" => Some(Self::Busy),
+            "CANCELING" => Some(Self::Canceling),
+            "ERROR" => Some(Self::Error),
+            "IDLE" | "INACTIVE" | "UNLOADED" => Some(Self::Idle),
+            _ => Some(Self::Running),
+        }
+    }
+
+    /// From the enum's number.
+    #[must_use]
+    pub fn from_number(number: u64) -> Option<Self> {
+        match number {
+            0 => None,
+            1 => Some(Self::Idle),
+            3 => Some(Self::Canceling),
+            4 => Some(Self::Busy),
+            _ => Some(Self::Running),
+        }
+    }
+}
+
+impl Termination {
+    /// From the enum's JSON name, its prefix included.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name.strip_prefix("EXECUTOR_TERMINATION_REASON_").unwrap_or(name) {
+            "" | "UNSPECIFIED" => None,
+            "ERROR" => Some(Self::Error),
+            "USER_CANCELED" => Some(Self::Canceled),
+            _ => Some(Self::Finished),
+        }
+    }
+
+    /// From the enum's number.
+    #[must_use]
+    pub fn from_number(number: u64) -> Option<Self> {
+        match number {
+            0 => None,
+            1 => Some(Self::Error),
+            2 => Some(Self::Canceled),
+            _ => Some(Self::Finished),
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! What an agent's conversations (cascades) do, as the agent itself tells it.
+
+use std::time::{Duration, SystemTime};
+
+use super::label::label;
+use super::{Id, Model};
+
+label! {
+    /// Which identifier tells the conversation of a call.
+    pub enum CorrelationMethod {
+        /// A header field of the request.
+        Header => "header",
+        /// `request.labels`.
+        Labels => "labels",
+        /// None: the call names no conversation, and nobody else did.
+        None => "none",
+        /// The agent's own id of the call (`requestId`).
+        RequestId => "request_id",
+        /// The session, which the agent says belongs to one conversation.
+        Session => "session",
+        /// The provider's trace of the call, which the agent or its telemetry names.
+        TraceId => "trace_id",
+    }
+}
+
+label! {
+    /// Where news of a conversation comes from.
+    pub enum UpdateSource {
+        /// `StreamAgentStateUpdates`.
+        AgentState => "agent_state",
+        /// Asking again and again.
+        Polling => "polling",
+        /// `StreamCascadeReactiveUpdates`.
+        Reactive => "reactive",
+        /// The agent's calls and its telemetry.
+        Traffic => "traffic",
+    }
+}
+
+label! {
+    /// How a run ended.
+    pub enum RunOutcome {
+        /// The user stopped it.
+        Canceled => "canceled",
+        /// The agent gave up with an error.
+        Error => "error",
+        /// The agent, its conversation or the house went away before the end could be seen.
+        Lost => "lost",
+        /// It came to its end.
+        Ok => "ok",
+        /// The agent went idle without a word: the prompt was lost.
+        Swallowed => "swallowed",
+    }
+}
+
+label! {
+    /// A step of a conversation, by the language server's names (`CORTEX_STEP_TYPE_*`); rare and new ones share `other`.
+    pub enum StepKind {
+        /// `BROWSER_SUBAGENT`
+        BrowserSubagent => "browser_subagent",
+        /// `CHECKPOINT`
+        Checkpoint => "checkpoint",
+        /// `CODE_ACTION`
+        CodeAction => "code_action",
+        /// `EPHEMERAL_MESSAGE`
+        EphemeralMessage => "ephemeral_message",
+        /// `ERROR_MESSAGE`
+        ErrorMessage => "error_message",
+        /// `GENERATE_IMAGE`
+        GenerateImage => "generate_image",
+        /// `GREP_SEARCH`
+        GrepSearch => "grep_search",
+        /// `INVOKE_SUBAGENT`
+        InvokeSubagent => "invoke_subagent",
+        /// `LIST_DIRECTORY`
+        ListDirectory => "list_directory",
+        /// `MCP_TOOL`
+        McpTool => "mcp_tool",
+        /// `NOTIFY_USER`
+        NotifyUser => "notify_user",
+        /// Any other.
+        Other => "other",
+        /// `PLANNER_RESPONSE`
+        PlannerResponse => "planner_response",
+        /// `RUN_COMMAND`
+        RunCommand => "run_command",
+        /// `SEARCH_WEB`
+        SearchWeb => "search_web",
+        /// `TASK_BOUNDARY`
+        TaskBoundary => "task_boundary",
+        /// `USER_INPUT`
+        UserInput => "user_input",
+        /// `VIEW_FILE`
+        ViewFile => "view_file",
+    }
+}
+
+label! {
+    /// How a step stands, by the language server's names (`CORTEX_STEP_STATUS_*`).
+    pub enum StepStatus {
+        /// `CANCELED`
+        Canceled => "canceled",
+        /// `CLEARED`
+        Cleared => "cleared",
+        /// `DONE`
+        Done => "done",
+        /// `ERROR`
+        Error => "error",
+        /// `GENERATING`
+        Generating => "generating",
+        /// `INTERRUPTED`
+        Interrupted => "interrupted",
+        /// `INVALID`
+        Invalid => "invalid",
+        /// Any other, such as none at all.
+        Other => "other",
+        /// `PENDING`
+        Pending => "pending",
+        /// `QUEUED`
+        Queued => "queued",
+        /// `RUNNING`
+        Running => "running",
+        /// `WAITING`
+        Waiting => "waiting",
+    }
+}
+
+impl StepStatus {
+    /// Whether the step will not change any more.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Canceled | Self::Cleared | Self::Done | Self::Error | Self::Interrupted | Self::Invalid)
+    }
+}
+
+label! {
+    /// Whether the agent's own count of a call's tokens is that of the wire.
+    pub enum UsageComparison {
+        /// Only the agent knows the call.
+        AgentOnly => "agent_only",
+        /// Both know it and count alike.
+        Agree => "agree",
+        /// Both know it and count differently.
+        Disagree => "disagree",
+        /// Only the wire knows the call.
+        WireOnly => "wire_only",
+    }
+}
+
+label! {
+    /// Why news of a conversation was lost. The traffic is never affected.
+    pub enum FollowFailure {
+        /// The agent refused the token.
+        BadToken => "bad_token",
+        /// No connection to the agent's port.
+        Connect => "connect",
+        /// The agent has no such conversation (any more).
+        Deleted => "deleted",
+        /// A difference that does not fit what it is a difference to.
+        Diff => "diff",
+        /// The agent does not have the method, or has it switched off.
+        Disabled => "disabled",
+        /// What the agent said cannot be read.
+        Malformed => "malformed",
+        /// The agent answered with an error.
+        Rpc => "rpc",
+        /// The agent did not answer in time.
+        Timeout => "timeout",
+        /// A stream ended in the middle of a message.
+        Truncated => "truncated",
+    }
+}
+
+/// Which conversation a call belongs to, and how that is known. Never guessed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Correlation {
+    /// The conversation, when it is known.
+    pub cascade: Option<Id>,
+    /// The identifier that tells it.
+    pub method: CorrelationMethod,
+}
+
+impl Default for Correlation {
+    fn default() -> Self {
+        Self { cascade: None, method: CorrelationMethod::None }
+    }
+}
+
+/// The conversation of a call that was stated before it was known, or that turned out to be another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Correlated {
+    /// [`super::Call::number`].
+    pub call: u64,
+    /// What is known now.
+    pub correlation: Correlation,
+}
+
+/// Identifiers that the agent's own telemetry names together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JoinedIds {
+    /// The conversation.
+    pub cascade: Option<Id>,
+    /// The trajectory.
+    pub trajectory: Option<Id>,
+    /// The provider's trace of one call.
+    pub provider_trace: Option<Id>,
+}
+
+/// A run has begun: the agent works on a message of its user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunStarted {
+    /// The conversation.
+    pub cascade: Id,
+    /// When.
+    pub started_at: SystemTime,
+}
+
+/// One run, from the user's message until the agent and all of its subagents are idle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CascadeRun {
+    /// The conversation.
+    pub cascade: Id,
+    /// Its main trajectory.
+    pub trajectory: Option<Id>,
+    /// The model of its first call, as it was requested on the wire; what the agent names when no call was seen.
+    pub model: Model,
+    /// How it ended.
+    pub outcome: RunOutcome,
+    /// When it began.
+    pub started_at: SystemTime,
+    /// The user's message to fully idle.
+    pub duration: Duration,
+    /// The user's message to the first content-bearing event of a call.
+    pub time_to_first_chunk: Option<Duration>,
+    /// LLM calls that began in it.
+    pub calls: u64,
+    /// Their tokens.
+    pub tokens: u64,
+}
+
+/// A step has come to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepEnded {
+    /// The conversation.
+    pub cascade: Id,
+    /// What it was.
+    pub step: StepKind,
+    /// How it ended.
+    pub status: StepStatus,
+}
