@@ -27,6 +27,8 @@ pub enum Value<'a> {
     Bool(bool),
     /// The array or object ends.
     End,
+    /// The key of a member that a `*` stands for; its value follows under the same tag.
+    Key(&'a str),
     /// `null`.
     Null,
     /// A number as it stands in the document.
@@ -201,7 +203,7 @@ impl<T: Copy> PathReader<T> {
         self.state = match (end, key) {
             (b'\\', _) => State::String { key, escape: Some(Escape::Start) },
             (_, true) => {
-                self.enter_member();
+                self.enter_member(on);
                 State::Colon
             }
             (_, false) => {
@@ -215,10 +217,16 @@ impl<T: Copy> PathReader<T> {
     }
 
     /// A key is complete.
-    fn enter_member(&mut self) {
+    fn enter_member(&mut self, on: &mut impl FnMut(T, Value<'_>)) {
         self.text.end();
         let container = self.open.last().and_then(|level| level.node);
         self.here = container.and_then(|node| self.paths.member(node, self.text.whole()?));
+        if let (None, Some(any), (key, false)) =
+            (self.here, container.and_then(|node| self.paths.any_member(node)), self.text.as_str())
+        {
+            self.here = Some(any);
+            self.hand_out(self.here, Value::Key(key), on);
+        }
     }
 
     fn end_number(&mut self, number: Number, on: &mut impl FnMut(T, Value<'_>)) {

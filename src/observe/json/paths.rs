@@ -3,8 +3,8 @@
 /// Paths into a document, each with a tag. Several paths may share a tag; of a path listed twice, the last tag counts.
 ///
 /// A path is a list of keys joined by `.`, each followed by `[]` for every array that is entered through it:
-/// `response.candidates[].content.parts[].text`, `[].error.code`, or the empty path for the document itself. Keys that
-/// hold a `.` or a `[]` cannot be listed.
+/// `response.candidates[].content.parts[].text`, `[].error.code`, or the empty path for the document itself. `*` stands for
+/// every key that is not listed beside it: `models.*.displayName`. Keys that hold a `.` or a `[]` cannot be listed.
 #[derive(Debug)]
 pub struct Paths<T> {
     nodes: Vec<Node<T>>,
@@ -19,6 +19,8 @@ struct Node<T> {
     tag: Option<T>,
     element: Option<NodeId>,
     members: Vec<(Box<[u8]>, NodeId)>,
+    /// Where members go whose keys are not listed.
+    any_member: Option<NodeId>,
 }
 
 impl<T: Copy> Paths<T> {
@@ -48,6 +50,10 @@ impl<T: Copy> Paths<T> {
         self.node(of)?.members.iter().find_map(|(name, node)| (**name == *key).then_some(*node))
     }
 
+    pub(super) fn any_member(&self, of: NodeId) -> Option<NodeId> {
+        self.node(of)?.any_member
+    }
+
     fn node(&self, at: NodeId) -> Option<&Node<T>> {
         self.nodes.get(usize::from(at.0))
     }
@@ -62,7 +68,11 @@ impl<T: Copy> Paths<T> {
 
     /// The node of a member, or of the elements, of another; a new one if need be.
     fn add(&mut self, below: NodeId, key: Option<&str>) -> NodeId {
-        let known = key.map_or_else(|| self.element(below), |key| self.member(below, key.as_bytes()));
+        let known = match key {
+            None => self.element(below),
+            Some(ANY_KEY) => self.any_member(below),
+            Some(key) => self.member(below, key.as_bytes()),
+        };
         if let Some(node) = known {
             return node;
         }
@@ -70,6 +80,7 @@ impl<T: Copy> Paths<T> {
         self.nodes.push(Node::EMPTY);
         if let Some(node) = self.nodes.get_mut(usize::from(below.0)) {
             match key {
+                Some(ANY_KEY) => node.any_member = Some(new),
                 Some(key) => node.members.push((key.as_bytes().into(), new)),
                 None => node.element = Some(new),
             }
@@ -79,5 +90,8 @@ impl<T: Copy> Paths<T> {
 }
 
 impl<T> Node<T> {
-    const EMPTY: Self = Self { tag: None, element: None, members: Vec::new() };
+    const EMPTY: Self = Self { tag: None, element: None, members: Vec::new(), any_member: None };
 }
+
+/// Stands for every key that is not listed beside it.
+const ANY_KEY: &str = "*";

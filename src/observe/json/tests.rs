@@ -26,6 +26,7 @@ fn show(path: &str, value: Value<'_>) -> String {
         Value::Array => format!("{path}=["),
         Value::Bool(bool) => format!("{path}={bool}"),
         Value::End => format!("{path}=end"),
+        Value::Key(key) => format!("{path}=key {key:?}"),
         Value::Null => format!("{path}=null"),
         Value::Number(text) => format!("{path}={text}"),
         Value::Object => format!("{path}={{"),
@@ -68,6 +69,35 @@ fn only_the_exact_place_matches() {
         r#"{"a.b":1,"a[]":1,"":{"a":1}}"#,
     ] {
         assert_eq!(read_text(document).0, ["={", "=end"], "{document}");
+    }
+}
+
+#[test]
+fn a_star_stands_for_every_key_that_is_not_listed() {
+    static STARRED: LazyLock<Paths<&'static str>> =
+        LazyLock::new(|| Paths::new(["m.*", "m.*.n", "m.listed", "*.only"].map(|path| (path, path))));
+    let long = "k".repeat(MAX_TEXT_BYTES + 1);
+    let document = format!(
+        r#"{{"m":{{"a":{{"n":1,"x":2}},"listed":{{"n":3}},"\u0062":"B","{long}":4}},"y":{{"only":5}},"m2":[{{"only":6}}]}}"#
+    );
+    let expected = [
+        r#"m.*=key "a""#,
+        "m.*={",
+        "m.*.n=1",
+        "m.*=end",
+        "m.listed={",
+        "m.listed=end",
+        r#"m.*=key "b""#,
+        r#"m.*="B""#,
+        "*.only=5",
+    ];
+    for size in [1, 7, document.len()] {
+        let mut reader = PathReader::new(&STARRED);
+        let mut seen = Vec::new();
+        for piece in document.as_bytes().chunks(size) {
+            reader.feed(piece, &mut |path, value| seen.push(show(path, value)));
+        }
+        assert_eq!((seen, reader.status()), (expected.map(str::to_owned).to_vec(), Status::Complete));
     }
 }
 
