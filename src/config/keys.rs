@@ -187,7 +187,9 @@ pub const KEYS: &[Key] = &[
         name: "capture.max_connections",
         kind: Kind::Number,
         default: DefaultValue::Is("4096"),
-        help: "How many connections of the agent may be open at once; more are refused and counted.",
+        help: "How many connections of the agent may be open at once; more are refused and counted.\n\
+               Each takes two file descriptors: where the system's limit (ulimit -n) leaves room for fewer, the number is\n\
+               lowered at the start, with a warning, so that the exporter always has descriptors of its own.",
         set: |config, value| put(&mut config.capture.max_connections, value.number(1..=1_000_000)),
     },
     Key {

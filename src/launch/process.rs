@@ -139,8 +139,12 @@ mod tests {
 
     /// A shell that leads its own group and has a child.
     fn group() -> (Child, Identity) {
+        group_of("sleep 1000 & trap '' TERM; wait; sleep 1000")
+    }
+
+    fn group_of(script: &str) -> (Child, Identity) {
         let mut shell = Command::new("sh");
-        shell.args(["-c", "sleep 1000 & trap '' TERM; wait; sleep 1000"]).process_group(0);
+        shell.args(["-c", script]).process_group(0);
         let child = shell.spawn().expect("a shell");
         let start_time = Stat::read(child.id()).expect("its stat").start_time;
         let identity = Identity { pid: child.id(), start_time };
@@ -174,6 +178,13 @@ mod tests {
         child.wait().expect("its status");
         assert_eq!(ask(identity, Action::Check, 0), Presence::Alive, "the child is still there");
         assert_eq!(ask(identity, Action::Term, LONG_WAIT), Presence::Gone);
+    }
+
+    #[test]
+    fn what_is_forked_during_the_end_is_ended_too() {
+        let (mut child, identity) = group_of("trap 'sleep 1000 & exit' TERM; sleep 1000 & wait");
+        assert_eq!(ask(identity, Action::Term, LONG_WAIT), Presence::Gone, "its last child has had no signal yet");
+        child.wait().expect("its status");
     }
 
     #[test]
