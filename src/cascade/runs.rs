@@ -1,0 +1,134 @@
+//! The calls of one conversation, sorted into the runs in which they began.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::record::{Call, Model, Operation};
+
+/// What a run needs to know of a call.
+#[derive(Debug, Clone)]
+pub(super) struct SeenCall {
+    pub(super) number: u64,
+    operation: Operation,
+    model: Model,
+    began: Instant,
+    first_chunk: Option<Instant>,
+    tokens: u64,
+}
+
+impl SeenCall {
+    /// A call that has just been stated.
+    pub(super) fn new(call: &Call, now: Instant) -> Self {
+        let began = now.checked_sub(call.timing.duration).unwrap_or(now);
+        Self {
+            number: call.number,
+            operation: call.operation,
+            model: call.model.clone(),
+            began,
+            first_chunk: call.timing.time_to_first_chunk.map(|after| began + after),
+            tokens: call.usage.total(),
+        }
+    }
+}
+
+/// The calls that belong to no ended run, in the order in which they ended.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    waiting: VecDeque<SeenCall>,
+    /// When the last run ended.
+    last_end: Option<Instant>,
+}
+
+/// The calls of one run together.
+#[derive(Debug)]
+pub(super) struct RunCalls {
+    pub(super) count: u64,
+    pub(super) tokens: u64,
+    /// The model of the first one; unknown without any.
+    pub(super) model: Model,
+    pub(super) first_chunk: Option<Instant>,
+    /// When the first one began, if that was before the agent was seen to work.
+    pub(super) began: Option<Instant>,
+}
+
+impl Calls {
+    pub(super) fn add(&mut self, call: SeenCall) {
+        if self.waiting.len() == MAX_WAITING {
+            self.waiting.pop_front();
+        }
+        self.waiting.push_back(call);
+    }
+
+    pub(super) fn remove(&mut self, number: u64) {
+        self.waiting.retain(|call| call.number != number);
+    }
+
+    /// Takes the calls out that began in a run. The agent works before it calls, but it may be seen to work only later:
+    /// a turn that was called for after the run before, and shortly before this one, is part of it.
+    pub(super) fn of_run(&mut self, began: Instant, ended: Instant) -> RunCalls {
+        let last_end = self.last_end.replace(ended);
+        let belongs = |call: &SeenCall| {
+            let is_early = call.operation == Operation::Chat
+                && call.began + SEEN_WITHIN >= began
+                && last_end.is_none_or(|end| call.began > end);
+            call.began <= ended && (call.began >= began || is_early)
+        };
+        let mut calls: Vec<SeenCall> = self.waiting.iter().filter(|call| belongs(call)).cloned().collect();
+        self.waiting.retain(|call| call.began > ended);
+        calls.sort_by_key(|call| call.began);
+        let first = calls.iter().find(|call| call.operation == Operation::Chat).or(calls.first());
+        RunCalls {
+            count: calls.len() as u64,
+            tokens: calls.iter().fold(0, |sum, call| sum.saturating_add(call.tokens)),
+            model: first.map_or_else(Model::unknown, |call| call.model.clone()),
+            first_chunk: calls.iter().filter_map(|call| call.first_chunk).min(),
+            began: calls.first().map(|call| call.began).filter(|first| *first < began),
+        }
+    }
+}
+
+/// How long it may take until an agent is seen to work: a look at its conversations while it is idle.
+const SEEN_WITHIN: Duration = Duration::from_secs(10);
+
+/// Calls of one run; the longest turns known make some hundred.
+const MAX_WAITING: usize = 4_096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(number: u64, operation: Operation, began: Instant, tokens: u64) -> SeenCall {
+        let model = Model::from_wire(&format!("m{number}"));
+        SeenCall { number, operation, model, began, first_chunk: Some(began + Duration::from_millis(10)), tokens }
+    }
+
+    #[test]
+    fn calls_count_in_the_run_in_which_they_began() {
+        let zero = Instant::now() + Duration::from_secs(60);
+        let at = |seconds| zero + Duration::from_secs(seconds);
+        let mut calls = Calls::default();
+        calls.add(call(1, Operation::Checkpoint, at(1), 5));
+        calls.add(call(2, Operation::Chat, at(2), 7));
+        calls.add(call(3, Operation::Chat, at(21), 100));
+        calls.remove(9);
+        let first = calls.of_run(at(1), at(20));
+        assert_eq!((first.count, first.tokens, first.model.as_str(), first.began), (2, 12, "m2", None));
+        assert_eq!(first.first_chunk, Some(at(1) + Duration::from_millis(10)));
+        let second = calls.of_run(at(25), at(30));
+        assert_eq!((second.count, second.tokens, second.began), (1, 100, Some(at(21))), "seen late");
+        let third = calls.of_run(at(31), at(32));
+        assert_eq!((third.count, third.model.as_str()), (0, "unknown"));
+    }
+
+    #[test]
+    fn hidden_calls_between_two_runs_belong_to_none() {
+        let zero = Instant::now() + Duration::from_secs(60);
+        let at = |seconds| zero + Duration::from_secs(seconds);
+        let mut calls = Calls::default();
+        calls.of_run(at(0), at(1));
+        calls.add(call(1, Operation::Checkpoint, at(2), 5));
+        calls.add(call(2, Operation::Chat, at(4), 7));
+        let run = calls.of_run(at(3), at(5));
+        assert_eq!((run.count, run.tokens), (1, 7));
+    }
+}
