@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::body::AnswerBody;
 use super::gemini::answer::Frame;
-use super::request::RequestBody;
+use super::request::{RequestBody, method};
 use super::verdict::{Evidence, is_success};
 use super::{Recognised, recognise};
 use crate::observe::exchange::{Exchange, ExchangeEnd, OpenExchange, RequestHead, ResponseHead};
@@ -187,6 +187,11 @@ impl LiveCall {
         let said = response.map_or(&nothing, |response| response.body.answer().said());
         let usage = TokenUsage::from(said.usage);
         let rate_limit = response.and_then(|response| response.rate_limit(self.connection.wall_clock(self.last)));
+        let ids = CallIds {
+            provider_trace: said.trace.as_ref().or_else(|| response?.trace.as_ref()).cloned(),
+            response: said.response.clone(),
+            ..self.request.asked().ids()
+        };
         let evidence = Evidence {
             operation: self.operation(),
             status: response.map(|response| response.status),
@@ -212,12 +217,8 @@ impl LiveCall {
             usage,
             quality: evidence.quality(),
             timing: self.timing(),
-            ids: CallIds {
-                provider_trace: said.trace.as_ref().or_else(|| response?.trace.as_ref()).cloned(),
-                response: said.response.clone(),
-                ..self.request.asked().ids.clone()
-            },
-            correlation: Correlation::default(),
+            correlation: Correlation { cascade: None, method: method(&ids) },
+            ids,
         }
     }
 

@@ -90,7 +90,7 @@ fn call_json(call: &Call) -> Json {
         "provider": call.provider, "host": call.host, "operation": call.operation, "model": call.model,
         "served_model": call.served_model, "outcome": call.outcome, "status": call.status, "streamed": call.streamed,
         "finish_reason": call.finish_reason, "rate_limit": rate_limit, "usage": call.usage, "quality": call.quality,
-        "ids": call.ids,
+        "ids": call.ids, "correlation": { "cascade": call.correlation.cascade, "method": call.correlation.method },
     });
     drop_nulls(&mut json);
     json

@@ -7,6 +7,7 @@
 
 pub(super) mod answer;
 mod refusal;
+pub(super) mod request_id;
 #[cfg(test)]
 mod tests;
 mod usage;
@@ -71,10 +72,13 @@ static REQUEST: LazyLock<Paths<RequestField>> = LazyLock::new(|| {
         ("model", RequestField::Model),
         ("request.model", RequestField::NestedModel),
         ("requestId", RequestField::RequestId),
+        // gemini-cli's, which has no `requestId`.
+        ("user_prompt_id", RequestField::Prompt),
         ("requestType", RequestField::RequestType),
         ("request.sessionId", RequestField::Session),
         ("request.session_id", RequestField::Session),
         ("request.labels.trajectory_id", RequestField::Trajectory),
+        ("request.labels.request_id", RequestField::LabelledRequest),
         ("request.labels.last_execution_id", RequestField::Execution),
         ("request.labels.last_step_index", RequestField::Step),
     ])
