@@ -16,6 +16,17 @@
 //! | `output` | `candidatesTokenCount`, or `responseTokenCount` |
 //! | `thinking` | `thoughtsTokenCount` |
 //!
+//! Which wire field becomes which of the [`CallIds`](crate::record::CallIds):
+//!
+//! | id | Cloud Code |
+//! |---|---|
+//! | `request` | `requestId`; gemini-cli has `user_prompt_id` instead |
+//! | `conversation`, `trajectory` | the UUIDs of `requestId` |
+//! | `labelled_trajectory` | `request.labels.trajectory_id`, or the UUID of `request.labels.request_id` |
+//! | `step` | `request.labels.last_step_index`, or the last number of `requestId` |
+//! | `session`, `execution` | `request.sessionId`, `request.labels.last_execution_id` |
+//! | `provider_trace`, `response` | `traceId` or the field `x-cloudaicompanion-trace-id`, `responseId` |
+//!
 //! A new family is a module, a line in `FAMILIES`, a column in this table and fixtures.
 
 mod body;

@@ -1,3 +1,5 @@
+mod wire;
+
 use super::*;
 use crate::dialect::tests::{Facts, connection};
 use crate::observe::exchange::Fields;
