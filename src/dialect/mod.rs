@@ -1,4 +1,5 @@
-//! Exchanges in, calls out: which request is a call to a model, and which of its bytes mean what.
+//! Exchanges in, calls and notices out: which request is a call to a model, which tells of calls, models or quotas, and
+//! which of their bytes mean what.
 //!
 //! Each family of providers has one module that recognises its requests by the shape of their path, lists the paths of the
 //! JSON values it reads, and turns its own usage figures into the house's partition of tokens. Everything here is pure and
@@ -15,11 +16,24 @@
 //! | `output` | `candidatesTokenCount`, or `responseTokenCount` |
 //! | `thinking` | `thoughtsTokenCount` |
 //!
+//! Which wire field becomes which of the [`CallIds`](crate::record::CallIds):
+//!
+//! | id | Cloud Code |
+//! |---|---|
+//! | `request` | `requestId`; gemini-cli has `user_prompt_id` instead |
+//! | `conversation`, `trajectory` | the UUIDs of `requestId` |
+//! | `labelled_trajectory` | `request.labels.trajectory_id`, or the UUID of `request.labels.request_id` |
+//! | `step` | `request.labels.last_step_index`, or the last number of `requestId` |
+//! | `session`, `execution` | `request.sessionId`, `request.labels.last_execution_id` |
+//! | `provider_trace`, `response` | `traceId` or the field `x-cloudaicompanion-trace-id`, `responseId` |
+//!
 //! A new family is a module, a line in `FAMILIES`, a column in this table and fixtures.
 
 mod body;
 mod gemini;
+mod notices;
 mod observer;
+pub mod quota;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -32,9 +46,18 @@ use crate::record::{Host, Model, Operation, Provider};
 pub use observer::Observers;
 pub use request::RequestField;
 
-/// A request that is a call to a model.
+/// A request that the house reads.
 #[derive(Debug, Clone)]
-pub struct Recognised {
+pub enum Recognised {
+    /// It is a call to a model.
+    Call(CallHead),
+    /// It calls no model, but tells of calls, models or quotas.
+    Notice(Notice),
+}
+
+/// What the head of a call says of it.
+#[derive(Debug, Clone)]
+pub struct CallHead {
     /// Who is asked.
     pub provider: Provider,
     /// What the path says the call is for; the body may say it more closely.
@@ -45,7 +68,25 @@ pub struct Recognised {
     pub request: &'static Paths<RequestField>,
 }
 
-/// Tells from the host and the head whether a request is a call to a model, and to whose.
+/// What the head of a notice says of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Notice {
+    /// Who is told or asked.
+    pub provider: Provider,
+    /// What it tells.
+    pub tells: Tells,
+}
+
+/// What a notice tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tells {
+    /// Its request names identifiers that belong together.
+    Ids,
+    /// Its response names models and what is left of quotas.
+    Quotas,
+}
+
+/// Tells from the host and the head whether a request is read, and as what.
 #[must_use]
 pub fn recognise(host: &Host, head: &RequestHead) -> Option<Recognised> {
     FAMILIES.iter().find_map(|family| family(host, head))

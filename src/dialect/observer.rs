@@ -1,4 +1,4 @@
-//! Connections in, calls out: every request that is recognised becomes exactly one [`Fact::Call`], however it ends.
+//! Connections in, calls out: every request that is recognised as one becomes exactly one [`Fact::Call`], however it ends.
 //!
 //! A call is stated when its exchange ends, or when it is dropped unfinished (an observer that panicked, a house that shuts
 //! down). What could not be read is stated once for each call and lowers the quality of its figures.
@@ -9,19 +9,20 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::body::AnswerBody;
 use super::gemini::answer::Frame;
-use super::request::RequestBody;
+use super::notices::LiveNotice;
+use super::request::{RequestBody, method};
 use super::verdict::{Evidence, is_success};
-use super::{Recognised, recognise};
+use super::{CallHead, Recognised, recognise};
 use crate::observe::exchange::{Exchange, ExchangeEnd, OpenExchange, RequestHead, ResponseHead};
 use crate::observe::framing::Framing;
 use crate::observe::guard::Guarded;
 use crate::observe::{Connection, Observer, OpenObserver};
 use crate::record::{
-    Call, CallIds, CallStarted, ContentChunk, Correlation, Fact, Id, Model, ObserverFailure, Operation, RateLimit,
-    Record, Timing, TokenUsage,
+    Call, CallIds, CallStarted, ContentChunk, Correlation, Fact, Id, Model, ObserverFailure, Operation, Quota,
+    QuotaWindow, RateLimit, RateLimitReason, Record, Timing, TokenUsage,
 };
 
-/// Observes connections and states the calls that they carry.
+/// Observes connections and states the calls that they carry, and what else they tell.
 pub struct Observers {
     /// Where the facts go.
     pub record: Arc<dyn Record>,
@@ -30,36 +31,25 @@ pub struct Observers {
 impl OpenObserver for Observers {
     fn open(&self, connection: Connection) -> Box<dyn Observer> {
         let alpn = connection.alpn;
-        let calls = Calls { connection, record: Arc::clone(&self.record) };
-        let framing = Framing::new(alpn, Box::new(calls), Arc::clone(&self.record));
+        let exchanges = Exchanges { connection, record: Arc::clone(&self.record) };
+        let framing = Framing::new(alpn, Box::new(exchanges), Arc::clone(&self.record));
         Box::new(Guarded::new(Box::new(framing), Arc::clone(&self.record)))
     }
 }
 
-/// Opens the calls of one connection.
-pub(super) struct Calls {
+/// Opens the exchanges of one connection that are read.
+pub(super) struct Exchanges {
     pub(super) connection: Connection,
     pub(super) record: Arc<dyn Record>,
 }
 
-impl OpenExchange for Calls {
+impl OpenExchange for Exchanges {
     fn open(&mut self, head: &RequestHead, at: Instant) -> Option<Box<dyn Exchange>> {
-        let recognised = recognise(&self.connection.host, head)?;
-        self.record.record(Fact::CallStarted(CallStarted { provider: recognised.provider }));
-        Some(Box::new(LiveCall {
-            number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
-            connection: self.connection.clone(),
-            record: Arc::clone(&self.record),
-            request: RequestBody::new(recognised.request, &head.fields.content_encoding),
-            alt_sse: head.alt_sse,
-            recognised,
-            response: None,
-            begun: at,
-            last: at,
-            contents: None,
-            failed: false,
-            ended: false,
-        }))
+        let record = Arc::clone(&self.record);
+        Some(match recognise(&self.connection.host, head)? {
+            Recognised::Call(call) => Box::new(LiveCall::begin(call, head, self.connection.clone(), record, at)),
+            Recognised::Notice(notice) => Box::new(LiveNotice::new(notice, head, record)),
+        })
     }
 }
 
@@ -68,7 +58,7 @@ struct LiveCall {
     number: u64,
     connection: Connection,
     record: Arc<dyn Record>,
-    recognised: Recognised,
+    head: CallHead,
     request: RequestBody,
     /// The request asked for server-sent events.
     alt_sse: bool,
@@ -137,6 +127,25 @@ impl Drop for LiveCall {
 }
 
 impl LiveCall {
+    /// States that the call has begun.
+    fn begin(call: CallHead, head: &RequestHead, connection: Connection, record: Arc<dyn Record>, at: Instant) -> Self {
+        record.record(Fact::CallStarted(CallStarted { provider: call.provider }));
+        Self {
+            number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
+            connection,
+            record,
+            request: RequestBody::new(call.request, &head.fields.content_encoding),
+            head: call,
+            alt_sse: head.alt_sse,
+            response: None,
+            begun: at,
+            last: at,
+            contents: None,
+            failed: false,
+            ended: false,
+        }
+    }
+
     /// So many content-bearing frames were completed at this time.
     fn contents(&mut self, count: usize, at: Instant) {
         let streamed = self.is_streamed();
@@ -147,7 +156,7 @@ impl LiveCall {
             };
             self.contents = Some(Contents { last: at, several: true, ..before });
             if streamed {
-                let (provider, model) = (self.recognised.provider, self.model());
+                let (provider, model) = (self.head.provider, self.model());
                 let gap = at.saturating_duration_since(before.last);
                 self.record.record(Fact::ContentChunk(ContentChunk { provider, model, gap }));
             }
@@ -156,7 +165,7 @@ impl LiveCall {
 
     fn model(&self) -> Model {
         let asked = self.request.asked();
-        let named = [&self.recognised.model, &asked.model, &asked.nested_model];
+        let named = [&self.head.model, &asked.model, &asked.nested_model];
         named.into_iter().flatten().next().cloned().unwrap_or_else(Model::unknown)
     }
 
@@ -178,7 +187,11 @@ impl LiveCall {
         if let Some(failure) = failure {
             self.fail(failure);
         }
-        self.record.record(Fact::Call(Box::new(self.call(end, failure.is_some()))));
+        let call = self.call(end, failure.is_some());
+        if let Some(quota) = used_up(&call) {
+            self.record.record(Fact::Quota(quota));
+        }
+        self.record.record(Fact::Call(Box::new(call)));
     }
 
     fn call(&self, end: ExchangeEnd, unreadable: bool) -> Call {
@@ -187,6 +200,11 @@ impl LiveCall {
         let said = response.map_or(&nothing, |response| response.body.answer().said());
         let usage = TokenUsage::from(said.usage);
         let rate_limit = response.and_then(|response| response.rate_limit(self.connection.wall_clock(self.last)));
+        let ids = CallIds {
+            provider_trace: said.trace.as_ref().or_else(|| response?.trace.as_ref()).cloned(),
+            response: said.response.clone(),
+            ..self.request.asked().ids()
+        };
         let evidence = Evidence {
             operation: self.operation(),
             status: response.map(|response| response.status),
@@ -199,7 +217,7 @@ impl LiveCall {
         };
         Call {
             number: self.number,
-            provider: self.recognised.provider,
+            provider: self.head.provider,
             host: self.connection.host.clone(),
             operation: evidence.operation,
             model: self.model(),
@@ -212,18 +230,14 @@ impl LiveCall {
             usage,
             quality: evidence.quality(),
             timing: self.timing(),
-            ids: CallIds {
-                provider_trace: said.trace.as_ref().or_else(|| response?.trace.as_ref()).cloned(),
-                response: said.response.clone(),
-                ..self.request.asked().ids.clone()
-            },
-            correlation: Correlation::default(),
+            correlation: Correlation { cascade: None, method: method(&ids) },
+            ids,
         }
     }
 
     /// The body may tell what a generation is for; of other operations the path says it all.
     fn operation(&self) -> Operation {
-        match self.recognised.operation {
+        match self.head.operation {
             Operation::Chat => self.request.asked().purpose.unwrap_or(Operation::Chat),
             other => other,
         }
@@ -253,6 +267,20 @@ impl Response {
         }
         error.unwrap_or_default().rate_limit(self.status, self.retry_after, now)
     }
+}
+
+/// The quota that a refusal says is used up, when it also says until when.
+fn used_up(call: &Call) -> Option<Quota> {
+    let limit = call.rate_limit.filter(|limit| limit.reason == RateLimitReason::QuotaExhausted)?;
+    let (provider, model) = (call.provider, call.model.clone());
+    let named = model != Model::unknown() && limit.resets_at.is_some();
+    named.then_some(Quota {
+        provider,
+        model,
+        window: QuotaWindow::Unspecified,
+        remaining: 0.0,
+        resets_at: limit.resets_at,
+    })
 }
 
 /// The number of the next call, from 1: unique in the process, so that what is learned later finds its call.

@@ -1,18 +1,23 @@
 //! The body of a request in, the model and the identifiers it names out. Nothing else of the body is kept.
 
+use super::gemini::request_id::{RequestId, trajectory_of_label};
 use crate::observe::coding::{CodingError, Decoder};
 use crate::observe::json::{PathReader, Paths, Status, Value};
-use crate::record::{CallIds, Id, Model, ObserverFailure, Operation};
+use crate::record::{CallIds, CorrelationMethod, Id, Model, ObserverFailure, Operation};
 
 /// What the house reads of a request's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestField {
     /// The last execution.
     Execution,
+    /// The label of the call: `<trajectory>-<n>`.
+    LabelledRequest,
     /// The model, where a body names it at its top.
     Model,
     /// The model, where it stands inside the wrapped request.
     NestedModel,
+    /// The prompt that the call answers: all that an agent without ids of calls sends.
+    Prompt,
     /// The agent's own id of the call. Its first part may tell the purpose: `checkpoint/<uuid>`.
     RequestId,
     /// The purpose: `agent`, `checkpoint`, `image_gen`, `web_search`.
@@ -39,7 +44,10 @@ pub(super) struct Asked {
     pub(super) nested_model: Option<Model>,
     /// The purpose, when it is a particular one.
     pub(super) purpose: Option<Operation>,
-    pub(super) ids: CallIds,
+    /// The identifiers that stand in fields of their own.
+    ids: CallIds,
+    labelled_request: Option<Id>,
+    prompt: Option<Id>,
 }
 
 impl RequestBody {
@@ -67,10 +75,12 @@ impl Asked {
         let id = id(value);
         match field {
             RequestField::Execution => self.ids.execution = id,
+            RequestField::LabelledRequest => self.labelled_request = id,
             RequestField::Model => self.model = model(value),
             RequestField::NestedModel => self.nested_model = model(value),
+            RequestField::Prompt => self.prompt = id,
             RequestField::RequestId => {
-                let purpose = id.as_ref().and_then(|id| purpose(id.as_str().split('/').next()?));
+                let purpose = id.as_ref().and_then(|id| purpose(RequestId::parse(id.as_str()).kind));
                 self.purpose = self.purpose.or(purpose);
                 self.ids.request = id;
             }
@@ -79,6 +89,31 @@ impl Asked {
             RequestField::Step => self.ids.step = id,
             RequestField::Trajectory => self.ids.labelled_trajectory = id,
         }
+    }
+
+    /// The identifiers of the call, those that others hold inside included.
+    pub(super) fn ids(&self) -> CallIds {
+        let of_request = self.ids.request.as_ref().map(|id| RequestId::parse(id.as_str())).unwrap_or_default();
+        let label = || Id::from_wire(trajectory_of_label(self.labelled_request.as_ref()?.as_str())?);
+        let mut ids = self.ids.clone();
+        // What a prompt is called says nothing of a conversation, whatever it looks like.
+        ids.request = ids.request.or_else(|| self.prompt.clone());
+        ids.conversation = of_request.conversation.and_then(Id::from_wire);
+        ids.trajectory = of_request.trajectory.and_then(Id::from_wire);
+        ids.labelled_trajectory = ids.labelled_trajectory.or_else(label);
+        ids.step = ids.step.or_else(|| Id::from_wire(of_request.step?));
+        ids
+    }
+}
+
+/// Which of a call's identifiers names its conversation, or a trajectory of it.
+pub(super) fn method(ids: &CallIds) -> CorrelationMethod {
+    if ids.conversation.is_some() || ids.trajectory.is_some() {
+        CorrelationMethod::RequestId
+    } else if ids.labelled_trajectory.is_some() {
+        CorrelationMethod::Labels
+    } else {
+        CorrelationMethod::None
     }
 }
 

@@ -77,7 +77,32 @@ fn facts_json(facts: &[Fact]) -> Json {
     assert_eq!(count(|fact| matches!(fact, Fact::CallStarted(_))), calls.len(), "each call begins and ends once");
     let failures: Vec<_> =
         facts.iter().filter_map(|fact| if let Fact::ObserverFailed(why) = fact { Some(why) } else { None }).collect();
-    json!({ "calls": calls, "content_chunks": count(|fact| matches!(fact, Fact::ContentChunk(_))), "failures": failures })
+    let content_chunks = count(|fact| matches!(fact, Fact::ContentChunk(_)));
+    let mut json = json!({ "calls": calls, "content_chunks": content_chunks, "failures": failures });
+    let told: Vec<_> = facts.iter().filter_map(told_json).collect();
+    if !told.is_empty() {
+        json["told"] = told.into();
+    }
+    json
+}
+
+/// What is told besides calls.
+fn told_json(fact: &Fact) -> Option<Json> {
+    let mut json = match fact {
+        Fact::IdsJoined(ids) => json!({ "joined": {
+            "cascade": ids.cascade, "trajectory": ids.trajectory, "provider_trace": ids.provider_trace,
+        }}),
+        Fact::ModelNamed(name) => json!({ "named": {
+            "provider": name.provider, "model": name.model, "display": name.display, "placeholder": name.placeholder,
+        }}),
+        Fact::Quota(quota) => json!({ "quota": {
+            "provider": quota.provider, "model": quota.model, "window": quota.window, "remaining": quota.remaining,
+            "resets_at": quota.resets_at.map(|at| Timestamp::try_from(at).unwrap().to_string()),
+        }}),
+        _ => return None,
+    };
+    drop_nulls(&mut json);
+    Some(json)
 }
 
 fn call_json(call: &Call) -> Json {
@@ -90,7 +115,7 @@ fn call_json(call: &Call) -> Json {
         "provider": call.provider, "host": call.host, "operation": call.operation, "model": call.model,
         "served_model": call.served_model, "outcome": call.outcome, "status": call.status, "streamed": call.streamed,
         "finish_reason": call.finish_reason, "rate_limit": rate_limit, "usage": call.usage, "quality": call.quality,
-        "ids": call.ids,
+        "ids": call.ids, "correlation": { "cascade": call.correlation.cascade, "method": call.correlation.method },
     });
     drop_nulls(&mut json);
     json
@@ -170,15 +195,20 @@ fn nothing_of_a_prompt_an_answer_or_a_header_is_stated() {
 }
 
 #[test]
-fn what_is_no_call_is_not_recognised() {
+fn what_is_neither_call_nor_notice_is_not_recognised() {
     let recognised = |method: &str, path: &str| {
         let head = RequestHead { method: method.into(), path: path.into(), alt_sse: true, fields: Default::default() };
         recognise(&Host::parse("cloudcode-pa.googleapis.com").unwrap(), &head).is_some()
     };
     assert!(recognised("POST", "/v1internal:generateContent"));
-    for (method, path) in
-        [("GET", "/v1internal:generateContent"), ("POST", "/v1internal:loadCodeAssist"), ("POST", "/"), ("POST", "*")]
-    {
+    assert!(recognised("POST", "/v1internal:retrieveUserQuota"));
+    for (method, path) in [
+        ("GET", "/v1internal:generateContent"),
+        ("GET", "/v1internal:retrieveUserQuota"),
+        ("POST", "/v1internal:loadCodeAssist"),
+        ("POST", "/"),
+        ("POST", "*"),
+    ] {
         assert!(!recognised(method, path), "{method} {path}");
     }
 }

@@ -7,34 +7,53 @@
 
 pub(super) mod answer;
 mod refusal;
+pub(super) mod request_id;
+pub(super) mod telemetry;
 #[cfg(test)]
 mod tests;
 mod usage;
 
 use std::sync::LazyLock;
 
-use super::Recognised;
 use super::request::RequestField;
+use super::{CallHead, Notice, Recognised, Tells};
 use crate::observe::exchange::RequestHead;
 use crate::observe::json::Paths;
 use crate::record::{Host, Model, Operation, Provider};
 
+pub(super) use refusal::timestamp;
+
 /// Recognises `POST .../{resource}:{method}` by the shape of the path; the host tells the provider, where it is known.
-///
-/// Control and telemetry calls (`loadCodeAssist`, `recordCodeAssistMetrics`, ...) generate nothing and are not calls.
 pub(super) fn recognise(host: &Host, head: &RequestHead) -> Option<Recognised> {
-    let (resource, method) = head.path.strip_prefix('/')?.rsplit_once(':')?;
+    let (resource, method) = head.path.strip_prefix('/').filter(|_| head.method == "POST")?.rsplit_once(':')?;
     let (by_shape, model) = resource_shape(resource)?;
-    let operation = match method {
-        "countTokens" => Operation::CountTokens,
-        "generateContent" | "streamGenerateContent" => Operation::Chat,
-        "tabChat" if by_shape == Provider::CloudCode => Operation::Autocomplete,
-        _ => return None,
-    };
     let provider = provider_of(host).unwrap_or(by_shape);
-    let model = model.map(Model::from_wire);
-    (head.method == "POST").then_some(Recognised { provider, operation, model, request: &REQUEST })
+    if let Some(operation) = operation(method, by_shape) {
+        let model = model.map(Model::from_wire);
+        return Some(Recognised::Call(CallHead { provider, operation, model, request: &REQUEST }));
+    }
+    let (_, tells) = NOTICES.into_iter().find(|(name, _)| *name == method && by_shape == Provider::CloudCode)?;
+    Some(Recognised::Notice(Notice { provider, tells }))
 }
+
+/// What a method generates. Control and telemetry calls (`loadCodeAssist`, ...) generate nothing.
+fn operation(method: &str, by_shape: Provider) -> Option<Operation> {
+    match method {
+        "countTokens" => Some(Operation::CountTokens),
+        "generateContent" | "streamGenerateContent" => Some(Operation::Chat),
+        "tabChat" if by_shape == Provider::CloudCode => Some(Operation::Autocomplete),
+        _ => None,
+    }
+}
+
+/// Methods of Cloud Code that generate nothing, but tell something.
+const NOTICES: [(&str, Tells); 5] = [
+    ("fetchAvailableModels", Tells::Quotas),
+    ("recordCodeAssistMetrics", Tells::Ids),
+    ("recordTrajectoryAnalytics", Tells::Ids),
+    ("retrieveUserQuota", Tells::Quotas),
+    ("retrieveUserQuotaSummary", Tells::Quotas),
+];
 
 /// Whose resources look like this, and the model that is named.
 fn resource_shape(resource: &str) -> Option<(Provider, Option<&str>)> {
@@ -71,10 +90,13 @@ static REQUEST: LazyLock<Paths<RequestField>> = LazyLock::new(|| {
         ("model", RequestField::Model),
         ("request.model", RequestField::NestedModel),
         ("requestId", RequestField::RequestId),
+        // gemini-cli's, which has no `requestId`.
+        ("user_prompt_id", RequestField::Prompt),
         ("requestType", RequestField::RequestType),
         ("request.sessionId", RequestField::Session),
         ("request.session_id", RequestField::Session),
         ("request.labels.trajectory_id", RequestField::Trajectory),
+        ("request.labels.request_id", RequestField::LabelledRequest),
         ("request.labels.last_execution_id", RequestField::Execution),
         ("request.labels.last_step_index", RequestField::Step),
     ])

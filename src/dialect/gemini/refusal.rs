@@ -81,6 +81,6 @@ fn duration(text: &str) -> Option<Duration> {
 }
 
 /// RFC 3339.
-fn timestamp(text: &str) -> Option<SystemTime> {
+pub(in crate::dialect) fn timestamp(text: &str) -> Option<SystemTime> {
     SystemTime::try_from(text.parse::<Timestamp>().ok()?).ok()
 }

@@ -6,10 +6,19 @@ use super::*;
 use crate::observe::json::Value;
 use crate::record::{RateLimit, RateLimitReason, TokenUsage};
 
-fn recognised(host: &str, path: &str) -> Option<(Provider, Operation, Option<String>)> {
+fn post(host: &str, path: &str) -> Option<Recognised> {
     let head = RequestHead { method: "POST".into(), path: path.into(), alt_sse: false, fields: Default::default() };
-    let Recognised { provider, operation, model, .. } = recognise(&Host::parse(host).unwrap(), &head)?;
+    recognise(&Host::parse(host).unwrap(), &head)
+}
+
+fn recognised(host: &str, path: &str) -> Option<(Provider, Operation, Option<String>)> {
+    let Recognised::Call(CallHead { provider, operation, model, .. }) = post(host, path)? else { return None };
     Some((provider, operation, model.map(|model| model.to_string())))
+}
+
+fn told(host: &str, path: &str) -> Option<(Provider, Tells)> {
+    let Recognised::Notice(Notice { provider, tells }) = post(host, path)? else { return None };
+    Some((provider, tells))
 }
 
 #[test]
@@ -51,6 +60,24 @@ fn paths_and_hosts_tell_provider_operation_and_model() {
     for (host, path, provider, operation, model) in table {
         assert_eq!(recognised(host, path), Some((provider, operation, model.map(str::to_owned))), "{host} {path}");
     }
+}
+
+#[test]
+fn what_calls_no_model_may_tell_of_calls_or_quotas() {
+    let host = "daily-cloudcode-pa.googleapis.com";
+    for (method, tells) in [
+        ("fetchAvailableModels", Tells::Quotas),
+        ("recordCodeAssistMetrics", Tells::Ids),
+        ("recordTrajectoryAnalytics", Tells::Ids),
+        ("retrieveUserQuota", Tells::Quotas),
+        ("retrieveUserQuotaSummary", Tells::Quotas),
+    ] {
+        assert_eq!(told(host, &format!("/v1internal:{method}")), Some((Provider::CloudCode, tells)), "{method}");
+        assert_eq!(told(host, &format!("/v1/models/m:{method}")), None, "{method}");
+        assert_eq!(told(host, &format!("/v1internal:{method}2")), None, "{method}");
+    }
+    assert_eq!(told(host, "/v1internal:loadCodeAssist"), None);
+    assert_eq!(told(host, "/v1internal:generateContent"), None);
 }
 
 #[test]

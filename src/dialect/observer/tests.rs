@@ -1,3 +1,5 @@
+mod wire;
+
 use super::*;
 use crate::dialect::tests::{Facts, connection};
 use crate::observe::exchange::Fields;
@@ -18,9 +20,9 @@ fn fields(codings: &[&str]) -> Fields {
 impl Stage {
     fn open(request_codings: &[&str]) -> Self {
         let facts = Arc::new(Facts::default());
-        let mut calls = calls(&facts);
-        let opened = calls.connection.opened;
-        let exchange = calls.open(&head(request_codings), opened).expect("a call");
+        let mut exchanges = exchanges(&facts);
+        let opened = exchanges.connection.opened;
+        let exchange = exchanges.open(&head(request_codings), opened).expect("a call");
         assert_eq!(facts.taken(), [Fact::CallStarted(CallStarted { provider: crate::record::Provider::CloudCode })]);
         Self { facts, opened, exchange }
     }
@@ -58,9 +60,9 @@ impl Stage {
     }
 }
 
-fn calls(facts: &Arc<Facts>) -> Calls {
+fn exchanges(facts: &Arc<Facts>) -> Exchanges {
     let record = Arc::clone(facts) as Arc<dyn Record>;
-    Calls { connection: connection("cloudcode-pa.googleapis.com", Alpn::H2), record }
+    Exchanges { connection: connection("cloudcode-pa.googleapis.com", Alpn::H2), record }
 }
 
 fn head(codings: &[&str]) -> RequestHead {
@@ -195,9 +197,9 @@ fn a_bomb_costs_the_figures_and_nothing_else() {
 #[test]
 fn calls_of_one_connection_do_not_mix() {
     let facts = Arc::new(Facts::default());
-    let mut calls = calls(&facts);
-    let at = calls.connection.opened;
-    let mut exchanges: Vec<_> = (0..2).map(|_| calls.open(&head(&[]), at).expect("a call")).collect();
+    let mut opener = exchanges(&facts);
+    let at = opener.connection.opened;
+    let mut exchanges: Vec<_> = (0..2).map(|_| opener.open(&head(&[]), at).expect("a call")).collect();
     let each = |exchanges: &mut Vec<Box<dyn Exchange>>, step: &dyn Fn(usize, &mut dyn Exchange)| {
         exchanges.iter_mut().enumerate().for_each(|(n, exchange)| step(n, exchange.as_mut()));
     };

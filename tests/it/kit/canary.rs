@@ -24,6 +24,11 @@ impl Canary {
         self.text.replace(['/', '+', '~', ' '], "")
     }
 
+    /// Twelve hexadecimal digits of it, by which a piece of it is known.
+    pub fn part(&self) -> String {
+        self.plain()[4..16].to_owned()
+    }
+
     /// The disguises in which it stands in `hay`.
     pub fn found_in(&self, hay: &[u8]) -> Vec<&'static str> {
         let mut found = Vec::new();
@@ -32,7 +37,7 @@ impl Canary {
             found.extend(hits.map(|(disguise, _)| disguise));
         }
         // A text that was cut, or a piece of a longer one: eight hexadecimal digits in a row are no accident.
-        if memmem::find(hay, &self.plain().as_bytes()[4..16]).is_some() {
+        if memmem::find(hay, self.part().as_bytes()).is_some() {
             found.push("in part");
         }
         found

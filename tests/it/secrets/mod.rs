@@ -4,6 +4,7 @@
 
 mod control;
 mod http2;
+mod notices;
 mod recordings;
 
 use std::fs;
@@ -58,6 +59,12 @@ impl Nest {
     fn id(&mut self, name: &'static str) -> String {
         self.ids.push(Canary::new(name));
         self.ids.last().expect("one").plain()
+    }
+
+    /// One in the form in which the house looks for ids inside others.
+    fn uuid(&mut self, name: &'static str) -> String {
+        self.ids.push(Canary::new(name));
+        format!("5b1f6a52-0f0e-4a39-9d3c-{}", self.ids.last().expect("one").part())
     }
 
     fn request_fields(&mut self) -> Vec<(&'static str, String)> {

@@ -6,6 +6,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use gravimeter::demo::CLOUD_CODE_HOST;
 
+use super::notices::notices;
 use super::{GEMINI_HOST, MODEL, Nest};
 
 /// How a connection ends.
@@ -29,7 +30,7 @@ const SSE: &str = "/v1internal:streamGenerateContent?alt=sse";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n";
 
 pub fn recordings(nest: &mut Nest) -> Vec<Recording> {
-    [well_formed(nest), refused(nest), malformed(nest), cut_off(nest)].into_iter().flatten().collect()
+    [well_formed(nest), refused(nest), malformed(nest), cut_off(nest), notices(nest)].into_iter().flatten().collect()
 }
 
 fn well_formed(nest: &mut Nest) -> Vec<Recording> {
@@ -129,17 +130,17 @@ fn cut_off(nest: &mut Nest) -> Vec<Recording> {
     recordings
 }
 
-fn recording(host: &'static str, request: Vec<u8>, response: Vec<u8>) -> Recording {
+pub fn recording(host: &'static str, request: Vec<u8>, response: Vec<u8>) -> Recording {
     Recording { host, request, response, cut: Cut::InOrder, is_call: true }
 }
 
-fn post(nest: &mut Nest, target: &str, body: &str) -> Vec<u8> {
+pub fn post(nest: &mut Nest, target: &str, body: &str) -> Vec<u8> {
     let (fields, length) = (nest.request_fields(), body.len());
     let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     format!("POST {target} HTTP/1.1\r\nHost: x\r\n{fields}Content-Length: {length}\r\n\r\n{body}").into()
 }
 
-fn sized(nest: &mut Nest, status: &str, fields: &str, body: &[u8]) -> Vec<u8> {
+pub fn sized(nest: &mut Nest, status: &str, fields: &str, body: &[u8]) -> Vec<u8> {
     let (answer, length) = (nest.answer_fields(), body.len());
     let head = format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\n{answer}{fields}");
     [format!("{head}Content-Length: {length}\r\n\r\n").as_bytes(), body].concat()
@@ -154,7 +155,7 @@ fn chunked(head: &str, body: &str) -> Vec<u8> {
     format!("{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len()).into()
 }
 
-fn gzipped(bytes: &[u8]) -> Vec<u8> {
+pub fn gzipped(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::none());
     encoder.write_all(bytes).expect("memory");
     encoder.finish().expect("memory")
@@ -163,13 +164,14 @@ fn gzipped(bytes: &[u8]) -> Vec<u8> {
 /// A request with secrets in every text, and with ids that name a conversation.
 pub fn ask(nest: &mut Nest) -> String {
     let (prompt, system, tool) = (nest.text("prompt"), nest.text("system instruction"), nest.text("tool arguments"));
-    let (request, session, trajectory) = (nest.id("request id"), nest.id("session id"), nest.id("trajectory id"));
-    let execution = nest.id("execution id");
+    let (request, session, trajectory) =
+        (nest.uuid("conversation id"), nest.id("session id"), nest.uuid("trajectory id"));
+    let (execution, labelled) = (nest.id("execution id"), nest.uuid("labelled trajectory id"));
     format!(
-        r#"{{"project":"{prompt}","model":"{MODEL}","requestId":"agent/{request}","request":{{
+        r#"{{"project":"{prompt}","model":"{MODEL}","requestId":"agent/{request}/1780000000000/{trajectory}/4","request":{{
         "contents":[{{"role":"user","parts":[{{"text":"{prompt}"}},{{"functionCall":{{"name":"{tool}","args":{{"{tool}":"{tool}"}}}}}}]}}],
         "systemInstruction":{{"parts":[{{"text":"{system}"}}]}},"sessionId":"{session}",
-        "labels":{{"trajectory_id":"{trajectory}","last_execution_id":"{execution}"}}}}}}"#
+        "labels":{{"trajectory_id":"{labelled}","request_id":"{labelled}-3","last_execution_id":"{execution}"}}}}}}"#
     )
 }
 
@@ -186,7 +188,7 @@ pub fn events(nest: &mut Nest) -> String {
     format!(": {}\r\nevent: {}\r\ndata: {}\r\n\r\n", nest.text("comment"), nest.text("event name"), frame(nest))
 }
 
-fn error(nest: &mut Nest) -> String {
+pub fn error(nest: &mut Nest) -> String {
     let (message, detail) = (nest.text("error message"), nest.text("error detail"));
     format!(
         r#"{{"error":{{"code":429,"status":"{detail}","message":"{message}","details":[{{"@type":"{detail}","reason":"{detail}","retryDelay":"{detail}","metadata":{{"quotaResetDelay":"{detail}","quotaResetTimeStamp":"{detail}","model":"{message}"}}}}]}}}}"#
