@@ -5,4 +5,6 @@
 //! nothing, trusts the agent's certificate on its own loopback port only, and keeps no prompt and no completion.
 
 pub mod proto;
+pub mod reactive;
+pub mod read;
 pub mod update;

@@ -84,6 +84,13 @@ pub struct Step {
     pub has_text: bool,
 }
 
+impl Default for Step {
+    /// A step of which nothing is said.
+    fn default() -> Self {
+        Self { kind: StepKind::Other, status: StepStatus::Other, created_at: None, completed_at: None, has_text: false }
+    }
+}
+
 /// One call to a model, as the agent remembers it (`CortexStepGeneratorMetadata`).
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Generation {
