@@ -11,7 +11,8 @@ use crate::cascade::update::Update;
 use crate::observe::json::{Paths, Value};
 use crate::record::Id;
 
-/// `{"update": {…}}`, read into the news that it brings.
+/// `{"update": {…}}`, read into the news that it brings. What a message does not mention stays as it was; only a stream's
+/// first one says everything.
 #[derive(Debug, Default)]
 pub struct AgentState {
     said: Update,

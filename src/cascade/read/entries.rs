@@ -4,8 +4,8 @@ use super::Malformed;
 use super::values::whole;
 use crate::observe::json::Value;
 
-/// Most entries of one message, all of its lists together; no index and no length is larger either. The longest
-/// conversation seen has 2302 steps in 44 MB.
+/// Most entries of one message, all of its lists together; an index or a length that it names is not larger either, so that
+/// who follows may make room for it. The longest conversation seen has 2302 steps in 44 MB.
 pub const MAX_ENTRIES: u32 = 32_768;
 
 /// Entries and their indices.

@@ -319,6 +319,14 @@ fn models_may_be_numbers() {
 }
 
 #[test]
+fn a_message_with_one_id_is_named_once() {
+    let usage = json!({"messageId": "m", "providerAssignedMessageId": "m"});
+    let reply = json!({"generatorMetadata": [{"chatModel": {"usage": usage}}]});
+    let update = read_tree(Generations::from_offset(0), &reply).unwrap();
+    assert_eq!(update.generations[0].1.messages, [id("m").unwrap()]);
+}
+
+#[test]
 fn only_the_last_attempts_are_kept() {
     let attempts: Vec<_> = (0..100).map(|n| json!({"traceId": n.to_string()})).collect();
     let reply = json!({"generatorMetadata": [{"chatModel": {"retryInfos": attempts}}]});

@@ -193,7 +193,7 @@ pub(super) fn news<T>(place: &str, field: impl Fn(TrajectoryField) -> T + Copy) 
     rows
 }
 
-const NEWS: [(&str, TrajectoryField); 17] = [
+const NEWS: [(&str, TrajectoryField); 16] = [
     ("executorMetadatasUpdate.executorMetadatas", TrajectoryField::Executors(Part::Entries)),
     ("executorMetadatasUpdate.executorMetadatas[]", TrajectoryField::Executors(Part::Entry)),
     ("executorMetadatasUpdate.executorMetadatas[].terminationReason", TrajectoryField::Termination),
@@ -203,7 +203,6 @@ const NEWS: [(&str, TrajectoryField); 17] = [
     ("generatorMetadatasUpdate.generatorMetadatas[]", TrajectoryField::Generations(Part::Entry)),
     ("generatorMetadatasUpdate.indices", TrajectoryField::Generations(Part::Indices)),
     ("generatorMetadatasUpdate.indices[]", TrajectoryField::Generations(Part::Index)),
-    ("generatorMetadatasUpdate.totalLength", TrajectoryField::Generations(Part::Total)),
     ("metadata.rootConversationId", TrajectoryField::Root),
     ("status", TrajectoryField::Status),
     ("stepsUpdate.indices", TrajectoryField::Steps(Part::Indices)),
