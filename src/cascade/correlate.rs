@@ -10,7 +10,8 @@ use tokio::sync::Notify;
 
 use super::conversation::Moment;
 use super::state::State;
-use super::update::{Summary, Update};
+use super::read::Summary;
+use super::update::Update;
 use crate::record::{Call, Fact, FollowFailure, Id, JoinedIds, Record, UpdateSource};
 
 /// The record that knows conversations.

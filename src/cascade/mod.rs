@@ -8,6 +8,8 @@ pub mod compare;
 pub mod conversation;
 pub mod correlate;
 pub mod proto;
+pub mod reactive;
+pub mod read;
 mod runs;
 mod state;
 pub mod threads;

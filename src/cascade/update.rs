@@ -43,27 +43,6 @@ pub struct TrajectoryUpdate {
     pub terminations: Vec<(u32, Termination)>,
 }
 
-/// One line of the agent's list of conversations (`CascadeTrajectorySummary`).
-#[derive(Debug, Clone, PartialEq)]
-pub struct Summary {
-    /// The conversation.
-    pub cascade: Id,
-    /// Its main trajectory.
-    pub trajectory: Option<Id>,
-    /// Whether the agent works on it.
-    pub status: Option<RunStatus>,
-    /// How many steps its main trajectory has.
-    pub step_count: u32,
-    /// When it was changed last, by the agent's clock.
-    pub last_modified: Option<SystemTime>,
-    /// When the user wrote last, by the agent's clock.
-    pub last_user_input: Option<SystemTime>,
-    /// The conversation that this one works for, when it is a subagent's.
-    pub root: Option<Id>,
-    /// The agent says that subagents are at work.
-    pub has_active_children: bool,
-}
-
 /// `exa.cortex_pb.CascadeRunStatus`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunStatus {
@@ -103,6 +82,13 @@ pub struct Step {
     pub completed_at: Option<SystemTime>,
     /// Whether it holds visible text of the model (`plannerResponse.response` is not empty).
     pub has_text: bool,
+}
+
+impl Default for Step {
+    /// A step of which nothing is said.
+    fn default() -> Self {
+        Self { kind: StepKind::Other, status: StepStatus::Other, created_at: None, completed_at: None, has_text: false }
+    }
 }
 
 /// One call to a model, as the agent remembers it (`CortexStepGeneratorMetadata`).

@@ -9,9 +9,10 @@ use lru::LruCache;
 
 use super::compare::{Books, WireCall};
 use super::conversation::{Conversation, EndedRun, Event, Moment};
+use super::read::Summary;
 use super::runs::{Calls, SeenCall};
 use super::threads::{Found, Threads};
-use super::update::{Summary, TrajectoryUpdate, Update};
+use super::update::{TrajectoryUpdate, Update};
 use crate::record::{
     Call, CallIds, CascadeRun, Correlated, Correlation, CorrelationMethod, Fact, Id, JoinedIds, Operation, Quality,
     RunOutcome, RunStarted, StepEnded, UpdateSource,

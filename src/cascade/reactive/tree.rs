@@ -1,0 +1,166 @@
+//! A message of any type as a tree of values by field number.
+
+use std::collections::BTreeMap;
+
+use super::DiffError;
+use crate::cascade::proto::reactive_component_pb::singular_value::Value;
+use crate::record::Id;
+
+/// A value, with what is inside it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) enum Node {
+    /// Nothing is said of it yet. An element that its list has grown by is one, and stands for the type's default.
+    #[default]
+    Empty,
+    List(Vec<Node>),
+    /// The values of the keys that are of interest.
+    Map(BTreeMap<&'static str, Node>),
+    Message(BTreeMap<u32, Node>),
+    Scalar(Scalar),
+}
+
+/// A value without parts.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Scalar {
+    Bool(bool),
+    Id(Id),
+    /// An empty text.
+    NoText,
+    /// A number that is not negative, or an enum's.
+    Number(u64),
+    /// Anything else: texts of people and models, bytes, fractions.
+    Unkept,
+}
+
+static EMPTY: Node = Node::Empty;
+
+impl Node {
+    /// A field of a message; empty when it is not there.
+    pub(super) fn field(&self, number: u32) -> &Self {
+        match self {
+            Self::Message(fields) => fields.get(&number).unwrap_or(&EMPTY),
+            _ => &EMPTY,
+        }
+    }
+
+    /// The value of a map's key; empty when it is not there.
+    pub(super) fn key(&self, key: &str) -> &Self {
+        match self {
+            Self::Map(entries) => entries.get(key).unwrap_or(&EMPTY),
+            _ => &EMPTY,
+        }
+    }
+
+    /// The elements of a list.
+    pub(super) fn elements(&self) -> &[Self] {
+        match self {
+            Self::List(elements) => elements,
+            _ => &[],
+        }
+    }
+
+    /// Whether nothing is said of it.
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self, Self::Empty)
+    }
+
+    /// Whether it is `true`.
+    pub(super) fn is_true(&self) -> bool {
+        matches!(self, Self::Scalar(Scalar::Bool(true)))
+    }
+
+    /// Whether it is a text that is not empty.
+    pub(super) fn has_text(&self) -> bool {
+        matches!(self, Self::Scalar(Scalar::Id(_) | Scalar::Unkept))
+    }
+
+    /// The identifier that it is.
+    pub(super) fn id(&self) -> Option<Id> {
+        match self {
+            Self::Scalar(Scalar::Id(id)) => Some(id.clone()),
+            _ => None,
+        }
+    }
+
+    /// The number that it is.
+    pub(super) fn number(&self) -> Option<u64> {
+        match self {
+            Self::Scalar(Scalar::Number(number)) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// Its fields as a message, which it becomes if nothing is said of it.
+    pub(super) fn become_message(&mut self) -> Result<&mut BTreeMap<u32, Self>, DiffError> {
+        if self.is_empty() {
+            *self = Self::Message(BTreeMap::new());
+        }
+        if let Self::Message(fields) = self { Ok(fields) } else { Err(DiffError::Kind) }
+    }
+
+    /// Its elements as a list, which it becomes if nothing is said of it.
+    pub(super) fn become_list(&mut self) -> Result<&mut Vec<Self>, DiffError> {
+        if self.is_empty() {
+            *self = Self::List(Vec::new());
+        }
+        if let Self::List(elements) = self { Ok(elements) } else { Err(DiffError::Kind) }
+    }
+
+    /// Its entries as a map, which it becomes if nothing is said of it.
+    pub(super) fn become_map(&mut self) -> Result<&mut BTreeMap<&'static str, Self>, DiffError> {
+        if self.is_empty() {
+            *self = Self::Map(BTreeMap::new());
+        }
+        if let Self::Map(entries) = self { Ok(entries) } else { Err(DiffError::Kind) }
+    }
+
+    /// Becomes a value without parts, unless it has parts.
+    pub(super) fn become_scalar(&mut self, scalar: Scalar) -> Result<(), DiffError> {
+        if !matches!(self, Self::Empty | Self::Scalar(_)) {
+            return Err(DiffError::Kind);
+        }
+        *self = Self::Scalar(scalar);
+        Ok(())
+    }
+
+    /// How many nodes it has, itself included.
+    pub(super) fn size(&self) -> usize {
+        let inside: usize = match self {
+            Self::Empty | Self::Scalar(_) => 0,
+            Self::List(elements) => elements.iter().map(Self::size).sum(),
+            Self::Map(entries) => entries.values().map(Self::size).sum(),
+            Self::Message(fields) => fields.values().map(Self::size).sum(),
+        };
+        1 + inside
+    }
+}
+
+impl Scalar {
+    /// What is kept of a value: of a text, itself only where identifiers stand, and only when it can be one.
+    pub(super) fn of(value: &Value, identifiers: bool) -> Self {
+        match value {
+            Value::BoolValue(bool) => Self::Bool(*bool),
+            Value::StringValue(text) if text.is_empty() => Self::NoText,
+            Value::StringValue(text) if identifiers => Id::from_wire(text).map_or(Self::Unkept, Self::Id),
+            Value::EnumValue(number) | Value::Fixed32Value(number) | Value::Uint32Value(number) => {
+                Self::Number((*number).into())
+            }
+            Value::Fixed64Value(number) | Value::Uint64Value(number) => Self::Number(*number),
+            Value::Int32Value(number) | Value::Sfixed32Value(number) | Value::Sint32Value(number) => {
+                Self::signed((*number).into())
+            }
+            Value::Int64Value(number) | Value::Sfixed64Value(number) | Value::Sint64Value(number) => {
+                Self::signed(*number)
+            }
+            Value::BytesValue(_)
+            | Value::DoubleValue(_)
+            | Value::FloatValue(_)
+            | Value::MessageValue(_)
+            | Value::StringValue(_) => Self::Unkept,
+        }
+    }
+
+    fn signed(number: i64) -> Self {
+        u64::try_from(number).map_or(Self::Unkept, Self::Number)
+    }
+}

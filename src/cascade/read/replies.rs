@@ -1,0 +1,100 @@
+//! The replies that polling asks for: steps and calls to models from an offset on.
+
+use std::sync::LazyLock;
+
+use super::entries::{Budget, Part};
+use super::table::{at, paths};
+use super::trajectory::{GENERATION, STEP, Trajectory, TrajectoryField};
+use super::{Malformed, Message};
+use crate::cascade::update::TrajectoryUpdate;
+use crate::observe::json::{Paths, Value};
+
+/// The reply of `GetCascadeTrajectorySteps`.
+#[derive(Debug)]
+pub struct Steps(Reply);
+
+/// The reply of `GetCascadeTrajectoryGeneratorMetadata`.
+#[derive(Debug)]
+pub struct Generations(Reply);
+
+impl Steps {
+    /// The reply to a question for all steps from this index on.
+    #[must_use]
+    pub fn from_offset(offset: u32) -> Self {
+        Self(Reply::from_offset(offset))
+    }
+}
+
+impl Generations {
+    /// The reply to a question for all calls from this index on.
+    #[must_use]
+    pub fn from_offset(offset: u32) -> Self {
+        Self(Reply::from_offset(offset))
+    }
+}
+
+impl Message for Steps {
+    type Field = TrajectoryField;
+    type Content = TrajectoryUpdate;
+
+    fn paths() -> &'static Paths<TrajectoryField> {
+        &STEPS
+    }
+
+    fn take(&mut self, field: TrajectoryField, value: Value<'_>) -> Result<(), Malformed> {
+        self.0.take(field, value)
+    }
+
+    fn finish(self) -> Result<TrajectoryUpdate, Malformed> {
+        self.0.finish()
+    }
+}
+
+impl Message for Generations {
+    type Field = TrajectoryField;
+    type Content = TrajectoryUpdate;
+
+    fn paths() -> &'static Paths<TrajectoryField> {
+        &GENERATIONS
+    }
+
+    fn take(&mut self, field: TrajectoryField, value: Value<'_>) -> Result<(), Malformed> {
+        self.0.take(field, value)
+    }
+
+    fn finish(self) -> Result<TrajectoryUpdate, Malformed> {
+        self.0.finish()
+    }
+}
+
+#[derive(Debug)]
+struct Reply {
+    offset: u32,
+    trajectory: Trajectory,
+    budget: Budget,
+}
+
+impl Reply {
+    fn from_offset(offset: u32) -> Self {
+        Self { offset, trajectory: Trajectory::default(), budget: Budget::default() }
+    }
+
+    fn take(&mut self, field: TrajectoryField, value: Value<'_>) -> Result<(), Malformed> {
+        self.trajectory.take(field, value, &mut self.budget)
+    }
+
+    fn finish(self) -> Result<TrajectoryUpdate, Malformed> {
+        self.trajectory.finish(self.offset)
+    }
+}
+
+static STEPS: LazyLock<Paths<TrajectoryField>> = LazyLock::new(|| {
+    let list = [("steps", Part::Entries), ("steps[]", Part::Entry)];
+    paths(at("", &list, TrajectoryField::Steps).into_iter().chain(at("steps[].", &STEP, TrajectoryField::Step)))
+});
+
+static GENERATIONS: LazyLock<Paths<TrajectoryField>> = LazyLock::new(|| {
+    let list = [("generatorMetadata", Part::Entries), ("generatorMetadata[]", Part::Entry)];
+    let inside = at("generatorMetadata[].", &GENERATION, TrajectoryField::Generation);
+    paths(at("", &list, TrajectoryField::Generations).into_iter().chain(inside))
+});

@@ -1,0 +1,131 @@
+//! The reply of `GetAllCascadeTrajectories`: every conversation that the agent remembers, in short.
+
+use std::sync::LazyLock;
+use std::time::SystemTime;
+
+use super::table::{at, paths};
+use super::values::{id, named, time, whole};
+use super::{Malformed, Message};
+use crate::cascade::update::RunStatus;
+use crate::observe::json::{Paths, Value};
+use crate::record::Id;
+
+/// Most conversations of one reply. A heavy user has some thousand.
+pub const MAX_SUMMARIES: usize = 16_384;
+
+/// One conversation in short. Its title is not read: a model wrote it out of the user's words.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    /// The conversation.
+    pub cascade: Id,
+    /// Its main trajectory.
+    pub trajectory: Option<Id>,
+    /// Whether the agent works on it.
+    pub status: Option<RunStatus>,
+    /// How many steps it has.
+    pub step_count: Option<u32>,
+    /// When it last changed, by the agent's clock.
+    pub last_modified: Option<SystemTime>,
+    /// When its user last wrote, by the agent's clock.
+    pub last_user_input: Option<SystemTime>,
+    /// The conversation that this one works for, when it is a subagent's.
+    pub root: Option<Id>,
+    /// The agent says that subagents are at work. Not said and `false` look alike on the wire.
+    pub has_active_children: bool,
+    /// The agent says that something is still at work. Not said and `false` look alike on the wire.
+    pub not_fully_idle: bool,
+}
+
+/// `{"trajectorySummaries": {"<conversation>": {…}}}`, read into a summary for each.
+#[derive(Debug, Default)]
+pub struct Summaries {
+    read: Vec<Summary>,
+    current: Option<Summary>,
+}
+
+/// What is read of such a reply.
+#[derive(Debug, Clone, Copy)]
+pub enum Field {
+    ActiveChildren,
+    LastModified,
+    LastUserInput,
+    NotFullyIdle,
+    Root,
+    Status,
+    StepCount,
+    Summary,
+    Trajectory,
+}
+
+impl Message for Summaries {
+    type Field = Field;
+    type Content = Vec<Summary>;
+
+    fn paths() -> &'static Paths<Field> {
+        &PATHS
+    }
+
+    fn take(&mut self, field: Field, value: Value<'_>) -> Result<(), Malformed> {
+        match (field, value, &mut self.current) {
+            (Field::Summary, Value::Key(key), current) => *current = Id::from_wire(key).map(Summary::new),
+            (Field::Summary, Value::End, current) => {
+                self.read.extend(current.take());
+                if self.read.len() > MAX_SUMMARIES {
+                    return Err(Malformed::TooMany);
+                }
+            }
+            (_, _, Some(summary)) => summary.take(field, value),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Vec<Summary>, Malformed> {
+        Ok(self.read)
+    }
+}
+
+impl Summary {
+    fn new(cascade: Id) -> Self {
+        Self {
+            cascade,
+            trajectory: None,
+            status: None,
+            step_count: None,
+            last_modified: None,
+            last_user_input: None,
+            root: None,
+            has_active_children: false,
+            not_fully_idle: false,
+        }
+    }
+
+    fn take(&mut self, field: Field, value: Value<'_>) {
+        match field {
+            Field::ActiveChildren => self.has_active_children = value == Value::Bool(true),
+            Field::LastModified => self.last_modified = time(value),
+            Field::LastUserInput => self.last_user_input = time(value),
+            Field::NotFullyIdle => self.not_fully_idle = value == Value::Bool(true),
+            // A conversation that works for nobody is its own root.
+            Field::Root => self.root = id(value).filter(|root| *root != self.cascade),
+            Field::Status => self.status = named(value),
+            Field::StepCount => self.step_count = whole(value).and_then(|count| count.try_into().ok()),
+            Field::Summary => {}
+            Field::Trajectory => self.trajectory = id(value),
+        }
+    }
+}
+
+static PATHS: LazyLock<Paths<Field>> = LazyLock::new(|| paths(at("trajectorySummaries.*", &FIELDS, |field| field)));
+
+const FIELDS: [(&str, Field); 9] = [
+    ("", Field::Summary),
+    (".hasActiveChildren", Field::ActiveChildren),
+    (".lastModifiedTime", Field::LastModified),
+    (".lastUserInputTime", Field::LastUserInput),
+    (".notFullyIdle", Field::NotFullyIdle),
+    (".status", Field::Status),
+    (".stepCount", Field::StepCount),
+    (".trajectoryId", Field::Trajectory),
+    (".trajectoryMetadata.rootConversationId", Field::Root),
+];

@@ -1,0 +1,242 @@
+//! Steps, calls to models and the ends of executors, wherever a message has them.
+//!
+//! The tables say where these stand below a place; messages put them at theirs. Of a step's content only whether the model
+//! has said something is read.
+
+use super::Malformed;
+use super::entries::{Budget, Entries, Part};
+use super::table::{Rows, at};
+use super::values::{enum_model, has_text, id, model, named, time, tokens};
+use crate::cascade::update::{AgentUsage, Generation, RunStatus, Step, Termination, TrajectoryUpdate};
+use crate::observe::json::Value;
+use crate::record::Id;
+
+/// News of one trajectory, while it is being read.
+#[derive(Debug, Default)]
+pub(super) struct Trajectory {
+    status: Option<RunStatus>,
+    root: Option<Id>,
+    steps: Entries<Step>,
+    generations: Entries<GenerationDraft>,
+    /// An executor that still runs has no reason.
+    executors: Entries<Option<Termination>>,
+}
+
+/// What is read of a trajectory.
+#[derive(Debug, Clone, Copy)]
+pub enum TrajectoryField {
+    Executors(Part),
+    Generation(GenerationField),
+    Generations(Part),
+    Root,
+    Status,
+    Step(StepField),
+    Steps(Part),
+    Termination,
+}
+
+/// What is read of a step.
+#[derive(Debug, Clone, Copy)]
+pub enum StepField {
+    CompletedAt,
+    CreatedAt,
+    Kind,
+    Status,
+    Text,
+}
+
+/// What is read of a call to a model.
+#[derive(Debug, Clone, Copy)]
+pub enum GenerationField {
+    AssignedMessage,
+    Count(Count),
+    Execution,
+    Message,
+    Model,
+    Response,
+    ServedModel,
+    Session,
+    Trace,
+    Usage,
+}
+
+/// One count of tokens.
+#[derive(Debug, Clone, Copy)]
+pub enum Count {
+    CacheRead,
+    CacheWrite,
+    Input,
+    Output,
+    Thinking,
+}
+
+/// A call to a model, while it is being read.
+#[derive(Debug, Default)]
+pub(super) struct GenerationDraft {
+    said: Generation,
+    message: Option<Id>,
+    assigned_message: Option<Id>,
+}
+
+impl Trajectory {
+    pub(super) fn take(
+        &mut self,
+        field: TrajectoryField,
+        value: Value<'_>,
+        budget: &mut Budget,
+    ) -> Result<(), Malformed> {
+        match field {
+            TrajectoryField::Executors(part) => return self.executors.take(part, value, budget),
+            TrajectoryField::Generations(part) => return self.generations.take(part, value, budget),
+            TrajectoryField::Steps(part) => return self.steps.take(part, value, budget),
+            TrajectoryField::Generation(field) => {
+                self.generations.last().into_iter().for_each(|draft| draft.take(field, value));
+            }
+            TrajectoryField::Step(field) => {
+                self.steps.last().into_iter().for_each(|step| take_step(step, field, value));
+            }
+            TrajectoryField::Termination => {
+                self.executors.last().into_iter().for_each(|reason| *reason = named(value));
+            }
+            TrajectoryField::Root => self.root = id(value),
+            TrajectoryField::Status => self.status = named(value),
+        }
+        Ok(())
+    }
+
+    /// The conversation that this one works for, or itself.
+    pub(super) fn root(&self) -> Option<&Id> {
+        self.root.as_ref()
+    }
+
+    /// What was read; `first` is the index of the first entry of lists without indices.
+    pub(super) fn finish(self, first: u32) -> Result<TrajectoryUpdate, Malformed> {
+        let total_steps = self.steps.total();
+        let generations = self.generations.finish(first)?.into_iter();
+        let executors = self.executors.finish(first)?.into_iter();
+        Ok(TrajectoryUpdate {
+            status: self.status,
+            steps: self.steps.finish(first)?,
+            total_steps,
+            generations: generations.map(|(index, draft)| (index, draft.finish())).collect(),
+            terminations: executors.filter_map(|(index, reason)| Some((index, reason?))).collect(),
+        })
+    }
+}
+
+/// Takes a value of a step.
+fn take_step(step: &mut Step, field: StepField, value: Value<'_>) {
+    let Step { kind, status, created_at, completed_at, has_text: said } = step;
+    match field {
+        StepField::CompletedAt => *completed_at = time(value),
+        StepField::CreatedAt => *created_at = time(value),
+        StepField::Kind => *kind = named(value).unwrap_or(*kind),
+        StepField::Status => *status = named(value).unwrap_or(*status),
+        StepField::Text => *said |= has_text(value),
+    }
+}
+
+impl GenerationDraft {
+    fn take(&mut self, field: GenerationField, value: Value<'_>) {
+        let Self { said, message, assigned_message } = self;
+        match field {
+            GenerationField::AssignedMessage => *assigned_message = id(value),
+            GenerationField::Count(count) => take_count(said.usage.get_or_insert_default(), count, value),
+            GenerationField::Execution => said.execution = id(value),
+            GenerationField::Message => *message = id(value),
+            GenerationField::Model => said.model = enum_model(value),
+            GenerationField::Response => said.response = id(value),
+            GenerationField::ServedModel => said.served_model = model(value),
+            GenerationField::Session => said.session = id(value),
+            GenerationField::Trace => push_trace(&mut said.traces, id(value)),
+            GenerationField::Usage if value == Value::Object => said.usage = Some(AgentUsage::default()),
+            GenerationField::Usage => {}
+        }
+    }
+
+    fn finish(self) -> Generation {
+        let mut messages: Vec<_> = self.message.into_iter().chain(self.assigned_message).collect();
+        messages.dedup();
+        Generation { messages, ..self.said }
+    }
+}
+
+fn take_count(usage: &mut AgentUsage, count: Count, value: Value<'_>) {
+    let slot = match count {
+        Count::CacheRead => &mut usage.cache_read,
+        Count::CacheWrite => &mut usage.cache_write,
+        Count::Input => &mut usage.input,
+        Count::Output => &mut usage.output,
+        Count::Thinking => &mut usage.thinking,
+    };
+    *slot = tokens(value).unwrap_or(*slot);
+}
+
+/// Adds the trace of an attempt. Only the oldest may get lost: the last one is that of the final usage.
+fn push_trace(traces: &mut Vec<Id>, trace: Option<Id>) {
+    traces.extend(trace);
+    if traces.len() > MAX_TRACES {
+        traces.remove(0);
+    }
+}
+
+/// Most attempts of one call that are kept. The agent has been seen to make five.
+const MAX_TRACES: usize = 32;
+
+/// The rows of a trajectory's news below a place.
+pub(super) fn news<T>(place: &str, field: impl Fn(TrajectoryField) -> T + Copy) -> Rows<T> {
+    let step = |part| field(TrajectoryField::Step(part));
+    let generation = |part| field(TrajectoryField::Generation(part));
+    let mut rows = at(place, &NEWS, field);
+    rows.extend(at(&format!("{place}stepsUpdate.steps[]."), &STEP, step));
+    rows.extend(at(&format!("{place}generatorMetadatasUpdate.generatorMetadatas[]."), &GENERATION, generation));
+    rows
+}
+
+const NEWS: [(&str, TrajectoryField); 16] = [
+    ("executorMetadatasUpdate.executorMetadatas", TrajectoryField::Executors(Part::Entries)),
+    ("executorMetadatasUpdate.executorMetadatas[]", TrajectoryField::Executors(Part::Entry)),
+    ("executorMetadatasUpdate.executorMetadatas[].terminationReason", TrajectoryField::Termination),
+    ("executorMetadatasUpdate.indices", TrajectoryField::Executors(Part::Indices)),
+    ("executorMetadatasUpdate.indices[]", TrajectoryField::Executors(Part::Index)),
+    ("generatorMetadatasUpdate.generatorMetadatas", TrajectoryField::Generations(Part::Entries)),
+    ("generatorMetadatasUpdate.generatorMetadatas[]", TrajectoryField::Generations(Part::Entry)),
+    ("generatorMetadatasUpdate.indices", TrajectoryField::Generations(Part::Indices)),
+    ("generatorMetadatasUpdate.indices[]", TrajectoryField::Generations(Part::Index)),
+    ("metadata.rootConversationId", TrajectoryField::Root),
+    ("status", TrajectoryField::Status),
+    ("stepsUpdate.indices", TrajectoryField::Steps(Part::Indices)),
+    ("stepsUpdate.indices[]", TrajectoryField::Steps(Part::Index)),
+    ("stepsUpdate.steps", TrajectoryField::Steps(Part::Entries)),
+    ("stepsUpdate.steps[]", TrajectoryField::Steps(Part::Entry)),
+    ("stepsUpdate.totalLength", TrajectoryField::Steps(Part::Total)),
+];
+
+/// `gemini_coder.Step`
+pub(super) const STEP: [(&str, StepField); 6] = [
+    ("metadata.completedAt", StepField::CompletedAt),
+    ("metadata.createdAt", StepField::CreatedAt),
+    ("plannerResponse.modifiedResponse", StepField::Text),
+    ("plannerResponse.response", StepField::Text),
+    ("status", StepField::Status),
+    ("type", StepField::Kind),
+];
+
+/// `cortex_pb.CortexStepGeneratorMetadata`. The usage in `retryInfos` repeats that of the call, so it is not read.
+pub(super) const GENERATION: [(&str, GenerationField); 15] = [
+    ("chatModel.model", GenerationField::Model),
+    ("chatModel.responseModel", GenerationField::ServedModel),
+    ("chatModel.retryInfos[].traceId", GenerationField::Trace),
+    ("chatModel.usage", GenerationField::Usage),
+    ("chatModel.usage.cacheReadTokens", GenerationField::Count(Count::CacheRead)),
+    ("chatModel.usage.cacheWriteTokens", GenerationField::Count(Count::CacheWrite)),
+    ("chatModel.usage.inputTokens", GenerationField::Count(Count::Input)),
+    ("chatModel.usage.messageId", GenerationField::Message),
+    ("chatModel.usage.outputTokens", GenerationField::Count(Count::Output)),
+    ("chatModel.usage.providerAssignedMessageId", GenerationField::AssignedMessage),
+    ("chatModel.usage.responseHeader.sessionID", GenerationField::Session),
+    ("chatModel.usage.responseHeader.sessionId", GenerationField::Session),
+    ("chatModel.usage.responseId", GenerationField::Response),
+    ("chatModel.usage.thinkingOutputTokens", GenerationField::Count(Count::Thinking)),
+    ("executionId", GenerationField::Execution),
+];
