@@ -4,5 +4,6 @@
 //! its conversation, and facts about runs, steps, quotas. It never touches the agent's traffic, asks only what changes
 //! nothing, trusts the agent's certificate on its own loopback port only, and keeps no prompt and no completion.
 
+pub mod client;
 pub mod proto;
 pub mod update;
