@@ -137,4 +137,3 @@ pub(super) const GZIP: HeaderValue = HeaderValue::from_static("gzip");
 
 /// An error object has a sentence or two, some with a stack trace.
 pub(super) const MAX_ERROR: usize = 64 << 10;
-

@@ -50,11 +50,7 @@ impl Frames {
     ///
     /// # Errors
     /// A frame that cannot be read, or the error that the last frame holds. The stream is over then.
-    pub(super) fn feed(
-        &mut self,
-        input: &mut Bytes,
-        out: &mut dyn FnMut(&[u8]),
-    ) -> Result<Option<Event>, RpcError> {
+    pub(super) fn feed(&mut self, input: &mut Bytes, out: &mut dyn FnMut(&[u8])) -> Result<Option<Event>, RpcError> {
         if let Part::Head { bytes, filled } = &mut self.part {
             let missing = bytes.get_mut(*filled..).unwrap_or_default();
             let take = missing.len().min(input.len());

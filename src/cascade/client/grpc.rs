@@ -24,20 +24,13 @@ use super::reactive::MAX_MESSAGE;
 use crate::cascade::proto::language_server_pb::language_server_service_client::LanguageServerServiceClient;
 use crate::cascade::proto::reactive_component_pb::{StreamReactiveUpdatesRequest, StreamReactiveUpdatesResponse};
 
-/// What came of the attempt to speak gRPC.
-pub(super) enum Opened {
-    /// The port does not speak HTTP/2, or answers with something else than gRPC.
-    NotSpoken,
-    Stream(GrpcStream),
-}
-
-/// Opens the stream.
+/// Opens the stream. `None`: the port does not speak HTTP/2, or answers with something else than gRPC.
 pub(super) async fn open(
     client: &Client,
     https: SocketAddr,
     request: StreamReactiveUpdatesRequest,
-) -> Result<Opened, RpcError> {
-    let Some(Http2 { sender, driver }) = client.dialer.http2(https).await? else { return Ok(Opened::NotSpoken) };
+) -> Result<Option<GrpcStream>, RpcError> {
+    let Some(Http2 { sender, driver }) = client.dialer.http2(https).await? else { return Ok(None) };
     let status = PeerStatus::default();
     let token = client.endpoint.token().cloned();
     let service = tower::service_fn({
@@ -49,10 +42,8 @@ pub(super) async fn open(
         .max_decoding_message_size(MAX_MESSAGE);
     let answer = timeout(client.timeouts.head, rpc.stream_cascade_reactive_updates(request)).await;
     match answer.map_err(|_| RpcError::Timeout(Step::Head))? {
-        Ok(answer) => {
-            Ok(Opened::Stream(GrpcStream { messages: answer.into_inner(), status, over: None, _driver: driver }))
-        }
-        Err(error) if is_not_grpc(&error) => Ok(Opened::NotSpoken),
+        Ok(answer) => Ok(Some(GrpcStream { messages: answer.into_inner(), status, over: None, _driver: driver })),
+        Err(error) if is_not_grpc(&error) => Ok(None),
         Err(error) if status.has_come() => Err(refusal(error.code().into(), error.message())),
         Err(_) => Err(RpcError::Closed),
     }
@@ -73,8 +64,6 @@ impl GrpcStream {
         }
         let over = match self.messages.message().await {
             Ok(Some(message)) => return Ok(Some(message)),
-            // tonic takes the end of the body for the end of the stream; without a status it was cut off.
-            Ok(None) if !self.status.has_come() => Err(RpcError::Truncated),
             Ok(None) => Ok(()),
             Err(error) => Err(self.status.error(&error)),
         };
@@ -104,8 +93,11 @@ impl PeerStatus {
             code if self.has_come() => refusal(code.into(), error.message()),
             // Of a length that is said, and of what comes out of the compression.
             Code::OutOfRange | Code::ResourceExhausted => RpcError::Malformed(Malformation::TooLarge),
-            _ if error.source().is_some() || error.message() == CUT_SHORT => RpcError::Truncated,
-            _ => RpcError::Malformed(Malformation::Message),
+            Code::Internal if error.source().is_none() && error.message() != CUT_SHORT => {
+                RpcError::Malformed(Malformation::Message)
+            }
+            // The connection was lost, or the body has ended in a message or without a status.
+            _ => RpcError::Truncated,
         }
     }
 }

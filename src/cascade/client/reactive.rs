@@ -4,9 +4,9 @@ use prost::Message as _;
 
 use super::Client;
 use super::error::{Malformation, RpcError};
-use super::grpc::{self, GrpcStream, Opened};
-use super::stream::{self, Stream};
+use super::grpc::{self, GrpcStream};
 use super::method;
+use super::stream::{self, Stream};
 use crate::cascade::proto::reactive_component_pb::{StreamReactiveUpdatesRequest, StreamReactiveUpdatesResponse};
 use crate::record::Id;
 
@@ -29,7 +29,7 @@ impl Client {
         let (id, subscriber_id) = (cascade.as_str().to_owned(), subscriber.to_owned());
         let request = StreamReactiveUpdatesRequest { protocol_version: PROTOCOL_VERSION, id, subscriber_id };
         if let Some(https) = self.endpoint.https()
-            && let Opened::Stream(stream) = grpc::open(self, https, request.clone()).await?
+            && let Some(stream) = grpc::open(self, https, request.clone()).await?
         {
             return Ok(ReactiveStream(Transport::Grpc(stream)));
         }

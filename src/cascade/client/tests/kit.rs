@@ -79,10 +79,11 @@ where
             tasks.clone().execute(async move {
                 match acceptor {
                     None => converse(tcp, answer, tasks).await,
-                    Some(acceptor) => match acceptor.accept(tcp).await {
-                        Ok(stream) => converse(stream, answer, tasks).await,
-                        Err(_) => {}
-                    },
+                    Some(acceptor) => {
+                        if let Ok(stream) = acceptor.accept(tcp).await {
+                            converse(stream, answer, tasks).await;
+                        }
+                    }
                 }
             });
         }

@@ -8,7 +8,7 @@ use prost::Message as _;
 use tokio_util::task::TaskTracker;
 
 use super::kit::{self, Body, TOKEN, TOKEN_FIELD, client, client_with, frame, self_signed, serve, trailers};
-use crate::cascade::client::{Client, Code, Malformation, MAX_MESSAGE, ReactiveStream, RpcError, Step, Timeouts};
+use crate::cascade::client::{Client, Code, MAX_MESSAGE, Malformation, ReactiveStream, RpcError, Step, Timeouts};
 use crate::cascade::proto::reactive_component_pb::{
     FieldDiff, MessageDiff, StreamReactiveUpdatesRequest, StreamReactiveUpdatesResponse,
 };
@@ -109,8 +109,7 @@ async fn connect_is_spoken_where_grpc_is_not() {
         }
     })
     .await;
-    let clients =
-        [only_http, client(None, Some(&nameless)), client(None, Some(&old)), client(None, Some(&web))];
+    let clients = [only_http, client(None, Some(&nameless)), client(None, Some(&old)), client(None, Some(&web))];
     for client in clients {
         let stream = open(&client).await.expect("a stream");
         assert_eq!(all(stream).await, (vec![7], Ok(())), "{client:?}");

@@ -10,7 +10,7 @@ use hyper::body::{Frame, Incoming};
 use serde_json::json;
 use tokio_util::task::TaskTracker;
 
-use super::kit::{self, Body, Server, TOKEN, TOKEN_FIELD, client, client_with, impatient, self_signed, serve};
+use super::kit::{self, Body, TOKEN, TOKEN_FIELD, client, client_with, impatient, self_signed, serve};
 use crate::cascade::client::dial::READ_BUFFER;
 use crate::cascade::client::{Client, Code, Endpoint, Malformation, Method, RpcError, Step, Timeouts, Token};
 use crate::record::FollowFailure;
@@ -164,17 +164,9 @@ async fn what_is_no_answer_is_named() {
         let server = kit::raw(bytes).await;
         assert_eq!(ask(&client(Some(&server), None)).await, Err(expected), "{bytes}");
     }
-    let gone: Server = kit::silent().await;
-    let client = client(Some(&gone), None);
-    drop(gone);
-    let error = loop {
-        // The listener goes with its task.
-        match ask(&client.clone().with_timeouts(impatient())).await {
-            Err(RpcError::Connect(kind)) => break kind,
-            _ => tokio::task::yield_now().await,
-        }
-    };
-    assert_eq!(error, std::io::ErrorKind::ConnectionRefused);
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    let nobody = Client::new(Endpoint::new(Some(free), None, None).expect("an endpoint"), TaskTracker::new());
+    assert_eq!(ask(&nobody).await, Err(RpcError::Connect(std::io::ErrorKind::ConnectionRefused)));
 }
 
 #[tokio::test]
