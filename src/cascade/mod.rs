@@ -4,9 +4,11 @@
 //! its conversation, and facts about runs, steps, quotas. It never touches the agent's traffic, asks only what changes
 //! nothing, trusts the agent's certificate on its own loopback port only, and keeps no prompt and no completion.
 
+pub mod client;
 pub mod compare;
 pub mod conversation;
 pub mod correlate;
+pub mod follow;
 pub mod proto;
 pub mod reactive;
 pub mod read;
