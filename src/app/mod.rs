@@ -4,6 +4,7 @@
 //! It parses nothing and prints nothing.
 
 mod agent;
+mod cascades;
 mod demo;
 mod doors;
 mod error;
@@ -97,10 +98,14 @@ impl App {
         app.exporter.spawn(trust::watch_expiry(trust.not_after, app.exporter.stopping().clone()));
         app.serve_exporter(doors.web, views.web, vital.clone());
         app.serve_traffic(&config, doors.traffic, trust, Arc::clone(&views.record));
-        if let Err(failure) = agent::start(config, environment, &app, views.record, vital).await {
-            app.stop(std::future::ready(())).await;
-            return Err(failure);
-        }
+        let supervised = match agent::start(config.clone(), environment, &app, views.record, vital).await {
+            Ok(supervised) => supervised,
+            Err(failure) => {
+                app.stop(std::future::ready(())).await;
+                return Err(failure);
+            }
+        };
+        cascades::start(&config, supervised, &app, &views.correlator);
         info!(web = %app.addresses.web, connect = ?app.addresses.connect, redirect = ?app.addresses.redirect, "listening");
         Ok(app)
     }

@@ -9,8 +9,8 @@ use std::time::SystemTime;
 use tokio::sync::Notify;
 
 use super::conversation::Moment;
-use super::state::State;
 use super::read::Summary;
+use super::state::State;
 use super::update::Update;
 use crate::record::{Call, Fact, FollowFailure, Id, JoinedIds, Record, UpdateSource};
 
@@ -64,10 +64,10 @@ impl Correlator {
         self.next.record(Fact::FollowFailed(failure));
     }
 
-    /// How many steps and generations are known of a conversation, or of the trajectory of a subagent's.
+    /// How many steps and generations are known of a conversation with this main trajectory, which may be a subagent's.
     #[must_use]
-    pub fn known(&self, cascade: &Id) -> (u32, u32) {
-        self.state().known(cascade)
+    pub fn known(&self, cascade: &Id, trajectory: Option<&Id>) -> (u32, u32) {
+        self.state().known(cascade, trajectory)
     }
 
     /// Whether a run of the conversation is under way, or might go on.

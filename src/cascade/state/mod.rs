@@ -157,6 +157,8 @@ impl State {
         let Some(following) = &mut self.following else { return Vec::new() };
         following.says_fully_idle |= update.fully_idle;
         let Following { since, says_fully_idle } = *following;
+        // Only the stream of the agent's state can say so.
+        let says_fully_idle = says_fully_idle && source == UpdateSource::AgentState;
         let mut facts = Vec::new();
         if self.learn(cascade, update) {
             facts.extend(self.look_again());
@@ -200,9 +202,9 @@ impl State {
         facts
     }
 
-    pub(super) fn known(&self, cascade: &Id) -> (u32, u32) {
+    pub(super) fn known(&self, cascade: &Id, trajectory: Option<&Id>) -> (u32, u32) {
         let root = self.threads.root_of(cascade);
-        let subtrajectory = (root != *cascade).then_some(cascade);
+        let subtrajectory = (root != *cascade).then_some(trajectory.unwrap_or(cascade));
         self.conversations.peek(&root).map_or((0, 0), |live| live.conversation.known(subtrajectory))
     }
 
