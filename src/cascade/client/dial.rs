@@ -188,3 +188,18 @@ pub(super) const READ_BUFFER: usize = 32 << 10;
 /// A stream may be silent for hours, so the kernel must ask whether the other side is still there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 const KEEPALIVE_PROBES: u32 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_notices_a_dead_peer_and_does_not_wait_for_more() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let tcp = connect(listener.local_addr().expect("its address")).await.expect("a connection");
+        let socket = SockRef::from(&tcp);
+        assert!(socket.keepalive().expect("an option"));
+        assert_eq!(socket.tcp_keepalive_time().expect("an option"), KEEPALIVE);
+        assert!(tcp.nodelay().expect("an option"));
+    }
+}

@@ -135,3 +135,47 @@ const LAST: u8 = 2;
 
 /// The last frame holds an error or nothing; its message may quote a request.
 const MAX_LAST_FRAME: u64 = super::answer::MAX_ERROR as u64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All messages of a stream that arrives in pieces of `size` bytes, and how it ended.
+    fn read(stream: &[u8], size: usize) -> (Vec<Vec<u8>>, Result<Option<Event>, RpcError>) {
+        let (mut frames, mut messages, mut message) = (Frames::new(vec!["gzip".into()], 8), Vec::new(), Vec::new());
+        for piece in stream.chunks(size) {
+            let mut input = Bytes::copy_from_slice(piece);
+            loop {
+                match frames.feed(&mut input, &mut |plain| message.extend_from_slice(plain)) {
+                    Ok(None) => break,
+                    Ok(Some(Event::Message)) => messages.push(std::mem::take(&mut message)),
+                    end => return (messages, end),
+                }
+            }
+            assert!(input.is_empty(), "what needs more input has taken all of it");
+        }
+        (messages, Ok(None))
+    }
+
+    #[test]
+    fn pieces_of_any_size_make_the_same_messages() {
+        let messages = [b"12345678".as_slice(), b"", b"abc"];
+        let frames = messages.iter().map(|message| envelope(message).expect("a frame"));
+        let stream = [frames.collect::<Vec<_>>().concat(), vec![LAST, 0, 0, 0, 2, b'{', b'}']].concat();
+        for size in 1..=stream.len() {
+            let (found, end) = read(&stream, size);
+            assert_eq!((found, end), (messages.map(<[u8]>::to_vec).to_vec(), Ok(Some(Event::End))), "{size}");
+        }
+        for cut in 0..stream.len() {
+            assert_eq!(read(&stream[..cut], 4).1, Ok(None), "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_message_over_the_limit_is_refused_without_its_rest() {
+        let stream = envelope(b"123456789").expect("a frame");
+        for size in 1..=stream.len() {
+            assert_eq!(read(&stream, size), (vec![], Err(RpcError::Malformed(Malformation::TooLarge))), "{size}");
+        }
+    }
+}

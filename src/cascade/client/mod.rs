@@ -47,7 +47,8 @@ pub struct Client {
 pub struct Timeouts {
     /// TCP, TLS and HTTP/2 handshakes together.
     pub connect: Duration,
-    /// From the request to the head of the answer.
+    /// From the request to the head of the answer, that of a stream as well: its first message, which comes at once, has
+    /// all that is known.
     pub head: Duration,
     /// Without a byte inside the body of a single answer. A stream may be silent for ever: nothing is said while the
     /// agent is idle, and TCP finds out whether the other side is still there.

@@ -13,7 +13,7 @@ use super::{Client, Endpoint, Method, RpcError, Step, Timeouts, Token};
 /// token is shown to whoever listens there: ask only about ports of the process that it belongs to.
 ///
 /// # Errors
-/// Why no language server was found. [`RpcError::BadToken`]: there is one, and it wants another token.
+/// Why no language server was found. [`RpcError::BadToken`]: what is there wants another token.
 pub async fn probe(port: u16, token: Option<Token>, tasks: &TaskTracker) -> Result<Endpoint, RpcError> {
     let mut outcome = Err(RpcError::Closed);
     for ip in LOOPBACK {
@@ -55,7 +55,7 @@ const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6A
 
 /// A living language server answers `Heartbeat` within milliseconds, and there may be several ports to ask.
 const TIMEOUTS: Timeouts =
-    Timeouts { connect: Duration::from_millis(500), head: Duration::from_secs(1), silence: Duration::from_secs(1) };
+    Timeouts { connect: Duration::from_secs(1), head: Duration::from_secs(2), silence: Duration::from_secs(1) };
 
 /// For one attempt as a whole.
-const WHOLE: Duration = Duration::from_secs(3);
+const WHOLE: Duration = Duration::from_secs(4);

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -35,7 +35,20 @@ pub(super) const TOKEN_FIELD: &str = "x-codeium-csrf-token";
 /// Ends with the test.
 pub(super) struct Server {
     pub(super) addr: SocketAddr,
+    tls: Arc<Mutex<Option<TlsAcceptor>>>,
     _stop: DropGuard,
+}
+
+impl Server {
+    fn new(addr: SocketAddr, tls: Option<Arc<ServerConfig>>, end: CancellationToken) -> Self {
+        let tls = Arc::new(Mutex::new(tls.map(TlsAcceptor::from)));
+        Self { addr, tls, _stop: end.drop_guard() }
+    }
+
+    /// From now on new connections are shown this identity.
+    pub(super) fn become_another(&self, tls: Arc<ServerConfig>) {
+        *self.tls.lock().expect("an identity") = Some(tls.into());
+    }
 }
 
 /// Answers every request with `answer`.
@@ -44,38 +57,15 @@ where
     A: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
-    let addr = listener.local_addr().expect("its address");
-    serve_on(listener, addr, tls, answer)
-}
-
-/// The same on a port that was in use before.
-pub(super) async fn serve_again<A, F>(addr: SocketAddr, tls: Option<Arc<ServerConfig>>, answer: A) -> Server
-where
-    A: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Response<Body>> + Send + 'static,
-{
-    // The server before lets go of the port in a task of its own.
-    let listener = loop {
-        match TcpListener::bind(addr).await {
-            Ok(listener) => break listener,
-            Err(_) => tokio::task::yield_now().await,
-        }
-    };
-    serve_on(listener, addr, tls, answer)
-}
-
-fn serve_on<A, F>(listener: TcpListener, addr: SocketAddr, tls: Option<Arc<ServerConfig>>, answer: A) -> Server
-where
-    A: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Response<Body>> + Send + 'static,
-{
+    let (listener, addr) = listen().await;
     let tasks = Tasks { tracker: TaskTracker::new(), end: CancellationToken::new() };
-    let (stop, acceptor) = (tasks.end.clone().drop_guard(), tls.map(TlsAcceptor::from));
+    let server = Server::new(addr, tls, tasks.end.clone());
+    let identity = server.tls.clone();
     tasks.clone().execute(async move {
         loop {
             let (tcp, _) = listener.accept().await.expect("a connection");
-            let (acceptor, answer, tasks) = (acceptor.clone(), answer.clone(), tasks.clone());
+            let acceptor = identity.lock().expect("an identity").clone();
+            let (answer, tasks) = (answer.clone(), tasks.clone());
             tasks.clone().execute(async move {
                 match acceptor {
                     None => converse(tcp, answer, tasks).await,
@@ -88,7 +78,13 @@ where
             });
         }
     });
-    Server { addr, _stop: stop }
+    server
+}
+
+async fn listen() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+    let addr = listener.local_addr().expect("its address");
+    (listener, addr)
 }
 
 async fn converse<S, A, F>(stream: S, answer: A, tasks: Tasks)
@@ -123,37 +119,36 @@ where
 
 /// Reads a request's head and writes `bytes`, then closes.
 pub(super) async fn raw(bytes: impl Into<Bytes>) -> Server {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
-    let (addr, end, bytes) = (listener.local_addr().expect("its address"), CancellationToken::new(), bytes.into());
-    let stop = end.clone().drop_guard();
-    TaskTracker::new().spawn(end.run_until_cancelled_owned(async move {
+    let ((listener, addr), end, bytes) = (listen().await, CancellationToken::new(), bytes.into());
+    TaskTracker::new().spawn(end.clone().run_until_cancelled_owned(async move {
         loop {
             let (mut tcp, _) = listener.accept().await.expect("a connection");
             let mut head = Vec::new();
             while !head.windows(4).any(|window| window == b"\r\n\r\n") {
-                tcp.read_buf(&mut head).await.expect("a request");
+                // Not every client that comes by speaks HTTP.
+                if tcp.read_buf(&mut head).await.unwrap_or(0) == 0 {
+                    break;
+                }
             }
-            tcp.write_all(&bytes).await.expect("a client that listens");
+            let _ = tcp.write_all(&bytes).await;
             // A close with bytes unread would be a reset, which may overtake what was written.
-            tcp.shutdown().await.expect("a client that listens");
+            let _ = tcp.shutdown().await;
             let _ = tcp.read_to_end(&mut head).await;
         }
     }));
-    Server { addr, _stop: stop }
+    Server::new(addr, None, end)
 }
 
 /// Accepts connections and says nothing.
 pub(super) async fn silent() -> Server {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
-    let (addr, end) = (listener.local_addr().expect("its address"), CancellationToken::new());
-    let stop = end.clone().drop_guard();
-    TaskTracker::new().spawn(end.run_until_cancelled_owned(async move {
+    let ((listener, addr), end) = (listen().await, CancellationToken::new());
+    TaskTracker::new().spawn(end.clone().run_until_cancelled_owned(async move {
         let mut held = Vec::new();
         loop {
             held.push(listener.accept().await.expect("a connection"));
         }
     }));
-    Server { addr, _stop: stop }
+    Server::new(addr, None, end)
 }
 
 /// A certificate for `localhost`, signed by itself as the language server's is.
@@ -179,10 +174,16 @@ pub(super) fn client(http: Option<&Server>, https: Option<&Server>) -> Client {
 
 pub(super) fn client_with(tasks: TaskTracker, http: Option<&Server>, https: Option<&Server>) -> Client {
     let endpoint = Endpoint::new(http.map(|s| s.addr), https.map(|s| s.addr), Token::new(TOKEN));
-    Client::new(endpoint.expect("an endpoint"), tasks)
+    Client::new(endpoint.expect("an endpoint"), tasks).with_timeouts(patient())
 }
 
-/// Enough for a busy machine where no limit should be reached, and nothing where the test waits for one.
+/// For steps that succeed, however busy the machine is.
+pub(super) fn patient() -> Timeouts {
+    let limit = Duration::from_secs(60);
+    Timeouts { connect: limit, head: limit, silence: limit }
+}
+
+/// For the step whose end the test waits for.
 pub(super) fn impatient() -> Timeouts {
     Timeouts { connect: Duration::from_millis(50), head: Duration::from_millis(50), silence: Duration::from_millis(50) }
 }

@@ -8,7 +8,9 @@ use prost::Message as _;
 use tokio_util::task::TaskTracker;
 
 use super::kit::{self, Body, TOKEN, TOKEN_FIELD, client, client_with, frame, self_signed, serve, trailers};
-use crate::cascade::client::{Client, Code, MAX_MESSAGE, Malformation, ReactiveStream, RpcError, Step, Timeouts};
+use crate::cascade::client::{
+    Client, Code, MAX_MESSAGE, Malformation, Method, ReactiveStream, RpcError, Step, Timeouts,
+};
 use crate::cascade::proto::reactive_component_pb::{
     FieldDiff, MessageDiff, StreamReactiveUpdatesRequest, StreamReactiveUpdatesResponse,
 };
@@ -210,7 +212,7 @@ async fn connect_has_the_same_limit() {
 async fn a_silent_port_has_its_limit_and_nothing_stays_behind() {
     let tasks = TaskTracker::new();
     let server = serve(Some(self_signed(&["h2"])), |_| std::future::pending()).await;
-    let timeouts = Timeouts { head: kit::impatient().head, ..Timeouts::default() };
+    let timeouts = Timeouts { head: kit::impatient().head, ..kit::patient() };
     let silent = client_with(tasks.clone(), None, Some(&server)).with_timeouts(timeouts);
     assert_eq!(open(&silent).await.err(), Some(RpcError::Timeout(Step::Head)));
 
@@ -230,13 +232,12 @@ async fn a_silent_port_has_its_limit_and_nothing_stays_behind() {
 
 #[tokio::test]
 async fn json_and_grpc_share_the_pinned_certificate() {
-    let first = serve(Some(self_signed(&["h2", "http/1.1"])), strict_grpc).await;
-    let (addr, client) = (first.addr, client(None, Some(&first)));
+    let server = serve(Some(self_signed(&["h2", "http/1.1"])), strict_grpc).await;
+    let client = client(None, Some(&server));
     assert_eq!(all(open(&client).await.expect("a stream")).await, (vec![1, 2], Ok(())));
-    drop(first);
-    let _second = kit::serve_again(addr, Some(self_signed(&["h2", "http/1.1"])), strict_grpc).await;
+    server.become_another(self_signed(&["h2", "http/1.1"]));
     assert_eq!(open(&client).await.err(), Some(RpcError::OtherCertificate));
     let request = serde_json::json!({});
-    let json = client.unary(crate::cascade::client::Method::Heartbeat, &request, &mut |_| {}).await;
+    let json = client.unary(Method::Heartbeat, &request, &mut |_| {}).await;
     assert_eq!(json, Err(RpcError::OtherCertificate));
 }

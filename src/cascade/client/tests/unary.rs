@@ -1,7 +1,6 @@
 //! One request, one answer.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, Version};
@@ -10,7 +9,7 @@ use hyper::body::{Frame, Incoming};
 use serde_json::json;
 use tokio_util::task::TaskTracker;
 
-use super::kit::{self, Body, TOKEN, TOKEN_FIELD, client, client_with, impatient, self_signed, serve};
+use super::kit::{self, Body, TOKEN, TOKEN_FIELD, client, client_with, impatient, patient, self_signed, serve};
 use crate::cascade::client::dial::READ_BUFFER;
 use crate::cascade::client::{Client, Code, Endpoint, Malformation, Method, RpcError, Step, Timeouts, Token};
 use crate::record::FollowFailure;
@@ -171,13 +170,12 @@ async fn what_is_no_answer_is_named() {
 
 #[tokio::test]
 async fn silence_has_an_end_at_every_step() {
-    let patient = Duration::from_secs(60);
     let server = kit::silent().await;
-    let timeouts = Timeouts { head: patient, silence: patient, ..impatient() };
+    let timeouts = Timeouts { connect: impatient().connect, ..patient() };
     let error = ask(&client(None, Some(&server)).with_timeouts(timeouts)).await;
     assert_eq!(error, Err(RpcError::Timeout(Step::Connect)));
 
-    let timeouts = Timeouts { connect: patient, silence: patient, ..impatient() };
+    let timeouts = Timeouts { head: impatient().head, ..patient() };
     let error = ask(&client(Some(&server), None).with_timeouts(timeouts)).await;
     assert_eq!(error, Err(RpcError::Timeout(Step::Head)));
 
@@ -187,29 +185,28 @@ async fn silence_has_an_end_at_every_step() {
         answer
     })
     .await;
-    let timeouts = Timeouts { connect: patient, head: patient, ..impatient() };
+    let timeouts = Timeouts { silence: impatient().silence, ..patient() };
     let error = ask(&client(Some(&server), None).with_timeouts(timeouts)).await;
     assert_eq!(error, Err(RpcError::Timeout(Step::Body)));
 }
 
 #[tokio::test]
 async fn another_certificate_is_refused() {
-    let first = serve(Some(self_signed(&["http/1.1"])), strict).await;
-    let (addr, asking) = (first.addr, client(None, Some(&first)));
-    ask(&asking).await.expect("an answer");
-    ask(&asking).await.expect("the same certificate again");
-    drop(first);
     let requests = Arc::new(Mutex::new(0));
     let counted = requests.clone();
-    let second = kit::serve_again(addr, Some(self_signed(&["http/1.1"])), move |request| {
+    let server = serve(Some(self_signed(&["http/1.1"])), move |request| {
         *counted.lock().expect("a count") += 1;
         strict(request)
     })
     .await;
+    let asking = client(None, Some(&server));
+    ask(&asking).await.expect("an answer");
+    ask(&asking).await.expect("the same certificate again");
+    server.become_another(self_signed(&["http/1.1"]));
     assert_eq!(ask(&asking).await, Err(RpcError::OtherCertificate));
     assert_eq!(ask(&asking.clone()).await, Err(RpcError::OtherCertificate));
-    assert_eq!(*requests.lock().expect("a count"), 0, "it never saw the token");
-    assert_eq!(ask(&client(None, Some(&second))).await, Ok(r#"{"ok":true}"#.into()), "another client is free to");
+    assert_eq!(*requests.lock().expect("a count"), 2, "the other one never saw the token");
+    assert_eq!(ask(&client(None, Some(&server))).await, Ok(r#"{"ok":true}"#.into()), "another client is free to");
 }
 
 #[tokio::test]
