@@ -19,7 +19,7 @@ use crate::record::{CascadeRun, Correlated, Id, RunStarted, StepEnded};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Conversations, and threads of calls whose conversation is not known. A person begins a few dozen a day; one is kept
-    /// in some 5 kB.
+    /// in some 5 kB, or 50 kB if it calls every model that has a name of its own.
     pub cascades: usize,
     /// Calls with their details, of all conversations together: hours of a busy agent, in some 4 MB.
     pub calls: usize,
