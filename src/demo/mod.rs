@@ -13,6 +13,7 @@ mod tally;
 mod usage;
 
 pub mod agent;
+pub mod grid;
 pub mod provider;
 pub mod table;
 
