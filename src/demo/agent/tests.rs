@@ -1,4 +1,4 @@
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use serde_json::json;
@@ -7,11 +7,12 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, copy_bi
 use tokio::net::{TcpListener, TcpStream};
 
 use super::call::{Answer, Ask, Caller};
+use super::prompt::Naming;
 use super::reply::{self, Corruption};
 use super::*;
 use crate::demo::digest::{HASH_HEADER, sha256};
 use crate::demo::pieces::Pieces;
-use crate::demo::{CHECKPOINT_MODEL, ModelTally, Provider, ProviderOptions, Tokens};
+use crate::demo::{CHECKPOINT_MODEL, CLOUD_CODE_HOST, ModelTally, Provider, ProviderOptions, Tokens};
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
@@ -58,6 +59,10 @@ impl Stage {
         self.tracker.wait().await;
         self.provider.truth()
     }
+}
+
+async fn hear(caller: &mut Caller, ask: Ask) -> Answer {
+    caller.listen(ask, &mut |_, _| ()).await.unwrap()
 }
 
 /// Refusals, gzip and aborts in plenty, so that each occurs in a short run.
@@ -184,7 +189,7 @@ async fn a_request_can_ask_for_exact_numbers() {
         let text = "hi demo: prompt=16 cached=4 thoughts=42 output=3 tool=5 events=5 gzip=1";
         let body = json!({"contents": [{"role": "user", "parts": [{"text": text}]}]}).to_string();
         let path = "/v1beta/models/gemini-3.8-flash-high:streamGenerateContent?alt=sse";
-        let answer = caller.call(Ask { path, body: body.into(), chunked: true, leave_after: None }).await.unwrap();
+        let answer = hear(&mut caller, Ask { path, body: body.into(), chunked: true, leave_after: None }).await;
         assert_eq!(reply::verify(&answer), Ok(()));
         assert_eq!(answer.status, StatusCode::OK);
         assert_eq!(answer.headers["content-encoding"], "gzip");
@@ -207,7 +212,7 @@ async fn an_abort_is_noticed_at_once_and_counts_what_was_reported() {
         let text = "demo: prompt=10 output=8 events=4 hold=2";
         let body = json!({"model": "m", "request": {"contents": [{"parts": [{"text": text}]}]}}).to_string();
         let path = "/v1internal:streamGenerateContent?alt=sse";
-        let answer = caller.call(Ask { path, body: body.into(), chunked: true, leave_after: Some(2) }).await.unwrap();
+        let answer = hear(&mut caller, Ask { path, body: body.into(), chunked: true, leave_after: Some(2) }).await;
         assert!(answer.left);
         let truth = stage.provider.truth_when(|tally| tally.models.contains_key("m")).await;
         let tokens = Tokens { input: 10, output: 4, ..Tokens::default() };
@@ -223,7 +228,7 @@ async fn a_refusal_looks_like_a_stream_and_is_none() {
     let body =
         json!({"model": "m", "request": {"contents": [{"parts": [{"text": "demo: refuse=quota"}]}]}}).to_string();
     let path = "/v1internal:streamGenerateContent?alt=sse";
-    let answer = caller.call(Ask { path, body: body.into(), chunked: false, leave_after: None }).await.unwrap();
+    let answer = hear(&mut caller, Ask { path, body: body.into(), chunked: false, leave_after: None }).await;
     assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(answer.headers["content-type"], "text/event-stream");
     assert_eq!(answer.headers["content-length"], answer.body.len().to_string().as_str());
@@ -244,7 +249,7 @@ async fn the_provider_notices_a_changed_upload() {
 #[test]
 fn every_change_of_an_answer_is_noticed() {
     let event = r#"{"response":{"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":"STOP"}],
-        "usageMetadata":{"promptTokenCount":2,"totalTokenCount":2}},"traceId":"t"}"#
+        "usageMetadata":{"promptTokenCount":2,"totalTokenCount":2},"responseId":"demo-t"},"traceId":"t"}"#
         .replace('\n', "");
     let answer = |body: String, left: bool| {
         let mut headers = HeaderMap::new();
@@ -274,44 +279,69 @@ fn every_change_of_an_answer_is_noticed() {
 
 #[tokio::test]
 async fn announces_ports_that_answer() {
-    let tasks = Tasks { tracker: TaskTracker::new(), shutdown: CancellationToken::new() };
+    let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
+    let stand_in = start(&AgentOptions::default(), &tracker, &shutdown).await.unwrap();
     let mut log = Vec::new();
-    announce::announce(&mut log, &tasks).await.unwrap();
+    announce::announce(&mut log, &stand_in).unwrap();
     let log = String::from_utf8(log).unwrap();
     let port = |end: &str| -> u16 {
         let line = log.lines().find(|line| line.ends_with(end)).unwrap();
         line.strip_suffix(end).unwrap().rsplit(' ').next().unwrap().parse().unwrap()
     };
     assert!(log.lines().all(|line| line.starts_with('I') && line.contains(" server.go:")), "{log}");
-    assert_ne!(port(" for HTTP"), port(" for HTTPS (gRPC)"));
+    assert_eq!((port(" for HTTP"), port(" for HTTPS (gRPC)")), (stand_in.http, stand_in.https));
     for (path, expected) in [("Heartbeat", "HTTP/1.1 200 OK"), ("StartCascade", "HTTP/1.1 404 Not Found")] {
         let mut tcp = TcpStream::connect((Ipv4Addr::LOCALHOST, port(" for HTTP"))).await.unwrap();
         let request = format!(
-            "POST /exa.language_server_pb.LanguageServerService/{path} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{{}}"
+            "POST /exa.language_server_pb.LanguageServerService/{path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}"
         );
         tcp.write_all(request.as_bytes()).await.unwrap();
         let mut status = String::new();
         BufReader::new(tcp).read_line(&mut status).await.unwrap();
         assert_eq!(status.trim_end(), expected);
     }
-    tasks.shutdown.cancel();
-    tasks.tracker.close();
-    tasks.tracker.wait().await;
+    shutdown.cancel();
+    tracker.close();
+    tracker.wait().await;
 }
 
 #[test]
 fn a_request_has_the_shape_of_the_language_server() {
-    let speaker = prompt::Speaker { conversation: "c".into(), trajectory: "t".into(), session: "-5".into() };
-    let turn = prompt::Turn { speaker: &speaker, model: "claude-x", contents: &[], system: "s", step: 4, request: 9 };
-    let document: serde_json::Value = serde_json::from_slice(&prompt::agent(&turn)).unwrap();
-    let id: Vec<&str> = document["requestId"].as_str().unwrap().split('/').collect();
-    assert_eq!((id[0], id[1], id[3], id[4]), ("agent", "c", "t", "4"));
+    let speaker = prompt::Speaker { cascade: "c".into(), agent: "a".into(), session: "-5".into() };
+    let turn = |naming| prompt::Turn {
+        speaker: &speaker,
+        trajectory: "t",
+        model: "claude-x",
+        contents: &[],
+        system: "s",
+        last_execution: "e",
+        step: 4,
+        request: 9,
+        seed: 7,
+        naming,
+    };
+    let read = |prompt: prompt::Prompt| -> serde_json::Value {
+        let document: serde_json::Value = serde_json::from_slice(&prompt.body).unwrap();
+        assert_eq!(document["requestId"], prompt.id.as_str());
+        document
+    };
+    let full = read(prompt::agent(&turn(Naming::Full)));
+    let id: Vec<&str> = full["requestId"].as_str().unwrap().split('/').collect();
+    assert_eq!((id[0], id[1], id[3], id[4]), ("agent", "a", "t", "4"));
     assert!(id[2].parse::<u64>().is_ok());
-    assert_eq!(document["requestType"], "agent");
-    assert_eq!(document["request"]["sessionId"], "-5");
-    assert_eq!(document["request"]["labels"]["request_id"], "t-9");
-    assert_eq!(document["request"]["labels"]["used_claude"], "true");
-    let checkpoint: serde_json::Value = serde_json::from_slice(&prompt::checkpoint(&turn)).unwrap();
+    assert_eq!(full["requestType"], "agent");
+    assert_eq!(full["request"]["sessionId"], "-5");
+    assert_eq!(full["request"]["labels"]["request_id"], "t-9");
+    assert_eq!(full["request"]["labels"]["used_claude"], "true");
+    let checkpoint = read(prompt::checkpoint(&turn(Naming::Full)));
     assert_eq!((&checkpoint["requestId"], &checkpoint["requestType"]), (&json!("checkpoint/t"), &json!("checkpoint")));
-    assert!(prompt::count(&turn).starts_with(b"{\"request\""));
+    assert!(prompt::count("m", &[]).starts_with(b"{\"request\""));
+
+    let old = read(prompt::agent(&turn(Naming::Old)));
+    let id: Vec<&str> = old["requestId"].as_str().unwrap().split('/').collect();
+    assert_eq!((id.len(), id[2], id[3], old["request"].get("labels")), (4, "t", "4", None));
+    let session = read(prompt::agent(&turn(Naming::Session)));
+    assert_eq!((&session["requestId"], &session["request"]["sessionId"]), (&json!("batch-00000007"), &json!("-5")));
+    let nothing = read(prompt::agent(&turn(Naming::Nothing))).to_string();
+    assert!(!nothing.contains("-5") && !nothing.contains("labels") && !nothing.contains("trajectory"), "{nothing}");
 }
