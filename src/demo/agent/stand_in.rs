@@ -77,4 +77,9 @@ impl StandIn {
     pub fn cut(&self) {
         self.server.cut();
     }
+
+    #[cfg(test)]
+    pub(super) fn server(&self) -> &Server {
+        &self.server
+    }
 }

@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
@@ -17,15 +18,15 @@ use crate::demo::{CHECKPOINT_MODEL, CLOUD_CODE_HOST, ModelTally, Provider, Provi
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// A provider, and what an agent needs to reach it.
-struct Stage {
-    provider: Provider,
+pub(super) struct Stage {
+    pub(super) provider: Provider,
     bundle: NamedTempFile,
-    tracker: TaskTracker,
-    shutdown: CancellationToken,
+    pub(super) tracker: TaskTracker,
+    pub(super) shutdown: CancellationToken,
 }
 
 impl Stage {
-    async fn set(options: ProviderOptions) -> Self {
+    pub(super) async fn set(options: ProviderOptions) -> Self {
         let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
         let provider = Provider::start(options, ANY, &tracker, &shutdown).await.unwrap();
         let bundle = NamedTempFile::new().unwrap();
@@ -33,7 +34,7 @@ impl Stage {
         Self { provider, bundle, tracker, shutdown }
     }
 
-    fn options(&self, protocol: Protocol) -> AgentOptions {
+    pub(super) fn options(&self, protocol: Protocol) -> AgentOptions {
         AgentOptions {
             bundle: self.bundle.path().to_owned(),
             dial: Some(self.provider.addr),
@@ -53,7 +54,7 @@ impl Stage {
     }
 
     /// Ends all tasks, so that what was dropped is booked.
-    async fn close(self) -> Tally {
+    pub(super) async fn close(self) -> Tally {
         self.shutdown.cancel();
         self.tracker.close();
         self.tracker.wait().await;
@@ -82,7 +83,58 @@ async fn agreement(provider: ProviderOptions, protocol: Protocol) -> Outcome {
     assert!(truth.calls() > 0 && sum(|model| model.aborted) > 0 && sum(|model| model.counted) > 0);
     assert_eq!(outcome.retries > 0, sum(|model| model.refused) > 0);
     assert!(truth.models.contains_key(CHECKPOINT_MODEL));
+    assert_logged(&outcome);
     outcome
+}
+
+/// The log's runs and its calls both sum up to what was heard.
+fn assert_logged(outcome: &Outcome) {
+    let (tally, log) = (&outcome.tally, &outcome.log);
+    let calls: u64 = tally.models.values().map(|model| model.calls + model.refused + model.aborted).sum();
+    let mut tokens = Tokens::default();
+    tally.models.values().for_each(|model| tokens += model.tokens);
+    let (mut in_runs, mut in_calls) = (Tokens::default(), Tokens::default());
+    log.runs.iter().for_each(|run| in_runs += run.tokens);
+    log.calls.iter().for_each(|call| in_calls += call.tokens);
+    assert_eq!((in_runs, in_calls), (tokens, tokens));
+    assert_eq!((log.runs.iter().map(|run| run.calls).sum::<u64>(), log.calls.len() as u64), (calls, calls));
+    assert!(log.runs.iter().all(|run| run.started_us > 0 && run.started_us <= run.ended_us));
+    assert!(log.calls.iter().all(|call| call.trace.is_some()));
+    assert!(log.calls.iter().all(|call| (call.outcome == CallEnd::Refused) == call.response.is_none()));
+}
+
+#[tokio::test]
+async fn every_kind_of_run_occurs_and_is_logged() {
+    let stage = Stage::set(lively()).await;
+    let options = AgentOptions {
+        rounds: Some(30),
+        cascade_rounds: 10,
+        abort_percent: 15,
+        error_percent: 15,
+        swallow_percent: 15,
+        subagent_percent: 50,
+        hidden_percent: 20,
+        ..stage.options(Protocol::Mixed)
+    };
+    let outcome = stage.converse(options).await;
+    assert_eq!(outcome.failures, Vec::<String>::new());
+    assert_eq!(outcome.tally, stage.close().await);
+    assert_logged(&outcome);
+    let log = outcome.log;
+    let cascades: HashSet<&str> = log.runs.iter().map(|run| run.cascade.as_str()).collect();
+    assert_eq!((log.runs.len(), cascades.len()), (120, 12));
+    for end in [RunEnd::Ok, RunEnd::Canceled, RunEnd::Error, RunEnd::Swallowed] {
+        assert!(log.runs.iter().any(|run| run.outcome == end), "{end:?}");
+    }
+    let swallowed = log.runs.iter().filter(|run| run.outcome == RunEnd::Swallowed);
+    assert_eq!(swallowed.map(|run| run.calls).sum::<u64>(), 0);
+    let trajectories: HashSet<&str> = log.calls.iter().map(|call| call.trajectory.as_str()).collect();
+    assert!(trajectories.len() > cascades.len(), "subagents have their own");
+    let named = |call: &&CallEntry| call.request.contains(&call.cascade);
+    assert!(log.calls.iter().filter(named).count() > 0, "the conversation's id in requestId");
+    let agents = log.calls.iter().filter(|call| call.request.split('/').count() == 5 && !named(call));
+    assert!(agents.count() > 0, "an agent's id in its place");
+    assert!(log.calls.iter().any(|call| call.request.starts_with("batch-")), "nothing at all");
 }
 
 #[tokio::test]

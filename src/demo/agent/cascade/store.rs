@@ -58,15 +58,13 @@ impl Store {
         thread
     }
 
-    /// What this id stands for; from now on it counts as followed.
+    /// What this id stands for.
     pub(in crate::demo::agent) fn find(&self, id: &str) -> Option<Subject> {
-        let found = lock(&self.threads).iter().find_map(|thread| {
+        lock(&self.threads).iter().find_map(|thread| {
             let state = thread.state();
             let subagent = state.subagents.iter().position(|subagent| subagent.id == id);
             (state.id == id || subagent.is_some()).then(|| Subject { thread: Arc::clone(thread), subagent })
-        })?;
-        found.thread.followed.send_replace(true);
-        Some(found)
+        })
     }
 
     /// Every conversation, those of subagents included.
@@ -119,15 +117,18 @@ impl Thread {
 }
 
 impl Subject {
-    /// As it stands.
+    /// As it stands; from now on it counts as followed.
     pub(in crate::demo::agent) fn state(&self) -> Option<Cascade> {
-        view(&self.thread.state(), self.subagent)
+        let state = self.thread.state();
+        self.thread.followed.send_replace(true);
+        view(&state, self.subagent)
     }
 
-    /// Its present state, then every later one.
+    /// Its present state, then every later one; from now on it counts as followed.
     pub(in crate::demo::agent) fn follow(&self) -> Snapshots {
         // Under the lock no state can fall between the two.
         let state = lock(&self.thread.state);
+        self.thread.followed.send_replace(true);
         Snapshots { first: Some(Arc::clone(&state)), news: self.thread.news.subscribe(), subagent: self.subagent }
     }
 }
@@ -214,7 +215,7 @@ mod tests {
         let thread = store.open(cascade(0));
         assert!(!*thread.followed.borrow());
         assert_eq!(store.all().len(), 1);
-        store.find("c0").unwrap();
+        store.find("c0").unwrap().follow();
         thread.followed().await;
     }
 }

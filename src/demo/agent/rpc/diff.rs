@@ -72,3 +72,116 @@ fn value(old: Option<&Value>, new: &Value) -> SingularValue {
 fn number(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Makes the new state of the old one, as a client does.
+    pub(in crate::demo::agent::rpc) fn apply(state: &mut Message, diff: &MessageDiff) {
+        for FieldDiff { field_number, change } in &diff.field_diffs {
+            match change.as_ref().unwrap() {
+                Change::Clear(_) => drop(state.0.remove(field_number).expect("only what is there is cleared")),
+                Change::Singular(new) => {
+                    let old = match state.0.remove(field_number) {
+                        Some(Field::One(old)) => Some(old),
+                        _ => None,
+                    };
+                    state.0.insert(*field_number, Field::One(merged(old, new)));
+                }
+                Change::Repeated(new) => {
+                    let mut old = match state.0.remove(field_number) {
+                        Some(Field::Many(old)) => old,
+                        _ => Vec::new(),
+                    };
+                    old.resize(new.new_length as usize, Value::Bool(false));
+                    for (index, value) in new.update_indices.iter().zip(&new.update_values) {
+                        let old = &mut old[*index as usize];
+                        *old = merged(Some(old.clone()), value);
+                    }
+                    state.0.insert(*field_number, Field::Many(old));
+                }
+                Change::Map(new) => {
+                    let mut old = match state.0.remove(field_number) {
+                        Some(Field::Map(old)) => old,
+                        _ => BTreeMap::new(),
+                    };
+                    for MapKeyDiff { map_key, change } in &new.map_key_diffs {
+                        let Some(wire::Value::Text(key)) = map_key.clone().unwrap().value else { panic!("a text") };
+                        match change.as_ref().unwrap() {
+                            KeyChange::Clear(_) => drop(old.remove(&key).expect("only what is there is cleared")),
+                            KeyChange::Singular(value) => {
+                                let value = merged(old.remove(&key), value);
+                                old.insert(key, value);
+                            }
+                        }
+                    }
+                    state.0.insert(*field_number, Field::Map(old));
+                }
+            }
+        }
+    }
+
+    fn merged(old: Option<Value>, new: &SingularValue) -> Value {
+        match new.value.clone().unwrap() {
+            wire::Value::Bool(value) => Value::Bool(value),
+            wire::Value::Enum(value) => Value::Enum(value),
+            wire::Value::Int32(value) => Value::Int32(value),
+            wire::Value::Int64(value) => Value::Int64(value),
+            wire::Value::Uint32(value) => Value::Uint32(value),
+            wire::Value::Uint64(value) => Value::Uint64(value),
+            wire::Value::Text(value) => Value::Text(value),
+            wire::Value::Message(diff) => {
+                let mut message = match old {
+                    Some(Value::Message(message)) => message,
+                    _ => Message::default(),
+                };
+                apply(&mut message, &diff);
+                Value::Message(message)
+            }
+        }
+    }
+
+    /// Any message; a field number always has the same kind of content, as in a real one.
+    fn message(depth: u32) -> BoxedStrategy<Message> {
+        let text = prop_oneof![Just("a"), Just("b")].prop_map(|text: &str| Value::Text(text.to_owned())).boxed();
+        let nested = if depth == 0 { text.clone() } else { message(depth - 1).prop_map(Value::Message).boxed() };
+        let fields = (
+            prop::option::of(text.clone().prop_map(Field::One)),
+            prop::option::of(nested.clone().prop_map(Field::One)),
+            prop::option::of(prop::collection::vec(nested.clone(), 1..4).prop_map(Field::Many)),
+            prop::option::of(prop::collection::btree_map("[xyz]", nested, 1..3).prop_map(Field::Map)),
+            prop::option::of(prop::collection::vec(text, 1..3).prop_map(Field::Many)),
+        );
+        fields
+            .prop_map(|(one, two, three, four, five)| {
+                let fields = [one, two, three, four, five].into_iter().zip(1..);
+                Message(fields.filter_map(|(field, number)| Some((number, field?))).collect())
+            })
+            .boxed()
+    }
+
+    proptest! {
+        #[test]
+        fn a_difference_makes_the_new_state_of_the_old(old in message(2), new in message(2)) {
+            let diff = between(&old, &new);
+            prop_assert_eq!(old == new, diff.field_diffs.is_empty());
+            let mut state = old;
+            apply(&mut state, &diff);
+            prop_assert_eq!(state, new);
+        }
+    }
+
+    #[test]
+    fn only_what_changed_is_told() {
+        let step = |text: &str| Value::Message(Message([(1, Field::One(Value::Text(text.to_owned())))].into()));
+        let state = |steps: Vec<Value>| Message([(2, Field::Many(steps))].into());
+        let diff = between(&state(vec![step("a"), step("b")]), &state(vec![step("a"), step("c"), step("d")]));
+        let Some(Change::Repeated(steps)) = &diff.field_diffs[0].change else { panic!("{diff:?}") };
+        assert_eq!((steps.new_length, steps.update_indices.as_slice()), (3, &[1, 2][..]));
+    }
+}

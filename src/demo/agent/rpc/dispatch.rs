@@ -93,7 +93,8 @@ impl Server {
 impl Dialect {
     fn of(head: &Parts) -> Option<Self> {
         let headers = &head.headers;
-        match headers.get(header::CONTENT_TYPE)?.to_str().ok()? {
+        let content_type = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+        match content_type.split(';').next()?.trim() {
             "application/json" => Some(Self::Unary { gzip: lists_gzip(headers, header::ACCEPT_ENCODING) }),
             JSON_STREAM => Some(Self::Json(Self::connect(headers))),
             PROTO_STREAM => Some(Self::Proto(Self::connect(headers))),
