@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::call::Caller;
@@ -25,6 +25,8 @@ pub(super) struct Conversation {
     shutdown: CancellationToken,
     /// Whether the conversations of this user begin with one whose `requestId` names an agent.
     odd: bool,
+    /// Whether the next message waits for somebody who will see its run.
+    patient: bool,
 }
 
 impl Conversation {
@@ -42,7 +44,7 @@ impl Conversation {
         let odd = number % 2 == 1;
         let (speaker, thread, main) = open(&store, &mut rng, odd);
         let desk = Desk::new(options, line, rng, model, (speaker, thread));
-        Self { desk, main, store, shutdown, odd }
+        Self { desk, main, store, shutdown, odd, patient: true }
     }
 
     /// Talks until its rounds are done or the shutdown. A call that the shutdown cuts off is not counted.
@@ -63,9 +65,10 @@ impl Conversation {
             if new && round > 0 {
                 self.start_anew();
             }
-            if new {
-                // Nobody may ever come, which is no reason not to talk.
-                let _ = timeout(Duration::from_millis(options.patience_ms), self.desk.thread.followed()).await;
+            // Where nobody ever comes, nobody is waited for again.
+            self.patient |= new;
+            if self.patient {
+                self.patient = self.desk.thread.is_watched(Duration::from_millis(options.patience_ms)).await;
             }
             self.round(round).await;
             round += 1;

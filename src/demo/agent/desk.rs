@@ -119,6 +119,7 @@ impl Desk {
                     trajectory.terminate(reason, &self.execution);
                 }
             }
+            self.thread.dismiss();
             let (started_us, ended_us) = (started.as_microsecond(), now.as_microsecond());
             let cascade = cascade.id.clone();
             self.thread.note(|log| log.run(RunEntry { cascade, outcome, started_us, ended_us, calls, tokens }));

@@ -31,8 +31,9 @@ pub struct AgentOptions {
     pub cascade_rounds: u32,
     /// Milliseconds between two messages of a user.
     pub pause_ms: u64,
-    /// Milliseconds that a new conversation waits at most for somebody to ask the RPC server for it by its id, before its
-    /// first message: whoever follows it then has seen it from its beginning.
+    /// Milliseconds that a message waits at most until somebody will see its run: a stream is open that stays across runs, or
+    /// somebody has asked the RPC server for the conversation since the last run (before the first one by its id, later the
+    /// list of all is enough). A conversation that has waited in vain once waits no more.
     pub patience_ms: u64,
     /// Milliseconds before the first retry of a refused call; each further one waits longer by as much.
     pub backoff_ms: u64,

@@ -3,6 +3,7 @@
 //! What enters: changes, each at one moment of the clock. What leaves: snapshots in order, none left out, as JSON or as
 //! they are; and the [`Log`], which is the truth about runs and calls. It never opens a socket.
 
+mod audience;
 mod entries;
 mod json;
 mod log;

@@ -2,10 +2,12 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::broadcast;
 
+use super::audience::{Audience, Place};
 use super::log::Log;
 use super::state::Cascade;
 
@@ -21,8 +23,7 @@ pub(in crate::demo::agent) struct Store {
 pub(in crate::demo::agent) struct Thread {
     state: Mutex<Arc<Cascade>>,
     news: broadcast::Sender<Arc<Cascade>>,
-    /// Whether somebody has ever asked for this conversation by its id.
-    followed: watch::Sender<bool>,
+    audience: Audience,
     log: Arc<Mutex<Log>>,
 }
 
@@ -38,6 +39,8 @@ pub(in crate::demo::agent) struct Snapshots {
     first: Option<Arc<Cascade>>,
     news: broadcast::Receiver<Arc<Cascade>>,
     subagent: Option<usize>,
+    /// Given up with the snapshots.
+    _place: Option<Place>,
 }
 
 impl Store {
@@ -46,7 +49,7 @@ impl Store {
         let thread = Arc::new(Thread {
             state: Mutex::new(Arc::new(cascade)),
             news: broadcast::Sender::new(NEWS),
-            followed: watch::Sender::new(false),
+            audience: Audience::default(),
             log: Arc::clone(&self.log),
         });
         let mut threads = lock(&self.threads);
@@ -67,9 +70,10 @@ impl Store {
         })
     }
 
-    /// Every conversation, those of subagents included.
+    /// Every conversation, those of subagents included, for somebody who looks at the list.
     pub(in crate::demo::agent) fn all(&self) -> Vec<Cascade> {
         let threads = lock(&self.threads).clone();
+        threads.iter().for_each(|thread| thread.audience.glance());
         let states = threads.iter().map(|thread| thread.state());
         states
             .flat_map(|state| {
@@ -109,27 +113,35 @@ impl Thread {
         note(&mut lock(&self.log));
     }
 
-    /// Waits until somebody has asked for this conversation by its id.
-    pub(in crate::demo::agent) async fn followed(&self) {
-        // The sender lives as long as `self`.
-        let _ = self.followed.subscribe().wait_for(|followed| *followed).await;
+    /// Within the [`Thread::write`] that ends a run: who does not stay has to look again to see the next one.
+    pub(in crate::demo::agent) fn dismiss(&self) {
+        self.audience.dismiss();
+    }
+
+    /// Waits until somebody is there who will see the next run; `false` when nobody came for so long.
+    pub(in crate::demo::agent) async fn is_watched(&self, limit: Duration) -> bool {
+        self.audience.wait(limit).await
     }
 }
 
 impl Subject {
-    /// As it stands; from now on it counts as followed.
+    /// As it stands, for somebody who looks.
     pub(in crate::demo::agent) fn state(&self) -> Option<Cascade> {
         let state = self.thread.state();
-        self.thread.followed.send_replace(true);
+        self.thread.audience.look();
         view(&state, self.subagent)
     }
 
-    /// Its present state, then every later one; from now on it counts as followed.
-    pub(in crate::demo::agent) fn follow(&self) -> Snapshots {
+    /// Its present state, then every later one, for somebody who stays across runs or just looks at the next one.
+    pub(in crate::demo::agent) fn follow(&self, stays: bool) -> Snapshots {
         // Under the lock no state can fall between the two.
         let state = lock(&self.thread.state);
-        self.thread.followed.send_replace(true);
-        Snapshots { first: Some(Arc::clone(&state)), news: self.thread.news.subscribe(), subagent: self.subagent }
+        let news = self.thread.news.subscribe();
+        let place = stays.then(|| self.thread.audience.stay());
+        if !stays {
+            self.thread.audience.look();
+        }
+        Snapshots { first: Some(Arc::clone(&state)), news, subagent: self.subagent, _place: place }
     }
 }
 
@@ -183,7 +195,7 @@ mod tests {
     async fn a_follower_sees_every_state_in_order() {
         let store = Store::default();
         let thread = store.open(cascade(0));
-        let mut snapshots = store.find("c0").unwrap().follow();
+        let mut snapshots = store.find("c0").unwrap().follow(true);
         for status in [RunStatus::Running, RunStatus::Canceling, RunStatus::Idle] {
             thread.write(|cascade, _| cascade.main.status = status);
         }
@@ -199,7 +211,7 @@ mod tests {
         let store = Store::default();
         let kept = store.open(cascade(0));
         drop(store.open(cascade(1)));
-        let mut forgotten = store.find("c1").unwrap().follow();
+        let mut forgotten = store.find("c1").unwrap().follow(true);
         for number in 2..=MAX_THREADS {
             drop(store.open(cascade(number)));
         }
@@ -207,15 +219,5 @@ mod tests {
         assert!(forgotten.next().await.is_some());
         assert!(forgotten.next().await.is_none());
         drop(kept);
-    }
-
-    #[tokio::test]
-    async fn a_conversation_knows_when_it_is_asked_for() {
-        let store = Store::default();
-        let thread = store.open(cascade(0));
-        assert!(!*thread.followed.borrow());
-        assert_eq!(store.all().len(), 1);
-        store.find("c0").unwrap().follow();
-        thread.followed().await;
     }
 }

@@ -27,6 +27,8 @@ impl AgentState {
 }
 
 impl Rung for AgentState {
+    const STAYS: bool = true;
+
     fn off(rungs: Rungs) -> Option<Fault> {
         (!rungs.agent_state).then_some(Fault::NO_METHOD)
     }

@@ -30,6 +30,8 @@ impl Reactive {
 }
 
 impl Rung for Reactive {
+    const STAYS: bool = false;
+
     fn off(rungs: Rungs) -> Option<Fault> {
         (!rungs.reactive).then_some(Fault::DISABLED)
     }

@@ -20,6 +20,9 @@ use crate::demo::agent::cascade::{Cascade, Snapshots};
 
 /// One kind of stream: what it makes of each state.
 pub(super) trait Rung: Send + 'static {
+    /// Whether it stays open across runs.
+    const STAYS: bool;
+
     /// Why there is no such stream, when there is none.
     fn off(rungs: Rungs) -> Option<Fault>;
 
@@ -42,7 +45,7 @@ pub(super) fn open<R: Rung>(
         return Err(fault);
     }
     let (id, rung) = asked.ok_or(Fault::MALFORMED)?;
-    let snapshots = server.store.find(&id).ok_or(Fault::NO_TRAJECTORY)?.follow();
+    let snapshots = server.store.find(&id).ok_or(Fault::NO_TRAJECTORY)?.follow(R::STAYS);
     let (sender, frames) = mpsc::channel(1);
     server.tasks.spawn(feed(snapshots, switches, framing, rung, sender));
     let mut response = Response::new(Flow::Frames(frames));

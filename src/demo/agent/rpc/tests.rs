@@ -358,34 +358,40 @@ async fn lists(scene: &Scene, id: &str) -> BTreeMap<String, Vec<Value>> {
 }
 
 #[tokio::test]
-async fn the_reactive_stream_tells_one_run_and_ends() {
+async fn each_reactive_stream_tells_one_run_and_ends() {
     let scene = Scene::set(AgentOptions::default()).await;
-    let talking = scene.talk(AgentOptions { rounds: Some(1), swallow_percent: 0, ..eventful() });
-    let mut followers = Vec::new();
+    let talking = scene.talk(AgentOptions { rounds: Some(4), ..eventful() });
     for (id, way) in scene.cascades(3).await.into_iter().zip([Way::Http, Way::Https, Way::Http2]) {
-        followers.push((id.clone(), way, scene.reactive(way, &id).await));
-    }
-    for (id, way, mut frames) in followers {
-        assert_eq!((frames.status, frames.headers["content-type"].to_str().unwrap()), (StatusCode::OK, way.proto()));
-        let (mut state, mut version) = (Message::default(), 0);
-        let end = loop {
-            match frames.next().await {
-                Some((flags, payload)) if flags & 2 == 0 => {
-                    let response = wire::Response::decode(&payload[..]).unwrap();
-                    version += 1;
-                    assert_eq!(response.version, version);
-                    apply(&mut state, &response.diff.unwrap());
-                }
-                Some((_, payload)) => break serde_json::from_slice(&payload).unwrap(),
-                None => break frames.end().await,
-            }
-        };
-        assert_eq!(end, if way == Way::Http2 { json!({"grpc": "0"}) } else { json!({}) });
-        assert!(version > 3 && !frames.broken);
+        let mut state = Message::default();
+        for run in 1..=4 {
+            state = Message::default();
+            let mut frames = scene.reactive(way, &id).await;
+            let content_type = frames.headers["content-type"].to_str().unwrap();
+            assert_eq!((frames.status, content_type), (StatusCode::OK, way.proto()));
+            let end = differences(&mut frames, &mut state).await;
+            assert_eq!(end, if way == Way::Http2 { json!({"grpc": "0"}) } else { json!({}) });
+            assert_eq!(scene.stand_in.log().runs.iter().filter(|entry| entry.cascade == id).count(), run);
+        }
         assert_eq!(state, tree::state(&scene.state(&id)));
     }
-    talking.await.unwrap();
+    assert_eq!(talking.await.unwrap().log.runs.len(), 12);
     scene.close().await;
+}
+
+/// Applies what comes; what the end says.
+async fn differences(frames: &mut Frames, state: &mut Message) -> Value {
+    let mut version = 0;
+    while let Some((flags, payload)) = frames.next().await {
+        if flags & 2 != 0 {
+            return serde_json::from_slice(&payload).unwrap();
+        }
+        let response = wire::Response::decode(&payload[..]).unwrap();
+        version += 1;
+        assert_eq!(response.version, version);
+        apply(state, &response.diff.unwrap());
+    }
+    assert!(version > 1 && !frames.broken);
+    frames.end().await
 }
 
 #[tokio::test]
