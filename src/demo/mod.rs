@@ -6,6 +6,7 @@
 //! sockets, like a stranger. Nothing here is fit to serve or to guard real traffic.
 
 mod digest;
+mod models;
 mod pieces;
 mod pki;
 mod server;
