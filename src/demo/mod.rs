@@ -18,7 +18,7 @@ pub mod grid;
 pub mod provider;
 pub mod table;
 
-pub use agent::{AgentOptions, Outcome, Protocol};
+pub use agent::{AgentOptions, Outcome, Protocol, Rungs, StandIn};
 pub use provider::{Provider, ProviderOptions};
 pub use tally::{ModelTally, Tally, Tokens};
 

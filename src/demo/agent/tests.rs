@@ -1,6 +1,7 @@
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use flate2::read::GzDecoder;
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use serde_json::json;
 use tempfile::NamedTempFile;
@@ -286,6 +287,30 @@ async fn a_refusal_looks_like_a_stream_and_is_none() {
     assert_eq!(answer.headers["content-length"], answer.body.len().to_string().as_str());
     assert!(answer.body.starts_with(b"{"));
     assert_eq!(stage.close().await.models["m"], ModelTally { refused: 1, ..ModelTally::default() });
+}
+
+#[tokio::test]
+async fn the_models_come_coded_and_with_their_quotas() {
+    let stage = Stage::set(ProviderOptions::default()).await;
+    let mut caller = Caller::new(stage.dialer(&[]));
+    let ask = Ask {
+        path: "/v1internal:fetchAvailableModels",
+        body: r#"{"project":"demo"}"#.into(),
+        chunked: false,
+        leave_after: None,
+    };
+    let answer = hear(&mut caller, ask).await;
+    assert_eq!(
+        (reply::verify(&answer), &answer.headers["content-encoding"]),
+        (Ok(()), &HeaderValue::from_static("gzip"))
+    );
+    let models: serde_json::Value = serde_json::from_reader(GzDecoder::new(answer.body.as_slice())).unwrap();
+    let claude = &models["models"]["claude-opus-4-6-thinking"];
+    assert_eq!(
+        (&claude["model"], &claude["quotaInfo"]["remainingFraction"]),
+        (&json!("MODEL_PLACEHOLDER_M26"), &json!(0.125))
+    );
+    stage.close().await;
 }
 
 #[tokio::test]
