@@ -20,20 +20,22 @@ use crate::launch::find::{Candidate, candidates};
 use crate::launch::{AgentState, Announcement};
 
 /// Where the agent that is followed listens, while there is one.
-type Endpoints = watch::Receiver<Option<Endpoint>>;
+pub(super) type Endpoints = watch::Receiver<Option<Endpoint>>;
 
-/// Starts following; `agent` is the state of the supervised agent, where there is one.
+/// Starts following; `agent` is the state of the supervised agent, where there is one. Returns who is followed.
 pub(super) fn start(
     config: &Config,
     agent: Option<watch::Receiver<AgentState>>,
     app: &App,
     correlator: &Arc<Correlator>,
-) {
+) -> Option<Endpoints> {
     let stopping = app.agent.stopping();
     app.agent.spawn(follow::keep_time(Arc::clone(correlator), app.exporter.stopping().clone()));
-    let Some(endpoints) = endpoints(config, agent, app) else { return };
+    let endpoints = endpoints(config, agent, app)?;
+    let followed = endpoints.clone();
     let (tasks, correlator) = (app.agent.tracker().clone(), Arc::clone(correlator));
     app.agent.spawn(follow::run(config.cascade.follow.clone(), endpoints, correlator, tasks, stopping.clone()));
+    Some(followed)
 }
 
 /// What is configured wins over what is started, and that over what is found.

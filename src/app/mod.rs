@@ -22,6 +22,7 @@ use tracing::{error, info, warn};
 
 use crate::capture::listener::{self, Doors as SharedDoors};
 use crate::capture::{Gate, KernelOriginalDst, LoopGuard};
+use crate::cascade::client::Endpoint;
 use crate::config::Config;
 use crate::dialect::Observers;
 use crate::ledger::{Ledger, UsageReport};
@@ -35,6 +36,7 @@ pub use doors::Addresses;
 pub use error::Error;
 pub use tasks::Tasks;
 
+use cascades::Endpoints;
 use doors::Doors;
 use signals::Signals;
 use trust::Trust;
@@ -68,6 +70,8 @@ pub struct App {
     failures: mpsc::Receiver<Error>,
     ledger: Arc<Ledger>,
     readiness: Arc<Readiness>,
+    /// Whose conversations are followed, where anybody's are.
+    followed: Option<Endpoints>,
     drain: Duration,
 }
 
@@ -84,7 +88,7 @@ impl App {
         let trust = Trust::open(&config, &*views.record)?;
         agent::refuse_closed_bundle(&config, &trust.bundle)?;
         let (vital, failures) = mpsc::channel(1);
-        let app = Self {
+        let mut app = Self {
             addresses,
             traffic: Tasks::default(),
             agent: Tasks::default(),
@@ -92,6 +96,7 @@ impl App {
             failures,
             ledger: Arc::clone(&views.ledger),
             readiness: Arc::clone(&views.readiness),
+            followed: None,
             drain: config.drain,
         };
         let environment = agent::environment(&config, &trust.bundle, &app.addresses);
@@ -105,7 +110,7 @@ impl App {
                 return Err(failure);
             }
         };
-        cascades::start(&config, supervised, &app, &views.correlator);
+        app.followed = cascades::start(&config, supervised, &app, &views.correlator);
         info!(web = %app.addresses.web, connect = ?app.addresses.connect, redirect = ?app.addresses.redirect, "listening");
         Ok(app)
     }
@@ -126,6 +131,18 @@ impl App {
     pub fn usage(&self) -> impl Fn() -> UsageReport + use<> {
         let ledger = Arc::clone(&self.ledger);
         move || ledger.report()
+    }
+
+    /// Where the agent listens whose conversations are followed, while there is one.
+    #[must_use]
+    pub fn followed(&self) -> Option<Endpoint> {
+        self.followed.as_ref().and_then(|followed| followed.borrow().clone())
+    }
+
+    /// What is kept of calls and conversations, also after the house has ended.
+    #[must_use]
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
     }
 
     /// Returns when something that the house cannot do without has failed. Cancel-safe.

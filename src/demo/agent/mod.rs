@@ -10,6 +10,7 @@ mod cascade;
 mod conversation;
 mod desk;
 mod dial;
+mod fetch;
 mod line;
 mod options;
 mod prompt;
@@ -19,6 +20,7 @@ mod run;
 mod stand_in;
 
 pub use cascade::{CallEnd, CallEntry, Log, RunEnd, RunEntry};
+pub use fetch::{FetchError, fetch_log};
 pub use options::{AgentOptions, Protocol, Rungs};
 pub use stand_in::{StandIn, start};
 
