@@ -30,7 +30,8 @@ pub(super) fn start(
     correlator: &Arc<Correlator>,
 ) -> Option<Endpoints> {
     let stopping = app.agent.stopping();
-    app.agent.spawn(follow::keep_time(Arc::clone(correlator), app.exporter.stopping().clone()));
+    // It ends last: the runs that the end of the agent cuts off are still stated.
+    app.exporter.spawn(follow::keep_time(Arc::clone(correlator), app.exporter.stopping().clone()));
     let endpoints = endpoints(config, agent, app)?;
     let followed = endpoints.clone();
     let (tasks, correlator) = (app.agent.tracker().clone(), Arc::clone(correlator));
