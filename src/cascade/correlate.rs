@@ -9,8 +9,8 @@ use std::time::SystemTime;
 use tokio::sync::Notify;
 
 use super::conversation::Moment;
-use super::state::State;
 use super::read::Summary;
+use super::state::State;
 use super::update::Update;
 use crate::record::{Call, Fact, FollowFailure, Id, JoinedIds, Record, UpdateSource};
 

@@ -157,13 +157,7 @@ impl Conversation {
     }
 
     /// Takes news. `says_fully_idle`: this agent is known to say when everything has ended, so that nothing less counts.
-    pub fn apply(
-        &mut self,
-        update: &Update,
-        source: UpdateSource,
-        says_fully_idle: bool,
-        now: Moment,
-    ) -> Vec<Event> {
+    pub fn apply(&mut self, update: &Update, source: UpdateSource, says_fully_idle: bool, now: Moment) -> Vec<Event> {
         if update.status.is_some() {
             self.status = update.status;
             self.fully_idle = update.fully_idle;
@@ -354,9 +348,10 @@ impl Conversation {
     fn is_idle(&self, says_fully_idle: bool) -> bool {
         let main = matches!(self.status, Some(RunStatus::Idle | RunStatus::Error));
         let subagents_work = self.has_active_children
-            || self.subtrajectories.values().any(|sub| {
-                matches!(sub.status, Some(RunStatus::Busy | RunStatus::Canceling | RunStatus::Running))
-            });
+            || self
+                .subtrajectories
+                .values()
+                .any(|sub| matches!(sub.status, Some(RunStatus::Busy | RunStatus::Canceling | RunStatus::Running)));
         main && (self.fully_idle || (!says_fully_idle && !subagents_work))
     }
 

@@ -147,7 +147,7 @@ impl State {
                 is_new |= self.threads.root(&summary.cascade, root);
             }
             if let Some(trajectory) = &summary.trajectory {
-                is_new |= self.threads.trajectory(trajectory, &summary.cascade);
+                is_new |= self.threads.main(trajectory, &summary.cascade);
             }
         }
         if is_new { self.look_again() } else { Vec::new() }
@@ -231,9 +231,11 @@ impl State {
         if let Some(root) = &update.root {
             is_new |= threads.root(cascade, root);
         }
-        let subtrajectories = update.subtrajectories.iter().map(|(id, _)| id);
-        for trajectory in update.trajectory.iter().chain(subtrajectories) {
-            is_new |= threads.trajectory(trajectory, cascade);
+        if let Some(trajectory) = &update.trajectory {
+            is_new |= threads.main(trajectory, cascade);
+        }
+        for (trajectory, _) in &update.subtrajectories {
+            is_new |= threads.subtrajectory(trajectory, cascade);
         }
         let all = std::iter::once(&update.main).chain(update.subtrajectories.iter().map(|(_, news)| news));
         for (_, generation) in all.flat_map(|news| &news.generations) {
