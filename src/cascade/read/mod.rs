@@ -19,7 +19,6 @@ mod trajectory;
 mod values;
 
 pub use agent_state::AgentState;
-pub use entries::MAX_ENTRIES;
 pub use models::{AvailableModel, AvailableModels, ModelConfig, UserStatus};
 pub use quota::{MAX_MODELS, QuotaSummary};
 pub use replies::{Generations, Steps};

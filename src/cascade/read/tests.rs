@@ -5,7 +5,9 @@ use proptest::prelude::*;
 use serde_json::{Value as Tree, json};
 
 use super::*;
-use crate::cascade::update::{AgentUsage, Generation, RunStatus, Step, Termination, TrajectoryUpdate, Update};
+use crate::cascade::update::{
+    AgentUsage, Generation, MAX_ENTRIES, RunStatus, Step, Termination, TrajectoryUpdate, Update,
+};
 use crate::record::{Id, Model, Provider, Quota, QuotaWindow, StepKind, StepStatus};
 
 fn read<M: Message>(message: M, chunks: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Result<M::Content, Malformed> {
