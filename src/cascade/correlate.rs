@@ -51,7 +51,7 @@ impl Correlator {
 
     /// The agent's list of conversations came.
     pub fn summaries(&self, summaries: &[Summary]) {
-        self.with(|state, _| state.summaries(summaries));
+        self.with(|state, now| state.summaries(summaries, now));
     }
 
     /// The agent has this conversation no more.
@@ -70,7 +70,7 @@ impl Correlator {
         self.state().known(cascade)
     }
 
-    /// Whether a run of the conversation is under way, or might go on.
+    /// Whether a run of the conversation, or of the one that it works for, is under way, or might go on.
     #[must_use]
     pub fn is_running(&self, cascade: &Id) -> bool {
         self.state().is_running(cascade)
@@ -100,9 +100,9 @@ impl Correlator {
 
     fn joined(&self, ids: JoinedIds) {
         self.next.record(Fact::IdsJoined(ids.clone()));
-        self.with(|state, _| {
+        self.with(|state, now| {
             let mut facts = vec![Fact::CascadeUpdated(UpdateSource::Traffic)];
-            facts.extend(state.join(&ids));
+            facts.extend(state.join(&ids, now));
             facts
         });
     }

@@ -1,7 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::cascade::update::{AgentUsage, MAX_ENTRIES};
+use crate::cascade::telling::{generation, id, idle, running, status};
+use crate::cascade::update::MAX_ENTRIES;
 
 /// A conversation, told at times in seconds since it began to be followed.
 struct Told {
@@ -85,22 +86,6 @@ fn wall(seconds: f64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs_f64(seconds)
 }
 
-fn id(text: &str) -> Id {
-    Id::from_wire(text).unwrap()
-}
-
-fn status(status: RunStatus) -> Update {
-    Update { status: Some(status), ..Update::default() }
-}
-
-fn idle() -> Update {
-    status(RunStatus::Idle)
-}
-
-fn running() -> Update {
-    status(RunStatus::Running)
-}
-
 fn step(kind: StepKind, status: StepStatus) -> Step {
     Step { kind, status, has_text: kind == StepKind::PlannerResponse, ..Step::default() }
 }
@@ -123,42 +108,6 @@ fn done() -> Step {
     step(StepKind::PlannerResponse, StepStatus::Done)
 }
 
-fn generation(name: &str) -> Generation {
-    Generation { usage: Some(AgentUsage::default()), response: Some(id(name)), ..Generation::default() }
-}
-
-impl Update {
-    fn steps(mut self, first: u32, steps: impl IntoIterator<Item = Step>) -> Self {
-        self.main.steps.extend((first..).zip(steps));
-        self
-    }
-
-    fn generations(mut self, first: u32, names: &[&str]) -> Self {
-        self.main.generations.extend((first..).zip(names.iter().map(|name| generation(name))));
-        self
-    }
-
-    fn termination(mut self, index: u32, termination: Termination) -> Self {
-        self.main.terminations.push((index, termination));
-        self
-    }
-
-    fn sub(mut self, name: &str, news: TrajectoryUpdate) -> Self {
-        self.subtrajectories.push((id(name), news));
-        self
-    }
-
-    fn fully(mut self) -> Self {
-        self.fully_idle = true;
-        self
-    }
-
-    fn with_children(mut self) -> Self {
-        self.has_active_children = true;
-        self
-    }
-}
-
 fn steps_ended(events: &[Event]) -> Vec<&'static str> {
     use crate::record::Label as _;
     let steps = events.iter().filter_map(|event| match event {
@@ -172,7 +121,7 @@ fn steps_ended(events: &[Event]) -> Vec<&'static str> {
 fn generations(events: &[Event]) -> Vec<String> {
     let generations = events.iter().filter_map(|event| match event {
         Event::Generation { generation, fresh } => {
-            Some(format!("{}{}", generation.response.as_ref().unwrap(), if *fresh { "!" } else { "" }))
+            Some(format!("{}{}", generation.traces[0], if *fresh { "!" } else { "" }))
         }
         _ => None,
     });
@@ -198,12 +147,17 @@ fn a_run_from_frames() {
 fn a_first_frame_in_the_middle_of_a_run() {
     let mut told = Told::stream();
     let history = [input(-500.0), answer(-400.0), input(-20.0), answer(-5.0)];
-    let events =
-        told.say(1.0, running().steps(0, history).generations(0, &["a", "b"]).termination(0, Termination::Error));
+    let events = told.say(
+        1.0,
+        running()
+            .steps(0, history)
+            .generations(0, [generation("a"), generation("b")])
+            .termination(0, Termination::Error),
+    );
     assert_eq!(told.runs(&events), ["-20-"]);
     assert_eq!(steps_ended(&events), ["user_input", "planner_response"], "those of the run");
     assert_eq!(generations(&events), ["a", "b"], "may be older than the house");
-    let events = told.say(2.0, Update::default().generations(2, &["c"]));
+    let events = told.say(2.0, Update::default().generations(2, [generation("c")]));
     assert_eq!(generations(&events), ["c!"]);
     told.say(3.0, idle());
     assert_eq!(told.finish(3.0), ["-20-3 ok"]);
@@ -212,7 +166,7 @@ fn a_first_frame_in_the_middle_of_a_run() {
 #[test]
 fn the_first_frame_of_a_new_conversation_is_no_history() {
     let mut told = Told::stream();
-    let events = told.say(9.0, running().steps(0, [input(8.0), done()]).generations(0, &["a"]));
+    let events = told.say(9.0, running().steps(0, [input(8.0), done()]).generations(0, [generation("a")]));
     assert_eq!(told.runs(&events), ["8-"]);
     assert_eq!((steps_ended(&events).len(), generations(&events)), (2, vec!["a!".to_owned()]));
 }
@@ -222,7 +176,10 @@ fn history_is_not_counted() {
     for source in [UpdateSource::AgentState, UpdateSource::Reactive, UpdateSource::Polling] {
         let mut told = Told::by(source);
         let history = idle().steps(0, [input(-500.0), answer(-400.0), input(-300.0), answer(-200.0)]);
-        let events = told.say(1.0, history.clone().generations(0, &["a", "b"]).termination(0, Termination::Canceled));
+        let events = told.say(
+            1.0,
+            history.clone().generations(0, [generation("a"), generation("b")]).termination(0, Termination::Canceled),
+        );
         assert_eq!(events.len(), 2, "{source}: {events:?}");
         assert_eq!(generations(&events), ["a", "b"]);
         assert_eq!(told.say(2.0, history), []);
@@ -237,8 +194,11 @@ fn history_that_polling_brings_in_parts_is_not_counted() {
     let mut told = Told::polling();
     assert_eq!(told.say(1.0, idle()), []);
     assert_eq!(told.say(1.1, Update::default().steps(0, [input(-500.0), answer(-400.0)])), []);
-    assert_eq!(generations(&told.say(1.2, Update::default().generations(0, &["a", "b"]))), ["a", "b"]);
-    assert_eq!(generations(&told.say(9.0, running().generations(2, &["c"]))), ["c!"]);
+    assert_eq!(
+        generations(&told.say(1.2, Update::default().generations(0, [generation("a"), generation("b")]))),
+        ["a", "b"]
+    );
+    assert_eq!(generations(&told.say(9.0, running().generations(2, [generation("c")]))), ["c!"]);
 
     let mut told = Told::polling();
     assert_eq!(told.say(1.0, running()), [], "what it works on is not known yet");
@@ -424,7 +384,7 @@ fn a_swallowed_prompt_by_stream() {
     told.say(2.0, idle().steps(1, [step(StepKind::EphemeralMessage, StepStatus::Done)]));
     assert_eq!(told.finish(2.0), ["1-2 swallowed"]);
     told.say(201.0, running().steps(2, [input(201.0)]));
-    told.say(202.0, idle().generations(0, &["a"]));
+    told.say(202.0, idle().generations(0, [generation("a")]));
     assert_eq!(told.finish(202.0), ["201-202 ok"], "a model was called");
     told.say(401.0, running().steps(3, [input(401.0)]));
     told.say(402.0, idle().steps(4, [Step { has_text: false, ..done() }]));
@@ -467,7 +427,7 @@ fn the_wait_for_an_answer_does_not_move_the_beginning() {
 fn a_run_between_two_looks() {
     let mut told = Told::polling();
     told.say(1.0, idle().steps(0, [input(-100.0), answer(-50.0)]));
-    let events = told.say(9.0, idle().steps(2, [input(5.0), answer(7.5)]).generations(0, &["old"]));
+    let events = told.say(9.0, idle().steps(2, [input(5.0), answer(7.5)]).generations(0, [generation("old")]));
     assert_eq!(told.runs(&events), ["5-"]);
     assert_eq!(steps_ended(&events).len(), 2);
     assert_eq!(told.finish(9.0), ["5-7.5 ok"]);
@@ -544,7 +504,7 @@ fn what_is_lost_in_every_state() {
 #[test]
 fn a_reconnected_stream_tells_nothing_twice() {
     let mut told = Told::empty();
-    let frame = running().steps(0, [input(1.0), done()]).generations(0, &["a"]);
+    let frame = running().steps(0, [input(1.0), done()]).generations(0, [generation("a")]);
     let events = told.say(1.0, frame.clone());
     assert_eq!((steps_ended(&events).len(), generations(&events).len()), (2, 1));
     assert_eq!(told.say(2.0, frame.clone()), []);
@@ -557,22 +517,25 @@ fn a_reconnected_stream_tells_nothing_twice() {
 #[test]
 fn an_entry_that_is_under_way_comes_again() {
     let mut told = Told::empty();
-    let begun = Generation { response: Some(id("a")), ..Generation::default() };
+    let begun = Generation { usage: None, ..generation("a") };
     let mut update = running().steps(0, [input(1.0), step(StepKind::PlannerResponse, StepStatus::Generating)]);
     update.main.generations = vec![(0, begun), (1, generation("b"))];
     let events = told.say(1.0, update);
     assert_eq!((steps_ended(&events), generations(&events)), (vec!["user_input"], vec!["b!".to_owned()]));
-    let events = told.say(2.0, Update::default().steps(1, [done()]).generations(0, &["a"]));
+    let events = told.say(2.0, Update::default().steps(1, [done()]).generations(0, [generation("a")]));
     assert_eq!((steps_ended(&events), generations(&events)), (vec!["planner_response"], vec!["a!".to_owned()]));
 }
 
 #[test]
 fn steps_that_are_taken_back_may_come_again() {
     let mut told = Told::empty();
-    told.say(1.0, running().steps(0, [input(1.0), done(), input(2.0), done()]).generations(0, &["a", "b"]));
+    told.say(
+        1.0,
+        running().steps(0, [input(1.0), done(), input(2.0), done()]).generations(0, [generation("a"), generation("b")]),
+    );
     told.say(2.0, idle());
     assert_eq!(told.finish(2.0), ["1-2 ok"]);
-    let mut update = running().steps(0, [input(1.0), input(300.0), done()]).generations(1, &["c"]);
+    let mut update = running().steps(0, [input(1.0), input(300.0), done()]).generations(1, [generation("c")]);
     update.main.total_steps = Some(3);
     let events = told.say(300.0, update);
     assert_eq!(told.conversation.known(None).0, 3);
@@ -602,7 +565,7 @@ fn hostile_indices_take_no_room() {
 
 #[test]
 fn subagents_before_the_main_trajectory_are_no_picture_of_it() {
-    let of_sub = Update::default().steps(0, [input(-90.0), answer(-80.0)]).generations(0, &["a"]).main;
+    let of_sub = Update::default().steps(0, [input(-90.0), answer(-80.0)]).generations(0, [generation("a")]).main;
     let mut told = Told::stream();
     let events = told.say(1.0, Update::default().sub("s", of_sub.clone()));
     assert_eq!((generations(&events), events.len()), (vec!["a".to_owned()], 1));
@@ -616,7 +579,7 @@ fn subagents_before_the_main_trajectory_are_no_picture_of_it() {
 #[test]
 fn a_new_subagent_counts_and_an_older_one_is_history() {
     let dated = |seconds: f64| Step { created_at: Some(wall(1_000_000.0 + seconds)), ..done() };
-    let of = |seconds, name: &str| Update::default().steps(0, [dated(seconds)]).generations(0, &[name]).main;
+    let of = |seconds, name: &str| Update::default().steps(0, [dated(seconds)]).generations(0, [generation(name)]).main;
     let mut told = Told::stream();
     let first = running().steps(0, [input(-90.0), done(), input(-10.0)]);
     let events = told.say(1.0, first.sub("old", of(-80.0, "a")).sub("new", of(-5.0, "b")));
@@ -630,7 +593,7 @@ fn a_new_subagent_counts_and_an_older_one_is_history() {
 fn an_adopted_conversation_is_not_told_again() {
     let mut told = Told::empty();
     let mut other = Told::empty();
-    let frame = running().steps(0, [input(1.0), done()]).generations(0, &["a"]);
+    let frame = running().steps(0, [input(1.0), done()]).generations(0, [generation("a")]);
     other.say(1.0, frame.clone());
     told.say(1.0, running().steps(0, [input(1.0)]));
     told.conversation.adopt(id("s"), other.conversation);
