@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tracing::info;
 
 use super::{Addresses, App, Error, fail};
@@ -59,14 +59,14 @@ pub(super) fn environment(config: &Config, bundle: &Bundle, addresses: &Addresse
     environment
 }
 
-/// Starts the watch over the redirect and, behind it, the agent.
+/// Starts the watch over the redirect and, behind it, the agent, whose state is returned where there is one.
 pub(super) async fn start(
     config: Config,
     environment: BTreeMap<String, String>,
     app: &App,
     record: Arc<dyn Record>,
     vital: mpsc::Sender<Error>,
-) -> Result<(), Error> {
+) -> Result<Option<watch::Receiver<AgentState>>, Error> {
     let redirect = config.redirect.expected.then(|| Redirect::new(config.redirect.clone()));
     if let Some(redirect) = &redirect
         && rustix::process::geteuid().is_root()
@@ -74,16 +74,13 @@ pub(super) async fn start(
         let done = redirect.install(None).await?;
         info!(rules = done.trim(), "the redirect is in place");
     }
-    let rules = redirect.map(|redirect| watch(redirect, app, Arc::clone(&record)));
-    if config.has_agent() {
-        supervise(config, environment, app, record, vital, rules);
-    }
-    Ok(())
+    let rules = redirect.map(|redirect| watch_rules(redirect, app, Arc::clone(&record)));
+    Ok(config.has_agent().then(|| supervise(config, environment, app, record, vital, rules)))
 }
 
-type Rules = tokio::sync::watch::Receiver<Option<crate::capture::redirect::Status>>;
+type Rules = watch::Receiver<Option<crate::capture::redirect::Status>>;
 
-fn watch(redirect: Redirect, app: &App, record: Arc<dyn Record>) -> Rules {
+fn watch_rules(redirect: Redirect, app: &App, record: Arc<dyn Record>) -> Rules {
     let rules = redirect.subscribe();
     let stopping = app.agent.stopping().clone();
     app.agent.spawn(async move { redirect.watch(&*record, &stopping).await });
@@ -104,10 +101,11 @@ fn supervise(
     record: Arc<dyn Record>,
     vital: mpsc::Sender<Error>,
     rules: Option<Rules>,
-) {
+) -> watch::Receiver<AgentState> {
     config.agent.env = environment;
     let supervisor = Supervisor::new(config.agent, &config.state_dir, record);
     let (mut state, readiness) = (supervisor.subscribe(), Arc::clone(&app.readiness));
+    let supervised = state.clone();
     app.agent.spawn(async move {
         while state.changed().await.is_ok() {
             let up = matches!(*state.borrow_and_update(), AgentState::Up(_));
@@ -128,6 +126,7 @@ fn supervise(
             fail(&vital, failure.into());
         }
     });
+    supervised
 }
 
 /// `x` for others.

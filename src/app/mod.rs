@@ -4,6 +4,7 @@
 //! It parses nothing and prints nothing.
 
 mod agent;
+mod cascades;
 mod demo;
 mod doors;
 mod error;
@@ -21,6 +22,7 @@ use tracing::{error, info, warn};
 
 use crate::capture::listener::{self, Doors as SharedDoors};
 use crate::capture::{Gate, KernelOriginalDst, LoopGuard};
+use crate::cascade::client::Endpoint;
 use crate::config::Config;
 use crate::dialect::Observers;
 use crate::ledger::{Ledger, UsageReport};
@@ -34,6 +36,7 @@ pub use doors::Addresses;
 pub use error::Error;
 pub use tasks::Tasks;
 
+use cascades::Endpoints;
 use doors::Doors;
 use signals::Signals;
 use trust::Trust;
@@ -67,6 +70,8 @@ pub struct App {
     failures: mpsc::Receiver<Error>,
     ledger: Arc<Ledger>,
     readiness: Arc<Readiness>,
+    /// Whose conversations are followed, where anybody's are.
+    followed: Option<Endpoints>,
     drain: Duration,
 }
 
@@ -83,7 +88,7 @@ impl App {
         let trust = Trust::open(&config, &*views.record)?;
         agent::refuse_closed_bundle(&config, &trust.bundle)?;
         let (vital, failures) = mpsc::channel(1);
-        let app = Self {
+        let mut app = Self {
             addresses,
             traffic: Tasks::default(),
             agent: Tasks::default(),
@@ -91,16 +96,21 @@ impl App {
             failures,
             ledger: Arc::clone(&views.ledger),
             readiness: Arc::clone(&views.readiness),
+            followed: None,
             drain: config.drain,
         };
         let environment = agent::environment(&config, &trust.bundle, &app.addresses);
         app.exporter.spawn(trust::watch_expiry(trust.not_after, app.exporter.stopping().clone()));
         app.serve_exporter(doors.web, views.web, vital.clone());
         app.serve_traffic(&config, doors.traffic, trust, Arc::clone(&views.record));
-        if let Err(failure) = agent::start(config, environment, &app, views.record, vital).await {
-            app.stop(std::future::ready(())).await;
-            return Err(failure);
-        }
+        let supervised = match agent::start(config.clone(), environment, &app, views.record, vital).await {
+            Ok(supervised) => supervised,
+            Err(failure) => {
+                app.stop(std::future::ready(())).await;
+                return Err(failure);
+            }
+        };
+        app.followed = cascades::start(&config, supervised, &app, &views.correlator);
         info!(web = %app.addresses.web, connect = ?app.addresses.connect, redirect = ?app.addresses.redirect, "listening");
         Ok(app)
     }
@@ -121,6 +131,18 @@ impl App {
     pub fn usage(&self) -> impl Fn() -> UsageReport + use<> {
         let ledger = Arc::clone(&self.ledger);
         move || ledger.report()
+    }
+
+    /// Where the agent listens whose conversations are followed, while there is one.
+    #[must_use]
+    pub fn followed(&self) -> Option<Endpoint> {
+        self.followed.as_ref().and_then(|followed| followed.borrow().clone())
+    }
+
+    /// What is kept of calls and conversations, also after the house has ended.
+    #[must_use]
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
     }
 
     /// Returns when something that the house cannot do without has failed. Cancel-safe.

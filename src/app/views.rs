@@ -1,9 +1,11 @@
-//! The views of the record: metrics, ledger and readiness, behind the one fan-out that every fact goes through.
+//! The views of the record: metrics, ledger and readiness, behind the correlator and the one fan-out that every fact goes
+//! through.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use crate::cascade::correlate::Correlator;
 use crate::config::Config;
 use crate::export::Metrics;
 use crate::ledger::Ledger;
@@ -14,6 +16,8 @@ use crate::web::{Condition, Readiness, Web};
 pub(super) struct Views {
     /// Where the rooms state their facts.
     pub(super) record: Arc<dyn Record>,
+    /// The same, for who follows the agent.
+    pub(super) correlator: Arc<Correlator>,
     /// What answers `/v1/usage`.
     pub(super) ledger: Arc<Ledger>,
     /// What must hold before the path is open.
@@ -30,6 +34,7 @@ impl Views {
         let readiness = Readiness::new(conditions);
         let sinks: Vec<Arc<dyn Sink>> = vec![Arc::clone(&metrics) as _, Arc::clone(&ledger) as _];
         let web = Web::new(config.web.clone(), metrics, Arc::clone(&ledger), Arc::clone(&readiness));
-        Self { record: Arc::new(FanOut(sinks)), ledger, readiness, web }
+        let correlator = Arc::new(Correlator::new(Arc::new(FanOut(sinks))));
+        Self { record: Arc::clone(&correlator) as _, correlator, ledger, readiness, web }
     }
 }

@@ -64,13 +64,13 @@ impl Correlator {
         self.next.record(Fact::FollowFailed(failure));
     }
 
-    /// How many steps and generations are known of a conversation, or of the trajectory of a subagent's.
+    /// How many steps and generations are known of a conversation with this main trajectory, which may be a subagent's.
     #[must_use]
-    pub fn known(&self, cascade: &Id) -> (u32, u32) {
-        self.state().known(cascade)
+    pub fn known(&self, cascade: &Id, trajectory: Option<&Id>) -> (u32, u32) {
+        self.state().known(cascade, trajectory)
     }
 
-    /// Whether a run of the conversation, or of the one that it works for, is under way, or might go on.
+    /// Whether a run of the conversation is under way, or might go on; of a subagent's, whether it is at work in a run.
     #[must_use]
     pub fn is_running(&self, cascade: &Id) -> bool {
         self.state().is_running(cascade)
@@ -244,7 +244,7 @@ mod tests {
         assert!(!correlator.is_running(&id("c")));
         correlator.update(&id("c"), &running().steps(0, [message()]), UpdateSource::AgentState);
         assert!(correlator.is_running(&id("c")));
-        assert_eq!(correlator.known(&id("c")), (1, 0));
+        assert_eq!(correlator.known(&id("c"), None), (1, 0));
         correlator.update(&id("c"), &idle(), UpdateSource::AgentState);
         correlator.failed(FollowFailure::Timeout);
         correlator.tick();

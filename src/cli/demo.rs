@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use jiff::SignedDuration;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use super::{block_on, logging, terminal_width};
 use crate::app::{self, DemoOptions};
 use crate::config::{self, Log, LogFormat, Places, process_environment};
-use crate::demo::{AgentOptions, Provider, ProviderOptions, agent};
+use crate::demo::{AgentOptions, Provider, ProviderOptions, Rungs, agent};
 
 /// Watch gravimeter at work: a stand-in provider, a stand-in agent, the real path between them
 ///
@@ -32,6 +32,9 @@ pub(super) struct Demo {
     /// Come through the CONNECT proxy even as root: touch no rules and no users
     #[arg(long)]
     no_redirect: bool,
+    /// How the stand-in agent lets its conversations be followed
+    #[arg(long, value_enum, default_value = "agent-state")]
+    rung: Rung,
     /// Where the page, /metrics and /v1/usage are served
     #[arg(long = "web.listen", value_name = "IP:PORT", default_value = "127.0.0.1:8741")]
     web: SocketAddr,
@@ -49,12 +52,30 @@ impl Demo {
             duration: self.run_for,
             folder: demo_folder(redirect)?,
             redirect,
+            rungs: self.rung.rungs(),
             redraw: if in_place { REDRAW } else { REPEAT },
             width: terminal_width(),
             agent_arguments: |options| vec!["demo-agent".to_owned(), "--options".to_owned(), options],
         };
         block_on(async { Ok(app::demo(options, out, in_place).await?) })?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The best way that the stand-in agent offers.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Rung {
+    /// A stream of each conversation's state, as language servers 2.x have it
+    AgentState,
+    /// A stream of differences for each turn, as language servers before 1.20.5 have it
+    Reactive,
+    /// No stream: the conversations must be asked for
+    Polling,
+}
+
+impl Rung {
+    fn rungs(self) -> Rungs {
+        Rungs { agent_state: matches!(self, Self::AgentState), reactive: !matches!(self, Self::Polling) }
     }
 }
 

@@ -3,14 +3,38 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
+use clap::Args;
 use http::{Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+
+use super::flags::ConfigFlags;
+
+/// Where the exporter is that is asked.
+#[derive(Debug, Args)]
+pub(super) struct Target {
+    /// Where the exporter is, when it is not at web.listen of the configuration
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    #[command(flatten)]
+    config: ConfigFlags,
+}
+
+impl Target {
+    /// The base URL.
+    pub(super) fn base_url(self) -> anyhow::Result<String> {
+        match self.url {
+            Some(url) => Ok(url),
+            None => Ok(base_url(self.config.load()?.config.web.listen)),
+        }
+    }
+}
 
 /// The base URL of the exporter that listens on `listen`, asked from this machine.
 pub(super) fn base_url(listen: SocketAddr) -> String {
@@ -54,14 +78,24 @@ async fn ask(url: &str) -> anyhow::Result<Bytes> {
         answer = &mut exchange => answer?,
         _ = connection => exchange.await?,
     };
-    ensure!(status == StatusCode::OK, "{authority} answered {status}: is it the exporter of gravimeter?");
+    if status != StatusCode::OK {
+        let why = reason(&body).unwrap_or_else(|| "is it the exporter of gravimeter?".to_owned());
+        bail!("{authority} answered {status}: {why}");
+    }
     Ok(body)
+}
+
+/// What the exporter says of its refusal; `None` from a stranger.
+fn reason(body: &[u8]) -> Option<String> {
+    let answer: Value = serde_json::from_slice(body).ok()?;
+    let message = answer.get("error")?.get("message")?.as_str()?;
+    (!message.chars().any(char::is_control)).then(|| message.to_owned())
 }
 
 /// The exporter answers from memory.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// The largest answer, 200 models with every field, has some 100 kB.
+/// The largest answer, a thousand conversations with every field, has some 800 kB.
 const MAX_BYTES: usize = 4 << 20;
 
 #[cfg(test)]
@@ -97,6 +131,10 @@ mod tests {
         let (base, served) = exporter("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").await;
         let (answer, _) = tokio::join!(get(&base, "/"), served);
         assert!(answer.unwrap_err().to_string().contains("404"));
+        let refusal = "HTTP/1.1 404 Not Found\r\nContent-Length: 36\r\n\r\n{\"error\":{\"message\":\"nothing here\"}}";
+        let (base, served) = exporter(refusal).await;
+        let (answer, _) = tokio::join!(get(&base, "/"), served);
+        assert!(answer.unwrap_err().to_string().ends_with("404 Not Found: nothing here"));
         let (base, served) = exporter("").await;
         let (answer, _) = tokio::join!(get(&base, "/"), served);
         assert!(answer.is_err());

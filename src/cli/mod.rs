@@ -5,6 +5,7 @@
 
 mod agent;
 mod ca;
+mod cascades;
 mod completions;
 mod config;
 mod demo;
@@ -71,6 +72,7 @@ enum Command {
     Serve(serve::Serve),
     Demo(demo::Demo),
     Usage(usage::Usage),
+    Cascades(cascades::Cascades),
     Redirect(redirect::Redirect),
     Ca(ca::Ca),
     Doctor(doctor::Doctor),
@@ -88,6 +90,7 @@ impl Command {
             Self::Serve(command) => command.run(),
             Self::Demo(command) => command.run(),
             Self::Usage(command) => command.run(out),
+            Self::Cascades(command) => command.run(out),
             Self::Redirect(command) => command.run(out),
             Self::Ca(command) => command.run(out),
             Self::Doctor(command) => command.run(out),
@@ -121,7 +124,8 @@ const AFTER_HELP: &str = "\
 Try it without an agent:   gravimeter demo
 Check this machine:        gravimeter doctor
 Start:                     gravimeter serve
-What was spent:            gravimeter usage";
+What was spent:            gravimeter usage
+By which conversation:     gravimeter cascades";
 
 /// The exit code for wrong arguments and configurations, as clap has it.
 const WRONG_INPUT: u8 = 2;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::source::{Mistake, Source};
 use super::{Config, Origin};
+use crate::cascade::Mode;
 
 /// All contradictions, each told at the place of the key that should change.
 pub(super) fn contradictions(config: &Config, origins: &[Origin]) -> Vec<Mistake> {
@@ -12,6 +13,7 @@ pub(super) fn contradictions(config: &Config, origins: &[Origin]) -> Vec<Mistake
     found.doors(config);
     found.redirect(config);
     found.agent(config);
+    found.cascade(config);
     if config.state_dir == PathBuf::new() {
         found.add("state.dir", &[], "there is no home folder to keep the state in: set state.dir");
     }
@@ -112,6 +114,29 @@ impl Contradictions<'_> {
                     config.redirect.user
                 ),
             );
+        }
+    }
+
+    /// The RPC of a language server: on this machine only, and asked only where it is wanted.
+    fn cascade(&mut self, config: &Config) {
+        let addresses =
+            [("cascade.http_address", config.cascade_http), ("cascade.https_address", config.cascade_https)];
+        for (key, address) in addresses.into_iter().filter_map(|(key, address)| Some((key, address?))) {
+            if !address.ip().is_loopback() {
+                let port = address.port();
+                self.add(
+                    key,
+                    &[],
+                    format!("{address} is not on this machine, and the agent's RPC is used there only: write 127.0.0.1:{port}"),
+                );
+            }
+            if config.cascade.mode == Mode::Off {
+                self.add(
+                    key,
+                    &["cascade.follow"],
+                    r#"nothing is asked there while cascade.follow is "off": leave one of them out"#,
+                );
+            }
         }
     }
 

@@ -15,10 +15,13 @@ mod texts;
 mod value;
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{capture, export, launch, record, relay, tls, web};
+use crate::{capture, cascade, export, launch, record, relay, tls, web};
+
+use crate::cascade::client::Endpoint;
 
 pub use given::{FILE_VARIABLE, process_environment, ssl_cert_file, sudo_user};
 pub use keys::{DefaultValue, KEYS, Key, Kind};
@@ -35,6 +38,14 @@ pub struct Config {
     pub ca_bundle: Option<PathBuf>,
     /// How connections arrive.
     pub capture: capture::Config,
+    /// Which conversations are followed.
+    pub cascade: cascade::Config,
+    /// Where a language server that the house does not start speaks in the clear.
+    cascade_http: Option<SocketAddr>,
+    /// Where it speaks over TLS.
+    cascade_https: Option<SocketAddr>,
+    /// Folders in which a language server of our own user may have left word of itself.
+    pub discovery_folders: Vec<PathBuf>,
     /// How long running exchanges may take to end at shutdown.
     pub drain: Duration,
     /// The log.
@@ -65,6 +76,10 @@ impl Config {
             agent: launch::Config::default(),
             ca_bundle: None,
             capture: capture::Config::default(),
+            cascade: cascade::Config::default(),
+            cascade_http: None,
+            cascade_https: None,
+            discovery_folders: Vec::new(),
             drain: Duration::from_secs(30),
             log: Log { level: "info".to_owned(), format: LogFormat::Auto },
             max_models: record::Models::DEFAULT_LIMIT,
@@ -109,6 +124,9 @@ impl Config {
             RedirectRules::Require => true,
         };
         self.agent.redirected = self.redirect.expected;
+        let cascade = &mut self.cascade;
+        // What keeps them from being an endpoint is told as a contradiction.
+        cascade.endpoint = Endpoint::new(self.cascade_http, self.cascade_https, cascade.token.clone()).ok();
     }
 }
 
@@ -172,7 +190,7 @@ pub struct Loaded {
 pub struct Origin {
     /// The key.
     pub key: &'static str,
-    /// Its value as TOML; empty when it is not set. Values of [`Kind::Environment`] are left out.
+    /// Its value as TOML; empty when it is not set. Values of [`Kind::Environment`] and [`Kind::Secret`] are left out.
     pub value: String,
     /// Where it was set.
     pub source: Source,
@@ -200,6 +218,7 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, Mistakes> {
         }
     }
     config.derive();
+    config.discovery_folders = inputs.places.discovery_folders(&inputs.variables);
     // The one default that depends on the machine.
     if let Some(origin) = origins.iter_mut().find(|origin| origin.key == "state.dir" && origin.value.is_empty()) {
         origin.value = value::Value::Text(config.state_dir.display().to_string()).to_toml(false);
@@ -218,7 +237,7 @@ impl Origin {
     }
 
     fn of_setting(setting: source::Setting) -> Self {
-        let hidden = setting.key.kind == Kind::Environment;
+        let hidden = matches!(setting.key.kind, Kind::Environment | Kind::Secret);
         Self { key: setting.key.name, value: setting.value.to_toml(hidden), source: setting.source }
     }
 }

@@ -44,6 +44,16 @@ impl Places {
     }
 }
 
+impl Places {
+    /// Where language servers of the user leave word of themselves, one folder for each kind of host program.
+    pub(super) fn discovery_folders(&self, variables: &[(OsString, OsString)]) -> Vec<PathBuf> {
+        let home = variable(variables, "HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+        let hosts = ["antigravity", "antigravity-ide", "antigravity-cli"];
+        let folders = hosts.map(|host| Some(home.as_ref()?.join(".gemini").join(host).join("daemon")));
+        folders.into_iter().flatten().collect()
+    }
+}
+
 /// `$NAME/gravimeter`, or `~/fallback/gravimeter`. A relative path in the variable is void.
 /// <https://specifications.freedesktop.org/basedir-spec/latest/>
 fn user_folder(variables: &[(OsString, OsString)], name: &str, fallback: &str) -> Option<PathBuf> {

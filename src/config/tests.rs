@@ -124,6 +124,7 @@ fn other_value(key: &Key) -> (String, String) {
         (_, Kind::Resolve) => {
             (r#"{ "a.example.com:443" = "[::1]:8443" }"#.into(), "a.example.com:443=[::1]:8443".into())
         }
+        (_, Kind::Secret) => plain("T0ken"),
         (_, Kind::Switch) => ("true".into(), "true".into()),
         (_, Kind::Text) => plain("somebody"),
     }

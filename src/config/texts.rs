@@ -84,6 +84,7 @@ fn takes(kind: Kind) -> String {
         Kind::Number => "a whole number".to_owned(),
         Kind::Path => "a path from the root".to_owned(),
         Kind::Resolve => "a table of addresses: `{ \"api.example.com:443\" = \"127.0.0.1:8443\" }`".to_owned(),
+        Kind::Secret => "a text that is never shown again".to_owned(),
         Kind::Switch => "`true` or `false`".to_owned(),
         Kind::Text => "a text".to_owned(),
     }

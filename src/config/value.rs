@@ -14,6 +14,7 @@ use jiff::SignedDuration;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::cascade::client::Token;
 use crate::record::{Host, HostPattern};
 
 /// What a key is given, before it is checked.
@@ -258,7 +259,15 @@ impl Value {
         parts.iter().map(|part| part.read(entry)).collect()
     }
 
-    /// The value as TOML; the values of a map only by their names when they are `hidden`.
+    /// A token; what it was is told to nobody.
+    pub(super) fn token(&self) -> Result<Token, Wrong> {
+        let token = if let Self::Text(text) = self { Token::new(text) } else { None };
+        token.ok_or_else(|| {
+            Wrong::new("the value is not a token: write printable ASCII without spaces in quotes".to_owned())
+        })
+    }
+
+    /// The value as TOML; when it is `hidden`, a map only with its names and a text not at all.
     pub(super) fn to_toml(&self, hidden: bool) -> String {
         match self {
             Self::Map(parts) => {
@@ -270,6 +279,7 @@ impl Value {
                 let values: Vec<_> = parts.iter().map(|part| part.value.to_toml(hidden)).collect();
                 format!("[{}]", values.join(", "))
             }
+            Self::Text(_) if hidden => quoted("..."),
             Self::Text(text) => quoted(text),
             Self::Integer(_) | Self::Other(_) | Self::Switch(_) => self.to_string(),
         }

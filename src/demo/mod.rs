@@ -6,6 +6,7 @@
 //! sockets, like a stranger. Nothing here is fit to serve or to guard real traffic.
 
 mod digest;
+mod models;
 mod pieces;
 mod pki;
 mod server;
@@ -13,10 +14,11 @@ mod tally;
 mod usage;
 
 pub mod agent;
+pub mod grid;
 pub mod provider;
 pub mod table;
 
-pub use agent::{AgentOptions, Outcome, Protocol};
+pub use agent::{AgentOptions, Outcome, Protocol, Rungs, StandIn};
 pub use provider::{Provider, ProviderOptions};
 pub use tally::{ModelTally, Tally, Tokens};
 

@@ -81,16 +81,16 @@ where
     // Without it small SSE events wait for the peer's delayed ACK. A socket that refuses the option still serves.
     let _ = tcp.set_nodelay(true);
     match acceptor {
-        None => http(tcp, answer, tasks).await,
+        None => http(tcp, answer, tasks, true).await,
         Some(acceptor) => {
             if let Ok(Ok(stream)) = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(tcp)).await {
-                http(stream, answer, tasks).await;
+                http(stream, answer, tasks, false).await;
             }
         }
     }
 }
 
-async fn http<S, H, F, B>(stream: S, answer: H, tasks: Tasks)
+async fn http<S, H, F, B>(stream: S, answer: H, tasks: Tasks, plain: bool)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
@@ -103,6 +103,10 @@ where
         async move { Ok::<_, Infallible>(reply.await) }
     });
     let mut builder = auto::Builder::new(tasks);
+    if plain {
+        // Without TLS nothing could have agreed on HTTP/2.
+        builder = builder.http1_only();
+    }
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     builder.http2().timer(TokioTimer::new());
     // A client that leaves in the middle is part of the demo; what it cost is booked by the body that was dropped.

@@ -1,4 +1,4 @@
-//! The terminal's view of `/v1/usage`: tokens by model, redrawn in place.
+//! The terminal's view of `/v1/usage`: tokens by model or by another group, redrawn in place.
 //!
 //! What enters: the answer of `/v1/usage`. What leaves: aligned text. Never fetches anything and never asks the terminal.
 
@@ -8,21 +8,24 @@ use std::io::{self, Write};
 
 use serde::Deserialize;
 
+use super::grid::{Column, Grid, grouped};
+
 /// The part of `/v1/usage` that the table shows. Fields that are missing count as zero, unknown ones are ignored.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Usage {
-    /// All models together.
+    /// All groups together.
     pub totals: Row,
-    /// By model name.
+    /// By model name, or by the name of another group.
     pub models: BTreeMap<String, Row>,
 }
 
 /// The figures of one line.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 #[expect(missing_docs, reason = "the names are those of /v1/usage, documented there")]
 pub struct Row {
+    pub model: Option<String>,
     pub calls: u64,
     pub input_tokens: u64,
     pub cache_read_tokens: u64,
@@ -72,114 +75,39 @@ impl<W: Write> Screen<W> {
     }
 }
 
-/// The table, at most `width` columns wide, largest model first; every line ends with a newline.
+/// The table by model, at most `width` columns wide, largest model first; every line ends with a newline.
 ///
 /// Where the width does not suffice, columns go (cache writes first), then the ends of model names.
 #[must_use]
 pub fn render(usage: &Usage, width: usize) -> String {
-    let mut models: Vec<(&str, Row)> = usage.models.iter().map(|(name, row)| (printable(name), *row)).collect();
-    models.sort_by_key(|(_, row)| Reverse(row.total_tokens));
-    models.push(("total", usage.totals));
+    render_by("MODEL", usage, width)
+}
 
-    let columns = fit(columns(&models), width);
-    let figures: usize = columns.iter().map(Column::width).sum();
-    let longest = models.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
-    let name_width = longest.max(MODEL.len()).min(width.saturating_sub(figures)).max(MODEL.len());
+/// The same for groups of another kind, which `head` names. Where groups name a model, it stands beside them.
+#[must_use]
+pub fn render_by(head: &'static str, usage: &Usage, width: usize) -> String {
+    let mut rows: Vec<(&str, &Row)> = usage.models.iter().map(|(name, row)| (name.as_str(), row)).collect();
+    rows.sort_by_key(|(_, row)| Reverse(row.total_tokens));
+    rows.push(("total", &usage.totals));
 
-    let rule = format!("{}\n", "─".repeat(name_width + figures));
-    let mut text = line(&columns, MODEL, name_width, |column| column.head.to_owned());
-    text.push_str(&rule);
-    for (index, (name, _)) in models.iter().enumerate() {
-        if index + 1 == models.len() {
-            text.push_str(&rule);
-        }
-        text.push_str(&line(&columns, name, name_width, |column| column.cells.get(index).cloned().unwrap_or_default()));
+    let mut grid = Grid::new(head, rows.iter().map(|(name, _)| (*name).to_owned())).with_total();
+    if rows.iter().any(|(_, row)| row.model.is_some()) {
+        let models = rows.iter().map(|(_, row)| row.model.clone().unwrap_or_default());
+        grid = grid.column(Column::words("MODEL", 1, models));
     }
-    text
-}
-
-/// One kind of figure, written out for every line.
-struct Column {
-    head: &'static str,
-    /// The column with the highest number is the first to go; 0 stays.
-    expendable: u8,
-    cells: Vec<String>,
-}
-
-impl Column {
-    /// With the gap before it.
-    fn width(&self) -> usize {
-        self.cells.iter().map(String::len).max().unwrap_or_default().max(self.head.len()) + GAP
-    }
-}
-
-fn columns(rows: &[(&str, Row)]) -> Vec<Column> {
-    let column = |head, expendable, figure: fn(&Row) -> u64| Column {
-        head,
-        expendable,
-        cells: rows.iter().map(|(_, row)| grouped(figure(row))).collect(),
+    let figures = |head, expendable, figure: fn(&Row) -> u64| {
+        Column::figures(head, expendable, rows.iter().map(|(_, row)| grouped(figure(row))))
     };
-    vec![
-        column("CALLS", 2, |row| row.calls),
-        column("INPUT", 1, |row| row.input_tokens),
-        column("CACHE READ", 3, |row| row.cache_read_tokens),
-        column("CACHE WRITE", 6, |row| row.cache_write_tokens),
-        column("TOOLS", 5, |row| row.tool_input_tokens),
-        column("OUTPUT", 1, |row| row.output_tokens),
-        column("THINKING", 4, |row| row.thinking_tokens),
-        column("TOTAL", 0, |row| row.total_tokens),
-    ]
+    grid.column(figures("CALLS", 2, |row| row.calls))
+        .column(figures("INPUT", 1, |row| row.input_tokens))
+        .column(figures("CACHE READ", 3, |row| row.cache_read_tokens))
+        .column(figures("CACHE WRITE", 6, |row| row.cache_write_tokens))
+        .column(figures("TOOLS", 5, |row| row.tool_input_tokens))
+        .column(figures("OUTPUT", 1, |row| row.output_tokens))
+        .column(figures("THINKING", 4, |row| row.thinking_tokens))
+        .column(figures("TOTAL", 0, |row| row.total_tokens))
+        .render(width)
 }
-
-fn fit(mut columns: Vec<Column>, width: usize) -> Vec<Column> {
-    for expendable in (1..=6).rev() {
-        let needed = MODEL_WIDTH + columns.iter().map(Column::width).sum::<usize>();
-        if needed > width {
-            columns.retain(|column| column.expendable != expendable);
-        }
-    }
-    columns
-}
-
-fn line(columns: &[Column], name: &str, name_width: usize, cell: impl Fn(&Column) -> String) -> String {
-    let mut text = format!("{:<name_width$}", shortened(name, name_width));
-    for column in columns {
-        text.push_str(&format!("{:>1$}", cell(column), column.width()));
-    }
-    text.push('\n');
-    text
-}
-
-/// A name from the wire must not steer the terminal.
-fn printable(name: &str) -> &str {
-    if name.chars().any(char::is_control) { "(unprintable)" } else { name }
-}
-
-fn shortened(name: &str, width: usize) -> String {
-    if name.chars().count() <= width {
-        return name.to_owned();
-    }
-    name.chars().take(width.saturating_sub(1)).chain(['…']).collect()
-}
-
-/// Digits in groups of three.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3 + 1);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-const MODEL: &str = "MODEL";
-/// Columns go rather than that names get shorter than this.
-const MODEL_WIDTH: usize = 24;
-/// Spaces between two columns.
-const GAP: usize = 2;
 
 #[cfg(test)]
 mod tests {
@@ -236,9 +164,19 @@ total                     1,001,991   2,056  1,020,995
     }
 
     #[test]
-    fn a_model_name_cannot_steer_the_terminal() {
-        let usage = Usage { models: [("\x1b[2J".to_owned(), Row::default())].into(), totals: Row::default() };
-        assert!(!render(&usage, 80).contains('\x1b'));
+    fn groups_of_another_kind_have_their_head_and_their_model() {
+        let text = r#"{"totals": {"calls": 3, "total_tokens": 9}, "models": {
+            "179c837c-8253-4105-902c-d37299fc89d0": {"model": "gemini-3.1-pro-low", "calls": 2, "total_tokens": 8},
+            "unknown": {"calls": 1, "total_tokens": 1}}}"#;
+        let expected = "\
+CASCADE                   MODEL               INPUT  OUTPUT  TOTAL
+──────────────────────────────────────────────────────────────────
+179c837c-8253-4105-902c…  gemini-3.1-pro-low      0       0      8
+unknown                                           0       0      1
+──────────────────────────────────────────────────────────────────
+total                                             0       0      9
+";
+        assert_eq!(render_by("CASCADE", &serde_json::from_str(text).unwrap(), 66), expected);
     }
 
     #[test]
@@ -251,11 +189,5 @@ total                     1,001,991   2,056  1,020,995
         };
         assert_eq!(shown(true), "a\nb\n\x1b[2A\x1b[Jc\n");
         assert_eq!(shown(false), "a\nb\nc\n");
-    }
-
-    #[test]
-    fn digits_are_grouped() {
-        let cases = [(0, "0"), (999, "999"), (1_000, "1,000"), (12_345_678, "12,345,678")];
-        cases.iter().for_each(|(number, text)| assert_eq!(grouped(*number), *text));
     }
 }

@@ -1,22 +1,21 @@
 //! What is counted of LLM calls.
 
-use std::sync::Arc;
-
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use super::labels::{ByKind, ByLabel, ByModel, ByOperation, ByOutcome, ByProvider, ByQuality, ByRateLimit};
+use super::labels::{ByKind, ByModel, ByOperation, ByOutcome, ByProvider, ByQuality, ByRateLimit};
+use super::models::ModelLabels;
 use super::series::{Histograms, add, call_latency, declare, release, stream_gap};
 use crate::record::{
-    Call, CallStarted, ContentChunk, Label, Model, Models, Outcome, Provider, Quality, RateLimitReason, TokenKind,
+    Call, CallStarted, ContentChunk, Label, Model, Outcome, Provider, Quality, RateLimitReason, TokenKind,
 };
 
 /// Counters, gauges and histograms of calls.
 #[derive(Debug)]
 pub(super) struct CallMetrics {
-    models: Arc<Models>,
+    models: ModelLabels,
     tokens: Family<ByKind, Counter>,
     calls: Family<ByOutcome, Counter>,
     usage_reports: Family<ByQuality, Counter>,
@@ -26,17 +25,10 @@ pub(super) struct CallMetrics {
     time_per_output_token: Histograms<ByModel>,
     in_flight: Family<ByProvider, Gauge>,
     rate_limits: Family<ByRateLimit, Counter>,
-    folded_models: Counter,
 }
 
 impl CallMetrics {
-    pub(super) fn declare(registry: &mut Registry, models: Arc<Models>) -> Self {
-        let overflow = declare(
-            registry,
-            "gravimeter_label_overflow_total",
-            "Calls whose label value was folded into 'other' because the label has too many values",
-            Family::<ByLabel, Counter>::default(),
-        );
+    pub(super) fn declare(registry: &mut Registry, models: ModelLabels) -> Self {
         let in_flight = declare(
             registry,
             "gravimeter_calls_in_flight",
@@ -92,7 +84,6 @@ impl CallMetrics {
                 "LLM calls that the provider refused for quota, rate or capacity",
                 Family::default(),
             ),
-            folded_models: overflow.get_or_create_owned(&ByLabel { label: "model" }),
         }
     }
 
@@ -101,16 +92,13 @@ impl CallMetrics {
     }
 
     pub(super) fn chunk(&self, chunk: &ContentChunk) {
-        let labels = ByModel { provider: chunk.provider, model: self.models.admit(&chunk.model) };
+        let labels = ByModel { provider: chunk.provider, model: self.models.of(&chunk.model) };
         self.time_between_chunks.get_or_create_owned(&labels).observe(chunk.gap.as_secs_f64());
     }
 
     pub(super) fn ended(&self, call: &Call) {
         let provider = call.provider;
-        let model = self.models.admit(&call.model);
-        if model != call.model {
-            self.folded_models.inc();
-        }
+        let model = self.models.counted(&call.model);
         release(&self.in_flight.get_or_create_owned(&ByProvider { provider }));
         self.count(call, &model);
         self.time(call, &model);

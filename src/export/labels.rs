@@ -5,8 +5,10 @@ use std::fmt;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 
 use crate::record::{
-    ByteDirection, Disposition, HandshakeFailure, IpFamily, Label, LeafResult, Model, ObserverFailure, Operation,
-    Outcome, Provider, Quality, RateLimitReason, RefuseReason, RestartReason, Side, TimeoutStep, TlsVersion, TokenKind,
+    ByteDirection, CorrelationMethod, DisplayName, Disposition, FollowFailure, HandshakeFailure, IpFamily, Label,
+    LeafResult, Model, ObserverFailure, Operation, Outcome, Provider, Quality, QuotaWindow, RateLimitReason,
+    RefuseReason, RestartReason, RunOutcome, Side, StepKind, StepStatus, TimeoutStep, TlsVersion, TokenKind,
+    UpdateSource, UsageComparison,
 };
 
 /// Lets the label enums of `record` be label values of the metrics library.
@@ -22,7 +24,9 @@ macro_rules! label_values {
 
 label_values!(
     ByteDirection,
+    CorrelationMethod,
     Disposition,
+    FollowFailure,
     HandshakeFailure,
     IpFamily,
     LeafResult,
@@ -31,16 +35,28 @@ label_values!(
     Outcome,
     Provider,
     Quality,
+    QuotaWindow,
     RateLimitReason,
     RefuseReason,
     RestartReason,
+    RunOutcome,
     Side,
+    StepKind,
+    StepStatus,
     TimeoutStep,
     TlsVersion,
     TokenKind,
+    UpdateSource,
+    UsageComparison,
 );
 
 impl EncodeLabelValue for Model {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        EncodeLabelValue::encode(&self.as_str(), encoder)
+    }
+}
+
+impl EncodeLabelValue for DisplayName {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
         EncodeLabelValue::encode(&self.as_str(), encoder)
     }
@@ -63,6 +79,16 @@ label_set!(ByQuality { provider: Provider, model: Model, quality: Quality });
 label_set!(ByOperation { provider: Provider, model: Model, operation: Operation });
 label_set!(ByOutcome { provider: Provider, model: Model, operation: Operation, outcome: Outcome });
 label_set!(ByRateLimit { provider: Provider, model: Model, reason: RateLimitReason });
+
+label_set!(ByRunModel { model: Model });
+label_set!(ByRun { model: Model, outcome: RunOutcome });
+label_set!(ByStepEnd { step: StepKind, status: StepStatus });
+label_set!(BySource { source: UpdateSource });
+label_set!(ByMethod { method: CorrelationMethod });
+label_set!(ByComparison { result: UsageComparison });
+label_set!(ByFollowFailure { reason: FollowFailure });
+label_set!(ByQuota { provider: Provider, model: Model, window: QuotaWindow });
+label_set!(ModelInfo { provider: Provider, model: Model, display_name: DisplayName });
 
 label_set!(ByHandshake { side: Side, version: TlsVersion, resumed: bool });
 label_set!(ByHandshakeFailure { side: Side, reason: HandshakeFailure });

@@ -1,7 +1,7 @@
 //! The set of all metrics: takes every fact, answers every scrape.
 //!
-//! What is counted of calls stands in `calls`, of connections and the house in `connections`, under the names of the
-//! GenAI convention in `genai`; the rules of naming and counting in `series`;
+//! What is counted of calls stands in `calls`, of conversations in `cascades`, of quotas in `quotas`, of connections and the
+//! house in `connections`, under the names of the GenAI convention in `genai`; the rules of naming and counting in `series`;
 //! here is the registry they share.
 
 use std::fmt;
@@ -12,10 +12,13 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use super::calls::CallMetrics;
+use super::cascades::CascadeMetrics;
 use super::connections::ConnectionMetrics;
 use super::genai::GenAiMetrics;
 use super::labels::Build;
+use super::models::ModelLabels;
 use super::process::ProcessCollector;
+use super::quotas::QuotaMetrics;
 use super::series::declare;
 use super::text::{self, Format};
 use crate::record::{Fact, Models, Sink};
@@ -38,8 +41,10 @@ impl Default for Config {
 pub struct Metrics {
     registry: Registry,
     calls: CallMetrics,
+    cascades: CascadeMetrics,
     connections: ConnectionMetrics,
     genai: Option<GenAiMetrics>,
+    quotas: QuotaMetrics,
     scrapes_rejected: Counter,
 }
 
@@ -55,10 +60,13 @@ impl Metrics {
         });
         registry.register("gravimeter_build", "The running version", build);
         registry.register_collector(Box::new(ProcessCollector));
+        let labels = ModelLabels::declare(&mut registry, Arc::clone(&models));
         Self {
-            calls: CallMetrics::declare(&mut registry, Arc::clone(&models)),
+            calls: CallMetrics::declare(&mut registry, labels.clone()),
+            cascades: CascadeMetrics::declare(&mut registry, labels.clone()),
             connections: ConnectionMetrics::declare(&mut registry),
             genai: config.genai.then(|| GenAiMetrics::declare(&mut registry, models)),
+            quotas: QuotaMetrics::declare(&mut registry, labels),
             scrapes_rejected: declare(
                 &mut registry,
                 "gravimeter_scrapes_rejected_total",
@@ -94,6 +102,15 @@ impl Sink for Metrics {
                     genai.ended(call);
                 }
             }
+            Fact::CascadeUpdated(source) => self.cascades.updated(*source),
+            Fact::CorrelationSettled(method) => self.cascades.settled(*method),
+            Fact::FollowFailed(reason) => self.cascades.follow_failed(*reason),
+            Fact::ModelNamed(name) => self.quotas.named(name),
+            Fact::Quota(quota) => self.quotas.read(quota),
+            Fact::RunEnded(run) => self.cascades.ended(run),
+            Fact::RunStarted(_) => self.cascades.started(),
+            Fact::StepEnded(ended) => self.cascades.step(ended),
+            Fact::UsageCompared(result) => self.cascades.compared(*result),
             other => self.connections.take(other),
         }
     }

@@ -4,11 +4,14 @@
 //! No fact is kept, no traffic is touched, and no label comes from outside a closed set or the bounded set of models.
 
 mod calls;
+mod cascades;
 mod connections;
 pub mod genai;
 mod labels;
 mod metrics;
+mod models;
 mod process;
+mod quotas;
 mod series;
 pub mod text;
 mod tls;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::counter::Counter;
@@ -59,6 +60,26 @@ pub(super) fn house_latency() -> Histogram {
     Histogram::new(HOUSE_SECONDS)
 }
 
+/// Latency of runs.
+pub(super) fn run_latency() -> Histogram {
+    Histogram::new(RUN_SECONDS)
+}
+
+/// Calls of a run.
+pub(super) fn run_calls() -> Histogram {
+    Histogram::new(RUN_CALLS)
+}
+
+/// Tokens of a run.
+pub(super) fn run_tokens() -> Histogram {
+    Histogram::new(RUN_TOKENS)
+}
+
+/// A point in time as a gauge shows it.
+pub(super) fn unix_seconds(at: SystemTime) -> i64 {
+    at.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}
+
 /// Goes through a closed set.
 pub(super) fn each<L: Label>(touch: impl Fn(L)) {
     L::ALL.iter().copied().for_each(touch);
@@ -106,6 +127,30 @@ const CALL_SECONDS: [f64; 14] =
 /// The same doubling, one decade lower: fast models stream a token in 2 to 5 ms, and nothing streams for a minute a token.
 const GAP_SECONDS: [f64; 14] =
     [0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192];
+
+/// The boundaries that the GenAI convention prescribes for an invocation of an agent, which a run is.
+const RUN_SECONDS: [f64; 13] = [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 102.4, 204.8, 409.6];
+
+/// The convention's for the inferences of an invocation.
+const RUN_CALLS: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
+
+/// The convention's for tokens.
+const RUN_TOKENS: [f64; 14] = [
+    1.0,
+    4.0,
+    16.0,
+    64.0,
+    256.0,
+    1024.0,
+    4096.0,
+    16384.0,
+    65536.0,
+    262_144.0,
+    1_048_576.0,
+    4_194_304.0,
+    16_777_216.0,
+    67_108_864.0,
+];
 
 /// 50 µs is about what a chunk takes through the house, 5 s what a handshake takes on a lost packet and its retries.
 const HOUSE_SECONDS: [f64; 16] =

@@ -1,13 +1,13 @@
 //! What is counted of TLS: handshakes of both sides, leaf certificates, the CA.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
 use super::labels::{ByHandshake, ByHandshakeFailure, ByLeafResult};
-use super::series::{Histograms, Late, begin, count, declare, each, house_latency};
+use super::series::{Histograms, Late, begin, count, declare, each, house_latency, unix_seconds};
 use crate::record::{Handshake, HandshakeFailure, LeafResult, Side};
 
 /// Counters, gauges and histograms of TLS.
@@ -68,8 +68,4 @@ impl TlsMetrics {
     pub(super) fn ca_expires(&self, at: SystemTime) {
         self.ca_expiry.set(unix_seconds(at));
     }
-}
-
-fn unix_seconds(at: SystemTime) -> i64 {
-    at.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

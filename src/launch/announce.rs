@@ -2,11 +2,13 @@
 //!
 //! What enters: lines, a folder. What leaves: an [`Announcement`]. What the agent says is not trusted to be complete.
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::Read as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::time::SystemTime;
 
 use rustix::fs::OFlags;
 use serde::Deserialize;
@@ -32,6 +34,11 @@ impl CsrfToken {
     /// A new one.
     pub(super) fn random() -> Self {
         Self(uuid::Uuid::new_v4().to_string())
+    }
+
+    /// One that somebody else has made.
+    pub(super) fn new(text: String) -> Self {
+        Self(text)
     }
 
     /// The token's text, for the header that carries it and nothing else.
@@ -74,16 +81,38 @@ impl Announcement {
     /// Fills what is missing from the discovery file of process `pid` in `folder`, if it is there and readable. Files of
     /// other processes may be years old; the token stays the one that the process was started with. Blocks.
     pub(super) fn discover(&mut self, folder: &Path, pid: u32) {
-        let Ok(entries) = fs::read_dir(folder) else { return };
-        let files = entries.filter_map(Result::ok).map(|entry| entry.path());
-        let named = files.filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_discovery_name));
-        let Some(found) = named.filter_map(|path| read(&path)).find(|found| found.pid == pid) else { return };
-        self.https_port = self.https_port.or(found.https_port);
-        self.http_port = self.http_port.or(found.http_port);
-        self.lsp_port = self.lsp_port.or(found.lsp_port);
-        let token = found.csrf_token.map(CsrfToken);
-        self.csrf_token = self.csrf_token.take().or(token);
+        if let Some(found) = discovered(folder).into_iter().find(|found| found.pid == pid) {
+            self.complete(found.announcement);
+        }
     }
+
+    /// Fills what is missing from what another source says.
+    pub(super) fn complete(&mut self, other: Self) {
+        self.https_port = self.https_port.or(other.https_port);
+        self.http_port = self.http_port.or(other.http_port);
+        self.lsp_port = self.lsp_port.or(other.lsp_port);
+        self.csrf_token = self.csrf_token.take().or(other.csrf_token);
+    }
+}
+
+/// What one discovery file says.
+pub(super) struct Discovered {
+    /// The process that it speaks of, which may be long gone.
+    pub(super) pid: u32,
+    /// The uid of whoever wrote it.
+    pub(super) owner: u32,
+    pub(super) announcement: Announcement,
+    written: Option<SystemTime>,
+}
+
+/// What the discovery files in `folder` say, the newest first. Blocks.
+pub(super) fn discovered(folder: &Path) -> Vec<Discovered> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let files = entries.filter_map(Result::ok).map(|entry| entry.path());
+    let named = files.filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_discovery_name));
+    let mut found: Vec<_> = named.filter_map(|path| read(&path)).collect();
+    found.sort_by_key(|found| Reverse(found.written));
+    found
 }
 
 /// `ls_<16 hex digits>.json`
@@ -102,16 +131,17 @@ struct DiscoveryFile {
 }
 
 /// The agent owns the folder: neither a link, a pipe nor a huge file in it may harm the reader.
-fn read(path: &Path) -> Option<DiscoveryFile> {
+fn read(path: &Path) -> Option<Discovered> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let flags = i32::try_from(flags.bits()).ok()?;
     let file: File = fs::OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
-    if !file.metadata().ok()?.is_file() {
-        return None;
-    }
+    let metadata = file.metadata().ok().filter(fs::Metadata::is_file)?;
     let mut text = String::new();
     file.take(MAX_DISCOVERY_FILE).read_to_string(&mut text).ok()?;
-    serde_json::from_str(&text).ok()
+    let DiscoveryFile { pid, https_port, http_port, lsp_port, csrf_token } = serde_json::from_str(&text).ok()?;
+    let csrf_token = csrf_token.map(CsrfToken);
+    let announcement = Announcement { https_port, http_port, lsp_port, csrf_token };
+    Some(Discovered { pid, owner: metadata.uid(), announcement, written: metadata.modified().ok() })
 }
 
 /// The known ones have about 200 bytes.

@@ -9,6 +9,7 @@ mod announce;
 mod antigravity;
 mod backoff;
 pub mod exec;
+pub mod find;
 mod lines;
 mod orphan;
 mod process;

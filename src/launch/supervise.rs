@@ -37,6 +37,17 @@ pub enum AgentState {
     Up(Announcement),
 }
 
+impl AgentState {
+    /// Takes a fuller announcement of an agent that runs. Returns whether it says anything new.
+    fn announce(&mut self, known: &Announcement) -> bool {
+        let is_new = matches!(self, Self::Up(before) if before != known);
+        if is_new {
+            *self = Self::Up(known.clone());
+        }
+        is_new
+    }
+}
+
 /// Keeps one agent running.
 pub struct Supervisor {
     config: Config,
@@ -221,8 +232,12 @@ impl Ear<'_> {
                 Err(_) => tracing::warn!(?announcement, "the agent did not announce both of its ports in time"),
             }
         }
-        self.supervisor.state.send_replace(AgentState::Up(announcement.unwrap_or_default()));
+        let mut known = announcement.unwrap_or_default();
+        self.supervisor.state.send_replace(AgentState::Up(known.clone()));
+        // What comes late counts as well, and so does what nobody expected of an agent without a preset.
         while let Some(line) = self.stderr.next().await {
+            known.hear(&line);
+            self.supervisor.state.send_if_modified(|state| state.announce(&known));
             self.take(&line);
         }
     }

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::By;
-use crate::record::{Call, Model, Outcome, Provider, Quality, TokenKind};
+use super::models::Names;
+use super::sums::{ByModel, Served, Sums};
+use crate::record::{DisplayName, Model, Outcome, Provider};
 
 /// The calls and tokens of a group. Sums saturate, as the metrics do: a provider may claim any number.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -44,58 +45,34 @@ pub struct QualityCounts {
     pub unknown: u64,
 }
 
-impl Usage {
-    pub(super) fn add(&mut self, call: &Call) {
-        self.calls += 1;
-        let of = |kind| call.usage.of(kind).unwrap_or(0);
-        grow(&mut self.input_tokens, of(TokenKind::Input));
-        grow(&mut self.cache_read_tokens, of(TokenKind::CacheRead));
-        grow(&mut self.cache_write_tokens, of(TokenKind::CacheWrite));
-        grow(&mut self.tool_input_tokens, of(TokenKind::ToolInput));
-        grow(&mut self.output_tokens, of(TokenKind::Output));
-        grow(&mut self.thinking_tokens, of(TokenKind::Thinking));
-        grow(&mut self.total_tokens, call.usage.total());
-        match call.quality {
-            Quality::Exact => self.usage_quality.exact += 1,
-            Quality::Partial => self.usage_quality.partial += 1,
-            Quality::Unknown => self.usage_quality.unknown += 1,
-        }
-        *self.outcomes.entry(call.outcome).or_default() += 1;
-    }
-
-    fn merge(&mut self, other: &Self) {
-        self.calls += other.calls;
-        grow(&mut self.input_tokens, other.input_tokens);
-        grow(&mut self.cache_read_tokens, other.cache_read_tokens);
-        grow(&mut self.cache_write_tokens, other.cache_write_tokens);
-        grow(&mut self.tool_input_tokens, other.tool_input_tokens);
-        grow(&mut self.output_tokens, other.output_tokens);
-        grow(&mut self.thinking_tokens, other.thinking_tokens);
-        grow(&mut self.total_tokens, other.total_tokens);
-        self.usage_quality.exact += other.usage_quality.exact;
-        self.usage_quality.partial += other.usage_quality.partial;
-        self.usage_quality.unknown += other.usage_quality.unknown;
-        for (outcome, calls) in &other.outcomes {
-            *self.outcomes.entry(*outcome).or_default() += calls;
-        }
-    }
-}
-
-fn grow(sum: &mut u64, count: u64) {
-    *sum = sum.saturating_add(count);
-}
-
-/// A group of a report.
+/// A model's group of a report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Group {
     /// Who answered the calls.
     pub provider: Provider,
+    /// What people call the model, where the agent told it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<DisplayName>,
     /// The calls.
     #[serde(flatten)]
     pub usage: Usage,
 }
 
-/// The answer of `/v1/usage`.
+/// A conversation's group of a report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CascadeGroup {
+    /// The model that most tokens went to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<Model>,
+    /// What people call it, where the agent told it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<DisplayName>,
+    /// The calls.
+    #[serde(flatten)]
+    pub usage: Usage,
+}
+
+/// The answer of `/v1/usage`. The groups of a grouping add up to the totals.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UsageReport {
     /// When the sums begin.
@@ -111,35 +88,53 @@ pub struct UsageReport {
     /// Groups by provider.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub providers: Option<BTreeMap<Provider, Usage>>,
+    /// Groups by conversation. The key is its id. Calls whose conversation is not known stand under `trajectory/<id>` or
+    /// `unknown`, conversations that are no longer kept apart under `other`; an id that looks like one of these or holds a
+    /// `/` is written `cascade/<id>`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cascades: Option<BTreeMap<String, CascadeGroup>>,
+    /// With groups by conversation: calls whose conversation became known only after their details had been let go. They
+    /// stand where they stood before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub correlated_too_late: Option<u64>,
 }
 
 impl UsageReport {
-    pub(super) fn new(since: Timestamp, until: Timestamp, by: By, sums: BTreeMap<(Model, Provider), Usage>) -> Self {
-        let mut totals = Usage::default();
-        sums.values().for_each(|usage| totals.merge(usage));
-        let (models, providers) = match by {
-            By::Model => (Some(by_model(sums)), None),
-            By::Provider => (None, Some(by_provider(&sums))),
-        };
-        Self { since, until, totals, models, providers }
+    /// A report without groups.
+    pub(super) fn new(since: Timestamp, until: Timestamp, sums: &ByModel) -> Self {
+        let totals = Usage::from(&sums.total());
+        Self { since, until, totals, models: None, providers: None, cascades: None, correlated_too_late: None }
     }
 }
 
-fn by_model(sums: BTreeMap<(Model, Provider), Usage>) -> BTreeMap<String, Group> {
-    let mut servers: BTreeMap<Model, usize> = BTreeMap::new();
-    sums.keys().for_each(|(model, _)| *servers.entry(model.clone()).or_default() += 1);
-    let group = |((model, provider), usage): ((Model, Provider), Usage)| {
-        let ambiguous = servers.get(&model) != Some(&1) || model.as_str().contains('@');
+impl CascadeGroup {
+    pub(super) fn new(sums: &ByModel, names: &Names) -> Self {
+        let main = sums.main();
+        Self {
+            model: main.map(|served| served.model.clone()),
+            display_name: main.and_then(|served| names.of(served)).cloned(),
+            usage: Usage::from(&sums.total()),
+        }
+    }
+}
+
+/// Groups by model, under keys that no two can share.
+pub(super) fn by_model(sums: &ByModel, names: &Names) -> BTreeMap<String, Group> {
+    let mut servers: BTreeMap<&Model, usize> = BTreeMap::new();
+    sums.0.keys().for_each(|served| *servers.entry(&served.model).or_default() += 1);
+    let group = |(served, sums): (&Served, &Sums)| {
+        let Served { model, provider } = served;
+        let ambiguous = servers.get(model) != Some(&1) || model.as_str().contains('@');
         let key = if ambiguous { format!("{model}@{provider}") } else { model.to_string() };
-        (key, Group { provider, usage })
+        let display_name = names.of(served).cloned();
+        (key, Group { provider: *provider, display_name, usage: Usage::from(sums) })
     };
-    sums.into_iter().map(group).collect()
+    sums.0.iter().map(group).collect()
 }
 
-fn by_provider(sums: &BTreeMap<(Model, Provider), Usage>) -> BTreeMap<Provider, Usage> {
-    let mut providers: BTreeMap<Provider, Usage> = BTreeMap::new();
-    for ((_, provider), usage) in sums {
-        providers.entry(*provider).or_default().merge(usage);
-    }
-    providers
+/// Groups by provider.
+pub(super) fn by_provider(sums: &ByModel) -> BTreeMap<Provider, Usage> {
+    let mut providers: BTreeMap<Provider, Sums> = BTreeMap::new();
+    sums.0.iter().for_each(|(served, sums)| providers.entry(served.provider).or_default().add(sums));
+    providers.iter().map(|(provider, sums)| (*provider, Usage::from(sums))).collect()
 }

@@ -29,6 +29,7 @@ pub use handshake::{Handshake, HandshakeFailure, LeafResult, Side, TlsVersion};
 pub use host::{Host, HostPattern, InvalidHost};
 pub use ids::{CallIds, Id};
 pub use label::Label;
+pub(crate) use label::label;
 pub use model::Model;
 pub use models::Models;
 pub use quota::{DisplayName, ModelName, Quota, QuotaWindow};

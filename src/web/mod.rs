@@ -1,14 +1,17 @@
-//! HTTP on loopback: `/metrics`, `/v1/usage`, health and a page for people.
+//! HTTP on loopback: `/metrics`, `/v1/usage`, `/v1/cascades`, `/v1/quotas`, health and a page for people.
 //!
 //! Requests enter from a listener that the caller owns; answers come from the metrics, the ledger and the readiness latches.
 //! Read only: nothing here changes the house, and no configuration, secret or traffic can be asked for.
 
+mod cascades;
 mod error;
 mod gate;
 mod guard;
 mod health;
 mod metrics;
 mod page;
+mod parameters;
+mod quotas;
 mod serve;
 mod usage;
 
@@ -28,6 +31,7 @@ use crate::export::Metrics;
 use crate::ledger::Ledger;
 use error::ApiError;
 
+pub use cascades::path_of;
 pub use health::{Condition, Readiness, Report};
 
 /// Where and how the house is asked.
@@ -136,7 +140,10 @@ impl Web {
             .route("/healthz", get(health::healthz))
             .route("/metrics", get(metrics::metrics))
             .route("/readyz", get(health::readyz))
+            .route("/v1/cascades", get(cascades::cascades))
+            .route("/v1/cascades/{id}", get(cascades::cascade))
             .route("/v1/openapi.json", get(openapi))
+            .route("/v1/quotas", get(quotas::quotas))
             .route("/v1/usage", get(usage::usage))
             .fallback(|| async { ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path") })
             .method_not_allowed_fallback(|| async {

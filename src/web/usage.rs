@@ -30,7 +30,7 @@ pub(super) async fn usage(
 /// What is wrong with the query string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 enum Wrong {
-    #[error("'by' must be 'model' or 'provider'")]
+    #[error("'by' must be 'cascade', 'model' or 'provider'")]
     By,
     #[error("'since' must be a time (RFC 3339, 'Z' or an offset) or a duration such as '24h'")]
     Since,
@@ -73,6 +73,7 @@ fn parse(parameters: &[(String, String)], now: Timestamp) -> Result<UsageQuery, 
 
 fn grouping(value: &str) -> Option<By> {
     match value {
+        "cascade" => Some(By::Cascade),
         "model" => Some(By::Model),
         "provider" => Some(By::Provider),
         _ => None,

@@ -70,6 +70,14 @@ async fn ten_thousand_calls_are_counted_to_the_token() {
         assert_eq!(sum(&ended, &[&label]), sum(&quality, &[&label]), "{model}: every call has a quality");
     }
     assert_eq!(sum(&ended, &[]), calls, "every call ended once");
+    for (by, field) in [("cascade", "cascades"), ("provider", "providers")] {
+        let grouped: Value = serde_json::from_str(&whole.get(&format!("/v1/usage?by={by}")).await).expect("JSON");
+        for count in ["calls", "total_tokens", "input_tokens", "cache_read_tokens", "output_tokens"] {
+            let groups = grouped[field].as_object().expect("groups").values();
+            let sum: u64 = groups.filter_map(|group| group[count].as_u64()).sum();
+            assert_eq!(Some(sum), usage["totals"][count].as_u64(), "by {by}: {count}");
+        }
+    }
     assert_eq!(sum(&whole.series("gravimeter_calls_in_flight").await, &[]), 0);
     assert_eq!(sum(&whole.series("gravimeter_observer_failures_total").await, &[]), 0);
     whole.stop().await;

@@ -21,7 +21,7 @@ fn err(output: &Output) -> String {
 #[test]
 fn every_command_has_help() {
     let home = tempfile::tempdir().expect("a folder");
-    let commands = ["serve", "demo", "usage", "redirect", "ca", "doctor", "config", "completions"];
+    let commands = ["serve", "demo", "usage", "cascades", "redirect", "ca", "doctor", "config", "completions"];
     let all = out(&gravimeter(home.path(), &["--help"]));
     for command in commands {
         assert!(all.contains(command), "--help names {command}");
@@ -95,9 +95,12 @@ fn completions_are_scripts_of_their_shell() {
 fn usage_without_an_exporter_says_what_is_missing() {
     let home = tempfile::tempdir().expect("a folder");
     let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
-    let output = gravimeter(home.path(), &["usage", "--url", &format!("http://{free}")]);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(err(&output).contains("is `gravimeter serve` running?"), "{}", err(&output));
+    let url = format!("http://{free}");
+    for command in [&["usage"][..], &["usage", "--by", "cascade"], &["cascades"], &["cascades", "179c837c", "--json"]] {
+        let output = gravimeter(home.path(), &[command, &["--url", &url]].concat());
+        assert_eq!(output.status.code(), Some(1), "{command:?}");
+        assert!(err(&output).contains("is `gravimeter serve` running?"), "{command:?}: {}", err(&output));
+    }
 }
 
 #[test]

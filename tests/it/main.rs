@@ -4,6 +4,7 @@
 #![allow(missing_docs, unreachable_pub, reason = "a test binary has no readers from outside")]
 
 mod agreement;
+mod cascades;
 mod cli;
 mod end_of_stream;
 mod fixtures;

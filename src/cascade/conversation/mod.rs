@@ -132,6 +132,11 @@ impl Conversation {
         matches!(self.run, Run::Open(_) | Run::Closing { .. })
     }
 
+    /// Whether a subagent was at work when it was last heard of.
+    pub(super) fn is_at_work(&self, subtrajectory: &Id) -> bool {
+        self.subtrajectories.get(subtrajectory).is_some_and(|sub| sub.status.is_some_and(is_work))
+    }
+
     /// Whether time alone may change something.
     #[must_use]
     pub fn waits(&self) -> bool {

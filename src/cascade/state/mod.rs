@@ -198,15 +198,17 @@ impl State {
         facts
     }
 
-    pub(super) fn known(&self, cascade: &Id) -> (u32, u32) {
+    pub(super) fn known(&self, cascade: &Id, trajectory: Option<&Id>) -> (u32, u32) {
         let root = self.threads.root_of(cascade);
-        let subtrajectory = (root != *cascade).then(|| self.name_of(cascade));
+        let subtrajectory = (root != *cascade).then(|| trajectory.unwrap_or(self.name_of(cascade)));
         self.conversations.peek(&root).map_or((0, 0), |live| live.conversation.known(subtrajectory))
     }
 
     pub(super) fn is_running(&self, cascade: &Id) -> bool {
         let root = self.threads.root_of(cascade);
-        self.conversations.peek(&root).is_some_and(|live| live.conversation.is_running())
+        let Some(live) = self.conversations.peek(&root) else { return false };
+        let is_own = root == *cascade;
+        live.conversation.is_running() && (is_own || live.conversation.is_at_work(self.name_of(cascade)))
     }
 
     /// Under which name the conversation that a subagent's conversation works for knows it: that of its trajectory.

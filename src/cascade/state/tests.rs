@@ -379,7 +379,9 @@ fn a_subagent_counts_in_its_root_whichever_way_it_is_told() {
     told.call(3.0, nameless(1, "s", "x"));
     assert_eq!(told.said(), ["settled trace_id"]);
     told.summary(3.0, &[summary("child", "t", Some("c"))]);
-    assert_eq!(told.state.known(&id("child")), (1, 1), "known by its trajectory");
+    assert_eq!(told.state.known(&id("child"), None), (1, 1), "known by its trajectory");
+    assert_eq!(told.state.known(&id("child"), Some(&id("t"))), (1, 1));
+    assert!(!told.state.is_running(&id("child")), "it is not said to be");
     // The rung changes: the subagent's conversation is asked for on its own.
     let own = Update { main: work_of_subagent(), ..running() };
     told.update_from(UpdateSource::Polling, 4.0, "child", &own);
@@ -389,6 +391,7 @@ fn a_subagent_counts_in_its_root_whichever_way_it_is_told() {
     told.tick(50.0);
     assert_eq!(told.said(), ["c planner_response"], "the subagent works");
     told.update_from(UpdateSource::Polling, 51.0, "child", &idle());
+    assert!(!told.state.is_running(&id("child")) && told.state.is_running(&id("c")));
     told.tick(60.0);
     assert_eq!(told.said(), ["c ok after 50s: 1 calls, 7 tokens of m1"]);
 }

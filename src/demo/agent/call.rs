@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
+use http::response::Parts;
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -42,6 +43,9 @@ pub(super) struct Answer {
     pub(super) left: bool,
 }
 
+/// Is told of an answer as it grows.
+pub(super) type Hear<'a> = dyn FnMut(&Parts, &[u8]) + Send + 'a;
+
 /// No answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CallError {
@@ -63,15 +67,16 @@ impl Caller {
         Self { dialer, connection: None, opened: 0 }
     }
 
-    /// Sends `ask` and reads the whole answer, unless asked to leave. A failed connection is not used again.
-    pub(super) async fn call(&mut self, ask: Ask) -> Result<Answer, CallError> {
+    /// Sends `ask` and reads the whole answer, unless asked to leave; `hear` is told the head and all that came so far, each
+    /// time that more has come. A failed connection is not used again.
+    pub(super) async fn listen(&mut self, ask: Ask, hear: &mut Hear<'_>) -> Result<Answer, CallError> {
         let mut connection = self.connection().await?;
         let (path, leave_after) = (ask.path, ask.leave_after);
         let request = self.request(ask, connection.is_http2()).map_err(CallError::Request)?;
         let sent = timeout(READ_TIMEOUT, connection.send(request)).await;
         let response = sent.map_err(|_| CallError::TimedOut { path })?;
         let (head, body) = response.map_err(|source| CallError::Http { path, source })?.into_parts();
-        let (body, left) = read(path, body, leave_after).await?;
+        let (body, left) = read(path, body, leave_after, &mut |bytes| hear(&head, bytes)).await?;
         // HTTP/1.1 has no other way to stop an answer than to close.
         if !left || connection.is_http2() {
             self.connection = Some(connection);
@@ -116,6 +121,7 @@ async fn read(
     path: &'static str,
     mut body: Incoming,
     leave_after: Option<usize>,
+    hear: &mut (dyn FnMut(&[u8]) + Send),
 ) -> Result<(Vec<u8>, bool), CallError> {
     let mut bytes = Vec::new();
     loop {
@@ -127,6 +133,7 @@ async fn read(
         if bytes.len() > BODY_LIMIT {
             return Err(CallError::TooLarge { path });
         }
+        hear(&bytes);
         if leave_after.is_some_and(|events| count_events(&bytes) >= events) {
             return Ok((bytes, true));
         }

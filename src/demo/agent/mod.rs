@@ -1,17 +1,30 @@
 //! The stand-in language server: it starts, calls its provider and checks every byte of the answers.
 //!
-//! What enters: metadata on stdin up to its end, [`AgentOptions`], answers. What leaves: port announcements on stderr,
-//! requests, and one line of JSON on stdout. Trusts only the bundle it is given; never prints a header or a prompt.
+//! What enters: metadata on stdin up to its end, [`AgentOptions`], answers, and what clients of its own ports ask. What
+//! leaves: port announcements on stderr, requests, answers and streams of its RPC server ([`StandIn`]), and one line of
+//! JSON on stdout. Trusts only the bundle it is given; never prints a header or a prompt.
 
 mod announce;
 mod call;
+mod cascade;
 mod conversation;
+mod desk;
 mod dial;
+mod fetch;
+mod line;
+mod options;
 mod prompt;
 mod reply;
+mod rpc;
+mod run;
+mod stand_in;
+
+pub use cascade::{CallEnd, CallEntry, Log, RunEnd, RunEntry};
+pub use fetch::{FetchError, fetch_log};
+pub use options::{AgentOptions, Protocol, Rungs};
+pub use stand_in::{StandIn, start};
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -23,56 +36,9 @@ use tokio_util::task::TaskTracker;
 use super::pki::PkiError;
 use super::server::Tasks;
 use super::tally::Tally;
-use super::{CLOUD_CODE_HOST, MODELS};
+use cascade::Store;
 use conversation::Conversation;
 use dial::Dialer;
-
-/// What the agent calls, how, and how often.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AgentOptions {
-    /// The PEM file with the only roots it trusts: what `SSL_CERT_FILE` names in its environment.
-    pub bundle: PathBuf,
-    /// The provider's name: SNI, `Host`, and what is resolved unless `dial` says otherwise.
-    pub host: String,
-    /// The provider's port.
-    pub port: u16,
-    /// Connect here instead of resolving `host`.
-    pub dial: Option<SocketAddr>,
-    /// Go through this HTTP proxy with CONNECT.
-    pub proxy: Option<SocketAddr>,
-    /// The HTTP versions offered.
-    pub protocol: Protocol,
-    /// Conversations at the same time.
-    pub conversations: u32,
-    /// User messages of each conversation; without a number they go on until SIGTERM.
-    pub rounds: Option<u32>,
-    /// Milliseconds between two user messages of a conversation.
-    pub pause_ms: u64,
-    /// Milliseconds before the first retry of a refused call; each further one waits longer by as much.
-    pub backoff_ms: u64,
-    /// Bytes of system instruction in each request.
-    pub upload_bytes: usize,
-    /// Of 100 replies, how many the user stops in the middle.
-    pub abort_percent: u8,
-    /// Models, one for each conversation in turn.
-    pub models: Vec<String>,
-    /// Everything random follows from it, time stamps excepted.
-    pub seed: u64,
-}
-
-/// The HTTP versions that an agent offers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    /// No ALPN at all, which means HTTP/1.1: what the language server was seen to do.
-    Http1,
-    /// ALPN `h2` before `http/1.1`.
-    Http2,
-    /// Every second conversation offers HTTP/2.
-    #[default]
-    Mixed,
-}
 
 /// What came of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +53,9 @@ pub struct Outcome {
     pub connections: u64,
     /// The first few reasons for `broken` and `tally.corrupt`.
     pub failures: Vec<String>,
+    /// What happened in which conversation. Without losses, the sums over its runs are those of `tally`, `countTokens` aside.
+    #[serde(default)]
+    pub log: Log,
 }
 
 /// The agent could not start or report.
@@ -112,27 +81,6 @@ pub enum AgentError {
     /// The TLS library refuses the configuration.
     #[error("cannot set up TLS: {0}")]
     Tls(#[from] rustls::Error),
-}
-
-impl Default for AgentOptions {
-    fn default() -> Self {
-        Self {
-            bundle: PathBuf::new(),
-            host: CLOUD_CODE_HOST.to_owned(),
-            port: 443,
-            dial: None,
-            proxy: None,
-            protocol: Protocol::default(),
-            conversations: 4,
-            rounds: Some(5),
-            pause_ms: 0,
-            backoff_ms: 50,
-            upload_bytes: 16 << 10,
-            abort_percent: 10,
-            models: MODELS.map(str::to_owned).to_vec(),
-            seed: 0,
-        }
-    }
 }
 
 impl Outcome {
@@ -178,7 +126,8 @@ pub async fn run(options: AgentOptions) -> Result<Outcome, AgentError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let tracker = TaskTracker::new();
     let shutdown = CancellationToken::new();
-    announce::announce(&mut io::stderr(), &Tasks { tracker: tracker.clone(), shutdown: shutdown.clone() }).await?;
+    let stand_in = start(&options, &tracker, &shutdown).await?;
+    announce::announce(&mut io::stderr(), &stand_in)?;
     let stop = shutdown.clone();
     tracker.spawn(async move {
         tokio::select! {
@@ -186,7 +135,7 @@ pub async fn run(options: AgentOptions) -> Result<Outcome, AgentError> {
             () = stop.cancelled() => {}
         }
     });
-    let outcome = converse(options, &tracker, &shutdown).await?;
+    let outcome = stand_in.converse(options).await?;
     shutdown.cancel();
     tracker.close();
     tracker.wait().await;
@@ -194,12 +143,23 @@ pub async fn run(options: AgentOptions) -> Result<Outcome, AgentError> {
     Ok(outcome)
 }
 
-/// Holds all conversations, in tasks of `tracker`, until they are done or `shutdown`.
+/// Holds all conversations, in tasks of `tracker`, until they are done or `shutdown`. Nobody can follow them: for that
+/// there is [`StandIn::converse`].
 ///
 /// # Errors
 /// When the bundle or the host is unusable. What goes wrong on the way is part of the [`Outcome`].
 pub async fn converse(
     options: AgentOptions,
+    tracker: &TaskTracker,
+    shutdown: &CancellationToken,
+) -> Result<Outcome, AgentError> {
+    hold(options, Arc::default(), tracker, shutdown).await
+}
+
+/// Holds all conversations in `store`.
+async fn hold(
+    options: AgentOptions,
+    store: Arc<Store>,
     tracker: &TaskTracker,
     shutdown: &CancellationToken,
 ) -> Result<Outcome, AgentError> {
@@ -218,7 +178,8 @@ pub async fn converse(
             Protocol::Mixed if number % 2 == 0 => &http1,
             Protocol::Mixed => &http2,
         };
-        let conversation = Conversation::new(Arc::clone(&options), number, Arc::clone(dialer), shutdown.clone());
+        let (options, dialer, store) = (Arc::clone(&options), Arc::clone(dialer), Arc::clone(&store));
+        let conversation = Conversation::new(options, number, dialer, store, shutdown.clone());
         running.push(tracker.spawn(conversation.run()));
     }
     let mut outcome = Outcome::default();
@@ -228,6 +189,7 @@ pub async fn converse(
             Err(_) => outcome.fail("a conversation panicked".to_owned()),
         }
     }
+    outcome.log = store.log();
     Ok(outcome)
 }
 

@@ -6,50 +6,98 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::demo::models::card;
+
 /// Who speaks: the ids that stay the same in all requests of a conversation.
 pub(super) struct Speaker {
-    pub(super) conversation: String,
-    pub(super) trajectory: String,
+    /// The conversation, which `requestId` names ...
+    pub(super) cascade: String,
+    /// ... or not: every second one has the id of an agent in that place.
+    pub(super) agent: String,
     /// A signed 64-bit number as text.
     pub(super) session: String,
+}
+
+/// How much a request tells of where it belongs. All of these were seen, the last one excepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Naming {
+    /// Two UUIDs in `requestId`, and labels.
+    Full,
+    /// One UUID in `requestId`, no labels: versions before 1.20.
+    Old,
+    /// Two UUIDs in `requestId`, no labels.
+    Unlabelled,
+    /// Nothing but the session.
+    Session,
+    /// Nothing at all.
+    Nothing,
 }
 
 /// One generation asked for.
 pub(super) struct Turn<'a> {
     pub(super) speaker: &'a Speaker,
+    pub(super) trajectory: &'a str,
     pub(super) model: &'a str,
     /// What was said so far, the user's last message at the end.
     pub(super) contents: &'a [Value],
     /// The system instruction.
     pub(super) system: &'a str,
+    /// The execution that was over when this one began.
+    pub(super) last_execution: &'a str,
     /// Number of the generation in its trajectory.
     pub(super) step: u32,
     /// Number of the request in its trajectory; a retry has a new one.
     pub(super) request: u32,
+    /// Stands in for the labels, where there are none, as that from which the stand-in provider's chances follow.
+    pub(super) seed: u32,
+    pub(super) naming: Naming,
+}
+
+/// A request's body, and the id in it.
+pub(super) struct Prompt {
+    pub(super) id: String,
+    pub(super) body: Bytes,
+}
+
+impl Naming {
+    /// Whether the request itself cannot be joined to its trajectory.
+    pub(super) fn is_hidden(self) -> bool {
+        matches!(self, Self::Session | Self::Nothing)
+    }
 }
 
 /// A reply of the agent to its user.
-pub(super) fn agent(turn: &Turn<'_>) -> Bytes {
-    let Speaker { conversation, trajectory, .. } = turn.speaker;
-    let id = format!("agent/{conversation}/{}/{trajectory}/{}", epoch_ms(), turn.step);
+pub(super) fn agent(turn: &Turn<'_>) -> Prompt {
+    let Turn { speaker, trajectory, step, .. } = turn;
+    let id = match turn.naming {
+        Naming::Full | Naming::Unlabelled => format!("agent/{}/{}/{trajectory}/{step}", speaker.agent, epoch_ms()),
+        Naming::Old => format!("agent/{}/{trajectory}/{step}", epoch_ms()),
+        Naming::Session | Naming::Nothing => format!("batch-{:08x}", turn.seed),
+    };
     envelope(turn, id, "agent")
 }
 
 /// A title for the conversation, asked for behind the user's back.
-pub(super) fn checkpoint(turn: &Turn<'_>) -> Bytes {
-    envelope(turn, format!("checkpoint/{}", turn.speaker.trajectory), "checkpoint")
+pub(super) fn checkpoint(turn: &Turn<'_>) -> Prompt {
+    envelope(turn, format!("checkpoint/{}", turn.trajectory), "checkpoint")
 }
 
 /// How many tokens the conversation has.
-pub(super) fn count(turn: &Turn<'_>) -> Bytes {
-    json(&json!({"request": {"model": format!("models/{}", turn.model), "contents": turn.contents}}))
+pub(super) fn count(model: &str, contents: &[Value]) -> Bytes {
+    json(&json!({"request": {"model": format!("models/{model}"), "contents": contents}}))
 }
 
 /// The telemetry after a generation, which names its trace.
-pub(super) fn metrics(speaker: &Speaker, trace_id: &str) -> Bytes {
+pub(super) fn metrics(trajectory: &str, trace_id: &str, status: &str) -> Bytes {
     json(&json!({"project": PROJECT, "metrics": [{"conversationOffered": {
-        "traceId": trace_id, "trajectoryId": speaker.trajectory, "status": "ACTION_STATUS_NO_ERROR", "isAgentic": true,
+        "traceId": trace_id, "trajectoryId": trajectory, "status": status, "isAgentic": true,
         "streamingLatency": {"firstMessageLatency": "0.195s", "totalLatency": "1.2s"}}}]}))
+}
+
+/// The telemetry that names a conversation, its trajectory, and what happened in it, word for word.
+pub(super) fn analytics(cascade: &str, trajectory: &str, calls: Vec<Value>, steps: Vec<Value>) -> Bytes {
+    json(&json!({"project": PROJECT, "trajectory": {
+        "cascadeId": cascade, "trajectoryId": trajectory, "generatorMetadata": calls, "steps": steps}}))
 }
 
 /// The question that opens a session.
@@ -57,29 +105,36 @@ pub(super) fn hello() -> Bytes {
     json(&json!({"project": PROJECT, "metadata": {"ideType": "ANTIGRAVITY"}}))
 }
 
-fn envelope(turn: &Turn<'_>, request_id: String, request_type: &'static str) -> Bytes {
-    let Speaker { trajectory, session, .. } = turn.speaker;
-    let claude = turn.model.starts_with("claude").to_string();
+fn envelope(turn: &Turn<'_>, id: String, request_type: &'static str) -> Prompt {
+    let labelled = turn.naming == Naming::Full;
+    let generation = json!({"temperature": 0.4, "maxOutputTokens": 16384});
+    let seeded = json!({"temperature": 0.4, "maxOutputTokens": 16384, "seed": turn.seed});
     let request = Request {
         contents: turn.contents,
         system_instruction: json!({"role": "user", "parts": [{"text": turn.system}]}),
-        generation_config: json!({"temperature": 0.4, "maxOutputTokens": 16384}),
-        session_id: session,
-        labels: json!({
-            "trajectory_id": trajectory, "request_id": format!("{trajectory}-{}", turn.request),
-            "last_step_index": turn.step.to_string(), "model_enum": "MODEL_PLACEHOLDER_M132",
-            "used_claude": claude, "used_claude_conservative": claude,
-            "used_non_gemini_model": (!turn.model.starts_with("gemini")).to_string(),
-        }),
+        generation_config: if labelled { generation } else { seeded },
+        session_id: (turn.naming != Naming::Nothing).then_some(&turn.speaker.session),
+        labels: labelled.then(|| labels(turn)),
     };
-    json(&Envelope {
+    let body = json(&Envelope {
         project: PROJECT,
-        request_id,
+        request_id: &id,
         request,
         model: turn.model,
         user_agent: "antigravity",
         request_type,
         enabled_credit_types: [],
+    });
+    Prompt { id, body }
+}
+
+fn labels(turn: &Turn<'_>) -> Value {
+    let claude = turn.model.starts_with("claude").to_string();
+    json!({
+        "trajectory_id": turn.trajectory, "request_id": format!("{}-{}", turn.trajectory, turn.request),
+        "last_step_index": turn.step.to_string(), "last_execution_id": turn.last_execution,
+        "model_enum": card(turn.model).name, "used_claude": claude, "used_claude_conservative": claude,
+        "used_non_gemini_model": (!turn.model.starts_with("gemini")).to_string(),
     })
 }
 
@@ -87,7 +142,7 @@ fn envelope(turn: &Turn<'_>, request_id: String, request_type: &'static str) -> 
 #[serde(rename_all = "camelCase")]
 struct Envelope<'a> {
     project: &'a str,
-    request_id: String,
+    request_id: &'a str,
     /// Before `model`, so that a reader cannot stop at the start of a large body.
     request: Request<'a>,
     model: &'a str,
@@ -102,8 +157,10 @@ struct Request<'a> {
     contents: &'a [Value],
     system_instruction: Value,
     generation_config: Value,
-    session_id: &'a str,
-    labels: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_id: Option<&'a String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<Value>,
 }
 
 fn json(document: &impl Serialize) -> Bytes {

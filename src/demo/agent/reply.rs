@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use flate2::read::GzDecoder;
+use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 use serde::Deserialize;
 
@@ -19,6 +20,8 @@ pub(super) struct Reply {
     pub(super) text: String,
     /// Joins the call with its telemetry.
     pub(super) trace_id: String,
+    /// The response's own id.
+    pub(super) response_id: String,
     finished: bool,
 }
 
@@ -60,8 +63,7 @@ pub(super) fn read(answer: &Answer) -> Result<Reply, Corruption> {
         let event: Event = serde_json::from_str(data).map_err(|_| Corruption::Event)?;
         reply.take(event)?;
     }
-    let announced = answer.headers.get("x-cloudaicompanion-trace-id");
-    if announced.is_none_or(|id| id.as_bytes() != reply.trace_id.as_bytes()) {
+    if trace(answer) != Some(&reply.trace_id) {
         return Err(Corruption::Trace);
     }
     if !answer.left && !reply.finished {
@@ -73,12 +75,37 @@ pub(super) fn read(answer: &Answer) -> Result<Reply, Corruption> {
     Ok(reply)
 }
 
+/// The visible text of a stream that still goes on, as far as it can be read.
+pub(super) fn so_far(headers: &HeaderMap, body: &[u8]) -> String {
+    let mut text = Vec::new();
+    // A stream that is cut anywhere is an error to the decoder; what came before is in `text`.
+    let _ = match is_gzip(headers) {
+        true => GzDecoder::new(body).read_to_end(&mut text),
+        false => (&body[..]).read_to_end(&mut text),
+    };
+    let text = String::from_utf8_lossy(&text);
+    let mut reply = Reply::default();
+    for data in text.lines().filter_map(|line| line.strip_prefix("data: ")) {
+        let Some(event) = serde_json::from_str(data).ok() else { break };
+        if reply.take(event).is_err() {
+            break;
+        }
+    }
+    reply.text
+}
+
+/// The trace that the head names.
+pub(super) fn trace(answer: &Answer) -> Option<&str> {
+    answer.headers.get(TRACE_HEADER)?.to_str().ok()
+}
+
 impl Reply {
     fn take(&mut self, event: Event) -> Result<(), Corruption> {
         if !self.trace_id.is_empty() && self.trace_id != event.trace_id {
             return Err(Corruption::Trace);
         }
         self.trace_id = event.trace_id;
+        self.response_id = event.response.response_id;
         self.usage.merge(event.response.usage_metadata);
         for candidate in event.response.candidates {
             self.finished |= candidate.finish_reason.is_some();
@@ -91,12 +118,18 @@ impl Reply {
 
 fn decode(answer: &Answer) -> Result<String, Corruption> {
     let mut text = String::new();
-    let read = match answer.headers.get(CONTENT_ENCODING).is_some_and(|coding| coding.as_bytes() == b"gzip") {
+    let read = match is_gzip(&answer.headers) {
         true => GzDecoder::new(answer.body.as_slice()).read_to_string(&mut text),
         false => answer.body.as_slice().read_to_string(&mut text),
     };
     read.map(|_| text).map_err(|_| Corruption::Coding)
 }
+
+fn is_gzip(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_ENCODING).is_some_and(|coding| coding.as_bytes() == b"gzip")
+}
+
+const TRACE_HEADER: &str = "x-cloudaicompanion-trace-id";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -112,6 +145,7 @@ struct Response {
     candidates: Vec<Candidate>,
     #[serde(default)]
     usage_metadata: Usage,
+    response_id: String,
 }
 
 #[derive(Deserialize)]

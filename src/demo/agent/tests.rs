@@ -1,5 +1,7 @@
-use std::net::Ipv4Addr;
+use std::collections::HashSet;
+use std::net::{Ipv4Addr, SocketAddr};
 
+use flate2::read::GzDecoder;
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use serde_json::json;
 use tempfile::NamedTempFile;
@@ -7,24 +9,25 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, copy_bi
 use tokio::net::{TcpListener, TcpStream};
 
 use super::call::{Answer, Ask, Caller};
+use super::prompt::Naming;
 use super::reply::{self, Corruption};
 use super::*;
 use crate::demo::digest::{HASH_HEADER, sha256};
 use crate::demo::pieces::Pieces;
-use crate::demo::{CHECKPOINT_MODEL, ModelTally, Provider, ProviderOptions, Tokens};
+use crate::demo::{CHECKPOINT_MODEL, CLOUD_CODE_HOST, ModelTally, Provider, ProviderOptions, Tokens};
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// A provider, and what an agent needs to reach it.
-struct Stage {
-    provider: Provider,
+pub(super) struct Stage {
+    pub(super) provider: Provider,
     bundle: NamedTempFile,
-    tracker: TaskTracker,
-    shutdown: CancellationToken,
+    pub(super) tracker: TaskTracker,
+    pub(super) shutdown: CancellationToken,
 }
 
 impl Stage {
-    async fn set(options: ProviderOptions) -> Self {
+    pub(super) async fn set(options: ProviderOptions) -> Self {
         let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
         let provider = Provider::start(options, ANY, &tracker, &shutdown).await.unwrap();
         let bundle = NamedTempFile::new().unwrap();
@@ -32,7 +35,7 @@ impl Stage {
         Self { provider, bundle, tracker, shutdown }
     }
 
-    fn options(&self, protocol: Protocol) -> AgentOptions {
+    pub(super) fn options(&self, protocol: Protocol) -> AgentOptions {
         AgentOptions {
             bundle: self.bundle.path().to_owned(),
             dial: Some(self.provider.addr),
@@ -52,12 +55,16 @@ impl Stage {
     }
 
     /// Ends all tasks, so that what was dropped is booked.
-    async fn close(self) -> Tally {
+    pub(super) async fn close(self) -> Tally {
         self.shutdown.cancel();
         self.tracker.close();
         self.tracker.wait().await;
         self.provider.truth()
     }
+}
+
+async fn hear(caller: &mut Caller, ask: Ask) -> Answer {
+    caller.listen(ask, &mut |_, _| ()).await.unwrap()
 }
 
 /// Refusals, gzip and aborts in plenty, so that each occurs in a short run.
@@ -77,7 +84,58 @@ async fn agreement(provider: ProviderOptions, protocol: Protocol) -> Outcome {
     assert!(truth.calls() > 0 && sum(|model| model.aborted) > 0 && sum(|model| model.counted) > 0);
     assert_eq!(outcome.retries > 0, sum(|model| model.refused) > 0);
     assert!(truth.models.contains_key(CHECKPOINT_MODEL));
+    assert_logged(&outcome);
     outcome
+}
+
+/// The log's runs and its calls both sum up to what was heard.
+fn assert_logged(outcome: &Outcome) {
+    let (tally, log) = (&outcome.tally, &outcome.log);
+    let calls: u64 = tally.models.values().map(|model| model.calls + model.refused + model.aborted).sum();
+    let mut tokens = Tokens::default();
+    tally.models.values().for_each(|model| tokens += model.tokens);
+    let (mut in_runs, mut in_calls) = (Tokens::default(), Tokens::default());
+    log.runs.iter().for_each(|run| in_runs += run.tokens);
+    log.calls.iter().for_each(|call| in_calls += call.tokens);
+    assert_eq!((in_runs, in_calls), (tokens, tokens));
+    assert_eq!((log.runs.iter().map(|run| run.calls).sum::<u64>(), log.calls.len() as u64), (calls, calls));
+    assert!(log.runs.iter().all(|run| run.started_us > 0 && run.started_us <= run.ended_us));
+    assert!(log.calls.iter().all(|call| call.trace.is_some()));
+    assert!(log.calls.iter().all(|call| (call.outcome == CallEnd::Refused) == call.response.is_none()));
+}
+
+#[tokio::test]
+async fn every_kind_of_run_occurs_and_is_logged() {
+    let stage = Stage::set(lively()).await;
+    let options = AgentOptions {
+        rounds: Some(30),
+        cascade_rounds: 10,
+        abort_percent: 15,
+        error_percent: 15,
+        swallow_percent: 15,
+        subagent_percent: 50,
+        hidden_percent: 20,
+        ..stage.options(Protocol::Mixed)
+    };
+    let outcome = stage.converse(options).await;
+    assert_eq!(outcome.failures, Vec::<String>::new());
+    assert_eq!(outcome.tally, stage.close().await);
+    assert_logged(&outcome);
+    let log = outcome.log;
+    let cascades: HashSet<&str> = log.runs.iter().map(|run| run.cascade.as_str()).collect();
+    assert_eq!((log.runs.len(), cascades.len()), (120, 12));
+    for end in [RunEnd::Ok, RunEnd::Canceled, RunEnd::Error, RunEnd::Swallowed] {
+        assert!(log.runs.iter().any(|run| run.outcome == end), "{end:?}");
+    }
+    let swallowed = log.runs.iter().filter(|run| run.outcome == RunEnd::Swallowed);
+    assert_eq!(swallowed.map(|run| run.calls).sum::<u64>(), 0);
+    let trajectories: HashSet<&str> = log.calls.iter().map(|call| call.trajectory.as_str()).collect();
+    assert!(trajectories.len() > cascades.len(), "subagents have their own");
+    let named = |call: &&CallEntry| call.request.contains(&call.cascade);
+    assert!(log.calls.iter().filter(named).count() > 0, "the conversation's id in requestId");
+    let agents = log.calls.iter().filter(|call| call.request.split('/').count() == 5 && !named(call));
+    assert!(agents.count() > 0, "an agent's id in its place");
+    assert!(log.calls.iter().any(|call| call.request.starts_with("batch-")), "nothing at all");
 }
 
 #[tokio::test]
@@ -184,7 +242,7 @@ async fn a_request_can_ask_for_exact_numbers() {
         let text = "hi demo: prompt=16 cached=4 thoughts=42 output=3 tool=5 events=5 gzip=1";
         let body = json!({"contents": [{"role": "user", "parts": [{"text": text}]}]}).to_string();
         let path = "/v1beta/models/gemini-3.8-flash-high:streamGenerateContent?alt=sse";
-        let answer = caller.call(Ask { path, body: body.into(), chunked: true, leave_after: None }).await.unwrap();
+        let answer = hear(&mut caller, Ask { path, body: body.into(), chunked: true, leave_after: None }).await;
         assert_eq!(reply::verify(&answer), Ok(()));
         assert_eq!(answer.status, StatusCode::OK);
         assert_eq!(answer.headers["content-encoding"], "gzip");
@@ -207,7 +265,7 @@ async fn an_abort_is_noticed_at_once_and_counts_what_was_reported() {
         let text = "demo: prompt=10 output=8 events=4 hold=2";
         let body = json!({"model": "m", "request": {"contents": [{"parts": [{"text": text}]}]}}).to_string();
         let path = "/v1internal:streamGenerateContent?alt=sse";
-        let answer = caller.call(Ask { path, body: body.into(), chunked: true, leave_after: Some(2) }).await.unwrap();
+        let answer = hear(&mut caller, Ask { path, body: body.into(), chunked: true, leave_after: Some(2) }).await;
         assert!(answer.left);
         let truth = stage.provider.truth_when(|tally| tally.models.contains_key("m")).await;
         let tokens = Tokens { input: 10, output: 4, ..Tokens::default() };
@@ -223,12 +281,36 @@ async fn a_refusal_looks_like_a_stream_and_is_none() {
     let body =
         json!({"model": "m", "request": {"contents": [{"parts": [{"text": "demo: refuse=quota"}]}]}}).to_string();
     let path = "/v1internal:streamGenerateContent?alt=sse";
-    let answer = caller.call(Ask { path, body: body.into(), chunked: false, leave_after: None }).await.unwrap();
+    let answer = hear(&mut caller, Ask { path, body: body.into(), chunked: false, leave_after: None }).await;
     assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(answer.headers["content-type"], "text/event-stream");
     assert_eq!(answer.headers["content-length"], answer.body.len().to_string().as_str());
     assert!(answer.body.starts_with(b"{"));
     assert_eq!(stage.close().await.models["m"], ModelTally { refused: 1, ..ModelTally::default() });
+}
+
+#[tokio::test]
+async fn the_models_come_coded_and_with_their_quotas() {
+    let stage = Stage::set(ProviderOptions::default()).await;
+    let mut caller = Caller::new(stage.dialer(&[]));
+    let ask = Ask {
+        path: "/v1internal:fetchAvailableModels",
+        body: r#"{"project":"demo"}"#.into(),
+        chunked: false,
+        leave_after: None,
+    };
+    let answer = hear(&mut caller, ask).await;
+    assert_eq!(
+        (reply::verify(&answer), &answer.headers["content-encoding"]),
+        (Ok(()), &HeaderValue::from_static("gzip"))
+    );
+    let models: serde_json::Value = serde_json::from_reader(GzDecoder::new(answer.body.as_slice())).unwrap();
+    let claude = &models["models"]["claude-opus-4-6-thinking"];
+    assert_eq!(
+        (&claude["model"], &claude["quotaInfo"]["remainingFraction"]),
+        (&json!("MODEL_PLACEHOLDER_M26"), &json!(0.125))
+    );
+    stage.close().await;
 }
 
 #[tokio::test]
@@ -244,7 +326,7 @@ async fn the_provider_notices_a_changed_upload() {
 #[test]
 fn every_change_of_an_answer_is_noticed() {
     let event = r#"{"response":{"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":"STOP"}],
-        "usageMetadata":{"promptTokenCount":2,"totalTokenCount":2}},"traceId":"t"}"#
+        "usageMetadata":{"promptTokenCount":2,"totalTokenCount":2},"responseId":"demo-t"},"traceId":"t"}"#
         .replace('\n', "");
     let answer = |body: String, left: bool| {
         let mut headers = HeaderMap::new();
@@ -274,44 +356,69 @@ fn every_change_of_an_answer_is_noticed() {
 
 #[tokio::test]
 async fn announces_ports_that_answer() {
-    let tasks = Tasks { tracker: TaskTracker::new(), shutdown: CancellationToken::new() };
+    let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
+    let stand_in = start(&AgentOptions::default(), &tracker, &shutdown).await.unwrap();
     let mut log = Vec::new();
-    announce::announce(&mut log, &tasks).await.unwrap();
+    announce::announce(&mut log, &stand_in).unwrap();
     let log = String::from_utf8(log).unwrap();
     let port = |end: &str| -> u16 {
         let line = log.lines().find(|line| line.ends_with(end)).unwrap();
         line.strip_suffix(end).unwrap().rsplit(' ').next().unwrap().parse().unwrap()
     };
     assert!(log.lines().all(|line| line.starts_with('I') && line.contains(" server.go:")), "{log}");
-    assert_ne!(port(" for HTTP"), port(" for HTTPS (gRPC)"));
+    assert_eq!((port(" for HTTP"), port(" for HTTPS (gRPC)")), (stand_in.http, stand_in.https));
     for (path, expected) in [("Heartbeat", "HTTP/1.1 200 OK"), ("StartCascade", "HTTP/1.1 404 Not Found")] {
         let mut tcp = TcpStream::connect((Ipv4Addr::LOCALHOST, port(" for HTTP"))).await.unwrap();
         let request = format!(
-            "POST /exa.language_server_pb.LanguageServerService/{path} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{{}}"
+            "POST /exa.language_server_pb.LanguageServerService/{path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}"
         );
         tcp.write_all(request.as_bytes()).await.unwrap();
         let mut status = String::new();
         BufReader::new(tcp).read_line(&mut status).await.unwrap();
         assert_eq!(status.trim_end(), expected);
     }
-    tasks.shutdown.cancel();
-    tasks.tracker.close();
-    tasks.tracker.wait().await;
+    shutdown.cancel();
+    tracker.close();
+    tracker.wait().await;
 }
 
 #[test]
 fn a_request_has_the_shape_of_the_language_server() {
-    let speaker = prompt::Speaker { conversation: "c".into(), trajectory: "t".into(), session: "-5".into() };
-    let turn = prompt::Turn { speaker: &speaker, model: "claude-x", contents: &[], system: "s", step: 4, request: 9 };
-    let document: serde_json::Value = serde_json::from_slice(&prompt::agent(&turn)).unwrap();
-    let id: Vec<&str> = document["requestId"].as_str().unwrap().split('/').collect();
-    assert_eq!((id[0], id[1], id[3], id[4]), ("agent", "c", "t", "4"));
+    let speaker = prompt::Speaker { cascade: "c".into(), agent: "a".into(), session: "-5".into() };
+    let turn = |naming| prompt::Turn {
+        speaker: &speaker,
+        trajectory: "t",
+        model: "claude-x",
+        contents: &[],
+        system: "s",
+        last_execution: "e",
+        step: 4,
+        request: 9,
+        seed: 7,
+        naming,
+    };
+    let read = |prompt: prompt::Prompt| -> serde_json::Value {
+        let document: serde_json::Value = serde_json::from_slice(&prompt.body).unwrap();
+        assert_eq!(document["requestId"], prompt.id.as_str());
+        document
+    };
+    let full = read(prompt::agent(&turn(Naming::Full)));
+    let id: Vec<&str> = full["requestId"].as_str().unwrap().split('/').collect();
+    assert_eq!((id[0], id[1], id[3], id[4]), ("agent", "a", "t", "4"));
     assert!(id[2].parse::<u64>().is_ok());
-    assert_eq!(document["requestType"], "agent");
-    assert_eq!(document["request"]["sessionId"], "-5");
-    assert_eq!(document["request"]["labels"]["request_id"], "t-9");
-    assert_eq!(document["request"]["labels"]["used_claude"], "true");
-    let checkpoint: serde_json::Value = serde_json::from_slice(&prompt::checkpoint(&turn)).unwrap();
+    assert_eq!(full["requestType"], "agent");
+    assert_eq!(full["request"]["sessionId"], "-5");
+    assert_eq!(full["request"]["labels"]["request_id"], "t-9");
+    assert_eq!(full["request"]["labels"]["used_claude"], "true");
+    let checkpoint = read(prompt::checkpoint(&turn(Naming::Full)));
     assert_eq!((&checkpoint["requestId"], &checkpoint["requestType"]), (&json!("checkpoint/t"), &json!("checkpoint")));
-    assert!(prompt::count(&turn).starts_with(b"{\"request\""));
+    assert!(prompt::count("m", &[]).starts_with(b"{\"request\""));
+
+    let old = read(prompt::agent(&turn(Naming::Old)));
+    let id: Vec<&str> = old["requestId"].as_str().unwrap().split('/').collect();
+    assert_eq!((id.len(), id[2], id[3], old["request"].get("labels")), (4, "t", "4", None));
+    let session = read(prompt::agent(&turn(Naming::Session)));
+    assert_eq!((&session["requestId"], &session["request"]["sessionId"]), (&json!("batch-00000007"), &json!("-5")));
+    let nothing = read(prompt::agent(&turn(Naming::Nothing))).to_string();
+    assert!(!nothing.contains("-5") && !nothing.contains("labels") && !nothing.contains("trajectory"), "{nothing}");
 }

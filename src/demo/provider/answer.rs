@@ -21,7 +21,7 @@ use super::{Books, ProviderOptions};
 use crate::demo::digest::{HASH_HEADER, sha256};
 use crate::demo::pieces::Pieces;
 use crate::demo::usage::Usage;
-use crate::demo::{CHECKPOINT_MODEL, MODELS, ModelTally};
+use crate::demo::{MODELS, ModelTally, models};
 
 /// What all answers of a provider share.
 pub(super) struct Script {
@@ -46,7 +46,7 @@ pub(super) async fn answer(script: Arc<Script>, request: Request<Incoming>) -> R
         None => plain(StatusCode::NOT_FOUND, json!({"error": {"code": 404, "status": "NOT_FOUND"}})),
         Some(Target { method: Method::Control(document), .. }) => {
             script.books.book(|tally| tally.control += 1);
-            plain(StatusCode::OK, document)
+            control(document, &head.headers)
         }
         Some(target) => generate(&script, &target, &head.headers, &body),
     }
@@ -78,6 +78,7 @@ impl<'a> Target<'a> {
             "loadCodeAssist" => {
                 Method::Control(json!({"currentTier": {"id": "free-tier"}, "cloudaicompanionProject": "demo"}))
             }
+            "retrieveUserQuotaSummary" => Method::Control(json!({"groups": models::quota_groups()})),
             "recordCodeAssistMetrics" | "recordTrajectoryAnalytics" | "fetchUserInfo" => Method::Control(json!({})),
             _ => return None,
         };
@@ -97,8 +98,7 @@ fn generate(script: &Script, target: &Target<'_>, headers: &HeaderMap, body: &By
         return invalid("no model is named");
     };
     let model = model.strip_prefix("models/").unwrap_or(model);
-    let label = document.pointer("/request/labels/request_id").and_then(Value::as_str);
-    let plan = match Plan::make(&script.options, label.map_or(body.as_ref(), str::as_bytes), last_text(&document)) {
+    let plan = match Plan::make(&script.options, &key(&document, body), last_text(&document)) {
         Ok(plan) => plan,
         Err(error) => return invalid(&error.to_string()),
     };
@@ -124,6 +124,17 @@ fn generate(script: &Script, target: &Target<'_>, headers: &HeaderMap, body: &By
     }
     trace(&mut response, &plan);
     response
+}
+
+/// What chance follows from: never the whole body of the stand-in agent, which holds the time of day.
+fn key(document: &Value, body: &Bytes) -> Vec<u8> {
+    let label = document.pointer("/request/labels/request_id").and_then(Value::as_str);
+    let seed = document.pointer("/request/generationConfig/seed").and_then(Value::as_u64);
+    match (label, seed) {
+        (Some(label), _) => label.as_bytes().to_vec(),
+        (None, Some(seed)) => seed.to_be_bytes().to_vec(),
+        (None, None) => body.to_vec(),
+    }
 }
 
 fn streamed(script: &Script, plan: &Plan, shape: Shape<'_>) -> Response<Reply> {
@@ -228,12 +239,8 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
 }
 
 fn available_models() -> Value {
-    let models = MODELS.into_iter().chain([CHECKPOINT_MODEL]).map(|model| {
-        let entry = json!({"displayName": model, "maxTokens": 1_048_576, "supportsThinking": true,
-                           "quotaInfo": {"remainingFraction": 0.56, "resetTime": "2026-12-31T00:00:00Z"}});
-        (model.to_owned(), entry)
-    });
-    json!({"models": Value::Object(models.collect()), "agentModelSorts": [{"groups": [{"modelIds": MODELS}]}]})
+    json!({"models": models::catalogue(), "agentModelSorts": [{"groups": [{"modelIds": MODELS}]}],
+           "deprecatedModelIds": {"gemini-3-pro-low": {"newModelId": "gemini-3.1-pro-low"}}})
 }
 
 fn invalid(message: &str) -> Response<Reply> {
@@ -242,6 +249,16 @@ fn invalid(message: &str) -> Response<Reply> {
 
 fn plain(status: StatusCode, document: Value) -> Response<Reply> {
     whole(status, document.to_string().into(), JSON)
+}
+
+/// Google's front end codes the answers of control methods when it may.
+fn control(document: Value, headers: &HeaderMap) -> Response<Reply> {
+    if !accepts_gzip(headers) {
+        return plain(StatusCode::OK, document);
+    }
+    let mut response = whole(StatusCode::OK, stream::gzip_whole(document.to_string().as_bytes()), JSON);
+    set(&mut response, header::CONTENT_ENCODING, "gzip");
+    response
 }
 
 fn whole(status: StatusCode, bytes: Bytes, content_type: &str) -> Response<Reply> {

@@ -28,8 +28,8 @@ use super::tally::Tally;
 
 pub use super::pki::PkiError;
 
-/// How the provider answers. What is left to chance follows from the seed and `request.labels.request_id`, or the whole
-/// body where there is none.
+/// How the provider answers. What is left to chance follows from the seed and `request.labels.request_id`; where there is
+/// none from `request.generationConfig.seed`, or else from the whole body.
 ///
 /// A request overrules this for itself by ending its last user text with a directive, any subset of
 /// `demo: prompt=16 cached=4 thoughts=42 output=3 tool=0 events=5 zeros=1 late=1 sparse=1 gzip=1 hold=3 refuse=rate`:

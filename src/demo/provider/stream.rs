@@ -58,6 +58,14 @@ pub(super) fn unary(plan: &Plan, shape: Shape<'_>) -> Piece {
     }
 }
 
+/// Bytes as one gzip stream.
+pub(super) fn gzip_whole(bytes: &[u8]) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    // Writing into a Vec does not fail.
+    let _ = encoder.write_all(bytes);
+    encoder.finish().unwrap_or_default().into()
+}
+
 /// The body of a 429. Cloud Code sends it bare under `Content-Type: text/event-stream`.
 pub(super) fn refusal(kind: Refusal, model: &str) -> Bytes {
     let detailed = |message: &str, reason: &str, delay: &str| {

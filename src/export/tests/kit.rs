@@ -9,10 +9,11 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::export::text::Format;
 use crate::export::{Config, Metrics};
 use crate::record::{
-    ByteDirection, Call, CallIds, CallStarted, ContentChunk, Correlation, Disposition, Fact, Handshake,
-    HandshakeFailure, Host, IpFamily, LeafResult, Model, Models, ObserverFailure, Operation, Outcome, Provider,
-    Quality, RateLimit, RateLimitReason, RefuseReason, RestartReason, Side, TimeoutStep, Timing, TlsVersion,
-    TokenUsage,
+    ByteDirection, Call, CallIds, CallStarted, CascadeRun, ContentChunk, Correlated, Correlation, CorrelationMethod,
+    DisplayName, Disposition, Fact, FollowFailure, Handshake, HandshakeFailure, Host, Id, IpFamily, JoinedIds,
+    LeafResult, Model, ModelName, Models, ObserverFailure, Operation, Outcome, Provider, Quality, Quota, QuotaWindow,
+    RateLimit, RateLimitReason, RefuseReason, RestartReason, RunOutcome, RunStarted, Side, StepEnded, StepKind,
+    StepStatus, TimeoutStep, Timing, TlsVersion, TokenUsage, UpdateSource, UsageComparison,
 };
 
 pub(crate) fn metrics() -> Metrics {
@@ -68,6 +69,44 @@ pub(crate) fn rate_limited(model: &str) -> Call {
     }
 }
 
+pub(crate) fn id(text: &str) -> Id {
+    Id::from_wire(text).expect("an id")
+}
+
+/// A run of ten seconds that went well, of three calls and 360 tokens.
+pub(crate) fn run(cascade: &str, model: &str) -> CascadeRun {
+    CascadeRun {
+        cascade: id(cascade),
+        trajectory: None,
+        model: Model::from_wire(model),
+        outcome: RunOutcome::Ok,
+        started_at: UNIX_EPOCH + Duration::from_secs(1_790_000_000),
+        duration: Duration::from_secs(10),
+        time_to_first_chunk: Some(Duration::from_secs(2)),
+        calls: 3,
+        tokens: 360,
+    }
+}
+
+pub(crate) fn quota(model: &str, remaining: f64) -> Quota {
+    Quota {
+        provider: Provider::CloudCode,
+        model: Model::from_wire(model),
+        window: QuotaWindow::Weekly,
+        remaining,
+        resets_at: Some(UNIX_EPOCH + Duration::from_secs(1_800_000_000)),
+    }
+}
+
+pub(crate) fn named(model: &str, display: &str) -> ModelName {
+    ModelName {
+        provider: Provider::CloudCode,
+        model: Model::from_wire(model),
+        display: DisplayName::from_wire(display).expect("a name"),
+        placeholder: None,
+    }
+}
+
 /// One fact of every kind, so that every metric has a series.
 pub(crate) fn every_fact() -> Vec<Fact> {
     let provider = Provider::CloudCode;
@@ -80,12 +119,19 @@ pub(crate) fn every_fact() -> Vec<Fact> {
         Fact::Bytes { direction: ByteDirection::Received, count: 20 },
         Fact::CaExpiry(UNIX_EPOCH + Duration::from_secs(1_800_000_000)),
         Fact::CallStarted(CallStarted { provider }),
+        Fact::CascadeUpdated(UpdateSource::AgentState),
         Fact::ContentChunk(ContentChunk { provider, model: Model::from_wire("m"), gap: ms(3) }),
         Fact::Call(Box::new(call("m"))),
         Fact::ConnectionOpened(Disposition::Intercepted),
         Fact::ConnectionOpened(Disposition::Tunnelled),
         Fact::ConnectionClosed(Disposition::Tunnelled),
         Fact::ConnectionRefused(RefuseReason::Loop),
+        Fact::Correlated(Correlated {
+            call: 0,
+            correlation: Correlation { cascade: Some(id("c")), method: CorrelationMethod::TraceId },
+        }),
+        Fact::CorrelationSettled(CorrelationMethod::TraceId),
+        Fact::FollowFailed(FollowFailure::Timeout),
         Fact::Handshake(Handshake {
             side: Side::Upstream,
             version: TlsVersion::Tls13,
@@ -93,12 +139,19 @@ pub(crate) fn every_fact() -> Vec<Fact> {
             duration: ms(20),
         }),
         Fact::HandshakeFailed { side: Side::Agent, reason: HandshakeFailure::UnknownCa },
+        Fact::IdsJoined(JoinedIds { cascade: Some(id("c")), ..JoinedIds::default() }),
         Fact::Leaf(LeafResult::Minted),
+        Fact::ModelNamed(named("m", "Model M (High)")),
         Fact::ObserverFailed(ObserverFailure::Limit),
+        Fact::Quota(quota("m", 0.5)),
         Fact::Redirect { family: IpFamily::Ipv4, active: true },
         Fact::RelayDelay(Duration::from_micros(70)),
+        Fact::RunStarted(RunStarted { cascade: id("c"), started_at: UNIX_EPOCH + Duration::from_secs(1_790_000_000) }),
+        Fact::RunEnded(Box::new(run("c", "m"))),
+        Fact::StepEnded(StepEnded { cascade: id("c"), step: StepKind::PlannerResponse, status: StepStatus::Done }),
         Fact::TimedOut(TimeoutStep::Idle),
         Fact::UpstreamConnected(ms(12)),
+        Fact::UsageCompared(UsageComparison::Agree),
     ]
 }
 

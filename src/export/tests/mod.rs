@@ -2,6 +2,7 @@
 
 pub(crate) mod kit;
 
+mod cascades;
 mod counting;
 mod formats;
 mod page;

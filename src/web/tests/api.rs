@@ -8,7 +8,18 @@ use crate::export::tests::kit::{Key, call, every_fact, promtool, rate_limited, s
 use crate::record::{Model, Provider, Record as _};
 use crate::web::{Condition, Config, ConfigError, OPENAPI};
 
-const PATHS: [&str; 6] = ["/", "/healthz", "/metrics", "/readyz", "/v1/openapi.json", "/v1/usage"];
+/// Every route, as the description names it. No conversation is called `{id}`: that answer is an error of ours.
+const PATHS: [&str; 9] = [
+    "/",
+    "/healthz",
+    "/metrics",
+    "/readyz",
+    "/v1/cascades",
+    "/v1/cascades/{id}",
+    "/v1/openapi.json",
+    "/v1/quotas",
+    "/v1/usage",
+];
 
 #[tokio::test]
 async fn metrics_come_in_the_format_asked_for() {

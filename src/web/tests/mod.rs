@@ -1,6 +1,7 @@
 //! The whole server on real sockets, asked by a client that writes its own bytes.
 
 mod api;
+mod cascades;
 mod kit;
 mod limits;
 mod prometheus;

@@ -31,6 +31,9 @@ const TUNNELLED_HOST: &str = "telemetry.example.com";
 /// Names of models may be told: this one proves that the calls were read.
 pub const MODEL: &str = "gemini-of-the-canaries";
 
+/// Who asks about conversations is told their identifiers; nobody else is.
+const TELLING: [&str; 3] = ["/", "/v1/cascades", "/v1/usage?by=cascade"];
+
 /// All canaries that were let go.
 #[derive(Default)]
 pub struct Nest {
@@ -189,11 +192,20 @@ impl Stage {
             format!("Authorization: {0}\r\nCookie: {0}\r\nX-Api-Key: {0}\r\n", nest.text("field to the exporter"));
         let (odd, key) = (nest.plain("path to the exporter"), nest.plain("query to the exporter"));
         let open_metrics = "Accept: application/openmetrics-text; version=1.0.0\r\n";
-        for path in ["/metrics", "/v1/usage", "/v1/usage?by=provider", "/", "/healthz", "/readyz", "/v1/openapi.json"] {
+        let silent =
+            ["/metrics", "/v1/usage", "/v1/usage?by=provider", "/v1/quotas", "/healthz", "/readyz", "/v1/openapi.json"];
+        for path in silent.into_iter().chain(TELLING) {
             words.push((path.to_owned(), self.binary.ask(path, &fields).await.into_bytes()));
         }
         words.push(("OpenMetrics".to_owned(), self.binary.ask("/metrics", open_metrics).await.into_bytes()));
-        for path in [format!("/{odd}"), format!("/v1/usage?key={key}"), format!("/v1/usage?since={key}")] {
+        for path in [
+            format!("/{odd}"),
+            format!("/v1/usage?key={key}"),
+            format!("/v1/usage?since={key}"),
+            format!("/v1/cascades?cursor={key}"),
+            format!("/v1/cascades/{odd}"),
+            format!("/v1/quotas?{key}"),
+        ] {
             let answer = self.binary.ask(&path, &fields).await;
             assert!(answer.starts_with("HTTP/1.1 40"), "{answer}");
             words.push(("a refused question".to_owned(), answer.into_bytes()));
@@ -265,6 +277,9 @@ async fn no_secret_leaves_the_house() {
     assert!(binary.log().contains("\"level\":\"DEBUG\"") && binary.log().contains(CLOUD_CODE_HOST), "the log is full");
     assert!(String::from_utf8_lossy(&words[0].1).contains(MODEL), "the calls were read");
     assert!(nest.secrets.len() > 150 && nest.ids.len() > 50, "{} {}", nest.secrets.len(), nest.ids.len());
-    let found: Vec<_> = leaks(&nest.secrets, &words).chain(leaks(&nest.ids, &words)).collect();
+    let (telling, silent): (Vec<_>, Vec<_>) =
+        words.iter().cloned().partition(|(place, _)| TELLING.contains(&place.as_str()));
+    assert!(leaks(&nest.ids, &telling).count() > 0, "the identifiers were read");
+    let found: Vec<_> = leaks(&nest.secrets, &words).chain(leaks(&nest.ids, &silent)).collect();
     assert!(found.is_empty(), "{} leaks:\n{}", found.len(), found.join("\n"));
 }

@@ -12,12 +12,14 @@ use uuid::Uuid;
 
 use super::error::ApiError;
 use super::{Report, Web};
-use crate::ledger::{Group, Usage, UsageQuery, UsageReport};
+use crate::ledger::{Cascade, Group, Usage, UsageQuery, UsageReport};
+
+mod cascades;
 
 pub(super) async fn page(State(web): State<Arc<Web>>) -> Result<Response, ApiError> {
     let failed = |_| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the page could not be made");
     let report = web.ledger.query(&UsageQuery::default(), Timestamp::now()).map_err(|_| failed(fmt::Error))?;
-    let figures = figures(&report, &web.readiness.report()).map_err(failed)?;
+    let figures = figures(&report, &cascades::recent(&web.ledger), &web.readiness.report()).map_err(failed)?;
     // Fresh for each answer: nothing that came from the traffic can name itself a script of ours.
     let nonce = Uuid::new_v4().simple().to_string();
     let html = TEMPLATE
@@ -33,7 +35,7 @@ pub(super) async fn page(State(web): State<Arc<Web>>) -> Result<Response, ApiErr
 }
 
 /// The part of the page that changes.
-fn figures(report: &UsageReport, readiness: &Report) -> Result<String, fmt::Error> {
+fn figures(report: &UsageReport, recent: &[Cascade], readiness: &Report) -> Result<String, fmt::Error> {
     let mut html = String::new();
     status(&mut html, report, readiness)?;
     let totals = &report.totals;
@@ -46,6 +48,7 @@ fn figures(report: &UsageReport, readiness: &Report) -> Result<String, fmt::Erro
     card(&mut html, "Output", &grouped(output), &format!("{} of it thinking", grouped(totals.thinking_tokens)))?;
     html.push_str("</section>");
     table(&mut html, report)?;
+    cascades::table(&mut html, recent)?;
     Ok(html)
 }
 
@@ -98,7 +101,7 @@ fn table(html: &mut String, report: &UsageReport) -> fmt::Result {
 fn row(html: &mut String, name: &str, group: &Group, all: u64) -> fmt::Result {
     let usage = &group.usage;
     let share = u128::from(usage.total_tokens) * 100 / u128::from(all.max(1));
-    write!(html, "<tr><th scope=\"row\">{}<small>{}</small></th>", escaped(name), group.provider)?;
+    write!(html, "<tr><th scope=\"row\">{}<small>{}</small></th>", escaped(name), served_as(group))?;
     for figure in [
         usage.calls,
         usage.input_tokens,
@@ -116,6 +119,14 @@ fn row(html: &mut String, name: &str, group: &Group, all: u64) -> fmt::Result {
         "<td class=\"total\">{}</td><td><meter max=\"100\" value=\"{share}\">{share} %</meter></td></tr>",
         grouped(usage.total_tokens)
     )
+}
+
+/// Who serves the model, and what people call it there.
+fn served_as(group: &Group) -> String {
+    match &group.display_name {
+        Some(name) => format!("{} · {}", escaped(name.as_str()), group.provider),
+        None => group.provider.to_string(),
+    }
 }
 
 /// Digits in groups of three, parted by a narrow space.

@@ -3,23 +3,29 @@
 //! As root the agent is a process of a user of its own, led here by redirect rules; otherwise it comes through the CONNECT proxy.
 //! Everything that it makes (rules, user, folder) is taken away again at the end.
 
+mod judge;
+
 use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::signals::Signals;
 use super::{App, Error, Tasks, process};
 use crate::capture::redirect::Redirect;
+use crate::cascade::client::Token;
 use crate::config::Config;
-use crate::demo::agent::{AgentOptions, Protocol};
+use crate::demo::agent::{self, AgentOptions, Log, Protocol, Rungs};
 use crate::demo::provider::{Provider, ProviderOptions};
 use crate::demo::table::{self, Screen, Usage};
 use crate::demo::{CLOUD_CODE_HOST, Tally};
 use crate::ledger::UsageReport;
 use crate::record::Host;
+use judge::Judgement;
 
 /// How the demo runs.
 #[derive(Debug, Clone)]
@@ -32,6 +38,8 @@ pub struct DemoOptions {
     pub folder: PathBuf,
     /// Whether the agent is led here by redirect rules, which needs root, or comes through the CONNECT proxy.
     pub redirect: bool,
+    /// The streams that the stand-in language server offers to whoever follows its conversations.
+    pub rungs: Rungs,
     /// How often the table is drawn.
     pub redraw: Duration,
     /// Columns of the terminal.
@@ -100,11 +108,14 @@ impl Stage {
                 failure = draw(&usage, screen, options) => Some(failure),
             }
         };
-        let usage = app.usage();
+        let (usage, ledger) = (app.usage(), Arc::clone(app.ledger()));
+        // The agent's own log ends with the agent.
+        let log = agents_log(&app).await;
+        let judgement = log.as_ref().map(|log| Judgement::new(log, &ledger, Timestamp::now()));
         app.stop(signals.next()).await;
         match failure {
             Some(failure) => Err(failure),
-            None => verdict(&shown(&usage)?, &self.provider.truth(), screen, options.width),
+            None => verdict(&shown(&usage)?, &self.provider.truth(), judgement, screen, options.width),
         }
     }
 
@@ -130,6 +141,7 @@ fn configure(options: &DemoOptions, provider: &Provider) -> Result<Config, Error
     write(&roots, provider.root_pem().as_bytes())?;
     let host = Host::parse(CLOUD_CODE_HOST).map_err(failed)?;
 
+    let token = uuid::Uuid::new_v4().to_string();
     let mut config = Config::new(options.folder.clone());
     config.web.listen = options.web;
     config.upstream.extra_roots = vec![roots];
@@ -144,6 +156,9 @@ fn configure(options: &DemoOptions, provider: &Provider) -> Result<Config, Error
     config.redirect.port = redirect;
     config.redirect.keep_away = vec![options.web.port(), redirect, connect.port()];
 
+    config.cascade.token = Token::new(&token);
+    config.cascade.follow.idle_interval = LOOK_INTERVAL;
+
     let program = program(options)?;
     let agent = AgentOptions {
         bundle: config.bundle_path(),
@@ -154,6 +169,9 @@ fn configure(options: &DemoOptions, provider: &Provider) -> Result<Config, Error
         rounds: None,
         pause_ms: 300,
         backoff_ms: 200,
+        cascade_rounds: 8,
+        csrf_token: token.clone(),
+        rungs: options.rungs,
         ..AgentOptions::default()
     };
     config.agent.command = Some(program.clone());
@@ -187,7 +205,8 @@ fn where_to_look(options: &DemoOptions, app: &App) -> String {
          Nothing leaves this machine. Look at it from another terminal, or in a browser:\n\n  \
          page     http://{web}/\n  \
          metrics  curl -s http://{web}/metrics\n  \
-         usage    curl -s http://{web}/v1/usage\n\n"
+         usage    curl -s http://{web}/v1/usage\n  \
+         cascades curl -s http://{web}/v1/cascades\n\n"
     )
 }
 
@@ -214,15 +233,31 @@ async fn draw<W: Write>(
     }
 }
 
-/// The last table, and whether the house counted what the provider says it sent.
-fn verdict<W: Write>(usage: &Usage, truth: &Tally, screen: &mut Screen<W>, width: usize) -> Result<String, Error> {
+/// The last table, whether the house counted what the provider says it sent, and whether it saw what the agent says it did.
+fn verdict<W: Write>(
+    usage: &Usage,
+    truth: &Tally,
+    judgement: Option<Judgement>,
+    screen: &mut Screen<W>,
+    width: usize,
+) -> Result<String, Error> {
     screen.show(&table::render(usage, width)).map_err(failed)?;
     let sent: u64 = truth.models.values().map(|model| model.tokens.total()).sum();
     let counted = usage.totals.total_tokens;
-    if counted == sent {
-        return Ok(format!("\nThe provider's own books say the same: {sent} tokens.\n"));
+    if counted != sent {
+        return Err(Error::Demo(format!("{counted} tokens were counted, but the provider's own books say {sent}")));
     }
-    Err(Error::Demo(format!("{counted} tokens were counted, but the provider's own books say {sent}")))
+    let books = format!("\nThe provider's own books say the same: {sent} tokens.\n");
+    match judgement {
+        Some(judgement) if judgement.is_right() => Ok(format!("{books}By the agent's own log, {judgement}.\n")),
+        Some(judgement) => Err(Error::Demo(format!("by the agent's own log, only {judgement}"))),
+        None => Ok(books),
+    }
+}
+
+/// What the stand-in language server says that it did; `None` when it does not run.
+async fn agents_log(app: &App) -> Option<Log> {
+    agent::fetch_log(app.followed()?.http()?).await.ok()
 }
 
 /// Makes the folder anew; returns it and those of its parents that were made for it, the innermost first.
@@ -256,6 +291,9 @@ fn failed(error: impl std::fmt::Display) -> Error {
 const AGENT_DIALS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(127, 77, 0, 1)), HTTPS);
 
 const HTTPS: u16 = 443;
+
+/// The agent of the demo talks faster than a person.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The stand-in provider has nothing to keep.
 const PROVIDER_STOP_LIMIT: Duration = Duration::from_secs(2);

@@ -1,60 +1,9 @@
-use std::time::{Duration, UNIX_EPOCH};
-
+use jiff::Timestamp;
 use serde_json::json;
 
-use super::*;
-use crate::record::{CallIds, Correlation, Host, Operation, Outcome, Quality, Timing, TokenUsage};
-
-const START: Timestamp = Timestamp::UNIX_EPOCH;
-
-fn now() -> Timestamp {
-    "2026-11-23T20:44:00Z".parse().expect("a time")
-}
-
-fn call(model: &str, provider: Provider) -> Call {
-    Call {
-        number: 0,
-        provider,
-        host: Host::parse("api.example.com").expect("a host"),
-        operation: Operation::Chat,
-        model: Model::from_wire(model),
-        served_model: None,
-        outcome: Outcome::Ok,
-        status: Some(200),
-        streamed: true,
-        finish_reason: None,
-        rate_limit: None,
-        usage: TokenUsage {
-            input: Some(1),
-            cache_read: Some(2),
-            cache_write: Some(4),
-            tool_input: Some(8),
-            output: Some(16),
-            thinking: Some(32),
-        },
-        quality: Quality::Exact,
-        timing: Timing {
-            started_at: UNIX_EPOCH,
-            duration: Duration::from_secs(1),
-            time_to_first_chunk: None,
-            content_duration: None,
-        },
-        ids: CallIds::default(),
-        correlation: Correlation::default(),
-    }
-}
-
-fn ledger(limit: usize, calls: Vec<Call>) -> Ledger {
-    let ledger = Ledger::new(START, Arc::new(Models::new(limit)));
-    for call in calls {
-        ledger.take(&Fact::Call(Box::new(call)));
-    }
-    ledger
-}
-
-fn report(ledger: &Ledger, by: By) -> UsageReport {
-    ledger.query(&UsageQuery { by, ..UsageQuery::default() }, now()).expect("a report")
-}
+use super::kit::{START, call, ledger, named, now, report, take};
+use crate::ledger::{By, NotKept, UsageQuery};
+use crate::record::{Call, Fact, Model, Outcome, Provider, Quality, Quota, QuotaWindow, TokenUsage};
 
 #[test]
 fn the_json_has_the_shape_of_the_contract() {
@@ -119,7 +68,7 @@ fn sums_saturate() {
 fn a_part_of_the_time_is_not_answered() {
     let ledger = ledger(9, vec![]);
     let ask = |since: Option<&str>, until: Option<&str>| {
-        let time = |text: &str| text.parse().expect("a time");
+        let time = |text: &str| text.parse::<Timestamp>().expect("a time");
         let query = UsageQuery { by: By::Model, since: since.map(time), until: until.map(time) };
         ledger.query(&query, now()).map(|report| report.since)
     };
@@ -127,4 +76,40 @@ fn a_part_of_the_time_is_not_answered() {
     assert_eq!(ask(Some("1969-12-31T00:00:00Z"), Some("2030-01-01T00:00:00Z")), Ok(START));
     assert_eq!(ask(Some("1970-01-01T00:00:01Z"), None), Err(NotKept::Since { started: START }));
     assert_eq!(ask(None, Some("2026-11-23T20:43:59Z")), Err(NotKept::Until));
+}
+
+#[test]
+fn names_for_people_stand_beside_models_of_that_provider() {
+    let ledger =
+        ledger(1, vec![call("m", Provider::CloudCode), call("m", Provider::Gemini), call("n", Provider::Gemini)]);
+    take(&ledger, [named("m", "Old"), named("m", "Model M (High)"), named("other", "No"), named("n", "No")]);
+    let models = report(&ledger, By::Model).models.expect("models");
+    let names = models.iter().map(|(key, group)| (key.as_str(), group.display_name.as_ref().map(|name| name.as_str())));
+    let expected = [("m@gcp.gen_ai", Some("Model M (High)")), ("m@gcp.gemini", None), ("other", None)];
+    assert_eq!(names.collect::<std::collections::HashMap<_, _>>(), expected.into());
+}
+
+#[test]
+fn quotas_are_the_last_readings_of_models_with_a_name() {
+    let ledger = ledger(2, vec![]);
+    let quota = |model: &str, remaining: f64, resets_at| {
+        let model = Model::from_wire(model);
+        Fact::Quota(Quota { provider: Provider::CloudCode, model, window: QuotaWindow::Weekly, remaining, resets_at })
+    };
+    let soon = Some(super::kit::at(60));
+    let facts = [
+        quota("m", 0.9, soon),
+        quota("m", 0.5, soon),
+        quota("m", f64::NAN, None),
+        quota("3p", 1.5, None),
+        quota("one too many", 0.1, None),
+        named("m", "Model M"),
+    ];
+    take(&ledger, facts);
+    let expected = json!([
+        {"provider": "gcp.gen_ai", "model": "3p", "window": "weekly", "remaining_ratio": 1.0, "read_at": "2026-11-23T20:44:00Z"},
+        {"provider": "gcp.gen_ai", "model": "m", "display_name": "Model M", "window": "weekly", "remaining_ratio": 0.5,
+         "resets_at": "1970-01-01T00:01:00Z", "read_at": "2026-11-23T20:44:00Z"},
+    ]);
+    assert_eq!(serde_json::to_value(ledger.quotas()).expect("JSON"), expected);
 }

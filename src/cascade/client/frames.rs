@@ -1,0 +1,181 @@
+//! The frames of a Connect stream as a state machine: bytes in, pieces of messages out, nothing kept but the last frame.
+//!
+//! A frame is a flag byte, a length of four bytes (big endian) and so many bytes. Frames of any length pass in constant
+//! memory. No I/O; a stream that stops in the middle is the caller's to notice.
+
+use bytes::Bytes;
+
+use super::error::{Malformation, RpcError, of_end};
+use crate::observe::coding::Decoder;
+
+/// Takes a stream apart.
+pub(super) struct Frames {
+    part: Part,
+    /// What takes the compression off a frame that has one, as the head of the answer names it.
+    codings: Vec<String>,
+    /// Most bytes of one message.
+    limit: u64,
+}
+
+/// What has come to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Event {
+    /// A message; all of its pieces have been handed out.
+    Message,
+    /// The stream, as it should.
+    End,
+}
+
+enum Part {
+    Head { bytes: [u8; HEAD], filled: usize },
+    Payload(Payload),
+}
+
+struct Payload {
+    left: usize,
+    decoder: Decoder,
+    /// Bytes that came out so far.
+    passed: u64,
+    /// The last frame's own words; `None` in a message.
+    last: Option<Vec<u8>>,
+}
+
+impl Frames {
+    /// At the beginning of a stream.
+    pub(super) fn new(codings: Vec<String>, limit: u64) -> Self {
+        Self { part: Part::start(), codings, limit }
+    }
+
+    /// Takes bytes from `input` up to the next event and lends those of a message to `out`. `None`: more input is needed.
+    ///
+    /// # Errors
+    /// A frame that cannot be read, or the error that the last frame holds. The stream is over then.
+    pub(super) fn feed(&mut self, input: &mut Bytes, out: &mut dyn FnMut(&[u8])) -> Result<Option<Event>, RpcError> {
+        if let Part::Head { bytes, filled } = &mut self.part {
+            let missing = bytes.get_mut(*filled..).unwrap_or_default();
+            let take = missing.len().min(input.len());
+            let (Some(missing), piece) = (missing.get_mut(..take), input.split_to(take)) else { return Ok(None) };
+            missing.copy_from_slice(&piece);
+            *filled += take;
+            if *filled < HEAD {
+                return Ok(None);
+            }
+            let payload = Payload::begin(*bytes, &self.codings)?;
+            self.part = Part::Payload(payload);
+        }
+        let Part::Payload(payload) = &mut self.part else { return Ok(None) };
+        payload.feed(input, self.limit, out)?;
+        if payload.left > 0 {
+            return Ok(None);
+        }
+        let event = payload.end()?;
+        self.part = Part::start();
+        Ok(Some(event))
+    }
+}
+
+impl Part {
+    fn start() -> Self {
+        Self::Head { bytes: [0; HEAD], filled: 0 }
+    }
+}
+
+impl Payload {
+    fn begin(head: [u8; HEAD], codings: &[String]) -> Result<Self, RpcError> {
+        let [flags, length @ ..] = head;
+        let compressed = flags & COMPRESSED != 0;
+        // A compressed frame of a stream that named no compression could not be read.
+        if flags & !(COMPRESSED | LAST) != 0 || (compressed && codings.is_empty()) {
+            return Err(RpcError::Malformed(Malformation::Frame));
+        }
+        let decoder = Decoder::new(if compressed { codings } else { &[] })?;
+        let left = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+        Ok(Self { left, decoder, passed: 0, last: (flags & LAST != 0).then(Vec::new) })
+    }
+
+    fn feed(&mut self, input: &mut Bytes, limit: u64, out: &mut dyn FnMut(&[u8])) -> Result<(), RpcError> {
+        let piece = input.split_to(self.left.min(input.len()));
+        if piece.is_empty() {
+            return Ok(());
+        }
+        self.left -= piece.len();
+        let Self { passed, last, .. } = self;
+        let limit = if last.is_some() { MAX_LAST_FRAME } else { limit };
+        self.decoder.feed(&piece, &mut |plain| {
+            *passed += plain.len() as u64;
+            match last {
+                _ if *passed > limit => {}
+                Some(words) => words.extend_from_slice(plain),
+                None => out(plain),
+            }
+        })?;
+        if *passed > limit { Err(RpcError::Malformed(Malformation::TooLarge)) } else { Ok(()) }
+    }
+
+    fn end(&self) -> Result<Event, RpcError> {
+        if !self.decoder.is_complete() {
+            return Err(RpcError::Malformed(Malformation::Coding));
+        }
+        match &self.last {
+            None => Ok(Event::Message),
+            Some(words) => of_end(words).map(|()| Event::End),
+        }
+    }
+}
+
+/// One message as a frame of its own, uncompressed; `None` when it is longer than a frame can say.
+pub(super) fn envelope(message: &[u8]) -> Option<Bytes> {
+    let length = u32::try_from(message.len()).ok()?;
+    Some([&[0], length.to_be_bytes().as_slice(), message].concat().into())
+}
+
+const HEAD: usize = 5;
+const COMPRESSED: u8 = 1;
+const LAST: u8 = 2;
+
+/// The last frame holds an error or nothing; its message may quote a request.
+const MAX_LAST_FRAME: u64 = super::answer::MAX_ERROR as u64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All messages of a stream that arrives in pieces of `size` bytes, and how it ended.
+    fn read(stream: &[u8], size: usize) -> (Vec<Vec<u8>>, Result<Option<Event>, RpcError>) {
+        let (mut frames, mut messages, mut message) = (Frames::new(vec!["gzip".into()], 8), Vec::new(), Vec::new());
+        for piece in stream.chunks(size) {
+            let mut input = Bytes::copy_from_slice(piece);
+            loop {
+                match frames.feed(&mut input, &mut |plain| message.extend_from_slice(plain)) {
+                    Ok(None) => break,
+                    Ok(Some(Event::Message)) => messages.push(std::mem::take(&mut message)),
+                    end => return (messages, end),
+                }
+            }
+            assert!(input.is_empty(), "what needs more input has taken all of it");
+        }
+        (messages, Ok(None))
+    }
+
+    #[test]
+    fn pieces_of_any_size_make_the_same_messages() {
+        let messages = [b"12345678".as_slice(), b"", b"abc"];
+        let frames = messages.iter().map(|message| envelope(message).expect("a frame"));
+        let stream = [frames.collect::<Vec<_>>().concat(), vec![LAST, 0, 0, 0, 2, b'{', b'}']].concat();
+        for size in 1..=stream.len() {
+            let (found, end) = read(&stream, size);
+            assert_eq!((found, end), (messages.map(<[u8]>::to_vec).to_vec(), Ok(Some(Event::End))), "{size}");
+        }
+        for cut in 0..stream.len() {
+            assert_eq!(read(&stream[..cut], 4).1, Ok(None), "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_message_over_the_limit_is_refused_without_its_rest() {
+        let stream = envelope(b"123456789").expect("a frame");
+        for size in 1..=stream.len() {
+            assert_eq!(read(&stream, size), (vec![], Err(RpcError::Malformed(Malformation::TooLarge))), "{size}");
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The trust in the language server's certificate: whatever it shows first, and nothing else after that.
+//!
+//! A certificate enters, a verdict leaves. Made for loopback ports of one language server and usable nowhere else.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::{AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// Accepts the certificate of one language server.
+///
+/// The language server signs its certificate itself, for `localhost`; no root vouches for it and none could: whoever may
+/// listen on this machine's loopback can make one that is as good. What protects the agent's RPC is that a loopback
+/// port belongs to the process that opened it, and the token. A certificate can add one thing, and does so here: the
+/// first one is kept for as long as the client lives, and a port that shows another one later has changed hands.
+/// The peer must prove in each handshake that it holds the certificate's key, by the same algorithms as anywhere else.
+///
+/// Nothing outside this folder can have one, and it refuses every peer that is not a loopback address: the verification
+/// of providers ([`crate::tls::upstream`]) cannot come to rest on it.
+#[derive(Debug)]
+pub(super) struct Pin {
+    certificate: OnceLock<CertificateDer<'static>>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl Pin {
+    /// Nothing is pinned yet.
+    fn new(provider: &CryptoProvider) -> Arc<Self> {
+        Arc::new(Self { certificate: OnceLock::new(), algorithms: provider.signature_verification_algorithms })
+    }
+
+    /// Pins the certificate of a finished handshake if it is the first one, and tells whether it is the pinned one. Not
+    /// before the end of the handshake: until then the peer has not proved that the certificate is its own.
+    fn admit(&self, certificate: &CertificateDer<'_>) -> bool {
+        self.certificate.get_or_init(|| certificate.clone().into_owned()) == certificate
+    }
+
+    fn refuses(&self, certificate: &CertificateDer<'_>) -> bool {
+        self.certificate.get().is_some_and(|pinned| pinned != certificate)
+    }
+}
+
+impl ServerCertVerifier for Pin {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        if !is_loopback(server_name) {
+            return Err(CertificateError::NotValidForName.into());
+        }
+        match self.refuses(end_entity) {
+            true => Err(other_certificate()),
+            false => Ok(ServerCertVerified::assertion()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+/// TLS with one language server.
+#[derive(Debug, Clone)]
+pub(super) struct Tls {
+    pin: Arc<Pin>,
+    config: Arc<ClientConfig>,
+}
+
+/// A session that was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// Not the pinned certificate.
+    OtherCertificate,
+    /// The protocol that was offered is not spoken there.
+    Protocol,
+    /// Anything else.
+    Tls,
+}
+
+impl Tls {
+    /// Trusts nobody yet.
+    ///
+    /// # Errors
+    /// The provider has no cipher suite for the versions; it is built in, so this does not depend on the machine.
+    pub(super) fn new() -> Result<Self, Error> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let pin = Pin::new(&provider);
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .dangerous() // rustls calls every verifier of one's own so; what this one does is said above
+            .with_custom_certificate_verifier(pin.clone())
+            .with_no_client_auth();
+        Ok(Self { pin, config: Arc::new(config) })
+    }
+
+    /// The handshake, offering one application protocol. The caller sets the limit in time.
+    ///
+    /// # Errors
+    /// The [`Refusal`]; nothing but the handshake has been sent then.
+    pub(super) async fn handshake(&self, tcp: TcpStream, alpn: &[u8]) -> Result<TlsStream<TcpStream>, Refusal> {
+        let mut config = ClientConfig::clone(&self.config);
+        config.alpn_protocols = vec![alpn.to_vec()];
+        let peer = tcp.peer_addr().map_err(|_| Refusal::Tls)?;
+        let connector = TlsConnector::from(Arc::new(config));
+        let stream = connector.connect(peer.ip().into(), tcp).await.map_err(|error| Refusal::of(&error))?;
+        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        match shown {
+            Some(certificate) if self.pin.admit(certificate) => Ok(stream),
+            _ => Err(Refusal::OtherCertificate),
+        }
+    }
+}
+
+impl Refusal {
+    fn of(error: &io::Error) -> Self {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+            Some(error) if *error == other_certificate() => Self::OtherCertificate,
+            Some(Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => Self::Protocol,
+            _ => Self::Tls,
+        }
+    }
+}
+
+fn other_certificate() -> Error {
+    CertificateError::ApplicationVerificationFailure.into()
+}
+
+fn is_loopback(peer: &ServerName<'_>) -> bool {
+    match peer {
+        ServerName::IpAddress(ip) => IpAddr::from(*ip).to_canonical().is_loopback(),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn certificate() -> CertificateDer<'static> {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let params = rcgen::CertificateParams::new(["localhost".to_owned()]).expect("parameters");
+        params.self_signed(&key).expect("a certificate").der().clone()
+    }
+
+    fn verdict(pin: &Pin, certificate: &CertificateDer<'_>, peer: &str) -> Result<ServerCertVerified, Error> {
+        let peer = ServerName::try_from(peer.to_owned()).expect("a name");
+        pin.verify_server_cert(certificate, &[], &peer, &[], UnixTime::now())
+    }
+
+    #[test]
+    fn only_loopback_is_trusted() {
+        let pin = Pin::new(&rustls::crypto::aws_lc_rs::default_provider());
+        let shown = certificate();
+        assert!(verdict(&pin, &shown, "127.0.0.1").is_ok());
+        assert!(verdict(&pin, &shown, "::1").is_ok());
+        for elsewhere in ["192.0.2.1", "localhost", "daily-cloudcode-pa.googleapis.com"] {
+            assert!(verdict(&pin, &shown, elsewhere).is_err(), "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn the_first_certificate_stays_the_only_one() {
+        let pin = Pin::new(&rustls::crypto::aws_lc_rs::default_provider());
+        let (first, second) = (certificate(), certificate());
+        assert!(verdict(&pin, &second, "127.0.0.1").is_ok(), "looking at one does not pin it");
+        assert!(pin.admit(&first));
+        assert!(verdict(&pin, &first, "127.0.0.1").is_ok());
+        assert_eq!(verdict(&pin, &second, "127.0.0.1").unwrap_err(), other_certificate());
+        assert!(!pin.admit(&second));
+    }
+}

@@ -1,0 +1,101 @@
+//! Follows the conversations of one language server after the other, on the best way that it offers.
+//!
+//! What enters: where the agent listens, and calls that name unknown conversations. What leaves: updates for the correlator,
+//! names of models and quotas for the record. It asks only, changes nothing, and whatever fails costs news, counted, and
+//! nothing else.
+//!
+//! The ways, best first: a stream of the agent's state for each conversation; a reactive stream for each, which ends after
+//! each turn; asking again and again. Which of them exists differs between versions and may change while the agent runs, so
+//! the way is found by trying, left when it ends, and tried again later.
+
+mod ask;
+mod ladder;
+mod session;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch::Receiver;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::client::{Client, Endpoint};
+use super::correlate::Correlator;
+use session::Session;
+
+/// How an agent is followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// How often a conversation is asked for while the agent works on it and no stream tells of it.
+    pub poll_interval: Duration,
+    /// How often the list of conversations is asked for while nothing happens.
+    pub idle_interval: Duration,
+    /// How long after a stream was missing it is tried again.
+    pub retry_upward: Duration,
+    /// How often quotas and names of models are asked for.
+    pub quota_interval: Duration,
+    /// Streams at the same time; conversations beyond are asked for.
+    pub max_streams: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            poll_interval: Duration::from_millis(500),
+            idle_interval: Duration::from_secs(5),
+            retry_upward: Duration::from_secs(60),
+            quota_interval: Duration::from_secs(300),
+            max_streams: 64,
+        }
+    }
+}
+
+/// Follows whatever agent there is, until `stopping`. `tasks` takes the tasks of connections.
+pub async fn run(
+    config: Config,
+    mut endpoints: Receiver<Option<Endpoint>>,
+    correlator: Arc<Correlator>,
+    tasks: TaskTracker,
+    stopping: CancellationToken,
+) {
+    loop {
+        let endpoint = endpoints.borrow_and_update().clone();
+        let changed = async {
+            // Nobody will ever name another agent: this one is followed to the end.
+            if endpoints.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = stopping.cancelled() => break,
+            () = changed => {}
+            () = follow(&config, endpoint, &correlator, &tasks) => {}
+        }
+        correlator.unfollowed();
+    }
+    correlator.unfollowed();
+}
+
+/// Follows one agent for as long as the caller waits.
+async fn follow(config: &Config, endpoint: Option<Endpoint>, correlator: &Arc<Correlator>, tasks: &TaskTracker) {
+    let Some(endpoint) = endpoint else { return std::future::pending().await };
+    tracing::info!(http = ?endpoint.http(), https = ?endpoint.https(), "following the conversations of the agent");
+    let client = Client::new(endpoint, tasks.clone());
+    Session::new(config.clone(), client, Arc::clone(correlator)).run().await;
+}
+
+/// Settles what the correlator waits for, until `stopping`; needed also where no agent is followed.
+pub async fn keep_time(correlator: Arc<Correlator>, stopping: CancellationToken) {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while stopping.run_until_cancelled(ticks.tick()).await.is_some() {
+        correlator.tick();
+    }
+}
+
+/// Short against the half second after which a run that has ended is stated.
+const TICK: Duration = Duration::from_millis(100);

@@ -1,0 +1,119 @@
+//! One conversation on a stream: opened, read, opened again when it breaks, until it is over or its rung is missing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use super::ask::{Agent, Failure};
+use super::ladder::Rung;
+use crate::cascade::correlate::Correlator;
+use crate::cascade::reactive::State;
+use crate::record::Id;
+
+/// A conversation to watch.
+pub(super) struct Watch {
+    pub(super) agent: Arc<Agent>,
+    pub(super) correlator: Arc<Correlator>,
+    pub(super) cascade: Id,
+    pub(super) rung: Rung,
+}
+
+/// Why a watch ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WatchEnd {
+    /// The agent has the conversation no more.
+    Deleted,
+    /// The stream fails again and again.
+    Failing(Failure),
+    /// The agent does not offer the rung (any more).
+    Missing,
+    /// Nothing has happened for a long time.
+    Quiet,
+}
+
+impl Watch {
+    /// Watches until one of the reasons to end comes.
+    pub(super) async fn run(self) -> (Id, Rung, WatchEnd) {
+        let end = self.watch().await;
+        (self.cascade, self.rung, end)
+    }
+
+    async fn watch(&self) -> WatchEnd {
+        let mut pause = FIRST_PAUSE;
+        let mut failures = 0;
+        loop {
+            let mut updates = 0;
+            let ended = match self.rung {
+                Rung::AgentState => self.agent_state(&mut updates).await,
+                Rung::Polling => return WatchEnd::Missing,
+                Rung::Reactive => self.reactive(&mut updates).await,
+            };
+            // A stream that only repeats what is known, as one of an idle conversation does, has not got anywhere.
+            if updates > 1 {
+                (pause, failures) = (FIRST_PAUSE, 0);
+            }
+            match ended {
+                Ok(Ended::ByAgent) => {}
+                Ok(Ended::Quiet) => return WatchEnd::Quiet,
+                Err(failure) if failure.is_missing() => return WatchEnd::Missing,
+                Err(failure) if failure.is_deleted() => return WatchEnd::Deleted,
+                Err(failure) => {
+                    self.correlator.failed(failure.reason());
+                    failures += 1;
+                    if failures == MAX_FAILURES {
+                        return WatchEnd::Failing(failure);
+                    }
+                }
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn agent_state(&self, updates: &mut u32) -> Result<Ended, Failure> {
+        let mut states = self.agent.agent_state(&self.cascade, &subscriber()).await?;
+        loop {
+            let Ok(next) = timeout(QUIET_AFTER, states.next()).await else { return Ok(Ended::Quiet) };
+            let Some(update) = next? else { return Ok(Ended::ByAgent) };
+            self.correlator.update(&self.cascade, &update, self.rung.source());
+            *updates += 1;
+        }
+    }
+
+    async fn reactive(&self, updates: &mut u32) -> Result<Ended, Failure> {
+        let mut differences = self.agent.reactive(&self.cascade, &subscriber()).await?;
+        let mut state = State::new();
+        loop {
+            let Ok(next) = timeout(QUIET_AFTER, differences.next()).await else { return Ok(Ended::Quiet) };
+            let Some(difference) = next.map_err(Failure::Rpc)? else { return Ok(Ended::ByAgent) };
+            if let Some(difference) = &difference.diff {
+                state.apply(difference)?;
+                self.correlator.update(&self.cascade, &state.update(), self.rung.source());
+                *updates += 1;
+            }
+        }
+    }
+}
+
+enum Ended {
+    ByAgent,
+    Quiet,
+}
+
+/// One name for each stream: two of the same name would share one.
+fn subscriber() -> String {
+    format!("gravimeter-{}", uuid::Uuid::new_v4())
+}
+
+/// A turn may be followed by the next one at once.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// How late the next turn of a conversation may be noticed whose stream the agent ends again and again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// After so many failures in a row the conversation is asked for instead.
+const MAX_FAILURES: u32 = 3;
+
+/// Longer than a tool or a person usually takes; the list of conversations tells when it goes on.
+const QUIET_AFTER: Duration = Duration::from_secs(600);

@@ -1,0 +1,223 @@
+//! All conversations of one agent, and everybody who follows one of them.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::broadcast;
+
+use super::audience::{Audience, Place};
+use super::log::Log;
+use super::state::Cascade;
+
+/// The conversations in the order of their beginning.
+#[derive(Debug, Default)]
+pub(in crate::demo::agent) struct Store {
+    threads: Mutex<VecDeque<Arc<Thread>>>,
+    log: Arc<Mutex<Log>>,
+}
+
+/// One conversation: its present state, and the news of it.
+#[derive(Debug)]
+pub(in crate::demo::agent) struct Thread {
+    state: Mutex<Arc<Cascade>>,
+    news: broadcast::Sender<Arc<Cascade>>,
+    audience: Audience,
+    log: Arc<Mutex<Log>>,
+}
+
+/// What somebody asks for by its id: a conversation, or a subagent of one.
+#[derive(Debug, Clone)]
+pub(in crate::demo::agent) struct Subject {
+    thread: Arc<Thread>,
+    subagent: Option<usize>,
+}
+
+/// Every state of a subject from now on, none left out unless the reader falls far behind.
+pub(in crate::demo::agent) struct Snapshots {
+    first: Option<Arc<Cascade>>,
+    news: broadcast::Receiver<Arc<Cascade>>,
+    subagent: Option<usize>,
+    /// Given up with the snapshots.
+    _place: Option<Place>,
+}
+
+impl Store {
+    /// Begins a conversation. The oldest ones that nobody speaks in any more are forgotten.
+    pub(in crate::demo::agent) fn open(&self, cascade: Cascade) -> Arc<Thread> {
+        let thread = Arc::new(Thread {
+            state: Mutex::new(Arc::new(cascade)),
+            news: broadcast::Sender::new(NEWS),
+            audience: Audience::default(),
+            log: Arc::clone(&self.log),
+        });
+        let mut threads = lock(&self.threads);
+        threads.push_back(Arc::clone(&thread));
+        while threads.len() > MAX_THREADS {
+            let Some(at) = threads.iter().position(|thread| Arc::strong_count(thread) == 1) else { break };
+            threads.remove(at);
+        }
+        thread
+    }
+
+    /// What this id stands for.
+    pub(in crate::demo::agent) fn find(&self, id: &str) -> Option<Subject> {
+        lock(&self.threads).iter().find_map(|thread| {
+            let state = thread.state();
+            let subagent = state.subagents.iter().position(|subagent| subagent.id == id);
+            (state.id == id || subagent.is_some()).then(|| Subject { thread: Arc::clone(thread), subagent })
+        })
+    }
+
+    /// Every conversation, those of subagents included, for somebody who looks at the list.
+    pub(in crate::demo::agent) fn all(&self) -> Vec<Cascade> {
+        let threads = lock(&self.threads).clone();
+        threads.iter().for_each(|thread| thread.audience.glance());
+        let states = threads.iter().map(|thread| thread.state());
+        states
+            .flat_map(|state| {
+                let subagents = (0..state.subagents.len()).filter_map(|number| state.of_subagent(number));
+                let subagents: Vec<_> = subagents.collect();
+                std::iter::once(Cascade::clone(&state)).chain(subagents)
+            })
+            .collect()
+    }
+
+    /// What happened so far.
+    pub(in crate::demo::agent) fn log(&self) -> Log {
+        lock(&self.log).clone()
+    }
+}
+
+impl Thread {
+    /// As it stands.
+    pub(in crate::demo::agent) fn state(&self) -> Arc<Cascade> {
+        Arc::clone(&lock(&self.state))
+    }
+
+    /// Changes the state at one moment, and tells those who follow it afterwards.
+    pub(in crate::demo::agent) fn write<T>(&self, change: impl FnOnce(&mut Cascade, Timestamp) -> T) -> T {
+        let mut state = lock(&self.state);
+        let now = Timestamp::now();
+        let cascade = Arc::make_mut(&mut state);
+        cascade.modified = now;
+        let result = change(cascade, now);
+        // Without receivers there is nobody to tell.
+        let _ = self.news.send(Arc::clone(&state));
+        result
+    }
+
+    /// Writes into the log. Within [`Thread::write`] the entry is there before anybody sees the new state.
+    pub(in crate::demo::agent) fn note(&self, note: impl FnOnce(&mut Log)) {
+        note(&mut lock(&self.log));
+    }
+
+    /// Within the [`Thread::write`] that ends a run: who does not stay has to look again to see the next one.
+    pub(in crate::demo::agent) fn dismiss(&self) {
+        self.audience.dismiss();
+    }
+
+    /// Waits until somebody is there who will see the next run; `false` when nobody came for so long.
+    pub(in crate::demo::agent) async fn is_watched(&self, limit: Duration) -> bool {
+        self.audience.wait(limit).await
+    }
+}
+
+impl Subject {
+    /// As it stands, for somebody who looks.
+    pub(in crate::demo::agent) fn state(&self) -> Option<Cascade> {
+        let state = self.thread.state();
+        self.thread.audience.look();
+        view(&state, self.subagent)
+    }
+
+    /// Its present state, then every later one, for somebody who stays across runs or just looks at the next one.
+    pub(in crate::demo::agent) fn follow(&self, stays: bool) -> Snapshots {
+        // Under the lock no state can fall between the two.
+        let state = lock(&self.thread.state);
+        let news = self.thread.news.subscribe();
+        let place = stays.then(|| self.thread.audience.stay());
+        if !stays {
+            self.thread.audience.look();
+        }
+        Snapshots { first: Some(Arc::clone(&state)), news, subagent: self.subagent, _place: place }
+    }
+}
+
+impl Snapshots {
+    /// The next state; `None` when the conversation is forgotten. Cancel-safe.
+    pub(in crate::demo::agent) async fn next(&mut self) -> Option<Cascade> {
+        loop {
+            let state = match self.first.take() {
+                Some(state) => state,
+                None => match self.news.recv().await {
+                    Ok(state) => state,
+                    // What was missed is part of the next state.
+                    Err(broadcast::error::RecvError::Lagged(_)) => continue,
+                    Err(broadcast::error::RecvError::Closed) => return None,
+                },
+            };
+            if let Some(state) = view(&state, self.subagent) {
+                return Some(state);
+            }
+        }
+    }
+}
+
+fn view(state: &Arc<Cascade>, subagent: Option<usize>) -> Option<Cascade> {
+    match subagent {
+        None => Some(Cascade::clone(state)),
+        Some(number) => state.of_subagent(number),
+    }
+}
+
+/// What a panicking thread left behind is still consistent: every change is whole before the lock is let go.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// States that a slow reader may be behind; a run has about thirty.
+const NEWS: usize = 1024;
+/// Conversations that are remembered beyond those that go on.
+const MAX_THREADS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo::agent::cascade::RunStatus;
+
+    fn cascade(number: usize) -> Cascade {
+        Cascade::new(format!("c{number}"), format!("t{number}"), Timestamp::UNIX_EPOCH)
+    }
+
+    #[tokio::test]
+    async fn a_follower_sees_every_state_in_order() {
+        let store = Store::default();
+        let thread = store.open(cascade(0));
+        let mut snapshots = store.find("c0").unwrap().follow(true);
+        for status in [RunStatus::Running, RunStatus::Canceling, RunStatus::Idle] {
+            thread.write(|cascade, _| cascade.main.status = status);
+        }
+        let mut seen = Vec::new();
+        for _ in 0..4 {
+            seen.push(snapshots.next().await.unwrap().main.status);
+        }
+        assert_eq!(seen, [RunStatus::Idle, RunStatus::Running, RunStatus::Canceling, RunStatus::Idle]);
+    }
+
+    #[tokio::test]
+    async fn old_conversations_are_forgotten_but_not_those_that_go_on() {
+        let store = Store::default();
+        let kept = store.open(cascade(0));
+        drop(store.open(cascade(1)));
+        let mut forgotten = store.find("c1").unwrap().follow(true);
+        for number in 2..=MAX_THREADS {
+            drop(store.open(cascade(number)));
+        }
+        assert!(store.find("c0").is_some() && store.find("c1").is_none() && store.find("c2").is_some());
+        assert!(forgotten.next().await.is_some());
+        assert!(forgotten.next().await.is_none());
+        drop(kept);
+    }
+}

@@ -1,0 +1,362 @@
+//! What all trajectories of a conversation share, and how one of them calls a model: the request out, the entries of the
+//! conversation's state as the answer comes in, the log at the end.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rand::Rng;
+use rand::rngs::StdRng;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::AgentOptions;
+use super::call::Ask;
+use super::cascade::{
+    CallEnd, CallEntry, Generation, RunEnd, RunEntry, RunStatus, Stats, Step, StepKind, StepStatus, Termination,
+    Thread, documents,
+};
+use super::line::{Heard, Line};
+use super::prompt::{self, Naming, Prompt, Speaker, Turn};
+use super::reply::Reply;
+use crate::demo::CHECKPOINT_MODEL;
+use crate::demo::tally::Tokens;
+
+/// The shared part of a conversation.
+pub(super) struct Desk {
+    pub(super) options: Arc<AgentOptions>,
+    pub(super) line: Line,
+    pub(super) rng: StdRng,
+    pub(super) speaker: Speaker,
+    pub(super) thread: Arc<Thread>,
+    pub(super) model: String,
+    system: String,
+    execution: String,
+    last_execution: String,
+    run: Run,
+}
+
+/// One trajectory's place: the main one's, or a subagent's.
+pub(super) struct Seat {
+    pub(super) trajectory: String,
+    /// The subagent's number.
+    pub(super) subagent: Option<usize>,
+    contents: Vec<Value>,
+    requests: u32,
+    generations: u32,
+}
+
+/// What one generation came to, retries included.
+pub(super) enum Generated {
+    /// A reply to its end.
+    Answered,
+    /// Left in the middle, as asked; the step waits for its end.
+    Left { step: usize },
+    /// No attempt was answered.
+    Failed,
+}
+
+/// A run so far.
+#[derive(Clone, Copy)]
+struct Run {
+    started: Timestamp,
+    calls: u64,
+    tokens: Tokens,
+}
+
+/// One attempt in the books.
+struct Attempt<'a> {
+    prompt: &'a Prompt,
+    model: &'a str,
+    trace: Option<String>,
+    response: Option<String>,
+    outcome: CallEnd,
+    tokens: Tokens,
+}
+
+impl Desk {
+    /// The desk of a conversation in which nothing was said yet.
+    pub(super) fn new(
+        options: Arc<AgentOptions>,
+        line: Line,
+        rng: StdRng,
+        model: String,
+        (speaker, thread): (Speaker, Arc<Thread>),
+    ) -> Self {
+        let system = INSTRUCTION.chars().cycle().take(options.upload_bytes).collect();
+        let run = Run { started: Timestamp::UNIX_EPOCH, calls: 0, tokens: Tokens::default() };
+        let (execution, last_execution) = (String::new(), String::new());
+        Self { options, line, rng, speaker, thread, model, system, execution, last_execution, run }
+    }
+
+    /// The user says something: the run begins.
+    pub(super) fn begin(&mut self, text: &str) {
+        self.last_execution = std::mem::replace(&mut self.execution, uuid(&mut self.rng));
+        let execution = &self.execution;
+        let started = self.thread.write(|cascade, now| {
+            let step = Step::new(StepKind::UserInput, StepStatus::Done, now, execution).saying(text).at_once();
+            let step = cascade.main.add(step);
+            cascade.last_input = Some((now, step));
+            cascade.main.status = RunStatus::Running;
+            now
+        });
+        self.run = Run { started, calls: 0, tokens: Tokens::default() };
+    }
+
+    /// The main trajectory rests, while a subagent still works.
+    pub(super) fn rest(&self) {
+        self.thread.write(|cascade, _| cascade.main.status = RunStatus::Idle);
+    }
+
+    /// The run is over, and so is its helper: the change of the state and the entry in the log are of the same moment.
+    pub(super) fn end(&self, outcome: RunEnd, reason: Option<Termination>, helper: Option<&Seat>) {
+        let Run { started, calls, tokens } = self.run;
+        self.thread.write(|cascade, now| {
+            let helper = helper.map(|seat| seat.subagent);
+            for place in helper.into_iter().chain([None]) {
+                let trajectory = cascade.trajectory(place);
+                trajectory.status = RunStatus::Idle;
+                if let Some(reason) = reason {
+                    trajectory.terminate(reason, &self.execution);
+                }
+            }
+            self.thread.dismiss();
+            let (started_us, ended_us) = (started.as_microsecond(), now.as_microsecond());
+            let cascade = cascade.id.clone();
+            self.thread.note(|log| log.run(RunEntry { cascade, outcome, started_us, ended_us, calls, tokens }));
+        });
+    }
+
+    /// A step begins; returns its index.
+    pub(super) fn step(&self, seat: &Seat, kind: StepKind, status: StepStatus, text: &str) -> usize {
+        let execution = &self.execution;
+        self.thread.write(|cascade, now| {
+            let step = Step::new(kind, status, now, execution).saying(text);
+            cascade.trajectory(seat.subagent).add(step)
+        })
+    }
+
+    /// A step ends.
+    pub(super) fn end_step(&self, seat: &Seat, step: usize, status: StepStatus) {
+        self.thread.write(|cascade, now| {
+            cascade.trajectory(seat.subagent).change(step, |step| step.end(status, now));
+        });
+    }
+
+    /// The model is asked to go on, again after each refusal. With `leave_after` events the user stops the answer.
+    pub(super) async fn generate(&mut self, seat: &mut Seat, leave_after: Option<usize>) -> Generated {
+        let (naming, model) = (self.naming(), self.model.clone());
+        let step = self.step(seat, StepKind::PlannerResponse, StepStatus::Pending, "");
+        let call = self.open(seat, &model, step);
+        seat.generations += 1;
+        for attempt in 1..=MAX_ATTEMPTS {
+            let prompt = self.ask(seat, &model, naming, prompt::agent);
+            let heard = self.listen(seat, &model, &prompt, leave_after, Some(step)).await;
+            match self.book(seat, &model, &prompt, call, heard) {
+                Heard::Reply(reply, left) => return self.replied(seat, step, reply, left, naming).await,
+                Heard::Refused(trace) => self.telemetry(seat, naming, trace, "ACTION_STATUS_ERROR").await,
+                Heard::Nothing => break,
+            }
+            if attempt < MAX_ATTEMPTS {
+                self.line.retried();
+            }
+            sleep(self.line.backoff * attempt).await;
+        }
+        self.end_step(seat, step, StepStatus::Error);
+        Generated::Failed
+    }
+
+    /// A title is asked for once; a refused one is not missed.
+    pub(super) async fn checkpoint(&mut self, seat: &mut Seat, title: &str) {
+        let step = self.step(seat, StepKind::Checkpoint, StepStatus::Running, title);
+        let call = self.open(seat, CHECKPOINT_MODEL, step);
+        let naming = if self.chance(self.options.unlabelled_percent) { Naming::Unlabelled } else { Naming::Full };
+        let prompt = self.ask(seat, CHECKPOINT_MODEL, naming, prompt::checkpoint);
+        let heard = self.listen(seat, CHECKPOINT_MODEL, &prompt, None, None).await;
+        let titled = matches!(self.book(seat, CHECKPOINT_MODEL, &prompt, call, heard), Heard::Reply(..));
+        self.end_step(seat, step, if titled { StepStatus::Done } else { StepStatus::Error });
+        if titled {
+            self.thread.write(|cascade, _| title.clone_into(&mut cascade.summary));
+        }
+    }
+
+    /// Everything that happened lately, uploaded.
+    pub(super) async fn analytics(&mut self, seat: &Seat) {
+        let state = self.thread.state();
+        let last = |length: usize| length.saturating_sub(MAX_UPLOADED)..;
+        let calls = documents(state.main.generations.get(last(state.main.generations.len())).unwrap_or_default());
+        let steps = documents(state.main.steps.get(last(state.main.steps.len())).unwrap_or_default());
+        let body = prompt::analytics(&self.speaker.cascade, &seat.trajectory, calls, steps);
+        self.line.control(ANALYTICS, body).await;
+    }
+
+    /// How many tokens the conversation has.
+    pub(super) async fn count(&mut self, seat: &Seat) {
+        let body = prompt::count(&self.model, &seat.contents);
+        self.line.count(&self.model, body).await;
+    }
+
+    pub(super) fn chance(&mut self, percent: u8) -> bool {
+        self.rng.random_range(0..100) < percent
+    }
+
+    fn naming(&mut self) -> Naming {
+        let drawn = self.rng.random_range(0..100);
+        let AgentOptions { hidden_percent: hidden, old_form_percent: old, unlabelled_percent: bare, .. } =
+            *self.options;
+        match drawn {
+            _ if drawn < hidden && drawn % 2 == 0 => Naming::Nothing,
+            _ if drawn < hidden => Naming::Session,
+            _ if drawn < hidden.saturating_add(old) => Naming::Old,
+            _ if drawn < hidden.saturating_add(old).saturating_add(bare) => Naming::Unlabelled,
+            _ => Naming::Full,
+        }
+    }
+
+    fn ask(&mut self, seat: &mut Seat, model: &str, naming: Naming, form: fn(&Turn<'_>) -> Prompt) -> Prompt {
+        seat.requests += 1;
+        let seed = self.rng.random();
+        form(&Turn {
+            speaker: &self.speaker,
+            trajectory: &seat.trajectory,
+            model,
+            contents: &seat.contents,
+            system: &self.system,
+            last_execution: &self.last_execution,
+            step: seat.generations,
+            request: seat.requests,
+            seed,
+            naming,
+        })
+    }
+
+    fn open(&self, seat: &Seat, model: &str, step: usize) -> usize {
+        let (session, execution) = (&self.speaker.session, &self.execution);
+        self.thread.write(|cascade, now| {
+            cascade.trajectory(seat.subagent).call(Generation::new(model, session, execution, step, now))
+        })
+    }
+
+    /// Sends, and lets the text of `step` grow as the stream does: each time that it has doubled.
+    async fn listen(
+        &mut self,
+        seat: &Seat,
+        model: &str,
+        prompt: &Prompt,
+        leave_after: Option<usize>,
+        step: Option<usize>,
+    ) -> Heard {
+        let ask = Ask { path: STREAM, body: prompt.body.clone(), chunked: true, leave_after };
+        let (thread, subagent) = (Arc::clone(&self.thread), seat.subagent);
+        let mut told = 0;
+        let mut hear = move |head: &http::response::Parts, body: &[u8]| {
+            let Some(step) = step.filter(|_| head.status.is_success() && body.len() > 2 * told) else { return };
+            told = body.len();
+            let text = super::reply::so_far(&head.headers, body);
+            thread.write(|cascade, _| {
+                cascade.trajectory(subagent).change(step, |step| {
+                    step.status = StepStatus::Generating;
+                    step.text = text;
+                });
+            });
+        };
+        self.line.generate(model, ask, &mut hear).await
+    }
+
+    /// Enters an attempt in the books: the run's, the log, the conversation's state.
+    fn book(&mut self, seat: &Seat, model: &str, prompt: &Prompt, call: usize, heard: Heard) -> Heard {
+        let entry =
+            Attempt { prompt, model, trace: None, response: None, outcome: CallEnd::Ok, tokens: Tokens::default() };
+        match &heard {
+            Heard::Reply(reply, left) => {
+                let outcome = if *left { CallEnd::Aborted } else { CallEnd::Ok };
+                let (trace, response) = (Some(reply.trace_id.clone()), Some(reply.response_id.clone()));
+                self.note(seat, Attempt { trace, response, outcome, tokens: reply.usage.into(), ..entry });
+                let stats = Stats::new(reply.usage, model, &reply.response_id, &reply.trace_id);
+                let trace = reply.trace_id.clone();
+                self.change_call(seat, call, |call| call.answered(model, trace, stats));
+            }
+            Heard::Refused(trace) => {
+                self.note(seat, Attempt { trace: trace.clone(), outcome: CallEnd::Refused, ..entry });
+                let trace = trace.clone().unwrap_or_default();
+                self.change_call(seat, call, |call| call.refused(trace));
+            }
+            Heard::Nothing => {}
+        }
+        heard
+    }
+
+    fn note(&mut self, seat: &Seat, attempt: Attempt<'_>) {
+        let Attempt { prompt, model, trace, response, outcome, tokens } = attempt;
+        self.run.calls += 1;
+        self.run.tokens += tokens;
+        let (cascade, trajectory) = (self.speaker.cascade.clone(), seat.trajectory.clone());
+        let (request, model) = (prompt.id.clone(), model.to_owned());
+        let entry = CallEntry { trace, response, cascade, trajectory, request, model, outcome, tokens };
+        self.thread.note(|log| log.call(entry));
+    }
+
+    fn change_call(&self, seat: &Seat, call: usize, change: impl FnOnce(&mut Generation)) {
+        self.thread.write(|cascade, _| cascade.trajectory(seat.subagent).change_call(call, change));
+    }
+
+    async fn replied(&mut self, seat: &mut Seat, step: usize, reply: Reply, left: bool, naming: Naming) -> Generated {
+        let Reply { text, trace_id, .. } = reply;
+        if left {
+            self.thread.write(|cascade, _| cascade.main.status = RunStatus::Canceling);
+            // What stops a stream over HTTP/1.1 closes the connection; this opens the next one.
+            self.telemetry(seat, Naming::Nothing, Some(trace_id), "ACTION_STATUS_CANCELLED").await;
+            return Generated::Left { step };
+        }
+        self.thread.write(|cascade, now| {
+            cascade.trajectory(seat.subagent).change(step, |step| {
+                step.text.clone_from(&text);
+                step.end(StepStatus::Done, now);
+            });
+        });
+        seat.say("model", &text);
+        self.telemetry(seat, naming, Some(trace_id), "ACTION_STATUS_NO_ERROR").await;
+        Generated::Answered
+    }
+
+    /// Now and then, and always where the request did not say where it belongs.
+    async fn telemetry(&mut self, seat: &Seat, naming: Naming, trace: Option<String>, status: &str) {
+        let drawn = self.chance(METRICS_PERCENT);
+        let Some(trace) = trace.filter(|_| drawn || naming.is_hidden()) else { return };
+        self.line.control(METRICS, prompt::metrics(&seat.trajectory, &trace, status)).await;
+    }
+}
+
+impl Seat {
+    /// A trajectory in which nothing was said yet.
+    pub(super) fn new(trajectory: String, subagent: Option<usize>) -> Self {
+        Self { trajectory, subagent, contents: Vec::new(), requests: 0, generations: 0 }
+    }
+
+    /// Old messages go when the window is full, as in every agent.
+    pub(super) fn say(&mut self, role: &str, text: &str) {
+        let text: String = text.chars().take(MAX_MESSAGE).collect();
+        self.contents.push(json!({"role": role, "parts": [{"text": text}]}));
+        let surplus = self.contents.len().saturating_sub(MAX_MESSAGES);
+        self.contents.drain(..surplus);
+    }
+}
+
+/// A random UUID that follows from the seed.
+pub(super) fn uuid(rng: &mut StdRng) -> String {
+    uuid::Builder::from_random_bytes(rng.random()).into_uuid().to_string()
+}
+
+const STREAM: &str = "/v1internal:streamGenerateContent?alt=sse";
+const METRICS: &str = "/v1internal:recordCodeAssistMetrics";
+const ANALYTICS: &str = "/v1internal:recordTrajectoryAnalytics";
+
+const INSTRUCTION: &str = "You are a stand-in. Every byte of this text must arrive, Überlänge included. ";
+/// The language server was seen to try five times.
+const MAX_ATTEMPTS: u32 = 5;
+const METRICS_PERCENT: u8 = 50;
+/// The context window: an agent that runs until SIGTERM must not grow.
+const MAX_MESSAGES: usize = 40;
+/// Characters kept of one message.
+const MAX_MESSAGE: usize = 4_000;
+/// Entries of each kind in one upload of analytics.
+const MAX_UPLOADED: usize = 20;

@@ -1,0 +1,128 @@
+//! The line to the provider: every answer is verified, and counted in the [`Outcome`].
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+use tokio::time::sleep;
+
+use super::Outcome;
+use super::call::{Answer, Ask, Caller, Hear};
+use super::reply::{self, Reply};
+use crate::demo::tally::{ModelTally, Tokens};
+
+/// Calls one after the other, and counts what it hears.
+pub(super) struct Line {
+    caller: Caller,
+    outcome: Outcome,
+    /// Before the first retry, and after a call that failed.
+    pub(super) backoff: Duration,
+}
+
+/// What came of one generation.
+pub(super) enum Heard {
+    /// A reply, which may have been left in the middle.
+    Reply(Reply, bool),
+    /// Status 429, with the trace that its head named.
+    Refused(Option<String>),
+    /// No answer that could be used; already counted as such.
+    Nothing,
+}
+
+impl Line {
+    /// Nothing is dialled before the first call.
+    pub(super) fn new(caller: Caller, backoff: Duration) -> Self {
+        Self { caller, outcome: Outcome::default(), backoff }
+    }
+
+    /// What was heard over it.
+    pub(super) fn close(self) -> Outcome {
+        Outcome { connections: self.caller.opened, ..self.outcome }
+    }
+
+    /// One generation. `hear` is told of the stream as it grows.
+    pub(super) async fn generate(&mut self, model: &str, ask: Ask, hear: &mut Hear<'_>) -> Heard {
+        let Some(answer) = self.call(ask, hear).await else { return Heard::Nothing };
+        if answer.status == StatusCode::TOO_MANY_REQUESTS {
+            self.entry(model).refused += 1;
+            return Heard::Refused(reply::trace(&answer).map(str::to_owned));
+        }
+        self.take(model, &answer).map_or(Heard::Nothing, |reply| Heard::Reply(reply, answer.left))
+    }
+
+    /// A refusal was followed by another attempt.
+    pub(super) fn retried(&mut self) {
+        self.outcome.retries += 1;
+    }
+
+    /// Asks how many tokens something has.
+    pub(super) async fn count(&mut self, model: &str, body: Bytes) {
+        let ask = Ask { path: COUNT, body, chunked: false, leave_after: None };
+        let answer = self.call(ask, &mut |_, _| ()).await;
+        if answer.is_some_and(|answer| self.is_ok(&answer)) {
+            self.entry(model).counted += 1;
+        }
+    }
+
+    /// A request that generates nothing.
+    pub(super) async fn control(&mut self, path: &'static str, body: Bytes) {
+        let answer = self.call(Ask { path, body, chunked: false, leave_after: None }, &mut |_, _| ()).await;
+        if answer.is_some_and(|answer| self.is_ok(&answer)) {
+            self.outcome.tally.control += 1;
+        }
+    }
+
+    /// Sends and verifies. What goes wrong is counted, and `None`.
+    async fn call(&mut self, ask: Ask, hear: &mut Hear<'_>) -> Option<Answer> {
+        let answer = match self.caller.listen(ask, hear).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.outcome.fail(error.to_string());
+                // Against a closed door: the next attempt is not made at once.
+                sleep(self.backoff).await;
+                return None;
+            }
+        };
+        match reply::verify(&answer) {
+            Ok(()) => Some(answer),
+            Err(corruption) => {
+                self.outcome.corrupt(corruption.to_string());
+                None
+            }
+        }
+    }
+
+    fn take(&mut self, model: &str, answer: &Answer) -> Option<Reply> {
+        if !self.is_ok(answer) {
+            return None;
+        }
+        match reply::read(answer) {
+            Ok(reply) => {
+                let entry = self.entry(model);
+                entry.tokens += Tokens::from(reply.usage);
+                match answer.left {
+                    true => entry.aborted += 1,
+                    false => entry.calls += 1,
+                }
+                Some(reply)
+            }
+            Err(corruption) => {
+                self.outcome.corrupt(corruption.to_string());
+                None
+            }
+        }
+    }
+
+    fn is_ok(&mut self, answer: &Answer) -> bool {
+        if answer.status != StatusCode::OK {
+            self.outcome.fail(format!("an answer has status {}", answer.status));
+        }
+        answer.status == StatusCode::OK
+    }
+
+    fn entry(&mut self, model: &str) -> &mut ModelTally {
+        self.outcome.tally.model(model)
+    }
+}
+
+const COUNT: &str = "/v1internal:countTokens";

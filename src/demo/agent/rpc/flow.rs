@@ -1,0 +1,51 @@
+//! A response body that is there at once, or comes from a task frame by frame.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+use tokio::sync::mpsc;
+
+/// The body.
+pub(in crate::demo::agent) enum Flow {
+    /// All of it, until it was taken.
+    Whole(Option<Bytes>),
+    /// Frames until the task ends; one that ends without a word ends the body.
+    Frames(mpsc::Receiver<Result<Frame<Bytes>, Cut>>),
+}
+
+/// The body breaks off here.
+#[derive(Debug, thiserror::Error)]
+#[error("the demo cut this stream")]
+pub(in crate::demo::agent) struct Cut;
+
+impl Flow {
+    /// A body of known length.
+    pub(super) fn whole(bytes: impl Into<Bytes>) -> Self {
+        Self::Whole(Some(bytes.into()).filter(|bytes: &Bytes| !bytes.is_empty()))
+    }
+}
+
+impl Body for Flow {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        match &mut *self {
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Frames(frames) => Poll::Ready(ready!(frames.poll_recv(cx))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Whole(None))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Frames(_) => SizeHint::default(),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The RPC server of the stand-in language server, on both of its ports.
+//!
+//! What enters: requests in Connect (JSON, protobuf) or gRPC. What leaves: answers and streams about the store's
+//! conversations. It changes nothing but the demo's own switches, and logs nothing.
+
+mod agent_state;
+mod control;
+mod diff;
+mod dispatch;
+mod envelope;
+mod fault;
+mod flow;
+mod reactive;
+mod stream;
+mod tree;
+mod unary;
+mod wire;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::cascade::Store;
+use super::{AgentOptions, Rungs};
+use crate::demo::server::Tasks;
+
+pub(super) use dispatch::{Port, answer};
+
+/// What all connections share.
+pub(super) struct Server {
+    pub(super) store: Arc<Store>,
+    switches: watch::Sender<Switches>,
+    token: String,
+    tasks: Tasks,
+}
+
+/// What can be changed at run time.
+#[derive(Debug, Clone, Copy)]
+struct Switches {
+    rungs: Rungs,
+    /// How often all streams were cut.
+    cuts: u64,
+}
+
+impl Server {
+    /// Shows `store`; guarded and furnished as the options say.
+    pub(super) fn new(store: Arc<Store>, options: &AgentOptions, tasks: Tasks) -> Self {
+        let switches = watch::Sender::new(Switches { rungs: options.rungs, cuts: 0 });
+        Self { store, switches, token: options.csrf_token.clone(), tasks }
+    }
+
+    /// Open streams of a kind that is off end at once.
+    pub(super) fn set_rungs(&self, rungs: Rungs) {
+        self.switches.send_modify(|switches| switches.rungs = rungs);
+    }
+
+    /// Breaks all open streams in the middle of a frame.
+    pub(super) fn cut(&self) {
+        self.switches.send_modify(|switches| switches.cuts += 1);
+    }
+
+    fn rungs(&self) -> Rungs {
+        self.switches.borrow().rungs
+    }
+}
+
+#[cfg(test)]
+mod tests;

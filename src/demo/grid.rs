@@ -1,0 +1,200 @@
+//! Text in columns for a terminal: columns go where the width does not suffice, then the ends of names.
+//!
+//! What enters: names and cells, of which some come from the traffic. What leaves: lines of equal width, without a character
+//! that could steer the terminal.
+
+/// Lines of cells, each with a name at its left.
+#[derive(Debug)]
+pub struct Grid {
+    head: &'static str,
+    names: Vec<String>,
+    columns: Vec<Column>,
+    total: bool,
+}
+
+/// One kind of cell, written out for every line.
+#[derive(Debug)]
+pub struct Column {
+    head: &'static str,
+    /// The column with the highest number is the first to go; 0 stays.
+    expendable: u8,
+    cells: Vec<String>,
+    to_the_right: bool,
+}
+
+impl Column {
+    /// Numbers, at the right of their column. Columns of the highest `expendable` are the first to go; those of 0 stay.
+    pub fn figures(head: &'static str, expendable: u8, cells: impl IntoIterator<Item = String>) -> Self {
+        Self { head, expendable, cells: printable(cells), to_the_right: true }
+    }
+
+    /// Words, at the left of their column.
+    pub fn words(head: &'static str, expendable: u8, cells: impl IntoIterator<Item = String>) -> Self {
+        Self { head, expendable, cells: printable(cells), to_the_right: false }
+    }
+
+    /// With the gap before it.
+    fn width(&self) -> usize {
+        longest(&self.cells).max(self.head.len()) + GAP
+    }
+
+    fn cell(&self, text: &str) -> String {
+        let (gap, width) = (" ".repeat(GAP), self.width() - GAP);
+        if self.to_the_right { format!("{gap}{text:>width$}") } else { format!("{gap}{text:<width$}") }
+    }
+}
+
+impl Grid {
+    /// A grid whose lines have these names, under this head.
+    pub fn new(head: &'static str, names: impl IntoIterator<Item = String>) -> Self {
+        Self { head, names: printable(names), columns: Vec::new(), total: false }
+    }
+
+    /// Adds a column at the right.
+    #[must_use]
+    pub fn column(mut self, column: Column) -> Self {
+        self.columns.push(column);
+        self
+    }
+
+    /// The last line is the sum of the others: a rule parts it from them.
+    #[must_use]
+    pub fn with_total(mut self) -> Self {
+        self.total = true;
+        self
+    }
+
+    /// The lines, at most `width` columns wide where that can be; every line ends with a newline.
+    #[must_use]
+    pub fn render(mut self, width: usize) -> String {
+        self.fit(width);
+        let cells: usize = self.columns.iter().map(Column::width).sum();
+        let name_width =
+            longest(&self.names).max(self.head.len()).min(width.saturating_sub(cells)).max(self.head.len());
+
+        let rule = format!("{}\n", "─".repeat(name_width + cells));
+        let mut text = self.line(self.head, name_width, |column| column.head);
+        text.push_str(&rule);
+        for (index, name) in self.names.iter().enumerate() {
+            if self.total && index + 1 == self.names.len() {
+                text.push_str(&rule);
+            }
+            text.push_str(&self.line(name, name_width, |column| column.cells.get(index).map_or("", String::as_str)));
+        }
+        text
+    }
+
+    fn fit(&mut self, width: usize) {
+        let most = self.columns.iter().map(|column| column.expendable).max().unwrap_or_default();
+        let name_width = longest(&self.names).max(self.head.len()).min(NAME_WIDTH);
+        for expendable in (1..=most).rev() {
+            let needed = name_width + self.columns.iter().map(Column::width).sum::<usize>();
+            if needed > width {
+                self.columns.retain(|column| column.expendable != expendable);
+            }
+        }
+    }
+
+    fn line<'a>(&'a self, name: &str, name_width: usize, cell: impl Fn(&'a Column) -> &'a str) -> String {
+        let mut text = format!("{:<name_width$}", shortened(name, name_width));
+        self.columns.iter().for_each(|column| text.push_str(&column.cell(cell(column))));
+        text.push('\n');
+        text
+    }
+}
+
+/// Digits in groups of three.
+#[must_use]
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3 + 1);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A text from the traffic must not steer the terminal.
+fn printable(texts: impl IntoIterator<Item = String>) -> Vec<String> {
+    let checked = |text: String| if text.chars().any(char::is_control) { "(unprintable)".to_owned() } else { text };
+    texts.into_iter().map(checked).collect()
+}
+
+fn shortened(name: &str, width: usize) -> String {
+    if name.chars().count() <= width {
+        return name.to_owned();
+    }
+    name.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+fn longest(texts: &[String]) -> usize {
+    texts.iter().map(|text| text.chars().count()).max().unwrap_or_default()
+}
+
+/// Columns go rather than that names get shorter than this.
+const NAME_WIDTH: usize = 24;
+/// Spaces between two columns.
+const GAP: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(cells: &[&str]) -> Vec<String> {
+        cells.iter().map(|cell| (*cell).to_owned()).collect()
+    }
+
+    fn grid() -> Grid {
+        Grid::new("ID", texts(&["179c837c-8253-4105-902c-d37299fc89d0", "b"]))
+            .column(Column::words("STATE", 0, texts(&["running", "idle"])))
+            .column(Column::words("MODEL", 2, texts(&["gemini", ""])))
+            .column(Column::figures("CALLS", 1, texts(&["12", "3"])))
+    }
+
+    #[test]
+    fn words_stand_left_and_figures_right() {
+        let expected = "\
+ID                                    STATE    MODEL   CALLS
+────────────────────────────────────────────────────────────
+179c837c-8253-4105-902c-d37299fc89d0  running  gemini     12
+b                                     idle                 3
+";
+        assert_eq!(grid().render(80), expected);
+    }
+
+    #[test]
+    fn columns_go_and_then_the_ends_of_names() {
+        let expected = "\
+ID                        STATE    CALLS
+────────────────────────────────────────
+179c837c-8253-4105-902c…  running     12
+b                         idle         3
+";
+        assert_eq!(grid().render(40), expected);
+        assert!(!grid().render(39).contains("CALLS"));
+    }
+
+    #[test]
+    fn no_width_leaves_a_line_broken() {
+        for width in 0..90 {
+            let text = grid().with_total().render(width);
+            let widths: Vec<usize> = text.lines().map(|line| line.chars().count()).collect();
+            assert!(widths.iter().all(|other| *other == widths[0]) && widths[0] <= width.max(11), "{width}: {text}");
+        }
+    }
+
+    #[test]
+    fn neither_names_nor_words_steer_the_terminal() {
+        let grid = Grid::new("ID", texts(&["\x1b[2J"])).column(Column::words("MODEL", 0, texts(&["\x07"])));
+        assert!(!grid.render(80).contains(['\x1b', '\x07']));
+    }
+
+    #[test]
+    fn digits_are_grouped() {
+        let cases = [(0, "0"), (999, "999"), (1_000, "1,000"), (12_345_678, "12,345,678")];
+        cases.iter().for_each(|(number, text)| assert_eq!(grouped(*number), *text));
+    }
+}

@@ -1,0 +1,172 @@
+//! Exact sums of calls and tokens: what was added can be taken away again, and every grouping adds up to the same totals.
+//!
+//! A provider may claim any number of tokens. Sums are 128 bits wide, so that no number of calls makes them overflow, and
+//! saturate only where they are shown.
+
+use std::collections::BTreeMap;
+
+use super::report::{QualityCounts, Usage};
+use crate::record::{Label, Model, Outcome, Provider, Quality, TokenKind, TokenUsage};
+
+/// A model as one provider serves it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Served {
+    /// The requested model, or the one name of all that have none of their own.
+    pub(super) model: Model,
+    pub(super) provider: Provider,
+}
+
+/// The sums of a group, apart by model; there is an entry for each model that has calls.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct ByModel(pub(super) BTreeMap<Served, Sums>);
+
+impl ByModel {
+    pub(super) fn add(&mut self, served: &Served, sums: &Sums) {
+        match self.0.get_mut(served) {
+            Some(known) => known.add(sums),
+            None => _ = self.0.insert(served.clone(), sums.clone()),
+        }
+    }
+
+    /// Takes away what was added before.
+    pub(super) fn take_away(&mut self, served: &Served, sums: &Sums) {
+        let Some(known) = self.0.get_mut(served) else { return };
+        known.take_away(sums);
+        if known.is_empty() {
+            self.0.remove(served);
+        }
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        other.0.iter().for_each(|(served, sums)| self.add(served, sums));
+    }
+
+    pub(super) fn total(&self) -> Sums {
+        let mut total = Sums::default();
+        self.0.values().for_each(|sums| total.add(sums));
+        total
+    }
+
+    /// The model that most tokens went to: a conversation's own rather than that of its hidden calls.
+    pub(super) fn main(&self) -> Option<&Served> {
+        let most = self.0.iter().max_by_key(|(_, sums)| (sums.total_tokens(), sums.calls()));
+        most.map(|(served, _)| served)
+    }
+}
+
+/// Calls and tokens of a group.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Sums {
+    /// In the order of [`TokenKind::ALL`].
+    tokens: [u128; TokenKind::ALL.len()],
+    /// In the order of [`Quality::ALL`].
+    qualities: [u64; Quality::ALL.len()],
+    /// In the order of [`Outcome::ALL`].
+    outcomes: [u64; Outcome::ALL.len()],
+}
+
+impl Sums {
+    /// The sums of one call.
+    pub(super) fn of(usage: &TokenUsage, quality: Quality, outcome: Outcome) -> Self {
+        let mut one = Self::default();
+        for (sum, kind) in one.tokens.iter_mut().zip(TokenKind::ALL) {
+            *sum = usage.of(*kind).unwrap_or(0).into();
+        }
+        one.qualities.iter_mut().zip(Quality::ALL).for_each(|(sum, of)| *sum = u64::from(*of == quality));
+        one.outcomes.iter_mut().zip(Outcome::ALL).for_each(|(sum, of)| *sum = u64::from(*of == outcome));
+        one
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        self.tokens.iter_mut().zip(other.tokens).for_each(|(sum, more)| *sum += more);
+        self.qualities.iter_mut().zip(other.qualities).for_each(|(sum, more)| *sum += more);
+        self.outcomes.iter_mut().zip(other.outcomes).for_each(|(sum, more)| *sum += more);
+    }
+
+    /// Takes away what was added before.
+    pub(super) fn take_away(&mut self, other: &Self) {
+        self.tokens.iter_mut().zip(other.tokens).for_each(|(sum, less)| *sum = sum.saturating_sub(less));
+        self.qualities.iter_mut().zip(other.qualities).for_each(|(sum, less)| *sum = sum.saturating_sub(less));
+        self.outcomes.iter_mut().zip(other.outcomes).for_each(|(sum, less)| *sum = sum.saturating_sub(less));
+    }
+
+    /// Whether no call is left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.calls() == 0
+    }
+
+    pub(super) fn calls(&self) -> u64 {
+        self.outcomes.iter().sum()
+    }
+
+    pub(super) fn total_tokens(&self) -> u128 {
+        self.tokens.iter().sum()
+    }
+
+    fn tokens(&self, kind: TokenKind) -> u64 {
+        let mut sums = self.tokens.iter().zip(TokenKind::ALL);
+        sums.find(|(_, of)| **of == kind).map_or(0, |(sum, _)| shown(*sum))
+    }
+
+    fn quality(&self, quality: Quality) -> u64 {
+        let mut sums = self.qualities.iter().zip(Quality::ALL);
+        sums.find(|(_, of)| **of == quality).map_or(0, |(sum, _)| *sum)
+    }
+}
+
+impl From<&Sums> for Usage {
+    fn from(sums: &Sums) -> Self {
+        let outcomes = Outcome::ALL.iter().copied().zip(sums.outcomes).filter(|(_, calls)| *calls > 0);
+        Self {
+            calls: sums.calls(),
+            input_tokens: sums.tokens(TokenKind::Input),
+            cache_read_tokens: sums.tokens(TokenKind::CacheRead),
+            cache_write_tokens: sums.tokens(TokenKind::CacheWrite),
+            tool_input_tokens: sums.tokens(TokenKind::ToolInput),
+            output_tokens: sums.tokens(TokenKind::Output),
+            thinking_tokens: sums.tokens(TokenKind::Thinking),
+            total_tokens: shown(sums.total_tokens()),
+            usage_quality: QualityCounts {
+                exact: sums.quality(Quality::Exact),
+                partial: sums.quality(Quality::Partial),
+                unknown: sums.quality(Quality::Unknown),
+            },
+            outcomes: outcomes.collect(),
+        }
+    }
+}
+
+fn shown(sum: u128) -> u64 {
+    u64::try_from(sum).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn huge() -> Sums {
+        let usage = TokenUsage { input: Some(u64::MAX), output: Some(u64::MAX), ..TokenUsage::default() };
+        Sums::of(&usage, Quality::Exact, Outcome::Ok)
+    }
+
+    #[test]
+    fn what_was_added_can_be_taken_away_beyond_64_bits() {
+        let small =
+            Sums::of(&TokenUsage { input: Some(7), ..TokenUsage::default() }, Quality::Partial, Outcome::Aborted);
+        let mut sums = small.clone();
+        (0..3).for_each(|_| sums.add(&huge()));
+        assert_eq!(Usage::from(&sums).input_tokens, u64::MAX);
+        (0..3).for_each(|_| sums.take_away(&huge()));
+        assert_eq!(sums, small);
+        sums.take_away(&small);
+        assert!(sums.is_empty());
+    }
+
+    #[test]
+    fn shown_sums_saturate_and_leave_out_what_did_not_happen() {
+        let usage = Usage::from(&huge());
+        assert_eq!((usage.calls, usage.input_tokens, usage.total_tokens), (1, u64::MAX, u64::MAX));
+        assert_eq!(usage.outcomes.into_iter().collect::<Vec<_>>(), [(Outcome::Ok, 1)]);
+        assert_eq!(usage.usage_quality, QualityCounts { exact: 1, ..QualityCounts::default() });
+    }
+}

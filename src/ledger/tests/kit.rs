@@ -1,0 +1,149 @@
+//! Facts to take, and a ledger whose clock stands still.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jiff::Timestamp;
+
+use crate::ledger::{By, CascadePage, CascadesQuery, Cursor, Ledger, Limits, State, UsageQuery, UsageReport};
+use crate::record::{
+    Call, CallIds, CascadeRun, Correlated, Correlation, CorrelationMethod, DisplayName, Fact, Host, Id, Model,
+    ModelName, Models, Operation, Outcome, Provider, Quality, RunOutcome, RunStarted, StepEnded, StepKind, StepStatus,
+    Timing, TokenUsage,
+};
+
+pub(super) const START: Timestamp = Timestamp::UNIX_EPOCH;
+
+pub(super) fn now() -> Timestamp {
+    "2026-11-23T20:44:00Z".parse().expect("a time")
+}
+
+pub(super) fn id(text: &str) -> Id {
+    Id::from_wire(text).expect("an id")
+}
+
+/// A second since the epoch.
+pub(super) fn at(seconds: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+/// A call of one second and 63 tokens that is known to belong to no conversation.
+pub(super) fn call(model: &str, provider: Provider) -> Call {
+    Call {
+        number: 0,
+        provider,
+        host: Host::parse("api.example.com").expect("a host"),
+        operation: Operation::Chat,
+        model: Model::from_wire(model),
+        served_model: None,
+        outcome: Outcome::Ok,
+        status: Some(200),
+        streamed: true,
+        finish_reason: None,
+        rate_limit: None,
+        usage: TokenUsage {
+            input: Some(1),
+            cache_read: Some(2),
+            cache_write: Some(4),
+            tool_input: Some(8),
+            output: Some(16),
+            thinking: Some(32),
+        },
+        quality: Quality::Exact,
+        timing: Timing {
+            started_at: UNIX_EPOCH,
+            duration: Duration::from_secs(1),
+            time_to_first_chunk: None,
+            content_duration: None,
+        },
+        ids: CallIds::default(),
+        correlation: Correlation::default(),
+    }
+}
+
+/// The call of that number, which began in that second, with 63 tokens of the model `m`.
+pub(super) fn numbered(number: u64) -> Call {
+    let call = call("m", Provider::CloudCode);
+    Call { number, timing: Timing { started_at: at(number), ..call.timing }, ..call }
+}
+
+pub(super) fn of_cascade(cascade: &str, call: Call) -> Call {
+    let correlation = Correlation { cascade: Some(id(cascade)), method: CorrelationMethod::RequestId };
+    Call { correlation, ..call }
+}
+
+pub(super) fn of_trajectory(trajectory: &str, call: Call) -> Call {
+    Call { ids: CallIds { trajectory: Some(id(trajectory)), ..CallIds::default() }, ..call }
+}
+
+pub(super) fn ended(call: Call) -> Fact {
+    Fact::Call(Box::new(call))
+}
+
+/// The provider's trace tells which conversation the call belongs to, or that it belongs to none that is known.
+pub(super) fn correlated(call: u64, cascade: Option<&str>) -> Fact {
+    let method = if cascade.is_some() { CorrelationMethod::TraceId } else { CorrelationMethod::None };
+    Fact::Correlated(Correlated { call, correlation: Correlation { cascade: cascade.map(id), method } })
+}
+
+pub(super) fn run_started(cascade: &str, second: u64) -> Fact {
+    Fact::RunStarted(RunStarted { cascade: id(cascade), started_at: at(second) })
+}
+
+/// A run of ten seconds that began in that second.
+pub(super) fn run_ended(cascade: &str, second: u64) -> Fact {
+    Fact::RunEnded(Box::new(CascadeRun {
+        cascade: id(cascade),
+        trajectory: None,
+        model: Model::from_wire("m"),
+        outcome: RunOutcome::Ok,
+        started_at: at(second),
+        duration: Duration::from_secs(10),
+        time_to_first_chunk: Some(Duration::from_millis(2500)),
+        calls: 2,
+        tokens: 126,
+    }))
+}
+
+pub(super) fn step(cascade: &str, step: StepKind, status: StepStatus) -> Fact {
+    Fact::StepEnded(StepEnded { cascade: id(cascade), step, status })
+}
+
+pub(super) fn named(model: &str, display: &str) -> Fact {
+    Fact::ModelNamed(ModelName {
+        provider: Provider::CloudCode,
+        model: Model::from_wire(model),
+        display: DisplayName::from_wire(display).expect("a name"),
+        placeholder: None,
+    })
+}
+
+pub(super) fn ledger(models: usize, calls: Vec<Call>) -> Ledger {
+    let ledger = Ledger::new(START, Arc::new(Models::new(models)));
+    take(&ledger, calls.into_iter().map(ended));
+    ledger
+}
+
+/// A ledger that keeps `cascades` conversations and `calls` calls, at most `calls_of_a_cascade` of one.
+pub(super) fn small(cascades: usize, calls: usize, calls_of_a_cascade: usize) -> Ledger {
+    let limits = Limits { cascades, calls, calls_of_a_cascade, runs_of_a_cascade: 2 };
+    Ledger::with_limits(START, Arc::default(), limits)
+}
+
+pub(super) fn take(ledger: &Ledger, facts: impl IntoIterator<Item = Fact>) {
+    facts.into_iter().for_each(|fact| ledger.take_at(&fact, now));
+}
+
+pub(super) fn report(ledger: &Ledger, by: By) -> UsageReport {
+    ledger.query(&UsageQuery { by, ..UsageQuery::default() }, now()).expect("a report")
+}
+
+/// Calls by group, as `key calls`.
+pub(super) fn groups(ledger: &Ledger) -> Vec<String> {
+    let cascades = report(ledger, By::Cascade).cascades.expect("cascades");
+    cascades.into_iter().map(|(key, group)| format!("{key} {}", group.usage.calls)).collect()
+}
+
+pub(super) fn page(ledger: &Ledger, state: Option<State>, limit: usize, cursor: Option<Cursor>) -> CascadePage {
+    ledger.cascades(&CascadesQuery { state, limit, cursor })
+}
