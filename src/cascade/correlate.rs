@@ -51,7 +51,7 @@ impl Correlator {
 
     /// The agent's list of conversations came.
     pub fn summaries(&self, summaries: &[Summary]) {
-        self.with(|state, _| state.summaries(summaries));
+        self.with(|state, now| state.summaries(summaries, now));
     }
 
     /// The agent has this conversation no more.
@@ -70,7 +70,7 @@ impl Correlator {
         self.state().known(cascade, trajectory)
     }
 
-    /// Whether a run of the conversation is under way, or might go on.
+    /// Whether a run of the conversation is under way, or might go on; of a subagent's, whether it is at work in a run.
     #[must_use]
     pub fn is_running(&self, cascade: &Id) -> bool {
         self.state().is_running(cascade)
@@ -100,9 +100,9 @@ impl Correlator {
 
     fn joined(&self, ids: JoinedIds) {
         self.next.record(Fact::IdsJoined(ids.clone()));
-        self.with(|state, _| {
+        self.with(|state, now| {
             let mut facts = vec![Fact::CascadeUpdated(UpdateSource::Traffic)];
-            facts.extend(state.join(&ids));
+            facts.extend(state.join(&ids, now));
             facts
         });
     }
@@ -130,4 +130,197 @@ impl Record for Correlator {
 
 fn now() -> Moment {
     Moment { at: std::time::Instant::now(), wall: SystemTime::now() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::cascade::telling::{id, idle, running};
+    use crate::cascade::update::Step;
+    use crate::record::{
+        CallIds, Correlation, CorrelationMethod, Host, Model, Operation, Outcome, Provider, Quality, StepKind,
+        StepStatus, Timing, TokenUsage,
+    };
+
+    /// Keeps all facts in their order.
+    #[derive(Default)]
+    struct Facts(Mutex<Vec<Fact>>);
+
+    impl Record for Facts {
+        fn record(&self, fact: Fact) {
+            self.0.lock().unwrap().push(fact);
+        }
+    }
+
+    impl Facts {
+        fn take(&self) -> Vec<Fact> {
+            std::mem::take(&mut self.0.lock().unwrap())
+        }
+    }
+
+    fn correlator() -> (Arc<Facts>, Correlator) {
+        let facts = Arc::new(Facts::default());
+        (facts.clone(), Correlator::new(facts))
+    }
+
+    fn call(number: u64, trajectory: &str) -> Fact {
+        Fact::Call(Box::new(Call {
+            number,
+            provider: Provider::CloudCode,
+            host: Host::parse("cloudcode-pa.googleapis.com").unwrap(),
+            operation: Operation::Chat,
+            model: Model::unknown(),
+            served_model: None,
+            outcome: Outcome::Ok,
+            status: Some(200),
+            streamed: true,
+            finish_reason: None,
+            rate_limit: None,
+            usage: TokenUsage::default(),
+            quality: Quality::Unknown,
+            timing: Timing {
+                started_at: SystemTime::UNIX_EPOCH,
+                duration: Duration::ZERO,
+                time_to_first_chunk: None,
+                content_duration: None,
+            },
+            ids: CallIds { labelled_trajectory: Some(id(trajectory)), ..CallIds::default() },
+            correlation: Correlation { cascade: None, method: CorrelationMethod::Labels },
+        }))
+    }
+
+    fn joined(trajectory: &str, cascade: &str) -> JoinedIds {
+        JoinedIds { trajectory: Some(id(trajectory)), cascade: Some(id(cascade)), provider_trace: None }
+    }
+
+    fn message() -> Step {
+        let created_at = Some(SystemTime::now());
+        Step { kind: StepKind::UserInput, status: StepStatus::Done, created_at, ..Step::default() }
+    }
+
+    #[test]
+    fn facts_pass_in_their_order_with_what_is_known() {
+        let (facts, correlator) = correlator();
+        correlator.record(Fact::AgentUp(true));
+        correlator.record(call(1, "t"));
+        correlator.record(Fact::IdsJoined(joined("t", "c")));
+        correlator.record(call(2, "t"));
+        let said: Vec<String> = facts
+            .take()
+            .into_iter()
+            .map(|fact| match fact {
+                Fact::Call(call) => {
+                    format!("call {} {:?}", call.number, call.correlation.cascade.map(|id| id.to_string()))
+                }
+                Fact::Correlated(correlated) => format!("correlated {}", correlated.call),
+                Fact::CorrelationSettled(method) => format!("settled {method}"),
+                Fact::CascadeUpdated(source) => format!("updated {source}"),
+                Fact::IdsJoined(_) => "joined".to_owned(),
+                other => format!("{other:?}"),
+            })
+            .collect();
+        let expected = [
+            "AgentUp(true)",
+            "call 1 None",
+            "settled labels",
+            "joined",
+            "updated traffic",
+            "correlated 1",
+            "call 2 Some(\"c\")",
+            "settled labels",
+            "updated traffic",
+        ];
+        assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn news_of_the_agent_become_facts() {
+        let (facts, correlator) = correlator();
+        correlator.followed();
+        assert!(!correlator.is_running(&id("c")));
+        correlator.update(&id("c"), &running().steps(0, [message()]), UpdateSource::AgentState);
+        assert!(correlator.is_running(&id("c")));
+        assert_eq!(correlator.known(&id("c"), None), (1, 0));
+        correlator.update(&id("c"), &idle(), UpdateSource::AgentState);
+        correlator.failed(FollowFailure::Timeout);
+        correlator.tick();
+        correlator.deleted(&id("c"));
+        correlator.unfollowed();
+        let facts = facts.take();
+        let is_expected: Vec<bool> = vec![
+            facts[0] == Fact::CascadeUpdated(UpdateSource::AgentState),
+            matches!(&facts[1], Fact::RunStarted(run) if run.cascade == id("c")),
+            matches!(&facts[2], Fact::StepEnded(step) if step.step == StepKind::UserInput),
+            facts[3] == Fact::CascadeUpdated(UpdateSource::AgentState),
+            facts[4] == Fact::FollowFailed(FollowFailure::Timeout),
+            matches!(&facts[5], Fact::RunEnded(run) if run.cascade == id("c")),
+        ];
+        assert_eq!(is_expected, [true; 6], "{facts:?}");
+        assert_eq!(facts.len(), 6);
+    }
+
+    #[tokio::test]
+    async fn who_follows_is_woken_by_a_call_of_an_unknown_conversation() {
+        let (_, correlator) = correlator();
+        correlator.record(call(1, "t"));
+        correlator.followed();
+        correlator.record(Fact::IdsJoined(joined("t", "c")));
+        correlator.record(call(2, "t"));
+        let mut wanted = std::pin::pin!(correlator.wanted());
+        assert!(futures_util::poll!(&mut wanted).is_pending(), "what is known is not asked for");
+        correlator.record(call(3, "u"));
+        wanted.await;
+    }
+
+    #[test]
+    fn of_many_threads_no_fact_is_lost_and_a_call_comes_before_what_is_learned_of_it() {
+        const CALLS: u64 = 400;
+        let (facts, correlator) = correlator();
+        correlator.followed();
+        let (made, to_learn) = mpsc::channel();
+        thread::scope(|threads| {
+            for worker in 0..4 {
+                let (made, correlator) = (made.clone(), &correlator);
+                threads.spawn(move || {
+                    for number in (0..CALLS).filter(|number| number % 4 == worker) {
+                        // Another thread learns the conversation while this one states the call.
+                        made.send(number).unwrap();
+                        correlator.record(call(number, &format!("t{number}")));
+                        correlator.record(Fact::AgentUp(true));
+                    }
+                });
+            }
+            drop(made);
+            threads.spawn(|| {
+                for number in to_learn {
+                    correlator.record(Fact::IdsJoined(joined(&format!("t{number}"), "c")));
+                    correlator.tick();
+                }
+            });
+        });
+        let facts = facts.take();
+        let count = |is: fn(&Fact) -> bool| facts.iter().filter(|fact| is(fact)).count() as u64;
+        assert_eq!(count(|fact| matches!(fact, Fact::AgentUp(true))), CALLS);
+        assert_eq!(count(|fact| matches!(fact, Fact::IdsJoined(_))), CALLS);
+        assert_eq!(count(|fact| matches!(fact, Fact::Call(_))), CALLS);
+        assert_eq!(count(|fact| matches!(fact, Fact::CorrelationSettled(_))), CALLS);
+        let mut stated = std::collections::BTreeMap::new();
+        for fact in &facts {
+            match fact {
+                Fact::Call(call) => {
+                    let known = call.correlation.cascade.is_some();
+                    assert_eq!(stated.insert(call.number, known), None);
+                }
+                Fact::Correlated(correlated) => {
+                    assert_eq!(stated.insert(correlated.call, true), Some(false), "call {}", correlated.call);
+                }
+                _ => {}
+            }
+        }
+        assert!(stated.len() as u64 == CALLS && stated.values().all(|known| *known));
+    }
 }

@@ -14,6 +14,8 @@ pub mod reactive;
 pub mod read;
 mod runs;
 mod state;
+#[cfg(test)]
+mod telling;
 pub mod threads;
 pub mod update;
 

@@ -1,8 +1,9 @@
 //! The calls of one conversation, sorted into the runs in which they began.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::conversation::{Began, LOOKS_WITHIN};
 use crate::record::{Call, Model, Operation};
 
 /// What a run needs to know of a call.
@@ -44,8 +45,8 @@ pub(super) struct Calls {
 pub(super) struct RunCalls {
     pub(super) count: u64,
     pub(super) tokens: u64,
-    /// The model of the first one; unknown without any.
-    pub(super) model: Model,
+    /// The model of the first one.
+    pub(super) model: Option<Model>,
     pub(super) first_chunk: Option<Instant>,
     /// When the first one began, if that was before the agent was seen to work.
     pub(super) began: Option<Instant>,
@@ -64,12 +65,15 @@ impl Calls {
     }
 
     /// Takes the calls out that began in a run. The agent works before it calls, but it may be seen to work only later:
-    /// a turn that was called for after the run before, and shortly before this one, is part of it.
-    pub(super) fn of_run(&mut self, began: Instant, ended: Instant) -> RunCalls {
+    /// when it did not tell when the run began, a turn that was called for after the run before, and shortly before this
+    /// one, is part of it.
+    pub(super) fn of_run(&mut self, began: Began, ended: Instant) -> RunCalls {
         let last_end = self.last_end.replace(ended);
+        let Began { at: began, is_told, .. } = began;
         let belongs = |call: &SeenCall| {
-            let is_early = call.operation == Operation::Chat
-                && call.began + SEEN_WITHIN >= began
+            let is_early = !is_told
+                && call.operation == Operation::Chat
+                && call.began + LOOKS_WITHIN >= began
                 && last_end.is_none_or(|end| call.began > end);
             call.began <= ended && (call.began >= began || is_early)
         };
@@ -80,21 +84,20 @@ impl Calls {
         RunCalls {
             count: calls.len() as u64,
             tokens: calls.iter().fold(0, |sum, call| sum.saturating_add(call.tokens)),
-            model: first.map_or_else(Model::unknown, |call| call.model.clone()),
+            model: first.map(|call| call.model.clone()),
             first_chunk: calls.iter().filter_map(|call| call.first_chunk).min(),
             began: calls.first().map(|call| call.began).filter(|first| *first < began),
         }
     }
 }
 
-/// How long it may take until an agent is seen to work: a look at its conversations while it is idle.
-const SEEN_WITHIN: Duration = Duration::from_secs(10);
-
 /// Calls of one run; the longest turns known make some hundred.
 const MAX_WAITING: usize = 4_096;
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use super::*;
 
     fn call(number: u64, operation: Operation, began: Instant, tokens: u64) -> SeenCall {
@@ -102,33 +105,66 @@ mod tests {
         SeenCall { number, operation, model, began, first_chunk: Some(began + Duration::from_millis(10)), tokens }
     }
 
+    /// Times in seconds.
+    fn clock() -> impl Fn(u64) -> Instant {
+        let zero = Instant::now() + Duration::from_secs(60);
+        move |seconds| zero + Duration::from_secs(seconds)
+    }
+
+    fn told(at: Instant) -> Began {
+        Began { at, wall: SystemTime::UNIX_EPOCH, is_told: true }
+    }
+
+    fn seen(at: Instant) -> Began {
+        Began { is_told: false, ..told(at) }
+    }
+
+    fn model(run: &RunCalls) -> Option<&str> {
+        run.model.as_ref().map(Model::as_str)
+    }
+
     #[test]
     fn calls_count_in_the_run_in_which_they_began() {
-        let zero = Instant::now() + Duration::from_secs(60);
-        let at = |seconds| zero + Duration::from_secs(seconds);
-        let mut calls = Calls::default();
+        let (at, mut calls) = (clock(), Calls::default());
         calls.add(call(1, Operation::Checkpoint, at(1), 5));
         calls.add(call(2, Operation::Chat, at(2), 7));
         calls.add(call(3, Operation::Chat, at(21), 100));
         calls.remove(9);
-        let first = calls.of_run(at(1), at(20));
-        assert_eq!((first.count, first.tokens, first.model.as_str(), first.began), (2, 12, "m2", None));
+        let first = calls.of_run(seen(at(1)), at(20));
+        assert_eq!((first.count, first.tokens, model(&first), first.began), (2, 12, Some("m2"), None));
         assert_eq!(first.first_chunk, Some(at(1) + Duration::from_millis(10)));
-        let second = calls.of_run(at(25), at(30));
+        let second = calls.of_run(seen(at(25)), at(30));
         assert_eq!((second.count, second.tokens, second.began), (1, 100, Some(at(21))), "seen late");
-        let third = calls.of_run(at(31), at(32));
-        assert_eq!((third.count, third.model.as_str()), (0, "unknown"));
+        let third = calls.of_run(seen(at(31)), at(32));
+        assert_eq!((third.count, model(&third)), (0, None));
     }
 
     #[test]
     fn hidden_calls_between_two_runs_belong_to_none() {
-        let zero = Instant::now() + Duration::from_secs(60);
-        let at = |seconds| zero + Duration::from_secs(seconds);
-        let mut calls = Calls::default();
-        calls.of_run(at(0), at(1));
+        let (at, mut calls) = (clock(), Calls::default());
+        calls.of_run(seen(at(0)), at(1));
         calls.add(call(1, Operation::Checkpoint, at(2), 5));
         calls.add(call(2, Operation::Chat, at(4), 7));
-        let run = calls.of_run(at(3), at(5));
+        let run = calls.of_run(seen(at(3)), at(5));
         assert_eq!((run.count, run.tokens), (1, 7));
+    }
+
+    #[test]
+    fn a_call_before_a_message_is_not_the_answer_to_it() {
+        let (at, mut calls) = (clock(), Calls::default());
+        calls.add(call(1, Operation::Chat, at(2), 5));
+        calls.add(call(2, Operation::Chat, at(4), 7));
+        let run = calls.of_run(told(at(3)), at(5));
+        assert_eq!((run.count, run.tokens, run.began), (1, 7, None));
+    }
+
+    #[test]
+    fn what_was_counted_once_is_not_counted_again() {
+        let (at, mut calls) = (clock(), Calls::default());
+        calls.add(call(1, Operation::Chat, at(2), 5));
+        assert_eq!(calls.of_run(told(at(1)), at(3)).count, 1);
+        assert_eq!(calls.of_run(told(at(1)), at(5)).count, 0);
+        (0..MAX_WAITING as u64 + 9).for_each(|number| calls.add(call(number, Operation::Chat, at(6), 1)));
+        assert_eq!(calls.of_run(told(at(6)), at(7)).count, MAX_WAITING as u64);
     }
 }

@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 
 use lru::LruCache;
 
+use super::read::MAX_SUMMARIES;
 use crate::record::{CallIds, CorrelationMethod, Id, JoinedIds};
 
 /// The book of identifiers.
@@ -13,6 +14,8 @@ use crate::record::{CallIds, CorrelationMethod, Id, JoinedIds};
 pub struct Threads {
     /// Conversation by trajectory.
     trajectories: LruCache<Id, Id>,
+    /// The main trajectory of a conversation.
+    mains: LruCache<Id, Id>,
     /// Conversation by session; `None` when several conversations share it, so that it tells nothing.
     sessions: LruCache<Id, Option<Id>>,
     /// What the provider's trace of one call was named together with.
@@ -24,7 +27,7 @@ pub struct Threads {
 }
 
 /// What a trace leads to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Thread {
     Cascade(Id),
     Trajectory(Id),
@@ -45,6 +48,7 @@ impl Default for Threads {
     fn default() -> Self {
         Self {
             trajectories: LruCache::new(MAX_NAMES),
+            mains: LruCache::new(MAX_NAMES),
             sessions: LruCache::new(MAX_NAMES),
             traces: LruCache::new(MAX_NAMES),
             roots: LruCache::new(MAX_NAMES),
@@ -59,54 +63,86 @@ impl Threads {
         self.confirmed.put(cascade.clone(), ()).is_none()
     }
 
-    /// A trajectory belongs to a conversation. Returns whether that is new.
-    pub fn trajectory(&mut self, trajectory: &Id, cascade: &Id) -> bool {
-        self.trajectories.put(trajectory.clone(), cascade.clone()).as_ref() != Some(cascade)
+    /// A conversation's main trajectory. Returns whether that is new.
+    pub fn main(&mut self, trajectory: &Id, cascade: &Id) -> bool {
+        let is_new = self.mains.put(cascade.clone(), trajectory.clone()).as_ref() != Some(trajectory);
+        self.trajectory(trajectory, cascade) || is_new
     }
 
-    /// A conversation is a subagent's and works for another. Returns whether that is new.
+    /// The main trajectory of a conversation, when the agent has named it.
+    #[must_use]
+    pub fn main_of(&self, cascade: &Id) -> Option<&Id> {
+        self.mains.peek(cascade)
+    }
+
+    /// A trajectory belongs to a conversation. Returns whether that is new: a subagent's trajectory is said to be its own
+    /// conversation's as well as that of the one it works for, which is the same.
+    pub fn trajectory(&mut self, trajectory: &Id, cascade: &Id) -> bool {
+        let known = self.trajectories.get(trajectory).cloned();
+        let is_new = known.is_none_or(|known| self.root_of(&known) != self.root_of(cascade));
+        if is_new {
+            self.trajectories.put(trajectory.clone(), cascade.clone());
+        }
+        is_new
+    }
+
+    /// A subagent's trajectory within a conversation. Returns whether that is new. The conversation whose main trajectory
+    /// it is works for this one.
+    pub fn subtrajectory(&mut self, trajectory: &Id, cascade: &Id) -> bool {
+        let own = self.trajectories.get(trajectory).filter(|own| self.mains.peek(*own) == Some(trajectory)).cloned();
+        match own {
+            Some(own) if self.root_of(&own) != self.root_of(cascade) => self.root(&own, cascade),
+            _ => self.trajectory(trajectory, cascade),
+        }
+    }
+
+    /// A conversation is a subagent's and works for another. Returns whether that is new; a ring is not believed.
     pub fn root(&mut self, cascade: &Id, root: &Id) -> bool {
-        cascade != root && self.roots.put(cascade.clone(), root.clone()).as_ref() != Some(root)
+        let is_new = self.root_of(root) != self.root_of(cascade);
+        if is_new {
+            self.roots.put(cascade.clone(), root.clone());
+        }
+        is_new
     }
 
     /// A session was seen in a conversation. Returns whether that is new.
     pub fn session(&mut self, session: &Id, cascade: &Id) -> bool {
-        let cascade = self.root_of(cascade);
-        match self.sessions.get(session) {
-            Some(Some(known)) if *known == cascade => false,
-            Some(None) => false,
-            Some(Some(_)) => {
-                self.sessions.put(session.clone(), None);
-                true
-            }
-            None => {
-                self.sessions.put(session.clone(), Some(cascade));
-                true
-            }
-        }
+        let known = self.sessions.get(session).cloned();
+        let thread = match known {
+            None => Some(cascade.clone()),
+            Some(Some(known)) if self.root_of(&known) != self.root_of(cascade) => None,
+            Some(_) => return false,
+        };
+        self.sessions.put(session.clone(), thread);
+        true
     }
 
     /// A trace belongs to a conversation. Returns whether that is new.
     pub fn trace(&mut self, trace: &Id, cascade: &Id) -> bool {
-        self.traces.put(trace.clone(), Thread::Cascade(cascade.clone())).is_none()
+        let thread = Thread::Cascade(cascade.clone());
+        self.traces.put(trace.clone(), thread.clone()) != Some(thread)
     }
 
     /// Telemetry names identifiers together. Returns whether anything is new.
     pub fn join(&mut self, ids: &JoinedIds) -> bool {
-        let mut is_new = false;
-        if let (Some(trajectory), Some(cascade)) = (&ids.trajectory, &ids.cascade) {
+        let JoinedIds { cascade, trajectory, provider_trace } = ids;
+        let mut is_new = cascade.as_ref().is_some_and(|cascade| self.confirm(cascade));
+        if let (Some(trajectory), Some(cascade)) = (trajectory, cascade) {
             is_new |= self.trajectory(trajectory, cascade);
-            is_new |= self.confirm(cascade);
-        }
-        let thread = match (&ids.cascade, &ids.trajectory) {
-            (Some(cascade), _) => Some(Thread::Cascade(cascade.clone())),
-            (None, Some(trajectory)) => Some(Thread::Trajectory(trajectory.clone())),
-            (None, None) => None,
-        };
-        if let (Some(trace), Some(thread)) = (&ids.provider_trace, thread) {
-            is_new |= self.traces.put(trace.clone(), thread).is_none();
         }
         is_new
+            | match (provider_trace, cascade, trajectory) {
+                (Some(trace), Some(cascade), _) => self.trace(trace, cascade),
+                (Some(trace), None, Some(trajectory)) => self.trace_of_trajectory(trace, trajectory),
+                _ => false,
+            }
+    }
+
+    /// A trace belongs to a trajectory, which says less than a conversation.
+    fn trace_of_trajectory(&mut self, trace: &Id, trajectory: &Id) -> bool {
+        let is_new = !matches!(self.traces.get(trace), Some(Thread::Cascade(_)));
+        let thread = Thread::Trajectory(trajectory.clone());
+        is_new && self.traces.put(trace.clone(), thread.clone()) != Some(thread)
     }
 
     /// Where a call with these identifiers belongs. `told`: what the wire told of the method.
@@ -136,12 +172,13 @@ impl Threads {
         }
         let by_session = ids.session.as_ref().and_then(|session| self.sessions.get(session).cloned().flatten());
         match by_session {
-            Some(cascade) => Found::Cascade(cascade, CorrelationMethod::Session),
+            Some(cascade) => Found::Cascade(self.root_of(&cascade), CorrelationMethod::Session),
             None => Found::Nothing,
         }
     }
 
     /// The conversation at the top: subagents may have subagents.
+    #[must_use]
     pub fn root_of(&self, cascade: &Id) -> Id {
         let mut top = cascade;
         for _ in 0..MAX_DEPTH {
@@ -154,10 +191,11 @@ impl Threads {
     }
 }
 
-/// About 100 bytes each. An agent's list of conversations has hundreds.
-const MAX_NAMES: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
+/// About 100 bytes each. The longest list of conversations fits twice: a book that it would fill would forget each name just
+/// before the list comes again.
+const MAX_NAMES: NonZeroUsize = NonZeroUsize::new(2 * MAX_SUMMARIES).unwrap();
 
-/// Subagents of subagents; a ring in what the agent says must end somewhere.
+/// Subagents of subagents. Forgotten names may leave a ring, which must end somewhere.
 const MAX_DEPTH: usize = 16;
 
 #[cfg(test)]
@@ -190,8 +228,30 @@ mod tests {
         threads.root(&id("c"), &id("c"));
         let ids = CallIds { labelled_trajectory: Some(id("t")), ..CallIds::default() };
         assert_eq!(threads.find(&ids, CorrelationMethod::Labels), found("c", CorrelationMethod::Labels));
-        threads.root(&id("c"), &id("grandchild"));
-        threads.find(&ids, CorrelationMethod::Labels);
+        assert!(!threads.root(&id("c"), &id("grandchild")), "a ring");
+        assert_eq!(threads.find(&ids, CorrelationMethod::Labels), found("c", CorrelationMethod::Labels));
+    }
+
+    #[test]
+    fn a_subagents_trajectory_is_its_own_and_that_of_its_root_alike() {
+        let mut threads = Threads::default();
+        let ids = CallIds { trajectory: Some(id("t")), ..CallIds::default() };
+        assert!(threads.main(&id("t"), &id("child")) && threads.subtrajectory(&id("t"), &id("c")));
+        assert_eq!(threads.root_of(&id("child")), id("c"), "the agent said so in two steps");
+        assert_eq!(threads.find(&ids, CorrelationMethod::RequestId), found("c", CorrelationMethod::RequestId));
+        let mut say_again = || threads.main(&id("t"), &id("child")) | threads.subtrajectory(&id("t"), &id("c"));
+        assert!(!say_again() && !say_again(), "nothing new");
+        assert_eq!(threads.main_of(&id("child")), Some(&id("t")));
+    }
+
+    #[test]
+    fn a_subagents_trajectory_may_be_told_by_its_root_first() {
+        let mut threads = Threads::default();
+        assert!(threads.subtrajectory(&id("t"), &id("c")) && !threads.subtrajectory(&id("t"), &id("c")));
+        threads.main(&id("t"), &id("child"));
+        threads.root(&id("child"), &id("c"));
+        let ids = CallIds { trajectory: Some(id("t")), ..CallIds::default() };
+        assert_eq!(threads.find(&ids, CorrelationMethod::RequestId), found("c", CorrelationMethod::RequestId));
     }
 
     #[test]
@@ -201,9 +261,39 @@ mod tests {
         assert_eq!(threads.find(&ids, CorrelationMethod::None), Found::Nothing);
         threads.session(&id("s"), &id("a"));
         assert_eq!(threads.find(&ids, CorrelationMethod::None), found("a", CorrelationMethod::Session));
-        threads.session(&id("s"), &id("b"));
+        assert!(!threads.session(&id("s"), &id("a")) && threads.session(&id("s"), &id("b")));
         threads.session(&id("s"), &id("a"));
         assert_eq!(threads.find(&ids, CorrelationMethod::None), Found::Nothing);
+    }
+
+    #[test]
+    fn a_session_of_a_conversation_and_its_subagent_is_one_of_one_conversation() {
+        let mut threads = Threads::default();
+        let ids = CallIds { session: Some(id("s")), ..CallIds::default() };
+        threads.session(&id("s"), &id("child"));
+        threads.root(&id("child"), &id("c"));
+        assert_eq!(threads.find(&ids, CorrelationMethod::None), found("c", CorrelationMethod::Session));
+        assert!(!threads.session(&id("s"), &id("c")), "the root's as well");
+        assert_eq!(threads.find(&ids, CorrelationMethod::None), found("c", CorrelationMethod::Session));
+    }
+
+    #[test]
+    fn a_trace_that_leads_further_is_news_and_one_that_leads_less_far_is_not() {
+        let mut threads = Threads::default();
+        let ids = CallIds { provider_trace: Some(id("x")), ..CallIds::default() };
+        let metrics = JoinedIds { trajectory: Some(id("t")), provider_trace: Some(id("x")), cascade: None };
+        assert!(threads.join(&metrics));
+        assert!(threads.trace(&id("x"), &id("c")) && !threads.trace(&id("x"), &id("c")));
+        assert!(!threads.join(&metrics));
+        assert_eq!(threads.find(&ids, CorrelationMethod::None), found("c", CorrelationMethod::TraceId));
+    }
+
+    #[test]
+    fn a_conversation_that_telemetry_names_is_confirmed() {
+        let mut threads = Threads::default();
+        let ids = CallIds { conversation: Some(id("c")), ..CallIds::default() };
+        assert!(threads.join(&JoinedIds { cascade: Some(id("c")), ..JoinedIds::default() }));
+        assert_eq!(threads.find(&ids, CorrelationMethod::RequestId), found("c", CorrelationMethod::RequestId));
     }
 
     #[test]

@@ -43,6 +43,10 @@ pub struct TrajectoryUpdate {
     pub terminations: Vec<(u32, Termination)>,
 }
 
+/// Most steps, calls or ends of executors of one trajectory, and most entries of one message; no index is larger. The longest
+/// conversation seen has 2,302 steps in 44 MB. As each takes some 100 bytes, a full trajectory takes 3 MB.
+pub const MAX_ENTRIES: u32 = 32_768;
+
 /// `exa.cortex_pb.CascadeRunStatus`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunStatus {

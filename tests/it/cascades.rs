@@ -65,7 +65,20 @@ impl Stage {
             let shown = |metric| sum(&crate::whole::series(&exposition, metric), &[]);
             let runs = shown("gravimeter_cascade_duration_seconds_count");
             let settled = shown("gravimeter_correlations_total");
-            if std::env::var_os("SHOW").is_some() { eprintln!("runs {runs}/{} settled {settled}/{} {}", log.runs.len(), log.calls.len(), exposition.lines().filter(|l| l.starts_with("gravimeter_cascade") && !l.contains("bucket") || l.starts_with("gravimeter_corr")).collect::<Vec<_>>().join("\n")); tokio::time::sleep(std::time::Duration::from_secs(2)).await; }
+            if std::env::var_os("SHOW").is_some() {
+                eprintln!(
+                    "runs {runs}/{} settled {settled}/{} {}",
+                    log.runs.len(),
+                    log.calls.len(),
+                    exposition
+                        .lines()
+                        .filter(|l| l.starts_with("gravimeter_cascade") && !l.contains("bucket")
+                            || l.starts_with("gravimeter_corr"))
+                        .collect::<Vec<_>>()
+                        .join("\n")
+                );
+                tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+            }
             (runs >= log.runs.len() as u64 && settled >= log.calls.len() as u64).then_some(())
         })
         .await;

@@ -43,13 +43,7 @@ impl Judgement {
         judgement
     }
 
-    fn compare(
-        &mut self,
-        known: Option<CascadeDetails>,
-        calls: &[&CallEntry],
-        runs: &[&RunEntry],
-        log_is_cut: bool,
-    ) {
+    fn compare(&mut self, known: Option<CascadeDetails>, calls: &[&CallEntry], runs: &[&RunEntry], log_is_cut: bool) {
         let Some(known) = known else {
             // One of the last moments may not have been named yet.
             self.not_seen += runs.len();

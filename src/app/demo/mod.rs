@@ -16,8 +16,8 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::signals::Signals;
 use super::{App, Error, Tasks, process};
-use crate::cascade::client::Token;
 use crate::capture::redirect::Redirect;
+use crate::cascade::client::Token;
 use crate::config::Config;
 use crate::demo::agent::{self, AgentOptions, Log, Protocol, Rungs};
 use crate::demo::provider::{Provider, ProviderOptions};

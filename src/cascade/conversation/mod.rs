@@ -1,23 +1,23 @@
 //! One conversation as a state machine: news enter, what they mean leaves, above all where a run begins and ends.
 //!
-//! A run is a message of the user and all that follows until the agent and its subagents are idle. Idle alone is no end: it
-//! is also said before a run begins, between two steps, and while subagents work. No I/O and no clock: every call is told
-//! the time.
+//! A run is a message of the user and all that follows until the agent and its subagents are idle; messages that come
+//! meanwhile are part of it. Idle alone is no end: it is also said before a run begins, between two steps, and while
+//! subagents work. No I/O and no clock: every call is told the time.
+
+mod clock;
+#[cfg(test)]
+mod tests;
+mod trajectory;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
+pub use clock::{Began, Moment};
+use clock::{CLOCK_TOLERANCE, instant_of};
+use trajectory::{Input, News, Trajectory};
+
 use super::update::{Generation, RunStatus, Step, Termination, TrajectoryUpdate, Update};
 use crate::record::{Id, RunOutcome, StepKind, StepStatus, UpdateSource};
-
-/// One moment on both clocks.
-#[derive(Debug, Clone, Copy)]
-pub struct Moment {
-    /// The monotonic clock.
-    pub at: Instant,
-    /// The wall clock.
-    pub wall: SystemTime,
-}
 
 /// What news mean.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,15 +35,6 @@ pub enum Event {
     RunStarted(Began),
     /// A step has come to its end.
     StepEnded(StepKind, StepStatus),
-}
-
-/// When a run began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Began {
-    /// On the monotonic clock.
-    pub at: Instant,
-    /// On the wall clock.
-    pub wall: SystemTime,
 }
 
 /// A run from its beginning to its end.
@@ -71,9 +62,7 @@ pub struct Conversation {
     subtrajectories: BTreeMap<Id, Trajectory>,
     run: Run,
     /// The last message of the user that has had its run, or is history.
-    handled_input: Option<u32>,
-    /// How many terminations are those of earlier runs.
-    handled_terminations: u32,
+    handled: Option<Input>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -81,11 +70,11 @@ enum Run {
     /// None is under way.
     None,
     /// The user has written, and nothing has been seen to come of it.
-    Awaited { since: Moment },
+    Awaited { began: Began, since: Moment },
     /// The agent works.
     Open(OpenRun),
     /// The agent is idle; unless it goes on soon, this was the end.
-    Closing { run: OpenRun, ended: Instant, deadline: Instant },
+    Closing { run: OpenRun, end: End, idle: Moment, deadline: Instant },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -93,19 +82,31 @@ struct OpenRun {
     began: Began,
     /// The first step that belongs to it.
     first_step: u32,
-    /// The first entry of the terminations that does.
-    first_termination: u32,
+    /// When the agent last said that it works; `None` when it was not seen to.
+    worked: Option<Instant>,
+    /// The end that turned out to be none: the agent went on.
+    paused: Option<End>,
     was_canceled: bool,
     has_failed: bool,
     has_generated: bool,
+    termination: Option<Termination>,
 }
 
-#[derive(Debug, Default)]
-struct Trajectory {
-    steps: Vec<Option<Step>>,
-    status: Option<RunStatus>,
-    generations: u32,
-    terminations: Vec<Option<Termination>>,
+#[derive(Debug, Clone, Copy)]
+struct End {
+    at: Instant,
+    outcome: RunOutcome,
+    /// How many steps there were.
+    steps: u32,
+}
+
+/// One look at the conversation.
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    source: UpdateSource,
+    says_fully_idle: bool,
+    before: Option<Moment>,
+    now: Moment,
 }
 
 impl Conversation {
@@ -121,8 +122,7 @@ impl Conversation {
             main: Trajectory::default(),
             subtrajectories: BTreeMap::new(),
             run: Run::None,
-            handled_input: None,
-            handled_terminations: 0,
+            handled: None,
         }
     }
 
@@ -130,6 +130,11 @@ impl Conversation {
     #[must_use]
     pub fn is_running(&self) -> bool {
         matches!(self.run, Run::Open(_) | Run::Closing { .. })
+    }
+
+    /// Whether a subagent was at work when it was last heard of.
+    pub(super) fn is_at_work(&self, subtrajectory: &Id) -> bool {
+        self.subtrajectories.get(subtrajectory).is_some_and(|sub| sub.status.is_some_and(is_work))
     }
 
     /// Whether time alone may change something.
@@ -143,7 +148,7 @@ impl Conversation {
     #[must_use]
     pub fn known(&self, subtrajectory: Option<&Id>) -> (u32, u32) {
         let trajectory = subtrajectory.map_or(Some(&self.main), |id| self.subtrajectories.get(id));
-        trajectory.map_or((0, 0), |trajectory| (trajectory.len(), trajectory.generations))
+        trajectory.map_or((0, 0), Trajectory::known)
     }
 
     /// When the run began that is under way or closing, and when it ended, if it did.
@@ -152,63 +157,43 @@ impl Conversation {
         match self.run {
             Run::None | Run::Awaited { .. } => None,
             Run::Open(run) => Some((run.began, None)),
-            Run::Closing { run, ended, .. } => Some((run.began, Some(ended))),
+            Run::Closing { run, end, .. } => Some((run.began, Some(end.at))),
         }
     }
 
-    /// Takes news. `says_fully_idle`: this agent is known to say when everything has ended, so that nothing less counts.
+    /// Takes news. `says_fully_idle`: this source is known to say when everything has ended, so that nothing less counts.
     pub fn apply(&mut self, update: &Update, source: UpdateSource, says_fully_idle: bool, now: Moment) -> Vec<Event> {
-        if update.status.is_some() {
-            self.status = update.status;
-            self.fully_idle = update.fully_idle;
-            self.has_active_children = update.has_active_children;
+        let mut events = self.tick(now);
+        let look = Look { source, says_fully_idle, before: self.last.replace(now), now };
+        self.take_status(update);
+        let main = self.take_main(update, &look);
+        let subs = update.subtrajectories.iter();
+        let subs: Vec<_> = subs.filter_map(|(id, news)| Some((id, self.take_subtrajectory(id, news)?))).collect();
+        if self.main.has_history.is_some() {
+            events.extend(self.begin(&look));
         }
-        let mut seen = Seen { fresh: true, ..Seen::default() };
-        if update.status.is_some() || update.main != TrajectoryUpdate::default() {
-            let is_first = self.last.is_none();
-            self.main.apply(&update.main, &mut seen);
-            if is_first {
-                self.forget_history(&mut seen);
-            }
+        let mut told = vec![(self.main.is_fresh(&main), main)];
+        told.extend(subs.into_iter().filter_map(|(id, news)| self.judge_subtrajectory(id, news)));
+        self.note(update, &told, &look);
+        self.settle(&look);
+        for (fresh, News { ended, generations, .. }) in told {
+            events.extend(ended.into_iter().map(|(kind, status)| Event::StepEnded(kind, status)));
+            events.extend(generations.into_iter().map(|generation| Event::Generation { generation, fresh }));
         }
-        for (id, news) in &update.subtrajectories {
-            self.apply_to_subtrajectory(id, news, &mut seen);
-        }
-        let before = self.last.replace(now);
-        let mut events = Vec::new();
-        self.advance(source, says_fully_idle, before, now, &mut events);
-        if let Run::Open(run) | Run::Closing { run, .. } = &mut self.run {
-            run.has_generated |= !seen.generations.is_empty();
-            run.was_canceled |= self.status == Some(RunStatus::Canceling);
-            run.has_failed |= self.status == Some(RunStatus::Error);
-        }
-        let fresh = seen.fresh;
-        events.extend(seen.ended.into_iter().map(|(kind, status)| Event::StepEnded(kind, status)));
-        events.extend(seen.generations.into_iter().map(|generation| Event::Generation { generation, fresh }));
         events
-    }
-
-    fn apply_to_subtrajectory(&mut self, id: &Id, news: &TrajectoryUpdate, seen: &mut Seen) {
-        let is_first = !self.subtrajectories.contains_key(id);
-        if is_first && self.subtrajectories.len() == MAX_SUBTRAJECTORIES {
-            return;
-        }
-        let mut of_subagent = Seen::default();
-        self.subtrajectories.entry(id.clone()).or_default().apply(news, &mut of_subagent);
-        // What a subagent had done before its conversation was looked at is history.
-        if !(is_first && matches!(self.run, Run::None) && !self.works()) {
-            seen.ended.append(&mut of_subagent.ended);
-        }
-        seen.generations.append(&mut of_subagent.generations);
     }
 
     /// Time passes: what was waited for long enough is settled.
     pub fn tick(&mut self, now: Moment) -> Vec<Event> {
         match self.run {
-            Run::Closing { run, ended, deadline } if now.at >= deadline => vec![self.close(run, ended)],
-            Run::Awaited { since } if now.at.saturating_duration_since(since.at) >= SWALLOWED_AFTER => {
-                let run = self.open(self.input_began(since), since);
-                vec![Event::RunStarted(run.began), self.close(run, since.at)]
+            Run::Closing { run, end, deadline, .. } if now.at >= deadline => vec![self.close(run, end)],
+            Run::Awaited { began, since } if now.at.saturating_duration_since(since.at) >= SWALLOWED_AFTER => {
+                let started = self.open(began);
+                let ended = match self.run {
+                    Run::Open(run) => Some(self.close(run, self.end_of(&run, since, UpdateSource::Polling))),
+                    _ => None,
+                };
+                std::iter::once(started).chain(ended).collect()
             }
             _ => Vec::new(),
         }
@@ -216,123 +201,208 @@ impl Conversation {
 
     /// The agent, the conversation or the house goes away.
     pub fn lose(&mut self, now: Moment) -> Vec<Event> {
-        match std::mem::replace(&mut self.run, Run::None) {
-            Run::None | Run::Awaited { .. } => Vec::new(),
-            Run::Open(run) => {
-                vec![Event::RunEnded(EndedRun { began: run.began, ended: now.at, outcome: RunOutcome::Lost })]
+        match self.run {
+            Run::None => Vec::new(),
+            Run::Awaited { .. } => {
+                self.run = Run::None;
+                Vec::new()
             }
-            Run::Closing { run, ended, .. } => vec![self.close(run, ended)],
+            Run::Open(run) => {
+                let end = End { at: now.at, outcome: RunOutcome::Lost, steps: self.main.len() };
+                vec![self.close(run, end)]
+            }
+            Run::Closing { run, end, .. } => vec![self.close(run, end)],
         }
+    }
+
+    /// Another conversation turns out to be that of a subagent of this one: what was told of it is not told again.
+    pub(super) fn adopt(&mut self, id: Id, other: Self) {
+        let mut main = other.main;
+        main.status = other.status;
+        for (id, trajectory) in std::iter::once((id, main)).chain(other.subtrajectories) {
+            if self.subtrajectories.len() < MAX_SUBTRAJECTORIES {
+                self.subtrajectories.entry(id).or_insert(trajectory);
+            }
+        }
+    }
+
+    /// A message that says the status says all there is to say of it. One that says no status may still say that everything
+    /// has ended, or that subagents work.
+    fn take_status(&mut self, update: &Update) {
+        let idle = update.fully_idle.then_some(RunStatus::Idle);
+        if let Some(status) = update.status.or(update.main.status).or(idle) {
+            self.status = Some(status);
+            self.fully_idle = update.fully_idle;
+            self.has_active_children = update.has_active_children;
+        } else if update.has_active_children {
+            self.fully_idle = false;
+            self.has_active_children = true;
+        }
+    }
+
+    fn take_main(&mut self, update: &Update, look: &Look) -> News {
+        let is_about_main = update.status.is_some() || update.main != TrajectoryUpdate::default();
+        let mut news = self.main.apply(&update.main);
+        // Only the first message of this stream is known to be whole: others may bring the status before the steps.
+        let has_steps = !update.main.steps.is_empty() || update.main.total_steps.is_some();
+        let is_picture = has_steps || (is_about_main && look.source == UpdateSource::AgentState);
+        if is_picture && self.main.has_history.is_none() {
+            self.forget_history(&mut news, look.now);
+        }
+        news
     }
 
     /// In the first picture, what came before the last message of the user is history, and so is that message when it is
     /// older than the following and nothing comes of it any more.
-    fn forget_history(&mut self, seen: &mut Seen) {
-        let ended = self.main.ended_executors();
-        let input = self.main.last_input();
-        let is_recent = input.is_some_and(|(_, step)| step.created_at.is_some_and(|at| at >= self.since));
-        if self.works() || is_recent {
-            let first = input.map_or(0, |(index, _)| index);
-            self.handled_input = first.checked_sub(1);
-            let current = self.main.steps.iter().skip(first as usize).flatten();
-            seen.ended = current.filter(|step| step.status.is_final()).map(|step| (step.kind, step.status)).collect();
-            // The last one may be that of a run that has just ended.
-            self.handled_terminations = if self.works() { ended } else { ended.saturating_sub(1) };
-        } else {
-            self.handled_input = input.map(|(index, _)| index);
-            self.handled_terminations = ended;
-            seen.ended.clear();
-        }
-        // A conversation that begins with this run has no history.
-        seen.fresh = self.handled_input.is_none();
+    fn forget_history(&mut self, news: &mut News, now: Moment) {
+        let len = self.main.len();
+        let input = self.main.last_input(len);
+        let created = input.and_then(|input| input.created_at);
+        let is_recent = created.is_some_and(|at| at >= self.since && instant_of(at, now).is_some());
+        let first = if self.works() || is_recent { input.map_or(0, |input| input.index) } else { len };
+        self.handled = self.main.last_input(first);
+        news.ended = self.main.steps(first).filter_map(ended).collect();
+        // While the agent works, the ends of executors are those of earlier runs.
+        news.termination = news.termination.filter(|_| !self.works());
+        self.main.has_history = Some(len > 0 && !(is_recent && self.handled.is_none()));
     }
 
-    fn advance(
-        &mut self,
-        source: UpdateSource,
-        says_fully_idle: bool,
-        before: Option<Moment>,
-        now: Moment,
-        events: &mut Vec<Event>,
-    ) {
-        let works = self.works();
-        let is_idle = self.is_idle(says_fully_idle);
-        let has_new_input = self.new_input().is_some();
+    fn take_subtrajectory(&mut self, id: &Id, news: &TrajectoryUpdate) -> Option<News> {
+        let has_room = self.subtrajectories.len() < MAX_SUBTRAJECTORIES || self.subtrajectories.contains_key(id);
+        has_room.then(|| self.subtrajectories.entry(id.clone()).or_default().apply(news))
+    }
+
+    /// What a subagent had done before its run was looked at is history.
+    fn judge_subtrajectory(&mut self, id: &Id, mut news: News) -> Option<(bool, News)> {
+        let began = self.current().map(|(began, _)| began.wall);
+        let sub = self.subtrajectories.get_mut(id)?;
+        if sub.has_history.is_none() && sub.len() > 0 {
+            let first = sub.steps(0).find_map(|step| step.created_at);
+            let is_of_run = began.is_some_and(|began| first.is_none_or(|first| first + CLOCK_TOLERANCE >= began));
+            sub.has_history = Some(!is_of_run);
+            if !is_of_run {
+                news.ended.clear();
+            }
+        }
+        Some((sub.is_fresh(&news), news))
+    }
+
+    /// Whether the news begin a run, end one by a new message, or show that it goes on.
+    fn begin(&mut self, look: &Look) -> Vec<Event> {
+        let mut events = Vec::from_iter(self.end_by_new_message());
+        let is_idle = self.is_idle(look.says_fully_idle);
+        let has_input = self.new_input().is_some();
+        let ended_unseen = is_idle && has_input && self.shows_an_end();
         match self.run {
-            Run::Closing { run, ended, .. } if works || has_new_input => {
-                if has_new_input {
-                    events.push(self.close(run, ended));
-                    self.advance(source, says_fully_idle, before, now, events);
-                } else {
-                    self.run = Run::Open(run);
-                }
+            Run::None if self.works() || ended_unseen => events.push(self.open(self.message_began(look))),
+            Run::Awaited { began, .. } if self.works() || ended_unseen => events.push(self.open(began)),
+            Run::None if is_idle && has_input => {
+                self.run = Run::Awaited { began: self.message_began(look), since: look.now };
             }
-            Run::None | Run::Awaited { .. } if works => {
-                let began = self.work_began(before, now);
-                let run = self.open(began, now);
-                events.push(Event::RunStarted(run.began));
-            }
-            Run::None | Run::Awaited { .. } if is_idle && has_new_input => {
-                if self.shows_the_end_of_a_run() {
-                    // It began and ended between two looks.
-                    let run = self.open(self.input_began(now), now);
-                    events.push(Event::RunStarted(run.began));
-                    self.settle(run, self.last_completed(run, run.began.at, now), now);
-                } else if matches!(self.run, Run::None) {
-                    self.run = Run::Awaited { since: now };
-                }
-            }
-            Run::Open(run) if is_idle => {
-                let ended = match (source, before) {
-                    (UpdateSource::Polling, Some(before)) => self.last_completed(run, before.at, now),
-                    _ => now.at,
-                };
-                self.settle(run, ended, now);
-            }
+            // The message was taken back.
+            Run::Awaited { .. } if !has_input => self.run = Run::None,
+            Run::Closing { run, end, .. } if !is_idle => self.run = Run::Open(OpenRun { paused: Some(end), ..run }),
             _ => {}
         }
+        events
     }
 
-    fn open(&mut self, began: Began, now: Moment) -> OpenRun {
+    /// A run that seems to be over is, when the user writes. The agent may be seen to work on a message before the message.
+    fn end_by_new_message(&mut self) -> Option<Event> {
+        let input = self.new_input()?;
+        match self.run {
+            Run::Closing { run, end, .. } => Some(self.close(run, end)),
+            Run::Open(run) => {
+                let end = run.paused.filter(|end| end.steps == input.index)?;
+                Some(self.close(run, end))
+            }
+            Run::None | Run::Awaited { .. } => None,
+        }
+    }
+
+    fn open(&mut self, began: Began) -> Event {
         let input = self.new_input();
-        let first_step = input.unwrap_or(self.main.len());
-        self.handled_input = input.or(self.handled_input);
-        let run = OpenRun {
-            began: Began { at: began.at.min(now.at), ..began },
-            first_step,
-            first_termination: self.handled_terminations,
+        self.handled = input.or(self.handled);
+        self.run = Run::Open(OpenRun {
+            began,
+            first_step: input.map_or(self.main.len(), |input| input.index),
+            worked: None,
+            paused: None,
             was_canceled: false,
-            has_failed: false,
+            has_failed: self.status == Some(RunStatus::Error),
             has_generated: false,
+            termination: None,
+        });
+        Event::RunStarted(began)
+    }
+
+    /// What news say of the run that is under way or closing.
+    fn note(&mut self, update: &Update, told: &[(bool, News)], look: &Look) {
+        let (status, works) = (self.status, self.works());
+        let says_status = update.status.or(update.main.status).is_some();
+        let message = self.new_input().map(|input| (input, self.message_began(look)));
+        let (Run::Open(run) | Run::Closing { run, .. }) = &mut self.run else { return };
+        if let Some((input, began)) = message {
+            self.handled = Some(input);
+            // The agent was seen to work on the message before the message.
+            if input.index == run.first_step && !run.began.is_told && began.at <= run.began.at {
+                run.began = began;
+            }
+        }
+        if says_status && works {
+            run.worked = Some(look.now.at);
+            run.has_failed = false;
+        }
+        run.was_canceled |= status == Some(RunStatus::Canceling);
+        run.has_failed |= status == Some(RunStatus::Error);
+        run.has_generated |= told.iter().any(|(fresh, news)| *fresh && !news.generations.is_empty());
+        run.termination = told.first().and_then(|(_, main)| main.termination).or(run.termination);
+    }
+
+    /// An idle agent may have come to the end of its run.
+    fn settle(&mut self, look: &Look) {
+        let (run, idle, deadline) = match self.run {
+            Run::Open(run) if self.is_idle(look.says_fully_idle) => (run, look.now, None),
+            Run::Closing { run, idle, deadline, .. } => (run, idle, Some(deadline)),
+            _ => return,
         };
-        self.run = Run::Open(run);
-        run
-    }
-
-    fn settle(&mut self, run: OpenRun, ended: Instant, now: Moment) {
         let wait = if self.fully_idle { CALLS_END_WITHIN } else { GOES_ON_WITHIN };
-        self.run = Run::Closing { run, ended: ended.max(run.began.at), deadline: now.at + wait };
+        let latest = look.now.at + wait;
+        let deadline = deadline.map_or(latest, |deadline| deadline.min(latest));
+        self.run = Run::Closing { run, end: self.end_of(&run, idle, look.source), idle, deadline };
     }
 
-    fn close(&mut self, run: OpenRun, ended: Instant) -> Event {
+    fn close(&mut self, run: OpenRun, end: End) -> Event {
         self.run = Run::None;
-        let outcome = self.outcome(run);
-        self.handled_terminations = self.main.ended_executors();
-        Event::RunEnded(EndedRun { began: run.began, ended, outcome })
+        Event::RunEnded(EndedRun { began: run.began, ended: end.at.max(run.began.at), outcome: end.outcome })
     }
 
-    fn outcome(&self, run: OpenRun) -> RunOutcome {
-        let terminations = self.main.terminations.iter().skip(run.first_termination as usize).flatten();
-        let last_termination = terminations.last().copied();
-        let steps = || self.main.steps.iter().skip(run.first_step as usize).flatten();
-        let last = steps().last();
+    /// The end of a run whose agent was seen to be idle. A stream tells it at once; otherwise the agent's steps tell better.
+    fn end_of(&self, run: &OpenRun, idle: Moment, source: UpdateSource) -> End {
+        let is_seen = source != UpdateSource::Polling && run.worked.is_some();
+        let at = if is_seen { idle.at } else { self.last_completed(run, idle) };
+        End { at, outcome: self.outcome(run), steps: self.main.len() }
+    }
+
+    /// When all steps of a run were completed, by the agent's clock, if that can be.
+    fn last_completed(&self, run: &OpenRun, idle: Moment) -> Instant {
+        let after = run.worked.unwrap_or(run.began.at);
+        let last = self.main.steps(run.first_step).next_back().and_then(|step| step.completed_at);
+        let others = self.subtrajectories.values().flat_map(|sub| sub.steps(0)).filter_map(|step| step.completed_at);
+        let completed = last.and_then(|last| instant_of(others.fold(last, SystemTime::max), idle));
+        completed.filter(|at| *at + CLOCK_TOLERANCE >= after).map_or(idle.at, |at| at.max(after))
+    }
+
+    fn outcome(&self, run: &OpenRun) -> RunOutcome {
+        let last = self.main.steps(run.first_step).next_back();
         let last_is = |status: StepStatus| last.is_some_and(|step| step.status == status);
-        let last_fails = last.is_some_and(|step| step.kind == StepKind::ErrorMessage) || last_is(StepStatus::Error);
-        if run.was_canceled || last_termination == Some(Termination::Canceled) || last_is(StepStatus::Canceled) {
+        let last_fails = last_is(StepStatus::Error) || last.is_some_and(|step| step.kind == StepKind::ErrorMessage);
+        let ended_by = |termination: Termination| run.termination == Some(termination);
+        if run.was_canceled || ended_by(Termination::Canceled) || last_is(StepStatus::Canceled) {
             RunOutcome::Canceled
-        } else if run.has_failed || last_termination == Some(Termination::Error) || last_fails {
+        } else if run.has_failed || ended_by(Termination::Error) || last_fails {
             RunOutcome::Error
-        } else if !run.has_generated && steps().all(|step| step.kind == StepKind::UserInput) {
+        } else if !run.has_generated && !self.main.steps(run.first_step).any(is_answer) {
             RunOutcome::Swallowed
         } else {
             RunOutcome::Ok
@@ -341,130 +411,53 @@ impl Conversation {
 
     /// Whether the main trajectory is being worked on.
     fn works(&self) -> bool {
-        matches!(self.status, Some(RunStatus::Busy | RunStatus::Canceling | RunStatus::Running))
+        self.status.is_some_and(is_work)
     }
 
     /// Whether everything has ended.
     fn is_idle(&self, says_fully_idle: bool) -> bool {
-        let main = matches!(self.status, Some(RunStatus::Idle | RunStatus::Error));
-        let subagents_work = self.has_active_children
-            || self
-                .subtrajectories
-                .values()
-                .any(|sub| matches!(sub.status, Some(RunStatus::Busy | RunStatus::Canceling | RunStatus::Running)));
+        let main = self.status.is_some_and(|status| !is_work(status));
+        let subagents_work =
+            self.has_active_children || self.subtrajectories.values().any(|sub| sub.status.is_some_and(is_work));
         main && (self.fully_idle || (!says_fully_idle && !subagents_work))
     }
 
     /// The last message of the user, when no run has answered it yet.
-    fn new_input(&self) -> Option<u32> {
-        let (index, _) = self.main.last_input()?;
-        (self.handled_input.is_none_or(|handled| index > handled)).then_some(index)
+    fn new_input(&self) -> Option<Input> {
+        let last = self.main.last_input(self.main.len())?;
+        self.handled.is_none_or(|handled| last.is_after(handled)).then_some(last)
     }
 
-    fn shows_the_end_of_a_run(&self) -> bool {
-        let Some(input) = self.new_input() else { return false };
-        self.main.steps.iter().skip(input as usize + 1).flatten().any(|step| step.status.is_final())
+    /// Whether something has come of the new message that has ended.
+    fn shows_an_end(&self) -> bool {
+        let after = self.new_input().map_or(self.main.len(), |input| input.index + 1);
+        self.main.steps(after).any(|step| step.status.is_final())
     }
 
-    /// When the agent began to work: with the user's message, by the agent's clock, unless that cannot be.
-    fn work_began(&self, before: Option<Moment>, now: Moment) -> Began {
-        let began = self.input_began(now);
-        // Work on an older message is only known to have begun since the last look.
-        let is_new = self.new_input().is_some();
-        let can_be = before.is_none_or(|before| began.at + CLOCK_TOLERANCE >= before.at);
-        if is_new && can_be { began } else { Began { at: now.at, wall: now.wall } }
-    }
-
-    /// When the user's last message came.
-    fn input_began(&self, now: Moment) -> Began {
-        let created = self.main.last_input().and_then(|(_, step)| step.created_at);
-        let at = created.and_then(|created| instant_of(created, now));
-        match (at, created) {
-            (Some(at), Some(wall)) => Began { at, wall },
-            _ => Began { at: now.at, wall: now.wall },
-        }
-    }
-
-    /// When the last step of a run was completed, by the agent's clock, if that lies between two looks; now otherwise.
-    fn last_completed(&self, run: OpenRun, after: Instant, now: Moment) -> Instant {
-        let main = self.main.steps.iter().skip(run.first_step as usize);
-        let all = main.chain(self.subtrajectories.values().flat_map(|sub| &sub.steps)).flatten();
-        let last = all.filter_map(|step| step.completed_at).max().and_then(|at| instant_of(at, now));
-        last.filter(|at| *at + CLOCK_TOLERANCE >= after).unwrap_or(now.at)
+    /// When the user's new message came, by the agent's clock, unless that cannot be: the look before did not show it.
+    fn message_began(&self, look: &Look) -> Began {
+        let tolerance = if look.source == UpdateSource::Polling { LOOKS_WITHIN } else { CLOCK_TOLERANCE };
+        let created = self.new_input().and_then(|input| input.created_at);
+        let told = created.and_then(|created| Began::told(created, look.now));
+        let can_be = |began: &Began| look.before.is_none_or(|before| began.at + tolerance >= before.at);
+        told.filter(can_be).unwrap_or_else(|| Began::seen(look.now))
     }
 }
 
-/// What one message brought that was not known before.
-#[derive(Debug, Default)]
-struct Seen {
-    /// The wire must have seen the generations.
-    fresh: bool,
-    ended: Vec<(StepKind, StepStatus)>,
-    generations: Vec<Generation>,
+fn is_work(status: RunStatus) -> bool {
+    matches!(status, RunStatus::Busy | RunStatus::Canceling | RunStatus::Running)
 }
 
-impl Trajectory {
-    fn apply(&mut self, news: &TrajectoryUpdate, seen: &mut Seen) {
-        self.status = news.status.or(self.status);
-        if let Some(total) = news.total_steps {
-            self.steps.truncate(total as usize);
-        }
-        for (index, step) in &news.steps {
-            let Some(slot) = slot(&mut self.steps, *index) else { continue };
-            let was_final = slot.as_ref().is_some_and(|before| before.status.is_final());
-            if step.status.is_final() && !was_final {
-                seen.ended.push((step.kind, step.status));
-            }
-            *slot = Some(step.clone());
-        }
-        for (index, generation) in &news.generations {
-            // An entry without usage is still under way and comes again.
-            if generation.usage.is_some() && *index >= self.generations && *index < MAX_ENTRIES {
-                self.generations = index + 1;
-                seen.generations.push(generation.clone());
-            }
-        }
-        for (index, termination) in &news.terminations {
-            if let Some(slot) = slot(&mut self.terminations, *index) {
-                *slot = Some(*termination);
-            }
-        }
-    }
-
-    fn len(&self) -> u32 {
-        u32::try_from(self.steps.len()).unwrap_or(u32::MAX)
-    }
-
-    fn ended_executors(&self) -> u32 {
-        u32::try_from(self.terminations.len()).unwrap_or(u32::MAX)
-    }
-
-    fn last_input(&self) -> Option<(u32, &Step)> {
-        let (index, step) = self.steps.iter().enumerate().rev().find_map(|(index, step)| {
-            let step = step.as_ref().filter(|step| step.kind == StepKind::UserInput)?;
-            Some((index, step))
-        })?;
-        Some((u32::try_from(index).ok()?, step))
-    }
+fn ended(step: &Step) -> Option<(StepKind, StepStatus)> {
+    step.status.is_final().then_some((step.kind, step.status))
 }
 
-/// The place of an entry, made if need be; `None` beyond the limit.
-fn slot<T: Clone>(entries: &mut Vec<Option<T>>, index: u32) -> Option<&mut Option<T>> {
-    if index >= MAX_ENTRIES {
-        return None;
-    }
-    let index = index as usize;
-    if entries.len() <= index {
-        entries.resize(index + 1, None);
-    }
-    entries.get_mut(index)
-}
-
-/// A time by the agent's clock as a moment of ours; `None` when it lies in our future, so that its clock must be wrong.
-fn instant_of(time: SystemTime, now: Moment) -> Option<Instant> {
-    match now.wall.duration_since(time) {
-        Ok(ago) => now.at.checked_sub(ago),
-        Err(ahead) => (ahead.duration() <= CLOCK_TOLERANCE).then_some(now.at),
+/// Whether the step is more than the message and what the agent itself adds to it.
+fn is_answer(step: &Step) -> bool {
+    match step.kind {
+        StepKind::EphemeralMessage | StepKind::UserInput => false,
+        StepKind::PlannerResponse => step.has_text,
+        _ => true,
     }
 }
 
@@ -477,14 +470,8 @@ const CALLS_END_WITHIN: Duration = Duration::from_millis(500);
 /// A message that nothing has come of for so long was swallowed.
 const SWALLOWED_AFTER: Duration = Duration::from_secs(10);
 
-/// Agent and house share a machine and its clock; what differs more is another clock.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
-
-/// Steps, generations or terminations of one trajectory; the longest known has some 2,300. At 64 bytes each: 6 MB.
-const MAX_ENTRIES: u32 = 100_000;
+/// An idle agent is asked again after seconds only, and not for all of a conversation at once.
+pub(super) const LOOKS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Subagents of one conversation; a handful is usual.
 const MAX_SUBTRAJECTORIES: usize = 1_000;
-
-#[cfg(test)]
-mod tests;

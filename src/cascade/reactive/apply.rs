@@ -10,12 +10,13 @@ use crate::cascade::proto::reactive_component_pb::singular_value::Value;
 use crate::cascade::proto::reactive_component_pb::{
     FieldDiff, MapDiff, MapKeyDiff, MessageDiff, RepeatedDiff, SingularValue, field_diff, map_key_diff,
 };
+use crate::cascade::update::MAX_ENTRIES;
 
 /// Deepest nesting of messages: the decoder gives up at 100 levels of the difference, of which each message takes three.
 pub const MAX_DEPTH: usize = 34;
 
-/// Longest list: a few bytes may ask for any length. The longest conversation seen has 2302 steps.
-pub const MAX_LENGTH: usize = 32_768;
+/// Longest list: a few bytes may ask for any length.
+pub const MAX_LENGTH: usize = MAX_ENTRIES as usize;
 
 /// Most values of one conversation, so that lists of lists cannot multiply. The longest one seen would have some 70 000.
 pub const MAX_NODES: usize = 1 << 19;

@@ -2,11 +2,8 @@
 
 use super::Malformed;
 use super::values::whole;
+use crate::cascade::update::MAX_ENTRIES;
 use crate::observe::json::Value;
-
-/// Most entries of one message, all of its lists together; an index or a length that it names is not larger either, so that
-/// who follows may make room for it. The longest conversation seen has 2302 steps in 44 MB.
-pub const MAX_ENTRIES: u32 = 32_768;
 
 /// Entries and their indices.
 #[derive(Debug)]
@@ -31,7 +28,7 @@ pub enum Part {
     Total,
 }
 
-/// How many entries a message may still have.
+/// How many entries a message may still have, all of its lists together.
 #[derive(Debug)]
 pub(super) struct Budget(u32);
 

@@ -1,4 +1,4 @@
-//! JSON of the language server in, in any chunks; what it says of conversations, models and quotas out.
+//! JSON of the language server in, in any chunks; what it says of conversations and models out.
 //!
 //! Replies grow with their conversation (44 MB have been seen), so nothing is buffered: a reader holds the values at its
 //! listed paths and skips everything else where it stands, prompts and completions above all. What is not known (values of
@@ -9,7 +9,6 @@ mod agent_state;
 mod entries;
 mod models;
 pub(in crate::cascade) mod names;
-mod quota;
 mod replies;
 mod summaries;
 mod table;
@@ -19,9 +18,7 @@ mod trajectory;
 mod values;
 
 pub use agent_state::AgentState;
-pub use entries::MAX_ENTRIES;
-pub use models::{AvailableModel, AvailableModels, ModelConfig, UserStatus};
-pub use quota::{MAX_MODELS, QuotaSummary};
+pub use models::{MAX_MODELS, ModelConfig, UserStatus};
 pub use replies::{Generations, Steps};
 pub use summaries::{MAX_SUMMARIES, Summaries, Summary};
 

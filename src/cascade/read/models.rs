@@ -1,25 +1,19 @@
-//! Which models the agent offers, how they are called, and what is left of each.
+//! Which models the agent offers by its own names (`GetUserStatus`), and what is left of each.
 //!
-//! Several models may share one quota: what is left of them must not be added up.
+//! Several models may share one quota: what is left of them must not be added up. Other documents that tell of models and
+//! quotas are those of Cloud Code, and read as such.
 
 use std::sync::LazyLock;
 use std::time::SystemTime;
 
-use super::quota::{Left, LeftField, MAX_MODELS};
 use super::table::{at, paths};
-use super::values::{enum_model, text};
+use super::values::{enum_model, fraction, text, time};
 use super::{Malformed, Message};
 use crate::observe::json::{Paths, Value};
-use crate::record::{DisplayName, Id, Model, ModelName, Provider, Quota, QuotaWindow};
+use crate::record::{DisplayName, Id};
 
-/// A model by its name on the wire.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AvailableModel {
-    /// How it is called.
-    pub name: ModelName,
-    /// What is left of its quota.
-    pub quota: Option<Quota>,
-}
+/// Most models of one reply. Agents offer a few dozen.
+pub const MAX_MODELS: usize = 1024;
 
 /// A model by the agent's own name only.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,14 +28,6 @@ pub struct ModelConfig {
     pub resets_at: Option<SystemTime>,
 }
 
-/// `{"models": {"<wire name>": {…}}}`, alone or inside a `response`: what the agent's `GetAvailableModels` and Cloud
-/// Code's `fetchAvailableModels` reply.
-#[derive(Debug, Default)]
-pub struct AvailableModels {
-    read: Vec<AvailableModel>,
-    current: Option<(Model, Draft)>,
-}
-
 /// The models in the reply of `GetUserStatus`.
 #[derive(Debug, Default)]
 pub struct UserStatus {
@@ -49,46 +35,24 @@ pub struct UserStatus {
     current: Draft,
 }
 
-/// What is read of such replies.
+/// What is read of such a reply.
 #[derive(Debug, Clone, Copy)]
 pub enum Field {
     Display,
-    Left(LeftField),
     Model,
     Placeholder,
+    Remaining,
+    ResetTime,
 }
 
 #[derive(Debug, Default)]
 struct Draft {
     display: Option<DisplayName>,
     placeholder: Option<Id>,
-    left: Left,
-}
-
-impl Message for AvailableModels {
-    type Field = Field;
-    type Content = Vec<AvailableModel>;
-
-    fn paths() -> &'static Paths<Field> {
-        &AVAILABLE_MODELS
-    }
-
-    fn take(&mut self, field: Field, value: Value<'_>) -> Result<(), Malformed> {
-        match (field, value, &mut self.current) {
-            (Field::Model, Value::Key(key), current) => *current = Some((Model::from_wire(key), Draft::default())),
-            (Field::Model, Value::End, current) => {
-                self.read.extend(current.take().and_then(|(model, draft)| draft.available(model)));
-                return within_limit(self.read.len());
-            }
-            (_, _, Some((_, draft))) => draft.take(field, value),
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> Result<Vec<AvailableModel>, Malformed> {
-        Ok(self.read)
-    }
+    remaining: Option<f64>,
+    /// There is a number, but it cannot be one.
+    is_unreadable: bool,
+    resets_at: Option<SystemTime>,
 }
 
 impl Message for UserStatus {
@@ -104,7 +68,9 @@ impl Message for UserStatus {
             (Field::Model, Value::Object) => self.current = Draft::default(),
             (Field::Model, Value::End) => {
                 self.read.extend(std::mem::take(&mut self.current).config());
-                return within_limit(self.read.len());
+                if self.read.len() > MAX_MODELS {
+                    return Err(Malformed::TooMany);
+                }
             }
             _ => self.current.take(field, value),
         }
@@ -120,57 +86,32 @@ impl Draft {
     fn take(&mut self, field: Field, value: Value<'_>) {
         match field {
             Field::Display => self.display = text(value).and_then(DisplayName::from_wire),
-            Field::Left(field) => self.left.take(field, value),
             Field::Model => {}
             Field::Placeholder => self.placeholder = enum_model(value),
+            Field::Remaining => {
+                self.remaining = fraction(value);
+                self.is_unreadable = self.remaining.is_none() && value != Value::Null;
+            }
+            Field::ResetTime => self.resets_at = time(value),
         }
     }
 
-    /// A model without a name for people is called as on the wire.
-    fn available(self, model: Model) -> Option<AvailableModel> {
-        let quota = self.left.remaining().map(|remaining| Quota {
-            provider: Provider::CloudCode,
-            model: model.clone(),
-            window: QuotaWindow::Unspecified,
-            remaining,
-            resets_at: self.left.resets_at,
-        });
-        let display = self.display.or_else(|| DisplayName::from_wire(model.as_str()))?;
-        let name = ModelName { provider: Provider::CloudCode, model, display, placeholder: self.placeholder };
-        Some(AvailableModel { name, quota })
-    }
-
     fn config(self) -> Option<ModelConfig> {
-        let (remaining, resets_at) = (self.left.remaining(), self.left.resets_at);
-        Some(ModelConfig { placeholder: self.placeholder?, display: self.display, remaining, resets_at })
+        let Self { display, remaining, resets_at, .. } = self;
+        // Protobuf leaves out zeros, so that a quota that is used up has a reset time only.
+        let used_up = resets_at.filter(|_| !self.is_unreadable).map(|_| 0.0);
+        Some(ModelConfig { placeholder: self.placeholder?, display, remaining: remaining.or(used_up), resets_at })
     }
 }
-
-fn within_limit(models: usize) -> Result<(), Malformed> {
-    if models > MAX_MODELS { Err(Malformed::TooMany) } else { Ok(()) }
-}
-
-static AVAILABLE_MODELS: LazyLock<Paths<Field>> = LazyLock::new(|| {
-    let places = ["models.*", "response.models.*"];
-    paths(places.into_iter().flat_map(|place| at(place, &AVAILABLE_MODEL, |field| field)))
-});
 
 static USER_STATUS: LazyLock<Paths<Field>> = LazyLock::new(|| {
     paths(at("userStatus.cascadeModelConfigData.clientModelConfigs[]", &CLIENT_MODEL_CONFIG, |field| field))
 });
 
-const AVAILABLE_MODEL: [(&str, Field); 5] = [
-    ("", Field::Model),
-    (".displayName", Field::Display),
-    (".model", Field::Placeholder),
-    (".quotaInfo.remainingFraction", Field::Left(LeftField::Remaining)),
-    (".quotaInfo.resetTime", Field::Left(LeftField::ResetTime)),
-];
-
 const CLIENT_MODEL_CONFIG: [(&str, Field); 5] = [
     ("", Field::Model),
     (".label", Field::Display),
     (".modelOrAlias.model", Field::Placeholder),
-    (".quotaInfo.remainingFraction", Field::Left(LeftField::Remaining)),
-    (".quotaInfo.resetTime", Field::Left(LeftField::ResetTime)),
+    (".quotaInfo.remainingFraction", Field::Remaining),
+    (".quotaInfo.resetTime", Field::ResetTime),
 ];

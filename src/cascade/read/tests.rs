@@ -5,8 +5,10 @@ use proptest::prelude::*;
 use serde_json::{Value as Tree, json};
 
 use super::*;
-use crate::cascade::update::{AgentUsage, Generation, RunStatus, Step, Termination, TrajectoryUpdate, Update};
-use crate::record::{Id, Model, Provider, Quota, QuotaWindow, StepKind, StepStatus};
+use crate::cascade::update::{
+    AgentUsage, Generation, MAX_ENTRIES, RunStatus, Step, Termination, TrajectoryUpdate, Update,
+};
+use crate::record::{Id, Model, StepKind, StepStatus};
 
 fn read<M: Message>(message: M, chunks: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Result<M::Content, Malformed> {
     let mut reader = Reader::new(message);
@@ -381,49 +383,6 @@ fn summaries_of_all_conversations() {
     assert_eq!(read_tree(Summaries::default(), &json!({"trajectorySummaries": many})), Err(Malformed::TooMany));
 }
 
-fn quota(model: &str, window: QuotaWindow, remaining: f64, resets_at: Option<SystemTime>) -> Quota {
-    Quota { provider: Provider::CloudCode, model: Model::from_wire(model), window, remaining, resets_at }
-}
-
-#[test]
-fn quotas_by_group_and_window() {
-    let groups = json!({"groups": [
-        {"displayName": "Gemini Models", "buckets": [
-            {"bucketId": "gemini-weekly", "window": "weekly", "remainingFraction": 0.56, "resetTime": "1970-01-01T00:00:07Z"},
-            {"bucketId": "gemini-5h", "window": "5h", "remainingFraction": 1},
-            {"bucketId": "gemini-daily", "window": "daily", "remainingFraction": 1.5}
-        ]},
-        {"displayName": "Claude and GPT models", "buckets": [
-            // Used up: protobuf leaves out the zero.
-            {"bucketId": "3p-weekly", "window": "weekly", "resetTime": "1970-01-01T00:00:08Z"},
-            {"bucketId": "3p-5h", "window": "5h", "remainingFraction": -0.25, "resetTime": null},
-            {"bucketId": "3p-5h", "window": "5h", "remainingFraction": 0.5, "disabled": true},
-            {"bucketId": "3p-5h", "window": "5h", "remainingFraction": "NaN", "resetTime": "1970-01-01T00:00:08Z"},
-            {"bucketId": "3p-5h", "window": "5h", "resetTime": "soon"},
-            {"window": "5h", "remainingFraction": 0.5},
-            {"bucketId": "alone", "remainingFraction": "0.5"},
-            null
-        ]}
-    ]});
-    let expected = || {
-        vec![
-            quota("gemini", QuotaWindow::Weekly, 0.56, at(7)),
-            quota("gemini", QuotaWindow::FiveHours, 1.0, None),
-            quota("gemini", QuotaWindow::Unspecified, 1.0, None),
-            quota("3p", QuotaWindow::Weekly, 0.0, at(8)),
-            quota("3p", QuotaWindow::FiveHours, 0.0, None),
-            quota("alone", QuotaWindow::Unspecified, 0.5, None),
-        ]
-    };
-    golden(QuotaSummary::default, &groups, expected());
-    golden(QuotaSummary::default, &json!({"response": groups}), expected());
-    let infinite =
-        r#"{"groups":[{"buckets":[{"bucketId":"a","remainingFraction":1e400,"resetTime":"1970-01-01T00:00:08Z"}]}]}"#;
-    assert_eq!(read(QuotaSummary::default(), [infinite]), Ok(Vec::new()));
-    let many = vec![json!({"bucketId": "a", "remainingFraction": 1}); MAX_MODELS + 1];
-    assert_eq!(read_tree(QuotaSummary::default(), &json!({"groups": [{"buckets": many}]})), Err(Malformed::TooMany));
-}
-
 #[test]
 fn models_of_the_users_status() {
     let tree = json!({"userStatus": {"planStatus": {"availablePromptCredits": 500}, "cascadeModelConfigData": {
@@ -447,36 +406,27 @@ fn models_of_the_users_status() {
         config("MODEL_PLACEHOLDER_M35", None, None, None),
     ];
     golden(UserStatus::default, &tree, expected);
+    let many = vec![json!({"modelOrAlias": {"model": "m"}}); MAX_MODELS + 1];
+    let many = json!({"userStatus": {"cascadeModelConfigData": {"clientModelConfigs": many}}});
+    assert_eq!(read_tree(UserStatus::default(), &many), Err(Malformed::TooMany));
 }
 
 #[test]
-fn models_by_their_names_on_the_wire() {
-    let tree = json!({"models": {
-        "gemini-3-flash-agent": {"displayName": "Gemini 3.5 Flash (High)", "model": "MODEL_PLACEHOLDER_M132",
-            "maxTokens": 1048576, "quotaInfo": {"remainingFraction": 0.75, "resetTime": "1970-01-01T00:00:09Z"}}},
-        "agentModelSorts": [{"groups": [{"modelIds": ["gemini-3-flash-agent"]}]}], "deprecatedModelIds": {"old": {"newModelId": "new"}}
-    });
-    let model = |model: &str, display: &str, placeholder, quota| AvailableModel {
-        name: crate::record::ModelName {
-            provider: Provider::CloudCode,
-            model: Model::from_wire(model),
-            display: crate::record::DisplayName::from_wire(display).unwrap(),
-            placeholder,
-        },
-        quota,
+fn what_is_left_of_a_model() {
+    let left = |quota: &str| {
+        let config =
+            format!(r#"{{"modelOrAlias":{{"model":"m"}},"quotaInfo":{{{quota}"resetTime":"1970-01-01T00:00:09Z"}}}}"#);
+        let document = format!(r#"{{"userStatus":{{"cascadeModelConfigData":{{"clientModelConfigs":[{config}]}}}}}}"#);
+        read(UserStatus::default(), [document]).unwrap()[0].remaining
     };
-    let left = quota("gemini-3-flash-agent", QuotaWindow::Unspecified, 0.75, at(9));
-    let expected = || {
-        vec![model("gemini-3-flash-agent", "Gemini 3.5 Flash (High)", id("MODEL_PLACEHOLDER_M132"), Some(left.clone()))]
-    };
-    golden(AvailableModels::default, &tree, expected());
-    golden(AvailableModels::default, &json!({"response": tree}), expected());
-    let bare = json!({"models": {"tab_flash": {}, "used-up": {"quotaInfo": {"resetTime": "1970-01-01T00:00:09Z"}}, "x": null}});
-    let used_up = quota("used-up", QuotaWindow::Unspecified, 0.0, at(9));
-    let expected = vec![model("tab_flash", "tab_flash", None, None), model("used-up", "used-up", None, Some(used_up))];
-    assert_eq!(read_tree(AvailableModels::default(), &bare), Ok(expected));
-    let many: serde_json::Map<_, _> = (0..=MAX_MODELS).map(|n| (n.to_string(), json!({}))).collect();
-    assert_eq!(read_tree(AvailableModels::default(), &json!({"models": many})), Err(Malformed::TooMany));
+    let said = [("", 0.0), ("0.5", 0.5), ("\"0.5\"", 0.5), ("1.5", 1.0), ("-0.25", 0.0), ("null", 0.0)];
+    for (said, expected) in said {
+        let said = if said.is_empty() { String::new() } else { format!(r#""remainingFraction":{said},"#) };
+        assert_eq!(left(&said), Some(expected), "{said}");
+    }
+    for no_number in ["1e400", "\"NaN\"", "{}", "true"] {
+        assert_eq!(left(&format!(r#""remainingFraction":{no_number},"#)), None, "{no_number}");
+    }
 }
 
 #[test]
@@ -550,7 +500,7 @@ fn nothing_that_people_or_models_wrote_gets_out() {
 }
 
 /// The words that documents are made of.
-const WORDS: [&str; 40] = [
+const WORDS: [&str; 39] = [
     "{",
     "}",
     "[",
@@ -584,13 +534,12 @@ const WORDS: [&str; 40] = [
     "\"inputTokens\"",
     "\"retryInfos\"",
     "\"trajectorySummaries\"",
-    "\"groups\"",
-    "\"buckets\"",
-    "\"bucketId\"",
-    "\"remainingFraction\"",
-    "\"models\"",
+    "\"userStatus\"",
+    "\"cascadeModelConfigData\"",
+    "\"clientModelConfigs\"",
+    "\"modelOrAlias\"",
     "\"quotaInfo\"",
-    "\"response\"",
+    "\"remainingFraction\"",
 ];
 
 /// Every reader reads the document alike however it is cut, and none panics.
@@ -607,9 +556,7 @@ fn all_agree(document: &[u8], size: usize) -> Result<(), TestCaseError> {
     agrees(|| Steps::from_offset(1), document, size)?;
     agrees(|| Generations::from_offset(1), document, size)?;
     agrees(Summaries::default, document, size)?;
-    agrees(QuotaSummary::default, document, size)?;
-    agrees(UserStatus::default, document, size)?;
-    agrees(AvailableModels::default, document, size)
+    agrees(UserStatus::default, document, size)
 }
 
 /// A document whose members have names that are read somewhere, in any place and order.

@@ -1,7 +1,7 @@
 //! All that is known of conversations and of calls that may still find theirs. Pure: facts and news enter with the time,
 //! facts leave.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -12,10 +12,10 @@ use super::conversation::{Conversation, EndedRun, Event, Moment};
 use super::read::Summary;
 use super::runs::{Calls, SeenCall};
 use super::threads::{Found, Threads};
-use super::update::{TrajectoryUpdate, Update};
+use super::update::{RunStatus, TrajectoryUpdate, Update};
 use crate::record::{
-    Call, CallIds, CascadeRun, Correlated, Correlation, CorrelationMethod, Fact, Id, JoinedIds, Operation, Quality,
-    RunOutcome, RunStarted, StepEnded, UpdateSource,
+    Call, CallIds, CascadeRun, Correlated, Correlation, CorrelationMethod, Fact, Id, JoinedIds, Model, Operation,
+    Quality, RunOutcome, RunStarted, StepEnded, UpdateSource,
 };
 
 /// What the correlator knows.
@@ -30,11 +30,12 @@ pub(super) struct State {
 }
 
 /// An agent that is being followed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Following {
+    /// What is older is history to a conversation that is not known.
     since: SystemTime,
-    /// It has said once that everything had ended: from then on nothing less counts as the end.
-    says_fully_idle: bool,
+    /// The sources that have said once that everything had ended: from then on nothing less counts as the end.
+    say_fully_idle: BTreeSet<UpdateSource>,
 }
 
 #[derive(Debug)]
@@ -42,6 +43,8 @@ struct Live {
     conversation: Conversation,
     trajectory: Option<Id>,
     calls: Calls,
+    /// The model of the first call of its run, by the agent's word.
+    model: Option<Model>,
 }
 
 #[derive(Debug)]
@@ -71,16 +74,17 @@ impl Default for State {
 
 impl State {
     pub(super) fn follow(&mut self, since: SystemTime) {
-        self.following = Some(Following { since, says_fully_idle: false });
+        self.following = Some(Following { since, say_fully_idle: BTreeSet::new() });
     }
 
     pub(super) fn unfollow(&mut self, now: Moment) -> Vec<Fact> {
         self.following = None;
         let mut facts = Vec::new();
-        while let Some((cascade, mut live)) = self.conversations.pop_lru() {
-            let events = live.conversation.lose(now);
-            self.state_events(&cascade, &mut live, events, now, &mut facts);
+        while let Some((cascade, live)) = self.conversations.pop_lru() {
+            facts.extend(self.give_up(&cascade, live, now));
         }
+        // Nobody is left who could tell the other side.
+        self.books = Books::default();
         facts
     }
 
@@ -105,41 +109,34 @@ impl State {
         }
         let mut facts = Vec::new();
         let Correlation { cascade, method } = call.correlation.clone();
-        let is_settled = method != CorrelationMethod::None;
+        let is_settled = cascade.is_some() || method != CorrelationMethod::None;
         if is_settled {
             facts.push(Fact::CorrelationSettled(method));
         }
         let seen = SeenCall::new(call, now.at);
         if let Some(cascade) = &cascade {
             facts.push(Fact::CascadeUpdated(UpdateSource::Traffic));
-            self.assign(cascade, seen.clone());
+            facts.extend(self.assign(cascade, seen.clone(), now));
         }
-        if self.following.is_some() && call.quality == Quality::Exact && call.usage.total() > 0 {
-            let CallIds { response, provider_trace: trace, .. } = call.ids.clone();
-            let judged = self.books.wire(WireCall { response, trace, usage: call.usage }, now.at);
-            facts.extend(judged.map(Fact::UsageCompared));
-        }
+        facts.extend(self.compare(call, now));
         let waits_until = cascade.is_none().then(|| now.at + AGENT_TELLS_WITHIN);
-        let told = if method == CorrelationMethod::TraceId || method == CorrelationMethod::Session {
-            CorrelationMethod::None
-        } else {
-            method
+        let told = match method {
+            CorrelationMethod::Session | CorrelationMethod::TraceId => CorrelationMethod::None,
+            told => told,
         };
         self.recent.push_back(Recent { ids: call.ids.clone(), told, cascade, seen, is_settled, waits_until });
-        if self.recent.len() > MAX_RECENT
-            && let Some(oldest) = self.recent.pop_front()
-            && !oldest.is_settled
-        {
+        let oldest = (self.recent.len() > MAX_RECENT).then(|| self.recent.pop_front()).flatten();
+        if oldest.is_some_and(|oldest| !oldest.is_settled) {
             facts.push(Fact::CorrelationSettled(CorrelationMethod::None));
         }
         facts
     }
 
-    pub(super) fn join(&mut self, ids: &JoinedIds) -> Vec<Fact> {
-        if self.threads.join(ids) { self.look_again() } else { Vec::new() }
+    pub(super) fn join(&mut self, ids: &JoinedIds, now: Moment) -> Vec<Fact> {
+        if self.threads.join(ids) { self.look_again(now) } else { Vec::new() }
     }
 
-    pub(super) fn summaries(&mut self, summaries: &[Summary]) -> Vec<Fact> {
+    pub(super) fn summaries(&mut self, summaries: &[Summary], now: Moment) -> Vec<Fact> {
         let mut is_new = false;
         for summary in summaries {
             is_new |= self.threads.confirm(&summary.cascade);
@@ -147,83 +144,139 @@ impl State {
                 is_new |= self.threads.root(&summary.cascade, root);
             }
             if let Some(trajectory) = &summary.trajectory {
-                is_new |= self.threads.trajectory(trajectory, &summary.cascade);
+                is_new |= self.threads.main(trajectory, &summary.cascade);
             }
         }
-        if is_new { self.look_again() } else { Vec::new() }
+        let mut facts = if is_new { self.look_again(now) } else { Vec::new() };
+        facts.extend(summaries.iter().flat_map(|summary| self.fold(&summary.cascade, now)));
+        facts
     }
 
     pub(super) fn update(&mut self, cascade: &Id, update: &Update, source: UpdateSource, now: Moment) -> Vec<Fact> {
         let Some(following) = &mut self.following else { return Vec::new() };
-        following.says_fully_idle |= update.fully_idle;
-        let Following { since, says_fully_idle } = *following;
-        // Only the stream of the agent's state can say so.
-        let says_fully_idle = says_fully_idle && source == UpdateSource::AgentState;
-        let mut facts = Vec::new();
-        if self.learn(cascade, update) {
-            facts.extend(self.look_again());
+        if update.fully_idle {
+            following.say_fully_idle.insert(source);
         }
+        let says_fully_idle = following.say_fully_idle.contains(&source);
+        let mut facts = if self.learn(cascade, update) { self.look_again(now) } else { Vec::new() };
+        facts.extend(self.fold(cascade, now));
         let root = self.threads.root_of(cascade);
-        let of_subagent;
-        let update = if root == *cascade {
-            update
+        if root == *cascade {
+            facts.extend(self.apply(&root, update, source, says_fully_idle, now));
         } else {
-            of_subagent = as_subtrajectory(cascade, update);
-            &of_subagent
-        };
-        let mut live = self.live(&root, since, now, &mut facts);
-        live.trajectory = live.trajectory.take().or_else(|| update.trajectory.clone());
-        let events = live.conversation.apply(update, source, says_fully_idle, now);
-        self.state_events(&root, &mut live, events, now, &mut facts);
-        self.conversations.put(root, live);
+            let of_subagent = as_subtrajectory(self.name_of(cascade).clone(), update);
+            facts.extend(self.apply(&root, &of_subagent, source, says_fully_idle, now));
+        }
         facts
     }
 
     pub(super) fn delete(&mut self, cascade: &Id, now: Moment) -> Vec<Fact> {
-        let mut facts = Vec::new();
-        if let Some(mut live) = self.conversations.pop(cascade) {
-            let events = live.conversation.lose(now);
-            self.state_events(cascade, &mut live, events, now, &mut facts);
+        if let Some(live) = self.conversations.pop(cascade) {
+            return self.give_up(cascade, live, now);
         }
-        facts
+        let root = self.threads.root_of(cascade);
+        let Some(following) = self.following.as_ref().filter(|_| self.conversations.contains(&root)) else {
+            return Vec::new();
+        };
+        // A subagent that is gone works no more.
+        let says_fully_idle = !following.say_fully_idle.is_empty();
+        let gone = as_subtrajectory(
+            self.name_of(cascade).clone(),
+            &Update { status: Some(RunStatus::Idle), ..Update::default() },
+        );
+        self.apply(&root, &gone, UpdateSource::Polling, says_fully_idle, now)
     }
 
     pub(super) fn tick(&mut self, now: Moment) -> Vec<Fact> {
         let mut facts = self.stop_waiting(now);
-        let running = self.conversations.iter().filter(|(_, live)| live.conversation.waits());
-        let cascades: Vec<Id> = running.map(|(cascade, _)| cascade.clone()).collect();
-        for cascade in cascades {
-            let Some(mut live) = self.conversations.pop(&cascade) else { continue };
+        let Self { books, conversations, .. } = self;
+        for (cascade, live) in conversations.iter_mut() {
             let events = live.conversation.tick(now);
-            self.state_events(&cascade, &mut live, events, now, &mut facts);
-            self.conversations.put(cascade, live);
+            facts.extend(live.tell(cascade, events, books, now));
         }
-        facts.extend(self.books.tick(now.at).into_iter().map(Fact::UsageCompared));
+        facts.extend(books.tick(now.at).into_iter().map(Fact::UsageCompared));
         facts
     }
 
     pub(super) fn known(&self, cascade: &Id, trajectory: Option<&Id>) -> (u32, u32) {
         let root = self.threads.root_of(cascade);
-        let subtrajectory = (root != *cascade).then_some(trajectory.unwrap_or(cascade));
+        let subtrajectory = (root != *cascade).then(|| trajectory.unwrap_or(self.name_of(cascade)));
         self.conversations.peek(&root).map_or((0, 0), |live| live.conversation.known(subtrajectory))
     }
 
     pub(super) fn is_running(&self, cascade: &Id) -> bool {
-        self.conversations.peek(cascade).is_some_and(|live| live.conversation.is_running())
+        let root = self.threads.root_of(cascade);
+        let Some(live) = self.conversations.peek(&root) else { return false };
+        let is_own = root == *cascade;
+        live.conversation.is_running() && (is_own || live.conversation.is_at_work(self.name_of(cascade)))
     }
 
-    /// Takes the conversation out, so that its events can be stated; a new one when it is not known.
-    fn live(&mut self, cascade: &Id, since: SystemTime, now: Moment, facts: &mut Vec<Fact>) -> Live {
-        if let Some(live) = self.conversations.pop(cascade) {
-            return live;
+    /// Under which name the conversation that a subagent's conversation works for knows it: that of its trajectory.
+    fn name_of<'a>(&'a self, cascade: &'a Id) -> &'a Id {
+        self.threads.main_of(cascade).unwrap_or(cascade)
+    }
+
+    /// News of a conversation that works for no other.
+    fn apply(
+        &mut self,
+        cascade: &Id,
+        update: &Update,
+        source: UpdateSource,
+        says_fully_idle: bool,
+        now: Moment,
+    ) -> Vec<Fact> {
+        let mut facts = self.make_room(cascade, now);
+        let Some(Following { since, .. }) = self.following else { return facts };
+        let Self { books, conversations, .. } = self;
+        let live = conversations.get_or_insert_mut_ref(cascade, || Live::new(since));
+        if live.trajectory.is_none() {
+            live.trajectory.clone_from(&update.trajectory);
         }
-        if self.conversations.len() == MAX_CONVERSATIONS.get()
-            && let Some((oldest, mut live)) = self.conversations.pop_lru()
-        {
-            let events = live.conversation.lose(now);
-            self.state_events(&oldest, &mut live, events, now, facts);
+        let events = live.conversation.apply(update, source, says_fully_idle, now);
+        facts.extend(live.tell(cascade, events, books, now));
+        facts
+    }
+
+    /// A conversation that was followed on its own may turn out to be a subagent's.
+    fn fold(&mut self, cascade: &Id, now: Moment) -> Vec<Fact> {
+        let root = self.threads.root_of(cascade);
+        let Some(Following { since, .. }) = self.following.as_ref().filter(|_| root != *cascade) else {
+            return Vec::new();
+        };
+        let since = *since;
+        let Some(mut live) = self.conversations.pop(cascade) else { return Vec::new() };
+        let events = live.conversation.lose(now);
+        let mut facts = live.tell(cascade, events, &mut self.books, now);
+        facts.extend(self.make_room(&root, now));
+        let name = self.name_of(cascade).clone();
+        let of_root = self.conversations.get_or_insert_mut_ref(&root, || Live::new(since));
+        of_root.conversation.adopt(name, live.conversation);
+        facts
+    }
+
+    /// Makes room for a conversation that is not known: the one that had news longest ago is given up.
+    fn make_room(&mut self, cascade: &Id, now: Moment) -> Vec<Fact> {
+        let has_room = self.conversations.len() < MAX_CONVERSATIONS.get() || self.conversations.contains(cascade);
+        let oldest = (!has_room).then(|| self.conversations.pop_lru()).flatten();
+        let Some((oldest, live)) = oldest else { return Vec::new() };
+        // Should it come again, what has been told of it is history.
+        if let Some(following) = &mut self.following {
+            following.since = now.wall;
         }
-        Live { conversation: Conversation::new(since), trajectory: None, calls: Calls::default() }
+        self.give_up(&oldest, live, now)
+    }
+
+    fn give_up(&mut self, cascade: &Id, mut live: Live, now: Moment) -> Vec<Fact> {
+        let events = live.conversation.lose(now);
+        live.tell(cascade, events, &mut self.books, now)
+    }
+
+    fn compare(&mut self, call: &Call, now: Moment) -> Option<Fact> {
+        if self.following.is_none() || call.quality != Quality::Exact || call.usage.total() == 0 {
+            return None;
+        }
+        let CallIds { response, provider_trace: trace, .. } = call.ids.clone();
+        self.books.wire(WireCall { response, trace, usage: call.usage }, now.at).map(Fact::UsageCompared)
     }
 
     /// What an update says of who belongs to whom. Returns whether any of it is new.
@@ -233,9 +286,11 @@ impl State {
         if let Some(root) = &update.root {
             is_new |= threads.root(cascade, root);
         }
-        let subtrajectories = update.subtrajectories.iter().map(|(id, _)| id);
-        for trajectory in update.trajectory.iter().chain(subtrajectories) {
-            is_new |= threads.trajectory(trajectory, cascade);
+        if let Some(trajectory) = &update.trajectory {
+            is_new |= threads.main(trajectory, cascade);
+        }
+        for (trajectory, _) in &update.subtrajectories {
+            is_new |= threads.subtrajectory(trajectory, cascade);
         }
         let all = std::iter::once(&update.main).chain(update.subtrajectories.iter().map(|(_, news)| news));
         for (_, generation) in all.flat_map(|news| &news.generations) {
@@ -250,27 +305,25 @@ impl State {
     }
 
     /// Something was learned: calls may have found their conversation, or another one.
-    fn look_again(&mut self) -> Vec<Fact> {
+    fn look_again(&mut self, now: Moment) -> Vec<Fact> {
         let mut facts = Vec::new();
         let mut recent = std::mem::take(&mut self.recent);
         for call in &mut recent {
             let Found::Cascade(cascade, method) = self.threads.find(&call.ids, call.told) else { continue };
             if call.cascade.as_ref() != Some(&cascade) {
-                facts.extend(self.move_call(call, cascade, method));
+                facts.extend(self.move_call(call, cascade, method, now));
             }
         }
         self.recent = recent;
         facts
     }
 
-    fn move_call(&mut self, call: &mut Recent, cascade: Id, method: CorrelationMethod) -> Vec<Fact> {
-        let mut facts = Vec::new();
-        if let Some(before) = call.cascade.replace(cascade.clone())
-            && let Some(live) = self.conversations.peek_mut(&before)
-        {
+    fn move_call(&mut self, call: &mut Recent, cascade: Id, method: CorrelationMethod, now: Moment) -> Vec<Fact> {
+        let before = call.cascade.replace(cascade.clone());
+        if let Some(live) = before.and_then(|before| self.conversations.peek_mut(&before)) {
             live.calls.remove(call.seen.number);
         }
-        self.assign(&cascade, call.seen.clone());
+        let mut facts = self.assign(&cascade, call.seen.clone(), now);
         if !std::mem::replace(&mut call.is_settled, true) {
             facts.push(Fact::CorrelationSettled(method));
         }
@@ -287,7 +340,7 @@ impl State {
         for call in recent.iter_mut().filter(|call| call.waits_until.is_some_and(|until| now.at >= until)) {
             call.waits_until = None;
             if let Some(conversation) = call.ids.conversation.clone() {
-                facts.extend(self.move_call(call, conversation, call.told));
+                facts.extend(self.move_call(call, conversation, call.told, now));
             } else if !std::mem::replace(&mut call.is_settled, true) {
                 facts.push(Fact::CorrelationSettled(CorrelationMethod::None));
             }
@@ -297,61 +350,68 @@ impl State {
     }
 
     /// A call belongs to a conversation; it counts in the run in which it began.
-    fn assign(&mut self, cascade: &Id, seen: SeenCall) {
-        let Some(following) = self.following else { return };
-        let live = self.conversations.get_or_insert_mut_ref(cascade, || Live {
-            conversation: Conversation::new(following.since),
-            trajectory: None,
-            calls: Calls::default(),
-        });
-        live.calls.add(seen);
+    fn assign(&mut self, cascade: &Id, seen: SeenCall, now: Moment) -> Vec<Fact> {
+        let facts = self.make_room(cascade, now);
+        if let Some(Following { since, .. }) = self.following {
+            self.conversations.get_or_insert_mut_ref(cascade, || Live::new(since)).calls.add(seen);
+        }
+        facts
+    }
+}
+
+impl Live {
+    fn new(since: SystemTime) -> Self {
+        Self { conversation: Conversation::new(since), trajectory: None, calls: Calls::default(), model: None }
     }
 
-    fn state_events(&mut self, cascade: &Id, live: &mut Live, events: Vec<Event>, now: Moment, facts: &mut Vec<Fact>) {
-        for event in events {
-            match event {
-                Event::Generation { generation, fresh } => {
-                    facts.extend(self.books.agent(generation, fresh, now.at).map(Fact::UsageCompared));
-                }
-                Event::RunEnded(run) => facts.push(Fact::RunEnded(Box::new(ended(cascade, live, run)))),
-                Event::RunStarted(began) => {
-                    facts.push(Fact::RunStarted(RunStarted { cascade: cascade.clone(), started_at: began.wall }));
-                }
-                Event::StepEnded(step, status) => {
-                    facts.push(Fact::StepEnded(StepEnded { cascade: cascade.clone(), step, status }));
-                }
+    /// What its events mean to the views.
+    fn tell(&mut self, cascade: &Id, events: Vec<Event>, books: &mut Books, now: Moment) -> Vec<Fact> {
+        let facts = events.into_iter().filter_map(|event| match event {
+            Event::Generation { generation, fresh } => {
+                let model = generation.served_model.clone().filter(|_| fresh);
+                self.model = self.model.take().or(model);
+                books.agent(generation, fresh, now.at).map(Fact::UsageCompared)
             }
+            Event::RunEnded(run) => Some(Fact::RunEnded(Box::new(self.ended(cascade, run)))),
+            Event::RunStarted(began) => {
+                self.model = None;
+                Some(Fact::RunStarted(RunStarted { cascade: cascade.clone(), started_at: began.wall }))
+            }
+            Event::StepEnded(step, status) => {
+                Some(Fact::StepEnded(StepEnded { cascade: cascade.clone(), step, status }))
+            }
+        });
+        facts.collect()
+    }
+
+    fn ended(&mut self, cascade: &Id, run: EndedRun) -> CascadeRun {
+        let calls = self.calls.of_run(run.began, run.ended);
+        let began = calls.began.unwrap_or(run.began.at);
+        let earlier = run.began.at.saturating_duration_since(began);
+        // An agent that made calls has not lost its prompt, whatever steps it shows.
+        let outcome = match run.outcome {
+            RunOutcome::Swallowed if calls.count > 0 => RunOutcome::Ok,
+            outcome => outcome,
+        };
+        CascadeRun {
+            cascade: cascade.clone(),
+            trajectory: self.trajectory.clone(),
+            model: calls.model.or(self.model.take()).unwrap_or_else(Model::unknown),
+            outcome,
+            started_at: run.began.wall.checked_sub(earlier).unwrap_or(run.began.wall),
+            duration: run.ended.saturating_duration_since(began),
+            time_to_first_chunk: calls.first_chunk.map(|first| first.saturating_duration_since(began)),
+            calls: calls.count,
+            tokens: calls.tokens,
         }
     }
 }
 
-fn ended(cascade: &Id, live: &mut Live, run: EndedRun) -> CascadeRun {
-    let calls = live.calls.of_run(run.began.at, run.ended);
-    let began = calls.began.unwrap_or(run.began.at);
-    let earlier = run.began.at.saturating_duration_since(began);
-    // An agent that made calls has not lost its prompt, whatever steps it shows.
-    let outcome = match run.outcome {
-        RunOutcome::Swallowed if calls.count > 0 => RunOutcome::Ok,
-        outcome => outcome,
-    };
-    CascadeRun {
-        cascade: cascade.clone(),
-        trajectory: live.trajectory.clone(),
-        model: calls.model,
-        outcome,
-        started_at: run.began.wall - earlier,
-        duration: run.ended.saturating_duration_since(began),
-        time_to_first_chunk: calls.first_chunk.map(|first| first.saturating_duration_since(began)),
-        calls: calls.count,
-        tokens: calls.tokens,
-    }
-}
-
 /// A subagent's own conversation as news of the one that it works for.
-fn as_subtrajectory(cascade: &Id, update: &Update) -> Update {
+fn as_subtrajectory(name: Id, update: &Update) -> Update {
     let news = TrajectoryUpdate { status: update.status.or(update.main.status), ..update.main.clone() };
-    let id = update.trajectory.clone().unwrap_or_else(|| cascade.clone());
-    Update { subtrajectories: vec![(id, news)], ..Update::default() }
+    let own = std::iter::once((name, news));
+    Update { subtrajectories: own.chain(update.subtrajectories.iter().cloned()).collect(), ..Update::default() }
 }
 
 /// Counting tokens and completing lines belong to no conversation.

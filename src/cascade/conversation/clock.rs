@@ -1,0 +1,50 @@
+//! Moments on our clock and on the agent's.
+
+use std::time::{Duration, Instant, SystemTime};
+
+/// One moment on both clocks.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// The monotonic clock.
+    pub at: Instant,
+    /// The wall clock.
+    pub wall: SystemTime,
+}
+
+/// When a run began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Began {
+    /// On the monotonic clock.
+    pub at: Instant,
+    /// On the wall clock.
+    pub wall: SystemTime,
+    /// The agent has told it; otherwise it is when the agent was first seen to work.
+    pub is_told: bool,
+}
+
+impl Began {
+    /// When the agent says so; `None` when its clock must be wrong.
+    pub(super) fn told(wall: SystemTime, now: Moment) -> Option<Self> {
+        let at = instant_of(wall, now).filter(|at| now.at.saturating_duration_since(*at) <= LONGEST_RUN)?;
+        Some(Self { at, wall: wall.min(now.wall), is_told: true })
+    }
+
+    /// No later than now.
+    pub(super) fn seen(now: Moment) -> Self {
+        Self { at: now.at, wall: now.wall, is_told: false }
+    }
+}
+
+/// A time by the agent's clock as a moment of ours; `None` when it lies in our future, so that its clock must be wrong.
+pub(super) fn instant_of(time: SystemTime, now: Moment) -> Option<Instant> {
+    match now.wall.duration_since(time) {
+        Ok(ago) => now.at.checked_sub(ago),
+        Err(ahead) => (ahead.duration() <= CLOCK_TOLERANCE).then_some(now.at),
+    }
+}
+
+/// Agent and house share a machine and its clock; what differs more is another clock.
+pub(super) const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
+
+/// The longest runs known take hours; what the agent dates back further is a clock that was never set.
+const LONGEST_RUN: Duration = Duration::from_secs(24 * 60 * 60);

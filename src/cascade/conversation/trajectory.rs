@@ -1,0 +1,111 @@
+//! What is known of one trajectory, so that of each message only what is new counts.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use crate::cascade::update::{Generation, MAX_ENTRIES, RunStatus, Step, Termination, TrajectoryUpdate};
+use crate::record::{Id, StepKind, StepStatus};
+
+/// One trajectory.
+#[derive(Debug, Default)]
+pub(super) struct Trajectory {
+    pub(super) status: Option<RunStatus>,
+    /// Whether something had happened before the house looked; `None` until its steps have been seen.
+    pub(super) has_history: Option<bool>,
+    steps: BTreeMap<u32, Step>,
+    /// The calls to models that have been told, each with the name that the provider gave it.
+    told: BTreeMap<u32, Option<Id>>,
+    terminations: BTreeMap<u32, Termination>,
+}
+
+/// What one message brought that was not known before.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    /// Steps that have come to their end.
+    pub(super) ended: Vec<(StepKind, StepStatus)>,
+    /// Calls to models that have come to their end.
+    pub(super) generations: Vec<Generation>,
+    /// They are the first ones that were seen.
+    are_first: bool,
+    /// Why the last executor ended.
+    pub(super) termination: Option<Termination>,
+}
+
+/// A message of the user.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Input {
+    pub(super) index: u32,
+    pub(super) created_at: Option<SystemTime>,
+}
+
+impl Trajectory {
+    pub(super) fn apply(&mut self, update: &TrajectoryUpdate) -> News {
+        self.status = update.status.or(self.status);
+        let total = update.total_steps.unwrap_or(MAX_ENTRIES).min(MAX_ENTRIES);
+        self.steps.split_off(&total);
+        let mut news = News { are_first: self.told.is_empty(), ..News::default() };
+        for (index, step) in update.steps.iter().filter(|(index, _)| *index < total) {
+            let before = self.steps.insert(*index, step.clone());
+            if step.status.is_final() && !before.is_some_and(|before| before.status.is_final()) {
+                news.ended.push((step.kind, step.status));
+            }
+        }
+        // An entry without usage is still under way and comes again.
+        let ended = update.generations.iter().filter(|(_, generation)| generation.usage.is_some());
+        for (index, generation) in ended.filter(|(index, _)| *index < MAX_ENTRIES) {
+            if self.is_untold(*index, generation) {
+                news.generations.push(generation.clone());
+            }
+        }
+        for (index, termination) in update.terminations.iter().filter(|(index, _)| *index < MAX_ENTRIES) {
+            if self.terminations.insert(*index, *termination) != Some(*termination) {
+                news.termination = Some(*termination);
+            }
+        }
+        news
+    }
+
+    /// Whether a call has not been told yet, as it is from now on. Where steps were taken back, another call may stand at an
+    /// index that was told.
+    fn is_untold(&mut self, index: u32, generation: &Generation) -> bool {
+        let Generation { response, messages, traces, .. } = generation;
+        let name = response.as_ref().or(messages.first()).or(traces.last()).cloned();
+        match self.told.insert(index, name.clone()) {
+            None => true,
+            Some(before) => before.is_some() && name.is_some() && before != name,
+        }
+    }
+
+    /// Whether the wire must have seen these calls.
+    pub(super) fn is_fresh(&self, news: &News) -> bool {
+        self.has_history.is_some_and(|has_history| !(has_history && news.are_first))
+    }
+
+    /// The number of steps, and of calls to models up to the last one that has been told.
+    pub(super) fn known(&self) -> (u32, u32) {
+        (self.len(), self.told.last_key_value().map_or(0, |(index, _)| index + 1))
+    }
+
+    pub(super) fn len(&self) -> u32 {
+        self.steps.last_key_value().map_or(0, |(index, _)| index + 1)
+    }
+
+    /// The steps from an index on.
+    pub(super) fn steps(&self, first: u32) -> impl DoubleEndedIterator<Item = &Step> {
+        self.steps.range(first..).map(|(_, step)| step)
+    }
+
+    /// The last message of the user before an index.
+    pub(super) fn last_input(&self, before: u32) -> Option<Input> {
+        let mut steps = self.steps.range(..before).rev();
+        let (index, step) = steps.find(|(_, step)| step.kind == StepKind::UserInput)?;
+        Some(Input { index: *index, created_at: step.created_at })
+    }
+}
+
+impl Input {
+    /// Whether it is another message that came later. Where steps were taken back, it may stand at an earlier index.
+    pub(super) fn is_after(self, other: Self) -> bool {
+        self.index > other.index || self.created_at.zip(other.created_at).is_some_and(|(own, others)| own > others)
+    }
+}
