@@ -394,7 +394,7 @@ impl Conversation {
     }
 
     fn outcome(&self, run: &OpenRun) -> RunOutcome {
-        let last = self.main.steps(run.first_step).next_back();
+        let last = self.main.steps(run.first_step).rfind(|step| !is_bookkeeping(step));
         let last_is = |status: StepStatus| last.is_some_and(|step| step.status == status);
         let last_fails = last_is(StepStatus::Error) || last.is_some_and(|step| step.kind == StepKind::ErrorMessage);
         let ended_by = |termination: Termination| run.termination == Some(termination);
@@ -452,13 +452,18 @@ fn ended(step: &Step) -> Option<(StepKind, StepStatus)> {
     step.status.is_final().then_some((step.kind, step.status))
 }
 
-/// Whether the step is more than the message and what the agent itself adds to it.
+/// Whether the step is more than the message and what the agent adds to it.
 fn is_answer(step: &Step) -> bool {
     match step.kind {
-        StepKind::EphemeralMessage | StepKind::UserInput => false,
+        StepKind::UserInput => false,
         StepKind::PlannerResponse => step.has_text,
-        _ => true,
+        _ => !is_bookkeeping(step),
     }
+}
+
+/// What the agent does for itself, of which the user hears nothing: a title that is refused fails no run.
+fn is_bookkeeping(step: &Step) -> bool {
+    matches!(step.kind, StepKind::Checkpoint | StepKind::EphemeralMessage)
 }
 
 /// Between two steps the agent may say that it is idle; three seconds were seen to be enough to tell such a gap from the end.

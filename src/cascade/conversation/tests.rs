@@ -314,6 +314,14 @@ fn cancels_and_errors() {
             RunOutcome::Ok,
         ),
         (vec![idle().termination(0, Termination::Finished)], RunOutcome::Ok),
+        (vec![idle().steps(2, [step(StepKind::Checkpoint, StepStatus::Error)])], RunOutcome::Ok),
+        (
+            vec![idle().steps(
+                2,
+                [step(StepKind::ErrorMessage, StepStatus::Done), step(StepKind::Checkpoint, StepStatus::Done)],
+            )],
+            RunOutcome::Error,
+        ),
     ];
     for (ends, outcome) in ends {
         let mut told = Told::empty();
