@@ -172,9 +172,10 @@ impl Conversation {
         if self.main.has_history.is_some() {
             events.extend(self.begin(&look));
         }
+        let is_new = events.iter().any(|event| matches!(event, Event::RunStarted(_)));
         let mut told = vec![(self.main.is_fresh(&main), main)];
         told.extend(subs.into_iter().filter_map(|(id, news)| self.judge_subtrajectory(id, news)));
-        self.note(update, &told, &look);
+        self.note(update, &told, is_new, &look);
         self.settle(&look);
         for (fresh, News { ended, generations, .. }) in told {
             events.extend(ended.into_iter().map(|(kind, status)| Event::StepEnded(kind, status)));
@@ -188,7 +189,8 @@ impl Conversation {
         match self.run {
             Run::Closing { run, end, deadline, .. } if now.at >= deadline => vec![self.close(run, end)],
             Run::Awaited { began, since } if now.at.saturating_duration_since(since.at) >= SWALLOWED_AFTER => {
-                let started = self.open(began);
+                let input = self.new_inputs().next();
+                let started = self.open(input, began);
                 let ended = match self.run {
                     Run::Open(run) => Some(self.close(run, self.end_of(&run, since, UpdateSource::Polling))),
                     _ => None,
@@ -252,19 +254,21 @@ impl Conversation {
         news
     }
 
-    /// In the first picture, what came before the last message of the user is history, and so is that message when it is
-    /// older than the following and nothing comes of it any more.
+    /// In the first picture, what came before the first message since the agent has been followed is history. Without such a
+    /// message everything is, but for the last one when the agent is at work on it.
     fn forget_history(&mut self, news: &mut News, now: Moment) {
         let len = self.main.len();
-        let input = self.main.last_input(len);
-        let created = input.and_then(|input| input.created_at);
-        let is_recent = created.is_some_and(|at| at >= self.since && instant_of(at, now).is_some());
-        let first = if self.works() || is_recent { input.map_or(0, |input| input.index) } else { len };
-        self.handled = self.main.last_input(first);
+        let is_recent = |at: SystemTime| at >= self.since && instant_of(at, now).is_some();
+        let recent = self.main.inputs(len).find(|input| input.created_at.is_some_and(is_recent));
+        let at_work = self.main.inputs(len).next_back().filter(|_| self.works());
+        let first = match recent.or(at_work) {
+            Some(input) => input.index,
+            None if self.works() => 0,
+            None => len,
+        };
+        self.handled = self.main.inputs(first).next_back();
         news.ended = self.main.steps(first).filter_map(ended).collect();
-        // While the agent works, the ends of executors are those of earlier runs.
-        news.termination = news.termination.filter(|_| !self.works());
-        self.main.has_history = Some(len > 0 && !(is_recent && self.handled.is_none()));
+        self.main.has_history = Some(len > 0 && !(recent.is_some() && self.handled.is_none()));
     }
 
     fn take_subtrajectory(&mut self, id: &Id, news: &TrajectoryUpdate) -> Option<News> {
@@ -289,18 +293,21 @@ impl Conversation {
 
     /// Whether the news begin a run, end one by a new message, or show that it goes on.
     fn begin(&mut self, look: &Look) -> Vec<Event> {
-        let mut events = Vec::from_iter(self.end_by_new_message());
+        let mut events = Vec::from_iter(self.end_by_new_message(look));
+        events.extend(self.pass_unseen(look));
         let is_idle = self.is_idle(look.says_fully_idle);
-        let has_input = self.new_input().is_some();
-        let ended_unseen = is_idle && has_input && self.shows_an_end();
+        let input = self.new_inputs().next();
+        let ended_unseen = is_idle && input.is_some_and(|input| self.shows_an_end(input));
         match self.run {
-            Run::None if self.works() || ended_unseen => events.push(self.open(self.message_began(look))),
-            Run::Awaited { began, .. } if self.works() || ended_unseen => events.push(self.open(began)),
-            Run::None if is_idle && has_input => {
-                self.run = Run::Awaited { began: self.message_began(look), since: look.now };
+            Run::None | Run::Awaited { .. } if self.works() || ended_unseen => {
+                let began = self.began(input, look);
+                events.push(self.open(input, began));
+            }
+            Run::None if is_idle && input.is_some() => {
+                self.run = Run::Awaited { began: self.began(input, look), since: look.now };
             }
             // The message was taken back.
-            Run::Awaited { .. } if !has_input => self.run = Run::None,
+            Run::Awaited { .. } if input.is_none() => self.run = Run::None,
             Run::Closing { run, end, .. } if !is_idle => self.run = Run::Open(OpenRun { paused: Some(end), ..run }),
             _ => {}
         }
@@ -308,21 +315,68 @@ impl Conversation {
     }
 
     /// A run that seems to be over is, when the user writes. The agent may be seen to work on a message before the message.
-    fn end_by_new_message(&mut self) -> Option<Event> {
-        let input = self.new_input()?;
+    fn end_by_new_message(&mut self, look: &Look) -> Option<Event> {
+        let input = self.new_inputs().next()?;
         match self.run {
             Run::Closing { run, end, .. } => Some(self.close(run, end)),
             Run::Open(run) => {
-                let end = run.paused.filter(|end| end.steps == input.index)?;
+                let paused = run.paused.filter(|end| end.steps == input.index);
+                let end = paused.or_else(|| self.end_between_looks(&run, input, look))?;
                 Some(self.close(run, end))
             }
             Run::None | Run::Awaited { .. } => None,
         }
     }
 
-    fn open(&mut self, began: Began) -> Event {
-        let input = self.new_input();
-        self.handled = input.or(self.handled);
+    /// The end of a run that was followed by another one between two looks: nothing less than the agent's own times tells it
+    /// from a message that came while the agent worked. A stream shows every end.
+    fn end_between_looks(&self, run: &OpenRun, next: Input, look: &Look) -> Option<End> {
+        let may_be = look.source == UpdateSource::Polling || self.is_idle(look.says_fully_idle);
+        let last = self.last_of_turn(run.first_step, next)?;
+        let completed = last.completed_at.filter(|at| next.created_at.is_some_and(|created| *at <= created))?;
+        let at = instant_of(completed, look.now)?;
+        let is_answered = last.kind != StepKind::UserInput;
+        (may_be && is_answered).then(|| End { at, outcome: self.outcome(run, next.index), steps: next.index })
+    }
+
+    /// Messages that had their runs between two looks, all but the last.
+    fn pass_unseen(&mut self, look: &Look) -> Vec<Event> {
+        let mut events = Vec::new();
+        let inputs: Vec<Input> = match self.run {
+            Run::None | Run::Awaited { .. } => self.new_inputs().collect(),
+            Run::Closing { .. } | Run::Open(_) => Vec::new(),
+        };
+        let mut first = inputs.first().copied();
+        for next in inputs.into_iter().skip(1) {
+            let Some(input) = first.filter(|input| self.last_of_turn(input.index, next).is_some()) else { continue };
+            let began = self.began(first, look);
+            events.push(self.open(first, began));
+            if let Run::Open(run) = self.run {
+                let steps = self.main.steps_between(input.index, next.index);
+                let ended = steps.filter_map(|step| step.completed_at).max().or(next.created_at);
+                let at = ended.and_then(|ended| instant_of(ended, look.now)).unwrap_or(look.now.at);
+                let end = End { at, outcome: self.outcome(&run, next.index), steps: next.index };
+                events.push(self.close(run, end));
+            }
+            self.handled = first;
+            first = Some(next);
+        }
+        events
+    }
+
+    /// The last step of the turn before a message, if the turn had come to its end.
+    fn last_of_turn(&self, first: u32, next: Input) -> Option<&Step> {
+        let last = self.main.steps_between(first, next.index).rfind(|step| !is_bookkeeping(step))?;
+        let is_broken_off = matches!(last.status, StepStatus::Canceled | StepStatus::Error | StepStatus::Interrupted);
+        // After a tool, and after what calls for one, the agent would have gone on.
+        let ends_turn = matches!(last.kind, StepKind::ErrorMessage | StepKind::PlannerResponse | StepKind::UserInput);
+        let is_before = last.completed_at.zip(next.created_at).is_none_or(|(completed, created)| completed <= created);
+        (is_before && last.status.is_final() && (is_broken_off || ends_turn)).then_some(last)
+    }
+
+    /// A run begins with this message. Those that have come since are part of it.
+    fn open(&mut self, input: Option<Input>, began: Began) -> Event {
+        self.handled = self.new_inputs().last().or(self.handled);
         self.run = Run::Open(OpenRun {
             began,
             first_step: input.map_or(self.main.len(), |input| input.index),
@@ -336,18 +390,21 @@ impl Conversation {
         Event::RunStarted(began)
     }
 
-    /// What news say of the run that is under way or closing.
-    fn note(&mut self, update: &Update, told: &[(bool, News)], look: &Look) {
+    /// What news say of the run that is under way or closing. `is_new`: they began it, and may tell of those before it.
+    fn note(&mut self, update: &Update, told: &[(bool, News)], is_new: bool, look: &Look) {
         let (status, works) = (self.status, self.works());
         let says_status = update.status.or(update.main.status).is_some();
-        let message = self.new_input().map(|input| (input, self.message_began(look)));
+        let message = self.new_inputs().next();
+        let began = self.began(message, look);
+        let last = self.new_inputs().last();
         let (Run::Open(run) | Run::Closing { run, .. }) = &mut self.run else { return };
-        if let Some((input, began)) = message {
-            self.handled = Some(input);
-            // The agent was seen to work on the message before the message.
-            if input.index == run.first_step && !run.began.is_told && began.at <= run.began.at {
-                run.began = began;
-            }
+        self.handled = last.or(self.handled);
+        // The agent was seen to work on the message before the message.
+        if message.is_some_and(|message| message.index == run.first_step)
+            && !run.began.is_told
+            && began.at <= run.began.at
+        {
+            run.began = began;
         }
         if says_status && works {
             run.worked = Some(look.now.at);
@@ -355,8 +412,10 @@ impl Conversation {
         }
         run.was_canceled |= status == Some(RunStatus::Canceling);
         run.has_failed |= status == Some(RunStatus::Error);
-        run.has_generated |= told.iter().any(|(fresh, news)| *fresh && !news.generations.is_empty());
-        run.termination = told.first().and_then(|(_, main)| main.termination).or(run.termination);
+        if !(is_new && works) {
+            run.has_generated |= told.iter().any(|(fresh, news)| *fresh && !news.generations.is_empty());
+            run.termination = told.first().and_then(|(_, main)| main.termination).or(run.termination);
+        }
     }
 
     /// An idle agent may have come to the end of its run.
@@ -381,7 +440,7 @@ impl Conversation {
     fn end_of(&self, run: &OpenRun, idle: Moment, source: UpdateSource) -> End {
         let is_seen = source != UpdateSource::Polling && run.worked.is_some();
         let at = if is_seen { idle.at } else { self.last_completed(run, idle) };
-        End { at, outcome: self.outcome(run), steps: self.main.len() }
+        End { at, outcome: self.outcome(run, u32::MAX), steps: self.main.len() }
     }
 
     /// When all steps of a run were completed, by the agent's clock, if that can be.
@@ -393,8 +452,10 @@ impl Conversation {
         completed.filter(|at| *at + CLOCK_TOLERANCE >= after).map_or(idle.at, |at| at.max(after))
     }
 
-    fn outcome(&self, run: &OpenRun) -> RunOutcome {
-        let last = self.main.steps(run.first_step).rfind(|step| !is_bookkeeping(step));
+    /// How a run ended whose steps end before this index.
+    fn outcome(&self, run: &OpenRun, end: u32) -> RunOutcome {
+        let steps = || self.main.steps_between(run.first_step, end);
+        let last = steps().rfind(|step| !is_bookkeeping(step));
         let last_is = |status: StepStatus| last.is_some_and(|step| step.status == status);
         let last_fails = last_is(StepStatus::Error) || last.is_some_and(|step| step.kind == StepKind::ErrorMessage);
         let ended_by = |termination: Termination| run.termination == Some(termination);
@@ -402,7 +463,7 @@ impl Conversation {
             RunOutcome::Canceled
         } else if run.has_failed || ended_by(Termination::Error) || last_fails {
             RunOutcome::Error
-        } else if !run.has_generated && !self.main.steps(run.first_step).any(is_answer) {
+        } else if !run.has_generated && !steps().any(is_answer) {
             RunOutcome::Swallowed
         } else {
             RunOutcome::Ok
@@ -422,22 +483,30 @@ impl Conversation {
         main && (self.fully_idle || (!says_fully_idle && !subagents_work))
     }
 
-    /// The last message of the user, when no run has answered it yet.
-    fn new_input(&self) -> Option<Input> {
-        let last = self.main.last_input(self.main.len())?;
-        self.handled.is_none_or(|handled| last.is_after(handled)).then_some(last)
+    /// The messages of the user that no run has answered yet.
+    fn new_inputs(&self) -> impl Iterator<Item = Input> {
+        let handled = self.handled;
+        let inputs = self.main.inputs(u32::MAX);
+        inputs.filter(move |input| handled.is_none_or(|handled| input.is_after(handled)))
     }
 
-    /// Whether something has come of the new message that has ended.
-    fn shows_an_end(&self) -> bool {
-        let after = self.new_input().map_or(self.main.len(), |input| input.index + 1);
-        self.main.steps(after).any(|step| step.status.is_final())
+    /// Whether something has come of a message that has ended.
+    fn shows_an_end(&self, input: Input) -> bool {
+        self.main.steps(input.index + 1).any(|step| step.status.is_final())
     }
 
-    /// When the user's new message came, by the agent's clock, unless that cannot be: the look before did not show it.
-    fn message_began(&self, look: &Look) -> Began {
+    /// When a run began that is the answer to this message.
+    fn began(&self, input: Option<Input>, look: &Look) -> Began {
+        match self.run {
+            Run::Awaited { began, .. } => began,
+            _ => self.message_began(input, look),
+        }
+    }
+
+    /// When a new message came, by the agent's clock, unless that cannot be: the look before did not show it.
+    fn message_began(&self, input: Option<Input>, look: &Look) -> Began {
         let tolerance = if look.source == UpdateSource::Polling { LOOKS_WITHIN } else { CLOCK_TOLERANCE };
-        let created = self.new_input().and_then(|input| input.created_at);
+        let created = input.and_then(|input| input.created_at);
         let told = created.and_then(|created| Began::told(created, look.now));
         let can_be = |began: &Began| look.before.is_none_or(|before| began.at + tolerance >= before.at);
         told.filter(can_be).unwrap_or_else(|| Began::seen(look.now))

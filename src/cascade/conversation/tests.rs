@@ -442,6 +442,61 @@ fn a_run_between_two_looks() {
 }
 
 #[test]
+fn several_runs_between_two_looks() {
+    let canceled = Step { status: StepStatus::Canceled, has_text: false, ..answer(5.5) };
+    let turns = [input(2.0), answer(3.0), input(4.0), input(5.0), canceled, input(6.0)];
+    let runs = ["2-", "2-3 ok", "4-", "4-4 swallowed", "5-", "5-5.5 canceled", "6-"];
+    let mut told = Told::polling();
+    told.say(1.0, idle().steps(0, [input(-100.0), answer(-50.0)]));
+    let events = told.say(9.0, running().steps(2, turns.clone()).generations(0, [generation("a"), generation("b")]));
+    assert_eq!((told.runs(&events), steps_ended(&events).len()), (runs.map(str::to_owned).to_vec(), 6));
+    told.say(9.5, idle());
+    assert_eq!(told.finish(9.5), ["6-9.5 swallowed"], "what the agent called for was for others");
+
+    let mut told = Told::by(UpdateSource::Reactive);
+    let history = [input(-100.0), answer(-50.0)];
+    let first = told.say(9.0, idle().steps(0, history).steps(2, turns).steps(8, [answer(8.0)]));
+    assert_eq!(
+        (told.runs(&first), steps_ended(&first).len()),
+        (runs.map(str::to_owned).to_vec(), 7),
+        "in a first picture"
+    );
+    assert_eq!(told.finish(9.0), ["6-8 ok"]);
+}
+
+#[test]
+fn a_run_that_is_followed_by_another_between_two_looks() {
+    let begun = |source| {
+        let mut told = Told::by(source);
+        told.say(0.0, idle().steps(0, [input(-100.0), answer(-50.0)]));
+        told.say(1.0, running().steps(2, [input(1.0)]));
+        told
+    };
+    let mut told = begun(UpdateSource::Polling);
+    assert_eq!(told.say_runs(5.0, running().steps(3, [answer(2.0), input(3.0)])), ["1-2 ok", "3-"]);
+    let mut told = begun(UpdateSource::Polling);
+    assert_eq!(told.say_runs(5.0, running().steps(3, [answer(3.5), input(3.0)])), [""; 0], "it was still at work");
+    let mut told = begun(UpdateSource::Polling);
+    assert_eq!(told.say_runs(5.0, running().steps(3, [done(), undated()])), [""; 0], "nothing tells");
+    let mut told = begun(UpdateSource::AgentState);
+    assert_eq!(told.say_runs(5.0, running().steps(3, [answer(2.0), input(3.0)])), [""; 0], "a stream would have told");
+    let mut told = begun(UpdateSource::AgentState);
+    let again = idle().steps(3, [answer(2.0), input(3.0), answer(4.0)]);
+    assert_eq!(told.say_runs(5.0, again), ["1-2 ok", "3-"], "a new stream did not");
+    assert_eq!(told.finish(5.0), ["3-4 ok"]);
+}
+
+#[test]
+fn messages_that_come_between_two_steps_are_of_one_run() {
+    let mut told = Told::polling();
+    told.say(0.0, idle().steps(0, [input(-100.0), answer(-50.0)]));
+    let tool = Step { kind: StepKind::RunCommand, ..answer(2.0) };
+    let turn = [input(1.0), answer(1.5), tool, input(2.5), answer(4.0)];
+    assert_eq!(told.say_runs(5.0, idle().steps(2, turn)), ["1-"]);
+    assert_eq!(told.finish(5.0), ["1-4 ok"]);
+}
+
+#[test]
 fn a_polled_run_ends_with_its_last_step() {
     let mut told = Told::polling();
     told.say(1.0, idle().steps(0, [input(-100.0), answer(-50.0)]));

@@ -95,11 +95,15 @@ impl Trajectory {
         self.steps.range(first..).map(|(_, step)| step)
     }
 
-    /// The last message of the user before an index.
-    pub(super) fn last_input(&self, before: u32) -> Option<Input> {
-        let mut steps = self.steps.range(..before).rev();
-        let (index, step) = steps.find(|(_, step)| step.kind == StepKind::UserInput)?;
-        Some(Input { index: *index, created_at: step.created_at })
+    /// The steps from an index on and before another.
+    pub(super) fn steps_between(&self, first: u32, end: u32) -> impl DoubleEndedIterator<Item = &Step> {
+        self.steps.range(first.min(end)..end).map(|(_, step)| step)
+    }
+
+    /// The messages of the user before an index.
+    pub(super) fn inputs(&self, end: u32) -> impl DoubleEndedIterator<Item = Input> {
+        let inputs = self.steps.range(..end).filter(|(_, step)| step.kind == StepKind::UserInput);
+        inputs.map(|(index, step)| Input { index: *index, created_at: step.created_at })
     }
 }
 
