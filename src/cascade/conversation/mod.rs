@@ -191,8 +191,9 @@ impl Conversation {
             Run::Awaited { began, since } if now.at.saturating_duration_since(since.at) >= SWALLOWED_AFTER => {
                 let input = self.new_inputs().next();
                 let started = self.open(input, began);
+                let look = Look { source: UpdateSource::Polling, says_fully_idle: false, before: None, now };
                 let ended = match self.run {
-                    Run::Open(run) => Some(self.close(run, self.end_of(&run, since, UpdateSource::Polling))),
+                    Run::Open(run) => Some(self.close(run, self.end_of(&run, None, since, &look))),
                     _ => None,
                 };
                 std::iter::once(started).chain(ended).collect()
@@ -318,7 +319,7 @@ impl Conversation {
     fn end_by_new_message(&mut self, look: &Look) -> Option<Event> {
         let input = self.new_inputs().next()?;
         match self.run {
-            Run::Closing { run, end, .. } => Some(self.close(run, end)),
+            Run::Closing { run, idle, .. } => Some(self.close(run, self.end_of(&run, Some(input), idle, look))),
             Run::Open(run) => {
                 let paused = run.paused.filter(|end| end.steps == input.index);
                 let end = paused.or_else(|| self.end_between_looks(&run, input, look))?;
@@ -333,10 +334,10 @@ impl Conversation {
     fn end_between_looks(&self, run: &OpenRun, next: Input, look: &Look) -> Option<End> {
         let may_be = look.source == UpdateSource::Polling || self.is_idle(look.says_fully_idle);
         let last = self.last_of_turn(run.first_step, next)?;
-        let completed = last.completed_at.filter(|at| next.created_at.is_some_and(|created| *at <= created))?;
-        let at = instant_of(completed, look.now)?;
+        let is_told = last.completed_at.is_some() && next.created_at.is_some();
         let is_answered = last.kind != StepKind::UserInput;
-        (may_be && is_answered).then(|| End { at, outcome: self.outcome(run, next.index), steps: next.index })
+        let at = self.last_completed(run, Some(next), look.now).filter(|_| may_be && is_told && is_answered)?;
+        Some(End { at, outcome: self.outcome(run, next.index), steps: next.index })
     }
 
     /// Messages that had their runs between two looks, all but the last.
@@ -348,15 +349,11 @@ impl Conversation {
         };
         let mut first = inputs.first().copied();
         for next in inputs.into_iter().skip(1) {
-            let Some(input) = first.filter(|input| self.last_of_turn(input.index, next).is_some()) else { continue };
+            let Some(_) = first.filter(|input| self.last_of_turn(input.index, next).is_some()) else { continue };
             let began = self.began(first, look);
             events.push(self.open(first, began));
             if let Run::Open(run) = self.run {
-                let steps = self.main.steps_between(input.index, next.index);
-                let ended = steps.filter_map(|step| step.completed_at).max().or(next.created_at);
-                let at = ended.and_then(|ended| instant_of(ended, look.now)).unwrap_or(look.now.at);
-                let end = End { at, outcome: self.outcome(&run, next.index), steps: next.index };
-                events.push(self.close(run, end));
+                events.push(self.close(run, self.end_of(&run, Some(next), look.now, look)));
             }
             self.handled = first;
             first = Some(next);
@@ -428,7 +425,7 @@ impl Conversation {
         let wait = if self.fully_idle { CALLS_END_WITHIN } else { GOES_ON_WITHIN };
         let latest = look.now.at + wait;
         let deadline = deadline.map_or(latest, |deadline| deadline.min(latest));
-        self.run = Run::Closing { run, end: self.end_of(&run, idle, look.source), idle, deadline };
+        self.run = Run::Closing { run, end: self.end_of(&run, None, idle, look), idle, deadline };
     }
 
     fn close(&mut self, run: OpenRun, end: End) -> Event {
@@ -436,20 +433,29 @@ impl Conversation {
         Event::RunEnded(EndedRun { began: run.began, ended: end.at.max(run.began.at), outcome: end.outcome })
     }
 
-    /// The end of a run whose agent was seen to be idle. A stream tells it at once; otherwise the agent's steps tell better.
-    fn end_of(&self, run: &OpenRun, idle: Moment, source: UpdateSource) -> End {
-        let is_seen = source != UpdateSource::Polling && run.worked.is_some();
-        let at = if is_seen { idle.at } else { self.last_completed(run, idle) };
-        End { at, outcome: self.outcome(run, u32::MAX), steps: self.main.len() }
+    /// The end of a run whose agent was seen to be idle, and of whose steps a later message is none. A stream tells the end
+    /// at once; otherwise the agent's own times tell it better.
+    fn end_of(&self, run: &OpenRun, next: Option<Input>, idle: Moment, look: &Look) -> End {
+        let is_seen = look.source != UpdateSource::Polling && run.worked.is_some();
+        let completed = if is_seen { None } else { self.last_completed(run, next, look.now) };
+        let latest = next.and_then(|next| instant_of(next.created_at?, look.now)).unwrap_or(look.now.at);
+        let index = next.map_or(u32::MAX, |next| next.index);
+        End {
+            at: completed.unwrap_or(idle.at).min(latest),
+            outcome: self.outcome(run, index),
+            steps: index.min(self.main.len()),
+        }
     }
 
     /// When all steps of a run were completed, by the agent's clock, if that can be.
-    fn last_completed(&self, run: &OpenRun, idle: Moment) -> Instant {
-        let after = run.worked.unwrap_or(run.began.at);
-        let last = self.main.steps(run.first_step).next_back().and_then(|step| step.completed_at);
+    fn last_completed(&self, run: &OpenRun, next: Option<Input>, now: Moment) -> Option<Instant> {
+        let index = next.map_or(u32::MAX, |next| next.index);
+        let last = self.main.steps_between(run.first_step, index).next_back()?.completed_at?;
+        let latest = next.and_then(|next| next.created_at);
         let others = self.subtrajectories.values().flat_map(|sub| sub.steps(0)).filter_map(|step| step.completed_at);
-        let completed = last.and_then(|last| instant_of(others.fold(last, SystemTime::max), idle));
-        completed.filter(|at| *at + CLOCK_TOLERANCE >= after).map_or(idle.at, |at| at.max(after))
+        let others = others.filter(|at| latest.is_none_or(|latest| *at <= latest));
+        let at = instant_of(others.fold(last, SystemTime::max), now)?;
+        (at + CLOCK_TOLERANCE >= run.worked.unwrap_or(run.began.at)).then_some(at)
     }
 
     /// How a run ended whose steps end before this index.
