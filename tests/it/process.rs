@@ -240,7 +240,10 @@ async fn the_demo_agrees_with_the_provider_and_leaves_nothing() {
     assert_eq!(output.status.code(), Some(0), "{said}{erred}");
     assert!(said.contains(&format!("curl -s http://{web}/metrics")), "{said}");
     let total = said.lines().rev().find(|line| line.starts_with("total ")).expect("a table");
-    let books = said.lines().last().expect("a verdict");
+    let verdict = |words: &str| said.lines().find(|line| line.starts_with(words)).expect("a verdict");
+    let books = verdict("The provider's own books");
+    let log = verdict("By the agent's own log, ");
+    assert!(!log.contains(" 0 of 0 calls"), "{log}");
     let tokens = books.strip_prefix("The provider's own books say the same: ").expect("an agreement");
     let tokens = tokens.strip_suffix(" tokens.").expect("a number");
     assert!(tokens != "0" && total.replace(',', "").ends_with(&format!(" {tokens}")), "{total}\n{books}");
