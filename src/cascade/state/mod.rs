@@ -207,8 +207,10 @@ impl State {
     pub(super) fn is_running(&self, cascade: &Id) -> bool {
         let root = self.threads.root_of(cascade);
         let Some(live) = self.conversations.peek(&root) else { return false };
+        let Live { conversation, .. } = live;
         let is_own = root == *cascade;
-        live.conversation.is_running() && (is_own || live.conversation.is_at_work(self.name_of(cascade)))
+        let is_awaited = is_own && conversation.waits();
+        is_awaited || (conversation.is_running() && (is_own || conversation.is_at_work(self.name_of(cascade))))
     }
 
     /// Under which name the conversation that a subagent's conversation works for knows it: that of its trajectory.

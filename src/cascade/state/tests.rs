@@ -429,6 +429,17 @@ fn subagents_of_subagents_count_in_the_root() {
 }
 
 #[test]
+fn a_message_that_awaits_its_run_is_news_to_come() {
+    let mut told = Told::following();
+    told.update(0.0, "c", &idle());
+    assert!(!told.state.is_running(&id("c")) && !told.state.is_running(&id("nobody")));
+    told.update(1.0, "c", &idle().steps(0, [input(1.0)]));
+    assert!(told.state.is_running(&id("c")));
+    told.tick(20.0);
+    assert!(!told.state.is_running(&id("c")));
+}
+
+#[test]
 fn a_subagent_that_is_deleted_works_no_more() {
     let mut told = Told::following();
     told.update(1.0, "c", &running().steps(0, [input(1.0), answer()]));
