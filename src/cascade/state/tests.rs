@@ -5,7 +5,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::cascade::telling::{generation, id, idle, running};
 use crate::cascade::update::{AgentUsage, Generation, Step};
-use crate::record::{Host, Label as _, Outcome, Provider, StepKind, StepStatus, Timing, TokenUsage};
+use crate::record::{
+    CascadeRun, Host, Label as _, Model, Outcome, Provider, RunOutcome, StepEnded, StepKind, StepStatus, Timing,
+    TokenUsage,
+};
 
 /// The state, told at times in seconds since the agent began to be followed.
 struct Told {
