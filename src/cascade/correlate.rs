@@ -70,7 +70,8 @@ impl Correlator {
         self.state().known(cascade, trajectory)
     }
 
-    /// Whether a run of the conversation is under way, or might go on; of a subagent's, whether it is at work in a run.
+    /// Whether a run of the conversation is under way, might go on, or is awaited, so that news will come; of a subagent's,
+    /// whether it is at work in a run.
     #[must_use]
     pub fn is_running(&self, cascade: &Id) -> bool {
         self.state().is_running(cascade)

@@ -5,6 +5,8 @@
 //! subagents work. No I/O and no clock: every call is told the time.
 
 mod clock;
+mod ends;
+mod news;
 #[cfg(test)]
 mod tests;
 mod trajectory;
@@ -12,11 +14,11 @@ mod trajectory;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
+use clock::CLOCK_TOLERANCE;
 pub use clock::{Began, Moment};
-use clock::{CLOCK_TOLERANCE, instant_of};
 use trajectory::{Input, News, Trajectory};
 
-use super::update::{Generation, RunStatus, Step, Termination, TrajectoryUpdate, Update};
+use super::update::{Generation, RunStatus, Termination, Update};
 use crate::record::{Id, RunOutcome, StepKind, StepStatus, UpdateSource};
 
 /// What news mean.
@@ -218,80 +220,6 @@ impl Conversation {
         }
     }
 
-    /// Another conversation turns out to be that of a subagent of this one: what was told of it is not told again.
-    pub(super) fn adopt(&mut self, id: Id, other: Self) {
-        let mut main = other.main;
-        main.status = other.status;
-        for (id, trajectory) in std::iter::once((id, main)).chain(other.subtrajectories) {
-            if self.subtrajectories.len() < MAX_SUBTRAJECTORIES {
-                self.subtrajectories.entry(id).or_insert(trajectory);
-            }
-        }
-    }
-
-    /// A message that says the status says all there is to say of it. One that says no status may still say that everything
-    /// has ended, or that subagents work.
-    fn take_status(&mut self, update: &Update) {
-        let idle = update.fully_idle.then_some(RunStatus::Idle);
-        if let Some(status) = update.status.or(update.main.status).or(idle) {
-            self.status = Some(status);
-            self.fully_idle = update.fully_idle;
-            self.has_active_children = update.has_active_children;
-        } else if update.has_active_children {
-            self.fully_idle = false;
-            self.has_active_children = true;
-        }
-    }
-
-    fn take_main(&mut self, update: &Update, look: &Look) -> News {
-        let is_about_main = update.status.is_some() || update.main != TrajectoryUpdate::default();
-        let mut news = self.main.apply(&update.main);
-        // Only the first message of this stream is known to be whole: others may bring the status before the steps.
-        let has_steps = !update.main.steps.is_empty() || update.main.total_steps.is_some();
-        let is_picture = has_steps || (is_about_main && look.source == UpdateSource::AgentState);
-        if is_picture && self.main.has_history.is_none() {
-            self.forget_history(&mut news, look.now);
-        }
-        news
-    }
-
-    /// In the first picture, what came before the first message since the agent has been followed is history. Without such a
-    /// message everything is, but for the last one when the agent is at work on it.
-    fn forget_history(&mut self, news: &mut News, now: Moment) {
-        let len = self.main.len();
-        let is_recent = |at: SystemTime| at >= self.since && instant_of(at, now).is_some();
-        let recent = self.main.inputs(len).find(|input| input.created_at.is_some_and(is_recent));
-        let at_work = self.main.inputs(len).next_back().filter(|_| self.works());
-        let first = match recent.or(at_work) {
-            Some(input) => input.index,
-            None if self.works() => 0,
-            None => len,
-        };
-        self.handled = self.main.inputs(first).next_back();
-        news.ended = self.main.steps(first).filter_map(ended).collect();
-        self.main.has_history = Some(len > 0 && !(recent.is_some() && self.handled.is_none()));
-    }
-
-    fn take_subtrajectory(&mut self, id: &Id, news: &TrajectoryUpdate) -> Option<News> {
-        let has_room = self.subtrajectories.len() < MAX_SUBTRAJECTORIES || self.subtrajectories.contains_key(id);
-        has_room.then(|| self.subtrajectories.entry(id.clone()).or_default().apply(news))
-    }
-
-    /// What a subagent had done before its run was looked at is history.
-    fn judge_subtrajectory(&mut self, id: &Id, mut news: News) -> Option<(bool, News)> {
-        let began = self.current().map(|(began, _)| began.wall);
-        let sub = self.subtrajectories.get_mut(id)?;
-        if sub.has_history.is_none() && sub.len() > 0 {
-            let first = sub.steps(0).find_map(|step| step.created_at);
-            let is_of_run = began.is_some_and(|began| first.is_none_or(|first| first + CLOCK_TOLERANCE >= began));
-            sub.has_history = Some(!is_of_run);
-            if !is_of_run {
-                news.ended.clear();
-            }
-        }
-        Some((sub.is_fresh(&news), news))
-    }
-
     /// Whether the news begin a run, end one by a new message, or show that it goes on.
     fn begin(&mut self, look: &Look) -> Vec<Event> {
         let mut events = Vec::from_iter(self.end_by_new_message(look));
@@ -329,17 +257,6 @@ impl Conversation {
         }
     }
 
-    /// The end of a run that was followed by another one between two looks: nothing less than the agent's own times tells it
-    /// from a message that came while the agent worked. A stream shows every end.
-    fn end_between_looks(&self, run: &OpenRun, next: Input, look: &Look) -> Option<End> {
-        let may_be = look.source == UpdateSource::Polling || self.is_idle(look.says_fully_idle);
-        let last = self.last_of_turn(run.first_step, next)?;
-        let is_told = last.completed_at.is_some() && next.created_at.is_some();
-        let is_answered = last.kind != StepKind::UserInput;
-        let at = self.last_completed(run, Some(next), look.now).filter(|_| may_be && is_told && is_answered)?;
-        Some(End { at, outcome: self.outcome(run, next.index), steps: next.index })
-    }
-
     /// Messages that had their runs between two looks, all but the last.
     fn pass_unseen(&mut self, look: &Look) -> Vec<Event> {
         let mut events = Vec::new();
@@ -359,16 +276,6 @@ impl Conversation {
             first = Some(next);
         }
         events
-    }
-
-    /// The last step of the turn before a message, if the turn had come to its end.
-    fn last_of_turn(&self, first: u32, next: Input) -> Option<&Step> {
-        let last = self.main.steps_between(first, next.index).rfind(|step| !is_bookkeeping(step))?;
-        let is_broken_off = matches!(last.status, StepStatus::Canceled | StepStatus::Error | StepStatus::Interrupted);
-        // After a tool, and after what calls for one, the agent would have gone on.
-        let ends_turn = matches!(last.kind, StepKind::ErrorMessage | StepKind::PlannerResponse | StepKind::UserInput);
-        let is_before = last.completed_at.zip(next.created_at).is_none_or(|(completed, created)| completed <= created);
-        (is_before && last.status.is_final() && (is_broken_off || ends_turn)).then_some(last)
     }
 
     /// A run begins with this message. Those that have come since are part of it.
@@ -433,49 +340,6 @@ impl Conversation {
         Event::RunEnded(EndedRun { began: run.began, ended: end.at.max(run.began.at), outcome: end.outcome })
     }
 
-    /// The end of a run whose agent was seen to be idle, and of whose steps a later message is none. A stream tells the end
-    /// at once; otherwise the agent's own times tell it better.
-    fn end_of(&self, run: &OpenRun, next: Option<Input>, idle: Moment, look: &Look) -> End {
-        let is_seen = look.source != UpdateSource::Polling && run.worked.is_some();
-        let completed = if is_seen { None } else { self.last_completed(run, next, look.now) };
-        let latest = next.and_then(|next| instant_of(next.created_at?, look.now)).unwrap_or(look.now.at);
-        let index = next.map_or(u32::MAX, |next| next.index);
-        End {
-            at: completed.unwrap_or(idle.at).min(latest),
-            outcome: self.outcome(run, index),
-            steps: index.min(self.main.len()),
-        }
-    }
-
-    /// When all steps of a run were completed, by the agent's clock, if that can be.
-    fn last_completed(&self, run: &OpenRun, next: Option<Input>, now: Moment) -> Option<Instant> {
-        let index = next.map_or(u32::MAX, |next| next.index);
-        let last = self.main.steps_between(run.first_step, index).next_back()?.completed_at?;
-        let latest = next.and_then(|next| next.created_at);
-        let others = self.subtrajectories.values().flat_map(|sub| sub.steps(0)).filter_map(|step| step.completed_at);
-        let others = others.filter(|at| latest.is_none_or(|latest| *at <= latest));
-        let at = instant_of(others.fold(last, SystemTime::max), now)?;
-        (at + CLOCK_TOLERANCE >= run.worked.unwrap_or(run.began.at)).then_some(at)
-    }
-
-    /// How a run ended whose steps end before this index.
-    fn outcome(&self, run: &OpenRun, end: u32) -> RunOutcome {
-        let steps = || self.main.steps_between(run.first_step, end);
-        let last = steps().rfind(|step| !is_bookkeeping(step));
-        let last_is = |status: StepStatus| last.is_some_and(|step| step.status == status);
-        let last_fails = last_is(StepStatus::Error) || last.is_some_and(|step| step.kind == StepKind::ErrorMessage);
-        let ended_by = |termination: Termination| run.termination == Some(termination);
-        if run.was_canceled || ended_by(Termination::Canceled) || last_is(StepStatus::Canceled) {
-            RunOutcome::Canceled
-        } else if run.has_failed || ended_by(Termination::Error) || last_fails {
-            RunOutcome::Error
-        } else if !run.has_generated && !steps().any(is_answer) {
-            RunOutcome::Swallowed
-        } else {
-            RunOutcome::Ok
-        }
-    }
-
     /// Whether the main trajectory is being worked on.
     fn works(&self) -> bool {
         self.status.is_some_and(is_work)
@@ -494,11 +358,6 @@ impl Conversation {
         let handled = self.handled;
         let inputs = self.main.inputs(u32::MAX);
         inputs.filter(move |input| handled.is_none_or(|handled| input.is_after(handled)))
-    }
-
-    /// Whether something has come of a message that has ended.
-    fn shows_an_end(&self, input: Input) -> bool {
-        self.main.steps(input.index + 1).any(|step| step.status.is_final())
     }
 
     /// When a run began that is the answer to this message.
@@ -523,24 +382,6 @@ fn is_work(status: RunStatus) -> bool {
     matches!(status, RunStatus::Busy | RunStatus::Canceling | RunStatus::Running)
 }
 
-fn ended(step: &Step) -> Option<(StepKind, StepStatus)> {
-    step.status.is_final().then_some((step.kind, step.status))
-}
-
-/// Whether the step is more than the message and what the agent adds to it.
-fn is_answer(step: &Step) -> bool {
-    match step.kind {
-        StepKind::UserInput => false,
-        StepKind::PlannerResponse => step.has_text,
-        _ => !is_bookkeeping(step),
-    }
-}
-
-/// What the agent does for itself, of which the user hears nothing: a title that is refused fails no run.
-fn is_bookkeeping(step: &Step) -> bool {
-    matches!(step.kind, StepKind::Checkpoint | StepKind::EphemeralMessage)
-}
-
 /// Between two steps the agent may say that it is idle; three seconds were seen to be enough to tell such a gap from the end.
 const GOES_ON_WITHIN: Duration = Duration::from_secs(3);
 
@@ -552,6 +393,3 @@ const SWALLOWED_AFTER: Duration = Duration::from_secs(10);
 
 /// An idle agent is asked again after seconds only, and not for all of a conversation at once.
 pub(super) const LOOKS_WITHIN: Duration = Duration::from_secs(10);
-
-/// Subagents of one conversation; a handful is usual.
-const MAX_SUBTRAJECTORIES: usize = 1_000;

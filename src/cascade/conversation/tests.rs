@@ -1,8 +1,9 @@
 use proptest::prelude::*;
 
+use super::news::MAX_SUBTRAJECTORIES;
 use super::*;
 use crate::cascade::telling::{generation, id, idle, running, status};
-use crate::cascade::update::MAX_ENTRIES;
+use crate::cascade::update::{MAX_ENTRIES, Step, TrajectoryUpdate};
 
 /// A conversation, told at times in seconds since it began to be followed.
 struct Told {

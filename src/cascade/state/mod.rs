@@ -1,21 +1,25 @@
 //! All that is known of conversations and of calls that may still find theirs. Pure: facts and news enter with the time,
 //! facts leave.
 
+mod live;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant, SystemTime};
 
+use live::Live;
 use lru::LruCache;
 
 use super::compare::{Books, WireCall};
-use super::conversation::{Conversation, EndedRun, Event, Moment};
+use super::conversation::Moment;
 use super::read::Summary;
-use super::runs::{Calls, SeenCall};
+use super::runs::SeenCall;
 use super::threads::{Found, Threads};
 use super::update::{RunStatus, TrajectoryUpdate, Update};
 use crate::record::{
-    Call, CallIds, CascadeRun, Correlated, Correlation, CorrelationMethod, Fact, Id, JoinedIds, Model, Operation,
-    Quality, RunOutcome, RunStarted, StepEnded, UpdateSource,
+    Call, CallIds, Correlated, Correlation, CorrelationMethod, Fact, Id, JoinedIds, Operation, Quality, UpdateSource,
 };
 
 /// What the correlator knows.
@@ -36,15 +40,6 @@ struct Following {
     since: SystemTime,
     /// The sources that have said once that everything had ended: from then on nothing less counts as the end.
     say_fully_idle: BTreeSet<UpdateSource>,
-}
-
-#[derive(Debug)]
-struct Live {
-    conversation: Conversation,
-    trajectory: Option<Id>,
-    calls: Calls,
-    /// The model of the first call of its run, by the agent's word.
-    model: Option<Model>,
 }
 
 #[derive(Debug)]
@@ -207,8 +202,10 @@ impl State {
     pub(super) fn is_running(&self, cascade: &Id) -> bool {
         let root = self.threads.root_of(cascade);
         let Some(live) = self.conversations.peek(&root) else { return false };
+        let Live { conversation, .. } = live;
         let is_own = root == *cascade;
-        live.conversation.is_running() && (is_own || live.conversation.is_at_work(self.name_of(cascade)))
+        let is_awaited = is_own && conversation.waits();
+        is_awaited || (conversation.is_running() && (is_own || conversation.is_at_work(self.name_of(cascade))))
     }
 
     /// Under which name the conversation that a subagent's conversation works for knows it: that of its trajectory.
@@ -359,54 +356,6 @@ impl State {
     }
 }
 
-impl Live {
-    fn new(since: SystemTime) -> Self {
-        Self { conversation: Conversation::new(since), trajectory: None, calls: Calls::default(), model: None }
-    }
-
-    /// What its events mean to the views.
-    fn tell(&mut self, cascade: &Id, events: Vec<Event>, books: &mut Books, now: Moment) -> Vec<Fact> {
-        let facts = events.into_iter().filter_map(|event| match event {
-            Event::Generation { generation, fresh } => {
-                let model = generation.served_model.clone().filter(|_| fresh);
-                self.model = self.model.take().or(model);
-                books.agent(generation, fresh, now.at).map(Fact::UsageCompared)
-            }
-            Event::RunEnded(run) => Some(Fact::RunEnded(Box::new(self.ended(cascade, run)))),
-            Event::RunStarted(began) => {
-                self.model = None;
-                Some(Fact::RunStarted(RunStarted { cascade: cascade.clone(), started_at: began.wall }))
-            }
-            Event::StepEnded(step, status) => {
-                Some(Fact::StepEnded(StepEnded { cascade: cascade.clone(), step, status }))
-            }
-        });
-        facts.collect()
-    }
-
-    fn ended(&mut self, cascade: &Id, run: EndedRun) -> CascadeRun {
-        let calls = self.calls.of_run(run.began, run.ended);
-        let began = calls.began.unwrap_or(run.began.at);
-        let earlier = run.began.at.saturating_duration_since(began);
-        // An agent that made calls has not lost its prompt, whatever steps it shows.
-        let outcome = match run.outcome {
-            RunOutcome::Swallowed if calls.count > 0 => RunOutcome::Ok,
-            outcome => outcome,
-        };
-        CascadeRun {
-            cascade: cascade.clone(),
-            trajectory: self.trajectory.clone(),
-            model: calls.model.or(self.model.take()).unwrap_or_else(Model::unknown),
-            outcome,
-            started_at: run.began.wall.checked_sub(earlier).unwrap_or(run.began.wall),
-            duration: run.ended.saturating_duration_since(began),
-            time_to_first_chunk: calls.first_chunk.map(|first| first.saturating_duration_since(began)),
-            calls: calls.count,
-            tokens: calls.tokens,
-        }
-    }
-}
-
 /// A subagent's own conversation as news of the one that it works for.
 fn as_subtrajectory(name: Id, update: &Update) -> Update {
     let news = TrajectoryUpdate { status: update.status.or(update.main.status), ..update.main.clone() };
@@ -427,6 +376,3 @@ const MAX_RECENT: usize = 4_096;
 
 /// Conversations that are followed or had calls lately. One with 2,300 steps takes 150 kB, most take a few.
 const MAX_CONVERSATIONS: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
-
-#[cfg(test)]
-mod tests;

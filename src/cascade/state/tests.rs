@@ -5,7 +5,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::cascade::telling::{generation, id, idle, running};
 use crate::cascade::update::{AgentUsage, Generation, Step};
-use crate::record::{Host, Label as _, Outcome, Provider, StepKind, StepStatus, Timing, TokenUsage};
+use crate::record::{
+    CascadeRun, Host, Label as _, Model, Outcome, Provider, RunOutcome, StepEnded, StepKind, StepStatus, Timing,
+    TokenUsage,
+};
 
 /// The state, told at times in seconds since the agent began to be followed.
 struct Told {
@@ -426,6 +429,17 @@ fn subagents_of_subagents_count_in_the_root() {
     assert_eq!(told.said(), ["c starts at 1", "c user_input", "c planner_response"]);
     told.update(3.0, "grandchild", &Update { main: work_of_subagent(), ..idle() });
     assert_eq!(told.said(), [""; 0]);
+}
+
+#[test]
+fn a_message_that_awaits_its_run_is_news_to_come() {
+    let mut told = Told::following();
+    told.update(0.0, "c", &idle());
+    assert!(!told.state.is_running(&id("c")) && !told.state.is_running(&id("nobody")));
+    told.update(1.0, "c", &idle().steps(0, [input(1.0)]));
+    assert!(told.state.is_running(&id("c")));
+    told.tick(20.0);
+    assert!(!told.state.is_running(&id("c")));
 }
 
 #[test]

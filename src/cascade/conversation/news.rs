@@ -1,0 +1,93 @@
+//! What a message says, laid to what is known: of the status, of the main trajectory, of subagents. What had happened
+//! before the house looked is told apart here; it is never counted.
+
+use std::time::SystemTime;
+
+use super::clock::{CLOCK_TOLERANCE, Moment, instant_of};
+use super::trajectory::News;
+use super::{Conversation, Look};
+use crate::cascade::update::{RunStatus, Step, TrajectoryUpdate, Update};
+use crate::record::{Id, StepKind, StepStatus, UpdateSource};
+
+impl Conversation {
+    /// Another conversation turns out to be that of a subagent of this one: what was told of it is not told again.
+    pub(in crate::cascade) fn adopt(&mut self, id: Id, other: Self) {
+        let mut main = other.main;
+        main.status = other.status;
+        for (id, trajectory) in std::iter::once((id, main)).chain(other.subtrajectories) {
+            if self.subtrajectories.len() < MAX_SUBTRAJECTORIES {
+                self.subtrajectories.entry(id).or_insert(trajectory);
+            }
+        }
+    }
+
+    /// A message that says the status says all there is to say of it. One that says no status may still say that everything
+    /// has ended, or that subagents work.
+    pub(super) fn take_status(&mut self, update: &Update) {
+        let idle = update.fully_idle.then_some(RunStatus::Idle);
+        if let Some(status) = update.status.or(update.main.status).or(idle) {
+            self.status = Some(status);
+            self.fully_idle = update.fully_idle;
+            self.has_active_children = update.has_active_children;
+        } else if update.has_active_children {
+            self.fully_idle = false;
+            self.has_active_children = true;
+        }
+    }
+
+    pub(super) fn take_main(&mut self, update: &Update, look: &Look) -> News {
+        let is_about_main = update.status.is_some() || update.main != TrajectoryUpdate::default();
+        let mut news = self.main.apply(&update.main);
+        // Only the first message of this stream is known to be whole: others may bring the status before the steps.
+        let has_steps = !update.main.steps.is_empty() || update.main.total_steps.is_some();
+        let is_picture = has_steps || (is_about_main && look.source == UpdateSource::AgentState);
+        if is_picture && self.main.has_history.is_none() {
+            self.forget_history(&mut news, look.now);
+        }
+        news
+    }
+
+    /// In the first picture, what came before the first message since the agent has been followed is history. Without such a
+    /// message everything is, but for the last one when the agent is at work on it.
+    fn forget_history(&mut self, news: &mut News, now: Moment) {
+        let len = self.main.len();
+        let is_recent = |at: SystemTime| at >= self.since && instant_of(at, now).is_some();
+        let recent = self.main.inputs(len).find(|input| input.created_at.is_some_and(is_recent));
+        let at_work = self.main.inputs(len).next_back().filter(|_| self.works());
+        let first = match recent.or(at_work) {
+            Some(input) => input.index,
+            None if self.works() => 0,
+            None => len,
+        };
+        self.handled = self.main.inputs(first).next_back();
+        news.ended = self.main.steps(first).filter_map(ended).collect();
+        self.main.has_history = Some(len > 0 && !(recent.is_some() && self.handled.is_none()));
+    }
+
+    pub(super) fn take_subtrajectory(&mut self, id: &Id, news: &TrajectoryUpdate) -> Option<News> {
+        let has_room = self.subtrajectories.len() < MAX_SUBTRAJECTORIES || self.subtrajectories.contains_key(id);
+        has_room.then(|| self.subtrajectories.entry(id.clone()).or_default().apply(news))
+    }
+
+    /// What a subagent had done before its run was looked at is history.
+    pub(super) fn judge_subtrajectory(&mut self, id: &Id, mut news: News) -> Option<(bool, News)> {
+        let began = self.current().map(|(began, _)| began.wall);
+        let sub = self.subtrajectories.get_mut(id)?;
+        if sub.has_history.is_none() && sub.len() > 0 {
+            let first = sub.steps(0).find_map(|step| step.created_at);
+            let is_of_run = began.is_some_and(|began| first.is_none_or(|first| first + CLOCK_TOLERANCE >= began));
+            sub.has_history = Some(!is_of_run);
+            if !is_of_run {
+                news.ended.clear();
+            }
+        }
+        Some((sub.is_fresh(&news), news))
+    }
+}
+
+fn ended(step: &Step) -> Option<(StepKind, StepStatus)> {
+    step.status.is_final().then_some((step.kind, step.status))
+}
+
+/// Subagents of one conversation; a handful is usual.
+pub(super) const MAX_SUBTRAJECTORIES: usize = 1_000;
