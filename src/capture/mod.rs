@@ -69,6 +69,17 @@ pub enum Destination {
     },
 }
 
+impl Destination {
+    /// The port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        match self {
+            Self::Address(address) => address.port(),
+            Self::Name { port, .. } => *port,
+        }
+    }
+}
+
 /// A connection of the agent, ready for the relay.
 #[derive(Debug)]
 pub struct Accepted {

@@ -191,6 +191,10 @@ mod tests {
             },
             ids: CallIds { labelled_trajectory: Some(id(trajectory)), ..CallIds::default() },
             correlation: Correlation { cascade: None, method: CorrelationMethod::Labels },
+            port: 443,
+            parent: None,
+            trace: None,
+            setup: None,
         }))
     }
 

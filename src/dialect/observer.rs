@@ -19,7 +19,7 @@ use crate::observe::guard::Guarded;
 use crate::observe::{Connection, Observer, OpenObserver};
 use crate::record::{
     Call, CallIds, CallStarted, ContentChunk, Correlation, Fact, Id, Model, ObserverFailure, Operation, Quota,
-    QuotaWindow, RateLimit, RateLimitReason, Record, Timing, TokenUsage,
+    QuotaWindow, RateLimit, RateLimitReason, Record, Timing, TokenUsage, TraceParent,
 };
 
 /// Observes connections and states the calls that they carry, and what else they tell.
@@ -47,7 +47,12 @@ impl OpenExchange for Exchanges {
     fn open(&mut self, head: &RequestHead, at: Instant) -> Option<Box<dyn Exchange>> {
         let record = Arc::clone(&self.record);
         Some(match recognise(&self.connection.host, head)? {
-            Recognised::Call(call) => Box::new(LiveCall::begin(call, head, self.connection.clone(), record, at)),
+            Recognised::Call(call) => {
+                // The first call of the connection has waited for it to open; later ones have not.
+                let setup = self.connection.setup.take();
+                let connection = Connection { setup, ..self.connection.clone() };
+                Box::new(LiveCall::begin(call, head, connection, record, at))
+            }
             Recognised::Notice(notice) => Box::new(LiveNotice::new(notice, head, record)),
         })
     }
@@ -60,6 +65,8 @@ struct LiveCall {
     record: Arc<dyn Record>,
     head: CallHead,
     request: RequestBody,
+    /// The span that the agent says it is part of.
+    parent: Option<TraceParent>,
     /// The request asked for server-sent events.
     alt_sse: bool,
     response: Option<Response>,
@@ -131,6 +138,7 @@ impl LiveCall {
     fn begin(call: CallHead, head: &RequestHead, connection: Connection, record: Arc<dyn Record>, at: Instant) -> Self {
         record.record(Fact::CallStarted(CallStarted { provider: call.provider }));
         Self {
+            parent: head.fields.trace_parent,
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
             connection,
             record,
@@ -230,6 +238,10 @@ impl LiveCall {
             usage,
             quality: evidence.quality(),
             timing: self.timing(),
+            port: self.connection.port,
+            parent: self.parent,
+            trace: None,
+            setup: self.connection.setup.clone(),
             correlation: Correlation { cascade: None, method: method(&ids) },
             ids,
         }

@@ -31,7 +31,7 @@ impl Facts {
 /// A connection that was opened just now, at the beginning of 2026 by the wall clock.
 pub(super) fn connection(host: &str, alpn: Alpn) -> Connection {
     let opened_at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600);
-    Connection { host: Host::parse(host).unwrap(), alpn, opened: Instant::now(), opened_at }
+    Connection { host: Host::parse(host).unwrap(), alpn, opened: Instant::now(), opened_at, port: 443, setup: None }
 }
 
 struct Case {

@@ -151,6 +151,7 @@ impl ConnectionMetrics {
             Fact::UpstreamConnected(took) => self.tcp_connect.observe(took.as_secs_f64()),
             Fact::Call(_)
             | Fact::CallStarted(_)
+            | Fact::CallTraced { .. }
             | Fact::CascadeUpdated(_)
             | Fact::ContentChunk(_)
             | Fact::Correlated(_)

@@ -8,6 +8,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use crate::record::TraceParent;
+
 /// The request line (or pseudo-fields) and the few header fields that observation needs.
 ///
 /// Other fields are never taken, so that no secret can leak from here.
@@ -43,6 +45,8 @@ pub struct Fields {
     pub retry_after_seconds: Option<u64>,
     /// `x-cloudaicompanion-trace-id`.
     pub cloud_trace_id: Option<Bytes>,
+    /// `traceparent` (W3C Trace Context).
+    pub trace_parent: Option<TraceParent>,
 }
 
 /// How an exchange ended.

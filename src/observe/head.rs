@@ -6,6 +6,7 @@
 use bytes::Bytes;
 
 use super::exchange::{Fields, RequestHead};
+use crate::record::TraceParent;
 
 /// Builds the head of a request from its method and target; the fields come by [`take_field`].
 pub(super) fn request(method: &[u8], target: &[u8]) -> RequestHead {
@@ -34,6 +35,8 @@ pub(super) fn take_field(fields: &mut Fields, name: &[u8], value: &[u8]) {
         fields.retry_after_seconds = decimal(value);
     } else if is(CLOUD_TRACE_ID) && value.len() <= MAX_TRACE_ID_BYTES {
         fields.cloud_trace_id = Some(Bytes::copy_from_slice(value));
+    } else if is(TRACE_PARENT) {
+        fields.trace_parent = TraceParent::parse(value);
     }
 }
 
@@ -66,11 +69,12 @@ fn text(bytes: &[u8], limit: usize) -> String {
 }
 
 /// The list, in lower case.
-pub(super) const LISTED_FIELDS: [&str; 4] = [CONTENT_TYPE, CONTENT_ENCODING, RETRY_AFTER, CLOUD_TRACE_ID];
+pub(super) const LISTED_FIELDS: [&str; 5] = [CONTENT_TYPE, CONTENT_ENCODING, RETRY_AFTER, CLOUD_TRACE_ID, TRACE_PARENT];
 const CONTENT_TYPE: &str = "content-type";
 const CONTENT_ENCODING: &str = "content-encoding";
 const RETRY_AFTER: &str = "retry-after";
 const CLOUD_TRACE_ID: &str = "x-cloudaicompanion-trace-id";
+const TRACE_PARENT: &str = "traceparent";
 
 /// The longest registered method has 17 letters (`UPDATEREDIRECTREF`).
 const MAX_METHOD_BYTES: usize = 32;
@@ -88,6 +92,8 @@ const MAX_TRACE_ID_BYTES: usize = 128;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const TRACED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
     #[test]
     fn only_the_path_and_the_sse_flag_are_taken_of_a_target() {
@@ -117,6 +123,7 @@ mod tests {
             ("Content-Encoding", "zstd"),
             ("RETRY-AFTER", " 17 "),
             ("X-CloudAICompanion-Trace-Id", "8a37738c23d62245"),
+            ("TraceParent", TRACED),
             ("Authorization", "Bearer SECRET"),
             ("Cookie", "SECRET"),
         ] {
@@ -127,13 +134,16 @@ mod tests {
             content_encoding: vec!["gzip".into(), "br".into(), "zstd".into()],
             retry_after_seconds: Some(17),
             cloud_trace_id: Some(Bytes::from_static(b"8a37738c23d62245")),
+            trace_parent: TraceParent::parse(TRACED.as_bytes()),
         };
         assert_eq!(fields, expected);
+        assert!(fields.trace_parent.is_some());
 
         take_field(&mut fields, b"retry-after", b"Wed, 21 Oct 2026 07:28:00 GMT");
         take_field(&mut fields, b"content-encoding", "gzip,".repeat(1000).as_bytes());
         take_field(&mut fields, b"x-cloudaicompanion-trace-id", &[b'a'; 4096]);
-        assert_eq!(fields.retry_after_seconds, None);
+        take_field(&mut fields, b"traceparent", b"00-00-00-00");
+        assert_eq!((fields.retry_after_seconds, fields.trace_parent), (None, None));
         assert_eq!(fields.content_encoding.len(), MAX_CODINGS);
         assert_eq!(fields.cloud_trace_id, expected.cloud_trace_id);
     }

@@ -22,7 +22,7 @@ mod transcript;
 
 use std::time::{Instant, SystemTime};
 
-use crate::record::{Host, TimeoutStep};
+use crate::record::{ConnectionSetup, Host, TimeoutStep};
 
 /// Which way bytes go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,6 +55,10 @@ pub struct Connection {
     pub opened: Instant,
     /// The wall clock at the same moment: together they date every later instant.
     pub opened_at: SystemTime,
+    /// The provider's port.
+    pub port: u16,
+    /// What it took to open it.
+    pub setup: Option<Box<ConnectionSetup>>,
 }
 
 impl Connection {

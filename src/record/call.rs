@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::label::label;
-use super::{CallIds, Correlation, Host, Model, Quality, TokenUsage};
+use super::{CallIds, ConnectionSetup, Correlation, Host, Model, Quality, TokenUsage, TraceContext, TraceParent};
 
 label! {
     /// Who answers the call, under the name of the OpenTelemetry GenAI convention (`gen_ai.provider.name`).
@@ -128,6 +128,14 @@ pub struct Call {
     pub ids: CallIds,
     /// Its conversation, as far as it is known when the call ends.
     pub correlation: Correlation,
+    /// The provider's port.
+    pub port: u16,
+    /// The span that the agent says the call is part of.
+    pub parent: Option<TraceParent>,
+    /// Where its own span stands; `None` while that is not settled, or where nothing is traced.
+    pub trace: Option<TraceContext>,
+    /// What it took to open its connection, when the call is the first one on it.
+    pub setup: Option<Box<ConnectionSetup>>,
 }
 
 /// A call whose request head has been seen.

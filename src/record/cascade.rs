@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::label::label;
-use super::{Id, Model};
+use super::{Id, Model, TraceContext};
 
 label! {
     /// Which identifier tells the conversation of a call.
@@ -236,6 +236,8 @@ pub struct CascadeRun {
     pub calls: u64,
     /// Their tokens.
     pub tokens: u64,
+    /// Where its span stands; `None` where nothing is traced.
+    pub trace: Option<TraceContext>,
 }
 
 /// A step has come to its end.

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use super::{
     ByteDirection, Call, CallStarted, CascadeRun, ContentChunk, Correlated, CorrelationMethod, Disposition,
     FollowFailure, Handshake, HandshakeFailure, IpFamily, JoinedIds, LeafResult, ModelName, ObserverFailure, Quota,
-    RefuseReason, RestartReason, RunStarted, Side, StepEnded, TimeoutStep, UpdateSource, UsageComparison,
+    RefuseReason, RestartReason, RunStarted, Side, StepEnded, TimeoutStep, TraceContext, UpdateSource, UsageComparison,
 };
 
 /// One thing that happened. Facts are stated once, where they happen, and never taken back.
@@ -30,6 +30,13 @@ pub enum Fact {
     Call(Box<Call>),
     /// A call began.
     CallStarted(CallStarted),
+    /// Where the span of an earlier call stands, which was not settled when the call ended.
+    CallTraced {
+        /// [`Call::number`].
+        call: u64,
+        /// Its place.
+        trace: TraceContext,
+    },
     /// News of a conversation came.
     CascadeUpdated(UpdateSource),
     /// A connection ended that had been counted as opened.

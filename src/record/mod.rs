@@ -17,6 +17,7 @@ mod models;
 mod quota;
 mod sink;
 mod tokens;
+mod trace;
 
 pub use call::{Call, CallStarted, ContentChunk, Operation, Outcome, Provider, RateLimit, RateLimitReason, Timing};
 pub use cascade::{
@@ -35,3 +36,4 @@ pub use models::Models;
 pub use quota::{DisplayName, ModelName, Quota, QuotaWindow};
 pub use sink::{FanOut, Record, Sink};
 pub use tokens::{Quality, TokenKind, TokenUsage};
+pub use trace::{ConnectionSetup, Phase, Sampling, SpanId, TraceContext, TraceId, TraceParent};

@@ -28,7 +28,7 @@ use tracing::{Instrument as _, Span, debug, field, info_span};
 
 use crate::capture::{Accepted, Destination, LoopGuard};
 use crate::observe::{Alpn, Connection, OpenObserver};
-use crate::record::{Disposition, Fact, Host, HostPattern, Record, TimeoutStep};
+use crate::record::{ConnectionSetup, Disposition, Fact, Handshake, Host, HostPattern, Phase, Record, TimeoutStep};
 use crate::tls::handshake;
 use crate::tls::hello::{HelloReader, Replay};
 use crate::tls::leaf::Leaves;
@@ -95,7 +95,9 @@ impl Relay {
             () = shutdown.drain.cancelled() => Err(Refusal::Shutdown),
         };
         match path {
-            Ok(Path::Intercepted { host, agent, provider }) => self.pass(host, *agent, *provider, shutdown).await,
+            Ok(Path::Intercepted { intercepted, agent, provider }) => {
+                self.pass(intercepted, *agent, *provider, shutdown).await;
+            }
             Ok(Path::Tunnelled { agent, provider }) => self.tunnel(agent, provider, shutdown).await,
             Err(refusal) => refusal.state(&*self.record),
         }
@@ -104,11 +106,12 @@ impl Relay {
     /// Opens the way to the provider, and only then answers the agent.
     async fn open(&self, accepted: Accepted) -> Result<Path, Refusal> {
         let Accepted { mut tcp, prefix, destination } = accepted;
+        let port = destination.port();
         let (opening, kept) = self.hello(&mut tcp, prefix).await;
         match route(opening, &self.config.intercept) {
             Route::Intercept { host, alpn } => {
                 Span::current().record("host", field::display(&host));
-                let (upstream, leaf) = match self.provider(&destination, &host, &alpn).await {
+                let (connect, upstream, leaf) = match self.provider(&destination, &host, &alpn).await {
                     Ok(ready) => ready,
                     Err(refusal) => {
                         // The agent's TLS library tells a person why; whether it still listens is its own affair.
@@ -117,15 +120,18 @@ impl Relay {
                         return Err(refusal);
                     }
                 };
-                let agent = self.greet(Replay::new(kept, tcp), leaf).await?;
-                Ok(Path::Intercepted { host, agent: Box::new(agent), provider: Box::new(upstream.into_stream()) })
+                let verified = phase(upstream.handshake());
+                let (agent, greeted) = self.greet(Replay::new(kept, tcp), leaf).await?;
+                let setup = Box::new(ConnectionSetup { connect, upstream: verified, agent: phase(greeted) });
+                let (agent, provider) = (Box::new(agent), Box::new(upstream.into_stream()));
+                Ok(Path::Intercepted { intercepted: Intercepted { host, port, setup }, agent, provider })
             }
             Route::Refuse(error) => Err(Refusal::Hello(error)),
             Route::RefuseLate => Err(Refusal::Timeout(TimeoutStep::ClientHello)),
             Route::Tunnel { why, sni } => {
                 let host = sni.as_ref().map(field::display);
                 debug!(why = why.as_str(), host, "tunnelling a connection");
-                let provider = self.dial(&destination, sni.as_ref()).await?;
+                let (provider, _) = self.dial(&destination, sni.as_ref()).await?;
                 Ok(Path::Tunnelled { agent: Replay::new(kept, tcp), provider })
             }
         }
@@ -143,15 +149,16 @@ impl Relay {
         (opening, reader.into_bytes())
     }
 
-    async fn dial(&self, destination: &Destination, host: Option<&Host>) -> Result<TcpStream, Refusal> {
+    async fn dial(&self, destination: &Destination, host: Option<&Host>) -> Result<(TcpStream, Phase), Refusal> {
         let limit = self.config.timeouts.upstream_connect;
         let start = Instant::now();
         let tcp = within(limit, TimeoutStep::UpstreamConnect, async {
             Ok(dial::dial(destination, host, &self.config.resolve, &self.guard, limit).await?)
         });
         let tcp = tcp.await?;
-        self.record.record(Fact::UpstreamConnected(start.elapsed()));
-        Ok(tcp)
+        let took = start.elapsed();
+        self.record.record(Fact::UpstreamConnected(took));
+        Ok((tcp, Phase::ended(SystemTime::now(), took)))
     }
 
     /// A verified session with the provider, and a leaf for exactly the protocol that it chose.
@@ -160,8 +167,8 @@ impl Relay {
         destination: &Destination,
         host: &Host,
         alpn: &[Vec<u8>],
-    ) -> Result<(VerifiedUpstream, Arc<ServerConfig>), Refusal> {
-        let tcp = self.dial(destination, Some(host)).await?;
+    ) -> Result<(Phase, VerifiedUpstream, Arc<ServerConfig>), Refusal> {
+        let (tcp, connect) = self.dial(destination, Some(host)).await?;
         let upstream = within(self.config.timeouts.upstream_handshake, TimeoutStep::UpstreamHandshake, async {
             self.upstream.handshake(tcp, host, alpn).await.map_err(Refusal::UpstreamHandshake)
         });
@@ -169,25 +176,25 @@ impl Relay {
         self.record.record(Fact::Handshake(upstream.handshake()));
         let (leaf, result) = self.leaves.server_config(host, upstream.alpn()).await?;
         self.record.record(Fact::Leaf(result));
-        Ok((upstream, leaf))
+        Ok((connect, upstream, leaf))
     }
 
     async fn greet(
         &self,
         agent: Replay<TcpStream>,
         leaf: Arc<ServerConfig>,
-    ) -> Result<server::TlsStream<Replay<TcpStream>>, Refusal> {
+    ) -> Result<(server::TlsStream<Replay<TcpStream>>, Handshake), Refusal> {
         let accepted = within(self.config.timeouts.agent_handshake, TimeoutStep::AgentHandshake, async {
             handshake::accept(agent, leaf).await.map_err(Refusal::AgentHandshake)
         });
         let (agent, handshake) = accepted.await?;
         self.record.record(Fact::Handshake(handshake));
-        Ok(agent)
+        Ok((agent, handshake))
     }
 
     async fn pass(
         &self,
-        host: Host,
+        intercepted: Intercepted,
         mut agent: server::TlsStream<Replay<TcpStream>>,
         mut provider: client::TlsStream<TcpStream>,
         shutdown: &Shutdown,
@@ -198,7 +205,9 @@ impl Relay {
             Some(b"http/1.1") => Alpn::Http1,
             _ => Alpn::Unknown,
         };
-        let connection = Connection { host, alpn, opened: Instant::now(), opened_at: SystemTime::now() };
+        let Intercepted { host, port, setup } = intercepted;
+        let (opened, opened_at) = (Instant::now(), SystemTime::now());
+        let connection = Connection { host, alpn, opened, opened_at, port, setup: Some(setup) };
         let terms = self.terms(shutdown);
         let end = pass::pass(&mut agent, &mut provider, self.observers.open(connection), &terms).await;
         debug!(?end, "an intercepted connection ended");
@@ -217,10 +226,22 @@ impl Relay {
     }
 }
 
+/// What is known of an intercepted connection that is open on both sides.
+struct Intercepted {
+    host: Host,
+    port: u16,
+    setup: Box<ConnectionSetup>,
+}
+
+/// A handshake that has just ended, and when it took place.
+fn phase(handshake: Handshake) -> (Phase, Handshake) {
+    (Phase::ended(SystemTime::now(), handshake.duration), handshake)
+}
+
 /// A connection that is open on both sides.
 enum Path {
     Intercepted {
-        host: Host,
+        intercepted: Intercepted,
         agent: Box<server::TlsStream<Replay<TcpStream>>>,
         provider: Box<client::TlsStream<TcpStream>>,
     },

@@ -105,7 +105,14 @@ fn feed(record: &Arc<dyn Record>) {
     const EVENTS: u32 = 20;
     let observers = Observers { record: Arc::clone(record) };
     let host = Host::parse(HOST).expect("a host");
-    let connection = Connection { host, alpn: Alpn::Http1, opened: Instant::now(), opened_at: SystemTime::now() };
+    let connection = Connection {
+        host,
+        alpn: Alpn::Http1,
+        opened: Instant::now(),
+        opened_at: SystemTime::now(),
+        port: 443,
+        setup: None,
+    };
     let mut observer = observers.open(connection);
     let prompt = format!(r#"{{"contents":[{{"role":"user","parts":[{{"text":"{}"}}]}}]}}"#, "why ".repeat(1024));
     let head = "POST /v1beta/models/gemini-2.5-pro:streamGenerateContent?alt=sse HTTP/1.1\r\n";

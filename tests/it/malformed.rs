@@ -32,7 +32,7 @@ fn observe(sent: &[u8], received: &[u8], piece: usize, end: End) -> Stated {
     let host = Host::parse(HOST).expect("a host");
     let alpn = if sent.starts_with(b"PRI ") { Alpn::H2 } else { Alpn::Http1 };
     let at = Instant::now();
-    let connection = Connection { host, alpn, opened: at, opened_at: SystemTime::now() };
+    let connection = Connection { host, alpn, opened: at, opened_at: SystemTime::now(), port: 443, setup: None };
     let mut observer = Observers { record: Arc::clone(&facts) as Arc<dyn Record> }.open(connection);
     sent.chunks(piece).for_each(|piece| observer.bytes(Direction::ToProvider, piece, at));
     received.chunks(piece).for_each(|piece| observer.bytes(Direction::ToAgent, piece, at));

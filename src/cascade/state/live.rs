@@ -61,6 +61,7 @@ impl Live {
             time_to_first_chunk: calls.first_chunk.map(|first| first.saturating_duration_since(began)),
             calls: calls.count,
             tokens: calls.tokens,
+            trace: None,
         }
     }
 }

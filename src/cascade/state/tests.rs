@@ -141,6 +141,10 @@ fn call(number: u64, ids: CallIds, method: CorrelationMethod) -> Call {
         },
         ids,
         correlation: Correlation { cascade: None, method },
+        port: 443,
+        parent: None,
+        trace: None,
+        setup: None,
     }
 }
 

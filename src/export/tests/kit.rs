@@ -54,6 +54,10 @@ pub(crate) fn call(model: &str) -> Call {
         },
         ids: CallIds::default(),
         correlation: Correlation::default(),
+        port: 443,
+        parent: None,
+        trace: None,
+        setup: None,
     }
 }
 
@@ -85,6 +89,7 @@ pub(crate) fn run(cascade: &str, model: &str) -> CascadeRun {
         time_to_first_chunk: Some(Duration::from_secs(2)),
         calls: 3,
         tokens: 360,
+        trace: None,
     }
 }
 

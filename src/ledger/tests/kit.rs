@@ -58,6 +58,10 @@ pub(super) fn call(model: &str, provider: Provider) -> Call {
         },
         ids: CallIds::default(),
         correlation: Correlation::default(),
+        port: 443,
+        parent: None,
+        trace: None,
+        setup: None,
     }
 }
 
@@ -102,6 +106,7 @@ pub(super) fn run_ended(cascade: &str, second: u64) -> Fact {
         time_to_first_chunk: Some(Duration::from_millis(2500)),
         calls: 2,
         tokens: 126,
+        trace: None,
     }))
 }
 
