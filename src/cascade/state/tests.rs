@@ -1,13 +1,15 @@
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
+use super::calls::MAX_RECENT;
 use super::*;
 use crate::cascade::telling::{generation, id, idle, running};
 use crate::cascade::update::{AgentUsage, Generation, Step};
 use crate::record::{
-    CascadeRun, Host, Label as _, Model, Outcome, Provider, RunOutcome, StepEnded, StepKind, StepStatus, Timing,
-    TokenUsage,
+    Call, CallIds, CascadeRun, Correlated, Correlation, CorrelationMethod, Host, Label as _, Model, Operation, Outcome,
+    Provider, Quality, RunOutcome, StepEnded, StepKind, StepStatus, Timing, TokenUsage,
 };
 
 /// The state, told at times in seconds since the agent began to be followed.
@@ -37,7 +39,8 @@ impl Told {
 
     /// As the correlator takes a call. Returns the call as it was handed on, and whether the agent should be asked.
     fn call(&mut self, seconds: f64, mut call: Call) -> (Correlation, bool) {
-        let is_open = self.state.correlate(&mut call);
+        let (is_open, stated) = self.state.correlate(&mut call, self.at(seconds));
+        self.facts.extend(stated);
         let facts = self.state.take(&call, self.at(seconds));
         self.facts.extend(facts);
         (call.correlation, is_open)
