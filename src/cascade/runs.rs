@@ -1,9 +1,9 @@
 //! The calls of one conversation, sorted into the runs in which they began.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::conversation::{Began, LOOKS_WITHIN};
+use super::conversation::{Began, LOOKS_WITHIN, Moment};
 use crate::record::{Call, Model, Operation};
 
 /// What a run needs to know of a call.
@@ -18,9 +18,14 @@ pub(super) struct SeenCall {
 }
 
 impl SeenCall {
-    /// A call that has just been stated.
-    pub(super) fn new(call: &Call, now: Instant) -> Self {
-        let began = now.checked_sub(call.timing.duration).unwrap_or(now);
+    /// A call that has just been stated, which may be a while after its end: when it began is told by the wall clock, unless
+    /// that was set meanwhile.
+    pub(super) fn new(call: &Call, now: Moment) -> Self {
+        let latest = now.at.checked_sub(call.timing.duration).unwrap_or(now.at);
+        let lasted = now.wall.duration_since(call.timing.started_at).ok();
+        let told = lasted.and_then(|lasted| now.at.checked_sub(lasted));
+        let can_be = |at: &Instant| *at <= latest && *at + STATED_WITHIN >= latest;
+        let began = told.filter(can_be).unwrap_or(latest);
         Self {
             number: call.number,
             operation: call.operation,
@@ -91,12 +96,15 @@ impl Calls {
     }
 }
 
+/// How late a busy house may state a call.
+const STATED_WITHIN: Duration = Duration::from_secs(5);
+
 /// Calls of one run; the longest turns known make some hundred.
 const MAX_WAITING: usize = 4_096;
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, SystemTime};
+    use std::time::SystemTime;
 
     use super::*;
 

@@ -43,7 +43,7 @@ pub(super) struct Session {
 }
 
 /// What the list says of a conversation, as far as it shows that something has happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Listed {
     status: Option<RunStatus>,
     step_count: Option<u32>,
@@ -193,6 +193,10 @@ impl Session {
 
     fn watch_ended(&mut self, cascade: &Id, rung: Rung, end: WatchEnd) {
         self.watched.remove(cascade);
+        // What changed meanwhile was left to the stream: it counts as changed once more.
+        if let Some(listed) = self.listed.as_mut().and_then(|listed| listed.get_mut(cascade)) {
+            *listed = Listed::default();
+        }
         match end {
             WatchEnd::Deleted => self.correlator.deleted(cascade),
             WatchEnd::Failing(failure) => {

@@ -76,7 +76,7 @@ impl State {
         if is_settled {
             facts.push(Fact::CorrelationSettled(method));
         }
-        let seen = SeenCall::new(call, now.at);
+        let seen = SeenCall::new(call, now);
         if let Some(cascade) = &cascade {
             facts.push(Fact::CascadeUpdated(UpdateSource::Traffic));
             facts.extend(self.assign(cascade, seen.clone(), now));

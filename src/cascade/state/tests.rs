@@ -39,8 +39,18 @@ impl Told {
 
     /// As the correlator takes a call. Returns the call as it was handed on, and whether the agent should be asked.
     fn call(&mut self, seconds: f64, mut call: Call) -> (Correlation, bool) {
+<<<<<<< HEAD
         let (is_open, stated) = self.state.correlate(&mut call, self.at(seconds));
         self.facts.extend(stated);
+=======
+        call.timing.started_at = self.at(seconds).wall - call.timing.duration;
+        self.late_call(seconds, call)
+    }
+
+    /// A call that is stated a while after its end.
+    fn late_call(&mut self, seconds: f64, mut call: Call) -> (Correlation, bool) {
+        let is_open = self.state.correlate(&mut call);
+>>>>>>> w-core
         let facts = self.state.take(&call, self.at(seconds));
         self.facts.extend(facts);
         (call.correlation, is_open)
@@ -304,6 +314,24 @@ fn a_run_has_the_calls_that_began_in_it() {
     told.tick(40.0);
     let [run] = &told.ended()[..] else { panic!() };
     assert_eq!((run.calls, run.model.as_str()), (0, "unknown"));
+}
+
+#[test]
+fn a_call_that_is_stated_late_began_when_it_began() {
+    let mut told = Told::following();
+    told.update(1.0, "c", &running().of_trajectory("t").steps(0, [input(1.0)]));
+    told.update(4.0, "c", &idle().steps(1, [answer()]).fully());
+    let begun = |number, seconds: f64| {
+        let mut call = named(number, "c", "t");
+        call.timing.started_at = wall(seconds);
+        call
+    };
+    told.late_call(4.4, begun(1, 2.0));
+    told.late_call(5.2, begun(2, 3.9));
+    told.late_call(5.2, begun(3, -100.0));
+    told.late_call(5.2, begun(4, 4.5));
+    told.tick(5.2);
+    assert_eq!(told.ended()[0].calls, 2, "what began after it, or by a clock that was set, does not count");
 }
 
 #[test]
