@@ -205,9 +205,19 @@ async fn a_difference_that_does_not_apply_costs_its_stream() {
 
 #[tokio::test]
 async fn a_frame_of_64_mebibytes_passes() {
-    let fake = Fake::start(script(|script| script.ballast = 64 << 20)).await;
+    let fake = Fake::start(Script::default()).await;
     let follower = Follower::start(Some(fake.endpoint("")));
-    a_run(&fake, &follower, "a").await;
+    fake.change(|script| {
+        script.ballast = 64 << 20;
+        script.begin("a", NOW);
+    });
+    until(|| follower.started() == 1).await;
+    fake.change(|script| {
+        script.ballast = 0;
+        script.end("a");
+    });
+    until(|| follower.ended().len() == 1).await;
+    assert_eq!(follower.outcomes(), [("a".to_owned(), RunOutcome::Ok)]);
     assert_eq!(follower.updates(UpdateSource::Polling), 0);
     assert_eq!(follower.warnings(), Vec::<String>::new());
     follower.stop().await;
@@ -289,19 +299,32 @@ async fn a_conversation_whose_streams_fail_is_asked_for_and_costs_the_others_not
         script.begin("good", NOW);
     }))
     .await;
-    let config = Config { retry_upward: Duration::from_secs(1), ..brisk() };
-    let follower = Follower::with(config, Some(fake.endpoint("")));
-    until(|| follower.started() == 2).await;
-    until(|| follower.updates(UpdateSource::Polling) > 0).await;
+    let follower = Follower::start(Some(fake.endpoint("")));
+    until(|| follower.started() == 2 && follower.updates(UpdateSource::Polling) > 0).await;
     assert_eq!(follower.failures(FollowFailure::Truncated), 3);
     assert_eq!(fake.asked("StreamAgentStateUpdates"), 4, "three for one, one for the other");
     assert_eq!(follower.warnings().len(), 1, "{:?}", follower.warnings());
-    // A stream is tried again later.
-    fake.change(|script| script.cut.clear());
-    until(|| fake.asked("StreamAgentStateUpdates") == 5).await;
     fake.change(|script| ["bad", "good"].into_iter().for_each(|cascade| script.end(cascade)));
     until(|| follower.ended().len() == 2).await;
     assert!(follower.ended().iter().all(|run| run.outcome == RunOutcome::Ok));
+    follower.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_that_failed_is_tried_again_later() {
+    let fake = Fake::start(script(|script| {
+        script.cut.insert("a");
+        script.begin("a", NOW);
+    }))
+    .await;
+    let config = Config { retry_upward: Duration::from_millis(50), ..brisk() };
+    let follower = Follower::with(config, Some(fake.endpoint("")));
+    until(|| follower.updates(UpdateSource::Polling) > 0).await;
+    fake.change(|script| script.cut.clear());
+    until(|| follower.updates(UpdateSource::AgentState) > 0).await;
+    fake.change(|script| script.end("a"));
+    until(|| follower.ended().len() == 1).await;
+    assert_eq!(follower.outcomes(), [("a".to_owned(), RunOutcome::Ok)]);
     follower.stop().await;
 }
 

@@ -248,7 +248,7 @@ async fn accept(listener: TcpListener, world: World) {
     }
 }
 
-type Body = UnsyncBoxBody<Bytes, io::Error>;
+type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 async fn answer(world: World, request: Request<Incoming>) -> Response<Body> {
     let method = request.uri().path().rsplit('/').next().unwrap().to_owned();
@@ -307,7 +307,7 @@ fn refusal(status: u16, code: &str, message: &str) -> Response<Body> {
 }
 
 fn whole(body: String) -> Body {
-    Full::new(Bytes::from(body)).map_err(|never| match never {}).boxed_unsync()
+    Full::new(Bytes::from(body)).boxed_unsync()
 }
 
 #[derive(Clone, Copy)]
@@ -364,12 +364,9 @@ fn stream(world: World, kind: Stream, id: &str) -> Response<Body> {
         let error = json!({"error": {"code": code, "message": message}}).to_string();
         Some((Ok(Frame::data(enveloped(2, error.as_bytes()).into())), None))
     };
-    let from = (world.script.subscribe(), None::<Cascade>, false);
+    let from = (world.script.subscribe(), None::<Cascade>);
     let states = stream::unfold(Some((from, id.to_owned())), move |before| async move {
-        let ((mut script, mut told, is_cut), id) = before?;
-        if is_cut {
-            return Some((Err(io::ErrorKind::ConnectionReset.into()), None));
-        }
+        let ((mut script, mut told), id) = before?;
         loop {
             let now = script.borrow_and_update().clone();
             match (kind.way(&now), now.cascades.get(id.as_str())) {
@@ -378,12 +375,12 @@ fn stream(world: World, kind: Stream, id: &str) -> Response<Body> {
                 (way, Some(cascade)) if way == Way::Cut || now.cut.contains(id.as_str()) => {
                     let frame = kind.frame(&id, cascade, &now);
                     let half = Bytes::from(frame).slice(..20);
-                    return Some((Ok(Frame::data(half)), Some(((script, told, true), id))));
+                    return Some((Ok(Frame::data(half)), None));
                 }
                 (way, Some(cascade)) if way != Way::Hangs && told.as_ref() != Some(cascade) => {
                     let frame = kind.frame(&id, cascade, &now);
                     told = Some(cascade.clone());
-                    return Some((Ok(Frame::data(frame.into())), Some(((script, told, false), id))));
+                    return Some((Ok(Frame::data(frame.into())), Some(((script, told), id))));
                 }
                 _ => {}
             }
