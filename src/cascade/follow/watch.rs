@@ -1,12 +1,13 @@
 //! One conversation on a stream: opened, read, opened again when it breaks, until it is over or its rung is missing.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::{sleep, timeout};
 
 use super::ask::{Agent, Failure};
 use super::ladder::Rung;
+use crate::cascade::client::RpcError;
 use crate::cascade::correlate::Correlator;
 use crate::cascade::reactive::State;
 use crate::record::Id;
@@ -22,12 +23,12 @@ pub(super) struct Watch {
 /// Why a watch ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WatchEnd {
-    /// The agent has the conversation no more.
-    Deleted,
+    /// The agent has the conversation no more, or has not loaded it.
+    Deleted(Failure),
     /// The stream fails again and again.
     Failing(Failure),
     /// The agent does not offer the rung (any more).
-    Missing,
+    Missing(Failure),
     /// Nothing has happened for a long time.
     Quiet,
 }
@@ -40,24 +41,25 @@ impl Watch {
     }
 
     async fn watch(&self) -> WatchEnd {
-        let mut pause = FIRST_PAUSE;
-        let mut failures = 0;
+        let (mut pause, mut failures, mut last_news) = (FIRST_PAUSE, 0, Instant::now());
         loop {
             let mut updates = 0;
             let ended = match self.rung {
                 Rung::AgentState => self.agent_state(&mut updates).await,
-                Rung::Polling => return WatchEnd::Missing,
+                // There is no stream on this one.
+                Rung::Polling => Err(Failure::Rpc(RpcError::Unimplemented)),
                 Rung::Reactive => self.reactive(&mut updates).await,
             };
             // A stream that only repeats what is known, as one of an idle conversation does, has not got anywhere.
             if updates > 1 {
-                (pause, failures) = (FIRST_PAUSE, 0);
+                (pause, failures, last_news) = (FIRST_PAUSE, 0, Instant::now());
             }
             match ended {
-                Ok(Ended::ByAgent) => {}
-                Ok(Ended::Quiet) => return WatchEnd::Quiet,
-                Err(failure) if failure.is_missing() => return WatchEnd::Missing,
-                Err(failure) if failure.is_deleted() => return WatchEnd::Deleted,
+                // A stream that ends after each turn would otherwise be opened for ever.
+                Ok(Ended::ByAgent) if last_news.elapsed() < QUIET_AFTER => failures = 0,
+                Ok(Ended::ByAgent | Ended::Quiet) => return WatchEnd::Quiet,
+                Err(failure) if failure.is_missing() => return WatchEnd::Missing(failure),
+                Err(failure) if failure.is_deleted() => return WatchEnd::Deleted(failure),
                 Err(failure) => {
                     self.correlator.failed(failure.reason());
                     failures += 1;

@@ -39,18 +39,14 @@ impl Told {
 
     /// As the correlator takes a call. Returns the call as it was handed on, and whether the agent should be asked.
     fn call(&mut self, seconds: f64, mut call: Call) -> (Correlation, bool) {
-<<<<<<< HEAD
-        let (is_open, stated) = self.state.correlate(&mut call, self.at(seconds));
-        self.facts.extend(stated);
-=======
         call.timing.started_at = self.at(seconds).wall - call.timing.duration;
         self.late_call(seconds, call)
     }
 
     /// A call that is stated a while after its end.
     fn late_call(&mut self, seconds: f64, mut call: Call) -> (Correlation, bool) {
-        let is_open = self.state.correlate(&mut call);
->>>>>>> w-core
+        let (is_open, stated) = self.state.correlate(&mut call, self.at(seconds));
+        self.facts.extend(stated);
         let facts = self.state.take(&call, self.at(seconds));
         self.facts.extend(facts);
         (call.correlation, is_open)
