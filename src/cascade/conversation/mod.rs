@@ -46,6 +46,8 @@ pub struct EndedRun {
     pub began: Began,
     /// When it ended.
     pub ended: Instant,
+    /// When it had ended for sure: a call that no step tells of may have been the last thing.
+    pub latest: Instant,
     /// How it ended, as far as the agent tells.
     pub outcome: RunOutcome,
 }
@@ -97,6 +99,8 @@ struct OpenRun {
 #[derive(Debug, Clone, Copy)]
 struct End {
     at: Instant,
+    /// It may have been as late as this: what the agent did of which no step tells.
+    latest: Instant,
     outcome: RunOutcome,
     /// How many steps there were.
     steps: u32,
@@ -213,7 +217,7 @@ impl Conversation {
                 Vec::new()
             }
             Run::Open(run) => {
-                let end = End { at: now.at, outcome: RunOutcome::Lost, steps: self.main.len() };
+                let end = End { at: now.at, latest: now.at, outcome: RunOutcome::Lost, steps: self.main.len() };
                 vec![self.close(run, end)]
             }
             Run::Closing { run, end, .. } => vec![self.close(run, end)],
@@ -337,7 +341,9 @@ impl Conversation {
 
     fn close(&mut self, run: OpenRun, end: End) -> Event {
         self.run = Run::None;
-        Event::RunEnded(EndedRun { began: run.began, ended: end.at.max(run.began.at), outcome: end.outcome })
+        let End { at, latest, outcome, .. } = end;
+        let ended = at.max(run.began.at);
+        Event::RunEnded(EndedRun { began: run.began, ended, latest: latest.max(ended), outcome })
     }
 
     /// Whether the main trajectory is being worked on.

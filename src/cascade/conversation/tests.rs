@@ -68,7 +68,7 @@ impl Told {
     fn runs(&self, events: &[Event]) -> Vec<String> {
         let runs = events.iter().filter_map(|event| match event {
             Event::RunStarted(began) => Some(format!("{}-", self.seconds(began.at))),
-            Event::RunEnded(EndedRun { began, ended, outcome }) => {
+            Event::RunEnded(EndedRun { began, ended, outcome, .. }) => {
                 Some(format!("{}-{} {outcome}", self.seconds(began.at), self.seconds(*ended)))
             }
             _ => None,

@@ -64,7 +64,7 @@ impl Live {
     }
 
     fn ended(&mut self, cascade: &Id, run: EndedRun, sampling: Option<Sampling>) -> CascadeRun {
-        let calls = self.calls.of_run(run.began, run.ended);
+        let calls = self.calls.of_run(run.began, run.ended, run.latest);
         let began = calls.began.unwrap_or(run.began.at);
         let earlier = run.began.at.saturating_duration_since(began);
         // An agent that made calls has not lost its prompt, whatever steps it shows.
@@ -78,7 +78,7 @@ impl Live {
             model: calls.model.or(self.model.take()).unwrap_or_else(Model::unknown),
             outcome,
             started_at: run.began.wall.checked_sub(earlier).unwrap_or(run.began.wall),
-            duration: run.ended.saturating_duration_since(began),
+            duration: calls.ended.unwrap_or(run.ended).saturating_duration_since(began),
             time_to_first_chunk: calls.first_chunk.map(|first| first.saturating_duration_since(began)),
             calls: calls.count,
             tokens: calls.tokens,
