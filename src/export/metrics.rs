@@ -2,7 +2,8 @@
 //!
 //! What is counted of calls stands in `calls`, of conversations in `cascades`, of quotas in `quotas`, of connections and the
 //! house in `connections`, under the names of the GenAI convention in `genai`; the rules of naming and counting in `series`;
-//! here is the registry they share.
+//! the spans
+//! that buckets name in `exemplars`; here is the registry they share.
 
 use std::fmt;
 use std::sync::Arc;
