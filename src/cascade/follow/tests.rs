@@ -89,12 +89,8 @@ async fn an_agent_that_moves_is_followed_and_what_it_left_is_lost_once() {
     let mut outcomes = follower.outcomes();
     outcomes.sort();
     let of = |cascade: &str, outcome| (cascade.to_owned(), outcome);
-    let mut expected = [
-        of("a", RunOutcome::Lost),
-        of("b", RunOutcome::Lost),
-        of("b", RunOutcome::Ok),
-        of("c", RunOutcome::Ok),
-    ];
+    let mut expected =
+        [of("a", RunOutcome::Lost), of("b", RunOutcome::Lost), of("b", RunOutcome::Ok), of("c", RunOutcome::Ok)];
     expected.sort();
     assert_eq!(outcomes, expected);
     follower.stop().await;
@@ -379,7 +375,9 @@ async fn it_ends_at_once_whatever_it_waits_for() {
         ("StreamCascadeReactiveUpdates", script(|script| reactive(script, Way::Hangs))),
         (
             "GetCascadeTrajectorySteps",
-            script(|script| (script.agent_state, script.reactive, script.steps) = (Way::Missing, Way::Missing, Way::Hangs)),
+            script(|script| {
+                (script.agent_state, script.reactive, script.steps) = (Way::Missing, Way::Missing, Way::Hangs)
+            }),
         ),
     ];
     for (method, mut script) in asked {
