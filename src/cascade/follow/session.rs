@@ -146,8 +146,11 @@ impl Session {
         }
         self.correlator.summaries(&summaries);
         self.forget_deleted(&summaries);
-        let mut asks = false;
-        let mut news = Vec::new();
+        self.attend_to_news(&summaries).await
+    }
+
+    async fn attend_to_news(&mut self, summaries: &[Summary]) -> bool {
+        let (mut asks, mut news) = (false, Vec::new());
         let is_first = self.listed.is_none();
         let mut listed = self.listed.take().unwrap_or_default();
         // A subagent's conversation comes after the one that it works for: that one's stream may tell of both.
@@ -158,18 +161,17 @@ impl Session {
             let has_changed = listed.insert(cascade.clone(), now.clone()).as_ref() != Some(&now);
             let is_worked_on = is_worked_on(summary) || self.correlator.is_running(cascade);
             // What is idle at the first look is history.
-            if is_worked_on || (has_changed && !is_first) || self.owed.contains_key(cascade) {
-                if let Attended::Asked(update) = self.attend(summary).await {
-                    news.push((cascade, update));
-                    asks |= is_worked_on;
-                }
+            let has_news = is_worked_on || (has_changed && !is_first) || self.owed.contains_key(cascade);
+            if has_news && let Attended::Asked(update) = self.attend(summary).await {
+                news.push((cascade, update));
+                asks |= is_worked_on;
             }
         }
+        self.listed = Some(listed);
         // Its next message ends a run: what subagents did in it has been asked for later and must be known before.
         for (cascade, update) in news.into_iter().rev() {
             self.correlator.update(cascade, &update, UpdateSource::Polling);
         }
-        self.listed = Some(listed);
         asks
     }
 
