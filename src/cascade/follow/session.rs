@@ -51,10 +51,10 @@ struct Retry {
 }
 
 /// Where the news of a conversation come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum Attended {
-    /// It was asked for.
-    Asked,
+    /// From an answer.
+    Asked(Update),
     /// It cannot be had at the moment.
     Later,
     /// A stream tells of it.
@@ -146,7 +146,11 @@ impl Session {
         }
         self.correlator.summaries(&summaries);
         self.forget_deleted(&summaries);
-        let mut asks = false;
+        self.attend_to_news(&summaries).await
+    }
+
+    async fn attend_to_news(&mut self, summaries: &[Summary]) -> bool {
+        let (mut asks, mut news) = (false, Vec::new());
         let is_first = self.listed.is_none();
         let mut listed = self.listed.take().unwrap_or_default();
         // A subagent's conversation comes after the one that it works for: that one's stream may tell of both.
@@ -157,11 +161,17 @@ impl Session {
             let has_changed = listed.insert(cascade.clone(), now.clone()).as_ref() != Some(&now);
             let is_worked_on = is_worked_on(summary) || self.correlator.is_running(cascade);
             // What is idle at the first look is history.
-            if is_worked_on || (has_changed && !is_first) || self.owed.contains_key(cascade) {
-                asks |= self.attend(summary).await == Attended::Asked && is_worked_on;
+            let has_news = is_worked_on || (has_changed && !is_first) || self.owed.contains_key(cascade);
+            if has_news && let Attended::Asked(update) = self.attend(summary).await {
+                news.push((cascade, update));
+                asks |= is_worked_on;
             }
         }
         self.listed = Some(listed);
+        // Its next message ends a run: what subagents did in it has been asked for later and must be known before.
+        for (cascade, update) in news.into_iter().rev() {
+            self.correlator.update(cascade, &update, UpdateSource::Polling);
+        }
         asks
     }
 
@@ -202,9 +212,9 @@ impl Session {
             return Attended::Later;
         }
         match self.ask_for(summary).await {
-            Ok(()) => {
+            Ok(update) => {
                 self.owed.remove(cascade);
-                Attended::Asked
+                Attended::Asked(update)
             }
             Err(failure) => {
                 self.complaints.tell(failure);
@@ -224,12 +234,12 @@ impl Session {
     }
 
     /// Asks for what has been added to a conversation, and for the latest steps once more: they may have changed.
-    async fn ask_for(&mut self, summary: &Summary) -> Result<(), Failure> {
+    async fn ask_for(&mut self, summary: &Summary) -> Result<Update, Failure> {
         let cascade = &summary.cascade;
         let (steps, generations) = self.correlator.known(cascade, summary.trajectory.as_ref());
         let mut main = self.agent.steps(cascade, steps.saturating_sub(STEPS_AGAIN)).await?;
         main.generations = self.agent.generations(cascade, generations).await?.generations;
-        let update = Update {
+        Ok(Update {
             cascade: Some(cascade.clone()),
             root: summary.root.clone(),
             trajectory: summary.trajectory.clone(),
@@ -238,9 +248,7 @@ impl Session {
             has_active_children: summary.has_active_children || summary.not_fully_idle,
             main,
             subtrajectories: Vec::new(),
-        };
-        self.correlator.update(cascade, &update, UpdateSource::Polling);
-        Ok(())
+        })
     }
 
     fn watch_ended(&mut self, ended: Result<(TaskId, (Id, Rung, WatchEnd)), JoinError>) {
