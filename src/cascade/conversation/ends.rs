@@ -55,9 +55,9 @@ impl Conversation {
     }
 
     /// The end of a run that was followed by another one between two looks: nothing less than the agent's own times tells it
-    /// from a message that came while the agent worked. A stream shows every end.
+    /// from a message that came while the agent worked. A stream that has not been left shows every end.
     pub(super) fn end_between_looks(&self, run: &OpenRun, next: Input, look: &Look) -> Option<End> {
-        let may_be = look.source == UpdateSource::Polling || self.is_idle(look.says_fully_idle);
+        let may_be = look.after_gap || self.is_idle(look.says_fully_idle);
         let last = self.last_of_turn(run.first_step, next)?;
         let is_told = last.completed_at.is_some() && next.created_at.is_some();
         let is_answered = last.kind != StepKind::UserInput;

@@ -111,6 +111,8 @@ struct End {
 struct Look {
     source: UpdateSource,
     says_fully_idle: bool,
+    /// News may have been missed since the look before.
+    after_gap: bool,
     before: Option<Moment>,
     now: Moment,
 }
@@ -170,7 +172,8 @@ impl Conversation {
     /// Takes news. `says_fully_idle`: this source is known to say when everything has ended, so that nothing less counts.
     pub fn apply(&mut self, update: &Update, source: UpdateSource, says_fully_idle: bool, now: Moment) -> Vec<Event> {
         let mut events = self.tick(now);
-        let look = Look { source, says_fully_idle, before: self.last.replace(now), now };
+        let after_gap = update.after_gap;
+        let look = Look { source, says_fully_idle, after_gap, before: self.last.replace(now), now };
         self.take_status(update);
         let main = self.take_main(update, &look);
         let subs = update.subtrajectories.iter();
@@ -197,7 +200,8 @@ impl Conversation {
             Run::Awaited { began, since } if now.at.saturating_duration_since(since.at) >= SWALLOWED_AFTER => {
                 let input = self.new_inputs().next();
                 let started = self.open(input, began);
-                let look = Look { source: UpdateSource::Polling, says_fully_idle: false, before: None, now };
+                let source = UpdateSource::Polling;
+                let look = Look { source, says_fully_idle: false, after_gap: true, before: None, now };
                 let ended = match self.run {
                     Run::Open(run) => Some(self.close(run, self.end_of(&run, None, since, &look))),
                     _ => None,

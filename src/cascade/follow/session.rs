@@ -245,6 +245,7 @@ impl Session {
             trajectory: summary.trajectory.clone(),
             status: summary.status,
             fully_idle: false,
+            after_gap: true,
             has_active_children: summary.has_active_children || summary.not_fully_idle,
             main,
             subtrajectories: Vec::new(),

@@ -10,6 +10,7 @@ use super::ladder::Rung;
 use crate::cascade::client::RpcError;
 use crate::cascade::correlate::Correlator;
 use crate::cascade::reactive::State;
+use crate::cascade::update::Update;
 use crate::record::Id;
 
 /// A conversation to watch.
@@ -78,6 +79,7 @@ impl Watch {
         loop {
             let Ok(next) = timeout(QUIET_AFTER, states.next()).await else { return Ok(Ended::Quiet) };
             let Some(update) = next? else { return Ok(Ended::ByAgent) };
+            let update = Update { after_gap: *updates == 0, ..update };
             self.correlator.update(&self.cascade, &update, self.rung.source());
             *updates += 1;
         }
@@ -91,7 +93,8 @@ impl Watch {
             let Some(difference) = next.map_err(Failure::Rpc)? else { return Ok(Ended::ByAgent) };
             if let Some(difference) = &difference.diff {
                 state.apply(difference)?;
-                self.correlator.update(&self.cascade, &state.update(), self.rung.source());
+                let update = Update { after_gap: *updates == 0, ..state.update() };
+                self.correlator.update(&self.cascade, &update, self.rung.source());
                 *updates += 1;
             }
         }
