@@ -17,8 +17,8 @@ use super::watch::{Watch, WatchEnd};
 use crate::cascade::client::Client;
 use crate::cascade::correlate::Correlator;
 use crate::cascade::read::Summary;
-use crate::cascade::update::{RunStatus, Update};
-use crate::record::{Id, UpdateSource};
+use crate::cascade::update::{RunStatus, Step, Update};
+use crate::record::{Id, StepStatus, UpdateSource};
 
 /// One agent that is being followed.
 pub(super) struct Session {
@@ -37,6 +37,8 @@ pub(super) struct Session {
     owed: BTreeMap<Id, Retry>,
     /// What the list said last; `None` before the first look.
     listed: Option<BTreeMap<Id, Listed>>,
+    /// What the list said of conversations of which it was not believed that they are idle.
+    doubted: BTreeMap<Id, Listed>,
     /// Looks that failed in a row.
     failures: u32,
     /// The agent's word counts: it answers.
@@ -82,6 +84,7 @@ impl Session {
             watched: BTreeMap::new(),
             failing: BTreeMap::new(),
             owed: BTreeMap::new(),
+            doubted: BTreeMap::new(),
             listed: None,
             failures: 0,
             is_followed: watch::Sender::new(false),
@@ -214,7 +217,7 @@ impl Session {
         match self.ask_for(summary).await {
             Ok(update) => {
                 self.owed.remove(cascade);
-                Attended::Asked(update)
+                Attended::Asked(self.with_status_of_its_steps(summary, update))
             }
             Err(failure) => {
                 self.complaints.tell(failure);
@@ -224,6 +227,22 @@ impl Session {
                 Attended::Later
             }
         }
+    }
+
+    /// The list is older than the steps: when it says that the agent is idle and a step is under way, the agent has begun to
+    /// work in between. Only when the list says the same once more is it the step that is out of date.
+    fn with_status_of_its_steps(&mut self, summary: &Summary, update: Update) -> Update {
+        let is_under_way = |(_, step): &(u32, Step)| is_under_way(step.status);
+        if is_worked_on(summary) || !update.main.steps.iter().any(is_under_way) {
+            self.doubted.remove(&summary.cascade);
+            return update;
+        }
+        let now = Listed::of(summary);
+        if self.doubted.insert(summary.cascade.clone(), now.clone()) == Some(now) {
+            return update;
+        }
+        self.owed.insert(summary.cascade.clone(), Retry { failures: 0, not_before: Instant::now() + BETWEEN_LOOKS });
+        Update { status: Some(RunStatus::Running), ..update }
     }
 
     fn watch(&mut self, cascade: &Id, rung: Rung) {
@@ -295,6 +314,7 @@ impl Session {
             self.watched.clear();
             self.failing.clear();
             self.owed.clear();
+            self.doubted.clear();
             self.listed = None;
             self.ladder = Ladder::new(self.config.retry_upward);
             self.correlator.unfollowed();
@@ -309,6 +329,7 @@ impl Session {
             listed.remove(&cascade);
             self.failing.remove(&cascade);
             self.owed.remove(&cascade);
+            self.doubted.remove(&cascade);
             if let Some((_, handle)) = self.watched.remove(&cascade) {
                 handle.abort();
             }
@@ -322,6 +343,11 @@ impl Listed {
         let Summary { status, step_count, last_modified, .. } = summary;
         Self { status: *status, step_count: *step_count, last_modified: *last_modified }
     }
+}
+
+fn is_under_way(status: StepStatus) -> bool {
+    use StepStatus::{Generating, Pending, Queued, Running};
+    matches!(status, Generating | Pending | Queued | Running)
 }
 
 fn is_worked_on(summary: &Summary) -> bool {
