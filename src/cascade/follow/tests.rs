@@ -57,9 +57,15 @@ async fn an_agent_that_comes_later_is_followed_from_then_on() {
 
 #[tokio::test]
 async fn an_agent_that_comes_back_on_its_port_is_followed_again() {
-    let fake = Fake::start(script(|script| script.begin("a", NOW))).await;
+    let fake = Fake::start(script(|script| {
+        script.agent_state = Way::Missing;
+        script.begin("a", NOW);
+    }))
+    .await;
     let (addr, endpoint) = (fake.addr, fake.endpoint(""));
-    let follower = Follower::start(Some(endpoint));
+    // Slow enough for its stream to be given up before the agent is.
+    let (poll_interval, idle_interval) = (Duration::from_millis(300), Duration::from_millis(400));
+    let follower = Follower::with(Config { poll_interval, idle_interval, ..brisk() }, Some(endpoint));
     until(|| follower.started() == 1 && fake.asked("RetrieveUserQuotaSummary") == 1).await;
     drop(fake);
     until(|| follower.ended().len() == 1).await;
@@ -67,6 +73,7 @@ async fn an_agent_that_comes_back_on_its_port_is_followed_again() {
     until(|| fake.asked("RetrieveUserQuotaSummary") == 1).await;
     a_run(&fake, &follower, "a").await;
     assert_eq!(fake.asked("GetCascadeTrajectorySteps"), 0, "old failures do not count against the new one");
+    assert!(follower.updates(UpdateSource::AgentState) > 0, "nor does what the old one lacked");
     let expected = [("a".to_owned(), RunOutcome::Lost), ("a".to_owned(), RunOutcome::Ok)];
     assert_eq!(follower.outcomes(), expected);
     follower.stop().await;
@@ -150,6 +157,23 @@ async fn a_rung_that_goes_in_the_middle_of_a_run_loses_nothing() {
     until(|| follower.ended().len() == 2).await;
     assert!(follower.ended().iter().all(|run| run.outcome == RunOutcome::Ok));
     follower.stop().await;
+}
+
+#[tokio::test]
+async fn a_run_that_was_over_before_anybody_looked_is_found_on_any_rung() {
+    for reactive in [Way::Works, Way::Missing] {
+        let fake = Fake::start(script(|script| (script.agent_state, script.reactive) = (Way::Missing, reactive))).await;
+        let follower = Follower::start(Some(fake.endpoint("")));
+        // The second look knows what the first one has seen.
+        until(|| fake.asked("GetAllCascadeTrajectories") >= 2).await;
+        fake.change(|script| {
+            script.begin("a", NOW);
+            script.end("a");
+        });
+        until(|| follower.ended().len() == 1).await;
+        assert_eq!(follower.outcomes(), [("a".to_owned(), RunOutcome::Ok)]);
+        follower.stop().await;
+    }
 }
 
 /// A stream that fails while a run goes on, and works again.
