@@ -145,13 +145,12 @@ impl State {
             facts.push(Fact::CorrelationSettled(method));
         }
         call.waits_until = None;
-        if !std::mem::replace(&mut call.is_placed, true)
-            && let Some(trace) = self.place(None, Some(&cascade))
-        {
-            facts.push(Fact::CallTraced { call: call.seen.number, trace });
-        }
+        let place = if std::mem::replace(&mut call.is_placed, true) { None } else { self.place(None, Some(&cascade)) };
+        let number = call.seen.number;
         let correlation = Correlation { cascade: Some(cascade), method };
-        facts.push(Fact::Correlated(Correlated { call: call.seen.number, correlation }));
+        facts.push(Fact::Correlated(Correlated { call: number, correlation }));
+        // Last: with its place known, the span is complete.
+        facts.extend(place.map(|trace| Fact::CallTraced { call: number, trace }));
         facts
     }
 

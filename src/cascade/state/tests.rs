@@ -9,7 +9,7 @@ use crate::cascade::telling::{generation, id, idle, running};
 use crate::cascade::update::{AgentUsage, Generation, Step};
 use crate::record::{
     Call, CallIds, CascadeRun, Correlated, Correlation, CorrelationMethod, Host, Label as _, Model, Operation, Outcome,
-    Provider, Quality, RunOutcome, StepEnded, StepKind, StepStatus, Timing, TokenUsage,
+    Provider, Quality, RunOutcome, StepEnded, StepKind, StepStatus, Timing, TokenUsage, TraceContext, TraceParent,
 };
 
 /// The state, told at times in seconds since the agent began to be followed.
@@ -50,6 +50,24 @@ impl Told {
         let facts = self.state.take(&call, self.at(seconds));
         self.facts.extend(facts);
         (call.correlation, is_open)
+    }
+
+    /// Where the span of a call stands when the call is handed on.
+    fn placed(&mut self, seconds: f64, mut call: Call) -> Option<TraceContext> {
+        let (_, stated) = self.state.correlate(&mut call, self.at(seconds));
+        self.facts.extend(stated);
+        let facts = self.state.take(&call, self.at(seconds));
+        self.facts.extend(facts);
+        call.trace
+    }
+
+    /// The places that were told later, since the last time.
+    fn placed_later(&mut self) -> Vec<(u64, TraceContext)> {
+        let later = std::mem::take(&mut self.facts).into_iter().filter_map(|fact| match fact {
+            Fact::CallTraced { call, trace } => Some((call, trace)),
+            _ => None,
+        });
+        later.collect()
     }
 
     fn summary(&mut self, seconds: f64, summaries: &[Summary]) {
@@ -658,4 +676,89 @@ proptest! {
         prop_assert_eq!(&found, &belongs);
         prop_assert_eq!(settled, belongs.len());
     }
+}
+
+const ALL: Sampling = Sampling { ratio: 1.0, follows_parent: true };
+
+#[test]
+fn nothing_has_a_place_where_nothing_is_traced() {
+    let mut told = Told::following();
+    assert_eq!(told.placed(1.0, named(1, "c", "t")), None);
+    told.summary(2.0, &[summary("c", "t", None)]);
+    told.update(3.0, "c", &running().steps(0, [input(3.0)]));
+    told.update(4.0, "c", &idle().fully());
+    told.tick(10.0);
+    assert!(told.facts.iter().all(|fact| !matches!(fact, Fact::CallTraced { .. })));
+    assert_eq!(told.ended().first().map(|run| run.trace), Some(None));
+}
+
+#[test]
+fn calls_stand_within_their_run() {
+    let mut told = Told::following();
+    told.state.trace(ALL);
+    told.summary(0.0, &[summary("c", "t", None)]);
+    told.update(0.5, "c", &running().steps(0, [input(0.5)]));
+    let [first, second] = [1, 2].map(|n| told.placed(1.0 + n as f64, named(n, "c", "t")).unwrap());
+    told.update(5.0, "c", &idle().fully());
+    told.tick(10.0);
+    let run = told.ended().first().and_then(|run| run.trace).unwrap();
+    assert_eq!((run.parent, run.sampled), (None, true));
+    for call in [first, second] {
+        assert_eq!(
+            (call.trace, call.parent, call.has_remote_parent, call.sampled),
+            (run.trace, Some(run.span), false, true)
+        );
+    }
+    assert_ne!(first.span, second.span);
+    let next = told.placed(11.0, named(3, "c", "t")).unwrap();
+    assert_ne!(next.trace, run.trace, "of the next run");
+}
+
+#[test]
+fn a_place_is_told_with_the_conversation() {
+    let mut told = Told::following();
+    told.state.trace(ALL);
+    told.summary(0.0, &[summary("c", "t", None)]);
+    let known = told.placed(1.0, named(1, "c", "t")).unwrap();
+    assert_eq!(told.placed(1.5, named(2, "agent-7", "u")), None, "nobody knows yet");
+    told.summary(2.0, &[summary("c", "t", None), summary("sub", "u", Some("c"))]);
+    let correlated = told.facts.iter().position(|fact| matches!(fact, Fact::Correlated(_)));
+    let placed = told.facts.iter().position(|fact| matches!(fact, Fact::CallTraced { .. }));
+    assert!(correlated.is_some() && correlated < placed, "with its place known a span must be complete");
+    let later = told.placed_later();
+    assert_eq!(later.iter().map(|(call, place)| (*call, place.parent)).collect::<Vec<_>>(), [(2, known.parent)]);
+    told.placed(3.0, nameless(3, "s", "x"));
+    told.tick(60.0);
+    let alone = told.placed_later();
+    assert_eq!(alone.iter().map(|(call, place)| (*call, place.parent)).collect::<Vec<_>>(), [(3, None)]);
+    told.tick(1000.0);
+    assert_eq!(told.placed_later(), [], "once");
+}
+
+#[test]
+fn the_agents_own_trace_comes_first() {
+    let parent = TraceParent::parse(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00").unwrap();
+    let traced = |number| Call { parent: Some(parent), ..named(number, "c", "t") };
+    let mut told = Told::following();
+    told.state.trace(ALL);
+    let unknown = told.placed(1.0, traced(1)).unwrap();
+    told.summary(2.0, &[summary("c", "t", None)]);
+    assert_eq!(told.placed_later(), [], "it stays where the agent put it");
+    let known = told.placed(3.0, traced(2)).unwrap();
+    for place in [unknown, known] {
+        assert_eq!((place.trace, place.parent, place.has_remote_parent), (parent.trace, Some(parent.span), true));
+        assert!(!place.sampled, "the agent does not record it");
+    }
+}
+
+#[test]
+fn without_an_agent_every_call_stands_alone() {
+    let mut told = Told::alone();
+    told.state.trace(Sampling { ratio: 0.0, follows_parent: true });
+    let calls =
+        [named(1, "c", "t"), named(2, "c", "t"), nameless(3, "s", "x"), of(Operation::CountTokens, named(4, "c", "t"))];
+    let places = calls.map(|call| told.placed(1.0, call).unwrap());
+    assert!(places.iter().all(|place| place.parent.is_none() && !place.sampled));
+    told.tick(100.0);
+    assert_eq!(told.placed_later(), []);
 }
