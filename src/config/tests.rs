@@ -112,11 +112,13 @@ fn other_value(key: &Key) -> (String, String) {
         ("capture.connect_listen", _) => plain("off"),
         ("capture.redirect", _) => plain("off"),
         ("agent.antigravity_version", _) => plain("1.20"),
-        ("metrics.genai", _) => ("false".into(), "false".into()),
+        ("metrics.genai" | "otlp.enabled", _) => ("false".into(), "false".into()),
+        ("otlp.sampler", _) => plain("traceidratio"),
         (_, Kind::Choice(words)) => plain(words.last().expect("a word")),
         (_, Kind::Address | Kind::AddressOrOff) => plain("127.0.0.1:9999"),
         (_, Kind::Duration) => plain("59s"),
         (_, Kind::Environment) => (r#"{ A = "1", B = "x=y" }"#.into(), "A=1,B=x=y".into()),
+        (_, Kind::Fraction) => ("0.25".into(), "0.25".into()),
         (_, Kind::List("path")) => (r#"["/a.pem", "/b.pem"]"#.into(), "/a.pem,/b.pem".into()),
         (_, Kind::List(_)) => (r#"["a.example.com", "b.example.com"]"#.into(), "a.example.com, b.example.com".into()),
         (_, Kind::Number) => ("7".into(), "7".into()),
@@ -125,6 +127,8 @@ fn other_value(key: &Key) -> (String, String) {
             (r#"{ "a.example.com:443" = "[::1]:8443" }"#.into(), "a.example.com:443=[::1]:8443".into())
         }
         (_, Kind::Secret) => plain("T0ken"),
+        (_, Kind::SecretTable | Kind::Table) => (r#"{ a = "1", b = "x=y" }"#.into(), "a=1,b=x=y".into()),
+        (_, Kind::Url) => plain("https://collector.example.com:4317"),
         (_, Kind::Switch) => ("true".into(), "true".into()),
         (_, Kind::Text) => plain("somebody"),
     }
