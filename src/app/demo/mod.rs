@@ -206,13 +206,14 @@ fn where_to_look(options: &DemoOptions, app: &App) -> String {
     } else {
         "through the CONNECT proxy (run as root to see the redirect by uid)"
     };
+    let spans = options.otlp.as_ref().map(|endpoint| format!("  spans    go to {endpoint}\n")).unwrap_or_default();
     format!(
         "A stand-in language server talks to a stand-in provider, {way}.\n\
          Nothing leaves this machine. Look at it from another terminal, or in a browser:\n\n  \
          page     http://{web}/\n  \
          metrics  curl -s http://{web}/metrics\n  \
          usage    curl -s http://{web}/v1/usage\n  \
-         cascades curl -s http://{web}/v1/cascades\n\n"
+         cascades curl -s http://{web}/v1/cascades\n{spans}\n"
     )
 }
 
