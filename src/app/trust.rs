@@ -44,7 +44,11 @@ impl Trust {
         record.record(Fact::CaExpiry(not_after));
         let upstream = Upstream::new(&config.upstream, &authority)?;
         let collector = match config.otlp.destination() {
-            Some(_) => Some(collector::client(config.otlp.ca_file.as_deref(), &authority)?),
+            Some(_) => {
+                let otlp = &config.otlp;
+                let identity = otlp.client_certificate.as_deref().zip(otlp.client_key.as_deref());
+                Some(collector::client(collector::Files { roots: otlp.ca_file.as_deref(), identity }, &authority)?)
+            }
             None => None,
         };
         let bundle = bundle::write(&config.bundle_path(), &authority, &config.upstream.extra_roots)?;

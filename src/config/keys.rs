@@ -594,6 +594,28 @@ pub const KEYS: &[Key] = &[
         set: |config, value| put(&mut config.otlp.ca_file, value.path().map(Some)),
     },
     Key {
+        name: "otlp.client_certificate",
+        kind: Kind::Path,
+        default: DefaultValue::Unset {
+            example: r#""/etc/gravimeter/client.pem""#,
+            means: "the collector is shown none",
+        },
+        help: "PEM file of the certificate by which the collector knows us, with its chain; otlp.client_key has its key.\n\
+               Also: OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE, OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE.",
+        set: |config, value| put(&mut config.otlp.client_certificate, value.path().map(Some)),
+    },
+    Key {
+        name: "otlp.client_key",
+        kind: Kind::Path,
+        default: DefaultValue::Unset {
+            example: r#""/etc/gravimeter/client.key""#,
+            means: "the collector is shown no certificate",
+        },
+        help: "PEM file of the key of otlp.client_certificate.\n\
+               Also: OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY, OTEL_EXPORTER_OTLP_CLIENT_KEY.",
+        set: |config, value| put(&mut config.otlp.client_key, value.path().map(Some)),
+    },
+    Key {
         name: "otlp.timeout",
         kind: Kind::Duration,
         default: DefaultValue::Is(r#""10s""#),

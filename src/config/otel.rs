@@ -72,6 +72,16 @@ const ROWS: &[Row] = &[
         reads: plain,
     },
     Row {
+        names: &["OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE", "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"],
+        key: "otlp.client_certificate",
+        reads: plain,
+    },
+    Row {
+        names: &["OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "OTEL_EXPORTER_OTLP_CLIENT_KEY"],
+        key: "otlp.client_key",
+        reads: plain,
+    },
+    Row {
         names: &["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"],
         key: "otlp.timeout",
         reads: milliseconds,

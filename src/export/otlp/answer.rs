@@ -69,11 +69,6 @@ impl Answer {
         Self::Again { loss: SpanLoss::Unreachable, after: None, cause: Cause::NoConnection }
     }
 
-    /// The answer did not come in time.
-    pub(super) fn late() -> Self {
-        Self::Again { loss: SpanLoss::Timeout, after: None, cause: Cause::Timeout }
-    }
-
     /// What came is no answer; whether the spans were taken is unknown, and to send them again might double them.
     pub(super) fn unreadable() -> Self {
         Self::Lost(SpanLoss::BadAnswer, Cause::BadAnswer)

@@ -29,6 +29,10 @@ pub struct Config {
     pub give_up_after: Duration,
     /// PEM file of the only roots that vouch for the collector; the system's where there is none.
     pub ca_file: Option<PathBuf>,
+    /// PEM file of the certificate, and the chain behind it, by which the collector knows us.
+    pub client_certificate: Option<PathBuf>,
+    /// PEM file of its key.
+    pub client_key: Option<PathBuf>,
     /// How many spans wait for their batch; more are dropped.
     pub queue: usize,
     /// How many spans one request has at most.
@@ -55,6 +59,8 @@ impl Default for Config {
             timeout: Duration::from_secs(10),
             give_up_after: Duration::from_secs(30),
             ca_file: None,
+            client_certificate: None,
+            client_key: None,
             queue: 2048,
             batch: 512,
             flush_interval: Duration::from_secs(5),

@@ -32,6 +32,8 @@ pub struct Exporter {
     /// What is being collected or sent.
     batch: Vec<Span>,
     pace: Pace,
+    /// Whether the collector has taken less than a whole batch before; said once, counted always.
+    is_partly_rejected: bool,
 }
 
 impl Exporter {
@@ -43,25 +45,35 @@ impl Exporter {
         counts: SpanCounts,
     ) -> Self {
         let resource = wire::resource(&config);
-        Self { config, endpoint, resource, queue, held, counts, batch: Vec::new(), pace: Pace::default() }
+        Self {
+            config,
+            endpoint,
+            resource,
+            queue,
+            held,
+            counts,
+            batch: Vec::new(),
+            pace: Pace::default(),
+            is_partly_rejected: false,
+        }
     }
 
     /// Exports until `stopping`, then what is left, for at most five seconds. The connections' tasks go to `tasks`.
     pub async fn run(mut self, tls: ClientConfig, tasks: TaskTracker, stopping: CancellationToken) {
-        let wire = Wire::new(&self.config, &self.endpoint, Connections::new(tasks, tls));
+        let mut wire = Wire::new(&self.config, &self.endpoint, Connections::new(tasks, tls));
         let over = async {
             stopping.cancelled().await;
             sleep(FLUSH_LIMIT).await;
         };
         tokio::select! {
-            () = self.work(&wire, &stopping) => {}
+            () = self.work(&mut wire, &stopping) => {}
             // A batch that is cut off here is still in its place, and counted below.
             () = over => {}
         }
         self.count_rest();
     }
 
-    async fn work(&mut self, wire: &Wire, stopping: &CancellationToken) {
+    async fn work(&mut self, wire: &mut Wire, stopping: &CancellationToken) {
         loop {
             self.fill(stopping).await;
             if self.batch.is_empty() {
@@ -91,23 +103,35 @@ impl Exporter {
     }
 
     /// Sends the batch until it is taken or lost.
-    async fn deliver(&mut self, wire: &Wire) {
+    async fn deliver(&mut self, wire: &mut Wire) {
         let give_up = Instant::now() + self.config.give_up_after;
         let load = wire.pack(&self.resource, &self.batch);
         loop {
             sleep_until(self.pace.next).await;
-            let answer = timeout(self.config.timeout, wire.send(&load)).await.unwrap_or_else(|_| Answer::late());
+            let Ok(answer) = timeout(self.config.timeout, wire.send(&load)).await else {
+                // The other end may be gone without a word; on the same connection every request would wait for it.
+                wire.connect_anew();
+                if self.is_given_up(None, give_up) {
+                    return self.lost(SpanLoss::Timeout, &Cause::Timeout);
+                }
+                continue;
+            };
             match answer {
                 Answer::Taken { rejected } => return self.taken(rejected),
                 Answer::Lost(loss, cause) => return self.lost(loss, &cause),
                 Answer::Again { loss, after, cause } => {
-                    self.pace.pause(after);
-                    if self.pace.next >= give_up {
+                    if self.is_given_up(after, give_up) {
                         return self.lost(loss, &cause);
                     }
                 }
             }
         }
+    }
+
+    /// Puts the next request off; whether that is too late for this batch.
+    fn is_given_up(&mut self, told: Option<Duration>, give_up: Instant) -> bool {
+        self.pace.pause(told);
+        self.pace.next >= give_up
     }
 
     fn taken(&mut self, rejected: u64) {
@@ -116,7 +140,7 @@ impl Exporter {
         self.counts.exported(all - rejected);
         self.counts.lost(SpanLoss::Rejected, rejected);
         self.batch.clear();
-        if rejected > 0 {
+        if rejected > 0 && !std::mem::replace(&mut self.is_partly_rejected, true) {
             warn!(rejected, of = all, "the collector does not want some spans");
         }
         if self.pace.succeed() {
@@ -166,6 +190,14 @@ impl Wire {
             Self::Grpc(Box::new(Grpc::new(config, endpoint, connections)))
         } else {
             Self::Http(Box::new(Http::new(config, endpoint, connections)))
+        }
+    }
+
+    /// Closes the connection; the next request opens another one.
+    fn connect_anew(&mut self) {
+        match self {
+            Self::Grpc(grpc) => grpc.connect_anew(),
+            Self::Http(http) => http.connect_anew(),
         }
     }
 
@@ -242,3 +274,44 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// A collector that asks for a longer pause is asked again then: a queue is not kept for hours.
 const LONGEST_TOLD: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How long the next request is put off.
+    fn pause(pace: &mut Pace, told: Option<u64>) -> Duration {
+        pace.pause(told.map(Duration::from_secs));
+        pace.next - Instant::now()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pauses_double_up_to_a_limit_and_begin_anew_after_a_success() {
+        let mut pace = Pace::default();
+        for longest in [250, 500, 1000, 2000, 4000, 5000, 5000] {
+            let pause = pause(&mut pace, None);
+            let longest = Duration::from_millis(longest);
+            assert!(longest / 2 <= pause && pause <= longest, "{pause:?} of {longest:?}");
+        }
+        pace.failures = u32::MAX;
+        assert!(pause(&mut pace, None) <= LONGEST_PAUSE);
+        pace.succeed();
+        assert!(pause(&mut pace, None) <= FIRST_PAUSE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_collector_s_word_is_kept_within_reason() {
+        let mut pace = Pace::default();
+        assert_eq!(pause(&mut pace, Some(7)), Duration::from_secs(7));
+        assert_eq!(pause(&mut pace, Some(0)), Duration::ZERO);
+        assert_eq!(pause(&mut pace, Some(3600)), LONGEST_TOLD);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loss_and_its_end_are_told_once() {
+        let mut pace = Pace::default();
+        assert!(!pace.succeed());
+        assert_eq!((pace.fail(), pace.fail()), (true, false));
+        assert_eq!((pace.succeed(), pace.succeed()), (true, false));
+    }
+}

@@ -19,17 +19,22 @@ use super::{Compression, Config, Endpoint};
 /// OTLP over gRPC.
 pub(super) struct Grpc {
     client: Client<tonic::body::Body>,
-    _connections: Connections,
+    connections: Connections,
     origin: Uri,
     fields: HeaderMap,
     compression: Compression,
 }
 
 impl Grpc {
-    pub(super) fn new(config: &Config, endpoint: &Endpoint, connections: Connections) -> Self {
+    pub(super) fn new(config: &Config, endpoint: &Endpoint, mut connections: Connections) -> Self {
         let client = connections.client(true);
         let (origin, fields) = (endpoint.origin(), fields(config));
-        Self { client, _connections: connections, origin, fields, compression: config.compression }
+        Self { client, connections, origin, fields, compression: config.compression }
+    }
+
+    /// Closes the connection; the next request opens another one.
+    pub(super) fn connect_anew(&mut self) {
+        self.client = self.connections.client(true);
     }
 
     /// Sends a request and reads its answer. The caller sets the limit in time.

@@ -29,19 +29,19 @@ pub(super) type Client<B> = legacy::Client<HttpsConnector<HttpConnector>, B>;
 
 /// Where connections have their tasks. Dropping it ends them.
 pub(super) struct Connections {
-    tasks: ConnectionTasks,
+    tracker: TaskTracker,
     tls: ClientConfig,
-    _end: DropGuard,
+    /// Ends the tasks of the last client's connections.
+    end: DropGuard,
 }
 
 impl Connections {
     pub(super) fn new(tracker: TaskTracker, tls: ClientConfig) -> Self {
-        let end = CancellationToken::new();
-        Self { tasks: ConnectionTasks { tracker, end: end.clone() }, tls, _end: end.drop_guard() }
+        Self { tracker, tls, end: CancellationToken::new().drop_guard() }
     }
 
-    /// A client that speaks HTTP/1.1, or HTTP/2 from the first byte on.
-    pub(super) fn client<B>(&self, http2: bool) -> Client<B>
+    /// A client that speaks HTTP/1.1, or HTTP/2 from the first byte on. The connections of an earlier one end.
+    pub(super) fn client<B>(&mut self, http2: bool) -> Client<B>
     where
         B: Body + Send + 'static,
         B::Data: Send,
@@ -55,7 +55,9 @@ impl Connections {
         } else {
             connector.enable_http1().wrap_connector(tcp)
         };
-        let mut builder = legacy::Client::builder(self.tasks.clone());
+        let end = CancellationToken::new();
+        self.end = end.clone().drop_guard();
+        let mut builder = legacy::Client::builder(ConnectionTasks { tracker: self.tracker.clone(), end });
         builder.pool_timer(TokioTimer::new()).timer(TokioTimer::new()).pool_max_idle_per_host(1).http2_only(http2);
         builder.build(connector)
     }
@@ -89,21 +91,26 @@ pub(super) fn fields(config: &Config) -> HeaderMap {
 /// Protobuf over HTTP/1.1.
 pub(super) struct Http {
     client: Client<Full<Bytes>>,
-    _connections: Connections,
+    connections: Connections,
     uri: Uri,
     fields: HeaderMap,
     compression: Compression,
 }
 
 impl Http {
-    pub(super) fn new(config: &Config, endpoint: &Endpoint, connections: Connections) -> Self {
+    pub(super) fn new(config: &Config, endpoint: &Endpoint, mut connections: Connections) -> Self {
         let mut fields = fields(config);
         fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
         if config.compression == Compression::Gzip {
             fields.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         let client = connections.client(false);
-        Self { client, _connections: connections, uri: endpoint.traces(), fields, compression: config.compression }
+        Self { client, connections, uri: endpoint.traces(), fields, compression: config.compression }
+    }
+
+    /// Closes the connection; the next request opens another one.
+    pub(super) fn connect_anew(&mut self) {
+        self.client = self.connections.client(false);
     }
 
     /// The body of a request that may be sent more than once.

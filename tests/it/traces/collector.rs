@@ -50,6 +50,7 @@ pub enum Reply {
 struct Seen {
     /// One for each request: its head and how many spans it had.
     requests: Vec<(HeaderMap, usize)>,
+    connections: usize,
 }
 
 struct Script {
@@ -84,6 +85,11 @@ impl Collector {
         self.script.seen.lock().expect("a lock").requests.clone()
     }
 
+    /// How many connections were made.
+    pub fn connections(&self) -> usize {
+        self.script.seen.lock().expect("a lock").connections
+    }
+
     /// The spans of each request.
     pub fn spans(&self) -> Vec<usize> {
         self.requests().iter().map(|(_, spans)| *spans).collect()
@@ -99,6 +105,7 @@ async fn accept(
 ) {
     loop {
         let (tcp, _) = listener.accept().await.expect("a connection");
+        script.seen.lock().expect("a lock").connections += 1;
         let (script, tls) = (Arc::clone(&script), tls.clone());
         let serve = async move {
             match tls {

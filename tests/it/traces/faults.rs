@@ -103,10 +103,23 @@ async fn a_lost_connection_is_made_again() {
     for protocol in PROTOCOLS {
         let sent = ten(protocol, &[Reply::Reset, Reply::Take], |_| ()).await;
         assert_eq!(sent, (fate(10, &[]), vec![10, 10]), "{protocol:?}");
-        let (fate_of, requests) =
-            ten(protocol, &[Reply::Silent, Reply::Take], |config| config.timeout = Duration::from_millis(500)).await;
-        assert_eq!(fate_of, fate(10, &[]), "{protocol:?}");
-        assert!(requests.len() > 1, "{protocol:?}: {requests:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_has_fallen_silent_is_not_used_again() {
+    for protocol in PROTOCOLS {
+        let collector = Collector::start(&[Reply::Silent, Reply::Take]).await;
+        let way = Way::started(&Config { timeout: Duration::from_millis(500), ..config(collector.addr, protocol) });
+        way.state(calls(1, 1));
+        until(async || (way.fate() == fate(1, &[])).then_some(())).await;
+        let requests = collector.spans().len();
+        assert!(requests > 1 && collector.connections() == requests, "{protocol:?}: {requests}");
+        // One that answers is kept.
+        way.state(calls(2, 1));
+        until(async || (way.fate().exported == 2).then_some(())).await;
+        assert_eq!(collector.connections(), requests, "{protocol:?}");
+        way.end().await;
     }
 }
 
