@@ -1,8 +1,8 @@
 //! Requests over gRPC: the generated client on connections of our own.
 
 use std::error::Error;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use http::{HeaderMap, Request, Response, Uri};
 use http_body_util::BodyExt as _;
@@ -10,7 +10,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataMap;
-use tonic::{Code, Extensions, Status};
+use tonic::{Extensions, Status};
 
 use super::answer::Answer;
 use super::http::{Client, Connections, MAX_ANSWER, fields};
@@ -39,10 +39,10 @@ impl Grpc {
 
     /// Sends a request and reads its answer. The caller sets the limit in time.
     pub(super) async fn send(&self, message: ExportTraceServiceRequest) -> Answer {
-        let heard = Heard::default();
+        let heard = Shared::default();
         let service = tower::service_fn({
-            let (client, heard) = (self.client.clone(), heard.clone());
-            move |request| exchange(client.clone(), request, heard.clone())
+            let (client, heard) = (self.client.clone(), Arc::clone(&heard));
+            move |request| exchange(client.clone(), request, Arc::clone(&heard))
         });
         let mut client = TraceServiceClient::with_origin(service, self.origin.clone())
             .accept_compressed(CompressionEncoding::Gzip)
@@ -58,65 +58,68 @@ impl Grpc {
     }
 }
 
-/// tonic reports its own troubles in the type of the collector's status: the difference is whether a status was heard.
-fn failure(status: &Status, heard: &Heard) -> Answer {
-    match status.code() {
-        _ if heard.status() => Answer::of_status(status),
-        _ if !heard.head() => Answer::unreachable(),
-        // What tonic makes of an HTTP status that some gateway has sent, 502 or 503.
-        Code::Unavailable => Answer::of_status(status),
-        Code::Unauthenticated | Code::PermissionDenied | Code::Unimplemented => Answer::of_status(status),
-        _ if status.source().is_some() => Answer::unreachable(),
-        _ => Answer::unreadable(),
+/// tonic reports its own troubles in the type of the collector's status: the difference is what was heard.
+fn failure(status: &Status, heard: &Shared) -> Answer {
+    let heard = std::mem::take(&mut *lock(heard));
+    match heard {
+        Heard { refusal: Some(refusal), .. } => refusal,
+        Heard { status: true, .. } => Answer::of_status(status),
+        Heard { head: true, .. } if status.source().is_none() => Answer::unreadable(),
+        _ => Answer::unreachable(),
     }
 }
 
-/// One HTTP/2 exchange for tonic, with an ear for the status in the answer.
+/// One HTTP/2 exchange for tonic, with an ear for the answer's own status.
 async fn exchange(
     client: Client<tonic::body::Body>,
     request: Request<tonic::body::Body>,
-    heard: Heard,
+    heard: Shared,
 ) -> Result<Response<tonic::body::Body>, Box<dyn Error + Send + Sync>> {
     let answer = client.request(request).await?;
-    heard.note_head(answer.headers());
+    if !answer.status().is_success() {
+        // No gRPC, but some gateway on the way: what HTTP says counts.
+        let refusal = Answer::of_refusal(answer.status(), answer.headers(), SystemTime::now());
+        lock(&heard).refusal = Some(refusal);
+        return Err(NotGrpc.into());
+    }
+    lock(&heard).head = true;
+    note_status(&heard, answer.headers());
     Ok(answer.map(|body| {
         tonic::body::Body::new(body.map_frame(move |frame| {
-            if let Some(trailers) = frame.trailers_ref() {
-                heard.note_status(trailers);
-            }
+            frame.trailers_ref().inspect(|trailers| note_status(&heard, trailers));
             frame
         }))
     }))
 }
 
 /// What has come of an answer so far.
-#[derive(Clone, Default)]
-struct Heard(Arc<[AtomicBool; 2]>);
+#[derive(Default)]
+struct Heard {
+    /// A response of HTTP that is a success.
+    head: bool,
+    /// How the collector says that the call has ended.
+    status: bool,
+    /// Any other response of HTTP, and what it means.
+    refusal: Option<Answer>,
+}
 
-impl Heard {
-    fn note_head(&self, headers: &HeaderMap) {
-        let [head, _] = &*self.0;
-        head.store(true, Ordering::Relaxed);
-        self.note_status(headers);
-    }
+/// Locked for a moment by either end of the same exchange.
+type Shared = Arc<Mutex<Heard>>;
 
-    fn note_status(&self, headers: &HeaderMap) {
-        let [_, status] = &*self.0;
-        if headers.contains_key(STATUS) {
-            status.store(true, Ordering::Relaxed);
-        }
-    }
+fn lock(heard: &Shared) -> MutexGuard<'_, Heard> {
+    heard.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
-    fn head(&self) -> bool {
-        let [head, _] = &*self.0;
-        head.load(Ordering::Relaxed)
-    }
-
-    fn status(&self) -> bool {
-        let [_, status] = &*self.0;
-        status.load(Ordering::Relaxed)
+fn note_status(heard: &Shared, fields: &HeaderMap) {
+    if fields.contains_key(STATUS) {
+        lock(heard).status = true;
     }
 }
+
+/// An answer that is no gRPC.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer is no gRPC")]
+struct NotGrpc;
 
 /// Where gRPC says how a call ended.
 const STATUS: &str = "grpc-status";

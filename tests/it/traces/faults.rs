@@ -56,13 +56,12 @@ async fn what_a_part_is_rejected_of_is_exported_for_the_rest_and_not_sent_again(
 async fn what_is_refused_is_not_sent_again() {
     let refused = (fate(0, &[("rejected", 10)]), vec![10]);
     for status in [301, 400, 401, 403, 404, 413, 500] {
-        assert_eq!(ten(Protocol::HttpProtobuf, &[Reply::Status(status)], |_| ()).await, refused, "{status}");
+        for protocol in PROTOCOLS {
+            assert_eq!(ten(protocol, &[Reply::Status(status)], |_| ()).await, refused, "{protocol:?} {status}");
+        }
     }
     for code in [2, 3, 5, 7, 8, 12, 13, 16] {
         assert_eq!(ten(Protocol::Grpc, &[Reply::Grpc(code)], |_| ()).await, refused, "{code}");
-    }
-    for status in [401, 403, 404] {
-        assert_eq!(ten(Protocol::Grpc, &[Reply::Status(status)], |_| ()).await, refused, "gRPC {status}");
     }
 }
 
