@@ -151,3 +151,68 @@ fn identity(candidate: &Candidate) -> (u32, u64) {
 
 /// A person who has just started an agent looks at it some seconds later.
 const BETWEEN_SEARCHES: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::launch::CsrfToken;
+
+    fn addr(port: u16) -> Option<SocketAddr> {
+        Some(SocketAddr::from(([127, 0, 0, 1], port)))
+    }
+
+    fn announcement(http: Option<u16>, https: Option<u16>, token: Option<&str>) -> Announcement {
+        let csrf_token = token.map(|token| CsrfToken::new(token.to_owned()));
+        Announcement { https_port: https, http_port: http, lsp_port: Some(9), csrf_token }
+    }
+
+    fn expected(http: Option<u16>, https: Option<u16>, token: Option<&str>) -> Option<Endpoint> {
+        Endpoint::new(http.and_then(addr), https.and_then(addr), token.and_then(Token::new)).ok()
+    }
+
+    #[test]
+    fn an_announcement_makes_an_endpoint() {
+        let configured = Token::new("configured");
+        let made = |http, https, token| endpoint(&announcement(http, https, token), configured.as_ref());
+        let (http, https) = (Some(1), Some(2));
+        assert_eq!(made(http, https, Some("announced")), expected(http, https, Some("announced")));
+        assert_eq!(made(http, https, None), expected(http, https, Some("configured")));
+        assert_eq!(made(http, https, Some("no token")), expected(http, https, Some("configured")));
+        assert_eq!(made(http, None, None), expected(http, None, Some("configured")));
+        assert_eq!(made(None, https, None), expected(None, https, Some("configured")));
+        assert_eq!(made(None, None, Some("announced")), None);
+        assert_eq!(endpoint(&announcement(http, https, None), None), expected(http, https, None));
+    }
+
+    #[tokio::test]
+    async fn who_is_followed_is_the_agent_as_it_announces_itself() {
+        let agent = watch::Sender::new(AgentState::Down);
+        let (sender, mut endpoints) = watch::channel(None);
+        let up = |http, https| AgentState::Up(announcement(http, https, None));
+        let states = [
+            (AgentState::Starting, None),
+            // An agent that announces nothing, or nothing yet.
+            (AgentState::Up(Announcement::default()), None),
+            (up(Some(1), None), Some(expected(Some(1), None, None))),
+            (up(Some(1), None), None),
+            (up(Some(1), Some(2)), Some(expected(Some(1), Some(2), None))),
+            (AgentState::Down, Some(None)),
+            (AgentState::Starting, None),
+            (up(Some(3), Some(4)), Some(expected(Some(3), Some(4), None))),
+            (AgentState::Stopped, Some(None)),
+        ];
+        let mut following = std::pin::pin!(announced(agent.subscribe(), None, sender));
+        assert!(futures_util::poll!(&mut following).is_pending());
+        assert!(!endpoints.has_changed().expect("a sender"), "it was nobody before");
+        for (state, change) in states {
+            agent.send_replace(state.clone());
+            assert!(futures_util::poll!(&mut following).is_pending());
+            assert_eq!(endpoints.has_changed().expect("a sender"), change.is_some(), "{state:?}");
+            if let Some(endpoint) = change {
+                assert_eq!(*endpoints.borrow_and_update(), endpoint, "{state:?}");
+            }
+        }
+        drop(agent);
+        following.await;
+    }
+}

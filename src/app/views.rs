@@ -42,7 +42,11 @@ impl Views {
             exporter
         });
         let web = Web::new(config.web.clone(), metrics, Arc::clone(&ledger), Arc::clone(&readiness));
-        let correlator = Arc::new(Correlator::new(Arc::new(FanOut(sinks))));
+        let correlator = Correlator::new(Arc::new(FanOut(sinks)));
+        let correlator = Arc::new(match spans {
+            Some(_) => correlator.tracing(config.otlp.sampling),
+            None => correlator,
+        });
         Self { record: Arc::clone(&correlator) as _, correlator, spans, ledger, readiness, web }
     }
 }

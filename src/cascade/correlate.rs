@@ -12,7 +12,7 @@ use super::conversation::Moment;
 use super::read::Summary;
 use super::state::State;
 use super::update::Update;
-use crate::record::{Call, Fact, FollowFailure, Id, JoinedIds, Record, UpdateSource};
+use crate::record::{Call, Fact, FollowFailure, Id, JoinedIds, Record, Sampling, UpdateSource};
 
 /// The record that knows conversations.
 pub struct Correlator {
@@ -28,6 +28,13 @@ impl Correlator {
     #[must_use]
     pub fn new(next: Arc<dyn Record>) -> Self {
         Self { next, state: Mutex::default(), wanted: Notify::new() }
+    }
+
+    /// With places for the spans of calls and runs, of which so many are recorded.
+    #[must_use]
+    pub fn tracing(self, sampling: Sampling) -> Self {
+        self.state().trace(sampling);
+        self
     }
 
     /// An agent is being followed from now on: its word on conversations will come.
@@ -90,7 +97,8 @@ impl Correlator {
     fn call(&self, mut call: Box<Call>) {
         let now = now();
         let mut state = self.state();
-        let is_open = state.correlate(&mut call);
+        let (is_open, facts) = state.correlate(&mut call, now);
+        facts.into_iter().for_each(|fact| self.next.record(fact));
         self.next.record(Fact::Call(call.clone()));
         state.take(&call, now).into_iter().for_each(|fact| self.next.record(fact));
         drop(state);

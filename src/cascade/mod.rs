@@ -13,6 +13,7 @@ pub mod proto;
 pub mod reactive;
 pub mod read;
 mod runs;
+mod spans;
 mod state;
 #[cfg(test)]
 mod telling;

@@ -1,9 +1,9 @@
 //! The calls of one conversation, sorted into the runs in which they began.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::conversation::{Began, LOOKS_WITHIN};
+use super::conversation::{Began, LOOKS_WITHIN, Moment};
 use crate::record::{Call, Model, Operation};
 
 /// What a run needs to know of a call.
@@ -13,19 +13,26 @@ pub(super) struct SeenCall {
     operation: Operation,
     model: Model,
     began: Instant,
+    ended: Instant,
     first_chunk: Option<Instant>,
     tokens: u64,
 }
 
 impl SeenCall {
-    /// A call that has just been stated.
-    pub(super) fn new(call: &Call, now: Instant) -> Self {
-        let began = now.checked_sub(call.timing.duration).unwrap_or(now);
+    /// A call that has just been stated, which may be a while after its end: when it began is told by the wall clock, unless
+    /// that was set meanwhile.
+    pub(super) fn new(call: &Call, now: Moment) -> Self {
+        let latest = now.at.checked_sub(call.timing.duration).unwrap_or(now.at);
+        let lasted = now.wall.duration_since(call.timing.started_at).ok();
+        let told = lasted.and_then(|lasted| now.at.checked_sub(lasted));
+        let can_be = |at: &Instant| *at <= latest && *at + STATED_WITHIN >= latest;
+        let began = told.filter(can_be).unwrap_or(latest);
         Self {
             number: call.number,
             operation: call.operation,
             model: call.model.clone(),
             began,
+            ended: began + call.timing.duration,
             first_chunk: call.timing.time_to_first_chunk.map(|after| began + after),
             tokens: call.usage.total(),
         }
@@ -50,6 +57,8 @@ pub(super) struct RunCalls {
     pub(super) first_chunk: Option<Instant>,
     /// When the first one began, if that was before the agent was seen to work.
     pub(super) began: Option<Instant>,
+    /// When the last one ended that no step of the run tells of, if there was one.
+    pub(super) ended: Option<Instant>,
 }
 
 impl Calls {
@@ -67,18 +76,22 @@ impl Calls {
     /// Takes the calls out that began in a run. The agent works before it calls, but it may be seen to work only later:
     /// when it did not tell when the run began, a turn that was called for after the run before, and shortly before this
     /// one, is part of it.
-    pub(super) fn of_run(&mut self, began: Began, ended: Instant) -> RunCalls {
-        let last_end = self.last_end.replace(ended);
+    ///
+    /// Where only steps tell the end, a call may have begun after it, up to `latest`: the run went on for that long.
+    pub(super) fn of_run(&mut self, began: Began, ended: Instant, latest: Instant) -> RunCalls {
+        let last_end = self.last_end.take();
         let Began { at: began, is_told, .. } = began;
         let belongs = |call: &SeenCall| {
             let is_early = !is_told
                 && call.operation == Operation::Chat
                 && call.began + LOOKS_WITHIN >= began
                 && last_end.is_none_or(|end| call.began > end);
-            call.began <= ended && (call.began >= began || is_early)
+            call.began <= latest && (call.began >= began || is_early)
         };
         let mut calls: Vec<SeenCall> = self.waiting.iter().filter(|call| belongs(call)).cloned().collect();
-        self.waiting.retain(|call| call.began > ended);
+        self.waiting.retain(|call| call.began > latest);
+        let unseen = calls.iter().filter(|call| call.began > ended).map(|call| call.ended).max();
+        self.last_end = Some(unseen.unwrap_or(ended).max(ended));
         calls.sort_by_key(|call| call.began);
         let first = calls.iter().find(|call| call.operation == Operation::Chat).or(calls.first());
         RunCalls {
@@ -87,22 +100,34 @@ impl Calls {
             model: first.map(|call| call.model.clone()),
             first_chunk: calls.iter().filter_map(|call| call.first_chunk).min(),
             began: calls.first().map(|call| call.began).filter(|first| *first < began),
+            ended: unseen.filter(|unseen| *unseen > ended),
         }
     }
 }
+
+/// How late a busy house may state a call.
+const STATED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Calls of one run; the longest turns known make some hundred.
 const MAX_WAITING: usize = 4_096;
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, SystemTime};
+    use std::time::SystemTime;
 
     use super::*;
 
     fn call(number: u64, operation: Operation, began: Instant, tokens: u64) -> SeenCall {
         let model = Model::from_wire(&format!("m{number}"));
-        SeenCall { number, operation, model, began, first_chunk: Some(began + Duration::from_millis(10)), tokens }
+        SeenCall {
+            number,
+            operation,
+            model,
+            began,
+            ended: began,
+            first_chunk: Some(began + Duration::from_millis(10)),
+            tokens,
+        }
     }
 
     /// Times in seconds.
@@ -130,22 +155,22 @@ mod tests {
         calls.add(call(2, Operation::Chat, at(2), 7));
         calls.add(call(3, Operation::Chat, at(21), 100));
         calls.remove(9);
-        let first = calls.of_run(seen(at(1)), at(20));
+        let first = calls.of_run(seen(at(1)), at(20), at(20));
         assert_eq!((first.count, first.tokens, model(&first), first.began), (2, 12, Some("m2"), None));
         assert_eq!(first.first_chunk, Some(at(1) + Duration::from_millis(10)));
-        let second = calls.of_run(seen(at(25)), at(30));
+        let second = calls.of_run(seen(at(25)), at(30), at(30));
         assert_eq!((second.count, second.tokens, second.began), (1, 100, Some(at(21))), "seen late");
-        let third = calls.of_run(seen(at(31)), at(32));
+        let third = calls.of_run(seen(at(31)), at(32), at(32));
         assert_eq!((third.count, model(&third)), (0, None));
     }
 
     #[test]
     fn hidden_calls_between_two_runs_belong_to_none() {
         let (at, mut calls) = (clock(), Calls::default());
-        calls.of_run(seen(at(0)), at(1));
+        calls.of_run(seen(at(0)), at(1), at(1));
         calls.add(call(1, Operation::Checkpoint, at(2), 5));
         calls.add(call(2, Operation::Chat, at(4), 7));
-        let run = calls.of_run(seen(at(3)), at(5));
+        let run = calls.of_run(seen(at(3)), at(5), at(5));
         assert_eq!((run.count, run.tokens), (1, 7));
     }
 
@@ -154,7 +179,7 @@ mod tests {
         let (at, mut calls) = (clock(), Calls::default());
         calls.add(call(1, Operation::Chat, at(2), 5));
         calls.add(call(2, Operation::Chat, at(4), 7));
-        let run = calls.of_run(told(at(3)), at(5));
+        let run = calls.of_run(told(at(3)), at(5), at(5));
         assert_eq!((run.count, run.tokens, run.began), (1, 7, None));
     }
 
@@ -162,9 +187,22 @@ mod tests {
     fn what_was_counted_once_is_not_counted_again() {
         let (at, mut calls) = (clock(), Calls::default());
         calls.add(call(1, Operation::Chat, at(2), 5));
-        assert_eq!(calls.of_run(told(at(1)), at(3)).count, 1);
-        assert_eq!(calls.of_run(told(at(1)), at(5)).count, 0);
+        assert_eq!(calls.of_run(told(at(1)), at(3), at(3)).count, 1);
+        assert_eq!(calls.of_run(told(at(1)), at(5), at(5)).count, 0);
         (0..MAX_WAITING as u64 + 9).for_each(|number| calls.add(call(number, Operation::Chat, at(6), 1)));
-        assert_eq!(calls.of_run(told(at(6)), at(7)).count, MAX_WAITING as u64);
+        assert_eq!(calls.of_run(told(at(6)), at(7), at(7)).count, MAX_WAITING as u64);
+    }
+
+    #[test]
+    fn a_run_whose_end_only_steps_tell_goes_on_with_its_last_call() {
+        let zero = Instant::now() + Duration::from_secs(60);
+        let at = |seconds| zero + Duration::from_secs(seconds);
+        let mut calls = Calls::default();
+        calls.add(call(1, Operation::Chat, at(2), 5));
+        calls.add(SeenCall { ended: at(8), ..call(2, Operation::Chat, at(6), 7) });
+        calls.add(call(3, Operation::Chat, at(12), 100));
+        let run = calls.of_run(told(at(1)), at(5), at(10));
+        assert_eq!((run.count, run.tokens, run.ended), (2, 12, Some(at(8))));
+        assert_eq!(calls.of_run(told(at(11)), at(13), at(13)).ended, None);
     }
 }

@@ -22,6 +22,9 @@ pub struct Update {
     pub fully_idle: bool,
     /// The agent says that subagents are at work. Not said and `false` look alike on the wire.
     pub has_active_children: bool,
+    /// News may have been missed before this message, as between two looks or two streams. The agent does not say so, who
+    /// asked it knows.
+    pub after_gap: bool,
     /// News of the main trajectory.
     pub main: TrajectoryUpdate,
     /// News of subagents' trajectories, by their ids.

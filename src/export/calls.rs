@@ -5,9 +5,10 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use super::exemplars::{Exemplar, TracedHistograms, observe};
 use super::labels::{ByKind, ByModel, ByOperation, ByOutcome, ByProvider, ByQuality, ByRateLimit};
 use super::models::ModelLabels;
-use super::series::{Histograms, add, call_latency, declare, release, stream_gap};
+use super::series::{Histograms, add, declare, release, stream_gap, traced_call_latency};
 use crate::record::{
     Call, CallStarted, ContentChunk, Label, Model, Outcome, Provider, Quality, RateLimitReason, TokenKind,
 };
@@ -19,8 +20,8 @@ pub(super) struct CallMetrics {
     tokens: Family<ByKind, Counter>,
     calls: Family<ByOutcome, Counter>,
     usage_reports: Family<ByQuality, Counter>,
-    duration: Histograms<ByOperation>,
-    time_to_first_chunk: Histograms<ByModel>,
+    duration: TracedHistograms<ByOperation>,
+    time_to_first_chunk: TracedHistograms<ByModel>,
     time_between_chunks: Histograms<ByModel>,
     time_per_output_token: Histograms<ByModel>,
     in_flight: Family<ByProvider, Gauge>,
@@ -57,13 +58,13 @@ impl CallMetrics {
                 registry,
                 "gravimeter_call_duration_seconds",
                 "First request byte to last response byte",
-                Histograms::new_with_constructor(call_latency),
+                TracedHistograms::new_with_constructor(traced_call_latency),
             ),
             time_to_first_chunk: declare(
                 registry,
                 "gravimeter_time_to_first_chunk_seconds",
                 "First request byte to the first content-bearing event",
-                Histograms::new_with_constructor(call_latency),
+                TracedHistograms::new_with_constructor(traced_call_latency),
             ),
             time_between_chunks: declare(
                 registry,
@@ -130,9 +131,10 @@ impl CallMetrics {
     fn time(&self, call: &Call, model: &Model) {
         let by_model = ByModel { provider: call.provider, model: model.clone() };
         let by_operation = ByOperation { provider: call.provider, model: model.clone(), operation: call.operation };
-        self.duration.get_or_create_owned(&by_operation).observe(call.timing.duration.as_secs_f64());
+        let exemplar = Exemplar::of(call.trace, call.timing.started_at, call.timing.duration);
+        observe(&self.duration, &by_operation, call.timing.duration, exemplar.clone());
         if let Some(first) = call.timing.time_to_first_chunk {
-            self.time_to_first_chunk.get_or_create_owned(&by_model).observe(first.as_secs_f64());
+            observe(&self.time_to_first_chunk, &by_model, first, exemplar);
         }
         if let Some(pace) = seconds_per_output_token(call) {
             self.time_per_output_token.get_or_create_owned(&by_model).observe(pace);

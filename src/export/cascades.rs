@@ -5,16 +5,19 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use super::exemplars::{Exemplar, TracedHistograms, observe};
 use super::labels::{ByComparison, ByFollowFailure, ByMethod, ByRun, ByRunModel, BySource, ByStepEnd};
 use super::models::ModelLabels;
-use super::series::{Histograms, begin, count, declare, each, release, run_calls, run_latency, run_tokens};
+use super::series::{
+    Histograms, begin, count, declare, each, release, run_calls, run_latency, run_tokens, traced_run_latency,
+};
 use crate::record::{CascadeRun, CorrelationMethod, FollowFailure, StepEnded, UpdateSource, UsageComparison};
 
 /// Counters, gauges and histograms of conversations.
 #[derive(Debug)]
 pub(super) struct CascadeMetrics {
     models: ModelLabels,
-    duration: Histograms<ByRun>,
+    duration: TracedHistograms<ByRun>,
     time_to_first_chunk: Histograms<ByRunModel>,
     calls: Histograms<ByRunModel>,
     tokens: Histograms<ByRunModel>,
@@ -34,7 +37,7 @@ impl CascadeMetrics {
                 registry,
                 "gravimeter_cascade_duration_seconds",
                 "Runs of conversations: the user's message until the agent and its subagents are idle",
-                Histograms::new_with_constructor(run_latency),
+                TracedHistograms::new_with_constructor(traced_run_latency),
             ),
             time_to_first_chunk: declare(
                 registry,
@@ -113,7 +116,8 @@ impl CascadeMetrics {
         let model = self.models.counted(&run.model);
         let by_run = ByRun { model: model.clone(), outcome: run.outcome };
         let by_model = ByRunModel { model };
-        self.duration.get_or_create_owned(&by_run).observe(run.duration.as_secs_f64());
+        let exemplar = Exemplar::of(run.trace, run.started_at, run.duration);
+        observe(&self.duration, &by_run, run.duration, exemplar);
         if let Some(first) = run.time_to_first_chunk {
             self.time_to_first_chunk.get_or_create_owned(&by_model).observe(first.as_secs_f64());
         }

@@ -1,6 +1,6 @@
 //! Label sets: structs of closed enums and of bounded model names. A field's name is the label's name.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 
@@ -8,8 +8,8 @@ use super::otlp::SpanLoss;
 use crate::record::{
     ByteDirection, CorrelationMethod, DisplayName, Disposition, FollowFailure, HandshakeFailure, IpFamily, Label,
     LeafResult, Model, ObserverFailure, Operation, Outcome, Provider, Quality, QuotaWindow, RateLimitReason,
-    RefuseReason, RestartReason, RunOutcome, Side, StepKind, StepStatus, TimeoutStep, TlsVersion, TokenKind,
-    UpdateSource, UsageComparison,
+    RefuseReason, RestartReason, RunOutcome, Side, SpanId, StepKind, StepStatus, TimeoutStep, TlsVersion, TokenKind,
+    TraceId, UpdateSource, UsageComparison,
 };
 
 /// Lets the label enums of `record` be label values of the metrics library.
@@ -61,6 +61,18 @@ impl EncodeLabelValue for Model {
 impl EncodeLabelValue for DisplayName {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
         EncodeLabelValue::encode(&self.as_str(), encoder)
+    }
+}
+
+impl EncodeLabelValue for TraceId {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        write!(encoder, "{self}")
+    }
+}
+
+impl EncodeLabelValue for SpanId {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        write!(encoder, "{self}")
     }
 }
 

@@ -1,8 +1,8 @@
 //! The set of all metrics: takes every fact, answers every scrape.
 //!
 //! What is counted of calls stands in `calls`, of conversations in `cascades`, of quotas in `quotas`, of connections and the
-//! house in `connections`, of spans in `otlp`, under the names of the GenAI convention in `genai`; the rules of naming and counting in `series`;
-//! here is the registry they share.
+//! house in `connections`, of spans in `otlp`, under the names of the GenAI convention in `genai`; the rules of naming and
+//! counting in `series`; the spans that buckets name in `exemplars`; here is the registry they share.
 
 use std::fmt;
 use std::sync::Arc;

@@ -14,6 +14,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::{Metric, Registry, Unit};
 
+use super::exemplars::TracedHistogram;
 use crate::record::Label;
 
 /// A histogram for each label set.
@@ -50,6 +51,11 @@ pub(super) fn call_latency() -> Histogram {
     Histogram::new(CALL_SECONDS)
 }
 
+/// Latency of LLM calls whose spans may be named.
+pub(super) fn traced_call_latency() -> TracedHistogram {
+    TracedHistogram::new(CALL_SECONDS.into_iter())
+}
+
 /// Gaps inside a stream.
 pub(super) fn stream_gap() -> Histogram {
     Histogram::new(GAP_SECONDS)
@@ -63,6 +69,11 @@ pub(super) fn house_latency() -> Histogram {
 /// Latency of runs.
 pub(super) fn run_latency() -> Histogram {
     Histogram::new(RUN_SECONDS)
+}
+
+/// Latency of runs whose spans may be named.
+pub(super) fn traced_run_latency() -> TracedHistogram {
+    TracedHistogram::new(RUN_SECONDS.into_iter())
 }
 
 /// Calls of a run.

@@ -120,9 +120,11 @@ fn metadata(out: &mut String, name_and_type: &str, name_and_help: &str) -> fmt::
 }
 
 /// A sample line up to its value and timestamp. A label's value may itself hold what an exemplar begins with, so the
-/// search starts behind the labels.
+/// search starts behind the labels. Those follow the name at once; a brace behind a space is the exemplar's.
 fn without_exemplar(line: &str) -> &str {
-    let behind_labels = line.find('{').map_or(0, |open| open + labels_len(line.get(open..).unwrap_or_default()));
+    let name_len = line.find(['{', ' ']).unwrap_or(line.len());
+    let behind_name = line.get(name_len..).unwrap_or_default();
+    let behind_labels = if behind_name.starts_with('{') { name_len + labels_len(behind_name) } else { name_len };
     match line.get(behind_labels..).and_then(|rest| rest.find(" # ")) {
         Some(at) => line.get(..behind_labels + at).unwrap_or(line),
         None => line,

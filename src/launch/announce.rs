@@ -37,7 +37,7 @@ impl CsrfToken {
     }
 
     /// One that somebody else has made.
-    pub(super) fn new(text: String) -> Self {
+    pub(crate) fn new(text: String) -> Self {
         Self(text)
     }
 

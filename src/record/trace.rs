@@ -3,29 +3,30 @@
 //! Source: <https://www.w3.org/TR/trace-context/>.
 
 use std::fmt;
+use std::num::NonZero;
 use std::time::{Duration, SystemTime};
 
 use super::Handshake;
 
 /// A trace: 128 bits, never all zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct TraceId(u128);
+pub struct TraceId(NonZero<u128>);
 
 /// A span within a trace: 64 bits, never all zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SpanId(u64);
+pub struct SpanId(NonZero<u64>);
 
 impl TraceId {
     /// `None` for zero, which stands for "no trace".
     #[must_use]
     pub fn new(bits: u128) -> Option<Self> {
-        (bits != 0).then_some(Self(bits))
+        NonZero::new(bits).map(Self)
     }
 
     /// The id's bytes, in the order of the wire.
     #[must_use]
     pub fn to_bytes(self) -> [u8; 16] {
-        self.0.to_be_bytes()
+        self.0.get().to_be_bytes()
     }
 }
 
@@ -33,13 +34,25 @@ impl SpanId {
     /// `None` for zero, which stands for "no span".
     #[must_use]
     pub fn new(bits: u64) -> Option<Self> {
-        (bits != 0).then_some(Self(bits))
+        NonZero::new(bits).map(Self)
     }
 
     /// The id's bytes, in the order of the wire.
     #[must_use]
     pub fn to_bytes(self) -> [u8; 8] {
-        self.0.to_be_bytes()
+        self.0.get().to_be_bytes()
+    }
+}
+
+impl From<NonZero<u128>> for TraceId {
+    fn from(bits: NonZero<u128>) -> Self {
+        Self(bits)
+    }
+}
+
+impl From<NonZero<u64>> for SpanId {
+    fn from(bits: NonZero<u64>) -> Self {
+        Self(bits)
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) async fn metrics(State(web): State<Arc<Web>>, headers: HeaderMap) -> 
     };
     let format = negotiate(joined(&headers, &header::ACCEPT).as_deref());
     let gzip = accepts_gzip(joined(&headers, &header::ACCEPT_ENCODING).as_deref());
-    // Some 5 MB at the worst: tens of milliseconds that the traffic's workers must not wait for.
+    // Some 13 MB at the worst: a hundred milliseconds that the traffic's workers must not wait for.
     let metrics = Arc::clone(&web.metrics);
     let exposition = spawn_blocking(move || exposition(&metrics, format, gzip)).await;
     let Ok(Ok(exposition)) = exposition else {

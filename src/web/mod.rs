@@ -44,7 +44,8 @@ pub struct Config {
     pub allowed_hosts: Vec<String>,
     /// Whether an address that other machines can reach is accepted: what is served needs no password.
     pub danger_expose_to_network: bool,
-    /// Scrapes served at the same time; more are answered with 503. Each holds its whole exposition, some 5 MB at the worst.
+    /// Scrapes served at the same time; more are answered with 503. Each holds its whole exposition, some 13 MB at the worst:
+    /// 200 models with the longest names, and an exemplar in every bucket.
     pub max_concurrent_scrapes: usize,
     /// Open connections; more wait in the kernel's backlog.
     pub max_connections: usize,

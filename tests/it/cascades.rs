@@ -65,20 +65,6 @@ impl Stage {
             let shown = |metric| sum(&crate::whole::series(&exposition, metric), &[]);
             let runs = shown("gravimeter_cascade_duration_seconds_count");
             let settled = shown("gravimeter_correlations_total");
-            if std::env::var_os("SHOW").is_some() {
-                eprintln!(
-                    "runs {runs}/{} settled {settled}/{} {}",
-                    log.runs.len(),
-                    log.calls.len(),
-                    exposition
-                        .lines()
-                        .filter(|l| l.starts_with("gravimeter_cascade") && !l.contains("bucket")
-                            || l.starts_with("gravimeter_corr"))
-                        .collect::<Vec<_>>()
-                        .join("\n")
-                );
-                tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-            }
             (runs >= log.runs.len() as u64 && settled >= log.calls.len() as u64).then_some(())
         })
         .await;
@@ -95,13 +81,21 @@ impl Stage {
     }
 }
 
-/// Everything that the log says of each conversation, in a form that the house's answer can be compared with.
-fn truth(log: &Log) -> BTreeMap<&str, (Vec<&str>, u64, Vec<(&'static str, u64, u64)>)> {
-    let mut truth: BTreeMap<&str, (Vec<&str>, u64, Vec<_>)> = BTreeMap::new();
+/// What the log says of one conversation, in a form that the house's answer can be compared with.
+#[derive(Default)]
+struct Truth<'a> {
+    requests: Vec<&'a str>,
+    tokens: u64,
+    /// How each run ended, its calls and their tokens.
+    runs: Vec<(&'static str, u64, u64)>,
+}
+
+fn truth(log: &Log) -> BTreeMap<&str, Truth<'_>> {
+    let mut truth: BTreeMap<&str, Truth<'_>> = BTreeMap::new();
     for call in &log.calls {
-        let (requests, tokens, _) = truth.entry(&call.cascade).or_default();
-        requests.push(&call.request);
-        *tokens += call.tokens.total();
+        let of_cascade = truth.entry(&call.cascade).or_default();
+        of_cascade.requests.push(&call.request);
+        of_cascade.tokens += call.tokens.total();
     }
     for run in &log.runs {
         let outcome = match run.outcome {
@@ -110,14 +104,14 @@ fn truth(log: &Log) -> BTreeMap<&str, (Vec<&str>, u64, Vec<(&'static str, u64, u
             RunEnd::Ok => "ok",
             RunEnd::Swallowed => "swallowed",
         };
-        truth.entry(&run.cascade).or_default().2.push((outcome, run.calls, run.tokens.total()));
+        truth.entry(&run.cascade).or_default().runs.push((outcome, run.calls, run.tokens.total()));
     }
-    truth.values_mut().for_each(|(requests, ..)| requests.sort_unstable());
+    truth.values_mut().for_each(|of_cascade| of_cascade.requests.sort_unstable());
     truth
 }
 
 async fn check(stage: &Stage, log: &Log) {
-    for (cascade, (requests, tokens, runs)) in truth(log) {
+    for (cascade, Truth { requests, tokens, runs }) in truth(log) {
         let shown = stage.json(&format!("/v1/cascades/{cascade}")).await;
         let calls = shown["calls"].as_array().expect("calls");
         let mut joined: Vec<_> = calls.iter().map(|call| call["request"].as_str().unwrap_or("none")).collect();
@@ -160,4 +154,33 @@ async fn by_reactive_streams() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn by_asking_again_and_again() {
     follows(Rungs { agent_state: false, reactive: false }, "polling").await;
+}
+
+/// Streams come and go while runs are under way: what one way does not tell, the next one does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_way_is_taken_away_in_the_middle_of_a_run() {
+    let all = Rungs { agent_state: true, reactive: true };
+    let stage = Stage::set(all).await;
+    let rungs = [Rungs { agent_state: false, ..all }, Rungs { agent_state: false, reactive: false }, all];
+    let switching = async {
+        for rungs in rungs.into_iter().cycle() {
+            let calls = stage.stand_in.log().calls.len();
+            // Some calls later: there is always a run under way.
+            while stage.stand_in.log().calls.len() < calls + 9 {
+                tokio::task::yield_now().await;
+            }
+            stage.stand_in.set_rungs(rungs);
+        }
+    };
+    tokio::select! {
+        _ = stage.converse() => {}
+        () = switching => {}
+    }
+    let log = stage.settled().await;
+    check(&stage, &log).await;
+    let updates = stage.whole.series("gravimeter_cascade_updates_total").await;
+    for source in ["agent_state", "reactive", "polling"] {
+        assert!(sum(&updates, &[&format!("source=\"{source}\"")]) > 0, "{source}: {updates:?}");
+    }
+    stage.stop().await;
 }

@@ -8,6 +8,7 @@ mod cascades;
 mod cli;
 mod end_of_stream;
 mod fixtures;
+mod follow_faults;
 mod go;
 mod house;
 mod kit;

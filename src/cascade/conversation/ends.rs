@@ -16,8 +16,10 @@ impl Conversation {
         let completed = if is_seen { None } else { self.last_completed(run, next, look.now) };
         let latest = next.and_then(|next| instant_of(next.created_at?, look.now)).unwrap_or(look.now.at);
         let index = next.map_or(u32::MAX, |next| next.index);
+        let at = completed.unwrap_or(idle.at).min(latest);
         End {
-            at: completed.unwrap_or(idle.at).min(latest),
+            at,
+            latest: if is_seen { at } else { idle.at.min(latest).max(at) },
             outcome: self.outcome(run, index),
             steps: index.min(self.main.len()),
         }
@@ -53,14 +55,15 @@ impl Conversation {
     }
 
     /// The end of a run that was followed by another one between two looks: nothing less than the agent's own times tells it
-    /// from a message that came while the agent worked. A stream shows every end.
+    /// from a message that came while the agent worked. A stream that has not been left shows every end.
     pub(super) fn end_between_looks(&self, run: &OpenRun, next: Input, look: &Look) -> Option<End> {
-        let may_be = look.source == UpdateSource::Polling || self.is_idle(look.says_fully_idle);
+        let may_be = look.after_gap || self.is_idle(look.says_fully_idle);
         let last = self.last_of_turn(run.first_step, next)?;
         let is_told = last.completed_at.is_some() && next.created_at.is_some();
         let is_answered = last.kind != StepKind::UserInput;
         let at = self.last_completed(run, Some(next), look.now).filter(|_| may_be && is_told && is_answered)?;
-        Some(End { at, outcome: self.outcome(run, next.index), steps: next.index })
+        let latest = next.created_at.and_then(|created| instant_of(created, look.now)).unwrap_or(at).max(at);
+        Some(End { at, latest, outcome: self.outcome(run, next.index), steps: next.index })
     }
 
     /// The last step of the turn before a message, if the turn had come to its end.

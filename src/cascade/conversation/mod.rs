@@ -46,6 +46,8 @@ pub struct EndedRun {
     pub began: Began,
     /// When it ended.
     pub ended: Instant,
+    /// When it had ended for sure: a call that no step tells of may have been the last thing.
+    pub latest: Instant,
     /// How it ended, as far as the agent tells.
     pub outcome: RunOutcome,
 }
@@ -97,6 +99,8 @@ struct OpenRun {
 #[derive(Debug, Clone, Copy)]
 struct End {
     at: Instant,
+    /// It may have been as late as this: what the agent did of which no step tells.
+    latest: Instant,
     outcome: RunOutcome,
     /// How many steps there were.
     steps: u32,
@@ -107,6 +111,8 @@ struct End {
 struct Look {
     source: UpdateSource,
     says_fully_idle: bool,
+    /// News may have been missed since the look before.
+    after_gap: bool,
     before: Option<Moment>,
     now: Moment,
 }
@@ -166,7 +172,8 @@ impl Conversation {
     /// Takes news. `says_fully_idle`: this source is known to say when everything has ended, so that nothing less counts.
     pub fn apply(&mut self, update: &Update, source: UpdateSource, says_fully_idle: bool, now: Moment) -> Vec<Event> {
         let mut events = self.tick(now);
-        let look = Look { source, says_fully_idle, before: self.last.replace(now), now };
+        let after_gap = update.after_gap;
+        let look = Look { source, says_fully_idle, after_gap, before: self.last.replace(now), now };
         self.take_status(update);
         let main = self.take_main(update, &look);
         let subs = update.subtrajectories.iter();
@@ -193,7 +200,8 @@ impl Conversation {
             Run::Awaited { began, since } if now.at.saturating_duration_since(since.at) >= SWALLOWED_AFTER => {
                 let input = self.new_inputs().next();
                 let started = self.open(input, began);
-                let look = Look { source: UpdateSource::Polling, says_fully_idle: false, before: None, now };
+                let source = UpdateSource::Polling;
+                let look = Look { source, says_fully_idle: false, after_gap: true, before: None, now };
                 let ended = match self.run {
                     Run::Open(run) => Some(self.close(run, self.end_of(&run, None, since, &look))),
                     _ => None,
@@ -213,7 +221,7 @@ impl Conversation {
                 Vec::new()
             }
             Run::Open(run) => {
-                let end = End { at: now.at, outcome: RunOutcome::Lost, steps: self.main.len() };
+                let end = End { at: now.at, latest: now.at, outcome: RunOutcome::Lost, steps: self.main.len() };
                 vec![self.close(run, end)]
             }
             Run::Closing { run, end, .. } => vec![self.close(run, end)],
@@ -337,7 +345,9 @@ impl Conversation {
 
     fn close(&mut self, run: OpenRun, end: End) -> Event {
         self.run = Run::None;
-        Event::RunEnded(EndedRun { began: run.began, ended: end.at.max(run.began.at), outcome: end.outcome })
+        let End { at, latest, outcome, .. } = end;
+        let ended = at.max(run.began.at);
+        Event::RunEnded(EndedRun { began: run.began, ended, latest: latest.max(ended), outcome })
     }
 
     /// Whether the main trajectory is being worked on.

@@ -41,6 +41,8 @@ impl Told {
     }
 
     fn say(&mut self, seconds: f64, update: Update) -> Vec<Event> {
+        let after_gap = update.after_gap || self.source == UpdateSource::Polling;
+        let update = Update { after_gap, ..update };
         self.conversation.apply(&update, self.source, self.says_fully_idle, self.at(seconds))
     }
 
@@ -68,7 +70,7 @@ impl Told {
     fn runs(&self, events: &[Event]) -> Vec<String> {
         let runs = events.iter().filter_map(|event| match event {
             Event::RunStarted(began) => Some(format!("{}-", self.seconds(began.at))),
-            Event::RunEnded(EndedRun { began, ended, outcome }) => {
+            Event::RunEnded(EndedRun { began, ended, outcome, .. }) => {
                 Some(format!("{}-{} {outcome}", self.seconds(began.at), self.seconds(*ended)))
             }
             _ => None,
@@ -485,6 +487,11 @@ fn a_run_that_is_followed_by_another_between_two_looks() {
     let again = idle().steps(3, [answer(2.0), input(3.0), answer(4.0)]);
     assert_eq!(told.say_runs(5.0, again), ["1-2 ok", "3-"], "a new stream did not");
     assert_eq!(told.finish(5.0), ["3-4 ok"]);
+    let mut told = begun(UpdateSource::AgentState);
+    let reopened = Update { after_gap: true, ..running().steps(3, [answer(2.0), input(3.0)]) };
+    assert_eq!(told.say_runs(5.0, reopened), ["1-2 ok", "3-"], "a stream that was opened again did not");
+    told.say(6.0, idle());
+    assert_eq!(told.finish(6.0), ["3-6 swallowed"]);
 }
 
 #[test]

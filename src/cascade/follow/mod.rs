@@ -9,7 +9,9 @@
 //! the way is found by trying, left when it ends, and tried again later.
 
 mod ask;
+mod complaints;
 mod ladder;
+mod quotas;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -51,6 +53,13 @@ impl Default for Config {
             quota_interval: Duration::from_secs(300),
             max_streams: 64,
         }
+    }
+}
+
+impl Config {
+    /// How long an agent is left alone after so many failures in a row.
+    fn pause_after(&self, failures: u32) -> Duration {
+        self.poll_interval.saturating_mul(2u32.saturating_pow(failures)).min(self.idle_interval)
     }
 }
 

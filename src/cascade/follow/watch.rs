@@ -1,14 +1,16 @@
 //! One conversation on a stream: opened, read, opened again when it breaks, until it is over or its rung is missing.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::{sleep, timeout};
 
 use super::ask::{Agent, Failure};
 use super::ladder::Rung;
+use crate::cascade::client::RpcError;
 use crate::cascade::correlate::Correlator;
 use crate::cascade::reactive::State;
+use crate::cascade::update::Update;
 use crate::record::Id;
 
 /// A conversation to watch.
@@ -22,12 +24,12 @@ pub(super) struct Watch {
 /// Why a watch ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WatchEnd {
-    /// The agent has the conversation no more.
-    Deleted,
+    /// The agent has the conversation no more, or has not loaded it.
+    Deleted(Failure),
     /// The stream fails again and again.
     Failing(Failure),
     /// The agent does not offer the rung (any more).
-    Missing,
+    Missing(Failure),
     /// Nothing has happened for a long time.
     Quiet,
 }
@@ -40,24 +42,25 @@ impl Watch {
     }
 
     async fn watch(&self) -> WatchEnd {
-        let mut pause = FIRST_PAUSE;
-        let mut failures = 0;
+        let (mut pause, mut failures, mut last_news) = (FIRST_PAUSE, 0, Instant::now());
         loop {
             let mut updates = 0;
             let ended = match self.rung {
                 Rung::AgentState => self.agent_state(&mut updates).await,
-                Rung::Polling => return WatchEnd::Missing,
+                // There is no stream on this one.
+                Rung::Polling => Err(Failure::Rpc(RpcError::Unimplemented)),
                 Rung::Reactive => self.reactive(&mut updates).await,
             };
             // A stream that only repeats what is known, as one of an idle conversation does, has not got anywhere.
             if updates > 1 {
-                (pause, failures) = (FIRST_PAUSE, 0);
+                (pause, failures, last_news) = (FIRST_PAUSE, 0, Instant::now());
             }
             match ended {
-                Ok(Ended::ByAgent) => {}
-                Ok(Ended::Quiet) => return WatchEnd::Quiet,
-                Err(failure) if failure.is_missing() => return WatchEnd::Missing,
-                Err(failure) if failure.is_deleted() => return WatchEnd::Deleted,
+                // A stream that ends after each turn would otherwise be opened for ever.
+                Ok(Ended::ByAgent) if last_news.elapsed() < QUIET_AFTER => failures = 0,
+                Ok(Ended::ByAgent | Ended::Quiet) => return WatchEnd::Quiet,
+                Err(failure) if failure.is_missing() => return WatchEnd::Missing(failure),
+                Err(failure) if failure.is_deleted() => return WatchEnd::Deleted(failure),
                 Err(failure) => {
                     self.correlator.failed(failure.reason());
                     failures += 1;
@@ -76,6 +79,7 @@ impl Watch {
         loop {
             let Ok(next) = timeout(QUIET_AFTER, states.next()).await else { return Ok(Ended::Quiet) };
             let Some(update) = next? else { return Ok(Ended::ByAgent) };
+            let update = Update { after_gap: *updates == 0, ..update };
             self.correlator.update(&self.cascade, &update, self.rung.source());
             *updates += 1;
         }
@@ -89,7 +93,8 @@ impl Watch {
             let Some(difference) = next.map_err(Failure::Rpc)? else { return Ok(Ended::ByAgent) };
             if let Some(difference) = &difference.diff {
                 state.apply(difference)?;
-                self.correlator.update(&self.cascade, &state.update(), self.rung.source());
+                let update = Update { after_gap: *updates == 0, ..state.update() };
+                self.correlator.update(&self.cascade, &update, self.rung.source());
                 *updates += 1;
             }
         }

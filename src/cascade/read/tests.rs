@@ -178,6 +178,7 @@ fn framed() -> Update {
         trajectory: id("t-1"),
         status: Some(RunStatus::Running),
         fully_idle: false,
+        after_gap: false,
         has_active_children: true,
         main: TrajectoryUpdate {
             status: Some(RunStatus::Busy),

@@ -1,26 +1,25 @@
 //! All that is known of conversations and of calls that may still find theirs. Pure: facts and news enter with the time,
 //! facts leave.
 
+mod calls;
 mod live;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::num::NonZeroUsize;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
+use calls::Recent;
 use live::Live;
 use lru::LruCache;
 
-use super::compare::{Books, WireCall};
+use super::compare::Books;
 use super::conversation::Moment;
 use super::read::Summary;
-use super::runs::SeenCall;
-use super::threads::{Found, Threads};
+use super::threads::Threads;
 use super::update::{RunStatus, TrajectoryUpdate, Update};
-use crate::record::{
-    Call, CallIds, Correlated, Correlation, CorrelationMethod, Fact, Id, JoinedIds, Operation, Quality, UpdateSource,
-};
+use crate::record::{Fact, Id, JoinedIds, Sampling, UpdateSource};
 
 /// What the correlator knows.
 #[derive(Debug)]
@@ -31,6 +30,8 @@ pub(super) struct State {
     recent: VecDeque<Recent>,
     conversations: LruCache<Id, Live>,
     following: Option<Following>,
+    /// Which traces are recorded; `None` where nothing is traced.
+    sampling: Option<Sampling>,
 }
 
 /// An agent that is being followed.
@@ -42,19 +43,6 @@ struct Following {
     say_fully_idle: BTreeSet<UpdateSource>,
 }
 
-#[derive(Debug)]
-struct Recent {
-    ids: CallIds,
-    /// What the wire told of the method.
-    told: CorrelationMethod,
-    cascade: Option<Id>,
-    seen: SeenCall,
-    /// How its conversation is known has been stated.
-    is_settled: bool,
-    /// Until when it is waited for the agent's word; `None` when that is over.
-    waits_until: Option<Instant>,
-}
-
 impl Default for State {
     fn default() -> Self {
         Self {
@@ -63,11 +51,16 @@ impl Default for State {
             recent: VecDeque::new(),
             conversations: LruCache::new(MAX_CONVERSATIONS),
             following: None,
+            sampling: None,
         }
     }
 }
 
 impl State {
+    pub(super) fn trace(&mut self, sampling: Sampling) {
+        self.sampling = Some(sampling);
+    }
+
     pub(super) fn follow(&mut self, since: SystemTime) {
         self.following = Some(Following { since, say_fully_idle: BTreeSet::new() });
     }
@@ -80,50 +73,6 @@ impl State {
         }
         // Nobody is left who could tell the other side.
         self.books = Books::default();
-        facts
-    }
-
-    /// Gives a call the conversation that is known now. Returns whether the agent should be asked.
-    pub(super) fn correlate(&mut self, call: &mut Call) -> bool {
-        if !has_conversation(call.operation) {
-            return false;
-        }
-        match self.threads.find(&call.ids, call.correlation.method) {
-            Found::Cascade(cascade, method) => call.correlation = Correlation { cascade: Some(cascade), method },
-            // Without an agent to ask, what the wire says is all there is.
-            Found::Unconfirmed(cascade) if self.following.is_none() => call.correlation.cascade = Some(cascade),
-            Found::Unconfirmed(_) | Found::Nothing => return self.following.is_some(),
-        }
-        false
-    }
-
-    /// Takes a call that has been handed on.
-    pub(super) fn take(&mut self, call: &Call, now: Moment) -> Vec<Fact> {
-        if !has_conversation(call.operation) {
-            return Vec::new();
-        }
-        let mut facts = Vec::new();
-        let Correlation { cascade, method } = call.correlation.clone();
-        let is_settled = cascade.is_some() || method != CorrelationMethod::None;
-        if is_settled {
-            facts.push(Fact::CorrelationSettled(method));
-        }
-        let seen = SeenCall::new(call, now.at);
-        if let Some(cascade) = &cascade {
-            facts.push(Fact::CascadeUpdated(UpdateSource::Traffic));
-            facts.extend(self.assign(cascade, seen.clone(), now));
-        }
-        facts.extend(self.compare(call, now));
-        let waits_until = cascade.is_none().then(|| now.at + AGENT_TELLS_WITHIN);
-        let told = match method {
-            CorrelationMethod::Session | CorrelationMethod::TraceId => CorrelationMethod::None,
-            told => told,
-        };
-        self.recent.push_back(Recent { ids: call.ids.clone(), told, cascade, seen, is_settled, waits_until });
-        let oldest = (self.recent.len() > MAX_RECENT).then(|| self.recent.pop_front()).flatten();
-        if oldest.is_some_and(|oldest| !oldest.is_settled) {
-            facts.push(Fact::CorrelationSettled(CorrelationMethod::None));
-        }
         facts
     }
 
@@ -184,10 +133,10 @@ impl State {
 
     pub(super) fn tick(&mut self, now: Moment) -> Vec<Fact> {
         let mut facts = self.stop_waiting(now);
-        let Self { books, conversations, .. } = self;
+        let Self { books, conversations, sampling, .. } = self;
         for (cascade, live) in conversations.iter_mut() {
             let events = live.conversation.tick(now);
-            facts.extend(live.tell(cascade, events, books, now));
+            facts.extend(live.tell(cascade, events, books, *sampling, now));
         }
         facts.extend(books.tick(now.at).into_iter().map(Fact::UsageCompared));
         facts
@@ -224,13 +173,13 @@ impl State {
     ) -> Vec<Fact> {
         let mut facts = self.make_room(cascade, now);
         let Some(Following { since, .. }) = self.following else { return facts };
-        let Self { books, conversations, .. } = self;
+        let Self { books, conversations, sampling, .. } = self;
         let live = conversations.get_or_insert_mut_ref(cascade, || Live::new(since));
         if live.trajectory.is_none() {
             live.trajectory.clone_from(&update.trajectory);
         }
         let events = live.conversation.apply(update, source, says_fully_idle, now);
-        facts.extend(live.tell(cascade, events, books, now));
+        facts.extend(live.tell(cascade, events, books, *sampling, now));
         facts
     }
 
@@ -243,7 +192,7 @@ impl State {
         let since = *since;
         let Some(mut live) = self.conversations.pop(cascade) else { return Vec::new() };
         let events = live.conversation.lose(now);
-        let mut facts = live.tell(cascade, events, &mut self.books, now);
+        let mut facts = live.tell(cascade, events, &mut self.books, self.sampling, now);
         facts.extend(self.make_room(&root, now));
         let name = self.name_of(cascade).clone();
         let of_root = self.conversations.get_or_insert_mut_ref(&root, || Live::new(since));
@@ -265,15 +214,7 @@ impl State {
 
     fn give_up(&mut self, cascade: &Id, mut live: Live, now: Moment) -> Vec<Fact> {
         let events = live.conversation.lose(now);
-        live.tell(cascade, events, &mut self.books, now)
-    }
-
-    fn compare(&mut self, call: &Call, now: Moment) -> Option<Fact> {
-        if self.following.is_none() || call.quality != Quality::Exact || call.usage.total() == 0 {
-            return None;
-        }
-        let CallIds { response, provider_trace: trace, .. } = call.ids.clone();
-        self.books.wire(WireCall { response, trace, usage: call.usage }, now.at).map(Fact::UsageCompared)
+        live.tell(cascade, events, &mut self.books, self.sampling, now)
     }
 
     /// What an update says of who belongs to whom. Returns whether any of it is new.
@@ -300,60 +241,6 @@ impl State {
         }
         is_new
     }
-
-    /// Something was learned: calls may have found their conversation, or another one.
-    fn look_again(&mut self, now: Moment) -> Vec<Fact> {
-        let mut facts = Vec::new();
-        let mut recent = std::mem::take(&mut self.recent);
-        for call in &mut recent {
-            let Found::Cascade(cascade, method) = self.threads.find(&call.ids, call.told) else { continue };
-            if call.cascade.as_ref() != Some(&cascade) {
-                facts.extend(self.move_call(call, cascade, method, now));
-            }
-        }
-        self.recent = recent;
-        facts
-    }
-
-    fn move_call(&mut self, call: &mut Recent, cascade: Id, method: CorrelationMethod, now: Moment) -> Vec<Fact> {
-        let before = call.cascade.replace(cascade.clone());
-        if let Some(live) = before.and_then(|before| self.conversations.peek_mut(&before)) {
-            live.calls.remove(call.seen.number);
-        }
-        let mut facts = self.assign(&cascade, call.seen.clone(), now);
-        if !std::mem::replace(&mut call.is_settled, true) {
-            facts.push(Fact::CorrelationSettled(method));
-        }
-        call.waits_until = None;
-        let correlation = Correlation { cascade: Some(cascade), method };
-        facts.push(Fact::Correlated(Correlated { call: call.seen.number, correlation }));
-        facts
-    }
-
-    /// The agent has had its time: what the wire says of a conversation counts now, and nothing else will be learned soon.
-    fn stop_waiting(&mut self, now: Moment) -> Vec<Fact> {
-        let mut facts = Vec::new();
-        let mut recent = std::mem::take(&mut self.recent);
-        for call in recent.iter_mut().filter(|call| call.waits_until.is_some_and(|until| now.at >= until)) {
-            call.waits_until = None;
-            if let Some(conversation) = call.ids.conversation.clone() {
-                facts.extend(self.move_call(call, conversation, call.told, now));
-            } else if !std::mem::replace(&mut call.is_settled, true) {
-                facts.push(Fact::CorrelationSettled(CorrelationMethod::None));
-            }
-        }
-        self.recent = recent;
-        facts
-    }
-
-    /// A call belongs to a conversation; it counts in the run in which it began.
-    fn assign(&mut self, cascade: &Id, seen: SeenCall, now: Moment) -> Vec<Fact> {
-        let facts = self.make_room(cascade, now);
-        if let Some(Following { since, .. }) = self.following {
-            self.conversations.get_or_insert_mut_ref(cascade, || Live::new(since)).calls.add(seen);
-        }
-        facts
-    }
 }
 
 /// A subagent's own conversation as news of the one that it works for.
@@ -362,17 +249,6 @@ fn as_subtrajectory(name: Id, update: &Update) -> Update {
     let own = std::iter::once((name, news));
     Update { subtrajectories: own.chain(update.subtrajectories.iter().cloned()).collect(), ..Update::default() }
 }
-
-/// Counting tokens and completing lines belong to no conversation.
-fn has_conversation(operation: Operation) -> bool {
-    !matches!(operation, Operation::Autocomplete | Operation::CountTokens)
-}
-
-/// The agent lists its conversations within seconds; one that it does not know by then it will not name.
-const AGENT_TELLS_WITHIN: Duration = Duration::from_secs(30);
-
-/// Calls that may still be told their conversation, some 400 bytes each.
-const MAX_RECENT: usize = 4_096;
 
 /// Conversations that are followed or had calls lately. One with 2,300 steps takes 150 kB, most take a few.
 const MAX_CONVERSATIONS: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();

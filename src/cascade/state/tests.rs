@@ -1,13 +1,15 @@
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
+use super::calls::MAX_RECENT;
 use super::*;
 use crate::cascade::telling::{generation, id, idle, running};
 use crate::cascade::update::{AgentUsage, Generation, Step};
 use crate::record::{
-    CascadeRun, Host, Label as _, Model, Outcome, Provider, RunOutcome, StepEnded, StepKind, StepStatus, Timing,
-    TokenUsage,
+    Call, CallIds, CascadeRun, Correlated, Correlation, CorrelationMethod, Host, Label as _, Model, Operation, Outcome,
+    Provider, Quality, RunOutcome, StepEnded, StepKind, StepStatus, Timing, TokenUsage,
 };
 
 /// The state, told at times in seconds since the agent began to be followed.
@@ -37,7 +39,14 @@ impl Told {
 
     /// As the correlator takes a call. Returns the call as it was handed on, and whether the agent should be asked.
     fn call(&mut self, seconds: f64, mut call: Call) -> (Correlation, bool) {
-        let is_open = self.state.correlate(&mut call);
+        call.timing.started_at = self.at(seconds).wall - call.timing.duration;
+        self.late_call(seconds, call)
+    }
+
+    /// A call that is stated a while after its end.
+    fn late_call(&mut self, seconds: f64, mut call: Call) -> (Correlation, bool) {
+        let (is_open, stated) = self.state.correlate(&mut call, self.at(seconds));
+        self.facts.extend(stated);
         let facts = self.state.take(&call, self.at(seconds));
         self.facts.extend(facts);
         (call.correlation, is_open)
@@ -301,6 +310,24 @@ fn a_run_has_the_calls_that_began_in_it() {
     told.tick(40.0);
     let [run] = &told.ended()[..] else { panic!() };
     assert_eq!((run.calls, run.model.as_str()), (0, "unknown"));
+}
+
+#[test]
+fn a_call_that_is_stated_late_began_when_it_began() {
+    let mut told = Told::following();
+    told.update(1.0, "c", &running().of_trajectory("t").steps(0, [input(1.0)]));
+    told.update(4.0, "c", &idle().steps(1, [answer()]).fully());
+    let begun = |number, seconds: f64| {
+        let mut call = named(number, "c", "t");
+        call.timing.started_at = wall(seconds);
+        call
+    };
+    told.late_call(4.4, begun(1, 2.0));
+    told.late_call(5.2, begun(2, 3.9));
+    told.late_call(5.2, begun(3, -100.0));
+    told.late_call(5.2, begun(4, 4.5));
+    told.tick(5.2);
+    assert_eq!(told.ended()[0].calls, 2, "what began after it, or by a clock that was set, does not count");
 }
 
 #[test]

@@ -1,14 +1,15 @@
 //! Both formats say the same, and their readers accept them.
 
+use std::time::UNIX_EPOCH;
+
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::exemplar::HistogramWithExemplars;
+use prometheus_client::metrics::exemplar::{CounterWithExemplar, HistogramWithExemplars};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use proptest::prelude::*;
 
-use super::kit::{every_fact, metrics, promtool, samples};
+use super::kit::{every_fact, exemplars, metrics, promtool, samples};
 use crate::export::series::declare;
 use crate::export::text::{Format, encode, negotiate};
 use crate::record::Sink as _;
@@ -82,6 +83,19 @@ fn exemplars_stay_in_openmetrics() {
 }
 
 #[test]
+fn an_exemplar_is_cut_where_there_are_no_labels_before_it() {
+    let mut registry = Registry::default();
+    let counter = CounterWithExemplar::<Vec<(&str, &str)>>::default();
+    counter.inc_by(7, Some(vec![("trace_id", "a} # {\"")]), Some(UNIX_EPOCH));
+    registry.register("c", "C", counter);
+    assert!(encode(&registry, Format::OpenMetrics).expect("text").contains("c_total 7 # {trace_id="));
+    assert_eq!(
+        encode(&registry, Format::Text).expect("text"),
+        "# HELP c_total C.\n# TYPE c_total counter\nc_total 7\n"
+    );
+}
+
+#[test]
 fn promtool_finds_nothing_to_complain_about() {
     let metrics = metrics();
     every_fact().iter().for_each(|fact| metrics.take(fact));
@@ -109,15 +123,19 @@ proptest! {
         let mut registry = Registry::default();
         let labels = Family::<Vec<(String, String)>, Counter>::default();
         let counters = declare(&mut registry, "c_total", "C", labels);
-        let histograms = Family::<Vec<(String, String)>, Histogram>::new_with_constructor(|| Histogram::new([0.5, 2.0]));
+        let histogram: fn() -> HistogramWithExemplars<_> = || HistogramWithExemplars::new([0.5, 2.0].into_iter());
+        let histograms = Family::<Vec<(String, String)>, _, _>::new_with_constructor(histogram);
         registry.register("h", "H", histograms.clone());
+        let observations = series.values().filter(|(_, observed)| !observed.is_nan()).count();
         for ((a, b), (count, observed)) in series {
             let labels = vec![("a".to_owned(), a), ("b".to_owned(), b)];
             counters.get_or_create_owned(&labels).inc_by(count);
-            histograms.get_or_create_owned(&labels).observe(observed);
+            histograms.get_or_create_owned(&labels).observe(observed, Some(labels.clone()), Some(UNIX_EPOCH));
         }
         let text = encode(&registry, Format::Text).expect("text");
         let openmetrics = encode(&registry, Format::OpenMetrics).expect("text");
         prop_assert_eq!(samples(&text), samples(&openmetrics));
+        prop_assert!(exemplars(&text).is_empty());
+        prop_assert_eq!(exemplars(&openmetrics).len(), observations);
     }
 }

@@ -12,8 +12,8 @@ use crate::record::{
     ByteDirection, Call, CallIds, CallStarted, CascadeRun, ContentChunk, Correlated, Correlation, CorrelationMethod,
     DisplayName, Disposition, Fact, FollowFailure, Handshake, HandshakeFailure, Host, Id, IpFamily, JoinedIds,
     LeafResult, Model, ModelName, Models, ObserverFailure, Operation, Outcome, Provider, Quality, Quota, QuotaWindow,
-    RateLimit, RateLimitReason, RefuseReason, RestartReason, RunOutcome, RunStarted, Side, StepEnded, StepKind,
-    StepStatus, TimeoutStep, Timing, TlsVersion, TokenUsage, UpdateSource, UsageComparison,
+    RateLimit, RateLimitReason, RefuseReason, RestartReason, RunOutcome, RunStarted, Side, SpanId, StepEnded, StepKind,
+    StepStatus, TimeoutStep, Timing, TlsVersion, TokenUsage, TraceContext, TraceId, UpdateSource, UsageComparison,
 };
 
 pub(crate) fn metrics() -> Metrics {
@@ -93,6 +93,22 @@ pub(crate) fn run(cascade: &str, model: &str) -> CascadeRun {
     }
 }
 
+/// A span that is exported.
+pub(crate) fn sampled(trace: u128, span: u64) -> TraceContext {
+    TraceContext {
+        trace: TraceId::new(trace).expect("a trace"),
+        span: SpanId::new(span).expect("a span"),
+        parent: None,
+        has_remote_parent: false,
+        sampled: true,
+    }
+}
+
+/// One that is not.
+pub(crate) fn unsampled(trace: u128, span: u64) -> TraceContext {
+    TraceContext { sampled: false, ..sampled(trace, span) }
+}
+
 pub(crate) fn quota(model: &str, remaining: f64) -> Quota {
     Quota {
         provider: Provider::CloudCode,
@@ -126,7 +142,8 @@ pub(crate) fn every_fact() -> Vec<Fact> {
         Fact::CallStarted(CallStarted { provider }),
         Fact::CascadeUpdated(UpdateSource::AgentState),
         Fact::ContentChunk(ContentChunk { provider, model: Model::from_wire("m"), gap: ms(3) }),
-        Fact::Call(Box::new(call("m"))),
+        Fact::Call(Box::new(Call { trace: Some(sampled(1, 2)), ..call("m") })),
+        Fact::CallTraced { call: 0, trace: sampled(1, 2) },
         Fact::ConnectionOpened(Disposition::Intercepted),
         Fact::ConnectionOpened(Disposition::Tunnelled),
         Fact::ConnectionClosed(Disposition::Tunnelled),
@@ -152,7 +169,7 @@ pub(crate) fn every_fact() -> Vec<Fact> {
         Fact::Redirect { family: IpFamily::Ipv4, active: true },
         Fact::RelayDelay(Duration::from_micros(70)),
         Fact::RunStarted(RunStarted { cascade: id("c"), started_at: UNIX_EPOCH + Duration::from_secs(1_790_000_000) }),
-        Fact::RunEnded(Box::new(run("c", "m"))),
+        Fact::RunEnded(Box::new(CascadeRun { trace: Some(sampled(1, 3)), ..run("c", "m") })),
         Fact::StepEnded(StepEnded { cascade: id("c"), step: StepKind::PlannerResponse, status: StepStatus::Done }),
         Fact::TimedOut(TimeoutStep::Idle),
         Fact::UpstreamConnected(ms(12)),
@@ -163,33 +180,62 @@ pub(crate) fn every_fact() -> Vec<Fact> {
 /// A sample's identity: its name and its labels.
 pub(crate) type Key = (String, BTreeMap<String, String>);
 
+/// What stands behind a sample in OpenMetrics.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Exemplar {
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) value: f64,
+    /// Seconds since the Unix epoch.
+    pub(crate) at: Option<f64>,
+}
+
 /// All samples of an exposition in either format, exemplars left aside. Panics on anything that is no exposition.
 pub(crate) fn samples(exposition: &str) -> BTreeMap<Key, String> {
     let mut samples = BTreeMap::new();
-    for line in exposition.lines().filter(|line| !line.starts_with('#')) {
-        let (key, value) = sample(line);
+    for (key, value, _) in lines(exposition) {
         assert!(samples.insert(key.clone(), value).is_none(), "twice: {key:?}");
     }
     samples
 }
 
-fn sample(line: &str) -> (Key, String) {
+/// All exemplars of an exposition. Panics on anything that is no exposition.
+pub(crate) fn exemplars(exposition: &str) -> BTreeMap<Key, Exemplar> {
+    lines(exposition).filter_map(|(key, _, exemplar)| Some((key, exemplar?))).collect()
+}
+
+fn lines(exposition: &str) -> impl Iterator<Item = (Key, String, Option<Exemplar>)> {
+    exposition.lines().filter(|line| !line.starts_with('#')).map(sample)
+}
+
+fn sample(line: &str) -> (Key, String, Option<Exemplar>) {
     let name_len = line.find(['{', ' ']).expect("a name");
-    let (name, mut rest) = line.split_at(name_len);
-    let mut labels = BTreeMap::new();
-    if let Some(inner) = rest.strip_prefix('{') {
-        rest = inner;
-        while !rest.starts_with('}') {
-            let (label, tail) = rest.split_once("=\"").expect("a label");
-            let (value, tail) = unquote(tail);
-            labels.insert(label.to_owned(), value);
-            rest = tail.strip_prefix(',').unwrap_or(tail);
-        }
-        rest = &rest[1..];
-    }
-    let value = rest.trim_start().split(' ').next().expect("a value");
+    let (name, rest) = line.split_at(name_len);
+    let (labels, rest) = if rest.starts_with('{') { labels(rest) } else { (BTreeMap::new(), rest) };
+    let rest = rest.strip_prefix(' ').expect("a space");
+    let (value, exemplar) = rest.split_once(" # ").map_or((rest, None), |(value, rest)| (value, Some(exemplar(rest))));
     value.parse::<f64>().expect("a number");
-    ((name.to_owned(), labels), value.to_owned())
+    ((name.to_owned(), labels), value.to_owned(), exemplar)
+}
+
+fn exemplar(text: &str) -> Exemplar {
+    let (labels, rest) = labels(text);
+    let mut numbers = rest.split_whitespace().map(|number| number.parse::<f64>().expect("a number"));
+    let exemplar = Exemplar { labels, value: numbers.next().expect("a value"), at: numbers.next() };
+    assert_eq!(numbers.next(), None, "{text}");
+    exemplar
+}
+
+/// What stands in braces, and what follows them.
+fn labels(text: &str) -> (BTreeMap<String, String>, &str) {
+    let mut labels = BTreeMap::new();
+    let mut rest = text.strip_prefix('{').expect("a brace");
+    while !rest.starts_with('}') {
+        let (label, tail) = rest.split_once("=\"").expect("a label");
+        let (value, tail) = unquote(tail);
+        labels.insert(label.to_owned(), value);
+        rest = tail.strip_prefix(',').unwrap_or(tail);
+    }
+    (labels, &rest[1..])
 }
 
 /// What stands before the closing quote, with its escapes resolved, and what follows the quote.

@@ -4,5 +4,6 @@ pub(crate) mod kit;
 
 mod cascades;
 mod counting;
+mod exemplars;
 mod formats;
 mod page;

@@ -1,0 +1,37 @@
+//! What becomes of failures: each is counted, each kind is logged once.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::ask::Failure;
+use crate::cascade::correlate::Correlator;
+use crate::record::FollowFailure;
+
+/// The failures of one agent.
+pub(super) struct Complaints {
+    correlator: Arc<Correlator>,
+    logged: Mutex<BTreeSet<FollowFailure>>,
+}
+
+impl Complaints {
+    pub(super) fn new(correlator: Arc<Correlator>) -> Self {
+        Self { correlator, logged: Mutex::default() }
+    }
+
+    /// Counts and logs.
+    pub(super) fn tell(&self, failure: Failure) {
+        self.count(failure);
+        self.log(failure);
+    }
+
+    pub(super) fn count(&self, failure: Failure) {
+        self.correlator.failed(failure.reason());
+    }
+
+    /// Each kind once: an agent that is away fails every few seconds.
+    pub(super) fn log(&self, failure: Failure) {
+        if self.logged.lock().unwrap_or_else(PoisonError::into_inner).insert(failure.reason()) {
+            tracing::warn!(error = %failure, "news of the agent's conversations are lost; its traffic is not affected");
+        }
+    }
+}

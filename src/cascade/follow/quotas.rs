@@ -1,0 +1,89 @@
+//! What is left of the account's quotas, and what models are called: asked for now and then while the agent answers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch::Receiver;
+use tokio::time::sleep;
+
+use super::ask::{Agent, Failure};
+use super::complaints::Complaints;
+use crate::cascade::correlate::Correlator;
+use crate::cascade::read::ModelConfig;
+use crate::dialect::quota::Told;
+use crate::record::{Id, Model, ModelName, Provider, Quota, QuotaWindow, Record as _};
+
+/// Asks one agent.
+pub(super) struct Quotas {
+    agent: Arc<Agent>,
+    correlator: Arc<Correlator>,
+    complaints: Arc<Complaints>,
+    /// Models on the wire by the agent's own numbers.
+    placeholders: BTreeMap<Id, Model>,
+}
+
+impl Quotas {
+    pub(super) fn new(agent: Arc<Agent>, correlator: Arc<Correlator>, complaints: Arc<Complaints>) -> Self {
+        Self { agent, correlator, complaints, placeholders: BTreeMap::new() }
+    }
+
+    /// Asks when the agent begins to answer, and again after each interval, for as long as somebody follows it.
+    pub(super) async fn run(mut self, interval: Duration, mut is_followed: Receiver<bool>) {
+        while is_followed.wait_for(|is_followed| *is_followed).await.is_ok() {
+            self.ask().await;
+            tokio::select! {
+                () = sleep(interval) => {}
+                _ = is_followed.wait_for(|is_followed| !is_followed) => {}
+            }
+        }
+    }
+
+    async fn ask(&mut self) {
+        match self.agent.models().await {
+            Ok(told) => {
+                let numbered = |name: &ModelName| Some((name.placeholder.clone()?, name.model.clone()));
+                self.placeholders.extend(told.names.iter().filter_map(numbered));
+                self.state(told);
+            }
+            Err(failure) => self.tell_unless_missing(failure),
+        }
+        match self.agent.quotas().await {
+            Ok(told) => self.state(told),
+            Err(failure) if failure.is_missing() => self.ask_for_user_status().await,
+            Err(failure) => self.complaints.tell(failure),
+        }
+    }
+
+    async fn ask_for_user_status(&mut self) {
+        match self.agent.user_status().await {
+            Ok(models) => {
+                let quotas = models.into_iter().filter_map(|model| self.quota(model)).collect();
+                self.state(Told { names: Vec::new(), quotas });
+            }
+            Err(failure) => self.tell_unless_missing(failure),
+        }
+    }
+
+    /// Under the model's name on the wire, where that is known.
+    fn quota(&self, of: ModelConfig) -> Option<Quota> {
+        let named = || Model::from_wire(of.placeholder.as_str());
+        Some(Quota {
+            provider: Provider::CloudCode,
+            model: self.placeholders.get(&of.placeholder).cloned().unwrap_or_else(named),
+            window: QuotaWindow::Unspecified,
+            remaining: of.remaining?,
+            resets_at: of.resets_at,
+        })
+    }
+
+    fn state(&self, told: Told) {
+        told.facts().for_each(|fact| self.correlator.record(fact));
+    }
+
+    fn tell_unless_missing(&self, failure: Failure) {
+        if !failure.is_missing() {
+            self.complaints.tell(failure);
+        }
+    }
+}
