@@ -11,7 +11,7 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use super::otlp::{Config, Exporter, SpanCounts, SpanLoss};
 use super::spans::{Span, of_call, of_run};
-use crate::record::{Call, Fact, Sink, TraceContext};
+use crate::record::{Call, Correlated, Correlation, Fact, Sink, TraceContext};
 
 /// Takes facts, and offers spans to the exporter.
 #[derive(Debug)]
@@ -67,6 +67,7 @@ impl Sink for Traces {
                     self.call(&call, trace);
                 }
             }
+            Fact::Correlated(Correlated { call, correlation }) => self.held.correlate(*call, correlation),
             Fact::RunEnded(run) => {
                 let place = run.trace.filter(|place| place.sampled);
                 self.offer(place.map(|place| of_run(run, &place)));
@@ -96,6 +97,13 @@ impl Held {
         let Some(calls) = &mut *calls else { return Some(call) };
         calls.insert(call.number, call);
         (calls.len() > MAX_HELD).then(|| calls.pop_first())?.map(|(_, oldest)| oldest)
+    }
+
+    /// The conversation of a call has become known.
+    fn correlate(&self, number: u64, correlation: &Correlation) {
+        if let Some(call) = self.lock().as_mut().and_then(|calls| calls.get_mut(&number)) {
+            call.correlation = correlation.clone();
+        }
     }
 
     fn take(&self, number: u64) -> Option<Call> {

@@ -145,13 +145,14 @@ impl State {
             facts.push(Fact::CorrelationSettled(method));
         }
         call.waits_until = None;
+        let correlation = Correlation { cascade: Some(cascade.clone()), method };
+        facts.push(Fact::Correlated(Correlated { call: call.seen.number, correlation }));
+        // Last: whoever makes a span of it then knows all there is to know.
         if !std::mem::replace(&mut call.is_placed, true)
             && let Some(trace) = self.place(None, Some(&cascade))
         {
             facts.push(Fact::CallTraced { call: call.seen.number, trace });
         }
-        let correlation = Correlation { cascade: Some(cascade), method };
-        facts.push(Fact::Correlated(Correlated { call: call.seen.number, correlation }));
         facts
     }
 

@@ -17,6 +17,7 @@ use hyper_util::server::conn::auto;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
+use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -50,6 +51,7 @@ pub enum Reply {
 struct Seen {
     /// One for each request: its head and how many spans it had.
     requests: Vec<(HeaderMap, usize)>,
+    spans: Vec<Span>,
     connections: usize,
 }
 
@@ -83,6 +85,11 @@ impl Collector {
 
     pub fn requests(&self) -> Vec<(HeaderMap, usize)> {
         self.script.seen.lock().expect("a lock").requests.clone()
+    }
+
+    /// Every span that has come.
+    pub fn all(&self) -> Vec<Span> {
+        self.script.seen.lock().expect("a lock").spans.clone()
     }
 
     /// How many connections were made.
@@ -146,7 +153,8 @@ async fn answer(request: Request<Incoming>, script: Arc<Script>) -> Result<Respo
     let reply = {
         let mut seen = script.seen.lock().expect("a lock");
         let turn = seen.requests.len().min(script.replies.len() - 1);
-        seen.requests.push((head.headers, spans));
+        seen.requests.push((head.headers, spans.len()));
+        seen.spans.extend(spans);
         script.replies[turn]
     };
     match reply {
@@ -156,7 +164,7 @@ async fn answer(request: Request<Incoming>, script: Arc<Script>) -> Result<Respo
     }
 }
 
-fn decode(headers: &HeaderMap, body: &[u8], is_grpc: bool) -> usize {
+fn decode(headers: &HeaderMap, body: &[u8], is_grpc: bool) -> Vec<Span> {
     let (packed, message) =
         if is_grpc { (body[0] == 1, &body[5..]) } else { (headers.contains_key("content-encoding"), body) };
     let mut plain = message.to_vec();
@@ -165,8 +173,8 @@ fn decode(headers: &HeaderMap, body: &[u8], is_grpc: bool) -> usize {
         GzDecoder::new(message).read_to_end(&mut plain).expect("gzip");
     }
     let request = ExportTraceServiceRequest::decode(&*plain).expect("a request");
-    let scopes = request.resource_spans.iter().flat_map(|resource| &resource.scope_spans);
-    scopes.map(|scope| scope.spans.len()).sum()
+    let scopes = request.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
+    scopes.flat_map(|scope| scope.spans).collect()
 }
 
 fn taken(rejected_spans: i64) -> Bytes {

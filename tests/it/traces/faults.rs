@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gravimeter::export::otlp::{Compression, Config, Headers, Protocol};
-use gravimeter::record::{Fact, TraceContext};
+use gravimeter::record::{Call, Correlated, Correlation, CorrelationMethod, Fact, TraceContext};
 
 use super::collector::{Collector, Reply};
-use super::facts::{call, calls, first_call, place, run};
+use super::facts::{call, calls, first_call, id, place, run};
 use super::{Fate, PROTOCOLS, Way, config, fate};
 use crate::kit::binary::until;
 
@@ -189,6 +189,21 @@ async fn calls_are_held_until_their_place_is_settled() {
         Fact::RunEnded(Box::new(run(TraceContext { sampled: false, ..place(98, None) }))),
     ]);
     assert_eq!(way.end().await, fate(5, &[("unsettled", 5)]));
+}
+
+#[tokio::test]
+async fn what_is_learned_of_a_held_call_is_in_its_span() {
+    let collector = Collector::start(&[Reply::Take]).await;
+    let way = Way::started(&config(collector.addr, Protocol::Grpc));
+    let correlation = Correlation { cascade: Some(id("c-late")), method: CorrelationMethod::TraceId };
+    way.state([
+        Fact::Call(Box::new(Call { correlation: Correlation::default(), ..call(1, None) })),
+        Fact::Correlated(Correlated { call: 1, correlation }),
+        Fact::CallTraced { call: 1, trace: place(1, None) },
+    ]);
+    assert_eq!(way.end().await, fate(1, &[]));
+    let span = format!("{:?}", collector.all());
+    assert!(span.contains("c-late") && !span.contains("c-1"), "{span}");
 }
 
 #[tokio::test]

@@ -16,17 +16,17 @@ use super::{Way, config, fate};
 use crate::kit::binary::until;
 
 /// A running Rotel. It ends when it is dropped.
-struct Rotel {
+pub struct Rotel {
     _child: Child,
     folder: TempDir,
-    grpc: SocketAddr,
-    http: SocketAddr,
+    pub grpc: SocketAddr,
+    pub http: SocketAddr,
 }
 
 impl Rotel {
     /// `None`, aloud, where it is not installed; never so in CI.
     #[expect(clippy::print_stderr, reason = "a skipped check must be seen")]
-    async fn start() -> Option<Self> {
+    pub async fn start() -> Option<Self> {
         let Some(program) = program() else {
             assert!(std::env::var_os("CI").is_none(), "Rotel is not installed: scripts/test.sh does it");
             eprintln!("SKIPPED: Rotel is not installed (scripts/test.sh does it, or set ROTEL)");
@@ -54,11 +54,15 @@ impl Rotel {
     }
 
     /// The spans that it has printed, once there are so many.
-    async fn spans(&self, count: usize) -> (String, Vec<Received>) {
+    pub async fn spans(&self, count: usize) -> (String, Vec<Received>) {
+        let mut before = String::new();
         until(async || {
             let out = std::fs::read_to_string(self.folder.path().join("out")).expect("its output");
+            // A span that is being printed is not taken for a whole one.
+            let is_done = out == before;
             let (head, spans) = parse(&out);
-            (spans.len() >= count && out.ends_with('\n')).then_some((head, spans))
+            before = out;
+            (is_done && spans.len() >= count).then_some((head, spans))
         })
         .await
     }
@@ -77,13 +81,13 @@ fn free_port() -> SocketAddr {
 
 /// A span as Rotel prints it: its fields, its attributes behind `@`, its events in the order of time.
 #[derive(Debug, Default)]
-struct Received {
+pub struct Received {
     fields: BTreeMap<String, String>,
     events: Vec<String>,
 }
 
 impl Received {
-    fn is(&self, name: &str) -> &str {
+    pub fn is(&self, name: &str) -> &str {
         self.fields.get(name).map_or("", String::as_str)
     }
 }
