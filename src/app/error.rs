@@ -8,6 +8,7 @@ use crate::capture::redirect::RedirectError;
 use crate::launch::LaunchError;
 use crate::tls::authority::AuthorityError;
 use crate::tls::bundle::BundleError;
+use crate::tls::collector::CollectorError;
 use crate::tls::leaf::LeafError;
 use crate::tls::upstream::UpstreamError;
 
@@ -48,6 +49,9 @@ pub enum Error {
         /// The agent's user.
         user: String,
     },
+    /// TLS with the collector of spans cannot be set up.
+    #[error(transparent)]
+    Collector(#[from] CollectorError),
     /// The demo's stand-ins failed.
     #[error("the demo: {0}")]
     Demo(String),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use rustls::ClientConfig;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -12,6 +13,7 @@ use crate::config::Config;
 use crate::record::{Fact, Record};
 use crate::tls::authority::{Authority, Origin};
 use crate::tls::bundle::{self, Bundle};
+use crate::tls::collector;
 use crate::tls::leaf::Leaves;
 use crate::tls::upstream::Upstream;
 
@@ -19,6 +21,8 @@ use crate::tls::upstream::Upstream;
 pub(super) struct Trust {
     pub(super) upstream: Upstream,
     pub(super) leaves: Leaves,
+    /// For the collector of spans, where there is one.
+    pub(super) collector: Option<ClientConfig>,
     pub(super) bundle: Bundle,
     /// When the CA ends.
     pub(super) not_after: SystemTime,
@@ -39,9 +43,17 @@ impl Trust {
         let not_after = authority.not_after();
         record.record(Fact::CaExpiry(not_after));
         let upstream = Upstream::new(&config.upstream, &authority)?;
+        let collector = match config.otlp.destination() {
+            Some(_) => {
+                let otlp = &config.otlp;
+                let identity = otlp.client_certificate.as_deref().zip(otlp.client_key.as_deref());
+                Some(collector::client(collector::Files { roots: otlp.ca_file.as_deref(), identity }, &authority)?)
+            }
+            None => None,
+        };
         let bundle = bundle::write(&config.bundle_path(), &authority, &config.upstream.extra_roots)?;
         let leaves = Leaves::new(Arc::new(authority))?;
-        Ok(Self { upstream, leaves, bundle, not_after })
+        Ok(Self { upstream, leaves, collector, bundle, not_after })
     }
 }
 

@@ -8,6 +8,8 @@ use jiff::Timestamp;
 use crate::cascade::correlate::Correlator;
 use crate::config::Config;
 use crate::export::Metrics;
+use crate::export::otlp::Exporter;
+use crate::export::traces::Traces;
 use crate::ledger::Ledger;
 use crate::record::{FanOut, Models, Record, Sink};
 use crate::web::{Condition, Readiness, Web};
@@ -18,6 +20,8 @@ pub(super) struct Views {
     pub(super) record: Arc<dyn Record>,
     /// The same, for who follows the agent.
     pub(super) correlator: Arc<Correlator>,
+    /// What takes spans to the collector, where there is one.
+    pub(super) spans: Option<Exporter>,
     /// What answers `/v1/usage`.
     pub(super) ledger: Arc<Ledger>,
     /// What must hold before the path is open.
@@ -32,9 +36,17 @@ impl Views {
         let metrics = Arc::new(Metrics::new(config.metrics, Arc::clone(&models)));
         let ledger = Arc::new(Ledger::new(Timestamp::now(), models));
         let readiness = Readiness::new(conditions);
-        let sinks: Vec<Arc<dyn Sink>> = vec![Arc::clone(&metrics) as _, Arc::clone(&ledger) as _];
+        let mut sinks: Vec<Arc<dyn Sink>> = vec![Arc::clone(&metrics) as _, Arc::clone(&ledger) as _];
+        let spans = Traces::new(&config.otlp, metrics.spans()).map(|(traces, exporter)| {
+            sinks.push(Arc::new(traces));
+            exporter
+        });
         let web = Web::new(config.web.clone(), metrics, Arc::clone(&ledger), Arc::clone(&readiness));
-        let correlator = Arc::new(Correlator::new(Arc::new(FanOut(sinks))));
-        Self { record: Arc::clone(&correlator) as _, correlator, ledger, readiness, web }
+        let correlator = Correlator::new(Arc::new(FanOut(sinks)));
+        let correlator = Arc::new(match spans {
+            Some(_) => correlator.tracing(config.otlp.sampling),
+            None => correlator,
+        });
+        Self { record: Arc::clone(&correlator) as _, correlator, spans, ledger, readiness, web }
     }
 }

@@ -19,6 +19,7 @@ use super::{block_on, logging, terminal_width};
 use crate::app::{self, DemoOptions};
 use crate::config::{self, Log, LogFormat, Places, process_environment};
 use crate::demo::{AgentOptions, Provider, ProviderOptions, Rungs, agent};
+use crate::export::otlp::Endpoint;
 
 /// Watch gravimeter at work: a stand-in provider, a stand-in agent, the real path between them
 ///
@@ -35,6 +36,9 @@ pub(super) struct Demo {
     /// How the stand-in agent lets its conversations be followed
     #[arg(long, value_enum, default_value = "agent-state")]
     rung: Rung,
+    /// A collector that gets the spans, as http://127.0.0.1:4317
+    #[arg(long, value_name = "URL", value_parser = collector)]
+    otlp: Option<Endpoint>,
     /// Where the page, /metrics and /v1/usage are served
     #[arg(long = "web.listen", value_name = "IP:PORT", default_value = "127.0.0.1:8741")]
     web: SocketAddr,
@@ -53,6 +57,7 @@ impl Demo {
             folder: demo_folder(redirect)?,
             redirect,
             rungs: self.rung.rungs(),
+            otlp: self.otlp,
             redraw: if in_place { REDRAW } else { REPEAT },
             width: terminal_width(),
             agent_arguments: |options| vec!["demo-agent".to_owned(), "--options".to_owned(), options],
@@ -158,6 +163,10 @@ async fn serve(
     tracker.close();
     tracker.wait().await;
     Ok(())
+}
+
+fn collector(text: &str) -> Result<Endpoint, String> {
+    Endpoint::parse(text).ok_or_else(|| "write a URL, such as http://127.0.0.1:4317".to_owned())
 }
 
 fn time(text: &str) -> Result<Duration, String> {

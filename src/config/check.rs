@@ -14,6 +14,7 @@ pub(super) fn contradictions(config: &Config, origins: &[Origin]) -> Vec<Mistake
     found.redirect(config);
     found.agent(config);
     found.cascade(config);
+    found.otlp(config);
     if config.state_dir == PathBuf::new() {
         found.add("state.dir", &[], "there is no home folder to keep the state in: set state.dir");
     }
@@ -137,6 +138,19 @@ impl Contradictions<'_> {
                     r#"nothing is asked there while cascade.follow is "off": leave one of them out"#,
                 );
             }
+        }
+    }
+
+    /// A certificate is of no use without its key, nor a key without its certificate.
+    fn otlp(&mut self, config: &Config) {
+        match (&config.otlp.client_certificate, &config.otlp.client_key) {
+            (Some(_), None) => {
+                self.add("otlp.client_certificate", &[], "its key is missing: set otlp.client_key, too");
+            }
+            (None, Some(_)) => {
+                self.add("otlp.client_key", &[], "its certificate is missing: set otlp.client_certificate, too");
+            }
+            _ => {}
         }
     }
 

@@ -94,7 +94,7 @@ impl Walk<'_> {
                     table.iter().map(|(name, value)| self.part(name.get_ref(), &name.span(), value.get_ref()));
                 Value::Map(entries.collect())
             }
-            DeValue::Float(_) => Value::Other("a fraction"),
+            DeValue::Float(number) => Value::Fraction(number.as_str().replace('_', "")),
             DeValue::Datetime(_) => Value::Other("a date"),
         }
     }

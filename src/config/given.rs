@@ -75,10 +75,10 @@ fn is_service_link(name: &str) -> bool {
     port || matches!(rest, "PORT" | "SERVICE_HOST" | "SERVICE_PORT") || rest.starts_with("SERVICE_PORT_")
 }
 
-fn shape(key: &Key, texts: &[String]) -> Value {
+pub(super) fn shape(key: &Key, texts: &[String]) -> Value {
     match key.kind {
         Kind::List(_) => Value::List(texts.iter().flat_map(|text| elements(text)).collect()),
-        Kind::Environment | Kind::Resolve => pairs(texts),
+        Kind::Environment | Kind::Resolve | Kind::SecretTable | Kind::Table => pairs(texts),
         _ => Value::Text(texts.last().cloned().unwrap_or_default()),
     }
 }

@@ -1,6 +1,6 @@
 //! The configuration: file, `GRAVIMETER_*` variables and flags enter, a checked [`Config`] leaves.
 //!
-//! Flags win over variables, variables over the file, the file over the defaults. Every mistake is found and told in one
+//! Flags win over variables, variables over the file, the file over OpenTelemetry's own variables, those over the defaults. Every mistake is found and told in one
 //! go, with its place, its key and what to write instead. Starts nothing, logs nothing, and is the only room that reads
 //! the environment.
 
@@ -9,6 +9,7 @@ mod file;
 mod given;
 mod keys;
 mod nearest;
+mod otel;
 mod places;
 mod source;
 mod texts;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use crate::{capture, cascade, export, launch, record, relay, tls, web};
 
 use crate::cascade::client::Endpoint;
+use crate::export::otlp::{self, Sampler};
 
 pub use given::{FILE_VARIABLE, process_environment, ssl_cert_file, sudo_user};
 pub use keys::{DefaultValue, KEYS, Key, Kind};
@@ -30,7 +32,7 @@ pub use source::{Mistake, Mistakes, Source};
 pub use texts::{example, reference};
 
 /// What every room needs to know: the product of their own configurations.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// The observed process. [`Config::has_agent`] says whether there is one.
     pub agent: launch::Config,
@@ -54,6 +56,12 @@ pub struct Config {
     pub max_models: usize,
     /// Which metrics are exported.
     pub metrics: export::Config,
+    /// Where spans go.
+    pub otlp: otlp::Config,
+    /// By whose word a trace is recorded.
+    otlp_sampler: Sampler,
+    /// The share of traces that is recorded, where that is by share.
+    otlp_sampler_ratio: f64,
     /// The kernel's redirect rules.
     pub redirect: capture::redirect::Config,
     /// Whether they are needed.
@@ -84,6 +92,9 @@ impl Config {
             log: Log { level: "info".to_owned(), format: LogFormat::Auto },
             max_models: record::Models::DEFAULT_LIMIT,
             metrics: export::Config::default(),
+            otlp: otlp::Config::default(),
+            otlp_sampler: Sampler::default(),
+            otlp_sampler_ratio: 1.0,
             redirect: capture::redirect::Config::default(),
             redirect_rules: RedirectRules::Auto,
             relay: relay::Config::default(),
@@ -124,6 +135,7 @@ impl Config {
             RedirectRules::Require => true,
         };
         self.agent.redirected = self.redirect.expected;
+        self.otlp.sampling = self.otlp_sampler.sampling(self.otlp_sampler_ratio);
         let cascade = &mut self.cascade;
         // What keeps them from being an endpoint is told as a contradiction.
         cascade.endpoint = Endpoint::new(self.cascade_http, self.cascade_https, cascade.token.clone()).ok();
@@ -190,7 +202,8 @@ pub struct Loaded {
 pub struct Origin {
     /// The key.
     pub key: &'static str,
-    /// Its value as TOML; empty when it is not set. Values of [`Kind::Environment`] and [`Kind::Secret`] are left out.
+    /// Its value as TOML; empty when it is not set. Values of [`Kind::Environment`], [`Kind::Secret`] and
+    /// [`Kind::SecretTable`] are left out.
     pub value: String,
     /// Where it was set.
     pub source: Source,
@@ -203,6 +216,10 @@ pub struct Origin {
 pub fn load(inputs: &Inputs) -> Result<Loaded, Mistakes> {
     let file = inputs.places.config_file(inputs.file.as_deref(), &inputs.variables);
     let (mut settings, mut mistakes) = file.as_deref().map(file::read).unwrap_or_default();
+    let (standard, not_ours) = otel::from_variables(&inputs.variables);
+    // What the file says is meant for this program, what OpenTelemetry's variables say for every one.
+    settings.splice(..0, standard);
+    mistakes.extend(not_ours);
     let (variables, unknown) = given::from_variables(&inputs.variables);
     mistakes.extend(unknown);
     settings.extend(variables);
@@ -237,7 +254,7 @@ impl Origin {
     }
 
     fn of_setting(setting: source::Setting) -> Self {
-        let hidden = matches!(setting.key.kind, Kind::Environment | Kind::Secret);
+        let hidden = matches!(setting.key.kind, Kind::Environment | Kind::Secret | Kind::SecretTable);
         Self { key: setting.key.name, value: setting.value.to_toml(hidden), source: setting.source }
     }
 }

@@ -112,11 +112,13 @@ fn other_value(key: &Key) -> (String, String) {
         ("capture.connect_listen", _) => plain("off"),
         ("capture.redirect", _) => plain("off"),
         ("agent.antigravity_version", _) => plain("1.20"),
-        ("metrics.genai", _) => ("false".into(), "false".into()),
+        ("metrics.genai" | "otlp.enabled", _) => ("false".into(), "false".into()),
+        ("otlp.sampler", _) => plain("traceidratio"),
         (_, Kind::Choice(words)) => plain(words.last().expect("a word")),
         (_, Kind::Address | Kind::AddressOrOff) => plain("127.0.0.1:9999"),
         (_, Kind::Duration) => plain("59s"),
         (_, Kind::Environment) => (r#"{ A = "1", B = "x=y" }"#.into(), "A=1,B=x=y".into()),
+        (_, Kind::Fraction) => ("0.25".into(), "0.25".into()),
         (_, Kind::List("path")) => (r#"["/a.pem", "/b.pem"]"#.into(), "/a.pem,/b.pem".into()),
         (_, Kind::List(_)) => (r#"["a.example.com", "b.example.com"]"#.into(), "a.example.com, b.example.com".into()),
         (_, Kind::Number) => ("7".into(), "7".into()),
@@ -125,6 +127,8 @@ fn other_value(key: &Key) -> (String, String) {
             (r#"{ "a.example.com:443" = "[::1]:8443" }"#.into(), "a.example.com:443=[::1]:8443".into())
         }
         (_, Kind::Secret) => plain("T0ken"),
+        (_, Kind::SecretTable | Kind::Table) => (r#"{ a = "1", b = "x=y" }"#.into(), "a=1,b=x=y".into()),
+        (_, Kind::Url) => plain("https://collector.example.com:4317"),
         (_, Kind::Switch) => ("true".into(), "true".into()),
         (_, Kind::Text) => plain("somebody"),
     }
@@ -324,4 +328,139 @@ fn no_text_makes_the_reader_panic() {
         let _ = file::parse(Path::new("test.toml"), &text);
         let _ = given::from_flags(&[(key("agent.env"), vec![text.clone()]), (key("capture.listen"), vec![text])]);
     });
+}
+
+#[test]
+fn the_variables_of_opentelemetry_are_settings() {
+    let loaded = with_variables(&[
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://otel.example.com/base/"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=hunter2%2C, x-team = a%20b"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/etc/ca.pem"),
+        ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "/etc/us.pem"),
+        ("OTEL_EXPORTER_OTLP_CLIENT_KEY", "/etc/us.key"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "1500"),
+        ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", ""),
+        ("OTEL_BSP_EXPORT_TIMEOUT", "20000"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "100"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "10"),
+        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "5"),
+        ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
+        ("OTEL_TRACES_SAMPLER_ARG", "0.25"),
+        ("OTEL_SERVICE_NAME", "agent-host"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test,a=b%3Dc"),
+        ("OTEL_TRACES_EXPORTER", "otlp"),
+        ("OTEL_SDK_DISABLED", "no"),
+    ]);
+    let loaded = loaded.expect("valid");
+    let mut headers = otlp::Headers::default();
+    headers.add("api-key", "hunter2,").expect("a field");
+    headers.add("x-team", "a b").expect("a field");
+    let resource = [("a", "b=c"), ("deployment.environment.name", "test")];
+    let expected = otlp::Config {
+        enabled: true,
+        endpoint: otlp::Endpoint::parse("https://otel.example.com/base/v1/traces"),
+        protocol: otlp::Protocol::HttpProtobuf,
+        headers,
+        compression: otlp::Compression::Gzip,
+        timeout: Duration::from_millis(1500),
+        give_up_after: Duration::from_secs(20),
+        ca_file: Some("/etc/ca.pem".into()),
+        client_certificate: Some("/etc/us.pem".into()),
+        client_key: Some("/etc/us.key".into()),
+        queue: 10,
+        batch: 5,
+        flush_interval: Duration::from_millis(100),
+        service_name: Some("agent-host".to_owned()),
+        resource: resource.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        sampling: record::Sampling { ratio: 0.25, follows_parent: true },
+    };
+    assert_eq!(loaded.config.otlp, expected);
+    let shown = format!("{loaded:?}");
+    assert!(shown.contains("api-key") && !shown.contains("hunter2"), "{shown}");
+    let source =
+        loaded.origins.iter().find(|origin| origin.key == "otlp.protocol").expect("an origin").source.to_string();
+    assert_eq!(source, "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL");
+}
+
+#[test]
+fn the_endpoint_for_spans_alone_is_taken_as_it_stands() {
+    let endpoint = |pairs: &[(&str, &str)]| with_variables(pairs).expect("valid").config.otlp.endpoint;
+    let expected = |text| Some(otlp::Endpoint::parse(text).expect("an endpoint"));
+    let (all, spans) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
+    assert_eq!(endpoint(&[(all, "http://a:4318")]), expected("http://a:4318"));
+    assert_eq!(endpoint(&[(all, "http://a:4318/")]), expected("http://a:4318"));
+    assert_eq!(endpoint(&[(all, "http://a:4318"), (spans, "http://b:4318")]), expected("http://b:4318/"));
+    assert_eq!(endpoint(&[(spans, "http://b:4318/own")]), expected("http://b:4318/own"));
+    assert_eq!(endpoint(&[]), None);
+}
+
+#[test]
+fn opentelemetry_s_variables_win_over_the_defaults_only() {
+    let on = |pairs: &[(&str, &str)]| {
+        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:4318");
+        let pairs: Vec<_> = std::iter::once(endpoint).chain(pairs.iter().copied()).collect();
+        with_variables(&pairs).expect("valid").config.otlp.destination().map(ToString::to_string)
+    };
+    assert_eq!(on(&[]).as_deref(), Some("http://a:4318/"));
+    assert_eq!(on(&[("OTEL_TRACES_EXPORTER", "none")]), None);
+    assert_eq!(on(&[("OTEL_SDK_DISABLED", "True")]), None);
+    assert_eq!(on(&[("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_EXPORTER", "otlp")]), None);
+    assert!(on(&[("OTEL_SDK_DISABLED", "true"), ("GRAVIMETER_OTLP_ENABLED", "true")]).is_some());
+    assert_eq!(on(&[("GRAVIMETER_OTLP_ENDPOINT", "http://b:1")]).as_deref(), Some("http://b:1/"));
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("gravimeter.toml");
+    fs::write(&path, "[otlp]\nservice_name = \"of the file\"\n").expect("written");
+    let mut inputs = Inputs { file: Some(path), ..inputs() };
+    inputs.variables.extend(variables(&[("OTEL_SERVICE_NAME", "of all")]));
+    assert_eq!(load(&inputs).expect("valid").config.otlp.service_name.as_deref(), Some("of the file"));
+}
+
+#[test]
+fn what_opentelemetry_s_variables_have_wrong_is_told_without_secrets() {
+    let told = |name: &str, value: &str| with_variables(&[(name, value)]).expect_err(name).to_string();
+    for (name, value, message) in [
+        (
+            "OTEL_EXPORTER_OTLP_PROTOCOL",
+            "http/json",
+            r#"otlp.protocol: "http/json" is not one of its words: write "auto" or "grpc" or "http/protobuf""#,
+        ),
+        (
+            "OTEL_EXPORTER_OTLP_TIMEOUT",
+            "10s",
+            "otlp.timeout: it is not a number of milliseconds: write it without a unit, such as 10000",
+        ),
+        ("OTEL_TRACES_EXPORTER", "zipkin", "otlp.enabled: there is no such exporter here: write otlp or none"),
+        (
+            "OTEL_TRACES_SAMPLER_ARG",
+            "1.5",
+            "otlp.sampler_ratio: it is not a number from 0 to 1: write it without quotes, such as 0.25",
+        ),
+        (
+            "OTEL_EXPORTER_OTLP_CLIENT_KEY",
+            "/etc/us.key",
+            "otlp.client_key: its certificate is missing: set otlp.client_certificate, too",
+        ),
+        (
+            "OTEL_EXPORTER_OTLP_HEADERS",
+            "hunter2",
+            "otlp.headers: it is not a list of names and values: write name=value with commas, and %2C for a comma in a value",
+        ),
+        (
+            "OTEL_EXPORTER_OTLP_HEADERS",
+            "a=hunter2%0d",
+            "otlp.headers: the value of a is not one of a header: write it in printable ASCII",
+        ),
+        (
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "http://u:hunter2@a:1",
+            "otlp.endpoint: this is not a collector's URL: write it as \"http://127.0.0.1:4317\", without user and query; what it must know of us stands in otlp.headers",
+        ),
+    ] {
+        assert_eq!(told(name, value), format!("{name}: {message}"));
+        assert!(!told(name, value).contains("hunter2"));
+    }
 }

@@ -78,6 +78,7 @@ fn takes(kind: Kind) -> String {
             let words: Vec<_> = words.iter().map(|word| format!("`\"{word}\"`")).collect();
             format!("one of {}", words.join(", "))
         }
+        Kind::Fraction => "a number from 0 to 1".to_owned(),
         Kind::Duration => "a time with its unit: `\"500ms\"`, `\"10s\"`, `\"5m\"`, `\"1h30m\"`".to_owned(),
         Kind::Environment => "a table of names and values: `{ NAME = \"value\" }`".to_owned(),
         Kind::List(element) => format!("a list; each element is {}", element_words(element)),
@@ -85,6 +86,11 @@ fn takes(kind: Kind) -> String {
         Kind::Path => "a path from the root".to_owned(),
         Kind::Resolve => "a table of addresses: `{ \"api.example.com:443\" = \"127.0.0.1:8443\" }`".to_owned(),
         Kind::Secret => "a text that is never shown again".to_owned(),
+        Kind::SecretTable => {
+            "a table of names and values: `{ name = \"value\" }`; the values are never shown again".to_owned()
+        }
+        Kind::Table => "a table of names and texts: `{ \"name\" = \"value\" }`".to_owned(),
+        Kind::Url => "a URL without credentials and query".to_owned(),
         Kind::Switch => "`true` or `false`".to_owned(),
         Kind::Text => "a text".to_owned(),
     }
@@ -107,7 +113,7 @@ const EXAMPLE_HEAD: &str = "\
 # you change, and try it with `gravimeter config check`.
 #
 # Each key is also an environment variable (web.listen: GRAVIMETER_WEB_LISTEN) and a flag (--web.listen).
-# Flags win over variables, variables over this file.
+# Flags win over variables, variables over this file, this file over OpenTelemetry's own variables.
 ";
 
 /// The head of the reference page; how values are written outside the file is said once, here.
@@ -122,7 +128,9 @@ Gravimeter runs without any configuration. What is set comes from, the first win
 2. environment variables: `GRAVIMETER_WEB_LISTEN=127.0.0.1:9000`
 3. one file: the one named by `--config` or `GRAVIMETER_CONFIG`, or else the first that exists of
    `/etc/gravimeter/gravimeter.toml` and `$XDG_CONFIG_HOME/gravimeter/gravimeter.toml` (usually `~/.config/...`)
-4. the defaults below
+4. for the section `[otlp]`, the variables of the OpenTelemetry specification (`OTEL_EXPORTER_OTLP_ENDPOINT` and the like, each
+   named with its key)
+5. the defaults below
 
 A value replaces the one it wins over as a whole, lists and tables included.
 

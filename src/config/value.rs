@@ -15,11 +15,14 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::cascade::client::Token;
+use crate::export::otlp::{Endpoint, Headers};
 use crate::record::{Host, HostPattern};
 
 /// What a key is given, before it is checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Value {
+    /// A TOML float, as it stands.
+    Fraction(String),
     /// A TOML integer.
     Integer(i64),
     /// A TOML array, or the parts of a variable or flag.
@@ -141,6 +144,59 @@ impl Value {
         match self {
             Self::Text(text) if text == "off" => Ok(None),
             _ => self.address().map(Some).map_err(|wrong| Wrong::new(format!(r#"{}, or "off""#, wrong.message))),
+        }
+    }
+
+    /// A number from 0 to 1.
+    pub(super) fn fraction(&self) -> Result<f64, Wrong> {
+        let number = match self {
+            Self::Fraction(text) | Self::Text(text) => text.parse().ok(),
+            Self::Integer(number) => i32::try_from(*number).ok().map(f64::from),
+            _ => None,
+        };
+        let fitting = number.filter(|number| (0.0..=1.0).contains(number));
+        let how = "it is not a number from 0 to 1: write it without quotes, such as 0.25";
+        fitting.ok_or_else(|| Wrong::new(how.to_owned()))
+    }
+
+    /// The base URL of a collector. What may be a secret is not repeated.
+    pub(super) fn collector(&self) -> Result<Endpoint, Wrong> {
+        let endpoint = if let Self::Text(text) = self { Endpoint::parse(text) } else { None };
+        endpoint.ok_or_else(|| {
+            let how = r#"this is not a collector's URL: write it as "http://127.0.0.1:4317", without user and query"#;
+            Wrong::new(format!("{how}; what it must know of us stands in otlp.headers"))
+        })
+    }
+
+    /// Fields of a request. Their values are not repeated.
+    pub(super) fn headers(&self) -> Result<Headers, Wrong> {
+        let mut headers = Headers::default();
+        for part in self.parts("name")? {
+            part.read(|Part { name, value, .. }| {
+                let Self::Text(text) = value else {
+                    return Err(Wrong::new(format!("the value of {name} is not a text: write it in quotes")));
+                };
+                headers.add(name, text).map_err(|what| match what {
+                    "name" => {
+                        Wrong::new(format!("{name:?} is not the name of a header: write letters, digits and '-'"))
+                    }
+                    _ => Wrong::new(format!("the value of {name} is not one of a header: write it in printable ASCII")),
+                })
+            })?;
+        }
+        Ok(headers)
+    }
+
+    /// Names and texts.
+    pub(super) fn table(&self) -> Result<BTreeMap<String, String>, Wrong> {
+        let entry = |Part { name, value, .. }: &Part| Ok((name.clone(), value.text()?));
+        self.parts("name")?.iter().map(|part| part.read(entry)).collect()
+    }
+
+    fn parts(&self, example: &str) -> Result<&[Part], Wrong> {
+        match self {
+            Self::Map(parts) => Ok(parts),
+            _ => Err(Wrong::new(format!(r#"this is not a table: write it as {{ {example} = "value" }}"#))),
         }
     }
 
@@ -281,6 +337,7 @@ impl Value {
             }
             Self::Text(_) if hidden => quoted("..."),
             Self::Text(text) => quoted(text),
+            Self::Fraction(text) => text.clone(),
             Self::Integer(_) | Self::Other(_) | Self::Switch(_) => self.to_string(),
         }
     }
@@ -293,6 +350,8 @@ impl Value {
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            // Where one is wrong, that it is one is what is wrong.
+            Self::Fraction(_) => f.write_str("a fraction"),
             Self::Integer(number) => write!(f, "{number}"),
             Self::List(_) => f.write_str("a list"),
             Self::Map(_) => f.write_str("a table"),

@@ -1,9 +1,8 @@
 //! The set of all metrics: takes every fact, answers every scrape.
 //!
 //! What is counted of calls stands in `calls`, of conversations in `cascades`, of quotas in `quotas`, of connections and the
-//! house in `connections`, under the names of the GenAI convention in `genai`; the rules of naming and counting in `series`;
-//! the spans
-//! that buckets name in `exemplars`; here is the registry they share.
+//! house in `connections`, of spans in `otlp`, under the names of the GenAI convention in `genai`; the rules of naming and
+//! counting in `series`; the spans that buckets name in `exemplars`; here is the registry they share.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,6 +17,7 @@ use super::connections::ConnectionMetrics;
 use super::genai::GenAiMetrics;
 use super::labels::Build;
 use super::models::ModelLabels;
+use super::otlp::SpanCounts;
 use super::process::ProcessCollector;
 use super::quotas::QuotaMetrics;
 use super::series::declare;
@@ -47,6 +47,7 @@ pub struct Metrics {
     genai: Option<GenAiMetrics>,
     quotas: QuotaMetrics,
     scrapes_rejected: Counter,
+    spans: SpanCounts,
 }
 
 impl Metrics {
@@ -74,8 +75,15 @@ impl Metrics {
                 "Requests that were answered with 503 because too many were being served",
                 Counter::default(),
             ),
+            spans: SpanCounts::declare(&mut registry),
             registry,
         }
+    }
+
+    /// For whoever exports spans.
+    #[must_use]
+    pub fn spans(&self) -> SpanCounts {
+        self.spans.clone()
     }
 
     /// Counts a request that was turned away because too many were being served.

@@ -1,7 +1,8 @@
-//! Facts in, metrics and their text formats out.
+//! Facts in, metrics and spans out.
 //!
-//! [`Metrics`] is a [`crate::record::Sink`]: it counts, and writes what it counted when it is scraped.
-//! No fact is kept, no traffic is touched, and no label comes from outside a closed set or the bounded set of models.
+//! [`Metrics`] is a [`crate::record::Sink`]: it counts, and writes what it counted when it is scraped. [`traces::Traces`] is
+//! another: it makes spans, which [`otlp::Exporter`] takes to a collector. No fact is kept longer than its span needs, no
+//! traffic is touched, and no label comes from outside a closed set or the bounded set of models.
 
 mod calls;
 mod cascades;
@@ -11,11 +12,14 @@ pub mod genai;
 mod labels;
 mod metrics;
 mod models;
+pub mod otlp;
 mod process;
 mod quotas;
 mod series;
+pub mod spans;
 pub mod text;
 mod tls;
+pub mod traces;
 
 pub use metrics::{Config, Metrics};
 

@@ -7,6 +7,7 @@
 
 pub mod authority;
 pub mod bundle;
+pub mod collector;
 mod failure;
 pub mod handshake;
 pub mod hello;

@@ -59,7 +59,8 @@ pub(super) fn load(extra: &[PathBuf], own: &OwnCa) -> Result<Vec<CertificateDer<
     if roots.is_empty() { Err(RootsError::None) } else { Ok(roots) }
 }
 
-fn read(path: &Path, own: &OwnCa) -> Result<Vec<CertificateDer<'static>>, RootsError> {
+/// Those of one file.
+pub(super) fn read(path: &Path, own: &OwnCa) -> Result<Vec<CertificateDer<'static>>, RootsError> {
     let not_certificates = || RootsError::NotCertificates { path: path.to_owned() };
     let failed = |error| match error {
         pem::Error::Io(source) => RootsError::Read { path: path.to_owned(), source },

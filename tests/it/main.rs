@@ -20,6 +20,7 @@ mod process;
 mod secrets;
 mod shutdown;
 mod timeouts;
+mod traces;
 mod transparency;
 mod trust;
 mod whole;

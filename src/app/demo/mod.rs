@@ -23,6 +23,7 @@ use crate::demo::agent::{self, AgentOptions, Log, Protocol, Rungs};
 use crate::demo::provider::{Provider, ProviderOptions};
 use crate::demo::table::{self, Screen, Usage};
 use crate::demo::{CLOUD_CODE_HOST, Tally};
+use crate::export::otlp::Endpoint;
 use crate::ledger::UsageReport;
 use crate::record::Host;
 use judge::Judgement;
@@ -40,6 +41,8 @@ pub struct DemoOptions {
     pub redirect: bool,
     /// The streams that the stand-in language server offers to whoever follows its conversations.
     pub rungs: Rungs,
+    /// The collector that gets the spans, where there is one.
+    pub otlp: Option<Endpoint>,
     /// How often the table is drawn.
     pub redraw: Duration,
     /// Columns of the terminal.
@@ -159,6 +162,9 @@ fn configure(options: &DemoOptions, provider: &Provider) -> Result<Config, Error
     config.cascade.token = Token::new(&token);
     config.cascade.follow.idle_interval = LOOK_INTERVAL;
 
+    config.otlp.endpoint = options.otlp.clone();
+    config.otlp.flush_interval = FLUSH_INTERVAL;
+
     let program = program(options)?;
     let agent = AgentOptions {
         bundle: config.bundle_path(),
@@ -200,13 +206,14 @@ fn where_to_look(options: &DemoOptions, app: &App) -> String {
     } else {
         "through the CONNECT proxy (run as root to see the redirect by uid)"
     };
+    let spans = options.otlp.as_ref().map(|endpoint| format!("  spans    go to {endpoint}\n")).unwrap_or_default();
     format!(
         "A stand-in language server talks to a stand-in provider, {way}.\n\
          Nothing leaves this machine. Look at it from another terminal, or in a browser:\n\n  \
          page     http://{web}/\n  \
          metrics  curl -s http://{web}/metrics\n  \
          usage    curl -s http://{web}/v1/usage\n  \
-         cascades curl -s http://{web}/v1/cascades\n\n"
+         cascades curl -s http://{web}/v1/cascades\n{spans}\n"
     )
 }
 
@@ -294,6 +301,9 @@ const HTTPS: u16 = 443;
 
 /// The agent of the demo talks faster than a person.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Whoever watches the demo wants to see a span while its call is still in the table.
+const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The stand-in provider has nothing to keep.
 const PROVIDER_STOP_LIMIT: Duration = Duration::from_secs(2);

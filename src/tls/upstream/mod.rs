@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rustls::client::{VerifierBuilderError, WebPkiServerVerifier};
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::ServerName;
+use rustls::client::{VerifierBuilderError, WantsClientCert, WebPkiServerVerifier};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
+use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -61,16 +61,8 @@ impl Upstream {
     /// # Errors
     /// [`UpstreamError`] when there are no roots, or a file is missing, empty, no PEM, or holds the house's own CA.
     pub fn new(config: &Config, own: &Authority) -> Result<Self, UpstreamError> {
-        let mut store = RootCertStore::empty();
-        store.add_parsable_certificates(roots::load(&config.extra_roots, own.own())?);
-        let provider = super::provider();
-        let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&provider)).build()?;
-        let template = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(super::VERSIONS)?
-            .dangerous() // rustls calls every verifier of one's own so; this one only refuses more
-            .with_custom_certificate_verifier(Arc::new(own_ca::Verifier::new(usual, own.own().clone())))
-            .with_no_client_auth();
-        Ok(Self { template })
+        let roots = roots::load(&config.extra_roots, own.own())?;
+        verifying(roots, own.own()).map(|verifying| Self { template: verifying.with_no_client_auth() })
     }
 
     /// The handshake with the provider, offering the agent's protocols. The caller sets the limit in time.
@@ -93,6 +85,21 @@ impl Upstream {
         let handshake = handshake::describe(stream.get_ref().1, Side::Upstream, start.elapsed())?;
         Ok(VerifiedUpstream { stream, handshake })
     }
+}
+
+/// A configuration that knows how to verify, but not what to show.
+pub(super) type Verifying = ConfigBuilder<ClientConfig, WantsClientCert>;
+
+/// Verifies by these roots, but never comes to rest on the house's own CA.
+pub(super) fn verifying(roots: Vec<CertificateDer<'static>>, own: &OwnCa) -> Result<Verifying, UpstreamError> {
+    let mut store = RootCertStore::empty();
+    store.add_parsable_certificates(roots);
+    let provider = super::provider();
+    let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&provider)).build()?;
+    Ok(ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(super::VERSIONS)?
+        .dangerous() // rustls calls every verifier of one's own so; this one only refuses more
+        .with_custom_certificate_verifier(Arc::new(own_ca::Verifier::new(usual, own.clone()))))
 }
 
 /// A session with a provider whose certificate was verified for the host that the agent asked for.

@@ -1,0 +1,162 @@
+//! What a collector's answer means, as the OTLP specification has it: taken, lost, or to be tried again. Pure.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, StatusCode};
+use opentelemetry_proto::tonic::collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceResponse};
+use prost::Message as _;
+use serde::Deserialize;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use super::SpanLoss;
+
+/// What became of one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// It may be tried again.
+    Again {
+        /// What its spans are lost for if it is not.
+        loss: SpanLoss,
+        /// When, where the collector has said so.
+        after: Option<Duration>,
+        /// Why.
+        cause: Cause,
+    },
+    /// It must not be tried again.
+    Lost(SpanLoss, Cause),
+    /// It was taken, except for so many spans.
+    Taken {
+        /// How many the collector does not want.
+        rejected: u64,
+    },
+}
+
+/// Why a request failed, in words that hold nothing of the collector's own and nothing of the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// What came cannot be read.
+    BadAnswer,
+    /// The gRPC status.
+    Grpc(Code),
+    /// The HTTP status.
+    Http(StatusCode),
+    /// No connection, or none any more.
+    NoConnection,
+    /// No answer in time.
+    Timeout,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BadAnswer => f.write_str("its answer is no OTLP: check otlp.endpoint and otlp.protocol"),
+            // Debug is the code's name, Display a sentence about it.
+            Self::Grpc(code) => write!(f, "it answered with gRPC status {code:?}"),
+            Self::Http(status) => write!(f, "it answered with HTTP status {}", status.as_u16()),
+            Self::NoConnection => f.write_str("it cannot be reached"),
+            Self::Timeout => f.write_str("it did not answer in time"),
+        }
+    }
+}
+
+impl Answer {
+    /// There was no connection, or it was lost before the answer had come.
+    pub(super) fn unreachable() -> Self {
+        Self::Again { loss: SpanLoss::Unreachable, after: None, cause: Cause::NoConnection }
+    }
+
+    /// What came is no answer; whether the spans were taken is unknown, and to send them again might double them.
+    pub(super) fn unreadable() -> Self {
+        Self::Lost(SpanLoss::BadAnswer, Cause::BadAnswer)
+    }
+
+    /// By the status of an HTTP response that is no success.
+    pub(super) fn of_refusal(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Self {
+        let cause = Cause::Http(status);
+        match status.as_u16() {
+            429 | 502 | 503 | 504 => Self::Again { loss: SpanLoss::Busy, after: retry_after(headers, now), cause },
+            _ => Self::Lost(SpanLoss::Rejected, cause),
+        }
+    }
+
+    /// By the body of a successful HTTP response. JSON is not what was asked for, but some collectors know no other answer.
+    pub(super) fn of_body(headers: &HeaderMap, body: Bytes) -> Self {
+        if body.is_empty() {
+            return Self::Taken { rejected: 0 };
+        }
+        let kind = headers.get(CONTENT_TYPE).map(|value| value.as_bytes()).unwrap_or_default();
+        let is = |name: &str| kind.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()));
+        let partial = if is("application/x-protobuf") {
+            ExportTraceServiceResponse::decode(body).ok().map(|answer| rejected(answer.partial_success.as_ref()))
+        } else if is("application/json") {
+            serde_json::from_slice::<JsonAnswer>(&body).ok().map(JsonAnswer::rejected)
+        } else {
+            None
+        };
+        partial.map_or_else(Self::unreadable, |rejected| Self::Taken { rejected })
+    }
+
+    /// By the message of a gRPC response.
+    pub(super) fn of_message(message: &ExportTraceServiceResponse) -> Self {
+        Self::Taken { rejected: rejected(message.partial_success.as_ref()) }
+    }
+
+    /// By a gRPC status that the collector itself has sent.
+    pub(super) fn of_status(status: &Status) -> Self {
+        let after = status.get_details_retry_info().and_then(|info| info.retry_delay);
+        let cause = Cause::Grpc(status.code());
+        let is_retryable = match status.code() {
+            Code::Aborted
+            | Code::Cancelled
+            | Code::DataLoss
+            | Code::DeadlineExceeded
+            | Code::OutOfRange
+            | Code::Unavailable => true,
+            // The collector may recover only where it says when.
+            Code::ResourceExhausted => after.is_some(),
+            _ => false,
+        };
+        if is_retryable {
+            Self::Again { loss: SpanLoss::Busy, after, cause }
+        } else {
+            Self::Lost(SpanLoss::Rejected, cause)
+        }
+    }
+}
+
+fn rejected(partial: Option<&ExportTracePartialSuccess>) -> u64 {
+    partial.map_or(0, |partial| partial.rejected_spans.try_into().unwrap_or(0))
+}
+
+/// Seconds or a date, as HTTP has it (RFC 9110, 10.2.3).
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let seconds = text.parse().ok().map(Duration::from_secs);
+    seconds.or_else(|| httpdate::parse_http_date(text).ok()?.duration_since(now).ok())
+}
+
+/// `ExportTraceServiceResponse` in the JSON mapping of protobuf, in which 64-bit numbers are texts.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct JsonAnswer {
+    #[serde(default)]
+    partial_success: Option<JsonPartialSuccess>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct JsonPartialSuccess {
+    #[serde(default)]
+    rejected_spans: serde_json::Value,
+}
+
+impl JsonAnswer {
+    fn rejected(self) -> u64 {
+        let count = self.partial_success.map(|partial| partial.rejected_spans).unwrap_or_default();
+        count.as_u64().or_else(|| count.as_str()?.parse().ok()).unwrap_or(0)
+    }
+}

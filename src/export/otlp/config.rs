@@ -1,0 +1,290 @@
+//! Where spans go, how, and which; what the collector is told about us.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+
+use crate::record::Sampling;
+
+/// What the operator decides.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Whether spans are exported, where there is an endpoint.
+    pub enabled: bool,
+    /// The collector; without one nothing is traced.
+    pub endpoint: Option<Endpoint>,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// Fields that each request carries, such as those that say who we are.
+    pub headers: Headers,
+    /// How requests are packed.
+    pub compression: Compression,
+    /// How long one request may take, connection and answer included.
+    pub timeout: Duration,
+    /// How long a batch is tried again before it is dropped.
+    pub give_up_after: Duration,
+    /// PEM file of the only roots that vouch for the collector; the system's where there is none.
+    pub ca_file: Option<PathBuf>,
+    /// PEM file of the certificate, and the chain behind it, by which the collector knows us.
+    pub client_certificate: Option<PathBuf>,
+    /// PEM file of its key.
+    pub client_key: Option<PathBuf>,
+    /// How many spans wait for their batch; more are dropped.
+    pub queue: usize,
+    /// How many spans one request has at most.
+    pub batch: usize,
+    /// How long a span waits for others at most.
+    pub flush_interval: Duration,
+    /// `service.name`.
+    pub service_name: Option<String>,
+    /// Further attributes of the resource.
+    pub resource: BTreeMap<String, String>,
+    /// Which traces are recorded.
+    pub sampling: Sampling,
+}
+
+impl Default for Config {
+    /// Nothing is exported; all else as the OpenTelemetry specification has it.
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            endpoint: None,
+            protocol: Protocol::Auto,
+            headers: Headers::default(),
+            compression: Compression::None,
+            timeout: Duration::from_secs(10),
+            give_up_after: Duration::from_secs(30),
+            ca_file: None,
+            client_certificate: None,
+            client_key: None,
+            queue: 2048,
+            batch: 512,
+            flush_interval: Duration::from_secs(5),
+            service_name: None,
+            resource: BTreeMap::new(),
+            sampling: Sampler::default().sampling(1.0),
+        }
+    }
+}
+
+impl Config {
+    /// Where spans are exported to; `None` when nothing is traced.
+    #[must_use]
+    pub fn destination(&self) -> Option<&Endpoint> {
+        self.endpoint.as_ref().filter(|_| self.enabled)
+    }
+}
+
+/// The base URL of a collector, without credentials and query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    uri: Uri,
+    has_path: bool,
+}
+
+impl Endpoint {
+    /// `None` when the text is no such URL.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let uri: Uri = text.parse().ok()?;
+        let authority = uri.authority()?.as_str();
+        let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
+        let fits = is_web && !authority.contains('@') && uri.query().is_none() && !text.contains('#');
+        let has_path = text.split_once("://")?.1.contains('/');
+        fits.then_some(Self { uri, has_path })
+    }
+
+    /// Whether the collector is spoken to over TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.uri.scheme_str() == Some("https")
+    }
+
+    /// Without its path, which gRPC has no use for.
+    pub(super) fn origin(&self) -> Uri {
+        self.at(PathAndQuery::from_static("/"))
+    }
+
+    /// Where spans are posted: the path that was given, or the usual one.
+    pub(super) fn traces(&self) -> Uri {
+        if self.has_path { self.uri.clone() } else { self.at(PathAndQuery::from_static("/v1/traces")) }
+    }
+
+    fn at(&self, path: PathAndQuery) -> Uri {
+        let mut parts = self.uri.clone().into_parts();
+        parts.path_and_query = Some(path);
+        // Scheme, authority and path are all there.
+        Uri::from_parts(parts).unwrap_or_else(|_| self.uri.clone())
+    }
+
+    fn port(&self) -> Option<u16> {
+        self.uri.port_u16()
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.uri.fmt(f)
+    }
+}
+
+/// What a collector speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// gRPC on the port that is registered for it (4317), protobuf over HTTP/1.1 on any other.
+    Auto,
+    /// gRPC.
+    Grpc,
+    /// protobuf over HTTP/1.1.
+    HttpProtobuf,
+}
+
+impl Protocol {
+    pub(super) fn is_grpc(self, endpoint: &Endpoint) -> bool {
+        match self {
+            Self::Auto => endpoint.port() == Some(GRPC_PORT),
+            Self::Grpc => true,
+            Self::HttpProtobuf => false,
+        }
+    }
+}
+
+/// The port of OTLP over gRPC.
+const GRPC_PORT: u16 = 4317;
+
+/// How requests are packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// With gzip.
+    Gzip,
+    /// Not at all.
+    None,
+}
+
+/// Fields for each request. Their values are secrets and never shown.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Headers(HeaderMap);
+
+impl Headers {
+    /// Adds a field. What was wrong with it is said without its value.
+    ///
+    /// # Errors
+    /// The part that is wrong: `"name"` or `"value"`.
+    pub fn add(&mut self, name: &str, value: &str) -> Result<(), &'static str> {
+        let name: HeaderName = name.to_ascii_lowercase().parse().map_err(|_| "name")?;
+        let is_text = value.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+        let mut value = HeaderValue::from_str(value).ok().filter(|_| is_text).ok_or("value")?;
+        value.set_sensitive(true);
+        self.0.insert(name, value);
+        Ok(())
+    }
+
+    pub(super) fn fields(&self) -> &HeaderMap {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.keys()).finish()
+    }
+}
+
+/// Who decides which traces are recorded, by the words of `OTEL_TRACES_SAMPLER`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Sampler {
+    /// None.
+    AlwaysOff,
+    /// All.
+    AlwaysOn,
+    /// None but those that the agent records.
+    ParentBasedAlwaysOff,
+    /// All but those that the agent does not record.
+    #[default]
+    ParentBasedAlwaysOn,
+    /// A share; of those that began with the agent, those that it records.
+    ParentBasedTraceIdRatio,
+    /// A share.
+    TraceIdRatio,
+}
+
+impl Sampler {
+    /// Every one, with its word.
+    pub const WORDS: [(&str, Self); 6] = [
+        ("always_on", Self::AlwaysOn),
+        ("always_off", Self::AlwaysOff),
+        ("traceidratio", Self::TraceIdRatio),
+        ("parentbased_always_on", Self::ParentBasedAlwaysOn),
+        ("parentbased_always_off", Self::ParentBasedAlwaysOff),
+        ("parentbased_traceidratio", Self::ParentBasedTraceIdRatio),
+    ];
+
+    /// The decision, for a share from 0 to 1.
+    #[must_use]
+    pub fn sampling(self, ratio: f64) -> Sampling {
+        let ratio = match self {
+            Self::AlwaysOff | Self::ParentBasedAlwaysOff => 0.0,
+            Self::AlwaysOn | Self::ParentBasedAlwaysOn => 1.0,
+            Self::ParentBasedTraceIdRatio | Self::TraceIdRatio => ratio,
+        };
+        let own = matches!(self, Self::AlwaysOff | Self::AlwaysOn | Self::TraceIdRatio);
+        Sampling { ratio, follows_parent: !own }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_without_a_path_gets_the_usual_one() {
+        let traces = |text| Endpoint::parse(text).expect("an endpoint").traces().to_string();
+        assert_eq!(traces("http://127.0.0.1:4318"), "http://127.0.0.1:4318/v1/traces");
+        assert_eq!(traces("https://otel.example.com/"), "https://otel.example.com/");
+        assert_eq!(traces("https://otel.example.com/own/way"), "https://otel.example.com/own/way");
+        let origin = Endpoint::parse("https://otel.example.com/own/way").expect("an endpoint").origin();
+        assert_eq!(origin.to_string(), "https://otel.example.com/");
+    }
+
+    #[test]
+    fn what_is_no_endpoint_is_none() {
+        for bad in
+            ["", "localhost:4317", "grpc://a:1", "http://", "http://u:p@a:1", "http://a:1?key=s", "http://a#b", "/a"]
+        {
+            assert_eq!(Endpoint::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_registered_port_speaks_grpc() {
+        let is_grpc = |protocol: Protocol, text| protocol.is_grpc(&Endpoint::parse(text).expect("an endpoint"));
+        assert!(is_grpc(Protocol::Auto, "http://127.0.0.1:4317"));
+        assert!(!is_grpc(Protocol::Auto, "http://127.0.0.1:4318"));
+        assert!(!is_grpc(Protocol::Auto, "https://otel.example.com"));
+        assert!(is_grpc(Protocol::Grpc, "https://otel.example.com"));
+        assert!(!is_grpc(Protocol::HttpProtobuf, "http://127.0.0.1:4317"));
+    }
+
+    #[test]
+    fn values_of_headers_are_never_shown() {
+        let mut headers = Headers::default();
+        headers.add("Authorization", "Bearer hunter2").expect("a field");
+        assert_eq!(headers.add("a b", "hunter2"), Err("name"));
+        assert_eq!(headers.add("a", "hunter2\r\nb: c"), Err("value"));
+        let config = Config { headers, ..Config::default() };
+        let shown = format!("{config:?}");
+        assert!(shown.contains("authorization") && !shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn samplers_have_the_words_of_the_specification() {
+        let parent = |ratio| Sampling { ratio, follows_parent: true };
+        let own = |ratio| Sampling { ratio, follows_parent: false };
+        let expected = [own(1.0), own(0.0), own(0.25), parent(1.0), parent(0.0), parent(0.25)];
+        assert_eq!(Sampler::WORDS.map(|(_, sampler)| sampler.sampling(0.25)), expected);
+    }
+}

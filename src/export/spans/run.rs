@@ -1,0 +1,53 @@
+//! The span of a run: the agent at work on one message of its user.
+
+use super::{Attributes, Event, FIRST_CHUNK, Kind, Parent, Span, after};
+use crate::export::genai::attribute;
+use crate::record::{CascadeRun, Label as _, RunOutcome, TraceContext};
+
+/// The span of a run whose place is known; calls made in it are its children by that place.
+#[must_use]
+pub fn of_run(run: &CascadeRun, place: &TraceContext) -> Span {
+    let first = run.time_to_first_chunk.map(|waited| Event {
+        name: FIRST_CHUNK,
+        at: after(run.started_at, waited),
+        attributes: Vec::new(),
+    });
+    Span {
+        trace: place.trace,
+        id: place.span,
+        parent: place.parent.map(|id| Parent { id, is_remote: place.has_remote_parent }),
+        name: format!("{INVOKE} {AGENT}"),
+        kind: Kind::Internal,
+        start: run.started_at,
+        end: after(run.started_at, run.duration),
+        attributes: attributes(run),
+        events: first.into_iter().collect(),
+        error: error_type(run.outcome),
+    }
+}
+
+fn attributes(run: &CascadeRun) -> Vec<super::Attribute> {
+    let mut known = Attributes::default();
+    known
+        .put(attribute::OPERATION_NAME, INVOKE)
+        .put(attribute::AGENT_NAME, AGENT)
+        .put(attribute::CONVERSATION_ID, run.cascade.as_str())
+        .put(attribute::REQUEST_MODEL, run.model.as_str())
+        .put_known(attribute::ERROR_TYPE, error_type(run.outcome))
+        .put(attribute::RUN_OUTCOME, run.outcome.as_str())
+        .put(attribute::RUN_CALLS, run.calls)
+        .put(attribute::RUN_TOKENS, run.tokens)
+        .put_known(attribute::RUN_TIME_TO_FIRST_CHUNK, run.time_to_first_chunk);
+    known.0
+}
+
+/// The outcome's name; `None` for success.
+fn error_type(outcome: RunOutcome) -> Option<&'static str> {
+    (outcome != RunOutcome::Ok).then(|| outcome.as_str())
+}
+
+/// The convention's name for what an agent does from a message to its answer.
+const INVOKE: &str = "invoke_agent";
+
+/// The one agent whose runs are known.
+const AGENT: &str = "antigravity";

@@ -1,0 +1,129 @@
+//! Facts in, spans out: finished calls and runs whose place in a trace is known go to the exporter's queue.
+//!
+//! A call whose place is not settled yet is held until it is told. Never waits: where there is no room, spans are dropped and
+//! counted.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+
+use super::otlp::{Config, Exporter, SpanCounts, SpanLoss};
+use super::spans::{Span, of_call, of_run};
+use crate::record::{Call, Correlated, Correlation, Fact, Sink, TraceContext};
+
+/// Takes facts, and offers spans to the exporter.
+#[derive(Debug)]
+pub struct Traces {
+    queue: mpsc::Sender<Span>,
+    held: Arc<Held>,
+    counts: SpanCounts,
+}
+
+impl Traces {
+    /// The sink and the exporter that empties its queue; `None` when nothing is traced.
+    #[must_use]
+    pub fn new(config: &Config, counts: SpanCounts) -> Option<(Self, Exporter)> {
+        let endpoint = config.destination()?.clone();
+        let (sender, receiver) = mpsc::channel(config.queue);
+        let held = Arc::new(Held::default());
+        let exporter = Exporter::new(config.clone(), endpoint, receiver, Arc::clone(&held), counts.clone());
+        Some((Self { queue: sender, held, counts }, exporter))
+    }
+
+    fn offer(&self, spans: impl IntoIterator<Item = Span>) {
+        for span in spans {
+            match self.queue.try_send(span) {
+                Ok(()) => {}
+                Err(TrySendError::Full(_)) => self.counts.lost(SpanLoss::QueueFull, 1),
+                Err(TrySendError::Closed(_)) => self.counts.lost(SpanLoss::Shutdown, 1),
+            }
+        }
+    }
+
+    fn call(&self, call: &Call, place: &TraceContext) {
+        if place.sampled {
+            self.offer(of_call(call, place));
+        }
+    }
+
+    fn hold(&self, call: &Call) {
+        if let Some(oldest) = self.held.add(call.clone()) {
+            self.counts.lost(SpanLoss::Unsettled, spans_of(&oldest));
+        }
+    }
+}
+
+impl Sink for Traces {
+    fn take(&self, fact: &Fact) {
+        match fact {
+            Fact::Call(call) => match &call.trace {
+                Some(place) => self.call(call, place),
+                None => self.hold(call),
+            },
+            Fact::CallTraced { call, trace } => {
+                if let Some(call) = self.held.take(*call) {
+                    self.call(&call, trace);
+                }
+            }
+            Fact::Correlated(Correlated { call, correlation }) => self.held.correlate(*call, correlation),
+            Fact::RunEnded(run) => {
+                let place = run.trace.filter(|place| place.sampled);
+                self.offer(place.map(|place| of_run(run, &place)));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Calls whose place is not settled, by their number.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// Locked for a moment by whoever states a fact; `None` once nobody exports them any more.
+    calls: Mutex<Option<BTreeMap<u64, Call>>>,
+}
+
+impl Default for Held {
+    fn default() -> Self {
+        Self { calls: Mutex::new(Some(BTreeMap::new())) }
+    }
+}
+
+impl Held {
+    /// Returns the oldest call when there was no room for another one, or this one when none is held any more.
+    fn add(&self, call: Call) -> Option<Call> {
+        let mut calls = self.lock();
+        let Some(calls) = &mut *calls else { return Some(call) };
+        calls.insert(call.number, call);
+        (calls.len() > MAX_HELD).then(|| calls.pop_first())?.map(|(_, oldest)| oldest)
+    }
+
+    /// The conversation of a call has become known.
+    fn correlate(&self, number: u64, correlation: &Correlation) {
+        if let Some(call) = self.lock().as_mut().and_then(|calls| calls.get_mut(&number)) {
+            call.correlation = correlation.clone();
+        }
+    }
+
+    fn take(&self, number: u64) -> Option<Call> {
+        self.lock().as_mut()?.remove(&number)
+    }
+
+    /// Forgets all of them and holds no more; returns how many spans they would have made.
+    pub(super) fn give_up(&self) -> usize {
+        let calls = self.lock().take().unwrap_or_default();
+        calls.values().map(spans_of).sum()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<BTreeMap<u64, Call>>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn spans_of(call: &Call) -> usize {
+    if call.setup.is_some() { 4 } else { 1 }
+}
+
+/// Calls wait for seconds, until the agent has told of them; a hundred agents at once make fewer.
+const MAX_HELD: usize = 1024;

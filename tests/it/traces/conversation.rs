@@ -1,0 +1,167 @@
+//! A whole house, and the spans of the conversations that passed through it: who is part of whom.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use gravimeter::app::Tasks;
+use gravimeter::cascade::client::{Endpoint as Rpc, Token};
+use gravimeter::demo::agent::{AgentOptions, Log, start};
+use gravimeter::demo::provider::ProviderOptions;
+use gravimeter::export::otlp::{Endpoint, Protocol};
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::trace::v1::Span;
+
+use super::collector::{Collector, Reply};
+use super::real::{Received, Rotel};
+use crate::kit::binary::until;
+use crate::whole::{Whole, sum};
+
+const TOKEN: &str = "csrf";
+
+/// A span as either collector knows it.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Seen {
+    trace: String,
+    id: String,
+    /// Empty for the top of a trace.
+    parent: String,
+    name: String,
+    /// Empty where none is known.
+    conversation: String,
+}
+
+impl From<&Span> for Seen {
+    fn from(span: &Span) -> Self {
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let conversation = span.attributes.iter().find(|it| it.key == "gen_ai.conversation.id");
+        let conversation = match conversation.and_then(|it| it.value.as_ref()?.value.clone()) {
+            Some(Value::StringValue(text)) => text,
+            _ => String::new(),
+        };
+        let (trace, id, parent) = (hex(&span.trace_id), hex(&span.span_id), hex(&span.parent_span_id));
+        Self { trace, id, parent, name: span.name.clone(), conversation }
+    }
+}
+
+impl From<&Received> for Seen {
+    fn from(span: &Received) -> Self {
+        let conversation = span.is("@gen_ai.conversation.id").trim_start_matches("Str(").trim_end_matches(')');
+        Self {
+            trace: span.is("Trace ID").to_owned(),
+            id: span.is("ID").to_owned(),
+            parent: span.is("Parent ID").to_owned(),
+            name: span.is("Name").to_owned(),
+            conversation: conversation.to_owned(),
+        }
+    }
+}
+
+/// Lets a stand-in converse through a house that exports to the collector, until the house has ended. Returns what the stand-in says
+/// it did, and how many calls the house has counted.
+async fn converse(collector: SocketAddr, protocol: Protocol) -> (Log, u64) {
+    let tasks = Tasks::default();
+    let options = AgentOptions { csrf_token: TOKEN.to_owned(), ..AgentOptions::default() };
+    let stand_in = start(&options, tasks.tracker(), tasks.stopping()).await.expect("a stand-in");
+    let address = |port| Some(SocketAddr::from(([127, 0, 0, 1], port)));
+    let rpc = Rpc::new(address(stand_in.http), address(stand_in.https), Token::new(TOKEN)).expect("an endpoint");
+    let script = ProviderOptions { seed: 3, max_events: 6, pause_ms: 5, ..ProviderOptions::default() };
+    let whole = Whole::with(script, |config| {
+        config.cascade.endpoint = Some(rpc);
+        config.otlp.endpoint = Endpoint::parse(&format!("http://{collector}"));
+        config.otlp.protocol = protocol;
+        config.otlp.flush_interval = Duration::from_millis(50);
+    })
+    .await;
+    let options = AgentOptions {
+        conversations: 3,
+        rounds: Some(6),
+        cascade_rounds: 3,
+        patience_ms: 10_000,
+        pause_ms: 20,
+        backoff_ms: 1,
+        csrf_token: TOKEN.to_owned(),
+        ..whole.agent()
+    };
+    let outcome = stand_in.converse(options).await.expect("an agent");
+    assert!(outcome.is_clean(), "{:?}", outcome.failures);
+    let log = stand_in.log();
+    until(async || {
+        let runs = sum(&whole.series("gravimeter_cascade_duration_seconds_count").await, &[]);
+        let settled = sum(&whole.series("gravimeter_correlations_total").await, &[]);
+        (runs >= log.runs.len() as u64 && settled >= log.calls.len() as u64).then_some(())
+    })
+    .await;
+    let calls = sum(&whole.series("gravimeter_calls_total").await, &[]);
+    tasks.drain(Duration::from_secs(10), std::future::pending()).await;
+    whole.stop().await;
+    (log, calls)
+}
+
+fn is_run(span: &Seen) -> bool {
+    span.name == "invoke_agent antigravity"
+}
+
+fn is_setup(span: &Seen) -> bool {
+    ["tcp connect", "tls handshake upstream", "tls handshake agent"].contains(&span.name.as_str())
+}
+
+fn check(spans: &[Seen], log: &Log, calls: u64) {
+    let by_id: BTreeMap<_, _> = spans.iter().map(|span| ((&*span.trace, &*span.id), span)).collect();
+    assert_eq!(by_id.len(), spans.len(), "each span has an id of its own");
+    let parent = |span: &Seen| by_id.get(&(&*span.trace, &*span.parent)).copied();
+    let of_calls: Vec<_> = spans.iter().filter(|span| !is_run(span) && !is_setup(span)).collect();
+    assert_eq!(of_calls.len() as u64, calls);
+
+    let runs: Vec<_> = spans.iter().filter(|span| is_run(span)).collect();
+    assert!(runs.iter().all(|run| run.parent.is_empty()), "{runs:#?}");
+    let told = |of: Vec<&str>| {
+        of.into_iter().fold(BTreeMap::new(), |mut counts: BTreeMap<String, u64>, cascade| {
+            *counts.entry(cascade.to_owned()).or_default() += 1;
+            counts
+        })
+    };
+    assert_eq!(
+        told(runs.iter().map(|run| &*run.conversation).collect()),
+        told(log.runs.iter().map(|run| &*run.cascade).collect())
+    );
+
+    let joined = of_calls.iter().map(|call| &*call.conversation).filter(|conversation| !conversation.is_empty());
+    assert_eq!(told(joined.collect()), told(log.calls.iter().map(|call| &*call.cascade).collect()));
+    for call in of_calls.iter().filter(|call| !call.parent.is_empty()) {
+        let run = parent(call).unwrap_or_else(|| panic!("{call:?} is part of no span that has come"));
+        assert!(is_run(run), "{call:?} in {run:?}");
+        assert!(call.conversation.is_empty() || call.conversation == run.conversation, "{call:?} in {run:?}");
+    }
+    let in_runs = of_calls.iter().filter(|call| !call.parent.is_empty()).count();
+    assert_eq!(in_runs as u64, log.runs.iter().map(|run| run.calls).sum::<u64>(), "{of_calls:#?}");
+
+    let setups: Vec<_> = spans.iter().filter(|span| is_setup(span)).collect();
+    assert!(!setups.is_empty() && setups.len() % 3 == 0, "{setups:#?}");
+    for setup in setups {
+        let call = parent(setup).unwrap_or_else(|| panic!("{setup:?} is part of no span that has come"));
+        assert!(!is_run(call) && !is_setup(call), "{setup:?} in {call:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_are_part_of_their_runs() {
+    let collector = Collector::start(&[Reply::Take]).await;
+    let (log, calls) = converse(collector.addr, Protocol::HttpProtobuf).await;
+    let spans: Vec<_> = collector.all().iter().map(Seen::from).collect();
+    check(&spans, &log, calls);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_real_collector_sees_calls_in_their_runs() {
+    let Some(rotel) = Rotel::start().await else { return };
+    let (log, calls) = converse(rotel.grpc, Protocol::Grpc).await;
+    let spans = until(async || {
+        let spans: Vec<_> = rotel.spans(1).await.1.iter().map(Seen::from).collect();
+        let setups = spans.iter().filter(|span| is_setup(span)).count();
+        let has_come = (spans.len() - setups) as u64 >= calls + log.runs.len() as u64 && setups % 3 == 0;
+        has_come.then_some(spans)
+    })
+    .await;
+    check(&spans, &log, calls);
+}
