@@ -193,6 +193,8 @@ async fn more_connections_than_files_cost_the_newcomers_only() {
     assert_eq!(read_all(&mut agent).await.0, LAST, "who was there before is served");
 
     drop(crowd);
+    // A newcomer is refused for as long as the house has not seen that those it let in are gone.
+    binary.wait_for("gravimeter_connections_refused_total", &[], 400).await;
     let (mut agent, mut provider) = upstream.stream(&binary).await;
     write_pieces(&mut provider, LAST, &[usize::MAX], true).await;
     assert_eq!(read_all(&mut agent).await.0, LAST, "full service again");
