@@ -5,6 +5,7 @@
 pub mod agent;
 pub mod binary;
 pub mod canary;
+pub mod collector;
 pub mod house;
 pub mod pki;
 pub mod provider;

@@ -1,4 +1,4 @@
-//! Promise: no secret, prompt or answer ever leaves by the log, the exporter or a file, at any level, in any disguise.
+//! Promise: no secret, prompt or answer ever leaves by the log, the exporter, a span or a file, at any level, in any disguise.
 //!
 //! Every exchange carries canaries; afterwards everything that the program has said or written is searched for each of them.
 
@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use crate::kit::agent::{Agent, knock_with};
 use crate::kit::binary::{Binary, resolve};
 use crate::kit::canary::Canary;
+use crate::kit::collector::{Collector, Reply};
 use crate::kit::pki::Pki;
 use crate::kit::provider::Provider;
 use crate::kit::{read_all, read_some, write_pieces};
@@ -31,8 +32,11 @@ const TUNNELLED_HOST: &str = "telemetry.example.com";
 /// Names of models may be told: this one proves that the calls were read.
 pub const MODEL: &str = "gemini-of-the-canaries";
 
-/// Who asks about conversations is told their identifiers; nobody else is.
-const TELLING: [&str; 3] = ["/", "/v1/cascades", "/v1/usage?by=cascade"];
+/// Who asks about conversations, and who collects spans, is told their identifiers; nobody else is.
+const TELLING: [&str; 4] = ["/", "/v1/cascades", "/v1/usage?by=cascade", SPANS];
+
+/// What has come to the collector.
+const SPANS: &str = "spans";
 
 /// All canaries that were let go.
 #[derive(Default)]
@@ -90,6 +94,7 @@ impl Nest {
 /// The program between an agent and providers of the test.
 struct Stage {
     binary: Binary,
+    collector: Collector,
     roots: String,
     cloud_code: Provider,
     gemini: Provider,
@@ -109,13 +114,15 @@ impl Stage {
         let mut flags = ["--log.level", "trace", "--config"].map(str::to_owned).to_vec();
         flags.push(file.to_str().expect("UTF-8").to_owned());
         flags.extend(["--upstream.extra_roots".to_owned(), root.to_str().expect("UTF-8").to_owned()]);
+        let collector = Collector::start(&[Reply::Take]).await;
+        flags.extend(["--otlp.endpoint".to_owned(), format!("http://{}", collector.addr)]);
         flags.extend(resolve(CLOUD_CODE_HOST, cloud_code.address()));
         flags.extend(resolve(TUNNELLED_HOST, cloud_code.address()));
         flags.extend(resolve(GEMINI_HOST, gemini.address()));
         flags.extend(resolve(DISTRUSTED_HOST, distrusted.address()));
         let binary = Binary::start(&flags).await;
         binary.wait_for("gravimeter_agent_up", &[], 1).await;
-        Self { roots: binary.root_pem(), binary, cloud_code, gemini, distrusted }
+        Self { roots: binary.root_pem(), binary, collector, cloud_code, gemini, distrusted }
     }
 
     fn provider(&self, host: &str) -> &Provider {
@@ -268,14 +275,19 @@ async fn no_secret_leaves_the_house() {
         binary.wait_for("gravimeter_connections_refused_total", &[&format!("reason=\"{reason}\"")], 1).await;
     }
     let mut words = stage.words(&mut nest).await;
-    let Stage { mut binary, .. } = stage;
+    let Stage { mut binary, collector, .. } = stage;
     binary.signal(Signal::TERM);
     assert!(binary.exit().await.success());
     words.push(("the log".to_owned(), binary.log().into_bytes()));
     words.push(("stdout".to_owned(), binary.output().into_bytes()));
+    words.extend(collector.messages().into_iter().map(|message| (SPANS.to_owned(), message)));
+    words.push(("the head of an export".to_owned(), format!("{:?}", collector.requests()).into_bytes()));
 
     assert!(binary.log().contains("\"level\":\"DEBUG\"") && binary.log().contains(CLOUD_CODE_HOST), "the log is full");
     assert!(String::from_utf8_lossy(&words[0].1).contains(MODEL), "the calls were read");
+    let spans = collector.all();
+    let of_model = spans.iter().filter(|span| span.name.ends_with(MODEL)).count();
+    assert!(of_model as u64 >= calls, "{of_model} spans for {calls} calls of the model");
     assert!(nest.secrets.len() > 150 && nest.ids.len() > 50, "{} {}", nest.secrets.len(), nest.ids.len());
     let (telling, silent): (Vec<_>, Vec<_>) =
         words.iter().cloned().partition(|(place, _)| TELLING.contains(&place.as_str()));

@@ -12,9 +12,9 @@ use gravimeter::export::otlp::{Endpoint, Protocol};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 
-use super::collector::{Collector, Reply};
 use super::real::{Received, Rotel};
 use crate::kit::binary::until;
+use crate::kit::collector::{Collector, Reply};
 use crate::whole::{Whole, sum};
 
 const TOKEN: &str = "csrf";

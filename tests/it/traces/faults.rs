@@ -8,10 +8,10 @@ use std::time::Duration;
 use gravimeter::export::otlp::{Compression, Config, Headers, Protocol};
 use gravimeter::record::{Call, Correlated, Correlation, CorrelationMethod, Fact, TraceContext};
 
-use super::collector::{Collector, Reply};
 use super::facts::{call, calls, first_call, id, place, run};
 use super::{Fate, PROTOCOLS, Way, config, fate};
 use crate::kit::binary::until;
+use crate::kit::collector::{Collector, Reply};
 
 /// Ten spans in one batch to a collector with this script; what became of them, and the spans of each request.
 async fn ten(protocol: Protocol, replies: &[Reply], change: impl Fn(&mut Config)) -> (Fate, Vec<usize>) {

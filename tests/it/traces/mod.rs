@@ -1,7 +1,6 @@
 //! Promise: spans come to the collector as they are, and whatever a collector does, each one is exported or counted as lost for
 //! its reason. A real collector judges the first, one with a script the second.
 
-mod collector;
 mod conversation;
 mod facts;
 mod faults;

@@ -7,9 +7,9 @@ use gravimeter::export::otlp::{Config, Endpoint, Protocol};
 use gravimeter::tls::authority::Authority;
 use gravimeter::tls::collector::{Files, client};
 
-use super::collector::{Collector, Reply};
 use super::facts::calls;
 use super::{PROTOCOLS, Way, config, fate};
+use crate::kit::collector::{Collector, Reply};
 use crate::kit::pki::Pki;
 
 #[tokio::test]

@@ -52,6 +52,8 @@ struct Seen {
     /// One for each request: its head and how many spans it had.
     requests: Vec<(HeaderMap, usize)>,
     spans: Vec<Span>,
+    /// The requests themselves, unpacked.
+    messages: Vec<Vec<u8>>,
     connections: usize,
 }
 
@@ -90,6 +92,11 @@ impl Collector {
     /// Every span that has come.
     pub fn all(&self) -> Vec<Span> {
         self.script.seen.lock().expect("a lock").spans.clone()
+    }
+
+    /// Every request as it came, but unpacked.
+    pub fn messages(&self) -> Vec<Vec<u8>> {
+        self.script.seen.lock().expect("a lock").messages.clone()
     }
 
     /// How many connections were made.
@@ -149,12 +156,14 @@ async fn answer(request: Request<Incoming>, script: Arc<Script>) -> Result<Respo
     };
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
-    let spans = decode(&head.headers, &body, is_grpc);
+    let message = unpack(&head.headers, &body, is_grpc);
+    let spans = decode(&message);
     let reply = {
         let mut seen = script.seen.lock().expect("a lock");
         let turn = seen.requests.len().min(script.replies.len() - 1);
         seen.requests.push((head.headers, spans.len()));
         seen.spans.extend(spans);
+        seen.messages.push(message);
         script.replies[turn]
     };
     match reply {
@@ -164,7 +173,7 @@ async fn answer(request: Request<Incoming>, script: Arc<Script>) -> Result<Respo
     }
 }
 
-fn decode(headers: &HeaderMap, body: &[u8], is_grpc: bool) -> Vec<Span> {
+fn unpack(headers: &HeaderMap, body: &[u8], is_grpc: bool) -> Vec<u8> {
     let (packed, message) =
         if is_grpc { (body[0] == 1, &body[5..]) } else { (headers.contains_key("content-encoding"), body) };
     let mut plain = message.to_vec();
@@ -172,7 +181,11 @@ fn decode(headers: &HeaderMap, body: &[u8], is_grpc: bool) -> Vec<Span> {
         plain.clear();
         GzDecoder::new(message).read_to_end(&mut plain).expect("gzip");
     }
-    let request = ExportTraceServiceRequest::decode(&*plain).expect("a request");
+    plain
+}
+
+fn decode(message: &[u8]) -> Vec<Span> {
+    let request = ExportTraceServiceRequest::decode(message).expect("a request");
     let scopes = request.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
     scopes.flat_map(|scope| scope.spans).collect()
 }
