@@ -57,7 +57,7 @@ impl fmt::Display for Cause {
             // Debug is the code's name, Display a sentence about it.
             Self::Grpc(code) => write!(f, "it answered with gRPC status {code:?}"),
             Self::Http(status) => write!(f, "it answered with HTTP status {}", status.as_u16()),
-            Self::NoConnection => f.write_str("it cannot be reached"),
+            Self::NoConnection => f.write_str("no connection to it stands: check otlp.endpoint and otlp.protocol"),
             Self::Timeout => f.write_str("it did not answer in time"),
         }
     }

@@ -114,6 +114,7 @@ impl Exporter {
                 if self.is_given_up(None, give_up) {
                     return self.lost(SpanLoss::Timeout, &Cause::Timeout);
                 }
+                self.delayed(&Cause::Timeout);
                 continue;
             };
             match answer {
@@ -123,6 +124,7 @@ impl Exporter {
                     if self.is_given_up(after, give_up) {
                         return self.lost(loss, &cause);
                     }
+                    self.delayed(&cause);
                 }
             }
         }
@@ -145,6 +147,13 @@ impl Exporter {
         }
         if self.pace.succeed() {
             info!(endpoint = %self.endpoint, "the collector takes spans again");
+        }
+    }
+
+    /// Says it once in each outage: most often the endpoint or the protocol is not what the collector has.
+    fn delayed(&mut self, cause: &Cause) {
+        if self.pace.is_first_failure() {
+            warn!(endpoint = %self.endpoint, %cause, "spans cannot be sent yet; trying again");
         }
     }
 
@@ -243,6 +252,11 @@ impl Pace {
         self.next = Instant::now() + pause.min(LONGEST_TOLD);
     }
 
+    /// Whether what was just put off had not failed since the last success.
+    fn is_first_failure(&self) -> bool {
+        self.failures == 1
+    }
+
     /// Whether it is the first success after a loss.
     fn succeed(&mut self) -> bool {
         self.failures = 0;
@@ -313,5 +327,18 @@ mod tests {
         assert!(!pace.succeed());
         assert_eq!((pace.fail(), pace.fail()), (true, false));
         assert_eq!((pace.succeed(), pace.succeed()), (true, false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_delay_is_told_once_in_each_outage() {
+        let mut pace = Pace::default();
+        for _ in 0..2 {
+            let told = [0; 3].map(|_| {
+                pace.pause(None);
+                pace.is_first_failure()
+            });
+            assert_eq!(told, [true, false, false]);
+            pace.succeed();
+        }
     }
 }

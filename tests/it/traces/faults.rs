@@ -263,5 +263,6 @@ async fn the_operator_s_headers_are_sent_and_never_logged() {
     }
     let logged = String::from_utf8_lossy(&log.0.lock().expect("a lock")).into_owned();
     assert!(logged.contains("spans are lost"), "it was logged");
+    assert_eq!(logged.matches("trying again").count(), PROTOCOLS.len(), "an outage is told at its beginning: {logged}");
     assert!(!logged.contains("canary-7c1d") && !logged.contains("words of the collector"), "{logged}");
 }
