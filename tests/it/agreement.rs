@@ -1,19 +1,32 @@
-//! Promise: every call is counted once, and `/metrics`, `/v1/usage` and the provider's own books agree to the token.
+//! Promise: every call is counted once, and `/metrics`, `/v1/usage`, the spans and the provider's own books agree to the token.
 
 use gravimeter::demo::Tally;
 use gravimeter::demo::agent::{AgentOptions, Outcome, Protocol, converse};
 use gravimeter::demo::provider::ProviderOptions;
+use gravimeter::export::otlp::Endpoint;
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Attribute;
+use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::Value;
 
+use crate::kit::binary::until;
+use crate::kit::collector::{Collector, Reply};
 use crate::whole::{Whole, sum};
 
 /// Case 76: at least this many calls, with refusals, aborts, retries, checkpoints and both protocols among them.
 const CALLS: u64 = 10_000;
 
+/// Spans that the collector does not want.
+const REJECTED: i64 = 3;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_calls_are_counted_to_the_token() {
     let script = ProviderOptions { seed: 76, max_events: 6, ..ProviderOptions::default() };
-    let whole = Whole::start(script).await;
+    // It says once that it does not want all of what it got.
+    let collector = Collector::start(&[Reply::Take, Reply::Partial(REJECTED), Reply::Take]).await;
+    let whole = Whole::with(script, |config| {
+        config.otlp.endpoint = Endpoint::parse(&format!("http://{}", collector.addr));
+    })
+    .await;
     let mut outcome = Outcome::default();
     for seed in 0.. {
         let agent = AgentOptions {
@@ -80,7 +93,44 @@ async fn ten_thousand_calls_are_counted_to_the_token() {
     }
     assert_eq!(sum(&whole.series("gravimeter_calls_in_flight").await, &[]), 0);
     assert_eq!(sum(&whole.series("gravimeter_observer_failures_total").await, &[]), 0);
+    check_spans(&whole, &collector, calls, &usage["totals"]).await;
     whole.stop().await;
+}
+
+async fn check_spans(whole: &Whole, collector: &Collector, calls: u64, totals: &Value) {
+    let of_calls = |spans: &[Span]| spans.iter().filter(|span| !is_setup(span)).count() as u64;
+    let (exported, dropped, spans) = until(async || {
+        let exported = sum(&whole.series("gravimeter_otlp_spans_exported_total").await, &[]);
+        let dropped = whole.series("gravimeter_otlp_spans_dropped_total").await;
+        let spans = collector.all();
+        let is_told = exported + sum(&dropped, &[]) == spans.len() as u64;
+        (is_told && of_calls(&spans) >= calls).then_some((exported, dropped, spans))
+    })
+    .await;
+    assert_eq!(of_calls(&spans), calls, "every call has one span");
+    assert_eq!(sum(&dropped, &["reason=\"rejected\""]), REJECTED as u64);
+    assert_eq!(exported + sum(&dropped, &[]), spans.len() as u64, "every span was exported or lost for a reason");
+    for (attribute, kinds) in [
+        ("gen_ai.usage.input_tokens", &["input", "cache_read", "cache_write", "tool_input"][..]),
+        ("gen_ai.usage.cache_read.input_tokens", &["cache_read"]),
+        ("gen_ai.usage.output_tokens", &["output", "thinking"]),
+        ("gen_ai.usage.reasoning.output_tokens", &["thinking"]),
+    ] {
+        let told: u64 = spans.iter().filter_map(|span| number(span, attribute)).sum();
+        let counted: u64 = kinds.iter().filter_map(|kind| totals[format!("{kind}_tokens")].as_u64()).sum();
+        assert!(told > 0, "{attribute} is told");
+        assert_eq!(told, counted, "{attribute}");
+    }
+}
+
+fn is_setup(span: &Span) -> bool {
+    span.name.starts_with("tcp ") || span.name.starts_with("tls ")
+}
+
+fn number(span: &Span, attribute: &str) -> Option<u64> {
+    let value = span.attributes.iter().find(|it| it.key == attribute)?.value.as_ref()?.value.as_ref()?;
+    let Attribute::IntValue(number) = value else { return None };
+    u64::try_from(*number).ok()
 }
 
 /// Every request that a model was named in, however it ended.
