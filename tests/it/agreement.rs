@@ -4,12 +4,11 @@ use gravimeter::demo::Tally;
 use gravimeter::demo::agent::{AgentOptions, Outcome, Protocol, converse};
 use gravimeter::demo::provider::ProviderOptions;
 use gravimeter::export::otlp::Endpoint;
-use opentelemetry_proto::tonic::common::v1::any_value::Value as Attribute;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::Value;
 
 use crate::kit::binary::until;
-use crate::kit::collector::{Collector, Reply};
+use crate::kit::collector::{Collector, Reply, number};
 use crate::whole::{Whole, sum};
 
 /// Case 76: at least this many calls, with refusals, aborts, retries, checkpoints and both protocols among them.
@@ -125,12 +124,6 @@ async fn check_spans(whole: &Whole, collector: &Collector, calls: u64, totals: &
 
 fn is_setup(span: &Span) -> bool {
     span.name.starts_with("tcp ") || span.name.starts_with("tls ")
-}
-
-fn number(span: &Span, attribute: &str) -> Option<u64> {
-    let value = span.attributes.iter().find(|it| it.key == attribute)?.value.as_ref()?.value.as_ref()?;
-    let Attribute::IntValue(number) = value else { return None };
-    u64::try_from(*number).ok()
 }
 
 /// Every request that a model was named in, however it ended.

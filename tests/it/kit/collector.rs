@@ -17,6 +17,7 @@ use hyper_util::server::conn::auto;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
 use rustls::ServerConfig;
@@ -108,6 +109,13 @@ impl Collector {
     pub fn spans(&self) -> Vec<usize> {
         self.requests().iter().map(|(_, spans)| *spans).collect()
     }
+}
+
+/// The value of an attribute that is a number.
+pub fn number(span: &Span, attribute: &str) -> Option<u64> {
+    let value = span.attributes.iter().find(|it| it.key == attribute)?.value.as_ref()?.value.as_ref()?;
+    let Value::IntValue(number) = value else { return None };
+    u64::try_from(*number).ok()
 }
 
 async fn accept(

@@ -9,15 +9,18 @@ use gravimeter::cascade::client::{Endpoint as Rpc, Token};
 use gravimeter::demo::agent::{AgentOptions, Log, start};
 use gravimeter::demo::provider::ProviderOptions;
 use gravimeter::export::otlp::{Endpoint, Protocol};
+use gravimeter::record::Sampling;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 
 use super::real::{Received, Rotel};
 use crate::kit::binary::until;
-use crate::kit::collector::{Collector, Reply};
+use crate::kit::collector::{Collector, Reply, number};
 use crate::whole::{Whole, sum};
 
 const TOKEN: &str = "csrf";
+
+const ALL: Sampling = Sampling { ratio: 1.0, follows_parent: true };
 
 /// A span as either collector knows it.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,7 +62,7 @@ impl From<&Received> for Seen {
 
 /// Lets a stand-in converse through a house that exports to the collector, until the house has ended. Returns what the stand-in says
 /// it did, and how many calls the house has counted.
-async fn converse(collector: SocketAddr, protocol: Protocol) -> (Log, u64) {
+async fn converse(collector: SocketAddr, protocol: Protocol, sampling: Sampling) -> (Log, u64) {
     let tasks = Tasks::default();
     let options = AgentOptions { csrf_token: TOKEN.to_owned(), ..AgentOptions::default() };
     let stand_in = start(&options, tasks.tracker(), tasks.stopping()).await.expect("a stand-in");
@@ -70,6 +73,7 @@ async fn converse(collector: SocketAddr, protocol: Protocol) -> (Log, u64) {
         config.cascade.endpoint = Some(rpc);
         config.otlp.endpoint = Endpoint::parse(&format!("http://{collector}"));
         config.otlp.protocol = protocol;
+        config.otlp.sampling = sampling;
         config.otlp.flush_interval = Duration::from_millis(50);
     })
     .await;
@@ -147,7 +151,7 @@ fn check(spans: &[Seen], log: &Log, calls: u64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_are_part_of_their_runs() {
     let collector = Collector::start(&[Reply::Take]).await;
-    let (log, calls) = converse(collector.addr, Protocol::HttpProtobuf).await;
+    let (log, calls) = converse(collector.addr, Protocol::HttpProtobuf, ALL).await;
     let spans: Vec<_> = collector.all().iter().map(Seen::from).collect();
     check(&spans, &log, calls);
 }
@@ -155,7 +159,7 @@ async fn calls_are_part_of_their_runs() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_real_collector_sees_calls_in_their_runs() {
     let Some(rotel) = Rotel::start().await else { return };
-    let (log, calls) = converse(rotel.grpc, Protocol::Grpc).await;
+    let (log, calls) = converse(rotel.grpc, Protocol::Grpc, ALL).await;
     let spans = until(async || {
         let spans: Vec<_> = rotel.spans(1).await.1.iter().map(Seen::from).collect();
         let setups = spans.iter().filter(|span| is_setup(span)).count();
@@ -164,4 +168,31 @@ async fn a_real_collector_sees_calls_in_their_runs() {
     })
     .await;
     check(&spans, &log, calls);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trace_is_recorded_whole_or_not_at_all() {
+    let collector = Collector::start(&[Reply::Take]).await;
+    let (log, calls) = converse(collector.addr, Protocol::Grpc, Sampling { ratio: 0.5, ..ALL }).await;
+    let spans = collector.all();
+    let seen: Vec<_> = spans.iter().map(Seen::from).collect();
+    let of_calls: Vec<_> = seen.iter().filter(|span| !is_run(span) && !is_setup(span)).collect();
+    assert!((1..calls).contains(&(of_calls.len() as u64)), "{} of {calls} calls", of_calls.len());
+    let of_runs = spans.iter().zip(&seen).filter(|(_, span)| is_run(span));
+    // Of 18 runs, all or none would be a matter of one test in a hundred thousand.
+    assert!((1..log.runs.len()).contains(&of_runs.clone().count()), "{seen:#?}");
+    for (span, run) in of_runs {
+        let within = of_calls.iter().filter(|call| call.trace == run.trace && call.parent == run.id).count();
+        assert_eq!(number(span, "gravimeter.run.calls"), Some(within as u64), "{run:?}");
+    }
+    for part in seen.iter().filter(|span| !span.parent.is_empty()) {
+        assert!(seen.iter().any(|whole| (&whole.trace, &whole.id) == (&part.trace, &part.parent)), "{part:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_sent_of_what_is_not_recorded() {
+    let collector = Collector::start(&[Reply::Take]).await;
+    converse(collector.addr, Protocol::Grpc, Sampling { ratio: 0.0, ..ALL }).await;
+    assert_eq!(collector.requests().len(), 0);
 }
