@@ -125,8 +125,10 @@ impl Stage {
     /// Takes away what the demo made.
     async fn clear(&self, options: &DemoOptions) -> Result<(), Error> {
         self.tasks.drain(PROVIDER_STOP_LIMIT, std::future::pending()).await;
+        // The files go even if the rules or the user cannot.
+        let mut removed = Ok(String::new());
         if options.redirect {
-            Redirect::new(self.config.redirect.clone()).remove(true).await?;
+            removed = Redirect::new(self.config.redirect.clone()).remove(true).await;
         }
         std::fs::remove_dir_all(&options.folder)
             .map_err(|source| Error::StateDir { path: options.folder.clone(), source })?;
@@ -134,6 +136,7 @@ impl Stage {
             // One in which somebody else has put something since is no longer ours alone: it stays.
             let _ = std::fs::remove_dir(folder);
         }
+        removed?;
         Ok(())
     }
 }
