@@ -34,6 +34,7 @@ need_packages gcc libc6-dev pkg-config curl ca-certificates openssl python3 pyth
 need_rust
 need_cargo_tools
 need_rotel
+need_playwright "$TOOLS"
 export PATH="$PWD/$TOOLS/bin:$PATH"
 
 say "formatting and lints"

@@ -12,7 +12,7 @@ use crate::export::otlp::{Exporter, Pusher, Resource};
 use crate::export::traces::Traces;
 use crate::ledger::Ledger;
 use crate::record::{FanOut, Models, Record, Sink};
-use crate::web::{Condition, Readiness, Web};
+use crate::web::{Condition, Live, Readiness, Web};
 
 /// Everything that facts end in.
 pub(super) struct Views {
@@ -36,16 +36,18 @@ impl Views {
     pub(super) fn new(config: &Config, conditions: impl IntoIterator<Item = Condition>) -> Self {
         let models = Arc::new(Models::new(config.max_models));
         let metrics = Arc::new(Metrics::new(config.metrics, Arc::clone(&models)));
+        let live = Arc::new(Live::new(Arc::clone(&models)));
         let ledger = Arc::new(Ledger::new(Timestamp::now(), models));
         let readiness = Readiness::new(conditions);
-        let mut sinks: Vec<Arc<dyn Sink>> = vec![Arc::clone(&metrics) as _, Arc::clone(&ledger) as _];
+        let mut sinks: Vec<Arc<dyn Sink>> =
+            vec![Arc::clone(&metrics) as _, Arc::clone(&ledger) as _, Arc::clone(&live) as _];
         let resource = Resource::new(&config.otlp);
         let spans = Traces::new(&config.otlp, resource.clone(), metrics.spans()).map(|(traces, exporter)| {
             sinks.push(Arc::new(traces));
             exporter
         });
         let pusher = Pusher::new(&config.otlp, resource, Arc::clone(&metrics));
-        let web = Web::new(config.web.clone(), metrics, Arc::clone(&ledger), Arc::clone(&readiness));
+        let web = Web::new(config.web.clone(), metrics, Arc::clone(&ledger), Arc::clone(&readiness), live);
         let correlator = Correlator::new(Arc::new(FanOut(sinks)));
         let correlator = Arc::new(match spans {
             Some(_) => correlator.tracing(config.otlp.sampling),

@@ -1,13 +1,15 @@
-//! HTTP on loopback: `/metrics`, `/v1/usage`, `/v1/cascades`, `/v1/quotas`, health and a page for people.
+//! HTTP on loopback: `/metrics`, `/v1/usage`, `/v1/cascades`, `/v1/quotas`, health and a live page for people.
 //!
 //! Requests enter from a listener that the caller owns; answers come from the metrics, the ledger and the readiness latches.
 //! Read only: nothing here changes the house, and no configuration, secret or traffic can be asked for.
 
 mod cascades;
 mod error;
+mod feed;
 mod gate;
 mod guard;
 mod health;
+mod live;
 mod metrics;
 mod page;
 mod parameters;
@@ -19,20 +21,23 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::middleware;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use axum::{Extension, Router};
 use http::uri::Authority;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::export::Metrics;
 use crate::ledger::Ledger;
 use error::ApiError;
+use feed::{MAX_PAGES, Stopping};
 
 pub use cascades::path_of;
 pub use health::{Condition, Readiness, Report};
+pub use live::Live;
 
 /// Where and how the house is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,23 +127,34 @@ pub struct Web {
     metrics: Arc<Metrics>,
     ledger: Arc<Ledger>,
     readiness: Arc<Readiness>,
+    live: Arc<Live>,
     scrapes: Arc<Semaphore>,
+    pages: Arc<Semaphore>,
 }
 
 impl Web {
     /// Puts the views together; nothing is served before [`Web::serve`].
     #[must_use]
-    pub fn new(config: Config, metrics: Arc<Metrics>, ledger: Arc<Ledger>, readiness: Arc<Readiness>) -> Arc<Self> {
+    pub fn new(
+        config: Config,
+        metrics: Arc<Metrics>,
+        ledger: Arc<Ledger>,
+        readiness: Arc<Readiness>,
+        live: Arc<Live>,
+    ) -> Arc<Self> {
         let scrapes = Arc::new(Semaphore::new(config.max_concurrent_scrapes));
-        Arc::new(Self { config, metrics, ledger, readiness, scrapes })
+        let pages = Arc::new(Semaphore::new(MAX_PAGES));
+        Arc::new(Self { config, metrics, ledger, readiness, live, scrapes, pages })
     }
 
-    /// All routes behind the guard; `port` is the one listened on.
-    fn router(self: &Arc<Self>, port: u16) -> Router {
+    /// All routes behind the guard; `port` is the one listened on. What has no end of its own ends at `stopping`.
+    fn router(self: &Arc<Self>, port: u16, stopping: CancellationToken) -> Router {
         let doors = guard::Doors::new(port, &self.config.allowed_hosts, self.config.request_timeout);
         Router::new()
             .route("/", get(page::page))
             .route("/healthz", get(health::healthz))
+            .route("/icon.svg", get(page::icon))
+            .route("/live", get(feed::feed))
             .route("/metrics", get(metrics::metrics))
             .route("/readyz", get(health::readyz))
             .route("/v1/cascades", get(cascades::cascades))
@@ -150,6 +166,7 @@ impl Web {
             .method_not_allowed_fallback(|| async {
                 ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "only GET and HEAD are answered")
             })
+            .layer(Extension(Stopping(stopping)))
             .layer(middleware::from_fn_with_state(Arc::new(doors), guard::guard))
             .with_state(Arc::clone(self))
     }

@@ -32,7 +32,7 @@ impl Web {
         tracker: TaskTracker,
         shutdown: CancellationToken,
     ) -> io::Result<()> {
-        let router = self.router(listener.local_addr()?.port());
+        let router = self.router(listener.local_addr()?.port(), shutdown.clone());
         let slots = Arc::new(Semaphore::new(self.config.max_connections));
         let mut failing = false;
         loop {

@@ -16,6 +16,7 @@ mod loops;
 mod malformed;
 mod memory;
 mod no_retry;
+mod page;
 mod process;
 mod push;
 mod secrets;

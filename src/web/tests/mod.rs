@@ -4,4 +4,5 @@ mod api;
 mod cascades;
 mod kit;
 mod limits;
+mod live;
 mod prometheus;
