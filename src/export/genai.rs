@@ -67,6 +67,8 @@ pub mod attribute {
     /// Whether an earlier session was resumed.
     pub const TLS_RESUMED: &str = "tls.resumed";
 
+    /// What a call cost at list prices, in US dollars; absent where no price is known. The convention has no name for it.
+    pub const COST_USD: &str = "gravimeter.cost_usd";
     /// The state of the GenAI convention that the names follow, on the instrumentation scope.
     pub const CONVENTION: &str = "gravimeter.gen_ai.convention";
     /// [`crate::record::Operation`], where the convention has no word of its own for it.

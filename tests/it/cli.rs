@@ -21,7 +21,8 @@ fn err(output: &Output) -> String {
 #[test]
 fn every_command_has_help() {
     let home = tempfile::tempdir().expect("a folder");
-    let commands = ["serve", "demo", "usage", "cascades", "redirect", "ca", "doctor", "config", "completions"];
+    let commands =
+        ["serve", "demo", "usage", "cascades", "prices", "redirect", "ca", "doctor", "config", "completions"];
     let all = out(&gravimeter(home.path(), &["--help"]));
     for command in commands {
         assert!(all.contains(command), "--help names {command}");

@@ -3,8 +3,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::*;
 use crate::export::tests::kit::{call, id, rate_limited, run};
 use crate::record::{
-    Call, ConnectionSetup, Correlation, CorrelationMethod, Handshake, Label as _, Model, Operation, Outcome, Phase,
-    Quality, RateLimit, RateLimitReason, RunOutcome, Side, TlsVersion, TokenUsage, TraceContext, TraceParent,
+    Call, ConnectionSetup, Correlation, CorrelationMethod, Cost, Handshake, Label as _, Model, Operation, Outcome,
+    Phase, Quality, RateLimit, RateLimitReason, RunOutcome, Side, TlsVersion, TokenUsage, TraceContext, TraceParent,
 };
 
 /// The place of a span whose parent is the agent's own.
@@ -145,6 +145,13 @@ fn only_tokens_that_were_reported_are_told() {
     let told: Vec<_> = shown.lines().filter_map(|line| line.trim().strip_prefix("gen_ai.usage.")).collect();
     let expected = ["input_tokens = 0", "output_tokens = 9223372036854775807", "cache_write.input_tokens = 0"];
     assert_eq!(told, expected);
+}
+
+#[test]
+fn a_cost_is_told_in_dollars_where_it_is_known() {
+    let shown = chat(&Call { cost: Some(Cost::from_nano_usd(12_300_000)), ..call("m") });
+    assert!(shown.contains("\n  gravimeter.cost_usd = 0.0123"), "{shown}");
+    assert!(!chat(&call("m")).contains("cost"));
 }
 
 #[test]

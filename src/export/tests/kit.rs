@@ -46,6 +46,7 @@ pub(crate) fn call(model: &str) -> Call {
             ..TokenUsage::default()
         },
         quality: Quality::Exact,
+        cost: None,
         timing: Timing {
             started_at: UNIX_EPOCH + Duration::from_secs(1_790_000_000),
             duration: Duration::from_millis(1500),

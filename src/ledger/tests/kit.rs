@@ -50,6 +50,7 @@ pub(super) fn call(model: &str, provider: Provider) -> Call {
             thinking: Some(32),
         },
         quality: Quality::Exact,
+        cost: None,
         timing: Timing {
             started_at: UNIX_EPOCH,
             duration: Duration::from_secs(1),

@@ -46,6 +46,7 @@ fn figures(report: &UsageReport, recent: &[Cascade], readiness: &Report) -> Resu
     card(&mut html, "Input", &grouped(input.saturating_add(totals.cache_read_tokens)), &cached(totals, input))?;
     let output = totals.output_tokens.saturating_add(totals.thinking_tokens);
     card(&mut html, "Output", &grouped(output), &format!("{} of it thinking", grouped(totals.thinking_tokens)))?;
+    card(&mut html, "Cost", &cost(totals), &priced(totals))?;
     html.push_str("</section>");
     table(&mut html, report)?;
     cascades::table(&mut html, recent)?;
@@ -83,6 +84,19 @@ fn cached(usage: &Usage, uncached: u64) -> String {
     format!("{percent} % read from cache")
 }
 
+/// In dollars; a lower bound where some calls have no price.
+fn cost(usage: &Usage) -> String {
+    let at_least = if usage.unpriced_calls > 0 { "≥ " } else { "" };
+    usage.cost.map_or_else(|| "–".to_owned(), |cost| format!("{at_least}${:.4}", cost.usd()))
+}
+
+fn priced(usage: &Usage) -> String {
+    match usage.unpriced_calls {
+        0 => "at list prices".to_owned(),
+        some => format!("at list prices; {} calls without one", grouped(some)),
+    }
+}
+
 fn table(html: &mut String, report: &UsageReport) -> fmt::Result {
     let mut rows: Vec<(&String, &Group)> = report.models.iter().flatten().collect();
     if rows.is_empty() {
@@ -116,8 +130,9 @@ fn row(html: &mut String, name: &str, group: &Group, all: u64) -> fmt::Result {
     }
     write!(
         html,
-        "<td class=\"total\">{}</td><td><meter max=\"100\" value=\"{share}\">{share} %</meter></td></tr>",
-        grouped(usage.total_tokens)
+        "<td class=\"total\">{}</td><td>{}</td><td><meter max=\"100\" value=\"{share}\">{share} %</meter></td></tr>",
+        grouped(usage.total_tokens),
+        cost(usage)
     )
 }
 
@@ -162,7 +177,7 @@ const TEMPLATE: &str = include_str!("page.html");
 const TABLE_HEAD: &str = "<div class=\"scroll\"><table><thead><tr><th scope=\"col\">Model</th><th scope=\"col\">Calls</th>\
     <th scope=\"col\">Input</th><th scope=\"col\">Cache read</th><th scope=\"col\">Cache write</th>\
     <th scope=\"col\">Tool input</th><th scope=\"col\">Output</th><th scope=\"col\">Thinking</th>\
-    <th scope=\"col\">Total</th><th scope=\"col\">Share</th></tr></thead><tbody>";
+    <th scope=\"col\">Total</th><th scope=\"col\">Cost</th><th scope=\"col\">Share</th></tr></thead><tbody>";
 
 #[cfg(test)]
 mod tests {
