@@ -81,6 +81,8 @@ pub mod attribute {
     pub const RATE_LIMIT_RESETS_AT: &str = "gravimeter.rate_limit.resets_at";
     /// How long the provider asks to wait, in seconds.
     pub const RATE_LIMIT_RETRY_AFTER: &str = "gravimeter.rate_limit.retry_after";
+    /// What the calls of a run cost at list prices, in US dollars; absent where that of one is not known.
+    pub const RUN_COST_USD: &str = "gravimeter.run.cost_usd";
     /// How many calls a run has made.
     pub const RUN_CALLS: &str = "gravimeter.run.calls";
     /// [`crate::record::RunOutcome`].

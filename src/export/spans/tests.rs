@@ -194,10 +194,14 @@ fn a_run() {
   gravimeter.run.outcome = "ok"
   gravimeter.run.calls = 3
   gravimeter.run.tokens = 360
+  gravimeter.run.cost_usd = 0.0123
   gravimeter.run.time_to_first_chunk = 2.0
   @2s gravimeter.first_chunk"#;
     let mut run = run("c-1", "m");
+    run.cost = Some(Cost::from_nano_usd(12_300_000));
     assert_eq!(shown(&of_run(&run, &place())), expected);
+    run.cost = None;
+    assert!(!shown(&of_run(&run, &place())).contains("cost"));
     run.outcome = RunOutcome::Swallowed;
     run.time_to_first_chunk = None;
     let span = of_run(&run, &place());

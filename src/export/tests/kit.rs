@@ -90,6 +90,7 @@ pub(crate) fn run(cascade: &str, model: &str) -> CascadeRun {
         time_to_first_chunk: Some(Duration::from_secs(2)),
         calls: 3,
         tokens: 360,
+        cost: None,
         trace: None,
     }
 }

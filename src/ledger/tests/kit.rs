@@ -107,6 +107,7 @@ pub(super) fn run_ended(cascade: &str, second: u64) -> Fact {
         time_to_first_chunk: Some(Duration::from_millis(2500)),
         calls: 2,
         tokens: 126,
+        cost: None,
         trace: None,
     }))
 }

@@ -89,6 +89,7 @@ pub fn run(trace: TraceContext) -> CascadeRun {
         time_to_first_chunk: None,
         calls: 2,
         tokens: 230,
+        cost: None,
         trace: Some(trace),
     }
 }
