@@ -10,7 +10,7 @@ pub struct Price(u64);
 
 impl Price {
     /// Reads US dollars for a million tokens as a decimal: `3`, `0.075`. `None` where it is no such number, has more than
-    /// [`DECIMALS`] digits after the point, or is more than [`MOST`] dollars.
+    /// six digits after the point, or is more than a dollar for a token.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
