@@ -1,5 +1,5 @@
-//! The views of the record: metrics, ledger and readiness, behind the correlator and the one fan-out that every fact goes
-//! through.
+//! The views of the record: metrics, ledger and readiness, behind the prices, the correlator and the one fan-out that every
+//! fact goes through.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use crate::export::Metrics;
 use crate::export::otlp::{Exporter, Pusher, Resource};
 use crate::export::traces::Traces;
 use crate::ledger::Ledger;
+use crate::pricing::Priced;
 use crate::record::{FanOut, Models, Record, Sink};
 use crate::web::{Condition, Live, Readiness, Web};
 
@@ -53,6 +54,7 @@ impl Views {
             Some(_) => correlator.tracing(config.otlp.sampling),
             None => correlator,
         });
-        Self { record: Arc::clone(&correlator) as _, correlator, spans, pusher, ledger, readiness, web }
+        let record = Arc::new(Priced::new(Arc::clone(&config.prices), Arc::clone(&correlator) as _));
+        Self { record, correlator, spans, pusher, ledger, readiness, web }
     }
 }

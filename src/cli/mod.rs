@@ -13,6 +13,7 @@ mod doctor;
 mod exporter;
 mod flags;
 mod logging;
+mod prices;
 mod redirect;
 mod serve;
 mod usage;
@@ -73,6 +74,7 @@ enum Command {
     Demo(demo::Demo),
     Usage(usage::Usage),
     Cascades(cascades::Cascades),
+    Prices(prices::PriceTable),
     Redirect(redirect::Redirect),
     Ca(ca::Ca),
     Doctor(doctor::Doctor),
@@ -91,6 +93,7 @@ impl Command {
             Self::Demo(command) => command.run(),
             Self::Usage(command) => command.run(out),
             Self::Cascades(command) => command.run(out),
+            Self::Prices(command) => command.run(out),
             Self::Redirect(command) => command.run(out),
             Self::Ca(command) => command.run(out),
             Self::Doctor(command) => command.run(out),

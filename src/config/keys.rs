@@ -91,6 +91,8 @@ pub enum Kind {
     Number,
     /// A path from the root.
     Path,
+    /// A path from the root or, in the file, from the folder of that file.
+    PathBeside,
     /// Addresses by host and port.
     Resolve,
     /// A text that is never shown again.
@@ -120,7 +122,7 @@ impl Kind {
             Self::Fraction => "RATIO".to_owned(),
             Self::List(element) => format!("{},...", element.to_ascii_uppercase()),
             Self::Number => "NUMBER".to_owned(),
-            Self::Path => "PATH".to_owned(),
+            Self::Path | Self::PathBeside => "PATH".to_owned(),
             Self::Resolve => "HOST:PORT=IP:PORT".to_owned(),
             Self::Secret => "SECRET".to_owned(),
             Self::Switch => "true|false".to_owned(),
@@ -534,6 +536,21 @@ pub const KEYS: &[Key] = &[
         default: DefaultValue::Is("200"),
         help: "How many models get series of their own; all others are counted together as \"other\".",
         set: |config, value| put(&mut config.max_models, value.number(1..=100_000)),
+    },
+    Key {
+        name: "pricing.file",
+        kind: Kind::PathBeside,
+        default: DefaultValue::Unset { example: r#""prices.toml""#, means: "only the shipped prices hold" },
+        help: "A price table that is asked before the shipped one: prices of your own, or of models that it does not know.\n\
+               docs/cost.md says how to write one; `gravimeter prices` lists what holds.",
+        set: |config, value| put(&mut config.pricing.file, value.path_beside().map(Some)),
+    },
+    Key {
+        name: "pricing.defaults",
+        kind: Kind::Switch,
+        default: DefaultValue::Is("true"),
+        help: "Whether the shipped price table is asked. With false, only models of pricing.file have a cost.",
+        set: |config, value| put(&mut config.pricing.defaults, value.switch()),
     },
     Key {
         name: "otlp.endpoint",

@@ -11,6 +11,7 @@ mod keys;
 mod nearest;
 mod otel;
 mod places;
+mod prices;
 mod source;
 mod texts;
 mod value;
@@ -18,9 +19,10 @@ mod value;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{capture, cascade, export, launch, record, relay, tls, web};
+use crate::{capture, cascade, export, launch, pricing, record, relay, tls, web};
 
 use crate::cascade::client::Endpoint;
 use crate::export::otlp::{self, Sampler};
@@ -62,6 +64,10 @@ pub struct Config {
     otlp_sampler: Sampler,
     /// The share of traces that is recorded, where that is by share.
     otlp_sampler_ratio: f64,
+    /// Where prices come from.
+    pub pricing: pricing::Config,
+    /// The prices that follow from it.
+    pub prices: Arc<pricing::Prices>,
     /// The kernel's redirect rules.
     pub redirect: capture::redirect::Config,
     /// Whether they are needed.
@@ -95,6 +101,8 @@ impl Config {
             otlp: otlp::Config::default(),
             otlp_sampler: Sampler::default(),
             otlp_sampler_ratio: 1.0,
+            pricing: pricing::Config::default(),
+            prices: Arc::new(pricing::Prices::new(pricing::Table::default(), true)),
             redirect: capture::redirect::Config::default(),
             redirect_rules: RedirectRules::Auto,
             relay: relay::Config::default(),
@@ -240,6 +248,7 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, Mistakes> {
     if let Some(origin) = origins.iter_mut().find(|origin| origin.key == "state.dir" && origin.value.is_empty()) {
         origin.value = value::Value::Text(config.state_dir.display().to_string()).to_toml(false);
     }
+    mistakes.extend(prices::load(&mut config, &origins));
     // Contradictions between keys that are wrong by themselves would only confuse.
     if mistakes.is_empty() {
         mistakes = check::contradictions(&config, &origins);

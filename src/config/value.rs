@@ -208,6 +208,13 @@ impl Value {
         }
     }
 
+    /// A path that may begin at the folder of the configuration file, which only who knows that file can tell.
+    pub(super) fn path_beside(&self) -> Result<PathBuf, Wrong> {
+        self.text()
+            .map(PathBuf::from)
+            .map_err(|_| self.is_not("a path", r#"it as "prices.toml" or "/etc/gravimeter/prices.toml""#))
+    }
+
     /// A pattern of hosts to decrypt.
     pub(super) fn host_pattern(&self) -> Result<HostPattern, Wrong> {
         let Self::Text(text) = self else { return Err(self.is_not("a host", r#"it as "api.example.com""#)) };

@@ -7,6 +7,7 @@
 mod calls;
 mod cascades;
 mod connections;
+mod costs;
 mod exemplars;
 pub mod genai;
 mod labels;

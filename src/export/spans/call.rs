@@ -53,7 +53,8 @@ fn attributes(call: &Call, operation: &'static str) -> Vec<super::Attribute> {
         .put_known(attribute::ERROR_TYPE, error_type(call.outcome))
         .put(attribute::OUTCOME, call.outcome.as_str())
         .put_known(attribute::OPERATION, Some(call.operation.as_str()).filter(|own| *own != operation))
-        .put(attribute::USAGE_QUALITY, call.quality.as_str());
+        .put(attribute::USAGE_QUALITY, call.quality.as_str())
+        .put_known(attribute::COST_USD, call.cost);
     tokens(&call.usage, &mut known);
     known.0
 }

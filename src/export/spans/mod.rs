@@ -8,7 +8,7 @@ mod run;
 
 use std::time::{Duration, SystemTime};
 
-use crate::record::{SpanId, TraceId};
+use crate::record::{Cost, SpanId, TraceId};
 
 pub use call::of_call;
 pub use run::of_run;
@@ -120,6 +120,13 @@ impl From<Duration> for Value {
     /// In seconds.
     fn from(duration: Duration) -> Self {
         Self::Double(duration.as_secs_f64())
+    }
+}
+
+impl From<Cost> for Value {
+    /// In US dollars.
+    fn from(cost: Cost) -> Self {
+        Self::Double(cost.usd())
     }
 }
 

@@ -37,6 +37,7 @@ fn attributes(run: &CascadeRun) -> Vec<super::Attribute> {
         .put(attribute::RUN_OUTCOME, run.outcome.as_str())
         .put(attribute::RUN_CALLS, run.calls)
         .put(attribute::RUN_TOKENS, run.tokens)
+        .put_known(attribute::RUN_COST_USD, run.cost)
         .put_known(attribute::RUN_TIME_TO_FIRST_CHUNK, run.time_to_first_chunk);
     known.0
 }

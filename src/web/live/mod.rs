@@ -9,8 +9,8 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 
 use crate::record::{
-    Call, Correlated, Fact, HandshakeFailure, Id, Label as _, Model, Models, Operation, Outcome, Provider, Quality,
-    Side, Sink,
+    Call, Correlated, Cost, Fact, HandshakeFailure, Id, Label as _, Model, Models, Operation, Outcome, Provider,
+    Quality, Side, Sink,
 };
 
 mod rate;
@@ -54,6 +54,8 @@ pub(super) struct LastCall {
     pub(super) output_tokens: u64,
     pub(super) first_chunk_seconds: Option<f64>,
     pub(super) duration_seconds: f64,
+    /// Unless it has no price, or only a part of it has.
+    pub(super) cost: Option<Cost>,
     /// Its conversation, as far as that is known.
     pub(super) cascade: Option<Id>,
 }
@@ -137,6 +139,7 @@ impl LastCall {
             output_tokens: sum(&[usage.output, usage.thinking]),
             first_chunk_seconds: call.timing.time_to_first_chunk.map(|first| first.as_secs_f64()),
             duration_seconds: call.timing.duration.as_secs_f64(),
+            cost: call.cost,
             cascade: call.correlation.cascade.clone(),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{END_TABLE, NONE, View, begin_table, clock, escaped, grouped, seconds};
+use super::{END_TABLE, NONE, View, begin_table, clock, dollars, escaped, grouped, seconds};
 use crate::record::{Outcome, Quality};
 use crate::web::cascades::path_of;
 use crate::web::live::LastCall;
@@ -38,6 +38,10 @@ fn row(html: &mut String, call: &LastCall) -> fmt::Result {
         None => html.push_str(NONE),
     }
     write!(html, "<td>{}</td>", seconds(call.duration_seconds))?;
+    match call.cost {
+        Some(cost) => write!(html, "<td>{}</td>", dollars(cost))?,
+        None => html.push_str(NONE),
+    }
     match &call.cascade {
         Some(id) => write!(html, "<td><a href=\"{}\">{}</a></td></tr>", path_of(id), escaped(short(id.as_str()))),
         None => write!(html, "{NONE}</tr>"),
@@ -49,5 +53,5 @@ fn short(id: &str) -> &str {
     id.char_indices().nth(8).and_then(|(at, _)| id.get(..at)).unwrap_or(id)
 }
 
-const COLUMNS: [&str; 9] =
-    ["Model", "Ended (UTC)", "Outcome", "Input", "Cached", "Output", "First chunk", "Duration", "Conversation"];
+const COLUMNS: [&str; 10] =
+    ["Model", "Ended (UTC)", "Outcome", "Input", "Cached", "Output", "First chunk", "Duration", "Cost", "Conversation"];

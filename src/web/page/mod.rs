@@ -14,6 +14,7 @@ use super::error::ApiError;
 use super::live::Snapshot;
 use super::{Report, Web};
 use crate::ledger::{Cascade, Group, QuotaReading, Usage, UsageQuery, UsageReport};
+use crate::record::Cost;
 
 mod calls;
 mod cascades;
@@ -112,6 +113,7 @@ fn cards(html: &mut String, view: &View) -> fmt::Result {
     card(html, "Input", &grouped(input.saturating_add(totals.cache_read_tokens)), &cached(totals, input))?;
     let output = totals.output_tokens.saturating_add(totals.thinking_tokens);
     card(html, "Output", &grouped(output), &format!("{} of it thinking", grouped(totals.thinking_tokens)))?;
+    card(html, "Cost", &cost(totals), &priced(totals))?;
     let running = view.cascades.iter().filter(|cascade| cascade.running_since.is_some()).count();
     let runs = if running == 1 { "1 conversation runs".to_owned() } else { format!("{running} conversations run") };
     card(html, "In flight", &grouped(view.live.in_flight.values().sum()), &runs)
@@ -135,6 +137,23 @@ fn cached(usage: &Usage, uncached: u64) -> String {
     let all = u128::from(uncached) + u128::from(usage.cache_read_tokens);
     let percent = u128::from(usage.cache_read_tokens) * 100 / all.max(1);
     format!("{percent} % read from cache")
+}
+
+/// In dollars; a lower bound where some calls have no price.
+fn cost(usage: &Usage) -> String {
+    let at_least = if usage.unpriced_calls > 0 { "≥ " } else { "" };
+    usage.cost.map_or_else(|| "–".to_owned(), |cost| format!("{at_least}{}", dollars(cost)))
+}
+
+fn dollars(cost: Cost) -> String {
+    format!("${:.4}", cost.usd())
+}
+
+fn priced(usage: &Usage) -> String {
+    match usage.unpriced_calls {
+        0 => "at list prices".to_owned(),
+        some => format!("at list prices; {} calls without one", grouped(some)),
+    }
 }
 
 fn models(html: &mut String, view: &View) -> fmt::Result {
@@ -170,8 +189,9 @@ fn row(html: &mut String, name: &str, group: &Group, all: u64) -> fmt::Result {
     }
     write!(
         html,
-        "<td class=\"total\">{}</td><td><meter max=\"100\" value=\"{share}\">{share} %</meter></td></tr>",
-        grouped(usage.total_tokens)
+        "<td class=\"total\">{}</td><td>{}</td><td><meter max=\"100\" value=\"{share}\">{share} %</meter></td></tr>",
+        grouped(usage.total_tokens),
+        cost(usage)
     )
 }
 
