@@ -38,7 +38,7 @@ impl Views {
         let readiness = Readiness::new(conditions);
         let mut sinks: Vec<Arc<dyn Sink>> = vec![Arc::clone(&metrics) as _, Arc::clone(&ledger) as _];
         let spans = Traces::new(&config.otlp, metrics.spans()).map(|(traces, exporter)| {
-            sinks.push(Arc::new(traces));
+            sinks.push(Arc::new(traces.telling(metrics.handshakes())));
             exporter
         });
         let web = Web::new(config.web.clone(), metrics, Arc::clone(&ledger), Arc::clone(&readiness));

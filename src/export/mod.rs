@@ -9,6 +9,7 @@ mod cascades;
 mod connections;
 mod exemplars;
 pub mod genai;
+mod handshakes;
 mod labels;
 mod metrics;
 mod models;
@@ -21,6 +22,7 @@ pub mod text;
 mod tls;
 pub mod traces;
 
+pub use handshakes::HandshakeSpans;
 pub use metrics::{Config, Metrics};
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
+use super::HandshakeSpans;
 use super::otlp::{Config, Exporter, SpanCounts, SpanLoss};
 use super::spans::{Span, of_call, of_run};
 use crate::record::{Call, Correlated, Correlation, Fact, Sink, TraceContext};
@@ -19,6 +20,7 @@ pub struct Traces {
     queue: mpsc::Sender<Span>,
     held: Arc<Held>,
     counts: SpanCounts,
+    handshakes: Option<HandshakeSpans>,
 }
 
 impl Traces {
@@ -29,7 +31,13 @@ impl Traces {
         let (sender, receiver) = mpsc::channel(config.queue);
         let held = Arc::new(Held::default());
         let exporter = Exporter::new(config.clone(), endpoint, receiver, Arc::clone(&held), counts.clone());
-        Some((Self { queue: sender, held, counts }, exporter))
+        Some((Self { queue: sender, held, counts, handshakes: None }, exporter))
+    }
+
+    /// Tells the spans that it makes of handshakes to whoever shows how long those took.
+    #[must_use]
+    pub fn telling(self, handshakes: HandshakeSpans) -> Self {
+        Self { handshakes: Some(handshakes), ..self }
     }
 
     fn offer(&self, spans: impl IntoIterator<Item = Span>) {
@@ -43,8 +51,12 @@ impl Traces {
     }
 
     fn call(&self, call: &Call, place: &TraceContext) {
-        if place.sampled {
-            self.offer(of_call(call, place));
+        if !place.sampled {
+            return;
+        }
+        self.offer(of_call(call, place));
+        if let (Some(handshakes), Some(setup)) = (&self.handshakes, &call.setup) {
+            handshakes.learn(setup, place);
         }
     }
 

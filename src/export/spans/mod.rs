@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::record::{SpanId, TraceId};
 
-pub use call::of_call;
+pub use call::{handshakes, of_call};
 pub use run::of_run;
 
 /// One span, finished.
