@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use crate::cascade::correlate::Correlator;
 use crate::config::Config;
 use crate::export::Metrics;
+use crate::export::diagnostics::Diagnostics;
 use crate::export::otlp::Exporter;
 use crate::export::traces::Traces;
 use crate::ledger::Ledger;
@@ -31,13 +32,20 @@ pub(super) struct Views {
 }
 
 impl Views {
-    pub(super) fn new(config: &Config, conditions: impl IntoIterator<Item = Condition>) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        diagnostics: Option<Diagnostics>,
+        conditions: impl IntoIterator<Item = Condition>,
+    ) -> Self {
         let models = Arc::new(Models::new(config.max_models));
         let metrics = Arc::new(Metrics::new(config.metrics, Arc::clone(&models)));
         let ledger = Arc::new(Ledger::new(Timestamp::now(), models));
         let readiness = Readiness::new(conditions);
         let mut sinks: Vec<Arc<dyn Sink>> = vec![Arc::clone(&metrics) as _, Arc::clone(&ledger) as _];
         let spans = Traces::new(&config.otlp, metrics.spans()).map(|(traces, exporter)| {
+            if let Some(diagnostics) = diagnostics {
+                diagnostics.connect(&traces);
+            }
             sinks.push(Arc::new(traces.telling(metrics.handshakes())));
             exporter
         });

@@ -376,6 +376,7 @@ fn the_variables_of_opentelemetry_are_settings() {
         service_name: Some("agent-host".to_owned()),
         resource: resource.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         sampling: record::Sampling { ratio: 0.25, follows_parent: true },
+        diagnostics: false,
     };
     assert_eq!(loaded.config.otlp, expected);
     let shown = format!("{loaded:?}");

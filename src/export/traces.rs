@@ -17,9 +17,8 @@ use crate::record::{Call, Correlated, Correlation, Fact, Sink, TraceContext};
 /// Takes facts, and offers spans to the exporter.
 #[derive(Debug)]
 pub struct Traces {
-    queue: mpsc::Sender<Span>,
+    queue: Queue,
     held: Arc<Held>,
-    counts: SpanCounts,
     handshakes: Option<HandshakeSpans>,
 }
 
@@ -31,7 +30,8 @@ impl Traces {
         let (sender, receiver) = mpsc::channel(config.queue);
         let held = Arc::new(Held::default());
         let exporter = Exporter::new(config.clone(), endpoint, receiver, Arc::clone(&held), counts.clone());
-        Some((Self { queue: sender, held, counts, handshakes: None }, exporter))
+        let queue = Queue { sender, counts };
+        Some((Self { queue, held, handshakes: None }, exporter))
     }
 
     /// Tells the spans that it makes of handshakes to whoever shows how long those took.
@@ -40,21 +40,16 @@ impl Traces {
         Self { handshakes: Some(handshakes), ..self }
     }
 
-    fn offer(&self, spans: impl IntoIterator<Item = Span>) {
-        for span in spans {
-            match self.queue.try_send(span) {
-                Ok(()) => {}
-                Err(TrySendError::Full(_)) => self.counts.lost(SpanLoss::QueueFull, 1),
-                Err(TrySendError::Closed(_)) => self.counts.lost(SpanLoss::Shutdown, 1),
-            }
-        }
+    /// For whoever else has spans for the exporter.
+    pub(super) fn queue(&self) -> Queue {
+        self.queue.clone()
     }
 
     fn call(&self, call: &Call, place: &TraceContext) {
         if !place.sampled {
             return;
         }
-        self.offer(of_call(call, place));
+        self.queue.offer(of_call(call, place));
         if let (Some(handshakes), Some(setup)) = (&self.handshakes, &call.setup) {
             handshakes.learn(setup, place);
         }
@@ -62,7 +57,7 @@ impl Traces {
 
     fn hold(&self, call: &Call) {
         if let Some(oldest) = self.held.add(call.clone()) {
-            self.counts.lost(SpanLoss::Unsettled, spans_of(&oldest));
+            self.queue.counts.lost(SpanLoss::Unsettled, spans_of(&oldest));
         }
     }
 }
@@ -82,9 +77,29 @@ impl Sink for Traces {
             Fact::Correlated(Correlated { call, correlation }) => self.held.correlate(*call, correlation),
             Fact::RunEnded(run) => {
                 let place = run.trace.filter(|place| place.sampled);
-                self.offer(place.map(|place| of_run(run, &place)));
+                self.queue.offer(place.map(|place| of_run(run, &place)));
             }
             _ => {}
+        }
+    }
+}
+
+/// The way into the exporter's queue.
+#[derive(Debug, Clone)]
+pub(super) struct Queue {
+    sender: mpsc::Sender<Span>,
+    counts: SpanCounts,
+}
+
+impl Queue {
+    /// Never waits.
+    pub(super) fn offer(&self, spans: impl IntoIterator<Item = Span>) {
+        for span in spans {
+            match self.sender.try_send(span) {
+                Ok(()) => {}
+                Err(TrySendError::Full(_)) => self.counts.lost(SpanLoss::QueueFull, 1),
+                Err(TrySendError::Closed(_)) => self.counts.lost(SpanLoss::Shutdown, 1),
+            }
         }
     }
 }

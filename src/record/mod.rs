@@ -7,6 +7,7 @@
 mod call;
 mod cascade;
 mod connection;
+pub mod diagnostics;
 mod fact;
 mod handshake;
 mod host;

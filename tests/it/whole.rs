@@ -46,7 +46,7 @@ impl Whole {
             config.relay.resolve.insert((Host::parse(host).expect("a host"), 443), provider.addr);
         }
         change(&mut config);
-        let app = App::start(config).await.expect("a house");
+        let app = App::start(config, None).await.expect("a house");
         Self { app, provider, provider_tasks, state }
     }
 

@@ -45,6 +45,8 @@ pub struct Config {
     pub resource: BTreeMap<String, String>,
     /// Which traces are recorded.
     pub sampling: Sampling,
+    /// Whether the house's own work is traced as well.
+    pub diagnostics: bool,
 }
 
 impl Default for Config {
@@ -67,6 +69,7 @@ impl Default for Config {
             service_name: None,
             resource: BTreeMap::new(),
             sampling: Sampler::default().sampling(1.0),
+            diagnostics: false,
         }
     }
 }

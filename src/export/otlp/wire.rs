@@ -9,23 +9,35 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, SpanFlags
 
 use super::Config;
 use crate::export::genai::{CONVENTION, attribute};
-use crate::export::spans::{Attribute, Event, Kind, Parent, Span, Value};
+use crate::export::spans::{Attribute, Event, Kind, Parent, Scope, Span, Value};
 
 /// One request with all of the spans.
 pub(super) fn request(resource: &Resource, spans: &[Span]) -> ExportTraceServiceRequest {
-    let scope = InstrumentationScope {
-        name: env!("CARGO_PKG_NAME").to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        attributes: vec![text(attribute::CONVENTION, CONVENTION)],
-        dropped_attributes_count: 0,
-    };
-    let spans = spans.iter().map(message).collect();
-    let scope_spans = vec![ScopeSpans { scope: Some(scope), spans, schema_url: String::new() }];
+    let scope_spans = [Scope::Record, Scope::Diagnostics].into_iter().filter_map(|of| in_scope(of, spans)).collect();
     let resource = Some(resource.clone());
     ExportTraceServiceRequest {
         resource_spans: vec![ResourceSpans { resource, scope_spans, schema_url: String::new() }],
     }
 }
+
+/// The spans of a scope; `None` when there are none.
+fn in_scope(of: Scope, spans: &[Span]) -> Option<ScopeSpans> {
+    let spans: Vec<_> = spans.iter().filter(|span| span.scope == of).map(message).collect();
+    let (name, attributes) = match of {
+        Scope::Diagnostics => (DIAGNOSTICS, Vec::new()),
+        Scope::Record => (env!("CARGO_PKG_NAME"), vec![text(attribute::CONVENTION, CONVENTION)]),
+    };
+    let scope = InstrumentationScope {
+        name: name.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        attributes,
+        dropped_attributes_count: 0,
+    };
+    (!spans.is_empty()).then(|| ScopeSpans { scope: Some(scope), spans, schema_url: String::new() })
+}
+
+/// The scope of what the house does itself, so that a collector can tell it from what the agent does.
+const DIAGNOSTICS: &str = "gravimeter.diagnostics";
 
 /// Who we are. What the operator says wins over what is known here.
 pub(super) fn resource(config: &Config) -> Resource {

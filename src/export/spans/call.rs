@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Attributes, Event, FIRST_CHUNK, Kind, Parent, RATE_LIMIT, Span, after};
+use super::{Attributes, Event, FIRST_CHUNK, Kind, Parent, RATE_LIMIT, Scope, Span, after};
 use crate::export::genai::{Usage, attribute, error_type, operation_name};
 use crate::record::{
     Call, ConnectionSetup, Handshake, Label as _, Outcome, Phase, RateLimit, SpanId, TokenUsage, TraceContext,
@@ -22,6 +22,7 @@ fn chat(call: &Call, place: &TraceContext) -> Span {
     let operation = operation_name(call.operation).unwrap_or(call.operation.as_str());
     let start = call.timing.started_at;
     Span {
+        scope: Scope::Record,
         trace: place.trace,
         id: place.span,
         parent: place.parent.map(|id| Parent { id, is_remote: place.has_remote_parent }),
@@ -117,6 +118,7 @@ fn phases(setup: &ConnectionSetup, call: &Call, place: &TraceContext) -> [Span; 
         (AGENT, "tls handshake agent", setup.agent.0, Some(setup.agent.1)),
     ];
     phases.map(|(number, name, phase, handshake)| Span {
+        scope: Scope::Record,
         trace: place.trace,
         id: child(place.span, number),
         parent: Some(Parent { id: place.span, is_remote: false }),
