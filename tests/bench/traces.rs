@@ -53,7 +53,6 @@ pub async fn run(options: &Options) {
         Variant { name, house, agent, turns: Vec::new() }
     });
     title(&format!("traces: calls of 20 events, {} rounds of {SECONDS} s for each in turns; medians", options.rounds));
-    row("", &["calls/s", "ratio (spread)", "cpu us/call", "ratio (spread)", "spans/call", "lost"]);
     for load in [Load::Http1, Load::Http2, Load::Anew] {
         measure(&mut variants, load, options.rounds).await;
     }
@@ -78,16 +77,16 @@ async fn measure(variants: &mut [Variant; 3], load: Load, rounds: usize) {
         }
     }
     tokio::time::sleep(FLUSHED).await;
+    row(load.name(), &["calls/s", "ratio (quartiles)", "cpu us/call", "ratio (quartiles)", "spans/call", "lost"]);
     let [none, ..] = &*variants;
     let (plain_rates, plain_costs) = (none.rates(), none.costs());
     for (variant, before) in variants.iter().zip(before) {
         let (rates, costs) = (variant.rates(), variant.costs());
         let after = spans(variant).await;
         let made: u64 = variant.turns.iter().map(|turn| turn.calls).sum();
-        let name = format!("{}: {}", load.name(), variant.name);
         let per_call = format!("{:.2}", (after.0 - before.0) / made as f64);
         row(
-            &name,
+            variant.name,
             &[
                 &format!("{:.0}", median(&rates)),
                 &compared(&rates, &plain_rates),
