@@ -26,6 +26,7 @@ use crate::capture::{Gate, KernelOriginalDst, LoopGuard};
 use crate::cascade::client::Endpoint;
 use crate::config::Config;
 use crate::dialect::Observers;
+use crate::export::diagnostics::Diagnostics;
 use crate::export::otlp::{Exporter, Pusher};
 use crate::ledger::{Ledger, UsageReport};
 use crate::record::Record;
@@ -44,14 +45,15 @@ use signals::Signals;
 use trust::Trust;
 use views::Views;
 
-/// Runs the house until SIGTERM or SIGINT, then lets running exchanges end; a second signal cuts them off.
+/// Runs the house until SIGTERM or SIGINT, then lets running exchanges end; a second signal cuts them off. `diagnostics` are
+/// those that the log was started with.
 ///
 /// # Errors
 /// Whatever keeps the house from starting, or ends it.
-pub async fn serve(config: Config) -> Result<(), Error> {
+pub async fn serve(config: Config, diagnostics: Option<Diagnostics>) -> Result<(), Error> {
     process::harden()?;
     let mut signals = Signals::install()?;
-    let mut app = App::start(config).await?;
+    let mut app = App::start(config, diagnostics).await?;
     let failure = tokio::select! {
         () = signals.next() => None,
         failure = app.failed() => Some(failure),
@@ -80,15 +82,15 @@ pub struct App {
 }
 
 impl App {
-    /// Builds and starts everything that the configuration asks for.
+    /// Builds and starts everything that the configuration asks for; `diagnostics` go to the collector from then on.
     ///
     /// # Errors
     /// Whatever keeps the house from starting; nothing is left running then.
-    pub async fn start(config: Config) -> Result<Self, Error> {
+    pub async fn start(config: Config, diagnostics: Option<Diagnostics>) -> Result<Self, Error> {
         agent::refuse_own_user(&config).await?;
         create_state_dir(&config)?;
         let (doors, addresses) = Doors::open(&config)?;
-        let views = Views::new(&config, conditions(&config));
+        let views = Views::new(&config, diagnostics, conditions(&config));
         let trust = Trust::open(&config, &*views.record)?;
         agent::refuse_closed_bundle(&config, &trust.bundle)?;
         let (vital, failures) = mpsc::channel(1);

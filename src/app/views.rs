@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use crate::cascade::correlate::Correlator;
 use crate::config::Config;
 use crate::export::Metrics;
+use crate::export::diagnostics::Diagnostics;
 use crate::export::otlp::{Exporter, Pusher, Resource};
 use crate::export::traces::Traces;
 use crate::ledger::Ledger;
@@ -34,7 +35,11 @@ pub(super) struct Views {
 }
 
 impl Views {
-    pub(super) fn new(config: &Config, conditions: impl IntoIterator<Item = Condition>) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        diagnostics: Option<Diagnostics>,
+        conditions: impl IntoIterator<Item = Condition>,
+    ) -> Self {
         let models = Arc::new(Models::new(config.max_models));
         let metrics = Arc::new(Metrics::new(config.metrics, Arc::clone(&models)));
         let live = Arc::new(Live::new(Arc::clone(&models)));
@@ -44,7 +49,10 @@ impl Views {
             vec![Arc::clone(&metrics) as _, Arc::clone(&ledger) as _, Arc::clone(&live) as _];
         let resource = Resource::new(&config.otlp);
         let spans = Traces::new(&config.otlp, resource.clone(), metrics.spans()).map(|(traces, exporter)| {
-            sinks.push(Arc::new(traces));
+            if let Some(diagnostics) = diagnostics {
+                diagnostics.connect(&traces);
+            }
+            sinks.push(Arc::new(traces.telling(metrics.handshakes())));
             exporter
         });
         let pusher = Pusher::new(&config.otlp, resource, Arc::clone(&metrics));

@@ -47,7 +47,7 @@ pub(super) struct Demo {
 impl Demo {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         // The table is the output; the log would tear it.
-        logging::start(&Log { level: "warn".to_owned(), format: LogFormat::Auto })?;
+        logging::start(&Log { level: "warn".to_owned(), format: LogFormat::Auto }, None)?;
         let out = std::io::stdout();
         let in_place = out.is_terminal();
         let redirect = rustix::process::geteuid().is_root() && !self.no_redirect;

@@ -7,6 +7,7 @@ use clap::Args;
 use super::flags::ConfigFlags;
 use super::{block_on, logging};
 use crate::app;
+use crate::export::diagnostics::Diagnostics;
 
 /// Observe an agent: capture its traffic, pass it on unchanged, serve metrics and usage
 #[derive(Debug, Args)]
@@ -28,8 +29,9 @@ impl Serve {
             flags = flags.or_set("agent.preset", "antigravity");
         }
         let config = flags.load()?.config;
-        logging::start(&config.log)?;
-        block_on(async { Ok(app::serve(config).await?) })?;
+        let diagnostics = Diagnostics::new(&config.otlp);
+        logging::start(&config.log, diagnostics.as_ref())?;
+        block_on(async { Ok(app::serve(config, diagnostics).await?) })?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -762,6 +762,15 @@ pub const KEYS: &[Key] = &[
         set: |config, value| put(&mut config.otlp.metrics.interval, value.duration()),
     },
     Key {
+        name: "otlp.diagnostics",
+        kind: Kind::Switch,
+        default: DefaultValue::Is("false"),
+        help: "Whether the collector also gets spans of what Gravimeter itself does with each connection: to find out where a\n\
+               connection's time goes. Some eight spans a connection, in the same queue as those of calls; what they cost stands in\n\
+               docs/performance.md. The share of otlp.sampler holds for them, too.",
+        set: |config, value| put(&mut config.otlp.diagnostics, value.switch()),
+    },
+    Key {
         name: "log.level",
         kind: Kind::Text,
         default: DefaultValue::Is(r#""info""#),

@@ -395,6 +395,7 @@ fn the_variables_of_opentelemetry_are_settings() {
             temporality: otlp::Temporality::Delta,
             interval: Duration::from_secs(15),
         },
+        diagnostics: false,
     };
     assert_eq!(loaded.config.otlp, expected);
     let shown = format!("{loaded:?}");

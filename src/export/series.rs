@@ -68,6 +68,11 @@ pub(super) fn house_latency() -> Histogram {
     Histogram::new(HOUSE_SECONDS)
 }
 
+/// What a handshake takes whose span may be named.
+pub(super) fn traced_house_latency() -> TracedHistogram {
+    TracedHistogram::new(HOUSE_SECONDS.into_iter())
+}
+
 /// Latency of runs.
 pub(super) fn run_latency() -> Histogram {
     Histogram::new(RUN_SECONDS)

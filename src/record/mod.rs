@@ -8,6 +8,7 @@ mod call;
 mod cascade;
 mod connection;
 mod cost;
+pub mod diagnostics;
 mod fact;
 mod handshake;
 mod host;

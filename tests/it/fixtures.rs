@@ -73,7 +73,7 @@ impl Stage {
         config.upstream.extra_roots = vec![pki.write_root(state.path())];
         config.relay.intercept = vec![HostPattern::parse(host).expect("a host")];
         config.relay.resolve.insert((Host::parse(host).expect("a host"), 443), provider.address());
-        let app = App::start(config).await.expect("a house");
+        let app = App::start(config, None).await.expect("a house");
         let root = fs::read_to_string(state.path().join("ca/ca.pem")).expect("a CA");
         Self { app, provider, agent: Agent::new(&root, &["http/1.1"]), _state: state }
     }

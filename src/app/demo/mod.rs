@@ -93,7 +93,7 @@ impl Stage {
         screen: &mut Screen<W>,
         signals: &mut Signals,
     ) -> Result<String, Error> {
-        let mut app = App::start(self.config.clone()).await?;
+        let mut app = App::start(self.config.clone(), None).await?;
         screen.say(&where_to_look(options, &app)).map_err(failed)?;
         let failure = {
             let over = async {

@@ -1,6 +1,6 @@
 //! A whole house, and the spans of the conversations that passed through it: who is part of whom.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use super::real::{Received, Rotel};
 use crate::kit::binary::until;
 use crate::kit::collector::{Collector, Reply, number};
-use crate::whole::{Whole, sum};
+use crate::whole::{Whole, get_with, sum};
 
 const TOKEN: &str = "csrf";
 
@@ -61,8 +61,8 @@ impl From<&Received> for Seen {
 }
 
 /// Lets a stand-in converse through a house that exports to the collector, until the house has ended. Returns what the stand-in says
-/// it did, and how many calls the house has counted.
-async fn converse(collector: SocketAddr, protocol: Protocol, sampling: Sampling) -> (Log, u64) {
+/// it did, how many calls the house has counted, and its last word in OpenMetrics.
+async fn converse(collector: SocketAddr, protocol: Protocol, sampling: Sampling) -> (Log, u64, String) {
     let tasks = Tasks::default();
     let options = AgentOptions { csrf_token: TOKEN.to_owned(), ..AgentOptions::default() };
     let stand_in = start(&options, tasks.tracker(), tasks.stopping()).await.expect("a stand-in");
@@ -97,9 +97,11 @@ async fn converse(collector: SocketAddr, protocol: Protocol, sampling: Sampling)
     })
     .await;
     let calls = sum(&whole.series("gravimeter_calls_total").await, &[]);
+    let web = whole.app.addresses().web;
+    let page = get_with(web, "/metrics", "Accept: application/openmetrics-text\r\n").await;
     tasks.drain(Duration::from_secs(10), std::future::pending()).await;
     whole.stop().await;
-    (log, calls)
+    (log, calls, page)
 }
 
 fn is_run(span: &Seen) -> bool {
@@ -148,18 +150,52 @@ fn check(spans: &[Seen], log: &Log, calls: u64) {
     }
 }
 
+/// Every bucket that names a span names one that has come, and that took as long as the bucket says. Each of the histograms that
+/// can has named one.
+fn check_exemplars(page: &str, spans: &[Span]) {
+    let mut named = BTreeSet::new();
+    for line in page.lines().filter(|line| line.contains(" # {")) {
+        let (sample, exemplar) = line.split_once(" # ").expect("an exemplar");
+        let label = |name: &str| exemplar.split_once(&format!("{name}=\"")).expect("a label").1.split('"').next();
+        let ids = (label("trace_id").expect("an id"), label("span_id").expect("an id"));
+        let is_it = |span: &&Span| {
+            let seen = Seen::from(*span);
+            (&*seen.trace, &*seen.id) == ids
+        };
+        let span = spans.iter().find(is_it).unwrap_or_else(|| panic!("no span has come for {line}"));
+        let metric = sample.split_once("_bucket{").expect("a bucket").0;
+        let sort = match metric.strip_prefix("gravimeter_").expect("one of ours") {
+            "cascade_duration_seconds" => "invoke_agent antigravity".to_owned(),
+            "tls_handshake_duration_seconds" => {
+                let side = sample.split_once("side=\"").expect("a side").1.split('"').next().expect("a side");
+                format!("tls handshake {side}")
+            }
+            _ => span.name.clone(),
+        };
+        assert_eq!(span.name, sort, "{line}");
+        let value: f64 = exemplar.split(' ').nth(1).expect("a value").parse().expect("a number");
+        let took = (span.end_time_unix_nano - span.start_time_unix_nano) as f64 / 1e9;
+        let is_whole = metric != "gravimeter_time_to_first_chunk_seconds";
+        assert!(!is_whole || (took - value).abs() < 1e-6, "{took} s: {line}");
+        named.insert(metric.to_owned());
+    }
+    let can = ["call_duration", "cascade_duration", "time_to_first_chunk", "tls_handshake_duration"];
+    assert_eq!(named, can.map(|name| format!("gravimeter_{name}_seconds")).into());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_are_part_of_their_runs() {
     let collector = Collector::start(&[Reply::Take]).await;
-    let (log, calls) = converse(collector.addr, Protocol::HttpProtobuf, ALL).await;
+    let (log, calls, page) = converse(collector.addr, Protocol::HttpProtobuf, ALL).await;
     let spans: Vec<_> = collector.all().iter().map(Seen::from).collect();
     check(&spans, &log, calls);
+    check_exemplars(&page, &collector.all());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_real_collector_sees_calls_in_their_runs() {
     let Some(rotel) = Rotel::start().await else { return };
-    let (log, calls) = converse(rotel.grpc, Protocol::Grpc, ALL).await;
+    let (log, calls, _) = converse(rotel.grpc, Protocol::Grpc, ALL).await;
     let spans = until(async || {
         let spans: Vec<_> = rotel.spans(1).await.1.iter().map(Seen::from).collect();
         let setups = spans.iter().filter(|span| is_setup(span)).count();
@@ -173,7 +209,7 @@ async fn a_real_collector_sees_calls_in_their_runs() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_trace_is_recorded_whole_or_not_at_all() {
     let collector = Collector::start(&[Reply::Take]).await;
-    let (log, calls) = converse(collector.addr, Protocol::Grpc, Sampling { ratio: 0.5, ..ALL }).await;
+    let (log, calls, _) = converse(collector.addr, Protocol::Grpc, Sampling { ratio: 0.5, ..ALL }).await;
     let spans = collector.all();
     let seen: Vec<_> = spans.iter().map(Seen::from).collect();
     let of_calls: Vec<_> = seen.iter().filter(|span| !is_run(span) && !is_setup(span)).collect();
