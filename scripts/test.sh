@@ -30,7 +30,7 @@ need_rotel() {
 }
 
 need_packages gcc libc6-dev pkg-config curl ca-certificates openssl python3 python3-venv procps \
-  golang-go iptables iproute2 sudo conntrack prometheus shellcheck
+  golang-go iptables iproute2 sudo conntrack prometheus jq shellcheck
 need_rust
 need_cargo_tools
 need_rotel
