@@ -3,9 +3,12 @@
 
 mod bucket;
 mod conversation;
+mod decoder;
 mod demo;
+mod deploy;
 mod facts;
 mod faults;
+mod picture;
 mod real;
 mod sampling;
 mod tls;
