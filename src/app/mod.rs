@@ -1,7 +1,7 @@
 //! The assembly: a [`Config`] enters, the running house leaves. The only place that knows every room.
 //!
 //! It builds the pipeline, starts its tasks in order (doors, redirect, agent) and ends them in order (traffic, agent, exporter,
-//! spans).
+//! OTLP).
 //! It parses nothing and prints nothing.
 
 mod agent;
@@ -26,7 +26,7 @@ use crate::capture::{Gate, KernelOriginalDst, LoopGuard};
 use crate::cascade::client::Endpoint;
 use crate::config::Config;
 use crate::dialect::Observers;
-use crate::export::otlp::Exporter;
+use crate::export::otlp::{Exporter, Pusher};
 use crate::ledger::{Ledger, UsageReport};
 use crate::record::Record;
 use crate::relay::{Relay, Shutdown};
@@ -69,8 +69,8 @@ pub struct App {
     agent: Tasks,
     /// The exporter.
     exporter: Tasks,
-    /// What takes spans to the collector.
-    spans: Tasks,
+    /// What takes spans and metrics to the collector.
+    telemetry: Tasks,
     failures: mpsc::Receiver<Error>,
     ledger: Arc<Ledger>,
     readiness: Arc<Readiness>,
@@ -97,7 +97,7 @@ impl App {
             traffic: Tasks::default(),
             agent: Tasks::default(),
             exporter: Tasks::default(),
-            spans: Tasks::default(),
+            telemetry: Tasks::default(),
             failures,
             ledger: Arc::clone(&views.ledger),
             readiness: Arc::clone(&views.readiness),
@@ -106,7 +106,7 @@ impl App {
         };
         let environment = agent::environment(&config, &trust.bundle, &app.addresses);
         app.exporter.spawn(trust::watch_expiry(trust.not_after, app.exporter.stopping().clone()));
-        app.export_spans(views.spans, trust.collector.clone());
+        app.export(views.spans, views.pusher, trust.collector.clone());
         app.serve_exporter(doors.web, views.web, vital.clone());
         app.serve_traffic(&config, doors.traffic, trust, Arc::clone(&views.record));
         let supervised = match agent::start(config.clone(), environment, &app, views.record, vital).await {
@@ -161,7 +161,7 @@ impl App {
     }
 
     /// Ends the house: traffic first and in peace, until its deadline or `hurry`; then the agent, then the exporter, then
-    /// what takes spans to the collector.
+    /// what takes spans and metrics to the collector.
     pub async fn stop(self, hurry: impl Future<Output = ()>) {
         self.readiness.set(Condition::Listening, false);
         info!(deadline = ?self.drain, "stopping: running exchanges may end");
@@ -170,8 +170,8 @@ impl App {
         }
         self.agent.drain(AGENT_STOP_LIMIT, std::future::pending()).await;
         self.exporter.drain(EXPORTER_STOP_LIMIT, std::future::pending()).await;
-        // Whoever states the last runs has ended now: what is left of spans is all there will be.
-        self.spans.drain(SPANS_STOP_LIMIT, std::future::pending()).await;
+        // Whoever states the last runs has ended now: what is left of spans is all there will be, and the counts are final.
+        self.telemetry.drain(TELEMETRY_STOP_LIMIT, std::future::pending()).await;
         info!("stopped");
     }
 
@@ -185,10 +185,16 @@ impl App {
         });
     }
 
-    fn export_spans(&self, exporter: Option<Exporter>, tls: Option<rustls::ClientConfig>) {
-        if let Some((exporter, tls)) = exporter.zip(tls) {
-            let (tasks, stopping) = (self.spans.tracker().clone(), self.spans.stopping().clone());
-            self.spans.spawn(exporter.run(tls, tasks, stopping));
+    fn export(&self, spans: Option<Exporter>, metrics: Option<Pusher>, tls: Option<rustls::ClientConfig>) {
+        let Some(tls) = tls else { return };
+        let tasks = || (self.telemetry.tracker().clone(), self.telemetry.stopping().clone());
+        if let Some(pusher) = metrics {
+            let (tracker, stopping) = tasks();
+            self.telemetry.spawn(pusher.run(tls.clone(), tracker, stopping));
+        }
+        if let Some(exporter) = spans {
+            let (tracker, stopping) = tasks();
+            self.telemetry.spawn(exporter.run(tls, tracker, stopping));
         }
     }
 
@@ -259,5 +265,5 @@ const AGENT_STOP_LIMIT: Duration = Duration::from_secs(60);
 /// A scrape that is being answered takes milliseconds.
 const EXPORTER_STOP_LIMIT: Duration = Duration::from_secs(2);
 
-/// Longer than the exporter of spans takes: it gives up after five seconds by itself.
-const SPANS_STOP_LIMIT: Duration = Duration::from_secs(10);
+/// Longer than either exporter takes: they give up after five seconds by themselves.
+const TELEMETRY_STOP_LIMIT: Duration = Duration::from_secs(10);

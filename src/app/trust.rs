@@ -21,7 +21,7 @@ use crate::tls::upstream::Upstream;
 pub(super) struct Trust {
     pub(super) upstream: Upstream,
     pub(super) leaves: Leaves,
-    /// For the collector of spans, where there is one.
+    /// For the collectors of spans and metrics, where there is one.
     pub(super) collector: Option<ClientConfig>,
     pub(super) bundle: Bundle,
     /// When the CA ends.
@@ -43,7 +43,7 @@ impl Trust {
         let not_after = authority.not_after();
         record.record(Fact::CaExpiry(not_after));
         let upstream = Upstream::new(&config.upstream, &authority)?;
-        let collector = match config.otlp.destination() {
+        let collector = match config.otlp.spans().or_else(|| config.otlp.pushed_metrics()) {
             Some(_) => {
                 let otlp = &config.otlp;
                 let identity = otlp.client_certificate.as_deref().zip(otlp.client_key.as_deref());

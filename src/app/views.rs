@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::cascade::correlate::Correlator;
 use crate::config::Config;
 use crate::export::Metrics;
-use crate::export::otlp::Exporter;
+use crate::export::otlp::{Exporter, Pusher, Resource};
 use crate::export::traces::Traces;
 use crate::ledger::Ledger;
 use crate::record::{FanOut, Models, Record, Sink};
@@ -22,6 +22,8 @@ pub(super) struct Views {
     pub(super) correlator: Arc<Correlator>,
     /// What takes spans to the collector, where there is one.
     pub(super) spans: Option<Exporter>,
+    /// What pushes metrics to the collector, where anything does.
+    pub(super) pusher: Option<Pusher>,
     /// What answers `/v1/usage`.
     pub(super) ledger: Arc<Ledger>,
     /// What must hold before the path is open.
@@ -37,16 +39,18 @@ impl Views {
         let ledger = Arc::new(Ledger::new(Timestamp::now(), models));
         let readiness = Readiness::new(conditions);
         let mut sinks: Vec<Arc<dyn Sink>> = vec![Arc::clone(&metrics) as _, Arc::clone(&ledger) as _];
-        let spans = Traces::new(&config.otlp, metrics.spans()).map(|(traces, exporter)| {
+        let resource = Resource::new(&config.otlp);
+        let spans = Traces::new(&config.otlp, resource.clone(), metrics.spans()).map(|(traces, exporter)| {
             sinks.push(Arc::new(traces));
             exporter
         });
+        let pusher = Pusher::new(&config.otlp, resource, Arc::clone(&metrics));
         let web = Web::new(config.web.clone(), metrics, Arc::clone(&ledger), Arc::clone(&readiness));
         let correlator = Correlator::new(Arc::new(FanOut(sinks)));
         let correlator = Arc::new(match spans {
             Some(_) => correlator.tracing(config.otlp.sampling),
             None => correlator,
         });
-        Self { record: Arc::clone(&correlator) as _, correlator, spans, ledger, readiness, web }
+        Self { record: Arc::clone(&correlator) as _, correlator, spans, pusher, ledger, readiness, web }
     }
 }

@@ -152,6 +152,21 @@ impl Contradictions<'_> {
             }
             _ => {}
         }
+        if config.otlp.metrics.enabled && config.otlp.pushed_metrics().is_none() {
+            self.unpushable(config);
+        }
+    }
+
+    /// OpenTelemetry's variable is meant for every program of a machine, and asks for no more than a collector would get.
+    fn unpushable(&mut self, config: &Config) {
+        if config.otlp.endpoint.is_some() {
+            let message =
+                "otlp.endpoint has a path of its own, which tells no place for metrics: set otlp.metrics_endpoint";
+            self.add("otlp.metrics", &[], message);
+        } else if !matches!(self.given("otlp.metrics"), Some(Source::Variable(name)) if name.starts_with("OTEL_")) {
+            let message = "there is no collector to push them to: set otlp.endpoint or otlp.metrics_endpoint";
+            self.add("otlp.metrics", &[], message);
+        }
     }
 
     fn agent(&mut self, config: &Config) {

@@ -8,7 +8,7 @@ use crate::launch::{AntigravityVersion, Preset};
 use super::value::{Value, Wrong};
 use super::{Config, LogFormat, RedirectRules};
 use crate::cascade::Mode;
-use crate::export::otlp::{Compression, Protocol, Sampler};
+use crate::export::otlp::{Compression, Protocol, Sampler, Temporality};
 
 /// One key of the configuration.
 pub struct Key {
@@ -558,10 +558,7 @@ pub const KEYS: &[Key] = &[
         default: DefaultValue::Is(r#""auto""#),
         help: "What the collector speaks. \"auto\": gRPC on port 4317, protobuf over HTTP on any other.\n\
                Also: OTEL_EXPORTER_OTLP_TRACES_PROTOCOL, OTEL_EXPORTER_OTLP_PROTOCOL.",
-        set: |config, value| {
-            let words = [("auto", Protocol::Auto), ("grpc", Protocol::Grpc), ("http/protobuf", Protocol::HttpProtobuf)];
-            put(&mut config.otlp.protocol, value.choice(&words))
-        },
+        set: |config, value| put(&mut config.otlp.protocol, value.choice(&PROTOCOLS)),
     },
     Key {
         name: "otlp.headers",
@@ -693,6 +690,61 @@ pub const KEYS: &[Key] = &[
         set: |config, value| put(&mut config.otlp.resource, value.table()),
     },
     Key {
+        name: "otlp.metrics",
+        kind: Kind::Switch,
+        default: DefaultValue::Is("false"),
+        help: "Whether the metrics of /metrics are pushed as well, for where nobody can scrape.\n\
+               Also: OTEL_METRICS_EXPORTER (\"otlp\": true), OTEL_SDK_DISABLED.",
+        set: |config, value| put(&mut config.otlp.metrics.enabled, value.switch()),
+    },
+    Key {
+        name: "otlp.metrics_endpoint",
+        kind: Kind::Url,
+        default: DefaultValue::Unset {
+            example: r#""http://127.0.0.1:9090/api/v1/otlp/v1/metrics""#,
+            means: "they go to otlp.endpoint",
+        },
+        help: "Where metrics are pushed to, where it is not where the spans go. For HTTP, /v1/metrics is added where the URL\n\
+               has no path. Also: OTEL_EXPORTER_OTLP_METRICS_ENDPOINT.",
+        set: |config, value| put(&mut config.otlp.metrics.endpoint, value.collector().map(Some)),
+    },
+    Key {
+        name: "otlp.metrics_protocol",
+        kind: Kind::Choice(&["auto", "grpc", "http/protobuf"]),
+        default: DefaultValue::Unset { example: r#""http/protobuf""#, means: "as otlp.protocol" },
+        help: "What the collector of metrics speaks. Also: OTEL_EXPORTER_OTLP_METRICS_PROTOCOL.",
+        set: |config, value| put(&mut config.otlp.metrics.protocol, value.choice(&PROTOCOLS).map(Some)),
+    },
+    Key {
+        name: "otlp.metrics_headers",
+        kind: Kind::SecretTable,
+        default: DefaultValue::Unset { example: r#"{ "Authorization" = "Bearer ..." }"#, means: "as otlp.headers" },
+        help: "Fields for each request to the collector of metrics. Also: OTEL_EXPORTER_OTLP_METRICS_HEADERS.",
+        set: |config, value| put(&mut config.otlp.metrics.headers, value.headers().map(Some)),
+    },
+    Key {
+        name: "otlp.metrics_temporality",
+        kind: Kind::Choice(&["cumulative", "delta", "lowmemory"]),
+        default: DefaultValue::Is(r#""cumulative""#),
+        help: "What pushed sums begin with: the start of the program, or the push before (\"delta\", \"lowmemory\").\n\
+               Also: OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE.",
+        set: |config, value| {
+            let words = [
+                ("cumulative", Temporality::Cumulative),
+                ("delta", Temporality::Delta),
+                ("lowmemory", Temporality::Delta),
+            ];
+            put(&mut config.otlp.metrics.temporality, value.choice(&words))
+        },
+    },
+    Key {
+        name: "otlp.metrics_interval",
+        kind: Kind::Duration,
+        default: DefaultValue::Is(r#""60s""#),
+        help: "From one push of metrics to the next. Also, in milliseconds: OTEL_METRIC_EXPORT_INTERVAL.",
+        set: |config, value| put(&mut config.otlp.metrics.interval, value.duration()),
+    },
+    Key {
         name: "log.level",
         kind: Kind::Text,
         default: DefaultValue::Is(r#""info""#),
@@ -711,3 +763,7 @@ pub const KEYS: &[Key] = &[
         },
     },
 ];
+
+/// What a collector may speak, in OpenTelemetry's words and one of ours.
+const PROTOCOLS: [(&str, Protocol); 3] =
+    [("auto", Protocol::Auto), ("grpc", Protocol::Grpc), ("http/protobuf", Protocol::HttpProtobuf)];

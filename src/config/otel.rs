@@ -49,7 +49,10 @@ const ROWS: &[Row] = &[
     Row {
         names: &["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"],
         key: "otlp.endpoint",
-        reads: |_, name, text| Ok(Some(Value::Text(endpoint(name, text)))),
+        reads: |key, name, text| match name.contains("TRACES") {
+            true => own_endpoint(key, name, text),
+            false => Ok(Some(Value::Text(shared_endpoint(text)))),
+        },
     },
     Row {
         names: &["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"],
@@ -95,12 +98,19 @@ const ROWS: &[Row] = &[
     Row { names: &["OTEL_SERVICE_NAME"], key: "otlp.service_name", reads: plain },
     Row { names: &["OTEL_RESOURCE_ATTRIBUTES"], key: "otlp.resource", reads: decoded },
     Row { names: &["OTEL_TRACES_EXPORTER"], key: "otlp.enabled", reads: |_, _, text| exporter(text) },
-    // Last, so that it wins: it turns everything off.
+    Row { names: &["OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"], key: "otlp.metrics_endpoint", reads: own_endpoint },
+    Row { names: &["OTEL_EXPORTER_OTLP_METRICS_PROTOCOL"], key: "otlp.metrics_protocol", reads: plain },
+    Row { names: &["OTEL_EXPORTER_OTLP_METRICS_HEADERS"], key: "otlp.metrics_headers", reads: decoded },
     Row {
-        names: &["OTEL_SDK_DISABLED"],
-        key: "otlp.enabled",
-        reads: |_, _, text| Ok(text.eq_ignore_ascii_case("true").then_some(Value::Switch(false))),
+        names: &["OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"],
+        key: "otlp.metrics_temporality",
+        reads: |key, name, text| plain(key, name, &text.to_ascii_lowercase()),
     },
+    Row { names: &["OTEL_METRIC_EXPORT_INTERVAL"], key: "otlp.metrics_interval", reads: milliseconds },
+    Row { names: &["OTEL_METRICS_EXPORTER"], key: "otlp.metrics", reads: |_, _, text| metrics_exporter(text) },
+    // Last, so that they win: they turn everything off.
+    Row { names: &["OTEL_SDK_DISABLED"], key: "otlp.enabled", reads: disabled },
+    Row { names: &["OTEL_SDK_DISABLED"], key: "otlp.metrics", reads: disabled },
 ];
 
 fn plain(key: &Key, _: &str, text: &str) -> Result<Option<Value>, &'static str> {
@@ -126,6 +136,19 @@ fn decoded(_: &Key, _: &str, text: &str) -> Result<Option<Value>, &'static str> 
     Ok(Some(Value::Map(parts)))
 }
 
+fn disabled(_: &Key, _: &str, text: &str) -> Result<Option<Value>, &'static str> {
+    Ok(text.eq_ignore_ascii_case("true").then_some(Value::Switch(false)))
+}
+
+/// A list: `prometheus`, which is always there, may stand beside the push.
+fn metrics_exporter(text: &str) -> Result<Option<Value>, &'static str> {
+    let words: Vec<_> = text.split(',').map(str::trim).collect();
+    match words.iter().all(|word| matches!(*word, "otlp" | "none" | "prometheus")) {
+        true => Ok(Some(Value::Switch(words.contains(&"otlp")))),
+        false => Err("there is no such exporter here: write otlp, prometheus or none"),
+    }
+}
+
 fn exporter(text: &str) -> Result<Option<Value>, &'static str> {
     match text {
         "none" => Ok(Some(Value::Switch(false))),
@@ -134,14 +157,21 @@ fn exporter(text: &str) -> Result<Option<Value>, &'static str> {
     }
 }
 
-/// The URL as our key has it. For every signal: a base to which the usual path is added. For spans alone: the very URL, where
-/// nothing behind the port means `/`.
-fn endpoint(name: &str, text: &str) -> String {
-    let path = text.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map(|(_, path)| path);
-    match (name.contains("TRACES"), path) {
-        (true, None) => format!("{text}/"),
-        (false, Some("")) => text.trim_end_matches('/').to_owned(),
-        (false, Some(_)) => format!("{}/v1/traces", text.trim_end_matches('/')),
-        (true, Some(_)) | (false, None) => text.to_owned(),
+/// The very URL of one signal, where nothing behind the port means `/`.
+fn own_endpoint(_: &Key, _: &str, text: &str) -> Result<Option<Value>, &'static str> {
+    Ok(Some(Value::Text(if path(text).is_none() { format!("{text}/") } else { text.to_owned() })))
+}
+
+/// The base for every signal, to which the usual path is added.
+fn shared_endpoint(text: &str) -> String {
+    match path(text) {
+        None => text.to_owned(),
+        Some("") => text.trim_end_matches('/').to_owned(),
+        Some(_) => format!("{}/v1/traces", text.trim_end_matches('/')),
     }
+}
+
+/// Behind the first slash of a URL; `None` where there is none.
+fn path(url: &str) -> Option<&str> {
+    url.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map(|(_, path)| path)
 }

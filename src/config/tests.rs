@@ -352,12 +352,20 @@ fn the_variables_of_opentelemetry_are_settings() {
         ("OTEL_SERVICE_NAME", "agent-host"),
         ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test,a=b%3Dc"),
         ("OTEL_TRACES_EXPORTER", "otlp"),
+        ("OTEL_METRICS_EXPORTER", "prometheus,otlp"),
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://b:9090/api/v1/otlp/v1/metrics"),
+        ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "grpc"),
+        ("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "b=hunter2"),
+        ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "LowMemory"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "15000"),
         ("OTEL_SDK_DISABLED", "no"),
     ]);
     let loaded = loaded.expect("valid");
     let mut headers = otlp::Headers::default();
     headers.add("api-key", "hunter2,").expect("a field");
     headers.add("x-team", "a b").expect("a field");
+    let mut of_metrics = otlp::Headers::default();
+    of_metrics.add("b", "hunter2").expect("a field");
     let resource = [("a", "b=c"), ("deployment.environment.name", "test")];
     let expected = otlp::Config {
         enabled: true,
@@ -376,6 +384,14 @@ fn the_variables_of_opentelemetry_are_settings() {
         service_name: Some("agent-host".to_owned()),
         resource: resource.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         sampling: record::Sampling { ratio: 0.25, follows_parent: true },
+        metrics: otlp::Push {
+            enabled: true,
+            endpoint: otlp::Endpoint::parse("http://b:9090/api/v1/otlp/v1/metrics"),
+            protocol: Some(otlp::Protocol::Grpc),
+            headers: Some(of_metrics),
+            temporality: otlp::Temporality::Delta,
+            interval: Duration::from_secs(15),
+        },
     };
     assert_eq!(loaded.config.otlp, expected);
     let shown = format!("{loaded:?}");
@@ -402,7 +418,7 @@ fn opentelemetry_s_variables_win_over_the_defaults_only() {
     let on = |pairs: &[(&str, &str)]| {
         let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:4318");
         let pairs: Vec<_> = std::iter::once(endpoint).chain(pairs.iter().copied()).collect();
-        with_variables(&pairs).expect("valid").config.otlp.destination().map(ToString::to_string)
+        with_variables(&pairs).expect("valid").config.otlp.spans().map(|to| to.endpoint.to_string())
     };
     assert_eq!(on(&[]).as_deref(), Some("http://a:4318/"));
     assert_eq!(on(&[("OTEL_TRACES_EXPORTER", "none")]), None);
@@ -417,6 +433,25 @@ fn opentelemetry_s_variables_win_over_the_defaults_only() {
     let mut inputs = Inputs { file: Some(path), ..inputs() };
     inputs.variables.extend(variables(&[("OTEL_SERVICE_NAME", "of all")]));
     assert_eq!(load(&inputs).expect("valid").config.otlp.service_name.as_deref(), Some("of the file"));
+}
+
+#[test]
+fn metrics_are_pushed_where_that_is_asked_for() {
+    let pushed = |pairs: &[(&str, &str)]| {
+        let config = with_variables(pairs).expect("valid").config;
+        config.otlp.pushed_metrics().map(|to| to.endpoint.to_string())
+    };
+    let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:4318/base");
+    let asked = ("OTEL_METRICS_EXPORTER", "otlp");
+    assert_eq!(pushed(&[endpoint]), None);
+    assert_eq!(pushed(&[asked]), None);
+    assert_eq!(pushed(&[endpoint, asked]).as_deref(), Some("http://a:4318/base/v1/metrics"));
+    assert!(pushed(&[endpoint, asked, ("OTEL_TRACES_EXPORTER", "none")]).is_some());
+    assert_eq!(pushed(&[endpoint, asked, ("OTEL_SDK_DISABLED", "true")]), None);
+    let told = |pairs: &[(&str, &str)]| with_variables(pairs).expect_err("a contradiction").to_string();
+    let asked = ("GRAVIMETER_OTLP_METRICS", "true");
+    assert!(told(&[asked]).contains("set otlp.endpoint or otlp.metrics_endpoint"));
+    assert!(told(&[asked, ("GRAVIMETER_OTLP_ENDPOINT", "http://a:1/own")]).contains("set otlp.metrics_endpoint"));
 }
 
 #[test]

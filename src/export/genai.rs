@@ -41,6 +41,8 @@ pub mod attribute {
     pub const RESPONSE_MODEL: &str = "gen_ai.response.model";
     /// In seconds.
     pub const RESPONSE_TIME_TO_FIRST_CHUNK: &str = "gen_ai.response.time_to_first_chunk";
+    /// What the tokens stand for: text, image, audio or unknown. On metrics alone.
+    pub const TOKEN_MODALITY: &str = "gen_ai.token.modality";
     /// In tokens, part of the input tokens.
     pub const USAGE_CACHE_READ_INPUT_TOKENS: &str = "gen_ai.usage.cache_read.input_tokens";
     /// In tokens, part of the input tokens.
@@ -89,6 +91,48 @@ pub mod attribute {
     pub const RUN_TOKENS: &str = "gravimeter.run.tokens";
     /// [`crate::record::Quality`].
     pub const USAGE_QUALITY: &str = "gravimeter.usage.quality";
+}
+
+/// The convention's metrics: the name that a scrape shows, its own name, and its unit. A counter's is without `_total`.
+///
+/// Source: `docs/gen-ai/gen-ai-token-metrics.md` and `gen-ai-metrics.md` at [`CONVENTION`].
+const METRICS: [(&str, &str, &str); 7] = [
+    ("gen_ai_client_inference_duration_seconds", "gen_ai.client.inference.duration", "s"),
+    ("gen_ai_client_inference_time_to_first_chunk_seconds", "gen_ai.client.inference.time_to_first_chunk", "s"),
+    (
+        "gen_ai_client_inference_usage_cache_read_input_tokens",
+        "gen_ai.client.inference.usage.cache_read.input_tokens",
+        "{token}",
+    ),
+    (
+        "gen_ai_client_inference_usage_cache_write_input_tokens",
+        "gen_ai.client.inference.usage.cache_write.input_tokens",
+        "{token}",
+    ),
+    ("gen_ai_client_inference_usage_input_tokens", "gen_ai.client.inference.usage.input_tokens", "{token}"),
+    ("gen_ai_client_inference_usage_output_tokens", "gen_ai.client.inference.usage.output_tokens", "{token}"),
+    (
+        "gen_ai_client_inference_usage_reasoning_output_tokens",
+        "gen_ai.client.inference.usage.reasoning.output_tokens",
+        "{token}",
+    ),
+];
+
+/// The convention's own name and unit of a metric that a scrape shows; `None` for one of ours.
+pub(super) fn metric_of(scraped: &str) -> Option<(&'static str, &'static str)> {
+    METRICS.iter().find(|(known, ..)| *known == scraped).map(|(_, name, unit)| (*name, *unit))
+}
+
+/// The convention's own name of a label of its metrics.
+pub(super) fn attribute_of(label: &str) -> &str {
+    match label {
+        "error_type" => attribute::ERROR_TYPE,
+        "gen_ai_operation_name" => attribute::OPERATION_NAME,
+        "gen_ai_provider_name" => attribute::PROVIDER_NAME,
+        "gen_ai_request_model" => attribute::REQUEST_MODEL,
+        "gen_ai_token_modality" => attribute::TOKEN_MODALITY,
+        other => other,
+    }
 }
 
 /// `gen_ai.operation.name`; `None` for what the convention does not call an inference.

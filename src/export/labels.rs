@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 
-use super::otlp::SpanLoss;
+use super::otlp::Loss;
 use crate::record::{
     ByteDirection, CorrelationMethod, DisplayName, Disposition, FollowFailure, HandshakeFailure, IpFamily, Label,
     LeafResult, Model, ObserverFailure, Operation, Outcome, Provider, Quality, QuotaWindow, RateLimitReason,
@@ -42,7 +42,7 @@ label_values!(
     RestartReason,
     RunOutcome,
     Side,
-    SpanLoss,
+    Loss,
     StepKind,
     StepStatus,
     TimeoutStep,
@@ -114,7 +114,7 @@ label_set!(ByObserverFailure { reason: ObserverFailure });
 label_set!(ByDirection { direction: ByteDirection });
 label_set!(ByFamily { family: IpFamily });
 label_set!(ByRestart { reason: RestartReason });
-label_set!(BySpanLoss { reason: SpanLoss });
+label_set!(ByLoss { reason: Loss });
 
 label_set!(ByLabel { label: &'static str });
 label_set!(Build { version: &'static str, revision: &'static str, rustc: &'static str });

@@ -7,6 +7,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use prometheus_client::encoding::prometheus_protobuf;
+use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model::MetricFamily;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
@@ -17,7 +19,7 @@ use super::connections::ConnectionMetrics;
 use super::genai::GenAiMetrics;
 use super::labels::Build;
 use super::models::ModelLabels;
-use super::otlp::SpanCounts;
+use super::otlp::{PointCounts, SpanCounts};
 use super::process::ProcessCollector;
 use super::quotas::QuotaMetrics;
 use super::series::declare;
@@ -47,6 +49,7 @@ pub struct Metrics {
     genai: Option<GenAiMetrics>,
     quotas: QuotaMetrics,
     scrapes_rejected: Counter,
+    points: PointCounts,
     spans: SpanCounts,
 }
 
@@ -75,6 +78,7 @@ impl Metrics {
                 "Requests that were answered with 503 because too many were being served",
                 Counter::default(),
             ),
+            points: PointCounts::declare(&mut registry),
             spans: SpanCounts::declare(&mut registry),
             registry,
         }
@@ -84,6 +88,11 @@ impl Metrics {
     #[must_use]
     pub fn spans(&self) -> SpanCounts {
         self.spans.clone()
+    }
+
+    /// For whoever pushes the metrics.
+    pub(super) fn points(&self) -> PointCounts {
+        self.points.clone()
     }
 
     /// Counts a request that was turned away because too many were being served.
@@ -97,6 +106,11 @@ impl Metrics {
     /// [`fmt::Error`] when a metric cannot be written in the format; no metric declared here is of that sort.
     pub fn encode(&self, format: Format) -> Result<String, fmt::Error> {
         text::encode(&self.registry, format)
+    }
+
+    /// The current values, for whoever pushes them. No metric declared here is of a sort that has no such form.
+    pub(super) fn families(&self) -> Vec<MetricFamily> {
+        prometheus_protobuf::encode(&self.registry).unwrap_or_default()
     }
 }
 

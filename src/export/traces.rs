@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::otlp::{Config, Exporter, SpanCounts, SpanLoss};
+use super::otlp::{Config, Exporter, Loss, Resource, SpanCounts};
 use super::spans::{Span, of_call, of_run};
 use crate::record::{Call, Correlated, Correlation, Fact, Sink, TraceContext};
 
@@ -24,11 +24,12 @@ pub struct Traces {
 impl Traces {
     /// The sink and the exporter that empties its queue; `None` when nothing is traced.
     #[must_use]
-    pub fn new(config: &Config, counts: SpanCounts) -> Option<(Self, Exporter)> {
-        let endpoint = config.destination()?.clone();
+    pub fn new(config: &Config, resource: Resource, counts: SpanCounts) -> Option<(Self, Exporter)> {
+        let destination = config.spans()?;
         let (sender, receiver) = mpsc::channel(config.queue);
         let held = Arc::new(Held::default());
-        let exporter = Exporter::new(config.clone(), endpoint, receiver, Arc::clone(&held), counts.clone());
+        let exporter =
+            Exporter::new(config.clone(), destination, resource, receiver, Arc::clone(&held), counts.clone());
         Some((Self { queue: sender, held, counts }, exporter))
     }
 
@@ -36,8 +37,8 @@ impl Traces {
         for span in spans {
             match self.queue.try_send(span) {
                 Ok(()) => {}
-                Err(TrySendError::Full(_)) => self.counts.lost(SpanLoss::QueueFull, 1),
-                Err(TrySendError::Closed(_)) => self.counts.lost(SpanLoss::Shutdown, 1),
+                Err(TrySendError::Full(_)) => self.counts.lost(Loss::QueueFull, 1),
+                Err(TrySendError::Closed(_)) => self.counts.lost(Loss::Shutdown, 1),
             }
         }
     }
@@ -50,7 +51,7 @@ impl Traces {
 
     fn hold(&self, call: &Call) {
         if let Some(oldest) = self.held.add(call.clone()) {
-            self.counts.lost(SpanLoss::Unsettled, spans_of(&oldest));
+            self.counts.lost(Loss::Unsettled, spans_of(&oldest));
         }
     }
 }

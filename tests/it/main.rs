@@ -17,6 +17,7 @@ mod malformed;
 mod memory;
 mod no_retry;
 mod process;
+mod push;
 mod secrets;
 mod shutdown;
 mod timeouts;

@@ -6,29 +6,30 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
-use opentelemetry_proto::tonic::collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceResponse};
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message as _;
 use serde::Deserialize;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use super::SpanLoss;
+use super::{Loss, Signal};
 
 /// What became of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Answer {
     /// It may be tried again.
     Again {
-        /// What its spans are lost for if it is not.
-        loss: SpanLoss,
+        /// What it is lost for if it is not.
+        loss: Loss,
         /// When, where the collector has said so.
         after: Option<Duration>,
         /// Why.
         cause: Cause,
     },
     /// It must not be tried again.
-    Lost(SpanLoss, Cause),
-    /// It was taken, except for so many spans.
+    Lost(Loss, Cause),
+    /// It was taken, except for so many of its spans or points.
     Taken {
         /// How many the collector does not want.
         rejected: u64,
@@ -66,43 +67,41 @@ impl fmt::Display for Cause {
 impl Answer {
     /// There was no connection, or it was lost before the answer had come.
     pub(super) fn unreachable() -> Self {
-        Self::Again { loss: SpanLoss::Unreachable, after: None, cause: Cause::NoConnection }
+        Self::Again { loss: Loss::Unreachable, after: None, cause: Cause::NoConnection }
     }
 
-    /// What came is no answer; whether the spans were taken is unknown, and to send them again might double them.
+    /// What came is no answer; whether it was taken is unknown, and to send it again might double it.
     pub(super) fn unreadable() -> Self {
-        Self::Lost(SpanLoss::BadAnswer, Cause::BadAnswer)
+        Self::Lost(Loss::BadAnswer, Cause::BadAnswer)
     }
 
     /// By the status of an HTTP response that is no success.
     pub(super) fn of_refusal(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Self {
         let cause = Cause::Http(status);
         match status.as_u16() {
-            429 | 502 | 503 | 504 => Self::Again { loss: SpanLoss::Busy, after: retry_after(headers, now), cause },
-            _ => Self::Lost(SpanLoss::Rejected, cause),
+            429 | 502 | 503 | 504 => Self::Again { loss: Loss::Busy, after: retry_after(headers, now), cause },
+            _ => Self::Lost(Loss::Rejected, cause),
         }
     }
 
     /// By the body of a successful HTTP response. JSON is not what was asked for, but some collectors know no other answer.
-    pub(super) fn of_body(headers: &HeaderMap, body: Bytes) -> Self {
+    pub(super) fn of_body(signal: Signal, headers: &HeaderMap, body: Bytes) -> Self {
         if body.is_empty() {
             return Self::Taken { rejected: 0 };
         }
         let kind = headers.get(CONTENT_TYPE).map(|value| value.as_bytes()).unwrap_or_default();
         let is = |name: &str| kind.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()));
         let partial = if is("application/x-protobuf") {
-            ExportTraceServiceResponse::decode(body).ok().map(|answer| rejected(answer.partial_success.as_ref()))
+            match signal {
+                Signal::Metrics => ExportMetricsServiceResponse::decode(body).ok().map(Rejected::from),
+                Signal::Traces => ExportTraceServiceResponse::decode(body).ok().map(Rejected::from),
+            }
         } else if is("application/json") {
-            serde_json::from_slice::<JsonAnswer>(&body).ok().map(JsonAnswer::rejected)
+            serde_json::from_slice::<JsonAnswer>(&body).ok().map(Rejected::from)
         } else {
             None
         };
-        partial.map_or_else(Self::unreadable, |rejected| Self::Taken { rejected })
-    }
-
-    /// By the message of a gRPC response.
-    pub(super) fn of_message(message: &ExportTraceServiceResponse) -> Self {
-        Self::Taken { rejected: rejected(message.partial_success.as_ref()) }
+        partial.map_or_else(Self::unreadable, |Rejected(rejected)| Self::Taken { rejected })
     }
 
     /// By a gRPC status that the collector itself has sent.
@@ -120,16 +119,26 @@ impl Answer {
             Code::ResourceExhausted => after.is_some(),
             _ => false,
         };
-        if is_retryable {
-            Self::Again { loss: SpanLoss::Busy, after, cause }
-        } else {
-            Self::Lost(SpanLoss::Rejected, cause)
-        }
+        if is_retryable { Self::Again { loss: Loss::Busy, after, cause } } else { Self::Lost(Loss::Rejected, cause) }
     }
 }
 
-fn rejected(partial: Option<&ExportTracePartialSuccess>) -> u64 {
-    partial.map_or(0, |partial| partial.rejected_spans.try_into().unwrap_or(0))
+/// How many spans or points of a message the collector does not want.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rejected(pub(super) u64);
+
+impl From<ExportMetricsServiceResponse> for Rejected {
+    fn from(answer: ExportMetricsServiceResponse) -> Self {
+        let rejected = answer.partial_success.map(|partial| partial.rejected_data_points);
+        Self(rejected.unwrap_or(0).try_into().unwrap_or(0))
+    }
+}
+
+impl From<ExportTraceServiceResponse> for Rejected {
+    fn from(answer: ExportTraceServiceResponse) -> Self {
+        let rejected = answer.partial_success.map(|partial| partial.rejected_spans);
+        Self(rejected.unwrap_or(0).try_into().unwrap_or(0))
+    }
 }
 
 /// Seconds or a date, as HTTP has it (RFC 9110, 10.2.3).
@@ -139,7 +148,7 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     seconds.or_else(|| httpdate::parse_http_date(text).ok()?.duration_since(now).ok())
 }
 
-/// `ExportTraceServiceResponse` in the JSON mapping of protobuf, in which 64-bit numbers are texts.
+/// Either response in the JSON mapping of protobuf, in which 64-bit numbers are texts.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct JsonAnswer {
@@ -150,13 +159,13 @@ struct JsonAnswer {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct JsonPartialSuccess {
-    #[serde(default)]
+    #[serde(default, alias = "rejectedDataPoints")]
     rejected_spans: serde_json::Value,
 }
 
-impl JsonAnswer {
-    fn rejected(self) -> u64 {
-        let count = self.partial_success.map(|partial| partial.rejected_spans).unwrap_or_default();
-        count.as_u64().or_else(|| count.as_str()?.parse().ok()).unwrap_or(0)
+impl From<JsonAnswer> for Rejected {
+    fn from(answer: JsonAnswer) -> Self {
+        let count = answer.partial_success.map(|partial| partial.rejected_spans).unwrap_or_default();
+        Self(count.as_u64().or_else(|| count.as_str()?.parse().ok()).unwrap_or(0))
     }
 }

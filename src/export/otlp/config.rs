@@ -1,4 +1,4 @@
-//! Where spans go, how, and which; what the collector is told about us.
+//! Where spans and metrics go, how, and which; what the collector is told about us.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -45,6 +45,71 @@ pub struct Config {
     pub resource: BTreeMap<String, String>,
     /// Which traces are recorded.
     pub sampling: Sampling,
+    /// What is pushed beside the spans.
+    pub metrics: Push,
+}
+
+/// The metrics of the house on their way to a collector, for where nobody can scrape.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Push {
+    /// Whether they are pushed, where there is an endpoint.
+    pub enabled: bool,
+    /// Their own collector, where they do not go where the spans go.
+    pub endpoint: Option<Endpoint>,
+    /// What it speaks, where it is not what the spans' collector speaks.
+    pub protocol: Option<Protocol>,
+    /// Fields that each of its requests carries, where they are not those of the spans.
+    pub headers: Option<Headers>,
+    /// What the sums begin with.
+    pub temporality: Temporality,
+    /// From one push to the next.
+    pub interval: Duration,
+}
+
+/// What a pushed sum begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Temporality {
+    /// The start of the program.
+    Cumulative,
+    /// The push before, as far as the collector has taken it.
+    Delta,
+}
+
+/// What is exported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signal {
+    Metrics,
+    Traces,
+}
+
+impl Signal {
+    /// Where the specification has it posted.
+    fn path(self) -> &'static str {
+        match self {
+            Self::Metrics => "/v1/metrics",
+            Self::Traces => "/v1/traces",
+        }
+    }
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Metrics => "metrics",
+            Self::Traces => "spans",
+        })
+    }
+}
+
+/// The collector of one signal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destination {
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// Fields that each request carries.
+    pub headers: Headers,
 }
 
 impl Default for Config {
@@ -67,6 +132,14 @@ impl Default for Config {
             service_name: None,
             resource: BTreeMap::new(),
             sampling: Sampler::default().sampling(1.0),
+            metrics: Push {
+                enabled: false,
+                endpoint: None,
+                protocol: None,
+                headers: None,
+                temporality: Temporality::Cumulative,
+                interval: Duration::from_secs(60),
+            },
         }
     }
 }
@@ -74,8 +147,22 @@ impl Default for Config {
 impl Config {
     /// Where spans are exported to; `None` when nothing is traced.
     #[must_use]
-    pub fn destination(&self) -> Option<&Endpoint> {
-        self.endpoint.as_ref().filter(|_| self.enabled)
+    pub fn spans(&self) -> Option<Destination> {
+        let endpoint = self.endpoint.clone().filter(|_| self.enabled)?;
+        Some(Destination { endpoint, protocol: self.protocol, headers: self.headers.clone() })
+    }
+
+    /// Where metrics are pushed to; `None` when they are not, or when the spans' endpoint has a path of its own and so says
+    /// nothing of metrics.
+    #[must_use]
+    pub fn pushed_metrics(&self) -> Option<Destination> {
+        let Push { enabled: true, endpoint, protocol, headers, .. } = &self.metrics else { return None };
+        let endpoint = endpoint.clone().or_else(|| self.endpoint.as_ref()?.for_metrics())?;
+        Some(Destination {
+            endpoint,
+            protocol: protocol.unwrap_or(self.protocol),
+            headers: headers.clone().unwrap_or_else(|| self.headers.clone()),
+        })
     }
 }
 
@@ -109,9 +196,19 @@ impl Endpoint {
         self.at(PathAndQuery::from_static("/"))
     }
 
-    /// Where spans are posted: the path that was given, or the usual one.
-    pub(super) fn traces(&self) -> Uri {
-        if self.has_path { self.uri.clone() } else { self.at(PathAndQuery::from_static("/v1/traces")) }
+    /// Where a signal is posted: the path that was given, or the usual one.
+    pub(super) fn of(&self, signal: Signal) -> Uri {
+        if self.has_path { self.uri.clone() } else { self.at(PathAndQuery::from_static(signal.path())) }
+    }
+
+    /// Where metrics go if spans go here; `None` when a path of its own leaves that open.
+    fn for_metrics(&self) -> Option<Self> {
+        if !self.has_path {
+            return Some(self.clone());
+        }
+        let base = self.uri.path().strip_suffix(Signal::Traces.path())?;
+        let path = format!("{base}{}", Signal::Metrics.path()).parse().ok()?;
+        Some(Self { uri: self.at(path), has_path: true })
     }
 
     fn at(&self, path: PathAndQuery) -> Uri {
@@ -242,12 +339,32 @@ mod tests {
 
     #[test]
     fn an_endpoint_without_a_path_gets_the_usual_one() {
-        let traces = |text| Endpoint::parse(text).expect("an endpoint").traces().to_string();
+        let traces = |text| Endpoint::parse(text).expect("an endpoint").of(Signal::Traces).to_string();
         assert_eq!(traces("http://127.0.0.1:4318"), "http://127.0.0.1:4318/v1/traces");
         assert_eq!(traces("https://otel.example.com/"), "https://otel.example.com/");
         assert_eq!(traces("https://otel.example.com/own/way"), "https://otel.example.com/own/way");
         let origin = Endpoint::parse("https://otel.example.com/own/way").expect("an endpoint").origin();
         assert_eq!(origin.to_string(), "https://otel.example.com/");
+    }
+
+    #[test]
+    fn metrics_go_beside_the_spans_unless_they_have_an_endpoint_of_their_own() {
+        let posted = |endpoint: &str, own: Option<&str>| {
+            let parse = |text| Endpoint::parse(text).expect("an endpoint");
+            let mut config = Config { endpoint: Some(parse(endpoint)), ..Config::default() };
+            config.metrics = Push { enabled: true, endpoint: own.map(parse), ..config.metrics };
+            config.pushed_metrics().map(|to| to.endpoint.of(Signal::Metrics).to_string())
+        };
+        for (endpoint, own, expected) in [
+            ("http://a:4318", None, Some("http://a:4318/v1/metrics")),
+            ("http://a:4318/base/v1/traces", None, Some("http://a:4318/base/v1/metrics")),
+            ("http://a:4318/own", None, None),
+            ("http://a:4318/own", Some("http://b:1"), Some("http://b:1/v1/metrics")),
+            ("http://a:4318", Some("http://b:1/api/otlp"), Some("http://b:1/api/otlp")),
+        ] {
+            assert_eq!(posted(endpoint, own).as_deref(), expected, "{endpoint} {own:?}");
+        }
+        assert_eq!(Config { endpoint: Endpoint::parse("http://a:1"), ..Config::default() }.pushed_metrics(), None);
     }
 
     #[test]

@@ -6,15 +6,29 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, Request, Response, Uri};
 use http_body_util::BodyExt as _;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataMap;
 use tonic::{Extensions, Status};
 
-use super::answer::Answer;
+use super::answer::{Answer, Rejected};
+use super::delivery::Message;
 use super::http::{Client, Connections, MAX_ANSWER, fields};
-use super::{Compression, Config, Endpoint};
+use super::{Compression, Destination};
+
+/// The generated clients have their settings in common, but no trait that would say so.
+macro_rules! configured {
+    ($grpc:ident, $Client:ident, $service:ident) => {{
+        let client = $Client::with_origin($service, $grpc.origin.clone())
+            .accept_compressed(CompressionEncoding::Gzip)
+            .max_decoding_message_size(MAX_ANSWER);
+        match $grpc.compression {
+            Compression::Gzip => client.send_compressed(CompressionEncoding::Gzip),
+            Compression::None => client,
+        }
+    }};
+}
 
 /// OTLP over gRPC.
 pub(super) struct Grpc {
@@ -26,10 +40,10 @@ pub(super) struct Grpc {
 }
 
 impl Grpc {
-    pub(super) fn new(config: &Config, endpoint: &Endpoint, mut connections: Connections) -> Self {
+    pub(super) fn new(compression: Compression, destination: &Destination, mut connections: Connections) -> Self {
         let client = connections.client(true);
-        let (origin, fields) = (endpoint.origin(), fields(config));
-        Self { client, connections, origin, fields, compression: config.compression }
+        let (origin, fields) = (destination.endpoint.origin(), fields(&destination.headers));
+        Self { client, connections, origin, fields, compression }
     }
 
     /// Closes the connection; the next request opens another one.
@@ -38,23 +52,31 @@ impl Grpc {
     }
 
     /// Sends a request and reads its answer. The caller sets the limit in time.
-    pub(super) async fn send(&self, message: ExportTraceServiceRequest) -> Answer {
+    pub(super) async fn send(&self, message: Message) -> Answer {
         let heard = Shared::default();
         let service = tower::service_fn({
             let (client, heard) = (self.client.clone(), Arc::clone(&heard));
             move |request| exchange(client.clone(), request, Arc::clone(&heard))
         });
-        let mut client = TraceServiceClient::with_origin(service, self.origin.clone())
-            .accept_compressed(CompressionEncoding::Gzip)
-            .max_decoding_message_size(MAX_ANSWER);
-        if self.compression == Compression::Gzip {
-            client = client.send_compressed(CompressionEncoding::Gzip);
-        }
-        let metadata = MetadataMap::from_headers(self.fields.clone());
-        match client.export(tonic::Request::from_parts(metadata, Extensions::default(), message)).await {
-            Ok(answer) => Answer::of_message(answer.get_ref()),
+        let rejected = match message {
+            Message::Metrics(message) => {
+                let mut client = configured!(self, MetricsServiceClient, service);
+                client.export(self.request(message)).await.map(|answer| answer.into_inner().into())
+            }
+            Message::Traces(message) => {
+                let mut client = configured!(self, TraceServiceClient, service);
+                client.export(self.request(message)).await.map(|answer| answer.into_inner().into())
+            }
+        };
+        match rejected {
+            Ok(Rejected(rejected)) => Answer::Taken { rejected },
             Err(status) => failure(&status, &heard),
         }
+    }
+
+    fn request<M>(&self, message: M) -> tonic::Request<M> {
+        let metadata = MetadataMap::from_headers(self.fields.clone());
+        tonic::Request::from_parts(metadata, Extensions::default(), message)
     }
 }
 

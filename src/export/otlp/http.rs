@@ -20,9 +20,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::answer::Answer;
-use super::wire;
-use super::{Compression, Config, Endpoint};
-use crate::export::spans::Span;
+use super::delivery::Message;
+use super::{Compression, Destination, Headers, Signal};
 
 /// Keeps connections to the collector.
 pub(super) type Client<B> = legacy::Client<HttpsConnector<HttpConnector>, B>;
@@ -81,8 +80,8 @@ where
 }
 
 /// What each request says of itself; what the operator gives wins.
-pub(super) fn fields(config: &Config) -> HeaderMap {
-    let mut fields = config.headers.fields().clone();
+pub(super) fn fields(given: &Headers) -> HeaderMap {
+    let mut fields = given.fields().clone();
     let own = HeaderValue::from_static(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")));
     fields.entry(USER_AGENT).or_insert(own);
     fields
@@ -94,18 +93,24 @@ pub(super) struct Http {
     connections: Connections,
     uri: Uri,
     fields: HeaderMap,
+    signal: Signal,
     compression: Compression,
 }
 
 impl Http {
-    pub(super) fn new(config: &Config, endpoint: &Endpoint, mut connections: Connections) -> Self {
-        let mut fields = fields(config);
+    pub(super) fn new(
+        signal: Signal,
+        compression: Compression,
+        destination: &Destination,
+        mut connections: Connections,
+    ) -> Self {
+        let mut fields = fields(&destination.headers);
         fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
-        if config.compression == Compression::Gzip {
+        if compression == Compression::Gzip {
             fields.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         let client = connections.client(false);
-        Self { client, connections, uri: endpoint.traces(), fields, compression: config.compression }
+        Self { client, connections, uri: destination.endpoint.of(signal), fields, signal, compression }
     }
 
     /// Closes the connection; the next request opens another one.
@@ -114,8 +119,11 @@ impl Http {
     }
 
     /// The body of a request that may be sent more than once.
-    pub(super) fn pack(&self, resource: &super::exporter::Resource, spans: &[Span]) -> Bytes {
-        let message = wire::request(resource, spans).encode_to_vec();
+    pub(super) fn pack(&self, message: &Message) -> Bytes {
+        let message = match message {
+            Message::Metrics(message) => message.encode_to_vec(),
+            Message::Traces(message) => message.encode_to_vec(),
+        };
         match self.compression {
             Compression::Gzip => gzip(&message).into(),
             Compression::None => message.into(),
@@ -134,7 +142,7 @@ impl Http {
             return Answer::of_refusal(head.status, &head.headers, SystemTime::now());
         }
         match Limited::new(body, MAX_ANSWER).collect().await {
-            Ok(body) => Answer::of_body(&head.headers, body.to_bytes()),
+            Ok(body) => Answer::of_body(self.signal, &head.headers, body.to_bytes()),
             Err(_) => Answer::unreadable(),
         }
     }

@@ -1,24 +1,30 @@
-//! Spans on their way to a collector, over OTLP: batched, compressed, tried again as the protocol says, every loss counted.
+//! Spans and metrics on their way to a collector, over OTLP: compressed, tried again as the protocol says, every loss counted.
 //!
-//! [`Span`]s enter through a bounded queue; requests to the one configured collector leave. The exporter lives in a task of
-//! its own: whoever states a fact never waits for it, and nothing that a collector answers is repeated anywhere.
+//! [`Span`]s enter through a bounded queue and leave in batches; of metrics, the registry is read at each push. Either has a
+//! task of its own: whoever states a fact never waits for it, and nothing that a collector answers is repeated anywhere.
 //!
-//! The SDK's exporter is not used, because it hides how many spans a collector has rejected of a batch; its generated
-//! messages and client are. Source: <https://opentelemetry.io/docs/specs/otlp/>.
+//! The SDK's exporters are not used, because they hide how many spans a collector has rejected of a batch; its generated
+//! messages and clients are. Source: <https://opentelemetry.io/docs/specs/otlp/>.
 //!
 //! [`Span`]: super::spans::Span
 
 mod answer;
 mod config;
 mod counts;
+mod delivery;
 mod exporter;
 mod grpc;
 mod http;
+mod points;
+mod push;
 mod wire;
 
-pub use config::{Compression, Config, Endpoint, Headers, Protocol, Sampler};
-pub use counts::{SpanCounts, SpanLoss};
+use config::Signal;
+pub use config::{Compression, Config, Destination, Endpoint, Headers, Protocol, Push, Sampler, Temporality};
+pub use counts::{Loss, PointCounts, SpanCounts};
 pub use exporter::Exporter;
+pub use push::Pusher;
+pub use wire::Resource;
 
 #[cfg(test)]
 mod tests;

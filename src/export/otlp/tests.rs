@@ -10,8 +10,8 @@ use prost::Message as _;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use super::answer::{Answer, Cause};
-use super::{Config, SpanLoss, wire};
+use super::answer::{Answer, Cause, Rejected};
+use super::{Config, Loss, Resource, Signal, wire};
 use crate::export::spans::{Parent, of_call};
 use crate::export::tests::kit::{call, rate_limited};
 use crate::record::{SpanId, TraceContext, TraceId};
@@ -22,8 +22,8 @@ fn again(status: u16, retry_after: Option<&str>) -> Option<Option<Duration>> {
     headers.extend(retry_after.map(|value| (RETRY_AFTER, HeaderValue::from_str(value).expect("a value"))));
     let now = UNIX_EPOCH + Duration::from_secs(784_111_777 - 7);
     match Answer::of_refusal(StatusCode::from_u16(status).expect("a status"), &headers, now) {
-        Answer::Again { loss: SpanLoss::Busy, after, cause: Cause::Http(_) } => Some(after),
-        Answer::Lost(SpanLoss::Rejected, Cause::Http(_)) => None,
+        Answer::Again { loss: Loss::Busy, after, cause: Cause::Http(_) } => Some(after),
+        Answer::Lost(Loss::Rejected, Cause::Http(_)) => None,
         other => panic!("{status}: {other:?}"),
     }
 }
@@ -50,8 +50,8 @@ fn the_collector_says_when() {
 #[test]
 fn the_specification_s_grpc_codes_may_be_tried_again() {
     let may = |status: &Status| match Answer::of_status(status) {
-        Answer::Again { loss: SpanLoss::Busy, after, cause: Cause::Grpc(_) } => Some(after),
-        Answer::Lost(SpanLoss::Rejected, Cause::Grpc(_)) => None,
+        Answer::Again { loss: Loss::Busy, after, cause: Cause::Grpc(_) } => Some(after),
+        Answer::Lost(Loss::Rejected, Cause::Grpc(_)) => None,
         other => panic!("{status:?}: {other:?}"),
     };
     // CANCELLED, DEADLINE_EXCEEDED, ABORTED, OUT_OF_RANGE, UNAVAILABLE, DATA_LOSS
@@ -68,7 +68,7 @@ fn the_specification_s_grpc_codes_may_be_tried_again() {
 
 fn of_body(kind: &'static str, body: impl Into<Bytes>) -> Answer {
     let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]);
-    Answer::of_body(&headers, body.into())
+    Answer::of_body(Signal::Traces, &headers, body.into())
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn a_part_may_be_rejected() {
     };
     for (rejected_spans, rejected) in [(3, 3), (0, 0), (-1, 0), (i64::MAX, i64::MAX as u64)] {
         let message = partial(rejected_spans);
-        assert_eq!(Answer::of_message(&message), Answer::Taken { rejected });
+        assert_eq!(Rejected::from(message.clone()), Rejected(rejected));
         assert_eq!(of_body("application/x-protobuf", message.encode_to_vec()), Answer::Taken { rejected });
     }
     for (json, rejected) in [
@@ -90,7 +90,7 @@ fn a_part_may_be_rejected() {
     ] {
         assert_eq!(of_body("application/json; charset=utf-8", json), Answer::Taken { rejected }, "{json}");
     }
-    assert_eq!(Answer::of_body(&HeaderMap::new(), Bytes::new()), Answer::Taken { rejected: 0 });
+    assert_eq!(Answer::of_body(Signal::Traces, &HeaderMap::new(), Bytes::new()), Answer::Taken { rejected: 0 });
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn a_request_says_who_what_and_by_which_convention() {
     let resource = [("service.name", "named"), ("host.name", "h"), ("team", "a")];
     let resource = resource.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let config = Config { resource: resource.into(), ..Config::default() };
-    let request = wire::request(&wire::resource(&config), &[spans[0].clone(), local]);
+    let request = wire::request(&Resource::new(&config), &[spans[0].clone(), local]);
 
     let [ours] = &request.resource_spans[..] else { panic!("one resource") };
     let json = format!("{:?}", ours.resource);
@@ -148,7 +148,7 @@ fn a_name_of_its_own_wins_over_the_resource_s() {
     let name = |service_name: Option<&str>, resource: &[(&str, &str)]| {
         let resource = resource.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let config = Config { service_name: service_name.map(str::to_owned), resource, ..Config::default() };
-        let resource = wire::resource(&config);
+        let resource = Resource::new(&config).0;
         let attributes = resource.attributes.iter().filter(|it| it.key == "service.name");
         attributes.map(|it| format!("{:?}", it.value)).collect::<String>()
     };

@@ -1,52 +1,63 @@
-//! Spans as OTLP's messages.
+//! Who we are, and spans, as OTLP's messages.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, InstrumentationScope, KeyValue, any_value};
-use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::resource::v1 as resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, SpanFlags, Status, span, status};
 
 use super::Config;
 use crate::export::genai::{CONVENTION, attribute};
 use crate::export::spans::{Attribute, Event, Kind, Parent, Span, Value};
 
+/// Who we are: the same in all that is exported.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resource(pub(super) resource::Resource);
+
+impl Resource {
+    /// With an instance id of its own. What the operator says wins over what is known here.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        let uname = rustix::system::uname();
+        let host = uname.nodename().to_string_lossy().into_owned();
+        let mut attributes = config.resource.clone();
+        let named = attributes.remove(SERVICE_NAME);
+        let name = config.service_name.clone().or(named).unwrap_or_else(|| env!("CARGO_PKG_NAME").to_owned());
+        attributes.insert(SERVICE_NAME.to_owned(), name);
+        for (name, value) in [
+            ("host.name", host),
+            ("service.instance.id", uuid::Uuid::new_v4().to_string()),
+            ("service.version", env!("CARGO_PKG_VERSION").to_owned()),
+        ] {
+            attributes.entry(name.to_owned()).or_insert(value);
+        }
+        let attributes = attributes.iter().map(|(name, value)| text(name, value)).collect();
+        Self(resource::Resource { attributes, ..resource::Resource::default() })
+    }
+}
+
+const SERVICE_NAME: &str = "service.name";
+
 /// One request with all of the spans.
 pub(super) fn request(resource: &Resource, spans: &[Span]) -> ExportTraceServiceRequest {
-    let scope = InstrumentationScope {
-        name: env!("CARGO_PKG_NAME").to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        attributes: vec![text(attribute::CONVENTION, CONVENTION)],
-        dropped_attributes_count: 0,
-    };
     let spans = spans.iter().map(message).collect();
-    let scope_spans = vec![ScopeSpans { scope: Some(scope), spans, schema_url: String::new() }];
-    let resource = Some(resource.clone());
+    let scope_spans = vec![ScopeSpans { scope: Some(scope()), spans, schema_url: String::new() }];
+    let resource = Some(resource.0.clone());
     ExportTraceServiceRequest {
         resource_spans: vec![ResourceSpans { resource, scope_spans, schema_url: String::new() }],
     }
 }
 
-/// Who we are. What the operator says wins over what is known here.
-pub(super) fn resource(config: &Config) -> Resource {
-    let uname = rustix::system::uname();
-    let host = uname.nodename().to_string_lossy().into_owned();
-    let mut attributes = config.resource.clone();
-    let named = attributes.remove(SERVICE_NAME);
-    let name = config.service_name.clone().or(named).unwrap_or_else(|| env!("CARGO_PKG_NAME").to_owned());
-    attributes.insert(SERVICE_NAME.to_owned(), name);
-    for (name, value) in [
-        ("host.name", host),
-        ("service.instance.id", uuid::Uuid::new_v4().to_string()),
-        ("service.version", env!("CARGO_PKG_VERSION").to_owned()),
-    ] {
-        attributes.entry(name.to_owned()).or_insert(value);
+/// What has made it, and by which state of the convention.
+pub(super) fn scope() -> InstrumentationScope {
+    InstrumentationScope {
+        name: env!("CARGO_PKG_NAME").to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        attributes: vec![text(attribute::CONVENTION, CONVENTION)],
+        dropped_attributes_count: 0,
     }
-    let attributes = attributes.iter().map(|(name, value)| text(name, value)).collect();
-    Resource { attributes, ..Resource::default() }
 }
-
-const SERVICE_NAME: &str = "service.name";
 
 fn message(span: &Span) -> opentelemetry_proto::tonic::trace::v1::Span {
     opentelemetry_proto::tonic::trace::v1::Span {
@@ -102,12 +113,12 @@ fn key_value((name, value): &Attribute) -> KeyValue {
     KeyValue { key: (*name).to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
 }
 
-fn text(name: &str, value: &str) -> KeyValue {
+pub(super) fn text(name: &str, value: &str) -> KeyValue {
     let value = any_value::Value::StringValue(value.to_owned());
     KeyValue { key: name.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
 }
 
 /// 0, which stands for "unknown", before 1970 and after 2554.
-fn nanos(at: SystemTime) -> u64 {
+pub(super) fn nanos(at: SystemTime) -> u64 {
     at.duration_since(UNIX_EPOCH).ok().and_then(|since| u64::try_from(since.as_nanos()).ok()).unwrap_or(0)
 }

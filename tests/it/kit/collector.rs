@@ -14,10 +14,13 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::metrics::v1::Metric;
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
 use rustls::ServerConfig;
@@ -34,7 +37,7 @@ pub enum Reply {
     Grpc(u8),
     /// Sends more than any answer has.
     Huge,
-    /// Takes it all, but for so many spans.
+    /// Takes it all, but for so many spans or points.
     Partial(i64),
     /// Ends the exchange without an answer.
     Reset,
@@ -50,9 +53,12 @@ pub enum Reply {
 
 #[derive(Default)]
 struct Seen {
-    /// One for each request: its head and how many spans it had.
+    /// One for each request: its head and how many spans or metrics it had.
     requests: Vec<(HeaderMap, usize)>,
     spans: Vec<Span>,
+    resources: Vec<Resource>,
+    /// Those of each request that were taken.
+    pushes: Vec<Vec<Metric>>,
     /// The requests themselves, unpacked.
     messages: Vec<Vec<u8>>,
     connections: usize,
@@ -93,6 +99,16 @@ impl Collector {
     /// Every span that has come.
     pub fn all(&self) -> Vec<Span> {
         self.script.seen.lock().expect("a lock").spans.clone()
+    }
+
+    /// The metrics of every request that was taken.
+    pub fn pushes(&self) -> Vec<Vec<Metric>> {
+        self.script.seen.lock().expect("a lock").pushes.clone()
+    }
+
+    /// Who has sent each request.
+    pub fn resources(&self) -> Vec<Resource> {
+        self.script.seen.lock().expect("a lock").resources.clone()
     }
 
     /// Every request as it came, but unpacked.
@@ -157,22 +173,37 @@ struct Cut;
 type Body = BoxBody<Bytes, Infallible>;
 
 async fn answer(request: Request<Incoming>, script: Arc<Script>) -> Result<Response<Body>, Cut> {
-    let is_grpc = match request.uri().path() {
-        "/v1/traces" => false,
-        "/opentelemetry.proto.collector.trace.v1.TraceService/Export" => true,
+    let (is_grpc, is_metrics) = match request.uri().path() {
+        "/v1/metrics" => (false, true),
+        "/v1/traces" => (false, false),
+        "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export" => (true, true),
+        "/opentelemetry.proto.collector.trace.v1.TraceService/Export" => (true, false),
         other => panic!("{other} is no path of OTLP"),
     };
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
     let message = unpack(&head.headers, &body, is_grpc);
-    let spans = decode(&message);
+    let (spans, metrics, resource) = if is_metrics {
+        let request = ExportMetricsServiceRequest::decode(&*message).expect("a request");
+        let resource = request.resource_metrics[0].resource.clone();
+        (vec![], metrics(request), resource)
+    } else {
+        let request = ExportTraceServiceRequest::decode(&*message).expect("a request");
+        let resource = request.resource_spans[0].resource.clone();
+        (spans(request), vec![], resource)
+    };
     let reply = {
         let mut seen = script.seen.lock().expect("a lock");
         let turn = seen.requests.len().min(script.replies.len() - 1);
-        seen.requests.push((head.headers, spans.len()));
+        let reply = script.replies[turn];
+        seen.requests.push((head.headers, spans.len() + metrics.len()));
+        seen.resources.extend(resource);
         seen.spans.extend(spans);
+        if matches!(reply, Reply::Take | Reply::Partial(_)) && is_metrics {
+            seen.pushes.push(metrics);
+        }
         seen.messages.push(message);
-        script.replies[turn]
+        reply
     };
     match reply {
         Reply::Reset => Err(Cut),
@@ -192,12 +223,17 @@ fn unpack(headers: &HeaderMap, body: &[u8], is_grpc: bool) -> Vec<u8> {
     plain
 }
 
-fn decode(message: &[u8]) -> Vec<Span> {
-    let request = ExportTraceServiceRequest::decode(message).expect("a request");
+fn spans(request: ExportTraceServiceRequest) -> Vec<Span> {
     let scopes = request.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
     scopes.flat_map(|scope| scope.spans).collect()
 }
 
+fn metrics(request: ExportMetricsServiceRequest) -> Vec<Metric> {
+    let scopes = request.resource_metrics.into_iter().flat_map(|resource| resource.scope_metrics);
+    scopes.flat_map(|scope| scope.metrics).collect()
+}
+
+/// The answers of both signals have the same form on the wire.
 fn taken(rejected_spans: i64) -> Bytes {
     let partial_success = (rejected_spans > 0)
         .then(|| ExportTracePartialSuccess { rejected_spans, error_message: "some are too old".to_owned() });

@@ -116,6 +116,7 @@ impl Stage {
         flags.extend(["--upstream.extra_roots".to_owned(), root.to_str().expect("UTF-8").to_owned()]);
         let collector = Collector::start(&[Reply::Take]).await;
         flags.extend(["--otlp.endpoint".to_owned(), format!("http://{}", collector.addr)]);
+        flags.extend(["--otlp.metrics", "--otlp.metrics_interval", "100ms"].map(str::to_owned));
         flags.extend(resolve(CLOUD_CODE_HOST, cloud_code.address()));
         flags.extend(resolve(TUNNELLED_HOST, cloud_code.address()));
         flags.extend(resolve(GEMINI_HOST, gemini.address()));

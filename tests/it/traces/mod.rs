@@ -6,7 +6,7 @@ mod conversation;
 mod decoder;
 mod demo;
 mod deploy;
-mod facts;
+pub mod facts;
 mod faults;
 mod picture;
 mod real;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gravimeter::export::Metrics;
-use gravimeter::export::otlp::{Config, Endpoint, Exporter, Protocol};
+use gravimeter::export::otlp::{Config, Endpoint, Exporter, Protocol, Resource};
 use gravimeter::export::text::Format;
 use gravimeter::export::traces::Traces;
 use gravimeter::record::{Fact, Sink as _};
@@ -44,7 +44,7 @@ pub struct Way {
 impl Way {
     pub fn new(config: &Config) -> Self {
         let metrics = Metrics::new(gravimeter::export::Config::default(), Arc::default());
-        let (traces, exporter) = Traces::new(config, metrics.spans()).expect("an endpoint");
+        let (traces, exporter) = Traces::new(config, Resource::new(config), metrics.spans()).expect("an endpoint");
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
         Self { traces, exporter: Some(exporter), metrics, tasks, stopping }
     }

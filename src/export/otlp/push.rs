@@ -1,0 +1,94 @@
+//! The task that pushes metrics: at each interval the registry becomes a message, and every point an exported or a lost one.
+//!
+//! A lost message costs points in time, no counts: the next one has what was added since the last that was taken.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rustls::ClientConfig;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::delivery::{Delivery, Fate, Message};
+use super::exporter::FLUSH_LIMIT;
+use super::points::{self, Reading};
+use super::{Config, Destination, Loss, PointCounts, Resource, Signal, Temporality};
+use crate::export::Metrics;
+
+/// Pushes the metrics to the collector.
+pub struct Pusher {
+    config: Config,
+    destination: Destination,
+    resource: Resource,
+    metrics: Arc<Metrics>,
+    counts: PointCounts,
+    /// What the sums of the next message begin with.
+    since: Reading,
+    /// The points of a message on its way.
+    under_way: usize,
+}
+
+impl Pusher {
+    /// Sums begin here; `None` when nothing is pushed.
+    #[must_use]
+    pub fn new(config: &Config, resource: Resource, metrics: Arc<Metrics>) -> Option<Self> {
+        let destination = config.pushed_metrics()?;
+        let since = Reading::new(SystemTime::now(), &metrics.families());
+        let counts = metrics.points();
+        Some(Self { config: config.clone(), destination, resource, metrics, counts, since, under_way: 0 })
+    }
+
+    /// Pushes until `stopping`, and once more then, for at most five seconds. The connections' tasks go to `tasks`.
+    pub async fn run(mut self, tls: ClientConfig, tasks: TaskTracker, stopping: CancellationToken) {
+        let mut delivery = Delivery::new(Signal::Metrics, &self.config, &self.destination, tls, tasks);
+        let over = async {
+            stopping.cancelled().await;
+            sleep(FLUSH_LIMIT).await;
+        };
+        tokio::select! {
+            () = self.work(&mut delivery, &stopping) => {}
+            () = over => {}
+        }
+        self.counts.lost(Loss::Shutdown, self.under_way);
+    }
+
+    async fn work(&mut self, delivery: &mut Delivery, stopping: &CancellationToken) {
+        let interval = self.config.metrics.interval;
+        let mut turns = interval_at(Instant::now() + interval, interval);
+        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while stopping.run_until_cancelled(turns.tick()).await.is_some() {
+            self.push(delivery).await;
+        }
+        self.push(delivery).await;
+    }
+
+    async fn push(&mut self, delivery: &mut Delivery) {
+        let (families, now) = (self.metrics.families(), SystemTime::now());
+        let temporality = self.config.metrics.temporality;
+        let (message, points) = points::message(&self.resource, &families, &self.since, now, temporality);
+        self.under_way = points;
+        let fate = delivery.deliver(Message::Metrics(message)).await;
+        self.under_way = 0;
+        self.count(fate, points);
+        if temporality == Temporality::Delta && may_be_taken(fate) {
+            self.since = Reading::new(now, &families);
+        }
+    }
+
+    fn count(&self, fate: Fate, points: usize) {
+        match fate {
+            Fate::Lost(loss) => self.counts.lost(loss, points),
+            Fate::Taken { rejected } => {
+                let rejected = usize::try_from(rejected).unwrap_or(points).min(points);
+                self.counts.exported(points - rejected);
+                self.counts.lost(Loss::Rejected, rejected);
+            }
+        }
+    }
+}
+
+/// Whether the collector may have counted what was sent: a delta must not be counted twice.
+fn may_be_taken(fate: Fate) -> bool {
+    matches!(fate, Fate::Taken { .. } | Fate::Lost(Loss::BadAnswer))
+}

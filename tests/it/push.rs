@@ -1,0 +1,209 @@
+//! Promise: pushed metrics say what a scrape says, and no outage of the collector loses a count or doubles it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gravimeter::demo::agent::{AgentOptions, converse};
+use gravimeter::demo::provider::ProviderOptions;
+use gravimeter::export::Metrics;
+use gravimeter::export::otlp::{Config, Endpoint, Protocol, Push, Pusher, Resource, Temporality};
+use gravimeter::export::text::Format;
+use gravimeter::record::{Fact, Sink as _};
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::metrics::v1::{Metric, metric, number_data_point};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::kit::binary::until;
+use crate::kit::collector::{Collector, Reply};
+use crate::kit::soon;
+use crate::traces::{PROTOCOLS, facts, no_roots};
+use crate::whole::{Whole, series, sum};
+
+/// Pushes every few milliseconds.
+fn config(collector: &Collector, protocol: Protocol, temporality: Temporality) -> Config {
+    let mut config = crate::traces::config(collector.addr, protocol);
+    config.metrics = Push { enabled: true, temporality, interval: Duration::from_millis(5), ..config.metrics };
+    config
+}
+
+/// A registry and who pushes it.
+struct Pushed {
+    metrics: Arc<Metrics>,
+    tasks: TaskTracker,
+    stopping: CancellationToken,
+}
+
+impl Pushed {
+    fn start(config: &Config) -> Self {
+        let metrics = Arc::new(Metrics::new(gravimeter::export::Config::default(), Arc::default()));
+        let pusher = Pusher::new(config, Resource::new(config), Arc::clone(&metrics)).expect("an endpoint");
+        let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
+        tasks.spawn(pusher.run(no_roots(), tasks.clone(), stopping.clone()));
+        Self { metrics, tasks, stopping }
+    }
+
+    fn call(&self, number: u64) {
+        self.metrics.take(&Fact::Call(Box::new(facts::call(number, None))));
+    }
+
+    fn shown(&self, metric: &str) -> BTreeMap<String, f64> {
+        series(&self.metrics.encode(Format::Text).expect("an exposition"), metric)
+    }
+
+    async fn end(&self) {
+        self.stopping.cancel();
+        self.tasks.close();
+        soon(self.tasks.wait()).await;
+    }
+}
+
+/// The sum of a metric over all series.
+fn total(push: &[Metric], name: &str) -> u64 {
+    let Some(metric) = push.iter().find(|metric| metric.name == name) else { return 0 };
+    match metric.data.as_ref().expect("data") {
+        metric::Data::Sum(sum) => {
+            let values = sum.data_points.iter().map(|point| match point.value {
+                Some(number_data_point::Value::AsDouble(value)) => value as u64,
+                other => panic!("{other:?}"),
+            });
+            values.sum()
+        }
+        metric::Data::Histogram(histogram) => histogram.data_points.iter().map(|point| point.count).sum(),
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+const CALLS: &str = "gravimeter_calls";
+const DURATION: &str = "gravimeter_call_duration";
+
+#[tokio::test]
+async fn deltas_add_up_whatever_the_collector_does() {
+    let script = [
+        Reply::Take,
+        Reply::Status(503),
+        Reply::Status(400),
+        Reply::Take,
+        Reply::Reset,
+        Reply::Status(500),
+        Reply::Take,
+    ];
+    for protocol in PROTOCOLS {
+        let collector = Collector::start(&script).await;
+        let pushed = Pushed::start(&config(&collector, protocol, Temporality::Delta));
+        for number in 1..=100 {
+            pushed.call(number);
+            let before = collector.requests().len();
+            if number % 10 == 0 {
+                until(async || (collector.requests().len() > before).then_some(())).await;
+            }
+        }
+        pushed.end().await;
+        let pushes = collector.pushes();
+        assert!(pushes.len() > 2, "{protocol:?}: several were taken");
+        for name in [CALLS, DURATION, "gen_ai.client.inference.duration"] {
+            assert_eq!(pushes.iter().map(|push| total(push, name)).sum::<u64>(), 100, "{protocol:?} {name}");
+        }
+        let tokens = sum(&pushed.shown("gravimeter_tokens_total"), &[]);
+        let told: u64 = pushes.iter().map(|push| total(push, "gravimeter_tokens")).sum();
+        assert_eq!(told, tokens, "{protocol:?}");
+        let dropped = pushed.shown("gravimeter_otlp_points_dropped_total");
+        assert!(sum(&dropped, &["reason=\"rejected\""]) > 0, "{dropped:?}");
+    }
+}
+
+#[tokio::test]
+async fn cumulative_sums_end_with_what_a_scrape_shows() {
+    for protocol in PROTOCOLS {
+        let collector = Collector::start(&[Reply::Take]).await;
+        let pushed = Pushed::start(&config(&collector, protocol, Temporality::Cumulative));
+        (1..=7).for_each(|number| pushed.call(number));
+        until(async || (collector.pushes().len() > 2).then_some(())).await;
+        pushed.end().await;
+        let pushes = collector.pushes();
+        let last = pushes.last().expect("a push");
+        assert_eq!((total(last, CALLS), total(last, DURATION)), (7, 7), "{protocol:?}");
+        assert_eq!(total(last, "gravimeter_tokens"), sum(&pushed.shown("gravimeter_tokens_total"), &[]));
+        let exported = sum(&pushed.shown("gravimeter_otlp_points_exported_total"), &[]);
+        let dropped = sum(&pushed.shown("gravimeter_otlp_points_dropped_total"), &[]);
+        assert_eq!((exported, dropped), (pushes.iter().flatten().map(points).sum(), 0), "{protocol:?}");
+    }
+}
+
+fn points(metric: &Metric) -> u64 {
+    let points = match metric.data.as_ref().expect("data") {
+        metric::Data::Gauge(gauge) => gauge.data_points.len(),
+        metric::Data::Sum(sum) => sum.data_points.len(),
+        metric::Data::Histogram(histogram) => histogram.data_points.len(),
+        other => panic!("{other:?}"),
+    };
+    points as u64
+}
+
+#[tokio::test]
+async fn a_part_that_is_rejected_is_counted() {
+    for protocol in PROTOCOLS {
+        let collector = Collector::start(&[Reply::Partial(3), Reply::Take]).await;
+        let pushed = Pushed::start(&config(&collector, protocol, Temporality::Cumulative));
+        until(async || (!collector.pushes().is_empty()).then_some(())).await;
+        pushed.end().await;
+        let dropped = pushed.shown("gravimeter_otlp_points_dropped_total");
+        assert_eq!(sum(&dropped, &["reason=\"rejected\""]), 3, "{protocol:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_silent_collector_holds_nothing_up_at_the_end() {
+    let collector = Collector::start(&[Reply::Silent]).await;
+    let mut config = config(&collector, Protocol::HttpProtobuf, Temporality::Delta);
+    config.timeout = Duration::from_secs(600);
+    let pushed = Pushed::start(&config);
+    until(async || (!collector.requests().is_empty()).then_some(())).await;
+    pushed.end().await;
+    assert!(sum(&pushed.shown("gravimeter_otlp_points_dropped_total"), &["reason=\"shutdown\""]) > 0);
+}
+
+/// Through the whole house: what is pushed last is what `/metrics` and the provider's books say, and its spans and points come
+/// from one and the same instance.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_house_pushes_what_it_has_counted() {
+    let collector = Collector::start(&[Reply::Take]).await;
+    let whole = Whole::with(ProviderOptions { seed: 5, max_events: 4, ..ProviderOptions::default() }, |config| {
+        config.otlp.endpoint = Endpoint::parse(&format!("http://{}", collector.addr));
+        config.otlp.metrics =
+            Push { enabled: true, interval: Duration::from_millis(20), ..config.otlp.metrics.clone() };
+    })
+    .await;
+    let agent = AgentOptions { rounds: Some(4), pause_ms: 0, ..whole.agent() };
+    let outcome =
+        converse(agent, whole.provider_tasks.tracker(), whole.provider_tasks.stopping()).await.expect("an agent");
+    assert!(outcome.is_clean(), "{:?}", outcome.failures);
+    let calls = until(async || {
+        let calls = sum(&whole.series("gravimeter_calls_total").await, &[]);
+        (calls >= outcome.tally.models.values().map(|model| model.calls).sum()).then_some(calls)
+    })
+    .await;
+    let tokens = sum(&whole.series("gravimeter_tokens_total").await, &[]);
+    whole.stop().await;
+    let pushes = collector.pushes();
+    let last = pushes.last().expect("a push");
+    assert_eq!((total(last, CALLS), total(last, "gravimeter_tokens")), (calls, tokens));
+    assert_eq!(instances(&collector).len(), 1, "{:?}", instances(&collector));
+}
+
+/// Every `service.instance.id` that the collector was told.
+fn instances(collector: &Collector) -> std::collections::BTreeSet<String> {
+    let resources = collector.resources();
+    let attributes = resources.iter().flat_map(|resource| &resource.attributes);
+    let ids = attributes.filter(|it| it.key == "service.instance.id").filter_map(|it| it.value.clone()?.value);
+    ids.map(|value| if let Value::StringValue(id) = value { id } else { panic!("a text") }).collect()
+}
+
+#[tokio::test]
+async fn nothing_is_pushed_unless_it_is_asked_for() {
+    let collector = Collector::start(&[Reply::Take]).await;
+    let config = crate::traces::config(collector.addr, Protocol::Grpc);
+    let metrics = Arc::new(Metrics::new(gravimeter::export::Config::default(), Arc::default()));
+    assert!(Pusher::new(&config, Resource::new(&config), metrics).is_none());
+}
