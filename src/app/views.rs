@@ -12,6 +12,7 @@ use crate::export::otlp::Exporter;
 use crate::export::traces::Traces;
 use crate::ledger::Ledger;
 use crate::record::{FanOut, Models, Record, Sink};
+use crate::web::access::Access;
 use crate::web::{Condition, Readiness, Web};
 
 /// Everything that facts end in.
@@ -31,7 +32,11 @@ pub(super) struct Views {
 }
 
 impl Views {
-    pub(super) fn new(config: &Config, conditions: impl IntoIterator<Item = Condition>) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        access: Option<Arc<Access>>,
+        conditions: impl IntoIterator<Item = Condition>,
+    ) -> Self {
         let models = Arc::new(Models::new(config.max_models));
         let metrics = Arc::new(Metrics::new(config.metrics, Arc::clone(&models)));
         let ledger = Arc::new(Ledger::new(Timestamp::now(), models));
@@ -41,7 +46,7 @@ impl Views {
             sinks.push(Arc::new(traces));
             exporter
         });
-        let web = Web::new(config.web.clone(), metrics, Arc::clone(&ledger), Arc::clone(&readiness));
+        let web = Web::new(config.web.clone(), access, metrics, Arc::clone(&ledger), Arc::clone(&readiness));
         let correlator = Correlator::new(Arc::new(FanOut(sinks)));
         let correlator = Arc::new(match spans {
             Some(_) => correlator.tracing(config.otlp.sampling),

@@ -6,7 +6,8 @@ use clap::Args;
 
 use super::flags::ConfigFlags;
 use super::{block_on, logging};
-use crate::app;
+use crate::app::{self, Activation};
+use crate::config::socket_names;
 
 /// Observe an agent: capture its traffic, pass it on unchanged, serve metrics and usage
 #[derive(Debug, Args)]
@@ -29,7 +30,8 @@ impl Serve {
         }
         let config = flags.load()?.config;
         logging::start(&config.log)?;
-        block_on(async { Ok(app::serve(config).await?) })?;
+        let handed = Activation::take(&socket_names())?;
+        block_on(async { Ok(app::serve(config, handed).await?) })?;
         Ok(ExitCode::SUCCESS)
     }
 }

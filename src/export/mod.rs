@@ -20,8 +20,10 @@ pub mod spans;
 pub mod text;
 mod tls;
 pub mod traces;
+mod web;
 
 pub use metrics::{Config, Metrics};
+pub use web::WebRefusal;
 
 #[cfg(test)]
 pub(crate) mod tests;

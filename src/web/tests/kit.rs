@@ -39,7 +39,7 @@ impl House {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let addr = listener.local_addr().expect("an address");
         let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
-        let web = Web::new(config, Arc::clone(&metrics), ledger, Arc::clone(&readiness));
+        let web = Web::new(config, None, Arc::clone(&metrics), ledger, Arc::clone(&readiness));
         tracker.spawn(web.serve(listener, tracker.clone(), shutdown.clone()));
         let ended = shutdown.clone().drop_guard();
         Self { addr, facts, metrics, readiness, tracker, shutdown, _ended: ended }
