@@ -139,20 +139,19 @@ mod tests {
         assert_eq!((peer.overdue(&config).await, start.elapsed()), (Overdue::Answer, Duration::from_secs(10)));
         drop(first);
         assert_eq!((peer.overdue(&config).await, start.elapsed()), (Overdue::Answer, answer_timeout));
+        drop(second);
+    }
 
-        let late = async {
-            tokio::time::sleep(Duration::from_secs(5)).await;
-            drop(second);
-        };
-        tokio::time::pause();
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_begins_where_the_last_answer_ends() {
+        let config = Config::default();
         let peer = Peer::new(false);
-        let other = peer.answer();
-        let (start, watch) = (Instant::now(), peer.overdue(&config));
+        let (start, answer) = (Instant::now(), peer.answer());
         let ended = async {
             tokio::time::sleep(Duration::from_secs(5)).await;
-            drop(other);
+            drop(answer);
         };
-        let (kind, (), ()) = tokio::join!(watch, ended, late);
-        assert_eq!((kind, start.elapsed()), (Overdue::Pause, Duration::from_secs(15)));
+        let (kind, ()) = tokio::join!(peer.overdue(&config), ended);
+        assert_eq!((kind, start.elapsed()), (Overdue::Pause, Duration::from_secs(5) + config.header_read_timeout));
     }
 }
