@@ -108,11 +108,13 @@ mod tests {
         let (crowd, metrics) = crowd(2);
         let [first, second, third] = [(); 3].map(|()| Peer::new(false));
         let (_held, _also) = (crowd.try_enter(&first).expect("free"), crowd.try_enter(&second).expect("free"));
-        let _reading = first.answer();
+        let reading = first.answer();
+        reading.leaves();
         tokio::time::advance(GRACE / 2).await;
         assert!(crowd.try_enter(&third).is_none(), "nobody is slow yet");
         drop(second.answer());
         tokio::time::advance(GRACE / 2).await;
+        third.arrived();
         let seat = crowd.try_enter(&third).expect("the place of the first");
         first.is_cut().await;
         assert!(crowd.try_enter(&Peer::new(false)).is_none(), "the second has just come to an end");

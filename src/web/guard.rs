@@ -118,6 +118,7 @@ pub(super) async fn guard(State(doors): State<Arc<Doors>>, request: Request, nex
             Ok((policy, response)) => (policy, response),
             Err(_) => (None, late().into_response()),
         };
+    answer.leaves();
     let mut response = response.map(|body| Body::new(Held { body, _answer: answer }));
     let headers = response.headers_mut();
     for (name, value) in policy.iter().flat_map(|policy| policy.headers()) {

@@ -70,7 +70,7 @@ pub struct Config {
     pub request_timeout: Duration,
     /// How long a reader may take no byte of an answer.
     pub stall_timeout: Duration,
-    /// From a request head to the last byte of its answer. Prometheus itself gives up after 10 seconds.
+    /// From the head of an answer to its last byte. Prometheus itself gives up after 10 seconds.
     pub answer_timeout: Duration,
 }
 

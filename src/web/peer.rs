@@ -21,12 +21,14 @@ pub(super) struct Peer {
     cut: CancellationToken,
 }
 
-/// The answers that are under way, by their number, with the moments when their requests came.
+/// The answers that are under way.
 #[derive(Debug)]
 struct Answers {
-    open: BTreeMap<u64, Instant>,
+    /// By their number, with the moments when they began to leave; `None` while they are made, which is our time and not the
+    /// peer's.
+    open: BTreeMap<u64, Option<Instant>>,
     next: u64,
-    /// When the last one ended, or the connection began.
+    /// When the last one ended, or the peer got its place.
     idle_since: Instant,
 }
 
@@ -56,12 +58,17 @@ impl Peer {
         let mut answers = self.answers();
         let number = answers.next;
         answers.next += 1;
-        answers.open.insert(number, Instant::now());
+        answers.open.insert(number, None);
         self.changed.notify_one();
         Answer { peer: Arc::clone(self), number }
     }
 
-    /// Since when an answer is under way, or the connection idle.
+    /// The peer has its place: what it waited for that does not count.
+    pub(super) fn arrived(&self) {
+        self.answers().idle_since = Instant::now();
+    }
+
+    /// Since when an answer leaves, or the connection is idle.
     pub(super) fn since(&self) -> Instant {
         self.state().1
     }
@@ -93,8 +100,10 @@ impl Peer {
 
     fn state(&self) -> (Overdue, Instant) {
         let answers = self.answers();
-        let oldest = answers.open.values().next().map(|since| (Overdue::Answer, *since));
-        oldest.unwrap_or((Overdue::Pause, answers.idle_since))
+        match answers.open.is_empty() {
+            true => (Overdue::Pause, answers.idle_since),
+            false => (Overdue::Answer, answers.open.values().flatten().min().copied().unwrap_or_else(Instant::now)),
+        }
     }
 
     fn answers(&self) -> MutexGuard<'_, Answers> {
@@ -107,6 +116,14 @@ impl Peer {
 pub(super) struct Answer {
     peer: Arc<Peer>,
     number: u64,
+}
+
+impl Answer {
+    /// The answer is made and begins to leave.
+    pub(super) fn leaves(&self) {
+        self.peer.answers().open.insert(self.number, Some(Instant::now()));
+        self.peer.changed.notify_one();
+    }
 }
 
 impl Drop for Answer {
@@ -133,8 +150,10 @@ mod tests {
         assert_eq!((peer.overdue(&config).await, start.elapsed()), (Overdue::Pause, header_read_timeout));
 
         let first = peer.answer();
+        first.leaves();
         tokio::time::advance(Duration::from_secs(20)).await;
         let second = peer.answer();
+        second.leaves();
         let start = Instant::now();
         assert_eq!((peer.overdue(&config).await, start.elapsed()), (Overdue::Answer, Duration::from_secs(10)));
         drop(first);
@@ -147,11 +166,14 @@ mod tests {
         let config = Config::default();
         let peer = Peer::new(false);
         let (start, answer) = (Instant::now(), peer.answer());
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert!(peer.since().elapsed().is_zero(), "what is made here is not the peer's time");
+        answer.leaves();
         let ended = async {
             tokio::time::sleep(Duration::from_secs(5)).await;
             drop(answer);
         };
         let (kind, ()) = tokio::join!(peer.overdue(&config), ended);
-        assert_eq!((kind, start.elapsed()), (Overdue::Pause, Duration::from_secs(5) + config.header_read_timeout));
+        assert_eq!((kind, start.elapsed()), (Overdue::Pause, Duration::from_secs(65) + config.header_read_timeout));
     }
 }

@@ -65,6 +65,7 @@ impl Web {
         let stream = listener.accept().await?;
         let peer = Peer::new(listener.is_local());
         let seat = self.connections.enter(&peer).await;
+        peer.arrived();
         Ok((stream, peer, seat))
     }
 }

@@ -63,7 +63,18 @@ impl Access {
     /// curl, that trusts the authority; its output begins with the status and version of HTTP.
     async fn curl(&self, exporter: &Binary, more: &[&str]) -> Output {
         let mut command = Command::new("curl");
-        command.args(["-sS", "--noproxy", "*", "--ipv4", "-m", "50", "-o", "/dev/null", "-w", "%{http_code} %{http_version}"]);
+        command.args([
+            "-sS",
+            "--noproxy",
+            "*",
+            "--ipv4",
+            "-m",
+            "50",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code} %{http_version}",
+        ]);
         command.arg("--cacert").arg(&self.root).args(more);
         command.arg(format!("https://localhost:{}/metrics", exporter.web.port()));
         soon(command.kill_on_drop(true).output()).await.expect("curl is installed")
@@ -103,7 +114,9 @@ async fn tls_and_a_password_and_neither_is_told_to_anybody() {
     assert_eq!(access.status(&exporter, &[]).await, "401 2");
     assert_eq!(access.status(&exporter, &["-u", &format!("alice:{}", guess.plain())]).await, "401 2");
     assert_eq!(access.status(&exporter, &["-u", &format!("bob:{}", password.plain())]).await, "401 2");
-    let plain = soon(Command::new("curl").args(["-sS", "--noproxy", "*", &format!("http://{}/metrics", exporter.web)]).output());
+    let plain = soon(
+        Command::new("curl").args(["-sS", "--noproxy", "*", &format!("http://{}/metrics", exporter.web)]).output(),
+    );
     assert!(!plain.await.expect("curl").status.success(), "no word in the clear");
     let strange = Access::new();
     assert_eq!(strange.curl(&exporter, &["-u", &right]).await.status.code(), Some(60), "the certificate is verified");
@@ -139,7 +152,12 @@ async fn only_a_verified_certificate_of_the_right_name_gets_in() {
     }
     assert!(access.status(&exporter, &[]).await.starts_with("000"));
 
-    access.write(&VERIFIED.replace("RequireAndVerifyClientCert, client_allowed_sans: [scraper.example.com]", "VerifyClientCertIfGiven"));
+    access.write(
+        &VERIFIED.replace(
+            "RequireAndVerifyClientCert, client_allowed_sans: [scraper.example.com]",
+            "VerifyClientCertIfGiven",
+        ),
+    );
     assert_eq!(access.status(&exporter, &[]).await, "200 2");
     exporter.stop().await;
 }
@@ -164,7 +182,11 @@ async fn a_change_counts_at_once_and_a_broken_file_lets_nobody_in() {
     let next = Pki::new();
     next.write_identity("localhost", access.folder.path());
     access.write(&format!("{TLS}{}", users(&[("bob", "b")])));
-    assert_eq!(access.curl(&exporter, &["-u", "bob:b"]).await.status.code(), Some(60), "another certificate is shown now");
+    assert_eq!(
+        access.curl(&exporter, &["-u", "bob:b"]).await.status.code(),
+        Some(60),
+        "another certificate is shown now"
+    );
     next.write_root(access.folder.path());
     assert_eq!(access.status(&exporter, &["-u", "bob:b"]).await, "200 2");
     exporter.stop().await;
@@ -211,8 +233,16 @@ async fn wrong_files_are_told_before_anything_starts() {
             command.arg(word);
             command
         });
-        command.args(access.flags(&["--web.listen", "127.0.0.1:0", "--capture.redirect", "off", "--capture.connect_listen"]));
-        command.args(["127.0.0.1:0", "--capture.listen", "127.0.0.1:0", "--state.dir"]).arg(access.folder.path().join("state"));
+        command.args(access.flags(&[
+            "--web.listen",
+            "127.0.0.1:0",
+            "--capture.redirect",
+            "off",
+            "--capture.connect_listen",
+        ]));
+        command
+            .args(["127.0.0.1:0", "--capture.listen", "127.0.0.1:0", "--state.dir"])
+            .arg(access.folder.path().join("state"));
         let output = soon(command.kill_on_drop(true).output()).await.expect("the program runs");
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{said}");
@@ -233,7 +263,8 @@ async fn what_others_can_reach_needs_tls_and_a_password() {
         command.arg(access.folder.path().join("state")).args(config).kill_on_drop(true);
         command
     };
-    for (config, part) in [(vec![], "there is no password"), (access.flags(&[]), "other machines can reach web.listen")] {
+    for (config, part) in [(vec![], "there is no password"), (access.flags(&[]), "other machines can reach web.listen")]
+    {
         let output = soon(serve(config).output()).await.expect("the program runs");
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{said}");
@@ -244,7 +275,8 @@ async fn what_others_can_reach_needs_tls_and_a_password() {
 /// The answer through a Unix socket.
 async fn through(socket: &str, path: &str) -> String {
     let url = format!("http://localhost{path}");
-    let asked = soon(Command::new("curl").args(["-sS", "--fail", "--unix-socket", socket, &url]).output()).await.expect("curl");
+    let asked =
+        soon(Command::new("curl").args(["-sS", "--fail", "--unix-socket", socket, &url]).output()).await.expect("curl");
     assert!(asked.status.success(), "{}", String::from_utf8_lossy(&asked.stderr));
     String::from_utf8(asked.stdout).expect("text")
 }
@@ -313,7 +345,12 @@ async fn what_systemd_cannot_have_meant_is_told() {
         (activated("exporter", exposed), "there is no password"),
     ] {
         command.args(["serve", "--capture.redirect", "off", "--capture.listen", "127.0.0.1:0", "--state.dir"]);
-        command.arg(folder.path().join("state")).args(["--capture.connect_listen", "127.0.0.1:0", "--log.format", "json"]);
+        command.arg(folder.path().join("state")).args([
+            "--capture.connect_listen",
+            "127.0.0.1:0",
+            "--log.format",
+            "json",
+        ]);
         let output = soon(command.kill_on_drop(true).output()).await.expect("the program runs");
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{said}");

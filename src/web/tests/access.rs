@@ -25,7 +25,8 @@ impl Written {
         let folder = tempfile::tempdir().expect("a folder");
         let key = KeyPair::generate().expect("a key");
         let params = CertificateParams::new(["metrics.example.com".to_owned()]).expect("a name");
-        fs::write(folder.path().join("cert.pem"), params.self_signed(&key).expect("a certificate").pem()).expect("ours");
+        fs::write(folder.path().join("cert.pem"), params.self_signed(&key).expect("a certificate").pem())
+            .expect("ours");
         fs::write(folder.path().join("key.pem"), key.serialize_pem()).expect("ours");
         let written = Self { folder };
         written.write(text);
@@ -93,13 +94,18 @@ fn the_files_of_other_exporters_are_read() {
         &format!("basic_auth_users: {{alice: '{hash}'}}"),
     ] {
         let written = Written::new(text);
-        assert!(Access::open(&written.path(), false).is_ok(), "{text}: {:?}", Access::open(&written.path(), false).err());
+        assert!(
+            Access::open(&written.path(), false).is_ok(),
+            "{text}: {:?}",
+            Access::open(&written.path(), false).err()
+        );
     }
 }
 
 #[test]
 fn what_others_can_reach_must_be_protected() {
-    let verified = "tls_server_config: {cert_file: cert.pem, key_file: key.pem, client_ca_file: cert.pem, client_auth_type: ";
+    let verified =
+        "tls_server_config: {cert_file: cert.pem, key_file: key.pem, client_ca_file: cert.pem, client_auth_type: ";
     for (text, protects) in [
         (String::new(), false),
         (TLS.to_owned(), false),
@@ -166,7 +172,10 @@ async fn fields_are_added_to_every_answer_and_the_page_keeps_its_own() {
     let written = Written::new(added);
     let house = House::behind(Config::default(), Some(written.open())).await;
     let (metrics, page) = (house.get("/metrics").await, house.get("/").await);
-    assert_eq!((metrics.headers["x-frame-options"].as_str(), page.headers["x-frame-options"].as_str()), ("deny", "deny"));
+    assert_eq!(
+        (metrics.headers["x-frame-options"].as_str(), page.headers["x-frame-options"].as_str()),
+        ("deny", "deny")
+    );
     assert_eq!(metrics.headers["content-security-policy"], "default-src *");
     assert!(page.headers["content-security-policy"].starts_with("default-src 'none'"));
 }
