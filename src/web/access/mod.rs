@@ -1,7 +1,7 @@
 //! Who may ask over TCP: TLS, client certificates and passwords, as the web configuration file of the Prometheus exporters
 //! has them.
 //!
-//! The file's path enters, the [`Policy`] of the moment leaves. Files are looked at before each connection and request and
+//! The file's path enters, the policy of the moment leaves. Files are looked at before each connection and request and
 //! read again when one of them has changed. While they cannot be used nobody gets in: an old rule never outlives its file.
 
 mod basic;
