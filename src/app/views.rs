@@ -14,6 +14,7 @@ use crate::export::traces::Traces;
 use crate::ledger::Ledger;
 use crate::pricing::Priced;
 use crate::record::{FanOut, Models, Record, Sink};
+use crate::web::access::Access;
 use crate::web::{Condition, Live, Readiness, Web};
 
 /// Everything that facts end in.
@@ -37,6 +38,7 @@ pub(super) struct Views {
 impl Views {
     pub(super) fn new(
         config: &Config,
+        access: Option<Arc<Access>>,
         diagnostics: Option<Diagnostics>,
         conditions: impl IntoIterator<Item = Condition>,
     ) -> Self {
@@ -56,7 +58,7 @@ impl Views {
             exporter
         });
         let pusher = Pusher::new(&config.otlp, resource, Arc::clone(&metrics));
-        let web = Web::new(config.web.clone(), metrics, Arc::clone(&ledger), Arc::clone(&readiness), live);
+        let web = Web::new(config.web.clone(), access, metrics, Arc::clone(&ledger), Arc::clone(&readiness), live);
         let correlator = Correlator::new(Arc::new(FanOut(sinks)));
         let correlator = Arc::new(match spans {
             Some(_) => correlator.tracing(config.otlp.sampling),

@@ -24,7 +24,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::app;
 use crate::config::Mistakes;
+use crate::web::access::AccessError;
 
 /// Runs the program with its arguments, the program's name first.
 #[must_use]
@@ -56,8 +58,20 @@ fn told(error: &anyhow::Error) -> ExitCode {
         let _ = writeln!(io::stderr(), "{mistakes}");
         return ExitCode::from(WRONG_INPUT);
     }
+    if let Some(mistakes) = web_mistakes(error) {
+        let _ = writeln!(io::stderr(), "{mistakes}");
+        return ExitCode::from(WRONG_INPUT);
+    }
     let _ = writeln!(io::stderr(), "error: {error:#}");
     ExitCode::FAILURE
+}
+
+/// What is wrong with the web configuration file, if that is the error.
+fn web_mistakes(error: &anyhow::Error) -> Option<&AccessError> {
+    match error.downcast_ref() {
+        Some(app::Error::Access(mistakes)) => Some(mistakes),
+        _ => error.downcast_ref(),
+    }
 }
 
 #[derive(Debug, Parser)]

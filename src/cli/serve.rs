@@ -6,7 +6,8 @@ use clap::Args;
 
 use super::flags::ConfigFlags;
 use super::{block_on, logging};
-use crate::app;
+use crate::app::{self, Activation};
+use crate::config::socket_names;
 use crate::export::diagnostics::Diagnostics;
 
 /// Observe an agent: capture its traffic, pass it on unchanged, serve metrics and usage
@@ -31,7 +32,8 @@ impl Serve {
         let config = flags.load()?.config;
         let diagnostics = Diagnostics::new(&config.otlp);
         logging::start(&config.log, diagnostics.as_ref())?;
-        block_on(async { Ok(app::serve(config, diagnostics).await?) })?;
+        let handed = Activation::take(&socket_names())?;
+        block_on(async { Ok(app::serve(config, handed, diagnostics).await?) })?;
         Ok(ExitCode::SUCCESS)
     }
 }

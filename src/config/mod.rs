@@ -27,7 +27,7 @@ use crate::{capture, cascade, export, launch, pricing, record, relay, tls, web};
 use crate::cascade::client::Endpoint;
 use crate::export::otlp::{self, Sampler};
 
-pub use given::{FILE_VARIABLE, process_environment, ssl_cert_file, sudo_user};
+pub use given::{FILE_VARIABLE, process_environment, socket_names, ssl_cert_file, sudo_user};
 pub use keys::{DefaultValue, KEYS, Key, Kind};
 pub use places::Places;
 pub use source::{Mistake, Mistakes, Source};
@@ -132,7 +132,7 @@ impl Config {
 
     /// What follows from several keys: the redirect leads to the port that is listened on and shields the house's own.
     fn derive(&mut self) {
-        let doors = [Some(self.web.listen), self.capture.redirect_listen.first().copied(), self.capture.connect_listen];
+        let doors = [self.web.listen, self.capture.redirect_listen.first().copied(), self.capture.connect_listen];
         self.redirect.keep_away = doors.into_iter().flatten().map(|address| address.port()).collect();
         if let Some(address) = self.capture.redirect_listen.first() {
             self.redirect.port = address.port();

@@ -109,6 +109,7 @@ fn other_value(key: &Key) -> (String, String) {
     let plain = |text: &str| (format!("{text:?}"), text.to_owned());
     match (key.name, key.kind) {
         ("capture.listen", _) => (r#"["[::1]:9742"]"#.into(), "[::1]:9742".into()),
+        ("web.socket_mode", _) => plain("0600"),
         ("log.level", _) => plain("warn,gravimeter::relay=debug"),
         ("agent.cloud_code_endpoint", _) => plain("https://example.com"),
         ("capture.connect_listen", _) => plain("off"),

@@ -1,8 +1,9 @@
 //! The set of all metrics: takes every fact, answers every scrape.
 //!
 //! What is counted of calls stands in `calls`, of conversations in `cascades`, of quotas in `quotas`, of connections and the
-//! house in `connections`, of spans in `otlp`, under the names of the GenAI convention in `genai`; the rules of naming and
-//! counting in `series`; the spans that buckets name in `exemplars` and `handshakes`; here is the registry they share.
+//! house in `connections`, of spans in `otlp`, of the exporter itself in `web`, under the names of the GenAI convention in
+//! `genai`; the rules of naming and counting in `series`; the spans that buckets name in `exemplars` and `handshakes`; here is
+//! the registry they share.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use super::process::ProcessCollector;
 use super::quotas::QuotaMetrics;
 use super::series::declare;
 use super::text::{self, Format};
+use super::web::{WebCounts, WebRefusal};
 use crate::record::{Fact, Models, Sink};
 
 /// What is exported.
@@ -53,6 +55,7 @@ pub struct Metrics {
     scrapes_rejected: Counter,
     points: PointCounts,
     spans: SpanCounts,
+    web: WebCounts,
 }
 
 impl Metrics {
@@ -83,6 +86,7 @@ impl Metrics {
             ),
             points: PointCounts::declare(&mut registry),
             spans: SpanCounts::declare(&mut registry),
+            web: WebCounts::declare(&mut registry),
             registry,
         }
     }
@@ -107,6 +111,11 @@ impl Metrics {
     /// Counts a request that was turned away because too many were being served.
     pub fn scrape_rejected(&self) {
         self.scrapes_rejected.inc();
+    }
+
+    /// Counts a request or connection to the exporter that was refused or cut off.
+    pub fn web_refused(&self, reason: WebRefusal) {
+        self.web.refused(reason);
     }
 
     /// Writes the current values.

@@ -24,9 +24,11 @@ pub mod spans;
 pub mod text;
 mod tls;
 pub mod traces;
+mod web;
 
 pub use handshakes::HandshakeSpans;
 pub use metrics::{Config, Metrics};
+pub use web::WebRefusal;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(missing_docs, unreachable_pub, reason = "a test binary has no readers from outside")]
 
+mod access;
 mod agreement;
 mod cascades;
 mod cli;

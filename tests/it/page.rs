@@ -58,7 +58,7 @@ fn python() -> Option<PathBuf> {
 
 async fn house(web: SocketAddr) -> Whole {
     let script = ProviderOptions { seed: 11, max_events: 5, ..ProviderOptions::default() };
-    Whole::with(script, |config| config.web.listen = web).await
+    Whole::with(script, |config| config.web.listen = Some(web)).await
 }
 
 async fn some_calls(house: &Whole, seed: u64) {
@@ -100,7 +100,7 @@ async fn agrees(house: &Whole, browser: &mut Browser) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_browser_shows_what_the_api_answers_and_survives_a_restart() {
     let first = house(crate::whole::any_port()).await;
-    let web = first.app.addresses().web;
+    let web = first.exporter();
     some_calls(&first, 1).await;
     let Some(mut browser) = Browser::open(web) else { return first.stop().await };
     agrees(&first, &mut browser).await;

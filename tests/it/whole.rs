@@ -37,7 +37,7 @@ impl Whole {
         std::fs::write(&roots, provider.root_pem()).expect("a writable folder");
 
         let mut config = Config::new(state.path().to_owned());
-        config.web.listen = any_port();
+        config.web.listen = Some(any_port());
         config.capture.redirect_listen = vec![any_port()];
         config.capture.connect_listen = Some(any_port());
         config.redirect.expected = false;
@@ -63,9 +63,13 @@ impl Whole {
         AgentOptions { bundle: self.bundle(), proxy: Some(self.connect()), ..AgentOptions::default() }
     }
 
+    pub fn exporter(&self) -> SocketAddr {
+        self.app.addresses().exporter().expect("an exporter")
+    }
+
     /// The body of an answer of the exporter.
     pub async fn get(&self, path: &str) -> String {
-        get(self.app.addresses().web, path).await
+        get(self.exporter(), path).await
     }
 
     /// The values of one metric, by their labels as they stand in the exposition.

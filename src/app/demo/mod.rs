@@ -151,7 +151,7 @@ fn configure(options: &DemoOptions, provider: &Provider) -> Result<Config, Error
 
     let token = uuid::Uuid::new_v4().to_string();
     let mut config = Config::new(options.folder.clone());
-    config.web.listen = options.web;
+    config.web.listen = Some(options.web);
     config.upstream.extra_roots = vec![roots];
     config.relay.resolve.insert((host, HTTPS), provider.addr);
     let redirect = free_port()?;
@@ -206,7 +206,7 @@ fn program(options: &DemoOptions) -> Result<PathBuf, Error> {
 }
 
 fn where_to_look(options: &DemoOptions, app: &App) -> String {
-    let web = app.addresses().web;
+    let web = app.addresses().exporter().unwrap_or(options.web);
     let way = if options.redirect {
         "redirected by uid, as a user of its own"
     } else {

@@ -1,5 +1,6 @@
 //! The whole server on real sockets, asked by a client that writes its own bytes.
 
+mod access;
 mod api;
 mod cascades;
 mod kit;

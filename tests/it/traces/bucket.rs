@@ -55,7 +55,7 @@ impl<'a> From<&'a (Value, Value)> for Exemplar<'a> {
 async fn every_exemplar_names_a_span_that_the_collector_has_and_the_documented_command_finds_the_slowest() {
     let Some(rotel) = Rotel::start().await else { return };
     let crowd = crowd(rotel.grpc, Protocol::Grpc, ALL).await;
-    let Some(prometheus) = Prometheus::start(crowd.whole.app.addresses().web).await else { return };
+    let Some(prometheus) = Prometheus::start(crowd.whole.exporter()).await else { return };
     let (calls, runs) = (crowd.calls().await, crowd.log.runs.len() as u64);
     let scraped = prometheus.value("sum(gravimeter_calls_total)").await;
     assert_eq!(scraped, Some(calls as f64), "it was started when all was over");

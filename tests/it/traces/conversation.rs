@@ -136,7 +136,7 @@ pub async fn crowd(collector: SocketAddr, protocol: Protocol, sampling: Sampling
 async fn converse(collector: SocketAddr, protocol: Protocol, sampling: Sampling) -> (Log, u64, String) {
     let conversation = crowd(collector, protocol, sampling).await;
     let calls = conversation.calls().await;
-    let web = conversation.whole.app.addresses().web;
+    let web = conversation.whole.exporter();
     let page = get_with(web, "/metrics", "Accept: application/openmetrics-text\r\n").await;
     (conversation.end().await, calls, page)
 }

@@ -127,7 +127,7 @@ impl Stage {
             (counted >= calls as u64).then_some(())
         })
         .await;
-        let web = self.whole.app.addresses().web;
+        let web = self.whole.exporter();
         let exposition = open_metrics(web).await;
         let named = exposition.split("trace_id=\"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned()));
         let named = named.collect();
