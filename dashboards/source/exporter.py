@@ -123,6 +123,7 @@ def _tls() -> list[Band]:
                 "By side and reason. agent, unknown_ca: the agent does not trust Gravimeter's CA.",
                 {"{{side}}, {{reason}}": house.increase("tls_handshake_failures_total", by="side, reason") + " > 0"},
                 "short",
+                nothing="none",
             ),
             bars(
                 "Leaf certificates",
@@ -166,12 +167,14 @@ def _connections() -> list[Band]:
                 "By reason. They ended before any byte was passed on.",
                 {"{{reason}}": house.increase("connections_refused_total", by="reason") + " > 0"},
                 "short",
+                nothing="none",
             ),
             bars(
                 "Timeouts",
                 "By the step that took longer than it may.",
                 {"{{step}}": house.increase("timeouts_total", by="step") + " > 0"},
                 "short",
+                nothing="none",
             ),
             lines(
                 "Connecting to providers",
@@ -272,10 +275,14 @@ def _process() -> list[Band]:
             ),
             lines(
                 "Memory",
-                "Resident memory.",
-                {"{{instance}}": process.value("resident_memory_bytes", by="instance")},
+                "Memory that is in use (resident), and address space that was asked for (virtual), which costs nothing.",
+                {
+                    "resident, {{instance}}": process.value("resident_memory_bytes", by="instance"),
+                    "virtual, {{instance}}": process.value("virtual_memory_bytes", by="instance"),
+                },
                 "bytes",
             ),
+            lines("Threads", "Threads of the process.", {"{{instance}}": process.value("threads", by="instance")}, "short"),
             lines(
                 "File descriptors",
                 "Open ones, and the limit.",

@@ -118,11 +118,14 @@ def bars(
     *,
     colors: Mapping[str, str] | None = None,
     links: Sequence[builders.DashboardLink] = (),
+    nothing: str = "",
 ) -> Panel:
-    """Stacked bars over time; `colors` by the value in the legend."""
+    """Stacked bars over time; `colors` by the value in the legend. `nothing` is said where there is none, which is good."""
     panel = _graph(title, description, queries, unit, (), exemplars=False)
     panel.draw_style(common.GraphDrawStyle.BARS).fill_opacity(80).line_width(0).min(0)
     panel.stacking(common_builders.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
+    if nothing:
+        panel.no_value(nothing)
     for name, color in (colors or {}).items():
         panel.override_by_name(name, [DynamicConfigValue("color", {"mode": "fixed", "fixedColor": color})])
     return panel.data_links(list(links)) if links else panel

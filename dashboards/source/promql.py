@@ -36,13 +36,13 @@ class Scope:
 
     def quantile(self, quantile: float, metric: str, *where: str, by: str = "", window: str = "$__rate_interval") -> str:
         """A quantile of a histogram over one interval, or over another window."""
-        buckets = f"rate({self.select(f'{metric}_bucket', *where)}[{window}])"
+        buckets = f"{_change(window)}({self.select(f'{metric}_bucket', *where)}[{window}])"
         return f"histogram_quantile({quantile}, {_over('sum', f'le, {by}' if by else 'le', buckets)})"
 
     def mean(self, metric: str, *where: str, by: str = "", window: str = "$__rate_interval") -> str:
         """The mean of a histogram."""
-        parts = [_over("sum", by, f"rate({self.select(metric + end, *where)}[{window}])") for end in ("_sum", "_count")]
-        return " / ".join(parts)
+        parts = [f"{_change(window)}({self.select(metric + end, *where)}[{window}])" for end in ("_sum", "_count")]
+        return " / ".join(_over("sum", by, part) for part in parts)
 
     def heat(self, metric: str, *where: str) -> str:
         """The buckets of a histogram, for a heat map."""
@@ -52,6 +52,11 @@ class Scope:
 def ratio(part: str, whole: str) -> str:
     """A share. Nothing of nothing is no share: it is left out, not drawn as 0."""
     return f"{part} / ({whole} > 0)"
+
+
+def _change(window: str) -> str:
+    """A rate is for `$__rate_interval`; over any other window the increase says the same."""
+    return "rate" if window == "$__rate_interval" else "increase"
 
 
 def _over(how: str, by: str, inner: str) -> str:

@@ -6,6 +6,7 @@
 mod agreement;
 mod cascades;
 mod cli;
+mod dashboards;
 mod end_of_stream;
 mod fixtures;
 mod follow_faults;

@@ -2,7 +2,7 @@
 //! its reason. A real collector judges the first, one with a script the second.
 
 mod conversation;
-mod facts;
+pub mod facts;
 mod faults;
 mod real;
 mod tls;
