@@ -149,7 +149,7 @@ fn fill_in(expression: &str, house: SocketAddr) -> String {
         if ELSEWHERE.iter().any(|(part, _)| expression.contains(part)) { ".+".to_owned() } else { house.to_string() };
     let values = [
         // The longer name first.
-        ("$__rate_interval", "10s"),
+        ("$__rate_interval", "30s"),
         ("$__range", "5m"),
         ("$instance", &instance),
         ("$job", "gravimeter"),
@@ -225,7 +225,7 @@ impl House {
             conversations: 4,
             rounds: Some(4),
             cascade_rounds: 2,
-            patience_ms: 5_000,
+            patience_ms: 1_000,
             backoff_ms: 1,
             abort_percent: 25,
             swallow_percent: 10,
