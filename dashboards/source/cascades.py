@@ -32,7 +32,7 @@ def _numbers() -> Band:
     joined = house.total("correlations_total", 'method!="none"')
     return side_by_side(
         4,
-        stat_panel("Runs", "Runs that have ended, however they did.", ended, "short", spark=False),
+        stat_panel("Runs", "Runs that have ended, however they did.", ended, "short", spark=False, decimals=0),
         stat_panel("Running", "Conversations that the agent works on now.", house.value("cascades_running"), "short"),
         stat_panel(
             "Duration, median",
@@ -73,7 +73,7 @@ def _numbers() -> Band:
             spark=False,
         ),
         stat_panel(
-            "Calls with a conversation",
+            "Joined",
             "Share of LLM calls whose conversation is known. The rest is in all totals, but in no run.",
             ratio(joined, house.total("correlations_total")),
             "percentunit",
@@ -115,7 +115,7 @@ def _durations() -> list[Band]:
             bars(
                 "Runs by outcome",
                 "swallowed: the agent went idle without a word; lost: the end could not be seen.",
-                {"{{outcome}}": runs.increase("duration_seconds_count", by="outcome")},
+                {"{{outcome}}": runs.per_minute("duration_seconds_count", by="outcome")},
                 "short",
                 colors=OUTCOMES,
                 links=SEARCH,
@@ -148,7 +148,7 @@ def _slowest() -> Band:
                 "Ten sets of model and outcome, slowest first. A click on a model leads to its runs of more than ten seconds.",
                 {
                     "Duration, p95": Column(f"topk(10, {slow})", "s", above(60, 300)),
-                    "Runs": Column(runs.total("duration_seconds_count", by=by), "short"),
+                    "Runs": Column(runs.total("duration_seconds_count", by=by), "short", decimals=0),
                 },
                 {"model": "Model", "outcome": "Outcome"},
                 sort="Duration, p95",
@@ -192,13 +192,13 @@ def _steps() -> Band:
         bars(
             "Steps by kind",
             "What the agent did: answers, commands, searches, edits, browsing.",
-            {"{{step}}": house.increase("cascade_steps_total", by="step")},
+            {"{{step}}": house.per_minute("cascade_steps_total", by="step")},
             "short",
         ),
         bars(
             "Steps by end",
             "How steps ended.",
-            {"{{status}}": house.increase("cascade_steps_total", by="status")},
+            {"{{status}}": house.per_minute("cascade_steps_total", by="status")},
             "short",
             colors={"done": "green", "error": "red", "canceled": "blue", "interrupted": "orange"},
         ),
@@ -211,20 +211,20 @@ def _knowledge() -> Band:
         bars(
             "Calls by what names their conversation",
             "none: neither the call nor the agent ever named one. Nothing is guessed from times.",
-            {"{{method}}": house.increase("correlations_total", by="method")},
+            {"{{method}}": house.per_minute("correlations_total", by="method")},
             "short",
             colors={"none": "red"},
         ),
         bars(
             "News of conversations by source",
             "How the agent is followed: by its state, its reactive updates, by asking it, or from its traffic alone.",
-            {"{{source}}": house.increase("cascade_updates_total", by="source")},
+            {"{{source}}": house.per_minute("cascade_updates_total", by="source")},
             "short",
         ),
         bars(
             "News that was lost",
             "Why news of conversations could not be had. Neither the traffic nor a token count was affected.",
-            {"{{reason}}": house.increase("cascade_follow_errors_total", by="reason")},
+            {"{{reason}}": house.per_minute("cascade_follow_errors_total", by="reason")},
             "short",
         ),
     )

@@ -55,17 +55,19 @@ def _numbers() -> Band:
         ),
         stat_panel(
             "Redirect in place",
-            "Whether the rules that lead the agent's traffic here are in place, for each family. Empty where none are asked for.",
+            "Whether the rules that lead the agent's traffic here are in place, for each family. none: none are asked for.",
             house.value("redirect_active", how="min"),
             "short",
             names=yes_no,
+            nothing="none",
         ),
         stat_panel(
             "Agent up",
-            "Whether the supervised agent runs. Empty where none is supervised.",
+            "Whether the supervised agent runs. none: none is supervised.",
             house.value("agent_up", how="min"),
             "short",
             names=yes_no,
+            nothing="none",
         ),
         stat_panel(
             "CA ends in",
@@ -121,14 +123,14 @@ def _tls() -> list[Band]:
             bars(
                 "Handshakes that failed",
                 "By side and reason. agent, unknown_ca: the agent does not trust Gravimeter's CA.",
-                {"{{side}}, {{reason}}": house.increase("tls_handshake_failures_total", by="side, reason") + " > 0"},
+                {"{{side}}, {{reason}}": house.per_minute("tls_handshake_failures_total", by="side, reason") + " > 0"},
                 "short",
                 nothing="none",
             ),
             bars(
                 "Leaf certificates",
                 "Leaves that were shown to the agent: made for it, or made before.",
-                {"{{result}}": house.increase("leaf_certificates_total", by="result")},
+                {"{{result}}": house.per_minute("leaf_certificates_total", by="result")},
                 "short",
                 colors={"minted": "orange", "cached": "green"},
             ),
@@ -143,7 +145,7 @@ def _connections() -> list[Band]:
             bars(
                 "Connections",
                 "By what was done with them: read, passed on unread, refused.",
-                {"{{disposition}}": house.increase("connections_total", by="disposition")},
+                {"{{disposition}}": house.per_minute("connections_total", by="disposition")},
                 "short",
                 colors={"intercepted": "green", "tunnelled": "blue", "refused": "red"},
             ),
@@ -165,14 +167,14 @@ def _connections() -> list[Band]:
             bars(
                 "Refused connections",
                 "By reason. They ended before any byte was passed on.",
-                {"{{reason}}": house.increase("connections_refused_total", by="reason") + " > 0"},
+                {"{{reason}}": house.per_minute("connections_refused_total", by="reason") + " > 0"},
                 "short",
                 nothing="none",
             ),
             bars(
                 "Timeouts",
                 "By the step that took longer than it may.",
-                {"{{step}}": house.increase("timeouts_total", by="step") + " > 0"},
+                {"{{step}}": house.per_minute("timeouts_total", by="step") + " > 0"},
                 "short",
                 nothing="none",
             ),
@@ -211,14 +213,14 @@ def _coverage() -> Band:
         bars(
             "How far token counts can be trusted",
             "exact: the provider's final figures were seen; partial: cut off, a lower bound; unknown: no figures.",
-            {"{{quality}}": calls.increase("usage_reports_total", by="quality")},
+            {"{{quality}}": calls.per_minute("usage_reports_total", by="quality")},
             "short",
             colors={"exact": "green", "partial": "orange", "unknown": "red"},
         ),
         bars(
             "The agent's own count",
             "Set against the wire's. agent_only: a call passed Gravimeter by; disagree: both know it, with different figures.",
-            {"{{result}}": house.increase("usage_comparisons_total", by="result")},
+            {"{{result}}": house.per_minute("usage_comparisons_total", by="result")},
             "short",
             colors={"agree": "green", "disagree": "red", "agent_only": "dark-red", "wire_only": "blue"},
         ),
@@ -226,8 +228,8 @@ def _coverage() -> Band:
             "Figures that were lost",
             "Calls or connections that could not be read, and values folded into 'other'. Their traffic was not affected.",
             {
-                "{{reason}}": house.increase("observer_failures_total", by="reason"),
-                "folded: {{label}}": house.increase("label_overflow_total", by="label"),
+                "{{reason}}": house.per_minute("observer_failures_total", by="reason"),
+                "folded: {{label}}": house.per_minute("label_overflow_total", by="label"),
             },
             "short",
         ),
@@ -241,15 +243,15 @@ def _stores() -> Band:
             "Errors of the ledger",
             "By operation, and calls that the ledger on disk does not have. /metrics has them all the same.",
             {
-                "{{operation}}": house.increase("ledger_errors_total", by="operation"),
-                "calls dropped": house.increase("ledger_dropped_calls_total"),
+                "{{operation}}": house.per_minute("ledger_errors_total", by="operation"),
+                "calls dropped": house.per_minute("ledger_dropped_calls_total"),
             },
             "short",
         ),
         bars(
             "Spans exported",
             "Spans that the collector has taken.",
-            {"exported": house.increase("otlp_spans_exported_total")},
+            {"exported": house.per_minute("otlp_spans_exported_total")},
             "short",
             colors={"exported": "green"},
             links=traces('{resource.service.name="gravimeter"}', ""),
@@ -257,7 +259,7 @@ def _stores() -> Band:
         bars(
             "Spans dropped",
             "Spans that were to be exported and are lost, by reason. The traffic was not affected.",
-            {"{{reason}}": house.increase("otlp_spans_dropped_total", by="reason")},
+            {"{{reason}}": house.per_minute("otlp_spans_dropped_total", by="reason")},
             "short",
         ),
     )
@@ -275,22 +277,17 @@ def _process() -> list[Band]:
             ),
             lines(
                 "Memory",
-                "Memory that is in use (resident), and address space that was asked for (virtual), which costs nothing.",
-                {
-                    "resident, {{instance}}": process.value("resident_memory_bytes", by="instance"),
-                    "virtual, {{instance}}": process.value("virtual_memory_bytes", by="instance"),
-                },
+                "Resident memory.",
+                {"{{instance}}": process.value("resident_memory_bytes", by="instance")},
                 "bytes",
             ),
             lines("Threads", "Threads of the process.", {"{{instance}}": process.value("threads", by="instance")}, "short"),
             lines(
                 "File descriptors",
-                "Open ones, and the limit.",
-                {
-                    "open, {{instance}}": process.value("open_fds", by="instance"),
-                    "limit, {{instance}}": process.value("max_fds", by="instance"),
-                },
-                "short",
+                "Share of the limit that is open. At the limit, newcomers are refused.",
+                {"{{instance}}": f"{process.value('open_fds', by='instance')} / {process.value('max_fds', by='instance')}"},
+                "percentunit",
+                steps=above(0.5, 0.9),
             ),
         ),
         side_by_side(
@@ -305,15 +302,15 @@ def _process() -> list[Band]:
             bars(
                 "Restarts of the agent",
                 "By the way its process ended.",
-                {"{{reason}}": house.increase("agent_restarts_total", by="reason")},
+                {"{{reason}}": house.per_minute("agent_restarts_total", by="reason")},
                 "short",
             ),
             bars(
                 "Refused by the exporter itself",
                 "Connections that could not be accepted for lack of descriptors or memory, scrapes that were too many at once.",
                 {
-                    "not accepted": house.increase("accept_errors_total"),
-                    "scrapes refused": house.increase("scrapes_rejected_total"),
+                    "not accepted": house.per_minute("accept_errors_total"),
+                    "scrapes refused": house.per_minute("scrapes_rejected_total"),
                 },
                 "short",
             ),

@@ -65,6 +65,7 @@ def stat_panel(
     text: str = "",
     spark: bool = True,
     decimals: int | None = None,
+    nothing: str = "",
 ) -> Panel:
     """One number: the latest of a range or, without a spark line, one for the whole range. `names` says what values mean."""
     query = _query(expr, text, "A")
@@ -76,6 +77,8 @@ def stat_panel(
         panel.text_mode(common.BigValueTextMode.NAME)
     if decimals is not None:
         panel.decimals(decimals)
+    if nothing:
+        panel.no_value(nothing)
     if names:
         results = {
             value: dashboard.ValueMappingResult(text=text, color=color, index=index)
@@ -120,8 +123,9 @@ def bars(
     links: Sequence[builders.DashboardLink] = (),
     nothing: str = "",
 ) -> Panel:
-    """Stacked bars over time; `colors` by the value in the legend. `nothing` is said where there is none, which is good."""
+    """Stacked bars of what happens in a minute; `colors` by the value in the legend. `nothing` is what no bars mean."""
     panel = _graph(title, description, queries, unit, (), exemplars=False)
+    panel.axis_label("per minute")
     panel.draw_style(common.GraphDrawStyle.BARS).fill_opacity(80).line_width(0).min(0)
     panel.stacking(common_builders.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
     if nothing:
@@ -150,6 +154,7 @@ class Column:
     expr: str
     unit: str
     steps: Steps = ()
+    decimals: int | None = None
 
 
 def rows(
@@ -184,6 +189,8 @@ def rows(
     )
     for name, column in columns.items():
         properties = [DynamicConfigValue("unit", column.unit)]
+        if column.decimals is not None:
+            properties.append(DynamicConfigValue("decimals", column.decimals))
         if column.steps:
             properties.append(DynamicConfigValue("thresholds", _thresholds(column.steps).build()))
             properties.append(DynamicConfigValue("custom.cellOptions", {"type": "color-text"}))

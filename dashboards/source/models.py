@@ -28,7 +28,9 @@ def board() -> Board:
 def _numbers() -> Band:
     return side_by_side(
         4,
-        stat_panel("Calls", "LLM calls that have ended, however they did.", calls.total("calls_total"), "short", spark=False),
+        stat_panel(
+            "Calls", "LLM calls that have ended, however they did.", calls.total("calls_total"), "short", spark=False, decimals=0
+        ),
         stat_panel("Tokens", "All kinds together.", calls.total("tokens_total"), "short", spark=False),
         stat_panel(
             "Spend",
@@ -53,8 +55,8 @@ def _numbers() -> Band:
             spark=False,
         ),
         stat_panel(
-            "Tokens per second, median",
-            "Output and thinking tokens that half of the calls write in a second at least, once their answer has begun.",
+            "Output speed",
+            "Output and thinking tokens per second that half of the calls write at least, once their answer has begun.",
             f"1 / {calls.quantile(0.5, 'time_per_output_token_seconds', window='$__range')}",
             "short",
             spark=False,
@@ -180,8 +182,8 @@ def _tokens() -> Band:
         8,
         bars(
             "Tokens by kind",
-            "Tokens of each interval. The kinds do not overlap.",
-            {"{{kind}}": calls.increase("tokens_total", by="kind")},
+            "What they were: cached input, fresh input, output, thinking. The kinds do not overlap.",
+            {"{{kind}}": calls.per_minute("tokens_total", by="kind")},
             "short",
             colors=KINDS,
         ),
@@ -208,21 +210,21 @@ def _ends() -> Band:
         8,
         bars(
             "Calls by outcome",
-            "How calls of each interval ended.",
-            {"{{outcome}}": calls.increase("calls_total", by="outcome")},
+            "How calls ended.",
+            {"{{outcome}}": calls.per_minute("calls_total", by="outcome")},
             "short",
             colors=OUTCOMES,
         ),
         bars(
             "Calls by operation",
             "What they were for.",
-            {"{{operation}}": calls.increase("calls_total", by="operation")},
+            {"{{operation}}": calls.per_minute("calls_total", by="operation")},
             "short",
         ),
         bars(
             "How far token counts can be trusted",
             "exact: the provider's final figures were seen; partial: cut off, a lower bound; unknown: no figures.",
-            {"{{quality}}": calls.increase("usage_reports_total", by="quality")},
+            {"{{quality}}": calls.per_minute("usage_reports_total", by="quality")},
             "short",
             colors={"exact": "green", "partial": "orange", "unknown": "red"},
         ),

@@ -59,7 +59,9 @@ def _numbers() -> Band:
             "short",
             spark=False,
         ),
-        stat_panel("Calls", "LLM calls that have ended, however they did.", calls.total("calls_total"), "short", spark=False),
+        stat_panel(
+            "Calls", "LLM calls that have ended, however they did.", calls.total("calls_total"), "short", spark=False, decimals=0
+        ),
         stat_panel(
             "Failed",
             "Share of calls that failed. Calls that the agent gave up itself (aborted) do not count as failed, refusals do.",
@@ -84,9 +86,10 @@ def _numbers() -> Band:
         ),
         stat_panel(
             "Quota left, least",
-            "What is left of the quota that is nearest to its end, as the provider or the agent told it last.",
-            calls.value("quota_remaining_ratio", how="min"),
+            "What is left of the quota that is nearest to its end, as it was told last. One that is full again since is left out.",
+            f"min({calls.select('quota_remaining_ratio')} unless {calls.select('quota_reset_timestamp_seconds')} < time())",
             "percentunit",
+            nothing="unknown",
             steps=below(0.1, 0.3),
         ),
         stat_panel(
@@ -108,15 +111,15 @@ def _tokens() -> list[Band]:
             9,
             bars(
                 "Tokens by model",
-                "Tokens of each interval.",
-                {"{{model}}": calls.increase("tokens_total", by="model")},
+                "Tokens of one minute, averaged over each interval.",
+                {"{{model}}": calls.per_minute("tokens_total", by="model")},
                 "short",
                 links=CALLS,
             ),
             bars(
                 "Tokens by kind",
                 "What they were: cached input, fresh input, output, thinking. The kinds do not overlap.",
-                {"{{kind}}": calls.increase("tokens_total", by="kind")},
+                {"{{kind}}": calls.per_minute("tokens_total", by="kind")},
                 "short",
                 colors=KINDS,
             ),
@@ -125,8 +128,8 @@ def _tokens() -> list[Band]:
             8,
             bars(
                 "Spend by model",
-                "US dollars of each interval, by the price table of the configuration.",
-                {"{{model}}": calls.increase("cost_usd_total", by="model")},
+                "US dollars a minute, by the price table of the configuration.",
+                {"{{model}}": calls.per_minute("cost_usd_total", by="model")},
                 "currencyUSD",
             ),
             lines(
@@ -139,7 +142,7 @@ def _tokens() -> list[Band]:
             bars(
                 "Calls without a price",
                 "Calls of models that the price table does not have. Their tokens count, their spend does not.",
-                {"{{model}}": calls.increase("unpriced_calls_total", by="model")},
+                {"{{model}}": calls.per_minute("unpriced_calls_total", by="model")},
                 "short",
             ),
         ),
@@ -152,8 +155,8 @@ def _calls() -> list[Band]:
             8,
             bars(
                 "Calls by outcome",
-                "How calls of each interval ended.",
-                {"{{outcome}}": calls.increase("calls_total", by="outcome")},
+                "How calls ended.",
+                {"{{outcome}}": calls.per_minute("calls_total", by="outcome")},
                 "short",
                 colors=OUTCOMES,
                 links=FAILURES,
@@ -169,8 +172,9 @@ def _calls() -> list[Band]:
             bars(
                 "Refused for quota, rate or capacity",
                 "Calls that the provider refused with 429, by its reason.",
-                {"{{model}}, {{reason}}": calls.increase("rate_limits_total", by="model, reason")},
+                {"{{model}}, {{reason}}": calls.per_minute("rate_limits_total", by="model, reason") + " > 0"},
                 "short",
+                nothing="none",
                 links=CALLS,
             ),
         ),
@@ -242,7 +246,7 @@ def _models() -> Panel:
         "Models in the time range shown",
         "One row for each model. A click on a model leads to its traces.",
         {
-            "Calls": Column(calls.total("calls_total", by="model"), "short"),
+            "Calls": Column(calls.total("calls_total", by="model"), "short", decimals=0),
             "Tokens": Column(calls.total("tokens_total", by="model"), "short"),
             "Output and thinking": Column(calls.total("tokens_total", 'kind=~"output|thinking"', by="model"), "short"),
             "Spend": Column(calls.total("cost_usd_total", by="model"), "currencyUSD"),

@@ -26,9 +26,9 @@ class Scope:
         """Events per second."""
         return _over("sum", by, f"rate({self.select(metric, *where)}[$__rate_interval])")
 
-    def increase(self, metric: str, *where: str, by: str = "") -> str:
-        """Events in one interval of a graph."""
-        return _over("sum", by, f"increase({self.select(metric, *where)}[$__rate_interval])")
+    def per_minute(self, metric: str, *where: str, by: str = "") -> str:
+        """Events per minute, for what happens now and then. (Increases of intervals that overlap would count events twice.)"""
+        return f"{self.rate(metric, *where, by=by)} * 60"
 
     def total(self, metric: str, *where: str, by: str = "") -> str:
         """Events in the time range that is shown."""
@@ -46,7 +46,7 @@ class Scope:
 
     def heat(self, metric: str, *where: str) -> str:
         """The buckets of a histogram, for a heat map."""
-        return self.increase(f"{metric}_bucket", *where, by="le")
+        return _over("sum", "le", f"increase({self.select(f'{metric}_bucket', *where)}[$__rate_interval])")
 
 
 def ratio(part: str, whole: str) -> str:

@@ -290,9 +290,10 @@ fn data_links_lead_to_the_trace_store() {
 }
 
 /// Metrics that no board shows, and why.
-const UNSHOWN: [(&str, &str); 2] = [
+const UNSHOWN: [(&str, &str); 3] = [
     ("gen_ai_", "the same calls under the convention's names, for boards of other people"),
     ("gravimeter_model_info", "names for people, to be joined by hand"),
+    ("process_virtual_memory_bytes", "address space costs nothing, and would hide what does"),
 ];
 
 /// Exemplars are asked for where there are some.
