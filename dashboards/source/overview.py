@@ -86,7 +86,7 @@ def _numbers() -> Band:
         ),
         stat_panel(
             "Quota left, least",
-            "What is left of the quota that is nearest to its end, as it was told last. One that is full again since is left out.",
+            "What is left of the quota that is nearest to its end, as it was told last. One that is full again is left out.",
             f"min({calls.select('quota_remaining_ratio')} unless {calls.select('quota_reset_timestamp_seconds')} < time())",
             "percentunit",
             nothing="unknown",
