@@ -6,6 +6,7 @@ from promql import house, ratio, runs
 RUN = "invoke_agent antigravity"
 OUTCOMES = {"ok": "green", "canceled": "blue", "error": "red", "swallowed": "dark-red", "lost": "purple"}
 SEARCH = traces(f'{{name="{RUN}"}}', RUN)
+ENDED = traces(f'{{name="{RUN}" && span.gravimeter.run.outcome="${{__field.labels.outcome}}"}}', RUN)
 UNSUCCESSFUL = 'outcome!~"ok|canceled"'
 
 
@@ -118,7 +119,7 @@ def _durations() -> list[Band]:
                 {"{{outcome}}": runs.per_minute("duration_seconds_count", by="outcome")},
                 "short",
                 colors=OUTCOMES,
-                links=SEARCH,
+                links=ENDED,
             ),
             lines("Running", "Conversations that the agent works on.", {"running": house.value("cascades_running")}, "short"),
         ),

@@ -23,7 +23,7 @@ KINDS = {
 }
 
 CALLS = traces('{span.gen_ai.request.model="${__field.labels.model}"}', "chat ${__field.labels.model}")
-FAILURES = traces('{kind=client && status=error && span.error.type="${__field.labels.outcome}"}', "")
+ENDED = traces('{span.gravimeter.outcome="${__field.labels.outcome}"}', "")
 
 
 def board() -> Board:
@@ -159,7 +159,7 @@ def _calls() -> list[Band]:
                 {"{{outcome}}": calls.per_minute("calls_total", by="outcome")},
                 "short",
                 colors=OUTCOMES,
-                links=FAILURES,
+                links=ENDED,
             ),
             lines(
                 "Failed calls",

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::expression::{RANGE, RATE_INTERVAL, Selector, selectors};
-use super::{PENDING, boards, documented, list, panels, text};
+use super::{Board, PENDING, boards, documented, list, panels, text};
 
 /// What is wrong with a board by one rule.
 type Rule = fn(&Value) -> Vec<String>;
@@ -264,29 +264,37 @@ fn panels_have_a_place_of_their_own() {
 #[test]
 fn data_links_lead_to_the_trace_store() {
     let mut kinds = BTreeSet::new();
-    for board in boards() {
-        let mut links = Vec::new();
-        for panel in panels(&board.json) {
-            links.extend(list(&panel["fieldConfig"]["defaults"]["links"]));
-            let overrides = list(&panel["fieldConfig"]["overrides"]).iter().flat_map(|it| list(&it["properties"]));
-            links.extend(overrides.filter(|it| it["id"] == "links").flat_map(|it| list(&it["value"])));
-        }
-        assert!(!links.is_empty(), "{} leads to traces", board.name);
-        for link in links {
-            let url = text(&link["url"]);
-            let panes = url.strip_prefix("/explore?schemaVersion=1&panes=").unwrap_or_else(|| panic!("{url}"));
-            let plain = percent_encoding::percent_decode_str(panes).decode_utf8().expect("UTF-8");
-            let panes: Value = serde_json::from_str(&plain).unwrap_or_else(|error| panic!("{error}: {plain}"));
-            let pane = &panes["traces"];
+    for Board { name, json } in boards() {
+        let searches = searches(&json);
+        assert!(!searches.is_empty(), "{name} leads to traces");
+        for pane in searches {
             let kind = text(&pane["queries"][0]["datasource"]["type"]).to_owned();
-            assert_eq!(pane["datasource"], format!("${{{kind}_datasource}}"), "{plain}");
-            let is_known = variables(&board.json).iter().any(|it| it["name"] == format!("{kind}_datasource"));
-            assert!(is_known, "{}: {kind}", board.name);
+            assert_eq!(pane["datasource"], format!("${{{kind}_datasource}}"), "{name}");
+            assert!(variables(&json).iter().any(|it| it["name"] == format!("{kind}_datasource")), "{name}: {kind}");
             assert_eq!(pane["range"], json!({"from": "${__from}", "to": "${__to}"}));
             kinds.insert(kind);
         }
     }
     assert_eq!(kinds, BTreeSet::from(["jaeger".to_owned(), "tempo".to_owned()]));
+}
+
+/// What the data links of a board open: a search in the trace store.
+pub fn searches(board: &Value) -> Vec<Value> {
+    let mut links = Vec::new();
+    for panel in panels(board) {
+        links.extend(list(&panel["fieldConfig"]["defaults"]["links"]));
+        let overrides = list(&panel["fieldConfig"]["overrides"]).iter().flat_map(|it| list(&it["properties"]));
+        links.extend(overrides.filter(|it| it["id"] == "links").flat_map(|it| list(&it["value"])));
+    }
+    links.into_iter().map(search).collect()
+}
+
+fn search(link: &Value) -> Value {
+    let url = text(&link["url"]);
+    let panes = url.strip_prefix("/explore?schemaVersion=1&panes=").unwrap_or_else(|| panic!("{url}"));
+    let plain = percent_encoding::percent_decode_str(panes).decode_utf8().expect("UTF-8");
+    let mut panes: Value = serde_json::from_str(&plain).unwrap_or_else(|error| panic!("{error}: {plain}"));
+    panes["traces"].take()
 }
 
 /// Metrics that no board shows, and why.

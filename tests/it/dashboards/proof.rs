@@ -1,6 +1,7 @@
 //! A real Prometheus scrapes a real house while an agent works and things go wrong; then every expression of every panel,
 //! mark, variable and rule must answer with a number.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
-use super::lint::label_values;
+use super::lint::{label_values, searches};
 use super::prometheus::{Prometheus, free_port};
 use super::troubled::Troubled;
 use super::{PENDING, boards, list, panels, text};
@@ -102,7 +103,26 @@ async fn every_expression_answers() {
     for name in PENDING {
         assert!(!house.whole.get("/metrics").await.contains(name), "{name} is there: take it off the list");
     }
+    links_ask_for_what_spans_have(&house.collector);
     house.stop().await;
+}
+
+/// What data links search for in Tempo stands in the spans that came.
+fn links_ask_for_what_spans_have(collector: &Collector) {
+    let spans = collector.all();
+    let keys: BTreeSet<_> = spans.iter().flat_map(|span| span.attributes.iter().map(|it| &*it.key)).collect();
+    let mut asked = BTreeSet::new();
+    for search in boards().iter().flat_map(|board| searches(&board.json)) {
+        let traceql = text(&search["queries"][0]["query"]).to_owned();
+        let attributes =
+            traceql.split("span.").skip(1).map(|rest| rest.split('=').next().unwrap_or_default().to_owned());
+        asked.extend(attributes);
+        if let Some((_, name)) = traceql.split_once("{name=\"") {
+            let name = name.split('"').next().expect("a name");
+            assert!(spans.iter().any(|span| span.name == name), "no span is named {name}");
+        }
+    }
+    assert!(!asked.is_empty() && asked.iter().all(|key| keys.contains(&**key)), "{asked:?} of {keys:?}");
 }
 
 fn told(questions: &[Question]) -> String {
