@@ -167,15 +167,13 @@ def rows(
     descending: bool = True,
     links: Sequence[builders.DashboardLink] = (),
 ) -> Panel:
-    """A table with a row for each set of `labels` (and what to call them) and a column for each query."""
+    """A table with a row for each set of `labels` (and what to call them) and a column for each query, two at least."""
     panel = _common(table.Panel(), title, description, "short", ())
     refs = dict(zip(columns, "ABCDEFGHIJ", strict=False))
     for name, column in columns.items():
         panel.with_target(_query(column.expr, name, refs[name]).format(PromQueryFormat.TABLE).instant())
     order = [*labels, *(f"Value #{ref}" for ref in refs.values())]
     named = {**labels, **{f"Value #{ref}": name for name, ref in refs.items()}}
-    if len(columns) == 1:
-        order[-1:], named["Value"] = ["Value"], next(iter(columns))
     panel.with_transformation(dashboard.DataTransformerConfig("merge", options={}))
     panel.with_transformation(
         dashboard.DataTransformerConfig(

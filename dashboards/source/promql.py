@@ -42,7 +42,7 @@ class Scope:
     def mean(self, metric: str, *where: str, by: str = "", window: str = "$__rate_interval") -> str:
         """The mean of a histogram."""
         parts = [f"{_change(window)}({self.select(metric + end, *where)}[{window}])" for end in ("_sum", "_count")]
-        return " / ".join(_over("sum", by, part) for part in parts)
+        return ratio(*(_over("sum", by, part) for part in parts))
 
     def heat(self, metric: str, *where: str) -> str:
         """The buckets of a histogram, for a heat map."""

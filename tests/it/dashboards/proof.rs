@@ -328,9 +328,15 @@ impl House {
     }
 }
 
-/// Fails once, when it is told to, and then runs on.
-const AGENT: &str =
-    "[ -e \"$0/failed\" ] && exec sleep 3600; until [ -e \"$0/fail\" ]; do sleep 0.1; done; : > \"$0/failed\"; exit 3";
+/// Fails once, when it is told to, and then runs on for as long as there is a test.
+const AGENT: &str = r#"
+    if [ ! -e "$0/failed" ]; then
+        until [ -e "$0/fail" ]; do sleep 0.1; done
+        : > "$0/failed"
+        exit 3
+    fi
+    while [ -e "$0/failed" ]; do sleep 1; done
+"#;
 
 /// A process of the program that is started, started again, and then taken away for good.
 struct Restarted {
