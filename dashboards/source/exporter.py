@@ -151,7 +151,7 @@ def _connections() -> list[Band]:
             ),
             lines(
                 "Open connections",
-                "Each takes four file descriptors at most.",
+                "Connections that are open now.",
                 {"{{disposition}}": house.value("connections_active", by="disposition")},
                 "short",
             ),
