@@ -49,6 +49,7 @@ export PATH="$PWD/$TOOLS/bin:$PATH"
 say "formatting and lints"
 cargo fmt --all --check
 shellcheck -x scripts/*.sh .ci/run
+scripts/dashboards.sh --check
 cargo clippy --locked --all-targets -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items --quiet
 

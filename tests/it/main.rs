@@ -7,6 +7,7 @@ mod access;
 mod agreement;
 mod cascades;
 mod cli;
+mod dashboards;
 mod end_of_stream;
 mod fixtures;
 mod follow_faults;
