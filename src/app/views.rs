@@ -1,4 +1,4 @@
-//! The views of the record: metrics, ledger and readiness, behind the correlator and the one fan-out that every fact goes
+//! The views of the record: metrics, ledger (from which the metrics resume) and readiness, behind the correlator and the one fan-out that every fact goes
 //! through.
 
 use std::sync::Arc;
@@ -34,9 +34,13 @@ impl Views {
     pub(super) fn new(config: &Config, conditions: impl IntoIterator<Item = Condition>) -> Self {
         let models = Arc::new(Models::new(config.max_models));
         let metrics = Arc::new(Metrics::new(config.metrics, Arc::clone(&models)));
-        let ledger = Arc::new(Ledger::new(Timestamp::now(), models));
+        let told = Arc::clone(&metrics) as Arc<dyn Sink>;
+        let (ledger, totals) = Ledger::open(&config.ledger, &config.ledger_path(), Timestamp::now(), models, told);
+        metrics.resume(&totals);
+        let ledger = Arc::new(ledger);
         let readiness = Readiness::new(conditions);
-        let mut sinks: Vec<Arc<dyn Sink>> = vec![Arc::clone(&metrics) as _, Arc::clone(&ledger) as _];
+        // The ledger is first: what a scrape shows is then on its way to the file already.
+        let mut sinks: Vec<Arc<dyn Sink>> = vec![Arc::clone(&ledger) as _, Arc::clone(&metrics) as _];
         let spans = Traces::new(&config.otlp, metrics.spans()).map(|(traces, exporter)| {
             sinks.push(Arc::new(traces));
             exporter

@@ -20,7 +20,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{capture, cascade, export, launch, record, relay, tls, web};
+use crate::{capture, cascade, export, launch, ledger, record, relay, tls, web};
 
 use crate::cascade::client::Endpoint;
 use crate::export::otlp::{self, Sampler};
@@ -50,6 +50,8 @@ pub struct Config {
     pub discovery_folders: Vec<PathBuf>,
     /// How long running exchanges may take to end at shutdown.
     pub drain: Duration,
+    /// What is kept of calls beyond the end of the process.
+    pub ledger: ledger::Config,
     /// The log.
     pub log: Log,
     /// How many models get series of their own.
@@ -68,7 +70,7 @@ pub struct Config {
     pub redirect_rules: RedirectRules,
     /// What happens to connections.
     pub relay: relay::Config,
-    /// Where the CA and the record of the running agent lie.
+    /// Where the CA, the ledger and the record of the running agent lie.
     pub state_dir: PathBuf,
     /// Who is trusted as a provider.
     pub upstream: tls::upstream::Config,
@@ -89,6 +91,7 @@ impl Config {
             cascade_https: None,
             discovery_folders: Vec::new(),
             drain: Duration::from_secs(30),
+            ledger: ledger::Config::default(),
             log: Log { level: "info".to_owned(), format: LogFormat::Auto },
             max_models: record::Models::DEFAULT_LIMIT,
             metrics: export::Config::default(),
@@ -114,6 +117,12 @@ impl Config {
     #[must_use]
     pub fn ca_dir(&self) -> PathBuf {
         self.state_dir.join("ca")
+    }
+
+    /// The file of the ledger.
+    #[must_use]
+    pub fn ledger_path(&self) -> PathBuf {
+        self.ledger.path.clone().unwrap_or_else(|| self.state_dir.join("ledger.db"))
     }
 
     /// The file with the roots that the agent trusts, which its user must be able to read.

@@ -7,9 +7,9 @@ use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEn
 use super::otlp::SpanLoss;
 use crate::record::{
     ByteDirection, CorrelationMethod, DisplayName, Disposition, FollowFailure, HandshakeFailure, IpFamily, Label,
-    LeafResult, Model, ObserverFailure, Operation, Outcome, Provider, Quality, QuotaWindow, RateLimitReason,
-    RefuseReason, RestartReason, RunOutcome, Side, SpanId, StepKind, StepStatus, TimeoutStep, TlsVersion, TokenKind,
-    TraceId, UpdateSource, UsageComparison,
+    LeafResult, LedgerFailure, LedgerRecord, Model, ObserverFailure, Operation, Outcome, Provider, Quality,
+    QuotaWindow, RateLimitReason, RefuseReason, RestartReason, RunOutcome, Side, SpanId, StepKind, StepStatus,
+    TimeoutStep, TlsVersion, TokenKind, TraceId, UpdateSource, UsageComparison,
 };
 
 /// Lets the label enums of `record` be label values of the metrics library.
@@ -31,6 +31,8 @@ label_values!(
     HandshakeFailure,
     IpFamily,
     LeafResult,
+    LedgerFailure,
+    LedgerRecord,
     ObserverFailure,
     Operation,
     Outcome,
@@ -115,6 +117,8 @@ label_set!(ByDirection { direction: ByteDirection });
 label_set!(ByFamily { family: IpFamily });
 label_set!(ByRestart { reason: RestartReason });
 label_set!(BySpanLoss { reason: SpanLoss });
+label_set!(ByLedgerFailure { operation: LedgerFailure });
+label_set!(ByLedgerRecord { record: LedgerRecord });
 
 label_set!(ByLabel { label: &'static str });
 label_set!(Build { version: &'static str, revision: &'static str, rustc: &'static str });

@@ -10,6 +10,7 @@ mod connections;
 mod exemplars;
 pub mod genai;
 mod labels;
+mod ledger;
 mod metrics;
 mod models;
 pub mod otlp;

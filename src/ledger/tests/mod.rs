@@ -1,6 +1,7 @@
 //! What is answered of what was seen.
 
 mod cascades;
+mod file;
 mod kit;
 mod sums;
 mod usage;
