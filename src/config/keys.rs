@@ -547,7 +547,7 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Number,
         default: DefaultValue::Is("2048"),
         help: "How large the file may grow, in MiB, before the oldest calls go earlier than ledger.keep_calls.",
-        set: |config, value| put(&mut config.ledger.max_size, value.number::<u64>(16..=1_048_576).map(|mib| mib << 20)),
+        set: |config, value| put(&mut config.ledger.max_size, value.number::<u64>(1..=1_048_576).map(|mib| mib << 20)),
     },
     Key {
         name: "metrics.genai",

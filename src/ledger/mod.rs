@@ -25,6 +25,7 @@ mod restore;
 mod retention;
 mod rows;
 mod schema;
+mod share;
 mod span;
 mod store;
 mod sums;
@@ -79,6 +80,8 @@ pub struct QueryError(#[from] rusqlite::Error);
 pub struct Ledger {
     /// When the sums begin.
     begun: Timestamp,
+    /// Whether the sums are also of earlier processes.
+    is_resumed: bool,
     models: Arc<Models>,
     /// The file; `None` where there is not even memory for one.
     disk: Option<Disk>,
@@ -132,18 +135,20 @@ impl Ledger {
         }
         let store = Store::new(limits, sums.clone());
         let kept = Kept { sums, store, names: Names::default(), quotas: Quotas::default() };
-        Self { begun, models, disk, kept: Mutex::new(kept) }
+        Self { begun, is_resumed: !totals.calls.is_empty(), models, disk, kept: Mutex::new(kept) }
     }
 
     /// Answers a query; `now` is the time of the answer. Blocks while the file is read, unless the query is for everything
-    /// by model, provider or cascade.
+    /// by model or provider.
     ///
     /// # Errors
     /// [`QueryError`] when the file cannot be read.
     pub fn query(&self, query: &UsageQuery, now: Timestamp) -> Result<UsageReport, QueryError> {
         let is_all = query.since.is_none_or(|since| since <= self.begun) && query.until.is_none_or(|until| until > now);
         match query.by {
-            By::Cascade | By::Model | By::Provider if is_all => Ok(self.grouped(query.by, now)),
+            By::Model | By::Provider if is_all => Ok(self.grouped(query.by, now)),
+            // Conversations of earlier processes are in the file alone.
+            By::Cascade if is_all && !self.is_resumed => Ok(self.grouped(query.by, now)),
             _ => self.found(query, now),
         }
     }

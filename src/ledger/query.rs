@@ -10,7 +10,7 @@ use jiff::tz::{Offset, TimeZone};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::restore::count;
-use super::rows::TOKEN_COLUMNS;
+use super::share::TOKEN_COLUMNS;
 use super::span::Span;
 use super::sums::{ByModel, Served, Sums};
 use super::thread::Thread;

@@ -39,8 +39,8 @@ struct Waiting {
     put: u64,
     /// Of those, how many are on disk or given up.
     settled: u64,
-    /// Somebody waits: the batch shall not be collected any longer.
-    hurried: bool,
+    /// Up to this one somebody waits for them: they are not collected any longer.
+    hurried: u64,
     /// The file fails: nobody should wait for it.
     is_troubled: bool,
     end: End,
@@ -85,14 +85,13 @@ impl Queue {
         let mut waiting = self.news.wait_timeout_while(self.waiting(), idle, is_quiet).map_or_else(recover, |it| it.0);
         let is_young = |waiting: &mut Waiting| {
             let has_room = !waiting.entries.is_empty() && waiting.entries.len() < limit;
-            has_room && !waiting.hurried && waiting.end == End::Open
+            has_room && waiting.settled >= waiting.hurried && waiting.end == End::Open
         };
         waiting = self.news.wait_timeout_while(waiting, window, is_young).map_or_else(recover, |it| it.0);
         if waiting.entries.is_empty() && waiting.end != End::Open {
             return None;
         }
         let count = waiting.entries.len().min(limit);
-        waiting.hurried = false;
         waiting.in_hand = count;
         Some(waiting.entries.drain(..count).collect())
     }
@@ -123,7 +122,7 @@ impl Queue {
         if waiting.settled >= wanted {
             return true;
         }
-        waiting.hurried = true;
+        waiting.hurried = wanted;
         self.news.notify_one();
         let is_due =
             |waiting: &mut Waiting| waiting.settled < wanted && !waiting.is_troubled && waiting.end != End::Closed;

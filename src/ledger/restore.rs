@@ -2,7 +2,8 @@
 
 use rusqlite::{Connection, Row};
 
-use super::rows::{COMPARISONS, CORRELATIONS, STEPS, TOKEN_COLUMNS};
+use super::rows::{COMPARISONS, CORRELATIONS, STEPS};
+use super::share::TOKEN_COLUMNS;
 use crate::record::{CallGroup, Label, Model, Models, StepKind, StepStatus, TokenKind, Totals};
 
 /// Sums up the whole file. Models get their labels here before any new one does, the most used first, so that a series goes on

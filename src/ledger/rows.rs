@@ -3,17 +3,15 @@
 //! A call is kept once, whatever is said of it twice: its roll-ups grow only when its row is new. Nothing that was said in it
 //! can get here, because no fact holds it.
 
-use std::time::Duration;
-
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::queue::Entry;
-use super::schema::SLOT_MS;
-use super::{after, time};
+use super::share::{Share, kept_tokens, micros, text, trajectory};
+use super::time;
 use crate::record::{
-    Call, CallStarted, CascadeRun, Correlated, CorrelationMethod, Fact, Id, Label, Models, Outcome, Quality, Quota,
-    TokenKind, TokenUsage,
+    Call, CallStarted, CascadeRun, Correlated, CorrelationMethod, Fact, Label, Models, Outcome, Quality, Quota,
+    TokenKind,
 };
 
 /// Writes rows within one transaction.
@@ -308,93 +306,6 @@ impl Rows<'_> {
         self.boot << 32 | i64::try_from(number & 0xffff_ffff).unwrap_or_default()
     }
 }
-
-/// What a call adds to roll-ups.
-#[derive(Debug, Default)]
-struct Share {
-    ended_at: i64,
-    /// Empty where it is not known.
-    cascade: String,
-    trajectory: String,
-    provider: String,
-    /// Under its bounded name.
-    model: String,
-    outcome: String,
-    quality: String,
-    /// In the order of the columns.
-    tokens: [i64; 6],
-    /// In billionths of a dollar.
-    cost: Option<i64>,
-}
-
-impl Share {
-    fn of(call: &Call, models: &Models) -> Self {
-        let ended_at = after(time(call.timing.started_at), call.timing.duration);
-        Self {
-            ended_at: ended_at.as_millisecond(),
-            cascade: text(call.correlation.cascade.as_ref()).unwrap_or_default().to_owned(),
-            trajectory: text(trajectory(call)).unwrap_or_default().to_owned(),
-            provider: call.provider.to_string(),
-            model: models.admit(&call.model).to_string(),
-            outcome: call.outcome.to_string(),
-            quality: call.quality.to_string(),
-            tokens: in_columns(&call.usage),
-            cost: None,
-        }
-    }
-
-    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            ended_at: row.get(0)?,
-            cascade: row.get(1)?,
-            trajectory: row.get(2)?,
-            provider: row.get(3)?,
-            model: row.get(4)?,
-            outcome: row.get(5)?,
-            quality: row.get(6)?,
-            tokens: [row.get(7)?, row.get(8)?, row.get(9)?, row.get(10)?, row.get(11)?, row.get(12)?],
-            cost: row.get(13)?,
-        })
-    }
-
-    fn slot(&self) -> i64 {
-        self.ended_at.div_euclid(SLOT_MS) * SLOT_MS
-    }
-}
-
-fn trajectory(call: &Call) -> Option<&Id> {
-    call.ids.trajectory.as_ref().or(call.ids.labelled_trajectory.as_ref())
-}
-
-fn text(id: Option<&Id>) -> Option<&str> {
-    id.map(Id::as_str)
-}
-
-fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
-}
-
-fn in_columns(usage: &TokenUsage) -> [i64; 6] {
-    TOKEN_COLUMNS.map(|kind| kept_tokens(usage.of(kind).unwrap_or(0)))
-}
-
-fn kept_tokens(tokens: u64) -> i64 {
-    i64::try_from(tokens.min(MAX_TOKENS)).unwrap_or(i64::MAX)
-}
-
-/// The kinds of tokens, in the order of their columns.
-pub(super) const TOKEN_COLUMNS: [TokenKind; 6] = [
-    TokenKind::Input,
-    TokenKind::CacheRead,
-    TokenKind::CacheWrite,
-    TokenKind::ToolInput,
-    TokenKind::Output,
-    TokenKind::Thinking,
-];
-
-/// A provider may claim any number. A million times what any model takes is kept as that, so that no sum of 64 bits overflows
-/// within eight million such calls.
-const MAX_TOKENS: u64 = 1 << 40;
 
 /// Names of counts.
 pub(super) const COMPARISONS: &str = "comparisons";

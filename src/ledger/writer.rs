@@ -76,7 +76,6 @@ impl Writer {
             }
         }
         self.end();
-        self.give_up(&self.queue.closed());
     }
 
     fn retention_due(&self, at: Instant) -> Duration {
@@ -199,6 +198,13 @@ impl Writer {
         if !keeps_connection(failure) {
             *open = None;
         }
+    }
+}
+
+impl Drop for Writer {
+    /// However it ends: nobody waits for it any more, and what it has not taken is counted.
+    fn drop(&mut self) {
+        self.give_up(&self.queue.closed());
     }
 }
 

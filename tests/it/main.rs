@@ -12,6 +12,7 @@ mod follow_faults;
 mod go;
 mod house;
 mod kit;
+mod ledger;
 mod loops;
 mod malformed;
 mod memory;

@@ -11,9 +11,15 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::kit::{at, call, correlated, ended, id, named, numbered, of_cascade, of_trajectory, run_ended, step, take};
+use crate::ledger::open::{Place, open_in_memory};
+use crate::ledger::queue::{Entry, Queue};
+use crate::ledger::retention::{Retention, part};
+use crate::ledger::rows::Rows;
+use crate::ledger::schema::{MIGRATIONS, migrate};
+use crate::ledger::writer::{Boot, Store, Writer};
 use crate::ledger::{By, Config, Ledger, UsageQuery, UsageReport};
 use crate::record::{
-    Call, CallStarted, CorrelationMethod, Fact, Host, LedgerFailure, LedgerRecord, Operation, Outcome,
+    Call, CallStarted, CorrelationMethod, Fact, Host, LedgerFailure, LedgerRecord, Models, Operation, Outcome,
     Provider, Quality, Sink, StepKind, StepStatus, Timing, Totals,
 };
 
@@ -292,4 +298,83 @@ fn no_row_knows_more_than_the_record() {
     assert_eq!(stage.rows("SELECT * FROM calls"), [expected]);
     assert_eq!(stage.rows("SELECT count(*) FROM usage_days"), ["1"]);
     let _ = id("c");
+}
+
+#[test]
+fn an_older_file_is_brought_up_to_date_whole_or_not_at_all() {
+    const NEXT: &str = "ALTER TABLE calls ADD COLUMN colour TEXT; UPDATE calls SET colour = 'red';";
+    let stage = Stage::new();
+    let (ledger, _) = stage.start();
+    take(&ledger, [ended(numbered(1))]);
+    close(&ledger);
+    let open = || Connection::open(stage.path()).unwrap();
+    let broken = [MIGRATIONS[0], "ALTER TABLE calls ADD COLUMN colour TEXT; SELECT nonsense;"];
+    assert!(migrate(&mut open(), &broken).is_err());
+    assert_eq!(stage.rows("PRAGMA user_version"), ["1"]);
+    assert_eq!(stage.rows("SELECT count(*) FROM pragma_table_info('calls') WHERE name = 'colour'"), ["0"]);
+    migrate(&mut open(), &[MIGRATIONS[0], NEXT]).unwrap();
+    assert_eq!(stage.rows("PRAGMA user_version"), ["2"]);
+    assert_eq!(stage.rows("SELECT colour FROM calls"), ["red"]);
+    migrate(&mut open(), &[MIGRATIONS[0], NEXT]).unwrap();
+}
+
+#[test]
+fn old_calls_go_and_their_sums_stay() {
+    let mut connection = open_in_memory().unwrap();
+    let models = Models::default();
+    let rows = |connection: &Connection, number: u64, at: u64| {
+        let call = Call { timing: Timing { started_at: super::kit::at(at), ..numbered(0).timing }, ..numbered(number) };
+        Rows { connection, boot: 1, models: &models }
+            .write(&Entry { at: now(), fact: ended(of_cascade("c", call)) })
+            .unwrap();
+    };
+    let day = 86_400;
+    (0..5000).for_each(|number| rows(&connection, number, number * 60));
+    let keep = |days: u64, max_size| Retention { keep_calls: Duration::from_secs(days * day), max_size };
+    let at_the_end = Timestamp::from_second(5000 * 60).unwrap();
+    let count = |connection: &Connection, sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    while part(&mut connection, keep(1, u64::MAX), at_the_end).unwrap() {}
+    // A minute apart, one second long: what ended within the last day.
+    assert_eq!(count(&connection, "SELECT count(*) FROM calls"), 1440);
+    assert_eq!(count(&connection, "SELECT sum(calls) FROM usage_slots"), 5000);
+    assert!(count(&connection, "SELECT sum(calls) FROM cascade_slots") < 1440 + 15);
+    assert_eq!(count(&connection, "SELECT since FROM kept"), (5000 * 60 - 86_400) * 1000);
+    // Too large: the oldest go first, until there is nothing to take.
+    while part(&mut connection, keep(1, 1), at_the_end).unwrap() {}
+    assert_eq!(count(&connection, "SELECT count(*) FROM calls"), 0);
+    assert_eq!(count(&connection, "SELECT sum(input) FROM usage_slots"), 5000);
+}
+
+#[test]
+fn what_cannot_be_written_before_the_end_is_counted() {
+    let stage = Stage::new();
+    let place = Place::take(&stage.path()).unwrap();
+    let (connection, identity) = place.open().unwrap();
+    let boot = Boot::next(&connection, now()).unwrap();
+    // SQLite says of a file that may not grow what it says of a full disk.
+    let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+    connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).unwrap();
+    let queue = Arc::new(Queue::new(1000));
+    let writer = Writer {
+        queue: Arc::clone(&queue),
+        models: Arc::default(),
+        told: stage.told.clone(),
+        boot,
+        store: Store::File(place, Some((connection, identity))),
+        retention: Retention { keep_calls: Duration::from_secs(1 << 40), max_size: u64::MAX },
+    };
+    std::thread::scope(|threads| {
+        threads.spawn(|| writer.run());
+        for number in 0..500 {
+            assert!(queue.put(Entry { at: now(), fact: ended(numbered(number)) }, LedgerRecord::Call));
+        }
+        while stage.told(Fact::LedgerFailed(LedgerFailure::Write)) < 2 {
+            std::thread::yield_now();
+        }
+        assert!(!queue.settle(LIMIT), "nobody is kept waiting");
+        assert!(queue.close(LIMIT));
+    });
+    let stored: usize = stage.rows("SELECT count(*) FROM calls")[0].parse().unwrap();
+    assert_eq!(stored + stage.told(Fact::LedgerDropped(LedgerRecord::Call)), 500);
+    assert_eq!(stage.rows("SELECT coalesce(sum(calls), 0) FROM usage_slots"), [stored.to_string()]);
 }

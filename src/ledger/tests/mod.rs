@@ -3,5 +3,6 @@
 mod cascades;
 mod file;
 mod kit;
+mod query;
 mod sums;
 mod usage;
