@@ -254,7 +254,7 @@ impl Rows<'_> {
                 "DELETE FROM cascade_slots WHERE slot = ?1 AND cascade = ?2 AND trajectory = ?3 AND provider = ?4 AND \
                  model = ?5 AND outcome = ?6 AND quality = ?7 AND calls <= 0",
             )?;
-            clear.execute(&key)?;
+            clear.execute(key)?;
         }
         Ok(())
     }
