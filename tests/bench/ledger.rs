@@ -33,7 +33,7 @@ pub fn run(options: &Options) {
     for number in 0..calls {
         let started_at = first + YEAR.mul_f64(number as f64 / calls as f64);
         facts(number, started_at).iter().for_each(|fact| ledger.take(fact));
-        if number % 4000 == 0 {
+        if number.is_multiple_of(4000) {
             assert!(ledger.settle(Duration::from_secs(60)), "the disk keeps up");
         }
     }
@@ -93,10 +93,10 @@ fn ms(begun: Instant) -> String {
 
 /// What the house says of one call.
 fn facts(number: u64, started_at: SystemTime) -> [Fact; 3] {
-    let provider = if number % 10 == 0 { Provider::Gemini } else { Provider::CloudCode };
+    let provider = if number.is_multiple_of(10) { Provider::Gemini } else { Provider::CloudCode };
     let host = Host::parse("daily-cloudcode-pa.googleapis.com").expect("a host");
     let cascade = id(&format!("179c837c-8253-4d7e-9d3c-{:012x}", number / OF_A_CASCADE));
-    let operation = if number % 20 == 0 { Operation::Checkpoint } else { Operation::Chat };
+    let operation = if number.is_multiple_of(20) { Operation::Checkpoint } else { Operation::Chat };
     let started = CallStarted { number, provider, host: host.clone(), operation, model: None, started_at };
     let call = Call {
         number,
@@ -107,7 +107,7 @@ fn facts(number: u64, started_at: SystemTime) -> [Fact; 3] {
             ["gemini-3-pro-high", "gemini-3-flash", "claude-sonnet-4-6", "gpt-oss-120b"][number as usize % 4],
         ),
         served_model: Some(Model::from_wire("gemini-3-pro")),
-        outcome: if number % 50 == 0 { Outcome::RateLimited } else { Outcome::Ok },
+        outcome: if number.is_multiple_of(50) { Outcome::RateLimited } else { Outcome::Ok },
         status: Some(200),
         streamed: true,
         finish_reason: Some(id("STOP")),
