@@ -166,15 +166,15 @@ fn open_memory(now: Timestamp, models: &Models) -> Result<Opened, OpenError> {
 fn begin(connection: &mut Connection, now: Timestamp, models: &Models) -> Result<(Boot, Begun), OpenError> {
     let transaction = connection.transaction()?;
     // First, so that a model keeps the label that its series have.
-    restore::totals(&transaction, models)?;
+    let mut totals = restore::totals(&transaction, models)?;
     let boot = Boot::next(&transaction, now)?;
     let interrupted = Rows { connection: &transaction, boot: boot.id, models }.interrupted()?;
     let at: i64 = transaction.query_row("SELECT min(started_at) FROM boots", [], |row| row.get(0))?;
-    let totals = restore::totals(&transaction, models)?;
-    transaction.commit()?;
     if interrupted > 0 {
+        totals = restore::totals(&transaction, models)?;
         info!(calls = interrupted, "calls that the last end cut off are kept as interrupted");
     }
+    transaction.commit()?;
     Ok((boot, Begun { at: Timestamp::from_millisecond(at).unwrap_or(now), totals }))
 }
 
