@@ -14,7 +14,7 @@
 //! | 4 | [`cascade`] | the agent's local RPC, facts | facts that know their conversation, runs | touch the traffic, keep a prompt |
 //! | 4 | [`relay`] | [`capture::Accepted`] | the same bytes on the other side | know a provider or a metric |
 //! | 4 | [`export`] | facts | metrics and their text formats, spans for a collector | touch the traffic |
-//! | 4 | [`ledger`] | facts | answers for `/v1/usage`, `/v1/cascades`, `/v1/quotas` | touch the traffic |
+//! | 4 | [`ledger`] | facts | answers for `/v1/usage`, `/v1/cascades`, `/v1/quotas`, and a file that outlives the process | touch the traffic, make a fact wait |
 //! | 4 | [`launch`] | a command | the agent as a supervised process of another user | read its traffic |
 //! | 5 | [`web`] | HTTP on loopback | `/metrics`, the ledger's answers, health, the page | change anything |
 //! | 6 | [`config`] | file, `GRAVIMETER_*`, flags | [`config::Config`], checked | start anything |

@@ -1,7 +1,7 @@
 //! The assembly: a [`Config`] enters, the running house leaves. The only place that knows every room.
 //!
 //! It builds the pipeline, starts its tasks in order (doors, redirect, agent) and ends them in order (traffic, agent, exporter,
-//! OTLP).
+//! OTLP, ledger).
 //! It parses nothing and prints nothing.
 
 mod activation;
@@ -184,7 +184,7 @@ impl App {
     }
 
     /// Ends the house: traffic first and in peace, until its deadline or `hurry`; then the agent, then the exporter, then
-    /// what takes spans and metrics to the collector.
+    /// what takes spans and metrics to the collector, and the ledger.
     pub async fn stop(self, hurry: impl Future<Output = ()>) {
         self.readiness.set(Condition::Listening, false);
         info!(deadline = ?self.drain, "stopping: running exchanges may end");
@@ -195,6 +195,11 @@ impl App {
         self.exporter.drain(EXPORTER_STOP_LIMIT, std::future::pending()).await;
         // Whoever states the last runs has ended now: what is left of spans is all there will be, and the counts are final.
         self.telemetry.drain(TELEMETRY_STOP_LIMIT, std::future::pending()).await;
+        let ledger = self.ledger;
+        let closed = tokio::task::spawn_blocking(move || ledger.close(LEDGER_STOP_LIMIT)).await;
+        if !closed.unwrap_or_default() {
+            warn!("the ledger was not closed in time");
+        }
         info!("stopped");
     }
 
@@ -291,6 +296,9 @@ const AGENT_STOP_LIMIT: Duration = Duration::from_secs(60);
 
 /// A scrape that is being answered takes milliseconds.
 const EXPORTER_STOP_LIMIT: Duration = Duration::from_secs(2);
+
+/// Longer than its writer tries: it gives up after some seconds by itself.
+const LEDGER_STOP_LIMIT: Duration = Duration::from_secs(10);
 
 /// Longer than either exporter takes: they give up after five seconds by themselves.
 const TELEMETRY_STOP_LIMIT: Duration = Duration::from_secs(10);

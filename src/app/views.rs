@@ -1,5 +1,5 @@
-//! The views of the record: metrics, ledger and readiness, behind the prices, the correlator and the one fan-out that every
-//! fact goes through.
+//! The views of the record: metrics, ledger (from which the metrics resume) and readiness, behind the prices, the correlator
+//! and the one fan-out that every fact goes through.
 
 use std::sync::Arc;
 
@@ -45,10 +45,14 @@ impl Views {
         let models = Arc::new(Models::new(config.max_models));
         let metrics = Arc::new(Metrics::new(config.metrics, Arc::clone(&models)));
         let live = Arc::new(Live::new(Arc::clone(&models)));
-        let ledger = Arc::new(Ledger::new(Timestamp::now(), models));
+        let told = Arc::clone(&metrics) as Arc<dyn Sink>;
+        let (ledger, totals) = Ledger::open(&config.ledger, &config.ledger_path(), Timestamp::now(), models, told);
+        metrics.resume(&totals);
+        let ledger = Arc::new(ledger);
         let readiness = Readiness::new(conditions);
+        // The ledger is first: what a scrape shows is then on its way to the file already.
         let mut sinks: Vec<Arc<dyn Sink>> =
-            vec![Arc::clone(&metrics) as _, Arc::clone(&ledger) as _, Arc::clone(&live) as _];
+            vec![Arc::clone(&ledger) as _, Arc::clone(&metrics) as _, Arc::clone(&live) as _];
         let resource = Resource::new(&config.otlp);
         let spans = Traces::new(&config.otlp, resource.clone(), metrics.spans()).map(|(traces, exporter)| {
             if let Some(diagnostics) = diagnostics {

@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{capture, cascade, export, launch, pricing, record, relay, tls, web};
+use crate::{capture, cascade, export, launch, ledger, pricing, record, relay, tls, web};
 
 use crate::cascade::client::Endpoint;
 use crate::export::otlp::{self, Sampler};
@@ -52,6 +52,8 @@ pub struct Config {
     pub discovery_folders: Vec<PathBuf>,
     /// How long running exchanges may take to end at shutdown.
     pub drain: Duration,
+    /// What is kept of calls beyond the end of the process.
+    pub ledger: ledger::Config,
     /// The log.
     pub log: Log,
     /// How many models get series of their own.
@@ -74,7 +76,7 @@ pub struct Config {
     pub redirect_rules: RedirectRules,
     /// What happens to connections.
     pub relay: relay::Config,
-    /// Where the CA and the record of the running agent lie.
+    /// Where the CA, the ledger and the record of the running agent lie.
     pub state_dir: PathBuf,
     /// Who is trusted as a provider.
     pub upstream: tls::upstream::Config,
@@ -95,6 +97,7 @@ impl Config {
             cascade_https: None,
             discovery_folders: Vec::new(),
             drain: Duration::from_secs(30),
+            ledger: ledger::Config::default(),
             log: Log { level: "info".to_owned(), format: LogFormat::Auto },
             max_models: record::Models::DEFAULT_LIMIT,
             metrics: export::Config::default(),
@@ -122,6 +125,12 @@ impl Config {
     #[must_use]
     pub fn ca_dir(&self) -> PathBuf {
         self.state_dir.join("ca")
+    }
+
+    /// The file of the ledger.
+    #[must_use]
+    pub fn ledger_path(&self) -> PathBuf {
+        self.ledger.path.clone().unwrap_or_else(|| self.state_dir.join("ledger.db"))
     }
 
     /// The file with the roots that the agent trusts, which its user must be able to read.

@@ -115,7 +115,7 @@ fn other_value(key: &Key) -> (String, String) {
         ("capture.connect_listen", _) => plain("off"),
         ("capture.redirect", _) => plain("off"),
         ("agent.antigravity_version", _) => plain("1.20"),
-        ("metrics.genai" | "otlp.enabled", _) => ("false".into(), "false".into()),
+        ("ledger.enabled" | "metrics.genai" | "otlp.enabled", _) => ("false".into(), "false".into()),
         ("otlp.sampler", _) => plain("traceidratio"),
         (_, Kind::Choice(words)) => plain(words.last().expect("a word")),
         (_, Kind::Address | Kind::AddressOrOff) => plain("127.0.0.1:9999"),

@@ -136,10 +136,18 @@ impl Drop for LiveCall {
 impl LiveCall {
     /// States that the call has begun.
     fn begin(call: CallHead, head: &RequestHead, connection: Connection, record: Arc<dyn Record>, at: Instant) -> Self {
-        record.record(Fact::CallStarted(CallStarted { provider: call.provider }));
+        let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
+        record.record(Fact::CallStarted(CallStarted {
+            number,
+            provider: call.provider,
+            host: connection.host.clone(),
+            operation: call.operation,
+            model: call.model.clone(),
+            started_at: connection.wall_clock(at),
+        }));
         Self {
             parent: head.fields.trace_parent,
-            number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
+            number,
             connection,
             record,
             request: RequestBody::new(call.request, &head.fields.content_encoding),

@@ -9,9 +9,10 @@ use super::costs::CostMetrics;
 use super::exemplars::{Exemplar, TracedHistograms, observe};
 use super::labels::{ByKind, ByModel, ByOperation, ByOutcome, ByProvider, ByQuality, ByRateLimit};
 use super::models::ModelLabels;
-use super::series::{Histograms, add, declare, release, stream_gap, traced_call_latency};
+use super::series::{Histograms, add, begin, declare, each, release, stream_gap, traced_call_latency};
 use crate::record::{
-    Call, CallStarted, ContentChunk, Label, Model, Outcome, Provider, Quality, RateLimitReason, TokenKind,
+    Call, CallGroup, CallStarted, ContentChunk, Label, Model, Operation, Outcome, Provider, Quality, RateLimitReason,
+    TokenKind, Totals,
 };
 
 /// Counters, gauges and histograms of calls.
@@ -91,6 +92,32 @@ impl CallMetrics {
         }
     }
 
+    /// Goes on from what was counted before.
+    pub(super) fn resume(&self, totals: &Totals) {
+        for group in &totals.calls {
+            self.begin(group.provider, &group.model, group.operation);
+            self.add(group);
+        }
+    }
+
+    fn add(&self, group: &CallGroup) {
+        self.costs.add(group);
+        let (provider, model) = (group.provider, group.model.clone());
+        for &kind in TokenKind::ALL {
+            let labels = ByKind { provider, model: model.clone(), kind };
+            add(&self.tokens.get_or_create_owned(&labels), group.of(kind));
+        }
+        let by_quality = ByQuality { provider, model: model.clone(), quality: group.quality };
+        add(&self.usage_reports.get_or_create_owned(&by_quality), group.calls);
+        let by_outcome =
+            ByOutcome { provider, model: model.clone(), operation: group.operation, outcome: group.outcome };
+        add(&self.calls.get_or_create_owned(&by_outcome), group.calls);
+        if group.outcome == Outcome::RateLimited {
+            let reason = group.rate_limit.unwrap_or(RateLimitReason::Unspecified);
+            add(&self.rate_limits.get_or_create_owned(&ByRateLimit { provider, model, reason }), group.calls);
+        }
+    }
+
     pub(super) fn started(&self, started: &CallStarted) {
         self.in_flight.get_or_create_owned(&ByProvider { provider: started.provider }).inc();
     }
@@ -105,31 +132,33 @@ impl CallMetrics {
         let model = self.models.counted(&call.model);
         release(&self.in_flight.get_or_create_owned(&ByProvider { provider }));
         self.count(call, &model);
-        self.costs.ended(call, &model);
         self.time(call, &model);
     }
 
     /// Every member of a closed set gets its series with the first call, so that a rate sees the first event of each.
+    fn begin(&self, provider: Provider, model: &Model, operation: Operation) {
+        each(|kind| begin(&self.tokens, ByKind { provider, model: model.clone(), kind }));
+        each(|quality| begin(&self.usage_reports, ByQuality { provider, model: model.clone(), quality }));
+        each(|outcome| begin(&self.calls, ByOutcome { provider, model: model.clone(), operation, outcome }));
+        each(|reason| begin(&self.rate_limits, ByRateLimit { provider, model: model.clone(), reason }));
+    }
+
     fn count(&self, call: &Call, model: &Model) {
-        let provider = call.provider;
-        for &kind in TokenKind::ALL {
-            let series = self.tokens.get_or_create_owned(&ByKind { provider, model: model.clone(), kind });
-            add(&series, call.usage.of(kind).unwrap_or(0));
-        }
-        for &quality in Quality::ALL {
-            let series = self.usage_reports.get_or_create_owned(&ByQuality { provider, model: model.clone(), quality });
-            add(&series, u64::from(quality == call.quality));
-        }
-        for &outcome in Outcome::ALL {
-            let labels = ByOutcome { provider, model: model.clone(), operation: call.operation, outcome };
-            add(&self.calls.get_or_create_owned(&labels), u64::from(outcome == call.outcome));
-        }
-        let refused = (call.outcome == Outcome::RateLimited)
-            .then(|| call.rate_limit.map_or(RateLimitReason::Unspecified, |limit| limit.reason));
-        for &reason in RateLimitReason::ALL {
-            let series = self.rate_limits.get_or_create_owned(&ByRateLimit { provider, model: model.clone(), reason });
-            add(&series, u64::from(refused == Some(reason)));
-        }
+        let group = CallGroup {
+            provider: call.provider,
+            model: model.clone(),
+            operation: call.operation,
+            outcome: call.outcome,
+            rate_limit: call.rate_limit.map(|limit| limit.reason),
+            quality: call.quality,
+            calls: 1,
+            priced_calls: call.cost.is_some().into(),
+            unpriced_calls: call.is_unpriced().into(),
+            cost: call.cost.unwrap_or_default(),
+            tokens: call.usage.in_order(),
+        };
+        self.begin(group.provider, model, group.operation);
+        self.add(&group);
     }
 
     fn time(&self, call: &Call, model: &Model) {

@@ -9,9 +9,9 @@ use super::exemplars::{Exemplar, TracedHistograms, observe};
 use super::labels::{ByComparison, ByFollowFailure, ByMethod, ByRun, ByRunModel, BySource, ByStepEnd};
 use super::models::ModelLabels;
 use super::series::{
-    Histograms, begin, count, declare, each, release, run_calls, run_latency, run_tokens, traced_run_latency,
+    Histograms, add, begin, count, declare, each, release, run_calls, run_latency, run_tokens, traced_run_latency,
 };
-use crate::record::{CascadeRun, CorrelationMethod, FollowFailure, StepEnded, UpdateSource, UsageComparison};
+use crate::record::{CascadeRun, CorrelationMethod, FollowFailure, StepEnded, Totals, UpdateSource, UsageComparison};
 
 /// Counters, gauges and histograms of conversations.
 #[derive(Debug)]
@@ -104,6 +104,19 @@ impl CascadeMetrics {
         each(|method| begin(&self.correlations, ByMethod { method }));
         each(|result| begin(&self.comparisons, ByComparison { result }));
         each(|reason| begin(&self.follow_errors, ByFollowFailure { reason }));
+    }
+
+    /// Goes on from what was counted before.
+    pub(super) fn resume(&self, totals: &Totals) {
+        for ((step, status), count) in &totals.steps {
+            add(&self.steps.get_or_create_owned(&ByStepEnd { step: *step, status: *status }), *count);
+        }
+        for (method, count) in &totals.correlations {
+            add(&self.correlations.get_or_create_owned(&ByMethod { method: *method }), *count);
+        }
+        for (result, count) in &totals.comparisons {
+            add(&self.comparisons.get_or_create_owned(&ByComparison { result: *result }), *count);
+        }
     }
 
     pub(super) fn started(&self) {

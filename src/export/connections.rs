@@ -158,6 +158,8 @@ impl ConnectionMetrics {
             | Fact::CorrelationSettled(_)
             | Fact::FollowFailed(_)
             | Fact::IdsJoined(_)
+            | Fact::LedgerDropped(_)
+            | Fact::LedgerFailed(_)
             | Fact::ModelNamed(_)
             | Fact::Quota(_)
             | Fact::RunEnded(_)

@@ -14,7 +14,7 @@ use prometheus_client::registry::Registry;
 
 use super::labels::ByModel;
 use super::series::{add, declare};
-use crate::record::{Call, Cost, Model};
+use crate::record::{CallGroup, Cost};
 
 /// Counters of costs.
 #[derive(Debug)]
@@ -42,10 +42,10 @@ impl CostMetrics {
     }
 
     /// Both series of a model begin with its first call.
-    pub(super) fn ended(&self, call: &Call, model: &Model) {
-        let labels = ByModel { provider: call.provider, model: model.clone() };
-        self.cost.get_or_create_owned(&labels).add(call.cost.unwrap_or_default());
-        add(&self.unpriced.get_or_create_owned(&labels), u64::from(call.is_unpriced()));
+    pub(super) fn add(&self, group: &CallGroup) {
+        let labels = ByModel { provider: group.provider, model: group.model.clone() };
+        self.cost.get_or_create_owned(&labels).add(group.cost);
+        add(&self.unpriced.get_or_create_owned(&labels), group.unpriced_calls);
     }
 }
 

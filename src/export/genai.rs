@@ -11,7 +11,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
 use super::series::{Histograms, add, call_latency, declare};
-use crate::record::{Call, Label, Model, Models, Operation, Outcome, Provider, TokenUsage};
+use crate::record::{Call, Label, Model, Models, Operation, Outcome, Provider, TokenKind, TokenUsage, Totals};
 
 /// The state of the convention that is followed: after v1.41.0, with token counters instead of a token histogram.
 pub const CONVENTION: &str = "main@024a4f94";
@@ -253,6 +253,22 @@ impl GenAiMetrics {
         }
     }
 
+    /// Goes on from what was counted before.
+    pub(super) fn resume(&self, totals: &Totals) {
+        for group in &totals.calls {
+            let Some(operation) = operation_name(group.operation) else { continue };
+            let usage = TokenUsage {
+                input: Some(group.of(TokenKind::Input)),
+                cache_read: Some(group.of(TokenKind::CacheRead)),
+                cache_write: Some(group.of(TokenKind::CacheWrite)),
+                tool_input: Some(group.of(TokenKind::ToolInput)),
+                output: Some(group.of(TokenKind::Output)),
+                thinking: Some(group.of(TokenKind::Thinking)),
+            };
+            self.count(&usage, operation, group.provider, group.model.clone());
+        }
+    }
+
     pub(super) fn ended(&self, call: &Call) {
         let Some(operation) = operation_name(call.operation) else { return };
         let inference = Inference {
@@ -265,14 +281,14 @@ impl GenAiMetrics {
         if let Some(first) = call.timing.time_to_first_chunk.filter(|_| call.streamed) {
             self.time_to_first_chunk.get_or_create_owned(&inference).observe(first.as_secs_f64());
         }
-        self.count(&call.usage, inference);
+        self.count(&call.usage, operation, call.provider, inference.gen_ai_request_model);
     }
 
-    fn count(&self, usage: &TokenUsage, inference: Inference) {
+    fn count(&self, usage: &TokenUsage, operation: &'static str, provider: Provider, model: Model) {
         let labels = Tokens {
-            gen_ai_operation_name: inference.gen_ai_operation_name,
-            gen_ai_provider_name: inference.gen_ai_provider_name,
-            gen_ai_request_model: inference.gen_ai_request_model,
+            gen_ai_operation_name: operation,
+            gen_ai_provider_name: provider,
+            gen_ai_request_model: model,
             // Providers give no reliable split by modality; one value keeps the sum over the label equal to the total.
             gen_ai_token_modality: "unknown",
         };

@@ -8,9 +8,9 @@ use super::otlp::Loss;
 use super::web::WebRefusal;
 use crate::record::{
     ByteDirection, CorrelationMethod, DisplayName, Disposition, FollowFailure, HandshakeFailure, IpFamily, Label,
-    LeafResult, Model, ObserverFailure, Operation, Outcome, Provider, Quality, QuotaWindow, RateLimitReason,
-    RefuseReason, RestartReason, RunOutcome, Side, SpanId, StepKind, StepStatus, TimeoutStep, TlsVersion, TokenKind,
-    TraceId, UpdateSource, UsageComparison,
+    LeafResult, LedgerFailure, LedgerRecord, Model, ObserverFailure, Operation, Outcome, Provider, Quality,
+    QuotaWindow, RateLimitReason, RefuseReason, RestartReason, RunOutcome, Side, SpanId, StepKind, StepStatus,
+    TimeoutStep, TlsVersion, TokenKind, TraceId, UpdateSource, UsageComparison,
 };
 
 /// Lets the label enums of `record` be label values of the metrics library.
@@ -32,6 +32,8 @@ label_values!(
     HandshakeFailure,
     IpFamily,
     LeafResult,
+    LedgerFailure,
+    LedgerRecord,
     ObserverFailure,
     Operation,
     Outcome,
@@ -118,6 +120,8 @@ label_set!(ByFamily { family: IpFamily });
 label_set!(ByRestart { reason: RestartReason });
 label_set!(ByLoss { reason: Loss });
 label_set!(ByWebRefusal { reason: WebRefusal });
+label_set!(ByLedgerFailure { operation: LedgerFailure });
+label_set!(ByLedgerRecord { record: LedgerRecord });
 
 label_set!(ByLabel { label: &'static str });
 label_set!(Build { version: &'static str, revision: &'static str, rustc: &'static str });

@@ -1,9 +1,9 @@
 //! The set of all metrics: takes every fact, answers every scrape.
 //!
 //! What is counted of calls stands in `calls`, of conversations in `cascades`, of quotas in `quotas`, of connections and the
-//! house in `connections`, of spans in `otlp`, of the exporter itself in `web`, under the names of the GenAI convention in
-//! `genai`; the rules of naming and counting in `series`; the spans that buckets name in `exemplars` and `handshakes`; here is
-//! the registry they share.
+//! house in `connections`, of the ledger in `ledger`, of spans in `otlp`, of the exporter itself in `web`, under the names of
+//! the GenAI convention in `genai`; the rules of naming and counting in `series`; the spans that buckets name in `exemplars` and
+//! `handshakes`; here is the registry they share.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use super::connections::ConnectionMetrics;
 use super::genai::GenAiMetrics;
 use super::handshakes::{HandshakeExemplars, HandshakeSpans};
 use super::labels::Build;
+use super::ledger::LedgerMetrics;
 use super::models::ModelLabels;
 use super::otlp::{PointCounts, SpanCounts};
 use super::process::ProcessCollector;
@@ -27,7 +28,7 @@ use super::quotas::QuotaMetrics;
 use super::series::declare;
 use super::text::{self, Format};
 use super::web::{WebCounts, WebRefusal};
-use crate::record::{Fact, Models, Sink};
+use crate::record::{Fact, Models, Sink, Totals};
 
 /// What is exported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +52,7 @@ pub struct Metrics {
     connections: ConnectionMetrics,
     genai: Option<GenAiMetrics>,
     handshakes: HandshakeExemplars,
+    ledger: LedgerMetrics,
     quotas: QuotaMetrics,
     scrapes_rejected: Counter,
     points: PointCounts,
@@ -77,6 +79,7 @@ impl Metrics {
             connections: ConnectionMetrics::declare(&mut registry),
             genai: config.genai.then(|| GenAiMetrics::declare(&mut registry, models)),
             handshakes: HandshakeExemplars::default(),
+            ledger: LedgerMetrics::declare(&mut registry),
             quotas: QuotaMetrics::declare(&mut registry, labels),
             scrapes_rejected: declare(
                 &mut registry,
@@ -88,6 +91,16 @@ impl Metrics {
             spans: SpanCounts::declare(&mut registry),
             web: WebCounts::declare(&mut registry),
             registry,
+        }
+    }
+
+    /// Lets counters go on from where earlier processes left them: before the first scrape, so that none is seen to jump.
+    /// Histograms begin anew.
+    pub fn resume(&self, totals: &Totals) {
+        self.calls.resume(totals);
+        self.cascades.resume(totals);
+        if let Some(genai) = &self.genai {
+            genai.resume(totals);
         }
     }
 
@@ -150,6 +163,8 @@ impl Sink for Metrics {
             Fact::CascadeUpdated(source) => self.cascades.updated(*source),
             Fact::CorrelationSettled(method) => self.cascades.settled(*method),
             Fact::FollowFailed(reason) => self.cascades.follow_failed(*reason),
+            Fact::LedgerDropped(record) => self.ledger.dropped(*record),
+            Fact::LedgerFailed(operation) => self.ledger.failed(*operation),
             Fact::ModelNamed(name) => self.quotas.named(name),
             Fact::Quota(quota) => self.quotas.read(quota),
             Fact::RunEnded(run) => self.cascades.ended(run),

@@ -14,6 +14,7 @@ mod exemplars;
 pub mod genai;
 mod handshakes;
 mod labels;
+mod ledger;
 mod metrics;
 mod models;
 pub mod otlp;

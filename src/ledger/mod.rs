@@ -1,84 +1,91 @@
-//! Facts in, answers for `/v1/usage`, `/v1/cascades` and `/v1/quotas` out.
+//! Facts in, answers for `/v1/usage`, `/v1/cascades` and `/v1/quotas` out, and all of it in a file that outlives the process.
 //!
-//! Sums are exact integers and bounded in number; they begin with the process and end with it. Of conversations and calls
-//! the newest are kept, as figures and identifiers: nothing that was said. No traffic is touched.
+//! Sums are exact integers and begin with the file. Of conversations and calls the newest are also kept in memory; the file has
+//! them for as long as it is told to. Figures and identifiers, nothing that was said. No traffic is touched, and no fact waits
+//! for the disk: what there is no room for is counted.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 
-use crate::record::{Call, Fact, Id, Model, Models, Sink};
+use crate::record::{Call, Fact, Id, LedgerRecord, Model, Models, Sink, Totals};
 
 mod call;
 mod cascades;
 mod conversation;
+mod file;
 mod models;
+mod open;
+mod query;
+mod queue;
 mod report;
+mod restore;
+mod retention;
+mod rows;
+mod schema;
+mod share;
+mod span;
 mod store;
 mod sums;
 mod thread;
+mod writer;
 
 pub use call::CallRecord;
 pub use cascades::{Cascade, CascadeDetails, CascadePage, CascadesQuery, Cursor, InvalidCursor, State};
 pub use conversation::Run;
 pub use models::QuotaReading;
+pub use query::{By, InvalidZone, Period, UsageQuery, Zone};
 pub use report::{CascadeGroup, Group, QualityCounts, Usage, UsageReport};
 pub use store::Limits;
 
+use file::{Begun, Disk};
 use models::{Names, Quotas};
+use query::Found;
 use report::{by_model, by_provider};
+use span::Span;
 use store::Store;
-use sums::{ByModel, Served};
+use sums::{ByModel, Served, Sums};
 
-/// How the sums of a report are grouped.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum By {
-    /// One group for each conversation, and for what is not known to belong to one.
-    Cascade,
-    /// One group for each model (and provider, where two serve the same model).
-    #[default]
-    Model,
-    /// One group for each provider.
-    Provider,
+/// Where the ledger is kept, and how much of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Whether it outlives the process.
+    pub enabled: bool,
+    /// Its file; `None` is `ledger.db` in the state folder.
+    pub path: Option<PathBuf>,
+    /// How long each call is kept with its details. Sums are kept for good.
+    pub keep_calls: Duration,
+    /// In bytes: while the file is larger, the oldest calls go.
+    pub max_size: u64,
 }
 
-/// What a report is asked for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct UsageQuery {
-    /// The grouping.
-    pub by: By,
-    /// The beginning of the time in question; `None` is everything kept.
-    pub since: Option<Timestamp>,
-    /// The end of the time in question; `None` is now.
-    pub until: Option<Timestamp>,
+impl Default for Config {
+    fn default() -> Self {
+        Self { enabled: true, path: None, keep_calls: Duration::from_secs(90 * 86_400), max_size: 2 << 30 }
+    }
 }
 
-/// The time in question cannot be answered from what is kept.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotKept {
-    /// Calls since the start are summed up; how many came before `since` is not known.
-    #[error(
-        "only the whole time since the start at {started} is kept: leave 'since' out or set it to that time or earlier"
-    )]
-    Since {
-        /// When the sums begin.
-        started: Timestamp,
-    },
-    /// How many calls came after `until` is not known.
-    #[error("only the time up to now is kept: leave 'until' out or set it to now or later")]
-    Until,
-}
+/// The question could not be answered from the file. The log says why.
+#[derive(Debug, thiserror::Error)]
+#[error("the ledger cannot be read now: {0}")]
+pub struct QueryError(#[from] rusqlite::Error);
 
-/// What has been seen since the start. The bound on models is that of [`Models`], shared with the metrics.
+/// What has been seen. The bound on models is that of [`Models`], shared with the metrics.
 ///
 /// [`Fact::Correlated`] is expected after the [`Fact::Call`] that it is about; one about a call that is not kept any more is
 /// counted as too late.
 #[derive(Debug)]
 pub struct Ledger {
-    started: Timestamp,
+    /// When the sums begin.
+    begun: Timestamp,
+    /// Whether the sums are also of earlier processes.
+    is_resumed: bool,
     models: Arc<Models>,
-    /// Guards everything that is kept: locked for one fact or one answer at a time.
+    /// The file; `None` where there is not even memory for one.
+    disk: Option<Disk>,
+    /// Guards everything that is kept in memory: locked for one fact or one answer at a time.
     kept: Mutex<Kept>,
 }
 
@@ -93,42 +100,75 @@ struct Kept {
 }
 
 impl Ledger {
-    /// An empty ledger that begins at `started`.
+    /// An empty ledger that begins at `now` and ends with its value.
     #[must_use]
-    pub fn new(started: Timestamp, models: Arc<Models>) -> Self {
-        Self::with_limits(started, models, Limits::default())
+    pub fn new(now: Timestamp, models: Arc<Models>) -> Self {
+        Self::with_limits(now, models, Limits::default())
     }
 
-    /// An empty ledger that keeps as much as it is told to.
+    /// The same, that keeps as much as it is told to.
     #[must_use]
-    pub fn with_limits(started: Timestamp, models: Arc<Models>, limits: Limits) -> Self {
-        let kept = Kept {
-            sums: ByModel::default(),
-            store: Store::new(limits),
-            names: Names::default(),
-            quotas: Quotas::default(),
-        };
-        Self { started, models, kept: Mutex::new(kept) }
+    pub fn with_limits(now: Timestamp, models: Arc<Models>, limits: Limits) -> Self {
+        let config = Config { enabled: false, ..Config::default() };
+        let (disk, _) = Disk::open(&config, Path::new(""), now, &models, Arc::new(Nobody));
+        Self::begin(disk, now, &Totals::default(), models, limits)
     }
 
-    /// Answers a query; `now` is the time of the answer.
+    /// Opens the file at `path` and goes on from what it holds, which is also handed back. Never fails: what goes wrong, now or
+    /// later, is logged and `told`, and the ledger is then kept in memory. Blocks for as long as the disk takes.
+    #[must_use]
+    pub fn open(
+        config: &Config,
+        path: &Path,
+        now: Timestamp,
+        models: Arc<Models>,
+        told: Arc<dyn Sink>,
+    ) -> (Self, Totals) {
+        let (disk, Begun { at, totals }) = Disk::open(config, path, now, &models, told);
+        (Self::begin(disk, at, &totals, models, Limits::default()), totals)
+    }
+
+    fn begin(disk: Option<Disk>, begun: Timestamp, totals: &Totals, models: Arc<Models>, limits: Limits) -> Self {
+        let mut sums = ByModel::default();
+        for group in &totals.calls {
+            sums.add(&Served { model: group.model.clone(), provider: group.provider }, &Sums::from(group));
+        }
+        let store = Store::new(limits, sums.clone());
+        let kept = Kept { sums, store, names: Names::default(), quotas: Quotas::default() };
+        Self { begun, is_resumed: !totals.calls.is_empty(), models, disk, kept: Mutex::new(kept) }
+    }
+
+    /// Answers a query; `now` is the time of the answer. Blocks while the file is read, unless the query is for everything
+    /// by model or provider.
     ///
     /// # Errors
-    /// [`NotKept`] when the query asks for a part of the time since the start.
-    pub fn query(&self, query: &UsageQuery, now: Timestamp) -> Result<UsageReport, NotKept> {
-        if query.since.is_some_and(|since| since > self.started) {
-            return Err(NotKept::Since { started: self.started });
+    /// [`QueryError`] when the file cannot be read.
+    pub fn query(&self, query: &UsageQuery, now: Timestamp) -> Result<UsageReport, QueryError> {
+        let is_all = query.since.is_none_or(|since| since <= self.begun) && query.until.is_none_or(|until| until > now);
+        match query.by {
+            By::Model | By::Provider if is_all => Ok(self.grouped(query.by, now)),
+            // Conversations of earlier processes are in the file alone.
+            By::Cascade if is_all && !self.is_resumed => Ok(self.grouped(query.by, now)),
+            _ => self.found(query, now),
         }
-        if query.until.is_some_and(|until| until < now) {
-            return Err(NotKept::Until);
-        }
-        Ok(self.grouped(query.by, now))
     }
 
-    /// The whole time since the start, by model.
+    /// Everything, by model.
     #[must_use]
     pub fn report(&self) -> UsageReport {
         self.grouped(By::Model, Timestamp::now())
+    }
+
+    /// Waits until everything that was seen before now is in the file, at most `limit`, and not at all while the file fails.
+    /// Returns whether it is.
+    pub fn settle(&self, limit: Duration) -> bool {
+        self.disk.as_ref().is_some_and(|disk| disk.settle(limit))
+    }
+
+    /// Writes what is left, at most for `limit`, and closes the file. What is seen after that is lost, and counted. Answers from
+    /// memory, and from the file, are still to be had.
+    pub fn close(&self, limit: Duration) -> bool {
+        self.disk.as_ref().is_none_or(|disk| disk.close(limit))
     }
 
     /// A page of the conversations that are kept, the newest activity first.
@@ -154,21 +194,40 @@ impl Ledger {
 
     fn grouped(&self, by: By, now: Timestamp) -> UsageReport {
         let kept = self.kept();
-        let mut report = UsageReport::new(self.started, now, &kept.sums);
+        let mut report = UsageReport::new(self.begun, now, &kept.sums.total());
         match by {
             By::Cascade => {
                 let groups = kept.store.groups();
                 report.cascades = Some(groups.map(|(key, sums)| (key, CascadeGroup::new(sums, &kept.names))).collect());
                 report.correlated_too_late = Some(kept.store.too_late());
             }
-            By::Model => report.models = Some(by_model(&kept.sums, &kept.names)),
             By::Provider => report.providers = Some(by_provider(&kept.sums)),
+            _ => report.models = Some(by_model(&kept.sums, &kept.names)),
         }
         report
     }
 
+    /// Answers from the file.
+    fn found(&self, query: &UsageQuery, now: Timestamp) -> Result<UsageReport, QueryError> {
+        let since = query.since.filter(|since| *since > self.begun);
+        let until = query.until.filter(|until| *until <= now);
+        let nothing = || Ok((Span::new(since, until, i64::MIN), Found::default()));
+        let (span, found) = self.disk.as_ref().map_or_else(nothing, |disk| {
+            disk.read(|connection| {
+                let span = Span::new(since, until, query::rows_since(connection)?);
+                let found = query::find(connection, &span, query.by, &query.zone, &self.models)?;
+                Ok((span, found))
+            })
+        })?;
+        let (since, until) = (span.since().unwrap_or(self.begun), span.until().unwrap_or(now));
+        Ok(found.into_report(query, since, until, &self.kept().names))
+    }
+
     /// Takes a fact. Some carry no time: `now` is asked for theirs, and not for each chunk that passes.
     fn take_at(&self, fact: &Fact, now: impl Fn() -> Timestamp) {
+        if let Some((disk, kind)) = self.disk.as_ref().zip(kind_of(fact)).filter(|_| self.is_news(fact)) {
+            disk.keep(fact, kind, now());
+        }
         match fact {
             Fact::Call(call) => self.ended(call),
             Fact::Correlated(correlated) => self.kept().store.correlate(correlated),
@@ -189,6 +248,14 @@ impl Ledger {
         kept.store.place(record, served, call.correlation.cascade.as_ref());
     }
 
+    /// Whether the fact is worth a row: quotas are told again and again.
+    fn is_news(&self, fact: &Fact) -> bool {
+        match fact {
+            Fact::Quota(quota) => self.is_own(&quota.model) && self.kept().quotas.is_news(quota),
+            _ => true,
+        }
+    }
+
     /// Whether the model has a name of its own.
     fn is_own(&self, model: &Model) -> bool {
         self.models.admit(model) == *model
@@ -203,6 +270,26 @@ impl Sink for Ledger {
     fn take(&self, fact: &Fact) {
         self.take_at(fact, Timestamp::now);
     }
+}
+
+/// What becomes rows of the file.
+fn kind_of(fact: &Fact) -> Option<LedgerRecord> {
+    Some(match fact {
+        Fact::Call(_) => LedgerRecord::Call,
+        Fact::CallStarted(_) => LedgerRecord::Started,
+        Fact::Correlated(_) => LedgerRecord::Correlation,
+        Fact::CorrelationSettled(_) | Fact::StepEnded(_) | Fact::UsageCompared(_) => LedgerRecord::Count,
+        Fact::Quota(_) => LedgerRecord::Quota,
+        Fact::RunEnded(_) => LedgerRecord::Run,
+        _ => return None,
+    })
+}
+
+/// Who counts nothing.
+struct Nobody;
+
+impl Sink for Nobody {
+    fn take(&self, _: &Fact) {}
 }
 
 /// A time as it is shown. One that no calendar has says nothing: it becomes the epoch.

@@ -73,6 +73,16 @@ impl Quotas {
         self.0.insert((served, quota.window), reading);
     }
 
+    /// Whether a reading says something that the last one did not.
+    pub(super) fn is_news(&self, quota: &Quota) -> bool {
+        let served = Served { model: quota.model.clone(), provider: quota.provider };
+        let known = self.0.get(&(served, quota.window));
+        let is_same = |known: &QuotaReading| {
+            known.remaining_ratio == quota.remaining.clamp(0.0, 1.0) && known.resets_at == quota.resets_at.map(time)
+        };
+        quota.remaining.is_finite() && !known.is_some_and(is_same)
+    }
+
     /// The readings by model, with the names that are known now.
     pub(super) fn readings(&self, names: &Names) -> Vec<QuotaReading> {
         let named = |((served, _), reading): (&(Served, QuotaWindow), &QuotaReading)| QuotaReading {

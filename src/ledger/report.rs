@@ -6,8 +6,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::models::Names;
+use super::query::{By, Found, Period, UsageQuery};
 use super::sums::{ByModel, Served, Sums};
-use crate::record::{Cost, DisplayName, Model, Outcome, Provider};
+use super::thread::OTHER;
+use crate::record::{Cost, DisplayName, Model, Operation, Outcome, Provider};
 
 /// The calls and tokens of a group. Sums saturate, as the metrics do: a provider may claim any number.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -87,10 +89,19 @@ pub struct UsageReport {
     pub until: Timestamp,
     /// Everything together.
     pub totals: Usage,
+    /// Groups by day of the time zone that was asked for, those with calls. A call belongs to the day on which it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub days: Option<BTreeMap<Period, Usage>>,
+    /// Groups by hour, the same way. The key is the hour's beginning with the offset of the time zone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hours: Option<BTreeMap<Period, Usage>>,
     /// Groups by model. The key is the model's name; where two providers serve a model of that name, or the name itself
     /// holds an `@`, it is `model@provider`, so that no two groups can share a key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub models: Option<BTreeMap<String, Group>>,
+    /// Groups by what the calls were for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operations: Option<BTreeMap<Operation, Usage>>,
     /// Groups by provider.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub providers: Option<BTreeMap<Provider, Usage>>,
@@ -107,9 +118,51 @@ pub struct UsageReport {
 
 impl UsageReport {
     /// A report without groups.
-    pub(super) fn new(since: Timestamp, until: Timestamp, sums: &ByModel) -> Self {
-        let totals = Usage::from(&sums.total());
-        Self { since, until, totals, models: None, providers: None, cascades: None, correlated_too_late: None }
+    pub(super) fn new(since: Timestamp, until: Timestamp, sums: &Sums) -> Self {
+        Self {
+            since,
+            until,
+            totals: Usage::from(sums),
+            cascades: None,
+            correlated_too_late: None,
+            days: None,
+            hours: None,
+            models: None,
+            operations: None,
+            providers: None,
+        }
+    }
+}
+
+impl Found {
+    /// As it is shown.
+    pub(super) fn into_report(
+        self,
+        query: &UsageQuery,
+        since: Timestamp,
+        until: Timestamp,
+        names: &Names,
+    ) -> UsageReport {
+        let mut total = self.sums.total();
+        self.operations.values().chain(self.periods.values()).for_each(|sums| total.add(sums));
+        let mut report = UsageReport::new(since, until, &total);
+        let periods = || self.periods.iter().map(|(period, sums)| (period.clone(), Usage::from(sums))).collect();
+        match query.by {
+            By::Cascade => {
+                let threads = self.threads.iter().map(|(thread, sums)| (thread.key(), sums));
+                let all = threads.chain([(OTHER.to_owned(), &self.other)]).filter(|(_, sums)| !sums.0.is_empty());
+                report.cascades = Some(all.map(|(key, sums)| (key, CascadeGroup::new(sums, names))).collect());
+            }
+            By::Day => report.days = Some(periods()),
+            By::Hour => report.hours = Some(periods()),
+            By::Model => report.models = Some(by_model(&self.sums, names)),
+            By::Operation => {
+                let operations = self.operations.iter();
+                report.operations = Some(operations.map(|(operation, sums)| (*operation, Usage::from(sums))).collect());
+            }
+            By::Provider => report.providers = Some(by_provider(&self.sums)),
+        }
+        report
     }
 }
 

@@ -61,13 +61,14 @@ pub(super) struct Store {
 }
 
 impl Store {
-    pub(super) fn new(limits: Limits) -> Self {
+    /// `other` are the sums of earlier processes: they belong to conversations that are not kept apart.
+    pub(super) fn new(limits: Limits, other: ByModel) -> Self {
         Self {
             limits,
             threads: HashMap::new(),
             by_activity: BTreeMap::new(),
             calls: BTreeMap::new(),
-            other: ByModel::default(),
+            other,
             too_late: 0,
             next: 0,
         }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::report::{QualityCounts, Usage};
-use crate::record::{Cost, Label, Model, Outcome, Provider, Quality, TokenKind, TokenUsage};
+use crate::record::{CallGroup, Cost, Label, Model, Outcome, Provider, Quality, TokenKind, TokenUsage};
 
 /// A model as one provider serves it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,6 +86,26 @@ impl Sums {
         one
     }
 
+    /// So many calls that are alike, without their tokens.
+    pub(super) fn counted(calls: u64, quality: Quality, outcome: Outcome) -> Self {
+        let mut sums = Self::default();
+        sums.qualities.iter_mut().zip(Quality::ALL).for_each(|(sum, of)| *sum = if *of == quality { calls } else { 0 });
+        sums.outcomes.iter_mut().zip(Outcome::ALL).for_each(|(sum, of)| *sum = if *of == outcome { calls } else { 0 });
+        sums
+    }
+
+    pub(super) fn add_tokens(&mut self, kind: TokenKind, tokens: u64) {
+        let sums = self.tokens.iter_mut().zip(TokenKind::ALL);
+        sums.filter(|(_, of)| **of == kind).for_each(|(sum, _)| *sum += u128::from(tokens));
+    }
+
+    /// So many of the calls have a price, and cost so much (in nano-USD); so many have tokens and none.
+    pub(super) fn add_cost(&mut self, priced: u64, unpriced: u64, cost: u64) {
+        self.priced += priced;
+        self.unpriced += unpriced;
+        self.cost += u128::from(cost);
+    }
+
     pub(super) fn add(&mut self, other: &Self) {
         self.tokens.iter_mut().zip(other.tokens).for_each(|(sum, more)| *sum += more);
         self.qualities.iter_mut().zip(other.qualities).for_each(|(sum, more)| *sum += more);
@@ -131,6 +151,15 @@ impl Sums {
     fn quality(&self, quality: Quality) -> u64 {
         let mut sums = self.qualities.iter().zip(Quality::ALL);
         sums.find(|(_, of)| **of == quality).map_or(0, |(sum, _)| *sum)
+    }
+}
+
+impl From<&CallGroup> for Sums {
+    fn from(group: &CallGroup) -> Self {
+        let mut sums = Self::counted(group.calls, group.quality, group.outcome);
+        TokenKind::ALL.iter().for_each(|kind| sums.add_tokens(*kind, group.of(*kind)));
+        sums.add_cost(group.priced_calls, group.unpriced_calls, group.cost.nano_usd());
+        sums
     }
 }
 

@@ -11,10 +11,8 @@ use proptest::prelude::*;
 
 use super::{Flaw, Priced, Prices, Table, read};
 use crate::demo::{CHECKPOINT_MODEL, MODELS};
-use crate::export::tests::kit::call;
-use crate::record::{
-    Call, CallStarted, Cost, Fact, Label as _, Model, Provider, Record, Timing, TokenKind, TokenUsage,
-};
+use crate::export::tests::kit::{call, started};
+use crate::record::{Call, Cost, Fact, Label as _, Model, Provider, Record, Timing, TokenKind, TokenUsage};
 
 /// A table with these blocks, each dated and sourced.
 fn table(blocks: &[&str]) -> Table {
@@ -251,7 +249,7 @@ fn a_finished_call_leaves_the_stage_with_its_cost_and_all_else_as_it_came() {
     }
     let facts = Arc::new(Facts::default());
     let stage = Priced::new(Arc::new(prices(&["models = [\"m\"]\ninput = 2\noutput = 2"])), Arc::clone(&facts) as _);
-    let started = Fact::CallStarted(CallStarted { provider: Provider::Gemini });
+    let started = Fact::CallStarted(started(Provider::Gemini));
     let plain = of("m", usage(3, 4));
     stage.record(started.clone());
     stage.record(Fact::Call(Box::new(plain.clone())));

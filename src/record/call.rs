@@ -42,6 +42,8 @@ label! {
         Aborted => "aborted",
         /// The provider refused the request (4xx other than a rate limit).
         ClientError => "client_error",
+        /// Gravimeter was killed while the call was under way: how it ended is not known.
+        Interrupted => "interrupted",
         /// The answer is complete.
         Ok => "ok",
         /// The provider refused for quota, rate or capacity.
@@ -149,11 +151,21 @@ impl Call {
     }
 }
 
-/// A call whose request head has been seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A call whose request head has been seen: as much as is known of it then.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallStarted {
+    /// [`Call::number`].
+    pub number: u64,
     /// Who is asked.
     pub provider: Provider,
+    /// [`Call::host`].
+    pub host: Host,
+    /// What the path says the call is for; the body may say it more closely.
+    pub operation: Operation,
+    /// The model, where the path names it.
+    pub model: Option<Model>,
+    /// Wall clock at the first byte of the request.
+    pub started_at: SystemTime,
 }
 
 /// A content-bearing event that followed another one in the same call.

@@ -4,8 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use super::{
     ByteDirection, Call, CallStarted, CascadeRun, ContentChunk, Correlated, CorrelationMethod, Disposition,
-    FollowFailure, Handshake, HandshakeFailure, IpFamily, JoinedIds, LeafResult, ModelName, ObserverFailure, Quota,
-    RefuseReason, RestartReason, RunStarted, Side, StepEnded, TimeoutStep, TraceContext, UpdateSource, UsageComparison,
+    FollowFailure, Handshake, HandshakeFailure, IpFamily, JoinedIds, LeafResult, LedgerFailure, LedgerRecord,
+    ModelName, ObserverFailure, Quota, RefuseReason, RestartReason, RunStarted, Side, StepEnded, TimeoutStep,
+    TraceContext, UpdateSource, UsageComparison,
 };
 
 /// One thing that happened. Facts are stated once, where they happen, and never taken back.
@@ -66,6 +67,10 @@ pub enum Fact {
     IdsJoined(JoinedIds),
     /// A leaf certificate was needed.
     Leaf(LeafResult),
+    /// The ledger had no room left to keep a record until its file can be written: it is lost.
+    LedgerDropped(LedgerRecord),
+    /// The ledger's file failed.
+    LedgerFailed(LedgerFailure),
     /// What people call a model.
     ModelNamed(ModelName),
     /// The observer lost figures.

@@ -7,6 +7,11 @@ pub trait Label: Copy + Eq + 'static {
 
     /// The text under which the value is exported.
     fn as_str(self) -> &'static str;
+
+    /// The member of that text.
+    fn parse(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|member| member.as_str() == text)
+    }
 }
 
 /// Declares an enum together with its exported texts.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::label::label;
+use super::label::{Label, label};
 
 label! {
     /// One part of the partition.
@@ -65,10 +65,17 @@ impl TokenUsage {
         }
     }
 
+    /// All parts in the order of [`TokenKind::ALL`]; what was not reported counts 0.
+    #[must_use]
+    pub fn in_order(&self) -> [u64; TokenKind::ALL.len()] {
+        let mut parts = [0; TokenKind::ALL.len()];
+        parts.iter_mut().zip(TokenKind::ALL).for_each(|(part, kind)| *part = self.of(*kind).unwrap_or(0));
+        parts
+    }
+
     /// The sum of all parts; saturates, since a provider may send any number.
     #[must_use]
     pub fn total(&self) -> u64 {
-        use super::Label as _;
         TokenKind::ALL.iter().filter_map(|kind| self.of(*kind)).fold(0, u64::saturating_add)
     }
 

@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::Extension;
 use axum::body::{Body, Bytes, HttpBody};
@@ -34,8 +35,14 @@ pub(super) async fn metrics(
     let format = negotiate(joined(&headers, &header::ACCEPT).as_deref());
     let gzip = accepts_gzip(joined(&headers, &header::ACCEPT_ENCODING).as_deref());
     // Some 13 MB at the worst: a hundred milliseconds that the traffic's workers must not wait for.
-    let metrics = Arc::clone(&web.metrics);
-    let exposition = spawn_blocking(move || exposition(&metrics, format, gzip)).await;
+    let views = Arc::clone(&web);
+    let exposition = spawn_blocking(move || {
+        let exposition = exposition(&views.metrics, format, gzip);
+        // A count that was seen and is then lost with the process would look like a counter's restart.
+        views.ledger.settle(SETTLE_LIMIT);
+        exposition
+    })
+    .await;
     let Ok(Ok(exposition)) = exposition else {
         return Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the metrics could not be written"));
     };
@@ -56,6 +63,9 @@ fn exposition(metrics: &Metrics, format: Format, gzip: bool) -> io::Result<Bytes
     encoder.write_all(text.as_bytes())?;
     encoder.finish().map(Bytes::from)
 }
+
+/// A commit takes a few milliseconds. A scrape is worth more than what it might cost to wait for a disk that is slower.
+const SETTLE_LIMIT: Duration = Duration::from_millis(250);
 
 /// A header's lines as the one list that they are (RFC 9110, section 5.3).
 fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {

@@ -1,6 +1,6 @@
 //! Benchmarks: the same agent and provider on loopback, once straight and once through Gravimeter. Asserts nothing on time.
 //!
-//! `scripts/bench.sh [delay|memory|calls|download|scrape|observers|traces]... [--full]`; docs/performance.md says what the figures mean.
+//! `scripts/bench.sh [delay|memory|calls|download|scrape|observers|traces|ledger]... [--full]`; docs/performance.md says what the figures mean.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 #![allow(missing_docs, unreachable_pub, reason = "a benchmark has no readers from outside")]
@@ -9,6 +9,7 @@ mod agent;
 mod calls;
 mod delay;
 mod house;
+mod ledger;
 mod memory;
 mod observers;
 mod provider;
@@ -27,6 +28,7 @@ pub struct Options {
     pub call_seconds: u64,
     pub rounds: usize,
     pub idle: Vec<usize>,
+    pub ledger_calls: u64,
 }
 
 /// A provider, the house before it, and an agent on each path.
@@ -51,9 +53,16 @@ async fn main() {
     let (flags, wanted): (Vec<_>, Vec<_>) = std::env::args().skip(1).partition(|argument| argument.starts_with("--"));
     let full = flags.iter().any(|flag| flag == "--full");
     let options = if full {
-        Options { streams: 200, seconds: 60, call_seconds: 15, rounds: 15, idle: vec![1000, 5000] }
+        Options {
+            streams: 200,
+            seconds: 60,
+            call_seconds: 15,
+            rounds: 15,
+            idle: vec![1000, 5000],
+            ledger_calls: 10_000_000,
+        }
     } else {
-        Options { streams: 200, seconds: 15, call_seconds: 4, rounds: 7, idle: vec![1000] }
+        Options { streams: 200, seconds: 15, call_seconds: 4, rounds: 7, idle: vec![1000], ledger_calls: 1_000_000 }
     };
     let asked = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
     raise_open_files();
@@ -73,6 +82,9 @@ async fn main() {
     }
     if asked("scrape") {
         calls::scrape(&stage).await;
+    }
+    if asked("ledger") {
+        ledger::run(&options);
     }
     if asked("observers") {
         observers::run().await;

@@ -96,6 +96,7 @@ async fn ten_thousand_calls_are_counted_to_the_token() {
             assert_eq!(Some(sum), usage["totals"][count].as_u64(), "by {by}: {count}");
         }
     }
+    check_ledger(&whole, &usage["totals"]).await;
     assert_eq!(sum(&whole.series("gravimeter_calls_in_flight").await, &[]), 0);
     assert_eq!(sum(&whole.series("gravimeter_observer_failures_total").await, &[]), 0);
     check_costs(&whole, &truth, &usage).await;
@@ -179,6 +180,40 @@ async fn check_costs(whole: &Whole, truth: &Tally, usage: &Value) {
         let sum: u64 = groups.filter_map(|group| group["cost_usd"].as_f64().map(nano_usd)).sum();
         assert_eq!(sum, due, "by {by}");
     }
+}
+
+/// The file says the same, in its rows, in its roll-ups, and in every grouping of an answer that is made from it.
+async fn check_ledger(whole: &Whole, totals: &Value) {
+    // A scrape shows nothing that the file does not have.
+    let dropped = sum(&whole.series("gravimeter_ledger_dropped_records_total").await, &[]);
+    assert_eq!(dropped, 0, "nothing was lost");
+    for (by, field) in [("day", "days"), ("hour", "hours"), ("operation", "operations")] {
+        let grouped: Value = serde_json::from_str(&whole.get(&format!("/v1/usage?by={by}")).await).expect("JSON");
+        assert_eq!(grouped["totals"], *totals, "by {by}");
+        let groups = grouped[field].as_object().expect("groups").values();
+        let sum: u64 = groups.filter_map(|group| group["total_tokens"].as_u64()).sum();
+        assert_eq!(Some(sum), totals["total_tokens"].as_u64(), "by {by}");
+    }
+    let file = rusqlite::Connection::open(whole.state.path().join("ledger.db")).expect("a ledger");
+    for kind in ["input", "cache_read", "cache_write", "tool_input", "output", "thinking"] {
+        for table in ["calls", "usage_slots", "cascade_slots"] {
+            let sum =
+                file.query_row(&format!("SELECT sum({kind}) FROM {table}"), [], |row| row.get::<_, Option<i64>>(0));
+            let shown = totals[format!("{kind}_tokens")].as_u64();
+            assert_eq!(sum.expect("a sum").unwrap_or(0) as u64, shown.expect("a count"), "{table}: {kind}");
+        }
+    }
+    let sum = |of: &str, table: &str| -> i64 {
+        file.query_row(&format!("SELECT sum({of}) FROM {table}"), [], |row| row.get(0)).expect("a sum")
+    };
+    for table in ["usage_slots", "cascade_slots"] {
+        assert_eq!(Some(sum("cost_nano_usd", table) as u64), totals["cost_usd"].as_f64().map(nano_usd), "{table}");
+        assert_eq!(Some(sum("unpriced_calls", table)), totals["unpriced_calls"].as_i64(), "{table}");
+        assert_eq!(sum("priced_calls", table), sum("cost_nano_usd IS NOT NULL", "calls"), "{table}");
+    }
+    assert_eq!(sum("cost_nano_usd", "calls"), sum("cost_nano_usd", "usage_slots"));
+    let rows: i64 = file.query_row("SELECT count(*) FROM calls", [], |row| row.get(0)).expect("a count");
+    assert_eq!(Some(rows), totals["calls"].as_i64());
 }
 
 async fn check_spans(whole: &Whole, collector: &Collector, calls: u64, totals: &Value) {

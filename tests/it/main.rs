@@ -14,6 +14,7 @@ mod follow_faults;
 mod go;
 mod house;
 mod kit;
+mod ledger;
 mod loops;
 mod malformed;
 mod memory;

@@ -23,7 +23,10 @@ impl Stage {
         let mut exchanges = exchanges(&facts);
         let opened = exchanges.connection.opened;
         let exchange = exchanges.open(&head(request_codings), opened).expect("a call");
-        assert_eq!(facts.taken(), [Fact::CallStarted(CallStarted { provider: crate::record::Provider::CloudCode })]);
+        let told = facts.taken();
+        let [Fact::CallStarted(started)] = told.as_slice() else { panic!("{told:?}") };
+        assert_eq!((started.provider, started.operation), (crate::record::Provider::CloudCode, Operation::Chat));
+        assert_eq!((started.number > 0, &started.model), (true, &None));
         Self { facts, opened, exchange }
     }
 

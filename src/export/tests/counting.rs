@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::kit::{call, limited, metrics, promtool, rate_limited, samples, value};
+use super::kit::{call, limited, metrics, promtool, rate_limited, samples, started, value};
 use crate::export::genai::{Usage, error_type, operation_name};
 use crate::export::text::Format;
 use crate::export::{Config, Metrics};
 use crate::record::{
-    Call, CallStarted, ContentChunk, Cost, Disposition, Fact, Label, Model, Operation, Outcome, Provider, Quality,
-    RefuseReason, Sink, TokenUsage,
+    Call, ContentChunk, Cost, Disposition, Fact, Label, Model, Operation, Outcome, Provider, Quality, RefuseReason,
+    Sink, TokenUsage,
 };
 
 fn took(metrics: &Metrics, call: Call) {
@@ -63,7 +63,7 @@ fn in_flight_rises_falls_and_never_goes_below_zero() {
     let metrics = metrics();
     let in_flight = || value(&metrics, "gravimeter_calls_in_flight", &["provider=gcp.gen_ai"]);
     assert_eq!(in_flight(), Some(0.0));
-    metrics.take(&Fact::CallStarted(CallStarted { provider: Provider::CloudCode }));
+    metrics.take(&Fact::CallStarted(started(Provider::CloudCode)));
     assert_eq!(in_flight(), Some(1.0));
     took(&metrics, call("m"));
     took(&metrics, call("m"));

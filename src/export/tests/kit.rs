@@ -11,9 +11,10 @@ use crate::export::{Config, Metrics};
 use crate::record::{
     ByteDirection, Call, CallIds, CallStarted, CascadeRun, ContentChunk, Correlated, Correlation, CorrelationMethod,
     DisplayName, Disposition, Fact, FollowFailure, Handshake, HandshakeFailure, Host, Id, IpFamily, JoinedIds,
-    LeafResult, Model, ModelName, Models, ObserverFailure, Operation, Outcome, Provider, Quality, Quota, QuotaWindow,
-    RateLimit, RateLimitReason, RefuseReason, RestartReason, RunOutcome, RunStarted, Side, SpanId, StepEnded, StepKind,
-    StepStatus, TimeoutStep, Timing, TlsVersion, TokenUsage, TraceContext, TraceId, UpdateSource, UsageComparison,
+    LeafResult, LedgerFailure, LedgerRecord, Model, ModelName, Models, ObserverFailure, Operation, Outcome, Provider,
+    Quality, Quota, QuotaWindow, RateLimit, RateLimitReason, RefuseReason, RestartReason, RunOutcome, RunStarted, Side,
+    SpanId, StepEnded, StepKind, StepStatus, TimeoutStep, Timing, TlsVersion, TokenUsage, TraceContext, TraceId,
+    UpdateSource, UsageComparison,
 };
 
 pub(crate) fn metrics() -> Metrics {
@@ -130,6 +131,11 @@ pub(crate) fn named(model: &str, display: &str) -> ModelName {
     }
 }
 
+pub(crate) fn started(provider: Provider) -> CallStarted {
+    let host = Host::parse("api.example.com").expect("a host");
+    CallStarted { number: 0, provider, host, operation: Operation::Chat, model: None, started_at: UNIX_EPOCH }
+}
+
 /// One fact of every kind, so that every metric has a series.
 pub(crate) fn every_fact() -> Vec<Fact> {
     let provider = Provider::CloudCode;
@@ -141,7 +147,7 @@ pub(crate) fn every_fact() -> Vec<Fact> {
         Fact::Bytes { direction: ByteDirection::Sent, count: 10 },
         Fact::Bytes { direction: ByteDirection::Received, count: 20 },
         Fact::CaExpiry(UNIX_EPOCH + Duration::from_secs(1_800_000_000)),
-        Fact::CallStarted(CallStarted { provider }),
+        Fact::CallStarted(started(provider)),
         Fact::CascadeUpdated(UpdateSource::AgentState),
         Fact::ContentChunk(ContentChunk { provider, model: Model::from_wire("m"), gap: ms(3) }),
         Fact::Call(Box::new(Call { trace: Some(sampled(1, 2)), ..call("m") })),
@@ -165,6 +171,8 @@ pub(crate) fn every_fact() -> Vec<Fact> {
         Fact::HandshakeFailed { side: Side::Agent, reason: HandshakeFailure::UnknownCa },
         Fact::IdsJoined(JoinedIds { cascade: Some(id("c")), ..JoinedIds::default() }),
         Fact::Leaf(LeafResult::Minted),
+        Fact::LedgerDropped(LedgerRecord::Call),
+        Fact::LedgerFailed(LedgerFailure::Write),
         Fact::ModelNamed(named("m", "Model M (High)")),
         Fact::ObserverFailed(ObserverFailure::Limit),
         Fact::Quota(quota("m", 0.5)),

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::ledger::{By, CascadePage, CascadesQuery, Cursor, Ledger, Limits, State, UsageQuery, UsageReport};
 use crate::record::{
-    Call, CallIds, CascadeRun, Correlated, Correlation, CorrelationMethod, DisplayName, Fact, Host, Id, Model,
+    Call, CallIds, CascadeRun, Correlated, Correlation, CorrelationMethod, Cost, DisplayName, Fact, Host, Id, Model,
     ModelName, Models, Operation, Outcome, Provider, Quality, RunOutcome, RunStarted, StepEnded, StepKind, StepStatus,
     Timing, TokenUsage,
 };
@@ -66,10 +66,11 @@ pub(super) fn call(model: &str, provider: Provider) -> Call {
     }
 }
 
-/// The call of that number, which began in that second, with 63 tokens of the model `m`.
+/// The call of that number, which began in that second, with 63 tokens of the model `m`. Even ones have a price.
 pub(super) fn numbered(number: u64) -> Call {
     let call = call("m", Provider::CloudCode);
-    Call { number, timing: Timing { started_at: at(number), ..call.timing }, ..call }
+    let cost = number.is_multiple_of(2).then(|| Cost::from_nano_usd(1000 + number));
+    Call { number, cost, timing: Timing { started_at: at(number), ..call.timing }, ..call }
 }
 
 pub(super) fn of_cascade(cascade: &str, call: Call) -> Call {

@@ -1,8 +1,7 @@
-use jiff::Timestamp;
 use serde_json::json;
 
-use super::kit::{START, call, ledger, named, now, report, take};
-use crate::ledger::{By, NotKept, UsageQuery};
+use super::kit::{call, ledger, named, report, take};
+use crate::ledger::By;
 use crate::record::{Call, Cost, Fact, Model, Outcome, Provider, Quality, Quota, QuotaWindow, TokenUsage};
 
 #[test]
@@ -63,20 +62,6 @@ fn sums_saturate() {
     let huge = |model| Call { usage, ..call(model, Provider::Gemini) };
     let report = report(&ledger(9, vec![huge("a"), huge("a"), huge("b")]), By::Model);
     assert_eq!((report.totals.output_tokens, report.totals.total_tokens), (u64::MAX, u64::MAX));
-}
-
-#[test]
-fn a_part_of_the_time_is_not_answered() {
-    let ledger = ledger(9, vec![]);
-    let ask = |since: Option<&str>, until: Option<&str>| {
-        let time = |text: &str| text.parse::<Timestamp>().expect("a time");
-        let query = UsageQuery { by: By::Model, since: since.map(time), until: until.map(time) };
-        ledger.query(&query, now()).map(|report| report.since)
-    };
-    assert_eq!(ask(None, None), Ok(START));
-    assert_eq!(ask(Some("1969-12-31T00:00:00Z"), Some("2030-01-01T00:00:00Z")), Ok(START));
-    assert_eq!(ask(Some("1970-01-01T00:00:01Z"), None), Err(NotKept::Since { started: START }));
-    assert_eq!(ask(None, Some("2026-11-23T20:43:59Z")), Err(NotKept::Until));
 }
 
 #[test]

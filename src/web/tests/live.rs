@@ -9,9 +9,9 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::kit::House;
-use crate::export::tests::kit::{call, id, quota};
+use crate::export::tests::kit::{call, id, quota, started};
 use crate::record::{
-    Call, CallStarted, Correlated, Correlation, CorrelationMethod, Fact, HandshakeFailure, Provider, Record as _, Side,
+    Call, Correlated, Correlation, CorrelationMethod, Fact, HandshakeFailure, Provider, Record as _, Side,
 };
 use crate::web::feed::MAX_PAGES;
 
@@ -84,7 +84,7 @@ async fn a_page_gets_everything_first_and_then_what_has_changed() {
 async fn a_page_shows_what_goes_on() {
     let house = House::open().await;
     let mut page = Page::open(&house).await;
-    house.facts.record(Fact::CallStarted(CallStarted { provider: Provider::CloudCode }));
+    house.facts.record(Fact::CallStarted(started(Provider::CloudCode)));
     page.shows("cards", "<h2>In flight</h2><b>1</b>").await;
     house.took(Call { number: 7, ..call("gemini-3-pro") });
     page.shows("cards", "<h2>In flight</h2><b>0</b>").await;

@@ -16,9 +16,6 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-/// Metrics that boards and rules ask for and the program does not have yet. A name that it has must not stand here.
-pub const PENDING: &[&str] = &["gravimeter_ledger_dropped_calls_total", "gravimeter_ledger_errors_total"];
-
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }

@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 use gravimeter::export::Metrics;
 use gravimeter::ledger::Ledger;
 use gravimeter::record::{
-    Call, Fact, HandshakeFailure, IpFamily, Model, Provider, Quality, Quota, QuotaWindow, Side, Sink as _, Timing,
-    TokenUsage, UsageComparison,
+    Call, Fact, HandshakeFailure, IpFamily, LedgerFailure, LedgerRecord, Model, Provider, Quality, Quota, QuotaWindow,
+    Side, Sink as _, Timing, TokenUsage, UsageComparison,
 };
 use gravimeter::web::{self, Live, Readiness, Web};
 use jiff::Timestamp;
@@ -48,6 +48,8 @@ impl Troubled {
             Fact::AgentUp(false),
             Fact::CaExpiry(SystemTime::now() + DAY),
             Fact::HandshakeFailed { side: Side::Agent, reason: HandshakeFailure::UnknownCa },
+            Fact::LedgerDropped(LedgerRecord::Call),
+            Fact::LedgerFailed(LedgerFailure::Write),
             Fact::Quota(quota(round)),
             Fact::Redirect { family: IpFamily::Ipv4, active: true },
             Fact::Redirect { family: IpFamily::Ipv6, active: false },

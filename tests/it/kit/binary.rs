@@ -90,6 +90,12 @@ impl Binary {
         soon(self.child.wait()).await.expect("a child")
     }
 
+    /// Kills it; what it has left behind is handed back for the next one.
+    pub async fn kill(mut self) -> TempDir {
+        self.child.kill().await.expect("a running process");
+        self.folder
+    }
+
     /// SIGTERM and an orderly end.
     pub async fn stop(mut self) {
         self.signal(Signal::TERM);

@@ -35,6 +35,9 @@ pub const MODEL: &str = "gemini-of-the-canaries";
 /// Who asks about conversations, and who collects spans, is told their identifiers; nobody else is.
 const TELLING: [&str; 4] = ["/", "/v1/cascades", "/v1/usage?by=cascade", SPANS];
 
+/// Its file names conversations, and is for its owner only.
+const LEDGER: &str = "ledger.db";
+
 /// What has come to the collector.
 const SPANS: &str = "spans";
 
@@ -294,7 +297,9 @@ async fn no_secret_leaves_the_house() {
     assert!(relayed >= recordings.len(), "{relayed} diagnostic spans for {} recordings", recordings.len());
     assert!(nest.secrets.len() > 150 && nest.ids.len() > 50, "{} {}", nest.secrets.len(), nest.ids.len());
     let (telling, silent): (Vec<_>, Vec<_>) =
-        words.iter().cloned().partition(|(place, _)| TELLING.contains(&place.as_str()));
+        words.iter().cloned().partition(|(place, _)| TELLING.contains(&place.as_str()) || place.contains(LEDGER));
+    let ledger: Vec<_> = words.iter().filter(|(place, _)| place.contains(LEDGER)).cloned().collect();
+    assert!(leaks(&nest.ids, &ledger).count() > 0, "the ledger has the calls");
     assert!(leaks(&nest.ids, &telling).count() > 0, "the identifiers were read");
     let found: Vec<_> = leaks(&nest.secrets, &words).chain(leaks(&nest.ids, &silent)).collect();
     assert!(found.is_empty(), "{} leaks:\n{}", found.len(), found.join("\n"));

@@ -1,0 +1,286 @@
+//! What is asked of the ledger's file: sums over any span of time, in any grouping.
+//!
+//! Everything is read in one transaction, so that the groups of an answer add up to its totals while the file grows.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use jiff::tz::{Offset, TimeZone};
+use rusqlite::{Connection, OptionalExtension as _, Row};
+
+use super::restore::count;
+use super::share::TOKEN_COLUMNS;
+use super::span::Span;
+use super::sums::{ByModel, Served, Sums};
+use super::thread::Thread;
+use crate::record::{Id, Label, Model, Models, Operation};
+
+/// How the sums of a report are grouped.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum By {
+    /// One group for each conversation, and for what is not known to belong to one.
+    Cascade,
+    /// One group for each day of the query's time zone.
+    Day,
+    /// One group for each hour of the query's time zone.
+    Hour,
+    /// One group for each model (and provider, where two serve the same model).
+    #[default]
+    Model,
+    /// One group for each purpose of calls.
+    Operation,
+    /// One group for each provider.
+    Provider,
+}
+
+/// What a report is asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UsageQuery {
+    /// The grouping.
+    pub by: By,
+    /// The beginning of the time in question; `None` is everything kept.
+    pub since: Option<Timestamp>,
+    /// The end of the time in question, which is not part of it; `None` is now.
+    pub until: Option<Timestamp>,
+    /// Whose days and hours are meant.
+    pub zone: Zone,
+}
+
+/// A time zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Zone(pub(super) TimeZone);
+
+/// The text is no time zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a time zone: write a name such as 'Europe/Berlin', or an offset such as '+05:30'")]
+pub struct InvalidZone;
+
+impl Default for Zone {
+    fn default() -> Self {
+        Self(TimeZone::UTC)
+    }
+}
+
+impl FromStr for Zone {
+    type Err = InvalidZone;
+
+    /// Reads an IANA name or an offset (`+05:30`, `-08`).
+    fn from_str(text: &str) -> Result<Self, InvalidZone> {
+        if text.starts_with(['+', '-']) {
+            return offset(text).map(|offset| Self(TimeZone::fixed(offset))).ok_or(InvalidZone);
+        }
+        TimeZone::get(text).map(Self).map_err(|_| InvalidZone)
+    }
+}
+
+fn offset(text: &str) -> Option<Offset> {
+    let (hours, minutes) = text.get(1..)?.split_once(':').unwrap_or((text.get(1..)?, "00"));
+    let number = |digits: &str| (digits.len() == 2).then(|| digits.parse::<i32>().ok()).flatten();
+    let (hours, minutes) = (number(hours)?, number(minutes).filter(|minutes| *minutes < 60)?);
+    let seconds = (hours * 60 + minutes) * 60;
+    Offset::from_seconds(if text.starts_with('-') { -seconds } else { seconds }).ok()
+}
+
+/// A stretch of time that a group stands for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Period {
+    /// When it begins.
+    start: Timestamp,
+    /// What it is called: `2026-11-23`, `2026-11-23T20:00:00+01:00`.
+    name: String,
+}
+
+impl Period {
+    /// The day or hour of the zone in which a time lies.
+    fn of(at: Timestamp, by: By, zone: &TimeZone) -> Self {
+        let local = at.to_zoned_datetime(zone.clone());
+        if by == By::Day {
+            let start = local.start_of_day().map_or(at, |start| start.timestamp());
+            return Self { start, name: local.date().to_string() };
+        }
+        let into = i64::from(local.minute()) * 60 + i64::from(local.second());
+        let whole = at.as_second() - into;
+        let start = Timestamp::from_second(whole).unwrap_or(at);
+        Self { start, name: start.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string() }
+    }
+}
+
+impl serde::Serialize for Period {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.name)
+    }
+}
+
+/// The sums of a span, and of its groups.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) sums: ByModel,
+    pub(super) operations: BTreeMap<Operation, Sums>,
+    pub(super) periods: BTreeMap<Period, Sums>,
+    pub(super) threads: Vec<(Thread, ByModel)>,
+    /// Of conversations that are not kept apart.
+    pub(super) other: ByModel,
+}
+
+/// From which time on every call has its row.
+pub(super) fn rows_since(connection: &Connection) -> rusqlite::Result<i64> {
+    let since = connection.query_row("SELECT since FROM kept WHERE what = 'calls'", [], |row| row.get(0)).optional()?;
+    Ok(since.unwrap_or(i64::MIN))
+}
+
+/// Sums up a span.
+pub(super) fn find(
+    connection: &Connection,
+    span: &Span,
+    by: By,
+    zone: &Zone,
+    models: &Models,
+) -> rusqlite::Result<Found> {
+    let mut found = Found::default();
+    match by {
+        By::Model | By::Provider => found.sums = by_model(connection, span, models)?,
+        By::Operation => {
+            each_key(connection, span, OPERATION, |row| {
+                let operation = label(row, 0)?;
+                let sums = sums(row, 1)?;
+                if let Some((operation, sums)) = operation.zip(sums) {
+                    found.operations.entry(operation).or_default().add(&sums);
+                }
+                Ok(())
+            })?;
+        }
+        By::Day | By::Hour => {
+            let mut period = None;
+            each_key(connection, span, SLOT, |row| {
+                let at = Timestamp::from_millisecond(row.get(0)?).unwrap_or_default();
+                let Some(sums) = sums(row, 1)? else { return Ok(()) };
+                if period.as_ref().is_none_or(|(known, _)| *known != at) {
+                    period = Some((at, Period::of(at, by, &zone.0)));
+                }
+                if let Some((_, period)) = &period {
+                    match found.periods.get_mut(period) {
+                        Some(known) => known.add(&sums),
+                        None => _ = found.periods.insert(period.clone(), sums),
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        By::Cascade => {
+            found.sums = by_model(connection, span, models)?;
+            threads(connection, span, models, &mut found)?;
+        }
+    }
+    Ok(found)
+}
+
+fn by_model(connection: &Connection, span: &Span, models: &Models) -> rusqlite::Result<ByModel> {
+    let mut by_model = ByModel::default();
+    each_key(connection, span, SERVED, |row| {
+        if let Some((served, sums)) = served(row, 0, models)?.zip(sums(row, 2)?) {
+            by_model.add(&served, &sums);
+        }
+        Ok(())
+    })?;
+    Ok(by_model)
+}
+
+/// The conversations that were active last, and what all the others add up to.
+fn threads(connection: &Connection, span: &Span, models: &Models, found: &mut Found) -> rusqlite::Result<()> {
+    let sql = format!(
+        "WITH part AS (SELECT slot, cascade, trajectory, provider, model, {SUMMED} FROM cascade_slots \
+         WHERE slot >= ?1 AND slot < ?2 UNION ALL SELECT ended_at, coalesce(cascade, ''), \
+         CASE WHEN cascade IS NULL THEN coalesce(trajectory, '') ELSE '' END, provider, coalesce(counted_as, model), {ROW} \
+         FROM calls WHERE {ENDS}), \
+         newest AS (SELECT cascade, trajectory FROM part GROUP BY 1, 2 ORDER BY max(slot) DESC LIMIT {MAX_THREADS}) \
+         SELECT cascade, trajectory, provider, model, {SUMS} FROM part JOIN newest USING (cascade, trajectory) \
+         GROUP BY 1, 2, 3, 4, outcome, quality ORDER BY 1, 2"
+    );
+    let mut select = connection.prepare(&sql)?;
+    let mut rows = select.query(bounds(span))?;
+    found.other = found.sums.clone();
+    while let Some(row) = rows.next()? {
+        let Some((served, sums)) = served(row, 2, models)?.zip(sums(row, 4)?) else { continue };
+        let (cascade, trajectory): (String, String) = (row.get(0)?, row.get(1)?);
+        let thread = Thread::new(Id::from_wire(&cascade).as_ref(), Id::from_wire(&trajectory).as_ref());
+        found.other.take_away(&served, &sums);
+        match found.threads.last_mut().filter(|(known, _)| *known == thread) {
+            Some((_, known)) => known.add(&served, &sums),
+            None => {
+                let mut one = ByModel::default();
+                one.add(&served, &sums);
+                found.threads.push((thread, one));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Goes through the sums of a span by a key, outcome and quality.
+fn each_key(
+    connection: &Connection,
+    span: &Span,
+    key: &str,
+    mut take: impl FnMut(&Row<'_>) -> rusqlite::Result<()>,
+) -> rusqlite::Result<()> {
+    let sql = format!(
+        "SELECT {key}, {SUMS} FROM (SELECT slot, provider, model, operation, {SUMMED} FROM usage_slots \
+         WHERE slot >= ?1 AND slot < ?2 UNION ALL \
+         SELECT ended_at - ((ended_at % 900000) + 900000) % 900000, provider, coalesce(counted_as, model), operation, {ROW} \
+         FROM calls WHERE {ENDS}) GROUP BY {key}, outcome, quality ORDER BY {key}"
+    );
+    let mut select = connection.prepare(&sql)?;
+    let mut rows = select.query(bounds(span))?;
+    while let Some(row) = rows.next()? {
+        take(row)?;
+    }
+    Ok(())
+}
+
+fn bounds(span: &Span) -> [i64; 6] {
+    let Span { slots, head, tail } = span;
+    [slots.0, slots.1, head.0, head.1, tail.0, tail.1]
+}
+
+fn served(row: &Row<'_>, column: usize, models: &Models) -> rusqlite::Result<Option<Served>> {
+    let model = models.admit(&Model::from_wire(row.get_ref(column + 1)?.as_str()?));
+    Ok(label(row, column)?.map(|provider| Served { model, provider }))
+}
+
+fn label<L: Label>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<L>> {
+    Ok(L::parse(row.get_ref(column)?.as_str()?))
+}
+
+/// Outcome, quality, calls and tokens from this column on; `None` for a label that a later version has written.
+fn sums(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Sums>> {
+    let Some((outcome, quality)) = label(row, column)?.zip(label(row, column + 1)?) else { return Ok(None) };
+    let mut sums = Sums::counted(count(row, column + 2)?, quality, outcome);
+    for (place, kind) in TOKEN_COLUMNS.iter().enumerate() {
+        sums.add_tokens(*kind, count(row, column + 3 + place)?);
+    }
+    let [priced, unpriced, cost] = [9, 10, 11].map(|place| count(row, column + place));
+    sums.add_cost(priced?, unpriced?, cost?);
+    Ok(Some(sums))
+}
+
+const OPERATION: &str = "operation";
+const SERVED: &str = "provider, model";
+const SLOT: &str = "slot";
+
+/// What a group adds up.
+const SUMS: &str = "outcome, quality, sum(calls), sum(input), sum(cache_read), sum(cache_write), sum(tool_input), \
+                    sum(output), sum(thinking), sum(priced_calls), sum(unpriced_calls), sum(cost_nano_usd)";
+const SUMMED: &str = "outcome, quality, calls, input, cache_read, cache_write, tool_input, output, thinking, \
+                      priced_calls, unpriced_calls, cost_nano_usd";
+/// The same of one call.
+const ROW: &str = "outcome, quality, 1, coalesce(input, 0), coalesce(cache_read, 0), coalesce(cache_write, 0), \
+                   coalesce(tool_input, 0), coalesce(output, 0), coalesce(thinking, 0), \
+                   cost_nano_usd IS NOT NULL AS priced_calls, \
+                   cost_nano_usd IS NULL AND coalesce(input, 0) + coalesce(cache_read, 0) + coalesce(cache_write, 0) + \
+                   coalesce(tool_input, 0) + coalesce(output, 0) + coalesce(thinking, 0) > 0, coalesce(cost_nano_usd, 0)";
+/// The ends of a span that are no whole slots.
+const ENDS: &str = "(ended_at >= ?3 AND ended_at < ?4) OR (ended_at >= ?5 AND ended_at < ?6)";
+
+/// As many conversations as are kept in memory; all others are one group.
+const MAX_THREADS: usize = 1000;

@@ -1,0 +1,93 @@
+//! What earlier processes have counted: the file's sums, as [`Totals`] for whoever resumes from them.
+
+use rusqlite::{Connection, Row};
+
+use super::rows::{COMPARISONS, CORRELATIONS, STEPS};
+use super::share::TOKEN_COLUMNS;
+use crate::record::{CallGroup, Cost, Label, Model, Models, StepKind, StepStatus, TokenKind, Totals};
+
+/// Sums up the whole file. Models get their labels here before any new one does, the most used first, so that a series goes on
+/// under the name it had. What a later version has written and this one has no word for is left out.
+pub(super) fn totals(connection: &Connection, models: &Models) -> rusqlite::Result<Totals> {
+    let mut sums = connection.prepare(
+        "SELECT provider, model, operation, outcome, rate_limit, quality, sum(calls), sum(input), sum(cache_read), \
+         sum(cache_write), sum(tool_input), sum(output), sum(thinking), sum(priced_calls), sum(unpriced_calls), \
+         sum(cost_nano_usd) FROM usage_slots \
+         GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 7 DESC",
+    )?;
+    let groups = sums.query_map([], |row| group(row, models))?;
+    let mut calls: Vec<CallGroup> = Vec::new();
+    for group in groups {
+        if let Some(group) = group? {
+            merge(&mut calls, group);
+        }
+    }
+    Ok(Totals {
+        calls,
+        correlations: counts(connection, CORRELATIONS, Label::parse)?,
+        comparisons: counts(connection, COMPARISONS, Label::parse)?,
+        steps: counts(connection, STEPS, step)?,
+    })
+}
+
+/// `None` for a text that this version does not know.
+fn group(row: &Row<'_>, models: &Models) -> rusqlite::Result<Option<CallGroup>> {
+    let reason: String = row.get(4)?;
+    let labels = (|| {
+        let label = |column: usize| row.get_ref(column).ok()?.as_str().ok();
+        Some(CallGroup {
+            provider: Label::parse(label(0)?)?,
+            model: models.admit(&Model::from_wire(label(1)?)),
+            operation: Label::parse(label(2)?)?,
+            outcome: Label::parse(label(3)?)?,
+            rate_limit: Label::parse(&reason),
+            quality: Label::parse(label(5)?)?,
+            calls: 0,
+            priced_calls: 0,
+            unpriced_calls: 0,
+            cost: Cost::default(),
+            tokens: [0; TokenKind::ALL.len()],
+        })
+    })();
+    let Some(mut group) = labels else { return Ok(None) };
+    group.calls = count(row, 6)?;
+    for (place, kind) in group.tokens.iter_mut().zip(TokenKind::ALL) {
+        let column = TOKEN_COLUMNS.iter().position(|of| of == kind).unwrap_or(0);
+        *place = count(row, column + 7)?;
+    }
+    (group.priced_calls, group.unpriced_calls) = (count(row, 13)?, count(row, 14)?);
+    group.cost = Cost::from_nano_usd(count(row, 15)?);
+    Ok(Some(group))
+}
+
+/// Two models of the file are one where a smaller limit has folded both into `other`.
+fn merge(groups: &mut Vec<CallGroup>, group: CallGroup) {
+    let labels = |of: &CallGroup| (of.provider, of.model.clone(), of.operation, of.outcome, of.rate_limit, of.quality);
+    let same = if group.model == Models::other() {
+        groups.iter_mut().find(|known| labels(known) == labels(&group))
+    } else {
+        None
+    };
+    let Some(known) = same else { return groups.push(group) };
+    known.calls += group.calls;
+    known.priced_calls += group.priced_calls;
+    known.unpriced_calls += group.unpriced_calls;
+    known.cost = known.cost.saturating_add(group.cost);
+    known.tokens.iter_mut().zip(group.tokens).for_each(|(sum, more)| *sum = sum.saturating_add(more));
+}
+
+fn counts<L>(connection: &Connection, name: &str, read: impl Fn(&str) -> Option<L>) -> rusqlite::Result<Vec<(L, u64)>> {
+    let mut select = connection.prepare("SELECT label, count FROM counts WHERE name = ?1")?;
+    let rows = select.query_map([name], |row| Ok((row.get::<_, String>(0)?, count(row, 1)?)))?;
+    let known = rows.map(|row| row.map(|(label, count)| read(&label).map(|label| (label, count))));
+    known.filter_map(Result::transpose).collect()
+}
+
+fn step(label: &str) -> Option<(StepKind, StepStatus)> {
+    let (kind, status) = label.split_once('/')?;
+    Some((StepKind::parse(kind)?, StepStatus::parse(status)?))
+}
+
+pub(super) fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    Ok(u64::try_from(row.get::<_, i64>(column)?).unwrap_or(0))
+}

@@ -1,0 +1,318 @@
+//! Facts as rows: what one entry changes in the file.
+//!
+//! A call is kept once, whatever is said of it twice: its roll-ups grow only when its row is new. Nothing that was said in it
+//! can get here, because no fact holds it.
+
+use rusqlite::types::ToSql;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::queue::Entry;
+use super::share::{Share, kept_cost, kept_tokens, micros, text, trajectory};
+use super::time;
+use crate::record::{
+    Call, CallStarted, CascadeRun, Correlated, CorrelationMethod, Fact, Label, Models, Outcome, Quality, Quota,
+    TokenKind,
+};
+
+/// Writes rows within one transaction.
+pub(super) struct Rows<'a> {
+    pub(super) connection: &'a Connection,
+    /// The process whose calls these are.
+    pub(super) boot: i64,
+    pub(super) models: &'a Models,
+}
+
+impl Rows<'_> {
+    pub(super) fn write(&self, entry: &Entry) -> rusqlite::Result<()> {
+        match &entry.fact {
+            Fact::Call(call) => self.ended(call),
+            Fact::CallStarted(started) => self.started(started),
+            Fact::Correlated(correlated) => self.correlated(correlated),
+            Fact::CorrelationSettled(method) => self.count(CORRELATIONS, method.as_str()),
+            Fact::Quota(quota) => self.quota(quota, entry.at.as_millisecond()),
+            Fact::RunEnded(run) => self.run(run),
+            Fact::StepEnded(ended) => self.count(STEPS, &format!("{}/{}", ended.step, ended.status)),
+            Fact::UsageCompared(result) => self.count(COMPARISONS, result.as_str()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Turns what an earlier process had begun and never ended into calls of their own. How they ended is not known, nor
+    /// when: they count at the time of their beginning. Returns how many there were.
+    pub(super) fn interrupted(&self) -> rusqlite::Result<u64> {
+        let mut count = 0;
+        let mut lost = self.connection.prepare(
+            "SELECT id, started_at, provider, host, operation, coalesce(model, 'unknown') FROM started WHERE id >> 32 <> ?1",
+        )?;
+        let mut rows = lost.query([self.boot])?;
+        while let Some(row) = rows.next()? {
+            count += u64::from(self.interrupt(row)?);
+        }
+        self.connection.execute("DELETE FROM started WHERE id >> 32 <> ?1", [self.boot])?;
+        Ok(count)
+    }
+
+    fn interrupt(&self, row: &Row<'_>) -> rusqlite::Result<bool> {
+        let (id, at): (i64, i64) = (row.get(0)?, row.get(1)?);
+        let (provider, host, operation, model): (String, String, String, String) =
+            (row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?);
+        let label = self.models.admit(&crate::record::Model::from_wire(&model)).to_string();
+        let counted_as = (label != model).then_some(&label);
+        let is_new = self.connection.execute(
+            "INSERT OR IGNORE INTO calls (id, started_at, ended_at, provider, host, operation, model, counted_as, outcome, \
+             streamed, quality, method) VALUES (?1, ?2, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9, ?10)",
+            params![
+                id,
+                at,
+                provider,
+                host,
+                operation,
+                model,
+                counted_as,
+                Outcome::Interrupted.as_str(),
+                Quality::Unknown.as_str(),
+                CorrelationMethod::None.as_str()
+            ],
+        )? == 1;
+        if is_new {
+            let share = Share {
+                ended_at: at,
+                provider,
+                model: label,
+                outcome: Outcome::Interrupted.as_str().to_owned(),
+                quality: Quality::Unknown.as_str().to_owned(),
+                ..Share::default()
+            };
+            self.add_usage(&share, &operation, "")?;
+            self.add_cascade(&share, 1)?;
+        }
+        Ok(is_new)
+    }
+
+    fn started(&self, started: &CallStarted) -> rusqlite::Result<()> {
+        let mut insert = self.connection.prepare_cached(
+            "INSERT OR IGNORE INTO started (id, started_at, provider, host, operation, model) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?;
+        insert.execute(params![
+            self.id(started.number),
+            time(started.started_at).as_millisecond(),
+            started.provider.as_str(),
+            started.host.as_str(),
+            started.operation.as_str(),
+            started.model.as_ref().map(|model| model.as_str()),
+        ])?;
+        Ok(())
+    }
+
+    fn ended(&self, call: &Call) -> rusqlite::Result<()> {
+        let id = self.id(call.number);
+        self.connection.prepare_cached("DELETE FROM started WHERE id = ?1")?.execute([id])?;
+        let share = Share::of(call, self.models);
+        if self.insert(id, call, &share)? {
+            let reason = call.rate_limit.filter(|_| call.outcome == Outcome::RateLimited);
+            let reason = reason.map_or("", |limit| limit.reason.as_str());
+            self.add_usage(&share, call.operation.as_str(), reason)?;
+            self.add_cascade(&share, 1)?;
+        }
+        Ok(())
+    }
+
+    /// Returns whether the call is new.
+    fn insert(&self, id: i64, call: &Call, share: &Share) -> rusqlite::Result<bool> {
+        let mut insert = self.connection.prepare_cached(
+            "INSERT OR IGNORE INTO calls (id, started_at, ended_at, duration_us, first_chunk_us, provider, host, operation, \
+             model, counted_as, served_model, outcome, rate_limit, status, streamed, finish_reason, quality, input, \
+             cache_read, cache_write, tool_input, output, thinking, cost_nano_usd, cascade, method, trajectory, execution, \
+             step, request, response) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, \
+             ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31)",
+        )?;
+        let ids = &call.ids;
+        let model = call.model.as_str();
+        let tokens = |kind| call.usage.of(kind).map(kept_tokens);
+        let inserted = insert.execute(params![
+            id,
+            time(call.timing.started_at).as_millisecond(),
+            share.ended_at,
+            micros(call.timing.duration),
+            call.timing.time_to_first_chunk.map(micros),
+            call.provider.as_str(),
+            call.host.as_str(),
+            call.operation.as_str(),
+            model,
+            (share.model != model).then_some(&share.model),
+            call.served_model.as_ref().map(|model| model.as_str()),
+            call.outcome.as_str(),
+            call.rate_limit.map(|limit| limit.reason.as_str()),
+            call.status,
+            call.streamed,
+            text(call.finish_reason.as_ref()),
+            call.quality.as_str(),
+            tokens(TokenKind::Input),
+            tokens(TokenKind::CacheRead),
+            tokens(TokenKind::CacheWrite),
+            tokens(TokenKind::ToolInput),
+            tokens(TokenKind::Output),
+            tokens(TokenKind::Thinking),
+            share.cost,
+            text(call.correlation.cascade.as_ref()),
+            call.correlation.method.as_str(),
+            text(trajectory(call)),
+            text(ids.execution.as_ref()),
+            text(ids.step.as_ref()),
+            text(ids.request.as_ref()),
+            text(ids.response.as_ref()),
+        ])?;
+        Ok(inserted == 1)
+    }
+
+    /// Moves a call to the conversation that it is known to belong to now. One that is not kept any more stays where it is.
+    fn correlated(&self, correlated: &Correlated) -> rusqlite::Result<()> {
+        let id = self.id(correlated.call);
+        let mut find = self.connection.prepare_cached(
+            "SELECT ended_at, coalesce(cascade, ''), coalesce(trajectory, ''), provider, coalesce(counted_as, model), \
+             outcome, quality, coalesce(input, 0), coalesce(cache_read, 0), coalesce(cache_write, 0), \
+             coalesce(tool_input, 0), coalesce(output, 0), coalesce(thinking, 0), cost_nano_usd FROM calls WHERE id = ?1",
+        )?;
+        let Some(mut share) = find.query_row([id], Share::from_row).optional()? else { return Ok(()) };
+        let cascade = text(correlated.correlation.cascade.as_ref());
+        let mut update = self.connection.prepare_cached("UPDATE calls SET cascade = ?2, method = ?3 WHERE id = ?1")?;
+        update.execute(params![id, cascade, correlated.correlation.method.as_str()])?;
+        self.add_cascade(&share, -1)?;
+        share.cascade = cascade.unwrap_or_default().to_owned();
+        self.add_cascade(&share, 1)
+    }
+
+    fn add_usage(&self, share: &Share, operation: &str, rate_limit: &str) -> rusqlite::Result<()> {
+        let mut add = self.connection.prepare_cached(
+            "INSERT INTO usage_slots (slot, provider, model, operation, outcome, rate_limit, quality, calls, input, \
+             cache_read, cache_write, tool_input, output, thinking, priced_calls, unpriced_calls, cost_nano_usd) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) \
+             ON CONFLICT DO UPDATE SET calls = calls + excluded.calls, input = input + excluded.input, \
+             cache_read = cache_read + excluded.cache_read, cache_write = cache_write + excluded.cache_write, \
+             tool_input = tool_input + excluded.tool_input, output = output + excluded.output, \
+             thinking = thinking + excluded.thinking, priced_calls = priced_calls + excluded.priced_calls, \
+             unpriced_calls = unpriced_calls + excluded.unpriced_calls, \
+             cost_nano_usd = cost_nano_usd + excluded.cost_nano_usd",
+        )?;
+        let [input, cache_read, cache_write, tool_input, output, thinking] = share.tokens;
+        add.execute(params![
+            share.slot(),
+            share.provider,
+            share.model,
+            operation,
+            share.outcome,
+            rate_limit,
+            share.quality,
+            input,
+            cache_read,
+            cache_write,
+            tool_input,
+            output,
+            thinking,
+            i64::from(share.cost.is_some()),
+            i64::from(share.is_unpriced()),
+            share.cost.unwrap_or(0),
+        ])?;
+        Ok(())
+    }
+
+    /// Adds a call to the roll-up of its conversation, or takes it away (`sign` -1).
+    fn add_cascade(&self, share: &Share, sign: i64) -> rusqlite::Result<()> {
+        let mut add = self.connection.prepare_cached(
+            "INSERT INTO cascade_slots (slot, cascade, trajectory, provider, model, outcome, quality, calls, input, \
+             cache_read, cache_write, tool_input, output, thinking, priced_calls, unpriced_calls, cost_nano_usd) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) \
+             ON CONFLICT DO UPDATE SET calls = calls + excluded.calls, input = input + excluded.input, \
+             cache_read = cache_read + excluded.cache_read, cache_write = cache_write + excluded.cache_write, \
+             tool_input = tool_input + excluded.tool_input, output = output + excluded.output, \
+             thinking = thinking + excluded.thinking, priced_calls = priced_calls + excluded.priced_calls, \
+             unpriced_calls = unpriced_calls + excluded.unpriced_calls, \
+             cost_nano_usd = cost_nano_usd + excluded.cost_nano_usd",
+        )?;
+        let trajectory = if share.cascade.is_empty() { share.trajectory.as_str() } else { "" };
+        let key: [&dyn ToSql; 7] =
+            [&share.slot(), &share.cascade, &trajectory, &share.provider, &share.model, &share.outcome, &share.quality];
+        let [input, cache_read, cache_write, tool_input, output, thinking] = share.tokens.map(|tokens| sign * tokens);
+        let [slot, cascade, trajectory, provider, model, outcome, quality] = key;
+        add.execute(params![
+            slot,
+            cascade,
+            trajectory,
+            provider,
+            model,
+            outcome,
+            quality,
+            sign,
+            input,
+            cache_read,
+            cache_write,
+            tool_input,
+            output,
+            thinking,
+            sign * i64::from(share.cost.is_some()),
+            sign * i64::from(share.is_unpriced()),
+            sign * share.cost.unwrap_or(0),
+        ])?;
+        if sign < 0 {
+            let mut clear = self.connection.prepare_cached(
+                "DELETE FROM cascade_slots WHERE slot = ?1 AND cascade = ?2 AND trajectory = ?3 AND provider = ?4 AND \
+                 model = ?5 AND outcome = ?6 AND quality = ?7 AND calls <= 0",
+            )?;
+            clear.execute(key)?;
+        }
+        Ok(())
+    }
+
+    fn run(&self, run: &CascadeRun) -> rusqlite::Result<()> {
+        let mut insert = self.connection.prepare_cached(
+            "INSERT INTO runs (cascade, trajectory, model, outcome, started_at, duration_us, first_chunk_us, calls, tokens, \
+             cost_nano_usd) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        )?;
+        insert.execute(params![
+            run.cascade.as_str(),
+            text(run.trajectory.as_ref()),
+            run.model.as_str(),
+            run.outcome.as_str(),
+            time(run.started_at).as_millisecond(),
+            micros(run.duration),
+            run.time_to_first_chunk.map(micros),
+            i64::try_from(run.calls).unwrap_or(i64::MAX),
+            i64::try_from(run.tokens).unwrap_or(i64::MAX),
+            run.cost.map(kept_cost),
+        ])?;
+        Ok(())
+    }
+
+    fn quota(&self, quota: &Quota, read_at: i64) -> rusqlite::Result<()> {
+        let mut insert = self.connection.prepare_cached(
+            "INSERT INTO quotas (read_at, provider, model, window, remaining, resets_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?;
+        insert.execute(params![
+            read_at,
+            quota.provider.as_str(),
+            quota.model.as_str(),
+            quota.window.as_str(),
+            quota.remaining.clamp(0.0, 1.0),
+            quota.resets_at.map(|at| time(at).as_millisecond()),
+        ])?;
+        Ok(())
+    }
+
+    fn count(&self, name: &str, label: &str) -> rusqlite::Result<()> {
+        let mut add = self.connection.prepare_cached(
+            "INSERT INTO counts (name, label, count) VALUES (?1, ?2, 1) ON CONFLICT DO UPDATE SET count = count + 1",
+        )?;
+        add.execute(params![name, label])?;
+        Ok(())
+    }
+
+    /// Unique in the file: numbers begin anew with each process, and no process makes 2^32 calls.
+    fn id(&self, number: u64) -> i64 {
+        self.boot << 32 | i64::try_from(number & 0xffff_ffff).unwrap_or_default()
+    }
+}
+
+/// Names of counts.
+pub(super) const COMPARISONS: &str = "comparisons";
+pub(super) const CORRELATIONS: &str = "correlations";
+pub(super) const STEPS: &str = "steps";

@@ -1,0 +1,108 @@
+//! What one call adds to the roll-ups, in the words and numbers of their columns.
+
+use std::time::Duration;
+
+use rusqlite::Row;
+
+use super::schema::SLOT_MS;
+use super::{after, time};
+use crate::record::{Call, Cost, Id, Models, TokenKind, TokenUsage};
+
+/// What a call adds to roll-ups.
+#[derive(Debug, Default)]
+pub(super) struct Share {
+    pub(super) ended_at: i64,
+    /// Empty where it is not known.
+    pub(super) cascade: String,
+    pub(super) trajectory: String,
+    pub(super) provider: String,
+    /// Under its bounded name.
+    pub(super) model: String,
+    pub(super) outcome: String,
+    pub(super) quality: String,
+    /// In the order of the columns.
+    pub(super) tokens: [i64; 6],
+    /// In billionths of a dollar.
+    pub(super) cost: Option<i64>,
+}
+
+impl Share {
+    pub(super) fn of(call: &Call, models: &Models) -> Self {
+        let ended_at = after(time(call.timing.started_at), call.timing.duration);
+        Self {
+            ended_at: ended_at.as_millisecond(),
+            cascade: text(call.correlation.cascade.as_ref()).unwrap_or_default().to_owned(),
+            trajectory: text(trajectory(call)).unwrap_or_default().to_owned(),
+            provider: call.provider.to_string(),
+            model: models.admit(&call.model).to_string(),
+            outcome: call.outcome.to_string(),
+            quality: call.quality.to_string(),
+            tokens: in_columns(&call.usage),
+            cost: call.cost.map(kept_cost),
+        }
+    }
+
+    pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            ended_at: row.get(0)?,
+            cascade: row.get(1)?,
+            trajectory: row.get(2)?,
+            provider: row.get(3)?,
+            model: row.get(4)?,
+            outcome: row.get(5)?,
+            quality: row.get(6)?,
+            tokens: [row.get(7)?, row.get(8)?, row.get(9)?, row.get(10)?, row.get(11)?, row.get(12)?],
+            cost: row.get(13)?,
+        })
+    }
+
+    /// Whether there are tokens that no price is known for.
+    pub(super) fn is_unpriced(&self) -> bool {
+        self.cost.is_none() && self.tokens.iter().any(|tokens| *tokens > 0)
+    }
+
+    pub(super) fn slot(&self) -> i64 {
+        self.ended_at.div_euclid(SLOT_MS) * SLOT_MS
+    }
+}
+
+pub(super) fn trajectory(call: &Call) -> Option<&Id> {
+    call.ids.trajectory.as_ref().or(call.ids.labelled_trajectory.as_ref())
+}
+
+pub(super) fn text(id: Option<&Id>) -> Option<&str> {
+    id.map(Id::as_str)
+}
+
+pub(super) fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn in_columns(usage: &TokenUsage) -> [i64; 6] {
+    TOKEN_COLUMNS.map(|kind| kept_tokens(usage.of(kind).unwrap_or(0)))
+}
+
+pub(super) fn kept_tokens(tokens: u64) -> i64 {
+    i64::try_from(tokens.min(MAX_TOKENS)).unwrap_or(i64::MAX)
+}
+
+pub(super) fn kept_cost(cost: Cost) -> i64 {
+    i64::try_from(cost.nano_usd()).unwrap_or(i64::MAX).min(MAX_COST)
+}
+
+/// The kinds of tokens, in the order of their columns.
+pub(super) const TOKEN_COLUMNS: [TokenKind; 6] = [
+    TokenKind::Input,
+    TokenKind::CacheRead,
+    TokenKind::CacheWrite,
+    TokenKind::ToolInput,
+    TokenKind::Output,
+    TokenKind::Thinking,
+];
+
+/// A provider may claim any number. A million times what any model takes is kept as that, so that no sum of 64 bits overflows
+/// within eight million such calls.
+const MAX_TOKENS: u64 = 1 << 40;
+
+/// A million dollars. A call that claims to cost more is kept as that, for the same reason.
+const MAX_COST: i64 = 1_000_000_000_000_000;

@@ -1,0 +1,380 @@
+//! The file: what is kept outlives the process, once, and whatever happens to the file harms nobody.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::kit::{at, call, correlated, ended, id, named, numbered, of_cascade, of_trajectory, run_ended, step, take};
+use crate::ledger::open::{Place, open_in_memory};
+use crate::ledger::queue::{Entry, Queue};
+use crate::ledger::retention::{Retention, part};
+use crate::ledger::rows::Rows;
+use crate::ledger::schema::{MIGRATIONS, migrate};
+use crate::ledger::writer::{Boot, Store, Writer};
+use crate::ledger::{By, Config, Ledger, UsageQuery, UsageReport};
+use crate::record::{
+    Call, CallStarted, CorrelationMethod, Fact, Host, LedgerFailure, LedgerRecord, Models, Operation, Outcome,
+    Provider, Quality, Sink, StepKind, StepStatus, Timing, Totals,
+};
+
+/// Who counts what goes wrong.
+#[derive(Default)]
+struct Told(Mutex<Vec<Fact>>);
+
+impl Sink for Told {
+    fn take(&self, fact: &Fact) {
+        self.0.lock().unwrap().push(fact.clone());
+    }
+}
+
+impl Told {
+    fn count(&self, fact: &Fact) -> usize {
+        self.0.lock().unwrap().iter().filter(|told| *told == fact).count()
+    }
+}
+
+/// A file, and the processes that use it one after the other.
+struct Stage {
+    folder: TempDir,
+    told: Arc<Told>,
+    config: Config,
+}
+
+impl Stage {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), told: Arc::default(), config: Config::default() }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("ledger.db")
+    }
+
+    fn start(&self) -> (Ledger, Totals) {
+        Ledger::open(&self.config, &self.path(), now(), Arc::default(), self.told.clone())
+    }
+
+    fn told(&self, fact: Fact) -> usize {
+        self.told.count(&fact)
+    }
+
+    /// What the file says when anybody asks it.
+    fn rows(&self, sql: &str) -> Vec<String> {
+        rows(&self.path(), sql)
+    }
+}
+
+fn rows(path: &Path, sql: &str) -> Vec<String> {
+    let connection = Connection::open(path).unwrap();
+    let mut select = connection.prepare(sql).unwrap();
+    let columns = select.column_count();
+    let text = |row: &rusqlite::Row<'_>| {
+        let values = (0..columns).map(|column| match row.get_ref(column).unwrap() {
+            rusqlite::types::ValueRef::Null => "-".to_owned(),
+            rusqlite::types::ValueRef::Integer(number) => number.to_string(),
+            rusqlite::types::ValueRef::Real(number) => number.to_string(),
+            rusqlite::types::ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
+            rusqlite::types::ValueRef::Blob(_) => panic!("no blobs"),
+        });
+        Ok(values.collect::<Vec<_>>().join(" "))
+    };
+    select.query_map([], text).unwrap().map(Result::unwrap).collect()
+}
+
+fn now() -> Timestamp {
+    "2026-11-23T20:44:00Z".parse().unwrap()
+}
+
+fn started(number: u64, second: u64) -> Fact {
+    Fact::CallStarted(CallStarted {
+        number,
+        provider: Provider::CloudCode,
+        host: Host::parse("api.example.com").unwrap(),
+        operation: Operation::Chat,
+        model: None,
+        started_at: at(second),
+    })
+}
+
+fn close(ledger: &Ledger) {
+    assert!(ledger.close(LIMIT));
+}
+
+fn settle(ledger: &Ledger) {
+    assert!(ledger.settle(LIMIT), "written");
+}
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn by(ledger: &Ledger, by: By) -> UsageReport {
+    ledger.query(&UsageQuery { by, ..UsageQuery::default() }, now()).unwrap()
+}
+
+#[test]
+fn figures_go_on_where_the_process_before_left_them() {
+    let stage = Stage::new();
+    let (ledger, totals) = stage.start();
+    assert_eq!(totals, Totals::default());
+    take(
+        &ledger,
+        [ended(numbered(1)), ended(of_cascade("c", numbered(2))), step("c", StepKind::Other, StepStatus::Done)],
+    );
+    take(&ledger, [Fact::CorrelationSettled(CorrelationMethod::RequestId), run_ended("c", 3)]);
+    let before = by(&ledger, By::Model);
+    close(&ledger);
+
+    let (ledger, totals) = stage.start();
+    assert_eq!(by(&ledger, By::Model), before);
+    assert_eq!(totals.calls.iter().map(|group| group.calls).sum::<u64>(), 2);
+    assert_eq!(totals.steps, [((StepKind::Other, StepStatus::Done), 1)]);
+    assert_eq!(totals.correlations, [(CorrelationMethod::RequestId, 1)]);
+    // Numbers begin anew with the process: they are other calls.
+    take(&ledger, [ended(numbered(1)), ended(numbered(1))]);
+    settle(&ledger);
+    assert_eq!(stage.rows("SELECT id FROM calls ORDER BY id"), ["4294967297", "4294967298", "8589934593"]);
+    assert_eq!(stage.rows("SELECT cascade, outcome, calls FROM runs"), ["c ok 2"]);
+}
+
+#[test]
+fn what_was_under_way_when_the_process_was_killed_is_interrupted_once() {
+    let stage = Stage::new();
+    let (ledger, _) = stage.start();
+    take(&ledger, [started(1, 10), started(2, 20), ended(numbered(1))]);
+    settle(&ledger);
+    // As kill -9 leaves it: nobody writes any more, and nothing was closed.
+    let killed = |ledger: Ledger, stage: &Stage| {
+        let copy = tempfile::tempdir().unwrap();
+        for name in ["ledger.db", "ledger.db-wal"] {
+            fs::copy(stage.folder.path().join(name), copy.path().join(name)).unwrap();
+        }
+        close(&ledger);
+        Stage { folder: copy, told: Arc::default(), config: Config::default() }
+    };
+    let mut stage = killed(ledger, &stage);
+    for _ in 0..3 {
+        let (ledger, totals) = stage.start();
+        let interrupted: Vec<_> = totals.calls.iter().filter(|group| group.outcome == Outcome::Interrupted).collect();
+        let [group] = interrupted.as_slice() else { panic!("{totals:?}") };
+        assert_eq!((group.calls, group.quality, group.tokens), (1, Quality::Unknown, [0; 6]));
+        let totals = by(&ledger, By::Model).totals;
+        assert_eq!((totals.calls, totals.usage_quality.unknown, totals.total_tokens), (2, 1, 63));
+        settle(&ledger);
+        stage = killed(ledger, &stage);
+    }
+    let interrupted = "SELECT started_at, ended_at, duration_us, input, model FROM calls WHERE outcome = 'interrupted'";
+    assert_eq!(stage.rows(interrupted), ["20000 20000 - - unknown"]);
+    assert_eq!(stage.rows("SELECT count(*) FROM started"), ["0"]);
+}
+
+#[test]
+fn a_call_moves_to_its_conversation_in_rows_and_roll_ups() {
+    let stage = Stage::new();
+    let (ledger, _) = stage.start();
+    take(&ledger, [ended(of_trajectory("t", numbered(1))), ended(of_trajectory("t", numbered(2)))]);
+    take(&ledger, [correlated(1, Some("c")), correlated(1, Some("d")), correlated(9, Some("d"))]);
+    settle(&ledger);
+    let slots = "SELECT cascade, trajectory, calls, input FROM cascade_slots ORDER BY 1";
+    assert_eq!(stage.rows(slots), [" t 1 1", "d  1 1"]);
+    assert_eq!(stage.rows("SELECT cascade, method FROM calls ORDER BY id"), ["d trace_id", "- none"]);
+    assert_eq!(stage.rows("SELECT sum(calls), sum(input) FROM usage_slots"), ["2 2"]);
+}
+
+#[test]
+fn a_file_that_is_no_ledger_is_left_alone_and_a_damaged_one_is_moved_aside() {
+    let stage = Stage::new();
+    fs::write(stage.path(), "this is no database, but something that somebody may want back".repeat(100)).unwrap();
+    fs::set_permissions(stage.path(), fs::Permissions::from_mode(0o600)).unwrap();
+    let damaged = fs::read(stage.path()).unwrap();
+    let (ledger, _) = stage.start();
+    assert_eq!(stage.told(Fact::LedgerFailed(LedgerFailure::Corrupt)), 1);
+    take(&ledger, [ended(numbered(1))]);
+    close(&ledger);
+    assert_eq!(stage.rows("SELECT count(*) FROM calls"), ["1"]);
+    let names = fs::read_dir(stage.folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let aside: Vec<_> = names.filter(|path| path.to_string_lossy().contains("ledger.db.corrupt-")).collect();
+    assert_eq!(aside.iter().map(|path| fs::read(path).unwrap()).collect::<Vec<_>>(), [damaged]);
+
+    let other = Stage::new();
+    Connection::open(other.path()).unwrap().execute_batch("CREATE TABLE theirs (a)").unwrap();
+    fs::set_permissions(other.path(), fs::Permissions::from_mode(0o600)).unwrap();
+    let before = fs::read(other.path()).unwrap();
+    let (ledger, _) = other.start();
+    assert_eq!(other.told(Fact::LedgerFailed(LedgerFailure::Open)), 1);
+    take(&ledger, [ended(numbered(1))]);
+    assert_eq!(by(&ledger, By::Day).totals.calls, 1, "it works in memory");
+    close(&ledger);
+    assert_eq!(other.rows("SELECT count(*) FROM theirs"), ["0"]);
+    assert_eq!(other.rows("PRAGMA user_version"), ["0"]);
+    assert_eq!(before, fs::read(other.path()).unwrap(), "not a byte of it is changed");
+}
+
+#[test]
+fn a_loose_file_a_link_and_a_newer_version_are_refused() {
+    let loose = Stage::new();
+    fs::write(loose.path(), "").unwrap();
+    fs::set_permissions(loose.path(), fs::Permissions::from_mode(0o640)).unwrap();
+    let link = Stage::new();
+    fs::write(link.folder.path().join("target"), "").unwrap();
+    symlink(link.folder.path().join("target"), link.path()).unwrap();
+    let newer = Stage::new();
+    close(&newer.start().0);
+    Connection::open(newer.path()).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    for stage in [&loose, &link, &newer] {
+        let (ledger, _) = stage.start();
+        assert_eq!(stage.told(Fact::LedgerFailed(LedgerFailure::Open)), 1);
+        take(&ledger, [ended(numbered(1))]);
+        assert_eq!(by(&ledger, By::Hour).totals.calls, 1);
+    }
+    assert_eq!(fs::read(loose.path()).unwrap(), b"");
+    assert_eq!(newer.rows("PRAGMA user_version"), ["99"]);
+}
+
+#[test]
+fn the_file_is_for_its_owner_and_one_writer() {
+    let stage = Stage::new();
+    let (first, _) = stage.start();
+    take(&first, [ended(numbered(1))]);
+    settle(&first);
+    for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db.lock"] {
+        let mode = fs::metadata(stage.folder.path().join(name)).unwrap().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    let (second, totals) = stage.start();
+    assert_eq!((totals, stage.told(Fact::LedgerFailed(LedgerFailure::Open))), (Totals::default(), 1));
+    take(&second, [ended(numbered(1))]);
+    drop(second);
+    close(&first);
+    assert_eq!(stage.rows("SELECT count(*) FROM calls"), ["1"]);
+}
+
+#[test]
+fn a_deleted_file_is_begun_anew() {
+    let stage = Stage::new();
+    let (ledger, _) = stage.start();
+    take(&ledger, [ended(numbered(1))]);
+    settle(&ledger);
+    fs::remove_file(stage.path()).unwrap();
+    take(&ledger, [ended(numbered(2))]);
+    settle(&ledger);
+    assert_eq!(stage.rows("SELECT id & 0xffffffff FROM calls"), ["2"]);
+    assert_eq!(by(&ledger, By::Model).totals.calls, 2, "what was seen since the start is known all the same");
+    close(&ledger);
+    assert_eq!(stage.rows("SELECT count(*) FROM boots WHERE ended_at IS NOT NULL"), ["1"]);
+}
+
+#[test]
+fn while_the_file_is_locked_records_wait_and_those_beyond_the_limit_are_counted() {
+    let stage = Stage::new();
+    let (ledger, _) = stage.start();
+    let thief = Connection::open(stage.path()).unwrap();
+    thief.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let offered = 20_000;
+    take(&ledger, (1..=offered).map(|number| ended(numbered(number))));
+    let dropped = stage.told(Fact::LedgerDropped(LedgerRecord::Call)) as u64;
+    assert!(dropped > 0 && dropped < offered, "{dropped}");
+    assert_eq!(by(&ledger, By::Model).totals.calls, offered, "nobody waits");
+    thief.execute_batch("ROLLBACK").unwrap();
+    close(&ledger);
+    assert_eq!(stage.rows("SELECT count(*) FROM calls"), [(offered - dropped).to_string()]);
+    assert_eq!(stage.rows("SELECT sum(calls) FROM usage_slots"), [(offered - dropped).to_string()]);
+    take(&ledger, [ended(numbered(1))]);
+    assert_eq!(stage.told(Fact::LedgerDropped(LedgerRecord::Call)) as u64, dropped + 1, "also after the end");
+}
+
+#[test]
+fn no_row_knows_more_than_the_record() {
+    let stage = Stage::new();
+    let (ledger, _) = stage.start();
+    let timing = Timing { started_at: at(0), duration: Duration::from_millis(1500), ..numbered(0).timing };
+    take(&ledger, [named("m", "Model M"), ended(Call { timing, ..of_cascade("c", call("m", Provider::Gemini)) })]);
+    close(&ledger);
+    let expected = "4294967296 0 1500 1500000 - gcp.gemini api.example.com chat m - - ok - 200 1 - exact 1 2 4 8 16 32 - c \
+                    request_id - - - - -";
+    assert_eq!(stage.rows("SELECT * FROM calls"), [expected]);
+    assert_eq!(stage.rows("SELECT count(*) FROM usage_days"), ["1"]);
+    let _ = id("c");
+}
+
+#[test]
+fn an_older_file_is_brought_up_to_date_whole_or_not_at_all() {
+    const NEXT: &str = "ALTER TABLE calls ADD COLUMN colour TEXT; UPDATE calls SET colour = 'red';";
+    let stage = Stage::new();
+    let (ledger, _) = stage.start();
+    take(&ledger, [ended(numbered(1))]);
+    close(&ledger);
+    let open = || Connection::open(stage.path()).unwrap();
+    let broken = [MIGRATIONS[0], "ALTER TABLE calls ADD COLUMN colour TEXT; SELECT nonsense;"];
+    assert!(migrate(&mut open(), &broken).is_err());
+    assert_eq!(stage.rows("PRAGMA user_version"), ["1"]);
+    assert_eq!(stage.rows("SELECT count(*) FROM pragma_table_info('calls') WHERE name = 'colour'"), ["0"]);
+    migrate(&mut open(), &[MIGRATIONS[0], NEXT]).unwrap();
+    assert_eq!(stage.rows("PRAGMA user_version"), ["2"]);
+    assert_eq!(stage.rows("SELECT colour FROM calls"), ["red"]);
+    migrate(&mut open(), &[MIGRATIONS[0], NEXT]).unwrap();
+}
+
+#[test]
+fn old_calls_go_and_their_sums_stay() {
+    let mut connection = open_in_memory().unwrap();
+    let models = Models::default();
+    let rows = |connection: &Connection, number: u64, at: u64| {
+        let call = Call { timing: Timing { started_at: super::kit::at(at), ..numbered(0).timing }, ..numbered(number) };
+        Rows { connection, boot: 1, models: &models }
+            .write(&Entry { at: now(), fact: ended(of_cascade("c", call)) })
+            .unwrap();
+    };
+    let day = 86_400;
+    (0..5000).for_each(|number| rows(&connection, number, number * 60));
+    let keep = |days: u64, max_size| Retention { keep_calls: Duration::from_secs(days * day), max_size };
+    let at_the_end = Timestamp::from_second(5000 * 60).unwrap();
+    let count = |connection: &Connection, sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    while part(&mut connection, keep(1, u64::MAX), at_the_end).unwrap() {}
+    // A minute apart, one second long: what ended within the last day.
+    assert_eq!(count(&connection, "SELECT count(*) FROM calls"), 1440);
+    assert_eq!(count(&connection, "SELECT sum(calls) FROM usage_slots"), 5000);
+    assert!(count(&connection, "SELECT sum(calls) FROM cascade_slots") < 1440 + 15);
+    assert_eq!(count(&connection, "SELECT since FROM kept"), (5000 * 60 - 86_400) * 1000);
+    // Too large: the oldest go first, until there is nothing to take.
+    while part(&mut connection, keep(1, 1), at_the_end).unwrap() {}
+    assert_eq!(count(&connection, "SELECT count(*) FROM calls"), 0);
+    assert_eq!(count(&connection, "SELECT sum(input) FROM usage_slots"), 5000);
+}
+
+#[test]
+fn what_cannot_be_written_before_the_end_is_counted() {
+    let stage = Stage::new();
+    let place = Place::take(&stage.path()).unwrap();
+    let (connection, identity) = place.open().unwrap();
+    let boot = Boot::next(&connection, now()).unwrap();
+    // SQLite says of a file that may not grow what it says of a full disk.
+    let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+    connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).unwrap();
+    let queue = Arc::new(Queue::new(1000));
+    let writer = Writer {
+        queue: Arc::clone(&queue),
+        models: Arc::default(),
+        told: stage.told.clone(),
+        boot,
+        store: Store::File(place, Some((connection, identity))),
+        retention: Retention { keep_calls: Duration::from_secs(1 << 40), max_size: u64::MAX },
+    };
+    std::thread::scope(|threads| {
+        threads.spawn(|| writer.run());
+        for number in 0..500 {
+            assert!(queue.put(Entry { at: now(), fact: ended(numbered(number)) }, LedgerRecord::Call));
+        }
+        while stage.told(Fact::LedgerFailed(LedgerFailure::Write)) < 2 {
+            std::thread::yield_now();
+        }
+        assert!(!queue.settle(LIMIT), "nobody is kept waiting");
+        assert!(queue.close(LIMIT));
+    });
+    let stored: usize = stage.rows("SELECT count(*) FROM calls")[0].parse().unwrap();
+    assert_eq!(stored + stage.told(Fact::LedgerDropped(LedgerRecord::Call)), 500);
+    assert_eq!(stage.rows("SELECT coalesce(sum(calls), 0) FROM usage_slots"), [stored.to_string()]);
+}

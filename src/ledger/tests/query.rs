@@ -1,0 +1,176 @@
+//! Any span of time, in any grouping: what the file answers is what adding up the calls one by one answers.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, UNIX_EPOCH};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::kit::{START, call, correlated, ended, ledger, now, of_cascade, of_trajectory, take};
+use crate::ledger::{By, Ledger, UsageQuery};
+use crate::record::{Call, Fact, Label as _, Operation, Outcome, Provider, Timing};
+
+const MINUTE: i64 = 60_000;
+
+/// A call that ends at this millisecond.
+fn ending(number: u64, at: i64, model: &str) -> Call {
+    let bare = call(model, Provider::CloudCode);
+    let started_at = UNIX_EPOCH + Duration::from_millis(at.try_into().expect("after the epoch")) - bare.timing.duration;
+    Call { number, timing: Timing { started_at, ..bare.timing }, ..bare }
+}
+
+fn ms(at: i64) -> Timestamp {
+    Timestamp::from_millisecond(at).expect("a time")
+}
+
+/// The groups of an answer by key, as calls and tokens; and the totals.
+fn ask(ledger: &Ledger, query: &UsageQuery) -> (BTreeMap<String, (u64, u64)>, (u64, u64)) {
+    let report = serde_json::to_value(ledger.query(query, now()).expect("an answer")).expect("JSON");
+    let field = match query.by {
+        By::Cascade => "cascades",
+        By::Day => "days",
+        By::Hour => "hours",
+        By::Model => "models",
+        By::Operation => "operations",
+        By::Provider => "providers",
+    };
+    let figures = |group: &Value| (group["calls"].as_u64().unwrap(), group["total_tokens"].as_u64().unwrap());
+    let groups = report[field].as_object().expect("groups");
+    (groups.iter().map(|(key, group)| (key.clone(), figures(group))).collect(), figures(&report["totals"]))
+}
+
+fn asked(by: By, span: Option<(i64, i64)>, zone: &str) -> UsageQuery {
+    let (since, until) = span.map(|(since, until)| (ms(since), ms(until))).unzip();
+    UsageQuery { by, since, until, zone: zone.parse().expect("a zone") }
+}
+
+#[test]
+fn days_and_hours_are_those_of_the_zone() {
+    // 23:59 and 00:00 in Kathmandu (+05:45), and the hour that Berlin has twice on 25 October 2026.
+    let kathmandu: Timestamp = "2026-03-01T18:14:59.999Z".parse().unwrap();
+    let berlin: Timestamp = "2026-10-25T00:30:00Z".parse().unwrap();
+    let ends = [0, 1].map(|more| kathmandu.as_millisecond() + more);
+    let twice = [0, 60].map(|minutes| berlin.as_millisecond() + minutes * MINUTE);
+    let calls = ends.iter().chain(&twice).enumerate().map(|(number, at)| ending(number as u64, *at, "m"));
+    let ledger = ledger(9, calls.collect());
+    let keys =
+        |by, zone| ask(&ledger, &asked(by, None, zone)).0.into_iter().map(|(key, (calls, _))| format!("{key} {calls}"));
+    let days: Vec<_> = keys(By::Day, "Asia/Kathmandu").collect();
+    assert_eq!(days, ["2026-03-01 1", "2026-03-02 1", "2026-10-25 2"]);
+    assert_eq!(keys(By::Day, "UTC").collect::<Vec<_>>(), ["2026-03-01 2", "2026-10-25 2"]);
+    assert_eq!(keys(By::Day, "-11").collect::<Vec<_>>(), ["2026-03-01 2", "2026-10-24 2"]);
+    let hours: Vec<_> = keys(By::Hour, "Europe/Berlin").collect();
+    assert_eq!(hours[1..], ["2026-10-25T02:00:00+01:00 1", "2026-10-25T02:00:00+02:00 1"]);
+    assert!(
+        ["", "Mars/Olympus", "+5", "+05:60", "+99:00", "+é"]
+            .iter()
+            .all(|bad| bad.parse::<crate::ledger::Zone>().is_err())
+    );
+}
+
+#[test]
+fn a_span_says_what_it_is_of() {
+    let ledger = ledger(9, vec![ending(1, 20 * MINUTE, "m")]);
+    let report = |since, until| {
+        let query = asked(By::Model, Some((since, until)), "UTC");
+        let report = ledger.query(&query, now()).unwrap();
+        (report.since, report.until, report.totals.calls)
+    };
+    assert_eq!(report(20 * MINUTE, 20 * MINUTE + 1), (ms(20 * MINUTE), ms(20 * MINUTE + 1), 1));
+    assert_eq!(report(19 * MINUTE, 20 * MINUTE).2, 0, "the end is not part of it");
+    assert_eq!(report(30 * MINUTE, 10 * MINUTE).2, 0, "backwards is nothing");
+    let all = UsageQuery { since: Some(START), until: Some(ms(i64::from(i32::MAX) * 10_000)), ..UsageQuery::default() };
+    assert_eq!(ledger.query(&all, now()).map(|report| (report.since, report.until)).unwrap(), (START, now()));
+}
+
+#[test]
+fn a_clock_that_jumps_loses_no_call() {
+    let years = 10 * 365 * 24 * 60 * MINUTE;
+    let at = now().as_millisecond();
+    let calls = [at, at - 60 * MINUTE, at + years, 1000].into_iter().enumerate();
+    let ledger = ledger(9, calls.map(|(number, at)| ending(number as u64, at, "m")).collect());
+    for by in [By::Day, By::Hour, By::Operation] {
+        let (groups, totals) = ask(&ledger, &asked(by, None, "UTC"));
+        assert_eq!(totals, (4, 4 * 63));
+        assert_eq!(groups.values().map(|(calls, _)| calls).sum::<u64>(), 4);
+    }
+}
+
+/// What one call adds to which group.
+fn keys(call: &Call, cascade: Option<&str>, by: By, zone: &TimeZone) -> String {
+    let end =
+        Timestamp::try_from(call.timing.started_at + call.timing.duration).unwrap().to_zoned_datetime(zone.clone());
+    match by {
+        By::Cascade => match (cascade, &call.ids.trajectory) {
+            (Some(cascade), _) => cascade.to_owned(),
+            (None, Some(trajectory)) => format!("trajectory/{trajectory}"),
+            (None, None) => "unknown".to_owned(),
+        },
+        By::Day => end.date().to_string(),
+        By::Hour => {
+            let hour = end.with().minute(0).second(0).subsec_nanosecond(0).build().unwrap();
+            hour.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
+        }
+        By::Model => call.model.to_string(),
+        By::Operation => call.operation.to_string(),
+        By::Provider => call.provider.to_string(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn the_file_adds_up_what_a_reader_of_every_call_would(
+        made in prop::collection::vec(
+            (0..400 * MINUTE, 0u8..3, prop::sample::select(Operation::ALL), prop::sample::select(Outcome::ALL), 0u8..4, prop::option::of(0u8..3)),
+            1..40,
+        ),
+        spans in prop::collection::vec((0..400 * MINUTE, 0..200 * MINUTE), 4),
+        zone in prop::sample::select(&["UTC", "Asia/Kathmandu", "-03:30"][..]),
+    ) {
+        let ledger = ledger(9, vec![]);
+        let mut calls = Vec::new();
+        for (number, (at, model, operation, outcome, thread, moved)) in made.into_iter().enumerate() {
+            let bare = Call { operation, outcome, ..ending(number as u64, at + 1000, &format!("m{model}")) };
+            let (call, mut cascade) = match thread {
+                0 => (bare, None),
+                1 => (of_trajectory("t", bare), None),
+                named => (of_cascade(&format!("c{named}"), bare), Some(format!("c{named}"))),
+            };
+            take(&ledger, [ended(call.clone())]);
+            if let Some(moved) = moved {
+                take(&ledger, [correlated(call.number, Some(&format!("c{moved}")))]);
+                cascade = Some(format!("c{moved}"));
+            }
+            calls.push((call, cascade));
+        }
+        let tz = zone.parse::<crate::ledger::Zone>().unwrap().0;
+        for by in [By::Cascade, By::Day, By::Hour, By::Model, By::Operation, By::Provider] {
+            for (since, length) in spans.iter().copied().chain([(1, i64::from(i32::MAX))]) {
+                let (groups, totals) = ask(&ledger, &asked(by, Some((since, since + length)), zone));
+                let mut expected: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+                for (call, cascade) in &calls {
+                    let end = Timestamp::try_from(call.timing.started_at + call.timing.duration).unwrap().as_millisecond();
+                    if since <= end && end < since + length {
+                        let group = expected.entry(keys(call, cascade.as_deref(), by, &tz)).or_default();
+                        *group = (group.0 + 1, group.1 + 63);
+                    }
+                }
+                let sum = expected.values().fold((0, 0), |sum, group| (sum.0 + group.0, sum.1 + group.1));
+                prop_assert_eq!(totals, sum);
+                prop_assert_eq!(groups, expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_answer_waits_for_what_was_seen_before_it() {
+    let ledger = ledger(9, vec![]);
+    for number in 0..50 {
+        take(&ledger, [Fact::Call(Box::new(ending(number, 1000, "m")))]);
+        assert_eq!(ask(&ledger, &asked(By::Day, None, "UTC")).1.0, number + 1);
+    }
+}

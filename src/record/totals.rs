@@ -1,0 +1,54 @@
+//! Everything that was counted before this process began: what counters resume from.
+
+use super::{
+    CorrelationMethod, Cost, Label, Model, Operation, Outcome, Provider, Quality, RateLimitReason, StepKind,
+    StepStatus, TokenKind, UsageComparison,
+};
+
+/// Counts of earlier processes. Each list has at most one entry for each set of labels.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Calls and their tokens.
+    pub calls: Vec<CallGroup>,
+    /// Calls by what told their conversation.
+    pub correlations: Vec<(CorrelationMethod, u64)>,
+    /// Comparisons of the agent's counts with those of the wire.
+    pub comparisons: Vec<(UsageComparison, u64)>,
+    /// Ended steps.
+    pub steps: Vec<((StepKind, StepStatus), u64)>,
+}
+
+/// The calls that are alike in every label.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallGroup {
+    /// Who answered.
+    pub provider: Provider,
+    /// The requested model under its bounded name ([`super::Models`]).
+    pub model: Model,
+    /// What they were for.
+    pub operation: Operation,
+    /// How they ended.
+    pub outcome: Outcome,
+    /// Why they were refused, where they were for quota, rate or capacity.
+    pub rate_limit: Option<RateLimitReason>,
+    /// How far their tokens can be trusted.
+    pub quality: Quality,
+    /// How many.
+    pub calls: u64,
+    /// Those of them that have a price.
+    pub priced_calls: u64,
+    /// Those of them that have tokens and no price.
+    pub unpriced_calls: u64,
+    /// What those that have a price cost.
+    pub cost: Cost,
+    /// Their tokens, in the order of [`TokenKind::ALL`].
+    pub tokens: [u64; TokenKind::ALL.len()],
+}
+
+impl CallGroup {
+    /// Their tokens of one kind.
+    #[must_use]
+    pub fn of(&self, kind: TokenKind) -> u64 {
+        TokenKind::ALL.iter().zip(self.tokens).find(|(of, _)| **of == kind).map_or(0, |(_, tokens)| tokens)
+    }
+}
