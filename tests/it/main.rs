@@ -6,8 +6,10 @@
 mod agreement;
 mod cascades;
 mod cli;
+mod deploy;
 mod end_of_stream;
 mod fixtures;
+mod fleet;
 mod follow_faults;
 mod go;
 mod house;

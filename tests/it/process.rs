@@ -21,17 +21,17 @@ const REQUEST: &[u8] =
     b"POST /v1internal:streamGenerateContent?alt=sse HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n\r\n{\"model\":\"m\"}";
 const HEAD: &[u8] =
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n8\r\ndata: {}\r\n";
-const LAST: &[u8] = b"4\r\n\r\n\r\n\r\n0\r\n\r\n";
+pub const LAST: &[u8] = b"4\r\n\r\n\r\n\r\n0\r\n\r\n";
 
 /// A provider that the program is told to trust, and the flags that tell it.
-struct Upstream {
+pub struct Upstream {
     provider: Provider,
     flags: Vec<String>,
     _roots: tempfile::TempDir,
 }
 
 impl Upstream {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let roots = tempfile::tempdir().expect("a folder");
         fs::set_permissions(roots.path(), fs::Permissions::from_mode(0o755)).expect("ours");
         let pki = Pki::new();
@@ -42,7 +42,7 @@ impl Upstream {
         Self { provider, flags, _roots: roots }
     }
 
-    fn flags(&self, more: &[&str]) -> Vec<String> {
+    pub fn flags(&self, more: &[&str]) -> Vec<String> {
         self.flags.iter().cloned().chain(more.iter().map(|flag| (*flag).to_owned())).collect()
     }
 
@@ -55,7 +55,7 @@ impl Upstream {
     }
 
     /// Both ends of a connection in which an answer has begun.
-    async fn stream(&self, binary: &Binary) -> (client::TlsStream<TcpStream>, server::TlsStream<TcpStream>) {
+    pub async fn stream(&self, binary: &Binary) -> (client::TlsStream<TcpStream>, server::TlsStream<TcpStream>) {
         let (mut agent, mut provider) = self.pair(binary).await;
         write_pieces(&mut agent, REQUEST, &[usize::MAX], false).await;
         assert_eq!(read_some(&mut provider, REQUEST.len()).await, REQUEST);
