@@ -12,11 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Files that other files of `deploy/` name and that are not there yet.
-const EXPECTED: &[&str] = &[
-    "dashboards",
-    "deploy/otel-collector.yaml",
-    "deploy/prometheus",
-];
+const EXPECTED: &[&str] = &["dashboards", "deploy/otel-collector.yaml", "deploy/prometheus"];
 
 /// A file of the repository, from its root.
 pub fn path(path: &str) -> PathBuf {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::Path;
+use std::process::Command;
 
 use rustix::process::geteuid;
 
@@ -23,7 +24,7 @@ fn settings(unit: &str, name: &str) -> Vec<String> {
 
 /// What a group of system calls holds, groups in it included.
 fn calls_of(group: &str) -> BTreeSet<String> {
-    let mut analyze = std::process::Command::new("systemd-analyze");
+    let mut analyze = Command::new("systemd-analyze");
     analyze.args(["syscall-filter", group]).env("SYSTEMD_PAGER", "");
     let said = run(analyze);
     let words = said.lines().skip(1).map(str::trim).filter(|word| !word.is_empty() && !word.starts_with('#'));
@@ -60,38 +61,71 @@ filter.load()
 os.execv(sys.argv[split + 1], sys.argv[split + 1:])
 "#;
 
-/// bubblewrap for the files, setpriv for the rights, libseccomp for the system calls.
-fn sandbox(unit: &str, state: &Path, roots: &Path) -> tokio::process::Command {
-    assert_eq!(settings(unit, "ProtectSystem"), ["strict"]);
-    assert_eq!(settings(unit, "ReadWritePaths"), [""; 0], "nothing but the state may be written");
-    assert_eq!(settings(unit, "StateDirectory"), ["gravimeter"]);
-    assert_eq!(settings(unit, "CapabilityBoundingSet"), [""]);
-    assert_eq!(settings(unit, "NoNewPrivileges"), ["yes"]);
-    let mut bwrap = std::process::Command::new("bwrap");
-    bwrap.args(["--die-with-parent", "--cap-add", "ALL", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]);
-    for (setting, places) in [("ProtectHome", &["/home", "/root"][..]), ("PrivateTmp", &["/tmp", "/var/tmp"])] {
-        assert_eq!(settings(unit, setting), ["yes"]);
-        places.iter().filter(|place| Path::new(place).exists()).for_each(|place| {
-            bwrap.args(["--tmpfs", place]);
-        });
+/// Who takes on the rights of a service: a user, no capability, no way to either, and a filter of system calls.
+pub struct Confined {
+    uid: u32,
+    allowed: Option<BTreeSet<String>>,
+}
+
+impl Confined {
+    /// `None`, aloud, for all but root, who alone can become another user.
+    #[expect(clippy::print_stderr, reason = "a skipped check must be seen")]
+    pub fn as_user(uid: u32) -> Option<Self> {
+        if !geteuid().is_root() {
+            eprintln!("SKIPPED: only root can take on the user and the rights of the service");
+            return None;
+        }
+        Some(Self { uid, allowed: None })
     }
-    bwrap.args(["--tmpfs", "/var/lib", "--bind"]).arg(state).arg("/var/lib/gravimeter");
-    bwrap.args(["--tmpfs", "/run", "--ro-bind", PROGRAM, "/run/gravimeter"]).arg("--ro-bind").args([roots, roots]);
-    bwrap.args(["setpriv", "--clear-groups", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"]);
-    bwrap.args(["--ambient-caps=-all", &format!("--reuid={UID}"), &format!("--regid={UID}")]);
-    bwrap.args(["/usr/bin/python3", "-c", FILTER]).args(allowed(unit)).args(["--", "/run/gravimeter"]);
-    bwrap.env_clear().env("PATH", "/usr/bin:/bin");
-    bwrap.into()
+
+    /// The command that [`bwrap`] began, with the program at its end.
+    pub fn run(&self, mut bwrap: Command) -> Command {
+        bwrap.args(["setpriv", "--clear-groups", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"]);
+        bwrap.args(["--ambient-caps=-all", &format!("--reuid={}", self.uid), &format!("--regid={}", self.uid)]);
+        if let Some(allowed) = &self.allowed {
+            bwrap.args(["/usr/bin/python3", "-c", FILTER]).args(allowed).arg("--");
+        }
+        bwrap.arg("/run/program");
+        bwrap
+    }
+}
+
+/// Files as a service has them: nothing may be written but what is bound afterwards, homes and /tmp are empty, and the
+/// program is at hand.
+pub fn bwrap(roots: &Path) -> Command {
+    let mut bwrap = Command::new("bwrap");
+    bwrap.args(["--die-with-parent", "--cap-add", "ALL", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]);
+    for place in ["/home", "/root", "/tmp", "/var/tmp", "/var/lib", "/run"] {
+        bwrap.args(["--tmpfs", place]);
+    }
+    bwrap.args(["--ro-bind", PROGRAM, "/run/program"]).arg("--ro-bind").args([roots, roots]);
+    bwrap
+}
+
+/// bubblewrap for the files, setpriv for the rights, libseccomp for the system calls.
+fn service(unit: &str, confined: &Confined, state: &Path, roots: &Path) -> Command {
+    for (setting, value) in [
+        ("ProtectSystem", "strict"),
+        ("ProtectHome", "yes"),
+        ("PrivateTmp", "yes"),
+        ("PrivateDevices", "yes"),
+        ("StateDirectory", "gravimeter"),
+        ("CapabilityBoundingSet", ""),
+        ("NoNewPrivileges", "yes"),
+    ] {
+        assert_eq!(settings(unit, setting), [value], "{setting}: this sandbox is made for it");
+    }
+    assert_eq!(settings(unit, "ReadWritePaths"), [""; 0], "nothing but the state may be written");
+    let mut bwrap = bwrap(roots);
+    bwrap.arg("--bind").arg(state).arg("/var/lib/gravimeter").env_clear().env("PATH", "/usr/bin:/bin");
+    confined.run(bwrap)
 }
 
 #[tokio::test]
-#[expect(clippy::print_stderr, reason = "a skipped check must be seen")]
 async fn the_service_works_with_what_its_unit_leaves_it() {
-    if !geteuid().is_root() {
-        eprintln!("SKIPPED: only root can take on the user and the rights of the service");
-        return;
-    }
+    let Some(confined) = Confined::as_user(UID) else { return };
     let unit = read("deploy/systemd/gravimeter.service");
+    let confined = Confined { allowed: Some(allowed(&unit)), ..confined };
     let upstream = Upstream::start().await;
     let flags = upstream.flags(&["--state.dir", "/var/lib/gravimeter"]);
     let roots = Path::new(&flags[1]).to_owned();
@@ -101,8 +135,8 @@ async fn the_service_works_with_what_its_unit_leaves_it() {
     fs::create_dir(&state).expect("a writable folder");
     chown(&state, Some(UID), Some(UID)).expect("root may");
 
-    let command = sandbox(&unit, &state, roots.parent().expect("a folder"));
-    let binary = Binary::with(command, folder, &flags).await;
+    let command = service(&unit, &confined, &state, roots.parent().expect("a folder"));
+    let binary = Binary::with(command.into(), folder, &flags).await;
     let rights = rights_of(&binary);
     assert_eq!(
         rights,
@@ -124,8 +158,7 @@ async fn the_service_works_with_what_its_unit_leaves_it() {
 
 /// What the kernel says of the process that serves, which is bubblewrap's grandchild.
 fn rights_of(binary: &Binary) -> Vec<String> {
-    let served =
-        |pid: u32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "gravimeter");
+    let served = |pid: u32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "program");
     let mut pid = binary.child.id().expect("a process");
     while !served(pid) {
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("a process");

@@ -11,7 +11,9 @@ use tempfile::TempDir;
 
 use super::{path, read, run};
 
-const UNITS: [&str; 3] = ["gravimeter.service", "gravimeter-redirect.service", "gravimeter-agent.service"];
+const SERVICES: [&str; 3] = ["gravimeter.service", "gravimeter-redirect.service", "gravimeter-agent.service"];
+
+const SOCKETS: [&str; 2] = ["gravimeter.socket", "gravimeter-door.socket"];
 
 /// A machine's root with the units where systemd looks for them.
 fn machine() -> TempDir {
@@ -21,7 +23,7 @@ fn machine() -> TempDir {
         fs::create_dir_all(to.parent().expect("a folder")).expect("a writable folder");
         fs::copy(from, to).expect("a file");
     };
-    for unit in UNITS {
+    for unit in SERVICES.into_iter().chain(SOCKETS) {
         put(&path(&format!("deploy/systemd/{unit}")), &format!("etc/systemd/system/{unit}"));
     }
     for kind in ["sysusers.d", "tmpfiles.d"] {
@@ -49,7 +51,7 @@ fn with_root(tool: &str, root: &TempDir, arguments: &[&str]) -> String {
 #[test]
 fn systemd_has_nothing_to_say_about_the_units() {
     let root = machine();
-    let units = UNITS.map(|unit| root.path().join("etc/systemd/system").join(unit).display().to_string());
+    let units = SERVICES.into_iter().chain(SOCKETS).map(|unit| root.path().join("etc/systemd/system").join(unit));
     let mut verify = Command::new("systemd-analyze");
     verify.arg("verify").arg(format!("--root={}", root.path().display())).args(units);
     let output = verify.output().expect("systemd-analyze: scripts/test.sh installs it");
@@ -62,7 +64,7 @@ fn systemd_has_nothing_to_say_about_the_units() {
 fn the_units_are_as_closed_as_the_manual_says() {
     let root = machine();
     let manual = read("docs/operate/systemd.md");
-    for (unit, limit) in UNITS.iter().zip([1.5, 3.0, 5.5]) {
+    for (unit, limit) in SERVICES.iter().zip([1.5, 3.0, 5.5]) {
         let said = with_root("systemd-analyze", &root, &["security", "--offline=true", "--no-pager", unit]);
         let score = said.split("exposure level for ").nth(1).and_then(|rest| rest.split_whitespace().nth(1));
         let score = score.unwrap_or_else(|| panic!("a score: {said}"));
