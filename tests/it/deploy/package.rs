@@ -51,7 +51,13 @@ fn the_package_is_sound_and_leaves_no_trace() {
 fn lintian_has_nothing_to_say_that_is_not_known(package: &Path) {
     let mut lintian = Command::new("lintian");
     // The manual is the help text; the first upload to Debian itself would close a bug there.
-    lintian.args(["--allow-root", "--suppress-tags", "no-manual-page,initial-upload-closes-no-bugs", "--fail-on", "warning"]);
+    lintian.args([
+        "--allow-root",
+        "--suppress-tags",
+        "no-manual-page,initial-upload-closes-no-bugs",
+        "--fail-on",
+        "warning",
+    ]);
     lintian.arg(package);
     run(lintian);
 }
