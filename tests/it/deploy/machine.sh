@@ -43,6 +43,35 @@ inside gravimeter redirect status "${config[@]}"
 as_redirect_unit gravimeter redirect remove "${config[@]}"
 expect "$(inside gravimeter redirect status "${config[@]}" | sort -u | tr '\n' ' ')" "ipv4 inactive ipv6 inactive " "rules"
 
+echo "== the agent by sudo, with the capabilities and the files of the drop-in"
+examples=$root/usr/share/doc/gravimeter/examples
+drop_in=$examples/gravimeter.service.d/agent-by-sudo.conf
+inside gravimeter redirect install --operator gravimeter --program /usr/bin/gravimeter "${config[@]}"
+cmp <(grep -v '^#' "$root/etc/sudoers.d/gravimeter") <(grep -v '^#' "$examples/sudoers")
+capabilities=$(sed -n 's/^CapabilityBoundingSet=CAP/+CAP/p' "$drop_in" | tr '[:upper:]' '[:lower:]' | sed 's/+cap_/+/; s/ cap_/,+/g')
+mapfile -t variables < <(sed -n 's/^Environment=//p' "$drop_in" | grep -v PRESET)
+variables+=(GRAVIMETER_AGENT_COMMAND=/usr/bin/sleep GRAVIMETER_AGENT_ARGS=1000)
+# What the unit leaves writable; everything else is read-only from here on, for this one step.
+for folder in gravimeter antigravity-ls; do mount --bind "$root/var/lib/$folder" "$root/var/lib/$folder"; done
+mount -o remount,ro,bind "$root" 2>/dev/null || { mount --bind "$root" "$root" && mount -o remount,ro,bind "$root"; }
+chroot "$root" setpriv --reuid=gravimeter --regid=gravimeter --clear-groups --inh-caps=-all --ambient-caps=-all \
+  --bounding-set="-all,$capabilities" /usr/bin/env -i PATH=/usr/bin:/bin "${variables[@]}" gravimeter serve "${config[@]}" &
+serving=$!
+for _ in $(seq 100); do
+  ready=$(inside curl -s http://127.0.0.1:8741/readyz || true)
+  [[ $ready != '{"ready":true'* ]] || break
+  sleep 0.1
+done
+[[ $ready == '{"ready":true'* ]] || { echo "not ready: $ready" >&2; exit 1; }
+agent_uid=$(inside id -u antigravity-ls)
+agent=$(find /proc -maxdepth 1 -name '[0-9]*' -uid "$agent_uid" -printf '%f\n' 2>/dev/null | tail -1)
+expect "$(awk '/^(CapEff|NoNewPrivs):/ { print $2 }' "/proc/$agent/status" | tr '\n' ' ')" "0000000000000000 1 " "the agent's rights"
+kill "$serving" && wait "$serving"
+expect "$(find /proc -maxdepth 1 -name '[0-9]*' -uid "$agent_uid" 2>/dev/null)" "" "the agent is ended with its meter"
+mount -o remount,rw,bind "$root"
+umount "$root"/var/lib/{gravimeter,antigravity-ls}
+inside gravimeter redirect remove "${config[@]}"
+
 echo "== upgrade: what somebody has set and what runs stays"
 echo '# mine' >>"$root/etc/gravimeter/gravimeter.toml"
 as_redirect_unit gravimeter redirect install --no-sudoers "${config[@]}"
