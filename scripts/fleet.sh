@@ -47,10 +47,15 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Collector).serv
 
 to_set prometheus-agent.yml
 to_set prometheus-store.yml
+"$PROGRAM" serve --state.dir "$FOLDER/idle" --web.listen "127.0.0.1:$EXPORTER" --capture.listen 127.0.0.1:0 \
+  --capture.connect_listen 127.0.0.1:0 --log.level error &
+wait_for "http://127.0.0.1:$EXPORTER/readyz"
+IDLE=$(curl -sf "http://127.0.0.1:$EXPORTER/metrics" | grep -vc '^#')
+kill $!
+wait $!
 "$PROGRAM" demo --no-redirect --for "$((WARM_UP + WINDOW + 20))s" --web.listen "127.0.0.1:$EXPORTER" \
   --otlp "http://127.0.0.1:$SPANS" >"$FOLDER/demo" 2>&1 &
 wait_for "http://127.0.0.1:$EXPORTER/readyz"
-IDLE=$(curl -sf "http://127.0.0.1:$EXPORTER/metrics" | grep -vc '^#')
 prometheus --config.file="$FOLDER/prometheus-store.yml" --web.enable-remote-write-receiver --log.level=error \
   --storage.tsdb.path="$FOLDER/store" --web.listen-address="127.0.0.1:$STORE" &
 wait_for "http://127.0.0.1:$STORE/-/ready"
@@ -71,7 +76,7 @@ SENT=$(metric "$EXPORTER" gravimeter_otlp_spans_exported_total) CALLS=$(metric "
 SPAN_BYTES=$(awk '{ sum += $1 } END { print sum + 0 }' "$FOLDER/spans")
 
 cat <<FIGURES
-series at the start                $IDLE
+series before the first call       $IDLE
 models seen                        $(grep '^gravimeter_calls_total{' "$FOLDER/scrape" | grep -o 'model="[^"]*"' | sort -u | wc -l)
 series of a scrape                 $(grep -vc '^#' "$FOLDER/scrape")
   of which gen_ai_*                $(grep -c '^gen_ai_' "$FOLDER/scrape")
