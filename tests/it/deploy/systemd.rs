@@ -59,6 +59,18 @@ fn systemd_has_nothing_to_say_about_the_units() {
     assert!(output.status.success() && said.trim().is_empty(), "{said}");
 }
 
+#[test]
+fn what_the_manual_enables_can_be_enabled() {
+    let root = machine();
+    let manual = read("docs/operate/systemd.md");
+    for unit in SERVICES.into_iter().chain(SOCKETS) {
+        let mut enabling = manual.lines().filter(|line| line.contains("enable --now"));
+        assert!(enabling.any(|line| line.contains(unit)), "the manual enables {unit}");
+        with_root("systemctl", &root, &["enable", unit]);
+        assert_eq!(with_root("systemctl", &root, &["is-enabled", unit]), "enabled\n", "{unit}");
+    }
+}
+
 /// The scores that `docs/operate/systemd.md` states.
 #[test]
 fn the_units_are_as_closed_as_the_manual_says() {
