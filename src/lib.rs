@@ -7,6 +7,7 @@
 //! | 0 | [`record`] | nothing | the vocabulary: [`record::Fact`], [`record::Call`] | I/O, time, other rooms |
 //! | 1 | [`capture`] | connections (redirect by uid, CONNECT) | [`capture::Accepted`] | TLS, HTTP |
 //! | 1 | [`demo`] | nothing | a stand-in provider and agent on sockets | use any room |
+//! | 1 | [`pricing`] | price tables, finished calls | the calls with their cost | fetch, guess a price |
 //! | 2 | [`observe`] | `(Direction, &[u8], Instant)` | exchanges, decoded bodies, SSE data, JSON values | I/O, clocks, providers |
 //! | 2 | [`tls`] | TCP streams | verified upstream sessions, leaf certificates | HTTP |
 //! | 3 | [`dialect`] | exchanges | one [`record::Call`] for each, on every exit path | I/O |
@@ -36,6 +37,7 @@ pub mod export;
 pub mod launch;
 pub mod ledger;
 pub mod observe;
+pub mod pricing;
 pub mod record;
 pub mod relay;
 pub mod tls;

@@ -1,24 +1,33 @@
 //! The listening sockets: all are bound before anything starts, so that an occupied port is told at once.
+//!
+//! Where the service manager hands sockets over for a purpose, those are used and none is bound in their place.
 
+use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 
 use super::Error;
+use super::activation::{Activation, Handed};
 use crate::capture::{Door, listener};
 use crate::config::Config;
+use crate::web::Listener;
 
 /// Every listener of the house, bound.
+#[derive(Default)]
 pub(super) struct Doors {
-    pub(super) web: TcpListener,
+    pub(super) web: Vec<Listener>,
     pub(super) traffic: Vec<(Door, TcpListener)>,
 }
 
 /// Where the house can be reached; the ports are the real ones when the configuration left them to the system.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Addresses {
     /// `/metrics`, `/v1/usage` and the page.
-    pub web: SocketAddr,
+    pub web: Vec<SocketAddr>,
+    /// The same, as Unix sockets.
+    pub sockets: Vec<PathBuf>,
     /// Where redirected connections arrive.
     pub redirect: Vec<SocketAddr>,
     /// The CONNECT proxy.
@@ -26,41 +35,98 @@ pub struct Addresses {
 }
 
 impl Doors {
-    pub(super) fn open(config: &Config) -> Result<(Self, Addresses), Error> {
-        let (web, web_address) = bind(config.web.listen, "web.listen")?;
-        let mut doors = Self { web, traffic: Vec::new() };
-        let mut addresses = Addresses { web: web_address, redirect: Vec::new(), connect: None };
-        for wanted in &config.capture.redirect_listen {
-            // Without IPv6 in the kernel there is nothing to arrive there.
-            if wanted.is_ipv6() && !has_ipv6() {
-                continue;
-            }
-            let (listener, address) = bind(*wanted, "capture.listen")?;
-            doors.traffic.push((Door::Redirect, listener));
-            addresses.redirect.push(address);
-        }
-        if let Some(wanted) = config.capture.connect_listen {
-            let (listener, address) = bind(wanted, "capture.connect_listen")?;
+    pub(super) fn open(config: &Config, handed: Activation) -> Result<(Self, Addresses), Error> {
+        let (mut doors, mut addresses) = (Self::default(), Addresses::default());
+        doors.open_exporter(config, handed.exporter, &mut addresses)?;
+        doors.open_redirect(config, handed.redirect, &mut addresses)?;
+        let connect = match handed.connect.into_iter().next() {
+            Some(listener) => Some(taken(listener)?),
+            None => config.capture.connect_listen.map(|wanted| bind(wanted, "capture.connect_listen")).transpose()?,
+        };
+        if let Some((listener, address)) = connect {
             doors.traffic.push((Door::Connect, listener));
             addresses.connect = Some(address);
         }
         Ok((doors, addresses))
     }
+
+    fn open_exporter(&mut self, config: &Config, handed: Vec<Handed>, to: &mut Addresses) -> Result<(), Error> {
+        let wanted = config.web.listen.filter(|_| handed.is_empty());
+        let bound = wanted.map(|wanted| bind(wanted, "web.listen")).transpose()?;
+        let mut tcp: Vec<_> = bound.into_iter().collect();
+        for handed in handed {
+            match handed {
+                Handed::Tcp(listener) => tcp.push(taken(listener)?),
+                Handed::Unix(listener) => {
+                    let path = listener.local_addr().ok().and_then(|it| it.as_pathname().map(PathBuf::from));
+                    to.sockets.extend(path);
+                    self.web.push(Listener::Unix(UnixListener::from_std(listener).map_err(Error::Handed)?, None));
+                }
+            }
+        }
+        for (listener, address) in tcp {
+            if config.web.must_protect(address) && config.web.config_file.is_none() {
+                return Err(Error::Exposed(address));
+            }
+            to.web.push(address);
+            self.web.push(Listener::Tcp(listener));
+        }
+        if let Some(path) = &config.web.socket {
+            self.web.push(Listener::bind_unix(path, config.web.socket_mode)?);
+            to.sockets.push(path.clone());
+        }
+        Ok(())
+    }
+
+    fn open_redirect(
+        &mut self,
+        config: &Config,
+        handed: Vec<std::net::TcpListener>,
+        to: &mut Addresses,
+    ) -> Result<(), Error> {
+        let mut bound = handed.into_iter().map(taken).collect::<Result<Vec<_>, _>>()?;
+        let stray = bound.iter().map(|(_, address)| *address).find(|it| it.port() != config.redirect.port);
+        if let Some(address) = stray.filter(|_| config.redirect.expected) {
+            return Err(Error::Stray { address, port: config.redirect.port });
+        }
+        if bound.is_empty() {
+            // Without IPv6 in the kernel there is nothing to arrive there.
+            let wanted = config.capture.redirect_listen.iter().filter(|wanted| !wanted.is_ipv6() || has_ipv6());
+            bound = wanted.map(|wanted| bind(*wanted, "capture.listen")).collect::<Result<_, _>>()?;
+        }
+        for (listener, address) in bound {
+            self.traffic.push((Door::Redirect, listener));
+            to.redirect.push(address);
+        }
+        Ok(())
+    }
 }
 
 impl Addresses {
+    /// The first address of the exporter.
+    #[must_use]
+    pub fn exporter(&self) -> Option<SocketAddr> {
+        self.web.first().copied()
+    }
+
     /// All of them: what the house must never be led to.
     pub(super) fn all(&self) -> Vec<SocketAddr> {
-        self.redirect.iter().copied().chain(self.connect).chain([self.web]).collect()
+        self.redirect.iter().chain(&self.connect).chain(&self.web).copied().collect()
     }
 }
 
 fn bind(address: SocketAddr, key: &'static str) -> Result<(TcpListener, SocketAddr), Error> {
-    let bound = listener::bind(address).and_then(|listener| {
-        let address = listener.local_addr()?;
-        Ok((listener, address))
-    });
+    let bound = listener::bind(address).and_then(with_address);
     bound.map_err(|source| Error::Bind { address, key, source })
+}
+
+fn taken(listener: std::net::TcpListener) -> Result<(TcpListener, SocketAddr), Error> {
+    TcpListener::from_std(listener).and_then(with_address).map_err(Error::Handed)
+}
+
+fn with_address(listener: TcpListener) -> io::Result<(TcpListener, SocketAddr)> {
+    let address = listener.local_addr()?;
+    Ok((listener, address))
 }
 
 fn has_ipv6() -> bool {

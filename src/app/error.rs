@@ -11,10 +11,25 @@ use crate::tls::bundle::BundleError;
 use crate::tls::collector::CollectorError;
 use crate::tls::leaf::LeafError;
 use crate::tls::upstream::UpstreamError;
+use crate::web::SocketError;
+use crate::web::access::AccessError;
 
 /// Why the house cannot start, or had to end. The message says what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The web configuration file cannot be used.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// A socket that was handed over is not of the right sort.
+    #[error("socket {number} ({name:?}) of the service manager: {source}; look into the .socket unit")]
+    Activation {
+        /// Its place, from 0.
+        number: usize,
+        /// What it is called.
+        name: String,
+        /// What is wrong with it.
+        source: io::Error,
+    },
     /// The agent cannot be started or does not stay up.
     #[error(transparent)]
     Agent(#[from] LaunchError),
@@ -55,6 +70,15 @@ pub enum Error {
     /// The demo's stand-ins failed.
     #[error("the demo: {0}")]
     Demo(String),
+    /// The exporter's address can be reached by other machines.
+    #[error(
+        "{0} can be reached by other machines and there is no password: listen on 127.0.0.1, set web.config_file to a file \
+         with TLS and users, or set web.danger_expose_to_network to true"
+    )]
+    Exposed(SocketAddr),
+    /// A socket that was handed over cannot be used.
+    #[error("a socket of the service manager cannot be used: {0}; look into the .socket unit")]
+    Handed(#[source] io::Error),
     /// Leaf certificates cannot be made.
     #[error(transparent)]
     Leaf(#[from] LeafError),
@@ -83,6 +107,9 @@ pub enum Error {
     /// Signals cannot be received.
     #[error("cannot receive signals: {0}")]
     Signals(#[source] io::Error),
+    /// The exporter's Unix socket cannot be listened on.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
     /// The state folder cannot be used.
     #[error("{path}: {source}; set state.dir to a folder that can be written")]
     StateDir {
@@ -91,10 +118,17 @@ pub enum Error {
         /// The operating system's answer.
         source: io::Error,
     },
+    /// The redirect rules lead to another port than that of the socket that was handed over for them.
+    #[error(
+        "the socket 'redirect' of the service manager is {address}, but the rules lead to port {port}: use that one in both"
+    )]
+    Stray {
+        /// The socket's address.
+        address: SocketAddr,
+        /// The port of `capture.listen`.
+        port: u16,
+    },
     /// Roots for the verification of providers cannot be loaded.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
-    /// The exporter's listener failed.
-    #[error("the exporter ended: {0}")]
-    Web(#[source] io::Error),
 }

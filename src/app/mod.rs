@@ -4,11 +4,13 @@
 //! OTLP).
 //! It parses nothing and prints nothing.
 
+mod activation;
 mod agent;
 mod cascades;
 mod demo;
 mod doors;
 mod error;
+mod notify;
 mod process;
 mod signals;
 mod tasks;
@@ -26,12 +28,15 @@ use crate::capture::{Gate, KernelOriginalDst, LoopGuard};
 use crate::cascade::client::Endpoint;
 use crate::config::Config;
 use crate::dialect::Observers;
+use crate::export::diagnostics::Diagnostics;
 use crate::export::otlp::{Exporter, Pusher};
 use crate::ledger::{Ledger, UsageReport};
 use crate::record::Record;
 use crate::relay::{Relay, Shutdown};
-use crate::web::{Condition, Readiness};
+use crate::web::access::Access;
+use crate::web::{Condition, Listener, Readiness, Web};
 
+pub use activation::Activation;
 pub use agent::closed_folder;
 pub use demo::{DemoOptions, demo};
 pub use doors::Addresses;
@@ -44,18 +49,21 @@ use signals::Signals;
 use trust::Trust;
 use views::Views;
 
-/// Runs the house until SIGTERM or SIGINT, then lets running exchanges end; a second signal cuts them off.
+/// Runs the house until SIGTERM or SIGINT, then lets running exchanges end; a second signal cuts them off. `diagnostics` are
+/// those that the log was started with.
 ///
 /// # Errors
 /// Whatever keeps the house from starting, or ends it.
-pub async fn serve(config: Config) -> Result<(), Error> {
+pub async fn serve(config: Config, handed: Activation, diagnostics: Option<Diagnostics>) -> Result<(), Error> {
     process::harden()?;
     let mut signals = Signals::install()?;
-    let mut app = App::start(config).await?;
+    let mut app = App::start_with(config, handed, diagnostics).await?;
+    notify::ready();
     let failure = tokio::select! {
         () = signals.next() => None,
         failure = app.failed() => Some(failure),
     };
+    notify::stopping();
     app.stop(signals.next()).await;
     failure.map_or(Ok(()), Err)
 }
@@ -80,15 +88,28 @@ pub struct App {
 }
 
 impl App {
-    /// Builds and starts everything that the configuration asks for.
+    /// Builds and starts everything that the configuration asks for; `diagnostics` go to the collector from then on.
     ///
     /// # Errors
     /// Whatever keeps the house from starting; nothing is left running then.
-    pub async fn start(config: Config) -> Result<Self, Error> {
+    pub async fn start(config: Config, diagnostics: Option<Diagnostics>) -> Result<Self, Error> {
+        Self::start_with(config, Activation::default(), diagnostics).await
+    }
+
+    /// The same, with sockets that the service manager has opened.
+    ///
+    /// # Errors
+    /// As [`App::start`].
+    pub async fn start_with(
+        config: Config,
+        handed: Activation,
+        diagnostics: Option<Diagnostics>,
+    ) -> Result<Self, Error> {
         agent::refuse_own_user(&config).await?;
         create_state_dir(&config)?;
-        let (doors, addresses) = Doors::open(&config)?;
-        let views = Views::new(&config, conditions(&config));
+        let (doors, addresses) = Doors::open(&config, handed)?;
+        let access = open_access(&config, &addresses)?;
+        let views = Views::new(&config, access, diagnostics, conditions(&config));
         let trust = Trust::open(&config, &*views.record)?;
         agent::refuse_closed_bundle(&config, &trust.bundle)?;
         let (vital, failures) = mpsc::channel(1);
@@ -107,7 +128,8 @@ impl App {
         let environment = agent::environment(&config, &trust.bundle, &app.addresses);
         app.exporter.spawn(trust::watch_expiry(trust.not_after, app.exporter.stopping().clone()));
         app.export(views.spans, views.pusher, trust.collector.clone());
-        app.serve_exporter(doors.web, views.web, vital.clone());
+        app.exporter.spawn(notify::watchdog(app.exporter.stopping().clone()));
+        app.serve_exporter(doors.web, &views.web);
         app.serve_traffic(&config, doors.traffic, trust, Arc::clone(&views.record));
         let supervised = match agent::start(config.clone(), environment, &app, views.record, vital).await {
             Ok(supervised) => supervised,
@@ -117,7 +139,8 @@ impl App {
             }
         };
         app.followed = cascades::start(&config, supervised, &app, &views.correlator);
-        info!(web = %app.addresses.web, connect = ?app.addresses.connect, redirect = ?app.addresses.redirect, "listening");
+        let web = app.addresses.exporter().map(tracing::field::display);
+        info!(web, sockets = ?app.addresses.sockets, connect = ?app.addresses.connect, redirect = ?app.addresses.redirect, "listening");
         Ok(app)
     }
 
@@ -175,14 +198,11 @@ impl App {
         info!("stopped");
     }
 
-    fn serve_exporter(&self, listener: tokio::net::TcpListener, web: Arc<crate::web::Web>, vital: mpsc::Sender<Error>) {
-        let tracker = self.exporter.tracker().clone();
-        let stopping = self.exporter.stopping().clone();
-        self.exporter.spawn(async move {
-            if let Err(source) = web.serve(listener, tracker, stopping).await {
-                fail(&vital, Error::Web(source));
-            }
-        });
+    fn serve_exporter(&self, listeners: Vec<Listener>, web: &Arc<Web>) {
+        for listener in listeners {
+            let (tracker, stopping) = (self.exporter.tracker().clone(), self.exporter.stopping().clone());
+            self.exporter.spawn(Arc::clone(web).serve(listener, tracker, stopping));
+        }
     }
 
     fn export(&self, spans: Option<Exporter>, metrics: Option<Pusher>, tls: Option<rustls::ClientConfig>) {
@@ -234,6 +254,13 @@ impl App {
         }
         self.readiness.set(Condition::Listening, true);
     }
+}
+
+/// Reads the web configuration file, where there is one: it must protect what other machines can reach.
+fn open_access(config: &Config, addresses: &Addresses) -> Result<Option<Arc<Access>>, Error> {
+    let Some(path) = &config.web.config_file else { return Ok(None) };
+    let must_protect = addresses.web.iter().any(|address| config.web.must_protect(*address));
+    Ok(Some(Access::open(path, must_protect)?))
 }
 
 /// States a failure that ends the house. Only the first one counts.

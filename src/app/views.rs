@@ -1,5 +1,5 @@
-//! The views of the record: metrics, ledger and readiness, behind the correlator and the one fan-out that every fact goes
-//! through.
+//! The views of the record: metrics, ledger and readiness, behind the prices, the correlator and the one fan-out that every
+//! fact goes through.
 
 use std::sync::Arc;
 
@@ -8,11 +8,14 @@ use jiff::Timestamp;
 use crate::cascade::correlate::Correlator;
 use crate::config::Config;
 use crate::export::Metrics;
+use crate::export::diagnostics::Diagnostics;
 use crate::export::otlp::{Exporter, Pusher, Resource};
 use crate::export::traces::Traces;
 use crate::ledger::Ledger;
+use crate::pricing::Priced;
 use crate::record::{FanOut, Models, Record, Sink};
-use crate::web::{Condition, Readiness, Web};
+use crate::web::access::Access;
+use crate::web::{Condition, Live, Readiness, Web};
 
 /// Everything that facts end in.
 pub(super) struct Views {
@@ -33,24 +36,35 @@ pub(super) struct Views {
 }
 
 impl Views {
-    pub(super) fn new(config: &Config, conditions: impl IntoIterator<Item = Condition>) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        access: Option<Arc<Access>>,
+        diagnostics: Option<Diagnostics>,
+        conditions: impl IntoIterator<Item = Condition>,
+    ) -> Self {
         let models = Arc::new(Models::new(config.max_models));
         let metrics = Arc::new(Metrics::new(config.metrics, Arc::clone(&models)));
+        let live = Arc::new(Live::new(Arc::clone(&models)));
         let ledger = Arc::new(Ledger::new(Timestamp::now(), models));
         let readiness = Readiness::new(conditions);
-        let mut sinks: Vec<Arc<dyn Sink>> = vec![Arc::clone(&metrics) as _, Arc::clone(&ledger) as _];
+        let mut sinks: Vec<Arc<dyn Sink>> =
+            vec![Arc::clone(&metrics) as _, Arc::clone(&ledger) as _, Arc::clone(&live) as _];
         let resource = Resource::new(&config.otlp);
         let spans = Traces::new(&config.otlp, resource.clone(), metrics.spans()).map(|(traces, exporter)| {
-            sinks.push(Arc::new(traces));
+            if let Some(diagnostics) = diagnostics {
+                diagnostics.connect(&traces);
+            }
+            sinks.push(Arc::new(traces.telling(metrics.handshakes())));
             exporter
         });
         let pusher = Pusher::new(&config.otlp, resource, Arc::clone(&metrics));
-        let web = Web::new(config.web.clone(), metrics, Arc::clone(&ledger), Arc::clone(&readiness));
+        let web = Web::new(config.web.clone(), access, metrics, Arc::clone(&ledger), Arc::clone(&readiness), live);
         let correlator = Correlator::new(Arc::new(FanOut(sinks)));
         let correlator = Arc::new(match spans {
             Some(_) => correlator.tracing(config.otlp.sampling),
             None => correlator,
         });
-        Self { record: Arc::clone(&correlator) as _, correlator, spans, pusher, ledger, readiness, web }
+        let record = Arc::new(Priced::new(Arc::clone(&config.prices), Arc::clone(&correlator) as _));
+        Self { record, correlator, spans, pusher, ledger, readiness, web }
     }
 }

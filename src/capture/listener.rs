@@ -14,10 +14,12 @@ use tokio::sync::Semaphore;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::warn;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span, info_span, warn};
 
 use super::{Accepted, Door, Gate};
-use crate::record::{Fact, Record, RefuseReason};
+use crate::record::diagnostics::{self, DISPOSITION, DOOR, ERROR_TYPE, SERVER_ADDRESS, TARGET, TUNNEL_WHY};
+use crate::record::{Fact, Label as _, Record, RefuseReason};
 
 /// What all listeners share.
 pub struct Doors {
@@ -54,19 +56,35 @@ where
     let mut accept = || listener.accept();
     // Between two connections nothing is held, so dropping the wait loses nothing.
     while let Some(tcp) = shutdown.run_until_cancelled(next(&mut accept, &*doors.gate.record)).await {
+        let span = accepted(door);
         let Ok(slot) = Arc::clone(&doors.slots).try_acquire_owned() else {
+            diagnostics::refused(&span, RefuseReason::Overload);
             doors.gate.record.record(Fact::ConnectionRefused(RefuseReason::Overload));
             continue;
         };
         let (doors, serve) = (Arc::clone(&doors), serve.clone());
         let tasks = doors.tasks.clone();
-        tasks.spawn(async move {
+        let served = async move {
             if let Some(accepted) = doors.gate.admit(door, tcp).await {
                 serve(accepted).await;
             }
             drop(slot);
-        });
+        };
+        tasks.spawn(served.instrument(span));
     }
+}
+
+/// The diagnostic span of a connection, from its acceptance to its end.
+fn accepted(door: Door) -> Span {
+    info_span!(
+        target: TARGET,
+        "accept",
+        { DOOR } = door.as_str(),
+        { SERVER_ADDRESS } = Empty,
+        { DISPOSITION } = Empty,
+        { TUNNEL_WHY } = Empty,
+        { ERROR_TYPE } = Empty
+    )
 }
 
 /// The next connection, however long it takes.

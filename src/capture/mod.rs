@@ -16,9 +16,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tracing::{debug, warn};
+use tracing::{Instrument as _, Span, debug, info_span, warn};
 
-use crate::record::{Fact, Host, Record, RefuseReason, TimeoutStep};
+use crate::record::{Fact, Host, Record, RefuseReason, TimeoutStep, diagnostics, label};
 
 pub use loop_guard::LoopGuard;
 pub use original_dst::{KernelOriginalDst, OriginalDst};
@@ -91,13 +91,14 @@ pub struct Accepted {
     pub destination: Destination,
 }
 
-/// The two ways in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
-    /// The agent asks by name or number for a tunnel.
-    Connect,
-    /// The kernel led the connection here.
-    Redirect,
+label! {
+    /// The two ways in.
+    pub enum Door {
+        /// The agent asks by name or number for a tunnel.
+        Connect => "connect",
+        /// The kernel led the connection here.
+        Redirect => "redirect",
+    }
 }
 
 /// What all listeners share to admit a connection.
@@ -114,12 +115,17 @@ pub struct Gate {
 
 impl Gate {
     /// Learns where the connection wants to go. `None` when it was refused: that is then stated and the connection closed.
+    /// The current span is told of it, too.
     pub async fn admit(&self, door: Door, tcp: TcpStream) -> Option<Accepted> {
         let admitted = match door {
             Door::Connect => self.connected(tcp).await,
             Door::Redirect => self.redirected(tcp),
         };
-        admitted.inspect_err(|reason| self.record.record(Fact::ConnectionRefused(*reason))).ok()
+        let refused = |reason: &RefuseReason| {
+            diagnostics::refused(&Span::current(), *reason);
+            self.record.record(Fact::ConnectionRefused(*reason));
+        };
+        admitted.inspect_err(refused).ok()
     }
 
     fn redirected(&self, tcp: TcpStream) -> Result<Accepted, RefuseReason> {
@@ -132,7 +138,9 @@ impl Gate {
     }
 
     async fn connected(&self, tcp: TcpStream) -> Result<Accepted, RefuseReason> {
-        match timeout(self.connect_request, connect_proxy::accept(tcp, &self.guard)).await {
+        let asked = connect_proxy::accept(tcp, &self.guard);
+        let asked = asked.instrument(info_span!(target: diagnostics::TARGET, "connect request"));
+        match timeout(self.connect_request, asked).await {
             Ok(accepted) => accepted.map_err(|refusal| {
                 let reason = refusal.reason();
                 debug!(%reason, error = %refusal, "refused a connection to the CONNECT door");

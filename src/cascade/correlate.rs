@@ -191,6 +191,7 @@ mod tests {
             rate_limit: None,
             usage: TokenUsage::default(),
             quality: Quality::Unknown,
+            cost: None,
             timing: Timing {
                 started_at: SystemTime::UNIX_EPOCH,
                 duration: Duration::ZERO,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::conversation::{Began, LOOKS_WITHIN, Moment};
-use crate::record::{Call, Model, Operation};
+use crate::record::{Call, Cost, Model, Operation};
 
 /// What a run needs to know of a call.
 #[derive(Debug, Clone)]
@@ -16,6 +16,8 @@ pub(super) struct SeenCall {
     ended: Instant,
     first_chunk: Option<Instant>,
     tokens: u64,
+    /// `None` where it has tokens and no price.
+    cost: Option<Cost>,
 }
 
 impl SeenCall {
@@ -35,6 +37,7 @@ impl SeenCall {
             ended: began + call.timing.duration,
             first_chunk: call.timing.time_to_first_chunk.map(|after| began + after),
             tokens: call.usage.total(),
+            cost: (!call.is_unpriced()).then(|| call.cost.unwrap_or_default()),
         }
     }
 }
@@ -52,6 +55,8 @@ pub(super) struct Calls {
 pub(super) struct RunCalls {
     pub(super) count: u64,
     pub(super) tokens: u64,
+    /// `None` where one of them has tokens and no price: the sum of the others would pass for the whole.
+    pub(super) cost: Option<Cost>,
     /// The model of the first one.
     pub(super) model: Option<Model>,
     pub(super) first_chunk: Option<Instant>,
@@ -97,6 +102,7 @@ impl Calls {
         RunCalls {
             count: calls.len() as u64,
             tokens: calls.iter().fold(0, |sum, call| sum.saturating_add(call.tokens)),
+            cost: calls.iter().try_fold(Cost::default(), |sum, call| Some(sum.saturating_add(call.cost?))),
             model: first.map(|call| call.model.clone()),
             first_chunk: calls.iter().filter_map(|call| call.first_chunk).min(),
             began: calls.first().map(|call| call.began).filter(|first| *first < began),
@@ -127,6 +133,7 @@ mod tests {
             ended: began,
             first_chunk: Some(began + Duration::from_millis(10)),
             tokens,
+            cost: Some(Cost::from_nano_usd(tokens * 2)),
         }
     }
 
@@ -162,6 +169,18 @@ mod tests {
         assert_eq!((second.count, second.tokens, second.began), (1, 100, Some(at(21))), "seen late");
         let third = calls.of_run(seen(at(31)), at(32), at(32));
         assert_eq!((third.count, model(&third)), (0, None));
+    }
+
+    #[test]
+    fn a_run_costs_what_its_calls_do_unless_that_of_one_is_not_known() {
+        let (at, mut calls) = (clock(), Calls::default());
+        calls.add(call(1, Operation::Chat, at(2), 5));
+        calls.add(call(2, Operation::Checkpoint, at(3), 7));
+        assert_eq!(calls.of_run(told(at(1)), at(4), at(4)).cost, Some(Cost::from_nano_usd(24)));
+        calls.add(call(3, Operation::Chat, at(6), 5));
+        calls.add(SeenCall { cost: None, ..call(4, Operation::Chat, at(7), 1) });
+        assert_eq!(calls.of_run(told(at(5)), at(8), at(8)).cost, None);
+        assert_eq!(calls.of_run(told(at(9)), at(9), at(9)).cost, Some(Cost::default()));
     }
 
     #[test]

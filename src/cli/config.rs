@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::flags::ConfigFlags;
 use crate::config::{Loaded, Origin, Source, example, reference};
+use crate::web::access::Access;
 
 /// Check the configuration, or print what can be configured
 #[derive(Debug, Args)]
@@ -34,7 +35,14 @@ enum Command {
 impl Config {
     pub(super) fn run(self, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         match self.command {
-            Command::Check { explain, config } => check(&config.load()?, explain, out)?,
+            Command::Check { explain, config } => {
+                let loaded = config.load()?;
+                let web = &loaded.config.web;
+                if let Some(path) = &web.config_file {
+                    Access::open(path, web.listen.is_some_and(|address| web.must_protect(address)))?;
+                }
+                check(&loaded, explain, out)?;
+            }
             Command::Example => out.write_all(example().as_bytes())?,
             Command::Reference => out.write_all(reference().as_bytes())?,
         }

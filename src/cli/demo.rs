@@ -19,7 +19,7 @@ use super::{block_on, logging, terminal_width};
 use crate::app::{self, DemoOptions};
 use crate::config::{self, Log, LogFormat, Places, process_environment};
 use crate::demo::{AgentOptions, Provider, ProviderOptions, Rungs, agent};
-use crate::export::otlp::Endpoint;
+use crate::export::otlp::{Endpoint, Protocol};
 
 /// Watch gravimeter at work: a stand-in provider, a stand-in agent, the real path between them
 ///
@@ -39,6 +39,9 @@ pub(super) struct Demo {
     /// A collector that gets the spans, as http://127.0.0.1:4317
     #[arg(long, value_name = "URL", value_parser = collector)]
     otlp: Option<Endpoint>,
+    /// What the collector speaks; auto: gRPC on port 4317, protobuf over HTTP on any other
+    #[arg(long, value_enum, default_value = "auto", requires = "otlp")]
+    otlp_protocol: Speaks,
     /// Where the page, /metrics and /v1/usage are served
     #[arg(long = "web.listen", value_name = "IP:PORT", default_value = "127.0.0.1:8741")]
     web: SocketAddr,
@@ -47,7 +50,7 @@ pub(super) struct Demo {
 impl Demo {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         // The table is the output; the log would tear it.
-        logging::start(&Log { level: "warn".to_owned(), format: LogFormat::Auto })?;
+        logging::start(&Log { level: "warn".to_owned(), format: LogFormat::Auto }, None)?;
         let out = std::io::stdout();
         let in_place = out.is_terminal();
         let redirect = rustix::process::geteuid().is_root() && !self.no_redirect;
@@ -58,6 +61,7 @@ impl Demo {
             redirect,
             rungs: self.rung.rungs(),
             otlp: self.otlp,
+            otlp_protocol: self.otlp_protocol.into(),
             redraw: if in_place { REDRAW } else { REPEAT },
             width: terminal_width(),
             agent_arguments: |options| vec!["demo-agent".to_owned(), "--options".to_owned(), options],
@@ -81,6 +85,25 @@ enum Rung {
 impl Rung {
     fn rungs(self) -> Rungs {
         Rungs { agent_state: matches!(self, Self::AgentState), reactive: !matches!(self, Self::Polling) }
+    }
+}
+
+/// The words of `otlp.protocol`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Speaks {
+    Auto,
+    Grpc,
+    #[value(name = "http/protobuf")]
+    HttpProtobuf,
+}
+
+impl From<Speaks> for Protocol {
+    fn from(speaks: Speaks) -> Self {
+        match speaks {
+            Speaks::Auto => Self::Auto,
+            Speaks::Grpc => Self::Grpc,
+            Speaks::HttpProtobuf => Self::HttpProtobuf,
+        }
     }
 }
 

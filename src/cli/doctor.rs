@@ -17,6 +17,7 @@ use crate::capture::redirect::Redirect;
 use crate::config::Config;
 use crate::launch;
 use crate::tls;
+use crate::web::access::Access;
 
 /// Look at this machine and say what is missing
 #[derive(Debug, Args)]
@@ -88,6 +89,7 @@ impl Finding {
 fn look(config: &Config) -> Vec<Finding> {
     let mut findings = vec![state(config), authority(config), roots(config)];
     findings.extend(doors(config));
+    findings.extend(access(config));
     if config.redirect.expected {
         if config.redirect.is_watched() {
             findings.extend(["iptables", "ip6tables", "sudo"].map(program));
@@ -148,11 +150,13 @@ fn roots(config: &Config) -> Finding {
 fn doors(config: &Config) -> Vec<Finding> {
     let traffic = config.capture.redirect_listen.iter().copied().chain(config.capture.connect_listen);
     let taken = |address: &SocketAddr| TcpListener::bind(address).is_err();
-    let running = block_on(exporter::get(&exporter::base_url(config.web.listen), "/healthz")).is_ok();
-    if running {
-        return vec![Finding::ok("ports", format!("gravimeter runs at {}", config.web.listen))];
+    let base = exporter::base_url(&config.web);
+    if let Ok(base) = base
+        && block_on(exporter::get(&base, "/healthz")).is_ok()
+    {
+        return vec![Finding::ok("ports", format!("gravimeter runs at {base}"))];
     }
-    let taken: Vec<_> = traffic.chain([config.web.listen]).filter(taken).map(|address| address.to_string()).collect();
+    let taken: Vec<_> = traffic.chain(config.web.listen).filter(taken).map(|address| address.to_string()).collect();
     match taken.is_empty() {
         true => vec![Finding::ok("ports", "all are free")],
         false => vec![Finding::fail(
@@ -161,6 +165,19 @@ fn doors(config: &Config) -> Vec<Finding> {
             "stop that program, or choose other ports",
         )],
     }
+}
+
+/// What the exporter's web configuration file is good for, where there is one.
+fn access(config: &Config) -> Option<Finding> {
+    let path = config.web.config_file.as_ref()?;
+    let must_protect = config.web.listen.is_some_and(|address| config.web.must_protect(address));
+    Some(match Access::open(path, must_protect) {
+        Ok(_) => Finding::ok("web config", path.display().to_string()),
+        Err(error) => {
+            let remedy = "correct the file, or run this as the user of gravimeter";
+            Finding::fail("web config", error.to_string().replace('\n', "; "), remedy)
+        }
+    })
 }
 
 fn program(name: &'static str) -> Finding {

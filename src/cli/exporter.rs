@@ -1,6 +1,6 @@
-//! Questions to a running exporter, over plain HTTP on this machine.
+//! Questions to a running exporter on this machine: over its Unix socket, or plain HTTP.
 
-use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -11,15 +11,17 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use super::flags::ConfigFlags;
+use crate::web;
 
 /// Where the exporter is that is asked.
 #[derive(Debug, Args)]
 pub(super) struct Target {
-    /// Where the exporter is, when it is not at web.listen of the configuration
+    /// Where the exporter is (http://... or unix:/path), when it is not at web.socket or web.listen of the configuration
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     #[command(flatten)]
@@ -31,41 +33,71 @@ impl Target {
     pub(super) fn base_url(self) -> anyhow::Result<String> {
         match self.url {
             Some(url) => Ok(url),
-            None => Ok(base_url(self.config.load()?.config.web.listen)),
+            None => base_url(&self.config.load()?.config.web),
         }
     }
 }
 
-/// The base URL of the exporter that listens on `listen`, asked from this machine.
-pub(super) fn base_url(listen: SocketAddr) -> String {
-    let mut address = listen;
-    if listen.ip().is_unspecified() {
-        let loopback = if listen.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() };
+/// The base URL of the exporter of that configuration, asked from this machine: its socket, where it has one, asks for
+/// neither TLS nor password.
+pub(super) fn base_url(web: &web::Config) -> anyhow::Result<String> {
+    if let Some(path) = &web.socket {
+        return Ok(format!("{SOCKET}{}", path.display()));
+    }
+    let mut address = web.listen.context("there is neither web.listen nor web.socket to ask at: set one of them")?;
+    if address.ip().is_unspecified() {
+        let loopback = if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() };
         address.set_ip(loopback);
     }
-    format!("http://{address}")
+    Ok(format!("http://{address}"))
 }
 
 /// The body of the answer to `GET base + path`.
 pub(super) async fn get(base: &str, path: &str) -> anyhow::Result<Bytes> {
-    let url = format!("{}{path}", base.trim_end_matches('/'));
-    timeout(LIMIT, ask(&url)).await.with_context(|| format!("{base} did not answer within {} s", LIMIT.as_secs()))?
+    let asked = async {
+        match base.strip_prefix(SOCKET) {
+            Some(socket) => ask_socket(Path::new(socket), path).await,
+            None => ask_address(&format!("{}{path}", base.trim_end_matches('/'))).await,
+        }
+    };
+    timeout(LIMIT, asked).await.with_context(|| format!("{base} did not answer within {} s", LIMIT.as_secs()))?
 }
 
-async fn ask(url: &str) -> anyhow::Result<Bytes> {
+async fn ask_socket(socket: &Path, path: &str) -> anyhow::Result<Bytes> {
+    let stream = UnixStream::connect(socket).await;
+    let stream = stream.with_context(|| {
+        format!(
+            "nothing answers at {}: is `gravimeter serve` running, and may you write to its socket?",
+            socket.display()
+        )
+    })?;
+    ask(stream, &socket.display().to_string(), "localhost", path).await
+}
+
+async fn ask_address(url: &str) -> anyhow::Result<Bytes> {
     let uri: Uri = url.parse().with_context(|| format!("{url:?} is not a URL: write it as http://127.0.0.1:8741"))?;
-    ensure!(uri.scheme_str() == Some("http"), "{url:?}: the exporter speaks plain HTTP: write http://127.0.0.1:8741");
+    ensure!(
+        uri.scheme_str() == Some("http"),
+        "{url:?}: write it as http://127.0.0.1:8741; an exporter with TLS is asked at its web.socket: unix:/path"
+    );
     let authority = uri.authority().with_context(|| format!("{url:?} names no host"))?;
     let host = authority.host().trim_matches(['[', ']']);
     let port = authority.port_u16().unwrap_or(80);
-    let tcp = TcpStream::connect((host, port)).await;
-    let tcp = tcp.with_context(|| format!("nothing answers at {authority}: is `gravimeter serve` running?"))?;
-
-    let (mut sender, connection) = http1::handshake(TokioIo::new(tcp)).await?;
+    let stream = TcpStream::connect((host, port)).await;
+    let stream = stream.with_context(|| format!("nothing answers at {authority}: is `gravimeter serve` running?"))?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let request = Request::get(path).header(header::HOST, authority.as_str()).body(Empty::<Bytes>::new())?;
+    ask(stream, authority.as_str(), authority.as_str(), path).await
+}
+
+/// Asks `whom` by the name of `host`.
+async fn ask<S>(stream: S, whom: &str, host: &str, path: &str) -> anyhow::Result<Bytes>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let request = Request::get(path).header(header::HOST, host).body(Empty::<Bytes>::new())?;
     let exchange = async {
-        let response = sender.send_request(request).await.context("no answer came, or one that is not HTTP")?;
+        let response = sender.send_request(request).await.context(NO_HTTP)?;
         let status = response.status();
         let body = Limited::new(response.into_body(), MAX_BYTES).collect().await;
         let body = body.map_err(|error| anyhow::anyhow!("the answer broke off: {error}"))?;
@@ -79,8 +111,12 @@ async fn ask(url: &str) -> anyhow::Result<Bytes> {
         _ = connection => exchange.await?,
     };
     if status != StatusCode::OK {
-        let why = reason(&body).unwrap_or_else(|| "is it the exporter of gravimeter?".to_owned());
-        bail!("{authority} answered {status}: {why}");
+        let why = match status {
+            StatusCode::UNAUTHORIZED => Some("a password is asked for: set web.socket, and ask there".to_owned()),
+            _ => reason(&body),
+        };
+        let why = why.unwrap_or_else(|| "is it the exporter of gravimeter?".to_owned());
+        bail!("{whom} answered {status}: {why}");
     }
     Ok(body)
 }
@@ -91,6 +127,12 @@ fn reason(body: &[u8]) -> Option<String> {
     let message = answer.get("error")?.get("message")?.as_str()?;
     (!message.chars().any(char::is_control)).then(|| message.to_owned())
 }
+
+/// What the base URL of a Unix socket begins with.
+const SOCKET: &str = "unix:";
+
+const NO_HTTP: &str =
+    "no answer came, or one that is not HTTP; an exporter with TLS (web.config_file) is asked at its web.socket";
 
 /// The exporter answers from memory.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -107,7 +149,7 @@ mod tests {
     /// Answers one request with `answer`; returns what it was asked.
     async fn exporter(answer: &'static str) -> (String, impl Future<Output = String>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = base_url(listener.local_addr().unwrap());
+        let base = format!("http://{}", listener.local_addr().unwrap());
         let served = async move {
             let (mut tcp, _) = listener.accept().await.unwrap();
             let mut asked = vec![0; 1024];
@@ -127,6 +169,38 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_socket_is_asked_before_an_address() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("s");
+        let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+        let config = web::Config { socket: Some(socket), ..web::Config::default() };
+        let base = base_url(&config).unwrap();
+        let served = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = vec![0; 1024];
+            let length = stream.read(&mut asked).await.unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").await.unwrap();
+            String::from_utf8_lossy(&asked[..length]).into_owned()
+        };
+        let (answer, asked) = tokio::join!(get(&base, "/v1/usage"), served);
+        assert_eq!(answer.unwrap(), "{}");
+        assert!(asked.starts_with("GET /v1/usage HTTP/1.1\r\nhost: localhost\r\n"), "{asked}");
+        drop(listener);
+        let told = format!("{:#}", get(&base, "/").await.unwrap_err());
+        assert!(told.contains("may you write to its socket?"), "{told}");
+    }
+
+    #[test]
+    fn an_exporter_on_all_addresses_is_asked_on_loopback() {
+        let at =
+            |listen: &str| base_url(&web::Config { listen: Some(listen.parse().unwrap()), ..web::Config::default() });
+        assert_eq!(at("0.0.0.0:1").unwrap(), "http://127.0.0.1:1");
+        assert_eq!(at("[::]:1").unwrap(), "http://[::1]:1");
+        assert_eq!(at("192.0.2.1:1").unwrap(), "http://192.0.2.1:1");
+        assert!(base_url(&web::Config { listen: None, ..web::Config::default() }).is_err());
+    }
+
+    #[tokio::test]
     async fn a_stranger_behind_the_port_is_told() {
         let (base, served) = exporter("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").await;
         let (answer, _) = tokio::join!(get(&base, "/"), served);
@@ -143,7 +217,7 @@ mod tests {
     #[tokio::test]
     async fn nobody_behind_the_port_is_told() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = base_url(listener.local_addr().unwrap());
+        let base = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);
         let told = format!("{:#}", get(&base, "/").await.unwrap_err());
         assert!(told.contains("is `gravimeter serve` running?"), "{told}");

@@ -84,6 +84,8 @@ fn flag(key: &'static Key) -> Arg {
         .help_heading(HEADING)
         .hide_short_help(true)
         .action(if key.kind.repeats() { ArgAction::Append } else { ArgAction::Set });
+    // As all Prometheus exporters spell it.
+    let flag = if key.name == "web.config_file" { flag.alias("web.config.file") } else { flag };
     match key.kind {
         Kind::Switch => flag.num_args(0..=1).require_equals(true).default_missing_value("true"),
         _ => flag,

@@ -1,4 +1,5 @@
-//! The program's own log: for people on a terminal, JSON lines everywhere else. It goes to stderr.
+//! The program's own log: for people on a terminal, JSON lines everywhere else. It goes to stderr. Diagnostic spans, where they
+//! are on, leave beside it and never stand in it.
 //!
 //! What came from outside is escaped, so that it can neither forge a line nor steer a terminal.
 
@@ -8,47 +9,59 @@ use std::panic::{self, PanicHookInfo};
 
 use anyhow::Context;
 use tracing::field::Field;
+use tracing::level_filters::LevelFilter;
 use tracing::{Dispatch, Level, Metadata};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
-use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::filter::{FilterExt as _, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::layer::{Filter, SubscriberExt as _};
+use tracing_subscriber::{EnvFilter, Layer as _, Registry};
 
 use crate::config::{Log, LogFormat};
+use crate::export::diagnostics::Diagnostics;
+use crate::record::diagnostics::TARGET;
 
-/// Starts the log. From here on a panic becomes a line of it, too.
-pub(super) fn start(log: &Log) -> anyhow::Result<()> {
-    let dispatch = dispatch(log, io::stderr().is_terminal(), io::stderr)?;
+/// Starts the log, and the diagnostics if there are any. From here on a panic becomes a line of the log, too.
+pub(super) fn start(log: &Log, diagnostics: Option<&Diagnostics>) -> anyhow::Result<()> {
+    let dispatch = dispatch(log, io::stderr().is_terminal(), io::stderr, diagnostics)?;
     tracing::dispatcher::set_global_default(dispatch)
         .map_err(|error| anyhow::anyhow!("the log cannot be started: {error}"))?;
     panic::set_hook(Box::new(log_panic));
     Ok(())
 }
 
-fn dispatch<W>(log: &Log, is_terminal: bool, writer: W) -> anyhow::Result<Dispatch>
+fn dispatch<W>(log: &Log, is_terminal: bool, writer: W, diagnostics: Option<&Diagnostics>) -> anyhow::Result<Dispatch>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::builder().with_regex(false).parse(&log.level).context("log.level")?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
-    let cap = filter_fn(may_be_told);
-    Ok(match log.format {
-        LogFormat::Human => {
-            Dispatch::new(builder.with_ansi(is_terminal).fmt_fields(debug_fn(field).delimited(" ")).finish().with(cap))
-        }
-        LogFormat::Auto if is_terminal => {
-            Dispatch::new(builder.fmt_fields(debug_fn(field).delimited(" ")).finish().with(cap))
-        }
-        LogFormat::Auto | LogFormat::Json => Dispatch::new(builder.json().flatten_event(true).finish().with(cap)),
+    let told = told(log)?;
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
+    let lines = match log.format {
+        LogFormat::Human => lines.with_ansi(is_terminal).fmt_fields(debug_fn(field).delimited(" ")).boxed(),
+        LogFormat::Auto if is_terminal => lines.fmt_fields(debug_fn(field).delimited(" ")).boxed(),
+        LogFormat::Auto | LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    // Each with a filter of its own: neither sees what the other one asks for.
+    let log = Registry::default().with(lines.with_filter(told));
+    Ok(match diagnostics {
+        Some(diagnostics) => Dispatch::new(log.with(diagnostics.layer())),
+        None => Dispatch::new(log),
     })
+}
+
+/// What is asked for, as far as it may be told.
+fn told(log: &Log) -> anyhow::Result<impl Filter<Registry> + use<>> {
+    let asked = EnvFilter::builder().with_regex(false).parse(&log.level).context("log.level")?;
+    // Without a hint of its own the second filter would hide the first one's, by which most of what is off is skipped.
+    Ok(asked.and(filter_fn(may_be_told).with_max_level_hint(LevelFilter::TRACE)))
 }
 
 /// Whatever the level: of others' code only warnings are told. HTTP and TLS libraries write heads and keys into their traces.
 fn may_be_told(metadata: &Metadata<'_>) -> bool {
     let room = metadata.target().split("::").next().unwrap_or_default();
-    OWN_TARGETS.contains(&room) || *metadata.level() <= Level::WARN
+    let is_told = OWN_TARGETS.contains(&room) || *metadata.level() <= Level::WARN;
+    is_told && metadata.target() != TARGET
 }
 
 /// This crate, and the agent's output, which `agent.log_output` asks for.
@@ -89,10 +102,55 @@ fn fixed_words<'a>(info: &'a PanicHookInfo<'_>) -> &'a str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::export::otlp;
 
     #[test]
     fn nothing_steers_the_terminal_or_forges_a_line() {
         assert_eq!(escaped("a\u{1b}[2Jb\r\nINFO c\u{202e}d é"), r"a\u{1b}[2Jb\r\nINFO c\u{202e}d é");
+    }
+
+    /// What is told of the same events, with the diagnostics or without, times left out.
+    fn lines(format: LogFormat, diagnostics: Option<&Diagnostics>) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let log = Log { level: "trace".to_owned(), format };
+        let dispatch = dispatch(&log, false, std::fs::File::create(&path).unwrap(), diagnostics).unwrap();
+        tracing::dispatcher::with_default(&dispatch, || {
+            let _door = tracing::info_span!(target: TARGET, "accept", canary = 1).entered();
+            let _connection = tracing::info_span!("connection", host = "example.com").entered();
+            let _step = tracing::info_span!(target: TARGET, "dial", canary = 2).entered();
+            assert_eq!(
+                tracing::Span::current().metadata().map(|of| of.target() == TARGET),
+                Some(diagnostics.is_some())
+            );
+            tracing::info!(target: TARGET, "canary");
+            tracing::info!("ours");
+        });
+        let lines = std::fs::read_to_string(path).unwrap();
+        let timeless = |line: &str| line.split_once("Z").map(|(_, rest)| rest.to_owned()).unwrap();
+        lines.lines().map(timeless).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn diagnostics_change_nothing_in_the_log() {
+        let config = otlp::Config {
+            endpoint: otlp::Endpoint::parse("http://127.0.0.1:1"),
+            diagnostics: true,
+            ..otlp::Config::default()
+        };
+        for format in [LogFormat::Human, LogFormat::Json] {
+            let on = Diagnostics::new(&config).unwrap();
+            let (with, without) = (lines(format, Some(&on)), lines(format, None));
+            assert_eq!(with, without);
+            assert!(with.contains("ours") && with.contains("connection") && !with.contains("canary"), "{with}");
+            assert!(!with.contains("dial") && !with.contains("accept"), "{with}");
+        }
+    }
+
+    #[test]
+    fn what_is_off_is_skipped_by_its_level() {
+        let log = Log { level: "warn".to_owned(), format: LogFormat::Json };
+        assert_eq!(told(&log).unwrap().max_level_hint(), Some(LevelFilter::WARN));
     }
 
     #[test]
@@ -101,7 +159,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("log");
             let log = Log { level: level.to_owned(), format: LogFormat::Json };
-            let dispatch = dispatch(&log, false, std::fs::File::create(&path).unwrap()).unwrap();
+            let dispatch = dispatch(&log, false, std::fs::File::create(&path).unwrap(), None).unwrap();
             tracing::dispatcher::with_default(&dispatch, || {
                 tracing::info!("ours");
                 tracing::info!(target: "agent", "the agent's own");

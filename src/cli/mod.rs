@@ -13,6 +13,7 @@ mod doctor;
 mod exporter;
 mod flags;
 mod logging;
+mod prices;
 mod redirect;
 mod serve;
 mod usage;
@@ -23,7 +24,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::app;
 use crate::config::Mistakes;
+use crate::web::access::AccessError;
 
 /// Runs the program with its arguments, the program's name first.
 #[must_use]
@@ -55,8 +58,20 @@ fn told(error: &anyhow::Error) -> ExitCode {
         let _ = writeln!(io::stderr(), "{mistakes}");
         return ExitCode::from(WRONG_INPUT);
     }
+    if let Some(mistakes) = web_mistakes(error) {
+        let _ = writeln!(io::stderr(), "{mistakes}");
+        return ExitCode::from(WRONG_INPUT);
+    }
     let _ = writeln!(io::stderr(), "error: {error:#}");
     ExitCode::FAILURE
+}
+
+/// What is wrong with the web configuration file, if that is the error.
+fn web_mistakes(error: &anyhow::Error) -> Option<&AccessError> {
+    match error.downcast_ref() {
+        Some(app::Error::Access(mistakes)) => Some(mistakes),
+        _ => error.downcast_ref(),
+    }
 }
 
 #[derive(Debug, Parser)]
@@ -73,6 +88,7 @@ enum Command {
     Demo(demo::Demo),
     Usage(usage::Usage),
     Cascades(cascades::Cascades),
+    Prices(prices::PriceTable),
     Redirect(redirect::Redirect),
     Ca(ca::Ca),
     Doctor(doctor::Doctor),
@@ -91,6 +107,7 @@ impl Command {
             Self::Demo(command) => command.run(),
             Self::Usage(command) => command.run(out),
             Self::Cascades(command) => command.run(out),
+            Self::Prices(command) => command.run(out),
             Self::Redirect(command) => command.run(out),
             Self::Ca(command) => command.run(out),
             Self::Doctor(command) => command.run(out),

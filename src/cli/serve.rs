@@ -6,7 +6,9 @@ use clap::Args;
 
 use super::flags::ConfigFlags;
 use super::{block_on, logging};
-use crate::app;
+use crate::app::{self, Activation};
+use crate::config::socket_names;
+use crate::export::diagnostics::Diagnostics;
 
 /// Observe an agent: capture its traffic, pass it on unchanged, serve metrics and usage
 #[derive(Debug, Args)]
@@ -28,8 +30,10 @@ impl Serve {
             flags = flags.or_set("agent.preset", "antigravity");
         }
         let config = flags.load()?.config;
-        logging::start(&config.log)?;
-        block_on(async { Ok(app::serve(config).await?) })?;
+        let diagnostics = Diagnostics::new(&config.otlp);
+        logging::start(&config.log, diagnostics.as_ref())?;
+        let handed = Activation::take(&socket_names())?;
+        block_on(async { Ok(app::serve(config, handed, diagnostics).await?) })?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -41,16 +41,19 @@ impl Contradictions<'_> {
     /// Listeners: reachable from this machine only, and each on a port of its own.
     fn doors(&mut self, config: &Config) {
         let web = config.web.listen;
-        if !web.ip().is_loopback() && !config.web.danger_expose_to_network {
+        if let Some(web) = web.filter(|web| config.web.must_protect(*web) && config.web.config_file.is_none()) {
             self.add(
                 "web.listen",
                 &[],
                 format!(
-                    "{web} can be reached by other machines and there is no password: \
-                 listen on 127.0.0.1:{}, or set web.danger_expose_to_network to true",
+                    "{web} can be reached by other machines and there is no password: listen on 127.0.0.1:{}, \
+                     set web.config_file to a file with TLS and users, or set web.danger_expose_to_network to true",
                     web.port()
                 ),
             );
+        }
+        if web.is_none() && config.web.socket.is_none() {
+            self.add("web.listen", &[], r#"nobody could ask anything: set web.socket, or listen on "127.0.0.1:8741""#);
         }
         for (key, address) in traffic_doors(config) {
             if !address.ip().is_loopback() {
@@ -65,7 +68,7 @@ impl Contradictions<'_> {
                 );
             }
         }
-        let mut doors: Vec<_> = std::iter::once(("web.listen", web)).chain(traffic_doors(config)).collect();
+        let mut doors: Vec<_> = web.map(|web| ("web.listen", web)).into_iter().chain(traffic_doors(config)).collect();
         doors.retain(|(_, address)| address.port() != 0);
         for (number, (key, address)) in doors.iter().enumerate() {
             let mut earlier = doors.iter().take(number);

@@ -20,7 +20,8 @@ pub(super) fn read(path: &Path) -> (Vec<Setting>, Vec<Mistake>) {
     }
 }
 
-fn load(path: &Path) -> Result<String, String> {
+/// The text of a file, unless it cannot be a configuration.
+pub(super) fn load(path: &Path) -> Result<String, String> {
     let about =
         |what: &dyn std::fmt::Display| format!("the file cannot be read ({what}): check its path and permissions");
     let size = path.metadata().map_err(|error| about(&error))?.len();

@@ -30,6 +30,12 @@ pub fn ssl_cert_file() -> Option<PathBuf> {
     std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
+/// What the service manager calls the sockets that it hands over, in their order (`FileDescriptorName=` of systemd).
+pub fn socket_names() -> Vec<String> {
+    let names = std::env::var_os("LISTEN_FDNAMES").and_then(|names| names.into_string().ok()).unwrap_or_default();
+    names.split(':').map(str::to_owned).collect()
+}
+
 /// Reads the settings among `variables`; those of other programs are passed over.
 pub(super) fn from_variables(variables: &[(OsString, OsString)]) -> (Vec<Setting>, Vec<Mistake>) {
     let mut ours: Vec<_> = variables.iter().filter_map(|(name, value)| Some((name.to_str()?, value))).collect();

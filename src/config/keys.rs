@@ -91,6 +91,8 @@ pub enum Kind {
     Number,
     /// A path from the root.
     Path,
+    /// A path from the root or, in the file, from the folder of that file.
+    PathBeside,
     /// Addresses by host and port.
     Resolve,
     /// A text that is never shown again.
@@ -120,7 +122,7 @@ impl Kind {
             Self::Fraction => "RATIO".to_owned(),
             Self::List(element) => format!("{},...", element.to_ascii_uppercase()),
             Self::Number => "NUMBER".to_owned(),
-            Self::Path => "PATH".to_owned(),
+            Self::Path | Self::PathBeside => "PATH".to_owned(),
             Self::Resolve => "HOST:PORT=IP:PORT".to_owned(),
             Self::Secret => "SECRET".to_owned(),
             Self::Switch => "true|false".to_owned(),
@@ -144,16 +146,46 @@ fn put<T>(place: &mut T, read: Result<T, Wrong>) -> Result<(), Wrong> {
 pub const KEYS: &[Key] = &[
     Key {
         name: "web.listen",
-        kind: Kind::Address,
+        kind: Kind::AddressOrOff,
         default: DefaultValue::Is(r#""127.0.0.1:8741""#),
-        help: "Where /metrics, /v1/usage, health and the page are served.",
-        set: |config, value| put(&mut config.web.listen, value.address()),
+        help: "Where /metrics, /v1/usage, health and the page are served.\n\
+               \"off\": only at web.socket. Sockets that systemd hands over are used in its place.",
+        set: |config, value| put(&mut config.web.listen, value.address_or_off()),
+    },
+    Key {
+        name: "web.socket",
+        kind: Kind::Path,
+        default: DefaultValue::Unset {
+            example: r#""/run/gravimeter/exporter.sock""#,
+            means: "there is no Unix socket",
+        },
+        help: "A Unix socket where the same is served beside web.listen.\n\
+               Its permissions are all that is asked for: web.config_file does not count there.",
+        set: |config, value| put(&mut config.web.socket, value.path().map(Some)),
+    },
+    Key {
+        name: "web.socket_mode",
+        kind: Kind::Text,
+        default: DefaultValue::Is(r#""0660""#),
+        help: "The permissions of the socket's file: whoever may write to it may ask.",
+        set: |config, value| put(&mut config.web.socket_mode, value.mode()),
+    },
+    Key {
+        name: "web.config_file",
+        kind: Kind::Path,
+        default: DefaultValue::Unset {
+            example: r#""/etc/gravimeter/web.yml""#,
+            means: "web.listen speaks plain HTTP and asks for no password",
+        },
+        help: "TLS, client certificates and passwords for web.listen, in the web configuration file of the Prometheus\n\
+               exporters. It is read again when it, or a file that it names, has changed. As a flag also --web.config.file.",
+        set: |config, value| put(&mut config.web.config_file, value.path().map(Some)),
     },
     Key {
         name: "web.allowed_hosts",
         kind: Kind::List("host"),
         default: DefaultValue::Is("[]"),
-        help: "Names under which it may be asked beside localhost, 127.0.0.1 and [::1].\n\
+        help: "Names under which it may be asked beside localhost, 127.0.0.1, [::1] and those of its certificate.\n\
                Requests for any other host are refused, so that no web page can read it through a name of its own.",
         set: |config, value| put(&mut config.web.allowed_hosts, value.list(Value::host_header)),
     },
@@ -161,7 +193,7 @@ pub const KEYS: &[Key] = &[
         name: "web.danger_expose_to_network",
         kind: Kind::Switch,
         default: DefaultValue::Is("false"),
-        help: "Accept a web.listen that other machines can reach. There is no password.",
+        help: "Accept a web.listen that other machines can reach without TLS and password or client certificate.",
         set: |config, value| put(&mut config.web.danger_expose_to_network, value.switch()),
     },
     Key {
@@ -541,6 +573,21 @@ pub const KEYS: &[Key] = &[
         set: |config, value| put(&mut config.max_models, value.number(1..=100_000)),
     },
     Key {
+        name: "pricing.file",
+        kind: Kind::PathBeside,
+        default: DefaultValue::Unset { example: r#""prices.toml""#, means: "only the shipped prices hold" },
+        help: "A price table that is asked before the shipped one: prices of your own, or of models that it does not know.\n\
+               docs/cost.md says how to write one; `gravimeter prices` lists what holds.",
+        set: |config, value| put(&mut config.pricing.file, value.path_beside().map(Some)),
+    },
+    Key {
+        name: "pricing.defaults",
+        kind: Kind::Switch,
+        default: DefaultValue::Is("true"),
+        help: "Whether the shipped price table is asked. With false, only models of pricing.file have a cost.",
+        set: |config, value| put(&mut config.pricing.defaults, value.switch()),
+    },
+    Key {
         name: "otlp.endpoint",
         kind: Kind::Url,
         default: DefaultValue::Unset { example: r#""http://127.0.0.1:4317""#, means: "nothing is traced" },
@@ -748,6 +795,15 @@ pub const KEYS: &[Key] = &[
         default: DefaultValue::Is(r#""60s""#),
         help: "From one push of metrics to the next. Also, in milliseconds: OTEL_METRIC_EXPORT_INTERVAL.",
         set: |config, value| put(&mut config.otlp.metrics.interval, value.duration()),
+    },
+    Key {
+        name: "otlp.diagnostics",
+        kind: Kind::Switch,
+        default: DefaultValue::Is("false"),
+        help: "Whether the collector also gets spans of what Gravimeter itself does with each connection: to find out where a\n\
+               connection's time goes. Some eight spans a connection, in the same queue as those of calls; what they cost stands in\n\
+               docs/performance.md. The share of otlp.sampler holds for them, too.",
+        set: |config, value| put(&mut config.otlp.diagnostics, value.switch()),
     },
     Key {
         name: "log.level",

@@ -11,6 +11,7 @@ mod keys;
 mod nearest;
 mod otel;
 mod places;
+mod prices;
 mod source;
 mod texts;
 mod value;
@@ -18,14 +19,15 @@ mod value;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{capture, cascade, export, launch, record, relay, tls, web};
+use crate::{capture, cascade, export, launch, pricing, record, relay, tls, web};
 
 use crate::cascade::client::Endpoint;
 use crate::export::otlp::{self, Sampler};
 
-pub use given::{FILE_VARIABLE, process_environment, ssl_cert_file, sudo_user};
+pub use given::{FILE_VARIABLE, process_environment, socket_names, ssl_cert_file, sudo_user};
 pub use keys::{DefaultValue, KEYS, Key, Kind};
 pub use places::Places;
 pub use source::{Mistake, Mistakes, Source};
@@ -62,6 +64,10 @@ pub struct Config {
     otlp_sampler: Sampler,
     /// The share of traces that is recorded, where that is by share.
     otlp_sampler_ratio: f64,
+    /// Where prices come from.
+    pub pricing: pricing::Config,
+    /// The prices that follow from it.
+    pub prices: Arc<pricing::Prices>,
     /// The kernel's redirect rules.
     pub redirect: capture::redirect::Config,
     /// Whether they are needed.
@@ -95,6 +101,8 @@ impl Config {
             otlp: otlp::Config::default(),
             otlp_sampler: Sampler::default(),
             otlp_sampler_ratio: 1.0,
+            pricing: pricing::Config::default(),
+            prices: Arc::new(pricing::Prices::new(pricing::Table::default(), true)),
             redirect: capture::redirect::Config::default(),
             redirect_rules: RedirectRules::Auto,
             relay: relay::Config::default(),
@@ -124,7 +132,7 @@ impl Config {
 
     /// What follows from several keys: the redirect leads to the port that is listened on and shields the house's own.
     fn derive(&mut self) {
-        let doors = [Some(self.web.listen), self.capture.redirect_listen.first().copied(), self.capture.connect_listen];
+        let doors = [self.web.listen, self.capture.redirect_listen.first().copied(), self.capture.connect_listen];
         self.redirect.keep_away = doors.into_iter().flatten().map(|address| address.port()).collect();
         if let Some(address) = self.capture.redirect_listen.first() {
             self.redirect.port = address.port();
@@ -243,6 +251,7 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, Mistakes> {
     if let Some(origin) = origins.iter_mut().find(|origin| origin.key == "state.dir" && origin.value.is_empty()) {
         origin.value = value::Value::Text(config.state_dir.display().to_string()).to_toml(false);
     }
+    mistakes.extend(prices::load(&mut config, &origins));
     // Contradictions between keys that are wrong by themselves would only confuse.
     if mistakes.is_empty() {
         mistakes = check::contradictions(&config, &origins);

@@ -94,11 +94,17 @@ pub struct Mistakes(pub Vec<Mistake>);
 
 impl Mistakes {
     pub(super) fn sorted(mut mistakes: Vec<Mistake>) -> Self {
-        mistakes.sort_by_key(|mistake| match mistake.source {
-            Source::File { line, .. } => (0, line),
-            Source::Variable(_) => (1, 0),
-            Source::Flag(_) => (2, 0),
-            Source::Default => (3, 0),
+        // Sorting keeps files in the order in which they were read.
+        let mut files: Vec<PathBuf> = Vec::new();
+        mistakes.sort_by_cached_key(|mistake| match &mistake.source {
+            Source::File { path, line } => {
+                let number = files.iter().position(|file| file == path).unwrap_or(files.len());
+                files.extend((number == files.len()).then(|| path.clone()));
+                (0, number, *line)
+            }
+            Source::Variable(_) => (1, 0, 0),
+            Source::Flag(_) => (2, 0, 0),
+            Source::Default => (3, 0, 0),
         });
         Self(mistakes)
     }

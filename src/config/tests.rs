@@ -35,6 +35,8 @@ fn with_file(text: &str) -> Result<Loaded, String> {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("test.toml");
     fs::write(&path, text).expect("written");
+    // What the example names must exist.
+    fs::write(folder.path().join("prices.toml"), "").expect("written");
     let loaded = load(&Inputs { file: Some(path), ..inputs() });
     loaded.map_err(|mistakes| mistakes.to_string().replace(&format!("{}/", folder.path().display()), ""))
 }
@@ -107,6 +109,7 @@ fn other_value(key: &Key) -> (String, String) {
     let plain = |text: &str| (format!("{text:?}"), text.to_owned());
     match (key.name, key.kind) {
         ("capture.listen", _) => (r#"["[::1]:9742"]"#.into(), "[::1]:9742".into()),
+        ("web.socket_mode", _) => plain("0600"),
         ("log.level", _) => plain("warn,gravimeter::relay=debug"),
         ("agent.cloud_code_endpoint", _) => plain("https://example.com"),
         ("capture.connect_listen", _) => plain("off"),
@@ -122,7 +125,8 @@ fn other_value(key: &Key) -> (String, String) {
         (_, Kind::List("path")) => (r#"["/a.pem", "/b.pem"]"#.into(), "/a.pem,/b.pem".into()),
         (_, Kind::List(_)) => (r#"["a.example.com", "b.example.com"]"#.into(), "a.example.com, b.example.com".into()),
         (_, Kind::Number) => ("7".into(), "7".into()),
-        (_, Kind::Path) => plain("/somewhere/else"),
+        ("pricing.defaults", _) => ("false".into(), "false".into()),
+        (_, Kind::Path | Kind::PathBeside) => plain("/somewhere/else"),
         (_, Kind::Resolve) => {
             (r#"{ "a.example.com:443" = "[::1]:8443" }"#.into(), "a.example.com:443=[::1]:8443".into())
         }
@@ -399,6 +403,7 @@ fn the_variables_of_opentelemetry_are_settings() {
             temporality: otlp::Temporality::Delta,
             interval: Duration::from_secs(15),
         },
+        diagnostics: false,
     };
     assert_eq!(loaded.config.otlp, expected);
     let shown = format!("{loaded:?}");
@@ -505,4 +510,44 @@ fn what_opentelemetry_s_variables_have_wrong_is_told_without_secrets() {
         assert_eq!(told(name, value), format!("{name}: {message}"));
         assert!(!told(name, value).contains("hunter2"));
     }
+}
+
+/// A configuration file and a price table beside it.
+fn with_prices(config: &str, prices: &str) -> Result<Loaded, String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("prices.toml"), prices).expect("written");
+    fs::write(folder.path().join("test.toml"), config).expect("written");
+    let loaded = load(&Inputs { file: Some(folder.path().join("test.toml")), ..inputs() });
+    loaded.map_err(|mistakes| mistakes.to_string().replace(&format!("{}/", folder.path().display()), ""))
+}
+
+#[test]
+fn a_price_table_lies_beside_the_file_that_names_it() {
+    let table = "[[price]]\nmodels = [\"m\"]\ninput = 1\nsource = \"https://example.com\"\nas_of = 2026-11-24\n";
+    let config = with_prices("[pricing]\nfile = \"prices.toml\"\n", table).expect("valid").config;
+    assert!(config.pricing.file.is_some_and(|path| path.is_absolute() && path.ends_with("prices.toml")));
+    let lines = |config: &str, table| with_prices(config, table).expect("valid").config.prices.lines().count();
+    let shipped = lines("", "");
+    assert!(shipped > 1);
+    assert_eq!(lines("[pricing]\nfile = \"prices.toml\"\n", table), shipped + 1);
+    assert_eq!(lines("[pricing]\nfile = \"prices.toml\"\ndefaults = false\n", table), 1);
+    assert_eq!(lines("[pricing]\ndefaults = false\n", table), 0);
+}
+
+#[test]
+fn what_is_wrong_with_a_price_table_is_told_like_the_rest() {
+    let told = with_prices("[pricing]\nfile = \"prices.toml\"\n[web]\nlissten = 1\n", "\n[[price]]\ninput = -1\n");
+    let expected = "test.toml:4: web.lissten: there is no such key: did you mean web.listen?\n\
+        prices.toml:2: models: is missing: write the names on the wire, such as models = [\"gemini-3.1-pro-low\"]\n\
+        prices.toml:2: source: is missing: write the address of who says so, such as source = \"https://example.com/pricing\"\n\
+        prices.toml:2: as_of: is missing: write the day on which the source was read, such as as_of = 2026-11-24\n\
+        prices.toml:3: input: this is not a price: write US dollars for a million tokens without quotes, \
+        such as input = 2.00, with at most six digits after the point";
+    assert_eq!(told.expect_err("wrong"), expected);
+    let missing = with_prices("[pricing]\nfile = \"price.toml\"\n", "").expect_err("no file");
+    assert!(missing.starts_with("test.toml:2: pricing.file: price.toml: the file cannot be read ("), "{missing}");
+    let relative = with_flags(&[("pricing.file", &["prices.toml"])]).expect_err("relative to what?").to_string();
+    let expected = "--pricing.file: pricing.file: \"prices.toml\" depends on where the program is started: \
+        write it from the root, as \"/etc/gravimeter/prices.toml\"";
+    assert_eq!(relative, expected);
 }

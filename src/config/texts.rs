@@ -84,6 +84,7 @@ fn takes(kind: Kind) -> String {
         Kind::List(element) => format!("a list; each element is {}", element_words(element)),
         Kind::Number => "a whole number".to_owned(),
         Kind::Path => "a path from the root".to_owned(),
+        Kind::PathBeside => "a path from the root or, in the file, from the folder of that file".to_owned(),
         Kind::Resolve => "a table of addresses: `{ \"api.example.com:443\" = \"127.0.0.1:8443\" }`".to_owned(),
         Kind::Secret => "a text that is never shown again".to_owned(),
         Kind::SecretTable => {

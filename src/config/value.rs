@@ -208,6 +208,21 @@ impl Value {
         }
     }
 
+    /// A path that may begin at the folder of the configuration file, which only who knows that file can tell.
+    pub(super) fn path_beside(&self) -> Result<PathBuf, Wrong> {
+        self.text()
+            .map(PathBuf::from)
+            .map_err(|_| self.is_not("a path", r#"it as "prices.toml" or "/etc/gravimeter/prices.toml""#))
+    }
+
+    /// The permissions of a file, as `chmod` takes them.
+    pub(super) fn mode(&self) -> Result<u32, Wrong> {
+        let digits = if let Self::Text(text) = self { text.as_str() } else { "" };
+        let octal = (3..=4).contains(&digits.len()) && digits.bytes().all(|digit| (b'0'..=b'7').contains(&digit));
+        let mode = u32::from_str_radix(digits, 8).ok().filter(|mode| octal && *mode <= 0o777);
+        mode.ok_or_else(|| self.is_not("a mode of a file", r#"it in octal digits and quotes, as "0660""#))
+    }
+
     /// A pattern of hosts to decrypt.
     pub(super) fn host_pattern(&self) -> Result<HostPattern, Wrong> {
         let Self::Text(text) = self else { return Err(self.is_not("a host", r#"it as "api.example.com""#)) };

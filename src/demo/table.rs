@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::grid::{Column, Grid, grouped};
 
 /// The part of `/v1/usage` that the table shows. Fields that are missing count as zero, unknown ones are ignored.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Usage {
     /// All groups together.
@@ -21,7 +21,7 @@ pub struct Usage {
 }
 
 /// The figures of one line.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 #[expect(missing_docs, reason = "the names are those of /v1/usage, documented there")]
 pub struct Row {
@@ -34,6 +34,23 @@ pub struct Row {
     pub output_tokens: u64,
     pub thinking_tokens: u64,
     pub total_tokens: u64,
+    pub cost_usd: Option<f64>,
+    pub unpriced_calls: u64,
+}
+
+impl Row {
+    /// The cost in dollars; `≥` before it where some calls have no price, `-` where none has one.
+    #[must_use]
+    pub fn cost(&self) -> String {
+        let at_least = if self.unpriced_calls > 0 { "≥ " } else { "" };
+        self.cost_usd.map_or_else(|| "-".to_owned(), |usd| format!("{at_least}{}", dollars(usd)))
+    }
+}
+
+/// An amount of dollars to a hundredth of a cent, which is what a call of a small model costs.
+#[must_use]
+pub fn dollars(usd: f64) -> String {
+    format!("${usd:.4}")
 }
 
 /// The place on the terminal where a table is drawn again and again.
@@ -106,6 +123,7 @@ pub fn render_by(head: &'static str, usage: &Usage, width: usize) -> String {
         .column(figures("OUTPUT", 1, |row| row.output_tokens))
         .column(figures("THINKING", 4, |row| row.thinking_tokens))
         .column(figures("TOTAL", 0, |row| row.total_tokens))
+        .column(Column::figures("COST", 2, rows.iter().map(|(_, row)| row.cost())))
         .render(width)
 }
 
@@ -116,24 +134,25 @@ mod tests {
     fn usage() -> Usage {
         let text = r#"{"since": "2026-11-01T00:00:00Z",
             "totals": {"calls": 1204, "input_tokens": 1001991, "cache_read_tokens": 15942, "tool_input_tokens": 7,
-                       "output_tokens": 2056, "thinking_tokens": 999, "total_tokens": 1020995, "cost_usd": null},
+                       "output_tokens": 2056, "thinking_tokens": 999, "total_tokens": 1020995, "cost_usd": 5.0581, "unpriced_calls": 1},
             "models": {
                 "gemini-3.1-pro-low": {"provider": "gcp.gen_ai", "calls": 4, "input_tokens": 1991, "tool_input_tokens": 7,
-                                       "output_tokens": 56, "thinking_tokens": 999, "total_tokens": 3053},
+                                       "output_tokens": 56, "thinking_tokens": 999, "total_tokens": 3053, "unpriced_calls": 1},
                 "claude-opus-4-6-thinking": {"calls": 1200, "input_tokens": 1000000, "cache_read_tokens": 15942,
-                                             "output_tokens": 2000, "total_tokens": 1017942}}}"#;
+                                             "output_tokens": 2000, "total_tokens": 1017942,
+                                             "cost_usd": 5.057971}}}"#;
         serde_json::from_str(text).unwrap()
     }
 
     #[test]
     fn a_wide_terminal_shows_everything() {
         let expected = "\
-MODEL                     CALLS      INPUT  CACHE READ  CACHE WRITE  TOOLS  OUTPUT  THINKING      TOTAL
-───────────────────────────────────────────────────────────────────────────────────────────────────────
-claude-opus-4-6-thinking  1,200  1,000,000      15,942            0      0   2,000         0  1,017,942
-gemini-3.1-pro-low            4      1,991           0            0      7      56       999      3,053
-───────────────────────────────────────────────────────────────────────────────────────────────────────
-total                     1,204  1,001,991      15,942            0      7   2,056       999  1,020,995
+MODEL                     CALLS      INPUT  CACHE READ  CACHE WRITE  TOOLS  OUTPUT  THINKING      TOTAL       COST
+──────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+claude-opus-4-6-thinking  1,200  1,000,000      15,942            0      0   2,000         0  1,017,942    $5.0580
+gemini-3.1-pro-low            4      1,991           0            0      7      56       999      3,053          -
+──────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+total                     1,204  1,001,991      15,942            0      7   2,056       999  1,020,995  ≥ $5.0581
 ";
         assert_eq!(render(&usage(), 120), expected);
     }

@@ -237,6 +237,7 @@ impl LiveCall {
             rate_limit,
             usage,
             quality: evidence.quality(),
+            cost: None,
             timing: self.timing(),
             port: self.connection.port,
             parent: self.parent,

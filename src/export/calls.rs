@@ -5,6 +5,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use super::costs::CostMetrics;
 use super::exemplars::{Exemplar, TracedHistograms, observe};
 use super::labels::{ByKind, ByModel, ByOperation, ByOutcome, ByProvider, ByQuality, ByRateLimit};
 use super::models::ModelLabels;
@@ -26,6 +27,7 @@ pub(super) struct CallMetrics {
     time_per_output_token: Histograms<ByModel>,
     in_flight: Family<ByProvider, Gauge>,
     rate_limits: Family<ByRateLimit, Counter>,
+    costs: CostMetrics,
 }
 
 impl CallMetrics {
@@ -85,6 +87,7 @@ impl CallMetrics {
                 "LLM calls that the provider refused for quota, rate or capacity",
                 Family::default(),
             ),
+            costs: CostMetrics::declare(registry),
         }
     }
 
@@ -102,6 +105,7 @@ impl CallMetrics {
         let model = self.models.counted(&call.model);
         release(&self.in_flight.get_or_create_owned(&ByProvider { provider }));
         self.count(call, &model);
+        self.costs.ended(call, &model);
         self.time(call, &model);
     }
 

@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 
 use super::otlp::Loss;
+use super::web::WebRefusal;
 use crate::record::{
     ByteDirection, CorrelationMethod, DisplayName, Disposition, FollowFailure, HandshakeFailure, IpFamily, Label,
     LeafResult, Model, ObserverFailure, Operation, Outcome, Provider, Quality, QuotaWindow, RateLimitReason,
@@ -50,6 +51,7 @@ label_values!(
     TokenKind,
     UpdateSource,
     UsageComparison,
+    WebRefusal,
 );
 
 impl EncodeLabelValue for Model {
@@ -115,6 +117,7 @@ label_set!(ByDirection { direction: ByteDirection });
 label_set!(ByFamily { family: IpFamily });
 label_set!(ByRestart { reason: RestartReason });
 label_set!(ByLoss { reason: Loss });
+label_set!(ByWebRefusal { reason: WebRefusal });
 
 label_set!(ByLabel { label: &'static str });
 label_set!(Build { version: &'static str, revision: &'static str, rustc: &'static str });

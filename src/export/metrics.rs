@@ -1,8 +1,9 @@
 //! The set of all metrics: takes every fact, answers every scrape.
 //!
 //! What is counted of calls stands in `calls`, of conversations in `cascades`, of quotas in `quotas`, of connections and the
-//! house in `connections`, of spans in `otlp`, under the names of the GenAI convention in `genai`; the rules of naming and
-//! counting in `series`; the spans that buckets name in `exemplars`; here is the registry they share.
+//! house in `connections`, of spans in `otlp`, of the exporter itself in `web`, under the names of the GenAI convention in
+//! `genai`; the rules of naming and counting in `series`; the spans that buckets name in `exemplars` and `handshakes`; here is
+//! the registry they share.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use super::calls::CallMetrics;
 use super::cascades::CascadeMetrics;
 use super::connections::ConnectionMetrics;
 use super::genai::GenAiMetrics;
+use super::handshakes::{HandshakeExemplars, HandshakeSpans};
 use super::labels::Build;
 use super::models::ModelLabels;
 use super::otlp::{PointCounts, SpanCounts};
@@ -24,6 +26,7 @@ use super::process::ProcessCollector;
 use super::quotas::QuotaMetrics;
 use super::series::declare;
 use super::text::{self, Format};
+use super::web::{WebCounts, WebRefusal};
 use crate::record::{Fact, Models, Sink};
 
 /// What is exported.
@@ -47,10 +50,12 @@ pub struct Metrics {
     cascades: CascadeMetrics,
     connections: ConnectionMetrics,
     genai: Option<GenAiMetrics>,
+    handshakes: HandshakeExemplars,
     quotas: QuotaMetrics,
     scrapes_rejected: Counter,
     points: PointCounts,
     spans: SpanCounts,
+    web: WebCounts,
 }
 
 impl Metrics {
@@ -71,6 +76,7 @@ impl Metrics {
             cascades: CascadeMetrics::declare(&mut registry, labels.clone()),
             connections: ConnectionMetrics::declare(&mut registry),
             genai: config.genai.then(|| GenAiMetrics::declare(&mut registry, models)),
+            handshakes: HandshakeExemplars::default(),
             quotas: QuotaMetrics::declare(&mut registry, labels),
             scrapes_rejected: declare(
                 &mut registry,
@@ -80,6 +86,7 @@ impl Metrics {
             ),
             points: PointCounts::declare(&mut registry),
             spans: SpanCounts::declare(&mut registry),
+            web: WebCounts::declare(&mut registry),
             registry,
         }
     }
@@ -95,9 +102,20 @@ impl Metrics {
         self.points.clone()
     }
 
+    /// For whoever makes spans of handshakes.
+    #[must_use]
+    pub fn handshakes(&self) -> HandshakeSpans {
+        self.handshakes.spans()
+    }
+
     /// Counts a request that was turned away because too many were being served.
     pub fn scrape_rejected(&self) {
         self.scrapes_rejected.inc();
+    }
+
+    /// Counts a request or connection to the exporter that was refused or cut off.
+    pub fn web_refused(&self, reason: WebRefusal) {
+        self.web.refused(reason);
     }
 
     /// Writes the current values.
@@ -105,7 +123,11 @@ impl Metrics {
     /// # Errors
     /// [`fmt::Error`] when a metric cannot be written in the format; no metric declared here is of that sort.
     pub fn encode(&self, format: Format) -> Result<String, fmt::Error> {
-        text::encode(&self.registry, format)
+        let exposition = text::encode(&self.registry, format)?;
+        match format {
+            Format::OpenMetrics => self.handshakes.put_on(exposition),
+            Format::Text => Ok(exposition),
+        }
     }
 
     /// The current values, for whoever pushes them. No metric declared here is of a sort that has no such form.

@@ -1,14 +1,18 @@
 //! Facts in, metrics and spans out.
 //!
 //! [`Metrics`] is a [`crate::record::Sink`]: it counts, and writes what it counted when it is scraped. [`traces::Traces`] is
-//! another: it makes spans, which [`otlp::Exporter`] takes to a collector. No fact is kept longer than its span needs, no
-//! traffic is touched, and no label comes from outside a closed set or the bounded set of models.
+//! another: it makes spans, which [`otlp::Exporter`] takes to a collector, with those of [`diagnostics`] where they are on. No
+//! fact is kept longer than its span needs, no traffic is touched, and no label comes from outside a closed set or the bounded
+//! set of models.
 
 mod calls;
 mod cascades;
 mod connections;
+mod costs;
+pub mod diagnostics;
 mod exemplars;
 pub mod genai;
+mod handshakes;
 mod labels;
 mod metrics;
 mod models;
@@ -20,8 +24,11 @@ pub mod spans;
 pub mod text;
 mod tls;
 pub mod traces;
+mod web;
 
+pub use handshakes::HandshakeSpans;
 pub use metrics::{Config, Metrics};
+pub use web::WebRefusal;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -20,14 +20,16 @@ use crate::record::Label;
 /// A histogram for each label set.
 pub(super) type Histograms<S> = Family<S, Histogram, fn() -> Histogram>;
 
-/// Registers a metric under the name that a scrape shows: the suffixes `_total`, `_seconds` and `_bytes` are taken off
-/// here, because the library puts them on again by type and unit.
+/// Registers a metric under the name that a scrape shows: the suffixes `_total`, `_seconds`, `_bytes` and `_usd` are
+/// taken off here, because the library puts them on again by type and unit.
 pub(super) fn declare<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
     let name = name.strip_suffix("_total").unwrap_or(name);
     if let Some(stem) = name.strip_suffix("_seconds") {
         registry.register_with_unit(stem, help, Unit::Seconds, metric.clone());
     } else if let Some(stem) = name.strip_suffix("_bytes") {
         registry.register_with_unit(stem, help, Unit::Bytes, metric.clone());
+    } else if let Some(stem) = name.strip_suffix("_usd") {
+        registry.register_with_unit(stem, help, Unit::Other("usd".to_owned()), metric.clone());
     } else {
         registry.register(name, help, metric.clone());
     }
@@ -64,6 +66,11 @@ pub(super) fn stream_gap() -> Histogram {
 /// What the house itself or the network takes.
 pub(super) fn house_latency() -> Histogram {
     Histogram::new(HOUSE_SECONDS)
+}
+
+/// What a handshake takes whose span may be named.
+pub(super) fn traced_house_latency() -> TracedHistogram {
+    TracedHistogram::new(HOUSE_SECONDS.into_iter())
 }
 
 /// Latency of runs.

@@ -24,7 +24,7 @@ impl TlsMetrics {
         let metrics = Self {
             succeeded: declare(
                 registry,
-                "gravimeter_tls_handshake_duration_seconds",
+                HANDSHAKE_SECONDS,
                 "TLS handshakes that succeeded",
                 Histograms::new_with_constructor(house_latency),
             ),
@@ -69,3 +69,6 @@ impl TlsMetrics {
         self.ca_expiry.set(unix_seconds(at));
     }
 }
+
+/// Handshakes that succeeded. Their exemplars are in [`super::handshakes`].
+pub(super) const HANDSHAKE_SECONDS: &str = "gravimeter_tls_handshake_duration_seconds";

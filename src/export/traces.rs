@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
+use super::HandshakeSpans;
 use super::otlp::{Config, Exporter, Loss, Resource, SpanCounts};
 use super::spans::{Span, of_call, of_run};
 use crate::record::{Call, Correlated, Correlation, Fact, Sink, TraceContext};
@@ -16,9 +17,9 @@ use crate::record::{Call, Correlated, Correlation, Fact, Sink, TraceContext};
 /// Takes facts, and offers spans to the exporter.
 #[derive(Debug)]
 pub struct Traces {
-    queue: mpsc::Sender<Span>,
+    queue: Queue,
     held: Arc<Held>,
-    counts: SpanCounts,
+    handshakes: Option<HandshakeSpans>,
 }
 
 impl Traces {
@@ -30,28 +31,34 @@ impl Traces {
         let held = Arc::new(Held::default());
         let exporter =
             Exporter::new(config.clone(), destination, resource, receiver, Arc::clone(&held), counts.clone());
-        Some((Self { queue: sender, held, counts }, exporter))
+        let queue = Queue { sender, counts };
+        Some((Self { queue, held, handshakes: None }, exporter))
     }
 
-    fn offer(&self, spans: impl IntoIterator<Item = Span>) {
-        for span in spans {
-            match self.queue.try_send(span) {
-                Ok(()) => {}
-                Err(TrySendError::Full(_)) => self.counts.lost(Loss::QueueFull, 1),
-                Err(TrySendError::Closed(_)) => self.counts.lost(Loss::Shutdown, 1),
-            }
-        }
+    /// Tells the spans that it makes of handshakes to whoever shows how long those took.
+    #[must_use]
+    pub fn telling(self, handshakes: HandshakeSpans) -> Self {
+        Self { handshakes: Some(handshakes), ..self }
+    }
+
+    /// For whoever else has spans for the exporter.
+    pub(super) fn queue(&self) -> Queue {
+        self.queue.clone()
     }
 
     fn call(&self, call: &Call, place: &TraceContext) {
-        if place.sampled {
-            self.offer(of_call(call, place));
+        if !place.sampled {
+            return;
+        }
+        self.queue.offer(of_call(call, place));
+        if let (Some(handshakes), Some(setup)) = (&self.handshakes, &call.setup) {
+            handshakes.learn(setup, place);
         }
     }
 
     fn hold(&self, call: &Call) {
         if let Some(oldest) = self.held.add(call.clone()) {
-            self.counts.lost(Loss::Unsettled, spans_of(&oldest));
+            self.queue.counts.lost(Loss::Unsettled, spans_of(&oldest));
         }
     }
 }
@@ -71,9 +78,29 @@ impl Sink for Traces {
             Fact::Correlated(Correlated { call, correlation }) => self.held.correlate(*call, correlation),
             Fact::RunEnded(run) => {
                 let place = run.trace.filter(|place| place.sampled);
-                self.offer(place.map(|place| of_run(run, &place)));
+                self.queue.offer(place.map(|place| of_run(run, &place)));
             }
             _ => {}
+        }
+    }
+}
+
+/// The way into the exporter's queue.
+#[derive(Debug, Clone)]
+pub(super) struct Queue {
+    sender: mpsc::Sender<Span>,
+    counts: SpanCounts,
+}
+
+impl Queue {
+    /// Never waits.
+    pub(super) fn offer(&self, spans: impl IntoIterator<Item = Span>) {
+        for span in spans {
+            match self.sender.try_send(span) {
+                Ok(()) => {}
+                Err(TrySendError::Full(_)) => self.counts.lost(Loss::QueueFull, 1),
+                Err(TrySendError::Closed(_)) => self.counts.lost(Loss::Shutdown, 1),
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::sums::Sums;
 use super::{after, time};
-use crate::record::{Call, CorrelationMethod, Id, Model, Operation, Outcome, Provider, Quality, TokenUsage};
+use crate::record::{Call, CorrelationMethod, Cost, Id, Model, Operation, Outcome, Provider, Quality, TokenUsage};
 
 /// A call of a conversation.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -41,6 +41,10 @@ pub struct CallRecord {
     pub tokens: TokenUsage,
     /// The sum of all kinds.
     pub total_tokens: u64,
+    /// What they cost at the list price of the day on which the call began; `null` where no price is known, and where there
+    /// are no tokens.
+    #[serde(rename = "cost_usd")]
+    pub cost: Option<Cost>,
     /// The identifier that tells its conversation.
     pub method: CorrelationMethod,
     /// The trajectory that it names.
@@ -64,7 +68,7 @@ impl CallRecord {
 
     /// What it adds to the sums of its group.
     pub(super) fn sums(&self) -> Sums {
-        Sums::of(&self.tokens, self.quality, self.outcome)
+        Sums::of(&self.tokens, self.quality, self.outcome, self.cost)
     }
 }
 
@@ -85,6 +89,7 @@ impl From<&Call> for CallRecord {
             quality: call.quality,
             tokens: call.usage,
             total_tokens: call.usage.total(),
+            cost: call.cost,
             method: call.correlation.method,
             trajectory: ids.trajectory.as_ref().or(ids.labelled_trajectory.as_ref()).cloned(),
             execution: ids.execution.clone(),

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::models::Names;
 use super::sums::{ByModel, Served, Sums};
-use crate::record::{DisplayName, Model, Outcome, Provider};
+use crate::record::{Cost, DisplayName, Model, Outcome, Provider};
 
 /// The calls and tokens of a group. Sums saturate, as the metrics do: a provider may claim any number.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -28,6 +28,12 @@ pub struct Usage {
     pub thinking_tokens: u64,
     /// The sum of the six kinds, which do not overlap.
     pub total_tokens: u64,
+    /// What the calls that have a price cost at list prices, each at that of the day on which it began; `null` where none has
+    /// one, though there are tokens.
+    #[serde(rename = "cost_usd")]
+    pub cost: Option<Cost>,
+    /// Calls whose tokens have no known price: the cost is without them.
+    pub unpriced_calls: u64,
     /// Calls by how far their tokens can be trusted.
     pub usage_quality: QualityCounts,
     /// Calls by how they ended; an outcome that did not happen is left out.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::report::{QualityCounts, Usage};
-use crate::record::{Label, Model, Outcome, Provider, Quality, TokenKind, TokenUsage};
+use crate::record::{Cost, Label, Model, Outcome, Provider, Quality, TokenKind, TokenUsage};
 
 /// A model as one provider serves it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,17 +63,26 @@ pub(super) struct Sums {
     qualities: [u64; Quality::ALL.len()],
     /// In the order of [`Outcome::ALL`].
     outcomes: [u64; Outcome::ALL.len()],
+    /// Of the calls that have a price, in nano-USD.
+    cost: u128,
+    /// Calls that have one.
+    priced: u64,
+    /// Calls that have tokens and none.
+    unpriced: u64,
 }
 
 impl Sums {
     /// The sums of one call.
-    pub(super) fn of(usage: &TokenUsage, quality: Quality, outcome: Outcome) -> Self {
+    pub(super) fn of(usage: &TokenUsage, quality: Quality, outcome: Outcome, cost: Option<Cost>) -> Self {
         let mut one = Self::default();
         for (sum, kind) in one.tokens.iter_mut().zip(TokenKind::ALL) {
             *sum = usage.of(*kind).unwrap_or(0).into();
         }
         one.qualities.iter_mut().zip(Quality::ALL).for_each(|(sum, of)| *sum = u64::from(*of == quality));
         one.outcomes.iter_mut().zip(Outcome::ALL).for_each(|(sum, of)| *sum = u64::from(*of == outcome));
+        one.cost = cost.map_or(0, Cost::nano_usd).into();
+        one.priced = cost.is_some().into();
+        one.unpriced = (cost.is_none() && usage.total() > 0).into();
         one
     }
 
@@ -81,6 +90,9 @@ impl Sums {
         self.tokens.iter_mut().zip(other.tokens).for_each(|(sum, more)| *sum += more);
         self.qualities.iter_mut().zip(other.qualities).for_each(|(sum, more)| *sum += more);
         self.outcomes.iter_mut().zip(other.outcomes).for_each(|(sum, more)| *sum += more);
+        self.cost += other.cost;
+        self.priced += other.priced;
+        self.unpriced += other.unpriced;
     }
 
     /// Takes away what was added before.
@@ -88,6 +100,9 @@ impl Sums {
         self.tokens.iter_mut().zip(other.tokens).for_each(|(sum, less)| *sum = sum.saturating_sub(less));
         self.qualities.iter_mut().zip(other.qualities).for_each(|(sum, less)| *sum = sum.saturating_sub(less));
         self.outcomes.iter_mut().zip(other.outcomes).for_each(|(sum, less)| *sum = sum.saturating_sub(less));
+        self.cost = self.cost.saturating_sub(other.cost);
+        self.priced = self.priced.saturating_sub(other.priced);
+        self.unpriced = self.unpriced.saturating_sub(other.unpriced);
     }
 
     /// Whether no call is left.
@@ -101,6 +116,11 @@ impl Sums {
 
     pub(super) fn total_tokens(&self) -> u128 {
         self.tokens.iter().sum()
+    }
+
+    /// Nothing is what a group without tokens costs; what a group without prices costs is not known.
+    fn cost(&self) -> Option<Cost> {
+        (self.priced > 0 || self.unpriced == 0).then(|| Cost::from_nano_usd(shown(self.cost)))
     }
 
     fn tokens(&self, kind: TokenKind) -> u64 {
@@ -126,6 +146,8 @@ impl From<&Sums> for Usage {
             output_tokens: sums.tokens(TokenKind::Output),
             thinking_tokens: sums.tokens(TokenKind::Thinking),
             total_tokens: shown(sums.total_tokens()),
+            cost: sums.cost(),
+            unpriced_calls: sums.unpriced,
             usage_quality: QualityCounts {
                 exact: sums.quality(Quality::Exact),
                 partial: sums.quality(Quality::Partial),
@@ -146,13 +168,13 @@ mod tests {
 
     fn huge() -> Sums {
         let usage = TokenUsage { input: Some(u64::MAX), output: Some(u64::MAX), ..TokenUsage::default() };
-        Sums::of(&usage, Quality::Exact, Outcome::Ok)
+        Sums::of(&usage, Quality::Exact, Outcome::Ok, Some(Cost::from_nano_usd(u64::MAX)))
     }
 
     #[test]
     fn what_was_added_can_be_taken_away_beyond_64_bits() {
-        let small =
-            Sums::of(&TokenUsage { input: Some(7), ..TokenUsage::default() }, Quality::Partial, Outcome::Aborted);
+        let seven = TokenUsage { input: Some(7), ..TokenUsage::default() };
+        let small = Sums::of(&seven, Quality::Partial, Outcome::Aborted, None);
         let mut sums = small.clone();
         (0..3).for_each(|_| sums.add(&huge()));
         assert_eq!(Usage::from(&sums).input_tokens, u64::MAX);
@@ -160,6 +182,23 @@ mod tests {
         assert_eq!(sums, small);
         sums.take_away(&small);
         assert!(sums.is_empty());
+    }
+
+    #[test]
+    fn a_cost_is_told_unless_all_of_it_is_unknown() {
+        let shown = |calls: &[(u64, Option<u64>)]| {
+            let mut sums = Sums::default();
+            for (tokens, cost) in calls {
+                let usage = TokenUsage { output: Some(*tokens), ..TokenUsage::default() };
+                sums.add(&Sums::of(&usage, Quality::Exact, Outcome::Ok, cost.map(Cost::from_nano_usd)));
+            }
+            let usage = Usage::from(&sums);
+            (usage.cost.map(Cost::nano_usd), usage.unpriced_calls)
+        };
+        assert_eq!(shown(&[]), (Some(0), 0));
+        assert_eq!(shown(&[(0, None)]), (Some(0), 0), "no tokens cost nothing");
+        assert_eq!(shown(&[(1, None), (0, None)]), (None, 1));
+        assert_eq!(shown(&[(1, None), (2, Some(5)), (3, Some(7))]), (Some(12), 1));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::label::label;
-use super::{CallIds, ConnectionSetup, Correlation, Host, Model, Quality, TokenUsage, TraceContext, TraceParent};
+use super::{CallIds, ConnectionSetup, Correlation, Cost, Host, Model, Quality, TokenUsage, TraceContext, TraceParent};
 
 label! {
     /// Who answers the call, under the name of the OpenTelemetry GenAI convention (`gen_ai.provider.name`).
@@ -122,6 +122,9 @@ pub struct Call {
     pub usage: TokenUsage,
     /// How far the tokens can be trusted.
     pub quality: Quality,
+    /// What the tokens cost at the list price of the day on which the call began. `None` while nobody has asked for the
+    /// price, where there is none, and where there is nothing to pay for.
+    pub cost: Option<Cost>,
     /// When things happened.
     pub timing: Timing,
     /// Its identifiers.
@@ -136,6 +139,14 @@ pub struct Call {
     pub trace: Option<TraceContext>,
     /// What it took to open its connection, when the call is the first one on it.
     pub setup: Option<Box<ConnectionSetup>>,
+}
+
+impl Call {
+    /// Whether it has tokens that no price is known for.
+    #[must_use]
+    pub fn is_unpriced(&self) -> bool {
+        self.cost.is_none() && self.usage.total() > 0
+    }
 }
 
 /// A call whose request head has been seen.

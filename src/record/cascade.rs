@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::label::label;
-use super::{Id, Model, TraceContext};
+use super::{Cost, Id, Model, TraceContext};
 
 label! {
     /// Which identifier tells the conversation of a call.
@@ -236,6 +236,8 @@ pub struct CascadeRun {
     pub calls: u64,
     /// Their tokens.
     pub tokens: u64,
+    /// What they cost at list prices; `None` where a call has tokens of which no price is known.
+    pub cost: Option<Cost>,
     /// Where its span stands; `None` where nothing is traced.
     pub trace: Option<TraceContext>,
 }

@@ -7,6 +7,8 @@
 mod call;
 mod cascade;
 mod connection;
+mod cost;
+pub mod diagnostics;
 mod fact;
 mod handshake;
 mod host;
@@ -25,6 +27,7 @@ pub use cascade::{
     StepEnded, StepKind, StepStatus, UpdateSource, UsageComparison,
 };
 pub use connection::{ByteDirection, Disposition, IpFamily, ObserverFailure, RefuseReason, RestartReason, TimeoutStep};
+pub use cost::Cost;
 pub use fact::Fact;
 pub use handshake::{Handshake, HandshakeFailure, LeafResult, Side, TlsVersion};
 pub use host::{Host, HostPattern, InvalidHost};

@@ -7,8 +7,9 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tracing::Instrument as _;
 
-use super::Shutdown;
+use super::{Shutdown, diagnostics};
 use crate::observe::End;
 
 /// Closes both connections as the end asks for.
@@ -16,7 +17,7 @@ pub(super) async fn after(end: End, agent: &TcpStream, provider: &TcpStream, shu
     if end != End::Closed {
         let both = async { tokio::join!(hang_up(agent, AGENT), hang_up(provider, PROVIDER)) };
         // Forced, the connections close at once, whatever is still on its way.
-        shutdown.force.run_until_cancelled(both).await;
+        shutdown.force.run_until_cancelled(both.instrument(diagnostics::hang_up())).await;
     }
 }
 

@@ -4,6 +4,7 @@
 //! One agent connection is one upstream connection: nothing is pooled, nothing is retried, nothing waits for an observer.
 //! Knows no provider and no metric; a plaintext byte is lent to the observer and kept nowhere.
 
+mod diagnostics;
 mod dial;
 mod hang_up;
 mod lane;
@@ -28,12 +29,14 @@ use tracing::{Instrument as _, Span, debug, field, info_span};
 
 use crate::capture::{Accepted, Destination, LoopGuard};
 use crate::observe::{Alpn, Connection, OpenObserver};
+use crate::record::diagnostics::{SERVER_ADDRESS, TUNNEL_WHY, disposed, refused};
 use crate::record::{ConnectionSetup, Disposition, Fact, Handshake, Host, HostPattern, Phase, Record, TimeoutStep};
 use crate::tls::handshake;
 use crate::tls::hello::{HelloReader, Replay};
 use crate::tls::leaf::Leaves;
 use crate::tls::upstream::{Upstream, VerifiedUpstream};
 
+use diagnostics::step;
 use refusal::Refusal;
 use route::{Opening, Route, route};
 use timeouts::Timeouts;
@@ -82,41 +85,50 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Carries one connection to its end.
+    /// Carries one connection to its end. What becomes of it is told to the current span, too.
     pub async fn serve(&self, accepted: Accepted, shutdown: &Shutdown) {
+        let whole = Span::current();
         let span = info_span!("connection", destination = ?accepted.destination, host = field::Empty);
-        self.carry(accepted, shutdown).instrument(span).await;
+        self.carry(accepted, &whole, shutdown).instrument(span).await;
     }
 
-    async fn carry(&self, accepted: Accepted, shutdown: &Shutdown) {
+    async fn carry(&self, accepted: Accepted, whole: &Span, shutdown: &Shutdown) {
         let path = tokio::select! {
-            path = self.open(accepted) => path,
+            path = self.open(accepted, whole) => path,
             // No byte has passed yet: what is lost is the attempt.
             () = shutdown.drain.cancelled() => Err(Refusal::Shutdown),
         };
         match path {
             Ok(Path::Intercepted { intercepted, agent, provider }) => {
+                disposed(whole, Disposition::Intercepted);
                 self.pass(intercepted, *agent, *provider, shutdown).await;
             }
-            Ok(Path::Tunnelled { agent, provider }) => self.tunnel(agent, provider, shutdown).await,
-            Err(refusal) => refusal.state(&*self.record),
+            Ok(Path::Tunnelled { agent, provider }) => {
+                disposed(whole, Disposition::Tunnelled);
+                self.tunnel(agent, provider, shutdown).await;
+            }
+            Err(refusal) => {
+                refused(whole, refusal.reason());
+                refusal.state(&*self.record);
+            }
         }
     }
 
     /// Opens the way to the provider, and only then answers the agent.
-    async fn open(&self, accepted: Accepted) -> Result<Path, Refusal> {
+    async fn open(&self, accepted: Accepted, whole: &Span) -> Result<Path, Refusal> {
         let Accepted { mut tcp, prefix, destination } = accepted;
         let port = destination.port();
-        let (opening, kept) = self.hello(&mut tcp, prefix).await;
+        let (opening, kept) = self.hello(&mut tcp, prefix).instrument(diagnostics::client_hello()).await;
         match route(opening, &self.config.intercept) {
             Route::Intercept { host, alpn } => {
                 Span::current().record("host", field::display(&host));
+                whole.record(SERVER_ADDRESS, field::display(&host));
                 let (connect, upstream, leaf) = match self.provider(&destination, &host, &alpn).await {
                     Ok(ready) => ready,
                     Err(refusal) => {
                         // The agent's TLS library tells a person why; whether it still listens is its own affair.
                         let _ = tcp.try_write(&handshake::refusal_alert(refusal.alert()));
-                        hang_up::hang_up(&tcp, hang_up::AGENT).await;
+                        hang_up::hang_up(&tcp, hang_up::AGENT).instrument(diagnostics::hang_up()).await;
                         return Err(refusal);
                     }
                 };
@@ -131,6 +143,8 @@ impl Relay {
             Route::Tunnel { why, sni } => {
                 let host = sni.as_ref().map(field::display);
                 debug!(why = why.as_str(), host, "tunnelling a connection");
+                whole.record(SERVER_ADDRESS, host);
+                whole.record(TUNNEL_WHY, why.as_str());
                 let (provider, _) = self.dial(&destination, sni.as_ref()).await?;
                 Ok(Path::Tunnelled { agent: Replay::new(kept, tcp), provider })
             }
@@ -155,7 +169,7 @@ impl Relay {
         let tcp = within(limit, TimeoutStep::UpstreamConnect, async {
             Ok(dial::dial(destination, host, &self.config.resolve, &self.guard, limit).await?)
         });
-        let tcp = tcp.await?;
+        let tcp = step(diagnostics::dial(host), tcp).await?;
         let took = start.elapsed();
         self.record.record(Fact::UpstreamConnected(took));
         Ok((tcp, Phase::ended(SystemTime::now(), took)))
@@ -170,11 +184,16 @@ impl Relay {
     ) -> Result<(Phase, VerifiedUpstream, Arc<ServerConfig>), Refusal> {
         let (tcp, connect) = self.dial(destination, Some(host)).await?;
         let upstream = within(self.config.timeouts.upstream_handshake, TimeoutStep::UpstreamHandshake, async {
-            self.upstream.handshake(tcp, host, alpn).await.map_err(Refusal::UpstreamHandshake)
+            let verified = self.upstream.handshake(tcp, host, alpn).await.map_err(Refusal::UpstreamHandshake);
+            verified.inspect(|upstream| diagnostics::shaken(upstream.handshake()))
         });
-        let upstream = upstream.await?;
+        let upstream = step(diagnostics::upstream_handshake(host), upstream).await?;
         self.record.record(Fact::Handshake(upstream.handshake()));
-        let (leaf, result) = self.leaves.server_config(host, upstream.alpn()).await?;
+        let leaf = async {
+            let leaf = self.leaves.server_config(host, upstream.alpn()).await;
+            Ok(leaf.inspect(|(_, result)| diagnostics::leafed(*result))?)
+        };
+        let (leaf, result) = step(diagnostics::leaf(), leaf).await?;
         self.record.record(Fact::Leaf(result));
         Ok((connect, upstream, leaf))
     }
@@ -185,9 +204,10 @@ impl Relay {
         leaf: Arc<ServerConfig>,
     ) -> Result<(server::TlsStream<Replay<TcpStream>>, Handshake), Refusal> {
         let accepted = within(self.config.timeouts.agent_handshake, TimeoutStep::AgentHandshake, async {
-            handshake::accept(agent, leaf).await.map_err(Refusal::AgentHandshake)
+            let accepted = handshake::accept(agent, leaf).await.map_err(Refusal::AgentHandshake);
+            accepted.inspect(|(_, handshake)| diagnostics::shaken(*handshake))
         });
-        let (agent, handshake) = accepted.await?;
+        let (agent, handshake) = step(diagnostics::agent_handshake(), accepted).await?;
         self.record.record(Fact::Handshake(handshake));
         Ok((agent, handshake))
     }

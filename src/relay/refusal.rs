@@ -3,7 +3,7 @@
 use tracing::{debug, warn};
 
 use super::dial::DialError;
-use crate::record::{Fact, HandshakeFailure, Record, RefuseReason, Side, TimeoutStep};
+use crate::record::{Fact, HandshakeFailure, Label as _, Record, RefuseReason, Side, TimeoutStep};
 use crate::tls::hello::HelloError;
 use crate::tls::leaf::LeafError;
 
@@ -55,7 +55,12 @@ impl Refusal {
         }
     }
 
-    fn reason(&self) -> RefuseReason {
+    /// What the step failed with that ended in the refusal.
+    pub(super) fn failure(&self) -> &'static str {
+        self.handshake().map_or_else(|| self.reason().as_str(), |(_, failure)| failure.as_str())
+    }
+
+    pub(super) fn reason(&self) -> RefuseReason {
         match self {
             Self::AgentHandshake(_) | Self::Leaf(_) => RefuseReason::AgentHandshake,
             Self::Dial(DialError::Forbidden(reason)) => *reason,

@@ -1,4 +1,4 @@
-//! A TCP stream whose reader may not stall: hyper limits how long a request takes to arrive, not how long its answer
+//! A stream whose reader may not stall: hyper limits how long a request takes to arrive, not how long its answer
 //! takes to leave.
 
 use std::io;
@@ -7,19 +7,18 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 /// Fails a write with [`io::ErrorKind::TimedOut`] when the other side has taken no byte for the limit.
-pub(super) struct Gate {
-    stream: TcpStream,
+pub(super) struct Gate<S> {
+    stream: S,
     limit: Duration,
     /// Runs while a write waits.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
-impl Gate {
-    pub(super) fn new(stream: TcpStream, limit: Duration) -> Self {
+impl<S> Gate<S> {
+    pub(super) fn new(stream: S, limit: Duration) -> Self {
         Self { stream, limit, deadline: None }
     }
 
@@ -33,13 +32,13 @@ impl Gate {
     }
 }
 
-impl AsyncRead for Gate {
+impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
-impl AsyncWrite for Gate {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Gate<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.watch(cx, written)

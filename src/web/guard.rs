@@ -1,46 +1,60 @@
-//! Who may ask: requests whose `Host` is ours, from no foreign web page.
+//! Who may ask: requests whose `Host` is ours, from no foreign web page, with the password where one is asked for.
 //!
 //! A page in a browser on this machine can send requests here. DNS rebinding makes it send the page's own name as `Host`
 //! (as in CVE-2018-14505), any other way its own `Origin`; both are refused, and no CORS header ever lets it read an answer.
+//! No page reaches a Unix socket, whose permissions are all that is asked for there.
 
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::{Context, Poll};
 
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http::uri::Authority;
+use hyper::body::{Frame, SizeHint};
 use tokio::time::timeout;
 
+use super::Web;
+use super::access::{Policy, Refused};
 use super::error::ApiError;
+use super::peer::{Answer, Peer};
+use crate::export::WebRefusal;
 
-/// The names under which the house may be asked, and how long an answer may take.
+/// One listener as its requests see it: the names under which it may be asked, and the house behind it.
 #[derive(Debug)]
 pub(super) struct Doors {
-    port: u16,
+    port: Option<u16>,
     allowed: Vec<String>,
-    request_timeout: Duration,
+    web: Arc<Web>,
 }
 
 impl Doors {
-    pub(super) fn new(port: u16, allowed: &[String], request_timeout: Duration) -> Self {
-        let allowed = allowed.iter().map(|host| host.to_ascii_lowercase()).collect();
-        Self { port, allowed, request_timeout }
+    /// `port` is the one listened on.
+    pub(super) fn new(port: Option<u16>, web: Arc<Web>) -> Self {
+        let allowed = web.config.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
+        Self { port, allowed, web }
     }
 
-    /// A loopback name with our port or none, or an allowed host; one that is allowed without a port is so on every port.
-    fn knows(&self, authority: &str) -> bool {
+    /// A loopback name with our port or none; an allowed host (one without a port is allowed on every port); or a name of the
+    /// certificate that is shown.
+    fn knows(&self, authority: &str, policy: Option<&Policy>) -> bool {
         let authority = authority.to_ascii_lowercase();
         let Ok(parsed) = authority.parse::<Authority>() else { return false };
-        let ours = parsed.as_str() == parsed.host() || parsed.port_u16() == Some(self.port);
+        let ours = parsed.as_str() == parsed.host() || (parsed.port_u16().is_some() && parsed.port_u16() == self.port);
         (LOOPBACK.contains(&parsed.host()) && ours)
             || self.allowed.iter().any(|allowed| *allowed == authority || allowed == parsed.host())
+            || policy.is_some_and(|policy| policy.is_named(parsed.host()))
     }
 
-    fn check(&self, request: &Request) -> Result<(), ApiError> {
-        let host = only(request.headers(), &header::HOST).filter(|host| self.knows(host));
-        let target = request.uri().authority().is_none_or(|target| self.knows(target.as_str()));
+    fn check(&self, request: &Request, policy: Option<&Policy>) -> Result<(), ApiError> {
+        // HTTP/2 has the host in the target, and need not repeat it.
+        let target = request.uri().authority().map(|target| target.as_str());
+        let field = request.headers().contains_key(header::HOST).then(|| only(request.headers(), &header::HOST));
+        let host = field.unwrap_or(target).filter(|host| self.knows(host, policy));
+        let target = target.is_none_or(|target| self.knows(target, policy));
         let (Some(host), true) = (host, target) else { return Err(forbidden("foreign_host", FOREIGN_HOST)) };
         if !request.headers().contains_key(header::ORIGIN) {
             return Ok(());
@@ -51,20 +65,126 @@ impl Doors {
             _ => Err(forbidden("foreign_origin", "requests of other web pages are not answered")),
         }
     }
+
+    /// The rules for a request of the peer; `None` where there are none.
+    async fn policy(&self, peer: &Peer) -> Result<Option<Arc<Policy>>, ApiError> {
+        let Some(access) = self.web.access.as_ref().filter(|_| !peer.is_local) else { return Ok(None) };
+        access.policy().await.map(Some).ok_or_else(|| self.refuse(WebRefusal::Config))
+    }
+
+    /// Whether the peer has shown what the rules ask for.
+    async fn admit(&self, headers: &HeaderMap, peer: &Peer, policy: Option<&Policy>) -> Result<(), ApiError> {
+        let (Some(access), Some(policy)) = (&self.web.access, policy) else { return Ok(()) };
+        if !peer.policy.get().is_some_and(|number| policy.covers(*number)) {
+            return Err(self.refuse(WebRefusal::Config));
+        }
+        access.admit(policy, headers).await.map_err(|refused| {
+            self.refuse(match refused {
+                Refused::Busy => WebRefusal::Busy,
+                Refused::Password => WebRefusal::Password,
+                Refused::Rate => WebRefusal::RateLimit,
+            })
+        })
+    }
+
+    /// Counts a refusal, and says it.
+    fn refuse(&self, why: WebRefusal) -> ApiError {
+        self.web.metrics.web_refused(why);
+        match why {
+            WebRefusal::Password => {
+                ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", "name and password are missing or wrong")
+            }
+            WebRefusal::RateLimit => {
+                ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit", "too many requests: ask less often")
+            }
+            WebRefusal::Busy => {
+                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too many passwords to check: try again")
+            }
+            WebRefusal::Config | WebRefusal::Handshake | WebRefusal::Slow => ApiError::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "web_config",
+                "the rules of access have changed or cannot be read: connect again, or look into the log",
+            ),
+        }
+    }
 }
 
 /// Lets a request through or refuses it, in time, and marks every answer as private.
 pub(super) async fn guard(State(doors): State<Arc<Doors>>, request: Request, next: Next) -> Response {
-    let mut response = match doors.check(&request) {
-        Err(refused) => refused.into_response(),
-        Ok(()) => timeout(doors.request_timeout, next.run(request)).await.unwrap_or_else(|_| late().into_response()),
-    };
+    let Some(peer) = request.extensions().get::<Arc<Peer>>().cloned() else { return late().into_response() };
+    let answer = peer.answer();
+    let (policy, response) =
+        match timeout(doors.web.config.request_timeout, respond(&doors, &peer, request, next)).await {
+            Ok((policy, response)) => (policy, response),
+            Err(_) => (None, late().into_response()),
+        };
+    answer.leaves();
+    let mut response = response.map(|body| Body::new(Held { body, answer }));
     let headers = response.headers_mut();
+    for (name, value) in policy.iter().flat_map(|policy| policy.headers()) {
+        // The page's own Content-Security-Policy names its scripts.
+        if !headers.contains_key(name) {
+            headers.insert(name, value.clone());
+        }
+    }
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
+    if response.status() == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
+    }
     response
+}
+
+async fn respond(doors: &Doors, peer: &Peer, request: Request, next: Next) -> (Option<Arc<Policy>>, Response) {
+    let policy = match doors.policy(peer).await {
+        Ok(policy) => policy,
+        Err(refused) => return (None, refused.into_response()),
+    };
+    let checked = if peer.is_local { Ok(()) } else { doors.check(&request, policy.as_deref()) };
+    let admitted = match checked {
+        Ok(()) => doors.admit(request.headers(), peer, policy.as_deref()).await,
+        refused => refused,
+    };
+    let response = match admitted {
+        Ok(()) => next.run(request).await,
+        Err(refused) => refused.into_response(),
+    };
+    (policy, response)
+}
+
+/// A body that counts as an answer under way until the server has let go of it.
+struct Held {
+    body: Body,
+    answer: Answer,
+}
+
+impl HttpBody for Held {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        // Of an answer that comes in pieces, the time until the next one is ours.
+        if frame.is_pending() {
+            self.answer.is_being_made();
+        } else {
+            self.answer.leaves();
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// The value of a header that stands there exactly once.
@@ -83,5 +203,6 @@ fn late() -> ApiError {
 }
 
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
-const FOREIGN_HOST: &str = "this name is not answered to: use localhost, or add the name to allowed_hosts";
+const FOREIGN_HOST: &str = "this name is not answered to: use localhost, or add the name to web.allowed_hosts";
+const CHALLENGE: &str = "Basic realm=\"gravimeter\", charset=\"UTF-8\"";
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use axum::Extension;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
@@ -12,16 +13,21 @@ use axum::response::{IntoResponse, Response};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use hyper::body::{Frame, SizeHint};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_blocking;
 
 use super::Web;
+use super::crowd::Seat;
 use super::error::ApiError;
+use super::peer::Peer;
 use crate::export::Metrics;
 use crate::export::text::{Format, negotiate};
 
-pub(super) async fn metrics(State(web): State<Arc<Web>>, headers: HeaderMap) -> Result<Response, ApiError> {
-    let Ok(permit) = Arc::clone(&web.scrapes).try_acquire_owned() else {
+pub(super) async fn metrics(
+    State(web): State<Arc<Web>>,
+    Extension(peer): Extension<Arc<Peer>>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let Some(seat) = web.scrapes.try_enter(&peer) else {
         web.metrics.scrape_rejected();
         return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too many scrapes at once: try again"));
     };
@@ -33,7 +39,7 @@ pub(super) async fn metrics(State(web): State<Arc<Web>>, headers: HeaderMap) -> 
     let Ok(Ok(exposition)) = exposition else {
         return Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the metrics could not be written"));
     };
-    let body = Body::new(Scrape { rest: exposition, _permit: permit });
+    let body = Body::new(Scrape { rest: exposition, _seat: seat });
     let mut response = ([(header::CONTENT_TYPE, format.content_type()), VARY], body).into_response();
     if gzip {
         response.headers_mut().insert(header::CONTENT_ENCODING, header::HeaderValue::from_static("gzip"));
@@ -70,11 +76,11 @@ fn accepts_gzip(accept_encoding: Option<&str>) -> bool {
     })
 }
 
-/// An exposition handed over piece by piece, so that its permit is held until the scraper has taken nearly all of it: a
+/// An exposition handed over piece by piece, so that its place is held until the scraper has taken nearly all of it: a
 /// slow scraper counts as a running scrape.
 struct Scrape {
     rest: Bytes,
-    _permit: OwnedSemaphorePermit,
+    _seat: Seat,
 }
 
 impl HttpBody for Scrape {

@@ -1,66 +1,92 @@
-//! HTTP on loopback: `/metrics`, `/v1/usage`, `/v1/cascades`, `/v1/quotas`, health and a page for people.
+//! HTTP on loopback: `/metrics`, `/v1/usage`, `/v1/cascades`, `/v1/quotas`, health and a live page for people.
 //!
 //! Requests enter from a listener that the caller owns; answers come from the metrics, the ledger and the readiness latches.
 //! Read only: nothing here changes the house, and no configuration, secret or traffic can be asked for.
 
+pub mod access;
 mod cascades;
+mod connection;
+mod crowd;
 mod error;
+mod feed;
 mod gate;
 mod guard;
 mod health;
+mod listener;
+mod live;
 mod metrics;
 mod page;
 mod parameters;
+mod peer;
 mod quotas;
 mod serve;
 mod usage;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::middleware;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use axum::{Extension, Router};
 use http::uri::Authority;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::export::Metrics;
 use crate::ledger::Ledger;
+use access::Access;
+use crowd::Crowd;
 use error::ApiError;
+use feed::{MAX_PAGES, Stopping};
 
 pub use cascades::path_of;
 pub use health::{Condition, Readiness, Report};
+pub use listener::{Listener, SocketError, SocketFile};
+pub use live::Live;
 
 /// Where and how the house is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// The address to listen on.
-    pub listen: SocketAddr,
+    /// The address to listen on; there may be none where there is a socket.
+    pub listen: Option<SocketAddr>,
+    /// The Unix socket to listen on beside it.
+    pub socket: Option<PathBuf>,
+    /// The permissions of the socket's file: whoever may write to it may ask.
+    pub socket_mode: u32,
+    /// The web configuration file, as the Prometheus exporters have it: TLS and passwords for the address.
+    pub config_file: Option<PathBuf>,
     /// Names (`host` or `host:port`) under which the house may be asked beside the loopback names. A web page that lets its
     /// own name resolve to this machine is thus refused.
     pub allowed_hosts: Vec<String>,
-    /// Whether an address that other machines can reach is accepted: what is served needs no password.
+    /// Whether an address that other machines can reach is accepted even where no password or certificate is asked for.
     pub danger_expose_to_network: bool,
-    /// Scrapes served at the same time; more are answered with 503. Each holds its whole exposition, some 13 MB at the worst:
+    /// Scrapes served at the same time; more get the place of a slow one, or 503. Each holds its whole exposition, some 13 MB at the worst:
     /// 200 models with the longest names, and an exemplar in every bucket.
     pub max_concurrent_scrapes: usize,
-    /// Open connections; more wait in the kernel's backlog.
+    /// Open connections, of all listeners together; more wait, or get the place of a slow one.
     pub max_connections: usize,
-    /// From the first byte of a connection, or the end of the last answer, to a complete request head.
+    /// From the first byte of a connection, or the end of the last answer, to a complete request head; and as long a TLS
+    /// handshake.
     pub header_read_timeout: Duration,
     /// From a request head to the head of its answer.
     pub request_timeout: Duration,
     /// How long a reader may take no byte of an answer.
     pub stall_timeout: Duration,
+    /// From the head of an answer to its last byte. Prometheus itself gives up after 10 seconds.
+    pub answer_timeout: Duration,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8741)),
+            listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8741))),
+            socket: None,
+            socket_mode: 0o660,
+            config_file: None,
             allowed_hosts: Vec::new(),
             danger_expose_to_network: false,
             max_concurrent_scrapes: 16,
@@ -68,6 +94,7 @@ impl Default for Config {
             header_read_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(10),
             stall_timeout: Duration::from_secs(10),
+            answer_timeout: Duration::from_secs(30),
         }
     }
 }
@@ -80,22 +107,30 @@ pub enum ConfigError {
     AllowedHost(String),
     /// Other machines could reach the address.
     #[error(
-        "{0} can be reached by other machines and needs no password: listen on 127.0.0.1, or set danger_expose_to_network"
+        "{0} can be reached by other machines and needs no password: listen on 127.0.0.1, set config_file, or set \
+         danger_expose_to_network"
     )]
     Exposed(SocketAddr),
+    /// Nobody could ask anything.
+    #[error("there is neither an address nor a socket to listen on")]
+    Unheard,
     /// A limit of zero would serve nobody.
     #[error("{0} must be at least 1")]
     ZeroLimit(&'static str),
 }
 
 impl Config {
-    /// Checks what a configuration file cannot express.
+    /// Checks what a configuration file cannot express. What the web configuration file says is looked into when it is read.
     ///
     /// # Errors
     /// [`ConfigError`] for the first thing that is wrong.
     pub fn check(&self) -> Result<(), ConfigError> {
-        if !self.listen.ip().is_loopback() && !self.danger_expose_to_network {
-            return Err(ConfigError::Exposed(self.listen));
+        match self.listen {
+            Some(address) if self.must_protect(address) && self.config_file.is_none() => {
+                return Err(ConfigError::Exposed(address));
+            }
+            None if self.socket.is_none() => return Err(ConfigError::Unheard),
+            _ => {}
         }
         if let Some(bad) = self.allowed_hosts.iter().find(|host| !is_authority(host)) {
             return Err(ConfigError::AllowedHost(bad.clone()));
@@ -108,6 +143,12 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// Whether whoever asks at the address must be known: other machines can reach it, and nobody wanted it so.
+    #[must_use]
+    pub fn must_protect(&self, address: SocketAddr) -> bool {
+        !address.ip().is_loopback() && !self.danger_expose_to_network
     }
 }
 
@@ -122,23 +163,38 @@ pub struct Web {
     metrics: Arc<Metrics>,
     ledger: Arc<Ledger>,
     readiness: Arc<Readiness>,
-    scrapes: Arc<Semaphore>,
+    access: Option<Arc<Access>>,
+    live: Arc<Live>,
+    connections: Arc<Crowd>,
+    scrapes: Arc<Crowd>,
+    pages: Arc<Semaphore>,
 }
 
 impl Web {
     /// Puts the views together; nothing is served before [`Web::serve`].
     #[must_use]
-    pub fn new(config: Config, metrics: Arc<Metrics>, ledger: Arc<Ledger>, readiness: Arc<Readiness>) -> Arc<Self> {
-        let scrapes = Arc::new(Semaphore::new(config.max_concurrent_scrapes));
-        Arc::new(Self { config, metrics, ledger, readiness, scrapes })
+    pub fn new(
+        config: Config,
+        access: Option<Arc<Access>>,
+        metrics: Arc<Metrics>,
+        ledger: Arc<Ledger>,
+        readiness: Arc<Readiness>,
+        live: Arc<Live>,
+    ) -> Arc<Self> {
+        let crowd = |limit| Crowd::new(limit, Arc::clone(&metrics));
+        let (connections, scrapes) = (crowd(config.max_connections), crowd(config.max_concurrent_scrapes));
+        let pages = Arc::new(Semaphore::new(MAX_PAGES));
+        Arc::new(Self { config, metrics, ledger, readiness, access, live, connections, scrapes, pages })
     }
 
-    /// All routes behind the guard; `port` is the one listened on.
-    fn router(self: &Arc<Self>, port: u16) -> Router {
-        let doors = guard::Doors::new(port, &self.config.allowed_hosts, self.config.request_timeout);
+    /// All routes behind the guard; `port` is the one listened on. What has no end of its own ends at `stopping`.
+    fn router(self: &Arc<Self>, port: Option<u16>, stopping: CancellationToken) -> Router {
+        let doors = guard::Doors::new(port, Arc::clone(self));
         Router::new()
             .route("/", get(page::page))
             .route("/healthz", get(health::healthz))
+            .route("/icon.svg", get(page::icon))
+            .route("/live", get(feed::feed))
             .route("/metrics", get(metrics::metrics))
             .route("/readyz", get(health::readyz))
             .route("/v1/cascades", get(cascades::cascades))
@@ -150,6 +206,7 @@ impl Web {
             .method_not_allowed_fallback(|| async {
                 ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "only GET and HEAD are answered")
             })
+            .layer(Extension(Stopping(stopping)))
             .layer(middleware::from_fn_with_state(Arc::new(doors), guard::guard))
             .with_state(Arc::clone(self))
     }

@@ -1,51 +1,50 @@
-//! The listener's loop: bounded connections, limits in time on both directions, an orderly end.
+//! A listener's loop: bounded connections, an orderly end.
 //!
 //! `axum::serve` has no limit on the time a request head takes and parks for ever on a fatal accept error.
 
 use std::io;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::gate::Gate;
-use super::{Config, Web};
+use super::Web;
+use super::connection::Connection;
+use super::crowd::Seat;
+use super::listener::{Listener, Stream};
+use super::peer::Peer;
 use crate::record::{Fact, Sink as _};
 
 impl Web {
-    /// Serves the listener until `shutdown`. Connections run in `tracker` and end within two seconds of it.
-    ///
-    /// # Errors
-    /// [`io::Error`] when the listener has no local address.
+    /// Serves a listener until `shutdown`. Connections run in `tracker` and end within two seconds of it; those of all
+    /// listeners share their places.
     pub async fn serve(
         self: Arc<Self>,
-        listener: TcpListener,
+        listener: impl Into<Listener>,
         tracker: TaskTracker,
         shutdown: CancellationToken,
-    ) -> io::Result<()> {
-        let router = self.router(listener.local_addr()?.port());
-        let slots = Arc::new(Semaphore::new(self.config.max_connections));
+    ) {
+        let listener = listener.into();
+        let connection = Connection {
+            router: self.router(listener.port(), shutdown.clone()),
+            web: Arc::clone(&self),
+            tracker: tracker.clone(),
+            shutdown: shutdown.clone(),
+        };
         let mut failing = false;
         loop {
-            let next = next_connection(&listener, &slots);
+            let next = self.next_connection(&listener);
             // Cancelled at shutdown only: a connection that was just accepted is closed with the listener.
-            let Some(accepted) = shutdown.run_until_cancelled(next).await else { return Ok(()) };
+            let Some(accepted) = shutdown.run_until_cancelled(next).await else { return };
             match accepted {
-                Ok((stream, slot)) => {
+                Ok((stream, peer, seat)) => {
                     failing = false;
-                    let connection = connection(stream, router.clone(), self.config.clone(), shutdown.clone());
+                    let connection = connection.clone();
                     tracker.spawn(async move {
-                        connection.await;
-                        drop(slot);
+                        connection.serve(stream, peer).await;
+                        drop(seat);
                     });
                 }
                 Err(error) if is_of_one_connection(&error) => {}
@@ -60,15 +59,15 @@ impl Web {
             }
         }
     }
-}
 
-async fn next_connection(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, slot))
+    /// A connection with its place: one is accepted before there is room, so that it is known that somebody waits.
+    async fn next_connection(&self, listener: &Listener) -> io::Result<(Stream, Arc<Peer>, Seat)> {
+        let stream = listener.accept().await?;
+        let peer = Peer::new(listener.is_local());
+        let seat = self.connections.enter(&peer).await;
+        peer.arrived();
+        Ok((stream, peer, seat))
+    }
 }
 
 /// The peer's connection broke before it was accepted; the listener is well.
@@ -77,29 +76,5 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-async fn connection(stream: TcpStream, router: Router, config: Config, shutdown: CancellationToken) {
-    let io = TokioIo::new(Gate::new(stream, config.stall_timeout));
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(config.header_read_timeout)
-        .max_buf_size(MAX_HEAD)
-        .serve_connection(io, TowerToHyperService::new(router));
-    let mut connection = pin!(connection);
-    let ended = match shutdown.run_until_cancelled(connection.as_mut()).await {
-        Some(ended) => ended,
-        None => {
-            connection.as_mut().graceful_shutdown();
-            timeout(DRAIN, connection).await.unwrap_or(Ok(()))
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a request for metrics or usage was cut off");
-    }
-}
-
-/// How long an answer that is under way at shutdown may take to leave.
-pub(super) const DRAIN: Duration = Duration::from_secs(2);
 /// Long enough not to spin while file descriptors are short, short enough for the next scrape.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
-/// A request head is a line and a few headers; hyper answers more with 431.
-const MAX_HEAD: usize = 16 * 1024;

@@ -17,11 +17,11 @@ const GIB: u64 = 1 << 30;
 pub async fn run(stage: &Stage, options: &Options) {
     title(&format!("calls of 20 events, {CONCURRENCY} at once, {} s each", options.call_seconds));
     row("", &["calls/s", "of direct", "house cpu us/call"]);
-    for (h2, name) in [(false, "HTTP/1.1, 16 connections"), (true, "HTTP/2, 1 connection")] {
-        let time = Duration::from_secs(options.call_seconds);
-        let direct = calls(&stage.direct, h2, time).await;
+    for load in [Load::Http1, Load::Http2] {
+        let (time, name) = (Duration::from_secs(options.call_seconds), load.name());
+        let direct = calls(&stage.direct, load, time).await;
         let before = stage.house.cpu();
-        let relayed = calls(&stage.relayed, h2, time).await;
+        let relayed = calls(&stage.relayed, load, time).await;
         let cpu = (stage.house.cpu() - before).as_micros() as f64 / relayed.count as f64;
         row(&format!("direct  {name}"), &[&format!("{:.0}", direct.rate()), "1.00", "-"]);
         let ratio = format!("{:.2}", relayed.rate() / direct.rate());
@@ -29,18 +29,38 @@ pub async fn run(stage: &Stage, options: &Options) {
     }
 }
 
-struct Done {
-    count: u64,
+/// How calls come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Load {
+    /// Each on a connection of its own.
+    Anew,
+    Http1,
+    Http2,
+}
+
+impl Load {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Anew => "HTTP/1.1, a connection each",
+            Self::Http1 => "HTTP/1.1, 16 connections",
+            Self::Http2 => "HTTP/2, 1 connection",
+        }
+    }
+}
+
+pub struct Done {
+    pub count: u64,
     took: Duration,
 }
 
 impl Done {
-    fn rate(&self) -> f64 {
+    pub fn rate(&self) -> f64 {
         self.count as f64 / self.took.as_secs_f64()
     }
 }
 
-async fn calls(agent: &Agent, h2: bool, time: Duration) -> Done {
+pub async fn calls(agent: &Agent, load: Load, time: Duration) -> Done {
+    let h2 = load == Load::Http2;
     let count = Arc::new(AtomicU64::new(0));
     let shared = if h2 { Some(agent.h2().await) } else { None };
     let start = Instant::now();
@@ -50,6 +70,9 @@ async fn calls(agent: &Agent, h2: bool, time: Duration) -> Done {
         workers.spawn(async move {
             let mut single = if h2 { None } else { Some(agent.h1().await) };
             while start.elapsed() < time {
+                if load == Load::Anew {
+                    single = Some(agent.h1().await);
+                }
                 let request = request(h2, MODEL, CALL);
                 let response = match (&mut single, &shared) {
                     (Some(sender), _) => {
@@ -129,7 +152,7 @@ pub async fn scrape(stage: &Stage) {
     row("plain", &[&ms(SCRAPES / 2), &ms(SCRAPES * 99 / 100), &format!("{cpu:.1}"), &kib, &series]);
 }
 
-async fn get(web: std::net::SocketAddr) -> String {
+pub async fn get(web: std::net::SocketAddr) -> String {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let mut stream = tokio::net::TcpStream::connect(web).await.expect("an exporter");
     let request = format!("GET /metrics HTTP/1.1\r\nHost: {web}\r\nConnection: close\r\n\r\n");

@@ -18,6 +18,11 @@ pub struct House {
 
 impl House {
     pub fn start(provider: &Provider) -> Self {
+        Self::with(provider, &[])
+    }
+
+    /// With further flags.
+    pub fn with(provider: &Provider, flags: &[String]) -> Self {
         let state = tempfile::tempdir().expect("a folder");
         let root = state.path().join("provider.pem");
         std::fs::write(&root, &provider.root_pem).expect("a writable folder");
@@ -30,6 +35,7 @@ impl House {
             .arg(&root)
             .arg("--state.dir")
             .arg(state.path())
+            .args(flags)
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program");

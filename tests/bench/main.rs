@@ -1,6 +1,6 @@
 //! Benchmarks: the same agent and provider on loopback, once straight and once through Gravimeter. Asserts nothing on time.
 //!
-//! `scripts/bench.sh [delay|memory|calls|download|scrape|observers]... [--full]`; docs/performance.md says what the figures mean.
+//! `scripts/bench.sh [delay|memory|calls|download|scrape|observers|traces]... [--full]`; docs/performance.md says what the figures mean.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 #![allow(missing_docs, unreachable_pub, reason = "a benchmark has no readers from outside")]
@@ -12,6 +12,7 @@ mod house;
 mod memory;
 mod observers;
 mod provider;
+mod traces;
 
 use agent::Agent;
 use house::House;
@@ -24,6 +25,7 @@ pub struct Options {
     pub streams: u64,
     pub seconds: u64,
     pub call_seconds: u64,
+    pub rounds: usize,
     pub idle: Vec<usize>,
 }
 
@@ -49,9 +51,9 @@ async fn main() {
     let (flags, wanted): (Vec<_>, Vec<_>) = std::env::args().skip(1).partition(|argument| argument.starts_with("--"));
     let full = flags.iter().any(|flag| flag == "--full");
     let options = if full {
-        Options { streams: 200, seconds: 60, call_seconds: 15, idle: vec![1000, 5000] }
+        Options { streams: 200, seconds: 60, call_seconds: 15, rounds: 15, idle: vec![1000, 5000] }
     } else {
-        Options { streams: 200, seconds: 15, call_seconds: 4, idle: vec![1000] }
+        Options { streams: 200, seconds: 15, call_seconds: 4, rounds: 7, idle: vec![1000] }
     };
     let asked = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
     raise_open_files();
@@ -74,6 +76,9 @@ async fn main() {
     }
     if asked("observers") {
         observers::run().await;
+    }
+    if asked("traces") {
+        traces::run(&options).await;
     }
 }
 

@@ -1,14 +1,19 @@
-//! Promise: every call is counted once, and `/metrics`, `/v1/usage`, the spans and the provider's own books agree to the token.
+//! Promise: every call is counted once, and `/metrics`, `/v1/usage`, the spans and the provider's own books agree to the token,
+//! and in what they cost to the nano-dollar.
 
-use gravimeter::demo::Tally;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use gravimeter::demo::agent::{AgentOptions, Outcome, Protocol, converse};
 use gravimeter::demo::provider::ProviderOptions;
+use gravimeter::demo::{Tally, Tokens};
 use gravimeter::export::otlp::Endpoint;
+use gravimeter::pricing::{Prices, read};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::Value;
 
 use crate::kit::binary::until;
-use crate::kit::collector::{Collector, Reply, number};
+use crate::kit::collector::{Collector, Reply, fraction, number};
 use crate::whole::{Whole, sum};
 
 /// Case 76: at least this many calls, with refusals, aborts, retries, checkpoints and both protocols among them.
@@ -24,6 +29,7 @@ async fn ten_thousand_calls_are_counted_to_the_token() {
     let collector = Collector::start(&[Reply::Take, Reply::Partial(REJECTED), Reply::Take]).await;
     let whole = Whole::with(script, |config| {
         config.otlp.endpoint = Endpoint::parse(&format!("http://{}", collector.addr));
+        config.prices = Arc::new(Prices::new(read(&price_table()).expect("a table"), false));
     })
     .await;
     let mut outcome = Outcome::default();
@@ -92,8 +98,87 @@ async fn ten_thousand_calls_are_counted_to_the_token() {
     }
     assert_eq!(sum(&whole.series("gravimeter_calls_in_flight").await, &[]), 0);
     assert_eq!(sum(&whole.series("gravimeter_observer_failures_total").await, &[]), 0);
+    check_costs(&whole, &truth, &usage).await;
     check_spans(&whole, &collector, calls, &usage["totals"]).await;
     whole.stop().await;
+}
+
+/// What a million tokens of a model cost in thousandths of a dollar, so that one costs as many nano-dollars. One model has no
+/// price at all.
+const PRICES: [(&str, Tokens); 4] = [
+    ("gemini-3.1-pro-low", Tokens { input: 2003, cache_read: 199, tool_input: 1009, output: 12_007, thinking: 13_001 }),
+    ("gemini-3.8-flash-high", Tokens { input: 751, cache_read: 73, tool_input: 503, output: 3761, thinking: 4001 }),
+    (
+        "claude-opus-4-6-thinking",
+        Tokens { input: 5003, cache_read: 499, tool_input: 2503, output: 25_013, thinking: 26_003 },
+    ),
+    ("gemini-2.5-flash-lite", Tokens { input: 101, cache_read: 11, tool_input: 53, output: 401, thinking: 409 }),
+];
+
+fn price_table() -> String {
+    let dollars = |thousandths: u64| format!("{}.{:03}", thousandths / 1000, thousandths % 1000);
+    let block = |(model, prices): &(&str, Tokens)| {
+        let Tokens { input, cache_read, tool_input, output, thinking } = *prices;
+        let kinds = [
+            ("input", input),
+            ("cache_read", cache_read),
+            ("tool_input", tool_input),
+            ("output", output),
+            ("thinking", thinking),
+        ];
+        let prices: String = kinds.map(|(kind, price)| format!("{kind} = {}\n", dollars(price))).concat();
+        let source = "source = \"https://example.com\"\nas_of = 2026-11-24\n";
+        format!("[[price]]\nmodels = [\"{model}\"]\n{prices}{source}")
+    };
+    PRICES.iter().map(block).collect()
+}
+
+/// What the provider would write on the bill, in nano-dollars.
+fn bill(model: &str, tokens: &Tokens) -> u64 {
+    let priced = PRICES.iter().find(|(name, _)| *name == model);
+    priced.map_or(0, |(_, price)| {
+        tokens.input * price.input
+            + tokens.cache_read * price.cache_read
+            + tokens.tool_input * price.tool_input
+            + tokens.output * price.output
+            + tokens.thinking * price.thinking
+    })
+}
+
+fn nano_usd(usd: f64) -> u64 {
+    (usd * 1e9).round() as u64
+}
+
+async fn check_costs(whole: &Whole, truth: &Tally, usage: &Value) {
+    let costs = whole.series("gravimeter_cost_usd_total").await;
+    let unpriced = whole.series("gravimeter_unpriced_calls_total").await;
+    let cost_of = |label: &str| {
+        costs.iter().filter(|(labels, _)| labels.contains(label)).map(|(_, usd)| nano_usd(*usd)).sum::<u64>()
+    };
+    let mut bills = BTreeMap::new();
+    for (model, books) in &truth.models {
+        let (shown, label) = (&usage["models"][model], format!("model=\"{model}\""));
+        let due = bill(model, &books.tokens);
+        assert_eq!(cost_of(&label), due, "/metrics: {model}");
+        let without = sum(&unpriced, &[&label]);
+        assert_eq!(shown["unpriced_calls"].as_u64(), Some(without), "{model}");
+        if PRICES.iter().any(|(name, _)| name == model) {
+            assert_eq!((shown["cost_usd"].as_f64().map(nano_usd), without), (Some(due), 0), "/v1/usage: {model}");
+        } else {
+            assert!(shown["cost_usd"].is_null() && due == 0, "{model}: {shown}");
+            assert!(without >= books.calls && books.calls > 0, "{model}: every call with tokens lacks a price");
+        }
+        bills.insert(model, due);
+    }
+    assert_eq!(bills.values().filter(|due| **due > 0).count(), PRICES.len(), "every price was asked for");
+    let due: u64 = bills.values().sum();
+    assert_eq!(usage["totals"]["cost_usd"].as_f64().map(nano_usd), Some(due));
+    for (by, field) in [("cascade", "cascades"), ("provider", "providers")] {
+        let grouped: Value = serde_json::from_str(&whole.get(&format!("/v1/usage?by={by}")).await).expect("JSON");
+        let groups = grouped[field].as_object().expect("groups").values();
+        let sum: u64 = groups.filter_map(|group| group["cost_usd"].as_f64().map(nano_usd)).sum();
+        assert_eq!(sum, due, "by {by}");
+    }
 }
 
 async fn check_spans(whole: &Whole, collector: &Collector, calls: u64, totals: &Value) {
@@ -120,6 +205,8 @@ async fn check_spans(whole: &Whole, collector: &Collector, calls: u64, totals: &
         assert!(told > 0, "{attribute} is told");
         assert_eq!(told, counted, "{attribute}");
     }
+    let told: u64 = spans.iter().filter_map(|span| fraction(span, "gravimeter.cost_usd")).map(nano_usd).sum();
+    assert_eq!(Some(told), totals["cost_usd"].as_f64().map(nano_usd), "what the calls of all spans cost");
 }
 
 fn is_setup(span: &Span) -> bool {

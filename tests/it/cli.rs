@@ -21,7 +21,8 @@ fn err(output: &Output) -> String {
 #[test]
 fn every_command_has_help() {
     let home = tempfile::tempdir().expect("a folder");
-    let commands = ["serve", "demo", "usage", "cascades", "redirect", "ca", "doctor", "config", "completions"];
+    let commands =
+        ["serve", "demo", "usage", "cascades", "prices", "redirect", "ca", "doctor", "config", "completions"];
     let all = out(&gravimeter(home.path(), &["--help"]));
     for command in commands {
         assert!(all.contains(command), "--help names {command}");
@@ -56,6 +57,31 @@ fn config_check_names_file_line_key_and_remedy() {
     }
     std::fs::write(&file, "[web]\nlisten = \"127.0.0.1:9000\"\n").expect("written");
     assert_eq!(gravimeter(home.path(), &["config", "check", "--config", path]).status.code(), Some(0));
+}
+
+#[test]
+fn prices_of_ones_own_are_checked_and_listed_before_the_shipped_ones() {
+    let home = tempfile::tempdir().expect("a folder");
+    let (file, table) = (home.path().join("gravimeter.toml"), home.path().join("prices.toml"));
+    std::fs::write(&file, "[pricing]\nfile = \"prices.toml\"\n").expect("written");
+    let path = file.to_str().expect("UTF-8");
+    std::fs::write(&table, "[[price]]\nmodels = [\"m\"]\ninput = 1\n").expect("written");
+    for command in
+        [&["config", "check", "--config", path][..], &["prices", "--config", path], &["serve", "--config", path]]
+    {
+        let output = gravimeter(home.path(), command);
+        assert_eq!(output.status.code(), Some(2), "{command:?}");
+        assert!(err(&output).contains("prices.toml:1: as_of: is missing"), "{command:?}: {}", err(&output));
+    }
+    let whole = "[[price]]\nmodels = [\"m\"]\ninput = 1.50\nsource = \"https://example.com\"\nas_of = 2026-11-24\n";
+    std::fs::write(&table, whole).expect("written");
+    assert_eq!(gravimeter(home.path(), &["config", "check", "--config", path]).status.code(), Some(0));
+    let shown = out(&gravimeter(home.path(), &["prices", "--config", path]));
+    assert!(shown.starts_with("MODEL") && shown.contains("gemini-3.1-pro-low"), "{shown}");
+    let json = out(&gravimeter(home.path(), &["prices", "--json", "--config", path]));
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(json["prices"][0]["usd_per_million_tokens"]["input"], "1.5");
+    assert_eq!((&json["prices"][0]["table"], &json["prices"][1]["table"]), (&"file".into(), &"shipped".into()));
 }
 
 #[test]

@@ -66,14 +66,14 @@ impl Stage {
         let pki = Pki::new();
         let provider = Provider::start(pki.server(host, &["http/1.1"])).await;
         let mut config = Config::new(state.path().to_owned());
-        config.web.listen = any_port();
+        config.web.listen = Some(any_port());
         config.capture.redirect_listen = vec![any_port()];
         config.capture.connect_listen = Some(any_port());
         config.redirect.expected = false;
         config.upstream.extra_roots = vec![pki.write_root(state.path())];
         config.relay.intercept = vec![HostPattern::parse(host).expect("a host")];
         config.relay.resolve.insert((Host::parse(host).expect("a host"), 443), provider.address());
-        let app = App::start(config).await.expect("a house");
+        let app = App::start(config, None).await.expect("a house");
         let root = fs::read_to_string(state.path().join("ca/ca.pem")).expect("a CA");
         Self { app, provider, agent: Agent::new(&root, &["http/1.1"]), _state: state }
     }
@@ -91,7 +91,7 @@ impl Stage {
         drop(provider);
         assert_eq!(read_all(&mut agent).await.0, case.response, "{}", case.name);
         drop(agent);
-        let web = self.app.addresses().web;
+        let web = self.app.addresses().exporter().expect("an exporter");
         until(async || {
             let exposition = get(web, "/metrics").await;
             let counted = |metric| sum(&series(&exposition, metric), &[r#"disposition="intercepted""#]);
@@ -172,7 +172,7 @@ async fn every_fixture_is_counted_as_its_call() {
         let case = Case::read(folder);
         let stage = Stage::set(&case.host).await;
         stage.replay(&case, [&[usize::MAX][..], &[1], &[3, 1, 7]][number % 3]).await;
-        let web = stage.app.addresses().web;
+        let web = stage.app.addresses().exporter().expect("an exporter");
         let usage = serde_json::from_str(&get(web, "/v1/usage").await).expect("JSON");
         check(&case, &get(web, "/metrics").await, &usage);
         stage.app.stop(std::future::pending()).await;

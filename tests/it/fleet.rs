@@ -116,7 +116,7 @@ async fn machine(rounds: u32, collector: Option<SocketAddr>) -> Whole {
 async fn the_store_has_the_tokens_of_every_machine() {
     let store = Prometheus::store().await;
     let (first, second) = (machine(1, None).await, machine(2, None).await);
-    let (at_first, at_second) = (first.app.addresses().web, second.app.addresses().web);
+    let (at_first, at_second) = (first.exporter(), second.exporter());
     let agents = [
         Prometheus::agent("machine-1", at_first, store.addr).await,
         Prometheus::agent("machine-2", at_second, store.addr).await,

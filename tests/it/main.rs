@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(missing_docs, unreachable_pub, reason = "a test binary has no readers from outside")]
 
+mod access;
 mod agreement;
 mod cascades;
 mod cli;
+mod dashboards;
 mod deploy;
 mod end_of_stream;
 mod fixtures;
@@ -18,6 +20,7 @@ mod loops;
 mod malformed;
 mod memory;
 mod no_retry;
+mod page;
 mod process;
 mod push;
 mod secrets;

@@ -37,7 +37,7 @@ impl Whole {
         std::fs::write(&roots, provider.root_pem()).expect("a writable folder");
 
         let mut config = Config::new(state.path().to_owned());
-        config.web.listen = any_port();
+        config.web.listen = Some(any_port());
         config.capture.redirect_listen = vec![any_port()];
         config.capture.connect_listen = Some(any_port());
         config.redirect.expected = false;
@@ -46,7 +46,7 @@ impl Whole {
             config.relay.resolve.insert((Host::parse(host).expect("a host"), 443), provider.addr);
         }
         change(&mut config);
-        let app = App::start(config).await.expect("a house");
+        let app = App::start(config, None).await.expect("a house");
         Self { app, provider, provider_tasks, state }
     }
 
@@ -63,9 +63,13 @@ impl Whole {
         AgentOptions { bundle: self.bundle(), proxy: Some(self.connect()), ..AgentOptions::default() }
     }
 
+    pub fn exporter(&self) -> SocketAddr {
+        self.app.addresses().exporter().expect("an exporter")
+    }
+
     /// The body of an answer of the exporter.
     pub async fn get(&self, path: &str) -> String {
-        get(self.app.addresses().web, path).await
+        get(self.exporter(), path).await
     }
 
     /// The values of one metric, by their labels as they stand in the exposition.
@@ -102,8 +106,13 @@ pub fn series(exposition: &str, metric: &str) -> BTreeMap<String, f64> {
 }
 
 pub async fn get(exporter: SocketAddr, path: &str) -> String {
+    get_with(exporter, path, "").await
+}
+
+/// With further fields in the request, each with its end of line.
+pub async fn get_with(exporter: SocketAddr, path: &str, fields: &str) -> String {
     let mut stream = TcpStream::connect(exporter).await.expect("an exporter");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {exporter}\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {exporter}\r\n{fields}Connection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("a request");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("an answer");

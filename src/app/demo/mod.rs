@@ -23,7 +23,7 @@ use crate::demo::agent::{self, AgentOptions, Log, Protocol, Rungs};
 use crate::demo::provider::{Provider, ProviderOptions};
 use crate::demo::table::{self, Screen, Usage};
 use crate::demo::{CLOUD_CODE_HOST, Tally};
-use crate::export::otlp::Endpoint;
+use crate::export::otlp;
 use crate::ledger::UsageReport;
 use crate::record::Host;
 use judge::Judgement;
@@ -42,7 +42,9 @@ pub struct DemoOptions {
     /// The streams that the stand-in language server offers to whoever follows its conversations.
     pub rungs: Rungs,
     /// The collector that gets the spans, where there is one.
-    pub otlp: Option<Endpoint>,
+    pub otlp: Option<otlp::Endpoint>,
+    /// What it speaks.
+    pub otlp_protocol: otlp::Protocol,
     /// How often the table is drawn.
     pub redraw: Duration,
     /// Columns of the terminal.
@@ -93,7 +95,7 @@ impl Stage {
         screen: &mut Screen<W>,
         signals: &mut Signals,
     ) -> Result<String, Error> {
-        let mut app = App::start(self.config.clone()).await?;
+        let mut app = App::start(self.config.clone(), None).await?;
         screen.say(&where_to_look(options, &app)).map_err(failed)?;
         let failure = {
             let over = async {
@@ -149,7 +151,7 @@ fn configure(options: &DemoOptions, provider: &Provider) -> Result<Config, Error
 
     let token = uuid::Uuid::new_v4().to_string();
     let mut config = Config::new(options.folder.clone());
-    config.web.listen = options.web;
+    config.web.listen = Some(options.web);
     config.upstream.extra_roots = vec![roots];
     config.relay.resolve.insert((host, HTTPS), provider.addr);
     let redirect = free_port()?;
@@ -166,6 +168,7 @@ fn configure(options: &DemoOptions, provider: &Provider) -> Result<Config, Error
     config.cascade.follow.idle_interval = LOOK_INTERVAL;
 
     config.otlp.endpoint = options.otlp.clone();
+    config.otlp.protocol = options.otlp_protocol;
     config.otlp.flush_interval = FLUSH_INTERVAL;
 
     let program = program(options)?;
@@ -203,7 +206,7 @@ fn program(options: &DemoOptions) -> Result<PathBuf, Error> {
 }
 
 fn where_to_look(options: &DemoOptions, app: &App) -> String {
-    let web = app.addresses().web;
+    let web = app.addresses().exporter().unwrap_or(options.web);
     let way = if options.redirect {
         "redirected by uid, as a user of its own"
     } else {

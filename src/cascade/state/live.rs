@@ -82,6 +82,7 @@ impl Live {
             time_to_first_chunk: calls.first_chunk.map(|first| first.saturating_duration_since(began)),
             calls: calls.count,
             tokens: calls.tokens,
+            cost: calls.cost,
             trace: sampling.map(|sampling| self.span.take().unwrap_or_else(|| spans::root(sampling))),
         }
     }

@@ -160,6 +160,7 @@ fn call(number: u64, ids: CallIds, method: CorrelationMethod) -> Call {
         rate_limit: None,
         usage: TokenUsage { input: Some(5), output: Some(2), ..TokenUsage::default() },
         quality: Quality::Unknown,
+        cost: None,
         timing: Timing {
             started_at: wall(0.0),
             duration: Duration::from_secs(1),

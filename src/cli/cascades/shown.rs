@@ -7,7 +7,7 @@ use jiff::{Timestamp, Unit};
 use serde::Deserialize;
 
 use crate::demo::grid::{Column, Grid, grouped};
-use crate::demo::table::Row;
+use crate::demo::table::{Row, dollars};
 
 /// The part of a page of `/v1/cascades` that is shown.
 #[derive(Debug, Deserialize)]
@@ -70,6 +70,8 @@ struct Call {
     outcome: String,
     tokens: BTreeMap<String, Option<u64>>,
     total_tokens: u64,
+    #[serde(default)]
+    cost_usd: Option<f64>,
 }
 
 /// A line for each conversation, with the run that is under way or was the last.
@@ -88,7 +90,8 @@ pub(super) fn list(page: &Page, width: usize) -> String {
         .column(Column::words("MODEL", 4, column(&|cascade| cascade.model.clone().unwrap_or_default())))
         .column(Column::figures("RUNS", 3, column(&|cascade| grouped(cascade.runs_ended))))
         .column(Column::figures("CALLS", 1, column(&|cascade| grouped(cascade.usage.calls))))
-        .column(Column::figures("TOKENS", 0, column(&|cascade| grouped(cascade.usage.total_tokens))));
+        .column(Column::figures("TOKENS", 0, column(&|cascade| grouped(cascade.usage.total_tokens))))
+        .column(Column::figures("COST", 3, column(&|cascade| cascade.usage.cost())));
     let mut text = grid.render(width);
     if page.next.is_some() {
         text.push_str("There are older ones: see --limit.\n");
@@ -126,7 +129,7 @@ fn head(details: &Details) -> String {
         ("state", state),
         ("model", model),
         ("started", second(cascade.started_at)),
-        ("spent", format!("{} tokens in {} calls", grouped(cascade.usage.total_tokens), grouped(cascade.usage.calls))),
+        ("spent", spent(&cascade.usage)),
     ];
     if !details.steps.is_empty() {
         lines.push(("steps", steps(&details.steps)));
@@ -136,6 +139,15 @@ fn head(details: &Details) -> String {
         let _ = writeln!(text, "{name:<8}  {}", value.replace(char::is_control, "_"));
         text
     })
+}
+
+fn spent(usage: &Row) -> String {
+    let cost = match (usage.cost_usd, usage.unpriced_calls) {
+        (None, _) => "no price is known".to_owned(),
+        (Some(usd), 0) => format!("{} at list prices", dollars(usd)),
+        (Some(usd), some) => format!("at least {} at list prices (calls without one: {some})", dollars(usd)),
+    };
+    format!("{} tokens in {} calls, {cost}", grouped(usage.total_tokens), grouped(usage.calls))
 }
 
 /// Kinds and how often each ended well, with other ends in brackets.
@@ -179,6 +191,13 @@ fn calls(calls: &[Call], all: &Row) -> Grid {
         .column(Column::figures("OUTPUT", 4, tokens("output", all.output_tokens)))
         .column(Column::figures("THINKING", 5, tokens("thinking", all.thinking_tokens)))
         .column(Column::figures("TOTAL", 0, column(&|call| grouped(call.total_tokens), grouped(all.total_tokens))))
+        .column(Column::figures("COST", 3, column(&cost, all.cost())))
+}
+
+/// Empty where there is nothing to pay for.
+fn cost(call: &Call) -> String {
+    let unknown = if call.total_tokens > 0 { "-" } else { "" };
+    call.cost_usd.map_or_else(|| unknown.to_owned(), dollars)
 }
 
 /// The last run, unless another one is under way.
@@ -213,7 +232,7 @@ mod tests {
     use crate::export::tests::kit::{call, id, named, run};
     use crate::ledger::{CascadesQuery, Ledger};
     use crate::record::{
-        Call as RecordedCall, Correlation, CorrelationMethod, Fact, RunStarted, Sink as _, StepEnded, StepKind,
+        Call as RecordedCall, Correlation, CorrelationMethod, Cost, Fact, RunStarted, Sink as _, StepEnded, StepKind,
         StepStatus,
     };
 
@@ -227,12 +246,13 @@ mod tests {
     fn ledger() -> Ledger {
         let ledger = Ledger::new(Timestamp::UNIX_EPOCH, Arc::default());
         let correlation = Correlation { cascade: Some(id(ID)), method: CorrelationMethod::RequestId };
-        let call =
-            |number| Fact::Call(Box::new(RecordedCall { number, correlation: correlation.clone(), ..call("m") }));
+        let call = |number, cost| {
+            Fact::Call(Box::new(RecordedCall { number, correlation: correlation.clone(), cost, ..call("m") }))
+        };
         let started_at = UNIX_EPOCH + Duration::from_secs(1_790_000_060);
         let facts = [
-            call(1),
-            call(2),
+            call(1, None),
+            call(2, Some(Cost::from_nano_usd(12_340_000))),
             Fact::RunEnded(Box::new(run(ID, "m"))),
             Fact::ModelNamed(named("m", "Model M (High)")),
             Fact::RunStarted(RunStarted { cascade: id("running"), started_at }),
@@ -251,10 +271,10 @@ mod tests {
     #[test]
     fn conversations_are_listed_with_their_last_run() {
         let expected = "\
-CASCADE                               STATE    STARTED               DURATION  OUTCOME  MODEL  RUNS  CALLS  TOKENS
-──────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-179c837c-8253-4105-902c-d37299fc89d0  idle     2026-09-21T14:13:20Z    10.0 s  ok       m         1      2     240
-running                               running  2026-09-21T14:14:20Z                               0      0       0
+CASCADE                               STATE    STARTED               DURATION  OUTCOME  MODEL  RUNS  CALLS  TOKENS       COST
+─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+179c837c-8253-4105-902c-d37299fc89d0  idle     2026-09-21T14:13:20Z    10.0 s  ok       m         1      2     240  ≥ $0.0123
+running                               running  2026-09-21T14:14:20Z                               0      0       0    $0.0000
 ";
         assert_eq!(list(&page(9), 160), expected);
         let narrow = list(&page(1), 80);
@@ -271,21 +291,21 @@ cascade   179c837c-8253-4105-902c-d37299fc89d0
 state     idle
 model     Model M (High), on the wire m
 started   2026-09-21T14:13:20Z
-spent     240 tokens in 2 calls
+spent     240 tokens in 2 calls, at least $0.0123 at list prices (calls without one: 1)
 steps     2 run_command (1 error)
 
 RUN                   OUTCOME  FIRST CHUNK  DURATION  CALLS  TOKENS
 ───────────────────────────────────────────────────────────────────
 2026-09-21T14:13:20Z  ok             2.0 s    10.0 s      3     360
 
-CALL                  OPERATION  MODEL  OUTCOME  DURATION  INPUT  CACHE READ  OUTPUT  THINKING  TOTAL
-─────────────────────────────────────────────────────────────────────────────────────────────────────
-2026-09-21T14:13:20Z  chat       m      ok          1.5 s     70          30      15         5    120
-2026-09-21T14:13:20Z  chat       m      ok          1.5 s     70          30      15         5    120
-─────────────────────────────────────────────────────────────────────────────────────────────────────
-all 2                                                        140          60      30        10    240
+CALL                  OPERATION  MODEL  OUTCOME  DURATION  INPUT  CACHE READ  OUTPUT  THINKING  TOTAL       COST
+────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+2026-09-21T14:13:20Z  chat       m      ok          1.5 s     70          30      15         5    120    $0.0123
+2026-09-21T14:13:20Z  chat       m      ok          1.5 s     70          30      15         5    120          -
+────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+all 2                                                        140          60      30        10    240  ≥ $0.0123
 ";
-        assert_eq!(details(&serde_json::from_value(answer).unwrap(), 110), expected);
+        assert_eq!(details(&serde_json::from_value(answer).unwrap(), 120), expected);
     }
 
     #[test]

@@ -47,6 +47,8 @@ pub struct Config {
     pub sampling: Sampling,
     /// What is pushed beside the spans.
     pub metrics: Push,
+    /// Whether the house's own work is traced as well.
+    pub diagnostics: bool,
 }
 
 /// The metrics of the house on their way to a collector, for where nobody can scrape.
@@ -140,6 +142,7 @@ impl Default for Config {
                 temporality: Temporality::Cumulative,
                 interval: Duration::from_secs(60),
             },
+            diagnostics: false,
         }
     }
 }

@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, SpanFlags
 
 use super::Config;
 use crate::export::genai::{CONVENTION, attribute};
-use crate::export::spans::{Attribute, Event, Kind, Parent, Span, Value};
+use crate::export::spans::{Attribute, Event, Kind, Parent, Scope, Span, Value};
 
 /// Who we are: the same in all that is exported.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,13 +41,25 @@ const SERVICE_NAME: &str = "service.name";
 
 /// One request with all of the spans.
 pub(super) fn request(resource: &Resource, spans: &[Span]) -> ExportTraceServiceRequest {
-    let spans = spans.iter().map(message).collect();
-    let scope_spans = vec![ScopeSpans { scope: Some(scope()), spans, schema_url: String::new() }];
+    let scope_spans = [Scope::Record, Scope::Diagnostics].into_iter().filter_map(|of| in_scope(of, spans)).collect();
     let resource = Some(resource.0.clone());
     ExportTraceServiceRequest {
         resource_spans: vec![ResourceSpans { resource, scope_spans, schema_url: String::new() }],
     }
 }
+
+/// The spans of a scope; `None` when there are none.
+fn in_scope(of: Scope, spans: &[Span]) -> Option<ScopeSpans> {
+    let spans: Vec<_> = spans.iter().filter(|span| span.scope == of).map(message).collect();
+    let scope = match of {
+        Scope::Diagnostics => InstrumentationScope { name: DIAGNOSTICS.to_owned(), attributes: Vec::new(), ..scope() },
+        Scope::Record => scope(),
+    };
+    (!spans.is_empty()).then(|| ScopeSpans { scope: Some(scope), spans, schema_url: String::new() })
+}
+
+/// The scope of what the house does itself, so that a collector can tell it from what the agent does.
+const DIAGNOSTICS: &str = "gravimeter.diagnostics";
 
 /// What has made it, and by which state of the convention.
 pub(super) fn scope() -> InstrumentationScope {

@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 
-use super::{Attributes, Event, FIRST_CHUNK, Kind, Parent, RATE_LIMIT, Span, after};
+use super::{Attributes, Event, FIRST_CHUNK, Kind, Parent, RATE_LIMIT, Scope, Span, after};
 use crate::export::genai::{Usage, attribute, error_type, operation_name};
 use crate::record::{
-    Call, ConnectionSetup, Handshake, Label as _, Outcome, RateLimit, SpanId, TokenUsage, TraceContext,
+    Call, ConnectionSetup, Handshake, Label as _, Outcome, Phase, RateLimit, SpanId, TokenUsage, TraceContext,
 };
 
 /// The spans of a call whose place is known: its own first, then those of its connection's setup as its children. They
@@ -22,6 +22,7 @@ fn chat(call: &Call, place: &TraceContext) -> Span {
     let operation = operation_name(call.operation).unwrap_or(call.operation.as_str());
     let start = call.timing.started_at;
     Span {
+        scope: Scope::Record,
         trace: place.trace,
         id: place.span,
         parent: place.parent.map(|id| Parent { id, is_remote: place.has_remote_parent }),
@@ -53,7 +54,8 @@ fn attributes(call: &Call, operation: &'static str) -> Vec<super::Attribute> {
         .put_known(attribute::ERROR_TYPE, error_type(call.outcome))
         .put(attribute::OUTCOME, call.outcome.as_str())
         .put_known(attribute::OPERATION, Some(call.operation.as_str()).filter(|own| *own != operation))
-        .put(attribute::USAGE_QUALITY, call.quality.as_str());
+        .put(attribute::USAGE_QUALITY, call.quality.as_str())
+        .put_known(attribute::COST_USD, call.cost);
     tokens(&call.usage, &mut known);
     known.0
 }
@@ -103,29 +105,38 @@ fn refusal(limit: &RateLimit) -> Vec<super::Attribute> {
     known.0
 }
 
+/// The handshakes of a connection's setup: when each took place, and the span that [`of_call`] makes of it.
+#[must_use]
+pub fn handshakes(setup: &ConnectionSetup, place: &TraceContext) -> [(Phase, Handshake, SpanId); 2] {
+    let at = |(phase, handshake), number| (phase, handshake, child(place.span, number));
+    [at(setup.upstream, UPSTREAM), at(setup.agent, AGENT)]
+}
+
 fn phases(setup: &ConnectionSetup, call: &Call, place: &TraceContext) -> [Span; 3] {
     let phases = [
-        ("tcp connect", setup.connect, None),
-        ("tls handshake upstream", setup.upstream.0, Some(setup.upstream.1)),
-        ("tls handshake agent", setup.agent.0, Some(setup.agent.1)),
+        (CONNECT, "tcp connect", setup.connect, None),
+        (UPSTREAM, "tls handshake upstream", setup.upstream.0, Some(setup.upstream.1)),
+        (AGENT, "tls handshake agent", setup.agent.0, Some(setup.agent.1)),
     ];
-    let mut number = 0;
-    phases.map(|(name, phase, handshake)| {
-        number += 1;
-        Span {
-            trace: place.trace,
-            id: child(place.span, number),
-            parent: Some(Parent { id: place.span, is_remote: false }),
-            name: name.to_owned(),
-            kind: Kind::Internal,
-            start: phase.started_at,
-            end: after(phase.started_at, phase.duration),
-            attributes: of_phase(call, handshake),
-            events: Vec::new(),
-            error: None,
-        }
+    phases.map(|(number, name, phase, handshake)| Span {
+        scope: Scope::Record,
+        trace: place.trace,
+        id: child(place.span, number),
+        parent: Some(Parent { id: place.span, is_remote: false }),
+        name: name.to_owned(),
+        kind: Kind::Internal,
+        start: phase.started_at,
+        end: after(phase.started_at, phase.duration),
+        attributes: of_phase(call, handshake),
+        events: Vec::new(),
+        error: None,
     })
 }
+
+/// The places of a call's children among each other.
+const CONNECT: u64 = 1;
+const UPSTREAM: u64 = 2;
+const AGENT: u64 = 3;
 
 fn of_phase(call: &Call, handshake: Option<Handshake>) -> Vec<super::Attribute> {
     let mut known = Attributes::default();

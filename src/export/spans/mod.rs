@@ -8,14 +8,16 @@ mod run;
 
 use std::time::{Duration, SystemTime};
 
-use crate::record::{SpanId, TraceId};
+use crate::record::{Cost, SpanId, TraceId};
 
-pub use call::of_call;
+pub use call::{handshakes, of_call};
 pub use run::of_run;
 
 /// One span, finished.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Span {
+    /// What it is told for.
+    pub scope: Scope,
     /// Its trace.
     pub trace: TraceId,
     /// Itself.
@@ -36,6 +38,15 @@ pub struct Span {
     pub events: Vec<Event>,
     /// The failure it ended in, as `error.type` has it.
     pub error: Option<&'static str>,
+}
+
+/// What a span is told for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// What the house itself does, and how long that takes it.
+    Diagnostics,
+    /// What the agent does.
+    Record,
 }
 
 /// The span that another one is part of.
@@ -120,6 +131,13 @@ impl From<Duration> for Value {
     /// In seconds.
     fn from(duration: Duration) -> Self {
         Self::Double(duration.as_secs_f64())
+    }
+}
+
+impl From<Cost> for Value {
+    /// In US dollars.
+    fn from(cost: Cost) -> Self {
+        Self::Double(cost.usd())
     }
 }
 

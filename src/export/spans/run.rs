@@ -1,6 +1,6 @@
 //! The span of a run: the agent at work on one message of its user.
 
-use super::{Attributes, Event, FIRST_CHUNK, Kind, Parent, Span, after};
+use super::{Attributes, Event, FIRST_CHUNK, Kind, Parent, Scope, Span, after};
 use crate::export::genai::attribute;
 use crate::record::{CascadeRun, Label as _, RunOutcome, TraceContext};
 
@@ -13,6 +13,7 @@ pub fn of_run(run: &CascadeRun, place: &TraceContext) -> Span {
         attributes: Vec::new(),
     });
     Span {
+        scope: Scope::Record,
         trace: place.trace,
         id: place.span,
         parent: place.parent.map(|id| Parent { id, is_remote: place.has_remote_parent }),
@@ -37,6 +38,7 @@ fn attributes(run: &CascadeRun) -> Vec<super::Attribute> {
         .put(attribute::RUN_OUTCOME, run.outcome.as_str())
         .put(attribute::RUN_CALLS, run.calls)
         .put(attribute::RUN_TOKENS, run.tokens)
+        .put_known(attribute::RUN_COST_USD, run.cost)
         .put_known(attribute::RUN_TIME_TO_FIRST_CHUNK, run.time_to_first_chunk);
     known.0
 }

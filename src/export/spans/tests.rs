@@ -3,8 +3,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::*;
 use crate::export::tests::kit::{call, id, rate_limited, run};
 use crate::record::{
-    Call, ConnectionSetup, Correlation, CorrelationMethod, Handshake, Label as _, Model, Operation, Outcome, Phase,
-    Quality, RateLimit, RateLimitReason, RunOutcome, Side, TlsVersion, TokenUsage, TraceContext, TraceParent,
+    Call, ConnectionSetup, Correlation, CorrelationMethod, Cost, Handshake, Label as _, Model, Operation, Outcome,
+    Phase, Quality, RateLimit, RateLimitReason, RunOutcome, Side, TlsVersion, TokenUsage, TraceContext, TraceParent,
 };
 
 /// The place of a span whose parent is the agent's own.
@@ -148,6 +148,13 @@ fn only_tokens_that_were_reported_are_told() {
 }
 
 #[test]
+fn a_cost_is_told_in_dollars_where_it_is_known() {
+    let shown = chat(&Call { cost: Some(Cost::from_nano_usd(12_300_000)), ..call("m") });
+    assert!(shown.contains("\n  gravimeter.cost_usd = 0.0123"), "{shown}");
+    assert!(!chat(&call("m")).contains("cost"));
+}
+
+#[test]
 fn a_new_connection_has_spans_of_its_own_before_the_call() {
     let started_at = UNIX_EPOCH + Duration::from_secs(1_790_000_000);
     let phase = |millis| Phase { started_at, duration: Duration::from_millis(millis) };
@@ -187,10 +194,14 @@ fn a_run() {
   gravimeter.run.outcome = "ok"
   gravimeter.run.calls = 3
   gravimeter.run.tokens = 360
+  gravimeter.run.cost_usd = 0.0123
   gravimeter.run.time_to_first_chunk = 2.0
   @2s gravimeter.first_chunk"#;
     let mut run = run("c-1", "m");
+    run.cost = Some(Cost::from_nano_usd(12_300_000));
     assert_eq!(shown(&of_run(&run, &place())), expected);
+    run.cost = None;
+    assert!(!shown(&of_run(&run, &place())).contains("cost"));
     run.outcome = RunOutcome::Swallowed;
     run.time_to_first_chunk = None;
     let span = of_run(&run, &place());

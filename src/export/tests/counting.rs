@@ -8,7 +8,7 @@ use crate::export::genai::{Usage, error_type, operation_name};
 use crate::export::text::Format;
 use crate::export::{Config, Metrics};
 use crate::record::{
-    Call, CallStarted, ContentChunk, Disposition, Fact, Label, Model, Operation, Outcome, Provider, Quality,
+    Call, CallStarted, ContentChunk, Cost, Disposition, Fact, Label, Model, Operation, Outcome, Provider, Quality,
     RefuseReason, Sink, TokenUsage,
 };
 
@@ -197,4 +197,24 @@ fn genai_can_be_left_out() {
     let metrics = Metrics::new(Config { genai: false }, Arc::default());
     took(&metrics, call("m"));
     assert!(!metrics.encode(Format::Text).expect("an exposition").contains("gen_ai_client"));
+}
+
+#[test]
+fn costs_are_summed_exactly_and_calls_without_a_price_are_told() {
+    let metrics = metrics();
+    let priced = Call { cost: Some(Cost::from_nano_usd(100_000_001)), ..call("m") };
+    for _ in 0..1000 {
+        took(&metrics, priced.clone());
+    }
+    took(&metrics, call("m"));
+    took(&metrics, rate_limited("m"));
+    took(&metrics, rate_limited("refused"));
+    let shown = |model| {
+        let labels = ["provider=gcp.gen_ai", &format!("model={model}")];
+        ["gravimeter_cost_usd_total", "gravimeter_unpriced_calls_total"].map(|name| value(&metrics, name, &labels))
+    };
+    assert_eq!(shown("m"), [Some(100.000001), Some(1.0)], "a float that was added to would have drifted");
+    assert_eq!(shown("refused"), [Some(0.0), Some(0.0)], "nothing is there to be paid");
+    took(&metrics, Call { cost: Some(Cost::from_nano_usd(u64::MAX)), ..call("m") });
+    assert_eq!(shown("m")[0], Some(18_446_744_073.709_553), "it does not fall");
 }

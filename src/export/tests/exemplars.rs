@@ -4,7 +4,10 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::kit::{Exemplar, call, exemplars, metrics, run, sampled, samples, unsampled, value};
 use crate::export::Metrics;
+use crate::export::otlp;
+use crate::export::spans::of_call;
 use crate::export::text::Format;
+use crate::export::traces::Traces;
 use crate::record::{
     Call, CascadeRun, ConnectionSetup, Fact, Handshake, Label, Model, Phase, RunOutcome, Side, Sink, Timing,
     TlsVersion, TraceContext,
@@ -81,6 +84,10 @@ fn exemplars_change_no_sample_and_are_no_part_of_text() {
         with.take(&ran(Some(sampled(trace, 1))));
         without.take(&called(None));
         without.take(&ran(None));
+        let setup = setup(20, 3);
+        state(&with, shaken(&setup));
+        with.handshakes().learn(&setup, &sampled(trace, 1));
+        state(&without, shaken(&setup));
     }
     let counted = |metrics: &Metrics, format| {
         let mut samples = samples(&metrics.encode(format).expect("an exposition"));
@@ -90,24 +97,96 @@ fn exemplars_change_no_sample_and_are_no_part_of_text() {
     assert_eq!(counted(&with, Format::OpenMetrics), counted(&without, Format::Text));
     let text = with.encode(Format::Text).expect("an exposition");
     assert!(exemplars(&text).is_empty() && !text.contains("trace_id="));
-    assert_eq!(shown(&with).len(), 3);
+    assert_eq!(shown(&with).len(), 5);
+}
+
+const HANDSHAKES: &str = "gravimeter_tls_handshake_duration_seconds";
+
+/// A connection whose handshakes took so many milliseconds: upstream a second after the agent's.
+fn setup(upstream: u64, agent: u64) -> ConnectionSetup {
+    let ended = UNIX_EPOCH + Duration::from_secs(1_790_000_000);
+    let done = |side, millis, ended| {
+        let duration = Duration::from_millis(millis);
+        (Phase::ended(ended, duration), Handshake { side, version: TlsVersion::Tls13, resumed: false, duration })
+    };
+    ConnectionSetup {
+        connect: Phase::ended(ended, Duration::ZERO),
+        upstream: done(Side::Upstream, upstream, ended),
+        agent: done(Side::Agent, agent, ended + Duration::from_secs(1)),
+    }
+}
+
+/// The first call on a connection.
+fn opening(number: u64, setup: ConnectionSetup, trace: Option<TraceContext>) -> Call {
+    Call { number, trace, setup: Some(Box::new(setup)), ..call("m") }
+}
+
+/// States facts to the metrics and to whoever makes spans of them.
+fn state(metrics: &Metrics, facts: impl IntoIterator<Item = Fact>) {
+    let config = otlp::Config { endpoint: otlp::Endpoint::parse("http://127.0.0.1:1"), ..otlp::Config::default() };
+    let (traces, _exporter) = Traces::new(&config, otlp::Resource::new(&config), metrics.spans()).expect("an endpoint");
+    let traces = traces.telling(metrics.handshakes());
+    for fact in facts {
+        metrics.take(&fact);
+        traces.take(&fact);
+    }
+}
+
+/// The facts of a connection's handshakes.
+fn shaken(setup: &ConnectionSetup) -> [Fact; 2] {
+    [Fact::Handshake(setup.upstream.1), Fact::Handshake(setup.agent.1)]
+}
+
+fn of_handshakes(metrics: &Metrics) -> Vec<(String, Exemplar)> {
+    let exposition = metrics.encode(Format::OpenMetrics).expect("an exposition");
+    let found = exemplars(&exposition).into_iter().filter(|((name, _), _)| name.starts_with(HANDSHAKES));
+    found.map(|((_, labels), exemplar)| (format!("{} {}", labels["side"], labels["le"]), exemplar)).collect()
 }
 
 #[test]
-fn a_handshake_that_is_told_again_is_counted_once() {
+fn the_bucket_of_a_handshake_names_its_own_span() {
     let metrics = metrics();
-    let duration = Duration::from_millis(20);
-    let phase = Phase::ended(UNIX_EPOCH + Duration::from_secs(1_790_000_000), duration);
-    let done = |side| Handshake { side, version: TlsVersion::Tls13, resumed: false, duration };
-    let (agent, upstream) = (done(Side::Agent), done(Side::Upstream));
-    metrics.take(&Fact::Handshake(agent));
-    metrics.take(&Fact::Handshake(upstream));
-    let setup = ConnectionSetup { connect: phase, upstream: (phase, upstream), agent: (phase, agent) };
-    let first = Call { trace: Some(sampled(1, 2)), setup: Some(Box::new(setup)), ..call("m") };
-    metrics.take(&Fact::Call(Box::new(first)));
-    let count = "gravimeter_tls_handshake_duration_seconds_count";
-    assert_eq!(value(&metrics, count, &[]), Some(2.0));
-    assert!(shown(&metrics).iter().all(|(name, ..)| !name.starts_with("gravimeter_tls")));
+    let setup = setup(20, 3);
+    let place = sampled(1, 2);
+    let spans = of_call(&opening(1, setup.clone(), Some(place)), &place);
+    let id = |name| spans.iter().find(|span| span.name == name).expect("a span").id.to_string();
+    state(&metrics, shaken(&setup).into_iter().chain([Fact::Call(Box::new(opening(1, setup, Some(place))))]));
+    let named = of_handshakes(&metrics);
+    let ids: Vec<_> = named.iter().map(|(bucket, exemplar)| (bucket.as_str(), &*exemplar.labels["span_id"])).collect();
+    let (agent, upstream) = (id("tls handshake agent"), id("tls handshake upstream"));
+    assert_eq!(ids, [("agent 0.005", agent.as_str()), ("upstream 0.025", upstream.as_str())]);
+    let values: Vec<_> = named.iter().map(|(_, exemplar)| (exemplar.value, exemplar.at)).collect();
+    assert_eq!(values, [(0.003, Some(1_790_000_001.0)), (0.02, Some(1_790_000_000.0))]);
+    assert!(named.iter().all(|(_, exemplar)| exemplar.labels["trace_id"] == "00000000000000000000000000000001"));
+}
+
+#[test]
+fn a_handshake_is_counted_once_and_named_as_late_as_its_call_is_placed() {
+    let metrics = metrics();
+    let (first, second) = (setup(20, 3), setup(20, 7_000));
+    let handshakes = shaken(&first).into_iter().chain(shaken(&second));
+    let calls = [opening(1, first, None), opening(2, second, None)].map(|call| Fact::Call(Box::new(call)));
+    let unsettled = handshakes.chain(calls);
+    let settled =
+        [Fact::CallTraced { call: 1, trace: unsampled(1, 1) }, Fact::CallTraced { call: 2, trace: sampled(2, 2) }];
+    state(&metrics, unsettled.chain(settled));
+    let named = of_handshakes(&metrics);
+    let traces: Vec<_> =
+        named.iter().map(|(bucket, exemplar)| (bucket.as_str(), &*exemplar.labels["trace_id"])).collect();
+    let second = "00000000000000000000000000000002";
+    assert_eq!(traces, [("agent +Inf", second), ("upstream 0.025", second)]);
+    assert_eq!(value(&metrics, &format!("{HANDSHAKES}_count"), &[]), Some(4.0));
+    assert_eq!(value(&metrics, &format!("{HANDSHAKES}_sum"), &["side=upstream"]), Some(0.04));
+}
+
+#[test]
+fn a_handshake_without_an_exported_span_is_not_named() {
+    let metrics = metrics();
+    let setup = setup(20, 3);
+    let calls = [opening(1, setup.clone(), Some(unsampled(1, 2))), opening(2, setup.clone(), None)];
+    state(&metrics, shaken(&setup).into_iter().chain(calls.map(|call| Fact::Call(Box::new(call)))));
+    assert_eq!(of_handshakes(&metrics), []);
+    assert_eq!(value(&metrics, &format!("{HANDSHAKES}_count"), &[]), Some(2.0));
 }
 
 #[test]

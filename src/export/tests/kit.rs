@@ -46,6 +46,7 @@ pub(crate) fn call(model: &str) -> Call {
             ..TokenUsage::default()
         },
         quality: Quality::Exact,
+        cost: None,
         timing: Timing {
             started_at: UNIX_EPOCH + Duration::from_secs(1_790_000_000),
             duration: Duration::from_millis(1500),
@@ -89,6 +90,7 @@ pub(crate) fn run(cascade: &str, model: &str) -> CascadeRun {
         time_to_first_chunk: Some(Duration::from_secs(2)),
         calls: 3,
         tokens: 360,
+        cost: None,
         trace: None,
     }
 }

@@ -7,7 +7,7 @@ use super::kit::{
     run_started, small, step, take,
 };
 use crate::ledger::{By, Cursor, Ledger, State};
-use crate::record::{Call, CallIds, Fact, Operation, Provider, StepKind, StepStatus, Timing, TokenUsage};
+use crate::record::{Call, CallIds, Cost, Fact, Operation, Provider, StepKind, StepStatus, Timing, TokenUsage};
 
 fn roomy() -> Ledger {
     small(100, 100, 100)
@@ -184,7 +184,9 @@ fn the_json_has_the_shape_of_the_contract() {
         session: Some(id("-1")),
         ..CallIds::default()
     };
-    let call = Call { timing: timed, ids, usage: TokenUsage { thinking: None, ..numbered(3).usage }, ..numbered(3) };
+    let cost = Some(Cost::from_nano_usd(12_300_000));
+    let call =
+        Call { timing: timed, ids, usage: TokenUsage { thinking: None, ..numbered(3).usage }, cost, ..numbered(3) };
     let facts = [
         named("m", "Model M"),
         run_ended("c", 1),
@@ -197,7 +199,7 @@ fn the_json_has_the_shape_of_the_contract() {
     take(&ledger, facts);
     let usage = json!({
         "calls": 1, "input_tokens": 1, "cache_read_tokens": 2, "cache_write_tokens": 4, "tool_input_tokens": 8,
-        "output_tokens": 16, "thinking_tokens": 0, "total_tokens": 31,
+        "output_tokens": 16, "thinking_tokens": 0, "total_tokens": 31, "cost_usd": 0.0123, "unpriced_calls": 0,
         "usage_quality": {"exact": 1, "partial": 0, "unknown": 0}, "outcomes": {"ok": 1},
     });
     let run = json!({
@@ -221,7 +223,7 @@ fn the_json_has_the_shape_of_the_contract() {
         "number": 3, "started_at": "1970-01-01T00:00:03Z", "duration_seconds": 1.0, "time_to_first_chunk_seconds": 0.25,
         "provider": "gcp.gen_ai", "operation": "chat", "model": "m", "outcome": "ok", "status": 200, "quality": "exact",
         "tokens": {"input": 1, "cache_read": 2, "cache_write": 4, "tool_input": 8, "output": 16, "thinking": null},
-        "total_tokens": 31, "method": "request_id", "trajectory": "t", "execution": "e", "step": "4",
+        "total_tokens": 31, "cost_usd": 0.0123, "method": "request_id", "trajectory": "t", "execution": "e", "step": "4",
         "request": "agent/1/t/4",
     }]);
     assert_eq!(serde_json::to_value(ledger.cascade(&id("c"))).expect("JSON"), expected);

@@ -50,6 +50,7 @@ pub(super) fn call(model: &str, provider: Provider) -> Call {
             thinking: Some(32),
         },
         quality: Quality::Exact,
+        cost: None,
         timing: Timing {
             started_at: UNIX_EPOCH,
             duration: Duration::from_secs(1),
@@ -106,6 +107,7 @@ pub(super) fn run_ended(cascade: &str, second: u64) -> Fact {
         time_to_first_chunk: Some(Duration::from_millis(2500)),
         calls: 2,
         tokens: 126,
+        cost: None,
         trace: None,
     }))
 }

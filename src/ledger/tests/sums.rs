@@ -8,7 +8,9 @@ use super::kit::{
     at, call, correlated, ended, of_cascade, of_trajectory, report, run_ended, run_started, small, step, take,
 };
 use crate::ledger::{By, Ledger, Usage};
-use crate::record::{Call, Fact, Label as _, Outcome, Provider, Quality, StepKind, StepStatus, Timing, TokenUsage};
+use crate::record::{
+    Call, Cost, Fact, Label as _, Outcome, Provider, Quality, StepKind, StepStatus, Timing, TokenUsage,
+};
 
 /// Something that happens; calls get their numbers in order.
 #[derive(Debug, Clone)]
@@ -17,6 +19,7 @@ enum Event {
         model: u8,
         provider: Provider,
         usage: TokenUsage,
+        cost: Option<Cost>,
         quality: Quality,
         outcome: Outcome,
         second: u64,
@@ -47,6 +50,10 @@ enum Thread {
     Unknown,
 }
 
+fn any_cost() -> impl Strategy<Value = Option<Cost>> {
+    prop::option::of(prop_oneof![0u64..1000, Just(u64::MAX)].prop_map(Cost::from_nano_usd))
+}
+
 fn events(tokens: BoxedStrategy<Option<u64>>) -> impl Strategy<Value = Vec<Event>> {
     let usage =
         (tokens.clone(), tokens.clone(), tokens.clone(), tokens).prop_map(|(input, cache_read, output, thinking)| {
@@ -57,16 +64,17 @@ fn events(tokens: BoxedStrategy<Option<u64>>) -> impl Strategy<Value = Vec<Event
     let call = (
         0u8..4,
         prop::sample::select(Provider::ALL),
-        usage,
+        (usage, any_cost()),
         prop::sample::select(Quality::ALL),
         prop::sample::select(Outcome::ALL),
         0u64..50,
         thread,
     );
-    let call = call.prop_map(|(model, provider, usage, quality, outcome, second, thread)| Event::Call {
+    let call = call.prop_map(|(model, provider, (usage, cost), quality, outcome, second, thread)| Event::Call {
         model,
         provider,
         usage,
+        cost,
         quality,
         outcome,
         second,
@@ -92,10 +100,10 @@ fn facts(events: &[Event]) -> (Vec<Fact>, Vec<(Call, Thread)>) {
     let mut facts = Vec::new();
     for event in events {
         let fact = match event.clone() {
-            Event::Call { model, provider, usage, quality, outcome, second, thread } => {
+            Event::Call { model, provider, usage, cost, quality, outcome, second, thread } => {
                 let bare = call(&format!("m{model}"), provider);
                 let timing = Timing { started_at: at(second), ..bare.timing };
-                let bare = Call { number: calls.len() as u64, usage, quality, outcome, timing, ..bare };
+                let bare = Call { number: calls.len() as u64, usage, cost, quality, outcome, timing, ..bare };
                 let call = match &thread {
                     Thread::Cascade(cascade) => of_cascade(&name(*cascade), bare),
                     Thread::Trajectory(trajectory) => of_trajectory(&name(*trajectory), bare),
@@ -134,6 +142,8 @@ fn row(usage: &Usage) -> Vec<u64> {
         usage.output_tokens,
         usage.thinking_tokens,
         usage.total_tokens,
+        usage.cost.map_or(0, Cost::nano_usd),
+        usage.unpriced_calls,
         quality.exact,
         quality.partial,
         quality.unknown,

@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::kit::{START, call, ledger, named, now, report, take};
 use crate::ledger::{By, NotKept, UsageQuery};
-use crate::record::{Call, Fact, Model, Outcome, Provider, Quality, Quota, QuotaWindow, TokenUsage};
+use crate::record::{Call, Cost, Fact, Model, Outcome, Provider, Quality, Quota, QuotaWindow, TokenUsage};
 
 #[test]
 fn the_json_has_the_shape_of_the_contract() {
@@ -13,10 +13,11 @@ fn the_json_has_the_shape_of_the_contract() {
         usage: TokenUsage { input: Some(100), ..TokenUsage::default() },
         ..call("m", Provider::CloudCode)
     };
-    let ledger = ledger(9, vec![call("m", Provider::CloudCode), cut_off]);
+    let ledger =
+        ledger(9, vec![Call { cost: Some(Cost::from_nano_usd(1)), ..call("m", Provider::CloudCode) }, cut_off]);
     let usage = json!({
         "calls": 2, "input_tokens": 101, "cache_read_tokens": 2, "cache_write_tokens": 4, "tool_input_tokens": 8,
-        "output_tokens": 16, "thinking_tokens": 32, "total_tokens": 163,
+        "output_tokens": 16, "thinking_tokens": 32, "total_tokens": 163, "cost_usd": 0.000000001, "unpriced_calls": 1,
         "usage_quality": {"exact": 1, "partial": 1, "unknown": 0},
         "outcomes": {"ok": 1, "truncated": 1},
     });

@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep_until, timeout};
+use tracing::Instrument as _;
 
 use super::Shutdown;
+use super::diagnostics::Passage;
 use super::lane::{Lane, Witness};
 use crate::observe::{Direction, End, Observer};
 use crate::record::{ByteDirection, Fact, Record, TimeoutStep};
@@ -34,9 +36,12 @@ where
     A: AsyncRead + AsyncWrite + Unpin,
     P: AsyncRead + AsyncWrite + Unpin,
 {
-    let tap = Tap { observer, record: terms.record, last: Instant::now() };
+    let passage = Passage::default();
+    let span = passage.span().clone();
+    let tap = Tap { observer, record: terms.record, passage, last: Instant::now() };
     let mut link = Link { agent, provider, up: Lane::Reading, down: Lane::Reading, tap };
-    let end = link.run(terms).await;
+    let end = link.run(terms).instrument(span).await;
+    link.tap.passage.ended(end);
     if let End::TimedOut(step) = end {
         terms.record.record(Fact::TimedOut(step));
     }
@@ -137,6 +142,7 @@ enum Step {
 struct Tap<'a> {
     observer: Box<dyn Observer>,
     record: &'a dyn Record,
+    passage: Passage,
     /// When a byte last moved.
     last: Instant,
 }
@@ -154,7 +160,7 @@ struct DirectedTap<'t, 'a> {
 
 impl Witness for DirectedTap<'_, '_> {
     fn passed(&mut self, chunk: &[u8], read: Instant) {
-        let Tap { observer, record, last } = &mut *self.tap;
+        let Tap { observer, record, passage, last } = &mut *self.tap;
         *last = Instant::now();
         let direction = match self.direction {
             Direction::ToAgent => ByteDirection::Received,
@@ -162,6 +168,7 @@ impl Witness for DirectedTap<'_, '_> {
         };
         record.record(Fact::Bytes { direction, count: chunk.len() as u64 });
         record.record(Fact::RelayDelay(*last - read));
+        passage.passed(self.direction, chunk.len() as u64);
         observer.bytes(self.direction, chunk, read.into_std());
     }
 

@@ -2,9 +2,9 @@
 
 use std::fmt::{self, Write as _};
 
-use jiff::{Timestamp, Unit};
+use jiff::Timestamp;
 
-use super::{escaped, grouped};
+use super::{END_TABLE, NONE, begin_table, clock, escaped, grouped, seconds};
 use crate::ledger::{Cascade, CascadesQuery, Ledger, Run, State};
 use crate::web::cascades::path_of;
 
@@ -18,40 +18,42 @@ pub(super) fn recent(ledger: &Ledger) -> Vec<Cascade> {
 }
 
 /// Nothing at all while no conversation is known.
-pub(super) fn table(html: &mut String, cascades: &[Cascade]) -> fmt::Result {
+pub(super) fn table(html: &mut String, cascades: &[Cascade], now: Timestamp) -> fmt::Result {
     if cascades.is_empty() {
         return Ok(());
     }
-    html.push_str(TABLE_HEAD);
+    begin_table(html, "Conversations", &COLUMNS)?;
     for cascade in cascades {
-        row(html, cascade)?;
+        row(html, cascade, now)?;
     }
-    html.push_str("</tbody></table></div>");
-    Ok(())
+    html.write_str(END_TABLE)
 }
 
-fn row(html: &mut String, cascade: &Cascade) -> fmt::Result {
+fn row(html: &mut String, cascade: &Cascade, now: Timestamp) -> fmt::Result {
     let (path, id) = (path_of(&cascade.id), escaped(cascade.id.as_str()));
     write!(html, "<tr><th scope=\"row\"><a href=\"{path}\">{id}</a><small>{}</small></th>", model(cascade))?;
-    match cascade.state {
-        State::Idle => html.push_str("<td class=\"zero\">idle</td>"),
-        State::Running => html.push_str("<td><span class=\"dot good\">running</span></td>"),
+    match cascade.running_since {
+        None => html.push_str("<td class=\"zero\">idle</td>"),
+        Some(since) => {
+            let elapsed = now.duration_since(since).as_secs().max(0);
+            write!(html, "<td><span class=\"dot good\">running {}:{:02}</span></td>", elapsed / 60, elapsed % 60)?;
+        }
     }
-    write!(html, "<td><time>{}</time></td>", second(cascade.last_active_at))?;
+    write!(html, "<td>{}</td>", clock(cascade.last_active_at))?;
     write!(html, "<td>{}</td>", grouped(cascade.runs_ended))?;
     match &cascade.last_run {
         Some(run) => last_run(html, run)?,
-        None => html.push_str("<td class=\"zero\">–</td><td class=\"zero\">–</td>"),
+        None => write!(html, "{NONE}{NONE}")?,
     }
     let usage = &cascade.usage;
     write!(html, "<td>{}</td><td class=\"total\">{}</td></tr>", grouped(usage.calls), grouped(usage.total_tokens))
 }
 
 fn last_run(html: &mut String, run: &Run) -> fmt::Result {
-    write!(html, "<td>{:.1} s {}</td>", run.duration_seconds, run.outcome)?;
+    write!(html, "<td>{} {}</td>", seconds(run.duration_seconds), run.outcome)?;
     match run.time_to_first_chunk_seconds {
-        Some(first) => write!(html, "<td>{first:.1} s</td>"),
-        None => write!(html, "<td class=\"zero\">–</td>"),
+        Some(first) => write!(html, "<td>{}</td>", seconds(first)),
+        None => html.write_str(NONE),
     }
 }
 
@@ -61,13 +63,8 @@ fn model(cascade: &Cascade) -> String {
     escaped(named.or(cascade.model.as_ref().map(|model| model.as_str())).unwrap_or("no call yet"))
 }
 
-fn second(at: Timestamp) -> Timestamp {
-    at.round(Unit::Second).unwrap_or(at)
-}
-
 /// As many as are worth a look; the rest is at `/v1/cascades`.
 const ROWS: usize = 10;
 
-const TABLE_HEAD: &str = "<div class=\"scroll\"><table><thead><tr><th scope=\"col\">Conversation</th><th scope=\"col\">State</th>\
-    <th scope=\"col\">Last active</th><th scope=\"col\">Runs</th><th scope=\"col\">Last run</th>\
-    <th scope=\"col\">First chunk</th><th scope=\"col\">Calls</th><th scope=\"col\">Tokens</th></tr></thead><tbody>";
+const COLUMNS: [&str; 8] =
+    ["Conversation", "State", "Last active (UTC)", "Runs", "Last run", "First chunk", "Calls", "Tokens"];

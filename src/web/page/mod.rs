@@ -1,5 +1,5 @@
-//! `/`: what was spent, for people. Rendered here and nowhere else: the page's script only fetches it again and swaps in
-//! the new figures. No outside resource, and a policy that would not load one.
+//! `/`: what is spent and what goes on, for people. Rendered here and nowhere else: the page's script only puts in the sections
+//! that [`super::feed`] sends it. No outside resource, and a policy that would not load one.
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
@@ -11,56 +11,112 @@ use jiff::{Timestamp, Unit};
 use uuid::Uuid;
 
 use super::error::ApiError;
+use super::live::Snapshot;
 use super::{Report, Web};
-use crate::ledger::{Cascade, Group, Usage, UsageQuery, UsageReport};
+use crate::ledger::{Cascade, Group, QuotaReading, Usage, UsageQuery, UsageReport};
+use crate::record::Cost;
 
+mod calls;
 mod cascades;
+mod chart;
+mod lights;
+mod quotas;
 
 pub(super) async fn page(State(web): State<Arc<Web>>) -> Result<Response, ApiError> {
     let failed = |_| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the page could not be made");
-    let report = web.ledger.query(&UsageQuery::default(), Timestamp::now()).map_err(|_| failed(fmt::Error))?;
-    let figures = figures(&report, &cascades::recent(&web.ledger), &web.readiness.report()).map_err(failed)?;
+    let mut html = String::new();
+    for (id, section) in sections(&web).map_err(failed)? {
+        write!(html, "<section id=\"{id}\">{section}</section>").map_err(failed)?;
+    }
     // Fresh for each answer: nothing that came from the traffic can name itself a script of ours.
     let nonce = Uuid::new_v4().simple().to_string();
     let html = TEMPLATE
         .replace("{{nonce}}", &nonce)
         .replace("{{version}}", env!("CARGO_PKG_VERSION"))
-        .replace("{{figures}}", &figures);
+        .replace("{{sections}}", &html);
     let policy = format!(
-        "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; \
+        "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; img-src 'self'; \
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     );
     let policy = HeaderValue::try_from(policy).map_err(|_| failed(fmt::Error))?;
     Ok(([(header::CONTENT_SECURITY_POLICY, policy)], Html(html)).into_response())
 }
 
-/// The part of the page that changes.
-fn figures(report: &UsageReport, recent: &[Cascade], readiness: &Report) -> Result<String, fmt::Error> {
-    let mut html = String::new();
-    status(&mut html, report, readiness)?;
-    let totals = &report.totals;
-    html.push_str("<section class=\"cards\">");
-    card(&mut html, "Tokens", &grouped(totals.total_tokens), "all six kinds together")?;
-    card(&mut html, "Calls", &grouped(totals.calls), &trust(totals))?;
-    let input = totals.input_tokens.saturating_add(totals.tool_input_tokens).saturating_add(totals.cache_write_tokens);
-    card(&mut html, "Input", &grouped(input.saturating_add(totals.cache_read_tokens)), &cached(totals, input))?;
-    let output = totals.output_tokens.saturating_add(totals.thinking_tokens);
-    card(&mut html, "Output", &grouped(output), &format!("{} of it thinking", grouped(totals.thinking_tokens)))?;
-    html.push_str("</section>");
-    table(&mut html, report)?;
-    cascades::table(&mut html, recent)?;
-    Ok(html)
+/// The page's sign, for its tab.
+pub(super) async fn icon() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "image/svg+xml")], ICON)
 }
 
-fn status(html: &mut String, report: &UsageReport, readiness: &Report) -> fmt::Result {
-    let since = report.since.round(Unit::Second).unwrap_or(report.since);
-    let (class, word) = if readiness.ready { ("good", "ready") } else { ("bad", "not ready") };
-    write!(html, "<p class=\"status\"><span class=\"pill {class}\">{word}</span>")?;
-    for (condition, holds) in &readiness.conditions {
-        let class = if *holds { "good" } else { "bad" };
-        write!(html, "<span class=\"dot {class}\">{}</span>", format!("{condition:?}").to_lowercase())?;
+/// The parts of the page that change, each under the id of its element.
+pub(super) fn sections(web: &Web) -> Result<Vec<(&'static str, String)>, fmt::Error> {
+    let view = View::of(web)?;
+    let parts: [(&'static str, Part); 8] = [
+        ("status", status),
+        ("cards", cards),
+        ("chart", chart::chart),
+        ("models", models),
+        ("cascades", |html, view| cascades::table(html, &view.cascades, view.now)),
+        ("calls", calls::table),
+        ("quotas", quotas::bars),
+        ("lights", lights::lights),
+    ];
+    let render = |(id, part): (&'static str, Part)| {
+        let mut html = String::new();
+        part(&mut html, &view).map(|()| (id, html))
+    };
+    parts.into_iter().map(render).collect()
+}
+
+/// Writes one section.
+type Part = fn(&mut String, &View) -> fmt::Result;
+
+/// All that one rendering is made of, read at one time.
+struct View {
+    now: Timestamp,
+    report: UsageReport,
+    cascades: Vec<Cascade>,
+    quotas: Vec<QuotaReading>,
+    live: Snapshot,
+    readiness: Report,
+}
+
+impl View {
+    fn of(web: &Web) -> Result<Self, fmt::Error> {
+        let now = Timestamp::now();
+        Ok(Self {
+            now,
+            report: web.ledger.query(&UsageQuery::default(), now).map_err(|_| fmt::Error)?,
+            cascades: cascades::recent(&web.ledger),
+            quotas: web.ledger.quotas(),
+            live: web.live.snapshot(now),
+            readiness: web.readiness.report(),
+        })
     }
-    write!(html, "<span class=\"since\">since <time>{since}</time></span></p>")
+}
+
+fn status(html: &mut String, view: &View) -> fmt::Result {
+    let since = second(view.report.since);
+    let (class, word) = if view.readiness.ready { ("good", "ready") } else { ("bad", "not ready") };
+    write!(html, "<span class=\"pill {class}\">{word}</span>")?;
+    for (condition, holds) in &view.readiness.conditions {
+        let (class, word) = if *holds { ("good", "") } else { ("bad", ": no") };
+        write!(html, "<span class=\"dot {class}\">{}{word}</span>", format!("{condition:?}").to_lowercase())?;
+    }
+    write!(html, "<span class=\"since\">since <time>{since}</time></span>")
+}
+
+fn cards(html: &mut String, view: &View) -> fmt::Result {
+    let totals = &view.report.totals;
+    card(html, "Tokens", &grouped(totals.total_tokens), "all six kinds together")?;
+    card(html, "Calls", &grouped(totals.calls), &trust(totals))?;
+    let input = totals.input_tokens.saturating_add(totals.tool_input_tokens).saturating_add(totals.cache_write_tokens);
+    card(html, "Input", &grouped(input.saturating_add(totals.cache_read_tokens)), &cached(totals, input))?;
+    let output = totals.output_tokens.saturating_add(totals.thinking_tokens);
+    card(html, "Output", &grouped(output), &format!("{} of it thinking", grouped(totals.thinking_tokens)))?;
+    card(html, "Cost", &cost(totals), &priced(totals))?;
+    let running = view.cascades.iter().filter(|cascade| cascade.running_since.is_some()).count();
+    let runs = if running == 1 { "1 conversation runs".to_owned() } else { format!("{running} conversations run") };
+    card(html, "In flight", &grouped(view.live.in_flight.values().sum()), &runs)
 }
 
 fn card(html: &mut String, title: &str, figure: &str, note: &str) -> fmt::Result {
@@ -83,19 +139,36 @@ fn cached(usage: &Usage, uncached: u64) -> String {
     format!("{percent} % read from cache")
 }
 
-fn table(html: &mut String, report: &UsageReport) -> fmt::Result {
+/// In dollars; a lower bound where some calls have no price.
+fn cost(usage: &Usage) -> String {
+    let at_least = if usage.unpriced_calls > 0 { "≥ " } else { "" };
+    usage.cost.map_or_else(|| "–".to_owned(), |cost| format!("{at_least}{}", dollars(cost)))
+}
+
+fn dollars(cost: Cost) -> String {
+    format!("${:.4}", cost.usd())
+}
+
+fn priced(usage: &Usage) -> String {
+    match usage.unpriced_calls {
+        0 => "at list prices".to_owned(),
+        some => format!("at list prices; {} calls without one", grouped(some)),
+    }
+}
+
+fn models(html: &mut String, view: &View) -> fmt::Result {
+    let report = &view.report;
     let mut rows: Vec<(&String, &Group)> = report.models.iter().flatten().collect();
     if rows.is_empty() {
         html.push_str("<p class=\"empty\">No call has been seen yet. This page fills itself as soon as one ends.</p>");
         return Ok(());
     }
     rows.sort_by_key(|(_, group)| std::cmp::Reverse(group.usage.total_tokens));
-    html.push_str(TABLE_HEAD);
+    begin_table(html, "Models", &COLUMNS)?;
     for (name, group) in rows {
         row(html, name, group, report.totals.total_tokens)?;
     }
-    html.push_str("</tbody></table></div>");
-    Ok(())
+    html.write_str(END_TABLE)
 }
 
 fn row(html: &mut String, name: &str, group: &Group, all: u64) -> fmt::Result {
@@ -116,8 +189,9 @@ fn row(html: &mut String, name: &str, group: &Group, all: u64) -> fmt::Result {
     }
     write!(
         html,
-        "<td class=\"total\">{}</td><td><meter max=\"100\" value=\"{share}\">{share} %</meter></td></tr>",
-        grouped(usage.total_tokens)
+        "<td class=\"total\">{}</td><td>{}</td><td><meter max=\"100\" value=\"{share}\">{share} %</meter></td></tr>",
+        grouped(usage.total_tokens),
+        cost(usage)
     )
 }
 
@@ -158,11 +232,40 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
+fn second(at: Timestamp) -> Timestamp {
+    at.round(Unit::Second).unwrap_or(at)
+}
+
+/// The time of day, which is what changes on a page that is left open; the whole time is behind it.
+fn clock(at: Timestamp) -> String {
+    let at = second(at);
+    format!("<time datetime=\"{at}\" title=\"{at}\">{}</time>", at.strftime("%H:%M:%S"))
+}
+
+/// A table's frame, which can be scrolled by the keyboard where the page is narrow.
+fn begin_table(html: &mut String, title: &str, columns: &[&str]) -> fmt::Result {
+    write!(
+        html,
+        "<h2>{title}</h2><div class=\"scroll\" role=\"region\" aria-label=\"{title}\" tabindex=\"0\"><table><thead><tr>"
+    )?;
+    columns.iter().try_for_each(|column| write!(html, "<th scope=\"col\">{column}</th>"))?;
+    html.write_str("</tr></thead><tbody>")
+}
+
+const END_TABLE: &str = "</tbody></table></div>";
+
+/// A number of seconds, as exact as it matters.
+fn seconds(seconds: f64) -> String {
+    if seconds < 0.9995 { format!("{:.0} ms", seconds * 1000.0) } else { format!("{seconds:.1} s") }
+}
+
+/// Where a figure is not known.
+const NONE: &str = "<td class=\"zero\">–</td>";
+
 const TEMPLATE: &str = include_str!("page.html");
-const TABLE_HEAD: &str = "<div class=\"scroll\"><table><thead><tr><th scope=\"col\">Model</th><th scope=\"col\">Calls</th>\
-    <th scope=\"col\">Input</th><th scope=\"col\">Cache read</th><th scope=\"col\">Cache write</th>\
-    <th scope=\"col\">Tool input</th><th scope=\"col\">Output</th><th scope=\"col\">Thinking</th>\
-    <th scope=\"col\">Total</th><th scope=\"col\">Share</th></tr></thead><tbody>";
+const ICON: &str = include_str!("icon.svg");
+const COLUMNS: [&str; 10] =
+    ["Model", "Calls", "Input", "Cache read", "Cache write", "Tool input", "Output", "Thinking", "Total", "Share"];
 
 #[cfg(test)]
 mod tests {

@@ -93,7 +93,9 @@ async fn the_page_shows_running_conversations_first_and_as_text() {
     house.facts.record(Fact::ModelNamed(named("m", "Model M <High>")));
     let page = house.get("/").await;
     let text = page.text();
-    assert_eq!(text.matches("<a href=\"/v1/cascades/").count(), 10);
+    let (conversations, calls) = text.split_once("<section id=\"calls\">").expect("calls");
+    assert_eq!(conversations.matches("<a href=\"/v1/cascades/").count(), 10);
+    assert_eq!(calls.matches("<a href=\"/v1/cascades/").count(), 12);
     let running = text.find("&lt;script&gt;alert(1)&lt;/script&gt;</a>").expect("the one that runs");
     assert!(text[running..].contains("/v1/cascades/c7\">c7</a><small>Model M &lt;High&gt;</small>"), "then the others");
     assert!(text.contains("<td>10.0 s ok</td><td>2.0 s</td>"));

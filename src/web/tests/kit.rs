@@ -11,7 +11,8 @@ use tokio_util::task::TaskTracker;
 use crate::export::Metrics;
 use crate::ledger::Ledger;
 use crate::record::{Call, Fact, FanOut, Models, Record as _};
-use crate::web::{Condition, Config, Readiness, Web};
+use crate::web::access::Access;
+use crate::web::{Condition, Config, Live, Readiness, Web};
 
 /// A running server and the handles that feed it.
 pub(super) struct House {
@@ -30,16 +31,22 @@ impl House {
     }
 
     pub(super) async fn with(config: Config) -> Self {
+        Self::behind(config, None).await
+    }
+
+    /// One that lets in whom `access` lets in.
+    pub(super) async fn behind(config: Config, access: Option<Arc<Access>>) -> Self {
         let models: Arc<Models> = Arc::default();
         let metrics = Arc::new(Metrics::new(crate::export::Config::default(), Arc::clone(&models)));
         let started = "2026-11-01T00:00:00Z".parse::<Timestamp>().expect("a time");
+        let live = Arc::new(Live::new(Arc::clone(&models)));
         let ledger = Arc::new(Ledger::new(started, models));
         let readiness = Readiness::new([Condition::Listening, Condition::Redirect]);
-        let facts = FanOut(vec![Arc::clone(&metrics) as _, Arc::clone(&ledger) as _]);
+        let facts = FanOut(vec![Arc::clone(&metrics) as _, Arc::clone(&ledger) as _, Arc::clone(&live) as _]);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let addr = listener.local_addr().expect("an address");
         let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
-        let web = Web::new(config, Arc::clone(&metrics), ledger, Arc::clone(&readiness));
+        let web = Web::new(config, access, Arc::clone(&metrics), ledger, Arc::clone(&readiness), live);
         tracker.spawn(web.serve(listener, tracker.clone(), shutdown.clone()));
         let ended = shutdown.clone().drop_guard();
         Self { addr, facts, metrics, readiness, tracker, shutdown, _ended: ended }

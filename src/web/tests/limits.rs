@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::kit::{Answer, House};
@@ -93,4 +94,50 @@ async fn shutdown_ends_idle_connections_and_the_listener() {
     house.tracker.close();
     house.tracker.wait().await;
     assert!(tokio::net::TcpStream::connect(house.addr).await.is_err());
+}
+
+/// Reads a byte now and then, so that no limit on standing still ever applies.
+async fn drip(mut stream: TcpStream) {
+    let mut byte = [0];
+    while matches!(stream.read(&mut byte).await, Ok(1..)) {
+        tokio::time::sleep(SHORT).await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_drips_away_is_cut_off() {
+    let config = Config { answer_timeout: SHORT, max_connections: 1, ..Config::default() };
+    let house = House::with(config).await;
+    fill(&house);
+    let mut slow = house.connect().await;
+    slow.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("a request");
+    slow.readable().await.expect("the answer begins");
+    timeout(PATIENCE, drip(slow)).await.expect("an end");
+    assert_eq!(value(&house.metrics, "gravimeter_web_refusals_total", &["reason=slow"]), Some(1.0));
+    assert_eq!(house.get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn two_hundred_slow_scrapers_do_not_keep_a_healthy_one_out() {
+    let forever = Duration::from_secs(3600);
+    let limits = Config { stall_timeout: forever, answer_timeout: forever, ..Config::default() };
+    let house = House::with(Config { header_read_timeout: forever, request_timeout: forever, ..limits }).await;
+    fill(&house);
+    let mut slow = tokio::task::JoinSet::new();
+    for _ in 0..200 {
+        let mut stream = house.connect().await;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("a request");
+        slow.spawn(drip(stream));
+    }
+    let scraped = async {
+        loop {
+            match house.get("/metrics").await {
+                Answer { status: 200, body, .. } => return body,
+                busy => assert_eq!(busy.error_code(), "busy", "turned away, not forgotten"),
+            }
+        }
+    };
+    let body = timeout(PATIENCE, scraped).await.expect("a place in time");
+    assert!(body.ends_with(b"\n"), "whole");
+    assert!(value(&house.metrics, "gravimeter_web_refusals_total", &["reason=slow"]) > Some(0.0));
 }

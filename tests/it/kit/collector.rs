@@ -129,9 +129,18 @@ impl Collector {
 
 /// The value of an attribute that is a number.
 pub fn number(span: &Span, attribute: &str) -> Option<u64> {
-    let value = span.attributes.iter().find(|it| it.key == attribute)?.value.as_ref()?.value.as_ref()?;
-    let Value::IntValue(number) = value else { return None };
+    let Value::IntValue(number) = value(span, attribute)? else { return None };
     u64::try_from(*number).ok()
+}
+
+/// The value of an attribute that is no whole number.
+pub fn fraction(span: &Span, attribute: &str) -> Option<f64> {
+    let Value::DoubleValue(number) = value(span, attribute)? else { return None };
+    Some(*number)
+}
+
+fn value<'a>(span: &'a Span, attribute: &str) -> Option<&'a Value> {
+    span.attributes.iter().find(|it| it.key == attribute)?.value.as_ref()?.value.as_ref()
 }
 
 async fn accept(

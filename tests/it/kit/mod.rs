@@ -8,6 +8,7 @@ pub mod canary;
 pub mod collector;
 pub mod house;
 pub mod pki;
+pub mod prometheus;
 pub mod provider;
 pub mod views;
 

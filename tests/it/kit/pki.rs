@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig};
@@ -56,7 +56,9 @@ impl Pki {
 
     fn leaf(&self, host: &str) -> (Certificate, KeyPair) {
         let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new([host.to_owned()]).expect("a host");
+        let mut params = CertificateParams::new([host.to_owned()]).expect("a host");
+        // OpenSSL takes a certificate for self-signed that is called like its authority.
+        params.distinguished_name.push(DnType::CommonName, host);
         (params.signed_by(&key, &self.issuer).expect("a certificate"), key)
     }
 

@@ -117,6 +117,7 @@ impl Stage {
         let collector = Collector::start(&[Reply::Take]).await;
         flags.extend(["--otlp.endpoint".to_owned(), format!("http://{}", collector.addr)]);
         flags.extend(["--otlp.metrics", "--otlp.metrics_interval", "100ms"].map(str::to_owned));
+        flags.push("--otlp.diagnostics".to_owned());
         flags.extend(resolve(CLOUD_CODE_HOST, cloud_code.address()));
         flags.extend(resolve(TUNNELLED_HOST, cloud_code.address()));
         flags.extend(resolve(GEMINI_HOST, gemini.address()));
@@ -289,6 +290,8 @@ async fn no_secret_leaves_the_house() {
     let spans = collector.all();
     let of_model = spans.iter().filter(|span| span.name.ends_with(MODEL)).count();
     assert!(of_model as u64 >= calls, "{of_model} spans for {calls} calls of the model");
+    let relayed = spans.iter().filter(|span| span.name == "relay").count();
+    assert!(relayed >= recordings.len(), "{relayed} diagnostic spans for {} recordings", recordings.len());
     assert!(nest.secrets.len() > 150 && nest.ids.len() > 50, "{} {}", nest.secrets.len(), nest.ids.len());
     let (telling, silent): (Vec<_>, Vec<_>) =
         words.iter().cloned().partition(|(place, _)| TELLING.contains(&place.as_str()));

@@ -45,6 +45,7 @@ pub fn call(number: u64, trace: Option<TraceContext>) -> Call {
         rate_limit: None,
         usage: TokenUsage { input: Some(70), cache_read: Some(30), output: Some(15), ..TokenUsage::default() },
         quality: Quality::Exact,
+        cost: None,
         timing: Timing {
             started_at: start(),
             duration: Duration::from_millis(1500),
@@ -88,6 +89,7 @@ pub fn run(trace: TraceContext) -> CascadeRun {
         time_to_first_chunk: None,
         calls: 2,
         tokens: 230,
+        cost: None,
         trace: Some(trace),
     }
 }

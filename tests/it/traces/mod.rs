@@ -1,11 +1,19 @@
 //! Promise: spans come to the collector as they are, and whatever a collector does, each one is exported or counted as lost for
 //! its reason. A real collector judges the first, one with a script the second.
 
+mod bucket;
 mod conversation;
+mod decoder;
+mod demo;
+mod deploy;
+mod diagnostics;
 pub mod facts;
 mod faults;
+mod picture;
 mod real;
+mod sampling;
 mod tls;
+mod tree;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

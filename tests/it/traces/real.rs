@@ -24,9 +24,20 @@ pub struct Rotel {
 }
 
 impl Rotel {
-    /// `None`, aloud, where it is not installed; never so in CI.
-    #[expect(clippy::print_stderr, reason = "a skipped check must be seen")]
+    /// One that prints every span. `None`, aloud, where it is not installed; never so in CI.
     pub async fn start() -> Option<Self> {
+        Self::with(&["--exporter", "blackhole", "--debug-log", "traces", "--debug-log-verbosity", "detailed"]).await
+    }
+
+    /// One that sends every span on. The same.
+    pub async fn forwarding(to: SocketAddr, protocol: Protocol) -> Option<Self> {
+        let (endpoint, protocol) = (format!("http://{to}"), if protocol == Protocol::Grpc { "grpc" } else { "http" });
+        let exporter = ["--otlp-exporter-endpoint", &endpoint, "--otlp-exporter-protocol", protocol];
+        Self::with(&[&["--exporter", "otlp"], &exporter[..]].concat()).await
+    }
+
+    #[expect(clippy::print_stderr, reason = "a skipped check must be seen")]
+    async fn with(exporter: &[&str]) -> Option<Self> {
         let Some(program) = program() else {
             assert!(std::env::var_os("CI").is_none(), "Rotel is not installed: scripts/test.sh does it");
             eprintln!("SKIPPED: Rotel is not installed (scripts/test.sh does it, or set ROTEL)");
@@ -38,7 +49,7 @@ impl Rotel {
         let child = Command::new(program)
             .arg("start")
             .args(["--otlp-grpc-endpoint", &grpc.to_string(), "--otlp-http-endpoint", &http.to_string()])
-            .args(["--exporter", "blackhole", "--debug-log", "traces", "--debug-log-verbosity", "detailed"])
+            .args(exporter)
             .env_clear()
             .current_dir(folder.path())
             .stdin(Stdio::null())
@@ -74,7 +85,7 @@ fn program() -> Option<PathBuf> {
     named.or_else(|| installed.exists().then_some(installed))
 }
 
-fn free_port() -> SocketAddr {
+pub fn free_port() -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     listener.local_addr().expect("its address")
 }

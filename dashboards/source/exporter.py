@@ -1,0 +1,318 @@
+"""Exporter: whether Gravimeter itself can be trusted, and what it costs."""
+
+from kit import Band, Board, above, bars, below, heat, lines, side_by_side, stat_panel, traces
+from promql import calls, house, process, ratio, scrape
+
+HANDSHAKE = "tls_handshake_duration_seconds"
+DAY = 86400
+
+
+def board() -> Board:
+    """The board."""
+    built = Board(
+        "gravimeter-exporter",
+        "Gravimeter / Exporter",
+        "Gravimeter itself: is it in the path, does it see everything, what does it add, does it lose anything?",
+        ("job", "instance", "provider", "model"),
+    )
+    built.row("Now", _numbers())
+    built.row("TLS handshakes", *_tls())
+    built.row("Connections", *_connections())
+    built.row("What Gravimeter adds", _delay())
+    built.row("What it sees", _coverage())
+    built.row("Where it goes: ledger and spans", _stores())
+    built.row("The agent and the process", *_process())
+    return built
+
+
+def _numbers() -> Band:
+    yes_no = {"0": ("no", "red"), "1": ("yes", "green")}
+    tunnelled = house.total("connections_total", 'disposition="tunnelled"')
+    passed = house.total("connections_total", 'disposition=~"intercepted|tunnelled"')
+    return side_by_side(
+        4,
+        stat_panel(
+            "Scraped",
+            "Whether the last scrape of every chosen instance worked.",
+            scrape.value("up", how="min"),
+            "short",
+            names=yes_no,
+        ),
+        stat_panel(
+            "Version",
+            "What runs. Two values while an update is rolled out.",
+            house.value("build_info", by="version", how="count"),
+            "short",
+            text="{{version}}",
+            spark=False,
+        ),
+        stat_panel(
+            "Running for",
+            "Since the youngest of the chosen instances was started.",
+            f"time() - {process.value('start_time_seconds', how='max')}",
+            "s",
+            spark=False,
+        ),
+        stat_panel(
+            "Redirect in place",
+            "Whether the rules that lead the agent's traffic here are in place, for each family. none: none are asked for.",
+            house.value("redirect_active", how="min"),
+            "short",
+            names=yes_no,
+            nothing="none",
+        ),
+        stat_panel(
+            "Agent up",
+            "Whether the supervised agent runs. none: none is supervised.",
+            house.value("agent_up", how="min"),
+            "short",
+            names=yes_no,
+            nothing="none",
+        ),
+        stat_panel(
+            "CA ends in",
+            "A start of Gravimeter renews a CA with less than 30 days left.",
+            f"{house.value('ca_expiry_timestamp_seconds', how='min')} - time()",
+            "s",
+            steps=below(14 * DAY, 30 * DAY),
+            spark=False,
+        ),
+        stat_panel(
+            "Tunnelled",
+            "Share of connections that were passed on unread: their host is not listed. Nothing but their bytes is counted.",
+            ratio(tunnelled, passed),
+            "percentunit",
+            spark=False,
+        ),
+        stat_panel(
+            "Exact",
+            "Share of calls whose final token counts were seen.",
+            ratio(calls.total("usage_reports_total", 'quality="exact"'), calls.total("usage_reports_total")),
+            "percentunit",
+            steps=below(0.9, 0.97),
+            spark=False,
+        ),
+    )
+
+
+def _tls() -> list[Band]:
+    return [
+        side_by_side(
+            8,
+            heat(
+                "Handshakes with the agent",
+                "By duration. They begin once the provider was verified: a leaf is shown for no other.",
+                house.heat(HANDSHAKE, 'side="agent"'),
+                "s",
+            ),
+            heat(
+                "Handshakes with providers",
+                "By duration.",
+                house.heat(HANDSHAKE, 'side="upstream"'),
+                "s",
+            ),
+        ),
+        side_by_side(
+            8,
+            lines(
+                "Handshakes, p95",
+                "By side, version and whether a session was resumed.",
+                {"{{side}}, {{version}}, resumed {{resumed}}": house.quantile(0.95, HANDSHAKE, by="side, version, resumed")},
+                "s",
+            ),
+            bars(
+                "Handshakes that failed",
+                "By side and reason. agent, unknown_ca: the agent does not trust Gravimeter's CA.",
+                {"{{side}}, {{reason}}": house.per_minute("tls_handshake_failures_total", by="side, reason") + " > 0"},
+                "short",
+                nothing="none",
+            ),
+            bars(
+                "Leaf certificates",
+                "Leaves that were shown to the agent: made for it, or made before.",
+                {"{{result}}": house.per_minute("leaf_certificates_total", by="result")},
+                "short",
+                colors={"minted": "orange", "cached": "green"},
+            ),
+        ),
+    ]
+
+
+def _connections() -> list[Band]:
+    return [
+        side_by_side(
+            8,
+            bars(
+                "Connections",
+                "By what was done with them: read, passed on unread, refused.",
+                {"{{disposition}}": house.per_minute("connections_total", by="disposition")},
+                "short",
+                colors={"intercepted": "green", "tunnelled": "blue", "refused": "red"},
+            ),
+            lines(
+                "Open connections",
+                "Connections that are open now.",
+                {"{{disposition}}": house.value("connections_active", by="disposition")},
+                "short",
+            ),
+            lines(
+                "Bytes passed on",
+                "Seen from the agent: plaintext of connections that are read, raw bytes of tunnelled ones.",
+                {"{{direction}}": house.rate("bytes_total", by="direction")},
+                "Bps",
+            ),
+        ),
+        side_by_side(
+            8,
+            bars(
+                "Refused connections",
+                "By reason. They ended before any byte was passed on.",
+                {"{{reason}}": house.per_minute("connections_refused_total", by="reason") + " > 0"},
+                "short",
+                nothing="none",
+            ),
+            bars(
+                "Timeouts",
+                "By the step that took longer than it may.",
+                {"{{step}}": house.per_minute("timeouts_total", by="step") + " > 0"},
+                "short",
+                nothing="none",
+            ),
+            lines(
+                "Connecting to providers",
+                "Time of the TCP handshake.",
+                {f"p{q}": house.quantile(q / 100, "tcp_connect_duration_seconds") for q in (50, 95, 99)},
+                "s",
+            ),
+        ),
+    ]
+
+
+def _delay() -> Band:
+    return side_by_side(
+        8,
+        heat(
+            "Delay of each chunk",
+            "From a chunk read to the same chunk written: what Gravimeter itself adds.",
+            house.heat("relay_delay_seconds"),
+            "s",
+        ),
+        lines(
+            "Delay of each chunk, percentiles",
+            "p50, p95 and p99. A provider or an agent that reads slowly is part of it.",
+            {f"p{q}": house.quantile(q / 100, "relay_delay_seconds") for q in (50, 95, 99)},
+            "s",
+            steps=above(0.01, 0.1),
+        ),
+    )
+
+
+def _coverage() -> Band:
+    return side_by_side(
+        8,
+        bars(
+            "How far token counts can be trusted",
+            "exact: the provider's final figures were seen; partial: cut off, a lower bound; unknown: no figures.",
+            {"{{quality}}": calls.per_minute("usage_reports_total", by="quality")},
+            "short",
+            colors={"exact": "green", "partial": "orange", "unknown": "red"},
+        ),
+        bars(
+            "The agent's own count",
+            "Set against the wire's. agent_only: a call passed Gravimeter by; disagree: both know it, with different figures.",
+            {"{{result}}": house.per_minute("usage_comparisons_total", by="result")},
+            "short",
+            colors={"agree": "green", "disagree": "red", "agent_only": "dark-red", "wire_only": "blue"},
+        ),
+        bars(
+            "Figures that were lost",
+            "Calls or connections that could not be read, and values folded into 'other'. Their traffic was not affected.",
+            {
+                "{{reason}}": house.per_minute("observer_failures_total", by="reason"),
+                "folded: {{label}}": house.per_minute("label_overflow_total", by="label"),
+            },
+            "short",
+        ),
+    )
+
+
+def _stores() -> Band:
+    return side_by_side(
+        8,
+        bars(
+            "Errors of the ledger",
+            "By operation, and calls that the ledger on disk does not have. /metrics has them all the same.",
+            {
+                "{{operation}}": house.per_minute("ledger_errors_total", by="operation"),
+                "calls dropped": house.per_minute("ledger_dropped_calls_total"),
+            },
+            "short",
+        ),
+        bars(
+            "Spans exported",
+            "Spans that the collector has taken.",
+            {"exported": house.per_minute("otlp_spans_exported_total")},
+            "short",
+            colors={"exported": "green"},
+            links=traces('{resource.service.name="gravimeter"}', ""),
+        ),
+        bars(
+            "Spans dropped",
+            "Spans that were to be exported and are lost, by reason. The traffic was not affected.",
+            {"{{reason}}": house.per_minute("otlp_spans_dropped_total", by="reason")},
+            "short",
+        ),
+    )
+
+
+def _process() -> list[Band]:
+    return [
+        side_by_side(
+            8,
+            lines(
+                "CPU",
+                "Cores in use.",
+                {"{{instance}}": process.rate("cpu_seconds_total", by="instance")},
+                "short",
+            ),
+            lines(
+                "Memory",
+                "Resident memory.",
+                {"{{instance}}": process.value("resident_memory_bytes", by="instance")},
+                "bytes",
+            ),
+            lines("Threads", "Threads of the process.", {"{{instance}}": process.value("threads", by="instance")}, "short"),
+            lines(
+                "File descriptors",
+                "Share of the limit that is open. At the limit, newcomers are refused.",
+                {"{{instance}}": f"{process.value('open_fds', by='instance')} / {process.value('max_fds', by='instance')}"},
+                "percentunit",
+                steps=above(0.5, 0.9),
+            ),
+        ),
+        side_by_side(
+            8,
+            lines(
+                "Agent up",
+                "1 while the supervised agent runs.",
+                {"{{instance}}": house.value("agent_up", by="instance", how="min")},
+                "short",
+                top=1,
+            ),
+            bars(
+                "Restarts of the agent",
+                "By the way its process ended.",
+                {"{{reason}}": house.per_minute("agent_restarts_total", by="reason")},
+                "short",
+            ),
+            bars(
+                "Refused by the exporter itself",
+                "Connections that could not be accepted for lack of descriptors or memory, scrapes that were too many at once.",
+                {
+                    "not accepted": house.per_minute("accept_errors_total"),
+                    "scrapes refused": house.per_minute("scrapes_rejected_total"),
+                },
+                "short",
+            ),
+        ),
+    ]

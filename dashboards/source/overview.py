@@ -1,0 +1,266 @@
+"""Overview: what was spent, how calls fare, what is left. The board to open first."""
+
+from kit import Band, Board, Column, Panel, above, bars, below, lines, rows, side_by_side, stat_panel, traces
+from promql import calls, house, providers, ratio
+
+FAILED = 'outcome!~"ok|aborted"'
+OUTCOMES = {
+    "ok": "green",
+    "aborted": "blue",
+    "rate_limited": "orange",
+    "client_error": "yellow",
+    "server_error": "red",
+    "stream_error": "dark-red",
+    "truncated": "purple",
+}
+KINDS = {
+    "input": "blue",
+    "cache_read": "light-blue",
+    "cache_write": "dark-blue",
+    "tool_input": "purple",
+    "output": "green",
+    "thinking": "yellow",
+}
+
+CALLS = traces('{span.gen_ai.request.model="${__field.labels.model}"}', "chat ${__field.labels.model}")
+ENDED = traces('{span.gravimeter.outcome="${__field.labels.outcome}"}', "")
+
+
+def board() -> Board:
+    """The board."""
+    built = Board(
+        "gravimeter-overview",
+        "Gravimeter / Overview",
+        "Spend, tokens, calls, waiting times and quotas of the agents that Gravimeter observes.",
+        ("job", "instance", "provider", "model"),
+    )
+    built.row("In the time range shown, and now", _numbers())
+    built.row("Tokens and spend", *_tokens())
+    built.row("Calls", *_calls())
+    built.row("Quotas", _quotas())
+    built.row("Models", (9, [(24, _models())]))
+    return built
+
+
+def _numbers() -> Band:
+    return side_by_side(
+        4,
+        stat_panel(
+            "Spend",
+            "By the price table of the configuration. What has no price is not in it: see 'Calls without a price'.",
+            calls.total("cost_usd_total"),
+            "currencyUSD",
+            spark=False,
+        ),
+        stat_panel(
+            "Tokens",
+            "All kinds together. They do not overlap, so their sum is the total.",
+            calls.total("tokens_total"),
+            "short",
+            spark=False,
+        ),
+        stat_panel(
+            "Calls", "LLM calls that have ended, however they did.", calls.total("calls_total"), "short", spark=False, decimals=0
+        ),
+        stat_panel(
+            "Failed",
+            "Share of calls that failed. Calls that the agent gave up itself (aborted) do not count as failed, refusals do.",
+            ratio(calls.total("calls_total", FAILED), calls.total("calls_total")),
+            "percentunit",
+            steps=above(0.02, 0.1),
+            spark=False,
+        ),
+        stat_panel(
+            "First chunk, p95",
+            "Of 20 calls, 19 showed their first content within this time after the request began.",
+            calls.quantile(0.95, "time_to_first_chunk_seconds", window="$__range"),
+            "s",
+            steps=above(5, 15),
+            spark=False,
+        ),
+        stat_panel(
+            "Cascades running",
+            "Conversations that the agent works on now.",
+            house.value("cascades_running"),
+            "short",
+        ),
+        stat_panel(
+            "Quota left, least",
+            "What is left of the quota that is nearest to its end, as it was told last. One that is full again is left out.",
+            f"min({calls.select('quota_remaining_ratio')} unless {calls.select('quota_reset_timestamp_seconds')} < time())",
+            "percentunit",
+            nothing="unknown",
+            steps=below(0.1, 0.3),
+        ),
+        stat_panel(
+            "Exact",
+            "Share of calls whose final token counts were seen. What is missing here is missing in every number of this board.",
+            ratio(calls.total("usage_reports_total", 'quality="exact"'), calls.total("usage_reports_total")),
+            "percentunit",
+            steps=below(0.9, 0.97),
+            spark=False,
+        ),
+    )
+
+
+def _tokens() -> list[Band]:
+    cached = calls.rate("tokens_total", 'kind="cache_read"', by="model")
+    sent = calls.rate("tokens_total", 'kind=~"input|cache_.+|tool_input"', by="model")
+    return [
+        side_by_side(
+            9,
+            bars(
+                "Tokens by model",
+                "Tokens of one minute, averaged over each interval.",
+                {"{{model}}": calls.per_minute("tokens_total", by="model")},
+                "short",
+                links=CALLS,
+            ),
+            bars(
+                "Tokens by kind",
+                "What they were: cached input, fresh input, output, thinking. The kinds do not overlap.",
+                {"{{kind}}": calls.per_minute("tokens_total", by="kind")},
+                "short",
+                colors=KINDS,
+            ),
+        ),
+        side_by_side(
+            8,
+            bars(
+                "Spend by model",
+                "US dollars a minute, by the price table of the configuration.",
+                {"{{model}}": calls.per_minute("cost_usd_total", by="model")},
+                "currencyUSD",
+            ),
+            lines(
+                "Input from the cache",
+                "Share of input tokens that the provider read from its cache: those cost a fraction of fresh ones.",
+                {"{{model}}": ratio(cached, sent)},
+                "percentunit",
+                top=1,
+            ),
+            bars(
+                "Calls without a price",
+                "Calls of models that the price table does not have. Their tokens count, their spend does not.",
+                {"{{model}}": calls.per_minute("unpriced_calls_total", by="model")},
+                "short",
+            ),
+        ),
+    ]
+
+
+def _calls() -> list[Band]:
+    return [
+        side_by_side(
+            8,
+            bars(
+                "Calls by outcome",
+                "How calls ended.",
+                {"{{outcome}}": calls.per_minute("calls_total", by="outcome")},
+                "short",
+                colors=OUTCOMES,
+                links=ENDED,
+            ),
+            lines(
+                "Failed calls",
+                "Share of calls that failed, refusals included; calls that the agent aborted are not failures.",
+                {"{{model}}": ratio(calls.rate("calls_total", FAILED, by="model"), calls.rate("calls_total", by="model"))},
+                "percentunit",
+                steps=above(0.05, 0.2),
+                links=CALLS,
+            ),
+            bars(
+                "Refused for quota, rate or capacity",
+                "Calls that the provider refused with 429, by its reason.",
+                {"{{model}}, {{reason}}": calls.per_minute("rate_limits_total", by="model, reason") + " > 0"},
+                "short",
+                nothing="none",
+                links=CALLS,
+            ),
+        ),
+        side_by_side(
+            9,
+            lines(
+                "Time to the first chunk",
+                "From the first byte of the request to the first content. Diamonds are single calls: they lead to their traces.",
+                {f"p{q}": calls.quantile(q / 100, "time_to_first_chunk_seconds") for q in (50, 95, 99)},
+                "s",
+                exemplars=True,
+            ),
+            lines(
+                "Duration of calls",
+                "From the first byte of the request to the last of the answer. Diamonds are calls: they lead to their traces.",
+                {f"p{q}": calls.quantile(q / 100, "call_duration_seconds") for q in (50, 95, 99)},
+                "s",
+                exemplars=True,
+            ),
+            lines(
+                "At work",
+                "Calls in flight by provider, and conversations that the agent works on.",
+                {
+                    "calls, {{provider}}": providers.value("calls_in_flight", by="provider"),
+                    "cascades": house.value("cascades_running"),
+                },
+                "short",
+            ),
+        ),
+    ]
+
+
+def _quotas() -> Band:
+    by = "provider, model, window"
+    names = {"provider": "Provider", "model": "Model or group", "window": "Window"}
+    return 8, [
+        (
+            14,
+            lines(
+                "Quota left",
+                "What is left of each quota, as it was told last. Several models may share one: never add them.",
+                {"{{model}}, {{window}}": calls.value("quota_remaining_ratio", by="model, window", how="min")},
+                "percentunit",
+                top=1,
+                steps=below(0.1, 0.3),
+            ),
+        ),
+        (
+            10,
+            rows(
+                "Quotas",
+                "What is left, and when each quota is full again (empty where nobody told).",
+                {
+                    "Left": Column(calls.value("quota_remaining_ratio", by=by, how="min"), "percentunit", below(0.1, 0.3)),
+                    "Full again": Column(
+                        f"{calls.value('quota_reset_timestamp_seconds', by=by, how='max')} * 1000", "dateTimeFromNow"
+                    ),
+                },
+                names,
+                sort="Left",
+                descending=False,
+            ),
+        ),
+    ]
+
+
+def _models() -> Panel:
+    return rows(
+        "Models in the time range shown",
+        "One row for each model. A click on a model leads to its traces.",
+        {
+            "Calls": Column(calls.total("calls_total", by="model"), "short", decimals=0),
+            "Tokens": Column(calls.total("tokens_total", by="model"), "short"),
+            "Output and thinking": Column(calls.total("tokens_total", 'kind=~"output|thinking"', by="model"), "short"),
+            "Spend": Column(calls.total("cost_usd_total", by="model"), "currencyUSD"),
+            "Failed": Column(
+                ratio(calls.total("calls_total", FAILED, by="model"), calls.total("calls_total", by="model")),
+                "percentunit",
+                above(0.02, 0.1),
+            ),
+            "First chunk, p95": Column(
+                calls.quantile(0.95, "time_to_first_chunk_seconds", by="model", window="$__range"), "s", above(5, 15)
+            ),
+            "Duration, p95": Column(calls.quantile(0.95, "call_duration_seconds", by="model", window="$__range"), "s"),
+        },
+        {"model": "Model"},
+        sort="Tokens",
+        links=traces('{span.gen_ai.request.model="${__value.raw}"}', "chat ${__value.raw}"),
+    )

@@ -1,0 +1,137 @@
+//! The house's own work as spans, for finding out where a connection's time goes. Off unless it is asked for.
+//!
+//! Spans of `tracing` enter by a layer beside the log; [`Span`]s leave by the queue of the spans of calls, are lost and counted
+//! like those, and never waited for. Only spans of one target are looked at, which no library has and nothing on the way to the
+//! collector: exporting makes no spans. Of their fields only known names are taken, of their events none.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanData, SpanLimits, SpanProcessor};
+use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::registry::LookupSpan;
+
+use super::otlp::Config;
+use super::spans::{Attribute, Kind, Parent, Scope, Span, Value};
+use super::traces::{Queue, Traces};
+use crate::record::diagnostics::{ERROR_TYPE, FIELDS, TARGET};
+use crate::record::{HandshakeFailure, Label, RefuseReason, SpanId, TraceId};
+
+/// The way of diagnostic spans to the exporter. It begins where the log is started, long before there is an exporter.
+#[derive(Debug)]
+pub struct Diagnostics {
+    outlet: Outlet,
+    /// The share of connections that is recorded.
+    share: f64,
+}
+
+impl Diagnostics {
+    /// `None` unless they are asked for, and there is a collector to send them to.
+    #[must_use]
+    pub fn new(config: &Config) -> Option<Self> {
+        let is_wanted = config.diagnostics && config.spans().is_some();
+        is_wanted.then(|| Self { outlet: Outlet::default(), share: config.sampling.ratio })
+    }
+
+    /// What takes the spans from `tracing`; for one subscriber.
+    pub fn layer<S>(&self) -> impl Layer<S> + Send + Sync + use<S>
+    where
+        S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
+    {
+        // Everything that the SDK would read from the environment otherwise is said here.
+        let provider = SdkTracerProvider::builder()
+            .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(self.share))))
+            .with_span_limits(SpanLimits::default())
+            .with_resource(Resource::builder_empty().build())
+            .with_span_processor(self.outlet.clone())
+            .build();
+        tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer(TARGET))
+            .with_context_activation(false)
+            .with_level(false)
+            .with_location(false)
+            .with_target(false)
+            .with_threads(false)
+            .with_tracked_inactivity(true)
+            .with_filter(filter_fn(|of| of.is_span() && of.target() == TARGET).with_max_level_hint(LevelFilter::INFO))
+    }
+
+    /// From now on spans go where those of calls go. What ended before is lost: there was no connection yet.
+    pub fn connect(&self, traces: &Traces) {
+        // A second exporter in the same process has the spans of its own calls only.
+        let _ = self.outlet.0.set(traces.queue());
+    }
+}
+
+/// Takes the SDK's spans and waits for nothing: batches, retries and losses are the exporter's.
+#[derive(Debug, Clone, Default)]
+struct Outlet(Arc<OnceLock<Queue>>);
+
+impl SpanProcessor for Outlet {
+    fn on_start(&self, _: &mut opentelemetry_sdk::trace::Span, _: &Context) {}
+
+    fn on_end(&self, data: SpanData) {
+        if let Some(queue) = self.0.get() {
+            queue.offer(span(data));
+        }
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+}
+
+/// `None` for a span without ids, which the SDK does not make.
+fn span(data: SpanData) -> Option<Span> {
+    let trace = TraceId::new(u128::from_be_bytes(data.span_context.trace_id().to_bytes()))?;
+    let id = SpanId::new(u64::from_be_bytes(data.span_context.span_id().to_bytes()))?;
+    let parent = SpanId::new(u64::from_be_bytes(data.parent_span_id.to_bytes()));
+    let attributes: Vec<_> = data.attributes.iter().filter_map(attribute).collect();
+    let error = data.attributes.iter().find(|it| it.key.as_str() == ERROR_TYPE).map(|it| failure(&it.value.as_str()));
+    Some(Span {
+        scope: Scope::Diagnostics,
+        trace,
+        id,
+        parent: parent.map(|id| Parent { id, is_remote: data.parent_span_is_remote }),
+        name: data.name.into_owned(),
+        kind: Kind::Internal,
+        start: data.start_time,
+        end: data.end_time,
+        attributes,
+        events: Vec::new(),
+        error,
+    })
+}
+
+fn attribute(given: &KeyValue) -> Option<Attribute> {
+    let name = FIELDS.into_iter().chain(TIMES).find(|name| *name == given.key.as_str())?;
+    let value = match &given.value {
+        opentelemetry::Value::Bool(is) => Value::Bool(*is),
+        opentelemetry::Value::I64(count) => Value::Int(*count),
+        opentelemetry::Value::String(text) => Value::Text(text.to_string()),
+        // No field is anything else.
+        _ => return None,
+    };
+    Some((name, value))
+}
+
+/// The word for a failure, which is of a closed set; the convention's fallback for what is none of them.
+fn failure(word: &str) -> &'static str {
+    let reasons = RefuseReason::ALL.iter().map(|reason| reason.as_str());
+    let failures = HandshakeFailure::ALL.iter().map(|failure| failure.as_str());
+    reasons.chain(failures).find(|known| *known == word).unwrap_or("_OTHER")
+}
+
+/// How long a span was at work, and how long it waited, in nanoseconds, as `tracing-opentelemetry` calls it.
+const TIMES: [&str; 2] = ["busy_ns", "idle_ns"];

@@ -1,0 +1,48 @@
+//! What the exporter itself turned away: who asked in vain for metrics and usage, and why.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+
+use super::labels::ByWebRefusal;
+use super::series::{begin, count, declare, each};
+use crate::record::label;
+
+label! {
+    /// Why a request or connection to the exporter was not served to its end.
+    pub enum WebRefusal {
+        /// Too many passwords waited to be checked.
+        Busy => "busy",
+        /// The web configuration file cannot be used.
+        Config => "config",
+        /// The TLS handshake failed, or took too long.
+        Handshake => "handshake",
+        /// Name and password were missing or wrong.
+        Password => "password",
+        /// There were more requests than the web configuration file allows.
+        RateLimit => "rate_limit",
+        /// The answer was taken too slowly, or others waited for the place.
+        Slow => "slow",
+    }
+}
+
+/// The counters.
+#[derive(Debug)]
+pub(super) struct WebCounts(Family<ByWebRefusal, Counter>);
+
+impl WebCounts {
+    pub(super) fn declare(registry: &mut Registry) -> Self {
+        let refusals = declare(
+            registry,
+            "gravimeter_web_refusals_total",
+            "Requests and connections to the exporter itself that were refused or cut off",
+            Family::default(),
+        );
+        each(|reason| begin(&refusals, ByWebRefusal { reason }));
+        Self(refusals)
+    }
+
+    pub(super) fn refused(&self, reason: WebRefusal) {
+        count(&self.0, ByWebRefusal { reason });
+    }
+}

@@ -1,0 +1,93 @@
+//! All prices that hold: tables in the order in which they are asked, and the question what a call costs.
+
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::Offset;
+
+use super::line::Line;
+use super::read::read;
+use crate::record::{Call, Cost, Model, Provider, label};
+
+/// Lines that were read together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Table(pub Vec<Line>);
+
+label! {
+    /// Where a line stands.
+    pub enum Origin {
+        /// In the user's file.
+        File => "file",
+        /// In the table that is part of the program.
+        Shipped => "shipped",
+    }
+}
+
+/// A line, and where it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listed<'a> {
+    /// The line.
+    pub line: &'a Line,
+    /// Its table.
+    pub origin: Origin,
+}
+
+/// The user's table before the shipped one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Prices {
+    user: Table,
+    shipped: Table,
+}
+
+impl Prices {
+    /// The user's table, and behind it the shipped one where that is wanted.
+    #[must_use]
+    pub fn new(user: Table, with_shipped: bool) -> Self {
+        Self { user, shipped: if with_shipped { Table::shipped() } else { Table::default() } }
+    }
+
+    /// What the call costs. The requested model decides, the one that answered where nothing is known of that. `None` where no
+    /// line is for it, where its line has no price for a kind that has tokens, and where it has no tokens.
+    #[must_use]
+    pub fn cost(&self, call: &Call) -> Option<Cost> {
+        if call.usage.total() == 0 {
+            return None;
+        }
+        let day = day_of(call.timing.started_at)?;
+        let models = [Some(&call.model), call.served_model.as_ref()];
+        models.into_iter().flatten().find_map(|model| self.line(model, call.provider, day))?.cost(&call.usage)
+    }
+
+    /// Every line, in the order in which tables are asked.
+    pub fn lines(&self) -> impl Iterator<Item = Listed<'_>> {
+        let listed = |origin| move |line| Listed { line, origin };
+        self.user.0.iter().map(listed(Origin::File)).chain(self.shipped.0.iter().map(listed(Origin::Shipped)))
+    }
+
+    fn line(&self, model: &Model, provider: Provider, day: Date) -> Option<&Line> {
+        [&self.user, &self.shipped].into_iter().find_map(|table| table.line(model.as_str(), provider, day))
+    }
+}
+
+impl Table {
+    /// The table that is part of the program; a test keeps it free of flaws.
+    #[must_use]
+    pub fn shipped() -> Self {
+        read(SHIPPED).unwrap_or_default()
+    }
+
+    /// The line that fits best.
+    fn line(&self, model: &str, provider: Provider, day: Date) -> Option<&Line> {
+        let fits = self.0.iter().filter_map(|line| Some((line.fit(model, provider, day)?, line)));
+        fits.max_by_key(|(fit, _)| *fit).map(|(_, line)| line)
+    }
+}
+
+/// The day in UTC, on which prices begin.
+fn day_of(at: SystemTime) -> Option<Date> {
+    Timestamp::try_from(at).ok().map(|at| Offset::UTC.to_datetime(at).date())
+}
+
+/// The shipped table.
+const SHIPPED: &str = include_str!("default.toml");

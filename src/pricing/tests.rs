@@ -1,0 +1,351 @@
+//! What a table says, which line of it holds, what a call costs by it, and that the shipped table is whole.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, UNIX_EPOCH};
+
+use jiff::civil::{Date, Time, date};
+use jiff::tz::Offset;
+use proptest::prelude::*;
+
+use super::{Flaw, Priced, Prices, Table, read};
+use crate::demo::{CHECKPOINT_MODEL, MODELS};
+use crate::export::tests::kit::call;
+use crate::record::{
+    Call, CallStarted, Cost, Fact, Label as _, Model, Provider, Record, Timing, TokenKind, TokenUsage,
+};
+
+/// A table with these blocks, each dated and sourced.
+fn table(blocks: &[&str]) -> Table {
+    let block = |block: &&str| format!("[[price]]\n{block}\nsource = \"https://example.com\"\nas_of = 2026-11-24\n");
+    read(&blocks.iter().map(block).collect::<String>()).unwrap()
+}
+
+fn prices(blocks: &[&str]) -> Prices {
+    Prices::new(table(blocks), false)
+}
+
+fn usage(input: u64, output: u64) -> TokenUsage {
+    TokenUsage { input: Some(input), output: Some(output), ..TokenUsage::default() }
+}
+
+fn of(model: &str, usage: TokenUsage) -> Call {
+    Call { usage, ..call(model) }
+}
+
+fn on(day: Date, call: Call) -> Call {
+    let midnight = Offset::UTC.to_timestamp(day.to_datetime(Time::midnight())).unwrap();
+    let started_at = UNIX_EPOCH + Duration::from_secs(midnight.as_second().try_into().unwrap());
+    Call { timing: Timing { started_at, ..call.timing }, ..call }
+}
+
+fn nano_usd(prices: &Prices, call: &Call) -> Option<u64> {
+    prices.cost(call).map(Cost::nano_usd)
+}
+
+#[test]
+fn every_kind_has_its_price() {
+    let prices = prices(&[r#"models = ["m"]
+        input = 1
+        cache_read = 0.01
+        cache_write = 1.25
+        output = 8
+        thinking = 9.5
+        tool_input = 0.5"#]);
+    let one = |kind: TokenKind| {
+        let mut usage = TokenUsage::default();
+        *part(&mut usage, kind) = Some(3);
+        nano_usd(&prices, &of("m", usage)).unwrap()
+    };
+    let costs = TokenKind::ALL.iter().map(|kind| (kind.as_str(), one(*kind)));
+    let expected = [
+        ("cache_read", 30),
+        ("cache_write", 3750),
+        ("input", 3000),
+        ("output", 24_000),
+        ("thinking", 28_500),
+        ("tool_input", 1500),
+    ];
+    assert_eq!(costs.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn thinking_costs_what_output_does_and_input_of_tools_what_input_does() {
+    let prices = prices(&["models = [\"m\"]\ninput = 2\noutput = 12"]);
+    let usage = TokenUsage { thinking: Some(10), tool_input: Some(100), ..usage(1, 1) };
+    assert_eq!(nano_usd(&prices, &of("m", usage)), Some(2_000 + 12_000 + 120_000 + 200_000));
+}
+
+#[test]
+fn a_kind_without_a_price_leaves_the_whole_call_without_one() {
+    let prices = prices(&["models = [\"m\"]\ninput = 2\noutput = 12"]);
+    let cached = |count| TokenUsage { cache_read: count, ..usage(5, 5) };
+    assert_eq!(nano_usd(&prices, &of("m", cached(Some(1)))), None);
+    assert_eq!(nano_usd(&prices, &of("m", cached(Some(0)))), Some(70_000), "none of them needs a price");
+    assert_eq!(nano_usd(&prices, &of("other", usage(1, 1))), None);
+    assert_eq!(nano_usd(&prices, &of("m", TokenUsage::default())), None, "there is nothing to pay for");
+    assert_eq!(nano_usd(&prices, &of("m", usage(0, 0))), None);
+}
+
+#[test]
+fn much_input_of_any_kind_leads_to_the_tier_for_every_token() {
+    let prices = prices(&[r#"models = ["m"]
+        input = 2
+        cache_read = 0.2
+        output = 12
+        tiers = [{ above_input_tokens = 1_000, input = 8 }, { above_input_tokens = 200, input = 4, output = 18 }]"#]);
+    let cost = |input, cache_read| {
+        nano_usd(&prices, &of("m", TokenUsage { cache_read: Some(cache_read), ..usage(input, 10) })).unwrap()
+    };
+    assert_eq!(cost(150, 50), 150 * 2000 + 50 * 200 + 10 * 12_000, "not above");
+    assert_eq!(cost(150, 51), 150 * 4000 + 51 * 200 + 10 * 18_000, "what a tier does not name stays");
+    assert_eq!(cost(1001, 0), 1001 * 8000 + 10 * 12_000, "each tier is complete in itself");
+}
+
+#[test]
+fn a_price_holds_from_its_day_until_the_next_one() {
+    let prices = prices(&[
+        "models = [\"m\"]\nfrom = 2027-01-01\ninput = 3",
+        "models = [\"m\"]\nfrom = 2026-02-01\ninput = 1",
+        "models = [\"m*\"]\ninput = 9",
+    ]);
+    let cost = |day| nano_usd(&prices, &on(day, of("m", usage(1, 0))));
+    assert_eq!(cost(date(2026, 1, 31)), Some(9000), "the beginning of the name is better than nothing");
+    assert_eq!(cost(date(2026, 2, 1)), Some(1000));
+    assert_eq!(cost(date(2026, 12, 31)), Some(1000));
+    assert_eq!(cost(date(2027, 1, 1)), Some(3000));
+}
+
+#[test]
+fn the_closest_line_wins() {
+    let prices = prices(&[
+        "models = [\"gem*\"]\ninput = 1",
+        "models = [\"gemini-3*\"]\nprovider = \"gcp.gemini\"\ninput = 2",
+        "models = [\"gemini-3*\"]\ninput = 3",
+        "models = [\"other\", \"gemini-3-pro\"]\ninput = 4",
+    ]);
+    let cost = |model: &str, provider| nano_usd(&prices, &Call { provider, ..of(model, usage(1, 0)) });
+    assert_eq!(cost("gemini-2", Provider::Gemini), Some(1000));
+    assert_eq!(cost("gemini-3-flash", Provider::Gemini), Some(2000));
+    assert_eq!(cost("gemini-3-flash", Provider::CloudCode), Some(3000));
+    assert_eq!(cost("gemini-3-pro", Provider::Gemini), Some(4000), "the exact name before the provider");
+    assert_eq!(cost("ge", Provider::Gemini), None);
+}
+
+#[test]
+fn the_users_table_is_asked_before_the_shipped_one() {
+    let own = "models = [\"gemini-*\"]\ninput = 1\noutput = 1";
+    let cost = |with_shipped, model| nano_usd(&Prices::new(table(&[own]), with_shipped), &of(model, usage(1, 0)));
+    assert_eq!(cost(true, "gemini-3.1-pro-low"), Some(1000), "though the shipped one has the exact name");
+    assert_eq!(cost(true, "claude-opus-4-6-thinking"), Some(5000));
+    assert_eq!(cost(false, "claude-opus-4-6-thinking"), None);
+}
+
+#[test]
+fn the_model_that_answered_decides_only_where_the_requested_one_is_not_known() {
+    let prices = prices(&["models = [\"asked\"]\ninput = 1", "models = [\"served\"]\ninput = 2\noutput = 2"]);
+    let cost = |model: &str, usage| {
+        nano_usd(&prices, &Call { served_model: Some(Model::from_wire("served")), ..of(model, usage) })
+    };
+    assert_eq!(cost("asked", usage(1, 0)), Some(1000));
+    assert_eq!(cost("alias", usage(1, 0)), Some(2000));
+    assert_eq!(cost("asked", usage(1, 1)), None, "its line says what is known of it");
+}
+
+#[test]
+fn every_flaw_is_told_with_its_line() {
+    let text = r#"[[price]]
+models = ["a*b"]
+provider = "gcp"
+from = "2026-01-01"
+input = "2"
+outptu = 1.0000001
+source = "example.com"
+
+[[price]]
+models = ["m"]
+tiers = [{ above_input_tokens = 1, inptu = 2 }]
+as_of = 2026-11-24T00:00:00Z
+source = "https://example.com"
+
+[[price]]
+models = ["m"]
+source = "https://example.com"
+as_of = 2026-11-24
+
+[cost]
+"#;
+    let told: Vec<_> = read(text).unwrap_err().into_iter().map(|Flaw { line, key, .. }| (line, key)).collect();
+    let told: Vec<_> = told.iter().map(|(line, key)| (*line, key.as_deref())).collect();
+    let expected = [
+        (1, Some("as_of")),
+        (2, Some("models")),
+        (3, Some("provider")),
+        (4, Some("from")),
+        (5, Some("input")),
+        (6, Some("outptu")),
+        (7, Some("source")),
+        (11, Some("tiers.inptu")),
+        (12, Some("as_of")),
+        (15, None),
+        (20, Some("cost")),
+    ];
+    assert_eq!(told, expected);
+    let twice = "[[price]]\nmodels = [\"a\", \"m\"]\ninput = 1\nsource = \"https://example.com\"\nas_of = 2026-11-24\n";
+    let flaws = read(&format!("{twice}\n{twice}")).unwrap_err();
+    let [Flaw { line: 7, message, .. }] = flaws.as_slice() else { panic!("{flaws:?}") };
+    assert_eq!(message, "a has a price above already: keep one of the two, or give them different days in `from`");
+    let flaws = read("[[price]\nx = 1").unwrap_err();
+    assert!(flaws.len() == 1 && flaws[0].line == 1 && flaws[0].message.starts_with("this is not TOML ("), "{flaws:?}");
+}
+
+#[test]
+fn the_shipped_table_is_without_a_flaw_and_prices_the_models_of_the_demo() {
+    let shipped = read(include_str!("default.toml")).unwrap();
+    assert!(shipped.0.len() > 15);
+    let prices = Prices::new(Table::default(), true);
+    for model in MODELS.into_iter().chain([CHECKPOINT_MODEL]) {
+        let whole = TokenUsage { thinking: Some(1), tool_input: Some(1), ..usage(1, 1) };
+        assert!(prices.cost(&of(model, whole)).is_some(), "{model}");
+        let is_priced = prices.cost(&of(model, TokenUsage { cache_read: Some(1), ..whole })).is_some();
+        assert_eq!(is_priced, !model.starts_with("gpt-oss"), "{model}: what a cache provided");
+    }
+    for image in
+        ["gemini-3-pro-image", "gemini-3.1-flash-image", "gemini-2.5-flash-image", "gemini-2.5-flash-preview-tts"]
+    {
+        assert_eq!(prices.cost(&of(image, usage(1, 1))), None, "{image} has prices of its own");
+    }
+}
+
+#[test]
+fn the_page_lists_the_shipped_prices() {
+    let mut table = String::from(
+        "| models | from | input | cache read | cache write | output | source |\n|---|---|---|---|---|---|---|\n",
+    );
+    for line in &Table::shipped().0 {
+        let models: Vec<String> = line.models.iter().map(|model| format!("`{model}`")).collect();
+        let from = line.from.map_or_else(|| "always".to_owned(), |day| day.to_string());
+        let tiers =
+            line.tiers.iter().map(|tier| (format!("above {} input tokens", tier.above_input_tokens), &tier.rates));
+        let source = format!("[{}]({})", line.as_of, line.source);
+        for (name, rates) in std::iter::once((models.join(" "), &line.rates)).chain(tiers) {
+            let price = |kind| rates.of(kind).map_or_else(|| "–".to_owned(), |price| price.to_string());
+            let [input, read, write, output] =
+                [TokenKind::Input, TokenKind::CacheRead, TokenKind::CacheWrite, TokenKind::Output].map(price);
+            writeln!(table, "| {name} | {from} | {input} | {read} | {write} | {output} | {source} |").unwrap();
+        }
+    }
+    let page = include_str!("../../docs/cost.md");
+    assert!(page.contains(&table), "the table of docs/cost.md must be:\n\n{table}");
+}
+
+#[test]
+fn a_finished_call_leaves_the_stage_with_its_cost_and_all_else_as_it_came() {
+    #[derive(Default)]
+    struct Facts(Mutex<Vec<Fact>>);
+    impl Record for Facts {
+        fn record(&self, fact: Fact) {
+            self.0.lock().unwrap().push(fact);
+        }
+    }
+    let facts = Arc::new(Facts::default());
+    let stage = Priced::new(Arc::new(prices(&["models = [\"m\"]\ninput = 2\noutput = 2"])), Arc::clone(&facts) as _);
+    let started = Fact::CallStarted(CallStarted { provider: Provider::Gemini });
+    let plain = of("m", usage(3, 4));
+    stage.record(started.clone());
+    stage.record(Fact::Call(Box::new(plain.clone())));
+    let priced = Call { cost: Some(Cost::from_nano_usd(14_000)), ..plain };
+    assert_eq!(*facts.0.lock().unwrap(), [started, Fact::Call(Box::new(priced))]);
+}
+
+fn part(usage: &mut TokenUsage, kind: TokenKind) -> &mut Option<u64> {
+    match kind {
+        TokenKind::CacheRead => &mut usage.cache_read,
+        TokenKind::CacheWrite => &mut usage.cache_write,
+        TokenKind::Input => &mut usage.input,
+        TokenKind::Output => &mut usage.output,
+        TokenKind::Thinking => &mut usage.thinking,
+        TokenKind::ToolInput => &mut usage.tool_input,
+    }
+}
+
+fn any_usage() -> impl Strategy<Value = TokenUsage> {
+    prop::collection::vec(prop::option::of(0..2_000_000u64), TokenKind::ALL.len()).prop_map(|counts| {
+        let mut usage = TokenUsage::default();
+        TokenKind::ALL.iter().zip(counts).for_each(|(kind, count)| *part(&mut usage, *kind) = count);
+        usage
+    })
+}
+
+/// Prices of whole nano-USD a token, so that nothing is rounded.
+fn rates() -> impl Strategy<Value = [u32; 6]> {
+    prop::array::uniform6(0..100_000u32)
+}
+
+fn block(rates: &[u32; 6], scale: u32) -> String {
+    let price = |(kind, thousandths): (&TokenKind, &u32)| {
+        let thousandths = thousandths * scale;
+        format!("{kind} = {}.{:03}", thousandths / 1000, thousandths % 1000)
+    };
+    TokenKind::ALL.iter().zip(rates).map(price).collect::<Vec<_>>().join("\n")
+}
+
+proptest! {
+    #[test]
+    fn a_call_costs_the_sum_of_its_parts(rates in rates(), usage in any_usage()) {
+        let prices = prices(&[&format!("models = [\"m\"]\n{}", block(&rates, 1))]);
+        let by_hand: u64 =
+            TokenKind::ALL.iter().zip(rates).map(|(kind, rate)| usage.of(*kind).unwrap_or(0) * u64::from(rate)).sum();
+        prop_assert_eq!(nano_usd(&prices, &of("m", usage)).unwrap_or(0), by_hand);
+    }
+
+    #[test]
+    fn more_tokens_never_cost_less(rates in rates(), usage in any_usage(), kind in 0..6usize, more in 1..1_000_000u64) {
+        let tier = block(&rates, 3).replace('\n', ", ");
+        let tiers = format!("tiers = [{{ above_input_tokens = 1_000_000, {tier} }}]");
+        let prices = prices(&[&format!("models = [\"m\"]\n{}\n{tiers}", block(&rates, 1))]);
+        let mut larger = usage;
+        let grown = part(&mut larger, TokenKind::ALL[kind]);
+        *grown = Some(grown.unwrap_or(0) + more);
+        prop_assert!(prices.cost(&of("m", larger)) >= prices.cost(&of("m", usage)));
+    }
+
+    /// However the lines are ordered, the same one holds; and it is the one that a search by hand finds.
+    #[test]
+    fn the_order_of_lines_does_not_matter(
+        lines in prop::collection::vec(("a{0,3}", any::<bool>(), prop::option::of(0..3usize), prop::option::of(1..28i8)), 1..12),
+        turn in any::<prop::sample::Index>(),
+        model in "a{1,4}",
+        day in 1..28i8,
+        provider in prop::sample::select(Provider::ALL),
+    ) {
+        let mut seen = BTreeSet::new();
+        let mut blocks: Vec<(String, _)> = Vec::new();
+        for (number, (name, is_exact, from_whom, from)) in lines.into_iter().enumerate() {
+            let pattern = format!("a{name}{}", if is_exact { "" } else { "*" });
+            if !seen.insert((pattern.clone(), from_whom, from)) {
+                continue;
+            }
+            let whom = from_whom.map(|whom| format!("provider = \"{}\"\n", Provider::ALL[whom])).unwrap_or_default();
+            let since = from.map(|day| format!("from = 2026-05-{day:02}\n")).unwrap_or_default();
+            let text = format!("models = [\"{pattern}\"]\n{whom}{since}input = {}", number + 1);
+            let fits = if is_exact { pattern == model } else { model.starts_with(pattern.trim_end_matches('*')) }
+                && from_whom.is_none_or(|whom| Provider::ALL[whom] == provider)
+                && from.is_none_or(|from| from <= day);
+            let rank = fits.then(|| (is_exact, pattern.len(), from_whom.is_some(), from.unwrap_or(0), 1000 * (number as u64 + 1)));
+            blocks.push((text, rank));
+        }
+        let best = blocks.iter().filter_map(|(_, rank)| *rank).max().map(|rank| rank.4);
+        let half = turn.index(blocks.len());
+        blocks.rotate_left(half);
+        let texts: Vec<&str> = blocks.iter().map(|(text, _)| text.as_str()).collect();
+        let call = Call { provider, ..on(date(2026, 5, day), of(&model, usage(1, 0))) };
+        prop_assert_eq!(nano_usd(&prices(&texts), &call), best);
+    }
+
+    #[test]
+    fn no_text_makes_it_panic(text in "(\\[\\[price\\]\\]|models|tiers|= |[\\[\\]{}\"=,.0-9a-z*_\n -]){0,40}") {
+        let _ = read(&text);
+    }
+}

@@ -1,0 +1,127 @@
+//! Who may ask over TCP: TLS, client certificates and passwords, as the web configuration file of the Prometheus exporters
+//! has them.
+//!
+//! The file's path enters, the policy of the moment leaves. Files are looked at before each connection and request and
+//! read again when one of them has changed. While they cannot be used nobody gets in: an old rule never outlives its file.
+
+mod basic;
+mod clients;
+mod files;
+mod mistakes;
+mod policy;
+mod rate;
+mod reader;
+mod settings;
+mod tls;
+mod tls_settings;
+mod users;
+mod verdicts;
+mod yaml;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use axum::http::HeaderMap;
+use tokio::task::spawn_blocking;
+
+use files::Files;
+use verdicts::{Verdict, Verdicts};
+
+pub use mistakes::AccessError;
+pub(super) use policy::Policy;
+
+/// The rules of the file, as it is now.
+#[derive(Debug)]
+pub struct Access {
+    path: PathBuf,
+    must_protect: bool,
+    verdicts: Arc<Verdicts>,
+    /// Held while files are looked at and read, by blocking threads only.
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    files: Files,
+    policy: Result<Arc<Policy>, AccessError>,
+    /// How many policies there were.
+    count: u64,
+}
+
+/// Why a request is not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// Too many guess passwords.
+    Busy,
+    /// Name and password are missing or wrong.
+    Password,
+    /// There were too many requests.
+    Rate,
+}
+
+impl Access {
+    /// Reads the file. Where other machines can reach the listener it `must_protect`: ask for a password or a verified
+    /// client certificate, over TLS.
+    ///
+    /// # Errors
+    /// All mistakes of the file.
+    pub fn open(path: &Path, must_protect: bool) -> Result<Arc<Self>, AccessError> {
+        let mut files = Files::default();
+        let policy = Policy::load(path, must_protect, &mut files, 0, None)?;
+        let state = Mutex::new(State { files, policy: Ok(Arc::new(policy)), count: 1 });
+        Ok(Arc::new(Self { path: path.to_owned(), must_protect, verdicts: Arc::new(Verdicts::new()), state }))
+    }
+
+    /// The rules that hold now; `None` when the file cannot be used, which the log has told.
+    pub(super) async fn policy(self: &Arc<Self>) -> Option<Arc<Policy>> {
+        let access = Arc::clone(self);
+        spawn_blocking(move || access.look()).await.ok().flatten()
+    }
+
+    /// Whether a request may be answered under the policy.
+    pub(super) async fn admit(&self, policy: &Policy, headers: &HeaderMap) -> Result<(), Refused> {
+        if policy.bucket.as_ref().is_some_and(|bucket| !bucket.take(Instant::now())) {
+            return Err(Refused::Rate);
+        }
+        if policy.users.is_empty() {
+            return Ok(());
+        }
+        let (name, password) = basic::credentials(headers).ok_or(Refused::Password)?;
+        match self.verdicts.on(&policy.users, &name, &password).await {
+            Verdict::Busy => Err(Refused::Busy),
+            Verdict::Right => Ok(()),
+            Verdict::Wrong => Err(Refused::Password),
+        }
+    }
+
+    fn look(&self) -> Option<Arc<Policy>> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !state.files.are_unchanged() {
+            self.read_again(&mut state);
+        }
+        state.policy.as_ref().ok().map(Arc::clone)
+    }
+
+    fn read_again(&self, state: &mut State) {
+        let mut files = Files::default();
+        let before = state.policy.as_ref().ok();
+        let read = Policy::load(&self.path, self.must_protect, &mut files, state.count, before.map(Arc::as_ref));
+        let is_same = files.digest() == state.files.digest();
+        state.files = files;
+        match (read, &state.policy) {
+            // Only a time stamp is new.
+            (Ok(_), Ok(_)) if is_same => {}
+            (Ok(policy), _) => {
+                tracing::info!(file = %self.path.display(), "the web configuration file was read again");
+                state.policy = Ok(Arc::new(policy));
+                state.count += 1;
+            }
+            (Err(error), Err(told)) if error == *told => {}
+            (Err(error), _) => {
+                tracing::error!(%error, "the web configuration file cannot be used: nobody is let in until it can");
+                state.policy = Err(error);
+            }
+        }
+    }
+}

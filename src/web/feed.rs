@@ -1,0 +1,99 @@
+//! `/live`: the sections of the page as Server-Sent Events, each when it has changed.
+//!
+//! The first event of a connection names the program's version, so that a page that outlives it loads itself anew.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::sse::{Event, Sse};
+use futures_util::stream::{self, Stream};
+use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::Web;
+use super::error::ApiError;
+use super::page;
+
+pub(super) async fn feed(
+    State(web): State<Arc<Web>>,
+    Extension(Stopping(stopping)): Extension<Stopping>,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+    let too_many = |_| {
+        let message = "as many pages are open as are served: close one";
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_pages", message)
+    };
+    let slot = Arc::clone(&web.pages).try_acquire_owned().map_err(too_many)?;
+    let mut turns = interval(TURN);
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let feed = Feed { web, stopping, turns, sent: HashMap::new(), is_told: false, _slot: slot };
+    Ok(Sse::new(stream::unfold(feed, Feed::next)))
+}
+
+/// Ends every feed, which would hold the end of the program up.
+#[derive(Clone)]
+pub(super) struct Stopping(pub(super) CancellationToken);
+
+/// One open page.
+struct Feed {
+    web: Arc<Web>,
+    stopping: CancellationToken,
+    turns: Interval,
+    /// The sections as the page has them.
+    sent: HashMap<&'static str, String>,
+    /// Whether the page knows our version.
+    is_told: bool,
+    _slot: OwnedSemaphorePermit,
+}
+
+#[derive(Serialize)]
+struct Section {
+    id: &'static str,
+    html: String,
+}
+
+impl Feed {
+    /// `None` at the end of the program.
+    async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
+        if !std::mem::replace(&mut self.is_told, true) {
+            let hello = Event::default().event("hello").retry(RECONNECT).data(env!("CARGO_PKG_VERSION"));
+            return Some((Ok(hello), self));
+        }
+        let stopping = self.stopping.clone();
+        stopping.run_until_cancelled(self.turns.tick()).await?;
+        let changed = self.changed();
+        // A comment keeps the connection from looking dead, to either side.
+        let event = match serde_json::to_string(&changed) {
+            Ok(json) if !changed.is_empty() => Event::default().event("sections").data(json),
+            _ => Event::default().comment("nothing new"),
+        };
+        Some((Ok(event), self))
+    }
+
+    /// The sections that are not as the page has them.
+    fn changed(&mut self) -> Vec<Section> {
+        let mut changed = Vec::new();
+        for (id, html) in page::sections(&self.web).unwrap_or_default() {
+            if self.sent.get(id) != Some(&html) {
+                self.sent.insert(id, html.clone());
+                changed.push(Section { id, html });
+            }
+        }
+        changed
+    }
+}
+
+/// As often as a clock moves.
+const TURN: Duration = Duration::from_secs(1);
+
+/// How soon a page comes back after it has lost us.
+const RECONNECT: Duration = Duration::from_secs(1);
+
+/// Pages that are fed at the same time: each costs a rendering a second.
+pub(super) const MAX_PAGES: usize = 16;

@@ -1,0 +1,178 @@
+//! What goes on right now, for the page: calls under way, the last that ended, how fast models generate, handshakes.
+//!
+//! Facts enter, a [`Snapshot`] leaves. All of it is bounded and of this process; what was spent is the ledger's to tell.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+
+use crate::record::{
+    Call, Correlated, Cost, Fact, HandshakeFailure, Id, Label as _, Model, Models, Operation, Outcome, Provider,
+    Quality, Side, Sink,
+};
+
+mod rate;
+
+pub(super) use rate::{Rates, WINDOW_SECONDS};
+
+use rate::Generation;
+
+/// Takes every fact, and keeps what the page shows of now.
+#[derive(Debug)]
+pub struct Live {
+    models: Arc<Models>,
+    /// Locked for one fact or one snapshot at a time.
+    now: Mutex<Now>,
+}
+
+#[derive(Debug, Default)]
+struct Now {
+    in_flight: BTreeMap<Provider, u64>,
+    calls: VecDeque<LastCall>,
+    generation: Generation,
+    handshakes: BTreeMap<Side, Handshakes>,
+}
+
+/// A call that has ended.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct LastCall {
+    /// [`Call::number`].
+    pub(super) number: u64,
+    pub(super) ended_at: Timestamp,
+    pub(super) provider: Provider,
+    pub(super) operation: Operation,
+    pub(super) model: Model,
+    pub(super) outcome: Outcome,
+    pub(super) quality: Quality,
+    /// All input, cached or not.
+    pub(super) input_tokens: u64,
+    /// The part of the input that was read from a cache.
+    pub(super) cache_read_tokens: u64,
+    /// All output, thinking included.
+    pub(super) output_tokens: u64,
+    pub(super) first_chunk_seconds: Option<f64>,
+    pub(super) duration_seconds: f64,
+    /// Unless it has no price, or only a part of it has.
+    pub(super) cost: Option<Cost>,
+    /// Its conversation, as far as that is known.
+    pub(super) cascade: Option<Id>,
+}
+
+/// The TLS sessions of one side.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Handshakes {
+    pub(super) made: u64,
+    pub(super) failed: u64,
+    /// How the last one failed, unless one was made since.
+    pub(super) failing: Option<HandshakeFailure>,
+}
+
+/// Everything that the page shows of now.
+#[derive(Debug, Clone)]
+pub(super) struct Snapshot {
+    /// Calls under way, by provider.
+    pub(super) in_flight: BTreeMap<Provider, u64>,
+    /// The newest first.
+    pub(super) calls: Vec<LastCall>,
+    pub(super) rates: Rates,
+    /// Of both sides.
+    pub(super) handshakes: BTreeMap<Side, Handshakes>,
+}
+
+impl Live {
+    /// `models` bounds how many of them have a line of their own.
+    #[must_use]
+    pub fn new(models: Arc<Models>) -> Self {
+        Self { models, now: Mutex::default() }
+    }
+
+    pub(super) fn snapshot(&self, at: Timestamp) -> Snapshot {
+        let mut now = self.lock();
+        let sides = Side::ALL.iter().map(|side| (*side, now.handshakes.get(side).cloned().unwrap_or_default()));
+        Snapshot {
+            in_flight: now.in_flight.clone(),
+            calls: now.calls.iter().cloned().collect(),
+            handshakes: sides.collect(),
+            rates: now.generation.rates(at),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Now {
+    fn ended(&mut self, call: &Call, model: Model) {
+        if let Some(open) = self.in_flight.get_mut(&call.provider) {
+            *open = open.saturating_sub(1);
+        }
+        self.generation.add(call, &model);
+        self.calls.push_front(LastCall::of(call, model));
+        self.calls.truncate(LAST_CALLS);
+    }
+
+    fn correlated(&mut self, correlated: &Correlated) {
+        if let Some(call) = self.calls.iter_mut().find(|call| call.number == correlated.call) {
+            call.cascade.clone_from(&correlated.correlation.cascade);
+        }
+    }
+}
+
+impl LastCall {
+    fn of(call: &Call, model: Model) -> Self {
+        let usage = &call.usage;
+        let sum = |parts: &[Option<u64>]| parts.iter().flatten().fold(0, |sum: u64, part| sum.saturating_add(*part));
+        let ended_at = call.timing.started_at.checked_add(call.timing.duration).unwrap_or(call.timing.started_at);
+        Self {
+            number: call.number,
+            ended_at: time(ended_at),
+            provider: call.provider,
+            operation: call.operation,
+            model,
+            outcome: call.outcome,
+            quality: call.quality,
+            input_tokens: sum(&[usage.input, usage.cache_read, usage.cache_write, usage.tool_input]),
+            cache_read_tokens: usage.cache_read.unwrap_or(0),
+            output_tokens: sum(&[usage.output, usage.thinking]),
+            first_chunk_seconds: call.timing.time_to_first_chunk.map(|first| first.as_secs_f64()),
+            duration_seconds: call.timing.duration.as_secs_f64(),
+            cost: call.cost,
+            cascade: call.correlation.cascade.clone(),
+        }
+    }
+}
+
+impl Sink for Live {
+    fn take(&self, fact: &Fact) {
+        match fact {
+            Fact::Call(call) => {
+                let model = self.models.admit(&call.model);
+                self.lock().ended(call, model);
+            }
+            Fact::CallStarted(started) => *self.lock().in_flight.entry(started.provider).or_default() += 1,
+            Fact::Correlated(correlated) => self.lock().correlated(correlated),
+            Fact::Handshake(made) => {
+                let mut now = self.lock();
+                let side = now.handshakes.entry(made.side).or_default();
+                (side.made, side.failing) = (side.made + 1, None);
+            }
+            Fact::HandshakeFailed { side, reason } => {
+                let mut now = self.lock();
+                let side = now.handshakes.entry(*side).or_default();
+                (side.failed, side.failing) = (side.failed + 1, Some(*reason));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A time that no calendar has says nothing: it becomes the epoch.
+fn time(at: SystemTime) -> Timestamp {
+    Timestamp::try_from(at).unwrap_or_default()
+}
+
+/// As many as are worth a look.
+const LAST_CALLS: usize = 12;

@@ -1,0 +1,201 @@
+//! Somebody who is connected: whence, under which rules, since when the place is taken, and how it is taken back.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::Config;
+
+/// One connection, as its requests and the crowd see it.
+#[derive(Debug)]
+pub(super) struct Peer {
+    /// Whether it came through a Unix socket, whose permissions are its rules.
+    pub(super) is_local: bool,
+    /// The number of the policy under which it was let in, where there was one.
+    pub(super) policy: OnceLock<u64>,
+    answers: Mutex<Answers>,
+    changed: Notify,
+    cut: CancellationToken,
+}
+
+/// The answers that are under way.
+#[derive(Debug)]
+struct Answers {
+    /// By their number, with the moments when they began to leave; `None` while they are made, which is our time and not the
+    /// peer's.
+    open: BTreeMap<u64, Option<Instant>>,
+    next: u64,
+    /// When the last one ended, or the peer got its place.
+    idle_since: Instant,
+}
+
+/// What a peer spent too long on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Overdue {
+    /// The taking of an answer.
+    Answer,
+    /// A pause between two requests.
+    Pause,
+}
+
+impl Peer {
+    pub(super) fn new(is_local: bool) -> Arc<Self> {
+        let answers = Answers { open: BTreeMap::new(), next: 0, idle_since: Instant::now() };
+        Arc::new(Self {
+            is_local,
+            policy: OnceLock::new(),
+            answers: Mutex::new(answers),
+            changed: Notify::new(),
+            cut: CancellationToken::new(),
+        })
+    }
+
+    /// A request has come; its answer is under way until the value is dropped.
+    pub(super) fn answer(self: &Arc<Self>) -> Answer {
+        let mut answers = self.answers();
+        let number = answers.next;
+        answers.next += 1;
+        answers.open.insert(number, None);
+        self.changed.notify_one();
+        Answer { peer: Arc::clone(self), number }
+    }
+
+    /// The peer has its place: what it waited for that does not count.
+    pub(super) fn arrived(&self) {
+        self.answers().idle_since = Instant::now();
+    }
+
+    /// Since when an answer leaves, or the connection is idle.
+    pub(super) fn since(&self) -> Instant {
+        self.state().1
+    }
+
+    /// Returns when an answer or a pause takes longer than it may. Cancel-safe.
+    pub(super) async fn overdue(&self, config: &Config) -> Overdue {
+        loop {
+            let (kind, since) = self.state();
+            let limit = match kind {
+                Overdue::Answer => config.answer_timeout,
+                Overdue::Pause => config.header_read_timeout,
+            };
+            tokio::select! {
+                () = sleep_until(since + limit) => return kind,
+                () = self.changed.notified() => {}
+            }
+        }
+    }
+
+    /// Takes the place back.
+    pub(super) fn cut(&self) {
+        self.cut.cancel();
+    }
+
+    /// Returns when it was taken back. Cancel-safe.
+    pub(super) async fn is_cut(&self) {
+        self.cut.cancelled().await;
+    }
+
+    fn state(&self) -> (Overdue, Instant) {
+        let answers = self.answers();
+        match answers.open.is_empty() {
+            true => (Overdue::Pause, answers.idle_since),
+            false => (Overdue::Answer, answers.open.values().flatten().min().copied().unwrap_or_else(Instant::now)),
+        }
+    }
+
+    fn answers(&self) -> MutexGuard<'_, Answers> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An answer that is under way.
+#[derive(Debug)]
+pub(super) struct Answer {
+    peer: Arc<Peer>,
+    number: u64,
+}
+
+impl Answer {
+    /// The answer is made and begins to leave.
+    pub(super) fn leaves(&self) {
+        self.peer.answers().open.insert(self.number, Some(Instant::now()));
+        self.peer.changed.notify_one();
+    }
+
+    /// More of the answer is still to be made.
+    pub(super) fn is_being_made(&self) {
+        self.peer.answers().open.insert(self.number, None);
+        self.peer.changed.notify_one();
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        let mut answers = self.peer.answers();
+        answers.open.remove(&self.number);
+        answers.idle_since = Instant::now();
+        self.peer.changed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_and_pauses_have_their_own_limits() {
+        let (answer_timeout, header_read_timeout) = (Duration::from_secs(30), Duration::from_secs(10));
+        let config = Config { answer_timeout, header_read_timeout, ..Config::default() };
+        let peer = Peer::new(false);
+        let start = Instant::now();
+        assert_eq!((peer.overdue(&config).await, start.elapsed()), (Overdue::Pause, header_read_timeout));
+
+        let first = peer.answer();
+        first.leaves();
+        tokio::time::advance(Duration::from_secs(20)).await;
+        let second = peer.answer();
+        second.leaves();
+        let start = Instant::now();
+        assert_eq!((peer.overdue(&config).await, start.elapsed()), (Overdue::Answer, Duration::from_secs(10)));
+        drop(first);
+        assert_eq!((peer.overdue(&config).await, start.elapsed()), (Overdue::Answer, answer_timeout));
+        drop(second);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_in_pieces_is_the_peer_s_time_only_while_a_piece_leaves() {
+        let config = Config::default();
+        let peer = Peer::new(false);
+        let answer = peer.answer();
+        for _ in 0..100 {
+            answer.leaves();
+            answer.is_being_made();
+            tokio::time::advance(Duration::from_secs(1)).await;
+            assert!(peer.since().elapsed().is_zero());
+        }
+        answer.leaves();
+        let start = Instant::now();
+        assert_eq!((peer.overdue(&config).await, start.elapsed()), (Overdue::Answer, config.answer_timeout));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_begins_where_the_last_answer_ends() {
+        let config = Config::default();
+        let peer = Peer::new(false);
+        let (start, answer) = (Instant::now(), peer.answer());
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert!(peer.since().elapsed().is_zero(), "what is made here is not the peer's time");
+        answer.leaves();
+        let ended = async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            drop(answer);
+        };
+        let (kind, ()) = tokio::join!(peer.overdue(&config), ended);
+        assert_eq!((kind, start.elapsed()), (Overdue::Pause, Duration::from_secs(65) + config.header_read_timeout));
+    }
+}

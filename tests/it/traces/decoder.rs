@@ -1,0 +1,147 @@
+//! OpenTelemetry's own Python classes read what the exporter has sent, and see the spans that were meant.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use gravimeter::export::otlp::{Compression, Config};
+use gravimeter::export::spans::{Attribute, Event, Kind, Parent, Span, Value as Meant, of_call, of_run};
+use gravimeter::record::{
+    Call, CascadeRun, Fact, Model, Outcome, RateLimit, RateLimitReason, RunOutcome, TokenUsage, TraceContext,
+};
+use serde_json::{Map, Value, json};
+
+use super::facts::{call, first_call, place, run, start};
+use super::{PROTOCOLS, Way, config, fate};
+use crate::kit::collector::{Collector, Reply};
+
+const SCRIPT: &str = include_str!("decode.py");
+
+/// Where scripts/test.sh puts the classes. `None`, aloud, where they are not; never so in CI.
+#[expect(clippy::print_stderr, reason = "a skipped check must be seen")]
+fn classes() -> Option<PathBuf> {
+    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/otlp");
+    let named = std::env::var_os("OTLP_CLASSES").map(PathBuf::from);
+    let classes = named.or_else(|| installed.exists().then_some(installed));
+    if classes.is_none() {
+        assert!(std::env::var_os("CI").is_none(), "opentelemetry-proto is not installed: scripts/test.sh does it");
+        eprintln!("SKIPPED: opentelemetry-proto is not installed (scripts/test.sh does it, or set OTLP_CLASSES)");
+    }
+    classes
+}
+
+/// What they make of these bodies: a list of spans for each, or what is wrong with one.
+fn decoded(classes: &Path, bodies: &[Vec<u8>]) -> Result<Vec<Vec<Value>>, String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut python = Command::new("python3");
+    python
+        .args(["-I", "-c"])
+        .arg(format!("import sys\nsys.path.insert(0, {:?})\n{SCRIPT}", classes.display().to_string()));
+    for (number, body) in bodies.iter().enumerate() {
+        let path = folder.path().join(number.to_string());
+        std::fs::write(&path, body).expect("a writable folder");
+        python.arg(path);
+    }
+    let output = python.output().expect("Python");
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    Ok(serde_json::from_slice(&output.stdout).expect("JSON"))
+}
+
+/// A span as it was meant, in the same words.
+fn meant(span: &Span) -> Value {
+    let parent = span.parent.map(|Parent { id, .. }| id.to_string()).unwrap_or_default();
+    let is_remote = span.parent.is_some_and(|parent| parent.is_remote);
+    let kind = match span.kind {
+        Kind::Client => "SPAN_KIND_CLIENT",
+        Kind::Internal => "SPAN_KIND_INTERNAL",
+    };
+    let event =
+        |event: &Event| json!({"name": event.name, "at": nanos(event.at), "attributes": attributes(&event.attributes)});
+    json!({
+        "trace": span.trace.to_string(),
+        "id": span.id.to_string(),
+        "parent": parent,
+        // Sampled, and "it is known whether the parent is remote": W3C Trace Context and OTLP's `SpanFlags`.
+        "flags": if is_remote { 0x301 } else { 0x101 },
+        "name": span.name,
+        "kind": kind,
+        "start": nanos(span.start),
+        "end": nanos(span.end),
+        "attributes": attributes(&span.attributes),
+        "events": span.events.iter().map(event).collect::<Vec<_>>(),
+        "status": [if span.error.is_some() { "STATUS_CODE_ERROR" } else { "STATUS_CODE_UNSET" }, span.error.unwrap_or("")],
+    })
+}
+
+fn nanos(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH).expect("after 1970").as_nanos().try_into().expect("before 2554")
+}
+
+fn attributes(attributes: &[Attribute]) -> Map<String, Value> {
+    let plain = |value: &Meant| match value {
+        Meant::Bool(is) => json!(is),
+        Meant::Double(number) => json!(number),
+        Meant::Int(number) => json!(number),
+        Meant::Text(text) => json!(text),
+        Meant::Texts(texts) => json!(texts),
+    };
+    attributes.iter().map(|(name, value)| ((*name).to_owned(), plain(value))).collect()
+}
+
+/// Calls and runs with everything that a span may have, its largest numbers and its odd letters.
+fn facts() -> (Vec<Call>, Vec<CascadeRun>) {
+    let usage = TokenUsage {
+        input: Some(i64::MAX as u64 - 3000),
+        cache_read: Some(1000),
+        cache_write: Some(2000),
+        output: Some(0),
+        thinking: Some(7),
+        ..TokenUsage::default()
+    };
+    let limit = RateLimit {
+        reason: RateLimitReason::RateLimitExceeded,
+        retry_after: Some(Duration::from_millis(1250)),
+        resets_at: Some(start() + Duration::from_secs(3600)),
+    };
+    let remote = TraceContext { has_remote_parent: true, ..place(0x33, Some(0x77)) };
+    let calls = vec![
+        first_call(1, Some(place(0x11, Some(0x99)))),
+        Call { usage, model: Model::from_wire("gémini-3"), ..call(2, Some(remote)) },
+        Call {
+            outcome: Outcome::RateLimited,
+            rate_limit: Some(limit),
+            usage: TokenUsage::default(),
+            ..call(3, Some(place(0x22, Some(0x99))))
+        },
+    ];
+    let runs = vec![run(place(0x99, None)), CascadeRun { outcome: RunOutcome::Error, ..run(place(0xaa, None)) }];
+    (calls, runs)
+}
+
+#[tokio::test]
+async fn another_decoder_sees_the_spans_that_were_meant() {
+    let Some(classes) = classes() else { return };
+    let (calls, runs) = facts();
+    let of_calls = calls.iter().flat_map(|call| of_call(call, &call.trace.expect("a place")));
+    let of_runs = runs.iter().map(|run| of_run(run, &run.trace.expect("a place")));
+    let expected: Vec<Value> = of_calls.chain(of_runs).map(|span| meant(&span)).collect();
+    assert_eq!(expected.len(), 8);
+    for protocol in PROTOCOLS {
+        for compression in [Compression::None, Compression::Gzip] {
+            let collector = Collector::start(&[Reply::Take]).await;
+            let way = Way::started(&Config { compression, batch: 3, ..config(collector.addr, protocol) });
+            way.state(calls.iter().map(|call| Fact::Call(Box::new(call.clone()))));
+            way.state(runs.iter().map(|run| Fact::RunEnded(Box::new(run.clone()))));
+            assert_eq!(way.end().await, fate(8, &[]), "{protocol:?} {compression:?}");
+            let seen = decoded(&classes, &collector.messages()).expect("what it can read");
+            assert_eq!(seen.iter().map(Vec::len).collect::<Vec<_>>(), [3, 3, 2], "{protocol:?} {compression:?}");
+            for (seen, expected) in seen.concat().iter().zip(&expected) {
+                assert_eq!(seen, expected, "{protocol:?} {compression:?}");
+            }
+        }
+    }
+    let broken = decoded(&classes, &[b"\x0a\x05no".to_vec()]).expect_err("no body");
+    assert!(broken.contains("DecodeError"), "{broken}");
+}
