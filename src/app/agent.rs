@@ -67,7 +67,7 @@ pub(super) async fn start(
     record: Arc<dyn Record>,
     vital: mpsc::Sender<Error>,
 ) -> Result<Option<watch::Receiver<AgentState>>, Error> {
-    let redirect = config.redirect.expected.then(|| Redirect::new(config.redirect.clone()));
+    let redirect = config.redirect.is_watched().then(|| Redirect::new(config.redirect.clone()));
     if let Some(redirect) = &redirect
         && rustix::process::geteuid().is_root()
     {

@@ -275,7 +275,7 @@ fn fail(vital: &mpsc::Sender<Error>, failure: Error) {
 }
 
 fn conditions(config: &Config) -> impl Iterator<Item = Condition> {
-    let redirect = config.redirect.expected.then_some(Condition::Redirect);
+    let redirect = config.redirect.is_watched().then_some(Condition::Redirect);
     let agent = config.has_agent().then_some(Condition::Agent);
     [Condition::Listening].into_iter().chain(redirect).chain(agent)
 }

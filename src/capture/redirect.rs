@@ -22,6 +22,8 @@ use crate::record::{Fact, IpFamily, Record};
 pub struct Config {
     /// Whether the rules are expected to be in place while the program serves.
     pub expected: bool,
+    /// Whether somebody else sees to them: looking at them takes root or the sudoers line, and then is not tried.
+    pub external: bool,
     /// The redirected user.
     pub user: String,
     /// Name of this instance, at most 16 of `a-z`, `0-9`, `-`: it names the chains (iptables allows 28 bytes).
@@ -38,6 +40,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             expected: true,
+            external: false,
             user: "antigravity-ls".into(),
             name: "gravimeter".into(),
             port: 8742,
@@ -45,6 +48,14 @@ impl Default for Config {
             // A removal is known within five seconds, look included.
             poll: Duration::from_secs(4),
         }
+    }
+}
+
+impl Config {
+    /// Whether the rules are expected and looked at.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        self.expected && !self.external
     }
 }
 

@@ -91,9 +91,13 @@ fn look(config: &Config) -> Vec<Finding> {
     findings.extend(doors(config));
     findings.extend(access(config));
     if config.redirect.expected {
-        findings.extend(["iptables", "ip6tables", "sudo"].map(program));
+        if config.redirect.is_watched() {
+            findings.extend(["iptables", "ip6tables", "sudo"].map(program));
+            findings.push(rules(config));
+        } else {
+            findings.push(Finding::ok("redirect", "external: whoever installs the rules sees to them"));
+        }
         findings.push(agent_user(config));
-        findings.push(rules(config));
         findings.push(bundle(config));
     } else {
         let detail = "off: the agent comes through the CONNECT proxy, if it obeys HTTPS_PROXY";

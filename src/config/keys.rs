@@ -198,14 +198,19 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "capture.redirect",
-        kind: Kind::Choice(&["auto", "require", "off"]),
+        kind: Kind::Choice(&["auto", "require", "external", "off"]),
         default: DefaultValue::Is(r#""auto""#),
         help: "Whether the agent's traffic comes through the redirect rules of `gravimeter redirect install`.\n\
-               \"require\": without them the program is not ready and starts no agent. \"off\": the agent uses the CONNECT\n\
+               \"require\": without them the program is not ready and starts no agent. \"external\": somebody else, such as\n\
+               a unit or an init container, sees to them, and they are not looked at. \"off\": the agent uses the CONNECT\n\
                proxy. \"auto\": \"require\" when agent.user is set, \"off\" otherwise.",
         set: |config, value| {
-            let words =
-                [("auto", RedirectRules::Auto), ("require", RedirectRules::Require), ("off", RedirectRules::Off)];
+            let words = [
+                ("auto", RedirectRules::Auto),
+                ("require", RedirectRules::Require),
+                ("external", RedirectRules::External),
+                ("off", RedirectRules::Off),
+            ];
             put(&mut config.redirect_rules, value.choice(&words))
         },
     },

@@ -149,8 +149,9 @@ impl Config {
         self.redirect.expected = match self.redirect_rules {
             RedirectRules::Auto => self.agent.user.is_some(),
             RedirectRules::Off => false,
-            RedirectRules::Require => true,
+            RedirectRules::External | RedirectRules::Require => true,
         };
+        self.redirect.external = self.redirect_rules == RedirectRules::External;
         self.agent.redirected = self.redirect.expected;
         self.otlp.sampling = self.otlp_sampler.sampling(self.otlp_sampler_ratio);
         let cascade = &mut self.cascade;
@@ -173,6 +174,8 @@ pub struct Log {
 pub enum RedirectRules {
     /// It does when the agent runs as a user of its own.
     Auto,
+    /// It does, and whether the rules are in place is somebody else's business: nothing here may look at them.
+    External,
     /// It never does: the agent comes through the CONNECT proxy.
     Off,
     /// It does.

@@ -324,6 +324,13 @@ fn the_redirect_is_needed_when_the_agent_has_a_user_of_its_own() {
     assert!(expected(&[("agent.preset", &["antigravity"]), ("agent.user", &["antigravity-ls"])]));
     assert!(expected(&[("capture.redirect", &["require"])]));
     assert!(!expected(&[("agent.user", &["antigravity-ls"]), ("capture.redirect", &["off"])]));
+    assert!(expected(&[("capture.redirect", &["external"])]));
+}
+
+#[test]
+fn rules_of_somebody_else_are_not_looked_at() {
+    let watched = |word| with_flags(&[("capture.redirect", &[word])]).expect("valid").config.redirect.is_watched();
+    assert_eq!(["require", "external", "off"].map(watched), [true, false, false]);
 }
 
 #[test]

@@ -158,4 +158,22 @@ mod tests {
             b"\x0a\x0bantigravity\x12\x052.4.2\x22\x02en\x2a\x05linux\x3a\x052.4.2\x52\x01s\x62\x0bantigravity";
         assert_eq!(metadata(AntigravityVersion::V2, "s"), expected);
     }
+
+    /// `deploy/systemd/gravimeter-agent.service` starts the same language server without us.
+    #[test]
+    fn the_shipped_unit_says_the_same() {
+        let unit = include_str!("../../deploy/systemd/gravimeter-agent.service");
+        let told = |key| unit.lines().find_map(|line: &str| line.strip_prefix(key)).expect("a line");
+        let (command, arguments) = told("ExecStart=").split_once(' ').expect("arguments");
+        assert_eq!(Path::new(command), Path::new(PLACES[0]));
+        let endpoint = crate::launch::Config::default().cloud_code_endpoint;
+        let (ours, announcement) = super::arguments(AntigravityVersion::V2, &endpoint);
+        let token = announcement.csrf_token.expect("a token");
+        let ours = ours.join(" ").replace(token.expose(), "${GRAVIMETER_CASCADE_CSRF_TOKEN}");
+        let ours = ours.replace("https_server_port 0", "https_server_port 8745");
+        assert_eq!(arguments, ours.replace("http_server_port 0", "http_server_port 8744"));
+        let input = format!("-----BEGIN INPUT-----\n{}\n-----END INPUT-----\n", told("StandardInputData="));
+        let input = pem::parse(input).expect("base64");
+        assert_eq!(input.contents(), metadata(AntigravityVersion::V2, "gravimeter-agent.service"));
+    }
 }

@@ -249,6 +249,6 @@ fn is_setup(span: &Span) -> bool {
 }
 
 /// Every request that a model was named in, however it ended.
-fn exchanges(tally: &Tally) -> u64 {
+pub fn exchanges(tally: &Tally) -> u64 {
     tally.models.values().map(|model| model.calls + model.refused + model.aborted + model.counted).sum()
 }

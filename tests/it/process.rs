@@ -21,7 +21,7 @@ pub const REQUEST: &[u8] =
     b"POST /v1internal:streamGenerateContent?alt=sse HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n\r\n{\"model\":\"m\"}";
 pub const HEAD: &[u8] =
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n8\r\ndata: {}\r\n";
-const LAST: &[u8] = b"4\r\n\r\n\r\n\r\n0\r\n\r\n";
+pub const LAST: &[u8] = b"4\r\n\r\n\r\n\r\n0\r\n\r\n";
 
 /// A provider that the program is told to trust, and the flags that tell it.
 pub struct Upstream {
