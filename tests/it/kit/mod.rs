@@ -9,6 +9,7 @@ pub mod collector;
 pub mod house;
 pub mod pki;
 pub mod provider;
+pub mod upstream;
 pub mod views;
 
 use std::time::Duration;
