@@ -10,6 +10,7 @@ mod end_of_stream;
 mod faults;
 mod fixtures;
 mod follow_faults;
+mod fuzz;
 mod go;
 mod house;
 mod kit;
