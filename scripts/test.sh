@@ -1,9 +1,17 @@
 #!/usr/bin/env bash
 # Every check and every test, on a fresh Debian machine: installs what is missing, then runs.
 # As root (or with sudo for the packages only) it also runs the tests that need network namespaces.
+# With --soak it also runs those that take minutes, half an hour in all.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
+
+SOAK=no
+case "${1:-}" in
+  "") ;;
+  --soak) SOAK=yes ;;
+  *) die "$1: the only argument is --soak" ;;
+esac
 
 TOOLS=target/tools
 DENY=0.20.2
@@ -30,7 +38,7 @@ need_rotel() {
 }
 
 need_packages gcc libc6-dev pkg-config curl ca-certificates openssl python3 python3-venv procps \
-  golang-go iptables iproute2 sudo conntrack prometheus shellcheck
+  golang-go iptables iproute2 sudo conntrack prometheus shellcheck faketime
 need_rust
 need_cargo_tools
 need_rotel
@@ -57,3 +65,7 @@ if [ "$(id -u)" -eq 0 ] && unshare --net --mount true 2>/dev/null; then
   export REQUIRE_PRIVILEGED_TESTS=1
 fi
 cargo test --locked --no-fail-fast
+if [ "$SOAK" = yes ]; then
+  say "soak"
+  cargo test --locked --test it soak:: -- --ignored --nocapture --test-threads 1
+fi

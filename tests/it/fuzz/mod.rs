@@ -32,7 +32,7 @@ const TARGETS: [Target; 10] = [
 ];
 
 /// Mutations of each target's inputs in every run.
-const MUTATIONS: usize = 3000;
+const MUTATIONS: usize = 10_000;
 /// A mutation grows no longer than this: what it takes to read one twice must stay short.
 const LONGEST: usize = 4096;
 
