@@ -25,7 +25,8 @@ async fn those_who_do_not_read_cost_no_memory_and_hold_up_nobody_else() {
     stall(16).await;
 }
 
-/// So many stalled streams in either direction; the growth of the peak of memory, in bytes.
+/// So many stalled streams in either direction; the growth of the peak of memory, in bytes. What they hold back waits in the
+/// kernel, which throttles the whole machine when that is more than a few percent of its memory: hundreds do not fit.
 pub async fn stall(count: usize) -> u64 {
     let upstream = Upstream::start().await;
     let binary = Binary::start(&upstream.flags(&[])).await;

@@ -26,8 +26,8 @@ async fn long_floods_pass_in_flat_memory() {
 
 #[tokio::test]
 #[ignore = "soak"]
-async fn two_hundred_stalled_readers_on_either_side() {
+async fn fifty_stalled_readers_on_either_side() {
     crowd::raise_open_files();
-    let growth = slow::stall(200).await;
-    tell(&format!("200 stalled readers on either side: memory grew by {:.1} MiB", mib(growth)));
+    let growth = slow::stall(50).await;
+    tell(&format!("50 stalled readers on either side: memory grew by {:.1} MiB", mib(growth)));
 }
