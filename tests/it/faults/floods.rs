@@ -3,15 +3,15 @@
 //! No frame is answered here: who floods is stopped by whom it floods. What must hold is that watching costs nothing.
 
 use gravimeter::demo::CLOUD_CODE_HOST;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
 use crate::kit::agent::Agent;
 use crate::kit::binary::Binary;
-use crate::kit::soon;
 use crate::kit::upstream::{Upstream, begin, enter, finish, go_on};
+use crate::kit::{read_all, read_some, soon};
 
-/// In every direction and of every kind.
-const FLOOD: usize = 2 << 20;
+/// What the agent sends in each of them.
+const FLOOD: usize = 4 << 20;
 
 /// More than all floods of a run together may cost, and far less than one that is kept.
 const ALLOWED_GROWTH: u64 = 32 << 20;
@@ -33,6 +33,8 @@ pub async fn flood(bytes: usize) -> u64 {
         one(&upstream, &binary, name, [*from_agent, *from_provider], bytes).await;
         go_on(&mut agent, &mut provider).await;
     }
+    // The readers have read on: each of the calls that were asked for and answered, or cut off, is one.
+    binary.wait_for("gravimeter_calls_total", &[], bytes as u64 / 100).await;
     let growth = binary.memory().peak - before;
     assert!(growth < ALLOWED_GROWTH, "grew by {growth} bytes");
     assert_eq!(binary.sum("gravimeter_observer_failures_total", &["panic"]).await, 0, "{}", binary.log());
@@ -42,7 +44,7 @@ pub async fn flood(bytes: usize) -> u64 {
     growth
 }
 
-/// One connection on which both sides flood at once.
+/// One connection on which both sides flood.
 async fn one(upstream: &Upstream, binary: &Binary, name: &str, kinds: [Kind; 2], bytes: usize) {
     let agent = Agent::new(&binary.root_pem(), &["h2"]);
     let tcp = enter(binary.connect).await;
@@ -51,22 +53,40 @@ async fn one(upstream: &Upstream, binary: &Binary, name: &str, kinds: [Kind; 2],
     assert_eq!(agent.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
     let (mut from_agent, mut to_agent) = tokio::io::split(agent);
     let (mut from_provider, mut to_provider) = tokio::io::split(provider);
-    let sent = [kinds[0].bytes(PREFACE, bytes), kinds[1].bytes(&[], bytes)];
-    let write = async {
-        let (up, down) = tokio::join!(to_agent.write_all(&sent[0]), to_provider.write_all(&sent[1]));
-        up.and(down).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let (up, down) = tokio::join!(to_agent.shutdown(), to_provider.shutdown());
-        up.and(down).unwrap_or_else(|error| panic!("{name}: {error}"));
-    };
-    let (mut at_provider, mut at_agent) = (Vec::new(), Vec::new());
-    let read = async {
-        let (up, down) =
-            tokio::join!(from_provider.read_to_end(&mut at_provider), from_agent.read_to_end(&mut at_agent));
-        up.and(down).unwrap_or_else(|error| panic!("{name}: {error}"));
-    };
-    soon(async { tokio::join!(write, read) }).await;
-    assert!(at_provider == sent[0] && at_agent == sent[1], "{name}: every byte arrives as it was sent");
+    let (mut stream, mut passed) = (1, 0);
+    while passed < bytes {
+        // An answer to what was not asked yet would end the reading of a connection, and its flood with it.
+        let first = stream == 1;
+        let mut up = if first { kinds[0].start(PREFACE) } else { Vec::new() };
+        let mut down = if first { kinds[1].start(&[]) } else { Vec::new() };
+        while up.len() < ROUND {
+            kinds[0].put(&mut up, stream);
+            kinds[1].put(&mut down, stream);
+            stream += 2;
+        }
+        pass(name, &up, &mut to_agent, &mut from_provider).await;
+        pass(name, &down, &mut to_provider, &mut from_agent).await;
+        passed += up.len();
+    }
+    let (up, down) = tokio::join!(to_agent.shutdown(), to_provider.shutdown());
+    up.and(down).unwrap_or_else(|error| panic!("{name}: {error}"));
+    assert_eq!(read_all(&mut from_provider).await, (vec![], true), "{name}");
+    assert_eq!(read_all(&mut from_agent).await, (vec![], true), "{name}");
 }
+
+/// Every byte arrives as it was sent.
+async fn pass(name: &str, bytes: &[u8], to: &mut (impl AsyncWrite + Unpin), from: &mut (impl AsyncRead + Unpin)) {
+    let write = async {
+        to.write_all(bytes).await?;
+        to.flush().await
+    };
+    let (written, came) = soon(async { tokio::join!(write, read_some(from, bytes.len())) }).await;
+    written.unwrap_or_else(|error| panic!("{name}: {error}"));
+    assert!(came == bytes, "{name}: every byte arrives as it was sent");
+}
+
+/// So many bytes of the agent, then what belongs to them of the provider.
+const ROUND: usize = 64 << 10;
 
 /// What each side does in the flood of that name.
 const FLOODS: &[(&str, Kind, Kind)] = &[
@@ -127,20 +147,15 @@ const OK: &[u8] = b"\x88";
 const EARLY_HINTS: &[u8] = b"\x08\x03103";
 
 impl Kind {
-    /// `start`, SETTINGS, and frames of this kind, so many bytes in all at least.
-    fn bytes(self, start: &[u8], length: usize) -> Vec<u8> {
+    /// `start`, SETTINGS, and what the frames of this kind need before them.
+    fn start(self, start: &[u8]) -> Vec<u8> {
         let mut bytes = start.to_vec();
         put(&mut bytes, SETTINGS, 0, 0, &[]);
-        if let Self::Continuation = self {
-            put(&mut bytes, HEADERS, 0, 1, CALL);
-        }
-        if let Self::EmptyData = self {
-            put(&mut bytes, HEADERS, END_HEADERS, 1, if start.is_empty() { OK } else { CALL });
-        }
-        let mut stream = 1;
-        while bytes.len() < length {
-            self.put(&mut bytes, stream);
-            stream += 2;
+        let head = if start.is_empty() { OK } else { CALL };
+        match self {
+            Self::Continuation => put(&mut bytes, HEADERS, 0, 1, head),
+            Self::EmptyData => put(&mut bytes, HEADERS, END_HEADERS, 1, head),
+            _ => {}
         }
         bytes
     }
