@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Looks for inputs that break a reader, with libFuzzer: scripts/fuzz.sh [TARGET|all] [SECONDS]
-# Every target for a minute by default. What is found is kept in tests/fuzz/corpus, which `cargo test` replays.
+# Every target for a minute by default. A crash is told with its input, in tests/fuzz/artifacts; what is interesting gathers in
+# target/fuzzing. Copy what is worth keeping to tests/fuzz/corpus, which `cargo test` replays.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -37,7 +38,7 @@ fi
 for target in "${targets[@]}"; do
   say "$target: $SECONDS_EACH s"
   mkdir -p "tests/fuzz/corpus/$target" "target/fuzzing/$target"
-  # What is new goes to the first folder; of all three, what is worth keeping goes to the corpus.
+  # What is new goes to the first folder.
   fuzz run "$target" "target/fuzzing/$target" "tests/fuzz/corpus/$target" "tests/fuzz/seeds/$target" -- \
     -max_total_time="$SECONDS_EACH" -max_len=4096 -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=0
 done

@@ -21,7 +21,7 @@ async fn killed_fifty_times_at_its_first_start() {
 #[ignore = "soak"]
 async fn long_floods_pass_in_flat_memory() {
     let growth = floods::flood(64 << 20).await;
-    tell(&format!("HTTP/2 floods, 13 kinds, 64 MiB from each side: memory grew by {:.1} MiB", mib(growth)));
+    tell(&format!("HTTP/2 floods, 13 kinds, 64 MiB from the agent in each: memory grew by {:.1} MiB", mib(growth)));
 }
 
 #[tokio::test]
