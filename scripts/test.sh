@@ -1,9 +1,17 @@
 #!/usr/bin/env bash
 # Every check and every test, on a fresh Debian machine: installs what is missing, then runs.
 # As root (or with sudo for the packages only) it also runs the tests that need network namespaces.
+# With --soak it also runs those that take minutes, half an hour in all.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
+
+SOAK=no
+case "${1:-}" in
+  "") ;;
+  --soak) SOAK=yes ;;
+  *) die "$1: the only argument is --soak" ;;
+esac
 
 TOOLS=target/tools
 DENY=0.20.2
@@ -56,7 +64,7 @@ need_judges() {
 }
 
 need_packages gcc libc6-dev pkg-config curl ca-certificates openssl python3 python3-venv procps \
-  golang-go iptables iproute2 sudo conntrack prometheus jq shellcheck \
+  golang-go iptables iproute2 sudo conntrack prometheus jq shellcheck faketime \
   systemd bubblewrap python3-seccomp dpkg-dev lintian util-linux
 need_rust
 need_cargo_tools
@@ -88,3 +96,7 @@ if [ "$(id -u)" -eq 0 ] && unshare --net --mount true 2>/dev/null; then
   export REQUIRE_PRIVILEGED_TESTS=1
 fi
 cargo test --locked --no-fail-fast
+if [ "$SOAK" = yes ]; then
+  say "soak"
+  cargo test --locked --test it soak:: -- --ignored --nocapture --test-threads 1
+fi

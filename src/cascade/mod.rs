@@ -9,6 +9,8 @@ pub mod compare;
 pub mod conversation;
 pub mod correlate;
 pub mod follow;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod proto;
 pub mod reactive;
 pub mod read;

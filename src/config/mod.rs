@@ -6,6 +6,8 @@
 
 mod check;
 mod file;
+#[doc(hidden)]
+pub mod fuzz;
 mod given;
 mod keys;
 mod nearest;

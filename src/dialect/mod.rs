@@ -30,6 +30,8 @@
 //! A new family is a module, a line in `FAMILIES`, a column in this table and fixtures.
 
 mod body;
+#[doc(hidden)]
+pub mod fuzz;
 mod gemini;
 mod notices;
 mod observer;

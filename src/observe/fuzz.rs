@@ -1,13 +1,16 @@
-//! Entry for fuzzers: any bytes, as a connection of either protocol.
+//! Entries for fuzzers: any bytes, as a connection of either protocol, as server-sent events, as JSON.
 //!
-//! The framings must survive them without a panic, end each exchange once, and count at most one loss of the connection.
+//! They must be survived without a panic, and where they are cut must make no difference. Each entry panics when a promise
+//! of its reader is broken.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use super::exchange::{Exchange, ExchangeEnd, OpenExchange, RequestHead, ResponseHead};
 use super::framing::Framing;
+use super::json::{MAX_DEPTH, MAX_TEXT_BYTES, PathReader, Paths, Status, Value};
+use super::sse::{SseEvents, SseScanner};
 use super::{Alpn, Direction, End, Observer};
 use crate::record::{Fact, Record};
 
@@ -26,6 +29,73 @@ pub fn fuzz_framing(alpn: Alpn, mut bytes: &[u8]) {
     framing.end(End::Closed, at);
     let (opened, ended) = (balance.opened.load(Ordering::Relaxed), balance.ended.load(Ordering::Relaxed));
     assert_eq!(opened, ended, "exchanges opened and ended");
+}
+
+/// Reads the bytes as a stream of events, in pieces and at once: the same events either way.
+pub fn fuzz_sse(bytes: &[u8]) {
+    let Some((size, stream)) = piece_size(bytes) else { return };
+    let read = |size: usize| {
+        let (mut scanner, mut events) = (SseScanner::default(), Events::default());
+        stream.chunks(size).for_each(|piece| scanner.feed(piece, &mut events));
+        (events.whole, events.data, scanner.is_mid_event())
+    };
+    let (whole, pieces) = (read(stream.len().max(1)), read(size));
+    assert_eq!(whole, pieces, "in pieces of {size}");
+    assert!(whole.0.iter().map(|(data, _)| data.len()).sum::<usize>() <= stream.len(), "no data but the stream's");
+}
+
+/// Reads the bytes as a JSON document, in pieces and at once: the same values either way, and whatever serde_json takes
+/// for a document is one.
+pub fn fuzz_json(bytes: &[u8]) {
+    let Some((size, document)) = piece_size(bytes) else { return };
+    let read = |size: usize| {
+        let (mut reader, mut values) = (PathReader::new(&PATHS), Vec::new());
+        let mut on = |tag: u8, value: Value<'_>| {
+            if let Value::String { text, .. } = value {
+                assert!(text.len() <= MAX_TEXT_BYTES, "a text of {} bytes", text.len());
+            }
+            values.push((tag, format!("{value:?}")));
+        };
+        for piece in document.chunks(size) {
+            reader.feed(piece, &mut on);
+        }
+        let status = reader.finish(&mut on);
+        (values, status)
+    };
+    let (whole, pieces) = (read(document.len().max(1)), read(size));
+    assert_eq!(whole, pieces, "in pieces of {size}");
+    let nesting = document.iter().filter(|byte| matches!(byte, b'[' | b'{')).count();
+    if nesting <= MAX_DEPTH && serde_json::from_slice::<serde::de::IgnoredAny>(document).is_ok() {
+        assert_eq!(whole.1, Status::Complete, "serde_json takes it");
+    }
+}
+
+/// The first byte says how long the pieces are.
+fn piece_size(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    bytes.split_first().map(|(size, rest)| (usize::from(*size).max(1), rest))
+}
+
+/// Paths of every kind.
+static PATHS: LazyLock<Paths<u8>> = LazyLock::new(|| {
+    let paths = ["", "a", "a.b", "a[].b", "[]", "[].error.code", "response.candidates[].content.parts[].text"];
+    Paths::new(paths.into_iter().chain(["models.*", "models.*.displayName", "usageMetadata.promptTokenCount"]).zip(0..))
+});
+
+/// The events of a stream, each with its data and its name.
+#[derive(Default)]
+struct Events {
+    data: Vec<u8>,
+    whole: Vec<(Vec<u8>, Option<String>)>,
+}
+
+impl SseEvents for Events {
+    fn data(&mut self, fragment: &[u8]) {
+        self.data.extend_from_slice(fragment);
+    }
+
+    fn dispatch(&mut self, name: Option<&str>) {
+        self.whole.push((std::mem::take(&mut self.data), name.map(str::to_owned)));
+    }
 }
 
 /// Counts exchanges.

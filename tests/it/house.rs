@@ -120,3 +120,66 @@ fn every_module_opens_with_its_purpose() {
         .collect();
     assert!(silent.is_empty(), "{}", silent.join("\n"));
 }
+
+/// `docs/reliability.md`: each promise names its tests, as `it module::test`, `netns module::test` or `soak module::test`.
+#[test]
+fn every_promise_is_proven_by_tests_that_exist() {
+    let page = fs::read_to_string(repository().join("docs/reliability.md")).expect("the page");
+    let promises = page.split("## Promises").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("promises");
+    let rows = promises.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| promise"));
+    let mut named = Vec::new();
+    for row in rows {
+        let tests: Vec<_> = row.split('`').filter(|text| is_test_name(text)).collect();
+        assert!(!tests.is_empty(), "nothing proves: {row}");
+        for test in tests {
+            assert!(is_a_test(test), "{test} does not exist, but proves: {row}");
+            named.push(test.to_owned());
+        }
+    }
+    assert!(named.len() > 50, "the page was read");
+    for kind in ["faults", "soak"] {
+        let mut files = Vec::new();
+        rust_files(&repository().join("tests/it").join(kind), &mut files);
+        for file in files {
+            let module = file.file_stem().expect("a name").to_string_lossy().into_owned();
+            for test in tests_in(&fs::read_to_string(&file).expect("UTF-8 source")) {
+                let name = if kind == "soak" {
+                    format!("soak {module}::{test}")
+                } else {
+                    format!("it {kind}::{module}::{test}")
+                };
+                assert!(named.contains(&name), "no promise names {name}");
+            }
+        }
+    }
+}
+
+fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn is_test_name(text: &str) -> bool {
+    ["it ", "netns ", "soak "].iter().any(|binary| text.starts_with(binary)) && text.contains("::")
+}
+
+/// Whether there is a test of that name where the name says.
+fn is_a_test(name: &str) -> bool {
+    let (binary, path) = name.split_once(' ').expect("a binary and a path");
+    let (module, test) = path.rsplit_once("::").expect("a module and a test");
+    let folder = if binary == "soak" { "it/soak" } else { binary };
+    let file = repository().join("tests").join(folder).join(module.replace("::", "/"));
+    let text = fs::read_to_string(file.with_extension("rs")).or_else(|_| fs::read_to_string(file.join("mod.rs")));
+    let text = text.unwrap_or_default();
+    // Those of the other binary are functions that its table names.
+    if binary == "netns" { text.contains(&format!("fn {test}(")) } else { tests_in(&text).any(|found| found == test) }
+}
+
+/// The names of the functions that are tests.
+fn tests_in(text: &str) -> impl Iterator<Item = &str> {
+    let is_test =
+        |item: &&str| item.lines().any(|line| line.starts_with("#[test]") || line.starts_with("#[tokio::test"));
+    text.split("\n\n").filter(is_test).filter_map(|item| {
+        let mut lines = item.lines().map(|line| line.trim_start_matches("async "));
+        lines.find_map(|line| line.strip_prefix("fn ")?.split('(').next())
+    })
+}

@@ -12,8 +12,8 @@ use tokio::process::Command;
 use tokio_rustls::{client, server};
 
 use crate::kit::binary::{Binary, PROGRAM, until};
+use crate::kit::upstream::{REQUEST, Upstream};
 use crate::kit::{read_some, write_pieces};
-use crate::process::{REQUEST, Upstream};
 
 /// A whole answer of 12 tokens.
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 188\r\n\r\n\

@@ -9,61 +9,11 @@ use gravimeter::demo::CLOUD_CODE_HOST;
 use rustix::process::{Signal, geteuid};
 use tokio::net::TcpStream;
 use tokio::process::Command;
-use tokio_rustls::{client, server};
 
 use crate::kit::agent::{Agent, knock};
-use crate::kit::binary::{self, Binary, PROGRAM, resolve, until};
-use crate::kit::pki::Pki;
-use crate::kit::provider::Provider;
+use crate::kit::binary::{self, Binary, PROGRAM, until};
+use crate::kit::upstream::{LAST, Upstream};
 use crate::kit::{read_all, read_some, soon, write_pieces};
-
-pub const REQUEST: &[u8] =
-    b"POST /v1internal:streamGenerateContent?alt=sse HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n\r\n{\"model\":\"m\"}";
-pub const HEAD: &[u8] =
-    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n8\r\ndata: {}\r\n";
-pub const LAST: &[u8] = b"4\r\n\r\n\r\n\r\n0\r\n\r\n";
-
-/// A provider that the program is told to trust, and the flags that tell it.
-pub struct Upstream {
-    pub provider: Provider,
-    flags: Vec<String>,
-    _roots: tempfile::TempDir,
-}
-
-impl Upstream {
-    pub async fn start() -> Self {
-        let roots = tempfile::tempdir().expect("a folder");
-        fs::set_permissions(roots.path(), fs::Permissions::from_mode(0o755)).expect("ours");
-        let pki = Pki::new();
-        let provider = Provider::start(pki.server(CLOUD_CODE_HOST, &["http/1.1"])).await;
-        let root = pki.write_root(roots.path()).to_str().expect("UTF-8").to_owned();
-        let mut flags = vec!["--upstream.extra_roots".to_owned(), root];
-        flags.extend(resolve(CLOUD_CODE_HOST, provider.address()));
-        Self { provider, flags, _roots: roots }
-    }
-
-    pub fn flags(&self, more: &[&str]) -> Vec<String> {
-        self.flags.iter().cloned().chain(more.iter().map(|flag| (*flag).to_owned())).collect()
-    }
-
-    /// Both ends of a connection through the program.
-    pub async fn pair(&self, binary: &Binary) -> (client::TlsStream<TcpStream>, server::TlsStream<TcpStream>) {
-        let agent = Agent::new(&binary.root_pem(), &["http/1.1"]);
-        let tcp = knock(binary.connect, &format!("{CLOUD_CODE_HOST}:443")).await.expect("an open door");
-        let (agent, provider) = tokio::join!(agent.handshake(tcp, CLOUD_CODE_HOST), self.provider.accept());
-        (agent.expect("the leaf is trusted"), provider.expect("the provider is verified"))
-    }
-
-    /// Both ends of a connection in which an answer has begun.
-    pub async fn stream(&self, binary: &Binary) -> (client::TlsStream<TcpStream>, server::TlsStream<TcpStream>) {
-        let (mut agent, mut provider) = self.pair(binary).await;
-        write_pieces(&mut agent, REQUEST, &[usize::MAX], false).await;
-        assert_eq!(read_some(&mut provider, REQUEST.len()).await, REQUEST);
-        write_pieces(&mut provider, HEAD, &[usize::MAX], false).await;
-        assert_eq!(read_some(&mut agent, HEAD.len()).await, HEAD);
-        (agent, provider)
-    }
-}
 
 #[tokio::test]
 async fn what_cargo_runs_is_not_confused_by_cargos_own_variables() {
@@ -202,7 +152,7 @@ async fn more_connections_than_files_cost_the_newcomers_only() {
 }
 
 /// The program under a hard limit of open files.
-fn with_open_files(limit: u32) -> Command {
+pub fn with_open_files(limit: u32) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", &format!("ulimit -n {limit} && exec \"$0\" \"$@\""), PROGRAM]);
     command

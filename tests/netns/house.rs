@@ -81,6 +81,11 @@ pub(crate) fn write_idle_agent() {
 
 /// Starts the house as the operator, with the roots of the providers that run.
 pub(crate) fn serve() -> Child {
+    serve_with(&[])
+}
+
+/// The same, with settings in its environment.
+pub(crate) fn serve_with(variables: &[(&str, &str)]) -> Child {
     let roots: Vec<_> = [FIRST, SECOND].map(root_file).into_iter().filter(|file| Path::new(file).exists()).collect();
     root(&format!("chmod 755 {STATE}"));
     let mut command = as_user(OPERATOR);
@@ -88,12 +93,17 @@ pub(crate) fn serve() -> Child {
     if !roots.is_empty() {
         command.args(["--upstream.extra_roots", &roots.join(",")]);
     }
-    command.stdin(Stdio::null()).spawn().expect("the house")
+    command.envs(variables.iter().copied()).stdin(Stdio::null()).spawn().expect("the house")
 }
 
 /// Starts the house and waits until it is ready.
 pub(crate) fn serve_ready() -> Child {
-    let house = serve();
+    serve_ready_with(&[])
+}
+
+/// The same, with settings in its environment.
+pub(crate) fn serve_ready_with(variables: &[(&str, &str)]) -> Child {
+    let house = serve_with(variables);
     wait_for("readiness", || readiness() == "200");
     house
 }

@@ -8,6 +8,7 @@
 mod child;
 mod client;
 mod ends;
+mod faults;
 mod house;
 mod life;
 mod privilege;
@@ -48,6 +49,11 @@ tests![
         a_killed_house_fails_closed_and_comes_back,
         the_demo_leaves_nothing_behind,
         an_interrupted_demo_leaves_nothing_behind,
+    ],
+    faults: [
+        a_killed_agent_stops_what_it_had_asked_for,
+        a_provider_that_vanishes_is_given_up,
+        without_a_free_port_newcomers_are_refused_and_the_others_live,
     ],
     life: [
         a_shutdown_asks_the_agent_first,

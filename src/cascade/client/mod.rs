@@ -9,6 +9,7 @@ mod dial;
 mod endpoint;
 mod error;
 mod frames;
+pub(super) mod fuzz;
 mod grpc;
 mod method;
 mod probe;

@@ -3,6 +3,8 @@
 //! Bytes of the agent enter, a [`Hello`] leaves. Nothing is ever written, and nothing read is lost: whatever the outcome,
 //! [`HelloReader::bytes`] holds all that the agent has sent so far.
 
+#[doc(hidden)]
+pub mod fuzz;
 mod replay;
 
 use std::io;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::sandbox::{Confined, bwrap};
 use super::{path, read, run, run_with, tool};
 use crate::kit::binary::Binary;
-use crate::process::Upstream;
+use crate::kit::upstream::Upstream;
 
 const READER: &str = include_str!("containers.py");
 

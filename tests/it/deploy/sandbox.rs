@@ -10,8 +10,8 @@ use rustix::process::geteuid;
 
 use super::{read, run};
 use crate::kit::binary::{Binary, PROGRAM};
+use crate::kit::upstream::{LAST, Upstream};
 use crate::kit::{read_some, write_pieces};
-use crate::process::{LAST, Upstream};
 
 /// Nobody: a user with no right to anything.
 const UID: u32 = 65534;

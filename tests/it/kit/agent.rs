@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName};
@@ -24,11 +25,16 @@ pub struct Agent {
 impl Agent {
     /// An agent that trusts the given roots and offers `alpn`.
     pub fn new(roots_pem: &str, alpn: &[&str]) -> Self {
+        Self::with_clock(roots_pem, alpn, Arc::new(DefaultTimeProvider))
+    }
+
+    /// The same, for one that believes another clock.
+    pub fn with_clock(roots_pem: &str, alpn: &[&str], clock: Arc<dyn TimeProvider>) -> Self {
         let mut roots = RootCertStore::empty();
         for root in CertificateDer::pem_slice_iter(roots_pem.as_bytes()) {
             roots.add(root.expect("PEM")).expect("a root");
         }
-        let mut config = ClientConfig::builder_with_provider(crypto())
+        let mut config = ClientConfig::builder_with_details(crypto(), clock)
             .with_safe_default_protocol_versions()
             .expect("versions")
             .with_root_certificates(roots)

@@ -35,6 +35,14 @@ pub struct Binary {
     pub web: SocketAddr,
     pub connect: SocketAddr,
     folder: TempDir,
+    state: PathBuf,
+}
+
+/// Resident memory, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Memory {
+    pub now: u64,
+    pub peak: u64,
 }
 
 impl Binary {
@@ -45,7 +53,8 @@ impl Binary {
 
     /// Starts it by `command`, which ends with the program's name.
     pub async fn with(command: Command, folder: TempDir, flags: &[String]) -> Self {
-        let state = folder.path().join("state");
+        let given = flags.iter().position(|flag| flag == "--state.dir").map(|at| PathBuf::from(&flags[at + 1]));
+        let state = given.unwrap_or_else(|| folder.path().join("state"));
         let mut child = spawn(command, &state, folder.path(), flags);
         let log = folder.path().join("stderr");
         let (web, connect) = until(async || {
@@ -55,7 +64,7 @@ impl Binary {
             addresses(&said)
         })
         .await;
-        Self { child, web, connect, folder }
+        Self { child, web, connect, folder, state }
     }
 
     pub fn pid(&self) -> Pid {
@@ -63,7 +72,7 @@ impl Binary {
     }
 
     pub fn state(&self) -> PathBuf {
-        self.folder.path().join("state")
+        self.state.clone()
     }
 
     /// Everything said on stderr so far.
@@ -78,7 +87,7 @@ impl Binary {
 
     /// The certificate of its CA.
     pub fn root_pem(&self) -> String {
-        fs::read_to_string(self.state().join("ca/ca.pem")).expect("a CA")
+        fs::read_to_string(self.state.join("ca/ca.pem")).expect("a CA")
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -115,6 +124,17 @@ impl Binary {
     /// The sum over all series of a metric whose labels hold every one of `parts`.
     pub async fn sum(&self, metric: &str, parts: &[&str]) -> u64 {
         crate::whole::sum(&crate::whole::series(&crate::whole::get(self.web, "/metrics").await, metric), parts)
+    }
+
+    /// Resident memory now and at its highest, in bytes: proc_pid_status(5).
+    pub fn memory(&self) -> Memory {
+        let status = format!("/proc/{}/status", self.pid().as_raw_nonzero());
+        let status = fs::read_to_string(status).expect("a running process");
+        let bytes = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line of its own");
+            line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+        };
+        Memory { now: bytes("VmRSS:"), peak: bytes("VmHWM:") }
     }
 
     /// Waits until a metric is at least `wanted`.

@@ -10,6 +10,7 @@ pub mod house;
 pub mod pki;
 pub mod prometheus;
 pub mod provider;
+pub mod upstream;
 pub mod views;
 
 use std::time::Duration;

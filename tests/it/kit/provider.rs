@@ -18,7 +18,11 @@ pub struct Provider {
 
 impl Provider {
     pub async fn start(config: Arc<ServerConfig>) -> Self {
-        Self { listener: TcpListener::bind("127.0.0.1:0").await.expect("a port"), acceptor: config.into() }
+        Self::at(SocketAddr::from(([127, 0, 0, 1], 0)), config).await
+    }
+
+    pub async fn at(address: SocketAddr, config: Arc<ServerConfig>) -> Self {
+        Self { listener: TcpListener::bind(address).await.expect("a free port"), acceptor: config.into() }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -35,6 +39,10 @@ impl Provider {
     /// The next connection, after its handshake.
     pub async fn accept(&self) -> io::Result<TlsStream<TcpStream>> {
         let tcp = self.accept_tcp().await;
+        self.handshake(tcp).await
+    }
+
+    pub async fn handshake(&self, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         soon(self.acceptor.accept(tcp)).await
     }
 }

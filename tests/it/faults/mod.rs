@@ -1,0 +1,12 @@
+//! Promise: what breaks around the house costs what was under way there and nothing else, and the house heals by itself.
+//!
+//! Each body takes how much of it is wanted: a little here in every run, all of it in [`crate::soak`].
+
+pub mod clock;
+pub mod crowd;
+pub mod drain;
+pub mod files;
+pub mod floods;
+pub mod kill;
+pub mod provider;
+pub mod slow;
