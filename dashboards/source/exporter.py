@@ -245,21 +245,27 @@ def _stores() -> Band:
             {
                 "{{operation}}": house.per_minute("ledger_errors_total", by="operation"),
                 "calls dropped": house.per_minute("ledger_dropped_calls_total"),
+                "dropped: {{record}}": house.per_minute("ledger_dropped_records_total", by="record"),
             },
             "short",
         ),
         bars(
-            "Spans exported",
-            "Spans that the collector has taken.",
-            {"exported": house.per_minute("otlp_spans_exported_total")},
+            "Sent by OTLP",
+            "Spans, and points of pushed metrics, that the collector has taken.",
+            {
+                "spans": house.per_minute("otlp_spans_exported_total"),
+                "points": house.per_minute("otlp_points_exported_total"),
+            },
             "short",
-            colors={"exported": "green"},
             links=traces('{resource.service.name="gravimeter"}', ""),
         ),
         bars(
-            "Spans dropped",
-            "Spans that were to be exported and are lost, by reason. The traffic was not affected.",
-            {"{{reason}}": house.per_minute("otlp_spans_dropped_total", by="reason")},
+            "Lost on the way to the collector",
+            "Spans and points that were to be exported and are lost, by reason. The traffic was not affected.",
+            {
+                "spans: {{reason}}": house.per_minute("otlp_spans_dropped_total", by="reason"),
+                "points: {{reason}}": house.per_minute("otlp_points_dropped_total", by="reason"),
+            },
             "short",
         ),
     )
@@ -307,10 +313,12 @@ def _process() -> list[Band]:
             ),
             bars(
                 "Refused by the exporter itself",
-                "Connections that could not be accepted for lack of descriptors or memory, scrapes that were too many at once.",
+                "Connections that could not be accepted for lack of descriptors or memory, scrapes that were too many at once, "
+                "and whoever was not let in or was too slow, by reason.",
                 {
                     "not accepted": house.per_minute("accept_errors_total"),
                     "scrapes refused": house.per_minute("scrapes_rejected_total"),
+                    "{{reason}}": house.per_minute("web_refusals_total", by="reason"),
                 },
                 "short",
             ),

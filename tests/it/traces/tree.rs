@@ -40,6 +40,7 @@ impl StandIns {
                 None if text.parse::<jiff::Timestamp>().is_ok() => "<time>".to_owned(),
                 None => format!("{text:?}"),
             },
+            Value::DoubleValue(dollars) if key.ends_with("_usd") => dollars.to_string(),
             Value::DoubleValue(_) => "<seconds>".to_owned(),
             Value::IntValue(number) => number.to_string(),
             Value::BoolValue(is) => is.to_string(),
