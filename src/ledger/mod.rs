@@ -16,6 +16,8 @@ mod call;
 mod cascades;
 mod conversation;
 mod file;
+#[doc(hidden)]
+pub mod fuzz;
 mod models;
 mod open;
 mod query;

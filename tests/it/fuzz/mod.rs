@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use gravimeter::cascade::fuzz::{fuzz_differences, fuzz_documents, fuzz_frames};
 use gravimeter::config::fuzz::fuzz_config;
 use gravimeter::dialect::fuzz::fuzz_dialects;
+use gravimeter::ledger::fuzz::fuzz_ledger;
 use gravimeter::observe::Alpn;
 use gravimeter::observe::fuzz::{fuzz_framing, fuzz_json, fuzz_sse};
 use gravimeter::tls::hello::fuzz::fuzz_client_hello;
@@ -18,7 +19,7 @@ use gravimeter::tls::hello::fuzz::fuzz_client_hello;
 /// A reader, by the name of its target, and inputs to begin with.
 type Target = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
 
-const TARGETS: [Target; 10] = [
+const TARGETS: [Target; 11] = [
     ("client_hello", fuzz_client_hello, seeds::client_hello),
     ("config", fuzz_config, seeds::config),
     ("dialects", fuzz_dialects, seeds::dialects),
@@ -28,6 +29,7 @@ const TARGETS: [Target; 10] = [
     ("framing_http1", |bytes| fuzz_framing(Alpn::Http1, bytes), seeds::http1),
     ("framing_http2", |bytes| fuzz_framing(Alpn::H2, bytes), seeds::http2),
     ("json", fuzz_json, seeds::json),
+    ("ledger", fuzz_ledger, seeds::ledger),
     ("sse", fuzz_sse, seeds::sse),
 ];
 

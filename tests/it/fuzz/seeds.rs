@@ -57,6 +57,21 @@ pub fn config() -> Vec<Vec<u8>> {
     files.map(|path| fs::read(path).expect("a fixture")).chain([example, set]).collect()
 }
 
+/// Rows of every table, as a house writes them.
+pub fn ledger() -> Vec<Vec<u8>> {
+    let rows = [
+        "\x001,1790000000000,1790000001500,1500000,250000,gcp.gen_ai,h,chat,gemini-3-pro,,gemini-3-pro-001,ok,,200,1,STOP,exact,\
+         100,200,0,3,40,5,123456,c-1,labels,t-1,e-1,4,r-1,s-1",
+        "\x002,1790000000000,1790000001500,,,gcp.gemini,h,count_tokens,m,other,,aborted,,,0,,unknown,,,,,,,,,none,,,,,",
+        "\x011790000100000,gcp.gen_ai,gemini-3-pro,chat,rate_limited,capacity,exact,2,100,200,0,3,40,5,1,1,123456",
+        "\x021790000100000,c-1,,gcp.gen_ai,gemini-3-pro,ok,exact,1,100,200,0,3,40,5,1,0,123456",
+        "\x03steps,planner_response/done,7",
+        "\x04calls,1790000000000",
+    ];
+    let each = rows.iter().map(|row| row.as_bytes().to_vec());
+    each.chain([rows.join("\n").into_bytes()]).collect()
+}
+
 pub fn dialects() -> Vec<Vec<u8>> {
     let input = |((request, response), choice): ((Vec<u8>, Vec<u8>), u8)| {
         let split = u16::try_from(request.len()).expect("a short request").to_be_bytes();

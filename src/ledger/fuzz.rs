@@ -1,0 +1,75 @@
+//! Entry for fuzzers: any rows, as a ledger that somebody else has written.
+//!
+//! Anyone can open the file, and a later version may have written it: whatever stands in it, questions must be answered or
+//! refused.
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, params_from_iter};
+
+use super::open::open_in_memory;
+use super::query::{By, Found, Zone, find, rows_since};
+use super::restore::totals;
+use super::span::Span;
+use super::sums::Sums;
+use crate::record::Models;
+
+/// Reads each line as a row: the first byte names the table, commas part its columns. Panics when the days of the file
+/// and its hours do not add up to the same.
+pub fn fuzz_ledger(bytes: &[u8]) {
+    let Ok(connection) = open_in_memory() else { return };
+    for line in bytes.split(|byte| *byte == b'\n').take(MAX_ROWS) {
+        if let Some((table, columns)) = line.split_first() {
+            insert(&connection, *table, columns);
+        }
+    }
+    let models = Models::default();
+    let _ = totals(&connection, &models);
+    let since = rows_since(&connection).unwrap_or(i64::MIN);
+    let span = Span::new(None, None, since);
+    let found = |by| find(&connection, &span, by, &Zone::default(), &models).ok();
+    for by in [By::Model, By::Cascade, By::Operation] {
+        let _ = found(by);
+    }
+    if let Some((days, hours)) = found(By::Day).zip(found(By::Hour)) {
+        assert_eq!(of_periods(&days), of_periods(&hours), "by day and by hour");
+    }
+}
+
+fn of_periods(found: &Found) -> Sums {
+    let mut all = Sums::default();
+    found.periods.values().for_each(|sums| all.add(sums));
+    all
+}
+
+/// A row that SQLite refuses is none.
+fn insert(connection: &Connection, table: u8, columns: &[u8]) {
+    let Some((table, kinds)) = TABLES.get(usize::from(table) % TABLES.len()) else { return };
+    let mut given = columns.split(|byte| *byte == b',');
+    let values = kinds.bytes().map(|kind| value(kind, given.next().unwrap_or_default()));
+    let places = vec!["?"; kinds.len()].join(",");
+    let _ = connection.execute(&format!("INSERT INTO {table} VALUES ({places})"), params_from_iter(values));
+}
+
+fn value(kind: u8, text: &[u8]) -> Value {
+    let text = String::from_utf8_lossy(text);
+    match kind {
+        b'i' => Value::Integer(text.parse().unwrap_or_default()),
+        b'n' if text.is_empty() => Value::Null,
+        b'n' => Value::Integer(text.parse().unwrap_or_default()),
+        b'r' => Value::Real(text.parse().unwrap_or_default()),
+        b't' if text.is_empty() => Value::Null,
+        _ => Value::Text(text.into_owned()),
+    }
+}
+
+/// The tables, and a letter for each column: an integer, one that may be missing, a real, a text, one that may be missing.
+const TABLES: [(&str, &str); 5] = [
+    ("calls", "iiinnssssttstnitsnnnnnnntsttttt"),
+    ("usage_slots", "issssssiiiiiiiiii"),
+    ("cascade_slots", "issssssiiiiiiiiii"),
+    ("counts", "ssi"),
+    ("kept", "si"),
+];
+
+/// A file of more rows says nothing new.
+const MAX_ROWS: usize = 64;
