@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::kit::binary::until;
 use crate::kit::collector::{Collector, Reply};
 use crate::kit::soon;
+use crate::traces::real::Rotel;
 use crate::traces::{PROTOCOLS, facts, no_roots};
 use crate::whole::{Whole, series, sum};
 
@@ -139,6 +140,42 @@ fn points(metric: &Metric) -> u64 {
         other => panic!("{other:?}"),
     };
     points as u64
+}
+
+/// A collector of other people's making reads the points as they were meant.
+#[tokio::test]
+async fn a_real_collector_takes_pushed_metrics() {
+    for protocol in PROTOCOLS {
+        let Some(rotel) = Rotel::printing("metrics").await else { return };
+        let addr = if protocol == Protocol::Grpc { rotel.grpc } else { rotel.http };
+        let mut config = crate::traces::config(addr, protocol);
+        // One push, at the end.
+        config.metrics = Push { enabled: true, interval: Duration::from_secs(600), ..config.metrics };
+        let pushed = Pushed::start(&config);
+        (1..=7).for_each(|number| pushed.call(number));
+        pushed.end().await;
+        let mut before = String::new();
+        let said = until(async || {
+            let said = rotel.said();
+            // What is being printed is not taken for the whole.
+            let is_whole = said == before && said.contains(DURATION);
+            before.clone_from(&said);
+            is_whole.then_some(said)
+        })
+        .await;
+        let described = |name: &str| {
+            let (_, rest) = said.split_once(&format!("-> Name: {name}\n")).expect(name);
+            rest.split("\nMetric #").next().expect("its points").to_owned()
+        };
+        let calls = described(CALLS);
+        for part in ["DataType: Sum", "IsMonotonic: true", "AGGREGATION_TEMPORALITY_CUMULATIVE", "Value: 7"] {
+            assert!(calls.contains(part), "{protocol:?} {part}: {calls}");
+        }
+        let duration = described(DURATION);
+        for part in ["Unit: s", "DataType: Histogram", "Count: 7", "Sum: 10.5"] {
+            assert!(duration.contains(part), "{protocol:?} {part}: {duration}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ mod diagnostics;
 pub mod facts;
 mod faults;
 mod picture;
-mod real;
+pub mod real;
 mod sampling;
 mod tls;
 mod tree;

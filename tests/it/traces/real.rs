@@ -26,7 +26,12 @@ pub struct Rotel {
 impl Rotel {
     /// One that prints every span. `None`, aloud, where it is not installed; never so in CI.
     pub async fn start() -> Option<Self> {
-        Self::with(&["--exporter", "blackhole", "--debug-log", "traces", "--debug-log-verbosity", "detailed"]).await
+        Self::printing("traces").await
+    }
+
+    /// One that prints everything of a signal. The same.
+    pub async fn printing(signal: &str) -> Option<Self> {
+        Self::with(&["--exporter", "blackhole", "--debug-log", signal, "--debug-log-verbosity", "detailed"]).await
     }
 
     /// One that sends every span on. The same.
@@ -64,11 +69,16 @@ impl Rotel {
         Some(Self { _child: child, folder, grpc, http })
     }
 
+    /// All that it has printed.
+    pub fn said(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("out")).expect("its output")
+    }
+
     /// The spans that it has printed, once there are so many.
     pub async fn spans(&self, count: usize) -> (String, Vec<Received>) {
         let mut before = String::new();
         until(async || {
-            let out = std::fs::read_to_string(self.folder.path().join("out")).expect("its output");
+            let out = self.said();
             // A span that is being printed is not taken for a whole one.
             let is_done = out == before;
             let (head, spans) = parse(&out);
