@@ -136,7 +136,7 @@ async fn the_service_works_with_what_its_unit_leaves_it() {
     chown(&state, Some(UID), Some(UID)).expect("root may");
 
     let command = service(&unit, &confined, &state, roots.parent().expect("a folder"));
-    let binary = Binary::with(command.into(), folder, &flags).await;
+    let binary = Binary::with(command.into(), folder, &flags).await.with_state_at(state);
     let rights = rights_of(&binary);
     assert_eq!(
         rights,

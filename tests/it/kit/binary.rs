@@ -67,6 +67,11 @@ impl Binary {
         Self { child, web, connect, folder, state }
     }
 
+    /// Where its state lies for us, if it sees another place under that name.
+    pub fn with_state_at(self, state: PathBuf) -> Self {
+        Self { state, ..self }
+    }
+
     pub fn pid(&self) -> Pid {
         pid(&self.child)
     }
