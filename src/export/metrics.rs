@@ -22,7 +22,7 @@ use super::handshakes::{HandshakeExemplars, HandshakeSpans};
 use super::labels::Build;
 use super::ledger::LedgerMetrics;
 use super::models::ModelLabels;
-use super::otlp::{PointCounts, SpanCounts};
+use super::otlp::Counts;
 use super::process::ProcessCollector;
 use super::quotas::QuotaMetrics;
 use super::series::declare;
@@ -55,8 +55,8 @@ pub struct Metrics {
     ledger: LedgerMetrics,
     quotas: QuotaMetrics,
     scrapes_rejected: Counter,
-    points: PointCounts,
-    spans: SpanCounts,
+    points: Counts,
+    spans: Counts,
     web: WebCounts,
 }
 
@@ -87,8 +87,8 @@ impl Metrics {
                 "Requests that were answered with 503 because too many were being served",
                 Counter::default(),
             ),
-            points: PointCounts::declare(&mut registry),
-            spans: SpanCounts::declare(&mut registry),
+            points: Counts::of_points(&mut registry),
+            spans: Counts::of_spans(&mut registry),
             web: WebCounts::declare(&mut registry),
             registry,
         }
@@ -106,12 +106,12 @@ impl Metrics {
 
     /// For whoever exports spans.
     #[must_use]
-    pub fn spans(&self) -> SpanCounts {
+    pub fn spans(&self) -> Counts {
         self.spans.clone()
     }
 
     /// For whoever pushes the metrics.
-    pub(super) fn points(&self) -> PointCounts {
+    pub(super) fn points(&self) -> Counts {
         self.points.clone()
     }
 

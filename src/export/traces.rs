@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::HandshakeSpans;
-use super::otlp::{Config, Exporter, Loss, Resource, SpanCounts};
+use super::otlp::{Config, Counts, Exporter, Loss, Resource};
 use super::spans::{Span, of_call, of_run};
 use crate::record::{Call, Correlated, Correlation, Fact, Sink, TraceContext};
 
@@ -25,7 +25,7 @@ pub struct Traces {
 impl Traces {
     /// The sink and the exporter that empties its queue; `None` when nothing is traced.
     #[must_use]
-    pub fn new(config: &Config, resource: Resource, counts: SpanCounts) -> Option<(Self, Exporter)> {
+    pub fn new(config: &Config, resource: Resource, counts: Counts) -> Option<(Self, Exporter)> {
         let destination = config.spans()?;
         let (sender, receiver) = mpsc::channel(config.queue);
         let held = Arc::new(Held::default());
@@ -89,7 +89,7 @@ impl Sink for Traces {
 #[derive(Debug, Clone)]
 pub(super) struct Queue {
     sender: mpsc::Sender<Span>,
-    counts: SpanCounts,
+    counts: Counts,
 }
 
 impl Queue {

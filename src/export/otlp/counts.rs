@@ -4,6 +4,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
+use super::delivery::Fate;
 use crate::export::labels::ByLoss;
 use crate::export::series::{add, begin, declare, each};
 use crate::record::label;
@@ -30,74 +31,59 @@ label! {
     }
 }
 
-/// The counters of spans; clones count together.
+/// The counters of one signal; clones count together.
 #[derive(Debug, Clone)]
-pub struct SpanCounts {
+pub struct Counts {
     exported: Counter,
     dropped: Family<ByLoss, Counter>,
 }
 
-impl SpanCounts {
-    pub(in crate::export) fn declare(registry: &mut Registry) -> Self {
-        let counts = Self {
-            exported: declare(
-                registry,
-                "gravimeter_otlp_spans_exported_total",
-                "Spans that the collector has taken",
-                Counter::default(),
-            ),
-            dropped: declare(
-                registry,
+impl Counts {
+    pub(in crate::export) fn of_spans(registry: &mut Registry) -> Self {
+        Self::declare(
+            registry,
+            ("gravimeter_otlp_spans_exported_total", "Spans that the collector has taken"),
+            (
                 "gravimeter_otlp_spans_dropped_total",
                 "Spans that were to be exported and are lost; the traffic was not affected",
-                Family::default(),
             ),
-        };
-        each(|reason| begin(&counts.dropped, ByLoss { reason }));
-        counts
+        )
     }
 
-    pub(in crate::export) fn exported(&self, spans: usize) {
-        add(&self.exported, spans as u64);
-    }
-
-    pub(in crate::export) fn lost(&self, reason: Loss, spans: usize) {
-        add(&self.dropped.get_or_create_owned(&ByLoss { reason }), spans as u64);
-    }
-}
-
-/// The counters of points, of which one is pushed for each series; clones count together.
-#[derive(Debug, Clone)]
-pub struct PointCounts {
-    exported: Counter,
-    dropped: Family<ByLoss, Counter>,
-}
-
-impl PointCounts {
-    pub(in crate::export) fn declare(registry: &mut Registry) -> Self {
-        let counts = Self {
-            exported: declare(
-                registry,
-                "gravimeter_otlp_points_exported_total",
-                "Points of pushed metrics that the collector has taken",
-                Counter::default(),
-            ),
-            dropped: declare(
-                registry,
+    /// Of which one is pushed for each series.
+    pub(in crate::export) fn of_points(registry: &mut Registry) -> Self {
+        Self::declare(
+            registry,
+            ("gravimeter_otlp_points_exported_total", "Points of pushed metrics that the collector has taken"),
+            (
                 "gravimeter_otlp_points_dropped_total",
                 "Points of pushed metrics that are lost; what they counted comes with the next ones",
-                Family::default(),
             ),
+        )
+    }
+
+    fn declare(registry: &mut Registry, exported: (&str, &str), dropped: (&str, &str)) -> Self {
+        let counts = Self {
+            exported: declare(registry, exported.0, exported.1, Counter::default()),
+            dropped: declare(registry, dropped.0, dropped.1, Family::default()),
         };
         each(|reason| begin(&counts.dropped, ByLoss { reason }));
         counts
     }
 
-    pub(super) fn exported(&self, points: usize) {
-        add(&self.exported, points as u64);
+    /// A message of so many has come to its end.
+    pub(super) fn settle(&self, fate: Fate, all: usize) {
+        match fate {
+            Fate::Lost(loss) => self.lost(loss, all),
+            Fate::Taken { rejected } => {
+                let rejected = usize::try_from(rejected).unwrap_or(all).min(all);
+                add(&self.exported, (all - rejected) as u64);
+                self.lost(Loss::Rejected, rejected);
+            }
+        }
     }
 
-    pub(super) fn lost(&self, reason: Loss, points: usize) {
-        add(&self.dropped.get_or_create_owned(&ByLoss { reason }), points as u64);
+    pub(in crate::export) fn lost(&self, reason: Loss, count: usize) {
+        add(&self.dropped.get_or_create_owned(&ByLoss { reason }), count as u64);
     }
 }

@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use super::delivery::{Delivery, Fate, Message};
-use super::{Config, Destination, Loss, Resource, Signal, SpanCounts, wire};
+use super::delivery::{Delivery, Message};
+use super::{Config, Counts, Destination, Loss, Resource, Signal, wire};
 use crate::export::spans::Span;
 use crate::export::traces::Held;
 
@@ -22,7 +22,7 @@ pub struct Exporter {
     resource: Resource,
     queue: mpsc::Receiver<Span>,
     held: Arc<Held>,
-    counts: SpanCounts,
+    counts: Counts,
     /// What is being collected or sent.
     batch: Vec<Span>,
 }
@@ -34,7 +34,7 @@ impl Exporter {
         resource: Resource,
         queue: mpsc::Receiver<Span>,
         held: Arc<Held>,
-        counts: SpanCounts,
+        counts: Counts,
     ) -> Self {
         Self { config, destination, resource, queue, held, counts, batch: Vec::new() }
     }
@@ -62,7 +62,8 @@ impl Exporter {
             }
             let message = Message::Traces(wire::request(&self.resource, &self.batch));
             let fate = delivery.deliver(message).await;
-            self.count(fate);
+            self.counts.settle(fate, self.batch.len());
+            self.batch.clear();
         }
     }
 
@@ -83,20 +84,6 @@ impl Exporter {
                 () = until(due) => return,
             }
         }
-    }
-
-    /// The batch has come to its end.
-    fn count(&mut self, fate: Fate) {
-        let all = self.batch.len();
-        match fate {
-            Fate::Lost(loss) => self.counts.lost(loss, all),
-            Fate::Taken { rejected } => {
-                let rejected = usize::try_from(rejected).unwrap_or(all).min(all);
-                self.counts.exported(all - rejected);
-                self.counts.lost(Loss::Rejected, rejected);
-            }
-        }
-        self.batch.clear();
     }
 
     /// What nobody has time for any more.

@@ -21,7 +21,7 @@ mod wire;
 
 use config::Signal;
 pub use config::{Compression, Config, Destination, Endpoint, Headers, Protocol, Push, Sampler, Temporality};
-pub use counts::{Loss, PointCounts, SpanCounts};
+pub use counts::{Counts, Loss};
 pub use exporter::Exporter;
 pub use push::Pusher;
 pub use wire::Resource;

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::delivery::{Delivery, Fate, Message};
 use super::exporter::FLUSH_LIMIT;
 use super::points::{self, Reading};
-use super::{Config, Destination, Loss, PointCounts, Resource, Signal, Temporality};
+use super::{Config, Counts, Destination, Loss, Resource, Signal, Temporality};
 use crate::export::Metrics;
 
 /// Pushes the metrics to the collector.
@@ -22,7 +22,7 @@ pub struct Pusher {
     destination: Destination,
     resource: Resource,
     metrics: Arc<Metrics>,
-    counts: PointCounts,
+    counts: Counts,
     /// What the sums of the next message begin with.
     since: Reading,
     /// The points of a message on its way.
@@ -70,20 +70,9 @@ impl Pusher {
         self.under_way = points;
         let fate = delivery.deliver(Message::Metrics(message)).await;
         self.under_way = 0;
-        self.count(fate, points);
+        self.counts.settle(fate, points);
         if temporality == Temporality::Delta && may_be_taken(fate) {
             self.since = Reading::new(now, &families);
-        }
-    }
-
-    fn count(&self, fate: Fate, points: usize) {
-        match fate {
-            Fate::Lost(loss) => self.counts.lost(loss, points),
-            Fate::Taken { rejected } => {
-                let rejected = usize::try_from(rejected).unwrap_or(points).min(points);
-                self.counts.exported(points - rejected);
-                self.counts.lost(Loss::Rejected, rejected);
-            }
         }
     }
 }

@@ -1,12 +1,18 @@
 //! A real Prometheus that scrapes a house every second, and keeps its exemplars.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::Stdio;
 
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 use super::binary::until;
@@ -15,18 +21,28 @@ use crate::whole::any_port;
 /// It ends when it is dropped.
 pub struct Prometheus {
     pub addr: SocketAddr,
+    client: Client<HttpConnector, Empty<Bytes>>,
     _child: Child,
     _folder: TempDir,
 }
 
 impl Prometheus {
     /// One that has scraped `house`. `None`, aloud, where it is not installed; never so in CI.
-    #[expect(clippy::print_stderr, reason = "a skipped check must be seen")]
     pub async fn start(house: SocketAddr) -> Option<Self> {
+        let prometheus = Self::of(&[house], &[])?;
+        until(async || (prometheus.value("up").await == Some(1.0)).then_some(())).await;
+        Some(prometheus)
+    }
+
+    /// One that begins to scrape the targets and has the files of rules. The same.
+    #[expect(clippy::print_stderr, reason = "a skipped check must be seen")]
+    pub fn of(targets: &[SocketAddr], rules: &[PathBuf]) -> Option<Self> {
         let folder = tempfile::tempdir().expect("a folder");
         let config = folder.path().join("prometheus.yml");
-        let scrape = format!("{{job_name: gravimeter, static_configs: [{{targets: ['{house}']}}]}}");
-        std::fs::write(&config, format!("global: {{scrape_interval: 1s}}\nscrape_configs: [{scrape}]\n"))
+        let scrape = format!("{{job_name: gravimeter, static_configs: [{{targets: [{}]}}]}}", quoted(targets));
+        let rules = quoted(&rules.iter().map(|path| path.display()).collect::<Vec<_>>());
+        let global = "global: {scrape_interval: 1s, evaluation_interval: 1s}";
+        std::fs::write(&config, format!("{global}\nrule_files: [{rules}]\nscrape_configs: [{scrape}]\n"))
             .expect("a writable folder");
         let addr = std::net::TcpListener::bind(any_port()).and_then(|free| free.local_addr()).expect("a port");
         let started = Command::new("prometheus")
@@ -43,20 +59,19 @@ impl Prometheus {
             eprintln!("SKIPPED: Prometheus is not installed (Debian: apt-get install prometheus)");
             return None;
         };
-        let prometheus = Self { addr, _child: child, _folder: folder };
-        until(async || (prometheus.value("up").await == Some(1.0)).then_some(())).await;
-        Some(prometheus)
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        Some(Self { addr, client, _child: child, _folder: folder })
     }
 
     /// The value of the one series that an instant query finds.
     pub async fn value(&self, query: &str) -> Option<f64> {
-        let found = self.ask("query", query).await?;
+        let found = self.get("query", &[("query", query)]).await?;
         found["result"][0]["value"][1].as_str()?.parse().ok()
     }
 
     /// Every exemplar of the series that the query names, with their labels, as the API's documentation has them.
     pub async fn exemplars(&self, query: &str) -> Vec<(Value, Value)> {
-        let found = self.ask("query_exemplars", query).await.expect("exemplars");
+        let found = self.get("query_exemplars", &[("query", query)]).await.expect("exemplars");
         let of = |series: &Value| {
             let labels = series["seriesLabels"].clone();
             let exemplars = series["exemplars"].as_array().expect("exemplars").clone();
@@ -65,17 +80,23 @@ impl Prometheus {
         found.as_array().expect("series").iter().flat_map(of).collect()
     }
 
-    /// `None` while it is not ready.
-    async fn ask(&self, what: &str, query: &str) -> Option<Value> {
-        let encoded: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        // In HTTP/1.0 there are no chunks.
-        let request = format!("GET /api/v1/{what}?query={encoded} HTTP/1.0\r\nHost: {}\r\n\r\n", self.addr);
-        let mut stream = TcpStream::connect(self.addr).await.ok()?;
-        stream.write_all(request.as_bytes()).await.ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.ok()?;
-        let (_, body) = answer.split_once("\r\n\r\n")?;
-        let mut body: Value = serde_json::from_str(body).ok()?;
-        Some(body["data"].take())
+    /// The data of an answer of its API; `None` while it cannot be asked.
+    ///
+    /// # Panics
+    /// When it refuses the question.
+    pub async fn get(&self, path: &str, parameters: &[(&str, &str)]) -> Option<Value> {
+        let encode = |(name, value): &(&str, &str)| format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC));
+        let parameters = parameters.iter().map(encode).collect::<Vec<_>>().join("&");
+        let uri = format!("http://{}/api/v1/{path}?{parameters}", self.addr).parse().expect("a URI");
+        let answer = self.client.get(uri).await.ok()?;
+        // Until its storage is open it answers in words of its own.
+        let body = answer.into_body().collect().await.ok()?.to_bytes();
+        let mut answer: Value = serde_json::from_slice(&body).ok()?;
+        assert_eq!(answer["status"], "success", "{parameters}: {}", answer["error"]);
+        Some(answer["data"].take())
     }
+}
+
+fn quoted(items: &[impl Display]) -> String {
+    items.iter().map(|item| format!("'{item}'")).collect::<Vec<_>>().join(", ")
 }
