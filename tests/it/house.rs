@@ -121,7 +121,7 @@ fn every_module_opens_with_its_purpose() {
     assert!(silent.is_empty(), "{}", silent.join("\n"));
 }
 
-/// `docs/reliability.md`: each promise names its tests, as `it module::test`, `netns module::test` or `soak module::test`.
+/// `docs/reliability.md`: each promise names its tests, as `it module::test`, `lib ...`, `netns ...` or `soak ...`.
 #[test]
 fn every_promise_is_proven_by_tests_that_exist() {
     let page = fs::read_to_string(repository().join("docs/reliability.md")).expect("the page");
@@ -159,15 +159,19 @@ fn repository() -> PathBuf {
 }
 
 fn is_test_name(text: &str) -> bool {
-    ["it ", "netns ", "soak "].iter().any(|binary| text.starts_with(binary)) && text.contains("::")
+    ["it ", "lib ", "netns ", "soak "].iter().any(|binary| text.starts_with(binary)) && text.contains("::")
 }
 
 /// Whether there is a test of that name where the name says.
 fn is_a_test(name: &str) -> bool {
     let (binary, path) = name.split_once(' ').expect("a binary and a path");
     let (module, test) = path.rsplit_once("::").expect("a module and a test");
-    let folder = if binary == "soak" { "it/soak" } else { binary };
-    let file = repository().join("tests").join(folder).join(module.replace("::", "/"));
+    let folder = match binary {
+        "lib" => "src".to_owned(),
+        "soak" => "tests/it/soak".to_owned(),
+        binary => format!("tests/{binary}"),
+    };
+    let file = repository().join(folder).join(module.replace("::", "/"));
     let text = fs::read_to_string(file.with_extension("rs")).or_else(|_| fs::read_to_string(file.join("mod.rs")));
     let text = text.unwrap_or_default();
     // Those of the other binary are functions that its table names.

@@ -2,6 +2,7 @@
 
 use super::{mib, tell};
 use crate::faults::{crowd, floods, kill, slow};
+use crate::ledger;
 
 #[tokio::test]
 #[ignore = "soak"]
@@ -15,6 +16,15 @@ async fn killed_fifty_times_in_the_middle_of_streams() {
 async fn killed_fifty_times_at_its_first_start() {
     kill::at_its_first_start(50).await;
     tell("kill -9 at the first start: 50 of 50 starts after it served at once");
+}
+
+#[tokio::test]
+#[ignore = "soak"]
+async fn what_was_counted_survives_fifty_kills() {
+    let (calls, interrupted) = ledger::survive(50).await;
+    tell(&format!(
+        "kill -9 with the ledger: {calls} calls, {interrupted} of them interrupted, every sum exact after each of 50"
+    ));
 }
 
 #[tokio::test]
