@@ -25,7 +25,7 @@ const TOKENS: u64 = 12;
 type Ends = (client::TlsStream<TcpStream>, server::TlsStream<TcpStream>);
 
 /// One whole call on a connection.
-async fn call((agent, provider): &mut Ends) {
+pub async fn call((agent, provider): &mut Ends) {
     write_pieces(agent, REQUEST, &[usize::MAX], false).await;
     assert_eq!(read_some(provider, REQUEST.len()).await, REQUEST);
     write_pieces(provider, ANSWER, &[usize::MAX], false).await;

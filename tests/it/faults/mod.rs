@@ -4,6 +4,7 @@
 
 pub mod clock;
 pub mod crowd;
+mod disk;
 pub mod drain;
 pub mod files;
 pub mod floods;
