@@ -2,7 +2,7 @@
 //!
 //! What is counted of calls stands in `calls`, of conversations in `cascades`, of quotas in `quotas`, of connections and the
 //! house in `connections`, of spans in `otlp`, of the exporter itself in `web`, under the names of the GenAI convention in
-//! `genai`; the rules of naming and counting in `series`; the spans that buckets name in `exemplars` and `handshakes`; here is
+//! `genai`; the rules of naming and counting in `series`; the spans that buckets name in `exemplars` and `late`; here is
 //! the registry they share.
 
 use std::fmt;
@@ -18,8 +18,8 @@ use super::calls::CallMetrics;
 use super::cascades::CascadeMetrics;
 use super::connections::ConnectionMetrics;
 use super::genai::GenAiMetrics;
-use super::handshakes::{HandshakeExemplars, HandshakeSpans};
 use super::labels::Build;
+use super::late::{LateExemplars, LateSpans};
 use super::models::ModelLabels;
 use super::otlp::{PointCounts, SpanCounts};
 use super::process::ProcessCollector;
@@ -50,7 +50,7 @@ pub struct Metrics {
     cascades: CascadeMetrics,
     connections: ConnectionMetrics,
     genai: Option<GenAiMetrics>,
-    handshakes: HandshakeExemplars,
+    late: LateExemplars,
     quotas: QuotaMetrics,
     scrapes_rejected: Counter,
     points: PointCounts,
@@ -76,7 +76,7 @@ impl Metrics {
             cascades: CascadeMetrics::declare(&mut registry, labels.clone()),
             connections: ConnectionMetrics::declare(&mut registry),
             genai: config.genai.then(|| GenAiMetrics::declare(&mut registry, models)),
-            handshakes: HandshakeExemplars::default(),
+            late: LateExemplars::new(labels.clone()),
             quotas: QuotaMetrics::declare(&mut registry, labels),
             scrapes_rejected: declare(
                 &mut registry,
@@ -102,10 +102,10 @@ impl Metrics {
         self.points.clone()
     }
 
-    /// For whoever makes spans of handshakes.
+    /// For whoever makes spans of what has been counted.
     #[must_use]
-    pub fn handshakes(&self) -> HandshakeSpans {
-        self.handshakes.spans()
+    pub fn late_spans(&self) -> LateSpans {
+        self.late.spans()
     }
 
     /// Counts a request that was turned away because too many were being served.
@@ -125,7 +125,7 @@ impl Metrics {
     pub fn encode(&self, format: Format) -> Result<String, fmt::Error> {
         let exposition = text::encode(&self.registry, format)?;
         match format {
-            Format::OpenMetrics => self.handshakes.put_on(exposition),
+            Format::OpenMetrics => self.late.put_on(exposition),
             Format::Text => Ok(exposition),
         }
     }

@@ -12,8 +12,8 @@ mod costs;
 pub mod diagnostics;
 mod exemplars;
 pub mod genai;
-mod handshakes;
 mod labels;
+mod late;
 mod metrics;
 mod models;
 pub mod otlp;
@@ -26,7 +26,7 @@ mod tls;
 pub mod traces;
 mod web;
 
-pub use handshakes::HandshakeSpans;
+pub use late::LateSpans;
 pub use metrics::{Config, Metrics};
 pub use web::WebRefusal;
 

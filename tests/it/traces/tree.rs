@@ -106,9 +106,7 @@ impl Page<'_> {
     }
 }
 
-/// One user whose calls need tools and subagents, are refused, retried and stopped: all of it follows from the seeds. Each message
-/// begins a conversation of its own: a call that begins while the run before it may still go on counts as a part of that one,
-/// which would be a matter of milliseconds here.
+/// One user whose calls need tools and subagents, are refused, retried and stopped: all of it follows from the seeds.
 async fn spans() -> Vec<Span> {
     let collector = Collector::start(&[Reply::Take]).await;
     let script =
@@ -117,7 +115,6 @@ async fn spans() -> Vec<Span> {
         protocol: Http::Http1,
         conversations: 1,
         rounds: Some(3),
-        cascade_rounds: 1,
         abort_percent: 15,
         swallow_percent: 0,
         tool_percent: 50,

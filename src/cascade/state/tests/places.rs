@@ -15,6 +15,7 @@ fn traced() -> Told {
 /// A call that began and ended then, in seconds.
 fn lasting(number: u64, began: f64, ended: f64) -> Call {
     let mut call = named(number, "c", "t");
+    call.timing.started_at = wall(began);
     call.timing.duration = Duration::from_secs_f64(ended - began);
     call
 }
@@ -36,9 +37,8 @@ impl Told {
         }
     }
 
-    /// As [`Told::call`]; a place that is known at once is as good as one that is told later.
-    fn place_of(&mut self, seconds: f64, mut call: Call) {
-        call.timing.started_at = self.at(seconds).wall - call.timing.duration;
+    /// Hands a call on; a place that is known at once is as good as one that is told later.
+    fn place_of(&mut self, seconds: f64, call: Call) {
         let number = call.number;
         let place = self.placed(seconds, call);
         self.facts.extend(place.map(|trace| Fact::CallTraced { call: number, trace }));
