@@ -302,7 +302,8 @@ mod tests {
         calls.add(call(1, Operation::Chat, at(2), 5), at(0));
         assert_eq!(calls.of_run(told(at(1)), at(3), at(3)).count, 1);
         assert_eq!(calls.of_run(told(at(1)), at(5), at(5)).count, 0);
-        let pushed_out = (0..MAX_WAITING as u64 + 9).filter_map(|n| calls.add(call(n, Operation::Chat, at(6), 1), at(0)));
+        let pushed_out =
+            (0..MAX_WAITING as u64 + 9).filter_map(|n| calls.add(call(n, Operation::Chat, at(6), 1), at(0)));
         assert_eq!(pushed_out.collect::<Vec<_>>(), (0..9).collect::<Vec<_>>());
         assert_eq!(calls.of_run(told(at(6)), at(7), at(7)).count, MAX_WAITING as u64);
     }

@@ -152,3 +152,35 @@ const SEEN_WITHIN: Duration = Duration::from_secs(6);
 
 /// As the house waits for something to come of a prompt.
 const LOST_WITHIN: Duration = Duration::from_secs(16);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo::Tokens;
+    use crate::demo::agent::CallEnd;
+
+    fn call(request: &str, ended_us: i64) -> CallEntry {
+        CallEntry {
+            trace: None,
+            response: None,
+            cascade: "c".to_owned(),
+            trajectory: "t".to_owned(),
+            request: request.to_owned(),
+            model: "m".to_owned(),
+            outcome: CallEnd::Ok,
+            tokens: Tokens::default(),
+            ended_us,
+        }
+    }
+
+    #[test]
+    fn what_the_house_has_had_no_time_to_learn_is_no_mistake() {
+        let now = microseconds(100_000_000);
+        let (old, fresh) = (call("old", 94_000_000), call("fresh", 94_000_001));
+        let mut judgement = Judgement::default();
+        judgement.compare(None, &[&fresh], &[], false, now);
+        assert_eq!((judgement.not_joined, judgement.is_right()), (0, true));
+        judgement.compare(None, &[&fresh, &old], &[], false, now);
+        assert_eq!((judgement.not_joined, judgement.is_right()), (1, false));
+    }
+}

@@ -235,9 +235,10 @@ fn a_place_is_told_with_the_conversation() {
     let correlated = told.facts.iter().position(|fact| matches!(fact, Fact::Correlated(_)));
     let placed = told.facts.iter().position(|fact| matches!(fact, Fact::CallTraced { .. }));
     assert!(correlated.is_some() && correlated < placed, "with its place known a span must be complete");
-    assert_eq!(told.placed_later().iter().map(|(call, place)| (*call, place.parent.is_some())).collect::<Vec<_>>(), [(
-        2, true
-    )]);
+    assert_eq!(
+        told.placed_later().iter().map(|(call, place)| (*call, place.parent.is_some())).collect::<Vec<_>>(),
+        [(2, true)]
+    );
     told.placed(6.0, nameless(3, "s", "x"));
     told.tick(60.0);
     let alone = told.placed_later();
