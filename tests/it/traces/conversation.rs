@@ -121,7 +121,7 @@ impl Conversation {
 pub async fn crowd(collector: SocketAddr, protocol: Protocol, sampling: Sampling) -> Conversation {
     let script = ProviderOptions { seed: 3, max_events: 6, pause_ms: 5, ..ProviderOptions::default() };
     let users =
-        AgentOptions { conversations: 3, rounds: Some(6), cascade_rounds: 3, pause_ms: 20, ..AgentOptions::default() };
+        AgentOptions { conversations: 3, rounds: Some(6), cascade_rounds: 3, pause_ms: 200, ..AgentOptions::default() };
     Conversation::hold(script, users, |config| {
         config.otlp.endpoint = Endpoint::parse(&format!("http://{collector}"));
         config.otlp.protocol = protocol;

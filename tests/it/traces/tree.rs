@@ -106,7 +106,9 @@ impl Page<'_> {
     }
 }
 
-/// One user whose calls need tools and subagents, are refused, retried and stopped: all of it follows from the seeds.
+/// One user whose calls need tools and subagents, are refused, retried and stopped: all of it follows from the seeds. Each message
+/// begins a conversation of its own: here the next one comes at once and ends the run before, which may be a moment before the last
+/// call of that run is stated.
 async fn spans() -> Vec<Span> {
     let collector = Collector::start(&[Reply::Take]).await;
     let script =
@@ -115,6 +117,7 @@ async fn spans() -> Vec<Span> {
         protocol: Http::Http1,
         conversations: 1,
         rounds: Some(3),
+        cascade_rounds: 1,
         abort_percent: 15,
         swallow_percent: 0,
         tool_percent: 50,
