@@ -58,7 +58,7 @@ impl Views {
             if let Some(diagnostics) = diagnostics {
                 diagnostics.connect(&traces);
             }
-            sinks.push(Arc::new(traces.telling(metrics.handshakes())));
+            sinks.push(Arc::new(traces.telling(metrics.late_spans())));
             exporter
         });
         let pusher = Pusher::new(&config.otlp, resource, Arc::clone(&metrics));

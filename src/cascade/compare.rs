@@ -1,4 +1,5 @@
-//! The agent's own books against the wire's: each call that cost tokens is looked for on both sides.
+//! The agent's own books against the wire's: each call that cost tokens is looked for on both sides. One of which the wire knows
+//! the tokens in part only is not compared, and not missed on either side.
 //!
 //! Calls and generations enter as they come, judgements leave: at once when both sides are known, otherwise when the other
 //! side has had its time. Bounded; what is pushed out is judged as it stands.
@@ -9,15 +10,16 @@ use std::time::{Duration, Instant};
 use super::update::{AgentUsage, Generation};
 use crate::record::{Id, TokenUsage, UsageComparison};
 
-/// A call of the wire that cost tokens.
+/// A call that the wire has seen.
 #[derive(Debug, Clone)]
 pub struct WireCall {
     /// The provider's id of the response.
     pub response: Option<Id>,
     /// The provider's trace.
     pub trace: Option<Id>,
-    /// Its tokens.
-    pub usage: TokenUsage,
+    /// Its tokens. `None` where the wire does not know them all, as of an answer that was broken off: the agent may still have
+    /// them in its books, which then say nothing wrong.
+    pub usage: Option<TokenUsage>,
 }
 
 /// Both sides' calls that wait for their other side, oldest first.
@@ -31,10 +33,11 @@ impl Books {
     /// The wire has seen a call.
     pub fn wire(&mut self, call: WireCall, now: Instant) -> Option<UsageComparison> {
         match self.agent.iter().position(|(_, generation)| is_same(&call, generation)) {
-            Some(index) => self.agent.remove(index).map(|(_, generation)| compare(&call, &generation)),
+            Some(index) => self.agent.remove(index).and_then(|(_, generation)| compare(&call, &generation)),
             None => {
                 self.wire.push_back((now, call));
-                (self.wire.len() > MAX_WAITING).then(|| self.wire.pop_front()).map(|_| UsageComparison::WireOnly)
+                let oldest = (self.wire.len() > MAX_WAITING).then(|| self.wire.pop_front()).flatten();
+                oldest.and_then(|(_, call)| unanswered(&call))
             }
         }
     }
@@ -42,7 +45,7 @@ impl Books {
     /// The agent remembers a call. One that is not `fresh` may be older than the house and is never missed on the wire.
     pub fn agent(&mut self, generation: Generation, fresh: bool, now: Instant) -> Option<UsageComparison> {
         match self.wire.iter().position(|(_, call)| is_same(call, &generation)) {
-            Some(index) => self.wire.remove(index).map(|(_, call)| compare(&call, &generation)),
+            Some(index) => self.wire.remove(index).and_then(|(_, call)| compare(&call, &generation)),
             None if fresh => {
                 self.agent.push_back((now, generation));
                 (self.agent.len() > MAX_WAITING).then(|| self.agent.pop_front()).map(|_| UsageComparison::AgentOnly)
@@ -55,10 +58,8 @@ impl Books {
     pub fn tick(&mut self, now: Instant) -> Vec<UsageComparison> {
         let is_late = |since: Instant| now.saturating_duration_since(since) >= OTHER_SIDE_WITHIN;
         let mut judged = Vec::new();
-        while self.wire.front().is_some_and(|(since, _)| is_late(*since)) {
-            self.wire.pop_front();
-            judged.push(UsageComparison::WireOnly);
-        }
+        let late = self.wire.iter().take_while(|(since, _)| is_late(*since)).count();
+        judged.extend(self.wire.drain(..late).filter_map(|(_, call)| unanswered(&call)));
         while self.agent.front().is_some_and(|(since, _)| is_late(*since)) {
             self.agent.pop_front();
             judged.push(UsageComparison::AgentOnly);
@@ -76,18 +77,24 @@ fn is_same(call: &WireCall, generation: &Generation) -> bool {
     by_response || (call.trace.is_some() && call.trace.as_ref() == last_trace)
 }
 
-/// The wire counts the parts apart; the agent's output includes thinking, and what tools added may be in its input.
-fn compare(call: &WireCall, generation: &Generation) -> UsageComparison {
-    let Some(agent) = generation.usage else { return UsageComparison::WireOnly };
+/// The agent does not know of a call. One of which the wire does not know the tokens may have cost none.
+fn unanswered(call: &WireCall) -> Option<UsageComparison> {
+    call.usage.map(|_| UsageComparison::WireOnly)
+}
+
+/// The wire counts the parts apart; the agent's output includes thinking, and what tools added may be in its input. `None` where
+/// the wire does not know all of them: both have seen the call, and that is all there is to say.
+fn compare(call: &WireCall, generation: &Generation) -> Option<UsageComparison> {
+    let wire = call.usage?;
+    let Some(agent) = generation.usage else { return Some(UsageComparison::WireOnly) };
     let of = |part: Option<u64>| part.unwrap_or(0);
-    let wire = call.usage;
     let input = of(wire.input);
     let agrees = |AgentUsage { input: theirs, cache_read, output, .. }: AgentUsage| {
         (theirs == input || theirs == input.saturating_add(of(wire.tool_input)))
             && cache_read == of(wire.cache_read)
             && output == of(wire.output).saturating_add(of(wire.thinking))
     };
-    if agrees(agent) { UsageComparison::Agree } else { UsageComparison::Disagree }
+    Some(if agrees(agent) { UsageComparison::Agree } else { UsageComparison::Disagree })
 }
 
 /// Pushed news come in milliseconds, polled ones in seconds; an agent that writes its books only at checkpoints is slower.
@@ -112,7 +119,7 @@ mod tests {
             thinking: Some(6),
             ..TokenUsage::default()
         };
-        WireCall { response: Some(id(response)), trace: Some(id(trace)), usage }
+        WireCall { response: Some(id(response)), trace: Some(id(trace)), usage: Some(usage) }
     }
 
     fn generation(response: &str, trace: &str, input: u64) -> Generation {
@@ -149,6 +156,20 @@ mod tests {
         assert_eq!(books.tick(now + Duration::from_secs(60)), [UsageComparison::WireOnly]);
         assert_eq!(books.tick(now + Duration::from_secs(61)), [UsageComparison::AgentOnly]);
         assert_eq!(books.tick(now + Duration::from_secs(3600)), []);
+    }
+
+    #[test]
+    fn a_call_of_which_the_wire_knows_no_figures_is_missed_on_neither_side() {
+        let (mut books, now) = (Books::default(), Instant::now());
+        let seen = |name: &str| WireCall { usage: None, ..call(name, name) };
+        assert_eq!(books.wire(seen("a"), now), None);
+        assert_eq!(books.agent(generation("a", "a", 7), true, now), None);
+        assert_eq!(books.agent(generation("b", "b", 7), true, now), None);
+        assert_eq!(books.wire(seen("b"), now), None);
+        books.wire(seen("unknown"), now);
+        assert_eq!(books.tick(now + OTHER_SIDE_WITHIN), []);
+        assert_eq!(books.agent(generation("a", "a", 7), true, now), None);
+        assert_eq!(books.tick(now + OTHER_SIDE_WITHIN), [UsageComparison::AgentOnly], "told once");
     }
 
     #[test]

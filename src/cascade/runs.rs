@@ -1,4 +1,5 @@
-//! The calls of one conversation, sorted into the runs in which they began.
+//! The calls of one conversation, sorted into the runs in which they began. Each is settled once: in a run, which counts it
+//! and whose trace has its span, or beside all of them. Whoever asks is told of it in that moment, and never again.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -10,6 +11,8 @@ use crate::record::{Call, Cost, Model, Operation};
 #[derive(Debug, Clone)]
 pub(super) struct SeenCall {
     pub(super) number: u64,
+    /// Where its span stands has been stated.
+    pub(super) is_placed: bool,
     operation: Operation,
     model: Model,
     began: Instant,
@@ -31,6 +34,7 @@ impl SeenCall {
         let began = told.filter(can_be).unwrap_or(latest);
         Self {
             number: call.number,
+            is_placed: call.trace.is_some(),
             operation: call.operation,
             model: call.model.clone(),
             began,
@@ -40,14 +44,66 @@ impl SeenCall {
             cost: (!call.is_unpriced()).then(|| call.cost.unwrap_or_default()),
         }
     }
+
+    /// Whether a run that is under way has it, whatever comes.
+    pub(super) fn is_within(&self, run: Sure) -> bool {
+        self.began >= run.began && self.began <= run.until
+    }
+
+    /// Its number, where its span still waits for a place.
+    fn unplaced(&self) -> Option<u64> {
+        (!self.is_placed).then_some(self.number)
+    }
 }
 
-/// The calls that belong to no ended run, in the order in which they ended.
+/// The part of a run under way that no later news can give to another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sure {
+    pub(super) began: Instant,
+    pub(super) until: Instant,
+}
+
+/// The calls of a conversation that belong to no ended run.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
-    waiting: VecDeque<SeenCall>,
+    /// Those that are not settled, in the order in which they came, each with when it did.
+    waiting: VecDeque<(Instant, SeenCall)>,
+    /// Those that the run under way has for sure.
+    settled: Sum,
     /// When the last run ended.
     last_end: Option<Instant>,
+}
+
+/// Calls of one run, added up.
+#[derive(Debug)]
+struct Sum {
+    count: u64,
+    tokens: u64,
+    cost: Option<Cost>,
+    /// The first one: a turn comes before what is hidden.
+    first: Option<(bool, Instant, Model)>,
+    first_chunk: Option<Instant>,
+    began: Option<Instant>,
+}
+
+impl Default for Sum {
+    fn default() -> Self {
+        Self { count: 0, tokens: 0, cost: Some(Cost::default()), first: None, first_chunk: None, began: None }
+    }
+}
+
+impl Sum {
+    fn add(&mut self, call: &SeenCall) {
+        self.count += 1;
+        self.tokens = self.tokens.saturating_add(call.tokens);
+        self.cost = self.cost.zip(call.cost).map(|(sum, cost)| sum.saturating_add(cost));
+        let is_hidden = call.operation != Operation::Chat;
+        if self.first.as_ref().is_none_or(|(hidden, began, _)| (is_hidden, call.began) < (*hidden, *began)) {
+            self.first = Some((is_hidden, call.began, call.model.clone()));
+        }
+        self.first_chunk = self.first_chunk.into_iter().chain(call.first_chunk).min();
+        self.began = self.began.into_iter().chain([call.began]).min();
+    }
 }
 
 /// The calls of one run together.
@@ -64,18 +120,43 @@ pub(super) struct RunCalls {
     pub(super) began: Option<Instant>,
     /// When the last one ended that no step of the run tells of, if there was one.
     pub(super) ended: Option<Instant>,
+    /// Those of them whose spans still wait for their places.
+    pub(super) unplaced: Vec<u64>,
+    /// Those that no run will have any more, and whose spans still wait.
+    pub(super) beside: Vec<u64>,
 }
 
 impl Calls {
-    pub(super) fn add(&mut self, call: SeenCall) {
-        if self.waiting.len() == MAX_WAITING {
-            self.waiting.pop_front();
-        }
-        self.waiting.push_back(call);
+    /// Returns the oldest one when there was no room, if its span waits for a place: no run will have it.
+    pub(super) fn add(&mut self, call: SeenCall, now: Instant) -> Option<u64> {
+        self.waiting.push_back((now, call));
+        let oldest = (self.waiting.len() > MAX_WAITING).then(|| self.waiting.pop_front()).flatten();
+        oldest.and_then(|(_, oldest)| oldest.unplaced())
     }
 
-    pub(super) fn remove(&mut self, number: u64) {
-        self.waiting.retain(|call| call.number != number);
+    /// Takes a call back, unless it is settled.
+    pub(super) fn remove(&mut self, number: u64) -> Option<SeenCall> {
+        let index = self.waiting.iter().position(|(_, call)| call.number == number)?;
+        self.waiting.remove(index).map(|(_, call)| call)
+    }
+
+    /// Settles what the run under way has for sure. Returns the calls whose spans still wait for their places in it.
+    pub(super) fn settle(&mut self, run: Sure) -> Vec<u64> {
+        let settled = self.take(|call| call.is_within(run));
+        settled.iter().for_each(|call| self.settled.add(call));
+        settled.iter().filter_map(SeenCall::unplaced).collect()
+    }
+
+    /// Settles calls that have waited for a run for long enough; there is none. Returns those whose spans still wait.
+    pub(super) fn stop_waiting(&mut self, now: Instant) -> Vec<u64> {
+        let is_late = |since: Instant| now.saturating_duration_since(since) >= RUN_TOLD_WITHIN;
+        let late = self.waiting.iter().take_while(|(since, _)| is_late(*since)).count();
+        self.waiting.drain(..late).filter_map(|(_, call)| call.unplaced()).collect()
+    }
+
+    /// No run will come. Returns the calls whose spans still wait.
+    pub(super) fn give_up(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.waiting).iter().filter_map(|(_, call)| call.unplaced()).collect()
     }
 
     /// Takes the calls out that began in a run. The agent works before it calls, but it may be seen to work only later:
@@ -93,29 +174,41 @@ impl Calls {
                 && last_end.is_none_or(|end| call.began > end);
             call.began <= latest && (call.began >= began || is_early)
         };
-        let mut calls: Vec<SeenCall> = self.waiting.iter().filter(|call| belongs(call)).cloned().collect();
-        self.waiting.retain(|call| call.began > latest);
+        let calls = self.take(belongs);
+        let beside = self.take(|call| call.began <= latest);
         let unseen = calls.iter().filter(|call| call.began > ended).map(|call| call.ended).max();
         self.last_end = Some(unseen.unwrap_or(ended).max(ended));
-        calls.sort_by_key(|call| call.began);
-        let first = calls.iter().find(|call| call.operation == Operation::Chat).or(calls.first());
+        let mut sum = std::mem::take(&mut self.settled);
+        calls.iter().for_each(|call| sum.add(call));
         RunCalls {
-            count: calls.len() as u64,
-            tokens: calls.iter().fold(0, |sum, call| sum.saturating_add(call.tokens)),
-            cost: calls.iter().try_fold(Cost::default(), |sum, call| Some(sum.saturating_add(call.cost?))),
-            model: first.map(|call| call.model.clone()),
-            first_chunk: calls.iter().filter_map(|call| call.first_chunk).min(),
-            began: calls.first().map(|call| call.began).filter(|first| *first < began),
+            count: sum.count,
+            tokens: sum.tokens,
+            cost: sum.cost,
+            model: sum.first.map(|(_, _, model)| model),
+            first_chunk: sum.first_chunk,
+            began: sum.began.filter(|first| *first < began),
             ended: unseen.filter(|unseen| *unseen > ended),
+            unplaced: calls.iter().filter_map(SeenCall::unplaced).collect(),
+            beside: beside.iter().filter_map(SeenCall::unplaced).collect(),
         }
+    }
+
+    /// Takes the calls out of which that is so.
+    fn take(&mut self, is_it: impl Fn(&SeenCall) -> bool) -> Vec<SeenCall> {
+        let (taken, left): (Vec<_>, _) = self.waiting.drain(..).partition(|(_, call)| is_it(call));
+        self.waiting = left.into();
+        taken.into_iter().map(|(_, call)| call).collect()
     }
 }
 
 /// How late a busy house may state a call.
 const STATED_WITHIN: Duration = Duration::from_secs(5);
 
-/// Calls of one run; the longest turns known make some hundred.
+/// Calls that are not settled; the longest turns known make some hundred.
 const MAX_WAITING: usize = 4_096;
+
+/// An agent is looked at within seconds after it was called; a run that was not seen by then began without this call.
+const RUN_TOLD_WITHIN: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
@@ -127,6 +220,7 @@ mod tests {
         let model = Model::from_wire(&format!("m{number}"));
         SeenCall {
             number,
+            is_placed: false,
             operation,
             model,
             began,
@@ -158,9 +252,9 @@ mod tests {
     #[test]
     fn calls_count_in_the_run_in_which_they_began() {
         let (at, mut calls) = (clock(), Calls::default());
-        calls.add(call(1, Operation::Checkpoint, at(1), 5));
-        calls.add(call(2, Operation::Chat, at(2), 7));
-        calls.add(call(3, Operation::Chat, at(21), 100));
+        calls.add(call(1, Operation::Checkpoint, at(1), 5), at(0));
+        calls.add(call(2, Operation::Chat, at(2), 7), at(0));
+        calls.add(call(3, Operation::Chat, at(21), 100), at(0));
         calls.remove(9);
         let first = calls.of_run(seen(at(1)), at(20), at(20));
         assert_eq!((first.count, first.tokens, model(&first), first.began), (2, 12, Some("m2"), None));
@@ -174,11 +268,11 @@ mod tests {
     #[test]
     fn a_run_costs_what_its_calls_do_unless_that_of_one_is_not_known() {
         let (at, mut calls) = (clock(), Calls::default());
-        calls.add(call(1, Operation::Chat, at(2), 5));
-        calls.add(call(2, Operation::Checkpoint, at(3), 7));
+        calls.add(call(1, Operation::Chat, at(2), 5), at(0));
+        calls.add(call(2, Operation::Checkpoint, at(3), 7), at(0));
         assert_eq!(calls.of_run(told(at(1)), at(4), at(4)).cost, Some(Cost::from_nano_usd(24)));
-        calls.add(call(3, Operation::Chat, at(6), 5));
-        calls.add(SeenCall { cost: None, ..call(4, Operation::Chat, at(7), 1) });
+        calls.add(call(3, Operation::Chat, at(6), 5), at(0));
+        calls.add(SeenCall { cost: None, ..call(4, Operation::Chat, at(7), 1) }, at(0));
         assert_eq!(calls.of_run(told(at(5)), at(8), at(8)).cost, None);
         assert_eq!(calls.of_run(told(at(9)), at(9), at(9)).cost, Some(Cost::default()));
     }
@@ -187,8 +281,8 @@ mod tests {
     fn hidden_calls_between_two_runs_belong_to_none() {
         let (at, mut calls) = (clock(), Calls::default());
         calls.of_run(seen(at(0)), at(1), at(1));
-        calls.add(call(1, Operation::Checkpoint, at(2), 5));
-        calls.add(call(2, Operation::Chat, at(4), 7));
+        calls.add(call(1, Operation::Checkpoint, at(2), 5), at(0));
+        calls.add(call(2, Operation::Chat, at(4), 7), at(0));
         let run = calls.of_run(seen(at(3)), at(5), at(5));
         assert_eq!((run.count, run.tokens), (1, 7));
     }
@@ -196,8 +290,8 @@ mod tests {
     #[test]
     fn a_call_before_a_message_is_not_the_answer_to_it() {
         let (at, mut calls) = (clock(), Calls::default());
-        calls.add(call(1, Operation::Chat, at(2), 5));
-        calls.add(call(2, Operation::Chat, at(4), 7));
+        calls.add(call(1, Operation::Chat, at(2), 5), at(0));
+        calls.add(call(2, Operation::Chat, at(4), 7), at(0));
         let run = calls.of_run(told(at(3)), at(5), at(5));
         assert_eq!((run.count, run.tokens, run.began), (1, 7, None));
     }
@@ -205,10 +299,12 @@ mod tests {
     #[test]
     fn what_was_counted_once_is_not_counted_again() {
         let (at, mut calls) = (clock(), Calls::default());
-        calls.add(call(1, Operation::Chat, at(2), 5));
+        calls.add(call(1, Operation::Chat, at(2), 5), at(0));
         assert_eq!(calls.of_run(told(at(1)), at(3), at(3)).count, 1);
         assert_eq!(calls.of_run(told(at(1)), at(5), at(5)).count, 0);
-        (0..MAX_WAITING as u64 + 9).for_each(|number| calls.add(call(number, Operation::Chat, at(6), 1)));
+        let pushed_out =
+            (0..MAX_WAITING as u64 + 9).filter_map(|n| calls.add(call(n, Operation::Chat, at(6), 1), at(0)));
+        assert_eq!(pushed_out.collect::<Vec<_>>(), (0..9).collect::<Vec<_>>());
         assert_eq!(calls.of_run(told(at(6)), at(7), at(7)).count, MAX_WAITING as u64);
     }
 
@@ -217,9 +313,9 @@ mod tests {
         let zero = Instant::now() + Duration::from_secs(60);
         let at = |seconds| zero + Duration::from_secs(seconds);
         let mut calls = Calls::default();
-        calls.add(call(1, Operation::Chat, at(2), 5));
-        calls.add(SeenCall { ended: at(8), ..call(2, Operation::Chat, at(6), 7) });
-        calls.add(call(3, Operation::Chat, at(12), 100));
+        calls.add(call(1, Operation::Chat, at(2), 5), at(0));
+        calls.add(SeenCall { ended: at(8), ..call(2, Operation::Chat, at(6), 7) }, at(0));
+        calls.add(call(3, Operation::Chat, at(12), 100), at(0));
         let run = calls.of_run(told(at(1)), at(5), at(10));
         assert_eq!((run.count, run.tokens, run.ended), (2, 12, Some(at(8))));
         assert_eq!(calls.of_run(told(at(11)), at(13), at(13)).ended, None);

@@ -15,6 +15,12 @@ use crate::record::{
     TokenKind, Totals,
 };
 
+/// The histogram of what calls took.
+pub(super) const CALL_DURATION: &str = "gravimeter_call_duration_seconds";
+
+/// The histogram of when their first chunks came.
+pub(super) const FIRST_CHUNK: &str = "gravimeter_time_to_first_chunk_seconds";
+
 /// Counters, gauges and histograms of calls.
 #[derive(Debug)]
 pub(super) struct CallMetrics {
@@ -59,13 +65,13 @@ impl CallMetrics {
             ),
             duration: declare(
                 registry,
-                "gravimeter_call_duration_seconds",
+                CALL_DURATION,
                 "First request byte to last response byte",
                 TracedHistograms::new_with_constructor(traced_call_latency),
             ),
             time_to_first_chunk: declare(
                 registry,
-                "gravimeter_time_to_first_chunk_seconds",
+                FIRST_CHUNK,
                 "First request byte to the first content-bearing event",
                 TracedHistograms::new_with_constructor(traced_call_latency),
             ),

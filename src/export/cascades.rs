@@ -84,7 +84,7 @@ impl CascadeMetrics {
             comparisons: declare(
                 registry,
                 "gravimeter_usage_comparisons_total",
-                "LLM calls by whether the agent's own count of their tokens is that of the wire",
+                "LLM calls with exact counts, by whether the agent's own count of their tokens is that of the wire",
                 Family::default(),
             ),
             follow_errors: declare(

@@ -3,7 +3,7 @@
 //! A context and a duration enter, an observation leaves. Only spans that are exported are named. Exemplars are no labels:
 //! they cost no series, and only OpenMetrics shows them. The library attaches one in the moment it observes and never later,
 //! so what is counted before its span is known has none here: to observe it again would count it twice. Handshakes, which always
-//! are, have theirs from [`super::handshakes`].
+//! are, and calls that wait for their place have theirs from [`super::late`].
 
 use std::hash::Hash;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

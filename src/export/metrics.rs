@@ -3,7 +3,7 @@
 //! What is counted of calls stands in `calls`, of conversations in `cascades`, of quotas in `quotas`, of connections and the
 //! house in `connections`, of the ledger in `ledger`, of spans in `otlp`, of the exporter itself in `web`, under the names of
 //! the GenAI convention in `genai`; the rules of naming and counting in `series`; the spans that buckets name in `exemplars` and
-//! `handshakes`; here is the registry they share.
+//! `late`; here is the registry they share.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use super::calls::CallMetrics;
 use super::cascades::CascadeMetrics;
 use super::connections::ConnectionMetrics;
 use super::genai::GenAiMetrics;
-use super::handshakes::{HandshakeExemplars, HandshakeSpans};
 use super::labels::Build;
+use super::late::{LateExemplars, LateSpans};
 use super::ledger::LedgerMetrics;
 use super::models::ModelLabels;
 use super::otlp::Counts;
@@ -51,8 +51,8 @@ pub struct Metrics {
     cascades: CascadeMetrics,
     connections: ConnectionMetrics,
     genai: Option<GenAiMetrics>,
-    handshakes: HandshakeExemplars,
     ledger: LedgerMetrics,
+    late: LateExemplars,
     quotas: QuotaMetrics,
     scrapes_rejected: Counter,
     points: Counts,
@@ -78,8 +78,8 @@ impl Metrics {
             cascades: CascadeMetrics::declare(&mut registry, labels.clone()),
             connections: ConnectionMetrics::declare(&mut registry),
             genai: config.genai.then(|| GenAiMetrics::declare(&mut registry, models)),
-            handshakes: HandshakeExemplars::default(),
             ledger: LedgerMetrics::declare(&mut registry),
+            late: LateExemplars::new(labels.clone()),
             quotas: QuotaMetrics::declare(&mut registry, labels),
             scrapes_rejected: declare(
                 &mut registry,
@@ -115,10 +115,10 @@ impl Metrics {
         self.points.clone()
     }
 
-    /// For whoever makes spans of handshakes.
+    /// For whoever makes spans of what has been counted.
     #[must_use]
-    pub fn handshakes(&self) -> HandshakeSpans {
-        self.handshakes.spans()
+    pub fn late_spans(&self) -> LateSpans {
+        self.late.spans()
     }
 
     /// Counts a request that was turned away because too many were being served.
@@ -138,7 +138,7 @@ impl Metrics {
     pub fn encode(&self, format: Format) -> Result<String, fmt::Error> {
         let exposition = text::encode(&self.registry, format)?;
         match format {
-            Format::OpenMetrics => self.handshakes.put_on(exposition),
+            Format::OpenMetrics => self.late.put_on(exposition),
             Format::Text => Ok(exposition),
         }
     }

@@ -12,8 +12,8 @@ mod costs;
 pub mod diagnostics;
 mod exemplars;
 pub mod genai;
-mod handshakes;
 mod labels;
+mod late;
 mod ledger;
 mod metrics;
 mod models;
@@ -27,7 +27,7 @@ mod tls;
 pub mod traces;
 mod web;
 
-pub use handshakes::HandshakeSpans;
+pub use late::LateSpans;
 pub use metrics::{Config, Metrics};
 pub use web::WebRefusal;
 

@@ -70,5 +70,5 @@ impl TlsMetrics {
     }
 }
 
-/// Handshakes that succeeded. Their exemplars are in [`super::handshakes`].
+/// Handshakes that succeeded. Their exemplars are in [`super::late`].
 pub(super) const HANDSHAKE_SECONDS: &str = "gravimeter_tls_handshake_duration_seconds";

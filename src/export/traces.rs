@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::HandshakeSpans;
+use super::LateSpans;
 use super::otlp::{Config, Counts, Exporter, Loss, Resource};
 use super::spans::{Span, of_call, of_run};
 use crate::record::{Call, Correlated, Correlation, Fact, Sink, TraceContext};
@@ -19,7 +19,7 @@ use crate::record::{Call, Correlated, Correlation, Fact, Sink, TraceContext};
 pub struct Traces {
     queue: Queue,
     held: Arc<Held>,
-    handshakes: Option<HandshakeSpans>,
+    late: Option<LateSpans>,
 }
 
 impl Traces {
@@ -32,13 +32,13 @@ impl Traces {
         let exporter =
             Exporter::new(config.clone(), destination, resource, receiver, Arc::clone(&held), counts.clone());
         let queue = Queue { sender, counts };
-        Some((Self { queue, held, handshakes: None }, exporter))
+        Some((Self { queue, held, late: None }, exporter))
     }
 
-    /// Tells the spans that it makes of handshakes to whoever shows how long those took.
+    /// Tells the spans that it makes of what has been counted to whoever shows how long that took.
     #[must_use]
-    pub fn telling(self, handshakes: HandshakeSpans) -> Self {
-        Self { handshakes: Some(handshakes), ..self }
+    pub fn telling(self, late: LateSpans) -> Self {
+        Self { late: Some(late), ..self }
     }
 
     /// For whoever else has spans for the exporter.
@@ -51,8 +51,16 @@ impl Traces {
             return;
         }
         self.queue.offer(of_call(call, place));
-        if let (Some(handshakes), Some(setup)) = (&self.handshakes, &call.setup) {
-            handshakes.learn(setup, place);
+        if let (Some(late), Some(setup)) = (&self.late, &call.setup) {
+            late.handshakes(setup, place);
+        }
+    }
+
+    /// A call that was stated before its place was.
+    fn late_call(&self, call: &Call, place: &TraceContext) {
+        self.call(call, place);
+        if let Some(late) = self.late.as_ref().filter(|_| place.sampled) {
+            late.call(call, place);
         }
     }
 
@@ -72,7 +80,7 @@ impl Sink for Traces {
             },
             Fact::CallTraced { call, trace } => {
                 if let Some(call) = self.held.take(*call) {
-                    self.call(&call, trace);
+                    self.late_call(&call, trace);
                 }
             }
             Fact::Correlated(Correlated { call, correlation }) => self.held.correlate(*call, correlation),
@@ -153,5 +161,6 @@ fn spans_of(call: &Call) -> usize {
     if call.setup.is_some() { 4 } else { 1 }
 }
 
-/// Calls wait for seconds, until the agent has told of them; a hundred agents at once make fewer.
-const MAX_HELD: usize = 1024;
+/// Calls wait for seconds, until the agent has told of them, or for the end of their run where it tells little; a hundred agents at
+/// once make fewer. About 1 kB each.
+const MAX_HELD: usize = 4_096;

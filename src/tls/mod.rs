@@ -13,6 +13,7 @@ pub mod handshake;
 pub mod hello;
 pub mod leaf;
 mod own_ca;
+pub mod proof;
 mod roots;
 pub mod upstream;
 mod x509;

@@ -6,10 +6,12 @@
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme};
-use rustls_pki_types::{CertificateDer, Der, ServerName, UnixTime};
+use rustls::client::danger::{ServerCertVerified, ServerCertVerifier as _};
+use rustls::{CertificateError, Error, OtherError};
+use rustls_pki_types::{CertificateDer, Der};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use super::proof::{Judge, Presented};
 
 /// The house's CA certificates: the current one and those it has replaced.
 #[derive(Debug, Clone)]
@@ -41,7 +43,7 @@ impl OwnCa {
     }
 }
 
-/// The usual verification, and no path through an own CA.
+/// The usual judgement, and no path through an own CA.
 #[derive(Debug)]
 pub(super) struct Verifier {
     usual: Arc<WebPkiServerVerifier>,
@@ -55,47 +57,15 @@ impl Verifier {
     }
 }
 
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
+impl Judge for Verifier {
+    fn judge(&self, presented: Presented<'_>) -> Result<ServerCertVerified, Error> {
+        let Presented { end_entity, intermediates, name, ocsp, now } = presented;
         if std::iter::once(end_entity).chain(intermediates).any(|presented| self.own.has_key_of(presented)) {
             return Err(own_ca());
         }
-        let verdict = self.usual.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        let verdict = self.usual.verify_server_cert(end_entity, intermediates, name, ocsp, now);
         // Refused in any case; the signature is looked at only to name the reason.
         verdict.map_err(|error| if self.own.signed(end_entity) { own_ca() } else { error })
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.usual.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.usual.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.usual.supported_verify_schemes()
-    }
-
-    fn root_hint_subjects(&self) -> Option<&[DistinguishedName]> {
-        self.usual.root_hint_subjects()
     }
 }
 

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::demo::agent::{CallEntry, Log, RunEnd, RunEntry};
-use crate::ledger::{CascadeDetails, Ledger, Run};
+use crate::ledger::{CallRecord, CascadeDetails, Ledger, Run};
 use crate::record::{Id, Label as _, RunOutcome};
 
 /// How far both agree. Only what both still keep, and what the house has had time to learn, is compared.
@@ -26,7 +26,7 @@ pub(super) struct Judgement {
 }
 
 impl Judgement {
-    /// Compares; `now` is when the log was read.
+    /// Compares; `now` is when the log was asked for.
     pub(super) fn new(log: &Log, ledger: &Ledger, now: Timestamp) -> Self {
         let mut judgement = Self::default();
         let mut conversations: BTreeMap<&str, (Vec<&CallEntry>, Vec<&RunEntry>)> = BTreeMap::new();
@@ -38,16 +38,25 @@ impl Judgement {
         }
         for (cascade, (calls, runs)) in conversations {
             let known = Id::from_wire(cascade).and_then(|id| ledger.cascade(&id));
-            judgement.compare(known, &calls, &runs, log.forgotten_calls > 0);
+            judgement.compare(known, &calls, &runs, log.forgotten_calls > 0, now);
         }
         judgement
     }
 
-    fn compare(&mut self, known: Option<CascadeDetails>, calls: &[&CallEntry], runs: &[&RunEntry], log_is_cut: bool) {
+    fn compare(
+        &mut self,
+        known: Option<CascadeDetails>,
+        calls: &[&CallEntry],
+        runs: &[&RunEntry],
+        log_is_cut: bool,
+        now: Timestamp,
+    ) {
+        // A call of the last moments may be in the log and not in the house yet, or here and not in a log that was read before.
+        let is_settled = |ended: Timestamp| now.duration_since(ended).as_secs_f64() >= SEEN_WITHIN.as_secs_f64();
+        let is_old = |call: &CallEntry| is_settled(microseconds(call.ended_us));
         let Some(known) = known else {
-            // One of the last moments may not have been named yet.
             self.not_seen += runs.len();
-            self.not_joined += if runs.is_empty() { 0 } else { calls.len() };
+            self.not_joined += calls.iter().filter(|call| is_old(call)).count();
             return;
         };
         // Of a long conversation the house keeps the newest calls and runs only.
@@ -55,21 +64,21 @@ impl Judgement {
         let is_whole = |kept: usize, total: u64| kept as u64 == total;
         let all_calls = is_whole(known.calls.len(), known.cascade.usage.calls);
         let all_runs = is_whole(known.runs.len(), known.cascade.runs_ended);
-        let mut requests: Vec<&str> =
-            known.calls.iter().filter_map(|call| call.request.as_ref()).map(Id::as_str).collect();
+        let requests = known.calls.iter().filter_map(|call| Some((call.request.as_ref()?.as_str(), ended(call))));
+        let mut requests: Vec<(&str, Timestamp)> = requests.collect();
         for call in calls {
-            match requests.iter().position(|request| *request == call.request) {
+            match requests.iter().position(|(request, _)| *request == call.request) {
                 Some(index) => {
                     requests.swap_remove(index);
                     self.joined += 1;
                 }
-                None if all_calls => self.not_joined += 1,
+                None if all_calls && is_old(call) => self.not_joined += 1,
                 None => {}
             }
         }
         // What is left of a conversation that both know whole has been joined to the wrong one.
         if all_calls && !log_is_cut {
-            self.not_joined += requests.len();
+            self.not_joined += requests.iter().filter(|(_, ended)| is_settled(*ended)).count();
         }
         for run in runs {
             let began = microseconds(run.started_us);
@@ -120,6 +129,11 @@ fn is_same(seen: &Run, run: &RunEntry, began: Timestamp) -> bool {
         && apart < SAME_BEGINNING
 }
 
+fn ended(call: &CallRecord) -> Timestamp {
+    let lasted = SignedDuration::try_from_secs_f64(call.duration_seconds).unwrap_or_default();
+    call.started_at.saturating_add(lasted).unwrap_or(call.started_at)
+}
+
 /// Whether the house has had time to see it. That a prompt was lost shows only after a while.
 fn is_settled(run: &RunEntry, now: Timestamp) -> bool {
     let limit = if run.outcome == RunEnd::Swallowed { LOST_WITHIN } else { SEEN_WITHIN };
@@ -138,3 +152,35 @@ const SEEN_WITHIN: Duration = Duration::from_secs(6);
 
 /// As the house waits for something to come of a prompt.
 const LOST_WITHIN: Duration = Duration::from_secs(16);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo::Tokens;
+    use crate::demo::agent::CallEnd;
+
+    fn call(request: &str, ended_us: i64) -> CallEntry {
+        CallEntry {
+            trace: None,
+            response: None,
+            cascade: "c".to_owned(),
+            trajectory: "t".to_owned(),
+            request: request.to_owned(),
+            model: "m".to_owned(),
+            outcome: CallEnd::Ok,
+            tokens: Tokens::default(),
+            ended_us,
+        }
+    }
+
+    #[test]
+    fn what_the_house_has_had_no_time_to_learn_is_no_mistake() {
+        let now = microseconds(100_000_000);
+        let (old, fresh) = (call("old", 94_000_000), call("fresh", 94_000_001));
+        let mut judgement = Judgement::default();
+        judgement.compare(None, &[&fresh], &[], false, now);
+        assert_eq!((judgement.not_joined, judgement.is_right()), (0, true));
+        judgement.compare(None, &[&fresh, &old], &[], false, now);
+        assert_eq!((judgement.not_joined, judgement.is_right()), (1, false));
+    }
+}

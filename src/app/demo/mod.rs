@@ -115,8 +115,9 @@ impl Stage {
         };
         let (usage, ledger) = (app.usage(), Arc::clone(app.ledger()));
         // The agent's own log ends with the agent.
+        let asked = Timestamp::now();
         let log = agents_log(&app).await;
-        let judgement = log.as_ref().map(|log| Judgement::new(log, &ledger, Timestamp::now()));
+        let judgement = log.as_ref().map(|log| Judgement::new(log, &ledger, asked));
         app.stop(signals.next()).await;
         match failure {
             Some(failure) => Err(failure),

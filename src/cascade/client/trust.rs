@@ -6,13 +6,14 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
-use rustls::{AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::client::danger::ServerCertVerified;
+use rustls::{AlertDescription, CertificateError, ClientConfig, Error};
+use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+
+use crate::tls::proof::{Judge, Presented, Proven};
 
 /// Accepts the certificate of one language server.
 ///
@@ -24,18 +25,13 @@ use tokio_rustls::client::TlsStream;
 ///
 /// Nothing outside this folder can have one, and it refuses every peer that is not a loopback address: the verification
 /// of providers ([`crate::tls::upstream`]) cannot come to rest on it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Pin {
+    /// Nothing is pinned before the first handshake has ended.
     certificate: OnceLock<CertificateDer<'static>>,
-    algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl Pin {
-    /// Nothing is pinned yet.
-    fn new(provider: &CryptoProvider) -> Arc<Self> {
-        Arc::new(Self { certificate: OnceLock::new(), algorithms: provider.signature_verification_algorithms })
-    }
-
     /// Pins the certificate of a finished handshake if it is the first one, and tells whether it is the pinned one. Not
     /// before the end of the handshake: until then the peer has not proved that the certificate is its own.
     fn admit(&self, certificate: &CertificateDer<'_>) -> bool {
@@ -47,51 +43,22 @@ impl Pin {
     }
 }
 
-impl ServerCertVerifier for Pin {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        if !is_loopback(server_name) {
+impl Judge for Pin {
+    fn judge(&self, presented: Presented<'_>) -> Result<ServerCertVerified, Error> {
+        if !is_loopback(presented.name) {
             return Err(CertificateError::NotValidForName.into());
         }
-        match self.refuses(end_entity) {
+        match self.refuses(presented.end_entity) {
             true => Err(other_certificate()),
             false => Ok(ServerCertVerified::assertion()),
         }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
     }
 }
 
 /// TLS with one language server.
 #[derive(Debug, Clone)]
 pub(super) struct Tls {
-    pin: Arc<Pin>,
+    pin: Arc<Proven<Pin>>,
     config: Arc<ClientConfig>,
 }
 
@@ -113,7 +80,7 @@ impl Tls {
     /// The provider has no cipher suite for the versions; it is built in, so this does not depend on the machine.
     pub(super) fn new() -> Result<Self, Error> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let pin = Pin::new(&provider);
+        let pin = Arc::new(Proven::new(Pin::default(), &provider));
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .dangerous() // rustls calls every verifier of one's own so; what this one does is said above
@@ -134,7 +101,7 @@ impl Tls {
         let stream = connector.connect(peer.ip().into(), tcp).await.map_err(|error| Refusal::of(&error))?;
         let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         match shown {
-            Some(certificate) if self.pin.admit(certificate) => Ok(stream),
+            Some(certificate) if self.pin.judge.admit(certificate) => Ok(stream),
             _ => Err(Refusal::OtherCertificate),
         }
     }
@@ -163,6 +130,8 @@ fn is_loopback(peer: &ServerName<'_>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use rustls_pki_types::UnixTime;
+
     use super::*;
 
     fn certificate() -> CertificateDer<'static> {
@@ -172,13 +141,14 @@ mod tests {
     }
 
     fn verdict(pin: &Pin, certificate: &CertificateDer<'_>, peer: &str) -> Result<ServerCertVerified, Error> {
-        let peer = ServerName::try_from(peer.to_owned()).expect("a name");
-        pin.verify_server_cert(certificate, &[], &peer, &[], UnixTime::now())
+        let name = &ServerName::try_from(peer.to_owned()).expect("a name");
+        let now = UnixTime::now();
+        pin.judge(Presented { end_entity: certificate, intermediates: &[], name, ocsp: &[], now })
     }
 
     #[test]
     fn only_loopback_is_trusted() {
-        let pin = Pin::new(&rustls::crypto::aws_lc_rs::default_provider());
+        let pin = Pin::default();
         let shown = certificate();
         assert!(verdict(&pin, &shown, "127.0.0.1").is_ok());
         assert!(verdict(&pin, &shown, "::1").is_ok());
@@ -189,7 +159,7 @@ mod tests {
 
     #[test]
     fn the_first_certificate_stays_the_only_one() {
-        let pin = Pin::new(&rustls::crypto::aws_lc_rs::default_provider());
+        let pin = Pin::default();
         let (first, second) = (certificate(), certificate());
         assert!(verdict(&pin, &second, "127.0.0.1").is_ok(), "looking at one does not pin it");
         assert!(pin.admit(&first));

@@ -169,6 +169,17 @@ impl Conversation {
         }
     }
 
+    /// From when until when the agent was at work for sure on the run that is under way, whatever comes: no end of it is
+    /// stated that lies before.
+    #[must_use]
+    pub fn sure(&self) -> Option<(Instant, Instant)> {
+        let (Run::Open(run) | Run::Closing { run, .. }) = self.run else { return None };
+        let worked = run.worked?.checked_sub(CLOCK_TOLERANCE)?;
+        // It may have gone on with a message that has not been seen yet.
+        let paused = run.paused.filter(|end| end.steps >= self.main.len());
+        Some((run.began.at, paused.map_or(worked, |end| end.at.min(worked))))
+    }
+
     /// Takes news. `says_fully_idle`: this source is known to say when everything has ended, so that nothing less counts.
     pub fn apply(&mut self, update: &Update, source: UpdateSource, says_fully_idle: bool, now: Moment) -> Vec<Event> {
         let mut events = self.tick(now);

@@ -1,8 +1,9 @@
-//! Calls that come by: each is given its conversation and its span's place, now or when somebody tells.
+//! Calls that come by: each is given its conversation, now or when somebody tells. Its span's place follows from the run that
+//! counts it; only a call without a conversation is placed here.
 
 use std::time::{Duration, Instant};
 
-use super::live::Live;
+use super::live::{Live, beside};
 use super::{Following, State};
 use crate::cascade::compare::WireCall;
 use crate::cascade::conversation::Moment;
@@ -21,11 +22,10 @@ pub(super) struct Recent {
     /// What the wire told of the method.
     told: CorrelationMethod,
     cascade: Option<Id>,
+    /// As it came; where it has a conversation, that one knows what has become of it.
     seen: SeenCall,
     /// How its conversation is known has been stated.
     is_settled: bool,
-    /// Where its span stands has been stated.
-    is_placed: bool,
     /// Until when it is waited for the agent's word; `None` when that is over.
     waits_until: Option<Instant>,
 }
@@ -49,20 +49,21 @@ impl State {
                 return (self.following.is_some(), Vec::new());
             }
         }
-        let facts = call.correlation.cascade.as_ref().map(|cascade| self.make_room(cascade, now)).unwrap_or_default();
-        call.trace = self.place(call.parent, call.correlation.cascade.as_ref());
+        let Some(cascade) = call.correlation.cascade.clone() else { return (false, Vec::new()) };
+        let facts = self.make_room(&cascade, now);
+        call.trace = self.place(call, &cascade, now);
         (false, facts)
     }
 
-    /// Where the span of a call stands: within the agent's own, within the run of its conversation, or alone.
-    fn place(&mut self, parent: Option<TraceParent>, cascade: Option<&Id>) -> Option<TraceContext> {
+    /// Where the span of a call stands, as far as that is known already: within the agent's own, within the run of its
+    /// conversation, or alone.
+    fn place(&mut self, call: &Call, cascade: &Id, now: Moment) -> Option<TraceContext> {
         let sampling = self.sampling?;
-        let (Some(cascade), Some(Following { since, .. }), None) = (cascade, &self.following, parent) else {
-            return Some(alone(parent, sampling));
-        };
-        let since = *since;
-        let live = self.conversations.get_or_insert_mut_ref(cascade, || Live::new(since));
-        Some(spans::within(&live.span(sampling)))
+        if call.parent.is_some() || self.following.is_none() {
+            return Some(alone(call.parent, sampling));
+        }
+        let live = self.conversations.peek_mut(cascade)?;
+        live.place(&SeenCall::new(call, now), sampling)
     }
 
     /// Takes a call that has been handed on.
@@ -79,6 +80,7 @@ impl State {
         let seen = SeenCall::new(call, now);
         if let Some(cascade) = &cascade {
             facts.push(Fact::CascadeUpdated(UpdateSource::Traffic));
+            facts.extend(self.make_room(cascade, now));
             facts.extend(self.assign(cascade, seen.clone(), now));
         }
         facts.extend(self.compare(call, now));
@@ -87,19 +89,10 @@ impl State {
             CorrelationMethod::Session | CorrelationMethod::TraceId => CorrelationMethod::None,
             told => told,
         };
-        let is_placed = call.trace.is_some();
-        self.recent.push_back(Recent {
-            ids: call.ids.clone(),
-            told,
-            cascade,
-            seen,
-            is_settled,
-            is_placed,
-            waits_until,
-        });
+        self.recent.push_back(Recent { ids: call.ids.clone(), told, cascade, seen, is_settled, waits_until });
         let oldest = (self.recent.len() > MAX_RECENT).then(|| self.recent.pop_front()).flatten();
         if let Some(mut oldest) = oldest {
-            facts.extend(self.place_alone(&mut oldest));
+            facts.extend(oldest.place_alone(self.sampling));
             if !oldest.is_settled {
                 facts.push(Fact::CorrelationSettled(CorrelationMethod::None));
             }
@@ -107,18 +100,17 @@ impl State {
         facts
     }
 
-    /// Nobody has told where a call belongs: its span stands alone.
-    fn place_alone(&self, call: &mut Recent) -> Option<Fact> {
-        let sampling = self.sampling.filter(|_| !std::mem::replace(&mut call.is_placed, true))?;
-        Some(Fact::CallTraced { call: call.seen.number, trace: spans::root(sampling) })
+    /// Nobody is left who could tell where calls belong.
+    pub(super) fn place_alone(&mut self) -> Vec<Fact> {
+        let sampling = self.sampling;
+        self.recent.iter_mut().flat_map(|call| call.place_alone(sampling)).collect()
     }
 
     fn compare(&mut self, call: &Call, now: Moment) -> Option<Fact> {
-        if self.following.is_none() || call.quality != Quality::Exact || call.usage.total() == 0 {
-            return None;
-        }
+        self.following.as_ref()?;
+        let usage = Some(call.usage).filter(|usage| call.quality == Quality::Exact && usage.total() > 0);
         let CallIds { response, provider_trace: trace, .. } = call.ids.clone();
-        self.books.wire(WireCall { response, trace, usage: call.usage }, now.at).map(Fact::UsageCompared)
+        self.books.wire(WireCall { response, trace, usage }, now.at).map(Fact::UsageCompared)
     }
 
     /// Something was learned: calls may have found their conversation, or another one.
@@ -136,21 +128,21 @@ impl State {
     }
 
     fn move_call(&mut self, call: &mut Recent, cascade: Id, method: CorrelationMethod, now: Moment) -> Vec<Fact> {
-        let before = call.cascade.replace(cascade.clone());
-        if let Some(live) = before.and_then(|before| self.conversations.peek_mut(&before)) {
-            live.calls.remove(call.seen.number);
-        }
-        let mut facts = self.assign(&cascade, call.seen.clone(), now);
+        let number = call.seen.number;
+        let seen = match call.cascade.replace(cascade.clone()) {
+            None => Some(call.seen.clone()),
+            // What is settled there stays: it is counted where its span is.
+            Some(before) => self.conversations.peek_mut(&before).and_then(|live| live.calls.remove(number)),
+        };
+        let mut facts = self.make_room(&cascade, now);
         if !std::mem::replace(&mut call.is_settled, true) {
             facts.push(Fact::CorrelationSettled(method));
         }
         call.waits_until = None;
-        let place = if std::mem::replace(&mut call.is_placed, true) { None } else { self.place(None, Some(&cascade)) };
-        let number = call.seen.number;
-        let correlation = Correlation { cascade: Some(cascade), method };
+        let correlation = Correlation { cascade: Some(cascade.clone()), method };
         facts.push(Fact::Correlated(Correlated { call: number, correlation }));
         // Last: with its place known, the span is complete.
-        facts.extend(place.map(|trace| Fact::CallTraced { call: number, trace }));
+        facts.extend(seen.map(|seen| self.assign(&cascade, seen, now)).unwrap_or_default());
         facts
     }
 
@@ -164,7 +156,7 @@ impl State {
                 facts.extend(self.move_call(call, conversation, call.told, now));
                 continue;
             }
-            facts.extend(self.place_alone(call));
+            facts.extend(call.place_alone(self.sampling));
             if !std::mem::replace(&mut call.is_settled, true) {
                 facts.push(Fact::CorrelationSettled(CorrelationMethod::None));
             }
@@ -173,13 +165,23 @@ impl State {
         facts
     }
 
-    /// A call belongs to a conversation; it counts in the run in which it began.
+    /// A call belongs to a conversation; it counts in the run in which it began. Where nobody tells of runs, it stands alone.
     fn assign(&mut self, cascade: &Id, seen: SeenCall, now: Moment) -> Vec<Fact> {
-        let facts = self.make_room(cascade, now);
-        if let Some(Following { since, .. }) = self.following {
-            self.conversations.get_or_insert_mut_ref(cascade, || Live::new(since)).calls.add(seen);
+        let Some(Following { since, .. }) = self.following else {
+            return beside((!seen.is_placed).then_some(seen.number), self.sampling);
+        };
+        let live = self.conversations.get_or_insert_mut_ref(cascade, || Live::new(since));
+        live.add(seen, self.sampling, now)
+    }
+}
+
+impl Recent {
+    /// Nobody tells where it belongs: its span stands alone. One that has a conversation is placed there.
+    fn place_alone(&mut self, sampling: Option<Sampling>) -> Vec<Fact> {
+        if self.cascade.is_some() || std::mem::replace(&mut self.seen.is_placed, true) {
+            return Vec::new();
         }
-        facts
+        beside([self.seen.number], sampling)
     }
 }
 

@@ -1,10 +1,11 @@
-//! One conversation with its calls: what happens in it becomes facts.
+//! One conversation with its calls: what happens in it becomes facts. The run that counts a call is the one whose trace has
+//! it, as [`Calls`] settles both at once.
 
 use std::time::SystemTime;
 
 use crate::cascade::compare::Books;
 use crate::cascade::conversation::{Conversation, EndedRun, Event, Moment};
-use crate::cascade::runs::Calls;
+use crate::cascade::runs::{Calls, RunCalls, SeenCall, Sure};
 use crate::cascade::spans;
 use crate::record::{CascadeRun, Fact, Id, Model, RunOutcome, RunStarted, Sampling, StepEnded, TraceContext};
 
@@ -40,31 +41,95 @@ impl Live {
         sampling: Option<Sampling>,
         now: Moment,
     ) -> Vec<Fact> {
-        let facts = events.into_iter().filter_map(|event| match event {
-            Event::Generation { generation, fresh } => {
-                let model = generation.served_model.clone().filter(|_| fresh);
-                self.model = self.model.take().or(model);
-                books.agent(generation, fresh, now.at).map(Fact::UsageCompared)
+        let mut facts = Vec::new();
+        for event in events {
+            match event {
+                Event::Generation { generation, fresh } => {
+                    let model = generation.served_model.clone().filter(|_| fresh);
+                    self.model = self.model.take().or(model);
+                    facts.extend(books.agent(generation, fresh, now.at).map(Fact::UsageCompared));
+                }
+                Event::RunEnded(run) => facts.extend(self.ended(cascade, run, sampling)),
+                Event::RunStarted(began) => {
+                    self.model = None;
+                    facts.push(Fact::RunStarted(RunStarted { cascade: cascade.clone(), started_at: began.wall }));
+                }
+                Event::StepEnded(step, status) => {
+                    facts.push(Fact::StepEnded(StepEnded { cascade: cascade.clone(), step, status }));
+                }
             }
-            Event::RunEnded(run) => Some(Fact::RunEnded(Box::new(self.ended(cascade, run, sampling)))),
-            Event::RunStarted(began) => {
-                self.model = None;
-                Some(Fact::RunStarted(RunStarted { cascade: cascade.clone(), started_at: began.wall }))
-            }
-            Event::StepEnded(step, status) => {
-                Some(Fact::StepEnded(StepEnded { cascade: cascade.clone(), step, status }))
-            }
-        });
-        facts.collect()
+        }
+        facts.extend(self.settle(sampling));
+        facts
     }
 
-    /// Where the span of the run stands that is under way, or comes next.
-    pub(super) fn span(&mut self, sampling: Sampling) -> TraceContext {
+    /// Takes a call that belongs to the conversation.
+    pub(super) fn add(&mut self, call: SeenCall, sampling: Option<Sampling>, now: Moment) -> Vec<Fact> {
+        let pushed_out = self.calls.add(call, now.at);
+        let mut facts = beside(pushed_out, sampling);
+        facts.extend(self.settle(sampling));
+        facts
+    }
+
+    /// Where the span of a call stands, if that is known already.
+    pub(super) fn place(&mut self, call: &SeenCall, sampling: Sampling) -> Option<TraceContext> {
+        self.sure().filter(|run| call.is_within(*run)).map(|_| spans::within(&self.span(sampling)))
+    }
+
+    /// Time has passed: where no run is under way, calls have waited for one long enough.
+    pub(super) fn stop_waiting(&mut self, sampling: Option<Sampling>, now: Moment) -> Vec<Fact> {
+        if self.conversation.is_running() || self.conversation.waits() {
+            return Vec::new();
+        }
+        beside(self.calls.stop_waiting(now.at), sampling)
+    }
+
+    /// The conversation, the agent or the house goes away.
+    pub(super) fn lose(
+        &mut self,
+        cascade: &Id,
+        books: &mut Books,
+        sampling: Option<Sampling>,
+        now: Moment,
+    ) -> Vec<Fact> {
+        let events = self.conversation.lose(now);
+        let mut facts = self.tell(cascade, events, books, sampling, now);
+        facts.extend(beside(self.calls.give_up(), sampling));
+        facts
+    }
+
+    /// What the run under way has for sure.
+    fn settle(&mut self, sampling: Option<Sampling>) -> Vec<Fact> {
+        let calls = self.sure().map(|run| self.calls.settle(run)).unwrap_or_default();
+        self.within(calls, sampling)
+    }
+
+    fn sure(&self) -> Option<Sure> {
+        self.conversation.sure().map(|(began, until)| Sure { began, until })
+    }
+
+    /// Calls whose spans stand within that of the run.
+    fn within(&mut self, calls: Vec<u64>, sampling: Option<Sampling>) -> Vec<Fact> {
+        let Some(sampling) = sampling.filter(|_| !calls.is_empty()) else { return Vec::new() };
+        let span = self.span(sampling);
+        calls.into_iter().map(|call| Fact::CallTraced { call, trace: spans::within(&span) }).collect()
+    }
+
+    /// Where the span of the run stands that is under way.
+    fn span(&mut self, sampling: Sampling) -> TraceContext {
         *self.span.get_or_insert_with(|| spans::root(sampling))
     }
 
-    fn ended(&mut self, cascade: &Id, run: EndedRun, sampling: Option<Sampling>) -> CascadeRun {
-        let calls = self.calls.of_run(run.began, run.ended, run.latest);
+    /// The run, after the calls whose places are known with it.
+    fn ended(&mut self, cascade: &Id, run: EndedRun, sampling: Option<Sampling>) -> Vec<Fact> {
+        let mut calls = self.calls.of_run(run.began, run.ended, run.latest);
+        let mut facts = self.within(std::mem::take(&mut calls.unplaced), sampling);
+        facts.extend(beside(std::mem::take(&mut calls.beside), sampling));
+        facts.push(Fact::RunEnded(Box::new(self.run(cascade, run, calls, sampling))));
+        facts
+    }
+
+    fn run(&mut self, cascade: &Id, run: EndedRun, calls: RunCalls, sampling: Option<Sampling>) -> CascadeRun {
         let began = calls.began.unwrap_or(run.began.at);
         let earlier = run.began.at.saturating_duration_since(began);
         // An agent that made calls has not lost its prompt, whatever steps it shows.
@@ -86,4 +151,10 @@ impl Live {
             trace: sampling.map(|sampling| self.span.take().unwrap_or_else(|| spans::root(sampling))),
         }
     }
+}
+
+/// Calls that belong to no run: their spans stand alone.
+pub(super) fn beside(calls: impl IntoIterator<Item = u64>, sampling: Option<Sampling>) -> Vec<Fact> {
+    let Some(sampling) = sampling else { return Vec::new() };
+    calls.into_iter().map(|call| Fact::CallTraced { call, trace: spans::root(sampling) }).collect()
 }

@@ -71,6 +71,7 @@ impl State {
         while let Some((cascade, live)) = self.conversations.pop_lru() {
             facts.extend(self.give_up(&cascade, live, now));
         }
+        facts.extend(self.place_alone());
         // Nobody is left who could tell the other side.
         self.books = Books::default();
         facts
@@ -137,6 +138,7 @@ impl State {
         for (cascade, live) in conversations.iter_mut() {
             let events = live.conversation.tick(now);
             facts.extend(live.tell(cascade, events, books, *sampling, now));
+            facts.extend(live.stop_waiting(*sampling, now));
         }
         facts.extend(books.tick(now.at).into_iter().map(Fact::UsageCompared));
         facts
@@ -191,8 +193,7 @@ impl State {
         };
         let since = *since;
         let Some(mut live) = self.conversations.pop(cascade) else { return Vec::new() };
-        let events = live.conversation.lose(now);
-        let mut facts = live.tell(cascade, events, &mut self.books, self.sampling, now);
+        let mut facts = live.lose(cascade, &mut self.books, self.sampling, now);
         facts.extend(self.make_room(&root, now));
         let name = self.name_of(cascade).clone();
         let of_root = self.conversations.get_or_insert_mut_ref(&root, || Live::new(since));
@@ -213,8 +214,7 @@ impl State {
     }
 
     fn give_up(&mut self, cascade: &Id, mut live: Live, now: Moment) -> Vec<Fact> {
-        let events = live.conversation.lose(now);
-        live.tell(cascade, events, &mut self.books, self.sampling, now)
+        live.lose(cascade, &mut self.books, self.sampling, now)
     }
 
     /// What an update says of who belongs to whom. Returns whether any of it is new.

@@ -291,7 +291,8 @@ impl Desk {
         self.run.tokens += tokens;
         let (cascade, trajectory) = (self.speaker.cascade.clone(), seat.trajectory.clone());
         let (request, model) = (prompt.id.clone(), model.to_owned());
-        let entry = CallEntry { trace, response, cascade, trajectory, request, model, outcome, tokens };
+        let ended_us = Timestamp::now().as_microsecond();
+        let entry = CallEntry { trace, response, cascade, trajectory, request, model, outcome, tokens, ended_us };
         self.thread.note(|log| log.call(entry));
     }
 

@@ -86,7 +86,7 @@ fn exemplars_change_no_sample_and_are_no_part_of_text() {
         without.take(&ran(None));
         let setup = setup(20, 3);
         state(&with, shaken(&setup));
-        with.handshakes().learn(&setup, &sampled(trace, 1));
+        with.late_spans().handshakes(&setup, &sampled(trace, 1));
         state(&without, shaken(&setup));
     }
     let counted = |metrics: &Metrics, format| {
@@ -125,7 +125,7 @@ fn opening(number: u64, setup: ConnectionSetup, trace: Option<TraceContext>) -> 
 fn state(metrics: &Metrics, facts: impl IntoIterator<Item = Fact>) {
     let config = otlp::Config { endpoint: otlp::Endpoint::parse("http://127.0.0.1:1"), ..otlp::Config::default() };
     let (traces, _exporter) = Traces::new(&config, otlp::Resource::new(&config), metrics.spans()).expect("an endpoint");
-    let traces = traces.telling(metrics.handshakes());
+    let traces = traces.telling(metrics.late_spans());
     for fact in facts {
         metrics.take(&fact);
         traces.take(&fact);

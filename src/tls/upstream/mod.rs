@@ -16,6 +16,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::authority::Authority;
 use super::own_ca::{self, OwnCa};
+use super::proof::Proven;
 use super::{failure, handshake, roots};
 use crate::record::{Handshake, HandshakeFailure, Host, Side};
 
@@ -96,10 +97,11 @@ pub(super) fn verifying(roots: Vec<CertificateDer<'static>>, own: &OwnCa) -> Res
     store.add_parsable_certificates(roots);
     let provider = super::provider();
     let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&provider)).build()?;
+    let verifier = Proven::new(own_ca::Verifier::new(usual, own.clone()), &provider);
     Ok(ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(super::VERSIONS)?
         .dangerous() // rustls calls every verifier of one's own so; this one only refuses more
-        .with_custom_certificate_verifier(Arc::new(own_ca::Verifier::new(usual, own.clone()))))
+        .with_custom_certificate_verifier(Arc::new(verifier)))
 }
 
 /// A session with a provider whose certificate was verified for the host that the agent asked for.

@@ -33,7 +33,7 @@ pub struct Seen {
     pub parent: String,
     pub name: String,
     /// Empty where none is known.
-    conversation: String,
+    pub conversation: String,
 }
 
 impl From<&Span> for Seen {
@@ -74,7 +74,7 @@ impl Conversation {
     /// Lets a stand-in converse through a house as `change` makes it, until the house knows all of it.
     pub async fn hold(script: ProviderOptions, agent: AgentOptions, change: impl FnOnce(&mut Config)) -> Self {
         let tasks = Tasks::default();
-        let options = AgentOptions { csrf_token: TOKEN.to_owned(), ..AgentOptions::default() };
+        let options = AgentOptions { csrf_token: TOKEN.to_owned(), rungs: agent.rungs, ..AgentOptions::default() };
         let stand_in = start(&options, tasks.tracker(), tasks.stopping()).await.expect("a stand-in");
         let address = |port| Some(SocketAddr::from(([127, 0, 0, 1], port)));
         let rpc = Rpc::new(address(stand_in.http), address(stand_in.https), Token::new(TOKEN)).expect("an endpoint");
@@ -121,7 +121,7 @@ impl Conversation {
 pub async fn crowd(collector: SocketAddr, protocol: Protocol, sampling: Sampling) -> Conversation {
     let script = ProviderOptions { seed: 3, max_events: 6, pause_ms: 5, ..ProviderOptions::default() };
     let users =
-        AgentOptions { conversations: 3, rounds: Some(6), cascade_rounds: 3, pause_ms: 20, ..AgentOptions::default() };
+        AgentOptions { conversations: 3, rounds: Some(6), cascade_rounds: 3, pause_ms: 200, ..AgentOptions::default() };
     Conversation::hold(script, users, |config| {
         config.otlp.endpoint = Endpoint::parse(&format!("http://{collector}"));
         config.otlp.protocol = protocol;
@@ -141,7 +141,7 @@ async fn converse(collector: SocketAddr, protocol: Protocol, sampling: Sampling)
     (conversation.end().await, calls, page)
 }
 
-fn is_run(span: &Seen) -> bool {
+pub fn is_run(span: &Seen) -> bool {
     span.name == "invoke_agent antigravity"
 }
 

@@ -210,13 +210,13 @@ async fn what_is_learned_of_a_held_call_is_in_its_span() {
 async fn the_oldest_make_room_for_calls_without_a_place() {
     let collector = Collector::start(&[Reply::Take]).await;
     let way = Way::started(&config(collector.addr, Protocol::Grpc));
-    way.state((1..=1030).map(|number| Fact::Call(Box::new(call(number, None)))));
+    way.state((1..=4102).map(|number| Fact::Call(Box::new(call(number, None)))));
     assert_eq!(way.fate(), fate(0, &[("unsettled", 6)]));
     way.state([
         Fact::CallTraced { call: 6, trace: place(6, None) },
         Fact::CallTraced { call: 7, trace: place(7, None) },
     ]);
-    assert_eq!(way.end().await, fate(1, &[("unsettled", 1029)]));
+    assert_eq!(way.end().await, fate(1, &[("unsettled", 4101)]));
 }
 
 /// Everything that is logged in this thread.

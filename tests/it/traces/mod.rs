@@ -11,6 +11,7 @@ pub mod facts;
 mod faults;
 mod picture;
 pub mod real;
+mod runs;
 mod sampling;
 mod tls;
 mod tree;

@@ -108,8 +108,8 @@ impl Page<'_> {
 }
 
 /// One user whose calls need tools and subagents, are refused, retried and stopped: all of it follows from the seeds. Each message
-/// begins a conversation of its own: a call that begins while the run before it may still go on counts as a part of that one,
-/// which would be a matter of milliseconds here.
+/// begins a conversation of its own: here the next one comes at once and ends the run before, which may be a moment before the last
+/// call of that run is stated.
 async fn spans() -> Vec<Span> {
     let collector = Collector::start(&[Reply::Take]).await;
     let script =

@@ -70,6 +70,8 @@ pub struct CallEntry {
     pub outcome: CallEnd,
     /// What it cost.
     pub tokens: Tokens,
+    /// The moment at which the agent had read it to its end, in microseconds since the epoch.
+    pub ended_us: i64,
 }
 
 /// How a call ended.

@@ -1,0 +1,75 @@
+//! Subagents work in the run of their conversation.
+
+use super::*;
+
+#[test]
+fn a_run_lasts_as_long_as_its_subagents() {
+    let mut told = Told::empty();
+    told.say(1.0, running().steps(0, [input(1.0)]));
+    told.say(2.0, idle().steps(1, [done()]).with_children());
+    assert_eq!(told.tick(100.0), []);
+    told.say(101.0, idle());
+    assert_eq!(told.finish(101.0), ["1-101 ok"]);
+}
+
+#[test]
+fn a_subagent_that_is_seen_to_work_later_reopens_the_run() {
+    let of = |status| TrajectoryUpdate { status: Some(status), ..TrajectoryUpdate::default() };
+    let mut told = Told::empty();
+    told.say(1.0, running().steps(0, [input(1.0)]));
+    told.say(2.0, idle().steps(1, [done()]));
+    told.say(3.0, Update::default().sub("s", of(RunStatus::Running)));
+    assert_eq!(told.tick(100.0), []);
+    told.say(101.0, Update::default().sub("s", of(RunStatus::Idle)));
+    assert_eq!(told.finish(101.0), ["1-101 ok"]);
+    told.say(300.0, running().steps(2, [input(300.0)]));
+    told.say(301.0, idle().steps(3, [done()]));
+    told.say(302.0, Update::default().with_children());
+    assert_eq!(told.tick(400.0), [], "a sparse frame says that children work");
+    told.say(401.0, idle());
+    assert_eq!(told.finish(401.0), ["300-401 ok"]);
+}
+
+#[test]
+fn subagents_before_the_main_trajectory_are_no_picture_of_it() {
+    let of_sub = Update::default().steps(0, [input(-90.0), answer(-80.0)]).generations(0, [generation("a")]).main;
+    let mut told = Told::stream();
+    let events = told.say(1.0, Update::default().sub("s", of_sub.clone()));
+    assert_eq!((generations(&events), events.len()), (vec!["a".to_owned()], 1));
+    assert_eq!(told.say(2.0, idle().steps(0, [input(-100.0), answer(-50.0)])), []);
+    assert_eq!(told.conversation.known(Some(&id("s"))), (2, 1));
+    assert_eq!(told.conversation.known(Some(&id("t"))), (0, 0));
+    let events = told.say(3.0, running().steps(2, [input(3.0)]).sub("s", of_sub));
+    assert_eq!(steps_ended(&events), ["user_input"], "what the subagent did is known");
+}
+
+#[test]
+fn a_new_subagent_counts_and_an_older_one_is_history() {
+    let dated = |seconds: f64| Step { created_at: Some(wall(1_000_000.0 + seconds)), ..done() };
+    let of = |seconds, name: &str| Update::default().steps(0, [dated(seconds)]).generations(0, [generation(name)]).main;
+    let mut told = Told::stream();
+    let first = running().steps(0, [input(-90.0), done(), input(-10.0)]);
+    let events = told.say(1.0, first.sub("old", of(-80.0, "a")).sub("new", of(-5.0, "b")));
+    assert_eq!(steps_ended(&events), ["user_input", "planner_response"]);
+    assert_eq!(generations(&events), ["a", "b!"]);
+    let events = told.say(2.0, Update::default().sub("newer", of(1.5, "c")).sub("older", of(-85.0, "d")));
+    assert_eq!((steps_ended(&events).len(), generations(&events)), (1, vec!["c!".to_owned(), "d".to_owned()]));
+}
+
+#[test]
+fn an_adopted_conversation_is_not_told_again() {
+    let mut told = Told::empty();
+    let mut other = Told::empty();
+    let frame = running().steps(0, [input(1.0), done()]).generations(0, [generation("a")]);
+    other.say(1.0, frame.clone());
+    told.say(1.0, running().steps(0, [input(1.0)]));
+    told.conversation.adopt(id("s"), other.conversation);
+    assert_eq!(told.say(2.0, Update::default().sub("s", frame.main)), []);
+    told.say(3.0, idle().steps(1, [done()]));
+    assert_eq!(told.tick(100.0), [], "the subagent works");
+    told.say(
+        101.0,
+        Update::default().sub("s", TrajectoryUpdate { status: Some(RunStatus::Idle), ..Default::default() }),
+    );
+    assert_eq!(told.finish(101.0), ["1-101 ok"]);
+}

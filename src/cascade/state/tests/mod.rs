@@ -1,0 +1,234 @@
+//! All that is known, told at times that the tests choose.
+
+mod belonging;
+mod places;
+mod runs;
+mod subagents;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
+use super::calls::MAX_RECENT;
+use super::*;
+use crate::cascade::telling::{generation, id, idle, running};
+use crate::cascade::update::{AgentUsage, Generation, Step};
+use crate::record::{
+    Call, CallIds, CascadeRun, Correlated, Correlation, CorrelationMethod, Host, Label as _, Model, Operation, Outcome,
+    Provider, Quality, RunOutcome, StepEnded, StepKind, StepStatus, Timing, TokenUsage, TraceContext, TraceParent,
+};
+
+/// The state, told at times in seconds since the agent began to be followed.
+struct Told {
+    state: State,
+    zero: Moment,
+    facts: Vec<Fact>,
+}
+
+impl Told {
+    /// Nobody is followed.
+    fn alone() -> Self {
+        let zero = Moment { at: Instant::now() + Duration::from_secs(200_000), wall: wall(0.0) };
+        Self { state: State::default(), zero, facts: Vec::new() }
+    }
+
+    fn following() -> Self {
+        let mut told = Self::alone();
+        told.state.follow(told.zero.wall);
+        told
+    }
+
+    fn at(&self, seconds: f64) -> Moment {
+        let since = Duration::from_secs_f64(seconds);
+        Moment { at: self.zero.at + since, wall: self.zero.wall + since }
+    }
+
+    /// As the correlator takes a call. Returns the call as it was handed on, and whether the agent should be asked.
+    fn call(&mut self, seconds: f64, mut call: Call) -> (Correlation, bool) {
+        call.timing.started_at = self.at(seconds).wall - call.timing.duration;
+        self.late_call(seconds, call)
+    }
+
+    /// A call that is stated a while after its end.
+    fn late_call(&mut self, seconds: f64, mut call: Call) -> (Correlation, bool) {
+        let (is_open, stated) = self.state.correlate(&mut call, self.at(seconds));
+        self.facts.extend(stated);
+        let facts = self.state.take(&call, self.at(seconds));
+        self.facts.extend(facts);
+        (call.correlation, is_open)
+    }
+
+    /// Where the span of a call stands when the call is handed on.
+    fn placed(&mut self, seconds: f64, mut call: Call) -> Option<TraceContext> {
+        let (_, stated) = self.state.correlate(&mut call, self.at(seconds));
+        self.facts.extend(stated);
+        let facts = self.state.take(&call, self.at(seconds));
+        self.facts.extend(facts);
+        call.trace
+    }
+
+    /// The places that were told later, since the last time.
+    fn placed_later(&mut self) -> Vec<(u64, TraceContext)> {
+        let later = std::mem::take(&mut self.facts).into_iter().filter_map(|fact| match fact {
+            Fact::CallTraced { call, trace } => Some((call, trace)),
+            _ => None,
+        });
+        later.collect()
+    }
+
+    fn summary(&mut self, seconds: f64, summaries: &[Summary]) {
+        let facts = self.state.summaries(summaries, self.at(seconds));
+        self.facts.extend(facts);
+    }
+
+    fn join(&mut self, seconds: f64, ids: &JoinedIds) {
+        let facts = self.state.join(ids, self.at(seconds));
+        self.facts.extend(facts);
+    }
+
+    fn update_from(&mut self, source: UpdateSource, seconds: f64, cascade: &str, update: &Update) {
+        let facts = self.state.update(&id(cascade), update, source, self.at(seconds));
+        self.facts.extend(facts);
+    }
+
+    fn update(&mut self, seconds: f64, cascade: &str, update: &Update) {
+        self.update_from(UpdateSource::AgentState, seconds, cascade, update);
+    }
+
+    fn tick(&mut self, seconds: f64) {
+        let facts = self.state.tick(self.at(seconds));
+        self.facts.extend(facts);
+    }
+
+    fn delete(&mut self, seconds: f64, cascade: &str) {
+        let facts = self.state.delete(&id(cascade), self.at(seconds));
+        self.facts.extend(facts);
+    }
+
+    fn unfollow(&mut self, seconds: f64) {
+        let facts = self.state.unfollow(self.at(seconds));
+        self.facts.extend(facts);
+    }
+
+    /// Everything that was stated since the last time, in words; what came from the traffic is left out.
+    fn said(&mut self) -> Vec<String> {
+        let zero = self.zero.wall;
+        let seconds = |at: SystemTime| at.duration_since(zero).map_or(-1.0, |since| since.as_secs_f64());
+        let said = std::mem::take(&mut self.facts).into_iter().filter_map(|fact| match fact {
+            Fact::Correlated(Correlated { call, correlation: Correlation { cascade, method } }) => {
+                Some(format!("{call} is {} by {method}", cascade.unwrap()))
+            }
+            Fact::CorrelationSettled(method) => Some(format!("settled {method}")),
+            Fact::RunStarted(run) => Some(format!("{} starts at {}", run.cascade, seconds(run.started_at))),
+            Fact::RunEnded(run) => Some(format!(
+                "{} {} after {}s: {} calls, {} tokens of {}",
+                run.cascade,
+                run.outcome,
+                run.duration.as_secs_f64(),
+                run.calls,
+                run.tokens,
+                run.model
+            )),
+            Fact::StepEnded(StepEnded { cascade, step, .. }) => Some(format!("{cascade} {step}")),
+            Fact::UsageCompared(comparison) => Some(comparison.as_str().to_owned()),
+            _ => None,
+        });
+        said.collect()
+    }
+
+    /// The runs that ended since the last time.
+    fn ended(&mut self) -> Vec<CascadeRun> {
+        let ended = std::mem::take(&mut self.facts).into_iter().filter_map(|fact| match fact {
+            Fact::RunEnded(run) => Some(*run),
+            _ => None,
+        });
+        ended.collect()
+    }
+}
+
+fn wall(seconds: f64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs_f64(1_000_000.0 + seconds)
+}
+
+/// A call that lasted a second, with its first chunk after half of it, of 7 tokens.
+fn call(number: u64, ids: CallIds, method: CorrelationMethod) -> Call {
+    Call {
+        number,
+        provider: Provider::CloudCode,
+        host: Host::parse("cloudcode-pa.googleapis.com").unwrap(),
+        operation: Operation::Chat,
+        model: Model::from_wire(&format!("m{number}")),
+        served_model: None,
+        outcome: Outcome::Ok,
+        status: Some(200),
+        streamed: true,
+        finish_reason: None,
+        rate_limit: None,
+        usage: TokenUsage { input: Some(5), output: Some(2), ..TokenUsage::default() },
+        quality: Quality::Unknown,
+        cost: None,
+        timing: Timing {
+            started_at: wall(0.0),
+            duration: Duration::from_secs(1),
+            time_to_first_chunk: Some(Duration::from_millis(500)),
+            content_duration: None,
+        },
+        ids,
+        correlation: Correlation { cascade: None, method },
+        port: 443,
+        parent: None,
+        trace: None,
+        setup: None,
+    }
+}
+
+/// A call that names conversation and trajectory.
+fn named(number: u64, conversation: &str, trajectory: &str) -> Call {
+    let ids = CallIds { conversation: Some(id(conversation)), trajectory: Some(id(trajectory)), ..CallIds::default() };
+    call(number, ids, CorrelationMethod::RequestId)
+}
+
+/// A call that names its trajectory only.
+fn labelled(number: u64, trajectory: &str) -> Call {
+    let ids = CallIds { labelled_trajectory: Some(id(trajectory)), ..CallIds::default() };
+    call(number, ids, CorrelationMethod::Labels)
+}
+
+/// A call that names no conversation, but a session and a trace.
+fn nameless(number: u64, session: &str, trace: &str) -> Call {
+    let ids = CallIds { session: Some(id(session)), provider_trace: Some(id(trace)), ..CallIds::default() };
+    call(number, ids, CorrelationMethod::None)
+}
+
+fn of(operation: Operation, call: Call) -> Call {
+    Call { operation, ..call }
+}
+
+fn summary(cascade: &str, trajectory: &str, root: Option<&str>) -> Summary {
+    Summary {
+        cascade: id(cascade),
+        trajectory: Some(id(trajectory)),
+        status: None,
+        step_count: None,
+        last_modified: None,
+        last_user_input: None,
+        root: root.map(id),
+        has_active_children: false,
+        not_fully_idle: false,
+    }
+}
+
+fn input(seconds: f64) -> Step {
+    let created_at = Some(wall(seconds));
+    Step { kind: StepKind::UserInput, status: StepStatus::Done, created_at, ..Step::default() }
+}
+
+fn answer() -> Step {
+    Step { kind: StepKind::PlannerResponse, status: StepStatus::Done, has_text: true, ..Step::default() }
+}
+
+/// A call to a model, with the model that answered.
+fn served(name: &str) -> Generation {
+    Generation { served_model: Some(Model::from_wire("served")), ..generation(name) }
+}
