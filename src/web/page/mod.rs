@@ -264,8 +264,19 @@ const NONE: &str = "<td class=\"zero\">–</td>";
 
 const TEMPLATE: &str = include_str!("page.html");
 const ICON: &str = include_str!("icon.svg");
-const COLUMNS: [&str; 10] =
-    ["Model", "Calls", "Input", "Cache read", "Cache write", "Tool input", "Output", "Thinking", "Total", "Share"];
+const COLUMNS: [&str; 11] = [
+    "Model",
+    "Calls",
+    "Input",
+    "Cache read",
+    "Cache write",
+    "Tool input",
+    "Output",
+    "Thinking",
+    "Total",
+    "Cost",
+    "Share",
+];
 
 #[cfg(test)]
 mod tests {

@@ -208,6 +208,24 @@ async fn the_page_shows_models_as_text_and_loads_nothing() {
 }
 
 #[tokio::test]
+async fn every_cell_of_the_page_stands_below_its_title() {
+    let house = House::open().await;
+    every_fact().into_iter().for_each(|fact| house.facts.record(fact));
+    let page = house.get("/").await;
+    let tables: Vec<_> = page.text().split("<table>").skip(1).collect();
+    assert!(tables.len() >= 3, "models, conversations, calls");
+    for table in tables {
+        let (head, body) = table.split_once("<tbody>").expect("a body");
+        let (rows, _) = body.split_once("</tbody>").expect("its end");
+        let titles = head.matches("<th scope=\"col\">").count();
+        for row in rows.split("</tr>").filter(|row| !row.is_empty()) {
+            let cells = row.matches("<td").count() + row.matches("<th scope=\"row\">").count();
+            assert_eq!(cells, titles, "{head}{row}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_description_names_every_route() {
     let described: Value = serde_json::from_str(OPENAPI).expect("JSON");
     let paths = described["paths"].as_object().expect("paths").keys().map(String::as_str);
