@@ -16,13 +16,14 @@ use crate::kit::{read_some, write_pieces};
 use crate::process::{REQUEST, Upstream};
 
 /// A whole answer of 12 tokens.
-const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 188\r\n\r\n\
+pub const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 188\r\n\r\n\
 {\"response\":{\"candidates\":[{\"content\":{\"role\":\"model\",\"parts\":[{\"text\":\"x\"}]},\"finishReason\":\"STOP\"}],\
 \"usageMetadata\":{\"promptTokenCount\":7,\"candidatesTokenCount\":5,\"totalTokenCount\":12}}}";
 
 const TOKENS: u64 = 12;
 
-type Ends = (client::TlsStream<TcpStream>, server::TlsStream<TcpStream>);
+/// An agent and a provider, connected through the program.
+pub type Ends = (client::TlsStream<TcpStream>, server::TlsStream<TcpStream>);
 
 /// One whole call on a connection.
 async fn call((agent, provider): &mut Ends) {

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::kit::{START, call, correlated, ended, ledger, now, of_cascade, of_trajectory, take};
-use crate::ledger::{By, Ledger, UsageQuery};
+use crate::ledger::{By, Ledger, Page, UsageQuery};
 use crate::record::{Call, Fact, Label as _, Operation, Outcome, Provider, Timing};
 
 const MINUTE: i64 = 60_000;
@@ -43,7 +43,7 @@ fn ask(ledger: &Ledger, query: &UsageQuery) -> (BTreeMap<String, (u64, u64)>, (u
 
 fn asked(by: By, span: Option<(i64, i64)>, zone: &str) -> UsageQuery {
     let (since, until) = span.map(|(since, until)| (ms(since), ms(until))).unzip();
-    UsageQuery { by, since, until, zone: zone.parse().expect("a zone") }
+    UsageQuery { by, since, until, zone: zone.parse().expect("a zone"), page: Page::default() }
 }
 
 #[test]
