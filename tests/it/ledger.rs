@@ -33,7 +33,8 @@ async fn call((agent, provider): &mut Ends) {
     assert_eq!(read_some(agent, ANSWER.len()).await, ANSWER);
 }
 
-fn number(file: &Path, sql: &str) -> u64 {
+/// The number that the file answers with.
+pub fn number(file: &Path, sql: &str) -> u64 {
     let file = Connection::open(file).expect("a ledger");
     file.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("a number") as u64
 }
