@@ -1,6 +1,7 @@
 //! Questions to a running exporter on this machine: over its Unix socket, or plain HTTP.
 
-use std::path::Path;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -36,6 +37,16 @@ impl Target {
             None => base_url(&self.config.load()?.config.web),
         }
     }
+
+    /// The base URL, and where the exporter there keeps its ledger; `None` where it keeps none, and where a URL was given: that
+    /// one was meant.
+    pub(super) fn base_url_and_ledger(self) -> anyhow::Result<(String, Option<PathBuf>)> {
+        if let Some(url) = self.url {
+            return Ok((url, None));
+        }
+        let config = self.config.load()?.config;
+        Ok((base_url(&config.web)?, config.ledger.enabled.then(|| config.ledger_path())))
+    }
 }
 
 /// The base URL of the exporter of that configuration, asked from this machine: its socket, where it has one, asks for
@@ -54,16 +65,21 @@ pub(super) fn base_url(web: &web::Config) -> anyhow::Result<String> {
 
 /// The body of the answer to `GET base + path`.
 pub(super) async fn get(base: &str, path: &str) -> anyhow::Result<Bytes> {
+    get_as(base, path, "application/json").await
+}
+
+/// The same in a form of one's own wish: what `Accept` shall say.
+pub(super) async fn get_as(base: &str, path: &str, accept: &str) -> anyhow::Result<Bytes> {
     let asked = async {
         match base.strip_prefix(SOCKET) {
-            Some(socket) => ask_socket(Path::new(socket), path).await,
-            None => ask_address(&format!("{}{path}", base.trim_end_matches('/'))).await,
+            Some(socket) => ask_socket(Path::new(socket), path, accept).await,
+            None => ask_address(&format!("{}{path}", base.trim_end_matches('/')), accept).await,
         }
     };
     timeout(LIMIT, asked).await.with_context(|| format!("{base} did not answer within {} s", LIMIT.as_secs()))?
 }
 
-async fn ask_socket(socket: &Path, path: &str) -> anyhow::Result<Bytes> {
+async fn ask_socket(socket: &Path, path: &str, accept: &str) -> anyhow::Result<Bytes> {
     let stream = UnixStream::connect(socket).await;
     let stream = stream.with_context(|| {
         format!(
@@ -71,10 +87,10 @@ async fn ask_socket(socket: &Path, path: &str) -> anyhow::Result<Bytes> {
             socket.display()
         )
     })?;
-    ask(stream, &socket.display().to_string(), "localhost", path).await
+    ask(stream, &socket.display().to_string(), "localhost", path, accept).await
 }
 
-async fn ask_address(url: &str) -> anyhow::Result<Bytes> {
+async fn ask_address(url: &str, accept: &str) -> anyhow::Result<Bytes> {
     let uri: Uri = url.parse().with_context(|| format!("{url:?} is not a URL: write it as http://127.0.0.1:8741"))?;
     ensure!(
         uri.scheme_str() == Some("http"),
@@ -86,16 +102,17 @@ async fn ask_address(url: &str) -> anyhow::Result<Bytes> {
     let stream = TcpStream::connect((host, port)).await;
     let stream = stream.with_context(|| format!("nothing answers at {authority}: is `gravimeter serve` running?"))?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    ask(stream, authority.as_str(), authority.as_str(), path).await
+    ask(stream, authority.as_str(), authority.as_str(), path, accept).await
 }
 
 /// Asks `whom` by the name of `host`.
-async fn ask<S>(stream: S, whom: &str, host: &str, path: &str) -> anyhow::Result<Bytes>
+async fn ask<S>(stream: S, whom: &str, host: &str, path: &str, accept: &str) -> anyhow::Result<Bytes>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let request = Request::get(path).header(header::HOST, host).body(Empty::<Bytes>::new())?;
+    let request = Request::get(path).header(header::HOST, host).header(header::ACCEPT, accept);
+    let request = request.body(Empty::<Bytes>::new())?;
     let exchange = async {
         let response = sender.send_request(request).await.context(NO_HTTP)?;
         let status = response.status();
@@ -121,6 +138,12 @@ where
     Ok(body)
 }
 
+/// Whether the error is that nobody listens there.
+pub(super) fn is_silence(error: &anyhow::Error) -> bool {
+    let kinds = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+    kinds.into_iter().any(|kind| matches!(kind, ErrorKind::ConnectionRefused | ErrorKind::NotFound))
+}
+
 /// What the exporter says of its refusal; `None` from a stranger.
 fn reason(body: &[u8]) -> Option<String> {
     let answer: Value = serde_json::from_slice(body).ok()?;
@@ -134,11 +157,11 @@ const SOCKET: &str = "unix:";
 const NO_HTTP: &str =
     "no answer came, or one that is not HTTP; an exporter with TLS (web.config_file) is asked at its web.socket";
 
-/// The exporter answers from memory.
-const LIMIT: Duration = Duration::from_secs(5);
+/// As long as the exporter itself takes for an answer at most.
+const LIMIT: Duration = Duration::from_secs(10);
 
-/// The largest answer, a thousand conversations with every field, has some 800 kB.
-const MAX_BYTES: usize = 4 << 20;
+/// The largest answer, ten thousand hours with every field, has some 7 MB.
+const MAX_BYTES: usize = 16 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -186,8 +209,9 @@ mod tests {
         assert_eq!(answer.unwrap(), "{}");
         assert!(asked.starts_with("GET /v1/usage HTTP/1.1\r\nhost: localhost\r\n"), "{asked}");
         drop(listener);
-        let told = format!("{:#}", get(&base, "/").await.unwrap_err());
-        assert!(told.contains("may you write to its socket?"), "{told}");
+        let error = get(&base, "/").await.unwrap_err();
+        let told = format!("{error:#}");
+        assert!(told.contains("may you write to its socket?") && is_silence(&error), "{told}");
     }
 
     #[test]
@@ -211,7 +235,7 @@ mod tests {
         assert!(answer.unwrap_err().to_string().ends_with("404 Not Found: nothing here"));
         let (base, served) = exporter("").await;
         let (answer, _) = tokio::join!(get(&base, "/"), served);
-        assert!(answer.is_err());
+        assert!(!is_silence(&answer.unwrap_err()), "somebody is there");
     }
 
     #[tokio::test]
@@ -219,8 +243,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);
-        let told = format!("{:#}", get(&base, "/").await.unwrap_err());
-        assert!(told.contains("is `gravimeter serve` running?"), "{told}");
+        let error = get(&base, "/").await.unwrap_err();
+        let told = format!("{error:#}");
+        assert!(told.contains("is `gravimeter serve` running?") && is_silence(&error), "{told}");
         assert!(get("https://127.0.0.1:1", "/").await.is_err());
     }
 }

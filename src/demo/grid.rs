@@ -10,6 +10,8 @@ pub struct Grid {
     names: Vec<String>,
     columns: Vec<Column>,
     total: bool,
+    /// What a bar at the right of each line stands for.
+    bars: Option<Vec<u64>>,
 }
 
 /// One kind of cell, written out for every line.
@@ -47,7 +49,7 @@ impl Column {
 impl Grid {
     /// A grid whose lines have these names, under this head.
     pub fn new(head: &'static str, names: impl IntoIterator<Item = String>) -> Self {
-        Self { head, names: printable(names), columns: Vec::new(), total: false }
+        Self { head, names: printable(names), columns: Vec::new(), total: false, bars: None }
     }
 
     /// Adds a column at the right.
@@ -64,10 +66,18 @@ impl Grid {
         self
     }
 
+    /// A bar at the right of each line that has a figure here, in proportion to it, where the width leaves room for one.
+    #[must_use]
+    pub fn with_bars(mut self, figures: impl IntoIterator<Item = u64>) -> Self {
+        self.bars = Some(figures.into_iter().collect());
+        self
+    }
+
     /// The lines, at most `width` columns wide where that can be; every line ends with a newline.
     #[must_use]
     pub fn render(mut self, width: usize) -> String {
-        self.fit(width);
+        self.fit(width.saturating_sub(self.bars.as_ref().map_or(0, |_| GAP + MIN_BAR)));
+        self.draw_bars(width);
         let cells: usize = self.columns.iter().map(Column::width).sum();
         let name_width =
             longest(&self.names).max(self.head.len()).min(width.saturating_sub(cells)).max(self.head.len());
@@ -95,12 +105,34 @@ impl Grid {
         }
     }
 
+    /// Turns the figures of bars into a column that takes what the others have left.
+    fn draw_bars(&mut self, width: usize) {
+        let Some(figures) = self.bars.take() else { return };
+        let others = longest(&self.names).max(self.head.len()) + self.columns.iter().map(Column::width).sum::<usize>();
+        let left = width.saturating_sub(others + GAP).min(MAX_BAR);
+        if left >= MIN_BAR {
+            let most = figures.iter().copied().max().unwrap_or_default();
+            let bars = figures.iter().map(|figure| bar(*figure, most, left));
+            self.columns.push(Column::words("", 0, bars));
+        }
+    }
+
     fn line<'a>(&'a self, name: &str, name_width: usize, cell: impl Fn(&'a Column) -> &'a str) -> String {
         let mut text = format!("{:<name_width$}", shortened(name, name_width));
         self.columns.iter().for_each(|column| text.push_str(&column.cell(cell(column))));
         text.push('\n');
         text
     }
+}
+
+/// A bar that is `width` long for the most there is; what is more than nothing is seen.
+fn bar(figure: u64, most: u64, width: usize) -> String {
+    let longest = width as u128 * EIGHTHS.len() as u128;
+    let eighths = (u128::from(figure) * longest).checked_div(u128::from(most)).unwrap_or_default();
+    let eighths = usize::try_from(eighths).unwrap_or_default().max(usize::from(figure > 0));
+    let (whole, part) = (eighths / EIGHTHS.len(), eighths % EIGHTHS.len());
+    let end = part.checked_sub(1).and_then(|part| EIGHTHS.get(part));
+    std::iter::repeat_n('█', whole).chain(end.copied()).collect()
 }
 
 /// Digits in groups of three.
@@ -138,6 +170,11 @@ fn longest(texts: &[String]) -> usize {
 const NAME_WIDTH: usize = 24;
 /// Spaces between two columns.
 const GAP: usize = 2;
+/// Where bars are shorter than this, they tell nothing; where they are longer, nothing more.
+const MIN_BAR: usize = 8;
+const MAX_BAR: usize = 60;
+/// Blocks of one eighth to eight eighths.
+const EIGHTHS: [char; 8] = ['▏', '▎', '▍', '▌', '▋', '▊', '▉', '█'];
 
 #[cfg(test)]
 mod tests {
@@ -179,6 +216,32 @@ b                         idle         3
 
     #[test]
     fn no_width_leaves_a_line_broken() {
+        for width in 0..90 {
+            let text = grid().with_total().render(width);
+            let widths: Vec<usize> = text.lines().map(|line| line.chars().count()).collect();
+            assert!(widths.iter().all(|other| *other == widths[0]) && widths[0] <= width.max(11), "{width}: {text}");
+        }
+    }
+
+    #[test]
+    fn bars_are_in_proportion_and_take_what_is_left() {
+        let grid = || {
+            let calls = Column::figures("CALLS", 1, texts(&["8", "4", "1", "0"]));
+            Grid::new("DAY", texts(&["a", "b", "c", "d"])).column(calls).with_bars([1600, 800, 1, 0])
+        };
+        let expected = "\
+DAY  CALLS          
+────────────────────
+a        8  ████████
+b        4  ████    
+c        1  ▏       
+d        0          
+";
+        assert_eq!(grid().render(20), expected);
+        assert_eq!(grid().render(30).matches('█').count(), 27);
+        assert_eq!(grid().render(500).matches('█').count(), 90);
+        assert!(!grid().render(12).contains('█'), "no room");
+        assert!(!grid().with_bars([0, 0, 0, 0]).render(80).contains(['█', '▏']));
         for width in 0..90 {
             let text = grid().with_total().render(width);
             let widths: Vec<usize> = text.lines().map(|line| line.chars().count()).collect();

@@ -6,6 +6,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::grid::{Column, Grid, grouped};
@@ -105,8 +106,22 @@ pub fn render(usage: &Usage, width: usize) -> String {
 pub fn render_by(head: &'static str, usage: &Usage, width: usize) -> String {
     let mut rows: Vec<(&str, &Row)> = usage.models.iter().map(|(name, row)| (name.as_str(), row)).collect();
     rows.sort_by_key(|(_, row)| Reverse(row.total_tokens));
-    rows.push(("total", &usage.totals));
+    grid(head, rows, &usage.totals).render(width)
+}
 
+/// The same for days or hours, in the order of time; with `bars` each has one for its tokens.
+#[must_use]
+pub fn render_periods(head: &'static str, usage: &Usage, width: usize, bars: bool) -> String {
+    let mut rows: Vec<(&str, &Row)> = usage.models.iter().map(|(name, row)| (name.as_str(), row)).collect();
+    // An hour that a clock shows twice has two offsets, whose order is not that of letters.
+    rows.sort_by_cached_key(|(name, _)| (name.parse::<Timestamp>().ok(), *name));
+    let tokens: Vec<u64> = rows.iter().map(|(_, row)| row.total_tokens).collect();
+    let grid = grid(head, rows, &usage.totals);
+    if bars { grid.with_bars(tokens).render(width) } else { grid.render(width) }
+}
+
+fn grid<'a>(head: &'static str, mut rows: Vec<(&'a str, &'a Row)>, totals: &'a Row) -> Grid {
+    rows.push(("total", totals));
     let mut grid = Grid::new(head, rows.iter().map(|(name, _)| (*name).to_owned())).with_total();
     if rows.iter().any(|(_, row)| row.model.is_some()) {
         let models = rows.iter().map(|(_, row)| row.model.clone().unwrap_or_default());
@@ -124,7 +139,6 @@ pub fn render_by(head: &'static str, usage: &Usage, width: usize) -> String {
         .column(figures("THINKING", 4, |row| row.thinking_tokens))
         .column(figures("TOTAL", 0, |row| row.total_tokens))
         .column(Column::figures("COST", 2, rows.iter().map(|(_, row)| row.cost())))
-        .render(width)
 }
 
 #[cfg(test)]
@@ -196,6 +210,27 @@ unknown                                           0       0      1
 total                                             0       0      9
 ";
         assert_eq!(render_by("CASCADE", &serde_json::from_str(text).unwrap(), 66), expected);
+    }
+
+    #[test]
+    fn hours_stand_in_the_order_of_time_with_a_bar_on_a_terminal() {
+        let text = r#"{"totals": {"calls": 3, "total_tokens": 9}, "models": {
+            "2026-10-25T02:00:00+01:00": {"calls": 1, "total_tokens": 1},
+            "2026-10-25T02:00:00+02:00": {"calls": 2, "total_tokens": 8},
+            "2026-10-25T03:00:00+01:00": {}}}"#;
+        let usage = serde_json::from_str(text).unwrap();
+        let expected = "\
+HOUR                       INPUT  OUTPUT  TOTAL          
+─────────────────────────────────────────────────────────
+2026-10-25T02:00:00+02:00      0       0      8  ████████
+2026-10-25T02:00:00+01:00      0       0      1  █       
+2026-10-25T03:00:00+01:00      0       0      0          
+─────────────────────────────────────────────────────────
+total                          0       0      9          
+";
+        assert_eq!(render_periods("HOUR", &usage, 57, true), expected);
+        let plain = render_periods("HOUR", &usage, 120, false);
+        assert!(!plain.contains('█') && plain.contains("COST"), "{plain}");
     }
 
     #[test]

@@ -78,7 +78,8 @@ fn media_range(range: &str) -> Option<(Option<Format>, u16)> {
     Some((format, weight))
 }
 
-fn thousandths(q: &str) -> Option<u16> {
+/// A weight (RFC 9110, section 12.4.2) in thousandths; `None` when it is malformed.
+pub(crate) fn thousandths(q: &str) -> Option<u16> {
     let (whole, fraction) = q.split_once('.').unwrap_or((q, ""));
     if !matches!(whole, "0" | "1") || fraction.len() > 3 || !fraction.bytes().all(|b| b.is_ascii_digit()) {
         return None;

@@ -12,7 +12,7 @@ use crate::record::{Call, CorrelationMethod, Cost, Id, Model, Operation, Outcome
 /// A call of a conversation.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CallRecord {
-    /// Its number, unique in the process.
+    /// Its number, unique in the process that saw it.
     pub number: u64,
     /// When its request began.
     pub started_at: Timestamp,

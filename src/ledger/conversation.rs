@@ -64,8 +64,8 @@ pub(super) struct Conversation {
     pub(super) steps: BTreeMap<(StepKind, StepStatus), u64>,
     /// Of all its calls, kept or not.
     pub(super) sums: ByModel,
-    /// The numbers of the calls that are kept.
-    pub(super) calls: BTreeSet<u64>,
+    /// The numbers of the calls that are kept; those of earlier processes are negative.
+    pub(super) calls: BTreeSet<i64>,
 }
 
 impl Conversation {

@@ -9,9 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
+use tracing::warn;
 
 use crate::record::{Call, Fact, Id, LedgerRecord, Model, Models, Sink, Totals};
 
+mod archive;
 mod call;
 mod cascades;
 mod conversation;
@@ -20,24 +22,29 @@ mod file;
 pub mod fuzz;
 mod models;
 mod open;
+mod page;
 mod query;
 mod queue;
+mod refill;
 mod report;
 mod restore;
 mod retention;
 mod rows;
 mod schema;
 mod share;
+mod sheet;
 mod span;
 mod store;
 mod sums;
 mod thread;
 mod writer;
 
+pub use archive::{ArchiveError, query_file};
 pub use call::CallRecord;
 pub use cascades::{Cascade, CascadeDetails, CascadePage, CascadesQuery, Cursor, InvalidCursor, State};
 pub use conversation::Run;
 pub use models::QuotaReading;
+pub use page::{Page, UsageCursor};
 pub use query::{By, InvalidZone, Period, UsageQuery, Zone};
 pub use report::{CascadeGroup, Group, QualityCounts, Usage, UsageReport};
 pub use store::Limits;
@@ -45,8 +52,8 @@ pub use store::Limits;
 use file::{Begun, Disk};
 use models::{Names, Quotas};
 use query::Found;
+use refill::Past;
 use report::{by_model, by_provider};
-use span::Span;
 use store::Store;
 use sums::{ByModel, Served, Sums};
 
@@ -127,7 +134,21 @@ impl Ledger {
         told: Arc<dyn Sink>,
     ) -> (Self, Totals) {
         let (disk, Begun { at, totals }) = Disk::open(config, path, now, &models, told);
-        (Self::begin(disk, at, &totals, models, Limits::default()), totals)
+        let ledger = Self::begin(disk, at, &totals, models, Limits::default());
+        ledger.refill();
+        (ledger, totals)
+    }
+
+    /// Takes the newest conversations of earlier processes back into memory.
+    fn refill(&self) {
+        let Some(disk) = &self.disk else { return };
+        let limits = self.kept().store.limits();
+        match disk.read(|connection| Past::read(connection, &limits, &self.models)) {
+            Ok(past) => past.put_into(&mut self.kept().store),
+            Err(failure) => {
+                warn!(%failure, "the conversations of earlier processes are not listed, though they are counted")
+            }
+        }
     }
 
     fn begin(disk: Option<Disk>, begun: Timestamp, totals: &Totals, models: Arc<Models>, limits: Limits) -> Self {
@@ -147,12 +168,13 @@ impl Ledger {
     /// [`QueryError`] when the file cannot be read.
     pub fn query(&self, query: &UsageQuery, now: Timestamp) -> Result<UsageReport, QueryError> {
         let is_all = query.since.is_none_or(|since| since <= self.begun) && query.until.is_none_or(|until| until > now);
-        match query.by {
-            By::Model | By::Provider if is_all => Ok(self.grouped(query.by, now)),
+        let report = match query.by {
+            By::Model | By::Provider if is_all => self.grouped(query.by, now),
             // Conversations of earlier processes are in the file alone.
-            By::Cascade if is_all && !self.is_resumed => Ok(self.grouped(query.by, now)),
-            _ => self.found(query, now),
-        }
+            By::Cascade if is_all && !self.is_resumed => self.grouped(query.by, now),
+            _ => self.found(query, now)?,
+        };
+        Ok(report.cut(query.by, &query.page))
     }
 
     /// Everything, by model.
@@ -211,16 +233,9 @@ impl Ledger {
 
     /// Answers from the file.
     fn found(&self, query: &UsageQuery, now: Timestamp) -> Result<UsageReport, QueryError> {
-        let since = query.since.filter(|since| *since > self.begun);
-        let until = query.until.filter(|until| *until <= now);
-        let nothing = || Ok((Span::new(since, until, i64::MIN), Found::default()));
-        let (span, found) = self.disk.as_ref().map_or_else(nothing, |disk| {
-            disk.read(|connection| {
-                let span = Span::new(since, until, query::rows_since(connection)?);
-                let found = query::find(connection, &span, query.by, &query.zone, &self.models)?;
-                Ok((span, found))
-            })
-        })?;
+        let nothing = || Ok((query::span(query, self.begun, now, i64::MIN), Found::default()));
+        let ask = |connection: &_| query::answer(connection, query, self.begun, now, &self.models);
+        let (span, found) = self.disk.as_ref().map_or_else(nothing, |disk| disk.read(ask))?;
         let (since, until) = (span.since().unwrap_or(self.begun), span.until().unwrap_or(now));
         Ok(found.into_report(query, since, until, &self.kept().names))
     }

@@ -204,7 +204,7 @@ fn set_up(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// The path with links in its folders resolved: SQLite is told to follow none. The file itself may not be one.
-fn resolved(path: &Path) -> Result<PathBuf, OpenError> {
+pub(super) fn resolved(path: &Path) -> Result<PathBuf, OpenError> {
     let failed = |source| OpenError::Io { action: "find the folder of", path: path.to_owned(), source };
     let folder = path.parent().unwrap_or(Path::new("/")).canonicalize().map_err(failed)?;
     let name = path.file_name().ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?;
@@ -250,7 +250,8 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 const WRITER: OpenFlags =
     OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX).union(OpenFlags::SQLITE_OPEN_NOFOLLOW);
 
-const READER: OpenFlags =
+/// Nothing is made where there is nothing.
+pub(super) const READER: OpenFlags =
     OpenFlags::SQLITE_OPEN_READ_ONLY.union(OpenFlags::SQLITE_OPEN_NO_MUTEX).union(OpenFlags::SQLITE_OPEN_NOFOLLOW);
 
 /// A process that was killed lets go of its files within milliseconds; a start may not wait for long.

@@ -3,35 +3,40 @@
 //! Everything is read in one transaction, so that the groups of an answer add up to its totals while the file grows.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
 use jiff::tz::{Offset, TimeZone};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
+use super::page::Page;
 use super::restore::count;
 use super::share::TOKEN_COLUMNS;
 use super::span::Span;
 use super::sums::{ByModel, Served, Sums};
 use super::thread::Thread;
-use crate::record::{Id, Label, Model, Models, Operation};
+use crate::record::{Id, Label, Model, Models, Operation, label};
 
-/// How the sums of a report are grouped.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum By {
-    /// One group for each conversation, and for what is not known to belong to one.
-    Cascade,
-    /// One group for each day of the query's time zone.
-    Day,
-    /// One group for each hour of the query's time zone.
-    Hour,
-    /// One group for each model (and provider, where two serve the same model).
-    #[default]
-    Model,
-    /// One group for each purpose of calls.
-    Operation,
-    /// One group for each provider.
-    Provider,
+label! {
+    /// How the sums of a report are grouped.
+    #[derive(Default)]
+    pub enum By {
+        /// One group for each conversation, and for what is not known to belong to one.
+        Cascade => "cascade",
+        /// One group for each day of the query's time zone.
+        Day => "day",
+        /// One group for each hour of the query's time zone.
+        Hour => "hour",
+        /// One group for each model (and provider, where two serve the same model).
+        #[default]
+        Model => "model",
+        /// One group for each purpose of calls.
+        Operation => "operation",
+        /// One group for each provider.
+        Provider => "provider",
+    }
 }
 
 /// What a report is asked for.
@@ -45,11 +50,31 @@ pub struct UsageQuery {
     pub until: Option<Timestamp>,
     /// Whose days and hours are meant.
     pub zone: Zone,
+    /// Which of the groups.
+    pub page: Page,
 }
 
 /// A time zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Zone(pub(super) TimeZone);
+
+impl Zone {
+    /// A local time of the zone (`2026-11-23T09:30`), or the beginning of a day (`2026-11-23`). One that a clock skips is later
+    /// by as much as it skips; one that it shows twice is the first of the two. `None` for any other text.
+    #[must_use]
+    pub fn time(&self, text: &str) -> Option<Timestamp> {
+        // More is understood by the parser, such as the name of another zone.
+        let is_local = text.bytes().all(|byte| byte.is_ascii_digit() || b"-:.T".contains(&byte));
+        let local = text.parse::<DateTime>().ok().filter(|_| is_local)?;
+        self.0.to_timestamp(local).ok()
+    }
+
+    /// The time zone of this machine by its name; `None` where it has none.
+    #[must_use]
+    pub fn name_of_this_machine() -> Option<String> {
+        TimeZone::system().iana_name().map(str::to_owned)
+    }
+}
 
 /// The text is no time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -104,6 +129,16 @@ impl Period {
         let start = Timestamp::from_second(whole).unwrap_or(at);
         Self { start, name: start.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string() }
     }
+
+    pub(super) fn start(&self) -> Timestamp {
+        self.start
+    }
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
 }
 
 impl serde::Serialize for Period {
@@ -118,15 +153,44 @@ pub(super) struct Found {
     pub(super) sums: ByModel,
     pub(super) operations: BTreeMap<Operation, Sums>,
     pub(super) periods: BTreeMap<Period, Sums>,
-    pub(super) threads: Vec<(Thread, ByModel)>,
+    pub(super) threads: Vec<FoundThread>,
     /// Of conversations that are not kept apart.
     pub(super) other: ByModel,
 }
 
+/// The sums of what belongs together.
+#[derive(Debug)]
+pub(super) struct FoundThread {
+    pub(super) thread: Thread,
+    pub(super) sums: ByModel,
+    /// When its first call ended, and its last one, in milliseconds: the slot's beginning where that is all that is known.
+    pub(super) first: i64,
+    pub(super) last: i64,
+}
+
 /// From which time on every call has its row.
-pub(super) fn rows_since(connection: &Connection) -> rusqlite::Result<i64> {
+fn rows_since(connection: &Connection) -> rusqlite::Result<i64> {
     let since = connection.query_row("SELECT since FROM kept WHERE what = 'calls'", [], |row| row.get(0)).optional()?;
     Ok(since.unwrap_or(i64::MIN))
+}
+
+/// Sums up what is asked for, of a ledger that began then. The span is the one that could be answered.
+pub(super) fn answer(
+    connection: &Connection,
+    query: &UsageQuery,
+    begun: Timestamp,
+    now: Timestamp,
+    models: &Models,
+) -> rusqlite::Result<(Span, Found)> {
+    let span = span(query, begun, now, rows_since(connection)?);
+    let found = find(connection, &span, query.by, &query.zone, models)?;
+    Ok((span, found))
+}
+
+/// The span that is asked for. From `rows_since` on every call has its row.
+pub(super) fn span(query: &UsageQuery, begun: Timestamp, now: Timestamp, rows_since: i64) -> Span {
+    let since = query.since.filter(|since| *since > begun);
+    Span::new(since, query.until.filter(|until| *until <= now), rows_since)
 }
 
 /// Sums up a span.
@@ -194,7 +258,7 @@ fn threads(connection: &Connection, span: &Span, models: &Models, found: &mut Fo
          CASE WHEN cascade IS NULL THEN coalesce(trajectory, '') ELSE '' END, provider, coalesce(counted_as, model), {ROW} \
          FROM calls WHERE {ENDS}), \
          newest AS (SELECT cascade, trajectory FROM part GROUP BY 1, 2 ORDER BY max(slot) DESC LIMIT {MAX_THREADS}) \
-         SELECT cascade, trajectory, provider, model, {SUMS} FROM part JOIN newest USING (cascade, trajectory) \
+         SELECT cascade, trajectory, provider, model, {SUMS}, min(slot), max(slot) FROM part JOIN newest USING (cascade, trajectory) \
          GROUP BY 1, 2, 3, 4, outcome, quality ORDER BY 1, 2"
     );
     let mut select = connection.prepare(&sql)?;
@@ -205,13 +269,13 @@ fn threads(connection: &Connection, span: &Span, models: &Models, found: &mut Fo
         let (cascade, trajectory): (String, String) = (row.get(0)?, row.get(1)?);
         let thread = Thread::new(Id::from_wire(&cascade).as_ref(), Id::from_wire(&trajectory).as_ref());
         found.other.take_away(&served, &sums);
-        match found.threads.last_mut().filter(|(known, _)| *known == thread) {
-            Some((_, known)) => known.add(&served, &sums),
-            None => {
-                let mut one = ByModel::default();
-                one.add(&served, &sums);
-                found.threads.push((thread, one));
-            }
+        let (first, last) = (row.get(16)?, row.get(17)?);
+        if found.threads.last().is_none_or(|known| known.thread != thread) {
+            found.threads.push(FoundThread { thread, sums: ByModel::default(), first, last });
+        }
+        if let Some(known) = found.threads.last_mut() {
+            known.sums.add(&served, &sums);
+            (known.first, known.last) = (known.first.min(first), known.last.max(last));
         }
     }
     Ok(())

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::models::Names;
+use super::page::UsageCursor;
 use super::query::{By, Found, Period, UsageQuery};
 use super::sums::{ByModel, Served, Sums};
 use super::thread::OTHER;
@@ -114,6 +115,9 @@ pub struct UsageReport {
     /// stand where they stood before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub correlated_too_late: Option<u64>,
+    /// Where the next page of the groups begins; absent where no others follow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<UsageCursor>,
 }
 
 impl UsageReport {
@@ -125,6 +129,7 @@ impl UsageReport {
             totals: Usage::from(sums),
             cascades: None,
             correlated_too_late: None,
+            next_cursor: None,
             days: None,
             hours: None,
             models: None,
@@ -149,7 +154,7 @@ impl Found {
         let periods = || self.periods.iter().map(|(period, sums)| (period.clone(), Usage::from(sums))).collect();
         match query.by {
             By::Cascade => {
-                let threads = self.threads.iter().map(|(thread, sums)| (thread.key(), sums));
+                let threads = self.threads.iter().map(|found| (found.thread.key(), &found.sums));
                 let all = threads.chain([(OTHER.to_owned(), &self.other)]).filter(|(_, sums)| !sums.0.is_empty());
                 report.cascades = Some(all.map(|(key, sums)| (key, CascadeGroup::new(sums, names))).collect());
             }

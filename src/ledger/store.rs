@@ -50,8 +50,8 @@ pub(super) struct Store {
     threads: HashMap<Thread, Conversation>,
     /// Every thread but [`Thread::Unknown`], which is never evicted: the least recently active one is the first.
     by_activity: BTreeMap<Rank, Thread>,
-    /// The calls with their details, by number: the oldest one is the first.
-    calls: BTreeMap<u64, Kept>,
+    /// The calls with their details, by number: the oldest one is the first. Those of earlier processes have negative ones.
+    calls: BTreeMap<i64, Kept>,
     /// The sums of evicted threads.
     other: ByModel,
     /// Calls whose conversation became known after their details had been let go.
@@ -76,18 +76,19 @@ impl Store {
 
     /// Counts a call under the conversation it is known to belong to, or under its thread.
     pub(super) fn place(&mut self, record: CallRecord, served: Served, cascade: Option<&Id>) {
-        self.forget(record.number);
+        let number = signed(record.number);
+        self.forget(number);
         let thread = Thread::new(cascade, record.trajectory.as_ref());
         let conversation = self.touch(&thread, record.started_at, record.ended_at());
         conversation.sums.add(&served, &record.sums());
-        conversation.calls.insert(record.number);
-        self.calls.insert(record.number, Kept { thread: thread.clone(), served, record });
+        conversation.calls.insert(number);
+        self.calls.insert(number, Kept { thread: thread.clone(), served, record });
         self.shrink(&thread);
     }
 
     /// Moves a call to where it is known to belong now.
     pub(super) fn correlate(&mut self, correlated: &Correlated) {
-        let Some(Kept { served, mut record, .. }) = self.take_out(correlated.call) else {
+        let Some(Kept { served, mut record, .. }) = self.take_out(signed(correlated.call)) else {
             self.too_late += 1;
             return;
         };
@@ -114,6 +115,37 @@ impl Store {
         let thread = Thread::Cascade(step.cascade.clone());
         *self.touch(&thread, now, now).steps.entry((step.step, step.status)).or_default() += 1;
         self.shrink(&thread);
+    }
+
+    /// Puts a conversation of an earlier process back, whose sums were among those of all others.
+    pub(super) fn put_back(&mut self, id: Id, sums: ByModel, began: Timestamp, ended: Timestamp) {
+        sums.0.iter().for_each(|(served, sums)| self.other.take_away(served, sums));
+        let thread = Thread::Cascade(id);
+        self.touch(&thread, began, ended).sums.merge(&sums);
+        self.shrink(&thread);
+    }
+
+    /// When the run that was put back last had ended, so many of its conversation had.
+    pub(super) fn runs_were(&mut self, cascade: &Id, number: u64) {
+        if let Some(conversation) = self.threads.get_mut(&Thread::Cascade(cascade.clone())) {
+            conversation.runs_ended = number;
+        }
+    }
+
+    /// Puts a call back that the sums of its conversation count already, if there is room for its details: the newest are put
+    /// back first.
+    pub(super) fn put_back_call(&mut self, number: i64, cascade: Id, served: Served, record: CallRecord) {
+        let (thread, limit) = (Thread::Cascade(cascade), self.limits.calls_of_a_cascade);
+        let has_room = |of: &Conversation| of.calls.len() < limit;
+        if self.calls.len() >= self.limits.calls || !self.threads.get(&thread).is_some_and(has_room) {
+            return;
+        }
+        self.touch(&thread, record.started_at, record.ended_at()).calls.insert(number);
+        self.calls.insert(number, Kept { thread, served, record });
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// The sums of every group by its key: together they are the sums of all calls.
@@ -185,7 +217,7 @@ impl Store {
     }
 
     /// Lets a call's details go; it stays counted where it is.
-    fn forget(&mut self, number: u64) -> Option<Kept> {
+    fn forget(&mut self, number: i64) -> Option<Kept> {
         let kept = self.calls.remove(&number)?;
         if let Some(conversation) = self.threads.get_mut(&kept.thread) {
             conversation.calls.remove(&number);
@@ -194,7 +226,7 @@ impl Store {
     }
 
     /// Takes a call out of its thread, and the thread away if nothing else is known of it.
-    fn take_out(&mut self, number: u64) -> Option<Kept> {
+    fn take_out(&mut self, number: i64) -> Option<Kept> {
         let kept = self.forget(number)?;
         let conversation = self.threads.get_mut(&kept.thread)?;
         conversation.sums.take_away(&kept.served, &kept.record.sums());
@@ -204,4 +236,9 @@ impl Store {
         }
         Some(kept)
     }
+}
+
+/// The number of a call of this process.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -68,7 +68,7 @@ fn exposition(metrics: &Metrics, format: Format, gzip: bool) -> io::Result<Bytes
 const SETTLE_LIMIT: Duration = Duration::from_millis(250);
 
 /// A header's lines as the one list that they are (RFC 9110, section 5.3).
-fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+pub(super) fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let lines: Vec<&str> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
     (!lines.is_empty()).then(|| lines.join(","))
 }

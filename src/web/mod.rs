@@ -15,12 +15,14 @@ mod health;
 mod listener;
 mod live;
 mod metrics;
+mod negotiate;
 mod page;
 mod parameters;
 mod peer;
 mod quotas;
 mod serve;
 mod usage;
+mod usage_query;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -47,6 +49,7 @@ pub use cascades::path_of;
 pub use health::{Condition, Readiness, Report};
 pub use listener::{Listener, SocketError, SocketFile};
 pub use live::Live;
+pub use usage_query::{WrongUsageQuery, usage_query};
 
 /// Where and how the house is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,127 +1,109 @@
-//! `/v1/usage`: the ledger's answer as JSON.
+//! `/v1/usage`: the ledger's answer as JSON or CSV, with a tag by which whoever asks again learns that nothing is new.
 
+use std::io;
 use std::sync::Arc;
 
-use axum::Json;
+use aws_lc_rs::digest::{SHA256, digest};
+use axum::body::Bytes;
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
-use jiff::{SignedDuration, Timestamp};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::task::spawn_blocking;
 
 use super::Web;
 use super::error::ApiError;
-use crate::ledger::{By, UsageQuery, UsageReport};
+use super::negotiate::{Form, is_known};
+use super::usage_query::{Asked, WrongUsageQuery, parse};
+use crate::ledger::{Ledger, UsageReport};
 
 pub(super) async fn usage(
     State(web): State<Arc<Web>>,
     Query(parameters): Query<Vec<(String, String)>>,
-) -> Result<Json<UsageReport>, ApiError> {
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     let now = Timestamp::now();
-    let query = parse(&parameters, now).map_err(|wrong| wrong.into_error())?;
+    let asked = parse(&parameters, now).map_err(WrongUsageQuery::into_error)?;
+    let form = Form::of(&headers);
     // A year by day takes a tenth of a second, which the traffic's workers must not wait for.
-    let answer = spawn_blocking(move || web.ledger.query(&query, now)).await;
+    let answer = spawn_blocking(move || Answer::make(&web.ledger, &asked, form, now)).await;
     let failed = |message: String| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "ledger_unavailable", message);
     match answer {
-        Ok(report) => report.map(Json).map_err(|failure| failed(failure.to_string())),
+        Ok(answer) => Ok(answer.map_err(failed)?.into_response(form, &headers, &parameters)),
         Err(_) => Err(failed("the ledger could not be asked".to_owned())),
     }
 }
 
-/// What is wrong with the query string.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-enum Wrong {
-    #[error("'by' must be 'cascade', 'day', 'hour', 'model', 'operation' or 'provider'")]
-    By,
-    #[error("'since' must be a time (RFC 3339, 'Z' or an offset) or a duration such as '24h'")]
-    Since,
-    #[error("'until' must be a time (RFC 3339, 'Z' or an offset) or a duration such as '1h'")]
-    Until,
-    #[error("a parameter stands there twice")]
-    Twice,
-    #[error("the parameters are 'by', 'since', 'tz' and 'until'")]
-    Unknown,
-    #[error(
-        "'tz' must be a time zone: a name such as 'Europe/Berlin', or an offset such as '+05:30' ('+' written as %2B)"
-    )]
-    Zone,
+/// An answer as it is sent.
+struct Answer {
+    body: Vec<u8>,
+    tag: String,
+    next: Option<String>,
 }
 
-impl Wrong {
-    fn into_error(self) -> ApiError {
-        let code = match self {
-            Self::By => "invalid_by",
-            Self::Since => "invalid_since",
-            Self::Until => "invalid_until",
-            Self::Twice => "repeated_parameter",
-            Self::Unknown => "unknown_parameter",
-            Self::Zone => "invalid_tz",
-        };
-        ApiError::new(StatusCode::BAD_REQUEST, code, self.to_string())
+impl Answer {
+    fn make(ledger: &Ledger, asked: &Asked, form: Form, now: Timestamp) -> Result<Self, String> {
+        let report = ledger.query(&asked.query, now).map_err(|failure| failure.to_string())?;
+        let next = report.next_cursor.as_ref().map(ToString::to_string);
+        write(report, asked, form).map(|(body, tag)| Self { body, tag, next }).map_err(|failure| failure.to_string())
     }
-}
 
-fn parse(parameters: &[(String, String)], now: Timestamp) -> Result<UsageQuery, Wrong> {
-    let (mut by, mut since, mut until, mut zone) = (None, None, None, None);
-    for (name, value) in parameters {
-        let repeated = match name.as_str() {
-            "by" => by.replace(grouping(value).ok_or(Wrong::By)?).is_some(),
-            "since" => since.replace(time(value, now).ok_or(Wrong::Since)?).is_some(),
-            "tz" => zone.replace(value.parse().map_err(|_| Wrong::Zone)?).is_some(),
-            "until" => until.replace(time(value, now).ok_or(Wrong::Until)?).is_some(),
-            _ => return Err(Wrong::Unknown),
+    /// For whoever has it already, nothing but the word that it is still right.
+    fn into_response(self, form: Form, headers: &HeaderMap, parameters: &[(String, String)]) -> Response {
+        let mut response = if is_known(headers, &self.tag) {
+            StatusCode::NOT_MODIFIED.into_response()
+        } else {
+            ([(header::CONTENT_TYPE, form.content_type())], Bytes::from(self.body)).into_response()
         };
-        if repeated {
-            return Err(Wrong::Twice);
+        let next = self.next.map(|cursor| format!("<{}>; rel=\"next\"", path_of_next(parameters, &cursor)));
+        let about = response.headers_mut();
+        about.extend([(header::CACHE_CONTROL, PRIVATE), (header::VARY, VARY)]);
+        for (name, text) in [(header::ETAG, Some(self.tag)), (header::LINK, next)] {
+            about.extend(text.and_then(|text| HeaderValue::from_str(&text).ok()).map(|text| (name, text)));
         }
-    }
-    Ok(UsageQuery { by: by.unwrap_or_default(), since, until, zone: zone.unwrap_or_default() })
-}
-
-fn grouping(value: &str) -> Option<By> {
-    match value {
-        "cascade" => Some(By::Cascade),
-        "day" => Some(By::Day),
-        "hour" => Some(By::Hour),
-        "model" => Some(By::Model),
-        "operation" => Some(By::Operation),
-        "provider" => Some(By::Provider),
-        _ => None,
+        response
     }
 }
 
-/// A time, or a duration before now.
-fn time(value: &str, now: Timestamp) -> Option<Timestamp> {
-    let ago = || value.parse::<SignedDuration>().ok().filter(|ago| !ago.is_negative());
-    value.parse().ok().or_else(|| now.checked_sub(ago()?).ok())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ledger::Zone;
-
-    #[test]
-    fn a_query_is_read_or_its_mistake_named() {
-        let now: Timestamp = "2026-11-23T12:00:00Z".parse().expect("a time");
-        let read = |pairs: &[(&str, &str)]| {
-            let owned: Vec<_> = pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-            parse(&owned, now)
-        };
-        assert_eq!(read(&[]), Ok(UsageQuery::default()));
-        let query = read(&[("by", "provider"), ("since", "24h"), ("until", "2026-11-23T13:00:00+01:00")]);
-        let since = "2026-11-22T12:00:00Z".parse().ok();
-        assert_eq!(query, Ok(UsageQuery { by: By::Provider, since, until: Some(now), zone: Zone::default() }));
-        for (pairs, wrong) in [
-            (vec![("by", "colour")], Wrong::By),
-            (vec![("by", "")], Wrong::By),
-            (vec![("since", "yesterday")], Wrong::Since),
-            (vec![("since", "-1h")], Wrong::Since),
-            (vec![("since", "99999999999999h")], Wrong::Since),
-            (vec![("until", "2026-11-23")], Wrong::Until),
-            (vec![("by", "model"), ("by", "model")], Wrong::Twice),
-            (vec![("url", "http://evil.example")], Wrong::Unknown),
-        ] {
-            assert_eq!(read(&pairs), Err(wrong), "{pairs:?}");
-        }
+/// The body, and its tag: a strong one where the same figures give the same bytes. Of a span that moves with the clock, the
+/// tag is weak and leaves that time out, since it would be another one each time and nothing else be new.
+fn write(mut report: UsageReport, asked: &Asked, form: Form) -> io::Result<(Vec<u8>, String)> {
+    if form == Form::Csv {
+        let body = report.to_csv(asked.query.by)?;
+        let tag = strong(&body);
+        return Ok((body, tag));
     }
+    let body = serde_json::to_vec(&report)?;
+    if !asked.since_moves && !asked.until_moves {
+        let tag = strong(&body);
+        return Ok((body, tag));
+    }
+    for (moves, at) in [(asked.since_moves, &mut report.since), (asked.until_moves, &mut report.until)] {
+        *at = if moves { Timestamp::UNIX_EPOCH } else { *at };
+    }
+    Ok((body, format!("W/{}", strong(&serde_json::to_vec(&report)?))))
 }
+
+fn strong(bytes: &[u8]) -> String {
+    let hash = digest(&SHA256, bytes);
+    let half = hash.as_ref().get(..TAG_BYTES).unwrap_or_default();
+    format!("\"{}\"", URL_SAFE_NO_PAD.encode(half))
+}
+
+/// The same question for the next page.
+fn path_of_next(parameters: &[(String, String)], cursor: &str) -> String {
+    let others = parameters.iter().filter(|(name, _)| name != "cursor");
+    let pairs = others.map(|(name, value)| (name.as_str(), value.as_str())).chain([("cursor", cursor)]);
+    let pair = |(name, value)| format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC));
+    format!("/v1/usage?{}", pairs.map(pair).collect::<Vec<_>>().join("&"))
+}
+
+/// Nobody but the asker may keep it, and only to ask whether it is still right.
+const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache");
+const VARY: HeaderValue = HeaderValue::from_static("accept");
+
+/// No two answers that differ share 128 bits of their hash.
+const TAG_BYTES: usize = 16;

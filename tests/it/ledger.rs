@@ -16,13 +16,14 @@ use crate::kit::upstream::{REQUEST, Upstream};
 use crate::kit::{read_some, write_pieces};
 
 /// A whole answer of 12 tokens.
-const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 188\r\n\r\n\
+pub const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 188\r\n\r\n\
 {\"response\":{\"candidates\":[{\"content\":{\"role\":\"model\",\"parts\":[{\"text\":\"x\"}]},\"finishReason\":\"STOP\"}],\
 \"usageMetadata\":{\"promptTokenCount\":7,\"candidatesTokenCount\":5,\"totalTokenCount\":12}}}";
 
 const TOKENS: u64 = 12;
 
-type Ends = (client::TlsStream<TcpStream>, server::TlsStream<TcpStream>);
+/// An agent and a provider, connected through the program.
+pub type Ends = (client::TlsStream<TcpStream>, server::TlsStream<TcpStream>);
 
 /// One whole call on a connection.
 pub async fn call((agent, provider): &mut Ends) {
@@ -32,7 +33,8 @@ pub async fn call((agent, provider): &mut Ends) {
     assert_eq!(read_some(agent, ANSWER.len()).await, ANSWER);
 }
 
-fn number(file: &Path, sql: &str) -> u64 {
+/// The number that the file answers with.
+pub fn number(file: &Path, sql: &str) -> u64 {
     let file = Connection::open(file).expect("a ledger");
     file.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("a number") as u64
 }

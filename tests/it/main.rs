@@ -33,4 +33,5 @@ mod timeouts;
 mod traces;
 mod transparency;
 mod trust;
+mod usage;
 mod whole;

@@ -1,5 +1,6 @@
 //! The file: what is kept outlives the process, once, and whatever happens to the file harms nobody.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use crate::ledger::retention::{Retention, part};
 use crate::ledger::rows::Rows;
 use crate::ledger::schema::{MIGRATIONS, migrate};
 use crate::ledger::writer::{Boot, Store, Writer};
-use crate::ledger::{By, Config, Ledger, UsageQuery, UsageReport};
+use crate::ledger::{By, CascadeDetails, CascadesQuery, Config, Ledger, Limits, UsageQuery, UsageReport};
 use crate::record::{
     Call, CallStarted, CorrelationMethod, Fact, Host, LedgerFailure, LedgerRecord, Models, Operation, Outcome,
     Provider, Quality, Sink, StepKind, StepStatus, Timing, Totals,
@@ -113,6 +114,69 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 fn by(ledger: &Ledger, by: By) -> UsageReport {
     ledger.query(&UsageQuery { by, ..UsageQuery::default() }, now()).unwrap()
+}
+
+#[test]
+fn conversations_of_earlier_processes_are_listed_as_they_were() {
+    let stage = Stage::new();
+    let (ledger, _) = stage.start();
+    let calls = [(1, "a"), (2, "b"), (3, "a"), (30, "a")];
+    take(&ledger, calls.map(|(number, cascade)| ended(of_cascade(cascade, numbered(number)))));
+    take(&ledger, [ended(of_trajectory("t", numbered(4))), ended(numbered(5)), correlated(5, Some("b"))]);
+    take(&ledger, (40..65).map(|second| run_ended("a", second)));
+    take(&ledger, [run_ended("c", 20)]);
+    assert!(ledger.settle(Duration::from_secs(10)));
+    let shown = |ledger: &Ledger| -> Vec<CascadeDetails> {
+        let list = ledger.cascades(&CascadesQuery { state: None, limit: 1000, cursor: None }).cascades;
+        list.iter().map(|cascade| ledger.cascade(&cascade.id).expect("one of the list")).collect()
+    };
+    let before = shown(&ledger);
+    assert_eq!(before.iter().map(|of| of.cascade.id.as_str()).collect::<Vec<_>>(), ["a", "c", "b"]);
+    assert_eq!((before[0].cascade.runs_ended, before[0].runs.len(), before[0].calls.len()), (25, 20, 3));
+    drop(ledger);
+
+    let (ledger, totals) = stage.start();
+    assert_eq!(shown(&ledger), before);
+    // The sums of all groups in memory are those of all calls: what was put back is counted once.
+    let sums = |ledger: &Ledger| {
+        let kept = ledger.kept();
+        let groups = kept.store.groups().collect::<BTreeMap<_, _>>();
+        (groups.values().map(|sums| sums.total().calls()).sum::<u64>(), groups.keys().cloned().collect::<Vec<_>>())
+    };
+    assert_eq!(sums(&ledger), (6, ["a", "b", "other"].map(str::to_owned).to_vec()));
+    assert_eq!(totals.calls.iter().map(|group| group.calls).sum::<u64>(), 6);
+    // The numbers of this process begin anew, and are those of other calls.
+    take(
+        &ledger,
+        [ended(of_cascade("a", numbered(1))), ended(numbered(2)), correlated(2, Some("b")), run_ended("a", 90)],
+    );
+    let after = shown(&ledger);
+    assert_eq!((after[0].cascade.usage.calls, after[0].calls.len(), after[0].cascade.runs_ended), (4, 4, 26));
+    assert_eq!(after[0].calls[0].started_at, Timestamp::from_second(1).unwrap(), "the last one seen is the first");
+    let b = after.iter().find(|of| of.cascade.id.as_str() == "b").expect("kept");
+    assert_eq!((b.cascade.usage.calls, b.calls.len()), (3, 3));
+    assert_eq!(sums(&ledger).0, 8);
+    assert_eq!(stage.told(Fact::LedgerFailed(LedgerFailure::Query)), 0);
+}
+
+#[test]
+fn as_many_conversations_of_earlier_processes_come_back_as_are_kept() {
+    let stage = Stage::new();
+    let (ledger, _) = stage.start();
+    let limits = Limits::default();
+    let number = |n: usize| n as u64;
+    take(&ledger, (0..limits.cascades + 50).map(|n| ended(of_cascade(&format!("c{n}"), numbered(number(n))))));
+    take(&ledger, (2000..2000 + limits.calls_of_a_cascade + 9).map(|n| ended(of_cascade("long", numbered(number(n))))));
+    assert!(ledger.settle(Duration::from_secs(10)));
+    drop(ledger);
+    let (ledger, _) = stage.start();
+    let list = ledger.cascades(&CascadesQuery { state: None, limit: 2000, cursor: None }).cascades;
+    assert_eq!((list.len(), list[0].id.as_str()), (limits.cascades, "long"));
+    let long = ledger.cascade(&id("long")).expect("kept");
+    assert_eq!((long.calls.len(), long.calls[0].number), (limits.calls_of_a_cascade, 2508));
+    assert_eq!(long.cascade.usage.calls, 509, "all are counted");
+    let calls = by(&ledger, By::Cascade).totals.calls;
+    assert_eq!(calls, number(limits.cascades + 50 + limits.calls_of_a_cascade + 9));
 }
 
 #[test]

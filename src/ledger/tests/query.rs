@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::kit::{START, call, correlated, ended, ledger, now, of_cascade, of_trajectory, take};
-use crate::ledger::{By, Ledger, UsageQuery};
+use crate::ledger::{By, Ledger, Page, UsageQuery};
 use crate::record::{Call, Fact, Label as _, Operation, Outcome, Provider, Timing};
 
 const MINUTE: i64 = 60_000;
@@ -43,7 +43,7 @@ fn ask(ledger: &Ledger, query: &UsageQuery) -> (BTreeMap<String, (u64, u64)>, (u
 
 fn asked(by: By, span: Option<(i64, i64)>, zone: &str) -> UsageQuery {
     let (since, until) = span.map(|(since, until)| (ms(since), ms(until))).unzip();
-    UsageQuery { by, since, until, zone: zone.parse().expect("a zone") }
+    UsageQuery { by, since, until, zone: zone.parse().expect("a zone"), page: Page::default() }
 }
 
 #[test]
@@ -68,6 +68,30 @@ fn days_and_hours_are_those_of_the_zone() {
             .iter()
             .all(|bad| bad.parse::<crate::ledger::Zone>().is_err())
     );
+}
+
+#[test]
+fn days_of_23_and_25_hours_are_whole_and_hours_begin_where_the_zone_says() {
+    // A call in every half hour of two nights in which a clock is changed.
+    let half_hours = |from: &str| {
+        let from: Timestamp = from.parse().unwrap();
+        (0..100).map(move |n| from.as_millisecond() + n * 30 * MINUTE)
+    };
+    let ends = half_hours("2026-03-28T23:00:00Z").chain(half_hours("2026-10-24T22:00:00Z"));
+    let ledger = ledger(9, ends.enumerate().map(|(number, at)| ending(number as u64, at, "m")).collect());
+    let days = ask(&ledger, &asked(By::Day, None, "Europe/Berlin")).0;
+    assert_eq!((days["2026-03-29"].0, days["2026-03-30"].0), (46, 48));
+    assert_eq!((days["2026-10-25"].0, days["2026-10-26"].0), (50, 48));
+    let hours = ask(&ledger, &asked(By::Hour, None, "Asia/Kolkata")).0;
+    assert_eq!(hours["2026-03-29T05:00:00+05:30"], (2, 126));
+    assert_eq!(hours["2026-03-29T04:00:00+05:30"], (1, 63), "23:00 UTC is half past four");
+    let day = |by, since: &str, until: &str| {
+        let zone: crate::ledger::Zone = "Europe/Berlin".parse().unwrap();
+        let query = UsageQuery { by, since: zone.time(since), until: zone.time(until), zone, ..UsageQuery::default() };
+        ask(&ledger, &query)
+    };
+    assert_eq!(day(By::Day, "2026-03-29", "2026-03-30").1.0, 46);
+    assert_eq!(day(By::Hour, "2026-10-25", "2026-10-26").0.len(), 25);
 }
 
 #[test]

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::kit::House;
 use crate::export::tests::kit::{Key, call, every_fact, promtool, rate_limited, samples};
-use crate::record::{Model, Provider, Record as _};
+use crate::ledger::By;
+use crate::record::{Label as _, Model, Provider, Record as _};
 use crate::web::{Condition, Config, ConfigError, OPENAPI};
 
 /// Every route, as the description names it. No conversation is called `{id}`: that answer is an error of ours.
@@ -180,7 +181,8 @@ async fn foreign_pages_are_refused_and_no_answer_is_shared() {
     for path in PATHS.into_iter().chain(["/nope"]) {
         let answer = house.get(path).await;
         assert!(!answer.headers.keys().any(|name| name.starts_with("access-control-")), "{path}");
-        assert_eq!(answer.headers["cache-control"], "no-store", "{path}");
+        let may_be_kept = if path == "/v1/usage" { "private, no-cache" } else { "no-store" };
+        assert_eq!(answer.headers["cache-control"], may_be_kept, "{path}");
         assert_eq!(answer.headers["x-content-type-options"], "nosniff", "{path}");
     }
 }
@@ -241,7 +243,30 @@ async fn the_description_names_every_route() {
         let media = answer.headers["content-type"].split(';').next().expect("a type");
         assert!(responses[answer.status.to_string()]["content"].get(media).is_some(), "{path} {media}");
     }
-    let report = house.get("/v1/usage").await.json();
+    let operation = &described["paths"]["/v1/usage"]["get"];
+    let parameters = operation["parameters"].as_array().expect("parameters");
+    let all: Vec<&str> = parameters.iter().filter_map(|of| of["name"].as_str()).collect();
+    assert_eq!(all, ["by", "tz", "since", "until", "limit", "cursor", "If-None-Match"]);
+    assert_eq!(parameters[0]["schema"]["enum"], json!(By::ALL));
+    let limit = &parameters[4]["schema"];
+    for (limit, status) in [(&limit["maximum"], 200), (&json!(limit["maximum"].as_u64().expect("a limit") + 1), 400)] {
+        assert_eq!(house.get(&format!("/v1/usage?limit={limit}")).await.status, status);
+    }
+    let csv = house.ask("GET", "/v1/usage?limit=1", &[("Accept", "text/csv")]).await;
+    let known = house.ask("GET", "/v1/usage", &[("If-None-Match", "*")]).await;
+    for answer in [&csv, &known] {
+        let responses = &operation["responses"][answer.status.to_string()];
+        assert_eq!(answer.headers.contains_key("content-type"), responses["content"].get("text/csv").is_some());
+        for (name, header) in responses["headers"].as_object().expect("headers") {
+            let is_there = answer.headers.contains_key(&name.to_ascii_lowercase());
+            assert!(is_there || header["required"] != true, "{name} of {}", answer.status);
+        }
+    }
+    house.took(call("n"));
+    let report = house.get("/v1/usage?limit=1").await.json();
+    let named = described["components"]["schemas"]["UsageReport"]["properties"].as_object().expect("names");
+    assert!(report.as_object().expect("a report").keys().all(|name| named.contains_key(name)), "{report}");
+    assert!(report.get("next_cursor").is_some());
     let usage = &described["components"]["schemas"]["Usage"]["required"];
     let named: Vec<&str> = usage.as_array().expect("names").iter().filter_map(Value::as_str).collect();
     let found: std::collections::BTreeSet<&str> =

@@ -7,3 +7,4 @@ mod kit;
 mod limits;
 mod live;
 mod prometheus;
+mod usage;

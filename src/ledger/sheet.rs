@@ -1,0 +1,155 @@
+//! An answer of `/v1/usage` as CSV (RFC 4180): a head, and a line for each group. There is no line of totals, which whoever adds
+//! up a column would count twice.
+//!
+//! Keys and names come from the traffic, and spreadsheets take a cell that begins with `=` for a formula to run. Such a text
+//! gets an apostrophe before it, as OWASP advises; so does one that begins with an apostrophe, so that it can be taken off again.
+
+use std::borrow::Cow;
+
+use super::page::{Place, spent};
+use super::query::{By, Period};
+use super::report::{Usage, UsageReport};
+use crate::record::{DisplayName, Label, Model, Outcome};
+
+/// A group, with the two texts that stand beside its key.
+struct Line<'a> {
+    place: Place,
+    beside: [&'a str; 2],
+    usage: &'a Usage,
+}
+
+impl UsageReport {
+    /// The groups of that grouping, in the order of pages.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn to_csv(&self, by: By) -> Result<Vec<u8>, csv::Error> {
+        let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+        let beside = beside(by);
+        let outcomes = Outcome::ALL.iter().map(|outcome| format!("{outcome}_calls"));
+        let head = [by.as_str()].into_iter().chain(beside.iter().copied()).chain(FIGURES).map(str::to_owned);
+        writer.write_record(head.chain(outcomes))?;
+        for line in self.lines(by) {
+            let texts = [line.place.key.as_str()].into_iter().chain(line.beside.into_iter().take(beside.len()));
+            writer.write_record(texts.map(|text| inert(text).into_owned()).chain(figures(line.usage)))?;
+        }
+        writer.into_inner().map_err(|error| error.into_error().into())
+    }
+
+    fn lines(&self, by: By) -> Vec<Line<'_>> {
+        let mut lines: Vec<Line<'_>> = match by {
+            By::Cascade => self
+                .cascades
+                .iter()
+                .flatten()
+                .map(|(key, group)| Line {
+                    beside: [group.model.as_ref().map_or("", Model::as_str), shown(group.display_name.as_ref())],
+                    ..line(key, &group.usage)
+                })
+                .collect(),
+            By::Day => self.days.iter().flatten().map(period).collect(),
+            By::Hour => self.hours.iter().flatten().map(period).collect(),
+            By::Model => self
+                .models
+                .iter()
+                .flatten()
+                .map(|(key, group)| Line {
+                    beside: [group.provider.as_str(), shown(group.display_name.as_ref())],
+                    ..line(key, &group.usage)
+                })
+                .collect(),
+            By::Operation => self.operations.iter().flatten().map(|(key, usage)| line(key.as_str(), usage)).collect(),
+            By::Provider => self.providers.iter().flatten().map(|(key, usage)| line(key.as_str(), usage)).collect(),
+        };
+        lines.sort_unstable_by(|one, other| one.place.cmp(&other.place));
+        lines
+    }
+}
+
+fn line<'a>(key: &str, usage: &'a Usage) -> Line<'a> {
+    Line { place: spent(key, usage), beside: ["", ""], usage }
+}
+
+fn period<'a>((period, usage): (&Period, &'a Usage)) -> Line<'a> {
+    Line { place: Place::of(period), beside: ["", ""], usage }
+}
+
+fn shown(name: Option<&DisplayName>) -> &str {
+    name.map_or("", DisplayName::as_str)
+}
+
+/// What stands beside the key.
+fn beside(by: By) -> &'static [&'static str] {
+    match by {
+        By::Cascade => &["model", "display_name"],
+        By::Model => &["provider", "display_name"],
+        By::Day | By::Hour | By::Operation | By::Provider => &[],
+    }
+}
+
+/// In the order of [`FIGURES`], then calls by how they ended. A cost that is not known is an empty cell.
+fn figures(usage: &Usage) -> impl Iterator<Item = String> {
+    let figures = [
+        usage.calls,
+        usage.input_tokens,
+        usage.cache_read_tokens,
+        usage.cache_write_tokens,
+        usage.tool_input_tokens,
+        usage.output_tokens,
+        usage.thinking_tokens,
+        usage.total_tokens,
+    ];
+    let quality = &usage.usage_quality;
+    let trust = [usage.unpriced_calls, quality.exact, quality.partial, quality.unknown];
+    let outcomes = Outcome::ALL.iter().map(|outcome| usage.outcomes.get(outcome).copied().unwrap_or(0));
+    let cost = usage.cost.map_or_else(String::new, |cost| cost.to_string());
+    let numbers = trust.into_iter().chain(outcomes).map(|number| number.to_string());
+    figures.map(|number| number.to_string()).into_iter().chain([cost]).chain(numbers)
+}
+
+const FIGURES: [&str; 13] = [
+    "calls",
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "tool_input_tokens",
+    "output_tokens",
+    "thinking_tokens",
+    "total_tokens",
+    "cost_usd",
+    "unpriced_calls",
+    "exact_calls",
+    "partial_calls",
+    "unknown_calls",
+];
+
+/// A text that no spreadsheet runs.
+fn inert(text: &str) -> Cow<'_, str> {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '\'', '＝', '＋', '－', '＠']) {
+        return format!("'{text}").into();
+    }
+    text.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_is_a_formula_and_every_text_can_be_had_back() {
+        for (text, cell) in [
+            ("gemini-3-pro", "gemini-3-pro"),
+            ("=1+1", "'=1+1"),
+            ("+1", "'+1"),
+            ("-1", "'-1"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("\t=1", "'\t=1"),
+            ("\r\n=1", "'\r\n=1"),
+            ("＝1", "'＝1"),
+            ("'=1", "''=1"),
+            ("", ""),
+        ] {
+            assert_eq!(inert(text), cell);
+        }
+    }
+}
