@@ -169,7 +169,7 @@ pub(super) struct FoundThread {
 }
 
 /// From which time on every call has its row.
-fn rows_since(connection: &Connection) -> rusqlite::Result<i64> {
+pub(super) fn rows_since(connection: &Connection) -> rusqlite::Result<i64> {
     let since = connection.query_row("SELECT since FROM kept WHERE what = 'calls'", [], |row| row.get(0)).optional()?;
     Ok(since.unwrap_or(i64::MIN))
 }
