@@ -163,6 +163,10 @@ async fn whatever_way_is_taken_away_in_the_middle_of_a_run() {
     let stage = Stage::set(all).await;
     let rungs = [Rungs { agent_state: false, ..all }, Rungs { agent_state: false, reactive: false }, all];
     let switching = async {
+        // A way that never told anything cannot be missed.
+        while sum(&stage.whole.series("gravimeter_cascade_updates_total").await, &["source=\"agent_state\""]) == 0 {
+            tokio::task::yield_now().await;
+        }
         for rungs in rungs.into_iter().cycle() {
             let calls = stage.stand_in.log().calls.len();
             // Some calls later: there is always a run under way.

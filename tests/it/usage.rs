@@ -11,9 +11,9 @@ use rusqlite::Connection;
 use serde_json::Value;
 
 use crate::kit::binary::{Binary, PROGRAM};
+use crate::kit::upstream::Upstream;
 use crate::kit::{read_some, write_pieces};
 use crate::ledger::{ANSWER, Ends, number};
-use crate::process::Upstream;
 
 const CASCADE: &str = "179c837c-8253-4105-902c-d37299fc89d0";
 
