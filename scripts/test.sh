@@ -88,3 +88,6 @@ if [ "$(id -u)" -eq 0 ] && unshare --net --mount true 2>/dev/null; then
   export REQUIRE_PRIVILEGED_TESTS=1
 fi
 cargo test --locked --no-fail-fast
+
+say "the benchmark beside other proxies, without a look at its figures"
+timeout --kill-after=10 300 cargo test --locked --quiet --bench bench -- peers --smoke

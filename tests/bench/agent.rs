@@ -151,7 +151,11 @@ pub fn request_with(body: Bytes, h2: bool, model: &str, query: &str) -> Request<
 
 /// Reads an answer to its end and returns its length.
 pub async fn drain(response: hyper::Response<hyper::body::Incoming>) -> u64 {
-    assert_eq!(response.status(), 200);
+    if response.status() != 200 {
+        let (status, body) = (response.status(), response.into_body().collect().await);
+        let text = body.map(|body| body.to_bytes()).unwrap_or_default();
+        panic!("{status}: {}", String::from_utf8_lossy(&text).split_whitespace().collect::<Vec<_>>().join(" "));
+    }
     let (mut body, mut length) = (response.into_body(), 0);
     while let Some(frame) = body.frame().await {
         length += frame.expect("a whole answer").data_ref().map_or(0, |data| data.len() as u64);

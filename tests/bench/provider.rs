@@ -18,7 +18,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpListener;
@@ -166,6 +166,8 @@ fn tls() -> (TlsAcceptor, String) {
     let key = KeyPair::generate().expect("a key");
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // Named as its leaf is, OpenSSL would take the leaf for self-signed.
+    params.distinguished_name.push(DnType::CommonName, "The provider's root");
     let root_pem = params.self_signed(&key).expect("a certificate").pem();
     let issuer = Issuer::new(params, key);
     let key = KeyPair::generate().expect("a key");

@@ -21,13 +21,18 @@ pub async fn download(subject: &Subject, size: usize) -> Figures {
     speed(size, start.elapsed(), subject.cpu() - before)
 }
 
+/// One prompt, as long as it takes.
 pub async fn upload(subject: &Subject, size: usize) -> Figures {
-    static PIECE: [u8; 64 * 1024] = [b' '; 64 * 1024];
-    let mut stream = subject.agent.raw_head("events=1", size).await;
+    const HEAD: &[u8] = br#"{"contents":[{"role":"user","parts":[{"text":""#;
+    const TAIL: &[u8] = br#""}]}]}"#;
+    let piece = "why ".repeat(16 * 1024);
+    let mut stream = subject.agent.raw_head("events=1", HEAD.len() + size + TAIL.len()).await;
     let (before, start) = (subject.cpu(), Instant::now());
-    for _ in 0..size / PIECE.len() {
-        stream.write_all(&PIECE).await.expect("a writable stream");
+    stream.write_all(HEAD).await.expect("a writable stream");
+    for _ in 0..size / piece.len() {
+        stream.write_all(piece.as_bytes()).await.expect("a writable stream");
     }
+    stream.write_all(TAIL).await.expect("a writable stream");
     stream.flush().await.expect("a writable stream");
     to_the_end(&mut stream).await;
     speed(size, start.elapsed(), subject.cpu() - before)

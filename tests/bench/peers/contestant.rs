@@ -83,6 +83,11 @@ impl Kind {
         }
     }
 
+    /// Part of the program: without it, the figures say nothing.
+    pub fn is_ours(self) -> bool {
+        matches!(self, Self::Nothing | Self::BareRelay | Self::Gravimeter)
+    }
+
     fn place(self) -> u8 {
         self as u8
     }

@@ -90,6 +90,11 @@ pub async fn main(wanted: &[String], flags: &[String]) {
         report.add(load, results);
     }
     report.write();
+    if !report.is_complete() {
+        drop(contestants);
+        println!("\nincomplete: see the notes above");
+        std::process::exit(1);
+    }
 }
 
 /// Those that start, carry a call, and count what they claim to count.

@@ -42,11 +42,14 @@ pub async fn main(arguments: &[String]) {
     }
 }
 
+/// A server name and the protocol that its provider agreed to.
+type Shown = (String, Option<Vec<u8>>);
+
 struct Relay {
     issuer: Issuer<'static, KeyPair>,
     key: KeyPair,
-    /// By server name and protocol. The same configuration each time, so that its sessions can be resumed.
-    servers: Mutex<HashMap<(String, Option<Vec<u8>>), Arc<ServerConfig>>>,
+    /// The same configuration each time, so that its sessions can be resumed.
+    servers: Mutex<HashMap<Shown, Arc<ServerConfig>>>,
     sessions: Arc<dyn StoresServerSessions>,
     /// By the protocols that are offered.
     clients: Mutex<HashMap<Vec<Vec<u8>>, Arc<ClientConfig>>>,

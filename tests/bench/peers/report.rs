@@ -19,23 +19,33 @@ pub struct Report {
     markdown: String,
     loads: Vec<Value>,
     notes: Vec<String>,
+    complete: bool,
 }
 
 impl Report {
     pub fn new(scale: &Scale) -> Self {
-        let mut report = Self { scale: scale.clone(), markdown: String::new(), loads: Vec::new(), notes: Vec::new() };
+        let (markdown, loads, notes) = (String::new(), Vec::new(), Vec::new());
+        let mut report = Self { scale: scale.clone(), markdown, loads, notes, complete: true };
         report.say(&format!("{}; {} rounds, medians (quartiles)\n", machine(), scale.rounds));
         report
     }
 
     /// What a reader of the figures must know.
     pub fn note(&mut self, text: &str) {
+        // A page of error is not a note.
+        let text: String = text.lines().collect::<Vec<_>>().join(" ").chars().take(300).collect();
         self.say(&format!("- {text}"));
-        self.notes.push(text.to_owned());
+        self.notes.push(text);
+    }
+
+    /// Whether each of ours carried each load.
+    pub fn is_complete(&self) -> bool {
+        self.complete
     }
 
     pub fn add(&mut self, load: Load, results: Results) {
         let description = load.describe(&self.scale);
+        self.complete &= Kind::ALL.into_iter().all(|kind| !kind.is_ours() || results.contains_key(kind.name()));
         let present: Vec<_> = Kind::ALL.into_iter().filter(|kind| results.contains_key(kind.name())).collect();
         let Some(names) = present.first().map(|kind| names(&results[kind.name()])) else {
             return self.note(&format!("nobody carries {}", load.name()));
@@ -50,9 +60,9 @@ impl Report {
             let ratio = |other: Kind| ratios(&results, *kind, other).map_or("-".to_owned(), |spread| spread.text());
             let (none, bare) = (ratio(Kind::Nothing), ratio(Kind::BareRelay));
             write!(table, "\n| {} | {} | {none} | {bare} |", kind.name(), value(0)).expect("memory");
-            for place in 1..names.len() {
+            for (place, name) in names.iter().enumerate().skip(1) {
                 // Nothing takes no processor time and no memory.
-                let own = *kind != Kind::Nothing || !names[place].contains("CPU") && !names[place].contains("MiB");
+                let own = *kind != Kind::Nothing || !name.contains("CPU") && !name.contains("MiB");
                 write!(table, " {} |", if own { value(place) } else { "-".to_owned() }).expect("memory");
             }
         }
