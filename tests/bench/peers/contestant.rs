@@ -11,7 +11,9 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsage
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
+use x509_parser::public_key::PublicKey;
 
+use super::load::to_the_end;
 use super::{process, relay, stage};
 use crate::agent::{Agent, drain, request};
 use crate::calls::get;
@@ -261,6 +263,22 @@ impl Contestant {
         Self::start(kind, setting).await
     }
 
+    /// What the agent sees of it: ratios between proxies that show different keys or ciphers are to be read with that in mind.
+    pub async fn shows(&self) -> Result<String, String> {
+        let (agent, name) = (self.subject.agent.clone(), self.kind.name());
+        let seen = async move {
+            let mut stream = agent.raw("events=1").await;
+            to_the_end(&mut stream).await;
+            let tls = stream.get_ref().1;
+            let leaf = tls.peer_certificates().and_then(<[_]>::first).expect("a certificate");
+            let version = tls.protocol_version().expect("a version");
+            let suite = tls.negotiated_cipher_suite().expect("a suite").suite();
+            let alpn = tls.alpn_protocol().map_or("no ALPN".into(), String::from_utf8_lossy);
+            format!("{name} shows {} in {version:?}, {suite:?}, {alpn}", key(leaf))
+        };
+        super::guarded(Duration::from_secs(30), seen).await
+    }
+
     /// Some calls before anything is measured: whether it carries them, and whether it counts their tokens if it claims to.
     pub async fn trial(&self) -> Result<Option<String>, String> {
         const CALLS: u64 = 10;
@@ -328,6 +346,15 @@ fn roots(kind: Kind, setting: &Setting) -> PathBuf {
         Kind::Gravimeter => "state/trust/bundle.pem",
         _ => "ca.pem",
     })
+}
+
+fn key(leaf: &[u8]) -> String {
+    let (_, leaf) = x509_parser::parse_x509_certificate(leaf).expect("a certificate");
+    match leaf.public_key().parsed() {
+        Ok(PublicKey::EC(point)) => format!("an EC key of {} bits", point.key_size()),
+        Ok(PublicKey::RSA(key)) => format!("an RSA key of {} bits", key.key_size()),
+        _ => "a key of another kind".to_owned(),
+    }
 }
 
 /// A model of its own, so that other calls are not counted with them.

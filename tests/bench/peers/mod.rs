@@ -103,12 +103,13 @@ async fn start_all(setting: &Setting, report: &mut Report) -> Vec<Contestant> {
     for kind in Kind::ALL {
         let tried = async {
             let contestant = Contestant::start(kind, setting).await?;
-            let counted = contestant.trial().await?;
-            Ok::<_, String>((contestant, counted))
+            let mut notes = vec![contestant.shows().await?];
+            notes.extend(contestant.trial().await?);
+            Ok::<_, String>((contestant, notes))
         };
         match tried.await {
-            Ok((contestant, counted)) => {
-                counted.iter().for_each(|counted| report.note(counted));
+            Ok((contestant, notes)) => {
+                notes.iter().for_each(|note| report.note(note));
                 started.push(contestant);
             }
             Err(reason) => report.note(&format!("{}: SKIPPED: {reason}", kind.name())),
