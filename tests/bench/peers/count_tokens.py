@@ -23,7 +23,9 @@ class Events:
         for line in lines:
             if line.startswith(b"data:"):
                 self.usage = json.loads(line[5:]).get("usageMetadata", self.usage)
-        return data
+        # The provider's last frame may be empty. Passed on as one that is not the last, agents would see many of a kind
+        # that they allow few of (CVE-2019-9518).
+        return data or ()
 
 
 class CountTokens:
