@@ -1,19 +1,41 @@
 #!/usr/bin/env bash
 # Measures what Gravimeter adds: the same agent and provider on loopback, with and without it. See docs/performance.md.
 # Usage: scripts/bench.sh [delay|memory|calls|download|scrape|observers|traces|ledger]... [--full]; without a name all of them.
+#        scripts/bench.sh observe [FILTER]                   bytes per second of the observer's parts, by Criterion
+#        scripts/bench.sh peers [--smoke|--full] [LOAD...]   beside other proxies, in a network namespace (root, or user namespaces)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
+# need_peers: Debian's proxies. Which of them a release does not have, the benchmark skips aloud.
+need_peers() {
+  local package
+  need_packages iptables iproute2 util-linux
+  for package in mitmproxy sslsplit squid-openssl; do
+    dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed && continue
+    (need_packages "$package") || { say "$package could not be installed" && continue; }
+    # The package starts a proxy for the whole machine, which nobody here asked for.
+    [ "$package" != squid-openssl ] || as_root systemctl disable --now squid 2>/dev/null || true
+  done
+}
+
+[ "${1-}" != peers ] || need_peers
+
 for argument in "$@"; do
+  # What follows these two is theirs.
+  case "$1" in peers|observe) break ;; esac
   case "$argument" in
     delay|memory|calls|download|scrape|observers|traces|ledger|--full) ;;
-    *) die "unknown benchmark $argument: delay, memory, calls, download, scrape, observers, traces, ledger, --full" ;;
+    *) die "unknown benchmark $argument: delay, memory, calls, download, scrape, observers, traces, ledger, observe, peers, --full" ;;
   esac
 done
 
 need_packages gcc libc6-dev pkg-config
 need_rust
+
+if [ "${1-}" = observe ]; then
+  exec cargo bench --locked --bench observe -- "${@:2}"
+fi
 
 say "building with --release"
 cargo build --locked --release --bin gravimeter --bench bench

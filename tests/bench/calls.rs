@@ -51,9 +51,21 @@ impl Load {
 pub struct Done {
     pub count: u64,
     took: Duration,
+    /// Of every call, from its request to the end of its answer; sorted.
+    pub latencies: Vec<Duration>,
 }
 
 impl Done {
+    pub fn new(mut latencies: Vec<Duration>, took: Duration) -> Self {
+        latencies.sort_unstable();
+        Self { count: latencies.len() as u64, took, latencies }
+    }
+
+    /// Milliseconds that this share of the calls did not exceed.
+    pub fn at(&self, share: f64) -> f64 {
+        self.latencies[((self.latencies.len() - 1) as f64 * share) as usize].as_secs_f64() * 1000.0
+    }
+
     pub fn rate(&self) -> f64 {
         self.count as f64 / self.took.as_secs_f64()
     }
@@ -61,15 +73,16 @@ impl Done {
 
 pub async fn calls(agent: &Agent, load: Load, time: Duration) -> Done {
     let h2 = load == Load::Http2;
-    let count = Arc::new(AtomicU64::new(0));
     let shared = if h2 { Some(agent.h2().await) } else { None };
     let start = Instant::now();
     let mut workers = JoinSet::new();
     for _ in 0..CONCURRENCY {
-        let (agent, shared, count) = (agent.clone(), shared.clone(), Arc::clone(&count));
+        let (agent, shared) = (agent.clone(), shared.clone());
         workers.spawn(async move {
+            let mut latencies = Vec::new();
             let mut single = if h2 { None } else { Some(agent.h1().await) };
             while start.elapsed() < time {
+                let call = Instant::now();
                 if load == Load::Anew {
                     single = Some(agent.h1().await);
                 }
@@ -83,12 +96,13 @@ pub async fn calls(agent: &Agent, load: Load, time: Duration) -> Done {
                     (None, None) => unreachable!("one of them is there"),
                 };
                 drain(response.expect("an answer")).await;
-                count.fetch_add(1, Ordering::Relaxed);
+                latencies.push(call.elapsed());
             }
+            latencies
         });
     }
-    workers.join_all().await;
-    Done { count: count.load(Ordering::Relaxed), took: start.elapsed() }
+    let latencies = workers.join_all().await.concat();
+    Done::new(latencies, start.elapsed())
 }
 
 pub async fn download(stage: &Stage) {

@@ -87,7 +87,7 @@ async fn stream(agent: &Agent, count: u64) -> Arrivals {
 }
 
 /// When the events in `bytes` were made, and where the last whole one ends.
-fn instants(bytes: &[u8]) -> (Vec<u64>, usize) {
+pub fn instants(bytes: &[u8]) -> (Vec<u64>, usize) {
     let (mut sent, mut end) = (Vec::new(), 0);
     for place in memmem::find_iter(bytes, MARK) {
         let digits = place + MARK.len()..place + MARK.len() + DIGITS;

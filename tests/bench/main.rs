@@ -1,6 +1,7 @@
 //! Benchmarks: the same agent and provider on loopback, once straight and once through Gravimeter. Asserts nothing on time.
 //!
 //! `scripts/bench.sh [delay|memory|calls|download|scrape|observers|traces|ledger]... [--full]`; docs/performance.md says what the figures mean.
+//! `peers`, beside other proxies and in a network namespace, runs only when it is named.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 #![allow(missing_docs, unreachable_pub, reason = "a benchmark has no readers from outside")]
@@ -12,6 +13,7 @@ mod house;
 mod ledger;
 mod memory;
 mod observers;
+mod peers;
 mod provider;
 mod traces;
 
@@ -51,6 +53,7 @@ impl Stage {
 #[tokio::main]
 async fn main() {
     let (flags, wanted): (Vec<_>, Vec<_>) = std::env::args().skip(1).partition(|argument| argument.starts_with("--"));
+    raise_open_files();
     let full = flags.iter().any(|flag| flag == "--full");
     let options = if full {
         Options {
@@ -64,8 +67,12 @@ async fn main() {
     } else {
         Options { streams: 200, seconds: 15, call_seconds: 4, rounds: 7, idle: vec![1000], ledger_calls: 1_000_000 }
     };
+    if let [name, rest @ ..] = &wanted[..]
+        && name == peers::NAME
+    {
+        return peers::main(rest, &flags).await;
+    }
     let asked = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
-    raise_open_files();
     let tasks = TaskTracker::new();
     let stage = Stage::set(&tasks).await;
     if asked("delay") {

@@ -15,7 +15,7 @@ use crate::provider::{BURST, Provider};
 use crate::{Options, row, title};
 
 /// How many shake hands at the same time.
-const AT_ONCE: usize = 32;
+pub const AT_ONCE: usize = 32;
 
 pub async fn run(options: &Options) {
     title("memory per idle stream (HTTP/1.1)");
@@ -57,7 +57,7 @@ async fn measure(count: usize) {
 }
 
 /// A stream that has had its first event and has nothing more to tell.
-async fn held(agent: &Agent) -> TlsStream<TcpStream> {
+pub async fn held(agent: &Agent) -> TlsStream<TcpStream> {
     let mut stream = agent.raw("hold=1").await;
     let (mut seen, mut buffer) = (Vec::new(), [0; 4096]);
     while !seen.ends_with(b"\"bench\"}\r\n\r\n\r\n") {

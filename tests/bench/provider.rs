@@ -18,7 +18,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpListener;
@@ -44,8 +44,13 @@ pub struct Provider {
 
 impl Provider {
     pub async fn start(tasks: &TaskTracker) -> Self {
+        Self::listen(SocketAddr::from(([127, 0, 0, 1], 0)), tasks).await
+    }
+
+    /// On a given address.
+    pub async fn listen(address: SocketAddr, tasks: &TaskTracker) -> Self {
         let (config, root_pem) = tls();
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let listener = TcpListener::bind(address).await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let bursts = Arc::new(watch::Sender::new(false));
         tasks.spawn(accept(listener, config, Arc::clone(&bursts), tasks.clone()));
@@ -82,7 +87,8 @@ async fn answer(
         value.map(|value| value.parse::<u64>().expect("a number"))
     };
     let (bytes, hold, pace, count) = (asked("bytes"), asked("hold"), asked("pace"), asked("events"));
-    let _ = request.into_body().collect().await;
+    let mut body = request.into_body();
+    while let Some(Ok(_)) = body.frame().await {}
     let mut response = Response::builder().header("content-type", "text/event-stream");
     let pieces: Pieces = match (bytes, hold) {
         (Some(bytes), _) => {
@@ -160,6 +166,8 @@ fn tls() -> (TlsAcceptor, String) {
     let key = KeyPair::generate().expect("a key");
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // Named as its leaf is, OpenSSL would take the leaf for self-signed.
+    params.distinguished_name.push(DnType::CommonName, "The provider's root");
     let root_pem = params.self_signed(&key).expect("a certificate").pem();
     let issuer = Issuer::new(params, key);
     let key = KeyPair::generate().expect("a key");
