@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::demo::agent::{CallEntry, Log, RunEnd, RunEntry};
-use crate::ledger::{CallRecord, CascadeDetails, Ledger, Run};
+use crate::ledger::{CallRecord, CascadeDetails, Ledger, Limits, Run};
 use crate::record::{Id, Label as _, RunOutcome};
 
 /// How far both agree. Only what both still keep, and what the house has had time to learn, is compared.
@@ -36,8 +36,13 @@ impl Judgement {
         for run in log.runs.iter().filter(|run| is_settled(run, now)) {
             conversations.entry(&run.cascade).or_default().1.push(run);
         }
+        // Of more conversations than it keeps, the house has let the oldest go.
+        let keeps_all = conversations.len() <= Limits::default().cascades;
         for (cascade, (calls, runs)) in conversations {
             let known = Id::from_wire(cascade).and_then(|id| ledger.cascade(&id));
+            if known.is_none() && !keeps_all {
+                continue;
+            }
             judgement.compare(known, &calls, &runs, log.forgotten_calls > 0, now);
         }
         judgement
