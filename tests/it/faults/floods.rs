@@ -41,8 +41,9 @@ pub async fn flood(bytes: usize) -> u64 {
         binary.wait_for("gravimeter_calls_total", &[], round * bytes as u64 / 100).await;
         peaks.push(binary.memory().peak);
     }
-    assert!(peaks[1] - peaks[0] < FILLED, "filled: {peaks:?}");
-    let growth = peaks[2] - peaks[1];
+    assert!(peaks[1].saturating_sub(peaks[0]) < FILLED, "filled: {peaks:?}");
+    // The kernel counts pages by processor, and adds up in its own time: a peak may be told a little lower later.
+    let growth = peaks[2].saturating_sub(peaks[1]);
     assert!(growth < ALLOWED_GROWTH, "grew by {growth} bytes");
     assert_eq!(binary.sum("gravimeter_observer_failures_total", &["panic"]).await, 0, "{}", binary.log());
     upstream.call(&binary).await;
