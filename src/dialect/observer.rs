@@ -69,7 +69,8 @@ struct LiveCall {
     parent: Option<TraceParent>,
     /// The request asked for server-sent events.
     alt_sse: bool,
-    response: Option<Response>,
+    /// In a box of its own: an agent may ask for much more than is answered.
+    response: Option<Box<Response>>,
     begun: Instant,
     /// The last time that anything was seen.
     last: Instant,
@@ -106,12 +107,12 @@ impl Exchange for LiveCall {
     fn response_head(&mut self, head: &ResponseHead, at: Instant) {
         self.last = at;
         let trace = head.fields.cloud_trace_id.as_deref().and_then(|id| std::str::from_utf8(id).ok());
-        self.response = Some(Response {
+        self.response = Some(Box::new(Response {
             status: head.status,
             retry_after: head.fields.retry_after_seconds.map(Duration::from_secs),
             trace: trace.and_then(Id::from_wire),
             body: AnswerBody::new(head, self.alt_sse),
-        });
+        }));
     }
 
     fn response_body(&mut self, bytes: &[u8], at: Instant) {
@@ -212,7 +213,7 @@ impl LiveCall {
 
     fn call(&self, end: ExchangeEnd, unreadable: bool) -> Call {
         let nothing = Frame::default();
-        let response = self.response.as_ref();
+        let response = self.response.as_deref();
         let said = response.map_or(&nothing, |response| response.body.answer().said());
         let usage = TokenUsage::from(said.usage);
         let rate_limit = response.and_then(|response| response.rate_limit(self.connection.wall_clock(self.last)));

@@ -355,8 +355,8 @@ fn is_agents(id: u32) -> bool {
 
 /// Servers refuse header lists beyond 8 to 64 KiB; an endless row of CONTINUATION is a known attack (CVE-2024-27316 and others).
 const MAX_BLOCK_BYTES: usize = 256 * 1024;
-/// Providers allow 100 to 250 streams at a time; those beyond this limit are skipped and counted.
-const MAX_STREAMS: usize = 10_000;
+/// Providers allow 100 to 250 streams at a time; those beyond this limit are skipped and counted. Each costs about 1.5 KB.
+const MAX_STREAMS: usize = 2_000;
 const SETTINGS_HEADER_TABLE_SIZE: u16 = 0x1;
 
 #[cfg(test)]

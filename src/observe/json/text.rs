@@ -3,9 +3,10 @@
 use super::MAX_TEXT_BYTES;
 
 /// The first [`MAX_TEXT_BYTES`] of a text.
+#[derive(Default)]
 pub(super) struct Text {
-    bytes: [u8; MAX_TEXT_BYTES],
-    len: usize,
+    /// Takes no room before the first wanted text: of many bodies, no byte ever comes.
+    bytes: Vec<u8>,
     /// Bytes were left out at the end.
     cut: bool,
     wanted: bool,
@@ -13,16 +14,11 @@ pub(super) struct Text {
     high: Option<u16>,
 }
 
-impl Default for Text {
-    fn default() -> Self {
-        Self { bytes: [0; MAX_TEXT_BYTES], len: 0, cut: false, wanted: false, high: None }
-    }
-}
-
 impl Text {
     /// Begins another text; one that is not wanted stays empty.
     pub(super) fn begin(&mut self, wanted: bool) {
-        (self.len, self.cut, self.wanted, self.high) = (0, false, wanted, None);
+        self.bytes.clear();
+        (self.cut, self.wanted, self.high) = (false, wanted, None);
     }
 
     pub(super) fn push(&mut self, more: &[u8]) {
@@ -30,13 +26,10 @@ impl Text {
             return;
         }
         self.end();
-        let free = self.bytes.get_mut(self.len..).unwrap_or_default();
-        let fits = free.len().min(more.len());
-        for (slot, byte) in free.iter_mut().zip(more) {
-            *slot = *byte;
-        }
-        self.len += fits;
-        self.cut |= fits < more.len();
+        let free = MAX_TEXT_BYTES.saturating_sub(self.bytes.len());
+        let fits = more.get(..free).unwrap_or(more);
+        self.bytes.extend_from_slice(fits);
+        self.cut |= fits.len() < more.len();
     }
 
     /// Nothing follows that could complete a surrogate pair. A lone half becomes U+FFFD.
@@ -48,18 +41,13 @@ impl Text {
 
     /// The text up to the first byte that is not UTF-8, and whether it should go on.
     pub(super) fn as_str(&self) -> (&str, bool) {
-        let bytes = self.kept();
-        let valid = bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
-        (valid, self.cut || valid.len() < bytes.len())
+        let valid = self.bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+        (valid, self.cut || valid.len() < self.bytes.len())
     }
 
     /// All of the text's bytes, if they fit.
     pub(super) fn whole(&self) -> Option<&[u8]> {
-        (!self.cut).then(|| self.kept())
-    }
-
-    fn kept(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
+        (!self.cut).then_some(&*self.bytes)
     }
 
     fn push_char(&mut self, char: char) {
