@@ -168,7 +168,7 @@ fn begin(connection: &mut Connection, now: Timestamp, models: &Models) -> Result
     // First, so that a model keeps the label that its series have.
     let mut totals = restore::totals(&transaction, models)?;
     let boot = Boot::next(&transaction, now)?;
-    let interrupted = Rows { connection: &transaction, boot: boot.id, models }.interrupted()?;
+    let interrupted = Rows::new(&transaction, boot.id, models).interrupted()?;
     let at: i64 = transaction.query_row("SELECT min(started_at) FROM boots", [], |row| row.get(0))?;
     if interrupted > 0 {
         totals = restore::totals(&transaction, models)?;

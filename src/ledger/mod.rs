@@ -29,6 +29,7 @@ mod refill;
 mod report;
 mod restore;
 mod retention;
+mod rollups;
 mod rows;
 mod schema;
 mod share;

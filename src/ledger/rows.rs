@@ -1,12 +1,14 @@
-//! Facts as rows: what one entry changes in the file.
+//! Facts as rows: what a batch of entries changes in the file.
 //!
 //! A call is kept once, whatever is said of it twice: its roll-ups grow only when its row is new. Nothing that was said in it
 //! can get here, because no fact holds it.
 
-use rusqlite::types::ToSql;
+use std::collections::HashSet;
+
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::queue::Entry;
+use super::rollups::Rollups;
 use super::share::{Share, kept_cost, kept_tokens, micros, text, trajectory};
 use super::time;
 use crate::record::{
@@ -16,30 +18,46 @@ use crate::record::{
 
 /// Writes rows within one transaction.
 pub(super) struct Rows<'a> {
-    pub(super) connection: &'a Connection,
+    connection: &'a Connection,
     /// The process whose calls these are.
-    pub(super) boot: i64,
-    pub(super) models: &'a Models,
+    boot: i64,
+    models: &'a Models,
+    rollups: Rollups,
+    /// Calls that begin and end here: nobody will ever look for what is under way of them.
+    whole: HashSet<u64>,
 }
 
-impl Rows<'_> {
-    pub(super) fn write(&self, entry: &Entry) -> rusqlite::Result<()> {
+impl<'a> Rows<'a> {
+    /// For entries of that process.
+    pub(super) fn new(connection: &'a Connection, boot: i64, models: &'a Models) -> Self {
+        Self { connection, boot, models, rollups: Rollups::default(), whole: HashSet::new() }
+    }
+
+    /// Writes a batch.
+    pub(super) fn write(mut self, batch: &[Entry]) -> rusqlite::Result<()> {
+        self.whole = whole(batch);
+        batch.iter().try_for_each(|entry| self.entry(entry))?;
+        self.rollups.write(self.connection)
+    }
+
+    fn entry(&mut self, entry: &Entry) -> rusqlite::Result<()> {
         match &entry.fact {
-            Fact::Call(call) => self.ended(call),
-            Fact::CallStarted(started) => self.started(started),
-            Fact::Correlated(correlated) => self.correlated(correlated),
-            Fact::CorrelationSettled(method) => self.count(CORRELATIONS, method.as_str()),
-            Fact::Quota(quota) => self.quota(quota, entry.at.as_millisecond()),
-            Fact::RunEnded(run) => self.run(run),
-            Fact::StepEnded(ended) => self.count(STEPS, &format!("{}/{}", ended.step, ended.status)),
-            Fact::UsageCompared(result) => self.count(COMPARISONS, result.as_str()),
-            _ => Ok(()),
+            Fact::Call(call) => self.ended(call)?,
+            Fact::CallStarted(started) => self.started(started)?,
+            Fact::Correlated(correlated) => self.correlated(correlated)?,
+            Fact::CorrelationSettled(method) => self.rollups.count(CORRELATIONS, method.to_string()),
+            Fact::Quota(quota) => self.quota(quota, entry.at.as_millisecond())?,
+            Fact::RunEnded(run) => self.run(run)?,
+            Fact::StepEnded(ended) => self.rollups.count(STEPS, format!("{}/{}", ended.step, ended.status)),
+            Fact::UsageCompared(result) => self.rollups.count(COMPARISONS, result.to_string()),
+            _ => {}
         }
+        Ok(())
     }
 
     /// Turns what an earlier process had begun and never ended into calls of their own. How they ended is not known, nor
     /// when: they count at the time of their beginning. Returns how many there were.
-    pub(super) fn interrupted(&self) -> rusqlite::Result<u64> {
+    pub(super) fn interrupted(mut self) -> rusqlite::Result<u64> {
         let mut count = 0;
         let mut lost = self.connection.prepare(
             "SELECT id, started_at, provider, host, operation, coalesce(model, 'unknown') FROM started WHERE id >> 32 <> ?1",
@@ -49,10 +67,11 @@ impl Rows<'_> {
             count += u64::from(self.interrupt(row)?);
         }
         self.connection.execute("DELETE FROM started WHERE id >> 32 <> ?1", [self.boot])?;
+        self.rollups.write(self.connection)?;
         Ok(count)
     }
 
-    fn interrupt(&self, row: &Row<'_>) -> rusqlite::Result<bool> {
+    fn interrupt(&mut self, row: &Row<'_>) -> rusqlite::Result<bool> {
         let (id, at): (i64, i64) = (row.get(0)?, row.get(1)?);
         let (provider, host, operation, model): (String, String, String, String) =
             (row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?);
@@ -83,13 +102,16 @@ impl Rows<'_> {
                 quality: Quality::Unknown.as_str().to_owned(),
                 ..Share::default()
             };
-            self.add_usage(&share, &operation, "")?;
-            self.add_cascade(&share, 1)?;
+            self.rollups.add_usage(&share, &operation, "");
+            self.rollups.add_cascade(&share, 1);
         }
         Ok(is_new)
     }
 
     fn started(&self, started: &CallStarted) -> rusqlite::Result<()> {
+        if self.whole.contains(&started.number) {
+            return Ok(());
+        }
         let mut insert = self.connection.prepare_cached(
             "INSERT OR IGNORE INTO started (id, started_at, provider, host, operation, model) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?;
@@ -104,15 +126,17 @@ impl Rows<'_> {
         Ok(())
     }
 
-    fn ended(&self, call: &Call) -> rusqlite::Result<()> {
+    fn ended(&mut self, call: &Call) -> rusqlite::Result<()> {
         let id = self.id(call.number);
-        self.connection.prepare_cached("DELETE FROM started WHERE id = ?1")?.execute([id])?;
+        if !self.whole.contains(&call.number) {
+            self.connection.prepare_cached("DELETE FROM started WHERE id = ?1")?.execute([id])?;
+        }
         let share = Share::of(call, self.models);
         if self.insert(id, call, &share)? {
             let reason = call.rate_limit.filter(|_| call.outcome == Outcome::RateLimited);
             let reason = reason.map_or("", |limit| limit.reason.as_str());
-            self.add_usage(&share, call.operation.as_str(), reason)?;
-            self.add_cascade(&share, 1)?;
+            self.rollups.add_usage(&share, call.operation.as_str(), reason);
+            self.rollups.add_cascade(&share, 1);
         }
         Ok(())
     }
@@ -166,7 +190,7 @@ impl Rows<'_> {
     }
 
     /// Moves a call to the conversation that it is known to belong to now. One that is not kept any more stays where it is.
-    fn correlated(&self, correlated: &Correlated) -> rusqlite::Result<()> {
+    fn correlated(&mut self, correlated: &Correlated) -> rusqlite::Result<()> {
         let id = self.id(correlated.call);
         let mut find = self.connection.prepare_cached(
             "SELECT ended_at, coalesce(cascade, ''), coalesce(trajectory, ''), provider, coalesce(counted_as, model), \
@@ -177,89 +201,9 @@ impl Rows<'_> {
         let cascade = text(correlated.correlation.cascade.as_ref());
         let mut update = self.connection.prepare_cached("UPDATE calls SET cascade = ?2, method = ?3 WHERE id = ?1")?;
         update.execute(params![id, cascade, correlated.correlation.method.as_str()])?;
-        self.add_cascade(&share, -1)?;
+        self.rollups.add_cascade(&share, -1);
         share.cascade = cascade.unwrap_or_default().to_owned();
-        self.add_cascade(&share, 1)
-    }
-
-    fn add_usage(&self, share: &Share, operation: &str, rate_limit: &str) -> rusqlite::Result<()> {
-        let mut add = self.connection.prepare_cached(
-            "INSERT INTO usage_slots (slot, provider, model, operation, outcome, rate_limit, quality, calls, input, \
-             cache_read, cache_write, tool_input, output, thinking, priced_calls, unpriced_calls, cost_nano_usd) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) \
-             ON CONFLICT DO UPDATE SET calls = calls + excluded.calls, input = input + excluded.input, \
-             cache_read = cache_read + excluded.cache_read, cache_write = cache_write + excluded.cache_write, \
-             tool_input = tool_input + excluded.tool_input, output = output + excluded.output, \
-             thinking = thinking + excluded.thinking, priced_calls = priced_calls + excluded.priced_calls, \
-             unpriced_calls = unpriced_calls + excluded.unpriced_calls, \
-             cost_nano_usd = cost_nano_usd + excluded.cost_nano_usd",
-        )?;
-        let [input, cache_read, cache_write, tool_input, output, thinking] = share.tokens;
-        add.execute(params![
-            share.slot(),
-            share.provider,
-            share.model,
-            operation,
-            share.outcome,
-            rate_limit,
-            share.quality,
-            input,
-            cache_read,
-            cache_write,
-            tool_input,
-            output,
-            thinking,
-            i64::from(share.cost.is_some()),
-            i64::from(share.is_unpriced()),
-            share.cost.unwrap_or(0),
-        ])?;
-        Ok(())
-    }
-
-    /// Adds a call to the roll-up of its conversation, or takes it away (`sign` -1).
-    fn add_cascade(&self, share: &Share, sign: i64) -> rusqlite::Result<()> {
-        let mut add = self.connection.prepare_cached(
-            "INSERT INTO cascade_slots (slot, cascade, trajectory, provider, model, outcome, quality, calls, input, \
-             cache_read, cache_write, tool_input, output, thinking, priced_calls, unpriced_calls, cost_nano_usd) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) \
-             ON CONFLICT DO UPDATE SET calls = calls + excluded.calls, input = input + excluded.input, \
-             cache_read = cache_read + excluded.cache_read, cache_write = cache_write + excluded.cache_write, \
-             tool_input = tool_input + excluded.tool_input, output = output + excluded.output, \
-             thinking = thinking + excluded.thinking, priced_calls = priced_calls + excluded.priced_calls, \
-             unpriced_calls = unpriced_calls + excluded.unpriced_calls, \
-             cost_nano_usd = cost_nano_usd + excluded.cost_nano_usd",
-        )?;
-        let trajectory = if share.cascade.is_empty() { share.trajectory.as_str() } else { "" };
-        let key: [&dyn ToSql; 7] =
-            [&share.slot(), &share.cascade, &trajectory, &share.provider, &share.model, &share.outcome, &share.quality];
-        let [input, cache_read, cache_write, tool_input, output, thinking] = share.tokens.map(|tokens| sign * tokens);
-        let [slot, cascade, trajectory, provider, model, outcome, quality] = key;
-        add.execute(params![
-            slot,
-            cascade,
-            trajectory,
-            provider,
-            model,
-            outcome,
-            quality,
-            sign,
-            input,
-            cache_read,
-            cache_write,
-            tool_input,
-            output,
-            thinking,
-            sign * i64::from(share.cost.is_some()),
-            sign * i64::from(share.is_unpriced()),
-            sign * share.cost.unwrap_or(0),
-        ])?;
-        if sign < 0 {
-            let mut clear = self.connection.prepare_cached(
-                "DELETE FROM cascade_slots WHERE slot = ?1 AND cascade = ?2 AND trajectory = ?3 AND provider = ?4 AND \
-                 model = ?5 AND outcome = ?6 AND quality = ?7 AND calls <= 0",
-            )?;
-            clear.execute(key)?;
-        }
+        self.rollups.add_cascade(&share, 1);
         Ok(())
     }
 
@@ -298,18 +242,18 @@ impl Rows<'_> {
         Ok(())
     }
 
-    fn count(&self, name: &str, label: &str) -> rusqlite::Result<()> {
-        let mut add = self.connection.prepare_cached(
-            "INSERT INTO counts (name, label, count) VALUES (?1, ?2, 1) ON CONFLICT DO UPDATE SET count = count + 1",
-        )?;
-        add.execute(params![name, label])?;
-        Ok(())
-    }
-
     /// Unique in the file: numbers begin anew with each process, and no process makes 2^32 calls.
     fn id(&self, number: u64) -> i64 {
         self.boot << 32 | i64::try_from(number & 0xffff_ffff).unwrap_or_default()
     }
+}
+
+/// The calls of a batch that begin in it and end in it.
+fn whole(batch: &[Entry]) -> HashSet<u64> {
+    let ended = |entry: &Entry| if let Fact::Call(call) = &entry.fact { Some(call.number) } else { None };
+    let begun = |entry: &Entry| if let Fact::CallStarted(call) = &entry.fact { Some(call.number) } else { None };
+    let ended: HashSet<_> = batch.iter().filter_map(ended).collect();
+    batch.iter().filter_map(begun).filter(|number| ended.contains(number)).collect()
 }
 
 /// Names of counts.

@@ -126,8 +126,7 @@ impl Writer {
         let (boot, models) = (self.boot.id, Arc::clone(&self.models));
         self.with_connection(|connection| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let rows = Rows { connection: &transaction, boot, models: &models };
-            batch.iter().try_for_each(|entry| rows.write(entry))?;
+            Rows::new(&transaction, boot, &models).write(batch)?;
             transaction.commit()
         })
     }

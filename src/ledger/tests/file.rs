@@ -388,9 +388,7 @@ fn old_calls_go_and_their_sums_stay() {
     let models = Models::default();
     let rows = |connection: &Connection, number: u64, at: u64| {
         let call = Call { timing: Timing { started_at: super::kit::at(at), ..numbered(0).timing }, ..numbered(number) };
-        Rows { connection, boot: 1, models: &models }
-            .write(&Entry { at: now(), fact: ended(of_cascade("c", call)) })
-            .unwrap();
+        Rows::new(connection, 1, &models).write(&[Entry { at: now(), fact: ended(of_cascade("c", call)) }]).unwrap();
     };
     let day = 86_400;
     (0..5000).for_each(|number| rows(&connection, number, number * 60));
@@ -407,6 +405,40 @@ fn old_calls_go_and_their_sums_stay() {
     while part(&mut connection, keep(1, 1), at_the_end).unwrap() {}
     assert_eq!(count(&connection, "SELECT count(*) FROM calls"), 0);
     assert_eq!(count(&connection, "SELECT sum(input) FROM usage_slots"), 5000);
+}
+
+#[test]
+fn the_rows_are_the_same_however_the_entries_come_in_batches() {
+    let facts = [
+        started(1, 10),
+        started(2, 20),
+        ended(of_trajectory("t", numbered(1))),
+        Fact::CorrelationSettled(CorrelationMethod::TraceId),
+        correlated(1, Some("c")),
+        started(3, 30),
+        correlated(1, Some("d")),
+        ended(of_cascade("c", numbered(3))),
+        Fact::CorrelationSettled(CorrelationMethod::TraceId),
+    ];
+    let written = |size: usize| {
+        let connection = open_in_memory().unwrap();
+        let entries: Vec<_> = facts.iter().map(|fact| Entry { at: now(), fact: fact.clone() }).collect();
+        for batch in entries.chunks(size) {
+            Rows::new(&connection, 1, &Models::default()).write(batch).unwrap();
+        }
+        let sql = "SELECT group_concat(row, char(10)) FROM (\
+            SELECT concat_ws(' ', 'started', id & 7) AS row FROM started UNION ALL \
+            SELECT concat_ws(' ', 'call', id & 7, cascade, method) FROM calls UNION ALL \
+            SELECT concat_ws(' ', 'usage', calls, input, thinking, priced_calls, cost_nano_usd) FROM usage_slots UNION ALL \
+            SELECT concat_ws(' ', 'cascade', cascade, trajectory, calls, input, unpriced_calls) FROM cascade_slots UNION ALL \
+            SELECT concat_ws(' ', 'count', name, label, count) FROM counts)";
+        connection.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap()
+    };
+    let expected = "started 2\ncall 1 d trace_id\ncall 3 c request_id\nusage 2 2 64 0 0\ncascade c  1 1 1\n\
+        cascade d  1 1 1\ncount correlations trace_id 2";
+    for size in 1..=facts.len() {
+        assert_eq!(written(size), expected, "{size} at once");
+    }
 }
 
 #[test]

@@ -1,0 +1,194 @@
+//! What a batch adds to the roll-ups and counts: each of their rows is changed once, however many entries fall into it.
+
+use std::collections::BTreeMap;
+
+use rusqlite::types::ToSql;
+use rusqlite::{Connection, params};
+
+use super::share::Share;
+
+/// Collects additions in the order of the tables' keys.
+#[derive(Debug, Default)]
+pub(super) struct Rollups {
+    usage: BTreeMap<UsageKey, Added>,
+    cascades: BTreeMap<CascadeKey, Added>,
+    counts: BTreeMap<(&'static str, String), i64>,
+}
+
+/// A row of `usage_slots`.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct UsageKey {
+    slot: i64,
+    provider: String,
+    model: String,
+    operation: String,
+    outcome: String,
+    rate_limit: &'static str,
+    quality: String,
+}
+
+/// A row of `cascade_slots`.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct CascadeKey {
+    slot: i64,
+    cascade: String,
+    trajectory: String,
+    provider: String,
+    model: String,
+    outcome: String,
+    quality: String,
+}
+
+/// Calls added up; some may have been taken away.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Added {
+    calls: i64,
+    tokens: [i64; 6],
+    priced_calls: i64,
+    unpriced_calls: i64,
+    cost: i64,
+}
+
+impl Rollups {
+    pub(super) fn add_usage(&mut self, share: &Share, operation: &str, rate_limit: &'static str) {
+        let key = UsageKey {
+            slot: share.slot(),
+            provider: share.provider.clone(),
+            model: share.model.clone(),
+            operation: operation.to_owned(),
+            outcome: share.outcome.clone(),
+            rate_limit,
+            quality: share.quality.clone(),
+        };
+        self.usage.entry(key).or_default().add(share, 1);
+    }
+
+    /// Adds a call to the roll-up of its conversation, or takes it away (`sign` -1).
+    pub(super) fn add_cascade(&mut self, share: &Share, sign: i64) {
+        let trajectory = if share.cascade.is_empty() { share.trajectory.clone() } else { String::new() };
+        let key = CascadeKey {
+            slot: share.slot(),
+            cascade: share.cascade.clone(),
+            trajectory,
+            provider: share.provider.clone(),
+            model: share.model.clone(),
+            outcome: share.outcome.clone(),
+            quality: share.quality.clone(),
+        };
+        self.cascades.entry(key).or_default().add(share, sign);
+    }
+
+    pub(super) fn count(&mut self, name: &'static str, label: String) {
+        *self.counts.entry((name, label)).or_default() += 1;
+    }
+
+    /// Writes all of it.
+    pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
+        self.usage.iter().try_for_each(|(key, added)| key.write(added, connection))?;
+        let mut changed = self.cascades.iter().filter(|(_, added)| **added != Added::default());
+        changed.try_for_each(|(key, added)| key.write(added, connection))?;
+        self.counts.iter().try_for_each(|((name, label), count)| {
+            let mut add = connection.prepare_cached(
+                "INSERT INTO counts (name, label, count) VALUES (?1, ?2, ?3) \
+                 ON CONFLICT DO UPDATE SET count = count + excluded.count",
+            )?;
+            add.execute(params![name, label, count]).map(drop)
+        })
+    }
+}
+
+impl Added {
+    fn add(&mut self, share: &Share, sign: i64) {
+        self.calls += sign;
+        for (sum, tokens) in self.tokens.iter_mut().zip(share.tokens) {
+            *sum += sign * tokens;
+        }
+        self.priced_calls += sign * i64::from(share.cost.is_some());
+        self.unpriced_calls += sign * i64::from(share.is_unpriced());
+        self.cost += sign * share.cost.unwrap_or(0);
+    }
+}
+
+impl UsageKey {
+    fn write(&self, added: &Added, connection: &Connection) -> rusqlite::Result<()> {
+        let mut add = connection.prepare_cached(
+            "INSERT INTO usage_slots (slot, provider, model, operation, outcome, rate_limit, quality, calls, input, \
+             cache_read, cache_write, tool_input, output, thinking, priced_calls, unpriced_calls, cost_nano_usd) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) \
+             ON CONFLICT DO UPDATE SET calls = calls + excluded.calls, input = input + excluded.input, \
+             cache_read = cache_read + excluded.cache_read, cache_write = cache_write + excluded.cache_write, \
+             tool_input = tool_input + excluded.tool_input, output = output + excluded.output, \
+             thinking = thinking + excluded.thinking, priced_calls = priced_calls + excluded.priced_calls, \
+             unpriced_calls = unpriced_calls + excluded.unpriced_calls, \
+             cost_nano_usd = cost_nano_usd + excluded.cost_nano_usd",
+        )?;
+        let [input, cache_read, cache_write, tool_input, output, thinking] = added.tokens;
+        add.execute(params![
+            self.slot,
+            self.provider,
+            self.model,
+            self.operation,
+            self.outcome,
+            self.rate_limit,
+            self.quality,
+            added.calls,
+            input,
+            cache_read,
+            cache_write,
+            tool_input,
+            output,
+            thinking,
+            added.priced_calls,
+            added.unpriced_calls,
+            added.cost,
+        ])?;
+        Ok(())
+    }
+}
+
+impl CascadeKey {
+    fn write(&self, added: &Added, connection: &Connection) -> rusqlite::Result<()> {
+        let mut add = connection.prepare_cached(
+            "INSERT INTO cascade_slots (slot, cascade, trajectory, provider, model, outcome, quality, calls, input, \
+             cache_read, cache_write, tool_input, output, thinking, priced_calls, unpriced_calls, cost_nano_usd) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) \
+             ON CONFLICT DO UPDATE SET calls = calls + excluded.calls, input = input + excluded.input, \
+             cache_read = cache_read + excluded.cache_read, cache_write = cache_write + excluded.cache_write, \
+             tool_input = tool_input + excluded.tool_input, output = output + excluded.output, \
+             thinking = thinking + excluded.thinking, priced_calls = priced_calls + excluded.priced_calls, \
+             unpriced_calls = unpriced_calls + excluded.unpriced_calls, \
+             cost_nano_usd = cost_nano_usd + excluded.cost_nano_usd",
+        )?;
+        let key: [&dyn ToSql; 7] =
+            [&self.slot, &self.cascade, &self.trajectory, &self.provider, &self.model, &self.outcome, &self.quality];
+        let [slot, cascade, trajectory, provider, model, outcome, quality] = key;
+        let [input, cache_read, cache_write, tool_input, output, thinking] = added.tokens;
+        add.execute(params![
+            slot,
+            cascade,
+            trajectory,
+            provider,
+            model,
+            outcome,
+            quality,
+            added.calls,
+            input,
+            cache_read,
+            cache_write,
+            tool_input,
+            output,
+            thinking,
+            added.priced_calls,
+            added.unpriced_calls,
+            added.cost,
+        ])?;
+        if added.calls < 0 {
+            let mut clear = connection.prepare_cached(
+                "DELETE FROM cascade_slots WHERE slot = ?1 AND cascade = ?2 AND trajectory = ?3 AND provider = ?4 AND \
+                 model = ?5 AND outcome = ?6 AND quality = ?7 AND calls <= 0",
+            )?;
+            clear.execute(key)?;
+        }
+        Ok(())
+    }
+}
