@@ -7,18 +7,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
-# need_peers: Debian's proxies. Which of them a release does not have, the benchmark skips aloud.
-need_peers() {
-  local package
-  need_packages iptables iproute2 util-linux
-  for package in mitmproxy sslsplit squid-openssl; do
-    dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed && continue
-    (need_packages "$package") || { say "$package could not be installed" && continue; }
-    # The package starts a proxy for the whole machine, which nobody here asked for.
-    [ "$package" != squid-openssl ] || as_root systemctl disable --now squid 2>/dev/null || true
-  done
-}
-
 [ "${1-}" != peers ] || need_peers
 
 for argument in "$@"; do

@@ -72,6 +72,7 @@ need_rotel
 need_playwright "$TOOLS"
 need_otlp_classes
 need_judges
+need_peers
 export PATH="$PWD/$TOOLS/bin:$PATH"
 
 say "formatting and lints"
@@ -96,6 +97,8 @@ if [ "$(id -u)" -eq 0 ] && unshare --net --mount true 2>/dev/null; then
   export REQUIRE_PRIVILEGED_TESTS=1
 fi
 cargo test --locked --no-fail-fast
+say "the benchmark beside other proxies, to see that it works: its figures mean nothing"
+timeout --kill-after=10 600 cargo test --locked --quiet --bench bench -- peers --smoke
 if [ "$SOAK" = yes ]; then
   say "soak"
   cargo test --locked --test it soak:: -- --ignored --nocapture --test-threads 1
