@@ -109,7 +109,7 @@ impl CallMetrics {
     fn add(&self, group: &CallGroup) {
         self.costs.add(group);
         let (provider, model) = (group.provider, group.model.clone());
-        for &kind in TokenKind::ALL {
+        for &kind in TokenKind::ALL.iter().filter(|kind| group.of(**kind) > 0) {
             let labels = ByKind { provider, model: model.clone(), kind };
             add(&self.tokens.get_or_create_owned(&labels), group.of(kind));
         }
@@ -141,7 +141,7 @@ impl CallMetrics {
         self.time(call, &model);
     }
 
-    /// Every member of a closed set gets its series with the first call, so that a rate sees the first event of each.
+    /// Every member of a closed set gets its series with the first call of that kind, so that a rate sees the first event of each.
     fn begin(&self, provider: Provider, model: &Model, operation: Operation) {
         each(|kind| begin(&self.tokens, ByKind { provider, model: model.clone(), kind }));
         each(|quality| begin(&self.usage_reports, ByQuality { provider, model: model.clone(), quality }));
@@ -163,7 +163,16 @@ impl CallMetrics {
             cost: call.cost.unwrap_or_default(),
             tokens: call.usage.in_order(),
         };
-        self.begin(group.provider, model, group.operation);
+        let outcome = ByOutcome {
+            provider: group.provider,
+            model: model.clone(),
+            operation: group.operation,
+            outcome: group.outcome,
+        };
+        let has_begun = self.calls.get(&outcome).is_some();
+        if !has_begun {
+            self.begin(group.provider, model, group.operation);
+        }
         self.add(&group);
     }
 

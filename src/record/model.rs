@@ -22,11 +22,11 @@ impl Model {
         if name.is_empty() {
             return Self::unknown();
         }
-        let clean = name.chars().take(Self::MAX_BYTES).map(|c| match c {
-            '"' | '\'' | '\\' | '`' => '_',
-            c if c.is_ascii_graphic() => c,
-            _ => '_',
-        });
+        let is_clean = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\'' | '\\' | '`');
+        if name.len() <= Self::MAX_BYTES && name.chars().all(is_clean) {
+            return Self(name.into());
+        }
+        let clean = name.chars().take(Self::MAX_BYTES).map(|c| if is_clean(c) { c } else { '_' });
         Self(clean.collect::<String>().into())
     }
 

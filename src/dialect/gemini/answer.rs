@@ -61,7 +61,7 @@ impl Answer {
         if field == Field::Element {
             return value == Value::End && self.end_frame();
         }
-        self.current.take(field, value);
+        self.current.take(field, value, &self.said);
         false
     }
 
@@ -85,7 +85,9 @@ impl Answer {
 }
 
 impl Frame {
-    fn take(&mut self, field: Field, value: Value<'_>) {
+    /// Takes a value. Most frames say again what the ones before have `said`.
+    fn take(&mut self, field: Field, value: Value<'_>, said: &Self) {
+        let id_again = |said: &Option<Id>| again(said, Id::as_str, value).or_else(|| id(value));
         match (field, value) {
             (_, Value::End | Value::Null) | (Field::Element, _) => {}
             (Field::BlockReason, _) => self.finish_reason = self.finish_reason.take().or(id(value)),
@@ -94,11 +96,13 @@ impl Frame {
             (Field::Detail(detail), _) => self.error.get_or_insert_default().take(detail, value),
             (Field::Error, _) => _ = self.error.get_or_insert_default(),
             (Field::FinishReason, _) => self.finish_reason = id(value).or(self.finish_reason.take()),
-            (Field::Response, _) => self.response = id(value),
-            (Field::ServedModel, _) => self.served_model = model(value),
+            (Field::Response, _) => self.response = id_again(&said.response),
+            (Field::ServedModel, _) => {
+                self.served_model = again(&said.served_model, Model::as_str, value).or_else(|| model(value));
+            }
             (Field::Text, Value::String { text, cut }) => self.has_content |= cut || !text.is_empty(),
             (Field::Text, _) => {}
-            (Field::Trace, _) => self.trace = id(value),
+            (Field::Trace, _) => self.trace = id_again(&said.trace),
         }
     }
 
@@ -110,6 +114,11 @@ impl Frame {
         self.trace = later.trace.or(self.trace.take());
         self.error = self.error.or(later.error);
     }
+}
+
+/// What was said before, where the value says the same: an answer names its model in each of a thousand frames.
+fn again<T: Clone>(said: &Option<T>, as_str: impl Fn(&T) -> &str, value: Value<'_>) -> Option<T> {
+    said.as_ref().filter(|said| value == Value::String { text: as_str(said), cut: false }).cloned()
 }
 
 /// Every path, bare and in Cloud Code's wrapper, alone and in an array, in camelCase and in snake_case.

@@ -88,17 +88,7 @@ impl<T: Copy> PathReader<T> {
             bytes = match self.state {
                 State::Malformed => break,
                 State::String { key, escape: None } => self.string_run(key, bytes, on),
-                State::Number(number) => match number.next(byte) {
-                    Some(number) => {
-                        self.text.push(&[byte]);
-                        self.state = State::Number(number);
-                        rest
-                    }
-                    None => {
-                        self.end_number(number, on);
-                        bytes
-                    }
-                },
+                State::Number(number) => self.number_run(number, bytes, on),
                 _ => {
                     self.byte(byte, on);
                     rest
@@ -221,12 +211,26 @@ impl<T: Copy> PathReader<T> {
         self.text.end();
         let container = self.open.last().and_then(|level| level.node);
         self.here = container.and_then(|node| self.paths.member(node, self.text.whole()?));
-        if let (None, Some(any), (key, false)) =
-            (self.here, container.and_then(|node| self.paths.any_member(node)), self.text.as_str())
-        {
+        let Some(any) = container.and_then(|node| self.paths.any_member(node)) else { return };
+        if let (None, (key, false)) = (self.here, self.text.as_str()) {
             self.here = Some(any);
             self.hand_out(self.here, Value::Key(key), on);
         }
+    }
+
+    /// Reads a number to its end or to the end of the bytes and returns what follows.
+    fn number_run<'a>(&mut self, number: Number, bytes: &'a [u8], on: &mut impl FnMut(T, Value<'_>)) -> &'a [u8] {
+        let (mut number, mut length) = (number, 0);
+        while let Some(next) = bytes.get(length).and_then(|byte| number.next(*byte)) {
+            (number, length) = (next, length + 1);
+        }
+        let (run, tail) = bytes.split_at(length);
+        self.text.push(run);
+        self.state = State::Number(number);
+        if !tail.is_empty() {
+            self.end_number(number, on);
+        }
+        tail
     }
 
     fn end_number(&mut self, number: Number, on: &mut impl FnMut(T, Value<'_>)) {

@@ -41,7 +41,8 @@ impl Text {
 
     /// The text up to the first byte that is not UTF-8, and whether it should go on.
     pub(super) fn as_str(&self) -> (&str, bool) {
-        let valid = self.bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+        let valid = std::str::from_utf8(&self.bytes)
+            .unwrap_or_else(|_| self.bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid()));
         (valid, self.cut || valid.len() < self.bytes.len())
     }
 
