@@ -2,7 +2,7 @@
 # Measures what Gravimeter adds: the same agent and provider on loopback, with and without it. See docs/performance.md.
 # Usage: scripts/bench.sh [delay|memory|calls|download|scrape|observers|traces|ledger]... [--full]; without a name all of them.
 #        scripts/bench.sh observe [FILTER]                   bytes per second of the observer's parts, by Criterion
-#        scripts/bench.sh peers [--smoke|--full] [LOAD...]   beside other proxies, in a network namespace (root, or user namespaces)
+#        scripts/bench.sh peers [--smoke|--full] [--ours] [LOAD...]   beside other proxies, in a network namespace (root, or user namespaces)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh

@@ -32,8 +32,9 @@ use crate::observe::{Alpn, Connection, OpenObserver};
 use crate::record::diagnostics::{SERVER_ADDRESS, TUNNEL_WHY, disposed, refused};
 use crate::record::{ConnectionSetup, Disposition, Fact, Handshake, Host, HostPattern, Phase, Record, TimeoutStep};
 use crate::tls::handshake;
-use crate::tls::hello::{HelloReader, Replay};
+use crate::tls::hello::HelloReader;
 use crate::tls::leaf::Leaves;
+use crate::tls::read_ahead::ReadAhead;
 use crate::tls::upstream::{Upstream, VerifiedUpstream};
 
 use diagnostics::step;
@@ -133,7 +134,7 @@ impl Relay {
                     }
                 };
                 let verified = phase(upstream.handshake());
-                let (agent, greeted) = self.greet(Replay::new(kept, tcp), leaf).await?;
+                let (agent, greeted) = self.greet(ReadAhead::new(kept, tcp), leaf).await?;
                 let setup = Box::new(ConnectionSetup { connect, upstream: verified, agent: phase(greeted) });
                 let (agent, provider) = (Box::new(agent), Box::new(upstream.into_stream()));
                 Ok(Path::Intercepted { intercepted: Intercepted { host, port, setup }, agent, provider })
@@ -146,7 +147,7 @@ impl Relay {
                 whole.record(SERVER_ADDRESS, host);
                 whole.record(TUNNEL_WHY, why.as_str());
                 let (provider, _) = self.dial(&destination, sni.as_ref()).await?;
-                Ok(Path::Tunnelled { agent: Replay::new(kept, tcp), provider })
+                Ok(Path::Tunnelled { agent: ReadAhead::new(kept, tcp), provider })
             }
         }
     }
@@ -200,9 +201,9 @@ impl Relay {
 
     async fn greet(
         &self,
-        agent: Replay<TcpStream>,
+        agent: ReadAhead<TcpStream>,
         leaf: Arc<ServerConfig>,
-    ) -> Result<(server::TlsStream<Replay<TcpStream>>, Handshake), Refusal> {
+    ) -> Result<(server::TlsStream<ReadAhead<TcpStream>>, Handshake), Refusal> {
         let accepted = within(self.config.timeouts.agent_handshake, TimeoutStep::AgentHandshake, async {
             let accepted = handshake::accept(agent, leaf).await.map_err(Refusal::AgentHandshake);
             accepted.inspect(|(_, handshake)| diagnostics::shaken(*handshake))
@@ -215,8 +216,8 @@ impl Relay {
     async fn pass(
         &self,
         intercepted: Intercepted,
-        mut agent: server::TlsStream<Replay<TcpStream>>,
-        mut provider: client::TlsStream<TcpStream>,
+        mut agent: server::TlsStream<ReadAhead<TcpStream>>,
+        mut provider: client::TlsStream<ReadAhead<TcpStream>>,
         shutdown: &Shutdown,
     ) {
         let _opened = Opened::new(&*self.record, Disposition::Intercepted);
@@ -231,10 +232,10 @@ impl Relay {
         let terms = self.terms(shutdown);
         let end = pass::pass(&mut agent, &mut provider, self.observers.open(connection), &terms).await;
         debug!(?end, "an intercepted connection ended");
-        hang_up::after(end, agent.get_ref().0.get_ref(), provider.get_ref().0, shutdown).await;
+        hang_up::after(end, agent.get_ref().0.get_ref(), provider.get_ref().0.get_ref(), shutdown).await;
     }
 
-    async fn tunnel(&self, mut agent: Replay<TcpStream>, mut provider: TcpStream, shutdown: &Shutdown) {
+    async fn tunnel(&self, mut agent: ReadAhead<TcpStream>, mut provider: TcpStream, shutdown: &Shutdown) {
         let _opened = Opened::new(&*self.record, Disposition::Tunnelled);
         let end = tunnel::tunnel(&mut agent, &mut provider, &self.terms(shutdown)).await;
         debug!(?end, "a tunnelled connection ended");
@@ -262,11 +263,11 @@ fn phase(handshake: Handshake) -> (Phase, Handshake) {
 enum Path {
     Intercepted {
         intercepted: Intercepted,
-        agent: Box<server::TlsStream<Replay<TcpStream>>>,
-        provider: Box<client::TlsStream<TcpStream>>,
+        agent: Box<server::TlsStream<ReadAhead<TcpStream>>>,
+        provider: Box<client::TlsStream<ReadAhead<TcpStream>>>,
     },
     Tunnelled {
-        agent: Replay<TcpStream>,
+        agent: ReadAhead<TcpStream>,
         provider: TcpStream,
     },
 }

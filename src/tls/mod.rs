@@ -14,6 +14,7 @@ pub mod hello;
 pub mod leaf;
 mod own_ca;
 pub mod proof;
+pub mod read_ahead;
 mod roots;
 pub mod upstream;
 mod x509;

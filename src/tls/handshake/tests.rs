@@ -12,8 +12,9 @@ use tokio_rustls::TlsConnector;
 use super::*;
 use crate::record::{Host, HostPattern, Label as _, LeafResult};
 use crate::tls::authority::Authority;
-use crate::tls::hello::{HelloReader, Replay};
+use crate::tls::hello::HelloReader;
 use crate::tls::leaf::Leaves;
+use crate::tls::read_ahead::ReadAhead;
 
 const HOST: &str = "api.example.com";
 
@@ -67,7 +68,7 @@ async fn meet(
         let hello = reader.read(&mut far).await.expect("hello");
         let sni = hello.sni.expect("SNI");
         let (config, _) = leaves.server_config(&sni, alpn).await.expect("config");
-        let (mut stream, handshake) = accept(Replay::new(reader.into_bytes(), far), config).await?;
+        let (mut stream, handshake) = accept(ReadAhead::new(reader.into_bytes(), far), config).await?;
         assert_eq!(stream.get_ref().1.alpn_protocol(), alpn);
         let mut request = Vec::new();
         stream.read_to_end(&mut request).await.expect("request");

@@ -1,11 +1,10 @@
-//! The agent's ClientHello: enough of it to choose a route, and every byte kept for replay.
+//! The agent's ClientHello: enough of it to choose a route, and every byte kept to come again.
 //!
 //! Bytes of the agent enter, a [`Hello`] leaves. Nothing is ever written, and nothing read is lost: whatever the outcome,
 //! [`HelloReader::bytes`] holds all that the agent has sent so far.
 
 #[doc(hidden)]
 pub mod fuzz;
-mod replay;
 
 use std::io;
 
@@ -15,8 +14,6 @@ use rustls::{Error, InvalidMessage, PeerMisbehaved};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use crate::record::Host;
-
-pub use replay::Replay;
 
 /// What the agent says before the handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +86,7 @@ impl HelloReader {
         &self.kept
     }
 
-    /// All bytes read, for [`Replay`].
+    /// All bytes read, for a [`ReadAhead`](super::read_ahead::ReadAhead).
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         self.kept.freeze()

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use proptest::prelude::*;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use rustls_pki_types::ServerName;
-use tokio::io::{AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
+use tokio::io::ReadBuf;
 
 use super::*;
 
@@ -195,24 +195,6 @@ async fn faults_have_their_names() {
     let error = reader.read(&mut Chunks::new([&flood[..]])).await.expect_err("a flood");
     assert!(matches!(error, HelloError::TooLarge), "{error:?}");
     assert!(reader.bytes().len() <= MAX_HELLO, "{}", reader.bytes().len());
-}
-
-#[tokio::test]
-async fn replay_gives_the_kept_bytes_and_then_the_stream() {
-    let (near, mut far) = tokio::io::duplex(64);
-    let mut replay = Replay::new(Bytes::from_static(b"kept "), near);
-    far.write_all(b"live").await.expect("write");
-    let mut small = [0; 3];
-    replay.read_exact(&mut small).await.expect("read");
-    assert_eq!(&small, b"kep");
-    replay.write_all(b"answer").await.expect("write");
-    replay.shutdown().await.expect("shutdown");
-    far.shutdown().await.expect("shutdown");
-    let (mut rest, mut answer) = (String::new(), String::new());
-    replay.read_to_string(&mut rest).await.expect("read");
-    far.read_to_string(&mut answer).await.expect("read");
-    assert_eq!((rest.as_str(), answer.as_str()), ("t live", "answer"));
-    assert!(replay.is_write_vectored(), "as the stream itself");
 }
 
 proptest! {

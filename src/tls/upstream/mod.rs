@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use rustls::client::{VerifierBuilderError, WantsClientCert, WebPkiServerVerifier};
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 use rustls_pki_types::{CertificateDer, ServerName};
@@ -17,6 +18,7 @@ use tokio_rustls::client::TlsStream;
 use super::authority::Authority;
 use super::own_ca::{self, OwnCa};
 use super::proof::Proven;
+use super::read_ahead::ReadAhead;
 use super::{failure, handshake, roots};
 use crate::record::{Handshake, HandshakeFailure, Host, Side};
 
@@ -82,7 +84,8 @@ impl Upstream {
         let mut config = self.template.clone();
         config.alpn_protocols = alpn.to_vec();
         let connector = TlsConnector::from(Arc::new(config));
-        let stream = connector.connect(name, tcp).await.map_err(|error| failure::of_io(&error))?;
+        let stream =
+            connector.connect(name, ReadAhead::new(Bytes::new(), tcp)).await.map_err(|error| failure::of_io(&error))?;
         let handshake = handshake::describe(stream.get_ref().1, Side::Upstream, start.elapsed())?;
         Ok(VerifiedUpstream { stream, handshake })
     }
@@ -107,7 +110,7 @@ pub(super) fn verifying(roots: Vec<CertificateDer<'static>>, own: &OwnCa) -> Res
 /// A session with a provider whose certificate was verified for the host that the agent asked for.
 #[derive(Debug)]
 pub struct VerifiedUpstream {
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<ReadAhead<TcpStream>>,
     handshake: Handshake,
 }
 
@@ -126,7 +129,7 @@ impl VerifiedUpstream {
 
     /// The session itself.
     #[must_use]
-    pub fn into_stream(self) -> TlsStream<TcpStream> {
+    pub fn into_stream(self) -> TlsStream<ReadAhead<TcpStream>> {
         self.stream
     }
 }

@@ -1,6 +1,6 @@
 //! Gravimeter beside other proxies: all behind the same redirect of one network namespace, measured in turns.
 //!
-//! `peers [--smoke|--full] [LOAD...]`. What leaves: a table on standard output, and the same as `peers.md` and `peers.json`
+//! `peers [--smoke|--full] [--ours] [LOAD...]`; `--ours` leaves other people's proxies out, for more rounds in the same time. What leaves: a table on standard output, and the same as `peers.md` and `peers.json`
 //! below `target/tmp`. Figures are compared within a round only. Who is not installed, or cannot carry a load, is named.
 
 mod bulk;
@@ -39,6 +39,7 @@ pub struct Scale {
     /// How long the events of slow streams are timed.
     stream_time: Duration,
     idle: usize,
+    contestants: Vec<Kind>,
 }
 
 impl Scale {
@@ -46,17 +47,31 @@ impl Scale {
         const MIB: usize = 1 << 20;
         let has = |flag: &str| flags.iter().any(|given| given == flag);
         let seconds = Duration::from_secs;
+        let (ours, all) = (Kind::ALL.into_iter().filter(|kind| kind.is_ours()), Kind::ALL.into_iter());
+        let (contestants, times): (Vec<_>, _) = if has("--ours") { (ours.collect(), 3) } else { (all.collect(), 1) };
         if has("--smoke") {
             let (time, stream_time) = (Duration::from_millis(200), Duration::from_millis(300));
-            return Self { name: "smoke", rounds: 1, time, bulk: 8 * MIB, streams: vec![8], stream_time, idle: 16 };
+            let streams = vec![8];
+            return Self { name: "smoke", rounds: 1, time, bulk: 8 * MIB, streams, stream_time, idle: 16, contestants };
         }
         if has("--full") {
             let streams = vec![200, 2000];
             let (time, stream_time) = (seconds(5), seconds(10));
-            return Self { name: "full", rounds: 7, time, bulk: 1024 * MIB, streams, stream_time, idle: 5000 };
+            let rounds = 7 * times;
+            return Self {
+                name: "full",
+                rounds,
+                time,
+                bulk: 1024 * MIB,
+                streams,
+                stream_time,
+                idle: 5000,
+                contestants,
+            };
         }
-        let (time, stream_time) = (seconds(2), seconds(5));
-        Self { name: "short", rounds: 3, time, bulk: 256 * MIB, streams: vec![200], stream_time, idle: 1000 }
+        let (time, stream_time) = (seconds(1), seconds(5));
+        let (rounds, streams) = (5 * times, vec![200]);
+        Self { name: "short", rounds, time, bulk: 256 * MIB, streams, stream_time, idle: 1000, contestants }
     }
 
     /// Longer than any turn should take; whoever needs more has failed.
@@ -81,7 +96,7 @@ pub async fn main(wanted: &[String], flags: &[String]) {
     let provider = Provider::listen(stage::PROVIDER, &tasks).await;
     let setting = Setting::new(&provider, &tasks);
     let mut report = Report::new(&scale);
-    let mut contestants = start_all(&setting, &mut report).await;
+    let mut contestants = start_all(&scale.contestants, &setting, &mut report).await;
     for load in loads {
         if load.needs_new_processes() {
             contestants = restart_all(contestants, &setting, &mut report).await;
@@ -98,9 +113,9 @@ pub async fn main(wanted: &[String], flags: &[String]) {
 }
 
 /// Those that start, carry a call, and count what they claim to count.
-async fn start_all(setting: &Setting, report: &mut Report) -> Vec<Contestant> {
+async fn start_all(kinds: &[Kind], setting: &Setting, report: &mut Report) -> Vec<Contestant> {
     let mut started = Vec::new();
-    for kind in Kind::ALL {
+    for &kind in kinds {
         let tried = async {
             let contestant = Contestant::start(kind, setting).await?;
             let mut notes = vec![contestant.shows().await?];

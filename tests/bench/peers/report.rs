@@ -51,19 +51,25 @@ impl Report {
             return self.note(&format!("nobody carries {}", load.name()));
         };
         let (first, rest) = names.split_first().expect("a figure");
+        let cpu = names.iter().position(|name| name.contains("CPU"));
         let mut table = format!("\n### {description}\n\n| | {first} | of no proxy | of the bare relay |");
         rest.iter().for_each(|name| write!(table, " {name} |").expect("memory"));
-        write!(table, "\n|---|{}", "---|".repeat(names.len() + 2)).expect("memory");
+        table.push_str(if cpu.is_some() { " CPU of the bare relay |" } else { "" });
+        write!(table, "\n|---|{}", "---|".repeat(names.len() + 2 + usize::from(cpu.is_some()))).expect("memory");
         for kind in &present {
             let rounds = &results[kind.name()];
             let value = |place: usize| short(Spread::of(&column(rounds, place)).median);
-            let ratio = |other: Kind| ratios(&results, *kind, other).map_or("-".to_owned(), |spread| spread.text());
-            let (none, bare) = (ratio(Kind::Nothing), ratio(Kind::BareRelay));
+            let ratio = |other, place| ratios(&results, *kind, other, place).map_or("-".to_owned(), |it| it.text());
+            let (none, bare) = (ratio(Kind::Nothing, 0), ratio(Kind::BareRelay, 0));
             write!(table, "\n| {} | {} | {none} | {bare} |", kind.name(), value(0)).expect("memory");
             for (place, name) in names.iter().enumerate().skip(1) {
                 // Nothing takes no processor time and no memory.
                 let own = *kind != Kind::Nothing || !name.contains("CPU") && !name.contains("MiB");
                 write!(table, " {} |", if own { value(place) } else { "-".to_owned() }).expect("memory");
+            }
+            if let Some(place) = cpu {
+                let ratio = if *kind == Kind::Nothing { "-".to_owned() } else { ratio(Kind::BareRelay, place) };
+                write!(table, " {ratio} |").expect("memory");
             }
         }
         self.say(&table);
@@ -107,12 +113,14 @@ fn contestant(results: &Results, kind: Kind, names: &[&str]) -> Value {
             json!({ "name": names[place], "median": Spread::of(&values).median, "rounds": values })
         })
         .collect();
-    let ratio = |other| ratios(results, kind, other).map(|spread| spread.json());
+    let cpu = names.iter().position(|name| name.contains("CPU")).filter(|_| kind != Kind::Nothing);
+    let ratio = |other, place| ratios(results, kind, other, place).map(|spread| spread.json());
     json!({
         "name": kind.name(),
         "figures": figures,
-        "of_no_proxy": ratio(Kind::Nothing),
-        "of_the_bare_relay": ratio(Kind::BareRelay),
+        "of_no_proxy": ratio(Kind::Nothing, 0),
+        "of_the_bare_relay": ratio(Kind::BareRelay, 0),
+        "cpu_of_the_bare_relay": cpu.and_then(|place| ratio(Kind::BareRelay, place)),
     })
 }
 
@@ -124,9 +132,9 @@ fn column(rounds: &[Figures], place: usize) -> Vec<f64> {
     rounds.iter().map(|figures| figures[place].value).collect()
 }
 
-/// Of the first figure, within each round.
-fn ratios(results: &Results, kind: Kind, other: Kind) -> Option<Spread> {
-    let (these, others) = (column(&results[kind.name()], 0), column(results.get(other.name())?, 0));
+/// Of one figure, within each round.
+fn ratios(results: &Results, kind: Kind, other: Kind, place: usize) -> Option<Spread> {
+    let (these, others) = (column(&results[kind.name()], place), column(results.get(other.name())?, place));
     let ratios: Vec<_> = these.iter().zip(&others).map(|(this, other)| this / other).collect();
     // The memory of nothing is none: there is no ratio to it.
     ratios.iter().all(|ratio| ratio.is_finite()).then(|| Spread::of(&ratios))
