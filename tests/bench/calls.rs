@@ -9,19 +9,30 @@ use tokio::task::JoinSet;
 use crate::agent::{Agent, drain, request};
 use crate::{Options, Stage, row, title};
 
-const CONCURRENCY: usize = 16;
-const CALL: &str = "events=20";
+/// As fast as they come: each core is busy, and who is late reads several events at once.
+pub const FAST: Kind = Kind { query: "events=20", at_once: 16 };
+
+/// As a model makes them: some cores are idle, and each event comes alone.
+pub const PACED: Kind = Kind { query: "events=20&pace=2", at_once: 32 };
+
+/// What is called for.
+#[derive(Clone, Copy)]
+pub struct Kind {
+    query: &'static str,
+    pub at_once: usize,
+}
+
 const MODEL: &str = "gemini-2.5-pro";
 const GIB: u64 = 1 << 30;
 
 pub async fn run(stage: &Stage, options: &Options) {
-    title(&format!("calls of 20 events, {CONCURRENCY} at once, {} s each", options.call_seconds));
+    title(&format!("calls of 20 events, {} at once, {} s each", FAST.at_once, options.call_seconds));
     row("", &["calls/s", "of direct", "house cpu us/call"]);
     for load in [Load::Http1, Load::Http2] {
         let (time, name) = (Duration::from_secs(options.call_seconds), load.name());
-        let direct = calls(&stage.direct, load, time).await;
+        let direct = calls(&stage.direct, load, FAST, time).await;
         let before = stage.house.cpu();
-        let relayed = calls(&stage.relayed, load, time).await;
+        let relayed = calls(&stage.relayed, load, FAST, time).await;
         let cpu = (stage.house.cpu() - before).as_micros() as f64 / relayed.count as f64;
         row(&format!("direct  {name}"), &[&format!("{:.0}", direct.rate()), "1.00", "-"]);
         let ratio = format!("{:.2}", relayed.rate() / direct.rate());
@@ -71,12 +82,12 @@ impl Done {
     }
 }
 
-pub async fn calls(agent: &Agent, load: Load, time: Duration) -> Done {
+pub async fn calls(agent: &Agent, load: Load, kind: Kind, time: Duration) -> Done {
     let h2 = load == Load::Http2;
     let shared = if h2 { Some(agent.h2().await) } else { None };
     let start = Instant::now();
     let mut workers = JoinSet::new();
-    for _ in 0..CONCURRENCY {
+    for _ in 0..kind.at_once {
         let (agent, shared) = (agent.clone(), shared.clone());
         workers.spawn(async move {
             let mut latencies = Vec::new();
@@ -86,7 +97,7 @@ pub async fn calls(agent: &Agent, load: Load, time: Duration) -> Done {
                 if load == Load::Anew {
                     single = Some(agent.h1().await);
                 }
-                let request = request(h2, MODEL, CALL);
+                let request = request(h2, MODEL, kind.query);
                 let response = match (&mut single, &shared) {
                     (Some(sender), _) => {
                         sender.ready().await.expect("an open connection");

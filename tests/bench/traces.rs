@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
 use crate::agent::Agent;
-use crate::calls::{Load, calls, get};
+use crate::calls::{FAST, Load, calls, get};
 use crate::house::House;
 use crate::provider::Provider;
 use crate::{Options, row, title};
@@ -63,7 +63,7 @@ async fn measure(variants: &mut [Variant; 3], load: Load, rounds: usize) {
     for variant in variants.iter_mut() {
         variant.turns.clear();
         // Caches, sessions and leaves are there before anything is counted.
-        calls(&variant.agent, load, Duration::from_millis(500)).await;
+        calls(&variant.agent, load, FAST, Duration::from_millis(500)).await;
     }
     // What was left over is exported.
     tokio::time::sleep(FLUSHED).await;
@@ -72,7 +72,7 @@ async fn measure(variants: &mut [Variant; 3], load: Load, rounds: usize) {
         for place in 0..variants.len() {
             let variant = &mut variants[(round + place) % 3];
             let cpu = variant.house.cpu();
-            let done = calls(&variant.agent, load, Duration::from_secs(SECONDS)).await;
+            let done = calls(&variant.agent, load, FAST, Duration::from_secs(SECONDS)).await;
             variant.turns.push(Turn { calls: done.count, rate: done.rate(), cpu });
         }
     }

@@ -32,6 +32,8 @@ impl Figure {
 pub enum Load {
     CallsHttp1,
     CallsHttp2,
+    PacedHttp1,
+    PacedHttp2,
     /// Each handshake a full one.
     Connections,
     /// Each handshake offers the session of an earlier one.
@@ -45,8 +47,8 @@ pub enum Load {
 
 impl Load {
     pub fn all(scale: &Scale) -> Vec<Self> {
-        let mut all = vec![Self::CallsHttp1, Self::CallsHttp2, Self::Connections, Self::Resumptions];
-        all.extend([Self::Download, Self::Upload, Self::Bodies]);
+        let mut all = vec![Self::CallsHttp1, Self::CallsHttp2, Self::PacedHttp1, Self::PacedHttp2];
+        all.extend([Self::Connections, Self::Resumptions, Self::Download, Self::Upload, Self::Bodies]);
         all.extend(scale.streams.iter().map(|count| Self::Streams(*count)));
         all.push(Self::Idle);
         all
@@ -56,6 +58,8 @@ impl Load {
         match self {
             Self::CallsHttp1 => "calls-http1".to_owned(),
             Self::CallsHttp2 => "calls-http2".to_owned(),
+            Self::PacedHttp1 => "paced-http1".to_owned(),
+            Self::PacedHttp2 => "paced-http2".to_owned(),
             Self::Connections => "connections".to_owned(),
             Self::Resumptions => "resumptions".to_owned(),
             Self::Download => "download".to_owned(),
@@ -72,6 +76,8 @@ impl Load {
         match self {
             Self::CallsHttp1 => "calls of 20 events, HTTP/1.1, 16 connections that are kept".to_owned(),
             Self::CallsHttp2 => "calls of 20 events, HTTP/2, 16 at once on one connection".to_owned(),
+            Self::PacedHttp1 => "calls of 20 events, one every 2 ms, HTTP/1.1, 32 connections that are kept".to_owned(),
+            Self::PacedHttp2 => "calls of 20 events, one every 2 ms, HTTP/2, 32 at once on one connection".to_owned(),
             Self::Connections => "new connections with one call each, full handshakes, 16 at once".to_owned(),
             Self::Resumptions => "new connections with one call each, resumption offered, 16 at once".to_owned(),
             Self::Download => format!("one download of {mib} MiB"),
@@ -95,7 +101,7 @@ impl Load {
 
     /// One call of this kind.
     pub async fn probe(self, subject: &Subject) {
-        if self == Self::CallsHttp2 {
+        if matches!(self, Self::CallsHttp2 | Self::PacedHttp2) {
             let answer = subject.agent.h2().await.send_request(request(true, MODEL, "events=1")).await;
             drain(answer.expect("an answer")).await;
         } else {
@@ -108,6 +114,8 @@ impl Load {
         match self {
             Self::CallsHttp1 => at_speed(subject, calls::Load::Http1, scale.time).await,
             Self::CallsHttp2 => at_speed(subject, calls::Load::Http2, scale.time).await,
+            Self::PacedHttp1 => paced(subject, calls::Load::Http1, scale.time).await,
+            Self::PacedHttp2 => paced(subject, calls::Load::Http2, scale.time).await,
             Self::Connections => connections(subject, subject.agent.clone().without_resumption(), scale.time).await,
             Self::Resumptions => connections(subject, subject.agent.clone(), scale.time).await,
             Self::Download => bulk::download(subject, scale.bulk).await,
@@ -121,8 +129,17 @@ impl Load {
 
 async fn at_speed(subject: &Subject, load: calls::Load, time: Duration) -> Figures {
     let before = subject.cpu();
-    let done = calls(&subject.agent, load, time).await;
+    let done = calls(&subject.agent, load, calls::FAST, time).await;
     figures("calls/s", &done, subject.cpu() - before)
+}
+
+/// What a call costs while nobody has to hurry: there the processor time is what is compared.
+async fn paced(subject: &Subject, load: calls::Load, time: Duration) -> Figures {
+    let before = subject.cpu();
+    let done = calls(&subject.agent, load, calls::PACED, time).await;
+    let mut figures = figures("calls/s", &done, subject.cpu() - before);
+    figures.swap(0, 1);
+    figures
 }
 
 /// Rate, processor time of the contestant, and latencies.

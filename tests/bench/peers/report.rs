@@ -51,7 +51,7 @@ impl Report {
             return self.note(&format!("nobody carries {}", load.name()));
         };
         let (first, rest) = names.split_first().expect("a figure");
-        let cpu = names.iter().position(|name| name.contains("CPU"));
+        let cpu = names.iter().position(|name| name.contains("CPU")).filter(|place| *place > 0);
         let mut table = format!("\n### {description}\n\n| | {first} | of no proxy | of the bare relay |");
         rest.iter().for_each(|name| write!(table, " {name} |").expect("memory"));
         table.push_str(if cpu.is_some() { " CPU of the bare relay |" } else { "" });
