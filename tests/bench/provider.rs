@@ -1,7 +1,7 @@
 //! The provider of the benchmarks: hyper behind TLS, with answers that the query asks for.
 //!
 //! `events=N` sends N events, `pace=MS` one each so many milliseconds, `hold=1` one and then nothing until [`Provider::burst`],
-//! `bytes=N` a plain body. Every event carries the instant at which it was made.
+//! `bytes=N` a plain body, `stream=N` about so many bytes of events without a pause. Every event carries the instant at which it was made.
 
 use std::convert::Infallible;
 use std::io::Write as _;
@@ -87,10 +87,16 @@ async fn answer(
         value.map(|value| value.parse::<u64>().expect("a number"))
     };
     let (bytes, hold, pace, count) = (asked("bytes"), asked("hold"), asked("pace"), asked("events"));
+    let stream = asked("stream");
     let mut body = request.into_body();
     while let Some(Ok(_)) = body.frame().await {}
     let mut response = Response::builder().header("content-type", "text/event-stream");
     let pieces: Pieces = match (bytes, hold) {
+        _ if stream.is_some() => {
+            let piece: Bytes = event().repeat(PIECE / event().len()).into();
+            let count = stream.unwrap_or_default() / PIECE as u64;
+            Box::pin(stream::iter(0..count).map(move |_| Ok(Frame::data(piece.clone()))))
+        }
         (Some(bytes), _) => {
             response = response.header("content-length", bytes).header("content-type", "application/octet-stream");
             let piece = Bytes::from_static(&[7; PIECE]);

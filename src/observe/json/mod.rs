@@ -188,33 +188,41 @@ impl<T: Copy> PathReader<T> {
     /// Reads a string to its end, to an escape or to the end of the bytes, and returns what follows.
     fn string_run<'a>(&mut self, key: bool, bytes: &'a [u8], on: &mut impl FnMut(T, Value<'_>)) -> &'a [u8] {
         let (run, tail) = bytes.split_at(memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len()));
-        self.text.push(run);
-        let Some((end, tail)) = tail.split_first() else { return tail };
+        let Some((end, tail)) = tail.split_first() else {
+            self.text.push(run);
+            return tail;
+        };
         self.state = match (end, key) {
-            (b'\\', _) => State::String { key, escape: Some(Escape::Start) },
+            (b'\\', _) => {
+                self.text.push(run);
+                State::String { key, escape: Some(Escape::Start) }
+            }
             (_, true) => {
-                self.enter_member(on);
+                self.enter_member(run, on);
                 State::Colon
             }
             (_, false) => {
-                self.text.end();
-                let (text, cut) = self.text.as_str();
-                self.hand_out(self.here, Value::String { text, cut }, on);
+                if let Some(tag) = self.tag(self.here) {
+                    let (text, cut) = self.text.complete(run).as_str();
+                    on(tag, Value::String { text, cut });
+                }
                 State::After
             }
         };
         tail
     }
 
-    /// A key is complete.
-    fn enter_member(&mut self, on: &mut impl FnMut(T, Value<'_>)) {
-        self.text.end();
+    /// A key ends with this run.
+    fn enter_member(&mut self, run: &[u8], on: &mut impl FnMut(T, Value<'_>)) {
+        let key = self.text.complete(run);
         let container = self.open.last().and_then(|level| level.node);
-        self.here = container.and_then(|node| self.paths.member(node, self.text.whole()?));
+        self.here = container.and_then(|node| self.paths.member(node, key.whole()?));
         let Some(any) = container.and_then(|node| self.paths.any_member(node)) else { return };
-        if let (None, (key, false)) = (self.here, self.text.as_str()) {
+        if let (None, (key, false)) = (self.here, key.as_str()) {
             self.here = Some(any);
-            self.hand_out(self.here, Value::Key(key), on);
+            if let Some(tag) = self.paths.tag(any) {
+                on(tag, Value::Key(key));
+            }
         }
     }
 
@@ -236,8 +244,9 @@ impl<T: Copy> PathReader<T> {
     fn end_number(&mut self, number: Number, on: &mut impl FnMut(T, Value<'_>)) {
         self.state = if number.is_whole() { State::After } else { State::Malformed };
         // What is left of a longer number would be another number.
-        if let (State::After, (text, false)) = (self.state, self.text.as_str()) {
-            self.hand_out(self.here, Value::Number(text), on);
+        let tag = self.tag(self.here);
+        if let (State::After, Some(tag), (text, false)) = (self.state, tag, self.text.complete(b"").as_str()) {
+            on(tag, Value::Number(text));
         }
     }
 

@@ -32,23 +32,31 @@ impl Text {
         self.cut |= fits.len() < more.len();
     }
 
+    /// The text with its last run. One that is a single run, as nearly all are, is lent from where it stands.
+    pub(super) fn complete<'a>(&'a mut self, run: &'a [u8]) -> Complete<'a> {
+        let is_single = self.bytes.is_empty() && self.high.is_none();
+        if is_single && !self.wanted {
+            return Complete { bytes: b"", cut: false };
+        }
+        if is_single && run.len() <= MAX_TEXT_BYTES {
+            return Complete { bytes: run, cut: false };
+        }
+        self.push(run);
+        self.end();
+        Complete { bytes: &self.bytes, cut: self.cut }
+    }
+
     /// Nothing follows that could complete a surrogate pair. A lone half becomes U+FFFD.
-    pub(super) fn end(&mut self) {
+    fn end(&mut self) {
         if self.high.take().is_some() {
             self.push_char(char::REPLACEMENT_CHARACTER);
         }
     }
 
-    /// The text up to the first byte that is not UTF-8, and whether it should go on.
-    pub(super) fn as_str(&self) -> (&str, bool) {
-        let valid = std::str::from_utf8(&self.bytes)
-            .unwrap_or_else(|_| self.bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid()));
-        (valid, self.cut || valid.len() < self.bytes.len())
-    }
-
-    /// All of the text's bytes, if they fit.
-    pub(super) fn whole(&self) -> Option<&[u8]> {
-        (!self.cut).then_some(&*self.bytes)
+    /// The bytes that stay until the next text.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> &[u8] {
+        &self.bytes
     }
 
     fn push_char(&mut self, char: char) {
@@ -69,6 +77,26 @@ impl Text {
             0xd800..=0xdbff => self.high = Some(unit),
             _ => self.push_char(char::from_u32(unit.into()).unwrap_or(char::REPLACEMENT_CHARACTER)),
         }
+    }
+}
+
+/// A text that has ended.
+pub(super) struct Complete<'a> {
+    bytes: &'a [u8],
+    cut: bool,
+}
+
+impl<'a> Complete<'a> {
+    /// The text up to the first byte that is not UTF-8, and whether it should go on.
+    pub(super) fn as_str(&self) -> (&'a str, bool) {
+        let valid = std::str::from_utf8(self.bytes)
+            .unwrap_or_else(|_| self.bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid()));
+        (valid, self.cut || valid.len() < self.bytes.len())
+    }
+
+    /// All of the text's bytes, if they were kept.
+    pub(super) fn whole(&self) -> Option<&'a [u8]> {
+        (!self.cut).then_some(self.bytes)
     }
 }
 

@@ -21,6 +21,16 @@ pub async fn download(subject: &Subject, size: usize) -> Figures {
     speed(size, start.elapsed(), subject.cpu() - before)
 }
 
+/// One answer of `size` bytes, all of them events of some 300 bytes.
+pub async fn events(subject: &Subject, size: usize) -> Figures {
+    let mut sender = subject.agent.h1().await;
+    let (before, start) = (subject.cpu(), Instant::now());
+    let answer = sender.send_request(request(false, MODEL, &format!("stream={size}"))).await.expect("an answer");
+    let came = drain(answer).await as usize;
+    assert!(came > size / 2, "{came} bytes came");
+    speed(came, start.elapsed(), subject.cpu() - before)
+}
+
 /// One prompt, as long as it takes.
 pub async fn upload(subject: &Subject, size: usize) -> Figures {
     const HEAD: &[u8] = br#"{"contents":[{"role":"user","parts":[{"text":""#;

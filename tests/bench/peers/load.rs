@@ -38,6 +38,7 @@ pub enum Load {
     Connections,
     /// Each handshake offers the session of an earlier one.
     Resumptions,
+    Events,
     Download,
     Upload,
     Bodies,
@@ -48,7 +49,7 @@ pub enum Load {
 impl Load {
     pub fn all(scale: &Scale) -> Vec<Self> {
         let mut all = vec![Self::CallsHttp1, Self::CallsHttp2, Self::PacedHttp1, Self::PacedHttp2];
-        all.extend([Self::Connections, Self::Resumptions, Self::Download, Self::Upload, Self::Bodies]);
+        all.extend([Self::Connections, Self::Resumptions, Self::Events, Self::Download, Self::Upload, Self::Bodies]);
         all.extend(scale.streams.iter().map(|count| Self::Streams(*count)));
         all.push(Self::Idle);
         all
@@ -62,6 +63,7 @@ impl Load {
             Self::PacedHttp2 => "paced-http2".to_owned(),
             Self::Connections => "connections".to_owned(),
             Self::Resumptions => "resumptions".to_owned(),
+            Self::Events => "events".to_owned(),
             Self::Download => "download".to_owned(),
             Self::Upload => "upload".to_owned(),
             Self::Bodies => "bodies".to_owned(),
@@ -80,6 +82,7 @@ impl Load {
             Self::PacedHttp2 => "calls of 20 events, one every 2 ms, HTTP/2, 32 at once on one connection".to_owned(),
             Self::Connections => "new connections with one call each, full handshakes, 16 at once".to_owned(),
             Self::Resumptions => "new connections with one call each, resumption offered, 16 at once".to_owned(),
+            Self::Events => format!("one answer of {} MiB of events of 300 bytes", scale.events() >> 20),
             Self::Download => format!("one download of {mib} MiB"),
             Self::Upload => format!("one upload of {mib} MiB"),
             Self::Bodies => "calls with a request body of 8 MB, 4 at once".to_owned(),
@@ -118,6 +121,7 @@ impl Load {
             Self::PacedHttp2 => paced(subject, calls::Load::Http2, scale.time).await,
             Self::Connections => connections(subject, subject.agent.clone().without_resumption(), scale.time).await,
             Self::Resumptions => connections(subject, subject.agent.clone(), scale.time).await,
+            Self::Events => bulk::events(subject, scale.events()).await,
             Self::Download => bulk::download(subject, scale.bulk).await,
             Self::Upload => bulk::upload(subject, scale.bulk).await,
             Self::Bodies => bulk::bodies(subject, scale.time).await,

@@ -74,6 +74,11 @@ impl Scale {
         Self { name: "short", rounds, time, bulk: 256 * MIB, streams, stream_time, idle: 1000, contestants }
     }
 
+    /// Bytes of one answer that is read event by event.
+    fn events(&self) -> usize {
+        self.bulk / 8
+    }
+
     /// Longer than any turn should take; whoever needs more has failed.
     fn limit(&self) -> Duration {
         self.time + self.stream_time + Duration::from_secs(120)
