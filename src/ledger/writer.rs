@@ -203,6 +203,10 @@ impl Writer {
 impl Drop for Writer {
     /// However it ends: nobody waits for it any more, and what it has not taken is counted.
     fn drop(&mut self) {
+        // Before anybody hears of the end, and ends the process: the last connection takes the journal into the file.
+        if let Store::File(_, open) = &mut self.store {
+            *open = None;
+        }
         self.give_up(&self.queue.closed());
     }
 }

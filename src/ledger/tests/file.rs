@@ -205,6 +205,21 @@ fn figures_go_on_where_the_process_before_left_them() {
 }
 
 #[test]
+fn an_orderly_end_leaves_one_file() {
+    let stage = Stage::new();
+    let (ledger, _) = stage.start();
+    take(&ledger, [ended(numbered(1))]);
+    settle(&ledger);
+    let files = || {
+        let entries = fs::read_dir(stage.folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        entries.filter(|name| !name.to_string_lossy().ends_with("lock")).count()
+    };
+    assert!(files() > 1, "a journal beside the file");
+    close(&ledger);
+    assert_eq!(files(), 1);
+}
+
+#[test]
 fn what_was_under_way_when_the_process_was_killed_is_interrupted_once() {
     let stage = Stage::new();
     let (ledger, _) = stage.start();
