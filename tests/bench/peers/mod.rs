@@ -76,7 +76,7 @@ impl Scale {
 
     /// Bytes of one answer that is read event by event.
     fn events(&self) -> usize {
-        self.bulk / 8
+        self.bulk.min(128 << 20)
     }
 
     /// Longer than any turn should take; whoever needs more has failed.
