@@ -60,16 +60,19 @@ impl Report {
             let rounds = &results[kind.name()];
             let value = |place: usize| short(Spread::of(&column(rounds, place)).median);
             let ratio = |other, place| ratios(&results, *kind, other, place).map_or("-".to_owned(), |it| it.text());
-            let (none, bare) = (ratio(Kind::Nothing, 0), ratio(Kind::BareRelay, 0));
-            write!(table, "\n| {} | {} | {none} | {bare} |", kind.name(), value(0)).expect("memory");
-            for (place, name) in names.iter().enumerate().skip(1) {
-                // Nothing takes no processor time and no memory.
-                let own = *kind != Kind::Nothing || !name.contains("CPU") && !name.contains("MiB");
-                write!(table, " {} |", if own { value(place) } else { "-".to_owned() }).expect("memory");
-            }
+            // Nothing takes no processor time and no memory.
+            let takes =
+                |name: &str| *kind != Kind::Nothing || !["CPU", "KiB", "MiB"].iter().any(|it| name.contains(it));
+            write!(table, "\n| {} |", kind.name()).expect("memory");
+            let mut cell = |name: &str, text: String| {
+                write!(table, " {} |", if takes(name) { text } else { "-".to_owned() }).expect("memory");
+            };
+            cell(first, value(0));
+            cell(first, ratio(Kind::Nothing, 0));
+            cell(first, ratio(Kind::BareRelay, 0));
+            rest.iter().zip(1..).for_each(|(name, place)| cell(name, value(place)));
             if let Some(place) = cpu {
-                let ratio = if *kind == Kind::Nothing { "-".to_owned() } else { ratio(Kind::BareRelay, place) };
-                write!(table, " {ratio} |").expect("memory");
+                cell("CPU", ratio(Kind::BareRelay, place));
             }
         }
         self.say(&table);
