@@ -193,12 +193,12 @@ pub(super) fn by_model(sums: &ByModel, names: &Names) -> BTreeMap<String, Group>
         let display_name = names.of(served).cloned();
         (key, Group { provider: *provider, display_name, usage: Usage::from(sums) })
     };
-    sums.0.iter().map(group).collect()
+    sums.iter().map(group).collect()
 }
 
 /// Groups by provider.
 pub(super) fn by_provider(sums: &ByModel) -> BTreeMap<Provider, Usage> {
     let mut providers: BTreeMap<Provider, Sums> = BTreeMap::new();
-    sums.0.iter().for_each(|(served, sums)| providers.entry(served.provider).or_default().add(sums));
+    sums.iter().for_each(|(served, sums)| providers.entry(served.provider).or_default().add(sums));
     providers.iter().map(|(provider, sums)| (*provider, Usage::from(sums))).collect()
 }

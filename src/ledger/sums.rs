@@ -16,15 +16,16 @@ pub(super) struct Served {
     pub(super) provider: Provider,
 }
 
-/// The sums of a group, apart by model; there is an entry for each model that has calls.
+/// The sums of a group, apart by model; there is an entry for each model that has calls. In boxes: a node of the map has room
+/// for eleven, and a thousand conversations have one or two each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct ByModel(pub(super) BTreeMap<Served, Sums>);
+pub(super) struct ByModel(pub(super) BTreeMap<Served, Box<Sums>>);
 
 impl ByModel {
     pub(super) fn add(&mut self, served: &Served, sums: &Sums) {
         match self.0.get_mut(served) {
             Some(known) => known.add(sums),
-            None => _ = self.0.insert(served.clone(), sums.clone()),
+            None => _ = self.0.insert(served.clone(), Box::new(sums.clone())),
         }
     }
 
@@ -37,8 +38,12 @@ impl ByModel {
         }
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Served, &Sums)> {
+        self.0.iter().map(|(served, sums)| (served, &**sums))
+    }
+
     pub(super) fn merge(&mut self, other: &Self) {
-        other.0.iter().for_each(|(served, sums)| self.add(served, sums));
+        other.iter().for_each(|(served, sums)| self.add(served, sums));
     }
 
     pub(super) fn total(&self) -> Sums {
