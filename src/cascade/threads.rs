@@ -50,7 +50,7 @@ impl Default for Threads {
             trajectories: LruCache::new(MAX_NAMES),
             mains: LruCache::new(MAX_NAMES),
             sessions: LruCache::new(MAX_NAMES),
-            traces: LruCache::new(MAX_NAMES),
+            traces: LruCache::new(MAX_TRACES),
             roots: LruCache::new(MAX_NAMES),
             confirmed: LruCache::new(MAX_NAMES),
         }
@@ -194,6 +194,9 @@ impl Threads {
 /// About 100 bytes each. The longest list of conversations fits twice: a book that it would fill would forget each name just
 /// before the list comes again.
 const MAX_NAMES: NonZeroUsize = NonZeroUsize::new(2 * MAX_SUMMARIES).unwrap();
+
+/// Each call has one: twice as many as there are calls that may still be joined. An older one leads to what nobody asks for.
+const MAX_TRACES: NonZeroUsize = NonZeroUsize::new(8_192).unwrap();
 
 /// Subagents of subagents. Forgotten names may leave a ring, which must end somewhere.
 const MAX_DEPTH: usize = 16;
