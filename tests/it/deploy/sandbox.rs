@@ -94,6 +94,8 @@ impl Confined {
 /// program is at hand.
 pub fn bwrap(roots: &Path) -> Command {
     let mut bwrap = Command::new("bwrap");
+    // Who becomes another user outlives its parent, unless its end is that of a process namespace.
+    bwrap.arg("--unshare-pid");
     bwrap.args(["--die-with-parent", "--cap-add", "ALL", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]);
     for place in ["/home", "/root", "/tmp", "/var/tmp", "/var/lib", "/run"] {
         bwrap.args(["--tmpfs", place]);
