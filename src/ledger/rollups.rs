@@ -7,6 +7,21 @@ use rusqlite::{Connection, params};
 
 use super::share::Share;
 
+/// An insertion into a roll-up that adds to the row which is there.
+macro_rules! adding_up {
+    ($insert:literal $(,)?) => {
+        concat!(
+            $insert,
+            " ON CONFLICT DO UPDATE SET calls = calls + excluded.calls, input = input + excluded.input, \
+             cache_read = cache_read + excluded.cache_read, cache_write = cache_write + excluded.cache_write, \
+             tool_input = tool_input + excluded.tool_input, output = output + excluded.output, \
+             thinking = thinking + excluded.thinking, priced_calls = priced_calls + excluded.priced_calls, \
+             unpriced_calls = unpriced_calls + excluded.unpriced_calls, \
+             cost_nano_usd = cost_nano_usd + excluded.cost_nano_usd"
+        )
+    };
+}
+
 /// Collects additions in the order of the tables' keys.
 #[derive(Debug, Default)]
 pub(super) struct Rollups {
@@ -111,17 +126,11 @@ impl Added {
 
 impl UsageKey {
     fn write(&self, added: &Added, connection: &Connection) -> rusqlite::Result<()> {
-        let mut add = connection.prepare_cached(
+        let mut add = connection.prepare_cached(adding_up!(
             "INSERT INTO usage_slots (slot, provider, model, operation, outcome, rate_limit, quality, calls, input, \
              cache_read, cache_write, tool_input, output, thinking, priced_calls, unpriced_calls, cost_nano_usd) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) \
-             ON CONFLICT DO UPDATE SET calls = calls + excluded.calls, input = input + excluded.input, \
-             cache_read = cache_read + excluded.cache_read, cache_write = cache_write + excluded.cache_write, \
-             tool_input = tool_input + excluded.tool_input, output = output + excluded.output, \
-             thinking = thinking + excluded.thinking, priced_calls = priced_calls + excluded.priced_calls, \
-             unpriced_calls = unpriced_calls + excluded.unpriced_calls, \
-             cost_nano_usd = cost_nano_usd + excluded.cost_nano_usd",
-        )?;
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+        ))?;
         let [input, cache_read, cache_write, tool_input, output, thinking] = added.tokens;
         add.execute(params![
             self.slot,
@@ -148,17 +157,11 @@ impl UsageKey {
 
 impl CascadeKey {
     fn write(&self, added: &Added, connection: &Connection) -> rusqlite::Result<()> {
-        let mut add = connection.prepare_cached(
+        let mut add = connection.prepare_cached(adding_up!(
             "INSERT INTO cascade_slots (slot, cascade, trajectory, provider, model, outcome, quality, calls, input, \
              cache_read, cache_write, tool_input, output, thinking, priced_calls, unpriced_calls, cost_nano_usd) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) \
-             ON CONFLICT DO UPDATE SET calls = calls + excluded.calls, input = input + excluded.input, \
-             cache_read = cache_read + excluded.cache_read, cache_write = cache_write + excluded.cache_write, \
-             tool_input = tool_input + excluded.tool_input, output = output + excluded.output, \
-             thinking = thinking + excluded.thinking, priced_calls = priced_calls + excluded.priced_calls, \
-             unpriced_calls = unpriced_calls + excluded.unpriced_calls, \
-             cost_nano_usd = cost_nano_usd + excluded.cost_nano_usd",
-        )?;
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+        ))?;
         let key: [&dyn ToSql; 7] =
             [&self.slot, &self.cascade, &self.trajectory, &self.provider, &self.model, &self.outcome, &self.quality];
         let [slot, cascade, trajectory, provider, model, outcome, quality] = key;
