@@ -3,6 +3,8 @@
 //! Bytes of the wire enter in any pieces; content leaves in the same pieces, without chunk sizes, extensions and trailers.
 //! Holds a counter and never a byte. What another reader could understand differently is an error.
 
+use memchr::memchr;
+
 use crate::record::ObserverFailure;
 
 /// A body that is being read.
@@ -75,11 +77,30 @@ impl Chunk {
                 }
                 *self = Self::ContentCr;
             }
+            if let Some((next, rest)) = self.plain_line(input) {
+                (*self, *input) = (next, rest);
+                continue;
+            }
             let Some((byte, rest)) = input.split_first() else { return Ok(false) };
             *input = rest;
             *self = self.after(*byte).ok_or(ObserverFailure::Http1Malformed)?;
         }
         Ok(true)
+    }
+
+    /// The place behind a whole line without extension, as nearly all are, and what follows. All else goes byte by byte.
+    fn plain_line(self, input: &[u8]) -> Option<(Self, &[u8])> {
+        match self {
+            Self::Size(None) => {
+                let length = memchr(b'\r', input)?;
+                let rest = input.get(length..)?.strip_prefix(b"\r\n")?;
+                let digits = input.get(..length).filter(|line| line.iter().all(u8::is_ascii_hexdigit))?;
+                let size = u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+                Some((if size == 0 { Self::LineStart } else { Self::Content(size) }, rest))
+            }
+            Self::ContentCr => Some((Self::Size(None), input.strip_prefix(b"\r\n")?)),
+            _ => None,
+        }
     }
 
     /// The place behind `byte`, or None when it must not stand here. Lines end with CRLF and nothing else: a lone LF is
