@@ -55,10 +55,18 @@ impl SseScanner {
                         bytes
                     }
                 }
-                State::FieldName => {
-                    self.name_byte(byte, events);
-                    rest
-                }
+                State::FieldName => match bytes.strip_prefix(b"data:") {
+                    // Nearly all lines begin so.
+                    Some(value) if self.field.len == 0 => {
+                        self.field.push(b"data");
+                        self.state = State::AfterColon(self.begin_value(events));
+                        value
+                    }
+                    _ => {
+                        self.name_byte(byte, events);
+                        rest
+                    }
+                },
                 State::AfterColon(field) => {
                     self.state = State::Value(field);
                     if byte == b' ' { rest } else { bytes }
