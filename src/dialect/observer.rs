@@ -18,7 +18,7 @@ use crate::observe::framing::Framing;
 use crate::observe::guard::Guarded;
 use crate::observe::{Connection, Observer, OpenObserver};
 use crate::record::{
-    Call, CallIds, CallStarted, ContentChunk, Correlation, Fact, Id, Model, ObserverFailure, Operation, Quota,
+    Call, CallIds, CallStarted, ContentChunks, Correlation, Fact, Id, Model, ObserverFailure, Operation, Quota,
     QuotaWindow, RateLimit, RateLimitReason, Record, Timing, TokenUsage, TraceParent,
 };
 
@@ -165,18 +165,18 @@ impl LiveCall {
 
     /// So many content-bearing frames were completed at this time.
     fn contents(&mut self, count: usize, at: Instant) {
-        let streamed = self.is_streamed();
-        for _ in 0..count {
-            let Some(before) = self.contents else {
-                self.contents = Some(Contents { first: at, last: at, several: false });
-                continue;
-            };
-            self.contents = Some(Contents { last: at, several: true, ..before });
-            if streamed {
-                let (provider, model) = (self.head.provider, self.model());
-                let gap = at.saturating_duration_since(before.last);
-                self.record.record(Fact::ContentChunk(ContentChunk { provider, model, gap }));
-            }
+        if count == 0 {
+            return;
+        }
+        let (before, following) = match self.contents {
+            Some(before) => (before, count),
+            None => (Contents { first: at, last: at, several: false }, count - 1),
+        };
+        self.contents = Some(Contents { last: at, several: before.several || following > 0, ..before });
+        if following > 0 && self.is_streamed() {
+            let (provider, model) = (self.head.provider, self.model());
+            let gap = at.saturating_duration_since(before.last);
+            self.record.record(Fact::ContentChunks(ContentChunks { provider, model, gap, count: following }));
         }
     }
 

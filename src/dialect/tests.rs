@@ -77,7 +77,8 @@ fn facts_json(facts: &[Fact]) -> Json {
     assert_eq!(count(|fact| matches!(fact, Fact::CallStarted(_))), calls.len(), "each call begins and ends once");
     let failures: Vec<_> =
         facts.iter().filter_map(|fact| if let Fact::ObserverFailed(why) = fact { Some(why) } else { None }).collect();
-    let content_chunks = count(|fact| matches!(fact, Fact::ContentChunk(_)));
+    let content_chunks: usize =
+        facts.iter().map(|fact| if let Fact::ContentChunks(chunks) = fact { chunks.count } else { 0 }).sum();
     let mut json = json!({ "calls": calls, "content_chunks": content_chunks, "failures": failures });
     let told: Vec<_> = facts.iter().filter_map(told_json).collect();
     if !told.is_empty() {

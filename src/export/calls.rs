@@ -3,6 +3,7 @@
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::costs::CostMetrics;
@@ -11,7 +12,7 @@ use super::labels::{ByKind, ByModel, ByOperation, ByOutcome, ByProvider, ByQuali
 use super::models::ModelLabels;
 use super::series::{Histograms, add, begin, declare, each, release, stream_gap, traced_call_latency};
 use crate::record::{
-    Call, CallGroup, CallStarted, ContentChunk, Label, Model, Operation, Outcome, Provider, Quality, RateLimitReason,
+    Call, CallGroup, CallStarted, ContentChunks, Label, Model, Operation, Outcome, Provider, Quality, RateLimitReason,
     TokenKind, Totals,
 };
 
@@ -128,15 +129,18 @@ impl CallMetrics {
         self.in_flight.get_or_create_owned(&ByProvider { provider: started.provider }).inc();
     }
 
-    pub(super) fn chunk(&self, chunk: &ContentChunk) {
-        let gap = chunk.gap.as_secs_f64();
-        let mut labels = ByModel { provider: chunk.provider, model: chunk.model.clone() };
+    pub(super) fn chunks(&self, chunks: &ContentChunks) {
+        let observe = |gaps: &Histogram| {
+            gaps.observe(chunks.gap.as_secs_f64());
+            (1..chunks.count).for_each(|_| gaps.observe(0.0));
+        };
+        let mut labels = ByModel { provider: chunks.provider, model: chunks.model.clone() };
         // A series that is there has a name that was admitted: what comes a hundred times a second need not ask again.
         if let Some(known) = self.time_between_chunks.get(&labels) {
-            return known.observe(gap);
+            return observe(&known);
         }
-        labels.model = self.models.of(&chunk.model);
-        self.time_between_chunks.get_or_create_owned(&labels).observe(gap);
+        labels.model = self.models.of(&chunks.model);
+        observe(&self.time_between_chunks.get_or_create_owned(&labels));
     }
 
     pub(super) fn ended(&self, call: &Call) {

@@ -153,7 +153,7 @@ impl ConnectionMetrics {
             | Fact::CallStarted(_)
             | Fact::CallTraced { .. }
             | Fact::CascadeUpdated(_)
-            | Fact::ContentChunk(_)
+            | Fact::ContentChunks(_)
             | Fact::Correlated(_)
             | Fact::CorrelationSettled(_)
             | Fact::FollowFailed(_)

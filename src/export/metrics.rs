@@ -153,7 +153,7 @@ impl Sink for Metrics {
     fn take(&self, fact: &Fact) {
         match fact {
             Fact::CallStarted(started) => self.calls.started(started),
-            Fact::ContentChunk(chunk) => self.calls.chunk(chunk),
+            Fact::ContentChunks(chunks) => self.calls.chunks(chunks),
             Fact::Call(call) => {
                 self.calls.ended(call);
                 if let Some(genai) = &self.genai {

@@ -168,13 +168,15 @@ pub struct CallStarted {
     pub started_at: SystemTime,
 }
 
-/// A content-bearing event that followed another one in the same call.
+/// Content-bearing events that followed another one in the same call and came at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ContentChunk {
+pub struct ContentChunks {
     /// Who answers.
     pub provider: Provider,
     /// The requested model.
     pub model: Model,
-    /// Time since the content-bearing event before it.
+    /// Time from the content-bearing event before them to the first; between those that came at once there is none.
     pub gap: Duration,
+    /// How many they are, at least one.
+    pub count: usize,
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::{
-    ByteDirection, Call, CallStarted, CascadeRun, ContentChunk, Correlated, CorrelationMethod, Disposition,
+    ByteDirection, Call, CallStarted, CascadeRun, ContentChunks, Correlated, CorrelationMethod, Disposition,
     FollowFailure, Handshake, HandshakeFailure, IpFamily, JoinedIds, LeafResult, LedgerFailure, LedgerRecord,
     ModelName, ObserverFailure, Quota, RefuseReason, RestartReason, RunStarted, Side, StepEnded, TimeoutStep,
     TraceContext, UpdateSource, UsageComparison,
@@ -50,8 +50,8 @@ pub enum Fact {
     Correlated(Correlated),
     /// How the conversation of a call is known is settled; stated once for each call.
     CorrelationSettled(CorrelationMethod),
-    /// A content-bearing event followed another one.
-    ContentChunk(ContentChunk),
+    /// Content-bearing events followed another one.
+    ContentChunks(ContentChunks),
     /// News of a conversation was lost.
     FollowFailed(FollowFailure),
     /// A handshake succeeded.

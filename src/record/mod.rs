@@ -23,7 +23,7 @@ mod tokens;
 mod totals;
 mod trace;
 
-pub use call::{Call, CallStarted, ContentChunk, Operation, Outcome, Provider, RateLimit, RateLimitReason, Timing};
+pub use call::{Call, CallStarted, ContentChunks, Operation, Outcome, Provider, RateLimit, RateLimitReason, Timing};
 pub use cascade::{
     CascadeRun, Correlated, Correlation, CorrelationMethod, FollowFailure, JoinedIds, RunOutcome, RunStarted,
     StepEnded, StepKind, StepStatus, UpdateSource, UsageComparison,

@@ -121,17 +121,24 @@ fn a_reset_after_the_terminal_event_changes_nothing() {
 #[test]
 fn times_are_those_of_whole_content_bearing_frames() {
     let stage = Stage::open(&[]).asked().answered(200, &[]).event("{}", 10);
-    let (call, others) =
-        stage.event(TEXT, 100).event(TEXT, 130).event(TEXT, 170).event(LAST, 200).end(ExchangeEnd::Complete, 210);
+    let several = |count| [TEXT].repeat(count).join("\n\ndata: ");
+    let (call, others) = stage
+        .event(&several(2), 100)
+        .event(TEXT, 130)
+        .event(&several(3), 170)
+        .event(LAST, 200)
+        .end(ExchangeEnd::Complete, 210);
     let ms = Duration::from_millis;
     assert_eq!(call.timing.duration, ms(210));
     assert_eq!(call.timing.time_to_first_chunk, Some(ms(100)));
     assert_eq!(call.timing.content_duration, Some(ms(70)));
     let gaps: Vec<_> = others
         .iter()
-        .map(|fact| if let Fact::ContentChunk(chunk) = fact { chunk.gap } else { panic!("{fact:?}") })
+        .map(
+            |fact| if let Fact::ContentChunks(chunks) = fact { (chunks.gap, chunks.count) } else { panic!("{fact:?}") },
+        )
         .collect();
-    assert_eq!(gaps, [ms(30), ms(40)]);
+    assert_eq!(gaps, [(ms(0), 1), (ms(30), 1), (ms(40), 3)]);
 }
 
 #[test]

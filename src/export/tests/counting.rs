@@ -8,7 +8,7 @@ use crate::export::genai::{Usage, error_type, operation_name};
 use crate::export::text::Format;
 use crate::export::{Config, Metrics};
 use crate::record::{
-    Call, ContentChunk, Cost, Disposition, Fact, Label, Model, Operation, Outcome, Provider, Quality, RefuseReason,
+    Call, ContentChunks, Cost, Disposition, Fact, Label, Model, Operation, Outcome, Provider, Quality, RefuseReason,
     Sink, TokenUsage,
 };
 
@@ -106,12 +106,13 @@ fn fifty_thousand_models_stay_bounded_and_exact() {
     let metrics = limited(200);
     for n in 0..50_000 {
         let model = format!("m{n}");
-        let chunk = ContentChunk {
+        let chunks = ContentChunks {
             provider: Provider::CloudCode,
             model: Model::from_wire(&model),
             gap: Duration::from_millis(5),
+            count: 3,
         };
-        metrics.take(&Fact::ContentChunk(chunk));
+        metrics.take(&Fact::ContentChunks(chunks));
         took(&metrics, call(&model));
     }
     let exposition = metrics.encode(Format::Text).expect("an exposition");
@@ -123,7 +124,7 @@ fn fifty_thousand_models_stay_bounded_and_exact() {
     assert_eq!(value(&metrics, "gravimeter_calls_total", &["model=other"]), Some(49_800.0));
     assert_eq!(value(&metrics, "gravimeter_tokens_total", &[]), Some(50_000.0 * 120.0));
     assert_eq!(value(&metrics, "gravimeter_label_overflow_total", &["label=model"]), Some(49_800.0));
-    assert_eq!(value(&metrics, "gravimeter_time_between_chunks_seconds_count", &[]), Some(50_000.0));
+    assert_eq!(value(&metrics, "gravimeter_time_between_chunks_seconds_count", &[]), Some(150_000.0));
 }
 
 #[test]

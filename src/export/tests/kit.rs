@@ -9,7 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::export::text::Format;
 use crate::export::{Config, Metrics};
 use crate::record::{
-    ByteDirection, Call, CallIds, CallStarted, CascadeRun, ContentChunk, Correlated, Correlation, CorrelationMethod,
+    ByteDirection, Call, CallIds, CallStarted, CascadeRun, ContentChunks, Correlated, Correlation, CorrelationMethod,
     DisplayName, Disposition, Fact, FollowFailure, Handshake, HandshakeFailure, Host, Id, IpFamily, JoinedIds,
     LeafResult, LedgerFailure, LedgerRecord, Model, ModelName, Models, ObserverFailure, Operation, Outcome, Provider,
     Quality, Quota, QuotaWindow, RateLimit, RateLimitReason, RefuseReason, RestartReason, RunOutcome, RunStarted, Side,
@@ -149,7 +149,7 @@ pub(crate) fn every_fact() -> Vec<Fact> {
         Fact::CaExpiry(UNIX_EPOCH + Duration::from_secs(1_800_000_000)),
         Fact::CallStarted(started(provider)),
         Fact::CascadeUpdated(UpdateSource::AgentState),
-        Fact::ContentChunk(ContentChunk { provider, model: Model::from_wire("m"), gap: ms(3) }),
+        Fact::ContentChunks(ContentChunks { provider, model: Model::from_wire("m"), gap: ms(3), count: 2 }),
         Fact::Call(Box::new(Call { trace: Some(sampled(1, 2)), ..call("m") })),
         Fact::CallTraced { call: 0, trace: sampled(1, 2) },
         Fact::ConnectionOpened(Disposition::Intercepted),

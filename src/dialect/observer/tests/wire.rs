@@ -32,7 +32,7 @@ fn calls_of(alpn: Alpn, bytes: impl IntoIterator<Item = (Direction, Vec<u8>)>) -
     observer.end(End::Closed, at);
     let call = |fact| match fact {
         Fact::Call(call) => Some(*call),
-        Fact::CallStarted(_) | Fact::ContentChunk(_) => None,
+        Fact::CallStarted(_) | Fact::ContentChunks(_) => None,
         other => panic!("{other:?}"),
     };
     facts.taken().into_iter().filter_map(call).collect()
