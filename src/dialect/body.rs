@@ -155,19 +155,19 @@ impl Frames {
     /// The document of an event is at its end.
     fn end_document(&mut self) {
         let is_done = self.done.replace(0) == Some(DONE.len());
-        match self.read(b" ") {
-            Status::Complete => self.end_frame(),
-            _ if is_done || !self.reader.has_begun() => {}
-            _ => self.malformed = true,
+        if self.reader.status() == Status::Complete || self.read(b" ") == Status::Complete {
+            self.end_frame();
+        } else {
+            self.malformed |= !is_done && self.reader.has_begun();
+            self.answer.drop_frame();
         }
         self.done = Some(0);
-        self.answer.drop_frame();
         self.reader.reset();
     }
 
     fn read(&mut self, plain: &[u8]) -> Status {
         let Self { reader, answer, contents, .. } = self;
-        reader.feed(plain, &mut |field, value| *contents += usize::from(answer.take(field, value)))
+        reader.feed(plain, &mut |field, value| *contents += usize::from(answer.take(field, &value)))
     }
 
     fn end_frame(&mut self) {

@@ -57,9 +57,9 @@ pub(in crate::dialect) enum Field {
 
 impl Answer {
     /// Takes a value of the current frame. Returns whether it completed a frame that bears content.
-    pub(in crate::dialect) fn take(&mut self, field: Field, value: Value<'_>) -> bool {
+    pub(in crate::dialect) fn take(&mut self, field: Field, value: &Value<'_>) -> bool {
         if field == Field::Element {
-            return value == Value::End && self.end_frame();
+            return *value == Value::End && self.end_frame();
         }
         self.current.take(field, value, &self.said);
         false
@@ -67,10 +67,8 @@ impl Answer {
 
     /// The current frame is whole. Returns whether it bears content.
     pub(in crate::dialect) fn end_frame(&mut self) -> bool {
-        let frame = std::mem::take(&mut self.current);
-        let has_content = frame.has_content;
-        self.said.merge(frame);
-        has_content
+        self.said.merge(&mut self.current);
+        std::mem::take(&mut self.current.has_content)
     }
 
     /// The current frame will never be whole.
@@ -85,40 +83,55 @@ impl Answer {
 }
 
 impl Frame {
-    /// Takes a value. Most frames say again what the ones before have `said`.
-    fn take(&mut self, field: Field, value: Value<'_>, said: &Self) {
-        let id_again = |said: &Option<Id>| again(said, Id::as_str, value).or_else(|| id(value));
+    /// Takes a value, unless the frames before have `said` the same.
+    fn take(&mut self, field: Field, value: &Value<'_>, said: &Self) {
         match (field, value) {
             (_, Value::End | Value::Null) | (Field::Element, _) => {}
-            (Field::BlockReason, _) => self.finish_reason = self.finish_reason.take().or(id(value)),
+            (Field::BlockReason, _) => self.finish_reason = self.finish_reason.take().or(id(*value)),
             (Field::Content, _) => self.has_content = true,
             (Field::Count(count), _) => self.usage.take(count, value),
-            (Field::Detail(detail), _) => self.error.get_or_insert_default().take(detail, value),
+            (Field::Detail(detail), _) => self.error.get_or_insert_default().take(detail, *value),
             (Field::Error, _) => _ = self.error.get_or_insert_default(),
-            (Field::FinishReason, _) => self.finish_reason = id(value).or(self.finish_reason.take()),
-            (Field::Response, _) => self.response = id_again(&said.response),
+            (Field::FinishReason, _) => self.finish_reason = id(*value).or(self.finish_reason.take()),
+            (Field::Response, _) => self.response = unless_said(&said.response, Id::as_str, value, id),
             (Field::ServedModel, _) => {
-                self.served_model = again(&said.served_model, Model::as_str, value).or_else(|| model(value));
+                self.served_model = unless_said(&said.served_model, Model::as_str, value, model);
             }
-            (Field::Text, Value::String { text, cut }) => self.has_content |= cut || !text.is_empty(),
+            (Field::Text, Value::String { text, cut }) => self.has_content |= *cut || !text.is_empty(),
             (Field::Text, _) => {}
-            (Field::Trace, _) => self.trace = id_again(&said.trace),
+            (Field::Trace, _) => self.trace = unless_said(&said.trace, Id::as_str, value, id),
         }
     }
 
-    fn merge(&mut self, later: Self) {
-        self.usage.merge(later.usage);
-        self.finish_reason = later.finish_reason.or(self.finish_reason.take());
-        self.served_model = later.served_model.or(self.served_model.take());
-        self.response = later.response.or(self.response.take());
-        self.trace = later.trace.or(self.trace.take());
-        self.error = self.error.or(later.error);
+    /// Takes everything that a later frame says.
+    fn merge(&mut self, later: &mut Self) {
+        self.usage.merge(std::mem::take(&mut later.usage));
+        replace(&mut self.finish_reason, &mut later.finish_reason);
+        replace(&mut self.served_model, &mut later.served_model);
+        replace(&mut self.response, &mut later.response);
+        replace(&mut self.trace, &mut later.trace);
+        if let Some(error) = later.error.take() {
+            self.error.get_or_insert(error);
+        }
     }
 }
 
-/// What was said before, where the value says the same: an answer names its model in each of a thousand frames.
-fn again<T: Clone>(said: &Option<T>, as_str: impl Fn(&T) -> &str, value: Value<'_>) -> Option<T> {
-    said.as_ref().filter(|said| value == Value::String { text: as_str(said), cut: false }).cloned()
+/// Replaces what was said by what is said now, if anything is.
+fn replace<T>(said: &mut Option<T>, now: &mut Option<T>) {
+    if now.is_some() {
+        *said = now.take();
+    }
+}
+
+/// What the value says, unless it was said before: an answer names its model in each of a thousand frames.
+fn unless_said<T>(
+    said: &Option<T>,
+    as_str: impl Fn(&T) -> &str,
+    value: &Value<'_>,
+    read: impl Fn(Value<'_>) -> Option<T>,
+) -> Option<T> {
+    let is_said = said.as_ref().is_some_and(|said| *value == Value::String { text: as_str(said), cut: false });
+    if is_said { None } else { read(*value) }
 }
 
 /// Every path, bare and in Cloud Code's wrapper, alone and in an array, in camelCase and in snake_case.

@@ -103,7 +103,7 @@ fn other_paths_are_no_calls() {
 /// A frame's usage from `(count, number)` pairs.
 fn usage(counts: &[(Count, &str)]) -> GeminiUsage {
     let mut usage = GeminiUsage::default();
-    counts.iter().for_each(|(count, text)| usage.take(*count, Value::Number(text)));
+    counts.iter().for_each(|(count, text)| usage.take(*count, &Value::Number(text)));
     usage
 }
 
@@ -155,7 +155,7 @@ fn numbers_that_are_no_counts_are_ignored() {
         (Value::Object, None),
     ] {
         let mut usage = GeminiUsage::default();
-        usage.take(Count::Candidates, value);
+        usage.take(Count::Candidates, &value);
         assert_eq!(TokenUsage::from(usage).output, expected, "{value:?}");
     }
 }

@@ -28,7 +28,7 @@ pub(in crate::dialect) enum Count {
 impl GeminiUsage {
     /// Takes a count from the wire: a JSON number, or the same in quotes as 64-bit integers are written by protobuf.
     /// Anything that is no count of tokens (negative, fractional, absurdly large) is ignored.
-    pub(super) fn take(&mut self, count: Count, value: Value<'_>) {
+    pub(super) fn take(&mut self, count: Count, value: &Value<'_>) {
         let slot = match count {
             Count::Cached => &mut self.cached,
             Count::Candidates => &mut self.candidates,
@@ -66,13 +66,14 @@ impl From<GeminiUsage> for TokenUsage {
 /// No call can spend a trillion tokens; a larger number would only spoil every sum it enters.
 const MAX_TOKENS: u64 = 1 << 40;
 
-fn tokens(value: Value<'_>) -> Option<u64> {
-    match value {
-        Value::Number(text) | Value::String { text, cut: false } if text.bytes().all(|b| b.is_ascii_digit()) => {
-            text.parse().ok().filter(|tokens| *tokens <= MAX_TOKENS)
-        }
-        _ => None,
-    }
+fn tokens(value: &Value<'_>) -> Option<u64> {
+    let (Value::Number(text) | Value::String { text, cut: false }) = value else { return None };
+    // Of what `str::parse` takes, a sign would have to be refused first.
+    let digits = text.bytes().try_fold(0_u64, |tokens, byte| {
+        let digit = char::from(byte).to_digit(10)?;
+        tokens.checked_mul(10)?.checked_add(digit.into())
+    });
+    digits.filter(|tokens| *tokens <= MAX_TOKENS && !text.is_empty())
 }
 
 fn later_count(before: Option<u64>, later: Option<u64>) -> Option<u64> {
