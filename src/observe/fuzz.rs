@@ -45,11 +45,11 @@ pub fn fuzz_sse(bytes: &[u8]) {
 }
 
 /// Reads the bytes as a JSON document, in pieces and at once: the same values either way, and whatever serde_json takes
-/// for a document is one.
+/// for a document is one. Reads their lines as the documents of a stream, too: the same values as of each alone.
 pub fn fuzz_json(bytes: &[u8]) {
     let Some((size, document)) = piece_size(bytes) else { return };
-    let read = |size: usize| {
-        let (mut reader, mut values) = (PathReader::new(&PATHS), Vec::new());
+    let read = |reader: &mut PathReader<u8>, document: &[u8], size: usize| {
+        let mut values = Vec::new();
         let mut on = |tag: u8, value: Value<'_>| {
             if let Value::String { text, .. } = value {
                 assert!(text.len() <= MAX_TEXT_BYTES, "a text of {} bytes", text.len());
@@ -62,8 +62,15 @@ pub fn fuzz_json(bytes: &[u8]) {
         let status = reader.finish(&mut on);
         (values, status)
     };
-    let (whole, pieces) = (read(document.len().max(1)), read(size));
+    let alone = |document: &[u8], size: usize| read(&mut PathReader::new(&PATHS), document, size);
+    let (whole, pieces) = (alone(document, document.len().max(1)), alone(document, size));
     assert_eq!(whole, pieces, "in pieces of {size}");
+    let mut of_stream = PathReader::new(&PATHS);
+    for line in document.split(|byte| *byte == b'\n') {
+        of_stream.reset();
+        let length = line.len().max(1);
+        assert_eq!(read(&mut of_stream, line, length), alone(line, length), "as one of a stream");
+    }
     let nesting = document.iter().filter(|byte| matches!(byte, b'[' | b'{')).count();
     if nesting <= MAX_DEPTH && serde_json::from_slice::<serde::de::IgnoredAny>(document).is_ok() {
         assert_eq!(whole.1, Status::Complete, "serde_json takes it");

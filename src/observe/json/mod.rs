@@ -7,6 +7,8 @@
 
 mod number;
 mod paths;
+mod scalar;
+mod shape;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -16,6 +18,7 @@ use memchr::memchr2;
 use number::Number;
 use paths::NodeId;
 pub use paths::Paths;
+use shape::Repetition;
 use text::{Escape, InvalidEscape, Text};
 
 /// A value at a listed path.
@@ -65,25 +68,52 @@ pub struct PathReader<T: 'static> {
     /// The place of the value that comes next or is being read, when a path leads to it or through it.
     here: Option<NodeId>,
     text: Text,
+    /// What the documents of a stream have in common; takes no room before the second one.
+    repetition: Option<Box<Repetition<T>>>,
 }
 
 impl<T: Copy> PathReader<T> {
     /// A reader before the first byte of a document.
     #[must_use]
     pub fn new(paths: &'static Paths<T>) -> Self {
-        Self { paths, state: State::START, open: Vec::new(), here: Some(Paths::<T>::ROOT), text: Text::default() }
+        Self {
+            paths,
+            state: State::START,
+            open: Vec::new(),
+            here: Some(Paths::<T>::ROOT),
+            text: Text::default(),
+            repetition: None,
+        }
     }
 
-    /// Goes back to before the first byte, for another document.
+    /// Goes back to before the first byte, for the next document of a stream.
     pub fn reset(&mut self) {
         self.state = State::START;
         self.open.clear();
         self.here = Some(Paths::<T>::ROOT);
+        self.repetition.get_or_insert_default();
     }
 
     /// Reads the next bytes of the document. A malformed document hands out nothing more; what it handed out before may
     /// be wrong.
-    pub fn feed(&mut self, mut bytes: &[u8], on: &mut impl FnMut(T, Value<'_>)) -> Status {
+    pub fn feed(&mut self, bytes: &[u8], on: &mut impl FnMut(T, Value<'_>)) -> Status {
+        if self.has_begun() {
+            return self.read(bytes, on);
+        }
+        if let Some(repetition) = &mut self.repetition
+            && repetition.read(bytes, &mut self.text, on)
+        {
+            self.state = State::After;
+            return Status::Complete;
+        }
+        let status = self.read(bytes, on);
+        if let (Some(repetition), Status::Complete) = (&mut self.repetition, status) {
+            repetition.missed(self.paths, bytes);
+        }
+        status
+    }
+
+    fn read(&mut self, mut bytes: &[u8], on: &mut impl FnMut(T, Value<'_>)) -> Status {
         while let Some((&byte, rest)) = bytes.split_first() {
             bytes = match self.state {
                 State::Malformed => break,
@@ -119,7 +149,7 @@ impl<T: Copy> PathReader<T> {
         !(self.open.is_empty() && matches!(self.state, State::Value { .. }))
     }
 
-    /// One byte outside of the runs that [`Self::feed`] reads at once.
+    /// One byte outside of the runs that [`Self::read`] reads at once.
     fn byte(&mut self, byte: u8, on: &mut impl FnMut(T, Value<'_>)) {
         self.state = match (self.state, byte) {
             (State::String { key, escape: Some(escape) }, _) => match escape.next(byte, &mut self.text) {
@@ -228,10 +258,7 @@ impl<T: Copy> PathReader<T> {
 
     /// Reads a number to its end or to the end of the bytes and returns what follows.
     fn number_run<'a>(&mut self, number: Number, bytes: &'a [u8], on: &mut impl FnMut(T, Value<'_>)) -> &'a [u8] {
-        let (mut number, mut length) = (number, 0);
-        while let Some(next) = bytes.get(length).and_then(|byte| number.next(*byte)) {
-            (number, length) = (next, length + 1);
-        }
+        let (number, length) = number.run(bytes);
         let (run, tail) = bytes.split_at(length);
         self.text.push(run);
         self.state = State::Number(number);

@@ -39,6 +39,15 @@ impl Number {
         }
     }
 
+    /// The state after all bytes that still belong to the number, and how many they are.
+    pub(super) fn run(self, bytes: &[u8]) -> (Self, usize) {
+        let (mut number, mut length) = (self, 0);
+        while let Some(next) = bytes.get(length).and_then(|byte| number.next(*byte)) {
+            (number, length) = (next, length + 1);
+        }
+        (number, length)
+    }
+
     /// Whether the number may end here.
     pub(super) fn is_whole(self) -> bool {
         matches!(self, Self::Zero | Self::Integer | Self::Fraction | Self::Exponent)

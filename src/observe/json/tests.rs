@@ -221,6 +221,65 @@ fn a_reader_can_begin_again() {
     assert_eq!((seen.join(" "), status), ("={ b=1 =end".to_owned(), Status::Complete));
 }
 
+/// What one reader hands out for a stream of documents, and new ones for each.
+fn read_stream(documents: &[Vec<u8>]) -> [Vec<(Vec<String>, Status)>; 2] {
+    let mut reader = PathReader::new(&PATHS);
+    let mut feed = |document: &[u8]| {
+        let mut seen = Vec::new();
+        reader.reset();
+        let status = reader.feed(document, &mut |path, value| seen.push(show(path, value)));
+        (seen, status)
+    };
+    let at_once = documents.iter().map(|document| feed(document)).collect();
+    let alone = |document: &Vec<u8>| {
+        let mut seen = Vec::new();
+        let mut reader = PathReader::new(&PATHS);
+        let status = reader.feed(document, &mut |path, value| seen.push(show(path, value)));
+        (seen, status)
+    };
+    [at_once, documents.iter().map(alone).collect()]
+}
+
+#[test]
+fn documents_that_repeat_are_read_like_any_other() {
+    let long = format!("{:?}", "x".repeat(MAX_TEXT_BYTES + 1));
+    let digits = "7".repeat(MAX_TEXT_BYTES + 1);
+    let documents = [
+        "\"x\"",
+        "\"\"",
+        r#""_""#,
+        r#""\u00e9\n""#,
+        r#""\q""#,
+        r#""\""#,
+        "1",
+        "-1.5e3",
+        "01",
+        "null",
+        "{}",
+        &long,
+        &digits,
+    ];
+    let documents = documents.map(|value| format!(r#"{{"a":{value},"x":[{value},"y"],"b":{value}}}"#));
+    let each_after_each = documents.iter().flat_map(|one| documents.iter().flat_map(move |other| [one, one, other]));
+    let stream: Vec<_> = each_after_each.map(|document| document.clone().into_bytes()).collect();
+    let [repeated, alone] = read_stream(&stream);
+    for ((document, repeated), alone) in stream.iter().zip(repeated).zip(alone) {
+        assert_eq!(repeated, alone, "{}", String::from_utf8_lossy(document));
+    }
+}
+
+#[test]
+fn what_is_not_asked_for_is_not_kept_of_documents_that_repeat() {
+    let mut reader = PathReader::new(&PATHS);
+    for _ in 0..3 {
+        reader.reset();
+        reader.feed(br#"{"secret":"canary","a":{"x":["canary"]},"b":1}"#, &mut |_, _| {});
+    }
+    let kept = format!("{:?}", reader.repetition);
+    let canary = format!("{:?}", b"canary");
+    assert!(kept.contains("document") && !kept.contains(canary.trim_matches(['[', ']'])), "{kept}");
+}
+
 #[test]
 fn what_is_not_asked_for_is_not_kept() {
     let document = br#"{"secret":"canary","a":{"x":"canary"},"canary":["#;
@@ -301,6 +360,23 @@ proptest! {
             prop_assert_eq!(&read_text(document), &(expected.clone(), Status::Complete));
             prop_assert_eq!(&read(document.as_bytes().chunks(size)).0, &expected);
         }
+    }
+
+    #[test]
+    fn documents_that_nearly_repeat_are_read_like_any_other(
+        tree in tree(),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), 0..3usize, prop::sample::select(vec!["", "\"", "\\", "1", "x", ",", "{", "]", "é", "\\n", "\"a\":2"])), 1..12),
+    ) {
+        let document = serde_json::to_vec(&tree).unwrap();
+        let edited = |(at, removed, inserted): (prop::sample::Index, usize, &str)| {
+            let mut edited = document.clone();
+            let at = at.index(edited.len());
+            edited.splice(at..(at + removed).min(document.len()), inserted.bytes());
+            [document.clone(), edited]
+        };
+        let stream: Vec<_> = [document.clone(), document.clone()].into_iter().chain(edits.into_iter().flat_map(edited)).collect();
+        let [repeated, alone] = read_stream(&stream);
+        prop_assert_eq!(repeated, alone);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use gravimeter::observe::coding::Decoder;
 use gravimeter::observe::json::{PathReader, Paths, Status};
 use gravimeter::observe::sse::{SseEvents, SseScanner};
 
-criterion_group!(benches, sse, json, gzip);
+criterion_group!(benches, sse, json, json_stream, gzip);
 criterion_main!(benches);
 
 /// What a relay reads at once.
@@ -95,6 +95,34 @@ fn json(criterion: &mut Criterion) {
                     reader.feed(black_box(chunk), &mut |_, _| values += 1);
                 }
                 assert_eq!(reader.status(), Status::Complete);
+                values
+            });
+        });
+    }
+    group.finish();
+}
+
+/// Documents that one reader reads in turn, as those of a stream's events.
+fn json_stream(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("json stream");
+    let events = |text: &dyn Fn(usize) -> String| -> Vec<String> {
+        (0..SIZE / 300).map(|number| event(&text(number)).replace("34,", &format!("{},", 34 + number))).collect()
+    };
+    let streams = [
+        ("repeating", events(&|number| format!("answer number {number}, and some words"))),
+        ("repeating, with escapes", events(&|number| format!(r"answer\nnumber {number}, \u00fc and words"))),
+        ("alternating", events(&|number| format!("{number}{}", [r#"","thought":true,"x":""#, ""][number % 2]))),
+    ];
+    for (name, documents) in streams {
+        group.throughput(Throughput::Bytes(documents.iter().map(|document| document.len() as u64).sum()));
+        group.bench_with_input(BenchmarkId::from_parameter(name), &documents, |bencher, documents| {
+            bencher.iter(|| {
+                let (mut reader, mut values) = (PathReader::new(&PATHS), 0_u64);
+                for document in documents {
+                    reader.reset();
+                    let status = reader.feed(black_box(document.as_bytes()), &mut |_, _| values += 1);
+                    assert_eq!(status, Status::Complete);
+                }
                 values
             });
         });

@@ -95,7 +95,12 @@ pub fn json() -> Vec<Vec<u8>> {
         b"\"\\u12",
         b"[[[[[[[[[[{\"a\":[",
     ];
-    in_pieces(bodies().into_iter().chain(odd.map(<[u8]>::to_vec)).collect())
+    // The documents of a stream, one a line.
+    let counts = ["1", "22", "-0.5", "\"3\"", "4e5", "01"];
+    let lines =
+        counts.map(|count| format!(r#"{{"a":{{"b":{count}}},"x":["\n{count}",null],"a":"{}"}}"#, "y".repeat(300)));
+    let more = odd.map(<[u8]>::to_vec).into_iter().chain([lines.join("\n").into_bytes()]);
+    in_pieces(bodies().into_iter().chain(more).collect())
 }
 
 pub fn http1() -> Vec<Vec<u8>> {

@@ -1,0 +1,196 @@
+//! The documents of a stream repeat the one before but for some strings and numbers; those are read by comparing them.
+//!
+//! A shape is learned from a whole document. Another one that differs from it only inside of strings and numbers has the
+//! same structure, so that the differences are all that has to be read. What is of another shape, or cut, is left to the
+//! reader of bytes: which of the two reads a document makes no difference to what is handed out.
+
+use super::scalar::{Scalar, decode, scalars};
+use super::text::Text;
+use super::{MAX_TEXT_BYTES, PathReader, Paths, Status, Value};
+
+/// What the documents of one stream have in common.
+#[derive(Debug)]
+pub(super) struct Repetition<T> {
+    shape: Option<Shape<T>>,
+    /// The shape has read a document.
+    is_used: bool,
+    /// Documents in a row that were not of the shape.
+    missed: u8,
+    /// How many of them there are before another shape is learned.
+    patience: u8,
+}
+
+impl<T> Default for Repetition<T> {
+    /// After the first document.
+    fn default() -> Self {
+        Self { shape: None, is_used: false, missed: 1, patience: LEAST_PATIENCE }
+    }
+}
+
+impl<T: Copy> Repetition<T> {
+    /// Reads a document that is whole and of the shape. False for any other, of which nothing has been handed out.
+    pub(super) fn read(&mut self, document: &[u8], text: &mut Text, on: &mut impl FnMut(T, Value<'_>)) -> bool {
+        let is_read = self.shape.as_mut().is_some_and(|shape| shape.read(document, text, on));
+        if is_read {
+            (self.is_used, self.missed) = (true, 0);
+        }
+        is_read
+    }
+
+    /// This document, which is complete, was of another shape. Learning costs more than reading, so it becomes rare where
+    /// nothing repeats.
+    pub(super) fn missed(&mut self, paths: &'static Paths<T>, document: &[u8]) {
+        self.missed = self.missed.saturating_add(1);
+        if self.missed < self.patience {
+            return;
+        }
+        self.patience = if self.is_used { LEAST_PATIENCE } else { self.patience.saturating_mul(2) };
+        (self.is_used, self.missed) = (false, 0);
+        self.shape = Shape::learn(paths, document);
+    }
+}
+
+/// A structure, and where the values stand in it.
+#[derive(Debug)]
+struct Shape<T> {
+    /// A document of this shape.
+    document: Box<[u8]>,
+    /// Its strings and numbers, in order.
+    scalars: Box<[Scalar]>,
+    /// What it hands out, in order.
+    values: Box<[(T, Origin)]>,
+    /// The scalars that are others in the document that is being read, and where they stand there.
+    changes: Vec<(usize, Scalar)>,
+}
+
+/// Where a value comes from: a scalar has an index, and its text, unless it is changed.
+#[derive(Debug)]
+enum Origin {
+    Number { index: usize, text: Box<str> },
+    String { index: usize, text: Box<str>, cut: bool },
+    Structure(Value<'static>),
+}
+
+impl<T: Copy> Shape<T> {
+    /// The shape of a document that is complete. None for one that is too long to keep, whose keys are handed out, or with
+    /// a number that is too long to be.
+    fn learn(paths: &'static Paths<T>, document: &[u8]) -> Option<Self> {
+        if document.len() > MAX_DOCUMENT_BYTES {
+            return None;
+        }
+        let scalars: Box<[Scalar]> = scalars(document).collect();
+        let mut document: Box<[u8]> = document.into();
+        for long in scalars.iter().filter(|scalar| scalar.length() > MAX_TEXT_BYTES) {
+            long.is_string().then(|| blank(&mut document, long))?;
+        }
+        let values = values(paths, &document, &scalars)?;
+        for (index, scalar) in scalars.iter().enumerate().filter(|(_, scalar)| scalar.is_string()) {
+            if !values.iter().any(|(_, origin)| origin.is(index)) {
+                blank(&mut document, scalar);
+            }
+        }
+        Some(Self { document, scalars, values, changes: Vec::new() })
+    }
+
+    fn read(&mut self, document: &[u8], text: &mut Text, on: &mut impl FnMut(T, Value<'_>)) -> bool {
+        if self.compare(document, text).is_none() {
+            return false;
+        }
+        let mut changes = self.changes.iter().peekable();
+        let mut changed = |wanted: usize| {
+            while changes.next_if(|(index, _)| *index < wanted).is_some() {}
+            changes.next_if(|(index, _)| *index == wanted).and_then(|(_, scalar)| scalar.of(document))
+        };
+        for (tag, origin) in &self.values {
+            match origin {
+                Origin::Structure(value) => on(*tag, *value),
+                Origin::Number { index, text } => match changed(*index) {
+                    None => on(*tag, Value::Number(text)),
+                    Some(digits) if digits.len() > MAX_TEXT_BYTES => {}
+                    Some(digits) => on(*tag, Value::Number(std::str::from_utf8(digits).unwrap_or_default())),
+                },
+                Origin::String { index, text: known, cut } => match changed(*index) {
+                    None => on(*tag, Value::String { text: known, cut: *cut }),
+                    Some(inside) => {
+                        let (text, cut) = decode(inside, text).as_str();
+                        on(*tag, Value::String { text, cut });
+                    }
+                },
+            }
+        }
+        true
+    }
+
+    /// Finds the changes of a document of this shape. None for one of another shape.
+    fn compare(&mut self, document: &[u8], text: &mut Text) -> Option<()> {
+        self.changes.clear();
+        let (mut known, mut new) = (0, 0);
+        let mut scalars = self.scalars.iter().enumerate();
+        loop {
+            let same = common_prefix(self.document.get(known..)?, document.get(new..)?);
+            (known, new) = (known + same, new + same);
+            if known == self.document.len() && new == document.len() {
+                return Some(());
+            }
+            // Another byte behind the last one of a scalar may make it a longer one.
+            let (index, scalar) = scalars.find(|(_, scalar)| known <= scalar.end)?;
+            let start = new.checked_sub(known.checked_sub(scalar.start)?)?;
+            let changed = Scalar::read(scalar.kind, document, start, text)?;
+            self.changes.push((index, changed));
+            (known, new) = (scalar.end, changed.end);
+        }
+    }
+}
+
+impl Origin {
+    fn is(&self, scalar: usize) -> bool {
+        matches!(self, Self::Number { index, .. } | Self::String { index, .. } if *index == scalar)
+    }
+}
+
+/// Everything that a reader hands out of a document that is complete, unless there are keys among it.
+fn values<T: Copy>(paths: &'static Paths<T>, document: &[u8], scalars: &[Scalar]) -> Option<Box<[(T, Origin)]>> {
+    let mut reader = PathReader::new(paths);
+    let (mut values, mut read, mut has_keys) = (Vec::new(), 0, false);
+    // A scalar is handed out when the byte behind it is read.
+    let ends = scalars.iter().map(|scalar| scalar.end).chain([document.len()]);
+    for (ended, end) in ends.enumerate() {
+        let index = ended.saturating_sub(1);
+        reader.feed(document.get(read..end)?, &mut |tag, value| {
+            let origin = match value {
+                Value::Number(text) => Origin::Number { index, text: text.into() },
+                Value::String { text, cut } => Origin::String { index, text: text.into(), cut },
+                Value::Key(_) => return has_keys = true,
+                Value::Array => Origin::Structure(Value::Array),
+                Value::Bool(bool) => Origin::Structure(Value::Bool(bool)),
+                Value::End => Origin::Structure(Value::End),
+                Value::Null => Origin::Structure(Value::Null),
+                Value::Object => Origin::Structure(Value::Object),
+            };
+            values.push((tag, origin));
+        });
+        read = end;
+    }
+    (reader.status() == Status::Complete && !has_keys).then(|| values.into())
+}
+
+/// Overwrites a string that would not be kept by a reader either. The document keeps its shape.
+fn blank(document: &mut [u8], string: &Scalar) {
+    if let Some(inside) = document.get_mut(string.start..string.end) {
+        inside.fill(b'_');
+    }
+}
+
+/// How many bytes two slices begin with in common.
+fn common_prefix(one: &[u8], other: &[u8]) -> usize {
+    let words = one.as_chunks::<8>().0.iter().zip(other.as_chunks::<8>().0);
+    let same = 8 * words.take_while(|(one, other)| one == other).count();
+    let rest = one.iter().zip(other).skip(same);
+    same + rest.take_while(|(one, other)| one == other).count()
+}
+
+/// One document of another shape may stand between those that repeat.
+const LEAST_PATIENCE: u8 = 2;
+
+/// Longest document whose shape is kept, in bytes. An event has some 300.
+const MAX_DOCUMENT_BYTES: usize = 2048;
