@@ -254,6 +254,8 @@ fn documents_that_repeat_are_read_like_any_other() {
         "1",
         "-1.5e3",
         "01",
+        "1.",
+        "-",
         "null",
         "{}",
         &long,
@@ -265,6 +267,28 @@ fn documents_that_repeat_are_read_like_any_other() {
     let [repeated, alone] = read_stream(&stream);
     for ((document, repeated), alone) in stream.iter().zip(repeated).zip(alone) {
         assert_eq!(repeated, alone, "{}", String::from_utf8_lossy(document));
+    }
+}
+
+#[test]
+fn documents_that_differ_in_strings_and_numbers_are_of_one_shape() {
+    let mut reader = PathReader::new(&PATHS);
+    let document = |string: &str, number: &str| format!(r#"{{"a":"{string}","x":["{string}",{number}],"b":{number}}}"#);
+    for _ in 0..2 {
+        reader.reset();
+        reader.feed(document("text", "12").as_bytes(), &mut |_, _| {});
+    }
+    let long = "x".repeat(300);
+    for (string, number) in [("text", "12"), ("texts", "123"), ("", "1"), ("t\\n\\u00e9", "-0.5e3"), (&long, "12")] {
+        let document = document(string, number);
+        let mut seen = Vec::new();
+        let on = &mut |path: &str, value: Value<'_>| seen.push(show(path, value));
+        assert!(reader.repetition.as_mut().unwrap().read(document.as_bytes(), &mut reader.text, on), "{document}");
+        assert_eq!(seen, read_text(&document).0);
+    }
+    for other in ["{}", r#"{"a":1,"x":["text",12],"b":12}"#, r#"{"a":"text","x":["text",12],"b":12"#] {
+        let read = reader.repetition.as_mut().unwrap().read(other.as_bytes(), &mut reader.text, &mut |_, _| {});
+        assert!(!read, "{other}");
     }
 }
 
@@ -365,7 +389,7 @@ proptest! {
     #[test]
     fn documents_that_nearly_repeat_are_read_like_any_other(
         tree in tree(),
-        edits in prop::collection::vec((any::<prop::sample::Index>(), 0..3usize, prop::sample::select(vec!["", "\"", "\\", "1", "x", ",", "{", "]", "é", "\\n", "\"a\":2"])), 1..12),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), 0..3usize, prop::sample::select(vec!["", "\"", "\\", "1", "x", ",", "{", "]", "é", "\\n", ".", "-", "e", "\"a\":2"])), 1..12),
     ) {
         let document = serde_json::to_vec(&tree).unwrap();
         let edited = |(at, removed, inserted): (prop::sample::Index, usize, &str)| {
