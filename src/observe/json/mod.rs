@@ -1,9 +1,10 @@
 //! A few values out of a JSON document (RFC 8259) of any size: bytes in any chunks in, the values at listed paths out.
 //!
-//! Constant memory: the stack of open containers (bounded), one key or one short value; everything else is skipped where
-//! it stands, long strings at the speed of `memchr`. A path matches decoded keys exactly, so text inside a string never
-//! does. Structure, numbers, literals and escapes are checked wherever they stand; the inside of strings is not (control
-//! characters and broken UTF-8 pass), because an observer gains nothing by being stricter than the agent.
+//! Constant memory: the stack of open containers (bounded), one key or one short value, and of a stream of documents the
+//! shape of a short one, with which the next are compared; everything else is skipped where it stands, long strings at the
+//! speed of `memchr`. A path matches decoded keys exactly, so text inside a string never does. Structure, numbers, literals
+//! and escapes are checked wherever they stand; the inside of strings is not (control characters and broken UTF-8 pass),
+//! because an observer gains nothing by being stricter than the agent.
 
 mod number;
 mod paths;

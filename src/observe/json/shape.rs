@@ -72,13 +72,16 @@ enum Origin {
 }
 
 impl<T: Copy> Shape<T> {
-    /// The shape of a document that is complete. None for one that is too long to keep, whose keys are handed out, or with
+    /// The shape of a document that is complete. None for one that is too large to keep, whose keys are handed out, or with
     /// a number that is too long to be.
     fn learn(paths: &'static Paths<T>, document: &[u8]) -> Option<Self> {
         if document.len() > MAX_DOCUMENT_BYTES {
             return None;
         }
-        let scalars: Box<[Scalar]> = scalars(document).collect();
+        let scalars: Box<[Scalar]> = scalars(document).take(MAX_SCALARS + 1).collect();
+        if scalars.len() > MAX_SCALARS {
+            return None;
+        }
         let mut document: Box<[u8]> = document.into();
         for long in scalars.iter().filter(|scalar| scalar.length() > MAX_TEXT_BYTES) {
             long.is_string().then(|| blank(&mut document, long))?;
@@ -194,3 +197,6 @@ const LEAST_PATIENCE: u8 = 2;
 
 /// Longest document whose shape is kept, in bytes. An event has some 300.
 const MAX_DOCUMENT_BYTES: usize = 2048;
+
+/// Most strings and numbers of such a document. An event has some ten.
+const MAX_SCALARS: usize = 64;
