@@ -2,14 +2,15 @@
 //!
 //! Everything is read in one transaction, so that the groups of an answer add up to its totals while the file grows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::{Offset, TimeZone};
-use rusqlite::{Connection, OptionalExtension as _, Row};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 
 use super::page::Page;
 use super::restore::count;
@@ -252,17 +253,19 @@ fn by_model(connection: &Connection, span: &Span, models: &Models) -> rusqlite::
 
 /// The conversations that were active last, and what all the others add up to.
 fn threads(connection: &Connection, span: &Span, models: &Models, found: &mut Found) -> rusqlite::Result<()> {
+    let newest = newest_threads(connection, span)?;
     let sql = format!(
-        "WITH part AS (SELECT slot, cascade, trajectory, provider, model, {SUMMED} FROM cascade_slots \
-         WHERE slot >= ?1 AND slot < ?2 UNION ALL SELECT ended_at, coalesce(cascade, ''), \
-         CASE WHEN cascade IS NULL THEN coalesce(trajectory, '') ELSE '' END, provider, coalesce(counted_as, model), {ROW} \
-         FROM calls WHERE {ENDS}), \
-         newest AS (SELECT cascade, trajectory FROM part GROUP BY 1, 2 ORDER BY max(slot) DESC LIMIT {MAX_THREADS}) \
-         SELECT cascade, trajectory, provider, model, {SUMS}, min(slot), max(slot) FROM part JOIN newest USING (cascade, trajectory) \
+        "WITH newest AS (SELECT value ->> 0, value ->> 1 FROM json_each(?7)) \
+         SELECT cascade, trajectory, provider, model, {SUMS}, min(slot), max(slot) FROM \
+         (SELECT slot, cascade, trajectory, provider, model, {SUMMED} FROM cascade_slots \
+         WHERE slot >= ?1 AND slot < ?2 AND (cascade, trajectory) IN newest \
+         UNION ALL SELECT ended_at, {THREAD}, provider, coalesce(counted_as, model), {ROW} \
+         FROM calls WHERE ({ENDS}) AND ({THREAD}) IN newest) \
          GROUP BY 1, 2, 3, 4, outcome, quality ORDER BY 1, 2"
     );
     let mut select = connection.prepare(&sql)?;
-    let mut rows = select.query(bounds(span))?;
+    let bounds = bounds(span).map(Value::from);
+    let mut rows = select.query(params_from_iter(bounds.into_iter().chain([newest.into()])))?;
     found.other = found.sums.clone();
     while let Some(row) = rows.next()? {
         let Some((served, sums)) = served(row, 2, models)?.zip(sums(row, 4)?) else { continue };
@@ -279,6 +282,24 @@ fn threads(connection: &Connection, span: &Span, models: &Models, found: &mut Fo
         }
     }
     Ok(())
+}
+
+/// The conversations that were active last: a JSON array of pairs of cascade and trajectory. Goes back from the newest part until
+/// there are enough, as grouping all of them by their last activity would take most of the time of an answer.
+fn newest_threads(connection: &Connection, span: &Span) -> rusqlite::Result<String> {
+    let sql = format!(
+        "SELECT slot, cascade, trajectory FROM cascade_slots WHERE slot >= ?1 AND slot < ?2 \
+         UNION ALL SELECT ended_at, {THREAD} FROM calls WHERE {ENDS} ORDER BY 1 DESC"
+    );
+    let mut select = connection.prepare(&sql)?;
+    let mut rows = select.query(bounds(span))?;
+    let mut newest = HashSet::<(String, String)>::new();
+    while newest.len() < MAX_THREADS
+        && let Some(row) = rows.next()?
+    {
+        newest.insert((row.get(1)?, row.get(2)?));
+    }
+    Ok(serde_json::json!(newest).to_string())
 }
 
 /// Goes through the sums of a span by a key, outcome and quality.
@@ -343,6 +364,8 @@ const ROW: &str = "outcome, quality, 1, coalesce(input, 0), coalesce(cache_read,
                    cost_nano_usd IS NOT NULL AS priced_calls, \
                    cost_nano_usd IS NULL AND coalesce(input, 0) + coalesce(cache_read, 0) + coalesce(cache_write, 0) + \
                    coalesce(tool_input, 0) + coalesce(output, 0) + coalesce(thinking, 0) > 0, coalesce(cost_nano_usd, 0)";
+/// What a call belongs to.
+const THREAD: &str = "coalesce(cascade, ''), CASE WHEN cascade IS NULL THEN coalesce(trajectory, '') ELSE '' END";
 /// The ends of a span that are no whole slots.
 const ENDS: &str = "(ended_at >= ?3 AND ended_at < ?4) OR (ended_at >= ?5 AND ended_at < ?6)";
 
