@@ -4,11 +4,12 @@
 //! Steps are in no file by conversation, and what the agent was doing is not known any more: every conversation waits for its
 //! user until its agent says otherwise.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, UNIX_EPOCH};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, Row};
+use serde_json::json;
 
 use super::call::CallRecord;
 use super::query::{self, By, Zone};
@@ -48,11 +49,9 @@ struct Call {
 impl Past {
     /// Reads it in the order in which it is put back.
     pub(super) fn read(connection: &Connection, limits: &Limits, models: &Models) -> rusqlite::Result<Self> {
-        Ok(Self {
-            conversations: conversations(connection, models)?,
-            runs: runs(connection, limits)?,
-            calls: calls(connection, limits, models)?,
-        })
+        let conversations = conversations(connection, models)?;
+        let runs = runs(connection, limits, &conversations)?;
+        Ok(Self { conversations, runs, calls: calls(connection, limits, models)? })
     }
 
     /// Puts it into a store whose other sums it is part of.
@@ -98,13 +97,30 @@ fn conversation(found: query::FoundThread) -> Option<Conversation> {
     Some(Conversation { id, began: at(found.first), ended: at(found.last), sums: found.sums })
 }
 
-fn runs(connection: &Connection, limits: &Limits) -> rusqlite::Result<Vec<(CascadeRun, u64)>> {
+/// Of the conversations, and of as many others as ran last: no other one can be among the most recently active.
+fn runs(
+    connection: &Connection,
+    limits: &Limits,
+    conversations: &[Conversation],
+) -> rusqlite::Result<Vec<(CascadeRun, u64)>> {
+    let mut ran = HashSet::<String>::new();
+    let mut select = connection.prepare("SELECT cascade FROM runs ORDER BY id DESC")?;
+    let mut rows = select.query([])?;
+    while ran.len() < limits.cascades
+        && let Some(row) = rows.next()?
+    {
+        ran.insert(row.get(0)?);
+    }
+    ran.extend(conversations.iter().map(|conversation| conversation.id.as_str().to_owned()));
     let mut select = connection.prepare(
         "SELECT cascade, trajectory, model, outcome, started_at, duration_us, first_chunk_us, calls, tokens, cost_nano_usd, \
          ended FROM (SELECT *, row_number() OVER (PARTITION BY cascade ORDER BY id DESC) AS place, \
-         row_number() OVER (PARTITION BY cascade ORDER BY id) AS ended FROM runs) WHERE place <= ?1 ORDER BY id",
+         row_number() OVER (PARTITION BY cascade ORDER BY id) AS ended FROM runs \
+         WHERE cascade IN (SELECT value FROM json_each(?2))) WHERE place <= ?1 ORDER BY id",
     )?;
-    let runs = select.query_map([places(limits.runs_of_a_cascade)], |row| Ok(run(row)?.zip(Some(count(row, 10)?))))?;
+    let runs = select.query_map((places(limits.runs_of_a_cascade), json!(ran).to_string()), |row| {
+        Ok(run(row)?.zip(Some(count(row, 10)?)))
+    })?;
     runs.filter_map(Result::transpose).collect()
 }
 

@@ -180,6 +180,21 @@ fn as_many_conversations_of_earlier_processes_come_back_as_are_kept() {
 }
 
 #[test]
+fn conversations_whose_calls_are_not_known_come_back_by_their_runs() {
+    let stage = Stage::new();
+    let (ledger, _) = stage.start();
+    let kept = Limits::default().cascades;
+    take(&ledger, [ended(of_cascade("called", numbered(1))), run_ended("ran-1049", 2)]);
+    take(&ledger, (0..kept + 50).map(|n| run_ended(&format!("ran-{n}"), 100 + n as u64)));
+    assert!(ledger.settle(Duration::from_secs(10)));
+    drop(ledger);
+    let (ledger, _) = stage.start();
+    let list = ledger.cascades(&CascadesQuery { state: None, limit: 2000, cursor: None }).cascades;
+    let ends = [&list[0], &list[kept - 1]].map(|cascade| (cascade.id.as_str(), cascade.runs_ended));
+    assert_eq!((list.len(), ends), (kept, [("ran-1049", 2), ("ran-50", 1)]));
+}
+
+#[test]
 fn figures_go_on_where_the_process_before_left_them() {
     let stage = Stage::new();
     let (ledger, totals) = stage.start();
