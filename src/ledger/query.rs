@@ -234,7 +234,11 @@ pub(super) fn find(
         }
         By::Cascade => {
             found.sums = by_model(connection, span, models)?;
-            threads(connection, span, models, &mut found)?;
+            found.threads = threads(connection, span, models)?;
+            found.other = found.sums.clone();
+            for (served, sums) in found.threads.iter().flat_map(|thread| thread.sums.iter()) {
+                found.other.take_away(served, sums);
+            }
         }
     }
     Ok(found)
@@ -251,8 +255,9 @@ fn by_model(connection: &Connection, span: &Span, models: &Models) -> rusqlite::
     Ok(by_model)
 }
 
-/// The conversations that were active last, and what all the others add up to.
-fn threads(connection: &Connection, span: &Span, models: &Models, found: &mut Found) -> rusqlite::Result<()> {
+/// The conversations that were active last.
+pub(super) fn threads(connection: &Connection, span: &Span, models: &Models) -> rusqlite::Result<Vec<FoundThread>> {
+    let mut threads = Vec::<FoundThread>::new();
     let newest = newest_threads(connection, span)?;
     let sql = format!(
         "WITH newest AS (SELECT value ->> 0, value ->> 1 FROM json_each(?7)) \
@@ -266,22 +271,20 @@ fn threads(connection: &Connection, span: &Span, models: &Models, found: &mut Fo
     let mut select = connection.prepare(&sql)?;
     let bounds = bounds(span).map(Value::from);
     let mut rows = select.query(params_from_iter(bounds.into_iter().chain([newest.into()])))?;
-    found.other = found.sums.clone();
     while let Some(row) = rows.next()? {
         let Some((served, sums)) = served(row, 2, models)?.zip(sums(row, 4)?) else { continue };
         let (cascade, trajectory): (String, String) = (row.get(0)?, row.get(1)?);
         let thread = Thread::new(Id::from_wire(&cascade).as_ref(), Id::from_wire(&trajectory).as_ref());
-        found.other.take_away(&served, &sums);
         let (first, last) = (row.get(16)?, row.get(17)?);
-        if found.threads.last().is_none_or(|known| known.thread != thread) {
-            found.threads.push(FoundThread { thread, sums: ByModel::default(), first, last });
+        if threads.last().is_none_or(|known| known.thread != thread) {
+            threads.push(FoundThread { thread, sums: ByModel::default(), first, last });
         }
-        if let Some(known) = found.threads.last_mut() {
+        if let Some(known) = threads.last_mut() {
             known.sums.add(&served, &sums);
             (known.first, known.last) = (known.first.min(first), known.last.max(last));
         }
     }
-    Ok(())
+    Ok(threads)
 }
 
 /// The conversations that were active last: a JSON array of pairs of cascade and trajectory. Goes back from the newest part until

@@ -12,7 +12,7 @@ use rusqlite::{Connection, Row};
 use serde_json::json;
 
 use super::call::CallRecord;
-use super::query::{self, By, Zone};
+use super::query;
 use super::restore::count;
 use super::share::TOKEN_COLUMNS;
 use super::span::Span;
@@ -84,8 +84,8 @@ impl Past {
 
 fn conversations(connection: &Connection, models: &Models) -> rusqlite::Result<Vec<Conversation>> {
     let everything = Span::new(None, None, i64::MIN);
-    let found = query::find(connection, &everything, By::Cascade, &Zone::default(), models)?;
-    let mut conversations: Vec<Conversation> = found.threads.into_iter().filter_map(conversation).collect();
+    let found = query::threads(connection, &everything, models)?;
+    let mut conversations: Vec<Conversation> = found.into_iter().filter_map(conversation).collect();
     conversations.sort_by_key(|conversation| conversation.ended);
     Ok(conversations)
 }
