@@ -6,6 +6,7 @@ use std::process::Command;
 use gravimeter::demo::provider::ProviderOptions;
 use serde_json::Value;
 
+use crate::kit::binary::until;
 use crate::whole::{Whole, sum};
 
 /// Builds the client once for each call; Go's own cache makes the second time short.
@@ -50,6 +51,8 @@ async fn a_go_client_with_only_the_bundle_works_and_is_counted() {
             }
         }
     }
+    // The client has its answer before the observer has.
+    until(async || (sum(&whole.series("gravimeter_calls_total").await, &[]) == calls).then_some(())).await;
     let tokens = whole.series("gravimeter_tokens_total").await;
     for (kind, each) in [("input", 12), ("cache_read", 4), ("thinking", 42), ("output", 3)] {
         assert_eq!(sum(&tokens, &[&format!("kind=\"{kind}\"")]), calls * each, "{kind}");
