@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Every check and every test, on a fresh Debian machine: installs what is missing, then runs.
-# As root (or with sudo for the packages only) it also runs the tests that need network namespaces.
+# As root (or with sudo for the packages only) it also runs the tests that need network namespaces. A test that is skipped
+# without being on the list of tests/skip.rs fails; the others that were skipped are listed at the end.
 # With --soak it also runs those that take minutes, half an hour in all.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -38,8 +39,7 @@ need_rotel() {
   [ -x "$TOOLS/rotel/rotel/rotel-agent" ] && return
   say "installing Rotel $ROTEL_WHEEL into $TOOLS/rotel"
   "$TOOLS/bin/pip" install -q --disable-pip-version-check --no-deps --only-binary=:all: --target "$TOOLS/rotel" \
-    --implementation cp --python-version 3.11 --abi cp311 --platform "manylinux_2_34_$(uname -m)" "rotel==$ROTEL_WHEEL" && return
-  say "there is no Rotel for this machine: the tests that need it say SKIPPED"
+    --implementation cp --python-version 3.11 --abi cp311 --platform "manylinux_2_34_$(uname -m)" "rotel==$ROTEL_WHEEL"
 }
 
 # need_otlp_classes: the second decoder of what we export, OpenTelemetry's own Python classes.
@@ -53,14 +53,22 @@ need_otlp_classes() {
 need_judges() {
   if [ ! -x "$TOOLS/bin/kubernetes-validate" ]; then
     say "installing ${JUDGES[*]} into $TOOLS"
-    "$TOOLS/bin/pip" install -q --disable-pip-version-check --only-binary=:all: "${JUDGES[@]}" \
-      || say "not all of them are there for this machine: the tests that need them say SKIPPED"
+    "$TOOLS/bin/pip" install -q --disable-pip-version-check --only-binary=:all: "${JUDGES[@]}"
   fi
   if [ ! -d "$TOOLS/chdb/chdb" ]; then
     say "installing chDB $CHDB into $TOOLS/chdb"
     "$TOOLS/bin/pip" install -q --disable-pip-version-check --no-deps --only-binary=:all: --target "$TOOLS/chdb" \
-      "chdb-core-lite==$CHDB" || say "there is no chDB for this machine: the test that needs it says SKIPPED"
+      "chdb-core-lite==$CHDB"
   fi
+}
+
+# say_skips: every test that was skipped, with its reason; tests/skip.rs says which may be.
+say_skips() {
+  local lines count
+  lines=$(sort -u "$TEST_SKIPS")
+  count=$(awk -F '\t' '{ count += $1 } END { print count + 0 }' <<<"$lines")
+  say "tests that were skipped: $count"
+  [ "$count" -eq 0 ] || awk -F '\t' '{ printf "    %s (%d): %s\n", $2, $1, $3 }' <<<"$lines"
 }
 
 need_packages gcc libc6-dev pkg-config curl ca-certificates openssl python3 python3-venv procps \
@@ -93,9 +101,10 @@ else
 fi
 
 say "tests"
-if [ "$(id -u)" -eq 0 ] && unshare --net --mount true 2>/dev/null; then
-  export REQUIRE_PRIVILEGED_TESTS=1
-fi
+# Who names this file wants every test to run but those that tests/skip.rs lists.
+export TEST_SKIPS=$PWD/target/skipped-tests
+: >"$TEST_SKIPS"
+trap say_skips EXIT
 cargo test --locked --no-fail-fast
 say "the benchmark beside other proxies, to see that it works: its figures mean nothing"
 timeout --kill-after=10 600 cargo test --locked --quiet --bench bench -- peers --smoke

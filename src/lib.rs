@@ -42,3 +42,7 @@ pub mod record;
 pub mod relay;
 pub mod tls;
 pub mod web;
+
+#[cfg(test)]
+#[path = "../tests/skip.rs"]
+mod skip;

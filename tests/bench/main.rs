@@ -15,6 +15,8 @@ mod memory;
 mod observers;
 mod peers;
 mod provider;
+#[path = "../skip.rs"]
+mod skip;
 mod traces;
 
 use agent::Agent;

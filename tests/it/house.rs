@@ -187,3 +187,32 @@ fn tests_in(text: &str) -> impl Iterator<Item = &str> {
         lines.find_map(|line| line.strip_prefix("fn ")?.split('(').next())
     })
 }
+
+/// `tests/skip.rs`: what may be skipped is there.
+#[test]
+fn every_test_that_may_be_skipped_exists() {
+    let peers = fs::read_to_string(repository().join("tests/bench/peers/contestant.rs")).expect("UTF-8 source");
+    for (name, _, reason) in crate::skip::MAY_SKIP {
+        let exists = match name.split_once("::") {
+            None => ["netns *", "bench peers"].contains(name),
+            Some(("bench peers", contestant)) => peers.contains(&format!("=> \"{contestant}\"")),
+            Some(_) => is_a_test(name),
+        };
+        assert!(exists && !reason.is_empty(), "{name}");
+    }
+}
+
+/// A test that skips by itself is neither told nor counted, and decides alone on what the others must not do.
+#[test]
+fn nothing_else_decides_on_skips() {
+    let mut files = Vec::new();
+    ["src", "tests"].iter().for_each(|folder| rust_files(&repository().join(folder), &mut files));
+    let own = ["skip.rs", "it/skips.rs", "it/house.rs", "netns/privilege.rs"];
+    let own = own.map(|file| repository().join("tests").join(file));
+    let broken = files.iter().filter(|path| !own.contains(path)).filter(|path| {
+        let text = fs::read_to_string(path).expect("UTF-8 source");
+        ["SKIPPED", "env::var_os(\"CI\")"].iter().any(|sign| text.contains(sign))
+    });
+    let broken: Vec<_> = broken.map(|path| path.display().to_string()).collect();
+    assert!(broken.is_empty(), "tests/skip.rs does this: {broken:?}");
+}

@@ -28,6 +28,9 @@ mod process;
 mod push;
 mod secrets;
 mod shutdown;
+#[path = "../skip.rs"]
+mod skip;
+mod skips;
 mod soak;
 mod timeouts;
 mod traces;

@@ -2,7 +2,7 @@
 //! and loads nothing from outside.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 
 use gravimeter::demo::agent::{AgentOptions, converse};
@@ -12,6 +12,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::kit::soon;
+use crate::skip;
 use crate::whole::Whole;
 
 /// Chromium with the page open. It ends when it is dropped.
@@ -22,14 +23,9 @@ struct Browser {
 }
 
 impl Browser {
-    /// `None`, aloud, where Playwright is not installed; never so in CI.
-    #[expect(clippy::print_stderr, reason = "a skipped check must be seen")]
+    /// Skips the test where Playwright is not installed.
     fn open(page: SocketAddr) -> Option<Self> {
-        let Some(python) = python() else {
-            assert!(std::env::var_os("CI").is_none(), "Playwright is not installed: scripts/test.sh does it");
-            eprintln!("SKIPPED: Playwright is not installed (scripts/test.sh does it, or set PLAYWRIGHT_PYTHON)");
-            return None;
-        };
+        let python = skip::tool("Playwright", "playwright/bin/python", Some("PLAYWRIGHT_PYTHON"))?;
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/page/page.py");
         let mut child = Command::new(python)
             .args([script.as_os_str(), "judge".as_ref(), format!("http://{page}").as_ref()])
@@ -48,12 +44,6 @@ impl Browser {
         let answer = soon(self.answers.next_line()).await.expect("a line").expect("an answer");
         serde_json::from_str(&answer).expect("JSON")
     }
-}
-
-fn python() -> Option<PathBuf> {
-    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/playwright/bin/python");
-    let named = std::env::var_os("PLAYWRIGHT_PYTHON").map(PathBuf::from);
-    named.or_else(|| installed.exists().then_some(installed))
 }
 
 async fn house(web: SocketAddr) -> Whole {

@@ -1,7 +1,7 @@
 //! What needs root: real iptables, real users, real sudo, each test on a stage of its own ([`stage`]).
 //!
-//! Nothing of the machine is touched. Where stages cannot be built, every test counts as ignored and the reason is told once,
-//! loudly; with `REQUIRE_PRIVILEGED_TESTS=1` they fail instead.
+//! Nothing of the machine is touched. Where stages cannot be built, every test counts as ignored and the reason is told once;
+//! where they must not be skipped ([`skip`]), all of them fail with it.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -14,11 +14,11 @@ mod life;
 mod privilege;
 mod role;
 mod rules;
+#[path = "../skip.rs"]
+mod skip;
 mod stage;
 mod whole;
 
-use std::ffi::OsStr;
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -95,22 +95,19 @@ fn main() -> ExitCode {
     if role::play() {
         return ExitCode::SUCCESS;
     }
-    let required = std::env::var_os("REQUIRE_PRIVILEGED_TESTS").as_deref() == Some(OsStr::new("1"));
-    let obstacle = stage::obstacle();
-    let skipped = obstacle.is_some() && !required;
-    if let Some(reason) = obstacle.as_ref().filter(|_| skipped) {
-        let _ = writeln!(std::io::stderr(), "SKIPPED (privileged), all {} tests: {reason}", TESTS.len());
-    }
+    let skipped = stage::obstacle().map(|reason| skip::decide("*", TESTS.len(), &reason));
+    let is_skipped = matches!(skipped, Some(Ok(())));
+    let refusal = skipped.and_then(Result::err);
     let trial = |(name, test): &(&str, fn())| {
-        let (test, obstacle) = (*test, obstacle.clone());
-        let run = move || match obstacle {
-            Some(reason) => Err(Failed::from(reason)),
+        let (test, refusal) = (*test, refusal.clone());
+        let run = move || match refusal {
+            Some(refusal) => Err(Failed::from(refusal)),
             None => {
                 test();
                 Ok(())
             }
         };
-        Trial::test(*name, run).with_ignored_flag(skipped)
+        Trial::test(*name, run).with_ignored_flag(is_skipped)
     };
     let trials = TESTS.iter().map(trial).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()

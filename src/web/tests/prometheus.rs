@@ -12,6 +12,7 @@ use tokio::time::{interval, timeout};
 use super::kit::House;
 use crate::export::tests::kit::{call, every_fact, run, sampled, unsampled};
 use crate::record::{Call, CascadeRun, Fact, Record as _};
+use crate::skip;
 
 /// Ends the process with the test.
 struct Killed(Child);
@@ -69,8 +70,11 @@ async fn a_prometheus_leads_from_a_bucket_to_its_trace() {
     assert_eq!(all, expected);
 }
 
-#[expect(clippy::print_stderr, reason = "a skipped check must be seen")]
+/// Skips the test where Prometheus is not installed.
 fn start(dir: &Path, port: u16, target: u16) -> Option<Killed> {
+    if !skip::has_program("prometheus", "prometheus") {
+        return None;
+    }
     let config = dir.join("prometheus.yml");
     let text = format!(
         "global: {{scrape_interval: 1s}}\nscrape_configs: [{{job_name: g, static_configs: [{{targets: ['127.0.0.1:{target}']}}]}}]\n"
@@ -84,11 +88,7 @@ fn start(dir: &Path, port: u16, target: u16) -> Option<Killed> {
         .arg("--enable-feature=exemplar-storage")
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    let Ok(prometheus) = command.spawn() else {
-        eprintln!("SKIPPED: prometheus is not installed (Debian: apt-get install prometheus)");
-        return None;
-    };
-    Some(Killed(prometheus))
+    Some(Killed(command.spawn().expect("prometheus")))
 }
 
 async fn free_port() -> u16 {

@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::provider::Provider;
+use crate::skip;
 use contestant::{Contestant, Kind, Setting};
 use load::{Figures, Load};
 use report::{Report, Results};
@@ -132,7 +133,13 @@ async fn start_all(kinds: &[Kind], setting: &Setting, report: &mut Report) -> Ve
                 notes.iter().for_each(|note| report.note(note));
                 started.push(contestant);
             }
-            Err(reason) => report.note(&format!("{}: SKIPPED: {reason}", kind.name())),
+            Err(reason) => {
+                let name = kind.name();
+                report.note(&format!("{name} is left out: {reason}"));
+                if let Err(refusal) = skip::decide(&format!("{NAME}::{name}"), 1, &reason) {
+                    report.fail(&refusal);
+                }
+            }
         }
     }
     started

@@ -38,7 +38,13 @@ impl Report {
         self.notes.push(text);
     }
 
-    /// Whether each of ours carried each load.
+    /// Notes what makes the whole run fail.
+    pub fn fail(&mut self, reason: &str) {
+        self.note(reason);
+        self.complete = false;
+    }
+
+    /// Whether each of ours carried each load, and nobody was left out who must not be.
     pub fn is_complete(&self) -> bool {
         self.complete
     }

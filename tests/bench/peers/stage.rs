@@ -7,6 +7,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, exit};
 
+use crate::skip;
+
 pub const FLAG: &str = "--on-stage";
 pub const MARK: u32 = 7;
 pub const PROVIDER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 443);
@@ -24,7 +26,8 @@ pub fn door(place: u8) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 8100 + 10 * u16::from(place)))
 }
 
-/// Runs this program again on a new stage and ends with its exit code; says SKIPPED where none can be built.
+/// Runs this program again on a new stage and ends with its exit code. Where none can be built, it fails; with `--smoke` it may
+/// also be skipped.
 pub fn run_again(wanted: &[String], flags: &[String]) {
     let own = std::env::current_exe().expect("the path of this program");
     let mut unshare = Command::new("unshare");
@@ -35,11 +38,15 @@ pub fn run_again(wanted: &[String], flags: &[String]) {
     unshare.arg(build_rules()).arg(own).arg(super::NAME).args(wanted).args(flags).arg(FLAG);
     let status = unshare.status().expect("unshare of util-linux");
     if status.code() == Some(CANNOT) {
-        crate::title(
-            "peers: SKIPPED: no network namespace with redirect rules can be built here (needs root, or user namespaces, and iptables)",
-        );
-        let may_be_skipped = flags.iter().any(|flag| flag == "--smoke") && std::env::var_os(REQUIRED).is_none();
-        exit(if may_be_skipped { 0 } else { 1 });
+        let reason =
+            "no network namespace with redirect rules can be built here (needs root, or user namespaces, and iptables)";
+        let is_smoke = flags.iter().any(|flag| flag == "--smoke");
+        let skipped = if is_smoke { skip::decide(super::NAME, 1, reason) } else { Err(reason.to_owned()) };
+        if let Err(refusal) = skipped {
+            crate::title(&format!("peers: {refusal}"));
+            exit(1);
+        }
+        exit(0);
     }
     exit(status.code().unwrap_or(1));
 }
@@ -55,9 +62,6 @@ fn build_rules() -> String {
 }
 
 const CANNOT: i32 = 77;
-
-/// Where it is set, what needs privileges must not be skipped.
-const REQUIRED: &str = "REQUIRE_PRIVILEGED_TESTS";
 
 /// Connections are many and short: ports are used again at once, which only a private network may be told.
 const BUILD: &str = r#"

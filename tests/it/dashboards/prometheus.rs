@@ -10,7 +10,7 @@ use crate::kit::prometheus;
 pub struct Prometheus(prometheus::Prometheus);
 
 impl Prometheus {
-    /// Scrapes the targets once a second; `None`, aloud, where it is not installed, never so in CI.
+    /// Scrapes the targets once a second; skips the test where Prometheus is not installed.
     pub fn start(targets: &[SocketAddr]) -> Option<Self> {
         let rules = ["rules.yml", "alerts.yml"].map(|file| root().join("deploy/prometheus").join(file));
         prometheus::Prometheus::of(targets, &rules).map(Self)

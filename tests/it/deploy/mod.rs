@@ -18,19 +18,7 @@ pub fn path(path: &str) -> PathBuf {
 
 /// The text of such a file.
 pub fn read(file: &str) -> String {
-    fs::read_to_string(path(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
-}
-
-/// What `scripts/test.sh` installs below `target/tools`. `None`, aloud, where it is not there; never so in CI.
-#[expect(clippy::print_stderr, reason = "a skipped check must be seen")]
-pub fn tool(place: &str, name: &str) -> Option<PathBuf> {
-    let installed = path("target/tools").join(place);
-    if installed.exists() {
-        return Some(installed);
-    }
-    assert!(std::env::var_os("CI").is_none(), "{name} is not installed: scripts/test.sh does it");
-    eprintln!("SKIPPED: {name} is not installed (scripts/test.sh does it)");
-    None
+    text_of(&path(file))
 }
 
 /// What the command says; it must end well.
@@ -54,6 +42,10 @@ pub fn free_port() -> SocketAddr {
     listener.local_addr().expect("its address")
 }
 
+fn text_of(file: &Path) -> String {
+    fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
 /// Every file below `deploy/`.
 fn shipped() -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -71,7 +63,7 @@ fn shipped() -> Vec<PathBuf> {
 fn every_file_that_is_named_is_there() {
     let mut missing = Vec::new();
     for file in shipped() {
-        let Ok(text) = fs::read_to_string(&file) else { continue };
+        let text = text_of(&file);
         let named = text.split(|c: char| !(c.is_ascii_alphanumeric() || "/._-".contains(c)));
         let named = named.map(|word| word.trim_end_matches('.')).filter(|word| word.starts_with("deploy/"));
         let absent = named.filter(|word| !path(word).exists());
@@ -84,7 +76,7 @@ fn every_file_that_is_named_is_there() {
 fn every_key_that_is_set_exists() {
     let keys: Vec<_> = gravimeter::config::KEYS.iter().map(gravimeter::config::Key::variable).collect();
     for file in shipped() {
-        let Ok(text) = fs::read_to_string(&file) else { continue };
+        let text = text_of(&file);
         for word in text.split(|c: char| !(c.is_ascii_uppercase() || c == '_')) {
             let is_key = word.strip_prefix("GRAVIMETER_").is_some_and(|rest| !rest.is_empty());
             assert!(!is_key || keys.iter().any(|key| key == word), "{}: {word}", file.display());

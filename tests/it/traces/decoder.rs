@@ -1,6 +1,6 @@
 //! OpenTelemetry's own Python classes read what the exporter has sent, and see the spans that were meant.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,21 +14,9 @@ use serde_json::{Map, Value, json};
 use super::facts::{call, first_call, place, run, start};
 use super::{PROTOCOLS, Way, config, fate};
 use crate::kit::collector::{Collector, Reply};
+use crate::skip;
 
 const SCRIPT: &str = include_str!("decode.py");
-
-/// Where scripts/test.sh puts the classes. `None`, aloud, where they are not; never so in CI.
-#[expect(clippy::print_stderr, reason = "a skipped check must be seen")]
-fn classes() -> Option<PathBuf> {
-    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/otlp");
-    let named = std::env::var_os("OTLP_CLASSES").map(PathBuf::from);
-    let classes = named.or_else(|| installed.exists().then_some(installed));
-    if classes.is_none() {
-        assert!(std::env::var_os("CI").is_none(), "opentelemetry-proto is not installed: scripts/test.sh does it");
-        eprintln!("SKIPPED: opentelemetry-proto is not installed (scripts/test.sh does it, or set OTLP_CLASSES)");
-    }
-    classes
-}
 
 /// What they make of these bodies: a list of spans for each, or what is wrong with one.
 fn decoded(classes: &Path, bodies: &[Vec<u8>]) -> Result<Vec<Vec<Value>>, String> {
@@ -122,7 +110,7 @@ fn facts() -> (Vec<Call>, Vec<CascadeRun>) {
 
 #[tokio::test]
 async fn another_decoder_sees_the_spans_that_were_meant() {
-    let Some(classes) = classes() else { return };
+    let Some(classes) = skip::tool("opentelemetry-proto", "otlp", Some("OTLP_CLASSES")) else { return };
     let (calls, runs) = facts();
     let of_calls = calls.iter().flat_map(|call| of_call(call, &call.trace.expect("a place")));
     let of_runs = runs.iter().map(|run| of_run(run, &run.trace.expect("a place")));

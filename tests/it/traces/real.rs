@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use gravimeter::export::otlp::{Compression, Config, Protocol};
@@ -14,6 +13,7 @@ use tokio::process::{Child, Command};
 use super::facts::{TRACE, call, first_call, place, run};
 use super::{Way, config, fate};
 use crate::kit::binary::until;
+use crate::skip;
 
 /// A running Rotel. It ends when it is dropped.
 pub struct Rotel {
@@ -41,13 +41,8 @@ impl Rotel {
         Self::with(&[&["--exporter", "otlp"], &exporter[..]].concat()).await
     }
 
-    #[expect(clippy::print_stderr, reason = "a skipped check must be seen")]
     async fn with(exporter: &[&str]) -> Option<Self> {
-        let Some(program) = program() else {
-            assert!(std::env::var_os("CI").is_none(), "Rotel is not installed: scripts/test.sh does it");
-            eprintln!("SKIPPED: Rotel is not installed (scripts/test.sh does it, or set ROTEL)");
-            return None;
-        };
+        let program = skip::tool("Rotel", "rotel/rotel/rotel-agent", Some("ROTEL"))?;
         let folder = tempfile::tempdir().expect("a folder");
         let (grpc, http) = (free_port(), free_port());
         let out = std::fs::File::create(folder.path().join("out")).expect("a file");
@@ -87,12 +82,6 @@ impl Rotel {
         })
         .await
     }
-}
-
-fn program() -> Option<PathBuf> {
-    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/rotel/rotel/rotel-agent");
-    let named = std::env::var_os("ROTEL").map(PathBuf::from);
-    named.or_else(|| installed.exists().then_some(installed))
 }
 
 pub fn free_port() -> SocketAddr {
