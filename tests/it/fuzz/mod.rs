@@ -130,6 +130,10 @@ fn every_target_can_be_fuzzed() {
         files.map(|file| file.expect("an entry").path().file_stem().expect("a name").to_owned()).collect();
     files.sort();
     assert_eq!(files, TARGETS.map(|(name, ..)| name), "one file for each target");
+    for corpus in fs::read_dir(folder("corpus")).expect("what is kept") {
+        let target = corpus.expect("an entry").file_name();
+        assert!(TARGETS.iter().any(|(name, ..)| target == *name), "{} is the corpus of no target", target.display());
+    }
     for (name, ..) in TARGETS {
         assert!(manifest.contains(&format!("name = \"{name}\"")), "tests/fuzz/Cargo.toml lists {name}");
     }
