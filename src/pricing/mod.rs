@@ -14,7 +14,7 @@ mod stage;
 
 pub use amount::Price;
 pub use line::{Line, Pattern, Rates, Tier};
-pub use prices::{Listed, Origin, Prices, Table};
+pub use prices::{Implausible, Listed, Origin, Prices, Table};
 pub use read::{Flaw, read};
 pub use stage::Priced;
 

@@ -40,6 +40,14 @@ pub struct Prices {
     shipped: Table,
 }
 
+/// The provider's tokens or the table's price of a call cannot be right: together they come to more than any call costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+#[error(
+    "its tokens would cost more than {} US dollars, the most that one call is believed to cost",
+    Cost::MAX_OF_A_CALL
+)]
+pub struct Implausible;
+
 impl Prices {
     /// The user's table, and behind it the shipped one where that is wanted.
     #[must_use]
@@ -49,14 +57,17 @@ impl Prices {
 
     /// What the call costs. The requested model decides, the one that answered where nothing is known of that. `None` where no
     /// line is for it, where its line has no price for a kind that has tokens, and where it has no tokens.
-    #[must_use]
-    pub fn cost(&self, call: &Call) -> Option<Cost> {
-        if call.usage.total() == 0 {
-            return None;
-        }
-        let day = day_of(call.timing.started_at)?;
+    ///
+    /// # Errors
+    /// [`Implausible`] where its tokens come to more than [`Cost::MAX_OF_A_CALL`].
+    pub fn cost(&self, call: &Call) -> Result<Option<Cost>, Implausible> {
         let models = [Some(&call.model), call.served_model.as_ref()];
-        models.into_iter().flatten().find_map(|model| self.line(model, call.provider, day))?.cost(&call.usage)
+        let line = |day| models.into_iter().flatten().find_map(|model| self.line(model, call.provider, day));
+        let line = day_of(call.timing.started_at).and_then(line).filter(|_| call.usage.total() > 0);
+        match line.and_then(|line| line.cost(&call.usage)) {
+            Some(cost) if cost > Cost::MAX_OF_A_CALL => Err(Implausible),
+            cost => Ok(cost),
+        }
     }
 
     /// Every line, in the order in which tables are asked.

@@ -9,7 +9,7 @@ use jiff::civil::{Date, Time, date};
 use jiff::tz::Offset;
 use proptest::prelude::*;
 
-use super::{Flaw, Priced, Prices, Table, read};
+use super::{Flaw, Implausible, Priced, Prices, Table, read};
 use crate::demo::{CHECKPOINT_MODEL, MODELS};
 use crate::export::tests::kit::{call, started};
 use crate::record::{Call, Cost, Fact, Label as _, Model, Provider, Record, Timing, TokenKind, TokenUsage};
@@ -39,7 +39,7 @@ fn on(day: Date, call: Call) -> Call {
 }
 
 fn nano_usd(prices: &Prices, call: &Call) -> Option<u64> {
-    prices.cost(call).map(Cost::nano_usd)
+    prices.cost(call).unwrap().map(Cost::nano_usd)
 }
 
 #[test]
@@ -205,14 +205,14 @@ fn the_shipped_table_is_without_a_flaw_and_prices_the_models_of_the_demo() {
     let prices = Prices::new(Table::default(), true);
     for model in MODELS.into_iter().chain([CHECKPOINT_MODEL]) {
         let whole = TokenUsage { thinking: Some(1), tool_input: Some(1), ..usage(1, 1) };
-        assert!(prices.cost(&of(model, whole)).is_some(), "{model}");
-        let is_priced = prices.cost(&of(model, TokenUsage { cache_read: Some(1), ..whole })).is_some();
+        assert!(nano_usd(&prices, &of(model, whole)).is_some(), "{model}");
+        let is_priced = nano_usd(&prices, &of(model, TokenUsage { cache_read: Some(1), ..whole })).is_some();
         assert_eq!(is_priced, !model.starts_with("gpt-oss"), "{model}: what a cache provided");
     }
     for image in
         ["gemini-3-pro-image", "gemini-3.1-flash-image", "gemini-2.5-flash-image", "gemini-2.5-flash-preview-tts"]
     {
-        assert_eq!(prices.cost(&of(image, usage(1, 1))), None, "{image} has prices of its own");
+        assert_eq!(nano_usd(&prices, &of(image, usage(1, 1))), None, "{image} has prices of its own");
     }
 }
 
@@ -257,6 +257,47 @@ fn a_finished_call_leaves_the_stage_with_its_cost_and_all_else_as_it_came() {
     assert_eq!(*facts.0.lock().unwrap(), [started, Fact::Call(Box::new(priced))]);
 }
 
+#[test]
+fn more_than_any_call_costs_is_no_cost() {
+    let dearest =
+        prices(&["models = [\"m\"]\ninput = 1000000\noutput = 1000000\ncache_read = 1000000\ncache_write = 1000000"]);
+    let dollars = |tokens| dearest.cost(&of("m", usage(tokens, 0)));
+    assert_eq!(dollars(500), Ok(Some(Cost::MAX_OF_A_CALL)));
+    assert_eq!(dollars(501), Err(Implausible));
+    let most = Some(TokenUsage::MAX_OF_A_KIND);
+    let all =
+        TokenUsage { input: most, cache_read: most, cache_write: most, tool_input: most, output: most, thinking: most };
+    assert_eq!(dearest.cost(&of("m", all)), Err(Implausible), "all counts at their limit at the dearest price");
+    let calls = 10_000_000;
+    assert!(
+        all.total().checked_mul(calls).is_some_and(|sum| i64::try_from(sum).is_ok()),
+        "the tokens of so many calls"
+    );
+    let costs = Cost::MAX_OF_A_CALL.nano_usd().checked_mul(calls);
+    assert!(costs.is_some_and(|sum| i64::try_from(sum).is_ok()), "the costs of so many calls");
+    assert!(Implausible.to_string().contains("500 US dollars"), "{Implausible}");
+}
+
+#[test]
+fn an_implausible_cost_leaves_the_stage_as_none() {
+    #[derive(Default)]
+    struct Costs(Mutex<Vec<Option<Cost>>>);
+    impl Record for Costs {
+        fn record(&self, fact: Fact) {
+            let Fact::Call(call) = fact else { panic!("{fact:?}") };
+            self.0.lock().unwrap().push(call.cost);
+        }
+    }
+    let costs = Arc::new(Costs::default());
+    let stage =
+        Priced::new(Arc::new(prices(&["models = [\"m\"]\ninput = 1000000\noutput = 2"])), Arc::clone(&costs) as _);
+    [1, TokenUsage::MAX_OF_A_KIND, 2].into_iter().for_each(|tokens| {
+        stage.record(Fact::Call(Box::new(of("m", usage(tokens, 0)))));
+    });
+    let [one, two] = [1_000_000_000, 2_000_000_000].map(|nano_usd| Some(Cost::from_nano_usd(nano_usd)));
+    assert_eq!(*costs.0.lock().unwrap(), [one, None, two]);
+}
+
 fn part(usage: &mut TokenUsage, kind: TokenKind) -> &mut Option<u64> {
     match kind {
         TokenKind::CacheRead => &mut usage.cache_read,
@@ -295,7 +336,9 @@ proptest! {
         let prices = prices(&[&format!("models = [\"m\"]\n{}", block(&rates, 1))]);
         let by_hand: u64 =
             TokenKind::ALL.iter().zip(rates).map(|(kind, rate)| usage.of(*kind).unwrap_or(0) * u64::from(rate)).sum();
-        prop_assert_eq!(nano_usd(&prices, &of("m", usage)).unwrap_or(0), by_hand);
+        let cost = prices.cost(&of("m", usage)).map(|cost| cost.map_or(0, Cost::nano_usd));
+        let is_plausible = by_hand <= Cost::MAX_OF_A_CALL.nano_usd();
+        prop_assert_eq!(cost, if is_plausible { Ok(by_hand) } else { Err(Implausible) });
     }
 
     #[test]
@@ -306,6 +349,7 @@ proptest! {
         let mut larger = usage;
         let grown = part(&mut larger, TokenKind::ALL[kind]);
         *grown = Some(grown.unwrap_or(0) + more);
+        // An error is greater than any cost.
         prop_assert!(prices.cost(&of("m", larger)) >= prices.cost(&of("m", usage)));
     }
 

@@ -9,6 +9,10 @@ use serde::{Serialize, Serializer};
 pub struct Cost(u64);
 
 impl Cost {
+    /// The most that one call is believed to cost: 500 US dollars, five times what a full context window and the longest
+    /// answer come to at the dearest list prices. Ten million such calls add up to less than 2^63 nano-USD.
+    pub const MAX_OF_A_CALL: Self = Self(500 * NANO_USD);
+
     /// So many nano-USD.
     #[must_use]
     pub const fn from_nano_usd(nano_usd: u64) -> Self {

@@ -52,6 +52,11 @@ pub struct TokenUsage {
 }
 
 impl TokenUsage {
+    /// The most tokens of one kind that a call is believed to have, wherever the number comes from: 4 billion, 400 times
+    /// the longest context window that any model offers. Six kinds of ten million such calls add up to less than 2^63, so that
+    /// no sum in 64 bits overflows.
+    pub const MAX_OF_A_KIND: u64 = 1 << 32;
+
     /// The part of the given kind.
     #[must_use]
     pub fn of(&self, kind: TokenKind) -> Option<u64> {

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 
 use super::interest::{chat_model, executor, generation, state, step, timestamp, trajectory, usage};
 use super::tree::Node;
-use crate::cascade::read::names::{MAX_TOKENS, Named, model_of_number};
+use crate::cascade::read::names::{Named, model_of_number};
 use crate::cascade::update::{AgentUsage, Generation, RunStatus, Step, Termination, TrajectoryUpdate, Update};
-use crate::record::{Id, Model};
+use crate::record::{Id, Model, TokenUsage};
 
 /// What a `CascadeState` says.
 pub(super) fn update(root: &Node) -> Update {
@@ -74,7 +74,7 @@ fn read_generation(node: &Node) -> Generation {
 }
 
 fn read_usage(node: &Node) -> AgentUsage {
-    let tokens = |field| node.field(field).number().filter(|tokens| *tokens <= MAX_TOKENS).unwrap_or(0);
+    let tokens = |field| node.field(field).number().filter(|tokens| *tokens <= TokenUsage::MAX_OF_A_KIND).unwrap_or(0);
     AgentUsage {
         input: tokens(usage::INPUT),
         cache_read: tokens(usage::CACHE_READ),

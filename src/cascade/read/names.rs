@@ -96,9 +96,6 @@ pub(in crate::cascade) fn model_of_number(number: u64) -> Option<Id> {
     }
 }
 
-/// No call can spend a trillion tokens; a larger number would only spoil every sum it enters.
-pub(in crate::cascade) const MAX_TOKENS: u64 = 1 << 40;
-
 /// `MODEL_PLACEHOLDER_M0`
 const FIRST_PLACEHOLDER: u64 = 1000;
 

@@ -4,9 +4,9 @@ use std::time::SystemTime;
 
 use jiff::Timestamp;
 
-use super::names::{MAX_TOKENS, Named, model_of_number};
+use super::names::{Named, model_of_number};
 use crate::observe::json::Value;
-use crate::record::{Id, Model};
+use crate::record::{Id, Model, TokenUsage};
 
 /// A text that is short enough to be a name.
 pub(super) fn text(value: Value<'_>) -> Option<&str> {
@@ -64,7 +64,7 @@ pub(super) fn whole(value: Value<'_>) -> Option<u64> {
 
 /// A count of tokens.
 pub(super) fn tokens(value: Value<'_>) -> Option<u64> {
-    whole(value).filter(|tokens| *tokens <= MAX_TOKENS)
+    whole(value).filter(|tokens| *tokens <= TokenUsage::MAX_OF_A_KIND)
 }
 
 /// A share of a whole, brought into 0 to 1. Infinity and what is no number are none.

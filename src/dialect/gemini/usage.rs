@@ -63,9 +63,6 @@ impl From<GeminiUsage> for TokenUsage {
     }
 }
 
-/// No call can spend a trillion tokens; a larger number would only spoil every sum it enters.
-const MAX_TOKENS: u64 = 1 << 40;
-
 fn tokens(value: &Value<'_>) -> Option<u64> {
     let (Value::Number(text) | Value::String { text, cut: false }) = value else { return None };
     // Of what `str::parse` takes, a sign would have to be refused first.
@@ -73,7 +70,7 @@ fn tokens(value: &Value<'_>) -> Option<u64> {
         let digit = char::from(byte).to_digit(10)?;
         tokens.checked_mul(10)?.checked_add(digit.into())
     });
-    digits.filter(|tokens| *tokens <= MAX_TOKENS && !text.is_empty())
+    digits.filter(|tokens| *tokens <= TokenUsage::MAX_OF_A_KIND && !text.is_empty())
 }
 
 fn later_count(before: Option<u64>, later: Option<u64>) -> Option<u64> {
