@@ -1,4 +1,4 @@
-//! What is counted of the ledger: failures of its file, and records that it had no room for.
+//! What is counted of the ledger: failures of its file, and records that never come into it.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -22,19 +22,19 @@ impl LedgerMetrics {
             errors: declare(
                 registry,
                 "gravimeter_ledger_errors_total",
-                "Failures of the ledger's file; what could not be written waits in memory and is tried again",
+                "Failures of the ledger's file; what could not be written for now waits in memory and is tried again",
                 Family::default(),
             ),
             dropped_calls: declare(
                 registry,
                 "gravimeter_ledger_dropped_calls_total",
-                "LLM calls that the ledger will never have, because too many records waited for its file",
+                "LLM calls that the ledger will never have: too many records waited for its file, or it can never take them",
                 Counter::default(),
             ),
             dropped: declare(
                 registry,
                 "gravimeter_ledger_dropped_records_total",
-                "Records of any kind that the ledger will never have, because too many waited for its file",
+                "Records of any kind that the ledger will never have: too many waited for its file, or it can never take them",
                 Family::default(),
             ),
         };

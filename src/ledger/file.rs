@@ -10,15 +10,17 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::Connection;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
-use super::open::{OpenError, Place, open_in_memory, open_read_only};
+use super::heal::{Healed, heal};
+use super::open::{OpenError, Place, is_corrupt, open_in_memory, open_read_only};
 use super::queue::{Entry, Queue};
 use super::retention::Retention;
 use super::rows::Rows;
-use super::writer::{Boot, Store, Writer, move_aside};
+use super::saturate::is_lower_bound;
+use super::writer::{Boot, FULL, Store, Writer, move_aside};
 use super::{Config, restore};
-use crate::record::{Fact, LedgerFailure, LedgerRecord, Models, Sink, Totals};
+use crate::record::{CallGroup, Fact, LedgerFailure, LedgerRecord, Models, Sink, Totals};
 
 /// The ledger's file, or what stands in for it.
 pub(super) struct Disk {
@@ -80,6 +82,7 @@ impl Disk {
             boot,
             store,
             retention,
+            has_told_of_full_sum: false,
         };
         let started = thread::Builder::new().name("ledger".to_owned()).spawn(move || writer.run());
         if let Err(failure) = started {
@@ -141,7 +144,12 @@ fn open_file(path: &Path, now: Timestamp, models: &Models, told: &dyn Sink) -> R
     let place = Place::take(path)?;
     let begin = |place: &Place| {
         let (mut connection, identity) = place.open()?;
+        mend(&mut connection, told)?;
         let (boot, begun) = begin(&mut connection, now, models)?;
+        if begun.totals.calls.iter().any(is_full) {
+            error!("{FULL}");
+            told.take(&Fact::LedgerFailed(LedgerFailure::Saturate));
+        }
         Ok((connection, identity, boot, begun))
     };
     let (connection, identity, boot, begun) = begin(&place).or_else(|failure: OpenError| {
@@ -153,6 +161,31 @@ fn open_file(path: &Path, now: Timestamp, models: &Models, told: &dyn Sink) -> R
     })?;
     let reader = Reader::File(place.path().to_owned());
     Ok(Opened { store: Store::File(place, Some((connection, identity))), reader, boot, begun })
+}
+
+/// Mends sums that cannot be right. Where that fails, the file is used as it is, unless it is damaged as a whole.
+fn mend(connection: &mut Connection, told: &dyn Sink) -> Result<(), OpenError> {
+    match heal(connection) {
+        Ok(healed) if healed == Healed::default() => {}
+        Ok(Healed { slots, calls }) => {
+            error!(
+                quarters_of_an_hour = slots,
+                calls,
+                "the ledger held impossible figures: sums were made anew from the calls \
+                that are kept, and calls have lost what no call can have"
+            );
+            told.take(&Fact::LedgerFailed(LedgerFailure::Heal));
+        }
+        Err(failure) if is_corrupt(&failure) => return Err(failure.into()),
+        Err(failure) => warn!(%failure, "the sums of the ledger could not be checked"),
+    }
+    Ok(())
+}
+
+/// Whether a sum is a lower bound.
+fn is_full(group: &CallGroup) -> bool {
+    let counts = [group.calls, group.priced_calls, group.unpriced_calls, group.cost.nano_usd()];
+    counts.into_iter().chain(group.tokens).any(is_lower_bound)
 }
 
 fn open_memory(now: Timestamp, models: &Models) -> Result<Opened, OpenError> {

@@ -20,6 +20,7 @@ mod conversation;
 mod file;
 #[doc(hidden)]
 pub mod fuzz;
+mod heal;
 mod models;
 mod open;
 mod page;
@@ -31,7 +32,9 @@ mod restore;
 mod retention;
 mod rollups;
 mod rows;
+mod saturate;
 mod schema;
+mod set_aside;
 mod share;
 mod sheet;
 mod span;

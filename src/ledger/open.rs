@@ -83,6 +83,15 @@ impl OpenError {
     pub(super) fn is_corrupt(&self) -> bool {
         matches!(self, Self::Sqlite(error) if is_corrupt(error))
     }
+
+    /// Whether what was to be written is at fault, so that no later try can succeed: a constraint or type of the file forbids it,
+    /// or a row of the file that belongs to it cannot be read. A full disk, a lock, a failing device or a missing table are not.
+    pub(super) fn is_refusal(&self) -> bool {
+        let Self::Sqlite(error) = self else { return false };
+        error.sqlite_error_code().is_none_or(|code| {
+            matches!(code, ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig)
+        })
+    }
 }
 
 /// Whether SQLite says that the file is damaged, or no database at all.
@@ -212,7 +221,7 @@ pub(super) fn resolved(path: &Path) -> Result<PathBuf, OpenError> {
 }
 
 /// Opens a file that is ours alone; makes it where there is none.
-fn open_own(path: &Path) -> Result<File, OpenError> {
+pub(super) fn open_own(path: &Path) -> Result<File, OpenError> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let flags = i32::try_from(flags.bits()).unwrap_or_default();
     let opened = OpenOptions::new().read(true).write(true).create(true).mode(0o600).custom_flags(flags).open(path);

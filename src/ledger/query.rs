@@ -13,7 +13,8 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 
 use super::page::Page;
-use super::restore::count;
+use super::restore::{count, figures};
+use super::saturate::total;
 use super::share::TOKEN_COLUMNS;
 use super::span::Span;
 use super::sums::{ByModel, Served, Sums};
@@ -264,7 +265,8 @@ pub(super) fn threads(connection: &Connection, span: &Span, models: &Models) -> 
          SELECT cascade, trajectory, provider, model, {SUMS}, min(slot), max(slot) FROM \
          (SELECT slot, cascade, trajectory, provider, model, {SUMMED} FROM cascade_slots \
          WHERE slot >= ?1 AND slot < ?2 AND (cascade, trajectory) IN newest \
-         UNION ALL SELECT ended_at, {THREAD}, provider, coalesce(counted_as, model), {ROW} \
+         UNION ALL SELECT ended_at, {THREAD}, provider, coalesce(counted_as, model), outcome, quality, \
+         {FIGURES_OF_A_CALL} \
          FROM calls WHERE ({ENDS}) AND ({THREAD}) IN newest) \
          GROUP BY 1, 2, 3, 4, outcome, quality ORDER BY 1, 2"
     );
@@ -315,7 +317,8 @@ fn each_key(
     let sql = format!(
         "SELECT {key}, {SUMS} FROM (SELECT slot, provider, model, operation, {SUMMED} FROM usage_slots \
          WHERE slot >= ?1 AND slot < ?2 UNION ALL \
-         SELECT ended_at - ((ended_at % 900000) + 900000) % 900000, provider, coalesce(counted_as, model), operation, {ROW} \
+         SELECT ended_at - ((ended_at % 900000) + 900000) % 900000, provider, coalesce(counted_as, model), operation, \
+         outcome, quality, {FIGURES_OF_A_CALL} \
          FROM calls WHERE {ENDS}) GROUP BY {key}, outcome, quality ORDER BY {key}"
     );
     let mut select = connection.prepare(&sql)?;
@@ -357,18 +360,17 @@ const SERVED: &str = "provider, model";
 const SLOT: &str = "slot";
 
 /// What a group adds up.
-const SUMS: &str = "outcome, quality, sum(calls), sum(input), sum(cache_read), sum(cache_write), sum(tool_input), \
-                    sum(output), sum(thinking), sum(priced_calls), sum(unpriced_calls), sum(cost_nano_usd)";
+const SUMS: &str = concat!("outcome, quality, ", figures!());
 const SUMMED: &str = "outcome, quality, calls, input, cache_read, cache_write, tool_input, output, thinking, \
                       priced_calls, unpriced_calls, cost_nano_usd";
 /// The same of one call.
-const ROW: &str = "outcome, quality, 1, coalesce(input, 0), coalesce(cache_read, 0), coalesce(cache_write, 0), \
-                   coalesce(tool_input, 0), coalesce(output, 0), coalesce(thinking, 0), \
-                   cost_nano_usd IS NOT NULL AS priced_calls, \
-                   cost_nano_usd IS NULL AND coalesce(input, 0) + coalesce(cache_read, 0) + coalesce(cache_write, 0) + \
-                   coalesce(tool_input, 0) + coalesce(output, 0) + coalesce(thinking, 0) > 0, coalesce(cost_nano_usd, 0)";
+pub(super) const FIGURES_OF_A_CALL: &str = "1, coalesce(input, 0), coalesce(cache_read, 0), coalesce(cache_write, 0), coalesce(tool_input, 0), \
+     coalesce(output, 0), coalesce(thinking, 0), cost_nano_usd IS NOT NULL, \
+     cost_nano_usd IS NULL AND coalesce(input, 0) + coalesce(cache_read, 0) + coalesce(cache_write, 0) + \
+     coalesce(tool_input, 0) + coalesce(output, 0) + coalesce(thinking, 0) > 0, coalesce(cost_nano_usd, 0)";
 /// What a call belongs to.
-const THREAD: &str = "coalesce(cascade, ''), CASE WHEN cascade IS NULL THEN coalesce(trajectory, '') ELSE '' END";
+pub(super) const THREAD: &str =
+    "coalesce(cascade, ''), CASE WHEN cascade IS NULL THEN coalesce(trajectory, '') ELSE '' END";
 /// The ends of a span that are no whole slots.
 const ENDS: &str = "(ended_at >= ?3 AND ended_at < ?4) OR (ended_at >= ?5 AND ended_at < ?6)";
 

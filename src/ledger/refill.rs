@@ -19,6 +19,7 @@ use super::span::Span;
 use super::store::{Limits, Store};
 use super::sums::{ByModel, Served};
 use super::thread::Thread;
+use super::writer::Boot;
 use crate::record::{CascadeRun, Cost, Id, Label, Model, Models, TokenKind, TokenUsage};
 
 /// What earlier processes have left, as much as is kept in memory.
@@ -143,7 +144,7 @@ fn run(row: &Row<'_>) -> rusqlite::Result<Option<CascadeRun>> {
 }
 
 fn calls(connection: &Connection, limits: &Limits, models: &Models) -> rusqlite::Result<Vec<Call>> {
-    let boot: i64 = connection.query_row("SELECT coalesce(max(id), 0) FROM boots", [], |row| row.get(0))?;
+    let boot = Boot::last(connection)?;
     let tokens = TOKEN_COLUMNS.map(|kind| format!(", {kind}")).concat();
     let mut select = connection.prepare(&format!(
         "SELECT id, cascade, provider, operation, model, counted_as, served_model, outcome, status, quality, method, \
@@ -175,7 +176,7 @@ fn call(row: &Row<'_>, boot: i64, models: &Models) -> rusqlite::Result<Option<Ca
         model,
         served_model: row.get::<_, Option<String>>(6)?.map(|text| Model::from_wire(&text)),
         outcome,
-        status: row.get(8)?,
+        status: row.get::<_, Option<i64>>(8)?.and_then(|status| u16::try_from(status).ok()),
         quality,
         tokens,
         total_tokens: tokens.total(),
@@ -187,7 +188,7 @@ fn call(row: &Row<'_>, boot: i64, models: &Models) -> rusqlite::Result<Option<Ca
         request: id(row, 18)?,
     };
     let served = Served { model: models.admit(&counted_as), provider };
-    Ok(Some(Call { number: number - (boot << 32), cascade, served, record }))
+    Ok(Some(Call { number: number.wrapping_sub(boot << 32), cascade, served, record }))
 }
 
 fn tokens(row: &Row<'_>, column: usize) -> rusqlite::Result<TokenUsage> {

@@ -12,7 +12,7 @@ use super::sums::{ByModel, Served, Sums};
 use super::thread::OTHER;
 use crate::record::{Cost, DisplayName, Model, Operation, Outcome, Provider};
 
-/// The calls and tokens of a group. Sums saturate, as the metrics do: a provider may claim any number.
+/// The calls and tokens of a group.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Usage {
     /// Calls that ended, however they ended.
@@ -42,6 +42,10 @@ pub struct Usage {
     /// Calls by how they ended; an outcome that did not happen is left out.
     pub outcomes: BTreeMap<Outcome, u64>,
 }
+    /// Whether a figure has reached the largest number that the ledger's file or this answer can hold: figures are lower bounds
+    /// then. Left out where it is not so.
+    #[serde(skip_serializing_if = "is_false")]
+    pub saturated: bool,
 
 /// Calls by how far their tokens can be trusted; the sum is the number of calls.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -201,4 +205,9 @@ pub(super) fn by_provider(sums: &ByModel) -> BTreeMap<Provider, Usage> {
     let mut providers: BTreeMap<Provider, Sums> = BTreeMap::new();
     sums.iter().for_each(|(served, sums)| providers.entry(served.provider).or_default().add(sums));
     providers.iter().map(|(provider, sums)| (*provider, Usage::from(sums))).collect()
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_false(it: &bool) -> bool {
+    !it
 }

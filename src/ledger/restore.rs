@@ -3,18 +3,47 @@
 use rusqlite::{Connection, Row};
 
 use super::rows::{COMPARISONS, CORRELATIONS, STEPS};
+use super::saturate::total;
 use super::share::TOKEN_COLUMNS;
 use crate::record::{CallGroup, Cost, Label, Model, Models, StepKind, StepStatus, TokenKind, Totals};
+
+/// The figures of a group of rows of a roll-up: calls, tokens in the order of [`TOKEN_COLUMNS`], calls with a price, calls that
+/// lack one, and what the former cost.
+macro_rules! figures {
+    () => {
+        concat!(
+            total!("calls"),
+            ", ",
+            total!("input"),
+            ", ",
+            total!("cache_read"),
+            ", ",
+            total!("cache_write"),
+            ", ",
+            total!("tool_input"),
+            ", ",
+            total!("output"),
+            ", ",
+            total!("thinking"),
+            ", ",
+            total!("priced_calls"),
+            ", ",
+            total!("unpriced_calls"),
+            ", ",
+            total!("cost_nano_usd")
+        )
+    };
+}
+pub(super) use figures;
 
 /// Sums up the whole file. Models get their labels here before any new one does, the most used first, so that a series goes on
 /// under the name it had. What a later version has written and this one has no word for is left out.
 pub(super) fn totals(connection: &Connection, models: &Models) -> rusqlite::Result<Totals> {
-    let mut sums = connection.prepare(
-        "SELECT provider, model, operation, outcome, rate_limit, quality, sum(calls), sum(input), sum(cache_read), \
-         sum(cache_write), sum(tool_input), sum(output), sum(thinking), sum(priced_calls), sum(unpriced_calls), \
-         sum(cost_nano_usd) FROM usage_slots \
-         GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 7 DESC",
-    )?;
+    let mut sums = connection.prepare(concat!(
+        "SELECT provider, model, operation, outcome, rate_limit, quality, ",
+        figures!(),
+        " FROM usage_slots GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 7 DESC"
+    ))?;
     let groups = sums.query_map([], |row| group(row, models))?;
     let mut calls: Vec<CallGroup> = Vec::new();
     for group in groups {
@@ -69,9 +98,9 @@ fn merge(groups: &mut Vec<CallGroup>, group: CallGroup) {
         None
     };
     let Some(known) = same else { return groups.push(group) };
-    known.calls += group.calls;
-    known.priced_calls += group.priced_calls;
-    known.unpriced_calls += group.unpriced_calls;
+    known.calls = known.calls.saturating_add(group.calls);
+    known.priced_calls = known.priced_calls.saturating_add(group.priced_calls);
+    known.unpriced_calls = known.unpriced_calls.saturating_add(group.unpriced_calls);
     known.cost = known.cost.saturating_add(group.cost);
     known.tokens.iter_mut().zip(group.tokens).for_each(|(sum, more)| *sum = sum.saturating_add(more));
 }

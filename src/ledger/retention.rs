@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
-use super::schema::SLOT_MS;
+use super::span;
 
 /// How much is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,9 +43,13 @@ fn size(connection: &Connection) -> rusqlite::Result<u64> {
 
 /// A time by which one part of the calls had ended.
 fn end_of_oldest_part(connection: &Connection) -> rusqlite::Result<i64> {
-    let sql = "SELECT ended_at + 1 FROM calls ORDER BY ended_at LIMIT 1 OFFSET ?1";
+    let sql = "SELECT min(ended_at, 9223372036854775806) + 1 FROM calls ORDER BY ended_at LIMIT 1 OFFSET ?1";
     let part = connection.query_row(sql, [ROWS - 1], |row| row.get(0)).optional()?;
-    let all = || connection.query_row("SELECT coalesce(max(ended_at) + 1, 0) FROM calls", [], |row| row.get(0));
+    let all = || {
+        connection.query_row("SELECT min(coalesce(max(ended_at), -1), 9223372036854775806) + 1 FROM calls", [], |row| {
+            row.get(0)
+        })
+    };
     part.map_or_else(all, Ok)
 }
 
@@ -66,8 +70,7 @@ fn remove(connection: &Connection, before: i64) -> rusqlite::Result<usize> {
         )?;
     }
     // The slot in which the time lies still has calls.
-    let slot = before.div_euclid(SLOT_MS) * SLOT_MS;
-    removed += connection.execute("DELETE FROM cascade_slots WHERE slot < ?1", [slot])?;
+    removed += connection.execute("DELETE FROM cascade_slots WHERE slot < ?1", [span::floor(before)])?;
     Ok(removed)
 }
 

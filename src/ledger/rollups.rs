@@ -5,19 +5,35 @@ use std::collections::BTreeMap;
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, params};
 
+use super::saturate::{LARGEST, plus};
 use super::share::Share;
 
-/// An insertion into a roll-up that adds to the row which is there.
+/// An insertion into a roll-up that adds to the row which is there, and returns the largest of its sums.
 macro_rules! adding_up {
     ($insert:literal $(,)?) => {
         concat!(
             $insert,
-            " ON CONFLICT DO UPDATE SET calls = calls + excluded.calls, input = input + excluded.input, \
-             cache_read = cache_read + excluded.cache_read, cache_write = cache_write + excluded.cache_write, \
-             tool_input = tool_input + excluded.tool_input, output = output + excluded.output, \
-             thinking = thinking + excluded.thinking, priced_calls = priced_calls + excluded.priced_calls, \
-             unpriced_calls = unpriced_calls + excluded.unpriced_calls, \
-             cost_nano_usd = cost_nano_usd + excluded.cost_nano_usd"
+            " ON CONFLICT DO UPDATE SET ",
+            plus!("calls"),
+            ", ",
+            plus!("input"),
+            ", ",
+            plus!("cache_read"),
+            ", ",
+            plus!("cache_write"),
+            ", ",
+            plus!("tool_input"),
+            ", ",
+            plus!("output"),
+            ", ",
+            plus!("thinking"),
+            ", ",
+            plus!("priced_calls"),
+            ", ",
+            plus!("unpriced_calls"),
+            ", ",
+            plus!("cost_nano_usd"),
+            " RETURNING max(calls, input, cache_read, cache_write, tool_input, output, thinking, cost_nano_usd)"
         )
     };
 }
@@ -97,42 +113,47 @@ impl Rollups {
         *self.counts.entry((name, label)).or_default() += 1;
     }
 
-    /// Writes all of it.
-    pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
-        self.usage.iter().try_for_each(|(key, added)| key.write(added, connection))?;
-        let mut changed = self.cascades.iter().filter(|(_, added)| **added != Added::default());
-        changed.try_for_each(|(key, added)| key.write(added, connection))?;
-        self.counts.iter().try_for_each(|((name, label), count)| {
-            let mut add = connection.prepare_cached(
-                "INSERT INTO counts (name, label, count) VALUES (?1, ?2, ?3) \
-                 ON CONFLICT DO UPDATE SET count = count + excluded.count",
-            )?;
-            add.execute(params![name, label, count]).map(drop)
-        })
+    /// Writes all of it. Returns whether a sum of usage stands at [`LARGEST`] now: not all that was added is in it.
+    pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<bool> {
+        let mut largest = 0;
+        for (key, added) in &self.usage {
+            largest = largest.max(key.write(added, connection)?);
+        }
+        for (key, added) in self.cascades.iter().filter(|(_, added)| **added != Added::default()) {
+            key.write(added, connection)?;
+        }
+        for ((name, label), count) in &self.counts {
+            let mut add = connection.prepare_cached(concat!(
+                "INSERT INTO counts (name, label, count) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET ",
+                plus!("count")
+            ))?;
+            add.execute(params![name, label, count])?;
+        }
+        Ok(largest == LARGEST)
     }
 }
 
 impl Added {
     fn add(&mut self, share: &Share, sign: i64) {
-        self.calls += sign;
-        for (sum, tokens) in self.tokens.iter_mut().zip(share.tokens) {
-            *sum += sign * tokens;
-        }
-        self.priced_calls += sign * i64::from(share.cost.is_some());
-        self.unpriced_calls += sign * i64::from(share.is_unpriced());
-        self.cost += sign * share.cost.unwrap_or(0);
+        let add = |sum: &mut i64, more: i64| *sum = sum.saturating_add(more.saturating_mul(sign));
+        add(&mut self.calls, 1);
+        self.tokens.iter_mut().zip(share.tokens).for_each(|(sum, tokens)| add(sum, tokens));
+        add(&mut self.priced_calls, share.cost.is_some().into());
+        add(&mut self.unpriced_calls, share.is_unpriced().into());
+        add(&mut self.cost, share.cost.unwrap_or(0));
     }
 }
 
 impl UsageKey {
-    fn write(&self, added: &Added, connection: &Connection) -> rusqlite::Result<()> {
+    /// Returns the largest sum of the row.
+    fn write(&self, added: &Added, connection: &Connection) -> rusqlite::Result<i64> {
         let mut add = connection.prepare_cached(adding_up!(
             "INSERT INTO usage_slots (slot, provider, model, operation, outcome, rate_limit, quality, calls, input, \
              cache_read, cache_write, tool_input, output, thinking, priced_calls, unpriced_calls, cost_nano_usd) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
         ))?;
         let [input, cache_read, cache_write, tool_input, output, thinking] = added.tokens;
-        add.execute(params![
+        let row = params![
             self.slot,
             self.provider,
             self.model,
@@ -150,8 +171,8 @@ impl UsageKey {
             added.priced_calls,
             added.unpriced_calls,
             added.cost,
-        ])?;
-        Ok(())
+        ];
+        add.query_row(row, |row| row.get(0))
     }
 }
 
@@ -166,7 +187,7 @@ impl CascadeKey {
             [&self.slot, &self.cascade, &self.trajectory, &self.provider, &self.model, &self.outcome, &self.quality];
         let [slot, cascade, trajectory, provider, model, outcome, quality] = key;
         let [input, cache_read, cache_write, tool_input, output, thinking] = added.tokens;
-        add.execute(params![
+        let row = params![
             slot,
             cascade,
             trajectory,
@@ -184,7 +205,8 @@ impl CascadeKey {
             added.priced_calls,
             added.unpriced_calls,
             added.cost,
-        ])?;
+        ];
+        add.query_row(row, |_| Ok(()))?;
         if added.calls < 0 {
             let mut clear = connection.prepare_cached(
                 "DELETE FROM cascade_slots WHERE slot = ?1 AND cascade = ?2 AND trajectory = ?3 AND provider = ?4 AND \

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::queue::Entry;
 use super::rollups::Rollups;
-use super::share::{Share, kept_cost, kept_tokens, micros, text, trajectory};
+use super::share::{Share, kept, kept_cost, micros, text, trajectory};
 use super::time;
 use crate::record::{
     Call, CallStarted, CascadeRun, Correlated, CorrelationMethod, Fact, Label, Models, Outcome, Quality, Quota,
@@ -33,8 +33,8 @@ impl<'a> Rows<'a> {
         Self { connection, boot, models, rollups: Rollups::default(), whole: HashSet::new() }
     }
 
-    /// Writes a batch.
-    pub(super) fn write(mut self, batch: &[Entry]) -> rusqlite::Result<()> {
+    /// Writes a batch. Returns whether a sum of usage cannot take all of it.
+    pub(super) fn write(mut self, batch: &[Entry]) -> rusqlite::Result<bool> {
         self.whole = whole(batch);
         batch.iter().try_for_each(|entry| self.entry(entry))?;
         self.rollups.write(self.connection)
@@ -152,7 +152,7 @@ impl<'a> Rows<'a> {
         )?;
         let ids = &call.ids;
         let model = call.model.as_str();
-        let tokens = |kind| call.usage.of(kind).map(kept_tokens);
+        let tokens = |kind| call.usage.of(kind).map(kept);
         let inserted = insert.execute(params![
             id,
             time(call.timing.started_at).as_millisecond(),
@@ -220,8 +220,8 @@ impl<'a> Rows<'a> {
             time(run.started_at).as_millisecond(),
             micros(run.duration),
             run.time_to_first_chunk.map(micros),
-            i64::try_from(run.calls).unwrap_or(i64::MAX),
-            i64::try_from(run.tokens).unwrap_or(i64::MAX),
+            kept(run.calls),
+            kept(run.tokens),
             run.cost.map(kept_cost),
         ])?;
         Ok(())

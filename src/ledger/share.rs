@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use rusqlite::Row;
 
-use super::schema::SLOT_MS;
-use super::{after, time};
+use super::{after, span, time};
 use crate::record::{Call, Cost, Id, Models, TokenKind, TokenUsage};
 
 /// What a call adds to roll-ups.
@@ -62,7 +61,7 @@ impl Share {
     }
 
     pub(super) fn slot(&self) -> i64 {
-        self.ended_at.div_euclid(SLOT_MS) * SLOT_MS
+        span::floor(self.ended_at)
     }
 }
 
@@ -79,15 +78,16 @@ pub(super) fn micros(duration: Duration) -> i64 {
 }
 
 fn in_columns(usage: &TokenUsage) -> [i64; 6] {
-    TOKEN_COLUMNS.map(|kind| kept_tokens(usage.of(kind).unwrap_or(0)))
+    TOKEN_COLUMNS.map(|kind| kept(usage.of(kind).unwrap_or(0)))
 }
 
-pub(super) fn kept_tokens(tokens: u64) -> i64 {
-    i64::try_from(tokens.min(MAX_TOKENS)).unwrap_or(i64::MAX)
+/// A number as SQLite can hold it. What calls have of anything is bounded where it comes from, far below the largest one.
+pub(super) fn kept(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 pub(super) fn kept_cost(cost: Cost) -> i64 {
-    i64::try_from(cost.nano_usd()).unwrap_or(i64::MAX).min(MAX_COST)
+    kept(cost.nano_usd())
 }
 
 /// The kinds of tokens, in the order of their columns.
@@ -99,10 +99,3 @@ pub(super) const TOKEN_COLUMNS: [TokenKind; 6] = [
     TokenKind::Output,
     TokenKind::Thinking,
 ];
-
-/// A provider may claim any number. A million times what any model takes is kept as that, so that no sum of 64 bits overflows
-/// within eight million such calls.
-const MAX_TOKENS: u64 = 1 << 40;
-
-/// A million dollars. A call that claims to cost more is kept as that, for the same reason.
-const MAX_COST: i64 = 1_000_000_000_000_000;

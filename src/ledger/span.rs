@@ -51,8 +51,9 @@ fn milliseconds(at: Timestamp, rows_since: i64, outward: fn(i64) -> i64) -> i64 
     if exact < rows_since { outward(exact) } else { exact }
 }
 
+/// The beginning of the slot in which a time lies.
 pub(super) fn floor(at: i64) -> i64 {
-    at.div_euclid(SLOT_MS) * SLOT_MS
+    at.div_euclid(SLOT_MS).saturating_mul(SLOT_MS)
 }
 
 fn ceiling(at: i64) -> i64 {

@@ -1,11 +1,12 @@
 //! Exact sums of calls and tokens: what was added can be taken away again, and every grouping adds up to the same totals.
 //!
-//! A provider may claim any number of tokens. Sums are 128 bits wide, so that no number of calls makes them overflow, and
-//! saturate only where they are shown.
+//! Sums of tokens and costs are 128 bits wide, so that no number of calls makes them overflow, and saturate only where they are
+//! shown. Those that are read from the file may have reached the largest number that it holds. Either way they say so.
 
 use std::collections::BTreeMap;
 
 use super::report::{QualityCounts, Usage};
+use super::saturate::is_lower_bound;
 use crate::record::{CallGroup, Cost, Label, Model, Outcome, Provider, Quality, TokenKind, TokenUsage};
 
 /// A model as one provider serves it.
@@ -74,6 +75,8 @@ pub(super) struct Sums {
     priced: u64,
     /// Calls that have tokens and none.
     unpriced: u64,
+    /// Whether part of it was read from a file whose sum was too large to be kept.
+    is_lower_bound: bool,
 }
 
 impl Sums {
@@ -91,33 +94,38 @@ impl Sums {
         one
     }
 
-    /// So many calls that are alike, without their tokens.
+    /// So many calls of the file that are alike, without their tokens.
     pub(super) fn counted(calls: u64, quality: Quality, outcome: Outcome) -> Self {
         let mut sums = Self::default();
         sums.qualities.iter_mut().zip(Quality::ALL).for_each(|(sum, of)| *sum = if *of == quality { calls } else { 0 });
         sums.outcomes.iter_mut().zip(Outcome::ALL).for_each(|(sum, of)| *sum = if *of == outcome { calls } else { 0 });
+        sums.is_lower_bound = is_lower_bound(calls);
         sums
     }
 
+    /// Adds tokens of the file.
     pub(super) fn add_tokens(&mut self, kind: TokenKind, tokens: u64) {
+        self.is_lower_bound |= is_lower_bound(tokens);
         let sums = self.tokens.iter_mut().zip(TokenKind::ALL);
         sums.filter(|(_, of)| **of == kind).for_each(|(sum, _)| *sum += u128::from(tokens));
     }
 
-    /// So many of the calls have a price, and cost so much (in nano-USD); so many have tokens and none.
+    /// Of the calls of the file, so many have a price, and cost so much (in nano-USD); so many have tokens and none.
     pub(super) fn add_cost(&mut self, priced: u64, unpriced: u64, cost: u64) {
-        self.priced += priced;
-        self.unpriced += unpriced;
+        self.is_lower_bound |= [priced, unpriced, cost].into_iter().any(is_lower_bound);
+        self.priced = self.priced.saturating_add(priced);
+        self.unpriced = self.unpriced.saturating_add(unpriced);
         self.cost += u128::from(cost);
     }
 
     pub(super) fn add(&mut self, other: &Self) {
         self.tokens.iter_mut().zip(other.tokens).for_each(|(sum, more)| *sum += more);
-        self.qualities.iter_mut().zip(other.qualities).for_each(|(sum, more)| *sum += more);
-        self.outcomes.iter_mut().zip(other.outcomes).for_each(|(sum, more)| *sum += more);
+        self.qualities.iter_mut().zip(other.qualities).for_each(|(sum, more)| *sum = sum.saturating_add(more));
+        self.outcomes.iter_mut().zip(other.outcomes).for_each(|(sum, more)| *sum = sum.saturating_add(more));
         self.cost += other.cost;
-        self.priced += other.priced;
-        self.unpriced += other.unpriced;
+        self.priced = self.priced.saturating_add(other.priced);
+        self.unpriced = self.unpriced.saturating_add(other.unpriced);
+        self.is_lower_bound |= other.is_lower_bound;
     }
 
     /// Takes away what was added before.
@@ -136,7 +144,7 @@ impl Sums {
     }
 
     pub(super) fn calls(&self) -> u64 {
-        self.outcomes.iter().sum()
+        self.outcomes.iter().copied().fold(0, u64::saturating_add)
     }
 
     pub(super) fn total_tokens(&self) -> u128 {
@@ -146,6 +154,11 @@ impl Sums {
     /// Nothing is what a group without tokens costs; what a group without prices costs is not known.
     fn cost(&self) -> Option<Cost> {
         (self.priced > 0 || self.unpriced == 0).then(|| Cost::from_nano_usd(shown(self.cost)))
+    }
+
+    /// Whether a figure is larger than what can be kept or shown.
+    fn is_saturated(&self) -> bool {
+        self.is_lower_bound || [self.total_tokens(), self.cost].into_iter().any(|sum| sum > u64::MAX.into())
     }
 
     fn tokens(&self, kind: TokenKind) -> u64 {
@@ -188,6 +201,7 @@ impl From<&Sums> for Usage {
                 unknown: sums.quality(Quality::Unknown),
             },
             outcomes: outcomes.collect(),
+            saturated: sums.is_saturated(),
         }
     }
 }
@@ -211,6 +225,7 @@ mod tests {
         let small = Sums::of(&seven, Quality::Partial, Outcome::Aborted, None);
         let mut sums = small.clone();
         (0..3).for_each(|_| sums.add(&huge()));
+        assert!(Usage::from(&sums).saturated);
         assert_eq!(Usage::from(&sums).input_tokens, u64::MAX);
         (0..3).for_each(|_| sums.take_away(&huge()));
         assert_eq!(sums, small);
@@ -241,5 +256,6 @@ mod tests {
         assert_eq!((usage.calls, usage.input_tokens, usage.total_tokens), (1, u64::MAX, u64::MAX));
         assert_eq!(usage.outcomes.into_iter().collect::<Vec<_>>(), [(Outcome::Ok, 1)]);
         assert_eq!(usage.usage_quality, QualityCounts { exact: 1, ..QualityCounts::default() });
+        assert!(usage.saturated);
     }
 }

@@ -1,7 +1,8 @@
 //! The one writer: takes batches from the queue and commits each as one transaction.
 //!
 //! A batch that cannot be written is tried again, unchanged, until it can be or the program ends; meanwhile others wait in the
-//! queue. A file that was deleted under us is begun anew, a damaged one is moved aside first.
+//! queue. Where a record is to blame, the batch is halved until that record is alone, which is then set aside. A file that was
+//! deleted under us is begun anew, a damaged one is moved aside first.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,8 +15,8 @@ use super::open::{Identity, OpenError, Place};
 use super::queue::{Entry, Queue};
 use super::retention::Retention;
 use super::rows::Rows;
-use super::{kind_of, retention};
-use crate::record::{Fact, LedgerFailure, Models, Sink};
+use super::{kind_of, retention, set_aside};
+use crate::record::{Fact, Label as _, LedgerFailure, Models, Sink};
 
 /// What the writer needs.
 pub(super) struct Writer {
@@ -26,6 +27,18 @@ pub(super) struct Writer {
     pub(super) boot: Boot,
     pub(super) store: Store,
     pub(super) retention: Retention,
+    /// Whether the log has told that a sum is full: it stays so.
+    pub(super) has_told_of_full_sum: bool,
+}
+
+/// What became of records that were to be written.
+enum Written {
+    /// They are in the file.
+    Yes,
+    /// One of them at least can never be in the file, and this is why.
+    Refused(OpenError),
+    /// The program ends, and the file still fails.
+    GivenUp,
 }
 
 /// This process, as the file knows it.
@@ -46,10 +59,16 @@ pub(super) enum Store {
 impl Boot {
     /// Registers this process as the next one.
     pub(super) fn next(connection: &Connection, started: Timestamp) -> rusqlite::Result<Self> {
-        let id = connection.query_row("SELECT coalesce(max(id), 0) + 1 FROM boots", [], |row| row.get(0))?;
+        let id = 1 + Self::last(connection)?;
         let boot = Self { id, started };
         boot.register(connection)?;
         Ok(boot)
+    }
+
+    /// The number of the newest process, 0 where there was none. Numbers that do not fit into those of calls are none.
+    pub(super) fn last(connection: &Connection) -> rusqlite::Result<i64> {
+        let sql = "SELECT coalesce(max(id), 0) FROM boots WHERE id BETWEEN 0 AND ?1";
+        connection.query_row(sql, [MAX_BOOT], |row| row.get(0))
     }
 
     /// Registers this process where it is not known: in a file that was begun while it ran.
@@ -82,21 +101,48 @@ impl Writer {
         at.saturating_duration_since(Instant::now())
     }
 
-    /// Writes the batch, as often as it takes.
+    /// Writes the batch but for the records that the file can never take.
     fn keep(&mut self, batch: &[Entry]) {
-        let (mut pause, mut tries_left) = (FIRST_PAUSE, None);
+        // Parts in their order, the first one last.
+        let mut parts = vec![batch];
+        while let Some(part) = parts.pop() {
+            match self.write(part) {
+                Written::Yes => {}
+                Written::Refused(why) => match part {
+                    [] => {}
+                    [entry] => self.set_aside(entry, &why),
+                    _ => {
+                        let (first, second) = part.split_at(part.len() / 2);
+                        parts.extend([second, first]);
+                    }
+                },
+                Written::GivenUp => {
+                    self.give_up(part);
+                    parts.drain(..).for_each(|rest| self.give_up(rest));
+                }
+            }
+        }
+        self.queue.settled();
+    }
+
+    /// Writes some entries, as often as it takes.
+    fn write(&mut self, entries: &[Entry]) -> Written {
+        let (mut pause, mut tries_left) = (FIRST_PAUSE, LAST_TRIES);
         let mut is_told = false;
-        while let Err(failure) = self.commit(batch) {
-            self.failed(&failure, is_told);
+        loop {
+            match self.commit(entries) {
+                Ok(()) => break,
+                Err(failure) if failure.is_refusal() => return Written::Refused(failure),
+                Err(failure) => self.failed(&failure, is_told),
+            }
             is_told = true;
             let is_ending = self.queue.pause(pause);
             pause = (pause * 2).min(LONGEST_PAUSE);
             if is_ending {
-                let left = tries_left.get_or_insert(LAST_TRIES);
-                if *left == 0 {
-                    return self.give_up_batch(batch);
+                if tries_left == 0 {
+                    return Written::GivenUp;
                 }
-                *left -= 1;
+                tries_left -= 1;
                 // At the end nobody wakes the pause: it would be none.
                 std::thread::sleep(LAST_PAUSE);
             }
@@ -104,12 +150,34 @@ impl Writer {
         if is_told {
             info!("the ledger is written again");
         }
-        self.queue.settled();
+        Written::Yes
     }
 
-    fn give_up_batch(&self, batch: &[Entry]) {
-        self.give_up(batch);
-        self.queue.settled();
+    /// Sets aside a record that the file can never take: the ledger will never have it.
+    fn set_aside(&self, entry: &Entry, why: &OpenError) {
+        let record = kind_of(&entry.fact).map_or("", |kind| kind.as_str());
+        if let Store::File(ledger, _) = &self.store {
+            let place = set_aside::place(ledger.path());
+            match set_aside::append(&place, entry, why) {
+                Ok(true) => {
+                    error!(record, %why, place = %place.display(), "the ledger cannot take a record: it was set aside")
+                }
+                Ok(false) => {
+                    error!(record, %why, place = %place.display(), "the ledger cannot take a record: it is lost, as the \
+                    file for such records is full; find out what is wrong with the ledger, and remove that file")
+                }
+                Err(failure) => {
+                    error!(record, %why, %failure, "the ledger cannot take a record, and neither can the file for \
+                    such records: it is lost")
+                }
+            }
+        } else {
+            error!(record, %why, "the ledger cannot take a record: it is lost");
+        }
+        self.told.take(&Fact::LedgerFailed(LedgerFailure::SetAside));
+        if let Some(kind) = kind_of(&entry.fact) {
+            self.told.take(&Fact::LedgerDropped(kind));
+        }
     }
 
     /// Counts what will never be written.
@@ -124,11 +192,19 @@ impl Writer {
 
     fn commit(&mut self, batch: &[Entry]) -> Result<(), OpenError> {
         let (boot, models) = (self.boot.id, Arc::clone(&self.models));
-        self.with_connection(|connection| {
+        let is_full = self.with_connection(|connection| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            Rows::new(&transaction, boot, &models).write(batch)?;
-            transaction.commit()
-        })
+            let is_full = Rows::new(&transaction, boot, &models).write(batch)?;
+            transaction.commit()?;
+            Ok(is_full)
+        })?;
+        if is_full {
+            self.told.take(&Fact::LedgerFailed(LedgerFailure::Saturate));
+            if !std::mem::replace(&mut self.has_told_of_full_sum, true) {
+                error!("{FULL}");
+            }
+        }
+        Ok(())
     }
 
     /// Lets go of what is too old or too much, a part at a time. Returns whether there may be more.
@@ -231,6 +307,13 @@ fn keeps_connection(failure: &OpenError) -> bool {
     let OpenError::Sqlite(error) = failure else { return false };
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::DiskFull))
 }
+
+/// What the log says of a sum that has reached the largest number.
+pub(super) const FULL: &str = "a sum of the ledger has reached the largest number that its file can hold, and stays there: the \
+                               figures it is part of are lower bounds";
+
+/// The largest number of a process but one: 32 bits, with its sign, stand before the number of a call.
+const MAX_BOOT: i64 = (1 << 31) - 2;
 
 /// How long a record waits for others to be committed with it: half of the 100 ms within which it is on disk, the other
 /// half is for the disk.

@@ -7,12 +7,18 @@ label! {
     pub enum LedgerFailure {
         /// The file was damaged and has been moved aside; a new one was begun.
         Corrupt => "corrupt",
+        /// Sums of the file could not be right; they were made anew from the calls that are kept.
+        Heal => "heal",
         /// The file could not be opened.
         Open => "open",
         /// A question could not be answered from the file.
         Query => "query",
         /// What is too old or too much could not be removed.
         Retain => "retain",
+        /// A sum has reached the largest number that the file can hold: it stays there, as a lower bound.
+        Saturate => "saturate",
+        /// The file can never take a record; it was set aside in another file.
+        SetAside => "set_aside",
         /// Records could not be written; they wait in memory and are tried again.
         Write => "write",
     }

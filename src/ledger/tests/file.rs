@@ -41,31 +41,31 @@ impl Told {
 }
 
 /// A file, and the processes that use it one after the other.
-struct Stage {
+pub(super) struct Stage {
     folder: TempDir,
     told: Arc<Told>,
     config: Config,
 }
 
 impl Stage {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap(), told: Arc::default(), config: Config::default() }
     }
 
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         self.folder.path().join("ledger.db")
     }
 
-    fn start(&self) -> (Ledger, Totals) {
+    pub(super) fn start(&self) -> (Ledger, Totals) {
         Ledger::open(&self.config, &self.path(), now(), Arc::default(), self.told.clone())
     }
 
-    fn told(&self, fact: Fact) -> usize {
+    pub(super) fn told(&self, fact: Fact) -> usize {
         self.told.count(&fact)
     }
 
     /// What the file says when anybody asks it.
-    fn rows(&self, sql: &str) -> Vec<String> {
+    pub(super) fn rows(&self, sql: &str) -> Vec<String> {
         rows(&self.path(), sql)
     }
 }
@@ -91,7 +91,7 @@ fn now() -> Timestamp {
     "2026-11-23T20:44:00Z".parse().unwrap()
 }
 
-fn started(number: u64, second: u64) -> Fact {
+pub(super) fn started(number: u64, second: u64) -> Fact {
     Fact::CallStarted(CallStarted {
         number,
         provider: Provider::CloudCode,
@@ -102,17 +102,17 @@ fn started(number: u64, second: u64) -> Fact {
     })
 }
 
-fn close(ledger: &Ledger) {
+pub(super) fn close(ledger: &Ledger) {
     assert!(ledger.close(LIMIT));
 }
 
-fn settle(ledger: &Ledger) {
+pub(super) fn settle(ledger: &Ledger) {
     assert!(ledger.settle(LIMIT), "written");
 }
 
-const LIMIT: Duration = Duration::from_secs(60);
+pub(super) const LIMIT: Duration = Duration::from_secs(60);
 
-fn by(ledger: &Ledger, by: By) -> UsageReport {
+pub(super) fn by(ledger: &Ledger, by: By) -> UsageReport {
     ledger.query(&UsageQuery { by, ..UsageQuery::default() }, now()).unwrap()
 }
 
@@ -488,6 +488,7 @@ fn what_cannot_be_written_before_the_end_is_counted() {
         boot,
         store: Store::File(place, Some((connection, identity))),
         retention: Retention { keep_calls: Duration::from_secs(1 << 40), max_size: u64::MAX },
+        has_told_of_full_sum: false,
     };
     std::thread::scope(|threads| {
         threads.spawn(|| writer.run());

@@ -3,6 +3,7 @@
 mod cascades;
 mod file;
 mod kit;
+mod poison;
 mod query;
 mod sums;
 mod usage;
