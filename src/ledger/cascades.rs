@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 
 use super::call::CallRecord;
 use super::conversation::{Conversation, Rank, Run};
+use super::groups::{ListedGroup, list_models};
 use super::models::Names;
 use super::report::{Group, Usage, by_model};
 use super::store::Store;
@@ -114,7 +115,9 @@ pub struct CascadeDetails {
     /// In short.
     #[serde(flatten)]
     pub cascade: Cascade,
-    /// Its calls by model, under the keys of [`super::UsageReport::models`].
+    /// Its calls by model, those with the most tokens first, in fields that never change their form.
+    pub by_model: Vec<ListedGroup>,
+    /// The same under the keys of [`super::UsageReport::models`].
     pub models: BTreeMap<String, Group>,
     /// Ended steps by kind and end.
     pub steps: BTreeMap<StepKind, BTreeMap<StepStatus, u64>>,
@@ -173,9 +176,11 @@ impl CascadeDetails {
         for ((kind, status), count) in &conversation.steps {
             steps.entry(*kind).or_default().insert(*status, *count);
         }
+        let models = by_model(&conversation.sums, names);
         Some(Self {
             cascade: Cascade::new(id, conversation, names),
-            models: by_model(&conversation.sums, names),
+            by_model: list_models(&models),
+            models,
             steps,
             runs: conversation.runs.iter().rev().cloned().collect(),
             calls: store.calls_of(conversation).cloned().collect(),

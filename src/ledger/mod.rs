@@ -20,6 +20,7 @@ mod conversation;
 mod file;
 #[doc(hidden)]
 pub mod fuzz;
+mod groups;
 mod heal;
 mod models;
 mod open;
@@ -47,6 +48,7 @@ pub use archive::{ArchiveError, query_file};
 pub use call::CallRecord;
 pub use cascades::{Cascade, CascadeDetails, CascadePage, CascadesQuery, Cursor, InvalidCursor, State};
 pub use conversation::Run;
+pub use groups::{CascadeKind, ListedGroup, Of};
 pub use models::QuotaReading;
 pub use page::{Page, UsageCursor};
 pub use query::{By, InvalidZone, Period, UsageQuery, Zone};
@@ -57,7 +59,7 @@ use file::{Begun, Disk};
 use models::{Names, Quotas};
 use query::Found;
 use refill::Past;
-use report::{by_model, by_provider};
+use report::{by_model, by_provider, by_thread};
 use store::Store;
 use sums::{ByModel, Served, Sums};
 
@@ -226,7 +228,7 @@ impl Ledger {
         match by {
             By::Cascade => {
                 let groups = kept.store.groups();
-                report.cascades = Some(groups.map(|(key, sums)| (key, CascadeGroup::new(sums, &kept.names))).collect());
+                report.cascades = Some(by_thread(groups, &kept.names));
                 report.correlated_too_late = Some(kept.store.too_late());
             }
             By::Provider => report.providers = Some(by_provider(&kept.sums)),

@@ -94,6 +94,7 @@ impl UsageReport {
             By::Provider => cut(&mut self.providers, page, |key, usage| spent(key.as_str(), usage)),
         };
         self.next_cursor = next.map(|last| UsageCursor { by, last });
+        self.groups = Some(self.list(by));
         self
     }
 }

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::groups::ListedGroup;
 use super::models::Names;
 use super::page::UsageCursor;
 use super::query::{By, Found, Period, UsageQuery};
 use super::sums::{ByModel, Served, Sums};
-use super::thread::OTHER;
+use super::thread::{OTHER, Thread};
 use crate::record::{Cost, DisplayName, Model, Operation, Outcome, Provider};
 
 /// The calls and tokens of a group.
@@ -41,11 +42,11 @@ pub struct Usage {
     pub usage_quality: QualityCounts,
     /// Calls by how they ended; an outcome that did not happen is left out.
     pub outcomes: BTreeMap<Outcome, u64>,
-}
     /// Whether a figure has reached the largest number that the ledger's file or this answer can hold: figures are lower bounds
     /// then. Left out where it is not so.
     #[serde(skip_serializing_if = "is_false")]
     pub saturated: bool,
+}
 
 /// Calls by how far their tokens can be trusted; the sum is the number of calls.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -61,6 +62,9 @@ pub struct QualityCounts {
 /// A model's group of a report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Group {
+    /// Its name on the wire, which the key of its group begins with.
+    #[serde(skip)]
+    pub model: Model,
     /// Who answered the calls.
     pub provider: Provider,
     /// What people call the model, where the agent told it.
@@ -74,6 +78,9 @@ pub struct Group {
 /// A conversation's group of a report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CascadeGroup {
+    /// What it is of; `None` is conversations that are not kept apart any more.
+    #[serde(skip)]
+    pub(super) thread: Option<Thread>,
     /// The model that most tokens went to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<Model>,
@@ -100,6 +107,10 @@ pub struct UsageReport {
     /// Groups by hour, the same way. The key is the hour's beginning with the offset of the time zone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hours: Option<BTreeMap<Period, Usage>>,
+    /// The groups in the order of pages, in fields that never change their form: what programs should read. The maps below hold
+    /// the same groups under keys for people. Left out of a report that is not one of pages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Vec<ListedGroup>>,
     /// Groups by model. The key is the model's name; where two providers serve a model of that name, or the name itself
     /// holds an `@`, it is `model@provider`, so that no two groups can share a key.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -131,6 +142,7 @@ impl UsageReport {
             since,
             until,
             totals: Usage::from(sums),
+            groups: None,
             cascades: None,
             correlated_too_late: None,
             next_cursor: None,
@@ -158,9 +170,8 @@ impl Found {
         let periods = || self.periods.iter().map(|(period, sums)| (period.clone(), Usage::from(sums))).collect();
         match query.by {
             By::Cascade => {
-                let threads = self.threads.iter().map(|found| (found.thread.key(), &found.sums));
-                let all = threads.chain([(OTHER.to_owned(), &self.other)]).filter(|(_, sums)| !sums.0.is_empty());
-                report.cascades = Some(all.map(|(key, sums)| (key, CascadeGroup::new(sums, names))).collect());
+                let threads = self.threads.iter().map(|found| (Some(&found.thread), &found.sums));
+                report.cascades = Some(by_thread(threads.chain([(None, &self.other)]), names));
             }
             By::Day => report.days = Some(periods()),
             By::Hour => report.hours = Some(periods()),
@@ -176,14 +187,25 @@ impl Found {
 }
 
 impl CascadeGroup {
-    pub(super) fn new(sums: &ByModel, names: &Names) -> Self {
+    fn new(thread: Option<&Thread>, sums: &ByModel, names: &Names) -> Self {
         let main = sums.main();
         Self {
+            thread: thread.cloned(),
             model: main.map(|served| served.model.clone()),
             display_name: main.and_then(|served| names.of(served)).cloned(),
             usage: Usage::from(&sums.total()),
         }
     }
+}
+
+/// Groups by conversation; without a thread they are all that are not kept apart. Those without calls are left out.
+pub(super) fn by_thread<'a>(
+    groups: impl Iterator<Item = (Option<&'a Thread>, &'a ByModel)>,
+    names: &Names,
+) -> BTreeMap<String, CascadeGroup> {
+    let key = |thread: Option<&Thread>| thread.map_or_else(|| OTHER.to_owned(), Thread::key);
+    let groups = groups.filter(|(_, sums)| !sums.0.is_empty());
+    groups.map(|(thread, sums)| (key(thread), CascadeGroup::new(thread, sums, names))).collect()
 }
 
 /// Groups by model, under keys that no two can share.
@@ -195,7 +217,7 @@ pub(super) fn by_model(sums: &ByModel, names: &Names) -> BTreeMap<String, Group>
         let ambiguous = servers.get(model) != Some(&1) || model.as_str().contains('@');
         let key = if ambiguous { format!("{model}@{provider}") } else { model.to_string() };
         let display_name = names.of(served).cloned();
-        (key, Group { provider: *provider, display_name, usage: Usage::from(sums) })
+        (key, Group { model: model.clone(), provider: *provider, display_name, usage: Usage::from(sums) })
     };
     sums.iter().map(group).collect()
 }

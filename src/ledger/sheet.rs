@@ -6,17 +6,10 @@
 
 use std::borrow::Cow;
 
-use super::page::{Place, spent};
-use super::query::{By, Period};
+use super::groups::{ListedGroup, Of};
+use super::query::By;
 use super::report::{Usage, UsageReport};
 use crate::record::{DisplayName, Label, Model, Outcome};
-
-/// A group, with the two texts that stand beside its key.
-struct Line<'a> {
-    place: Place,
-    beside: [&'a str; 2],
-    usage: &'a Usage,
-}
 
 impl UsageReport {
     /// The groups of that grouping, in the order of pages.
@@ -25,53 +18,26 @@ impl UsageReport {
     /// When there is no memory for it.
     pub fn to_csv(&self, by: By) -> Result<Vec<u8>, csv::Error> {
         let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
-        let beside = beside(by);
         let outcomes = Outcome::ALL.iter().map(|outcome| format!("{outcome}_calls"));
-        let head = [by.as_str()].into_iter().chain(beside.iter().copied()).chain(FIGURES).map(str::to_owned);
-        writer.write_record(head.chain(outcomes))?;
-        for line in self.lines(by) {
-            let texts = [line.place.key.as_str()].into_iter().chain(line.beside.into_iter().take(beside.len()));
-            writer.write_record(texts.map(|text| inert(text).into_owned()).chain(figures(line.usage)))?;
+        let head = [by.as_str()].into_iter().chain(beside(by).iter().copied()).chain(FIGURES).map(str::to_owned);
+        writer.write_record(head.chain(outcomes).chain([SATURATED.to_owned()]))?;
+        for group in self.list(by) {
+            let texts = texts(&group).into_iter().map(|text| inert(text).into_owned());
+            writer.write_record(texts.chain(figures(&group.usage)))?;
         }
         writer.into_inner().map_err(|error| error.into_error().into())
     }
+}
 
-    fn lines(&self, by: By) -> Vec<Line<'_>> {
-        let mut lines: Vec<Line<'_>> = match by {
-            By::Cascade => self
-                .cascades
-                .iter()
-                .flatten()
-                .map(|(key, group)| Line {
-                    beside: [group.model.as_ref().map_or("", Model::as_str), shown(group.display_name.as_ref())],
-                    ..line(key, &group.usage)
-                })
-                .collect(),
-            By::Day => self.days.iter().flatten().map(period).collect(),
-            By::Hour => self.hours.iter().flatten().map(period).collect(),
-            By::Model => self
-                .models
-                .iter()
-                .flatten()
-                .map(|(key, group)| Line {
-                    beside: [group.provider.as_str(), shown(group.display_name.as_ref())],
-                    ..line(key, &group.usage)
-                })
-                .collect(),
-            By::Operation => self.operations.iter().flatten().map(|(key, usage)| line(key.as_str(), usage)).collect(),
-            By::Provider => self.providers.iter().flatten().map(|(key, usage)| line(key.as_str(), usage)).collect(),
-        };
-        lines.sort_unstable_by(|one, other| one.place.cmp(&other.place));
-        lines
+/// What the group is of, and what stands beside that. A model has its own name here: its provider has a column.
+fn texts(group: &ListedGroup) -> Vec<&str> {
+    let key = group.place.key.as_str();
+    let name = shown(group.display_name.as_ref());
+    match &group.of {
+        Of::Cascade { model, .. } => vec![key, model.as_ref().map_or("", Model::as_str), name],
+        Of::Model { model, provider } => vec![model.as_str(), provider.as_str(), name],
+        Of::Day { .. } | Of::Hour { .. } | Of::Operation { .. } | Of::Provider { .. } => vec![key],
     }
-}
-
-fn line<'a>(key: &str, usage: &'a Usage) -> Line<'a> {
-    Line { place: spent(key, usage), beside: ["", ""], usage }
-}
-
-fn period<'a>((period, usage): (&Period, &'a Usage)) -> Line<'a> {
-    Line { place: Place::of(period), beside: ["", ""], usage }
 }
 
 fn shown(name: Option<&DisplayName>) -> &str {
@@ -87,7 +53,8 @@ fn beside(by: By) -> &'static [&'static str] {
     }
 }
 
-/// In the order of [`FIGURES`], then calls by how they ended. A cost that is not known is an empty cell.
+/// In the order of [`FIGURES`], then calls by how they ended, then whether figures are lower bounds. A cost that is not known is
+/// an empty cell.
 fn figures(usage: &Usage) -> impl Iterator<Item = String> {
     let figures = [
         usage.calls,
@@ -104,7 +71,8 @@ fn figures(usage: &Usage) -> impl Iterator<Item = String> {
     let outcomes = Outcome::ALL.iter().map(|outcome| usage.outcomes.get(outcome).copied().unwrap_or(0));
     let cost = usage.cost.map_or_else(String::new, |cost| cost.to_string());
     let numbers = trust.into_iter().chain(outcomes).map(|number| number.to_string());
-    figures.map(|number| number.to_string()).into_iter().chain([cost]).chain(numbers)
+    let figures = figures.map(|number| number.to_string()).into_iter().chain([cost]).chain(numbers);
+    figures.chain([usage.saturated.to_string()])
 }
 
 const FIGURES: [&str; 13] = [
@@ -122,6 +90,8 @@ const FIGURES: [&str; 13] = [
     "partial_calls",
     "unknown_calls",
 ];
+
+const SATURATED: &str = "saturated";
 
 /// A text that no spreadsheet runs.
 fn inert(text: &str) -> Cow<'_, str> {

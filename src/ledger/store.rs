@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::call::CallRecord;
 use super::conversation::{Conversation, Rank, end_of};
 use super::sums::{ByModel, Served};
-use super::thread::{OTHER, Thread};
+use super::thread::Thread;
 use super::time;
 use crate::record::{CascadeRun, Correlated, Id, RunStarted, StepEnded};
 
@@ -148,10 +148,10 @@ impl Store {
         self.limits
     }
 
-    /// The sums of every group by its key: together they are the sums of all calls.
-    pub(super) fn groups(&self) -> impl Iterator<Item = (String, &ByModel)> {
-        let threads = self.threads.iter().map(|(thread, conversation)| (thread.key(), &conversation.sums));
-        threads.chain([(OTHER.to_owned(), &self.other)]).filter(|(_, sums)| !sums.0.is_empty())
+    /// The sums of every thread, and of all that are not kept apart: together they are the sums of all calls.
+    pub(super) fn groups(&self) -> impl Iterator<Item = (Option<&Thread>, &ByModel)> {
+        let threads = self.threads.iter().map(|(thread, conversation)| (Some(thread), &conversation.sums));
+        threads.chain([(None, &self.other)])
     }
 
     /// The conversation of that id.

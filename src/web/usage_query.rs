@@ -123,7 +123,7 @@ fn time(text: &str, zone: &Zone, now: Timestamp) -> Option<(Timestamp, bool)> {
     Some((now.checked_sub(ago).ok()?, true))
 }
 
-/// Groups of an answer at most: more than a year has hours, and some 7 MB.
+/// Groups of an answer at most: more than a year has hours, and some 14 MB.
 const MAX_LIMIT: usize = 10_000;
 
 #[cfg(test)]

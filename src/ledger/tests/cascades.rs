@@ -217,6 +217,8 @@ fn the_json_has_the_shape_of_the_contract() {
     model["provider"] = json!("gcp.gen_ai");
     model["display_name"] = json!("Model M");
     expected["models"] = json!({"m": model});
+    model["model"] = json!("m");
+    expected["by_model"] = json!([model]);
     expected["steps"] = json!({"planner_response": {"done": 2}, "run_command": {"error": 1}});
     expected["runs"] = json!([run]);
     expected["calls"] = json!([{

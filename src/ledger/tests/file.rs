@@ -1,6 +1,5 @@
 //! The file: what is kept outlives the process, once, and whatever happens to the file harms nobody.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
@@ -14,6 +13,7 @@ use tempfile::TempDir;
 use super::kit::{at, call, correlated, ended, id, named, numbered, of_cascade, of_trajectory, run_ended, step, take};
 use crate::ledger::open::{Place, open_in_memory};
 use crate::ledger::queue::{Entry, Queue};
+use crate::ledger::report::by_thread;
 use crate::ledger::retention::{Retention, part};
 use crate::ledger::rows::Rows;
 use crate::ledger::schema::{MIGRATIONS, migrate};
@@ -140,8 +140,8 @@ fn conversations_of_earlier_processes_are_listed_as_they_were() {
     // The sums of all groups in memory are those of all calls: what was put back is counted once.
     let sums = |ledger: &Ledger| {
         let kept = ledger.kept();
-        let groups = kept.store.groups().collect::<BTreeMap<_, _>>();
-        (groups.values().map(|sums| sums.total().calls()).sum::<u64>(), groups.keys().cloned().collect::<Vec<_>>())
+        let groups = by_thread(kept.store.groups(), &kept.names);
+        (groups.values().map(|group| group.usage.calls).sum::<u64>(), groups.keys().cloned().collect::<Vec<_>>())
     };
     assert_eq!(sums(&ledger), (6, ["a", "b", "other"].map(str::to_owned).to_vec()));
     assert_eq!(totals.calls.iter().map(|group| group.calls).sum::<u64>(), 6);

@@ -1,7 +1,7 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::kit::{call, ledger, named, report, take};
-use crate::ledger::By;
+use super::kit::{call, ended, id, ledger, named, of_cascade, of_trajectory, report, small, take};
+use crate::ledger::{By, Ledger, Of};
 use crate::record::{Call, Cost, Fact, Model, Outcome, Provider, Quality, Quota, QuotaWindow, TokenUsage};
 
 #[test]
@@ -22,8 +22,11 @@ fn the_json_has_the_shape_of_the_contract() {
     });
     let mut group = usage.clone();
     group["provider"] = json!("gcp.gen_ai");
+    let mut listed = group.clone();
+    listed["model"] = json!("m");
     let expected = json!({
         "since": "1970-01-01T00:00:00Z", "until": "2026-11-23T20:44:00Z", "totals": usage, "models": {"m": group},
+        "groups": [listed],
     });
     assert_eq!(serde_json::to_value(report(&ledger, By::Model)).expect("JSON"), expected);
     let by_provider = serde_json::to_value(report(&ledger, By::Provider)).expect("JSON");
@@ -43,6 +46,52 @@ fn two_providers_of_one_model_stay_apart() {
     let keys: Vec<String> = report.models.expect("models").into_keys().collect();
     assert_eq!(keys, ["m@gcp.gemini", "m@gcp.gemini@gcp.gemini", "m@gcp.vertex_ai", "n"]);
     assert_eq!(report.totals.calls, 4);
+}
+
+/// The groups of the list that have these fields, as calls.
+fn calls_of(ledger: &Ledger, by: By, fields: &[(&str, &str)]) -> Vec<u64> {
+    let json = serde_json::to_value(report(ledger, by)).expect("JSON");
+    let groups = json["groups"].as_array().expect("groups").clone();
+    let is_it = |group: &Value| fields.iter().all(|(name, text)| group[name] == *text);
+    groups.iter().filter(|group| is_it(group)).map(|group| group["calls"].as_u64().expect("calls")).collect()
+}
+
+#[test]
+fn a_group_is_found_by_the_same_fields_whatever_else_there_is() {
+    let one = |number, model, provider| Call { number, ..call(model, provider) };
+    let ledger = ledger(9, vec![one(1, "m", Provider::Gemini)]);
+    let first_day = [("model", "m"), ("provider", "gcp.gemini")];
+    assert_eq!(calls_of(&ledger, By::Model, &first_day), [1]);
+    take(&ledger, [(2, "m@gcp.gemini"), (3, "m")].map(|(number, model)| ended(one(number, model, Provider::VertexAi))));
+    take(&ledger, [ended(one(4, "m@gcp.gemini", Provider::Gemini))]);
+    assert_eq!(calls_of(&ledger, By::Model, &first_day), [1]);
+    assert_eq!(calls_of(&ledger, By::Model, &[("model", "m"), ("provider", "gcp.vertex_ai")]), [1]);
+    assert_eq!(calls_of(&ledger, By::Model, &[("model", "m@gcp.gemini")]), [1, 1]);
+    assert_eq!(calls_of(&ledger, By::Provider, &[("provider", "gcp.gemini")]), [2]);
+    assert_eq!(calls_of(&ledger, By::Operation, &[("operation", "chat")]), [4]);
+    assert_eq!(calls_of(&ledger, By::Day, &[("day", "1970-01-01")]), [4]);
+    assert_eq!(calls_of(&ledger, By::Hour, &[("hour", "1970-01-01T00:00:00+00:00")]), [4]);
+}
+
+#[test]
+fn conversations_are_found_by_their_ids_whatever_these_look_like() {
+    let ledger = small(4, 100, 100);
+    let one = |number| Call { number, ..call("m", Provider::Gemini) };
+    take(&ledger, [ended(of_cascade("gone", one(1)))]);
+    for (number, name) in [(2, "c"), (4, "trajectory/t"), (6, "other")] {
+        take(&ledger, [ended(of_cascade(name, one(number)))]);
+    }
+    take(&ledger, [ended(of_trajectory("t", one(8))), ended(one(9)), ended(one(10))]);
+    for name in ["c", "trajectory/t", "other"] {
+        assert_eq!(calls_of(&ledger, By::Cascade, &[("kind", "cascade"), ("cascade", name)]), [1], "{name}");
+    }
+    assert_eq!(calls_of(&ledger, By::Cascade, &[("kind", "trajectory"), ("trajectory", "t")]), [1]);
+    assert_eq!(calls_of(&ledger, By::Cascade, &[("kind", "unknown")]), [2]);
+    assert_eq!(calls_of(&ledger, By::Cascade, &[("kind", "other")]), [1]);
+    let details = ledger.cascade(&id("c")).expect("kept");
+    let [of_m] = details.by_model.as_slice() else { panic!("{details:?}") };
+    let expected = Of::Model { model: Model::from_wire("m"), provider: Provider::Gemini };
+    assert_eq!((&of_m.of, of_m.usage.calls), (&expected, 1));
 }
 
 #[test]

@@ -300,4 +300,10 @@ async fn two_providers_of_a_model_are_told_apart() {
     let models = house.get("/v1/usage").await.json()["models"].clone();
     assert_eq!(models["m@gcp.gemini"]["total_tokens"], 120);
     assert_eq!(models["m@gcp.vertex_ai"]["provider"], "gcp.vertex_ai");
+    let groups = house.get("/v1/usage").await.json()["groups"].clone();
+    let names =
+        |group: &Value| [&group["model"], &group["provider"]].map(|name| name.as_str().expect("a name").to_owned());
+    let mut names: Vec<_> = groups.as_array().expect("groups").iter().map(names).collect();
+    names.sort();
+    assert_eq!(names, [["m", "gcp.gemini"], ["m", "gcp.vertex_ai"]]);
 }

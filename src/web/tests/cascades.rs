@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::kit::House;
 use crate::export::tests::kit::{call, every_fact, id, named, quota, run};
+use crate::ledger::CascadeKind;
 use crate::record::{
     Call, Correlation, CorrelationMethod, Fact, Label, Operation, Outcome, Provider, Quality, QuotaWindow, Record as _,
     RunOutcome, RunStarted, TokenKind,
@@ -117,7 +118,10 @@ async fn the_description_is_true_of_what_is_answered() {
         ("/v1/cascades/c", "CascadeDetails"),
         ("/v1/quotas", "Quotas"),
         ("/v1/usage?by=cascade", "UsageReport"),
+        ("/v1/usage?by=day", "UsageReport"),
+        ("/v1/usage?by=hour", "UsageReport"),
         ("/v1/usage?by=model", "UsageReport"),
+        ("/v1/usage?by=operation", "UsageReport"),
         ("/v1/usage?by=provider", "UsageReport"),
         ("/v1/cascades/nope", "Error"),
     ] {
@@ -131,6 +135,7 @@ async fn the_description_is_true_of_what_is_answered() {
         let found = described.pointer(&format!("/components/schemas/{pointer}")).expect("a list");
         found.as_array().expect("a list").iter().filter_map(Value::as_str).collect()
     };
+    assert_eq!(named("ListedGroup/allOf/1/properties/kind/enum"), texts::<CascadeKind>());
     assert_eq!(named("Run/properties/outcome/enum"), texts::<RunOutcome>());
     assert_eq!(named("Quota/properties/window/enum"), texts::<QuotaWindow>());
     assert_eq!(named("CascadeCall/properties/method/enum"), texts::<CorrelationMethod>());
