@@ -150,7 +150,7 @@ pub const KEYS: &[Key] = &[
         default: DefaultValue::Is(r#""127.0.0.1:8741""#),
         help: "Where /metrics, /v1/usage, health and the page are served.\n\
                \"off\": only at web.socket. Sockets that systemd hands over are used in its place.",
-        set: |config, value| put(&mut config.web.listen, value.address_or_off()),
+        set: |config, value| put(&mut config.web.listen, value.address_or_off("127.0.0.1:8741")),
     },
     Key {
         name: "web.socket",
@@ -187,7 +187,7 @@ pub const KEYS: &[Key] = &[
         default: DefaultValue::Is("[]"),
         help: "Names under which it may be asked beside localhost, 127.0.0.1, [::1] and those of its certificate.\n\
                Requests for any other host are refused, so that no web page can read it through a name of its own.",
-        set: |config, value| put(&mut config.web.allowed_hosts, value.list(Value::host_header)),
+        set: |config, value| put(&mut config.web.allowed_hosts, value.list("metrics.example.com", Value::host_header)),
     },
     Key {
         name: "web.danger_expose_to_network",
@@ -226,14 +226,17 @@ pub const KEYS: &[Key] = &[
         kind: Kind::List("ip:port"),
         default: DefaultValue::Is(r#"["127.0.0.1:8742", "[::1]:8742"]"#),
         help: "Where redirected connections arrive: one port, on the loopback addresses.",
-        set: |config, value| put(&mut config.capture.redirect_listen, value.list(Value::address)),
+        set: |config, value| {
+            let example = "127.0.0.1:8742";
+            put(&mut config.capture.redirect_listen, value.list(example, |part| part.address(example)))
+        },
     },
     Key {
         name: "capture.connect_listen",
         kind: Kind::AddressOrOff,
         default: DefaultValue::Is(r#""127.0.0.1:8743""#),
         help: "Where the CONNECT proxy listens, for agents that honour HTTPS_PROXY; or \"off\".",
-        set: |config, value| put(&mut config.capture.connect_listen, value.address_or_off()),
+        set: |config, value| put(&mut config.capture.connect_listen, value.address_or_off("127.0.0.1:8743")),
     },
     Key {
         name: "capture.max_connections",
@@ -268,14 +271,14 @@ pub const KEYS: &[Key] = &[
         ),
         help: "Hosts whose traffic is decrypted and measured; every other connection passes as it is.\n\
                A * stands for one or more characters of the first label. A change makes a new CA certificate.",
-        set: |config, value| put(&mut config.relay.intercept, value.list(Value::host_pattern)),
+        set: |config, value| put(&mut config.relay.intercept, value.list("api.example.com", Value::host_pattern)),
     },
     Key {
         name: "upstream.extra_roots",
         kind: Kind::List("path"),
         default: DefaultValue::Is("[]"),
         help: "PEM files of certificate authorities that are trusted beside those of the system.",
-        set: |config, value| put(&mut config.upstream.extra_roots, value.list(Value::path)),
+        set: |config, value| put(&mut config.upstream.extra_roots, value.list("/etc/ssl/certs/ca.pem", Value::path)),
     },
     Key {
         name: "upstream.resolve",
@@ -313,7 +316,7 @@ pub const KEYS: &[Key] = &[
         kind: Kind::List("arg"),
         default: DefaultValue::Is("[]"),
         help: "Arguments of the agent; with a preset they follow its own.",
-        set: |config, value| put(&mut config.agent.args, value.list(Value::text)),
+        set: |config, value| put(&mut config.agent.args, value.list("--verbose", Value::text)),
     },
     Key {
         name: "agent.env",
@@ -483,7 +486,7 @@ pub const KEYS: &[Key] = &[
             means: "where the agent says on its standard error that it listens",
         },
         help: "Where a language server that gravimeter does not start answers RPC in the clear.",
-        set: |config, value| put(&mut config.cascade_http, value.address().map(Some)),
+        set: |config, value| put(&mut config.cascade_http, value.address("127.0.0.1:49464").map(Some)),
     },
     Key {
         name: "cascade.https_address",
@@ -493,7 +496,7 @@ pub const KEYS: &[Key] = &[
             means: "where the agent says on its standard error that it listens",
         },
         help: "Where a language server that gravimeter does not start answers RPC over TLS.",
-        set: |config, value| put(&mut config.cascade_https, value.address().map(Some)),
+        set: |config, value| put(&mut config.cascade_https, value.address("127.0.0.1:49463").map(Some)),
     },
     Key {
         name: "cascade.csrf_token",

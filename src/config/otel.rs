@@ -45,6 +45,12 @@ struct Row {
     reads: Reads,
 }
 
+/// Every variable that is read.
+#[cfg(test)]
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    ROWS.iter().flat_map(|row| row.names.iter().copied())
+}
+
 const ROWS: &[Row] = &[
     Row {
         names: &["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"],
@@ -119,6 +125,7 @@ fn plain(key: &Key, _: &str, text: &str) -> Result<Option<Value>, &'static str> 
 
 fn milliseconds(_: &Key, _: &str, text: &str) -> Result<Option<Value>, &'static str> {
     match text.trim().parse::<u32>() {
+        Ok(0) => Err("0 leaves no time at all: write a number of milliseconds without a unit, such as 10000"),
         Ok(number) => Ok(Some(Value::Text(format!("{number}ms")))),
         Err(_) => Err("it is not a number of milliseconds: write it without a unit, such as 10000"),
     }

@@ -551,3 +551,172 @@ fn what_is_wrong_with_a_price_table_is_told_like_the_rest() {
         write it from the root, as \"/etc/gravimeter/prices.toml\"";
     assert_eq!(relative, expected);
 }
+
+/// The values that a message tells to write, as TOML, each with its key: that of the message, or one that it names.
+fn suggestions(key: &'static Key, message: &str) -> Vec<(&'static Key, String)> {
+    let told = ["write ", "set it to ", "listen on ", "or set "]
+        .iter()
+        .filter_map(|word| message.find(&format!(": {word}")))
+        .min();
+    let Some(told) = told else { return Vec::new() };
+    let (mut rest, mut found) = (&message[told..], Vec::new());
+    let mut before = String::new();
+    while let Some(start) = rest.chars().next() {
+        let end = match start {
+            '"' => rest[1..].find('"').map(|end| end + 2),
+            '[' => rest.find(']').map(|end| end + 1),
+            '{' => rest.find('}').map(|end| end + 1),
+            '1'..='9' | '0' if before.ends_with(' ') => {
+                Some(rest.find(|c: char| !c.is_ascii_digit() && !".:".contains(c)).unwrap_or(rest.len()))
+            }
+            't' | 'f' if before.ends_with(' ') => {
+                ["true", "false"].iter().find(|word| rest.starts_with(**word)).map(|word| word.len())
+            }
+            _ => None,
+        };
+        let Some(end) = end else {
+            before.push(start);
+            rest = &rest[start.len_utf8()..];
+            continue;
+        };
+        let text = rest[..end].trim_end_matches([':', '.']);
+        let named = KEYS.iter().find(|key| before.ends_with(&format!("{} to ", key.name)));
+        let toml = if text.contains(':') && start.is_ascii_digit() { format!("{text:?}") } else { text.to_owned() };
+        found.push((named.unwrap_or(key), toml));
+        before.push_str(text);
+        rest = &rest[end..];
+    }
+    found
+}
+
+/// Whether a key takes a value, or takes it as a part of what it takes.
+fn takes(key: &Key, toml: &str) -> bool {
+    let whole = [toml.to_owned(), format!("[{toml}]")];
+    let parts = [format!("{{ {toml} = \"127.0.0.1:8443\" }}"), format!("{{ \"api.example.com:443\" = {toml} }}")];
+    let forms = whole.into_iter().chain(parts.into_iter().filter(|_| key.kind == Kind::Resolve));
+    let mut values = forms.filter_map(|form| file::parse_value(&form));
+    values.any(|value| (key.set)(&mut Config::new(PathBuf::new()), &value).is_ok())
+}
+
+/// Values of every type and at every edge, as TOML.
+const WRONG: [&str; 38] = [
+    "\"\"",
+    "\"x\"",
+    "\"x y\"",
+    "\"\\u0001\"",
+    "\"a,b\"",
+    "\"~/x\"",
+    "\"x/\"",
+    "\"1001\"",
+    "\"-5s\"",
+    "\"0s\"",
+    "\"0\"",
+    "\"007\"",
+    "\"50000h\"",
+    "\"31622401s\"",
+    "\"99999999999\"",
+    "\"localhost\"",
+    "\"localhost:8743\"",
+    "\"localhost:+80\"",
+    "\"localhost:00080\"",
+    "\"localhost:0\"",
+    "\"10.0.0.1\"",
+    "\"http://a b\"",
+    "\"[::1]\"",
+    "0",
+    "-5",
+    "5",
+    "5000000000",
+    "99999999999999",
+    "1.5",
+    "nan",
+    "true",
+    "2026-11-24",
+    "[3]",
+    "[\"\"]",
+    "[\"x y\", \"localhost:+80\"]",
+    "{}",
+    "{ a = 1 }",
+    "{ \"a b\" = \"x\", \"\" = \"\" }",
+];
+
+#[test]
+fn what_a_message_tells_to_write_is_accepted() {
+    let mut seen = BTreeSet::new();
+    for key in KEYS {
+        for wrong in WRONG {
+            let text = format!("[{}]\n{} = {wrong}\n", key.section(), key.leaf());
+            let Err(message) = with_file(&text).map(|_| ()) else { continue };
+            for line in message.lines() {
+                for (key, toml) in suggestions(key, line) {
+                    assert!(takes(key, &toml), "{} does not take {toml}, though it is told:\n{text}{line}", key.name);
+                    // An address must not be that of another key's default, either; "off" depends on what else is set.
+                    if matches!(key.kind, Kind::Address | Kind::AddressOrOff)
+                        && toml != "\"off\""
+                        && !wrong.contains("8743")
+                    {
+                        let told = format!("[{}]\n{} = {toml}\n", key.section(), key.leaf());
+                        assert_eq!(with_file(&told).err(), None, "{text}{line}");
+                    }
+                    seen.insert(key.name);
+                }
+            }
+        }
+    }
+    let without = |key: &&Key| !seen.contains(key.name);
+    let without: Vec<_> = KEYS.iter().filter(without).map(|key| key.name).collect();
+    assert_eq!(without, ["agent.args", "cascade.csrf_token"], "keys whose messages name no value");
+}
+
+#[test]
+fn what_is_told_about_contradictions_is_accepted_in_their_place() {
+    let mut count = 0;
+    for entry in fs::read_dir(repository("tests/fixtures/config")).expect("the fixtures") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        let Err(Mistakes(mistakes)) = load(&Inputs { file: Some(path.clone()), ..inputs() }) else {
+            panic!("{path:?}")
+        };
+        for mistake in mistakes {
+            let Some(key) = KEYS.iter().find(|key| Some(key.name) == mistake.key.as_deref()) else { continue };
+            for (key, toml) in suggestions(key, &mistake.message) {
+                assert!(takes(key, &toml), "{} does not take {toml}: {mistake}", key.name);
+                let value = file::parse_value(&toml).expect("TOML");
+                if (key.set)(&mut Config::new(PathBuf::new()), &value).is_err() {
+                    continue; // It is for a part of what the key takes.
+                }
+                let flags = vec![(key, vec![toml.trim_matches('"').to_owned()])];
+                if let Err(mistakes) = load(&Inputs { file: Some(path.clone()), flags, ..inputs() }) {
+                    let of_flag = |mistake: &Mistake| matches!(mistake.source, Source::Flag(_));
+                    assert!(!mistakes.0.iter().any(of_flag), "{mistake}\n--{} {toml}: {mistakes}", key.name);
+                }
+                count += 1;
+            }
+        }
+    }
+    assert!(count >= 30, "{count} suggestions are found");
+}
+
+#[test]
+fn what_is_told_about_a_variable_of_opentelemetry_is_accepted_there() {
+    for name in otel::names() {
+        for wrong in ["x", "0", "-1", "1.5", "10s", "99999999999", "=", "http://", " "] {
+            let Err(Mistakes(mistakes)) = with_variables(&[(name, wrong)]) else { continue };
+            for mistake in mistakes {
+                let Some(key) = KEYS.iter().find(|key| Some(key.name) == mistake.key.as_deref()) else { continue };
+                for (_, toml) in suggestions(key, &mistake.message) {
+                    let again = with_variables(&[(name, toml.trim_matches('"'))]);
+                    // One of a pair is not wrong for lack of the other.
+                    let is_wrong = |mistake: &Mistake| {
+                        mistake.source == Source::Variable(name.to_owned())
+                            && !mistake.message.contains(" is missing: ")
+                    };
+                    let is_refused = again.is_err_and(|mistakes| mistakes.0.iter().any(is_wrong));
+                    assert!(!is_refused, "{name}={toml} is refused, though it is told:\n{mistake}");
+                }
+            }
+        }
+    }
+}

@@ -4,10 +4,11 @@
 //! Never echoes what a key marked as hidden was given.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -95,8 +96,11 @@ impl Value {
             _ => None,
         };
         let fitting = number.filter(|number| range.contains(number)).and_then(|number| T::try_from(number).ok());
-        let what = || format!("a whole number from {} to {}", range.start(), range.end());
-        fitting.ok_or_else(|| self.is_not(&what(), "it without quotes, such as 100"))
+        fitting.ok_or_else(|| {
+            let example = 100.clamp(*range.start(), *range.end());
+            let what = format!("a whole number from {} to {}", range.start(), range.end());
+            self.is_not(&what, &format!("it without quotes, such as {example}"))
+        })
     }
 
     /// A time with a unit, longer than nothing and at most [`LONGEST`].
@@ -109,7 +113,12 @@ impl Value {
             _ => None,
         };
         if let Some(number) = bare {
-            return Err(Wrong::new(format!(r#"{number} has no unit: write it as "{number}s" for seconds"#)));
+            let in_seconds = format!("{number}s");
+            let how = match Self::Text(in_seconds.clone()).duration() {
+                Ok(_) => format!("write it as {in_seconds:?} for seconds"),
+                Err(_) => r#"write a time such as "10s", "5m" or "1h30m""#.to_owned(),
+            };
+            return Err(Wrong::new(format!("{number} has no unit: {how}")));
         }
         let Self::Text(text) = self else { return Err(self.is_not("a time", r#"it as "10s", "5m" or "1h30m""#)) };
         let read = text.parse::<SignedDuration>().ok().and_then(|it| Duration::try_from(it).ok());
@@ -119,31 +128,28 @@ impl Value {
                 Err(Wrong::new(format!(r#"{self} leaves no time at all: write "10s" or more"#)))
             }
             Some(it) if it > LONGEST => {
-                Err(Wrong::new(format!(r#"{self} is longer than a year: write "365d" or less"#)))
+                let hours = LONGEST.as_secs() / 3600;
+                Err(Wrong::new(format!(r#"{self} is longer than a year: write "{hours}h" (366 days) or less"#)))
             }
             Some(it) => Ok(it),
         }
     }
 
-    /// An IP address with its port.
-    pub(super) fn address(&self) -> Result<SocketAddr, Wrong> {
-        let Self::Text(text) = self else {
-            return Err(self.is_not("an address", r#"it as "127.0.0.1:8741""#));
-        };
+    /// An IP address with its port, such as `example`.
+    pub(super) fn address(&self, example: &str) -> Result<SocketAddr, Wrong> {
+        let text = if let Self::Text(text) = self { text.as_str() } else { "" };
         text.parse().map_err(|_| {
-            let example = match text.rsplit_once(':') {
-                Some((_, port)) if port.parse::<u16>().is_ok() => format!("127.0.0.1:{port}"),
-                _ => "127.0.0.1:8741".to_owned(),
-            };
-            self.is_not("an address", &format!("it as {example:?} (IP address and port)"))
+            let port = text.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+            let right = port.map_or_else(|| example.to_owned(), |port| format!("127.0.0.1:{port}"));
+            self.is_not("an address", &format!("it as {right:?} (IP address and port)"))
         })
     }
 
-    /// An address, or `"off"`.
-    pub(super) fn address_or_off(&self) -> Result<Option<SocketAddr>, Wrong> {
+    /// An address such as `example`, or `"off"`.
+    pub(super) fn address_or_off(&self, example: &str) -> Result<Option<SocketAddr>, Wrong> {
         match self {
             Self::Text(text) if text == "off" => Ok(None),
-            _ => self.address().map(Some).map_err(|wrong| Wrong::new(format!(r#"{}, or "off""#, wrong.message))),
+            _ => self.address(example).map(Some).map_err(|wrong| Wrong::new(format!(r#"{}, or "off""#, wrong.message))),
         }
     }
 
@@ -204,15 +210,19 @@ impl Value {
     pub(super) fn path(&self) -> Result<PathBuf, Wrong> {
         match self.text() {
             Ok(text) if text.starts_with('/') => Ok(text.into()),
-            _ => Err(self.is_not("a whole path", r#"it from the root, as "/etc/ssl/certs/ca.pem""#)),
+            _ => {
+                let name = if let Self::Text(text) = self { Path::new(text).file_name() } else { None };
+                let path = |name: &str| Self::Text(format!("/path/to/{name}"));
+                let given = name.and_then(OsStr::to_str).map(path).filter(|path| path.text().is_ok());
+                let example = given.unwrap_or_else(|| path("it")).to_toml(false);
+                Err(self.is_not("a whole path", &format!("it from the root, as {example}")))
+            }
         }
     }
 
     /// A path that may begin at the folder of the configuration file, which only who knows that file can tell.
     pub(super) fn path_beside(&self) -> Result<PathBuf, Wrong> {
-        self.text()
-            .map(PathBuf::from)
-            .map_err(|_| self.is_not("a path", r#"it as "prices.toml" or "/etc/gravimeter/prices.toml""#))
+        self.text().map(PathBuf::from).map_err(|_| self.is_not("a path", r#"it as "/etc/gravimeter/prices.toml""#))
     }
 
     /// The permissions of a file, as `chmod` takes them.
@@ -290,13 +300,13 @@ impl Value {
         Err(self.is_not("a log level", how))
     }
 
-    /// Each element, read by `read`.
-    pub(super) fn list<T>(&self, read: impl Fn(&Self) -> Result<T, Wrong>) -> Result<Vec<T>, Wrong> {
-        match self {
-            Self::List(parts) => parts.iter().map(|part| part.read(|part| read(&part.value))).collect(),
-            Self::Text(text) => Err(self.is_not("a list", &format!("it as [{text:?}]"))),
-            _ => Err(self.is_not("a list", r#"it as ["one", "two"]"#)),
+    /// Each element, read by `read`, such as the text `example`.
+    pub(super) fn list<T>(&self, example: &str, read: impl Fn(&Self) -> Result<T, Wrong>) -> Result<Vec<T>, Wrong> {
+        if let Self::List(parts) = self {
+            return parts.iter().map(|part| part.read(|part| read(&part.value))).collect();
         }
+        let element = if read(self).is_ok() { self.to_toml(false) } else { quoted(example) };
+        Err(self.is_not("a list", &format!("it as [{element}]")))
     }
 
     /// Names and values of environment variables. What was given is never repeated: it may be a secret.
@@ -325,7 +335,7 @@ impl Value {
             let host = host.ok_or_else(|| {
                 Wrong::new(format!(r#"{name:?} is not a host with its port: write it as "api.example.com:443""#))
             })?;
-            Ok((host, value.address()?))
+            Ok((host, value.address("127.0.0.1:8443")?))
         };
         parts.iter().map(|part| part.read(entry)).collect()
     }
