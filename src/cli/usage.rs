@@ -96,9 +96,17 @@ impl Usage {
             return Ok(ExitCode::SUCCESS);
         }
         let has_more = answer.contains_key("next_cursor");
+        let is_saturated =
+            answer.get("totals").is_some_and(|totals| totals.get("saturated") == Some(&Value::Bool(true)));
         write!(out, "{}", text(&rows(answer, by)?, by))?;
         if has_more {
             writeln!(io::stderr(), "there are more lines than are shown (--limit); the total is that of all")?;
+        }
+        if is_saturated {
+            writeln!(
+                io::stderr(),
+                "figures are lower bounds: a sum has reached the largest number that can be kept or told"
+            )?;
         }
         Ok(ExitCode::SUCCESS)
     }

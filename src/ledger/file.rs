@@ -18,7 +18,7 @@ use super::queue::{Entry, Queue};
 use super::retention::Retention;
 use super::rows::Rows;
 use super::saturate::is_lower_bound;
-use super::writer::{Boot, FULL, Store, Writer, move_aside};
+use super::writer::{Boot, FULL, Store, Warned, Writer, move_aside};
 use super::{Config, restore};
 use crate::record::{CallGroup, Fact, LedgerFailure, LedgerRecord, Models, Sink, Totals};
 
@@ -82,7 +82,7 @@ impl Disk {
             boot,
             store,
             retention,
-            has_told_of_full_sum: false,
+            warned: Warned::default(),
         };
         let started = thread::Builder::new().name("ledger".to_owned()).spawn(move || writer.run());
         if let Err(failure) = started {

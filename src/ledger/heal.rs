@@ -7,7 +7,7 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::query::{FIGURES_OF_A_CALL, THREAD, rows_since};
+use super::query::{FIGURES, FIGURES_OF_A_CALL, THREAD, rows_since};
 use super::restore::figures;
 use super::saturate::{LARGEST, total};
 use super::schema::SLOT_MS;
@@ -23,7 +23,7 @@ pub(super) struct Healed {
     pub(super) calls: usize,
 }
 
-/// Mends the sums of a file, all or none.
+/// Mends the sums of a file, all or none. Reads every row of both roll-ups, and calls only where a sum is suspect.
 pub(super) fn heal(connection: &mut Connection) -> rusqlite::Result<Healed> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let kept_since = rows_since(&transaction)?;
@@ -50,12 +50,11 @@ pub(super) fn heal(connection: &mut Connection) -> rusqlite::Result<Healed> {
 
 /// The slots with a sum that is negative, or larger than a single call may make it. In all others every call is possible.
 fn suspects(connection: &Connection) -> rusqlite::Result<Vec<i64>> {
-    let is_suspect = format!(
-        "slot % {SLOT_MS} = 0 AND (max({TOKENS}, calls) > {} OR cost_nano_usd > {} OR \
-         max(priced_calls, unpriced_calls) > calls OR min({FIGURES}) < 0)",
-        most_tokens(),
-        most_cost()
-    );
+    let limits = FIGURES.split(", ").map(|column| match column {
+        "cost_nano_usd" => format!("{column} NOT BETWEEN 0 AND {}", most_cost()),
+        _ => format!("{column} NOT BETWEEN 0 AND {}", most_tokens()),
+    });
+    let is_suspect = format!("slot % {SLOT_MS} = 0 AND ({})", limits.collect::<Vec<_>>().join(" OR "));
     let sql = format!(
         "SELECT slot FROM usage_slots WHERE {is_suspect} UNION SELECT slot FROM cascade_slots WHERE {is_suspect}"
     );
@@ -159,5 +158,3 @@ fn most_cost() -> i64 {
 }
 
 const TOKENS: &str = "input, cache_read, cache_write, tool_input, output, thinking";
-const FIGURES: &str = "calls, input, cache_read, cache_write, tool_input, output, thinking, priced_calls, unpriced_calls, \
-                       cost_nano_usd";

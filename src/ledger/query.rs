@@ -263,7 +263,7 @@ pub(super) fn threads(connection: &Connection, span: &Span, models: &Models) -> 
     let sql = format!(
         "WITH newest AS (SELECT value ->> 0, value ->> 1 FROM json_each(?7)) \
          SELECT cascade, trajectory, provider, model, {SUMS}, min(slot), max(slot) FROM \
-         (SELECT slot, cascade, trajectory, provider, model, {SUMMED} FROM cascade_slots \
+         (SELECT slot, cascade, trajectory, provider, model, outcome, quality, {FIGURES} FROM cascade_slots \
          WHERE slot >= ?1 AND slot < ?2 AND (cascade, trajectory) IN newest \
          UNION ALL SELECT ended_at, {THREAD}, provider, coalesce(counted_as, model), outcome, quality, \
          {FIGURES_OF_A_CALL} \
@@ -315,7 +315,7 @@ fn each_key(
     mut take: impl FnMut(&Row<'_>) -> rusqlite::Result<()>,
 ) -> rusqlite::Result<()> {
     let sql = format!(
-        "SELECT {key}, {SUMS} FROM (SELECT slot, provider, model, operation, {SUMMED} FROM usage_slots \
+        "SELECT {key}, {SUMS} FROM (SELECT slot, provider, model, operation, outcome, quality, {FIGURES} FROM usage_slots \
          WHERE slot >= ?1 AND slot < ?2 UNION ALL \
          SELECT ended_at - ((ended_at % 900000) + 900000) % 900000, provider, coalesce(counted_as, model), operation, \
          outcome, quality, {FIGURES_OF_A_CALL} \
@@ -361,11 +361,12 @@ const SLOT: &str = "slot";
 
 /// What a group adds up.
 const SUMS: &str = concat!("outcome, quality, ", figures!());
-const SUMMED: &str = "outcome, quality, calls, input, cache_read, cache_write, tool_input, output, thinking, \
-                      priced_calls, unpriced_calls, cost_nano_usd";
+/// The columns that it adds up, in the same order.
+pub(super) const FIGURES: &str = "calls, input, cache_read, cache_write, tool_input, output, thinking, priced_calls, \
+                                  unpriced_calls, cost_nano_usd";
 /// The same of one call.
-pub(super) const FIGURES_OF_A_CALL: &str = "1, coalesce(input, 0), coalesce(cache_read, 0), coalesce(cache_write, 0), coalesce(tool_input, 0), \
-     coalesce(output, 0), coalesce(thinking, 0), cost_nano_usd IS NOT NULL, \
+pub(super) const FIGURES_OF_A_CALL: &str = "1, coalesce(input, 0), coalesce(cache_read, 0), \
+     coalesce(cache_write, 0), coalesce(tool_input, 0), coalesce(output, 0), coalesce(thinking, 0), cost_nano_usd IS NOT NULL, \
      cost_nano_usd IS NULL AND coalesce(input, 0) + coalesce(cache_read, 0) + coalesce(cache_write, 0) + \
      coalesce(tool_input, 0) + coalesce(output, 0) + coalesce(thinking, 0) > 0, coalesce(cost_nano_usd, 0)";
 /// What a call belongs to.

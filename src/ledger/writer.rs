@@ -27,8 +27,17 @@ pub(super) struct Writer {
     pub(super) boot: Boot,
     pub(super) store: Store,
     pub(super) retention: Retention,
-    /// Whether the log has told that a sum is full: it stays so.
-    pub(super) has_told_of_full_sum: bool,
+    /// What the log has told already: it would say the same with every batch.
+    pub(super) warned: Warned,
+}
+
+/// What is logged once in the life of a process, and counted each time.
+#[derive(Debug, Default)]
+pub(super) struct Warned {
+    /// A sum has reached the largest number.
+    of_full_sum: bool,
+    /// The file can never take some record.
+    of_refusal: bool,
 }
 
 /// What became of records that were to be written.
@@ -154,25 +163,27 @@ impl Writer {
     }
 
     /// Sets aside a record that the file can never take: the ledger will never have it.
-    fn set_aside(&self, entry: &Entry, why: &OpenError) {
-        let record = kind_of(&entry.fact).map_or("", |kind| kind.as_str());
-        if let Store::File(ledger, _) = &self.store {
-            let place = set_aside::place(ledger.path());
-            match set_aside::append(&place, entry, why) {
-                Ok(true) => {
-                    error!(record, %why, place = %place.display(), "the ledger cannot take a record: it was set aside")
+    fn set_aside(&mut self, entry: &Entry, why: &OpenError) {
+        let place = if let Store::File(ledger, _) = &self.store { Some(set_aside::place(ledger.path())) } else { None };
+        let is_kept = place.as_ref().map(|place| set_aside::append(place, entry, why));
+        if !std::mem::replace(&mut self.warned.of_refusal, true) {
+            let record = kind_of(&entry.fact).map_or("", |kind| kind.as_str());
+            let place = place.unwrap_or_default();
+            let place = place.display();
+            match is_kept {
+                Some(Ok(true)) => {
+                    error!(record, %why, %place, "{REFUSED}: it is set aside in a file, and so are others like it")
                 }
-                Ok(false) => {
-                    error!(record, %why, place = %place.display(), "the ledger cannot take a record: it is lost, as the \
-                    file for such records is full; find out what is wrong with the ledger, and remove that file")
+                Some(Ok(false)) => {
+                    error!(record, %why, %place, "{REFUSED}: it is lost, and so are others like it, as the file for \
+                    them is full: find out what is wrong with the ledger, and remove that file")
                 }
-                Err(failure) => {
-                    error!(record, %why, %failure, "the ledger cannot take a record, and neither can the file for \
-                    such records: it is lost")
+                Some(Err(failure)) => {
+                    error!(record, %why, %failure, "{REFUSED}: it is lost, and so are others like it, as the \
+                    file for them cannot be written")
                 }
+                None => error!(record, %why, "{REFUSED}: it is lost, and so are others like it"),
             }
-        } else {
-            error!(record, %why, "the ledger cannot take a record: it is lost");
         }
         self.told.take(&Fact::LedgerFailed(LedgerFailure::SetAside));
         if let Some(kind) = kind_of(&entry.fact) {
@@ -200,7 +211,7 @@ impl Writer {
         })?;
         if is_full {
             self.told.take(&Fact::LedgerFailed(LedgerFailure::Saturate));
-            if !std::mem::replace(&mut self.has_told_of_full_sum, true) {
+            if !std::mem::replace(&mut self.warned.of_full_sum, true) {
                 error!("{FULL}");
             }
         }
@@ -307,6 +318,9 @@ fn keeps_connection(failure: &OpenError) -> bool {
     let OpenError::Sqlite(error) = failure else { return false };
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::DiskFull))
 }
+
+/// What the log says of a record that the file can never take.
+const REFUSED: &str = "the ledger can never take a record";
 
 /// What the log says of a sum that has reached the largest number.
 pub(super) const FULL: &str = "a sum of the ledger has reached the largest number that its file can hold, and stays there: the \

@@ -17,7 +17,7 @@ use crate::ledger::report::by_thread;
 use crate::ledger::retention::{Retention, part};
 use crate::ledger::rows::Rows;
 use crate::ledger::schema::{MIGRATIONS, migrate};
-use crate::ledger::writer::{Boot, Store, Writer};
+use crate::ledger::writer::{Boot, Store, Warned, Writer};
 use crate::ledger::{By, CascadeDetails, CascadesQuery, Config, Ledger, Limits, UsageQuery, UsageReport};
 use crate::record::{
     Call, CallStarted, CorrelationMethod, Fact, Host, LedgerFailure, LedgerRecord, Models, Operation, Outcome,
@@ -488,7 +488,7 @@ fn what_cannot_be_written_before_the_end_is_counted() {
         boot,
         store: Store::File(place, Some((connection, identity))),
         retention: Retention { keep_calls: Duration::from_secs(1 << 40), max_size: u64::MAX },
-        has_told_of_full_sum: false,
+        warned: Warned::default(),
     };
     std::thread::scope(|threads| {
         threads.spawn(|| writer.run());

@@ -364,3 +364,16 @@ proptest! {
         let _ = stage.start();
     }
 }
+
+#[test]
+fn the_file_for_records_does_not_grow_for_ever() {
+    let stage = Stage::new();
+    let (ledger, _) = stage.start();
+    fs::write(aside(&stage), " ".repeat((8 << 20) - 100)).unwrap();
+    fs::set_permissions(aside(&stage), fs::Permissions::from_mode(0o600)).unwrap();
+    refuse(&stage, "calls", "true");
+    take(&ledger, (0..3).map(|number| ended(numbered(number))));
+    settle(&ledger);
+    assert_eq!(fs::metadata(aside(&stage)).unwrap().len(), (8 << 20) - 100);
+    assert_eq!(stage.told(Fact::LedgerDropped(LedgerRecord::Call)), 3, "they are lost, and counted");
+}
