@@ -21,6 +21,7 @@ use tracing_subscriber::{EnvFilter, Layer as _, Registry};
 use crate::config::{Log, LogFormat};
 use crate::export::diagnostics::Diagnostics;
 use crate::record::diagnostics::TARGET;
+use crate::record::printable;
 
 /// Starts the log, and the diagnostics if there are any. From here on a panic becomes a line of the log, too.
 pub(super) fn start(log: &Log, diagnostics: Option<&Diagnostics>) -> anyhow::Result<()> {
@@ -68,25 +69,11 @@ fn may_be_told(metadata: &Metadata<'_>) -> bool {
 const OWN_TARGETS: [&str; 2] = [env!("CARGO_CRATE_NAME"), "agent"];
 
 fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> std::fmt::Result {
-    let text = escaped(&format!("{value:?}"));
+    let text = printable(&format!("{value:?}"));
     match field.name() {
         "message" => writer.write_str(&text),
         name => write!(writer, "{name}={text}"),
     }
-}
-
-/// Control characters and those that turn the direction of text, as `\u{..}`.
-fn escaped(text: &str) -> String {
-    let mut clean = String::with_capacity(text.len());
-    for character in text.chars() {
-        let turns = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if character.is_control() || turns {
-            clean.extend(character.escape_default());
-        } else {
-            clean.push(character);
-        }
-    }
-    clean
 }
 
 fn log_panic(info: &PanicHookInfo<'_>) {
@@ -103,11 +90,6 @@ fn fixed_words<'a>(info: &'a PanicHookInfo<'_>) -> &'a str {
 mod tests {
     use super::*;
     use crate::export::otlp;
-
-    #[test]
-    fn nothing_steers_the_terminal_or_forges_a_line() {
-        assert_eq!(escaped("a\u{1b}[2Jb\r\nINFO c\u{202e}d é"), r"a\u{1b}[2Jb\r\nINFO c\u{202e}d é");
-    }
 
     /// What is told of the same events, with the diagnostics or without, times left out.
     fn lines(format: LogFormat, diagnostics: Option<&Diagnostics>) -> String {

@@ -26,6 +26,7 @@ use clap::{Parser, Subcommand};
 
 use crate::app;
 use crate::config::Mistakes;
+use crate::record::printable;
 use crate::web::access::AccessError;
 
 /// Runs the program with its arguments, the program's name first.
@@ -62,8 +63,14 @@ fn told(error: &anyhow::Error) -> ExitCode {
         let _ = writeln!(io::stderr(), "{mistakes}");
         return ExitCode::from(WRONG_INPUT);
     }
-    let _ = writeln!(io::stderr(), "error: {error:#}");
+    // A message may repeat a name that somebody else has chosen.
+    let _ = writeln!(io::stderr(), "error: {}", printable_lines(&format!("{error:#}")));
     ExitCode::FAILURE
+}
+
+/// [`printable`] for a text of several lines.
+fn printable_lines(text: &str) -> String {
+    text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
 }
 
 /// What is wrong with the web configuration file, if that is the error.
