@@ -88,11 +88,16 @@ fn flag(key: &'static Key) -> Arg {
     let flag = if key.name == "web.config_file" { flag.alias("web.config.file") } else { flag };
     match key.kind {
         Kind::Switch => flag.num_args(0..=1).require_equals(true).default_missing_value("true"),
+        // `--agent.args --verbose`: the next word is the agent's, whatever it looks like.
+        Kind::List(ARGUMENT) => flag.allow_hyphen_values(true),
         _ => flag,
     }
 }
 
 const FILE: &str = "config";
+
+/// What the table calls an element of a list of another program's arguments.
+const ARGUMENT: &str = "arg";
 
 const HEADING: &str = "Configuration";
 

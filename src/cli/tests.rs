@@ -32,3 +32,13 @@ fn a_reader_that_went_away_is_no_failure() {
     let failed = anyhow::anyhow!("something");
     assert_eq!(format!("{:?}", told(&failed)), format!("{:?}", ExitCode::FAILURE));
 }
+
+#[test]
+fn an_argument_of_the_agent_may_look_like_a_flag() {
+    let line = ["gravimeter", "serve", "--agent.args", "--standalone", "--agent.args=-v=2,--x"];
+    let matches = Cli::command().try_get_matches_from(line).expect("a valid line");
+    let serve = matches.subcommand_matches("serve").expect("serve");
+    let given: Vec<_> = serve.get_many::<String>("agent.args").expect("arguments").collect();
+    assert_eq!(given, ["--standalone", "-v=2,--x"]);
+    assert!(!serve.get_flag("standalone"), "it is the agent's");
+}
