@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use tokio::net::{TcpListener, UnixListener};
+use tracing::info;
 
 use super::Error;
 use super::activation::{Activation, Handed};
@@ -109,6 +110,18 @@ impl Addresses {
         self.web.first().copied()
     }
 
+    /// Says them in the log, for people; what there is none of is left out.
+    pub(super) fn tell(&self) {
+        let sockets = listed(self.sockets.iter().map(|path| path.display()));
+        info!(
+            web = self.exporter().map(display),
+            sockets,
+            connect = self.connect.map(display),
+            redirect = listed(&self.redirect),
+            "listening"
+        );
+    }
+
     /// All of them: what the house must never be led to.
     pub(super) fn all(&self) -> Vec<SocketAddr> {
         self.redirect.iter().chain(&self.connect).chain(&self.web).copied().collect()
@@ -127,6 +140,12 @@ fn taken(listener: std::net::TcpListener) -> Result<(TcpListener, SocketAddr), E
 fn with_address(listener: TcpListener) -> io::Result<(TcpListener, SocketAddr)> {
     let address = listener.local_addr()?;
     Ok((listener, address))
+}
+
+/// With commas; `None` where there are none.
+fn listed(words: impl IntoIterator<Item = impl ToString>) -> Option<String> {
+    let words: Vec<_> = words.into_iter().map(|word| word.to_string()).collect();
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 fn has_ipv6() -> bool {

@@ -139,8 +139,7 @@ impl App {
             }
         };
         app.followed = cascades::start(&config, supervised, &app, &views.correlator);
-        let web = app.addresses.exporter().map(tracing::field::display);
-        info!(web, sockets = ?app.addresses.sockets, connect = ?app.addresses.connect, redirect = ?app.addresses.redirect, "listening");
+        app.addresses.tell();
         Ok(app)
     }
 

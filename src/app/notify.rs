@@ -30,7 +30,7 @@ pub(super) async fn watchdog(stopping: CancellationToken) {
 
 fn tell(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(std::slice::from_ref(&state)) {
-        tracing::warn!(%error, ?state, "the service manager could not be told");
+        tracing::warn!(%error, "the service manager could not be told");
     }
 }
 

@@ -37,7 +37,7 @@ impl Trust {
             Origin::Created => info!(path = %directory.display(), "made a new CA"),
             Origin::Loaded => {}
             Origin::Renewed(reason) => {
-                info!(path = %directory.display(), ?reason, "renewed the CA: agents started before now must be restarted");
+                info!(path = %directory.display(), %reason, "renewed the CA: agents started before now must be restarted");
             }
         }
         let not_after = authority.not_after();

@@ -9,6 +9,7 @@ pub mod loop_guard;
 pub mod original_dst;
 pub mod redirect;
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,6 +77,15 @@ impl Destination {
         match self {
             Self::Address(address) => address.port(),
             Self::Name { port, .. } => *port,
+        }
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => write!(f, "{address}"),
+            Self::Name { host, port } => write!(f, "{host}:{port}"),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! Nothing here repairs rules by itself: whoever removed them may have had a reason.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
@@ -79,6 +80,17 @@ pub enum FamilyStatus {
     Inactive,
     /// Some, or others than were installed.
     Partial,
+}
+
+impl fmt::Display for FamilyStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Active => "active",
+            Self::Disabled => "disabled",
+            Self::Inactive => "inactive",
+            Self::Partial => "partial",
+        })
+    }
 }
 
 /// What the kernel has of the rules.
@@ -258,7 +270,11 @@ const SYSTEM_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 fn warn_unless_complete(seen: &Result<Status, RedirectError>) {
     match seen {
         Ok(status) if status.is_complete() => tracing::info!("the redirect rules are in place"),
-        Ok(status) => tracing::warn!(?status, "redirect rules are missing: the agent's traffic may pass unmetered"),
+        Ok(status) => tracing::warn!(
+            ipv4 = %status.ipv4,
+            ipv6 = %status.ipv6,
+            "redirect rules are missing: the agent's traffic may pass unmetered"
+        ),
         Err(error) => tracing::warn!(%error, "whether the redirect rules are in place is not known"),
     }
 }

@@ -89,7 +89,7 @@ impl Relay {
     /// Carries one connection to its end. What becomes of it is told to the current span, too.
     pub async fn serve(&self, accepted: Accepted, shutdown: &Shutdown) {
         let whole = Span::current();
-        let span = info_span!("connection", destination = ?accepted.destination, host = field::Empty);
+        let span = info_span!("connection", destination = %accepted.destination, host = field::Empty);
         self.carry(accepted, &whole, shutdown).instrument(span).await;
     }
 

@@ -121,6 +121,29 @@ fn every_module_opens_with_its_purpose() {
     assert!(silent.is_empty(), "{}", silent.join("\n"));
 }
 
+/// A value in Rust's own form (`Some(127.0.0.1:80)`) is for nobody who reads a log. Times are: `1.5s`.
+#[test]
+fn log_lines_hold_no_value_in_rusts_own_form() {
+    let mut raw = Vec::new();
+    for (path, text) in sources() {
+        if is_test_file(&path) {
+            continue;
+        }
+        for level in ["info!(", "warn!(", "error!("] {
+            for call in without_tests(&text).split(level).skip(1) {
+                let fields = call.split(");").next().unwrap_or_default();
+                let fields = fields.split('"').step_by(2).flat_map(|code| code.split([',', '='])).map(str::trim);
+                let shown = fields.filter(|field| field.starts_with('?') && !TIMES.contains(field));
+                raw.extend(shown.map(|field| format!("{}: {level} {field}", path.display())));
+            }
+        }
+    }
+    assert!(raw.is_empty(), "{}", raw.join("\n"));
+}
+
+/// Fields that are a `Duration`.
+const TIMES: [&str; 2] = ["?pause", "?self.drain"];
+
 /// `docs/reliability.md`: each promise names its tests, as `it module::test`, `lib ...`, `netns ...` or `soak ...`.
 #[test]
 fn every_promise_is_proven_by_tests_that_exist() {

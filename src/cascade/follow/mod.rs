@@ -92,7 +92,11 @@ pub async fn run(
 /// Follows one agent for as long as the caller waits.
 async fn follow(config: &Config, endpoint: Option<Endpoint>, correlator: &Arc<Correlator>, tasks: &TaskTracker) {
     let Some(endpoint) = endpoint else { return std::future::pending().await };
-    tracing::info!(http = ?endpoint.http(), https = ?endpoint.https(), "following the conversations of the agent");
+    tracing::info!(
+        http = endpoint.http().map(display),
+        https = endpoint.https().map(display),
+        "following the conversations of the agent"
+    );
     let client = Client::new(endpoint, tasks.clone());
     Session::new(config.clone(), client, Arc::clone(correlator)).run().await;
 }

@@ -18,7 +18,7 @@ use crate::cascade::client::Client;
 use crate::cascade::correlate::Correlator;
 use crate::cascade::read::Summary;
 use crate::cascade::update::{RunStatus, Step, Update};
-use crate::record::{Id, StepStatus, UpdateSource};
+use crate::record::{Id, Label as _, StepStatus, UpdateSource};
 
 /// One agent that is being followed.
 pub(super) struct Session {
@@ -297,7 +297,11 @@ impl Session {
             WatchEnd::Missing(failure) => {
                 self.complaints.count(failure);
                 if self.ladder.missing(rung, now) && self.missing.insert(rung) {
-                    tracing::info!(?rung, next = ?self.ladder.rung(), "the agent does not offer this way of following it");
+                    tracing::info!(
+                        way = rung.source().as_str(),
+                        next = self.ladder.rung().source().as_str(),
+                        "the agent does not offer this way of following it"
+                    );
                 }
             }
             WatchEnd::Quiet => return,

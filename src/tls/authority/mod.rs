@@ -7,6 +7,7 @@ mod folder;
 mod profile;
 mod store;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -53,6 +54,17 @@ pub enum RenewReason {
     ExpiresSoon,
     /// Its life has not begun: it was made by a clock that was ahead.
     NotYetValid,
+}
+
+impl fmt::Display for RenewReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Constraints => "the hosts to intercept have changed",
+            Self::Expired => "it had expired",
+            Self::ExpiresSoon => "it would have expired soon",
+            Self::NotYetValid => "it was made by a clock that was ahead",
+        })
+    }
 }
 
 /// The CA cannot be loaded or made.

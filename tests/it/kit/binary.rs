@@ -170,8 +170,8 @@ pub fn pid(child: &Child) -> Pid {
 fn addresses(log: &str) -> Option<(SocketAddr, SocketAddr)> {
     let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let said = lines.into_iter().find(|line| line["message"] == "listening")?;
-    let connect = said["connect"].as_str()?.strip_prefix("Some(")?.strip_suffix(')')?;
-    Some((said["web"].as_str()?.parse().ok()?, connect.parse().ok()?))
+    let address = |name: &str| said[name].as_str()?.parse().ok();
+    Some((address("web")?, address("connect")?))
 }
 
 /// The flag that leads a host to a provider of the test.
