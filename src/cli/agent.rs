@@ -14,11 +14,7 @@ pub(super) struct AgentExec {}
 
 impl AgentExec {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        match exec::agent_exec(io::stdin()) {
-            Ok(never) => match never {},
-            // Standard error has been told, in the form that the supervisor reads.
-            Err(_) => Ok(ExitCode::FAILURE),
-        }
+        match exec::agent_exec(io::stdin()).map_err(without_cause)? {}
     }
 }
 
@@ -29,7 +25,12 @@ pub(super) struct AgentSignal {}
 
 impl AgentSignal {
     pub(super) fn run(self, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-        exec::agent_signal(io::stdin(), out)?;
+        exec::agent_signal(io::stdin(), out).map_err(without_cause)?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// The error's own words name its cause already.
+fn without_cause(error: exec::ExecError) -> anyhow::Error {
+    anyhow::anyhow!("{error}")
 }

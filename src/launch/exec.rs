@@ -6,23 +6,28 @@
 use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
-use rustix::fs::Mode;
-use rustix::process::{Resource, Rlimit, setrlimit, setsid, umask};
+use rustix::fs::{FileType, Mode, fstat};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit, setsid, umask};
 
+use super::channel::Descriptors;
 use super::process::{Identity, apply};
 use super::wire::{self, Request, Spec};
 
 /// Why an entry point could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecError {
-    /// The message did not come, or is not one.
-    #[error("no order on standard input ({0}): this command is for gravimeter itself, not for people")]
-    Message(#[source] io::Error),
+    /// Standard input is not what the supervisor gives.
+    #[error(
+        "standard input is no socket of gravimeter's: this command is for gravimeter itself, not for people; \
+         if gravimeter has started it, sudo records input: exempt this command in sudoers from log_input"
+    )]
+    Channel,
     /// The agent could not be executed.
     #[error("{command}: {source}; check that its user can reach it and its working directory")]
     Execute {
@@ -31,24 +36,28 @@ pub enum ExecError {
         /// Why.
         source: io::Error,
     },
+    /// The message did not come, or is not one.
+    #[error("no order on standard input ({0}): this command is for gravimeter itself, not for people")]
+    Message(#[source] io::Error),
     /// The process could not be prepared or signalled.
     #[error("the kernel refused: {0}")]
     System(#[from] io::Error),
 }
 
-/// Says who it is on standard error, takes its order from `stdin` and becomes the agent, which inherits the rest of
-/// `stdin` and the two outputs. It waits for the order after it has said who it is: a supervisor that dies in between
-/// closes the pipe, and no agent is started that nobody knows of.
+/// Says who it is on the socket that is `stdin`, takes its order there and becomes the agent. It waits for the order after it
+/// has said who it is: a supervisor that dies in between closes the socket, and no agent is started that nobody knows of.
 ///
 /// # Errors
-/// [`ExecError`], which standard error has been told already; there is no way to return successfully.
+/// [`ExecError`], which the supervisor has been told if there is one; there is no way to return successfully.
 pub fn agent_exec(stdin: impl AsFd) -> Result<Infallible, ExecError> {
-    let error = match take_order(stdin) {
-        Ok(spec) => become_agent(spec),
-        Err(error) => error,
-    };
-    // The supervisor listens for this line; without one there is nobody to tell.
-    let _ = io::stderr().write_all(wire::failure_line(&error.to_string()).as_bytes());
+    // While it holds the order, no other process of the same user may look into it. The agent itself is as usual again.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(io::Error::from)?;
+    // Leading a group already is the only way to fail (sudo with use_pty), and as good: its processes are found by either.
+    let _ = setsid();
+    let (spec, Descriptors { input, report }) = take_order(stdin)?;
+    let error = become_agent(spec, input);
+    // The supervisor reads it; without one there is nobody to tell.
+    let _ = File::from(report).write_all(error.to_string().as_bytes());
     Err(error)
 }
 
@@ -64,21 +73,23 @@ pub fn agent_signal(stdin: impl Read, mut stdout: impl Write) -> Result<(), Exec
     Ok(stdout.flush()?)
 }
 
-fn take_order(stdin: impl AsFd) -> Result<Spec, ExecError> {
-    // Leading a group already is the only way to fail (sudo with use_pty), and as good: its processes are found by either.
-    let _ = setsid();
-    io::stderr().write_all(wire::identity_line(Identity::own()?).as_bytes())?;
-    // A duplicate without a buffer: what follows the order belongs to the agent.
-    let pipe = File::from(stdin.as_fd().try_clone_to_owned()?);
-    wire::decode(pipe).map_err(ExecError::Message)
+fn take_order(stdin: impl AsFd) -> Result<(Spec, Descriptors), ExecError> {
+    let stat = fstat(&stdin).map_err(io::Error::from)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Socket {
+        return Err(ExecError::Channel);
+    }
+    let mut socket = UnixStream::from(stdin.as_fd().try_clone_to_owned()?);
+    socket.write_all(&wire::encode(&Identity::own()?)?).map_err(ExecError::Message)?;
+    let descriptors = Descriptors::receive(&socket).map_err(ExecError::Message)?;
+    Ok((wire::decode(socket).map_err(ExecError::Message)?, descriptors))
 }
 
-fn become_agent(spec: Spec) -> ExecError {
+fn become_agent(spec: Spec, input: OwnedFd) -> ExecError {
     if let Err(errno) = confine(spec.umask) {
         return ExecError::System(errno.into());
     }
     let mut command = Command::new(&spec.command);
-    command.args(&spec.args).env_clear().envs(&spec.env).current_dir(&spec.working_directory);
+    command.args(&spec.args).env_clear().envs(&spec.env).current_dir(&spec.working_directory).stdin(input);
     ExecError::Execute { source: command.exec(), command: spec.command }
 }
 

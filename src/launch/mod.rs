@@ -2,12 +2,14 @@
 //!
 //! What enters: a [`Config`]. What leaves: a running process, its [`AgentState`], facts about its life.
 //! It never reads the agent's traffic, never logs what the agent prints unless told to, and never builds a shell command:
-//! sudo runs one fixed command line ([`exec`]), and what the agent needs reaches it through a pipe.
+//! sudo runs one fixed command line ([`exec`]), and what the agent needs reaches it through a socket. Nothing that the agent
+//! prints is taken for our own program's word, and what is shown of it is escaped and bounded.
 
 mod account;
 mod announce;
 mod antigravity;
 mod backoff;
+mod channel;
 pub mod exec;
 pub mod find;
 mod lines;

@@ -1,10 +1,13 @@
-//! Processes by pid and start time, so that a pid that the kernel has given to somebody else is never signalled.
+//! Processes by pid and start time, so that a pid that the kernel has given to somebody else is never signalled; and which of
+//! them are an agent's.
 
 use std::fs;
 use std::io;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, getpid, pidfd_open, pidfd_send_signal, set_child_subreaper, waitpid,
+};
 use serde::{Deserialize, Serialize};
 
 use super::wire::{Action, Presence, Request};
@@ -21,7 +24,7 @@ impl Identity {
     /// The calling process.
     pub(super) fn own() -> io::Result<Self> {
         let pid = std::process::id();
-        let stat = Stat::read(pid).ok_or_else(|| io::Error::other("/proc is not mounted"))?;
+        let stat = Stat::read(pid).ok_or_else(no_proc)?;
         Ok(Self { pid, start_time: stat.start_time })
     }
 
@@ -31,8 +34,82 @@ impl Identity {
     }
 }
 
+/// A process that the kernel makes the parent of whatever its descendants leave behind (`PR_SET_CHILD_SUBREAPER`). So a daemon
+/// that an agent has detached stays below it, also in a session of its own and after its own parent's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Adopter {
+    pid: u32,
+    /// The session that it shares with every process that it has started itself, except for the agent, which leads its own.
+    session: u32,
+}
+
+impl Adopter {
+    /// Makes the calling process an adopter, for as long as it lives. It must call [`reap`] from then on.
+    pub(super) fn become_one() -> io::Result<Self> {
+        set_child_subreaper(Some(getpid()))?;
+        let pid = std::process::id();
+        // getsid(2) would do, but rustix takes no 0, which is the session of another pid namespace.
+        let Stat { session, .. } = Stat::read(pid).ok_or_else(no_proc)?;
+        Ok(Self { pid, session })
+    }
+
+    /// Nothing that leaves a session can come back into it: what an agent has left behind is in another one than ours.
+    fn has_adopted(self, process: &Stat) -> bool {
+        process.parent == self.pid && process.session != self.session
+    }
+}
+
+/// How the processes of an agent are told from all others.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tree {
+    /// The agent's first process.
+    pub(super) leader: Identity,
+    /// The user of all of them: none can become another one (`PR_SET_NO_NEW_PRIVS`).
+    pub(super) uid: u32,
+    /// Who adopts what they leave behind, while it lives.
+    pub(super) adopter: Option<Adopter>,
+}
+
+impl Tree {
+    /// The agent leads a session or at least a group: its processes are those in it, those that have been adopted, and all of
+    /// their descendants. None is older than the agent.
+    fn members(&self) -> io::Result<Vec<Identity>> {
+        let mut others: Vec<_> = processes()?.collect();
+        // Another process has the pid now, which the kernel does not hand out while a group or session bears it.
+        let is_replaced = others.iter().any(|(it, _)| it.pid == self.leader.pid && *it != self.leader);
+        others.retain(|(_, stat)| !stat.is_dead);
+        let mut members: Vec<Identity> = Vec::new();
+        loop {
+            let belongs = |(identity, stat): &(Identity, Stat)| {
+                let is_led = !is_replaced && self.leads(*identity, stat);
+                let is_child = members.iter().any(|member| member.pid == stat.parent);
+                (is_led || is_child || self.has_adopted(stat)) && self.may_own(*identity)
+            };
+            let (found, rest): (Vec<_>, Vec<_>) = others.into_iter().partition(belongs);
+            if found.is_empty() {
+                return Ok(members);
+            }
+            members.extend(found.into_iter().map(|(identity, _)| identity));
+            others = rest;
+        }
+    }
+
+    fn leads(&self, identity: Identity, stat: &Stat) -> bool {
+        [identity.pid, stat.group, stat.session].contains(&self.leader.pid)
+    }
+
+    fn has_adopted(&self, stat: &Stat) -> bool {
+        self.adopter.is_some_and(|adopter| adopter.has_adopted(stat))
+    }
+
+    fn may_own(&self, identity: Identity) -> bool {
+        identity.start_time >= self.leader.start_time && uid_of(identity.pid) == Some(self.uid)
+    }
+}
+
 /// Signals every process of an agent that belongs to `uid`, then waits for them to be gone. Blocks.
 pub(super) fn apply(request: Request, uid: u32) -> io::Result<Presence> {
+    let tree = Tree { leader: request.identity, uid, adopter: request.adopter };
     let signal = match request.action {
         Action::Check => None,
         Action::Kill => Some(Signal::KILL),
@@ -41,7 +118,11 @@ pub(super) fn apply(request: Request, uid: u32) -> io::Result<Presence> {
     let deadline = Instant::now() + Duration::from_millis(request.wait_ms);
     let mut signalled: Vec<Identity> = Vec::new();
     loop {
-        let left = members(request.identity, uid)?;
+        let mut left = tree.members()?;
+        if left.is_empty() {
+            // A process whose parent ended during the look is below nobody then, and below its adopter in the next one.
+            left = tree.members()?;
+        }
         if left.is_empty() {
             return Ok(Presence::Gone);
         }
@@ -61,30 +142,41 @@ pub(super) fn apply(request: Request, uid: u32) -> io::Result<Presence> {
     }
 }
 
-/// The agent leads a session or at least a group: its processes are those in it that are not older than itself.
-fn members(leader: Identity, uid: u32) -> io::Result<Vec<Identity>> {
-    // Another process has the pid now, which the kernel does not hand out while a group or session bears it.
-    if Stat::read(leader.pid).is_some_and(|stat| stat.start_time != leader.start_time) {
-        return Ok(Vec::new());
+/// Takes note of the end of every adopted process, which else stays in the kernel's table. `own` is the child that somebody
+/// else waits for. Blocks.
+pub(super) fn reap(tree: &Tree, own: Option<u32>) -> io::Result<()> {
+    let adopted = processes()?.filter(|(identity, stat)| {
+        stat.is_dead && Some(identity.pid) != own && tree.has_adopted(stat) && tree.may_own(*identity)
+    });
+    for (identity, _) in adopted {
+        // A child keeps its pid until it is waited for, and nobody else waits for this one.
+        if let Some(pid) = raw(identity) {
+            let _ = waitpid(Some(pid), WaitOptions::NOHANG);
+        }
     }
-    let belongs = |identity: &Identity, stat: &Stat| {
-        let is_in = identity.pid == leader.pid || stat.group == leader.pid || stat.session == leader.pid;
-        is_in && !stat.is_dead && stat.start_time >= leader.start_time && uid_of(identity.pid) == Some(uid)
-    };
-    let names = fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    Ok(names
-        .filter_map(|pid| {
-            let stat = Stat::read(pid)?;
-            let identity = Identity { pid, start_time: stat.start_time };
-            belongs(&identity, &stat).then_some(identity)
-        })
-        .collect())
+    Ok(())
+}
+
+/// Every process that can be seen.
+fn processes() -> io::Result<impl Iterator<Item = (Identity, Stat)>> {
+    let pids = fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    Ok(pids.filter_map(|pid| {
+        let stat = Stat::read(pid)?;
+        Some((Identity { pid, start_time: stat.start_time }, stat))
+    }))
+}
+
+fn no_proc() -> io::Error {
+    io::Error::other("/proc is not mounted")
+}
+
+fn raw(process: Identity) -> Option<Pid> {
+    i32::try_from(process.pid).ok().and_then(Pid::from_raw)
 }
 
 /// Through a pidfd that is opened before the process is checked, so that the signal cannot reach a successor.
 fn send(process: Identity, signal: Signal) -> io::Result<()> {
-    let pid = i32::try_from(process.pid).ok().and_then(Pid::from_raw);
-    let Some(pid) = pid else { return Ok(()) };
+    let Some(pid) = raw(process) else { return Ok(()) };
     let sent = pidfd_open(pid, PidfdFlags::empty()).and_then(|fd| match process.is_alive() {
         true => pidfd_send_signal(&fd, signal),
         false => Ok(()),
@@ -96,6 +188,7 @@ fn send(process: Identity, signal: Signal) -> io::Result<()> {
 }
 
 struct Stat {
+    parent: u32,
     group: u32,
     session: u32,
     start_time: u64,
@@ -112,10 +205,11 @@ impl Stat {
     fn parse(text: &str) -> Option<Self> {
         let mut fields = text.rsplit_once(") ")?.1.split(' ');
         let is_dead = matches!(fields.next()?, "Z" | "X");
-        let group = fields.nth(1)?.parse().ok()?;
+        let parent = fields.next()?.parse().ok()?;
+        let group = fields.next()?.parse().ok()?;
         let session = fields.next()?.parse().ok()?;
         let start_time = fields.nth(15)?.parse().ok()?;
-        Some(Self { group, session, start_time, is_dead })
+        Some(Self { parent, group, session, start_time, is_dead })
     }
 }
 
@@ -148,10 +242,14 @@ mod tests {
         let child = shell.spawn().expect("a shell");
         let start_time = Stat::read(child.id()).expect("its stat").start_time;
         let identity = Identity { pid: child.id(), start_time };
-        while members(identity, own_uid()).expect("members").len() < 2 {
+        while tree(identity).members().expect("members").len() < 2 {
             std::thread::yield_now();
         }
         (child, identity)
+    }
+
+    fn tree(leader: Identity) -> Tree {
+        Tree { leader, uid: own_uid(), adopter: None }
     }
 
     fn own_uid() -> u32 {
@@ -159,7 +257,7 @@ mod tests {
     }
 
     fn ask(identity: Identity, action: Action, wait_ms: u64) -> Presence {
-        apply(Request { identity, action, wait_ms }, own_uid()).expect("an answer")
+        apply(Request { identity, adopter: None, action, wait_ms }, own_uid()).expect("an answer")
     }
 
     #[test]
@@ -181,6 +279,22 @@ mod tests {
     }
 
     #[test]
+    fn a_child_in_a_session_of_its_own_is_ended_too() {
+        let (mut child, identity) = group_of("setsid sleep 1000 & wait");
+        let detached = loop {
+            let found = processes().expect("processes").find(|(_, stat)| {
+                stat.parent == identity.pid && stat.session != identity.pid && stat.session == stat.group
+            });
+            if let Some((detached, _)) = found.filter(|(it, stat)| it.pid == stat.session) {
+                break detached;
+            }
+        };
+        assert_eq!(ask(identity, Action::Term, LONG_WAIT), Presence::Gone);
+        assert!(!detached.is_alive());
+        child.wait().expect("its status");
+    }
+
+    #[test]
     fn what_is_forked_during_the_end_is_ended_too() {
         let (mut child, identity) = group_of("trap 'sleep 1000 & exit' TERM; sleep 1000 & wait");
         assert_eq!(ask(identity, Action::Term, LONG_WAIT), Presence::Gone, "its last child has had no signal yet");
@@ -192,7 +306,7 @@ mod tests {
         let (mut child, identity) = group();
         let successor = Identity { start_time: identity.start_time - 1, ..identity };
         assert_eq!(ask(successor, Action::Kill, 0), Presence::Gone, "the same pid, another process");
-        let request = Request { identity, action: Action::Kill, wait_ms: 0 };
+        let request = Request { identity, adopter: None, action: Action::Kill, wait_ms: 0 };
         assert_eq!(apply(request, own_uid() + 1).expect("an answer"), Presence::Gone, "another user's");
         assert!(identity.is_alive());
         ask(identity, Action::Kill, LONG_WAIT);
@@ -203,6 +317,7 @@ mod tests {
     fn hostile_command_names_do_not_confuse() {
         let stat = "7 (a) S 1 (b)) Z 1 22 33 0 -1 4 0 0 0 0 0 0 0 0 20 0 1 0 4455 1 2";
         let stat = Stat::parse(stat).expect("a stat");
-        assert_eq!((stat.group, stat.session, stat.start_time, stat.is_dead), (22, 33, 4455, true));
+        assert_eq!((stat.parent, stat.group, stat.session), (1, 22, 33));
+        assert_eq!((stat.start_time, stat.is_dead), (4455, true));
     }
 }

@@ -2,20 +2,26 @@
 //!
 //! All three ways run the same entry point ([`super::exec`]) and speak the same protocol; only who runs it differs.
 
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::geteuid;
-use tokio::io::AsyncWriteExt as _;
-use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::io::{AsyncWriteExt as _, Interest};
+use tokio::net::UnixStream;
+use tokio::net::unix::pipe;
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::time::timeout;
 
 use super::account::Account;
+use super::channel::{self, Descriptors};
 use super::lines::Lines;
 use super::process::{self, Identity};
-use super::wire::{self, Action, Presence, Request, Spec};
+use super::wire::{self, Presence, Request, Spec};
 use super::{Config, LaunchError};
+use crate::record::printable;
 
 /// Runs our entry points as one user.
 #[derive(Debug)]
@@ -39,7 +45,7 @@ enum Way {
 pub(super) struct Waiting {
     pub(super) identity: Identity,
     child: Child,
-    stdin: ChildStdin,
+    socket: UnixStream,
     stderr: Lines<ChildStderr>,
     stdout: Lines<ChildStdout>,
     program: PathBuf,
@@ -84,60 +90,55 @@ impl Launcher {
 
     /// Starts `agent-exec` and learns which process it is.
     pub(super) async fn spawn(&self) -> Result<Waiting, LaunchError> {
+        let (mut socket, theirs) = channel_to_child().map_err(|error| self.handover(&error.to_string()))?;
         let mut command = self.command("agent-exec");
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(theirs).stdout(Stdio::piped()).stderr(Stdio::piped());
         if self.way == Way::Sudo {
             // The terminal's Ctrl-C shall reach us alone, so that the agent is ended in order. agent-exec leaves our group
             // by itself; it must not lead one before it can lead a session.
             command.process_group(0);
         }
         let mut child = command.spawn().map_err(|source| self.spawn_error(source))?;
-        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
+        // It holds our copy of the other end, which would keep the socket open.
+        drop(command);
+        let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
             return Err(self.handover("its pipes are missing"));
         };
         let mut stderr = Lines::new(stderr);
-        let said = timeout(HANDOVER_LIMIT, first_words(&mut stderr)).await;
-        // An error drops the pipe, at which agent-exec ends by itself, also where we may not signal sudo.
-        match said {
+        // An error drops the socket, at which agent-exec ends by itself, also where we may not signal sudo.
+        match timeout(HANDOVER_LIMIT, wire::receive(&mut socket)).await {
             Ok(Ok(identity)) => {
                 let (program, stdout) = (self.program.clone(), Lines::new(stdout));
-                Ok(Waiting { identity, child, stdin, stderr, stdout, program })
+                Ok(Waiting { identity, child, socket, stderr, stdout, program })
             }
-            Ok(Err(said)) if self.way == Way::Sudo => Err(self.refused(&said)),
-            Ok(Err(said)) => Err(self.handover(&said)),
+            // No agent has run yet: what stands on standard error is of sudo or of our own program.
+            Ok(Err(_)) => Err(self.not_started(first_words(&mut stderr).await)),
             Err(_) => Err(self.handover("it said nothing in time")),
         }
     }
 
     /// Signals every process of an agent and waits up to `wait` for them to be gone.
-    pub(super) async fn signal(
-        &self,
-        identity: Identity,
-        action: Action,
-        wait: Duration,
-    ) -> Result<Presence, LaunchError> {
-        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        let request = Request { identity, action, wait_ms };
+    pub(super) async fn signal(&self, request: Request) -> Result<Presence, LaunchError> {
         if self.way == Way::Sudo {
-            return self.signal_through_sudo(request, wait).await;
+            return self.signal_through_sudo(request).await;
         }
         let uid = self.account.uid;
         let applied = tokio::task::spawn_blocking(move || process::apply(request, uid)).await;
-        let result = applied.unwrap_or_else(|panic| Err(std::io::Error::other(panic)));
+        let result = applied.unwrap_or_else(|panic| Err(io::Error::other(panic)));
         result.map_err(|error| self.handover(&error.to_string()))
     }
 
-    async fn signal_through_sudo(&self, request: Request, wait: Duration) -> Result<Presence, LaunchError> {
+    async fn signal_through_sudo(&self, request: Request) -> Result<Presence, LaunchError> {
         let order = wire::encode(&request).map_err(|error| self.handover(&error.to_string()))?;
         let mut command = self.command("agent-signal");
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().map_err(|source| self.spawn_error(source))?;
         if let Some(mut stdin) = child.stdin.take() {
             // A refusal closes the pipe early; its reason is on stderr.
             let _ = timeout(HANDOVER_LIMIT, stdin.write_all(&order)).await;
         }
-        let ended = timeout(wait + HANDOVER_LIMIT, child.wait_with_output()).await;
+        let limit = Duration::from_millis(request.wait_ms).saturating_add(HANDOVER_LIMIT);
+        let ended = timeout(limit, child.wait_with_output()).await;
         let output = ended.map_err(|_| self.handover("it did not answer in time"))?;
         let output = output.map_err(|error| self.handover(&error.to_string()))?;
         Presence::parse(&output.stdout).ok_or_else(|| self.refused(&String::from_utf8_lossy(&output.stderr)))
@@ -157,7 +158,7 @@ impl Launcher {
             command.uid(self.account.uid).gid(self.account.gid);
         }
         command.arg(entry_point).env_clear().env("PATH", SYSTEM_PATH).env("LC_ALL", "C");
-        command.current_dir("/").stdin(Stdio::piped());
+        command.current_dir("/");
         command
     }
 
@@ -171,10 +172,19 @@ impl Launcher {
         }
     }
 
+    fn not_started(&self, said: Option<String>) -> LaunchError {
+        let said = said.unwrap_or_default();
+        match said.strip_prefix(OWN_ERROR) {
+            Some(own) => self.handover(own),
+            None if self.way == Way::Sudo => self.refused(&said),
+            None => self.handover(&said),
+        }
+    }
+
     fn refused(&self, said: &str) -> LaunchError {
         let detail = match said.trim() {
             "" => "it ended without a word".to_owned(),
-            said => said.lines().next().unwrap_or_default().trim_start_matches("sudo: ").to_owned(),
+            said => printable(said.lines().next().unwrap_or_default().trim_start_matches("sudo: ")),
         };
         LaunchError::SudoRefused { user: self.account.name.clone(), detail }
     }
@@ -185,17 +195,39 @@ impl Launcher {
 }
 
 impl Waiting {
-    /// Gives `agent-exec` its order and the agent its standard input, which ends there.
+    /// Gives `agent-exec` its order and the agent its standard input, which ends there. Returns when the agent runs.
     pub(super) async fn go(self, spec: &Spec, input: &[u8]) -> Result<Agent, LaunchError> {
-        let Self { child, mut stdin, stderr, stdout, program, .. } = self;
-        let mut bytes = wire::encode(spec).map_err(|error| handover(&program, &error.to_string()))?;
-        bytes.extend(input);
-        let written = timeout(HANDOVER_LIMIT, stdin.write_all(&bytes)).await;
-        written
-            .map_err(|slow| handover(&program, &slow.to_string()))?
-            .map_err(|error| handover(&program, &error.to_string()))?;
-        Ok(Agent { child, stderr, stdout })
+        let Self { child, socket, stderr, stdout, program, .. } = self;
+        match timeout(HANDOVER_LIMIT, hand_over(socket, spec, input)).await {
+            Ok(Ok(None)) => Ok(Agent { child, stderr, stdout }),
+            Ok(Ok(Some(failure))) => Err(LaunchError::Exec(printable(&failure))),
+            Ok(Err(error)) => Err(handover(&program, &error.to_string())),
+            Err(_) => Err(handover(&program, "it did not execute the agent in time")),
+        }
     }
+}
+
+/// A socket, and the other end of it for a child.
+fn channel_to_child() -> io::Result<(UnixStream, OwnedFd)> {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    Ok((UnixStream::from_std(ours)?, theirs.into()))
+}
+
+/// Why the agent was not executed; `None` when it was.
+async fn hand_over(mut socket: UnixStream, spec: &Spec, input: &[u8]) -> io::Result<Option<String>> {
+    let order = wire::encode(spec)?;
+    let ((theirs, feed), (answer, report)) = (io::pipe()?, io::pipe()?);
+    let descriptors = Descriptors { input: theirs.into(), report: report.into() };
+    socket.async_io(Interest::WRITABLE, || descriptors.send(&socket)).await?;
+    // Our copy of the report would keep it open.
+    drop(descriptors);
+    socket.write_all(&order).await?;
+    let mut feed = pipe::Sender::from_owned_fd(feed.into())?;
+    feed.write_all(input).await?;
+    drop(feed);
+    let read = tokio::task::spawn_blocking(move || channel::read_report(answer.into()));
+    read.await.map_err(io::Error::other)?
 }
 
 /// Where our own helpers are looked for: nobody but root writes there.
@@ -207,22 +239,22 @@ const HANDOVER_LIMIT: Duration = Duration::from_secs(10);
 /// sudo may warn before it runs the command (`unable to resolve host`).
 const MAX_WARNINGS: usize = 16;
 
-/// The identity, or what was said instead.
-async fn first_words(stderr: &mut Lines<ChildStderr>) -> Result<Identity, String> {
-    let mut said = String::new();
+/// The first line on standard error that says something; our own program's, where it says anything.
+async fn first_words(stderr: &mut Lines<ChildStderr>) -> Option<String> {
+    let mut first = None;
     for _ in 0..MAX_WARNINGS {
-        let Some(line) = stderr.next().await else { break };
-        if let Some(identity) = wire::parse_identity(&line) {
-            return Ok(identity);
+        let Ok(Some(line)) = timeout(HANDOVER_LIMIT, stderr.next()).await else { break };
+        if line.starts_with(OWN_ERROR) {
+            return Some(line);
         }
-        let line = wire::parse_failure(&line).unwrap_or(&line);
-        if said.is_empty() {
-            said = line.to_owned();
-        }
+        first = first.or(Some(line).filter(|line| !line.is_empty()));
     }
-    Err(said)
+    first
 }
 
+/// How this program begins to say why it failed.
+const OWN_ERROR: &str = "error: ";
+
 fn handover(program: &Path, detail: &str) -> LaunchError {
-    LaunchError::Handover { program: program.to_owned(), detail: detail.to_owned() }
+    LaunchError::Handover { program: program.to_owned(), detail: printable(detail) }
 }

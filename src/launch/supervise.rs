@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::process::ChildStderr;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -17,12 +18,12 @@ use super::announce::Announcement;
 use super::backoff::Backoff;
 use super::lines::Lines;
 use super::orphan::StateFile;
-use super::process::Identity;
+use super::process::{self, Adopter, Identity, Tree};
 use super::program::Program;
 use super::spawn::{Agent, Launcher};
-use super::wire::{self, Action, Presence};
+use super::wire::{Action, Presence, Request};
 use super::{Config, LaunchError};
-use crate::record::{Fact, Record, RestartReason};
+use crate::record::{Fact, Record, RestartReason, printable};
 
 /// Where the agent is in its life.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +84,7 @@ impl Supervisor {
     }
 
     async fn keep_running(&self, shutdown: &CancellationToken) -> Result<(), LaunchError> {
+        let adopter = adopter();
         let launcher = Launcher::new(&self.config).await?;
         self.stop_orphan(&launcher).await?;
         let mut backoff = Backoff::new(&self.config);
@@ -90,7 +92,7 @@ impl Supervisor {
         loop {
             self.state.send_replace(AgentState::Starting);
             let started = Instant::now();
-            let reason = match self.live(&launcher, shutdown).await {
+            let reason = match self.live(&launcher, adopter, shutdown).await {
                 Ok(End::Shutdown) => return Ok(()),
                 Ok(End::Itself(reason)) => reason,
                 Err(error) if error.is_final() || !has_run => return Err(error),
@@ -113,17 +115,30 @@ impl Supervisor {
     }
 
     /// One life, from the start to the last of its processes.
-    async fn live(&self, launcher: &Launcher, shutdown: &CancellationToken) -> Result<End, LaunchError> {
+    async fn live(
+        &self,
+        launcher: &Launcher,
+        adopter: Option<Adopter>,
+        shutdown: &CancellationToken,
+    ) -> Result<End, LaunchError> {
         let program = Program::new(&self.config, &launcher.account)?;
         let waiting = launcher.spawn().await?;
         let identity = waiting.identity;
+        let tree = Tree { leader: identity, uid: launcher.account.uid, adopter };
         self.file.remember(identity, &launcher.account.name)?;
-        let Agent { mut child, stderr, mut stdout } = waiting.go(&program.spec, &program.input).await?;
+        let Agent { mut child, stderr, mut stdout } = match waiting.go(&program.spec, &program.input).await {
+            Ok(agent) => agent,
+            Err(error) => {
+                // It may still be about to execute the agent.
+                self.end(launcher, &tree).await;
+                return Err(error);
+            }
+        };
         tracing::info!(pid = identity.pid, user = launcher.account.name, "the agent is started");
         self.record.record(Fact::AgentUp(true));
 
-        let mut ear = Ear { supervisor: self, stderr, program: &program, pid: identity.pid, failure: None };
-        let over = CancellationToken::new();
+        let mut ear = Ear { supervisor: self, stderr, program: &program, pid: identity.pid };
+        let (own, over) = (child.id(), CancellationToken::new());
         let life = async {
             let _over = over.clone().drop_guard();
             let end = tokio::select! {
@@ -131,11 +146,11 @@ impl Supervisor {
                 () = shutdown.cancelled() => End::Shutdown,
             };
             // Also after an end: sudo may have been killed alone, and the agent may have left children.
-            let gone = self.stop(launcher, identity).await;
+            self.end(launcher, &tree).await;
             if timeout(REAP_LIMIT, child.wait()).await.is_err() {
                 tracing::warn!(pid = child.id(), "the process that started the agent outlives it");
             }
-            (end, gone)
+            end
         };
         // The outputs are read for as long as a process is left: a full pipe would stop an agent in its last words.
         let hearing = async {
@@ -148,24 +163,35 @@ impl Supervisor {
                 () = last_words => {}
             }
         };
-        let ((end, gone), ()) = tokio::join!(life, hearing);
+        let (end, (), ()) = tokio::join!(life, hearing, reap(tree, own, &over));
         self.record.record(Fact::AgentUp(false));
-        match gone {
+        Ok(end)
+    }
+
+    /// Ends every process of an agent; one that cannot be ended stays on record.
+    async fn end(&self, launcher: &Launcher, tree: &Tree) {
+        let pid = tree.leader.pid;
+        match self.stop(launcher, tree.leader, tree.adopter).await {
             Ok(Presence::Gone) => self.file.forget(),
-            Ok(Presence::Alive) => tracing::error!(pid = identity.pid, "the agent survived SIGKILL"),
-            Err(error) => tracing::error!(pid = identity.pid, %error, "the agent could not be stopped"),
-        }
-        match (end, ear.failure) {
-            (End::Itself(_), Some(failure)) => Err(LaunchError::Exec(failure)),
-            (end, _) => Ok(end),
+            Ok(Presence::Alive) => tracing::error!(pid, "the agent survived SIGKILL"),
+            Err(error) => tracing::error!(pid, %error, "the agent could not be stopped"),
         }
     }
 
     /// SIGTERM first; SIGKILL for what is left after the configured time.
-    async fn stop(&self, launcher: &Launcher, identity: Identity) -> Result<Presence, LaunchError> {
-        match launcher.signal(identity, Action::Term, self.config.stop_timeout).await? {
+    async fn stop(
+        &self,
+        launcher: &Launcher,
+        identity: Identity,
+        adopter: Option<Adopter>,
+    ) -> Result<Presence, LaunchError> {
+        let request = |action, wait: Duration| {
+            let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            launcher.signal(Request { identity, adopter, action, wait_ms })
+        };
+        match request(Action::Term, self.config.stop_timeout).await? {
             Presence::Gone => Ok(Presence::Gone),
-            Presence::Alive => launcher.signal(identity, Action::Kill, KILL_LIMIT).await,
+            Presence::Alive => request(Action::Kill, KILL_LIMIT).await,
         }
     }
 
@@ -174,7 +200,8 @@ impl Supervisor {
         let Some(remembered) = self.file.recall() else { return Ok(()) };
         let identity = remembered.identity;
         let stopped = match launcher.for_orphan(&remembered.user).await {
-            Ok(launcher) => self.stop(&launcher, identity).await,
+            // Who adopted what it has detached is gone.
+            Ok(launcher) => self.stop(&launcher, identity, None).await,
             Err(error) => Err(error),
         };
         let detail = match stopped {
@@ -199,7 +226,7 @@ impl Supervisor {
     /// Output may hold prompts and tokens: it is dropped unless the configuration asks for it.
     fn tell(&self, line: &str) {
         if self.config.log_output {
-            tracing::info!(target: "agent", line);
+            tracing::info!(target: "agent", line = printable(line));
         }
     }
 }
@@ -216,8 +243,6 @@ struct Ear<'a> {
     stderr: Lines<ChildStderr>,
     program: &'a Program,
     pid: u32,
-    /// Why exec failed, if it did.
-    failure: Option<String>,
 }
 
 impl Ear<'_> {
@@ -229,7 +254,11 @@ impl Ear<'_> {
             match timeout(limit, self.hear(announcement)).await {
                 Ok(Heard::End) => return,
                 Ok(Heard::Ports) => {}
-                Err(_) => tracing::warn!(?announcement, "the agent did not announce both of its ports in time"),
+                Err(_) => tracing::warn!(
+                    https_port = announcement.https_port,
+                    http_port = announcement.http_port,
+                    "the agent did not announce both of its ports in time"
+                ),
             }
         }
         let mut known = announcement.unwrap_or_default();
@@ -238,7 +267,7 @@ impl Ear<'_> {
         while let Some(line) = self.stderr.next().await {
             known.hear(&line);
             self.supervisor.state.send_if_modified(|state| state.announce(&known));
-            self.take(&line);
+            self.supervisor.tell(&line);
         }
     }
 
@@ -250,7 +279,7 @@ impl Ear<'_> {
                 line = self.stderr.next() => {
                     let Some(line) = line else { return Heard::End };
                     announcement.hear(&line);
-                    self.take(&line);
+                    self.supervisor.tell(&line);
                 }
                 _ = looks.tick() => self.discover(announcement).await,
             }
@@ -268,19 +297,37 @@ impl Ear<'_> {
             *announcement = seen;
         }
     }
-
-    fn take(&mut self, line: &str) {
-        if let Some(said) = wire::parse_failure(line) {
-            self.failure = Some(said.to_owned());
-        }
-        self.supervisor.tell(line);
-    }
 }
 
 /// What ended the wait for an announcement.
 enum Heard {
     End,
     Ports,
+}
+
+/// Without one, what an agent has detached and left is not found any more.
+fn adopter() -> Option<Adopter> {
+    let become_one = Adopter::become_one();
+    become_one.inspect_err(|error| tracing::warn!(%error, "daemons that the agent detaches will outlive it")).ok()
+}
+
+/// Reaps what the agent leaves behind until `over`. Where the ends of children are not told, only then.
+async fn reap(tree: Tree, own: Option<u32>, over: &CancellationToken) {
+    let look = || async {
+        let looked = tokio::task::spawn_blocking(move || process::reap(&tree, own)).await;
+        if let Ok(Err(error)) = looked {
+            tracing::debug!(%error, "ended processes of the agent could not be looked for");
+        }
+    };
+    if let Ok(mut ends) = signal(SignalKind::child()) {
+        while over.run_until_cancelled(ends.recv()).await.flatten().is_some() {
+            look().await;
+            // An agent that detaches many short processes costs a few looks a second, not one for each.
+            over.run_until_cancelled(sleep(REAP_PAUSE)).await;
+        }
+    }
+    over.cancelled().await;
+    look().await;
 }
 
 fn reason(status: Option<ExitStatus>) -> RestartReason {
@@ -297,8 +344,37 @@ const KILL_LIMIT: Duration = Duration::from_secs(5);
 /// sudo ends at once after its command.
 const REAP_LIMIT: Duration = Duration::from_secs(2);
 
+/// A dead process holds a pid and nothing else meanwhile.
+const REAP_PAUSE: Duration = Duration::from_millis(250);
+
 /// What is left in a pipe of 64 KiB is read in far less.
 const LAST_WORDS_LIMIT: Duration = Duration::from_millis(200);
 
 /// The discovery file is a second choice and need not be found at once.
 const DISCOVERY_INTERVAL: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::FanOut;
+
+    /// What is logged of a line, as JSON.
+    fn logged(log_output: bool, line: &str) -> String {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("log");
+        let log = std::fs::File::create(&path).expect("a log");
+        let subscriber = tracing_subscriber::fmt().json().with_writer(log).finish();
+        let config = Config { log_output, ..Config::default() };
+        let supervisor = Supervisor::new(config, folder.path(), Arc::new(FanOut(Vec::new())));
+        tracing::subscriber::with_default(subscriber, || supervisor.tell(line));
+        std::fs::read_to_string(path).expect("the log")
+    }
+
+    #[test]
+    fn what_an_agent_prints_is_shown_escaped() {
+        let log = logged(true, "\u{1b}]0;x\u{7}\u{9b}2J\u{202e}ok");
+        let log: serde_json::Value = serde_json::from_str(&log).expect("a line");
+        assert_eq!(log["fields"]["line"], r"\u{1b}]0;x\u{7}\u{9b}2J\u{202e}ok");
+        assert_eq!(logged(false, "anything"), "");
+    }
+}

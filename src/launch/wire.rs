@@ -1,7 +1,7 @@
-//! What passes through the pipes between the supervisor and its two entry points that run as the agent's user.
+//! The messages between the supervisor and its two entry points that run as the agent's user.
 //!
-//! A message is JSON behind its length (four bytes, big-endian), so that a reader takes exactly the message and leaves
-//! what follows, the agent's own standard input, in the pipe.
+//! A message is JSON behind its length (four bytes, big-endian), so that a reader takes exactly the message and leaves what
+//! follows it.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -9,8 +9,9 @@ use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use super::process::Identity;
+use super::process::{Adopter, Identity};
 
 /// What `agent-exec` shall become. Not `Debug`: arguments and variables may hold tokens.
 #[derive(Serialize, Deserialize)]
@@ -27,6 +28,8 @@ pub(super) struct Spec {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Request {
     pub(super) identity: Identity,
+    /// Who has become the parent of what the agent has detached; `None` when that process is gone.
+    pub(super) adopter: Option<Adopter>,
     pub(super) action: Action,
     /// How long to wait for the last process to be gone, in milliseconds.
     pub(super) wait_ms: u64,
@@ -85,29 +88,16 @@ pub(super) fn decode<T: DeserializeOwned>(mut reader: impl Read) -> io::Result<T
     Ok(serde_json::from_slice(&json)?)
 }
 
-/// The line by which `agent-exec` says who it is. The pid and the start time survive exec.
-pub(super) fn identity_line(identity: Identity) -> String {
-    format!("{IDENTITY}pid={} start_time={}\n", identity.pid, identity.start_time)
+/// [`decode`] for a reader that must not block.
+pub(super) async fn receive<T: DeserializeOwned>(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<T> {
+    let length = reader.read_u32().await?;
+    if length > MAX_MESSAGE {
+        return Err(too_long());
+    }
+    let mut json = Vec::new();
+    reader.take(length.into()).read_to_end(&mut json).await?;
+    Ok(serde_json::from_slice(&json)?)
 }
-
-/// Reads [`identity_line`].
-pub(super) fn parse_identity(line: &str) -> Option<Identity> {
-    let (pid, start_time) = line.strip_prefix(IDENTITY)?.strip_prefix("pid=")?.split_once(" start_time=")?;
-    Some(Identity { pid: pid.parse().ok()?, start_time: start_time.parse().ok()? })
-}
-
-/// The line by which `agent-exec` says that it could not become the agent.
-pub(super) fn failure_line(error: &str) -> String {
-    format!("{FAILURE}{error}\n")
-}
-
-/// Reads [`failure_line`].
-pub(super) fn parse_failure(line: &str) -> Option<&str> {
-    line.strip_prefix(FAILURE)
-}
-
-const IDENTITY: &str = "gravimeter-agent ";
-const FAILURE: &str = "gravimeter-agent failed: ";
 
 /// The kernel takes at most 2 MiB of arguments and environment with the usual stack limit of 8 MiB; half is generous.
 const MAX_MESSAGE: u32 = 1 << 20;
@@ -146,14 +136,24 @@ mod tests {
         assert!(encode(&"x".repeat(1 << 20)).is_err());
     }
 
-    #[test]
-    fn lines_are_read_as_written() {
+    #[tokio::test]
+    async fn a_message_is_received_as_it_is_decoded() {
         let identity = Identity { pid: 4711, start_time: 98765 };
-        assert_eq!(parse_identity(identity_line(identity).trim_end()), Some(identity));
-        assert_eq!(parse_failure(failure_line("no such file").trim_end()), Some("no such file"));
-        for other in ["sudo: a password is required", "gravimeter-agent pid=x start_time=1", "gravimeter-agent pid=1"] {
-            assert_eq!(parse_identity(other), None, "{other}");
+        let bytes = [encode(&identity).expect("a message"), b"rest".to_vec()].concat();
+        let mut reader = bytes.as_slice();
+        assert_eq!(receive::<Identity>(&mut reader).await.expect("the message"), identity);
+        assert_eq!(reader, b"rest");
+        for (bad, kind) in [
+            (&b"\0\0"[..], io::ErrorKind::UnexpectedEof),
+            (&b"\xff\xff\xff\xff"[..], io::ErrorKind::InvalidData),
+            (&b"\0\0\0\x09{\"pid\""[..], io::ErrorKind::UnexpectedEof),
+        ] {
+            assert_eq!(receive::<Identity>(&mut &bad[..]).await.expect_err("bad").kind(), kind, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_presence_is_read_as_written() {
         for presence in [Presence::Alive, Presence::Gone] {
             assert_eq!(Presence::parse(presence.as_line().as_bytes()), Some(presence));
         }

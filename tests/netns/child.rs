@@ -111,6 +111,42 @@ pub(crate) fn what_cannot_be_executed_is_told_once() {
         let expected = "error: the agent could not be started: /no/such/agent: No such file or directory (os error 2); \
                         check that its user can reach it and its working directory";
         assert_eq!(said.last().map(String::as_str), Some(expected), "{said:?}");
+        assert!(!said.iter().any(|line| line.starts_with("AgentUp")), "nothing was up: {said:?}");
+        root(&format!("[[ ! -e {}/agent.json ]]", stage::STATE));
+    });
+}
+
+/// What an agent prints is its own word only: it can neither end the house nor reach the terminal as it stands.
+pub(crate) fn an_agent_cannot_speak_for_the_launcher() {
+    stage::on_stage("child::an_agent_cannot_speak_for_the_launcher", || {
+        stage::install();
+        let liar = r#"#!/bin/bash
+            for words in 'gravimeter-agent failed: \033[31mno' 'error: \033[31mno' 'gravimeter-agent pid=1 start_time=1'; do
+                printf "$words\n"; printf "$words\n" >&2
+            done
+            exit 7
+        "#;
+        write_program("/usr/local/bin/agent", liar);
+        for user in [OPERATOR, "root"] {
+            let said = Supervised::start(user, &Part { restarts: 1, ..Part::new("/usr/local/bin/agent") }).rest();
+            let expected =
+                "error: the agent ended 1 times in a row (last: failed): look at its own log, then start again";
+            assert_eq!(said.last().map(String::as_str), Some(expected), "{said:?}");
+            assert!(said.contains(&"AgentRestarted(Failed)".to_owned()), "{said:?}");
+        }
+    });
+}
+
+/// sudo's own record of what passes would hold the agent's tokens, and what it passes on is no socket any more.
+pub(crate) fn a_sudo_that_records_input_is_told_apart_from_one_that_refuses() {
+    stage::on_stage("child::a_sudo_that_records_input_is_told_apart_from_one_that_refuses", || {
+        stage::install();
+        root("echo 'Defaults log_input' >/etc/sudoers.d/00-record");
+        let said = Supervised::start(OPERATOR, &Part::new("/bin/true")).rest();
+        let error = said.last().expect("an error");
+        assert!(error.starts_with(&format!("error: {PROGRAM} agent-exec did not take over: ")), "{said:?}");
+        assert!(error.contains("log_input"), "{error}");
+        assert!(!said.iter().any(|line| line.starts_with("Agent")), "{said:?}");
     });
 }
 

@@ -72,6 +72,80 @@ pub(crate) fn an_agent_that_does_not_listen_is_killed_with_its_children() {
     });
 }
 
+/// Writes down itself, a child in a session of its own that ignores SIGTERM, and a daemon whose parent has ended.
+const DETACHES: &str = r#"#!/bin/bash
+exec >/dev/null 2>&1
+echo $$ >>"$HOME/pids"
+setsid bash -c 'trap "" TERM; echo $$ >>"$HOME/pids"; exec sleep 1000' &
+(setsid bash -c 'echo $$ >>"$HOME/pids"; exec sleep 1000' &)
+while [[ $(wc -l <"$HOME/pids") -lt 3 ]]; do sleep 0.01; done
+"#;
+
+/// Runs `script` as an agent by every way there is, and looks whether one of the processes that it wrote down is left.
+fn leaves_nothing(script: &str, end: impl Fn(Supervised)) {
+    stage::install();
+    for (user, as_ourselves) in [(OPERATOR, false), ("root", false), (OPERATOR, true)] {
+        let home = if as_ourselves { "/var/lib/ann" } else { "/var/lib/antigravity-ls" };
+        let pids =
+            || root(&format!("cat {home}/pids 2>/dev/null || true")).lines().map(str::to_owned).collect::<Vec<_>>();
+        root(&format!("rm -f {home}/pids"));
+        write_program(AGENT_PATH, script);
+        let part = Part { as_ourselves, restarts: 0, stop_timeout_ms: 100, ..Part::new(AGENT_PATH) };
+        let mut supervised = Supervised::start(user, &part);
+        supervised.until("AgentUp(true)");
+        while pids().len() < 3 {
+            std::thread::yield_now();
+        }
+        end(supervised);
+        let left: Vec<_> = pids().into_iter().filter(|pid| is_running(pid)).collect();
+        assert!(left.is_empty(), "{user}: {left:?} of {:?}", pids());
+    }
+}
+
+pub(crate) fn what_an_agent_has_detached_ends_with_the_house() {
+    stage::on_stage("life::what_an_agent_has_detached_ends_with_the_house", || {
+        leaves_nothing(&format!("{DETACHES}exec sleep 1000\n"), |supervised| {
+            assert_eq!(supervised.shut_down().last().map(String::as_str), Some("ended"));
+        });
+    });
+}
+
+pub(crate) fn what_an_agent_has_detached_ends_with_the_agent() {
+    stage::on_stage("life::what_an_agent_has_detached_ends_with_the_agent", || {
+        leaves_nothing(&format!("{DETACHES}exit 7\n"), |mut supervised| {
+            let said = supervised.rest();
+            assert!(said.last().is_some_and(|line| line.starts_with("error: the agent ended 0 times")), "{said:?}");
+        });
+    });
+}
+
+/// The house becomes the parent of what an agent detaches, and must take note of each end.
+pub(crate) fn what_an_agent_has_detached_is_reaped() {
+    stage::on_stage("life::what_an_agent_has_detached_is_reaped", || {
+        stage::install();
+        let script = r#"#!/bin/bash
+            for n in {1..20}; do (setsid bash -c 'ps -o ppid= -p $$ >/dev/null; echo $PPID >>"$HOME/parents"' &); done
+            while [[ $(wc -l <"$HOME/parents") -lt 20 ]]; do sleep 0.01; done
+            echo $$ >>"$HOME/pids"
+            exec sleep 1000
+        "#;
+        write_program(AGENT_PATH, script);
+        for (run, user) in [OPERATOR, "root"].into_iter().enumerate() {
+            root(&format!("rm -f /var/lib/{AGENT}/parents"));
+            let mut supervised = Supervised::start(user, &Part::new(AGENT_PATH));
+            started(&mut supervised, run + 1);
+            let dead = || root(&format!("ps --ppid {} -o stat= | grep -c ^Z || true", supervised.child.id()));
+            let patience = std::time::Instant::now() + std::time::Duration::from_secs(30);
+            while dead().trim() != "0" {
+                assert!(std::time::Instant::now() < patience, "{user}: {} zombies", dead().trim());
+            }
+            let foster = supervised.child.id().to_string();
+            assert!(log("parents").contains(&foster), "{user}: {foster} was nobody's parent: {:?}", log("parents"));
+            assert_eq!(supervised.shut_down().last().map(String::as_str), Some("ended"));
+        }
+    });
+}
+
 pub(crate) fn a_killed_agent_is_started_again() {
     stage::on_stage("life::a_killed_agent_is_started_again", || {
         stage::install();
