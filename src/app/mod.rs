@@ -46,7 +46,7 @@ pub use tasks::Tasks;
 use cascades::Endpoints;
 use doors::Doors;
 use signals::Signals;
-use trust::Trust;
+use trust::{Collectors, Trust};
 use views::Views;
 
 /// Runs the house until SIGTERM or SIGINT, then lets running exchanges end; a second signal cuts them off. `diagnostics` are
@@ -127,7 +127,7 @@ impl App {
         };
         let environment = agent::environment(&config, &trust.bundle, &app.addresses);
         app.exporter.spawn(trust::watch_expiry(trust.not_after, app.exporter.stopping().clone()));
-        app.export(views.spans, views.pusher, trust.collector.clone());
+        app.export(views.spans, views.pusher, &trust.collectors);
         app.exporter.spawn(notify::watchdog(app.exporter.stopping().clone()));
         app.serve_exporter(doors.web, &views.web);
         app.serve_traffic(&config, doors.traffic, trust, Arc::clone(&views.record));
@@ -209,14 +209,13 @@ impl App {
         }
     }
 
-    fn export(&self, spans: Option<Exporter>, metrics: Option<Pusher>, tls: Option<rustls::ClientConfig>) {
-        let Some(tls) = tls else { return };
+    fn export(&self, spans: Option<Exporter>, metrics: Option<Pusher>, tls: &Collectors) {
         let tasks = || (self.telemetry.tracker().clone(), self.telemetry.stopping().clone());
-        if let Some(pusher) = metrics {
+        if let Some((pusher, tls)) = metrics.zip(tls.metrics.clone()) {
             let (tracker, stopping) = tasks();
-            self.telemetry.spawn(pusher.run(tls.clone(), tracker, stopping));
+            self.telemetry.spawn(pusher.run(tls, tracker, stopping));
         }
-        if let Some(exporter) = spans {
+        if let Some((exporter, tls)) = spans.zip(tls.spans.clone()) {
             let (tracker, stopping) = tasks();
             self.telemetry.spawn(exporter.run(tls, tracker, stopping));
         }

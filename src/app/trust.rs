@@ -10,10 +10,11 @@ use tracing::{info, warn};
 
 use super::Error;
 use crate::config::Config;
+use crate::export::otlp::{self, Destination};
 use crate::record::{Fact, Record};
 use crate::tls::authority::{Authority, Origin};
 use crate::tls::bundle::{self, Bundle};
-use crate::tls::collector;
+use crate::tls::collector::{self, CollectorError};
 use crate::tls::leaf::Leaves;
 use crate::tls::upstream::Upstream;
 
@@ -21,11 +22,29 @@ use crate::tls::upstream::Upstream;
 pub(super) struct Trust {
     pub(super) upstream: Upstream,
     pub(super) leaves: Leaves,
-    /// For the collectors of spans and metrics, where there is one.
-    pub(super) collector: Option<ClientConfig>,
+    /// For the collectors.
+    pub(super) collectors: Collectors,
     pub(super) bundle: Bundle,
     /// When the CA ends.
     pub(super) not_after: SystemTime,
+}
+
+/// How TLS is spoken to the collector of each signal, where there is one.
+pub(super) struct Collectors {
+    pub(super) spans: Option<ClientConfig>,
+    pub(super) metrics: Option<ClientConfig>,
+}
+
+impl Collectors {
+    fn new(config: &otlp::Config, authority: &Authority) -> Result<Self, CollectorError> {
+        let client = |destination: Destination| {
+            let Destination { ca_file, client_certificate, client_key, .. } = &destination;
+            let identity = client_certificate.as_deref().zip(client_key.as_deref());
+            collector::client(collector::Files { roots: ca_file.as_deref(), identity }, authority)
+        };
+        let spans = config.spans().map(client).transpose()?;
+        Ok(Self { spans, metrics: config.pushed_metrics().map(client).transpose()? })
+    }
 }
 
 impl Trust {
@@ -43,17 +62,10 @@ impl Trust {
         let not_after = authority.not_after();
         record.record(Fact::CaExpiry(not_after));
         let upstream = Upstream::new(&config.upstream, &authority)?;
-        let collector = match config.otlp.spans().or_else(|| config.otlp.pushed_metrics()) {
-            Some(_) => {
-                let otlp = &config.otlp;
-                let identity = otlp.client_certificate.as_deref().zip(otlp.client_key.as_deref());
-                Some(collector::client(collector::Files { roots: otlp.ca_file.as_deref(), identity }, &authority)?)
-            }
-            None => None,
-        };
+        let collectors = Collectors::new(&config.otlp, &authority)?;
         let bundle = bundle::write(&config.bundle_path(), &authority, &config.upstream.extra_roots)?;
         let leaves = Leaves::new(Arc::new(authority))?;
-        Ok(Self { upstream, leaves, collector, bundle, not_after })
+        Ok(Self { upstream, leaves, collectors, bundle, not_after })
     }
 }
 

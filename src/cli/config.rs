@@ -1,6 +1,6 @@
 //! `gravimeter config`: try a configuration, and print the texts that are made from the table of keys.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -40,6 +40,9 @@ impl Config {
                 let web = &loaded.config.web;
                 if let Some(path) = &web.config_file {
                     Access::open(path, web.listen.is_some_and(|address| web.must_protect(address)))?;
+                }
+                for warning in &loaded.warnings {
+                    writeln!(io::stderr(), "warning: {warning}; it is passed over")?;
                 }
                 check(&loaded, explain, out)?;
             }

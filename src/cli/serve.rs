@@ -7,7 +7,7 @@ use clap::Args;
 use super::flags::ConfigFlags;
 use super::{block_on, logging};
 use crate::app::{self, Activation};
-use crate::config::socket_names;
+use crate::config::{Loaded, socket_names};
 use crate::export::diagnostics::Diagnostics;
 
 /// Observe an agent: capture its traffic, pass it on unchanged, serve metrics and usage
@@ -29,9 +29,12 @@ impl Serve {
         if self.standalone && !flags.clone().load()?.config.has_agent() {
             flags = flags.or_set("agent.preset", "antigravity");
         }
-        let config = flags.load()?.config;
+        let Loaded { config, warnings, .. } = flags.load()?;
         let diagnostics = Diagnostics::new(&config.otlp);
         logging::start(&config.log, diagnostics.as_ref())?;
+        for warning in warnings {
+            tracing::warn!(%warning, "a variable of OpenTelemetry is passed over");
+        }
         let handed = Activation::take(&socket_names())?;
         block_on(async { Ok(app::serve(config, handed, diagnostics).await?) })?;
         Ok(ExitCode::SUCCESS)

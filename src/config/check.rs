@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::source::{Mistake, Source};
-use super::{Config, Origin};
+use super::{Config, Origin, otel};
 use crate::cascade::Mode;
 
 /// All contradictions, each told at the place of the key that should change.
@@ -146,14 +146,20 @@ impl Contradictions<'_> {
 
     /// A certificate is of no use without its key, nor a key without its certificate.
     fn otlp(&mut self, config: &Config) {
-        match (&config.otlp.client_certificate, &config.otlp.client_key) {
-            (Some(_), None) => {
-                self.add("otlp.client_certificate", &[], "its key is missing: set otlp.client_key, too");
-            }
-            (None, Some(_)) => {
-                self.add("otlp.client_key", &[], "its certificate is missing: set otlp.client_certificate, too");
-            }
-            _ => {}
+        let used: Vec<_> = [config.otlp.spans(), config.otlp.pushed_metrics()].into_iter().flatten().collect();
+        if used.iter().any(|to| to.client_certificate.is_some() && to.client_key.is_none()) {
+            self.add(
+                "otlp.client_certificate",
+                &["otlp.traces_client_certificate", "otlp.metrics_client_certificate"],
+                "its key is missing: set otlp.client_key, too",
+            );
+        }
+        if used.iter().any(|to| to.client_key.is_some() && to.client_certificate.is_none()) {
+            self.add(
+                "otlp.client_key",
+                &["otlp.traces_client_key", "otlp.metrics_client_key"],
+                "its certificate is missing: set otlp.client_certificate, too",
+            );
         }
         if config.otlp.metrics.enabled && config.otlp.pushed_metrics().is_none() {
             self.unpushable(config);
@@ -166,7 +172,7 @@ impl Contradictions<'_> {
             let message =
                 "otlp.endpoint has a path of its own, which tells no place for metrics: set otlp.metrics_endpoint";
             self.add("otlp.metrics", &[], message);
-        } else if !matches!(self.given("otlp.metrics"), Some(Source::Variable(name)) if name.starts_with("OTEL_")) {
+        } else if !self.given("otlp.metrics").is_some_and(|source| otel::is_of_opentelemetry(&source)) {
             let message = "there is no collector to push them to: set otlp.endpoint or otlp.metrics_endpoint";
             self.add("otlp.metrics", &[], message);
         }

@@ -623,8 +623,8 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Url,
         default: DefaultValue::Unset { example: r#""http://127.0.0.1:4317""#, means: "nothing is traced" },
         help: "The OpenTelemetry collector that gets a span for each run, call and new connection.\n\
-               For HTTP, /v1/traces is added where the URL has no path. Also: OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,\n\
-               OTEL_EXPORTER_OTLP_ENDPOINT.",
+               For HTTP, /v1/traces is added where the URL has no path. Also: OTEL_EXPORTER_OTLP_ENDPOINT, to whose path\n\
+               /v1/traces and /v1/metrics are added.",
         set: |config, value| put(&mut config.otlp.endpoint, value.collector().map(Some)),
     },
     Key {
@@ -640,7 +640,7 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Choice(&["auto", "grpc", "http/protobuf"]),
         default: DefaultValue::Is(r#""auto""#),
         help: "What the collector speaks. \"auto\": gRPC on port 4317, protobuf over HTTP on any other.\n\
-               Also: OTEL_EXPORTER_OTLP_TRACES_PROTOCOL, OTEL_EXPORTER_OTLP_PROTOCOL.",
+               Also: OTEL_EXPORTER_OTLP_PROTOCOL.",
         set: |config, value| put(&mut config.otlp.protocol, value.choice(&PROTOCOLS)),
     },
     Key {
@@ -648,7 +648,8 @@ pub const KEYS: &[Key] = &[
         kind: Kind::SecretTable,
         default: DefaultValue::Is("{}"),
         help: "Fields for each request to the collector, such as its token. Secrets: better given as a variable.\n\
-               Also: OTEL_EXPORTER_OTLP_TRACES_HEADERS, OTEL_EXPORTER_OTLP_HEADERS.",
+               They go to otlp.endpoint. A signal with an endpoint at another host gets them only where both are said by\n\
+               OpenTelemetry's variables, which have it so. Also: OTEL_EXPORTER_OTLP_HEADERS.",
         set: |config, value| put(&mut config.otlp.headers, value.headers()),
     },
     Key {
@@ -656,11 +657,8 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Choice(&["none", "gzip"]),
         default: DefaultValue::Is(r#""none""#),
         help: "How requests to the collector are packed.\n\
-               Also: OTEL_EXPORTER_OTLP_TRACES_COMPRESSION, OTEL_EXPORTER_OTLP_COMPRESSION.",
-        set: |config, value| {
-            let words = [("none", Compression::None), ("gzip", Compression::Gzip)];
-            put(&mut config.otlp.compression, value.choice(&words))
-        },
+               Also: OTEL_EXPORTER_OTLP_COMPRESSION.",
+        set: |config, value| put(&mut config.otlp.compression, value.choice(&COMPRESSIONS)),
     },
     Key {
         name: "otlp.ca_file",
@@ -670,7 +668,7 @@ pub const KEYS: &[Key] = &[
             means: "the system's roots vouch for it",
         },
         help: "PEM file of the certificate authorities that may vouch for the collector, and no others.\n\
-               Also: OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE, OTEL_EXPORTER_OTLP_CERTIFICATE.",
+               Also: OTEL_EXPORTER_OTLP_CERTIFICATE.",
         set: |config, value| put(&mut config.otlp.ca_file, value.path().map(Some)),
     },
     Key {
@@ -681,7 +679,7 @@ pub const KEYS: &[Key] = &[
             means: "the collector is shown none",
         },
         help: "PEM file of the certificate by which the collector knows us, with its chain; otlp.client_key has its key.\n\
-               Also: OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE, OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE.",
+               Also: OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE.",
         set: |config, value| put(&mut config.otlp.client_certificate, value.path().map(Some)),
     },
     Key {
@@ -692,7 +690,7 @@ pub const KEYS: &[Key] = &[
             means: "the collector is shown no certificate",
         },
         help: "PEM file of the key of otlp.client_certificate.\n\
-               Also: OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY, OTEL_EXPORTER_OTLP_CLIENT_KEY.",
+               Also: OTEL_EXPORTER_OTLP_CLIENT_KEY.",
         set: |config, value| put(&mut config.otlp.client_key, value.path().map(Some)),
     },
     Key {
@@ -700,7 +698,7 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Duration,
         default: DefaultValue::Is(r#""10s""#),
         help: "How long one request to the collector may take.\n\
-               Also, in milliseconds: OTEL_EXPORTER_OTLP_TRACES_TIMEOUT, OTEL_EXPORTER_OTLP_TIMEOUT.",
+               Also, in milliseconds: OTEL_EXPORTER_OTLP_TIMEOUT.",
         set: |config, value| put(&mut config.otlp.timeout, value.duration()),
     },
     Key {
@@ -773,6 +771,76 @@ pub const KEYS: &[Key] = &[
         set: |config, value| put(&mut config.otlp.resource, value.table()),
     },
     Key {
+        name: "otlp.traces_endpoint",
+        kind: Kind::Url,
+        default: DefaultValue::Unset {
+            example: r#""http://127.0.0.1:4318/v1/traces""#,
+            means: "they go to otlp.endpoint",
+        },
+        help: "Where spans alone go; metrics do not follow them. For HTTP, /v1/traces is added where the URL has no path.\n\
+               Also: OTEL_EXPORTER_OTLP_TRACES_ENDPOINT.",
+        set: |config, value| put(&mut config.otlp.traces.endpoint, value.collector().map(Some)),
+    },
+    Key {
+        name: "otlp.traces_protocol",
+        kind: Kind::Choice(&["auto", "grpc", "http/protobuf"]),
+        default: DefaultValue::Unset { example: r#""grpc""#, means: "as otlp.protocol" },
+        help: "What the collector of spans speaks.\n\
+               Also: OTEL_EXPORTER_OTLP_TRACES_PROTOCOL.",
+        set: |config, value| put(&mut config.otlp.traces.protocol, value.choice(&PROTOCOLS).map(Some)),
+    },
+    Key {
+        name: "otlp.traces_headers",
+        kind: Kind::SecretTable,
+        default: DefaultValue::Unset { example: r#"{ "Authorization" = "Bearer ..." }"#, means: "as otlp.headers" },
+        help: "Fields for each request with spans, in place of otlp.headers.\n\
+               Also: OTEL_EXPORTER_OTLP_TRACES_HEADERS.",
+        set: |config, value| put(&mut config.otlp.traces.headers, value.headers().map(Some)),
+    },
+    Key {
+        name: "otlp.traces_compression",
+        kind: Kind::Choice(&["none", "gzip"]),
+        default: DefaultValue::Unset { example: r#""gzip""#, means: "as otlp.compression" },
+        help: "How requests with spans are packed.\n\
+               Also: OTEL_EXPORTER_OTLP_TRACES_COMPRESSION.",
+        set: |config, value| put(&mut config.otlp.traces.compression, value.choice(&COMPRESSIONS).map(Some)),
+    },
+    Key {
+        name: "otlp.traces_ca_file",
+        kind: Kind::Path,
+        default: DefaultValue::Unset { example: r#""/etc/ssl/collector.pem""#, means: "as otlp.ca_file" },
+        help: "PEM file of the certificate authorities that may vouch for the collector of spans.\n\
+               Also: OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE.",
+        set: |config, value| put(&mut config.otlp.traces.ca_file, value.path().map(Some)),
+    },
+    Key {
+        name: "otlp.traces_client_certificate",
+        kind: Kind::Path,
+        default: DefaultValue::Unset {
+            example: r#""/etc/gravimeter/client.pem""#,
+            means: "as otlp.client_certificate",
+        },
+        help: "PEM file of the certificate by which the collector of spans knows us, with its chain.\n\
+               Also: OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE.",
+        set: |config, value| put(&mut config.otlp.traces.client_certificate, value.path().map(Some)),
+    },
+    Key {
+        name: "otlp.traces_client_key",
+        kind: Kind::Path,
+        default: DefaultValue::Unset { example: r#""/etc/gravimeter/client.key""#, means: "as otlp.client_key" },
+        help: "PEM file of its key.\n\
+               Also: OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY.",
+        set: |config, value| put(&mut config.otlp.traces.client_key, value.path().map(Some)),
+    },
+    Key {
+        name: "otlp.traces_timeout",
+        kind: Kind::Duration,
+        default: DefaultValue::Unset { example: r#""10s""#, means: "as otlp.timeout" },
+        help: "How long one request with spans may take.\n\
+               Also, in milliseconds: OTEL_EXPORTER_OTLP_TRACES_TIMEOUT.",
+        set: |config, value| put(&mut config.otlp.traces.timeout, value.duration().map(Some)),
+    },
+    Key {
         name: "otlp.metrics",
         kind: Kind::Switch,
         default: DefaultValue::Is("false"),
@@ -789,21 +857,64 @@ pub const KEYS: &[Key] = &[
         },
         help: "Where metrics are pushed to, where it is not where the spans go. For HTTP, /v1/metrics is added where the URL\n\
                has no path. Also: OTEL_EXPORTER_OTLP_METRICS_ENDPOINT.",
-        set: |config, value| put(&mut config.otlp.metrics.endpoint, value.collector().map(Some)),
+        set: |config, value| put(&mut config.otlp.metrics.own.endpoint, value.collector().map(Some)),
     },
     Key {
         name: "otlp.metrics_protocol",
         kind: Kind::Choice(&["auto", "grpc", "http/protobuf"]),
         default: DefaultValue::Unset { example: r#""http/protobuf""#, means: "as otlp.protocol" },
         help: "What the collector of metrics speaks. Also: OTEL_EXPORTER_OTLP_METRICS_PROTOCOL.",
-        set: |config, value| put(&mut config.otlp.metrics.protocol, value.choice(&PROTOCOLS).map(Some)),
+        set: |config, value| put(&mut config.otlp.metrics.own.protocol, value.choice(&PROTOCOLS).map(Some)),
     },
     Key {
         name: "otlp.metrics_headers",
         kind: Kind::SecretTable,
         default: DefaultValue::Unset { example: r#"{ "Authorization" = "Bearer ..." }"#, means: "as otlp.headers" },
-        help: "Fields for each request to the collector of metrics. Also: OTEL_EXPORTER_OTLP_METRICS_HEADERS.",
-        set: |config, value| put(&mut config.otlp.metrics.headers, value.headers().map(Some)),
+        help: "Fields for each request to the collector of metrics, in place of otlp.headers. Also: OTEL_EXPORTER_OTLP_METRICS_HEADERS.",
+        set: |config, value| put(&mut config.otlp.metrics.own.headers, value.headers().map(Some)),
+    },
+    Key {
+        name: "otlp.metrics_compression",
+        kind: Kind::Choice(&["none", "gzip"]),
+        default: DefaultValue::Unset { example: r#""gzip""#, means: "as otlp.compression" },
+        help: "How requests with metrics are packed.\n\
+               Also: OTEL_EXPORTER_OTLP_METRICS_COMPRESSION.",
+        set: |config, value| put(&mut config.otlp.metrics.own.compression, value.choice(&COMPRESSIONS).map(Some)),
+    },
+    Key {
+        name: "otlp.metrics_ca_file",
+        kind: Kind::Path,
+        default: DefaultValue::Unset { example: r#""/etc/ssl/collector.pem""#, means: "as otlp.ca_file" },
+        help: "PEM file of the certificate authorities that may vouch for the collector of metrics.\n\
+               Also: OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE.",
+        set: |config, value| put(&mut config.otlp.metrics.own.ca_file, value.path().map(Some)),
+    },
+    Key {
+        name: "otlp.metrics_client_certificate",
+        kind: Kind::Path,
+        default: DefaultValue::Unset {
+            example: r#""/etc/gravimeter/client.pem""#,
+            means: "as otlp.client_certificate",
+        },
+        help: "PEM file of the certificate by which the collector of metrics knows us, with its chain.\n\
+               Also: OTEL_EXPORTER_OTLP_METRICS_CLIENT_CERTIFICATE.",
+        set: |config, value| put(&mut config.otlp.metrics.own.client_certificate, value.path().map(Some)),
+    },
+    Key {
+        name: "otlp.metrics_client_key",
+        kind: Kind::Path,
+        default: DefaultValue::Unset { example: r#""/etc/gravimeter/client.key""#, means: "as otlp.client_key" },
+        help: "PEM file of its key.\n\
+               Also: OTEL_EXPORTER_OTLP_METRICS_CLIENT_KEY.",
+        set: |config, value| put(&mut config.otlp.metrics.own.client_key, value.path().map(Some)),
+    },
+    Key {
+        name: "otlp.metrics_timeout",
+        kind: Kind::Duration,
+        default: DefaultValue::Unset { example: r#""10s""#, means: "as otlp.timeout" },
+        help: "How long one request with metrics may take.\n\
+               Also, in milliseconds: OTEL_EXPORTER_OTLP_METRICS_TIMEOUT.",
+        set: |config, value| put(&mut config.otlp.metrics.own.timeout, value.duration().map(Some)),
     },
     Key {
         name: "otlp.metrics_temporality",
@@ -855,6 +966,9 @@ pub const KEYS: &[Key] = &[
         },
     },
 ];
+
+/// How requests to a collector are packed, in OpenTelemetry's words.
+const COMPRESSIONS: [(&str, Compression); 2] = [("none", Compression::None), ("gzip", Compression::Gzip)];
 
 /// What a collector may speak, in OpenTelemetry's words and one of ours.
 const PROTOCOLS: [(&str, Protocol); 3] =

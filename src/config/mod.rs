@@ -162,6 +162,26 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Fields of requests are secrets between us and one collector. Those for both signals go to the endpoint of one signal only
+    /// where that is the same collector, or where the specification says so: both come from OpenTelemetry's own variables.
+    fn keep_headers_at_home(&mut self, origins: &[Origin]) {
+        let is_standard = |key: &str| {
+            let origin = origins.iter().find(|origin| origin.key == key);
+            origin.is_some_and(|origin| otel::is_of_opentelemetry(&origin.source))
+        };
+        let Some(home) = &self.otlp.endpoint else { return };
+        let signals =
+            [("otlp.traces_endpoint", &mut self.otlp.traces), ("otlp.metrics_endpoint", &mut self.otlp.metrics.own)];
+        for (key, own) in signals {
+            let is_elsewhere = own.endpoint.as_ref().is_some_and(|endpoint| !endpoint.has_origin_of(home));
+            if is_elsewhere && !(is_standard("otlp.headers") && is_standard(key)) {
+                own.headers.get_or_insert_default();
+            }
+        }
+    }
+}
+
 /// What is logged, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
@@ -217,6 +237,8 @@ pub struct Loaded {
     pub file: Option<PathBuf>,
     /// One entry for each key, in the order of [`KEYS`].
     pub origins: Vec<Origin>,
+    /// What is wrong with OpenTelemetry's variables that are passed over.
+    pub warnings: Vec<Mistake>,
 }
 
 /// What a key is set to, and where.
@@ -238,25 +260,29 @@ pub struct Origin {
 pub fn load(inputs: &Inputs) -> Result<Loaded, Mistakes> {
     let file = inputs.places.config_file(inputs.file.as_deref(), &inputs.variables);
     let (mut settings, mut mistakes) = file.as_deref().map(file::read).unwrap_or_default();
-    let (standard, not_ours) = otel::from_variables(&inputs.variables);
-    // What the file says is meant for this program, what OpenTelemetry's variables say for every one.
-    settings.splice(..0, standard);
-    mistakes.extend(not_ours);
     let (variables, unknown) = given::from_variables(&inputs.variables);
-    mistakes.extend(unknown);
     settings.extend(variables);
     settings.extend(given::from_flags(&inputs.flags));
+    let is_given = |key: &str| settings.iter().any(|setting| setting.key.name == key);
+    let otel::Read { settings: standard, mut warnings, mistakes: wrong } =
+        otel::from_variables(&inputs.variables, is_given);
+    mistakes.extend(wrong);
+    mistakes.extend(unknown);
+    // What the file says is meant for this program, what OpenTelemetry's variables say for every one.
+    settings.splice(..0, standard);
 
     let mut config = Config::new(inputs.places.state_dir(&inputs.variables).unwrap_or_default());
     let mut origins: Vec<_> = KEYS.iter().map(Origin::of_default).collect();
     for setting in settings {
         if let Err(value::Wrong { message, line }) = (setting.key.set)(&mut config, &setting.value) {
-            mistakes.push(Mistake::new(setting.source.on_line(line), setting.key.name, message));
+            let told = if otel::is_passed_over(setting.key, &setting.source) { &mut warnings } else { &mut mistakes };
+            told.push(Mistake::new(setting.source.on_line(line), setting.key.name, message));
         } else if let Some(origin) = origins.iter_mut().find(|origin| origin.key == setting.key.name) {
             *origin = Origin::of_setting(setting);
         }
     }
     config.derive();
+    config.keep_headers_at_home(&origins);
     config.discovery_folders = inputs.places.discovery_folders(&inputs.variables);
     // The one default that depends on the machine.
     if let Some(origin) = origins.iter_mut().find(|origin| origin.key == "state.dir" && origin.value.is_empty()) {
@@ -267,7 +293,7 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, Mistakes> {
     if mistakes.is_empty() {
         mistakes = check::contradictions(&config, &origins);
     }
-    if mistakes.is_empty() { Ok(Loaded { config, file, origins }) } else { Err(Mistakes::sorted(mistakes)) }
+    if mistakes.is_empty() { Ok(Loaded { config, file, origins, warnings }) } else { Err(Mistakes::sorted(mistakes)) }
 }
 
 impl Origin {

@@ -381,7 +381,7 @@ fn the_variables_of_opentelemetry_are_settings() {
     let expected = otlp::Config {
         enabled: true,
         endpoint: otlp::Endpoint::parse("https://otel.example.com/base/v1/traces"),
-        protocol: otlp::Protocol::HttpProtobuf,
+        protocol: otlp::Protocol::Grpc,
         headers,
         compression: otlp::Compression::Gzip,
         timeout: Duration::from_millis(1500),
@@ -395,11 +395,15 @@ fn the_variables_of_opentelemetry_are_settings() {
         service_name: Some("agent-host".to_owned()),
         resource: resource.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         sampling: record::Sampling { ratio: 0.25, follows_parent: true },
+        traces: otlp::Overrides { protocol: Some(otlp::Protocol::HttpProtobuf), ..otlp::Overrides::default() },
         metrics: otlp::Push {
             enabled: true,
-            endpoint: otlp::Endpoint::parse("http://b:9090/api/v1/otlp/v1/metrics"),
-            protocol: Some(otlp::Protocol::Grpc),
-            headers: Some(of_metrics),
+            own: otlp::Overrides {
+                endpoint: otlp::Endpoint::parse("http://b:9090/api/v1/otlp/v1/metrics"),
+                protocol: Some(otlp::Protocol::Grpc),
+                headers: Some(of_metrics),
+                ..otlp::Overrides::default()
+            },
             temporality: otlp::Temporality::Delta,
             interval: Duration::from_secs(15),
         },
@@ -408,14 +412,20 @@ fn the_variables_of_opentelemetry_are_settings() {
     assert_eq!(loaded.config.otlp, expected);
     let shown = format!("{loaded:?}");
     assert!(shown.contains("api-key") && !shown.contains("hunter2"), "{shown}");
-    let source =
-        loaded.origins.iter().find(|origin| origin.key == "otlp.protocol").expect("an origin").source.to_string();
-    assert_eq!(source, "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL");
+    let source = |key: &str| {
+        let origin = loaded.origins.iter().find(|origin| origin.key == key);
+        origin.expect("an origin").source.to_string()
+    };
+    assert_eq!(source("otlp.protocol"), "OTEL_EXPORTER_OTLP_PROTOCOL");
+    assert_eq!(source("otlp.traces_protocol"), "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL");
+    let warnings: Vec<_> = loaded.warnings.iter().map(|warning| warning.source.to_string()).collect();
+    assert_eq!(warnings, ["OTEL_SDK_DISABLED", "OTEL_SDK_DISABLED"], "`no` is neither true nor false");
 }
 
 #[test]
 fn the_endpoint_for_spans_alone_is_taken_as_it_stands() {
-    let endpoint = |pairs: &[(&str, &str)]| with_variables(pairs).expect("valid").config.otlp.endpoint;
+    let endpoint =
+        |pairs: &[(&str, &str)]| with_variables(pairs).expect("valid").config.otlp.spans().map(|to| to.endpoint);
     let expected = |text| Some(otlp::Endpoint::parse(text).expect("an endpoint"));
     let (all, spans) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
     assert_eq!(endpoint(&[(all, "http://a:4318")]), expected("http://a:4318"));
@@ -466,9 +476,114 @@ fn metrics_are_pushed_where_that_is_asked_for() {
     assert!(told(&[asked, ("GRAVIMETER_OTLP_ENDPOINT", "http://a:1/own")]).contains("set otlp.metrics_endpoint"));
 }
 
+/// Where each signal goes, with which fields, how, and for how long at most.
+fn sent(config: &Config) -> [String; 2] {
+    let told = |to: Option<otlp::Destination>| {
+        let to = to.map(|to| {
+            let identity = to.client_certificate.zip(to.client_key);
+            format!(
+                "{} {:?} {:?} {:?} {:?} {:?} {:?}",
+                to.endpoint, to.protocol, to.headers, to.compression, to.timeout, to.ca_file, identity
+            )
+        });
+        to.unwrap_or_else(|| "nowhere".to_owned())
+    };
+    [told(config.otlp.spans()), told(config.otlp.pushed_metrics())]
+}
+
+/// The order of the specification, option by option: that of the signal, or else that of both.
 #[test]
-fn what_opentelemetry_s_variables_have_wrong_is_told_without_secrets() {
-    let told = |name: &str, value: &str| with_variables(&[(name, value)]).expect_err(name).to_string();
+fn each_signal_is_resolved_by_itself() {
+    const PLAIN: &str = "Auto [] None 10s None None";
+    let both = ("ENDPOINT", "http://a:1");
+    for (given, spans, metrics) in [
+        (&[both][..], format!("http://a:1/ {PLAIN}"), format!("http://a:1/ {PLAIN}")),
+        (
+            &[("ENDPOINT", "http://a:1/x/")],
+            format!("http://a:1/x/v1/traces {PLAIN}"),
+            format!("http://a:1/x/v1/metrics {PLAIN}"),
+        ),
+        (&[("TRACES_ENDPOINT", "http://a:1/t")], format!("http://a:1/t {PLAIN}"), "nowhere".to_owned()),
+        (&[("METRICS_ENDPOINT", "http://a:1/m")], "nowhere".to_owned(), format!("http://a:1/m {PLAIN}")),
+        (
+            &[both, ("TRACES_ENDPOINT", "http://t:4317"), ("TRACES_PROTOCOL", "GRPC")],
+            "http://t:4317/ Grpc [] None 10s None None".to_owned(),
+            format!("http://a:1/ {PLAIN}"),
+        ),
+        (
+            &[both, ("TRACES_HEADERS", "t=1"), ("HEADERS", "b=1"), ("METRICS_ENDPOINT", "http://m:1/")],
+            r#"http://a:1/ Auto ["t"] None 10s None None"#.to_owned(),
+            r#"http://m:1/ Auto ["b"] None 10s None None"#.to_owned(),
+        ),
+        (
+            &[both, ("TRACES_HEADERS", "t=1"), ("METRICS_ENDPOINT", "http://m:1/")],
+            r#"http://a:1/ Auto ["t"] None 10s None None"#.to_owned(),
+            format!("http://m:1/ {PLAIN}"),
+        ),
+        (
+            &[
+                both,
+                ("COMPRESSION", "GZip"),
+                ("METRICS_COMPRESSION", "none"),
+                ("TIMEOUT", "5"),
+                ("TRACES_TIMEOUT", "7"),
+            ],
+            "http://a:1/ Auto [] Gzip 7ms None None".to_owned(),
+            "http://a:1/ Auto [] None 5ms None None".to_owned(),
+        ),
+        (
+            &[
+                both,
+                ("CERTIFICATE", "/ca"),
+                ("METRICS_CERTIFICATE", "/m/ca"),
+                ("TRACES_CLIENT_CERTIFICATE", "/t/pem"),
+                ("CLIENT_KEY", "/key"),
+                ("METRICS_CLIENT_CERTIFICATE", "/m/pem"),
+                ("METRICS_CLIENT_KEY", "/m/key"),
+            ],
+            r#"http://a:1/ Auto [] None 10s Some("/ca") Some(("/t/pem", "/key"))"#.to_owned(),
+            r#"http://a:1/ Auto [] None 10s Some("/m/ca") Some(("/m/pem", "/m/key"))"#.to_owned(),
+        ),
+    ] {
+        let names: Vec<_> = given.iter().map(|(name, _)| format!("OTEL_EXPORTER_OTLP_{name}")).collect();
+        let mut pairs: Vec<_> = names.iter().zip(given).map(|(name, (_, value))| (name.as_str(), *value)).collect();
+        pairs.push(("OTEL_METRICS_EXPORTER", "otlp"));
+        let loaded = with_variables(&pairs).expect("valid");
+        assert_eq!(loaded.warnings, [], "{given:?}");
+        assert_eq!(sent(&loaded.config), [spans, metrics], "{given:?}");
+    }
+}
+
+/// Fields are secrets of one collector, whoever names another one.
+#[test]
+fn headers_of_our_own_keys_stay_with_their_endpoint() {
+    let headers = |pairs: &[(&str, &str)]| {
+        let always = [
+            ("GRAVIMETER_OTLP_ENDPOINT", "https://home:1"),
+            ("GRAVIMETER_OTLP_HEADERS", "secret=1"),
+            ("GRAVIMETER_OTLP_METRICS", "true"),
+        ];
+        let config = with_variables(&[&always[..], pairs].concat()).expect("valid").config.otlp;
+        let [spans, metrics] = [config.spans(), config.pushed_metrics()].map(|to| to.expect("a collector"));
+        [spans, metrics].map(|to| format!("{} {:?}", to.endpoint, to.headers))
+    };
+    let secret = |endpoint: &str| format!("{endpoint} [\"secret\"]");
+    assert_eq!(headers(&[]), [secret("https://home:1/"), secret("https://home:1/")]);
+    let own = ("GRAVIMETER_OTLP_METRICS_ENDPOINT", "https://home:1/m");
+    assert_eq!(headers(&[own]), [secret("https://home:1/"), secret("https://home:1/m")]);
+    for elsewhere in ["https://away:1/", "http://home:1/", "https://home:2/"] {
+        let metrics = ("GRAVIMETER_OTLP_METRICS_ENDPOINT", elsewhere);
+        assert_eq!(headers(&[metrics]), [secret("https://home:1/"), format!("{elsewhere} []")]);
+        let spans = ("GRAVIMETER_OTLP_TRACES_ENDPOINT", elsewhere);
+        assert_eq!(headers(&[spans]), [format!("{elsewhere} []"), secret("https://home:1/")]);
+        // What is said for every program does not lead this one elsewhere.
+        let standard = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", elsewhere);
+        assert_eq!(headers(&[standard]), [secret("https://home:1/"), secret("https://home:1/")]);
+    }
+}
+
+#[test]
+fn what_is_meant_for_other_programs_is_passed_over_with_a_warning() {
     for (name, value, message) in [
         (
             "OTEL_EXPORTER_OTLP_PROTOCOL",
@@ -476,20 +591,35 @@ fn what_opentelemetry_s_variables_have_wrong_is_told_without_secrets() {
             r#"otlp.protocol: "http/json" is not one of its words: write "auto" or "grpc" or "http/protobuf""#,
         ),
         (
-            "OTEL_EXPORTER_OTLP_TIMEOUT",
+            "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT",
             "10s",
-            "otlp.timeout: it is not a number of milliseconds: write it without a unit, such as 10000",
+            "otlp.metrics_timeout: it is not a number of milliseconds: write it without a unit, such as 10000",
         ),
-        ("OTEL_TRACES_EXPORTER", "zipkin", "otlp.enabled: there is no such exporter here: write otlp or none"),
+        (
+            "OTEL_TRACES_EXPORTER",
+            "console",
+            "otlp.enabled: an exporter of others is named: here there is otlp, or none",
+        ),
+        (
+            "OTEL_METRICS_EXPORTER",
+            "Otlp,console",
+            "otlp.metrics: an exporter of others is named: here there is otlp, or none",
+        ),
+        ("OTEL_SDK_DISABLED", "1", "otlp.enabled: it is neither true nor false"),
+        (
+            "OTEL_BSP_MAX_QUEUE_SIZE",
+            "-1",
+            "otlp.queue: \"-1\" is not a whole number from 1 to 1000000: write it without quotes, such as 100",
+        ),
         (
             "OTEL_TRACES_SAMPLER_ARG",
-            "1.5",
+            "endpoint=http://localhost:2000",
             "otlp.sampler_ratio: it is not a number from 0 to 1: write it without quotes, such as 0.25",
         ),
         (
-            "OTEL_EXPORTER_OTLP_CLIENT_KEY",
-            "/etc/us.key",
-            "otlp.client_key: its certificate is missing: set otlp.client_certificate, too",
+            "OTEL_RESOURCE_ATTRIBUTES",
+            "a=b,c",
+            "otlp.resource: it is not a list of names and values: write name=value with commas, and %2C for a comma in a value",
         ),
         (
             "OTEL_EXPORTER_OTLP_HEADERS",
@@ -497,19 +627,55 @@ fn what_opentelemetry_s_variables_have_wrong_is_told_without_secrets() {
             "otlp.headers: it is not a list of names and values: write name=value with commas, and %2C for a comma in a value",
         ),
         (
-            "OTEL_EXPORTER_OTLP_HEADERS",
+            "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
             "a=hunter2%0d",
-            "otlp.headers: the value of a is not one of a header: write it in printable ASCII",
-        ),
-        (
-            "OTEL_EXPORTER_OTLP_ENDPOINT",
-            "http://u:hunter2@a:1",
-            "otlp.endpoint: this is not a collector's URL: write it as \"http://127.0.0.1:4317\", without user and query; what it must know of us stands in otlp.headers",
+            "otlp.traces_headers: the value of a is not one of a header: write it in printable ASCII",
         ),
     ] {
-        assert_eq!(told(name, value), format!("{name}: {message}"));
-        assert!(!told(name, value).contains("hunter2"));
+        let loaded = with_variables(&[(name, value)]).expect(name);
+        let told: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(told.first(), Some(&format!("{name}: {message}")));
+        assert!(!told.join(" ").contains("hunter2"));
     }
+    let sampling = |word| with_variables(&[("OTEL_TRACES_SAMPLER", word)]).expect("valid");
+    assert_eq!(sampling("ALWAYS_OFF").config.otlp.sampling, record::Sampling { ratio: 0.0, follows_parent: false });
+    assert_eq!(sampling("xray").config.otlp.sampling, Config::new("/".into()).otlp.sampling);
+    assert_eq!((sampling("ALWAYS_OFF").warnings.len(), sampling("xray").warnings.len()), (0, 1));
+}
+
+/// A bad endpoint is not replaced by that of both signals, nor a file by the system's roots.
+#[test]
+fn where_a_request_goes_and_whom_it_trusts_is_not_guessed() {
+    let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:1");
+    for (name, value, message) in [
+        (
+            "OTEL_EXPORTER_OTLP_CLIENT_KEY",
+            "/etc/us.key",
+            "otlp.client_key: its certificate is missing: set otlp.client_certificate, too",
+        ),
+        (
+            "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE",
+            "/etc/us.pem",
+            "otlp.client_certificate: its key is missing: set otlp.client_key, too",
+        ),
+        (
+            "OTEL_EXPORTER_OTLP_CERTIFICATE",
+            "ca.pem",
+            r#"otlp.ca_file: "ca.pem" is not a whole path: write it from the root, as "/etc/ssl/certs/ca.pem""#,
+        ),
+        (
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+            "http://u:hunter2@a:1",
+            "otlp.traces_endpoint: this is not a collector's URL: write it as \"http://127.0.0.1:4317\", without user and query; what it must know of us stands in otlp.headers",
+        ),
+    ] {
+        let told = with_variables(&[endpoint, (name, value)]).expect_err(name).to_string();
+        assert_eq!(told, format!("{name}: {message}"));
+        let disabled = with_variables(&[endpoint, (name, value), ("OTEL_SDK_DISABLED", "TRUE")]);
+        assert_eq!(sent(&disabled.expect("nothing is checked").config), ["nowhere", "nowhere"]);
+    }
+    let foreign = [("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_SAMPLER", "xray"), ("OTEL_BSP_SCHEDULE_DELAY", "5s")];
+    assert_eq!(with_variables(&foreign).expect("valid").warnings, []);
 }
 
 /// A configuration file and a price table beside it.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gravimeter::config::{self, Inputs, Places};
 use gravimeter::demo::agent::{AgentOptions, converse};
 use gravimeter::demo::provider::ProviderOptions;
 use gravimeter::export::Metrics;
@@ -23,7 +24,7 @@ use crate::traces::{PROTOCOLS, facts, no_roots};
 use crate::whole::{Whole, series, sum};
 
 /// Pushes every few milliseconds.
-fn config(collector: &Collector, protocol: Protocol, temporality: Temporality) -> Config {
+fn pushing(collector: &Collector, protocol: Protocol, temporality: Temporality) -> Config {
     let mut config = crate::traces::config(collector.addr, protocol);
     config.metrics = Push { enabled: true, temporality, interval: Duration::from_millis(5), ..config.metrics };
     config
@@ -92,7 +93,7 @@ async fn deltas_add_up_whatever_the_collector_does() {
     ];
     for protocol in PROTOCOLS {
         let collector = Collector::start(&script).await;
-        let pushed = Pushed::start(&config(&collector, protocol, Temporality::Delta));
+        let pushed = Pushed::start(&pushing(&collector, protocol, Temporality::Delta));
         for number in 1..=100 {
             pushed.call(number);
             let before = collector.requests().len();
@@ -118,7 +119,7 @@ async fn deltas_add_up_whatever_the_collector_does() {
 async fn cumulative_sums_end_with_what_a_scrape_shows() {
     for protocol in PROTOCOLS {
         let collector = Collector::start(&[Reply::Take]).await;
-        let pushed = Pushed::start(&config(&collector, protocol, Temporality::Cumulative));
+        let pushed = Pushed::start(&pushing(&collector, protocol, Temporality::Cumulative));
         (1..=7).for_each(|number| pushed.call(number));
         until(async || (collector.pushes().len() > 2).then_some(())).await;
         pushed.end().await;
@@ -182,7 +183,7 @@ async fn a_real_collector_takes_pushed_metrics() {
 async fn a_part_that_is_rejected_is_counted() {
     for protocol in PROTOCOLS {
         let collector = Collector::start(&[Reply::Partial(3), Reply::Take]).await;
-        let pushed = Pushed::start(&config(&collector, protocol, Temporality::Cumulative));
+        let pushed = Pushed::start(&pushing(&collector, protocol, Temporality::Cumulative));
         until(async || (!collector.pushes().is_empty()).then_some(())).await;
         pushed.end().await;
         let dropped = pushed.shown("gravimeter_otlp_points_dropped_total");
@@ -193,7 +194,7 @@ async fn a_part_that_is_rejected_is_counted() {
 #[tokio::test]
 async fn a_silent_collector_holds_nothing_up_at_the_end() {
     let collector = Collector::start(&[Reply::Silent]).await;
-    let mut config = config(&collector, Protocol::HttpProtobuf, Temporality::Delta);
+    let mut config = pushing(&collector, Protocol::HttpProtobuf, Temporality::Delta);
     config.timeout = Duration::from_secs(600);
     let pushed = Pushed::start(&config);
     until(async || (!collector.requests().is_empty()).then_some(())).await;
@@ -227,6 +228,45 @@ async fn the_house_pushes_what_it_has_counted() {
     let last = pushes.last().expect("a push");
     assert_eq!((total(last, CALLS), total(last, "gravimeter_tokens")), (calls, tokens));
     assert_eq!(instances(&collector).len(), 1, "{:?}", instances(&collector));
+}
+
+/// By the specification's variables, each signal goes to a collector of its own, and a secret for one never reaches the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_secret_of_one_signal_is_not_told_to_the_collector_of_the_other() {
+    let (spans, metrics) = (Collector::start(&[Reply::Take]).await, Collector::start(&[Reply::Take]).await);
+    let variables = [
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", format!("http://{}/v1/traces", spans.addr)),
+        ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "authorization=canary-of-spans".to_owned()),
+        ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "GZIP".to_owned()),
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", format!("http://{}/v1/metrics", metrics.addr)),
+        ("OTEL_METRICS_EXPORTER", "otlp".to_owned()),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "20".to_owned()),
+    ];
+    let inputs = Inputs {
+        file: None,
+        flags: Vec::new(),
+        places: Places::default(),
+        variables: variables.map(|(name, value)| (name.into(), value.into())).into(),
+    };
+    let otlp = config::load(&inputs).expect("a configuration").config.otlp;
+    let options = ProviderOptions { seed: 5, max_events: 4, ..ProviderOptions::default() };
+    let whole = Whole::with(options, |config| config.otlp = otlp).await;
+    let agent = AgentOptions { rounds: Some(2), pause_ms: 0, ..whole.agent() };
+    let outcome =
+        converse(agent, whole.provider_tasks.tracker(), whole.provider_tasks.stopping()).await.expect("an agent");
+    assert!(outcome.is_clean(), "{:?}", outcome.failures);
+    whole.stop().await;
+    assert!(!spans.all().is_empty() && !metrics.pushes().is_empty(), "either was sent");
+    assert!(spans.pushes().is_empty() && metrics.all().is_empty(), "neither went to the other");
+    for (headers, _) in spans.requests() {
+        assert_eq!(headers["authorization"], "canary-of-spans");
+        assert_eq!(headers["content-encoding"], "gzip");
+    }
+    for (headers, _) in metrics.requests() {
+        let shown = format!("{headers:?}");
+        assert!(!headers.contains_key("authorization") && !shown.contains("canary"), "{shown}");
+        assert!(!headers.contains_key("content-encoding"), "{shown}");
+    }
 }
 
 /// Every `service.instance.id` that the collector was told.

@@ -15,7 +15,7 @@ use crate::record::Sampling;
 pub struct Config {
     /// Whether spans are exported, where there is an endpoint.
     pub enabled: bool,
-    /// The collector; without one nothing is traced.
+    /// The collector of both signals; without one nothing is traced.
     pub endpoint: Option<Endpoint>,
     /// What it speaks.
     pub protocol: Protocol,
@@ -45,6 +45,8 @@ pub struct Config {
     pub resource: BTreeMap<String, String>,
     /// Which traces are recorded.
     pub sampling: Sampling,
+    /// What holds for spans in place of the above.
+    pub traces: Overrides,
     /// What is pushed beside the spans.
     pub metrics: Push,
     /// Whether the house's own work is traced as well.
@@ -56,16 +58,33 @@ pub struct Config {
 pub struct Push {
     /// Whether they are pushed, where there is an endpoint.
     pub enabled: bool,
-    /// Their own collector, where they do not go where the spans go.
-    pub endpoint: Option<Endpoint>,
-    /// What it speaks, where it is not what the spans' collector speaks.
-    pub protocol: Option<Protocol>,
-    /// Fields that each of its requests carries, where they are not those of the spans.
-    pub headers: Option<Headers>,
+    /// What holds for them in place of what holds for both signals.
+    pub own: Overrides,
     /// What the sums begin with.
     pub temporality: Temporality,
     /// From one push to the next.
     pub interval: Duration,
+}
+
+/// What holds for one signal alone. Each part replaces what holds for both as a whole; `None` leaves it as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// [`Config::endpoint`].
+    pub endpoint: Option<Endpoint>,
+    /// [`Config::protocol`].
+    pub protocol: Option<Protocol>,
+    /// [`Config::headers`]: the two are never mixed, since they may be secrets for different collectors.
+    pub headers: Option<Headers>,
+    /// [`Config::compression`].
+    pub compression: Option<Compression>,
+    /// [`Config::timeout`].
+    pub timeout: Option<Duration>,
+    /// [`Config::ca_file`].
+    pub ca_file: Option<PathBuf>,
+    /// [`Config::client_certificate`].
+    pub client_certificate: Option<PathBuf>,
+    /// [`Config::client_key`].
+    pub client_key: Option<PathBuf>,
 }
 
 /// What a pushed sum begins with.
@@ -112,6 +131,16 @@ pub struct Destination {
     pub protocol: Protocol,
     /// Fields that each request carries.
     pub headers: Headers,
+    /// How requests are packed.
+    pub compression: Compression,
+    /// How long one request may take.
+    pub timeout: Duration,
+    /// The only roots that vouch for it; the system's where there are none.
+    pub ca_file: Option<PathBuf>,
+    /// The certificate by which it knows us.
+    pub client_certificate: Option<PathBuf>,
+    /// Its key.
+    pub client_key: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -134,11 +163,10 @@ impl Default for Config {
             service_name: None,
             resource: BTreeMap::new(),
             sampling: Sampler::default().sampling(1.0),
+            traces: Overrides::default(),
             metrics: Push {
                 enabled: false,
-                endpoint: None,
-                protocol: None,
-                headers: None,
+                own: Overrides::default(),
                 temporality: Temporality::Cumulative,
                 interval: Duration::from_secs(60),
             },
@@ -151,21 +179,31 @@ impl Config {
     /// Where spans are exported to; `None` when nothing is traced.
     #[must_use]
     pub fn spans(&self) -> Option<Destination> {
-        let endpoint = self.endpoint.clone().filter(|_| self.enabled)?;
-        Some(Destination { endpoint, protocol: self.protocol, headers: self.headers.clone() })
+        let endpoint = self.traces.endpoint.as_ref().or(self.endpoint.as_ref()).filter(|_| self.enabled)?;
+        Some(self.destination(endpoint.clone(), &self.traces))
     }
 
-    /// Where metrics are pushed to; `None` when they are not, or when the spans' endpoint has a path of its own and so says
-    /// nothing of metrics.
+    /// Where metrics are pushed to; `None` when they are not, or when the endpoint of both signals has a path of its own and so
+    /// says nothing of metrics. An endpoint for spans alone says nothing of them either.
     #[must_use]
     pub fn pushed_metrics(&self) -> Option<Destination> {
-        let Push { enabled: true, endpoint, protocol, headers, .. } = &self.metrics else { return None };
-        let endpoint = endpoint.clone().or_else(|| self.endpoint.as_ref()?.for_metrics())?;
-        Some(Destination {
+        let Push { enabled: true, own, .. } = &self.metrics else { return None };
+        let endpoint = own.endpoint.clone().or_else(|| self.endpoint.as_ref()?.for_metrics())?;
+        Some(self.destination(endpoint, own))
+    }
+
+    /// Part by part what the signal has of its own, or else what both have: the order of the OpenTelemetry specification.
+    fn destination(&self, endpoint: Endpoint, own: &Overrides) -> Destination {
+        Destination {
             endpoint,
-            protocol: protocol.unwrap_or(self.protocol),
-            headers: headers.clone().unwrap_or_else(|| self.headers.clone()),
-        })
+            protocol: own.protocol.unwrap_or(self.protocol),
+            headers: own.headers.as_ref().unwrap_or(&self.headers).clone(),
+            compression: own.compression.unwrap_or(self.compression),
+            timeout: own.timeout.unwrap_or(self.timeout),
+            ca_file: own.ca_file.as_ref().or(self.ca_file.as_ref()).cloned(),
+            client_certificate: own.client_certificate.as_ref().or(self.client_certificate.as_ref()).cloned(),
+            client_key: own.client_key.as_ref().or(self.client_key.as_ref()).cloned(),
+        }
     }
 }
 
@@ -192,6 +230,12 @@ impl Endpoint {
     #[must_use]
     pub fn is_tls(&self) -> bool {
         self.uri.scheme_str() == Some("https")
+    }
+
+    /// Whether a request to either goes to the same program.
+    #[must_use]
+    pub fn has_origin_of(&self, other: &Self) -> bool {
+        self.origin() == other.origin()
     }
 
     /// Without its path, which gRPC has no use for.
@@ -355,7 +399,8 @@ mod tests {
         let posted = |endpoint: &str, own: Option<&str>| {
             let parse = |text| Endpoint::parse(text).expect("an endpoint");
             let mut config = Config { endpoint: Some(parse(endpoint)), ..Config::default() };
-            config.metrics = Push { enabled: true, endpoint: own.map(parse), ..config.metrics };
+            config.metrics.enabled = true;
+            config.metrics.own.endpoint = own.map(parse);
             config.pushed_metrics().map(|to| to.endpoint.of(Signal::Metrics).to_string())
         };
         for (endpoint, own, expected) in [
@@ -368,6 +413,39 @@ mod tests {
             assert_eq!(posted(endpoint, own).as_deref(), expected, "{endpoint} {own:?}");
         }
         assert_eq!(Config { endpoint: Endpoint::parse("http://a:1"), ..Config::default() }.pushed_metrics(), None);
+    }
+
+    #[test]
+    fn each_signal_has_its_own_part_or_else_that_of_both() {
+        let headers = |value: &str| {
+            let mut headers = Headers::default();
+            headers.add("key", value).expect("a field");
+            headers
+        };
+        let own = |name: &str| Overrides {
+            endpoint: Endpoint::parse(&format!("https://{name}:1/own")),
+            protocol: Some(Protocol::Grpc),
+            headers: Some(headers(name)),
+            compression: Some(Compression::Gzip),
+            timeout: Some(Duration::from_secs(1)),
+            ca_file: Some(format!("/{name}/ca").into()),
+            client_certificate: Some(format!("/{name}/pem").into()),
+            client_key: Some(format!("/{name}/key").into()),
+        };
+        let mut config = Config { headers: headers("both"), ca_file: Some("/both/ca".into()), ..Config::default() };
+        config.metrics.enabled = true;
+        config.traces = own("spans");
+        assert_eq!(config.pushed_metrics(), None, "the endpoint of spans is for nothing else");
+        config.endpoint = Endpoint::parse("http://both:1");
+        let (spans, metrics) = (config.spans().expect("spans"), config.pushed_metrics().expect("metrics"));
+        assert_eq!(format!("{spans:?}").matches("both").count(), 0, "{spans:?}");
+        assert_eq!((&spans.headers, spans.timeout), (&headers("spans"), Duration::from_secs(1)));
+        assert_eq!(format!("{metrics:?}").matches("spans").count(), 0, "{metrics:?}");
+        assert_eq!((metrics.headers, metrics.protocol), (headers("both"), Protocol::Auto));
+        config.metrics.own = own("metrics");
+        let metrics = config.pushed_metrics().expect("metrics");
+        assert_eq!((metrics.headers, metrics.ca_file), (headers("metrics"), Some("/metrics/ca".into())));
+        assert_eq!(metrics.endpoint.to_string(), "https://metrics:1/own");
     }
 
     #[test]

@@ -59,8 +59,8 @@ impl Delivery {
         Self {
             signal,
             endpoint: destination.endpoint.clone(),
-            wire: Wire::new(signal, config, destination, connections),
-            timeout: config.timeout,
+            wire: Wire::new(signal, destination, connections),
+            timeout: destination.timeout,
             give_up_after: config.give_up_after,
             pace: Pace::default(),
             is_partly_rejected: false,
@@ -139,11 +139,11 @@ enum Load {
 }
 
 impl Wire {
-    fn new(signal: Signal, config: &Config, destination: &Destination, connections: Connections) -> Self {
+    fn new(signal: Signal, destination: &Destination, connections: Connections) -> Self {
         if destination.protocol.is_grpc(&destination.endpoint) {
-            Self::Grpc(Box::new(Grpc::new(config.compression, destination, connections)))
+            Self::Grpc(Box::new(Grpc::new(destination, connections)))
         } else {
-            Self::Http(Box::new(Http::new(signal, config.compression, destination, connections)))
+            Self::Http(Box::new(Http::new(signal, destination, connections)))
         }
     }
 

@@ -40,10 +40,10 @@ pub(super) struct Grpc {
 }
 
 impl Grpc {
-    pub(super) fn new(compression: Compression, destination: &Destination, mut connections: Connections) -> Self {
+    pub(super) fn new(destination: &Destination, mut connections: Connections) -> Self {
         let client = connections.client(true);
         let (origin, fields) = (destination.endpoint.origin(), fields(&destination.headers));
-        Self { client, connections, origin, fields, compression }
+        Self { client, connections, origin, fields, compression: destination.compression }
     }
 
     /// Closes the connection; the next request opens another one.

@@ -98,14 +98,10 @@ pub(super) struct Http {
 }
 
 impl Http {
-    pub(super) fn new(
-        signal: Signal,
-        compression: Compression,
-        destination: &Destination,
-        mut connections: Connections,
-    ) -> Self {
+    pub(super) fn new(signal: Signal, destination: &Destination, mut connections: Connections) -> Self {
         let mut fields = fields(&destination.headers);
         fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+        let compression = destination.compression;
         if compression == Compression::Gzip {
             fields.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }

@@ -20,7 +20,9 @@ mod push;
 mod wire;
 
 use config::Signal;
-pub use config::{Compression, Config, Destination, Endpoint, Headers, Protocol, Push, Sampler, Temporality};
+pub use config::{
+    Compression, Config, Destination, Endpoint, Headers, Overrides, Protocol, Push, Sampler, Temporality,
+};
 pub use counts::{Counts, Loss};
 pub use exporter::Exporter;
 pub use push::Pusher;
