@@ -4,8 +4,9 @@
 //! address is of this machine. A loop would dial itself until no file descriptor is left.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 
+use super::reach::{Reach, is_of_this_machine};
 use crate::record::RefuseReason;
 
 /// Knows the house's own addresses and which destinations the CONNECT door serves.
@@ -38,17 +39,19 @@ impl LoopGuard {
     /// point inside (DNS rebinding).
     ///
     /// # Errors
-    /// [`RefuseReason::Loop`] when it is the house, [`RefuseReason::ForbiddenDestination`] when it is inside.
+    /// [`RefuseReason::Loop`] when it is the house, [`RefuseReason::ForbiddenDestination`] when it is this machine under any
+    /// of its addresses, or otherwise inside.
     pub fn requested(&self, address: SocketAddr) -> Result<SocketAddr, RefuseReason> {
         let address = canonical(address);
         if self.is_own(address) {
             return Err(RefuseReason::Loop);
         }
-        match reach(address.ip()) {
-            Reach::Local => Err(RefuseReason::ForbiddenDestination),
-            Reach::Private if !self.allow_private_networks => Err(RefuseReason::ForbiddenDestination),
-            Reach::Private | Reach::Public => Ok(address),
-        }
+        let is_open = match Reach::of(address.ip()) {
+            Reach::Local => false,
+            Reach::Private => self.allow_private_networks,
+            Reach::Public => true,
+        };
+        if is_open && !is_of_this_machine(address.ip()) { Ok(address) } else { Err(RefuseReason::ForbiddenDestination) }
     }
 
     /// Whether dialling the address would lead back into the house.
@@ -64,64 +67,12 @@ impl LoopGuard {
     }
 }
 
-/// How far away an address is.
-enum Reach {
-    /// This machine or its link, or no single peer at all: never served.
-    Local,
-    /// A network of somebody's own.
-    Private,
-    /// The internet.
-    Public,
-}
-
-fn reach(ip: IpAddr) -> Reach {
-    match ip {
-        IpAddr::V4(v4) => reach_v4(v4),
-        IpAddr::V6(v6) => nat64(v6).map_or_else(|| reach_v6(v6), reach_v4),
-    }
-}
-
-fn reach_v4(ip: Ipv4Addr) -> Reach {
-    let [first, second, ..] = ip.octets();
-    // 0.0.0.0/8 is "this network" (RFC 1122 section 3.2.1.3); 100.64.0.0/10 is shared by carriers and clouds (RFC 6598).
-    if first == 0 || ip.is_loopback() || ip.is_link_local() || ip.is_multicast() || ip.is_broadcast() {
-        Reach::Local
-    } else if ip.is_private() || (first == 100 && second & 0xc0 == 64) {
-        Reach::Private
-    } else {
-        Reach::Public
-    }
-}
-
-fn reach_v6(ip: Ipv6Addr) -> Reach {
-    if ip.is_loopback() || ip.is_unspecified() || ip.is_unicast_link_local() || ip.is_multicast() {
-        Reach::Local
-    } else if ip.is_unique_local() {
-        Reach::Private
-    } else {
-        Reach::Public
-    }
-}
-
-/// The IPv4 address behind the well-known translation prefix 64:ff9b::/96 (RFC 6052): a gateway would dial that one.
-fn nat64(ip: Ipv6Addr) -> Option<Ipv4Addr> {
-    match ip.segments() {
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low))),
-        _ => None,
-    }
-}
-
 /// A v4-mapped address is the IPv4 address in it; every other one stays as it is, with its scope.
 fn canonical(address: SocketAddr) -> SocketAddr {
     match address.ip().to_canonical() {
         IpAddr::V4(v4) => SocketAddr::from((v4, address.port())),
         IpAddr::V6(_) => address,
     }
-}
-
-/// The kernel lets a socket be bound only to an address of this machine.
-fn is_of_this_machine(ip: IpAddr) -> bool {
-    ip.is_unspecified() || UdpSocket::bind((ip, 0)).is_ok()
 }
 
 #[cfg(test)]
@@ -172,6 +123,7 @@ mod tests {
     fn the_connect_door_does_not_lead_inside() {
         let guard = guard(&["198.51.100.7:8743"]);
         for inside in [
+            // This machine, its link, or nobody.
             "127.0.0.1:443",
             "127.9.9.9:443",
             "[::1]:443",
@@ -183,18 +135,62 @@ mod tests {
             "224.0.0.1:443",
             "[ff02::1]:443",
             "255.255.255.255:443",
+            "240.0.0.1:443",
+            "192.0.0.1:443",
+            "192.0.0.170:443",
+            "192.88.99.1:443",
+            "[fec0::1]:443",
+            "[100::1]:443",
+            "[4000::1]:443",
+            // Documentation.
+            "192.0.2.1:443",
+            "198.51.100.7:443",
+            "203.0.113.1:443",
+            "[2001:db8::1]:443",
+            "[3fff::1]:443",
+            // Private networks.
             "10.0.0.1:443",
             "172.16.0.1:443",
             "192.168.1.1:443",
+            "100.64.0.1:443",
+            "198.18.0.1:443",
+            "198.19.255.255:443",
+            "[fd00::1]:443",
+            "[64:ff9b:1::808:808]:443",
+            // Metadata services.
+            "168.63.129.16:80",
             "100.100.100.200:80",
             "[fd00:ec2::254]:80",
+            "[fd20:ce::254]:80",
+            // IPv4 inside IPv6: mapped, compatible, translated, 6to4, Teredo.
             "[::ffff:169.254.169.254]:80",
+            "[::ffff:168.63.129.16]:80",
+            "[::127.0.0.1]:443",
+            "[::8.8.8.8]:443",
+            "[::ffff:0:10.0.0.1]:443",
             "[64:ff9b::a9fe:a9fe]:80",
+            "[64:ff9b::a83f:8110]:80",
+            "[64:ff9b::10.0.0.1]:443",
+            "[2002:7f00:1::1]:443",
+            "[2002:808:808::1]:443",
+            "[2001:0:808:808::1]:443",
         ] {
             assert_eq!(guard.requested(at(inside)), Err(RefuseReason::ForbiddenDestination), "{inside}");
         }
         assert_eq!(guard.requested(at("198.51.100.7:8743")), Err(RefuseReason::Loop));
-        for outside in ["198.51.100.7:443", "[2001:db8::1]:443", "172.32.0.1:443", "100.128.0.1:443"] {
+        for outside in [
+            "8.8.8.8:443",
+            "[2001:4860:4860::8888]:443",
+            "[64:ff9b::808:808]:443",
+            "172.32.0.1:443",
+            "100.128.0.1:443",
+            "192.0.0.9:443",
+            "192.0.1.1:443",
+            "198.20.0.1:443",
+            "223.255.255.255:443",
+            "[2001:20::1]:443",
+            "[2620:4f:8000::1]:443",
+        ] {
             assert_eq!(guard.requested(at(outside)), Ok(at(outside)), "{outside}");
         }
     }
@@ -202,7 +198,20 @@ mod tests {
     #[test]
     fn private_networks_can_be_allowed_but_nothing_nearer() {
         let guard = LoopGuard::new(vec![], true);
-        assert!(guard.requested(at("10.0.0.1:443")).is_ok() && guard.requested(at("[fd00::1]:443")).is_ok());
-        assert!(guard.requested(at("127.0.0.1:443")).is_err() && guard.requested(at("169.254.169.254:80")).is_err());
+        for private in
+            ["10.0.0.1:443", "[fd00::1]:443", "198.18.0.1:443", "[64:ff9b::a00:1]:443", "[64:ff9b:1::a00:1]:443"]
+        {
+            assert_eq!(guard.requested(at(private)), Ok(at(private)), "{private}");
+        }
+        for nearer in [
+            "127.0.0.1:443",
+            "169.254.169.254:80",
+            "168.63.129.16:80",
+            "100.100.100.200:80",
+            "[fd00:ec2::254]:80",
+            "[64:ff9b:1::a9fe:a9fe]:80",
+        ] {
+            assert_eq!(guard.requested(at(nearer)), Err(RefuseReason::ForbiddenDestination), "{nearer}");
+        }
     }
 }

@@ -7,6 +7,7 @@ pub mod connect_proxy;
 pub mod listener;
 pub mod loop_guard;
 pub mod original_dst;
+mod reach;
 pub mod redirect;
 
 use std::fmt;

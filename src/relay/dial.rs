@@ -112,8 +112,8 @@ mod tests {
         let (_, localhost) = name("localhost");
         let refused = addresses(&localhost, None, &HashMap::new(), &guard).await;
         assert!(matches!(refused, Err(DialError::Forbidden(RefuseReason::ForbiddenDestination))), "{refused:?}");
-        let rebound = permitted([at("10.0.0.1:443"), at("192.0.2.1:443")].into_iter(), &guard);
-        assert_eq!(rebound.unwrap(), [at("192.0.2.1:443")]);
+        let rebound = permitted([at("10.0.0.1:443"), at("8.8.8.8:443")].into_iter(), &guard);
+        assert_eq!(rebound.unwrap(), [at("8.8.8.8:443")]);
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@
 
 mod child;
 mod client;
+mod connect;
 mod ends;
 mod faults;
 mod house;
@@ -46,6 +47,9 @@ tests![
         a_go_client_with_only_the_bundle_is_counted_to_the_token,
         a_stream_that_runs_at_sigterm_ends_whole,
         whoever_dials_the_redirect_door_itself_is_refused,
+    ],
+    connect: [
+        an_own_address_is_inside_for_as_long_as_it_is_one,
     ],
     ends: [
         a_killed_house_fails_closed_and_comes_back,
