@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use super::Error;
 use crate::config::Config;
 use crate::export::otlp::{self, Destination};
-use crate::record::{Fact, Record};
+use crate::record::{Fact, HostPattern, Record};
 use crate::tls::authority::{Authority, Origin};
 use crate::tls::bundle::{self, Bundle};
 use crate::tls::collector::{self, CollectorError};
@@ -59,6 +59,7 @@ impl Trust {
                 info!(path = %directory.display(), %reason, "renewed the CA: agents started before now must be restarted");
             }
         }
+        warn_of_patterns(&config.relay.intercept);
         let not_after = authority.not_after();
         record.record(Fact::CaExpiry(not_after));
         let upstream = Upstream::new(&config.upstream, &authority)?;
@@ -66,6 +67,14 @@ impl Trust {
         let bundle = bundle::write(&config.bundle_path(), &authority, &config.upstream.extra_roots)?;
         let leaves = Leaves::new(Arc::new(authority))?;
         Ok(Self { upstream, leaves, collectors, bundle, not_after })
+    }
+}
+
+/// A certificate's name constraints know domains and no patterns, so that the CA's key is worth more than its owner may think.
+fn warn_of_patterns(intercept: &[HostPattern]) {
+    for pattern in intercept.iter().filter(|pattern| !pattern.is_exact()) {
+        let domain = pattern.subtree();
+        warn!(%pattern, domain, "whoever steals the CA's key can sign for every name in this domain: name hosts in intercept.hosts");
     }
 }
 

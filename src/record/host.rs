@@ -91,7 +91,14 @@ impl HostPattern {
         starred.is_some_and(|starred| !starred.is_empty() && !starred.contains('.'))
     }
 
-    /// The DNS subtree that holds every host the pattern can select, as an X.509 name constraint wants it.
+    /// Whether the pattern is one whole name.
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        self.prefix.is_none()
+    }
+
+    /// The narrowest DNS subtree that holds every host the pattern can select, as an X.509 name constraint wants it (RFC 5280
+    /// section 4.2.1.10): the name itself and what is below it, or everything below the domain behind the label with the `*`.
     #[must_use]
     pub fn subtree(&self) -> &str {
         match self.prefix {

@@ -7,6 +7,7 @@
 mod diagnostics;
 mod dial;
 mod hang_up;
+mod hosts;
 mod lane;
 pub mod pass;
 mod refusal;
@@ -38,6 +39,7 @@ use crate::tls::read_ahead::ReadAhead;
 use crate::tls::upstream::{Upstream, VerifiedUpstream};
 
 use diagnostics::step;
+use hosts::LLM_HOSTS;
 use refusal::Refusal;
 use route::{Opening, Route, route};
 use timeouts::Timeouts;
@@ -299,26 +301,15 @@ async fn within<T>(
     timeout(limit, work).await.unwrap_or(Err(Refusal::Timeout(step)))
 }
 
-/// Where LLM calls go that the dialects can read.
-const LLM_HOSTS: [&str; 8] = [
-    "daily-cloudcode-pa.googleapis.com",
-    "cloudcode-pa.googleapis.com",
-    "*-cloudcode-pa.googleapis.com",
-    "daily-cloudcode-pa.sandbox.googleapis.com",
-    "autopush-cloudcode-pa.sandbox.googleapis.com",
-    "generativelanguage.googleapis.com",
-    "aiplatform.googleapis.com",
-    "*-aiplatform.googleapis.com",
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn every_default_pattern_is_one() {
+    fn every_default_pattern_is_a_whole_name() {
         let patterns = Config::default().intercept;
         let texts: Vec<_> = patterns.iter().map(ToString::to_string).collect();
         assert_eq!(texts, LLM_HOSTS);
+        assert!(patterns.iter().all(|pattern| pattern.is_exact()));
     }
 }

@@ -32,6 +32,7 @@ mod shutdown;
 mod skip;
 mod skips;
 mod soak;
+mod stolen_key;
 mod timeouts;
 mod traces;
 mod transparency;

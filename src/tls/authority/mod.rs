@@ -1,4 +1,5 @@
-//! The CA: made on this machine, for this house, able to sign for the intercepted hosts and nothing else.
+//! The CA: made on this machine, for this house. It signs for the intercepted hosts and nothing else, and its certificate says so
+//! as narrowly as name constraints can.
 //!
 //! A folder, the permitted hosts and the time enter; an [`Authority`] leaves. The key never leaves this room: what is to be
 //! signed comes in. Files that somebody else could have read, written or planted are refused, never repaired.
@@ -12,11 +13,11 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use aws_lc_rs::digest;
-use rcgen::{Certificate, CertificateParams, Issuer, KeyPair};
+use rcgen::{Certificate, CertificateParams, Issuer, KeyPair, SanType};
 use rustls_pki_types::CertificateDer;
 
 use super::own_ca::OwnCa;
-use crate::record::HostPattern;
+use crate::record::{Host, HostPattern};
 use folder::Folder;
 use store::Pair;
 
@@ -30,6 +31,7 @@ pub struct Authority {
     key_info: Vec<u8>,
     not_after: SystemTime,
     own: OwnCa,
+    permitted: Vec<HostPattern>,
 }
 
 /// Where the CA came from.
@@ -108,6 +110,17 @@ pub enum AuthorityError {
     },
 }
 
+/// A certificate was not signed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SignError {
+    /// It would be for a host that is not intercepted, or for none at all.
+    #[error("the CA signs for hosts that match intercept.hosts only")]
+    NotPermitted,
+    /// The cryptographic library failed.
+    #[error(transparent)]
+    Sign(#[from] rcgen::Error),
+}
+
 impl Authority {
     /// Loads the CA from `ca-key.pem` and `ca.pem` in `directory`, or makes it when neither is there. A CA that is expired,
     /// ends within 30 days or permits other hosts is replaced by a new one; its certificate stays as
@@ -130,7 +143,7 @@ impl Authority {
             },
         };
         let own = OwnCa::new(store::retired(&folder)?.into_iter().chain([pair.certificate.clone()]));
-        Ok((Self::new(pair, own)?, origin))
+        Ok((Self::new(pair, own, permitted)?, origin))
     }
 
     /// Replaces the CA in `directory` by a new one, whatever its age, or makes the first. The old certificate stays as
@@ -144,7 +157,7 @@ impl Authority {
         let old = store::load(&folder)?;
         let pair = replace(&folder, old.as_ref(), permitted, now)?;
         let own = OwnCa::new(store::retired(&folder)?.into_iter().chain([pair.certificate.clone()]));
-        Ok(Self::new(pair, own)?)
+        Ok(Self::new(pair, own, permitted)?)
     }
 
     /// The certificate.
@@ -172,9 +185,22 @@ impl Authority {
         digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Signs a certificate for `key`.
-    pub(super) fn sign(&self, params: &CertificateParams, key: &KeyPair) -> Result<Certificate, rcgen::Error> {
-        params.signed_by(key, &self.issuer)
+    /// Signs a certificate for `key`. Every name in it must be that of a permitted host: the constraints in the CA's own
+    /// certificate are wider than a pattern with a `*`.
+    pub(super) fn sign(&self, params: &CertificateParams, key: &KeyPair) -> Result<Certificate, SignError> {
+        let is_permitted = |name: &SanType| match name {
+            SanType::DnsName(name) => Host::parse(name.as_str()).is_ok_and(|host| self.permits(&host)),
+            _ => false,
+        };
+        let names = &params.subject_alt_names;
+        if names.is_empty() || !names.iter().all(is_permitted) {
+            return Err(SignError::NotPermitted);
+        }
+        Ok(params.signed_by(key, &self.issuer)?)
+    }
+
+    fn permits(&self, host: &Host) -> bool {
+        self.permitted.iter().any(|pattern| pattern.matches(host))
     }
 
     /// This CA and those it has replaced.
@@ -182,12 +208,13 @@ impl Authority {
         &self.own
     }
 
-    fn new(pair: Pair, own: OwnCa) -> Result<Self, rcgen::Error> {
+    fn new(pair: Pair, own: OwnCa, permitted: &[HostPattern]) -> Result<Self, rcgen::Error> {
         use rcgen::PublicKeyData as _;
         let key_info = pair.key.subject_public_key_info();
         let not_after = profile::validity(&pair.certificate).map_or(SystemTime::UNIX_EPOCH, |validity| validity.end);
         let issuer = Issuer::from_ca_cert_der(&pair.certificate, pair.key)?;
-        Ok(Self { issuer, certificate: pair.certificate, pem: pair.pem, key_info, not_after, own })
+        let permitted = permitted.to_vec();
+        Ok(Self { issuer, certificate: pair.certificate, pem: pair.pem, key_info, not_after, own, permitted })
     }
 }
 

@@ -15,7 +15,7 @@ use rustls::server::{NoServerSessionStorage, ResolvesServerCertUsingSni};
 use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
-use super::authority::Authority;
+use super::authority::{Authority, SignError};
 use super::x509::{self, BACKDATE, DAY};
 use crate::record::{Host, LeafResult};
 
@@ -38,7 +38,7 @@ pub enum LeafError {
     AuthorityExpired,
     /// The leaf cannot be made.
     #[error("cannot make a leaf certificate: {0}")]
-    Mint(#[from] rcgen::Error),
+    Mint(#[from] SignError),
     /// Its key cannot be used for TLS.
     #[error("cannot set up TLS for the agent: {0}")]
     Tls(#[from] rustls::Error),
@@ -51,7 +51,7 @@ impl Leaves {
     /// [`LeafError`] when the cryptographic library fails.
     pub fn new(authority: Arc<Authority>) -> Result<Self, LeafError> {
         let provider = super::provider();
-        let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
+        let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).map_err(SignError::from)?;
         let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let signing_key = provider.key_provider.load_private_key(der)?;
         let mut template = ServerConfig::builder_with_provider(provider)
@@ -98,7 +98,7 @@ impl Leaves {
             return Err(LeafError::AuthorityExpired);
         }
         let mut params = x509::params(SUBJECT, start, end);
-        params.subject_alt_names = vec![SanType::DnsName(Ia5String::try_from(host.as_str())?)];
+        params.subject_alt_names = vec![SanType::DnsName(Ia5String::try_from(host.as_str()).map_err(SignError::from)?)];
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
