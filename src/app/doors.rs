@@ -11,8 +11,9 @@ use tracing::info;
 
 use super::Error;
 use super::activation::{Activation, Handed};
-use crate::capture::{Door, listener};
+use crate::capture::{Door, Owners, listener};
 use crate::config::Config;
+use crate::launch::{self, AccountError};
 use crate::web::Listener;
 
 /// Every listener of the house, bound.
@@ -125,6 +126,33 @@ impl Addresses {
     /// All of them: what the house must never be led to.
     pub(super) fn all(&self) -> Vec<SocketAddr> {
         self.redirect.iter().chain(&self.connect).chain(&self.web).copied().collect()
+    }
+}
+
+/// Whom the CONNECT proxy serves: the user who runs the house, the agent's user, and whoever else is named. Nobody is looked
+/// up where there is no such proxy.
+pub(super) async fn owners(config: &Config, addresses: &Addresses) -> Result<Owners, Error> {
+    let mut allowed = vec![rustix::process::geteuid().as_raw()];
+    if addresses.connect.is_some() {
+        // One that does not exist yet is made together with the redirect rules, and comes by them.
+        let agent = config.agent.user.iter().map(|user| (user, false));
+        let named = config.capture.connect_users.iter().map(|user| (user, true));
+        for (user, must_exist) in agent.chain(named) {
+            match uid_of(user).await {
+                Ok(uid) => allowed.push(uid),
+                Err(source) if must_exist => return Err(Error::ConnectUser { source }),
+                Err(_) => {}
+            }
+        }
+    }
+    Ok(Owners::new(allowed))
+}
+
+/// A number is a uid whether or not an account has it: in a container, users of others have none.
+async fn uid_of(user: &str) -> Result<u32, AccountError> {
+    match user.parse() {
+        Ok(uid) => Ok(uid),
+        Err(_) => launch::uid_of(user).await,
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::capture::redirect::RedirectError;
-use crate::launch::LaunchError;
+use crate::launch::{AccountError, LaunchError};
 use crate::tls::authority::AuthorityError;
 use crate::tls::bundle::BundleError;
 use crate::tls::collector::CollectorError;
@@ -67,6 +67,12 @@ pub enum Error {
     /// TLS with the collector of spans cannot be set up.
     #[error(transparent)]
     Collector(#[from] CollectorError),
+    /// A user whom the CONNECT proxy shall serve cannot be found.
+    #[error("capture.connect_users: {source}; name users of this machine, or their uids")]
+    ConnectUser {
+        /// Why.
+        source: AccountError,
+    },
     /// The demo's stand-ins failed.
     #[error("the demo: {0}")]
     Demo(String),

@@ -20,11 +20,11 @@ mod views;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
-use crate::capture::listener::{self, Doors as SharedDoors};
-use crate::capture::{Gate, KernelOriginalDst, LoopGuard};
+use crate::capture::listener::{self, Doors as SharedDoors, Slots};
+use crate::capture::{Gate, KernelOriginalDst, LoopGuard, Owners};
 use crate::cascade::client::Endpoint;
 use crate::config::Config;
 use crate::dialect::Observers;
@@ -108,6 +108,7 @@ impl App {
         agent::refuse_own_user(&config).await?;
         create_state_dir(&config)?;
         let (doors, addresses) = Doors::open(&config, handed)?;
+        let owners = doors::owners(&config, &addresses).await?;
         let access = open_access(&config, &addresses)?;
         let views = Views::new(&config, access, diagnostics, conditions(&config));
         let trust = Trust::open(&config, &*views.record)?;
@@ -130,7 +131,7 @@ impl App {
         app.export(views.spans, views.pusher, &trust.collectors);
         app.exporter.spawn(notify::watchdog(app.exporter.stopping().clone()));
         app.serve_exporter(doors.web, &views.web);
-        app.serve_traffic(&config, doors.traffic, trust, Arc::clone(&views.record));
+        app.serve_traffic(&config, doors.traffic, trust, owners, Arc::clone(&views.record));
         let supervised = match agent::start(config.clone(), environment, &app, views.record, vital).await {
             Ok(supervised) => supervised,
             Err(failure) => {
@@ -226,6 +227,7 @@ impl App {
         config: &Config,
         listeners: Vec<(crate::capture::Door, tokio::net::TcpListener)>,
         trust: Trust,
+        owners: Owners,
         record: Arc<dyn Record>,
     ) {
         let guard = Arc::new(LoopGuard::new(self.addresses.all(), config.capture.allow_private_networks));
@@ -239,11 +241,13 @@ impl App {
         });
         let gate = Gate {
             guard,
+            owners,
             original_dst: Arc::new(KernelOriginalDst),
             connect_request: config.capture.connect_request,
             record,
         };
-        let slots = Arc::new(Semaphore::new(process::room_for(config.capture.max_connections)));
+        let doors = usize::from(self.addresses.connect.is_some()) + usize::from(!self.addresses.redirect.is_empty());
+        let slots = Slots::new(process::room_for(config.capture.max_connections, doors));
         let shared = Arc::new(SharedDoors { gate, slots, tasks: self.traffic.tracker().clone() });
         let shutdown = Shutdown { drain: self.traffic.stopping().clone(), force: self.traffic.forced().clone() };
         for (door, listener) in listeners {

@@ -13,13 +13,19 @@ const RESERVED_OPEN_FILES: u64 = 160;
 /// Each connection has an agent's side and a provider's.
 const FILES_FOR_A_CONNECTION: u64 = 2;
 
-/// How many connections may be open at once: as many as are wanted, and no more than leave the exporter its descriptors.
-/// Those beyond are refused and counted, while `/metrics` goes on answering.
-pub(super) fn room_for(wanted: usize) -> usize {
+/// How many connections may be open at once at each of `doors`: as many as are wanted, and together no more than leave the
+/// exporter its descriptors. Those beyond are refused and counted, while `/metrics` goes on answering.
+pub(super) fn room_for(wanted: usize, doors: usize) -> usize {
     let Some(files) = getrlimit(Resource::Nofile).current else { return wanted };
-    let room = connections_within(files);
+    let room = (connections_within(files) / doors.max(1)).max(1);
     if room < wanted {
-        tracing::warn!(files, wanted, connections = room, "the limit of open files leaves room for fewer connections");
+        tracing::warn!(
+            files,
+            wanted,
+            connections = room,
+            doors,
+            "the limit of open files leaves room for fewer connections"
+        );
     }
     wanted.min(room)
 }

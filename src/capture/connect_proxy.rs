@@ -1,7 +1,7 @@
 //! The CONNECT door: one request head enters, a connection with its destination leaves, or a short answer that says why not.
 //!
-//! Only the request line is looked at. No field is kept, `Proxy-Authorization` least of all, and nothing is dialled here:
-//! the answer 200 says that the request is understood, not that the provider is reached.
+//! Connections of other users of the machine are turned away unread. Of the others only the request line is looked at. No field is
+//! kept, `Proxy-Authorization` least of all, and nothing is dialled here: the answer 200 says that the request is understood, not that the provider is reached.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::{Accepted, Destination, LoopGuard};
+use super::{Accepted, Destination, LoopGuard, Owners};
 use crate::record::{Host, RefuseReason};
 
 /// Why the door stays shut.
@@ -28,6 +28,12 @@ pub enum ConnectError {
     /// The method is not CONNECT.
     #[error("only CONNECT is served here: use this proxy for https:// URLs only (set HTTPS_PROXY, not HTTP_PROXY)")]
     NotConnect,
+    /// The connection belongs to a user who is not served, or its owner is not known.
+    #[error(
+        "this proxy serves the user who runs it and the agent's, and this connection is of another one ({0}); \
+         capture.connect_users lets others in"
+    )]
+    NotServed(RefuseReason),
     /// The destination is the house, or inside this machine or its networks.
     #[error("this proxy does not lead there ({0}); capture.allow_private_networks opens private networks")]
     Refused(RefuseReason),
@@ -40,7 +46,7 @@ impl ConnectError {
         match self {
             Self::Closed | Self::Io(_) => RefuseReason::AgentGone,
             Self::Malformed | Self::NotConnect => RefuseReason::BadRequest,
-            Self::Refused(reason) => *reason,
+            Self::NotServed(reason) | Self::Refused(reason) => *reason,
         }
     }
 
@@ -50,16 +56,22 @@ impl ConnectError {
             Self::Closed | Self::Io(_) => None,
             Self::Malformed => Some("400 Bad Request"),
             Self::NotConnect => Some("405 Method Not Allowed\r\nAllow: CONNECT"),
-            Self::Refused(_) => Some("403 Forbidden"),
+            Self::NotServed(_) | Self::Refused(_) => Some("403 Forbidden"),
         }
     }
 }
 
-/// Reads one CONNECT request and answers it. The caller sets the limit in time.
+/// Reads one CONNECT request and answers it, unless it comes from a user whom `owners` does not have. The caller sets the
+/// limit in time.
 ///
 /// # Errors
 /// See [`ConnectError`]; the agent has then been told and the connection is closed.
-pub async fn accept(mut tcp: TcpStream, guard: &LoopGuard) -> Result<Accepted, ConnectError> {
+pub async fn accept(mut tcp: TcpStream, owners: &Owners, guard: &LoopGuard) -> Result<Accepted, ConnectError> {
+    if let Err(reason) = owners.check(&tcp).await {
+        let error = ConnectError::NotServed(reason);
+        turn_away(tcp, &error).await;
+        return Err(error);
+    }
     let requested = match read_request(&mut tcp).await {
         Ok((destination, prefix)) => check(destination, guard).map(|destination| (destination, prefix)),
         Err(error) => Err(error),
@@ -130,16 +142,30 @@ fn check(destination: Destination, guard: &LoopGuard) -> Result<Destination, Con
 /// Answers and closes. What the agent still sends is read and dropped: closing over unread bytes would reset the connection
 /// and could take the answer with it. Errors do not matter any more, and the caller's limit ends a flood.
 async fn refuse(mut tcp: TcpStream, error: &ConnectError) {
-    let Some(status) = error.status() else { return };
+    if answer(&mut tcp, error).await.is_ok() {
+        let mut dropped = [0; 1024];
+        while tcp.read(&mut dropped).await.is_ok_and(|count| count > 0) {}
+    }
+}
+
+/// The same for who has no business here: nothing is waited for, so that he holds no place that others need. His request has
+/// mostly arrived by now, and is read for the reason above.
+async fn turn_away(mut tcp: TcpStream, error: &ConnectError) {
+    let mut dropped = [0; 1024];
+    while tcp.try_read(&mut dropped).is_ok_and(|count| count > 0) {}
+    // Whether he is told is his affair.
+    let _ = answer(&mut tcp, error).await;
+}
+
+async fn answer(tcp: &mut TcpStream, error: &ConnectError) -> io::Result<()> {
+    let Some(status) = error.status() else { return Err(io::ErrorKind::NotConnected.into()) };
     let body = format!("gravimeter: {error}\n");
     let length = body.len();
     let answer = format!(
         "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
     );
-    if tcp.write_all(answer.as_bytes()).await.is_ok() && tcp.shutdown().await.is_ok() {
-        let mut dropped = [0; 1024];
-        while tcp.read(&mut dropped).await.is_ok_and(|count| count > 0) {}
-    }
+    tcp.write_all(answer.as_bytes()).await?;
+    tcp.shutdown().await
 }
 
 /// A CONNECT request with a ClientHello behind it seldom needs more.
@@ -185,13 +211,17 @@ mod tests {
 
     /// What the agent reads when it sends `request`, and what the door says.
     async fn knock(request: &[u8]) -> (String, Result<Accepted, ConnectError>) {
+        knock_at(Owners::new([rustix::process::geteuid().as_raw()]), request).await
+    }
+
+    async fn knock_at(owners: Owners, request: &[u8]) -> (String, Result<Accepted, ConnectError>) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut agent = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (tcp, _) = listener.accept().await.unwrap();
         agent.write_all(request).await.unwrap();
         agent.shutdown().await.unwrap();
         let guard = LoopGuard::new(vec![], false);
-        let accepted = accept(tcp, &guard).await;
+        let accepted = accept(tcp, &owners, &guard).await;
         let mut answer = vec![0; 4096];
         let count = agent.read(&mut answer).await.unwrap();
         (String::from_utf8(answer[..count].to_vec()).unwrap(), accepted)
@@ -233,5 +263,13 @@ mod tests {
     async fn an_agent_that_leaves_gets_no_answer() {
         let (answer, accepted) = knock(b"CONNECT example.com:443 HT").await;
         assert_eq!((answer.as_str(), accepted.unwrap_err().reason()), ("", RefuseReason::AgentGone));
+    }
+
+    #[tokio::test]
+    async fn other_users_are_turned_away_with_the_remedy() {
+        let others = Owners::new([rustix::process::geteuid().as_raw() + 1]);
+        let (answer, accepted) = knock_at(others, b"CONNECT example.com:443 HTTP/1.1\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 403 ") && answer.contains("capture.connect_users"), "{answer}");
+        assert_eq!(accepted.unwrap_err().reason(), RefuseReason::OtherUser);
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -25,10 +25,35 @@ use crate::record::{Fact, Label as _, Record, RefuseReason};
 pub struct Doors {
     /// Admits connections.
     pub gate: Gate,
-    /// One permit for each connection that may be open.
-    pub slots: Arc<Semaphore>,
+    /// Who may be open at once.
+    pub slots: Slots,
     /// Owns the tasks of the connections.
     pub tasks: TaskTracker,
+}
+
+/// One permit for each connection that may be open. Every door has its own: whoever crowds the CONNECT proxy takes nothing from
+/// the redirected agent.
+#[derive(Debug)]
+pub struct Slots {
+    connect: Arc<Semaphore>,
+    redirect: Arc<Semaphore>,
+}
+
+impl Slots {
+    /// Room for this many connections at each door.
+    #[must_use]
+    pub fn new(each: usize) -> Self {
+        let room = || Arc::new(Semaphore::new(each));
+        Self { connect: room(), redirect: room() }
+    }
+
+    fn take(&self, door: Door) -> Option<OwnedSemaphorePermit> {
+        let slots = match door {
+            Door::Connect => &self.connect,
+            Door::Redirect => &self.redirect,
+        };
+        Arc::clone(slots).try_acquire_owned().ok()
+    }
 }
 
 /// Opens a listening socket. An IPv6 one takes no IPv4: `SO_ORIGINAL_DST` has no answer for a v4-mapped connection.
@@ -57,7 +82,7 @@ where
     // Between two connections nothing is held, so dropping the wait loses nothing.
     while let Some(tcp) = shutdown.run_until_cancelled(next(&mut accept, &*doors.gate.record)).await {
         let span = accepted(door);
-        let Ok(slot) = Arc::clone(&doors.slots).try_acquire_owned() else {
+        let Some(slot) = doors.slots.take(door) else {
             diagnostics::refused(&span, RefuseReason::Overload);
             doors.gate.record.record(Fact::ConnectionRefused(RefuseReason::Overload));
             continue;

@@ -7,6 +7,7 @@ pub mod connect_proxy;
 pub mod listener;
 pub mod loop_guard;
 pub mod original_dst;
+pub mod owner;
 mod reach;
 pub mod redirect;
 
@@ -24,6 +25,10 @@ use crate::record::{Fact, Host, Record, RefuseReason, TimeoutStep, diagnostics, 
 
 pub use loop_guard::LoopGuard;
 pub use original_dst::{KernelOriginalDst, OriginalDst};
+pub use owner::Owners;
+
+/// Where the CONNECT proxy listens unless another address is asked for.
+pub const CONNECT_PROXY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8743);
 
 /// Where connections arrive, and what is let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +37,9 @@ pub struct Config {
     pub redirect_listen: Vec<SocketAddr>,
     /// Where the CONNECT proxy listens, if it shall.
     pub connect_listen: Option<SocketAddr>,
-    /// How many connections may be open at once, over all listeners; one more is refused.
+    /// Users whom the CONNECT proxy serves, by name or uid, beside the one that runs it and the agent's.
+    pub connect_users: Vec<String>,
+    /// How many connections may be open at once at each of the two doors; one more is refused.
     pub max_connections: usize,
     /// Whether the CONNECT proxy may lead into private networks (RFC 1918, RFC 4193, RFC 6598).
     pub allow_private_networks: bool,
@@ -43,13 +50,13 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         const REDIRECT_PORT: u16 = 8742;
-        const CONNECT_PORT: u16 = 8743;
         Self {
             redirect_listen: vec![
                 SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), REDIRECT_PORT),
                 SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), REDIRECT_PORT),
             ],
-            connect_listen: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), CONNECT_PORT)),
+            connect_listen: None,
+            connect_users: Vec::new(),
             max_connections: 4096,
             allow_private_networks: false,
             connect_request: Duration::from_secs(10),
@@ -116,6 +123,8 @@ label! {
 pub struct Gate {
     /// What never to be led to.
     pub guard: Arc<LoopGuard>,
+    /// Whom the CONNECT proxy serves.
+    pub owners: Owners,
     /// Who knows where a redirected connection was going.
     pub original_dst: Arc<dyn OriginalDst>,
     /// Limit of [`TimeoutStep::ConnectRequest`].
@@ -149,7 +158,7 @@ impl Gate {
     }
 
     async fn connected(&self, tcp: TcpStream) -> Result<Accepted, RefuseReason> {
-        let asked = connect_proxy::accept(tcp, &self.guard);
+        let asked = connect_proxy::accept(tcp, &self.owners, &self.guard);
         let asked = asked.instrument(info_span!(target: diagnostics::TARGET, "connect request"));
         match timeout(self.connect_request, asked).await {
             Ok(accepted) => accepted.map_err(|refusal| {

@@ -77,6 +77,8 @@ pub enum Kind {
     Address,
     /// An address, or `"off"`.
     AddressOrOff,
+    /// An address, `"auto"` or `"off"`.
+    AddressAutoOrOff,
     /// One of a few words.
     Choice(&'static [&'static str]),
     /// A time with its unit.
@@ -116,6 +118,7 @@ impl Kind {
         match self {
             Self::Address => "IP:PORT".to_owned(),
             Self::AddressOrOff => "IP:PORT|off".to_owned(),
+            Self::AddressAutoOrOff => "IP:PORT|auto|off".to_owned(),
             Self::Choice(words) => words.join("|"),
             Self::Duration => "TIME".to_owned(),
             Self::Environment | Self::SecretTable | Self::Table => "NAME=VALUE".to_owned(),
@@ -233,17 +236,26 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "capture.connect_listen",
-        kind: Kind::AddressOrOff,
-        default: DefaultValue::Is(r#""127.0.0.1:8743""#),
-        help: "Where the CONNECT proxy listens, for agents that honour HTTPS_PROXY; or \"off\".",
-        set: |config, value| put(&mut config.capture.connect_listen, value.address_or_off("127.0.0.1:8743")),
+        kind: Kind::AddressAutoOrOff,
+        default: DefaultValue::Is(r#""auto""#),
+        help: "Where the CONNECT proxy listens, for agents that honour HTTPS_PROXY. \"auto\": on 127.0.0.1:8743 where no\n\
+               redirect is expected, because nothing could arrive otherwise, and \"off\" beside one. It serves the user who\n\
+               runs gravimeter, the agent's (agent.user) and capture.connect_users; others are refused and counted.",
+        set: |config, value| put(&mut config.connect, value.listen("127.0.0.1:8743")),
+    },
+    Key {
+        name: "capture.connect_users",
+        kind: Kind::List("user"),
+        default: DefaultValue::Is("[]"),
+        help: "Further users of this machine whom the CONNECT proxy serves, by name or uid. What they spend counts like the agent's.",
+        set: |config, value| put(&mut config.capture.connect_users, value.list("1000", Value::user_or_uid)),
     },
     Key {
         name: "capture.max_connections",
         kind: Kind::Number,
         default: DefaultValue::Is("4096"),
-        help: "How many connections of the agent may be open at once; more are refused and counted.\n\
-               Each takes two file descriptors: where the system's limit (ulimit -n) leaves room for fewer, the number is\n\
+        help: "How many connections may be open at once by redirect, and as many through the CONNECT proxy; more are refused\n\
+               and counted. Each takes two file descriptors: where the system's limit (ulimit -n) leaves room for fewer, the number is\n\
                lowered at the start, with a warning, so that the exporter always has descriptors of its own.",
         set: |config, value| put(&mut config.capture.max_connections, value.number(1..=1_000_000)),
     },
@@ -251,7 +263,8 @@ pub const KEYS: &[Key] = &[
         name: "capture.allow_private_networks",
         kind: Kind::Switch,
         default: DefaultValue::Is("false"),
-        help: "Whether the CONNECT proxy may lead into private networks (10.0.0.0/8, fc00::/7 and the like).",
+        help: "Whether the CONNECT proxy may lead into private networks (10.0.0.0/8, fc00::/7 and the like). To this machine\n\
+               itself, by whichever of its addresses, and to a cloud's metadata service it never does.",
         set: |config, value| put(&mut config.capture.allow_private_networks, value.switch()),
     },
     Key {

@@ -46,6 +46,8 @@ pub struct Config {
     pub capture: capture::Config,
     /// Which conversations are followed.
     pub cascade: cascade::Config,
+    /// Where the CONNECT proxy was asked for.
+    connect: Listen,
     /// Where a language server that the house does not start speaks in the clear.
     cascade_http: Option<SocketAddr>,
     /// Where it speaks over TLS.
@@ -95,6 +97,7 @@ impl Config {
             ca_bundle: None,
             capture: capture::Config::default(),
             cascade: cascade::Config::default(),
+            connect: Listen::Auto,
             cascade_http: None,
             cascade_https: None,
             discovery_folders: Vec::new(),
@@ -143,8 +146,6 @@ impl Config {
 
     /// What follows from several keys: the redirect leads to the port that is listened on and shields the house's own.
     fn derive(&mut self) {
-        let doors = [self.web.listen, self.capture.redirect_listen.first().copied(), self.capture.connect_listen];
-        self.redirect.keep_away = doors.into_iter().flatten().map(|address| address.port()).collect();
         if let Some(address) = self.capture.redirect_listen.first() {
             self.redirect.port = address.port();
         }
@@ -153,6 +154,13 @@ impl Config {
             RedirectRules::Off => false,
             RedirectRules::External | RedirectRules::Require => true,
         };
+        self.capture.connect_listen = match self.connect {
+            Listen::At(address) => Some(address),
+            Listen::Auto => (!self.redirect.expected).then_some(capture::CONNECT_PROXY),
+            Listen::Off => None,
+        };
+        let doors = [self.web.listen, self.capture.redirect_listen.first().copied(), self.capture.connect_listen];
+        self.redirect.keep_away = doors.into_iter().flatten().map(|address| address.port()).collect();
         self.redirect.external = self.redirect_rules == RedirectRules::External;
         self.agent.redirected = self.redirect.expected;
         self.otlp.sampling = self.otlp_sampler.sampling(self.otlp_sampler_ratio);
@@ -189,6 +197,17 @@ pub struct Log {
     pub level: String,
     /// For whom.
     pub format: LogFormat,
+}
+
+/// Where the CONNECT proxy listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listen {
+    /// At this address.
+    At(SocketAddr),
+    /// At [`capture::CONNECT_PROXY`] where no redirect is expected, nowhere beside one.
+    Auto,
+    /// Nowhere.
+    Off,
 }
 
 /// Whether the agent's traffic comes by redirect.

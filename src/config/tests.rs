@@ -112,13 +112,12 @@ fn other_value(key: &Key) -> (String, String) {
         ("web.socket_mode", _) => plain("0600"),
         ("log.level", _) => plain("warn,gravimeter::relay=debug"),
         ("agent.cloud_code_endpoint", _) => plain("https://example.com"),
-        ("capture.connect_listen", _) => plain("off"),
         ("capture.redirect", _) => plain("off"),
         ("agent.antigravity_version", _) => plain("1.20"),
         ("ledger.enabled" | "metrics.genai" | "otlp.enabled", _) => ("false".into(), "false".into()),
         ("otlp.sampler", _) => plain("traceidratio"),
         (_, Kind::Choice(words)) => plain(words.last().expect("a word")),
-        (_, Kind::Address | Kind::AddressOrOff) => plain("127.0.0.1:9999"),
+        (_, Kind::Address | Kind::AddressAutoOrOff | Kind::AddressOrOff) => plain("127.0.0.1:9999"),
         (_, Kind::Duration) => plain("59s"),
         (_, Kind::Environment) => (r#"{ A = "1", B = "x=y" }"#.into(), "A=1,B=x=y".into()),
         (_, Kind::Fraction) => ("0.25".into(), "0.25".into()),
@@ -314,6 +313,25 @@ fn the_redirect_follows_the_doors() {
     let loaded = with_flags(&[("capture.listen", &["127.0.0.1:9742"]), ("web.listen", &["127.0.0.1:9741"])]);
     let config = loaded.expect("valid").config;
     assert_eq!((config.redirect.port, config.redirect.keep_away), (9742, vec![9741, 9742, 8743]));
+}
+
+#[test]
+fn beside_a_redirect_the_connect_proxy_is_off_unless_asked_for() {
+    let listens = |flags: &[(&str, &[&str])]| with_flags(flags).expect("valid").config.capture.connect_listen;
+    let proxy = "127.0.0.1:8743".parse().ok();
+    assert_eq!(listens(&[]), proxy, "nothing could arrive otherwise");
+    assert_eq!(listens(&[("capture.redirect", &["off"])]), proxy);
+    for redirected in
+        [("capture.redirect", &["require"][..]), ("capture.redirect", &["external"]), ("agent.user", &["ls"])]
+    {
+        let redirected = match redirected {
+            ("agent.user", user) => vec![("agent.user", user), ("capture.user", user)],
+            rules => vec![rules],
+        };
+        assert_eq!(listens(&redirected), None, "{redirected:?}");
+        let asked = [&redirected[..], &[("capture.connect_listen", &["127.0.0.1:9743"])]].concat();
+        assert_eq!(listens(&asked), "127.0.0.1:9743".parse().ok(), "{redirected:?}");
+    }
 }
 
 #[test]
@@ -868,6 +886,7 @@ fn what_is_told_about_contradictions_is_accepted_in_their_place() {
 #[test]
 fn what_is_told_about_a_variable_of_opentelemetry_is_accepted_there() {
     for name in otel::names() {
+        let name = name.as_str();
         for wrong in ["x", "0", "-1", "1.5", "10s", "99999999999", "=", "http://", " "] {
             let Err(Mistakes(mistakes)) = with_variables(&[(name, wrong)]) else { continue };
             for mistake in mistakes {

@@ -74,6 +74,7 @@ fn takes(kind: Kind) -> String {
     match kind {
         Kind::Address => "an IP address with its port".to_owned(),
         Kind::AddressOrOff => "an IP address with its port, or `\"off\"`".to_owned(),
+        Kind::AddressAutoOrOff => "an IP address with its port, `\"auto\"` or `\"off\"`".to_owned(),
         Kind::Choice(words) => {
             let words: Vec<_> = words.iter().map(|word| format!("`\"{word}\"`")).collect();
             format!("one of {}", words.join(", "))

@@ -15,6 +15,7 @@ use jiff::SignedDuration;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use super::Listen;
 use crate::cascade::client::Token;
 use crate::export::otlp::{Endpoint, Headers};
 use crate::record::{Host, HostPattern};
@@ -153,6 +154,18 @@ impl Value {
         }
     }
 
+    /// An address, `"auto"` or `"off"`.
+    pub(super) fn listen(&self, example: &str) -> Result<Listen, Wrong> {
+        match self {
+            Self::Text(text) if text == "auto" => Ok(Listen::Auto),
+            Self::Text(text) if text == "off" => Ok(Listen::Off),
+            _ => {
+                let address = self.address(example).map(Listen::At);
+                address.map_err(|wrong| Wrong::new(format!(r#"{}, "auto" or "off""#, wrong.message)))
+            }
+        }
+    }
+
     /// A number from 0 to 1.
     pub(super) fn fraction(&self) -> Result<f64, Wrong> {
         let number = match self {
@@ -267,6 +280,15 @@ impl Value {
             return Ok(text);
         }
         Err(self.is_not("a user name", r#"a name of /etc/passwd, such as "antigravity-ls" (no number)"#))
+    }
+
+    /// The name of an account of this machine, or a uid.
+    pub(super) fn user_or_uid(&self) -> Result<String, Wrong> {
+        let text = self.text()?;
+        if text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u32>().is_ok() {
+            return Ok(text);
+        }
+        self.user().map_err(|_| self.is_not("a user", r#"a name of /etc/passwd or a uid, such as "ann" or "1000""#))
     }
 
     /// An `https://` base URL. A query or credentials would end up in logs, so neither is accepted.

@@ -71,12 +71,16 @@ label! {
         Loop => "loop",
         /// The kernel knows no original destination: the connection was not redirected.
         NotRedirected => "not_redirected",
+        /// The connection to the CONNECT proxy belongs to a user of the machine who is not served.
+        OtherUser => "other_user",
         /// The house is at its limit of connections.
         Overload => "overload",
         /// The house is shutting down.
         Shutdown => "shutdown",
         /// A step took too long.
         Timeout => "timeout",
+        /// The kernel names no owner of the connection to the CONNECT proxy.
+        UnknownUser => "unknown_user",
         /// The provider could not be reached.
         UpstreamConnect => "upstream_connect",
         /// The handshake with the provider failed, or its certificate was refused.

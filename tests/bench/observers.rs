@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use gravimeter::capture::listener::{self, Doors};
-use gravimeter::capture::{Door, Gate, KernelOriginalDst, LoopGuard};
+use gravimeter::capture::listener::{self, Doors, Slots};
+use gravimeter::capture::{Door, Gate, KernelOriginalDst, LoopGuard, Owners};
 use gravimeter::dialect::Observers;
 use gravimeter::export::{self, Metrics};
 use gravimeter::ledger::Ledger;
@@ -17,7 +17,6 @@ use gravimeter::relay::{self, Relay, Shutdown};
 use gravimeter::tls::authority::Authority;
 use gravimeter::tls::leaf::Leaves;
 use gravimeter::tls::upstream::{self, Upstream};
-use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::agent::{Agent, drain, request};
@@ -162,9 +161,14 @@ fn relay(
         observers,
         record: Arc::clone(&record),
     });
-    let gate =
-        Gate { guard, original_dst: Arc::new(KernelOriginalDst), connect_request: Duration::from_secs(10), record };
-    let doors = Arc::new(Doors { gate, slots: Arc::new(Semaphore::new(64)), tasks: tasks.clone() });
+    let gate = Gate {
+        guard,
+        owners: Owners::new([rustix::process::geteuid().as_raw()]),
+        original_dst: Arc::new(KernelOriginalDst),
+        connect_request: Duration::from_secs(10),
+        record,
+    };
+    let doors = Arc::new(Doors { gate, slots: Slots::new(64), tasks: tasks.clone() });
     let shutdown = Shutdown::default();
     let drain = shutdown.drain.clone();
     let serve = move |accepted| {

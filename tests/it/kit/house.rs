@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use gravimeter::capture::listener::{self, Doors};
-use gravimeter::capture::{Door, Gate, LoopGuard, OriginalDst};
+use gravimeter::capture::listener::{self, Doors, Slots};
+use gravimeter::capture::{Door, Gate, LoopGuard, OriginalDst, Owners};
 use gravimeter::record::{Disposition, Fact, Host, HostPattern};
 use gravimeter::relay::timeouts::Timeouts;
 use gravimeter::relay::{self, Relay, Shutdown};
@@ -15,7 +15,6 @@ use gravimeter::tls::leaf::Leaves;
 use gravimeter::tls::upstream::{self, Upstream};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio_rustls::{client, server};
 use tokio_util::task::TaskTracker;
 
@@ -110,12 +109,13 @@ impl House {
         let original = Arc::new(FakeOriginalDst::default());
         let gate = Gate {
             guard,
+            owners: Owners::new([rustix::process::geteuid().as_raw()]),
             original_dst: original.clone(),
             connect_request: options.connect_request,
             record: facts.clone(),
         };
         let tasks = TaskTracker::new();
-        let slots = Arc::new(Semaphore::new(options.max_connections));
+        let slots = Slots::new(options.max_connections);
         let doors = Arc::new(Doors { gate, slots, tasks: tasks.clone() });
         let shutdown = Shutdown::default();
         for (door, listener) in [(Door::Connect, connect), (Door::Redirect, redirect)] {

@@ -1,0 +1,175 @@
+//! Which user of this machine a connection belongs to, and whether it is one whom the CONNECT proxy serves.
+//!
+//! A connection enters, nothing or a [`RefuseReason`] leaves. TCP has no `SO_PEERCRED`: the owner of the other end is what the
+//! kernel's table of sockets says of it. Who cannot be found there is refused, whether he is gone, on another machine or in
+//! another network namespace.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use procfs::net::TcpNetEntry;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+
+use crate::record::RefuseReason;
+
+/// The users whom the CONNECT proxy serves.
+#[derive(Debug)]
+pub struct Owners {
+    allowed: BTreeSet<u32>,
+    /// One reader of the kernel's table at a time; whoever waits meanwhile is answered by the next reading, all of them at once.
+    /// Reading it for each connection would cost a crowd the square of its size.
+    turn: Semaphore,
+    /// Guards the last reading: held for as long as it takes to look at it or to replace it.
+    last: Mutex<Arc<Sockets>>,
+}
+
+impl Owners {
+    /// Serves the users with these uids and nobody else, not even root.
+    pub fn new(allowed: impl IntoIterator<Item = u32>) -> Self {
+        let never = Sockets { begun: None, owners: HashMap::new() };
+        Self { allowed: allowed.into_iter().collect(), turn: Semaphore::new(1), last: Mutex::new(Arc::new(never)) }
+    }
+
+    /// Checks whose connection this is.
+    ///
+    /// # Errors
+    /// [`RefuseReason::OtherUser`] when it belongs to a user who is not served, [`RefuseReason::UnknownUser`] when the kernel
+    /// names no owner.
+    pub async fn check(&self, accepted: &TcpStream) -> Result<(), RefuseReason> {
+        let ends = accepted.peer_addr().and_then(|peer| Ok(Ends::new(peer, accepted.local_addr()?)));
+        let Ok(ends) = ends else { return Err(RefuseReason::UnknownUser) };
+        match self.sockets_since(Instant::now()).await.owners.get(&ends) {
+            Some(uid) if self.allowed.contains(uid) => Ok(()),
+            Some(_) => Err(RefuseReason::OtherUser),
+            None => Err(RefuseReason::UnknownUser),
+        }
+    }
+
+    /// A reading of the kernel's table that began after `accepted`.
+    async fn sockets_since(&self, accepted: Instant) -> Arc<Sockets> {
+        // Never closed; if it were, the readings would only be more.
+        let _turn = self.turn.acquire().await;
+        let last = Arc::clone(&self.last.lock().unwrap_or_else(PoisonError::into_inner));
+        if last.begun.is_some_and(|begun| begun >= accepted) {
+            return last;
+        }
+        let read = tokio::task::spawn_blocking(Sockets::read).await.map_or(last, Arc::new);
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&read);
+        read
+    }
+}
+
+/// The two ends of a connection, seen from who has dialled it. A v4-mapped address is the IPv4 address in it, because the two
+/// ends may be sockets of different families.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Ends {
+    from: (IpAddr, u16),
+    to: (IpAddr, u16),
+}
+
+impl Ends {
+    fn new(from: SocketAddr, to: SocketAddr) -> Self {
+        let plain = |address: SocketAddr| (address.ip().to_canonical(), address.port());
+        Self { from: plain(from), to: plain(to) }
+    }
+}
+
+/// The kernel's table of connections, as it was at some time.
+#[derive(Debug)]
+struct Sockets {
+    /// When the reading of it began; `None` before the first.
+    begun: Option<Instant>,
+    /// By uid.
+    owners: HashMap<Ends, u32>,
+}
+
+impl Sockets {
+    /// Blocks for about a millisecond for each thousand connections of the machine.
+    fn read() -> Self {
+        let begun = Some(Instant::now());
+        let entries = [procfs::net::tcp(), procfs::net::tcp6()].into_iter().filter_map(Result::ok).flatten();
+        Self { begun, owners: entries.filter_map(owned).collect() }
+    }
+}
+
+/// A socket that its process has closed has no inode any more, and the kernel shows it as root's.
+fn owned(entry: TcpNetEntry) -> Option<(Ends, u32)> {
+    (entry.inode != 0).then(|| (Ends::new(entry.local_address, entry.remote_address), entry.uid))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use tokio::net::{TcpListener, TcpSocket};
+
+    use super::*;
+
+    fn own() -> u32 {
+        rustix::process::geteuid().as_raw()
+    }
+
+    async fn pair(listen: SocketAddr, dial: IpAddr) -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind(listen).await.unwrap();
+        let to = SocketAddr::new(dial, listener.local_addr().unwrap().port());
+        let socket = if dial.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.unwrap();
+        let (agent, accepted) = tokio::join!(socket.connect(to), listener.accept());
+        (agent.unwrap(), accepted.unwrap().0)
+    }
+
+    fn four() -> (SocketAddr, IpAddr) {
+        ((Ipv4Addr::LOCALHOST, 0).into(), Ipv4Addr::LOCALHOST.into())
+    }
+
+    #[tokio::test]
+    async fn the_owner_is_found_in_both_families_and_across_them() {
+        let mapped = IpAddr::V6(Ipv4Addr::LOCALHOST.to_ipv6_mapped());
+        let any_six = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
+        for (listen, dial) in [
+            four(),
+            ((Ipv6Addr::LOCALHOST, 0).into(), Ipv6Addr::LOCALHOST.into()),
+            ((Ipv4Addr::LOCALHOST, 0).into(), mapped),
+            (any_six, Ipv4Addr::LOCALHOST.into()),
+        ] {
+            let (_agent, accepted) = pair(listen, dial).await;
+            assert_eq!(Owners::new([own()]).check(&accepted).await, Ok(()), "{listen} {dial}");
+            assert_eq!(
+                Owners::new([own() + 1]).check(&accepted).await,
+                Err(RefuseReason::OtherUser),
+                "{listen} {dial}"
+            );
+        }
+    }
+
+    /// What a closed socket leaves behind is shown as uid 0: it must not pass for root's.
+    #[tokio::test]
+    async fn who_has_closed_already_is_nobody() {
+        let (listen, dial) = four();
+        let (agent, accepted) = pair(listen, dial).await;
+        drop(agent);
+        let check = Owners::new([own(), 0]).check(&accepted).await;
+        assert_eq!(check, Err(RefuseReason::UnknownUser));
+    }
+
+    #[tokio::test]
+    async fn a_crowd_shares_its_readings() {
+        let (listen, dial) = four();
+        let owners = Arc::new(Owners::new([own()]));
+        let mut crowd = Vec::new();
+        for _ in 0..64 {
+            crowd.push(pair(listen, dial).await);
+        }
+        let before = owners.last.lock().unwrap().begun;
+        let checks = crowd.iter().map(|(_, accepted)| owners.check(accepted));
+        assert_eq!(futures_util::future::join_all(checks).await, [Ok(()); 64]);
+        let first = owners.last.lock().unwrap().begun;
+        assert!(before.is_none() && first.is_some());
+        // One that is accepted later is not judged by what was read before.
+        let (_agent, accepted) = pair(listen, dial).await;
+        assert_eq!(owners.check(&accepted).await, Ok(()));
+        assert!(owners.last.lock().unwrap().begun > first);
+    }
+}
