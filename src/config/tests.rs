@@ -748,7 +748,8 @@ fn suggestions(key: &'static Key, message: &str) -> Vec<(&'static Key, String)> 
     while let Some(start) = rest.chars().next() {
         let end = match start {
             '"' => rest[1..].find('"').map(|end| end + 2),
-            '[' => rest.find(']').map(|end| end + 1),
+            // A list is of texts, which may hold a bracket.
+            '[' => rest.find("\"]").map(|end| end + 2),
             '{' => rest.find('}').map(|end| end + 1),
             '1'..='9' | '0' if before.ends_with(' ') => {
                 Some(rest.find(|c: char| !c.is_ascii_digit() && !".:".contains(c)).unwrap_or(rest.len()))
