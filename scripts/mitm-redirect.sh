@@ -47,7 +47,7 @@ read_options() {
         *) usage >&2 && exit $EXIT_USAGE ;;
     esac
     user=antigravity-ls name=gravimeter port=8742 keep_away=8741,8742,8743
-    operator=${SUDO_USER-} program='' purge=''
+    operator='' program='' purge=''
     local no_sudoers=''
     while (($#)); do
         case $1 in
@@ -70,16 +70,30 @@ check_options() {
     [[ $name =~ ^[a-z0-9-]{1,16}$ ]] || misuse "--name: use 1 to 16 of a-z, 0-9 and -"
     [[ $user =~ $user_form ]] || misuse "--user: not a user name"
     is_port "$port" || misuse "--port: use a number from 1 to 65535"
-    local each
-    for each in ${keep_away//,/ }; do
-        is_port "$each" || misuse "--keep-away: use numbers from 1 to 65535, separated by commas"
-    done
+    check_keep_away
+    # Whoever is named must be right, whether or not a sudoers file is written. The caller of sudo is only a guess, and with
+    # --no-sudoers it is root who runs gravimeter.
+    [[ $operator != "$user" ]] || misuse "--operator: must not be the redirected user, who would intercept himself"
+    [[ -z $operator || $operator =~ $user_form ]] || misuse "--operator: not a user name"
     [[ -n $program ]] || return 0
+    operator=${operator:-${SUDO_USER-}}
     [[ $operator =~ $user_form ]] || misuse "--operator: name the user who runs gravimeter, or give --no-sudoers"
     [[ $operator != "$user" ]] || misuse "--operator: must not be the redirected user, who would intercept himself"
     # sudoers gives a meaning to other characters.
     [[ $program =~ ^/[A-Za-z0-9/._+-]+$ ]] || misuse "--program: use an absolute path of letters, digits and / . _ + -"
-    [[ -x $program ]] || misuse "--program: $program is not an executable file"
+    [[ -f $program && -x $program ]] || misuse "--program: $program is not an executable file"
+}
+
+# An empty list keeps nothing away. iptables takes 15 ports in one rule.
+check_keep_away() {
+    [[ -n $keep_away ]] || return 0
+    local remedy="--keep-away: use up to 15 numbers from 1 to 65535, separated by commas" ports each
+    [[ $keep_away =~ ^[0-9]+(,[0-9]+)*$ ]] || misuse "$remedy"
+    IFS=, read -ra ports <<<"$keep_away"
+    ((${#ports[@]} <= 15)) || misuse "$remedy"
+    for each in "${ports[@]}"; do
+        is_port "$each" || misuse "$remedy"
+    done
 }
 
 is_port() { [[ $1 =~ ^[1-9][0-9]{0,4}$ ]] && (($1 <= 65535)); }

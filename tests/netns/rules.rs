@@ -167,10 +167,18 @@ pub(crate) fn misuse_is_told_with_a_remedy() {
         refused("root", "install --user root", 1, "root cannot be redirected");
         refused("root", "install --port 70000", 2, "from 1 to 65535");
         refused("root", "install --name 'x;y'", 2, "a-z, 0-9 and -");
-        refused("root", "install --keep-away 1,,x", 2, "separated by commas");
+        for ports in ["1,,x", "1,2,", ",1", "'1 2'", "'/*'", "0", "65536", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16"] {
+            refused("root", &format!("install --keep-away {ports}"), 2, "separated by commas");
+        }
         refused("root", "install --program /bin/true", 2, "--operator");
         refused("root", "install --operator ann --program '/bin/true ALL'", 2, "absolute path");
         refused("root", &format!("install --operator {AGENT} --program /bin/true"), 2, "intercept himself");
+        for same in ["--no-sudoers", "", "--program /bin/true"] {
+            refused("root", &format!("install --operator {AGENT} {same}"), 2, "intercept himself");
+        }
+        refused("root", "install --operator 'x y' --no-sudoers", 2, "not a user name");
+        refused("root", "install --operator ann --program /usr/bin", 2, "not an executable file");
+        refused("root", "install --operator ann --program /etc/passwd", 2, "not an executable file");
         refused("root", "install --user", 2, "needs a value");
         refused("root", "frobnicate", 2, "Usage");
         let bare = root(&format!("setpriv --bounding-set -net_admin {SCRIPT} install 2>&1 || true"));
