@@ -225,6 +225,13 @@ def _coverage() -> Band:
             colors={"agree": "green", "disagree": "red", "agent_only": "dark-red", "wire_only": "blue"},
         ),
         bars(
+            "Connections that passed unread",
+            "By why: nothing they carry is counted. encrypted_hello and no_sni may hide a host that should be read.",
+            {"{{reason}}": house.per_minute("tunnelled_connections_total", by="reason") + " > 0"},
+            "short",
+            nothing="none",
+        ),
+        bars(
             "Figures that were lost",
             "Calls or connections that could not be read, and values folded into 'other'. Their traffic was not affected.",
             {

@@ -6,7 +6,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use super::labels::{ByDirection, ByDisposition, ByFamily, ByObserverFailure, ByRefusal, ByRestart, ByStep};
+use super::labels::{ByDirection, ByDisposition, ByFamily, ByObserverFailure, ByRefusal, ByRestart, ByStep, ByTunnel};
 use super::series::{Late, add, begin, count, declare, each, house_latency, release};
 use super::tls::TlsMetrics;
 use crate::record::{ByteDirection, Disposition, Fact};
@@ -18,6 +18,7 @@ pub(super) struct ConnectionMetrics {
     active: Family<ByDisposition, Gauge>,
     refused: Family<ByRefusal, Counter>,
     timeouts: Family<ByStep, Counter>,
+    tunnelled: Family<ByTunnel, Counter>,
     accept_errors: Counter,
     sent: Counter,
     received: Counter,
@@ -56,6 +57,12 @@ impl ConnectionMetrics {
                 registry,
                 "gravimeter_timeouts_total",
                 "Steps of a connection that took longer than they may",
+                Family::default(),
+            ),
+            tunnelled: declare(
+                registry,
+                "gravimeter_tunnelled_connections_total",
+                "Connections that were passed on without decryption, by why: what they carry is not metered",
                 Family::default(),
             ),
             accept_errors: declare(
@@ -116,6 +123,7 @@ impl ConnectionMetrics {
         }
         each(|reason| begin(&self.refused, ByRefusal { reason }));
         each(|step| begin(&self.timeouts, ByStep { step }));
+        each(|reason| begin(&self.tunnelled, ByTunnel { reason }));
         each(|reason| begin(&self.observer_failures, ByObserverFailure { reason }));
         each(|reason| begin(&self.agent_restarts, ByRestart { reason }));
     }
@@ -139,6 +147,7 @@ impl ConnectionMetrics {
                 count(&self.connections, ByDisposition { disposition: Disposition::Refused });
                 count(&self.refused, ByRefusal { reason });
             }
+            Fact::ConnectionTunnelled(reason) => count(&self.tunnelled, ByTunnel { reason }),
             Fact::Handshake(done) => self.tls.succeeded(done),
             Fact::HandshakeFailed { side, reason } => self.tls.failed(side, reason),
             Fact::Leaf(result) => self.tls.leaf(result),

@@ -10,7 +10,7 @@ use crate::record::{
     ByteDirection, CorrelationMethod, DisplayName, Disposition, FollowFailure, HandshakeFailure, IpFamily, Label,
     LeafResult, LedgerFailure, LedgerRecord, Model, ObserverFailure, Operation, Outcome, Provider, Quality,
     QuotaWindow, RateLimitReason, RefuseReason, RestartReason, RunOutcome, Side, SpanId, StepKind, StepStatus,
-    TimeoutStep, TlsVersion, TokenKind, TraceId, UpdateSource, UsageComparison,
+    TimeoutStep, TlsVersion, TokenKind, TraceId, TunnelReason, UpdateSource, UsageComparison,
 };
 
 /// Lets the label enums of `record` be label values of the metrics library.
@@ -51,6 +51,7 @@ label_values!(
     TimeoutStep,
     TlsVersion,
     TokenKind,
+    TunnelReason,
     UpdateSource,
     UsageComparison,
     WebRefusal,
@@ -114,6 +115,7 @@ label_set!(ByLeafResult { result: LeafResult });
 label_set!(ByDisposition { disposition: Disposition });
 label_set!(ByRefusal { reason: RefuseReason });
 label_set!(ByStep { step: TimeoutStep });
+label_set!(ByTunnel { reason: TunnelReason });
 label_set!(ByObserverFailure { reason: ObserverFailure });
 label_set!(ByDirection { direction: ByteDirection });
 label_set!(ByFamily { family: IpFamily });

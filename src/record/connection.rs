@@ -89,6 +89,23 @@ label! {
 }
 
 label! {
+    /// Why a connection is passed on without decryption.
+    pub enum TunnelReason {
+        /// Its ClientHello has an `encrypted_client_hello` extension (ECH), real or as a decoy, beside a name that is not
+        /// selected: the name it is for may be another one.
+        EncryptedHello => "encrypted_hello",
+        /// Its ClientHello names no host.
+        NoSni => "no_sni",
+        /// No pattern selects its host.
+        NotSelected => "not_selected",
+        /// It is not TLS.
+        NotTls => "not_tls",
+        /// The agent says nothing: the server may have to speak first (SSH, SMTP).
+        Silent => "silent",
+    }
+}
+
+label! {
     /// Why the observer lost the figures of a call or a connection. The traffic itself is never affected.
     pub enum ObserverFailure {
         /// Decompression passed its budget.

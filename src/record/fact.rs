@@ -6,7 +6,7 @@ use super::{
     ByteDirection, Call, CallStarted, CascadeRun, ContentChunks, Correlated, CorrelationMethod, Disposition,
     FollowFailure, Handshake, HandshakeFailure, IpFamily, JoinedIds, LeafResult, LedgerFailure, LedgerRecord,
     ModelName, ObserverFailure, Quota, RefuseReason, RestartReason, RunStarted, Side, StepEnded, TimeoutStep,
-    TraceContext, UpdateSource, UsageComparison,
+    TraceContext, TunnelReason, UpdateSource, UsageComparison,
 };
 
 /// One thing that happened. Facts are stated once, where they happen, and never taken back.
@@ -46,6 +46,8 @@ pub enum Fact {
     ConnectionOpened(Disposition),
     /// A connection was refused.
     ConnectionRefused(RefuseReason),
+    /// A connection was tunnelled, which is also stated as opened.
+    ConnectionTunnelled(TunnelReason),
     /// The conversation of an earlier call is known now.
     Correlated(Correlated),
     /// How the conversation of a call is known is settled; stated once for each call.

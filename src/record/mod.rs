@@ -29,7 +29,7 @@ pub use cascade::{
     CascadeRun, Correlated, Correlation, CorrelationMethod, FollowFailure, JoinedIds, RunOutcome, RunStarted,
     StepEnded, StepKind, StepStatus, UpdateSource, UsageComparison,
 };
-pub use connection::{ByteDirection, Disposition, IpFamily, ObserverFailure, RefuseReason, RestartReason, TimeoutStep};
+pub use connection::{ByteDirection, Disposition, IpFamily, ObserverFailure, RefuseReason, RestartReason, TimeoutStep, TunnelReason};
 pub use cost::Cost;
 pub use fact::Fact;
 pub use handshake::{Handshake, HandshakeFailure, LeafResult, Side, TlsVersion};

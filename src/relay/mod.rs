@@ -31,7 +31,10 @@ use tracing::{Instrument as _, Span, debug, field, info_span};
 use crate::capture::{Accepted, Destination, LoopGuard};
 use crate::observe::{Alpn, Connection, OpenObserver};
 use crate::record::diagnostics::{SERVER_ADDRESS, TUNNEL_WHY, disposed, refused};
-use crate::record::{ConnectionSetup, Disposition, Fact, Handshake, Host, HostPattern, Phase, Record, TimeoutStep};
+use crate::record::{
+    ConnectionSetup, Disposition, Fact, Handshake, Host, HostPattern, Label as _, Phase, Record, TimeoutStep,
+    TunnelReason,
+};
 use crate::tls::handshake;
 use crate::tls::hello::HelloReader;
 use crate::tls::leaf::Leaves;
@@ -106,8 +109,9 @@ impl Relay {
                 disposed(whole, Disposition::Intercepted);
                 self.pass(intercepted, *agent, *provider, shutdown).await;
             }
-            Ok(Path::Tunnelled { agent, provider }) => {
+            Ok(Path::Tunnelled { why, agent, provider }) => {
                 disposed(whole, Disposition::Tunnelled);
+                self.record.record(Fact::ConnectionTunnelled(why));
                 self.tunnel(agent, provider, shutdown).await;
             }
             Err(refusal) => {
@@ -149,7 +153,7 @@ impl Relay {
                 whole.record(SERVER_ADDRESS, host);
                 whole.record(TUNNEL_WHY, why.as_str());
                 let (provider, _) = self.dial(&destination, sni.as_ref()).await?;
-                Ok(Path::Tunnelled { agent: ReadAhead::new(kept, tcp), provider })
+                Ok(Path::Tunnelled { why, agent: ReadAhead::new(kept, tcp), provider })
             }
         }
     }
@@ -269,6 +273,7 @@ enum Path {
         provider: Box<client::TlsStream<ReadAhead<TcpStream>>>,
     },
     Tunnelled {
+        why: TunnelReason,
         agent: ReadAhead<TcpStream>,
         provider: TcpStream,
     },

@@ -3,7 +3,7 @@
 //! Only what is asked for is decrypted. What cannot be read as TLS is somebody else's protocol and goes on untouched;
 //! what begins like TLS and then breaks the protocol is refused.
 
-use crate::record::{Host, HostPattern};
+use crate::record::{Host, HostPattern, TunnelReason};
 use crate::tls::hello::{Hello, HelloError};
 
 /// How a connection begins.
@@ -36,57 +36,40 @@ pub enum Route {
     /// Pass it on as it is.
     Tunnel {
         /// Why.
-        why: Why,
+        why: TunnelReason,
         /// The host that the agent asks for, if it says so.
         sni: Option<Host>,
     },
-}
-
-/// Why a connection is not decrypted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
-    /// The ClientHello names no host.
-    NoSni,
-    /// It is not TLS.
-    NotTls,
-    /// No pattern selects the host.
-    NotSelected,
-    /// The agent says nothing: the server may have to speak first (SSH, SMTP).
-    Silent,
-}
-
-impl Why {
-    /// The reason for the log.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NoSni => "no_sni",
-            Self::NotTls => "not_tls",
-            Self::NotSelected => "not_selected",
-            Self::Silent => "silent",
-        }
-    }
 }
 
 /// Chooses the route.
 #[must_use]
 pub fn route(opening: Opening, intercept: &[HostPattern]) -> Route {
     match opening {
-        Opening::Hello(Hello { sni: Some(host), alpn }) if intercept.iter().any(|pattern| pattern.matches(&host)) => {
+        Opening::Hello(Hello { sni: Some(host), alpn, .. })
+            if intercept.iter().any(|pattern| pattern.matches(&host)) =>
+        {
             Route::Intercept { host, alpn }
         }
-        Opening::Hello(Hello { sni: sni @ Some(_), .. }) => Route::Tunnel { why: Why::NotSelected, sni },
-        Opening::Hello(Hello { sni: None, .. }) => Route::Tunnel { why: Why::NoSni, sni: None },
+        Opening::Hello(Hello { sni, has_encrypted_hello, .. }) => {
+            let why = match sni {
+                _ if has_encrypted_hello => TunnelReason::EncryptedHello,
+                None => TunnelReason::NoSni,
+                Some(_) => TunnelReason::NotSelected,
+            };
+            Route::Tunnel { why, sni }
+        }
         Opening::Late => Route::RefuseLate,
-        Opening::Other(HelloError::NotTls) => Route::Tunnel { why: Why::NotTls, sni: None },
+        Opening::Other(HelloError::NotTls) => Route::Tunnel { why: TunnelReason::NotTls, sni: None },
         Opening::Other(error) => Route::Refuse(error),
-        Opening::Silent => Route::Tunnel { why: Why::Silent, sni: None },
+        Opening::Silent => Route::Tunnel { why: TunnelReason::Silent, sni: None },
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Label as _;
 
     fn routed(opening: Opening) -> String {
         let intercept = [HostPattern::parse("*.example.com").unwrap()];
@@ -99,7 +82,16 @@ mod tests {
     }
 
     fn hello(sni: Option<&str>) -> Opening {
-        Opening::Hello(Hello { sni: sni.map(|name| Host::parse(name).unwrap()), alpn: vec![b"h2".to_vec()] })
+        let sni = sni.map(|name| Host::parse(name).unwrap());
+        Opening::Hello(Hello { sni, alpn: vec![b"h2".to_vec()], has_encrypted_hello: false })
+    }
+
+    /// The same with an `encrypted_client_hello` extension.
+    fn encrypted(outer: Option<&str>) -> Opening {
+        match hello(outer) {
+            Opening::Hello(hello) => Opening::Hello(Hello { has_encrypted_hello: true, ..hello }),
+            other => other,
+        }
     }
 
     #[test]
@@ -108,6 +100,9 @@ mod tests {
             (hello(Some("api.example.com")), "intercept api.example.com 1"),
             (hello(Some("example.com")), "tunnel not_selected true"),
             (hello(None), "tunnel no_sni false"),
+            (encrypted(Some("api.example.com")), "intercept api.example.com 1"),
+            (encrypted(Some("front.example.net")), "tunnel encrypted_hello true"),
+            (encrypted(None), "tunnel encrypted_hello false"),
             (Opening::Silent, "tunnel silent false"),
             (Opening::Other(HelloError::NotTls), "tunnel not_tls false"),
             (Opening::Other(HelloError::Malformed), "refuse Malformed"),

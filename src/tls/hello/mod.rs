@@ -3,6 +3,7 @@
 //! Bytes of the agent enter, a [`Hello`] leaves. Nothing is ever written, and nothing read is lost: whatever the outcome,
 //! [`HelloReader::bytes`] holds all that the agent has sent so far.
 
+mod extensions;
 #[doc(hidden)]
 pub mod fuzz;
 
@@ -22,6 +23,9 @@ pub struct Hello {
     pub sni: Option<Host>,
     /// The application protocols it offers, in its order (`h2`, `http/1.1`).
     pub alpn: Vec<Vec<u8>>,
+    /// Whether it has an `encrypted_client_hello` extension (RFC 9849). Many clients send one that hides nothing, so that those
+    /// that do stand out less; the two cannot be told apart. [`Hello::sni`] is then the outer name.
+    pub has_encrypted_hello: bool,
 }
 
 /// There is no ClientHello.
@@ -102,19 +106,32 @@ impl HelloReader {
             self.parsed += self.parser.read_tls(&mut new).map_err(|_| HelloError::TooLarge)?;
             match self.parser.accept() {
                 Ok(None) => {}
-                Ok(Some(accepted)) => return Ok(Some(Hello::from(accepted.client_hello()))),
-                Err((error, _)) => return refused(&error).map(Some),
+                Ok(Some(accepted)) => return Ok(Some(self.read_hello(&accepted.client_hello()))),
+                Err((error, _)) => return self.refused(&error).map(Some),
             }
         }
         Ok(None)
     }
-}
 
-impl From<ClientHello<'_>> for Hello {
-    fn from(hello: ClientHello<'_>) -> Self {
+    fn read_hello(&self, hello: &ClientHello<'_>) -> Hello {
         let sni = hello.server_name().and_then(|name| Host::parse(name).ok());
         let alpn = hello.alpn().map(|names| names.map(<[u8]>::to_vec).collect());
-        Self { sni, alpn: alpn.unwrap_or_default() }
+        Hello { sni, alpn: alpn.unwrap_or_default(), has_encrypted_hello: self.has_encrypted_hello() }
+    }
+
+    fn refused(&self, error: &Error) -> Result<Hello, HelloError> {
+        match error {
+            // Well-formed but for its server name: as good as none.
+            Error::PeerMisbehaved(PeerMisbehaved::ServerNameMustContainOneHostName) => {
+                Ok(Hello { sni: None, alpn: Vec::new(), has_encrypted_hello: self.has_encrypted_hello() })
+            }
+            Error::InvalidMessage(InvalidMessage::HandshakePayloadTooLarge) => Err(HelloError::TooLarge),
+            _ => Err(HelloError::Malformed),
+        }
+    }
+
+    fn has_encrypted_hello(&self) -> bool {
+        extensions::has(&self.kept, extensions::ENCRYPTED_CLIENT_HELLO)
     }
 }
 
@@ -126,17 +143,6 @@ const MAX_HELLO: usize = 64 * 1024;
 fn may_be_tls(start: &[u8]) -> bool {
     const SHAPE: [Option<u8>; 6] = [Some(22), Some(3), None, None, None, Some(1)];
     start.iter().zip(SHAPE).all(|(byte, expected)| expected.is_none_or(|expected| *byte == expected))
-}
-
-fn refused(error: &Error) -> Result<Hello, HelloError> {
-    match error {
-        // Well-formed but for its server name: as good as none.
-        Error::PeerMisbehaved(PeerMisbehaved::ServerNameMustContainOneHostName) => {
-            Ok(Hello { sni: None, alpn: Vec::new() })
-        }
-        Error::InvalidMessage(InvalidMessage::HandshakePayloadTooLarge) => Err(HelloError::TooLarge),
-        _ => Err(HelloError::Malformed),
-    }
 }
 
 #[cfg(test)]

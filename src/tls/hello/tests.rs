@@ -89,7 +89,8 @@ async fn read(bytes: &[u8]) -> Result<Hello, HelloError> {
 }
 
 fn expected(name: &str) -> Hello {
-    Hello { sni: Some(Host::parse(name).expect("host")), alpn: vec![b"h2".to_vec(), b"http/1.1".to_vec()] }
+    let alpn = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Hello { sni: Some(Host::parse(name).expect("host")), alpn, has_encrypted_hello: false }
 }
 
 const ALPN: &[&[u8]] = &[b"h2", b"http/1.1"];
@@ -158,10 +159,17 @@ async fn oddities_that_are_no_faults_are_read() {
     // Outer ECH: cipher suite, configuration, encapsulated key, payload, as browsers send it without any key to use.
     let ech = [&[0, 0, 1, 0, 1, 7][..], &sized(&[9; 32]), &sized(&[9; 144])].concat();
     let grease: &[(u16, &[u8])] = &[(0x0a0a, &[]), SIGNATURES, (0x1a1a, &[0]), (0xfe0d, &ech)];
-    assert_eq!(read(&handmade(grease)).await.expect("GREASE"), Hello { sni: None, alpn: Vec::new() });
+    let odd = Hello { sni: None, alpn: Vec::new(), has_encrypted_hello: true };
+    assert_eq!(read(&handmade(grease)).await.expect("GREASE"), odd);
+    let scattered: Vec<u8> = handmade(grease)[5..].chunks(3).flat_map(record).collect();
+    assert_eq!(read(&scattered).await.expect("GREASE"), odd, "spread over records");
+    let many_names = sized(&[&[0][..], &sized(b"a.example.com"), &[0], &sized(b"b.example.com")].concat());
+    let refused_name = handmade(&[SIGNATURES, (0, &many_names), (0xfe0d, &ech)]);
+    assert_eq!(read(&refused_name).await.expect("as good as no name"), odd);
     let padding = vec![0; 15_000];
     let large = handmade(&[SIGNATURES, (21, &padding), (0, &server_name(b"api.example.com"))]);
-    assert_eq!(read(&large).await.expect("large").sni, Host::parse("api.example.com").ok());
+    let large = read(&large).await.expect("large");
+    assert_eq!((large.sni, large.has_encrypted_hello), (Host::parse("api.example.com").ok(), false));
 }
 
 #[tokio::test]
