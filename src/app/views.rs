@@ -1,5 +1,5 @@
-//! The views of the record: metrics, ledger (from which the metrics resume) and readiness, behind the prices, the correlator
-//! and the one fan-out that every fact goes through.
+//! The views of the record: metrics, ledger (from which the metrics resume) and readiness, behind the names, the prices, the
+//! correlator and the one fan-out that every fact goes through.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::export::otlp::{Exporter, Pusher, Resource};
 use crate::export::traces::Traces;
 use crate::ledger::Ledger;
 use crate::pricing::Priced;
-use crate::record::{FanOut, Models, Record, Sink};
+use crate::record::{FanOut, Models, Named, Record, Sink};
 use crate::web::access::Access;
 use crate::web::{Condition, Live, Readiness, Web};
 
@@ -46,7 +46,8 @@ impl Views {
         let metrics = Arc::new(Metrics::new(config.metrics, Arc::clone(&models)));
         let live = Arc::new(Live::new(Arc::clone(&models)));
         let told = Arc::clone(&metrics) as Arc<dyn Sink>;
-        let (ledger, totals) = Ledger::open(&config.ledger, &config.ledger_path(), Timestamp::now(), models, told);
+        let (ledger, totals) =
+            Ledger::open(&config.ledger, &config.ledger_path(), Timestamp::now(), Arc::clone(&models), told);
         metrics.resume(&totals);
         let ledger = Arc::new(ledger);
         let readiness = Readiness::new(conditions);
@@ -68,7 +69,8 @@ impl Views {
             Some(_) => correlator.tracing(config.otlp.sampling),
             None => correlator,
         });
-        let record = Arc::new(Priced::new(Arc::clone(&config.prices), Arc::clone(&correlator) as _));
+        let priced = Arc::new(Priced::new(Arc::clone(&config.prices), Arc::clone(&correlator) as _));
+        let record = Arc::new(Named::new(models, priced));
         Self { record, correlator, spans, pusher, ledger, readiness, web }
     }
 }

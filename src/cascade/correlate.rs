@@ -183,6 +183,7 @@ mod tests {
             host: Host::parse("cloudcode-pa.googleapis.com").unwrap(),
             operation: Operation::Chat,
             model: Model::unknown(),
+            counted_as: None,
             served_model: None,
             outcome: Outcome::Ok,
             status: Some(200),

@@ -238,6 +238,7 @@ impl LiveCall {
             host: self.connection.host.clone(),
             operation: evidence.operation,
             model: self.model(),
+            counted_as: None,
             served_model: said.served_model.clone(),
             outcome: evidence.outcome(),
             status: evidence.status,

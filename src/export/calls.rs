@@ -145,7 +145,7 @@ impl CallMetrics {
 
     pub(super) fn ended(&self, call: &Call) {
         let provider = call.provider;
-        let model = self.models.counted(&call.model);
+        let model = self.models.counted(call);
         release(&self.in_flight.get_or_create_owned(&ByProvider { provider }));
         self.count(call, &model);
         self.time(call, &model);

@@ -126,7 +126,7 @@ impl CascadeMetrics {
     #[expect(clippy::cast_precision_loss, reason = "counts for a histogram: 2^53 is exact enough")]
     pub(super) fn ended(&self, run: &CascadeRun) {
         release(&self.running);
-        let model = self.models.counted(&run.model);
+        let model = self.models.of_run(run);
         let by_run = ByRun { model: model.clone(), outcome: run.outcome };
         let by_model = ByRunModel { model };
         let exemplar = Exemplar::of(run.trace, run.started_at, run.duration);

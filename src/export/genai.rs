@@ -274,7 +274,7 @@ impl GenAiMetrics {
         let inference = Inference {
             gen_ai_operation_name: operation,
             gen_ai_provider_name: call.provider,
-            gen_ai_request_model: self.models.admit(&call.model),
+            gen_ai_request_model: self.models.name(call),
             error_type: error_type(call.outcome),
         };
         self.duration.get_or_create_owned(&inference).observe(call.timing.duration.as_secs_f64());

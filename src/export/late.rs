@@ -44,7 +44,7 @@ impl LateSpans {
     /// An earlier call stands at `place`.
     pub(super) fn call(&self, call: &Call, place: &TraceContext) {
         let (provider, operation, timing) = (call.provider, call.operation, &call.timing);
-        let model = self.models.of(&call.model);
+        let model = self.models.of_call(call);
         let exemplar = Exemplar::of(Some(*place), timing.started_at, timing.duration);
         if let Some(first) = timing.time_to_first_chunk {
             observe(&self.first_chunks, &ByModel { provider, model: model.clone() }, first, exemplar.clone());

@@ -8,7 +8,7 @@ use prometheus_client::registry::Registry;
 
 use super::labels::ByLabel;
 use super::series::declare;
-use crate::record::{Model, Models};
+use crate::record::{Call, CascadeRun, Model, Models};
 
 /// Hands out the labels of models.
 #[derive(Debug, Clone)]
@@ -30,20 +30,35 @@ impl ModelLabels {
 
     /// The model's label.
     pub(super) fn of(&self, model: &Model) -> Model {
-        self.models.admit(model)
+        self.models.label(model)
     }
 
-    /// The model's label, for an event that is counted where it is folded.
-    pub(super) fn counted(&self, model: &Model) -> Model {
-        let label = self.of(model);
-        if label != *model {
+    /// The label of a call that is counted elsewhere.
+    pub(super) fn of_call(&self, call: &Call) -> Model {
+        self.models.name(call)
+    }
+
+    /// The label of a call that is counted here.
+    pub(super) fn counted(&self, call: &Call) -> Model {
+        self.folded(self.models.name(call), &call.model)
+    }
+
+    /// The label of a run.
+    pub(super) fn of_run(&self, run: &CascadeRun) -> Model {
+        self.folded(self.of(&run.model), &run.model)
+    }
+
+    /// The label of a model that its provider or the agent tells of, if it is its own. What is said of one model must not be
+    /// read as said of all that share `other`.
+    pub(super) fn own(&self, model: &Model) -> Option<Model> {
+        Some(self.folded(self.models.admit(model), model)).filter(|label| label == model)
+    }
+
+    /// Counts what would have another label if there were room for it. A model that no provider has answered as is none of it.
+    fn folded(&self, label: Model, model: &Model) -> Model {
+        if label != *model && self.models.is_full() {
             self.folded.inc();
         }
         label
-    }
-
-    /// The model's label if it is its own. What is said of one model must not be read as said of all that share `other`.
-    pub(super) fn own(&self, model: &Model) -> Option<Model> {
-        Some(self.counted(model)).filter(|label| label == model)
     }
 }

@@ -264,7 +264,7 @@ impl Ledger {
     }
 
     fn ended(&self, call: &Call) {
-        let served = Served { model: self.models.admit(&call.model), provider: call.provider };
+        let served = Served { model: self.models.name(call), provider: call.provider };
         let record = CallRecord::from(call);
         let mut kept = self.kept();
         kept.sums.add(&served, &record.sums());

@@ -335,7 +335,7 @@ fn bounds(span: &Span) -> [i64; 6] {
 }
 
 fn served(row: &Row<'_>, column: usize, models: &Models) -> rusqlite::Result<Option<Served>> {
-    let model = models.admit(&Model::from_wire(row.get_ref(column + 1)?.as_str()?));
+    let model = models.label(&Model::from_wire(row.get_ref(column + 1)?.as_str()?));
     Ok(label(row, column)?.map(|provider| Served { model, provider }))
 }
 

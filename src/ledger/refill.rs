@@ -187,7 +187,7 @@ fn call(row: &Row<'_>, boot: i64, models: &Models) -> rusqlite::Result<Option<Ca
         step: id(row, 17)?,
         request: id(row, 18)?,
     };
-    let served = Served { model: models.admit(&counted_as), provider };
+    let served = Served { model: models.label(&counted_as), provider };
     Ok(Some(Call { number: number.wrapping_sub(boot << 32), cascade, served, record }))
 }
 

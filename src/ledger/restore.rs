@@ -5,7 +5,7 @@ use rusqlite::{Connection, Row};
 use super::rows::{COMPARISONS, CORRELATIONS, STEPS};
 use super::saturate::total;
 use super::share::TOKEN_COLUMNS;
-use crate::record::{CallGroup, Cost, Label, Model, Models, StepKind, StepStatus, TokenKind, Totals};
+use crate::record::{CallGroup, Cost, Label, Model, Models, Outcome, StepKind, StepStatus, TokenKind, Totals};
 
 /// The figures of a group of rows of a roll-up: calls, tokens in the order of [`TOKEN_COLUMNS`], calls with a price, calls that
 /// lack one, and what the former cost.
@@ -36,9 +36,14 @@ macro_rules! figures {
 }
 pub(super) use figures;
 
-/// Sums up the whole file. Models get their labels here before any new one does, the most used first, so that a series goes on
-/// under the name it had. What a later version has written and this one has no word for is left out.
+/// Sums up the whole file. Models that a provider has answered as get their labels here before any new one does, the most used
+/// first, so that a series goes on under the name it had; the calls of all others come back as `other`. What a later version
+/// has written and this one has no word for is left out.
 pub(super) fn totals(connection: &Connection, models: &Models) -> rusqlite::Result<Totals> {
+    for model in answered(connection)? {
+        // Beyond the limit they share `other`.
+        let _ = models.admit(&model);
+    }
     let mut sums = connection.prepare(concat!(
         "SELECT provider, model, operation, outcome, rate_limit, quality, ",
         figures!(),
@@ -59,6 +64,18 @@ pub(super) fn totals(connection: &Connection, models: &Models) -> rusqlite::Resu
     })
 }
 
+/// The models of which a call was answered ([`crate::record::Call::proves_its_model`]), the most used first.
+fn answered(connection: &Connection) -> rusqlite::Result<Vec<Model>> {
+    let mut select = connection.prepare(concat!(
+        "SELECT model FROM usage_slots GROUP BY 1 HAVING max(iif(outcome = ?1, calls, 0)) > 0 \
+         OR max(max(input, cache_read, cache_write, tool_input, output, thinking)) > 0 ORDER BY ",
+        total!("calls"),
+        " DESC"
+    ))?;
+    let models = select.query_map([Outcome::Ok.as_str()], |row| Ok(Model::from_wire(row.get_ref(0)?.as_str()?)))?;
+    models.collect()
+}
+
 /// `None` for a text that this version does not know.
 fn group(row: &Row<'_>, models: &Models) -> rusqlite::Result<Option<CallGroup>> {
     let reason: String = row.get(4)?;
@@ -66,7 +83,7 @@ fn group(row: &Row<'_>, models: &Models) -> rusqlite::Result<Option<CallGroup>> 
         let label = |column: usize| row.get_ref(column).ok()?.as_str().ok();
         Some(CallGroup {
             provider: Label::parse(label(0)?)?,
-            model: models.admit(&Model::from_wire(label(1)?)),
+            model: models.label(&Model::from_wire(label(1)?)),
             operation: Label::parse(label(2)?)?,
             outcome: Label::parse(label(3)?)?,
             rate_limit: Label::parse(&reason),
@@ -89,7 +106,7 @@ fn group(row: &Row<'_>, models: &Models) -> rusqlite::Result<Option<CallGroup>> 
     Ok(Some(group))
 }
 
-/// Two models of the file are one where a smaller limit has folded both into `other`.
+/// Two models of the file are one where both are folded into `other`: for a smaller limit, or because neither was answered.
 fn merge(groups: &mut Vec<CallGroup>, group: CallGroup) {
     let labels = |of: &CallGroup| (of.provider, of.model.clone(), of.operation, of.outcome, of.rate_limit, of.quality);
     let same = if group.model == Models::other() {

@@ -75,7 +75,7 @@ impl<'a> Rows<'a> {
         let (id, at): (i64, i64) = (row.get(0)?, row.get(1)?);
         let (provider, host, operation, model): (String, String, String, String) =
             (row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?);
-        let label = self.models.admit(&crate::record::Model::from_wire(&model)).to_string();
+        let label = self.models.label(&crate::record::Model::from_wire(&model)).to_string();
         let counted_as = (label != model).then_some(&label);
         let is_new = self.connection.execute(
             "INSERT OR IGNORE INTO calls (id, started_at, ended_at, provider, host, operation, model, counted_as, outcome, \

@@ -33,7 +33,7 @@ impl Share {
             cascade: text(call.correlation.cascade.as_ref()).unwrap_or_default().to_owned(),
             trajectory: text(trajectory(call)).unwrap_or_default().to_owned(),
             provider: call.provider.to_string(),
-            model: models.admit(&call.model).to_string(),
+            model: models.name(call).to_string(),
             outcome: call.outcome.to_string(),
             quality: call.quality.to_string(),
             tokens: in_columns(&call.usage),

@@ -108,6 +108,8 @@ pub struct Call {
     pub operation: Operation,
     /// The requested model as it stands on the wire.
     pub model: Model,
+    /// The name under which it is counted, once that is decided ([`super::Models::name`]).
+    pub counted_as: Option<Model>,
     /// The model that answered, when the provider names it.
     pub served_model: Option<Model>,
     /// How it ended.
@@ -148,6 +150,13 @@ impl Call {
     #[must_use]
     pub fn is_unpriced(&self) -> bool {
         self.cost.is_none() && self.usage.total() > 0
+    }
+
+    /// Whether the provider has answered it as the model that it asks for: completely, or with tokens. Anybody can name a
+    /// model in a request that is refused.
+    #[must_use]
+    pub fn proves_its_model(&self) -> bool {
+        self.outcome == Outcome::Ok || self.usage.total() > 0
     }
 }
 

@@ -29,7 +29,9 @@ pub use cascade::{
     CascadeRun, Correlated, Correlation, CorrelationMethod, FollowFailure, JoinedIds, RunOutcome, RunStarted,
     StepEnded, StepKind, StepStatus, UpdateSource, UsageComparison,
 };
-pub use connection::{ByteDirection, Disposition, IpFamily, ObserverFailure, RefuseReason, RestartReason, TimeoutStep, TunnelReason};
+pub use connection::{
+    ByteDirection, Disposition, IpFamily, ObserverFailure, RefuseReason, RestartReason, TimeoutStep, TunnelReason,
+};
 pub use cost::Cost;
 pub use fact::Fact;
 pub use handshake::{Handshake, HandshakeFailure, LeafResult, Side, TlsVersion};
@@ -39,7 +41,7 @@ pub use label::Label;
 pub(crate) use label::label;
 pub use ledger::{LedgerFailure, LedgerRecord};
 pub use model::Model;
-pub use models::Models;
+pub use models::{Models, Named};
 pub use printable::printable;
 pub use quota::{DisplayName, ModelName, Quota, QuotaWindow};
 pub use sink::{FanOut, Record, Sink};

@@ -1,12 +1,13 @@
-//! How many models may become a label: names come from the traffic, and each one costs series for ever.
+//! Which models may become a label: names come from the traffic, and each one costs series for ever.
 
 use std::collections::HashSet;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use super::Model;
+use super::{Call, Fact, Model, Record};
 
-/// The models that have a name of their own. Every view that shows models shares one set, so that all of them fold the
-/// same calls into [`Models::other`] and agree to the token.
+/// The models that have a name of their own: those that a provider has answered as, or told of itself, while there is room.
+/// Whoever only asks, and is refused, takes no name from the others. Every view that shows models shares one set, so that all
+/// of them fold the same calls into [`Models::other`] and agree to the token.
 #[derive(Debug)]
 pub struct Models {
     limit: usize,
@@ -24,7 +25,31 @@ impl Models {
         Self { limit, known: RwLock::default() }
     }
 
-    /// The name under which `model` is shown: its own while there is room, [`Models::other`] after that.
+    /// The name under which a call is counted. It is decided once: what was counted under [`Models::other`] stays there when
+    /// the model gets its own name by a later call, because no counter may go back.
+    #[must_use]
+    pub fn name(&self, call: &Call) -> Model {
+        match &call.counted_as {
+            Some(decided) => decided.clone(),
+            None if call.proves_its_model() => self.admit(&call.model),
+            None => self.label(&call.model),
+        }
+    }
+
+    /// The name under which `model` is shown: its own if it has got that, else [`Models::other`].
+    #[must_use]
+    pub fn label(&self, model: &Model) -> Model {
+        let is_known = self.known.read().unwrap_or_else(PoisonError::into_inner).contains(model);
+        if is_known { model.clone() } else { Self::other() }
+    }
+
+    /// Whether no further model can get a name.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).len() >= self.limit
+    }
+
+    /// Gives a model that a provider answers for its own name while there is room; the name under which it is shown.
     #[must_use]
     pub fn admit(&self, model: &Model) -> Model {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
@@ -43,7 +68,7 @@ impl Models {
         Self::other()
     }
 
-    /// The one name of all models beyond the limit.
+    /// The one name of all models without their own.
     #[must_use]
     pub fn other() -> Model {
         Model::from_wire("other")
@@ -53,6 +78,30 @@ impl Models {
 impl Default for Models {
     fn default() -> Self {
         Self::new(Self::DEFAULT_LIMIT)
+    }
+}
+
+/// The stage that every fact passes before any view: decides under which name a call is counted, so that no two views can
+/// differ although they look at different times.
+pub struct Named {
+    models: Arc<Models>,
+    next: Arc<dyn Record>,
+}
+
+impl Named {
+    /// Hands facts on to `next`.
+    #[must_use]
+    pub fn new(models: Arc<Models>, next: Arc<dyn Record>) -> Self {
+        Self { models, next }
+    }
+}
+
+impl Record for Named {
+    fn record(&self, mut fact: Fact) {
+        if let Fact::Call(call) = &mut fact {
+            call.counted_as = Some(self.models.name(call));
+        }
+        self.next.record(fact);
     }
 }
 

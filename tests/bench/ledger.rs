@@ -106,6 +106,7 @@ fn facts(number: u64, started_at: SystemTime) -> [Fact; 3] {
         model: Model::from_wire(
             ["gemini-3-pro-high", "gemini-3-flash", "claude-sonnet-4-6", "gpt-oss-120b"][number as usize % 4],
         ),
+        counted_as: None,
         served_model: Some(Model::from_wire("gemini-3-pro")),
         outcome: if number.is_multiple_of(50) { Outcome::RateLimited } else { Outcome::Ok },
         status: Some(200),

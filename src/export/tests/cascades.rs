@@ -119,9 +119,9 @@ fn models_beyond_the_limit_share_a_label_and_have_no_quota_and_no_name() {
     let metrics = limited(10);
     for n in 0..1000 {
         let model = format!("m{n}");
-        metrics.take(&ended(run("c", &model)));
         metrics.take(&Fact::Quota(quota(&model, 0.5)));
         metrics.take(&Fact::ModelNamed(named(&model, &model)));
+        metrics.take(&ended(run("c", &model)));
     }
     assert_eq!(value(&metrics, "gravimeter_cascade_duration_seconds_count", &["model=other"]), Some(990.0));
     assert_eq!(value(&metrics, "gravimeter_cascade_tokens_count", &[]), Some(1000.0));

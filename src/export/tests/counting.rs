@@ -1,6 +1,6 @@
 //! Facts become the right numbers.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::kit::{call, limited, metrics, promtool, rate_limited, samples, started, value};
@@ -8,8 +8,8 @@ use crate::export::genai::{Usage, error_type, operation_name};
 use crate::export::text::Format;
 use crate::export::{Config, Metrics};
 use crate::record::{
-    Call, ContentChunks, Cost, Disposition, Fact, Label, Model, Operation, Outcome, Provider, Quality, RefuseReason,
-    Sink, TokenUsage,
+    Call, ContentChunks, Cost, Disposition, Fact, Label, Model, Models, Named, Operation, Outcome, Provider, Quality,
+    Record, RefuseReason, Sink, TokenUsage,
 };
 
 fn took(metrics: &Metrics, call: Call) {
@@ -125,6 +125,62 @@ fn fifty_thousand_models_stay_bounded_and_exact() {
     assert_eq!(value(&metrics, "gravimeter_tokens_total", &[]), Some(50_000.0 * 120.0));
     assert_eq!(value(&metrics, "gravimeter_label_overflow_total", &["label=model"]), Some(49_800.0));
     assert_eq!(value(&metrics, "gravimeter_time_between_chunks_seconds_count", &[]), Some(150_000.0));
+}
+
+/// Whoever has no key can name any model: 200 such names once took the label of the one that was really used.
+#[test]
+fn names_that_were_only_refused_take_no_label() {
+    let metrics = limited(2);
+    let refused = |model: &str| Call {
+        outcome: Outcome::ClientError,
+        status: Some(401),
+        usage: TokenUsage::default(),
+        quality: Quality::Unknown,
+        ..call(model)
+    };
+    for n in 0..1000 {
+        took(&metrics, refused(&format!("junk{n}")));
+    }
+    took(&metrics, refused("honest"));
+    let calls = |labels: &[&str]| value(&metrics, "gravimeter_calls_total", labels);
+    assert_eq!((calls(&["model=other"]), calls(&[])), (Some(1001.0), Some(1001.0)));
+    assert_eq!(value(&metrics, "gravimeter_label_overflow_total", &["label=model"]), Some(0.0), "there is room");
+
+    took(&metrics, call("honest"));
+    took(&metrics, refused("honest"));
+    assert_eq!(calls(&["model=honest"]), Some(2.0));
+    assert_eq!(calls(&["model=other"]), Some(1001.0), "what was counted before stays where it is");
+    // An answer that was cut off names a model as well.
+    took(&metrics, Call { outcome: Outcome::Truncated, quality: Quality::Partial, ..call("cut") });
+    assert_eq!(calls(&["model=cut"]), Some(1.0));
+    took(&metrics, call("one too many"));
+    assert_eq!((calls(&["model=other"]), calls(&[])), (Some(1002.0), Some(1005.0)));
+    assert_eq!(value(&metrics, "gravimeter_label_overflow_total", &["label=model"]), Some(1.0));
+    assert_eq!(value(&metrics, "gravimeter_tokens_total", &[]), Some(3.0 * 120.0));
+}
+
+/// The name is decided before any view looks: one that looks late, as the ledger's file does, must not say another.
+#[test]
+fn the_name_of_a_call_is_decided_once() {
+    struct Kept(Mutex<Vec<Fact>>);
+    impl Record for Kept {
+        fn record(&self, fact: Fact) {
+            self.0.lock().expect("no panic").push(fact);
+        }
+    }
+    let (models, kept) = (Arc::new(Models::new(2)), Arc::new(Kept(Mutex::default())));
+    let named = Named::new(Arc::clone(&models), kept.clone());
+    let refused = Call { outcome: Outcome::RateLimited, usage: TokenUsage::default(), ..call("m") };
+    for call in [refused, call("m")] {
+        named.record(Fact::Call(Box::new(call)));
+    }
+    let names: Vec<_> = kept.0.lock().expect("no panic").iter().map(|fact| name_of(&models, fact)).collect();
+    assert_eq!(names, [Models::other(), Model::from_wire("m")]);
+}
+
+fn name_of(models: &Models, fact: &Fact) -> Model {
+    let Fact::Call(call) = fact else { panic!("{fact:?}") };
+    models.name(call)
 }
 
 #[test]

@@ -34,6 +34,7 @@ pub(crate) fn call(model: &str) -> Call {
         host: Host::parse("daily-cloudcode-pa.googleapis.com").expect("a host"),
         operation: Operation::Chat,
         model: Model::from_wire(model),
+        counted_as: None,
         served_model: None,
         outcome: Outcome::Ok,
         status: Some(200),

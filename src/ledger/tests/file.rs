@@ -20,8 +20,8 @@ use crate::ledger::schema::{MIGRATIONS, migrate};
 use crate::ledger::writer::{Boot, Store, Warned, Writer};
 use crate::ledger::{By, CascadeDetails, CascadesQuery, Config, Ledger, Limits, UsageQuery, UsageReport};
 use crate::record::{
-    Call, CallStarted, CorrelationMethod, Fact, Host, LedgerFailure, LedgerRecord, Models, Operation, Outcome,
-    Provider, Quality, Sink, StepKind, StepStatus, Timing, Totals,
+    Call, CallStarted, CorrelationMethod, Fact, Host, LedgerFailure, LedgerRecord, Model, Models, Operation, Outcome,
+    Provider, Quality, Sink, StepKind, StepStatus, Timing, TokenUsage, Totals,
 };
 
 /// Who counts what goes wrong.
@@ -410,6 +410,41 @@ fn an_older_file_is_brought_up_to_date_whole_or_not_at_all() {
     assert_eq!(stage.rows("PRAGMA user_version"), ["2"]);
     assert_eq!(stage.rows("SELECT colour FROM calls"), ["red"]);
     migrate(&mut open(), &[MIGRATIONS[0], NEXT]).unwrap();
+}
+
+/// Earlier versions gave a label to every name that was asked for.
+#[test]
+fn a_name_that_was_never_answered_gives_its_label_back() {
+    let stage = Stage::new();
+    let (ledger, _) = stage.start();
+    let refused = |number| Call {
+        number,
+        outcome: Outcome::ClientError,
+        quality: Quality::Unknown,
+        usage: TokenUsage::default(),
+        ..call("junk", Provider::CloudCode)
+    };
+    take(&ledger, (1..4).map(|number| ended(refused(number))));
+    take(&ledger, [ended(Call { number: 4, ..call("m", Provider::CloudCode) })]);
+    close(&ledger);
+    let labels = "SELECT model, coalesce(counted_as, '-') FROM calls ORDER BY id";
+    assert_eq!(stage.rows(labels), ["junk other", "junk other", "junk other", "m -"], "the true name is kept");
+    assert_eq!(stage.rows("SELECT model, calls FROM usage_slots ORDER BY 1"), ["m 1", "other 3"]);
+
+    let file = Connection::open(stage.path()).unwrap();
+    file.execute_batch(
+        "UPDATE usage_slots SET model = 'junk' WHERE model = 'other'; UPDATE calls SET counted_as = NULL",
+    )
+    .unwrap();
+    drop(file);
+    let models = Arc::new(Models::new(1));
+    let (ledger, totals) = Ledger::open(&stage.config, &stage.path(), now(), Arc::clone(&models), stage.told.clone());
+    let mut counted: Vec<_> = totals.calls.iter().map(|group| (group.model.to_string(), group.calls)).collect();
+    counted.sort();
+    assert_eq!(counted, [("m".to_owned(), 1), ("other".to_owned(), 3)], "the most used name, but never answered");
+    let shown = ledger.report().models.unwrap();
+    assert_eq!(shown.values().map(|group| group.usage.calls).sum::<u64>(), 4);
+    assert_eq!(models.label(&Model::from_wire("m")), Model::from_wire("m"));
 }
 
 #[test]

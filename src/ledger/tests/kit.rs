@@ -35,6 +35,7 @@ pub(super) fn call(model: &str, provider: Provider) -> Call {
         host: Host::parse("api.example.com").expect("a host"),
         operation: Operation::Chat,
         model: Model::from_wire(model),
+        counted_as: None,
         served_model: None,
         outcome: Outcome::Ok,
         status: Some(200),

@@ -149,7 +149,7 @@ impl Sink for Live {
     fn take(&self, fact: &Fact) {
         match fact {
             Fact::Call(call) => {
-                let model = self.models.admit(&call.model);
+                let model = self.models.name(call);
                 self.lock().ended(call, model);
             }
             Fact::CallStarted(started) => *self.lock().in_flight.entry(started.provider).or_default() += 1,

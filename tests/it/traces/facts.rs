@@ -37,6 +37,7 @@ pub fn call(number: u64, trace: Option<TraceContext>) -> Call {
         host: Host::parse("daily-cloudcode-pa.googleapis.com").expect("a host"),
         operation: Operation::Chat,
         model: Model::from_wire("gemini-3-pro"),
+        counted_as: None,
         served_model: Some(Model::from_wire("gemini-3-pro-002")),
         outcome: Outcome::Ok,
         status: Some(200),

@@ -159,6 +159,7 @@ fn call(number: u64, ids: CallIds, method: CorrelationMethod) -> Call {
         host: Host::parse("cloudcode-pa.googleapis.com").unwrap(),
         operation: Operation::Chat,
         model: Model::from_wire(&format!("m{number}")),
+        counted_as: None,
         served_model: None,
         outcome: Outcome::Ok,
         status: Some(200),
