@@ -89,6 +89,21 @@ async fn everything_but_connect_is_told_so() {
 }
 
 #[tokio::test]
+async fn a_crowd_at_one_door_takes_no_place_from_the_other() {
+    let house = House::with(HouseOptions { max_connections: 1, ..HouseOptions::default() }).await;
+    let _crowd = house.pair().await;
+    let mut tcp = TcpStream::connect(house.connect).await.unwrap();
+    assert_eq!(read_all(&mut tcp).await.0, b"");
+    house.facts.wait_for(Fact::ConnectionRefused(RefuseReason::Overload)).await;
+    *house.original.0.lock().unwrap() = Some(house.provider.address());
+    let tcp = TcpStream::connect(house.redirect).await.unwrap();
+    let (agent, provider) = tokio::join!(house.agent.handshake(tcp, HOST), house.provider.accept());
+    agent.unwrap().shutdown().await.unwrap();
+    assert_eq!(read_all(&mut provider.unwrap()).await, (vec![], true));
+    house.close().await;
+}
+
+#[tokio::test]
 async fn over_the_limit_the_next_connection_is_refused_and_the_others_live() {
     let house = House::with(HouseOptions { max_connections: 1, ..HouseOptions::default() }).await;
     let (mut agent, mut provider) = house.pair().await;

@@ -3,7 +3,8 @@
 use gravimeter::capture::LoopGuard;
 use gravimeter::record::RefuseReason;
 
-use crate::stage::{on_stage, root};
+use crate::house::{count, scrape, serve_ready_with, stop, wait_for, write_idle_agent};
+use crate::stage::{OPERATOR, STATE, install, on_stage, root, shell_as, text};
 
 /// Public addresses of the machine itself, from the moment at which it has them.
 pub(crate) fn an_own_address_is_inside_for_as_long_as_it_is_one() {
@@ -22,5 +23,45 @@ pub(crate) fn an_own_address_is_inside_for_as_long_as_it_is_one() {
             root(&format!("ip address del {address} dev lo"));
             assert!(all(None), "{address} is somebody else's again");
         }
+    });
+}
+
+/// A user who is neither the operator nor the agent gets nothing of the proxy but a refusal, however many times he asks.
+pub(crate) fn other_users_are_refused_and_counted() {
+    on_stage("connect::other_users_are_refused_and_counted", || {
+        install();
+        write_idle_agent();
+        root("useradd mallory && useradd bob");
+        let bob = root("id -u bob");
+        let house = serve_ready_with(&[
+            ("GRAVIMETER_CAPTURE_CONNECT_LISTEN", "127.0.0.1:8743"),
+            ("GRAVIMETER_CAPTURE_CONNECT_USERS", bob.trim()),
+        ]);
+        // Not intercepted, not resolved and refused only after the door has opened: a CONNECT that was answered 200.
+        let ask = "exec 3<>/dev/tcp/127.0.0.1/8743 && printf 'CONNECT host.invalid:443 HTTP/1.1\\r\\n\\r\\n' >&3 && head -1 <&3";
+        for served in [OPERATOR, "bob"] {
+            assert!(text(&shell_as(served, ask)).starts_with("HTTP/1.1 200 "), "{served}");
+        }
+        let refused = || count("gravimeter_connections_refused_total", "reason=\"other_user\"");
+        assert_eq!(refused(), 0);
+        for (number, other) in ["mallory", "root", "mallory"].into_iter().enumerate() {
+            let said = text(&shell_as(other, ask));
+            assert!(said.starts_with("HTTP/1.1 403 "), "{other}: {said}");
+            wait_for("the refusal", || refused() == number as u64 + 1);
+        }
+        assert!(!scrape().contains("reason=\"unknown_user\"} 1"), "every owner was found");
+        stop(house);
+    });
+}
+
+/// With the redirect, which `agent.user` asks for, nobody finds the proxy unless it was asked for.
+pub(crate) fn beside_a_redirect_nobody_listens() {
+    on_stage("connect::beside_a_redirect_nobody_listens", || {
+        install();
+        write_idle_agent();
+        let house = serve_ready_with(&[]);
+        let listening = root("ss -Hltn 'sport = :8743'");
+        assert_eq!(listening, "", "{STATE}");
+        stop(house);
     });
 }

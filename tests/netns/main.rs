@@ -50,6 +50,8 @@ tests![
     ],
     connect: [
         an_own_address_is_inside_for_as_long_as_it_is_one,
+        beside_a_redirect_nobody_listens,
+        other_users_are_refused_and_counted,
     ],
     ends: [
         a_killed_house_fails_closed_and_comes_back,
