@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::conversation::Moment;
 use super::read::Summary;
-use super::state::State;
+use super::state::{Arrival, State};
 use super::update::Update;
 use crate::record::{Call, Fact, FollowFailure, Id, JoinedIds, Record, Sampling, UpdateSource};
 
@@ -97,10 +97,10 @@ impl Correlator {
     fn call(&self, mut call: Box<Call>) {
         let now = now();
         let mut state = self.state();
-        let (is_open, facts) = state.correlate(&mut call, now);
+        let Arrival { told, is_open, facts } = state.correlate(&mut call, now);
         facts.into_iter().for_each(|fact| self.next.record(fact));
         self.next.record(Fact::Call(call.clone()));
-        state.take(&call, now).into_iter().for_each(|fact| self.next.record(fact));
+        state.take(&call, told, now).into_iter().for_each(|fact| self.next.record(fact));
         drop(state);
         if is_open {
             self.wanted.notify_one();
@@ -241,9 +241,9 @@ mod tests {
         let expected = [
             "AgentUp(true)",
             "call 1 None",
-            "settled labels",
             "joined",
             "updated traffic",
+            "settled labels",
             "correlated 1",
             "call 2 Some(\"c\")",
             "settled labels",

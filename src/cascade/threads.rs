@@ -16,14 +16,25 @@ pub struct Threads {
     trajectories: LruCache<Id, Id>,
     /// The main trajectory of a conversation.
     mains: LruCache<Id, Id>,
-    /// Conversation by session; `None` when several conversations share it, so that it tells nothing.
-    sessions: LruCache<Id, Option<Id>>,
+    /// What is known of each session.
+    sessions: LruCache<Id, Session>,
     /// What the provider's trace of one call was named together with.
     traces: LruCache<Id, Thread>,
     /// For a subagent's conversation, the one that it works for.
     roots: LruCache<Id, Id>,
     /// Conversations that the agent itself has named.
     confirmed: LruCache<Id, ()>,
+}
+
+/// Whose a session is. Some agents keep one for a conversation or longer; agy 1.3.3 makes one up for each request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Session {
+    /// One call of this conversation has it, under this name; it may be that call's alone.
+    Seen { cascade: Id, call: Id },
+    /// Several calls have it, all of this conversation.
+    Stable(Id),
+    /// Calls of several conversations have it, so it tells nothing.
+    Shared,
 }
 
 /// What a trace leads to.
@@ -49,7 +60,7 @@ impl Default for Threads {
         Self {
             trajectories: LruCache::new(MAX_NAMES),
             mains: LruCache::new(MAX_NAMES),
-            sessions: LruCache::new(MAX_NAMES),
+            sessions: LruCache::new(MAX_SESSIONS),
             traces: LruCache::new(MAX_TRACES),
             roots: LruCache::new(MAX_NAMES),
             confirmed: LruCache::new(MAX_NAMES),
@@ -105,16 +116,25 @@ impl Threads {
         is_new
     }
 
-    /// A session was seen in a conversation. Returns whether that is new.
-    pub fn session(&mut self, session: &Id, cascade: &Id) -> bool {
+    /// A call of a conversation has a session; `call` is the provider's name of the call, so that the same one is not taken for
+    /// two. Returns whether that changes what the session tells.
+    pub fn session(&mut self, session: &Id, cascade: &Id, call: &Id) -> bool {
         let known = self.sessions.get(session).cloned();
-        let thread = match known {
-            None => Some(cascade.clone()),
-            Some(Some(known)) if self.root_of(&known) != self.root_of(cascade) => None,
-            Some(_) => return false,
+        let told = match known {
+            None => Session::Seen { cascade: cascade.clone(), call: call.clone() },
+            Some(Session::Seen { cascade: own, call: first }) if self.root_of(&own) == self.root_of(cascade) => {
+                if first == *call {
+                    return false;
+                }
+                Session::Stable(own)
+            }
+            Some(Session::Stable(own)) if self.root_of(&own) == self.root_of(cascade) => return false,
+            Some(Session::Shared) => return false,
+            Some(Session::Seen { .. } | Session::Stable(_)) => Session::Shared,
         };
-        self.sessions.put(session.clone(), thread);
-        true
+        let is_stable = matches!(told, Session::Stable(_));
+        self.sessions.put(session.clone(), told);
+        is_stable
     }
 
     /// A trace belongs to a conversation. Returns whether that is new.
@@ -146,35 +166,52 @@ impl Threads {
     }
 
     /// Where a call with these identifiers belongs. `told`: what the wire told of the method.
+    ///
+    /// The surest comes first: a trajectory that the agent has named, a conversation that it has, a trace that it or its
+    /// telemetry names, a session that was seen to be one conversation's.
     pub fn find(&mut self, ids: &CallIds, told: CorrelationMethod) -> Found {
         let named = [&ids.trajectory, &ids.labelled_trajectory];
         if let Some(cascade) = named.into_iter().flatten().find_map(|id| self.trajectories.get(id).cloned()) {
             return Found::Cascade(self.root_of(&cascade), told);
         }
-        if let Some(conversation) = &ids.conversation {
-            return match self.confirmed.get(conversation).is_some() || self.roots.contains(conversation) {
-                true => Found::Cascade(self.root_of(conversation), told),
-                false => Found::Unconfirmed(conversation.clone()),
-            };
+        if let Some(cascade) = ids.conversation.as_ref().and_then(|conversation| self.confirmed(conversation)) {
+            return Found::Cascade(cascade, told);
         }
-        // What the wire itself tells is not overruled; a trajectory that nobody knows yet stays one.
-        if told != CorrelationMethod::None {
-            return Found::Nothing;
+        if let Some(cascade) = ids.unexplained.as_ref().and_then(|uuid| self.named(uuid)) {
+            return Found::Cascade(cascade, CorrelationMethod::RequestId);
         }
-        let by_trace = ids.provider_trace.as_ref().and_then(|trace| self.traces.get(trace).cloned());
-        let traced = match by_trace {
-            Some(Thread::Cascade(cascade)) => Some(cascade),
-            Some(Thread::Trajectory(trajectory)) => self.trajectories.get(&trajectory).cloned(),
-            None => None,
+        if let Some(cascade) = ids.provider_trace.as_ref().and_then(|trace| self.traced(trace)) {
+            return Found::Cascade(cascade, CorrelationMethod::TraceId);
+        }
+        match (ids.session.as_ref().and_then(|session| self.sessions.get(session)), &ids.conversation) {
+            (Some(Session::Stable(cascade)), _) => {
+                let cascade = cascade.clone();
+                Found::Cascade(self.root_of(&cascade), CorrelationMethod::Session)
+            }
+            (_, Some(conversation)) => Found::Unconfirmed(conversation.clone()),
+            _ => Found::Nothing,
+        }
+    }
+
+    /// The conversation of this name, when the agent has named it.
+    fn confirmed(&mut self, conversation: &Id) -> Option<Id> {
+        let is_known = self.confirmed.get(conversation).is_some() || self.roots.contains(conversation);
+        is_known.then(|| self.root_of(conversation))
+    }
+
+    /// The conversation that the agent has named so, or of which it has named a trajectory so.
+    fn named(&mut self, uuid: &Id) -> Option<Id> {
+        let cascade = self.trajectories.get(uuid).cloned();
+        cascade.map(|cascade| self.root_of(&cascade)).or_else(|| self.confirmed(uuid))
+    }
+
+    /// Where the trace of a call leads.
+    fn traced(&mut self, trace: &Id) -> Option<Id> {
+        let cascade = match self.traces.get(trace).cloned()? {
+            Thread::Cascade(cascade) => cascade,
+            Thread::Trajectory(trajectory) => self.trajectories.get(&trajectory)?.clone(),
         };
-        if let Some(cascade) = traced {
-            return Found::Cascade(self.root_of(&cascade), CorrelationMethod::TraceId);
-        }
-        let by_session = ids.session.as_ref().and_then(|session| self.sessions.get(session).cloned().flatten());
-        match by_session {
-            Some(cascade) => Found::Cascade(self.root_of(&cascade), CorrelationMethod::Session),
-            None => Found::Nothing,
-        }
+        Some(self.root_of(&cascade))
     }
 
     /// The conversation at the top: subagents may have subagents.
@@ -197,6 +234,9 @@ const MAX_NAMES: NonZeroUsize = NonZeroUsize::new(2 * MAX_SUMMARIES).unwrap();
 
 /// Each call has one: twice as many as there are calls that may still be joined. An older one leads to what nobody asks for.
 const MAX_TRACES: NonZeroUsize = NonZeroUsize::new(8_192).unwrap();
+
+/// As many as calls may wait for what theirs tells. One that is in use is not the one that was longest not asked for.
+const MAX_SESSIONS: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
 
 /// Subagents of subagents. Forgotten names may leave a ring, which must end somewhere.
 const MAX_DEPTH: usize = 16;
@@ -258,25 +298,59 @@ mod tests {
     }
 
     #[test]
-    fn a_session_of_two_conversations_tells_nothing() {
+    fn a_session_tells_something_once_two_calls_of_one_conversation_have_it_and_none_of_another() {
         let mut threads = Threads::default();
         let ids = CallIds { session: Some(id("s")), ..CallIds::default() };
         assert_eq!(threads.find(&ids, CorrelationMethod::None), Found::Nothing);
-        threads.session(&id("s"), &id("a"));
+        assert!(!threads.session(&id("s"), &id("a"), &id("x")) && !threads.session(&id("s"), &id("a"), &id("x")));
+        assert_eq!(threads.find(&ids, CorrelationMethod::None), Found::Nothing, "it may be that call's alone");
+        assert!(threads.session(&id("s"), &id("a"), &id("y")) && !threads.session(&id("s"), &id("a"), &id("z")));
         assert_eq!(threads.find(&ids, CorrelationMethod::None), found("a", CorrelationMethod::Session));
-        assert!(!threads.session(&id("s"), &id("a")) && threads.session(&id("s"), &id("b")));
-        threads.session(&id("s"), &id("a"));
+        threads.session(&id("s"), &id("b"), &id("v"));
+        threads.session(&id("s"), &id("a"), &id("w"));
+        assert_eq!(threads.find(&ids, CorrelationMethod::None), Found::Nothing, "two conversations share it");
+    }
+
+    #[test]
+    fn what_the_wire_names_and_nobody_knows_leaves_the_word_to_trace_and_session() {
+        let mut threads = Threads::default();
+        let ids = CallIds {
+            conversation: Some(id("agent-7")),
+            trajectory: Some(id("unknown")),
+            provider_trace: Some(id("x")),
+            session: Some(id("s")),
+            ..CallIds::default()
+        };
+        let told = CorrelationMethod::RequestId;
+        assert_eq!(threads.find(&ids, told), Found::Unconfirmed(id("agent-7")));
+        threads.session(&id("s"), &id("c"), &id("y"));
+        threads.session(&id("s"), &id("c"), &id("z"));
+        assert_eq!(threads.find(&ids, told), found("c", CorrelationMethod::Session));
+        threads.trace(&id("x"), &id("d"));
+        assert_eq!(threads.find(&ids, told), found("d", CorrelationMethod::TraceId));
+        threads.trajectory(&id("unknown"), &id("e"));
+        assert_eq!(threads.find(&ids, told), found("e", CorrelationMethod::RequestId));
+    }
+
+    #[test]
+    fn a_uuid_that_is_not_explained_counts_where_the_agent_has_named_something_so() {
+        let mut threads = Threads::default();
+        let ids = CallIds { unexplained: Some(id("u")), ..CallIds::default() };
         assert_eq!(threads.find(&ids, CorrelationMethod::None), Found::Nothing);
+        threads.trajectory(&id("u"), &id("c"));
+        assert_eq!(threads.find(&ids, CorrelationMethod::None), found("c", CorrelationMethod::RequestId));
+        let ids = CallIds { unexplained: Some(id("d")), ..CallIds::default() };
+        threads.confirm(&id("d"));
+        assert_eq!(threads.find(&ids, CorrelationMethod::None), found("d", CorrelationMethod::RequestId));
     }
 
     #[test]
     fn a_session_of_a_conversation_and_its_subagent_is_one_of_one_conversation() {
         let mut threads = Threads::default();
         let ids = CallIds { session: Some(id("s")), ..CallIds::default() };
-        threads.session(&id("s"), &id("child"));
+        threads.session(&id("s"), &id("child"), &id("x"));
         threads.root(&id("child"), &id("c"));
-        assert_eq!(threads.find(&ids, CorrelationMethod::None), found("c", CorrelationMethod::Session));
-        assert!(!threads.session(&id("s"), &id("c")), "the root's as well");
+        assert!(threads.session(&id("s"), &id("c"), &id("y")), "the root's as well");
         assert_eq!(threads.find(&ids, CorrelationMethod::None), found("c", CorrelationMethod::Session));
     }
 
@@ -309,6 +383,7 @@ mod tests {
         let analytics = JoinedIds { cascade: Some(id("c")), trajectory: Some(id("t")), provider_trace: None };
         assert!(threads.join(&analytics));
         assert_eq!(threads.find(&ids, CorrelationMethod::None), found("c", CorrelationMethod::TraceId));
-        assert_eq!(threads.find(&ids, CorrelationMethod::RequestId), Found::Nothing, "the wire names another thread");
+        let unknown = CallIds { trajectory: Some(id("unknown")), ..ids };
+        assert_eq!(threads.find(&unknown, CorrelationMethod::RequestId), found("c", CorrelationMethod::TraceId));
     }
 }

@@ -119,6 +119,14 @@ pub struct Generation {
     pub execution: Option<Id>,
 }
 
+impl Generation {
+    /// The provider's name of the call: the same as that of the call on the wire where both know the trace.
+    #[must_use]
+    pub fn name(&self) -> Option<&Id> {
+        self.traces.last().or(self.response.as_ref()).or(self.messages.first())
+    }
+}
+
 /// `ModelUsageStats`, in tokens. Unlike on the wire, `input` excludes what was cached; `output` includes thinking.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AgentUsage {

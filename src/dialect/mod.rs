@@ -21,7 +21,8 @@
 //! | id | Cloud Code |
 //! |---|---|
 //! | `request` | `requestId`; gemini-cli has `user_prompt_id` instead |
-//! | `conversation`, `trajectory` | the UUIDs of `requestId` |
+//! | `conversation`, `trajectory` | the UUIDs of `requestId`, where its form tells what they are |
+//! | `unexplained` | the UUID of `requestId`, where its form does not (`checkpoint/<uuid>`) |
 //! | `labelled_trajectory` | `request.labels.trajectory_id`, or the UUID of `request.labels.request_id` |
 //! | `step` | `request.labels.last_step_index`, or the last number of `requestId` |
 //! | `session`, `execution` | `request.sessionId`, `request.labels.last_execution_id` |

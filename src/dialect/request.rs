@@ -100,6 +100,7 @@ impl Asked {
         ids.request = ids.request.or_else(|| self.prompt.clone());
         ids.conversation = of_request.conversation.and_then(Id::from_wire);
         ids.trajectory = of_request.trajectory.and_then(Id::from_wire);
+        ids.unexplained = of_request.unexplained.and_then(Id::from_wire);
         ids.labelled_trajectory = ids.labelled_trajectory.or_else(label);
         ids.step = ids.step.or_else(|| Id::from_wire(of_request.step?));
         ids

@@ -44,6 +44,9 @@ pub struct CallIds {
     pub conversation: Option<Id>,
     /// The trajectory that `requestId` names.
     pub trajectory: Option<Id>,
+    /// A UUID in `requestId` whose form does not tell what it names (`checkpoint/<uuid>`): it places a call only where somebody
+    /// else has named a conversation or a trajectory so.
+    pub unexplained: Option<Id>,
     /// The trajectory of the labels (`request.labels.trajectory_id`).
     pub labelled_trajectory: Option<Id>,
     /// The last execution (`request.labels.last_execution_id`).

@@ -30,29 +30,43 @@ pub(super) struct Recent {
     waits_until: Option<Instant>,
 }
 
+/// What has become of a call that has just come.
+#[derive(Debug)]
+pub(in crate::cascade) struct Arrival {
+    /// Which identifier of the request names a conversation or a trajectory, whether or not that one is known.
+    pub(in crate::cascade) told: CorrelationMethod,
+    /// The agent should be asked.
+    pub(in crate::cascade) is_open: bool,
+    /// What must be stated before the call.
+    pub(in crate::cascade) facts: Vec<Fact>,
+}
+
 impl State {
-    /// Gives a call the conversation that is known now, and its span the place that follows from it. Returns whether the
-    /// agent should be asked, and what must be stated before the call.
-    pub(in crate::cascade) fn correlate(&mut self, call: &mut Call, now: Moment) -> (bool, Vec<Fact>) {
+    /// Gives a call the conversation that is known now, and its span the place that follows from it. A call without a
+    /// conversation is one by [`CorrelationMethod::None`], whatever its request names.
+    pub(in crate::cascade) fn correlate(&mut self, call: &mut Call, now: Moment) -> Arrival {
+        let told = call.correlation.method;
+        let arrived = |is_open, facts| Arrival { told, is_open, facts };
+        call.correlation = Correlation::default();
         if !has_conversation(call.operation) {
             call.trace = self.sampling.map(|sampling| alone(call.parent, sampling));
-            return (false, Vec::new());
+            return arrived(false, Vec::new());
         }
-        match self.threads.find(&call.ids, call.correlation.method) {
-            Found::Cascade(cascade, method) => call.correlation = Correlation { cascade: Some(cascade), method },
+        let (cascade, method) = match self.threads.find(&call.ids, told) {
+            Found::Cascade(cascade, method) => (cascade, method),
             // Without an agent to ask, what the wire says is all there is.
-            Found::Unconfirmed(cascade) if self.following.is_none() => call.correlation.cascade = Some(cascade),
+            Found::Unconfirmed(cascade) if self.following.is_none() => (cascade, told),
             Found::Unconfirmed(_) | Found::Nothing => {
                 // Its span waits with it, unless the agent has said whose part it is or nobody will tell more.
                 let is_settled = call.parent.is_some() || self.following.is_none();
                 call.trace = self.sampling.filter(|_| is_settled).map(|sampling| alone(call.parent, sampling));
-                return (self.following.is_some(), Vec::new());
+                return arrived(self.following.is_some(), Vec::new());
             }
-        }
-        let Some(cascade) = call.correlation.cascade.clone() else { return (false, Vec::new()) };
+        };
         let facts = self.make_room(&cascade, now);
         call.trace = self.place(call, &cascade, now);
-        (false, facts)
+        call.correlation = Correlation { cascade: Some(cascade), method };
+        arrived(false, facts)
     }
 
     /// Where the span of a call stands, as far as that is known already: within the agent's own, within the run of its
@@ -66,29 +80,26 @@ impl State {
         live.place(&SeenCall::new(call, now), sampling)
     }
 
-    /// Takes a call that has been handed on.
-    pub(in crate::cascade) fn take(&mut self, call: &Call, now: Moment) -> Vec<Fact> {
+    /// Takes a call that has been handed on. `told`: as [`Arrival::told`].
+    pub(in crate::cascade) fn take(&mut self, call: &Call, told: CorrelationMethod, now: Moment) -> Vec<Fact> {
         if !has_conversation(call.operation) {
             return Vec::new();
         }
         let mut facts = Vec::new();
         let Correlation { cascade, method } = call.correlation.clone();
-        let is_settled = cascade.is_some() || method != CorrelationMethod::None;
-        if is_settled {
-            facts.push(Fact::CorrelationSettled(method));
-        }
+        let is_settled = cascade.is_some();
         let seen = SeenCall::new(call, now);
         if let Some(cascade) = &cascade {
+            facts.push(Fact::CorrelationSettled(method));
             facts.push(Fact::CascadeUpdated(UpdateSource::Traffic));
             facts.extend(self.make_room(cascade, now));
             facts.extend(self.assign(cascade, seen.clone(), now));
+            if self.learn_session(&call.ids, cascade, method) {
+                facts.extend(self.look_again(now));
+            }
         }
         facts.extend(self.compare(call, now));
         let waits_until = cascade.is_none().then(|| now.at + AGENT_TELLS_WITHIN);
-        let told = match method {
-            CorrelationMethod::Session | CorrelationMethod::TraceId => CorrelationMethod::None,
-            told => told,
-        };
         self.recent.push_back(Recent { ids: call.ids.clone(), told, cascade, seen, is_settled, waits_until });
         let oldest = (self.recent.len() > MAX_RECENT).then(|| self.recent.pop_front()).flatten();
         if let Some(mut oldest) = oldest {
@@ -117,14 +128,26 @@ impl State {
     pub(super) fn look_again(&mut self, now: Moment) -> Vec<Fact> {
         let mut facts = Vec::new();
         let mut recent = std::mem::take(&mut self.recent);
-        for call in &mut recent {
-            let Found::Cascade(cascade, method) = self.threads.find(&call.ids, call.told) else { continue };
-            if call.cascade.as_ref() != Some(&cascade) {
-                facts.extend(self.move_call(call, cascade, method, now));
+        let mut has_learned = true;
+        while std::mem::take(&mut has_learned) {
+            for call in &mut recent {
+                let Found::Cascade(cascade, method) = self.threads.find(&call.ids, call.told) else { continue };
+                if call.cascade.as_ref() != Some(&cascade) {
+                    has_learned |= self.learn_session(&call.ids, &cascade, method);
+                    facts.extend(self.move_call(call, cascade, method, now));
+                }
             }
         }
         self.recent = recent;
         facts
+    }
+
+    /// A call whose conversation something surer than its session tells says whose the session is. Returns whether calls may
+    /// find their conversation by that.
+    fn learn_session(&mut self, ids: &CallIds, cascade: &Id, method: CorrelationMethod) -> bool {
+        let name = ids.provider_trace.as_ref().or(ids.response.as_ref());
+        let (Some(session), Some(name)) = (&ids.session, name) else { return false };
+        method != CorrelationMethod::Session && self.threads.session(session, cascade, name)
     }
 
     fn move_call(&mut self, call: &mut Recent, cascade: Id, method: CorrelationMethod, now: Moment) -> Vec<Fact> {

@@ -10,6 +10,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::num::NonZeroUsize;
 use std::time::SystemTime;
 
+pub(super) use calls::Arrival;
 use calls::Recent;
 use live::Live;
 use lru::LruCache;
@@ -235,8 +236,8 @@ impl State {
             for trace in &generation.traces {
                 is_new |= threads.trace(trace, cascade);
             }
-            if let Some(session) = &generation.session {
-                is_new |= threads.session(session, cascade);
+            if let (Some(session), Some(name)) = (&generation.session, generation.name()) {
+                is_new |= threads.session(session, cascade, name);
             }
         }
         is_new

@@ -14,7 +14,7 @@ use super::cascade::{Cascade, Store, Thread};
 use super::desk::{Desk, Seat, uuid};
 use super::dial::Dialer;
 use super::line::Line;
-use super::prompt::{self, Speaker};
+use super::prompt::{self, Session, Speaker};
 use super::{AgentOptions, Outcome};
 
 /// Speaks, and counts what it hears.
@@ -42,7 +42,7 @@ impl Conversation {
         let model = options.models.iter().cycle().nth(number as usize).cloned().unwrap_or_default();
         let line = Line::new(Caller::new(dialer), Duration::from_millis(options.backoff_ms));
         let odd = number % 2 == 1;
-        let (speaker, thread, main) = open(&store, &mut rng, odd);
+        let (speaker, thread, main) = open(&store, &mut rng, odd, options.random_session_percent);
         let desk = Desk::new(options, line, rng, model, (speaker, thread));
         Self { desk, main, store, shutdown, odd, patient: true }
     }
@@ -78,17 +78,20 @@ impl Conversation {
 
     fn start_anew(&mut self) {
         self.odd = !self.odd;
-        let (speaker, thread, main) = open(&self.store, &mut self.desk.rng, self.odd);
+        let random_sessions = self.desk.options.random_session_percent;
+        let (speaker, thread, main) = open(&self.store, &mut self.desk.rng, self.odd, random_sessions);
         (self.desk.speaker, self.desk.thread, self.main) = (speaker, thread, main);
     }
 }
 
-/// A new conversation, known to the store from now on.
-fn open(store: &Store, rng: &mut StdRng, odd: bool) -> (Speaker, Arc<Thread>, Seat) {
+/// A new conversation, known to the store from now on. Of 100, `random_sessions` have a new session in each request.
+fn open(store: &Store, rng: &mut StdRng, odd: bool, random_sessions: u8) -> (Speaker, Arc<Thread>, Seat) {
     let (cascade, trajectory, agent) = (uuid(rng), uuid(rng), uuid(rng));
     let thread = store.open(Cascade::new(cascade.clone(), trajectory.clone(), Timestamp::now()));
     let agent = if odd { agent } else { cascade.clone() };
-    let speaker = Speaker { cascade, agent, session: rng.random::<i64>().to_string() };
+    let kept = Session::Kept(rng.random());
+    let session = if rng.random_range(0..100) < random_sessions { Session::Random } else { kept };
+    let speaker = Speaker { cascade, agent, session };
     (speaker, thread, Seat::new(trajectory, None))
 }
 

@@ -16,7 +16,7 @@ use super::cascade::{
     Thread, documents,
 };
 use super::line::{Heard, Line};
-use super::prompt::{self, Naming, Prompt, Speaker, Turn};
+use super::prompt::{self, Naming, Prompt, Session, Speaker, Turn};
 use super::reply::Reply;
 use crate::demo::CHECKPOINT_MODEL;
 use crate::demo::tally::Tokens;
@@ -214,7 +214,7 @@ impl Desk {
 
     fn ask(&mut self, seat: &mut Seat, model: &str, naming: Naming, form: fn(&Turn<'_>) -> Prompt) -> Prompt {
         seat.requests += 1;
-        let seed = self.rng.random();
+        let (seed, random, checkpoint) = (self.rng.random(), self.rng.random(), uuid(&mut self.rng));
         form(&Turn {
             speaker: &self.speaker,
             trajectory: &seat.trajectory,
@@ -225,15 +225,19 @@ impl Desk {
             step: seat.generations,
             request: seat.requests,
             seed,
+            session: match self.speaker.session {
+                Session::Kept(session) => session,
+                Session::Random => random,
+            },
+            checkpoint: &checkpoint,
             naming,
         })
     }
 
     fn open(&self, seat: &Seat, model: &str, step: usize) -> usize {
-        let (session, execution) = (&self.speaker.session, &self.execution);
-        self.thread.write(|cascade, now| {
-            cascade.trajectory(seat.subagent).call(Generation::new(model, session, execution, step, now))
-        })
+        let execution = &self.execution;
+        self.thread
+            .write(|cascade, now| cascade.trajectory(seat.subagent).call(Generation::new(model, execution, step, now)))
     }
 
     /// Sends, and lets the text of `step` grow as the stream does: each time that it has doubled.
@@ -272,8 +276,8 @@ impl Desk {
                 let (trace, response) = (Some(reply.trace_id.clone()), Some(reply.response_id.clone()));
                 self.note(seat, Attempt { trace, response, outcome, tokens: reply.usage.into(), ..entry });
                 let stats = Stats::new(reply.usage, model, &reply.response_id, &reply.trace_id);
-                let trace = reply.trace_id.clone();
-                self.change_call(seat, call, |call| call.answered(model, trace, stats));
+                let (trace, session) = (reply.trace_id.clone(), prompt.session.to_string());
+                self.change_call(seat, call, |call| call.answered(model, session, trace, stats));
             }
             Heard::Refused(trace) => {
                 self.note(seat, Attempt { trace: trace.clone(), outcome: CallEnd::Refused, ..entry });

@@ -57,6 +57,8 @@ pub struct AgentOptions {
     pub old_form_percent: u8,
     /// Calls without labels.
     pub unlabelled_percent: u8,
+    /// Conversations in which every request names another session, as agy 1.3.3 does, so that no session names any of them.
+    pub random_session_percent: u8,
     /// Models, one for each user in turn.
     pub models: Vec<String>,
     /// What clients of the RPC server must send in `x-codeium-csrf-token`; empty for nothing. Guards stand-in data only.
@@ -115,6 +117,7 @@ impl Default for AgentOptions {
             hidden_percent: 6,
             old_form_percent: 10,
             unlabelled_percent: 10,
+            random_session_percent: 50,
             models: MODELS.map(str::to_owned).to_vec(),
             csrf_token: String::new(),
             rungs: Rungs::default(),

@@ -14,8 +14,16 @@ pub(super) struct Speaker {
     pub(super) cascade: String,
     /// ... or not: every second one has the id of an agent in that place.
     pub(super) agent: String,
-    /// A signed 64-bit number as text.
-    pub(super) session: String,
+    pub(super) session: Session,
+}
+
+/// How the requests of a conversation name their session: as a signed 64-bit number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Session {
+    /// All of them by the same one: versions before 1.3.
+    Kept(i64),
+    /// Each by another one, which so names nothing: agy 1.3.3.
+    Random,
 }
 
 /// How much a request tells of where it belongs. All of these were seen, the last one excepted.
@@ -50,12 +58,18 @@ pub(super) struct Turn<'a> {
     pub(super) request: u32,
     /// Stands in for the labels, where there are none, as that from which the stand-in provider's chances follow.
     pub(super) seed: u32,
+    /// The number of the session.
+    pub(super) session: i64,
+    /// The UUID in the id of a checkpoint. What it names is not known, so it names nothing here.
+    pub(super) checkpoint: &'a str,
     pub(super) naming: Naming,
 }
 
-/// A request's body, and the id in it.
+/// A request's body, and what it names in it.
 pub(super) struct Prompt {
     pub(super) id: String,
+    /// The session, which the answer's header repeats.
+    pub(super) session: i64,
     pub(super) body: Bytes,
 }
 
@@ -79,7 +93,7 @@ pub(super) fn agent(turn: &Turn<'_>) -> Prompt {
 
 /// A title for the conversation, asked for behind the user's back.
 pub(super) fn checkpoint(turn: &Turn<'_>) -> Prompt {
-    envelope(turn, format!("checkpoint/{}", turn.trajectory), "checkpoint")
+    envelope(turn, format!("checkpoint/{}", turn.checkpoint), "checkpoint")
 }
 
 /// How many tokens the conversation has.
@@ -113,7 +127,7 @@ fn envelope(turn: &Turn<'_>, id: String, request_type: &'static str) -> Prompt {
         contents: turn.contents,
         system_instruction: json!({"role": "user", "parts": [{"text": turn.system}]}),
         generation_config: if labelled { generation } else { seeded },
-        session_id: (turn.naming != Naming::Nothing).then_some(&turn.speaker.session),
+        session_id: (turn.naming != Naming::Nothing).then(|| turn.session.to_string()),
         labels: labelled.then(|| labels(turn)),
     };
     let body = json(&Envelope {
@@ -125,7 +139,7 @@ fn envelope(turn: &Turn<'_>, id: String, request_type: &'static str) -> Prompt {
         request_type,
         enabled_credit_types: [],
     });
-    Prompt { id, body }
+    Prompt { id, session: turn.session, body }
 }
 
 fn labels(turn: &Turn<'_>) -> Value {
@@ -158,7 +172,7 @@ struct Request<'a> {
     system_instruction: Value,
     generation_config: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
-    session_id: Option<&'a String>,
+    session_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     labels: Option<Value>,
 }

@@ -384,7 +384,7 @@ async fn announces_ports_that_answer() {
 
 #[test]
 fn a_request_has_the_shape_of_the_language_server() {
-    let speaker = prompt::Speaker { cascade: "c".into(), agent: "a".into(), session: "-5".into() };
+    let speaker = prompt::Speaker { cascade: "c".into(), agent: "a".into(), session: prompt::Session::Kept(-5) };
     let turn = |naming| prompt::Turn {
         speaker: &speaker,
         trajectory: "t",
@@ -395,6 +395,8 @@ fn a_request_has_the_shape_of_the_language_server() {
         step: 4,
         request: 9,
         seed: 7,
+        session: -5,
+        checkpoint: "u",
         naming,
     };
     let read = |prompt: prompt::Prompt| -> serde_json::Value {
@@ -411,7 +413,7 @@ fn a_request_has_the_shape_of_the_language_server() {
     assert_eq!(full["request"]["labels"]["request_id"], "t-9");
     assert_eq!(full["request"]["labels"]["used_claude"], "true");
     let checkpoint = read(prompt::checkpoint(&turn(Naming::Full)));
-    assert_eq!((&checkpoint["requestId"], &checkpoint["requestType"]), (&json!("checkpoint/t"), &json!("checkpoint")));
+    assert_eq!((&checkpoint["requestId"], &checkpoint["requestType"]), (&json!("checkpoint/u"), &json!("checkpoint")));
     assert!(prompt::count("m", &[]).starts_with(b"{\"request\""));
 
     let old = read(prompt::agent(&turn(Naming::Old)));

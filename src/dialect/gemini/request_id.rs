@@ -4,11 +4,11 @@
 //! |---|---|
 //! | `agent/<ms>/<trajectory>/<n>`, `image_gen/<ms>/<trajectory>/<n>` | trajectory, step |
 //! | `agent/<conversation>/<ms>/<trajectory>/<n>` | conversation, trajectory, step |
-//! | `checkpoint/<trajectory>` | trajectory |
+//! | `checkpoint/<uuid>` | nothing for sure: what the UUID stands for is not known |
 //! | `agent-<uuid>` | nothing: the UUID is made up for the one call |
 //!
-//! What comes next year has another form, so UUIDs are found by their order and not by their place. What is none is never
-//! taken for one, and of three nobody knows which is which.
+//! Later versions have other forms, so UUIDs are found by their order and not by their place. A single one names a trajectory
+//! only where the number of a step follows it, as in every known form that has one. Of three nobody knows which is which.
 
 use uuid::Uuid;
 
@@ -23,6 +23,8 @@ pub(in crate::dialect) struct RequestId<'a> {
     pub(in crate::dialect) trajectory: Option<&'a str>,
     /// The step within the trajectory.
     pub(in crate::dialect) step: Option<&'a str>,
+    /// A UUID that may name anything: it says something only to those who know it from elsewhere.
+    pub(in crate::dialect) unexplained: Option<&'a str>,
 }
 
 impl<'a> RequestId<'a> {
@@ -30,13 +32,14 @@ impl<'a> RequestId<'a> {
     pub(in crate::dialect) fn parse(text: &'a str) -> Self {
         let (kind, parts) = text.split_once('/').unwrap_or((text, ""));
         let mut uuids = parts.split('/').filter(|part| is_uuid(part));
-        let (conversation, trajectory) = match (uuids.next(), uuids.next(), uuids.next()) {
-            (Some(conversation), Some(trajectory), None) => (Some(conversation), Some(trajectory)),
-            (trajectory, None, _) => (None, trajectory),
-            _ => (None, None),
-        };
-        let step = trajectory.and_then(|_| parts.rsplit('/').next()).filter(|last| is_step(last));
-        Self { kind, conversation, trajectory, step }
+        let step = parts.rsplit('/').next().filter(|last| is_step(last));
+        let named = Self { kind, ..Self::default() };
+        match (uuids.next(), uuids.next(), uuids.next()) {
+            (conversation, trajectory @ Some(_), None) => Self { conversation, trajectory, step, ..named },
+            (trajectory @ Some(_), None, _) if step.is_some() => Self { trajectory, step, ..named },
+            (unexplained, None, _) => Self { unexplained, ..named },
+            _ => named,
+        }
     }
 }
 
@@ -78,7 +81,8 @@ mod tests {
     fn every_known_form_names_what_it_holds() {
         assert_eq!(read(&format!("agent/1772754457436/{B}/4")), (None, Some(B), Some("4")));
         assert_eq!(read(&format!("agent/{A}/1780000000000/{B}/7")), (Some(A), Some(B), Some("7")));
-        assert_eq!(read(&format!("checkpoint/{B}")), (None, Some(B), None));
+        assert_eq!(read(&format!("checkpoint/{B}")), (None, None, None));
+        assert_eq!(RequestId::parse(&format!("checkpoint/{B}")).unexplained, Some(B));
         assert_eq!(read(&format!("image_gen/1772754457436/{B}/12")), (None, Some(B), Some("12")));
         assert_eq!(read(&format!("agent-{B}")), (None, None, None));
     }
@@ -118,7 +122,9 @@ mod tests {
             assert_eq!(read(text), (None, None, None), "{text}");
         }
         for last in ["", "x", "-1", "+1", "1.5", "1780000000000", "٣"] {
-            assert_eq!(read(&format!("agent/{B}/{last}")), (None, Some(B), None), "{last}");
+            let id = format!("agent/{B}/{last}");
+            assert_eq!((read(&id), RequestId::parse(&id).unexplained), ((None, None, None), Some(B)), "{last}");
+            assert_eq!(read(&format!("agent/{A}/{B}/{last}")), (Some(A), Some(B), None), "{last}");
         }
     }
 
@@ -136,9 +142,10 @@ mod tests {
             let id = RequestId::parse(&text);
             let parts: Vec<_> = text.split('/').collect();
             prop_assert_eq!(id.kind, parts[0]);
-            for part in [id.conversation, id.trajectory, id.step].into_iter().flatten() {
+            for part in [id.conversation, id.trajectory, id.step, id.unexplained].into_iter().flatten() {
                 prop_assert!(parts[1..].contains(&part));
             }
+            prop_assert!(id.trajectory.is_none() || id.unexplained.is_none());
             prop_assert!(id.trajectory.is_some() || (id.conversation.is_none() && id.step.is_none()));
         }
     }

@@ -52,20 +52,23 @@ impl Told {
 
     /// A call that is stated a while after its end.
     fn late_call(&mut self, seconds: f64, mut call: Call) -> (Correlation, bool) {
-        let (is_open, stated) = self.state.correlate(&mut call, self.at(seconds));
-        self.facts.extend(stated);
-        let facts = self.state.take(&call, self.at(seconds));
-        self.facts.extend(facts);
+        let is_open = self.take(seconds, &mut call);
         (call.correlation, is_open)
     }
 
     /// Where the span of a call stands when the call is handed on.
     fn placed(&mut self, seconds: f64, mut call: Call) -> Option<TraceContext> {
-        let (_, stated) = self.state.correlate(&mut call, self.at(seconds));
-        self.facts.extend(stated);
-        let facts = self.state.take(&call, self.at(seconds));
-        self.facts.extend(facts);
+        self.take(seconds, &mut call);
         call.trace
+    }
+
+    /// Returns whether the agent should be asked.
+    fn take(&mut self, seconds: f64, call: &mut Call) -> bool {
+        let Arrival { told, is_open, facts } = self.state.correlate(call, self.at(seconds));
+        self.facts.extend(facts);
+        let facts = self.state.take(call, told, self.at(seconds));
+        self.facts.extend(facts);
+        is_open
     }
 
     /// The places that were told later, since the last time.

@@ -180,7 +180,7 @@ fn the_conversation_that_was_quiet_for_longest_makes_room() {
     told.summary(3.0, &[summary("new", "n", None)]);
     let said = told.said();
     let lost = "first lost after 2s: 0 calls, 0 tokens of unknown";
-    assert_eq!(said, ["settled request_id", lost, "1 is new by request_id"], "calls take room too");
+    assert_eq!(said, [lost, "settled request_id", "1 is new by request_id"], "calls take room too");
     told.update(5.0, "first", &Update { status: Some(RunStatus::Idle), ..picture });
     assert_eq!(told.said(), ["c1 lost after 3s: 0 calls, 0 tokens of unknown"], "its run is not told again");
     assert_eq!(told.state.conversations.len(), MAX_CONVERSATIONS.get());

@@ -22,7 +22,7 @@ pub(in crate::demo::agent) struct Step {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::demo::agent) struct Generation {
     pub(in crate::demo::agent) card: Card,
-    /// `request.sessionId` of its requests.
+    /// `request.sessionId` of the request that was answered.
     pub(in crate::demo::agent) session: String,
     pub(in crate::demo::agent) execution: String,
     /// The step that it was for.
@@ -92,16 +92,10 @@ impl Step {
 
 impl Generation {
     /// A call that has not been answered yet.
-    pub(in crate::demo::agent) fn new(
-        model: &str,
-        session: &str,
-        execution: &str,
-        step: usize,
-        created: Timestamp,
-    ) -> Self {
+    pub(in crate::demo::agent) fn new(model: &str, execution: &str, step: usize, created: Timestamp) -> Self {
         Self {
             card: card(model),
-            session: session.to_owned(),
+            session: String::new(),
             execution: execution.to_owned(),
             step,
             created,
@@ -117,7 +111,8 @@ impl Generation {
     }
 
     /// The attempt that was answered; its usage stands in both places.
-    pub(in crate::demo::agent) fn answered(&mut self, model: &str, trace: String, stats: Stats) {
+    pub(in crate::demo::agent) fn answered(&mut self, model: &str, session: String, trace: String, stats: Stats) {
+        self.session = session;
         self.answered_by = Some(model.to_owned());
         self.attempts.push(Attempt { trace, usage: Some(stats.clone()) });
         self.usage = Some(stats);

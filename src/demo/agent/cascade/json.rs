@@ -190,10 +190,10 @@ mod tests {
             thoughts_token_count: 44,
             ..Usage::default()
         };
-        let mut call = Generation::new("claude-opus-4-6-thinking", "-5", "e", 3, Timestamp::UNIX_EPOCH);
+        let mut call = Generation::new("claude-opus-4-6-thinking", "e", 3, Timestamp::UNIX_EPOCH);
         call.refused("t1".to_owned());
         let stats = Stats::new(usage, "claude-opus-4-6-thinking", "demo-t2", "t2");
-        call.answered("claude-opus-4-6-thinking", "t2".to_owned(), stats);
+        call.answered("claude-opus-4-6-thinking", "-5".to_owned(), "t2".to_owned(), stats);
         let model = &call.document()["chatModel"];
         let told = json!({
             "model": "MODEL_PLACEHOLDER_M26", "apiProvider": "API_PROVIDER_ANTHROPIC_VERTEX", "inputTokens": "1991",

@@ -108,11 +108,12 @@ impl Talk {
         let Self { number, conversation, trajectory } = self;
         let text = |id: &Option<Id>| id.as_ref().map(ToString::to_string);
         let (conversation, trajectory) = (conversation.to_string(), trajectory.to_string());
-        let named = number % 4 != 3;
+        let named = number % 4 < 2;
         let ids = &call.ids;
         assert_eq!(text(&ids.request), self.request_id(), "{number}");
         assert_eq!(text(&ids.conversation), (number % 4 == 0).then_some(conversation), "{number}");
         assert_eq!(text(&ids.trajectory), named.then(|| trajectory.clone()), "{number}");
+        assert_eq!(text(&ids.unexplained), (number % 4 == 2).then(|| trajectory.clone()), "{number}");
         assert_eq!(text(&ids.labelled_trajectory), Some(trajectory), "{number}");
         assert_eq!(text(&ids.step), (number % 4 < 2).then(|| number.to_string()), "{number}");
         let rest = [&ids.session, &ids.execution, &ids.provider_trace, &ids.response].map(text);
