@@ -45,6 +45,13 @@ pub(super) struct Seat {
     generations: u32,
 }
 
+/// A subagent at its place.
+pub(super) struct Helper {
+    pub(super) seat: Seat,
+    /// The step of the main trajectory that is not over before it is.
+    pub(super) works_in: Option<usize>,
+}
+
 /// What one generation came to, retries included.
 pub(super) enum Generated {
     /// A reply to its end.
@@ -108,10 +115,13 @@ impl Desk {
     }
 
     /// The run is over, and so is its helper: the change of the state and the entry in the log are of the same moment.
-    pub(super) fn end(&self, outcome: RunEnd, reason: Option<Termination>, helper: Option<&Seat>) {
+    pub(super) fn end(&self, outcome: RunEnd, reason: Option<Termination>, helper: Option<&Helper>) {
         let Run { started, calls, tokens } = self.run;
         self.thread.write(|cascade, now| {
-            let helper = helper.map(|seat| seat.subagent);
+            if let Some(step) = helper.and_then(|helper| helper.works_in) {
+                cascade.main.change(step, |step| step.end(StepStatus::Done, now));
+            }
+            let helper = helper.map(|helper| helper.seat.subagent);
             for place in helper.into_iter().chain([None]) {
                 let trajectory = cascade.trajectory(place);
                 trajectory.status = RunStatus::Idle;

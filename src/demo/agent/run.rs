@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use super::cascade::{RunEnd, RunStatus, StepKind, StepStatus, Subagent, Termination, Trajectory};
 use super::conversation::Conversation;
-use super::desk::{Generated, Seat, uuid};
+use super::desk::{Generated, Helper, Seat, uuid};
 
 /// What becomes of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +74,7 @@ impl Conversation {
         if let Some(mut helper) = helper {
             self.desk.rest();
             if self.desk.chance(LONGER_PERCENT) {
-                self.desk.generate(&mut helper, None).await;
+                self.desk.generate(&mut helper.seat, None).await;
             }
             return self.desk.end(RunEnd::Ok, Some(Termination::NoToolCall), Some(&helper));
         }
@@ -97,10 +97,10 @@ impl Conversation {
         }
     }
 
-    fn failed(&mut self, helper: Option<&Seat>) {
+    /// The error message is there at once; it does not say when it was completed.
+    fn failed(&mut self, helper: Option<&Helper>) {
         let text = "RESOURCE_EXHAUSTED (code 429): Individual quota reached.";
-        let step = self.desk.step(&self.main, StepKind::ErrorMessage, StepStatus::Running, text);
-        self.desk.end_step(&self.main, step, StepStatus::Done);
+        self.desk.step(&self.main, StepKind::ErrorMessage, StepStatus::Done, text);
         self.desk.end(RunEnd::Error, Some(Termination::Error), helper);
     }
 
@@ -125,13 +125,16 @@ impl Conversation {
         self.main.say("user", "The tool found 42 lines.");
     }
 
-    /// Starts a subagent, which makes its first call at once.
-    async fn hire(&mut self, title: &str) -> Seat {
+    /// Starts a subagent, which makes its first call at once. It has a conversation of its own, or its trajectory stands inside
+    /// of the step that invoked it; in the background, that step is over when it is.
+    async fn hire(&mut self, title: &str) -> Helper {
         let invoked = self.desk.step(&self.main, StepKind::InvokeSubagent, StepStatus::Running, title);
         let (id, trajectory) = (uuid(&mut self.desk.rng), uuid(&mut self.desk.rng));
+        let inside = self.desk.chance(INSIDE_PERCENT).then_some(invoked);
+        let is_background = self.desk.chance(BACKGROUND_PERCENT) || inside.is_some();
         let number = self.desk.thread.write(|cascade, created| {
             let trajectory = Trajectory::new(trajectory.clone(), RunStatus::Running);
-            cascade.subagents.push(Subagent { id, created, trajectory });
+            cascade.subagents.push(Subagent { id, created, trajectory, inside });
             cascade.subagents.len() - 1
         });
         let mut seat = Seat::new(trajectory, Some(number));
@@ -139,8 +142,10 @@ impl Conversation {
         let told = self.desk.step(&seat, StepKind::UserInput, StepStatus::Running, title);
         self.desk.end_step(&seat, told, StepStatus::Done);
         self.desk.generate(&mut seat, None).await;
-        self.desk.end_step(&self.main, invoked, StepStatus::Done);
-        seat
+        if !is_background {
+            self.desk.end_step(&self.main, invoked, StepStatus::Done);
+        }
+        Helper { seat, works_in: is_background.then_some(invoked) }
     }
 }
 
@@ -160,3 +165,7 @@ const HEARD_EVENTS: usize = 3;
 const COUNT_PERCENT: u8 = 20;
 /// Of 100 subagents, how many work on when the reply is there.
 const LONGER_PERCENT: u8 = 50;
+/// Of 100 subagents, how many have their trajectory inside of a step.
+const INSIDE_PERCENT: u8 = 40;
+/// Of 100 subagents with a conversation of their own, how many have a step that lasts as long as they do.
+const BACKGROUND_PERCENT: u8 = 50;

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::names::{StepKind, StepStatus, Termination};
+use super::state::Trajectory;
 use crate::demo::models::{Card, card};
 use crate::demo::usage::Usage;
 
@@ -16,6 +17,8 @@ pub(in crate::demo::agent) struct Step {
     /// What was said, looked for, or went wrong.
     pub(in crate::demo::agent) text: String,
     pub(in crate::demo::agent) execution: String,
+    /// The trajectory of the subagent that works in it, where it is told inside of it.
+    pub(in crate::demo::agent) inside: Option<Box<Trajectory>>,
 }
 
 /// One call to a model with all of its attempts (`CortexStepGeneratorMetadata`).
@@ -70,7 +73,15 @@ pub(in crate::demo::agent) struct Executor {
 impl Step {
     /// A step that has begun.
     pub(in crate::demo::agent) fn new(kind: StepKind, status: StepStatus, created: Timestamp, execution: &str) -> Self {
-        Self { kind, status, created, completed: None, text: String::new(), execution: execution.to_owned() }
+        Self {
+            kind,
+            status,
+            created,
+            completed: None,
+            text: String::new(),
+            execution: execution.to_owned(),
+            inside: None,
+        }
     }
 
     /// The same with a text.

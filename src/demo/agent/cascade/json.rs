@@ -25,6 +25,7 @@ impl Document for Step {
         });
         if let Some(fields) = document.as_object_mut() {
             fields.insert(payload.to_owned(), content);
+            fields.insert("subtrajectory".to_owned(), self.inside.as_ref().map(|inside| inside.document()).into());
         }
         without_defaults(document)
     }

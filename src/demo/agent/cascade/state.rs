@@ -29,10 +29,12 @@ pub(in crate::demo::agent) struct Subagent {
     pub(in crate::demo::agent) id: String,
     pub(in crate::demo::agent) created: Timestamp,
     pub(in crate::demo::agent) trajectory: Trajectory,
+    /// The step of the main trajectory that holds its trajectory: then it is no conversation of its own.
+    pub(in crate::demo::agent) inside: Option<usize>,
 }
 
 /// One line of work.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::demo::agent) struct Trajectory {
     pub(in crate::demo::agent) id: String,
     pub(in crate::demo::agent) status: RunStatus,
@@ -62,19 +64,30 @@ impl Cascade {
         subagent.map_or(&mut self.main, |subagent| &mut subagent.trajectory)
     }
 
-    /// Whether a subagent is at work.
+    /// Whether a subagent is at work that has a conversation of its own.
     pub(in crate::demo::agent) fn has_active_children(&self) -> bool {
-        self.subagents.iter().any(|subagent| subagent.trajectory.status != RunStatus::Idle)
+        self.subagents.iter().any(|subagent| subagent.inside.is_none() && subagent.is_at_work())
     }
 
     /// Whether nobody is at work.
     pub(in crate::demo::agent) fn is_fully_idle(&self) -> bool {
-        self.main.status == RunStatus::Idle && !self.has_active_children()
+        self.main.status == RunStatus::Idle && !self.subagents.iter().any(Subagent::is_at_work)
+    }
+
+    /// The main trajectory with those of subagents inside of its steps.
+    pub(in crate::demo::agent) fn with_inside(&self) -> Trajectory {
+        let mut main = self.main.clone();
+        for subagent in &self.subagents {
+            if let Some(step) = subagent.inside {
+                main.change(step, |step| step.inside = Some(Box::new(subagent.trajectory.clone())));
+            }
+        }
+        main
     }
 
     /// A subagent's conversation, as the list of all conversations has it.
     pub(in crate::demo::agent) fn of_subagent(&self, number: usize) -> Option<Self> {
-        let Subagent { id, created, trajectory } = self.subagents.get(number)?.clone();
+        let Subagent { id, created, trajectory, .. } = self.subagents.get(number)?.clone();
         Some(Self {
             id,
             root: Some(self.id.clone()),
@@ -85,6 +98,12 @@ impl Cascade {
             main: trajectory,
             subagents: Vec::new(),
         })
+    }
+}
+
+impl Subagent {
+    fn is_at_work(&self) -> bool {
+        self.trajectory.status != RunStatus::Idle
     }
 }
 

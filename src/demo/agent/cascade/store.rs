@@ -65,7 +65,7 @@ impl Store {
     pub(in crate::demo::agent) fn find(&self, id: &str) -> Option<Subject> {
         lock(&self.threads).iter().find_map(|thread| {
             let state = thread.state();
-            let subagent = state.subagents.iter().position(|subagent| subagent.id == id);
+            let subagent = state.subagents.iter().position(|subagent| subagent.inside.is_none() && subagent.id == id);
             (state.id == id || subagent.is_some()).then(|| Subject { thread: Arc::clone(thread), subagent })
         })
     }
@@ -77,8 +77,8 @@ impl Store {
         let states = threads.iter().map(|thread| thread.state());
         states
             .flat_map(|state| {
-                let subagents = (0..state.subagents.len()).filter_map(|number| state.of_subagent(number));
-                let subagents: Vec<_> = subagents.collect();
+                let own = state.subagents.iter().enumerate().filter(|(_, subagent)| subagent.inside.is_none());
+                let subagents: Vec<_> = own.filter_map(|(number, _)| state.of_subagent(number)).collect();
                 std::iter::once(Cascade::clone(&state)).chain(subagents)
             })
             .collect()

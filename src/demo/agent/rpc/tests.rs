@@ -320,7 +320,9 @@ async fn the_agent_state_stream_tells_every_run_and_the_whole_state() {
     for (id, known) in knowns {
         assert_eq!(log.runs.iter().filter(|run| run.cascade == id).count(), seen[&id]);
         assert_eq!(known.status, RunStatus::Idle.name());
-        assert_eq!(lists(&scene, &id).await, known.main);
+        let mut told = lists(&scene, &id).await;
+        let inside = take_inside(&mut told);
+        assert_eq!(told, known.main);
         let (_, all) = scene.ask("GetAllCascadeTrajectories", json!({})).await;
         let all = all["trajectorySummaries"].as_object().unwrap().clone();
         let mine = all.iter().filter(|(_, one)| one["trajectoryMetadata"]["rootConversationId"] == id.as_str());
@@ -329,7 +331,8 @@ async fn the_agent_state_stream_tells_every_run_and_the_whole_state() {
             let trajectory = summary["trajectoryId"].as_str().unwrap().to_owned();
             subagents.insert(trajectory, (summary["status"].as_str().unwrap().to_owned(), lists(&scene, sub).await));
         }
-        assert!(!subagents.is_empty() && known.spared > 0);
+        assert!(!subagents.is_empty() && !inside.is_empty() && known.spared > 0);
+        subagents.extend(inside);
         assert_eq!(subagents, known.subagents);
     }
     assert!(
@@ -338,6 +341,22 @@ async fn the_agent_state_stream_tells_every_run_and_the_whole_state() {
             .all(|end| log.runs.iter().any(|run| run.outcome == *end))
     );
     scene.close().await;
+}
+
+/// Takes the trajectories of subagents out of the steps that hold them: by their ids, with their status.
+fn take_inside(told: &mut BTreeMap<String, Vec<Value>>) -> BTreeMap<String, (String, BTreeMap<String, Vec<Value>>)> {
+    let steps = told.get_mut("steps").unwrap().iter_mut();
+    let inside = steps.filter_map(|step| step.as_object_mut().unwrap().remove("subtrajectory")).map(|trajectory| {
+        let list = |name: &str| trajectory[name].as_array().unwrap().clone();
+        let lists = [
+            ("steps", list("steps")),
+            ("generatorMetadatas", list("generatorMetadata")),
+            ("executorMetadatas", list("executorMetadatas")),
+        ];
+        let lists = lists.map(|(name, list)| (name.to_owned(), list)).into();
+        (trajectory["trajectoryId"].as_str().unwrap().to_owned(), (RunStatus::Idle.name().to_owned(), lists))
+    });
+    inside.collect()
 }
 
 /// The lists of a conversation, as one asks for them.

@@ -88,7 +88,7 @@ pub(super) fn state(cascade: &Cascade) -> Message {
     let waiting = cascade.main.status == RunStatus::Waiting;
     Message::default()
         .text(1, &cascade.id)
-        .part(2, Some(trajectory(&cascade.main)))
+        .part(2, Some(trajectory(&cascade.with_inside())))
         .one(3, Value::Enum(cascade.main.status.number()))
         .one(11, Value::Bool(cascade.has_active_children()))
         .part(971, waiting.then(|| Message::default().text(1, "unheard of").one(2, Value::Int64(-1))))
@@ -122,6 +122,7 @@ fn step(step: &Step) -> Message {
         .one(1, Value::Enum(step.kind.number()))
         .one(4, Value::Enum(step.status.number()))
         .part(5, Some(metadata))
+        .part(6, step.inside.as_deref().map(trajectory))
         .part(payload, Some(content))
 }
 

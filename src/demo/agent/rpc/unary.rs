@@ -25,7 +25,8 @@ pub(super) fn answer(store: &Store, method: &str, asked: &Value) -> Result<Value
         }
         "GetCascadeTrajectorySteps" => {
             let cascade = cascade(store, asked)?;
-            let steps = cascade.main.steps.get(offset(asked, "stepOffset")..).unwrap_or_default();
+            let main = cascade.with_inside();
+            let steps = main.steps.get(offset(asked, "stepOffset")..).unwrap_or_default();
             json!({"steps": documents(steps)})
         }
         "GetUserStatus" => user_status(),
@@ -54,7 +55,7 @@ fn summaries(store: &Store) -> Value {
 }
 
 fn trajectory(cascade: &Cascade) -> Value {
-    let mut trajectory = cascade.main.document();
+    let mut trajectory = cascade.with_inside().document();
     if let Some(fields) = trajectory.as_object_mut() {
         fields.insert("cascadeId".to_owned(), cascade.id.clone().into());
         fields.insert("metadata".to_owned(), json!({"createdAt": cascade.created.to_string()}));
