@@ -57,8 +57,9 @@ impl Agent {
         self.read(Method::GetAllCascadeTrajectories, &json!({}), Summaries::default()).await
     }
 
-    /// The steps from one on. A conversation that the agent has not touched since its start must be loaded first.
-    pub(super) async fn steps(&self, cascade: &Id, offset: u32) -> Result<TrajectoryUpdate, Failure> {
+    /// The steps from one on, with what subagents have done in them. A conversation that the agent has not touched since its
+    /// start must be loaded first.
+    pub(super) async fn steps(&self, cascade: &Id, offset: u32) -> Result<Update, Failure> {
         let request = json!({"cascadeId": cascade, "stepOffset": offset});
         let ask = || self.read(Method::GetCascadeTrajectorySteps, &request, Steps::from_offset(offset));
         match ask().await {

@@ -256,8 +256,10 @@ impl Session {
     async fn ask_for(&mut self, summary: &Summary) -> Result<Update, Failure> {
         let cascade = &summary.cascade;
         let (steps, generations) = self.correlator.known(cascade, summary.trajectory.as_ref());
-        let mut main = self.agent.steps(cascade, steps.saturating_sub(STEPS_AGAIN)).await?;
-        main.generations = self.agent.generations(cascade, generations).await?.generations;
+        let from = steps.saturating_sub(STEPS_AGAIN);
+        let Update { mut main, subtrajectories, .. } = self.agent.steps(cascade, from).await?;
+        let from = generations.saturating_sub(GENERATIONS_AGAIN);
+        main.generations = self.agent.generations(cascade, from).await?.generations;
         Ok(Update {
             cascade: Some(cascade.clone()),
             root: summary.root.clone(),
@@ -267,7 +269,7 @@ impl Session {
             after_gap: true,
             has_active_children: summary.has_active_children || summary.not_fully_idle,
             main,
-            subtrajectories: Vec::new(),
+            subtrajectories,
         })
     }
 
@@ -367,3 +369,6 @@ const GONE_AFTER: u32 = 3;
 
 /// A step changes while it is one of the latest; a project that polls for a living reads as many again.
 const STEPS_AGAIN: u32 = 20;
+
+/// A call that is refused again and again may still be under way when a later one has ended: the latest ones are read again.
+const GENERATIONS_AGAIN: u32 = 8;

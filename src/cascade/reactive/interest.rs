@@ -84,6 +84,7 @@ pub(super) mod step {
     pub(in super::super) const KIND: u32 = 1;
     pub(in super::super) const STATUS: u32 = 4;
     pub(in super::super) const METADATA: u32 = 5;
+    pub(in super::super) const SUBTRAJECTORY: u32 = 6;
     pub(in super::super) const PLANNER: u32 = 20;
     /// Inside the metadata.
     pub(in super::super) const CREATED_AT: u32 = 1;
@@ -97,6 +98,7 @@ static STEP: Interest = Interest::message(&[
     (step::KIND, &VALUE),
     (step::STATUS, &VALUE),
     (step::METADATA, &STEP_METADATA),
+    (step::SUBTRAJECTORY, &TRAJECTORY),
     (step::PLANNER, &PLANNER),
 ]);
 

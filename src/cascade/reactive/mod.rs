@@ -78,7 +78,8 @@ impl State {
     ///
     /// Unlike the news of the agent-state stream, which holds only what has changed, this repeats every step, call and end
     /// of the conversation each time; `total_steps` is always said once there is a trajectory. Whether everything has
-    /// ended, and what subagents do, is not part of this state: `fully_idle` is never set, `subtrajectories` is empty.
+    /// ended is not part of this state: `fully_idle` is never set. `subtrajectories` holds the subagents whose trajectories
+    /// stand inside of steps.
     #[must_use]
     pub fn update(&self) -> Update {
         picture::update(&self.root)

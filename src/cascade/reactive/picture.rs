@@ -18,16 +18,27 @@ pub(super) fn update(root: &Node) -> Update {
         trajectory: main.field(trajectory::ID).id(),
         status: named::<RunStatus>(root.field(state::STATUS)),
         has_active_children: root.field(state::ACTIVE_CHILDREN).is_true(),
-        main: trajectory_update(main, root.field(state::EXECUTOR)),
+        main: trajectory_update(main, std::slice::from_ref(root.field(state::EXECUTOR))),
+        subtrajectories: subtrajectories(main),
         ..Update::default()
     }
 }
 
+/// The trajectories of subagents inside of the steps, at any depth: the tree is only so deep.
+fn subtrajectories(node: &Node) -> Vec<(Id, TrajectoryUpdate)> {
+    let inside = node.field(trajectory::STEPS).elements().iter().map(|step| step.field(step::SUBTRAJECTORY));
+    let read = inside.filter(|inside| !inside.is_empty()).flat_map(|inside| {
+        let own = inside.field(trajectory::ID).id().map(|id| (id, trajectory_update(inside, &[])));
+        own.into_iter().chain(subtrajectories(inside))
+    });
+    read.collect()
+}
+
 /// `latest` is the executor that the state names beside the trajectory; it counts where the trajectory lists none.
-fn trajectory_update(node: &Node, latest: &Node) -> TrajectoryUpdate {
+fn trajectory_update(node: &Node, latest: &[Node]) -> TrajectoryUpdate {
     let steps = node.field(trajectory::STEPS).elements();
     let executors = match node.field(trajectory::EXECUTORS).elements() {
-        [] => std::slice::from_ref(latest),
+        [] => latest,
         listed => listed,
     };
     TrajectoryUpdate {

@@ -145,6 +145,26 @@ fn first_picture() -> Update {
 }
 
 #[test]
+fn a_step_may_hold_the_trajectory_of_a_subagent() {
+    let call =
+        |trace| diff([(1, inside([(4, inside([(2, number(5))])), (17, list(1, [(0, diff([(4, text(trace))]))]))]))]);
+    let trajectory = |name, steps, trace| inside([(1, text(name)), (2, steps), (3, list(1, [(0, call(trace))]))]);
+    let invoked = |subtrajectory| diff([(1, choice(127)), (4, choice(2)), (6, subtrajectory)]);
+    let innermost = trajectory("t-3", list(0, []), "x-3");
+    let inner = trajectory("t-2", list(1, [(0, invoked(innermost))]), "x-2");
+    let main = inside([(1, text("t-1")), (2, list(2, [(1, invoked(inner))]))]);
+    let update = applied(&mut State::new(), &diff([(1, text("c-1")), (2, main)])).unwrap();
+    assert_eq!((update.trajectory, update.main.steps.len()), (id("t-1"), 2));
+    let told: Vec<_> = update
+        .subtrajectories
+        .iter()
+        .map(|(id, news)| (id.as_str(), news.generations[0].1.traces[0].as_str()))
+        .collect();
+    assert_eq!(told, [("t-2", "x-2"), ("t-3", "x-3")]);
+    assert_eq!(update.subtrajectories[0].1.steps[0].1.kind, StepKind::InvokeSubagent);
+}
+
+#[test]
 fn a_turn_from_its_first_frame_to_its_end() {
     let mut state = State::new();
     assert_eq!(state.update(), Update::default());

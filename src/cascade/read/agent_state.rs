@@ -64,7 +64,9 @@ impl Message for AgentState {
     fn finish(self) -> Result<Update, Malformed> {
         // A conversation that works for nobody is its own root.
         let root = self.main.root().filter(|root| self.said.cascade.as_ref() != Some(*root)).cloned();
-        Ok(Update { root, main: self.main.finish(0)?, ..self.said })
+        let (main, inside) = self.main.finish(0)?;
+        let subtrajectories = self.said.subtrajectories.into_iter().chain(inside).collect();
+        Ok(Update { root, main, subtrajectories, ..self.said })
     }
 }
 
@@ -76,8 +78,11 @@ impl AgentState {
                 self.sub = Id::from_wire(key).map(|id| (id, Trajectory::default()));
             }
             Value::End => {
-                let read = self.sub.take().map(|(id, trajectory)| Ok((id, trajectory.finish(0)?)));
-                self.said.subtrajectories.extend(read.transpose()?);
+                if let Some((id, trajectory)) = self.sub.take() {
+                    let (update, inside) = trajectory.finish(0)?;
+                    self.said.subtrajectories.push((id, update));
+                    self.said.subtrajectories.extend(inside);
+                }
             }
             _ => {}
         }

@@ -4,9 +4,9 @@ use std::sync::LazyLock;
 
 use super::entries::{Budget, Part};
 use super::table::{at, paths};
-use super::trajectory::{GENERATION, STEP, Trajectory, TrajectoryField};
+use super::trajectory::{GENERATION, Read, Trajectory, TrajectoryField, steps};
 use super::{Malformed, Message};
-use crate::cascade::update::TrajectoryUpdate;
+use crate::cascade::update::{TrajectoryUpdate, Update};
 use crate::observe::json::{Paths, Value};
 
 /// The reply of `GetCascadeTrajectorySteps`.
@@ -35,7 +35,8 @@ impl Generations {
 
 impl Message for Steps {
     type Field = TrajectoryField;
-    type Content = TrajectoryUpdate;
+    /// With the trajectories of subagents inside of the steps.
+    type Content = Update;
 
     fn paths() -> &'static Paths<TrajectoryField> {
         &STEPS
@@ -45,8 +46,9 @@ impl Message for Steps {
         self.0.take(field, value)
     }
 
-    fn finish(self) -> Result<TrajectoryUpdate, Malformed> {
-        self.0.finish()
+    fn finish(self) -> Result<Update, Malformed> {
+        let (main, subtrajectories) = self.0.finish()?;
+        Ok(Update { main, subtrajectories, ..Update::default() })
     }
 }
 
@@ -63,7 +65,7 @@ impl Message for Generations {
     }
 
     fn finish(self) -> Result<TrajectoryUpdate, Malformed> {
-        self.0.finish()
+        Ok(self.0.finish()?.0)
     }
 }
 
@@ -83,14 +85,14 @@ impl Reply {
         self.trajectory.take(field, value, &mut self.budget)
     }
 
-    fn finish(self) -> Result<TrajectoryUpdate, Malformed> {
+    fn finish(self) -> Result<Read, Malformed> {
         self.trajectory.finish(self.offset)
     }
 }
 
 static STEPS: LazyLock<Paths<TrajectoryField>> = LazyLock::new(|| {
     let list = [("steps", Part::Entries), ("steps[]", Part::Entry)];
-    paths(at("", &list, TrajectoryField::Steps).into_iter().chain(at("steps[].", &STEP, TrajectoryField::Step)))
+    paths(at("", &list, TrajectoryField::Steps).into_iter().chain(steps("steps[].", |field| field)))
 });
 
 static GENERATIONS: LazyLock<Paths<TrajectoryField>> = LazyLock::new(|| {

@@ -283,14 +283,46 @@ fn of_a_repeated_member_the_last_one_counts() {
 #[test]
 fn replies_count_from_their_offset() {
     let steps = json!({"steps": steps()});
-    let expected = TrajectoryUpdate { steps: (40..).zip(read_steps()).collect(), ..TrajectoryUpdate::default() };
-    golden(|| Steps::from_offset(40), &steps, expected);
+    let main = TrajectoryUpdate { steps: (40..).zip(read_steps()).collect(), ..TrajectoryUpdate::default() };
+    golden(|| Steps::from_offset(40), &steps, Update { main, ..Update::default() });
     let calls = json!({"generatorMetadata": [{"chatModel": {}}, call()]});
     let generations = vec![(3, Generation::default()), (4, called())];
     golden(|| Generations::from_offset(3), &calls, TrajectoryUpdate { generations, ..TrajectoryUpdate::default() });
     golden(|| Generations::from_offset(3), &json!({}), TrajectoryUpdate::default());
     let beyond = read_tree(Steps::from_offset(u32::MAX), &steps).unwrap();
-    assert_eq!(beyond.steps.len(), 1, "an index that cannot be");
+    assert_eq!(beyond.main.steps.len(), 1, "an index that cannot be");
+}
+
+#[test]
+fn a_step_may_hold_the_trajectory_of_a_subagent() {
+    let innermost = json!({"trajectoryId": "t-3", "generatorMetadata": [call()]});
+    let inner = json!({
+        "trajectoryId": "t-2", "generatorMetadata": [{"chatModel": {}}, call()],
+        "steps": [{"type": "CORTEX_STEP_TYPE_CHECKPOINT"}, {"type": "CORTEX_STEP_TYPE_INVOKE_SUBAGENT", "subtrajectory": innermost}],
+        "executorMetadatas": [{"terminationReason": "EXECUTOR_TERMINATION_REASON_ERROR"}],
+    });
+    let invoked = json!({"type": "CORTEX_STEP_TYPE_INVOKE_SUBAGENT", "subtrajectory": inner, "status": "CORTEX_STEP_STATUS_RUNNING"});
+    let steps = json!([invoked, {"type": "CORTEX_STEP_TYPE_CHECKPOINT", "subtrajectory": []}]);
+    let kept = |kind| step(kind, StepStatus::Other);
+    let inner = TrajectoryUpdate {
+        steps: vec![(0, kept(StepKind::Checkpoint)), (1, kept(StepKind::InvokeSubagent))],
+        generations: vec![(0, Generation::default()), (1, called())],
+        terminations: vec![(0, Termination::Error)],
+        ..TrajectoryUpdate::default()
+    };
+    let innermost = TrajectoryUpdate { generations: vec![(0, called())], ..TrajectoryUpdate::default() };
+    let subtrajectories = vec![(id("t-3").unwrap(), innermost), (id("t-2").unwrap(), inner)];
+    let main = |first: u32| TrajectoryUpdate {
+        steps: vec![
+            (first, step(StepKind::InvokeSubagent, StepStatus::Running)),
+            (first + 1, kept(StepKind::Checkpoint)),
+        ],
+        ..TrajectoryUpdate::default()
+    };
+    let expected = Update { main: main(7), subtrajectories: subtrajectories.clone(), ..Update::default() };
+    golden(|| Steps::from_offset(7), &json!({"steps": steps}), expected);
+    let state = json!({"update": {"mainTrajectoryUpdate": {"stepsUpdate": {"steps": steps}}}});
+    golden(AgentState::default, &state, Update { main: main(0), subtrajectories, ..Update::default() });
 }
 
 #[test]
@@ -459,7 +491,7 @@ fn a_message_may_have_many_entries_but_not_any_number() {
     let elements = |count| vec!["{}"; count].join(",");
     let steps = |count| format!(r#"{{"steps":[{}]}}"#, elements(count));
     let limit = MAX_ENTRIES as usize;
-    assert_eq!(read(Steps::from_offset(0), [steps(limit)]).map(|update| update.steps.len()), Ok(limit));
+    assert_eq!(read(Steps::from_offset(0), [steps(limit)]).map(|update| update.main.steps.len()), Ok(limit));
     assert_eq!(read(Steps::from_offset(0), [steps(limit + 1)]), Err(Malformed::TooMany));
     let trajectory = format!(r#"{{"stepsUpdate":{}}}"#, steps(limit / 4));
     let sub = |n| format!(r#""s-{n}":{trajectory}"#);

@@ -14,13 +14,21 @@ use crate::record::Id;
 /// News of one trajectory, while it is being read.
 #[derive(Debug, Default)]
 pub(super) struct Trajectory {
+    id: Option<Id>,
     status: Option<RunStatus>,
     root: Option<Id>,
     steps: Entries<Step>,
     generations: Entries<GenerationDraft>,
     /// An executor that still runs has no reason.
     executors: Entries<Option<Termination>>,
+    /// Trajectories inside of its steps that are being read, the outermost first.
+    open: Vec<Self>,
+    /// Those that have been read.
+    inside: Vec<(Id, TrajectoryUpdate)>,
 }
+
+/// What was read of one trajectory, and of those of subagents inside of its steps.
+pub(super) type Read = (TrajectoryUpdate, Vec<(Id, TrajectoryUpdate)>);
 
 /// What is read of a trajectory.
 #[derive(Debug, Clone, Copy)]
@@ -28,10 +36,13 @@ pub enum TrajectoryField {
     Executors(Part),
     Generation(GenerationField),
     Generations(Part),
+    Id,
     Root,
     Status,
     Step(StepField),
     Steps(Part),
+    /// A trajectory inside of a step. Until it ends, all that is read is its own.
+    Subtrajectory,
     Termination,
 }
 
@@ -85,6 +96,29 @@ impl Trajectory {
         value: Value<'_>,
         budget: &mut Budget,
     ) -> Result<(), Malformed> {
+        match (field, value, self.open.last_mut()) {
+            (TrajectoryField::Subtrajectory, Value::Array | Value::Object, _) => {
+                budget.spend()?;
+                self.open.push(Self::default());
+            }
+            (TrajectoryField::Subtrajectory, Value::End, _) => self.close()?,
+            (TrajectoryField::Subtrajectory, ..) => {}
+            (_, _, Some(inside)) => return inside.take_own(field, value, budget),
+            (_, _, None) => return self.take_own(field, value, budget),
+        }
+        Ok(())
+    }
+
+    /// The innermost trajectory that is being read has come to its end. One without an id is nobody's.
+    fn close(&mut self) -> Result<(), Malformed> {
+        let Some(mut closed) = self.open.pop() else { return Ok(()) };
+        let id = closed.id.take();
+        let (update, _) = closed.finish(0)?;
+        self.inside.extend(id.map(|id| (id, update)));
+        Ok(())
+    }
+
+    fn take_own(&mut self, field: TrajectoryField, value: Value<'_>, budget: &mut Budget) -> Result<(), Malformed> {
         match field {
             TrajectoryField::Executors(part) => return self.executors.take(part, value, budget),
             TrajectoryField::Generations(part) => return self.generations.take(part, value, budget),
@@ -98,8 +132,10 @@ impl Trajectory {
             TrajectoryField::Termination => {
                 self.executors.last().into_iter().for_each(|reason| *reason = named(value));
             }
+            TrajectoryField::Id => self.id = id(value),
             TrajectoryField::Root => self.root = id(value),
             TrajectoryField::Status => self.status = named(value),
+            TrajectoryField::Subtrajectory => {}
         }
         Ok(())
     }
@@ -110,17 +146,18 @@ impl Trajectory {
     }
 
     /// What was read; `first` is the index of the first entry of lists without indices.
-    pub(super) fn finish(self, first: u32) -> Result<TrajectoryUpdate, Malformed> {
+    pub(super) fn finish(self, first: u32) -> Result<Read, Malformed> {
         let total_steps = self.steps.total();
         let generations = self.generations.finish(first)?.into_iter();
         let executors = self.executors.finish(first)?.into_iter();
-        Ok(TrajectoryUpdate {
+        let update = TrajectoryUpdate {
             status: self.status,
             steps: self.steps.finish(first)?,
             total_steps,
             generations: generations.map(|(index, draft)| (index, draft.finish())).collect(),
             terminations: executors.filter_map(|(index, reason)| Some((index, reason?))).collect(),
-        })
+        };
+        Ok((update, self.inside))
     }
 }
 
@@ -185,13 +222,43 @@ const MAX_TRACES: usize = 32;
 
 /// The rows of a trajectory's news below a place.
 pub(super) fn news<T>(place: &str, field: impl Fn(TrajectoryField) -> T + Copy) -> Rows<T> {
-    let step = |part| field(TrajectoryField::Step(part));
     let generation = |part| field(TrajectoryField::Generation(part));
     let mut rows = at(place, &NEWS, field);
-    rows.extend(at(&format!("{place}stepsUpdate.steps[]."), &STEP, step));
+    rows.extend(steps(&format!("{place}stepsUpdate.steps[]."), field));
     rows.extend(at(&format!("{place}generatorMetadatasUpdate.generatorMetadatas[]."), &GENERATION, generation));
     rows
 }
+
+/// The rows of a step's content below a place, and of the trajectories of subagents inside of it.
+pub(super) fn steps<T>(place: &str, field: impl Fn(TrajectoryField) -> T + Copy) -> Rows<T> {
+    let step = |part| field(TrajectoryField::Step(part));
+    let generation = |part| field(TrajectoryField::Generation(part));
+    let mut rows = at(place, &STEP, step);
+    let mut inside = format!("{place}subtrajectory");
+    for _ in 0..MAX_INSIDE {
+        rows.extend(at(&inside, &SUBTRAJECTORY, field));
+        rows.extend(at(&format!("{inside}.steps[]."), &STEP, step));
+        rows.extend(at(&format!("{inside}.generatorMetadata[]."), &GENERATION, generation));
+        inside.push_str(".steps[].subtrajectory");
+    }
+    rows
+}
+
+/// Subagents of subagents whose trajectories are read inside of each other.
+const MAX_INSIDE: usize = 3;
+
+/// `gemini_coder.Trajectory`
+const SUBTRAJECTORY: [(&str, TrajectoryField); 9] = [
+    ("", TrajectoryField::Subtrajectory),
+    (".executorMetadatas", TrajectoryField::Executors(Part::Entries)),
+    (".executorMetadatas[]", TrajectoryField::Executors(Part::Entry)),
+    (".executorMetadatas[].terminationReason", TrajectoryField::Termination),
+    (".generatorMetadata", TrajectoryField::Generations(Part::Entries)),
+    (".generatorMetadata[]", TrajectoryField::Generations(Part::Entry)),
+    (".steps", TrajectoryField::Steps(Part::Entries)),
+    (".steps[]", TrajectoryField::Steps(Part::Entry)),
+    (".trajectoryId", TrajectoryField::Id),
+];
 
 const NEWS: [(&str, TrajectoryField); 16] = [
     ("executorMetadatasUpdate.executorMetadatas", TrajectoryField::Executors(Part::Entries)),
@@ -212,8 +279,8 @@ const NEWS: [(&str, TrajectoryField); 16] = [
     ("stepsUpdate.totalLength", TrajectoryField::Steps(Part::Total)),
 ];
 
-/// `gemini_coder.Step`
-pub(super) const STEP: [(&str, StepField); 6] = [
+/// `gemini_coder.Step`, without the trajectory of a subagent inside of it.
+const STEP: [(&str, StepField); 6] = [
     ("metadata.completedAt", StepField::CompletedAt),
     ("metadata.createdAt", StepField::CreatedAt),
     ("plannerResponse.modifiedResponse", StepField::Text),
