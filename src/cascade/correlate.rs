@@ -19,7 +19,7 @@ pub struct Correlator {
     next: Arc<dyn Record>,
     /// Guards all that is known; held while facts are handed on, so that what is said later arrives later.
     state: Mutex<State>,
-    /// A call names a conversation that nobody knows: whoever follows the agent should look.
+    /// A call names a conversation that nobody knows, or a run may be over: whoever follows the agent should look at its list.
     wanted: Notify,
 }
 
@@ -54,6 +54,28 @@ impl Correlator {
             facts.extend(state.update(cascade, update, source, now));
             facts
         });
+        // A stream that does not tell of subagents has come to rest; who asks has the list already.
+        if source != UpdateSource::Polling && self.needs_list(cascade) {
+            self.wanted.notify_one();
+        }
+    }
+
+    /// Whether a run is over unless subagents work, of which only the agent's list of conversations may tell.
+    #[must_use]
+    pub fn needs_list(&self, cascade: &Id) -> bool {
+        self.state().needs_list(cascade)
+    }
+
+    /// From which step on something may still change of a conversation with this main trajectory, which may be a subagent's.
+    #[must_use]
+    pub fn first_open_step(&self, cascade: &Id, trajectory: Option<&Id>) -> Option<u32> {
+        self.state().first_open_step(cascade, trajectory)
+    }
+
+    /// Whether calls of a conversation wait for the run that has them: there must have been one.
+    #[must_use]
+    pub fn has_waiting_calls(&self, cascade: &Id) -> bool {
+        self.state().has_waiting_calls(cascade)
     }
 
     /// The agent's list of conversations came.
@@ -84,7 +106,8 @@ impl Correlator {
         self.state().is_running(cascade)
     }
 
-    /// Waits until a call names a conversation that nobody knows. Cancel-safe; one waiter at a time.
+    /// Waits until the agent's list of conversations may tell something that is needed at once. Cancel-safe; one waiter at a
+    /// time.
     pub async fn wanted(&self) {
         self.wanted.notified().await;
     }

@@ -45,6 +45,11 @@ impl SeenCall {
         }
     }
 
+    /// The same, its span having been given a place.
+    pub(super) fn placed(self) -> Self {
+        Self { is_placed: true, ..self }
+    }
+
     /// Whether a run that is under way has it, whatever comes.
     pub(super) fn is_within(&self, run: Sure) -> bool {
         self.began >= run.began && self.began <= run.until
@@ -134,6 +139,23 @@ impl Calls {
         oldest.and_then(|(_, oldest)| oldest.unplaced())
     }
 
+    /// Runs that were told of elsewhere had ended by then.
+    pub(super) fn begin_after(&mut self, end: Instant) {
+        self.last_end = self.last_end.max(Some(end));
+    }
+
+    /// Takes a call that came before its conversation was followed, and whose span has its place.
+    pub(super) fn add_earlier(&mut self, call: SeenCall, now: Instant) {
+        if self.waiting.len() < MAX_WAITING {
+            self.waiting.push_back((now, call));
+        }
+    }
+
+    /// Whether calls wait for a run.
+    pub(super) fn are_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// Takes a call back, unless it is settled.
     pub(super) fn remove(&mut self, number: u64) -> Option<SeenCall> {
         let index = self.waiting.iter().position(|(_, call)| call.number == number)?;
@@ -176,7 +198,8 @@ impl Calls {
         };
         let calls = self.take(belongs);
         let beside = self.take(|call| call.began <= latest);
-        let unseen = calls.iter().filter(|call| call.began > ended).map(|call| call.ended).max();
+        // The next run may begin right then, so that a call that takes longer is no part of this one's time.
+        let unseen = calls.iter().filter(|call| call.began > ended).map(|call| call.ended.min(latest)).max();
         self.last_end = Some(unseen.unwrap_or(ended).max(ended));
         let mut sum = std::mem::take(&mut self.settled);
         calls.iter().for_each(|call| sum.add(call));

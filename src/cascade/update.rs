@@ -91,6 +91,21 @@ pub struct Step {
     pub has_text: bool,
 }
 
+impl Step {
+    /// Whether a subagent works in this step. It may do so in the background: the agent itself is idle meanwhile.
+    #[must_use]
+    pub fn is_subagent_at_work(&self) -> bool {
+        use StepStatus::{Generating, Pending, Queued, Running, Waiting};
+        self.is_subagent() && matches!(self.status, Generating | Pending | Queued | Running | Waiting)
+    }
+
+    /// Whether a subagent does the work of this step.
+    #[must_use]
+    pub fn is_subagent(&self) -> bool {
+        matches!(self.kind, StepKind::BrowserSubagent | StepKind::InvokeSubagent)
+    }
+}
+
 impl Default for Step {
     /// A step of which nothing is said.
     fn default() -> Self {

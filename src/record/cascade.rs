@@ -12,11 +12,11 @@ label! {
         Header => "header",
         /// `request.labels`.
         Labels => "labels",
-        /// None: the call names no conversation, and nobody else did.
+        /// None: no conversation is known, whatever the call names.
         None => "none",
         /// The agent's own id of the call (`requestId`).
         RequestId => "request_id",
-        /// The session, which the agent says belongs to one conversation.
+        /// The session, which several calls of one conversation were seen to have, and none of another.
         Session => "session",
         /// The provider's trace of the call, which the agent or its telemetry names.
         TraceId => "trace_id",

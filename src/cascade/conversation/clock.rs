@@ -29,6 +29,12 @@ impl Began {
         Some(Self { at, wall: wall.min(now.wall), is_told: true })
     }
 
+    /// The same, or that moment where it came earlier.
+    pub(super) fn not_before(self, earliest: Instant) -> Self {
+        let later = earliest.saturating_duration_since(self.at);
+        Self { at: self.at + later, wall: self.wall + later, ..self }
+    }
+
     /// No later than now.
     pub(super) fn seen(now: Moment) -> Self {
         Self { at: now.at, wall: now.wall, is_told: false }

@@ -2,35 +2,43 @@
 
 use std::time::{Instant, SystemTime};
 
-use super::clock::{CLOCK_TOLERANCE, Moment, instant_of};
+use super::clock::{Began, CLOCK_TOLERANCE, Moment, instant_of};
 use super::trajectory::Input;
-use super::{Conversation, End, Look, OpenRun};
+use super::{Conversation, End, Idle, Look, OpenRun};
 use crate::cascade::update::{Step, Termination};
-use crate::record::{RunOutcome, StepKind, StepStatus, UpdateSource};
+use crate::record::{RunOutcome, StepKind, StepStatus};
+
+impl End {
+    /// The same, but no later than the next run begins.
+    pub(super) fn before(self, next: Began) -> Self {
+        Self { at: self.at.min(next.at), latest: self.latest.min(next.at), ..self }
+    }
+}
 
 impl Conversation {
-    /// The end of a run whose agent was seen to be idle, and of whose steps a later message is none. A stream tells the end
-    /// at once; otherwise the agent's own times tell it better.
-    pub(super) fn end_of(&self, run: &OpenRun, next: Option<Input>, idle: Moment, look: &Look) -> End {
-        let is_seen = look.source != UpdateSource::Polling && run.worked.is_some();
-        let completed = if is_seen { None } else { self.last_completed(run, next, look.now) };
-        let latest = next.and_then(|next| instant_of(next.created_at?, look.now)).unwrap_or(look.now.at);
+    /// The end of a run whose agent was found idle, and of whose steps a later message is none. A stream that shows the change
+    /// tells the end best; otherwise the agent's own times do.
+    pub(super) fn end_of(&self, run: &OpenRun, next: Option<Input>, idle: Idle, look: &Look) -> End {
+        let completed = if idle.is_seen { None } else { self.last_completed(run, next, look.now) };
+        let latest = self.message_began(next, look).at;
         let index = next.map_or(u32::MAX, |next| next.index);
         let at = completed.unwrap_or(idle.at).min(latest);
         End {
             at,
-            latest: if is_seen { at } else { idle.at.min(latest).max(at) },
+            latest: if idle.is_seen { at } else { idle.at.min(latest).max(at) },
             outcome: self.outcome(run, index),
             steps: index.min(self.main.len()),
         }
     }
 
-    /// When all steps of a run were completed, by the agent's clock, if that can be.
+    /// When all steps of a run were completed, by the agent's clock, if that can be. A subagent's step may be completed later
+    /// than the last one.
     fn last_completed(&self, run: &OpenRun, next: Option<Input>, now: Moment) -> Option<Instant> {
         let index = next.map_or(u32::MAX, |next| next.index);
-        let last = self.main.steps_between(run.first_step, index).next_back()?.completed_at?;
+        let steps = || self.main.steps_between(run.first_step, index);
+        let last = ended_at(steps().next_back()?)?;
         let latest = next.and_then(|next| next.created_at);
-        let others = self.subtrajectories.values().flat_map(|sub| sub.steps(0)).filter_map(|step| step.completed_at);
+        let others = steps().chain(self.subtrajectories.values().flat_map(|sub| sub.steps(0))).filter_map(ended_at);
         let others = others.filter(|at| latest.is_none_or(|latest| *at <= latest));
         let at = instant_of(others.fold(last, SystemTime::max), now)?;
         (at + CLOCK_TOLERANCE >= run.worked.unwrap_or(run.began.at)).then_some(at)
@@ -54,32 +62,50 @@ impl Conversation {
         }
     }
 
-    /// The end of a run that was followed by another one between two looks: nothing less than the agent's own times tells it
-    /// from a message that came while the agent worked. A stream that has not been left shows every end.
+    /// The end of a run that was followed by another one between two looks. An error message, or a step that was broken off,
+    /// is the end of what the agent did, whether or not it is dated. After an answer, nothing less than the agent's own times
+    /// tells the end from a message that came while the agent worked. A stream that has not been left shows every end.
     pub(super) fn end_between_looks(&self, run: &OpenRun, next: Input, look: &Look) -> Option<End> {
         let may_be = look.after_gap || self.is_idle(look.says_fully_idle);
-        let last = self.last_of_turn(run.first_step, next)?;
-        let is_told = last.completed_at.is_some() && next.created_at.is_some();
-        let is_answered = last.kind != StepKind::UserInput;
-        let at = self.last_completed(run, Some(next), look.now).filter(|_| may_be && is_told && is_answered)?;
-        let latest = next.created_at.and_then(|created| instant_of(created, look.now)).unwrap_or(at).max(at);
-        Some(End { at, latest, outcome: self.outcome(run, next.index), steps: next.index })
+        let last = self.last_of_turn(run.first_step, next).filter(|_| may_be)?;
+        let began = self.message_began(Some(next), look);
+        let told = self.last_completed(run, Some(next), look.now);
+        let at = match told.filter(|_| began.is_told && ended_at(last).is_some()) {
+            Some(at) if last.kind != StepKind::UserInput => at,
+            None if gives_up(last) => told.or(run.worked).unwrap_or(run.began.at),
+            _ => return None,
+        };
+        let latest = if began.is_told { began.at } else { at };
+        let end = End { at, latest, outcome: self.outcome(run, next.index), steps: next.index };
+        Some(end.before(began))
     }
 
     /// The last step of the turn before a message, if the turn had come to its end.
     pub(super) fn last_of_turn(&self, first: u32, next: Input) -> Option<&Step> {
         let last = self.main.steps_between(first, next.index).rfind(|step| !is_bookkeeping(step))?;
-        let is_broken_off = matches!(last.status, StepStatus::Canceled | StepStatus::Error | StepStatus::Interrupted);
         // After a tool, and after what calls for one, the agent would have gone on.
-        let ends_turn = matches!(last.kind, StepKind::ErrorMessage | StepKind::PlannerResponse | StepKind::UserInput);
-        let is_before = last.completed_at.zip(next.created_at).is_none_or(|(completed, created)| completed <= created);
-        (is_before && last.status.is_final() && (is_broken_off || ends_turn)).then_some(last)
+        let ends_turn = matches!(last.kind, StepKind::PlannerResponse | StepKind::UserInput) && last.status.is_final();
+        let is_before = ended_at(last).zip(next.created_at).is_none_or(|(ended, created)| ended <= created);
+        (is_before && (gives_up(last) || ends_turn)).then_some(last)
     }
 
     /// Whether something has come of a message that has ended.
     pub(super) fn shows_an_end(&self, input: Input) -> bool {
         self.main.steps(input.index + 1).any(|step| step.status.is_final())
     }
+}
+
+/// When a step ended, by the agent's clock. An error message takes no time, and need not say that it is completed.
+fn ended_at(step: &Step) -> Option<SystemTime> {
+    let at_once = (step.kind == StepKind::ErrorMessage).then_some(step.created_at).flatten();
+    step.completed_at.or(at_once)
+}
+
+/// Whether the agent does not go on after this step.
+fn gives_up(step: &Step) -> bool {
+    use StepStatus::{Canceled, Error, Interrupted, Other};
+    let is_error_message = step.kind == StepKind::ErrorMessage && (step.status.is_final() || step.status == Other);
+    is_error_message || matches!(step.status, Canceled | Error | Interrupted)
 }
 
 /// Whether the step is more than the message and what the agent adds to it.

@@ -7,6 +7,7 @@
 mod clock;
 mod ends;
 mod news;
+mod run;
 #[cfg(test)]
 mod tests;
 mod trajectory;
@@ -16,9 +17,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use clock::CLOCK_TOLERANCE;
 pub use clock::{Began, Moment};
+use run::{End, Idle, Look, OpenRun, Run};
 use trajectory::{Input, News, Trajectory};
 
-use super::update::{Generation, RunStatus, Termination, Update};
+use super::update::{Generation, RunStatus, Update};
 use crate::record::{Id, RunOutcome, StepKind, StepStatus, UpdateSource};
 
 /// What news mean.
@@ -67,54 +69,12 @@ pub struct Conversation {
     run: Run,
     /// The last message of the user that has had its run, or is history.
     handled: Option<Input>,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Run {
-    /// None is under way.
-    None,
-    /// The user has written, and nothing has been seen to come of it.
-    Awaited { began: Began, since: Moment },
-    /// The agent works.
-    Open(OpenRun),
-    /// The agent is idle; unless it goes on soon, this was the end.
-    Closing { run: OpenRun, end: End, idle: Moment, deadline: Instant },
-}
-
-#[derive(Debug, Clone, Copy)]
-struct OpenRun {
-    began: Began,
-    /// The first step that belongs to it.
-    first_step: u32,
-    /// When the agent last said that it works; `None` when it was not seen to.
-    worked: Option<Instant>,
-    /// The end that turned out to be none: the agent went on.
-    paused: Option<End>,
-    was_canceled: bool,
-    has_failed: bool,
-    has_generated: bool,
-    termination: Option<Termination>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct End {
-    at: Instant,
-    /// It may have been as late as this: what the agent did of which no step tells.
-    latest: Instant,
-    outcome: RunOutcome,
-    /// How many steps there were.
-    steps: u32,
-}
-
-/// One look at the conversation.
-#[derive(Debug, Clone, Copy)]
-struct Look {
-    source: UpdateSource,
-    says_fully_idle: bool,
-    /// News may have been missed since the look before.
-    after_gap: bool,
-    before: Option<Moment>,
-    now: Moment,
+    /// When the last run had ended for sure: no other one begins before.
+    last_end: Option<Instant>,
+    /// Where the last news came from.
+    source: Option<UpdateSource>,
+    /// The agent's list of conversations said that subagents work, while the agent itself was idle.
+    is_listed_at_work: bool,
 }
 
 impl Conversation {
@@ -131,7 +91,30 @@ impl Conversation {
             subtrajectories: BTreeMap::new(),
             run: Run::None,
             handled: None,
+            last_end: None,
+            source: None,
+            is_listed_at_work: false,
         }
+    }
+
+    /// Runs that were told of elsewhere had ended by then: none of those to come begins before.
+    pub(super) fn begin_after(&mut self, end: Instant) {
+        self.last_end = self.last_end.max(Some(end));
+    }
+
+    /// When the last run had ended for sure.
+    pub(super) fn last_end(&self) -> Option<Instant> {
+        self.last_end
+    }
+
+    /// Where the last news came from.
+    pub(super) fn source(&self) -> Option<UpdateSource> {
+        self.source
+    }
+
+    /// Whether a run would be over but for what the list of conversations may say of subagents.
+    pub(super) fn rests(&self) -> bool {
+        self.is_running() && !self.works()
     }
 
     /// Whether a run is under way, or might go on.
@@ -180,11 +163,19 @@ impl Conversation {
         Some((run.began.at, paused.map_or(worked, |end| end.at.min(worked))))
     }
 
+    /// From which step on something may still change, because a subagent works in it.
+    #[must_use]
+    pub fn first_open_step(&self, subtrajectory: Option<&Id>) -> Option<u32> {
+        let trajectory = subtrajectory.map_or(Some(&self.main), |id| self.subtrajectories.get(id))?;
+        trajectory.first_open_step(self.first_step())
+    }
+
     /// Takes news. `says_fully_idle`: this source is known to say when everything has ended, so that nothing less counts.
     pub fn apply(&mut self, update: &Update, source: UpdateSource, says_fully_idle: bool, now: Moment) -> Vec<Event> {
         let mut events = self.tick(now);
         let after_gap = update.after_gap;
         let look = Look { source, says_fully_idle, after_gap, before: self.last.replace(now), now };
+        self.source = Some(source);
         self.take_status(update);
         let main = self.take_main(update, &look);
         let subs = update.subtrajectories.iter();
@@ -204,6 +195,20 @@ impl Conversation {
         events
     }
 
+    /// Takes what the agent's list of conversations says of this one: whether subagents work while the agent itself is idle.
+    /// Only for those whose own news do not say when everything has ended.
+    pub fn take_listed(&mut self, is_at_work: bool, now: Moment) -> Vec<Event> {
+        let events = self.tick(now);
+        let is_at_work = is_at_work && self.rests();
+        if std::mem::replace(&mut self.is_listed_at_work, is_at_work) != is_at_work {
+            let source = UpdateSource::Polling;
+            let look = Look { source, says_fully_idle: false, after_gap: true, before: self.last, now };
+            self.reopen(false);
+            self.settle(&look);
+        }
+        events
+    }
+
     /// Time passes: what was waited for long enough is settled.
     pub fn tick(&mut self, now: Moment) -> Vec<Event> {
         match self.run {
@@ -213,8 +218,9 @@ impl Conversation {
                 let started = self.open(input, began);
                 let source = UpdateSource::Polling;
                 let look = Look { source, says_fully_idle: false, after_gap: true, before: None, now };
+                let idle = Idle { at: since.at, is_seen: false };
                 let ended = match self.run {
-                    Run::Open(run) => Some(self.close(run, self.end_of(&run, None, since, &look))),
+                    Run::Open(run) => Some(self.close(run, self.end_of(&run, None, idle, &look))),
                     _ => None,
                 };
                 std::iter::once(started).chain(ended).collect()
@@ -256,10 +262,18 @@ impl Conversation {
             }
             // The message was taken back.
             Run::Awaited { .. } if input.is_none() => self.run = Run::None,
-            Run::Closing { run, end, .. } if !is_idle => self.run = Run::Open(OpenRun { paused: Some(end), ..run }),
-            _ => {}
+            _ => self.reopen(look.says_fully_idle),
         }
         events
+    }
+
+    /// A run that seemed to be over goes on.
+    fn reopen(&mut self, says_fully_idle: bool) {
+        if let Run::Closing { run, end, .. } = self.run
+            && !self.is_idle(says_fully_idle)
+        {
+            self.run = Run::Open(OpenRun { paused: Some(end), ..run });
+        }
     }
 
     /// A run that seems to be over is, when the user writes. The agent may be seen to work on a message before the message.
@@ -269,6 +283,7 @@ impl Conversation {
             Run::Closing { run, idle, .. } => Some(self.close(run, self.end_of(&run, Some(input), idle, look))),
             Run::Open(run) => {
                 let paused = run.paused.filter(|end| end.steps == input.index);
+                let paused = paused.map(|end| end.before(self.message_began(Some(input), look)));
                 let end = paused.or_else(|| self.end_between_looks(&run, input, look))?;
                 Some(self.close(run, end))
             }
@@ -289,7 +304,8 @@ impl Conversation {
             let began = self.began(first, look);
             events.push(self.open(first, began));
             if let Run::Open(run) = self.run {
-                events.push(self.close(run, self.end_of(&run, Some(next), look.now, look)));
+                let idle = Idle { at: look.now.at, is_seen: false };
+                events.push(self.close(run, self.end_of(&run, Some(next), idle, look)));
             }
             self.handled = first;
             first = Some(next);
@@ -344,7 +360,10 @@ impl Conversation {
     /// An idle agent may have come to the end of its run.
     fn settle(&mut self, look: &Look) {
         let (run, idle, deadline) = match self.run {
-            Run::Open(run) if self.is_idle(look.says_fully_idle) => (run, look.now, None),
+            Run::Open(run) if self.is_idle(look.says_fully_idle) => {
+                let is_seen = look.source != UpdateSource::Polling && !look.after_gap && run.worked.is_some();
+                (run, Idle { at: look.now.at, is_seen }, None)
+            }
             Run::Closing { run, idle, deadline, .. } => (run, idle, Some(deadline)),
             _ => return,
         };
@@ -358,7 +377,10 @@ impl Conversation {
         self.run = Run::None;
         let End { at, latest, outcome, .. } = end;
         let ended = at.max(run.began.at);
-        Event::RunEnded(EndedRun { began: run.began, ended, latest: latest.max(ended), outcome })
+        let latest = latest.max(ended);
+        self.last_end = Some(latest);
+        self.is_listed_at_work = false;
+        Event::RunEnded(EndedRun { began: run.began, ended, latest, outcome })
     }
 
     /// Whether the main trajectory is being worked on.
@@ -369,9 +391,23 @@ impl Conversation {
     /// Whether everything has ended.
     fn is_idle(&self, says_fully_idle: bool) -> bool {
         let main = self.status.is_some_and(|status| !is_work(status));
-        let subagents_work =
-            self.has_active_children || self.subtrajectories.values().any(|sub| sub.status.is_some_and(is_work));
-        main && (self.fully_idle || (!says_fully_idle && !subagents_work))
+        main && (self.fully_idle || (!says_fully_idle && !self.subagents_work()))
+    }
+
+    /// Whether a subagent works, by whatever tells so.
+    fn subagents_work(&self) -> bool {
+        self.has_active_children
+            || self.is_listed_at_work
+            || self.subtrajectories.values().any(|sub| sub.status.is_some_and(is_work))
+            || self.main.first_open_step(self.first_step()).is_some()
+    }
+
+    /// The first step of the run under way; without one, the first that there will be.
+    fn first_step(&self) -> u32 {
+        match self.run {
+            Run::Open(run) | Run::Closing { run, .. } => run.first_step,
+            Run::None | Run::Awaited { .. } => self.main.len(),
+        }
     }
 
     /// The messages of the user that no run has answered yet.
@@ -389,13 +425,15 @@ impl Conversation {
         }
     }
 
-    /// When a new message came, by the agent's clock, unless that cannot be: the look before did not show it.
+    /// When a new message came, by the agent's clock, unless that cannot be: the look before did not show it. A message that
+    /// came before the end of the run before has waited for that end.
     fn message_began(&self, input: Option<Input>, look: &Look) -> Began {
         let tolerance = if look.source == UpdateSource::Polling { LOOKS_WITHIN } else { CLOCK_TOLERANCE };
         let created = input.and_then(|input| input.created_at);
         let told = created.and_then(|created| Began::told(created, look.now));
         let can_be = |began: &Began| look.before.is_none_or(|before| began.at + tolerance >= before.at);
-        told.filter(can_be).unwrap_or_else(|| Began::seen(look.now))
+        let began = told.filter(can_be).unwrap_or_else(|| Began::seen(look.now));
+        self.last_end.map_or(began, |end| began.not_before(end))
     }
 }
 

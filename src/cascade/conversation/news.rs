@@ -29,6 +29,7 @@ impl Conversation {
             self.status = Some(status);
             self.fully_idle = update.fully_idle;
             self.has_active_children = update.has_active_children;
+            self.is_listed_at_work &= !self.works();
         } else if update.has_active_children {
             self.fully_idle = false;
             self.has_active_children = true;

@@ -90,6 +90,11 @@ impl Trajectory {
         self.steps.last_key_value().map_or(0, |(index, _)| index + 1)
     }
 
+    /// The first step from an index on in which a subagent works.
+    pub(super) fn first_open_step(&self, first: u32) -> Option<u32> {
+        self.steps.range(first..).find(|(_, step)| step.is_subagent_at_work()).map(|(index, _)| *index)
+    }
+
     /// The steps from an index on.
     pub(super) fn steps(&self, first: u32) -> impl DoubleEndedIterator<Item = &Step> {
         self.steps.range(first..).map(|(_, step)| step)

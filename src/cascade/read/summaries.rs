@@ -100,6 +100,22 @@ impl Summary {
         }
     }
 
+    /// Whether the agent works on it, by any word of the list.
+    #[must_use]
+    pub fn is_worked_on(&self) -> bool {
+        self.works() || self.has_active_children || self.not_fully_idle
+    }
+
+    /// Whether the agent itself is idle and subagents work.
+    #[must_use]
+    pub fn is_at_rest_with_subagents(&self) -> bool {
+        !self.works() && self.is_worked_on()
+    }
+
+    fn works(&self) -> bool {
+        matches!(self.status, Some(RunStatus::Busy | RunStatus::Canceling | RunStatus::Running))
+    }
+
     fn take(&mut self, field: Field, value: Value<'_>) {
         match field {
             Field::ActiveChildren => self.has_active_children = value == Value::Bool(true),

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::live::{Live, beside};
-use super::{Following, State};
+use super::State;
+use super::live::beside;
 use crate::cascade::compare::WireCall;
 use crate::cascade::conversation::Moment;
 use crate::cascade::runs::SeenCall;
@@ -22,8 +22,10 @@ pub(super) struct Recent {
     /// What the wire told of the method.
     told: CorrelationMethod,
     cascade: Option<Id>,
-    /// As it came; where it has a conversation, that one knows what has become of it.
+    /// As it came; where it is assigned, its conversation knows what has become of it.
     seen: SeenCall,
+    /// A conversation that is followed has taken it.
+    is_assigned: bool,
     /// How its conversation is known has been stated.
     is_settled: bool,
     /// Until when it is waited for the agent's word; `None` when that is over.
@@ -100,7 +102,9 @@ impl State {
         }
         facts.extend(self.compare(call, now));
         let waits_until = cascade.is_none().then(|| now.at + AGENT_TELLS_WITHIN);
-        self.recent.push_back(Recent { ids: call.ids.clone(), told, cascade, seen, is_settled, waits_until });
+        let is_assigned = cascade.is_some() && self.following.is_some();
+        let ids = call.ids.clone();
+        self.recent.push_back(Recent { ids, told, cascade, seen, is_assigned, is_settled, waits_until });
         let oldest = (self.recent.len() > MAX_RECENT).then(|| self.recent.pop_front()).flatten();
         if let Some(mut oldest) = oldest {
             facts.extend(oldest.place_alone(self.sampling));
@@ -153,10 +157,13 @@ impl State {
     fn move_call(&mut self, call: &mut Recent, cascade: Id, method: CorrelationMethod, now: Moment) -> Vec<Fact> {
         let number = call.seen.number;
         let seen = match call.cascade.replace(cascade.clone()) {
-            None => Some(call.seen.clone()),
             // What is settled there stays: it is counted where its span is.
-            Some(before) => self.conversations.peek_mut(&before).and_then(|live| live.calls.remove(number)),
+            Some(before) if call.is_assigned => {
+                self.conversations.peek_mut(&before).and_then(|live| live.calls.remove(number))
+            }
+            _ => Some(call.seen.clone()),
         };
+        call.is_assigned |= self.following.is_some();
         let mut facts = self.make_room(&cascade, now);
         if !std::mem::replace(&mut call.is_settled, true) {
             facts.push(Fact::CorrelationSettled(method));
@@ -190,11 +197,21 @@ impl State {
 
     /// A call belongs to a conversation; it counts in the run in which it began. Where nobody tells of runs, it stands alone.
     fn assign(&mut self, cascade: &Id, seen: SeenCall, now: Moment) -> Vec<Fact> {
-        let Some(Following { since, .. }) = self.following else {
-            return beside((!seen.is_placed).then_some(seen.number), self.sampling);
-        };
-        let live = self.conversations.get_or_insert_mut_ref(cascade, || Live::new(since));
-        live.add(seen, self.sampling, now)
+        self.make_live(cascade, now);
+        let sampling = self.sampling;
+        match self.conversations.get_mut(cascade) {
+            Some(live) => live.add(seen, sampling, now),
+            None => beside((!seen.is_placed).then_some(seen.number), sampling),
+        }
+    }
+
+    /// The calls of a conversation that none which is followed has taken yet, each once.
+    pub(super) fn unassigned_calls(&mut self, cascade: &Id) -> impl Iterator<Item = SeenCall> {
+        let is_it = move |call: &&mut Recent| !call.is_assigned && call.cascade.as_ref() == Some(cascade);
+        self.recent.iter_mut().filter(is_it).map(|call| {
+            call.is_assigned = true;
+            call.seen.clone().placed()
+        })
     }
 }
 

@@ -8,7 +8,7 @@ mod tests;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::num::NonZeroUsize;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 pub(super) use calls::Arrival;
 use calls::Recent;
@@ -30,6 +30,8 @@ pub(super) struct State {
     /// The latest calls, oldest first: what is learned of them later follows them.
     recent: VecDeque<Recent>,
     conversations: LruCache<Id, Live>,
+    /// When the last run had ended of conversations that were given up: should one come again, its runs begin later.
+    ends: LruCache<Id, Instant>,
     following: Option<Following>,
     /// Which traces are recorded; `None` where nothing is traced.
     sampling: Option<Sampling>,
@@ -51,6 +53,7 @@ impl Default for State {
             books: Books::default(),
             recent: VecDeque::new(),
             conversations: LruCache::new(MAX_CONVERSATIONS),
+            ends: LruCache::new(MAX_CONVERSATIONS),
             following: None,
             sampling: None,
         }
@@ -94,8 +97,29 @@ impl State {
             }
         }
         let mut facts = if is_new { self.look_again(now) } else { Vec::new() };
-        facts.extend(summaries.iter().flat_map(|summary| self.fold(&summary.cascade, now)));
+        for summary in summaries {
+            facts.extend(self.fold(&summary.cascade, now));
+            facts.extend(self.take_listed(summary, now));
+        }
         facts
+    }
+
+    /// What the list says of subagents counts where nothing better tells when everything has ended.
+    fn take_listed(&mut self, summary: &Summary, now: Moment) -> Vec<Fact> {
+        if !self.needs_list(&summary.cascade) {
+            return Vec::new();
+        }
+        let Self { books, conversations, sampling, .. } = self;
+        let Some(live) = conversations.peek_mut(&summary.cascade) else { return Vec::new() };
+        let events = live.conversation.take_listed(summary.is_at_rest_with_subagents(), now);
+        live.tell(&summary.cascade, events, books, *sampling, now)
+    }
+
+    /// Whether a run is over unless subagents work, of which only the list of conversations may tell.
+    pub(super) fn needs_list(&self, cascade: &Id) -> bool {
+        let says_fully_idle = |source| self.following.as_ref().is_some_and(|it| it.say_fully_idle.contains(&source));
+        let live = self.conversations.peek(cascade).map(|live| &live.conversation);
+        live.is_some_and(|live| live.rests() && !live.source().is_some_and(says_fully_idle))
     }
 
     pub(super) fn update(&mut self, cascade: &Id, update: &Update, source: UpdateSource, now: Moment) -> Vec<Fact> {
@@ -151,6 +175,18 @@ impl State {
         self.conversations.peek(&root).map_or((0, 0), |live| live.conversation.known(subtrajectory))
     }
 
+    /// From which step on something may still change of a conversation with this main trajectory, which may be a subagent's.
+    pub(super) fn first_open_step(&self, cascade: &Id, trajectory: Option<&Id>) -> Option<u32> {
+        let root = self.threads.root_of(cascade);
+        let subtrajectory = (root != *cascade).then(|| trajectory.unwrap_or(self.name_of(cascade)));
+        self.conversations.peek(&root)?.conversation.first_open_step(subtrajectory)
+    }
+
+    /// Whether calls of a conversation wait for the run that has them.
+    pub(super) fn has_waiting_calls(&self, cascade: &Id) -> bool {
+        self.conversations.peek(cascade).is_some_and(|live| live.calls.are_waiting())
+    }
+
     pub(super) fn is_running(&self, cascade: &Id) -> bool {
         let root = self.threads.root_of(cascade);
         let Some(live) = self.conversations.peek(&root) else { return false };
@@ -175,9 +211,9 @@ impl State {
         now: Moment,
     ) -> Vec<Fact> {
         let mut facts = self.make_room(cascade, now);
-        let Some(Following { since, .. }) = self.following else { return facts };
+        self.make_live(cascade, now);
         let Self { books, conversations, sampling, .. } = self;
-        let live = conversations.get_or_insert_mut_ref(cascade, || Live::new(since));
+        let Some(live) = conversations.get_mut(cascade) else { return facts };
         if live.trajectory.is_none() {
             live.trajectory.clone_from(&update.trajectory);
         }
@@ -189,17 +225,34 @@ impl State {
     /// A conversation that was followed on its own may turn out to be a subagent's.
     fn fold(&mut self, cascade: &Id, now: Moment) -> Vec<Fact> {
         let root = self.threads.root_of(cascade);
-        let Some(Following { since, .. }) = self.following.as_ref().filter(|_| root != *cascade) else {
+        if self.following.is_none() || root == *cascade {
             return Vec::new();
-        };
-        let since = *since;
+        }
         let Some(mut live) = self.conversations.pop(cascade) else { return Vec::new() };
         let mut facts = live.lose(cascade, &mut self.books, self.sampling, now);
         facts.extend(self.make_room(&root, now));
         let name = self.name_of(cascade).clone();
-        let of_root = self.conversations.get_or_insert_mut_ref(&root, || Live::new(since));
-        of_root.conversation.adopt(name, live.conversation);
+        self.make_live(&root, now);
+        if let Some(of_root) = self.conversations.get_mut(&root) {
+            of_root.conversation.adopt(name, live.conversation);
+        }
         facts
+    }
+
+    /// Follows a conversation, unless it is followed already or no agent is. It goes on after the last run that was told of it,
+    /// and takes the calls that came before the agent was followed: the run under way may have begun before them.
+    fn make_live(&mut self, cascade: &Id, now: Moment) {
+        let Some(Following { since, .. }) = self.following else { return };
+        if self.conversations.contains(cascade) {
+            return;
+        }
+        let mut live = Live::new(since);
+        if let Some(end) = self.ends.pop(cascade) {
+            live.conversation.begin_after(end);
+            live.calls.begin_after(end);
+        }
+        self.unassigned_calls(cascade).for_each(|call| live.calls.add_earlier(call, now.at));
+        self.conversations.put(cascade.clone(), live);
     }
 
     /// Makes room for a conversation that is not known: the one that had news longest ago is given up.
@@ -215,7 +268,11 @@ impl State {
     }
 
     fn give_up(&mut self, cascade: &Id, mut live: Live, now: Moment) -> Vec<Fact> {
-        live.lose(cascade, &mut self.books, self.sampling, now)
+        let facts = live.lose(cascade, &mut self.books, self.sampling, now);
+        if let Some(end) = live.conversation.last_end() {
+            self.ends.put(cascade.clone(), end);
+        }
+        facts
     }
 
     /// What an update says of who belongs to whom. Returns whether any of it is new.

@@ -142,6 +142,7 @@ fn what_is_lost_in_every_state() {
 
 #[derive(Debug, Clone)]
 enum Act {
+    Listed(bool),
     Lose,
     Say(Box<Update>, UpdateSource, bool),
     Tick,
@@ -162,9 +163,9 @@ fn any_time() -> impl Strategy<Value = Option<SystemTime>> {
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
-    use StepKind::{ErrorMessage, PlannerResponse, UserInput};
+    use StepKind::{ErrorMessage, InvokeSubagent, PlannerResponse, UserInput};
     use StepStatus::{Canceled, Done, Error, Running};
-    let kind = prop::sample::select(vec![UserInput, UserInput, PlannerResponse, ErrorMessage]);
+    let kind = prop::sample::select(vec![UserInput, UserInput, PlannerResponse, ErrorMessage, InvokeSubagent]);
     let status = prop::sample::select(vec![Done, Running, Error, Canceled]);
     (kind, status, any_time(), any_time(), any::<bool>()).prop_map(
         |(kind, status, created_at, completed_at, has_text)| Step { kind, status, created_at, completed_at, has_text },
@@ -193,16 +194,16 @@ fn any_trajectory() -> impl Strategy<Value = TrajectoryUpdate> {
 
 fn any_update() -> impl Strategy<Value = Update> {
     let subs = prop::collection::vec((prop::sample::select(vec![id("s"), id("t")]), any_trajectory()), 0..2);
-    (prop::option::of(any_status()), any::<bool>(), prop::bool::weighted(0.2), any_trajectory(), subs).prop_map(
-        |(status, fully_idle, has_active_children, main, subtrajectories)| Update {
+    (prop::option::of(any_status()), any::<bool>(), prop::bool::weighted(0.2), any::<bool>(), any_trajectory(), subs)
+        .prop_map(|(status, fully_idle, has_active_children, after_gap, main, subtrajectories)| Update {
             status,
             fully_idle,
             has_active_children,
+            after_gap,
             main,
             subtrajectories,
             ..Update::default()
-        },
-    )
+        })
 }
 
 fn any_act() -> impl Strategy<Value = Act> {
@@ -210,6 +211,7 @@ fn any_act() -> impl Strategy<Value = Act> {
     let source = prop::sample::select(vec![AgentState, Polling, Reactive]);
     let say = (any_update(), source, any::<bool>());
     prop_oneof![
+        2 => any::<bool>().prop_map(Act::Listed),
         1 => Just(Act::Lose),
         10 => say.prop_map(|(update, source, fully)| Act::Say(Box::new(update), source, fully)),
         5 => Just(Act::Tick),
@@ -220,12 +222,13 @@ proptest! {
     #[test]
     fn every_run_that_starts_ends_once(acts in prop::collection::vec((0..5_000_u32, any_act()), 0..60)) {
         let mut told = Told::stream();
-        let (mut millis, mut open) = (0, None);
+        let (mut millis, mut open, mut last_end) = (0, None, None);
         let lost = (0, Act::Lose);
         for (pause, act) in acts.into_iter().chain([lost]) {
             millis += pause;
             let now = told.at(f64::from(millis) / 1000.0);
             let events = match act {
+                Act::Listed(is_at_work) => told.conversation.take_listed(is_at_work, now),
                 Act::Lose => told.conversation.lose(now),
                 Act::Say(update, source, says_fully_idle) => {
                     told.conversation.apply(&update, source, says_fully_idle, now)
@@ -235,13 +238,16 @@ proptest! {
             for event in events {
                 match event {
                     Event::RunStarted(began) => {
+                        prop_assert!(last_end.is_none_or(|end| began.at >= end), "{began:?} before {last_end:?}");
                         prop_assert!(open.replace(began).is_none(), "two runs at once");
                         prop_assert!(began.at <= now.at && began.wall <= now.wall);
                     }
                     Event::RunEnded(run) => {
                         let began = open.take();
                         prop_assert!(began.is_some_and(|began| run.began.at <= began.at), "{run:?}");
-                        prop_assert!(run.began.at <= run.ended && run.ended <= now.at);
+                        prop_assert!(run.began.at <= run.ended && run.ended <= run.latest && run.latest <= now.at);
+                        prop_assert!(last_end.is_none_or(|end| run.began.at >= end), "{run:?} before {last_end:?}");
+                        last_end = Some(run.latest);
                     }
                     Event::Generation { .. } | Event::StepEnded(..) => {}
                 }

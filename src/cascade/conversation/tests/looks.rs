@@ -63,6 +63,43 @@ fn a_run_that_is_followed_by_another_between_two_looks() {
 }
 
 #[test]
+fn after_an_error_message_a_new_message_begins_another_run_however_it_is_dated() {
+    let error = |created_at| Step { created_at, ..step(StepKind::ErrorMessage, StepStatus::Done) };
+    let dated = error(Some(wall(1_000_002.0)));
+    let open = Step { status: StepStatus::Other, ..dated.clone() };
+    let stopped = step(StepKind::RunCommand, StepStatus::Canceled);
+    let cut = |seconds| Update { after_gap: true, ..running().steps(seconds, []) };
+    for source in [UpdateSource::AgentState, UpdateSource::Polling, UpdateSource::Reactive] {
+        for (last, ended) in [
+            (dated.clone(), "1-2 error"),
+            (open.clone(), "1-2 error"),
+            (error(None), "1-1 error"),
+            (stopped.clone(), "1-1 canceled"),
+        ] {
+            let mut told = Told::by(source);
+            told.say(0.0, idle().steps(0, [input(-100.0), answer(-50.0)]));
+            told.say(1.0, running().steps(2, [input(1.0)]));
+            let news = cut(0).steps(3, [last.clone(), input(3.0)]);
+            assert_eq!(told.say_runs(5.0, news), [ended, "3-"], "{source} {last:?}");
+        }
+    }
+}
+
+#[test]
+fn a_run_ends_before_the_next_one_begins() {
+    let mut told = Told::empty();
+    told.say(1.0, running().steps(0, [input(1.0)]));
+    told.say(10.5, idle().steps(1, [done()]));
+    told.say(11.0, running());
+    assert_eq!(told.say_runs(11.5, running().steps(2, [input(10.0)])), ["1-10 ok", "10-"], "a pause that was the end");
+    told.say(12.0, idle().steps(3, [done()]));
+    assert_eq!(told.finish(20.0), ["10-12 ok"]);
+    let late = idle().steps(4, [input(11.0), done()]);
+    let events = told.say(12.5, late);
+    assert_eq!(told.runs(&events), ["12-"], "a message that waited for the end");
+}
+
+#[test]
 fn a_polled_run_ends_with_its_last_step() {
     let mut told = Told::polling();
     told.say(1.0, idle().steps(0, [input(-100.0), answer(-50.0)]));

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::news::MAX_SUBTRAJECTORIES;
 use super::*;
 use crate::cascade::telling::{generation, id, idle, running, status};
-use crate::cascade::update::{MAX_ENTRIES, Step, TrajectoryUpdate};
+use crate::cascade::update::{MAX_ENTRIES, Step, Termination, TrajectoryUpdate};
 
 /// A conversation, told at times in seconds since it began to be followed.
 struct Told {

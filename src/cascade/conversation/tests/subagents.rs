@@ -12,6 +12,61 @@ fn a_run_lasts_as_long_as_its_subagents() {
     assert_eq!(told.finish(101.0), ["1-101 ok"]);
 }
 
+fn invoked(status: StepStatus) -> Step {
+    step(StepKind::InvokeSubagent, status)
+}
+
+#[test]
+fn a_subagents_step_that_is_under_way_keeps_the_run_open_on_every_way() {
+    for source in [UpdateSource::AgentState, UpdateSource::Polling, UpdateSource::Reactive] {
+        let mut told = Told::by(source);
+        told.say(0.0, idle().steps(0, [input(-100.0), answer(-50.0)]));
+        told.say(5.0, running().steps(2, [input(5.0), invoked(StepStatus::Running), answer(6.0)]));
+        told.say(7.0, idle());
+        assert_eq!(told.tick(100.0), [], "{source}: it works in the background");
+        assert_eq!(told.conversation.first_open_step(None), Some(3));
+        let done = Step { completed_at: Some(wall(1_000_106.0)), ..invoked(StepStatus::Done) };
+        told.say(106.5, idle().steps(3, [done]));
+        let ended = if source == UpdateSource::Polling { "5-106 ok" } else { "5-106.5 ok" };
+        assert_eq!(told.finish(106.5), [ended], "{source}");
+    }
+}
+
+#[test]
+fn what_says_that_everything_has_ended_counts_more_than_a_step_that_stays_open() {
+    let mut told = Told::empty();
+    told.say(1.0, running().steps(0, [input(1.0), invoked(StepStatus::Running), done()]));
+    told.say(2.0, idle().fully());
+    assert_eq!(told.finish(2.0), ["1-2 ok"]);
+    told.say(201.0, running().steps(3, [input(201.0), done()]));
+    told.say(202.0, idle());
+    assert_eq!(told.finish(202.0), ["201-202 ok"], "it belongs to the run before");
+}
+
+#[test]
+fn the_list_tells_of_subagents_what_a_reactive_stream_does_not() {
+    let listed = |told: &mut Told, seconds: f64, is_at_work| {
+        let now = told.at(seconds);
+        let events = told.conversation.take_listed(is_at_work, now);
+        told.runs(&events)
+    };
+    let mut told = Told::by(UpdateSource::Reactive);
+    told.say(0.0, idle().steps(0, [input(-100.0), answer(-50.0)]));
+    told.say(5.0, running().steps(2, [input(5.0)]));
+    assert_eq!(listed(&mut told, 5.5, true), [""; 0], "the agent itself works");
+    told.say(6.0, idle().steps(3, [answer(5.9)]));
+    assert_eq!(listed(&mut told, 6.5, true), [""; 0]);
+    assert_eq!(told.tick(100.0), [], "subagents work");
+    let work = idle().steps(0, [answer(97.0)]).main;
+    told.say(100.5, Update::default().sub("s", TrajectoryUpdate { status: None, ..work }));
+    assert_eq!(listed(&mut told, 101.0, false), [""; 0]);
+    assert_eq!(told.finish(101.0), ["5-97 ok"], "by the agent's own times");
+    told.say(300.0, running().steps(4, [input(300.0)]));
+    told.say(301.0, idle().steps(5, [answer(301.0)]));
+    assert_eq!(listed(&mut told, 302.0, false), [""; 0]);
+    assert_eq!(told.finish(302.0), ["300-301 ok"], "a stream that shows the end tells it best");
+}
+
 #[test]
 fn a_subagent_that_is_seen_to_work_later_reopens_the_run() {
     let of = |status| TrajectoryUpdate { status: Some(status), ..TrajectoryUpdate::default() };

@@ -1,6 +1,7 @@
 //! All that is known, told at times that the tests choose.
 
 mod belonging;
+mod overlap;
 mod places;
 mod runs;
 mod subagents;

@@ -210,3 +210,34 @@ fn both_sides_of_a_call_are_compared() {
     told.tick(1000.0);
     assert!(!told.said().contains(&"wire_only".to_owned()), "the agent was gone before it could tell");
 }
+
+#[test]
+fn a_call_that_ended_before_the_agent_was_followed_is_part_of_its_run() {
+    let mut told = Told::alone();
+    told.call(10.0, named(1, "c", "t"));
+    told.call(63.0, named(2, "c", "t"));
+    told.call(64.0, labelled(3, "t"));
+    told.said();
+    told.state.follow(wall(65.0));
+    told.update(66.0, "c", &running().of_trajectory("t").steps(0, [input(5.0), answer(), input(61.0)]));
+    told.call(68.0, labelled(4, "t"));
+    told.update(69.0, "c", &idle().steps(3, [answer()]).fully());
+    told.tick(69.5);
+    let said = told.said();
+    assert_eq!(said.last().unwrap(), "c ok after 8s: 3 calls, 21 tokens of m2", "{said:?}");
+}
+
+#[test]
+fn a_conversation_that_is_followed_again_goes_on_after_the_run_that_was_lost() {
+    let mut told = Told::following();
+    let picture = running().of_trajectory("t").steps(0, [input(1.0)]);
+    told.update(2.0, "c", &picture);
+    told.unfollow(10.0);
+    told.state.follow(wall(12.0));
+    told.update(13.0, "c", &picture);
+    told.update(20.0, "c", &idle().steps(1, [answer()]).fully());
+    told.tick(21.0);
+    let runs = told.ended();
+    let times: Vec<_> = runs.iter().map(|run| (run.outcome, run.started_at, run.duration.as_secs())).collect();
+    assert_eq!(times, [(RunOutcome::Lost, wall(1.0), 9), (RunOutcome::Ok, wall(10.0), 10)]);
+}
