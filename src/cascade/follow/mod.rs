@@ -11,8 +11,10 @@
 mod ask;
 mod complaints;
 mod ladder;
+mod listed;
 mod quotas;
 mod session;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod watch;

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, Id as TaskId, JoinError, JoinSet};
 use tokio::time::sleep;
 
 use super::Config;
 use super::ask::{Agent, Failure};
 use super::complaints::Complaints;
 use super::ladder::{Ladder, Rung};
+use super::listed::{Listed, News};
 use super::quotas::Quotas;
-use super::watch::{Watch, WatchEnd};
+use super::streams::Streams;
+use super::watch::WatchEnd;
 use crate::cascade::client::Client;
 use crate::cascade::correlate::Correlator;
 use crate::cascade::read::Summary;
@@ -29,16 +30,21 @@ pub(super) struct Session {
     ladder: Ladder,
     /// Rungs of which it has been logged that they are missing.
     missing: BTreeSet<Rung>,
-    watches: JoinSet<(Id, Rung, WatchEnd)>,
-    watched: BTreeMap<Id, (Rung, AbortHandle)>,
+    streams: Streams,
     /// Conversations whose streams fail, and since when: they are asked for, until a stream is tried again.
     failing: BTreeMap<Id, Instant>,
     /// Conversations of which news could not be had; nobody says again that there are any.
     owed: BTreeMap<Id, Retry>,
     /// What the list said last; `None` before the first look.
     listed: Option<BTreeMap<Id, Listed>>,
+    /// When the agent's list was first read, by the wall clock; `None` before.
+    since: Option<SystemTime>,
     /// What the list said of conversations of which it was not believed that they are idle.
     doubted: BTreeMap<Id, Listed>,
+    /// When the list was last read.
+    looked_at: Instant,
+    /// Conversations that rest and may still be asked for in this look.
+    resting_left: u32,
     /// Looks that failed in a row.
     failures: u32,
     /// The agent's word counts: it answers.
@@ -63,29 +69,23 @@ enum Attended {
     Watched,
 }
 
-/// What the list says of a conversation, as far as it shows that something has happened.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Listed {
-    status: Option<RunStatus>,
-    step_count: Option<u32>,
-    last_modified: Option<SystemTime>,
-}
-
 impl Session {
     pub(super) fn new(config: Config, client: Client, correlator: Arc<Correlator>) -> Self {
         Self {
             ladder: Ladder::new(config.retry_upward),
+            streams: Streams::new(config.max_streams),
             config,
             agent: Arc::new(Agent::new(client)),
             complaints: Arc::new(Complaints::new(Arc::clone(&correlator))),
             correlator,
             missing: BTreeSet::new(),
-            watches: JoinSet::new(),
-            watched: BTreeMap::new(),
             failing: BTreeMap::new(),
             owed: BTreeMap::new(),
             doubted: BTreeMap::new(),
             listed: None,
+            since: None,
+            looked_at: Instant::now(),
+            resting_left: RESTING_AT_ONCE,
             failures: 0,
             is_followed: watch::Sender::new(false),
         }
@@ -111,11 +111,14 @@ impl Session {
             tokio::select! {
                 () = sleep(pause) => {}
                 () = async { correlator.wanted().await; sleep(BETWEEN_LOOKS).await; }, if answers => {}
-                Some(ended) = self.watches.join_next_with_id() => {
-                    self.watch_ended(ended);
+                ended = self.streams.next_end() => {
                     // Many end at once when a rung goes; one look serves all of them.
-                    while let Some(ended) = self.watches.try_join_next_with_id() {
-                        self.watch_ended(ended);
+                    let mut next = Some(ended);
+                    while let Some(ended) = next {
+                        if let Some((cascade, rung, end)) = ended {
+                            self.stream_ended(cascade, rung, end);
+                        }
+                        next = self.streams.try_next_end();
                     }
                 }
             }
@@ -144,6 +147,7 @@ impl Session {
             }
         };
         self.failures = 0;
+        self.since.get_or_insert_with(SystemTime::now);
         if !self.is_followed.send_replace(true) {
             self.correlator.followed();
         }
@@ -153,29 +157,59 @@ impl Session {
     }
 
     async fn attend_to_news(&mut self, summaries: &[Summary]) -> bool {
-        let (mut asks, mut news) = (false, Vec::new());
-        let is_first = self.listed.is_none();
-        let mut listed = self.listed.take().unwrap_or_default();
-        // A subagent's conversation comes after the one that it works for: that one's stream may tell of both.
-        let (of_agents, of_subagents): (Vec<_>, Vec<_>) = summaries.iter().partition(|summary| summary.root.is_none());
-        for summary in of_agents.into_iter().chain(of_subagents) {
+        let (mut asks, mut updates) = (false, Vec::new());
+        self.looked_at = Instant::now();
+        self.resting_left = RESTING_AT_ONCE;
+        for News { summary, is_worked_on } in self.news(summaries) {
             let cascade = &summary.cascade;
-            let now = Listed::of(summary);
-            let has_changed = listed.insert(cascade.clone(), now.clone()).as_ref() != Some(&now);
-            let is_worked_on = is_worked_on(summary) || self.correlator.is_running(cascade);
-            // What is idle at the first look is history.
-            let has_news = is_worked_on || (has_changed && !is_first) || self.owed.contains_key(cascade);
-            if has_news && let Attended::Asked(update) = self.attend(summary).await {
-                news.push((cascade, update));
-                asks |= is_worked_on;
+            match self.attend(summary, is_worked_on).await {
+                Attended::Asked(update) => {
+                    updates.push((cascade, update));
+                    asks |= is_worked_on;
+                }
+                Attended::Later => {}
+                Attended::Watched => asks |= self.correlator.needs_list(cascade),
             }
         }
-        self.listed = Some(listed);
         // Its next message ends a run: what subagents did in it has been asked for later and must be known before.
-        for (cascade, update) in news.into_iter().rev() {
+        for (cascade, update) in updates.into_iter().rev() {
             self.correlator.update(cascade, &update, UpdateSource::Polling);
         }
         asks
+    }
+
+    /// The conversations of which there is something to learn, those first that the agent works on: they have the streams. A
+    /// subagent's conversation comes after the one that it works for: that one's stream may tell of both.
+    fn news<'a>(&mut self, summaries: &'a [Summary]) -> Vec<News<'a>> {
+        let is_first = self.listed.is_none();
+        let mut listed = self.listed.take().unwrap_or_default();
+        let mut news = Vec::new();
+        for summary in summaries {
+            let cascade = &summary.cascade;
+            let now = Listed::of(summary);
+            let before = listed.insert(cascade.clone(), now.clone());
+            // What is idle at the first look is history, and so is an old conversation that the agent lists only later.
+            let is_history = is_first || (before.is_none() && self.is_history(summary));
+            let has_changed = before.as_ref() != Some(&now) && !is_history;
+            let is_worked_on = summary.is_worked_on() || self.correlator.is_running(cascade);
+            if is_worked_on {
+                self.streams.note_work(cascade, self.looked_at);
+            }
+            if is_worked_on || has_changed || self.owed.contains_key(cascade) {
+                news.push(News { summary, is_worked_on });
+            }
+        }
+        self.listed = Some(listed);
+        news.sort_by_key(|News { summary, is_worked_on }| (summary.root.is_some(), !is_worked_on));
+        news
+    }
+
+    /// Whether an idle conversation has not changed since the agent has been followed. A call of which no run is known shows
+    /// that it has, whatever its clock says.
+    fn is_history(&self, summary: &Summary) -> bool {
+        let changed = summary.last_modified.or(summary.last_user_input);
+        let is_old = changed.zip(self.since).is_some_and(|(changed, since)| changed < since);
+        is_old && !self.correlator.has_waiting_calls(&summary.cascade)
     }
 
     /// Tries again what failed long enough ago.
@@ -185,34 +219,37 @@ impl Session {
         self.failing.retain(|_, since| now.saturating_duration_since(*since) < retry);
         if self.ladder.climb(now) {
             self.failing.clear();
-            self.watched.retain(|_, (rung, handle)| {
-                let stays = *rung == Rung::AgentState;
-                if !stays {
-                    handle.abort();
-                }
-                stays
-            });
+            self.streams.keep_only(Rung::AgentState);
         }
     }
 
     /// A conversation has news: they come by a stream, or are asked for.
-    async fn attend(&mut self, summary: &Summary) -> Attended {
+    async fn attend(&mut self, summary: &Summary, is_worked_on: bool) -> Attended {
         let cascade = &summary.cascade;
         let rung = self.ladder.rung();
         // The state of a conversation tells of its subagents.
-        let is_told_of = |root| self.watched.get(root).is_some_and(|(rung, _)| *rung == Rung::AgentState);
-        if self.watched.contains_key(cascade) || summary.root.as_ref().is_some_and(is_told_of) {
+        let is_told_of = |root| self.streams.rung(root) == Some(Rung::AgentState);
+        if self.streams.rung(cascade).is_some() || summary.root.as_ref().is_some_and(is_told_of) {
             self.owed.remove(cascade);
             return Attended::Watched;
         }
-        let has_room = self.watched.len() < self.config.max_streams;
-        if rung != Rung::Polling && has_room && !self.failing.contains_key(cascade) {
-            self.watch(cascade, rung);
+        let can_be_watched = rung != Rung::Polling && !self.failing.contains_key(cascade);
+        if can_be_watched && self.has_stream_for(summary) {
+            self.streams.open(&self.agent, &self.correlator, cascade, rung);
+            self.owed.remove(cascade);
             return Attended::Watched;
         }
         let before = self.owed.get(cascade).copied();
         if before.is_some_and(|retry| Instant::now() < retry.not_before) {
             return Attended::Later;
+        }
+        // Those that rest must not keep those that run waiting: what is left of them comes at the next look, which is soon.
+        if !is_worked_on {
+            let Some(left) = self.resting_left.checked_sub(1) else {
+                self.owed.entry(cascade.clone()).or_insert(Retry { failures: 0, not_before: self.looked_at });
+                return Attended::Later;
+            };
+            self.resting_left = left;
         }
         match self.ask_for(summary).await {
             Ok(update) => {
@@ -229,11 +266,19 @@ impl Session {
         }
     }
 
+    /// Whether there is a stream to be had; for a conversation that the agent works on, also that of one that rests.
+    fn has_stream_for(&mut self, summary: &Summary) -> bool {
+        let Self { streams, correlator, looked_at, .. } = self;
+        streams.has_room()
+            || (summary.is_worked_on() && streams.make_room(*looked_at, |cascade| correlator.is_running(cascade)))
+    }
+
     /// The list is older than the steps: when it says that the agent is idle and a step is under way, the agent has begun to
     /// work in between. Only when the list says the same once more is it the step that is out of date.
     fn with_status_of_its_steps(&mut self, summary: &Summary, update: Update) -> Update {
-        let is_under_way = |(_, step): &(u32, Step)| is_under_way(step.status);
-        if is_worked_on(summary) || !update.main.steps.iter().any(is_under_way) {
+        // A subagent's step is under way for as long as it works, in which the agent itself may be idle.
+        let is_under_way = |(_, step): &(u32, Step)| is_under_way(step.status) && !step.is_subagent();
+        if summary.is_worked_on() || !update.main.steps.iter().any(is_under_way) {
             self.doubted.remove(&summary.cascade);
             return update;
         }
@@ -245,18 +290,13 @@ impl Session {
         Update { status: Some(RunStatus::Running), ..update }
     }
 
-    fn watch(&mut self, cascade: &Id, rung: Rung) {
-        let (agent, correlator) = (Arc::clone(&self.agent), Arc::clone(&self.correlator));
-        let handle = self.watches.spawn(Watch { agent, correlator, cascade: cascade.clone(), rung }.run());
-        self.watched.insert(cascade.clone(), (rung, handle));
-        self.owed.remove(cascade);
-    }
-
     /// Asks for what has been added to a conversation, and for the latest steps once more: they may have changed.
     async fn ask_for(&mut self, summary: &Summary) -> Result<Update, Failure> {
         let cascade = &summary.cascade;
-        let (steps, generations) = self.correlator.known(cascade, summary.trajectory.as_ref());
-        let from = steps.saturating_sub(STEPS_AGAIN);
+        let trajectory = summary.trajectory.as_ref();
+        let (steps, generations) = self.correlator.known(cascade, trajectory);
+        let open = self.correlator.first_open_step(cascade, trajectory);
+        let from = steps.saturating_sub(STEPS_AGAIN).min(open.unwrap_or(steps));
         let Update { mut main, subtrajectories, .. } = self.agent.steps(cascade, from).await?;
         let from = generations.saturating_sub(GENERATIONS_AGAIN);
         main.generations = self.agent.generations(cascade, from).await?.generations;
@@ -273,18 +313,7 @@ impl Session {
         })
     }
 
-    fn watch_ended(&mut self, ended: Result<(TaskId, (Id, Rung, WatchEnd)), JoinError>) {
-        let task = match &ended {
-            Ok((task, _)) => *task,
-            Err(error) => error.id(),
-        };
-        // It may have been given up before, and another one may watch the conversation meanwhile.
-        let known = self.watched.len();
-        self.watched.retain(|_, (_, handle)| handle.id() != task);
-        let Ok((_, (cascade, rung, end))) = ended else { return };
-        if self.watched.len() == known {
-            return;
-        }
+    fn stream_ended(&mut self, cascade: Id, rung: Rung, end: WatchEnd) {
         let now = Instant::now();
         match end {
             // Whether it is deleted is for the list to say; one that is only not loaded is loaded when it is asked for.
@@ -316,12 +345,11 @@ impl Session {
         self.failures = self.failures.saturating_add(1);
         if self.failures == GONE_AFTER && self.is_followed.send_replace(false) {
             // None of them may speak after the last word. Whoever answers next may be another agent.
-            self.watches.shutdown().await;
-            self.watched.clear();
+            self.streams.shutdown().await;
             self.failing.clear();
             self.owed.clear();
             self.doubted.clear();
-            self.listed = None;
+            (self.listed, self.since) = (None, None);
             self.ladder = Ladder::new(self.config.retry_upward);
             self.correlator.unfollowed();
         }
@@ -336,18 +364,9 @@ impl Session {
             self.failing.remove(&cascade);
             self.owed.remove(&cascade);
             self.doubted.remove(&cascade);
-            if let Some((_, handle)) = self.watched.remove(&cascade) {
-                handle.abort();
-            }
+            self.streams.give_up(&cascade);
             self.correlator.deleted(&cascade);
         }
-    }
-}
-
-impl Listed {
-    fn of(summary: &Summary) -> Self {
-        let Summary { status, step_count, last_modified, .. } = summary;
-        Self { status: *status, step_count: *step_count, last_modified: *last_modified }
     }
 }
 
@@ -356,10 +375,8 @@ fn is_under_way(status: StepStatus) -> bool {
     matches!(status, Generating | Pending | Queued | Running)
 }
 
-fn is_worked_on(summary: &Summary) -> bool {
-    let works = matches!(summary.status, Some(RunStatus::Busy | RunStatus::Canceling | RunStatus::Running));
-    works || summary.has_active_children || summary.not_fully_idle
-}
+/// Conversations that rest and that are asked for in one look: the whole of an old one may be large.
+const RESTING_AT_ONCE: u32 = 16;
 
 /// Many calls may name unknown conversations at once; one look answers for all of them.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);

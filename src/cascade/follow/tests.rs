@@ -282,6 +282,61 @@ async fn conversations_beyond_the_streams_are_asked_for() {
     follower.stop().await;
 }
 
+/// 200 conversations that an agent lists only when it has been followed for a while.
+fn many_old() -> impl Iterator<Item = &'static str> {
+    (0..200).map(|number| &*format!("old-{number:03}").leak())
+}
+
+#[tokio::test]
+async fn old_conversations_that_turn_up_later_are_history() {
+    let fake = Fake::start(Script::default()).await;
+    let follower = Follower::start(Some(fake.endpoint("")));
+    until(|| fake.asked("GetAllCascadeTrajectories") > 0).await;
+    fake.change(|script| many_old().for_each(|old| script.list_old(old, true)));
+    a_run(&fake, &follower, "live").await;
+    assert_eq!(fake.asked("StreamAgentStateUpdates"), 1, "the live one has the only stream");
+    assert_eq!((fake.asked("GetCascadeTrajectorySteps"), follower.started()), (0, 1));
+    follower.stop().await;
+}
+
+#[tokio::test]
+async fn conversations_that_rest_give_their_streams_to_those_that_run() {
+    let fake = Fake::start(Script::default()).await;
+    let config = Config { max_streams: 4, ..brisk() };
+    let follower = Follower::with(config, Some(fake.endpoint("")));
+    until(|| fake.asked("GetAllCascadeTrajectories") > 0).await;
+    fake.change(|script| many_old().for_each(|old| script.list_old(old, false)));
+    until(|| fake.asked("StreamAgentStateUpdates") == 4 && fake.asked("GetCascadeTrajectorySteps") == 196).await;
+    for live in ["a", "b", "c", "d", "e"] {
+        let asked = fake.asked("GetCascadeTrajectorySteps");
+        a_run(&fake, &follower, live).await;
+        assert_eq!(fake.asked("GetCascadeTrajectorySteps"), asked, "{live} has a stream");
+    }
+    assert_eq!(follower.started(), 5, "what is old began no run");
+    follower.stop().await;
+}
+
+#[tokio::test]
+async fn a_run_lasts_as_long_as_the_list_says_that_subagents_work() {
+    let fake = Fake::start(script(|script| script.agent_state = Way::Missing)).await;
+    let follower = Follower::start(Some(fake.endpoint("")));
+    until(|| fake.asked("GetAllCascadeTrajectories") > 0).await;
+    fake.change(|script| script.begin("a", NOW));
+    until(|| follower.updates(UpdateSource::Reactive) > 0 && follower.started() == 1).await;
+    fake.change(|script| {
+        script.end("a");
+        script.set_subagent("a", true);
+    });
+    // A run of another conversation that begins after the end of the first one, and ends, takes longer than a pause may.
+    a_run(&fake, &follower, "b").await;
+    a_run(&fake, &follower, "b").await;
+    assert_eq!(follower.outcomes().len(), 2, "the first run is still under way: {:?}", follower.outcomes());
+    fake.change(|script| script.set_subagent("a", false));
+    until(|| follower.ended().len() == 3).await;
+    assert_eq!(follower.outcomes().last(), Some(&("a".to_owned(), RunOutcome::Ok)));
+    follower.stop().await;
+}
+
 #[tokio::test]
 async fn what_no_stream_tells_is_asked_for_at_the_short_interval() {
     let fake = Fake::start(script(|script| script.begin("a", NOW))).await;

@@ -67,7 +67,11 @@ pub(super) struct Script {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Cascade {
     runs: bool,
+    /// A subagent works, of which only the list tells.
+    has_subagent: bool,
     messages: Vec<SystemTime>,
+    /// When it last changed, where the list tells.
+    modified: Option<SystemTime>,
 }
 
 impl Default for Script {
@@ -89,9 +93,21 @@ impl Default for Script {
 impl Script {
     /// The user writes, by a clock that may be ahead.
     pub(super) fn begin(&mut self, cascade: &'static str, ahead: Duration) {
-        let cascade = self.cascades.entry(cascade).or_insert(Cascade { runs: false, messages: Vec::new() });
+        let cascade = self.cascades.entry(cascade).or_insert(Cascade::new());
         cascade.runs = true;
         cascade.messages.push(SystemTime::now() + ahead);
+    }
+
+    /// The agent lists a conversation that was over long ago.
+    pub(super) fn list_old(&mut self, cascade: &'static str, is_dated: bool) {
+        let at = SystemTime::now() - Duration::from_secs(24 * 60 * 60);
+        let modified = is_dated.then_some(at);
+        self.cascades.insert(cascade, Cascade { messages: vec![at], modified, ..Cascade::new() });
+    }
+
+    /// A subagent works on when the agent itself is idle, or does so no more.
+    pub(super) fn set_subagent(&mut self, cascade: &'static str, works: bool) {
+        self.cascades.get_mut(cascade).unwrap().has_subagent = works;
     }
 
     /// The agent answers and is idle.
@@ -101,6 +117,10 @@ impl Script {
 }
 
 impl Cascade {
+    fn new() -> Self {
+        Self { runs: false, has_subagent: false, messages: Vec::new(), modified: None }
+    }
+
     fn status(&self) -> &'static str {
         if self.runs { "CASCADE_RUN_STATUS_RUNNING" } else { "CASCADE_RUN_STATUS_IDLE" }
     }
@@ -123,7 +143,11 @@ impl Cascade {
     }
 
     fn summary(&self, id: &str) -> Value {
-        json!({"status": self.status(), "stepCount": self.steps().len(), "trajectoryId": format!("t-{id}")})
+        let modified = self.modified.map(|at| jiff::Timestamp::try_from(at).unwrap().to_string());
+        json!({
+            "status": self.status(), "stepCount": self.steps().len(), "trajectoryId": format!("t-{id}"),
+            "notFullyIdle": self.has_subagent, "lastModifiedTime": modified,
+        })
     }
 
     fn state(&self, id: &str, ballast: usize) -> Value {

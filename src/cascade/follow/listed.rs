@@ -1,0 +1,29 @@
+//! What the agent's list of conversations says, as far as it shows that something has happened.
+
+use std::time::SystemTime;
+
+use crate::cascade::read::Summary;
+use crate::cascade::update::RunStatus;
+
+/// A conversation of which there is something to learn.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct News<'a> {
+    pub(super) summary: &'a Summary,
+    /// The agent, or a subagent, is at work on it.
+    pub(super) is_worked_on: bool,
+}
+
+/// What the list says of a conversation, as far as it shows that something has happened.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Listed {
+    status: Option<RunStatus>,
+    step_count: Option<u32>,
+    last_modified: Option<SystemTime>,
+}
+
+impl Listed {
+    pub(super) fn of(summary: &Summary) -> Self {
+        let Summary { status, step_count, last_modified, .. } = summary;
+        Self { status: *status, step_count: *step_count, last_modified: *last_modified }
+    }
+}

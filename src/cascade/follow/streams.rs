@@ -1,0 +1,125 @@
+//! The streams that are open, at most one for each conversation. There may be more conversations than streams, so that a
+//! conversation that rests gives its stream to one that the agent works on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::task::{AbortHandle, JoinError, JoinSet};
+
+use super::ask::Agent;
+use super::ladder::Rung;
+use super::watch::{Watch, WatchEnd};
+use crate::cascade::correlate::Correlator;
+use crate::record::Id;
+
+/// The streams of one agent.
+#[derive(Debug)]
+pub(super) struct Streams {
+    most: usize,
+    tasks: JoinSet<(Id, Rung, WatchEnd)>,
+    open: BTreeMap<Id, Stream>,
+}
+
+#[derive(Debug)]
+struct Stream {
+    rung: Rung,
+    task: AbortHandle,
+    /// When its conversation was last known to be worked on, or was first watched.
+    worked_on: Instant,
+}
+
+/// A stream that has ended, unless it had been given up before.
+pub(super) type Ended = Option<(Id, Rung, WatchEnd)>;
+
+impl Streams {
+    /// None, and room for so many.
+    pub(super) fn new(most: usize) -> Self {
+        Self { most, tasks: JoinSet::new(), open: BTreeMap::new() }
+    }
+
+    /// The way in which a conversation is told of.
+    pub(super) fn rung(&self, cascade: &Id) -> Option<Rung> {
+        self.open.get(cascade).map(|stream| stream.rung)
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.open.len() < self.most
+    }
+
+    /// The agent works on a conversation.
+    pub(super) fn note_work(&mut self, cascade: &Id, now: Instant) {
+        if let Some(stream) = self.open.get_mut(cascade) {
+            stream.worked_on = now;
+        }
+    }
+
+    /// Gives up the stream of the conversation that has rested for longest: it was not worked on at the last look, and none of
+    /// its runs is under way. Returns whether there is room.
+    pub(super) fn make_room(&mut self, last_look: Instant, is_running: impl Fn(&Id) -> bool) -> bool {
+        let open = self.open.iter();
+        let resting = open.filter(|(cascade, stream)| stream.worked_on < last_look && !is_running(cascade));
+        let longest = resting.min_by_key(|(_, stream)| stream.worked_on).map(|(cascade, _)| cascade.clone());
+        if !self.has_room()
+            && let Some(cascade) = longest
+        {
+            self.give_up(&cascade);
+        }
+        self.has_room()
+    }
+
+    /// Opens the stream of a conversation.
+    pub(super) fn open(&mut self, agent: &Arc<Agent>, correlator: &Arc<Correlator>, cascade: &Id, rung: Rung) {
+        let (agent, correlator) = (Arc::clone(agent), Arc::clone(correlator));
+        let task = self.tasks.spawn(Watch { agent, correlator, cascade: cascade.clone(), rung }.run());
+        self.open.insert(cascade.clone(), Stream { rung, task, worked_on: Instant::now() });
+    }
+
+    pub(super) fn give_up(&mut self, cascade: &Id) {
+        if let Some(stream) = self.open.remove(cascade) {
+            stream.task.abort();
+        }
+    }
+
+    /// Gives up every stream that is not of this way.
+    pub(super) fn keep_only(&mut self, rung: Rung) {
+        self.open.retain(|_, stream| {
+            let stays = stream.rung == rung;
+            if !stays {
+                stream.task.abort();
+            }
+            stays
+        });
+    }
+
+    /// Gives up all streams: none of them says anything more when this returns.
+    pub(super) async fn shutdown(&mut self) {
+        self.tasks.shutdown().await;
+        self.open.clear();
+    }
+
+    /// Waits until a stream ends; for ever when there is none. Cancel-safe.
+    pub(super) async fn next_end(&mut self) -> Ended {
+        match self.tasks.join_next_with_id().await {
+            Some(ended) => self.ended(ended),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The next one of those that have ended already.
+    pub(super) fn try_next_end(&mut self) -> Option<Ended> {
+        self.tasks.try_join_next_with_id().map(|ended| self.ended(ended))
+    }
+
+    /// It may have been given up before, and another one may watch the conversation meanwhile.
+    fn ended(&mut self, ended: Result<(tokio::task::Id, (Id, Rung, WatchEnd)), JoinError>) -> Ended {
+        let task = match &ended {
+            Ok((task, _)) => *task,
+            Err(error) => error.id(),
+        };
+        let known = self.open.len();
+        self.open.retain(|_, stream| stream.task.id() != task);
+        let (_, end) = ended.ok()?;
+        (self.open.len() < known).then_some(end)
+    }
+}
