@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use tokio::net::{TcpListener, UnixListener};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::Error;
 use super::activation::{Activation, Handed};
@@ -141,7 +141,7 @@ pub(super) async fn owners(config: &Config, addresses: &Addresses) -> Result<Own
             match uid_of(user).await {
                 Ok(uid) => allowed.push(uid),
                 Err(source) if must_exist => return Err(Error::ConnectUser { source }),
-                Err(_) => {}
+                Err(error) => warn!(%error, "the CONNECT proxy does not serve the agent's user"),
             }
         }
     }

@@ -6,7 +6,7 @@
 use crate::launch::{AntigravityVersion, Preset};
 
 use super::value::{Value, Wrong};
-use super::{Config, LogFormat, RedirectRules};
+use super::{Config, Listen, LogFormat, RedirectRules, listen};
 use crate::cascade::Mode;
 use crate::export::otlp::{Compression, Protocol, Sampler, Temporality};
 
@@ -153,7 +153,7 @@ pub const KEYS: &[Key] = &[
         default: DefaultValue::Is(r#""127.0.0.1:8741""#),
         help: "Where /metrics, /v1/usage, health and the page are served.\n\
                \"off\": only at web.socket. Sockets that systemd hands over are used in its place.",
-        set: |config, value| put(&mut config.web.listen, value.address_or_off("127.0.0.1:8741")),
+        set: |config, value| put(&mut config.web.listen, listen::address_or_off(value, "127.0.0.1:8741")),
     },
     Key {
         name: "web.socket",
@@ -241,7 +241,7 @@ pub const KEYS: &[Key] = &[
         help: "Where the CONNECT proxy listens, for agents that honour HTTPS_PROXY. \"auto\": on 127.0.0.1:8743 where no\n\
                redirect is expected, because nothing could arrive otherwise, and \"off\" beside one. It serves the user who\n\
                runs gravimeter, the agent's (agent.user) and capture.connect_users; others are refused and counted.",
-        set: |config, value| put(&mut config.connect, value.listen("127.0.0.1:8743")),
+        set: |config, value| put(&mut config.connect, Listen::of(value, "127.0.0.1:8743")),
     },
     Key {
         name: "capture.connect_users",

@@ -10,6 +10,7 @@ mod file;
 pub mod fuzz;
 mod given;
 mod keys;
+mod listen;
 mod nearest;
 mod otel;
 mod places;
@@ -31,6 +32,7 @@ use crate::export::otlp::{self, Sampler};
 
 pub use given::{FILE_VARIABLE, process_environment, socket_names, ssl_cert_file, sudo_user};
 pub use keys::{DefaultValue, KEYS, Key, Kind};
+pub use listen::Listen;
 pub use places::Places;
 pub use source::{Mistake, Mistakes, Source};
 pub use texts::{example, reference};
@@ -197,17 +199,6 @@ pub struct Log {
     pub level: String,
     /// For whom.
     pub format: LogFormat,
-}
-
-/// Where the CONNECT proxy listens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Listen {
-    /// At this address.
-    At(SocketAddr),
-    /// At [`capture::CONNECT_PROXY`] where no redirect is expected, nowhere beside one.
-    Auto,
-    /// Nowhere.
-    Off,
 }
 
 /// Whether the agent's traffic comes by redirect.

@@ -104,6 +104,7 @@ fn element_words(element: &str) -> &str {
         "host" => "a host",
         "ip:port" => "an IP address with its port",
         "path" => "a path from the root",
+        "user" => "the name of a user or a uid",
         other => other,
     }
 }

@@ -15,7 +15,6 @@ use jiff::SignedDuration;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use super::Listen;
 use crate::cascade::client::Token;
 use crate::export::otlp::{Endpoint, Headers};
 use crate::record::{Host, HostPattern};
@@ -58,7 +57,7 @@ pub(super) struct Wrong {
 }
 
 impl Wrong {
-    fn new(message: String) -> Self {
+    pub(super) fn new(message: String) -> Self {
         Self { message, line: None }
     }
 }
@@ -144,26 +143,6 @@ impl Value {
             let right = port.map_or_else(|| example.to_owned(), |port| format!("127.0.0.1:{port}"));
             self.is_not("an address", &format!("it as {right:?} (IP address and port)"))
         })
-    }
-
-    /// An address such as `example`, or `"off"`.
-    pub(super) fn address_or_off(&self, example: &str) -> Result<Option<SocketAddr>, Wrong> {
-        match self {
-            Self::Text(text) if text == "off" => Ok(None),
-            _ => self.address(example).map(Some).map_err(|wrong| Wrong::new(format!(r#"{}, or "off""#, wrong.message))),
-        }
-    }
-
-    /// An address, `"auto"` or `"off"`.
-    pub(super) fn listen(&self, example: &str) -> Result<Listen, Wrong> {
-        match self {
-            Self::Text(text) if text == "auto" => Ok(Listen::Auto),
-            Self::Text(text) if text == "off" => Ok(Listen::Off),
-            _ => {
-                let address = self.address(example).map(Listen::At);
-                address.map_err(|wrong| Wrong::new(format!(r#"{}, "auto" or "off""#, wrong.message)))
-            }
-        }
     }
 
     /// A number from 0 to 1.
