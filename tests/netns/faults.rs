@@ -3,9 +3,10 @@
 use std::process::{Child, Command, Stdio};
 
 use crate::house::{
-    AGENT_PROGRAM, FIRST, HOST, Provider, count, scrape, serve_ready, serve_ready_with, wait_for, write_idle_agent,
+    AGENT_PROGRAM, FIRST, HOST, Provider, count, readiness, scrape, serve_ready, serve_ready_with, stop, wait_for,
+    write_idle_agent,
 };
-use crate::stage::{AGENT, OPERATOR, PROVIDER_V4, STATE, as_user, install, on_stage, root, write_program};
+use crate::stage::{AGENT, OPERATOR, PROGRAM, PROVIDER_V4, STATE, as_user, install, on_stage, root, write_program};
 
 /// Case 58: nobody pays for an answer that nobody waits for.
 pub(crate) fn a_killed_agent_stops_what_it_had_asked_for() {
@@ -65,6 +66,29 @@ fn asks_within_a_minute(connection: &str) -> bool {
     let Some((_, timer)) = connection.split_once("timer:(keepalive,") else { return connection.contains("timer:(on,") };
     let left = timer.split(',').next().unwrap_or_default();
     left.ends_with("sec") || left.ends_with("ms") || left == "1min"
+}
+
+/// A start that changes nothing needs no room on the disk.
+pub(crate) fn a_full_disk_does_not_keep_the_house_from_starting_again() {
+    on_stage("faults::a_full_disk_does_not_keep_the_house_from_starting_again", || {
+        root(&format!("mount -t tmpfs -o size=4m,mode=755 tmpfs {STATE} && chown {OPERATOR}: {STATE}"));
+        let start = || {
+            let mut command = as_user(OPERATOR);
+            command.args([PROGRAM, "serve", "--state.dir", STATE, "--capture.redirect", "off"]);
+            let house = command.stdin(Stdio::null()).spawn().expect("the house");
+            wait_for("readiness", || readiness() == "200");
+            house
+        };
+        let files = || root(&format!("cd {STATE}/trust && sha256sum *.pem && stat -c %i *.pem"));
+        stop(start());
+        let before = files();
+        assert!(before.contains("bundle.pem"), "{before}");
+        // It fails when it has used up the last block.
+        root(&format!("dd if=/dev/zero of={STATE}/filler bs=4k 2>/dev/null || true"));
+        assert_eq!(root(&format!("df --output=avail {STATE} | tail -1")).trim(), "0");
+        stop(start());
+        assert_eq!(files(), before, "the same files");
+    });
 }
 
 /// Case 65: as many connections to a provider as there are ports, and no more.

@@ -59,6 +59,7 @@ tests![
         an_interrupted_demo_leaves_nothing_behind,
     ],
     faults: [
+        a_full_disk_does_not_keep_the_house_from_starting_again,
         a_killed_agent_stops_what_it_had_asked_for,
         a_provider_that_vanishes_is_given_up,
         without_a_free_port_newcomers_are_refused_and_the_others_live,

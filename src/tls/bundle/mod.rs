@@ -4,11 +4,12 @@
 //! only a program that is given this environment trusts the CA.
 
 use std::fs::{DirBuilder, File, Permissions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use pem::Pem;
+use rustix::fs::{Mode, OFlags};
 
 use super::authority::Authority;
 use super::roots::{self, RootsError};
@@ -56,7 +57,8 @@ pub enum BundleError {
 }
 
 /// Writes the bundle to `path`, and the CA alone beside it (`<stem>.ca.pem`), both readable for every user.
-/// A file that is there is replaced as a whole; a crash leaves the old one.
+/// A file that is there is replaced as a whole; a crash leaves the old one. One that is right already is left alone, so that a
+/// start that changes nothing needs no room on the disk.
 ///
 /// # Errors
 /// [`BundleError`]; what was there before is still there then.
@@ -74,8 +76,11 @@ pub fn write(path: &Path, authority: &Authority, extra_roots: &[PathBuf]) -> Res
     let blocks = roots.iter().map(|root| pem::encode_config(&Pem::new("CERTIFICATE", root.to_vec()), LINES));
     let all: String = blocks.chain([own.to_owned()]).collect();
     prepare(folder)?;
-    replace(folder, &ca_only, own)?;
-    replace(folder, path, &all)?;
+    for (path, text) in [(ca_only.as_path(), own), (path, all.as_str())] {
+        if !is_right(path, text) {
+            replace(folder, path, text)?;
+        }
+    }
     Ok(Bundle { all: path.to_owned(), ca_only, roots: roots.len() })
 }
 
@@ -118,6 +123,20 @@ fn prepare(folder: &Path) -> Result<(), BundleError> {
     } else {
         Err(BundleError::OpenFolder { path: folder.to_owned() })
     }
+}
+
+/// Whether the file is what [`replace`] would make of it: ours, for everybody to read and for us alone to write, with that
+/// text. Whatever cannot be looked at is not.
+fn is_right(path: &Path, text: &str) -> bool {
+    // Neither through a link nor waiting for a pipe.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let Ok(file) = rustix::fs::open(path, flags, Mode::empty()).map(File::from) else { return false };
+    let Ok(found) = file.metadata() else { return false };
+    let owner = rustix::process::geteuid().as_raw();
+    let is_ours = found.is_file() && found.uid() == owner && found.mode() & 0o7777 == FILE_MODE;
+    let mut bytes = Vec::new();
+    // One byte more than there should be tells a longer file.
+    is_ours && file.take(text.len() as u64 + 1).read_to_end(&mut bytes).is_ok() && bytes == text.as_bytes()
 }
 
 fn replace(folder: &Path, path: &Path, text: &str) -> Result<(), BundleError> {

@@ -66,6 +66,38 @@ fn a_write_that_fails_leaves_the_old_file() {
 }
 
 #[test]
+fn only_what_is_not_right_is_written() {
+    let (temp, authority) = authority();
+    let path = temp.path().join("bundle.pem");
+    let write = || write(&path, &authority, &[]).expect("written");
+    let bundle = write();
+    let files = || [&bundle.all, &bundle.ca_only].map(|file| file.symlink_metadata().expect("file").ino());
+    let first = files();
+    write();
+    assert_eq!(files(), first, "the same files, not the same text again");
+    let spoils: [(&str, &dyn Fn(&Path)); 5] = [
+        ("other text", &|file| fs::write(file, "old").expect("ours")),
+        ("more text", &|file| fs::write(file, fs::read_to_string(file).expect("text") + "\n").expect("ours")),
+        ("no text", &|file| fs::write(file, "").expect("ours")),
+        ("writable", &|file| fs::set_permissions(file, Permissions::from_mode(0o666)).expect("ours")),
+        ("a link", &|file| {
+            let moved = file.with_extension("moved");
+            fs::rename(file, &moved).expect("ours");
+            symlink(moved, file).expect("ours");
+        }),
+    ];
+    for (name, spoil) in spoils {
+        for (file, text) in [(&bundle.all, fs::read(&bundle.all)), (&bundle.ca_only, fs::read(&bundle.ca_only))] {
+            spoil(file);
+            write();
+            let found = file.symlink_metadata().expect("file");
+            assert!(found.is_file() && found.mode() & 0o7777 == 0o644, "{name}");
+            assert_eq!(fs::read(file).expect("file"), text.expect("file"), "{name}");
+        }
+    }
+}
+
+#[test]
 fn a_planted_link_is_replaced_and_its_target_left_alone() {
     let (temp, authority) = authority();
     let (path, target) = (temp.path().join("bundle.pem"), temp.path().join("target"));
