@@ -50,7 +50,7 @@ pub(super) struct Demo {
 impl Demo {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         // The table is the output; the log would tear it.
-        logging::start(&Log { level: "warn".to_owned(), format: LogFormat::Auto }, None)?;
+        let limit = logging::start(&Log { level: "warn".to_owned(), format: LogFormat::Auto }, None)?;
         let out = std::io::stdout();
         let in_place = out.is_terminal();
         let redirect = rustix::process::geteuid().is_root() && !self.no_redirect;
@@ -66,7 +66,7 @@ impl Demo {
             width: terminal_width(),
             agent_arguments: |options| vec!["demo-agent".to_owned(), "--options".to_owned(), options],
         };
-        block_on(async { Ok(app::demo(options, out, in_place).await?) })?;
+        block_on(limit.watch(async { Ok(app::demo(options, out, in_place).await?) }))?;
         Ok(ExitCode::SUCCESS)
     }
 }

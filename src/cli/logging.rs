@@ -18,25 +18,34 @@ use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::{Filter, SubscriberExt as _};
 use tracing_subscriber::{EnvFilter, Layer as _, Registry};
 
+use super::log_limit::LogLimit;
 use crate::config::{Log, LogFormat};
 use crate::export::diagnostics::Diagnostics;
 use crate::record::diagnostics::TARGET;
 use crate::record::printable;
 
-/// Starts the log, and the diagnostics if there are any. From here on a panic becomes a line of the log, too.
-pub(super) fn start(log: &Log, diagnostics: Option<&Diagnostics>) -> anyhow::Result<()> {
-    let dispatch = dispatch(log, io::stderr().is_terminal(), io::stderr, diagnostics)?;
+/// Starts the log, and the diagnostics if there are any. From here on a panic becomes a line of the log, too. The program is to
+/// run under the limit that is returned.
+pub(super) fn start(log: &Log, diagnostics: Option<&Diagnostics>) -> anyhow::Result<LogLimit> {
+    let limit = LogLimit::default();
+    let dispatch = dispatch(log, io::stderr().is_terminal(), io::stderr, diagnostics, limit.clone())?;
     tracing::dispatcher::set_global_default(dispatch)
         .map_err(|error| anyhow::anyhow!("the log cannot be started: {error}"))?;
     panic::set_hook(Box::new(log_panic));
-    Ok(())
+    Ok(limit)
 }
 
-fn dispatch<W>(log: &Log, is_terminal: bool, writer: W, diagnostics: Option<&Diagnostics>) -> anyhow::Result<Dispatch>
+fn dispatch<W>(
+    log: &Log,
+    is_terminal: bool,
+    writer: W,
+    diagnostics: Option<&Diagnostics>,
+    limit: LogLimit,
+) -> anyhow::Result<Dispatch>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let told = told(log)?;
+    let told = told(log, limit)?;
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines = match log.format {
         LogFormat::Human => lines.with_ansi(is_terminal).fmt_fields(debug_fn(field).delimited(" ")).boxed(),
@@ -51,11 +60,13 @@ where
     })
 }
 
-/// What is asked for, as far as it may be told.
-fn told(log: &Log) -> anyhow::Result<impl Filter<Registry> + use<>> {
+/// What is asked for, as far as it may be told, and no more of one kind than the limit lets through.
+fn told(log: &Log, limit: LogLimit) -> anyhow::Result<impl Filter<Registry> + use<>> {
     let asked = EnvFilter::builder().with_regex(false).parse(&log.level).context("log.level")?;
-    // Without a hint of its own the second filter would hide the first one's, by which most of what is off is skipped.
-    Ok(asked.and(filter_fn(may_be_told).with_max_level_hint(LevelFilter::TRACE)))
+    // Without a hint of its own a filter would hide the first one's, by which most of what is off is skipped.
+    let asked = asked.and(filter_fn(may_be_told).with_max_level_hint(LevelFilter::TRACE));
+    // Last: a line that is not told anyway is not counted.
+    Ok(asked.and(limit))
 }
 
 /// Whatever the level: of others' code only warnings are told. HTTP and TLS libraries write heads and keys into their traces.
@@ -96,7 +107,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         let log = Log { level: "trace".to_owned(), format };
-        let dispatch = dispatch(&log, false, std::fs::File::create(&path).unwrap(), diagnostics).unwrap();
+        let dispatch =
+            dispatch(&log, false, std::fs::File::create(&path).unwrap(), diagnostics, LogLimit::default()).unwrap();
         tracing::dispatcher::with_default(&dispatch, || {
             let _door = tracing::info_span!(target: TARGET, "accept", canary = 1).entered();
             let _connection = tracing::info_span!("connection", host = "example.com").entered();
@@ -132,7 +144,7 @@ mod tests {
     #[test]
     fn what_is_off_is_skipped_by_its_level() {
         let log = Log { level: "warn".to_owned(), format: LogFormat::Json };
-        assert_eq!(told(&log).unwrap().max_level_hint(), Some(LevelFilter::WARN));
+        assert_eq!(told(&log, LogLimit::default()).unwrap().max_level_hint(), Some(LevelFilter::WARN));
     }
 
     #[test]
@@ -141,7 +153,8 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("log");
             let log = Log { level: level.to_owned(), format: LogFormat::Json };
-            let dispatch = dispatch(&log, false, std::fs::File::create(&path).unwrap(), None).unwrap();
+            let dispatch =
+                dispatch(&log, false, std::fs::File::create(&path).unwrap(), None, LogLimit::default()).unwrap();
             tracing::dispatcher::with_default(&dispatch, || {
                 tracing::info!("ours");
                 tracing::info!(target: "agent", "the agent's own");

@@ -12,6 +12,7 @@ mod demo;
 mod doctor;
 mod exporter;
 mod flags;
+mod log_limit;
 mod logging;
 mod prices;
 mod redirect;

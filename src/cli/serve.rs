@@ -31,12 +31,12 @@ impl Serve {
         }
         let Loaded { config, warnings, .. } = flags.load()?;
         let diagnostics = Diagnostics::new(&config.otlp);
-        logging::start(&config.log, diagnostics.as_ref())?;
+        let limit = logging::start(&config.log, diagnostics.as_ref())?;
         for warning in warnings {
             tracing::warn!(%warning, "a variable of OpenTelemetry is passed over");
         }
         let handed = Activation::take(&socket_names())?;
-        block_on(async { Ok(app::serve(config, handed, diagnostics).await?) })?;
+        block_on(limit.watch(async { Ok(app::serve(config, handed, diagnostics).await?) }))?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -1013,7 +1013,8 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Text,
         default: DefaultValue::Is(r#""info""#),
         help: "What is logged to stderr: error, warn, info, debug, trace or off,\n\
-               or by module, such as \"info,gravimeter::relay=debug\".",
+               or by module, such as \"info,gravimeter::relay=debug\". Of one kind, 30 lines are told in ten seconds, then how many more\n\
+               there were.",
         set: |config, value| put(&mut config.log.level, value.log_filter()),
     },
     Key {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gravimeter::demo::CLOUD_CODE_HOST;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -70,6 +70,47 @@ async fn who_drips_at_the_exporter_is_let_go_and_traffic_does_not_notice() {
     soon(crowd.join_all()).await;
     finish(&mut agent, &mut provider).await;
     binary.stop().await;
+}
+
+/// Whoever is refused is told of in the log, until it is too often; then only how often is.
+#[tokio::test]
+async fn a_flood_of_refusals_leaves_a_short_log_that_says_what_it_lacks() {
+    const REFUSED: u64 = 2000;
+    let upstream = Upstream::start().await;
+    let mut binary = Binary::start(&upstream.flags(&["--log.level", "debug"])).await;
+    let redirect = redirect_door(&binary.log());
+    for _ in 0..REFUSED {
+        for (door, sent) in
+            [(redirect, "x"), (binary.connect, "GET / HTTP/1.1\r\n\r\n"), (binary.web, "GET / HTTP/9\r\n\r\n")]
+        {
+            let mut tcp = TcpStream::connect(door).await.expect("an open door");
+            // It may be closed before it has read anything.
+            let _ = tcp.write_all(sent.as_bytes()).await;
+            let _ = soon(tcp.read_to_end(&mut Vec::new())).await;
+        }
+    }
+    binary.wait_for("gravimeter_connections_refused_total", &[], 2 * REFUSED).await;
+    binary.signal(Signal::TERM);
+    assert!(binary.exit().await.success());
+    let lines: Vec<serde_json::Value> =
+        binary.log().lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+    for kind in ["to the redirect door", "to the CONNECT door", "was cut off"] {
+        let is_of =
+            |line: &serde_json::Value, field: &str| line[field].as_str().is_some_and(|text| text.contains(kind));
+        let told = lines.iter().filter(|line| is_of(line, "message")).count() as u64;
+        let left_out = lines.iter().filter(|line| is_of(line, "like")).filter_map(|line| line["left_out"].as_u64());
+        assert_eq!(told + left_out.sum::<u64>(), REFUSED, "{kind}: every one is in one of the two");
+        assert!(told <= REFUSED / 4, "{kind}: {told} lines");
+    }
+    assert!(lines.iter().any(|line| line["message"] == "stopped"), "the end is told");
+}
+
+/// Where redirected connections arrive, as the log says.
+fn redirect_door(log: &str) -> std::net::SocketAddr {
+    let said = log.lines().find(|line| line.contains("\"listening\"")).expect("it listens");
+    let said: serde_json::Value = serde_json::from_str(said).expect("JSON");
+    let addresses = said["redirect"].as_str().expect("addresses").trim_matches(['[', ']']);
+    addresses.split(", ").next().and_then(|address| address.parse().ok()).expect("an address")
 }
 
 /// Sends a byte now and then until the other side has had enough.
