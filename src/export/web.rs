@@ -11,7 +11,7 @@ use crate::record::label;
 label! {
     /// Why a request or connection to the exporter was not served to its end.
     pub enum WebRefusal {
-        /// Too many passwords waited to be checked.
+        /// More was asked for at once than is answered.
         Busy => "busy",
         /// The web configuration file cannot be used.
         Config => "config",

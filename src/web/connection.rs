@@ -43,7 +43,7 @@ impl Connection {
     /// Serves the peer until one of the two sides ends it.
     pub(super) async fn serve(self, stream: Stream, peer: Arc<Peer>) {
         let stream = Gate::new(stream, self.web.config.stall_timeout);
-        let Some(access) = self.web.access.as_ref().filter(|_| !peer.is_local) else {
+        let Some(access) = self.web.access.as_ref().filter(|_| !peer.is_local()) else {
             return self.http1(stream, peer).await;
         };
         let Some(policy) = access.policy().await else {

@@ -1,7 +1,7 @@
 //! A bounded number of places, and who has them.
 //!
-//! When all are taken, a newcomer gets the place of whoever has held one longest without coming to an end, once that has been
-//! longer than anybody healthy needs. However many are slow, whoever is not comes through.
+//! Connections have places, and so have the answers that take long to make or to leave. When all are taken, a newcomer gets the
+//! place of somebody else, by rules that favour whoever behaves: those who begin and do not finish lose theirs first.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,16 +10,27 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::peer::Peer;
+use super::origin::Origin;
+use super::peer::{Peer, Served};
 use crate::export::{Metrics, WebRefusal};
 
 /// The places.
 #[derive(Debug)]
 pub(super) struct Crowd {
+    of: Of,
     limit: usize,
     metrics: Arc<Metrics>,
     seats: Mutex<Seats>,
     freed: Notify,
+}
+
+/// What the places are for, which decides who loses one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Of {
+    /// Answers under way: whoever takes one slowly loses it, then whoever comes from where most are held by somebody else.
+    Answers,
+    /// Connections: first one to which no answer with a place is under way loses it.
+    Connections,
 }
 
 #[derive(Debug, Default)]
@@ -29,27 +40,25 @@ struct Seats {
 }
 
 impl Crowd {
-    pub(super) fn new(limit: usize, metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self { limit, metrics, seats: Mutex::default(), freed: Notify::new() })
+    pub(super) fn new(of: Of, limit: usize, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self { of, limit, metrics, seats: Mutex::default(), freed: Notify::new() })
     }
 
     /// A place, where one is free or can be taken back.
     pub(super) fn try_enter(self: &Arc<Self>, peer: &Arc<Peer>) -> Option<Seat> {
         let mut seats = self.seats();
         if seats.taken.len() >= self.limit {
-            let (number, slowest) = seats.taken.iter().min_by_key(|(_, peer)| peer.since())?;
-            if slowest.since().elapsed() < GRACE {
-                return None;
+            let number = seats.loser(self.of, peer.origin)?;
+            if let Some(loser) = seats.taken.remove(&number) {
+                loser.cut();
+                self.metrics.web_refused(WebRefusal::Slow);
             }
-            slowest.cut();
-            let number = *number;
-            seats.taken.remove(&number);
-            self.metrics.web_refused(WebRefusal::Slow);
         }
         let number = seats.next;
         seats.next += 1;
         seats.taken.insert(number, Arc::clone(peer));
-        Some(Seat { crowd: Arc::clone(self), number })
+        let served = (self.of == Of::Answers).then(|| Served::new(peer));
+        Some(Seat { crowd: Arc::clone(self), number, _served: served })
     }
 
     /// A place, as soon as there is one. Cancel-safe.
@@ -69,11 +78,60 @@ impl Crowd {
     }
 }
 
+impl Seats {
+    /// Whose place a newcomer from `origin` gets; `None` where everybody may keep theirs.
+    fn loser(&self, of: Of, origin: Origin) -> Option<u64> {
+        let unserved = match of {
+            Of::Answers => None,
+            Of::Connections => self.unserved(),
+        };
+        unserved.or_else(|| self.slow()).or_else(|| self.of_the_greediest(origin))
+    }
+
+    /// Of the connections that no answer is on its way to: the one that has been so for longest, among those from where most
+    /// come. A flood from one address thus pushes out its own connections before those of anybody else, and a newcomer that
+    /// sends its request at once is served however many others only begin theirs.
+    fn unserved(&self) -> Option<u64> {
+        let unserved = || self.taken.iter().filter(|(_, peer)| !peer.is_served());
+        let (_, most) = fullest(unserved().map(|(_, peer)| peer.origin))?;
+        unserved()
+            .filter(|(_, peer)| peer.origin == most)
+            .min_by_key(|(_, peer)| peer.since())
+            .map(|(number, _)| *number)
+    }
+
+    /// The slowest, once it has taken longer than anybody healthy needs.
+    fn slow(&self) -> Option<u64> {
+        let (number, slowest) = self.taken.iter().min_by_key(|(_, peer)| peer.since())?;
+        (slowest.since().elapsed() >= GRACE).then_some(*number)
+    }
+
+    /// The slowest from the origin that holds most, where it holds several and the newcomer's origin holds none: no one address
+    /// keeps the others out.
+    fn of_the_greediest(&self, origin: Origin) -> Option<u64> {
+        let (held, greediest) = fullest(self.taken.values().map(|peer| peer.origin))?;
+        if held < 2 || self.taken.values().any(|peer| peer.origin == origin) {
+            return None;
+        }
+        let theirs = self.taken.iter().filter(|(_, peer)| peer.origin == greediest);
+        theirs.min_by_key(|(_, peer)| peer.since()).map(|(number, _)| *number)
+    }
+}
+
+/// The origin that occurs most often, and how often.
+fn fullest(origins: impl Iterator<Item = Origin>) -> Option<(usize, Origin)> {
+    let mut counts = BTreeMap::<Origin, usize>::new();
+    origins.for_each(|origin| *counts.entry(origin).or_default() += 1);
+    counts.into_iter().map(|(origin, count)| (count, origin)).max()
+}
+
 /// A place; free again when dropped.
 #[derive(Debug)]
 pub(super) struct Seat {
     crowd: Arc<Crowd>,
     number: u64,
+    /// While an answer has a place, its connection is not among the first to lose theirs.
+    _served: Option<Served>,
 }
 
 impl Drop for Seat {
@@ -94,19 +152,32 @@ mod tests {
     use super::*;
     use crate::export::tests::kit::value;
 
-    fn crowd(limit: usize) -> (Arc<Crowd>, Arc<Metrics>) {
+    fn crowd(of: Of, limit: usize) -> (Arc<Crowd>, Arc<Metrics>) {
         let metrics = Arc::new(Metrics::new(crate::export::Config::default(), Arc::default()));
-        (Crowd::new(limit, Arc::clone(&metrics)), metrics)
+        (Crowd::new(of, limit, Arc::clone(&metrics)), metrics)
     }
 
     fn cut_off(metrics: &Metrics) -> Option<f64> {
         value(metrics, "gravimeter_web_refusals_total", &["reason=slow"])
     }
 
+    fn from(address: [u8; 4]) -> Arc<Peer> {
+        Peer::new(Origin::of(address.into()))
+    }
+
+    fn local() -> Arc<Peer> {
+        from([127, 0, 0, 1])
+    }
+
+    fn is_cut(peer: &Peer) -> bool {
+        use futures_util::FutureExt as _;
+        peer.is_cut().now_or_never().is_some()
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn the_slowest_makes_room_and_only_when_it_is_slow() {
-        let (crowd, metrics) = crowd(2);
-        let [first, second, third] = [(); 3].map(|()| Peer::new(false));
+    async fn the_slowest_answer_makes_room_and_only_when_it_is_slow() {
+        let (crowd, metrics) = crowd(Of::Answers, 2);
+        let [first, second, third] = [(); 3].map(|()| local());
         let (_held, _also) = (crowd.try_enter(&first).expect("free"), crowd.try_enter(&second).expect("free"));
         let reading = first.answer();
         reading.leaves();
@@ -117,7 +188,7 @@ mod tests {
         third.arrived();
         let seat = crowd.try_enter(&third).expect("the place of the first");
         first.is_cut().await;
-        assert!(crowd.try_enter(&Peer::new(false)).is_none(), "the second has just come to an end");
+        assert!(crowd.try_enter(&local()).is_none(), "the second has just come to an end");
         assert_eq!(cut_off(&metrics), Some(1.0));
         drop(seat);
         crowd.try_enter(&third).expect("free again");
@@ -125,8 +196,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn whoever_waits_gets_a_place_that_is_freed_or_taken_back() {
-        let (crowd, metrics) = crowd(1);
-        let (first, second) = (Peer::new(false), Peer::new(false));
+        let (crowd, metrics) = crowd(Of::Answers, 1);
+        let (first, second) = (local(), local());
         let seat = crowd.try_enter(&first).expect("free");
         let leave = async {
             tokio::task::yield_now().await;
@@ -134,9 +205,51 @@ mod tests {
         };
         let (seat, ()) = tokio::join!(crowd.enter(&second), leave);
         assert_eq!(cut_off(&metrics), Some(0.0));
-        let _third = crowd.enter(&Peer::new(false)).await;
+        let _third = crowd.enter(&local()).await;
         second.is_cut().await;
         drop(seat);
         assert_eq!(crowd.seats().taken.len(), 1, "the place belongs to another now");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_newcomer_gets_the_place_of_the_oldest_that_only_began() {
+        let (connections, metrics) = crowd(Of::Connections, 3);
+        let (answers, _) = crowd(Of::Answers, 3);
+        let [served, oldest, newer, newcomer] = [(); 4].map(|()| local());
+        let _places = [&served, &oldest, &newer].map(|peer| {
+            peer.arrived();
+            connections.try_enter(peer).expect("free")
+        });
+        let _answer = answers.try_enter(&served).expect("free");
+        tokio::time::advance(Duration::from_millis(1)).await;
+        newer.arrived();
+        let _seat = connections.try_enter(&newcomer).expect("at once, however short the others have been there");
+        assert_eq!([&served, &oldest, &newer].map(|peer| is_cut(peer)), [false, true, false]);
+        assert_eq!(cut_off(&metrics), Some(1.0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_from_one_address_pushes_out_its_own() {
+        let (connections, _) = crowd(Of::Connections, 4);
+        let scraper = from([10, 0, 0, 2]);
+        let _first = connections.try_enter(&scraper).expect("free");
+        tokio::time::advance(Duration::from_millis(1)).await;
+        let flood: Vec<_> = (0..100).map(|_| from([10, 0, 0, 9])).collect();
+        let _seats: Vec<_> = flood.iter().map(|peer| connections.try_enter(peer).expect("a place")).collect();
+        assert!(!is_cut(&scraper), "though it is the oldest of all");
+        assert_eq!(flood.iter().filter(|peer| !is_cut(peer)).count(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_address_does_not_keep_the_answers_of_others_out() {
+        let (crowd, _) = crowd(Of::Answers, 2);
+        let greedy = [(); 2].map(|()| from([10, 0, 0, 9]));
+        let _places = [&greedy[0], &greedy[1]].map(|peer| crowd.try_enter(peer).expect("free"));
+        assert!(crowd.try_enter(&from([10, 0, 0, 9])).is_none(), "more of them wait for their own");
+        let (other, third) = (from([10, 0, 0, 2]), from([10, 0, 0, 3]));
+        let _other = crowd.try_enter(&other).expect("one of the two");
+        assert!(crowd.try_enter(&third).is_none(), "nobody has more than one");
+        assert_eq!(greedy.iter().filter(|peer| is_cut(peer)).count(), 1);
+        assert!(!is_cut(&other));
     }
 }

@@ -11,29 +11,33 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::sse::{Event, Sse};
-use futures_util::stream::{self, Stream};
+use axum::response::{IntoResponse as _, Response};
+use futures_util::stream;
 use serde::Serialize;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::Web;
 use super::error::ApiError;
+use super::held::Place;
 use super::page;
+use super::peer::Peer;
 
 pub(super) async fn feed(
     State(web): State<Arc<Web>>,
     Extension(Stopping(stopping)): Extension<Stopping>,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
-    let too_many = |_| {
+    Extension(peer): Extension<Arc<Peer>>,
+) -> Result<Response, ApiError> {
+    let Some(seat) = web.pages.try_enter(&peer) else {
         let message = "as many pages are open as are served: close one";
-        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_pages", message)
+        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_pages", message));
     };
-    let slot = Arc::clone(&web.pages).try_acquire_owned().map_err(too_many)?;
     let mut turns = interval(TURN);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let feed = Feed { web, stopping, turns, sent: HashMap::new(), is_told: false, _slot: slot };
-    Ok(Sse::new(stream::unfold(feed, Feed::next)))
+    let feed = Feed { web, stopping, turns, sent: HashMap::new(), is_told: false };
+    let mut response = Sse::new(stream::unfold(feed, Feed::next)).into_response();
+    Place::keep(seat, &mut response);
+    Ok(response)
 }
 
 /// Ends every feed, which would hold the end of the program up.
@@ -49,7 +53,6 @@ struct Feed {
     sent: HashMap<&'static str, String>,
     /// Whether the page knows our version.
     is_told: bool,
-    _slot: OwnedSemaphorePermit,
 }
 
 #[derive(Serialize)]

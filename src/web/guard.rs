@@ -4,23 +4,20 @@
 //! (as in CVE-2018-14505), any other way its own `Origin`; both are refused, and no CORS header ever lets it read an answer.
 //! No page reaches a Unix socket, whose permissions are all that is asked for there.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http::uri::Authority;
-use hyper::body::{Frame, SizeHint};
 use tokio::time::timeout;
 
 use super::Web;
 use super::access::{Policy, Refused};
 use super::error::ApiError;
-use super::peer::{Answer, Peer};
+use super::held::Held;
+use super::peer::Peer;
 use crate::export::WebRefusal;
 
 /// One listener as its requests see it: the names under which it may be asked, and the house behind it.
@@ -68,7 +65,7 @@ impl Doors {
 
     /// The rules for a request of the peer; `None` where there are none.
     async fn policy(&self, peer: &Peer) -> Result<Option<Arc<Policy>>, ApiError> {
-        let Some(access) = self.web.access.as_ref().filter(|_| !peer.is_local) else { return Ok(None) };
+        let Some(access) = self.web.access.as_ref().filter(|_| !peer.is_local()) else { return Ok(None) };
         access.policy().await.map(Some).ok_or_else(|| self.refuse(WebRefusal::Config))
     }
 
@@ -118,8 +115,7 @@ pub(super) async fn guard(State(doors): State<Arc<Doors>>, request: Request, nex
             Ok((policy, response)) => (policy, response),
             Err(_) => (None, late().into_response()),
         };
-    answer.leaves();
-    let mut response = response.map(|body| Body::new(Held { body, answer }));
+    let mut response = Held::hold(response, answer);
     let headers = response.headers_mut();
     for (name, value) in policy.iter().flat_map(|policy| policy.headers()) {
         // The page's own Content-Security-Policy names its scripts.
@@ -143,7 +139,7 @@ async fn respond(doors: &Doors, peer: &Peer, request: Request, next: Next) -> (O
         Ok(policy) => policy,
         Err(refused) => return (None, refused.into_response()),
     };
-    let checked = if peer.is_local { Ok(()) } else { doors.check(&request, policy.as_deref()) };
+    let checked = if peer.is_local() { Ok(()) } else { doors.check(&request, policy.as_deref()) };
     let admitted = match checked {
         Ok(()) => doors.admit(request.headers(), peer, policy.as_deref()).await,
         refused => refused,
@@ -153,39 +149,6 @@ async fn respond(doors: &Doors, peer: &Peer, request: Request, next: Next) -> (O
         Err(refused) => refused.into_response(),
     };
     (policy, response)
-}
-
-/// A body that counts as an answer under way until the server has let go of it.
-struct Held {
-    body: Body,
-    answer: Answer,
-}
-
-impl HttpBody for Held {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
-        // Of an answer that comes in pieces, the time until the next one is ours.
-        if frame.is_pending() {
-            self.answer.is_being_made();
-        } else {
-            self.answer.leaves();
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }
 
 /// The value of a header that stands there exactly once.

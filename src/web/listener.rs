@@ -12,6 +12,8 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_util::either::Either;
 
+use super::origin::Origin;
+
 /// A connection that was accepted.
 pub(super) type Stream = Either<TcpStream, UnixStream>;
 
@@ -77,11 +79,6 @@ impl Listener {
         Ok(Self::Unix(listener, Some(file)))
     }
 
-    /// Whether it is a Unix socket.
-    pub(super) fn is_local(&self) -> bool {
-        matches!(self, Self::Unix(..))
-    }
-
     /// The port, where there is one.
     pub(super) fn port(&self) -> Option<u16> {
         match self {
@@ -90,11 +87,15 @@ impl Listener {
         }
     }
 
-    /// The next connection. Cancel-safe.
-    pub(super) async fn accept(&self) -> io::Result<Stream> {
+    /// The next connection, and where it comes from. Cancel-safe.
+    pub(super) async fn accept(&self) -> io::Result<(Stream, Origin)> {
         match self {
-            Self::Tcp(listener) => listener.accept().await.map(|(stream, _)| Either::Left(stream)),
-            Self::Unix(listener, _) => listener.accept().await.map(|(stream, _)| Either::Right(stream)),
+            Self::Tcp(listener) => {
+                listener.accept().await.map(|(stream, address)| (Either::Left(stream), Origin::of(address.ip())))
+            }
+            Self::Unix(listener, _) => {
+                listener.accept().await.map(|(stream, _)| (Either::Right(stream), Origin::Socket))
+            }
         }
     }
 }

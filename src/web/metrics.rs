@@ -1,24 +1,21 @@
 //! `/metrics`: the exposition in the format that the scraper asks for.
 
 use std::io::{self, Write as _};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Extension;
-use axum::body::{Body, Bytes, HttpBody};
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use hyper::body::{Frame, SizeHint};
 use tokio::task::spawn_blocking;
 
 use super::Web;
-use super::crowd::Seat;
 use super::error::ApiError;
+use super::held::Place;
 use super::peer::Peer;
 use crate::export::Metrics;
 use crate::export::text::{Format, negotiate};
@@ -46,8 +43,9 @@ pub(super) async fn metrics(
     let Ok(Ok(exposition)) = exposition else {
         return Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the metrics could not be written"));
     };
-    let body = Body::new(Scrape { rest: exposition, _seat: seat });
-    let mut response = ([(header::CONTENT_TYPE, format.content_type()), VARY], body).into_response();
+    let mut response = ([(header::CONTENT_TYPE, format.content_type()), VARY], exposition).into_response();
+    // A slow scraper counts as a running scrape.
+    Place::keep(seat, &mut response);
     if gzip {
         response.headers_mut().insert(header::CONTENT_ENCODING, header::HeaderValue::from_static("gzip"));
     }
@@ -86,34 +84,6 @@ fn accepts_gzip(accept_encoding: Option<&str>) -> bool {
     })
 }
 
-/// An exposition handed over piece by piece, so that its place is held until the scraper has taken nearly all of it: a
-/// slow scraper counts as a running scrape.
-struct Scrape {
-    rest: Bytes,
-    _seat: Seat,
-}
-
-impl HttpBody for Scrape {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let piece = self.rest.len().min(PIECE);
-        let frame = (piece > 0).then(|| Ok(Frame::data(self.rest.split_to(piece))));
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.rest.is_empty()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.rest.len() as u64)
-    }
-}
-
-/// As much as the server buffers of an answer.
-const PIECE: usize = 16 * 1024;
 const VARY: (HeaderName, &str) = (header::VARY, "accept, accept-encoding");
 
 #[cfg(test)]

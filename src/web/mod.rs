@@ -12,13 +12,16 @@ mod feed;
 mod gate;
 mod guard;
 mod health;
+mod held;
 mod listener;
 mod live;
 mod metrics;
 mod negotiate;
+mod origin;
 mod page;
 mod parameters;
 mod peer;
+mod place;
 mod quotas;
 mod serve;
 mod usage;
@@ -35,13 +38,12 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Extension, Router};
 use http::uri::Authority;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::export::Metrics;
 use crate::ledger::Ledger;
 use access::Access;
-use crowd::Crowd;
+use crowd::{Crowd, Of};
 use error::ApiError;
 use feed::{MAX_PAGES, Stopping};
 
@@ -70,7 +72,11 @@ pub struct Config {
     /// Scrapes served at the same time; more get the place of a slow one, or 503. Each holds its whole exposition, some 13 MB at the worst:
     /// 200 models with the longest names, and an exemplar in every bucket.
     pub max_concurrent_scrapes: usize,
-    /// Open connections, of all listeners together; more wait, or get the place of a slow one.
+    /// Answers under way at the same time that are neither scrapes nor pages, nor short ones such as health; more get the place
+    /// of a slow one, or 503.
+    pub max_concurrent_answers: usize,
+    /// Open connections, of all listeners together; one more gets the place of one that has no answer under way. More than
+    /// all answers together: such a one is always there then.
     pub max_connections: usize,
     /// From the first byte of a connection, or the end of the last answer, to a complete request head; and as long a TLS
     /// handshake.
@@ -93,6 +99,7 @@ impl Default for Config {
             allowed_hosts: Vec::new(),
             danger_expose_to_network: false,
             max_concurrent_scrapes: 16,
+            max_concurrent_answers: 32,
             max_connections: 128,
             header_read_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(10),
@@ -138,9 +145,11 @@ impl Config {
         if let Some(bad) = self.allowed_hosts.iter().find(|host| !is_authority(host)) {
             return Err(ConfigError::AllowedHost(bad.clone()));
         }
-        for (name, limit) in
-            [("max_concurrent_scrapes", self.max_concurrent_scrapes), ("max_connections", self.max_connections)]
-        {
+        for (name, limit) in [
+            ("max_concurrent_answers", self.max_concurrent_answers),
+            ("max_concurrent_scrapes", self.max_concurrent_scrapes),
+            ("max_connections", self.max_connections),
+        ] {
             if limit == 0 {
                 return Err(ConfigError::ZeroLimit(name));
             }
@@ -170,7 +179,8 @@ pub struct Web {
     live: Arc<Live>,
     connections: Arc<Crowd>,
     scrapes: Arc<Crowd>,
-    pages: Arc<Semaphore>,
+    pages: Arc<Crowd>,
+    answers: Arc<Crowd>,
 }
 
 impl Web {
@@ -184,27 +194,33 @@ impl Web {
         readiness: Arc<Readiness>,
         live: Arc<Live>,
     ) -> Arc<Self> {
-        let crowd = |limit| Crowd::new(limit, Arc::clone(&metrics));
-        let (connections, scrapes) = (crowd(config.max_connections), crowd(config.max_concurrent_scrapes));
-        let pages = Arc::new(Semaphore::new(MAX_PAGES));
-        Arc::new(Self { config, metrics, ledger, readiness, access, live, connections, scrapes, pages })
+        let crowd = |of, limit| Crowd::new(of, limit, Arc::clone(&metrics));
+        let connections = crowd(Of::Connections, config.max_connections);
+        let scrapes = crowd(Of::Answers, config.max_concurrent_scrapes);
+        let pages = crowd(Of::Answers, MAX_PAGES);
+        let answers = crowd(Of::Answers, config.max_concurrent_answers);
+        Arc::new(Self { config, metrics, ledger, readiness, access, live, connections, scrapes, pages, answers })
     }
 
     /// All routes behind the guard; `port` is the one listened on. What has no end of its own ends at `stopping`.
     fn router(self: &Arc<Self>, port: Option<u16>, stopping: CancellationToken) -> Router {
         let doors = guard::Doors::new(port, Arc::clone(self));
+        let with_a_place = middleware::from_fn_with_state(Arc::clone(self), place::hold);
         Router::new()
             .route("/", get(page::page))
-            .route("/healthz", get(health::healthz))
             .route("/icon.svg", get(page::icon))
-            .route("/live", get(feed::feed))
-            .route("/metrics", get(metrics::metrics))
-            .route("/readyz", get(health::readyz))
             .route("/v1/cascades", get(cascades::cascades))
             .route("/v1/cascades/{id}", get(cascades::cascade))
             .route("/v1/openapi.json", get(openapi))
             .route("/v1/quotas", get(quotas::quotas))
             .route("/v1/usage", get(usage::usage))
+            .route_layer(with_a_place)
+            // These two take places of their own.
+            .route("/live", get(feed::feed))
+            .route("/metrics", get(metrics::metrics))
+            // Made and gone at once: they need none, and are answered however many others are asked for.
+            .route("/healthz", get(health::healthz))
+            .route("/readyz", get(health::readyz))
             .fallback(|| async { ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path") })
             .method_not_allowed_fallback(|| async {
                 ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "only GET and HEAD are answered")

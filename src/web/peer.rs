@@ -1,6 +1,7 @@
 //! Somebody who is connected: whence, under which rules, since when the place is taken, and how it is taken back.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
@@ -8,15 +9,18 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::Config;
+use super::origin::Origin;
 
 /// One connection, as its requests and the crowd see it.
 #[derive(Debug)]
 pub(super) struct Peer {
-    /// Whether it came through a Unix socket, whose permissions are its rules.
-    pub(super) is_local: bool,
+    /// Where it comes from.
+    pub(super) origin: Origin,
     /// The number of the policy under which it was let in, where there was one.
     pub(super) policy: OnceLock<u64>,
     answers: Mutex<Answers>,
+    /// How many of the answers have a place.
+    served: AtomicUsize,
     changed: Notify,
     cut: CancellationToken,
 }
@@ -42,15 +46,26 @@ pub(super) enum Overdue {
 }
 
 impl Peer {
-    pub(super) fn new(is_local: bool) -> Arc<Self> {
+    pub(super) fn new(origin: Origin) -> Arc<Self> {
         let answers = Answers { open: BTreeMap::new(), next: 0, idle_since: Instant::now() };
         Arc::new(Self {
-            is_local,
+            origin,
             policy: OnceLock::new(),
             answers: Mutex::new(answers),
+            served: AtomicUsize::new(0),
             changed: Notify::new(),
             cut: CancellationToken::new(),
         })
+    }
+
+    /// Whether it came through a Unix socket, whose permissions are its rules.
+    pub(super) fn is_local(&self) -> bool {
+        self.origin == Origin::Socket
+    }
+
+    /// Whether an answer that has a place is under way to it.
+    pub(super) fn is_served(&self) -> bool {
+        self.served.load(Ordering::Relaxed) > 0
     }
 
     /// A request has come; its answer is under way until the value is dropped.
@@ -111,6 +126,23 @@ impl Peer {
     }
 }
 
+/// An answer has a place until this is dropped.
+#[derive(Debug)]
+pub(super) struct Served(Arc<Peer>);
+
+impl Served {
+    pub(super) fn new(peer: &Arc<Peer>) -> Self {
+        peer.served.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(peer))
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.0.served.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// An answer that is under way.
 #[derive(Debug)]
 pub(super) struct Answer {
@@ -151,7 +183,7 @@ mod tests {
     async fn answers_and_pauses_have_their_own_limits() {
         let (answer_timeout, header_read_timeout) = (Duration::from_secs(30), Duration::from_secs(10));
         let config = Config { answer_timeout, header_read_timeout, ..Config::default() };
-        let peer = Peer::new(false);
+        let peer = Peer::new(Origin::Socket);
         let start = Instant::now();
         assert_eq!((peer.overdue(&config).await, start.elapsed()), (Overdue::Pause, header_read_timeout));
 
@@ -170,7 +202,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_answer_in_pieces_is_the_peer_s_time_only_while_a_piece_leaves() {
         let config = Config::default();
-        let peer = Peer::new(false);
+        let peer = Peer::new(Origin::Socket);
         let answer = peer.answer();
         for _ in 0..100 {
             answer.leaves();
@@ -186,7 +218,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_pause_begins_where_the_last_answer_ends() {
         let config = Config::default();
-        let peer = Peer::new(false);
+        let peer = Peer::new(Origin::Socket);
         let (start, answer) = (Instant::now(), peer.answer());
         tokio::time::advance(Duration::from_secs(60)).await;
         assert!(peer.since().elapsed().is_zero(), "what is made here is not the peer's time");

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::yield_now;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -46,6 +47,8 @@ impl Web {
                         connection.serve(stream, peer).await;
                         drop(seat);
                     });
+                    // In a flood, whoever has just come is looked at before others can push it out again.
+                    yield_now().await;
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
@@ -62,8 +65,8 @@ impl Web {
 
     /// A connection with its place: one is accepted before there is room, so that it is known that somebody waits.
     async fn next_connection(&self, listener: &Listener) -> io::Result<(Stream, Arc<Peer>, Seat)> {
-        let stream = listener.accept().await?;
-        let peer = Peer::new(listener.is_local());
+        let (stream, origin) = listener.accept().await?;
+        let peer = Peer::new(origin);
         let seat = self.connections.enter(&peer).await;
         peer.arrived();
         Ok((stream, peer, seat))

@@ -58,11 +58,15 @@ async fn scrapes_beyond_the_limit_are_turned_away_and_counted() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_limit_wait_for_a_place() {
+async fn connections_beyond_the_limit_wait_for_those_that_are_answered_and_for_no_others() {
     let house = House::with(Config { max_connections: 1, ..Config::default() }).await;
+    fill(&house);
+    let mut idle = house.connect().await;
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("a request");
+    idle.readable().await.expect("an answer");
     let mut first = house.connect().await;
-    first.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("a request");
-    first.readable().await.expect("an answer");
+    first.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("a request");
+    first.readable().await.expect("an answer, which does not fit into the buffers");
     let mut second = house.connect().await;
     second.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("a request");
     assert_eq!(house.tracker.len(), 2, "the listener and one connection");
@@ -71,6 +75,31 @@ async fn connections_beyond_the_limit_wait_for_a_place() {
     let mut answer = [0; 15];
     second.read_exact(&mut answer).await.expect("an answer");
     assert_eq!(&answer, b"HTTP/1.1 200 OK");
+}
+
+#[tokio::test]
+async fn answers_beyond_the_limit_are_turned_away_and_scrapes_and_health_are_not() {
+    let house = House::with(Config { max_concurrent_answers: 1, ..Config::default() }).await;
+    fill(&house);
+    (0..20_000).for_each(|n| house.took(call(&format!("{n}"))));
+    let mut slow = house.connect().await;
+    let request = b"GET /v1/usage HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    for _ in 0..20 {
+        slow.write_all(request).await.expect("requests whose answers no buffer takes");
+    }
+    slow.readable().await.expect("the answer begins");
+    let refused = house.get("/v1/usage").await;
+    assert_eq!((refused.status, refused.error_code().as_str()), (503, "busy"));
+    for path in ["/metrics", "/healthz", "/live"] {
+        let mut stream = house.connect().await;
+        let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.expect("a request");
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.expect("an answer");
+        assert_eq!(&answer, b"HTTP/1.1 200", "{path}");
+    }
+    assert_eq!(value(&house.metrics, "gravimeter_web_refusals_total", &["reason=busy"]), Some(1.0));
+    drop(slow);
 }
 
 #[tokio::test]

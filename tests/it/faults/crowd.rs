@@ -72,6 +72,26 @@ async fn who_drips_at_the_exporter_is_let_go_and_traffic_does_not_notice() {
     binary.stop().await;
 }
 
+/// More than could be waited for one after the other: those who have begun lose their places to those who come after them.
+#[tokio::test]
+async fn a_scrape_comes_through_whoever_else_only_begins_a_request() {
+    raise_open_files();
+    let binary = Binary::start(&Upstream::start().await.flags(&[])).await;
+    let mut crowd = Vec::new();
+    for _ in 0..5 * ROOM {
+        let mut slow = soon(TcpStream::connect(binary.web)).await.expect("an exporter");
+        slow.write_all(b"GET /metrics HTTP/1.1\r\nHost: loc").await.expect("half a head");
+        crowd.push(slow);
+    }
+    for path in ["/metrics", "/healthz", "/readyz"] {
+        assert!(soon(binary.ask(path, "")).await.starts_with("HTTP/1.1 200"), "{path}");
+    }
+    let cut = binary.sum("gravimeter_web_refusals_total", &["slow"]).await;
+    assert!(cut >= 4 * ROOM as u64, "those who began first lost their places: {cut}");
+    drop(crowd);
+    binary.stop().await;
+}
+
 /// Whoever is refused is told of in the log, until it is too often; then only how often is.
 #[tokio::test]
 async fn a_flood_of_refusals_leaves_a_short_log_that_says_what_it_lacks() {

@@ -1,0 +1,32 @@
+//! A place for each answer that may take long to make or to leave, so that such answers never take all connections.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+
+use super::Web;
+use super::error::ApiError;
+use super::held::Place;
+use super::peer::Peer;
+use crate::export::WebRefusal;
+
+/// Answers a request where there is a place for one more answer, and keeps the place until it has left.
+pub(super) async fn hold(
+    State(web): State<Arc<Web>>,
+    Extension(peer): Extension<Arc<Peer>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Some(seat) = web.answers.try_enter(&peer) else {
+        web.metrics.web_refused(WebRefusal::Busy);
+        let message = "too many requests at once: try again";
+        return ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message).into_response();
+    };
+    let mut response = next.run(request).await;
+    Place::keep(seat, &mut response);
+    response
+}
