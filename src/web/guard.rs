@@ -75,7 +75,7 @@ impl Doors {
         if !peer.policy.get().is_some_and(|number| policy.covers(*number)) {
             return Err(self.refuse(WebRefusal::Config));
         }
-        access.admit(policy, headers).await.map_err(|refused| {
+        access.admit(policy, headers, peer).await.map_err(|refused| {
             self.refuse(match refused {
                 Refused::Busy => WebRefusal::Busy,
                 Refused::Password => WebRefusal::Password,
@@ -95,7 +95,7 @@ impl Doors {
                 ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit", "too many requests: ask less often")
             }
             WebRefusal::Busy => {
-                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too many passwords to check: try again")
+                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "the password could not be checked: try again")
             }
             WebRefusal::Config | WebRefusal::Handshake | WebRefusal::Slow => ApiError::new(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -110,11 +110,7 @@ impl Doors {
 pub(super) async fn guard(State(doors): State<Arc<Doors>>, request: Request, next: Next) -> Response {
     let Some(peer) = request.extensions().get::<Arc<Peer>>().cloned() else { return late().into_response() };
     let answer = peer.answer();
-    let (policy, response) =
-        match timeout(doors.web.config.request_timeout, respond(&doors, &peer, request, next)).await {
-            Ok((policy, response)) => (policy, response),
-            Err(_) => (None, late().into_response()),
-        };
+    let (policy, response) = respond(&doors, &peer, request, next).await;
     let mut response = Held::hold(response, answer);
     let headers = response.headers_mut();
     for (name, value) in policy.iter().flat_map(|policy| policy.headers()) {
@@ -134,10 +130,14 @@ pub(super) async fn guard(State(doors): State<Arc<Doors>>, request: Request, nex
     response
 }
 
+/// The answer, and the rules under which it was given. The waiting for a password's turn has no limit here: how long is up to
+/// whoever asks, and the answer that comes then is the right one.
 async fn respond(doors: &Doors, peer: &Peer, request: Request, next: Next) -> (Option<Arc<Policy>>, Response) {
-    let policy = match doors.policy(peer).await {
-        Ok(policy) => policy,
-        Err(refused) => return (None, refused.into_response()),
+    let limit = doors.web.config.request_timeout;
+    let policy = match timeout(limit, doors.policy(peer)).await {
+        Ok(Ok(policy)) => policy,
+        Ok(Err(refused)) => return (None, refused.into_response()),
+        Err(_) => return (None, late().into_response()),
     };
     let checked = if peer.is_local() { Ok(()) } else { doors.check(&request, policy.as_deref()) };
     let admitted = match checked {
@@ -145,7 +145,7 @@ async fn respond(doors: &Doors, peer: &Peer, request: Request, next: Next) -> (O
         refused => refused,
     };
     let response = match admitted {
-        Ok(()) => next.run(request).await,
+        Ok(()) => timeout(limit, next.run(request)).await.unwrap_or_else(|_| late().into_response()),
         Err(refused) => refused.into_response(),
     };
     (policy, response)

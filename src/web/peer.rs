@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +18,8 @@ pub(super) struct Peer {
     pub(super) origin: Origin,
     /// The number of the policy under which it was let in, where there was one.
     pub(super) policy: OnceLock<u64>,
+    /// A connection has one password checked at a time, however many requests it sends at once.
+    pub(super) check: Semaphore,
     answers: Mutex<Answers>,
     /// How many of the answers have a place.
     served: AtomicUsize,
@@ -51,6 +53,7 @@ impl Peer {
         Arc::new(Self {
             origin,
             policy: OnceLock::new(),
+            check: Semaphore::new(1),
             answers: Mutex::new(answers),
             served: AtomicUsize::new(0),
             changed: Notify::new(),

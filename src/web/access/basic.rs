@@ -4,9 +4,10 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use zeroize::Zeroizing;
 
-/// Name and password of a request, where it has them once and in order.
-pub(super) fn credentials(headers: &HeaderMap) -> Option<(String, Vec<u8>)> {
+/// Name and password of a request, where it has them once and in order. The password is wiped when it is dropped.
+pub(super) fn credentials(headers: &HeaderMap) -> Option<(String, Zeroizing<Vec<u8>>)> {
     let mut fields = headers.get_all(AUTHORIZATION).iter();
     let field = fields.next()?.as_bytes();
     if fields.next().is_some() {
@@ -16,11 +17,11 @@ pub(super) fn credentials(headers: &HeaderMap) -> Option<(String, Vec<u8>)> {
     if !scheme.eq_ignore_ascii_case(SCHEME) {
         return None;
     }
-    let decoded = BASE64_STANDARD.decode(rest.trim_ascii()).ok()?;
+    let decoded = Zeroizing::new(BASE64_STANDARD.decode(rest.trim_ascii()).ok()?);
     let colon = decoded.iter().position(|byte| *byte == b':')?;
     let (name, password) = decoded.split_at_checked(colon)?;
     let password = password.strip_prefix(b":")?;
-    Some((String::from_utf8(name.to_vec()).ok()?, password.to_vec()))
+    Some((String::from_utf8(name.to_vec()).ok()?, Zeroizing::new(password.to_vec())))
 }
 
 const SCHEME: &[u8] = b"basic ";
@@ -36,7 +37,7 @@ mod tests {
         for field in fields {
             headers.append(AUTHORIZATION, HeaderValue::from_str(field).unwrap());
         }
-        credentials(&headers)
+        credentials(&headers).map(|(name, password)| (name, password.to_vec()))
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod tls;
 mod tls_settings;
 mod users;
 mod verdicts;
+mod waiting;
 mod yaml;
 
 use std::path::{Path, PathBuf};
@@ -27,6 +28,8 @@ use tokio::task::spawn_blocking;
 
 use files::Files;
 use verdicts::{Verdict, Verdicts};
+
+use super::peer::Peer;
 
 pub use mistakes::AccessError;
 pub(super) use policy::Policy;
@@ -52,7 +55,7 @@ struct State {
 /// Why a request is not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// Too many guess passwords.
+    /// The password could not be checked: the program ends.
     Busy,
     /// Name and password are missing or wrong.
     Password,
@@ -79,18 +82,23 @@ impl Access {
         spawn_blocking(move || access.look()).await.ok().flatten()
     }
 
-    /// Whether a request may be answered under the policy.
-    pub(super) async fn admit(&self, policy: &Policy, headers: &HeaderMap) -> Result<(), Refused> {
-        if policy.bucket.as_ref().is_some_and(|bucket| !bucket.take(Instant::now())) {
-            return Err(Refused::Rate);
-        }
+    /// Whether a request of the peer may be answered under the policy. A password that is not known yet waits for its turn.
+    pub(super) async fn admit(&self, policy: &Policy, headers: &HeaderMap, peer: &Peer) -> Result<(), Refused> {
+        let identified = self.identify(policy, headers, peer).await;
+        let Some(rates) = &policy.rates else { return identified };
+        let bucket = if identified.is_ok() { &rates.known } else { &rates.strangers };
+        if bucket.take(Instant::now()) { identified } else { Err(Refused::Rate) }
+    }
+
+    /// Whether the request has a name and a password that belong together, where they are asked for.
+    async fn identify(&self, policy: &Policy, headers: &HeaderMap, peer: &Peer) -> Result<(), Refused> {
         if policy.users.is_empty() {
             return Ok(());
         }
         let (name, password) = basic::credentials(headers).ok_or(Refused::Password)?;
-        match self.verdicts.on(&policy.users, &name, &password).await {
-            Verdict::Busy => Err(Refused::Busy),
+        match self.verdicts.on(&policy.users, name, password, peer).await {
             Verdict::Right => Ok(()),
+            Verdict::Unknown => Err(Refused::Busy),
             Verdict::Wrong => Err(Refused::Password),
         }
     }

@@ -11,7 +11,7 @@ use rustls::pki_types::ServerName;
 
 use super::files::Files;
 use super::mistakes::{AccessError, Mistake};
-use super::rate::Bucket;
+use super::rate::Rates;
 use super::settings::Settings;
 use super::tls::Tls;
 use super::users::Users;
@@ -23,12 +23,12 @@ pub(in crate::web) struct Policy {
     number: u64,
     tls: Option<Tls>,
     pub(super) users: Arc<Users>,
-    pub(super) bucket: Option<Arc<Bucket>>,
+    pub(super) rates: Option<Arc<Rates>>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Policy {
-    /// Reads the file and those that it names. A bucket that is to stay as it was is taken over from `before`.
+    /// Reads the file and those that it names. Limits that stay as they were are taken over from `before`.
     pub(super) fn load(
         path: &Path,
         must_protect: bool,
@@ -47,10 +47,10 @@ impl Policy {
         let settings = Settings::read(&text, folder).map_err(failed)?;
         let tls = settings.tls.map(|tls| tls.build(settings.http2, files)).transpose();
         let tls = tls.map_err(|mistake| failed(vec![mistake]))?;
-        let same = |rate| before.and_then(|before| before.bucket.clone()).filter(|bucket| bucket.rate() == rate);
-        let bucket = settings.rate.map(|rate| same(rate).unwrap_or_else(|| Arc::new(Bucket::new(rate))));
+        let same = |rate| before.and_then(|before| before.rates.clone()).filter(|rates| rates.rate() == rate);
+        let rates = settings.rate.map(|rate| same(rate).unwrap_or_else(|| Arc::new(Rates::new(rate))));
         let users = Arc::new(Users::new(settings.users));
-        let policy = Self { number, tls, users, bucket, headers: settings.headers };
+        let policy = Self { number, tls, users, rates, headers: settings.headers };
         if must_protect && !policy.protects() {
             return Err(failed(vec![Mistake::of_file(UNPROTECTED)]));
         }

@@ -1,9 +1,28 @@
-//! A token bucket over all requests: a moment enters, whether it may be answered leaves.
+//! Token buckets over all requests: a moment enters, whether a request may be answered leaves.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use super::settings::Rate;
+
+/// The limit that a web configuration file sets, twice: whoever guesses passwords uses up nothing of those who know theirs.
+#[derive(Debug)]
+pub(super) struct Rates {
+    /// For requests that show what is asked for.
+    pub(super) known: Bucket,
+    /// For all others.
+    pub(super) strangers: Bucket,
+}
+
+impl Rates {
+    pub(super) fn new(rate: Rate) -> Self {
+        Self { known: Bucket::new(rate), strangers: Bucket::new(rate) }
+    }
+
+    pub(super) fn rate(&self) -> Rate {
+        self.known.rate
+    }
+}
 
 /// Answers `burst` requests at once and one more in each `interval`.
 #[derive(Debug)]
@@ -14,12 +33,8 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    pub(super) fn new(rate: Rate) -> Self {
+    fn new(rate: Rate) -> Self {
         Self { rate, full_at: Mutex::new(None) }
-    }
-
-    pub(super) fn rate(&self) -> Rate {
-        self.rate
     }
 
     /// Takes a token where there is one.

@@ -1,36 +1,41 @@
 //! Verdicts on passwords: each is found once by bcrypt, away from the tasks that carry traffic, and kept.
 //!
-//! A scrape each second costs one hash, not 86,400 a day. Guesses are looked into one at a time, few of them wait, and none of
-//! them pushes a right verdict out. Passwords are not kept: a verdict lies under a keyed digest that dies with the process.
+//! A scrape each second costs one hash, not 86,400 a day. What is not known yet waits in turn, however many wait: a right
+//! password is never refused because others guess. Guesses take half of the processors at most, and none of them pushes a right
+//! verdict out. Passwords are not kept: a verdict lies under a keyed digest that dies with the process, and what waits is wiped.
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::available_parallelism;
 
 use aws_lc_rs::hmac;
 use lru::LruCache;
-use tokio::sync::Semaphore;
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
+use zeroize::Zeroizing;
 
 use super::users::Users;
+use super::waiting::{Check, Told, Waiting};
+use crate::web::peer::Peer;
 
 /// What is known of a name and a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Too many wait for theirs.
-    Busy,
     Right,
+    /// The check was given up: the program ends.
+    Unknown,
     Wrong,
 }
 
-/// The verdicts that were found.
+/// The verdicts that were found, and the checks that wait for theirs.
 pub(super) struct Verdicts {
     key: hmac::Key,
     /// Guards the two caches only; nothing is computed under it.
     known: Mutex<Known>,
-    /// One hash is computed at a time.
-    turn: Arc<Semaphore>,
-    /// Those who compute or wait.
-    queue: Arc<Semaphore>,
+    /// Guards who waits; nothing is computed under it.
+    waiting: Mutex<Waiting>,
+    /// Hashes that are computed at the same time.
+    at_once: usize,
 }
 
 struct Known {
@@ -39,7 +44,7 @@ struct Known {
 }
 
 /// SHA-256's.
-type Digest = [u8; 32];
+pub(super) type Digest = [u8; 32];
 
 impl std::fmt::Debug for Verdicts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -54,36 +59,77 @@ impl Verdicts {
         Self {
             key: hmac::Key::new(hmac::HMAC_SHA256, &secret),
             known: Mutex::new(Known { right: cache(), wrong: cache() }),
-            turn: Arc::new(Semaphore::new(1)),
-            queue: Arc::new(Semaphore::new(MOST_WAITING)),
+            waiting: Mutex::default(),
+            at_once: (available_parallelism().map_or(1, NonZeroUsize::get) / 2).max(1),
         }
     }
 
-    /// Whether the password is that of the user. Cancel-safe: a computation that was begun ends, and its verdict is kept.
-    pub(super) async fn on(self: &Arc<Self>, users: &Arc<Users>, name: &str, password: &[u8]) -> Verdict {
-        let digest = self.digest(users, name, password);
+    /// Whether the password is that of the user, as soon as its turn comes. Cancel-safe: the check keeps its turn for a while,
+    /// and its verdict is kept.
+    pub(super) async fn on(
+        self: &Arc<Self>,
+        users: &Arc<Users>,
+        name: String,
+        password: Zeroizing<Vec<u8>>,
+        peer: &Peer,
+    ) -> Verdict {
+        let digest = self.digest(users, &name, &password);
         if let Some(verdict) = self.known(&digest) {
             return verdict;
         }
-        let Ok(place) = Arc::clone(&self.queue).try_acquire_owned() else { return Verdict::Busy };
-        let Ok(turn) = Arc::clone(&self.turn).acquire_owned().await else { return Verdict::Busy };
-        // Another connection of the same scraper may have been in front.
+        let Ok(_turn) = peer.check.acquire().await else { return Verdict::Unknown };
+        // Another connection of the same scraper, or another request of this one, may have been in front.
         if let Some(verdict) = self.known(&digest) {
             return verdict;
         }
-        let (verdicts, users) = (Arc::clone(self), Arc::clone(users));
-        let (name, password) = (name.to_owned(), password.to_owned());
-        let computed = spawn_blocking(move || {
-            let is_right = users.knows(&name, &password);
-            verdicts.keep(digest, is_right);
-            drop((turn, place));
-            is_right
-        });
-        match computed.await {
-            Ok(true) => Verdict::Right,
-            Ok(false) => Verdict::Wrong,
-            Err(_) => Verdict::Busy,
+        let users = Arc::clone(users);
+        let mut told = self.ask(digest, peer, |verdict| Check { digest, users, name, password, verdict });
+        let told = told.wait_for(Option::is_some).await.map(|verdict| *verdict);
+        match told {
+            Ok(Some(true)) => Verdict::Right,
+            Ok(Some(false)) => Verdict::Wrong,
+            Ok(None) | Err(_) => Verdict::Unknown,
         }
+    }
+
+    /// Joins a check that waits already, or adds one and sees to it that somebody works.
+    fn ask(
+        self: &Arc<Self>,
+        digest: Digest,
+        peer: &Peer,
+        check: impl FnOnce(watch::Sender<Option<bool>>) -> Check,
+    ) -> Told {
+        let mut waiting = self.waiting();
+        if let Some(told) = waiting.join(&digest) {
+            return told;
+        }
+        let (verdict, told) = watch::channel(None);
+        waiting.add(peer.origin, check(verdict));
+        let next = (waiting.under_way() < self.at_once).then(|| waiting.next()).flatten();
+        drop(waiting);
+        if let Some(next) = next {
+            let verdicts = Arc::clone(self);
+            spawn_blocking(move || verdicts.work(next));
+        }
+        told
+    }
+
+    /// Finds verdicts until nobody waits for one.
+    fn work(&self, first: Check) {
+        let mut next = Some(first);
+        while let Some(check) = next {
+            let is_right = check.users.knows(&check.name, &check.password);
+            // Before it is no longer under way: whoever comes in between finds it in one of the two.
+            self.keep(check.digest, is_right);
+            check.verdict.send_replace(Some(is_right));
+            let mut waiting = self.waiting();
+            waiting.done(&check.digest);
+            next = waiting.next();
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn known(&self, digest: &Digest) -> Option<Verdict> {
@@ -115,38 +161,51 @@ impl Verdicts {
 /// As many scrapers as a small house has; each verdict takes some hundred bytes.
 const MOST_KEPT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(127);
 
-/// At a cost of 10 the last of them waits two seconds.
-const MOST_WAITING: usize = 32;
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::web::access::users::Hash;
+    use crate::web::origin::Origin;
 
     fn users(password: &str, cost: u32) -> Arc<Users> {
         let hash = Hash::read(&bcrypt::hash(password, cost).unwrap()).unwrap();
         Arc::new(Users::new([("alice".to_owned(), hash)].into()))
     }
 
+    async fn on(verdicts: &Arc<Verdicts>, users: &Arc<Users>, name: &str, password: &[u8]) -> Verdict {
+        let peer = Peer::new(Origin::Socket);
+        verdicts.on(users, name.to_owned(), password.to_vec().into(), &peer).await
+    }
+
+    fn computed(verdicts: &Verdicts) -> usize {
+        let known = verdicts.known.lock().unwrap();
+        known.right.len() + known.wrong.len()
+    }
+
     #[tokio::test]
     async fn a_verdict_is_found_once_and_kept() {
-        let (verdicts, users) = (Arc::new(Verdicts::new()), users("right", 4));
-        assert_eq!(verdicts.on(&users, "alice", b"right").await, Verdict::Right);
-        assert_eq!(verdicts.on(&users, "alice", b"wrong").await, Verdict::Wrong);
-        // Nobody can compute any more: what is answered now is what was kept.
-        verdicts.turn.close();
-        assert_eq!(verdicts.on(&users, "alice", b"right").await, Verdict::Right);
-        assert_eq!(verdicts.on(&users, "alice", b"wrong").await, Verdict::Wrong);
-        assert_eq!(verdicts.on(&users, "alice", b"new").await, Verdict::Busy);
+        let verdicts = Verdicts { at_once: 1, ..Verdicts::new() };
+        let (mut verdicts, users) = (Arc::new(verdicts), users("right", 4));
+        assert_eq!(on(&verdicts, &users, "alice", b"right").await, Verdict::Right);
+        assert_eq!(on(&verdicts, &users, "alice", b"wrong").await, Verdict::Wrong);
+        // Nobody works any more: what is answered now is what was kept.
+        while Arc::strong_count(&verdicts) > 1 {
+            tokio::task::yield_now().await;
+        }
+        Arc::get_mut(&mut verdicts).expect("nobody works").at_once = 0;
+        assert_eq!(on(&verdicts, &users, "alice", b"right").await, Verdict::Right);
+        assert_eq!(on(&verdicts, &users, "alice", b"wrong").await, Verdict::Wrong);
+        use futures_util::FutureExt as _;
+        assert_eq!(on(&verdicts, &users, "alice", b"new").now_or_never(), None);
     }
 
     #[tokio::test]
     async fn a_new_password_ends_the_old_one() {
         let (verdicts, old, new) = (Arc::new(Verdicts::new()), users("old", 4), users("new", 4));
-        assert_eq!(verdicts.on(&old, "alice", b"old").await, Verdict::Right);
-        assert_eq!(verdicts.on(&new, "alice", b"old").await, Verdict::Wrong);
-        assert_eq!(verdicts.on(&new, "alice", b"new").await, Verdict::Right);
-        assert_eq!(verdicts.on(&old, "alice", b"new").await, Verdict::Wrong);
+        assert_eq!(on(&verdicts, &old, "alice", b"old").await, Verdict::Right);
+        assert_eq!(on(&verdicts, &new, "alice", b"old").await, Verdict::Wrong);
+        assert_eq!(on(&verdicts, &new, "alice", b"new").await, Verdict::Right);
+        assert_eq!(on(&verdicts, &old, "alice", b"new").await, Verdict::Wrong);
     }
 
     #[tokio::test]
@@ -157,26 +216,50 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn guesses_neither_pile_up_nor_push_a_right_verdict_out() {
+    async fn a_right_password_is_never_refused_however_many_guess() {
         let (verdicts, users) = (Arc::new(Verdicts::new()), users("right", 4));
-        assert_eq!(verdicts.on(&users, "alice", b"right").await, Verdict::Right);
-        for guess in 0..200_u32 {
-            assert_eq!(verdicts.on(&users, "alice", &guess.to_be_bytes()).await, Verdict::Wrong);
-        }
-        let turn = Arc::clone(&verdicts.turn).acquire_owned().await.unwrap();
-        let guess = |guess: u32| {
-            let (verdicts, users) = (Arc::clone(&verdicts), Arc::clone(&users));
-            async move { verdicts.on(&users, "mallory", &guess.to_be_bytes()).await }
-        };
         let mut crowd = tokio::task::JoinSet::new();
-        (0..200).for_each(|n| drop(crowd.spawn(guess(n))));
-        for _ in 0..200 - MOST_WAITING {
-            assert_eq!(crowd.join_next().await.unwrap().unwrap(), Verdict::Busy);
+        for guess in 0..500_u32 {
+            let (verdicts, users) = (Arc::clone(&verdicts), Arc::clone(&users));
+            crowd.spawn(async move { on(&verdicts, &users, "mallory", &guess.to_be_bytes()).await });
         }
-        assert_eq!(verdicts.on(&users, "alice", b"right").await, Verdict::Right, "known verdicts wait for nobody");
-        drop(turn);
+        // All of them wait before the right one comes.
+        tokio::task::yield_now().await;
+        assert_eq!(on(&verdicts, &users, "alice", b"right").await, Verdict::Right);
         while let Some(verdict) = crowd.join_next().await {
             assert_eq!(verdict.unwrap(), Verdict::Wrong);
         }
+        for guess in 0..200_u32 {
+            assert_eq!(on(&verdicts, &users, "alice", &guess.to_be_bytes()).await, Verdict::Wrong);
+        }
+        assert_eq!(verdicts.known.lock().unwrap().right.len(), 1, "no guess pushes a right verdict out");
+    }
+
+    #[tokio::test]
+    async fn a_connection_has_one_password_checked_at_a_time() {
+        let verdicts = Arc::new(Verdicts { at_once: 0, ..Verdicts::new() });
+        let (users, peer) = (users("right", 4), Peer::new(Origin::Socket));
+        let mut crowd = tokio::task::JoinSet::new();
+        for guess in 0..8_u8 {
+            let (verdicts, users, peer) = (Arc::clone(&verdicts), Arc::clone(&users), Arc::clone(&peer));
+            crowd.spawn(async move { verdicts.on(&users, "alice".to_owned(), vec![guess].into(), &peer).await });
+        }
+        tokio::task::yield_now().await;
+        let waiting = std::iter::from_fn(|| verdicts.waiting().next()).count();
+        assert_eq!(waiting, 1);
+    }
+
+    #[tokio::test]
+    async fn a_scraper_that_gave_up_finds_its_verdict_later() {
+        let verdicts = Arc::new(Verdicts { at_once: 0, ..Verdicts::new() });
+        let users = users("right", 4);
+        use futures_util::FutureExt as _;
+        assert_eq!(on(&verdicts, &users, "alice", b"right").now_or_never(), None, "it gave up");
+        assert_eq!(on(&verdicts, &users, "alice", b"right").now_or_never(), None, "and came again");
+        let check = verdicts.waiting().next().expect("it kept its turn");
+        assert!(verdicts.waiting().next().is_none(), "once");
+        verdicts.work(check);
+        assert_eq!(computed(&verdicts), 1);
+        assert_eq!(on(&verdicts, &users, "alice", b"right").now_or_never(), Some(Verdict::Right));
     }
 }

@@ -1,8 +1,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use rcgen::{CertificateParams, KeyPair};
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
@@ -164,6 +167,56 @@ async fn requests_beyond_the_rate_are_refused() {
     }
     assert_eq!(statuses, [200, 200, 429, 429]);
     assert_eq!(value(&house.metrics, "gravimeter_web_refusals_total", &["reason=rate_limit"]), Some(2.0));
+}
+
+/// A request with a password of its own for each number.
+fn guess(number: usize) -> String {
+    format!("Basic {}", BASE64_STANDARD.encode(format!("alice:guess {number}")))
+}
+
+#[tokio::test]
+async fn whoever_guesses_does_not_keep_a_right_password_out() {
+    let hash = bcrypt::hash("secret", 6).expect("a hash");
+    let written = Written::new(&format!("basic_auth_users: {{alice: '{hash}'}}"));
+    // As after a restart: no verdict is known yet.
+    let house = Arc::new(House::behind(Config::default(), Some(written.open())).await);
+    let mut guessers = tokio::task::JoinSet::new();
+    let guesses = Arc::new(AtomicUsize::new(0));
+    for _ in 0..60 {
+        let (house, guesses) = (Arc::clone(&house), Arc::clone(&guesses));
+        guessers.spawn(async move {
+            loop {
+                let number = guesses.fetch_add(1, Ordering::Relaxed);
+                let answer = house.ask("GET", "/metrics", &[("Authorization", &guess(number))]).await;
+                assert_eq!(answer.status, 401, "{}", answer.text());
+            }
+        });
+    }
+    while guesses.load(Ordering::Relaxed) < 100 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..20 {
+        let answer = house.ask("GET", "/metrics", &[ALICE]).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    guessers.abort_all();
+    while let Some(ended) = guessers.join_next().await {
+        assert!(ended.is_err_and(|error| error.is_cancelled()), "every guess was answered with 401");
+    }
+}
+
+#[tokio::test]
+async fn guesses_use_up_no_rate_of_those_who_know_their_password() {
+    let written = Written::new(&format!("rate_limit: {{interval: 1h, burst: 2}}\n{}", users(&[("alice", "secret")])));
+    let house = House::behind(Config::default(), Some(written.open())).await;
+    let mut statuses = Vec::new();
+    for number in 0..4 {
+        statuses.push(house.ask("GET", "/metrics", &[("Authorization", &guess(number))]).await.status);
+    }
+    for _ in 0..3 {
+        statuses.push(house.ask("GET", "/metrics", &[ALICE]).await.status);
+    }
+    assert_eq!(statuses, [401, 401, 429, 429, 200, 200, 429]);
 }
 
 #[tokio::test]
