@@ -63,7 +63,8 @@ impl FromStr for UsageCursor {
         let by = By::parse(part()?).ok_or(InvalidCursor)?;
         let rank = part()?.parse().map_err(|_| InvalidCursor)?;
         let key = URL_SAFE_NO_PAD.decode(part()?).map_err(|_| InvalidCursor)?;
-        let key = String::from_utf8(key).map_err(|_| InvalidCursor)?;
+        // A place among the groups, which need not be that of a group: any bytes have one.
+        let key = String::from_utf8_lossy(&key).into_owned();
         Ok(Self { by, last: Place { rank, key } })
     }
 }

@@ -17,6 +17,7 @@ mod listener;
 mod live;
 mod metrics;
 mod negotiate;
+mod openapi;
 mod origin;
 mod page;
 mod parameters;
@@ -32,9 +33,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::middleware;
-use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Extension, Router};
 use http::uri::Authority;
@@ -211,7 +211,7 @@ impl Web {
             .route("/icon.svg", get(page::icon))
             .route("/v1/cascades", get(cascades::cascades))
             .route("/v1/cascades/{id}", get(cascades::cascade))
-            .route("/v1/openapi.json", get(openapi))
+            .route("/v1/openapi.json", get(openapi::openapi))
             .route("/v1/quotas", get(quotas::quotas))
             .route("/v1/usage", get(usage::usage))
             .route_layer(with_a_place)
@@ -230,13 +230,6 @@ impl Web {
             .with_state(Arc::clone(self))
     }
 }
-
-async fn openapi() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/json")], OPENAPI)
-}
-
-/// The description of the interface, kept by hand and compared with the routes by a test.
-const OPENAPI: &str = include_str!("openapi.json");
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 
 use super::error::ApiError;
-use crate::ledger::{By, Page, UsageQuery, Zone};
+use crate::ledger::{By, Page, UsageCursor, UsageQuery, Zone};
 use crate::record::Label as _;
 
 /// What is wrong with the parameters. The message says what may stand there, and repeats nothing.
@@ -13,9 +13,12 @@ pub enum WrongUsageQuery {
     /// There is no such grouping.
     #[error("'by' must be 'cascade', 'day', 'hour', 'model', 'operation' or 'provider'")]
     By,
-    /// The cursor is none, or one of another grouping.
-    #[error("'cursor' must be 'next_cursor' of an earlier answer with the same 'by'")]
+    /// The cursor is none.
+    #[error("'cursor' must be 'next_cursor' of an earlier answer")]
     Cursor,
+    /// The cursor is one of another grouping, which has no such page.
+    #[error("there is no such page: 'cursor' must be 'next_cursor' of an earlier answer with the same 'by'")]
+    OtherPage,
     /// The limit is none.
     #[error("'limit' must be a number from 1 to {MAX_LIMIT}")]
     Limit,
@@ -48,13 +51,15 @@ impl WrongUsageQuery {
             Self::By => "invalid_by",
             Self::Cursor => "invalid_cursor",
             Self::Limit => "invalid_limit",
+            Self::OtherPage => "unknown_page",
             Self::Since => "invalid_since",
             Self::Until => "invalid_until",
             Self::Twice => "repeated_parameter",
             Self::Unknown => "unknown_parameter",
             Self::Zone => "invalid_tz",
         };
-        ApiError::new(StatusCode::BAD_REQUEST, code, self.to_string())
+        let status = if self == Self::OtherPage { StatusCode::NOT_FOUND } else { StatusCode::BAD_REQUEST };
+        ApiError::new(status, code, self.to_string())
     }
 }
 
@@ -109,9 +114,9 @@ fn read_limit(text: Option<&str>) -> Result<usize, WrongUsageQuery> {
     text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)).ok_or(WrongUsageQuery::Limit)
 }
 
-fn read_cursor(text: &str, by: By) -> Result<crate::ledger::UsageCursor, WrongUsageQuery> {
-    let cursor = text.parse::<crate::ledger::UsageCursor>().ok();
-    cursor.filter(|cursor| cursor.by() == by).ok_or(WrongUsageQuery::Cursor)
+fn read_cursor(text: &str, by: By) -> Result<UsageCursor, WrongUsageQuery> {
+    let cursor: UsageCursor = text.parse().map_err(|_| WrongUsageQuery::Cursor)?;
+    if cursor.by() == by { Ok(cursor) } else { Err(WrongUsageQuery::OtherPage) }
 }
 
 /// A time, which a duration before now gives anew with every question.
@@ -165,7 +170,7 @@ mod tests {
             (vec![("limit", "10001")], WrongUsageQuery::Limit),
             (vec![("limit", "")], WrongUsageQuery::Limit),
             (vec![("cursor", "first"), ("by", "day")], WrongUsageQuery::Cursor),
-            (vec![("cursor", cursor), ("by", "hour")], WrongUsageQuery::Cursor),
+            (vec![("cursor", cursor), ("by", "hour")], WrongUsageQuery::OtherPage),
             (vec![("tz", "Mars/Olympus")], WrongUsageQuery::Zone),
         ] {
             assert_eq!(read(&pairs), Err(wrong), "{pairs:?}");

@@ -1,13 +1,18 @@
 use std::io::Read as _;
 
 use flate2::read::GzDecoder;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use proptest::strategy::{Strategy as _, ValueTree as _};
+use proptest::string::string_regex;
+use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
 use super::kit::House;
 use crate::export::tests::kit::{Key, call, every_fact, promtool, rate_limited, samples};
 use crate::ledger::By;
 use crate::record::{Label as _, Model, Provider, Record as _};
-use crate::web::{Condition, Config, ConfigError, OPENAPI};
+use crate::web::openapi::OPENAPI;
+use crate::web::{Condition, Config, ConfigError};
 
 /// Every route, as the description names it. No conversation is called `{id}`: that answer is an error of ours.
 const PATHS: [&str; 10] = [
@@ -272,6 +277,50 @@ async fn the_description_names_every_route() {
     let found: std::collections::BTreeSet<&str> =
         report["totals"].as_object().expect("totals").keys().map(String::as_str).collect();
     assert_eq!(found, named.into_iter().collect());
+}
+
+/// Values that the schema of a parameter allows: every one of its lists, and some of each of its patterns.
+fn allowed(schema: &Value) -> Vec<String> {
+    let mut runner = TestRunner::deterministic();
+    let mut values: Vec<String> = schema["anyOf"].as_array().into_iter().flatten().flat_map(allowed).collect();
+    values
+        .extend(schema["enum"].as_array().into_iter().flatten().filter_map(|value| value.as_str().map(str::to_owned)));
+    values
+        .extend(["minimum", "maximum"].iter().filter_map(|end| schema[end].as_u64()).map(|number| number.to_string()));
+    if let Some(pattern) = schema["pattern"].as_str() {
+        let some = string_regex(pattern.trim_matches(['^', '$'])).expect("a pattern");
+        let most = schema["maxLength"].as_u64().map_or(usize::MAX, |most| most as usize);
+        let one = || some.new_tree(&mut runner).expect("a value").current();
+        values.extend(std::iter::repeat_with(one).take(300).filter(|value| value.len() <= most));
+    }
+    values
+}
+
+#[tokio::test]
+async fn what_the_description_allows_is_accepted() {
+    let house = House::open().await;
+    house.took(call("m"));
+    let described = house.get("/v1/openapi.json").await.json();
+    let mut asked = 0;
+    for (path, methods) in described["paths"].as_object().expect("paths") {
+        for parameter in methods["get"]["parameters"].as_array().into_iter().flatten() {
+            let name = parameter["name"].as_str().expect("a name");
+            let values = allowed(&parameter["schema"]);
+            assert!(!values.is_empty() || parameter["in"] == "header", "nothing says what {name} may be");
+            for value in values {
+                let value = utf8_percent_encode(&value, NON_ALPHANUMERIC);
+                let target = match parameter["in"].as_str() {
+                    Some("path") => path.replace(&format!("{{{name}}}"), &value.to_string()),
+                    _ => format!("{path}?{name}={value}"),
+                };
+                let answer = house.get(&target).await;
+                assert!(matches!(answer.status, 200 | 404), "{target}: {}", answer.text());
+                assert!(methods["get"]["responses"].get(answer.status.to_string()).is_some(), "{target}");
+                asked += 1;
+            }
+        }
+    }
+    assert!(asked > 2000, "time zones, and values of each pattern: {asked}");
 }
 
 #[test]

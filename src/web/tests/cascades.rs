@@ -11,7 +11,8 @@ use crate::record::{
     Call, Correlation, CorrelationMethod, Fact, Label, Operation, Outcome, Provider, Quality, QuotaWindow, Record as _,
     RunOutcome, RunStarted, TokenKind,
 };
-use crate::web::{OPENAPI, path_of};
+use crate::web::openapi::OPENAPI;
+use crate::web::path_of;
 
 fn of_cascade(cascade: &str, number: u64) -> Call {
     let correlation = Correlation { cascade: Some(id(cascade)), method: CorrelationMethod::RequestId };

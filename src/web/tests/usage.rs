@@ -115,18 +115,18 @@ async fn a_page_begins_where_it_is_told_and_nowhere_else() {
     let house = House::open().await;
     (0..3).for_each(|n| house.took(spent(&format!("m{n}"), n)));
     let cursor = house.get("/v1/usage?limit=1").await.json()["next_cursor"].as_str().expect("a cursor").to_owned();
-    for (query, code) in [
-        (format!("by=provider&cursor={cursor}"), "invalid_cursor"),
-        ("cursor=".to_owned(), "invalid_cursor"),
-        ("cursor=model.1".to_owned(), "invalid_cursor"),
-        ("cursor=model.1.%FF".to_owned(), "invalid_cursor"),
-        ("cursor=model.1.gA".to_owned(), "invalid_cursor"),
-        ("limit=0".to_owned(), "invalid_limit"),
-        ("limit=10001".to_owned(), "invalid_limit"),
-        ("limit=1&limit=2".to_owned(), "repeated_parameter"),
+    for (query, status, code) in [
+        (format!("by=provider&cursor={cursor}"), 404, "unknown_page"),
+        ("cursor=".to_owned(), 400, "invalid_cursor"),
+        ("cursor=model.1".to_owned(), 400, "invalid_cursor"),
+        ("cursor=model.1.%FF".to_owned(), 400, "invalid_cursor"),
+        ("cursor=model.1.gB".to_owned(), 400, "invalid_cursor"),
+        ("limit=0".to_owned(), 400, "invalid_limit"),
+        ("limit=10001".to_owned(), 400, "invalid_limit"),
+        ("limit=1&limit=2".to_owned(), 400, "repeated_parameter"),
     ] {
         let answer = house.get(&format!("/v1/usage?{query}")).await;
-        assert_eq!((answer.status, answer.error_code().as_str()), (400, code), "{query}");
+        assert_eq!((answer.status, answer.error_code().as_str()), (status, code), "{query}");
         assert_eq!(answer.headers["cache-control"], "no-store");
     }
     // What the cursor named may be gone or grown: the next page goes on behind its place.
