@@ -27,10 +27,7 @@ pub(super) fn take_field(fields: &mut Fields, name: &[u8], value: &[u8]) {
         let essence = value.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
         fields.content_type = Some(text(essence, MAX_CONTENT_TYPE_BYTES).to_ascii_lowercase());
     } else if is(CONTENT_ENCODING) {
-        let codings = value.split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|coding| !coding.is_empty());
-        let room = MAX_CODINGS.saturating_sub(fields.content_encoding.len());
-        let codings = codings.take(room).map(|coding| text(coding, MAX_CODING_BYTES).to_ascii_lowercase());
-        fields.content_encoding.extend(codings);
+        take_codings(&mut fields.content_encoding, value);
     } else if is(RETRY_AFTER) {
         fields.retry_after_seconds = decimal(value);
     } else if is(CLOUD_TRACE_ID) && value.len() <= MAX_TRACE_ID_BYTES {
@@ -38,6 +35,15 @@ pub(super) fn take_field(fields: &mut Fields, name: &[u8], value: &[u8]) {
     } else if is(TRACE_PARENT) {
         fields.trace_parent = TraceParent::parse(value);
     }
+}
+
+/// Adds the codings that a `content-encoding` lists, as long as there is room for more.
+fn take_codings(codings: &mut Vec<String>, value: &[u8]) {
+    let room = MAX_CODINGS.saturating_sub(codings.len());
+    // A list this long is read as the name of one coding, which is an unknown one: nobody has to look at all its commas.
+    let is_list = |b: &u8| *b == b',' && value.len() <= MAX_CODINGS_BYTES;
+    let listed = value.split(is_list).map(<[u8]>::trim_ascii).filter(|coding| !coding.is_empty());
+    codings.extend(listed.take(room).map(|coding| text(coding, MAX_CODING_BYTES).to_ascii_lowercase()));
 }
 
 /// A number in the grammar `1*DIGIT` (RFC 9110 section 8.6): no sign, no space, no overflow.
@@ -86,6 +92,8 @@ const MAX_CONTENT_TYPE_BYTES: usize = 255;
 const MAX_CODINGS: usize = 8;
 /// A longer name is of no coding that exists; cut, it stays an unknown one.
 const MAX_CODING_BYTES: usize = 32;
+/// A list of all the codings that are looked at, each with the longest name and a space.
+const MAX_CODINGS_BYTES: usize = MAX_CODINGS * (MAX_CODING_BYTES + 2);
 /// The ids seen have 16 hexadecimal digits.
 const MAX_TRACE_ID_BYTES: usize = 128;
 
@@ -140,12 +148,23 @@ mod tests {
         assert!(fields.trace_parent.is_some());
 
         take_field(&mut fields, b"retry-after", b"Wed, 21 Oct 2026 07:28:00 GMT");
-        take_field(&mut fields, b"content-encoding", "gzip,".repeat(1000).as_bytes());
+        take_field(&mut fields, b"content-encoding", "gzip,".repeat(50).as_bytes());
         take_field(&mut fields, b"x-cloudaicompanion-trace-id", &[b'a'; 4096]);
         take_field(&mut fields, b"traceparent", b"00-00-00-00");
         assert_eq!((fields.retry_after_seconds, fields.trace_parent), (None, None));
         assert_eq!(fields.content_encoding.len(), MAX_CODINGS);
         assert_eq!(fields.cloud_trace_id, expected.cloud_trace_id);
+    }
+
+    #[test]
+    fn a_list_of_codings_that_is_too_long_to_be_looked_at_is_an_unknown_coding() {
+        for long in [",".repeat(MAX_CODINGS_BYTES), format!("identity{},gzip", " ".repeat(MAX_CODINGS_BYTES))] {
+            let mut fields = Fields::default();
+            take_field(&mut fields, b"content-encoding", format!("{long},").as_bytes());
+            let names: Vec<_> = fields.content_encoding.iter().map(|name| name.trim().len()).collect();
+            assert_eq!(names.len(), 1, "{names:?}");
+            assert!(!["identity", "gzip", ""].contains(&fields.content_encoding[0].as_str()));
+        }
     }
 
     #[test]

@@ -18,8 +18,8 @@ impl Block {
     /// Decodes a complete block, which every block must be, once and in order.
     pub(super) fn decode(hpack: &mut Hpack, bytes: &[u8]) -> Result<Self, ObserverFailure> {
         let mut block = Self::default();
-        let decoded = hpack.decode(bytes, |name, value| block.take(name, value));
-        decoded.map(|()| block).ok_or(ObserverFailure::Http2Malformed)
+        hpack.decode(bytes, |name, value| block.take(name, value))?;
+        Ok(block)
     }
 
     /// The block as the head of a request, and whether it is a CONNECT.

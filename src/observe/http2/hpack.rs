@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use super::huffman;
 use super::statics::{STATIC_NAMES, static_value};
 use crate::observe::head;
+use crate::record::ObserverFailure;
 
 /// The decoder of one direction.
 pub(super) struct Hpack {
@@ -35,10 +36,28 @@ struct Name {
     length: usize,
 }
 
-/// A string literal as it stands in a block.
-struct Literal<'a> {
+/// A field that stands in the block itself.
+struct Literal {
+    name: Name,
+    /// Empty when the name is not on the list.
+    value: Vec<u8>,
+    /// What it counts, as section 4.1 counts.
+    size: usize,
+}
+
+/// A string as it stands in a block.
+struct Text<'a> {
     bytes: &'a [u8],
     is_huffman: bool,
+}
+
+/// The block is damaged or out of step with the table.
+struct Malformed;
+
+impl From<Malformed> for ObserverFailure {
+    fn from(Malformed: Malformed) -> Self {
+        Self::Http2Malformed
+    }
 }
 
 impl Hpack {
@@ -54,78 +73,97 @@ impl Hpack {
         self.allowed = self.allowed.max(announced.min(MAX_TABLE_BYTES));
     }
 
-    /// Decodes a block and hands out the listed fields. After None the table is out of step for good.
-    pub(super) fn decode(&mut self, mut block: &[u8], mut field: impl FnMut(&'static str, &[u8])) -> Option<()> {
+    /// Decodes a block and hands out the listed fields. After an error the table is out of step for good.
+    ///
+    /// A reference of one byte stands for a field of any length, so that the fields are counted and not the bytes of the
+    /// block: what one block stands for is limited like what it may hold.
+    pub(super) fn decode(
+        &mut self,
+        mut block: &[u8],
+        mut field: impl FnMut(&'static str, &[u8]),
+    ) -> Result<(), ObserverFailure> {
+        let mut room = MAX_LIST_BYTES;
         while let Some(first) = block.first() {
-            match first {
+            let size = match first {
                 0x80.. => {
-                    let index = integer(&mut block, 7)?;
-                    if let (Some(name), value) = self.indexed(index)? {
+                    let (name, value, size) = self.indexed(integer(&mut block, 7)?)?;
+                    if let Some(name) = name {
                         field(name, value);
                     }
+                    size
                 }
                 0x40..=0x7f => {
-                    let (name, value) = self.literal(&mut block, 6, &mut field)?;
-                    self.insert(name, value)?;
+                    let literal = self.literal(&mut block, 6, &mut field)?;
+                    let size = literal.size;
+                    self.insert(literal);
+                    size
                 }
                 0x20..=0x3f => {
-                    self.limit = integer(&mut block, 5).filter(|limit| *limit <= self.allowed)?;
-                    self.evict(self.limit);
+                    let limit = integer(&mut block, 5)?;
+                    if limit > self.allowed {
+                        return Err(Malformed.into());
+                    }
+                    self.limit = limit;
+                    self.evict(limit);
+                    0
                 }
-                0x00..=0x1f => {
-                    let (_, value) = self.literal(&mut block, 4, &mut field)?;
-                    value.length()?;
-                }
-            }
+                0x00..=0x1f => self.literal(&mut block, 4, &mut field)?.size,
+            };
+            room = room.checked_sub(size).ok_or(ObserverFailure::Limit)?;
         }
-        Some(())
+        Ok(())
     }
 
     /// Reads a literal field and hands it out when it is listed.
-    fn literal<'a>(
+    fn literal(
         &self,
-        block: &mut &'a [u8],
+        block: &mut &[u8],
         prefix_bits: u32,
         field: &mut impl FnMut(&'static str, &[u8]),
-    ) -> Option<(Name, Literal<'a>)> {
+    ) -> Result<Literal, Malformed> {
         let name = match integer(block, prefix_bits)? {
-            0 => Name::of(&Literal::read(block)?.decode()?),
+            0 => Name::of(&Text::read(block)?.decode()?),
             index => self.name(index)?,
         };
-        let value = Literal::read(block)?;
-        if let Some(listed) = name.listed {
-            field(listed, &value.decode()?);
-        }
-        Some((name, value))
+        let text = Text::read(block)?;
+        let (value, length) = match name.listed {
+            None => (Vec::new(), text.length()?),
+            Some(listed) => {
+                let value = text.decode()?;
+                field(listed, &value);
+                let length = value.len();
+                (value, length)
+            }
+        };
+        Ok(Literal { name, value, size: name.length + length + ENTRY_OVERHEAD })
     }
 
-    /// The name, when it is listed, and the value at a place in the static or the dynamic table (section 2.3.3).
-    fn indexed(&self, index: usize) -> Option<(Option<&'static str>, &[u8])> {
+    /// The name, when it is listed, the value and the size of a field in the static or the dynamic table (section 2.3.3).
+    fn indexed(&self, index: usize) -> Result<(Option<&'static str>, &[u8], usize), Malformed> {
         if let Some(value) = static_value(index) {
-            return Some((self.name(index)?.listed, value.as_bytes()));
+            let name = self.name(index)?;
+            return Ok((name.listed, value.as_bytes(), name.length + value.len() + ENTRY_OVERHEAD));
         }
-        let entry = self.table.get(index.checked_sub(STATIC_NAMES.len() + 1)?)?;
-        Some((entry.name.listed, &entry.value))
+        let entry = index.checked_sub(STATIC_NAMES.len() + 1).and_then(|place| self.table.get(place));
+        let entry = entry.ok_or(Malformed)?;
+        Ok((entry.name.listed, &entry.value, entry.size))
     }
 
-    fn name(&self, index: usize) -> Option<Name> {
-        let place = index.checked_sub(1)?;
-        match STATIC_NAMES.get(place) {
-            Some(name) => Some(Name::of(name.as_bytes())),
-            None => Some(self.table.get(place.checked_sub(STATIC_NAMES.len())?)?.name),
+    fn name(&self, index: usize) -> Result<Name, Malformed> {
+        let place = index.checked_sub(1).ok_or(Malformed)?;
+        match (STATIC_NAMES.get(place), place.checked_sub(STATIC_NAMES.len())) {
+            (Some(name), _) => Ok(Name::of(name.as_bytes())),
+            (None, dynamic) => Ok(dynamic.and_then(|place| self.table.get(place)).ok_or(Malformed)?.name),
         }
     }
 
     /// Adds a field to the table. One that is larger than the table empties it (section 4.4).
-    fn insert(&mut self, name: Name, value: Literal<'_>) -> Option<()> {
-        let size = name.length + value.length()? + ENTRY_OVERHEAD;
+    fn insert(&mut self, Literal { name, value, size }: Literal) {
         self.evict(self.limit.saturating_sub(size));
         if size <= self.limit {
-            let value = if name.listed.is_some() { value.decode()? } else { Vec::new() };
             self.size += size;
             self.table.push_front(Entry { name, value, size });
         }
-        Some(())
     }
 
     fn evict(&mut self, limit: usize) {
@@ -143,44 +181,44 @@ impl Name {
     }
 }
 
-impl<'a> Literal<'a> {
-    /// Takes a string literal from the front of `block` (section 5.2).
-    fn read(block: &mut &'a [u8]) -> Option<Self> {
-        let is_huffman = block.first()? & 0x80 != 0;
+impl<'a> Text<'a> {
+    /// Takes a string from the front of `block` (section 5.2).
+    fn read(block: &mut &'a [u8]) -> Result<Self, Malformed> {
+        let is_huffman = block.first().ok_or(Malformed)? & 0x80 != 0;
         let length = integer(block, 7)?;
-        let (bytes, rest) = block.split_at_checked(length)?;
+        let (bytes, rest) = block.split_at_checked(length).ok_or(Malformed)?;
         *block = rest;
-        Some(Self { bytes, is_huffman })
+        Ok(Self { bytes, is_huffman })
     }
 
-    fn length(&self) -> Option<usize> {
-        let mut length = self.bytes.len();
-        if self.is_huffman {
-            length = 0;
-            huffman::decode(self.bytes, |_| length += 1)?;
-        }
-        Some(length)
-    }
-
-    fn decode(&self) -> Option<Vec<u8>> {
+    fn length(&self) -> Result<usize, Malformed> {
         if !self.is_huffman {
-            return Some(self.bytes.to_vec());
+            return Ok(self.bytes.len());
+        }
+        let mut length = 0;
+        huffman::decode(self.bytes, |_| length += 1).ok_or(Malformed)?;
+        Ok(length)
+    }
+
+    fn decode(&self) -> Result<Vec<u8>, Malformed> {
+        if !self.is_huffman {
+            return Ok(self.bytes.to_vec());
         }
         let mut octets = Vec::new();
-        huffman::decode(self.bytes, |octet| octets.push(octet))?;
-        Some(octets)
+        huffman::decode(self.bytes, |octet| octets.push(octet)).ok_or(Malformed)?;
+        Ok(octets)
     }
 }
 
-/// Takes an integer from the front of `block` (section 5.1). None beyond 2^28, which nothing in a block can need.
-fn integer(block: &mut &[u8], prefix_bits: u32) -> Option<usize> {
-    let (first, mut rest) = block.split_first()?;
+/// Takes an integer from the front of `block` (section 5.1). An error beyond 2^28, which nothing in a block can need.
+fn integer(block: &mut &[u8], prefix_bits: u32) -> Result<usize, Malformed> {
+    let (first, mut rest) = block.split_first().ok_or(Malformed)?;
     let mask = (1_usize << prefix_bits) - 1;
     let mut value = usize::from(*first) & mask;
     if value == mask {
         let mut shift = 0;
         loop {
-            let (byte, after) = rest.split_first().filter(|_| shift < 28)?;
+            let (byte, after) = rest.split_first().filter(|_| shift < 28).ok_or(Malformed)?;
             rest = after;
             value += usize::from(byte & 0x7f) << shift;
             shift += 7;
@@ -190,7 +228,7 @@ fn integer(block: &mut &[u8], prefix_bits: u32) -> Option<usize> {
         }
     }
     *block = rest;
-    Some(value)
+    Ok(value)
 }
 
 /// The pseudo-fields that observation needs.
@@ -199,6 +237,9 @@ const PSEUDO_FIELDS: [&str; 3] = [":method", ":path", ":status"];
 const ENTRY_OVERHEAD: usize = 32;
 /// What both sides may use before any SETTINGS (RFC 9113 section 6.5.2).
 const DEFAULT_TABLE_BYTES: usize = 4096;
+/// Most that the fields of one block may count, as section 4.1 counts: 32 bytes each, and what is in them. Servers refuse
+/// lists beyond 8 to 64 KiB (SETTINGS_MAX_HEADER_LIST_SIZE counts in the same way).
+const MAX_LIST_BYTES: usize = 128 * 1024;
 /// The largest table that an agent in use announces (Chromium); a side may announce 4 GiB and so ask us to keep them.
 const MAX_TABLE_BYTES: usize = 64 * 1024;
 
@@ -213,7 +254,7 @@ mod tests {
     fn ours(hpack: &mut Hpack, block: &[u8]) -> (Vec<(String, Vec<u8>)>, bool) {
         let mut fields = Vec::new();
         let decoded = hpack.decode(block, |name, value| fields.push((name.to_owned(), value.to_vec())));
-        (fields, decoded.is_some())
+        (fields, decoded.is_ok())
     }
 
     fn theirs(decoder: &mut Decoder<'_>, block: &[u8]) -> (Vec<(String, Vec<u8>)>, bool) {
@@ -240,7 +281,8 @@ mod tests {
             assert_eq!(ours(&mut hpack, &indexed), theirs(&mut decoder, &indexed), "{index}");
             let mut everything = Vec::new();
             let known = Decoder::new().decode_with_cb(&indexed, |name, _| everything = name.to_vec()).is_ok();
-            assert_eq!(hpack.name(index.into()).map(|name| name.length), known.then_some(everything.len()));
+            let name = hpack.name(index.into()).ok();
+            assert_eq!(name.map(|name| name.length), known.then_some(everything.len()));
         }
     }
 
@@ -257,8 +299,26 @@ mod tests {
     }
 
     #[test]
+    fn what_a_block_stands_for_is_limited_like_what_it_holds() {
+        let mut hpack = Hpack::new();
+        let mut block = b"\x40\x0bretry-after\x7f\xa1\x1e".to_vec();
+        block.extend([b'9'; 4000]);
+        assert_eq!(hpack.decode(&block, |_, _| {}), Ok(()));
+        let size = "retry-after".len() + 4000 + ENTRY_OVERHEAD;
+        let references = |count: usize| vec![0xbe; count];
+        let mut seen = 0;
+        assert_eq!(hpack.decode(&references(MAX_LIST_BYTES / size), |_, _| seen += 1), Ok(()));
+        assert_eq!(seen, MAX_LIST_BYTES / size);
+        let mut seen = 0;
+        let too_many = hpack.decode(&references(100_000), |_, _| seen += 1);
+        assert_eq!((too_many, seen), (Err(ObserverFailure::Limit), MAX_LIST_BYTES / size + 1));
+        let empty_fields = hpack.decode(&[0x10, 0x01, b'x', 0x00].repeat(MAX_LIST_BYTES / 32), |_, _| {});
+        assert_eq!(empty_fields, Err(ObserverFailure::Limit));
+    }
+
+    #[test]
     fn integers_end_within_their_bytes() {
-        let read = |mut bytes: &[u8], bits| integer(&mut bytes, bits).map(|value| (value, bytes.len()));
+        let read = |mut bytes: &[u8], bits| Some((integer(&mut bytes, bits).ok()?, bytes.len()));
         assert_eq!(read(&[0b1110_1010, 9], 5), Some((10, 1)));
         assert_eq!(read(&[0x1f, 0x9a, 0x0a], 5), Some((1337, 0)));
         assert_eq!(read(&[0x7f, 0], 7), Some((127, 0)));
@@ -302,7 +362,7 @@ mod tests {
         #[test]
         fn any_bytes_keep_the_table_within_its_limit(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
             let mut hpack = Hpack::new();
-            hpack.decode(&bytes, |_, _| {});
+            let _ = hpack.decode(&bytes, |_, _| {});
             prop_assert!(hpack.size <= hpack.limit);
             prop_assert_eq!(hpack.size, hpack.table.iter().map(|entry| entry.size).sum::<usize>());
         }
