@@ -236,6 +236,7 @@ def _coverage() -> Band:
             "Calls or connections that could not be read, and values folded into 'other'. Their traffic was not affected.",
             {
                 "{{reason}}": house.per_minute("observer_failures_total", by="reason"),
+                "over its budget of {{budget}}": house.per_minute("observer_budget_exceeded_total", by="budget"),
                 "folded: {{label}}": house.per_minute("label_overflow_total", by="label"),
             },
             "short",

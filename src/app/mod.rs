@@ -31,6 +31,7 @@ use crate::dialect::Observers;
 use crate::export::diagnostics::Diagnostics;
 use crate::export::otlp::{Exporter, Pusher};
 use crate::ledger::{Ledger, UsageReport};
+use crate::observe::memory::Memory;
 use crate::record::Record;
 use crate::relay::{Relay, Shutdown};
 use crate::web::access::Access;
@@ -231,12 +232,13 @@ impl App {
         record: Arc<dyn Record>,
     ) {
         let guard = Arc::new(LoopGuard::new(self.addresses.all(), config.capture.allow_private_networks));
+        let memory = Memory::new(config.observe.max_memory);
         let relay = Arc::new(Relay {
             config: config.relay.clone(),
             guard: Arc::clone(&guard),
             upstream: trust.upstream,
             leaves: trust.leaves,
-            observers: Arc::new(Observers { record: Arc::clone(&record) }),
+            observers: Arc::new(Observers { record: Arc::clone(&record), memory }),
             record: Arc::clone(&record),
         });
         let gate = Gate {

@@ -25,7 +25,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{capture, cascade, export, launch, ledger, pricing, record, relay, tls, web};
+use crate::{capture, cascade, export, launch, ledger, observe, pricing, record, relay, tls, web};
 
 use crate::cascade::client::Endpoint;
 use crate::export::otlp::{self, Sampler};
@@ -66,6 +66,8 @@ pub struct Config {
     pub max_models: usize,
     /// Which metrics are exported.
     pub metrics: export::Config,
+    /// What looking at the traffic may take.
+    pub observe: observe::Config,
     /// Where spans go.
     pub otlp: otlp::Config,
     /// By whose word a trace is recorded.
@@ -108,6 +110,7 @@ impl Config {
             log: Log { level: "info".to_owned(), format: LogFormat::Auto },
             max_models: record::Models::DEFAULT_LIMIT,
             metrics: export::Config::default(),
+            observe: observe::Config::default(),
             otlp: otlp::Config::default(),
             otlp_sampler: Sampler::default(),
             otlp_sampler_ratio: 1.0,

@@ -7,6 +7,7 @@ use super::gemini::answer::{Answer, Field, PATHS};
 use crate::observe::coding::{CodingError, Decoder};
 use crate::observe::exchange::ResponseHead;
 use crate::observe::json::{PathReader, Status};
+use crate::observe::memory::Memory;
 use crate::observe::sse::{SseEvents, SseScanner};
 use crate::record::ObserverFailure;
 
@@ -34,10 +35,10 @@ enum Form {
 }
 
 impl AnswerBody {
-    /// A reader for the body that follows the head. `alt_sse`: the request asked for events.
-    pub(super) fn new(head: &ResponseHead, alt_sse: bool) -> Self {
+    /// A reader for the body that follows the head. `alt_sse`: the request asked for events. Windows come out of `memory`.
+    pub(super) fn new(head: &ResponseHead, alt_sse: bool, memory: &Memory) -> Self {
         Self {
-            decoder: Decoder::new(&head.fields.content_encoding),
+            decoder: Decoder::new(&head.fields.content_encoding, memory),
             form: Form::Unknown,
             may_be_events: head.fields.content_type.as_deref().map_or(alt_sse, |kind| kind == "text/event-stream"),
             scanner: SseScanner::default(),
@@ -53,6 +54,11 @@ impl AnswerBody {
         let fed = decoder.as_mut().map_err(|error| *error).and_then(|decoder| decoder.feed(bytes, &mut read));
         if let Err(error) = fed {
             failure.get_or_insert(error.into());
+        }
+        // Behind an event that is no JSON others may follow; behind anything else that is none there is nothing to read.
+        let is_lost = self.form == Form::Foreign || (self.form != Form::Events && self.frames.malformed);
+        if let (true, Ok(decoder)) = (is_lost, &mut self.decoder) {
+            decoder.ignore_rest();
         }
         self.frames.take_contents()
     }

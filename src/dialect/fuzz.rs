@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::observer::Exchanges;
 use crate::observe::framing::Framing;
+use crate::observe::memory::Memory;
 use crate::observe::{Alpn, Connection, Direction, End, Observer as _};
 use crate::record::{Fact, Host, Record};
 
@@ -31,8 +32,8 @@ fn calls(host: &Host, request: &[u8], response: &[u8], size: usize) -> Vec<Strin
     let opened = Instant::now();
     let opened_at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600);
     let connection = Connection { host: host.clone(), alpn: Alpn::Http1, opened, opened_at, port: 443, setup: None };
-    let exchanges = Exchanges { connection, record: record() };
-    let mut framing = Framing::new(Alpn::Http1, Box::new(exchanges), record());
+    let exchanges = Exchanges { connection, record: record(), memory: Memory::default() };
+    let mut framing = Framing::new(Alpn::Http1, Box::new(exchanges), record(), Memory::default());
     request.chunks(size).for_each(|piece| framing.bytes(Direction::ToProvider, piece, opened));
     response.chunks(size).for_each(|piece| framing.bytes(Direction::ToAgent, piece, opened));
     framing.end(End::ProviderGone, opened);

@@ -16,6 +16,7 @@ use super::{CallHead, Recognised, recognise};
 use crate::observe::exchange::{Exchange, ExchangeEnd, OpenExchange, RequestHead, ResponseHead};
 use crate::observe::framing::Framing;
 use crate::observe::guard::Guarded;
+use crate::observe::memory::{Memory, Share};
 use crate::observe::{Connection, Observer, OpenObserver};
 use crate::record::{
     Call, CallIds, CallStarted, ContentChunks, Correlation, Fact, Id, Model, ObserverFailure, Operation, Quota,
@@ -26,13 +27,15 @@ use crate::record::{
 pub struct Observers {
     /// Where the facts go.
     pub record: Arc<dyn Record>,
+    /// What all of them together may keep.
+    pub memory: Memory,
 }
 
 impl OpenObserver for Observers {
     fn open(&self, connection: Connection) -> Box<dyn Observer> {
         let alpn = connection.alpn;
-        let exchanges = Exchanges { connection, record: Arc::clone(&self.record) };
-        let framing = Framing::new(alpn, Box::new(exchanges), Arc::clone(&self.record));
+        let exchanges = Exchanges { connection, record: Arc::clone(&self.record), memory: self.memory.clone() };
+        let framing = Framing::new(alpn, Box::new(exchanges), Arc::clone(&self.record), self.memory.clone());
         Box::new(Guarded::new(Box::new(framing), Arc::clone(&self.record)))
     }
 }
@@ -41,19 +44,25 @@ impl OpenObserver for Observers {
 pub(super) struct Exchanges {
     pub(super) connection: Connection,
     pub(super) record: Arc<dyn Record>,
+    pub(super) memory: Memory,
 }
 
 impl OpenExchange for Exchanges {
     fn open(&mut self, head: &RequestHead, at: Instant) -> Option<Box<dyn Exchange>> {
-        let record = Arc::clone(&self.record);
-        Some(match recognise(&self.connection.host, head)? {
+        let recognised = recognise(&self.connection.host, head)?;
+        let (record, mut share) = (Arc::clone(&self.record), self.memory.share());
+        if share.cover(EXCHANGE_BYTES).is_err() {
+            record.record(Fact::ObserverFailed(ObserverFailure::MemoryBudget));
+            return None;
+        }
+        Some(match recognised {
             Recognised::Call(call) => {
                 // The first call of the connection has waited for it to open; later ones have not.
                 let setup = self.connection.setup.take();
                 let connection = Connection { setup, ..self.connection.clone() };
-                Box::new(LiveCall::begin(call, head, connection, record, at))
+                Box::new(LiveCall::begin(call, head, connection, record, share, at))
             }
-            Recognised::Notice(notice) => Box::new(LiveNotice::new(notice, head, record)),
+            Recognised::Notice(notice) => Box::new(LiveNotice::new(notice, head, record, share)),
         })
     }
 }
@@ -63,6 +72,8 @@ struct LiveCall {
     number: u64,
     connection: Connection,
     record: Arc<dyn Record>,
+    /// What is kept of the call itself, out of the memory that its bodies take theirs from.
+    share: Share,
     head: CallHead,
     request: RequestBody,
     /// The span that the agent says it is part of.
@@ -111,7 +122,7 @@ impl Exchange for LiveCall {
             status: head.status,
             retry_after: head.fields.retry_after_seconds.map(Duration::from_secs),
             trace: trace.and_then(Id::from_wire),
-            body: AnswerBody::new(head, self.alt_sse),
+            body: AnswerBody::new(head, self.alt_sse, self.share.memory()),
         }));
     }
 
@@ -136,7 +147,14 @@ impl Drop for LiveCall {
 
 impl LiveCall {
     /// States that the call has begun.
-    fn begin(call: CallHead, head: &RequestHead, connection: Connection, record: Arc<dyn Record>, at: Instant) -> Self {
+    fn begin(
+        call: CallHead,
+        head: &RequestHead,
+        connection: Connection,
+        record: Arc<dyn Record>,
+        share: Share,
+        at: Instant,
+    ) -> Self {
         let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
         record.record(Fact::CallStarted(CallStarted {
             number,
@@ -151,7 +169,8 @@ impl LiveCall {
             number,
             connection,
             record,
-            request: RequestBody::new(call.request, &head.fields.content_encoding),
+            request: RequestBody::new(call.request, &head.fields.content_encoding, share.memory()),
+            share,
             head: call,
             alt_sse: head.alt_sse,
             response: None,
@@ -305,6 +324,10 @@ fn used_up(call: &Call) -> Option<Quota> {
         resets_at: limit.resets_at,
     })
 }
+
+/// What an exchange takes beside the windows of its bodies, in bytes: some 2 KiB, and up to 6 more for the shape of its
+/// documents. An agent opens thousands of them with as many bytes as an answer has.
+const EXCHANGE_BYTES: usize = 8 << 10;
 
 /// The number of the next call, from 1: unique in the process, so that what is learned later finds its call.
 static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);

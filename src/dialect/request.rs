@@ -3,6 +3,7 @@
 use super::gemini::request_id::{RequestId, trajectory_of_label};
 use crate::observe::coding::{CodingError, Decoder};
 use crate::observe::json::{PathReader, Paths, Status, Value};
+use crate::observe::memory::Memory;
 use crate::record::{CallIds, CorrelationMethod, Id, Model, ObserverFailure, Operation};
 
 /// What the house reads of a request's body.
@@ -51,8 +52,9 @@ pub(super) struct Asked {
 }
 
 impl RequestBody {
-    pub(super) fn new(paths: &'static Paths<RequestField>, codings: &[String]) -> Self {
-        Self { decoder: Decoder::new(codings), reader: PathReader::new(paths), asked: Asked::default() }
+    /// A reader for the body with these codings, whose windows come out of `memory`.
+    pub(super) fn new(paths: &'static Paths<RequestField>, codings: &[String], memory: &Memory) -> Self {
+        Self { decoder: Decoder::new(codings, memory), reader: PathReader::new(paths), asked: Asked::default() }
     }
 
     /// Reads the next bytes. An error is final and comes again with every later call.
@@ -62,7 +64,11 @@ impl RequestBody {
         decoder.feed(bytes, &mut |plain| {
             reader.feed(plain, &mut |field, value| asked.take(field, value));
         })?;
-        if reader.status() == Status::Malformed { Err(ObserverFailure::MalformedJson) } else { Ok(()) }
+        if reader.status() == Status::Malformed {
+            decoder.ignore_rest();
+            return Err(ObserverFailure::MalformedJson);
+        }
+        Ok(())
     }
 
     pub(super) fn asked(&self) -> &Asked {

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
 use super::*;
+use crate::observe::memory::Memory;
 use crate::observe::{Alpn, Connection, Direction, End, OpenObserver as _};
 use crate::record::{Call, Fact, Record};
 
@@ -59,7 +60,8 @@ impl Case {
         let facts = Arc::new(Facts::default());
         let connection = connection(&self.host, Alpn::Http1);
         let at = connection.opened;
-        let mut observer = Observers { record: Arc::clone(&facts) as Arc<dyn Record> }.open(connection);
+        let mut observer =
+            Observers { record: Arc::clone(&facts) as Arc<dyn Record>, memory: Memory::default() }.open(connection);
         request.for_each(|piece| observer.bytes(Direction::ToProvider, piece, at));
         response.for_each(|piece| observer.bytes(Direction::ToAgent, piece, at));
         observer.end(End::ProviderGone, at);

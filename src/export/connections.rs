@@ -6,7 +6,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use super::labels::{ByDirection, ByDisposition, ByFamily, ByObserverFailure, ByRefusal, ByRestart, ByStep, ByTunnel};
+use super::labels::{
+    ByDirection, ByDisposition, ByFamily, ByObserverBudget, ByObserverFailure, ByRefusal, ByRestart, ByStep, ByTunnel,
+};
 use super::series::{Late, add, begin, count, declare, each, house_latency, release};
 use super::tls::TlsMetrics;
 use crate::record::{ByteDirection, Disposition, Fact};
@@ -25,6 +27,7 @@ pub(super) struct ConnectionMetrics {
     relay_delay: Histogram,
     tcp_connect: Histogram,
     observer_failures: Family<ByObserverFailure, Counter>,
+    observer_budgets: Family<ByObserverBudget, Counter>,
     redirect: Family<ByFamily, Gauge>,
     agent_up: Late,
     agent_restarts: Family<ByRestart, Counter>,
@@ -91,6 +94,12 @@ impl ConnectionMetrics {
                 "Calls or connections whose figures were lost; their traffic was not affected",
                 Family::default(),
             ),
+            observer_budgets: declare(
+                registry,
+                "gravimeter_observer_budget_exceeded_total",
+                "Calls or connections that were passed on unobserved because looking at them would have taken too much memory or time",
+                Family::default(),
+            ),
             redirect: declare(
                 registry,
                 "gravimeter_redirect_active",
@@ -125,6 +134,7 @@ impl ConnectionMetrics {
         each(|step| begin(&self.timeouts, ByStep { step }));
         each(|reason| begin(&self.tunnelled, ByTunnel { reason }));
         each(|reason| begin(&self.observer_failures, ByObserverFailure { reason }));
+        each(|budget| begin(&self.observer_budgets, ByObserverBudget { budget }));
         each(|reason| begin(&self.agent_restarts, ByRestart { reason }));
     }
 
@@ -151,7 +161,12 @@ impl ConnectionMetrics {
             Fact::Handshake(done) => self.tls.succeeded(done),
             Fact::HandshakeFailed { side, reason } => self.tls.failed(side, reason),
             Fact::Leaf(result) => self.tls.leaf(result),
-            Fact::ObserverFailed(reason) => count(&self.observer_failures, ByObserverFailure { reason }),
+            Fact::ObserverFailed(reason) => {
+                count(&self.observer_failures, ByObserverFailure { reason });
+                if let Some(budget) = reason.budget() {
+                    count(&self.observer_budgets, ByObserverBudget { budget });
+                }
+            }
             Fact::Redirect { family, active } => {
                 self.redirect.get_or_create_owned(&ByFamily { family }).set(i64::from(active));
             }

@@ -8,8 +8,8 @@ use super::otlp::Loss;
 use super::web::WebRefusal;
 use crate::record::{
     ByteDirection, CorrelationMethod, DisplayName, Disposition, FollowFailure, HandshakeFailure, IpFamily, Label,
-    LeafResult, LedgerFailure, LedgerRecord, Model, ObserverFailure, Operation, Outcome, Provider, Quality,
-    QuotaWindow, RateLimitReason, RefuseReason, RestartReason, RunOutcome, Side, SpanId, StepKind, StepStatus,
+    LeafResult, LedgerFailure, LedgerRecord, Model, ObserverBudget, ObserverFailure, Operation, Outcome, Provider,
+    Quality, QuotaWindow, RateLimitReason, RefuseReason, RestartReason, RunOutcome, Side, SpanId, StepKind, StepStatus,
     TimeoutStep, TlsVersion, TokenKind, TraceId, TunnelReason, UpdateSource, UsageComparison,
 };
 
@@ -34,6 +34,7 @@ label_values!(
     LeafResult,
     LedgerFailure,
     LedgerRecord,
+    ObserverBudget,
     ObserverFailure,
     Operation,
     Outcome,
@@ -116,6 +117,7 @@ label_set!(ByDisposition { disposition: Disposition });
 label_set!(ByRefusal { reason: RefuseReason });
 label_set!(ByStep { step: TimeoutStep });
 label_set!(ByTunnel { reason: TunnelReason });
+label_set!(ByObserverBudget { budget: ObserverBudget });
 label_set!(ByObserverFailure { reason: ObserverFailure });
 label_set!(ByDirection { direction: ByteDirection });
 label_set!(ByFamily { family: IpFamily });

@@ -16,6 +16,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 
+use super::memory::Memory;
 use super::transcript::{Recording, Seen, Transcript, cut, replay};
 use super::{Alpn, Direction, End, framing::Framing};
 
@@ -74,7 +75,11 @@ fn observed(alpn: Alpn, tape: &Mutex<Recording>) -> Vec<Seen> {
     let recording = tape.lock().unwrap().clone();
     let observe = |recording: &Recording| {
         let transcript = Transcript::default();
-        replay(&mut Framing::new(alpn, transcript.opener(), transcript.record()), recording, End::Closed);
+        replay(
+            &mut Framing::new(alpn, transcript.opener(), transcript.record(), Memory::default()),
+            recording,
+            End::Closed,
+        );
         let mut pages = transcript.pages();
         assert_eq!(pages.failures, []);
         pages.exchanges.sort_by(|a, b| a.request.path.cmp(&b.request.path));

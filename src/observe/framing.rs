@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::exchange::OpenExchange;
 use super::http1::Http1;
 use super::http2::{Http2, PREFACE};
+use super::memory::Memory;
 use super::{Alpn, Direction, End, Observer};
 use crate::record::{Fact, ObserverFailure, Record};
 
@@ -16,6 +17,7 @@ use crate::record::{Fact, ObserverFailure, Record};
 pub struct Framing {
     state: State,
     record: Arc<dyn Record>,
+    memory: Memory,
 }
 
 enum State {
@@ -36,14 +38,15 @@ struct Sniff {
 
 impl Framing {
     /// Reads a connection from its first byte: HTTP/2 when it was negotiated or the agent sends its preface (prior
-    /// knowledge), else HTTP/1 when the agent begins like a request. Requests go to `open`; lost figures to `record`.
+    /// knowledge), else HTTP/1 when the agent begins like a request. Requests go to `open`; lost figures to `record`;
+    /// heads and tables are kept out of `memory`.
     #[must_use]
-    pub fn new(alpn: Alpn, open: Box<dyn OpenExchange>, record: Arc<dyn Record>) -> Self {
+    pub fn new(alpn: Alpn, open: Box<dyn OpenExchange>, record: Arc<dyn Record>, memory: Memory) -> Self {
         let state = match alpn {
-            Alpn::H2 => State::Reading(Box::new(Http2::new(open, Arc::clone(&record)))),
+            Alpn::H2 => State::Reading(Box::new(Http2::new(open, Arc::clone(&record), memory.clone()))),
             Alpn::Http1 | Alpn::Unknown => State::Sniffing(Sniff { open, seen: 0, begun: None }),
         };
-        Self { state, record }
+        Self { state, record, memory }
     }
 
     fn sniff(&mut self, mut sniff: Sniff, direction: Direction, bytes: &[u8], at: Instant) -> State {
@@ -52,14 +55,14 @@ impl Framing {
         let is_preface = matching == expected.len();
         let is_http1 = sniff.seen > 0 || bytes.first().is_some_and(|first| is_request_start(*first));
         let begun = *sniff.begun.get_or_insert(at);
-        let record = Arc::clone(&self.record);
+        let (record, memory) = (Arc::clone(&self.record), self.memory.clone());
         let mut framing: Box<dyn Observer> = match direction {
-            Direction::ToProvider if is_preface => Box::new(Http2::new(sniff.open, record)),
+            Direction::ToProvider if is_preface => Box::new(Http2::new(sniff.open, record, memory)),
             Direction::ToProvider if matching == bytes.len() => {
                 sniff.seen += matching;
                 return State::Sniffing(sniff);
             }
-            Direction::ToProvider if is_http1 => Box::new(Http1::new(sniff.open, record)),
+            Direction::ToProvider if is_http1 => Box::new(Http1::new(sniff.open, record, memory)),
             Direction::ToProvider | Direction::ToAgent => {
                 record.record(Fact::ObserverFailed(ObserverFailure::UnknownProtocol));
                 return State::Unknown;
@@ -133,7 +136,8 @@ mod tests {
 
     fn observe(alpn: Alpn, recording: &Recording) -> (Vec<String>, Vec<ObserverFailure>) {
         let transcript = Transcript::default();
-        let open = |transcript: &Transcript| Framing::new(alpn, transcript.opener(), transcript.record());
+        let open =
+            |transcript: &Transcript| Framing::new(alpn, transcript.opener(), transcript.record(), Memory::default());
         replay(&mut open(&transcript), recording, End::AgentGone);
         assert_cuts_change_nothing(open, recording, End::AgentGone);
         (transcript.lines(), transcript.pages().failures)
@@ -168,7 +172,7 @@ mod tests {
     #[test]
     fn a_connection_is_between_exchanges_until_its_first_byte() {
         let transcript = Transcript::default();
-        let mut framing = Framing::new(Alpn::Unknown, transcript.opener(), transcript.record());
+        let mut framing = Framing::new(Alpn::Unknown, transcript.opener(), transcript.record(), Memory::default());
         assert!(framing.is_between_exchanges());
         framing.bytes(Direction::ToProvider, b"", Instant::now());
         assert!(framing.is_between_exchanges());
@@ -216,7 +220,7 @@ mod tests {
     #[test]
     fn a_panic_in_an_exchange_stops_at_the_wall() {
         let transcript = Transcript::default();
-        let framing = Framing::new(Alpn::Http1, Box::new(Bomb), transcript.record());
+        let framing = Framing::new(Alpn::Http1, Box::new(Bomb), transcript.record(), Memory::default());
         let mut guarded = Guarded::new(Box::new(framing), transcript.record());
         let requests = [HTTP1, HTTP1].concat();
         guarded.bytes(Direction::ToProvider, &requests, Instant::now());

@@ -10,6 +10,7 @@ use std::time::Instant;
 use super::exchange::{Exchange, ExchangeEnd, OpenExchange, RequestHead, ResponseHead};
 use super::framing::Framing;
 use super::json::{MAX_DEPTH, MAX_TEXT_BYTES, PathReader, Paths, Status, Value};
+use super::memory::Memory;
 use super::sse::{SseEvents, SseScanner};
 use super::{Alpn, Direction, End, Observer};
 use crate::record::{Fact, Record};
@@ -18,7 +19,7 @@ use crate::record::{Fact, Record};
 /// Panics when an exchange that was opened did not end exactly once.
 pub fn fuzz_framing(alpn: Alpn, mut bytes: &[u8]) {
     let balance = Balance::default();
-    let mut framing = Framing::new(alpn, Box::new(balance.clone()), Arc::new(balance.clone()));
+    let mut framing = Framing::new(alpn, Box::new(balance.clone()), Arc::new(balance.clone()), Memory::default());
     let at = Instant::now();
     while let Some((control, rest)) = bytes.split_first() {
         let direction = if control & 1 == 0 { Direction::ToProvider } else { Direction::ToAgent };

@@ -16,6 +16,7 @@ pub mod http1;
 pub mod http2;
 pub mod json;
 mod live;
+pub mod memory;
 pub mod sse;
 #[cfg(test)]
 mod transcript;
@@ -23,6 +24,19 @@ mod transcript;
 use std::time::{Instant, SystemTime};
 
 use crate::record::{ConnectionSetup, Host, TimeoutStep};
+
+/// What looking at the traffic may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Memory of all observers together, in bytes.
+    pub max_memory: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { max_memory: memory::DEFAULT_BYTES }
+    }
+}
 
 /// Which way bytes go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

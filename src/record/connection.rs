@@ -120,10 +120,43 @@ label! {
         Limit => "limit",
         /// A body that should be JSON is not.
         MalformedJson => "malformed_json",
+        /// The memory that observers may use is used up, or the body asks for a larger window than any provider uses.
+        MemoryBudget => "memory_budget",
         /// The observer panicked.
         Panic => "panic",
+        /// Reading the connection took more time than its bytes are allowed.
+        TimeBudget => "time_budget",
         /// The bytes are of no protocol that the house reads.
         UnknownProtocol => "unknown_protocol",
+    }
+}
+
+label! {
+    /// What observing is limited in, so that traffic can neither be held up nor memory be used up by looking at it.
+    pub enum ObserverBudget {
+        /// Memory of all observers together.
+        Memory => "memory",
+        /// Processor time of one connection, by its bytes.
+        Time => "time",
+    }
+}
+
+impl ObserverFailure {
+    /// The budget that was passed, where that is why.
+    #[must_use]
+    pub fn budget(self) -> Option<ObserverBudget> {
+        match self {
+            Self::MemoryBudget => Some(ObserverBudget::Memory),
+            Self::TimeBudget => Some(ObserverBudget::Time),
+            Self::DecodeBudget
+            | Self::DecodeError
+            | Self::Http1Malformed
+            | Self::Http2Malformed
+            | Self::Limit
+            | Self::MalformedJson
+            | Self::Panic
+            | Self::UnknownProtocol => None,
+        }
     }
 }
 

@@ -30,7 +30,8 @@ pub use cascade::{
     StepEnded, StepKind, StepStatus, UpdateSource, UsageComparison,
 };
 pub use connection::{
-    ByteDirection, Disposition, IpFamily, ObserverFailure, RefuseReason, RestartReason, TimeoutStep, TunnelReason,
+    ByteDirection, Disposition, IpFamily, ObserverBudget, ObserverFailure, RefuseReason, RestartReason, TimeoutStep,
+    TunnelReason,
 };
 pub use cost::Cost;
 pub use fact::Fact;

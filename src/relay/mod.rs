@@ -236,7 +236,7 @@ impl Relay {
         let (opened, opened_at) = (Instant::now(), SystemTime::now());
         let connection = Connection { host, alpn, opened, opened_at, port, setup: Some(setup) };
         let terms = self.terms(shutdown);
-        let end = pass::pass(&mut agent, &mut provider, self.observers.open(connection), &terms).await;
+        let end = pass::pass(&mut agent, &mut provider, Some(self.observers.open(connection)), &terms).await;
         debug!(?end, "an intercepted connection ended");
         hang_up::after(end, agent.get_ref().0.get_ref(), provider.get_ref().0.get_ref(), shutdown).await;
     }

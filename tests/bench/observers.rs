@@ -10,6 +10,7 @@ use gravimeter::capture::{Door, Gate, KernelOriginalDst, LoopGuard, Owners};
 use gravimeter::dialect::Observers;
 use gravimeter::export::{self, Metrics};
 use gravimeter::ledger::Ledger;
+use gravimeter::observe::memory::Memory;
 use gravimeter::observe::{Alpn, Connection, Direction, End, Observer, OpenObserver};
 use gravimeter::record::{FanOut, Host, HostPattern, Models, Record, Sink};
 use gravimeter::relay::timeouts::Timeouts;
@@ -57,7 +58,7 @@ pub async fn run() {
     let provider = Provider::start(&tasks).await;
     let state = tempfile::tempdir().expect("a folder");
     let record = views();
-    let observing = Arc::new(Observers { record: Arc::clone(&record) });
+    let observing = Arc::new(Observers { record: Arc::clone(&record), memory: Memory::default() });
     let paths: [Arc<dyn OpenObserver>; 2] = [Arc::new(Blind), observing];
     let agents = paths.map(|observers| relay(&provider, observers, Arc::clone(&record), state.path(), &tasks));
     let mut spent = [Spent::default(), Spent::default()];
@@ -102,7 +103,7 @@ impl Spent {
 fn feed(record: &Arc<dyn Record>) {
     const CALLS: u32 = 20_000;
     const EVENTS: u32 = 20;
-    let observers = Observers { record: Arc::clone(record) };
+    let observers = Observers { record: Arc::clone(record), memory: Memory::default() };
     let host = Host::parse(HOST).expect("a host");
     let connection = Connection {
         host,

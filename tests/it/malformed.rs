@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime};
 
 use gravimeter::dialect::Observers;
+use gravimeter::observe::memory::Memory;
 use gravimeter::observe::{Alpn, Connection, Direction, End, OpenObserver as _};
 use gravimeter::record::{Call, Fact, Host, ObserverFailure, Quality, Record};
 
@@ -33,7 +34,8 @@ fn observe(sent: &[u8], received: &[u8], piece: usize, end: End) -> Stated {
     let alpn = if sent.starts_with(b"PRI ") { Alpn::H2 } else { Alpn::Http1 };
     let at = Instant::now();
     let connection = Connection { host, alpn, opened: at, opened_at: SystemTime::now(), port: 443, setup: None };
-    let mut observer = Observers { record: Arc::clone(&facts) as Arc<dyn Record> }.open(connection);
+    let mut observer =
+        Observers { record: Arc::clone(&facts) as Arc<dyn Record>, memory: Memory::default() }.open(connection);
     sent.chunks(piece).for_each(|piece| observer.bytes(Direction::ToProvider, piece, at));
     received.chunks(piece).for_each(|piece| observer.bytes(Direction::ToAgent, piece, at));
     if end == End::Closed {

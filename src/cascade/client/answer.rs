@@ -12,6 +12,7 @@ use super::dial::{Driver, Http1, Port};
 use super::endpoint::Token;
 use super::error::{self, Malformation, RpcError, Step};
 use crate::observe::coding::Decoder;
+use crate::observe::memory::Memory;
 
 /// What is asked.
 pub(super) struct Question {
@@ -59,7 +60,8 @@ impl Answer {
         timeouts: &Timeouts,
         on: &mut (dyn FnMut(&[u8]) + Send),
     ) -> Result<(), RpcError> {
-        let mut decoder = Decoder::new(&codings(&self.headers, &CONTENT_ENCODING))?;
+        // One answer of the agent's own server at a time: a budget of its own bounds the window of each.
+        let mut decoder = Decoder::new(&codings(&self.headers, &CONTENT_ENCODING), &Memory::default())?;
         loop {
             let frame = timeout(timeouts.silence, self.body.frame()).await;
             match frame.map_err(|_| RpcError::Timeout(Step::Body))? {

@@ -79,7 +79,7 @@ impl RpcError {
 impl From<CodingError> for RpcError {
     fn from(error: CodingError) -> Self {
         match error {
-            CodingError::Budget => Self::Malformed(Malformation::TooLarge),
+            CodingError::Budget | CodingError::Memory => Self::Malformed(Malformation::TooLarge),
             CodingError::Damaged | CodingError::Unsupported => Self::Malformed(Malformation::Coding),
         }
     }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::error::{Malformation, RpcError, of_end};
 use crate::observe::coding::Decoder;
+use crate::observe::memory::Memory;
 
 /// Takes a stream apart.
 pub(super) struct Frames {
@@ -88,7 +89,8 @@ impl Payload {
         if flags & !(COMPRESSED | LAST) != 0 || (compressed && codings.is_empty()) {
             return Err(RpcError::Malformed(Malformation::Frame));
         }
-        let decoder = Decoder::new(if compressed { codings } else { &[] })?;
+        // One message of the agent's own server at a time: a budget of its own bounds the window of each.
+        let decoder = Decoder::new(if compressed { codings } else { &[] }, &Memory::default())?;
         let left = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
         Ok(Self { left, decoder, passed: 0, last: (flags & LAST != 0).then(Vec::new) })
     }

@@ -8,6 +8,7 @@ use crate::dialect::observer::Exchanges;
 use crate::dialect::tests::{Facts, connection};
 use crate::observe::Alpn;
 use crate::observe::exchange::{Fields, OpenExchange as _};
+use crate::observe::memory::Memory;
 use crate::record::{Id, JoinedIds, Model, Quota, QuotaWindow};
 
 const METRICS: &str = r#"{"metrics":[{"conversationOffered":{"traceId":"x1","trajectoryId":"t1"}}]}"#;
@@ -35,7 +36,8 @@ impl Stage {
         let facts = Arc::new(Facts::default());
         let connection = connection("cloudcode-pa.googleapis.com", Alpn::H2);
         let (at, path) = (connection.opened, format!("/v1internal:{method}"));
-        let mut exchanges = Exchanges { connection, record: Arc::clone(&facts) as Arc<dyn Record> };
+        let mut exchanges =
+            Exchanges { connection, record: Arc::clone(&facts) as Arc<dyn Record>, memory: Memory::default() };
         let head = RequestHead { method: "POST".to_owned(), path, alt_sse: false, fields: fields(coding) };
         let exchange = exchanges.open(&head, at).expect("a notice");
         Self { facts, exchange, at }

@@ -65,7 +65,7 @@ impl Stage {
 
 fn exchanges(facts: &Arc<Facts>) -> Exchanges {
     let record = Arc::clone(facts) as Arc<dyn Record>;
-    Exchanges { connection: connection("cloudcode-pa.googleapis.com", Alpn::H2), record }
+    Exchanges { connection: connection("cloudcode-pa.googleapis.com", Alpn::H2), record, memory: Memory::default() }
 }
 
 fn head(codings: &[&str]) -> RequestHead {
@@ -205,6 +205,26 @@ fn a_bomb_costs_the_figures_and_nothing_else() {
 }
 
 #[test]
+fn where_no_memory_is_left_bodies_and_then_calls_pass_unread_and_are_counted_once_each() {
+    let facts = Arc::new(Facts::default());
+    let mut opener = Exchanges { memory: Memory::new(EXCHANGE_BYTES), ..exchanges(&facts) };
+    let at = opener.connection.opened;
+    let mut exchange = opener.open(&head(&["gzip"]), at).expect("a call");
+    assert!(opener.open(&head(&[]), at).is_none(), "the newest call is not observed");
+    exchange.response_head(&ResponseHead { status: 200, fields: fields(&["br"]) }, at);
+    for _ in 0..2 {
+        exchange.request_body(b"\x1f\x8b\x08\0\0\0\0\0\0\0\x01\0\0\xff\xff", at);
+        exchange.response_body(b"\x0b\x00\x80\x7b\x03", at);
+    }
+    exchange.end(ExchangeEnd::Complete, at);
+    let (call, others) = call_and_others(&facts);
+    assert_eq!((call.outcome, call.quality), (Outcome::Ok, Quality::Unknown));
+    let lost: Vec<_> = others.iter().filter(|fact| !matches!(fact, Fact::CallStarted(_))).collect();
+    assert_eq!(lost, [&Fact::ObserverFailed(ObserverFailure::MemoryBudget); 2], "one for each call");
+    assert!(opener.open(&head(&[]), at).is_some(), "the call before has given back what it held");
+}
+
+#[test]
 fn calls_of_one_connection_do_not_mix() {
     let facts = Arc::new(Facts::default());
     let mut opener = exchanges(&facts);
@@ -251,7 +271,8 @@ fn an_observer_dropped_in_the_middle_still_states_its_call() {
     let facts = Arc::new(Facts::default());
     let connection = connection("cloudcode-pa.googleapis.com", Alpn::Http1);
     let at = connection.opened;
-    let mut observer = Observers { record: Arc::clone(&facts) as Arc<dyn Record> }.open(connection);
+    let mut observer =
+        Observers { record: Arc::clone(&facts) as Arc<dyn Record>, memory: Memory::default() }.open(connection);
     let request = b"POST /v1internal:generateContent HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}";
     observer.bytes(Direction::ToProvider, request, at);
     assert!(!observer.is_between_exchanges());

@@ -1,15 +1,18 @@
 //! One content coding as a step function: some bytes in, some bytes out, nothing kept but the coding's own window.
+//!
+//! A window is there from the first byte that needs it to the end of the data, and has a share of the budget of memory.
 
-use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
 use flate2::{Decompress, FlushDecompress, Status};
-use zstd::stream::raw::{DParameter, Operation as _};
 
 use super::CodingError;
+use super::brotli::Brotli;
 use super::gzip::Gzip;
+use super::zst::Zstd;
+use crate::observe::memory::{Memory, Share};
 
 /// The decoder of one coding.
 pub(super) enum Codec {
-    Brotli(Box<Brotli>),
+    Brotli(Brotli),
     Deflate(Deflate),
     Gzip(Gzip),
     Zstd(Zstd),
@@ -23,12 +26,12 @@ pub(super) struct Step {
 }
 
 impl Codec {
-    pub(super) fn new(name: &str) -> Result<Self, CodingError> {
+    pub(super) fn new(name: &str, memory: &Memory) -> Result<Self, CodingError> {
         match name {
-            "br" => Ok(Self::Brotli(Box::new(Brotli::new()))),
-            "deflate" => Ok(Self::Deflate(Deflate::Unknown(None))),
-            "gzip" | "x-gzip" => Ok(Self::Gzip(Gzip::new())),
-            "zstd" => Zstd::new().map(Self::Zstd),
+            "br" => Ok(Self::Brotli(Brotli::new(memory))),
+            "deflate" => Ok(Self::Deflate(Deflate::new(memory))),
+            "gzip" | "x-gzip" => Ok(Self::Gzip(Gzip::new(memory))),
+            "zstd" => Ok(Self::Zstd(Zstd::new(memory))),
             _ => Err(CodingError::Unsupported),
         }
     }
@@ -44,10 +47,20 @@ impl Codec {
 
     pub(super) fn is_complete(&self) -> bool {
         match self {
-            Self::Brotli(brotli) => brotli.ended,
-            Self::Deflate(deflate) => matches!(deflate, Deflate::Known { ended: true, .. }),
+            Self::Brotli(brotli) => brotli.is_complete(),
+            Self::Deflate(deflate) => matches!(deflate.stream, Stream::Ended),
             Self::Gzip(gzip) => gzip.is_complete(),
-            Self::Zstd(zstd) => zstd.between_frames,
+            Self::Zstd(zstd) => zstd.is_complete(),
+        }
+    }
+
+    /// Lets the window go where nothing is under way: more data may follow, and often none do.
+    pub(super) fn rest(&mut self) {
+        match self {
+            // What follows their end is damage.
+            Self::Brotli(_) | Self::Deflate(_) => {}
+            Self::Gzip(gzip) => gzip.rest(),
+            Self::Zstd(zstd) => zstd.rest(),
         }
     }
 }
@@ -62,30 +75,45 @@ pub(super) fn inflate(stream: &mut Decompress, input: &[u8], output: &mut [u8]) 
 }
 
 /// `deflate` is a zlib stream (RFC 9110 section 8.4.1.2), but some servers send it raw: the first two bytes tell.
-pub(super) enum Deflate {
-    Known { stream: Decompress, ended: bool },
+pub(super) struct Deflate {
+    stream: Stream,
+    share: Share,
+}
+
+enum Stream {
+    /// The first byte, once it has come.
     Unknown(Option<u8>),
+    Known(Decompress),
+    Ended,
 }
 
 impl Deflate {
+    fn new(memory: &Memory) -> Self {
+        Self { stream: Stream::Unknown(None), share: memory.share() }
+    }
+
     fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, CodingError> {
-        match (&mut *self, input) {
-            (Self::Known { ended: true, .. }, _) | (Self::Unknown(_), []) => Ok(Step::default()),
-            (Self::Known { stream, ended }, _) => {
+        match (&mut self.stream, input) {
+            (Stream::Ended, _) | (Stream::Unknown(_), []) => Ok(Step::default()),
+            (Stream::Known(stream), _) => {
                 let (step, last) = inflate(stream, input, output)?;
-                *ended = last;
+                if last {
+                    self.stream = Stream::Ended;
+                    self.share.release();
+                }
                 Ok(step)
             }
-            (Self::Unknown(first @ None), [byte, ..]) => {
+            (Stream::Unknown(first @ None), [byte, ..]) => {
                 *first = Some(*byte);
                 Ok(Step { read: 1, written: 0 })
             }
-            (Self::Unknown(Some(first)), [second, ..]) => {
+            (Stream::Unknown(Some(first)), [second, ..]) => {
                 let first = *first;
+                self.share.cover(INFLATE_BYTES).map_err(|_| CodingError::Memory)?;
                 let mut stream = Decompress::new(is_zlib_header(first, *second));
                 // One byte holds no whole symbol, so nothing comes out of it yet.
                 inflate(&mut stream, &[first], output)?;
-                *self = Self::Known { stream, ended: false };
+                self.stream = Stream::Known(stream);
                 self.step(input, output)
             }
         }
@@ -97,61 +125,5 @@ fn is_zlib_header(first: u8, second: u8) -> bool {
     first & 0x0f == 8 && u16::from_be_bytes([first, second]).is_multiple_of(31)
 }
 
-/// The window of a `br` body is at most 16 MiB (RFC 7932 section 9.1; large windows are refused).
-pub(super) struct Brotli {
-    state: BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>,
-    ended: bool,
-}
-
-impl Brotli {
-    fn new() -> Self {
-        let alloc = StandardAlloc::default;
-        Self { state: BrotliState::new_strict(alloc(), alloc(), alloc()), ended: false }
-    }
-
-    fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, CodingError> {
-        if self.ended {
-            return Ok(Step::default());
-        }
-        let (mut left_in, mut left_out, mut total) = (input.len(), output.len(), 0);
-        let mut step = Step::default();
-        let Step { read, written } = &mut step;
-        let state = &mut self.state;
-        let result =
-            BrotliDecompressStream(&mut left_in, read, input, &mut left_out, written, output, &mut total, state);
-        match result {
-            BrotliResult::ResultFailure => return Err(CodingError::Damaged),
-            BrotliResult::ResultSuccess => self.ended = true,
-            BrotliResult::NeedsMoreInput | BrotliResult::NeedsMoreOutput => {}
-        }
-        Ok(step)
-    }
-}
-
-/// Concatenated frames, each with a window of at most 8 MiB (RFC 9659).
-pub(super) struct Zstd {
-    stream: zstd::stream::raw::Decoder<'static>,
-    between_frames: bool,
-}
-
-impl Zstd {
-    const WINDOW_LOG_MAX: u32 = 23;
-
-    fn new() -> Result<Self, CodingError> {
-        // Both fail only for want of memory, or when the linked library is not the one that was compiled.
-        let mut stream = zstd::stream::raw::Decoder::new().map_err(|_| CodingError::Unsupported)?;
-        let window = DParameter::WindowLogMax(Self::WINDOW_LOG_MAX);
-        stream.set_parameter(window).map_err(|_| CodingError::Unsupported)?;
-        Ok(Self { stream, between_frames: true })
-    }
-
-    fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, CodingError> {
-        // Between frames an empty input would count as the beginning of the next one.
-        if input.is_empty() && self.between_frames {
-            return Ok(Step::default());
-        }
-        let status = self.stream.run_on_buffers(input, output).map_err(|_| CodingError::Damaged)?;
-        self.between_frames = status.remaining == 0;
-        Ok(Step { read: status.bytes_read, written: status.bytes_written })
-    }
-}
+/// What it takes to inflate: a window of 32 KiB, and tables.
+pub(super) const INFLATE_BYTES: usize = 48 << 10;

@@ -3,14 +3,17 @@
 use flate2::{Crc, Decompress};
 
 use super::CodingError;
-use super::codec::{Step, inflate};
+use super::codec::{INFLATE_BYTES, Step, inflate};
+use crate::observe::memory::{Memory, Share};
 
 /// Reads concatenated gzip members.
 pub(super) struct Gzip {
     part: Part,
     /// Optional header fields that are still to come.
     flags: u8,
-    stream: Decompress,
+    /// None until there are data to inflate.
+    stream: Option<Decompress>,
+    share: Share,
     /// Checksum and length of the member so far.
     sum: Crc,
 }
@@ -33,13 +36,20 @@ enum Part {
 }
 
 impl Gzip {
-    pub(super) fn new() -> Self {
-        Self { part: Part::Fixed(0), flags: 0, stream: Decompress::new(false), sum: Crc::new() }
+    pub(super) fn new(memory: &Memory) -> Self {
+        Self { part: Part::Fixed(0), flags: 0, stream: None, share: memory.share(), sum: Crc::new() }
     }
 
     /// Whether the last byte read was the last one of a member.
     pub(super) fn is_complete(&self) -> bool {
         matches!(self.part, Part::Fixed(0))
+    }
+
+    /// Lets the window go between members.
+    pub(super) fn rest(&mut self) {
+        if self.is_complete() && self.stream.take().is_some() {
+            self.share.release();
+        }
     }
 
     pub(super) fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, CodingError> {
@@ -54,7 +64,14 @@ impl Gzip {
         if read > 0 || !matches!(self.part, Part::Data) {
             return Ok(Step { read, written: 0 });
         }
-        let (step, ended) = inflate(&mut self.stream, input, output)?;
+        let stream = match &mut self.stream {
+            Some(stream) => stream,
+            None => {
+                self.share.cover(INFLATE_BYTES).map_err(|_| CodingError::Memory)?;
+                self.stream.insert(Decompress::new(false))
+            }
+        };
+        let (step, ended) = inflate(stream, input, output)?;
         self.sum.update(output.get(..step.written).unwrap_or_default());
         if ended {
             self.part = Part::Trailer(0, [0; 8]);
@@ -114,7 +131,9 @@ impl Gzip {
         if u64::from_le_bytes(bytes) != expected {
             return Err(CodingError::Damaged);
         }
-        self.stream.reset(false);
+        if let Some(stream) = &mut self.stream {
+            stream.reset(false);
+        }
         self.sum.reset();
         Ok(Part::Fixed(0))
     }

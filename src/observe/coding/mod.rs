@@ -1,16 +1,19 @@
 //! Content coding (RFC 9110 section 8.4) off a body: coded bytes in, plain bytes out, as soon as they can be decoded.
 //!
-//! Push only, in constant memory: the windows of the codings and one scratch buffer for each layer. What comes out is
-//! lent and never kept. A body that unpacks to more than the budget, or at a ratio that no answer has, is given up: it
-//! can cost the house neither memory nor more than a bounded time, and the traffic has passed already.
+//! Push only: nothing is kept but the windows of the codings, out of the one budget of memory, and only until the data end
+//! or nobody wants the body any more. What comes out is lent. A body that unpacks to more than the budget, at a ratio that
+//! no answer has, or with a larger window than there is room for, is given up; the traffic has passed already.
 
+mod brotli;
 mod codec;
 mod gzip;
 #[cfg(test)]
 mod tests;
+mod zst;
 
 use codec::{Codec, Step};
 
+use super::memory::Memory;
 use crate::record::ObserverFailure;
 
 /// Takes the content codings off one body.
@@ -20,6 +23,7 @@ pub struct Decoder {
     layers: Vec<Codec>,
     budget: Budget,
     failed: Option<CodingError>,
+    is_ignored: bool,
 }
 
 /// Why a body cannot be read any further. The error is final for the body.
@@ -31,6 +35,9 @@ pub enum CodingError {
     /// The data are not what `content-encoding` says.
     #[error("the body is damaged, or not coded as its content-encoding says; its figures are lost")]
     Damaged,
+    /// A window is larger than any that providers use, or than what the budget of all observers has left.
+    #[error("no memory is left for decompressing the body (observe.max_mib); its figures are lost")]
+    Memory,
     /// The coding is not known, or there are more than two of them.
     #[error("the content-encoding is none of gzip, deflate, br, zstd and identity, or has more than two layers")]
     Unsupported,
@@ -41,19 +48,21 @@ impl From<CodingError> for ObserverFailure {
         match error {
             CodingError::Budget => Self::DecodeBudget,
             CodingError::Damaged | CodingError::Unsupported => Self::DecodeError,
+            CodingError::Memory => Self::MemoryBudget,
         }
     }
 }
 
 impl Decoder {
     /// Prepares to take off the codings, given in the order in which they were applied (as `content-encoding` lists them),
-    /// in lower case.
+    /// in lower case; windows are taken out of `memory`.
     ///
     /// # Errors
     /// [`CodingError::Unsupported`] when a coding is unknown or more than [`MAX_LAYERS`] are stacked.
-    pub fn new(codings: &[String]) -> Result<Self, CodingError> {
+    pub fn new(codings: &[String], memory: &Memory) -> Result<Self, CodingError> {
         let applied = codings.iter().map(String::as_str).filter(|coding| !coding.is_empty() && *coding != "identity");
-        let layers = applied.rev().take(MAX_LAYERS + 1).map(Codec::new).collect::<Result<Vec<_>, _>>()?;
+        let layers = applied.rev().take(MAX_LAYERS + 1).map(|coding| Codec::new(coding, memory));
+        let layers = layers.collect::<Result<Vec<_>, _>>()?;
         if layers.len() > MAX_LAYERS {
             return Err(CodingError::Unsupported);
         }
@@ -63,13 +72,31 @@ impl Decoder {
     /// Decodes the next bytes of the body and lends everything that they make readable to `out`, in pieces.
     ///
     /// # Errors
-    /// [`CodingError::Damaged`] or [`CodingError::Budget`]; then, and in every later call, nothing more comes out.
+    /// [`CodingError::Budget`], [`CodingError::Damaged`] or [`CodingError::Memory`]; then, and in every later call, nothing
+    /// more comes out.
     pub fn feed(&mut self, bytes: &[u8], out: &mut dyn FnMut(&[u8])) -> Result<(), CodingError> {
         if let Some(error) = self.failed {
             return Err(error);
         }
+        if self.is_ignored {
+            return Ok(());
+        }
         self.budget.received += bytes.len() as u64;
-        unpack(&mut self.layers, &mut self.budget, bytes, out).inspect_err(|error| self.failed = Some(*error))
+        let unpacked = unpack(&mut self.layers, &mut self.budget, bytes, out);
+        match unpacked {
+            Ok(()) => self.layers.iter_mut().for_each(Codec::rest),
+            Err(error) => {
+                self.failed = Some(error);
+                self.layers = Vec::new();
+            }
+        }
+        unpacked
+    }
+
+    /// Nobody wants the rest of the body: it is not decoded, and counts as complete.
+    pub fn ignore_rest(&mut self) {
+        self.is_ignored = true;
+        self.layers = Vec::new();
     }
 
     /// Whether the coded data have reached their own end, so that nothing is missing if the body ends here. An empty
@@ -91,8 +118,9 @@ pub const MAX_OUTPUT: u64 = 256 << 20;
 /// brotli or zstd bomb ten thousand and more.
 pub const MAX_RATIO: u64 = 256;
 
-/// Output that is free of the ratio, so that short bodies of one repeated character pass.
-pub const RATIO_FREE: u64 = 1 << 20;
+/// Output that is free of the ratio, so that short bodies of one repeated character pass. A few bytes can unpack to this
+/// much at once, so it is also what one of them can cost.
+pub const RATIO_FREE: u64 = 64 << 10;
 
 /// Size of a layer's scratch buffer on the stack: half the deflate window, small enough for two layers on one stack.
 const SCRATCH: usize = 16 << 10;

@@ -29,7 +29,7 @@ fn zstd(plain: &[u8]) -> Vec<u8> {
 }
 
 fn decoder(codings: &[&str]) -> Decoder {
-    Decoder::new(&codings.iter().map(|coding| (*coding).to_owned()).collect::<Vec<_>>()).unwrap()
+    Decoder::new(&codings.iter().map(|coding| (*coding).to_owned()).collect::<Vec<_>>(), &Memory::default()).unwrap()
 }
 
 /// Feeds the pieces and returns what came out, whether the data are complete, and the first error.
@@ -153,7 +153,8 @@ fn damage_is_final() {
 
 #[test]
 fn unknown_codings_and_deep_stacks_are_unsupported() {
-    let new = |codings: &[&str]| Decoder::new(&codings.iter().map(|c| (*c).to_owned()).collect::<Vec<_>>()).err();
+    let names = |codings: &[&str]| codings.iter().map(|coding| (*coding).to_owned()).collect::<Vec<_>>();
+    let new = |codings: &[&str]| Decoder::new(&names(codings), &Memory::default()).err();
     assert_eq!(new(&["compress"]), Some(CodingError::Unsupported));
     assert_eq!(new(&["gzip", "gzip", "gzip"]), Some(CodingError::Unsupported));
     assert_eq!(new(&["identity", "gzip", "identity", "br", "identity"]), None);
@@ -186,6 +187,75 @@ fn the_absolute_budget_holds_whatever_the_ratio() {
     let mut budget = Budget { received: u64::MAX / 2, unpacked: MAX_OUTPUT - 1 };
     assert_eq!(budget.spend(1), Ok(()));
     assert_eq!(budget.spend(1), Err(CodingError::Budget));
+}
+
+/// A stream of that window, flushed but not ended.
+fn zstd_of_window(log: u32, plain: &[u8]) -> Vec<u8> {
+    let mut encoder = ::zstd::stream::write::Encoder::new(Vec::new(), 3).unwrap();
+    encoder.set_parameter(::zstd::stream::raw::CParameter::WindowLog(log)).unwrap();
+    encoder.flushed(plain)
+}
+
+const BUDGET: usize = 1 << 20;
+
+/// A decoder with a budget of its own.
+fn metered(coding: &str, budget: usize) -> (Decoder, Memory) {
+    let memory = Memory::new(budget);
+    (Decoder::new(&[coding.to_owned()], &memory).unwrap(), memory)
+}
+
+fn all_is_back(memory: &Memory) -> bool {
+    memory.share().cover(BUDGET).is_ok()
+}
+
+#[test]
+fn windows_are_held_from_the_first_byte_that_needs_them_to_the_end_of_the_data() {
+    let plain = b"{\"text\":\"hello\"}".repeat(9);
+    let coded = [("gzip", gzip(&plain)), ("deflate", zlib(&plain)), ("zstd", zstd(&plain)), ("br", BROTLI.to_vec())];
+    for (coding, coded) in coded {
+        let (mut decoder, memory) = metered(coding, BUDGET);
+        assert!(all_is_back(&memory), "{coding}: nothing is held before");
+        let (head, tail) = coded.split_at(coded.len() - 1);
+        decoder.feed(head, &mut |_| {}).unwrap();
+        assert!(!all_is_back(&memory), "{coding}: a window is held");
+        decoder.feed(tail, &mut |_| {}).unwrap();
+        assert!(decoder.is_complete() && all_is_back(&memory), "{coding}: nothing is held after");
+
+        let (mut unwanted, memory) = metered(coding, BUDGET);
+        unwanted.feed(head, &mut |_| {}).unwrap();
+        unwanted.ignore_rest();
+        assert!(unwanted.is_complete() && all_is_back(&memory), "{coding}: nobody wants the rest");
+        assert_eq!(unwanted.feed(b"anything", &mut |_| panic!("not decoded")), Ok(()));
+    }
+}
+
+#[test]
+fn a_body_that_finds_no_memory_is_given_up_and_holds_none() {
+    for (codings, coded, _) in samples() {
+        let [coding] = codings.as_slice() else { continue };
+        if *coding != "identity" {
+            let (mut decoder, memory) = metered(coding, 4 << 10);
+            assert_eq!(decoder.feed(&coded, &mut |_| {}), Err(CodingError::Memory), "{coding}");
+            assert!(!decoder.is_complete() && memory.share().cover(4 << 10).is_ok(), "{coding}");
+        }
+    }
+}
+
+#[test]
+fn a_window_counts_as_it_is_filled_and_no_larger_one_is_taken_than_providers_use() {
+    let plain = b"[".repeat(100 << 10);
+    let (mut decoder, memory) = metered("zstd", BUDGET);
+    let mut length = 0;
+    decoder.feed(&zstd_of_window(23, &plain), &mut |piece| length += piece.len()).unwrap();
+    assert!(length == plain.len() && !all_is_back(&memory), "8 MiB of window, of which little is used");
+    let (mut decoder, memory) = metered("zstd", BUDGET);
+    assert_eq!(decoder.feed(&zstd_of_window(24, &plain), &mut |_| {}), Err(CodingError::Memory));
+    assert!(all_is_back(&memory));
+    // A window of 16 MiB, of which a block of 2 MiB takes as much, and one of 8 MiB more than is taken.
+    for (announced, fed) in [(b"\xcf\xff\xff\x8f[", Ok(())), (b"\xcf\xff\xff\xbf[", Err(CodingError::Memory))] {
+        let (mut decoder, _) = metered("br", usize::MAX);
+        assert_eq!(decoder.feed(announced, &mut |_| {}), fed);
+    }
 }
 
 proptest! {

@@ -10,12 +10,14 @@ use httparse::{EMPTY_HEADER, Header, Status};
 use super::body::Body;
 use crate::observe::exchange::{RequestHead, ResponseHead};
 use crate::observe::head;
+use crate::observe::memory::{Memory, Share};
 use crate::record::ObserverFailure;
 
 /// Collects one head.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct HeadBuffer {
     bytes: Vec<u8>,
+    share: Share,
     /// Where the line begins that is being read.
     line: usize,
     begun: Option<Instant>,
@@ -29,6 +31,11 @@ pub(super) struct RawHead {
 }
 
 impl HeadBuffer {
+    /// A buffer before the first byte of a head, which is kept out of `memory`.
+    pub(super) fn new(memory: &Memory) -> Self {
+        Self { bytes: Vec::new(), share: memory.share(), line: 0, begun: None }
+    }
+
     /// Takes the bytes of a head from the front of `input`; the head when it is complete. Empty lines before it are
     /// dropped (RFC 9112 section 2.2).
     pub(super) fn fill(&mut self, input: &mut &[u8], at: Instant) -> Result<Option<RawHead>, ObserverFailure> {
@@ -39,16 +46,24 @@ impl HeadBuffer {
             if self.bytes.len() + piece.len() > MAX_HEAD_BYTES {
                 return Err(ObserverFailure::Limit);
             }
+            self.share.cover(self.bytes.len() + piece.len())?;
             self.bytes.extend_from_slice(piece);
             let begun = *self.begun.get_or_insert(at);
             match self.bytes.get(self.line..) {
-                Some(b"\n" | b"\r\n") if self.line == 0 => *self = Self::default(),
-                Some(b"\n" | b"\r\n") => return Ok(Some(RawHead { bytes: std::mem::take(self).bytes, begun })),
+                Some(b"\n" | b"\r\n") if self.line == 0 => _ = self.take(),
+                Some(b"\n" | b"\r\n") => return Ok(Some(RawHead { bytes: self.take(), begun })),
                 Some([.., b'\n']) => self.line = self.bytes.len(),
                 _ => {}
             }
         }
         Ok(None)
+    }
+
+    /// Takes the bytes out, and goes back to before the first one.
+    fn take(&mut self) -> Vec<u8> {
+        (self.line, self.begun) = (0, None);
+        self.share.release();
+        std::mem::take(&mut self.bytes)
     }
 
     /// Whether no byte of a head is held.

@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use super::exchange::{ExchangeEnd, OpenExchange};
 use super::live::{self, Live};
+use super::memory::Memory;
 use super::{Direction, End, Observer};
 use crate::record::{Fact, ObserverFailure, Record};
 use body::Body;
@@ -21,6 +22,7 @@ use head::{HeadBuffer, Method, RawHead, Request, Response};
 pub struct Http1 {
     open: Box<dyn OpenExchange>,
     record: Arc<dyn Record>,
+    memory: Memory,
     state: State,
     agent: Side,
     provider: Side,
@@ -31,10 +33,15 @@ pub struct Http1 {
 }
 
 /// One direction: either in a body or in (or before) a head.
-#[derive(Default)]
 struct Side {
     head: HeadBuffer,
     body: Option<Body>,
+}
+
+impl Side {
+    fn new(memory: &Memory) -> Self {
+        Self { head: HeadBuffer::new(memory), body: None }
+    }
 }
 
 struct Pending {
@@ -55,12 +62,13 @@ enum State {
 }
 
 impl Http1 {
-    /// Reads a connection from its first byte. Requests go to `open`; lost figures are counted by `record`.
+    /// Reads a connection from its first byte. Requests go to `open`; lost figures are counted by `record`; heads are kept
+    /// out of `memory`.
     #[must_use]
-    pub fn new(open: Box<dyn OpenExchange>, record: Arc<dyn Record>) -> Self {
+    pub fn new(open: Box<dyn OpenExchange>, record: Arc<dyn Record>, memory: Memory) -> Self {
         let pending = VecDeque::new();
-        let (agent, provider) = (Side::default(), Side::default());
-        Self { open, record, state: State::Reading, agent, provider, agent_left: false, pending }
+        let (agent, provider) = (Side::new(&memory), Side::new(&memory));
+        Self { open, record, memory, state: State::Reading, agent, provider, agent_left: false, pending }
     }
 
     fn read_requests(&mut self, mut input: &[u8], at: Instant) -> Result<(), ObserverFailure> {
@@ -177,8 +185,8 @@ impl Http1 {
     /// Stops reading for good and gives the buffers back.
     fn leave(&mut self, state: State, end: ExchangeEnd, at: Instant) {
         self.state = state;
-        self.agent = Side::default();
-        self.provider = Side::default();
+        self.agent = Side::new(&self.memory);
+        self.provider = Side::new(&self.memory);
         for pending in std::mem::take(&mut self.pending) {
             pending.live.close(end, at);
         }

@@ -8,7 +8,7 @@ use crate::record::TimeoutStep;
 use Direction::{ToAgent, ToProvider};
 
 fn observer(transcript: &Transcript) -> Http1 {
-    Http1::new(transcript.opener(), transcript.record())
+    Http1::new(transcript.opener(), transcript.record(), Memory::default())
 }
 
 /// Pieces as text: `>` to the provider, `<` to the agent.

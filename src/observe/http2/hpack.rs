@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use super::huffman;
 use super::statics::{STATIC_NAMES, static_value};
 use crate::observe::head;
+use crate::observe::memory::{Memory, Share};
 use crate::record::ObserverFailure;
 
 /// The decoder of one direction.
@@ -19,6 +20,8 @@ pub(super) struct Hpack {
     limit: usize,
     /// The largest limit that the encoder may choose.
     allowed: usize,
+    /// What the table takes beyond its default size, which every connection may have.
+    share: Share,
 }
 
 /// A field of the dynamic table.
@@ -61,8 +64,10 @@ impl From<Malformed> for ObserverFailure {
 }
 
 impl Hpack {
-    pub(super) fn new() -> Self {
-        Self { table: VecDeque::new(), size: 0, limit: DEFAULT_TABLE_BYTES, allowed: DEFAULT_TABLE_BYTES }
+    /// The decoder of the first block; a large table is kept out of `memory`.
+    pub(super) fn new(memory: &Memory) -> Self {
+        let (limit, allowed) = (DEFAULT_TABLE_BYTES, DEFAULT_TABLE_BYTES);
+        Self { table: VecDeque::new(), size: 0, limit, allowed, share: memory.share() }
     }
 
     /// The other side announced how large a table it allows. The largest announced value counts: which blocks were made
@@ -95,7 +100,7 @@ impl Hpack {
                 0x40..=0x7f => {
                     let literal = self.literal(&mut block, 6, &mut field)?;
                     let size = literal.size;
-                    self.insert(literal);
+                    self.insert(literal)?;
                     size
                 }
                 0x20..=0x3f => {
@@ -158,12 +163,14 @@ impl Hpack {
     }
 
     /// Adds a field to the table. One that is larger than the table empties it (section 4.4).
-    fn insert(&mut self, Literal { name, value, size }: Literal) {
+    fn insert(&mut self, Literal { name, value, size }: Literal) -> Result<(), ObserverFailure> {
         self.evict(self.limit.saturating_sub(size));
         if size <= self.limit {
             self.size += size;
+            self.share.cover(self.size.saturating_sub(DEFAULT_TABLE_BYTES))?;
             self.table.push_front(Entry { name, value, size });
         }
+        Ok(())
     }
 
     fn evict(&mut self, limit: usize) {
@@ -270,7 +277,7 @@ mod tests {
     fn both() -> (Hpack, Decoder<'static>) {
         let mut decoder = Decoder::new();
         decoder.set_max_allowed_table_size(DEFAULT_TABLE_BYTES);
-        (Hpack::new(), decoder)
+        (Hpack::new(&Memory::default()), decoder)
     }
 
     #[test]
@@ -288,7 +295,7 @@ mod tests {
 
     #[test]
     fn the_table_holds_no_value_that_is_not_listed() {
-        let mut hpack = Hpack::new();
+        let mut hpack = Hpack::new(&Memory::default());
         let fields = [("authorization", "CANARY"), ("x-canary", "CANARY"), (":path", "/a")];
         let string = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
         let block: Vec<u8> = fields.iter().flat_map(|(n, v)| [vec![0x40], string(n), string(v)].concat()).collect();
@@ -300,7 +307,7 @@ mod tests {
 
     #[test]
     fn what_a_block_stands_for_is_limited_like_what_it_holds() {
-        let mut hpack = Hpack::new();
+        let mut hpack = Hpack::new(&Memory::default());
         let mut block = b"\x40\x0bretry-after\x7f\xa1\x1e".to_vec();
         block.extend([b'9'; 4000]);
         assert_eq!(hpack.decode(&block, |_, _| {}), Ok(()));
@@ -361,7 +368,7 @@ mod tests {
 
         #[test]
         fn any_bytes_keep_the_table_within_its_limit(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
-            let mut hpack = Hpack::new();
+            let mut hpack = Hpack::new(&Memory::default());
             let _ = hpack.decode(&bytes, |_, _| {});
             prop_assert!(hpack.size <= hpack.limit);
             prop_assert_eq!(hpack.size, hpack.table.iter().map(|entry| entry.size).sum::<usize>());

@@ -15,6 +15,7 @@ use std::time::Instant;
 
 use super::exchange::{ExchangeEnd, OpenExchange, ResponseHead};
 use super::live::{self, Live};
+use super::memory::{Memory, Share};
 use super::{Direction, End, Observer};
 use crate::record::{Fact, ObserverFailure, Record};
 use block::Block;
@@ -26,6 +27,7 @@ use hpack::Hpack;
 pub struct Http2 {
     open: Box<dyn OpenExchange>,
     record: Arc<dyn Record>,
+    memory: Memory,
     state: State,
     agent: Side,
     provider: Side,
@@ -54,6 +56,7 @@ struct OpenBlock {
     /// HEADERS or PUSH_PROMISE.
     first: Frame,
     bytes: Vec<u8>,
+    share: Share,
 }
 
 struct Stream {
@@ -72,15 +75,17 @@ enum State {
 }
 
 impl Http2 {
-    /// Reads a connection from its first byte. Requests go to `open`; lost figures are counted by `record`.
+    /// Reads a connection from its first byte. Requests go to `open`; lost figures are counted by `record`; heads and tables
+    /// are kept out of `memory`.
     #[must_use]
-    pub fn new(open: Box<dyn OpenExchange>, record: Arc<dyn Record>) -> Self {
+    pub fn new(open: Box<dyn OpenExchange>, record: Arc<dyn Record>, memory: Memory) -> Self {
         Self {
             open,
             record,
             state: State::Reading,
-            agent: Side::new(Frames::of_agent()),
-            provider: Side::new(Frames::of_provider()),
+            agent: Side::new(Frames::of_agent(), &memory),
+            provider: Side::new(Frames::of_provider(), &memory),
+            memory,
             agent_left: false,
             streams: BTreeMap::new(),
             last_opened: 0,
@@ -119,7 +124,8 @@ impl Http2 {
         }
         side.greeted = true;
         if matches!(frame.kind, Kind::Headers | Kind::PushPromise) {
-            side.open_block = Some(OpenBlock { first: frame, bytes: Vec::new() });
+            let share = self.memory.share();
+            self.side(from).open_block = Some(OpenBlock { first: frame, bytes: Vec::new(), share });
         }
         Ok(())
     }
@@ -197,7 +203,7 @@ impl Http2 {
     /// A header block is complete.
     fn headers(&mut self, from: Direction, at: Instant) -> Result<(), ObserverFailure> {
         let side = self.side(from);
-        let Some(OpenBlock { first, bytes }) = side.open_block.take() else { return Ok(()) };
+        let Some(OpenBlock { first, bytes, share: _share }) = side.open_block.take() else { return Ok(()) };
         let block = Block::decode(&mut side.hpack, &bytes)?;
         match from {
             _ if first.kind == Kind::PushPromise => return Ok(()),
@@ -292,8 +298,8 @@ impl Http2 {
     /// Stops reading for good and gives the buffers back.
     fn leave(&mut self, state: State, end: ExchangeEnd, at: Instant) {
         self.state = state;
-        self.agent = Side::new(Frames::of_agent());
-        self.provider = Side::new(Frames::of_provider());
+        self.agent = Side::new(Frames::of_agent(), &self.memory);
+        self.provider = Side::new(Frames::of_provider(), &self.memory);
         for (_, stream) in std::mem::take(&mut self.streams) {
             stream.live.close(end, at);
         }
@@ -338,8 +344,8 @@ impl Observer for Http2 {
 }
 
 impl Side {
-    fn new(frames: Frames) -> Self {
-        Self { frames, hpack: Hpack::new(), greeted: false, open_block: None, setting: Vec::new() }
+    fn new(frames: Frames, memory: &Memory) -> Self {
+        Self { frames, hpack: Hpack::new(memory), greeted: false, open_block: None, setting: Vec::new() }
     }
 
     fn fragment(&mut self, piece: &[u8]) -> Result<(), ObserverFailure> {
@@ -347,6 +353,7 @@ impl Side {
         if block.bytes.len() + piece.len() > MAX_BLOCK_BYTES {
             return Err(ObserverFailure::Limit);
         }
+        block.share.cover(block.bytes.len() + piece.len())?;
         block.bytes.extend_from_slice(piece);
         Ok(())
     }

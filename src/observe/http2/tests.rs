@@ -100,7 +100,7 @@ impl Script {
 }
 
 fn observer(transcript: &Transcript) -> Http2 {
-    Http2::new(transcript.opener(), transcript.record())
+    Http2::new(transcript.opener(), transcript.record(), Memory::default())
 }
 
 fn golden() -> Script {

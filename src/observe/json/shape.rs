@@ -72,8 +72,8 @@ enum Origin {
 }
 
 impl<T: Copy> Shape<T> {
-    /// The shape of a document that is complete. None for one that is too large to keep, whose keys are handed out, or with
-    /// a number that is too long to be.
+    /// The shape of a document that is complete. None for one that is too large to keep or hands out too much, whose keys are
+    /// handed out, or with a number that is too long to be.
     fn learn(paths: &'static Paths<T>, document: &[u8]) -> Option<Self> {
         if document.len() > MAX_DOCUMENT_BYTES {
             return None;
@@ -151,10 +151,10 @@ impl Origin {
     }
 }
 
-/// Everything that a reader hands out of a document that is complete, unless there are keys among it.
+/// Everything that a reader hands out of a document that is complete, unless there are keys among it or it is too much.
 fn values<T: Copy>(paths: &'static Paths<T>, document: &[u8], scalars: &[Scalar]) -> Option<Box<[(T, Origin)]>> {
     let mut reader = PathReader::new(paths);
-    let (mut values, mut read, mut has_keys) = (Vec::new(), 0, false);
+    let (mut values, mut read, mut is_fit) = (Vec::new(), 0, true);
     // A scalar is handed out when the byte behind it is read.
     let ends = scalars.iter().map(|scalar| scalar.end).chain([document.len()]);
     for (ended, end) in ends.enumerate() {
@@ -163,7 +163,8 @@ fn values<T: Copy>(paths: &'static Paths<T>, document: &[u8], scalars: &[Scalar]
             let origin = match value {
                 Value::Number(text) => Origin::Number { index, text: text.into() },
                 Value::String { text, cut } => Origin::String { index, text: text.into(), cut },
-                Value::Key(_) => return has_keys = true,
+                _ if values.len() == MAX_VALUES => return is_fit = false,
+                Value::Key(_) => return is_fit = false,
                 Value::Array => Origin::Structure(Value::Array),
                 Value::Bool(bool) => Origin::Structure(Value::Bool(bool)),
                 Value::End => Origin::Structure(Value::End),
@@ -174,7 +175,7 @@ fn values<T: Copy>(paths: &'static Paths<T>, document: &[u8], scalars: &[Scalar]
         });
         read = end;
     }
-    (reader.status() == Status::Complete && !has_keys).then(|| values.into())
+    (reader.status() == Status::Complete && is_fit).then(|| values.into())
 }
 
 /// Overwrites a string that would not be kept by a reader either. The document keeps its shape.
@@ -200,3 +201,6 @@ const MAX_DOCUMENT_BYTES: usize = 2048;
 
 /// Most strings and numbers of such a document. An event has some ten.
 const MAX_SCALARS: usize = 64;
+
+/// Most values of such a document that are handed out. An event has some ten; empty arrays could be seven hundred.
+const MAX_VALUES: usize = 64;

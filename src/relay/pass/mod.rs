@@ -1,21 +1,27 @@
 //! Plaintext both ways, byte for byte: two streams enter, [`End`] leaves.
 //!
 //! Forward first, observe second: a chunk is lent to the observer when it has been written and flushed. Each direction has
-//! its own chunk in flight, so that a blocked one never blocks the other. No byte is kept, changed, merged or split on purpose.
+//! its own chunk in flight, so that a blocked one never blocks the other. No byte is changed, merged or split on purpose.
+//! Looking at what has passed is done in short turns, between which other connections go on, and has a limit in time.
+
+mod allowance;
+mod tap;
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::Instrument as _;
 
 use super::Shutdown;
 use super::diagnostics::Passage;
-use super::lane::{Lane, Witness};
+use super::lane::Lane;
 use crate::observe::{Direction, End, Observer};
-use crate::record::{ByteDirection, Fact, Record, TimeoutStep};
+use crate::record::{Fact, Record, TimeoutStep};
+use tap::Tap;
 
 /// What a connection is subject to while bytes pass.
 pub struct Terms<'a> {
@@ -27,25 +33,25 @@ pub struct Terms<'a> {
     pub record: &'a dyn Record,
 }
 
-/// Passes bytes until the end.
+/// Passes bytes until the end; `observer` looks at them, if there is one.
 ///
 /// After [`End::Closed`], both sides have been told by a `shutdown` of their stream (close_notify). After any other end, the
 /// caller closes the connections below the streams, so that a message that was cut off does not look complete.
-pub async fn pass<A, P>(agent: &mut A, provider: &mut P, observer: Box<dyn Observer>, terms: &Terms<'_>) -> End
+pub async fn pass<A, P>(agent: &mut A, provider: &mut P, observer: Option<Box<dyn Observer>>, terms: &Terms<'_>) -> End
 where
     A: AsyncRead + AsyncWrite + Unpin,
     P: AsyncRead + AsyncWrite + Unpin,
 {
     let passage = Passage::default();
     let span = passage.span().clone();
-    let tap = Tap { observer, record: terms.record, passage, last: Instant::now() };
+    let tap = Tap::new(observer, terms.record, passage);
     let mut link = Link { agent, provider, up: Lane::Reading, down: Lane::Reading, tap };
     let end = link.run(terms).instrument(span).await;
     link.tap.passage.ended(end);
     if let End::TimedOut(step) = end {
         terms.record.record(Fact::TimedOut(step));
     }
-    link.tap.observer.end(end, Instant::now().into_std());
+    link.tap.end(end).await;
     end
 }
 
@@ -76,11 +82,10 @@ where
                 () = sleep_until(deadline) => Step::Quiet,
             };
             match step {
+                // Others work in between, and what has come for them is looked for.
+                Step::Breathe => yield_now().await,
                 Step::End(end) => return end,
-                Step::Forced => {
-                    terms.record.record(Fact::TimedOut(TimeoutStep::Drain));
-                    return End::Shutdown;
-                }
+                Step::Forced => return forced(terms),
                 Step::Drain => draining = true,
                 Step::Drained => {
                     self.say_goodbye().await;
@@ -89,16 +94,24 @@ where
                 Step::Quiet if self.tap.last + terms.idle <= Instant::now() => return End::TimedOut(TimeoutStep::Idle),
                 Step::Quiet => {}
             }
+            // A link that always has something to look at never lets the other branches have their turn.
+            if terms.shutdown.force.is_cancelled() {
+                return forced(terms);
+            }
         }
     }
 
-    /// Moves chunks in turn, one each way, until neither side has anything ready.
+    /// Moves chunks in turn, one each way, until neither side has anything ready, or looking at them has taken long enough.
     fn poll(&mut self, cx: &mut Context<'_>, draining: bool) -> Poll<Step> {
+        self.tap.begin_turn();
         loop {
             if self.up.is_over() && self.down.is_over() {
                 return Poll::Ready(Step::End(self.end()));
             }
             let Self { agent, provider, up, down, tap } = self;
+            if tap.is_full() && !tap.catch_up() {
+                return Poll::Ready(Step::Breathe);
+            }
             let sent = up.poll(cx, *agent, *provider, &mut tap.of(Direction::ToProvider));
             if let Poll::Ready(Err(_)) = sent {
                 return Poll::Ready(Step::End(End::AgentGone));
@@ -107,8 +120,11 @@ where
             if let Poll::Ready(Err(_)) = received {
                 return Poll::Ready(Step::End(End::ProviderGone));
             }
+            if !tap.catch_up() || tap.turn_is_over() {
+                return Poll::Ready(Step::Breathe);
+            }
             if sent.is_pending() && received.is_pending() {
-                let rests = draining && !up.is_busy() && !down.is_busy() && tap.observer.is_between_exchanges();
+                let rests = draining && !up.is_busy() && !down.is_busy() && tap.is_between_exchanges();
                 return if rests { Poll::Ready(Step::Drained) } else { Poll::Pending };
             }
         }
@@ -129,53 +145,20 @@ where
     }
 }
 
+/// The time for an orderly end is over.
+fn forced(terms: &Terms<'_>) -> End {
+    terms.record.record(Fact::TimedOut(TimeoutStep::Drain));
+    End::Shutdown
+}
+
 /// What happened to a link.
 enum Step {
+    Breathe,
     Drain,
     Drained,
     End(End),
     Forced,
     Quiet,
-}
-
-/// Counts and lends what has passed.
-struct Tap<'a> {
-    observer: Box<dyn Observer>,
-    record: &'a dyn Record,
-    passage: Passage,
-    /// When a byte last moved.
-    last: Instant,
-}
-
-impl<'a> Tap<'a> {
-    fn of<'t>(&'t mut self, direction: Direction) -> DirectedTap<'t, 'a> {
-        DirectedTap { tap: self, direction }
-    }
-}
-
-struct DirectedTap<'t, 'a> {
-    tap: &'t mut Tap<'a>,
-    direction: Direction,
-}
-
-impl Witness for DirectedTap<'_, '_> {
-    fn passed(&mut self, chunk: &[u8], read: Instant) {
-        let Tap { observer, record, passage, last } = &mut *self.tap;
-        *last = Instant::now();
-        let direction = match self.direction {
-            Direction::ToAgent => ByteDirection::Received,
-            Direction::ToProvider => ByteDirection::Sent,
-        };
-        record.record(Fact::Bytes { direction, count: chunk.len() as u64 });
-        record.record(Fact::RelayDelay(*last - read));
-        passage.passed(self.direction, chunk.len() as u64);
-        observer.bytes(self.direction, chunk, read.into_std());
-    }
-
-    fn ended(&mut self) {
-        self.tap.last = Instant::now();
-        self.tap.observer.half_closed(self.direction, self.tap.last.into_std());
-    }
 }
 
 /// A few bytes for a socket buffer that is empty between exchanges.

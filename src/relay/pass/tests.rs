@@ -4,11 +4,16 @@ use tokio::io::{AsyncReadExt as _, DuplexStream, duplex};
 
 use super::*;
 
+/// The facts but those of single chunks.
 #[derive(Default)]
-struct Nowhere;
+struct Facts(Mutex<Vec<Fact>>);
 
-impl Record for Nowhere {
-    fn record(&self, _: Fact) {}
+impl Record for Facts {
+    fn record(&self, fact: Fact) {
+        if !matches!(fact, Fact::Bytes { .. } | Fact::RelayDelay(_)) {
+            self.0.lock().unwrap().push(fact);
+        }
+    }
 }
 
 /// Notes everything; is between exchanges when `open` is false.
@@ -43,7 +48,41 @@ impl Observer for Notes {
     }
 }
 
-/// A link between two pipes of 64 bytes each, and the outer ends of them.
+/// Notes the same, and takes its time over it.
+struct Slow {
+    notes: Notes,
+    each: Duration,
+}
+
+impl Slow {
+    fn work(&self) {
+        let start = std::time::Instant::now();
+        while start.elapsed() < self.each {
+            std::hint::spin_loop();
+        }
+    }
+}
+
+impl Observer for Slow {
+    fn bytes(&mut self, direction: Direction, bytes: &[u8], at: std::time::Instant) {
+        self.work();
+        self.notes.bytes(direction, bytes, at);
+    }
+
+    fn half_closed(&mut self, direction: Direction, at: std::time::Instant) {
+        self.notes.half_closed(direction, at);
+    }
+
+    fn is_between_exchanges(&self) -> bool {
+        self.notes.is_between_exchanges()
+    }
+
+    fn end(&mut self, end: End, at: std::time::Instant) {
+        self.notes.end(end, at);
+    }
+}
+
+/// A link between two pipes, and the outer ends of them.
 struct Rig {
     agent: DuplexStream,
     provider: DuplexStream,
@@ -52,15 +91,25 @@ struct Rig {
 }
 
 impl Rig {
-    /// Runs `play` against the link, and answers how the link ended.
+    /// Runs `play` against a link of pipes of 64 bytes, and answers how the link ended.
     async fn run(play: impl AsyncFnOnce(&mut Self)) -> (End, Vec<String>) {
-        let ((agent, mut near), (provider, mut far)) = (duplex(64), duplex(64));
+        let (end, notes, _) = Self::observed(64, |notes| Box::new(notes), play).await;
+        (end, notes)
+    }
+
+    /// The same with pipes of that many bytes and an observer of one's own, and what was stated.
+    async fn observed(
+        pipe: usize,
+        observer: impl FnOnce(Notes) -> Box<dyn Observer>,
+        play: impl AsyncFnOnce(&mut Self),
+    ) -> (End, Vec<String>, Vec<Fact>) {
+        let ((agent, mut near), (provider, mut far)) = (duplex(pipe), duplex(pipe));
         let mut rig = Self { agent, provider, shutdown: Shutdown::default(), notes: Notes::default() };
-        let (shutdown, notes) = (rig.shutdown.clone(), rig.notes.clone());
-        let terms = Terms { idle: Duration::from_secs(60), shutdown: &shutdown, record: &Nowhere };
-        let link = pass(&mut near, &mut far, Box::new(notes), &terms);
+        let (shutdown, notes, facts) = (rig.shutdown.clone(), rig.notes.clone(), Facts::default());
+        let terms = Terms { idle: Duration::from_secs(60), shutdown: &shutdown, record: &facts };
+        let link = pass(&mut near, &mut far, Some(observer(notes)), &terms);
         let (end, ()) = tokio::join!(link, play(&mut rig));
-        (end, rig.notes.all())
+        (end, rig.notes.all(), facts.0.into_inner().unwrap())
     }
 }
 
@@ -158,4 +207,84 @@ async fn a_provider_that_stops_reading_may_still_answer() {
     })
     .await;
     assert_eq!(end, End::ProviderGone);
+}
+
+/// How many bytes the notes tell of.
+fn noted(notes: &[String]) -> usize {
+    notes.iter().filter_map(|note| note.split_once(' ')?.1.parse::<usize>().ok()).sum()
+}
+
+#[tokio::test]
+async fn what_takes_long_to_look_at_is_passed_on_at_once_and_looked_at_in_turns() {
+    const CHUNK: usize = 16 << 10;
+    let slow = |notes| Box::new(Slow { notes, each: Duration::from_millis(2) }) as Box<dyn Observer>;
+    let (end, notes, facts) = Rig::observed(CHUNK, slow, async |rig| {
+        rig.agent.write_all(&[7; CHUNK]).await.unwrap();
+        rig.agent.shutdown().await.unwrap();
+        assert_eq!(read_exactly(&mut rig.provider, CHUNK).await, [7; CHUNK]);
+        let seen = noted(&rig.notes.all());
+        assert!(seen < CHUNK, "the bytes do not wait until all of them have been looked at");
+        // Others have their turn after each piece.
+        let (mut turns, before) = (0, rig.notes.all().len());
+        while noted(&rig.notes.all()) < CHUNK {
+            tokio::task::yield_now().await;
+            turns += 1;
+        }
+        let pieces = rig.notes.all().len() - before;
+        assert!(pieces > 4 && turns >= pieces, "{turns} turns for {pieces} pieces");
+        assert_eq!(rig.provider.read(&mut [0]).await.unwrap(), 0);
+        rig.provider.shutdown().await.unwrap();
+        assert_eq!(rig.agent.read(&mut [0]).await.unwrap(), 0);
+    })
+    .await;
+    assert_eq!((end, noted(&notes), facts), (End::Closed, CHUNK, vec![]));
+    let told: Vec<_> = notes.iter().filter(|note| noted(&[(*note).clone()]) == 0).collect();
+    assert_eq!(told, ["ToProvider closed", "ToAgent closed", "Closed"]);
+}
+
+#[tokio::test]
+async fn what_waits_to_be_looked_at_is_limited_and_seen_before_the_end() {
+    const ALL: usize = 128 << 10;
+    let slow = |notes| Box::new(Slow { notes, each: Duration::from_micros(600) }) as Box<dyn Observer>;
+    let (end, notes, _) = Rig::observed(ALL, slow, async |rig| {
+        rig.agent.write_all(&[7; ALL]).await.unwrap();
+        let mut passed = 0;
+        while passed < ALL {
+            let mut some = [0; 4096];
+            passed += rig.provider.read(&mut some).await.unwrap();
+            let unseen = passed.saturating_sub(noted(&rig.notes.all()));
+            // Two more chunks may be under way when the limit is reached.
+            assert!(unseen <= (32 + 2 * 16) << 10, "{unseen} bytes were not looked at yet");
+        }
+        let (gone, _) = duplex(1);
+        drop(std::mem::replace(&mut rig.agent, gone));
+        rig.provider.shutdown().await.unwrap();
+    })
+    .await;
+    assert_eq!((end, noted(&notes)), (End::Closed, ALL));
+    assert_eq!(notes.last().map(String::as_str), Some("Closed"));
+}
+
+#[tokio::test]
+async fn an_observer_that_takes_too_long_is_let_go_and_the_bytes_pass_on() {
+    const ALL: usize = 16 << 10;
+    let slow = |notes| Box::new(Slow { notes, each: Duration::from_millis(40) }) as Box<dyn Observer>;
+    let (end, notes, facts) = Rig::observed(64, slow, async |rig| {
+        let (sent, came) = tokio::join!(rig.agent.write_all(&[7; ALL]), async {
+            let mut all = vec![0; ALL];
+            rig.provider.read_exact(&mut all).await.map(|_| all)
+        });
+        sent.unwrap();
+        assert_eq!(came.unwrap(), [7; ALL]);
+        rig.shutdown.drain.cancel();
+        rig.provider.write_all(b"!").await.unwrap();
+        assert_eq!(read_exactly(&mut rig.agent, 1).await, b"!");
+        rig.shutdown.force.cancel();
+    })
+    .await;
+    assert_eq!(end, End::Shutdown);
+    assert!(noted(&notes) < ALL, "it has not seen all of it");
+    assert!(!notes.contains(&"Shutdown".to_owned()), "and is not told of the end");
+    let failures: Vec<_> = facts.iter().filter(|fact| matches!(fact, Fact::ObserverFailed(_))).collect();
+    assert_eq!(failures, [&Fact::ObserverFailed(crate::record::ObserverFailure::TimeBudget)]);
 }

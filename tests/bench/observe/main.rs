@@ -14,6 +14,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use gravimeter::observe::coding::Decoder;
 use gravimeter::observe::json::{PathReader, Paths, Status};
+use gravimeter::observe::memory::Memory;
 use gravimeter::observe::sse::{SseEvents, SseScanner};
 
 criterion_group!(benches, sse, json, json_stream, gzip);
@@ -139,9 +140,10 @@ fn gzip(criterion: &mut Criterion) {
     encoder.write_all(plain.as_bytes()).expect("memory");
     let coded = encoder.finish().expect("memory");
     group.throughput(Throughput::Bytes(plain.len() as u64));
+    let memory = Memory::default();
     group.bench_function("events", |bencher| {
         bencher.iter(|| {
-            let mut decoder = Decoder::new(&["gzip".to_owned()]).expect("a known coding");
+            let mut decoder = Decoder::new(&["gzip".to_owned()], &memory).expect("a known coding");
             let mut length = 0;
             for chunk in coded.chunks(CHUNK) {
                 decoder.feed(black_box(chunk), &mut |piece| length += piece.len()).expect("sound data");

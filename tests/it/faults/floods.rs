@@ -106,7 +106,7 @@ const FLOODS: &[(&str, Kind, Kind)] = &[
     ("interim answers", Kind::Open, Kind::Interim),
 ];
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 #[derive(Clone, Copy)]
 enum Kind {
@@ -128,22 +128,22 @@ enum Kind {
 }
 
 // Frame types and flags of RFC 9113 section 6.
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub(super) const DATA: u8 = 0;
+pub(super) const HEADERS: u8 = 1;
 const PRIORITY: u8 = 2;
 const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
+pub(super) const SETTINGS: u8 = 4;
 const PUSH_PROMISE: u8 = 5;
 const PING: u8 = 6;
 const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub(super) const CONTINUATION: u8 = 9;
+pub(super) const END_STREAM: u8 = 1;
+pub(super) const END_HEADERS: u8 = 4;
 
 /// `:method: POST`, `:scheme: https` by their numbers in the static table, `:path` and `:authority` in full (RFC 7541).
-const CALL: &[u8] = b"\x83\x87\x04\x26/v1internal:streamGenerateContent?a=se\x01\x01x";
+pub(super) const CALL: &[u8] = b"\x83\x87\x04\x26/v1internal:streamGenerateContent?a=se\x01\x01x";
 /// `:status: 200`
-const OK: &[u8] = b"\x88";
+pub(super) const OK: &[u8] = b"\x88";
 /// `:status: 103`, in full.
 const EARLY_HINTS: &[u8] = b"\x08\x03103";
 
@@ -196,7 +196,7 @@ impl Kind {
     }
 }
 
-fn put(bytes: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+pub(super) fn put(bytes: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
     let length = u32::try_from(payload.len()).expect("a short payload").to_be_bytes();
     bytes.extend_from_slice(&length[1..]);
     bytes.extend_from_slice(&[kind, flags]);

@@ -2,6 +2,7 @@
 //!
 //! Each body takes how much of it is wanted: a little here in every run, all of it in [`crate::soak`].
 
+mod bombs;
 pub mod clock;
 pub mod crowd;
 mod disk;

@@ -27,7 +27,8 @@ fn calls_of(alpn: Alpn, bytes: impl IntoIterator<Item = (Direction, Vec<u8>)>) -
     let facts = Arc::new(Facts::default());
     let connection = connection("daily-cloudcode-pa.googleapis.com", alpn);
     let at = connection.opened;
-    let mut observer = Observers { record: Arc::clone(&facts) as Arc<dyn Record> }.open(connection);
+    let mut observer =
+        Observers { record: Arc::clone(&facts) as Arc<dyn Record>, memory: Memory::default() }.open(connection);
     bytes.into_iter().for_each(|(direction, bytes)| observer.bytes(direction, &bytes, at));
     observer.end(End::Closed, at);
     let call = |fact| match fact {

@@ -1,0 +1,126 @@
+//! How much time it may take to look at one connection: a budget that grows with what passes.
+//!
+//! Whatever a reader makes of its bytes, it can cost no more than this. Readers themselves see no clock: the relay measures
+//! each piece that it lends. The clock on the wall is cheap to read but also counts what other threads do meanwhile, so
+//! that it only acquits: who has used up the budget by it is measured again by the processor time of the thread.
+
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// The budget of one connection.
+#[derive(Debug)]
+pub(super) struct Allowance {
+    left: Duration,
+    clock: Clock,
+}
+
+/// By which time is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Clock {
+    /// An upper bound: reading it takes some 25 ns.
+    Wall,
+    /// The processor time of this thread: reading it is a system call.
+    Thread,
+}
+
+/// What a piece of work took.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spent {
+    /// By the wall clock.
+    pub(super) wall: Duration,
+    /// Whether the budget is used up, by processor time.
+    pub(super) is_too_much: bool,
+}
+
+impl Default for Allowance {
+    fn default() -> Self {
+        Self { left: BURST, clock: Clock::Wall }
+    }
+}
+
+impl Allowance {
+    /// A chunk of so many bytes has passed.
+    pub(super) fn earn(&mut self, bytes: usize) {
+        let earned = PER_BYTE.saturating_mul(u32::try_from(bytes).unwrap_or(u32::MAX)) + PER_CHUNK;
+        self.left = (self.left + earned).min(BURST);
+    }
+
+    /// Does the work, and takes what it took off the budget.
+    pub(super) fn spend(&mut self, work: impl FnOnce()) -> Spent {
+        let before = (self.clock == Clock::Thread).then(thread_time);
+        let start = Instant::now();
+        work();
+        let wall = start.elapsed();
+        let took = before.map_or(wall, |before| thread_time().saturating_sub(before));
+        let is_too_much = match (self.left.checked_sub(took), self.clock) {
+            (Some(left), _) => {
+                self.left = left;
+                false
+            }
+            (None, Clock::Wall) => {
+                *self = Self { left: BURST, clock: Clock::Thread };
+                false
+            }
+            (None, Clock::Thread) => true,
+        };
+        Spent { wall, is_too_much }
+    }
+}
+
+/// The processor time that this thread has used.
+fn thread_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default())
+}
+
+/// What each byte of the wire may take. A body that is compressed to a fiftieth, which is as far as JSON and events go, is
+/// decompressed and read in half of that; bare ones take some nanoseconds.
+const PER_BYTE: Duration = Duration::from_micros(1);
+
+/// What each chunk may take beside that, however short: about what it takes the relay and the kernel to pass it on.
+const PER_CHUNK: Duration = Duration::from_micros(100);
+
+/// What may be saved up, and is there from the start: a body that unpacks to 25 MB at once stays within it.
+const BURST: Duration = Duration::from_millis(250);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Uses the processor for so long.
+    fn work(time: Duration) {
+        let start = thread_time();
+        while thread_time() - start < time {}
+    }
+
+    /// How many pieces of work fit into a budget that `earned` adds to after each of them, at most 1000.
+    fn pieces(each: Duration, earned: impl Fn(&mut Allowance)) -> usize {
+        let mut allowance = Allowance::default();
+        let fits = |_: &usize| {
+            let spent = allowance.spend(|| work(each));
+            earned(&mut allowance);
+            !spent.is_too_much
+        };
+        (0..1000).take_while(fits).count()
+    }
+
+    #[test]
+    fn work_is_stopped_when_it_takes_more_than_the_bytes_are_worth() {
+        let each = Duration::from_millis(2);
+        let burst = usize::try_from(BURST.as_nanos() / each.as_nanos()).unwrap();
+        let unearned = pieces(each, |_| {});
+        // Twice at most: once by the clock on the wall, and once more by that of the thread.
+        assert!((burst..=2 * burst).contains(&unearned), "{unearned} pieces");
+        assert_eq!(pieces(each / 100, |allowance| allowance.earn(0)), 1000, "each chunk is worth more than that");
+    }
+
+    #[test]
+    fn waiting_costs_nothing() {
+        let mut allowance = Allowance::default();
+        for _ in 0..3 {
+            let spent = allowance.spend(|| std::thread::sleep(BURST));
+            assert!(spent.wall >= BURST && !spent.is_too_much);
+        }
+    }
+}
