@@ -114,10 +114,11 @@ impl<T: Copy> PathReader<T> {
         status
     }
 
-    fn read(&mut self, mut bytes: &[u8], on: &mut impl FnMut(T, Value<'_>)) -> Status {
-        while let Some((&byte, rest)) = bytes.split_first() {
+    /// Reads the next bytes up to the end of the document, and returns what follows it: nothing while the document goes on,
+    /// and all that is left of the bytes when it is malformed.
+    pub fn feed_document<'a>(&mut self, mut bytes: &'a [u8], on: &mut impl FnMut(T, Value<'_>)) -> &'a [u8] {
+        while let (Status::Incomplete, Some((&byte, rest))) = (self.status(), bytes.split_first()) {
             bytes = match self.state {
-                State::Malformed => break,
                 State::String { key, escape: None } => self.string_run(key, bytes, on),
                 State::Number(number) => self.number_run(number, bytes, on),
                 _ => {
@@ -125,6 +126,14 @@ impl<T: Copy> PathReader<T> {
                     rest
                 }
             };
+        }
+        bytes
+    }
+
+    fn read(&mut self, bytes: &[u8], on: &mut impl FnMut(T, Value<'_>)) -> Status {
+        let rest = self.feed_document(bytes, on);
+        if !rest.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')) {
+            self.state = State::Malformed;
         }
         self.status()
     }

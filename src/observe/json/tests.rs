@@ -34,6 +34,30 @@ fn show(path: &str, value: Value<'_>) -> String {
     }
 }
 
+/// Every document of a text that holds several, one after the other.
+#[test]
+fn what_follows_a_document_is_given_back() {
+    let text = "{\"a\":1}[{\"a\":2}]\n{\"a\":\"}\"}x";
+    for size in [1, 2, 3, text.len()] {
+        let (mut reader, mut seen, mut rests) = (PathReader::new(&PATHS), Vec::new(), Vec::new());
+        for mut piece in text.as_bytes().chunks(size) {
+            while !piece.is_empty() {
+                piece = reader.feed_document(piece, &mut |path, value| seen.push(show(path, value)));
+                if reader.status() != Status::Incomplete {
+                    rests.extend(piece.first().copied());
+                    piece = piece.split_at(piece.iter().take_while(|byte| !b"{[".contains(byte)).count()).1;
+                    reader.reset();
+                }
+            }
+        }
+        let numbers: Vec<_> = seen.iter().filter(|line| line.starts_with("a=") || line.starts_with("[].a=")).collect();
+        assert_eq!(numbers, ["a=1", "[].a=2", "a=\"}\""], "in pieces of {size}");
+        if size == text.len() {
+            assert_eq!(rests, [b'[', b'\n', b'x']);
+        }
+    }
+}
+
 fn read_text(document: &str) -> (Vec<String>, Status) {
     read([document.as_bytes()])
 }

@@ -41,7 +41,21 @@ impl Default for SseScanner {
 
 impl SseScanner {
     /// Reads the next bytes of the stream.
-    pub fn feed(&mut self, mut bytes: &[u8], events: &mut impl SseEvents) {
+    pub fn feed(&mut self, bytes: &[u8], events: &mut impl SseEvents) {
+        self.read(bytes, false, events);
+    }
+
+    /// Reads the next bytes of the stream up to a JSON object or array that begins a line, and returns what begins with it.
+    ///
+    /// For an agent such a line has an unknown name and is ignored. Providers write errors so, when a stream that has begun
+    /// cannot go on. The event before it is complete with it. Whoever reads the document passes on what follows it; what is
+    /// left of the line is ignored.
+    pub fn feed_to_document<'a>(&mut self, bytes: &'a [u8], events: &mut impl SseEvents) -> &'a [u8] {
+        self.read(bytes, true, events)
+    }
+
+    /// Reads to the end of the bytes, or to a document where it is to stop there.
+    fn read<'a>(&mut self, mut bytes: &'a [u8], stops: bool, events: &mut impl SseEvents) -> &'a [u8] {
         while let Some((&byte, rest)) = bytes.split_first() {
             if std::mem::take(&mut self.after_cr) && byte == b'\n' {
                 bytes = rest;
@@ -62,6 +76,11 @@ impl SseScanner {
                         self.state = State::AfterColon(self.begin_value(events));
                         value
                     }
+                    _ if stops && matches!(byte, b'{' | b'[') && self.field.is_blank() => {
+                        self.dispatch(events);
+                        self.state = State::Value(Field::Other);
+                        return bytes;
+                    }
                     _ => {
                         self.name_byte(byte, events);
                         rest
@@ -74,6 +93,7 @@ impl SseScanner {
                 State::Value(field) => self.value(field, bytes, events),
             };
         }
+        bytes
     }
 
     /// Whether the stream, if it ends here, ends inside an event, which the agent then never sees.
@@ -200,6 +220,10 @@ impl<const N: usize> Text<N> {
 
     fn bytes(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    fn is_blank(&self) -> bool {
+        self.bytes().iter().all(|byte| matches!(byte, b' ' | b'\t'))
     }
 
     fn push(&mut self, more: &[u8]) {

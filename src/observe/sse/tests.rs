@@ -57,6 +57,36 @@ fn reference(stream: &[u8]) -> Vec<Event> {
     events
 }
 
+/// Events and the documents between them, in the order in which they end; a document ends with its line.
+fn scan_documents<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<String> {
+    let (mut scanner, mut seen) = (SseScanner::default(), Seen::default());
+    let (mut lines, mut document) = (Vec::new(), None::<Vec<u8>>);
+    for mut piece in pieces {
+        while !piece.is_empty() {
+            if let Some(bytes) = &mut document {
+                let end = piece.iter().position(|byte| *byte == b'\n').unwrap_or(piece.len());
+                bytes.extend_from_slice(&piece[..end]);
+                piece = &piece[end..];
+                lines.extend((!piece.is_empty()).then(|| String::from_utf8(document.take().unwrap()).unwrap()));
+            } else {
+                piece = scanner.feed_to_document(piece, &mut seen);
+                lines.extend(seen.events.drain(..).map(|(_, data)| String::from_utf8(data).unwrap()));
+                document = (!piece.is_empty()).then(Vec::new);
+            }
+        }
+    }
+    lines
+}
+
+#[test]
+fn a_document_that_begins_a_line_is_left_to_its_reader() {
+    let stream = "data: one\n\n{\"a\":1}\ndata: two\n [2]\nx{}\n: {}\ndata: {3}\n\n";
+    let expected = ["one", "{\"a\":1}", "two", "[2]", "{3}"];
+    assert_eq!(scan_documents([stream.as_bytes()]), expected);
+    assert_eq!(scan_documents(stream.as_bytes().chunks(1)), expected);
+    assert_eq!(scan([stream.as_bytes()]).0, data(&["one", "two\n{3}"]), "as an agent reads it");
+}
+
 fn data(texts: &[&str]) -> Vec<Event> {
     texts.iter().map(|text| (None, text.as_bytes().to_vec())).collect()
 }
