@@ -21,6 +21,8 @@ use crate::record::ObserverFailure;
 pub struct Decoder {
     /// Outermost first: the reverse of the order in which they were applied.
     layers: Vec<Codec>,
+    /// Where the windows of layers come from.
+    memory: Memory,
     budget: Budget,
     failed: Option<CodingError>,
     is_ignored: bool,
@@ -38,8 +40,8 @@ pub enum CodingError {
     /// A window is larger than any that providers use, or than what the budget of all observers has left.
     #[error("no memory is left for decompressing the body (observe.max_mib); its figures are lost")]
     Memory,
-    /// The coding is not known, or there are more than two of them.
-    #[error("the content-encoding is none of gzip, deflate, br, zstd and identity, or has more than two layers")]
+    /// The coding is a registered one that is not read, or there are more than two of them.
+    #[error("the content-encoding is a coding other than gzip, deflate, br and zstd, or has more than two layers")]
     Unsupported,
 }
 
@@ -55,18 +57,19 @@ impl From<CodingError> for ObserverFailure {
 
 impl Decoder {
     /// Prepares to take off the codings, given in the order in which they were applied (as `content-encoding` lists them),
-    /// in lower case; windows are taken out of `memory`.
+    /// in lower case; windows are taken out of `memory`. Words that are no coding (`identity`, `none`, `utf-8`, `binary`) are
+    /// passed over, as clients do.
     ///
     /// # Errors
-    /// [`CodingError::Unsupported`] when a coding is unknown or more than [`MAX_LAYERS`] are stacked.
+    /// [`CodingError::Unsupported`] when a coding cannot be read or more than [`MAX_LAYERS`] are stacked.
     pub fn new(codings: &[String], memory: &Memory) -> Result<Self, CodingError> {
-        let applied = codings.iter().map(String::as_str).filter(|coding| !coding.is_empty() && *coding != "identity");
+        let applied = codings.iter().map(String::as_str).filter(|coding| CODINGS.contains(coding));
         let layers = applied.rev().take(MAX_LAYERS + 1).map(|coding| Codec::new(coding, memory));
         let layers = layers.collect::<Result<Vec<_>, _>>()?;
         if layers.len() > MAX_LAYERS {
             return Err(CodingError::Unsupported);
         }
-        Ok(Self { layers, ..Self::default() })
+        Ok(Self { layers, memory: memory.clone(), ..Self::default() })
     }
 
     /// Decodes the next bytes of the body and lends everything that they make readable to `out`, in pieces.
@@ -80,6 +83,9 @@ impl Decoder {
         }
         if self.is_ignored {
             return Ok(());
+        }
+        if self.budget.received == 0 && self.layers.is_empty() && bytes.first() == Some(&GZIP_START) {
+            self.layers.push(Codec::new("gzip", &self.memory)?);
         }
         self.budget.received += bytes.len() as u64;
         let unpacked = unpack(&mut self.layers, &mut self.budget, bytes, out);
@@ -106,6 +112,25 @@ impl Decoder {
         self.failed.is_none() && (self.budget.received == 0 || self.layers.iter().all(Codec::is_complete))
     }
 }
+
+/// Every registered content coding (IANA, HTTP Content Coding Registry), also those that are not read.
+const CODINGS: [&str; 12] = [
+    "aes128gcm",
+    "br",
+    "compress",
+    "dcb",
+    "dcz",
+    "deflate",
+    "exi",
+    "gzip",
+    "pack200-gzip",
+    "x-compress",
+    "x-gzip",
+    "zstd",
+];
+
+/// The first byte of gzip data (RFC 1952, ID1). No text begins with it, so a body that does is gzip whatever its label says.
+const GZIP_START: u8 = 0x1f;
 
 /// Most codings that may be stacked. No provider stacks any; two is what a gateway may add, and each layer multiplies the
 /// ratio of a bomb.

@@ -52,6 +52,11 @@ fn samples() -> Vec<(Vec<&'static str>, Vec<u8>, Vec<u8>)> {
     vec![
         (vec![], plain.clone(), plain.clone()),
         (vec!["identity"], plain.clone(), plain.clone()),
+        (vec!["none"], plain.clone(), plain.clone()),
+        (vec!["utf-8", "binary"], plain.clone(), plain.clone()),
+        (vec!["none", "gzip"], gzip(&plain), plain.clone()),
+        (vec!["identity"], gzip(&plain), plain.clone()),
+        (vec![], gzip(&plain), plain.clone()),
         (vec!["gzip"], gzip(&plain), plain.clone()),
         (vec!["x-gzip"], members, [&plain[..], b"tail"].concat()),
         (vec!["deflate"], zlib(&plain), plain.clone()),
@@ -76,7 +81,7 @@ fn every_coding_is_taken_off_at_every_cut() {
 
 #[test]
 fn a_body_cut_short_is_incomplete_not_damaged() {
-    for (codings, coded, plain) in samples().into_iter().skip(2) {
+    for (codings, coded, plain) in samples().into_iter().filter(|(_, coded, plain)| coded != plain) {
         let (head, _) = coded.split_at(coded.len() - 1);
         let (out, complete, error) = decode(&codings, [head]);
         assert!(plain.starts_with(&out) && !complete && error.is_none(), "{codings:?}");
