@@ -41,7 +41,7 @@ impl Evidence {
             _ if self.error_in_answer => Outcome::StreamError,
             _ if self.is_finished() => Outcome::Ok,
             (_, ExchangeEnd::Complete | ExchangeEnd::Lost | ExchangeEnd::Upgraded) => Outcome::Ok,
-            (_, ExchangeEnd::AgentGone) => Outcome::Aborted,
+            (_, ExchangeEnd::AgentGone | ExchangeEnd::AgentLeft) => Outcome::Aborted,
             (_, ExchangeEnd::ProviderReset) => Outcome::StreamError,
             (_, ExchangeEnd::Shutdown | ExchangeEnd::Truncated) => Outcome::Truncated,
         }

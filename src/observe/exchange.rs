@@ -54,6 +54,9 @@ pub struct Fields {
 pub enum ExchangeEnd {
     /// The agent went away, or reset the stream.
     AgentGone,
+    /// The response is complete, but the agent had sent its last byte before it was. An agent may end its side and read on;
+    /// one that cancels ends its side, too, and the provider then often ends what it was sending in order.
+    AgentLeft,
     /// Request and response are complete.
     Complete,
     /// The framing could not be read any further; the traffic went on unobserved.

@@ -30,6 +30,9 @@ pub struct Http1 {
     agent_left: bool,
     /// The exchanges that are not done, oldest first. Only the newest can have an unfinished request.
     pending: VecDeque<Pending>,
+    /// The exchanges whose response was complete only after the agent had left, and when it was. Only the end of the connection
+    /// tells whether the agent still took it: a connection that it has closed is reset by what comes.
+    left_behind: Vec<(Live, Instant)>,
 }
 
 /// One direction: either in a body or in (or before) a head.
@@ -68,7 +71,8 @@ impl Http1 {
     pub fn new(open: Box<dyn OpenExchange>, record: Arc<dyn Record>, memory: Memory) -> Self {
         let pending = VecDeque::new();
         let (agent, provider) = (Side::new(&memory), Side::new(&memory));
-        Self { open, record, memory, state: State::Reading, agent, provider, agent_left: false, pending }
+        let left_behind = Vec::new();
+        Self { open, record, memory, state: State::Reading, agent, provider, agent_left: false, pending, left_behind }
     }
 
     fn read_requests(&mut self, mut input: &[u8], at: Instant) -> Result<(), ObserverFailure> {
@@ -145,7 +149,11 @@ impl Http1 {
         if let Some(pending) = self.pending.front_mut() {
             pending.live.response_done = true;
         }
-        self.close_done(at);
+        if self.agent_left {
+            self.left_behind.extend(self.pending.pop_front().map(|pending| (pending.live, at)));
+        } else {
+            self.close_done(at);
+        }
     }
 
     fn close_done(&mut self, at: Instant) {
@@ -191,6 +199,14 @@ impl Http1 {
             pending.live.close(end, at);
         }
     }
+
+    /// The connection has ended, which tells whether an agent that had left was still reading.
+    fn close_left_behind(&mut self, end: End) {
+        let end = if end == End::AgentGone { ExchangeEnd::AgentGone } else { ExchangeEnd::AgentLeft };
+        for (mut live, at) in std::mem::take(&mut self.left_behind) {
+            live.finish(end, at);
+        }
+    }
 }
 
 impl Observer for Http1 {
@@ -230,6 +246,7 @@ impl Observer for Http1 {
             (State::Reading, _) => self.leave(State::Over, live::cut_off(end, self.agent_left), at),
             (State::Lost | State::Opaque | State::Over, _) => {}
         }
+        self.close_left_behind(end);
     }
 }
 

@@ -280,11 +280,43 @@ fn the_end_of_the_providers_side_ends_what_it_owes() {
         }
         assert!(!http1.is_between_exchanges());
         http1.half_closed(ToAgent, at);
-        let lines = ["GET /a [] 200 [all] [Complete]".to_owned(), format!("GET /a [] - [] [{cut_off}]")];
+        // Whether an agent that has left took the answer is told with the end of the connection.
+        let told = if agent_left { "" } else { "Complete" };
+        let lines = [format!("GET /a [] 200 [all] [{told}]"), format!("GET /a [] - [] [{cut_off}]")];
         assert_eq!(transcript.lines(), lines);
         assert!(http1.is_between_exchanges());
         http1.end(End::AgentGone, at);
-        assert_eq!(transcript.pages().exchanges.len(), 2);
+        let told = if agent_left { "AgentGone" } else { "Complete" };
+        let lines = [format!("GET /a [] 200 [all] [{told}]"), format!("GET /a [] - [] [{cut_off}]")];
+        assert_eq!(transcript.lines(), lines);
+    }
+}
+
+#[test]
+fn an_answer_that_is_complete_after_the_agent_has_left_waits_for_the_end_of_the_connection() {
+    let chunked = "<HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n";
+    let rest = "<0\r\n\r\n";
+    for (end, told) in [
+        (End::AgentGone, "AgentGone"),
+        (End::Closed, "AgentLeft"),
+        (End::ProviderGone, "AgentLeft"),
+        (End::TimedOut(TimeoutStep::Idle), "AgentLeft"),
+        (End::Shutdown, "AgentLeft"),
+    ] {
+        let transcript = Transcript::default();
+        let mut http1 = observer(&transcript);
+        let at = Instant::now();
+        let pass = |http1: &mut Http1, pieces: &[&str]| {
+            recording(pieces).iter().for_each(|(direction, bytes)| http1.bytes(*direction, bytes, at));
+        };
+        // Two requests at once: the answer to the first is complete before the agent leaves.
+        pass(&mut http1, &[GET, GET, "<HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", chunked]);
+        http1.half_closed(ToProvider, at);
+        pass(&mut http1, &[rest]);
+        assert_eq!(transcript.lines(), ["GET /a [] 200 [x] [Complete]", "GET /a [] 200 [half] []"], "{end:?}");
+        assert!(http1.is_between_exchanges(), "nothing that closing the connection could cut off");
+        http1.end(end, at);
+        assert_eq!(transcript.lines()[1], format!("GET /a [] 200 [half] [{told}]"), "{end:?}");
     }
 }
 

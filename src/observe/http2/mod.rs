@@ -262,6 +262,9 @@ impl Http2 {
             Direction::ToAgent => live.response_done = true,
         }
         if live.is_done() {
+            if self.agent_left {
+                live.finish(ExchangeEnd::AgentLeft, at);
+            }
             self.close(frame.stream, ExchangeEnd::Complete, at);
         }
     }

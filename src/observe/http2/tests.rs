@@ -350,6 +350,24 @@ fn the_end_of_the_providers_side_ends_what_it_owes() {
 }
 
 #[test]
+fn an_answer_that_is_complete_after_the_agent_has_left_says_so() {
+    let transcript = Transcript::default();
+    let mut http2 = observer(&transcript);
+    let mut script = Script::greeted();
+    script.get(1, "/a").get(3, "/b").status(END_STREAM, 1, "200");
+    let before = script.recording.len();
+    script.status(0, 3, "200").data(ToAgent, END_STREAM, 3, "all");
+    let (early, late) = script.recording.split_at(before);
+    let pass = |http2: &mut Http2, pieces: &[(Direction, Vec<u8>)]| {
+        pieces.iter().for_each(|(direction, bytes)| http2.bytes(*direction, bytes, Instant::now()));
+    };
+    pass(&mut http2, early);
+    http2.half_closed(ToProvider, Instant::now());
+    pass(&mut http2, late);
+    assert_eq!(transcript.lines(), ["GET /a [] 200 [] [Complete]", "GET /b [] 200 [all] [AgentLeft]"]);
+}
+
+#[test]
 fn a_dropped_observer_ends_its_exchanges() {
     let transcript = Transcript::default();
     let mut http2 = observer(&transcript);
