@@ -1,11 +1,16 @@
 //! The body of a response in, its frames out: content coding off, then server-sent events or JSON, by what it really is.
 //!
-//! Google labels bare JSON errors `text/event-stream` and sends a stream without `alt=sse` as one JSON array, so the first
-//! byte that is no white space decides and the label only breaks ties.
+//! Google labels bare JSON errors `text/event-stream`, sends a stream without `alt=sse` as one JSON array, and ends a stream
+//! that cannot go on with a JSON error that is no event. Gateways label streams of events as anything. So the bytes decide:
+//! what begins with an object or an array is JSON, one document or several; any other text is a stream of events once it has
+//! held one, or from its first byte where the label says so.
 
-use super::gemini::answer::{Answer, Field, PATHS};
+use memchr::memchr2;
+
+use super::gemini::answer::Answer;
+use super::gemini::paths::Field;
 use crate::observe::coding::{CodingError, Decoder};
-use crate::observe::exchange::ResponseHead;
+use crate::observe::exchange::{ExchangeEnd, ResponseHead};
 use crate::observe::json::{PathReader, Status};
 use crate::observe::memory::Memory;
 use crate::observe::sse::{SseEvents, SseScanner};
@@ -15,8 +20,10 @@ use crate::record::ObserverFailure;
 pub(super) struct AnswerBody {
     decoder: Result<Decoder, CodingError>,
     form: Form,
-    /// Whether a body that is no JSON can be a stream of events.
-    may_be_events: bool,
+    /// The head says that the body is a stream of events.
+    is_labelled_events: bool,
+    /// The status says that the body is an answer. Only then may a text turn out to be events, whatever its label says.
+    is_answer: bool,
     scanner: SseScanner,
     frames: Frames,
     failure: Option<ObserverFailure>,
@@ -25,35 +32,42 @@ pub(super) struct AnswerBody {
 /// What the body turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
+    /// JSON documents, mostly one.
+    Documents,
+    /// Server-sent events.
     Events,
-    /// Neither JSON nor events.
-    Foreign,
-    JsonArray,
-    JsonObject,
+    /// Any other text.
+    Text {
+        /// It becomes a stream of events with the first one.
+        may_be_events: bool,
+    },
     /// Nothing but white space so far.
     Unknown,
 }
 
 impl AnswerBody {
-    /// A reader for the body that follows the head. `alt_sse`: the request asked for events. Windows come out of `memory`.
-    pub(super) fn new(head: &ResponseHead, alt_sse: bool, memory: &Memory) -> Self {
+    /// A reader for the body that follows the head, with the values to read of its frames. `alt_sse`: the request asked for
+    /// events. `is_answer`: the status says that the body is an answer and no error. Windows come out of `memory`.
+    pub(super) fn new(head: &ResponseHead, alt_sse: bool, is_answer: bool, answer: Answer, memory: &Memory) -> Self {
         Self {
             decoder: Decoder::new(&head.fields.content_encoding, memory),
             form: Form::Unknown,
-            may_be_events: head.fields.content_type.as_deref().map_or(alt_sse, |kind| kind == "text/event-stream"),
+            is_labelled_events: head.fields.content_type.as_deref().map_or(alt_sse, |kind| kind == "text/event-stream"),
+            is_answer,
             scanner: SseScanner::default(),
-            frames: Frames::new(),
+            frames: Frames::new(answer),
             failure: None,
         }
     }
 
     /// Reads the next bytes. Returns how many content-bearing frames they completed.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> usize {
-        let Self { decoder, form, may_be_events, scanner, frames, failure } = self;
-        let mut read = |plain: &[u8]| form.read(plain, *may_be_events, scanner, frames);
+        let Self { decoder, form, is_labelled_events, is_answer, scanner, frames, .. } = self;
+        let text = if *is_labelled_events { Form::Events } else { Form::Text { may_be_events: *is_answer } };
+        let mut read = |plain: &[u8]| form.read(plain, text, scanner, frames);
         let fed = decoder.as_mut().map_err(|error| *error).and_then(|decoder| decoder.feed(bytes, &mut read));
         if let Err(error) = fed {
-            failure.get_or_insert(error.into());
+            self.failure.get_or_insert(error.into());
         }
         // Behind an event that is no JSON others may follow; behind anything else that is none there is nothing to read.
         let is_lost = self.form == Form::Foreign || (self.form != Form::Events && self.frames.malformed);
@@ -63,65 +77,101 @@ impl AnswerBody {
         self.frames.take_contents()
     }
 
-    /// No more bytes follow; `complete` when the message was whole, so that nothing may be missing. Returns how many
-    /// content-bearing frames this completed.
-    pub(super) fn finish(&mut self, complete: bool) -> usize {
+    /// No more bytes follow; of a message that ended in order nothing may be missing, unless the agent had left before. Returns
+    /// how many content-bearing frames this completed.
+    pub(super) fn finish(&mut self, end: ExchangeEnd) -> usize {
+        let complete = end == ExchangeEnd::Complete;
         match self.form {
             // An agent never sees an event that no blank line ends, but the provider has spent what it says.
             Form::Events if self.frames.reader.status() == Status::Complete => self.frames.end_document(),
-            Form::JsonArray | Form::JsonObject if complete && self.frames.reader.status() == Status::Incomplete => {
-                self.frames.malformed = true;
-            }
+            Form::Events if self.frames.in_bare => self.frames.end_bare(),
+            Form::Documents if complete && self.frames.is_mid_document() => self.frames.malformed = true,
             _ => {}
         }
-        let decoded = self.decoder.as_ref().is_ok_and(Decoder::is_complete);
-        if complete && !decoded {
+        if complete && !self.is_decoded() {
             self.failure.get_or_insert(ObserverFailure::DecodeError);
         }
         self.frames.take_contents()
     }
 
     /// What was lost of the body, if anything was. Only an answer has to be JSON: the error page of a gateway may be any text.
-    pub(super) fn failure(&self, is_answer: bool) -> Option<ObserverFailure> {
-        let malformed = self.frames.malformed || (is_answer && self.form == Form::Foreign);
+    pub(super) fn failure(&self) -> Option<ObserverFailure> {
+        let is_foreign = self.is_answer && matches!(self.form, Form::Text { .. });
+        let malformed = self.frames.malformed || is_foreign;
         self.failure.or(malformed.then_some(ObserverFailure::MalformedJson))
     }
 
     /// Whether the body is a stream of frames.
     pub(super) fn is_stream(&self) -> bool {
-        matches!(self.form, Form::Events | Form::JsonArray)
+        match self.form {
+            Form::Events => true,
+            Form::Documents => self.frames.in_array || self.frames.documents > 1,
+            Form::Text { .. } | Form::Unknown => false,
+        }
     }
 
-    /// Whether the body is one JSON object, and whole.
-    pub(super) fn is_whole_object(&self) -> bool {
-        self.form == Form::JsonObject && self.frames.reader.status() == Status::Complete
+    /// Whether all of the answer has been seen: it has said that it is over, and nothing of it can be missing.
+    ///
+    /// A reason to stop is not enough, because providers write one into every frame, or into the first. Of events and of
+    /// several documents only the end of the message says that nothing follows, be it an error; and a stream that ends in order
+    /// without any reason to stop was cut off on the provider's side. One object that is whole is all there is when it holds a
+    /// reason to stop, or nothing follows.
+    pub(super) fn is_whole(&self, end: ExchangeEnd) -> bool {
+        let complete = matches!(end, ExchangeEnd::AgentLeft | ExchangeEnd::Complete) && self.is_decoded();
+        let Frames { documents, in_array, answer, .. } = &self.frames;
+        match self.form {
+            Form::Events => complete && answer.is_over(),
+            Form::Documents if self.frames.is_mid_document() || *documents == 0 => false,
+            Form::Documents if *documents > 1 || *in_array => complete && answer.is_over(),
+            Form::Documents => complete || answer.is_over(),
+            Form::Text { .. } | Form::Unknown => false,
+        }
     }
 
     pub(super) fn answer(&self) -> &Answer {
         &self.frames.answer
     }
+
+    fn is_decoded(&self) -> bool {
+        self.decoder.as_ref().is_ok_and(Decoder::is_complete)
+    }
 }
 
 impl Form {
-    /// Reads decoded bytes; those before the first one that is no white space leave the form unknown.
-    fn read(&mut self, mut plain: &[u8], may_be_events: bool, scanner: &mut SseScanner, frames: &mut Frames) {
+    /// Reads decoded bytes. Those before the first one that is no white space leave the form unknown; what is no JSON has the
+    /// form `text`.
+    fn read(&mut self, mut plain: &[u8], text: Self, scanner: &mut SseScanner, frames: &mut Frames) {
         if *self == Self::Unknown {
-            let blank = plain.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+            let blank = plain.iter().take_while(|byte| byte.is_ascii_whitespace() || MARK.contains(byte)).count();
             let (blank, rest) = plain.split_at(blank);
             scanner.feed(blank, frames);
             plain = rest;
             *self = match rest.first() {
                 None => Self::Unknown,
-                Some(b'{') => Self::JsonObject,
-                Some(b'[') => Self::JsonArray,
-                Some(_) if may_be_events => Self::Events,
-                Some(_) => Self::Foreign,
+                Some(b'{' | b'[') => Self::Documents,
+                Some(_) => text,
             };
         }
-        match self {
-            Self::Events => scanner.feed(plain, frames),
-            Self::JsonArray | Self::JsonObject => frames.read_document(plain),
-            Self::Foreign | Self::Unknown => {}
+        while !plain.is_empty() {
+            plain = match self {
+                Self::Documents => frames.read_documents(plain),
+                Self::Events if frames.in_bare => frames.read_bare(plain),
+                Self::Events => {
+                    let rest = scanner.feed_to_document(plain, frames);
+                    frames.in_bare = !rest.is_empty();
+                    rest
+                }
+                Self::Text { may_be_events: true } => {
+                    let line = memchr2(b'\r', b'\n', plain).map_or(plain.len(), |end| end + 1);
+                    let (line, rest) = plain.split_at(line);
+                    scanner.feed(line, frames);
+                    if frames.has_data {
+                        *self = Self::Events;
+                    }
+                    rest
+                }
+                Self::Text { may_be_events: false } | Self::Unknown => return,
+            };
         }
     }
 }
@@ -135,27 +185,77 @@ struct Frames {
     malformed: bool,
     /// How much of [`DONE`] the current document has been, while it has been nothing else.
     done: Option<usize>,
+    /// An event with data has begun.
+    has_data: bool,
+    /// Documents that were read to their end and are no events.
+    documents: usize,
+    /// The first of those is an array.
+    in_array: bool,
+    /// A document that is no event is being read between events.
+    in_bare: bool,
 }
 
 impl Frames {
-    fn new() -> Self {
+    fn new(answer: Answer) -> Self {
         Self {
-            reader: PathReader::new(&PATHS),
-            answer: Answer::default(),
+            reader: PathReader::new(answer.paths()),
+            answer,
             contents: 0,
             malformed: false,
             done: Some(0),
+            has_data: false,
+            documents: 0,
+            in_array: false,
+            in_bare: false,
         }
     }
 
-    /// Bytes of a document that is the whole body.
-    fn read_document(&mut self, plain: &[u8]) {
-        let before = self.reader.status();
-        let status = self.read(plain);
-        if status == Status::Complete && before != Status::Complete {
-            self.end_frame();
+    /// Bytes of a body that is one JSON document or several. Returns what follows the one that ends first.
+    fn read_documents<'a>(&mut self, plain: &'a [u8]) -> &'a [u8] {
+        let plain = if self.is_mid_document() { plain } else { plain.trim_ascii_start() };
+        match (self.reader.status(), plain.first()) {
+            (_, None) | (Status::Malformed, _) => return &[],
+            (Status::Complete, Some(b'{' | b'[')) => self.reader.reset(),
+            (Status::Complete, Some(_)) => self.malformed |= self.read(plain) == Status::Malformed,
+            (Status::Incomplete, Some(b'[')) if !self.reader.has_begun() => self.in_array = true,
+            (Status::Incomplete, Some(_)) => {}
         }
-        self.malformed |= status == Status::Malformed;
+        let rest = self.read_document(plain);
+        match self.reader.status() {
+            Status::Complete => {
+                self.documents += 1;
+                self.end_frame();
+            }
+            Status::Incomplete => {}
+            Status::Malformed => self.malformed = true,
+        }
+        rest
+    }
+
+    /// Bytes of a document that stands between events and is none. Returns what follows it.
+    fn read_bare<'a>(&mut self, plain: &'a [u8]) -> &'a [u8] {
+        let rest = self.read_document(plain);
+        if self.reader.status() != Status::Incomplete {
+            self.end_bare();
+        }
+        rest
+    }
+
+    /// A document between events is at its end, or cut off. Of a broken one counts that it told of an error; any other text
+    /// that looks like a document at first (`[DONE]`) means nothing there.
+    fn end_bare(&mut self) {
+        if self.reader.status() == Status::Complete {
+            self.end_frame();
+        } else {
+            self.malformed |= self.answer.end_broken_frame();
+        }
+        self.in_bare = false;
+        self.reader.reset();
+    }
+
+    fn read_document<'a>(&mut self, plain: &'a [u8]) -> &'a [u8] {
+        let Self { reader, answer, contents, .. } = self;
+        reader.feed_document(plain, &mut |field, value| *contents += usize::from(answer.take(field, &value)))
     }
 
     /// The document of an event is at its end.
@@ -176,6 +276,10 @@ impl Frames {
         reader.feed(plain, &mut |field, value| *contents += usize::from(answer.take(field, &value)))
     }
 
+    fn is_mid_document(&self) -> bool {
+        self.reader.has_begun() && self.reader.status() == Status::Incomplete
+    }
+
     fn end_frame(&mut self) {
         self.contents += usize::from(self.answer.end_frame());
     }
@@ -187,6 +291,7 @@ impl Frames {
 
 impl SseEvents for Frames {
     fn data(&mut self, fragment: &[u8]) {
+        self.has_data = true;
         self.done = self.done.and_then(|at| DONE.get(at..)?.starts_with(fragment).then_some(at + fragment.len()));
         self.read(fragment);
     }
@@ -198,3 +303,6 @@ impl SseEvents for Frames {
 
 /// The event with which gateways end a stream. It is no JSON, and means nothing.
 const DONE: &[u8] = b"[DONE]";
+
+/// U+FEFF in UTF-8, which may precede any text.
+const MARK: [u8; 3] = [0xef, 0xbb, 0xbf];

@@ -7,14 +7,17 @@
 //!
 //! Which wire field becomes which part of [`TokenUsage`](crate::record::TokenUsage):
 //!
-//! | part | Cloud Code, Gemini, Vertex AI (`usageMetadata`) |
-//! |---|---|
-//! | `input` | `promptTokenCount` − `cachedContentTokenCount` (the prompt includes what was cached) |
-//! | `cache_read` | `cachedContentTokenCount` |
-//! | `cache_write` | not on the wire |
-//! | `tool_input` | `toolUsePromptTokenCount` |
-//! | `output` | `candidatesTokenCount`, or `responseTokenCount` |
-//! | `thinking` | `thoughtsTokenCount` |
+//! | part | Cloud Code, Gemini, Vertex AI (`usageMetadata`) | Interactions (`usage`) |
+//! |---|---|---|
+//! | `input` | `promptTokenCount` − `cachedContentTokenCount` (the prompt includes what was cached) | `total_input_tokens` − `total_cached_tokens` |
+//! | `cache_read` | `cachedContentTokenCount` | `total_cached_tokens` |
+//! | `cache_write` | not on the wire | not on the wire |
+//! | `tool_input` | `toolUsePromptTokenCount` | `total_tool_use_tokens` |
+//! | `output` | `candidatesTokenCount`, or `responseTokenCount` | `total_output_tokens` |
+//! | `thinking` | `thoughtsTokenCount` | `total_thought_tokens` |
+//!
+//! That is the documented meaning; where the total that is reported beside the parts contradicts it, other known ones are tried
+//! (`gemini::usage`). `predict` of text embeddings has the sum of `predictions[].embeddings.statistics.token_count` as its `input`.
 //!
 //! Which wire field becomes which of the [`CallIds`](crate::record::CallIds):
 //!
@@ -69,6 +72,19 @@ pub struct CallHead {
     pub model: Option<Model>,
     /// Where the request's body holds what is read of it.
     pub request: &'static Paths<RequestField>,
+    /// What its answer looks like.
+    pub answer: AnswerShape,
+}
+
+/// The shape of an answer: where its figures stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnswerShape {
+    /// Candidates and `usageMetadata`, in one document or many.
+    Generation,
+    /// An interaction, or events that tell of it.
+    Interaction,
+    /// Predictions, each with statistics of its own.
+    Prediction,
 }
 
 /// What the head of a notice says of it.

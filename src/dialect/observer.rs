@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::body::AnswerBody;
-use super::gemini::answer::Frame;
+use super::gemini::answer::{Answer, Frame};
+use super::gemini::usage::Reading;
 use super::notices::LiveNotice;
 use super::request::{RequestBody, method};
 use super::verdict::{Evidence, is_success};
@@ -20,7 +21,7 @@ use crate::observe::memory::{Memory, Share};
 use crate::observe::{Connection, Observer, OpenObserver};
 use crate::record::{
     Call, CallIds, CallStarted, ContentChunks, Correlation, Fact, Id, Model, ObserverFailure, Operation, Quota,
-    QuotaWindow, RateLimit, RateLimitReason, Record, Timing, TokenUsage, TraceParent,
+    RateLimit, RateLimitReason, Record, Timing, TraceParent, UsageTotal,
 };
 
 /// Observes connections and states the calls that they carry, and what else they tell.
@@ -122,7 +123,13 @@ impl Exchange for LiveCall {
             status: head.status,
             retry_after: head.fields.retry_after_seconds.map(Duration::from_secs),
             trace: trace.and_then(Id::from_wire),
-            body: AnswerBody::new(head, self.alt_sse, self.share.memory()),
+            body: AnswerBody::new(
+                head,
+                self.alt_sse,
+                is_success(head.status),
+                Answer::new(self.head.provider, self.head.answer),
+                self.share.memory(),
+            ),
         }));
     }
 
@@ -217,15 +224,18 @@ impl LiveCall {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        let contents = self.response.as_mut().map_or(0, |response| response.body.finish(end == ExchangeEnd::Complete));
+        let contents = self.response.as_mut().map_or(0, |response| response.body.finish(end));
         self.contents(contents, self.last);
-        let failure = self.response.as_ref().and_then(|response| response.body.failure(is_success(response.status)));
+        let failure = self.response.as_ref().and_then(|response| response.body.failure());
         if let Some(failure) = failure {
             self.fail(failure);
         }
         let call = self.call(end, failure.is_some());
-        if let Some(quota) = used_up(&call) {
+        if let Some(quota) = self.used_up(&call) {
             self.record.record(Fact::Quota(quota));
+        }
+        if let Some(total) = self.total() {
+            self.record.record(Fact::TotalCompared { provider: call.provider, total });
         }
         self.record.record(Fact::Call(Box::new(call)));
     }
@@ -234,7 +244,7 @@ impl LiveCall {
         let nothing = Frame::default();
         let response = self.response.as_deref();
         let said = response.map_or(&nothing, |response| response.body.answer().said());
-        let usage = TokenUsage::from(said.usage);
+        let Reading { usage, is_sound, .. } = said.reading();
         let rate_limit = response.and_then(|response| response.rate_limit(self.connection.wall_clock(self.last)));
         let ids = CallIds {
             provider_trace: said.trace.as_ref().or_else(|| response?.trace.as_ref()).cloned(),
@@ -247,7 +257,8 @@ impl LiveCall {
             rate_limited: rate_limit.is_some(),
             error_in_answer: said.error.is_some(),
             has_usage: !usage.is_unreported(),
-            has_ended: said.finish_reason.is_some() || response.is_some_and(|response| response.body.is_whole_object()),
+            is_sound,
+            has_ended: response.is_some_and(|response| response.body.is_whole(end)),
             unreadable,
             end,
         };
@@ -275,6 +286,28 @@ impl LiveCall {
             correlation: Correlation { cascade: None, method: method(&ids) },
             ids,
         }
+    }
+
+    /// How the total compares with its parts, where an answer reports any of them.
+    fn total(&self) -> Option<UsageTotal> {
+        let response = self.response.as_ref().filter(|response| is_success(response.status))?;
+        let Reading { usage, total, .. } = response.body.answer().said().reading();
+        (total != UsageTotal::Absent || !usage.is_unreported()).then_some(total)
+    }
+
+    /// The quota that a refusal says is used up, when it also says until when.
+    fn used_up(&self, call: &Call) -> Option<Quota> {
+        let limit = call.rate_limit.filter(|limit| limit.reason == RateLimitReason::QuotaExhausted)?;
+        let error = self.response.as_ref().and_then(|response| response.body.answer().said().error);
+        let (provider, model) = (call.provider, call.model.clone());
+        let named = model != Model::unknown() && limit.resets_at.is_some();
+        named.then(|| Quota {
+            provider,
+            model,
+            window: error.unwrap_or_default().window(),
+            remaining: 0.0,
+            resets_at: limit.resets_at,
+        })
     }
 
     /// The body may tell what a generation is for; of other operations the path says it all.
@@ -309,20 +342,6 @@ impl Response {
         }
         error.unwrap_or_default().rate_limit(self.status, self.retry_after, now)
     }
-}
-
-/// The quota that a refusal says is used up, when it also says until when.
-fn used_up(call: &Call) -> Option<Quota> {
-    let limit = call.rate_limit.filter(|limit| limit.reason == RateLimitReason::QuotaExhausted)?;
-    let (provider, model) = (call.provider, call.model.clone());
-    let named = model != Model::unknown() && limit.resets_at.is_some();
-    named.then_some(Quota {
-        provider,
-        model,
-        window: QuotaWindow::Unspecified,
-        remaining: 0.0,
-        resets_at: limit.resets_at,
-    })
 }
 
 /// What an exchange takes beside the windows of its bodies, in bytes: some 2 KiB, and up to 6 more for the shape of its

@@ -15,7 +15,7 @@ pub enum RequestField {
     LabelledRequest,
     /// The model, where a body names it at its top.
     Model,
-    /// The model, where it stands inside the wrapped request.
+    /// The model, where it stands inside the wrapped request, or the agent that is asked instead of one.
     NestedModel,
     /// The prompt that the call answers: all that an agent without ids of calls sends.
     Prompt,

@@ -1,13 +1,15 @@
 //! How a call ended and how far its tokens can be trusted: the two judgements, each in one place.
 //!
-//! Outcome. A status other than 2xx is the provider's own word and stands however the exchange ended. An answer whose
-//! terminal event and usage were seen is `ok`, whatever happened to the connection after that. Otherwise whoever broke off
-//! decides. What the house lost sight of itself (`Lost`, `Upgraded`) is nobody's fault and counts as `ok`: outcomes tell of
-//! agent and provider, quality tells of us.
+//! Outcome. A status other than 2xx is the provider's own word and stands however the exchange ended. An answer that has said
+//! that it is over, of which nothing can be missing, is `ok`, whatever happened to the connection after that. Otherwise
+//! whoever broke off decides; a message that ended in order before its answer was over is `truncated`, because the provider
+//! broke off. What Gravimeter lost sight of itself (`Lost`, `Upgraded`, a part that cannot be read) is nobody's fault and
+//! counts as `ok`: outcomes tell of agent and provider, quality tells of us.
 //!
-//! Quality. `exact`: the final figures were seen, or there are none because nothing was generated (a refusal, a count of
-//! tokens). `partial`: figures were seen, but not the terminal event, or part of the answer was unreadable. `unknown`:
-//! tokens may have been spent, and no figure was seen.
+//! Quality. `exact`: the final figures were seen and nothing contradicts them, or there are none because nothing was generated
+//! (a refusal, a count of tokens). `partial`: figures were seen, but not the end of the answer, or part of it was unreadable,
+//! or they contradict the provider's own total, or leave out what was generated. `unknown`: tokens may have been spent, and no
+//! figure was seen.
 
 use crate::observe::exchange::ExchangeEnd;
 use crate::record::{Operation, Outcome, Quality};
@@ -23,7 +25,9 @@ pub(super) struct Evidence {
     /// An error stood inside an answer that began well.
     pub(super) error_in_answer: bool,
     pub(super) has_usage: bool,
-    /// A finish reason was seen, or the answer is one document and whole.
+    /// Nothing contradicts the figures.
+    pub(super) is_sound: bool,
+    /// The answer has said that it is over, and nothing of it can be missing.
     pub(super) has_ended: bool,
     /// Part of the answer could not be read.
     pub(super) unreadable: bool,
@@ -39,11 +43,12 @@ impl Evidence {
             (Some(500..=599), _) => Outcome::ServerError,
             (Some(status), _) if !is_success(status) => Outcome::ClientError,
             _ if self.error_in_answer => Outcome::StreamError,
-            _ if self.is_finished() => Outcome::Ok,
-            (_, ExchangeEnd::Complete | ExchangeEnd::Lost | ExchangeEnd::Upgraded) => Outcome::Ok,
+            _ if self.has_ended => Outcome::Ok,
+            (_, ExchangeEnd::Lost | ExchangeEnd::Upgraded) => Outcome::Ok,
+            (_, ExchangeEnd::Complete) if self.unreadable => Outcome::Ok,
             (_, ExchangeEnd::AgentGone | ExchangeEnd::AgentLeft) => Outcome::Aborted,
             (_, ExchangeEnd::ProviderReset) => Outcome::StreamError,
-            (_, ExchangeEnd::Shutdown | ExchangeEnd::Truncated) => Outcome::Truncated,
+            (_, ExchangeEnd::Complete | ExchangeEnd::Shutdown | ExchangeEnd::Truncated) => Outcome::Truncated,
         }
     }
 
@@ -52,16 +57,12 @@ impl Evidence {
         if refused || self.operation == Operation::CountTokens {
             return Quality::Exact;
         }
-        match (self.has_usage, self.is_finished() && !self.unreadable && !self.error_in_answer) {
+        let is_final = self.has_ended && self.is_sound && !self.unreadable && !self.error_in_answer;
+        match (self.has_usage, is_final) {
             (true, true) => Quality::Exact,
             (true, false) => Quality::Partial,
             (false, _) => Quality::Unknown,
         }
-    }
-
-    /// Whether everything that the answer had to say was seen.
-    fn is_finished(self) -> bool {
-        self.has_ended && (self.has_usage || self.operation == Operation::CountTokens)
     }
 }
 
@@ -81,14 +82,16 @@ mod tests {
         rate_limited: false,
         error_in_answer: false,
         has_usage: true,
+        is_sound: true,
         has_ended: true,
         unreadable: false,
         end: ExchangeEnd::Complete,
     };
 
-    const ENDS: [(ExchangeEnd, Outcome); 7] = [
+    const ENDS: [(ExchangeEnd, Outcome); 8] = [
         (ExchangeEnd::AgentGone, Outcome::Aborted),
-        (ExchangeEnd::Complete, Outcome::Ok),
+        (ExchangeEnd::AgentLeft, Outcome::Aborted),
+        (ExchangeEnd::Complete, Outcome::Truncated),
         (ExchangeEnd::Lost, Outcome::Ok),
         (ExchangeEnd::ProviderReset, Outcome::StreamError),
         (ExchangeEnd::Shutdown, Outcome::Truncated),
@@ -101,6 +104,10 @@ mod tests {
         for (end, _) in ENDS {
             let seen = Evidence { end, ..WHOLE };
             assert_eq!((seen.outcome(), seen.quality()), (Outcome::Ok, Quality::Exact), "{end:?}");
+            let unreported = Evidence { has_usage: false, ..seen };
+            assert_eq!((unreported.outcome(), unreported.quality()), (Outcome::Ok, Quality::Unknown), "{end:?}");
+            let contradicted = Evidence { is_sound: false, ..seen };
+            assert_eq!((contradicted.outcome(), contradicted.quality()), (Outcome::Ok, Quality::Partial), "{end:?}");
         }
     }
 
@@ -109,8 +116,6 @@ mod tests {
         for (end, outcome) in ENDS {
             let unfinished = Evidence { end, has_ended: false, ..WHOLE };
             assert_eq!((unfinished.outcome(), unfinished.quality()), (outcome, Quality::Partial), "{end:?}");
-            let unreported = Evidence { end, has_usage: false, ..WHOLE };
-            assert_eq!((unreported.outcome(), unreported.quality()), (outcome, Quality::Unknown), "{end:?}");
             let headless = Evidence { end, status: None, has_usage: false, has_ended: false, ..WHOLE };
             assert_eq!((headless.outcome(), headless.quality()), (outcome, Quality::Unknown), "{end:?}");
         }
@@ -149,6 +154,12 @@ mod tests {
     fn what_could_not_be_read_is_never_exact() {
         let unreadable = Evidence { unreadable: true, ..WHOLE };
         assert_eq!((unreadable.outcome(), unreadable.quality()), (Outcome::Ok, Quality::Partial));
+        let unseen = Evidence { has_ended: false, ..unreadable };
+        assert_eq!(
+            (unseen.outcome(), unseen.quality()),
+            (Outcome::Ok, Quality::Partial),
+            "its end may be what is lost"
+        );
     }
 
     #[test]

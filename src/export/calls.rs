@@ -8,12 +8,12 @@ use prometheus_client::registry::Registry;
 
 use super::costs::CostMetrics;
 use super::exemplars::{Exemplar, TracedHistograms, observe};
-use super::labels::{ByKind, ByModel, ByOperation, ByOutcome, ByProvider, ByQuality, ByRateLimit};
+use super::labels::{ByKind, ByModel, ByOperation, ByOutcome, ByProvider, ByQuality, ByRateLimit, ByTotal};
 use super::models::ModelLabels;
 use super::series::{Histograms, add, begin, declare, each, release, stream_gap, traced_call_latency};
 use crate::record::{
     Call, CallGroup, CallStarted, ContentChunks, Label, Model, Operation, Outcome, Provider, Quality, RateLimitReason,
-    TokenKind, Totals,
+    TokenKind, Totals, UsageTotal,
 };
 
 /// The histogram of what calls took.
@@ -35,6 +35,7 @@ pub(super) struct CallMetrics {
     time_per_output_token: Histograms<ByModel>,
     in_flight: Family<ByProvider, Gauge>,
     rate_limits: Family<ByRateLimit, Counter>,
+    usage_totals: Family<ByTotal, Counter>,
     costs: CostMetrics,
 }
 
@@ -46,8 +47,15 @@ impl CallMetrics {
             "LLM calls that have begun and not ended",
             Family::<ByProvider, Gauge>::default(),
         );
-        for provider in Provider::ALL {
-            let _ = in_flight.get_or_create_owned(&ByProvider { provider: *provider });
+        let usage_totals = declare(
+            registry,
+            "gravimeter_usage_totals_total",
+            "Answers with token counts, by whether the provider's own total is the sum of the parts",
+            Family::<ByTotal, Counter>::default(),
+        );
+        for provider in Provider::ALL.iter().copied() {
+            let _ = in_flight.get_or_create_owned(&ByProvider { provider });
+            each(|result| begin(&usage_totals, ByTotal { provider, result }));
         }
         Self {
             models,
@@ -95,8 +103,14 @@ impl CallMetrics {
                 "LLM calls that the provider refused for quota, rate or capacity",
                 Family::default(),
             ),
+            usage_totals,
             costs: CostMetrics::declare(registry),
         }
+    }
+
+    /// Counts how the provider's total compares with the parts.
+    pub(super) fn total_compared(&self, provider: Provider, result: UsageTotal) {
+        add(&self.usage_totals.get_or_create_owned(&ByTotal { provider, result }), 1);
     }
 
     /// Goes on from what was counted before.

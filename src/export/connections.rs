@@ -189,6 +189,7 @@ impl ConnectionMetrics {
             | Fact::RunEnded(_)
             | Fact::RunStarted(_)
             | Fact::StepEnded(_)
+            | Fact::TotalCompared { .. }
             | Fact::UsageCompared(_) => {}
         }
     }

@@ -145,6 +145,7 @@ pub fn operation_name(operation: Operation) -> Option<&'static str> {
     match operation {
         Operation::Chat | Operation::Checkpoint => Some("chat"),
         Operation::Autocomplete => Some("text_completion"),
+        Operation::Embeddings => Some("embeddings"),
         Operation::ImageGeneration | Operation::WebSearch => Some("generate_content"),
         Operation::CountTokens => None,
     }

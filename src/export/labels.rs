@@ -10,7 +10,7 @@ use crate::record::{
     ByteDirection, CorrelationMethod, DisplayName, Disposition, FollowFailure, HandshakeFailure, IpFamily, Label,
     LeafResult, LedgerFailure, LedgerRecord, Model, ObserverBudget, ObserverFailure, Operation, Outcome, Provider,
     Quality, QuotaWindow, RateLimitReason, RefuseReason, RestartReason, RunOutcome, Side, SpanId, StepKind, StepStatus,
-    TimeoutStep, TlsVersion, TokenKind, TraceId, TunnelReason, UpdateSource, UsageComparison,
+    TimeoutStep, TlsVersion, TokenKind, TraceId, TunnelReason, UpdateSource, UsageComparison, UsageTotal,
 };
 
 /// Lets the label enums of `record` be label values of the metrics library.
@@ -55,6 +55,7 @@ label_values!(
     TunnelReason,
     UpdateSource,
     UsageComparison,
+    UsageTotal,
     WebRefusal,
 );
 
@@ -98,6 +99,7 @@ label_set!(ByKind { provider: Provider, model: Model, kind: TokenKind });
 label_set!(ByQuality { provider: Provider, model: Model, quality: Quality });
 label_set!(ByOperation { provider: Provider, model: Model, operation: Operation });
 label_set!(ByOutcome { provider: Provider, model: Model, operation: Operation, outcome: Outcome });
+label_set!(ByTotal { provider: Provider, result: UsageTotal });
 label_set!(ByRateLimit { provider: Provider, model: Model, reason: RateLimitReason });
 
 label_set!(ByRunModel { model: Model });

@@ -170,6 +170,7 @@ impl Sink for Metrics {
             Fact::RunEnded(run) => self.cascades.ended(run),
             Fact::RunStarted(_) => self.cascades.started(),
             Fact::StepEnded(ended) => self.cascades.step(ended),
+            Fact::TotalCompared { provider, total } => self.calls.total_compared(*provider, *total),
             Fact::UsageCompared(result) => self.cascades.compared(*result),
             other => self.connections.take(other),
         }

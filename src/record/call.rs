@@ -26,6 +26,8 @@ label! {
         Checkpoint => "checkpoint",
         /// Counting tokens without generating.
         CountTokens => "count_tokens",
+        /// Vectors for texts or images.
+        Embeddings => "embeddings",
         /// Inline completion in an editor.
         Autocomplete => "autocomplete",
         /// Generation of an image.
@@ -44,7 +46,7 @@ label! {
         ClientError => "client_error",
         /// Gravimeter was killed while the call was under way: how it ended is not known.
         Interrupted => "interrupted",
-        /// The answer is complete.
+        /// The answer is complete: it said why it stopped, and its message ended in order.
         Ok => "ok",
         /// The provider refused for quota, rate or capacity.
         RateLimited => "rate_limited",
@@ -52,7 +54,7 @@ label! {
         ServerError => "server_error",
         /// The provider reset the stream or sent an error inside it.
         StreamError => "stream_error",
-        /// The connection ended before the message did.
+        /// The connection ended before the message did, or the message in order but before the answer.
         Truncated => "truncated",
     }
 }
@@ -62,9 +64,9 @@ label! {
     pub enum RateLimitReason {
         /// The model has no capacity left (`MODEL_CAPACITY_EXHAUSTED`).
         Capacity => "capacity",
-        /// The quota of the account is used up (`QUOTA_EXHAUSTED`, `INSUFFICIENT_G1_CREDITS_BALANCE`).
+        /// The quota of the account is used up (`QUOTA_EXHAUSTED`, `INSUFFICIENT_G1_CREDITS_BALANCE`, a quota of a day).
         QuotaExhausted => "quota_exhausted",
-        /// Too many requests in a short time (`RATE_LIMIT_EXCEEDED`).
+        /// Too many requests or tokens in a short time (`RATE_LIMIT_EXCEEDED`, a quota of a minute).
         RateLimitExceeded => "rate_limit_exceeded",
         /// The provider gave no detail.
         Unspecified => "unspecified",

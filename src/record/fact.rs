@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 use super::{
     ByteDirection, Call, CallStarted, CascadeRun, ContentChunks, Correlated, CorrelationMethod, Disposition,
     FollowFailure, Handshake, HandshakeFailure, IpFamily, JoinedIds, LeafResult, LedgerFailure, LedgerRecord,
-    ModelName, ObserverFailure, Quota, RefuseReason, RestartReason, RunStarted, Side, StepEnded, TimeoutStep,
-    TraceContext, TunnelReason, UpdateSource, UsageComparison,
+    ModelName, ObserverFailure, Provider, Quota, RefuseReason, RestartReason, RunStarted, Side, StepEnded, TimeoutStep,
+    TraceContext, TunnelReason, UpdateSource, UsageComparison, UsageTotal,
 };
 
 /// One thing that happened. Facts are stated once, where they happen, and never taken back.
@@ -96,6 +96,13 @@ pub enum Fact {
     StepEnded(StepEnded),
     /// A step took longer than it may.
     TimedOut(TimeoutStep),
+    /// The provider's total of a call's tokens was compared with the parts that it reports.
+    TotalCompared {
+        /// Who answered.
+        provider: Provider,
+        /// How they compare.
+        total: UsageTotal,
+    },
     /// A TCP connection to a provider was made.
     UpstreamConnected(Duration),
     /// The agent's count of a call was compared with that of the wire.

@@ -46,6 +46,6 @@ pub use models::{Models, Named};
 pub use printable::printable;
 pub use quota::{DisplayName, ModelName, Quota, QuotaWindow};
 pub use sink::{FanOut, Record, Sink};
-pub use tokens::{Quality, TokenKind, TokenUsage};
+pub use tokens::{Quality, TokenKind, TokenUsage, UsageTotal};
 pub use totals::{CallGroup, Totals};
 pub use trace::{ConnectionSetup, Phase, Sampling, SpanId, TraceContext, TraceId, TraceParent};

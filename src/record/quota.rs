@@ -12,6 +12,8 @@ use super::{Id, Model, Provider};
 label! {
     /// The time after which a quota is full again.
     pub enum QuotaWindow {
+        /// A day.
+        Day => "1d",
         /// Five hours.
         FiveHours => "5h",
         /// Not named.

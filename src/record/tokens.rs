@@ -23,11 +23,24 @@ label! {
 }
 
 label! {
+    /// How the provider's own total of a call's tokens compares with the parts that it reports.
+    pub enum UsageTotal {
+        /// No total was reported.
+        Absent => "absent",
+        /// The parts add up to it, in one of the meanings that are known for them.
+        Agree => "agree",
+        /// They do not.
+        Disagree => "disagree",
+    }
+}
+
+label! {
     /// How far the numbers of a call can be trusted.
     pub enum Quality {
-        /// The provider's final figures were seen.
+        /// The provider's final figures were seen, and nothing contradicts them.
         Exact => "exact",
-        /// The call was cut off after figures had been seen: they are a lower bound.
+        /// Figures were seen, but the call was cut off after them (they are a lower bound), they contradict the provider's
+        /// own total, or something was generated of which none of them tells.
         Partial => "partial",
         /// No figures were seen, or they could not be read.
         Unknown => "unknown",

@@ -9,6 +9,8 @@ use gravimeter::config::Config;
 use gravimeter::record::{Host, HostPattern};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio_rustls::{client, server};
 
 use crate::kit::agent::{Agent, knock};
 use crate::kit::binary::until;
@@ -53,15 +55,15 @@ impl Case {
 }
 
 /// A house for one host, with a provider of the test behind it.
-struct Stage {
-    app: App,
+pub struct Stage {
+    pub app: App,
     provider: Provider,
     agent: Agent,
     _state: TempDir,
 }
 
 impl Stage {
-    async fn set(host: &str) -> Self {
+    pub async fn set(host: &str) -> Self {
         let state = tempfile::tempdir().expect("a folder");
         let pki = Pki::new();
         let provider = Provider::start(pki.server(host, &["http/1.1"])).await;
@@ -78,12 +80,17 @@ impl Stage {
         Self { app, provider, agent: Agent::new(&root, &["http/1.1"]), _state: state }
     }
 
+    /// Both outer ends of a connection to the host.
+    pub async fn pair(&self, host: &str) -> (client::TlsStream<TcpStream>, server::TlsStream<TcpStream>) {
+        let door = self.app.addresses().connect.expect("a door");
+        let tcp = knock(door, &format!("{host}:443")).await.expect("an open door");
+        let (agent, provider) = tokio::join!(self.agent.handshake(tcp, host), self.provider.accept());
+        (agent.expect("trust"), provider.expect("trust"))
+    }
+
     /// Both recordings in pieces; then the provider breaks off, as at the end of the recordings.
     async fn replay(&self, case: &Case, sizes: &[usize]) {
-        let door = self.app.addresses().connect.expect("a door");
-        let tcp = knock(door, &format!("{}:443", case.host)).await.expect("an open door");
-        let (agent, provider) = tokio::join!(self.agent.handshake(tcp, &case.host), self.provider.accept());
-        let (mut agent, mut provider) = (agent.expect("trust"), provider.expect("trust"));
+        let (mut agent, mut provider) = self.pair(&case.host).await;
         let sent = read_some(&mut provider, case.request.len());
         let ((), sent) = tokio::join!(write_pieces(&mut agent, &case.request, sizes, false), sent);
         assert_eq!(sent, case.request, "{}", case.name);

@@ -18,6 +18,7 @@ mod fuzz;
 mod go;
 mod house;
 mod kit;
+mod leaving;
 mod ledger;
 mod loops;
 mod malformed;

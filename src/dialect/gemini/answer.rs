@@ -1,16 +1,19 @@
 //! The frames of an answer in, what they say together out. A frame counts when it is whole.
 
-use std::sync::LazyLock;
-
-use super::refusal::{Detail, Refusal};
-use super::usage::{Count, GeminiUsage};
+use super::ending::{Candidate, Endings, block_name, finish_name};
+use super::paths::{Field, paths};
+use super::refusal::Refusal;
+use super::usage::{Bears, GeminiUsage, Reading};
+use crate::dialect::AnswerShape;
 use crate::dialect::request::{id, model};
 use crate::observe::json::{Paths, Value};
-use crate::record::{Id, Model};
+use crate::record::{Id, Model, Provider};
 
 /// What the frames of one answer say together.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::dialect) struct Answer {
+    provider: Provider,
+    shape: AnswerShape,
     /// What the whole frames have said.
     said: Frame,
     /// The frame that is being read.
@@ -21,7 +24,7 @@ pub(in crate::dialect) struct Answer {
 #[derive(Debug, Default)]
 pub(in crate::dialect) struct Frame {
     /// The counts so far.
-    pub(in crate::dialect) usage: GeminiUsage,
+    usage: GeminiUsage,
     /// Why the model stopped, or why the prompt was blocked.
     pub(in crate::dialect) finish_reason: Option<Id>,
     /// The model that answers.
@@ -32,43 +35,50 @@ pub(in crate::dialect) struct Frame {
     pub(in crate::dialect) trace: Option<Id>,
     /// The error that came instead of an answer, or inside it.
     pub(in crate::dialect) error: Option<Refusal>,
-    /// Text, a thought, a function call or data.
-    has_content: bool,
+    /// How far its candidates have come.
+    endings: Endings,
+    /// The candidate that is being read.
+    candidate: Candidate,
+    /// What it bears besides figures.
+    bears: Bears,
+    /// What the part bears that is being read.
+    part: Part,
 }
 
-/// What the house reads of a frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::dialect) enum Field {
-    BlockReason,
-    /// A part of the answer that is content by being there.
-    Content,
-    Count(Count),
-    Detail(Detail),
-    /// An element of the array in which a stream without `alt=sse` comes: one frame.
-    Element,
-    Error,
-    FinishReason,
-    Response,
-    ServedModel,
-    /// A part of the answer that is content unless it is empty.
-    Text,
-    Trace,
+/// A part of a candidate's content.
+#[derive(Debug, Clone, Copy, Default)]
+struct Part {
+    has_content: bool,
+    is_thought: bool,
 }
 
 impl Answer {
+    /// An answer of which nothing has been seen.
+    pub(in crate::dialect) fn new(provider: Provider, shape: AnswerShape) -> Self {
+        Self { provider, shape, said: Frame::default(), current: Frame::default() }
+    }
+
+    /// Where the values stand that are read of its frames.
+    pub(in crate::dialect) fn paths(&self) -> &'static Paths<Field> {
+        paths(self.shape)
+    }
+
     /// Takes a value of the current frame. Returns whether it completed a frame that bears content.
     pub(in crate::dialect) fn take(&mut self, field: Field, value: &Value<'_>) -> bool {
         if field == Field::Element {
             return *value == Value::End && self.end_frame();
         }
-        self.current.take(field, value, &self.said);
+        self.current.take(field, value, self.provider, &self.said);
         false
     }
 
     /// The current frame is whole. Returns whether it bears content.
     pub(in crate::dialect) fn end_frame(&mut self) -> bool {
-        self.said.merge(&mut self.current);
-        std::mem::take(&mut self.current.has_content)
+        self.current.end_part();
+        self.current.end_candidate();
+        let has_content = self.current.bears.is_something();
+        self.said.merge(std::mem::take(&mut self.current));
+        has_content
     }
 
     /// The current frame will never be whole.
@@ -76,50 +86,114 @@ impl Answer {
         self.current = Frame::default();
     }
 
+    /// The same, where a broken frame still tells that there was an error. Returns whether it did.
+    pub(in crate::dialect) fn end_broken_frame(&mut self) -> bool {
+        let error = std::mem::take(&mut self.current).error;
+        let told = error.is_some();
+        self.said.error = self.said.error.take().or(error);
+        told
+    }
+
     /// What the whole frames have said.
     pub(in crate::dialect) fn said(&self) -> &Frame {
         &self.said
     }
+
+    /// Whether everything that was begun has also stopped, as far as the whole frames tell.
+    pub(in crate::dialect) fn is_over(&self) -> bool {
+        self.said.endings.are_all_over()
+    }
 }
 
 impl Frame {
+    /// What the counts mean.
+    pub(in crate::dialect) fn reading(&self) -> Reading {
+        self.usage.read(self.bears)
+    }
+
     /// Takes a value, unless the frames before have `said` the same.
-    fn take(&mut self, field: Field, value: &Value<'_>, said: &Self) {
+    fn take(&mut self, field: Field, value: &Value<'_>, provider: Provider, said: &Self) {
         match (field, value) {
-            (_, Value::End | Value::Null) | (Field::Element, _) => {}
-            (Field::BlockReason, _) => self.finish_reason = self.finish_reason.take().or(id(*value)),
-            (Field::Content, _) => self.has_content = true,
+            (Field::Candidate, Value::Object) => self.candidate = Candidate::default(),
+            (Field::Candidate, Value::End) => self.end_candidate(),
+            (Field::Part, Value::Object) => self.part = Part::default(),
+            (Field::Part, Value::End) => self.end_part(),
+            (_, Value::End | Value::Null) | (Field::Candidate | Field::Element | Field::Part, _) => {}
+            (Field::BlockReason, _) => self.block(block_name(*value)),
+            (Field::CandidateIndex, Value::Number(text)) => self.candidate.index = text.parse().ok(),
+            (Field::Content, _) => self.part.has_content = true,
             (Field::Count(count), _) => self.usage.take(count, value),
             (Field::Detail(detail), _) => self.error.get_or_insert_default().take(detail, *value),
             (Field::Error, _) => _ = self.error.get_or_insert_default(),
-            (Field::FinishReason, _) => self.finish_reason = id(*value).or(self.finish_reason.take()),
+            (Field::FinishReason, _) => self.finish(finish_name(*value, provider)),
+            (Field::IsThought, _) => self.part.is_thought = *value == Value::Bool(true),
             (Field::Response, _) => self.response = unless_said(&said.response, Id::as_str, value, id),
             (Field::ServedModel, _) => {
                 self.served_model = unless_said(&said.served_model, Model::as_str, value, model);
             }
-            (Field::Text, Value::String { text, cut }) => self.has_content |= *cut || !text.is_empty(),
-            (Field::Text, _) => {}
+            (Field::Status, Value::String { text, .. }) => self.status(text),
+            (Field::Text, Value::String { text, cut }) => self.part.has_content |= *cut || !text.is_empty(),
+            (Field::ThoughtText, Value::String { text, cut }) => {
+                self.part = Part { has_content: *cut || !text.is_empty(), is_thought: true };
+            }
             (Field::Trace, _) => self.trace = unless_said(&said.trace, Id::as_str, value, id),
+            (Field::CandidateIndex | Field::Status | Field::Text | Field::ThoughtText, _) => {}
         }
+    }
+
+    /// The model has stopped writing the candidate for this reason, when it is one.
+    fn finish(&mut self, reason: Option<Id>) {
+        self.candidate.is_finished |= reason.is_some();
+        self.finish_reason = reason.or(self.finish_reason.take());
+    }
+
+    /// The prompt was refused for this reason, when it is one.
+    fn block(&mut self, reason: Option<Id>) {
+        self.endings.is_blocked |= reason.is_some();
+        self.finish_reason = self.finish_reason.take().or(reason);
+    }
+
+    /// The status of an interaction.
+    fn status(&mut self, text: &str) {
+        match text {
+            "failed" => _ = self.error.get_or_insert_default(),
+            _ if FINAL_STATUSES.contains(&text) => self.finish(Id::from_wire(text)),
+            // `in_progress`, `queued`, and whatever may be added: clients go on waiting.
+            _ => {}
+        }
+    }
+
+    fn end_part(&mut self) {
+        let Part { has_content, is_thought } = std::mem::take(&mut self.part);
+        self.bears.thought |= has_content && is_thought;
+        self.bears.output |= has_content && !is_thought;
+        self.candidate.has_content |= has_content;
+    }
+
+    fn end_candidate(&mut self) {
+        self.endings.add(std::mem::take(&mut self.candidate));
     }
 
     /// Takes everything that a later frame says.
-    fn merge(&mut self, later: &mut Self) {
-        self.usage.merge(std::mem::take(&mut later.usage));
-        replace(&mut self.finish_reason, &mut later.finish_reason);
-        replace(&mut self.served_model, &mut later.served_model);
-        replace(&mut self.response, &mut later.response);
-        replace(&mut self.trace, &mut later.trace);
-        if let Some(error) = later.error.take() {
-            self.error.get_or_insert(error);
-        }
+    fn merge(&mut self, later: Self) {
+        self.usage.merge(later.usage);
+        self.endings.merge(later.endings);
+        self.bears.merge(later.bears);
+        replace(&mut self.finish_reason, later.finish_reason);
+        replace(&mut self.served_model, later.served_model);
+        replace(&mut self.response, later.response);
+        replace(&mut self.trace, later.trace);
+        self.error = self.error.take().or(later.error);
     }
 }
 
+/// The statuses of an interaction in which it does not go on by itself (Interactions API, `Interaction.status`).
+const FINAL_STATUSES: [&str; 5] = ["budget_exceeded", "cancelled", "completed", "incomplete", "requires_action"];
+
 /// Replaces what was said by what is said now, if anything is.
-fn replace<T>(said: &mut Option<T>, now: &mut Option<T>) {
+fn replace<T>(said: &mut Option<T>, now: Option<T>) {
     if now.is_some() {
-        *said = now.take();
+        *said = now;
     }
 }
 
@@ -132,52 +206,4 @@ fn unless_said<T>(
 ) -> Option<T> {
     let is_said = said.as_ref().is_some_and(|said| *value == Value::String { text: as_str(said), cut: false });
     if is_said { None } else { read(*value) }
-}
-
-/// Every path, bare and in Cloud Code's wrapper, alone and in an array, in camelCase and in snake_case.
-pub(in crate::dialect) static PATHS: LazyLock<Paths<Field>> = LazyLock::new(|| {
-    let places = ["", "response.", "[].", "[].response."];
-    let everywhere = |(path, field)| places.map(|place| (format!("{place}{path}"), field));
-    let both_cases = |(path, field): (String, Field)| [(snake_case(&path), field), (path, field)];
-    let frames = [("[]".to_owned(), Field::Element)];
-    Paths::new(frames.into_iter().chain(FIELDS.into_iter().flat_map(everywhere).flat_map(both_cases)))
-});
-
-const FIELDS: [(&str, Field); 25] = [
-    ("candidates[].content.parts[].text", Field::Text),
-    ("candidates[].content.parts[].codeExecutionResult", Field::Content),
-    ("candidates[].content.parts[].executableCode", Field::Content),
-    ("candidates[].content.parts[].fileData", Field::Content),
-    ("candidates[].content.parts[].functionCall", Field::Content),
-    ("candidates[].content.parts[].functionResponse", Field::Content),
-    ("candidates[].content.parts[].inlineData", Field::Content),
-    ("candidates[].finishReason", Field::FinishReason),
-    ("promptFeedback.blockReason", Field::BlockReason),
-    ("modelVersion", Field::ServedModel),
-    ("responseId", Field::Response),
-    ("traceId", Field::Trace),
-    ("usageMetadata.promptTokenCount", Field::Count(Count::Prompt)),
-    ("usageMetadata.cachedContentTokenCount", Field::Count(Count::Cached)),
-    ("usageMetadata.candidatesTokenCount", Field::Count(Count::Candidates)),
-    // The Live API's name for the same.
-    ("usageMetadata.responseTokenCount", Field::Count(Count::Candidates)),
-    ("usageMetadata.thoughtsTokenCount", Field::Count(Count::Thoughts)),
-    ("usageMetadata.toolUsePromptTokenCount", Field::Count(Count::ToolUsePrompt)),
-    ("error", Field::Error),
-    ("error.code", Field::Detail(Detail::Code)),
-    ("error.status", Field::Detail(Detail::Status)),
-    ("error.details[].reason", Field::Detail(Detail::Reason)),
-    ("error.details[].retryDelay", Field::Detail(Detail::RetryDelay)),
-    ("error.details[].metadata.quotaResetDelay", Field::Detail(Detail::ResetDelay)),
-    ("error.details[].metadata.quotaResetTimeStamp", Field::Detail(Detail::ResetTime)),
-];
-
-fn snake_case(path: &str) -> String {
-    path.chars().fold(String::new(), |mut snake, c| {
-        if c.is_ascii_uppercase() {
-            snake.push('_');
-        }
-        snake.push(c.to_ascii_lowercase());
-        snake
-    })
 }

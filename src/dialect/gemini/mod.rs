@@ -6,43 +6,62 @@
 //! references of the Gemini API and of Vertex AI.
 
 pub(super) mod answer;
+mod ending;
+pub(super) mod paths;
 mod refusal;
 pub(super) mod request_id;
 pub(super) mod telemetry;
 #[cfg(test)]
 mod tests;
-mod usage;
+pub(super) mod usage;
 
 use std::sync::LazyLock;
 
 use super::request::RequestField;
-use super::{CallHead, Notice, Recognised, Tells};
+use super::{AnswerShape, CallHead, Notice, Recognised, Tells};
 use crate::observe::exchange::RequestHead;
 use crate::observe::json::Paths;
 use crate::record::{Host, Model, Operation, Provider};
 
 pub(super) use refusal::timestamp;
 
-/// Recognises `POST .../{resource}:{method}` by the shape of the path; the host tells the provider, where it is known.
+/// Recognises `POST .../{resource}:{method}` and `POST .../interactions` by the shape of the path; the host tells the provider,
+/// where it is known. A GET of an interaction reads again what was counted when it was made, and is no call.
 pub(super) fn recognise(host: &Host, head: &RequestHead) -> Option<Recognised> {
-    let (resource, method) = head.path.strip_prefix('/').filter(|_| head.method == "POST")?.rsplit_once(':')?;
-    let (by_shape, model) = resource_shape(resource)?;
+    let path = head.path.strip_prefix('/').filter(|_| head.method == "POST")?;
+    let (resource, method) = match path.rsplit_once(':') {
+        Some((resource, method)) => (resource, Some(method)),
+        None => (path, None),
+    };
+    let (by_shape, model) = resource_shape(resource, method.is_some())?;
     let provider = provider_of(host).unwrap_or(by_shape);
-    if let Some(operation) = operation(method, by_shape) {
+    if let Some((operation, answer)) = operation(method, by_shape, resource) {
+        let request = if method.is_some() { &REQUEST } else { &INTERACTION_REQUEST };
         let model = model.map(Model::from_wire);
-        return Some(Recognised::Call(CallHead { provider, operation, model, request: &REQUEST }));
+        return Some(Recognised::Call(CallHead { provider, operation, model, request, answer }));
     }
-    let (_, tells) = NOTICES.into_iter().find(|(name, _)| *name == method && by_shape == Provider::CloudCode)?;
+    let (_, tells) = NOTICES.into_iter().find(|(name, _)| Some(*name) == method && by_shape == Provider::CloudCode)?;
     Some(Recognised::Notice(Notice { provider, tells }))
 }
 
-/// What a method generates. Control and telemetry calls (`loadCodeAssist`, ...) generate nothing.
-fn operation(method: &str, by_shape: Provider) -> Option<Operation> {
+/// What a method generates, and how it answers; a resource without a method is an interaction. Control and telemetry calls
+/// (`loadCodeAssist`, ...) generate nothing. What models of Google `predict` are images or vectors; what a model of one's own
+/// predicts can be anything.
+fn operation(method: Option<&str>, by_shape: Provider, resource: &str) -> Option<(Operation, AnswerShape)> {
+    let is_cloud_code = by_shape == Provider::CloudCode;
     match method {
-        "countTokens" => Some(Operation::CountTokens),
-        "generateContent" | "streamGenerateContent" => Some(Operation::Chat),
-        "tabChat" if by_shape == Provider::CloudCode => Some(Operation::Autocomplete),
-        _ => None,
+        None => Some((Operation::Chat, AnswerShape::Interaction)),
+        Some("countTokens") => Some((Operation::CountTokens, AnswerShape::Generation)),
+        Some("generateContent" | "streamGenerateContent") => Some((Operation::Chat, AnswerShape::Generation)),
+        Some("tabChat") if is_cloud_code => Some((Operation::Autocomplete, AnswerShape::Generation)),
+        Some("batchEmbedContents" | "embedContent") if !is_cloud_code => {
+            Some((Operation::Embeddings, AnswerShape::Generation))
+        }
+        Some("predict") if resource.contains("/imagen") => Some((Operation::ImageGeneration, AnswerShape::Prediction)),
+        Some("predict") if resource.contains("/publishers/google/models/") => {
+            Some((Operation::Embeddings, AnswerShape::Prediction))
+        }
+        Some(_) => None,
     }
 }
 
@@ -55,16 +74,24 @@ const NOTICES: [(&str, Tells); 5] = [
     ("retrieveUserQuotaSummary", Tells::Quotas),
 ];
 
-/// Whose resources look like this, and the model that is named.
-fn resource_shape(resource: &str) -> Option<(Provider, Option<&str>)> {
+/// Whose resources look like this, and the model that is named: a tuned one by the number of its endpoint. Only interactions
+/// are called without a method.
+fn resource_shape(resource: &str, has_method: bool) -> Option<(Provider, Option<&str>)> {
     let segments: Vec<&str> = resource.split('/').take(MAX_SEGMENTS + 1).collect();
-    match *segments.as_slice() {
-        ["v1internal"] => Some((Provider::CloudCode, None)),
-        ["v1" | "v1alpha" | "v1beta", "models" | "tunedModels", model] => Some((Provider::Gemini, Some(model))),
-        ["v1" | "v1beta1", "publishers", "google", "models", model]
-        | ["v1" | "v1beta1", "projects", _, "locations", _, "publishers", "google", "models", model] => {
-            Some((Provider::VertexAi, Some(model)))
-        }
+    let (version, is_in_project, rest) = match segments.as_slice() {
+        [version, "projects", _, "locations", _, rest @ ..] => (*version, true, rest),
+        [version, rest @ ..] => (*version, false, rest),
+        [] => return None,
+    };
+    let is_gemini = !is_in_project && matches!(version, "v1" | "v1alpha" | "v1beta");
+    let is_vertex = matches!(version, "v1" | "v1beta1");
+    match (rest, has_method) {
+        ([], true) if version == "v1internal" => Some((Provider::CloudCode, None)),
+        (["models" | "tunedModels" | "dynamic", model], true) if is_gemini => Some((Provider::Gemini, Some(model))),
+        (["publishers", "google", "models", model], true) if is_vertex => Some((Provider::VertexAi, Some(model))),
+        (["endpoints", model], true) if is_vertex && is_in_project => Some((Provider::VertexAi, Some(model))),
+        (["interactions"], false) if is_gemini => Some((Provider::Gemini, None)),
+        (["interactions"], false) if is_vertex && is_in_project => Some((Provider::VertexAi, None)),
         _ => None,
     }
 }
@@ -99,5 +126,13 @@ static REQUEST: LazyLock<Paths<RequestField>> = LazyLock::new(|| {
         ("request.labels.request_id", RequestField::LabelledRequest),
         ("request.labels.last_execution_id", RequestField::Execution),
         ("request.labels.last_step_index", RequestField::Step),
+    ])
+});
+
+static INTERACTION_REQUEST: LazyLock<Paths<RequestField>> = LazyLock::new(|| {
+    Paths::new([
+        ("model", RequestField::Model),
+        // Asked for instead of a model: `deep-research`, `antigravity`.
+        ("agent", RequestField::NestedModel),
     ])
 });

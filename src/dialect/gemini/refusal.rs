@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::observe::json::Value;
-use crate::record::{RateLimit, RateLimitReason};
+use crate::record::{QuotaWindow, RateLimit, RateLimitReason};
 
 /// What an error object says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -13,9 +13,18 @@ pub(in crate::dialect) struct Refusal {
     /// It says that a quota, a rate or the capacity is used up.
     exhausted: bool,
     reason: Option<RateLimitReason>,
+    /// The longest span of the quotas that are used up.
+    span: Option<Span>,
     retry_delay: Option<Duration>,
     reset_delay: Option<Duration>,
     resets_at: Option<SystemTime>,
+}
+
+/// The time for which a quota of the public APIs is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Span {
+    Minute,
+    Day,
 }
 
 /// One value of an error object.
@@ -25,6 +34,8 @@ pub(in crate::dialect) enum Detail {
     Code,
     /// `status`: the name of the gRPC code.
     Status,
+    /// `details[].violations[].quotaId` of a QuotaFailure, or `details[].metadata.quota_limit` of an ErrorInfo.
+    QuotaId,
     /// `details[].reason` of an ErrorInfo.
     Reason,
     /// `details[].retryDelay` of a RetryInfo.
@@ -39,8 +50,10 @@ impl Refusal {
     pub(super) fn take(&mut self, detail: Detail, value: Value<'_>) {
         let (Value::Number(text) | Value::String { text, cut: false }) = value else { return };
         match detail {
-            Detail::Code => self.exhausted |= text == "429",
+            // The HTTP status; the code of gRPC where a gateway passes it on.
+            Detail::Code => self.exhausted |= text == "429" || text == "8",
             Detail::Status => self.exhausted |= text == "RESOURCE_EXHAUSTED",
+            Detail::QuotaId => self.span = self.span.max(span(text)),
             Detail::Reason => self.reason = rate_limit_reason(text).or(self.reason),
             Detail::RetryDelay => self.retry_delay = duration(text).or(self.retry_delay),
             Detail::ResetDelay => self.reset_delay = duration(text).or(self.reset_delay),
@@ -58,12 +71,48 @@ impl Refusal {
         retry_after: Option<Duration>,
         now: SystemTime,
     ) -> Option<RateLimit> {
-        (status == 429 || self.exhausted || self.reason.is_some()).then(|| RateLimit {
-            reason: self.reason.unwrap_or(RateLimitReason::Unspecified),
+        let is_limit = status == 429 || self.exhausted || self.reason.is_some() || self.span.is_some();
+        is_limit.then(|| RateLimit {
+            reason: self.rate_limit_reason(),
             retry_after: self.retry_delay.or(retry_after),
-            resets_at: self.resets_at.or_else(|| now.checked_add(self.reset_delay?)),
+            resets_at: self
+                .resets_at
+                .or_else(|| now.checked_add(self.reset_delay?))
+                .or_else(|| self.span.filter(|span| *span == Span::Day).and_then(|_| end_of_quota_day(now))),
         })
     }
+
+    /// The window of the quota that is used up.
+    pub(in crate::dialect) fn window(&self) -> QuotaWindow {
+        if self.span == Some(Span::Day) { QuotaWindow::Day } else { QuotaWindow::Unspecified }
+    }
+
+    /// A quota of a day that is used up says more than that requests came too fast, which stands beside it.
+    fn rate_limit_reason(&self) -> RateLimitReason {
+        match (self.reason, self.span) {
+            (None | Some(RateLimitReason::RateLimitExceeded), Some(Span::Day)) => RateLimitReason::QuotaExhausted,
+            (Some(reason), _) => reason,
+            (None, Some(Span::Minute)) => RateLimitReason::RateLimitExceeded,
+            (None, _) => RateLimitReason::Unspecified,
+        }
+    }
+}
+
+/// The span in the name of a quota: `GenerateRequestsPerDayPerProjectPerModel-FreeTier`.
+fn span(quota: &str) -> Option<Span> {
+    if quota.contains("PerDay") {
+        Some(Span::Day)
+    } else if quota.contains("PerMinute") {
+        Some(Span::Minute)
+    } else {
+        None
+    }
+}
+
+/// Quotas of a day are full again at midnight Pacific time (Gemini API, "Rate limits"; Google Cloud, "Quotas").
+fn end_of_quota_day(now: SystemTime) -> Option<SystemTime> {
+    let now = Timestamp::try_from(now).ok()?.in_tz("America/Los_Angeles").ok()?;
+    SystemTime::try_from(now.tomorrow().ok()?.start_of_day().ok()?.timestamp()).ok()
 }
 
 fn rate_limit_reason(text: &str) -> Option<RateLimitReason> {

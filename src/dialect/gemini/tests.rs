@@ -1,10 +1,13 @@
 use std::time::{Duration, SystemTime};
 
+use proptest::prelude::*;
+
+use super::ending::{Candidate, Endings, block_name, finish_name};
 use super::refusal::{Detail, Refusal};
-use super::usage::{Count, GeminiUsage};
+use super::usage::{Bears, Count, GeminiUsage};
 use super::*;
 use crate::observe::json::Value;
-use crate::record::{RateLimit, RateLimitReason, TokenUsage};
+use crate::record::{QuotaWindow, RateLimit, RateLimitReason, TokenUsage, UsageTotal};
 
 fn post(host: &str, path: &str) -> Option<Recognised> {
     let head = RequestHead { method: "POST".into(), path: path.into(), alt_sse: false, fields: Default::default() };
@@ -23,7 +26,7 @@ fn told(host: &str, path: &str) -> Option<(Provider, Tells)> {
 
 #[test]
 fn paths_and_hosts_tell_provider_operation_and_model() {
-    use Operation::{Autocomplete, Chat, CountTokens};
+    use Operation::{Autocomplete, Chat, CountTokens, Embeddings, ImageGeneration};
     use Provider::{CloudCode, Gemini, VertexAi};
     let unknown = "gateway.example.com";
     let vertex = "/v1beta1/projects/p/locations/global/publishers/google/models/gemini-2.5-pro:generateContent";
@@ -49,6 +52,20 @@ fn paths_and_hosts_tell_provider_operation_and_model() {
         ),
         ("europe-west4-aiplatform.googleapis.com", vertex, VertexAi, Chat, Some("gemini-2.5-pro")),
         (unknown, vertex, VertexAi, Chat, Some("gemini-2.5-pro")),
+        (unknown, "/v1beta/models/gemini-embedding-001:embedContent", Gemini, Embeddings, Some("gemini-embedding-001")),
+        (unknown, "/v1beta/models/e:batchEmbedContents", Gemini, Embeddings, Some("e")),
+        (
+            unknown,
+            "/v1/publishers/google/models/text-embedding-005:predict",
+            VertexAi,
+            Embeddings,
+            Some("text-embedding-005"),
+        ),
+        (unknown, "/v1/publishers/google/models/imagen-4:predict", VertexAi, ImageGeneration, Some("imagen-4")),
+        (unknown, "/v1beta1/projects/p/locations/l/endpoints/42:generateContent", VertexAi, Chat, Some("42")),
+        (unknown, "/v1beta/dynamic/x:generateContent", Gemini, Chat, Some("x")),
+        (unknown, "/v1beta/interactions", Gemini, Chat, None),
+        (unknown, "/v1beta1/projects/p/locations/l/interactions", VertexAi, Chat, None),
         (
             "aiplatform.googleapis.com",
             "/v1/models/gemini-2.5-pro:generateContent",
@@ -90,6 +107,14 @@ fn other_paths_are_no_calls() {
         "/v1/models/a/b:generateContent",
         "/v1/projects/p/locations/l/publishers/anthropic/models/claude:streamRawPredict",
         "/x/v1internal:generateContent",
+        "/v1internal:embedContent",
+        "/v1beta/interactions/i1/cancel",
+        "/v1beta/interactions:generateContent",
+        "/v1beta1/interactions",
+        "/v1/endpoints/42:generateContent",
+        "/v1/projects/p/locations/l/endpoints/42:predict",
+        "/v1beta/models/gemini-2.5-pro:predict",
+        "/v1beta/models/gemini-2.5-pro",
         "v1internal:generateContent",
         "/v1beta/models",
         "",
@@ -107,21 +132,111 @@ fn usage(counts: &[(Count, &str)]) -> GeminiUsage {
     usage
 }
 
+/// An answer with visible text.
+const TEXT: Bears = Bears { output: true, thought: false };
+/// One with a thought and nothing else.
+const THOUGHT: Bears = Bears { output: false, thought: true };
+
+/// Prompt, cached, candidates, thoughts, tool use and total.
+type Counts = [Option<u64>; 6];
+
+fn counts([prompt, cached, candidates, thoughts, tool_use, total]: Counts) -> GeminiUsage {
+    let mut usage = GeminiUsage::default();
+    let named = [
+        (Count::Prompt, prompt),
+        (Count::Cached, cached),
+        (Count::Candidates, candidates),
+        (Count::Thoughts, thoughts),
+        (Count::ToolUsePrompt, tool_use),
+        (Count::Total, total),
+    ];
+    for (count, tokens) in named {
+        tokens.into_iter().for_each(|tokens| usage.take(count, &Value::Number(&tokens.to_string())));
+    }
+    usage
+}
+
+/// Input, cache read, output, thinking and tool input.
+fn parts(usage: TokenUsage) -> [Option<u64>; 5] {
+    [usage.input, usage.cache_read, usage.output, usage.thinking, usage.tool_input]
+}
+
 #[test]
-fn the_partition_adds_up_to_the_total() {
-    let wire = usage(&[
-        (Count::Prompt, "17933"),
-        (Count::Cached, "15942"),
-        (Count::Candidates, "56"),
-        (Count::Thoughts, "42"),
-        (Count::ToolUsePrompt, "7"),
-    ]);
-    let tokens = TokenUsage::from(wire);
-    assert_eq!((tokens.input, tokens.cache_read, tokens.cache_write), (Some(1991), Some(15942), None));
-    assert_eq!(tokens.total(), 17933 + 56 + 42 + 7);
-    let inconsistent = usage(&[(Count::Prompt, "5"), (Count::Cached, "9")]);
-    assert_eq!(TokenUsage::from(inconsistent).input, Some(0));
-    assert!(TokenUsage::from(GeminiUsage::default()).is_unreported());
+fn the_total_decides_what_the_counts_mean() {
+    use UsageTotal::{Absent, Agree, Disagree};
+    const O: Option<u64> = None;
+    let n = Some;
+    #[rustfmt::skip]
+    let table = [
+        ("documented", TEXT, [n(17933), n(15942), n(56), n(42), n(7), n(18038)], [n(1991), n(15942), n(56), n(42), n(7)], Agree, true),
+        ("documented, no total", TEXT, [n(16), n(8), n(3), n(4), O, O], [n(8), n(8), n(3), n(4), O], Absent, true),
+        ("zero is no total", TEXT, [n(16), O, n(3), O, O, n(0)], [n(16), O, n(3), O, O], Absent, true),
+        ("thoughts inside candidates", TEXT, [n(341), O, n(3362), n(3347), O, n(3703)], [n(341), O, n(15), n(3347), O], Agree, true),
+        ("both fit: nothing was thought", TEXT, [n(5), O, n(6), n(0), O, n(11)], [n(5), O, n(6), n(0), O], Agree, true),
+        ("thoughts in the total only", TEXT, [n(8), O, n(13), O, O, n(575)], [n(8), O, n(13), n(554), O], Agree, true),
+        ("the same beside tool use", TEXT, [n(8), O, n(13), O, n(100), n(131)], [n(8), O, n(13), n(10), n(100)], Agree, true),
+        ("nothing but thoughts", THOUGHT, [n(10), O, O, O, O, n(12)], [n(10), O, O, n(2), O], Agree, true),
+        ("cached outside prompt and total", TEXT, [n(500), n(9000), n(20), O, O, n(520)], [n(500), n(9000), n(20), O, O], Agree, true),
+        ("cached outside the prompt", TEXT, [n(500), n(9000), n(20), O, O, n(9520)], [n(500), n(9000), n(20), O, O], Agree, true),
+        ("the same, smaller", TEXT, [n(500), n(300), n(20), O, O, n(820)], [n(500), n(300), n(20), O, O], Agree, true),
+        ("cached outside, thoughts inside", TEXT, [n(500), n(300), n(20), n(15), O, n(820)], [n(500), n(300), n(5), n(15), O], Agree, true),
+        ("more cached than prompt, no total", TEXT, [n(5), n(9), n(1), O, O, O], [n(5), n(9), n(1), O, O], Absent, false),
+        ("total too large", TEXT, [n(10), O, n(5), n(3), O, n(99)], [n(10), O, n(5), n(3), O], Disagree, false),
+        ("total too small", TEXT, [n(10), O, n(5), O, O, n(12)], [n(10), O, n(5), O, O], Disagree, false),
+        ("tool use outside the total", TEXT, [n(10), O, n(5), O, n(70), n(15)], [n(10), O, n(5), O, n(70)], Disagree, false),
+        ("text without a count", TEXT, [n(10), O, O, O, O, n(10)], [n(10), O, O, O, O], Agree, false),
+        ("text without a count, no total", TEXT, [n(10), O, O, O, O, O], [n(10), O, O, O, O], Absent, false),
+        ("text in the total only", TEXT, [n(10), O, n(0), n(3), O, n(20)], [n(10), O, n(7), n(3), O], Disagree, false),
+        ("text without a prompt", TEXT, [O, O, n(5), O, O, O], [O, O, n(5), O, O], Absent, false),
+        ("zeros beside text", TEXT, [n(0), O, n(0), O, O, n(0)], [O, O, O, O, O], Absent, false),
+        ("zeros beside nothing", Bears { output: false, thought: false }, [n(0), O, n(0), O, O, n(0)], [n(0), O, n(0), O, O], Absent, true),
+        ("a total of nothing", TEXT, [O, O, O, O, O, n(50)], [O, O, O, O, O], Disagree, false),
+        ("nothing", TEXT, [O; 6], [O; 5], Absent, false),
+    ];
+    for (name, bears, wire, expected, total, is_sound) in table {
+        let reading = counts(wire).read(bears);
+        assert_eq!((parts(reading.usage), reading.total, reading.is_sound), (expected, total, is_sound), "{name}");
+    }
+}
+
+#[test]
+fn a_total_is_one_of_the_counts_that_stand_beside_it() {
+    let merged = |frames: &[Counts]| {
+        let mut merged = GeminiUsage::default();
+        frames.iter().for_each(|frame| merged.merge(counts(*frame)));
+        merged.read(TEXT)
+    };
+    let early = [Some(10), None, None, None, None, Some(10)];
+    let late = [Some(10), None, Some(5), None, None, None];
+    assert_eq!(merged(&[early, late]).total, UsageTotal::Absent, "the counts have grown since");
+    let zeros = [Some(0), Some(0), Some(0), Some(0), Some(0), Some(0)];
+    let whole = [Some(10), None, Some(5), Some(2), None, Some(17)];
+    for frames in
+        [vec![whole], vec![early, whole], vec![whole, whole], vec![zeros, whole, zeros], vec![early, late, whole, late]]
+    {
+        let reading = merged(&frames);
+        let seen = (parts(reading.usage), reading.total, reading.is_sound);
+        assert_eq!(
+            seen,
+            ([Some(10), reading.usage.cache_read, Some(5), Some(2), reading.usage.tool_input], UsageTotal::Agree, true)
+        );
+    }
+}
+
+proptest! {
+    /// Whatever the counts are, a reading that agrees adds up, with and without what was cached, and no other one is exact.
+    #[test]
+    fn a_reading_that_agrees_adds_up(wire in prop::array::uniform6(prop::option::of(0..40_u64)), output in any::<bool>(), thought in any::<bool>()) {
+        let reading = counts(wire).read(Bears { output, thought });
+        let [.., told] = wire;
+        let (sum, cached) = (reading.usage.total(), reading.usage.cache_read.unwrap_or(0));
+        match (reading.total, told) {
+            (UsageTotal::Agree, Some(told)) => prop_assert!(told == sum || told + cached == sum),
+            (UsageTotal::Agree, None) => prop_assert!(false, "agrees with nothing"),
+            (UsageTotal::Disagree, _) => prop_assert!(!reading.is_sound),
+            (UsageTotal::Absent, told) => prop_assert_eq!(told.unwrap_or(0), 0),
+        }
+    }
 }
 
 #[test]
@@ -132,6 +247,10 @@ fn later_counts_win_field_by_field_and_zeros_never_do() {
     merged.merge(usage(&[(Count::Prompt, "0"), (Count::Cached, "0"), (Count::Thoughts, "0")]));
     let expected = [(Count::Prompt, "16"), (Count::Cached, "8"), (Count::Candidates, "3"), (Count::Thoughts, "0")];
     assert_eq!(merged, usage(&expected));
+    let mut several = usage(&[(Count::OneOfPrompts, "9"), (Count::OneOfPrompts, "4"), (Count::OneOfPrompts, "-1")]);
+    assert_eq!(several, usage(&[(Count::Prompt, "13")]));
+    several.merge(usage(&[(Count::OneOfPrompts, "1")]));
+    assert_eq!(several, usage(&[(Count::Prompt, "1")]), "of another document");
 }
 
 #[test]
@@ -156,7 +275,7 @@ fn numbers_that_are_no_counts_are_ignored() {
     ] {
         let mut usage = GeminiUsage::default();
         usage.take(Count::Candidates, &value);
-        assert_eq!(TokenUsage::from(usage).output, expected, "{value:?}");
+        assert_eq!(usage.read(TEXT).usage.output, expected, "{value:?}");
     }
 }
 
@@ -216,4 +335,83 @@ fn the_body_knows_better_than_the_header_and_a_date_better_than_a_delay() {
     assert_eq!(refusal(&details).rate_limit(429, header, now), Some(expected));
     assert_eq!(refusal(&[]).rate_limit(429, header, now).unwrap().retry_after, header);
     assert_eq!(refusal(&[(Detail::ResetTime, "tomorrow")]).rate_limit(429, None, now).unwrap().resets_at, None);
+}
+
+#[test]
+fn quotas_of_the_public_api_have_a_span() {
+    let now = "2026-07-01T10:00:00Z".parse::<jiff::Timestamp>().map(|now| SystemTime::try_from(now).unwrap()).unwrap();
+    let limit = |details: &[(Detail, &str)]| {
+        let refusal = refusal(details);
+        let limit = refusal.rate_limit(200, None, now).unwrap();
+        let resets_at = limit.resets_at.map(|at| jiff::Timestamp::try_from(at).unwrap().to_string());
+        (limit.reason, refusal.window(), resets_at)
+    };
+    let day = (RateLimitReason::QuotaExhausted, QuotaWindow::Day, Some("2026-07-02T07:00:00Z".to_owned()));
+    let minute = (RateLimitReason::RateLimitExceeded, QuotaWindow::Unspecified, None);
+    let per_day = (Detail::QuotaId, "GenerateRequestsPerDayPerProjectPerModel-FreeTier");
+    let per_minute = (Detail::QuotaId, "GenerateContentInputTokensPerModelPerMinute-FreeTier");
+    assert_eq!(limit(&[per_day]), day);
+    assert_eq!(limit(&[per_minute]), minute);
+    assert_eq!(limit(&[per_day, per_minute]), day, "the longer one decides");
+    assert_eq!(limit(&[per_minute, per_day]), day);
+    assert_eq!(limit(&[(Detail::Reason, "RATE_LIMIT_EXCEEDED"), per_day]), day);
+    assert_eq!(limit(&[(Detail::Reason, "MODEL_CAPACITY_EXHAUSTED"), per_minute]).0, RateLimitReason::Capacity);
+    assert_eq!(limit(&[(Detail::QuotaId, "x"), (Detail::Code, "8")]).0, RateLimitReason::Unspecified);
+    assert_eq!(refusal(&[(Detail::QuotaId, "x")]).rate_limit(200, None, now), None);
+}
+
+#[test]
+fn a_reason_to_stop_is_one_that_says_something() {
+    let text = |text| Value::String { text, cut: false };
+    let name = |value, provider| finish_name(value, provider).map(|id| id.to_string());
+    for (value, gemini, vertex) in [
+        (text("STOP"), Some("STOP"), Some("STOP")),
+        (text("FINISH_REASON_UNSPECIFIED"), None, None),
+        (text(""), None, None),
+        (text("max tokens"), Some("OTHER"), Some("OTHER")),
+        (Value::Number("0"), None, None),
+        (Value::Number("1"), Some("STOP"), Some("STOP")),
+        (Value::Number("6"), Some("LANGUAGE"), Some("BLOCKLIST")),
+        (Value::Number("10"), Some("MALFORMED_FUNCTION_CALL"), Some("MODEL_ARMOR")),
+        (Value::Number("99"), Some("99"), Some("99")),
+        (Value::Bool(true), None, None),
+    ] {
+        assert_eq!(name(value, Provider::Gemini).as_deref(), gemini, "{value:?}");
+        assert_eq!(name(value, Provider::VertexAi).as_deref(), vertex, "{value:?}");
+    }
+    let block = |value| block_name(value).map(|id| id.to_string());
+    assert_eq!(block(Value::Number("3")).as_deref(), Some("BLOCKLIST"));
+    assert_eq!(block(text("BLOCK_REASON_UNSPECIFIED")), None);
+}
+
+#[test]
+fn an_answer_is_over_when_all_that_began_has_stopped() {
+    let candidate = |index, has_content, is_finished| Candidate { index, has_content, is_finished };
+    let (begins, goes_on, stops) =
+        (candidate(None, true, false), candidate(Some(0), true, false), candidate(None, false, true));
+    let second = |has_content, is_finished| candidate(Some(1), has_content, is_finished);
+    let over = |frames: &[&[Candidate]]| {
+        let mut said = Endings::default();
+        for frame in frames {
+            let mut endings = Endings::default();
+            frame.iter().for_each(|candidate| endings.add(*candidate));
+            said.merge(endings);
+        }
+        said.are_all_over()
+    };
+    assert!(!over(&[]));
+    assert!(!over(&[&[begins]]));
+    assert!(over(&[&[begins], &[stops]]));
+    assert!(over(&[&[candidate(None, true, true)]]), "the last words with the reason");
+    assert!(!over(&[&[stops], &[goes_on]]), "content takes the reason back");
+    assert!(over(&[&[stops], &[goes_on], &[stops]]));
+    assert!(over(&[&[stops], &[candidate(None, false, false)]]), "a frame of figures does not");
+    assert!(!over(&[&[begins, begins], &[stops]]), "places in a frame tell candidates apart");
+    assert!(over(&[&[begins, begins], &[stops, stops]]));
+    assert!(!over(&[&[stops], &[second(true, false)]]));
+    assert!(over(&[&[stops], &[second(true, false)], &[second(false, true)]]));
+    assert!(!over(&[&[candidate(Some(70), false, true)], &[candidate(Some(900), true, false)]]), "beyond the last bit");
+    let mut blocked = Endings::default();
+    blocked.is_blocked = true;
+    assert!(blocked.are_all_over());
 }

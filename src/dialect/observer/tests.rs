@@ -1,5 +1,7 @@
 mod wire;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::dialect::tests::{Facts, connection};
 use crate::observe::exchange::Fields;
@@ -82,6 +84,9 @@ fn call_and_others(facts: &Facts) -> (Call, Vec<Fact>) {
     (*call, others)
 }
 
+/// The usage of these frames has no total.
+const NO_TOTAL: Fact = Fact::TotalCompared { provider: crate::record::Provider::CloudCode, total: UsageTotal::Absent };
+
 const TEXT: &str =
     r#"{"response":{"candidates":[{"content":{"parts":[{"text":"x"}]}}],"usageMetadata":{"promptTokenCount":16}}}"#;
 const LAST: &str =
@@ -91,13 +96,14 @@ const LAST: &str =
 fn every_way_to_end_states_one_call() {
     for (end, outcome) in [
         (ExchangeEnd::AgentGone, Outcome::Aborted),
+        (ExchangeEnd::AgentLeft, Outcome::Aborted),
         (ExchangeEnd::ProviderReset, Outcome::StreamError),
         (ExchangeEnd::Truncated, Outcome::Truncated),
         (ExchangeEnd::Lost, Outcome::Ok),
     ] {
         let (call, others) = Stage::open(&[]).asked().answered(200, &[]).event(TEXT, 5).end(end, 9);
         assert_eq!((call.outcome, call.quality, call.usage.input), (outcome, Quality::Partial, Some(16)), "{end:?}");
-        assert_eq!(others, []);
+        assert_eq!(others, [NO_TOTAL]);
         let (call, _) = Stage::open(&[]).end(end, 9);
         assert_eq!((call.outcome, call.quality, call.status), (outcome, Quality::Unknown, None), "{end:?}");
         assert_eq!(call.model, Model::unknown());
@@ -112,11 +118,97 @@ fn a_call_dropped_without_an_end_is_stated_too() {
 }
 
 #[test]
-fn a_reset_after_the_terminal_event_changes_nothing() {
-    let (call, _) =
-        Stage::open(&[]).asked().answered(200, &[]).event(TEXT, 5).event(LAST, 6).end(ExchangeEnd::AgentGone, 9);
-    assert_eq!((call.outcome, call.quality, call.usage.total()), (Outcome::Ok, Quality::Exact, 19));
+fn a_reason_to_stop_is_no_end_of_the_message() {
+    for (end, outcome, quality) in [
+        (ExchangeEnd::AgentGone, Outcome::Aborted, Quality::Partial),
+        (ExchangeEnd::AgentLeft, Outcome::Ok, Quality::Exact),
+        (ExchangeEnd::Complete, Outcome::Ok, Quality::Exact),
+        (ExchangeEnd::ProviderReset, Outcome::StreamError, Quality::Partial),
+        (ExchangeEnd::Truncated, Outcome::Truncated, Quality::Partial),
+    ] {
+        let (call, _) = Stage::open(&[]).asked().answered(200, &[]).event(TEXT, 5).event(LAST, 6).end(end, 9);
+        assert_eq!((call.outcome, call.quality, call.usage.total()), (outcome, quality, 19), "{end:?}");
+        let (call, _) = Stage::open(&[]).asked().answered(200, &[]).event(TEXT, 5).end(end, 9);
+        assert!(call.outcome != Outcome::Ok && call.quality == Quality::Partial, "{end:?} without a reason to stop");
+    }
 }
+
+/// A stream whose first frames, empty ones, carry a reason to stop, and whose agent leaves in the middle of the text.
+#[test]
+fn an_agent_that_leaves_after_a_first_empty_reason_to_stop_has_aborted() {
+    let first = r#"{"candidates":[{"content":{"parts":[]},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":50,"totalTokenCount":50}}"#;
+    let text = r#"{"candidates":[{"content":{"parts":[{"text":"x"}]}}]}"#;
+    for end in [ExchangeEnd::AgentGone, ExchangeEnd::AgentLeft] {
+        let (call, _) = Stage::open(&[]).asked().answered(200, &[]).event(first, 5).event(text, 6).end(end, 9);
+        assert_eq!(
+            (call.outcome, call.quality, call.usage.total()),
+            (Outcome::Aborted, Quality::Partial, 50),
+            "{end:?}"
+        );
+    }
+}
+
+/// The provider ends its chunks in order for an agent that has left, but not the compressed data in them.
+#[test]
+fn what_is_compressed_and_left_by_the_agent_is_no_failure_to_decode() {
+    use std::io::Write as _;
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(format!("data: {TEXT}\n\n").as_bytes()).unwrap();
+    gzip.flush().unwrap();
+    let mut stage = Stage::open(&[]).asked().answered(200, &["gzip"]);
+    let at = stage.at(5);
+    stage.exchange.response_body(gzip.get_ref(), at);
+    let (call, others) = stage.end(ExchangeEnd::AgentLeft, 9);
+    assert_eq!((call.outcome, call.quality, call.usage.input), (Outcome::Aborted, Quality::Partial, Some(16)));
+    assert_eq!(others, [Fact::TotalCompared { provider: call.provider, total: UsageTotal::Absent }]);
+}
+
+proptest! {
+    /// Whatever the order in which frames come: where they are cut makes no difference, and a stream of which the end of the
+    /// message was not seen is never exact or in order.
+    #[test]
+    fn cuts_and_ends_of_any_order_of_frames(
+        frames in prop::collection::vec(prop::sample::select(FRAMES.to_vec()), 0..6),
+        sizes in prop::collection::vec(1..60_usize, 1..5),
+        line_end in prop::sample::select(vec!["\n", "\r\n", "\r"]),
+    ) {
+        let body: String = frames.iter().map(|frame| format!("{frame}\n\n").replace('\n', line_end)).collect();
+        let told = |sizes: &[usize], end| {
+            let mut stage = Stage::open(&[]).asked().answered(200, &[]);
+            let (mut rest, at) = (body.as_bytes(), stage.at(5));
+            for size in sizes.iter().cycle() {
+                let (piece, after) = rest.split_at((*size).min(rest.len()));
+                stage.exchange.response_body(piece, at);
+                rest = after;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            let (call, others) = stage.end(end, 9);
+            let failures = others.into_iter().filter(|fact| matches!(fact, Fact::ObserverFailed(_))).count();
+            (call.outcome, call.quality, call.usage, call.finish_reason, call.rate_limit.is_some(), failures)
+        };
+        for end in [ExchangeEnd::Complete, ExchangeEnd::Truncated, ExchangeEnd::AgentGone] {
+            prop_assert_eq!(told(&[usize::MAX], end), told(&sizes, end));
+        }
+        // One document alone is whole by itself, whatever the connection does.
+        let is_document = frames.first().is_some_and(|first| first.starts_with('{'));
+        let (outcome, quality, ..) = told(&sizes, ExchangeEnd::Truncated);
+        prop_assert!(is_document || (outcome != Outcome::Ok && quality != Quality::Exact));
+    }
+}
+
+/// Whole events and bare documents.
+const FRAMES: [&str; 8] = [
+    r#"data: {"candidates":[{"content":{"parts":[{"text":"x"}]}}],"usageMetadata":{"promptTokenCount":4,"candidatesTokenCount":1,"totalTokenCount":5}}"#,
+    r#"data: {"candidates":[{"finishReason":"STOP"}]}"#,
+    r#"data: {"candidates":[{"index":1,"content":{"parts":[{"text":"y","thought":true}]},"finishReason":0}]}"#,
+    r#"data: {"usageMetadata":{"promptTokenCount":4,"candidatesTokenCount":9,"thoughtsTokenCount":3,"totalTokenCount":16}}"#,
+    "{\n  \"error\": {\n    \"code\": 503\n  }\n}",
+    r#"[{"error":{"code":429}}]"#,
+    "data: [DONE]",
+    ": a comment",
+];
 
 #[test]
 fn times_are_those_of_whole_content_bearing_frames() {
@@ -134,6 +226,7 @@ fn times_are_those_of_whole_content_bearing_frames() {
     assert_eq!(call.timing.content_duration, Some(ms(70)));
     let gaps: Vec<_> = others
         .iter()
+        .filter(|fact| **fact != NO_TOTAL)
         .map(
             |fact| if let Fact::ContentChunks(chunks) = fact { (chunks.gap, chunks.count) } else { panic!("{fact:?}") },
         )
@@ -147,7 +240,7 @@ fn an_answer_in_one_piece_has_no_gaps() {
     let at = stage.at(50);
     stage.exchange.response_body(TEXT.as_bytes(), at);
     let (call, others) = stage.end(ExchangeEnd::Complete, 60);
-    assert_eq!((call.streamed, call.quality, others.len()), (false, Quality::Exact, 0));
+    assert_eq!((call.streamed, call.outcome, others), (false, Outcome::Ok, vec![NO_TOTAL]));
     assert_eq!(
         (call.timing.time_to_first_chunk, call.timing.content_duration),
         (Some(Duration::from_millis(50)), None)
@@ -159,6 +252,7 @@ fn a_failure_is_stated_once_for_each_call() {
     let failed = |others: Vec<Fact>| {
         others
             .into_iter()
+            .filter(|fact| *fact != NO_TOTAL)
             .map(|fact| if let Fact::ObserverFailed(why) = fact { why } else { panic!("{fact:?}") })
             .collect::<Vec<_>>()
     };

@@ -33,7 +33,7 @@ fn calls_of(alpn: Alpn, bytes: impl IntoIterator<Item = (Direction, Vec<u8>)>) -
     observer.end(End::Closed, at);
     let call = |fact| match fact {
         Fact::Call(call) => Some(*call),
-        Fact::CallStarted(_) | Fact::ContentChunks(_) => None,
+        Fact::CallStarted(_) | Fact::ContentChunks(_) | Fact::TotalCompared { .. } => None,
         other => panic!("{other:?}"),
     };
     facts.taken().into_iter().filter_map(call).collect()
@@ -99,7 +99,7 @@ impl Talk {
                 "data: {{\"response\":{{{said},\"responseId\":\"r-{number}\"}},\"traceId\":\"x-{number}\"}}\r\n\r\n"
             )
         };
-        let usage = format!(r#""usageMetadata":{{"promptTokenCount":{}}}"#, number + 1);
+        let usage = format!(r#""usageMetadata":{{"promptTokenCount":{},"candidatesTokenCount":1}}"#, number + 1);
         let finish = format!(r#""candidates":[{{"finishReason":"STOP"}}],{usage}"#);
         [event(r#""candidates":[{"content":{"parts":[{"text":"yes"}]}}]"#), event(&finish)].concat()
     }
@@ -121,7 +121,7 @@ impl Talk {
         assert_eq!(rest, ["s", "e", "x", "r"].map(|kind| Some(format!("{kind}-{number}"))));
         let method = if named { CorrelationMethod::RequestId } else { CorrelationMethod::Labels };
         assert_eq!(call.correlation, Correlation { cascade: None, method }, "{number}");
-        assert_eq!((call.usage.total(), call.quality), (*number as u64 + 1, Quality::Exact), "{number}");
+        assert_eq!((call.usage.total(), call.quality), (*number as u64 + 2, Quality::Exact), "{number}");
     }
 }
 

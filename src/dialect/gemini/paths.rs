@@ -1,0 +1,149 @@
+//! Where the values of an answer stand that are read: a table for each shape of answers.
+
+use std::sync::LazyLock;
+
+use super::refusal::Detail;
+use super::usage::Count;
+use crate::dialect::AnswerShape;
+use crate::observe::json::Paths;
+
+/// What is read of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::dialect) enum Field {
+    BlockReason,
+    /// One of the answers that a frame holds a piece of.
+    Candidate,
+    CandidateIndex,
+    /// A value that is content by being there.
+    Content,
+    Count(Count),
+    Detail(Detail),
+    /// An element of the array in which a stream without `alt=sse` comes: one frame.
+    Element,
+    Error,
+    FinishReason,
+    /// Whether the part that is being read is a thought.
+    IsThought,
+    /// A part of a candidate's content.
+    Part,
+    Response,
+    ServedModel,
+    /// The status of an interaction.
+    Status,
+    /// A text that is content unless it is empty.
+    Text,
+    /// The same, of a thought.
+    ThoughtText,
+    Trace,
+}
+
+/// The table for answers of this shape.
+pub(super) fn paths(shape: AnswerShape) -> &'static Paths<Field> {
+    match shape {
+        AnswerShape::Generation => &GENERATION,
+        AnswerShape::Interaction => &INTERACTION,
+        AnswerShape::Prediction => &PREDICTION,
+    }
+}
+
+/// Bare and in Cloud Code's wrapper, alone and in an array, in camelCase and in snake_case.
+static GENERATION: LazyLock<Paths<Field>> =
+    LazyLock::new(|| at(&["", "response.", "[].", "[].response."], GENERATION_FIELDS.into_iter().chain(ERROR_FIELDS)));
+
+/// As the answer and inside its events.
+static INTERACTION: LazyLock<Paths<Field>> = LazyLock::new(|| {
+    let usage = USAGE_OF_INTERACTIONS
+        .into_iter()
+        .flat_map(|(name, count)| ["usage.", "metadata.total_usage."].map(|of| (format!("{of}{name}"), count)));
+    let usage: Vec<_> = usage.collect();
+    let usage = usage.iter().map(|(path, count)| (path.as_str(), Field::Count(*count)));
+    at(&["", "interaction."], INTERACTION_FIELDS.into_iter().chain(ERROR_FIELDS).chain(usage))
+});
+
+static PREDICTION: LazyLock<Paths<Field>> =
+    LazyLock::new(|| at(&["", "[]."], PREDICTION_FIELDS.into_iter().chain(ERROR_FIELDS)));
+
+/// The table of these fields at each of the places, in both cases.
+fn at<'a>(places: &[&str], fields: impl Iterator<Item = (&'a str, Field)>) -> Paths<Field> {
+    let everywhere = fields.flat_map(|(path, field)| places.iter().map(move |place| (format!("{place}{path}"), field)));
+    let both_cases = |(path, field): (String, Field)| [(snake_case(&path), field), (path, field)];
+    Paths::new([("[]".to_owned(), Field::Element)].into_iter().chain(everywhere.flat_map(both_cases)))
+}
+
+/// `generateContent`, `streamGenerateContent`, `embedContent` and what Cloud Code makes of them.
+const GENERATION_FIELDS: [(&str, Field); 23] = [
+    ("candidates[]", Field::Candidate),
+    ("candidates[].index", Field::CandidateIndex),
+    ("candidates[].content.parts[]", Field::Part),
+    ("candidates[].content.parts[].text", Field::Text),
+    ("candidates[].content.parts[].thought", Field::IsThought),
+    ("candidates[].content.parts[].codeExecutionResult", Field::Content),
+    ("candidates[].content.parts[].executableCode", Field::Content),
+    ("candidates[].content.parts[].fileData", Field::Content),
+    ("candidates[].content.parts[].functionCall", Field::Content),
+    ("candidates[].content.parts[].functionResponse", Field::Content),
+    ("candidates[].content.parts[].inlineData", Field::Content),
+    ("candidates[].finishReason", Field::FinishReason),
+    ("promptFeedback.blockReason", Field::BlockReason),
+    ("modelVersion", Field::ServedModel),
+    ("responseId", Field::Response),
+    ("traceId", Field::Trace),
+    ("usageMetadata.promptTokenCount", Field::Count(Count::Prompt)),
+    ("usageMetadata.cachedContentTokenCount", Field::Count(Count::Cached)),
+    ("usageMetadata.candidatesTokenCount", Field::Count(Count::Candidates)),
+    // The Live API's name for the same.
+    ("usageMetadata.responseTokenCount", Field::Count(Count::Candidates)),
+    ("usageMetadata.thoughtsTokenCount", Field::Count(Count::Thoughts)),
+    ("usageMetadata.toolUsePromptTokenCount", Field::Count(Count::ToolUsePrompt)),
+    ("usageMetadata.totalTokenCount", Field::Count(Count::Total)),
+];
+
+/// `google.rpc.Status`.
+const ERROR_FIELDS: [(&str, Field); 9] = [
+    ("error", Field::Error),
+    ("error.code", Field::Detail(Detail::Code)),
+    ("error.status", Field::Detail(Detail::Status)),
+    ("error.details[].reason", Field::Detail(Detail::Reason)),
+    ("error.details[].retryDelay", Field::Detail(Detail::RetryDelay)),
+    ("error.details[].metadata.quotaResetDelay", Field::Detail(Detail::ResetDelay)),
+    ("error.details[].metadata.quotaResetTimeStamp", Field::Detail(Detail::ResetTime)),
+    ("error.details[].metadata.quota_limit", Field::Detail(Detail::QuotaId)),
+    ("error.details[].violations[].quotaId", Field::Detail(Detail::QuotaId)),
+];
+
+/// The Interactions API: the interaction as the answer, or events that hold it or tell of it (`interaction.*`, `step.*`, and
+/// `content.*` before those). Source: googleapis/js-genai `src/gaos`.
+const INTERACTION_FIELDS: [(&str, Field); 9] = [
+    ("id", Field::Response),
+    ("model", Field::ServedModel),
+    ("status", Field::Status),
+    ("outputs[].text", Field::Text),
+    ("steps[].content[].text", Field::Text),
+    ("delta.text", Field::Text),
+    ("delta.data", Field::Content),
+    ("delta.arguments", Field::Content),
+    ("delta.content.text", Field::ThoughtText),
+];
+
+const USAGE_OF_INTERACTIONS: [(&str, Count); 6] = [
+    ("total_input_tokens", Count::Prompt),
+    ("total_cached_tokens", Count::Cached),
+    ("total_output_tokens", Count::Candidates),
+    ("total_thought_tokens", Count::Thoughts),
+    ("total_tool_use_tokens", Count::ToolUsePrompt),
+    ("total_tokens", Count::Total),
+];
+
+/// `predict` of a text embedding model of Vertex AI: one prediction for each text.
+const PREDICTION_FIELDS: [(&str, Field); 1] =
+    [("predictions[].embeddings.statistics.tokenCount", Field::Count(Count::OneOfPrompts))];
+
+fn snake_case(path: &str) -> String {
+    path.chars().fold(String::new(), |mut snake, c| {
+        if c.is_ascii_uppercase() {
+            snake.push('_');
+        }
+        snake.push(c.to_ascii_lowercase());
+        snake
+    })
+}
