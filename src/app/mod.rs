@@ -15,6 +15,7 @@ mod process;
 mod signals;
 mod tasks;
 mod trust;
+mod unread;
 mod views;
 
 use std::sync::Arc;

@@ -17,6 +17,8 @@ use crate::record::{FanOut, Models, Named, Record, Sink};
 use crate::web::access::Access;
 use crate::web::{Condition, Live, Readiness, Web};
 
+use super::unread::UnreadLog;
+
 /// Everything that facts end in.
 pub(super) struct Views {
     /// Where the rooms state their facts.
@@ -52,8 +54,12 @@ impl Views {
         let ledger = Arc::new(ledger);
         let readiness = Readiness::new(conditions);
         // The ledger is first: what a scrape shows is then on its way to the file already.
-        let mut sinks: Vec<Arc<dyn Sink>> =
-            vec![Arc::clone(&ledger) as _, Arc::clone(&metrics) as _, Arc::clone(&live) as _];
+        let mut sinks: Vec<Arc<dyn Sink>> = vec![
+            Arc::clone(&ledger) as _,
+            Arc::clone(&metrics) as _,
+            Arc::clone(&live) as _,
+            Arc::<UnreadLog>::default(),
+        ];
         let resource = Resource::new(&config.otlp);
         let spans = Traces::new(&config.otlp, resource.clone(), metrics.spans()).map(|(traces, exporter)| {
             if let Some(diagnostics) = diagnostics {

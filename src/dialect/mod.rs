@@ -43,6 +43,7 @@ pub mod quota;
 mod request;
 #[cfg(test)]
 mod tests;
+mod unread;
 mod verdict;
 
 use crate::observe::exchange::RequestHead;

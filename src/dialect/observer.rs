@@ -1,4 +1,5 @@
-//! Connections in, calls out: every request that is recognised as one becomes exactly one [`Fact::Call`], however it ends.
+//! Connections in, calls out: every request that is recognised as one becomes exactly one [`Fact::Call`], however it ends; what
+//! looks like one and is not recognised is stated as unread.
 //!
 //! A call is stated when its exchange ends, or when it is dropped unfinished (an observer that panicked, a house that shuts
 //! down). What could not be read is stated once for each call and lowers the quality of its figures.
@@ -9,9 +10,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::body::AnswerBody;
 use super::gemini::answer::{Answer, Frame};
+use super::gemini::provider_of;
 use super::gemini::usage::Reading;
 use super::notices::LiveNotice;
 use super::request::{RequestBody, method};
+use super::unread::Unread;
 use super::verdict::{Evidence, is_success};
 use super::{CallHead, Recognised, recognise};
 use crate::observe::exchange::{Exchange, ExchangeEnd, OpenExchange, RequestHead, ResponseHead};
@@ -48,22 +51,31 @@ pub(super) struct Exchanges {
     pub(super) memory: Memory,
 }
 
-impl OpenExchange for Exchanges {
-    fn open(&mut self, head: &RequestHead, at: Instant) -> Option<Box<dyn Exchange>> {
-        let recognised = recognise(&self.connection.host, head)?;
-        let (record, mut share) = (Arc::clone(&self.record), self.memory.share());
+impl Exchanges {
+    /// The memory of one exchange. `None` when the budget of all observers has none left, which is stated.
+    fn share(&self) -> Option<Share> {
+        let mut share = self.memory.share();
         if share.cover(EXCHANGE_BYTES).is_err() {
-            record.record(Fact::ObserverFailed(ObserverFailure::MemoryBudget));
+            self.record.record(Fact::ObserverFailed(ObserverFailure::MemoryBudget));
             return None;
         }
-        Some(match recognised {
-            Recognised::Call(call) => {
+        Some(share)
+    }
+}
+
+impl OpenExchange for Exchanges {
+    fn open(&mut self, head: &RequestHead, at: Instant) -> Option<Box<dyn Exchange>> {
+        let (record, host) = (Arc::clone(&self.record), &self.connection.host);
+        Some(match recognise(host, head) {
+            None => Box::new(Unread::open(provider_of(host), host, head, record, || self.share())?),
+            Some(Recognised::Call(call)) => {
+                let share = self.share()?;
                 // The first call of the connection has waited for it to open; later ones have not.
                 let setup = self.connection.setup.take();
                 let connection = Connection { setup, ..self.connection.clone() };
                 Box::new(LiveCall::begin(call, head, connection, record, share, at))
             }
-            Recognised::Notice(notice) => Box::new(LiveNotice::new(notice, head, record, share)),
+            Some(Recognised::Notice(notice)) => Box::new(LiveNotice::new(notice, head, record, self.share()?)),
         })
     }
 }

@@ -8,13 +8,16 @@ use prometheus_client::registry::Registry;
 
 use super::costs::CostMetrics;
 use super::exemplars::{Exemplar, TracedHistograms, observe};
-use super::labels::{ByKind, ByModel, ByOperation, ByOutcome, ByProvider, ByQuality, ByRateLimit, ByTotal};
+use super::labels::{ByKind, ByModel, ByOperation, ByOutcome, ByProvider, ByQuality, ByRateLimit, ByTotal, ByUnread};
 use super::models::ModelLabels;
 use super::series::{Histograms, add, begin, declare, each, release, stream_gap, traced_call_latency};
 use crate::record::{
     Call, CallGroup, CallStarted, ContentChunks, Label, Model, Operation, Outcome, Provider, Quality, RateLimitReason,
-    TokenKind, Totals, UsageTotal,
+    TokenKind, Totals, UnreadCall, UsageTotal,
 };
+
+/// The label of a provider whose host is not known.
+const UNKNOWN_PROVIDER: &str = "unknown";
 
 /// The histogram of what calls took.
 pub(super) const CALL_DURATION: &str = "gravimeter_call_duration_seconds";
@@ -36,6 +39,7 @@ pub(super) struct CallMetrics {
     in_flight: Family<ByProvider, Gauge>,
     rate_limits: Family<ByRateLimit, Counter>,
     usage_totals: Family<ByTotal, Counter>,
+    unread: Family<ByUnread, Counter>,
     costs: CostMetrics,
 }
 
@@ -53,10 +57,18 @@ impl CallMetrics {
             "Answers with token counts, by whether the provider's own total is the sum of the parts",
             Family::<ByTotal, Counter>::default(),
         );
+        let unread = declare(
+            registry,
+            "gravimeter_unread_calls_total",
+            "Exchanges with intercepted hosts that look like LLM calls and are not read: their tokens are missing everywhere",
+            Family::<ByUnread, Counter>::default(),
+        );
         for provider in Provider::ALL.iter().copied() {
             let _ = in_flight.get_or_create_owned(&ByProvider { provider });
             each(|result| begin(&usage_totals, ByTotal { provider, result }));
+            each(|reason| begin(&unread, ByUnread { provider: provider.as_str(), reason }));
         }
+        each(|reason| begin(&unread, ByUnread { provider: UNKNOWN_PROVIDER, reason }));
         Self {
             models,
             tokens: declare(
@@ -104,6 +116,7 @@ impl CallMetrics {
                 Family::default(),
             ),
             usage_totals,
+            unread,
             costs: CostMetrics::declare(registry),
         }
     }
@@ -111,6 +124,12 @@ impl CallMetrics {
     /// Counts how the provider's total compares with the parts.
     pub(super) fn total_compared(&self, provider: Provider, result: UsageTotal) {
         add(&self.usage_totals.get_or_create_owned(&ByTotal { provider, result }), 1);
+    }
+
+    /// Counts what looks like a call and was not read.
+    pub(super) fn unread(&self, call: &UnreadCall) {
+        let provider = call.provider.map_or(UNKNOWN_PROVIDER, Label::as_str);
+        add(&self.unread.get_or_create_owned(&ByUnread { provider, reason: call.reason }), 1);
     }
 
     /// Goes on from what was counted before.

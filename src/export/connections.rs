@@ -176,6 +176,7 @@ impl ConnectionMetrics {
             Fact::Call(_)
             | Fact::CallStarted(_)
             | Fact::CallTraced { .. }
+            | Fact::CallUnread(_)
             | Fact::CascadeUpdated(_)
             | Fact::ContentChunks(_)
             | Fact::Correlated(_)

@@ -10,7 +10,7 @@ use crate::record::{
     ByteDirection, CorrelationMethod, DisplayName, Disposition, FollowFailure, HandshakeFailure, IpFamily, Label,
     LeafResult, LedgerFailure, LedgerRecord, Model, ObserverBudget, ObserverFailure, Operation, Outcome, Provider,
     Quality, QuotaWindow, RateLimitReason, RefuseReason, RestartReason, RunOutcome, Side, SpanId, StepKind, StepStatus,
-    TimeoutStep, TlsVersion, TokenKind, TraceId, TunnelReason, UpdateSource, UsageComparison, UsageTotal,
+    TimeoutStep, TlsVersion, TokenKind, TraceId, TunnelReason, UnreadReason, UpdateSource, UsageComparison, UsageTotal,
 };
 
 /// Lets the label enums of `record` be label values of the metrics library.
@@ -53,6 +53,7 @@ label_values!(
     TlsVersion,
     TokenKind,
     TunnelReason,
+    UnreadReason,
     UpdateSource,
     UsageComparison,
     UsageTotal,
@@ -100,6 +101,7 @@ label_set!(ByQuality { provider: Provider, model: Model, quality: Quality });
 label_set!(ByOperation { provider: Provider, model: Model, operation: Operation });
 label_set!(ByOutcome { provider: Provider, model: Model, operation: Operation, outcome: Outcome });
 label_set!(ByTotal { provider: Provider, result: UsageTotal });
+label_set!(ByUnread { provider: &'static str, reason: UnreadReason });
 label_set!(ByRateLimit { provider: Provider, model: Model, reason: RateLimitReason });
 
 label_set!(ByRunModel { model: Model });

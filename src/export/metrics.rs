@@ -160,6 +160,7 @@ impl Sink for Metrics {
                     genai.ended(call);
                 }
             }
+            Fact::CallUnread(call) => self.calls.unread(call),
             Fact::CascadeUpdated(source) => self.cascades.updated(*source),
             Fact::CorrelationSettled(method) => self.cascades.settled(*method),
             Fact::FollowFailed(reason) => self.cascades.follow_failed(*reason),

@@ -6,7 +6,7 @@ use super::{
     ByteDirection, Call, CallStarted, CascadeRun, ContentChunks, Correlated, CorrelationMethod, Disposition,
     FollowFailure, Handshake, HandshakeFailure, IpFamily, JoinedIds, LeafResult, LedgerFailure, LedgerRecord,
     ModelName, ObserverFailure, Provider, Quota, RefuseReason, RestartReason, RunStarted, Side, StepEnded, TimeoutStep,
-    TraceContext, TunnelReason, UpdateSource, UsageComparison, UsageTotal,
+    TraceContext, TunnelReason, UnreadCall, UpdateSource, UsageComparison, UsageTotal,
 };
 
 /// One thing that happened. Facts are stated once, where they happen, and never taken back.
@@ -38,6 +38,8 @@ pub enum Fact {
         /// Its place.
         trace: TraceContext,
     },
+    /// An exchange that looks like a call of a model was read by no dialect.
+    CallUnread(UnreadCall),
     /// News of a conversation came.
     CascadeUpdated(UpdateSource),
     /// A connection ended that had been counted as opened.

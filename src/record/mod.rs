@@ -23,6 +23,7 @@ mod sink;
 mod tokens;
 mod totals;
 mod trace;
+mod unread;
 
 pub use call::{Call, CallStarted, ContentChunks, Operation, Outcome, Provider, RateLimit, RateLimitReason, Timing};
 pub use cascade::{
@@ -49,3 +50,4 @@ pub use sink::{FanOut, Record, Sink};
 pub use tokens::{Quality, TokenKind, TokenUsage, UsageTotal};
 pub use totals::{CallGroup, Totals};
 pub use trace::{ConnectionSetup, Phase, Sampling, SpanId, TraceContext, TraceId, TraceParent};
+pub use unread::{PathShape, UnreadCall, UnreadReason};

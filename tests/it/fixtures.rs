@@ -150,6 +150,7 @@ fn check(case: &Case, exposition: &str, usage: &Value) {
     }
     assert_eq!(sum(&failures, &[]), expected.len() as u64, "{name}: failures");
     assert_eq!(sum(&series(exposition, "gravimeter_calls_in_flight"), &[]), 0, "{name}: in flight");
+    assert_eq!(sum(&series(exposition, "gravimeter_unread_calls_total"), &[]), 0, "{name}: unread");
     in_usage(case, usage);
 }
 

@@ -38,5 +38,6 @@ mod timeouts;
 mod traces;
 mod transparency;
 mod trust;
+mod unread;
 mod usage;
 mod whole;

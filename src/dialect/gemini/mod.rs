@@ -101,7 +101,7 @@ const MAX_SEGMENTS: usize = 9;
 
 /// `{,daily-,autopush-,staging-}cloudcode-pa{,.sandbox}.googleapis.com`, `generativelanguage.googleapis.com`,
 /// `{,{region}-}aiplatform.googleapis.com`.
-fn provider_of(host: &Host) -> Option<Provider> {
+pub(super) fn provider_of(host: &Host) -> Option<Provider> {
     let (service, _) =
         host.as_str().strip_suffix(".googleapis.com").map(|name| name.split_once('.').unwrap_or((name, "")))?;
     match service {
