@@ -19,7 +19,7 @@ def board() -> Board:
     built.row("TLS handshakes", *_tls())
     built.row("Connections", *_connections())
     built.row("What Gravimeter adds", _delay())
-    built.row("What it sees", _coverage())
+    built.row("What it sees", _coverage(), _trust())
     built.row("Where it goes: ledger and spans", _stores())
     built.row("The agent and the process", *_process())
     return built
@@ -239,6 +239,25 @@ def _coverage() -> Band:
                 "over its budget of {{budget}}": house.per_minute("observer_budget_exceeded_total", by="budget"),
                 "folded: {{label}}": house.per_minute("label_overflow_total", by="label"),
             },
+            "short",
+        ),
+    )
+
+
+def _trust() -> Band:
+    return side_by_side(
+        8,
+        bars(
+            "The provider's own total",
+            "Set against the sum of the parts. disagree: the figures are read in a way that the total contradicts.",
+            {"{{result}}": calls.per_minute("usage_totals_total", by="result")},
+            "short",
+            colors={"agree": "green", "disagree": "red", "absent": "blue"},
+        ),
+        bars(
+            "Calls that are not read",
+            "Exchanges that look like LLM calls in no format that is read. Their tokens are missing from all figures.",
+            {"{{reason}}": house.per_minute("unread_calls_total", by="reason")},
             "short",
         ),
     )

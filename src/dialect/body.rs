@@ -70,7 +70,11 @@ impl AnswerBody {
             self.failure.get_or_insert(error.into());
         }
         // Behind an event that is no JSON others may follow; behind anything else that is none there is nothing to read.
-        let is_lost = self.form == Form::Foreign || (self.form != Form::Events && self.frames.malformed);
+        let is_lost = match self.form {
+            Form::Documents => self.frames.malformed,
+            Form::Text { may_be_events } => !may_be_events,
+            Form::Events | Form::Unknown => false,
+        };
         if let (true, Ok(decoder)) = (is_lost, &mut self.decoder) {
             decoder.ignore_rest();
         }

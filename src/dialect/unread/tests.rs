@@ -1,6 +1,7 @@
 use super::*;
 use crate::dialect::tests::Facts;
 use crate::observe::exchange::Fields;
+use crate::observe::memory::Memory;
 
 fn fields(kind: &str, codings: &[&str]) -> Fields {
     Fields {
@@ -27,7 +28,9 @@ fn stated(sent: &Sent<'_>, status: u16, head: &Fields, body: &[u8], end: Exchang
         let (method, path) = (sent.method.to_owned(), sent.path.to_owned());
         let request = RequestHead { method, path, alt_sse: false, fields: fields(sent.kind, &[]) };
         let at = Instant::now();
-        if let Some(mut unread) = Unread::open(Some(Provider::Gemini), &host, &request, record) {
+        if let Some(mut unread) =
+            Unread::open(Some(Provider::Gemini), &host, &request, record, || Some(Memory::default().share()))
+        {
             unread.request_body(b"{}", at);
             unread.response_head(&ResponseHead { status, fields: head.clone() }, at);
             body.chunks(size).for_each(|piece| unread.response_body(piece, at));
