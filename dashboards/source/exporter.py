@@ -250,7 +250,7 @@ def _trust() -> Band:
         bars(
             "The provider's own total",
             "Set against the sum of the parts. disagree: the figures are read in a way that the total contradicts.",
-            {"{{result}}": calls.per_minute("usage_totals_total", by="result")},
+            {"{{result}}": house.per_minute("usage_totals_total", by="result")},
             "short",
             colors={"agree": "green", "disagree": "red", "absent": "blue"},
         ),

@@ -146,15 +146,15 @@ impl Contradictions<'_> {
 
     /// A certificate is of no use without its key, nor a key without its certificate.
     fn otlp(&mut self, config: &Config) {
-        let used: Vec<_> = [config.otlp.spans(), config.otlp.pushed_metrics()].into_iter().flatten().collect();
-        if used.iter().any(|to| to.client_certificate.is_some() && to.client_key.is_none()) {
+        let identities = config.otlp.client_identities();
+        if identities.contains(&(true, false)) {
             self.add(
                 "otlp.client_certificate",
                 &["otlp.traces_client_certificate", "otlp.metrics_client_certificate"],
                 "its key is missing: set otlp.client_key, too",
             );
         }
-        if used.iter().any(|to| to.client_key.is_some() && to.client_certificate.is_none()) {
+        if identities.contains(&(false, true)) {
             self.add(
                 "otlp.client_key",
                 &["otlp.traces_client_key", "otlp.metrics_client_key"],

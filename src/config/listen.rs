@@ -9,7 +9,7 @@ use super::value::{Value, Wrong};
 pub enum Listen {
     /// At this address.
     At(SocketAddr),
-    /// At [`capture::CONNECT_PROXY`] where no redirect is expected, nowhere beside one.
+    /// At [`crate::capture::CONNECT_PROXY`] where no redirect is expected, nowhere beside one.
     Auto,
     /// Nowhere.
     Off,

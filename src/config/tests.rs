@@ -679,7 +679,7 @@ fn where_a_request_goes_and_whom_it_trusts_is_not_guessed() {
         (
             "OTEL_EXPORTER_OTLP_CERTIFICATE",
             "ca.pem",
-            r#"otlp.ca_file: "ca.pem" is not a whole path: write it from the root, as "/etc/ssl/certs/ca.pem""#,
+            r#"otlp.ca_file: "ca.pem" is not a whole path: write it from the root, as "/path/to/ca.pem""#,
         ),
         (
             "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",

@@ -116,7 +116,17 @@ fn text(call: &Value, name: &str) -> String {
 
 fn check(case: &Case, exposition: &str, usage: &Value) {
     let name = &case.name;
-    let common = |call: &Value| vec![text(call, "provider"), text(call, "model")];
+    // A model gets its label with an answer: a call that is ok or has tokens, or a refusal that tells of the model's quota.
+    let is_named = |call: &Value| {
+        let tokens: u64 = KINDS.iter().filter_map(|kind| call["usage"][kind].as_u64()).sum();
+        call["outcome"] == "ok" || tokens > 0 || call["rate_limit"]["reason"] == "quota_exhausted"
+    };
+    let named: Vec<&Value> = case.calls().iter().filter(|call| is_named(call)).map(|call| &call["model"]).collect();
+    let model = |call: &Value| {
+        let is_named = named.contains(&&call["model"]);
+        if is_named { text(call, "model") } else { r#"model="other""#.to_owned() }
+    };
+    let common = |call: &Value| vec![text(call, "provider"), model(call)];
     let of = |call: &Value, more: &[&str]| {
         common(call).into_iter().chain(more.iter().map(|name| text(call, name))).collect::<Vec<_>>()
     };

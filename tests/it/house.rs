@@ -194,9 +194,13 @@ fn is_a_test(name: &str) -> bool {
         "soak" => "tests/it/soak".to_owned(),
         binary => format!("tests/{binary}"),
     };
-    let file = repository().join(folder).join(module.replace("::", "/"));
-    let text = fs::read_to_string(file.with_extension("rs")).or_else(|_| fs::read_to_string(file.join("mod.rs")));
-    let text = text.unwrap_or_default();
+    let folder = repository().join(folder);
+    let read = |module: &str| {
+        let file = folder.join(module.replace("::", "/"));
+        fs::read_to_string(file.with_extension("rs")).or_else(|_| fs::read_to_string(file.join("mod.rs"))).ok()
+    };
+    // The module of tests may stand at the end of what it tests.
+    let text = read(module).or_else(|| read(module.strip_suffix("::tests")?)).unwrap_or_default();
     // Those of the other binary are functions that its table names.
     if binary == "netns" { text.contains(&format!("fn {test}(")) } else { tests_in(&text).any(|found| found == test) }
 }
@@ -204,9 +208,9 @@ fn is_a_test(name: &str) -> bool {
 /// The names of the functions that are tests.
 fn tests_in(text: &str) -> impl Iterator<Item = &str> {
     let is_test =
-        |item: &&str| item.lines().any(|line| line.starts_with("#[test]") || line.starts_with("#[tokio::test"));
+        |item: &&str| item.lines().map(str::trim).any(|line| line == "#[test]" || line.starts_with("#[tokio::test"));
     text.split("\n\n").filter(is_test).filter_map(|item| {
-        let mut lines = item.lines().map(|line| line.trim_start_matches("async "));
+        let mut lines = item.lines().map(|line| line.trim_start().trim_start_matches("async "));
         lines.find_map(|line| line.strip_prefix("fn ")?.split('(').next())
     })
 }

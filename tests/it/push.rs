@@ -242,11 +242,12 @@ async fn the_secret_of_one_signal_is_not_told_to_the_collector_of_the_other() {
         ("OTEL_METRICS_EXPORTER", "otlp".to_owned()),
         ("OTEL_METRIC_EXPORT_INTERVAL", "20".to_owned()),
     ];
+    let home = ("HOME".into(), "/home/nobody".into());
     let inputs = Inputs {
         file: None,
         flags: Vec::new(),
         places: Places::default(),
-        variables: variables.map(|(name, value)| (name.into(), value.into())).into(),
+        variables: variables.iter().map(|(name, value)| (name.into(), value.into())).chain([home]).collect(),
     };
     let otlp = config::load(&inputs).expect("a configuration").config.otlp;
     let options = ProviderOptions { seed: 5, max_events: 4, ..ProviderOptions::default() };

@@ -131,18 +131,29 @@ impl State {
     /// Something was learned: calls may have found their conversation, or another one.
     pub(super) fn look_again(&mut self, now: Moment) -> Vec<Fact> {
         let mut facts = Vec::new();
-        let mut recent = std::mem::take(&mut self.recent);
         let mut has_learned = true;
         while std::mem::take(&mut has_learned) {
-            for call in &mut recent {
+            for index in 0..self.recent.len() {
+                let Some(call) = self.recent.get(index) else { break };
                 let Found::Cascade(cascade, method) = self.threads.find(&call.ids, call.told) else { continue };
-                if call.cascade.as_ref() != Some(&cascade) {
-                    has_learned |= self.learn_session(&call.ids, &cascade, method);
-                    facts.extend(self.move_call(call, cascade, method, now));
+                if call.cascade.as_ref() == Some(&cascade) {
+                    continue;
                 }
+                let ids = call.ids.clone();
+                has_learned |= self.learn_session(&ids, &cascade, method);
+                facts.extend(self.with_recent(index, |state, call| state.move_call(call, cascade, method, now)));
             }
         }
-        self.recent = recent;
+        facts
+    }
+
+    /// Works on one of the recent calls while all others stay where they are: a conversation that is begun to be followed
+    /// meanwhile finds them there.
+    fn with_recent(&mut self, index: usize, work: impl FnOnce(&mut Self, &mut Recent) -> Vec<Fact>) -> Vec<Fact> {
+        let Some(mut call) = self.recent.swap_remove_back(index) else { return Vec::new() };
+        let facts = work(self, &mut call);
+        self.recent.push_back(call);
+        self.recent.swap(index, self.recent.len() - 1);
         facts
     }
 
@@ -179,19 +190,23 @@ impl State {
     /// The agent has had its time: what the wire says of a conversation counts now, and nothing else will be learned soon.
     pub(super) fn stop_waiting(&mut self, now: Moment) -> Vec<Fact> {
         let mut facts = Vec::new();
-        let mut recent = std::mem::take(&mut self.recent);
-        for call in recent.iter_mut().filter(|call| call.waits_until.is_some_and(|until| now.at >= until)) {
-            call.waits_until = None;
-            if let Some(conversation) = call.ids.conversation.clone() {
-                facts.extend(self.move_call(call, conversation, call.told, now));
-                continue;
-            }
-            facts.extend(call.place_alone(self.sampling));
-            if !std::mem::replace(&mut call.is_settled, true) {
-                facts.push(Fact::CorrelationSettled(CorrelationMethod::None));
+        for index in 0..self.recent.len() {
+            if self.recent.get(index).is_some_and(|call| call.waits_until.is_some_and(|until| now.at >= until)) {
+                facts.extend(self.with_recent(index, |state, call| state.wait_no_longer(call, now)));
             }
         }
-        self.recent = recent;
+        facts
+    }
+
+    fn wait_no_longer(&mut self, call: &mut Recent, now: Moment) -> Vec<Fact> {
+        call.waits_until = None;
+        if let Some(conversation) = call.ids.conversation.clone() {
+            return self.move_call(call, conversation, call.told, now);
+        }
+        let mut facts = call.place_alone(self.sampling);
+        if !std::mem::replace(&mut call.is_settled, true) {
+            facts.push(Fact::CorrelationSettled(CorrelationMethod::None));
+        }
         facts
     }
 

@@ -201,9 +201,24 @@ impl Config {
             compression: own.compression.unwrap_or(self.compression),
             timeout: own.timeout.unwrap_or(self.timeout),
             ca_file: own.ca_file.as_ref().or(self.ca_file.as_ref()).cloned(),
-            client_certificate: own.client_certificate.as_ref().or(self.client_certificate.as_ref()).cloned(),
-            client_key: own.client_key.as_ref().or(self.client_key.as_ref()).cloned(),
+            client_certificate: self.client_certificate_of(own).cloned(),
+            client_key: self.client_key_of(own).cloned(),
         }
+    }
+
+    /// Whether a signal has a client certificate and a key for it: both or neither is right, whether or not it is exported.
+    #[must_use]
+    pub fn client_identities(&self) -> [(bool, bool); 2] {
+        [&self.traces, &self.metrics.own]
+            .map(|own| (self.client_certificate_of(own).is_some(), self.client_key_of(own).is_some()))
+    }
+
+    fn client_certificate_of<'a>(&'a self, own: &'a Overrides) -> Option<&'a PathBuf> {
+        own.client_certificate.as_ref().or(self.client_certificate.as_ref())
+    }
+
+    fn client_key_of<'a>(&'a self, own: &'a Overrides) -> Option<&'a PathBuf> {
+        own.client_key.as_ref().or(self.client_key.as_ref())
     }
 }
 

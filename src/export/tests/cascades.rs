@@ -2,7 +2,7 @@
 
 use std::time::UNIX_EPOCH;
 
-use super::kit::{id, limited, metrics, named, quota, run, samples, value};
+use super::kit::{call, id, limited, metrics, named, quota, run, samples, value};
 use crate::export::text::Format;
 use crate::record::{
     CascadeRun, CorrelationMethod, Fact, FollowFailure, Label, Quota, QuotaWindow, RunOutcome, RunStarted, Sink,
@@ -16,6 +16,8 @@ fn ended(run: CascadeRun) -> Fact {
 #[test]
 fn a_run_is_measured_by_model_and_outcome() {
     let metrics = metrics();
+    // Only an answered call gives a model its label.
+    metrics.take(&Fact::Call(Box::new(call("m"))));
     metrics.take(&ended(run("c", "m")));
     metrics.take(&ended(CascadeRun { outcome: RunOutcome::Error, time_to_first_chunk: None, ..run("c", "m") }));
     let duration = |part: &str, labels: &[&str]| {

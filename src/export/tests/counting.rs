@@ -271,7 +271,8 @@ fn costs_are_summed_exactly_and_calls_without_a_price_are_told() {
         ["gravimeter_cost_usd_total", "gravimeter_unpriced_calls_total"].map(|name| value(&metrics, name, &labels))
     };
     assert_eq!(shown("m"), [Some(100.000001), Some(1.0)], "a float that was added to would have drifted");
-    assert_eq!(shown("refused"), [Some(0.0), Some(0.0)], "nothing is there to be paid");
+    assert_eq!(shown("refused"), [None, None], "a model that never answered has no label");
+    assert_eq!(shown("other"), [Some(0.0), Some(0.0)], "nothing is there to be paid");
     took(&metrics, Call { cost: Some(Cost::from_nano_usd(u64::MAX)), ..call("m") });
     assert_eq!(shown("m")[0], Some(18_446_744_073.709_553), "it does not fall");
 }

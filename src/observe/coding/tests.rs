@@ -238,7 +238,7 @@ fn windows_are_held_from_the_first_byte_that_needs_them_to_the_end_of_the_data()
 fn a_body_that_finds_no_memory_is_given_up_and_holds_none() {
     for (codings, coded, _) in samples() {
         let [coding] = codings.as_slice() else { continue };
-        if *coding != "identity" {
+        if CODINGS.contains(coding) {
             let (mut decoder, memory) = metered(coding, 4 << 10);
             assert_eq!(decoder.feed(&coded, &mut |_| {}), Err(CodingError::Memory), "{coding}");
             assert!(!decoder.is_complete() && memory.share().cover(4 << 10).is_ok(), "{coding}");
@@ -248,7 +248,7 @@ fn a_body_that_finds_no_memory_is_given_up_and_holds_none() {
 
 #[test]
 fn a_window_counts_as_it_is_filled_and_no_larger_one_is_taken_than_providers_use() {
-    let plain = b"[".repeat(100 << 10);
+    let plain = b"[".repeat(60 << 10);
     let (mut decoder, memory) = metered("zstd", BUDGET);
     let mut length = 0;
     decoder.feed(&zstd_of_window(23, &plain), &mut |piece| length += piece.len()).unwrap();

@@ -110,8 +110,8 @@ mod tests {
         let each = Duration::from_millis(2);
         let burst = usize::try_from(BURST.as_nanos() / each.as_nanos()).unwrap();
         let unearned = pieces(each, |_| {});
-        // Twice at most: once by the clock on the wall, and once more by that of the thread.
-        assert!((burst..=2 * burst).contains(&unearned), "{unearned} pieces");
+        // Twice at most: once by the clock on the wall, which others can use up, and once more by that of the thread.
+        assert!((burst / 2..=2 * burst).contains(&unearned), "{unearned} pieces");
         assert_eq!(pieces(each / 100, |allowance| allowance.earn(0)), 1000, "each chunk is worth more than that");
     }
 

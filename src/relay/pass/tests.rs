@@ -216,8 +216,8 @@ fn noted(notes: &[String]) -> usize {
 
 #[tokio::test]
 async fn what_takes_long_to_look_at_is_passed_on_at_once_and_looked_at_in_turns() {
-    const CHUNK: usize = 16 << 10;
-    let slow = |notes| Box::new(Slow { notes, each: Duration::from_millis(2) }) as Box<dyn Observer>;
+    const CHUNK: usize = 8 << 10;
+    let slow = |notes| Box::new(Slow { notes, each: Duration::from_millis(1) }) as Box<dyn Observer>;
     let (end, notes, facts) = Rig::observed(CHUNK, slow, async |rig| {
         rig.agent.write_all(&[7; CHUNK]).await.unwrap();
         rig.agent.shutdown().await.unwrap();
@@ -244,8 +244,8 @@ async fn what_takes_long_to_look_at_is_passed_on_at_once_and_looked_at_in_turns(
 
 #[tokio::test]
 async fn what_waits_to_be_looked_at_is_limited_and_seen_before_the_end() {
-    const ALL: usize = 128 << 10;
-    let slow = |notes| Box::new(Slow { notes, each: Duration::from_micros(600) }) as Box<dyn Observer>;
+    const ALL: usize = 96 << 10;
+    let slow = |notes| Box::new(Slow { notes, each: Duration::from_micros(300) }) as Box<dyn Observer>;
     let (end, notes, _) = Rig::observed(ALL, slow, async |rig| {
         rig.agent.write_all(&[7; ALL]).await.unwrap();
         let mut passed = 0;

@@ -75,6 +75,7 @@ fn only_what_is_not_right_is_written() {
     let first = files();
     write();
     assert_eq!(files(), first, "the same files, not the same text again");
+    #[expect(clippy::type_complexity, reason = "a table of a test")]
     let spoils: [(&str, &dyn Fn(&Path)); 5] = [
         ("other text", &|file| fs::write(file, "old").expect("ours")),
         ("more text", &|file| fs::write(file, fs::read_to_string(file).expect("text") + "\n").expect("ours")),

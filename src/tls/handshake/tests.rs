@@ -103,15 +103,11 @@ async fn an_agent_that_trusts_the_ca_is_served_and_resumes() {
 
 #[tokio::test]
 async fn an_agent_that_does_not_trust_the_ca_is_named() {
-    let (_folder, own, leaves) = house();
+    let (_folder, _, leaves) = house();
     let stranger = Arc::new(agent(None, crate::tls::VERSIONS));
     let (handshake, answer) = meet(&leaves, &stranger, HOST, None).await;
     assert_eq!(handshake, Err(HandshakeFailure::UnknownCa));
     assert!(answer.is_err());
-    let trusting = Arc::new(agent(Some(&own), crate::tls::VERSIONS));
-    let (_, answer) = meet(&leaves, &trusting, "evil.example", None).await;
-    let error = answer.expect_err("the CA may not sign for this host").to_string();
-    assert!(error.contains("NameConstraintViolation"), "{error}");
 }
 
 #[tokio::test]

@@ -163,9 +163,6 @@ async fn oddities_that_are_no_faults_are_read() {
     assert_eq!(read(&handmade(grease)).await.expect("GREASE"), odd);
     let scattered: Vec<u8> = handmade(grease)[5..].chunks(3).flat_map(record).collect();
     assert_eq!(read(&scattered).await.expect("GREASE"), odd, "spread over records");
-    let many_names = sized(&[&[0][..], &sized(b"a.example.com"), &[0], &sized(b"b.example.com")].concat());
-    let refused_name = handmade(&[SIGNATURES, (0, &many_names), (0xfe0d, &ech)]);
-    assert_eq!(read(&refused_name).await.expect("as good as no name"), odd);
     let padding = vec![0; 15_000];
     let large = handmade(&[SIGNATURES, (21, &padding), (0, &server_name(b"api.example.com"))]);
     let large = read(&large).await.expect("large");

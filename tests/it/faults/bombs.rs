@@ -37,6 +37,7 @@ const ATTEMPTS: usize = 5;
 const ALLOWED_GROWTH: u64 = 128 << 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::print_stdout, reason = "the figures are told in docs/reliability.md")]
 async fn bombs_neither_hold_up_others_nor_use_up_memory() {
     let upstream = Upstream::speaking(&["h2", "http/1.1"]).await;
     let binary = Binary::start(&upstream.flags(&[])).await;

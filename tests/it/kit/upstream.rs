@@ -23,8 +23,9 @@ pub const REQUEST: &[u8] =
 /// The answer's head and its first event, without the end of it.
 pub const HEAD: &[u8] =
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n8\r\ndata: {}\r\n";
-/// The rest of that event, and the end of the answer.
-pub const LAST: &[u8] = b"4\r\n\r\n\r\n\r\n0\r\n\r\n";
+/// The rest of that event, one that says why the answer stops, and the end of the answer.
+pub const LAST: &[u8] =
+    b"4\r\n\r\n\r\n\r\n3f\r\ndata: {\"response\":{\"candidates\":[{\"finishReason\":\"STOP\"}]}}\r\n\r\n\r\n0\r\n\r\n";
 /// One more event in the middle of an answer.
 pub const EVENT: &[u8] = b"8\r\ndata: {}\r\n";
 
@@ -51,6 +52,8 @@ impl Upstream {
         let provider = Provider::start(Arc::clone(&config)).await;
         let root = pki.write_root(roots.path()).to_str().expect("UTF-8").to_owned();
         let mut flags = vec!["--upstream.extra_roots".to_owned(), root];
+        // The agent of a test has the test's user, whoever runs the program.
+        flags.extend(["--capture.connect_users".to_owned(), rustix::process::geteuid().as_raw().to_string()]);
         flags.extend(resolve(CLOUD_CODE_HOST, provider.address()));
         Self { provider, config, flags, _roots: roots }
     }

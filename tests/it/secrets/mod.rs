@@ -271,8 +271,8 @@ async fn no_secret_leaves_the_house() {
 
     let calls = recordings.iter().filter(|recording| recording.is_call).count() as u64 + streams;
     let binary = &stage.binary;
-    let of_model = format!("model=\"{MODEL}\"");
-    binary.wait_for("gravimeter_calls_total", &[&of_model], calls).await;
+    // Some are refused before the model has its label.
+    binary.wait_for("gravimeter_calls_total", &[], calls).await;
     for reason in ["http1_malformed", "http2_malformed", "malformed_json", "decode_error", "limit"] {
         binary.wait_for("gravimeter_observer_failures_total", &[&format!("reason=\"{reason}\"")], 1).await;
     }

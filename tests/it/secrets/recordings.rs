@@ -85,6 +85,8 @@ fn malformed(nest: &mut Nest) -> Vec<Recording> {
     let broken_events = format!("data: {{\"response\":{{{}\r\n\r\n{}\r\n", nest.text("broken event"), secret);
     let mut broken_gzip = gzipped(frame(nest).repeat(9).as_bytes());
     broken_gzip.truncate(40);
+    // The head of the first block, of a type that does not exist.
+    broken_gzip[10] = 7;
     broken_gzip.extend(nest.text("behind broken gzip").bytes());
     let bombs = [
         format!("{head}Authorization: {}\r\n\r\n", secret.repeat(4096)),
