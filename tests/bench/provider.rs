@@ -160,7 +160,7 @@ pub fn event() -> Bytes {
     write!(
         event,
         "data: {{\"candidates\":[{{\"content\":{{\"parts\":[{{\"text\":\"sent={:012} and some words of an answer\"}}],\
-         \"role\":\"model\"}},\"index\":0}}],\"usageMetadata\":{{\"promptTokenCount\":1200,\"candidatesTokenCount\":34,\
+         \"role\":\"model\"}},\"finishReason\":\"STOP\",\"index\":0}}],\"usageMetadata\":{{\"promptTokenCount\":1200,\"candidatesTokenCount\":34,\
          \"totalTokenCount\":1234}},\"modelVersion\":\"gemini-2.5-pro\",\"responseId\":\"bench\"}}\r\n\r\n",
         now()
     )
