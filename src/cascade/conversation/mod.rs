@@ -177,9 +177,11 @@ impl Conversation {
         let look = Look { source, says_fully_idle, after_gap, before: self.last.replace(now), now };
         self.source = Some(source);
         self.take_status(update);
+        self.forget_statuses_of_left_stream(update, &look);
         let main = self.take_main(update, &look);
         let subs = update.subtrajectories.iter();
-        let subs: Vec<_> = subs.filter_map(|(id, news)| Some((id, self.take_subtrajectory(id, news)?))).collect();
+        let subs: Vec<_> =
+            subs.filter_map(|(id, news)| Some((id, self.take_subtrajectory(id, news, &look)?))).collect();
         if self.main.has_history.is_some() {
             events.extend(self.begin(&look));
         }

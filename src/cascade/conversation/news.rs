@@ -4,7 +4,7 @@
 use std::time::SystemTime;
 
 use super::clock::{CLOCK_TOLERANCE, Moment, instant_of};
-use super::trajectory::News;
+use super::trajectory::{News, Trajectory};
 use super::{Conversation, Look};
 use crate::cascade::update::{RunStatus, Step, TrajectoryUpdate, Update};
 use crate::record::{Id, StepKind, StepStatus, UpdateSource};
@@ -65,9 +65,22 @@ impl Conversation {
         self.main.has_history = Some(len > 0 && !(recent.is_some() && self.handled.is_none()));
     }
 
-    pub(super) fn take_subtrajectory(&mut self, id: &Id, news: &TrajectoryUpdate) -> Option<News> {
+    pub(super) fn take_subtrajectory(&mut self, id: &Id, news: &TrajectoryUpdate, look: &Look) -> Option<News> {
         let has_room = self.subtrajectories.len() < MAX_SUBTRAJECTORIES || self.subtrajectories.contains_key(id);
-        has_room.then(|| self.subtrajectories.entry(id.clone()).or_default().apply(news))
+        let sub = has_room.then(|| self.subtrajectories.entry(id.clone()).or_default())?;
+        if news.status.is_some() {
+            sub.status_by = Some(look.source);
+        }
+        Some(sub.apply(news))
+    }
+
+    /// The stream of the agent's state tells the status of each subagent. When it has been left for another way, nobody says
+    /// any more how those go on whose trajectories stand inside of steps: for them their steps tell.
+    pub(super) fn forget_statuses_of_left_stream(&mut self, update: &Update, look: &Look) {
+        if update.status.is_some() && look.source != UpdateSource::AgentState {
+            let by_stream = |sub: &&mut Trajectory| sub.status_by == Some(UpdateSource::AgentState);
+            self.subtrajectories.values_mut().filter(by_stream).for_each(|sub| sub.status = None);
+        }
     }
 
     /// What a subagent had done before its run was looked at is history.

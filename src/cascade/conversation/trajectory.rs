@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use crate::cascade::update::{Generation, MAX_ENTRIES, RunStatus, Step, Termination, TrajectoryUpdate};
-use crate::record::{Id, StepKind, StepStatus};
+use crate::record::{Id, StepKind, StepStatus, UpdateSource};
 
 /// One trajectory.
 #[derive(Debug, Default)]
 pub(super) struct Trajectory {
     pub(super) status: Option<RunStatus>,
+    /// Who said the status.
+    pub(super) status_by: Option<UpdateSource>,
     /// Whether something had happened before the house looked; `None` until its steps have been seen.
     pub(super) has_history: Option<bool>,
     steps: BTreeMap<u32, Step>,

@@ -86,6 +86,31 @@ fn a_subagent_that_is_seen_to_work_later_reopens_the_run() {
 }
 
 #[test]
+fn what_the_stream_said_of_subagents_counts_until_it_is_left() {
+    let of = |status| TrajectoryUpdate { status, ..idle().steps(0, [done()]).main };
+    for source in [UpdateSource::Polling, UpdateSource::Reactive] {
+        let mut told = Told::empty();
+        told.say(1.0, running().steps(0, [input(1.0)]).sub("inside", of(Some(RunStatus::Running))));
+        told.say(2.0, idle().steps(1, [done()]));
+        assert_eq!(told.tick(100.0), [], "it works");
+        // Inside of a step, no status is told on these ways.
+        told.source = source;
+        told.say(101.0, Update { after_gap: true, ..idle() }.sub("inside", of(None)));
+        assert_eq!(told.finish(101.0).len(), 1, "{source}");
+    }
+}
+
+#[test]
+fn what_was_asked_of_a_subagent_stays_when_its_conversation_is_asked_for_next() {
+    let mut told = Told::polling();
+    told.say(1.0, running().steps(0, [input(1.0)]));
+    let works = TrajectoryUpdate { status: Some(RunStatus::Running), ..TrajectoryUpdate::default() };
+    told.say(2.0, Update::default().sub("own", works));
+    told.say(2.0, idle().steps(1, [done()]));
+    assert_eq!(told.tick(100.0), []);
+}
+
+#[test]
 fn subagents_before_the_main_trajectory_are_no_picture_of_it() {
     let of_sub = Update::default().steps(0, [input(-90.0), answer(-80.0)]).generations(0, [generation("a")]).main;
     let mut told = Told::stream();
