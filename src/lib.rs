@@ -1,6 +1,7 @@
 //! Gravimeter: see what an AI agent really spends, without touching a byte of its traffic.
 //!
-//! This page is the codemap. Rooms have ranks; a room uses only rooms of a lower rank, and `tests/it/house.rs` enforces it.
+//! This page is the codemap. Rooms have ranks; a room uses only rooms of a lower rank, and
+//! `tests/it/house.rs` enforces it.
 //!
 //! | rank | room | what enters | what leaves | what it never does |
 //! |---|---|---|---|---|
@@ -21,10 +22,19 @@
 //! | 7 | [`app`] | [`config::Config`] | the assembled program | parse, print |
 //! | 8 | [`cli`] | arguments | exit codes and words for people | real work |
 //!
-//! Three seams are `dyn` and wired in [`app`] only: [`capture::OriginalDst`], [`observe::OpenObserver`] with
-//! [`observe::Observer`], and [`record::Record`] with [`record::Sink`].
+//! Three seams are `dyn` and wired in [`app`] only: [`capture::OriginalDst`],
+//! [`observe::OpenObserver`] with [`observe::Observer`], and [`record::Record`] with
+//! [`record::Sink`].
 
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
 
 pub mod app;
 pub mod capture;

@@ -1,7 +1,8 @@
 //! Sockets that the service manager has opened for us (systemd's socket activation).
 //!
-//! The environment's word enters, listeners by their purpose leave. A name decides: `connect` and `redirect` are doors of the
-//! interception, everything else is the exporter's, which is what systemd calls a socket after its unit.
+//! The environment's word enters, listeners by their purpose leave. A name decides: `connect` and
+//! `redirect` are doors of the interception, everything else is the exporter's, which is what
+//! systemd calls a socket after its unit.
 
 use std::io;
 use std::net::TcpListener;
@@ -29,22 +30,30 @@ pub(super) enum Handed {
 }
 
 impl Activation {
-    /// Takes the sockets that `LISTEN_FDS` speaks of, called by `names` in their order. To be asked once, before any thread is
-    /// started: the variables are removed, so that no child takes them for its own.
+    /// Takes the sockets that `LISTEN_FDS` speaks of, called by `names` in their order. To be asked
+    /// once, before any thread is started: the variables are removed, so that no child takes them
+    /// for its own.
     ///
     /// # Errors
-    /// [`Error::Activation`] for what is no listening TCP or Unix socket, or stands under a name that it cannot have.
+    /// [`Error::Activation`] for what is no listening TCP or Unix socket, or stands under a name
+    /// that it cannot have.
     pub fn take(names: &[String]) -> Result<Self, Error> {
         let mut sockets = ListenFd::from_env();
         let mut activation = Self::default();
         for number in 0..sockets.len() {
             let name = names.get(number).map_or("", String::as_str);
-            let failed = |source| Error::Activation { number, name: name.to_owned(), source };
+            let failed = |source| Error::Activation {
+                number,
+                name: name.to_owned(),
+                source,
+            };
             let handed = listener(&mut sockets, number).map_err(failed)?;
             match (name, handed) {
                 ("connect", Handed::Tcp(listener)) => activation.connect.push(listener),
                 ("redirect", Handed::Tcp(listener)) => activation.redirect.push(listener),
-                ("connect" | "redirect", Handed::Unix(_)) => return Err(failed(io::Error::other("it must be TCP"))),
+                ("connect" | "redirect", Handed::Unix(_)) => {
+                    return Err(failed(io::Error::other("it must be TCP")));
+                }
                 (_, handed) => activation.exporter.push(handed),
             }
         }
@@ -56,7 +65,9 @@ fn listener(sockets: &mut ListenFd, number: usize) -> io::Result<Handed> {
     let nothing = || io::Error::other("there is no such socket");
     match sockets.take_tcp_listener(number) {
         Ok(listener) => listening(listener.ok_or_else(nothing)?).map(Handed::Tcp),
-        Err(_) => listening(sockets.take_unix_listener(number)?.ok_or_else(nothing)?).map(Handed::Unix),
+        Err(_) => {
+            listening(sockets.take_unix_listener(number)?.ok_or_else(nothing)?).map(Handed::Unix)
+        }
     }
 }
 

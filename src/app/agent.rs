@@ -23,32 +23,48 @@ pub(super) async fn refuse_own_user(config: &Config) -> Result<(), Error> {
     }
     let own = rustix::process::geteuid().as_raw();
     match launch::uid_of(&config.redirect.user).await {
-        Ok(uid) if uid == own => Err(Error::SameUser { user: config.redirect.user.clone(), uid }),
+        Ok(uid) if uid == own => Err(Error::SameUser {
+            user: config.redirect.user.clone(),
+            uid,
+        }),
         // A user who does not exist yet is made together with the rules.
         _ => Ok(()),
     }
 }
 
-/// The first folder on the way to `path` that other users may not pass; the agent's user is one of them.
+/// The first folder on the way to `path` that other users may not pass; the agent's user is one of
+/// them.
 #[must_use]
 pub fn closed_folder(path: &Path) -> Option<PathBuf> {
     let is_closed = |folder: &&Path| {
-        std::fs::metadata(folder).is_ok_and(|metadata| metadata.permissions().mode() & PASS_FOR_OTHERS == 0)
+        std::fs::metadata(folder)
+            .is_ok_and(|metadata| metadata.permissions().mode() & PASS_FOR_OTHERS == 0)
     };
     path.ancestors().skip(1).find(is_closed).map(Path::to_owned)
 }
 
 /// An agent that cannot read its bundle trusts nobody, and says so in words that do not help.
 pub(super) fn refuse_closed_bundle(config: &Config, bundle: &Bundle) -> Result<(), Error> {
-    let Some(user) = config.agent.user.as_ref().filter(|_| config.has_agent()) else { return Ok(()) };
+    let Some(user) = config.agent.user.as_ref().filter(|_| config.has_agent()) else {
+        return Ok(());
+    };
     match closed_folder(&bundle.all) {
-        Some(folder) => Err(Error::ClosedBundle { bundle: bundle.all.clone(), folder, user: user.clone() }),
+        Some(folder) => Err(Error::ClosedBundle {
+            bundle: bundle.all.clone(),
+            folder,
+            user: user.clone(),
+        }),
         None => Ok(()),
     }
 }
 
-/// What the agent's environment says beside what the user configured: whom to trust and, without a redirect, which proxy to use.
-pub(super) fn environment(config: &Config, bundle: &Bundle, addresses: &Addresses) -> BTreeMap<String, String> {
+/// What the agent's environment says beside what the user configured: whom to trust and, without a
+/// redirect, which proxy to use.
+pub(super) fn environment(
+    config: &Config,
+    bundle: &Bundle,
+    addresses: &Addresses,
+) -> BTreeMap<String, String> {
     let mut environment: BTreeMap<_, _> = bundle::environment(bundle).into_iter().collect();
     if let (false, Some(connect)) = (config.redirect.expected, addresses.connect) {
         for name in ["HTTPS_PROXY", "https_proxy"] {
@@ -59,7 +75,8 @@ pub(super) fn environment(config: &Config, bundle: &Bundle, addresses: &Addresse
     environment
 }
 
-/// Starts the watch over the redirect and, behind it, the agent, whose state is returned where there is one.
+/// Starts the watch over the redirect and, behind it, the agent, whose state is returned where
+/// there is one.
 pub(super) async fn start(
     config: Config,
     environment: BTreeMap<String, String>,
@@ -67,7 +84,10 @@ pub(super) async fn start(
     record: Arc<dyn Record>,
     vital: mpsc::Sender<Error>,
 ) -> Result<Option<watch::Receiver<AgentState>>, Error> {
-    let redirect = config.redirect.is_watched().then(|| Redirect::new(config.redirect.clone()));
+    let redirect = config
+        .redirect
+        .is_watched()
+        .then(|| Redirect::new(config.redirect.clone()));
     if let Some(redirect) = &redirect
         && rustix::process::geteuid().is_root()
     {
@@ -75,7 +95,9 @@ pub(super) async fn start(
         info!(rules = done.trim(), "the redirect is in place");
     }
     let rules = redirect.map(|redirect| watch_rules(redirect, app, Arc::clone(&record)));
-    Ok(config.has_agent().then(|| supervise(config, environment, app, record, vital, rules)))
+    Ok(config
+        .has_agent()
+        .then(|| supervise(config, environment, app, record, vital, rules)))
 }
 
 type Rules = watch::Receiver<Option<crate::capture::redirect::Status>>;
@@ -83,11 +105,14 @@ type Rules = watch::Receiver<Option<crate::capture::redirect::Status>>;
 fn watch_rules(redirect: Redirect, app: &App, record: Arc<dyn Record>) -> Rules {
     let rules = redirect.subscribe();
     let stopping = app.agent.stopping().clone();
-    app.agent.spawn(async move { redirect.watch(&*record, &stopping).await });
+    app.agent
+        .spawn(async move { redirect.watch(&*record, &stopping).await });
     let (mut seen, readiness) = (rules.clone(), Arc::clone(&app.readiness));
     app.agent.spawn(async move {
         while seen.changed().await.is_ok() {
-            let complete = seen.borrow_and_update().is_some_and(|status| status.is_complete());
+            let complete = seen
+                .borrow_and_update()
+                .is_some_and(|status| status.is_complete());
             readiness.set(Condition::Redirect, complete);
         }
     });
@@ -116,7 +141,8 @@ fn supervise(
     app.agent.spawn(async move {
         if let Some(mut rules) = rules {
             // A connection that is older than its rule is never metered.
-            let in_place = rules.wait_for(|status| status.is_some_and(|status| status.is_complete()));
+            let in_place =
+                rules.wait_for(|status| status.is_some_and(|status| status.is_complete()));
             match stopping.run_until_cancelled(in_place).await {
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return,

@@ -1,4 +1,5 @@
-//! Who is followed: the agent that is started here, the one that is configured, or one that is found on this machine.
+//! Who is followed: the agent that is started here, the one that is configured, or one that is
+//! found on this machine.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -22,7 +23,8 @@ use crate::launch::{AgentState, Announcement};
 /// Where the agent that is followed listens, while there is one.
 pub(super) type Endpoints = watch::Receiver<Option<Endpoint>>;
 
-/// Starts following; `agent` is the state of the supervised agent, where there is one. Returns who is followed.
+/// Starts following; `agent` is the state of the supervised agent, where there is one. Returns who
+/// is followed.
 pub(super) fn start(
     config: &Config,
     agent: Option<watch::Receiver<AgentState>>,
@@ -31,16 +33,29 @@ pub(super) fn start(
 ) -> Option<Endpoints> {
     let stopping = app.agent.stopping();
     // It ends last: the runs that the end of the agent cuts off are still stated.
-    app.exporter.spawn(follow::keep_time(Arc::clone(correlator), app.exporter.stopping().clone()));
+    app.exporter.spawn(follow::keep_time(
+        Arc::clone(correlator),
+        app.exporter.stopping().clone(),
+    ));
     let endpoints = endpoints(config, agent, app)?;
     let followed = endpoints.clone();
     let (tasks, correlator) = (app.agent.tracker().clone(), Arc::clone(correlator));
-    app.agent.spawn(follow::run(config.cascade.follow.clone(), endpoints, correlator, tasks, stopping.clone()));
+    app.agent.spawn(follow::run(
+        config.cascade.follow.clone(),
+        endpoints,
+        correlator,
+        tasks,
+        stopping.clone(),
+    ));
     Some(followed)
 }
 
 /// What is configured wins over what is started, and that over what is found.
-fn endpoints(config: &Config, agent: Option<watch::Receiver<AgentState>>, app: &App) -> Option<Endpoints> {
+fn endpoints(
+    config: &Config,
+    agent: Option<watch::Receiver<AgentState>>,
+    app: &App,
+) -> Option<Endpoints> {
     let cascade = &config.cascade;
     if cascade.mode == Mode::Off {
         return None;
@@ -50,11 +65,14 @@ fn endpoints(config: &Config, agent: Option<watch::Receiver<AgentState>>, app: &
     }
     let (sender, endpoints) = watch::channel(None);
     match agent {
-        Some(agent) => app.agent.spawn(announced(agent, cascade.token.clone(), sender)),
+        Some(agent) => app
+            .agent
+            .spawn(announced(agent, cascade.token.clone(), sender)),
         None if cascade.attach => {
             let (folders, token) = (config.discovery_folders.clone(), cascade.token.clone());
             let (tasks, stopping) = (app.agent.tracker().clone(), app.agent.stopping().clone());
-            app.agent.spawn(found(folders, token, sender, tasks, stopping));
+            app.agent
+                .spawn(found(folders, token, sender, tasks, stopping));
         }
         None => return None,
     }
@@ -84,9 +102,16 @@ async fn announced(
 }
 
 fn endpoint(announcement: &Announcement, token: Option<&Token>) -> Option<Endpoint> {
-    let loopback = |port: Option<u16>| port.map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
-    let announced = announcement.csrf_token.as_ref().and_then(|token| Token::new(token.expose()));
-    let (http, https) = (loopback(announcement.http_port), loopback(announcement.https_port));
+    let loopback =
+        |port: Option<u16>| port.map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
+    let announced = announcement
+        .csrf_token
+        .as_ref()
+        .and_then(|token| Token::new(token.expose()));
+    let (http, https) = (
+        loopback(announcement.http_port),
+        loopback(announcement.https_port),
+    );
     Endpoint::new(http, https, announced.or_else(|| token.cloned())).ok()
 }
 
@@ -101,20 +126,32 @@ async fn found(
     let mut known: Option<(u32, u64)> = None;
     loop {
         let folders = folders.clone();
-        let look = tokio::task::spawn_blocking(move || candidates(&folders)).await.unwrap_or_default();
+        let look = tokio::task::spawn_blocking(move || candidates(&folders))
+            .await
+            .unwrap_or_default();
         let own = rustix::process::geteuid().as_raw();
-        let ours: Vec<Candidate> = look.into_iter().filter(|candidate| candidate.uid == own || own == 0).collect();
-        let still_runs = known.is_some_and(|known| ours.iter().any(|candidate| identity(candidate) == known));
+        let ours: Vec<Candidate> = look
+            .into_iter()
+            .filter(|candidate| candidate.uid == own || own == 0)
+            .collect();
+        let still_runs =
+            known.is_some_and(|known| ours.iter().any(|candidate| identity(candidate) == known));
         if !still_runs {
             known = None;
             sender.send_if_modified(|endpoint| endpoint.take().is_some());
-            if let Some((identity, endpoint)) = first_that_answers(ours, token.as_ref(), &tasks).await {
+            if let Some((identity, endpoint)) =
+                first_that_answers(ours, token.as_ref(), &tasks).await
+            {
                 info!(pid = identity.0, "found a running language server");
                 known = Some(identity);
                 sender.send_replace(Some(endpoint));
             }
         }
-        if stopping.run_until_cancelled(sleep(BETWEEN_SEARCHES)).await.is_none() {
+        if stopping
+            .run_until_cancelled(sleep(BETWEEN_SEARCHES))
+            .await
+            .is_none()
+        {
             return;
         }
     }
@@ -131,12 +168,19 @@ async fn first_that_answers(
         if let Some(endpoint) = endpoint(&candidate.announcement, token) {
             return Some((identity(&candidate), endpoint));
         }
-        let own = candidate.announcement.csrf_token.as_ref().and_then(|token| Token::new(token.expose()));
+        let own = candidate
+            .announcement
+            .csrf_token
+            .as_ref()
+            .and_then(|token| Token::new(token.expose()));
         for port in &candidate.unknown_ports {
             match probe(*port, own.clone().or_else(|| token.cloned()), tasks).await {
                 Ok(endpoint) => return Some((identity(&candidate), endpoint)),
                 Err(RpcError::BadToken) => {
-                    warn!(pid = candidate.pid, "a language server wants another token: set cascade.csrf_token");
+                    warn!(
+                        pid = candidate.pid,
+                        "a language server wants another token: set cascade.csrf_token"
+                    );
                 }
                 Err(_) => {}
             }
@@ -163,25 +207,54 @@ mod tests {
 
     fn announcement(http: Option<u16>, https: Option<u16>, token: Option<&str>) -> Announcement {
         let csrf_token = token.map(|token| CsrfToken::new(token.to_owned()));
-        Announcement { https_port: https, http_port: http, lsp_port: Some(9), csrf_token }
+        Announcement {
+            https_port: https,
+            http_port: http,
+            lsp_port: Some(9),
+            csrf_token,
+        }
     }
 
     fn expected(http: Option<u16>, https: Option<u16>, token: Option<&str>) -> Option<Endpoint> {
-        Endpoint::new(http.and_then(addr), https.and_then(addr), token.and_then(Token::new)).ok()
+        Endpoint::new(
+            http.and_then(addr),
+            https.and_then(addr),
+            token.and_then(Token::new),
+        )
+        .ok()
     }
 
     #[test]
     fn an_announcement_makes_an_endpoint() {
         let configured = Token::new("configured");
-        let made = |http, https, token| endpoint(&announcement(http, https, token), configured.as_ref());
+        let made =
+            |http, https, token| endpoint(&announcement(http, https, token), configured.as_ref());
         let (http, https) = (Some(1), Some(2));
-        assert_eq!(made(http, https, Some("announced")), expected(http, https, Some("announced")));
-        assert_eq!(made(http, https, None), expected(http, https, Some("configured")));
-        assert_eq!(made(http, https, Some("no token")), expected(http, https, Some("configured")));
-        assert_eq!(made(http, None, None), expected(http, None, Some("configured")));
-        assert_eq!(made(None, https, None), expected(None, https, Some("configured")));
+        assert_eq!(
+            made(http, https, Some("announced")),
+            expected(http, https, Some("announced"))
+        );
+        assert_eq!(
+            made(http, https, None),
+            expected(http, https, Some("configured"))
+        );
+        assert_eq!(
+            made(http, https, Some("no token")),
+            expected(http, https, Some("configured"))
+        );
+        assert_eq!(
+            made(http, None, None),
+            expected(http, None, Some("configured"))
+        );
+        assert_eq!(
+            made(None, https, None),
+            expected(None, https, Some("configured"))
+        );
         assert_eq!(made(None, None, Some("announced")), None);
-        assert_eq!(endpoint(&announcement(http, https, None), None), expected(http, https, None));
+        assert_eq!(
+            endpoint(&announcement(http, https, None), None),
+            expected(http, https, None)
+        );
     }
 
     #[tokio::test]
@@ -203,11 +276,18 @@ mod tests {
         ];
         let mut following = std::pin::pin!(announced(agent.subscribe(), None, sender));
         assert!(futures_util::poll!(&mut following).is_pending());
-        assert!(!endpoints.has_changed().expect("a sender"), "it was nobody before");
+        assert!(
+            !endpoints.has_changed().expect("a sender"),
+            "it was nobody before"
+        );
         for (state, change) in states {
             agent.send_replace(state.clone());
             assert!(futures_util::poll!(&mut following).is_pending());
-            assert_eq!(endpoints.has_changed().expect("a sender"), change.is_some(), "{state:?}");
+            assert_eq!(
+                endpoints.has_changed().expect("a sender"),
+                change.is_some(),
+                "{state:?}"
+            );
             if let Some(endpoint) = change {
                 assert_eq!(*endpoints.borrow_and_update(), endpoint, "{state:?}");
             }

@@ -1,6 +1,8 @@
-//! The listening sockets: all are bound before anything starts, so that an occupied port is told at once.
+//! The listening sockets: all are bound before anything starts, so that an occupied port is told at
+//! once.
 //!
-//! Where the service manager hands sockets over for a purpose, those are used and none is bound in their place.
+//! Where the service manager hands sockets over for a purpose, those are used and none is bound in
+//! their place.
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,7 +25,8 @@ pub(super) struct Doors {
     pub(super) traffic: Vec<(Door, TcpListener)>,
 }
 
-/// Where the house can be reached; the ports are the real ones when the configuration left them to the system.
+/// Where the house can be reached; the ports are the real ones when the configuration left them to
+/// the system.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Addresses {
     /// `/metrics`, `/v1/usage` and the page.
@@ -43,7 +46,11 @@ impl Doors {
         doors.open_redirect(config, handed.redirect, &mut addresses)?;
         let connect = match handed.connect.into_iter().next() {
             Some(listener) => Some(taken(listener)?),
-            None => config.capture.connect_listen.map(|wanted| bind(wanted, "capture.connect_listen")).transpose()?,
+            None => config
+                .capture
+                .connect_listen
+                .map(|wanted| bind(wanted, "capture.connect_listen"))
+                .transpose()?,
         };
         if let Some((listener, address)) = connect {
             doors.traffic.push((Door::Connect, listener));
@@ -52,17 +59,30 @@ impl Doors {
         Ok((doors, addresses))
     }
 
-    fn open_exporter(&mut self, config: &Config, handed: Vec<Handed>, to: &mut Addresses) -> Result<(), Error> {
+    fn open_exporter(
+        &mut self,
+        config: &Config,
+        handed: Vec<Handed>,
+        to: &mut Addresses,
+    ) -> Result<(), Error> {
         let wanted = config.web.listen.filter(|_| handed.is_empty());
-        let bound = wanted.map(|wanted| bind(wanted, "web.listen")).transpose()?;
+        let bound = wanted
+            .map(|wanted| bind(wanted, "web.listen"))
+            .transpose()?;
         let mut tcp: Vec<_> = bound.into_iter().collect();
         for handed in handed {
             match handed {
                 Handed::Tcp(listener) => tcp.push(taken(listener)?),
                 Handed::Unix(listener) => {
-                    let path = listener.local_addr().ok().and_then(|it| it.as_pathname().map(PathBuf::from));
+                    let path = listener
+                        .local_addr()
+                        .ok()
+                        .and_then(|it| it.as_pathname().map(PathBuf::from));
                     to.sockets.extend(path);
-                    self.web.push(Listener::Unix(UnixListener::from_std(listener).map_err(Error::Handed)?, None));
+                    self.web.push(Listener::Unix(
+                        UnixListener::from_std(listener).map_err(Error::Handed)?,
+                        None,
+                    ));
                 }
             }
         }
@@ -74,7 +94,8 @@ impl Doors {
             self.web.push(Listener::Tcp(listener));
         }
         if let Some(path) = &config.web.socket {
-            self.web.push(Listener::bind_unix(path, config.web.socket_mode)?);
+            self.web
+                .push(Listener::bind_unix(path, config.web.socket_mode)?);
             to.sockets.push(path.clone());
         }
         Ok(())
@@ -86,15 +107,30 @@ impl Doors {
         handed: Vec<std::net::TcpListener>,
         to: &mut Addresses,
     ) -> Result<(), Error> {
-        let mut bound = handed.into_iter().map(taken).collect::<Result<Vec<_>, _>>()?;
-        let stray = bound.iter().map(|(_, address)| *address).find(|it| it.port() != config.redirect.port);
+        let mut bound = handed
+            .into_iter()
+            .map(taken)
+            .collect::<Result<Vec<_>, _>>()?;
+        let stray = bound
+            .iter()
+            .map(|(_, address)| *address)
+            .find(|it| it.port() != config.redirect.port);
         if let Some(address) = stray.filter(|_| config.redirect.expected) {
-            return Err(Error::Stray { address, port: config.redirect.port });
+            return Err(Error::Stray {
+                address,
+                port: config.redirect.port,
+            });
         }
         if bound.is_empty() {
             // Without IPv6 in the kernel there is nothing to arrive there.
-            let wanted = config.capture.redirect_listen.iter().filter(|wanted| !wanted.is_ipv6() || has_ipv6());
-            bound = wanted.map(|wanted| bind(*wanted, "capture.listen")).collect::<Result<_, _>>()?;
+            let wanted = config
+                .capture
+                .redirect_listen
+                .iter()
+                .filter(|wanted| !wanted.is_ipv6() || has_ipv6());
+            bound = wanted
+                .map(|wanted| bind(*wanted, "capture.listen"))
+                .collect::<Result<_, _>>()?;
         }
         for (listener, address) in bound {
             self.traffic.push((Door::Redirect, listener));
@@ -125,12 +161,17 @@ impl Addresses {
 
     /// All of them: what the house must never be led to.
     pub(super) fn all(&self) -> Vec<SocketAddr> {
-        self.redirect.iter().chain(&self.connect).chain(&self.web).copied().collect()
+        self.redirect
+            .iter()
+            .chain(&self.connect)
+            .chain(&self.web)
+            .copied()
+            .collect()
     }
 }
 
-/// Whom the CONNECT proxy serves: the user who runs the house, the agent's user, and whoever else is named. Nobody is looked
-/// up where there is no such proxy.
+/// Whom the CONNECT proxy serves: the user who runs the house, the agent's user, and whoever else
+/// is named. Nobody is looked up where there is no such proxy.
 pub(super) async fn owners(config: &Config, addresses: &Addresses) -> Result<Owners, Error> {
     let mut allowed = vec![rustix::process::geteuid().as_raw()];
     if addresses.connect.is_some() {
@@ -158,11 +199,17 @@ async fn uid_of(user: &str) -> Result<u32, AccountError> {
 
 fn bind(address: SocketAddr, key: &'static str) -> Result<(TcpListener, SocketAddr), Error> {
     let bound = listener::bind(address).and_then(with_address);
-    bound.map_err(|source| Error::Bind { address, key, source })
+    bound.map_err(|source| Error::Bind {
+        address,
+        key,
+        source,
+    })
 }
 
 fn taken(listener: std::net::TcpListener) -> Result<(TcpListener, SocketAddr), Error> {
-    TcpListener::from_std(listener).and_then(with_address).map_err(Error::Handed)
+    TcpListener::from_std(listener)
+        .and_then(with_address)
+        .map_err(Error::Handed)
 }
 
 fn with_address(listener: TcpListener) -> io::Result<(TcpListener, SocketAddr)> {

@@ -21,7 +21,9 @@ pub enum Error {
     #[error(transparent)]
     Access(#[from] AccessError),
     /// A socket that was handed over is not of the right sort.
-    #[error("socket {number} ({name:?}) of the service manager: {source}; look into the .socket unit")]
+    #[error(
+        "socket {number} ({name:?}) of the service manager: {source}; look into the .socket unit"
+    )]
     Activation {
         /// Its place, from 0.
         number: usize,
@@ -89,7 +91,9 @@ pub enum Error {
     #[error(transparent)]
     Leaf(#[from] LeafError),
     /// Too few files may be open.
-    #[error("at most {limit} files may be open, {minimum} are needed: raise the limit (ulimit -Hn, LimitNOFILE=)")]
+    #[error(
+        "at most {limit} files may be open, {minimum} are needed: raise the limit (ulimit -Hn, LimitNOFILE=)"
+    )]
     OpenFiles {
         /// The hard limit.
         limit: u64,
@@ -99,7 +103,8 @@ pub enum Error {
     /// The redirect rules cannot be put in place or read.
     #[error(transparent)]
     Redirect(#[from] RedirectError),
-    /// The house itself runs as the user whose traffic is redirected: its own connections would come back to it.
+    /// The house itself runs as the user whose traffic is redirected: its own connections would
+    /// come back to it.
     #[error(
         "gravimeter runs as {user} (uid {uid}), whose traffic is redirected to it: its own connections would come back to it for ever; \
          run it as another user, or set capture.user"
@@ -124,7 +129,8 @@ pub enum Error {
         /// The operating system's answer.
         source: io::Error,
     },
-    /// The redirect rules lead to another port than that of the socket that was handed over for them.
+    /// The redirect rules lead to another port than that of the socket that was handed over for
+    /// them.
     #[error(
         "the socket 'redirect' of the service manager is {address}, but the rules lead to port {port}: use that one in both"
     )]

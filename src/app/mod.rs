@@ -1,8 +1,8 @@
-//! The assembly: a [`Config`] enters, the running house leaves. The only place that knows every room.
+//! The assembly: a [`Config`] enters, the running house leaves. The only place that knows every
+//! room.
 //!
-//! It builds the pipeline, starts its tasks in order (doors, redirect, agent) and ends them in order (traffic, agent, exporter,
-//! OTLP, ledger).
-//! It parses nothing and prints nothing.
+//! It builds the pipeline, starts its tasks in order (doors, redirect, agent) and ends them in
+//! order (traffic, agent, exporter, OTLP, ledger). It parses nothing and prints nothing.
 
 mod activation;
 mod agent;
@@ -51,12 +51,16 @@ use signals::Signals;
 use trust::{Collectors, Trust};
 use views::Views;
 
-/// Runs the house until SIGTERM or SIGINT, then lets running exchanges end; a second signal cuts them off. `diagnostics` are
-/// those that the log was started with.
+/// Runs the house until SIGTERM or SIGINT, then lets running exchanges end; a second signal cuts
+/// them off. `diagnostics` are those that the log was started with.
 ///
 /// # Errors
 /// Whatever keeps the house from starting, or ends it.
-pub async fn serve(config: Config, handed: Activation, diagnostics: Option<Diagnostics>) -> Result<(), Error> {
+pub async fn serve(
+    config: Config,
+    handed: Activation,
+    diagnostics: Option<Diagnostics>,
+) -> Result<(), Error> {
     process::harden()?;
     let mut signals = Signals::install()?;
     let mut app = App::start_with(config, handed, diagnostics).await?;
@@ -90,7 +94,8 @@ pub struct App {
 }
 
 impl App {
-    /// Builds and starts everything that the configuration asks for; `diagnostics` go to the collector from then on.
+    /// Builds and starts everything that the configuration asks for; `diagnostics` go to the
+    /// collector from then on.
     ///
     /// # Errors
     /// Whatever keeps the house from starting; nothing is left running then.
@@ -129,18 +134,29 @@ impl App {
             drain: config.drain,
         };
         let environment = agent::environment(&config, &trust.bundle, &app.addresses);
-        app.exporter.spawn(trust::watch_expiry(trust.not_after, app.exporter.stopping().clone()));
+        app.exporter.spawn(trust::watch_expiry(
+            trust.not_after,
+            app.exporter.stopping().clone(),
+        ));
         app.export(views.spans, views.pusher, &trust.collectors);
-        app.exporter.spawn(notify::watchdog(app.exporter.stopping().clone()));
+        app.exporter
+            .spawn(notify::watchdog(app.exporter.stopping().clone()));
         app.serve_exporter(doors.web, &views.web);
-        app.serve_traffic(&config, doors.traffic, trust, owners, Arc::clone(&views.record));
-        let supervised = match agent::start(config.clone(), environment, &app, views.record, vital).await {
-            Ok(supervised) => supervised,
-            Err(failure) => {
-                app.stop(std::future::ready(())).await;
-                return Err(failure);
-            }
-        };
+        app.serve_traffic(
+            &config,
+            doors.traffic,
+            trust,
+            owners,
+            Arc::clone(&views.record),
+        );
+        let supervised =
+            match agent::start(config.clone(), environment, &app, views.record, vital).await {
+                Ok(supervised) => supervised,
+                Err(failure) => {
+                    app.stop(std::future::ready(())).await;
+                    return Err(failure);
+                }
+            };
         app.followed = cascades::start(&config, supervised, &app, &views.correlator);
         app.addresses.tell();
         Ok(app)
@@ -167,7 +183,9 @@ impl App {
     /// Where the agent listens whose conversations are followed, while there is one.
     #[must_use]
     pub fn followed(&self) -> Option<Endpoint> {
-        self.followed.as_ref().and_then(|followed| followed.borrow().clone())
+        self.followed
+            .as_ref()
+            .and_then(|followed| followed.borrow().clone())
     }
 
     /// What is kept of calls and conversations, also after the house has ended.
@@ -185,18 +203,25 @@ impl App {
         }
     }
 
-    /// Ends the house: traffic first and in peace, until its deadline or `hurry`; then the agent, then the exporter, then
-    /// what takes spans and metrics to the collector, and the ledger.
+    /// Ends the house: traffic first and in peace, until its deadline or `hurry`; then the agent,
+    /// then the exporter, then what takes spans and metrics to the collector, and the ledger.
     pub async fn stop(self, hurry: impl Future<Output = ()>) {
         self.readiness.set(Condition::Listening, false);
         info!(deadline = ?self.drain, "stopping: running exchanges may end");
         if !self.traffic.drain(self.drain, hurry).await {
             warn!("running exchanges were cut off");
         }
-        self.agent.drain(AGENT_STOP_LIMIT, std::future::pending()).await;
-        self.exporter.drain(EXPORTER_STOP_LIMIT, std::future::pending()).await;
-        // Whoever states the last runs has ended now: what is left of spans is all there will be, and the counts are final.
-        self.telemetry.drain(TELEMETRY_STOP_LIMIT, std::future::pending()).await;
+        self.agent
+            .drain(AGENT_STOP_LIMIT, std::future::pending())
+            .await;
+        self.exporter
+            .drain(EXPORTER_STOP_LIMIT, std::future::pending())
+            .await;
+        // Whoever states the last runs has ended now: what is left of spans is all there will be,
+        // and the counts are final.
+        self.telemetry
+            .drain(TELEMETRY_STOP_LIMIT, std::future::pending())
+            .await;
         let ledger = self.ledger;
         let closed = tokio::task::spawn_blocking(move || ledger.close(LEDGER_STOP_LIMIT)).await;
         if !closed.unwrap_or_default() {
@@ -207,13 +232,22 @@ impl App {
 
     fn serve_exporter(&self, listeners: Vec<Listener>, web: &Arc<Web>) {
         for listener in listeners {
-            let (tracker, stopping) = (self.exporter.tracker().clone(), self.exporter.stopping().clone());
-            self.exporter.spawn(Arc::clone(web).serve(listener, tracker, stopping));
+            let (tracker, stopping) = (
+                self.exporter.tracker().clone(),
+                self.exporter.stopping().clone(),
+            );
+            self.exporter
+                .spawn(Arc::clone(web).serve(listener, tracker, stopping));
         }
     }
 
     fn export(&self, spans: Option<Exporter>, metrics: Option<Pusher>, tls: &Collectors) {
-        let tasks = || (self.telemetry.tracker().clone(), self.telemetry.stopping().clone());
+        let tasks = || {
+            (
+                self.telemetry.tracker().clone(),
+                self.telemetry.stopping().clone(),
+            )
+        };
         if let Some((pusher, tls)) = metrics.zip(tls.metrics.clone()) {
             let (tracker, stopping) = tasks();
             self.telemetry.spawn(pusher.run(tls, tracker, stopping));
@@ -232,14 +266,20 @@ impl App {
         owners: Owners,
         record: Arc<dyn Record>,
     ) {
-        let guard = Arc::new(LoopGuard::new(self.addresses.all(), config.capture.allow_private_networks));
+        let guard = Arc::new(LoopGuard::new(
+            self.addresses.all(),
+            config.capture.allow_private_networks,
+        ));
         let memory = Memory::new(config.observe.max_memory);
         let relay = Arc::new(Relay {
             config: config.relay.clone(),
             guard: Arc::clone(&guard),
             upstream: trust.upstream,
             leaves: trust.leaves,
-            observers: Arc::new(Observers { record: Arc::clone(&record), memory }),
+            observers: Arc::new(Observers {
+                record: Arc::clone(&record),
+                memory,
+            }),
             record: Arc::clone(&record),
         });
         let gate = Gate {
@@ -249,10 +289,18 @@ impl App {
             connect_request: config.capture.connect_request,
             record,
         };
-        let doors = usize::from(self.addresses.connect.is_some()) + usize::from(!self.addresses.redirect.is_empty());
+        let doors = usize::from(self.addresses.connect.is_some())
+            + usize::from(!self.addresses.redirect.is_empty());
         let slots = Slots::new(process::room_for(config.capture.max_connections, doors));
-        let shared = Arc::new(SharedDoors { gate, slots, tasks: self.traffic.tracker().clone() });
-        let shutdown = Shutdown { drain: self.traffic.stopping().clone(), force: self.traffic.forced().clone() };
+        let shared = Arc::new(SharedDoors {
+            gate,
+            slots,
+            tasks: self.traffic.tracker().clone(),
+        });
+        let shutdown = Shutdown {
+            drain: self.traffic.stopping().clone(),
+            force: self.traffic.forced().clone(),
+        };
         for (door, listener) in listeners {
             let (relay, shutdown) = (Arc::clone(&relay), shutdown.clone());
             let serve = move |accepted| {
@@ -260,16 +308,28 @@ impl App {
                 async move { relay.serve(accepted, &shutdown).await }
             };
             let stopping = self.traffic.stopping().clone();
-            self.traffic.spawn(listener::run(listener, door, Arc::clone(&shared), stopping, serve));
+            self.traffic.spawn(listener::run(
+                listener,
+                door,
+                Arc::clone(&shared),
+                stopping,
+                serve,
+            ));
         }
         self.readiness.set(Condition::Listening, true);
     }
 }
 
-/// Reads the web configuration file, where there is one: it must protect what other machines can reach.
+/// Reads the web configuration file, where there is one: it must protect what other machines can
+/// reach.
 fn open_access(config: &Config, addresses: &Addresses) -> Result<Option<Arc<Access>>, Error> {
-    let Some(path) = &config.web.config_file else { return Ok(None) };
-    let must_protect = addresses.web.iter().any(|address| config.web.must_protect(*address));
+    let Some(path) = &config.web.config_file else {
+        return Ok(None);
+    };
+    let must_protect = addresses
+        .web
+        .iter()
+        .any(|address| config.web.must_protect(*address));
     Ok(Some(Access::open(path, must_protect)?))
 }
 
@@ -282,10 +342,14 @@ fn fail(vital: &mpsc::Sender<Error>, failure: Error) {
 fn conditions(config: &Config) -> impl Iterator<Item = Condition> {
     let redirect = config.redirect.is_watched().then_some(Condition::Redirect);
     let agent = config.has_agent().then_some(Condition::Agent);
-    [Condition::Listening].into_iter().chain(redirect).chain(agent)
+    [Condition::Listening]
+        .into_iter()
+        .chain(redirect)
+        .chain(agent)
 }
 
-/// The folder itself may be passed through, because the agent's user reads the bundle in it; the CA's folder may not.
+/// The folder itself may be passed through, because the agent's user reads the bundle in it; the
+/// CA's folder may not.
 fn create_state_dir(config: &Config) -> Result<(), Error> {
     use std::os::unix::fs::DirBuilderExt as _;
     let mut builder = std::fs::DirBuilder::new();
@@ -293,7 +357,10 @@ fn create_state_dir(config: &Config) -> Result<(), Error> {
         .recursive(true)
         .mode(0o755)
         .create(&config.state_dir)
-        .map_err(|source| Error::StateDir { path: config.state_dir.clone(), source })
+        .map_err(|source| Error::StateDir {
+            path: config.state_dir.clone(),
+            source,
+        })
 }
 
 /// Longer than `agent.stop_timeout` usually is: the supervisor itself sends SIGKILL in time.

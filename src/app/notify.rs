@@ -1,6 +1,7 @@
 //! Word to the service manager (systemd's `sd_notify`): the house is ready, lives, or stops.
 //!
-//! Without `NOTIFY_SOCKET` nothing is said. What cannot be delivered is logged, and nothing else depends on it.
+//! Without `NOTIFY_SOCKET` nothing is said. What cannot be delivered is logged, and nothing else
+//! depends on it.
 
 use std::time::Duration;
 
@@ -18,9 +19,12 @@ pub(super) fn stopping() {
     tell(NotifyState::Stopping);
 }
 
-/// Says that the house lives, twice as often as is asked for (`WatchdogSec=`), for as long as its tasks are still run.
+/// Says that the house lives, twice as often as is asked for (`WatchdogSec=`), for as long as its
+/// tasks are still run.
 pub(super) async fn watchdog(stopping: CancellationToken) {
-    let Some(limit) = sd_notify::watchdog_enabled() else { return };
+    let Some(limit) = sd_notify::watchdog_enabled() else {
+        return;
+    };
     let mut beat = interval((limit / 2).max(SHORTEST_BEAT));
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stopping.run_until_cancelled(beat.tick()).await.is_some() {

@@ -1,7 +1,8 @@
 //! Tasks and their end: every task of the house is spawned here, and draining follows one order.
 //!
-//! Draining: `stopping` is cancelled first (nothing new is accepted, connections close between exchanges), `forced` when the
-//! deadline has passed or a second signal came (what is still open is cut off).
+//! Draining: `stopping` is cancelled first (nothing new is accepted, connections close between
+//! exchanges), `forced` when the deadline has passed or a second signal came (what is still open is
+//! cut off).
 
 use std::future::Future;
 use std::time::Duration;
@@ -72,7 +73,11 @@ mod tests {
             stopping.cancelled().await;
             tokio::time::sleep(Duration::from_secs(5)).await;
         });
-        assert!(tasks.drain(Duration::from_secs(60), std::future::pending()).await);
+        assert!(
+            tasks
+                .drain(Duration::from_secs(60), std::future::pending())
+                .await
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,4 +1,5 @@
-//! Trust, opened once at start: the CA, the leaves it signs, the roots that providers are verified against, the agent's bundle.
+//! Trust, opened once at start: the CA, the leaves it signs, the roots that providers are verified
+//! against, the agent's bundle.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -38,20 +39,36 @@ pub(super) struct Collectors {
 impl Collectors {
     fn new(config: &otlp::Config, authority: &Authority) -> Result<Self, CollectorError> {
         let client = |destination: Destination| {
-            let Destination { ca_file, client_certificate, client_key, .. } = &destination;
+            let Destination {
+                ca_file,
+                client_certificate,
+                client_key,
+                ..
+            } = &destination;
             let identity = client_certificate.as_deref().zip(client_key.as_deref());
-            collector::client(collector::Files { roots: ca_file.as_deref(), identity }, authority)
+            collector::client(
+                collector::Files {
+                    roots: ca_file.as_deref(),
+                    identity,
+                },
+                authority,
+            )
         };
         let spans = config.spans().map(client).transpose()?;
-        Ok(Self { spans, metrics: config.pushed_metrics().map(client).transpose()? })
+        Ok(Self {
+            spans,
+            metrics: config.pushed_metrics().map(client).transpose()?,
+        })
     }
 }
 
 impl Trust {
-    /// Loads or makes the CA below the state folder and writes the bundle that the agent's environment names.
+    /// Loads or makes the CA below the state folder and writes the bundle that the agent's
+    /// environment names.
     pub(super) fn open(config: &Config, record: &dyn Record) -> Result<Self, Error> {
         let directory = config.ca_dir();
-        let (authority, origin) = Authority::load_or_create(&directory, &config.relay.intercept, SystemTime::now())?;
+        let (authority, origin) =
+            Authority::load_or_create(&directory, &config.relay.intercept, SystemTime::now())?;
         match origin {
             Origin::Created => info!(path = %directory.display(), "made a new CA"),
             Origin::Loaded => {}
@@ -64,13 +81,24 @@ impl Trust {
         record.record(Fact::CaExpiry(not_after));
         let upstream = Upstream::new(&config.upstream, &authority)?;
         let collectors = Collectors::new(&config.otlp, &authority)?;
-        let bundle = bundle::write(&config.bundle_path(), &authority, &config.upstream.extra_roots)?;
+        let bundle = bundle::write(
+            &config.bundle_path(),
+            &authority,
+            &config.upstream.extra_roots,
+        )?;
         let leaves = Leaves::new(Arc::new(authority))?;
-        Ok(Self { upstream, leaves, collectors, bundle, not_after })
+        Ok(Self {
+            upstream,
+            leaves,
+            collectors,
+            bundle,
+            not_after,
+        })
     }
 }
 
-/// A certificate's name constraints know domains and no patterns, so that the CA's key is worth more than its owner may think.
+/// A certificate's name constraints know domains and no patterns, so that the CA's key is worth
+/// more than its owner may think.
 fn warn_of_patterns(intercept: &[HostPattern]) {
     for pattern in intercept.iter().filter(|pattern| !pattern.is_exact()) {
         let domain = pattern.subtree();
@@ -78,10 +106,13 @@ fn warn_of_patterns(intercept: &[HostPattern]) {
     }
 }
 
-/// Warns when the CA is about to end: it is renewed at a start, because an agent reads its bundle only at its own.
+/// Warns when the CA is about to end: it is renewed at a start, because an agent reads its bundle
+/// only at its own.
 pub(super) async fn watch_expiry(not_after: SystemTime, stopping: CancellationToken) {
     loop {
-        let left = not_after.duration_since(SystemTime::now()).unwrap_or_default();
+        let left = not_after
+            .duration_since(SystemTime::now())
+            .unwrap_or_default();
         if left < WARN_BEFORE {
             warn!(
                 days = left.as_secs() / DAY.as_secs(),

@@ -1,4 +1,5 @@
-//! Tells people, once for each host and shape of path, that calls of models pass without being read.
+//! Tells people, once for each host and shape of path, that calls of models pass without being
+//! read.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -52,10 +53,15 @@ mod tests {
             reason: UnreadReason::Usage,
         };
         assert!(log.is_new(&call("a.example.com", "/v1/models/one")));
-        assert!(!log.is_new(&call("a.example.com", "/v1/models/two")), "of the same shape");
+        assert!(
+            !log.is_new(&call("a.example.com", "/v1/models/two")),
+            "of the same shape"
+        );
         assert!(log.is_new(&call("b.example.com", "/v1/models/one")));
         assert!(log.is_new(&call("a.example.com", "/v1/chat")));
-        let news = (0..1000).filter(|n| log.is_new(&call(&format!("h{n}.example.com"), "/v1/chat"))).count();
+        let news = (0..1000)
+            .filter(|n| log.is_new(&call(&format!("h{n}.example.com"), "/v1/chat")))
+            .count();
         assert_eq!(news, MAX_TOLD - 3);
     }
 }

@@ -1,5 +1,5 @@
-//! The views of the record: metrics, ledger (from which the metrics resume) and readiness, behind the names, the prices, the
-//! correlator and the one fan-out that every fact goes through.
+//! The views of the record: metrics, ledger (from which the metrics resume) and readiness, behind
+//! the names, the prices, the correlator and the one fan-out that every fact goes through.
 
 use std::sync::Arc;
 
@@ -48,8 +48,13 @@ impl Views {
         let metrics = Arc::new(Metrics::new(config.metrics, Arc::clone(&models)));
         let live = Arc::new(Live::new(Arc::clone(&models)));
         let told = Arc::clone(&metrics) as Arc<dyn Sink>;
-        let (ledger, totals) =
-            Ledger::open(&config.ledger, &config.ledger_path(), Timestamp::now(), Arc::clone(&models), told);
+        let (ledger, totals) = Ledger::open(
+            &config.ledger,
+            &config.ledger_path(),
+            Timestamp::now(),
+            Arc::clone(&models),
+            told,
+        );
         metrics.resume(&totals);
         let ledger = Arc::new(ledger);
         let readiness = Readiness::new(conditions);
@@ -61,22 +66,42 @@ impl Views {
             Arc::<UnreadLog>::default(),
         ];
         let resource = Resource::new(&config.otlp);
-        let spans = Traces::new(&config.otlp, resource.clone(), metrics.spans()).map(|(traces, exporter)| {
-            if let Some(diagnostics) = diagnostics {
-                diagnostics.connect(&traces);
-            }
-            sinks.push(Arc::new(traces.telling(metrics.late_spans())));
-            exporter
-        });
+        let spans = Traces::new(&config.otlp, resource.clone(), metrics.spans()).map(
+            |(traces, exporter)| {
+                if let Some(diagnostics) = diagnostics {
+                    diagnostics.connect(&traces);
+                }
+                sinks.push(Arc::new(traces.telling(metrics.late_spans())));
+                exporter
+            },
+        );
         let pusher = Pusher::new(&config.otlp, resource, Arc::clone(&metrics));
-        let web = Web::new(config.web.clone(), access, metrics, Arc::clone(&ledger), Arc::clone(&readiness), live);
+        let web = Web::new(
+            config.web.clone(),
+            access,
+            metrics,
+            Arc::clone(&ledger),
+            Arc::clone(&readiness),
+            live,
+        );
         let correlator = Correlator::new(Arc::new(FanOut(sinks)));
         let correlator = Arc::new(match spans {
             Some(_) => correlator.tracing(config.otlp.sampling),
             None => correlator,
         });
-        let priced = Arc::new(Priced::new(Arc::clone(&config.prices), Arc::clone(&correlator) as _));
+        let priced = Arc::new(Priced::new(
+            Arc::clone(&config.prices),
+            Arc::clone(&correlator) as _,
+        ));
         let record = Arc::new(Named::new(models, priced));
-        Self { record, correlator, spans, pusher, ledger, readiness, web }
+        Self {
+            record,
+            correlator,
+            spans,
+            pusher,
+            ledger,
+            readiness,
+            web,
+        }
     }
 }

@@ -1,7 +1,9 @@
-//! The CONNECT door: one request head enters, a connection with its destination leaves, or a short answer that says why not.
+//! The CONNECT door: one request head enters, a connection with its destination leaves, or a short
+//! answer that says why not.
 //!
-//! Connections of other users of the machine are turned away unread. Of the others only the request line is looked at. No field is
-//! kept, `Proxy-Authorization` least of all, and nothing is dialled here: the answer 200 says that the request is understood, not that the provider is reached.
+//! Connections of other users of the machine are turned away unread. Of the others only the request
+//! line is looked at. No field is kept, `Proxy-Authorization` least of all, and nothing is dialled
+//! here: the answer 200 says that the request is understood, not that the provider is reached.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -23,10 +25,14 @@ pub enum ConnectError {
     #[error("the connection broke: {0}")]
     Io(#[from] io::Error),
     /// The request is not HTTP, too long, or asks for no host and port.
-    #[error("a request must read CONNECT host:port HTTP/1.1, with a head of at most {MAX_HEAD} bytes")]
+    #[error(
+        "a request must read CONNECT host:port HTTP/1.1, with a head of at most {MAX_HEAD} bytes"
+    )]
     Malformed,
     /// The method is not CONNECT.
-    #[error("only CONNECT is served here: use this proxy for https:// URLs only (set HTTPS_PROXY, not HTTP_PROXY)")]
+    #[error(
+        "only CONNECT is served here: use this proxy for https:// URLs only (set HTTPS_PROXY, not HTTP_PROXY)"
+    )]
     NotConnect,
     /// The connection belongs to a user who is not served, or its owner is not known.
     #[error(
@@ -35,7 +41,9 @@ pub enum ConnectError {
     )]
     NotServed(RefuseReason),
     /// The destination is the house, or inside this machine or its networks.
-    #[error("this proxy does not lead there ({0}); capture.allow_private_networks opens private networks")]
+    #[error(
+        "this proxy does not lead there ({0}); capture.allow_private_networks opens private networks"
+    )]
     Refused(RefuseReason),
 }
 
@@ -61,25 +69,36 @@ impl ConnectError {
     }
 }
 
-/// Reads one CONNECT request and answers it, unless it comes from a user whom `owners` does not have. The caller sets the
-/// limit in time.
+/// Reads one CONNECT request and answers it, unless it comes from a user whom `owners` does not
+/// have. The caller sets the limit in time.
 ///
 /// # Errors
 /// See [`ConnectError`]; the agent has then been told and the connection is closed.
-pub async fn accept(mut tcp: TcpStream, owners: &Owners, guard: &LoopGuard) -> Result<Accepted, ConnectError> {
+pub async fn accept(
+    mut tcp: TcpStream,
+    owners: &Owners,
+    guard: &LoopGuard,
+) -> Result<Accepted, ConnectError> {
     if let Err(reason) = owners.check(&tcp).await {
         let error = ConnectError::NotServed(reason);
         turn_away(tcp, &error).await;
         return Err(error);
     }
     let requested = match read_request(&mut tcp).await {
-        Ok((destination, prefix)) => check(destination, guard).map(|destination| (destination, prefix)),
+        Ok((destination, prefix)) => {
+            check(destination, guard).map(|destination| (destination, prefix))
+        }
         Err(error) => Err(error),
     };
     match requested {
         Ok((destination, prefix)) => {
-            tcp.write_all(b"HTTP/1.1 200 Connection Established\r\n\r\n").await?;
-            Ok(Accepted { tcp, prefix, destination })
+            tcp.write_all(b"HTTP/1.1 200 Connection Established\r\n\r\n")
+                .await?;
+            Ok(Accepted {
+                tcp,
+                prefix,
+                destination,
+            })
         }
         Err(error) => {
             refuse(tcp, &error).await;
@@ -108,9 +127,14 @@ fn parse(bytes: &[u8]) -> Result<Option<(Destination, usize)>, ConnectError> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut request = httparse::Request::new(&mut fields);
     let parsed = request.parse(bytes).map_err(|_| ConnectError::Malformed)?;
-    let httparse::Status::Complete(length) = parsed else { return Ok(None) };
+    let httparse::Status::Complete(length) = parsed else {
+        return Ok(None);
+    };
     match (request.method, request.path) {
-        (Some("CONNECT"), Some(target)) => Ok(Some((authority(target).ok_or(ConnectError::Malformed)?, length))),
+        (Some("CONNECT"), Some(target)) => Ok(Some((
+            authority(target).ok_or(ConnectError::Malformed)?,
+            length,
+        ))),
         _ => Err(ConnectError::NotConnect),
     }
 }
@@ -118,29 +142,40 @@ fn parse(bytes: &[u8]) -> Result<Option<(Destination, usize)>, ConnectError> {
 /// The authority form `host:port` of RFC 9112 section 3.2.3.
 fn authority(target: &str) -> Option<Destination> {
     let (host, port) = target.rsplit_once(':')?;
-    let port =
-        port.bytes().all(|byte| byte.is_ascii_digit()).then(|| port.parse().ok()).flatten().filter(|p| *p != 0)?;
-    let ip = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+    let port = port
+        .bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| port.parse().ok())
+        .flatten()
+        .filter(|p| *p != 0)?;
+    let ip = match host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+    {
         Some(literal) => Some(IpAddr::V6(literal.parse().ok()?)),
         None => host.parse().ok().map(IpAddr::V4),
     };
     match ip {
         Some(ip) => Some(Destination::Address(SocketAddr::new(ip, port))),
-        None => Host::parse(host).ok().map(|host| Destination::Name { host, port }),
+        None => Host::parse(host)
+            .ok()
+            .map(|host| Destination::Name { host, port }),
     }
 }
 
 fn check(destination: Destination, guard: &LoopGuard) -> Result<Destination, ConnectError> {
     match destination {
-        Destination::Address(address) => {
-            guard.requested(address).map(Destination::Address).map_err(ConnectError::Refused)
-        }
+        Destination::Address(address) => guard
+            .requested(address)
+            .map(Destination::Address)
+            .map_err(ConnectError::Refused),
         name @ Destination::Name { .. } => Ok(name),
     }
 }
 
-/// Answers and closes. What the agent still sends is read and dropped: closing over unread bytes would reset the connection
-/// and could take the answer with it. Errors do not matter any more, and the caller's limit ends a flood.
+/// Answers and closes. What the agent still sends is read and dropped: closing over unread bytes
+/// would reset the connection and could take the answer with it. Errors do not matter any more, and
+/// the caller's limit ends a flood.
 async fn refuse(mut tcp: TcpStream, error: &ConnectError) {
     if answer(&mut tcp, error).await.is_ok() {
         let mut dropped = [0; 1024];
@@ -148,8 +183,8 @@ async fn refuse(mut tcp: TcpStream, error: &ConnectError) {
     }
 }
 
-/// The same for who has no business here: nothing is waited for, so that he holds no place that others need. His request has
-/// mostly arrived by now, and is read for the reason above.
+/// The same for who has no business here: nothing is waited for, so that he holds no place that
+/// others need. His request has mostly arrived by now, and is read for the reason above.
 async fn turn_away(mut tcp: TcpStream, error: &ConnectError) {
     let mut dropped = [0; 1024];
     while tcp.try_read(&mut dropped).is_ok_and(|count| count > 0) {}
@@ -158,7 +193,9 @@ async fn turn_away(mut tcp: TcpStream, error: &ConnectError) {
 }
 
 async fn answer(tcp: &mut TcpStream, error: &ConnectError) -> io::Result<()> {
-    let Some(status) = error.status() else { return Err(io::ErrorKind::NotConnected.into()) };
+    let Some(status) = error.status() else {
+        return Err(io::ErrorKind::NotConnected.into());
+    };
     let body = format!("gravimeter: {error}\n");
     let length = body.len();
     let answer = format!(
@@ -171,7 +208,8 @@ async fn answer(tcp: &mut TcpStream, error: &ConnectError) -> io::Result<()> {
 /// A CONNECT request with a ClientHello behind it seldom needs more.
 const FIRST_READ: usize = 2 * 1024;
 
-/// Fields of a proxy request are few; this is room for a long token in `Proxy-Authorization`, and an end for a flood.
+/// Fields of a proxy request are few; this is room for a long token in `Proxy-Authorization`, and
+/// an end for a flood.
 const MAX_HEAD: usize = 16 * 1024;
 
 /// Likewise for their number.
@@ -182,14 +220,26 @@ mod tests {
     use super::*;
 
     fn name(host: &str, port: u16) -> Destination {
-        Destination::Name { host: Host::parse(host).unwrap(), port }
+        Destination::Name {
+            host: Host::parse(host).unwrap(),
+            port,
+        }
     }
 
     #[test]
     fn the_authority_form_is_host_and_port() {
-        assert_eq!(authority("Api.Example.com:443"), Some(name("api.example.com", 443)));
-        assert_eq!(authority("192.0.2.1:8443"), Some(Destination::Address("192.0.2.1:8443".parse().unwrap())));
-        assert_eq!(authority("[2001:db8::1]:443"), Some(Destination::Address("[2001:db8::1]:443".parse().unwrap())));
+        assert_eq!(
+            authority("Api.Example.com:443"),
+            Some(name("api.example.com", 443))
+        );
+        assert_eq!(
+            authority("192.0.2.1:8443"),
+            Some(Destination::Address("192.0.2.1:8443".parse().unwrap()))
+        );
+        assert_eq!(
+            authority("[2001:db8::1]:443"),
+            Some(Destination::Address("[2001:db8::1]:443".parse().unwrap()))
+        );
         for bad in [
             "example.com",
             "example.com:",
@@ -216,7 +266,9 @@ mod tests {
 
     async fn knock_at(owners: Owners, request: &[u8]) -> (String, Result<Accepted, ConnectError>) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut agent = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut agent = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
         let (tcp, _) = listener.accept().await.unwrap();
         agent.write_all(request).await.unwrap();
         agent.shutdown().await.unwrap();
@@ -224,7 +276,10 @@ mod tests {
         let accepted = accept(tcp, &owners, &guard).await;
         let mut answer = vec![0; 4096];
         let count = agent.read(&mut answer).await.unwrap();
-        (String::from_utf8(answer[..count].to_vec()).unwrap(), accepted)
+        (
+            String::from_utf8(answer[..count].to_vec()).unwrap(),
+            accepted,
+        )
     }
 
     #[tokio::test]
@@ -234,27 +289,71 @@ mod tests {
         let (answer, accepted) = knock(request).await;
         assert_eq!(answer, "HTTP/1.1 200 Connection Established\r\n\r\n");
         let accepted = accepted.unwrap();
-        assert_eq!((accepted.destination, &*accepted.prefix), (name("example.com", 443), &b"\x16\x03"[..]));
+        assert_eq!(
+            (accepted.destination, &*accepted.prefix),
+            (name("example.com", 443), &b"\x16\x03"[..])
+        );
     }
 
     #[tokio::test]
     async fn every_other_request_is_answered_and_refused() {
-        let long = format!("CONNECT example.com:443 HTTP/1.1\r\nx: {}", "y".repeat(MAX_HEAD));
-        let flood = format!("CONNECT example.com:443 HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(MAX_FIELDS + 1));
+        let long = format!(
+            "CONNECT example.com:443 HTTP/1.1\r\nx: {}",
+            "y".repeat(MAX_HEAD)
+        );
+        let flood = format!(
+            "CONNECT example.com:443 HTTP/1.1\r\n{}\r\n",
+            "x: y\r\n".repeat(MAX_FIELDS + 1)
+        );
         for (request, status, reason) in [
-            ("GET http://example.com/ HTTP/1.1\r\n\r\n", "405", RefuseReason::BadRequest),
-            ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", "405", RefuseReason::BadRequest),
-            ("CONNECT example.com HTTP/1.1\r\n\r\n", "400", RefuseReason::BadRequest),
-            ("CONNECT / HTTP/1.1\r\n\r\n", "400", RefuseReason::BadRequest),
-            ("\x16\x03\x01 nonsense\r\n\r\n", "400", RefuseReason::BadRequest),
+            (
+                "GET http://example.com/ HTTP/1.1\r\n\r\n",
+                "405",
+                RefuseReason::BadRequest,
+            ),
+            (
+                "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+                "405",
+                RefuseReason::BadRequest,
+            ),
+            (
+                "CONNECT example.com HTTP/1.1\r\n\r\n",
+                "400",
+                RefuseReason::BadRequest,
+            ),
+            (
+                "CONNECT / HTTP/1.1\r\n\r\n",
+                "400",
+                RefuseReason::BadRequest,
+            ),
+            (
+                "\x16\x03\x01 nonsense\r\n\r\n",
+                "400",
+                RefuseReason::BadRequest,
+            ),
             (&long, "400", RefuseReason::BadRequest),
             (&flood, "400", RefuseReason::BadRequest),
-            ("CONNECT 127.0.0.1:443 HTTP/1.1\r\n\r\n", "403", RefuseReason::ForbiddenDestination),
-            ("CONNECT 169.254.169.254:80 HTTP/1.1\r\n\r\n", "403", RefuseReason::ForbiddenDestination),
-            ("CONNECT [::ffff:10.0.0.1]:80 HTTP/1.1\r\n\r\n", "403", RefuseReason::ForbiddenDestination),
+            (
+                "CONNECT 127.0.0.1:443 HTTP/1.1\r\n\r\n",
+                "403",
+                RefuseReason::ForbiddenDestination,
+            ),
+            (
+                "CONNECT 169.254.169.254:80 HTTP/1.1\r\n\r\n",
+                "403",
+                RefuseReason::ForbiddenDestination,
+            ),
+            (
+                "CONNECT [::ffff:10.0.0.1]:80 HTTP/1.1\r\n\r\n",
+                "403",
+                RefuseReason::ForbiddenDestination,
+            ),
         ] {
             let (answer, accepted) = knock(request.as_bytes()).await;
-            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request:.60}: {answer}");
+            assert!(
+                answer.starts_with(&format!("HTTP/1.1 {status} ")),
+                "{request:.60}: {answer}"
+            );
             assert_eq!(accepted.unwrap_err().reason(), reason, "{request:.60}");
         }
     }
@@ -262,14 +361,21 @@ mod tests {
     #[tokio::test]
     async fn an_agent_that_leaves_gets_no_answer() {
         let (answer, accepted) = knock(b"CONNECT example.com:443 HT").await;
-        assert_eq!((answer.as_str(), accepted.unwrap_err().reason()), ("", RefuseReason::AgentGone));
+        assert_eq!(
+            (answer.as_str(), accepted.unwrap_err().reason()),
+            ("", RefuseReason::AgentGone)
+        );
     }
 
     #[tokio::test]
     async fn other_users_are_turned_away_with_the_remedy() {
         let others = Owners::new([rustix::process::geteuid().as_raw() + 1]);
-        let (answer, accepted) = knock_at(others, b"CONNECT example.com:443 HTTP/1.1\r\n\r\n").await;
-        assert!(answer.starts_with("HTTP/1.1 403 ") && answer.contains("capture.connect_users"), "{answer}");
+        let (answer, accepted) =
+            knock_at(others, b"CONNECT example.com:443 HTTP/1.1\r\n\r\n").await;
+        assert!(
+            answer.starts_with("HTTP/1.1 403 ") && answer.contains("capture.connect_users"),
+            "{answer}"
+        );
         assert_eq!(accepted.unwrap_err().reason(), RefuseReason::OtherUser);
     }
 }

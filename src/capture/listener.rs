@@ -1,7 +1,8 @@
 //! The accept loop: a listening socket enters, one task for each admitted connection leaves.
 //!
-//! It never dies and never spins: out of file descriptors or memory, it waits a little longer each time and is back at once
-//! when there is room again. Over the limit of connections it refuses, so that those at work are left in peace.
+//! It never dies and never spins: out of file descriptors or memory, it waits a little longer each
+//! time and is back at once when there is room again. Over the limit of connections it refuses, so
+//! that those at work are left in peace.
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,7 +19,9 @@ use tracing::field::Empty;
 use tracing::{Instrument as _, Span, info_span, warn};
 
 use super::{Accepted, Door, Gate};
-use crate::record::diagnostics::{self, DISPOSITION, DOOR, ERROR_TYPE, SERVER_ADDRESS, TARGET, TUNNEL_WHY};
+use crate::record::diagnostics::{
+    self, DISPOSITION, DOOR, ERROR_TYPE, SERVER_ADDRESS, TARGET, TUNNEL_WHY,
+};
 use crate::record::{Fact, Label as _, Record, RefuseReason};
 
 /// What all listeners share.
@@ -31,8 +34,8 @@ pub struct Doors {
     pub tasks: TaskTracker,
 }
 
-/// One permit for each connection that may be open. Every door has its own: whoever crowds the CONNECT proxy takes nothing from
-/// the redirected agent.
+/// One permit for each connection that may be open. Every door has its own: whoever crowds the
+/// CONNECT proxy takes nothing from the redirected agent.
 #[derive(Debug)]
 pub struct Slots {
     connect: Arc<Semaphore>,
@@ -44,7 +47,10 @@ impl Slots {
     #[must_use]
     pub fn new(each: usize) -> Self {
         let room = || Arc::new(Semaphore::new(each));
-        Self { connect: room(), redirect: room() }
+        Self {
+            connect: room(),
+            redirect: room(),
+        }
     }
 
     fn take(&self, door: Door) -> Option<OwnedSemaphorePermit> {
@@ -56,12 +62,17 @@ impl Slots {
     }
 }
 
-/// Opens a listening socket. An IPv6 one takes no IPv4: `SO_ORIGINAL_DST` has no answer for a v4-mapped connection.
+/// Opens a listening socket. An IPv6 one takes no IPv4: `SO_ORIGINAL_DST` has no answer for a
+/// v4-mapped connection.
 ///
 /// # Errors
 /// The operating system's, most often that the address is in use.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
@@ -72,19 +83,31 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Accepts connections until `shutdown`, and hands each one that is admitted to `serve`, in a task of its own.
-pub async fn run<S, F>(listener: TcpListener, door: Door, doors: Arc<Doors>, shutdown: CancellationToken, serve: S)
-where
+/// Accepts connections until `shutdown`, and hands each one that is admitted to `serve`, in a task
+/// of its own.
+pub async fn run<S, F>(
+    listener: TcpListener,
+    door: Door,
+    doors: Arc<Doors>,
+    shutdown: CancellationToken,
+    serve: S,
+) where
     S: Fn(Accepted) -> F + Clone + Send + 'static,
     F: Future<Output = ()> + Send,
 {
     let mut accept = || listener.accept();
     // Between two connections nothing is held, so dropping the wait loses nothing.
-    while let Some(tcp) = shutdown.run_until_cancelled(next(&mut accept, &*doors.gate.record)).await {
+    while let Some(tcp) = shutdown
+        .run_until_cancelled(next(&mut accept, &*doors.gate.record))
+        .await
+    {
         let span = accepted(door);
         let Some(slot) = doors.slots.take(door) else {
             diagnostics::refused(&span, RefuseReason::Overload);
-            doors.gate.record.record(Fact::ConnectionRefused(RefuseReason::Overload));
+            doors
+                .gate
+                .record
+                .record(Fact::ConnectionRefused(RefuseReason::Overload));
             continue;
         };
         let (doors, serve) = (Arc::clone(&doors), serve.clone());
@@ -141,7 +164,9 @@ where
 /// The operating system's, on a socket that is already gone.
 pub fn tune(tcp: &TcpStream) -> io::Result<()> {
     tcp.set_nodelay(true)?;
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_PAUSE);
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_AFTER)
+        .with_interval(KEEPALIVE_PAUSE);
     SockRef::from(tcp).set_tcp_keepalive(&keepalive.with_retries(KEEPALIVE_TRIES))
 }
 
@@ -154,8 +179,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(5);
 /// So that service is back within a second of there being room.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// A stream may be silent while a model thinks, but its peer's kernel is not: a machine that has vanished is noticed after
-/// two minutes in all. Linux by itself would wait for two hours, longer than any limit of ours.
+/// A stream may be silent while a model thinks, but its peer's kernel is not: a machine that has
+/// vanished is noticed after two minutes in all. Linux by itself would wait for two hours, longer
+/// than any limit of ours.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 const KEEPALIVE_PAUSE: Duration = Duration::from_secs(10);
 const KEEPALIVE_TRIES: u32 = 6;
@@ -189,7 +215,9 @@ mod tests {
             let listener = &listener;
             async move {
                 if fails {
-                    return Err(io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error()));
+                    return Err(io::Error::from_raw_os_error(
+                        rustix::io::Errno::MFILE.raw_os_error(),
+                    ));
                 }
                 listener.accept().await
             }

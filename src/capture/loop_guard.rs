@@ -1,7 +1,9 @@
-//! What the house must never be led to: itself, and through the CONNECT door the inside of this machine and its networks.
+//! What the house must never be led to: itself, and through the CONNECT door the inside of this
+//! machine and its networks.
 //!
-//! Addresses enter, the same addresses or a [`RefuseReason`] leave. Pure, but for one question to the kernel: whether an
-//! address is of this machine. A loop would dial itself until no file descriptor is left.
+//! Addresses enter, the same addresses or a [`RefuseReason`] leave. Pure, but for one question to
+//! the kernel: whether an address is of this machine. A loop would dial itself until no file
+//! descriptor is left.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -17,30 +19,43 @@ pub struct LoopGuard {
 }
 
 impl LoopGuard {
-    /// `own` is every address the house listens on, the exporter's included; an unspecified one stands for all of this machine.
+    /// `own` is every address the house listens on, the exporter's included; an unspecified one
+    /// stands for all of this machine.
     #[must_use]
     pub fn new(own: Vec<SocketAddr>, allow_private_networks: bool) -> Self {
-        Self { own: own.into_iter().map(canonical).collect(), allow_private_networks }
+        Self {
+            own: own.into_iter().map(canonical).collect(),
+            allow_private_networks,
+        }
     }
 
-    /// Checks what the kernel says of a connection that arrived by redirect at `local`. Where it points is otherwise free,
-    /// loopback included: the agent really dialled it.
+    /// Checks what the kernel says of a connection that arrived by redirect at `local`. Where it
+    /// points is otherwise free, loopback included: the agent really dialled it.
     ///
     /// # Errors
-    /// [`RefuseReason::Loop`] when it points at the house, [`RefuseReason::NotRedirected`] when there is no original address.
-    pub fn redirected(&self, original: io::Result<SocketAddr>, local: SocketAddr) -> Result<SocketAddr, RefuseReason> {
+    /// [`RefuseReason::Loop`] when it points at the house, [`RefuseReason::NotRedirected`] when
+    /// there is no original address.
+    pub fn redirected(
+        &self,
+        original: io::Result<SocketAddr>,
+        local: SocketAddr,
+    ) -> Result<SocketAddr, RefuseReason> {
         let original = canonical(original.map_err(|_| RefuseReason::NotRedirected)?);
         // Somebody dialled the door itself while connection tracking is loaded.
         let dialled_the_door = original == canonical(local);
-        if dialled_the_door || self.is_own(original) { Err(RefuseReason::Loop) } else { Ok(original) }
+        if dialled_the_door || self.is_own(original) {
+            Err(RefuseReason::Loop)
+        } else {
+            Ok(original)
+        }
     }
 
-    /// Checks an address that an agent asked for, by number or as the answer to a name: whoever controls a name can let it
-    /// point inside (DNS rebinding).
+    /// Checks an address that an agent asked for, by number or as the answer to a name: whoever
+    /// controls a name can let it point inside (DNS rebinding).
     ///
     /// # Errors
-    /// [`RefuseReason::Loop`] when it is the house, [`RefuseReason::ForbiddenDestination`] when it is this machine under any
-    /// of its addresses, or otherwise inside.
+    /// [`RefuseReason::Loop`] when it is the house, [`RefuseReason::ForbiddenDestination`] when it
+    /// is this machine under any of its addresses, or otherwise inside.
     pub fn requested(&self, address: SocketAddr) -> Result<SocketAddr, RefuseReason> {
         let address = canonical(address);
         if self.is_own(address) {
@@ -51,7 +66,11 @@ impl LoopGuard {
             Reach::Private => self.allow_private_networks,
             Reach::Public => true,
         };
-        if is_open && !is_of_this_machine(address.ip()) { Ok(address) } else { Err(RefuseReason::ForbiddenDestination) }
+        if is_open && !is_of_this_machine(address.ip()) {
+            Ok(address)
+        } else {
+            Err(RefuseReason::ForbiddenDestination)
+        }
     }
 
     /// Whether dialling the address would lead back into the house.
@@ -61,7 +80,8 @@ impl LoopGuard {
         let hit = |own: &SocketAddr| {
             // Linux takes a dialled unspecified address for loopback.
             let same = own.ip() == address.ip() || address.ip().is_unspecified();
-            own.port() == address.port() && (same || own.ip().is_unspecified() && is_of_this_machine(address.ip()))
+            own.port() == address.port()
+                && (same || own.ip().is_unspecified() && is_of_this_machine(address.ip()))
         };
         self.own.iter().any(hit)
     }
@@ -92,7 +112,13 @@ mod tests {
         let guard = guard(&["127.0.0.1:8742", "[::1]:8742", "127.0.0.1:8741"]);
         let local = at("127.0.0.1:8742");
         let check = |original: &str| guard.redirected(Ok(at(original)), local);
-        for own in ["127.0.0.1:8742", "[::1]:8742", "127.0.0.1:8741", "[::ffff:127.0.0.1]:8741", "0.0.0.0:8742"] {
+        for own in [
+            "127.0.0.1:8742",
+            "[::1]:8742",
+            "127.0.0.1:8741",
+            "[::ffff:127.0.0.1]:8741",
+            "0.0.0.0:8742",
+        ] {
             assert_eq!(check(own), Err(RefuseReason::Loop), "{own}");
         }
         assert_eq!(check("127.0.0.1:443"), Ok(at("127.0.0.1:443")));
@@ -175,9 +201,16 @@ mod tests {
             "[2002:808:808::1]:443",
             "[2001:0:808:808::1]:443",
         ] {
-            assert_eq!(guard.requested(at(inside)), Err(RefuseReason::ForbiddenDestination), "{inside}");
+            assert_eq!(
+                guard.requested(at(inside)),
+                Err(RefuseReason::ForbiddenDestination),
+                "{inside}"
+            );
         }
-        assert_eq!(guard.requested(at("198.51.100.7:8743")), Err(RefuseReason::Loop));
+        assert_eq!(
+            guard.requested(at("198.51.100.7:8743")),
+            Err(RefuseReason::Loop)
+        );
         for outside in [
             "8.8.8.8:443",
             "[2001:4860:4860::8888]:443",
@@ -198,9 +231,13 @@ mod tests {
     #[test]
     fn private_networks_can_be_allowed_but_nothing_nearer() {
         let guard = LoopGuard::new(vec![], true);
-        for private in
-            ["10.0.0.1:443", "[fd00::1]:443", "198.18.0.1:443", "[64:ff9b::a00:1]:443", "[64:ff9b:1::a00:1]:443"]
-        {
+        for private in [
+            "10.0.0.1:443",
+            "[fd00::1]:443",
+            "198.18.0.1:443",
+            "[64:ff9b::a00:1]:443",
+            "[64:ff9b:1::a00:1]:443",
+        ] {
             assert_eq!(guard.requested(at(private)), Ok(at(private)), "{private}");
         }
         for nearer in [
@@ -211,7 +248,11 @@ mod tests {
             "[fd00:ec2::254]:80",
             "[64:ff9b:1::a9fe:a9fe]:80",
         ] {
-            assert_eq!(guard.requested(at(nearer)), Err(RefuseReason::ForbiddenDestination), "{nearer}");
+            assert_eq!(
+                guard.requested(at(nearer)),
+                Err(RefuseReason::ForbiddenDestination),
+                "{nearer}"
+            );
         }
     }
 }

@@ -1,7 +1,9 @@
-//! How a connection arrives: by redirect, or through the CONNECT door. Knows nothing of TLS and nothing of the HTTP inside.
+//! How a connection arrives: by redirect, or through the CONNECT door. Knows nothing of TLS and
+//! nothing of the HTTP inside.
 //!
-//! Accepted TCP connections enter, [`Accepted`] leaves: a connection with the place it wants to go, checked against the
-//! [`LoopGuard`]. What may not go on is refused here and stated as a fact. Nothing is ever dialled here.
+//! Accepted TCP connections enter, [`Accepted`] leaves: a connection with the place it wants to go,
+//! checked against the [`LoopGuard`]. What may not go on is refused here and stated as a fact.
+//! Nothing is ever dialled here.
 
 pub mod connect_proxy;
 pub mod listener;
@@ -37,7 +39,8 @@ pub struct Config {
     pub redirect_listen: Vec<SocketAddr>,
     /// Where the CONNECT proxy listens, if it shall.
     pub connect_listen: Option<SocketAddr>,
-    /// Users whom the CONNECT proxy serves, by name or uid, beside the one that runs it and the agent's.
+    /// Users whom the CONNECT proxy serves, by name or uid, beside the one that runs it and the
+    /// agent's.
     pub connect_users: Vec<String>,
     /// How many connections may be open at once at each of the two doors; one more is refused.
     pub max_connections: usize,
@@ -67,9 +70,11 @@ impl Default for Config {
 /// Where the agent wanted to go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
-    /// The address that the agent dialled (redirect), or asked for by number (CONNECT). The loop guard has let it pass.
+    /// The address that the agent dialled (redirect), or asked for by number (CONNECT). The loop
+    /// guard has let it pass.
     Address(SocketAddr),
-    /// A name that the agent asked for (CONNECT). Whoever resolves it asks [`LoopGuard::requested`] about every address.
+    /// A name that the agent asked for (CONNECT). Whoever resolves it asks [`LoopGuard::requested`]
+    /// about every address.
     Name {
         /// The name.
         host: Host,
@@ -134,8 +139,8 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Learns where the connection wants to go. `None` when it was refused: that is then stated and the connection closed.
-    /// The current span is told of it, too.
+    /// Learns where the connection wants to go. `None` when it was refused: that is then stated and
+    /// the connection closed. The current span is told of it, too.
     pub async fn admit(&self, door: Door, tcp: TcpStream) -> Option<Accepted> {
         let admitted = match door {
             Door::Connect => self.connected(tcp).await,
@@ -154,7 +159,11 @@ impl Gate {
         let address = self.guard.redirected(original, local).inspect_err(|reason| {
             warn!(%reason, %local, "refused a connection to the redirect door: only the redirect rules may lead here");
         })?;
-        Ok(Accepted { tcp, prefix: Bytes::new(), destination: Destination::Address(address) })
+        Ok(Accepted {
+            tcp,
+            prefix: Bytes::new(),
+            destination: Destination::Address(address),
+        })
     }
 
     async fn connected(&self, tcp: TcpStream) -> Result<Accepted, RefuseReason> {
@@ -168,7 +177,8 @@ impl Gate {
             }),
             Err(_) => {
                 debug!("a CONNECT request took too long");
-                self.record.record(Fact::TimedOut(TimeoutStep::ConnectRequest));
+                self.record
+                    .record(Fact::TimedOut(TimeoutStep::ConnectRequest));
                 Err(RefuseReason::Timeout)
             }
         }

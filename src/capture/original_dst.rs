@@ -1,4 +1,5 @@
-//! The original destination of a redirected connection: a TCP connection enters, an address or the kernel's refusal leaves.
+//! The original destination of a redirected connection: a TCP connection enters, an address or the
+//! kernel's refusal leaves.
 //!
 //! A seam, so that everything behind it runs in tests without root and without rules.
 
@@ -29,7 +30,9 @@ impl OriginalDst for KernelOriginalDst {
             IpAddr::V4(_) => socket.original_dst_v4()?,
             IpAddr::V6(_) => socket.original_dst_v6()?,
         };
-        original.as_socket().ok_or_else(|| io::Error::other("the kernel's answer is no IP address"))
+        original
+            .as_socket()
+            .ok_or_else(|| io::Error::other("the kernel's answer is no IP address"))
     }
 }
 
@@ -41,19 +44,30 @@ mod tests {
     use super::*;
     use crate::skip;
 
-    /// A connection that no rule redirects: the kernel gives its own address where it tracks connections, which it does once
-    /// there is a rule, and else `ENOENT`; a kernel without that module does not know the question. Of the wrong family it
-    /// is refused with `EOPNOTSUPP`.
+    /// A connection that no rule redirects: the kernel gives its own address where it tracks
+    /// connections, which it does once there is a rule, and else `ENOENT`; a kernel without that
+    /// module does not know the question. Of the wrong family it is refused with `EOPNOTSUPP`.
     async fn not_redirected(listen: &str) {
         let listener = TcpListener::bind(listen).await.unwrap();
-        let (agent, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        let (agent, accepted) = tokio::join!(
+            TcpStream::connect(listener.local_addr().unwrap()),
+            listener.accept()
+        );
         let (_agent, (tcp, _)) = (agent.unwrap(), accepted.unwrap());
         match KernelOriginalDst.original_dst(&tcp) {
             Ok(original) => assert_eq!(original, tcp.local_addr().unwrap()),
             Err(error) => {
                 let can_track = std::path::Path::new("/proc/sys/net/netfilter").exists();
-                let expected = if can_track { Errno::NOENT } else { Errno::NOPROTOOPT };
-                assert_eq!(error.raw_os_error(), Some(expected.raw_os_error()), "{error}");
+                let expected = if can_track {
+                    Errno::NOENT
+                } else {
+                    Errno::NOPROTOOPT
+                };
+                assert_eq!(
+                    error.raw_os_error(),
+                    Some(expected.raw_os_error()),
+                    "{error}"
+                );
             }
         }
     }

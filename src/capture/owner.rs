@@ -1,8 +1,9 @@
-//! Which user of this machine a connection belongs to, and whether it is one whom the CONNECT proxy serves.
+//! Which user of this machine a connection belongs to, and whether it is one whom the CONNECT proxy
+//! serves.
 //!
-//! A connection enters, nothing or a [`RefuseReason`] leaves. TCP has no `SO_PEERCRED`: the owner of the other end is what the
-//! kernel's table of sockets says of it. Who cannot be found there is refused, whether he is gone, on another machine or in
-//! another network namespace.
+//! A connection enters, nothing or a [`RefuseReason`] leaves. TCP has no `SO_PEERCRED`: the owner
+//! of the other end is what the kernel's table of sockets says of it. Who cannot be found there is
+//! refused, whether he is gone, on another machine or in another network namespace.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -19,8 +20,9 @@ use crate::record::RefuseReason;
 #[derive(Debug)]
 pub struct Owners {
     allowed: BTreeSet<u32>,
-    /// One reader of the kernel's table at a time; whoever waits meanwhile is answered by the next reading, all of them at once.
-    /// Reading it for each connection would cost a crowd the square of its size.
+    /// One reader of the kernel's table at a time; whoever waits meanwhile is answered by the next
+    /// reading, all of them at once. Reading it for each connection would cost a crowd the square
+    /// of its size.
     turn: Semaphore,
     /// Guards the last reading: held for as long as it takes to look at it or to replace it.
     last: Mutex<Arc<Sockets>>,
@@ -29,18 +31,29 @@ pub struct Owners {
 impl Owners {
     /// Serves the users with these uids and nobody else, not even root.
     pub fn new(allowed: impl IntoIterator<Item = u32>) -> Self {
-        let never = Sockets { begun: None, owners: HashMap::new() };
-        Self { allowed: allowed.into_iter().collect(), turn: Semaphore::new(1), last: Mutex::new(Arc::new(never)) }
+        let never = Sockets {
+            begun: None,
+            owners: HashMap::new(),
+        };
+        Self {
+            allowed: allowed.into_iter().collect(),
+            turn: Semaphore::new(1),
+            last: Mutex::new(Arc::new(never)),
+        }
     }
 
     /// Checks whose connection this is.
     ///
     /// # Errors
-    /// [`RefuseReason::OtherUser`] when it belongs to a user who is not served, [`RefuseReason::UnknownUser`] when the kernel
-    /// names no owner.
+    /// [`RefuseReason::OtherUser`] when it belongs to a user who is not served,
+    /// [`RefuseReason::UnknownUser`] when the kernel names no owner.
     pub async fn check(&self, accepted: &TcpStream) -> Result<(), RefuseReason> {
-        let ends = accepted.peer_addr().and_then(|peer| Ok(Ends::new(peer, accepted.local_addr()?)));
-        let Ok(ends) = ends else { return Err(RefuseReason::UnknownUser) };
+        let ends = accepted
+            .peer_addr()
+            .and_then(|peer| Ok(Ends::new(peer, accepted.local_addr()?)));
+        let Ok(ends) = ends else {
+            return Err(RefuseReason::UnknownUser);
+        };
         match self.sockets_since(Instant::now()).await.owners.get(&ends) {
             Some(uid) if self.allowed.contains(uid) => Ok(()),
             Some(_) => Err(RefuseReason::OtherUser),
@@ -56,14 +69,16 @@ impl Owners {
         if last.begun.is_some_and(|begun| begun >= accepted) {
             return last;
         }
-        let read = tokio::task::spawn_blocking(Sockets::read).await.map_or(last, Arc::new);
+        let read = tokio::task::spawn_blocking(Sockets::read)
+            .await
+            .map_or(last, Arc::new);
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&read);
         read
     }
 }
 
-/// The two ends of a connection, seen from who has dialled it. A v4-mapped address is the IPv4 address in it, because the two
-/// ends may be sockets of different families.
+/// The two ends of a connection, seen from who has dialled it. A v4-mapped address is the IPv4
+/// address in it, because the two ends may be sockets of different families.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Ends {
     from: (IpAddr, u16),
@@ -73,7 +88,10 @@ struct Ends {
 impl Ends {
     fn new(from: SocketAddr, to: SocketAddr) -> Self {
         let plain = |address: SocketAddr| (address.ip().to_canonical(), address.port());
-        Self { from: plain(from), to: plain(to) }
+        Self {
+            from: plain(from),
+            to: plain(to),
+        }
     }
 }
 
@@ -90,14 +108,25 @@ impl Sockets {
     /// Blocks for about a millisecond for each thousand connections of the machine.
     fn read() -> Self {
         let begun = Some(Instant::now());
-        let entries = [procfs::net::tcp(), procfs::net::tcp6()].into_iter().filter_map(Result::ok).flatten();
-        Self { begun, owners: entries.filter_map(owned).collect() }
+        let entries = [procfs::net::tcp(), procfs::net::tcp6()]
+            .into_iter()
+            .filter_map(Result::ok)
+            .flatten();
+        Self {
+            begun,
+            owners: entries.filter_map(owned).collect(),
+        }
     }
 }
 
 /// A socket that its process has closed has no inode any more, and the kernel shows it as root's.
 fn owned(entry: TcpNetEntry) -> Option<(Ends, u32)> {
-    (entry.inode != 0).then(|| (Ends::new(entry.local_address, entry.remote_address), entry.uid))
+    (entry.inode != 0).then(|| {
+        (
+            Ends::new(entry.local_address, entry.remote_address),
+            entry.uid,
+        )
+    })
 }
 
 #[cfg(test)]
@@ -115,7 +144,12 @@ mod tests {
     async fn pair(listen: SocketAddr, dial: IpAddr) -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind(listen).await.unwrap();
         let to = SocketAddr::new(dial, listener.local_addr().unwrap().port());
-        let socket = if dial.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.unwrap();
+        let socket = if dial.is_ipv4() {
+            TcpSocket::new_v4()
+        } else {
+            TcpSocket::new_v6()
+        }
+        .unwrap();
         let (agent, accepted) = tokio::join!(socket.connect(to), listener.accept());
         (agent.unwrap(), accepted.unwrap().0)
     }
@@ -135,7 +169,11 @@ mod tests {
             (any_six, Ipv4Addr::LOCALHOST.into()),
         ] {
             let (_agent, accepted) = pair(listen, dial).await;
-            assert_eq!(Owners::new([own()]).check(&accepted).await, Ok(()), "{listen} {dial}");
+            assert_eq!(
+                Owners::new([own()]).check(&accepted).await,
+                Ok(()),
+                "{listen} {dial}"
+            );
             assert_eq!(
                 Owners::new([own() + 1]).check(&accepted).await,
                 Err(RefuseReason::OtherUser),
@@ -158,10 +196,19 @@ mod tests {
     async fn a_crowd_shares_one_reading_and_who_comes_later_gets_another() {
         let owners = Owners::new([own()]);
         let asked = Instant::now();
-        let readings = futures_util::future::join_all((0..64).map(|_| owners.sockets_since(asked))).await;
-        assert!(readings.iter().all(|reading| Arc::ptr_eq(reading, &readings[0])));
+        let readings =
+            futures_util::future::join_all((0..64).map(|_| owners.sockets_since(asked))).await;
+        assert!(
+            readings
+                .iter()
+                .all(|reading| Arc::ptr_eq(reading, &readings[0]))
+        );
         let (listen, dial) = four();
         let (_agent, accepted) = pair(listen, dial).await;
-        assert_eq!(owners.check(&accepted).await, Ok(()), "it is not in the first reading");
+        assert_eq!(
+            owners.check(&accepted).await,
+            Ok(()),
+            "it is not in the first reading"
+        );
     }
 }

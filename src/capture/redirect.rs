@@ -1,8 +1,10 @@
-//! The kernel's redirect rules for one user, by way of `scripts/mitm-redirect.sh`, which is part of the program.
+//! The kernel's redirect rules for one user, by way of `scripts/mitm-redirect.sh`, which is part of
+//! the program.
 //!
-//! What enters: who is redirected and to which port. What leaves: rules, their [`Status`], a fact at each change.
-//! Changes need root; the status is also open to the operator, through the one sudoers line that the script wrote.
-//! Nothing here repairs rules by itself: whoever removed them may have had a reason.
+//! What enters: who is redirected and to which port. What leaves: rules, their [`Status`], a fact
+//! at each change. Changes need root; the status is also open to the operator, through the one
+//! sudoers line that the script wrote. Nothing here repairs rules by itself: whoever removed them
+//! may have had a reason.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -23,15 +25,18 @@ use crate::record::{Fact, IpFamily, Record};
 pub struct Config {
     /// Whether the rules are expected to be in place while the program serves.
     pub expected: bool,
-    /// Whether somebody else sees to them: looking at them takes root or the sudoers line, and then is not tried.
+    /// Whether somebody else sees to them: looking at them takes root or the sudoers line, and then
+    /// is not tried.
     pub external: bool,
     /// The redirected user.
     pub user: String,
-    /// Name of this instance, at most 16 of `a-z`, `0-9`, `-`: it names the chains (iptables allows 28 bytes).
+    /// Name of this instance, at most 16 of `a-z`, `0-9`, `-`: it names the chains (iptables allows
+    /// 28 bytes).
     pub name: String,
     /// The local port that its TCP port 443 is redirected to.
     pub port: u16,
-    /// Local TCP ports that the user may not reach directly: the house's own, so that an agent cannot read its exporter.
+    /// Local TCP ports that the user may not reach directly: the house's own, so that an agent
+    /// cannot read its exporter.
     pub keep_away: Vec<u16>,
     /// How often [`Redirect::watch`] looks.
     pub poll: Duration,
@@ -106,13 +111,17 @@ impl Status {
     /// Whether no connection to port 443 gets past the rules.
     #[must_use]
     pub fn is_complete(self) -> bool {
-        [self.ipv4, self.ipv6].iter().all(|family| matches!(family, FamilyStatus::Active | FamilyStatus::Disabled))
+        [self.ipv4, self.ipv6]
+            .iter()
+            .all(|family| matches!(family, FamilyStatus::Active | FamilyStatus::Disabled))
     }
 
     /// Reads the script's answer: one line `family state` for each family.
     fn parse(text: &str) -> Option<Self> {
         let family = |name: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+            let line = text
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
             Some(match line {
                 "active" => FamilyStatus::Active,
                 "disabled" => FamilyStatus::Disabled,
@@ -121,7 +130,10 @@ impl Status {
                 _ => return None,
             })
         };
-        Some(Self { ipv4: family("ipv4")?, ipv6: family("ipv6")? })
+        Some(Self {
+            ipv4: family("ipv4")?,
+            ipv6: family("ipv6")?,
+        })
     }
 }
 
@@ -140,7 +152,9 @@ pub enum RedirectError {
         source: io::Error,
     },
     /// sudo did not run the script.
-    #[error("the redirect rules cannot be read without root ({0}); run `gravimeter redirect install` as root once")]
+    #[error(
+        "the redirect rules cannot be read without root ({0}); run `gravimeter redirect install` as root once"
+    )]
     Sudo(String),
     /// The script did not end.
     #[error("the redirect script did not end within {} s; is another program holding the iptables lock?", SCRIPT_LIMIT.as_secs())]
@@ -158,11 +172,14 @@ impl Redirect {
     /// The rules that `config` describes; touches nothing.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { config, status: watch::Sender::new(None) }
+        Self {
+            config,
+            status: watch::Sender::new(None),
+        }
     }
 
-    /// Puts the rules in place for both families or neither, creates the user when missing and, for an operator, writes
-    /// the sudoers file. Needs root. Returns the script's words for people.
+    /// Puts the rules in place for both families or neither, creates the user when missing and, for
+    /// an operator, writes the sudoers file. Needs root. Returns the script's words for people.
     ///
     /// # Errors
     /// Any [`RedirectError`]; nothing is left half done.
@@ -170,8 +187,8 @@ impl Redirect {
         words(as_root(&self.install_arguments(operator)).await?)
     }
 
-    /// Takes exactly its own rules away; with `purge` also the sudoers file, the record and the user that install made.
-    /// Needs root. Returns the script's words for people.
+    /// Takes exactly its own rules away; with `purge` also the sudoers file, the record and the
+    /// user that install made. Needs root. Returns the script's words for people.
     ///
     /// # Errors
     /// Any [`RedirectError`]; it can be run again.
@@ -188,7 +205,11 @@ impl Redirect {
     pub async fn status(&self) -> Result<Status, RedirectError> {
         let arguments = self.arguments("status");
         let is_root = rustix::process::geteuid().is_root();
-        let output = if is_root { as_root(&arguments).await? } else { through_sudo(&arguments).await? };
+        let output = if is_root {
+            as_root(&arguments).await?
+        } else {
+            through_sudo(&arguments).await?
+        };
         let status = Status::parse(&String::from_utf8_lossy(&output.stdout));
         status.ok_or_else(|| match is_root {
             true => RedirectError::Refused(complaint(&output)),
@@ -202,8 +223,9 @@ impl Redirect {
         self.status.subscribe()
     }
 
-    /// Looks at the rules until `shutdown` and states [`Fact::Redirect`] at the start and at each change. A family that
-    /// the kernel does not have is not stated. Rules that cannot be read count as absent.
+    /// Looks at the rules until `shutdown` and states [`Fact::Redirect`] at the start and at each
+    /// change. A family that the kernel does not have is not stated. Rules that cannot be read
+    /// count as absent.
     pub async fn watch(&self, record: &dyn Record, shutdown: &CancellationToken) {
         let mut ticks = interval(self.config.poll);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -225,16 +247,26 @@ impl Redirect {
 
     fn state(&self, record: &dyn Record, status: Option<Status>) {
         self.status.send_replace(status);
-        let status = status.unwrap_or(Status { ipv4: FamilyStatus::Inactive, ipv6: FamilyStatus::Inactive });
+        let status = status.unwrap_or(Status {
+            ipv4: FamilyStatus::Inactive,
+            ipv6: FamilyStatus::Inactive,
+        });
         for (family, state) in [(IpFamily::Ipv4, status.ipv4), (IpFamily::Ipv6, status.ipv6)] {
             if state != FamilyStatus::Disabled {
-                record.record(Fact::Redirect { family, active: state == FamilyStatus::Active });
+                record.record(Fact::Redirect {
+                    family,
+                    active: state == FamilyStatus::Active,
+                });
             }
         }
     }
 
     fn arguments(&self, command: &str) -> Vec<OsString> {
-        vec![command.into(), "--name".into(), self.config.name.clone().into()]
+        vec![
+            command.into(),
+            "--name".into(),
+            self.config.name.clone().into(),
+        ]
     }
 
     fn install_arguments(&self, operator: Option<&Operator>) -> Vec<OsString> {
@@ -255,7 +287,8 @@ impl Redirect {
     }
 }
 
-/// The script's text: what the binary runs, and what a careful administrator may want to read first.
+/// The script's text: what the binary runs, and what a careful administrator may want to read
+/// first.
 pub const SCRIPT: &str = include_str!("../../scripts/mitm-redirect.sh");
 
 /// The root-owned copy of the script that the sudoers file names.
@@ -275,14 +308,18 @@ fn warn_unless_complete(seen: &Result<Status, RedirectError>) {
             ipv6 = %status.ipv6,
             "redirect rules are missing: the agent's traffic may pass unmetered"
         ),
-        Err(error) => tracing::warn!(%error, "whether the redirect rules are in place is not known"),
+        Err(error) => {
+            tracing::warn!(%error, "whether the redirect rules are in place is not known")
+        }
     }
 }
 
 async fn as_root(arguments: &[OsString]) -> Result<Output, RedirectError> {
     let mut command = Command::new("bash");
     // The text as an argument leaves stdin empty, and `$0` names the script in its own messages.
-    command.args(["-c", SCRIPT, "mitm-redirect"]).args(arguments);
+    command
+        .args(["-c", SCRIPT, "mitm-redirect"])
+        .args(arguments);
     run("bash", command).await
 }
 
@@ -293,8 +330,15 @@ async fn through_sudo(arguments: &[OsString]) -> Result<Output, RedirectError> {
 }
 
 async fn run(program: &'static str, mut command: Command) -> Result<Output, RedirectError> {
-    command.env_clear().env("PATH", SYSTEM_PATH).env("LC_ALL", "C").stdin(Stdio::null()).kill_on_drop(true);
-    let output = timeout(SCRIPT_LIMIT, command.output()).await.map_err(|_| RedirectError::TimedOut)?;
+    command
+        .env_clear()
+        .env("PATH", SYSTEM_PATH)
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    let output = timeout(SCRIPT_LIMIT, command.output())
+        .await
+        .map_err(|_| RedirectError::TimedOut)?;
     output.map_err(|source| RedirectError::Start { program, source })
 }
 
@@ -310,7 +354,11 @@ fn words(output: Output) -> Result<String, RedirectError> {
 fn complaint(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr);
     let text = text.trim();
-    if text.is_empty() { output.status.to_string() } else { text.replace("mitm-redirect: ", "") }
+    if text.is_empty() {
+        output.status.to_string()
+    } else {
+        text.replace("mitm-redirect: ", "")
+    }
 }
 
 #[cfg(test)]
@@ -320,12 +368,26 @@ mod tests {
     #[test]
     fn the_scripts_answer_is_read_or_refused() {
         let status = Status::parse("ipv4 active\nipv6 disabled\n").expect("an answer");
-        assert_eq!(status, Status { ipv4: FamilyStatus::Active, ipv6: FamilyStatus::Disabled });
+        assert_eq!(
+            status,
+            Status {
+                ipv4: FamilyStatus::Active,
+                ipv6: FamilyStatus::Disabled
+            }
+        );
         assert!(status.is_complete());
         for broken in ["ipv4 active\nipv6 partial", "ipv4 inactive\nipv6 active"] {
-            assert!(!Status::parse(broken).expect("an answer").is_complete(), "{broken}");
+            assert!(
+                !Status::parse(broken).expect("an answer").is_complete(),
+                "{broken}"
+            );
         }
-        for bad in ["", "ipv4 active", "ipv4 active\nipv6 fine", "ipv4active\nipv6 active"] {
+        for bad in [
+            "",
+            "ipv4 active",
+            "ipv4 active\nipv6 fine",
+            "ipv4active\nipv6 active",
+        ] {
             assert_eq!(Status::parse(bad), None, "{bad:?}");
         }
     }
@@ -333,17 +395,38 @@ mod tests {
     #[test]
     fn no_operator_means_no_sudoers_file() {
         let redirect = Redirect::new(Config::default());
-        let text = |operator: Option<&Operator>| redirect.install_arguments(operator).join(" ".as_ref()).into_string();
+        let text = |operator: Option<&Operator>| {
+            redirect
+                .install_arguments(operator)
+                .join(" ".as_ref())
+                .into_string()
+        };
         let common = "install --name gravimeter --user antigravity-ls --port 8742 --keep-away 8741,8742,8743";
         assert_eq!(text(None).expect("text"), format!("{common} --no-sudoers"));
-        let operator = Operator { user: "ann".into(), program: "/opt/gravimeter".into() };
-        assert_eq!(text(Some(&operator)).expect("text"), format!("{common} --operator ann --program /opt/gravimeter"));
+        let operator = Operator {
+            user: "ann".into(),
+            program: "/opt/gravimeter".into(),
+        };
+        assert_eq!(
+            text(Some(&operator)).expect("text"),
+            format!("{common} --operator ann --program /opt/gravimeter")
+        );
     }
 
     #[tokio::test]
     async fn the_scripts_refusal_is_told_with_its_remedy() {
-        let redirect = Redirect::new(Config { name: "Not A Name".into(), ..Config::default() });
-        let error = redirect.remove(false).await.expect_err("a bad name").to_string();
-        assert_eq!(error, "the redirect rules: --name: use 1 to 16 of a-z, 0-9 and -");
+        let redirect = Redirect::new(Config {
+            name: "Not A Name".into(),
+            ..Config::default()
+        });
+        let error = redirect
+            .remove(false)
+            .await
+            .expect_err("a bad name")
+            .to_string();
+        assert_eq!(
+            error,
+            "the redirect rules: --name: use 1 to 16 of a-z, 0-9 and -"
+        );
     }
 }

@@ -1,7 +1,9 @@
-//! Stands before all views: gives each call its conversation, and turns the agent's news into runs and steps.
+//! Stands before all views: gives each call its conversation, and turns the agent's news into runs
+//! and steps.
 //!
-//! Facts enter and leave, enriched; news of the agent ([`Update`]) enter from whoever follows it. A call whose conversation
-//! is not known yet goes on at once; what is learned later follows as [`Fact::Correlated`]. Nothing is guessed.
+//! Facts enter and leave, enriched; news of the agent ([`Update`]) enter from whoever follows it. A
+//! call whose conversation is not known yet goes on at once; what is learned later follows as
+//! [`Fact::Correlated`]. Nothing is guessed.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -17,9 +19,11 @@ use crate::record::{Call, Fact, FollowFailure, Id, JoinedIds, Record, Sampling, 
 /// The record that knows conversations.
 pub struct Correlator {
     next: Arc<dyn Record>,
-    /// Guards all that is known; held while facts are handed on, so that what is said later arrives later.
+    /// Guards all that is known; held while facts are handed on, so that what is said later arrives
+    /// later.
     state: Mutex<State>,
-    /// A call names a conversation that nobody knows, or a run may be over: whoever follows the agent should look at its list.
+    /// A call names a conversation that nobody knows, or a run may be over: whoever follows the
+    /// agent should look at its list.
     wanted: Notify,
 }
 
@@ -27,7 +31,11 @@ impl Correlator {
     /// Hands every fact on to `next`.
     #[must_use]
     pub fn new(next: Arc<dyn Record>) -> Self {
-        Self { next, state: Mutex::default(), wanted: Notify::new() }
+        Self {
+            next,
+            state: Mutex::default(),
+            wanted: Notify::new(),
+        }
     }
 
     /// With places for the spans of calls and runs, of which so many are recorded.
@@ -60,13 +68,15 @@ impl Correlator {
         }
     }
 
-    /// Whether a run is over unless subagents work, of which only the agent's list of conversations may tell.
+    /// Whether a run is over unless subagents work, of which only the agent's list of conversations
+    /// may tell.
     #[must_use]
     pub fn needs_list(&self, cascade: &Id) -> bool {
         self.state().needs_list(cascade)
     }
 
-    /// From which step on something may still change of a conversation with this main trajectory, which may be a subagent's.
+    /// From which step on something may still change of a conversation with this main trajectory,
+    /// which may be a subagent's.
     #[must_use]
     pub fn first_open_step(&self, cascade: &Id, trajectory: Option<&Id>) -> Option<u32> {
         self.state().first_open_step(cascade, trajectory)
@@ -93,21 +103,22 @@ impl Correlator {
         self.next.record(Fact::FollowFailed(failure));
     }
 
-    /// How many steps and generations are known of a conversation with this main trajectory, which may be a subagent's.
+    /// How many steps and generations are known of a conversation with this main trajectory, which
+    /// may be a subagent's.
     #[must_use]
     pub fn known(&self, cascade: &Id, trajectory: Option<&Id>) -> (u32, u32) {
         self.state().known(cascade, trajectory)
     }
 
-    /// Whether a run of the conversation is under way, might go on, or is awaited, so that news will come; of a subagent's,
-    /// whether it is at work in a run.
+    /// Whether a run of the conversation is under way, might go on, or is awaited, so that news
+    /// will come; of a subagent's, whether it is at work in a run.
     #[must_use]
     pub fn is_running(&self, cascade: &Id) -> bool {
         self.state().is_running(cascade)
     }
 
-    /// Waits until the agent's list of conversations may tell something that is needed at once. Cancel-safe; one waiter at a
-    /// time.
+    /// Waits until the agent's list of conversations may tell something that is needed at once.
+    /// Cancel-safe; one waiter at a time.
     pub async fn wanted(&self) {
         self.wanted.notified().await;
     }
@@ -120,10 +131,17 @@ impl Correlator {
     fn call(&self, mut call: Box<Call>) {
         let now = now();
         let mut state = self.state();
-        let Arrival { told, is_open, facts } = state.correlate(&mut call, now);
+        let Arrival {
+            told,
+            is_open,
+            facts,
+        } = state.correlate(&mut call, now);
         facts.into_iter().for_each(|fact| self.next.record(fact));
         self.next.record(Fact::Call(call.clone()));
-        state.take(&call, told, now).into_iter().for_each(|fact| self.next.record(fact));
+        state
+            .take(&call, told, now)
+            .into_iter()
+            .for_each(|fact| self.next.record(fact));
         drop(state);
         if is_open {
             self.wanted.notify_one();
@@ -142,7 +160,9 @@ impl Correlator {
     fn with(&self, change: impl FnOnce(&mut State, Moment) -> Vec<Fact>) {
         let now = now();
         let mut state = self.state();
-        change(&mut state, now).into_iter().for_each(|fact| self.next.record(fact));
+        change(&mut state, now)
+            .into_iter()
+            .for_each(|fact| self.next.record(fact));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -161,7 +181,10 @@ impl Record for Correlator {
 }
 
 fn now() -> Moment {
-    Moment { at: std::time::Instant::now(), wall: SystemTime::now() }
+    Moment {
+        at: std::time::Instant::now(),
+        wall: SystemTime::now(),
+    }
 }
 
 #[cfg(test)]
@@ -174,8 +197,8 @@ mod tests {
     use crate::cascade::telling::{id, idle, running};
     use crate::cascade::update::Step;
     use crate::record::{
-        CallIds, Correlation, CorrelationMethod, Host, Model, Operation, Outcome, Provider, Quality, StepKind,
-        StepStatus, Timing, TokenUsage,
+        CallIds, Correlation, CorrelationMethod, Host, Model, Operation, Outcome, Provider,
+        Quality, StepKind, StepStatus, Timing, TokenUsage,
     };
 
     /// Keeps all facts in their order.
@@ -222,8 +245,14 @@ mod tests {
                 time_to_first_chunk: None,
                 content_duration: None,
             },
-            ids: CallIds { labelled_trajectory: Some(id(trajectory)), ..CallIds::default() },
-            correlation: Correlation { cascade: None, method: CorrelationMethod::Labels },
+            ids: CallIds {
+                labelled_trajectory: Some(id(trajectory)),
+                ..CallIds::default()
+            },
+            correlation: Correlation {
+                cascade: None,
+                method: CorrelationMethod::Labels,
+            },
             port: 443,
             parent: None,
             trace: None,
@@ -232,12 +261,21 @@ mod tests {
     }
 
     fn joined(trajectory: &str, cascade: &str) -> JoinedIds {
-        JoinedIds { trajectory: Some(id(trajectory)), cascade: Some(id(cascade)), provider_trace: None }
+        JoinedIds {
+            trajectory: Some(id(trajectory)),
+            cascade: Some(id(cascade)),
+            provider_trace: None,
+        }
     }
 
     fn message() -> Step {
         let created_at = Some(SystemTime::now());
-        Step { kind: StepKind::UserInput, status: StepStatus::Done, created_at, ..Step::default() }
+        Step {
+            kind: StepKind::UserInput,
+            status: StepStatus::Done,
+            created_at,
+            ..Step::default()
+        }
     }
 
     #[test]
@@ -252,7 +290,11 @@ mod tests {
             .into_iter()
             .map(|fact| match fact {
                 Fact::Call(call) => {
-                    format!("call {} {:?}", call.number, call.correlation.cascade.map(|id| id.to_string()))
+                    format!(
+                        "call {} {:?}",
+                        call.number,
+                        call.correlation.cascade.map(|id| id.to_string())
+                    )
                 }
                 Fact::Correlated(correlated) => format!("correlated {}", correlated.call),
                 Fact::CorrelationSettled(method) => format!("settled {method}"),
@@ -280,7 +322,11 @@ mod tests {
         let (facts, correlator) = correlator();
         correlator.followed();
         assert!(!correlator.is_running(&id("c")));
-        correlator.update(&id("c"), &running().steps(0, [message()]), UpdateSource::AgentState);
+        correlator.update(
+            &id("c"),
+            &running().steps(0, [message()]),
+            UpdateSource::AgentState,
+        );
         assert!(correlator.is_running(&id("c")));
         assert_eq!(correlator.known(&id("c"), None), (1, 0));
         correlator.update(&id("c"), &idle(), UpdateSource::AgentState);
@@ -309,7 +355,10 @@ mod tests {
         correlator.record(Fact::IdsJoined(joined("t", "c")));
         correlator.record(call(2, "t"));
         let mut wanted = std::pin::pin!(correlator.wanted());
-        assert!(futures_util::poll!(&mut wanted).is_pending(), "what is known is not asked for");
+        assert!(
+            futures_util::poll!(&mut wanted).is_pending(),
+            "what is known is not asked for"
+        );
         correlator.record(call(3, "u"));
         wanted.await;
     }
@@ -345,7 +394,10 @@ mod tests {
         assert_eq!(count(|fact| matches!(fact, Fact::AgentUp(true))), CALLS);
         assert_eq!(count(|fact| matches!(fact, Fact::IdsJoined(_))), CALLS);
         assert_eq!(count(|fact| matches!(fact, Fact::Call(_))), CALLS);
-        assert_eq!(count(|fact| matches!(fact, Fact::CorrelationSettled(_))), CALLS);
+        assert_eq!(
+            count(|fact| matches!(fact, Fact::CorrelationSettled(_))),
+            CALLS
+        );
         let mut stated = std::collections::BTreeMap::new();
         for fact in &facts {
             match fact {
@@ -354,7 +406,12 @@ mod tests {
                     assert_eq!(stated.insert(call.number, known), None);
                 }
                 Fact::Correlated(correlated) => {
-                    assert_eq!(stated.insert(correlated.call, true), Some(false), "call {}", correlated.call);
+                    assert_eq!(
+                        stated.insert(correlated.call, true),
+                        Some(false),
+                        "call {}",
+                        correlated.call
+                    );
                 }
                 _ => {}
             }

@@ -1,4 +1,5 @@
-//! Entries for fuzzers: a hostile agent's answers, as documents, as differences, and as the frames they come in.
+//! Entries for fuzzers: a hostile agent's answers, as documents, as differences, and as the frames
+//! they come in.
 
 use std::fmt::Debug;
 
@@ -9,10 +10,12 @@ use super::proto::reactive_component_pb::MessageDiff;
 use super::reactive::State;
 use super::read::{AgentState, Generations, Message, Reader, Steps, Summaries, UserStatus};
 
-/// Reads the bytes as a document of every kind, in pieces as long as the first byte says and at once. Panics when the cuts
-/// make a difference.
+/// Reads the bytes as a document of every kind, in pieces as long as the first byte says and at
+/// once. Panics when the cuts make a difference.
 pub fn fuzz_documents(bytes: &[u8]) {
-    let Some((size, document)) = bytes.split_first() else { return };
+    let Some((size, document)) = bytes.split_first() else {
+        return;
+    };
     let size = usize::from(*size).max(1);
     both_ways(document, size, AgentState::default);
     both_ways(document, size, || Steps::from_offset(7));
@@ -21,24 +24,36 @@ pub fn fuzz_documents(bytes: &[u8]) {
     both_ways(document, size, UserStatus::default);
 }
 
-fn both_ways<M: Message<Content: PartialEq + Debug>>(document: &[u8], size: usize, new: impl Fn() -> M) {
+fn both_ways<M: Message<Content: PartialEq + Debug>>(
+    document: &[u8],
+    size: usize,
+    new: impl Fn() -> M,
+) {
     let read = |size: usize| {
         let mut reader = Reader::new(new());
         document.chunks(size).for_each(|piece| reader.feed(piece));
         reader.finish()
     };
-    assert_eq!(read(document.len().max(1)), read(size), "in pieces of {size}");
+    assert_eq!(
+        read(document.len().max(1)),
+        read(size),
+        "in pieces of {size}"
+    );
 }
 
 /// Applies the bytes as differences, each behind its length in two bytes, to one state.
 pub fn fuzz_differences(mut bytes: &[u8]) {
     let mut state = State::new();
     while let [high, low, rest @ ..] = bytes {
-        let (difference, after) = rest.split_at(usize::from(u16::from_be_bytes([*high, *low])).min(rest.len()));
+        let (difference, after) =
+            rest.split_at(usize::from(u16::from_be_bytes([*high, *low])).min(rest.len()));
         if let Ok(difference) = MessageDiff::decode(difference) {
             let applied = state.apply(&difference);
             let update = state.update();
-            assert!(applied.is_ok() || update.cascade.is_none(), "a state that is given up says nothing");
+            assert!(
+                applied.is_ok() || update.cascade.is_none(),
+                "a state that is given up says nothing"
+            );
         }
         bytes = after;
     }

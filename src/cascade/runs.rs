@@ -1,5 +1,6 @@
-//! The calls of one conversation, sorted into the runs in which they began. Each is settled once: in a run, which counts it
-//! and whose trace has its span, or beside all of them. Whoever asks is told of it in that moment, and never again.
+//! The calls of one conversation, sorted into the runs in which they began. Each is settled once:
+//! in a run, which counts it and whose trace has its span, or beside all of them. Whoever asks is
+//! told of it in that moment, and never again.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -24,8 +25,8 @@ pub(super) struct SeenCall {
 }
 
 impl SeenCall {
-    /// A call that has just been stated, which may be a while after its end: when it began is told by the wall clock, unless
-    /// that was set meanwhile.
+    /// A call that has just been stated, which may be a while after its end: when it began is told
+    /// by the wall clock, unless that was set meanwhile.
     pub(super) fn new(call: &Call, now: Moment) -> Self {
         let latest = now.at.checked_sub(call.timing.duration).unwrap_or(now.at);
         let lasted = now.wall.duration_since(call.timing.started_at).ok();
@@ -47,7 +48,10 @@ impl SeenCall {
 
     /// The same, its span having been given a place.
     pub(super) fn placed(self) -> Self {
-        Self { is_placed: true, ..self }
+        Self {
+            is_placed: true,
+            ..self
+        }
     }
 
     /// Whether a run that is under way has it, whatever comes.
@@ -93,7 +97,14 @@ struct Sum {
 
 impl Default for Sum {
     fn default() -> Self {
-        Self { count: 0, tokens: 0, cost: Some(Cost::default()), first: None, first_chunk: None, began: None }
+        Self {
+            count: 0,
+            tokens: 0,
+            cost: Some(Cost::default()),
+            first: None,
+            first_chunk: None,
+            began: None,
+        }
     }
 }
 
@@ -101,9 +112,16 @@ impl Sum {
     fn add(&mut self, call: &SeenCall) {
         self.count += 1;
         self.tokens = self.tokens.saturating_add(call.tokens);
-        self.cost = self.cost.zip(call.cost).map(|(sum, cost)| sum.saturating_add(cost));
+        self.cost = self
+            .cost
+            .zip(call.cost)
+            .map(|(sum, cost)| sum.saturating_add(cost));
         let is_hidden = call.operation != Operation::Chat;
-        if self.first.as_ref().is_none_or(|(hidden, began, _)| (is_hidden, call.began) < (*hidden, *began)) {
+        if self
+            .first
+            .as_ref()
+            .is_none_or(|(hidden, began, _)| (is_hidden, call.began) < (*hidden, *began))
+        {
             self.first = Some((is_hidden, call.began, call.model.clone()));
         }
         self.first_chunk = self.first_chunk.into_iter().chain(call.first_chunk).min();
@@ -116,7 +134,8 @@ impl Sum {
 pub(super) struct RunCalls {
     pub(super) count: u64,
     pub(super) tokens: u64,
-    /// `None` where one of them has tokens and no price: the sum of the others would pass for the whole.
+    /// `None` where one of them has tokens and no price: the sum of the others would pass for the
+    /// whole.
     pub(super) cost: Option<Cost>,
     /// The model of the first one.
     pub(super) model: Option<Model>,
@@ -132,10 +151,13 @@ pub(super) struct RunCalls {
 }
 
 impl Calls {
-    /// Returns the oldest one when there was no room, if its span waits for a place: no run will have it.
+    /// Returns the oldest one when there was no room, if its span waits for a place: no run will
+    /// have it.
     pub(super) fn add(&mut self, call: SeenCall, now: Instant) -> Option<u64> {
         self.waiting.push_back((now, call));
-        let oldest = (self.waiting.len() > MAX_WAITING).then(|| self.waiting.pop_front()).flatten();
+        let oldest = (self.waiting.len() > MAX_WAITING)
+            .then(|| self.waiting.pop_front())
+            .flatten();
         oldest.and_then(|(_, oldest)| oldest.unplaced())
     }
 
@@ -158,37 +180,55 @@ impl Calls {
 
     /// Takes a call back, unless it is settled.
     pub(super) fn remove(&mut self, number: u64) -> Option<SeenCall> {
-        let index = self.waiting.iter().position(|(_, call)| call.number == number)?;
+        let index = self
+            .waiting
+            .iter()
+            .position(|(_, call)| call.number == number)?;
         self.waiting.remove(index).map(|(_, call)| call)
     }
 
-    /// Settles what the run under way has for sure. Returns the calls whose spans still wait for their places in it.
+    /// Settles what the run under way has for sure. Returns the calls whose spans still wait for
+    /// their places in it.
     pub(super) fn settle(&mut self, run: Sure) -> Vec<u64> {
         let settled = self.take(|call| call.is_within(run));
         settled.iter().for_each(|call| self.settled.add(call));
         settled.iter().filter_map(SeenCall::unplaced).collect()
     }
 
-    /// Settles calls that have waited for a run for long enough; there is none. Returns those whose spans still wait.
+    /// Settles calls that have waited for a run for long enough; there is none. Returns those whose
+    /// spans still wait.
     pub(super) fn stop_waiting(&mut self, now: Instant) -> Vec<u64> {
         let is_late = |since: Instant| now.saturating_duration_since(since) >= RUN_TOLD_WITHIN;
-        let late = self.waiting.iter().take_while(|(since, _)| is_late(*since)).count();
-        self.waiting.drain(..late).filter_map(|(_, call)| call.unplaced()).collect()
+        let late = self
+            .waiting
+            .iter()
+            .take_while(|(since, _)| is_late(*since))
+            .count();
+        self.waiting
+            .drain(..late)
+            .filter_map(|(_, call)| call.unplaced())
+            .collect()
     }
 
     /// No run will come. Returns the calls whose spans still wait.
     pub(super) fn give_up(&mut self) -> Vec<u64> {
-        std::mem::take(&mut self.waiting).iter().filter_map(|(_, call)| call.unplaced()).collect()
+        std::mem::take(&mut self.waiting)
+            .iter()
+            .filter_map(|(_, call)| call.unplaced())
+            .collect()
     }
 
-    /// Takes the calls out that began in a run. The agent works before it calls, but it may be seen to work only later:
-    /// when it did not tell when the run began, a turn that was called for after the run before, and shortly before this
-    /// one, is part of it.
+    /// Takes the calls out that began in a run. The agent works before it calls, but it may be seen
+    /// to work only later: when it did not tell when the run began, a turn that was called for
+    /// after the run before, and shortly before this one, is part of it.
     ///
-    /// Where only steps tell the end, a call may have begun after it, up to `latest`: the run went on for that long.
+    /// Where only steps tell the end, a call may have begun after it, up to `latest`: the run went
+    /// on for that long.
     pub(super) fn of_run(&mut self, began: Began, ended: Instant, latest: Instant) -> RunCalls {
         let last_end = self.last_end.take();
-        let Began { at: began, is_told, .. } = began;
+        let Began {
+            at: began, is_told, ..
+        } = began;
         let belongs = |call: &SeenCall| {
             let is_early = !is_told
                 && call.operation == Operation::Chat
@@ -198,8 +238,13 @@ impl Calls {
         };
         let calls = self.take(belongs);
         let beside = self.take(|call| call.began <= latest);
-        // The next run may begin right then, so that a call that takes longer is no part of this one's time.
-        let unseen = calls.iter().filter(|call| call.began > ended).map(|call| call.ended.min(latest)).max();
+        // The next run may begin right then, so that a call that takes longer is no part of this
+        // one's time.
+        let unseen = calls
+            .iter()
+            .filter(|call| call.began > ended)
+            .map(|call| call.ended.min(latest))
+            .max();
         self.last_end = Some(unseen.unwrap_or(ended).max(ended));
         let mut sum = std::mem::take(&mut self.settled);
         calls.iter().for_each(|call| sum.add(call));
@@ -230,7 +275,8 @@ const STATED_WITHIN: Duration = Duration::from_secs(5);
 /// Calls that are not settled; the longest turns known make some hundred.
 const MAX_WAITING: usize = 4_096;
 
-/// An agent is looked at within seconds after it was called; a run that was not seen by then began without this call.
+/// An agent is looked at within seconds after it was called; a run that was not seen by then began
+/// without this call.
 const RUN_TOLD_WITHIN: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
@@ -261,11 +307,18 @@ mod tests {
     }
 
     fn told(at: Instant) -> Began {
-        Began { at, wall: SystemTime::UNIX_EPOCH, is_told: true }
+        Began {
+            at,
+            wall: SystemTime::UNIX_EPOCH,
+            is_told: true,
+        }
     }
 
     fn seen(at: Instant) -> Began {
-        Began { is_told: false, ..told(at) }
+        Began {
+            is_told: false,
+            ..told(at)
+        }
     }
 
     fn model(run: &RunCalls) -> Option<&str> {
@@ -280,10 +333,17 @@ mod tests {
         calls.add(call(3, Operation::Chat, at(21), 100), at(0));
         calls.remove(9);
         let first = calls.of_run(seen(at(1)), at(20), at(20));
-        assert_eq!((first.count, first.tokens, model(&first), first.began), (2, 12, Some("m2"), None));
+        assert_eq!(
+            (first.count, first.tokens, model(&first), first.began),
+            (2, 12, Some("m2"), None)
+        );
         assert_eq!(first.first_chunk, Some(at(1) + Duration::from_millis(10)));
         let second = calls.of_run(seen(at(25)), at(30), at(30));
-        assert_eq!((second.count, second.tokens, second.began), (1, 100, Some(at(21))), "seen late");
+        assert_eq!(
+            (second.count, second.tokens, second.began),
+            (1, 100, Some(at(21))),
+            "seen late"
+        );
         let third = calls.of_run(seen(at(31)), at(32), at(32));
         assert_eq!((third.count, model(&third)), (0, None));
     }
@@ -293,11 +353,23 @@ mod tests {
         let (at, mut calls) = (clock(), Calls::default());
         calls.add(call(1, Operation::Chat, at(2), 5), at(0));
         calls.add(call(2, Operation::Checkpoint, at(3), 7), at(0));
-        assert_eq!(calls.of_run(told(at(1)), at(4), at(4)).cost, Some(Cost::from_nano_usd(24)));
+        assert_eq!(
+            calls.of_run(told(at(1)), at(4), at(4)).cost,
+            Some(Cost::from_nano_usd(24))
+        );
         calls.add(call(3, Operation::Chat, at(6), 5), at(0));
-        calls.add(SeenCall { cost: None, ..call(4, Operation::Chat, at(7), 1) }, at(0));
+        calls.add(
+            SeenCall {
+                cost: None,
+                ..call(4, Operation::Chat, at(7), 1)
+            },
+            at(0),
+        );
         assert_eq!(calls.of_run(told(at(5)), at(8), at(8)).cost, None);
-        assert_eq!(calls.of_run(told(at(9)), at(9), at(9)).cost, Some(Cost::default()));
+        assert_eq!(
+            calls.of_run(told(at(9)), at(9), at(9)).cost,
+            Some(Cost::default())
+        );
     }
 
     #[test]
@@ -325,10 +397,13 @@ mod tests {
         calls.add(call(1, Operation::Chat, at(2), 5), at(0));
         assert_eq!(calls.of_run(told(at(1)), at(3), at(3)).count, 1);
         assert_eq!(calls.of_run(told(at(1)), at(5), at(5)).count, 0);
-        let pushed_out =
-            (0..MAX_WAITING as u64 + 9).filter_map(|n| calls.add(call(n, Operation::Chat, at(6), 1), at(0)));
+        let pushed_out = (0..MAX_WAITING as u64 + 9)
+            .filter_map(|n| calls.add(call(n, Operation::Chat, at(6), 1), at(0)));
         assert_eq!(pushed_out.collect::<Vec<_>>(), (0..9).collect::<Vec<_>>());
-        assert_eq!(calls.of_run(told(at(6)), at(7), at(7)).count, MAX_WAITING as u64);
+        assert_eq!(
+            calls.of_run(told(at(6)), at(7), at(7)).count,
+            MAX_WAITING as u64
+        );
     }
 
     #[test]
@@ -337,7 +412,13 @@ mod tests {
         let at = |seconds| zero + Duration::from_secs(seconds);
         let mut calls = Calls::default();
         calls.add(call(1, Operation::Chat, at(2), 5), at(0));
-        calls.add(SeenCall { ended: at(8), ..call(2, Operation::Chat, at(6), 7) }, at(0));
+        calls.add(
+            SeenCall {
+                ended: at(8),
+                ..call(2, Operation::Chat, at(6), 7)
+            },
+            at(0),
+        );
         calls.add(call(3, Operation::Chat, at(12), 100), at(0));
         let run = calls.of_run(told(at(1)), at(5), at(10));
         assert_eq!((run.count, run.tokens, run.ended), (2, 12, Some(at(8))));

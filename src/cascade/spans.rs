@@ -1,4 +1,5 @@
-//! New places for spans: which trace, under which parent, recorded or not. Ids are random and never zero; nothing is kept.
+//! New places for spans: which trace, under which parent, recorded or not. Ids are random and never
+//! zero; nothing is kept.
 
 use std::num::NonZero;
 
@@ -8,19 +9,36 @@ use crate::record::{Sampling, SpanId, TraceContext, TraceId, TraceParent};
 pub(super) fn root(sampling: Sampling) -> TraceContext {
     let trace = trace_id();
     let sampled = sampling.samples(trace, None);
-    TraceContext { trace, span: span_id(), parent: None, has_remote_parent: false, sampled }
+    TraceContext {
+        trace,
+        span: span_id(),
+        parent: None,
+        has_remote_parent: false,
+        sampled,
+    }
 }
 
 /// A span within another one of ours.
 pub(super) fn within(outer: &TraceContext) -> TraceContext {
-    TraceContext { span: span_id(), parent: Some(outer.span), has_remote_parent: false, ..*outer }
+    TraceContext {
+        span: span_id(),
+        parent: Some(outer.span),
+        has_remote_parent: false,
+        ..*outer
+    }
 }
 
 /// A span within one of the agent's.
 pub(super) fn within_agents(parent: TraceParent, sampling: Sampling) -> TraceContext {
     let sampled = sampling.samples(parent.trace, Some(parent));
     let TraceParent { trace, span, .. } = parent;
-    TraceContext { trace, span: span_id(), parent: Some(span), has_remote_parent: true, sampled }
+    TraceContext {
+        trace,
+        span: span_id(),
+        parent: Some(span),
+        has_remote_parent: true,
+        sampled,
+    }
 }
 
 fn trace_id() -> TraceId {

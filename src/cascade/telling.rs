@@ -1,6 +1,8 @@
 //! News as tests tell them.
 
-use super::update::{AgentUsage, Generation, RunStatus, Step, Termination, TrajectoryUpdate, Update};
+use super::update::{
+    AgentUsage, Generation, RunStatus, Step, Termination, TrajectoryUpdate, Update,
+};
 use crate::record::Id;
 
 pub(super) fn id(text: &str) -> Id {
@@ -8,7 +10,10 @@ pub(super) fn id(text: &str) -> Id {
 }
 
 pub(super) fn status(status: RunStatus) -> Update {
-    Update { status: Some(status), ..Update::default() }
+    Update {
+        status: Some(status),
+        ..Update::default()
+    }
 }
 
 pub(super) fn idle() -> Update {
@@ -19,10 +24,15 @@ pub(super) fn running() -> Update {
     status(RunStatus::Running)
 }
 
-/// A call to a model that has ended, of 7 tokens, under the provider's name of its response and of its trace.
+/// A call to a model that has ended, of 7 tokens, under the provider's name of its response and of
+/// its trace.
 pub(super) fn generation(name: &str) -> Generation {
     Generation {
-        usage: Some(AgentUsage { input: 5, output: 2, ..AgentUsage::default() }),
+        usage: Some(AgentUsage {
+            input: 5,
+            output: 2,
+            ..AgentUsage::default()
+        }),
         response: Some(id(&format!("response-{name}"))),
         traces: vec![id(name)],
         ..Generation::default()
@@ -35,7 +45,11 @@ impl Update {
         self
     }
 
-    pub(super) fn generations(mut self, first: u32, generations: impl IntoIterator<Item = Generation>) -> Self {
+    pub(super) fn generations(
+        mut self,
+        first: u32,
+        generations: impl IntoIterator<Item = Generation>,
+    ) -> Self {
         self.main.generations.extend((first..).zip(generations));
         self
     }

@@ -1,6 +1,8 @@
-//! Which trajectory, session and trace belongs to which conversation: what was said, never what was guessed.
+//! Which trajectory, session and trace belongs to which conversation: what was said, never what was
+//! guessed.
 //!
-//! What the agent and its telemetry say enters, answers leave. Bounded: what was longest not asked for is forgotten first.
+//! What the agent and its telemetry say enters, answers leave. Bounded: what was longest not asked
+//! for is forgotten first.
 
 use std::num::NonZeroUsize;
 
@@ -26,7 +28,8 @@ pub struct Threads {
     confirmed: LruCache<Id, ()>,
 }
 
-/// Whose a session is. Some agents keep one for a conversation or longer; agy 1.3.3 makes one up for each request.
+/// Whose a session is. Some agents keep one for a conversation or longer; agy 1.3.3 makes one up
+/// for each request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Session {
     /// One call of this conversation has it, under this name; it may be that call's alone.
@@ -49,7 +52,8 @@ enum Thread {
 pub enum Found {
     /// To this conversation, as this identifier tells.
     Cascade(Id, CorrelationMethod),
-    /// The call names a conversation that the agent has not confirmed: some write another identifier in its place.
+    /// The call names a conversation that the agent has not confirmed: some write another
+    /// identifier in its place.
     Unconfirmed(Id),
     /// Not known.
     Nothing,
@@ -76,7 +80,8 @@ impl Threads {
 
     /// A conversation's main trajectory. Returns whether that is new.
     pub fn main(&mut self, trajectory: &Id, cascade: &Id) -> bool {
-        let is_new = self.mains.put(cascade.clone(), trajectory.clone()).as_ref() != Some(trajectory);
+        let is_new =
+            self.mains.put(cascade.clone(), trajectory.clone()).as_ref() != Some(trajectory);
         self.trajectory(trajectory, cascade) || is_new
     }
 
@@ -86,8 +91,9 @@ impl Threads {
         self.mains.peek(cascade)
     }
 
-    /// A trajectory belongs to a conversation. Returns whether that is new: a subagent's trajectory is said to be its own
-    /// conversation's as well as that of the one it works for, which is the same.
+    /// A trajectory belongs to a conversation. Returns whether that is new: a subagent's trajectory
+    /// is said to be its own conversation's as well as that of the one it works for, which is the
+    /// same.
     pub fn trajectory(&mut self, trajectory: &Id, cascade: &Id) -> bool {
         let known = self.trajectories.get(trajectory).cloned();
         let is_new = known.is_none_or(|known| self.root_of(&known) != self.root_of(cascade));
@@ -97,17 +103,22 @@ impl Threads {
         is_new
     }
 
-    /// A subagent's trajectory within a conversation. Returns whether that is new. The conversation whose main trajectory
-    /// it is works for this one.
+    /// A subagent's trajectory within a conversation. Returns whether that is new. The conversation
+    /// whose main trajectory it is works for this one.
     pub fn subtrajectory(&mut self, trajectory: &Id, cascade: &Id) -> bool {
-        let own = self.trajectories.get(trajectory).filter(|own| self.mains.peek(*own) == Some(trajectory)).cloned();
+        let own = self
+            .trajectories
+            .get(trajectory)
+            .filter(|own| self.mains.peek(*own) == Some(trajectory))
+            .cloned();
         match own {
             Some(own) if self.root_of(&own) != self.root_of(cascade) => self.root(&own, cascade),
             _ => self.trajectory(trajectory, cascade),
         }
     }
 
-    /// A conversation is a subagent's and works for another. Returns whether that is new; a ring is not believed.
+    /// A conversation is a subagent's and works for another. Returns whether that is new; a ring is
+    /// not believed.
     pub fn root(&mut self, cascade: &Id, root: &Id) -> bool {
         let is_new = self.root_of(root) != self.root_of(cascade);
         if is_new {
@@ -116,19 +127,27 @@ impl Threads {
         is_new
     }
 
-    /// A call of a conversation has a session; `call` is the provider's name of the call, so that the same one is not taken for
-    /// two. Returns whether that changes what the session tells.
+    /// A call of a conversation has a session; `call` is the provider's name of the call, so that
+    /// the same one is not taken for two. Returns whether that changes what the session tells.
     pub fn session(&mut self, session: &Id, cascade: &Id, call: &Id) -> bool {
         let known = self.sessions.get(session).cloned();
         let told = match known {
-            None => Session::Seen { cascade: cascade.clone(), call: call.clone() },
-            Some(Session::Seen { cascade: own, call: first }) if self.root_of(&own) == self.root_of(cascade) => {
+            None => Session::Seen {
+                cascade: cascade.clone(),
+                call: call.clone(),
+            },
+            Some(Session::Seen {
+                cascade: own,
+                call: first,
+            }) if self.root_of(&own) == self.root_of(cascade) => {
                 if first == *call {
                     return false;
                 }
                 Session::Stable(own)
             }
-            Some(Session::Stable(own)) if self.root_of(&own) == self.root_of(cascade) => return false,
+            Some(Session::Stable(own)) if self.root_of(&own) == self.root_of(cascade) => {
+                return false;
+            }
             Some(Session::Shared) => return false,
             Some(Session::Seen { .. } | Session::Stable(_)) => Session::Shared,
         };
@@ -145,15 +164,23 @@ impl Threads {
 
     /// Telemetry names identifiers together. Returns whether anything is new.
     pub fn join(&mut self, ids: &JoinedIds) -> bool {
-        let JoinedIds { cascade, trajectory, provider_trace } = ids;
-        let mut is_new = cascade.as_ref().is_some_and(|cascade| self.confirm(cascade));
+        let JoinedIds {
+            cascade,
+            trajectory,
+            provider_trace,
+        } = ids;
+        let mut is_new = cascade
+            .as_ref()
+            .is_some_and(|cascade| self.confirm(cascade));
         if let (Some(trajectory), Some(cascade)) = (trajectory, cascade) {
             is_new |= self.trajectory(trajectory, cascade);
         }
         is_new
             | match (provider_trace, cascade, trajectory) {
                 (Some(trace), Some(cascade), _) => self.trace(trace, cascade),
-                (Some(trace), None, Some(trajectory)) => self.trace_of_trajectory(trace, trajectory),
+                (Some(trace), None, Some(trajectory)) => {
+                    self.trace_of_trajectory(trace, trajectory)
+                }
                 _ => false,
             }
     }
@@ -167,23 +194,40 @@ impl Threads {
 
     /// Where a call with these identifiers belongs. `told`: what the wire told of the method.
     ///
-    /// The surest comes first: a trajectory that the agent has named, a conversation that it has, a trace that it or its
-    /// telemetry names, a session that was seen to be one conversation's.
+    /// The surest comes first: a trajectory that the agent has named, a conversation that it has, a
+    /// trace that it or its telemetry names, a session that was seen to be one conversation's.
     pub fn find(&mut self, ids: &CallIds, told: CorrelationMethod) -> Found {
         let named = [&ids.trajectory, &ids.labelled_trajectory];
-        if let Some(cascade) = named.into_iter().flatten().find_map(|id| self.trajectories.get(id).cloned()) {
+        if let Some(cascade) = named
+            .into_iter()
+            .flatten()
+            .find_map(|id| self.trajectories.get(id).cloned())
+        {
             return Found::Cascade(self.root_of(&cascade), told);
         }
-        if let Some(cascade) = ids.conversation.as_ref().and_then(|conversation| self.confirmed(conversation)) {
+        if let Some(cascade) = ids
+            .conversation
+            .as_ref()
+            .and_then(|conversation| self.confirmed(conversation))
+        {
             return Found::Cascade(cascade, told);
         }
         if let Some(cascade) = ids.unexplained.as_ref().and_then(|uuid| self.named(uuid)) {
             return Found::Cascade(cascade, CorrelationMethod::RequestId);
         }
-        if let Some(cascade) = ids.provider_trace.as_ref().and_then(|trace| self.traced(trace)) {
+        if let Some(cascade) = ids
+            .provider_trace
+            .as_ref()
+            .and_then(|trace| self.traced(trace))
+        {
             return Found::Cascade(cascade, CorrelationMethod::TraceId);
         }
-        match (ids.session.as_ref().and_then(|session| self.sessions.get(session)), &ids.conversation) {
+        match (
+            ids.session
+                .as_ref()
+                .and_then(|session| self.sessions.get(session)),
+            &ids.conversation,
+        ) {
             (Some(Session::Stable(cascade)), _) => {
                 let cascade = cascade.clone();
                 Found::Cascade(self.root_of(&cascade), CorrelationMethod::Session)
@@ -195,14 +239,17 @@ impl Threads {
 
     /// The conversation of this name, when the agent has named it.
     fn confirmed(&mut self, conversation: &Id) -> Option<Id> {
-        let is_known = self.confirmed.get(conversation).is_some() || self.roots.contains(conversation);
+        let is_known =
+            self.confirmed.get(conversation).is_some() || self.roots.contains(conversation);
         is_known.then(|| self.root_of(conversation))
     }
 
     /// The conversation that the agent has named so, or of which it has named a trajectory so.
     fn named(&mut self, uuid: &Id) -> Option<Id> {
         let cascade = self.trajectories.get(uuid).cloned();
-        cascade.map(|cascade| self.root_of(&cascade)).or_else(|| self.confirmed(uuid))
+        cascade
+            .map(|cascade| self.root_of(&cascade))
+            .or_else(|| self.confirmed(uuid))
     }
 
     /// Where the trace of a call leads.
@@ -228,14 +275,16 @@ impl Threads {
     }
 }
 
-/// About 100 bytes each. The longest list of conversations fits twice: a book that it would fill would forget each name just
-/// before the list comes again.
+/// About 100 bytes each. The longest list of conversations fits twice: a book that it would fill
+/// would forget each name just before the list comes again.
 const MAX_NAMES: NonZeroUsize = NonZeroUsize::new(2 * MAX_SUMMARIES).unwrap();
 
-/// Each call has one: twice as many as there are calls that may still be joined. An older one leads to what nobody asks for.
+/// Each call has one: twice as many as there are calls that may still be joined. An older one leads
+/// to what nobody asks for.
 const MAX_TRACES: NonZeroUsize = NonZeroUsize::new(8_192).unwrap();
 
-/// As many as calls may wait for what theirs tells. One that is in use is not the one that was longest not asked for.
+/// As many as calls may wait for what theirs tells. One that is in use is not the one that was
+/// longest not asked for.
 const MAX_SESSIONS: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
 
 /// Subagents of subagents. Forgotten names may leave a ring, which must end somewhere.
@@ -256,10 +305,20 @@ mod tests {
     #[test]
     fn a_trajectory_tells_more_than_the_name_beside_it() {
         let mut threads = Threads::default();
-        let ids = CallIds { conversation: Some(id("agent-7")), trajectory: Some(id("t")), ..CallIds::default() };
-        assert_eq!(threads.find(&ids, CorrelationMethod::RequestId), Found::Unconfirmed(id("agent-7")));
+        let ids = CallIds {
+            conversation: Some(id("agent-7")),
+            trajectory: Some(id("t")),
+            ..CallIds::default()
+        };
+        assert_eq!(
+            threads.find(&ids, CorrelationMethod::RequestId),
+            Found::Unconfirmed(id("agent-7"))
+        );
         assert!(threads.trajectory(&id("t"), &id("c")) && !threads.trajectory(&id("t"), &id("c")));
-        assert_eq!(threads.find(&ids, CorrelationMethod::RequestId), found("c", CorrelationMethod::RequestId));
+        assert_eq!(
+            threads.find(&ids, CorrelationMethod::RequestId),
+            found("c", CorrelationMethod::RequestId)
+        );
     }
 
     #[test]
@@ -269,20 +328,40 @@ mod tests {
         threads.root(&id("grandchild"), &id("child"));
         threads.root(&id("child"), &id("c"));
         threads.root(&id("c"), &id("c"));
-        let ids = CallIds { labelled_trajectory: Some(id("t")), ..CallIds::default() };
-        assert_eq!(threads.find(&ids, CorrelationMethod::Labels), found("c", CorrelationMethod::Labels));
+        let ids = CallIds {
+            labelled_trajectory: Some(id("t")),
+            ..CallIds::default()
+        };
+        assert_eq!(
+            threads.find(&ids, CorrelationMethod::Labels),
+            found("c", CorrelationMethod::Labels)
+        );
         assert!(!threads.root(&id("c"), &id("grandchild")), "a ring");
-        assert_eq!(threads.find(&ids, CorrelationMethod::Labels), found("c", CorrelationMethod::Labels));
+        assert_eq!(
+            threads.find(&ids, CorrelationMethod::Labels),
+            found("c", CorrelationMethod::Labels)
+        );
     }
 
     #[test]
     fn a_subagents_trajectory_is_its_own_and_that_of_its_root_alike() {
         let mut threads = Threads::default();
-        let ids = CallIds { trajectory: Some(id("t")), ..CallIds::default() };
+        let ids = CallIds {
+            trajectory: Some(id("t")),
+            ..CallIds::default()
+        };
         assert!(threads.main(&id("t"), &id("child")) && threads.subtrajectory(&id("t"), &id("c")));
-        assert_eq!(threads.root_of(&id("child")), id("c"), "the agent said so in two steps");
-        assert_eq!(threads.find(&ids, CorrelationMethod::RequestId), found("c", CorrelationMethod::RequestId));
-        let mut say_again = || threads.main(&id("t"), &id("child")) | threads.subtrajectory(&id("t"), &id("c"));
+        assert_eq!(
+            threads.root_of(&id("child")),
+            id("c"),
+            "the agent said so in two steps"
+        );
+        assert_eq!(
+            threads.find(&ids, CorrelationMethod::RequestId),
+            found("c", CorrelationMethod::RequestId)
+        );
+        let mut say_again =
+            || threads.main(&id("t"), &id("child")) | threads.subtrajectory(&id("t"), &id("c"));
         assert!(!say_again() && !say_again(), "nothing new");
         assert_eq!(threads.main_of(&id("child")), Some(&id("t")));
     }
@@ -290,25 +369,53 @@ mod tests {
     #[test]
     fn a_subagents_trajectory_may_be_told_by_its_root_first() {
         let mut threads = Threads::default();
-        assert!(threads.subtrajectory(&id("t"), &id("c")) && !threads.subtrajectory(&id("t"), &id("c")));
+        assert!(
+            threads.subtrajectory(&id("t"), &id("c")) && !threads.subtrajectory(&id("t"), &id("c"))
+        );
         threads.main(&id("t"), &id("child"));
         threads.root(&id("child"), &id("c"));
-        let ids = CallIds { trajectory: Some(id("t")), ..CallIds::default() };
-        assert_eq!(threads.find(&ids, CorrelationMethod::RequestId), found("c", CorrelationMethod::RequestId));
+        let ids = CallIds {
+            trajectory: Some(id("t")),
+            ..CallIds::default()
+        };
+        assert_eq!(
+            threads.find(&ids, CorrelationMethod::RequestId),
+            found("c", CorrelationMethod::RequestId)
+        );
     }
 
     #[test]
     fn a_session_tells_something_once_two_calls_of_one_conversation_have_it_and_none_of_another() {
         let mut threads = Threads::default();
-        let ids = CallIds { session: Some(id("s")), ..CallIds::default() };
+        let ids = CallIds {
+            session: Some(id("s")),
+            ..CallIds::default()
+        };
         assert_eq!(threads.find(&ids, CorrelationMethod::None), Found::Nothing);
-        assert!(!threads.session(&id("s"), &id("a"), &id("x")) && !threads.session(&id("s"), &id("a"), &id("x")));
-        assert_eq!(threads.find(&ids, CorrelationMethod::None), Found::Nothing, "it may be that call's alone");
-        assert!(threads.session(&id("s"), &id("a"), &id("y")) && !threads.session(&id("s"), &id("a"), &id("z")));
-        assert_eq!(threads.find(&ids, CorrelationMethod::None), found("a", CorrelationMethod::Session));
+        assert!(
+            !threads.session(&id("s"), &id("a"), &id("x"))
+                && !threads.session(&id("s"), &id("a"), &id("x"))
+        );
+        assert_eq!(
+            threads.find(&ids, CorrelationMethod::None),
+            Found::Nothing,
+            "it may be that call's alone"
+        );
+        assert!(
+            threads.session(&id("s"), &id("a"), &id("y"))
+                && !threads.session(&id("s"), &id("a"), &id("z"))
+        );
+        assert_eq!(
+            threads.find(&ids, CorrelationMethod::None),
+            found("a", CorrelationMethod::Session)
+        );
         threads.session(&id("s"), &id("b"), &id("v"));
         threads.session(&id("s"), &id("a"), &id("w"));
-        assert_eq!(threads.find(&ids, CorrelationMethod::None), Found::Nothing, "two conversations share it");
+        assert_eq!(
+            threads.find(&ids, CorrelationMethod::None),
+            Found::Nothing,
+            "two conversations share it"
+        );
     }
 
     #[test]
@@ -325,65 +432,134 @@ mod tests {
         assert_eq!(threads.find(&ids, told), Found::Unconfirmed(id("agent-7")));
         threads.session(&id("s"), &id("c"), &id("y"));
         threads.session(&id("s"), &id("c"), &id("z"));
-        assert_eq!(threads.find(&ids, told), found("c", CorrelationMethod::Session));
+        assert_eq!(
+            threads.find(&ids, told),
+            found("c", CorrelationMethod::Session)
+        );
         threads.trace(&id("x"), &id("d"));
-        assert_eq!(threads.find(&ids, told), found("d", CorrelationMethod::TraceId));
+        assert_eq!(
+            threads.find(&ids, told),
+            found("d", CorrelationMethod::TraceId)
+        );
         threads.trajectory(&id("unknown"), &id("e"));
-        assert_eq!(threads.find(&ids, told), found("e", CorrelationMethod::RequestId));
+        assert_eq!(
+            threads.find(&ids, told),
+            found("e", CorrelationMethod::RequestId)
+        );
     }
 
     #[test]
     fn a_uuid_that_is_not_explained_counts_where_the_agent_has_named_something_so() {
         let mut threads = Threads::default();
-        let ids = CallIds { unexplained: Some(id("u")), ..CallIds::default() };
+        let ids = CallIds {
+            unexplained: Some(id("u")),
+            ..CallIds::default()
+        };
         assert_eq!(threads.find(&ids, CorrelationMethod::None), Found::Nothing);
         threads.trajectory(&id("u"), &id("c"));
-        assert_eq!(threads.find(&ids, CorrelationMethod::None), found("c", CorrelationMethod::RequestId));
-        let ids = CallIds { unexplained: Some(id("d")), ..CallIds::default() };
+        assert_eq!(
+            threads.find(&ids, CorrelationMethod::None),
+            found("c", CorrelationMethod::RequestId)
+        );
+        let ids = CallIds {
+            unexplained: Some(id("d")),
+            ..CallIds::default()
+        };
         threads.confirm(&id("d"));
-        assert_eq!(threads.find(&ids, CorrelationMethod::None), found("d", CorrelationMethod::RequestId));
+        assert_eq!(
+            threads.find(&ids, CorrelationMethod::None),
+            found("d", CorrelationMethod::RequestId)
+        );
     }
 
     #[test]
     fn a_session_of_a_conversation_and_its_subagent_is_one_of_one_conversation() {
         let mut threads = Threads::default();
-        let ids = CallIds { session: Some(id("s")), ..CallIds::default() };
+        let ids = CallIds {
+            session: Some(id("s")),
+            ..CallIds::default()
+        };
         threads.session(&id("s"), &id("child"), &id("x"));
         threads.root(&id("child"), &id("c"));
-        assert!(threads.session(&id("s"), &id("c"), &id("y")), "the root's as well");
-        assert_eq!(threads.find(&ids, CorrelationMethod::None), found("c", CorrelationMethod::Session));
+        assert!(
+            threads.session(&id("s"), &id("c"), &id("y")),
+            "the root's as well"
+        );
+        assert_eq!(
+            threads.find(&ids, CorrelationMethod::None),
+            found("c", CorrelationMethod::Session)
+        );
     }
 
     #[test]
     fn a_trace_that_leads_further_is_news_and_one_that_leads_less_far_is_not() {
         let mut threads = Threads::default();
-        let ids = CallIds { provider_trace: Some(id("x")), ..CallIds::default() };
-        let metrics = JoinedIds { trajectory: Some(id("t")), provider_trace: Some(id("x")), cascade: None };
+        let ids = CallIds {
+            provider_trace: Some(id("x")),
+            ..CallIds::default()
+        };
+        let metrics = JoinedIds {
+            trajectory: Some(id("t")),
+            provider_trace: Some(id("x")),
+            cascade: None,
+        };
         assert!(threads.join(&metrics));
         assert!(threads.trace(&id("x"), &id("c")) && !threads.trace(&id("x"), &id("c")));
         assert!(!threads.join(&metrics));
-        assert_eq!(threads.find(&ids, CorrelationMethod::None), found("c", CorrelationMethod::TraceId));
+        assert_eq!(
+            threads.find(&ids, CorrelationMethod::None),
+            found("c", CorrelationMethod::TraceId)
+        );
     }
 
     #[test]
     fn a_conversation_that_telemetry_names_is_confirmed() {
         let mut threads = Threads::default();
-        let ids = CallIds { conversation: Some(id("c")), ..CallIds::default() };
-        assert!(threads.join(&JoinedIds { cascade: Some(id("c")), ..JoinedIds::default() }));
-        assert_eq!(threads.find(&ids, CorrelationMethod::RequestId), found("c", CorrelationMethod::RequestId));
+        let ids = CallIds {
+            conversation: Some(id("c")),
+            ..CallIds::default()
+        };
+        assert!(threads.join(&JoinedIds {
+            cascade: Some(id("c")),
+            ..JoinedIds::default()
+        }));
+        assert_eq!(
+            threads.find(&ids, CorrelationMethod::RequestId),
+            found("c", CorrelationMethod::RequestId)
+        );
     }
 
     #[test]
     fn telemetry_leads_from_a_trace_to_the_conversation() {
         let mut threads = Threads::default();
-        let ids = CallIds { provider_trace: Some(id("x")), ..CallIds::default() };
-        let metrics = JoinedIds { trajectory: Some(id("t")), provider_trace: Some(id("x")), cascade: None };
+        let ids = CallIds {
+            provider_trace: Some(id("x")),
+            ..CallIds::default()
+        };
+        let metrics = JoinedIds {
+            trajectory: Some(id("t")),
+            provider_trace: Some(id("x")),
+            cascade: None,
+        };
         assert!(threads.join(&metrics) && !threads.join(&metrics));
         assert_eq!(threads.find(&ids, CorrelationMethod::None), Found::Nothing);
-        let analytics = JoinedIds { cascade: Some(id("c")), trajectory: Some(id("t")), provider_trace: None };
+        let analytics = JoinedIds {
+            cascade: Some(id("c")),
+            trajectory: Some(id("t")),
+            provider_trace: None,
+        };
         assert!(threads.join(&analytics));
-        assert_eq!(threads.find(&ids, CorrelationMethod::None), found("c", CorrelationMethod::TraceId));
-        let unknown = CallIds { trajectory: Some(id("unknown")), ..ids };
-        assert_eq!(threads.find(&unknown, CorrelationMethod::RequestId), found("c", CorrelationMethod::TraceId));
+        assert_eq!(
+            threads.find(&ids, CorrelationMethod::None),
+            found("c", CorrelationMethod::TraceId)
+        );
+        let unknown = CallIds {
+            trajectory: Some(id("unknown")),
+            ..ids
+        };
+        assert_eq!(
+            threads.find(&unknown, CorrelationMethod::RequestId),
+            found("c", CorrelationMethod::TraceId)
+        );
     }
 }

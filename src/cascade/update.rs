@@ -1,7 +1,7 @@
 //! What one message of the language server says of one conversation, whichever way it came.
 //!
-//! Every rung (agent-state stream, reactive stream, polling) is read into these; what follows does not know the rung.
-//! Nothing here holds a text that a person or a model wrote.
+//! Every rung (agent-state stream, reactive stream, polling) is read into these; what follows does
+//! not know the rung. Nothing here holds a text that a person or a model wrote.
 
 use std::time::SystemTime;
 
@@ -18,12 +18,13 @@ pub struct Update {
     pub trajectory: Option<Id>,
     /// Whether the agent works on it.
     pub status: Option<RunStatus>,
-    /// The agent says that everything has ended, subagents included. Not said and `false` look alike on the wire.
+    /// The agent says that everything has ended, subagents included. Not said and `false` look
+    /// alike on the wire.
     pub fully_idle: bool,
     /// The agent says that subagents are at work. Not said and `false` look alike on the wire.
     pub has_active_children: bool,
-    /// News may have been missed before this message, as between two looks or two streams. The agent does not say so, who
-    /// asked it knows.
+    /// News may have been missed before this message, as between two looks or two streams. The
+    /// agent does not say so, who asked it knows.
     pub after_gap: bool,
     /// News of the main trajectory.
     pub main: TrajectoryUpdate,
@@ -31,7 +32,8 @@ pub struct Update {
     pub subtrajectories: Vec<(Id, TrajectoryUpdate)>,
 }
 
-/// News of one trajectory. Entries replace what stood at their index before; what is not mentioned stays.
+/// News of one trajectory. Entries replace what stood at their index before; what is not mentioned
+/// stays.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TrajectoryUpdate {
     /// Whether the agent works on it.
@@ -46,8 +48,9 @@ pub struct TrajectoryUpdate {
     pub terminations: Vec<(u32, Termination)>,
 }
 
-/// Most steps, calls or ends of executors of one trajectory, and most entries of one message; no index is larger. The longest
-/// conversation seen has 2,302 steps in 44 MB. As each takes some 100 bytes, a full trajectory takes 3 MB.
+/// Most steps, calls or ends of executors of one trajectory, and most entries of one message; no
+/// index is larger. The longest conversation seen has 2,302 steps in 44 MB. As each takes some 100
+/// bytes, a full trajectory takes 3 MB.
 pub const MAX_ENTRIES: u32 = 32_768;
 
 /// `exa.cortex_pb.CascadeRunStatus`
@@ -61,7 +64,8 @@ pub enum RunStatus {
     Error,
     /// `IDLE`, and `INACTIVE` and `UNLOADED`, seen in the wild.
     Idle,
-    /// `RUNNING`, `WAITING`, and values that are not known yet: nothing that is not known to be the end is taken for it.
+    /// `RUNNING`, `WAITING`, and values that are not known yet: nothing that is not known to be the
+    /// end is taken for it.
     Running,
 }
 
@@ -92,24 +96,38 @@ pub struct Step {
 }
 
 impl Step {
-    /// Whether a subagent works in this step. It may do so in the background: the agent itself is idle meanwhile.
+    /// Whether a subagent works in this step. It may do so in the background: the agent itself is
+    /// idle meanwhile.
     #[must_use]
     pub fn is_subagent_at_work(&self) -> bool {
         use StepStatus::{Generating, Pending, Queued, Running, Waiting};
-        self.is_subagent() && matches!(self.status, Generating | Pending | Queued | Running | Waiting)
+        self.is_subagent()
+            && matches!(
+                self.status,
+                Generating | Pending | Queued | Running | Waiting
+            )
     }
 
     /// Whether a subagent does the work of this step.
     #[must_use]
     pub fn is_subagent(&self) -> bool {
-        matches!(self.kind, StepKind::BrowserSubagent | StepKind::InvokeSubagent)
+        matches!(
+            self.kind,
+            StepKind::BrowserSubagent | StepKind::InvokeSubagent
+        )
     }
 }
 
 impl Default for Step {
     /// A step of which nothing is said.
     fn default() -> Self {
-        Self { kind: StepKind::Other, status: StepStatus::Other, created_at: None, completed_at: None, has_text: false }
+        Self {
+            kind: StepKind::Other,
+            status: StepStatus::Other,
+            created_at: None,
+            completed_at: None,
+            has_text: false,
+        }
     }
 }
 
@@ -124,25 +142,32 @@ pub struct Generation {
     pub usage: Option<AgentUsage>,
     /// `usage.responseId`
     pub response: Option<Id>,
-    /// `usage.messageId`, or `usage.providerAssignedMessageId`: either may be the wire's response id.
+    /// `usage.messageId`, or `usage.providerAssignedMessageId`: either may be the wire's response
+    /// id.
     pub messages: Vec<Id>,
     /// `usage.responseHeader.sessionID`
     pub session: Option<Id>,
-    /// The provider's traces of its attempts (`retryInfos[].traceId`), the last one being that of the final usage.
+    /// The provider's traces of its attempts (`retryInfos[].traceId`), the last one being that of
+    /// the final usage.
     pub traces: Vec<Id>,
     /// The execution that it belongs to.
     pub execution: Option<Id>,
 }
 
 impl Generation {
-    /// The provider's name of the call: the same as that of the call on the wire where both know the trace.
+    /// The provider's name of the call: the same as that of the call on the wire where both know
+    /// the trace.
     #[must_use]
     pub fn name(&self) -> Option<&Id> {
-        self.traces.last().or(self.response.as_ref()).or(self.messages.first())
+        self.traces
+            .last()
+            .or(self.response.as_ref())
+            .or(self.messages.first())
     }
 }
 
-/// `ModelUsageStats`, in tokens. Unlike on the wire, `input` excludes what was cached; `output` includes thinking.
+/// `ModelUsageStats`, in tokens. Unlike on the wire, `input` excludes what was cached; `output`
+/// includes thinking.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AgentUsage {
     /// Input that was not cached.
@@ -188,7 +213,10 @@ impl Termination {
     /// From the enum's JSON name, its prefix included.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        match name.strip_prefix("EXECUTOR_TERMINATION_REASON_").unwrap_or(name) {
+        match name
+            .strip_prefix("EXECUTOR_TERMINATION_REASON_")
+            .unwrap_or(name)
+        {
             "" | "UNSPECIFIED" => None,
             "ERROR" => Some(Self::Error),
             "USER_CANCELED" => Some(Self::Canceled),

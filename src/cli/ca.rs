@@ -53,7 +53,9 @@ impl Ca {
             Command::Export { out: file, config } => {
                 let pem = read(&config.load()?.config)?;
                 match file {
-                    Some(path) => fs::write(&path, pem).with_context(|| path.display().to_string())?,
+                    Some(path) => {
+                        fs::write(&path, pem).with_context(|| path.display().to_string())?
+                    }
                     None => out.write_all(&pem)?,
                 }
             }
@@ -66,7 +68,9 @@ fn show(config: &Config, out: &mut dyn Write) -> anyhow::Result<()> {
     let path = certificate_path(config);
     let pem = read(config)?;
     let pem = parse(&path, &pem)?;
-    let certificate = pem.parse_x509().with_context(|| format!("{} holds no certificate", path.display()))?;
+    let certificate = pem
+        .parse_x509()
+        .with_context(|| format!("{} holds no certificate", path.display()))?;
     writeln!(out, "certificate  {}", path.display())?;
     writeln!(out, "subject      {}", certificate.subject())?;
     writeln!(out, "serial       {}", certificate.raw_serial_as_string())?;
@@ -80,8 +84,16 @@ fn show(config: &Config, out: &mut dyn Write) -> anyhow::Result<()> {
 
 fn renew(config: &Config, out: &mut dyn Write) -> anyhow::Result<()> {
     let authority = Authority::renew(&config.ca_dir(), &config.relay.intercept, SystemTime::now())?;
-    writeln!(out, "new CA in {}, SHA-256 {}", config.ca_dir().display(), authority.fingerprint_sha256())?;
-    writeln!(out, "Start gravimeter and its agent again: the old one is no longer used.")?;
+    writeln!(
+        out,
+        "new CA in {}, SHA-256 {}",
+        config.ca_dir().display(),
+        authority.fingerprint_sha256()
+    )?;
+    writeln!(
+        out,
+        "Start gravimeter and its agent again: the old one is no longer used."
+    )?;
     Ok(())
 }
 
@@ -90,7 +102,9 @@ pub(super) fn ends_at(config: &Config) -> anyhow::Result<i64> {
     let path = certificate_path(config);
     let pem = read(config)?;
     let pem = parse(&path, &pem)?;
-    let certificate = pem.parse_x509().with_context(|| format!("{} holds no certificate", path.display()))?;
+    let certificate = pem
+        .parse_x509()
+        .with_context(|| format!("{} holds no certificate", path.display()))?;
     Ok(certificate.validity().not_after.timestamp())
 }
 
@@ -103,23 +117,43 @@ fn read(config: &Config) -> anyhow::Result<Vec<u8>> {
     match fs::read(&path) {
         Ok(pem) => Ok(pem),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            bail!("{}: there is no CA yet: `gravimeter serve` makes it, or `gravimeter ca renew`", path.display())
+            bail!(
+                "{}: there is no CA yet: `gravimeter serve` makes it, or `gravimeter ca renew`",
+                path.display()
+            )
         }
-        Err(error) => Err(error).with_context(|| format!("{}: run it as the user of gravimeter", path.display())),
+        Err(error) => Err(error)
+            .with_context(|| format!("{}: run it as the user of gravimeter", path.display())),
     }
 }
 
 fn parse(path: &Path, pem: &[u8]) -> anyhow::Result<Pem> {
     let parsed = x509_parser::pem::parse_x509_pem(pem);
-    parsed.map(|(_, pem)| pem).map_err(|_| anyhow::anyhow!("{} is not PEM: restore it", path.display()))
+    parsed
+        .map(|(_, pem)| pem)
+        .map_err(|_| anyhow::anyhow!("{} is not PEM: restore it", path.display()))
 }
 
 fn permitted<'a>(certificate: &X509Certificate<'a>) -> Vec<&'a str> {
-    let constraints = certificate.extensions().iter().find_map(|extension| match extension.parsed_extension() {
-        ParsedExtension::NameConstraints(constraints) => Some(constraints),
-        _ => None,
-    });
+    let constraints =
+        certificate
+            .extensions()
+            .iter()
+            .find_map(|extension| match extension.parsed_extension() {
+                ParsedExtension::NameConstraints(constraints) => Some(constraints),
+                _ => None,
+            });
     let permitted = constraints.and_then(|constraints| constraints.permitted_subtrees.as_ref());
-    let name = |base: &GeneralName<'a>| if let GeneralName::DNSName(name) = base { Some(*name) } else { None };
-    permitted.into_iter().flatten().filter_map(|subtree| name(&subtree.base)).collect()
+    let name = |base: &GeneralName<'a>| {
+        if let GeneralName::DNSName(name) = base {
+            Some(*name)
+        } else {
+            None
+        }
+    };
+    permitted
+        .into_iter()
+        .flatten()
+        .filter_map(|subtree| name(&subtree.base))
+        .collect()
 }

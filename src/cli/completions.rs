@@ -8,7 +8,9 @@ use clap_complete::Shell;
 
 /// Print a completion script for a shell
 #[derive(Debug, Args)]
-#[command(after_help = "For bash: gravimeter completions bash > ~/.local/share/bash-completion/completions/gravimeter")]
+#[command(
+    after_help = "For bash: gravimeter completions bash > ~/.local/share/bash-completion/completions/gravimeter"
+)]
 pub(super) struct Completions {
     /// The shell
     shell: Shell,
@@ -24,9 +26,16 @@ impl Completions {
     }
 }
 
-/// The command line without the commands that only the program itself runs: the generator knows nothing of hiding.
+/// The command line without the commands that only the program itself runs: the generator knows
+/// nothing of hiding.
 fn shown() -> Command {
     let whole = super::Cli::command();
-    let commands: Vec<_> = whole.get_subcommands().filter(|command| !command.is_hide_set()).cloned().collect();
-    Command::new("gravimeter").args(whole.get_arguments().cloned().collect::<Vec<_>>()).subcommands(commands)
+    let commands: Vec<_> = whole
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set())
+        .cloned()
+        .collect();
+    Command::new("gravimeter")
+        .args(whole.get_arguments().cloned().collect::<Vec<_>>())
+        .subcommands(commands)
 }

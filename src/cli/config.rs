@@ -1,4 +1,5 @@
-//! `gravimeter config`: try a configuration, and print the texts that are made from the table of keys.
+//! `gravimeter config`: try a configuration, and print the texts that are made from the table of
+//! keys.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -39,7 +40,10 @@ impl Config {
                 let loaded = config.load()?;
                 let web = &loaded.config.web;
                 if let Some(path) = &web.config_file {
-                    Access::open(path, web.listen.is_some_and(|address| web.must_protect(address)))?;
+                    Access::open(
+                        path,
+                        web.listen.is_some_and(|address| web.must_protect(address)),
+                    )?;
                 }
                 for warning in &loaded.warnings {
                     writeln!(io::stderr(), "warning: {warning}; it is passed over")?;
@@ -60,9 +64,17 @@ fn check(loaded: &Loaded, explain: bool, out: &mut dyn Write) -> anyhow::Result<
         }
         return Ok(());
     }
-    let set = loaded.origins.iter().filter(|origin| origin.source != Source::Default).count();
+    let set = loaded
+        .origins
+        .iter()
+        .filter(|origin| origin.source != Source::Default)
+        .count();
     match &loaded.file {
-        Some(path) => writeln!(out, "The configuration is valid ({}; {set} keys set).", path.display())?,
+        Some(path) => writeln!(
+            out,
+            "The configuration is valid ({}; {set} keys set).",
+            path.display()
+        )?,
         None => writeln!(out, "The configuration is valid (no file; {set} keys set).")?,
     }
     Ok(())
@@ -72,12 +84,23 @@ fn check(loaded: &Loaded, explain: bool, out: &mut dyn Write) -> anyhow::Result<
 fn explained(origins: &[Origin]) -> Vec<String> {
     let setting = |origin: &Origin| match origin.value.as_str() {
         "" => format!("# {} is not set", origin.key),
-        value => format!("{} = {}", origin.key, value.lines().map(str::trim).collect::<Vec<_>>().join(" ")),
+        value => format!(
+            "{} = {}",
+            origin.key,
+            value.lines().map(str::trim).collect::<Vec<_>>().join(" ")
+        ),
     };
     let settings: Vec<_> = origins.iter().map(setting).collect();
-    let usual = settings.iter().map(String::len).filter(|length| *length <= COLUMN).max().unwrap_or_default();
+    let usual = settings
+        .iter()
+        .map(String::len)
+        .filter(|length| *length <= COLUMN)
+        .max()
+        .unwrap_or_default();
     let pairs = settings.iter().zip(origins);
-    pairs.map(|(setting, origin)| format!("{setting:<usual$}  # {}", origin.source)).collect()
+    pairs
+        .map(|(setting, origin)| format!("{setting:<usual$}  # {}", origin.source))
+        .collect()
 }
 
 /// Longer settings do not push the column of sources further right.

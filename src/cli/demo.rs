@@ -23,8 +23,9 @@ use crate::export::otlp::{Endpoint, Protocol};
 
 /// Watch gravimeter at work: a stand-in provider, a stand-in agent, the real path between them
 ///
-/// As root the agent is a process of a user of its own whose connections are redirected here; otherwise it comes through the
-/// CONNECT proxy. Nothing leaves this machine, and rules, user and files are taken away again at the end.
+/// As root the agent is a process of a user of its own whose connections are redirected here;
+/// otherwise it comes through the CONNECT proxy. Nothing leaves this machine, and rules, user and
+/// files are taken away again at the end.
 #[derive(Debug, Args)]
 pub(super) struct Demo {
     /// How long it runs, as 30s or 5m; until Ctrl-C when not given
@@ -43,14 +44,24 @@ pub(super) struct Demo {
     #[arg(long, value_enum, default_value = "auto", requires = "otlp")]
     otlp_protocol: Speaks,
     /// Where the page, /metrics and /v1/usage are served
-    #[arg(long = "web.listen", value_name = "IP:PORT", default_value = "127.0.0.1:8741")]
+    #[arg(
+        long = "web.listen",
+        value_name = "IP:PORT",
+        default_value = "127.0.0.1:8741"
+    )]
     web: SocketAddr,
 }
 
 impl Demo {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         // The table is the output; the log would tear it.
-        let limit = logging::start(&Log { level: "warn".to_owned(), format: LogFormat::Auto }, None)?;
+        let limit = logging::start(
+            &Log {
+                level: "warn".to_owned(),
+                format: LogFormat::Auto,
+            },
+            None,
+        )?;
         let out = std::io::stdout();
         let in_place = out.is_terminal();
         let redirect = rustix::process::geteuid().is_root() && !self.no_redirect;
@@ -64,7 +75,9 @@ impl Demo {
             otlp_protocol: self.otlp_protocol.into(),
             redraw: if in_place { REDRAW } else { REPEAT },
             width: terminal_width(),
-            agent_arguments: |options| vec!["demo-agent".to_owned(), "--options".to_owned(), options],
+            agent_arguments: |options| {
+                vec!["demo-agent".to_owned(), "--options".to_owned(), options]
+            },
         };
         block_on(limit.watch(async { Ok(app::demo(options, out, in_place).await?) }))?;
         Ok(ExitCode::SUCCESS)
@@ -84,7 +97,10 @@ enum Rung {
 
 impl Rung {
     fn rungs(self) -> Rungs {
-        Rungs { agent_state: matches!(self, Self::AgentState), reactive: !matches!(self, Self::Polling) }
+        Rungs {
+            agent_state: matches!(self, Self::AgentState),
+            reactive: !matches!(self, Self::Polling),
+        }
     }
 }
 
@@ -113,7 +129,9 @@ fn demo_folder(redirect: bool) -> anyhow::Result<PathBuf> {
         return Ok(PathBuf::from("/var/lib/gravimeter-demo"));
     }
     let state = Places::default().state_dir(&process_environment());
-    Ok(state.context("there is no home folder for the demo's files: set XDG_STATE_HOME")?.join("demo"))
+    Ok(state
+        .context("there is no home folder for the demo's files: set XDG_STATE_HOME")?
+        .join("demo"))
 }
 
 /// On a terminal the table is drawn over itself.
@@ -138,7 +156,11 @@ impl DemoAgent {
             options.bundle = config::ssl_cert_file().context("SSL_CERT_FILE is not set")?;
         }
         let outcome = block_on(async { Ok(agent::run(options).await?) })?;
-        Ok(if outcome.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if outcome.is_clean() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
     }
 }
 
@@ -176,7 +198,11 @@ async fn serve(
     let mut terminate = signal(SignalKind::terminate())?;
     let provider = Provider::start(options, listen, &tracker, &shutdown).await?;
     fs::write(root, provider.root_pem()).with_context(|| root.display().to_string())?;
-    writeln!(out, "{}", json!({"listen": provider.addr, "control": provider.control}))?;
+    writeln!(
+        out,
+        "{}",
+        json!({"listen": provider.addr, "control": provider.control})
+    )?;
     out.flush()?;
     tokio::select! {
         _ = terminate.recv() => (),
@@ -193,6 +219,10 @@ fn collector(text: &str) -> Result<Endpoint, String> {
 }
 
 fn time(text: &str) -> Result<Duration, String> {
-    let read = text.parse::<SignedDuration>().ok().and_then(|time| Duration::try_from(time).ok());
-    read.filter(|time| !time.is_zero()).ok_or_else(|| "write a time with its unit, such as 30s or 5m".to_owned())
+    let read = text
+        .parse::<SignedDuration>()
+        .ok()
+        .and_then(|time| Duration::try_from(time).ok());
+    read.filter(|time| !time.is_zero())
+        .ok_or_else(|| "write a time with its unit, such as 30s or 5m".to_owned())
 }

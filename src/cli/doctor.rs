@@ -1,4 +1,5 @@
-//! `gravimeter doctor`: looks at this machine, one line for each thing that must be right, with the remedy where it is not.
+//! `gravimeter doctor`: looks at this machine, one line for each thing that must be right, with the
+//! remedy where it is not.
 //!
 //! It only looks: nothing is started, changed or listened on for longer than a moment.
 
@@ -21,7 +22,9 @@ use crate::web::access::Access;
 
 /// Look at this machine and say what is missing
 #[derive(Debug, Args)]
-#[command(after_help = "Exit code 1 when something must be mended before `gravimeter serve` can work.")]
+#[command(
+    after_help = "Exit code 1 when something must be mended before `gravimeter serve` can work."
+)]
 pub(super) struct Doctor {
     #[command(flatten)]
     config: ConfigFlags,
@@ -30,7 +33,9 @@ pub(super) struct Doctor {
 impl Doctor {
     pub(super) fn run(self, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         let loaded = self.config.load()?;
-        let file = loaded.file.map_or("no file, defaults".to_owned(), |file| file.display().to_string());
+        let file = loaded.file.map_or("no file, defaults".to_owned(), |file| {
+            file.display().to_string()
+        });
         let mut findings = vec![Finding::ok("configuration", file)];
         findings.extend(look(&loaded.config));
         let mut code = ExitCode::SUCCESS;
@@ -74,15 +79,30 @@ struct Finding {
 
 impl Finding {
     fn ok(what: &'static str, detail: impl Into<String>) -> Self {
-        Self { grade: Grade::Ok, what, detail: detail.into(), remedy: None }
+        Self {
+            grade: Grade::Ok,
+            what,
+            detail: detail.into(),
+            remedy: None,
+        }
     }
 
     fn warn(what: &'static str, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { grade: Grade::Warn, what, detail: detail.into(), remedy: Some(remedy.into()) }
+        Self {
+            grade: Grade::Warn,
+            what,
+            detail: detail.into(),
+            remedy: Some(remedy.into()),
+        }
     }
 
     fn fail(what: &'static str, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { grade: Grade::Fail, what, detail: detail.into(), remedy: Some(remedy.into()) }
+        Self {
+            grade: Grade::Fail,
+            what,
+            detail: detail.into(),
+            remedy: Some(remedy.into()),
+        }
     }
 }
 
@@ -95,7 +115,10 @@ fn look(config: &Config) -> Vec<Finding> {
             findings.extend(["iptables", "ip6tables", "sudo"].map(program));
             findings.push(rules(config));
         } else {
-            findings.push(Finding::ok("redirect", "external: whoever installs the rules sees to them"));
+            findings.push(Finding::ok(
+                "redirect",
+                "external: whoever installs the rules sees to them",
+            ));
         }
         findings.push(agent_user(config));
         findings.push(bundle(config));
@@ -114,7 +137,11 @@ fn state(config: &Config) -> Finding {
     let path = &config.state_dir;
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => Finding::ok("state", path.display().to_string()),
-        Ok(_) => Finding::fail("state", format!("{} is not a folder", path.display()), "set state.dir"),
+        Ok(_) => Finding::fail(
+            "state",
+            format!("{} is not a folder", path.display()),
+            "set state.dir",
+        ),
         Err(_) => Finding::ok("state", format!("{} (will be made)", path.display())),
     }
 }
@@ -123,32 +150,51 @@ fn authority(config: &Config) -> Finding {
     if !ca::certificate_path(config).exists() {
         return Finding::ok("CA", "will be made at the first start");
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs();
     match ca::ends_at(config) {
         Ok(end) => {
             let days = end.saturating_sub(i64::try_from(now).unwrap_or(i64::MAX)) / SECONDS_PER_DAY;
             match days {
-                ..=0 => {
-                    Finding::warn("CA", "has expired", "the next start renews it: restart gravimeter and its agent")
-                }
+                ..=0 => Finding::warn(
+                    "CA",
+                    "has expired",
+                    "the next start renews it: restart gravimeter and its agent",
+                ),
                 _ => Finding::ok("CA", format!("valid for {days} more days")),
             }
         }
-        Err(error) => Finding::fail("CA", format!("{error:#}"), "run this as the user of gravimeter"),
+        Err(error) => Finding::fail(
+            "CA",
+            format!("{error:#}"),
+            "run this as the user of gravimeter",
+        ),
     }
 }
 
 fn roots(config: &Config) -> Finding {
     match tls::upstream::count_roots(&config.upstream) {
-        Ok(count) => Finding::ok("roots", format!("{count} certificate authorities for the verification of providers")),
-        Err(error) => {
-            Finding::fail("roots", error.to_string(), "install ca-certificates, or correct upstream.extra_roots")
-        }
+        Ok(count) => Finding::ok(
+            "roots",
+            format!("{count} certificate authorities for the verification of providers"),
+        ),
+        Err(error) => Finding::fail(
+            "roots",
+            error.to_string(),
+            "install ca-certificates, or correct upstream.extra_roots",
+        ),
     }
 }
 
 fn doors(config: &Config) -> Vec<Finding> {
-    let traffic = config.capture.redirect_listen.iter().copied().chain(config.capture.connect_listen);
+    let traffic = config
+        .capture
+        .redirect_listen
+        .iter()
+        .copied()
+        .chain(config.capture.connect_listen);
     let taken = |address: &SocketAddr| TcpListener::bind(address).is_err();
     let base = exporter::base_url(&config.web);
     if let Ok(base) = base
@@ -156,7 +202,11 @@ fn doors(config: &Config) -> Vec<Finding> {
     {
         return vec![Finding::ok("ports", format!("gravimeter runs at {base}"))];
     }
-    let taken: Vec<_> = traffic.chain(config.web.listen).filter(taken).map(|address| address.to_string()).collect();
+    let taken: Vec<_> = traffic
+        .chain(config.web.listen)
+        .filter(taken)
+        .map(|address| address.to_string())
+        .collect();
     match taken.is_empty() {
         true => vec![Finding::ok("ports", "all are free")],
         false => vec![Finding::fail(
@@ -170,7 +220,10 @@ fn doors(config: &Config) -> Vec<Finding> {
 /// What the exporter's web configuration file is good for, where there is one.
 fn access(config: &Config) -> Option<Finding> {
     let path = config.web.config_file.as_ref()?;
-    let must_protect = config.web.listen.is_some_and(|address| config.web.must_protect(address));
+    let must_protect = config
+        .web
+        .listen
+        .is_some_and(|address| config.web.must_protect(address));
     Some(match Access::open(path, must_protect) {
         Ok(_) => Finding::ok("web config", path.display().to_string()),
         Err(error) => {
@@ -181,15 +234,21 @@ fn access(config: &Config) -> Option<Finding> {
 }
 
 fn program(name: &'static str) -> Finding {
-    let found =
-        Command::new(name).arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let found = Command::new(name)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
     match found {
         Ok(_) => Finding::ok(name, "is installed"),
         // An unprivileged PATH often lacks the folders of the system's programs.
         Err(_) if Path::new("/usr/sbin").join(name).exists() => Finding::ok(name, "is installed"),
-        Err(_) => {
-            Finding::fail(name, "is missing", format!("apt-get install {}", name.replace("ip6tables", "iptables")))
-        }
+        Err(_) => Finding::fail(
+            name,
+            "is missing",
+            format!("apt-get install {}", name.replace("ip6tables", "iptables")),
+        ),
     }
 }
 
@@ -197,11 +256,17 @@ fn agent_user(config: &Config) -> Finding {
     let user = &config.redirect.user;
     let own = rustix::process::geteuid().as_raw();
     match block_on(async { Ok(launch::uid_of(user).await?) }) {
-        Ok(uid) if uid == own => {
-            Finding::fail("agent's user", format!("{user} is ourselves"), "run gravimeter as another user")
-        }
+        Ok(uid) if uid == own => Finding::fail(
+            "agent's user",
+            format!("{user} is ourselves"),
+            "run gravimeter as another user",
+        ),
         Ok(uid) => Finding::ok("agent's user", format!("{user} (uid {uid})")),
-        Err(error) => Finding::fail("agent's user", format!("{error:#}"), "sudo gravimeter redirect install"),
+        Err(error) => Finding::fail(
+            "agent's user",
+            format!("{error:#}"),
+            "sudo gravimeter redirect install",
+        ),
     }
 }
 
@@ -209,7 +274,11 @@ fn rules(config: &Config) -> Finding {
     let remedy = "sudo gravimeter redirect install";
     match block_on(async { Ok(Redirect::new(config.redirect.clone()).status().await?) }) {
         Ok(status) => {
-            let detail = format!("ipv4 {}, ipv6 {}", redirect::word(status.ipv4), redirect::word(status.ipv6));
+            let detail = format!(
+                "ipv4 {}, ipv6 {}",
+                redirect::word(status.ipv4),
+                redirect::word(status.ipv6)
+            );
             if status.is_complete() {
                 Finding::ok("redirect", detail)
             } else {

@@ -22,7 +22,8 @@ use crate::web;
 /// Where the exporter is that is asked.
 #[derive(Debug, Args)]
 pub(super) struct Target {
-    /// Where the exporter is (http://... or unix:/path), when it is not at web.socket or web.listen of the configuration
+    /// Where the exporter is (http://... or unix:/path), when it is not at web.socket or web.listen
+    /// of the configuration
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     #[command(flatten)]
@@ -38,26 +39,35 @@ impl Target {
         }
     }
 
-    /// The base URL, and where the exporter there keeps its ledger; `None` where it keeps none, and where a URL was given: that
-    /// one was meant.
+    /// The base URL, and where the exporter there keeps its ledger; `None` where it keeps none, and
+    /// where a URL was given: that one was meant.
     pub(super) fn base_url_and_ledger(self) -> anyhow::Result<(String, Option<PathBuf>)> {
         if let Some(url) = self.url {
             return Ok((url, None));
         }
         let config = self.config.load()?.config;
-        Ok((base_url(&config.web)?, config.ledger.enabled.then(|| config.ledger_path())))
+        Ok((
+            base_url(&config.web)?,
+            config.ledger.enabled.then(|| config.ledger_path()),
+        ))
     }
 }
 
-/// The base URL of the exporter of that configuration, asked from this machine: its socket, where it has one, asks for
-/// neither TLS nor password.
+/// The base URL of the exporter of that configuration, asked from this machine: its socket, where
+/// it has one, asks for neither TLS nor password.
 pub(super) fn base_url(web: &web::Config) -> anyhow::Result<String> {
     if let Some(path) = &web.socket {
         return Ok(format!("{SOCKET}{}", path.display()));
     }
-    let mut address = web.listen.context("there is neither web.listen nor web.socket to ask at: set one of them")?;
+    let mut address = web
+        .listen
+        .context("there is neither web.listen nor web.socket to ask at: set one of them")?;
     if address.ip().is_unspecified() {
-        let loopback = if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() };
+        let loopback = if address.is_ipv4() {
+            [127, 0, 0, 1].into()
+        } else {
+            std::net::Ipv6Addr::LOCALHOST.into()
+        };
         address.set_ip(loopback);
     }
     Ok(format!("http://{address}"))
@@ -76,7 +86,9 @@ pub(super) async fn get_as(base: &str, path: &str, accept: &str) -> anyhow::Resu
             None => ask_address(&format!("{}{path}", base.trim_end_matches('/')), accept).await,
         }
     };
-    timeout(LIMIT, asked).await.with_context(|| format!("{base} did not answer within {} s", LIMIT.as_secs()))?
+    timeout(LIMIT, asked)
+        .await
+        .with_context(|| format!("{base} did not answer within {} s", LIMIT.as_secs()))?
 }
 
 async fn ask_socket(socket: &Path, path: &str, accept: &str) -> anyhow::Result<Bytes> {
@@ -87,41 +99,65 @@ async fn ask_socket(socket: &Path, path: &str, accept: &str) -> anyhow::Result<B
             socket.display()
         )
     })?;
-    ask(stream, &socket.display().to_string(), "localhost", path, accept).await
+    ask(
+        stream,
+        &socket.display().to_string(),
+        "localhost",
+        path,
+        accept,
+    )
+    .await
 }
 
 async fn ask_address(url: &str, accept: &str) -> anyhow::Result<Bytes> {
-    let uri: Uri = url.parse().with_context(|| format!("{url:?} is not a URL: write it as http://127.0.0.1:8741"))?;
+    let uri: Uri = url
+        .parse()
+        .with_context(|| format!("{url:?} is not a URL: write it as http://127.0.0.1:8741"))?;
     ensure!(
         uri.scheme_str() == Some("http"),
         "{url:?}: write it as http://127.0.0.1:8741; an exporter with TLS is asked at its web.socket: unix:/path"
     );
-    let authority = uri.authority().with_context(|| format!("{url:?} names no host"))?;
+    let authority = uri
+        .authority()
+        .with_context(|| format!("{url:?} names no host"))?;
     let host = authority.host().trim_matches(['[', ']']);
     let port = authority.port_u16().unwrap_or(80);
     let stream = TcpStream::connect((host, port)).await;
-    let stream = stream.with_context(|| format!("nothing answers at {authority}: is `gravimeter serve` running?"))?;
+    let stream = stream.with_context(|| {
+        format!("nothing answers at {authority}: is `gravimeter serve` running?")
+    })?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     ask(stream, authority.as_str(), authority.as_str(), path, accept).await
 }
 
 /// Asks `whom` by the name of `host`.
-async fn ask<S>(stream: S, whom: &str, host: &str, path: &str, accept: &str) -> anyhow::Result<Bytes>
+async fn ask<S>(
+    stream: S,
+    whom: &str,
+    host: &str,
+    path: &str,
+    accept: &str,
+) -> anyhow::Result<Bytes>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let request = Request::get(path).header(header::HOST, host).header(header::ACCEPT, accept);
+    let request = Request::get(path)
+        .header(header::HOST, host)
+        .header(header::ACCEPT, accept);
     let request = request.body(Empty::<Bytes>::new())?;
     let exchange = async {
         let response = sender.send_request(request).await.context(NO_HTTP)?;
         let status = response.status();
-        let body = Limited::new(response.into_body(), MAX_BYTES).collect().await;
+        let body = Limited::new(response.into_body(), MAX_BYTES)
+            .collect()
+            .await;
         let body = body.map_err(|error| anyhow::anyhow!("the answer broke off: {error}"))?;
         Ok::<_, anyhow::Error>((status, body.to_bytes()))
     };
     let mut exchange = std::pin::pin!(exchange);
-    // The connection is driven beside the exchange. When it ends first, the exchange has all that it will ever get.
+    // The connection is driven beside the exchange. When it ends first, the exchange has all that
+    // it will ever get.
     let (status, body) = tokio::select! {
         biased;
         answer = &mut exchange => answer?,
@@ -129,7 +165,9 @@ where
     };
     if status != StatusCode::OK {
         let why = match status {
-            StatusCode::UNAUTHORIZED => Some("a password is asked for: set web.socket, and ask there".to_owned()),
+            StatusCode::UNAUTHORIZED => {
+                Some("a password is asked for: set web.socket, and ask there".to_owned())
+            }
             _ => reason(&body),
         };
         let why = why.unwrap_or_else(|| "is it the exporter of gravimeter?".to_owned());
@@ -140,8 +178,13 @@ where
 
 /// Whether the error is that nobody listens there.
 pub(super) fn is_silence(error: &anyhow::Error) -> bool {
-    let kinds = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
-    kinds.into_iter().any(|kind| matches!(kind, ErrorKind::ConnectionRefused | ErrorKind::NotFound))
+    let kinds = error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .map(io::Error::kind);
+    kinds
+        .into_iter()
+        .any(|kind| matches!(kind, ErrorKind::ConnectionRefused | ErrorKind::NotFound))
 }
 
 /// What the exporter says of its refusal; `None` from a stranger.
@@ -154,8 +197,7 @@ fn reason(body: &[u8]) -> Option<String> {
 /// What the base URL of a Unix socket begins with.
 const SOCKET: &str = "unix:";
 
-const NO_HTTP: &str =
-    "no answer came, or one that is not HTTP; an exporter with TLS (web.config_file) is asked at its web.socket";
+const NO_HTTP: &str = "no answer came, or one that is not HTTP; an exporter with TLS (web.config_file) is asked at its web.socket";
 
 /// As long as the exporter itself takes for an answer at most.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -188,7 +230,10 @@ mod tests {
         let (base, served) = exporter("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").await;
         let (answer, asked) = tokio::join!(get(&base, "/v1/usage?by=model"), served);
         assert_eq!(answer.unwrap(), "{}");
-        assert!(asked.starts_with("GET /v1/usage?by=model HTTP/1.1\r\n"), "{asked}");
+        assert!(
+            asked.starts_with("GET /v1/usage?by=model HTTP/1.1\r\n"),
+            "{asked}"
+        );
     }
 
     #[tokio::test]
@@ -196,32 +241,54 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("s");
         let listener = tokio::net::UnixListener::bind(&socket).unwrap();
-        let config = web::Config { socket: Some(socket), ..web::Config::default() };
+        let config = web::Config {
+            socket: Some(socket),
+            ..web::Config::default()
+        };
         let base = base_url(&config).unwrap();
         let served = async {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut asked = vec![0; 1024];
             let length = stream.read(&mut asked).await.unwrap();
-            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").await.unwrap();
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+                .await
+                .unwrap();
             String::from_utf8_lossy(&asked[..length]).into_owned()
         };
         let (answer, asked) = tokio::join!(get(&base, "/v1/usage"), served);
         assert_eq!(answer.unwrap(), "{}");
-        assert!(asked.starts_with("GET /v1/usage HTTP/1.1\r\nhost: localhost\r\n"), "{asked}");
+        assert!(
+            asked.starts_with("GET /v1/usage HTTP/1.1\r\nhost: localhost\r\n"),
+            "{asked}"
+        );
         drop(listener);
         let error = get(&base, "/").await.unwrap_err();
         let told = format!("{error:#}");
-        assert!(told.contains("may you write to its socket?") && is_silence(&error), "{told}");
+        assert!(
+            told.contains("may you write to its socket?") && is_silence(&error),
+            "{told}"
+        );
     }
 
     #[test]
     fn an_exporter_on_all_addresses_is_asked_on_loopback() {
-        let at =
-            |listen: &str| base_url(&web::Config { listen: Some(listen.parse().unwrap()), ..web::Config::default() });
+        let at = |listen: &str| {
+            base_url(&web::Config {
+                listen: Some(listen.parse().unwrap()),
+                ..web::Config::default()
+            })
+        };
         assert_eq!(at("0.0.0.0:1").unwrap(), "http://127.0.0.1:1");
         assert_eq!(at("[::]:1").unwrap(), "http://[::1]:1");
         assert_eq!(at("192.0.2.1:1").unwrap(), "http://192.0.2.1:1");
-        assert!(base_url(&web::Config { listen: None, ..web::Config::default() }).is_err());
+        assert!(
+            base_url(&web::Config {
+                listen: None,
+                ..web::Config::default()
+            })
+            .is_err()
+        );
     }
 
     #[tokio::test]
@@ -232,7 +299,12 @@ mod tests {
         let refusal = "HTTP/1.1 404 Not Found\r\nContent-Length: 36\r\n\r\n{\"error\":{\"message\":\"nothing here\"}}";
         let (base, served) = exporter(refusal).await;
         let (answer, _) = tokio::join!(get(&base, "/"), served);
-        assert!(answer.unwrap_err().to_string().ends_with("404 Not Found: nothing here"));
+        assert!(
+            answer
+                .unwrap_err()
+                .to_string()
+                .ends_with("404 Not Found: nothing here")
+        );
         let (base, served) = exporter("").await;
         let (answer, _) = tokio::join!(get(&base, "/"), served);
         assert!(!is_silence(&answer.unwrap_err()), "somebody is there");
@@ -245,7 +317,10 @@ mod tests {
         drop(listener);
         let error = get(&base, "/").await.unwrap_err();
         let told = format!("{error:#}");
-        assert!(told.contains("is `gravimeter serve` running?") && is_silence(&error), "{told}");
+        assert!(
+            told.contains("is `gravimeter serve` running?") && is_silence(&error),
+            "{told}"
+        );
         assert!(get("https://127.0.0.1:1", "/").await.is_err());
     }
 }

@@ -1,11 +1,14 @@
-//! `--config` and a flag for every key, made from the table of keys, and the configuration that follows from them.
+//! `--config` and a flag for every key, made from the table of keys, and the configuration that
+//! follows from them.
 
 use std::path::PathBuf;
 
 use clap::builder::PathBufValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
-use crate::config::{DefaultValue, Inputs, KEYS, Key, Kind, Loaded, Mistakes, Places, load, process_environment};
+use crate::config::{
+    DefaultValue, Inputs, KEYS, Key, Kind, Loaded, Mistakes, Places, load, process_environment,
+};
 
 /// The part of the command line that belongs to the configuration.
 #[derive(Debug, Clone, Default)]
@@ -58,7 +61,10 @@ impl FromArgMatches for ConfigFlags {
             let texts: Vec<_> = matches.get_many::<String>(key.name)?.cloned().collect();
             Some((key, texts))
         };
-        Ok(Self { file: matches.get_one(FILE).cloned(), given: KEYS.iter().filter_map(texts).collect() })
+        Ok(Self {
+            file: matches.get_one(FILE).cloned(),
+            given: KEYS.iter().filter_map(texts).collect(),
+        })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -70,7 +76,9 @@ impl FromArgMatches for ConfigFlags {
 /// The flag of one key. Only the long help shows it: forty flags would bury what a command is for.
 fn flag(key: &'static Key) -> Arg {
     let default = match key.default {
-        DefaultValue::Is(value) if value.contains('\n') => "Default: see `gravimeter config reference`".to_owned(),
+        DefaultValue::Is(value) if value.contains('\n') => {
+            "Default: see `gravimeter config reference`".to_owned()
+        }
         DefaultValue::Is(value) => format!("Default: {value}"),
         DefaultValue::Unset { means, .. } => format!("Without it: {means}"),
     };
@@ -83,11 +91,22 @@ fn flag(key: &'static Key) -> Arg {
         .long_help(format!("{help}\n{default}"))
         .help_heading(HEADING)
         .hide_short_help(true)
-        .action(if key.kind.repeats() { ArgAction::Append } else { ArgAction::Set });
+        .action(if key.kind.repeats() {
+            ArgAction::Append
+        } else {
+            ArgAction::Set
+        });
     // As all Prometheus exporters spell it.
-    let flag = if key.name == "web.config_file" { flag.alias("web.config.file") } else { flag };
+    let flag = if key.name == "web.config_file" {
+        flag.alias("web.config.file")
+    } else {
+        flag
+    };
     match key.kind {
-        Kind::Switch => flag.num_args(0..=1).require_equals(true).default_missing_value("true"),
+        Kind::Switch => flag
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true"),
         // `--agent.args --verbose`: the next word is the agent's, whatever it looks like.
         Kind::List(ARGUMENT) => flag.allow_hyphen_values(true),
         _ => flag,

@@ -1,7 +1,9 @@
-//! How much of one kind may stand in the log: what others cause again and again is told some times, and then counted.
+//! How much of one kind may stand in the log: what others cause again and again is told some times,
+//! and then counted.
 //!
-//! Events enter, whether each may be told leaves; at the end of each window a line for every kind says how many were left out.
-//! Whoever connects, sends or answers can thus fill neither a disk nor the log that an operator reads.
+//! Events enter, whether each may be told leaves; at the end of each window a line for every kind
+//! says how many were left out. Whoever connects, sends or answers can thus fill neither a disk nor
+//! the log that an operator reads.
 
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -23,7 +25,8 @@ pub(super) struct LogLimit(Arc<Mutex<Window>>);
 
 type Window = HashMap<Option<Kind>, Lines>;
 
-/// Lines that say the same: from one place in the program, for one of its reasons. `None` is every kind beyond [`MOST_KINDS`].
+/// Lines that say the same: from one place in the program, for one of its reasons. `None` is every
+/// kind beyond [`MOST_KINDS`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Kind {
     place: Identifier,
@@ -55,7 +58,16 @@ impl LogLimit {
     fn end_window(&self) {
         // Taken out first: what is told here goes through the same filter.
         let window = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        for (kind, Lines { left_out, level, message, .. }) in window {
+        for (
+            kind,
+            Lines {
+                left_out,
+                level,
+                message,
+                ..
+            },
+        ) in window
+        {
             let reason = kind.and_then(|kind| kind.reason);
             let reason = reason.as_deref();
             match level {
@@ -73,15 +85,25 @@ impl LogLimit {
             return true;
         }
         let reason = REASONS.iter().find_map(|name| text(event, name));
-        let kind = Kind { place: metadata.callsite(), reason };
+        let kind = Kind {
+            place: metadata.callsite(),
+            reason,
+        };
         let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_one_too_many = window.len() >= MOST_KINDS && !window.contains_key(&Some(kind.clone()));
-        let lines = window.entry((!is_one_too_many).then_some(kind)).or_insert_with(|| Lines {
-            told: 0,
-            left_out: 0,
-            level: *metadata.level(),
-            message: if is_one_too_many { OTHERS.to_owned() } else { text(event, "message").unwrap_or_default() },
-        });
+        let is_one_too_many =
+            window.len() >= MOST_KINDS && !window.contains_key(&Some(kind.clone()));
+        let lines = window
+            .entry((!is_one_too_many).then_some(kind))
+            .or_insert_with(|| Lines {
+                told: 0,
+                left_out: 0,
+                level: *metadata.level(),
+                message: if is_one_too_many {
+                    OTHERS.to_owned()
+                } else {
+                    text(event, "message").unwrap_or_default()
+                },
+            });
         if lines.told < MOST_TOLD {
             lines.told += 1;
             return true;
@@ -97,7 +119,8 @@ impl<S: Subscriber> Filter<S> for LogLimit {
     }
 
     fn callsite_enabled(&self, _: &'static Metadata<'static>) -> Interest {
-        // Not `always`: the registry then asks `event_enabled` alone, and its bookkeeping expects `enabled` before it.
+        // Not `always`: the registry then asks `event_enabled` alone, and its bookkeeping expects
+        // `enabled` before it.
         Interest::sometimes()
     }
 
@@ -112,7 +135,11 @@ impl<S: Subscriber> Filter<S> for LogLimit {
 
 /// Whether nobody from outside causes the lines, or the operator asked for every one of them.
 fn is_exempt(target: &str) -> bool {
-    EXEMPT.iter().any(|room| target.strip_prefix(room).is_some_and(|rest| rest.is_empty() || rest.starts_with("::")))
+    EXEMPT.iter().any(|room| {
+        target
+            .strip_prefix(room)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    })
 }
 
 /// The text of a field, cut to [`MOST_CHARACTERS`].
@@ -145,11 +172,17 @@ const OTHERS: &str = "(other kinds)";
 /// The fields that tell apart what one place in the program says, from short lists each.
 const REASONS: [&str; 2] = ["reason", "location"];
 
-/// The start and the end of the program, its agent as a process, the agent's output (which `agent.log_output` asks for), and
-/// what is said here.
-const EXEMPT: [&str; 4] = ["gravimeter::app", "gravimeter::launch", "agent", module_path!()];
+/// The start and the end of the program, its agent as a process, the agent's output (which
+/// `agent.log_output` asks for), and what is said here.
+const EXEMPT: [&str; 4] = [
+    "gravimeter::app",
+    "gravimeter::launch",
+    "agent",
+    module_path!(),
+];
 
-/// Enough to see what happens and to whom; with [`WINDOW`] at most three lines a second of one kind.
+/// Enough to see what happens and to whom; with [`WINDOW`] at most three lines a second of one
+/// kind.
 const MOST_TOLD: u32 = 30;
 
 /// Soon enough that what was left out is told while it happens.
@@ -172,11 +205,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         let file = std::fs::File::create(&path).unwrap();
-        let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(file);
+        let lines = tracing_subscriber::fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_writer(file);
         let log = tracing_subscriber::registry().with(lines.with_filter(limit.clone()));
         tracing::subscriber::with_default(log, happens);
         let text = std::fs::read_to_string(path).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 
     fn refuse(reason: &str) {
@@ -194,13 +232,25 @@ mod tests {
             limit.end_window();
         });
         let of = |reason: &str, message: &str| {
-            lines.iter().filter(|line| line["reason"] == reason && line["message"] == message).count()
+            lines
+                .iter()
+                .filter(|line| line["reason"] == reason && line["message"] == message)
+                .count()
         };
-        assert_eq!((of("flood", "refused"), of("rare", "refused")), (MOST_TOLD as usize + 1, 1));
-        let left_out: Vec<_> = lines.iter().filter(|line| line["message"] == LEFT_OUT).collect();
+        assert_eq!(
+            (of("flood", "refused"), of("rare", "refused")),
+            (MOST_TOLD as usize + 1, 1)
+        );
+        let left_out: Vec<_> = lines
+            .iter()
+            .filter(|line| line["message"] == LEFT_OUT)
+            .collect();
         assert_eq!(left_out.len(), 1, "{left_out:?}");
         assert_eq!(left_out[0]["left_out"], 1000 - u64::from(MOST_TOLD));
-        assert_eq!((&left_out[0]["like"], &left_out[0]["reason"]), (&"refused".into(), &"flood".into()));
+        assert_eq!(
+            (&left_out[0]["like"], &left_out[0]["reason"]),
+            (&"refused".into(), &"flood".into())
+        );
     }
 
     #[test]
@@ -231,7 +281,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn windows_end_while_the_program_runs_and_with_it() {
         let limit = LogLimit::default();
-        let lines = || Lines { told: MOST_TOLD, left_out: 1, level: Level::WARN, message: String::new() };
+        let lines = || Lines {
+            told: MOST_TOLD,
+            left_out: 1,
+            level: Level::WARN,
+            message: String::new(),
+        };
         let is_told = || limit.0.lock().unwrap().is_empty();
         let program = async {
             limit.0.lock().unwrap().insert(None, lines());

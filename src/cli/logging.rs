@@ -1,5 +1,5 @@
-//! The program's own log: for people on a terminal, JSON lines everywhere else. It goes to stderr. Diagnostic spans, where they
-//! are on, leave beside it and never stand in it.
+//! The program's own log: for people on a terminal, JSON lines everywhere else. It goes to stderr.
+//! Diagnostic spans, where they are on, leave beside it and never stand in it.
 //!
 //! What came from outside is escaped, so that it can neither forge a line nor steer a terminal.
 
@@ -24,11 +24,17 @@ use crate::export::diagnostics::Diagnostics;
 use crate::record::diagnostics::TARGET;
 use crate::record::printable;
 
-/// Starts the log, and the diagnostics if there are any. From here on a panic becomes a line of the log, too. The program is to
-/// run under the limit that is returned.
+/// Starts the log, and the diagnostics if there are any. From here on a panic becomes a line of the
+/// log, too. The program is to run under the limit that is returned.
 pub(super) fn start(log: &Log, diagnostics: Option<&Diagnostics>) -> anyhow::Result<LogLimit> {
     let limit = LogLimit::default();
-    let dispatch = dispatch(log, io::stderr().is_terminal(), io::stderr, diagnostics, limit.clone())?;
+    let dispatch = dispatch(
+        log,
+        io::stderr().is_terminal(),
+        io::stderr,
+        diagnostics,
+        limit.clone(),
+    )?;
     tracing::dispatcher::set_global_default(dispatch)
         .map_err(|error| anyhow::anyhow!("the log cannot be started: {error}"))?;
     panic::set_hook(Box::new(log_panic));
@@ -48,7 +54,10 @@ where
     let told = told(log, limit)?;
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines = match log.format {
-        LogFormat::Human => lines.with_ansi(is_terminal).fmt_fields(debug_fn(field).delimited(" ")).boxed(),
+        LogFormat::Human => lines
+            .with_ansi(is_terminal)
+            .fmt_fields(debug_fn(field).delimited(" "))
+            .boxed(),
         LogFormat::Auto if is_terminal => lines.fmt_fields(debug_fn(field).delimited(" ")).boxed(),
         LogFormat::Auto | LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
@@ -60,16 +69,22 @@ where
     })
 }
 
-/// What is asked for, as far as it may be told, and no more of one kind than the limit lets through.
+/// What is asked for, as far as it may be told, and no more of one kind than the limit lets
+/// through.
 fn told(log: &Log, limit: LogLimit) -> anyhow::Result<impl Filter<Registry> + use<>> {
-    let asked = EnvFilter::builder().with_regex(false).parse(&log.level).context("log.level")?;
-    // Without a hint of its own a filter would hide the first one's, by which most of what is off is skipped.
+    let asked = EnvFilter::builder()
+        .with_regex(false)
+        .parse(&log.level)
+        .context("log.level")?;
+    // Without a hint of its own a filter would hide the first one's, by which most of what is off
+    // is skipped.
     let asked = asked.and(filter_fn(may_be_told).with_max_level_hint(LevelFilter::TRACE));
     // Last: a line that is not told anyway is not counted.
     Ok(asked.and(limit))
 }
 
-/// Whatever the level: of others' code only warnings are told. HTTP and TLS libraries write heads and keys into their traces.
+/// Whatever the level: of others' code only warnings are told. HTTP and TLS libraries write heads
+/// and keys into their traces.
 fn may_be_told(metadata: &Metadata<'_>) -> bool {
     let room = metadata.target().split("::").next().unwrap_or_default();
     let is_told = OWN_TARGETS.contains(&room) || *metadata.level() <= Level::WARN;
@@ -92,9 +107,13 @@ fn log_panic(info: &PanicHookInfo<'_>) {
     tracing::error!(%location, "panic: {}", fixed_words(info));
 }
 
-/// The words of a panic only where they are fixed in the program: formatted ones may hold a piece of the traffic.
+/// The words of a panic only where they are fixed in the program: formatted ones may hold a piece
+/// of the traffic.
 fn fixed_words<'a>(info: &'a PanicHookInfo<'_>) -> &'a str {
-    info.payload().downcast_ref::<&'static str>().copied().unwrap_or("(words withheld)")
+    info.payload()
+        .downcast_ref::<&'static str>()
+        .copied()
+        .unwrap_or("(words withheld)")
 }
 
 #[cfg(test)]
@@ -106,22 +125,37 @@ mod tests {
     fn lines(format: LogFormat, diagnostics: Option<&Diagnostics>) -> String {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let log = Log { level: "trace".to_owned(), format };
-        let dispatch =
-            dispatch(&log, false, std::fs::File::create(&path).unwrap(), diagnostics, LogLimit::default()).unwrap();
+        let log = Log {
+            level: "trace".to_owned(),
+            format,
+        };
+        let dispatch = dispatch(
+            &log,
+            false,
+            std::fs::File::create(&path).unwrap(),
+            diagnostics,
+            LogLimit::default(),
+        )
+        .unwrap();
         tracing::dispatcher::with_default(&dispatch, || {
             let _door = tracing::info_span!(target: TARGET, "accept", canary = 1).entered();
             let _connection = tracing::info_span!("connection", host = "example.com").entered();
             let _step = tracing::info_span!(target: TARGET, "dial", canary = 2).entered();
             assert_eq!(
-                tracing::Span::current().metadata().map(|of| of.target() == TARGET),
+                tracing::Span::current()
+                    .metadata()
+                    .map(|of| of.target() == TARGET),
                 Some(diagnostics.is_some())
             );
             tracing::info!(target: TARGET, "canary");
             tracing::info!("ours");
         });
         let lines = std::fs::read_to_string(path).unwrap();
-        let timeless = |line: &str| line.split_once("Z").map(|(_, rest)| rest.to_owned()).unwrap();
+        let timeless = |line: &str| {
+            line.split_once("Z")
+                .map(|(_, rest)| rest.to_owned())
+                .unwrap()
+        };
         lines.lines().map(timeless).collect::<Vec<_>>().join("\n")
     }
 
@@ -136,25 +170,47 @@ mod tests {
             let on = Diagnostics::new(&config).unwrap();
             let (with, without) = (lines(format, Some(&on)), lines(format, None));
             assert_eq!(with, without);
-            assert!(with.contains("ours") && with.contains("connection") && !with.contains("canary"), "{with}");
+            assert!(
+                with.contains("ours") && with.contains("connection") && !with.contains("canary"),
+                "{with}"
+            );
             assert!(!with.contains("dial") && !with.contains("accept"), "{with}");
         }
     }
 
     #[test]
     fn what_is_off_is_skipped_by_its_level() {
-        let log = Log { level: "warn".to_owned(), format: LogFormat::Json };
-        assert_eq!(told(&log, LogLimit::default()).unwrap().max_level_hint(), Some(LevelFilter::WARN));
+        let log = Log {
+            level: "warn".to_owned(),
+            format: LogFormat::Json,
+        };
+        assert_eq!(
+            told(&log, LogLimit::default()).unwrap().max_level_hint(),
+            Some(LevelFilter::WARN)
+        );
     }
 
     #[test]
     fn the_traces_of_libraries_are_never_told() {
-        for level in ["trace", "h2=trace,hyper=trace,gravimeter=trace,agent=info", "info,rustls=debug"] {
+        for level in [
+            "trace",
+            "h2=trace,hyper=trace,gravimeter=trace,agent=info",
+            "info,rustls=debug",
+        ] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("log");
-            let log = Log { level: level.to_owned(), format: LogFormat::Json };
-            let dispatch =
-                dispatch(&log, false, std::fs::File::create(&path).unwrap(), None, LogLimit::default()).unwrap();
+            let log = Log {
+                level: level.to_owned(),
+                format: LogFormat::Json,
+            };
+            let dispatch = dispatch(
+                &log,
+                false,
+                std::fs::File::create(&path).unwrap(),
+                None,
+                LogLimit::default(),
+            )
+            .unwrap();
             tracing::dispatcher::with_default(&dispatch, || {
                 tracing::info!("ours");
                 tracing::info!(target: "agent", "the agent's own");
@@ -167,7 +223,9 @@ mod tests {
             let told = std::fs::read_to_string(path).unwrap();
             assert!(!told.contains("canary"), "{level}: {told}");
             assert!(
-                told.contains("ours") && told.contains("the agent's own") && told.contains("a warning"),
+                told.contains("ours")
+                    && told.contains("the agent's own")
+                    && told.contains("a warning"),
                 "{level}: {told}"
             );
         }

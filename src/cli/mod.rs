@@ -1,7 +1,7 @@
 //! The command line: arguments enter, exit codes and words for people leave.
 //!
-//! One file for each command. Nothing here does the work itself: it reads the configuration, calls a room, prints.
-//! Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration.
+//! One file for each command. Nothing here does the work itself: it reads the configuration, calls
+//! a room, prints. Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration.
 
 mod agent;
 mod ca;
@@ -36,7 +36,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help goes to stdout, the rest to stderr; when neither can be written there is nobody to tell.
+            // Help goes to stdout, the rest to stderr; when neither can be written there is nobody
+            // to tell.
             let _ = error.print();
             return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
         }
@@ -50,7 +51,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// Tells an error to people and to the shell.
 fn told(error: &anyhow::Error) -> ExitCode {
     let reader_is_gone = |cause: &(dyn std::error::Error + 'static)| {
-        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
     };
     if error.chain().any(reader_is_gone) {
         // As in `gravimeter usage | head -1`: the reader has what it wanted.
@@ -65,13 +68,20 @@ fn told(error: &anyhow::Error) -> ExitCode {
         return ExitCode::from(WRONG_INPUT);
     }
     // A message may repeat a name that somebody else has chosen.
-    let _ = writeln!(io::stderr(), "error: {}", printable_lines(&format!("{error:#}")));
+    let _ = writeln!(
+        io::stderr(),
+        "error: {}",
+        printable_lines(&format!("{error:#}"))
+    );
     ExitCode::FAILURE
 }
 
 /// [`printable`] for a text of several lines.
 fn printable_lines(text: &str) -> String {
-    text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
+    text.split('\n')
+        .map(printable)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// What is wrong with the web configuration file, if that is the error.
@@ -131,13 +141,19 @@ impl Command {
 
 /// Runs a command's work on all cores.
 fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(work)
 }
 
 /// Columns that a table on stdout may take.
 fn terminal_width() -> usize {
     let size = rustix::termios::tcgetwinsize(io::stdout());
-    size.ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(NO_TERMINAL_WIDTH)
+    size.ok()
+        .map(|size| usize::from(size.ws_col))
+        .filter(|columns| *columns > 0)
+        .unwrap_or(NO_TERMINAL_WIDTH)
 }
 
 /// Files and pipes take the whole table.

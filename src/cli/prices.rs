@@ -27,7 +27,11 @@ impl PriceTable {
         let prices = self.config.load()?.config.prices;
         if self.json {
             let lines: Vec<Value> = prices.lines().map(object).collect();
-            writeln!(out, "{}", serde_json::to_string_pretty(&json!({ "prices": lines }))?)?;
+            writeln!(
+                out,
+                "{}",
+                serde_json::to_string_pretty(&json!({ "prices": lines }))?
+            )?;
         } else {
             write!(out, "{}", grid(&prices).render(terminal_width()))?;
         }
@@ -43,12 +47,22 @@ fn grid(prices: &Prices) -> Grid {
         .column(Column::words(
             "PROVIDER",
             3,
-            column(&|row| row.listed.line.provider.map_or_else(String::new, |it| it.to_string())),
+            column(&|row| {
+                row.listed
+                    .line
+                    .provider
+                    .map_or_else(String::new, |it| it.to_string())
+            }),
         ))
         .column(Column::words(
             "FROM",
             2,
-            column(&|row| row.listed.line.from.map_or_else(String::new, |day| day.to_string())),
+            column(&|row| {
+                row.listed
+                    .line
+                    .from
+                    .map_or_else(String::new, |day| day.to_string())
+            }),
         ));
     let kinds = [
         ("INPUT", 0, TokenKind::Input),
@@ -59,10 +73,19 @@ fn grid(prices: &Prices) -> Grid {
         ("THINKING", 5, TokenKind::Thinking),
     ];
     for (head, expendable, kind) in kinds {
-        let price = |row: &Row| row.rates.of(kind).map_or_else(String::new, |price| price.to_string());
+        let price = |row: &Row| {
+            row.rates
+                .of(kind)
+                .map_or_else(String::new, |price| price.to_string())
+        };
         grid = grid.column(Column::figures(head, expendable, column(&price)));
     }
-    grid.column(Column::words("AS OF", 7, column(&|row| row.listed.line.as_of.to_string()))).column(Column::words(
+    grid.column(Column::words(
+        "AS OF",
+        7,
+        column(&|row| row.listed.line.as_of.to_string()),
+    ))
+    .column(Column::words(
         "TABLE",
         8,
         column(&|row| row.listed.origin.to_string()),
@@ -76,12 +99,29 @@ struct Row<'a> {
 }
 
 fn rows(listed: Listed<'_>) -> Vec<Row<'_>> {
-    let Line { models, rates, tiers, .. } = listed.line;
-    let of_tiers = tiers.iter().map(|tier| (format!("  above {} input tokens", tier.above_input_tokens), &tier.rates));
+    let Line {
+        models,
+        rates,
+        tiers,
+        ..
+    } = listed.line;
+    let of_tiers = tiers.iter().map(|tier| {
+        (
+            format!("  above {} input tokens", tier.above_input_tokens),
+            &tier.rates,
+        )
+    });
     let of_tiers: Vec<_> = of_tiers.collect();
     let of_model = |model: String| std::iter::once((model, rates)).chain(of_tiers.iter().cloned());
-    let all = models.iter().flat_map(|pattern| of_model(pattern.to_string()));
-    all.map(|(model, rates)| Row { listed, model, rates }).collect()
+    let all = models
+        .iter()
+        .flat_map(|pattern| of_model(pattern.to_string()));
+    all.map(|(model, rates)| Row {
+        listed,
+        model,
+        rates,
+    })
+    .collect()
 }
 
 /// Prices are texts: a JSON number could not be relied on to keep its digits.
@@ -89,7 +129,10 @@ fn object(listed: Listed<'_>) -> Value {
     let Listed { line, origin } = listed;
     let tiers = line.tiers.iter().map(|tier| {
         let mut object = prices_of(&tier.rates);
-        object.insert("above_input_tokens".to_owned(), tier.above_input_tokens.into());
+        object.insert(
+            "above_input_tokens".to_owned(),
+            tier.above_input_tokens.into(),
+        );
         Value::Object(object)
     });
     json!({
@@ -106,7 +149,12 @@ fn object(listed: Listed<'_>) -> Value {
 }
 
 fn prices_of(rates: &Rates) -> Map<String, Value> {
-    let price = |kind: &TokenKind| Some((kind.as_str().to_owned(), rates.of(*kind)?.to_string().into()));
+    let price = |kind: &TokenKind| {
+        Some((
+            kind.as_str().to_owned(),
+            rates.of(*kind)?.to_string().into(),
+        ))
+    };
     TokenKind::ALL.iter().filter_map(price).collect()
 }
 
@@ -141,8 +189,17 @@ gemini-3*                   gcp.gemini  2027-01-01      2         0.2           
   above 200000 input tokens gcp.gemini  2027-01-01      4         0.2                   4    12.5      12.5  2026-11-24  file
 ";
         let shown = grid(&prices()).render(160);
-        let squeezed = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-        let lines = |text: &str| text.lines().filter(|line| !line.starts_with('─')).map(squeezed).collect::<Vec<_>>();
+        let squeezed = |text: &str| {
+            text.split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        let lines = |text: &str| {
+            text.lines()
+                .filter(|line| !line.starts_with('─'))
+                .map(squeezed)
+                .collect::<Vec<_>>()
+        };
         assert_eq!(lines(&shown)[..3], lines(expected), "{shown}");
         assert_eq!(lines(&shown).len(), 5, "{shown}");
     }

@@ -12,9 +12,12 @@ use crate::export::diagnostics::Diagnostics;
 
 /// Observe an agent: capture its traffic, pass it on unchanged, serve metrics and usage
 #[derive(Debug, Args)]
-#[command(after_help = "Everything else is configuration: see --help for all flags, or docs/configuration.md.")]
+#[command(
+    after_help = "Everything else is configuration: see --help for all flags, or docs/configuration.md."
+)]
 pub(super) struct Serve {
-    /// Start the Antigravity language server as well (agent.preset = "antigravity") and keep it running
+    /// Start the Antigravity language server as well (agent.preset = "antigravity") and keep it
+    /// running
     ///
     /// A configured agent (agent.preset or agent.command) is started in any case.
     #[arg(long)]
@@ -29,7 +32,9 @@ impl Serve {
         if self.standalone && !flags.clone().load()?.config.has_agent() {
             flags = flags.or_set("agent.preset", "antigravity");
         }
-        let Loaded { config, warnings, .. } = flags.load()?;
+        let Loaded {
+            config, warnings, ..
+        } = flags.load()?;
         let diagnostics = Diagnostics::new(&config.otlp);
         let limit = logging::start(&config.log, diagnostics.as_ref())?;
         for warning in warnings {

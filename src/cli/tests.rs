@@ -12,7 +12,13 @@ fn every_key_is_a_flag_of_serve() {
     let command = Cli::command();
     let serve = command.find_subcommand("serve").expect("serve");
     for key in crate::config::KEYS {
-        assert!(serve.get_arguments().any(|argument| argument.get_long() == Some(key.name)), "{}", key.name);
+        assert!(
+            serve
+                .get_arguments()
+                .any(|argument| argument.get_long() == Some(key.name)),
+            "{}",
+            key.name
+        );
     }
 }
 
@@ -28,17 +34,34 @@ fn people_are_not_shown_what_is_not_for_them() {
 #[test]
 fn a_reader_that_went_away_is_no_failure() {
     let gone = anyhow::Error::from(io::Error::from(ErrorKind::BrokenPipe)).context("the table");
-    assert_eq!(format!("{:?}", told(&gone)), format!("{:?}", ExitCode::SUCCESS));
+    assert_eq!(
+        format!("{:?}", told(&gone)),
+        format!("{:?}", ExitCode::SUCCESS)
+    );
     let failed = anyhow::anyhow!("something");
-    assert_eq!(format!("{:?}", told(&failed)), format!("{:?}", ExitCode::FAILURE));
+    assert_eq!(
+        format!("{:?}", told(&failed)),
+        format!("{:?}", ExitCode::FAILURE)
+    );
 }
 
 #[test]
 fn an_argument_of_the_agent_may_look_like_a_flag() {
-    let line = ["gravimeter", "serve", "--agent.args", "--standalone", "--agent.args=-v=2,--x"];
-    let matches = Cli::command().try_get_matches_from(line).expect("a valid line");
+    let line = [
+        "gravimeter",
+        "serve",
+        "--agent.args",
+        "--standalone",
+        "--agent.args=-v=2,--x",
+    ];
+    let matches = Cli::command()
+        .try_get_matches_from(line)
+        .expect("a valid line");
     let serve = matches.subcommand_matches("serve").expect("serve");
-    let given: Vec<_> = serve.get_many::<String>("agent.args").expect("arguments").collect();
+    let given: Vec<_> = serve
+        .get_many::<String>("agent.args")
+        .expect("arguments")
+        .collect();
     assert_eq!(given, ["--standalone", "-v=2,--x"]);
     assert!(!serve.get_flag("standalone"), "it is the agent's");
 }

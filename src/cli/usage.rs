@@ -1,6 +1,8 @@
-//! `gravimeter usage`: what was counted over any span of time, by a running exporter or in the file that one has left.
+//! `gravimeter usage`: what was counted over any span of time, by a running exporter or in the file
+//! that one has left.
 //!
-//! Both are asked the same question and give the same answer: a table with a bar for each day or hour, JSON, or CSV.
+//! Both are asked the same question and give the same answer: a table with a bar for each day or
+//! hour, JSON, or CSV.
 
 use std::io::{self, IsTerminal as _, Write};
 use std::path::Path;
@@ -27,16 +29,19 @@ pub(super) struct Usage {
     /// What each line is for
     #[arg(long, value_enum, default_value = "model")]
     by: By,
-    /// Count from then on: a duration (24h), a day (2026-11-01), a local time (2026-11-01T09:30) or RFC 3339
+    /// Count from then on: a duration (24h), a day (2026-11-01), a local time (2026-11-01T09:30) or
+    /// RFC 3339
     #[arg(long, value_name = "TIME", value_parser = |text: &str| checked("since", text))]
     since: Option<String>,
     /// Count until then, in the same words
     #[arg(long, value_name = "TIME", value_parser = |text: &str| checked("until", text))]
     until: Option<String>,
-    /// Whose days and hours are meant: a name (Europe/Berlin) or an offset (+05:30). Without it: this machine's, or else UTC
+    /// Whose days and hours are meant: a name (Europe/Berlin) or an offset (+05:30). Without it:
+    /// this machine's, or else UTC
     #[arg(long, value_name = "ZONE", value_parser = |text: &str| checked("tz", text), allow_hyphen_values = true)]
     tz: Option<String>,
-    /// How many lines there are at most: the first days or hours, of everything else those with the most tokens
+    /// How many lines there are at most: the first days or hours, of everything else those with the
+    /// most tokens
     #[arg(long, value_name = "COUNT", value_parser = |text: &str| checked("limit", text))]
     limit: Option<String>,
     /// Print the JSON of /v1/usage instead of a table
@@ -82,7 +87,10 @@ impl By {
 impl Usage {
     pub(super) fn run(self, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         let (by, json, csv) = (self.by, self.json, self.csv);
-        let question = Question { parameters: self.parameters(), csv };
+        let question = Question {
+            parameters: self.parameters(),
+            csv,
+        };
         let (base, ledger) = self.target.base_url_and_ledger()?;
         let body = question.ask(&base, ledger.as_deref())?;
         if csv {
@@ -96,11 +104,15 @@ impl Usage {
             return Ok(ExitCode::SUCCESS);
         }
         let has_more = answer.contains_key("next_cursor");
-        let is_saturated =
-            answer.get("totals").is_some_and(|totals| totals.get("saturated") == Some(&Value::Bool(true)));
+        let is_saturated = answer
+            .get("totals")
+            .is_some_and(|totals| totals.get("saturated") == Some(&Value::Bool(true)));
         write!(out, "{}", text(&rows(answer, by)?, by))?;
         if has_more {
-            writeln!(io::stderr(), "there are more lines than are shown (--limit); the total is that of all")?;
+            writeln!(
+                io::stderr(),
+                "there are more lines than are shown (--limit); the total is that of all"
+            )?;
         }
         if is_saturated {
             writeln!(
@@ -113,7 +125,8 @@ impl Usage {
 
     /// The parameters of `/v1/usage`. The zone is told whenever a word depends on it.
     fn parameters(&self) -> Vec<(String, String)> {
-        let needs_zone = matches!(self.by, By::Day | By::Hour) || self.since.is_some() || self.until.is_some();
+        let needs_zone =
+            matches!(self.by, By::Day | By::Hour) || self.since.is_some() || self.until.is_some();
         let of_this_machine = || Zone::name_of_this_machine().filter(|_| needs_zone);
         let given = [
             ("since", self.since.clone()),
@@ -121,8 +134,13 @@ impl Usage {
             ("tz", self.tz.clone().or_else(of_this_machine)),
             ("limit", self.limit.clone()),
         ];
-        let given = given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
-        [("by".to_owned(), self.by.names().0.to_owned())].into_iter().chain(given).collect()
+        let given = given
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        [("by".to_owned(), self.by.names().0.to_owned())]
+            .into_iter()
+            .chain(given)
+            .collect()
     }
 }
 
@@ -135,31 +153,53 @@ struct Question {
 impl Question {
     /// The answer of the exporter, or else of the ledger that it has left.
     fn ask(&self, base: &str, ledger: Option<&Path>) -> anyhow::Result<Bytes> {
-        let accept = if self.csv { "text/csv" } else { "application/json" };
+        let accept = if self.csv {
+            "text/csv"
+        } else {
+            "application/json"
+        };
         let silence = match block_on(exporter::get_as(base, &self.path(), accept)) {
             Err(error) if exporter::is_silence(&error) => error,
             answered => return answered,
         };
-        let Some(ledger) = ledger else { return Err(silence) };
+        let Some(ledger) = ledger else {
+            return Err(silence);
+        };
         let body = match self.read(ledger) {
             Ok(body) => body,
             Err(why) => bail!("{silence} And {why:#}"),
         };
-        writeln!(io::stderr(), "nothing answers at {base}: this is what {} holds", ledger.display())?;
+        writeln!(
+            io::stderr(),
+            "nothing answers at {base}: this is what {} holds",
+            ledger.display()
+        )?;
         Ok(body)
     }
 
     fn path(&self) -> String {
-        let pair =
-            |(name, value): &(String, String)| format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC));
-        format!("/v1/usage?{}", self.parameters.iter().map(pair).collect::<Vec<_>>().join("&"))
+        let pair = |(name, value): &(String, String)| {
+            format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC))
+        };
+        format!(
+            "/v1/usage?{}",
+            self.parameters
+                .iter()
+                .map(pair)
+                .collect::<Vec<_>>()
+                .join("&")
+        )
     }
 
     fn read(&self, ledger: &Path) -> anyhow::Result<Bytes> {
         let now = Timestamp::now();
         let query = usage_query(&self.parameters, now)?;
         let report = query_file(ledger, &query, now)?;
-        let body = if self.csv { report.to_csv(query.by)? } else { serde_json::to_vec(&report)? };
+        let body = if self.csv {
+            report.to_csv(query.by)?
+        } else {
+            serde_json::to_vec(&report)?
+        };
         Ok(body.into())
     }
 }
@@ -173,7 +213,9 @@ fn text(usage: &table::Usage, by: By) -> String {
     let (head, width) = (by.names().2, terminal_width());
     match by {
         By::Day | By::Hour => table::render_periods(head, usage, width, io::stdout().is_terminal()),
-        By::Cascade | By::Model | By::Operation | By::Provider => table::render_by(head, usage, width),
+        By::Cascade | By::Model | By::Operation | By::Provider => {
+            table::render_by(head, usage, width)
+        }
     }
 }
 
@@ -182,7 +224,8 @@ fn rows(mut answer: Map<String, Value>, by: By) -> anyhow::Result<table::Usage> 
     if let Some(groups) = answer.remove(by.names().1) {
         answer.insert("models".to_owned(), groups);
     }
-    serde_json::from_value(Value::Object(answer)).context("the figures of /v1/usage are not as expected")
+    serde_json::from_value(Value::Object(answer))
+        .context("the figures of /v1/usage are not as expected")
 }
 
 #[cfg(test)]
@@ -192,7 +235,10 @@ mod tests {
     #[test]
     fn groups_of_every_kind_become_lines() {
         for by in By::value_variants() {
-            let text = format!(r#"{{"totals": {{"calls": 2}}, "{}": {{"x": {{"calls": 2}}}}}}"#, by.names().1);
+            let text = format!(
+                r#"{{"totals": {{"calls": 2}}, "{}": {{"x": {{"calls": 2}}}}}}"#,
+                by.names().1
+            );
             let usage = rows(serde_json::from_str(&text).unwrap(), *by).unwrap();
             assert_eq!((usage.totals.calls, usage.models["x"].calls), (2, 2));
         }
@@ -204,8 +250,14 @@ mod tests {
         assert_eq!(checked("since", "yesterday"), Err(WrongUsageQuery::Since));
         assert_eq!(checked("limit", "0"), Err(WrongUsageQuery::Limit));
         assert_eq!(checked("tz", "Mars/Olympus"), Err(WrongUsageQuery::Zone));
-        let parameters = vec![("by".to_owned(), "day".to_owned()), ("tz".to_owned(), "+05:30".to_owned())];
-        let question = Question { parameters, csv: false };
+        let parameters = vec![
+            ("by".to_owned(), "day".to_owned()),
+            ("tz".to_owned(), "+05:30".to_owned()),
+        ];
+        let question = Question {
+            parameters,
+            csv: false,
+        };
         assert_eq!(question.path(), "/v1/usage?by=day&tz=%2B05%3A30");
     }
 }

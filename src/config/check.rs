@@ -9,14 +9,21 @@ use crate::cascade::Mode;
 
 /// All contradictions, each told at the place of the key that should change.
 pub(super) fn contradictions(config: &Config, origins: &[Origin]) -> Vec<Mistake> {
-    let mut found = Contradictions { origins, mistakes: Vec::new() };
+    let mut found = Contradictions {
+        origins,
+        mistakes: Vec::new(),
+    };
     found.doors(config);
     found.redirect(config);
     found.agent(config);
     found.cascade(config);
     found.otlp(config);
     if config.state_dir == PathBuf::new() {
-        found.add("state.dir", &[], "there is no home folder to keep the state in: set state.dir");
+        found.add(
+            "state.dir",
+            &[],
+            "there is no home folder to keep the state in: set state.dir",
+        );
     }
     found.mistakes
 }
@@ -27,10 +34,15 @@ struct Contradictions<'a> {
 }
 
 impl Contradictions<'_> {
-    /// Adds a mistake of `key`, at its place or, where it was not given, at that of the first of `others` that was.
+    /// Adds a mistake of `key`, at its place or, where it was not given, at that of the first of
+    /// `others` that was.
     fn add(&mut self, key: &'static str, others: &[&str], message: impl Into<String>) {
-        let given = std::iter::once(&key).chain(others).filter_map(|key| self.given(key)).next();
-        self.mistakes.push(Mistake::new(given.unwrap_or(Source::Default), key, message));
+        let given = std::iter::once(&key)
+            .chain(others)
+            .filter_map(|key| self.given(key))
+            .next();
+        self.mistakes
+            .push(Mistake::new(given.unwrap_or(Source::Default), key, message));
     }
 
     fn given(&self, key: &str) -> Option<Source> {
@@ -41,7 +53,9 @@ impl Contradictions<'_> {
     /// Listeners: reachable from this machine only, and each on a port of its own.
     fn doors(&mut self, config: &Config) {
         let web = config.web.listen;
-        if let Some(web) = web.filter(|web| config.web.must_protect(*web) && config.web.config_file.is_none()) {
+        if let Some(web) =
+            web.filter(|web| config.web.must_protect(*web) && config.web.config_file.is_none())
+        {
             self.add(
                 "web.listen",
                 &[],
@@ -53,7 +67,11 @@ impl Contradictions<'_> {
             );
         }
         if web.is_none() && config.web.socket.is_none() {
-            self.add("web.listen", &[], r#"nobody could ask anything: set web.socket, or listen on "127.0.0.1:8741""#);
+            self.add(
+                "web.listen",
+                &[],
+                r#"nobody could ask anything: set web.socket, or listen on "127.0.0.1:8741""#,
+            );
         }
         for (key, address) in traffic_doors(config) {
             if !address.ip().is_loopback() {
@@ -68,26 +86,42 @@ impl Contradictions<'_> {
                 );
             }
         }
-        let mut doors: Vec<_> = web.map(|web| ("web.listen", web)).into_iter().chain(traffic_doors(config)).collect();
+        let mut doors: Vec<_> = web
+            .map(|web| ("web.listen", web))
+            .into_iter()
+            .chain(traffic_doors(config))
+            .collect();
         doors.retain(|(_, address)| address.port() != 0);
         for (number, (key, address)) in doors.iter().enumerate() {
             let mut earlier = doors.iter().take(number);
-            if let Some((other, _)) =
-                earlier.find(|(other, taken)| taken.port() == address.port() && (other != key || taken == address))
-            {
+            if let Some((other, _)) = earlier.find(|(other, taken)| {
+                taken.port() == address.port() && (other != key || taken == address)
+            }) {
                 self.add(
                     key,
                     &[*other],
-                    format!("port {} is that of {other}, too: choose another one", address.port()),
+                    format!(
+                        "port {} is that of {other}, too: choose another one",
+                        address.port()
+                    ),
                 );
             }
         }
     }
 
     fn redirect(&mut self, config: &Config) {
-        let ports: Vec<_> = config.capture.redirect_listen.iter().map(SocketAddr::port).collect();
+        let ports: Vec<_> = config
+            .capture
+            .redirect_listen
+            .iter()
+            .map(SocketAddr::port)
+            .collect();
         if ports.iter().any(|port| Some(port) != ports.first()) {
-            self.add("capture.listen", &[], "the redirect leads to one port: use the same port in every address");
+            self.add(
+                "capture.listen",
+                &[],
+                "the redirect leads to one port: use the same port in every address",
+            );
         }
         if !config.redirect.expected && config.capture.connect_listen.is_none() {
             self.add(
@@ -103,7 +137,12 @@ impl Contradictions<'_> {
             self.add("capture.listen", &[],
                 r#"redirected connections have nowhere to go: write ["127.0.0.1:8742"], or set capture.redirect to "off""#);
         }
-        if let Some(user) = config.agent.user.as_ref().filter(|user| **user != config.redirect.user) {
+        if let Some(user) = config
+            .agent
+            .user
+            .as_ref()
+            .filter(|user| **user != config.redirect.user)
+        {
             self.add("agent.user", &[], format!(
                 "the traffic of {user} is not redirected, that of {} is: use one user in agent.user and capture.user, \
                  or set capture.redirect to \"off\"", config.redirect.user));
@@ -123,9 +162,14 @@ impl Contradictions<'_> {
 
     /// The RPC of a language server: on this machine only, and asked only where it is wanted.
     fn cascade(&mut self, config: &Config) {
-        let addresses =
-            [("cascade.http_address", config.cascade_http), ("cascade.https_address", config.cascade_https)];
-        for (key, address) in addresses.into_iter().filter_map(|(key, address)| Some((key, address?))) {
+        let addresses = [
+            ("cascade.http_address", config.cascade_http),
+            ("cascade.https_address", config.cascade_https),
+        ];
+        for (key, address) in addresses
+            .into_iter()
+            .filter_map(|(key, address)| Some((key, address?)))
+        {
             if !address.ip().is_loopback() {
                 let port = address.port();
                 self.add(
@@ -150,7 +194,10 @@ impl Contradictions<'_> {
         if identities.contains(&(true, false)) {
             self.add(
                 "otlp.client_certificate",
-                &["otlp.traces_client_certificate", "otlp.metrics_client_certificate"],
+                &[
+                    "otlp.traces_client_certificate",
+                    "otlp.metrics_client_certificate",
+                ],
                 "its key is missing: set otlp.client_key, too",
             );
         }
@@ -166,14 +213,18 @@ impl Contradictions<'_> {
         }
     }
 
-    /// OpenTelemetry's variable is meant for every program of a machine, and asks for no more than a collector would get.
+    /// OpenTelemetry's variable is meant for every program of a machine, and asks for no more than
+    /// a collector would get.
     fn unpushable(&mut self, config: &Config) {
         if config.otlp.endpoint.is_some() {
-            let message =
-                "otlp.endpoint has a path of its own, which tells no place for metrics: set otlp.metrics_endpoint";
+            let message = "otlp.endpoint has a path of its own, which tells no place for metrics: set otlp.metrics_endpoint";
             self.add("otlp.metrics", &[], message);
-        } else if !self.given("otlp.metrics").is_some_and(|source| otel::is_of_opentelemetry(&source)) {
-            let message = "there is no collector to push them to: set otlp.endpoint or otlp.metrics_endpoint";
+        } else if !self
+            .given("otlp.metrics")
+            .is_some_and(|source| otel::is_of_opentelemetry(&source))
+        {
+            let message =
+                "there is no collector to push them to: set otlp.endpoint or otlp.metrics_endpoint";
             self.add("otlp.metrics", &[], message);
         }
     }
@@ -190,15 +241,31 @@ impl Contradictions<'_> {
         if config.has_agent() {
             return;
         }
-        for (key, is_set) in [("agent.args", !agent.args.is_empty()), ("agent.env", !agent.env.is_empty())] {
+        for (key, is_set) in [
+            ("agent.args", !agent.args.is_empty()),
+            ("agent.env", !agent.env.is_empty()),
+        ] {
             if is_set {
-                self.add(key, &[], "there is no agent to give it to: set agent.preset or agent.command");
+                self.add(
+                    key,
+                    &[],
+                    "there is no agent to give it to: set agent.preset or agent.command",
+                );
             }
         }
     }
 }
 
 fn traffic_doors(config: &Config) -> impl Iterator<Item = (&'static str, SocketAddr)> {
-    let redirect = config.capture.redirect_listen.iter().map(|address| ("capture.listen", *address));
-    redirect.chain(config.capture.connect_listen.map(|address| ("capture.connect_listen", address)))
+    let redirect = config
+        .capture
+        .redirect_listen
+        .iter()
+        .map(|address| ("capture.listen", *address));
+    redirect.chain(
+        config
+            .capture
+            .connect_listen
+            .map(|address| ("capture.connect_listen", address)),
+    )
 }

@@ -4,13 +4,23 @@ use std::path::Path;
 
 use super::{Config, Origin, check, file, keys::KEYS, value};
 
-/// Reads the bytes as a file, and sets every key that stands in it. Panics when a mistake has no words, or when a value that
-/// the house prints is none that it reads.
+/// Reads the bytes as a file, and sets every key that stands in it. Panics when a mistake has no
+/// words, or when a value that the house prints is none that it reads.
 pub fn fuzz_config(bytes: &[u8]) {
-    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
     let (settings, mistakes) = file::parse(Path::new("fuzz.toml"), text);
-    assert!(mistakes.iter().all(|mistake| !mistake.to_string().is_empty()), "every mistake has words");
-    let (mut config, mut origins) = (Config::new("/".into()), KEYS.iter().map(Origin::of_default).collect::<Vec<_>>());
+    assert!(
+        mistakes
+            .iter()
+            .all(|mistake| !mistake.to_string().is_empty()),
+        "every mistake has words"
+    );
+    let (mut config, mut origins) = (
+        Config::new("/".into()),
+        KEYS.iter().map(Origin::of_default).collect::<Vec<_>>(),
+    );
     let mut is_wrong = !mistakes.is_empty();
     for setting in settings {
         match (setting.key.set)(&mut config, &setting.value) {

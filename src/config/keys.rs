@@ -1,7 +1,8 @@
-//! The table of all keys: one entry has the name, the kind, the default, the words for people and the place in [`Config`].
+//! The table of all keys: one entry has the name, the kind, the default, the words for people and
+//! the place in [`Config`].
 //!
-//! File, environment, flags, the example file and the reference page all follow from it. Nothing is read or checked
-//! across keys here.
+//! File, environment, flags, the example file and the reference page all follow from it. Nothing is
+//! read or checked across keys here.
 
 use crate::launch::{AntigravityVersion, Preset};
 
@@ -28,19 +29,26 @@ impl Key {
     /// The part before the last dot.
     #[must_use]
     pub fn section(&self) -> &'static str {
-        self.name.rsplit_once('.').map_or("", |(section, _)| section)
+        self.name
+            .rsplit_once('.')
+            .map_or("", |(section, _)| section)
     }
 
     /// The part after the last dot.
     #[must_use]
     pub fn leaf(&self) -> &'static str {
-        self.name.rsplit_once('.').map_or(self.name, |(_, leaf)| leaf)
+        self.name
+            .rsplit_once('.')
+            .map_or(self.name, |(_, leaf)| leaf)
     }
 
     /// The environment variable of the key: `GRAVIMETER_WEB_LISTEN`.
     #[must_use]
     pub fn variable(&self) -> String {
-        format!("GRAVIMETER_{}", self.name.replace('.', "_").to_ascii_uppercase())
+        format!(
+            "GRAVIMETER_{}",
+            self.name.replace('.', "_").to_ascii_uppercase()
+        )
     }
 
     /// The first line of [`Key::help`].
@@ -137,7 +145,10 @@ impl Kind {
     /// Whether the flag may be given more than once.
     #[must_use]
     pub fn repeats(self) -> bool {
-        matches!(self, Self::Environment | Self::List(_) | Self::Resolve | Self::SecretTable | Self::Table)
+        matches!(
+            self,
+            Self::Environment | Self::List(_) | Self::Resolve | Self::SecretTable | Self::Table
+        )
     }
 }
 
@@ -153,7 +164,12 @@ pub const KEYS: &[Key] = &[
         default: DefaultValue::Is(r#""127.0.0.1:8741""#),
         help: "Where /metrics, /v1/usage, health and the page are served.\n\
                \"off\": only at web.socket. Sockets that systemd hands over are used in its place.",
-        set: |config, value| put(&mut config.web.listen, listen::address_or_off(value, "127.0.0.1:8741")),
+        set: |config, value| {
+            put(
+                &mut config.web.listen,
+                listen::address_or_off(value, "127.0.0.1:8741"),
+            )
+        },
     },
     Key {
         name: "web.socket",
@@ -190,7 +206,12 @@ pub const KEYS: &[Key] = &[
         default: DefaultValue::Is("[]"),
         help: "Names under which it may be asked beside localhost, 127.0.0.1, [::1] and those of its certificate.\n\
                Requests for any other host are refused, so that no web page can read it through a name of its own.",
-        set: |config, value| put(&mut config.web.allowed_hosts, value.list("metrics.example.com", Value::host_header)),
+        set: |config, value| {
+            put(
+                &mut config.web.allowed_hosts,
+                value.list("metrics.example.com", Value::host_header),
+            )
+        },
     },
     Key {
         name: "web.danger_expose_to_network",
@@ -231,7 +252,10 @@ pub const KEYS: &[Key] = &[
         help: "Where redirected connections arrive: one port, on the loopback addresses.",
         set: |config, value| {
             let example = "127.0.0.1:8742";
-            put(&mut config.capture.redirect_listen, value.list(example, |part| part.address(example)))
+            put(
+                &mut config.capture.redirect_listen,
+                value.list(example, |part| part.address(example)),
+            )
         },
     },
     Key {
@@ -248,7 +272,12 @@ pub const KEYS: &[Key] = &[
         kind: Kind::List("user"),
         default: DefaultValue::Is("[]"),
         help: "Further users of this machine whom the CONNECT proxy serves, by name or uid. What they spend counts like the agent's.",
-        set: |config, value| put(&mut config.capture.connect_users, value.list("1000", Value::user_or_uid)),
+        set: |config, value| {
+            put(
+                &mut config.capture.connect_users,
+                value.list("1000", Value::user_or_uid),
+            )
+        },
     },
     Key {
         name: "capture.max_connections",
@@ -257,7 +286,12 @@ pub const KEYS: &[Key] = &[
         help: "How many connections may be open at once by redirect, and as many through the CONNECT proxy; more are refused\n\
                and counted. Each takes two file descriptors: where the system's limit (ulimit -n) leaves room for fewer, the number is\n\
                lowered at the start, with a warning, so that the exporter always has descriptors of its own.",
-        set: |config, value| put(&mut config.capture.max_connections, value.number(1..=1_000_000)),
+        set: |config, value| {
+            put(
+                &mut config.capture.max_connections,
+                value.number(1..=1_000_000),
+            )
+        },
     },
     Key {
         name: "capture.allow_private_networks",
@@ -332,14 +366,24 @@ pub const KEYS: &[Key] = &[
         help: "Hosts whose traffic is decrypted and measured; every other connection passes as it is.\n\
                A * stands for one or more characters of the first label, but lets the CA sign for every name below the\n\
                domain behind it: name the hosts where you can. A change makes a new CA certificate.",
-        set: |config, value| put(&mut config.relay.intercept, value.list("api.example.com", Value::host_pattern)),
+        set: |config, value| {
+            put(
+                &mut config.relay.intercept,
+                value.list("api.example.com", Value::host_pattern),
+            )
+        },
     },
     Key {
         name: "upstream.extra_roots",
         kind: Kind::List("path"),
         default: DefaultValue::Is("[]"),
         help: "PEM files of certificate authorities that are trusted beside those of the system.",
-        set: |config, value| put(&mut config.upstream.extra_roots, value.list("/etc/ssl/certs/ca.pem", Value::path)),
+        set: |config, value| {
+            put(
+                &mut config.upstream.extra_roots,
+                value.list("/etc/ssl/certs/ca.pem", Value::path),
+            )
+        },
     },
     Key {
         name: "upstream.resolve",
@@ -358,7 +402,10 @@ pub const KEYS: &[Key] = &[
         },
         help: "An agent that gravimeter knows how to start.",
         set: |config, value| {
-            let words: Vec<_> = Preset::ALL.iter().map(|preset| (preset.as_str(), *preset)).collect();
+            let words: Vec<_> = Preset::ALL
+                .iter()
+                .map(|preset| (preset.as_str(), *preset))
+                .collect();
             put(&mut config.agent.preset, value.choice(&words).map(Some))
         },
     },
@@ -400,7 +447,10 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "agent.working_directory",
         kind: Kind::Path,
-        default: DefaultValue::Unset { example: r#""/srv/agent""#, means: "the home of its user" },
+        default: DefaultValue::Unset {
+            example: r#""/srv/agent""#,
+            means: "the home of its user",
+        },
         help: "Where the agent is started.",
         set: |config, value| put(&mut config.agent.working_directory, value.path().map(Some)),
     },
@@ -421,7 +471,10 @@ pub const KEYS: &[Key] = &[
         default: DefaultValue::Is(r#""2""#),
         help: "Which flags the Antigravity language server understands; it refuses those of another version.",
         set: |config, value| {
-            let words: Vec<_> = AntigravityVersion::ALL.iter().map(|version| (version.as_str(), *version)).collect();
+            let words: Vec<_> = AntigravityVersion::ALL
+                .iter()
+                .map(|version| (version.as_str(), *version))
+                .collect();
             put(&mut config.agent.antigravity_version, value.choice(&words))
         },
     },
@@ -489,7 +542,10 @@ pub const KEYS: &[Key] = &[
                calls that are under way. Calls for which none is left are passed on as ever; their figures are lost and\n\
                counted in gravimeter_observer_budget_exceeded_total.",
         set: |config, value| {
-            put(&mut config.observe.max_memory, value.number::<usize>(1..=65_536).map(|mib| mib << 20))
+            put(
+                &mut config.observe.max_memory,
+                value.number::<usize>(1..=65_536).map(|mib| mib << 20),
+            )
         },
     },
     Key {
@@ -511,14 +567,24 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Duration,
         default: DefaultValue::Is(r#""10s""#),
         help: "TCP connection to the provider, name resolution included.",
-        set: |config, value| put(&mut config.relay.timeouts.upstream_connect, value.duration()),
+        set: |config, value| {
+            put(
+                &mut config.relay.timeouts.upstream_connect,
+                value.duration(),
+            )
+        },
     },
     Key {
         name: "timeouts.upstream_handshake",
         kind: Kind::Duration,
         default: DefaultValue::Is(r#""10s""#),
         help: "TLS handshake with the provider.",
-        set: |config, value| put(&mut config.relay.timeouts.upstream_handshake, value.duration()),
+        set: |config, value| {
+            put(
+                &mut config.relay.timeouts.upstream_handshake,
+                value.duration(),
+            )
+        },
     },
     Key {
         name: "timeouts.agent_handshake",
@@ -548,7 +614,12 @@ pub const KEYS: &[Key] = &[
         help: "Whether the agent's own RPC on this machine is asked which calls belong together and when a run is over.\n\
                \"auto\": of the agent that gravimeter starts, or of the one that the other keys of this section name.\n\
                \"off\": of none; calls are joined by what stands in them.",
-        set: |config, value| put(&mut config.cascade.mode, value.choice(&[("auto", Mode::Auto), ("off", Mode::Off)])),
+        set: |config, value| {
+            put(
+                &mut config.cascade.mode,
+                value.choice(&[("auto", Mode::Auto), ("off", Mode::Off)]),
+            )
+        },
     },
     Key {
         name: "cascade.http_address",
@@ -558,7 +629,12 @@ pub const KEYS: &[Key] = &[
             means: "where the agent says on its standard error that it listens",
         },
         help: "Where a language server that gravimeter does not start answers RPC in the clear.",
-        set: |config, value| put(&mut config.cascade_http, value.address("127.0.0.1:49464").map(Some)),
+        set: |config, value| {
+            put(
+                &mut config.cascade_http,
+                value.address("127.0.0.1:49464").map(Some),
+            )
+        },
     },
     Key {
         name: "cascade.https_address",
@@ -568,7 +644,12 @@ pub const KEYS: &[Key] = &[
             means: "where the agent says on its standard error that it listens",
         },
         help: "Where a language server that gravimeter does not start answers RPC over TLS.",
-        set: |config, value| put(&mut config.cascade_https, value.address("127.0.0.1:49463").map(Some)),
+        set: |config, value| {
+            put(
+                &mut config.cascade_https,
+                value.address("127.0.0.1:49463").map(Some),
+            )
+        },
     },
     Key {
         name: "cascade.csrf_token",
@@ -621,7 +702,12 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Number,
         default: DefaultValue::Is("64"),
         help: "How many conversations are followed by a stream at the same time; those beyond are asked for.",
-        set: |config, value| put(&mut config.cascade.follow.max_streams, value.number(0..=10_000)),
+        set: |config, value| {
+            put(
+                &mut config.cascade.follow.max_streams,
+                value.number(0..=10_000),
+            )
+        },
     },
     Key {
         name: "state.dir",
@@ -643,7 +729,10 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "ledger.path",
         kind: Kind::Path,
-        default: DefaultValue::Unset { example: r#""/var/lib/gravimeter/ledger.db""#, means: "ledger.db in state.dir" },
+        default: DefaultValue::Unset {
+            example: r#""/var/lib/gravimeter/ledger.db""#,
+            means: "ledger.db in state.dir",
+        },
         help: "The ledger's file, an SQLite database for the owner only. One program writes it at a time.",
         set: |config, value| put(&mut config.ledger.path, value.path().map(Some)),
     },
@@ -659,7 +748,12 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Number,
         default: DefaultValue::Is("2048"),
         help: "How large the file may grow, in MiB, before the oldest calls go earlier than ledger.keep_calls.",
-        set: |config, value| put(&mut config.ledger.max_size, value.number::<u64>(1..=1_048_576).map(|mib| mib << 20)),
+        set: |config, value| {
+            put(
+                &mut config.ledger.max_size,
+                value.number::<u64>(1..=1_048_576).map(|mib| mib << 20),
+            )
+        },
     },
     Key {
         name: "metrics.genai",
@@ -678,7 +772,10 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "pricing.file",
         kind: Kind::PathBeside,
-        default: DefaultValue::Unset { example: r#""prices.toml""#, means: "only the shipped prices hold" },
+        default: DefaultValue::Unset {
+            example: r#""prices.toml""#,
+            means: "only the shipped prices hold",
+        },
         help: "A price table that is asked before the shipped one: prices of your own, or of models that it does not know.\n\
                docs/cost.md says how to write one; `gravimeter prices` lists what holds.",
         set: |config, value| put(&mut config.pricing.file, value.path_beside().map(Some)),
@@ -693,7 +790,10 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "otlp.endpoint",
         kind: Kind::Url,
-        default: DefaultValue::Unset { example: r#""http://127.0.0.1:4317""#, means: "nothing is traced" },
+        default: DefaultValue::Unset {
+            example: r#""http://127.0.0.1:4317""#,
+            means: "nothing is traced",
+        },
         help: "The OpenTelemetry collector that gets a span for each run, call and new connection.\n\
                For HTTP, /v1/traces is added where the URL has no path. Also: OTEL_EXPORTER_OTLP_ENDPOINT, to whose path\n\
                /v1/traces and /v1/metrics are added.",
@@ -851,20 +951,36 @@ pub const KEYS: &[Key] = &[
         },
         help: "Where spans alone go; metrics do not follow them. For HTTP, /v1/traces is added where the URL has no path.\n\
                Also: OTEL_EXPORTER_OTLP_TRACES_ENDPOINT.",
-        set: |config, value| put(&mut config.otlp.traces.endpoint, value.collector().map(Some)),
+        set: |config, value| {
+            put(
+                &mut config.otlp.traces.endpoint,
+                value.collector().map(Some),
+            )
+        },
     },
     Key {
         name: "otlp.traces_protocol",
         kind: Kind::Choice(&["auto", "grpc", "http/protobuf"]),
-        default: DefaultValue::Unset { example: r#""grpc""#, means: "as otlp.protocol" },
+        default: DefaultValue::Unset {
+            example: r#""grpc""#,
+            means: "as otlp.protocol",
+        },
         help: "What the collector of spans speaks.\n\
                Also: OTEL_EXPORTER_OTLP_TRACES_PROTOCOL.",
-        set: |config, value| put(&mut config.otlp.traces.protocol, value.choice(&PROTOCOLS).map(Some)),
+        set: |config, value| {
+            put(
+                &mut config.otlp.traces.protocol,
+                value.choice(&PROTOCOLS).map(Some),
+            )
+        },
     },
     Key {
         name: "otlp.traces_headers",
         kind: Kind::SecretTable,
-        default: DefaultValue::Unset { example: r#"{ "Authorization" = "Bearer ..." }"#, means: "as otlp.headers" },
+        default: DefaultValue::Unset {
+            example: r#"{ "Authorization" = "Bearer ..." }"#,
+            means: "as otlp.headers",
+        },
         help: "Fields for each request with spans, in place of otlp.headers.\n\
                Also: OTEL_EXPORTER_OTLP_TRACES_HEADERS.",
         set: |config, value| put(&mut config.otlp.traces.headers, value.headers().map(Some)),
@@ -872,15 +988,26 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "otlp.traces_compression",
         kind: Kind::Choice(&["none", "gzip"]),
-        default: DefaultValue::Unset { example: r#""gzip""#, means: "as otlp.compression" },
+        default: DefaultValue::Unset {
+            example: r#""gzip""#,
+            means: "as otlp.compression",
+        },
         help: "How requests with spans are packed.\n\
                Also: OTEL_EXPORTER_OTLP_TRACES_COMPRESSION.",
-        set: |config, value| put(&mut config.otlp.traces.compression, value.choice(&COMPRESSIONS).map(Some)),
+        set: |config, value| {
+            put(
+                &mut config.otlp.traces.compression,
+                value.choice(&COMPRESSIONS).map(Some),
+            )
+        },
     },
     Key {
         name: "otlp.traces_ca_file",
         kind: Kind::Path,
-        default: DefaultValue::Unset { example: r#""/etc/ssl/collector.pem""#, means: "as otlp.ca_file" },
+        default: DefaultValue::Unset {
+            example: r#""/etc/ssl/collector.pem""#,
+            means: "as otlp.ca_file",
+        },
         help: "PEM file of the certificate authorities that may vouch for the collector of spans.\n\
                Also: OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE.",
         set: |config, value| put(&mut config.otlp.traces.ca_file, value.path().map(Some)),
@@ -894,12 +1021,20 @@ pub const KEYS: &[Key] = &[
         },
         help: "PEM file of the certificate by which the collector of spans knows us, with its chain.\n\
                Also: OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE.",
-        set: |config, value| put(&mut config.otlp.traces.client_certificate, value.path().map(Some)),
+        set: |config, value| {
+            put(
+                &mut config.otlp.traces.client_certificate,
+                value.path().map(Some),
+            )
+        },
     },
     Key {
         name: "otlp.traces_client_key",
         kind: Kind::Path,
-        default: DefaultValue::Unset { example: r#""/etc/gravimeter/client.key""#, means: "as otlp.client_key" },
+        default: DefaultValue::Unset {
+            example: r#""/etc/gravimeter/client.key""#,
+            means: "as otlp.client_key",
+        },
         help: "PEM file of its key.\n\
                Also: OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY.",
         set: |config, value| put(&mut config.otlp.traces.client_key, value.path().map(Some)),
@@ -907,7 +1042,10 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "otlp.traces_timeout",
         kind: Kind::Duration,
-        default: DefaultValue::Unset { example: r#""10s""#, means: "as otlp.timeout" },
+        default: DefaultValue::Unset {
+            example: r#""10s""#,
+            means: "as otlp.timeout",
+        },
         help: "How long one request with spans may take.\n\
                Also, in milliseconds: OTEL_EXPORTER_OTLP_TRACES_TIMEOUT.",
         set: |config, value| put(&mut config.otlp.traces.timeout, value.duration().map(Some)),
@@ -929,34 +1067,66 @@ pub const KEYS: &[Key] = &[
         },
         help: "Where metrics are pushed to, where it is not where the spans go. For HTTP, /v1/metrics is added where the URL\n\
                has no path. Also: OTEL_EXPORTER_OTLP_METRICS_ENDPOINT.",
-        set: |config, value| put(&mut config.otlp.metrics.own.endpoint, value.collector().map(Some)),
+        set: |config, value| {
+            put(
+                &mut config.otlp.metrics.own.endpoint,
+                value.collector().map(Some),
+            )
+        },
     },
     Key {
         name: "otlp.metrics_protocol",
         kind: Kind::Choice(&["auto", "grpc", "http/protobuf"]),
-        default: DefaultValue::Unset { example: r#""http/protobuf""#, means: "as otlp.protocol" },
+        default: DefaultValue::Unset {
+            example: r#""http/protobuf""#,
+            means: "as otlp.protocol",
+        },
         help: "What the collector of metrics speaks. Also: OTEL_EXPORTER_OTLP_METRICS_PROTOCOL.",
-        set: |config, value| put(&mut config.otlp.metrics.own.protocol, value.choice(&PROTOCOLS).map(Some)),
+        set: |config, value| {
+            put(
+                &mut config.otlp.metrics.own.protocol,
+                value.choice(&PROTOCOLS).map(Some),
+            )
+        },
     },
     Key {
         name: "otlp.metrics_headers",
         kind: Kind::SecretTable,
-        default: DefaultValue::Unset { example: r#"{ "Authorization" = "Bearer ..." }"#, means: "as otlp.headers" },
+        default: DefaultValue::Unset {
+            example: r#"{ "Authorization" = "Bearer ..." }"#,
+            means: "as otlp.headers",
+        },
         help: "Fields for each request to the collector of metrics, in place of otlp.headers. Also: OTEL_EXPORTER_OTLP_METRICS_HEADERS.",
-        set: |config, value| put(&mut config.otlp.metrics.own.headers, value.headers().map(Some)),
+        set: |config, value| {
+            put(
+                &mut config.otlp.metrics.own.headers,
+                value.headers().map(Some),
+            )
+        },
     },
     Key {
         name: "otlp.metrics_compression",
         kind: Kind::Choice(&["none", "gzip"]),
-        default: DefaultValue::Unset { example: r#""gzip""#, means: "as otlp.compression" },
+        default: DefaultValue::Unset {
+            example: r#""gzip""#,
+            means: "as otlp.compression",
+        },
         help: "How requests with metrics are packed.\n\
                Also: OTEL_EXPORTER_OTLP_METRICS_COMPRESSION.",
-        set: |config, value| put(&mut config.otlp.metrics.own.compression, value.choice(&COMPRESSIONS).map(Some)),
+        set: |config, value| {
+            put(
+                &mut config.otlp.metrics.own.compression,
+                value.choice(&COMPRESSIONS).map(Some),
+            )
+        },
     },
     Key {
         name: "otlp.metrics_ca_file",
         kind: Kind::Path,
-        default: DefaultValue::Unset { example: r#""/etc/ssl/collector.pem""#, means: "as otlp.ca_file" },
+        default: DefaultValue::Unset {
+            example: r#""/etc/ssl/collector.pem""#,
+            means: "as otlp.ca_file",
+        },
         help: "PEM file of the certificate authorities that may vouch for the collector of metrics.\n\
                Also: OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE.",
         set: |config, value| put(&mut config.otlp.metrics.own.ca_file, value.path().map(Some)),
@@ -970,23 +1140,44 @@ pub const KEYS: &[Key] = &[
         },
         help: "PEM file of the certificate by which the collector of metrics knows us, with its chain.\n\
                Also: OTEL_EXPORTER_OTLP_METRICS_CLIENT_CERTIFICATE.",
-        set: |config, value| put(&mut config.otlp.metrics.own.client_certificate, value.path().map(Some)),
+        set: |config, value| {
+            put(
+                &mut config.otlp.metrics.own.client_certificate,
+                value.path().map(Some),
+            )
+        },
     },
     Key {
         name: "otlp.metrics_client_key",
         kind: Kind::Path,
-        default: DefaultValue::Unset { example: r#""/etc/gravimeter/client.key""#, means: "as otlp.client_key" },
+        default: DefaultValue::Unset {
+            example: r#""/etc/gravimeter/client.key""#,
+            means: "as otlp.client_key",
+        },
         help: "PEM file of its key.\n\
                Also: OTEL_EXPORTER_OTLP_METRICS_CLIENT_KEY.",
-        set: |config, value| put(&mut config.otlp.metrics.own.client_key, value.path().map(Some)),
+        set: |config, value| {
+            put(
+                &mut config.otlp.metrics.own.client_key,
+                value.path().map(Some),
+            )
+        },
     },
     Key {
         name: "otlp.metrics_timeout",
         kind: Kind::Duration,
-        default: DefaultValue::Unset { example: r#""10s""#, means: "as otlp.timeout" },
+        default: DefaultValue::Unset {
+            example: r#""10s""#,
+            means: "as otlp.timeout",
+        },
         help: "How long one request with metrics may take.\n\
                Also, in milliseconds: OTEL_EXPORTER_OTLP_METRICS_TIMEOUT.",
-        set: |config, value| put(&mut config.otlp.metrics.own.timeout, value.duration().map(Some)),
+        set: |config, value| {
+            put(
+                &mut config.otlp.metrics.own.timeout,
+                value.duration().map(Some),
+            )
+        },
     },
     Key {
         name: "otlp.metrics_temporality",
@@ -1034,15 +1225,23 @@ pub const KEYS: &[Key] = &[
         default: DefaultValue::Is(r#""auto""#),
         help: "How it is logged. \"auto\": for people on a terminal, JSON lines everywhere else.",
         set: |config, value| {
-            let words = [("auto", LogFormat::Auto), ("human", LogFormat::Human), ("json", LogFormat::Json)];
+            let words = [
+                ("auto", LogFormat::Auto),
+                ("human", LogFormat::Human),
+                ("json", LogFormat::Json),
+            ];
             put(&mut config.log.format, value.choice(&words))
         },
     },
 ];
 
 /// How requests to a collector are packed, in OpenTelemetry's words.
-const COMPRESSIONS: [(&str, Compression); 2] = [("none", Compression::None), ("gzip", Compression::Gzip)];
+const COMPRESSIONS: [(&str, Compression); 2] =
+    [("none", Compression::None), ("gzip", Compression::Gzip)];
 
 /// What a collector may speak, in OpenTelemetry's words and one of ours.
-const PROTOCOLS: [(&str, Protocol); 3] =
-    [("auto", Protocol::Auto), ("grpc", Protocol::Grpc), ("http/protobuf", Protocol::HttpProtobuf)];
+const PROTOCOLS: [(&str, Protocol); 3] = [
+    ("auto", Protocol::Auto),
+    ("grpc", Protocol::Grpc),
+    ("http/protobuf", Protocol::HttpProtobuf),
+];

@@ -36,5 +36,7 @@ pub(super) fn address_or_off(value: &Value, example: &str) -> Result<Option<Sock
 
 /// An address; what is told of anything else names the `words` that may stand there as well.
 fn address_or(value: &Value, example: &str, words: &str) -> Result<SocketAddr, Wrong> {
-    value.address(example).map_err(|wrong| Wrong::new(format!("{}, {words}", wrong.message)))
+    value
+        .address(example)
+        .map_err(|wrong| Wrong::new(format!("{}, {words}", wrong.message)))
 }

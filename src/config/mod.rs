@@ -1,8 +1,9 @@
 //! The configuration: file, `GRAVIMETER_*` variables and flags enter, a checked [`Config`] leaves.
 //!
-//! Flags win over variables, variables over the file, the file over OpenTelemetry's own variables, those over the defaults. Every mistake is found and told in one
-//! go, with its place, its key and what to write instead. Starts nothing, logs nothing, and is the only room that reads
-//! the environment.
+//! Flags win over variables, variables over the file, the file over OpenTelemetry's own variables,
+//! those over the defaults. Every mistake is found and told in one go, with its place, its key and
+//! what to write instead. Starts nothing, logs nothing, and is the only room that reads the
+//! environment.
 
 mod check;
 mod file;
@@ -107,7 +108,10 @@ impl Config {
             discovery_folders: Vec::new(),
             drain: Duration::from_secs(30),
             ledger: ledger::Config::default(),
-            log: Log { level: "info".to_owned(), format: LogFormat::Auto },
+            log: Log {
+                level: "info".to_owned(),
+                format: LogFormat::Auto,
+            },
             max_models: record::Models::DEFAULT_LIMIT,
             metrics: export::Config::default(),
             observe: observe::Config::default(),
@@ -140,16 +144,22 @@ impl Config {
     /// The file of the ledger.
     #[must_use]
     pub fn ledger_path(&self) -> PathBuf {
-        self.ledger.path.clone().unwrap_or_else(|| self.state_dir.join("ledger.db"))
+        self.ledger
+            .path
+            .clone()
+            .unwrap_or_else(|| self.state_dir.join("ledger.db"))
     }
 
     /// The file with the roots that the agent trusts, which its user must be able to read.
     #[must_use]
     pub fn bundle_path(&self) -> PathBuf {
-        self.ca_bundle.clone().unwrap_or_else(|| self.state_dir.join("trust/bundle.pem"))
+        self.ca_bundle
+            .clone()
+            .unwrap_or_else(|| self.state_dir.join("trust/bundle.pem"))
     }
 
-    /// What follows from several keys: the redirect leads to the port that is listened on and shields the house's own.
+    /// What follows from several keys: the redirect leads to the port that is listened on and
+    /// shields the house's own.
     fn derive(&mut self) {
         if let Some(address) = self.capture.redirect_listen.first() {
             self.redirect.port = address.port();
@@ -164,30 +174,47 @@ impl Config {
             Listen::Auto => (!self.redirect.expected).then_some(capture::CONNECT_PROXY),
             Listen::Off => None,
         };
-        let doors = [self.web.listen, self.capture.redirect_listen.first().copied(), self.capture.connect_listen];
-        self.redirect.keep_away = doors.into_iter().flatten().map(|address| address.port()).collect();
+        let doors = [
+            self.web.listen,
+            self.capture.redirect_listen.first().copied(),
+            self.capture.connect_listen,
+        ];
+        self.redirect.keep_away = doors
+            .into_iter()
+            .flatten()
+            .map(|address| address.port())
+            .collect();
         self.redirect.external = self.redirect_rules == RedirectRules::External;
         self.agent.redirected = self.redirect.expected;
         self.otlp.sampling = self.otlp_sampler.sampling(self.otlp_sampler_ratio);
         let cascade = &mut self.cascade;
         // What keeps them from being an endpoint is told as a contradiction.
-        cascade.endpoint = Endpoint::new(self.cascade_http, self.cascade_https, cascade.token.clone()).ok();
+        cascade.endpoint =
+            Endpoint::new(self.cascade_http, self.cascade_https, cascade.token.clone()).ok();
     }
 }
 
 impl Config {
-    /// Fields of requests are secrets between us and one collector. Those for both signals go to the endpoint of one signal only
-    /// where that is the same collector, or where the specification says so: both come from OpenTelemetry's own variables.
+    /// Fields of requests are secrets between us and one collector. Those for both signals go to
+    /// the endpoint of one signal only where that is the same collector, or where the specification
+    /// says so: both come from OpenTelemetry's own variables.
     fn keep_headers_at_home(&mut self, origins: &[Origin]) {
         let is_standard = |key: &str| {
             let origin = origins.iter().find(|origin| origin.key == key);
             origin.is_some_and(|origin| otel::is_of_opentelemetry(&origin.source))
         };
-        let Some(home) = &self.otlp.endpoint else { return };
-        let signals =
-            [("otlp.traces_endpoint", &mut self.otlp.traces), ("otlp.metrics_endpoint", &mut self.otlp.metrics.own)];
+        let Some(home) = &self.otlp.endpoint else {
+            return;
+        };
+        let signals = [
+            ("otlp.traces_endpoint", &mut self.otlp.traces),
+            ("otlp.metrics_endpoint", &mut self.otlp.metrics.own),
+        ];
         for (key, own) in signals {
-            let is_elsewhere = own.endpoint.as_ref().is_some_and(|endpoint| !endpoint.has_origin_of(home));
+            let is_elsewhere = own
+                .endpoint
+                .as_ref()
+                .is_some_and(|endpoint| !endpoint.has_origin_of(home));
             if is_elsewhere && !(is_standard("otlp.headers") && is_standard(key)) {
                 own.headers.get_or_insert_default();
             }
@@ -209,7 +236,8 @@ pub struct Log {
 pub enum RedirectRules {
     /// It does when the agent runs as a user of its own.
     Auto,
-    /// It does, and whether the rules are in place is somebody else's business: nothing here may look at them.
+    /// It does, and whether the rules are in place is somebody else's business: nothing here may
+    /// look at them.
     External,
     /// It never does: the agent comes through the CONNECT proxy.
     Off,
@@ -259,8 +287,8 @@ pub struct Loaded {
 pub struct Origin {
     /// The key.
     pub key: &'static str,
-    /// Its value as TOML; empty when it is not set. Values of [`Kind::Environment`], [`Kind::Secret`] and
-    /// [`Kind::SecretTable`] are left out.
+    /// Its value as TOML; empty when it is not set. Values of [`Kind::Environment`],
+    /// [`Kind::Secret`] and [`Kind::SecretTable`] are left out.
     pub value: String,
     /// Where it was set.
     pub source: Source,
@@ -271,26 +299,49 @@ pub struct Origin {
 /// # Errors
 /// All mistakes at once.
 pub fn load(inputs: &Inputs) -> Result<Loaded, Mistakes> {
-    let file = inputs.places.config_file(inputs.file.as_deref(), &inputs.variables);
+    let file = inputs
+        .places
+        .config_file(inputs.file.as_deref(), &inputs.variables);
     let (mut settings, mut mistakes) = file.as_deref().map(file::read).unwrap_or_default();
     let (variables, unknown) = given::from_variables(&inputs.variables);
     settings.extend(variables);
     settings.extend(given::from_flags(&inputs.flags));
     let is_given = |key: &str| settings.iter().any(|setting| setting.key.name == key);
-    let otel::Read { settings: standard, mut warnings, mistakes: wrong } =
-        otel::from_variables(&inputs.variables, is_given);
+    let otel::Read {
+        settings: standard,
+        mut warnings,
+        mistakes: wrong,
+    } = otel::from_variables(&inputs.variables, is_given);
     mistakes.extend(wrong);
     mistakes.extend(unknown);
-    // What the file says is meant for this program, what OpenTelemetry's variables say for every one.
+    // What the file says is meant for this program, what OpenTelemetry's variables say for every
+    // one.
     settings.splice(..0, standard);
 
-    let mut config = Config::new(inputs.places.state_dir(&inputs.variables).unwrap_or_default());
+    let mut config = Config::new(
+        inputs
+            .places
+            .state_dir(&inputs.variables)
+            .unwrap_or_default(),
+    );
     let mut origins: Vec<_> = KEYS.iter().map(Origin::of_default).collect();
     for setting in settings {
-        if let Err(value::Wrong { message, line }) = (setting.key.set)(&mut config, &setting.value) {
-            let told = if otel::is_passed_over(setting.key, &setting.source) { &mut warnings } else { &mut mistakes };
-            told.push(Mistake::new(setting.source.on_line(line), setting.key.name, message));
-        } else if let Some(origin) = origins.iter_mut().find(|origin| origin.key == setting.key.name) {
+        if let Err(value::Wrong { message, line }) = (setting.key.set)(&mut config, &setting.value)
+        {
+            let told = if otel::is_passed_over(setting.key, &setting.source) {
+                &mut warnings
+            } else {
+                &mut mistakes
+            };
+            told.push(Mistake::new(
+                setting.source.on_line(line),
+                setting.key.name,
+                message,
+            ));
+        } else if let Some(origin) = origins
+            .iter_mut()
+            .find(|origin| origin.key == setting.key.name)
+        {
             *origin = Origin::of_setting(setting);
         }
     }
@@ -298,7 +349,10 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, Mistakes> {
     config.keep_headers_at_home(&origins);
     config.discovery_folders = inputs.places.discovery_folders(&inputs.variables);
     // The one default that depends on the machine.
-    if let Some(origin) = origins.iter_mut().find(|origin| origin.key == "state.dir" && origin.value.is_empty()) {
+    if let Some(origin) = origins
+        .iter_mut()
+        .find(|origin| origin.key == "state.dir" && origin.value.is_empty())
+    {
         origin.value = value::Value::Text(config.state_dir.display().to_string()).to_toml(false);
     }
     mistakes.extend(prices::load(&mut config, &origins));
@@ -306,18 +360,42 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, Mistakes> {
     if mistakes.is_empty() {
         mistakes = check::contradictions(&config, &origins);
     }
-    if mistakes.is_empty() { Ok(Loaded { config, file, origins, warnings }) } else { Err(Mistakes::sorted(mistakes)) }
+    if mistakes.is_empty() {
+        Ok(Loaded {
+            config,
+            file,
+            origins,
+            warnings,
+        })
+    } else {
+        Err(Mistakes::sorted(mistakes))
+    }
 }
 
 impl Origin {
     fn of_default(key: &Key) -> Self {
-        let value = if let DefaultValue::Is(value) = key.default { value.to_owned() } else { String::new() };
-        Self { key: key.name, value, source: Source::Default }
+        let value = if let DefaultValue::Is(value) = key.default {
+            value.to_owned()
+        } else {
+            String::new()
+        };
+        Self {
+            key: key.name,
+            value,
+            source: Source::Default,
+        }
     }
 
     fn of_setting(setting: source::Setting) -> Self {
-        let hidden = matches!(setting.key.kind, Kind::Environment | Kind::Secret | Kind::SecretTable);
-        Self { key: setting.key.name, value: setting.value.to_toml(hidden), source: setting.source }
+        let hidden = matches!(
+            setting.key.kind,
+            Kind::Environment | Kind::Secret | Kind::SecretTable
+        );
+        Self {
+            key: setting.key.name,
+            value: setting.value.to_toml(hidden),
+            source: setting.source,
+        }
     }
 }
 

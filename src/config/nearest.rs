@@ -1,11 +1,19 @@
 //! The known name that somebody most probably meant.
 
-/// The candidate that is most like `name`, or that ends in the same word (`listen` for `web.listen`).
-pub(super) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+/// The candidate that is most like `name`, or that ends in the same word (`listen` for
+/// `web.listen`).
+pub(super) fn nearest<'a>(
+    name: &str,
+    candidates: impl Iterator<Item = &'a str>,
+) -> Option<&'a str> {
     let likeness = |candidate: &str| {
         let whole = strsim::jaro(name, candidate);
         let same_last_word = candidate.rsplit(['.', '_']).next() == Some(name);
-        if same_last_word { whole.max(CLOSE_ENOUGH) } else { whole }
+        if same_last_word {
+            whole.max(CLOSE_ENOUGH)
+        } else {
+            whole
+        }
     };
     candidates
         .map(|candidate| (likeness(candidate), candidate))
@@ -14,7 +22,8 @@ pub(super) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>)
         .map(|(_, candidate)| candidate)
 }
 
-/// Jaro similarity from which on a name is worth proposing: a misspelt letter or two, or a forgotten section.
+/// Jaro similarity from which on a name is worth proposing: a misspelt letter or two, or a
+/// forgotten section.
 const CLOSE_ENOUGH: f64 = 0.8;
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! The variables of the OpenTelemetry specification, as settings of our own keys.
 //!
-//! They are meant for every program of a machine, so they win over the defaults only, and what is wrong with one of them, or
-//! meant for other programs, is told as a warning and passed over. Where a request goes and whom it trusts is not guessed: a
-//! bad endpoint or file is a mistake as everywhere else, since what it names is not replaced by another one.
-//! Source: <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/> and
+//! They are meant for every program of a machine, so they win over the defaults only, and what is
+//! wrong with one of them, or meant for other programs, is told as a warning and passed over. Where
+//! a request goes and whom it trusts is not guessed: a bad endpoint or file is a mistake as
+//! everywhere else, since what it names is not replaced by another one. Source:
+//! <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/> and
 //! <https://opentelemetry.io/docs/specs/otel/protocol/exporter/>.
 
 use std::ffi::OsString;
@@ -25,21 +26,29 @@ pub(super) struct Read {
     pub(super) mistakes: Vec<Mistake>,
 }
 
-/// Reads the settings among `variables`. `is_given` knows the keys that file, variables of our own or flags have set: they win
-/// as a whole over the same option for both signals and for one.
-pub(super) fn from_variables(variables: &[(OsString, OsString)], is_given: impl Fn(&str) -> bool) -> Read {
+/// Reads the settings among `variables`. `is_given` knows the keys that file, variables of our own
+/// or flags have set: they win as a whole over the same option for both signals and for one.
+pub(super) fn from_variables(
+    variables: &[(OsString, OsString)],
+    is_given: impl Fn(&str) -> bool,
+) -> Read {
     let mut read = Read::default();
-    let is_disabled = given(variables, DISABLED).is_some_and(|text| text.eq_ignore_ascii_case("true"));
+    let is_disabled =
+        given(variables, DISABLED).is_some_and(|text| text.eq_ignore_ascii_case("true"));
     let switches = ["otlp.enabled", "otlp.metrics"];
     if is_disabled && !switches.into_iter().any(&is_given) {
         // Nothing is exported: the other variables are of no concern, and not looked at.
-        switches.into_iter().for_each(|key| read.take(DISABLED, key, OsString::from("true").as_os_str(), disabled));
+        switches
+            .into_iter()
+            .for_each(|key| read.take(DISABLED, key, OsString::from("true").as_os_str(), disabled));
         return read;
     }
     for option in OF_SIGNALS {
         for (signal, prefix) in SIGNALS {
             let (name, OfSignal { leaf, reads, .. }) = (option.name(signal), option);
-            if let Some(text) = given(variables, &name).filter(|_| !is_given(&format!("otlp.{leaf}"))) {
+            if let Some(text) =
+                given(variables, &name).filter(|_| !is_given(&format!("otlp.{leaf}")))
+            {
                 read.take(&name, &format!("otlp.{prefix}{leaf}"), text, *reads);
             }
         }
@@ -55,7 +64,9 @@ pub(super) fn from_variables(variables: &[(OsString, OsString)], is_given: impl 
 /// The name of every variable that is read.
 #[cfg(test)]
 pub(super) fn names() -> impl Iterator<Item = String> {
-    let of_signals = OF_SIGNALS.iter().flat_map(|option| SIGNALS.map(|(signal, _)| option.name(signal)));
+    let of_signals = OF_SIGNALS
+        .iter()
+        .flat_map(|option| SIGNALS.map(|(signal, _)| option.name(signal)));
     of_signals.chain(OTHERS.iter().map(|(name, _, _)| (*name).to_owned()))
 }
 
@@ -71,12 +82,18 @@ pub(super) fn is_of_opentelemetry(source: &Source) -> bool {
 
 impl Read {
     fn take(&mut self, name: &str, key: &str, text: &std::ffi::OsStr, reads: Reads) {
-        let Some(key) = KEYS.iter().find(|known| known.name == key) else { return };
+        let Some(key) = KEYS.iter().find(|known| known.name == key) else {
+            return;
+        };
         let source = Source::Variable(name.to_owned());
         let message = match text.to_str().map(|text| reads(key, text)) {
             Some(Ok(words)) => {
                 if let Some(value) = words.value {
-                    self.settings.push(Setting { key, value, source: source.clone() });
+                    self.settings.push(Setting {
+                        key,
+                        value,
+                        source: source.clone(),
+                    });
                 }
                 words.unknown
             }
@@ -84,14 +101,22 @@ impl Read {
             None => Some("the value is not UTF-8: write it in UTF-8"),
         };
         let Some(message) = message else { return };
-        let told = if is_passed_over(key, &source) { &mut self.warnings } else { &mut self.mistakes };
+        let told = if is_passed_over(key, &source) {
+            &mut self.warnings
+        } else {
+            &mut self.mistakes
+        };
         told.push(Mistake::new(source, key.name, message));
     }
 }
 
 /// The specification has an empty variable mean the same as none.
 fn given<'a>(variables: &'a [(OsString, OsString)], name: &str) -> Option<&'a OsString> {
-    variables.iter().find(|(known, _)| known == name).map(|(_, value)| value).filter(|value| !value.is_empty())
+    variables
+        .iter()
+        .find(|(known, _)| known == name)
+        .map(|(_, value)| value)
+        .filter(|value| !value.is_empty())
 }
 
 /// What a variable's text says.
@@ -104,7 +129,10 @@ struct Words {
 
 impl From<Value> for Words {
     fn from(value: Value) -> Self {
-        Self { value: Some(value), unknown: None }
+        Self {
+            value: Some(value),
+            unknown: None,
+        }
     }
 }
 
@@ -131,20 +159,60 @@ impl OfSignal {
 const SIGNALS: [(&str, &str); 3] = [("", ""), ("TRACES_", "traces_"), ("METRICS_", "metrics_")];
 
 const OF_SIGNALS: &[OfSignal] = &[
-    OfSignal { variable: "ENDPOINT", leaf: "endpoint", reads: endpoint },
-    OfSignal { variable: "PROTOCOL", leaf: "protocol", reads: word },
-    OfSignal { variable: "HEADERS", leaf: "headers", reads: decoded },
-    OfSignal { variable: "COMPRESSION", leaf: "compression", reads: word },
-    OfSignal { variable: "CERTIFICATE", leaf: "ca_file", reads: plain },
-    OfSignal { variable: "CLIENT_CERTIFICATE", leaf: "client_certificate", reads: plain },
-    OfSignal { variable: "CLIENT_KEY", leaf: "client_key", reads: plain },
-    OfSignal { variable: "TIMEOUT", leaf: "timeout", reads: milliseconds },
+    OfSignal {
+        variable: "ENDPOINT",
+        leaf: "endpoint",
+        reads: endpoint,
+    },
+    OfSignal {
+        variable: "PROTOCOL",
+        leaf: "protocol",
+        reads: word,
+    },
+    OfSignal {
+        variable: "HEADERS",
+        leaf: "headers",
+        reads: decoded,
+    },
+    OfSignal {
+        variable: "COMPRESSION",
+        leaf: "compression",
+        reads: word,
+    },
+    OfSignal {
+        variable: "CERTIFICATE",
+        leaf: "ca_file",
+        reads: plain,
+    },
+    OfSignal {
+        variable: "CLIENT_CERTIFICATE",
+        leaf: "client_certificate",
+        reads: plain,
+    },
+    OfSignal {
+        variable: "CLIENT_KEY",
+        leaf: "client_key",
+        reads: plain,
+    },
+    OfSignal {
+        variable: "TIMEOUT",
+        leaf: "timeout",
+        reads: milliseconds,
+    },
 ];
 
 /// Variable, key and reader of all other options. The last ones win: they turn everything off.
 const OTHERS: &[(&str, &str, Reads)] = &[
-    ("OTEL_BSP_EXPORT_TIMEOUT", "otlp.give_up_after", milliseconds),
-    ("OTEL_BSP_SCHEDULE_DELAY", "otlp.flush_interval", milliseconds),
+    (
+        "OTEL_BSP_EXPORT_TIMEOUT",
+        "otlp.give_up_after",
+        milliseconds,
+    ),
+    (
+        "OTEL_BSP_SCHEDULE_DELAY",
+        "otlp.flush_interval",
+        milliseconds,
+    ),
     ("OTEL_BSP_MAX_QUEUE_SIZE", "otlp.queue", plain),
     ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "otlp.batch", plain),
     ("OTEL_TRACES_SAMPLER", "otlp.sampler", word),
@@ -153,8 +221,16 @@ const OTHERS: &[(&str, &str, Reads)] = &[
     ("OTEL_RESOURCE_ATTRIBUTES", "otlp.resource", decoded),
     ("OTEL_TRACES_EXPORTER", "otlp.enabled", exporters),
     ("OTEL_METRICS_EXPORTER", "otlp.metrics", exporters),
-    ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "otlp.metrics_temporality", word),
-    ("OTEL_METRIC_EXPORT_INTERVAL", "otlp.metrics_interval", milliseconds),
+    (
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+        "otlp.metrics_temporality",
+        word,
+    ),
+    (
+        "OTEL_METRIC_EXPORT_INTERVAL",
+        "otlp.metrics_interval",
+        milliseconds,
+    ),
     (DISABLED, "otlp.enabled", disabled),
     (DISABLED, "otlp.metrics", disabled),
 ];
@@ -173,21 +249,32 @@ fn word(key: &Key, text: &str) -> Result<Words, &'static str> {
 
 fn milliseconds(_: &Key, text: &str) -> Result<Words, &'static str> {
     match text.trim().parse::<u32>() {
-        Ok(0) => Err("0 leaves no time at all: write a number of milliseconds without a unit, such as 10000"),
+        Ok(0) => Err(
+            "0 leaves no time at all: write a number of milliseconds without a unit, such as 10000",
+        ),
         Ok(number) => Ok(Value::Text(format!("{number}ms")).into()),
         Err(_) => Err("it is not a number of milliseconds: write it without a unit, such as 10000"),
     }
 }
 
-/// `name=value` with commas; names and values with `%` for what is not allowed in them, as W3C Baggage has it. One that is
-/// wrong makes the whole list wrong.
+/// `name=value` with commas; names and values with `%` for what is not allowed in them, as W3C
+/// Baggage has it. One that is wrong makes the whole list wrong.
 fn decoded(_: &Key, text: &str) -> Result<Words, &'static str> {
     let wrong = "it is not a list of names and values: write name=value with commas, and %2C for a comma in a value";
-    let decode = |text: &str| percent_decode_str(text.trim()).decode_utf8().map(String::from).map_err(|_| wrong);
+    let decode = |text: &str| {
+        percent_decode_str(text.trim())
+            .decode_utf8()
+            .map(String::from)
+            .map_err(|_| wrong)
+    };
     let mut parts = Vec::new();
     for pair in text.split(',').filter(|pair| !pair.trim().is_empty()) {
         let (name, value) = pair.split_once('=').ok_or(wrong)?;
-        parts.push(Part { name: decode(name)?, value: Value::Text(decode(value)?), line: None });
+        parts.push(Part {
+            name: decode(name)?,
+            value: Value::Text(decode(value)?),
+            line: None,
+        });
     }
     Ok(Value::Map(parts).into())
 }
@@ -196,22 +283,29 @@ fn decoded(_: &Key, text: &str) -> Result<Words, &'static str> {
 fn disabled(_: &Key, text: &str) -> Result<Words, &'static str> {
     match text.to_ascii_lowercase().as_str() {
         "true" => Ok(Value::Switch(false).into()),
-        "false" => Ok(Words { value: None, unknown: None }),
+        "false" => Ok(Words {
+            value: None,
+            unknown: None,
+        }),
         _ => Err("it is neither true nor false"),
     }
 }
 
-/// A list of exporters. What others export by is passed over; `prometheus`, which is always there, says nothing.
+/// A list of exporters. What others export by is passed over; `prometheus`, which is always there,
+/// says nothing.
 fn exporters(key: &Key, text: &str) -> Result<Words, &'static str> {
-    let words: Vec<_> = text.split(',').map(|word| word.trim().to_ascii_lowercase()).collect();
+    let words: Vec<_> = text
+        .split(',')
+        .map(|word| word.trim().to_ascii_lowercase())
+        .collect();
     let has = |wanted: &str| words.iter().any(|word| word == wanted);
     let is_known = |word: &String| match word.as_str() {
         "none" | "otlp" => true,
         "prometheus" => key.name == "otlp.metrics",
         _ => false,
     };
-    let unknown =
-        (!words.iter().all(is_known)).then_some("an exporter of others is named: here there is otlp, or none");
+    let unknown = (!words.iter().all(is_known))
+        .then_some("an exporter of others is named: here there is otlp, or none");
     let value = match () {
         () if has("otlp") => Some(Value::Switch(true)),
         () if has("none") => Some(Value::Switch(false)),
@@ -220,7 +314,8 @@ fn exporters(key: &Key, text: &str) -> Result<Words, &'static str> {
     Ok(Words { value, unknown })
 }
 
-/// For both signals, a base to which the usual path is added; for one, the very URL, where nothing behind the port means `/`.
+/// For both signals, a base to which the usual path is added; for one, the very URL, where nothing
+/// behind the port means `/`.
 fn endpoint(key: &Key, text: &str) -> Result<Words, &'static str> {
     let url = match (key.name, path(text)) {
         ("otlp.endpoint", Some("")) => text.trim_end_matches('/').to_owned(),
@@ -234,5 +329,7 @@ fn endpoint(key: &Key, text: &str) -> Result<Words, &'static str> {
 
 /// Behind the first slash of a URL; `None` where there is none.
 fn path(url: &str) -> Option<&str> {
-    url.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map(|(_, path)| path)
+    url.split_once("://")
+        .and_then(|(_, rest)| rest.split_once('/'))
+        .map(|(_, path)| path)
 }

@@ -18,23 +18,36 @@ pub struct Places {
 
 impl std::default::Default for Places {
     fn default() -> Self {
-        Self { config_file: "/etc/gravimeter/gravimeter.toml".into(), state_dir: "/var/lib/gravimeter".into() }
+        Self {
+            config_file: "/etc/gravimeter/gravimeter.toml".into(),
+            state_dir: "/var/lib/gravimeter".into(),
+        }
     }
 }
 
 impl Places {
-    /// The file to read: the one that was named (by flag, then by variable), whether it exists or not, or else the first
-    /// that exists of the machine's and the user's.
-    pub(super) fn config_file(&self, named: Option<&Path>, variables: &[(OsString, OsString)]) -> Option<PathBuf> {
-        let named = named.map(Path::to_owned).or_else(|| variable(variables, FILE_VARIABLE).map(PathBuf::from));
+    /// The file to read: the one that was named (by flag, then by variable), whether it exists or
+    /// not, or else the first that exists of the machine's and the user's.
+    pub(super) fn config_file(
+        &self,
+        named: Option<&Path>,
+        variables: &[(OsString, OsString)],
+    ) -> Option<PathBuf> {
+        let named = named
+            .map(Path::to_owned)
+            .or_else(|| variable(variables, FILE_VARIABLE).map(PathBuf::from));
         named.or_else(|| {
-            let users =
-                user_folder(variables, "XDG_CONFIG_HOME", ".config").map(|folder| folder.join("gravimeter.toml"));
-            [Some(self.config_file.clone()), users].into_iter().flatten().find(|path| path.exists())
+            let users = user_folder(variables, "XDG_CONFIG_HOME", ".config")
+                .map(|folder| folder.join("gravimeter.toml"));
+            [Some(self.config_file.clone()), users]
+                .into_iter()
+                .flatten()
+                .find(|path| path.exists())
         })
     }
 
-    /// The folder of the state when no key names it: the machine's if it is ours to write, else the user's.
+    /// The folder of the state when no key names it: the machine's if it is ours to write, else the
+    /// user's.
     #[must_use]
     pub fn state_dir(&self, variables: &[(OsString, OsString)]) -> Option<PathBuf> {
         if access(&self.state_dir, Access::WRITE_OK | Access::EXEC_OK).is_ok() {
@@ -45,11 +58,15 @@ impl Places {
 }
 
 impl Places {
-    /// Where language servers of the user leave word of themselves, one folder for each kind of host program.
+    /// Where language servers of the user leave word of themselves, one folder for each kind of
+    /// host program.
     pub(super) fn discovery_folders(&self, variables: &[(OsString, OsString)]) -> Vec<PathBuf> {
-        let home = variable(variables, "HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+        let home = variable(variables, "HOME")
+            .map(PathBuf::from)
+            .filter(|home| home.is_absolute());
         let hosts = ["antigravity", "antigravity-ide", "antigravity-cli"];
-        let folders = hosts.map(|host| Some(home.as_ref()?.join(".gemini").join(host).join("daemon")));
+        let folders =
+            hosts.map(|host| Some(home.as_ref()?.join(".gemini").join(host).join("daemon")));
         folders.into_iter().flatten().collect()
     }
 }
@@ -57,12 +74,19 @@ impl Places {
 /// `$NAME/gravimeter`, or `~/fallback/gravimeter`. A relative path in the variable is void.
 /// <https://specifications.freedesktop.org/basedir-spec/latest/>
 fn user_folder(variables: &[(OsString, OsString)], name: &str, fallback: &str) -> Option<PathBuf> {
-    let absolute = |name| variable(variables, name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let absolute = |name| {
+        variable(variables, name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
     let base = absolute(name).or_else(|| absolute("HOME").map(|home| home.join(fallback)));
     base.map(|base| base.join("gravimeter"))
 }
 
 fn variable<'a>(variables: &'a [(OsString, OsString)], name: &str) -> Option<&'a OsStr> {
-    let found = variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_os_str());
+    let found = variables
+        .iter()
+        .find(|(known, _)| known == name)
+        .map(|(_, value)| value.as_os_str());
     found.filter(|value| !value.is_empty())
 }

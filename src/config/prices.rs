@@ -1,7 +1,8 @@
-//! The user's price table: its path and the prices of the program enter, the prices that hold leave.
+//! The user's price table: its path and the prices of the program enter, the prices that hold
+//! leave.
 //!
-//! A path in the configuration file may begin at that file's folder. What is wrong in the table is told as what is wrong in
-//! the configuration is: with its file, line and key.
+//! A path in the configuration file may begin at that file's folder. What is wrong in the table is
+//! told as what is wrong in the configuration is: with its file, line and key.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,23 +18,37 @@ pub(super) fn load(config: &mut Config, origins: &[Origin]) -> Vec<Mistake> {
         config.prices = Arc::new(Prices::new(Default::default(), config.pricing.defaults));
         return Vec::new();
     };
-    let source =
-        origins.iter().find(|origin| origin.key == KEY).map_or(Source::Default, |origin| origin.source.clone());
+    let source = origins
+        .iter()
+        .find(|origin| origin.key == KEY)
+        .map_or(Source::Default, |origin| origin.source.clone());
     let path = match (&source, given.is_absolute()) {
         (_, true) => given,
         (Source::File { path, .. }, false) => path.parent().unwrap_or(Path::new("")).join(given),
         (_, false) => {
-            let what = format!("{:?} depends on where the program is started", given.display().to_string());
+            let what = format!(
+                "{:?} depends on where the program is started",
+                given.display().to_string()
+            );
             let how = r#"write it from the root, as "/etc/gravimeter/prices.toml""#;
             return vec![Mistake::new(source, KEY, format!("{what}: {how}"))];
         }
     };
     let text = match file::load(&path) {
         Ok(text) => text,
-        Err(what) => return vec![Mistake::new(source, KEY, format!("{}: {what}", path.display()))],
+        Err(what) => {
+            return vec![Mistake::new(
+                source,
+                KEY,
+                format!("{}: {what}", path.display()),
+            )];
+        }
     };
     let mistake = |Flaw { line, key, message }| {
-        let source = Source::File { path: path.clone(), line };
+        let source = Source::File {
+            path: path.clone(),
+            line,
+        };
         key.map_or_else(
             || Mistake::of_place(source.clone(), &message),
             |key| Mistake::new(source.clone(), key, &message),

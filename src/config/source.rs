@@ -67,11 +67,19 @@ pub struct Mistake {
 
 impl Mistake {
     pub(super) fn new(source: Source, key: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { source, key: Some(key.into()), message: message.into() }
+        Self {
+            source,
+            key: Some(key.into()),
+            message: message.into(),
+        }
     }
 
     pub(super) fn of_place(source: Source, message: impl Into<String>) -> Self {
-        Self { source, key: None, message: message.into() }
+        Self {
+            source,
+            key: None,
+            message: message.into(),
+        }
     }
 }
 
@@ -88,7 +96,8 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// Everything that is wrong with a configuration, in the order file, environment, flags, contradictions.
+/// Everything that is wrong with a configuration, in the order file, environment, flags,
+/// contradictions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistakes(pub Vec<Mistake>);
 
@@ -98,7 +107,10 @@ impl Mistakes {
         let mut files: Vec<PathBuf> = Vec::new();
         mistakes.sort_by_cached_key(|mistake| match &mistake.source {
             Source::File { path, line } => {
-                let number = files.iter().position(|file| file == path).unwrap_or(files.len());
+                let number = files
+                    .iter()
+                    .position(|file| file == path)
+                    .unwrap_or(files.len());
                 files.extend((number == files.len()).then(|| path.clone()));
                 (0, number, *line)
             }

@@ -6,16 +6,29 @@ use super::*;
 
 /// Inputs that see nothing of the machine.
 fn inputs() -> Inputs {
-    let places = Places { config_file: "/nonexistent/gravimeter.toml".into(), state_dir: "/nonexistent/state".into() };
-    Inputs { file: None, flags: Vec::new(), places, variables: variables(&[("HOME", "/home/ann")]) }
+    let places = Places {
+        config_file: "/nonexistent/gravimeter.toml".into(),
+        state_dir: "/nonexistent/state".into(),
+    };
+    Inputs {
+        file: None,
+        flags: Vec::new(),
+        places,
+        variables: variables(&[("HOME", "/home/ann")]),
+    }
 }
 
 fn variables(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
-    pairs.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect()
+    pairs
+        .iter()
+        .map(|(name, value)| (OsString::from(name), OsString::from(value)))
+        .collect()
 }
 
 fn key(name: &str) -> &'static Key {
-    KEYS.iter().find(|key| key.name == name).expect("a key of the table")
+    KEYS.iter()
+        .find(|key| key.name == name)
+        .expect("a key of the table")
 }
 
 fn with_variables(pairs: &[(&str, &str)]) -> Result<Loaded, Mistakes> {
@@ -25,8 +38,15 @@ fn with_variables(pairs: &[(&str, &str)]) -> Result<Loaded, Mistakes> {
 }
 
 fn with_flags(flags: &[(&str, &[&str])]) -> Result<Loaded, Mistakes> {
-    let flags =
-        flags.iter().map(|(name, texts)| (key(name), texts.iter().map(|&text| text.to_owned()).collect())).collect();
+    let flags = flags
+        .iter()
+        .map(|(name, texts)| {
+            (
+                key(name),
+                texts.iter().map(|&text| text.to_owned()).collect(),
+            )
+        })
+        .collect();
     load(&Inputs { flags, ..inputs() })
 }
 
@@ -37,8 +57,15 @@ fn with_file(text: &str) -> Result<Loaded, String> {
     fs::write(&path, text).expect("written");
     // What the example names must exist.
     fs::write(folder.path().join("prices.toml"), "").expect("written");
-    let loaded = load(&Inputs { file: Some(path), ..inputs() });
-    loaded.map_err(|mistakes| mistakes.to_string().replace(&format!("{}/", folder.path().display()), ""))
+    let loaded = load(&Inputs {
+        file: Some(path),
+        ..inputs()
+    });
+    loaded.map_err(|mistakes| {
+        mistakes
+            .to_string()
+            .replace(&format!("{}/", folder.path().display()), "")
+    })
 }
 
 fn repository(path: &str) -> PathBuf {
@@ -54,8 +81,12 @@ fn every_bad_file_gets_its_exact_message() {
         if path.extension().is_none_or(|extension| extension != "toml") {
             continue;
         }
-        let mistakes =
-            load(&Inputs { file: Some(path.clone()), ..inputs() }).map(|_| ()).expect_err(&path.to_string_lossy());
+        let mistakes = load(&Inputs {
+            file: Some(path.clone()),
+            ..inputs()
+        })
+        .map(|_| ())
+        .expect_err(&path.to_string_lossy());
         let told = format!("{mistakes}\n").replace(&format!("{}/", folder.display()), "");
         let expected = fs::read_to_string(path.with_extension("txt")).unwrap_or_default();
         assert_eq!(told, expected, "{}", path.display());
@@ -66,11 +97,14 @@ fn every_bad_file_gets_its_exact_message() {
 
 #[test]
 fn the_defaults_of_the_table_are_those_of_the_rooms() {
-    let rooms = load(&inputs()).expect("no configuration is a configuration").config;
+    let rooms = load(&inputs())
+        .expect("no configuration is a configuration")
+        .config;
     let mut table = rooms.clone();
     for key in KEYS {
         if let DefaultValue::Is(text) = key.default {
-            let value = file::parse_value(text).unwrap_or_else(|| panic!("{}: {text} is TOML", key.name));
+            let value =
+                file::parse_value(text).unwrap_or_else(|| panic!("{}: {text} is TOML", key.name));
             (key.set)(&mut table, &value).unwrap_or_else(|wrong| panic!("{}: {wrong:?}", key.name));
             assert_eq!(table, rooms, "{}", key.name);
         }
@@ -85,11 +119,24 @@ fn the_example_file_is_valid_and_changes_nothing() {
 
     let all: String = text
         .lines()
-        .map(|line| if is_assignment(line) { &line[1..] } else { line })
+        .map(|line| {
+            if is_assignment(line) {
+                &line[1..]
+            } else {
+                line
+            }
+        })
         .map(|l| l.to_owned() + "\n")
         .collect();
     let loaded = with_file(&all).expect("every key, uncommented");
-    assert!(loaded.origins.iter().all(|origin| matches!(origin.source, Source::File { .. })), "{:?}", loaded.origins);
+    assert!(
+        loaded
+            .origins
+            .iter()
+            .all(|origin| matches!(origin.source, Source::File { .. })),
+        "{:?}",
+        loaded.origins
+    );
 }
 
 /// In the example a key stands directly behind its `#`, prose behind a space.
@@ -100,8 +147,16 @@ fn is_assignment(line: &str) -> bool {
 #[test]
 fn the_generated_texts_are_those_of_the_repository() {
     let kept = |path| fs::read_to_string(repository(path)).unwrap_or_default();
-    assert_eq!(kept("gravimeter.example.toml"), example(), "run: gravimeter config example > gravimeter.example.toml");
-    assert_eq!(kept("docs/configuration.md"), reference(), "run: gravimeter config reference > docs/configuration.md");
+    assert_eq!(
+        kept("gravimeter.example.toml"),
+        example(),
+        "run: gravimeter config example > gravimeter.example.toml"
+    );
+    assert_eq!(
+        kept("docs/configuration.md"),
+        reference(),
+        "run: gravimeter config reference > docs/configuration.md"
+    );
 }
 
 /// A value that differs from the default, as TOML and as the text of a variable or flag.
@@ -114,7 +169,9 @@ fn other_value(key: &Key) -> (String, String) {
         ("agent.cloud_code_endpoint", _) => plain("https://example.com"),
         ("capture.redirect", _) => plain("off"),
         ("agent.antigravity_version", _) => plain("1.20"),
-        ("ledger.enabled" | "metrics.genai" | "otlp.enabled", _) => ("false".into(), "false".into()),
+        ("ledger.enabled" | "metrics.genai" | "otlp.enabled", _) => {
+            ("false".into(), "false".into())
+        }
         ("otlp.sampler", _) => plain("traceidratio"),
         (_, Kind::Choice(words)) => plain(words.last().expect("a word")),
         (_, Kind::Address | Kind::AddressAutoOrOff | Kind::AddressOrOff) => plain("127.0.0.1:9999"),
@@ -122,15 +179,21 @@ fn other_value(key: &Key) -> (String, String) {
         (_, Kind::Environment) => (r#"{ A = "1", B = "x=y" }"#.into(), "A=1,B=x=y".into()),
         (_, Kind::Fraction) => ("0.25".into(), "0.25".into()),
         (_, Kind::List("path")) => (r#"["/a.pem", "/b.pem"]"#.into(), "/a.pem,/b.pem".into()),
-        (_, Kind::List(_)) => (r#"["a.example.com", "b.example.com"]"#.into(), "a.example.com, b.example.com".into()),
+        (_, Kind::List(_)) => (
+            r#"["a.example.com", "b.example.com"]"#.into(),
+            "a.example.com, b.example.com".into(),
+        ),
         (_, Kind::Number) => ("7".into(), "7".into()),
         ("pricing.defaults", _) => ("false".into(), "false".into()),
         (_, Kind::Path | Kind::PathBeside) => plain("/somewhere/else"),
-        (_, Kind::Resolve) => {
-            (r#"{ "a.example.com:443" = "[::1]:8443" }"#.into(), "a.example.com:443=[::1]:8443".into())
-        }
+        (_, Kind::Resolve) => (
+            r#"{ "a.example.com:443" = "[::1]:8443" }"#.into(),
+            "a.example.com:443=[::1]:8443".into(),
+        ),
         (_, Kind::Secret) => plain("T0ken"),
-        (_, Kind::SecretTable | Kind::Table) => (r#"{ a = "1", b = "x=y" }"#.into(), "a=1,b=x=y".into()),
+        (_, Kind::SecretTable | Kind::Table) => {
+            (r#"{ a = "1", b = "x=y" }"#.into(), "a=1,b=x=y".into())
+        }
         (_, Kind::Url) => plain("https://collector.example.com:4317"),
         (_, Kind::Switch) => ("true".into(), "true".into()),
         (_, Kind::Text) => plain("somebody"),
@@ -145,13 +208,17 @@ fn every_key_can_be_set_in_all_three_ways() {
         let document = format!("[{}]\n{} = {toml}\n", key.section(), key.leaf());
         let (from_file, mistakes) = file::parse(Path::new("test.toml"), &document);
         assert_eq!(mistakes, []);
-        let (from_variable, mistakes) = given::from_variables(&variables(&[(&key.variable(), &text)]));
+        let (from_variable, mistakes) =
+            given::from_variables(&variables(&[(&key.variable(), &text)]));
         assert_eq!(mistakes, []);
         let from_flag = given::from_flags(&[(key, vec![text])]);
         let apply = |settings: Vec<source::Setting>| {
-            let [setting] = &settings[..] else { panic!("{}: {settings:?}", key.name) };
+            let [setting] = &settings[..] else {
+                panic!("{}: {settings:?}", key.name)
+            };
             let mut config = plain.clone();
-            (setting.key.set)(&mut config, &setting.value).unwrap_or_else(|wrong| panic!("{}: {wrong:?}", key.name));
+            (setting.key.set)(&mut config, &setting.value)
+                .unwrap_or_else(|wrong| panic!("{}: {wrong:?}", key.name));
             assert_ne!(config, plain, "{} has an effect", key.name);
             config
         };
@@ -175,29 +242,57 @@ fn flags_win_over_variables_over_the_file_over_the_defaults() {
     let path = folder.path().join("gravimeter.toml");
     let file = "[timeouts]\nidle = \"2m\"\ndrain = \"2m\"\nclient_hello = \"2m\"\n";
     fs::write(&path, file).expect("written");
-    let mut inputs = Inputs { file: Some(path.clone()), ..inputs() };
-    inputs.variables.extend(variables(&[("GRAVIMETER_TIMEOUTS_IDLE", "3m"), ("GRAVIMETER_TIMEOUTS_DRAIN", "3m")]));
+    let mut inputs = Inputs {
+        file: Some(path.clone()),
+        ..inputs()
+    };
+    inputs.variables.extend(variables(&[
+        ("GRAVIMETER_TIMEOUTS_IDLE", "3m"),
+        ("GRAVIMETER_TIMEOUTS_DRAIN", "3m"),
+    ]));
     inputs.flags = vec![(key("timeouts.idle"), vec!["4m".to_owned()])];
 
-    let Loaded { config, origins, .. } = load(&inputs).expect("valid");
+    let Loaded {
+        config, origins, ..
+    } = load(&inputs).expect("valid");
     let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
     assert_eq!(config.relay.timeouts.idle, minutes(4));
     assert_eq!(config.drain, minutes(3));
     assert_eq!(config.relay.timeouts.client_hello, minutes(2));
-    assert_eq!(config.relay.timeouts.agent_handshake, Duration::from_secs(10));
+    assert_eq!(
+        config.relay.timeouts.agent_handshake,
+        Duration::from_secs(10)
+    );
 
-    let source = |name: &str| origins.iter().find(|origin| origin.key == name).expect("an origin").source.to_string();
+    let source = |name: &str| {
+        origins
+            .iter()
+            .find(|origin| origin.key == name)
+            .expect("an origin")
+            .source
+            .to_string()
+    };
     assert_eq!(source("timeouts.idle"), "--timeouts.idle");
     assert_eq!(source("timeouts.drain"), "GRAVIMETER_TIMEOUTS_DRAIN");
-    assert_eq!(source("timeouts.client_hello"), format!("{}:4", path.display()));
+    assert_eq!(
+        source("timeouts.client_hello"),
+        format!("{}:4", path.display())
+    );
     assert_eq!(source("timeouts.agent_handshake"), "default");
-    let state = origins.iter().find(|origin| origin.key == "state.dir").expect("an origin");
+    let state = origins
+        .iter()
+        .find(|origin| origin.key == "state.dir")
+        .expect("an origin");
     assert_eq!(state.value, r#""/home/ann/.local/state/gravimeter""#);
 }
 
 #[test]
 fn unknown_variables_are_refused_and_those_of_others_are_not() {
-    let mistakes = with_variables(&[("GRAVIMETER_WEB_LISTN", "x"), ("GRAVIMETER_QUUX", "x"), ("WEB_LISTEN", "x")]);
+    let mistakes = with_variables(&[
+        ("GRAVIMETER_WEB_LISTN", "x"),
+        ("GRAVIMETER_QUUX", "x"),
+        ("WEB_LISTEN", "x"),
+    ]);
     let expected = "GRAVIMETER_QUUX: there is no such key: unset it, or look into `gravimeter config reference`\n\
                     GRAVIMETER_WEB_LISTN: there is no such key: did you mean GRAVIMETER_WEB_LISTEN?";
     assert_eq!(mistakes.expect_err("unknown").to_string(), expected);
@@ -213,11 +308,15 @@ fn unknown_variables_are_refused_and_those_of_others_are_not() {
 #[test]
 fn variables_and_flags_are_checked_like_the_file() {
     let mistakes = with_variables(&[("GRAVIMETER_TIMEOUTS_IDLE", "5")]).expect_err("no unit");
-    let told = r#"GRAVIMETER_TIMEOUTS_IDLE: timeouts.idle: 5 has no unit: write it as "5s" for seconds"#;
+    let told =
+        r#"GRAVIMETER_TIMEOUTS_IDLE: timeouts.idle: 5 has no unit: write it as "5s" for seconds"#;
     assert_eq!(mistakes.to_string(), told);
-    let mistakes = with_flags(&[("upstream.resolve", &["api.example.com:443"])]).expect_err("no pair");
+    let mistakes =
+        with_flags(&[("upstream.resolve", &["api.example.com:443"])]).expect_err("no pair");
     assert!(
-        mistakes.to_string().starts_with("--upstream.resolve: upstream.resolve: \"\" is not a table"),
+        mistakes
+            .to_string()
+            .starts_with("--upstream.resolve: upstream.resolve: \"\" is not a table"),
         "{mistakes}"
     );
 }
@@ -227,9 +326,15 @@ fn variables_and_flags_are_checked_like_the_file() {
 fn a_variable_that_is_no_text_is_refused_unseen() {
     use std::os::unix::ffi::OsStringExt;
     let mut inputs = inputs();
-    inputs.variables.push(("GRAVIMETER_WEB_LISTEN".into(), OsString::from_vec(b"\xff\xfe".to_vec())));
+    inputs.variables.push((
+        "GRAVIMETER_WEB_LISTEN".into(),
+        OsString::from_vec(b"\xff\xfe".to_vec()),
+    ));
     let told = load(&inputs).map(|_| ()).expect_err("no UTF-8").to_string();
-    assert_eq!(told, "GRAVIMETER_WEB_LISTEN: the value is not UTF-8: write it in UTF-8");
+    assert_eq!(
+        told,
+        "GRAVIMETER_WEB_LISTEN: the value is not UTF-8: write it in UTF-8"
+    );
 }
 
 #[test]
@@ -243,10 +348,22 @@ fn repeated_flags_add_up_and_toml_protects_commas() {
     ]);
     let config = loaded.expect("valid").config;
     assert_eq!(config.agent.args, ["-v", "-x", "--mode=a,b"]);
-    let env: Vec<_> = config.agent.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let env: Vec<_> = config
+        .agent
+        .env
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
     assert_eq!(env, [("A", "1"), ("B", "x=y"), ("C", ""), ("D", "a,b")]);
     assert_eq!(config.capture.redirect_listen.len(), 2);
-    assert_eq!(with_flags(&[("intercept.hosts", &["[]"])]).expect("valid").config.relay.intercept, []);
+    assert_eq!(
+        with_flags(&[("intercept.hosts", &["[]"])])
+            .expect("valid")
+            .config
+            .relay
+            .intercept,
+        []
+    );
 }
 
 #[test]
@@ -257,23 +374,47 @@ fn values_of_the_agents_environment_are_never_shown() {
         ("agent.env", &["API_KEY=hunter2"]),
     ]);
     let origins = format!("{:?}", loaded.expect("valid").origins);
-    assert!(origins.contains("API_KEY") && !origins.contains("hunter2"), "{origins}");
+    assert!(
+        origins.contains("API_KEY") && !origins.contains("hunter2"),
+        "{origins}"
+    );
 }
 
 #[test]
 fn a_named_file_must_exist_and_be_a_configuration() {
-    let named =
-        |path: &Path| load(&Inputs { file: Some(path.into()), ..inputs() }).map(|_| ()).expect_err("bad").to_string();
+    let named = |path: &Path| {
+        load(&Inputs {
+            file: Some(path.into()),
+            ..inputs()
+        })
+        .map(|_| ())
+        .expect_err("bad")
+        .to_string()
+    };
     assert!(
-        named(Path::new("/nonexistent.toml")).starts_with("/nonexistent.toml: the file cannot be read (No such file")
+        named(Path::new("/nonexistent.toml"))
+            .starts_with("/nonexistent.toml: the file cannot be read (No such file")
     );
-    assert!(named(Path::new("/")).contains("cannot be read"), "{}", named(Path::new("/")));
+    assert!(
+        named(Path::new("/")).contains("cannot be read"),
+        "{}",
+        named(Path::new("/"))
+    );
     let folder = tempfile::tempdir().expect("a folder");
     let large = folder.path().join("large.toml");
     fs::write(&large, "#".repeat(2 << 20)).expect("written");
-    assert!(named(&large).contains("is it another file?"), "{}", named(&large));
-    let told = with_variables(&[(FILE_VARIABLE, "/nonexistent.toml")]).expect_err("missing").to_string();
-    assert!(told.starts_with("/nonexistent.toml: the file cannot be read"), "{told}");
+    assert!(
+        named(&large).contains("is it another file?"),
+        "{}",
+        named(&large)
+    );
+    let told = with_variables(&[(FILE_VARIABLE, "/nonexistent.toml")])
+        .expect_err("missing")
+        .to_string();
+    assert!(
+        told.starts_with("/nonexistent.toml: the file cannot be read"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -286,7 +427,9 @@ fn the_usual_places_are_searched_in_order() {
     let config_home = folder.path().join("config").into_os_string();
     let mut inputs = inputs();
     inputs.places.config_file = machine.clone();
-    inputs.variables.push(("XDG_CONFIG_HOME".into(), config_home));
+    inputs
+        .variables
+        .push(("XDG_CONFIG_HOME".into(), config_home));
     assert_eq!(load(&inputs).expect("the user's").config.log.level, "debug");
     fs::write(&machine, "[log]\nlevel = \"trace\"\n").expect("written");
     assert_eq!(load(&inputs).expect("the machine's").file, Some(machine));
@@ -296,8 +439,13 @@ fn the_usual_places_are_searched_in_order() {
 fn the_state_lies_with_the_service_or_with_the_user() {
     let state = |inputs: &Inputs| load(inputs).expect("valid").config.state_dir;
     let mut inputs = inputs();
-    assert_eq!(state(&inputs), Path::new("/home/ann/.local/state/gravimeter"));
-    inputs.variables.extend(variables(&[("XDG_STATE_HOME", "/srv/state")]));
+    assert_eq!(
+        state(&inputs),
+        Path::new("/home/ann/.local/state/gravimeter")
+    );
+    inputs
+        .variables
+        .extend(variables(&[("XDG_STATE_HOME", "/srv/state")]));
     assert_eq!(state(&inputs), Path::new("/srv/state/gravimeter"));
     let folder = tempfile::tempdir().expect("a folder");
     inputs.places.state_dir = folder.path().into();
@@ -305,50 +453,91 @@ fn the_state_lies_with_the_service_or_with_the_user() {
     inputs.places.state_dir = "/nonexistent".into();
     inputs.variables.clear();
     let told = load(&inputs).map(|_| ()).expect_err("no place").to_string();
-    assert_eq!(told, "state.dir: there is no home folder to keep the state in: set state.dir");
+    assert_eq!(
+        told,
+        "state.dir: there is no home folder to keep the state in: set state.dir"
+    );
 }
 
 #[test]
 fn the_redirect_follows_the_doors() {
-    let loaded = with_flags(&[("capture.listen", &["127.0.0.1:9742"]), ("web.listen", &["127.0.0.1:9741"])]);
+    let loaded = with_flags(&[
+        ("capture.listen", &["127.0.0.1:9742"]),
+        ("web.listen", &["127.0.0.1:9741"]),
+    ]);
     let config = loaded.expect("valid").config;
-    assert_eq!((config.redirect.port, config.redirect.keep_away), (9742, vec![9741, 9742, 8743]));
+    assert_eq!(
+        (config.redirect.port, config.redirect.keep_away),
+        (9742, vec![9741, 9742, 8743])
+    );
 }
 
 #[test]
 fn beside_a_redirect_the_connect_proxy_is_off_unless_asked_for() {
-    let listens = |flags: &[(&str, &[&str])]| with_flags(flags).expect("valid").config.capture.connect_listen;
+    let listens = |flags: &[(&str, &[&str])]| {
+        with_flags(flags)
+            .expect("valid")
+            .config
+            .capture
+            .connect_listen
+    };
     let proxy = "127.0.0.1:8743".parse().ok();
     assert_eq!(listens(&[]), proxy, "nothing could arrive otherwise");
     assert_eq!(listens(&[("capture.redirect", &["off"])]), proxy);
-    for redirected in
-        [("capture.redirect", &["require"][..]), ("capture.redirect", &["external"]), ("agent.user", &["ls"])]
-    {
+    for redirected in [
+        ("capture.redirect", &["require"][..]),
+        ("capture.redirect", &["external"]),
+        ("agent.user", &["ls"]),
+    ] {
         let redirected = match redirected {
             ("agent.user", user) => vec![("agent.user", user), ("capture.user", user)],
             rules => vec![rules],
         };
         assert_eq!(listens(&redirected), None, "{redirected:?}");
-        let asked = [&redirected[..], &[("capture.connect_listen", &["127.0.0.1:9743"])]].concat();
-        assert_eq!(listens(&asked), "127.0.0.1:9743".parse().ok(), "{redirected:?}");
+        let asked = [
+            &redirected[..],
+            &[("capture.connect_listen", &["127.0.0.1:9743"])],
+        ]
+        .concat();
+        assert_eq!(
+            listens(&asked),
+            "127.0.0.1:9743".parse().ok(),
+            "{redirected:?}"
+        );
     }
 }
 
 #[test]
 fn the_redirect_is_needed_when_the_agent_has_a_user_of_its_own() {
-    let expected = |flags: &[(&str, &[&str])]| with_flags(flags).expect("valid").config.agent.redirected;
+    let expected =
+        |flags: &[(&str, &[&str])]| with_flags(flags).expect("valid").config.agent.redirected;
     assert!(!expected(&[]));
     assert!(!expected(&[("agent.preset", &["antigravity"])]));
-    assert!(expected(&[("agent.preset", &["antigravity"]), ("agent.user", &["antigravity-ls"])]));
+    assert!(expected(&[
+        ("agent.preset", &["antigravity"]),
+        ("agent.user", &["antigravity-ls"])
+    ]));
     assert!(expected(&[("capture.redirect", &["require"])]));
-    assert!(!expected(&[("agent.user", &["antigravity-ls"]), ("capture.redirect", &["off"])]));
+    assert!(!expected(&[
+        ("agent.user", &["antigravity-ls"]),
+        ("capture.redirect", &["off"])
+    ]));
     assert!(expected(&[("capture.redirect", &["external"])]));
 }
 
 #[test]
 fn rules_of_somebody_else_are_not_looked_at() {
-    let watched = |word| with_flags(&[("capture.redirect", &[word])]).expect("valid").config.redirect.is_watched();
-    assert_eq!(["require", "external", "off"].map(watched), [true, false, false]);
+    let watched = |word| {
+        with_flags(&[("capture.redirect", &[word])])
+            .expect("valid")
+            .config
+            .redirect
+            .is_watched()
+    };
+    assert_eq!(
+        ["require", "external", "off"].map(watched),
+        [true, false, false]
+    );
 }
 
 #[test]
@@ -362,10 +551,16 @@ fn no_text_makes_the_reader_panic() {
 #[test]
 fn the_variables_of_opentelemetry_are_settings() {
     let loaded = with_variables(&[
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://otel.example.com/base/"),
+        (
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "https://otel.example.com/base/",
+        ),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
         ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf"),
-        ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=hunter2%2C, x-team = a%20b"),
+        (
+            "OTEL_EXPORTER_OTLP_HEADERS",
+            "api-key=hunter2%2C, x-team = a%20b",
+        ),
         ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
         ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/etc/ca.pem"),
         ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "/etc/us.pem"),
@@ -379,13 +574,22 @@ fn the_variables_of_opentelemetry_are_settings() {
         ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
         ("OTEL_TRACES_SAMPLER_ARG", "0.25"),
         ("OTEL_SERVICE_NAME", "agent-host"),
-        ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test,a=b%3Dc"),
+        (
+            "OTEL_RESOURCE_ATTRIBUTES",
+            "deployment.environment.name=test,a=b%3Dc",
+        ),
         ("OTEL_TRACES_EXPORTER", "otlp"),
         ("OTEL_METRICS_EXPORTER", "prometheus,otlp"),
-        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://b:9090/api/v1/otlp/v1/metrics"),
+        (
+            "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+            "http://b:9090/api/v1/otlp/v1/metrics",
+        ),
         ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "grpc"),
         ("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "b=hunter2"),
-        ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "LowMemory"),
+        (
+            "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+            "LowMemory",
+        ),
         ("OTEL_METRIC_EXPORT_INTERVAL", "15000"),
         ("OTEL_SDK_DISABLED", "no"),
     ]);
@@ -411,9 +615,17 @@ fn the_variables_of_opentelemetry_are_settings() {
         batch: 5,
         flush_interval: Duration::from_millis(100),
         service_name: Some("agent-host".to_owned()),
-        resource: resource.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
-        sampling: record::Sampling { ratio: 0.25, follows_parent: true },
-        traces: otlp::Overrides { protocol: Some(otlp::Protocol::HttpProtobuf), ..otlp::Overrides::default() },
+        resource: resource
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        sampling: record::Sampling {
+            ratio: 0.25,
+            follows_parent: true,
+        },
+        traces: otlp::Overrides {
+            protocol: Some(otlp::Protocol::HttpProtobuf),
+            ..otlp::Overrides::default()
+        },
         metrics: otlp::Push {
             enabled: true,
             own: otlp::Overrides {
@@ -429,27 +641,62 @@ fn the_variables_of_opentelemetry_are_settings() {
     };
     assert_eq!(loaded.config.otlp, expected);
     let shown = format!("{loaded:?}");
-    assert!(shown.contains("api-key") && !shown.contains("hunter2"), "{shown}");
+    assert!(
+        shown.contains("api-key") && !shown.contains("hunter2"),
+        "{shown}"
+    );
     let source = |key: &str| {
         let origin = loaded.origins.iter().find(|origin| origin.key == key);
         origin.expect("an origin").source.to_string()
     };
     assert_eq!(source("otlp.protocol"), "OTEL_EXPORTER_OTLP_PROTOCOL");
-    assert_eq!(source("otlp.traces_protocol"), "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL");
-    let warnings: Vec<_> = loaded.warnings.iter().map(|warning| warning.source.to_string()).collect();
-    assert_eq!(warnings, ["OTEL_SDK_DISABLED", "OTEL_SDK_DISABLED"], "`no` is neither true nor false");
+    assert_eq!(
+        source("otlp.traces_protocol"),
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
+    );
+    let warnings: Vec<_> = loaded
+        .warnings
+        .iter()
+        .map(|warning| warning.source.to_string())
+        .collect();
+    assert_eq!(
+        warnings,
+        ["OTEL_SDK_DISABLED", "OTEL_SDK_DISABLED"],
+        "`no` is neither true nor false"
+    );
 }
 
 #[test]
 fn the_endpoint_for_spans_alone_is_taken_as_it_stands() {
-    let endpoint =
-        |pairs: &[(&str, &str)]| with_variables(pairs).expect("valid").config.otlp.spans().map(|to| to.endpoint);
+    let endpoint = |pairs: &[(&str, &str)]| {
+        with_variables(pairs)
+            .expect("valid")
+            .config
+            .otlp
+            .spans()
+            .map(|to| to.endpoint)
+    };
     let expected = |text| Some(otlp::Endpoint::parse(text).expect("an endpoint"));
-    let (all, spans) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
-    assert_eq!(endpoint(&[(all, "http://a:4318")]), expected("http://a:4318"));
-    assert_eq!(endpoint(&[(all, "http://a:4318/")]), expected("http://a:4318"));
-    assert_eq!(endpoint(&[(all, "http://a:4318"), (spans, "http://b:4318")]), expected("http://b:4318/"));
-    assert_eq!(endpoint(&[(spans, "http://b:4318/own")]), expected("http://b:4318/own"));
+    let (all, spans) = (
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    );
+    assert_eq!(
+        endpoint(&[(all, "http://a:4318")]),
+        expected("http://a:4318")
+    );
+    assert_eq!(
+        endpoint(&[(all, "http://a:4318/")]),
+        expected("http://a:4318")
+    );
+    assert_eq!(
+        endpoint(&[(all, "http://a:4318"), (spans, "http://b:4318")]),
+        expected("http://b:4318/")
+    );
+    assert_eq!(
+        endpoint(&[(spans, "http://b:4318/own")]),
+        expected("http://b:4318/own")
+    );
     assert_eq!(endpoint(&[]), None);
 }
 
@@ -457,41 +704,92 @@ fn the_endpoint_for_spans_alone_is_taken_as_it_stands() {
 fn opentelemetry_s_variables_win_over_the_defaults_only() {
     let on = |pairs: &[(&str, &str)]| {
         let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:4318");
-        let pairs: Vec<_> = std::iter::once(endpoint).chain(pairs.iter().copied()).collect();
-        with_variables(&pairs).expect("valid").config.otlp.spans().map(|to| to.endpoint.to_string())
+        let pairs: Vec<_> = std::iter::once(endpoint)
+            .chain(pairs.iter().copied())
+            .collect();
+        with_variables(&pairs)
+            .expect("valid")
+            .config
+            .otlp
+            .spans()
+            .map(|to| to.endpoint.to_string())
     };
     assert_eq!(on(&[]).as_deref(), Some("http://a:4318/"));
     assert_eq!(on(&[("OTEL_TRACES_EXPORTER", "none")]), None);
     assert_eq!(on(&[("OTEL_SDK_DISABLED", "True")]), None);
-    assert_eq!(on(&[("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_EXPORTER", "otlp")]), None);
-    assert!(on(&[("OTEL_SDK_DISABLED", "true"), ("GRAVIMETER_OTLP_ENABLED", "true")]).is_some());
-    assert_eq!(on(&[("GRAVIMETER_OTLP_ENDPOINT", "http://b:1")]).as_deref(), Some("http://b:1/"));
+    assert_eq!(
+        on(&[
+            ("OTEL_SDK_DISABLED", "true"),
+            ("OTEL_TRACES_EXPORTER", "otlp")
+        ]),
+        None
+    );
+    assert!(
+        on(&[
+            ("OTEL_SDK_DISABLED", "true"),
+            ("GRAVIMETER_OTLP_ENABLED", "true")
+        ])
+        .is_some()
+    );
+    assert_eq!(
+        on(&[("GRAVIMETER_OTLP_ENDPOINT", "http://b:1")]).as_deref(),
+        Some("http://b:1/")
+    );
 
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("gravimeter.toml");
     fs::write(&path, "[otlp]\nservice_name = \"of the file\"\n").expect("written");
-    let mut inputs = Inputs { file: Some(path), ..inputs() };
-    inputs.variables.extend(variables(&[("OTEL_SERVICE_NAME", "of all")]));
-    assert_eq!(load(&inputs).expect("valid").config.otlp.service_name.as_deref(), Some("of the file"));
+    let mut inputs = Inputs {
+        file: Some(path),
+        ..inputs()
+    };
+    inputs
+        .variables
+        .extend(variables(&[("OTEL_SERVICE_NAME", "of all")]));
+    assert_eq!(
+        load(&inputs)
+            .expect("valid")
+            .config
+            .otlp
+            .service_name
+            .as_deref(),
+        Some("of the file")
+    );
 }
 
 #[test]
 fn metrics_are_pushed_where_that_is_asked_for() {
     let pushed = |pairs: &[(&str, &str)]| {
         let config = with_variables(pairs).expect("valid").config;
-        config.otlp.pushed_metrics().map(|to| to.endpoint.to_string())
+        config
+            .otlp
+            .pushed_metrics()
+            .map(|to| to.endpoint.to_string())
     };
     let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:4318/base");
     let asked = ("OTEL_METRICS_EXPORTER", "otlp");
     assert_eq!(pushed(&[endpoint]), None);
     assert_eq!(pushed(&[asked]), None);
-    assert_eq!(pushed(&[endpoint, asked]).as_deref(), Some("http://a:4318/base/v1/metrics"));
+    assert_eq!(
+        pushed(&[endpoint, asked]).as_deref(),
+        Some("http://a:4318/base/v1/metrics")
+    );
     assert!(pushed(&[endpoint, asked, ("OTEL_TRACES_EXPORTER", "none")]).is_some());
-    assert_eq!(pushed(&[endpoint, asked, ("OTEL_SDK_DISABLED", "true")]), None);
-    let told = |pairs: &[(&str, &str)]| with_variables(pairs).expect_err("a contradiction").to_string();
+    assert_eq!(
+        pushed(&[endpoint, asked, ("OTEL_SDK_DISABLED", "true")]),
+        None
+    );
+    let told = |pairs: &[(&str, &str)]| {
+        with_variables(pairs)
+            .expect_err("a contradiction")
+            .to_string()
+    };
     let asked = ("GRAVIMETER_OTLP_METRICS", "true");
     assert!(told(&[asked]).contains("set otlp.endpoint or otlp.metrics_endpoint"));
-    assert!(told(&[asked, ("GRAVIMETER_OTLP_ENDPOINT", "http://a:1/own")]).contains("set otlp.metrics_endpoint"));
+    assert!(
+        told(&[asked, ("GRAVIMETER_OTLP_ENDPOINT", "http://a:1/own")])
+            .contains("set otlp.metrics_endpoint")
+    );
 }
 
 /// Where each signal goes, with which fields, how, and for how long at most.
@@ -501,12 +799,21 @@ fn sent(config: &Config) -> [String; 2] {
             let identity = to.client_certificate.zip(to.client_key);
             format!(
                 "{} {:?} {:?} {:?} {:?} {:?} {:?}",
-                to.endpoint, to.protocol, to.headers, to.compression, to.timeout, to.ca_file, identity
+                to.endpoint,
+                to.protocol,
+                to.headers,
+                to.compression,
+                to.timeout,
+                to.ca_file,
+                identity
             )
         });
         to.unwrap_or_else(|| "nowhere".to_owned())
     };
-    [told(config.otlp.spans()), told(config.otlp.pushed_metrics())]
+    [
+        told(config.otlp.spans()),
+        told(config.otlp.pushed_metrics()),
+    ]
 }
 
 /// The order of the specification, option by option: that of the signal, or else that of both.
@@ -515,26 +822,51 @@ fn each_signal_is_resolved_by_itself() {
     const PLAIN: &str = "Auto [] None 10s None None";
     let both = ("ENDPOINT", "http://a:1");
     for (given, spans, metrics) in [
-        (&[both][..], format!("http://a:1/ {PLAIN}"), format!("http://a:1/ {PLAIN}")),
+        (
+            &[both][..],
+            format!("http://a:1/ {PLAIN}"),
+            format!("http://a:1/ {PLAIN}"),
+        ),
         (
             &[("ENDPOINT", "http://a:1/x/")],
             format!("http://a:1/x/v1/traces {PLAIN}"),
             format!("http://a:1/x/v1/metrics {PLAIN}"),
         ),
-        (&[("TRACES_ENDPOINT", "http://a:1/t")], format!("http://a:1/t {PLAIN}"), "nowhere".to_owned()),
-        (&[("METRICS_ENDPOINT", "http://a:1/m")], "nowhere".to_owned(), format!("http://a:1/m {PLAIN}")),
         (
-            &[both, ("TRACES_ENDPOINT", "http://t:4317"), ("TRACES_PROTOCOL", "GRPC")],
+            &[("TRACES_ENDPOINT", "http://a:1/t")],
+            format!("http://a:1/t {PLAIN}"),
+            "nowhere".to_owned(),
+        ),
+        (
+            &[("METRICS_ENDPOINT", "http://a:1/m")],
+            "nowhere".to_owned(),
+            format!("http://a:1/m {PLAIN}"),
+        ),
+        (
+            &[
+                both,
+                ("TRACES_ENDPOINT", "http://t:4317"),
+                ("TRACES_PROTOCOL", "GRPC"),
+            ],
             "http://t:4317/ Grpc [] None 10s None None".to_owned(),
             format!("http://a:1/ {PLAIN}"),
         ),
         (
-            &[both, ("TRACES_HEADERS", "t=1"), ("HEADERS", "b=1"), ("METRICS_ENDPOINT", "http://m:1/")],
+            &[
+                both,
+                ("TRACES_HEADERS", "t=1"),
+                ("HEADERS", "b=1"),
+                ("METRICS_ENDPOINT", "http://m:1/"),
+            ],
             r#"http://a:1/ Auto ["t"] None 10s None None"#.to_owned(),
             r#"http://m:1/ Auto ["b"] None 10s None None"#.to_owned(),
         ),
         (
-            &[both, ("TRACES_HEADERS", "t=1"), ("METRICS_ENDPOINT", "http://m:1/")],
+            &[
+                both,
+                ("TRACES_HEADERS", "t=1"),
+                ("METRICS_ENDPOINT", "http://m:1/"),
+            ],
             r#"http://a:1/ Auto ["t"] None 10s None None"#.to_owned(),
             format!("http://m:1/ {PLAIN}"),
         ),
@@ -563,8 +895,15 @@ fn each_signal_is_resolved_by_itself() {
             r#"http://a:1/ Auto [] None 10s Some("/m/ca") Some(("/m/pem", "/m/key"))"#.to_owned(),
         ),
     ] {
-        let names: Vec<_> = given.iter().map(|(name, _)| format!("OTEL_EXPORTER_OTLP_{name}")).collect();
-        let mut pairs: Vec<_> = names.iter().zip(given).map(|(name, (_, value))| (name.as_str(), *value)).collect();
+        let names: Vec<_> = given
+            .iter()
+            .map(|(name, _)| format!("OTEL_EXPORTER_OTLP_{name}"))
+            .collect();
+        let mut pairs: Vec<_> = names
+            .iter()
+            .zip(given)
+            .map(|(name, (_, value))| (name.as_str(), *value))
+            .collect();
         pairs.push(("OTEL_METRICS_EXPORTER", "otlp"));
         let loaded = with_variables(&pairs).expect("valid");
         assert_eq!(loaded.warnings, [], "{given:?}");
@@ -581,22 +920,41 @@ fn headers_of_our_own_keys_stay_with_their_endpoint() {
             ("GRAVIMETER_OTLP_HEADERS", "secret=1"),
             ("GRAVIMETER_OTLP_METRICS", "true"),
         ];
-        let config = with_variables(&[&always[..], pairs].concat()).expect("valid").config.otlp;
-        let [spans, metrics] = [config.spans(), config.pushed_metrics()].map(|to| to.expect("a collector"));
+        let config = with_variables(&[&always[..], pairs].concat())
+            .expect("valid")
+            .config
+            .otlp;
+        let [spans, metrics] =
+            [config.spans(), config.pushed_metrics()].map(|to| to.expect("a collector"));
         [spans, metrics].map(|to| format!("{} {:?}", to.endpoint, to.headers))
     };
     let secret = |endpoint: &str| format!("{endpoint} [\"secret\"]");
-    assert_eq!(headers(&[]), [secret("https://home:1/"), secret("https://home:1/")]);
+    assert_eq!(
+        headers(&[]),
+        [secret("https://home:1/"), secret("https://home:1/")]
+    );
     let own = ("GRAVIMETER_OTLP_METRICS_ENDPOINT", "https://home:1/m");
-    assert_eq!(headers(&[own]), [secret("https://home:1/"), secret("https://home:1/m")]);
+    assert_eq!(
+        headers(&[own]),
+        [secret("https://home:1/"), secret("https://home:1/m")]
+    );
     for elsewhere in ["https://away:1/", "http://home:1/", "https://home:2/"] {
         let metrics = ("GRAVIMETER_OTLP_METRICS_ENDPOINT", elsewhere);
-        assert_eq!(headers(&[metrics]), [secret("https://home:1/"), format!("{elsewhere} []")]);
+        assert_eq!(
+            headers(&[metrics]),
+            [secret("https://home:1/"), format!("{elsewhere} []")]
+        );
         let spans = ("GRAVIMETER_OTLP_TRACES_ENDPOINT", elsewhere);
-        assert_eq!(headers(&[spans]), [format!("{elsewhere} []"), secret("https://home:1/")]);
+        assert_eq!(
+            headers(&[spans]),
+            [format!("{elsewhere} []"), secret("https://home:1/")]
+        );
         // What is said for every program does not lead this one elsewhere.
         let standard = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", elsewhere);
-        assert_eq!(headers(&[standard]), [secret("https://home:1/"), secret("https://home:1/")]);
+        assert_eq!(
+            headers(&[standard]),
+            [secret("https://home:1/"), secret("https://home:1/")]
+        );
     }
 }
 
@@ -623,7 +981,11 @@ fn what_is_meant_for_other_programs_is_passed_over_with_a_warning() {
             "Otlp,console",
             "otlp.metrics: an exporter of others is named: here there is otlp, or none",
         ),
-        ("OTEL_SDK_DISABLED", "1", "otlp.enabled: it is neither true nor false"),
+        (
+            "OTEL_SDK_DISABLED",
+            "1",
+            "otlp.enabled: it is neither true nor false",
+        ),
         (
             "OTEL_BSP_MAX_QUEUE_SIZE",
             "-1",
@@ -656,9 +1018,24 @@ fn what_is_meant_for_other_programs_is_passed_over_with_a_warning() {
         assert!(!told.join(" ").contains("hunter2"));
     }
     let sampling = |word| with_variables(&[("OTEL_TRACES_SAMPLER", word)]).expect("valid");
-    assert_eq!(sampling("ALWAYS_OFF").config.otlp.sampling, record::Sampling { ratio: 0.0, follows_parent: false });
-    assert_eq!(sampling("xray").config.otlp.sampling, Config::new("/".into()).otlp.sampling);
-    assert_eq!((sampling("ALWAYS_OFF").warnings.len(), sampling("xray").warnings.len()), (0, 1));
+    assert_eq!(
+        sampling("ALWAYS_OFF").config.otlp.sampling,
+        record::Sampling {
+            ratio: 0.0,
+            follows_parent: false
+        }
+    );
+    assert_eq!(
+        sampling("xray").config.otlp.sampling,
+        Config::new("/".into()).otlp.sampling
+    );
+    assert_eq!(
+        (
+            sampling("ALWAYS_OFF").warnings.len(),
+            sampling("xray").warnings.len()
+        ),
+        (0, 1)
+    );
 }
 
 /// A bad endpoint is not replaced by that of both signals, nor a file by the system's roots.
@@ -687,12 +1064,21 @@ fn where_a_request_goes_and_whom_it_trusts_is_not_guessed() {
             "otlp.traces_endpoint: this is not a collector's URL: write it as \"http://127.0.0.1:4317\", without user and query; what it must know of us stands in otlp.headers",
         ),
     ] {
-        let told = with_variables(&[endpoint, (name, value)]).expect_err(name).to_string();
+        let told = with_variables(&[endpoint, (name, value)])
+            .expect_err(name)
+            .to_string();
         assert_eq!(told, format!("{name}: {message}"));
         let disabled = with_variables(&[endpoint, (name, value), ("OTEL_SDK_DISABLED", "TRUE")]);
-        assert_eq!(sent(&disabled.expect("nothing is checked").config), ["nowhere", "nowhere"]);
+        assert_eq!(
+            sent(&disabled.expect("nothing is checked").config),
+            ["nowhere", "nowhere"]
+        );
     }
-    let foreign = [("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_SAMPLER", "xray"), ("OTEL_BSP_SCHEDULE_DELAY", "5s")];
+    let foreign = [
+        ("OTEL_SDK_DISABLED", "true"),
+        ("OTEL_TRACES_SAMPLER", "xray"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "5s"),
+    ];
     assert_eq!(with_variables(&foreign).expect("valid").warnings, []);
 }
 
@@ -701,26 +1087,59 @@ fn with_prices(config: &str, prices: &str) -> Result<Loaded, String> {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("prices.toml"), prices).expect("written");
     fs::write(folder.path().join("test.toml"), config).expect("written");
-    let loaded = load(&Inputs { file: Some(folder.path().join("test.toml")), ..inputs() });
-    loaded.map_err(|mistakes| mistakes.to_string().replace(&format!("{}/", folder.path().display()), ""))
+    let loaded = load(&Inputs {
+        file: Some(folder.path().join("test.toml")),
+        ..inputs()
+    });
+    loaded.map_err(|mistakes| {
+        mistakes
+            .to_string()
+            .replace(&format!("{}/", folder.path().display()), "")
+    })
 }
 
 #[test]
 fn a_price_table_lies_beside_the_file_that_names_it() {
     let table = "[[price]]\nmodels = [\"m\"]\ninput = 1\nsource = \"https://example.com\"\nas_of = 2026-11-24\n";
-    let config = with_prices("[pricing]\nfile = \"prices.toml\"\n", table).expect("valid").config;
-    assert!(config.pricing.file.is_some_and(|path| path.is_absolute() && path.ends_with("prices.toml")));
-    let lines = |config: &str, table| with_prices(config, table).expect("valid").config.prices.lines().count();
+    let config = with_prices("[pricing]\nfile = \"prices.toml\"\n", table)
+        .expect("valid")
+        .config;
+    assert!(
+        config
+            .pricing
+            .file
+            .is_some_and(|path| path.is_absolute() && path.ends_with("prices.toml"))
+    );
+    let lines = |config: &str, table| {
+        with_prices(config, table)
+            .expect("valid")
+            .config
+            .prices
+            .lines()
+            .count()
+    };
     let shipped = lines("", "");
     assert!(shipped > 1);
-    assert_eq!(lines("[pricing]\nfile = \"prices.toml\"\n", table), shipped + 1);
-    assert_eq!(lines("[pricing]\nfile = \"prices.toml\"\ndefaults = false\n", table), 1);
+    assert_eq!(
+        lines("[pricing]\nfile = \"prices.toml\"\n", table),
+        shipped + 1
+    );
+    assert_eq!(
+        lines(
+            "[pricing]\nfile = \"prices.toml\"\ndefaults = false\n",
+            table
+        ),
+        1
+    );
     assert_eq!(lines("[pricing]\ndefaults = false\n", table), 0);
 }
 
 #[test]
 fn what_is_wrong_with_a_price_table_is_told_like_the_rest() {
-    let told = with_prices("[pricing]\nfile = \"prices.toml\"\n[web]\nlissten = 1\n", "\n[[price]]\ninput = -1\n");
+    let told = with_prices(
+        "[pricing]\nfile = \"prices.toml\"\n[web]\nlissten = 1\n",
+        "\n[[price]]\ninput = -1\n",
+    );
     let expected = "test.toml:4: web.lissten: there is no such key: did you mean web.listen?\n\
         prices.toml:2: models: is missing: write the names on the wire, such as models = [\"gemini-3.1-pro-low\"]\n\
         prices.toml:2: source: is missing: write the address of who says so, such as source = \"https://example.com/pricing\"\n\
@@ -729,14 +1148,20 @@ fn what_is_wrong_with_a_price_table_is_told_like_the_rest() {
         such as input = 2.00, with at most six digits after the point";
     assert_eq!(told.expect_err("wrong"), expected);
     let missing = with_prices("[pricing]\nfile = \"price.toml\"\n", "").expect_err("no file");
-    assert!(missing.starts_with("test.toml:2: pricing.file: price.toml: the file cannot be read ("), "{missing}");
-    let relative = with_flags(&[("pricing.file", &["prices.toml"])]).expect_err("relative to what?").to_string();
+    assert!(
+        missing.starts_with("test.toml:2: pricing.file: price.toml: the file cannot be read ("),
+        "{missing}"
+    );
+    let relative = with_flags(&[("pricing.file", &["prices.toml"])])
+        .expect_err("relative to what?")
+        .to_string();
     let expected = "--pricing.file: pricing.file: \"prices.toml\" depends on where the program is started: \
         write it from the root, as \"/etc/gravimeter/prices.toml\"";
     assert_eq!(relative, expected);
 }
 
-/// The values that a message tells to write, as TOML, each with its key: that of the message, or one that it names.
+/// The values that a message tells to write, as TOML, each with its key: that of the message, or
+/// one that it names.
 fn suggestions(key: &'static Key, message: &str) -> Vec<(&'static Key, String)> {
     let told = ["write ", "set it to ", "listen on ", "or set "]
         .iter()
@@ -751,12 +1176,14 @@ fn suggestions(key: &'static Key, message: &str) -> Vec<(&'static Key, String)> 
             // A list is of texts, which may hold a bracket.
             '[' => rest.find("\"]").map(|end| end + 2),
             '{' => rest.find('}').map(|end| end + 1),
-            '1'..='9' | '0' if before.ends_with(' ') => {
-                Some(rest.find(|c: char| !c.is_ascii_digit() && !".:".contains(c)).unwrap_or(rest.len()))
-            }
-            't' | 'f' if before.ends_with(' ') => {
-                ["true", "false"].iter().find(|word| rest.starts_with(**word)).map(|word| word.len())
-            }
+            '1'..='9' | '0' if before.ends_with(' ') => Some(
+                rest.find(|c: char| !c.is_ascii_digit() && !".:".contains(c))
+                    .unwrap_or(rest.len()),
+            ),
+            't' | 'f' if before.ends_with(' ') => ["true", "false"]
+                .iter()
+                .find(|word| rest.starts_with(**word))
+                .map(|word| word.len()),
             _ => None,
         };
         let Some(end) = end else {
@@ -765,8 +1192,14 @@ fn suggestions(key: &'static Key, message: &str) -> Vec<(&'static Key, String)> 
             continue;
         };
         let text = rest[..end].trim_end_matches([':', '.']);
-        let named = KEYS.iter().find(|key| before.ends_with(&format!("{} to ", key.name)));
-        let toml = if text.contains(':') && start.is_ascii_digit() { format!("{text:?}") } else { text.to_owned() };
+        let named = KEYS
+            .iter()
+            .find(|key| before.ends_with(&format!("{} to ", key.name)));
+        let toml = if text.contains(':') && start.is_ascii_digit() {
+            format!("{text:?}")
+        } else {
+            text.to_owned()
+        };
         found.push((named.unwrap_or(key), toml));
         before.push_str(text);
         rest = &rest[end..];
@@ -777,8 +1210,13 @@ fn suggestions(key: &'static Key, message: &str) -> Vec<(&'static Key, String)> 
 /// Whether a key takes a value, or takes it as a part of what it takes.
 fn takes(key: &Key, toml: &str) -> bool {
     let whole = [toml.to_owned(), format!("[{toml}]")];
-    let parts = [format!("{{ {toml} = \"127.0.0.1:8443\" }}"), format!("{{ \"api.example.com:443\" = {toml} }}")];
-    let forms = whole.into_iter().chain(parts.into_iter().filter(|_| key.kind == Kind::Resolve));
+    let parts = [
+        format!("{{ {toml} = \"127.0.0.1:8443\" }}"),
+        format!("{{ \"api.example.com:443\" = {toml} }}"),
+    ];
+    let forms = whole
+        .into_iter()
+        .chain(parts.into_iter().filter(|_| key.kind == Kind::Resolve));
     let mut values = forms.filter_map(|form| file::parse_value(&form));
     values.any(|value| (key.set)(&mut Config::new(PathBuf::new()), &value).is_ok())
 }
@@ -831,11 +1269,18 @@ fn what_a_message_tells_to_write_is_accepted() {
     for key in KEYS {
         for wrong in WRONG {
             let text = format!("[{}]\n{} = {wrong}\n", key.section(), key.leaf());
-            let Err(message) = with_file(&text).map(|_| ()) else { continue };
+            let Err(message) = with_file(&text).map(|_| ()) else {
+                continue;
+            };
             for line in message.lines() {
                 for (key, toml) in suggestions(key, line) {
-                    assert!(takes(key, &toml), "{} does not take {toml}, though it is told:\n{text}{line}", key.name);
-                    // An address must not be that of another key's default, either; "off" depends on what else is set.
+                    assert!(
+                        takes(key, &toml),
+                        "{} does not take {toml}, though it is told:\n{text}{line}",
+                        key.name
+                    );
+                    // An address must not be that of another key's default, either; "off" depends
+                    // on what else is set.
                     if matches!(key.kind, Kind::Address | Kind::AddressOrOff)
                         && toml != "\"off\""
                         && !wrong.contains("8743")
@@ -850,7 +1295,11 @@ fn what_a_message_tells_to_write_is_accepted() {
     }
     let without = |key: &&Key| !seen.contains(key.name);
     let without: Vec<_> = KEYS.iter().filter(without).map(|key| key.name).collect();
-    assert_eq!(without, ["cascade.csrf_token", "otlp.service_name"], "keys whose messages name no value");
+    assert_eq!(
+        without,
+        ["cascade.csrf_token", "otlp.service_name"],
+        "keys whose messages name no value"
+    );
 }
 
 #[test]
@@ -861,21 +1310,41 @@ fn what_is_told_about_contradictions_is_accepted_in_their_place() {
         if path.extension().is_none_or(|extension| extension != "toml") {
             continue;
         }
-        let Err(Mistakes(mistakes)) = load(&Inputs { file: Some(path.clone()), ..inputs() }) else {
+        let Err(Mistakes(mistakes)) = load(&Inputs {
+            file: Some(path.clone()),
+            ..inputs()
+        }) else {
             panic!("{path:?}")
         };
         for mistake in mistakes {
-            let Some(key) = KEYS.iter().find(|key| Some(key.name) == mistake.key.as_deref()) else { continue };
+            let Some(key) = KEYS
+                .iter()
+                .find(|key| Some(key.name) == mistake.key.as_deref())
+            else {
+                continue;
+            };
             for (key, toml) in suggestions(key, &mistake.message) {
-                assert!(takes(key, &toml), "{} does not take {toml}: {mistake}", key.name);
+                assert!(
+                    takes(key, &toml),
+                    "{} does not take {toml}: {mistake}",
+                    key.name
+                );
                 let value = file::parse_value(&toml).expect("TOML");
                 if (key.set)(&mut Config::new(PathBuf::new()), &value).is_err() {
                     continue; // It is for a part of what the key takes.
                 }
                 let flags = vec![(key, vec![toml.trim_matches('"').to_owned()])];
-                if let Err(mistakes) = load(&Inputs { file: Some(path.clone()), flags, ..inputs() }) {
+                if let Err(mistakes) = load(&Inputs {
+                    file: Some(path.clone()),
+                    flags,
+                    ..inputs()
+                }) {
                     let of_flag = |mistake: &Mistake| matches!(mistake.source, Source::Flag(_));
-                    assert!(!mistakes.0.iter().any(of_flag), "{mistake}\n--{} {toml}: {mistakes}", key.name);
+                    assert!(
+                        !mistakes.0.iter().any(of_flag),
+                        "{mistake}\n--{} {toml}: {mistakes}",
+                        key.name
+                    );
                 }
                 count += 1;
             }
@@ -888,10 +1357,27 @@ fn what_is_told_about_contradictions_is_accepted_in_their_place() {
 fn what_is_told_about_a_variable_of_opentelemetry_is_accepted_there() {
     for name in otel::names() {
         let name = name.as_str();
-        for wrong in ["x", "0", "-1", "1.5", "10s", "99999999999", "=", "http://", " "] {
-            let Err(Mistakes(mistakes)) = with_variables(&[(name, wrong)]) else { continue };
+        for wrong in [
+            "x",
+            "0",
+            "-1",
+            "1.5",
+            "10s",
+            "99999999999",
+            "=",
+            "http://",
+            " ",
+        ] {
+            let Err(Mistakes(mistakes)) = with_variables(&[(name, wrong)]) else {
+                continue;
+            };
             for mistake in mistakes {
-                let Some(key) = KEYS.iter().find(|key| Some(key.name) == mistake.key.as_deref()) else { continue };
+                let Some(key) = KEYS
+                    .iter()
+                    .find(|key| Some(key.name) == mistake.key.as_deref())
+                else {
+                    continue;
+                };
                 for (_, toml) in suggestions(key, &mistake.message) {
                     let again = with_variables(&[(name, toml.trim_matches('"'))]);
                     // One of a pair is not wrong for lack of the other.
@@ -900,7 +1386,10 @@ fn what_is_told_about_a_variable_of_opentelemetry_is_accepted_there() {
                             && !mistake.message.contains(" is missing: ")
                     };
                     let is_refused = again.is_err_and(|mistakes| mistakes.0.iter().any(is_wrong));
-                    assert!(!is_refused, "{name}={toml} is refused, though it is told:\n{mistake}");
+                    assert!(
+                        !is_refused,
+                        "{name}={toml} is refused, though it is told:\n{mistake}"
+                    );
                 }
             }
         }

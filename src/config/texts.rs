@@ -1,5 +1,5 @@
-//! The table of keys as texts for people: the example file and the reference page. Both are kept in the repository and
-//! compared with what is written here.
+//! The table of keys as texts for people: the example file and the reference page. Both are kept in
+//! the repository and compared with what is written here.
 
 use std::fmt::{self, Write};
 
@@ -34,10 +34,16 @@ fn example_entry(key: &Key) -> String {
         DefaultValue::Is(value) => (value, String::new()),
         DefaultValue::Unset { example, means } => (example, format!("Without it: {means}.")),
     };
-    let words = key.help.lines().chain((!note.is_empty()).then_some(note.as_str()));
+    let words = key
+        .help
+        .lines()
+        .chain((!note.is_empty()).then_some(note.as_str()));
     let assignment = format!("{} = {value}", key.leaf());
     let words: String = words.map(|line| format!("# {line}\n")).collect();
-    let assignment: String = assignment.lines().map(|line| format!("#{line}\n")).collect();
+    let assignment: String = assignment
+        .lines()
+        .map(|line| format!("#{line}\n"))
+        .collect();
     format!("\n{words}{assignment}")
 }
 
@@ -80,16 +86,23 @@ fn takes(kind: Kind) -> String {
             format!("one of {}", words.join(", "))
         }
         Kind::Fraction => "a number from 0 to 1".to_owned(),
-        Kind::Duration => "a time with its unit: `\"500ms\"`, `\"10s\"`, `\"5m\"`, `\"1h30m\"`".to_owned(),
+        Kind::Duration => {
+            "a time with its unit: `\"500ms\"`, `\"10s\"`, `\"5m\"`, `\"1h30m\"`".to_owned()
+        }
         Kind::Environment => "a table of names and values: `{ NAME = \"value\" }`".to_owned(),
         Kind::List(element) => format!("a list; each element is {}", element_words(element)),
         Kind::Number => "a whole number".to_owned(),
         Kind::Path => "a path from the root".to_owned(),
-        Kind::PathBeside => "a path from the root or, in the file, from the folder of that file".to_owned(),
-        Kind::Resolve => "a table of addresses: `{ \"api.example.com:443\" = \"127.0.0.1:8443\" }`".to_owned(),
+        Kind::PathBeside => {
+            "a path from the root or, in the file, from the folder of that file".to_owned()
+        }
+        Kind::Resolve => {
+            "a table of addresses: `{ \"api.example.com:443\" = \"127.0.0.1:8443\" }`".to_owned()
+        }
         Kind::Secret => "a text that is never shown again".to_owned(),
         Kind::SecretTable => {
-            "a table of names and values: `{ name = \"value\" }`; the values are never shown again".to_owned()
+            "a table of names and values: `{ name = \"value\" }`; the values are never shown again"
+                .to_owned()
         }
         Kind::Table => "a table of names and texts: `{ \"name\" = \"value\" }`".to_owned(),
         Kind::Url => "a URL without credentials and query".to_owned(),

@@ -1,7 +1,7 @@
 //! What a key is given, wherever it comes from, and the readers that turn it into a typed setting.
 //!
-//! A [`Value`] enters, a typed setting leaves, or a [`Wrong`] that says what was found and what to write instead.
-//! Never echoes what a key marked as hidden was given.
+//! A [`Value`] enters, a typed setting leaves, or a [`Wrong`] that says what was found and what to
+//! write instead. Never echoes what a key marked as hidden was given.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
@@ -58,14 +58,20 @@ pub(super) struct Wrong {
 
 impl Wrong {
     pub(super) fn new(message: String) -> Self {
-        Self { message, line: None }
+        Self {
+            message,
+            line: None,
+        }
     }
 }
 
 impl Part {
     /// Reads the part; what is wrong is then wrong on its line.
     fn read<T>(&self, read: impl FnOnce(&Self) -> Result<T, Wrong>) -> Result<T, Wrong> {
-        read(self).map_err(|wrong| Wrong { line: self.line, ..wrong })
+        read(self).map_err(|wrong| Wrong {
+            line: self.line,
+            ..wrong
+        })
     }
 }
 
@@ -73,7 +79,9 @@ impl Value {
     /// A text that is not empty and holds no control character.
     pub(super) fn text(&self) -> Result<String, Wrong> {
         match self {
-            Self::Text(text) if !text.is_empty() && !text.chars().any(char::is_control) => Ok(text.clone()),
+            Self::Text(text) if !text.is_empty() && !text.chars().any(char::is_control) => {
+                Ok(text.clone())
+            }
             _ => Err(self.is_not("a text", "it in quotes, without line breaks")),
         }
     }
@@ -95,7 +103,9 @@ impl Value {
             Self::Text(text) => text.parse().ok(),
             _ => None,
         };
-        let fitting = number.filter(|number| range.contains(number)).and_then(|number| T::try_from(number).ok());
+        let fitting = number
+            .filter(|number| range.contains(number))
+            .and_then(|number| T::try_from(number).ok());
         fitting.ok_or_else(|| {
             let example = 100.clamp(*range.start(), *range.end());
             let what = format!("a whole number from {} to {}", range.start(), range.end());
@@ -107,7 +117,9 @@ impl Value {
     pub(super) fn duration(&self) -> Result<Duration, Wrong> {
         let bare = match self {
             Self::Integer(number) => Some(number.to_string()),
-            Self::Text(text) if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() => {
+            Self::Text(text)
+                if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() =>
+            {
                 Some(text.clone())
             }
             _ => None,
@@ -120,16 +132,23 @@ impl Value {
             };
             return Err(Wrong::new(format!("{number} has no unit: {how}")));
         }
-        let Self::Text(text) = self else { return Err(self.is_not("a time", r#"it as "10s", "5m" or "1h30m""#)) };
-        let read = text.parse::<SignedDuration>().ok().and_then(|it| Duration::try_from(it).ok());
+        let Self::Text(text) = self else {
+            return Err(self.is_not("a time", r#"it as "10s", "5m" or "1h30m""#));
+        };
+        let read = text
+            .parse::<SignedDuration>()
+            .ok()
+            .and_then(|it| Duration::try_from(it).ok());
         match read {
             None => Err(self.is_not("a time", r#"it as "10s", "5m" or "1h30m""#)),
-            Some(it) if it.is_zero() => {
-                Err(Wrong::new(format!(r#"{self} leaves no time at all: write "10s" or more"#)))
-            }
+            Some(it) if it.is_zero() => Err(Wrong::new(format!(
+                r#"{self} leaves no time at all: write "10s" or more"#
+            ))),
             Some(it) if it > LONGEST => {
                 let hours = LONGEST.as_secs() / 3600;
-                Err(Wrong::new(format!(r#"{self} is longer than a year: write "{hours}h" (366 days) or less"#)))
+                Err(Wrong::new(format!(
+                    r#"{self} is longer than a year: write "{hours}h" (366 days) or less"#
+                )))
             }
             Some(it) => Ok(it),
         }
@@ -137,11 +156,20 @@ impl Value {
 
     /// An IP address with its port, such as `example`.
     pub(super) fn address(&self, example: &str) -> Result<SocketAddr, Wrong> {
-        let text = if let Self::Text(text) = self { text.as_str() } else { "" };
+        let text = if let Self::Text(text) = self {
+            text.as_str()
+        } else {
+            ""
+        };
         text.parse().map_err(|_| {
-            let port = text.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+            let port = text
+                .rsplit_once(':')
+                .and_then(|(_, port)| port.parse::<u16>().ok());
             let right = port.map_or_else(|| example.to_owned(), |port| format!("127.0.0.1:{port}"));
-            self.is_not("an address", &format!("it as {right:?} (IP address and port)"))
+            self.is_not(
+                "an address",
+                &format!("it as {right:?} (IP address and port)"),
+            )
         })
     }
 
@@ -159,7 +187,11 @@ impl Value {
 
     /// The base URL of a collector. What may be a secret is not repeated.
     pub(super) fn collector(&self) -> Result<Endpoint, Wrong> {
-        let endpoint = if let Self::Text(text) = self { Endpoint::parse(text) } else { None };
+        let endpoint = if let Self::Text(text) = self {
+            Endpoint::parse(text)
+        } else {
+            None
+        };
         endpoint.ok_or_else(|| {
             let how = r#"this is not a collector's URL: write it as "http://127.0.0.1:4317", without user and query"#;
             Wrong::new(format!("{how}; what it must know of us stands in otlp.headers"))
@@ -172,13 +204,17 @@ impl Value {
         for part in self.parts("name")? {
             part.read(|Part { name, value, .. }| {
                 let Self::Text(text) = value else {
-                    return Err(Wrong::new(format!("the value of {name} is not a text: write it in quotes")));
+                    return Err(Wrong::new(format!(
+                        "the value of {name} is not a text: write it in quotes"
+                    )));
                 };
                 headers.add(name, text).map_err(|what| match what {
-                    "name" => {
-                        Wrong::new(format!("{name:?} is not the name of a header: write letters, digits and '-'"))
-                    }
-                    _ => Wrong::new(format!("the value of {name} is not one of a header: write it in printable ASCII")),
+                    "name" => Wrong::new(format!(
+                        "{name:?} is not the name of a header: write letters, digits and '-'"
+                    )),
+                    _ => Wrong::new(format!(
+                        "the value of {name} is not one of a header: write it in printable ASCII"
+                    )),
                 })
             })?;
         }
@@ -188,13 +224,18 @@ impl Value {
     /// Names and texts.
     pub(super) fn table(&self) -> Result<BTreeMap<String, String>, Wrong> {
         let entry = |Part { name, value, .. }: &Part| Ok((name.clone(), value.text()?));
-        self.parts("name")?.iter().map(|part| part.read(entry)).collect()
+        self.parts("name")?
+            .iter()
+            .map(|part| part.read(entry))
+            .collect()
     }
 
     fn parts(&self, example: &str) -> Result<&[Part], Wrong> {
         match self {
             Self::Map(parts) => Ok(parts),
-            _ => Err(Wrong::new(format!(r#"this is not a table: write it as {{ {example} = "value" }}"#))),
+            _ => Err(Wrong::new(format!(
+                r#"this is not a table: write it as {{ {example} = "value" }}"#
+            ))),
         }
     }
 
@@ -203,31 +244,55 @@ impl Value {
         match self.text() {
             Ok(text) if text.starts_with('/') => Ok(text.into()),
             _ => {
-                let name = if let Self::Text(text) = self { Path::new(text).file_name() } else { None };
+                let name = if let Self::Text(text) = self {
+                    Path::new(text).file_name()
+                } else {
+                    None
+                };
                 let path = |name: &str| Self::Text(format!("/path/to/{name}"));
-                let given = name.and_then(OsStr::to_str).map(path).filter(|path| path.text().is_ok());
+                let given = name
+                    .and_then(OsStr::to_str)
+                    .map(path)
+                    .filter(|path| path.text().is_ok());
                 let example = given.unwrap_or_else(|| path("it")).to_toml(false);
                 Err(self.is_not("a whole path", &format!("it from the root, as {example}")))
             }
         }
     }
 
-    /// A path that may begin at the folder of the configuration file, which only who knows that file can tell.
+    /// A path that may begin at the folder of the configuration file, which only who knows that
+    /// file can tell.
     pub(super) fn path_beside(&self) -> Result<PathBuf, Wrong> {
-        self.text().map(PathBuf::from).map_err(|_| self.is_not("a path", r#"it as "/etc/gravimeter/prices.toml""#))
+        self.text()
+            .map(PathBuf::from)
+            .map_err(|_| self.is_not("a path", r#"it as "/etc/gravimeter/prices.toml""#))
     }
 
     /// The permissions of a file, as `chmod` takes them.
     pub(super) fn mode(&self) -> Result<u32, Wrong> {
-        let digits = if let Self::Text(text) = self { text.as_str() } else { "" };
-        let octal = (3..=4).contains(&digits.len()) && digits.bytes().all(|digit| (b'0'..=b'7').contains(&digit));
-        let mode = u32::from_str_radix(digits, 8).ok().filter(|mode| octal && *mode <= 0o777);
-        mode.ok_or_else(|| self.is_not("a mode of a file", r#"it in octal digits and quotes, as "0660""#))
+        let digits = if let Self::Text(text) = self {
+            text.as_str()
+        } else {
+            ""
+        };
+        let octal = (3..=4).contains(&digits.len())
+            && digits.bytes().all(|digit| (b'0'..=b'7').contains(&digit));
+        let mode = u32::from_str_radix(digits, 8)
+            .ok()
+            .filter(|mode| octal && *mode <= 0o777);
+        mode.ok_or_else(|| {
+            self.is_not(
+                "a mode of a file",
+                r#"it in octal digits and quotes, as "0660""#,
+            )
+        })
     }
 
     /// A pattern of hosts to decrypt.
     pub(super) fn host_pattern(&self) -> Result<HostPattern, Wrong> {
-        let Self::Text(text) = self else { return Err(self.is_not("a host", r#"it as "api.example.com""#)) };
+        let Self::Text(text) = self else {
+            return Err(self.is_not("a host", r#"it as "api.example.com""#));
+        };
         HostPattern::parse(text).map_err(|_| {
             let how = r#"it as "api.example.com" or "*.example.com" (one * in the first label, no address, no port)"#;
             self.is_not("a host pattern", how)
@@ -241,24 +306,36 @@ impl Value {
             Some((host, port)) if port.parse::<u16>().is_ok() && !host.ends_with(':') => host,
             _ => &text,
         };
-        let unbracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let numeric = unbracketed.map_or_else(|| host.parse::<Ipv4Addr>().is_ok(), |it| it.parse::<Ipv6Addr>().is_ok());
+        let unbracketed = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'));
+        let numeric = unbracketed.map_or_else(
+            || host.parse::<Ipv4Addr>().is_ok(),
+            |it| it.parse::<Ipv6Addr>().is_ok(),
+        );
         if numeric || Host::parse(host).is_ok() {
             return Ok(text);
         }
-        Err(self.is_not("a host", r#"it as "metrics.example.com", "192.0.2.7" or "[2001:db8::7]", without a scheme"#))
+        Err(self.is_not(
+            "a host",
+            r#"it as "metrics.example.com", "192.0.2.7" or "[2001:db8::7]", without a scheme"#,
+        ))
     }
 
     /// The name of an account of this machine.
     pub(super) fn user(&self) -> Result<String, Wrong> {
         let text = self.text()?;
         let start = text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
-        let rest =
-            text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-' | b'.'));
+        let rest = text.bytes().all(|b| {
+            b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-' | b'.')
+        });
         if start && rest && text.len() <= 32 {
             return Ok(text);
         }
-        Err(self.is_not("a user name", r#"a name of /etc/passwd, such as "antigravity-ls" (no number)"#))
+        Err(self.is_not(
+            "a user name",
+            r#"a name of /etc/passwd, such as "antigravity-ls" (no number)"#,
+        ))
     }
 
     /// The name of an account of this machine, or a uid.
@@ -267,15 +344,26 @@ impl Value {
         if text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u32>().is_ok() {
             return Ok(text);
         }
-        self.user().map_err(|_| self.is_not("a user", r#"a name of /etc/passwd or a uid, such as "ann" or "1000""#))
+        self.user().map_err(|_| {
+            self.is_not(
+                "a user",
+                r#"a name of /etc/passwd or a uid, such as "ann" or "1000""#,
+            )
+        })
     }
 
     /// An `https://` base URL. A query or credentials would end up in logs, so neither is accepted.
     pub(super) fn https_url(&self) -> Result<String, Wrong> {
         let text = self.text()?;
-        let uri =
-            text.parse::<http::Uri>().ok().filter(|uri| uri.scheme_str() == Some("https") && uri.query().is_none());
-        match uri.and_then(|uri| uri.authority().filter(|authority| !authority.as_str().contains('@')).cloned()) {
+        let uri = text
+            .parse::<http::Uri>()
+            .ok()
+            .filter(|uri| uri.scheme_str() == Some("https") && uri.query().is_none());
+        match uri.and_then(|uri| {
+            uri.authority()
+                .filter(|authority| !authority.as_str().contains('@'))
+                .cloned()
+        }) {
             Some(_) => Ok(text),
             None => Err(self.is_not("a base URL", r#"it as "https://api.example.com""#)),
         }
@@ -283,18 +371,30 @@ impl Value {
 
     /// One of a few words.
     pub(super) fn choice<T: Copy>(&self, words: &[(&str, T)]) -> Result<T, Wrong> {
-        let given = if let Self::Text(text) = self { text.as_str() } else { "" };
-        words.iter().find(|(word, _)| *word == given).map(|(_, it)| *it).ok_or_else(|| {
-            let all: Vec<_> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
-            self.is_not("one of its words", &all.join(" or "))
-        })
+        let given = if let Self::Text(text) = self {
+            text.as_str()
+        } else {
+            ""
+        };
+        words
+            .iter()
+            .find(|(word, _)| *word == given)
+            .map(|(_, it)| *it)
+            .ok_or_else(|| {
+                let all: Vec<_> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
+                self.is_not("one of its words", &all.join(" or "))
+            })
     }
 
-    /// What to log, in the syntax of `EnvFilter`. It would take a misspelt level for the name of a module and log nothing.
+    /// What to log, in the syntax of `EnvFilter`. It would take a misspelt level for the name of a
+    /// module and log nothing.
     pub(super) fn log_filter(&self) -> Result<String, Wrong> {
         let text = self.text()?;
-        let directive = |part: &str| part.contains('=') || part.trim().parse::<LevelFilter>().is_ok();
-        if text.split(',').all(directive) && EnvFilter::builder().with_regex(false).parse(&text).is_ok() {
+        let directive =
+            |part: &str| part.contains('=') || part.trim().parse::<LevelFilter>().is_ok();
+        if text.split(',').all(directive)
+            && EnvFilter::builder().with_regex(false).parse(&text).is_ok()
+        {
             return Ok(text);
         }
         let how = r#""error", "warn", "info", "debug", "trace" or "off", or by module "info,gravimeter::relay=debug""#;
@@ -302,25 +402,41 @@ impl Value {
     }
 
     /// Each element, read by `read`, such as the text `example`.
-    pub(super) fn list<T>(&self, example: &str, read: impl Fn(&Self) -> Result<T, Wrong>) -> Result<Vec<T>, Wrong> {
+    pub(super) fn list<T>(
+        &self,
+        example: &str,
+        read: impl Fn(&Self) -> Result<T, Wrong>,
+    ) -> Result<Vec<T>, Wrong> {
         if let Self::List(parts) = self {
-            return parts.iter().map(|part| part.read(|part| read(&part.value))).collect();
+            return parts
+                .iter()
+                .map(|part| part.read(|part| read(&part.value)))
+                .collect();
         }
-        let element = if read(self).is_ok() { self.to_toml(false) } else { quoted(example) };
+        let element = if read(self).is_ok() {
+            self.to_toml(false)
+        } else {
+            quoted(example)
+        };
         Err(self.is_not("a list", &format!("it as [{element}]")))
     }
 
-    /// Names and values of environment variables. What was given is never repeated: it may be a secret.
+    /// Names and values of environment variables. What was given is never repeated: it may be a
+    /// secret.
     pub(super) fn environment(&self) -> Result<BTreeMap<String, String>, Wrong> {
         let Self::Map(parts) = self else {
-            return Err(Wrong::new(r#"this is not a table: write it as { NAME = "value" }"#.to_owned()));
+            return Err(Wrong::new(
+                r#"this is not a table: write it as { NAME = "value" }"#.to_owned(),
+            ));
         };
         let entry = |Part { name, value, .. }: &Part| match value {
-            _ if name.is_empty() || name.contains(['=', '\0']) => {
-                Err(Wrong::new(format!("{name:?} is not the name of a variable: write it without '='")))
-            }
+            _ if name.is_empty() || name.contains(['=', '\0']) => Err(Wrong::new(format!(
+                "{name:?} is not the name of a variable: write it without '='"
+            ))),
             Self::Text(text) if !text.contains('\0') => Ok((name.clone(), text.clone())),
-            _ => Err(Wrong::new(format!("the value of {name} is not a text: write it in quotes"))),
+            _ => Err(Wrong::new(format!(
+                "the value of {name} is not a text: write it in quotes"
+            ))),
         };
         parts.iter().map(|part| part.read(entry)).collect()
     }
@@ -328,13 +444,20 @@ impl Value {
     /// Hosts with port, and the addresses to dial for them.
     pub(super) fn resolve(&self) -> Result<HashMap<(Host, u16), SocketAddr>, Wrong> {
         let Self::Map(parts) = self else {
-            return Err(self.is_not("a table", r#"it as { "api.example.com:443" = "127.0.0.1:8443" }"#));
+            return Err(self.is_not(
+                "a table",
+                r#"it as { "api.example.com:443" = "127.0.0.1:8443" }"#,
+            ));
         };
         let entry = |Part { name, value, .. }: &Part| {
             let (host, port) = name.rsplit_once(':').unwrap_or((name, ""));
-            let host = Host::parse(host).ok().zip(port.parse().ok().filter(|port| *port != 0));
+            let host = Host::parse(host)
+                .ok()
+                .zip(port.parse().ok().filter(|port| *port != 0));
             let host = host.ok_or_else(|| {
-                Wrong::new(format!(r#"{name:?} is not a host with its port: write it as "api.example.com:443""#))
+                Wrong::new(format!(
+                    r#"{name:?} is not a host with its port: write it as "api.example.com:443""#
+                ))
             })?;
             Ok((host, value.address("127.0.0.1:8443")?))
         };
@@ -343,9 +466,16 @@ impl Value {
 
     /// A token; what it was is told to nobody.
     pub(super) fn token(&self) -> Result<Token, Wrong> {
-        let token = if let Self::Text(text) = self { Token::new(text) } else { None };
+        let token = if let Self::Text(text) = self {
+            Token::new(text)
+        } else {
+            None
+        };
         token.ok_or_else(|| {
-            Wrong::new("the value is not a token: write printable ASCII without spaces in quotes".to_owned())
+            Wrong::new(
+                "the value is not a token: write printable ASCII without spaces in quotes"
+                    .to_owned(),
+            )
         })
     }
 
@@ -353,12 +483,25 @@ impl Value {
     pub(super) fn to_toml(&self, hidden: bool) -> String {
         match self {
             Self::Map(parts) => {
-                let value = |it: &Self| if hidden { quoted("...") } else { it.to_toml(hidden) };
-                let entry = |part: &Part| format!("{} = {}", quoted(&part.name), value(&part.value));
-                format!("{{ {} }}", parts.iter().map(entry).collect::<Vec<_>>().join(", "))
+                let value = |it: &Self| {
+                    if hidden {
+                        quoted("...")
+                    } else {
+                        it.to_toml(hidden)
+                    }
+                };
+                let entry =
+                    |part: &Part| format!("{} = {}", quoted(&part.name), value(&part.value));
+                format!(
+                    "{{ {} }}",
+                    parts.iter().map(entry).collect::<Vec<_>>().join(", ")
+                )
             }
             Self::List(parts) => {
-                let values: Vec<_> = parts.iter().map(|part| part.value.to_toml(hidden)).collect();
+                let values: Vec<_> = parts
+                    .iter()
+                    .map(|part| part.value.to_toml(hidden))
+                    .collect();
                 format!("[{}]", values.join(", "))
             }
             Self::Text(_) if hidden => quoted("..."),

@@ -3,18 +3,24 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use http::HeaderName;
 
-/// Carries [`sha256`] of the body as it stands on the wire: after the content coding, before the transfer coding.
+/// Carries [`sha256`] of the body as it stands on the wire: after the content coding, before the
+/// transfer coding.
 pub(super) const HASH_HEADER: HeaderName = HeaderName::from_static("x-demo-sha256");
 
 /// SHA-256 in lower-case hex.
 pub(super) fn sha256(bytes: &[u8]) -> String {
-    sha256_raw(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    sha256_raw(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// SHA-256 as bytes, also used to seed what must follow from a request alone.
 pub(super) fn sha256_raw(bytes: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
-    out.iter_mut().zip(digest(&SHA256, bytes).as_ref()).for_each(|(to, from)| *to = *from);
+    out.iter_mut()
+        .zip(digest(&SHA256, bytes).as_ref())
+        .for_each(|(to, from)| *to = *from);
     out
 }
 
@@ -24,6 +30,9 @@ mod tests {
 
     #[test]
     fn matches_the_published_vector() {
-        assert_eq!(sha256(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(
+            sha256(b"abc"),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
     }
 }

@@ -1,7 +1,8 @@
-//! Text in columns for a terminal: columns go where the width does not suffice, then the ends of names.
+//! Text in columns for a terminal: columns go where the width does not suffice, then the ends of
+//! names.
 //!
-//! What enters: names and cells, of which some come from the traffic. What leaves: lines of equal width, without a character
-//! that could steer the terminal.
+//! What enters: names and cells, of which some come from the traffic. What leaves: lines of equal
+//! width, without a character that could steer the terminal.
 
 /// Lines of cells, each with a name at its left.
 #[derive(Debug)]
@@ -25,14 +26,33 @@ pub struct Column {
 }
 
 impl Column {
-    /// Numbers, at the right of their column. Columns of the highest `expendable` are the first to go; those of 0 stay.
-    pub fn figures(head: &'static str, expendable: u8, cells: impl IntoIterator<Item = String>) -> Self {
-        Self { head, expendable, cells: printable(cells), to_the_right: true }
+    /// Numbers, at the right of their column. Columns of the highest `expendable` are the first to
+    /// go; those of 0 stay.
+    pub fn figures(
+        head: &'static str,
+        expendable: u8,
+        cells: impl IntoIterator<Item = String>,
+    ) -> Self {
+        Self {
+            head,
+            expendable,
+            cells: printable(cells),
+            to_the_right: true,
+        }
     }
 
     /// Words, at the left of their column.
-    pub fn words(head: &'static str, expendable: u8, cells: impl IntoIterator<Item = String>) -> Self {
-        Self { head, expendable, cells: printable(cells), to_the_right: false }
+    pub fn words(
+        head: &'static str,
+        expendable: u8,
+        cells: impl IntoIterator<Item = String>,
+    ) -> Self {
+        Self {
+            head,
+            expendable,
+            cells: printable(cells),
+            to_the_right: false,
+        }
     }
 
     /// With the gap before it.
@@ -42,14 +62,24 @@ impl Column {
 
     fn cell(&self, text: &str) -> String {
         let (gap, width) = (" ".repeat(GAP), self.width() - GAP);
-        if self.to_the_right { format!("{gap}{text:>width$}") } else { format!("{gap}{text:<width$}") }
+        if self.to_the_right {
+            format!("{gap}{text:>width$}")
+        } else {
+            format!("{gap}{text:<width$}")
+        }
     }
 }
 
 impl Grid {
     /// A grid whose lines have these names, under this head.
     pub fn new(head: &'static str, names: impl IntoIterator<Item = String>) -> Self {
-        Self { head, names: printable(names), columns: Vec::new(), total: false, bars: None }
+        Self {
+            head,
+            names: printable(names),
+            columns: Vec::new(),
+            total: false,
+            bars: None,
+        }
     }
 
     /// Adds a column at the right.
@@ -66,7 +96,8 @@ impl Grid {
         self
     }
 
-    /// A bar at the right of each line that has a figure here, in proportion to it, where the width leaves room for one.
+    /// A bar at the right of each line that has a figure here, in proportion to it, where the width
+    /// leaves room for one.
     #[must_use]
     pub fn with_bars(mut self, figures: impl IntoIterator<Item = u64>) -> Self {
         self.bars = Some(figures.into_iter().collect());
@@ -79,8 +110,10 @@ impl Grid {
         self.fit(width.saturating_sub(self.bars.as_ref().map_or(0, |_| GAP + MIN_BAR)));
         self.draw_bars(width);
         let cells: usize = self.columns.iter().map(Column::width).sum();
-        let name_width =
-            longest(&self.names).max(self.head.len()).min(width.saturating_sub(cells)).max(self.head.len());
+        let name_width = longest(&self.names)
+            .max(self.head.len())
+            .min(width.saturating_sub(cells))
+            .max(self.head.len());
 
         let rule = format!("{}\n", "─".repeat(name_width + cells));
         let mut text = self.line(self.head, name_width, |column| column.head);
@@ -89,26 +122,37 @@ impl Grid {
             if self.total && index + 1 == self.names.len() {
                 text.push_str(&rule);
             }
-            text.push_str(&self.line(name, name_width, |column| column.cells.get(index).map_or("", String::as_str)));
+            text.push_str(&self.line(name, name_width, |column| {
+                column.cells.get(index).map_or("", String::as_str)
+            }));
         }
         text
     }
 
     fn fit(&mut self, width: usize) {
-        let most = self.columns.iter().map(|column| column.expendable).max().unwrap_or_default();
+        let most = self
+            .columns
+            .iter()
+            .map(|column| column.expendable)
+            .max()
+            .unwrap_or_default();
         let name_width = longest(&self.names).max(self.head.len()).min(NAME_WIDTH);
         for expendable in (1..=most).rev() {
             let needed = name_width + self.columns.iter().map(Column::width).sum::<usize>();
             if needed > width {
-                self.columns.retain(|column| column.expendable != expendable);
+                self.columns
+                    .retain(|column| column.expendable != expendable);
             }
         }
     }
 
     /// Turns the figures of bars into a column that takes what the others have left.
     fn draw_bars(&mut self, width: usize) {
-        let Some(figures) = self.bars.take() else { return };
-        let others = longest(&self.names).max(self.head.len()) + self.columns.iter().map(Column::width).sum::<usize>();
+        let Some(figures) = self.bars.take() else {
+            return;
+        };
+        let others = longest(&self.names).max(self.head.len())
+            + self.columns.iter().map(Column::width).sum::<usize>();
         let left = width.saturating_sub(others + GAP).min(MAX_BAR);
         if left >= MIN_BAR {
             let most = figures.iter().copied().max().unwrap_or_default();
@@ -117,9 +161,16 @@ impl Grid {
         }
     }
 
-    fn line<'a>(&'a self, name: &str, name_width: usize, cell: impl Fn(&'a Column) -> &'a str) -> String {
+    fn line<'a>(
+        &'a self,
+        name: &str,
+        name_width: usize,
+        cell: impl Fn(&'a Column) -> &'a str,
+    ) -> String {
         let mut text = format!("{:<name_width$}", shortened(name, name_width));
-        self.columns.iter().for_each(|column| text.push_str(&column.cell(cell(column))));
+        self.columns
+            .iter()
+            .for_each(|column| text.push_str(&column.cell(cell(column))));
         text.push('\n');
         text
     }
@@ -128,11 +179,17 @@ impl Grid {
 /// A bar that is `width` long for the most there is; what is more than nothing is seen.
 fn bar(figure: u64, most: u64, width: usize) -> String {
     let longest = width as u128 * EIGHTHS.len() as u128;
-    let eighths = (u128::from(figure) * longest).checked_div(u128::from(most)).unwrap_or_default();
-    let eighths = usize::try_from(eighths).unwrap_or_default().max(usize::from(figure > 0));
+    let eighths = (u128::from(figure) * longest)
+        .checked_div(u128::from(most))
+        .unwrap_or_default();
+    let eighths = usize::try_from(eighths)
+        .unwrap_or_default()
+        .max(usize::from(figure > 0));
     let (whole, part) = (eighths / EIGHTHS.len(), eighths % EIGHTHS.len());
     let end = part.checked_sub(1).and_then(|part| EIGHTHS.get(part));
-    std::iter::repeat_n('█', whole).chain(end.copied()).collect()
+    std::iter::repeat_n('█', whole)
+        .chain(end.copied())
+        .collect()
 }
 
 /// Digits in groups of three.
@@ -151,7 +208,13 @@ pub fn grouped(number: u64) -> String {
 
 /// A text from the traffic must not steer the terminal.
 fn printable(texts: impl IntoIterator<Item = String>) -> Vec<String> {
-    let checked = |text: String| if text.chars().any(char::is_control) { "(unprintable)".to_owned() } else { text };
+    let checked = |text: String| {
+        if text.chars().any(char::is_control) {
+            "(unprintable)".to_owned()
+        } else {
+            text
+        }
+    };
     texts.into_iter().map(checked).collect()
 }
 
@@ -159,11 +222,18 @@ fn shortened(name: &str, width: usize) -> String {
     if name.chars().count() <= width {
         return name.to_owned();
     }
-    name.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+    name.chars()
+        .take(width.saturating_sub(1))
+        .chain(['…'])
+        .collect()
 }
 
 fn longest(texts: &[String]) -> usize {
-    texts.iter().map(|text| text.chars().count()).max().unwrap_or_default()
+    texts
+        .iter()
+        .map(|text| text.chars().count())
+        .max()
+        .unwrap_or_default()
 }
 
 /// Columns go rather than that names get shorter than this.
@@ -219,7 +289,10 @@ b                         idle         3
         for width in 0..90 {
             let text = grid().with_total().render(width);
             let widths: Vec<usize> = text.lines().map(|line| line.chars().count()).collect();
-            assert!(widths.iter().all(|other| *other == widths[0]) && widths[0] <= width.max(11), "{width}: {text}");
+            assert!(
+                widths.iter().all(|other| *other == widths[0]) && widths[0] <= width.max(11),
+                "{width}: {text}"
+            );
         }
     }
 
@@ -227,7 +300,9 @@ b                         idle         3
     fn bars_are_in_proportion_and_take_what_is_left() {
         let grid = || {
             let calls = Column::figures("CALLS", 1, texts(&["8", "4", "1", "0"]));
-            Grid::new("DAY", texts(&["a", "b", "c", "d"])).column(calls).with_bars([1600, 800, 1, 0])
+            Grid::new("DAY", texts(&["a", "b", "c", "d"]))
+                .column(calls)
+                .with_bars([1600, 800, 1, 0])
         };
         let expected = "\
 DAY  CALLS          
@@ -241,23 +316,42 @@ d        0
         assert_eq!(grid().render(30).matches('█').count(), 27);
         assert_eq!(grid().render(500).matches('█').count(), 90);
         assert!(!grid().render(12).contains('█'), "no room");
-        assert!(!grid().with_bars([0, 0, 0, 0]).render(80).contains(['█', '▏']));
+        assert!(
+            !grid()
+                .with_bars([0, 0, 0, 0])
+                .render(80)
+                .contains(['█', '▏'])
+        );
         for width in 0..90 {
             let text = grid().with_total().render(width);
             let widths: Vec<usize> = text.lines().map(|line| line.chars().count()).collect();
-            assert!(widths.iter().all(|other| *other == widths[0]) && widths[0] <= width.max(11), "{width}: {text}");
+            assert!(
+                widths.iter().all(|other| *other == widths[0]) && widths[0] <= width.max(11),
+                "{width}: {text}"
+            );
         }
     }
 
     #[test]
     fn neither_names_nor_words_steer_the_terminal() {
-        let grid = Grid::new("ID", texts(&["\x1b[2J"])).column(Column::words("MODEL", 0, texts(&["\x07"])));
+        let grid = Grid::new("ID", texts(&["\x1b[2J"])).column(Column::words(
+            "MODEL",
+            0,
+            texts(&["\x07"]),
+        ));
         assert!(!grid.render(80).contains(['\x1b', '\x07']));
     }
 
     #[test]
     fn digits_are_grouped() {
-        let cases = [(0, "0"), (999, "999"), (1_000, "1,000"), (12_345_678, "12,345,678")];
-        cases.iter().for_each(|(number, text)| assert_eq!(grouped(*number), *text));
+        let cases = [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1,000"),
+            (12_345_678, "12,345,678"),
+        ];
+        cases
+            .iter()
+            .for_each(|(number, text)| assert_eq!(grouped(*number), *text));
     }
 }

@@ -1,9 +1,10 @@
-//! Stand-ins for both ends of the traffic: an LLM provider, an agent that speaks like Antigravity's language server, and
-//! the table that shows what was spent.
+//! Stand-ins for both ends of the traffic: an LLM provider, an agent that speaks like Antigravity's
+//! language server, and the table that shows what was spent.
 //!
-//! What enters: addresses and a seed. What leaves: HTTP on sockets, and a [`Tally`] on each side, so that whatever stands
-//! between the two can be checked against the truth. Never uses another room of the house: it talks to it through
-//! sockets, like a stranger. Nothing here is fit to serve or to guard real traffic.
+//! What enters: addresses and a seed. What leaves: HTTP on sockets, and a [`Tally`] on each side,
+//! so that whatever stands between the two can be checked against the truth. Never uses another
+//! room of the house: it talks to it through sockets, like a stranger. Nothing here is fit to serve
+//! or to guard real traffic.
 
 mod digest;
 mod models;
@@ -23,8 +24,12 @@ pub use provider::{Provider, ProviderOptions};
 pub use tally::{ModelTally, Tally, Tokens};
 
 /// Models of the stand-in agent's conversations, as they are named on the wire.
-pub const MODELS: [&str; 4] =
-    ["gemini-3.1-pro-low", "gemini-3.8-flash-high", "claude-opus-4-6-thinking", "gpt-oss-120b-medium"];
+pub const MODELS: [&str; 4] = [
+    "gemini-3.1-pro-low",
+    "gemini-3.8-flash-high",
+    "claude-opus-4-6-thinking",
+    "gpt-oss-120b-medium",
+];
 
 /// The lighter model that is asked for a title after each reply, behind the user's back.
 pub const CHECKPOINT_MODEL: &str = "gemini-2.5-flash-lite";

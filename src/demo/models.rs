@@ -1,14 +1,16 @@
 //! The models of the demo by all of their names, and the quotas that they share.
 //!
-//! What enters: the name of a model on the wire. What leaves: what the language server and its provider say of it. One
-//! model's quota is exhausted, which proto3 JSON says by leaving the fraction out.
+//! What enters: the name of a model on the wire. What leaves: what the language server and its
+//! provider say of it. One model's quota is exhausted, which proto3 JSON says by leaving the
+//! fraction out.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::{CHECKPOINT_MODEL, MODELS};
 
-/// One model. The numbers are those of `exa.codeium_common_pb.Model`, in which `MODEL_PLACEHOLDER_Mn` is 1000 + n.
+/// One model. The numbers are those of `exa.codeium_common_pb.Model`, in which
+/// `MODEL_PLACEHOLDER_Mn` is 1000 + n.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Card {
     /// For people.
@@ -33,22 +35,56 @@ enum Pool {
 
 /// The card of a model; what is not known has the first placeholder.
 pub(super) fn card(model: &str) -> Card {
-    let card = |display, name, number, provider, pool| Card { display, name, number, provider, pool };
+    let card = |display, name, number, provider, pool| Card {
+        display,
+        name,
+        number,
+        provider,
+        pool,
+    };
     match model {
-        "gemini-3.1-pro-low" => card("Gemini 3.1 Pro (Low)", "MODEL_PLACEHOLDER_M36", 1036, GEMINI, Pool::Gemini),
-        "gemini-3.8-flash-high" => {
-            card("Gemini 3.8 Flash (High)", "MODEL_PLACEHOLDER_M318", 1318, GEMINI, Pool::Gemini)
-        }
-        "claude-opus-4-6-thinking" => {
-            card("Claude Opus 4.6 (Thinking)", "MODEL_PLACEHOLDER_M26", 1026, "ANTHROPIC_VERTEX", Pool::Claude)
-        }
-        "gpt-oss-120b-medium" => {
-            card("GPT-OSS 120B (Medium)", "MODEL_OPENAI_GPT_OSS_120B_MEDIUM", 342, "OPENAI_VERTEX", Pool::Gpt)
-        }
-        CHECKPOINT_MODEL => {
-            card("Gemini 2.5 Flash Lite", "MODEL_GOOGLE_GEMINI_2_5_FLASH_LITE", 330, GEMINI, Pool::Gemini)
-        }
-        _ => card("A model of the demo", "MODEL_PLACEHOLDER_M0", 1000, GEMINI, Pool::Gemini),
+        "gemini-3.1-pro-low" => card(
+            "Gemini 3.1 Pro (Low)",
+            "MODEL_PLACEHOLDER_M36",
+            1036,
+            GEMINI,
+            Pool::Gemini,
+        ),
+        "gemini-3.8-flash-high" => card(
+            "Gemini 3.8 Flash (High)",
+            "MODEL_PLACEHOLDER_M318",
+            1318,
+            GEMINI,
+            Pool::Gemini,
+        ),
+        "claude-opus-4-6-thinking" => card(
+            "Claude Opus 4.6 (Thinking)",
+            "MODEL_PLACEHOLDER_M26",
+            1026,
+            "ANTHROPIC_VERTEX",
+            Pool::Claude,
+        ),
+        "gpt-oss-120b-medium" => card(
+            "GPT-OSS 120B (Medium)",
+            "MODEL_OPENAI_GPT_OSS_120B_MEDIUM",
+            342,
+            "OPENAI_VERTEX",
+            Pool::Gpt,
+        ),
+        CHECKPOINT_MODEL => card(
+            "Gemini 2.5 Flash Lite",
+            "MODEL_GOOGLE_GEMINI_2_5_FLASH_LITE",
+            330,
+            GEMINI,
+            Pool::Gemini,
+        ),
+        _ => card(
+            "A model of the demo",
+            "MODEL_PLACEHOLDER_M0",
+            1000,
+            GEMINI,
+            Pool::Gemini,
+        ),
     }
 }
 
@@ -61,7 +97,9 @@ impl Card {
 
 impl Pool {
     fn quota(self, window: SignedDuration) -> Value {
-        let reset = (Timestamp::now() + window).strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let reset = (Timestamp::now() + window)
+            .strftime("%Y-%m-%dT%H:%M:%SZ")
+            .to_string();
         match self.fraction() {
             Some(fraction) => json!({"remainingFraction": fraction, "resetTime": reset}),
             None => json!({"resetTime": reset}),
@@ -108,7 +146,10 @@ pub(super) fn quota_groups() -> Value {
             pool.bucket(&format!("{prefix}-5h"), "5h", SHORT_WINDOW),
         ]})
     };
-    json!([group("Gemini Models", "gemini", Pool::Gemini), group("Claude and GPT models", "3p", Pool::Claude)])
+    json!([
+        group("Gemini Models", "gemini", Pool::Gemini),
+        group("Claude and GPT models", "3p", Pool::Claude)
+    ])
 }
 
 const GEMINI: &str = "GOOGLE_GEMINI";
@@ -122,9 +163,15 @@ mod tests {
     #[test]
     fn one_model_is_exhausted_and_says_so_by_silence() {
         let models = catalogue();
-        assert_eq!(models["gemini-3.1-pro-low"]["quotaInfo"]["remainingFraction"], 0.5625);
+        assert_eq!(
+            models["gemini-3.1-pro-low"]["quotaInfo"]["remainingFraction"],
+            0.5625
+        );
         let exhausted = &models["gpt-oss-120b-medium"]["quotaInfo"];
-        assert!(exhausted.get("remainingFraction").is_none() && exhausted["resetTime"].is_string(), "{exhausted}");
+        assert!(
+            exhausted.get("remainingFraction").is_none() && exhausted["resetTime"].is_string(),
+            "{exhausted}"
+        );
     }
 
     #[test]

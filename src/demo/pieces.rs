@@ -22,12 +22,21 @@ pub(super) struct Pieces {
 impl Pieces {
     /// One piece of known length: goes out with `Content-Length`.
     pub(super) fn whole(bytes: impl Into<Bytes>) -> Self {
-        Self { sized: true, ..Self::chunked([bytes.into()], Duration::ZERO) }
+        Self {
+            sized: true,
+            ..Self::chunked([bytes.into()], Duration::ZERO)
+        }
     }
 
     /// Pieces of unannounced length, with a pause before each but the first.
     pub(super) fn chunked(pieces: impl IntoIterator<Item = Bytes>, pause: Duration) -> Self {
-        Self { left: pieces.into_iter().collect(), sized: false, held: false, pause, nap: None }
+        Self {
+            left: pieces.into_iter().collect(),
+            sized: false,
+            held: false,
+            pause,
+            nap: None,
+        }
     }
 
     /// After the last piece the body stays open until its connection or stream is dropped.
@@ -44,7 +53,10 @@ impl Body for Pieces {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         if let Some(nap) = self.nap.as_mut() {
             std::task::ready!(nap.as_mut().poll(cx));
             self.nap = None;
@@ -67,6 +79,10 @@ impl Body for Pieces {
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.sized { SizeHint::with_exact(self.bytes_left()) } else { SizeHint::default() }
+        if self.sized {
+            SizeHint::with_exact(self.bytes_left())
+        } else {
+            SizeHint::default()
+        }
     }
 }

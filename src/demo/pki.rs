@@ -1,4 +1,5 @@
-//! A throw-away certificate authority: it lives as long as the stand-in that made it, and only in memory.
+//! A throw-away certificate authority: it lives as long as the stand-in that made it, and only in
+//! memory.
 
 use std::sync::Arc;
 
@@ -39,7 +40,10 @@ impl Identity {
             .with_no_client_auth()
             .with_single_cert(vec![leaf.der().clone()], key.into())?;
         config.alpn_protocols = wire_alpn(alpn);
-        Ok(Self { config: Arc::new(config), root_pem: root.pem() })
+        Ok(Self {
+            config: Arc::new(config),
+            root_pem: root.pem(),
+        })
     }
 }
 
@@ -55,7 +59,10 @@ pub(super) fn wire_alpn(names: &[&str]) -> Vec<Vec<u8>> {
 
 fn root_params() -> CertificateParams {
     let mut params = CertificateParams::default();
-    params.distinguished_name.push(DnType::CommonName, "Gravimeter demo provider, throw-away root");
+    params.distinguished_name.push(
+        DnType::CommonName,
+        "Gravimeter demo provider, throw-away root",
+    );
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params

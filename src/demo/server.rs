@@ -35,7 +35,8 @@ impl Tasks {
         F::Output: Send,
     {
         let shutdown = self.shutdown.clone();
-        self.tracker.spawn(async move { shutdown.run_until_cancelled(future).await.is_some() });
+        self.tracker
+            .spawn(async move { shutdown.run_until_cancelled(future).await.is_some() });
     }
 }
 
@@ -50,8 +51,12 @@ where
 }
 
 /// Serves every connection of `listener` with `answer` until the shutdown.
-pub(super) fn serve<H, F, B>(listener: TcpListener, tls: Option<Arc<ServerConfig>>, answer: H, tasks: &Tasks)
-where
+pub(super) fn serve<H, F, B>(
+    listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+    answer: H,
+    tasks: &Tasks,
+) where
     H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
@@ -61,12 +66,18 @@ where
     let connections = tasks.clone();
     tasks.spawn(async move {
         loop {
-            // Out of descriptors: the next attempt would fail as fast, so it waits for connections to close.
+            // Out of descriptors: the next attempt would fail as fast, so it waits for connections
+            // to close.
             let Ok((tcp, _peer)) = listener.accept().await else {
                 sleep(ACCEPT_BACKOFF).await;
                 continue;
             };
-            connections.spawn(connection(tcp, acceptor.clone(), answer.clone(), connections.clone()));
+            connections.spawn(connection(
+                tcp,
+                acceptor.clone(),
+                answer.clone(),
+                connections.clone(),
+            ));
         }
     });
 }
@@ -78,7 +89,8 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    // Without it small SSE events wait for the peer's delayed ACK. A socket that refuses the option still serves.
+    // Without it small SSE events wait for the peer's delayed ACK. A socket that refuses the option
+    // still serves.
     let _ = tcp.set_nodelay(true);
     match acceptor {
         None => http(tcp, answer, tasks, true).await,
@@ -107,10 +119,16 @@ where
         // Without TLS nothing could have agreed on HTTP/2.
         builder = builder.http1_only();
     }
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT);
     builder.http2().timer(TokioTimer::new());
-    // A client that leaves in the middle is part of the demo; what it cost is booked by the body that was dropped.
-    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+    // A client that leaves in the middle is part of the demo; what it cost is booked by the body
+    // that was dropped.
+    let _ = builder
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }
 
 /// Loopback clients shake hands within milliseconds; a stuck one must not keep its task.

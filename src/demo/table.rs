@@ -1,6 +1,7 @@
 //! The terminal's view of `/v1/usage`: tokens by model or by another group, redrawn in place.
 //!
-//! What enters: the answer of `/v1/usage`. What leaves: aligned text. Never fetches anything and never asks the terminal.
+//! What enters: the answer of `/v1/usage`. What leaves: aligned text. Never fetches anything and
+//! never asks the terminal.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -11,7 +12,8 @@ use serde::Deserialize;
 
 use super::grid::{Column, Grid, grouped};
 
-/// The part of `/v1/usage` that the table shows. Fields that are missing count as zero, unknown ones are ignored.
+/// The part of `/v1/usage` that the table shows. Fields that are missing count as zero, unknown
+/// ones are ignored.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Usage {
@@ -24,7 +26,10 @@ pub struct Usage {
 /// The figures of one line.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
-#[expect(missing_docs, reason = "the names are those of /v1/usage, documented there")]
+#[expect(
+    missing_docs,
+    reason = "the names are those of /v1/usage, documented there"
+)]
 pub struct Row {
     pub model: Option<String>,
     pub calls: u64,
@@ -44,7 +49,10 @@ impl Row {
     #[must_use]
     pub fn cost(&self) -> String {
         let at_least = if self.unpriced_calls > 0 { "≥ " } else { "" };
-        self.cost_usd.map_or_else(|| "-".to_owned(), |usd| format!("{at_least}{}", dollars(usd)))
+        self.cost_usd.map_or_else(
+            || "-".to_owned(),
+            |usd| format!("{at_least}{}", dollars(usd)),
+        )
     }
 }
 
@@ -63,9 +71,14 @@ pub struct Screen<W> {
 }
 
 impl<W: Write> Screen<W> {
-    /// Draws over the previous table when `in_place` (a terminal), below it otherwise (a file, a pipe).
+    /// Draws over the previous table when `in_place` (a terminal), below it otherwise (a file, a
+    /// pipe).
     pub fn new(out: W, in_place: bool) -> Self {
-        Self { out, in_place, drawn: 0 }
+        Self {
+            out,
+            in_place,
+            drawn: 0,
+        }
     }
 
     /// Writes a text that stays, below whatever was shown.
@@ -93,7 +106,8 @@ impl<W: Write> Screen<W> {
     }
 }
 
-/// The table by model, at most `width` columns wide, largest model first; every line ends with a newline.
+/// The table by model, at most `width` columns wide, largest model first; every line ends with a
+/// newline.
 ///
 /// Where the width does not suffice, columns go (cache writes first), then the ends of model names.
 #[must_use]
@@ -101,10 +115,15 @@ pub fn render(usage: &Usage, width: usize) -> String {
     render_by("MODEL", usage, width)
 }
 
-/// The same for groups of another kind, which `head` names. Where groups name a model, it stands beside them.
+/// The same for groups of another kind, which `head` names. Where groups name a model, it stands
+/// beside them.
 #[must_use]
 pub fn render_by(head: &'static str, usage: &Usage, width: usize) -> String {
-    let mut rows: Vec<(&str, &Row)> = usage.models.iter().map(|(name, row)| (name.as_str(), row)).collect();
+    let mut rows: Vec<(&str, &Row)> = usage
+        .models
+        .iter()
+        .map(|(name, row)| (name.as_str(), row))
+        .collect();
     rows.sort_by_key(|(_, row)| Reverse(row.total_tokens));
     grid(head, rows, &usage.totals).render(width)
 }
@@ -112,23 +131,37 @@ pub fn render_by(head: &'static str, usage: &Usage, width: usize) -> String {
 /// The same for days or hours, in the order of time; with `bars` each has one for its tokens.
 #[must_use]
 pub fn render_periods(head: &'static str, usage: &Usage, width: usize, bars: bool) -> String {
-    let mut rows: Vec<(&str, &Row)> = usage.models.iter().map(|(name, row)| (name.as_str(), row)).collect();
+    let mut rows: Vec<(&str, &Row)> = usage
+        .models
+        .iter()
+        .map(|(name, row)| (name.as_str(), row))
+        .collect();
     // An hour that a clock shows twice has two offsets, whose order is not that of letters.
     rows.sort_by_cached_key(|(name, _)| (name.parse::<Timestamp>().ok(), *name));
     let tokens: Vec<u64> = rows.iter().map(|(_, row)| row.total_tokens).collect();
     let grid = grid(head, rows, &usage.totals);
-    if bars { grid.with_bars(tokens).render(width) } else { grid.render(width) }
+    if bars {
+        grid.with_bars(tokens).render(width)
+    } else {
+        grid.render(width)
+    }
 }
 
 fn grid<'a>(head: &'static str, mut rows: Vec<(&'a str, &'a Row)>, totals: &'a Row) -> Grid {
     rows.push(("total", totals));
     let mut grid = Grid::new(head, rows.iter().map(|(name, _)| (*name).to_owned())).with_total();
     if rows.iter().any(|(_, row)| row.model.is_some()) {
-        let models = rows.iter().map(|(_, row)| row.model.clone().unwrap_or_default());
+        let models = rows
+            .iter()
+            .map(|(_, row)| row.model.clone().unwrap_or_default());
         grid = grid.column(Column::words("MODEL", 1, models));
     }
     let figures = |head, expendable, figure: fn(&Row) -> u64| {
-        Column::figures(head, expendable, rows.iter().map(|(_, row)| grouped(figure(row))))
+        Column::figures(
+            head,
+            expendable,
+            rows.iter().map(|(_, row)| grouped(figure(row))),
+        )
     };
     grid.column(figures("CALLS", 2, |row| row.calls))
         .column(figures("INPUT", 1, |row| row.input_tokens))
@@ -138,7 +171,11 @@ fn grid<'a>(head: &'static str, mut rows: Vec<(&'a str, &'a Row)>, totals: &'a R
         .column(figures("OUTPUT", 1, |row| row.output_tokens))
         .column(figures("THINKING", 4, |row| row.thinking_tokens))
         .column(figures("TOTAL", 0, |row| row.total_tokens))
-        .column(Column::figures("COST", 2, rows.iter().map(|(_, row)| row.cost())))
+        .column(Column::figures(
+            "COST",
+            2,
+            rows.iter().map(|(_, row)| row.cost()),
+        ))
 }
 
 #[cfg(test)]
@@ -192,7 +229,10 @@ total                     1,001,991   2,056  1,020,995
         for width in 0..130 {
             let text = render(&usage(), width);
             let widths: Vec<usize> = text.lines().map(|line| line.chars().count()).collect();
-            assert!(widths.iter().all(|other| *other == widths[0]) && widths[0] <= width.max(16), "{width}: {text}");
+            assert!(
+                widths.iter().all(|other| *other == widths[0]) && widths[0] <= width.max(16),
+                "{width}: {text}"
+            );
         }
     }
 
@@ -209,7 +249,10 @@ unknown                                           0       0      1
 ──────────────────────────────────────────────────────────────────
 total                                             0       0      9
 ";
-        assert_eq!(render_by("CASCADE", &serde_json::from_str(text).unwrap(), 66), expected);
+        assert_eq!(
+            render_by("CASCADE", &serde_json::from_str(text).unwrap(), 66),
+            expected
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What was spent, counted alike on both sides, so that provider and agent can be compared with `==`.
+//! What was spent, counted alike on both sides, so that provider and agent can be compared with
+//! `==`.
 
 use std::collections::BTreeMap;
 use std::ops::AddAssign;

@@ -27,17 +27,29 @@ impl Usage {
             + self.candidates_token_count
             + self.thoughts_token_count
             + self.tool_use_prompt_token_count;
-        Self { total_token_count, ..self }
+        Self {
+            total_token_count,
+            ..self
+        }
     }
 
     /// Takes over the counts of a later frame. A zero there means "not reported", not "none".
     pub(super) fn merge(&mut self, later: Self) {
         let pairs = [
             (&mut self.prompt_token_count, later.prompt_token_count),
-            (&mut self.cached_content_token_count, later.cached_content_token_count),
-            (&mut self.candidates_token_count, later.candidates_token_count),
+            (
+                &mut self.cached_content_token_count,
+                later.cached_content_token_count,
+            ),
+            (
+                &mut self.candidates_token_count,
+                later.candidates_token_count,
+            ),
             (&mut self.thoughts_token_count, later.thoughts_token_count),
-            (&mut self.tool_use_prompt_token_count, later.tool_use_prompt_token_count),
+            (
+                &mut self.tool_use_prompt_token_count,
+                later.tool_use_prompt_token_count,
+            ),
             (&mut self.total_token_count, later.total_token_count),
         ];
         for (ours, theirs) in pairs {
@@ -51,7 +63,9 @@ impl Usage {
 impl From<Usage> for Tokens {
     fn from(usage: Usage) -> Self {
         Self {
-            input: usage.prompt_token_count.saturating_sub(usage.cached_content_token_count),
+            input: usage
+                .prompt_token_count
+                .saturating_sub(usage.cached_content_token_count),
             cache_read: usage.cached_content_token_count,
             tool_input: usage.tool_use_prompt_token_count,
             output: usage.candidates_token_count,
@@ -75,23 +89,51 @@ mod tests {
         let usage: Usage = serde_json::from_str(text).unwrap();
         assert_eq!(usage, usage.with_total());
         let tokens = Tokens::from(usage);
-        assert_eq!(tokens, Tokens { input: 1991, cache_read: 15942, tool_input: 7, output: 56, thinking: 42 });
+        assert_eq!(
+            tokens,
+            Tokens {
+                input: 1991,
+                cache_read: 15942,
+                tool_input: 7,
+                output: 56,
+                thinking: 42
+            }
+        );
         assert_eq!(tokens.total(), usage.total_token_count);
     }
 
     #[test]
     fn a_thinking_only_reply_names_no_candidates() {
-        let usage = Usage { prompt_token_count: 10, thoughts_token_count: 2, ..Usage::default() }.with_total();
+        let usage = Usage {
+            prompt_token_count: 10,
+            thoughts_token_count: 2,
+            ..Usage::default()
+        }
+        .with_total();
         let text = serde_json::to_string(&usage).unwrap();
-        assert_eq!(text, r#"{"promptTokenCount":10,"thoughtsTokenCount":2,"totalTokenCount":12}"#);
+        assert_eq!(
+            text,
+            r#"{"promptTokenCount":10,"thoughtsTokenCount":2,"totalTokenCount":12}"#
+        );
     }
 
     #[test]
     fn a_later_frame_that_omits_a_count_keeps_it() {
-        let mut usage = Usage { prompt_token_count: 9, cached_content_token_count: 4, ..Usage::default() };
-        usage.merge(Usage { candidates_token_count: 3, ..Usage::default() });
+        let mut usage = Usage {
+            prompt_token_count: 9,
+            cached_content_token_count: 4,
+            ..Usage::default()
+        };
+        usage.merge(Usage {
+            candidates_token_count: 3,
+            ..Usage::default()
+        });
         assert_eq!(
-            (usage.prompt_token_count, usage.cached_content_token_count, usage.candidates_token_count),
+            (
+                usage.prompt_token_count,
+                usage.cached_content_token_count,
+                usage.candidates_token_count
+            ),
             (9, 4, 3)
         );
     }

@@ -1,9 +1,11 @@
-//! The body of a response in, its frames out: content coding off, then server-sent events or JSON, by what it really is.
+//! The body of a response in, its frames out: content coding off, then server-sent events or JSON,
+//! by what it really is.
 //!
-//! Google labels bare JSON errors `text/event-stream`, sends a stream without `alt=sse` as one JSON array, and ends a stream
-//! that cannot go on with a JSON error that is no event. Gateways label streams of events as anything. So the bytes decide:
-//! what begins with an object or an array is JSON, one document or several; any other text is a stream of events once it has
-//! held one, or from its first byte where the label says so.
+//! Google labels bare JSON errors `text/event-stream`, sends a stream without `alt=sse` as one JSON
+//! array, and ends a stream that cannot go on with a JSON error that is no event. Gateways label
+//! streams of events as anything. So the bytes decide: what begins with an object or an array is
+//! JSON, one document or several; any other text is a stream of events once it has held one, or
+//! from its first byte where the label says so.
 
 use memchr::memchr2;
 
@@ -22,7 +24,8 @@ pub(super) struct AnswerBody {
     form: Form,
     /// The head says that the body is a stream of events.
     is_labelled_events: bool,
-    /// The status says that the body is an answer. Only then may a text turn out to be events, whatever its label says.
+    /// The status says that the body is an answer. Only then may a text turn out to be events,
+    /// whatever its label says.
     is_answer: bool,
     scanner: SseScanner,
     frames: Frames,
@@ -46,13 +49,24 @@ enum Form {
 }
 
 impl AnswerBody {
-    /// A reader for the body that follows the head, with the values to read of its frames. `alt_sse`: the request asked for
-    /// events. `is_answer`: the status says that the body is an answer and no error. Windows come out of `memory`.
-    pub(super) fn new(head: &ResponseHead, alt_sse: bool, is_answer: bool, answer: Answer, memory: &Memory) -> Self {
+    /// A reader for the body that follows the head, with the values to read of its frames.
+    /// `alt_sse`: the request asked for events. `is_answer`: the status says that the body is an
+    /// answer and no error. Windows come out of `memory`.
+    pub(super) fn new(
+        head: &ResponseHead,
+        alt_sse: bool,
+        is_answer: bool,
+        answer: Answer,
+        memory: &Memory,
+    ) -> Self {
         Self {
             decoder: Decoder::new(&head.fields.content_encoding, memory),
             form: Form::Unknown,
-            is_labelled_events: head.fields.content_type.as_deref().map_or(alt_sse, |kind| kind == "text/event-stream"),
+            is_labelled_events: head
+                .fields
+                .content_type
+                .as_deref()
+                .map_or(alt_sse, |kind| kind == "text/event-stream"),
             is_answer,
             scanner: SseScanner::default(),
             frames: Frames::new(answer),
@@ -62,14 +76,32 @@ impl AnswerBody {
 
     /// Reads the next bytes. Returns how many content-bearing frames they completed.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> usize {
-        let Self { decoder, form, is_labelled_events, is_answer, scanner, frames, .. } = self;
-        let text = if *is_labelled_events { Form::Events } else { Form::Text { may_be_events: *is_answer } };
+        let Self {
+            decoder,
+            form,
+            is_labelled_events,
+            is_answer,
+            scanner,
+            frames,
+            ..
+        } = self;
+        let text = if *is_labelled_events {
+            Form::Events
+        } else {
+            Form::Text {
+                may_be_events: *is_answer,
+            }
+        };
         let mut read = |plain: &[u8]| form.read(plain, text, scanner, frames);
-        let fed = decoder.as_mut().map_err(|error| *error).and_then(|decoder| decoder.feed(bytes, &mut read));
+        let fed = decoder
+            .as_mut()
+            .map_err(|error| *error)
+            .and_then(|decoder| decoder.feed(bytes, &mut read));
         if let Err(error) = fed {
             self.failure.get_or_insert(error.into());
         }
-        // Behind an event that is no JSON others may follow; behind anything else that is none there is nothing to read.
+        // Behind an event that is no JSON others may follow; behind anything else that is none
+        // there is nothing to read.
         let is_lost = match self.form {
             Form::Documents => self.frames.malformed,
             Form::Text { may_be_events } => !may_be_events,
@@ -81,15 +113,20 @@ impl AnswerBody {
         self.frames.take_contents()
     }
 
-    /// No more bytes follow; of a message that ended in order nothing may be missing, unless the agent had left before. Returns
-    /// how many content-bearing frames this completed.
+    /// No more bytes follow; of a message that ended in order nothing may be missing, unless the
+    /// agent had left before. Returns how many content-bearing frames this completed.
     pub(super) fn finish(&mut self, end: ExchangeEnd) -> usize {
         let complete = end == ExchangeEnd::Complete;
         match self.form {
-            // An agent never sees an event that no blank line ends, but the provider has spent what it says.
-            Form::Events if self.frames.reader.status() == Status::Complete => self.frames.end_document(),
+            // An agent never sees an event that no blank line ends, but the provider has spent what
+            // it says.
+            Form::Events if self.frames.reader.status() == Status::Complete => {
+                self.frames.end_document()
+            }
             Form::Events if self.frames.in_bare => self.frames.end_bare(),
-            Form::Documents if complete && self.frames.is_mid_document() => self.frames.malformed = true,
+            Form::Documents if complete && self.frames.is_mid_document() => {
+                self.frames.malformed = true
+            }
             _ => {}
         }
         if complete && !self.is_decoded() {
@@ -98,11 +135,13 @@ impl AnswerBody {
         self.frames.take_contents()
     }
 
-    /// What was lost of the body, if anything was. Only an answer has to be JSON: the error page of a gateway may be any text.
+    /// What was lost of the body, if anything was. Only an answer has to be JSON: the error page of
+    /// a gateway may be any text.
     pub(super) fn failure(&self) -> Option<ObserverFailure> {
         let is_foreign = self.is_answer && matches!(self.form, Form::Text { .. });
         let malformed = self.frames.malformed || is_foreign;
-        self.failure.or(malformed.then_some(ObserverFailure::MalformedJson))
+        self.failure
+            .or(malformed.then_some(ObserverFailure::MalformedJson))
     }
 
     /// Whether the body is a stream of frames.
@@ -114,15 +153,23 @@ impl AnswerBody {
         }
     }
 
-    /// Whether all of the answer has been seen: it has said that it is over, and nothing of it can be missing.
+    /// Whether all of the answer has been seen: it has said that it is over, and nothing of it can
+    /// be missing.
     ///
-    /// A reason to stop is not enough, because providers write one into every frame, or into the first. Of events and of
-    /// several documents only the end of the message says that nothing follows, be it an error; and a stream that ends in order
-    /// without any reason to stop was cut off on the provider's side. One object that is whole is all there is when it holds a
-    /// reason to stop, or nothing follows.
+    /// A reason to stop is not enough, because providers write one into every frame, or into the
+    /// first. Of events and of several documents only the end of the message says that nothing
+    /// follows, be it an error; and a stream that ends in order without any reason to stop was cut
+    /// off on the provider's side. One object that is whole is all there is when it holds a reason
+    /// to stop, or nothing follows.
     pub(super) fn is_whole(&self, end: ExchangeEnd) -> bool {
-        let complete = matches!(end, ExchangeEnd::AgentLeft | ExchangeEnd::Complete) && self.is_decoded();
-        let Frames { documents, in_array, answer, .. } = &self.frames;
+        let complete =
+            matches!(end, ExchangeEnd::AgentLeft | ExchangeEnd::Complete) && self.is_decoded();
+        let Frames {
+            documents,
+            in_array,
+            answer,
+            ..
+        } = &self.frames;
         match self.form {
             Form::Events => complete && answer.is_over(),
             Form::Documents if self.frames.is_mid_document() || *documents == 0 => false,
@@ -142,11 +189,20 @@ impl AnswerBody {
 }
 
 impl Form {
-    /// Reads decoded bytes. Those before the first one that is no white space leave the form unknown; what is no JSON has the
-    /// form `text`.
-    fn read(&mut self, mut plain: &[u8], text: Self, scanner: &mut SseScanner, frames: &mut Frames) {
+    /// Reads decoded bytes. Those before the first one that is no white space leave the form
+    /// unknown; what is no JSON has the form `text`.
+    fn read(
+        &mut self,
+        mut plain: &[u8],
+        text: Self,
+        scanner: &mut SseScanner,
+        frames: &mut Frames,
+    ) {
         if *self == Self::Unknown {
-            let blank = plain.iter().take_while(|byte| byte.is_ascii_whitespace() || MARK.contains(byte)).count();
+            let blank = plain
+                .iter()
+                .take_while(|byte| byte.is_ascii_whitespace() || MARK.contains(byte))
+                .count();
             let (blank, rest) = plain.split_at(blank);
             scanner.feed(blank, frames);
             plain = rest;
@@ -165,7 +221,9 @@ impl Form {
                     frames.in_bare = !rest.is_empty();
                     rest
                 }
-                Self::Text { may_be_events: true } => {
+                Self::Text {
+                    may_be_events: true,
+                } => {
                     let line = memchr2(b'\r', b'\n', plain).map_or(plain.len(), |end| end + 1);
                     let (line, rest) = plain.split_at(line);
                     scanner.feed(line, frames);
@@ -174,7 +232,10 @@ impl Form {
                     }
                     rest
                 }
-                Self::Text { may_be_events: false } | Self::Unknown => return,
+                Self::Text {
+                    may_be_events: false,
+                }
+                | Self::Unknown => return,
             };
         }
     }
@@ -214,9 +275,14 @@ impl Frames {
         }
     }
 
-    /// Bytes of a body that is one JSON document or several. Returns what follows the one that ends first.
+    /// Bytes of a body that is one JSON document or several. Returns what follows the one that ends
+    /// first.
     fn read_documents<'a>(&mut self, plain: &'a [u8]) -> &'a [u8] {
-        let plain = if self.is_mid_document() { plain } else { plain.trim_ascii_start() };
+        let plain = if self.is_mid_document() {
+            plain
+        } else {
+            plain.trim_ascii_start()
+        };
         match (self.reader.status(), plain.first()) {
             (_, None) | (Status::Malformed, _) => return &[],
             (Status::Complete, Some(b'{' | b'[')) => self.reader.reset(),
@@ -245,8 +311,8 @@ impl Frames {
         rest
     }
 
-    /// A document between events is at its end, or cut off. Of a broken one counts that it told of an error; any other text
-    /// that looks like a document at first (`[DONE]`) means nothing there.
+    /// A document between events is at its end, or cut off. Of a broken one counts that it told of
+    /// an error; any other text that looks like a document at first (`[DONE]`) means nothing there.
     fn end_bare(&mut self) {
         if self.reader.status() == Status::Complete {
             self.end_frame();
@@ -258,8 +324,15 @@ impl Frames {
     }
 
     fn read_document<'a>(&mut self, plain: &'a [u8]) -> &'a [u8] {
-        let Self { reader, answer, contents, .. } = self;
-        reader.feed_document(plain, &mut |field, value| *contents += usize::from(answer.take(field, &value)))
+        let Self {
+            reader,
+            answer,
+            contents,
+            ..
+        } = self;
+        reader.feed_document(plain, &mut |field, value| {
+            *contents += usize::from(answer.take(field, &value))
+        })
     }
 
     /// The document of an event is at its end.
@@ -276,8 +349,15 @@ impl Frames {
     }
 
     fn read(&mut self, plain: &[u8]) -> Status {
-        let Self { reader, answer, contents, .. } = self;
-        reader.feed(plain, &mut |field, value| *contents += usize::from(answer.take(field, &value)))
+        let Self {
+            reader,
+            answer,
+            contents,
+            ..
+        } = self;
+        reader.feed(plain, &mut |field, value| {
+            *contents += usize::from(answer.take(field, &value))
+        })
     }
 
     fn is_mid_document(&self) -> bool {
@@ -296,7 +376,11 @@ impl Frames {
 impl SseEvents for Frames {
     fn data(&mut self, fragment: &[u8]) {
         self.has_data = true;
-        self.done = self.done.and_then(|at| DONE.get(at..)?.starts_with(fragment).then_some(at + fragment.len()));
+        self.done = self.done.and_then(|at| {
+            DONE.get(at..)?
+                .starts_with(fragment)
+                .then_some(at + fragment.len())
+        });
         self.read(fragment);
     }
 

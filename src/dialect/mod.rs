@@ -1,9 +1,10 @@
-//! Exchanges in, calls and notices out: which request is a call to a model, which tells of calls, models or quotas, and
-//! which of their bytes mean what.
+//! Exchanges in, calls and notices out: which request is a call to a model, which tells of calls,
+//! models or quotas, and which of their bytes mean what.
 //!
-//! Each family of providers has one module that recognises its requests by the shape of their path, lists the paths of the
-//! JSON values it reads, and turns its own usage figures into the house's partition of tokens. Everything here is pure and
-//! lets prompts, completions and error messages pass unread.
+//! Each family of providers has one module that recognises its requests by the shape of their path,
+//! lists the paths of the JSON values it reads, and turns its own usage figures into the house's
+//! partition of tokens. Everything here is pure and lets prompts, completions and error messages
+//! pass unread.
 //!
 //! Which wire field becomes which part of [`TokenUsage`](crate::record::TokenUsage):
 //!
@@ -16,8 +17,9 @@
 //! | `output` | `candidatesTokenCount`, or `responseTokenCount` | `total_output_tokens` |
 //! | `thinking` | `thoughtsTokenCount` | `total_thought_tokens` |
 //!
-//! That is the documented meaning; where the total that is reported beside the parts contradicts it, other known ones are tried
-//! (`gemini::usage`). `predict` of text embeddings has the sum of `predictions[].embeddings.statistics.token_count` as its `input`.
+//! That is the documented meaning; where the total that is reported beside the parts contradicts
+//! it, other known ones are tried (`gemini::usage`). `predict` of text embeddings has the sum of
+//! `predictions[].embeddings.statistics.token_count` as its `input`.
 //!
 //! Which wire field becomes which of the [`CallIds`](crate::record::CallIds):
 //!

@@ -1,8 +1,10 @@
-//! Exchanges that call no model but tell of calls, models or quotas: their bodies in, [`Fact`]s out.
+//! Exchanges that call no model but tell of calls, models or quotas: their bodies in, [`Fact`]s
+//! out.
 //!
-//! They are no calls: none is counted, none is ever in flight, and what is lost of them lowers no figure. Two losses are
-//! stated: a document that is none, because then the provider has changed something, and one that there was no memory
-//! for. What else is lost (a coding that cannot be taken off, a body that is cut) comes again with the next exchange.
+//! They are no calls: none is counted, none is ever in flight, and what is lost of them lowers no
+//! figure. Two losses are stated: a document that is none, because then the provider has changed
+//! something, and one that there was no memory for. What else is lost (a coding that cannot be
+//! taken off, a body that is cut) comes again with the next exchange.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,7 +25,8 @@ pub(super) struct LiveNotice {
     /// What is kept of the notice itself, out of the memory that its body takes its from.
     share: Share,
     tells: Tells,
-    /// Takes the coding off the side that tells, as soon as its head has been seen and while it can be read.
+    /// Takes the coding off the side that tells, as soon as its head has been seen and while it can
+    /// be read.
     decoder: Option<Decoder>,
     /// Until what it says is stated, or cannot be.
     document: Option<Document>,
@@ -37,19 +40,33 @@ enum Document {
 
 impl LiveNotice {
     /// A notice with its share of the memory that observers may use.
-    pub(super) fn new(notice: Notice, head: &RequestHead, record: Arc<dyn Record>, share: Share) -> Self {
+    pub(super) fn new(
+        notice: Notice,
+        head: &RequestHead,
+        record: Arc<dyn Record>,
+        share: Share,
+    ) -> Self {
         let Notice { provider, tells } = notice;
         let (decoder, document) = match tells {
-            Tells::Ids => {
-                (Decoder::new(&head.fields.content_encoding, share.memory()).ok(), Document::Ids(Telemetry::new()))
-            }
+            Tells::Ids => (
+                Decoder::new(&head.fields.content_encoding, share.memory()).ok(),
+                Document::Ids(Telemetry::new()),
+            ),
             Tells::Quotas => (None, Document::Quotas(QuotaDocument::new(provider))),
         };
-        Self { record, share, tells, decoder, document: Some(document) }
+        Self {
+            record,
+            share,
+            tells,
+            decoder,
+            document: Some(document),
+        }
     }
 
     fn read(&mut self, bytes: &[u8]) {
-        let (Some(decoder), Some(document)) = (&mut self.decoder, &mut self.document) else { return };
+        let (Some(decoder), Some(document)) = (&mut self.decoder, &mut self.document) else {
+            return;
+        };
         let mut status = Status::Incomplete;
         let fed = decoder.feed(bytes, &mut |plain| status = document.feed(plain));
         let lost = match (status, fed) {
@@ -70,8 +87,12 @@ impl LiveNotice {
         let record = &self.record;
         self.decoder = None;
         match self.document.take() {
-            Some(Document::Ids(ids)) => ids.finish().for_each(|ids| record.record(Fact::IdsJoined(ids))),
-            Some(Document::Quotas(quotas)) => quotas.finish().facts().for_each(|fact| record.record(fact)),
+            Some(Document::Ids(ids)) => ids
+                .finish()
+                .for_each(|ids| record.record(Fact::IdsJoined(ids))),
+            Some(Document::Quotas(quotas)) => {
+                quotas.finish().facts().for_each(|fact| record.record(fact))
+            }
             None => {}
         }
     }

@@ -1,8 +1,9 @@
-//! Connections in, calls out: every request that is recognised as one becomes exactly one [`Fact::Call`], however it ends; what
-//! looks like one and is not recognised is stated as unread.
+//! Connections in, calls out: every request that is recognised as one becomes exactly one
+//! [`Fact::Call`], however it ends; what looks like one and is not recognised is stated as unread.
 //!
-//! A call is stated when its exchange ends, or when it is dropped unfinished (an observer that panicked, a house that shuts
-//! down). What could not be read is stated once for each call and lowers the quality of its figures.
+//! A call is stated when its exchange ends, or when it is dropped unfinished (an observer that
+//! panicked, a house that shuts down). What could not be read is stated once for each call and
+//! lowers the quality of its figures.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,8 +24,8 @@ use crate::observe::guard::Guarded;
 use crate::observe::memory::{Memory, Share};
 use crate::observe::{Connection, Observer, OpenObserver};
 use crate::record::{
-    Call, CallIds, CallStarted, ContentChunks, Correlation, Fact, Id, Model, ObserverFailure, Operation, Quota,
-    RateLimit, RateLimitReason, Record, Timing, TraceParent, UsageTotal,
+    Call, CallIds, CallStarted, ContentChunks, Correlation, Fact, Id, Model, ObserverFailure,
+    Operation, Quota, RateLimit, RateLimitReason, Record, Timing, TraceParent, UsageTotal,
 };
 
 /// Observes connections and states the calls that they carry, and what else they tell.
@@ -38,8 +39,17 @@ pub struct Observers {
 impl OpenObserver for Observers {
     fn open(&self, connection: Connection) -> Box<dyn Observer> {
         let alpn = connection.alpn;
-        let exchanges = Exchanges { connection, record: Arc::clone(&self.record), memory: self.memory.clone() };
-        let framing = Framing::new(alpn, Box::new(exchanges), Arc::clone(&self.record), self.memory.clone());
+        let exchanges = Exchanges {
+            connection,
+            record: Arc::clone(&self.record),
+            memory: self.memory.clone(),
+        };
+        let framing = Framing::new(
+            alpn,
+            Box::new(exchanges),
+            Arc::clone(&self.record),
+            self.memory.clone(),
+        );
         Box::new(Guarded::new(Box::new(framing), Arc::clone(&self.record)))
     }
 }
@@ -52,11 +62,13 @@ pub(super) struct Exchanges {
 }
 
 impl Exchanges {
-    /// The memory of one exchange. `None` when the budget of all observers has none left, which is stated.
+    /// The memory of one exchange. `None` when the budget of all observers has none left, which is
+    /// stated.
     fn share(&self) -> Option<Share> {
         let mut share = self.memory.share();
         if share.cover(EXCHANGE_BYTES).is_err() {
-            self.record.record(Fact::ObserverFailed(ObserverFailure::MemoryBudget));
+            self.record
+                .record(Fact::ObserverFailed(ObserverFailure::MemoryBudget));
             return None;
         }
         Some(share)
@@ -67,15 +79,22 @@ impl OpenExchange for Exchanges {
     fn open(&mut self, head: &RequestHead, at: Instant) -> Option<Box<dyn Exchange>> {
         let (record, host) = (Arc::clone(&self.record), &self.connection.host);
         Some(match recognise(host, head) {
-            None => Box::new(Unread::open(provider_of(host), host, head, record, || self.share())?),
+            None => Box::new(Unread::open(provider_of(host), host, head, record, || {
+                self.share()
+            })?),
             Some(Recognised::Call(call)) => {
                 let share = self.share()?;
                 // The first call of the connection has waited for it to open; later ones have not.
                 let setup = self.connection.setup.take();
-                let connection = Connection { setup, ..self.connection.clone() };
+                let connection = Connection {
+                    setup,
+                    ..self.connection.clone()
+                };
                 Box::new(LiveCall::begin(call, head, connection, record, share, at))
             }
-            Some(Recognised::Notice(notice)) => Box::new(LiveNotice::new(notice, head, record, self.share()?)),
+            Some(Recognised::Notice(notice)) => {
+                Box::new(LiveNotice::new(notice, head, record, self.share()?))
+            }
         })
     }
 }
@@ -130,7 +149,11 @@ impl Exchange for LiveCall {
 
     fn response_head(&mut self, head: &ResponseHead, at: Instant) {
         self.last = at;
-        let trace = head.fields.cloud_trace_id.as_deref().and_then(|id| std::str::from_utf8(id).ok());
+        let trace = head
+            .fields
+            .cloud_trace_id
+            .as_deref()
+            .and_then(|id| std::str::from_utf8(id).ok());
         self.response = Some(Box::new(Response {
             status: head.status,
             retry_after: head.fields.retry_after_seconds.map(Duration::from_secs),
@@ -147,7 +170,9 @@ impl Exchange for LiveCall {
 
     fn response_body(&mut self, bytes: &[u8], at: Instant) {
         self.last = at;
-        let Some(response) = &mut self.response else { return };
+        let Some(response) = &mut self.response else {
+            return;
+        };
         let contents = response.body.feed(bytes);
         self.contents(contents, at);
     }
@@ -208,20 +233,41 @@ impl LiveCall {
         }
         let (before, following) = match self.contents {
             Some(before) => (before, count),
-            None => (Contents { first: at, last: at, several: false }, count - 1),
+            None => (
+                Contents {
+                    first: at,
+                    last: at,
+                    several: false,
+                },
+                count - 1,
+            ),
         };
-        self.contents = Some(Contents { last: at, several: before.several || following > 0, ..before });
+        self.contents = Some(Contents {
+            last: at,
+            several: before.several || following > 0,
+            ..before
+        });
         if following > 0 && self.is_streamed() {
             let (provider, model) = (self.head.provider, self.model());
             let gap = at.saturating_duration_since(before.last);
-            self.record.record(Fact::ContentChunks(ContentChunks { provider, model, gap, count: following }));
+            self.record.record(Fact::ContentChunks(ContentChunks {
+                provider,
+                model,
+                gap,
+                count: following,
+            }));
         }
     }
 
     fn model(&self) -> Model {
         let asked = self.request.asked();
         let named = [&self.head.model, &asked.model, &asked.nested_model];
-        named.into_iter().flatten().next().cloned().unwrap_or_else(Model::unknown)
+        named
+            .into_iter()
+            .flatten()
+            .next()
+            .cloned()
+            .unwrap_or_else(Model::unknown)
     }
 
     /// States a failure, unless one has been stated for this call.
@@ -236,9 +282,15 @@ impl LiveCall {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        let contents = self.response.as_mut().map_or(0, |response| response.body.finish(end));
+        let contents = self
+            .response
+            .as_mut()
+            .map_or(0, |response| response.body.finish(end));
         self.contents(contents, self.last);
-        let failure = self.response.as_ref().and_then(|response| response.body.failure());
+        let failure = self
+            .response
+            .as_ref()
+            .and_then(|response| response.body.failure());
         if let Some(failure) = failure {
             self.fail(failure);
         }
@@ -247,7 +299,10 @@ impl LiveCall {
             self.record.record(Fact::Quota(quota));
         }
         if let Some(total) = self.total() {
-            self.record.record(Fact::TotalCompared { provider: call.provider, total });
+            self.record.record(Fact::TotalCompared {
+                provider: call.provider,
+                total,
+            });
         }
         self.record.record(Fact::Call(Box::new(call)));
     }
@@ -256,10 +311,17 @@ impl LiveCall {
         let nothing = Frame::default();
         let response = self.response.as_deref();
         let said = response.map_or(&nothing, |response| response.body.answer().said());
-        let Reading { usage, is_sound, .. } = said.reading();
-        let rate_limit = response.and_then(|response| response.rate_limit(self.connection.wall_clock(self.last)));
+        let Reading {
+            usage, is_sound, ..
+        } = said.reading();
+        let rate_limit = response
+            .and_then(|response| response.rate_limit(self.connection.wall_clock(self.last)));
         let ids = CallIds {
-            provider_trace: said.trace.as_ref().or_else(|| response?.trace.as_ref()).cloned(),
+            provider_trace: said
+                .trace
+                .as_ref()
+                .or_else(|| response?.trace.as_ref())
+                .cloned(),
             response: said.response.clone(),
             ..self.request.asked().ids()
         };
@@ -295,22 +357,33 @@ impl LiveCall {
             parent: self.parent,
             trace: None,
             setup: self.connection.setup.clone(),
-            correlation: Correlation { cascade: None, method: method(&ids) },
+            correlation: Correlation {
+                cascade: None,
+                method: method(&ids),
+            },
             ids,
         }
     }
 
     /// How the total compares with its parts, where an answer reports any of them.
     fn total(&self) -> Option<UsageTotal> {
-        let response = self.response.as_ref().filter(|response| is_success(response.status))?;
+        let response = self
+            .response
+            .as_ref()
+            .filter(|response| is_success(response.status))?;
         let Reading { usage, total, .. } = response.body.answer().said().reading();
         (total != UsageTotal::Absent || !usage.is_unreported()).then_some(total)
     }
 
     /// The quota that a refusal says is used up, when it also says until when.
     fn used_up(&self, call: &Call) -> Option<Quota> {
-        let limit = call.rate_limit.filter(|limit| limit.reason == RateLimitReason::QuotaExhausted)?;
-        let error = self.response.as_ref().and_then(|response| response.body.answer().said().error);
+        let limit = call
+            .rate_limit
+            .filter(|limit| limit.reason == RateLimitReason::QuotaExhausted)?;
+        let error = self
+            .response
+            .as_ref()
+            .and_then(|response| response.body.answer().said().error);
         let (provider, model) = (call.provider, call.model.clone());
         let named = model != Model::unknown() && limit.resets_at.is_some();
         named.then(|| Quota {
@@ -331,16 +404,23 @@ impl LiveCall {
     }
 
     fn is_streamed(&self) -> bool {
-        self.response.as_ref().is_some_and(|response| is_success(response.status) && response.body.is_stream())
+        self.response
+            .as_ref()
+            .is_some_and(|response| is_success(response.status) && response.body.is_stream())
     }
 
     fn timing(&self) -> Timing {
-        let several = self.contents.filter(|contents| contents.several && self.is_streamed());
+        let several = self
+            .contents
+            .filter(|contents| contents.several && self.is_streamed());
         Timing {
             started_at: self.connection.wall_clock(self.begun),
             duration: self.last.saturating_duration_since(self.begun),
-            time_to_first_chunk: self.contents.map(|contents| contents.first.saturating_duration_since(self.begun)),
-            content_duration: several.map(|contents| contents.last.saturating_duration_since(contents.first)),
+            time_to_first_chunk: self
+                .contents
+                .map(|contents| contents.first.saturating_duration_since(self.begun)),
+            content_duration: several
+                .map(|contents| contents.last.saturating_duration_since(contents.first)),
         }
     }
 }
@@ -352,15 +432,19 @@ impl Response {
         if error.is_none() && is_success(self.status) {
             return None;
         }
-        error.unwrap_or_default().rate_limit(self.status, self.retry_after, now)
+        error
+            .unwrap_or_default()
+            .rate_limit(self.status, self.retry_after, now)
     }
 }
 
-/// What an exchange takes beside the windows of its bodies, in bytes: some 2 KiB, and up to 6 more for the shape of its
-/// documents. An agent opens thousands of them with as many bytes as an answer has.
+/// What an exchange takes beside the windows of its bodies, in bytes: some 2 KiB, and up to 6 more
+/// for the shape of its documents. An agent opens thousands of them with as many bytes as an answer
+/// has.
 const EXCHANGE_BYTES: usize = 8 << 10;
 
-/// The number of the next call, from 1: unique in the process, so that what is learned later finds its call.
+/// The number of the next call, from 1: unique in the process, so that what is learned later finds
+/// its call.
 static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
 
 #[cfg(test)]

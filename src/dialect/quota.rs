@@ -1,11 +1,12 @@
 //! What models are called and what is left of their quotas: a JSON document in, [`Told`] out.
 //!
 //! One table reads every document that tells of it: `fetchAvailableModels`, `retrieveUserQuota` and
-//! `retrieveUserQuotaSummary` of Cloud Code, and what the language server makes of the first and the last, which it wraps
-//! in `response`. Of everything else in them (accounts, descriptions, prices) nothing is taken.
+//! `retrieveUserQuotaSummary` of Cloud Code, and what the language server makes of the first and
+//! the last, which it wraps in `response`. Of everything else in them (accounts, descriptions,
+//! prices) nothing is taken.
 //!
-//! Sources: Antigravity-Manager `src-tauri/src/modules/quota.rs`, antigravity-claude-proxy `src/cloudcode/model-api.js`,
-//! gemini-cli `packages/core/src/code_assist/types.ts`.
+//! Sources: Antigravity-Manager `src-tauri/src/modules/quota.rs`, antigravity-claude-proxy
+//! `src/cloudcode/model-api.js`, gemini-cli `packages/core/src/code_assist/types.ts`.
 
 use std::sync::LazyLock;
 use std::time::SystemTime;
@@ -13,7 +14,9 @@ use std::time::SystemTime;
 use super::gemini::timestamp;
 use super::request::id;
 use crate::observe::json::{PathReader, Paths, Status, Value};
-use crate::record::{DisplayName, Fact, Id, Model, ModelName, Models, Provider, Quota, QuotaWindow};
+use crate::record::{
+    DisplayName, Fact, Id, Model, ModelName, Models, Provider, Quota, QuotaWindow,
+};
 
 /// Reads one document, in any pieces.
 pub struct QuotaDocument {
@@ -37,16 +40,33 @@ impl QuotaDocument {
     /// A reader before the first byte of a document, whose quotas are the provider's.
     #[must_use]
     pub fn new(provider: Provider) -> Self {
-        Self { provider, reader: PathReader::new(&PATHS), entry: Entry::default(), told: Told::default() }
+        Self {
+            provider,
+            reader: PathReader::new(&PATHS),
+            entry: Entry::default(),
+            told: Told::default(),
+        }
     }
 
     /// Reads the next bytes, free of content coding, and tells how far the document has been read.
     pub fn feed(&mut self, plain: &[u8]) -> Status {
-        let Self { provider, reader, entry, told } = self;
+        let Self {
+            provider,
+            reader,
+            entry,
+            told,
+        } = self;
         reader.feed(plain, &mut |field, value| match (field, value) {
-            (Field::Model, Value::Key(model)) => *entry = Entry { subject: Id::from_wire(model), ..Entry::default() },
+            (Field::Model, Value::Key(model)) => {
+                *entry = Entry {
+                    subject: Id::from_wire(model),
+                    ..Entry::default()
+                }
+            }
             (Field::Bucket, Value::Object) => *entry = Entry::default(),
-            (Field::Bucket | Field::Model, Value::End) => told.take(*provider, std::mem::take(entry)),
+            (Field::Bucket | Field::Model, Value::End) => {
+                told.take(*provider, std::mem::take(entry))
+            }
             (field, value) => entry.take(field, value),
         })
     }
@@ -54,19 +74,29 @@ impl QuotaDocument {
     /// What the entries that were read to their end tell; nothing when the document is malformed.
     #[must_use]
     pub fn finish(self) -> Told {
-        if self.reader.status() == Status::Malformed { Told::default() } else { self.told }
+        if self.reader.status() == Status::Malformed {
+            Told::default()
+        } else {
+            self.told
+        }
     }
 }
 
 impl Told {
     /// The same as facts.
     pub fn facts(self) -> impl Iterator<Item = Fact> {
-        self.names.into_iter().map(Fact::ModelNamed).chain(self.quotas.into_iter().map(Fact::Quota))
+        self.names
+            .into_iter()
+            .map(Fact::ModelNamed)
+            .chain(self.quotas.into_iter().map(Fact::Quota))
     }
 
     fn take(&mut self, provider: Provider, entry: Entry) {
         let Some(model) = entry.model() else { return };
-        let name = entry.display.clone().filter(|_| self.names.len() < MAX_TOLD);
+        let name = entry
+            .display
+            .clone()
+            .filter(|_| self.names.len() < MAX_TOLD);
         self.names.extend(name.map(|display| ModelName {
             provider,
             model: model.clone(),
@@ -75,13 +105,21 @@ impl Told {
         }));
         if let Some(remaining) = entry.remaining() {
             let (window, resets_at) = (entry.window(), entry.resets_at);
-            self.add(Quota { provider, model, window, remaining, resets_at });
+            self.add(Quota {
+                provider,
+                model,
+                window,
+                remaining,
+                resets_at,
+            });
         }
     }
 
-    /// Of two readings of one quota (one for each kind of token) the tighter one counts: it is what refuses the next call.
+    /// Of two readings of one quota (one for each kind of token) the tighter one counts: it is what
+    /// refuses the next call.
     fn add(&mut self, quota: Quota) {
-        let is_same = |known: &&mut Quota| known.model == quota.model && known.window == quota.window;
+        let is_same =
+            |known: &&mut Quota| known.model == quota.model && known.window == quota.window;
         if let Some(known) = self.quotas.iter_mut().find(is_same) {
             if quota.remaining < known.remaining {
                 *known = quota;
@@ -92,7 +130,8 @@ impl Told {
     }
 }
 
-/// Most models, and most quotas, that are taken of one document: more models never get a name of their own anyway.
+/// Most models, and most quotas, that are taken of one document: more models never get a name of
+/// their own anyway.
 pub const MAX_TOLD: usize = Models::DEFAULT_LIMIT;
 
 /// One model, or one bucket of a quota.
@@ -129,7 +168,9 @@ impl Entry {
         match (field, value) {
             (_, Value::Null) => {}
             (Field::Disabled, _) => self.is_void |= value == Value::Bool(true),
-            (Field::DisplayName, Value::String { text, .. }) => self.display = DisplayName::from_wire(text),
+            (Field::DisplayName, Value::String { text, .. }) => {
+                self.display = DisplayName::from_wire(text)
+            }
             (Field::Placeholder, _) => self.placeholder = id(value),
             (Field::Remaining, _) => {
                 self.remaining = fraction(value);
@@ -142,11 +183,17 @@ impl Entry {
         }
     }
 
-    /// The model, or the group of models that shares the bucket: its name without the window (`gemini-5h`).
+    /// The model, or the group of models that shares the bucket: its name without the window
+    /// (`gemini-5h`).
     fn model(&self) -> Option<Model> {
         let subject = self.subject.as_ref()?.as_str();
-        let group = self.window.as_ref().and_then(|window| subject.strip_suffix(window.as_str())?.strip_suffix('-'));
-        Some(Model::from_wire(group.filter(|group| !group.is_empty()).unwrap_or(subject)))
+        let group = self
+            .window
+            .as_ref()
+            .and_then(|window| subject.strip_suffix(window.as_str())?.strip_suffix('-'));
+        Some(Model::from_wire(
+            group.filter(|group| !group.is_empty()).unwrap_or(subject),
+        ))
     }
 
     fn window(&self) -> QuotaWindow {
@@ -157,8 +204,8 @@ impl Entry {
         }
     }
 
-    /// What is left. Protobuf leaves zeros out, so that a quota which will be full again but of which nothing is said to be
-    /// left is used up.
+    /// What is left. Protobuf leaves zeros out, so that a quota which will be full again but of
+    /// which nothing is said to be left is used up.
     fn remaining(&self) -> Option<f64> {
         let used_up = self.resets_at.map(|_| 0.0);
         self.remaining.or(used_up).filter(|_| !self.is_void)
@@ -167,13 +214,22 @@ impl Entry {
 
 /// A part of one. Some gateways write it in quotes.
 fn fraction(value: Value<'_>) -> Option<f64> {
-    let (Value::Number(text) | Value::String { text, cut: false }) = value else { return None };
-    text.parse::<f64>().ok().filter(|fraction| fraction.is_finite()).map(|fraction| fraction.clamp(0.0, 1.0))
+    let (Value::Number(text) | Value::String { text, cut: false }) = value else {
+        return None;
+    };
+    text.parse::<f64>()
+        .ok()
+        .filter(|fraction| fraction.is_finite())
+        .map(|fraction| fraction.clamp(0.0, 1.0))
 }
 
 static PATHS: LazyLock<Paths<Field>> = LazyLock::new(|| {
     let places = ["", "response."];
-    Paths::new(FIELDS.into_iter().flat_map(|(path, field)| places.map(|place| (format!("{place}{path}"), field))))
+    Paths::new(
+        FIELDS
+            .into_iter()
+            .flat_map(|(path, field)| places.map(|place| (format!("{place}{path}"), field))),
+    )
 });
 
 const FIELDS: [(&str, Field); 15] = [
@@ -202,22 +258,40 @@ mod tests {
     /// Everything that a document tells, in lines.
     fn told(document: &str) -> Vec<String> {
         let mut reader = QuotaDocument::new(Provider::CloudCode);
-        document.as_bytes().chunks(3).for_each(|piece| _ = reader.feed(piece));
+        document
+            .as_bytes()
+            .chunks(3)
+            .for_each(|piece| _ = reader.feed(piece));
         let Told { names, quotas } = reader.finish();
         let name = |name: ModelName| {
-            let placeholder = name.placeholder.map_or_else(|| "-".to_owned(), |id| id.to_string());
+            let placeholder = name
+                .placeholder
+                .map_or_else(|| "-".to_owned(), |id| id.to_string());
             format!("{} is {} {placeholder}", name.model, name.display)
         };
         let quota = |quota: Quota| {
-            let resets = quota.resets_at.map_or(-1, |at| jiff::Timestamp::try_from(at).unwrap().as_second());
-            format!("{} {} {} {resets}", quota.model, quota.window.as_str(), quota.remaining)
+            let resets = quota
+                .resets_at
+                .map_or(-1, |at| jiff::Timestamp::try_from(at).unwrap().as_second());
+            format!(
+                "{} {} {} {resets}",
+                quota.model,
+                quota.window.as_str(),
+                quota.remaining
+            )
         };
-        names.into_iter().map(name).chain(quotas.into_iter().map(quota)).collect()
+        names
+            .into_iter()
+            .map(name)
+            .chain(quotas.into_iter().map(quota))
+            .collect()
     }
 
     /// One model's document around its quota.
     fn of_quota(info: &str) -> Vec<String> {
-        told(&format!(r#"{{"models":{{"m":{{"quotaInfo":{{{info}}}}}}}}}"#))
+        told(&format!(
+            r#"{{"models":{{"m":{{"quotaInfo":{{{info}}}}}}}}}"#
+        ))
     }
 
     #[test]
@@ -236,7 +310,11 @@ mod tests {
             "claude unspecified 0 8",
         ];
         assert_eq!(told(document), expected);
-        assert_eq!(told(&format!(r#"{{"response":{document}}}"#)), expected, "as the language server wraps it");
+        assert_eq!(
+            told(&format!(r#"{{"response":{document}}}"#)),
+            expected,
+            "as the language server wraps it"
+        );
     }
 
     #[test]
@@ -249,39 +327,84 @@ mod tests {
             {"bucketId":"credits","window":"monthly","remainingFraction":0.5},
             {"bucketId":"-5h","window":"5h","remainingFraction":0.5},
             {"window":"5h","remainingFraction":0.5}]}]}"#;
-        let expected =
-            ["gemini weekly 0.56 9", "gemini 5h 1 -1", "3p 5h 0 9", "credits unspecified 0.5 -1", "-5h 5h 0.5 -1"];
+        let expected = [
+            "gemini weekly 0.56 9",
+            "gemini 5h 1 -1",
+            "3p 5h 0 9",
+            "credits unspecified 0.5 -1",
+            "-5h 5h 0.5 -1",
+        ];
         assert_eq!(told(document), expected);
-        assert_eq!(told(&format!(r#"{{"response":{document}}}"#)), expected, "as the language server wraps it");
+        assert_eq!(
+            told(&format!(r#"{{"response":{document}}}"#)),
+            expected,
+            "as the language server wraps it"
+        );
     }
 
     #[test]
     fn of_several_kinds_of_tokens_the_tightest_counts() {
         let bucket = |model: &str, kind: &str, left: &str| {
-            format!(r#"{{"modelId":"{model}","tokenType":"{kind}","remainingAmount":"9","remainingFraction":{left}}}"#)
+            format!(
+                r#"{{"modelId":"{model}","tokenType":"{kind}","remainingAmount":"9","remainingFraction":{left}}}"#
+            )
         };
-        let buckets =
-            [("a", "REQUESTS", "0.9"), ("b", "REQUESTS", "0.2"), ("a", "TOKENS", "0.3"), ("b", "TOKENS", "1")];
-        let buckets = buckets.map(|(model, kind, left)| bucket(model, kind, left)).join(",");
-        assert_eq!(told(&format!(r#"{{"buckets":[{buckets}]}}"#)), ["a unspecified 0.3 -1", "b unspecified 0.2 -1"]);
+        let buckets = [
+            ("a", "REQUESTS", "0.9"),
+            ("b", "REQUESTS", "0.2"),
+            ("a", "TOKENS", "0.3"),
+            ("b", "TOKENS", "1"),
+        ];
+        let buckets = buckets
+            .map(|(model, kind, left)| bucket(model, kind, left))
+            .join(",");
+        assert_eq!(
+            told(&format!(r#"{{"buckets":[{buckets}]}}"#)),
+            ["a unspecified 0.3 -1", "b unspecified 0.2 -1"]
+        );
     }
 
     #[test]
     fn what_is_left_out_is_used_up_and_what_is_no_number_says_nothing() {
         let reset = r#""resetTime":"1970-01-01T00:00:07Z""#;
         assert_eq!(of_quota(reset), ["m unspecified 0 7"]);
-        assert_eq!(of_quota(&format!(r#""remainingFraction":null,{reset}"#)), ["m unspecified 0 7"]);
-        for (left, shown) in [("1.5", "1"), ("-0.5", "0"), ("1e-2", "0.01"), ("\"0.5\"", "0.5"), ("0", "0")] {
+        assert_eq!(
+            of_quota(&format!(r#""remainingFraction":null,{reset}"#)),
+            ["m unspecified 0 7"]
+        );
+        for (left, shown) in [
+            ("1.5", "1"),
+            ("-0.5", "0"),
+            ("1e-2", "0.01"),
+            ("\"0.5\"", "0.5"),
+            ("0", "0"),
+        ] {
             let expected = format!("m unspecified {shown} 7");
-            assert_eq!(of_quota(&format!(r#"{reset},"remainingFraction":{left}"#)), [expected], "{left}");
+            assert_eq!(
+                of_quota(&format!(r#"{reset},"remainingFraction":{left}"#)),
+                [expected],
+                "{left}"
+            );
         }
-        for nothing in ["", r#""resetTime":"soon""#, r#""resetTime":7"#, r#""resetTime":null"#] {
+        for nothing in [
+            "",
+            r#""resetTime":"soon""#,
+            r#""resetTime":7"#,
+            r#""resetTime":null"#,
+        ] {
             assert_eq!(of_quota(nothing), [""; 0], "{nothing}");
         }
         for left in ["1e400", "\"NaN\"", "\"\"", "true", "{}", "[]"] {
-            assert_eq!(of_quota(&format!(r#"{reset},"remainingFraction":{left}"#)), [""; 0], "{left}");
+            assert_eq!(
+                of_quota(&format!(r#"{reset},"remainingFraction":{left}"#)),
+                [""; 0],
+                "{left}"
+            );
         }
-        assert_eq!(of_quota(r#""remainingFraction":0.5,"resetTime":"soon""#), ["m unspecified 0.5 -1"]);
+        assert_eq!(
+            of_quota(r#""remainingFraction":0.5,"resetTime":"soon""#),
+            ["m unspecified 0.5 -1"]
+        );
     }
 
     #[test]
@@ -299,7 +422,11 @@ mod tests {
     #[test]
     fn a_cut_document_tells_what_was_whole_and_a_malformed_one_nothing() {
         let model = |name: &str| format!(r#""{name}":{{"quotaInfo":{{"remainingFraction":0.5}}}}"#);
-        let cut = format!(r#"{{"models":{{{},{}"#, model("a"), model("b").trim_end_matches('}'));
+        let cut = format!(
+            r#"{{"models":{{{},{}"#,
+            model("a"),
+            model("b").trim_end_matches('}')
+        );
         assert_eq!(told(&cut), ["a unspecified 0.5 -1"]);
         assert_eq!(told(&format!("{cut}]")), [""; 0]);
         assert_eq!(told("<html>"), [""; 0]);
@@ -308,7 +435,9 @@ mod tests {
 
     #[test]
     fn of_too_many_the_first_are_taken() {
-        let model = |n: usize| format!(r#""m{n}":{{"displayName":"M","quotaInfo":{{"remainingFraction":1}}}}"#);
+        let model = |n: usize| {
+            format!(r#""m{n}":{{"displayName":"M","quotaInfo":{{"remainingFraction":1}}}}"#)
+        };
         let models: Vec<_> = (0..MAX_TOLD + 9).map(model).collect();
         let told = told(&format!(r#"{{"models":{{{}}}}}"#, models.join(",")));
         assert_eq!(told.len(), 2 * MAX_TOLD);

@@ -1,4 +1,5 @@
-//! The body of a request in, the model and the identifiers it names out. Nothing else of the body is kept.
+//! The body of a request in, the model and the identifiers it names out. Nothing else of the body
+//! is kept.
 
 use super::gemini::request_id::{RequestId, trajectory_of_label};
 use crate::observe::coding::{CodingError, Decoder};
@@ -15,7 +16,8 @@ pub enum RequestField {
     LabelledRequest,
     /// The model, where a body names it at its top.
     Model,
-    /// The model, where it stands inside the wrapped request, or the agent that is asked instead of one.
+    /// The model, where it stands inside the wrapped request, or the agent that is asked instead of
+    /// one.
     NestedModel,
     /// The prompt that the call answers: all that an agent without ids of calls sends.
     Prompt,
@@ -53,13 +55,25 @@ pub(super) struct Asked {
 
 impl RequestBody {
     /// A reader for the body with these codings, whose windows come out of `memory`.
-    pub(super) fn new(paths: &'static Paths<RequestField>, codings: &[String], memory: &Memory) -> Self {
-        Self { decoder: Decoder::new(codings, memory), reader: PathReader::new(paths), asked: Asked::default() }
+    pub(super) fn new(
+        paths: &'static Paths<RequestField>,
+        codings: &[String],
+        memory: &Memory,
+    ) -> Self {
+        Self {
+            decoder: Decoder::new(codings, memory),
+            reader: PathReader::new(paths),
+            asked: Asked::default(),
+        }
     }
 
     /// Reads the next bytes. An error is final and comes again with every later call.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<(), ObserverFailure> {
-        let Self { decoder, reader, asked } = self;
+        let Self {
+            decoder,
+            reader,
+            asked,
+        } = self;
         let decoder = decoder.as_mut().map_err(|error| *error)?;
         decoder.feed(bytes, &mut |plain| {
             reader.feed(plain, &mut |field, value| asked.take(field, value));
@@ -86,11 +100,15 @@ impl Asked {
             RequestField::NestedModel => self.nested_model = model(value),
             RequestField::Prompt => self.prompt = id,
             RequestField::RequestId => {
-                let purpose = id.as_ref().and_then(|id| purpose(RequestId::parse(id.as_str()).kind));
+                let purpose = id
+                    .as_ref()
+                    .and_then(|id| purpose(RequestId::parse(id.as_str()).kind));
                 self.purpose = self.purpose.or(purpose);
                 self.ids.request = id;
             }
-            RequestField::RequestType => self.purpose = id.and_then(|id| purpose(id.as_str())).or(self.purpose),
+            RequestField::RequestType => {
+                self.purpose = id.and_then(|id| purpose(id.as_str())).or(self.purpose)
+            }
             RequestField::Session => self.ids.session = id,
             RequestField::Step => self.ids.step = id,
             RequestField::Trajectory => self.ids.labelled_trajectory = id,
@@ -99,8 +117,17 @@ impl Asked {
 
     /// The identifiers of the call, those that others hold inside included.
     pub(super) fn ids(&self) -> CallIds {
-        let of_request = self.ids.request.as_ref().map(|id| RequestId::parse(id.as_str())).unwrap_or_default();
-        let label = || Id::from_wire(trajectory_of_label(self.labelled_request.as_ref()?.as_str())?);
+        let of_request = self
+            .ids
+            .request
+            .as_ref()
+            .map(|id| RequestId::parse(id.as_str()))
+            .unwrap_or_default();
+        let label = || {
+            Id::from_wire(trajectory_of_label(
+                self.labelled_request.as_ref()?.as_str(),
+            )?)
+        };
         let mut ids = self.ids.clone();
         // What a prompt is called says nothing of a conversation, whatever it looks like.
         ids.request = ids.request.or_else(|| self.prompt.clone());

@@ -1,4 +1,5 @@
-//! Replays `tests/fixtures/gemini/*`: the raw bytes of a connection in, the facts as JSON out, for every cut.
+//! Replays `tests/fixtures/gemini/*`: the raw bytes of a connection in, the facts as JSON out, for
+//! every cut.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,7 +33,14 @@ impl Facts {
 /// A connection that was opened just now, at the beginning of 2026 by the wall clock.
 pub(super) fn connection(host: &str, alpn: Alpn) -> Connection {
     let opened_at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600);
-    Connection { host: Host::parse(host).unwrap(), alpn, opened: Instant::now(), opened_at, port: 443, setup: None }
+    Connection {
+        host: Host::parse(host).unwrap(),
+        alpn,
+        opened: Instant::now(),
+        opened_at,
+        port: 443,
+        setup: None,
+    }
 }
 
 struct Case {
@@ -45,23 +53,44 @@ struct Case {
 
 impl Case {
     fn read(folder: &Path) -> Self {
-        let file =
-            |name: &str| fs::read(folder.join(name)).unwrap_or_else(|e| panic!("{}/{name}: {e}", folder.display()));
+        let file = |name: &str| {
+            fs::read(folder.join(name))
+                .unwrap_or_else(|e| panic!("{}/{name}: {e}", folder.display()))
+        };
         let request = file("request.http");
         let text = String::from_utf8_lossy(&request);
-        let host = text.lines().find_map(|line| line.strip_prefix("Host: ")).expect("a Host field").trim().to_owned();
+        let host = text
+            .lines()
+            .find_map(|line| line.strip_prefix("Host: "))
+            .expect("a Host field")
+            .trim()
+            .to_owned();
         let name = folder.file_name().unwrap().to_string_lossy().into_owned();
         let expected = serde_json::from_slice(&file("call.json")).expect("call.json");
-        Self { name, host, response: file("response.http"), expected, request }
+        Self {
+            name,
+            host,
+            response: file("response.http"),
+            expected,
+            request,
+        }
     }
 
-    /// What is stated when the pieces pass, all of them at one moment, and the provider's side then breaks off.
-    fn replay<'a>(&self, request: impl Iterator<Item = &'a [u8]>, response: impl Iterator<Item = &'a [u8]>) -> Json {
+    /// What is stated when the pieces pass, all of them at one moment, and the provider's side then
+    /// breaks off.
+    fn replay<'a>(
+        &self,
+        request: impl Iterator<Item = &'a [u8]>,
+        response: impl Iterator<Item = &'a [u8]>,
+    ) -> Json {
         let facts = Arc::new(Facts::default());
         let connection = connection(&self.host, Alpn::Http1);
         let at = connection.opened;
-        let mut observer =
-            Observers { record: Arc::clone(&facts) as Arc<dyn Record>, memory: Memory::default() }.open(connection);
+        let mut observer = Observers {
+            record: Arc::clone(&facts) as Arc<dyn Record>,
+            memory: Memory::default(),
+        }
+        .open(connection);
         request.for_each(|piece| observer.bytes(Direction::ToProvider, piece, at));
         response.for_each(|piece| observer.bytes(Direction::ToAgent, piece, at));
         observer.end(End::ProviderGone, at);
@@ -74,14 +103,41 @@ fn facts_json(facts: &[Fact]) -> Json {
     let count = |wanted: fn(&Fact) -> bool| facts.iter().filter(|fact| wanted(fact)).count();
     let calls: Vec<_> = facts
         .iter()
-        .filter_map(|fact| if let Fact::Call(call) = fact { Some(call_json(call)) } else { None })
+        .filter_map(|fact| {
+            if let Fact::Call(call) = fact {
+                Some(call_json(call))
+            } else {
+                None
+            }
+        })
         .collect();
-    assert_eq!(count(|fact| matches!(fact, Fact::CallStarted(_))), calls.len(), "each call begins and ends once");
-    let failures: Vec<_> =
-        facts.iter().filter_map(|fact| if let Fact::ObserverFailed(why) = fact { Some(why) } else { None }).collect();
-    let content_chunks: usize =
-        facts.iter().map(|fact| if let Fact::ContentChunks(chunks) = fact { chunks.count } else { 0 }).sum();
-    let mut json = json!({ "calls": calls, "content_chunks": content_chunks, "failures": failures });
+    assert_eq!(
+        count(|fact| matches!(fact, Fact::CallStarted(_))),
+        calls.len(),
+        "each call begins and ends once"
+    );
+    let failures: Vec<_> = facts
+        .iter()
+        .filter_map(|fact| {
+            if let Fact::ObserverFailed(why) = fact {
+                Some(why)
+            } else {
+                None
+            }
+        })
+        .collect();
+    let content_chunks: usize = facts
+        .iter()
+        .map(|fact| {
+            if let Fact::ContentChunks(chunks) = fact {
+                chunks.count
+            } else {
+                0
+            }
+        })
+        .sum();
+    let mut json =
+        json!({ "calls": calls, "content_chunks": content_chunks, "failures": failures });
     let told: Vec<_> = facts.iter().filter_map(told_json).collect();
     if !told.is_empty() {
         json["told"] = told.into();
@@ -133,7 +189,10 @@ fn drop_nulls(json: &mut Json) {
 
 fn cases() -> Vec<Case> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/gemini");
-    let mut folders: Vec<PathBuf> = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut folders: Vec<PathBuf> = fs::read_dir(root)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     folders.sort();
     assert!(folders.len() > 30, "the fixtures are there");
     folders.iter().map(|folder| Case::read(folder)).collect()
@@ -151,7 +210,12 @@ fn cut(bytes: &[u8], at: usize) -> impl Iterator<Item = &[u8]> {
 #[test]
 fn every_fixture_gives_its_call() {
     for case in cases() {
-        assert_eq!(case.replay(whole(&case.request), whole(&case.response)), case.expected, "{}", case.name);
+        assert_eq!(
+            case.replay(whole(&case.request), whole(&case.response)),
+            case.expected,
+            "{}",
+            case.name
+        );
     }
 }
 
@@ -159,12 +223,27 @@ fn every_fixture_gives_its_call() {
 fn every_cut_gives_the_same_call() {
     for case in cases() {
         let (request, response) = (&case.request, &case.response);
-        assert_eq!(case.replay(request.chunks(1), response.chunks(1)), case.expected, "{} byte by byte", case.name);
+        assert_eq!(
+            case.replay(request.chunks(1), response.chunks(1)),
+            case.expected,
+            "{} byte by byte",
+            case.name
+        );
         for at in 0..request.len() {
-            assert_eq!(case.replay(cut(request, at), whole(response)), case.expected, "{} request at {at}", case.name);
+            assert_eq!(
+                case.replay(cut(request, at), whole(response)),
+                case.expected,
+                "{} request at {at}",
+                case.name
+            );
         }
         for at in 0..response.len() {
-            assert_eq!(case.replay(whole(request), cut(response, at)), case.expected, "{} response at {at}", case.name);
+            assert_eq!(
+                case.replay(whole(request), cut(response, at)),
+                case.expected,
+                "{} response at {at}",
+                case.name
+            );
         }
     }
 }
@@ -178,10 +257,19 @@ fn every_truncation_gives_one_call_that_never_claims_too_much() {
             let calls = seen["calls"].as_array().unwrap();
             assert_eq!(calls.len(), expected.len(), "{} at {at}", case.name);
             for (call, whole) in calls.iter().zip(expected) {
-                let costs_nothing = call["operation"] == "count_tokens" || call.get("status") != Some(&json!(200));
-                assert!(call["quality"] != "exact" || costs_nothing || call == whole, "{} at {at}: {call}", case.name);
+                let costs_nothing =
+                    call["operation"] == "count_tokens" || call.get("status") != Some(&json!(200));
+                assert!(
+                    call["quality"] != "exact" || costs_nothing || call == whole,
+                    "{} at {at}: {call}",
+                    case.name
+                );
                 let output = |call: &Json| call["usage"]["output"].as_u64().unwrap_or(0);
-                assert!(output(call) <= output(whole), "{} at {at}: {call}", case.name);
+                assert!(
+                    output(call) <= output(whole),
+                    "{} at {at}: {call}",
+                    case.name
+                );
             }
         }
     }
@@ -190,7 +278,9 @@ fn every_truncation_gives_one_call_that_never_claims_too_much() {
 #[test]
 fn nothing_of_a_prompt_an_answer_or_a_header_is_stated() {
     for case in cases() {
-        let seen = case.replay(whole(&case.request), whole(&case.response)).to_string();
+        let seen = case
+            .replay(whole(&case.request), whole(&case.response))
+            .to_string();
         assert!(!seen.contains("canary"), "{}: {seen}", case.name);
     }
 }
@@ -198,7 +288,12 @@ fn nothing_of_a_prompt_an_answer_or_a_header_is_stated() {
 #[test]
 fn what_is_neither_call_nor_notice_is_not_recognised() {
     let recognised = |method: &str, path: &str| {
-        let head = RequestHead { method: method.into(), path: path.into(), alt_sse: true, fields: Default::default() };
+        let head = RequestHead {
+            method: method.into(),
+            path: path.into(),
+            alt_sse: true,
+            fields: Default::default(),
+        };
         recognise(&Host::parse("cloudcode-pa.googleapis.com").unwrap(), &head).is_some()
     };
     assert!(recognised("POST", "/v1internal:generateContent"));

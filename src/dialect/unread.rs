@@ -1,8 +1,9 @@
-//! Exchanges that no dialect reads: those that look like calls of a model are stated as unread, so that no spending passes
-//! without a trace.
+//! Exchanges that no dialect reads: those that look like calls of a model are stated as unread, so
+//! that no spending passes without a trace.
 //!
-//! Nothing is taken of them but that: whether the answer is a stream of events or reports tokens, whether a WebSocket was
-//! opened, whether a gRPC method generates. What is refused has spent nothing and is not stated.
+//! Nothing is taken of them but that: whether the answer is a stream of events or reports tokens,
+//! whether a WebSocket was opened, whether a gRPC method generates. What is refused has spent
+//! nothing and is not stated.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
@@ -46,8 +47,8 @@ struct Answer {
 }
 
 impl Unread {
-    /// Watches the exchange when it may turn out to be a call. `provider`: who answers, where the host tells it. `share`:
-    /// the memory for it, if there is any left.
+    /// Watches the exchange when it may turn out to be a call. `provider`: who answers, where the
+    /// host tells it. `share`: the memory for it, if there is any left.
     pub(super) fn open(
         provider: Option<Provider>,
         host: &Host,
@@ -58,22 +59,37 @@ impl Unread {
         let (asked, reason) = match head.method.as_str() {
             "POST" if is_grpc(head) => (Asked::Grpc, UnreadReason::Grpc),
             "POST" => (Asked::Post, UnreadReason::Usage),
-            // Extended CONNECT opens a WebSocket over HTTP/2 (RFC 8441); that of a proxy has no path.
-            "GET" | "CONNECT" if head.path.starts_with('/') => (Asked::Upgrade, UnreadReason::WebSocket),
+            // Extended CONNECT opens a WebSocket over HTTP/2 (RFC 8441); that of a proxy has no
+            // path.
+            "GET" | "CONNECT" if head.path.starts_with('/') => {
+                (Asked::Upgrade, UnreadReason::WebSocket)
+            }
             _ => return None,
         };
         if asked == Asked::Grpc && !is_generating(&head.path) {
             return None;
         }
-        let call = UnreadCall { provider, host: host.clone(), path: PathShape::of(&head.path), reason };
-        Some(Self { record, share: share()?, call: Some(call), asked, answer: None })
+        let call = UnreadCall {
+            provider,
+            host: host.clone(),
+            path: PathShape::of(&head.path),
+            reason,
+        };
+        Some(Self {
+            record,
+            share: share()?,
+            call: Some(call),
+            asked,
+            answer: None,
+        })
     }
 
     /// States the call, once.
     fn state(&mut self, reason: UnreadReason) {
         self.answer = None;
         if let Some(call) = self.call.take() {
-            self.record.record(Fact::CallUnread(UnreadCall { reason, ..call }));
+            self.record
+                .record(Fact::CallUnread(UnreadCall { reason, ..call }));
         }
     }
 }
@@ -85,22 +101,38 @@ impl Exchange for Unread {
         if !is_success(head.status) {
             return;
         }
-        match (self.asked, Decoder::new(&head.fields.content_encoding, self.share.memory())) {
+        match (
+            self.asked,
+            Decoder::new(&head.fields.content_encoding, self.share.memory()),
+        ) {
             (Asked::Upgrade, _) => {}
             (Asked::Grpc, _) => self.state(UnreadReason::Grpc),
-            (Asked::Post, _) if head.fields.content_type.as_deref() == Some("text/event-stream") => {
+            (Asked::Post, _)
+                if head.fields.content_type.as_deref() == Some("text/event-stream") =>
+            {
                 self.state(UnreadReason::EventStream);
             }
             (Asked::Post, Err(_)) => self.state(UnreadReason::Coding),
             (Asked::Post, Ok(decoder)) => {
                 let (document, events) = (PathReader::new(&USAGE), SseScanner::default());
-                self.answer = Some(Answer { decoder, document, events });
+                self.answer = Some(Answer {
+                    decoder,
+                    document,
+                    events,
+                });
             }
         }
     }
 
     fn response_body(&mut self, bytes: &[u8], _: Instant) {
-        let Some(Answer { decoder, document, events }) = &mut self.answer else { return };
+        let Some(Answer {
+            decoder,
+            document,
+            events,
+        }) = &mut self.answer
+        else {
+            return;
+        };
         let (mut reports_tokens, mut data) = (false, Data(false));
         let read = decoder.feed(bytes, &mut |plain| {
             document.feed(plain, &mut |(), value| {
@@ -138,7 +170,10 @@ impl SseEvents for Data {
 }
 
 fn is_grpc(head: &RequestHead) -> bool {
-    head.fields.content_type.as_deref().is_some_and(|kind| kind.starts_with("application/grpc"))
+    head.fields
+        .content_type
+        .as_deref()
+        .is_some_and(|kind| kind.starts_with("application/grpc"))
 }
 
 /// Whether the method of `/{package}.{Service}/{Method}` generates something.
@@ -147,15 +182,27 @@ fn is_generating(path: &str) -> bool {
     GENERATING.iter().any(|verb| method.contains(verb))
 }
 
-/// What the generating methods of the known services have in their names: `GenerativeService` and `PredictionService` of
-/// Google (`StreamGenerateContent`, `BidiGenerateContent`, `BatchEmbedContents`, `ServerStreamingPredict`, `CreateInteraction`).
+/// What the generating methods of the known services have in their names: `GenerativeService` and
+/// `PredictionService` of Google (`StreamGenerateContent`, `BidiGenerateContent`,
+/// `BatchEmbedContents`, `ServerStreamingPredict`, `CreateInteraction`).
 const GENERATING: [&str; 4] = ["Embed", "Generate", "Interaction", "Predict"];
 
 /// The members of the objects in which providers report tokens.
 static USAGE: LazyLock<Paths<()>> = LazyLock::new(|| {
-    let places = ["", "[].", "interaction.", "message.", "response.", "[].response."];
+    let places = [
+        "",
+        "[].",
+        "interaction.",
+        "message.",
+        "response.",
+        "[].response.",
+    ];
     let objects = ["usage", "usageMetadata", "usage_metadata"];
-    Paths::new(places.iter().flat_map(|place| objects.map(|object| (format!("{place}{object}.*"), ()))))
+    Paths::new(
+        places
+            .iter()
+            .flat_map(|place| objects.map(|object| (format!("{place}{object}.*"), ()))),
+    )
 });
 
 #[cfg(test)]

@@ -1,15 +1,17 @@
 //! How a call ended and how far its tokens can be trusted: the two judgements, each in one place.
 //!
-//! Outcome. A status other than 2xx is the provider's own word and stands however the exchange ended. An answer that has said
-//! that it is over, of which nothing can be missing, is `ok`, whatever happened to the connection after that. Otherwise
-//! whoever broke off decides; a message that ended in order before its answer was over is `truncated`, because the provider
-//! broke off. What Gravimeter lost sight of itself (`Lost`, `Upgraded`, a part that cannot be read) is nobody's fault and
-//! counts as `ok`: outcomes tell of agent and provider, quality tells of us.
+//! Outcome. A status other than 2xx is the provider's own word and stands however the exchange
+//! ended. An answer that has said that it is over, of which nothing can be missing, is `ok`,
+//! whatever happened to the connection after that. Otherwise whoever broke off decides; a message
+//! that ended in order before its answer was over is `truncated`, because the provider broke off.
+//! What Gravimeter lost sight of itself (`Lost`, `Upgraded`, a part that cannot be read) is
+//! nobody's fault and counts as `ok`: outcomes tell of agent and provider, quality tells of us.
 //!
-//! Quality. `exact`: the final figures were seen and nothing contradicts them, or there are none because nothing was generated
-//! (a refusal, a count of tokens). `partial`: figures were seen, but not the end of the answer, or part of it was unreadable,
-//! or they contradict the provider's own total, or leave out what was generated. `unknown`: tokens may have been spent, and no
-//! figure was seen.
+//! Quality. `exact`: the final figures were seen and nothing contradicts them, or there are none
+//! because nothing was generated (a refusal, a count of tokens). `partial`: figures were seen, but
+//! not the end of the answer, or part of it was unreadable, or they contradict the provider's own
+//! total, or leave out what was generated. `unknown`: tokens may have been spent, and no figure was
+//! seen.
 
 use crate::observe::exchange::ExchangeEnd;
 use crate::record::{Operation, Outcome, Quality};
@@ -48,7 +50,9 @@ impl Evidence {
             (_, ExchangeEnd::Complete) if self.unreadable => Outcome::Ok,
             (_, ExchangeEnd::AgentGone | ExchangeEnd::AgentLeft) => Outcome::Aborted,
             (_, ExchangeEnd::ProviderReset) => Outcome::StreamError,
-            (_, ExchangeEnd::Complete | ExchangeEnd::Shutdown | ExchangeEnd::Truncated) => Outcome::Truncated,
+            (_, ExchangeEnd::Complete | ExchangeEnd::Shutdown | ExchangeEnd::Truncated) => {
+                Outcome::Truncated
+            }
         }
     }
 
@@ -103,30 +107,68 @@ mod tests {
     fn what_was_wholly_seen_is_ok_and_exact_however_it_ended() {
         for (end, _) in ENDS {
             let seen = Evidence { end, ..WHOLE };
-            assert_eq!((seen.outcome(), seen.quality()), (Outcome::Ok, Quality::Exact), "{end:?}");
-            let unreported = Evidence { has_usage: false, ..seen };
-            assert_eq!((unreported.outcome(), unreported.quality()), (Outcome::Ok, Quality::Unknown), "{end:?}");
-            let contradicted = Evidence { is_sound: false, ..seen };
-            assert_eq!((contradicted.outcome(), contradicted.quality()), (Outcome::Ok, Quality::Partial), "{end:?}");
+            assert_eq!(
+                (seen.outcome(), seen.quality()),
+                (Outcome::Ok, Quality::Exact),
+                "{end:?}"
+            );
+            let unreported = Evidence {
+                has_usage: false,
+                ..seen
+            };
+            assert_eq!(
+                (unreported.outcome(), unreported.quality()),
+                (Outcome::Ok, Quality::Unknown),
+                "{end:?}"
+            );
+            let contradicted = Evidence {
+                is_sound: false,
+                ..seen
+            };
+            assert_eq!(
+                (contradicted.outcome(), contradicted.quality()),
+                (Outcome::Ok, Quality::Partial),
+                "{end:?}"
+            );
         }
     }
 
     #[test]
     fn what_was_cut_off_is_told_by_who_broke_off() {
         for (end, outcome) in ENDS {
-            let unfinished = Evidence { end, has_ended: false, ..WHOLE };
-            assert_eq!((unfinished.outcome(), unfinished.quality()), (outcome, Quality::Partial), "{end:?}");
-            let headless = Evidence { end, status: None, has_usage: false, has_ended: false, ..WHOLE };
-            assert_eq!((headless.outcome(), headless.quality()), (outcome, Quality::Unknown), "{end:?}");
+            let unfinished = Evidence {
+                end,
+                has_ended: false,
+                ..WHOLE
+            };
+            assert_eq!(
+                (unfinished.outcome(), unfinished.quality()),
+                (outcome, Quality::Partial),
+                "{end:?}"
+            );
+            let headless = Evidence {
+                end,
+                status: None,
+                has_usage: false,
+                has_ended: false,
+                ..WHOLE
+            };
+            assert_eq!(
+                (headless.outcome(), headless.quality()),
+                (outcome, Quality::Unknown),
+                "{end:?}"
+            );
         }
     }
 
     #[test]
     fn a_refusal_is_the_providers_word_and_costs_nothing() {
         for (end, _) in ENDS {
-            for (status, outcome) in
-                [(302, Outcome::ClientError), (400, Outcome::ClientError), (500, Outcome::ServerError)]
-            {
+            for (status, outcome) in [
+                (302, Outcome::ClientError),
+                (400, Outcome::ClientError),
+                (500, Outcome::ServerError),
+            ] {
                 let refused = Evidence {
                     status: Some(status),
                     has_usage: false,
@@ -135,26 +177,60 @@ mod tests {
                     end,
                     ..WHOLE
                 };
-                assert_eq!((refused.outcome(), refused.quality()), (outcome, Quality::Exact), "{status} {end:?}");
+                assert_eq!(
+                    (refused.outcome(), refused.quality()),
+                    (outcome, Quality::Exact),
+                    "{status} {end:?}"
+                );
             }
         }
-        let limited = Evidence { status: Some(503), rate_limited: true, has_usage: false, ..WHOLE };
-        assert_eq!((limited.outcome(), limited.quality()), (Outcome::RateLimited, Quality::Exact));
+        let limited = Evidence {
+            status: Some(503),
+            rate_limited: true,
+            has_usage: false,
+            ..WHOLE
+        };
+        assert_eq!(
+            (limited.outcome(), limited.quality()),
+            (Outcome::RateLimited, Quality::Exact)
+        );
     }
 
     #[test]
     fn an_error_inside_the_answer_makes_it_partial() {
-        let error = Evidence { error_in_answer: true, ..WHOLE };
-        assert_eq!((error.outcome(), error.quality()), (Outcome::StreamError, Quality::Partial));
-        let limited = Evidence { rate_limited: true, has_usage: false, ..error };
-        assert_eq!((limited.outcome(), limited.quality()), (Outcome::RateLimited, Quality::Unknown));
+        let error = Evidence {
+            error_in_answer: true,
+            ..WHOLE
+        };
+        assert_eq!(
+            (error.outcome(), error.quality()),
+            (Outcome::StreamError, Quality::Partial)
+        );
+        let limited = Evidence {
+            rate_limited: true,
+            has_usage: false,
+            ..error
+        };
+        assert_eq!(
+            (limited.outcome(), limited.quality()),
+            (Outcome::RateLimited, Quality::Unknown)
+        );
     }
 
     #[test]
     fn what_could_not_be_read_is_never_exact() {
-        let unreadable = Evidence { unreadable: true, ..WHOLE };
-        assert_eq!((unreadable.outcome(), unreadable.quality()), (Outcome::Ok, Quality::Partial));
-        let unseen = Evidence { has_ended: false, ..unreadable };
+        let unreadable = Evidence {
+            unreadable: true,
+            ..WHOLE
+        };
+        assert_eq!(
+            (unreadable.outcome(), unreadable.quality()),
+            (Outcome::Ok, Quality::Partial)
+        );
+        let unseen = Evidence {
+            has_ended: false,
+            ..unreadable
+        };
         assert_eq!(
             (unseen.outcome(), unseen.quality()),
             (Outcome::Ok, Quality::Partial),
@@ -164,9 +240,23 @@ mod tests {
 
     #[test]
     fn counting_tokens_spends_none() {
-        let count = Evidence { operation: Operation::CountTokens, has_usage: false, ..WHOLE };
-        assert_eq!((count.outcome(), count.quality()), (Outcome::Ok, Quality::Exact));
-        let cut = Evidence { has_ended: false, end: ExchangeEnd::AgentGone, ..count };
-        assert_eq!((cut.outcome(), cut.quality()), (Outcome::Aborted, Quality::Exact));
+        let count = Evidence {
+            operation: Operation::CountTokens,
+            has_usage: false,
+            ..WHOLE
+        };
+        assert_eq!(
+            (count.outcome(), count.quality()),
+            (Outcome::Ok, Quality::Exact)
+        );
+        let cut = Evidence {
+            has_ended: false,
+            end: ExchangeEnd::AgentGone,
+            ..count
+        };
+        assert_eq!(
+            (cut.outcome(), cut.quality()),
+            (Outcome::Aborted, Quality::Exact)
+        );
     }
 }

@@ -8,12 +8,16 @@ use prometheus_client::registry::Registry;
 
 use super::costs::CostMetrics;
 use super::exemplars::{Exemplar, TracedHistograms, observe};
-use super::labels::{ByKind, ByModel, ByOperation, ByOutcome, ByProvider, ByQuality, ByRateLimit, ByTotal, ByUnread};
+use super::labels::{
+    ByKind, ByModel, ByOperation, ByOutcome, ByProvider, ByQuality, ByRateLimit, ByTotal, ByUnread,
+};
 use super::models::ModelLabels;
-use super::series::{Histograms, add, begin, declare, each, release, stream_gap, traced_call_latency};
+use super::series::{
+    Histograms, add, begin, declare, each, release, stream_gap, traced_call_latency,
+};
 use crate::record::{
-    Call, CallGroup, CallStarted, ContentChunks, Label, Model, Operation, Outcome, Provider, Quality, RateLimitReason,
-    TokenKind, Totals, UnreadCall, UsageTotal,
+    Call, CallGroup, CallStarted, ContentChunks, Label, Model, Operation, Outcome, Provider,
+    Quality, RateLimitReason, TokenKind, Totals, UnreadCall, UsageTotal,
 };
 
 /// The label of a provider whose host is not known.
@@ -66,9 +70,25 @@ impl CallMetrics {
         for provider in Provider::ALL.iter().copied() {
             let _ = in_flight.get_or_create_owned(&ByProvider { provider });
             each(|result| begin(&usage_totals, ByTotal { provider, result }));
-            each(|reason| begin(&unread, ByUnread { provider: provider.as_str(), reason }));
+            each(|reason| {
+                begin(
+                    &unread,
+                    ByUnread {
+                        provider: provider.as_str(),
+                        reason,
+                    },
+                )
+            });
         }
-        each(|reason| begin(&unread, ByUnread { provider: UNKNOWN_PROVIDER, reason }));
+        each(|reason| {
+            begin(
+                &unread,
+                ByUnread {
+                    provider: UNKNOWN_PROVIDER,
+                    reason,
+                },
+            )
+        });
         Self {
             models,
             tokens: declare(
@@ -77,7 +97,12 @@ impl CallMetrics {
                 "Tokens by kind; the kinds are disjoint, so their sum is the total",
                 Family::default(),
             ),
-            calls: declare(registry, "gravimeter_calls_total", "LLM calls that have ended", Family::default()),
+            calls: declare(
+                registry,
+                "gravimeter_calls_total",
+                "LLM calls that have ended",
+                Family::default(),
+            ),
             usage_reports: declare(
                 registry,
                 "gravimeter_usage_reports_total",
@@ -123,13 +148,24 @@ impl CallMetrics {
 
     /// Counts how the provider's total compares with the parts.
     pub(super) fn total_compared(&self, provider: Provider, result: UsageTotal) {
-        add(&self.usage_totals.get_or_create_owned(&ByTotal { provider, result }), 1);
+        add(
+            &self
+                .usage_totals
+                .get_or_create_owned(&ByTotal { provider, result }),
+            1,
+        );
     }
 
     /// Counts what looks like a call and was not read.
     pub(super) fn unread(&self, call: &UnreadCall) {
         let provider = call.provider.map_or(UNKNOWN_PROVIDER, Label::as_str);
-        add(&self.unread.get_or_create_owned(&ByUnread { provider, reason: call.reason }), 1);
+        add(
+            &self.unread.get_or_create_owned(&ByUnread {
+                provider,
+                reason: call.reason,
+            }),
+            1,
+        );
     }
 
     /// Goes on from what was counted before.
@@ -144,22 +180,48 @@ impl CallMetrics {
         self.costs.add(group);
         let (provider, model) = (group.provider, group.model.clone());
         for &kind in TokenKind::ALL.iter().filter(|kind| group.of(**kind) > 0) {
-            let labels = ByKind { provider, model: model.clone(), kind };
+            let labels = ByKind {
+                provider,
+                model: model.clone(),
+                kind,
+            };
             add(&self.tokens.get_or_create_owned(&labels), group.of(kind));
         }
-        let by_quality = ByQuality { provider, model: model.clone(), quality: group.quality };
-        add(&self.usage_reports.get_or_create_owned(&by_quality), group.calls);
-        let by_outcome =
-            ByOutcome { provider, model: model.clone(), operation: group.operation, outcome: group.outcome };
+        let by_quality = ByQuality {
+            provider,
+            model: model.clone(),
+            quality: group.quality,
+        };
+        add(
+            &self.usage_reports.get_or_create_owned(&by_quality),
+            group.calls,
+        );
+        let by_outcome = ByOutcome {
+            provider,
+            model: model.clone(),
+            operation: group.operation,
+            outcome: group.outcome,
+        };
         add(&self.calls.get_or_create_owned(&by_outcome), group.calls);
         if group.outcome == Outcome::RateLimited {
             let reason = group.rate_limit.unwrap_or(RateLimitReason::Unspecified);
-            add(&self.rate_limits.get_or_create_owned(&ByRateLimit { provider, model, reason }), group.calls);
+            add(
+                &self.rate_limits.get_or_create_owned(&ByRateLimit {
+                    provider,
+                    model,
+                    reason,
+                }),
+                group.calls,
+            );
         }
     }
 
     pub(super) fn started(&self, started: &CallStarted) {
-        self.in_flight.get_or_create_owned(&ByProvider { provider: started.provider }).inc();
+        self.in_flight
+            .get_or_create_owned(&ByProvider {
+                provider: started.provider,
+            })
+            .inc();
     }
 
     pub(super) fn chunks(&self, chunks: &ContentChunks) {
@@ -167,8 +229,12 @@ impl CallMetrics {
             gaps.observe(chunks.gap.as_secs_f64());
             (1..chunks.count).for_each(|_| gaps.observe(0.0));
         };
-        let mut labels = ByModel { provider: chunks.provider, model: chunks.model.clone() };
-        // A series that is there has a name that was admitted: what comes a hundred times a second need not ask again.
+        let mut labels = ByModel {
+            provider: chunks.provider,
+            model: chunks.model.clone(),
+        };
+        // A series that is there has a name that was admitted: what comes a hundred times a second
+        // need not ask again.
         if let Some(known) = self.time_between_chunks.get(&labels) {
             return observe(&known);
         }
@@ -184,12 +250,50 @@ impl CallMetrics {
         self.time(call, &model);
     }
 
-    /// Every member of a closed set gets its series with the first call of that kind, so that a rate sees the first event of each.
+    /// Every member of a closed set gets its series with the first call of that kind, so that a
+    /// rate sees the first event of each.
     fn begin(&self, provider: Provider, model: &Model, operation: Operation) {
-        each(|kind| begin(&self.tokens, ByKind { provider, model: model.clone(), kind }));
-        each(|quality| begin(&self.usage_reports, ByQuality { provider, model: model.clone(), quality }));
-        each(|outcome| begin(&self.calls, ByOutcome { provider, model: model.clone(), operation, outcome }));
-        each(|reason| begin(&self.rate_limits, ByRateLimit { provider, model: model.clone(), reason }));
+        each(|kind| {
+            begin(
+                &self.tokens,
+                ByKind {
+                    provider,
+                    model: model.clone(),
+                    kind,
+                },
+            )
+        });
+        each(|quality| {
+            begin(
+                &self.usage_reports,
+                ByQuality {
+                    provider,
+                    model: model.clone(),
+                    quality,
+                },
+            )
+        });
+        each(|outcome| {
+            begin(
+                &self.calls,
+                ByOutcome {
+                    provider,
+                    model: model.clone(),
+                    operation,
+                    outcome,
+                },
+            )
+        });
+        each(|reason| {
+            begin(
+                &self.rate_limits,
+                ByRateLimit {
+                    provider,
+                    model: model.clone(),
+                    reason,
+                },
+            )
+        });
     }
 
     fn count(&self, call: &Call, model: &Model) {
@@ -220,23 +324,48 @@ impl CallMetrics {
     }
 
     fn time(&self, call: &Call, model: &Model) {
-        let by_model = ByModel { provider: call.provider, model: model.clone() };
-        let by_operation = ByOperation { provider: call.provider, model: model.clone(), operation: call.operation };
+        let by_model = ByModel {
+            provider: call.provider,
+            model: model.clone(),
+        };
+        let by_operation = ByOperation {
+            provider: call.provider,
+            model: model.clone(),
+            operation: call.operation,
+        };
         let exemplar = Exemplar::of(call.trace, call.timing.started_at, call.timing.duration);
-        observe(&self.duration, &by_operation, call.timing.duration, exemplar.clone());
+        observe(
+            &self.duration,
+            &by_operation,
+            call.timing.duration,
+            exemplar.clone(),
+        );
         if let Some(first) = call.timing.time_to_first_chunk {
             observe(&self.time_to_first_chunk, &by_model, first, exemplar);
         }
         if let Some(pace) = seconds_per_output_token(call) {
-            self.time_per_output_token.get_or_create_owned(&by_model).observe(pace);
+            self.time_per_output_token
+                .get_or_create_owned(&by_model)
+                .observe(pace);
         }
     }
 }
 
-/// The pace of generation; `None` unless the token count is exact: a lower bound would make the model look slow.
-#[expect(clippy::cast_precision_loss, reason = "a ratio for a histogram: 2^53 tokens are exact enough")]
+/// The pace of generation; `None` unless the token count is exact: a lower bound would make the
+/// model look slow.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a ratio for a histogram: 2^53 tokens are exact enough"
+)]
 fn seconds_per_output_token(call: &Call) -> Option<f64> {
-    let content = call.timing.content_duration.filter(|_| call.quality == Quality::Exact)?;
-    let generated = call.usage.output.unwrap_or(0).saturating_add(call.usage.thinking.unwrap_or(0));
+    let content = call
+        .timing
+        .content_duration
+        .filter(|_| call.quality == Quality::Exact)?;
+    let generated = call
+        .usage
+        .output
+        .unwrap_or(0)
+        .saturating_add(call.usage.thinking.unwrap_or(0));
     (generated > 1).then(|| content.as_secs_f64() / (generated - 1) as f64)
 }

@@ -1,4 +1,5 @@
-//! What is counted of conversations (cascades): runs, steps, how calls are joined to them, how they are followed.
+//! What is counted of conversations (cascades): runs, steps, how calls are joined to them, how they
+//! are followed.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -6,12 +7,17 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::exemplars::{Exemplar, TracedHistograms, observe};
-use super::labels::{ByComparison, ByFollowFailure, ByMethod, ByRun, ByRunModel, BySource, ByStepEnd};
+use super::labels::{
+    ByComparison, ByFollowFailure, ByMethod, ByRun, ByRunModel, BySource, ByStepEnd,
+};
 use super::models::ModelLabels;
 use super::series::{
-    Histograms, add, begin, count, declare, each, release, run_calls, run_latency, run_tokens, traced_run_latency,
+    Histograms, add, begin, count, declare, each, release, run_calls, run_latency, run_tokens,
+    traced_run_latency,
 };
-use crate::record::{CascadeRun, CorrelationMethod, FollowFailure, StepEnded, Totals, UpdateSource, UsageComparison};
+use crate::record::{
+    CascadeRun, CorrelationMethod, FollowFailure, StepEnded, Totals, UpdateSource, UsageComparison,
+};
 
 /// Counters, gauges and histograms of conversations.
 #[derive(Debug)]
@@ -98,7 +104,8 @@ impl CascadeMetrics {
         metrics
     }
 
-    /// Small closed sets have all their series from the start. Steps do not: 18 kinds by 12 ends, of which few occur.
+    /// Small closed sets have all their series from the start. Steps do not: 18 kinds by 12 ends,
+    /// of which few occur.
     fn begin_at_zero(&self) {
         each(|source| begin(&self.updates, BySource { source }));
         each(|method| begin(&self.correlations, ByMethod { method }));
@@ -109,13 +116,29 @@ impl CascadeMetrics {
     /// Goes on from what was counted before.
     pub(super) fn resume(&self, totals: &Totals) {
         for ((step, status), count) in &totals.steps {
-            add(&self.steps.get_or_create_owned(&ByStepEnd { step: *step, status: *status }), *count);
+            add(
+                &self.steps.get_or_create_owned(&ByStepEnd {
+                    step: *step,
+                    status: *status,
+                }),
+                *count,
+            );
         }
         for (method, count) in &totals.correlations {
-            add(&self.correlations.get_or_create_owned(&ByMethod { method: *method }), *count);
+            add(
+                &self
+                    .correlations
+                    .get_or_create_owned(&ByMethod { method: *method }),
+                *count,
+            );
         }
         for (result, count) in &totals.comparisons {
-            add(&self.comparisons.get_or_create_owned(&ByComparison { result: *result }), *count);
+            add(
+                &self
+                    .comparisons
+                    .get_or_create_owned(&ByComparison { result: *result }),
+                *count,
+            );
         }
     }
 
@@ -123,23 +146,41 @@ impl CascadeMetrics {
         self.running.inc();
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "counts for a histogram: 2^53 is exact enough")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "counts for a histogram: 2^53 is exact enough"
+    )]
     pub(super) fn ended(&self, run: &CascadeRun) {
         release(&self.running);
         let model = self.models.of_run(run);
-        let by_run = ByRun { model: model.clone(), outcome: run.outcome };
+        let by_run = ByRun {
+            model: model.clone(),
+            outcome: run.outcome,
+        };
         let by_model = ByRunModel { model };
         let exemplar = Exemplar::of(run.trace, run.started_at, run.duration);
         observe(&self.duration, &by_run, run.duration, exemplar);
         if let Some(first) = run.time_to_first_chunk {
-            self.time_to_first_chunk.get_or_create_owned(&by_model).observe(first.as_secs_f64());
+            self.time_to_first_chunk
+                .get_or_create_owned(&by_model)
+                .observe(first.as_secs_f64());
         }
-        self.calls.get_or_create_owned(&by_model).observe(run.calls as f64);
-        self.tokens.get_or_create_owned(&by_model).observe(run.tokens as f64);
+        self.calls
+            .get_or_create_owned(&by_model)
+            .observe(run.calls as f64);
+        self.tokens
+            .get_or_create_owned(&by_model)
+            .observe(run.tokens as f64);
     }
 
     pub(super) fn step(&self, ended: &StepEnded) {
-        count(&self.steps, ByStepEnd { step: ended.step, status: ended.status });
+        count(
+            &self.steps,
+            ByStepEnd {
+                step: ended.step,
+                status: ended.status,
+            },
+        );
     }
 
     pub(super) fn updated(&self, source: UpdateSource) {

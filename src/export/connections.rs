@@ -7,7 +7,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::labels::{
-    ByDirection, ByDisposition, ByFamily, ByObserverBudget, ByObserverFailure, ByRefusal, ByRestart, ByStep, ByTunnel,
+    ByDirection, ByDisposition, ByFamily, ByObserverBudget, ByObserverFailure, ByRefusal,
+    ByRestart, ByStep, ByTunnel,
 };
 use super::series::{Late, add, begin, count, declare, each, house_latency, release};
 use super::tls::TlsMetrics;
@@ -49,7 +50,12 @@ impl ConnectionMetrics {
                 "Connections of the agent by what was done with them",
                 Family::default(),
             ),
-            active: declare(registry, "gravimeter_connections_active", "Connections that are open", Family::default()),
+            active: declare(
+                registry,
+                "gravimeter_connections_active",
+                "Connections that are open",
+                Family::default(),
+            ),
             refused: declare(
                 registry,
                 "gravimeter_connections_refused_total",
@@ -74,8 +80,12 @@ impl ConnectionMetrics {
                 "Connections that could not be accepted for lack of file descriptors or memory",
                 Counter::default(),
             ),
-            sent: bytes.get_or_create_owned(&ByDirection { direction: ByteDirection::Sent }),
-            received: bytes.get_or_create_owned(&ByDirection { direction: ByteDirection::Received }),
+            sent: bytes.get_or_create_owned(&ByDirection {
+                direction: ByteDirection::Sent,
+            }),
+            received: bytes.get_or_create_owned(&ByDirection {
+                direction: ByteDirection::Received,
+            }),
             relay_delay: declare(
                 registry,
                 "gravimeter_relay_delay_seconds",
@@ -143,18 +153,35 @@ impl ConnectionMetrics {
             Fact::AcceptFailed => add(&self.accept_errors, 1),
             Fact::AgentRestarted(reason) => count(&self.agent_restarts, ByRestart { reason }),
             Fact::AgentUp(up) => self.agent_up.set(i64::from(up)),
-            Fact::Bytes { direction: ByteDirection::Received, count } => add(&self.received, count),
-            Fact::Bytes { direction: ByteDirection::Sent, count } => add(&self.sent, count),
+            Fact::Bytes {
+                direction: ByteDirection::Received,
+                count,
+            } => add(&self.received, count),
+            Fact::Bytes {
+                direction: ByteDirection::Sent,
+                count,
+            } => add(&self.sent, count),
             Fact::CaExpiry(at) => self.tls.ca_expires(at),
             Fact::ConnectionClosed(disposition) => {
-                release(&self.active.get_or_create_owned(&ByDisposition { disposition }));
+                release(
+                    &self
+                        .active
+                        .get_or_create_owned(&ByDisposition { disposition }),
+                );
             }
             Fact::ConnectionOpened(disposition) => {
                 count(&self.connections, ByDisposition { disposition });
-                self.active.get_or_create_owned(&ByDisposition { disposition }).inc();
+                self.active
+                    .get_or_create_owned(&ByDisposition { disposition })
+                    .inc();
             }
             Fact::ConnectionRefused(reason) => {
-                count(&self.connections, ByDisposition { disposition: Disposition::Refused });
+                count(
+                    &self.connections,
+                    ByDisposition {
+                        disposition: Disposition::Refused,
+                    },
+                );
                 count(&self.refused, ByRefusal { reason });
             }
             Fact::ConnectionTunnelled(reason) => count(&self.tunnelled, ByTunnel { reason }),
@@ -168,7 +195,9 @@ impl ConnectionMetrics {
                 }
             }
             Fact::Redirect { family, active } => {
-                self.redirect.get_or_create_owned(&ByFamily { family }).set(i64::from(active));
+                self.redirect
+                    .get_or_create_owned(&ByFamily { family })
+                    .set(i64::from(active));
             }
             Fact::RelayDelay(delay) => self.relay_delay.observe(delay.as_secs_f64()),
             Fact::TimedOut(step) => count(&self.timeouts, ByStep { step }),

@@ -1,6 +1,7 @@
 //! What calls cost, and how many of them have no price.
 //!
-//! The sum is an exact integer of nano-USD and becomes a float only in the exposition: a sum of floats would drift.
+//! The sum is an exact integer of nano-USD and becomes a float only in the exposition: a sum of
+//! floats would drift.
 
 use std::fmt;
 use std::sync::Arc;
@@ -43,9 +44,15 @@ impl CostMetrics {
 
     /// Both series of a model begin with its first call.
     pub(super) fn add(&self, group: &CallGroup) {
-        let labels = ByModel { provider: group.provider, model: group.model.clone() };
+        let labels = ByModel {
+            provider: group.provider,
+            model: group.model.clone(),
+        };
         self.cost.get_or_create_owned(&labels).add(group.cost);
-        add(&self.unpriced.get_or_create_owned(&labels), group.unpriced_calls);
+        add(
+            &self.unpriced.get_or_create_owned(&labels),
+            group.unpriced_calls,
+        );
     }
 }
 
@@ -57,7 +64,9 @@ impl Costs {
     /// Adds without wrapping, as all counters here do.
     fn add(&self, cost: Cost) {
         let saturated = |sum: u64| Some(Cost::from_nano_usd(sum).saturating_add(cost).nano_usd());
-        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, saturated);
+        let _ = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, saturated);
     }
 }
 

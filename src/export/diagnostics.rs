@@ -1,8 +1,10 @@
-//! The house's own work as spans, for finding out where a connection's time goes. Off unless it is asked for.
+//! The house's own work as spans, for finding out where a connection's time goes. Off unless it is
+//! asked for.
 //!
-//! Spans of `tracing` enter by a layer beside the log; [`Span`]s leave by the queue of the spans of calls, are lost and counted
-//! like those, and never waited for. Only spans of one target are looked at, which no library has and nothing on the way to the
-//! collector: exporting makes no spans. Of their fields only known names are taken, of their events none.
+//! Spans of `tracing` enter by a layer beside the log; [`Span`]s leave by the queue of the spans of
+//! calls, are lost and counted like those, and never waited for. Only spans of one target are
+//! looked at, which no library has and nothing on the way to the collector: exporting makes no
+//! spans. Of their fields only known names are taken, of their events none.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -24,7 +26,8 @@ use super::traces::{Queue, Traces};
 use crate::record::diagnostics::{ERROR_TYPE, FIELDS, TARGET};
 use crate::record::{HandshakeFailure, Label, RefuseReason, SpanId, TraceId};
 
-/// The way of diagnostic spans to the exporter. It begins where the log is started, long before there is an exporter.
+/// The way of diagnostic spans to the exporter. It begins where the log is started, long before
+/// there is an exporter.
 #[derive(Debug)]
 pub struct Diagnostics {
     outlet: Outlet,
@@ -37,7 +40,10 @@ impl Diagnostics {
     #[must_use]
     pub fn new(config: &Config) -> Option<Self> {
         let is_wanted = config.diagnostics && config.spans().is_some();
-        is_wanted.then(|| Self { outlet: Outlet::default(), share: config.sampling.ratio })
+        is_wanted.then(|| Self {
+            outlet: Outlet::default(),
+            share: config.sampling.ratio,
+        })
     }
 
     /// What takes the spans from `tracing`; for one subscriber.
@@ -47,7 +53,9 @@ impl Diagnostics {
     {
         // Everything that the SDK would read from the environment otherwise is said here.
         let provider = SdkTracerProvider::builder()
-            .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(self.share))))
+            .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(
+                self.share,
+            ))))
             .with_span_limits(SpanLimits::default())
             .with_resource(Resource::builder_empty().build())
             .with_span_processor(self.outlet.clone())
@@ -60,10 +68,14 @@ impl Diagnostics {
             .with_target(false)
             .with_threads(false)
             .with_tracked_inactivity(true)
-            .with_filter(filter_fn(|of| of.is_span() && of.target() == TARGET).with_max_level_hint(LevelFilter::INFO))
+            .with_filter(
+                filter_fn(|of| of.is_span() && of.target() == TARGET)
+                    .with_max_level_hint(LevelFilter::INFO),
+            )
     }
 
-    /// From now on spans go where those of calls go. What ended before is lost: there was no connection yet.
+    /// From now on spans go where those of calls go. What ended before is lost: there was no
+    /// connection yet.
     pub fn connect(&self, traces: &Traces) {
         // A second exporter in the same process has the spans of its own calls only.
         let _ = self.outlet.0.set(traces.queue());
@@ -98,12 +110,19 @@ fn span(data: SpanData) -> Option<Span> {
     let id = SpanId::new(u64::from_be_bytes(data.span_context.span_id().to_bytes()))?;
     let parent = SpanId::new(u64::from_be_bytes(data.parent_span_id.to_bytes()));
     let attributes: Vec<_> = data.attributes.iter().filter_map(attribute).collect();
-    let error = data.attributes.iter().find(|it| it.key.as_str() == ERROR_TYPE).map(|it| failure(&it.value.as_str()));
+    let error = data
+        .attributes
+        .iter()
+        .find(|it| it.key.as_str() == ERROR_TYPE)
+        .map(|it| failure(&it.value.as_str()));
     Some(Span {
         scope: Scope::Diagnostics,
         trace,
         id,
-        parent: parent.map(|id| Parent { id, is_remote: data.parent_span_is_remote }),
+        parent: parent.map(|id| Parent {
+            id,
+            is_remote: data.parent_span_is_remote,
+        }),
         name: data.name.into_owned(),
         kind: Kind::Internal,
         start: data.start_time,
@@ -115,7 +134,10 @@ fn span(data: SpanData) -> Option<Span> {
 }
 
 fn attribute(given: &KeyValue) -> Option<Attribute> {
-    let name = FIELDS.into_iter().chain(TIMES).find(|name| *name == given.key.as_str())?;
+    let name = FIELDS
+        .into_iter()
+        .chain(TIMES)
+        .find(|name| *name == given.key.as_str())?;
     let value = match &given.value {
         opentelemetry::Value::Bool(is) => Value::Bool(*is),
         opentelemetry::Value::I64(count) => Value::Int(*count),
@@ -126,12 +148,17 @@ fn attribute(given: &KeyValue) -> Option<Attribute> {
     Some((name, value))
 }
 
-/// The word for a failure, which is of a closed set; the convention's fallback for what is none of them.
+/// The word for a failure, which is of a closed set; the convention's fallback for what is none of
+/// them.
 fn failure(word: &str) -> &'static str {
     let reasons = RefuseReason::ALL.iter().map(|reason| reason.as_str());
     let failures = HandshakeFailure::ALL.iter().map(|failure| failure.as_str());
-    reasons.chain(failures).find(|known| *known == word).unwrap_or("_OTHER")
+    reasons
+        .chain(failures)
+        .find(|known| *known == word)
+        .unwrap_or("_OTHER")
 }
 
-/// How long a span was at work, and how long it waited, in nanoseconds, as `tracing-opentelemetry` calls it.
+/// How long a span was at work, and how long it waited, in nanoseconds, as `tracing-opentelemetry`
+/// calls it.
 const TIMES: [&str; 2] = ["busy_ns", "idle_ns"];

@@ -1,9 +1,10 @@
 //! Exemplars: a bucket of a histogram names the span of the last call or run that fell into it.
 //!
-//! A context and a duration enter, an observation leaves. Only spans that are exported are named. Exemplars are no labels:
-//! they cost no series, and only OpenMetrics shows them. The library attaches one in the moment it observes and never later,
-//! so what is counted before its span is known has none here: to observe it again would count it twice. Handshakes, which always
-//! are, and calls that wait for their place have theirs from [`super::late`].
+//! A context and a duration enter, an observation leaves. Only spans that are exported are named.
+//! Exemplars are no labels: they cost no series, and only OpenMetrics shows them. The library
+//! attaches one in the moment it observes and never later, so what is counted before its span is
+//! known has none here: to observe it again would count it twice. Handshakes, which always are, and
+//! calls that wait for their place have theirs from [`super::late`].
 
 use std::hash::Hash;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -16,9 +17,10 @@ use crate::record::{SpanId, TraceContext, TraceId};
 
 /// A histogram whose buckets may name a span.
 ///
-/// Each bucket holds one exemplar, the latest. That is 80 bytes of a hash table, at most 2.6 KB a series. With the default
-/// limit of 200 models and every model asked of every provider, for every operation, with every end, until every bucket has
-/// one, `gravimeter_call_duration_seconds` keeps 9.5 MB and the others 3 MB; a single provider and operation, 2.4 MB in all.
+/// Each bucket holds one exemplar, the latest. That is 80 bytes of a hash table, at most 2.6 KB a
+/// series. With the default limit of 200 models and every model asked of every provider, for every
+/// operation, with every end, until every bucket has one, `gravimeter_call_duration_seconds` keeps
+/// 9.5 MB and the others 3 MB; a single provider and operation, 2.4 MB in all.
 pub(super) type TracedHistogram = HistogramWithExemplars<Span>;
 
 /// A [`TracedHistogram`] for each label set.
@@ -40,11 +42,21 @@ pub(super) struct Exemplar {
 
 impl Exemplar {
     /// `None` unless the span is exported: nobody could look it up.
-    pub(super) fn of(trace: Option<TraceContext>, started_at: SystemTime, duration: Duration) -> Option<Self> {
+    pub(super) fn of(
+        trace: Option<TraceContext>,
+        started_at: SystemTime,
+        duration: Duration,
+    ) -> Option<Self> {
         let trace = trace.filter(|trace| trace.sampled)?;
-        let span = Span { trace_id: trace.trace, span_id: trace.span };
-        // The library's encoder panics at a time before 1970, which a clock that was never set may show.
-        let ended_at = started_at.checked_add(duration).filter(|at| *at >= UNIX_EPOCH);
+        let span = Span {
+            trace_id: trace.trace,
+            span_id: trace.span,
+        };
+        // The library's encoder panics at a time before 1970, which a clock that was never set may
+        // show.
+        let ended_at = started_at
+            .checked_add(duration)
+            .filter(|at| *at >= UNIX_EPOCH);
         Some(Self { span, ended_at })
     }
 }
@@ -58,5 +70,7 @@ pub(super) fn observe<S: Clone + Hash + Eq>(
 ) {
     let ended_at = exemplar.as_ref().and_then(|exemplar| exemplar.ended_at);
     let span = exemplar.map(|exemplar| exemplar.span);
-    family.get_or_create_owned(labels).observe(duration.as_secs_f64(), span, ended_at);
+    family
+        .get_or_create_owned(labels)
+        .observe(duration.as_secs_f64(), span, ended_at);
 }

@@ -1,7 +1,9 @@
-//! The record under the names of the OpenTelemetry GenAI convention: one pure mapping, and the metrics that carry it out.
+//! The record under the names of the OpenTelemetry GenAI convention: one pure mapping, and the
+//! metrics that carry it out.
 //!
-//! The convention counts parts inside totals (cached input is input, reasoning is output), where ours are disjoint.
-//! Source: `docs/gen-ai/gen-ai-metrics.md` of <https://github.com/open-telemetry/semantic-conventions-genai>.
+//! The convention counts parts inside totals (cached input is input, reasoning is output), where
+//! ours are disjoint. Source: `docs/gen-ai/gen-ai-metrics.md` of
+//! <https://github.com/open-telemetry/semantic-conventions-genai>.
 
 use std::sync::Arc;
 
@@ -11,13 +13,16 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
 use super::series::{Histograms, add, call_latency, declare};
-use crate::record::{Call, Label, Model, Models, Operation, Outcome, Provider, TokenKind, TokenUsage, Totals};
+use crate::record::{
+    Call, Label, Model, Models, Operation, Outcome, Provider, TokenKind, TokenUsage, Totals,
+};
 
-/// The state of the convention that is followed: after v1.41.0, with token counters instead of a token histogram.
+/// The state of the convention that is followed: after v1.41.0, with token counters instead of a
+/// token histogram.
 pub const CONVENTION: &str = "main@024a4f94";
 
-/// Names of span attributes: the GenAI convention's, those of the general conventions that it refers to (server, error, HTTP,
-/// TLS), and ours, which begin with `gravimeter.`.
+/// Names of span attributes: the GenAI convention's, those of the general conventions that it
+/// refers to (server, error, HTTP, TLS), and ours, which begin with `gravimeter.`.
 ///
 /// Source: `docs/gen-ai/gen-ai-spans.md` at [`CONVENTION`], and semantic conventions 1.44.0.
 pub mod attribute {
@@ -69,7 +74,8 @@ pub mod attribute {
     /// Whether an earlier session was resumed.
     pub const TLS_RESUMED: &str = "tls.resumed";
 
-    /// What a call cost at list prices, in US dollars; absent where no price is known. The convention has no name for it.
+    /// What a call cost at list prices, in US dollars; absent where no price is known. The
+    /// convention has no name for it.
     pub const COST_USD: &str = "gravimeter.cost_usd";
     /// The state of the GenAI convention that the names follow, on the instrumentation scope.
     pub const CONVENTION: &str = "gravimeter.gen_ai.convention";
@@ -83,7 +89,8 @@ pub mod attribute {
     pub const RATE_LIMIT_RESETS_AT: &str = "gravimeter.rate_limit.resets_at";
     /// How long the provider asks to wait, in seconds.
     pub const RATE_LIMIT_RETRY_AFTER: &str = "gravimeter.rate_limit.retry_after";
-    /// What the calls of a run cost at list prices, in US dollars; absent where that of one is not known.
+    /// What the calls of a run cost at list prices, in US dollars; absent where that of one is not
+    /// known.
     pub const RUN_COST_USD: &str = "gravimeter.run.cost_usd";
     /// How many calls a run has made.
     pub const RUN_CALLS: &str = "gravimeter.run.calls";
@@ -97,12 +104,21 @@ pub mod attribute {
     pub const USAGE_QUALITY: &str = "gravimeter.usage.quality";
 }
 
-/// The convention's metrics: the name that a scrape shows, its own name, and its unit. A counter's is without `_total`.
+/// The convention's metrics: the name that a scrape shows, its own name, and its unit. A counter's
+/// is without `_total`.
 ///
 /// Source: `docs/gen-ai/gen-ai-token-metrics.md` and `gen-ai-metrics.md` at [`CONVENTION`].
 const METRICS: [(&str, &str, &str); 7] = [
-    ("gen_ai_client_inference_duration_seconds", "gen_ai.client.inference.duration", "s"),
-    ("gen_ai_client_inference_time_to_first_chunk_seconds", "gen_ai.client.inference.time_to_first_chunk", "s"),
+    (
+        "gen_ai_client_inference_duration_seconds",
+        "gen_ai.client.inference.duration",
+        "s",
+    ),
+    (
+        "gen_ai_client_inference_time_to_first_chunk_seconds",
+        "gen_ai.client.inference.time_to_first_chunk",
+        "s",
+    ),
     (
         "gen_ai_client_inference_usage_cache_read_input_tokens",
         "gen_ai.client.inference.usage.cache_read.input_tokens",
@@ -113,8 +129,16 @@ const METRICS: [(&str, &str, &str); 7] = [
         "gen_ai.client.inference.usage.cache_write.input_tokens",
         "{token}",
     ),
-    ("gen_ai_client_inference_usage_input_tokens", "gen_ai.client.inference.usage.input_tokens", "{token}"),
-    ("gen_ai_client_inference_usage_output_tokens", "gen_ai.client.inference.usage.output_tokens", "{token}"),
+    (
+        "gen_ai_client_inference_usage_input_tokens",
+        "gen_ai.client.inference.usage.input_tokens",
+        "{token}",
+    ),
+    (
+        "gen_ai_client_inference_usage_output_tokens",
+        "gen_ai.client.inference.usage.output_tokens",
+        "{token}",
+    ),
     (
         "gen_ai_client_inference_usage_reasoning_output_tokens",
         "gen_ai.client.inference.usage.reasoning.output_tokens",
@@ -124,7 +148,10 @@ const METRICS: [(&str, &str, &str); 7] = [
 
 /// The convention's own name and unit of a metric that a scrape shows; `None` for one of ours.
 pub(super) fn metric_of(scraped: &str) -> Option<(&'static str, &'static str)> {
-    METRICS.iter().find(|(known, ..)| *known == scraped).map(|(_, name, unit)| (*name, *unit))
+    METRICS
+        .iter()
+        .find(|(known, ..)| *known == scraped)
+        .map(|(_, name, unit)| (*name, *unit))
 }
 
 /// The convention's own name of a label of its metrics.
@@ -151,13 +178,15 @@ pub fn operation_name(operation: Operation) -> Option<&'static str> {
     }
 }
 
-/// `error.type`: our outcome's name, which is of low cardinality as the convention asks; `None` for success.
+/// `error.type`: our outcome's name, which is of low cardinality as the convention asks; `None` for
+/// success.
 #[must_use]
 pub fn error_type(outcome: Outcome) -> Option<&'static str> {
     (outcome != Outcome::Ok).then(|| outcome.as_str())
 }
 
-/// `gen_ai.usage.*`: totals, and the parts that are inside them. In tokens; what was not reported counts 0.
+/// `gen_ai.usage.*`: totals, and the parts that are inside them. In tokens; what was not reported
+/// counts 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
     /// All input, cached or not.
@@ -174,9 +203,19 @@ pub struct Usage {
 
 impl From<&TokenUsage> for Usage {
     fn from(usage: &TokenUsage) -> Self {
-        let sum = |parts: &[Option<u64>]| parts.iter().flatten().fold(0, |sum: u64, part| sum.saturating_add(*part));
+        let sum = |parts: &[Option<u64>]| {
+            parts
+                .iter()
+                .flatten()
+                .fold(0, |sum: u64, part| sum.saturating_add(*part))
+        };
         Self {
-            input_tokens: sum(&[usage.input, usage.cache_read, usage.cache_write, usage.tool_input]),
+            input_tokens: sum(&[
+                usage.input,
+                usage.cache_read,
+                usage.cache_write,
+                usage.tool_input,
+            ]),
             output_tokens: sum(&[usage.output, usage.thinking]),
             cache_read_input_tokens: sum(&[usage.cache_read]),
             cache_write_input_tokens: sum(&[usage.cache_write]),
@@ -216,7 +255,9 @@ pub(super) struct GenAiMetrics {
 
 impl GenAiMetrics {
     pub(super) fn declare(registry: &mut Registry, models: Arc<Models>) -> Self {
-        let mut tokens = |name: &str, help: &str| declare(registry, name, help, Family::<Tokens, Counter>::default());
+        let mut tokens = |name: &str, help: &str| {
+            declare(registry, name, help, Family::<Tokens, Counter>::default())
+        };
         Self {
             models,
             input_tokens: tokens(
@@ -257,7 +298,9 @@ impl GenAiMetrics {
     /// Goes on from what was counted before.
     pub(super) fn resume(&self, totals: &Totals) {
         for group in &totals.calls {
-            let Some(operation) = operation_name(group.operation) else { continue };
+            let Some(operation) = operation_name(group.operation) else {
+                continue;
+            };
             let usage = TokenUsage {
                 input: Some(group.of(TokenKind::Input)),
                 cache_read: Some(group.of(TokenKind::CacheRead)),
@@ -271,18 +314,29 @@ impl GenAiMetrics {
     }
 
     pub(super) fn ended(&self, call: &Call) {
-        let Some(operation) = operation_name(call.operation) else { return };
+        let Some(operation) = operation_name(call.operation) else {
+            return;
+        };
         let inference = Inference {
             gen_ai_operation_name: operation,
             gen_ai_provider_name: call.provider,
             gen_ai_request_model: self.models.name(call),
             error_type: error_type(call.outcome),
         };
-        self.duration.get_or_create_owned(&inference).observe(call.timing.duration.as_secs_f64());
+        self.duration
+            .get_or_create_owned(&inference)
+            .observe(call.timing.duration.as_secs_f64());
         if let Some(first) = call.timing.time_to_first_chunk.filter(|_| call.streamed) {
-            self.time_to_first_chunk.get_or_create_owned(&inference).observe(first.as_secs_f64());
+            self.time_to_first_chunk
+                .get_or_create_owned(&inference)
+                .observe(first.as_secs_f64());
         }
-        self.count(&call.usage, operation, call.provider, inference.gen_ai_request_model);
+        self.count(
+            &call.usage,
+            operation,
+            call.provider,
+            inference.gen_ai_request_model,
+        );
     }
 
     fn count(&self, usage: &TokenUsage, operation: &'static str, provider: Provider, model: Model) {
@@ -290,7 +344,8 @@ impl GenAiMetrics {
             gen_ai_operation_name: operation,
             gen_ai_provider_name: provider,
             gen_ai_request_model: model,
-            // Providers give no reliable split by modality; one value keeps the sum over the label equal to the total.
+            // Providers give no reliable split by modality; one value keeps the sum over the label
+            // equal to the total.
             gen_ai_token_modality: "unknown",
         };
         let usage = Usage::from(usage);
@@ -298,7 +353,10 @@ impl GenAiMetrics {
             (&self.input_tokens, usage.input_tokens),
             (&self.output_tokens, usage.output_tokens),
             (&self.cache_read_input_tokens, usage.cache_read_input_tokens),
-            (&self.cache_write_input_tokens, usage.cache_write_input_tokens),
+            (
+                &self.cache_write_input_tokens,
+                usage.cache_write_input_tokens,
+            ),
             (&self.reasoning_output_tokens, usage.reasoning_output_tokens),
         ] {
             add(&family.get_or_create_owned(&labels), count);

@@ -1,4 +1,5 @@
-//! Label sets: structs of closed enums and of bounded model names. A field's name is the label's name.
+//! Label sets: structs of closed enums and of bounded model names. A field's name is the label's
+//! name.
 
 use std::fmt::{self, Write as _};
 
@@ -7,10 +8,12 @@ use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEn
 use super::otlp::Loss;
 use super::web::WebRefusal;
 use crate::record::{
-    ByteDirection, CorrelationMethod, DisplayName, Disposition, FollowFailure, HandshakeFailure, IpFamily, Label,
-    LeafResult, LedgerFailure, LedgerRecord, Model, ObserverBudget, ObserverFailure, Operation, Outcome, Provider,
-    Quality, QuotaWindow, RateLimitReason, RefuseReason, RestartReason, RunOutcome, Side, SpanId, StepKind, StepStatus,
-    TimeoutStep, TlsVersion, TokenKind, TraceId, TunnelReason, UnreadReason, UpdateSource, UsageComparison, UsageTotal,
+    ByteDirection, CorrelationMethod, DisplayName, Disposition, FollowFailure, HandshakeFailure,
+    IpFamily, Label, LeafResult, LedgerFailure, LedgerRecord, Model, ObserverBudget,
+    ObserverFailure, Operation, Outcome, Provider, Quality, QuotaWindow, RateLimitReason,
+    RefuseReason, RestartReason, RunOutcome, Side, SpanId, StepKind, StepStatus, TimeoutStep,
+    TlsVersion, TokenKind, TraceId, TunnelReason, UnreadReason, UpdateSource, UsageComparison,
+    UsageTotal,
 };
 
 /// Lets the label enums of `record` be label values of the metrics library.
@@ -95,41 +98,115 @@ macro_rules! label_set {
 }
 
 label_set!(ByProvider { provider: Provider });
-label_set!(ByModel { provider: Provider, model: Model });
-label_set!(ByKind { provider: Provider, model: Model, kind: TokenKind });
-label_set!(ByQuality { provider: Provider, model: Model, quality: Quality });
-label_set!(ByOperation { provider: Provider, model: Model, operation: Operation });
-label_set!(ByOutcome { provider: Provider, model: Model, operation: Operation, outcome: Outcome });
-label_set!(ByTotal { provider: Provider, result: UsageTotal });
+label_set!(ByModel {
+    provider: Provider,
+    model: Model
+});
+label_set!(ByKind {
+    provider: Provider,
+    model: Model,
+    kind: TokenKind
+});
+label_set!(ByQuality {
+    provider: Provider,
+    model: Model,
+    quality: Quality
+});
+label_set!(ByOperation {
+    provider: Provider,
+    model: Model,
+    operation: Operation
+});
+label_set!(ByOutcome {
+    provider: Provider,
+    model: Model,
+    operation: Operation,
+    outcome: Outcome
+});
+label_set!(ByTotal {
+    provider: Provider,
+    result: UsageTotal
+});
 label_set!(ByUnread { provider: &'static str, reason: UnreadReason });
-label_set!(ByRateLimit { provider: Provider, model: Model, reason: RateLimitReason });
+label_set!(ByRateLimit {
+    provider: Provider,
+    model: Model,
+    reason: RateLimitReason
+});
 
 label_set!(ByRunModel { model: Model });
-label_set!(ByRun { model: Model, outcome: RunOutcome });
-label_set!(ByStepEnd { step: StepKind, status: StepStatus });
-label_set!(BySource { source: UpdateSource });
-label_set!(ByMethod { method: CorrelationMethod });
-label_set!(ByComparison { result: UsageComparison });
-label_set!(ByFollowFailure { reason: FollowFailure });
-label_set!(ByQuota { provider: Provider, model: Model, window: QuotaWindow });
-label_set!(ModelInfo { provider: Provider, model: Model, display_name: DisplayName });
+label_set!(ByRun {
+    model: Model,
+    outcome: RunOutcome
+});
+label_set!(ByStepEnd {
+    step: StepKind,
+    status: StepStatus
+});
+label_set!(BySource {
+    source: UpdateSource
+});
+label_set!(ByMethod {
+    method: CorrelationMethod
+});
+label_set!(ByComparison {
+    result: UsageComparison
+});
+label_set!(ByFollowFailure {
+    reason: FollowFailure
+});
+label_set!(ByQuota {
+    provider: Provider,
+    model: Model,
+    window: QuotaWindow
+});
+label_set!(ModelInfo {
+    provider: Provider,
+    model: Model,
+    display_name: DisplayName
+});
 
-label_set!(ByHandshake { side: Side, version: TlsVersion, resumed: bool });
-label_set!(ByHandshakeFailure { side: Side, reason: HandshakeFailure });
+label_set!(ByHandshake {
+    side: Side,
+    version: TlsVersion,
+    resumed: bool
+});
+label_set!(ByHandshakeFailure {
+    side: Side,
+    reason: HandshakeFailure
+});
 label_set!(ByLeafResult { result: LeafResult });
-label_set!(ByDisposition { disposition: Disposition });
-label_set!(ByRefusal { reason: RefuseReason });
+label_set!(ByDisposition {
+    disposition: Disposition
+});
+label_set!(ByRefusal {
+    reason: RefuseReason
+});
 label_set!(ByStep { step: TimeoutStep });
-label_set!(ByTunnel { reason: TunnelReason });
-label_set!(ByObserverBudget { budget: ObserverBudget });
-label_set!(ByObserverFailure { reason: ObserverFailure });
-label_set!(ByDirection { direction: ByteDirection });
+label_set!(ByTunnel {
+    reason: TunnelReason
+});
+label_set!(ByObserverBudget {
+    budget: ObserverBudget
+});
+label_set!(ByObserverFailure {
+    reason: ObserverFailure
+});
+label_set!(ByDirection {
+    direction: ByteDirection
+});
 label_set!(ByFamily { family: IpFamily });
-label_set!(ByRestart { reason: RestartReason });
+label_set!(ByRestart {
+    reason: RestartReason
+});
 label_set!(ByLoss { reason: Loss });
 label_set!(ByWebRefusal { reason: WebRefusal });
-label_set!(ByLedgerFailure { operation: LedgerFailure });
-label_set!(ByLedgerRecord { record: LedgerRecord });
+label_set!(ByLedgerFailure {
+    operation: LedgerFailure
+});
+label_set!(ByLedgerRecord {
+    record: LedgerRecord
+});
 
 label_set!(ByLabel { label: &'static str });
 label_set!(Build { version: &'static str, revision: &'static str, rustc: &'static str });

@@ -1,10 +1,11 @@
-//! Exemplars of what is counted before its span is known: a handshake, whose span comes with the first call behind it, and a call
-//! that may belong to this run or to the next.
+//! Exemplars of what is counted before its span is known: a handshake, whose span comes with the
+//! first call behind it, and a call that may belong to this run or to the next.
 //!
-//! What was counted and its span enter; an exposition with the bucket enters, and leaves with the span named there. The library
-//! attaches an exemplar only in the moment it counts. So what has got its span is counted again among others of its kind, and of
-//! what the library writes about those nothing is shown but the exemplars: they go to the same series and bucket of the
-//! exposition, whose samples stay as they are.
+//! What was counted and its span enter; an exposition with the bucket enters, and leaves with the
+//! span named there. The library attaches an exemplar only in the moment it counts. So what has got
+//! its span is counted again among others of its kind, and of what the library writes about those
+//! nothing is shown but the exemplars: they go to the same series and bucket of the exposition,
+//! whose samples stay as they are.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -32,11 +33,20 @@ pub struct LateSpans {
 }
 
 impl LateSpans {
-    /// The handshakes of a connection's setup have spans now, below the call that stands at `place`.
+    /// The handshakes of a connection's setup have spans now, below the call that stands at
+    /// `place`.
     pub(super) fn handshakes(&self, setup: &ConnectionSetup, place: &TraceContext) {
         for (phase, done, span) in handshakes(setup, place) {
-            let labels = ByHandshake { side: done.side, version: done.version, resumed: done.resumed };
-            let exemplar = Exemplar::of(Some(TraceContext { span, ..*place }), phase.started_at, phase.duration);
+            let labels = ByHandshake {
+                side: done.side,
+                version: done.version,
+                resumed: done.resumed,
+            };
+            let exemplar = Exemplar::of(
+                Some(TraceContext { span, ..*place }),
+                phase.started_at,
+                phase.duration,
+            );
             observe(&self.handshakes, &labels, done.duration, exemplar);
         }
     }
@@ -47,9 +57,26 @@ impl LateSpans {
         let model = self.models.of_call(call);
         let exemplar = Exemplar::of(Some(*place), timing.started_at, timing.duration);
         if let Some(first) = timing.time_to_first_chunk {
-            observe(&self.first_chunks, &ByModel { provider, model: model.clone() }, first, exemplar.clone());
+            observe(
+                &self.first_chunks,
+                &ByModel {
+                    provider,
+                    model: model.clone(),
+                },
+                first,
+                exemplar.clone(),
+            );
         }
-        observe(&self.calls, &ByOperation { provider, model, operation }, timing.duration, exemplar);
+        observe(
+            &self.calls,
+            &ByOperation {
+                provider,
+                model,
+                operation,
+            },
+            timing.duration,
+            exemplar,
+        );
     }
 }
 
@@ -88,7 +115,10 @@ impl LateExemplars {
         let mut counted_again = String::new();
         text::encode(&mut counted_again, &self.registry)?;
         let exemplars: HashMap<_, _> = counted_again.lines().filter_map(exemplar).collect();
-        for name in [CALL_DURATION, FIRST_CHUNK, HANDSHAKE_SECONDS].into_iter().filter(|_| !exemplars.is_empty()) {
+        for name in [CALL_DURATION, FIRST_CHUNK, HANDSHAKE_SECONDS]
+            .into_iter()
+            .filter(|_| !exemplars.is_empty())
+        {
             put_on_buckets(&mut exposition, name, &exemplars);
         }
         Ok(exposition)
@@ -100,11 +130,16 @@ fn put_on_buckets(exposition: &mut String, name: &str, exemplars: &HashMap<&str,
     let bucket = format!("\n{name}_bucket{{");
     let first = memmem::find(exposition.as_bytes(), bucket.as_bytes());
     let last = memmem::rfind(exposition.as_bytes(), bucket.as_bytes());
-    let (Some(first), Some(last)) = (first, last) else { return };
+    let (Some(first), Some(last)) = (first, last) else {
+        return;
+    };
     let start = first + 1;
     let end_of_line = exposition.get(last + 1..).and_then(|rest| rest.find('\n'));
     let end = end_of_line.map_or(exposition.len(), |at| last + 1 + at);
-    let named = exposition.get(start..end).map(|lines| with_exemplars(lines, exemplars)).unwrap_or_default();
+    let named = exposition
+        .get(start..end)
+        .map(|lines| with_exemplars(lines, exemplars))
+        .unwrap_or_default();
     exposition.replace_range(start..end, &named);
 }
 
@@ -113,7 +148,9 @@ fn with_exemplars(lines: &str, exemplars: &HashMap<&str, &str>) -> String {
     let named = lines.lines().map(|line| {
         let (sample, own) = split(line);
         let series = sample.rsplit_once(' ').map_or(sample, |(series, _)| series);
-        let late = exemplars.get(series).filter(|late| own.is_none_or(|own| ended_at(own) <= ended_at(late)));
+        let late = exemplars
+            .get(series)
+            .filter(|late| own.is_none_or(|own| ended_at(own) <= ended_at(late)));
         late.map_or_else(|| line.to_owned(), |late| format!("{sample}{BEFORE}{late}"))
     });
     named.collect::<Vec<_>>().join("\n")
@@ -126,9 +163,12 @@ fn exemplar(line: &str) -> Option<(&str, &str)> {
     Some((series, exemplar?))
 }
 
-/// A sample and its exemplar. A label's value may hold anything but a quotation mark that nothing stands before.
+/// A sample and its exemplar. A label's value may hold anything but a quotation mark that nothing
+/// stands before.
 fn split(line: &str) -> (&str, Option<&str>) {
-    let parts = line.rfind(BEGINNING).and_then(|at| Some((line.get(..at)?, line.get(at + BEFORE.len()..)?)));
+    let parts = line
+        .rfind(BEGINNING)
+        .and_then(|at| Some((line.get(..at)?, line.get(at + BEFORE.len()..)?)));
     parts.map_or((line, None), |(sample, exemplar)| (sample, Some(exemplar)))
 }
 

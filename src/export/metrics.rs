@@ -1,9 +1,10 @@
 //! The set of all metrics: takes every fact, answers every scrape.
 //!
-//! What is counted of calls stands in `calls`, of conversations in `cascades`, of quotas in `quotas`, of connections and the
-//! house in `connections`, of the ledger in `ledger`, of spans in `otlp`, of the exporter itself in `web`, under the names of
-//! the GenAI convention in `genai`; the rules of naming and counting in `series`; the spans that buckets name in `exemplars` and
-//! `late`; here is the registry they share.
+//! What is counted of calls stands in `calls`, of conversations in `cascades`, of quotas in
+//! `quotas`, of connections and the house in `connections`, of the ledger in `ledger`, of spans in
+//! `otlp`, of the exporter itself in `web`, under the names of the GenAI convention in `genai`; the
+//! rules of naming and counting in `series`; the spans that buckets name in `exemplars` and `late`;
+//! here is the registry they share.
 
 use std::fmt;
 use std::sync::Arc;
@@ -77,7 +78,9 @@ impl Metrics {
             calls: CallMetrics::declare(&mut registry, labels.clone()),
             cascades: CascadeMetrics::declare(&mut registry, labels.clone()),
             connections: ConnectionMetrics::declare(&mut registry),
-            genai: config.genai.then(|| GenAiMetrics::declare(&mut registry, models)),
+            genai: config
+                .genai
+                .then(|| GenAiMetrics::declare(&mut registry, models)),
             ledger: LedgerMetrics::declare(&mut registry),
             late: LateExemplars::new(labels.clone()),
             quotas: QuotaMetrics::declare(&mut registry, labels),
@@ -94,8 +97,8 @@ impl Metrics {
         }
     }
 
-    /// Lets counters go on from where earlier processes left them: before the first scrape, so that none is seen to jump.
-    /// Histograms begin anew.
+    /// Lets counters go on from where earlier processes left them: before the first scrape, so that
+    /// none is seen to jump. Histograms begin anew.
     pub fn resume(&self, totals: &Totals) {
         self.calls.resume(totals);
         self.cascades.resume(totals);
@@ -134,7 +137,8 @@ impl Metrics {
     /// Writes the current values.
     ///
     /// # Errors
-    /// [`fmt::Error`] when a metric cannot be written in the format; no metric declared here is of that sort.
+    /// [`fmt::Error`] when a metric cannot be written in the format; no metric declared here is of
+    /// that sort.
     pub fn encode(&self, format: Format) -> Result<String, fmt::Error> {
         let exposition = text::encode(&self.registry, format)?;
         match format {
@@ -143,7 +147,8 @@ impl Metrics {
         }
     }
 
-    /// The current values, for whoever pushes them. No metric declared here is of a sort that has no such form.
+    /// The current values, for whoever pushes them. No metric declared here is of a sort that has
+    /// no such form.
     pub(super) fn families(&self) -> Vec<MetricFamily> {
         prometheus_protobuf::encode(&self.registry).unwrap_or_default()
     }

@@ -1,9 +1,10 @@
 //! Facts in, metrics and spans out.
 //!
-//! [`Metrics`] is a [`crate::record::Sink`]: it counts, and writes what it counted when it is scraped. [`traces::Traces`] is
-//! another: it makes spans, which [`otlp::Exporter`] takes to a collector, with those of [`diagnostics`] where they are on. No
-//! fact is kept longer than its span needs, no traffic is touched, and no label comes from outside a closed set or the bounded
-//! set of models.
+//! [`Metrics`] is a [`crate::record::Sink`]: it counts, and writes what it counted when it is
+//! scraped. [`traces::Traces`] is another: it makes spans, which [`otlp::Exporter`] takes to a
+//! collector, with those of [`diagnostics`] where they are on. No fact is kept longer than its span
+//! needs, no traffic is touched, and no label comes from outside a closed set or the bounded set of
+//! models.
 
 mod calls;
 mod cascades;

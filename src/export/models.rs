@@ -1,4 +1,5 @@
-//! Models as labels: the bounded set that every view shares, and the count of what had no room in it.
+//! Models as labels: the bounded set that every view shares, and the count of what had no room in
+//! it.
 
 use std::sync::Arc;
 
@@ -25,7 +26,10 @@ impl ModelLabels {
             "Events whose label value was folded into 'other' because the label has too many values",
             Family::<ByLabel, Counter>::default(),
         );
-        Self { models, folded: overflow.get_or_create_owned(&ByLabel { label: "model" }) }
+        Self {
+            models,
+            folded: overflow.get_or_create_owned(&ByLabel { label: "model" }),
+        }
     }
 
     /// The model's label.
@@ -48,13 +52,14 @@ impl ModelLabels {
         self.folded(self.of(&run.model), &run.model)
     }
 
-    /// The label of a model that its provider or the agent tells of, if it is its own. What is said of one model must not be
-    /// read as said of all that share `other`.
+    /// The label of a model that its provider or the agent tells of, if it is its own. What is said
+    /// of one model must not be read as said of all that share `other`.
     pub(super) fn own(&self, model: &Model) -> Option<Model> {
         Some(self.folded(self.models.admit(model), model)).filter(|label| label == model)
     }
 
-    /// Counts what would have another label if there were room for it. A model that no provider has answered as is none of it.
+    /// Counts what would have another label if there were room for it. A model that no provider has
+    /// answered as is none of it.
     fn folded(&self, label: Model, model: &Model) -> Model {
         if label != *model && self.models.is_full() {
             self.folded.inc();

@@ -29,7 +29,11 @@ impl QuotaMetrics {
     pub(super) fn declare(registry: &mut Registry, models: ModelLabels) -> Self {
         let names = Names::default();
         // The library puts the suffix `_info` on, as it does for the build.
-        registry.register("gravimeter_model", "What people call a model", names.clone());
+        registry.register(
+            "gravimeter_model",
+            "What people call a model",
+            names.clone(),
+        );
         Self {
             models,
             remaining: declare(
@@ -49,11 +53,28 @@ impl QuotaMetrics {
     }
 
     pub(super) fn read(&self, quota: &Quota) {
-        let Some(model) = self.models.own(&quota.model).filter(|_| quota.remaining.is_finite()) else { return };
-        let labels = ByQuota { provider: quota.provider, model, window: quota.window };
-        self.remaining.get_or_create_owned(&labels).set(quota.remaining.clamp(0.0, 1.0));
+        let Some(model) = self
+            .models
+            .own(&quota.model)
+            .filter(|_| quota.remaining.is_finite())
+        else {
+            return;
+        };
+        let labels = ByQuota {
+            provider: quota.provider,
+            model,
+            window: quota.window,
+        };
+        self.remaining
+            .get_or_create_owned(&labels)
+            .set(quota.remaining.clamp(0.0, 1.0));
         match quota.resets_at {
-            Some(at) => _ = self.resets.get_or_create_owned(&labels).set(unix_seconds(at)),
+            Some(at) => {
+                _ = self
+                    .resets
+                    .get_or_create_owned(&labels)
+                    .set(unix_seconds(at))
+            }
             None => _ = self.resets.remove(&labels),
         }
     }
@@ -65,22 +86,36 @@ impl QuotaMetrics {
     }
 }
 
-/// One series for each model: a new name replaces the old one in one step, so that a join never finds two.
+/// One series for each model: a new name replaces the old one in one step, so that a join never
+/// finds two.
 #[derive(Debug, Clone, Default)]
 struct Names(Arc<Mutex<BTreeMap<(Provider, Model), DisplayName>>>);
 
 impl Names {
     fn set(&self, provider: Provider, model: Model, display_name: DisplayName) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((provider, model), display_name);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert((provider, model), display_name);
     }
 }
 
 impl EncodeMetric for Names {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
-        let names = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        names.into_iter().try_for_each(|((provider, model), display_name)| {
-            encoder.encode_info(&ModelInfo { provider, model, display_name })
-        })
+        let names = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        names
+            .into_iter()
+            .try_for_each(|((provider, model), display_name)| {
+                encoder.encode_info(&ModelInfo {
+                    provider,
+                    model,
+                    display_name,
+                })
+            })
     }
 
     fn metric_type(&self) -> MetricType {
@@ -88,6 +123,9 @@ impl EncodeMetric for Names {
     }
 
     fn is_empty(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_empty()
     }
 }

@@ -20,9 +20,14 @@ use crate::record::Label;
 /// A histogram for each label set.
 pub(super) type Histograms<S> = Family<S, Histogram, fn() -> Histogram>;
 
-/// Registers a metric under the name that a scrape shows: the suffixes `_total`, `_seconds`, `_bytes` and `_usd` are
-/// taken off here, because the library puts them on again by type and unit.
-pub(super) fn declare<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+/// Registers a metric under the name that a scrape shows: the suffixes `_total`, `_seconds`,
+/// `_bytes` and `_usd` are taken off here, because the library puts them on again by type and unit.
+pub(super) fn declare<M: Metric + Clone>(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    metric: M,
+) -> M {
     let name = name.strip_suffix("_total").unwrap_or(name);
     if let Some(stem) = name.strip_suffix("_seconds") {
         registry.register_with_unit(stem, help, Unit::Seconds, metric.clone());
@@ -36,16 +41,21 @@ pub(super) fn declare<M: Metric + Clone>(registry: &mut Registry, name: &str, he
     metric
 }
 
-/// Adds without wrapping: a provider may claim any number, and a counter that falls looks like a restart.
+/// Adds without wrapping: a provider may claim any number, and a counter that falls looks like a
+/// restart.
 pub(super) fn add(counter: &Counter, count: u64) {
     let saturated = |sum: u64| Some(sum.saturating_add(count));
-    let _ = counter.inner().fetch_update(Ordering::Relaxed, Ordering::Relaxed, saturated);
+    let _ = counter
+        .inner()
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, saturated);
 }
 
 /// Takes one off a gauge that counts what is open, never below zero.
 pub(super) fn release(gauge: &Gauge<i64, AtomicI64>) {
     let lowered = |open: i64| (open > 0).then(|| open - 1);
-    let _ = gauge.inner().fetch_update(Ordering::Relaxed, Ordering::Relaxed, lowered);
+    let _ = gauge
+        .inner()
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, lowered);
 }
 
 /// Latency of LLM calls.
@@ -95,7 +105,9 @@ pub(super) fn run_tokens() -> Histogram {
 
 /// A point in time as a gauge shows it.
 pub(super) fn unix_seconds(at: SystemTime) -> i64 {
-    at.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+    at.duration_since(UNIX_EPOCH).map_or(0, |since| {
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    })
 }
 
 /// Goes through a closed set.
@@ -113,7 +125,8 @@ pub(super) fn count<S: Clone + Hash + Eq>(family: &Family<S, Counter>, labels: S
     family.get_or_create_owned(&labels).inc();
 }
 
-/// A gauge that is absent until its value is known: a 0 would say "expired in 1970" or "the agent is down".
+/// A gauge that is absent until its value is known: a 0 would say "expired in 1970" or "the agent
+/// is down".
 #[derive(Debug, Clone, Default)]
 pub(super) struct Late(Arc<OnceLock<Gauge>>);
 
@@ -137,17 +150,24 @@ impl EncodeMetric for Late {
     }
 }
 
-/// The boundaries that the GenAI convention prescribes for durations of inference: ours and the convention's histograms
-/// can then be laid over each other.
-const CALL_SECONDS: [f64; 14] =
-    [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
+/// The boundaries that the GenAI convention prescribes for durations of inference: ours and the
+/// convention's histograms can then be laid over each other.
+const CALL_SECONDS: [f64; 14] = [
+    0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
+];
 
-/// The same doubling, one decade lower: fast models stream a token in 2 to 5 ms, and nothing streams for a minute a token.
-const GAP_SECONDS: [f64; 14] =
-    [0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192];
+/// The same doubling, one decade lower: fast models stream a token in 2 to 5 ms, and nothing
+/// streams for a minute a token.
+const GAP_SECONDS: [f64; 14] = [
+    0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096,
+    8.192,
+];
 
-/// The boundaries that the GenAI convention prescribes for an invocation of an agent, which a run is.
-const RUN_SECONDS: [f64; 13] = [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 102.4, 204.8, 409.6];
+/// The boundaries that the GenAI convention prescribes for an invocation of an agent, which a run
+/// is.
+const RUN_SECONDS: [f64; 13] = [
+    0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 102.4, 204.8, 409.6,
+];
 
 /// The convention's for the inferences of an invocation.
 const RUN_CALLS: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
@@ -170,6 +190,8 @@ const RUN_TOKENS: [f64; 14] = [
     67_108_864.0,
 ];
 
-/// 50 µs is about what a chunk takes through the house, 5 s what a handshake takes on a lost packet and its retries.
-const HOUSE_SECONDS: [f64; 16] =
-    [50e-6, 1e-4, 250e-6, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+/// 50 µs is about what a chunk takes through the house, 5 s what a handshake takes on a lost packet
+/// and its retries.
+const HOUSE_SECONDS: [f64; 16] = [
+    50e-6, 1e-4, 250e-6, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+];

@@ -1,7 +1,8 @@
 //! Exposition formats: an `Accept` header picks one, a registry is written in it.
 //!
-//! The metrics library writes OpenMetrics only. Prometheus demands text 0.0.4 as the last resort and promtool reads
-//! nothing else, so the second form is made from the first, line by line; the samples of both are the same.
+//! The metrics library writes OpenMetrics only. Prometheus demands text 0.0.4 as the last resort
+//! and promtool reads nothing else, so the second form is made from the first, line by line; the
+//! samples of both are the same.
 
 use std::fmt::{self, Write as _};
 
@@ -28,13 +29,20 @@ impl Format {
     }
 }
 
-/// Picks the format that an `Accept` header (RFC 9110, section 12.5.1) prefers: the highest weight wins, OpenMetrics on a
-/// tie. A header that is missing, malformed or asks for nothing that is spoken here gets [`Format::Text`].
+/// Picks the format that an `Accept` header (RFC 9110, section 12.5.1) prefers: the highest weight
+/// wins, OpenMetrics on a tie. A header that is missing, malformed or asks for nothing that is
+/// spoken here gets [`Format::Text`].
 #[must_use]
 pub fn negotiate(accept: Option<&str>) -> Format {
     let mut best = (Format::Text, 0);
-    for range in accept.unwrap_or_default().split(',').filter(|range| !range.trim().is_empty()) {
-        let Some((format, weight)) = media_range(range) else { return Format::Text };
+    for range in accept
+        .unwrap_or_default()
+        .split(',')
+        .filter(|range| !range.trim().is_empty())
+    {
+        let Some((format, weight)) = media_range(range) else {
+            return Format::Text;
+        };
         let Some(format) = format else { continue };
         if weight > best.1 || (weight == best.1 && weight > 0 && format == Format::OpenMetrics) {
             best = (format, weight);
@@ -56,7 +64,8 @@ pub fn encode(registry: &Registry, format: Format) -> Result<String, fmt::Error>
     }
 }
 
-/// The format that a media range stands for, if any, and its weight in thousandths; `None` when it is malformed.
+/// The format that a media range stands for, if any, and its weight in thousandths; `None` when it
+/// is malformed.
 fn media_range(range: &str) -> Option<(Option<Format>, u16)> {
     let mut parts = range.split(';').map(str::trim);
     let media = parts.next()?.to_ascii_lowercase();
@@ -81,15 +90,18 @@ fn media_range(range: &str) -> Option<(Option<Format>, u16)> {
 /// A weight (RFC 9110, section 12.4.2) in thousandths; `None` when it is malformed.
 pub(crate) fn thousandths(q: &str) -> Option<u16> {
     let (whole, fraction) = q.split_once('.').unwrap_or((q, ""));
-    if !matches!(whole, "0" | "1") || fraction.len() > 3 || !fraction.bytes().all(|b| b.is_ascii_digit()) {
+    if !matches!(whole, "0" | "1")
+        || fraction.len() > 3
+        || !fraction.bytes().all(|b| b.is_ascii_digit())
+    {
         return None;
     }
     let weight = format!("{whole}{fraction:0<3}").parse().ok()?;
     (weight <= 1000).then_some(weight)
 }
 
-/// OpenMetrics to text 0.0.4: metadata carries the name of the sample instead of the family, `info` becomes a gauge,
-/// units, exemplars and the end mark go.
+/// OpenMetrics to text 0.0.4: metadata carries the name of the sample instead of the family, `info`
+/// becomes a gauge, units, exemplars and the end mark go.
 fn to_text(openmetrics: &str) -> Result<String, fmt::Error> {
     let mut out = String::with_capacity(openmetrics.len());
     let mut help = "";
@@ -120,19 +132,25 @@ fn metadata(out: &mut String, name_and_type: &str, name_and_help: &str) -> fmt::
     writeln!(out, "# TYPE {family}{suffix} {kind}")
 }
 
-/// A sample line up to its value and timestamp. A label's value may itself hold what an exemplar begins with, so the
-/// search starts behind the labels. Those follow the name at once; a brace behind a space is the exemplar's.
+/// A sample line up to its value and timestamp. A label's value may itself hold what an exemplar
+/// begins with, so the search starts behind the labels. Those follow the name at once; a brace
+/// behind a space is the exemplar's.
 fn without_exemplar(line: &str) -> &str {
     let name_len = line.find(['{', ' ']).unwrap_or(line.len());
     let behind_name = line.get(name_len..).unwrap_or_default();
-    let behind_labels = if behind_name.starts_with('{') { name_len + labels_len(behind_name) } else { name_len };
+    let behind_labels = if behind_name.starts_with('{') {
+        name_len + labels_len(behind_name)
+    } else {
+        name_len
+    };
     match line.get(behind_labels..).and_then(|rest| rest.find(" # ")) {
         Some(at) => line.get(..behind_labels + at).unwrap_or(line),
         None => line,
     }
 }
 
-/// The length of `{...}` at the start of the text; a brace, a quote or a backslash inside a quoted value does not count.
+/// The length of `{...}` at the start of the text; a brace, a quote or a backslash inside a quoted
+/// value does not count.
 fn labels_len(text: &str) -> usize {
     let (mut quoted, mut escaped) = (false, false);
     for (at, byte) in text.bytes().enumerate() {

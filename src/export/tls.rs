@@ -53,8 +53,14 @@ impl TlsMetrics {
     }
 
     pub(super) fn succeeded(&self, done: Handshake) {
-        let labels = ByHandshake { side: done.side, version: done.version, resumed: done.resumed };
-        self.succeeded.get_or_create_owned(&labels).observe(done.duration.as_secs_f64());
+        let labels = ByHandshake {
+            side: done.side,
+            version: done.version,
+            resumed: done.resumed,
+        };
+        self.succeeded
+            .get_or_create_owned(&labels)
+            .observe(done.duration.as_secs_f64());
     }
 
     pub(super) fn failed(&self, side: Side, reason: HandshakeFailure) {

@@ -1,7 +1,8 @@
-//! Facts in, spans out: finished calls and runs whose place in a trace is known go to the exporter's queue.
+//! Facts in, spans out: finished calls and runs whose place in a trace is known go to the
+//! exporter's queue.
 //!
-//! A call whose place is not settled yet is held until it is told. Never waits: where there is no room, spans are dropped and
-//! counted.
+//! A call whose place is not settled yet is held until it is told. Never waits: where there is no
+//! room, spans are dropped and counted.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,16 +30,32 @@ impl Traces {
         let destination = config.spans()?;
         let (sender, receiver) = mpsc::channel(config.queue);
         let held = Arc::new(Held::default());
-        let exporter =
-            Exporter::new(config.clone(), destination, resource, receiver, Arc::clone(&held), counts.clone());
+        let exporter = Exporter::new(
+            config.clone(),
+            destination,
+            resource,
+            receiver,
+            Arc::clone(&held),
+            counts.clone(),
+        );
         let queue = Queue { sender, counts };
-        Some((Self { queue, held, late: None }, exporter))
+        Some((
+            Self {
+                queue,
+                held,
+                late: None,
+            },
+            exporter,
+        ))
     }
 
     /// Tells the spans that it makes of what has been counted to whoever shows how long that took.
     #[must_use]
     pub fn telling(self, late: LateSpans) -> Self {
-        Self { late: Some(late), ..self }
+        Self {
+            late: Some(late),
+            ..self
+        }
     }
 
     /// For whoever else has spans for the exporter.
@@ -83,7 +100,9 @@ impl Sink for Traces {
                     self.late_call(&call, trace);
                 }
             }
-            Fact::Correlated(Correlated { call, correlation }) => self.held.correlate(*call, correlation),
+            Fact::Correlated(Correlated { call, correlation }) => {
+                self.held.correlate(*call, correlation)
+            }
             Fact::RunEnded(run) => {
                 let place = run.trace.filter(|place| place.sampled);
                 self.queue.offer(place.map(|place| of_run(run, &place)));
@@ -122,22 +141,33 @@ pub(super) struct Held {
 
 impl Default for Held {
     fn default() -> Self {
-        Self { calls: Mutex::new(Some(BTreeMap::new())) }
+        Self {
+            calls: Mutex::new(Some(BTreeMap::new())),
+        }
     }
 }
 
 impl Held {
-    /// Returns the oldest call when there was no room for another one, or this one when none is held any more.
+    /// Returns the oldest call when there was no room for another one, or this one when none is
+    /// held any more.
     fn add(&self, call: Call) -> Option<Call> {
         let mut calls = self.lock();
-        let Some(calls) = &mut *calls else { return Some(call) };
+        let Some(calls) = &mut *calls else {
+            return Some(call);
+        };
         calls.insert(call.number, call);
-        (calls.len() > MAX_HELD).then(|| calls.pop_first())?.map(|(_, oldest)| oldest)
+        (calls.len() > MAX_HELD)
+            .then(|| calls.pop_first())?
+            .map(|(_, oldest)| oldest)
     }
 
     /// The conversation of a call has become known.
     fn correlate(&self, number: u64, correlation: &Correlation) {
-        if let Some(call) = self.lock().as_mut().and_then(|calls| calls.get_mut(&number)) {
+        if let Some(call) = self
+            .lock()
+            .as_mut()
+            .and_then(|calls| calls.get_mut(&number))
+        {
             call.correlation = correlation.clone();
         }
     }
@@ -161,6 +191,6 @@ fn spans_of(call: &Call) -> usize {
     if call.setup.is_some() { 4 } else { 1 }
 }
 
-/// Calls wait for seconds, until the agent has told of them, or for the end of their run where it tells little; a hundred agents at
-/// once make fewer. About 1 kB each.
+/// Calls wait for seconds, until the agent has told of them, or for the end of their run where it
+/// tells little; a hundred agents at once make fewer. About 1 kB each.
 const MAX_HELD: usize = 4_096;

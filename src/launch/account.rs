@@ -1,4 +1,5 @@
-//! A user of the system, looked up by name or uid through `getent`, which also knows directory services.
+//! A user of the system, looked up by name or uid through `getent`, which also knows directory
+//! services.
 
 use std::io;
 use std::path::PathBuf;
@@ -26,7 +27,9 @@ pub enum AccountError {
     #[error("user {0} could not be looked up: {1}")]
     Lookup(String, #[source] io::Error),
     /// There is none.
-    #[error("user {0} does not exist: create it with `gravimeter redirect install`, or correct agent.user")]
+    #[error(
+        "user {0} does not exist: create it with `gravimeter redirect install`, or correct agent.user"
+    )]
     Unknown(String),
 }
 
@@ -34,10 +37,15 @@ impl Account {
     /// Looks a user up by name or by number.
     pub(super) async fn lookup(user: &str) -> Result<Self, AccountError> {
         let mut command = Command::new("getent");
-        command.args(["passwd", "--", user]).env_clear().env("PATH", SYSTEM_PATH);
+        command
+            .args(["passwd", "--", user])
+            .env_clear()
+            .env("PATH", SYSTEM_PATH);
         command.stdin(Stdio::null()).kill_on_drop(true);
         let failed = |source| AccountError::Lookup(user.to_owned(), source);
-        let output = timeout(LOOKUP_LIMIT, command.output()).await.map_err(|slow| failed(slow.into()))?;
+        let output = timeout(LOOKUP_LIMIT, command.output())
+            .await
+            .map_err(|slow| failed(slow.into()))?;
         let text = String::from_utf8(output.map_err(failed)?.stdout).unwrap_or_default();
         Self::parse(text.trim_end()).ok_or_else(|| AccountError::Unknown(user.to_owned()))
     }
@@ -45,8 +53,15 @@ impl Account {
     /// `name:password:uid:gid:gecos:home:shell`
     fn parse(entry: &str) -> Option<Self> {
         let fields: Vec<_> = entry.split(':').collect();
-        let [name, _, uid, gid, _, home, _] = fields[..] else { return None };
-        Some(Self { name: name.into(), uid: uid.parse().ok()?, gid: gid.parse().ok()?, home: home.into() })
+        let [name, _, uid, gid, _, home, _] = fields[..] else {
+            return None;
+        };
+        Some(Self {
+            name: name.into(),
+            uid: uid.parse().ok()?,
+            gid: gid.parse().ok()?,
+            home: home.into(),
+        })
     }
 }
 
@@ -76,7 +91,10 @@ mod tests {
     async fn what_is_no_user_is_told_by_name() {
         for nobody in ["no-such-user", "--help", "", "root daemon"] {
             let error = Account::lookup(nobody).await.expect_err("no such user");
-            assert!(matches!(&error, AccountError::Unknown(name) if name == nobody), "{nobody:?}: {error}");
+            assert!(
+                matches!(&error, AccountError::Unknown(name) if name == nobody),
+                "{nobody:?}: {error}"
+            );
         }
     }
 }

@@ -1,6 +1,7 @@
 //! How an agent says where it listens: lines on standard error, or a discovery file.
 //!
-//! What enters: lines, a folder. What leaves: an [`Announcement`]. What the agent says is not trusted to be complete.
+//! What enters: lines, a folder. What leaves: an [`Announcement`]. What the agent says is not
+//! trusted to be complete.
 
 use std::cmp::Reverse;
 use std::fmt;
@@ -61,13 +62,19 @@ impl Announcement {
         self.https_port.is_some() && self.http_port.is_some()
     }
 
-    /// Takes a line of the agent's log, such as
-    /// `I0602 12:00:00.0 7 server.go:485] Language server listening on random port at 49463 for HTTPS (gRPC)`.
-    /// Prefix and line number differ between builds; lines without a port are ignored.
+    /// Takes a line of the agent's log, such as `I0602 12:00:00.0 7 server.go:485] Language server
+    /// listening on random port at 49463 for HTTPS (gRPC)`. Prefix and line number differ between
+    /// builds; lines without a port are ignored.
     pub(super) fn hear(&mut self, line: &str) {
-        let Some((_, rest)) = line.split_once("listening on ") else { return };
-        let Some((_, rest)) = rest.split_once("port at ") else { return };
-        let Some((port, rest)) = rest.split_once(" for ") else { return };
+        let Some((_, rest)) = line.split_once("listening on ") else {
+            return;
+        };
+        let Some((_, rest)) = rest.split_once("port at ") else {
+            return;
+        };
+        let Some((port, rest)) = rest.split_once(" for ") else {
+            return;
+        };
         let Ok(port) = port.parse() else { return };
         let protocol = rest.split(|c: char| !c.is_ascii_alphanumeric()).next();
         match protocol {
@@ -78,10 +85,14 @@ impl Announcement {
         }
     }
 
-    /// Fills what is missing from the discovery file of process `pid` in `folder`, if it is there and readable. Files of
-    /// other processes may be years old; the token stays the one that the process was started with. Blocks.
+    /// Fills what is missing from the discovery file of process `pid` in `folder`, if it is there
+    /// and readable. Files of other processes may be years old; the token stays the one that the
+    /// process was started with. Blocks.
     pub(super) fn discover(&mut self, folder: &Path, pid: u32) {
-        if let Some(found) = discovered(folder).into_iter().find(|found| found.pid == pid) {
+        if let Some(found) = discovered(folder)
+            .into_iter()
+            .find(|found| found.pid == pid)
+        {
             self.complete(found.announcement);
         }
     }
@@ -107,9 +118,15 @@ pub(super) struct Discovered {
 
 /// What the discovery files in `folder` say, the newest first. Blocks.
 pub(super) fn discovered(folder: &Path) -> Vec<Discovered> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
     let files = entries.filter_map(Result::ok).map(|entry| entry.path());
-    let named = files.filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_discovery_name));
+    let named = files.filter(|path| {
+        path.file_name()
+            .and_then(|name| name.to_str())
+            .is_some_and(is_discovery_name)
+    });
     let mut found: Vec<_> = named.filter_map(|path| read(&path)).collect();
     found.sort_by_key(|found| Reverse(found.written));
     found
@@ -134,14 +151,36 @@ struct DiscoveryFile {
 fn read(path: &Path) -> Option<Discovered> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let flags = i32::try_from(flags.bits()).ok()?;
-    let file: File = fs::OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
+    let file: File = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)
+        .ok()?;
     let metadata = file.metadata().ok().filter(fs::Metadata::is_file)?;
     let mut text = String::new();
-    file.take(MAX_DISCOVERY_FILE).read_to_string(&mut text).ok()?;
-    let DiscoveryFile { pid, https_port, http_port, lsp_port, csrf_token } = serde_json::from_str(&text).ok()?;
+    file.take(MAX_DISCOVERY_FILE)
+        .read_to_string(&mut text)
+        .ok()?;
+    let DiscoveryFile {
+        pid,
+        https_port,
+        http_port,
+        lsp_port,
+        csrf_token,
+    } = serde_json::from_str(&text).ok()?;
     let csrf_token = csrf_token.map(CsrfToken);
-    let announcement = Announcement { https_port, http_port, lsp_port, csrf_token };
-    Some(Discovered { pid, owner: metadata.uid(), announcement, written: metadata.modified().ok() })
+    let announcement = Announcement {
+        https_port,
+        http_port,
+        lsp_port,
+        csrf_token,
+    };
+    Some(Discovered {
+        pid,
+        owner: metadata.uid(),
+        announcement,
+        written: metadata.modified().ok(),
+    })
 }
 
 /// The known ones have about 200 bytes.
@@ -165,7 +204,11 @@ mod tests {
             "server.go:492] Language server listening on random port at 49464 for HTTP",
             "Language server listening on fixed port at 49465 for LSP",
         ]);
-        let ports = (announcement.https_port, announcement.http_port, announcement.lsp_port);
+        let ports = (
+            announcement.https_port,
+            announcement.http_port,
+            announcement.lsp_port,
+        );
         assert_eq!(ports, (Some(49463), Some(49464), Some(49465)));
         assert!(announcement.is_complete());
     }
@@ -185,16 +228,33 @@ mod tests {
     #[test]
     fn a_discovery_file_is_bound_by_its_pid() {
         let folder = tempfile::tempdir().expect("a folder");
-        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("a file");
-        write("ls_0123456789abcdef.json", r#"{"pid":1,"httpsPort":1,"httpPort":2}"#);
-        write("ls_123456789abcdef0.json", r#"{"pid":7,"httpsPort":3,"httpPort":4,"lspPort":5,"csrfToken":"t","x":[]}"#);
+        let write =
+            |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("a file");
+        write(
+            "ls_0123456789abcdef.json",
+            r#"{"pid":1,"httpsPort":1,"httpPort":2}"#,
+        );
+        write(
+            "ls_123456789abcdef0.json",
+            r#"{"pid":7,"httpsPort":3,"httpPort":4,"lspPort":5,"csrfToken":"t","x":[]}"#,
+        );
         write("ls_broken.json", "{");
         write("other.json", r#"{"pid":7,"httpPort":9}"#);
-        let mut announcement = Announcement { https_port: Some(30), ..Announcement::default() };
+        let mut announcement = Announcement {
+            https_port: Some(30),
+            ..Announcement::default()
+        };
         announcement.discover(folder.path(), 7);
-        let ports = (announcement.https_port, announcement.http_port, announcement.lsp_port);
+        let ports = (
+            announcement.https_port,
+            announcement.http_port,
+            announcement.lsp_port,
+        );
         assert_eq!(ports, (Some(30), Some(4), Some(5)));
-        assert_eq!(announcement.csrf_token.as_ref().map(CsrfToken::expose), Some("t"));
+        assert_eq!(
+            announcement.csrf_token.as_ref().map(CsrfToken::expose),
+            Some("t")
+        );
         assert!(!format!("{announcement:?}").contains("\"t\""));
     }
 
@@ -205,7 +265,9 @@ mod tests {
         fs::write(&target, r#"{"pid":7,"httpPort":9}"#).expect("a file");
         std::os::unix::fs::symlink(&target, folder.path().join("ls_link.json")).expect("a link");
         fs::create_dir(folder.path().join("ls_dir.json")).expect("a folder");
-        let made = std::process::Command::new("mkfifo").arg(folder.path().join("ls_pipe.json")).status();
+        let made = std::process::Command::new("mkfifo")
+            .arg(folder.path().join("ls_pipe.json"))
+            .status();
         assert!(made.expect("mkfifo").success());
         let mut announcement = Announcement::default();
         announcement.discover(folder.path(), 7);

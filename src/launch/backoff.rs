@@ -50,26 +50,49 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_the_cap_and_end() {
-        let config = Config { restart_limit: 8, ..Config::default() };
+        let config = Config {
+            restart_limit: 8,
+            ..Config::default()
+        };
         let mut backoff = Backoff::new(&config);
-        let pauses: Vec<_> = std::iter::from_fn(|| backoff.next(Duration::ZERO)).map(|pause| pause.as_secs()).collect();
+        let pauses: Vec<_> = std::iter::from_fn(|| backoff.next(Duration::ZERO))
+            .map(|pause| pause.as_secs())
+            .collect();
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
         assert_eq!(backoff.restarts(), 8);
     }
 
     #[test]
     fn a_steady_life_begins_the_count_anew() {
-        let config = Config { restart_limit: 1, ..Config::default() };
+        let config = Config {
+            restart_limit: 1,
+            ..Config::default()
+        };
         let mut backoff = Backoff::new(&config);
         assert!(backoff.next(Duration::ZERO).is_some());
-        assert_eq!(backoff.next(config.steady_after), Some(config.restart_backoff_initial));
-        assert_eq!(backoff.next(config.steady_after - Duration::from_millis(1)), None);
+        assert_eq!(
+            backoff.next(config.steady_after),
+            Some(config.restart_backoff_initial)
+        );
+        assert_eq!(
+            backoff.next(config.steady_after - Duration::from_millis(1)),
+            None
+        );
     }
 
     #[test]
     fn a_huge_limit_does_not_overflow() {
-        let config = Config { restart_limit: u32::MAX, ..Config::default() };
-        let mut backoff = Backoff { restarts: 5000, ..Backoff::new(&config) };
-        assert_eq!(backoff.next(Duration::ZERO), Some(config.restart_backoff_max));
+        let config = Config {
+            restart_limit: u32::MAX,
+            ..Config::default()
+        };
+        let mut backoff = Backoff {
+            restarts: 5000,
+            ..Backoff::new(&config)
+        };
+        assert_eq!(
+            backoff.next(Duration::ZERO),
+            Some(config.restart_backoff_max)
+        );
     }
 }

@@ -1,7 +1,9 @@
-//! The two entry points that run as the agent's user: `gravimeter agent-exec` and `gravimeter agent-signal`.
+//! The two entry points that run as the agent's user: `gravimeter agent-exec` and `gravimeter
+//! agent-signal`.
 //!
-//! What enters: one message on standard input. What leaves: the agent in place of this process, or a signal.
-//! Their command lines are fixed, so that a sudoers line can name them without a wildcard, and nothing secret is in them.
+//! What enters: one message on standard input. What leaves: the agent in place of this process, or
+//! a signal. Their command lines are fixed, so that a sudoers line can name them without a
+//! wildcard, and nothing secret is in them.
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -13,7 +15,9 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use rustix::fs::{FileType, Mode, fstat};
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit, setsid, umask};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit, setsid, umask,
+};
 
 use super::channel::Descriptors;
 use super::process::{Identity, apply};
@@ -37,22 +41,28 @@ pub enum ExecError {
         source: io::Error,
     },
     /// The message did not come, or is not one.
-    #[error("no order on standard input ({0}): this command is for gravimeter itself, not for people")]
+    #[error(
+        "no order on standard input ({0}): this command is for gravimeter itself, not for people"
+    )]
     Message(#[source] io::Error),
     /// The process could not be prepared or signalled.
     #[error("the kernel refused: {0}")]
     System(#[from] io::Error),
 }
 
-/// Says who it is on the socket that is `stdin`, takes its order there and becomes the agent. It waits for the order after it
-/// has said who it is: a supervisor that dies in between closes the socket, and no agent is started that nobody knows of.
+/// Says who it is on the socket that is `stdin`, takes its order there and becomes the agent. It
+/// waits for the order after it has said who it is: a supervisor that dies in between closes the
+/// socket, and no agent is started that nobody knows of.
 ///
 /// # Errors
-/// [`ExecError`], which the supervisor has been told if there is one; there is no way to return successfully.
+/// [`ExecError`], which the supervisor has been told if there is one; there is no way to return
+/// successfully.
 pub fn agent_exec(stdin: impl AsFd) -> Result<Infallible, ExecError> {
-    // While it holds the order, no other process of the same user may look into it. The agent itself is as usual again.
+    // While it holds the order, no other process of the same user may look into it. The agent
+    // itself is as usual again.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(io::Error::from)?;
-    // Leading a group already is the only way to fail (sudo with use_pty), and as good: its processes are found by either.
+    // Leading a group already is the only way to fail (sudo with use_pty), and as good: its
+    // processes are found by either.
     let _ = setsid();
     let (spec, Descriptors { input, report }) = take_order(stdin)?;
     let error = become_agent(spec, input);
@@ -61,8 +71,8 @@ pub fn agent_exec(stdin: impl AsFd) -> Result<Infallible, ExecError> {
     Err(error)
 }
 
-/// Takes one request from `stdin`, signals the agent's processes if they are still the ones that were meant and belong to
-/// the calling user, and answers on `stdout` whether one of them is left.
+/// Takes one request from `stdin`, signals the agent's processes if they are still the ones that
+/// were meant and belong to the calling user, and answers on `stdout` whether one of them is left.
 ///
 /// # Errors
 /// [`ExecError`].
@@ -79,9 +89,14 @@ fn take_order(stdin: impl AsFd) -> Result<(Spec, Descriptors), ExecError> {
         return Err(ExecError::Channel);
     }
     let mut socket = UnixStream::from(stdin.as_fd().try_clone_to_owned()?);
-    socket.write_all(&wire::encode(&Identity::own()?)?).map_err(ExecError::Message)?;
+    socket
+        .write_all(&wire::encode(&Identity::own()?)?)
+        .map_err(ExecError::Message)?;
     let descriptors = Descriptors::receive(&socket).map_err(ExecError::Message)?;
-    Ok((wire::decode(socket).map_err(ExecError::Message)?, descriptors))
+    Ok((
+        wire::decode(socket).map_err(ExecError::Message)?,
+        descriptors,
+    ))
 }
 
 fn become_agent(spec: Spec, input: OwnedFd) -> ExecError {
@@ -89,16 +104,31 @@ fn become_agent(spec: Spec, input: OwnedFd) -> ExecError {
         return ExecError::System(errno.into());
     }
     let mut command = Command::new(&spec.command);
-    command.args(&spec.args).env_clear().envs(&spec.env).current_dir(&spec.working_directory).stdin(input);
-    ExecError::Execute { source: command.exec(), command: spec.command }
+    command
+        .args(&spec.args)
+        .env_clear()
+        .envs(&spec.env)
+        .current_dir(&spec.working_directory)
+        .stdin(input);
+    ExecError::Execute {
+        source: command.exec(),
+        command: spec.command,
+    }
 }
 
 /// No way to more privileges, no core file with prompts in it, no file for others to read.
 fn confine(mask: u32) -> rustix::io::Result<()> {
     rustix::thread::set_no_new_privs(true)?;
-    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    setrlimit(
+        Resource::Core,
+        Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        },
+    )?;
     umask(Mode::from_raw_mode(mask));
-    // What the starter of our starter left open, such as a shell's or a service manager's. sudo closes it, root does not.
+    // What the starter of our starter left open, such as a shell's or a service manager's. sudo
+    // closes it, root does not.
     close_fds::set_fds_cloexec(FIRST_OWN_FD, &[]);
     Ok(())
 }

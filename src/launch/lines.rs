@@ -1,4 +1,5 @@
-//! Lines of an agent's output, of which only a bounded beginning is kept: an agent may print a prompt of megabytes.
+//! Lines of an agent's output, of which only a bounded beginning is kept: an agent may print a
+//! prompt of megabytes.
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 
@@ -11,10 +12,15 @@ pub(super) struct Lines<R> {
 
 impl<R: AsyncRead + Unpin> Lines<R> {
     pub(super) fn new(reader: R) -> Self {
-        Self { reader: BufReader::new(reader), line: Vec::new(), complete: false }
+        Self {
+            reader: BufReader::new(reader),
+            line: Vec::new(),
+            complete: false,
+        }
     }
 
-    /// The beginning of the next line, without its end; `None` when there is no more (a read error is an end, too).
+    /// The beginning of the next line, without its end; `None` when there is no more (a read error
+    /// is an end, too).
     pub(super) async fn next(&mut self) -> Option<String> {
         if std::mem::take(&mut self.complete) {
             self.line.clear();

@@ -1,9 +1,10 @@
 //! The observed agent as a supervised process of another user.
 //!
-//! What enters: a [`Config`]. What leaves: a running process, its [`AgentState`], facts about its life.
-//! It never reads the agent's traffic, never logs what the agent prints unless told to, and never builds a shell command:
-//! sudo runs one fixed command line ([`exec`]), and what the agent needs reaches it through a socket. Nothing that the agent
-//! prints is taken for our own program's word, and what is shown of it is escaped and bounded.
+//! What enters: a [`Config`]. What leaves: a running process, its [`AgentState`], facts about its
+//! life. It never reads the agent's traffic, never logs what the agent prints unless told to, and
+//! never builds a shell command: sudo runs one fixed command line ([`exec`]), and what the agent
+//! needs reaches it through a socket. Nothing that the agent prints is taken for our own program's
+//! word, and what is shown of it is escaped and bounded.
 
 mod account;
 mod announce;
@@ -35,11 +36,13 @@ pub use supervise::{AgentState, Supervisor};
 pub struct Config {
     /// A known agent: supplies arguments, standard input and the reading of its announcement.
     pub preset: Option<Preset>,
-    /// The agent's executable. With a preset it replaces the search in the usual places; without one it is required.
+    /// The agent's executable. With a preset it replaces the search in the usual places; without
+    /// one it is required.
     pub command: Option<PathBuf>,
     /// Arguments; with a preset they follow its own.
     pub args: Vec<String>,
-    /// Variables beside `PATH`, `HOME`, `USER`, `LOGNAME` and `LANG`, which they may replace. Nothing else is inherited.
+    /// Variables beside `PATH`, `HOME`, `USER`, `LOGNAME` and `LANG`, which they may replace.
+    /// Nothing else is inherited.
     pub env: BTreeMap<String, String>,
     /// The user it runs as; `None` is our own.
     pub user: Option<String>,
@@ -51,7 +54,8 @@ pub struct Config {
     pub antigravity_version: AntigravityVersion,
     /// The provider's base URL that the Antigravity language server is given.
     pub cloud_code_endpoint: String,
-    /// Whether the agent's output becomes log lines (target `agent`). It may hold prompts and tokens.
+    /// Whether the agent's output becomes log lines (target `agent`). It may hold prompts and
+    /// tokens.
     pub log_output: bool,
     /// The pause before the first restart; it doubles with each that follows.
     pub restart_backoff_initial: Duration,
@@ -65,7 +69,8 @@ pub struct Config {
     pub stop_timeout: Duration,
     /// How long a preset's agent may take to announce its ports.
     pub announce_timeout: Duration,
-    /// The Gravimeter executable whose `agent-exec` and `agent-signal` are run; `None` is the running one.
+    /// The Gravimeter executable whose `agent-exec` and `agent-signal` are run; `None` is the
+    /// running one.
     pub program: Option<PathBuf>,
 }
 
@@ -120,7 +125,9 @@ pub enum LaunchError {
     #[error(transparent)]
     Account(#[from] AccountError),
     /// The preset's executable was not found.
-    #[error("the agent's executable is in none of the usual places ({searched}): set agent.command")]
+    #[error(
+        "the agent's executable is in none of the usual places ({searched}): set agent.command"
+    )]
     BinaryNotFound {
         /// Where it was looked for.
         searched: String,
@@ -129,7 +136,9 @@ pub enum LaunchError {
     #[error("the agent could not be started: {0}")]
     Exec(String),
     /// It did not stay up.
-    #[error("the agent ended {restarts} times in a row (last: {last}): look at its own log, then start again")]
+    #[error(
+        "the agent ended {restarts} times in a row (last: {last}): look at its own log, then start again"
+    )]
     GaveUp {
         /// How often it was started again.
         restarts: u32,
@@ -185,13 +194,17 @@ pub enum LaunchError {
         source: io::Error,
     },
     /// sudo is not installed.
-    #[error("sudo is not installed, and only root can start the agent as {user} without it: install sudo")]
+    #[error(
+        "sudo is not installed, and only root can start the agent as {user} without it: install sudo"
+    )]
     SudoMissing {
         /// The agent's user.
         user: String,
     },
     /// sudo refused.
-    #[error("sudo may not start the agent as {user} ({detail}): run `gravimeter redirect install` as root once")]
+    #[error(
+        "sudo may not start the agent as {user} ({detail}): run `gravimeter redirect install` as root once"
+    )]
     SudoRefused {
         /// The agent's user.
         user: String,
@@ -203,6 +216,9 @@ pub enum LaunchError {
 impl LaunchError {
     /// Whether another attempt would end the same way until somebody changes the machine.
     fn is_final(&self) -> bool {
-        !matches!(self, Self::Exec(_) | Self::Handover { .. } | Self::Spawn { .. } | Self::StateFile { .. })
+        !matches!(
+            self,
+            Self::Exec(_) | Self::Handover { .. } | Self::Spawn { .. } | Self::StateFile { .. }
+        )
     }
 }

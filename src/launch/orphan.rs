@@ -1,6 +1,7 @@
 //! The record of the running agent, by which it is found after a `kill -9` of the supervisor.
 //!
-//! Killing sudo or the supervisor leaves the agent running, and another user may not signal it; but it can be asked for.
+//! Killing sudo or the supervisor leaves the agent running, and another user may not signal it; but
+//! it can be asked for.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -35,13 +36,21 @@ impl StateFile {
     /// Writes the record before the agent is started: there is no moment in which it runs unknown.
     pub(super) fn remember(&self, identity: Identity, user: &str) -> Result<(), LaunchError> {
         let written = boot_id().and_then(|boot_id| {
-            let remembered = Remembered { identity, boot_id, user: user.to_owned() };
+            let remembered = Remembered {
+                identity,
+                boot_id,
+                user: user.to_owned(),
+            };
             self.replace(&serde_json::to_vec(&remembered)?)
         });
-        written.map_err(|source| LaunchError::StateFile { path: self.0.clone(), source })
+        written.map_err(|source| LaunchError::StateFile {
+            path: self.0.clone(),
+            source,
+        })
     }
 
-    /// The agent of an earlier run on this boot. A file that cannot be read as one says nothing of a process.
+    /// The agent of an earlier run on this boot. A file that cannot be read as one says nothing of
+    /// a process.
     pub(super) fn recall(&self) -> Option<Remembered> {
         let remembered: Remembered = serde_json::from_slice(&fs::read(&self.0).ok()?).ok()?;
         (boot_id().ok()? == remembered.boot_id).then_some(remembered)
@@ -63,14 +72,20 @@ impl StateFile {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&new)?;
         file.write_all(content)?;
         fs::rename(&new, &self.0)
     }
 }
 
 fn boot_id() -> io::Result<String> {
-    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?
+        .trim()
+        .to_owned())
 }
 
 #[cfg(test)]
@@ -79,18 +94,28 @@ mod tests {
 
     use super::*;
 
-    const IDENTITY: Identity = Identity { pid: 12, start_time: 34 };
+    const IDENTITY: Identity = Identity {
+        pid: 12,
+        start_time: 34,
+    };
 
     #[test]
     fn what_is_remembered_is_recalled_until_forgotten() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = StateFile::new(folder.path());
         assert_eq!(file.recall(), None);
-        file.remember(Identity { pid: 1, ..IDENTITY }, "old").expect("written");
+        file.remember(Identity { pid: 1, ..IDENTITY }, "old")
+            .expect("written");
         file.remember(IDENTITY, "ann").expect("written");
         let remembered = file.recall().expect("a record");
-        assert_eq!((remembered.identity, remembered.user.as_str()), (IDENTITY, "ann"));
-        let mode = fs::metadata(&file.0).expect("the file").permissions().mode();
+        assert_eq!(
+            (remembered.identity, remembered.user.as_str()),
+            (IDENTITY, "ann")
+        );
+        let mode = fs::metadata(&file.0)
+            .expect("the file")
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
         file.forget();
         file.forget();
@@ -115,13 +140,20 @@ mod tests {
         let victim = folder.path().join("victim");
         fs::write(&victim, "mine").expect("a file");
         std::os::unix::fs::symlink(&victim, folder.path().join("agent.json.new")).expect("a link");
-        StateFile::new(folder.path()).remember(IDENTITY, "ann").expect("written");
+        StateFile::new(folder.path())
+            .remember(IDENTITY, "ann")
+            .expect("written");
         assert_eq!(fs::read_to_string(&victim).expect("the victim"), "mine");
     }
 
     #[test]
     fn a_missing_folder_is_told_with_its_path() {
-        let error = StateFile::new(Path::new("/nonexistent")).remember(IDENTITY, "ann").expect_err("no folder");
-        assert!(error.to_string().starts_with("/nonexistent/agent.json: "), "{error}");
+        let error = StateFile::new(Path::new("/nonexistent"))
+            .remember(IDENTITY, "ann")
+            .expect_err("no folder");
+        assert!(
+            error.to_string().starts_with("/nonexistent/agent.json: "),
+            "{error}"
+        );
     }
 }

@@ -1,12 +1,13 @@
-//! Processes by pid and start time, so that a pid that the kernel has given to somebody else is never signalled; and which of
-//! them are an agent's.
+//! Processes by pid and start time, so that a pid that the kernel has given to somebody else is
+//! never signalled; and which of them are an agent's.
 
 use std::fs;
 use std::io;
 use std::time::{Duration, Instant};
 
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, getpid, pidfd_open, pidfd_send_signal, set_child_subreaper, waitpid,
+    Pid, PidfdFlags, Signal, WaitOptions, getpid, pidfd_open, pidfd_send_signal,
+    set_child_subreaper, waitpid,
 };
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +26,10 @@ impl Identity {
     pub(super) fn own() -> io::Result<Self> {
         let pid = std::process::id();
         let stat = Stat::read(pid).ok_or_else(no_proc)?;
-        Ok(Self { pid, start_time: stat.start_time })
+        Ok(Self {
+            pid,
+            start_time: stat.start_time,
+        })
     }
 
     /// Whether the process itself is still there, as far as the caller may see.
@@ -34,17 +38,20 @@ impl Identity {
     }
 }
 
-/// A process that the kernel makes the parent of whatever its descendants leave behind (`PR_SET_CHILD_SUBREAPER`). So a daemon
-/// that an agent has detached stays below it, also in a session of its own and after its own parent's end.
+/// A process that the kernel makes the parent of whatever its descendants leave behind
+/// (`PR_SET_CHILD_SUBREAPER`). So a daemon that an agent has detached stays below it, also in a
+/// session of its own and after its own parent's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Adopter {
     pid: u32,
-    /// The session that it shares with every process that it has started itself, except for the agent, which leads its own.
+    /// The session that it shares with every process that it has started itself, except for the
+    /// agent, which leads its own.
     session: u32,
 }
 
 impl Adopter {
-    /// Makes the calling process an adopter, for as long as it lives. It must call [`reap`] from then on.
+    /// Makes the calling process an adopter, for as long as it lives. It must call [`reap`] from
+    /// then on.
     pub(super) fn become_one() -> io::Result<Self> {
         set_child_subreaper(Some(getpid()))?;
         let pid = std::process::id();
@@ -53,7 +60,8 @@ impl Adopter {
         Ok(Self { pid, session })
     }
 
-    /// Nothing that leaves a session can come back into it: what an agent has left behind is in another one than ours.
+    /// Nothing that leaves a session can come back into it: what an agent has left behind is in
+    /// another one than ours.
     fn has_adopted(self, process: &Stat) -> bool {
         process.parent == self.pid && process.session != self.session
     }
@@ -71,12 +79,15 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// The agent leads a session or at least a group: its processes are those in it, those that have been adopted, and all of
-    /// their descendants. None is older than the agent.
+    /// The agent leads a session or at least a group: its processes are those in it, those that
+    /// have been adopted, and all of their descendants. None is older than the agent.
     fn members(&self) -> io::Result<Vec<Identity>> {
         let mut others: Vec<_> = processes()?.collect();
-        // Another process has the pid now, which the kernel does not hand out while a group or session bears it.
-        let is_replaced = others.iter().any(|(it, _)| it.pid == self.leader.pid && *it != self.leader);
+        // Another process has the pid now, which the kernel does not hand out while a group or
+        // session bears it.
+        let is_replaced = others
+            .iter()
+            .any(|(it, _)| it.pid == self.leader.pid && *it != self.leader);
         others.retain(|(_, stat)| !stat.is_dead);
         let mut members: Vec<Identity> = Vec::new();
         loop {
@@ -99,7 +110,8 @@ impl Tree {
     }
 
     fn has_adopted(&self, stat: &Stat) -> bool {
-        self.adopter.is_some_and(|adopter| adopter.has_adopted(stat))
+        self.adopter
+            .is_some_and(|adopter| adopter.has_adopted(stat))
     }
 
     fn may_own(&self, identity: Identity) -> bool {
@@ -109,7 +121,11 @@ impl Tree {
 
 /// Signals every process of an agent that belongs to `uid`, then waits for them to be gone. Blocks.
 pub(super) fn apply(request: Request, uid: u32) -> io::Result<Presence> {
-    let tree = Tree { leader: request.identity, uid, adopter: request.adopter };
+    let tree = Tree {
+        leader: request.identity,
+        uid,
+        adopter: request.adopter,
+    };
     let signal = match request.action {
         Action::Check => None,
         Action::Kill => Some(Signal::KILL),
@@ -120,7 +136,8 @@ pub(super) fn apply(request: Request, uid: u32) -> io::Result<Presence> {
     loop {
         let mut left = tree.members()?;
         if left.is_empty() {
-            // A process whose parent ended during the look is below nobody then, and below its adopter in the next one.
+            // A process whose parent ended during the look is below nobody then, and below its
+            // adopter in the next one.
             left = tree.members()?;
         }
         if left.is_empty() {
@@ -142,11 +159,14 @@ pub(super) fn apply(request: Request, uid: u32) -> io::Result<Presence> {
     }
 }
 
-/// Takes note of the end of every adopted process, which else stays in the kernel's table. `own` is the child that somebody
-/// else waits for. Blocks.
+/// Takes note of the end of every adopted process, which else stays in the kernel's table. `own` is
+/// the child that somebody else waits for. Blocks.
 pub(super) fn reap(tree: &Tree, own: Option<u32>) -> io::Result<()> {
     let adopted = processes()?.filter(|(identity, stat)| {
-        stat.is_dead && Some(identity.pid) != own && tree.has_adopted(stat) && tree.may_own(*identity)
+        stat.is_dead
+            && Some(identity.pid) != own
+            && tree.has_adopted(stat)
+            && tree.may_own(*identity)
     });
     for (identity, _) in adopted {
         // A child keeps its pid until it is waited for, and nobody else waits for this one.
@@ -159,10 +179,17 @@ pub(super) fn reap(tree: &Tree, own: Option<u32>) -> io::Result<()> {
 
 /// Every process that can be seen.
 fn processes() -> io::Result<impl Iterator<Item = (Identity, Stat)>> {
-    let pids = fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let pids =
+        fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     Ok(pids.filter_map(|pid| {
         let stat = Stat::read(pid)?;
-        Some((Identity { pid, start_time: stat.start_time }, stat))
+        Some((
+            Identity {
+                pid,
+                start_time: stat.start_time,
+            },
+            stat,
+        ))
     }))
 }
 
@@ -174,9 +201,12 @@ fn raw(process: Identity) -> Option<Pid> {
     i32::try_from(process.pid).ok().and_then(Pid::from_raw)
 }
 
-/// Through a pidfd that is opened before the process is checked, so that the signal cannot reach a successor.
+/// Through a pidfd that is opened before the process is checked, so that the signal cannot reach a
+/// successor.
 fn send(process: Identity, signal: Signal) -> io::Result<()> {
-    let Some(pid) = raw(process) else { return Ok(()) };
+    let Some(pid) = raw(process) else {
+        return Ok(());
+    };
     let sent = pidfd_open(pid, PidfdFlags::empty()).and_then(|fd| match process.is_alive() {
         true => pidfd_send_signal(&fd, signal),
         false => Ok(()),
@@ -209,17 +239,31 @@ impl Stat {
         let group = fields.next()?.parse().ok()?;
         let session = fields.next()?.parse().ok()?;
         let start_time = fields.nth(15)?.parse().ok()?;
-        Some(Self { parent, group, session, start_time, is_dead })
+        Some(Self {
+            parent,
+            group,
+            session,
+            start_time,
+            is_dead,
+        })
     }
 }
 
-/// The real uid. The owner of `/proc/<pid>` would not do: it is root for programs that their user cannot read.
+/// The real uid. The owner of `/proc/<pid>` would not do: it is root for programs that their user
+/// cannot read.
 fn uid_of(pid: u32) -> Option<u32> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().next()?.parse().ok())
+    status.lines().find_map(|line| {
+        line.strip_prefix("Uid:")?
+            .split_whitespace()
+            .next()?
+            .parse()
+            .ok()
+    })
 }
 
-/// Short against a stop timeout of seconds, long against the microseconds that a look at /proc takes.
+/// Short against a stop timeout of seconds, long against the microseconds that a look at /proc
+/// takes.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 #[cfg(test)]
@@ -241,7 +285,10 @@ mod tests {
         shell.args(["-c", script]).process_group(0);
         let child = shell.spawn().expect("a shell");
         let start_time = Stat::read(child.id()).expect("its stat").start_time;
-        let identity = Identity { pid: child.id(), start_time };
+        let identity = Identity {
+            pid: child.id(),
+            start_time,
+        };
         while tree(identity).members().expect("members").len() < 2 {
             std::thread::yield_now();
         }
@@ -249,7 +296,11 @@ mod tests {
     }
 
     fn tree(leader: Identity) -> Tree {
-        Tree { leader, uid: own_uid(), adopter: None }
+        Tree {
+            leader,
+            uid: own_uid(),
+            adopter: None,
+        }
     }
 
     fn own_uid() -> u32 {
@@ -257,14 +308,27 @@ mod tests {
     }
 
     fn ask(identity: Identity, action: Action, wait_ms: u64) -> Presence {
-        apply(Request { identity, adopter: None, action, wait_ms }, own_uid()).expect("an answer")
+        apply(
+            Request {
+                identity,
+                adopter: None,
+                action,
+                wait_ms,
+            },
+            own_uid(),
+        )
+        .expect("an answer")
     }
 
     #[test]
     fn the_whole_group_is_ended() {
         let (mut child, identity) = group();
         assert_eq!(ask(identity, Action::Check, 0), Presence::Alive);
-        assert_eq!(ask(identity, Action::Term, 0), Presence::Alive, "the shell ignores SIGTERM");
+        assert_eq!(
+            ask(identity, Action::Term, 0),
+            Presence::Alive,
+            "the shell ignores SIGTERM"
+        );
         assert_eq!(ask(identity, Action::Kill, LONG_WAIT), Presence::Gone);
         assert!(!child.wait().expect("its status").success());
     }
@@ -274,7 +338,11 @@ mod tests {
         let (mut child, identity) = group();
         child.kill().expect("a signal");
         child.wait().expect("its status");
-        assert_eq!(ask(identity, Action::Check, 0), Presence::Alive, "the child is still there");
+        assert_eq!(
+            ask(identity, Action::Check, 0),
+            Presence::Alive,
+            "the child is still there"
+        );
         assert_eq!(ask(identity, Action::Term, LONG_WAIT), Presence::Gone);
     }
 
@@ -283,7 +351,9 @@ mod tests {
         let (mut child, identity) = group_of("setsid sleep 1000 & wait");
         let detached = loop {
             let found = processes().expect("processes").find(|(_, stat)| {
-                stat.parent == identity.pid && stat.session != identity.pid && stat.session == stat.group
+                stat.parent == identity.pid
+                    && stat.session != identity.pid
+                    && stat.session == stat.group
             });
             if let Some((detached, _)) = found.filter(|(it, stat)| it.pid == stat.session) {
                 break detached;
@@ -297,17 +367,37 @@ mod tests {
     #[test]
     fn what_is_forked_during_the_end_is_ended_too() {
         let (mut child, identity) = group_of("trap 'sleep 1000 & exit' TERM; sleep 1000 & wait");
-        assert_eq!(ask(identity, Action::Term, LONG_WAIT), Presence::Gone, "its last child has had no signal yet");
+        assert_eq!(
+            ask(identity, Action::Term, LONG_WAIT),
+            Presence::Gone,
+            "its last child has had no signal yet"
+        );
         child.wait().expect("its status");
     }
 
     #[test]
     fn strangers_are_not_touched() {
         let (mut child, identity) = group();
-        let successor = Identity { start_time: identity.start_time - 1, ..identity };
-        assert_eq!(ask(successor, Action::Kill, 0), Presence::Gone, "the same pid, another process");
-        let request = Request { identity, adopter: None, action: Action::Kill, wait_ms: 0 };
-        assert_eq!(apply(request, own_uid() + 1).expect("an answer"), Presence::Gone, "another user's");
+        let successor = Identity {
+            start_time: identity.start_time - 1,
+            ..identity
+        };
+        assert_eq!(
+            ask(successor, Action::Kill, 0),
+            Presence::Gone,
+            "the same pid, another process"
+        );
+        let request = Request {
+            identity,
+            adopter: None,
+            action: Action::Kill,
+            wait_ms: 0,
+        };
+        assert_eq!(
+            apply(request, own_uid() + 1).expect("an answer"),
+            Presence::Gone,
+            "another user's"
+        );
         assert!(identity.is_alive());
         ask(identity, Action::Kill, LONG_WAIT);
         child.wait().expect("its status");

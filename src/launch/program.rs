@@ -13,7 +13,8 @@ pub(super) struct Program {
     pub(super) spec: Spec,
     /// What it reads from standard input before the end of file.
     pub(super) input: Vec<u8>,
-    /// What is known of its announcement beforehand; `None` when it is not expected to announce anything.
+    /// What is known of its announcement beforehand; `None` when it is not expected to announce
+    /// anything.
     pub(super) announcement: Option<Announcement>,
     /// Where else it may announce its ports.
     pub(super) discovery_folder: PathBuf,
@@ -26,11 +27,19 @@ impl Program {
             (None, None) => return Err(LaunchError::NoCommand),
             (None, Some(command)) => (command.clone(), Vec::new(), Vec::new(), None),
             (Some(Preset::Antigravity), command) => {
-                let find = || antigravity::find().map_err(|searched| LaunchError::BinaryNotFound { searched });
+                let find = || {
+                    antigravity::find().map_err(|searched| LaunchError::BinaryNotFound { searched })
+                };
                 let command = command.clone().map_or_else(find, Ok)?;
-                let (args, announcement) = antigravity::arguments(version, &config.cloud_code_endpoint);
+                let (args, announcement) =
+                    antigravity::arguments(version, &config.cloud_code_endpoint);
                 let session = uuid::Uuid::new_v4().to_string();
-                (command, args, antigravity::metadata(version, &session), Some(announcement))
+                (
+                    command,
+                    args,
+                    antigravity::metadata(version, &session),
+                    Some(announcement),
+                )
             }
         };
         args.extend(config.args.iter().cloned());
@@ -38,11 +47,19 @@ impl Program {
             command,
             args,
             env: environment(config, account),
-            working_directory: config.working_directory.clone().unwrap_or_else(|| account.home.clone()),
+            working_directory: config
+                .working_directory
+                .clone()
+                .unwrap_or_else(|| account.home.clone()),
             umask: UMASK,
         };
         let discovery_folder = account.home.join(antigravity::DISCOVERY_FOLDER);
-        Ok(Self { spec, input, announcement, discovery_folder })
+        Ok(Self {
+            spec,
+            input,
+            announcement,
+            discovery_folder,
+        })
     }
 }
 
@@ -56,7 +73,9 @@ fn environment(config: &Config, account: &Account) -> BTreeMap<String, String> {
         ("LOGNAME", account.name.clone()),
         ("LANG", "C.UTF-8".to_owned()),
     ];
-    let base = base.into_iter().map(|(name, value)| (name.to_owned(), value));
+    let base = base
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value));
     base.chain(config.env.clone()).collect()
 }
 
@@ -70,7 +89,12 @@ mod tests {
     use super::*;
 
     fn account() -> Account {
-        Account { name: "ls".into(), uid: 7, gid: 7, home: "/var/lib/ls".into() }
+        Account {
+            name: "ls".into(),
+            uid: 7,
+            gid: 7,
+            home: "/var/lib/ls".into(),
+        }
     }
 
     #[test]
@@ -78,11 +102,19 @@ mod tests {
         let config = Config {
             command: Some("/bin/agent".into()),
             args: vec!["-p".into()],
-            env: BTreeMap::from([("LANG".into(), "de_DE.UTF-8".into()), ("SSL_CERT_FILE".into(), "/x.pem".into())]),
+            env: BTreeMap::from([
+                ("LANG".into(), "de_DE.UTF-8".into()),
+                ("SSL_CERT_FILE".into(), "/x.pem".into()),
+            ]),
             ..Config::default()
         };
         let program = Program::new(&config, &account()).expect("a program");
-        let env: Vec<_> = program.spec.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let env: Vec<_> = program
+            .spec
+            .env
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
         let expected = [
             "HOME=/var/lib/ls",
             "LANG=de_DE.UTF-8",
@@ -92,7 +124,10 @@ mod tests {
             "USER=ls",
         ];
         assert_eq!(env, expected);
-        assert_eq!((program.spec.args, program.input), (vec!["-p".to_owned()], Vec::new()));
+        assert_eq!(
+            (program.spec.args, program.input),
+            (vec!["-p".to_owned()], Vec::new())
+        );
         assert_eq!(program.announcement, None);
         assert_eq!(program.spec.working_directory, PathBuf::from("/var/lib/ls"));
     }
@@ -106,15 +141,27 @@ mod tests {
             ..Config::default()
         };
         let program = Program::new(&config, &account()).expect("a program");
-        assert_eq!(program.spec.args.first().map(String::as_str), Some("--standalone"));
+        assert_eq!(
+            program.spec.args.first().map(String::as_str),
+            Some("--standalone")
+        );
         assert_eq!(program.spec.args.last().map(String::as_str), Some("-v=2"));
         assert!(!program.input.is_empty());
-        assert!(program.announcement.is_some_and(|announcement| announcement.csrf_token.is_some()));
+        assert!(
+            program
+                .announcement
+                .is_some_and(|announcement| announcement.csrf_token.is_some())
+        );
     }
 
     #[test]
     fn nothing_to_start_is_told() {
-        let error = Program::new(&Config::default(), &account()).map(|_| ()).expect_err("no command");
-        assert_eq!(error.to_string(), "there is no agent to start: set agent.preset or agent.command");
+        let error = Program::new(&Config::default(), &account())
+            .map(|_| ())
+            .expect_err("no command");
+        assert_eq!(
+            error.to_string(),
+            "there is no agent to start: set agent.preset or agent.command"
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! Starting and signalling the agent as its user: directly, as root, or through sudo.
 //!
-//! All three ways run the same entry point ([`super::exec`]) and speak the same protocol; only who runs it differs.
+//! All three ways run the same entry point ([`super::exec`]) and speak the same protocol; only who
+//! runs it differs.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -61,7 +62,11 @@ pub(super) struct Agent {
 impl Launcher {
     /// For the configured user.
     pub(super) async fn new(config: &Config) -> Result<Self, LaunchError> {
-        let program = config.program.clone().map_or_else(std::env::current_exe, Ok).map_err(LaunchError::Program)?;
+        let program = config
+            .program
+            .clone()
+            .map_or_else(std::env::current_exe, Ok)
+            .map_err(LaunchError::Program)?;
         let launcher = Self::for_user(program, config.user.as_deref()).await?;
         if config.redirected && launcher.way == Way::Direct {
             let Account { name, uid, .. } = launcher.account;
@@ -71,7 +76,10 @@ impl Launcher {
     }
 
     /// The same program for another user, or for our own.
-    pub(super) async fn for_user(program: PathBuf, user: Option<&str>) -> Result<Self, LaunchError> {
+    pub(super) async fn for_user(
+        program: PathBuf,
+        user: Option<&str>,
+    ) -> Result<Self, LaunchError> {
         let own = geteuid();
         let own_number = own.as_raw().to_string();
         let account = Account::lookup(user.unwrap_or(&own_number)).await?;
@@ -80,7 +88,11 @@ impl Launcher {
             _ if own.is_root() => Way::Root,
             _ => Way::Sudo,
         };
-        Ok(Self { program, account, way })
+        Ok(Self {
+            program,
+            account,
+            way,
+        })
     }
 
     /// The same program for `user`, for whom an earlier run started an agent.
@@ -90,12 +102,17 @@ impl Launcher {
 
     /// Starts `agent-exec` and learns which process it is.
     pub(super) async fn spawn(&self) -> Result<Waiting, LaunchError> {
-        let (mut socket, theirs) = channel_to_child().map_err(|error| self.handover(&error.to_string()))?;
+        let (mut socket, theirs) =
+            channel_to_child().map_err(|error| self.handover(&error.to_string()))?;
         let mut command = self.command("agent-exec");
-        command.stdin(theirs).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(theirs)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         if self.way == Way::Sudo {
-            // The terminal's Ctrl-C shall reach us alone, so that the agent is ended in order. agent-exec leaves our group
-            // by itself; it must not lead one before it can lead a session.
+            // The terminal's Ctrl-C shall reach us alone, so that the agent is ended in order.
+            // agent-exec leaves our group by itself; it must not lead one before it can lead a
+            // session.
             command.process_group(0);
         }
         let mut child = command.spawn().map_err(|source| self.spawn_error(source))?;
@@ -105,11 +122,19 @@ impl Launcher {
             return Err(self.handover("its pipes are missing"));
         };
         let mut stderr = Lines::new(stderr);
-        // An error drops the socket, at which agent-exec ends by itself, also where we may not signal sudo.
+        // An error drops the socket, at which agent-exec ends by itself, also where we may not
+        // signal sudo.
         match timeout(HANDOVER_LIMIT, wire::receive(&mut socket)).await {
             Ok(Ok(identity)) => {
                 let (program, stdout) = (self.program.clone(), Lines::new(stdout));
-                Ok(Waiting { identity, child, socket, stderr, stdout, program })
+                Ok(Waiting {
+                    identity,
+                    child,
+                    socket,
+                    stderr,
+                    stdout,
+                    program,
+                })
             }
             // No agent has run yet: what stands on standard error is of sudo or of our own program.
             Ok(Err(_)) => Err(self.not_started(first_words(&mut stderr).await)),
@@ -131,7 +156,11 @@ impl Launcher {
     async fn signal_through_sudo(&self, request: Request) -> Result<Presence, LaunchError> {
         let order = wire::encode(&request).map_err(|error| self.handover(&error.to_string()))?;
         let mut command = self.command("agent-signal");
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
         let mut child = command.spawn().map_err(|source| self.spawn_error(source))?;
         if let Some(mut stdin) = child.stdin.take() {
             // A refusal closes the pipe early; its reason is on stderr.
@@ -141,7 +170,8 @@ impl Launcher {
         let ended = timeout(limit, child.wait_with_output()).await;
         let output = ended.map_err(|_| self.handover("it did not answer in time"))?;
         let output = output.map_err(|error| self.handover(&error.to_string()))?;
-        Presence::parse(&output.stdout).ok_or_else(|| self.refused(&String::from_utf8_lossy(&output.stderr)))
+        Presence::parse(&output.stdout)
+            .ok_or_else(|| self.refused(&String::from_utf8_lossy(&output.stderr)))
     }
 
     fn command(&self, entry_point: &str) -> Command {
@@ -149,7 +179,8 @@ impl Launcher {
             Way::Direct | Way::Root => Command::new(&self.program),
             Way::Sudo => {
                 let mut sudo = Command::new("sudo");
-                sudo.args(["-n", "-u", &self.account.name, "--"]).arg(&self.program);
+                sudo.args(["-n", "-u", &self.account.name, "--"])
+                    .arg(&self.program);
                 sudo
             }
         };
@@ -157,7 +188,11 @@ impl Launcher {
             // The standard library also drops the supplementary groups of root.
             command.uid(self.account.uid).gid(self.account.gid);
         }
-        command.arg(entry_point).env_clear().env("PATH", SYSTEM_PATH).env("LC_ALL", "C");
+        command
+            .arg(entry_point)
+            .env_clear()
+            .env("PATH", SYSTEM_PATH)
+            .env("LC_ALL", "C");
         command.current_dir("/");
         command
     }
@@ -165,10 +200,18 @@ impl Launcher {
     fn spawn_error(&self, source: std::io::Error) -> LaunchError {
         match self.way {
             Way::Sudo if source.kind() == std::io::ErrorKind::NotFound => {
-                LaunchError::SudoMissing { user: self.account.name.clone() }
+                LaunchError::SudoMissing {
+                    user: self.account.name.clone(),
+                }
             }
-            Way::Sudo => LaunchError::Spawn { program: "sudo".into(), source },
-            Way::Direct | Way::Root => LaunchError::Spawn { program: self.program.clone(), source },
+            Way::Sudo => LaunchError::Spawn {
+                program: "sudo".into(),
+                source,
+            },
+            Way::Direct | Way::Root => LaunchError::Spawn {
+                program: self.program.clone(),
+                source,
+            },
         }
     }
 
@@ -184,9 +227,17 @@ impl Launcher {
     fn refused(&self, said: &str) -> LaunchError {
         let detail = match said.trim() {
             "" => "it ended without a word".to_owned(),
-            said => printable(said.lines().next().unwrap_or_default().trim_start_matches("sudo: ")),
+            said => printable(
+                said.lines()
+                    .next()
+                    .unwrap_or_default()
+                    .trim_start_matches("sudo: "),
+            ),
         };
-        LaunchError::SudoRefused { user: self.account.name.clone(), detail }
+        LaunchError::SudoRefused {
+            user: self.account.name.clone(),
+            detail,
+        }
     }
 
     fn handover(&self, detail: &str) -> LaunchError {
@@ -195,11 +246,23 @@ impl Launcher {
 }
 
 impl Waiting {
-    /// Gives `agent-exec` its order and the agent its standard input, which ends there. Returns when the agent runs.
+    /// Gives `agent-exec` its order and the agent its standard input, which ends there. Returns
+    /// when the agent runs.
     pub(super) async fn go(self, spec: &Spec, input: &[u8]) -> Result<Agent, LaunchError> {
-        let Self { child, socket, stderr, stdout, program, .. } = self;
+        let Self {
+            child,
+            socket,
+            stderr,
+            stdout,
+            program,
+            ..
+        } = self;
         match timeout(HANDOVER_LIMIT, hand_over(socket, spec, input)).await {
-            Ok(Ok(None)) => Ok(Agent { child, stderr, stdout }),
+            Ok(Ok(None)) => Ok(Agent {
+                child,
+                stderr,
+                stdout,
+            }),
             Ok(Ok(Some(failure))) => Err(LaunchError::Exec(printable(&failure))),
             Ok(Err(error)) => Err(handover(&program, &error.to_string())),
             Err(_) => Err(handover(&program, "it did not execute the agent in time")),
@@ -215,11 +278,20 @@ fn channel_to_child() -> io::Result<(UnixStream, OwnedFd)> {
 }
 
 /// Why the agent was not executed; `None` when it was.
-async fn hand_over(mut socket: UnixStream, spec: &Spec, input: &[u8]) -> io::Result<Option<String>> {
+async fn hand_over(
+    mut socket: UnixStream,
+    spec: &Spec,
+    input: &[u8],
+) -> io::Result<Option<String>> {
     let order = wire::encode(spec)?;
     let ((theirs, feed), (answer, report)) = (io::pipe()?, io::pipe()?);
-    let descriptors = Descriptors { input: theirs.into(), report: report.into() };
-    socket.async_io(Interest::WRITABLE, || descriptors.send(&socket)).await?;
+    let descriptors = Descriptors {
+        input: theirs.into(),
+        report: report.into(),
+    };
+    socket
+        .async_io(Interest::WRITABLE, || descriptors.send(&socket))
+        .await?;
     // Our copy of the report would keep it open.
     drop(descriptors);
     socket.write_all(&order).await?;
@@ -243,7 +315,9 @@ const MAX_WARNINGS: usize = 16;
 async fn first_words(stderr: &mut Lines<ChildStderr>) -> Option<String> {
     let mut first = None;
     for _ in 0..MAX_WARNINGS {
-        let Ok(Some(line)) = timeout(HANDOVER_LIMIT, stderr.next()).await else { break };
+        let Ok(Some(line)) = timeout(HANDOVER_LIMIT, stderr.next()).await else {
+            break;
+        };
         if line.starts_with(OWN_ERROR) {
             return Some(line);
         }
@@ -256,5 +330,8 @@ async fn first_words(stderr: &mut Lines<ChildStderr>) -> Option<String> {
 const OWN_ERROR: &str = "error: ";
 
 fn handover(program: &Path, detail: &str) -> LaunchError {
-    LaunchError::Handover { program: program.to_owned(), detail: printable(detail) }
+    LaunchError::Handover {
+        program: program.to_owned(),
+        detail: printable(detail),
+    }
 }

@@ -1,7 +1,9 @@
-//! The life of the agent: orphan, start, announcement, end, pause, start again; and its end at our own.
+//! The life of the agent: orphan, start, announcement, end, pause, start again; and its end at our
+//! own.
 //!
-//! What enters: a [`Config`] and a shutdown. What leaves: facts, and the [`AgentState`] for whoever wants to speak to the
-//! agent. It ends with the agent stopped, or with an error that another attempt would not mend.
+//! What enters: a [`Config`] and a shutdown. What leaves: facts, and the [`AgentState`] for whoever
+//! wants to speak to the agent. It ends with the agent stopped, or with an error that another
+//! attempt would not mend.
 
 use std::path::Path;
 use std::process::ExitStatus;
@@ -62,7 +64,12 @@ impl Supervisor {
     #[must_use]
     pub fn new(config: Config, state_folder: &Path, record: Arc<dyn Record>) -> Self {
         let state = watch::Sender::new(AgentState::Down);
-        Self { config, file: StateFile::new(state_folder), record, state }
+        Self {
+            config,
+            file: StateFile::new(state_folder),
+            record,
+            state,
+        }
     }
 
     /// Follows the agent's state.
@@ -71,12 +78,12 @@ impl Supervisor {
         self.state.subscribe()
     }
 
-    /// Runs the agent until `shutdown`, then stops it. The redirect rules must be in place before: a connection that is
-    /// older than its rule is never metered.
+    /// Runs the agent until `shutdown`, then stops it. The redirect rules must be in place before:
+    /// a connection that is older than its rule is never metered.
     ///
     /// # Errors
-    /// [`LaunchError`] when the first start fails, when sudo refuses, when an orphan cannot be stopped, or when the agent
-    /// does not stay up. The agent does not run then.
+    /// [`LaunchError`] when the first start fails, when sudo refuses, when an orphan cannot be
+    /// stopped, or when the agent does not stay up. The agent does not run then.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), LaunchError> {
         let ended = self.keep_running(&shutdown).await;
         self.state.send_replace(AgentState::Stopped);
@@ -104,7 +111,10 @@ impl Supervisor {
             has_run = true;
             self.state.send_replace(AgentState::Down);
             let Some(pause) = backoff.next(started.elapsed()) else {
-                return Err(LaunchError::GaveUp { restarts: backoff.restarts(), last: reason });
+                return Err(LaunchError::GaveUp {
+                    restarts: backoff.restarts(),
+                    last: reason,
+                });
             };
             tracing::warn!(%reason, ?pause, "the agent ended and will be started again");
             if shutdown.run_until_cancelled(sleep(pause)).await.is_none() {
@@ -124,9 +134,17 @@ impl Supervisor {
         let program = Program::new(&self.config, &launcher.account)?;
         let waiting = launcher.spawn().await?;
         let identity = waiting.identity;
-        let tree = Tree { leader: identity, uid: launcher.account.uid, adopter };
+        let tree = Tree {
+            leader: identity,
+            uid: launcher.account.uid,
+            adopter,
+        };
         self.file.remember(identity, &launcher.account.name)?;
-        let Agent { mut child, stderr, mut stdout } = match waiting.go(&program.spec, &program.input).await {
+        let Agent {
+            mut child,
+            stderr,
+            mut stdout,
+        } = match waiting.go(&program.spec, &program.input).await {
             Ok(agent) => agent,
             Err(error) => {
                 // It may still be about to execute the agent.
@@ -134,10 +152,19 @@ impl Supervisor {
                 return Err(error);
             }
         };
-        tracing::info!(pid = identity.pid, user = launcher.account.name, "the agent is started");
+        tracing::info!(
+            pid = identity.pid,
+            user = launcher.account.name,
+            "the agent is started"
+        );
         self.record.record(Fact::AgentUp(true));
 
-        let mut ear = Ear { supervisor: self, stderr, program: &program, pid: identity.pid };
+        let mut ear = Ear {
+            supervisor: self,
+            stderr,
+            program: &program,
+            pid: identity.pid,
+        };
         let (own, over) = (child.id(), CancellationToken::new());
         let life = async {
             let _over = over.clone().drop_guard();
@@ -145,14 +172,19 @@ impl Supervisor {
                 status = child.wait() => End::Itself(reason(status.ok())),
                 () = shutdown.cancelled() => End::Shutdown,
             };
-            // Also after an end: sudo may have been killed alone, and the agent may have left children.
+            // Also after an end: sudo may have been killed alone, and the agent may have left
+            // children.
             self.end(launcher, &tree).await;
             if timeout(REAP_LIMIT, child.wait()).await.is_err() {
-                tracing::warn!(pid = child.id(), "the process that started the agent outlives it");
+                tracing::warn!(
+                    pid = child.id(),
+                    "the process that started the agent outlives it"
+                );
             }
             end
         };
-        // The outputs are read for as long as a process is left: a full pipe would stop an agent in its last words.
+        // The outputs are read for as long as a process is left: a full pipe would stop an agent in
+        // its last words.
         let hearing = async {
             let last_words = async {
                 over.cancelled().await;
@@ -187,7 +219,12 @@ impl Supervisor {
     ) -> Result<Presence, LaunchError> {
         let request = |action, wait: Duration| {
             let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-            launcher.signal(Request { identity, adopter, action, wait_ms })
+            launcher.signal(Request {
+                identity,
+                adopter,
+                action,
+                wait_ms,
+            })
         };
         match request(Action::Term, self.config.stop_timeout).await? {
             Presence::Gone => Ok(Presence::Gone),
@@ -197,7 +234,9 @@ impl Supervisor {
 
     /// Ends what an earlier run left behind: two agents on one state folder would harm each other.
     async fn stop_orphan(&self, launcher: &Launcher) -> Result<(), LaunchError> {
-        let Some(remembered) = self.file.recall() else { return Ok(()) };
+        let Some(remembered) = self.file.recall() else {
+            return Ok(());
+        };
         let identity = remembered.identity;
         let stopped = match launcher.for_orphan(&remembered.user).await {
             // Who adopted what it has detached is gone.
@@ -210,7 +249,10 @@ impl Supervisor {
             Err(error) => identity.is_alive().then(|| error.to_string()),
         };
         if let Some(detail) = detail {
-            return Err(LaunchError::Orphan { pid: identity.pid, detail });
+            return Err(LaunchError::Orphan {
+                pid: identity.pid,
+                detail,
+            });
         }
         tracing::info!(pid = identity.pid, "no process of the earlier run is left");
         self.file.forget();
@@ -262,11 +304,16 @@ impl Ear<'_> {
             }
         }
         let mut known = announcement.unwrap_or_default();
-        self.supervisor.state.send_replace(AgentState::Up(known.clone()));
-        // What comes late counts as well, and so does what nobody expected of an agent without a preset.
+        self.supervisor
+            .state
+            .send_replace(AgentState::Up(known.clone()));
+        // What comes late counts as well, and so does what nobody expected of an agent without a
+        // preset.
         while let Some(line) = self.stderr.next().await {
             known.hear(&line);
-            self.supervisor.state.send_if_modified(|state| state.announce(&known));
+            self.supervisor
+                .state
+                .send_if_modified(|state| state.announce(&known));
             self.supervisor.tell(&line);
         }
     }
@@ -288,7 +335,11 @@ impl Ear<'_> {
     }
 
     async fn discover(&self, announcement: &mut Announcement) {
-        let (folder, pid, mut seen) = (self.program.discovery_folder.clone(), self.pid, announcement.clone());
+        let (folder, pid, mut seen) = (
+            self.program.discovery_folder.clone(),
+            self.pid,
+            announcement.clone(),
+        );
         let look = tokio::task::spawn_blocking(move || {
             seen.discover(&folder, pid);
             seen
@@ -308,10 +359,15 @@ enum Heard {
 /// Without one, what an agent has detached and left is not found any more.
 fn adopter() -> Option<Adopter> {
     let become_one = Adopter::become_one();
-    become_one.inspect_err(|error| tracing::warn!(%error, "daemons that the agent detaches will outlive it")).ok()
+    become_one
+        .inspect_err(
+            |error| tracing::warn!(%error, "daemons that the agent detaches will outlive it"),
+        )
+        .ok()
 }
 
-/// Reaps what the agent leaves behind until `over`. Where the ends of children are not told, only then.
+/// Reaps what the agent leaves behind until `over`. Where the ends of children are not told, only
+/// then.
 async fn reap(tree: Tree, own: Option<u32>, over: &CancellationToken) {
     let look = || async {
         let looked = tokio::task::spawn_blocking(move || process::reap(&tree, own)).await;
@@ -320,9 +376,15 @@ async fn reap(tree: Tree, own: Option<u32>, over: &CancellationToken) {
         }
     };
     if let Ok(mut ends) = signal(SignalKind::child()) {
-        while over.run_until_cancelled(ends.recv()).await.flatten().is_some() {
+        while over
+            .run_until_cancelled(ends.recv())
+            .await
+            .flatten()
+            .is_some()
+        {
             look().await;
-            // An agent that detaches many short processes costs a few looks a second, not one for each.
+            // An agent that detaches many short processes costs a few looks a second, not one for
+            // each.
             over.run_until_cancelled(sleep(REAP_PAUSE)).await;
         }
     }
@@ -364,7 +426,10 @@ mod tests {
         let path = folder.path().join("log");
         let log = std::fs::File::create(&path).expect("a log");
         let subscriber = tracing_subscriber::fmt().json().with_writer(log).finish();
-        let config = Config { log_output, ..Config::default() };
+        let config = Config {
+            log_output,
+            ..Config::default()
+        };
         let supervisor = Supervisor::new(config, folder.path(), Arc::new(FanOut(Vec::new())));
         tracing::subscriber::with_default(subscriber, || supervisor.tell(line));
         std::fs::read_to_string(path).expect("the log")

@@ -1,7 +1,7 @@
 //! The messages between the supervisor and its two entry points that run as the agent's user.
 //!
-//! A message is JSON behind its length (four bytes, big-endian), so that a reader takes exactly the message and leaves what
-//! follows it.
+//! A message is JSON behind its length (four bytes, big-endian), so that a reader takes exactly the
+//! message and leaves what follows it.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -64,14 +64,19 @@ impl Presence {
     }
 
     pub(super) fn parse(answer: &[u8]) -> Option<Self> {
-        [Self::Alive, Self::Gone].into_iter().find(|presence| presence.as_line().as_bytes() == answer)
+        [Self::Alive, Self::Gone]
+            .into_iter()
+            .find(|presence| presence.as_line().as_bytes() == answer)
     }
 }
 
 /// A message as it stands in the pipe.
 pub(super) fn encode<T: Serialize>(message: &T) -> io::Result<Vec<u8>> {
     let json = serde_json::to_vec(message)?;
-    let length = u32::try_from(json.len()).ok().filter(|length| *length <= MAX_MESSAGE).ok_or_else(too_long)?;
+    let length = u32::try_from(json.len())
+        .ok()
+        .filter(|length| *length <= MAX_MESSAGE)
+        .ok_or_else(too_long)?;
     Ok([&length.to_be_bytes(), json.as_slice()].concat())
 }
 
@@ -89,7 +94,9 @@ pub(super) fn decode<T: DeserializeOwned>(mut reader: impl Read) -> io::Result<T
 }
 
 /// [`decode`] for a reader that must not block.
-pub(super) async fn receive<T: DeserializeOwned>(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<T> {
+pub(super) async fn receive<T: DeserializeOwned>(
+    reader: &mut (impl AsyncRead + Unpin),
+) -> io::Result<T> {
     let length = reader.read_u32().await?;
     if length > MAX_MESSAGE {
         return Err(too_long());
@@ -99,11 +106,15 @@ pub(super) async fn receive<T: DeserializeOwned>(reader: &mut (impl AsyncRead + 
     Ok(serde_json::from_slice(&json)?)
 }
 
-/// The kernel takes at most 2 MiB of arguments and environment with the usual stack limit of 8 MiB; half is generous.
+/// The kernel takes at most 2 MiB of arguments and environment with the usual stack limit of 8 MiB;
+/// half is generous.
 const MAX_MESSAGE: u32 = 1 << 20;
 
 fn too_long() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "arguments and environment of the agent exceed 1 MiB")
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        "arguments and environment of the agent exceed 1 MiB",
+    )
 }
 
 #[cfg(test)]
@@ -123,39 +134,66 @@ mod tests {
         bytes.extend(b"the agent's own");
         let mut pipe = bytes.as_slice();
         let read: Spec = decode(&mut pipe).expect("the message");
-        assert_eq!(serde_json::to_value(&read).expect("json"), serde_json::to_value(&spec).expect("json"));
+        assert_eq!(
+            serde_json::to_value(&read).expect("json"),
+            serde_json::to_value(&spec).expect("json")
+        );
         assert_eq!(pipe, b"the agent's own");
     }
 
     #[test]
     fn cut_off_and_oversized_messages_are_refused() {
-        assert_eq!(decode::<Spec>(&b"\0\0"[..]).map(|_| ()).expect_err("cut").kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(
+            decode::<Spec>(&b"\0\0"[..])
+                .map(|_| ())
+                .expect_err("cut")
+                .kind(),
+            io::ErrorKind::UnexpectedEof
+        );
         assert!(decode::<Spec>(&b"\0\0\0\x09{\"com"[..]).is_err());
-        let huge = decode::<Spec>(&b"\xff\xff\xff\xff"[..]).map(|_| ()).expect_err("oversized");
+        let huge = decode::<Spec>(&b"\xff\xff\xff\xff"[..])
+            .map(|_| ())
+            .expect_err("oversized");
         assert_eq!(huge.kind(), io::ErrorKind::InvalidData);
         assert!(encode(&"x".repeat(1 << 20)).is_err());
     }
 
     #[tokio::test]
     async fn a_message_is_received_as_it_is_decoded() {
-        let identity = Identity { pid: 4711, start_time: 98765 };
+        let identity = Identity {
+            pid: 4711,
+            start_time: 98765,
+        };
         let bytes = [encode(&identity).expect("a message"), b"rest".to_vec()].concat();
         let mut reader = bytes.as_slice();
-        assert_eq!(receive::<Identity>(&mut reader).await.expect("the message"), identity);
+        assert_eq!(
+            receive::<Identity>(&mut reader).await.expect("the message"),
+            identity
+        );
         assert_eq!(reader, b"rest");
         for (bad, kind) in [
             (&b"\0\0"[..], io::ErrorKind::UnexpectedEof),
             (&b"\xff\xff\xff\xff"[..], io::ErrorKind::InvalidData),
             (&b"\0\0\0\x09{\"pid\""[..], io::ErrorKind::UnexpectedEof),
         ] {
-            assert_eq!(receive::<Identity>(&mut &bad[..]).await.expect_err("bad").kind(), kind, "{bad:?}");
+            assert_eq!(
+                receive::<Identity>(&mut &bad[..])
+                    .await
+                    .expect_err("bad")
+                    .kind(),
+                kind,
+                "{bad:?}"
+            );
         }
     }
 
     #[test]
     fn a_presence_is_read_as_written() {
         for presence in [Presence::Alive, Presence::Gone] {
-            assert_eq!(Presence::parse(presence.as_line().as_bytes()), Some(presence));
+            assert_eq!(
+                Presence::parse(presence.as_line().as_bytes()),
+                Some(presence)
+            );
         }
         assert_eq!(Presence::parse(b"alive\nmore"), None);
     }

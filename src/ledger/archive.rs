@@ -1,7 +1,8 @@
-//! The file of a ledger that nobody keeps at the moment, asked without a change to it: nothing is made, moved, locked or brought to
-//! another version.
+//! The file of a ledger that nobody keeps at the moment, asked without a change to it: nothing is
+//! made, moved, locked or brought to another version.
 //!
-//! The answer is the one that the program would give, but for the names that agents give to models, which no file holds.
+//! The answer is the one that the program would give, but for the names that agents give to models,
+//! which no file holds.
 
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -42,16 +43,30 @@ pub enum ArchiveError {
 ///
 /// # Errors
 /// [`ArchiveError`] when there is no such file, or none that this version can read.
-pub fn query_file(path: &Path, query: &UsageQuery, now: Timestamp) -> Result<UsageReport, ArchiveError> {
-    let unreadable = |why: String| ArchiveError::Unreadable { path: path.to_owned(), why };
+pub fn query_file(
+    path: &Path,
+    query: &UsageQuery,
+    now: Timestamp,
+) -> Result<UsageReport, ArchiveError> {
+    let unreadable = |why: String| ArchiveError::Unreadable {
+        path: path.to_owned(),
+        why,
+    };
     // The folder may be closed to others: that is no file which is missing.
     match path.symlink_metadata() {
         Ok(found) if found.is_file() => {}
-        Ok(_) => return Err(unreadable("it is no regular file (a symbolic link is none)".to_owned())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(ArchiveError::Missing(path.to_owned())),
+        Ok(_) => {
+            return Err(unreadable(
+                "it is no regular file (a symbolic link is none)".to_owned(),
+            ));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(ArchiveError::Missing(path.to_owned()));
+        }
         Err(error) => return Err(unreadable(error.to_string())),
     }
-    std::fs::File::open(path).map_err(|error| unreadable(format!("{error}; only its owner may")))?;
+    std::fs::File::open(path)
+        .map_err(|error| unreadable(format!("{error}; only its owner may")))?;
     let mut connection = open(path).map_err(|error| unreadable(error.to_string()))?;
     let known = version(&connection, MIGRATIONS).map_err(|error| unreadable(error.to_string()))?;
     if usize::try_from(known).is_ok_and(|known| known < MIGRATIONS.len()) {
@@ -60,7 +75,8 @@ pub fn query_file(path: &Path, query: &UsageQuery, now: Timestamp) -> Result<Usa
     answer(&mut connection, query, now).map_err(|error| unreadable(error.to_string()))
 }
 
-/// Where nobody has left anything beside the file it is read as it stands: SQLite would put files there to share it.
+/// Where nobody has left anything beside the file it is read as it stands: SQLite would put files
+/// there to share it.
 fn open(path: &Path) -> Result<Connection, OpenError> {
     let path = resolved(path)?;
     let log = with_suffix(&path, "-wal").metadata();
@@ -69,21 +85,37 @@ fn open(path: &Path) -> Result<Connection, OpenError> {
     }
     let name = percent_encode(path.as_os_str().as_bytes(), PATH);
     let flags = READER.union(OpenFlags::SQLITE_OPEN_URI);
-    Ok(Connection::open_with_flags(format!("file:{name}?immutable=1"), flags)?)
+    Ok(Connection::open_with_flags(
+        format!("file:{name}?immutable=1"),
+        flags,
+    )?)
 }
 
 /// As [`super::Ledger::query`] does it after a start on the file.
-fn answer(connection: &mut Connection, query: &UsageQuery, now: Timestamp) -> rusqlite::Result<UsageReport> {
+fn answer(
+    connection: &mut Connection,
+    query: &UsageQuery,
+    now: Timestamp,
+) -> rusqlite::Result<UsageReport> {
     let transaction = connection.transaction()?;
     let models = Models::default();
     // Models get their labels as at a start.
     restore::totals(&transaction, &models)?;
-    let begun: Option<i64> = transaction.query_row("SELECT min(started_at) FROM boots", [], |row| row.get(0))?;
-    let begun = begun.and_then(|begun| Timestamp::from_millisecond(begun).ok()).unwrap_or(now);
+    let begun: Option<i64> =
+        transaction.query_row("SELECT min(started_at) FROM boots", [], |row| row.get(0))?;
+    let begun = begun
+        .and_then(|begun| Timestamp::from_millisecond(begun).ok())
+        .unwrap_or(now);
     let (span, found) = query::answer(&transaction, query, begun, now, &models)?;
     let (since, until) = (span.since().unwrap_or(begun), span.until().unwrap_or(now));
-    Ok(found.into_report(query, since, until, &Names::default()).cut(query.by, &query.page))
+    Ok(found
+        .into_report(query, since, until, &Names::default())
+        .cut(query.by, &query.page))
 }
 
 /// What stands for itself in the path of a `file:` URI.
-const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.');
+const PATH: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.');

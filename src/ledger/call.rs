@@ -7,7 +7,9 @@ use serde::Serialize;
 
 use super::sums::Sums;
 use super::{after, time};
-use crate::record::{Call, CorrelationMethod, Cost, Id, Model, Operation, Outcome, Provider, Quality, TokenUsage};
+use crate::record::{
+    Call, CorrelationMethod, Cost, Id, Model, Operation, Outcome, Provider, Quality, TokenUsage,
+};
 
 /// A call of a conversation.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -41,8 +43,8 @@ pub struct CallRecord {
     pub tokens: TokenUsage,
     /// The sum of all kinds.
     pub total_tokens: u64,
-    /// What they cost at the list price of the day on which the call began; `null` where no price is known, and where there
-    /// are no tokens.
+    /// What they cost at the list price of the day on which the call began; `null` where no price
+    /// is known, and where there are no tokens.
     #[serde(rename = "cost_usd")]
     pub cost: Option<Cost>,
     /// The identifier that tells its conversation.
@@ -63,7 +65,10 @@ pub struct CallRecord {
 
 impl CallRecord {
     pub(super) fn ended_at(&self) -> Timestamp {
-        after(self.started_at, Duration::try_from_secs_f64(self.duration_seconds).unwrap_or_default())
+        after(
+            self.started_at,
+            Duration::try_from_secs_f64(self.duration_seconds).unwrap_or_default(),
+        )
     }
 
     /// What it adds to the sums of its group.
@@ -79,7 +84,10 @@ impl From<&Call> for CallRecord {
             number: call.number,
             started_at: time(call.timing.started_at),
             duration_seconds: call.timing.duration.as_secs_f64(),
-            time_to_first_chunk_seconds: call.timing.time_to_first_chunk.map(|first| first.as_secs_f64()),
+            time_to_first_chunk_seconds: call
+                .timing
+                .time_to_first_chunk
+                .map(|first| first.as_secs_f64()),
             provider: call.provider,
             operation: call.operation,
             model: call.model.clone(),
@@ -91,7 +99,11 @@ impl From<&Call> for CallRecord {
             total_tokens: call.usage.total(),
             cost: call.cost,
             method: call.correlation.method,
-            trajectory: ids.trajectory.as_ref().or(ids.labelled_trajectory.as_ref()).cloned(),
+            trajectory: ids
+                .trajectory
+                .as_ref()
+                .or(ids.labelled_trajectory.as_ref())
+                .cloned(),
             execution: ids.execution.clone(),
             step: ids.step.clone(),
             request: ids.request.clone(),

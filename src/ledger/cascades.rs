@@ -36,7 +36,8 @@ pub struct CascadesQuery {
     pub cursor: Option<Cursor>,
 }
 
-/// Where the next page of a list begins: [`CascadePage::next`] of the page before it. The text is for machines alone.
+/// Where the next page of a list begins: [`CascadePage::next`] of the page before it. The text is
+/// for machines alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor(Rank);
 
@@ -52,13 +53,21 @@ impl FromStr for Cursor {
         let (nanoseconds, number) = text.split_once('.').ok_or(InvalidCursor)?;
         let nanoseconds = nanoseconds.parse().map_err(|_| InvalidCursor)?;
         let last_active_at = Timestamp::from_nanosecond(nanoseconds).map_err(|_| InvalidCursor)?;
-        Ok(Self(Rank { last_active_at, number: number.parse().map_err(|_| InvalidCursor)? }))
+        Ok(Self(Rank {
+            last_active_at,
+            number: number.parse().map_err(|_| InvalidCursor)?,
+        }))
     }
 }
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.0.last_active_at.as_nanosecond(), self.0.number)
+        write!(
+            f,
+            "{}.{}",
+            self.0.last_active_at.as_nanosecond(),
+            self.0.number
+        )
     }
 }
 
@@ -76,7 +85,8 @@ pub struct CascadePage {
     /// Where the next page begins; absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<Cursor>,
-    /// Calls whose conversation became known only after their details had been let go: no conversation counts them.
+    /// Calls whose conversation became known only after their details had been let go: no
+    /// conversation counts them.
     pub correlated_too_late: u64,
 }
 
@@ -115,7 +125,8 @@ pub struct CascadeDetails {
     /// In short.
     #[serde(flatten)]
     pub cascade: Cascade,
-    /// Its calls by model, those with the most tokens first, in fields that never change their form.
+    /// Its calls by model, those with the most tokens first, in fields that never change their
+    /// form.
     pub by_model: Vec<ListedGroup>,
     /// The same under the keys of [`super::UsageReport::models`].
     pub models: BTreeMap<String, Group>,
@@ -129,9 +140,15 @@ pub struct CascadeDetails {
 
 impl CascadePage {
     pub(super) fn new(store: &Store, names: &Names, query: &CascadesQuery) -> Self {
-        let wanted =
-            |(_, conversation): &(&Id, &Conversation)| query.state.is_none_or(|state| state == conversation.state());
-        let mut found = store.cascades(query.cursor.map(|cursor| cursor.0)).filter(wanted).peekable();
+        let wanted = |(_, conversation): &(&Id, &Conversation)| {
+            query
+                .state
+                .is_none_or(|state| state == conversation.state())
+        };
+        let mut found = store
+            .cascades(query.cursor.map(|cursor| cursor.0))
+            .filter(wanted)
+            .peekable();
         let (mut cascades, mut last) = (Vec::new(), None);
         while cascades.len() < query.limit
             && let Some((id, conversation)) = found.next()
@@ -140,7 +157,11 @@ impl CascadePage {
             last = Some(Cursor(conversation.rank));
         }
         let next = last.filter(|_| found.peek().is_some());
-        Self { cascades, next, correlated_too_late: store.too_late() }
+        Self {
+            cascades,
+            next,
+            correlated_too_late: store.too_late(),
+        }
     }
 }
 
@@ -148,7 +169,9 @@ impl Cascade {
     fn new(id: &Id, conversation: &Conversation, names: &Names) -> Self {
         let last_run = conversation.runs.back();
         let main = conversation.sums.main();
-        let model = main.map(|served| &served.model).or(last_run.map(|run| &run.model));
+        let model = main
+            .map(|served| &served.model)
+            .or(last_run.map(|run| &run.model));
         let display_name = match main {
             Some(served) => names.of(served),
             None => model.and_then(|model| names.of_any(model)),
@@ -190,6 +213,10 @@ impl CascadeDetails {
 
 impl Conversation {
     fn state(&self) -> State {
-        if self.running_since.is_some() { State::Running } else { State::Idle }
+        if self.running_since.is_some() {
+            State::Running
+        } else {
+            State::Idle
+        }
     }
 }

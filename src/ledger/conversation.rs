@@ -43,7 +43,8 @@ impl From<&CascadeRun> for Run {
     }
 }
 
-/// Where a conversation stands among the others: by its last activity, and apart from any other by its number.
+/// Where a conversation stands among the others: by its last activity, and apart from any other by
+/// its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rank {
     pub(super) last_active_at: Timestamp,
@@ -72,7 +73,10 @@ impl Conversation {
     /// `number` is its own among all conversations.
     pub(super) fn new(number: u64, started_at: Timestamp) -> Self {
         Self {
-            rank: Rank { last_active_at: started_at, number },
+            rank: Rank {
+                last_active_at: started_at,
+                number,
+            },
             started_at,
             running_since: None,
             runs_ended: 0,
@@ -101,7 +105,10 @@ impl Conversation {
 
     /// Whether nothing is known of it any more, since its calls turned out to belong elsewhere.
     pub(super) fn is_empty(&self) -> bool {
-        self.sums.0.is_empty() && self.running_since.is_none() && self.runs_ended == 0 && self.steps.is_empty()
+        self.sums.0.is_empty()
+            && self.running_since.is_none()
+            && self.runs_ended == 0
+            && self.steps.is_empty()
     }
 }
 

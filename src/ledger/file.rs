@@ -1,7 +1,7 @@
 //! The durable side of the ledger: facts go in without waiting, sums come out.
 //!
-//! Opening never fails: where the file cannot be used, everything works in memory, until the end of the process, and that is
-//! told and counted.
+//! Opening never fails: where the file cannot be used, everything works in memory, until the end of
+//! the process, and that is told and counted.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -62,18 +62,39 @@ impl Disk {
         models: &Arc<Models>,
         told: Arc<dyn Sink>,
     ) -> (Option<Self>, Begun) {
-        let opened = if config.enabled { open_file(path, now, models, &*told) } else { open_memory(now, models) };
+        let opened = if config.enabled {
+            open_file(path, now, models, &*told)
+        } else {
+            open_memory(now, models)
+        };
         let opened = opened.or_else(|failure| {
             error!(path = %path.display(), %failure, "the ledger is kept in memory only: nothing of it outlives this process");
             told.take(&Fact::LedgerFailed(LedgerFailure::Open));
             open_memory(now, models)
         });
-        let nothing = Begun { at: now, totals: Totals::default() };
-        let Ok(Opened { store, reader, boot, begun }) = opened else { return (None, nothing) };
+        let nothing = Begun {
+            at: now,
+            totals: Totals::default(),
+        };
+        let Ok(Opened {
+            store,
+            reader,
+            boot,
+            begun,
+        }) = opened
+        else {
+            return (None, nothing);
+        };
         let queue = Arc::new(Queue::new(QUEUE));
         let retention = match store {
-            Store::File(..) => Retention { keep_calls: config.keep_calls, max_size: config.max_size },
-            Store::Memory(_) => Retention { keep_calls: config.keep_calls, max_size: MEMORY },
+            Store::File(..) => Retention {
+                keep_calls: config.keep_calls,
+                max_size: config.max_size,
+            },
+            Store::Memory(_) => Retention {
+                keep_calls: config.keep_calls,
+                max_size: MEMORY,
+            },
         };
         let writer = Writer {
             queue: Arc::clone(&queue),
@@ -84,18 +105,33 @@ impl Disk {
             retention,
             warned: Warned::default(),
         };
-        let started = thread::Builder::new().name("ledger".to_owned()).spawn(move || writer.run());
+        let started = thread::Builder::new()
+            .name("ledger".to_owned())
+            .spawn(move || writer.run());
         if let Err(failure) = started {
             error!(%failure, "the ledger has no thread to write with: nothing of it outlives this process");
             told.take(&Fact::LedgerFailed(LedgerFailure::Open));
             return (None, begun);
         }
-        (Some(Self { queue, told, reader }), begun)
+        (
+            Some(Self {
+                queue,
+                told,
+                reader,
+            }),
+            begun,
+        )
     }
 
     /// Keeps a fact, unless there is no room to: then it is counted as lost.
     pub(super) fn keep(&self, fact: &Fact, kind: LedgerRecord, at: Timestamp) {
-        if !self.queue.put(Entry { at, fact: fact.clone() }, kind) {
+        if !self.queue.put(
+            Entry {
+                at,
+                fact: fact.clone(),
+            },
+            kind,
+        ) {
             self.told.take(&Fact::LedgerDropped(kind));
         }
     }
@@ -106,7 +142,10 @@ impl Disk {
     }
 
     /// Answers a question from what is in the file.
-    pub(super) fn read<T>(&self, question: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+    pub(super) fn read<T>(
+        &self,
+        question: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
         // What a caller has seen counted elsewhere should be in the answer.
         self.queue.settle(SETTLE_LIMIT);
         let answer = match &self.reader {
@@ -114,7 +153,9 @@ impl Disk {
                 let transaction = connection.transaction()?;
                 question(&transaction)
             }),
-            Reader::Memory(connection) => question(&connection.lock().unwrap_or_else(PoisonError::into_inner)),
+            Reader::Memory(connection) => {
+                question(&connection.lock().unwrap_or_else(PoisonError::into_inner))
+            }
         };
         if answer.is_err() {
             self.told.take(&Fact::LedgerFailed(LedgerFailure::Query));
@@ -140,7 +181,12 @@ impl std::fmt::Debug for Disk {
     }
 }
 
-fn open_file(path: &Path, now: Timestamp, models: &Models, told: &dyn Sink) -> Result<Opened, OpenError> {
+fn open_file(
+    path: &Path,
+    now: Timestamp,
+    models: &Models,
+    told: &dyn Sink,
+) -> Result<Opened, OpenError> {
     let place = Place::take(path)?;
     let begin = |place: &Place| {
         let (mut connection, identity) = place.open()?;
@@ -160,10 +206,16 @@ fn open_file(path: &Path, now: Timestamp, models: &Models, told: &dyn Sink) -> R
         begin(&place)
     })?;
     let reader = Reader::File(place.path().to_owned());
-    Ok(Opened { store: Store::File(place, Some((connection, identity))), reader, boot, begun })
+    Ok(Opened {
+        store: Store::File(place, Some((connection, identity))),
+        reader,
+        boot,
+        begun,
+    })
 }
 
-/// Mends sums that cannot be right. Where that fails, the file is used as it is, unless it is damaged as a whole.
+/// Mends sums that cannot be right. Where that fails, the file is used as it is, unless it is
+/// damaged as a whole.
 fn mend(connection: &mut Connection, told: &dyn Sink) -> Result<(), OpenError> {
     match heal(connection) {
         Ok(healed) if healed == Healed::default() => {}
@@ -184,7 +236,12 @@ fn mend(connection: &mut Connection, told: &dyn Sink) -> Result<(), OpenError> {
 
 /// Whether a sum is a lower bound.
 fn is_full(group: &CallGroup) -> bool {
-    let counts = [group.calls, group.priced_calls, group.unpriced_calls, group.cost.nano_usd()];
+    let counts = [
+        group.calls,
+        group.priced_calls,
+        group.unpriced_calls,
+        group.cost.nano_usd(),
+    ];
     counts.into_iter().chain(group.tokens).any(is_lower_bound)
 }
 
@@ -192,26 +249,46 @@ fn open_memory(now: Timestamp, models: &Models) -> Result<Opened, OpenError> {
     let mut connection = open_in_memory()?;
     let (boot, begun) = begin(&mut connection, now, models)?;
     let connection = Arc::new(Mutex::new(connection));
-    Ok(Opened { store: Store::Memory(Arc::clone(&connection)), reader: Reader::Memory(connection), boot, begun })
+    Ok(Opened {
+        store: Store::Memory(Arc::clone(&connection)),
+        reader: Reader::Memory(connection),
+        boot,
+        begun,
+    })
 }
 
 /// Registers this process, and turns what an earlier one left under way into interrupted calls.
-fn begin(connection: &mut Connection, now: Timestamp, models: &Models) -> Result<(Boot, Begun), OpenError> {
+fn begin(
+    connection: &mut Connection,
+    now: Timestamp,
+    models: &Models,
+) -> Result<(Boot, Begun), OpenError> {
     let transaction = connection.transaction()?;
     // First, so that a model keeps the label that its series have.
     let mut totals = restore::totals(&transaction, models)?;
     let boot = Boot::next(&transaction, now)?;
     let interrupted = Rows::new(&transaction, boot.id, models).interrupted()?;
-    let at: i64 = transaction.query_row("SELECT min(started_at) FROM boots", [], |row| row.get(0))?;
+    let at: i64 =
+        transaction.query_row("SELECT min(started_at) FROM boots", [], |row| row.get(0))?;
     if interrupted > 0 {
         totals = restore::totals(&transaction, models)?;
-        info!(calls = interrupted, "calls that the last end cut off are kept as interrupted");
+        info!(
+            calls = interrupted,
+            "calls that the last end cut off are kept as interrupted"
+        );
     }
     transaction.commit()?;
-    Ok((boot, Begun { at: Timestamp::from_millisecond(at).unwrap_or(now), totals }))
+    Ok((
+        boot,
+        Begun {
+            at: Timestamp::from_millisecond(at).unwrap_or(now),
+            totals,
+        },
+    ))
 }
 
-/// Entries that may wait: some 12 MB, or a quarter of an hour of a busy agent while the disk is full.
+/// Entries that may wait: some 12 MB, or a quarter of an hour of a busy agent while the disk is
+/// full.
 const QUEUE: usize = 16_384;
 
 /// A question waits that long for the facts before it.

@@ -1,7 +1,7 @@
 //! Entry for fuzzers: any rows, as a ledger that somebody else has written.
 //!
-//! Anyone can open the file, and a later version may have written it: whatever stands in it, questions must be answered or
-//! refused.
+//! Anyone can open the file, and a later version may have written it: whatever stands in it,
+//! questions must be answered or refused.
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
@@ -13,10 +13,12 @@ use super::span::Span;
 use super::sums::Sums;
 use crate::record::Models;
 
-/// Reads each line as a row: the first byte names the table, commas part its columns. Panics when the days of the file
-/// and its hours do not add up to the same.
+/// Reads each line as a row: the first byte names the table, commas part its columns. Panics when
+/// the days of the file and its hours do not add up to the same.
 pub fn fuzz_ledger(bytes: &[u8]) {
-    let Ok(connection) = open_in_memory() else { return };
+    let Ok(connection) = open_in_memory() else {
+        return;
+    };
     for line in bytes.split(|byte| *byte == b'\n').take(MAX_ROWS) {
         if let Some((table, columns)) = line.split_first() {
             insert(&connection, *table, columns);
@@ -43,11 +45,18 @@ fn of_periods(found: &Found) -> Sums {
 
 /// A row that SQLite refuses is none.
 fn insert(connection: &Connection, table: u8, columns: &[u8]) {
-    let Some((table, kinds)) = TABLES.get(usize::from(table) % TABLES.len()) else { return };
+    let Some((table, kinds)) = TABLES.get(usize::from(table) % TABLES.len()) else {
+        return;
+    };
     let mut given = columns.split(|byte| *byte == b',');
-    let values = kinds.bytes().map(|kind| value(kind, given.next().unwrap_or_default()));
+    let values = kinds
+        .bytes()
+        .map(|kind| value(kind, given.next().unwrap_or_default()));
     let places = vec!["?"; kinds.len()].join(",");
-    let _ = connection.execute(&format!("INSERT INTO {table} VALUES ({places})"), params_from_iter(values));
+    let _ = connection.execute(
+        &format!("INSERT INTO {table} VALUES ({places})"),
+        params_from_iter(values),
+    );
 }
 
 fn value(kind: u8, text: &[u8]) -> Value {
@@ -62,7 +71,8 @@ fn value(kind: u8, text: &[u8]) -> Value {
     }
 }
 
-/// The tables, and a letter for each column: an integer, one that may be missing, a real, a text, one that may be missing.
+/// The tables, and a letter for each column: an integer, one that may be missing, a real, a text,
+/// one that may be missing.
 const TABLES: [(&str, &str); 5] = [
     ("calls", "iiinnssssttstnitsnnnnnnntsttttt"),
     ("usage_slots", "issssssiiiiiiiiii"),

@@ -1,7 +1,8 @@
-//! The groups of an answer as a list, in the order of pages: what each is of stands in fields that never change their form.
+//! The groups of an answer as a list, in the order of pages: what each is of stands in fields that
+//! never change their form.
 //!
-//! The maps of a report have keys for people: `m` becomes `m@provider` as soon as a second provider serves that model. A program
-//! that looks for a group does so here.
+//! The maps of a report have keys for people: `m` becomes `m@provider` as soon as a second provider
+//! serves that model. A program that looks for a group does so here.
 
 use std::collections::BTreeMap;
 
@@ -126,8 +127,16 @@ fn of_cascade((key, group): (&String, &CascadeGroup)) -> ListedGroup {
         Some(Thread::Unknown) => (CascadeKind::Unknown, None, None),
         None => (CascadeKind::Other, None, None),
     };
-    let of = Of::Cascade { kind, cascade, trajectory, model };
-    ListedGroup { display_name: group.display_name.clone(), ..listed(of, spent(key, &group.usage), &group.usage) }
+    let of = Of::Cascade {
+        kind,
+        cascade,
+        trajectory,
+        model,
+    };
+    ListedGroup {
+        display_name: group.display_name.clone(),
+        ..listed(of, spent(key, &group.usage), &group.usage)
+    }
 }
 
 fn of_day((day, usage): (&Period, &Usage)) -> ListedGroup {
@@ -139,18 +148,41 @@ fn of_hour((hour, usage): (&Period, &Usage)) -> ListedGroup {
 }
 
 fn of_model((key, group): (&String, &Group)) -> ListedGroup {
-    let of = Of::Model { model: group.model.clone(), provider: group.provider };
-    ListedGroup { display_name: group.display_name.clone(), ..listed(of, spent(key, &group.usage), &group.usage) }
+    let of = Of::Model {
+        model: group.model.clone(),
+        provider: group.provider,
+    };
+    ListedGroup {
+        display_name: group.display_name.clone(),
+        ..listed(of, spent(key, &group.usage), &group.usage)
+    }
 }
 
 fn of_operation((operation, usage): (&Operation, &Usage)) -> ListedGroup {
-    listed(Of::Operation { operation: *operation }, spent(operation.as_str(), usage), usage)
+    listed(
+        Of::Operation {
+            operation: *operation,
+        },
+        spent(operation.as_str(), usage),
+        usage,
+    )
 }
 
 fn of_provider((provider, usage): (&Provider, &Usage)) -> ListedGroup {
-    listed(Of::Provider { provider: *provider }, spent(provider.as_str(), usage), usage)
+    listed(
+        Of::Provider {
+            provider: *provider,
+        },
+        spent(provider.as_str(), usage),
+        usage,
+    )
 }
 
 fn listed(of: Of, place: Place, usage: &Usage) -> ListedGroup {
-    ListedGroup { of, display_name: None, usage: usage.clone(), place }
+    ListedGroup {
+        of,
+        display_name: None,
+        usage: usage.clone(),
+        place,
+    }
 }

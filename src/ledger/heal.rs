@@ -1,9 +1,10 @@
 //! Sums that cannot be right are made anew from the calls that are kept.
 //!
-//! Earlier versions believed that a call can cost a million dollars, and anybody can write into the file. The quarters of an
-//! hour that have a sum which is negative, or larger than a single call may make it, are compared with their calls, whose own
-//! impossible figures are taken out first, as if nobody had reported them. Where calls are gone, a cost that so many calls cannot
-//! have becomes one that is not known.
+//! Earlier versions believed that a call can cost a million dollars, and anybody can write into the
+//! file. The quarters of an hour that have a sum which is negative, or larger than a single call
+//! may make it, are compared with their calls, whose own impossible figures are taken out first, as
+//! if nobody had reported them. Where calls are gone, a cost that so many calls cannot have becomes
+//! one that is not known.
 
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -23,7 +24,8 @@ pub(super) struct Healed {
     pub(super) calls: usize,
 }
 
-/// Mends the sums of a file, all or none. Reads every row of both roll-ups, and calls only where a sum is suspect.
+/// Mends the sums of a file, all or none. Reads every row of both roll-ups, and calls only where a
+/// sum is suspect.
 pub(super) fn heal(connection: &mut Connection) -> rusqlite::Result<Healed> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let kept_since = rows_since(&transaction)?;
@@ -48,17 +50,24 @@ pub(super) fn heal(connection: &mut Connection) -> rusqlite::Result<Healed> {
     Ok(healed)
 }
 
-/// The slots with a sum that is negative, or larger than a single call may make it. In all others every call is possible.
+/// The slots with a sum that is negative, or larger than a single call may make it. In all others
+/// every call is possible.
 fn suspects(connection: &Connection) -> rusqlite::Result<Vec<i64>> {
     let limits = FIGURES.split(", ").map(|column| match column {
         "cost_nano_usd" => format!("{column} NOT BETWEEN 0 AND {}", most_cost()),
         _ => format!("{column} NOT BETWEEN 0 AND {}", most_tokens()),
     });
-    let is_suspect = format!("slot % {SLOT_MS} = 0 AND ({})", limits.collect::<Vec<_>>().join(" OR "));
+    let is_suspect = format!(
+        "slot % {SLOT_MS} = 0 AND ({})",
+        limits.collect::<Vec<_>>().join(" OR ")
+    );
     let sql = format!(
         "SELECT slot FROM usage_slots WHERE {is_suspect} UNION SELECT slot FROM cascade_slots WHERE {is_suspect}"
     );
-    connection.prepare(&sql)?.query_map([], |row| row.get(0))?.collect()
+    connection
+        .prepare(&sql)?
+        .query_map([], |row| row.get(0))?
+        .collect()
 }
 
 /// Whether no call of a slot is gone, by what its sums count. An impossible count says nothing.
@@ -73,14 +82,21 @@ fn has_all_calls(connection: &Connection, range: [i64; 2]) -> rusqlite::Result<b
 
 /// Takes figures that no call can have out of the calls of a slot; returns of how many.
 fn cure_calls(connection: &Connection, range: [i64; 2]) -> rusqlite::Result<usize> {
-    let limits = TOKENS.split(", ").map(|kind| (kind, most_tokens())).chain([("cost_nano_usd", most_cost())]);
+    let limits = TOKENS
+        .split(", ")
+        .map(|kind| (kind, most_tokens()))
+        .chain([("cost_nano_usd", most_cost())]);
     let cures = limits.map(|(column, most)| {
         let is_possible = format!("{column} BETWEEN 0 AND {most}");
-        (format!("{column} = CASE WHEN {is_possible} THEN {column} END"), format!("NOT {is_possible}"))
+        (
+            format!("{column} = CASE WHEN {is_possible} THEN {column} END"),
+            format!("NOT {is_possible}"),
+        )
     });
     let (cures, symptoms): (Vec<_>, Vec<_>) = cures.unzip();
     let (cures, symptoms) = (cures.join(", "), symptoms.join(" OR "));
-    let sql = format!("UPDATE calls SET {cures} WHERE ended_at >= ?1 AND ended_at < ?2 AND ({symptoms})");
+    let sql =
+        format!("UPDATE calls SET {cures} WHERE ended_at >= ?1 AND ended_at < ?2 AND ({symptoms})");
     connection.execute(&sql, range)
 }
 
@@ -94,11 +110,16 @@ struct Rollup {
 }
 
 fn usage() -> Rollup {
-    let reason = format!("CASE WHEN outcome = '{}' THEN coalesce(rate_limit, '') ELSE '' END", Outcome::RateLimited);
+    let reason = format!(
+        "CASE WHEN outcome = '{}' THEN coalesce(rate_limit, '') ELSE '' END",
+        Outcome::RateLimited
+    );
     Rollup {
         table: "usage_slots",
         key: "provider, model, operation, outcome, rate_limit, quality",
-        key_of_a_call: format!("provider, coalesce(counted_as, model), operation, outcome, {reason}, quality"),
+        key_of_a_call: format!(
+            "provider, coalesce(counted_as, model), operation, outcome, {reason}, quality"
+        ),
     }
 }
 
@@ -113,7 +134,11 @@ fn cascades() -> Rollup {
 impl Rollup {
     /// Makes the sums of a slot what its calls add up to; returns whether they were anything else.
     fn sum_up_again(&self, connection: &Connection, range: [i64; 2]) -> rusqlite::Result<bool> {
-        let Self { table, key, key_of_a_call } = self;
+        let Self {
+            table,
+            key,
+            key_of_a_call,
+        } = self;
         let [slot, _] = range;
         let right = format!(
             "WITH of_calls ({key}, {FIGURES}) AS (SELECT {key_of_a_call}, {FIGURES_OF_A_CALL} FROM calls \
@@ -133,12 +158,17 @@ impl Rollup {
         Ok(differs)
     }
 
-    /// Mends what can be mended of a slot whose calls are gone: a cost that its calls cannot have is not known, and nothing is
-    /// negative. Returns whether anything was.
+    /// Mends what can be mended of a slot whose calls are gone: a cost that its calls cannot have
+    /// is not known, and nothing is negative. Returns whether anything was.
     fn make_possible(&self, connection: &Connection, slot: i64) -> rusqlite::Result<bool> {
-        let no_cost = format!("(cost_nano_usd < 0 OR cost_nano_usd / {} > priced_calls)", most_cost());
+        let no_cost = format!(
+            "(cost_nano_usd < 0 OR cost_nano_usd / {} > priced_calls)",
+            most_cost()
+        );
         let not_negative = ["calls"].into_iter().chain(TOKENS.split(", "));
-        let not_negative: String = not_negative.map(|column| format!("{column} = max({column}, 0), ")).collect();
+        let not_negative: String = not_negative
+            .map(|column| format!("{column} = max({column}, 0), "))
+            .collect();
         let sql = format!(
             "UPDATE {} SET {not_negative}priced_calls = iif({no_cost}, 0, max(priced_calls, 0)), \
              unpriced_calls = min(max(unpriced_calls, 0) + iif({no_cost}, max(priced_calls, 0), 0), {LARGEST}), \

@@ -1,8 +1,10 @@
-//! Facts in, answers for `/v1/usage`, `/v1/cascades` and `/v1/quotas` out, and all of it in a file that outlives the process.
+//! Facts in, answers for `/v1/usage`, `/v1/cascades` and `/v1/quotas` out, and all of it in a file
+//! that outlives the process.
 //!
-//! Sums are exact integers and begin with the file. Of conversations and calls the newest are also kept in memory; the file has
-//! them for as long as it is told to. Figures and identifiers, nothing that was said. No traffic is touched, and no fact waits
-//! for the disk: what there is no room for is counted.
+//! Sums are exact integers and begin with the file. Of conversations and calls the newest are also
+//! kept in memory; the file has them for as long as it is told to. Figures and identifiers, nothing
+//! that was said. No traffic is touched, and no fact waits for the disk: what there is no room for
+//! is counted.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -46,7 +48,9 @@ mod writer;
 
 pub use archive::{ArchiveError, query_file};
 pub use call::CallRecord;
-pub use cascades::{Cascade, CascadeDetails, CascadePage, CascadesQuery, Cursor, InvalidCursor, State};
+pub use cascades::{
+    Cascade, CascadeDetails, CascadePage, CascadesQuery, Cursor, InvalidCursor, State,
+};
 pub use conversation::Run;
 pub use groups::{CascadeKind, ListedGroup, Of};
 pub use models::QuotaReading;
@@ -78,7 +82,12 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { enabled: true, path: None, keep_calls: Duration::from_secs(90 * 86_400), max_size: 2 << 30 }
+        Self {
+            enabled: true,
+            path: None,
+            keep_calls: Duration::from_secs(90 * 86_400),
+            max_size: 2 << 30,
+        }
     }
 }
 
@@ -89,8 +98,8 @@ pub struct QueryError(#[from] rusqlite::Error);
 
 /// What has been seen. The bound on models is that of [`Models`], shared with the metrics.
 ///
-/// [`Fact::Correlated`] is expected after the [`Fact::Call`] that it is about; one about a call that is not kept any more is
-/// counted as too late.
+/// [`Fact::Correlated`] is expected after the [`Fact::Call`] that it is about; one about a call
+/// that is not kept any more is counted as too late.
 #[derive(Debug)]
 pub struct Ledger {
     /// When the sums begin.
@@ -124,13 +133,17 @@ impl Ledger {
     /// The same, that keeps as much as it is told to.
     #[must_use]
     pub fn with_limits(now: Timestamp, models: Arc<Models>, limits: Limits) -> Self {
-        let config = Config { enabled: false, ..Config::default() };
+        let config = Config {
+            enabled: false,
+            ..Config::default()
+        };
         let (disk, _) = Disk::open(&config, Path::new(""), now, &models, Arc::new(Nobody));
         Self::begin(disk, now, &Totals::default(), models, limits)
     }
 
-    /// Opens the file at `path` and goes on from what it holds, which is also handed back. Never fails: what goes wrong, now or
-    /// later, is logged and `told`, and the ledger is then kept in memory. Blocks for as long as the disk takes.
+    /// Opens the file at `path` and goes on from what it holds, which is also handed back. Never
+    /// fails: what goes wrong, now or later, is logged and `told`, and the ledger is then kept in
+    /// memory. Blocks for as long as the disk takes.
     #[must_use]
     pub fn open(
         config: &Config,
@@ -157,23 +170,47 @@ impl Ledger {
         }
     }
 
-    fn begin(disk: Option<Disk>, begun: Timestamp, totals: &Totals, models: Arc<Models>, limits: Limits) -> Self {
+    fn begin(
+        disk: Option<Disk>,
+        begun: Timestamp,
+        totals: &Totals,
+        models: Arc<Models>,
+        limits: Limits,
+    ) -> Self {
         let mut sums = ByModel::default();
         for group in &totals.calls {
-            sums.add(&Served { model: group.model.clone(), provider: group.provider }, &Sums::from(group));
+            sums.add(
+                &Served {
+                    model: group.model.clone(),
+                    provider: group.provider,
+                },
+                &Sums::from(group),
+            );
         }
         let store = Store::new(limits, sums.clone());
-        let kept = Kept { sums, store, names: Names::default(), quotas: Quotas::default() };
-        Self { begun, is_resumed: !totals.calls.is_empty(), models, disk, kept: Mutex::new(kept) }
+        let kept = Kept {
+            sums,
+            store,
+            names: Names::default(),
+            quotas: Quotas::default(),
+        };
+        Self {
+            begun,
+            is_resumed: !totals.calls.is_empty(),
+            models,
+            disk,
+            kept: Mutex::new(kept),
+        }
     }
 
-    /// Answers a query; `now` is the time of the answer. Blocks while the file is read, unless the query is for everything
-    /// by model or provider.
+    /// Answers a query; `now` is the time of the answer. Blocks while the file is read, unless the
+    /// query is for everything by model or provider.
     ///
     /// # Errors
     /// [`QueryError`] when the file cannot be read.
     pub fn query(&self, query: &UsageQuery, now: Timestamp) -> Result<UsageReport, QueryError> {
-        let is_all = query.since.is_none_or(|since| since <= self.begun) && query.until.is_none_or(|until| until > now);
+        let is_all = query.since.is_none_or(|since| since <= self.begun)
+            && query.until.is_none_or(|until| until > now);
         let report = match query.by {
             By::Model | By::Provider if is_all => self.grouped(query.by, now),
             // Conversations of earlier processes are in the file alone.
@@ -189,14 +226,14 @@ impl Ledger {
         self.grouped(By::Model, Timestamp::now())
     }
 
-    /// Waits until everything that was seen before now is in the file, at most `limit`, and not at all while the file fails.
-    /// Returns whether it is.
+    /// Waits until everything that was seen before now is in the file, at most `limit`, and not at
+    /// all while the file fails. Returns whether it is.
     pub fn settle(&self, limit: Duration) -> bool {
         self.disk.as_ref().is_some_and(|disk| disk.settle(limit))
     }
 
-    /// Writes what is left, at most for `limit`, and closes the file. What is seen after that is lost, and counted. Answers from
-    /// memory, and from the file, are still to be had.
+    /// Writes what is left, at most for `limit`, and closes the file. What is seen after that is
+    /// lost, and counted. Answers from memory, and from the file, are still to be had.
     pub fn close(&self, limit: Duration) -> bool {
         self.disk.as_ref().is_none_or(|disk| disk.close(limit))
     }
@@ -239,23 +276,42 @@ impl Ledger {
 
     /// Answers from the file.
     fn found(&self, query: &UsageQuery, now: Timestamp) -> Result<UsageReport, QueryError> {
-        let nothing = || Ok((query::span(query, self.begun, now, i64::MIN), Found::default()));
+        let nothing = || {
+            Ok((
+                query::span(query, self.begun, now, i64::MIN),
+                Found::default(),
+            ))
+        };
         let ask = |connection: &_| query::answer(connection, query, self.begun, now, &self.models);
-        let (span, found) = self.disk.as_ref().map_or_else(nothing, |disk| disk.read(ask))?;
-        let (since, until) = (span.since().unwrap_or(self.begun), span.until().unwrap_or(now));
+        let (span, found) = self
+            .disk
+            .as_ref()
+            .map_or_else(nothing, |disk| disk.read(ask))?;
+        let (since, until) = (
+            span.since().unwrap_or(self.begun),
+            span.until().unwrap_or(now),
+        );
         Ok(found.into_report(query, since, until, &self.kept().names))
     }
 
-    /// Takes a fact. Some carry no time: `now` is asked for theirs, and not for each chunk that passes.
+    /// Takes a fact. Some carry no time: `now` is asked for theirs, and not for each chunk that
+    /// passes.
     fn take_at(&self, fact: &Fact, now: impl Fn() -> Timestamp) {
-        if let Some((disk, kind)) = self.disk.as_ref().zip(kind_of(fact)).filter(|_| self.is_news(fact)) {
+        if let Some((disk, kind)) = self
+            .disk
+            .as_ref()
+            .zip(kind_of(fact))
+            .filter(|_| self.is_news(fact))
+        {
             disk.keep(fact, kind, now());
         }
         match fact {
             Fact::Call(call) => self.ended(call),
             Fact::Correlated(correlated) => self.kept().store.correlate(correlated),
             Fact::ModelNamed(name) if self.is_own(&name.model) => self.kept().names.set(name),
-            Fact::Quota(quota) if self.is_own(&quota.model) => self.kept().quotas.read(quota, now()),
+            Fact::Quota(quota) if self.is_own(&quota.model) => {
+                self.kept().quotas.read(quota, now())
+            }
             Fact::RunEnded(run) => self.kept().store.run_ended(run),
             Fact::RunStarted(run) => self.kept().store.run_started(run),
             Fact::StepEnded(step) => self.kept().store.step_ended(step, now()),
@@ -264,11 +320,15 @@ impl Ledger {
     }
 
     fn ended(&self, call: &Call) {
-        let served = Served { model: self.models.name(call), provider: call.provider };
+        let served = Served {
+            model: self.models.name(call),
+            provider: call.provider,
+        };
         let record = CallRecord::from(call);
         let mut kept = self.kept();
         kept.sums.add(&served, &record.sums());
-        kept.store.place(record, served, call.correlation.cascade.as_ref());
+        kept.store
+            .place(record, served, call.correlation.cascade.as_ref());
     }
 
     /// Whether the fact is worth a row: quotas are told again and again.
@@ -301,7 +361,9 @@ fn kind_of(fact: &Fact) -> Option<LedgerRecord> {
         Fact::Call(_) => LedgerRecord::Call,
         Fact::CallStarted(_) => LedgerRecord::Started,
         Fact::Correlated(_) => LedgerRecord::Correlation,
-        Fact::CorrelationSettled(_) | Fact::StepEnded(_) | Fact::UsageCompared(_) => LedgerRecord::Count,
+        Fact::CorrelationSettled(_) | Fact::StepEnded(_) | Fact::UsageCompared(_) => {
+            LedgerRecord::Count
+        }
         Fact::Quota(_) => LedgerRecord::Quota,
         Fact::RunEnded(_) => LedgerRecord::Run,
         _ => return None,

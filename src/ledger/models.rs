@@ -1,6 +1,8 @@
-//! What is told of models beside their calls: how people call them, and what is left of their quotas.
+//! What is told of models beside their calls: how people call them, and what is left of their
+//! quotas.
 //!
-//! Only of models that have a name of their own in the bounded set: what is said of one is not true of all that share `other`.
+//! Only of models that have a name of their own in the bounded set: what is said of one is not true
+//! of all that share `other`.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +19,13 @@ pub(super) struct Names(BTreeMap<Served, DisplayName>);
 
 impl Names {
     pub(super) fn set(&mut self, name: &ModelName) {
-        self.0.insert(Served { model: name.model.clone(), provider: name.provider }, name.display.clone());
+        self.0.insert(
+            Served {
+                model: name.model.clone(),
+                provider: name.provider,
+            },
+            name.display.clone(),
+        );
     }
 
     pub(super) fn of(&self, served: &Served) -> Option<&DisplayName> {
@@ -26,7 +34,10 @@ impl Names {
 
     /// For a model of which the provider is not known.
     pub(super) fn of_any(&self, model: &Model) -> Option<&DisplayName> {
-        self.0.iter().find(|(served, _)| served.model == *model).map(|(_, name)| name)
+        self.0
+            .iter()
+            .find(|(served, _)| served.model == *model)
+            .map(|(_, name)| name)
     }
 }
 
@@ -60,7 +71,10 @@ impl Quotas {
         if !quota.remaining.is_finite() {
             return;
         }
-        let served = Served { model: quota.model.clone(), provider: quota.provider };
+        let served = Served {
+            model: quota.model.clone(),
+            provider: quota.provider,
+        };
         let reading = QuotaReading {
             provider: quota.provider,
             model: quota.model.clone(),
@@ -75,20 +89,25 @@ impl Quotas {
 
     /// Whether a reading says something that the last one did not.
     pub(super) fn is_news(&self, quota: &Quota) -> bool {
-        let served = Served { model: quota.model.clone(), provider: quota.provider };
+        let served = Served {
+            model: quota.model.clone(),
+            provider: quota.provider,
+        };
         let known = self.0.get(&(served, quota.window));
         let is_same = |known: &QuotaReading| {
-            known.remaining_ratio == quota.remaining.clamp(0.0, 1.0) && known.resets_at == quota.resets_at.map(time)
+            known.remaining_ratio == quota.remaining.clamp(0.0, 1.0)
+                && known.resets_at == quota.resets_at.map(time)
         };
         quota.remaining.is_finite() && !known.is_some_and(is_same)
     }
 
     /// The readings by model, with the names that are known now.
     pub(super) fn readings(&self, names: &Names) -> Vec<QuotaReading> {
-        let named = |((served, _), reading): (&(Served, QuotaWindow), &QuotaReading)| QuotaReading {
-            display_name: names.of(served).cloned(),
-            ..reading.clone()
-        };
+        let named =
+            |((served, _), reading): (&(Served, QuotaWindow), &QuotaReading)| QuotaReading {
+                display_name: names.of(served).cloned(),
+                ..reading.clone()
+            };
         self.0.iter().map(named).collect()
     }
 }

@@ -1,7 +1,7 @@
 //! The file itself: opened for its owner only, by one writer at a time, never through a link.
 //!
-//! A file that is damaged is moved aside under a name that nothing else has, and a new one is begun. A file of a newer
-//! version, of another program or of another user is left as it is.
+//! A file that is damaged is moved aside under a name that nothing else has, and a new one is
+//! begun. A file of a newer version, of another program or of another user is left as it is.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -84,26 +84,36 @@ impl OpenError {
         matches!(self, Self::Sqlite(error) if is_corrupt(error))
     }
 
-    /// Whether what was to be written is at fault, so that no later try can succeed: a constraint or type of the file forbids it,
-    /// or a row of the file that belongs to it cannot be read. A full disk, a lock, a failing device or a missing table are not.
+    /// Whether what was to be written is at fault, so that no later try can succeed: a constraint
+    /// or type of the file forbids it, or a row of the file that belongs to it cannot be read. A
+    /// full disk, a lock, a failing device or a missing table are not.
     pub(super) fn is_refusal(&self) -> bool {
-        let Self::Sqlite(error) = self else { return false };
+        let Self::Sqlite(error) = self else {
+            return false;
+        };
         error.sqlite_error_code().is_none_or(|code| {
-            matches!(code, ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig)
+            matches!(
+                code,
+                ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig
+            )
         })
     }
 }
 
 /// Whether SQLite says that the file is damaged, or no database at all.
 pub(super) fn is_corrupt(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+    )
 }
 
 /// The place of the file, for this process alone while the value lives.
 #[derive(Debug)]
 pub(super) struct Place {
     path: PathBuf,
-    /// Beside the file, and not on it: closing any descriptor of the file would let go SQLite's own locks.
+    /// Beside the file, and not on it: closing any descriptor of the file would let go SQLite's own
+    /// locks.
     _lock: File,
 }
 
@@ -115,7 +125,8 @@ pub(super) struct Identity {
 }
 
 impl Place {
-    /// Takes the place. Waits a little for another process to let it go: the one that was killed a moment ago.
+    /// Takes the place. Waits a little for another process to let it go: the one that was killed a
+    /// moment ago.
     pub(super) fn take(path: &Path) -> Result<Self, OpenError> {
         let path = resolved(path)?;
         let lock_path = with_suffix(&path, ".lock");
@@ -123,7 +134,11 @@ impl Place {
         let deadline = Instant::now() + LOCK_LIMIT;
         while let Err(errno) = rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             if errno != Errno::WOULDBLOCK {
-                return Err(OpenError::Io { action: "lock", path: lock_path, source: errno.into() });
+                return Err(OpenError::Io {
+                    action: "lock",
+                    path: lock_path,
+                    source: errno.into(),
+                });
             }
             if Instant::now() >= deadline {
                 return Err(OpenError::Locked { path });
@@ -137,7 +152,8 @@ impl Place {
         &self.path
     }
 
-    /// Opens the file for writing, brings it to the newest version, and begins one where there is none.
+    /// Opens the file for writing, brings it to the newest version, and begins one where there is
+    /// none.
     pub(super) fn open(&self) -> Result<(Connection, Identity), OpenError> {
         // Made here and not by SQLite, so that no moment exists at which others may read it.
         drop(open_own(&self.path)?);
@@ -158,30 +174,50 @@ impl Place {
     /// Which file stands at the place now; `None` where there is none.
     pub(super) fn identity(&self) -> Option<Identity> {
         let file = self.path.symlink_metadata().ok()?;
-        Some(Identity { device: file.dev(), inode: file.ino() })
+        Some(Identity {
+            device: file.dev(),
+            inode: file.ino(),
+        })
     }
 
-    /// Moves a damaged file aside, with what belongs to it; returns its new name. Nothing is ever overwritten.
+    /// Moves a damaged file aside, with what belongs to it; returns its new name. Nothing is ever
+    /// overwritten.
     pub(super) fn move_aside(&self, now: Timestamp) -> Result<PathBuf, OpenError> {
         let stem = format!(".corrupt-{}", now.strftime("%Y%m%dT%H%M%SZ"));
         for attempt in 0..MAX_NAMES {
-            let suffix = if attempt == 0 { stem.clone() } else { format!("{stem}-{attempt}") };
+            let suffix = if attempt == 0 {
+                stem.clone()
+            } else {
+                format!("{stem}-{attempt}")
+            };
             let aside = with_suffix(&self.path, &suffix);
             match rustix::fs::renameat_with(CWD, &self.path, CWD, &aside, RenameFlags::NOREPLACE) {
                 Ok(()) => {
-                    // What was not yet copied into the file may be what can be saved of it. The index of it is of no use.
-                    let _ = std::fs::rename(with_suffix(&self.path, "-wal"), with_suffix(&aside, "-wal"));
+                    // What was not yet copied into the file may be what can be saved of it. The
+                    // index of it is of no use.
+                    let _ = std::fs::rename(
+                        with_suffix(&self.path, "-wal"),
+                        with_suffix(&aside, "-wal"),
+                    );
                     let _ = std::fs::remove_file(with_suffix(&self.path, "-shm"));
                     return Ok(aside);
                 }
                 Err(Errno::EXIST) => {}
                 Err(errno) => {
-                    return Err(OpenError::Io { action: "move aside", path: self.path.clone(), source: errno.into() });
+                    return Err(OpenError::Io {
+                        action: "move aside",
+                        path: self.path.clone(),
+                        source: errno.into(),
+                    });
                 }
             }
         }
         let source = io::ErrorKind::AlreadyExists.into();
-        Err(OpenError::Io { action: "move aside", path: self.path.clone(), source })
+        Err(OpenError::Io {
+            action: "move aside",
+            path: self.path.clone(),
+            source,
+        })
     }
 }
 
@@ -205,18 +241,30 @@ fn set_up(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     // Readers do not wait for the writer, nor the writer for them.
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    // Each commit is on the disk before it is reported: ten a second at the most, and nobody but the writer waits.
+    // Each commit is on the disk before it is reported: ten a second at the most, and nobody but
+    // the writer waits.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "journal_size_limit", WAL_LIMIT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(())
 }
 
-/// The path with links in its folders resolved: SQLite is told to follow none. The file itself may not be one.
+/// The path with links in its folders resolved: SQLite is told to follow none. The file itself may
+/// not be one.
 pub(super) fn resolved(path: &Path) -> Result<PathBuf, OpenError> {
-    let failed = |source| OpenError::Io { action: "find the folder of", path: path.to_owned(), source };
-    let folder = path.parent().unwrap_or(Path::new("/")).canonicalize().map_err(failed)?;
-    let name = path.file_name().ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?;
+    let failed = |source| OpenError::Io {
+        action: "find the folder of",
+        path: path.to_owned(),
+        source,
+    };
+    let folder = path
+        .parent()
+        .unwrap_or(Path::new("/"))
+        .canonicalize()
+        .map_err(failed)?;
+    let name = path
+        .file_name()
+        .ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?;
     Ok(folder.join(name))
 }
 
@@ -224,7 +272,13 @@ pub(super) fn resolved(path: &Path) -> Result<PathBuf, OpenError> {
 pub(super) fn open_own(path: &Path) -> Result<File, OpenError> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let flags = i32::try_from(flags.bits()).unwrap_or_default();
-    let opened = OpenOptions::new().read(true).write(true).create(true).mode(0o600).custom_flags(flags).open(path);
+    let opened = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .mode(0o600)
+        .custom_flags(flags)
+        .open(path);
     let path = path.to_owned();
     let file = match opened {
         Ok(file) => file,
@@ -233,17 +287,32 @@ pub(super) fn open_own(path: &Path) -> Result<File, OpenError> {
             if is_there {
                 return Err(OpenError::WrongKind { path });
             }
-            return Err(OpenError::Io { action: "open", path, source: error });
+            return Err(OpenError::Io {
+                action: "open",
+                path,
+                source: error,
+            });
         }
     };
-    let found = file.metadata().map_err(|source| OpenError::Io { action: "examine", path: path.clone(), source })?;
+    let found = file.metadata().map_err(|source| OpenError::Io {
+        action: "examine",
+        path: path.clone(),
+        source,
+    })?;
     let expected = rustix::process::geteuid().as_raw();
     if !found.is_file() {
         Err(OpenError::WrongKind { path })
     } else if found.uid() != expected {
-        Err(OpenError::WrongOwner { path, owner: found.uid(), expected })
+        Err(OpenError::WrongOwner {
+            path,
+            owner: found.uid(),
+            expected,
+        })
     } else if found.mode() & 0o077 != 0 {
-        Err(OpenError::Loose { path, mode: found.mode() & 0o7777 })
+        Err(OpenError::Loose {
+            path,
+            mode: found.mode() & 0o7777,
+        })
     } else {
         Ok(file)
     }
@@ -256,21 +325,26 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// The connection stays in one thread or behind a lock of ours.
-const WRITER: OpenFlags =
-    OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX).union(OpenFlags::SQLITE_OPEN_NOFOLLOW);
+const WRITER: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE
+    .union(OpenFlags::SQLITE_OPEN_NO_MUTEX)
+    .union(OpenFlags::SQLITE_OPEN_NOFOLLOW);
 
 /// Nothing is made where there is nothing.
-pub(super) const READER: OpenFlags =
-    OpenFlags::SQLITE_OPEN_READ_ONLY.union(OpenFlags::SQLITE_OPEN_NO_MUTEX).union(OpenFlags::SQLITE_OPEN_NOFOLLOW);
+pub(super) const READER: OpenFlags = OpenFlags::SQLITE_OPEN_READ_ONLY
+    .union(OpenFlags::SQLITE_OPEN_NO_MUTEX)
+    .union(OpenFlags::SQLITE_OPEN_NOFOLLOW);
 
-/// A process that was killed lets go of its files within milliseconds; a start may not wait for long.
+/// A process that was killed lets go of its files within milliseconds; a start may not wait for
+/// long.
 const LOCK_LIMIT: Duration = Duration::from_secs(1);
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
-/// Somebody who writes into the file by hand is waited for that long; then the batch is tried again later.
+/// Somebody who writes into the file by hand is waited for that long; then the batch is tried again
+/// later.
 const BUSY_LIMIT: Duration = Duration::from_secs(1);
 
-/// What is left of the write-ahead log after a checkpoint: it grows with a reader that takes its time.
+/// What is left of the write-ahead log after a checkpoint: it grows with a reader that takes its
+/// time.
 const WAL_LIMIT: u32 = 16 << 20;
 
 /// All statements of the writer stay prepared.

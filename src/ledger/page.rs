@@ -1,7 +1,9 @@
-//! A page of the groups of an answer of `/v1/usage`: whole answers enter, and leave with the groups of one page.
+//! A page of the groups of an answer of `/v1/usage`: whole answers enter, and leave with the groups
+//! of one page.
 //!
-//! Days and hours stand in the order of time; everything else by tokens, the most first, then by key. The totals are always
-//! those of the whole span. Nothing is remembered between two pages: a cursor says behind which group the next one begins.
+//! Days and hours stand in the order of time; everything else by tokens, the most first, then by
+//! key. The totals are always those of the whole span. Nothing is remembered between two pages: a
+//! cursor says behind which group the next one begins.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,7 +27,8 @@ pub struct Page {
     pub cursor: Option<UsageCursor>,
 }
 
-/// Where the next page begins: [`UsageReport::next_cursor`] of the page before it. The text is for machines alone.
+/// Where the next page begins: [`UsageReport::next_cursor`] of the page before it. The text is for
+/// machines alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsageCursor {
     by: By,
@@ -35,14 +38,18 @@ pub struct UsageCursor {
 /// Where a group stands among the others: groups are shown in this order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
-    /// The beginning of a period in seconds; of everything else what its tokens lack to the most that there can be.
+    /// The beginning of a period in seconds; of everything else what its tokens lack to the most
+    /// that there can be.
     rank: i128,
     pub(super) key: String,
 }
 
 impl Place {
     pub(super) fn of(period: &Period) -> Self {
-        Self { rank: period.start().as_second().into(), key: period.to_string() }
+        Self {
+            rank: period.start().as_second().into(),
+            key: period.to_string(),
+        }
     }
 }
 
@@ -65,7 +72,10 @@ impl FromStr for UsageCursor {
         let key = URL_SAFE_NO_PAD.decode(part()?).map_err(|_| InvalidCursor)?;
         // A place among the groups, which need not be that of a group: any bytes have one.
         let key = String::from_utf8_lossy(&key).into_owned();
-        Ok(Self { by, last: Place { rank, key } })
+        Ok(Self {
+            by,
+            last: Place { rank, key },
+        })
     }
 }
 
@@ -87,12 +97,20 @@ impl UsageReport {
     pub(super) fn cut(mut self, by: By, page: &Page) -> Self {
         let period = |period: &Period, _: &Usage| Place::of(period);
         let next = match by {
-            By::Cascade => cut(&mut self.cascades, page, |key, group| spent(key, &group.usage)),
+            By::Cascade => cut(&mut self.cascades, page, |key, group| {
+                spent(key, &group.usage)
+            }),
             By::Day => cut(&mut self.days, page, period),
             By::Hour => cut(&mut self.hours, page, period),
-            By::Model => cut(&mut self.models, page, |key, group| spent(key, &group.usage)),
-            By::Operation => cut(&mut self.operations, page, |key, usage| spent(key.as_str(), usage)),
-            By::Provider => cut(&mut self.providers, page, |key, usage| spent(key.as_str(), usage)),
+            By::Model => cut(&mut self.models, page, |key, group| {
+                spent(key, &group.usage)
+            }),
+            By::Operation => cut(&mut self.operations, page, |key, usage| {
+                spent(key.as_str(), usage)
+            }),
+            By::Provider => cut(&mut self.providers, page, |key, usage| {
+                spent(key.as_str(), usage)
+            }),
         };
         self.next_cursor = next.map(|last| UsageCursor { by, last });
         self.groups = Some(self.list(by));
@@ -102,13 +120,23 @@ impl UsageReport {
 
 /// The place of a group that is no period.
 pub(super) fn spent(key: &str, usage: &Usage) -> Place {
-    Place { rank: i128::from(u64::MAX - usage.total_tokens), key: key.to_owned() }
+    Place {
+        rank: i128::from(u64::MAX - usage.total_tokens),
+        key: key.to_owned(),
+    }
 }
 
 /// Leaves the groups of the page; returns the place of the last one where others follow.
-fn cut<K: Ord, V>(groups: &mut Option<BTreeMap<K, V>>, page: &Page, place: impl Fn(&K, &V) -> Place) -> Option<Place> {
+fn cut<K: Ord, V>(
+    groups: &mut Option<BTreeMap<K, V>>,
+    page: &Page,
+    place: impl Fn(&K, &V) -> Place,
+) -> Option<Place> {
     let limit = page.limit.unwrap_or(usize::MAX);
-    let all = groups.take()?.into_iter().map(|(key, group)| (place(&key, &group), key, group));
+    let all = groups
+        .take()?
+        .into_iter()
+        .map(|(key, group)| (place(&key, &group), key, group));
     let is_wanted = |at: &Place| page.cursor.as_ref().is_none_or(|cursor| *at > cursor.last);
     let mut wanted: Vec<_> = all.filter(|(at, ..)| is_wanted(at)).collect();
     let has_more = wanted.len() > limit;
@@ -116,8 +144,16 @@ fn cut<K: Ord, V>(groups: &mut Option<BTreeMap<K, V>>, page: &Page, place: impl 
         wanted.sort_unstable_by(|(one, ..), (other, ..)| one.cmp(other));
         wanted.truncate(limit);
     }
-    let last = wanted.last().map(|(at, ..)| at.clone()).filter(|_| has_more);
-    *groups = Some(wanted.into_iter().map(|(_, key, group)| (key, group)).collect());
+    let last = wanted
+        .last()
+        .map(|(at, ..)| at.clone())
+        .filter(|_| has_more);
+    *groups = Some(
+        wanted
+            .into_iter()
+            .map(|(_, key, group)| (key, group))
+            .collect(),
+    );
     last
 }
 

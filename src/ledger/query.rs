@@ -1,6 +1,7 @@
 //! What is asked of the ledger's file: sums over any span of time, in any grouping.
 //!
-//! Everything is read in one transaction, so that the groups of an answer add up to its totals while the file grows.
+//! Everything is read in one transaction, so that the groups of an answer add up to its totals
+//! while the file grows.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -61,12 +62,15 @@ pub struct UsageQuery {
 pub struct Zone(pub(super) TimeZone);
 
 impl Zone {
-    /// A local time of the zone (`2026-11-23T09:30`), or the beginning of a day (`2026-11-23`). One that a clock skips is later
-    /// by as much as it skips; one that it shows twice is the first of the two. `None` for any other text.
+    /// A local time of the zone (`2026-11-23T09:30`), or the beginning of a day (`2026-11-23`). One
+    /// that a clock skips is later by as much as it skips; one that it shows twice is the first of
+    /// the two. `None` for any other text.
     #[must_use]
     pub fn time(&self, text: &str) -> Option<Timestamp> {
         // More is understood by the parser, such as the name of another zone.
-        let is_local = text.bytes().all(|byte| byte.is_ascii_digit() || b"-:.T".contains(&byte));
+        let is_local = text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || b"-:.T".contains(&byte));
         let local = text.parse::<DateTime>().ok().filter(|_| is_local)?;
         self.0.to_timestamp(local).ok()
     }
@@ -95,18 +99,35 @@ impl FromStr for Zone {
     /// Reads an IANA name or an offset (`+05:30`, `-08`).
     fn from_str(text: &str) -> Result<Self, InvalidZone> {
         if text.starts_with(['+', '-']) {
-            return offset(text).map(|offset| Self(TimeZone::fixed(offset))).ok_or(InvalidZone);
+            return offset(text)
+                .map(|offset| Self(TimeZone::fixed(offset)))
+                .ok_or(InvalidZone);
         }
         TimeZone::get(text).map(Self).map_err(|_| InvalidZone)
     }
 }
 
 fn offset(text: &str) -> Option<Offset> {
-    let (hours, minutes) = text.get(1..)?.split_once(':').unwrap_or((text.get(1..)?, "00"));
-    let number = |digits: &str| (digits.len() == 2).then(|| digits.parse::<i32>().ok()).flatten();
-    let (hours, minutes) = (number(hours)?, number(minutes).filter(|minutes| *minutes < 60)?);
+    let (hours, minutes) = text
+        .get(1..)?
+        .split_once(':')
+        .unwrap_or((text.get(1..)?, "00"));
+    let number = |digits: &str| {
+        (digits.len() == 2)
+            .then(|| digits.parse::<i32>().ok())
+            .flatten()
+    };
+    let (hours, minutes) = (
+        number(hours)?,
+        number(minutes).filter(|minutes| *minutes < 60)?,
+    );
     let seconds = (hours * 60 + minutes) * 60;
-    Offset::from_seconds(if text.starts_with('-') { -seconds } else { seconds }).ok()
+    Offset::from_seconds(if text.starts_with('-') {
+        -seconds
+    } else {
+        seconds
+    })
+    .ok()
 }
 
 /// A stretch of time that a group stands for.
@@ -124,12 +145,21 @@ impl Period {
         let local = at.to_zoned_datetime(zone.clone());
         if by == By::Day {
             let start = local.start_of_day().map_or(at, |start| start.timestamp());
-            return Self { start, name: local.date().to_string() };
+            return Self {
+                start,
+                name: local.date().to_string(),
+            };
         }
         let into = i64::from(local.minute()) * 60 + i64::from(local.second());
         let whole = at.as_second() - into;
         let start = Timestamp::from_second(whole).unwrap_or(at);
-        Self { start, name: start.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string() }
+        Self {
+            start,
+            name: start
+                .to_zoned_datetime(zone.clone())
+                .strftime("%Y-%m-%dT%H:%M:%S%:z")
+                .to_string(),
+        }
     }
 
     pub(super) fn start(&self) -> Timestamp {
@@ -165,18 +195,24 @@ pub(super) struct Found {
 pub(super) struct FoundThread {
     pub(super) thread: Thread,
     pub(super) sums: ByModel,
-    /// When its first call ended, and its last one, in milliseconds: the slot's beginning where that is all that is known.
+    /// When its first call ended, and its last one, in milliseconds: the slot's beginning where
+    /// that is all that is known.
     pub(super) first: i64,
     pub(super) last: i64,
 }
 
 /// From which time on every call has its row.
 pub(super) fn rows_since(connection: &Connection) -> rusqlite::Result<i64> {
-    let since = connection.query_row("SELECT since FROM kept WHERE what = 'calls'", [], |row| row.get(0)).optional()?;
+    let since = connection
+        .query_row("SELECT since FROM kept WHERE what = 'calls'", [], |row| {
+            row.get(0)
+        })
+        .optional()?;
     Ok(since.unwrap_or(i64::MIN))
 }
 
-/// Sums up what is asked for, of a ledger that began then. The span is the one that could be answered.
+/// Sums up what is asked for, of a ledger that began then. The span is the one that could be
+/// answered.
 pub(super) fn answer(
     connection: &Connection,
     query: &UsageQuery,
@@ -220,7 +256,9 @@ pub(super) fn find(
             let mut period = None;
             each_key(connection, span, SLOT, |row| {
                 let at = Timestamp::from_millisecond(row.get(0)?).unwrap_or_default();
-                let Some(sums) = sums(row, 1)? else { return Ok(()) };
+                let Some(sums) = sums(row, 1)? else {
+                    return Ok(());
+                };
                 if period.as_ref().is_none_or(|(known, _)| *known != at) {
                     period = Some((at, Period::of(at, by, &zone.0)));
                 }
@@ -257,7 +295,11 @@ fn by_model(connection: &Connection, span: &Span, models: &Models) -> rusqlite::
 }
 
 /// The conversations that were active last.
-pub(super) fn threads(connection: &Connection, span: &Span, models: &Models) -> rusqlite::Result<Vec<FoundThread>> {
+pub(super) fn threads(
+    connection: &Connection,
+    span: &Span,
+    models: &Models,
+) -> rusqlite::Result<Vec<FoundThread>> {
     let mut threads = Vec::<FoundThread>::new();
     let newest = newest_threads(connection, span)?;
     let sql = format!(
@@ -274,12 +316,22 @@ pub(super) fn threads(connection: &Connection, span: &Span, models: &Models) -> 
     let bounds = bounds(span).map(Value::from);
     let mut rows = select.query(params_from_iter(bounds.into_iter().chain([newest.into()])))?;
     while let Some(row) = rows.next()? {
-        let Some((served, sums)) = served(row, 2, models)?.zip(sums(row, 4)?) else { continue };
+        let Some((served, sums)) = served(row, 2, models)?.zip(sums(row, 4)?) else {
+            continue;
+        };
         let (cascade, trajectory): (String, String) = (row.get(0)?, row.get(1)?);
-        let thread = Thread::new(Id::from_wire(&cascade).as_ref(), Id::from_wire(&trajectory).as_ref());
+        let thread = Thread::new(
+            Id::from_wire(&cascade).as_ref(),
+            Id::from_wire(&trajectory).as_ref(),
+        );
         let (first, last) = (row.get(16)?, row.get(17)?);
         if threads.last().is_none_or(|known| known.thread != thread) {
-            threads.push(FoundThread { thread, sums: ByModel::default(), first, last });
+            threads.push(FoundThread {
+                thread,
+                sums: ByModel::default(),
+                first,
+                last,
+            });
         }
         if let Some(known) = threads.last_mut() {
             known.sums.add(&served, &sums);
@@ -289,8 +341,9 @@ pub(super) fn threads(connection: &Connection, span: &Span, models: &Models) -> 
     Ok(threads)
 }
 
-/// The conversations that were active last: a JSON array of pairs of cascade and trajectory. Goes back from the newest part until
-/// there are enough, as grouping all of them by their last activity would take most of the time of an answer.
+/// The conversations that were active last: a JSON array of pairs of cascade and trajectory. Goes
+/// back from the newest part until there are enough, as grouping all of them by their last activity
+/// would take most of the time of an answer.
 fn newest_threads(connection: &Connection, span: &Span) -> rusqlite::Result<String> {
     let sql = format!(
         "SELECT slot, cascade, trajectory FROM cascade_slots WHERE slot >= ?1 AND slot < ?2 \
@@ -343,9 +396,12 @@ fn label<L: Label>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<L>> 
     Ok(L::parse(row.get_ref(column)?.as_str()?))
 }
 
-/// Outcome, quality, calls and tokens from this column on; `None` for a label that a later version has written.
+/// Outcome, quality, calls and tokens from this column on; `None` for a label that a later version
+/// has written.
 fn sums(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Sums>> {
-    let Some((outcome, quality)) = label(row, column)?.zip(label(row, column + 1)?) else { return Ok(None) };
+    let Some((outcome, quality)) = label(row, column)?.zip(label(row, column + 1)?) else {
+        return Ok(None);
+    };
     let mut sums = Sums::counted(count(row, column + 2)?, quality, outcome);
     for (place, kind) in TOKEN_COLUMNS.iter().enumerate() {
         sums.add_tokens(*kind, count(row, column + 3 + place)?);

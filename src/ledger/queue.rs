@@ -1,7 +1,8 @@
-//! What waits to be written: bounded, never blocking who states a fact, and exact about what it had no room for.
+//! What waits to be written: bounded, never blocking who states a fact, and exact about what it had
+//! no room for.
 //!
-//! Facts enter from any thread, batches leave to the one writer. [`Queue::settle`] waits until everything that was put in
-//! before it is on disk.
+//! Facts enter from any thread, batches leave to the one writer. [`Queue::settle`] waits until
+//! everything that was put in before it is on disk.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -58,14 +59,23 @@ enum End {
 
 impl Queue {
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit, waiting: Mutex::default(), news: Condvar::new(), progress: Condvar::new() }
+        Self {
+            limit,
+            waiting: Mutex::default(),
+            news: Condvar::new(),
+            progress: Condvar::new(),
+        }
     }
 
-    /// Puts an entry in; `false` when there is no room. Of the room, a quarter is for calls alone: without its call, no other
-    /// record is of any use.
+    /// Puts an entry in; `false` when there is no room. Of the room, a quarter is for calls alone:
+    /// without its call, no other record is of any use.
     pub(super) fn put(&self, entry: Entry, kind: LedgerRecord) -> bool {
         let mut waiting = self.waiting();
-        let limit = if kind == LedgerRecord::Call { self.limit } else { self.limit / 4 * 3 };
+        let limit = if kind == LedgerRecord::Call {
+            self.limit
+        } else {
+            self.limit / 4 * 3
+        };
         if waiting.end != End::Open || waiting.entries.len() + waiting.in_hand >= limit {
             return false;
         }
@@ -78,16 +88,29 @@ impl Queue {
         true
     }
 
-    /// Waits for entries, at most `idle`, and then for others to come with them, at most `window` or until somebody waits for
-    /// the batch. Empty after `idle`; `None` when all is written and the end has come.
-    pub(super) fn batch(&self, window: Duration, idle: Duration, limit: usize) -> Option<Vec<Entry>> {
-        let is_quiet = |waiting: &mut Waiting| waiting.entries.is_empty() && waiting.end == End::Open;
-        let mut waiting = self.news.wait_timeout_while(self.waiting(), idle, is_quiet).map_or_else(recover, |it| it.0);
+    /// Waits for entries, at most `idle`, and then for others to come with them, at most `window`
+    /// or until somebody waits for the batch. Empty after `idle`; `None` when all is written and
+    /// the end has come.
+    pub(super) fn batch(
+        &self,
+        window: Duration,
+        idle: Duration,
+        limit: usize,
+    ) -> Option<Vec<Entry>> {
+        let is_quiet =
+            |waiting: &mut Waiting| waiting.entries.is_empty() && waiting.end == End::Open;
+        let mut waiting = self
+            .news
+            .wait_timeout_while(self.waiting(), idle, is_quiet)
+            .map_or_else(recover, |it| it.0);
         let is_young = |waiting: &mut Waiting| {
             let has_room = !waiting.entries.is_empty() && waiting.entries.len() < limit;
             has_room && waiting.settled >= waiting.hurried && waiting.end == End::Open
         };
-        waiting = self.news.wait_timeout_while(waiting, window, is_young).map_or_else(recover, |it| it.0);
+        waiting = self
+            .news
+            .wait_timeout_while(waiting, window, is_young)
+            .map_or_else(recover, |it| it.0);
         if waiting.entries.is_empty() && waiting.end != End::Open {
             return None;
         }
@@ -104,18 +127,22 @@ impl Queue {
         self.progress.notify_all();
     }
 
-    /// The batch in hand could not be written: pauses before it is tried again. Returns whether the end is near.
+    /// The batch in hand could not be written: pauses before it is tried again. Returns whether the
+    /// end is near.
     pub(super) fn pause(&self, pause: Duration) -> bool {
         let mut waiting = self.waiting();
         waiting.is_troubled = true;
         self.progress.notify_all();
         let is_open = |waiting: &mut Waiting| waiting.end == End::Open;
-        waiting = self.news.wait_timeout_while(waiting, pause, is_open).map_or_else(recover, |it| it.0);
+        waiting = self
+            .news
+            .wait_timeout_while(waiting, pause, is_open)
+            .map_or_else(recover, |it| it.0);
         waiting.end != End::Open
     }
 
-    /// Waits until everything that was put in before now is on disk, at most `limit`, and not at all while the file fails.
-    /// Returns whether it is.
+    /// Waits until everything that was put in before now is on disk, at most `limit`, and not at
+    /// all while the file fails. Returns whether it is.
     pub(super) fn settle(&self, limit: Duration) -> bool {
         let mut waiting = self.waiting();
         let wanted = waiting.put;
@@ -124,13 +151,18 @@ impl Queue {
         }
         waiting.hurried = wanted;
         self.news.notify_one();
-        let is_due =
-            |waiting: &mut Waiting| waiting.settled < wanted && !waiting.is_troubled && waiting.end != End::Closed;
-        waiting = self.progress.wait_timeout_while(waiting, limit, is_due).map_or_else(recover, |it| it.0);
+        let is_due = |waiting: &mut Waiting| {
+            waiting.settled < wanted && !waiting.is_troubled && waiting.end != End::Closed
+        };
+        waiting = self
+            .progress
+            .wait_timeout_while(waiting, limit, is_due)
+            .map_or_else(recover, |it| it.0);
         waiting.settled >= wanted
     }
 
-    /// Lets the writer write what is left and end; waits for that at most `limit`. Returns whether it has ended.
+    /// Lets the writer write what is left and end; waits for that at most `limit`. Returns whether
+    /// it has ended.
     pub(super) fn close(&self, limit: Duration) -> bool {
         let mut waiting = self.waiting();
         if waiting.end == End::Open {
@@ -138,7 +170,10 @@ impl Queue {
         }
         self.news.notify_one();
         let is_open = |waiting: &mut Waiting| waiting.end != End::Closed;
-        waiting = self.progress.wait_timeout_while(waiting, limit, is_open).map_or_else(recover, |it| it.0);
+        waiting = self
+            .progress
+            .wait_timeout_while(waiting, limit, is_open)
+            .map_or_else(recover, |it| it.0);
         waiting.end == End::Closed
     }
 
@@ -157,7 +192,8 @@ impl Queue {
     }
 }
 
-/// A thread that panicked while it held the lock has left nothing half done: every change here is one assignment.
+/// A thread that panicked while it held the lock has left nothing half done: every change here is
+/// one assignment.
 fn recover<T>(poisoned: PoisonError<(T, std::sync::WaitTimeoutResult)>) -> T {
     poisoned.into_inner().0
 }

@@ -1,8 +1,8 @@
-//! What a start takes from the file into memory: the newest conversations with their sums, runs and calls, so that the list of
-//! them goes on where it ended.
+//! What a start takes from the file into memory: the newest conversations with their sums, runs and
+//! calls, so that the list of them goes on where it ended.
 //!
-//! Steps are in no file by conversation, and what the agent was doing is not known any more: every conversation waits for its
-//! user until its agent says otherwise.
+//! Steps are in no file by conversation, and what the agent was doing is not known any more: every
+//! conversation waits for its user until its agent says otherwise.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, UNIX_EPOCH};
@@ -49,25 +49,47 @@ struct Call {
 
 impl Past {
     /// Reads it in the order in which it is put back.
-    pub(super) fn read(connection: &Connection, limits: &Limits, models: &Models) -> rusqlite::Result<Self> {
+    pub(super) fn read(
+        connection: &Connection,
+        limits: &Limits,
+        models: &Models,
+    ) -> rusqlite::Result<Self> {
         let conversations = conversations(connection, models)?;
         let runs = runs(connection, limits, &conversations)?;
-        Ok(Self { conversations, runs, calls: calls(connection, limits, models)? })
+        Ok(Self {
+            conversations,
+            runs,
+            calls: calls(connection, limits, models)?,
+        })
     }
 
     /// Puts it into a store whose other sums it is part of.
     pub(super) fn put_into(self, store: &mut Store) {
         let beginnings = self.beginnings();
-        for Conversation { id, began, ended, sums } in self.conversations {
+        for Conversation {
+            id,
+            began,
+            ended,
+            sums,
+        } in self.conversations
+        {
             // The slot of a conversation's first call says less than that call, where it is here.
-            let exact = beginnings.get(&id).filter(|(_, calls)| *calls == sums.total().calls());
+            let exact = beginnings
+                .get(&id)
+                .filter(|(_, calls)| *calls == sums.total().calls());
             store.put_back(id, sums, exact.map_or(began, |(began, _)| *began), ended);
         }
         for (run, number) in &self.runs {
             store.run_ended(run);
             store.runs_were(&run.cascade, *number);
         }
-        for Call { number, cascade, served, record } in self.calls {
+        for Call {
+            number,
+            cascade,
+            served,
+            record,
+        } in self.calls
+        {
             store.put_back_call(number, cascade, served, record);
         }
     }
@@ -75,8 +97,13 @@ impl Past {
     /// When the first of the calls began that are here of each conversation, and how many they are.
     fn beginnings(&self) -> HashMap<Id, (Timestamp, u64)> {
         let mut beginnings = HashMap::new();
-        for Call { cascade, record, .. } in &self.calls {
-            let (began, calls) = beginnings.entry(cascade.clone()).or_insert((record.started_at, 0));
+        for Call {
+            cascade, record, ..
+        } in &self.calls
+        {
+            let (began, calls) = beginnings
+                .entry(cascade.clone())
+                .or_insert((record.started_at, 0));
             (*began, *calls) = ((*began).min(record.started_at), *calls + 1);
         }
         beginnings
@@ -93,12 +120,20 @@ fn conversations(connection: &Connection, models: &Models) -> rusqlite::Result<V
 
 /// `None` for calls whose conversation is not known: they are counted among all others.
 fn conversation(found: query::FoundThread) -> Option<Conversation> {
-    let Thread::Cascade(id) = found.thread else { return None };
+    let Thread::Cascade(id) = found.thread else {
+        return None;
+    };
     let at = |at| Timestamp::from_millisecond(at).unwrap_or_default();
-    Some(Conversation { id, began: at(found.first), ended: at(found.last), sums: found.sums })
+    Some(Conversation {
+        id,
+        began: at(found.first),
+        ended: at(found.last),
+        sums: found.sums,
+    })
 }
 
-/// Of the conversations, and of as many others as ran last: no other one can be among the most recently active.
+/// Of the conversations, and of as many others as ran last: no other one can be among the most
+/// recently active.
 fn runs(
     connection: &Connection,
     limits: &Limits,
@@ -112,22 +147,29 @@ fn runs(
     {
         ran.insert(row.get(0)?);
     }
-    ran.extend(conversations.iter().map(|conversation| conversation.id.as_str().to_owned()));
+    ran.extend(
+        conversations
+            .iter()
+            .map(|conversation| conversation.id.as_str().to_owned()),
+    );
     let mut select = connection.prepare(
         "SELECT cascade, trajectory, model, outcome, started_at, duration_us, first_chunk_us, calls, tokens, cost_nano_usd, \
          ended FROM (SELECT *, row_number() OVER (PARTITION BY cascade ORDER BY id DESC) AS place, \
          row_number() OVER (PARTITION BY cascade ORDER BY id) AS ended FROM runs \
          WHERE cascade IN (SELECT value FROM json_each(?2))) WHERE place <= ?1 ORDER BY id",
     )?;
-    let runs = select.query_map((places(limits.runs_of_a_cascade), json!(ran).to_string()), |row| {
-        Ok(run(row)?.zip(Some(count(row, 10)?)))
-    })?;
+    let runs = select.query_map(
+        (places(limits.runs_of_a_cascade), json!(ran).to_string()),
+        |row| Ok(run(row)?.zip(Some(count(row, 10)?))),
+    )?;
     runs.filter_map(Result::transpose).collect()
 }
 
 /// `None` for a text that this version does not know.
 fn run(row: &Row<'_>) -> rusqlite::Result<Option<CascadeRun>> {
-    let Some((cascade, outcome)) = id(row, 0)?.zip(label(row, 3)?) else { return Ok(None) };
+    let Some((cascade, outcome)) = id(row, 0)?.zip(label(row, 3)?) else {
+        return Ok(None);
+    };
     Ok(Some(CascadeRun {
         cascade,
         trajectory: id(row, 1)?,
@@ -157,13 +199,30 @@ fn calls(connection: &Connection, limits: &Limits, models: &Models) -> rusqlite:
 
 /// `None` where the conversation is not known, and for a text that this version does not know.
 fn call(row: &Row<'_>, boot: i64, models: &Models) -> rusqlite::Result<Option<Call>> {
-    let labels = (id(row, 1)?, label(row, 2)?, label(row, 3)?, label(row, 7)?, label(row, 9)?, label(row, 10)?);
-    let (Some(cascade), Some(provider), Some(operation), Some(outcome), Some(quality), Some(method)) = labels else {
+    let labels = (
+        id(row, 1)?,
+        label(row, 2)?,
+        label(row, 3)?,
+        label(row, 7)?,
+        label(row, 9)?,
+        label(row, 10)?,
+    );
+    let (
+        Some(cascade),
+        Some(provider),
+        Some(operation),
+        Some(outcome),
+        Some(quality),
+        Some(method),
+    ) = labels
+    else {
         return Ok(None);
     };
     let number: i64 = row.get(0)?;
     let model = Model::from_wire(row.get_ref(4)?.as_str()?);
-    let counted_as = row.get::<_, Option<String>>(5)?.map_or_else(|| model.clone(), |text| Model::from_wire(&text));
+    let counted_as = row
+        .get::<_, Option<String>>(5)?
+        .map_or_else(|| model.clone(), |text| Model::from_wire(&text));
     let seconds = |micros: u64| Duration::from_micros(micros).as_secs_f64();
     let tokens = tokens(row, 19)?;
     let record = CallRecord {
@@ -174,9 +233,13 @@ fn call(row: &Row<'_>, boot: i64, models: &Models) -> rusqlite::Result<Option<Ca
         provider,
         operation,
         model,
-        served_model: row.get::<_, Option<String>>(6)?.map(|text| Model::from_wire(&text)),
+        served_model: row
+            .get::<_, Option<String>>(6)?
+            .map(|text| Model::from_wire(&text)),
         outcome,
-        status: row.get::<_, Option<i64>>(8)?.and_then(|status| u16::try_from(status).ok()),
+        status: row
+            .get::<_, Option<i64>>(8)?
+            .and_then(|status| u16::try_from(status).ok()),
         quality,
         tokens,
         total_tokens: tokens.total(),
@@ -187,8 +250,16 @@ fn call(row: &Row<'_>, boot: i64, models: &Models) -> rusqlite::Result<Option<Ca
         step: id(row, 17)?,
         request: id(row, 18)?,
     };
-    let served = Served { model: models.label(&counted_as), provider };
-    Ok(Some(Call { number: number.wrapping_sub(boot << 32), cascade, served, record }))
+    let served = Served {
+        model: models.label(&counted_as),
+        provider,
+    };
+    Ok(Some(Call {
+        number: number.wrapping_sub(boot << 32),
+        cascade,
+        served,
+        record,
+    }))
 }
 
 fn tokens(row: &Row<'_>, column: usize) -> rusqlite::Result<TokenUsage> {
@@ -208,7 +279,10 @@ fn tokens(row: &Row<'_>, column: usize) -> rusqlite::Result<TokenUsage> {
 }
 
 fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Id>> {
-    Ok(row.get_ref(column)?.as_str_or_null()?.and_then(Id::from_wire))
+    Ok(row
+        .get_ref(column)?
+        .as_str_or_null()?
+        .and_then(Id::from_wire))
 }
 
 fn label<L: Label>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<L>> {
@@ -216,7 +290,9 @@ fn label<L: Label>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<L>> 
 }
 
 fn maybe(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<u64>> {
-    Ok(row.get::<_, Option<i64>>(column)?.and_then(|number| u64::try_from(number).ok()))
+    Ok(row
+        .get::<_, Option<i64>>(column)?
+        .and_then(|number| u64::try_from(number).ok()))
 }
 
 fn places(limit: usize) -> i64 {

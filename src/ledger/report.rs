@@ -32,8 +32,8 @@ pub struct Usage {
     pub thinking_tokens: u64,
     /// The sum of the six kinds, which do not overlap.
     pub total_tokens: u64,
-    /// What the calls that have a price cost at list prices, each at that of the day on which it began; `null` where none has
-    /// one, though there are tokens.
+    /// What the calls that have a price cost at list prices, each at that of the day on which it
+    /// began; `null` where none has one, though there are tokens.
     #[serde(rename = "cost_usd")]
     pub cost: Option<Cost>,
     /// Calls whose tokens have no known price: the cost is without them.
@@ -42,8 +42,8 @@ pub struct Usage {
     pub usage_quality: QualityCounts,
     /// Calls by how they ended; an outcome that did not happen is left out.
     pub outcomes: BTreeMap<Outcome, u64>,
-    /// Whether a figure has reached the largest number that the ledger's file or this answer can hold: figures are lower bounds
-    /// then. Left out where it is not so.
+    /// Whether a figure has reached the largest number that the ledger's file or this answer can
+    /// hold: figures are lower bounds then. Left out where it is not so.
     #[serde(skip_serializing_if = "is_false")]
     pub saturated: bool,
 }
@@ -101,18 +101,22 @@ pub struct UsageReport {
     pub until: Timestamp,
     /// Everything together.
     pub totals: Usage,
-    /// Groups by day of the time zone that was asked for, those with calls. A call belongs to the day on which it ended.
+    /// Groups by day of the time zone that was asked for, those with calls. A call belongs to the
+    /// day on which it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub days: Option<BTreeMap<Period, Usage>>,
-    /// Groups by hour, the same way. The key is the hour's beginning with the offset of the time zone.
+    /// Groups by hour, the same way. The key is the hour's beginning with the offset of the time
+    /// zone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hours: Option<BTreeMap<Period, Usage>>,
-    /// The groups in the order of pages, in fields that never change their form: what programs should read. The maps below hold
-    /// the same groups under keys for people. Left out of a report that is not one of pages.
+    /// The groups in the order of pages, in fields that never change their form: what programs
+    /// should read. The maps below hold the same groups under keys for people. Left out of a report
+    /// that is not one of pages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub groups: Option<Vec<ListedGroup>>,
-    /// Groups by model. The key is the model's name; where two providers serve a model of that name, or the name itself
-    /// holds an `@`, it is `model@provider`, so that no two groups can share a key.
+    /// Groups by model. The key is the model's name; where two providers serve a model of that
+    /// name, or the name itself holds an `@`, it is `model@provider`, so that no two groups can
+    /// share a key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub models: Option<BTreeMap<String, Group>>,
     /// Groups by what the calls were for.
@@ -121,13 +125,13 @@ pub struct UsageReport {
     /// Groups by provider.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub providers: Option<BTreeMap<Provider, Usage>>,
-    /// Groups by conversation. The key is its id. Calls whose conversation is not known stand under `trajectory/<id>` or
-    /// `unknown`, conversations that are no longer kept apart under `other`; an id that looks like one of these or holds a
-    /// `/` is written `cascade/<id>`.
+    /// Groups by conversation. The key is its id. Calls whose conversation is not known stand under
+    /// `trajectory/<id>` or `unknown`, conversations that are no longer kept apart under `other`;
+    /// an id that looks like one of these or holds a `/` is written `cascade/<id>`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cascades: Option<BTreeMap<String, CascadeGroup>>,
-    /// With groups by conversation: calls whose conversation became known only after their details had been let go. They
-    /// stand where they stood before.
+    /// With groups by conversation: calls whose conversation became known only after their details
+    /// had been let go. They stand where they stood before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub correlated_too_late: Option<u64>,
     /// Where the next page of the groups begins; absent where no others follow.
@@ -165,12 +169,23 @@ impl Found {
         names: &Names,
     ) -> UsageReport {
         let mut total = self.sums.total();
-        self.operations.values().chain(self.periods.values()).for_each(|sums| total.add(sums));
+        self.operations
+            .values()
+            .chain(self.periods.values())
+            .for_each(|sums| total.add(sums));
         let mut report = UsageReport::new(since, until, &total);
-        let periods = || self.periods.iter().map(|(period, sums)| (period.clone(), Usage::from(sums))).collect();
+        let periods = || {
+            self.periods
+                .iter()
+                .map(|(period, sums)| (period.clone(), Usage::from(sums)))
+                .collect()
+        };
         match query.by {
             By::Cascade => {
-                let threads = self.threads.iter().map(|found| (Some(&found.thread), &found.sums));
+                let threads = self
+                    .threads
+                    .iter()
+                    .map(|found| (Some(&found.thread), &found.sums));
                 report.cascades = Some(by_thread(threads.chain([(None, &self.other)]), names));
             }
             By::Day => report.days = Some(periods()),
@@ -178,7 +193,11 @@ impl Found {
             By::Model => report.models = Some(by_model(&self.sums, names)),
             By::Operation => {
                 let operations = self.operations.iter();
-                report.operations = Some(operations.map(|(operation, sums)| (*operation, Usage::from(sums))).collect());
+                report.operations = Some(
+                    operations
+                        .map(|(operation, sums)| (*operation, Usage::from(sums)))
+                        .collect(),
+                );
             }
             By::Provider => report.providers = Some(by_provider(&self.sums)),
         }
@@ -198,26 +217,43 @@ impl CascadeGroup {
     }
 }
 
-/// Groups by conversation; without a thread they are all that are not kept apart. Those without calls are left out.
+/// Groups by conversation; without a thread they are all that are not kept apart. Those without
+/// calls are left out.
 pub(super) fn by_thread<'a>(
     groups: impl Iterator<Item = (Option<&'a Thread>, &'a ByModel)>,
     names: &Names,
 ) -> BTreeMap<String, CascadeGroup> {
     let key = |thread: Option<&Thread>| thread.map_or_else(|| OTHER.to_owned(), Thread::key);
     let groups = groups.filter(|(_, sums)| !sums.0.is_empty());
-    groups.map(|(thread, sums)| (key(thread), CascadeGroup::new(thread, sums, names))).collect()
+    groups
+        .map(|(thread, sums)| (key(thread), CascadeGroup::new(thread, sums, names)))
+        .collect()
 }
 
 /// Groups by model, under keys that no two can share.
 pub(super) fn by_model(sums: &ByModel, names: &Names) -> BTreeMap<String, Group> {
     let mut servers: BTreeMap<&Model, usize> = BTreeMap::new();
-    sums.0.keys().for_each(|served| *servers.entry(&served.model).or_default() += 1);
+    sums.0
+        .keys()
+        .for_each(|served| *servers.entry(&served.model).or_default() += 1);
     let group = |(served, sums): (&Served, &Sums)| {
         let Served { model, provider } = served;
         let ambiguous = servers.get(model) != Some(&1) || model.as_str().contains('@');
-        let key = if ambiguous { format!("{model}@{provider}") } else { model.to_string() };
+        let key = if ambiguous {
+            format!("{model}@{provider}")
+        } else {
+            model.to_string()
+        };
         let display_name = names.of(served).cloned();
-        (key, Group { model: model.clone(), provider: *provider, display_name, usage: Usage::from(sums) })
+        (
+            key,
+            Group {
+                model: model.clone(),
+                provider: *provider,
+                display_name,
+                usage: Usage::from(sums),
+            },
+        )
     };
     sums.iter().map(group).collect()
 }
@@ -225,11 +261,18 @@ pub(super) fn by_model(sums: &ByModel, names: &Names) -> BTreeMap<String, Group>
 /// Groups by provider.
 pub(super) fn by_provider(sums: &ByModel) -> BTreeMap<Provider, Usage> {
     let mut providers: BTreeMap<Provider, Sums> = BTreeMap::new();
-    sums.iter().for_each(|(served, sums)| providers.entry(served.provider).or_default().add(sums));
-    providers.iter().map(|(provider, sums)| (*provider, Usage::from(sums))).collect()
+    sums.iter()
+        .for_each(|(served, sums)| providers.entry(served.provider).or_default().add(sums));
+    providers
+        .iter()
+        .map(|(provider, sums)| (*provider, Usage::from(sums)))
+        .collect()
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference"
+)]
 fn is_false(it: &bool) -> bool {
     !it
 }

@@ -1,14 +1,17 @@
-//! What earlier processes have counted: the file's sums, as [`Totals`] for whoever resumes from them.
+//! What earlier processes have counted: the file's sums, as [`Totals`] for whoever resumes from
+//! them.
 
 use rusqlite::{Connection, Row};
 
 use super::rows::{COMPARISONS, CORRELATIONS, STEPS};
 use super::saturate::total;
 use super::share::TOKEN_COLUMNS;
-use crate::record::{CallGroup, Cost, Label, Model, Models, Outcome, StepKind, StepStatus, TokenKind, Totals};
+use crate::record::{
+    CallGroup, Cost, Label, Model, Models, Outcome, StepKind, StepStatus, TokenKind, Totals,
+};
 
-/// The figures of a group of rows of a roll-up: calls, tokens in the order of [`TOKEN_COLUMNS`], calls with a price, calls that
-/// lack one, and what the former cost.
+/// The figures of a group of rows of a roll-up: calls, tokens in the order of [`TOKEN_COLUMNS`],
+/// calls with a price, calls that lack one, and what the former cost.
 macro_rules! figures {
     () => {
         concat!(
@@ -36,9 +39,10 @@ macro_rules! figures {
 }
 pub(super) use figures;
 
-/// Sums up the whole file. Models that a provider has answered as get their labels here before any new one does, the most used
-/// first, so that a series goes on under the name it had; the calls of all others come back as `other`. What a later version
-/// has written and this one has no word for is left out.
+/// Sums up the whole file. Models that a provider has answered as get their labels here before any
+/// new one does, the most used first, so that a series goes on under the name it had; the calls of
+/// all others come back as `other`. What a later version has written and this one has no word for
+/// is left out.
 pub(super) fn totals(connection: &Connection, models: &Models) -> rusqlite::Result<Totals> {
     for model in answered(connection)? {
         // Beyond the limit they share `other`.
@@ -64,7 +68,8 @@ pub(super) fn totals(connection: &Connection, models: &Models) -> rusqlite::Resu
     })
 }
 
-/// The models of which a call was answered ([`crate::record::Call::proves_its_model`]), the most used first.
+/// The models of which a call was answered ([`crate::record::Call::proves_its_model`]), the most
+/// used first.
 fn answered(connection: &Connection) -> rusqlite::Result<Vec<Model>> {
     let mut select = connection.prepare(concat!(
         "SELECT model FROM usage_slots GROUP BY 1 HAVING max(iif(outcome = ?1, calls, 0)) > 0 \
@@ -72,7 +77,9 @@ fn answered(connection: &Connection) -> rusqlite::Result<Vec<Model>> {
         total!("calls"),
         " DESC"
     ))?;
-    let models = select.query_map([Outcome::Ok.as_str()], |row| Ok(Model::from_wire(row.get_ref(0)?.as_str()?)))?;
+    let models = select.query_map([Outcome::Ok.as_str()], |row| {
+        Ok(Model::from_wire(row.get_ref(0)?.as_str()?))
+    })?;
     models.collect()
 }
 
@@ -95,7 +102,9 @@ fn group(row: &Row<'_>, models: &Models) -> rusqlite::Result<Option<CallGroup>> 
             tokens: [0; TokenKind::ALL.len()],
         })
     })();
-    let Some(mut group) = labels else { return Ok(None) };
+    let Some(mut group) = labels else {
+        return Ok(None);
+    };
     group.calls = count(row, 6)?;
     for (place, kind) in group.tokens.iter_mut().zip(TokenKind::ALL) {
         let column = TOKEN_COLUMNS.iter().position(|of| of == kind).unwrap_or(0);
@@ -106,23 +115,45 @@ fn group(row: &Row<'_>, models: &Models) -> rusqlite::Result<Option<CallGroup>> 
     Ok(Some(group))
 }
 
-/// Two models of the file are one where both are folded into `other`: for a smaller limit, or because neither was answered.
+/// Two models of the file are one where both are folded into `other`: for a smaller limit, or
+/// because neither was answered.
 fn merge(groups: &mut Vec<CallGroup>, group: CallGroup) {
-    let labels = |of: &CallGroup| (of.provider, of.model.clone(), of.operation, of.outcome, of.rate_limit, of.quality);
+    let labels = |of: &CallGroup| {
+        (
+            of.provider,
+            of.model.clone(),
+            of.operation,
+            of.outcome,
+            of.rate_limit,
+            of.quality,
+        )
+    };
     let same = if group.model == Models::other() {
-        groups.iter_mut().find(|known| labels(known) == labels(&group))
+        groups
+            .iter_mut()
+            .find(|known| labels(known) == labels(&group))
     } else {
         None
     };
-    let Some(known) = same else { return groups.push(group) };
+    let Some(known) = same else {
+        return groups.push(group);
+    };
     known.calls = known.calls.saturating_add(group.calls);
     known.priced_calls = known.priced_calls.saturating_add(group.priced_calls);
     known.unpriced_calls = known.unpriced_calls.saturating_add(group.unpriced_calls);
     known.cost = known.cost.saturating_add(group.cost);
-    known.tokens.iter_mut().zip(group.tokens).for_each(|(sum, more)| *sum = sum.saturating_add(more));
+    known
+        .tokens
+        .iter_mut()
+        .zip(group.tokens)
+        .for_each(|(sum, more)| *sum = sum.saturating_add(more));
 }
 
-fn counts<L>(connection: &Connection, name: &str, read: impl Fn(&str) -> Option<L>) -> rusqlite::Result<Vec<(L, u64)>> {
+fn counts<L>(
+    connection: &Connection,
+    name: &str,
+    read: impl Fn(&str) -> Option<L>,
+) -> rusqlite::Result<Vec<(L, u64)>> {
     let mut select = connection.prepare("SELECT label, count FROM counts WHERE name = ?1")?;
     let rows = select.query_map([name], |row| Ok((row.get::<_, String>(0)?, count(row, 1)?)))?;
     let known = rows.map(|row| row.map(|(label, count)| read(&label).map(|label| (label, count))));

@@ -1,6 +1,8 @@
-//! What goes: rows of calls, runs and quotas that are too old, and the oldest of them while the file is too large.
+//! What goes: rows of calls, runs and quotas that are too old, and the oldest of them while the
+//! file is too large.
 //!
-//! Roll-ups of usage stay for good: a year of heavy use is some 30 MB of them. Those by conversation go with the calls.
+//! Roll-ups of usage stay for good: a year of heavy use is some 30 MB of them. Those by
+//! conversation go with the calls.
 
 use std::time::Duration;
 
@@ -19,7 +21,11 @@ pub(super) struct Retention {
 }
 
 /// Removes one part of what has to go. Returns whether there may be more.
-pub(super) fn part(connection: &mut Connection, retention: Retention, now: Timestamp) -> rusqlite::Result<bool> {
+pub(super) fn part(
+    connection: &mut Connection,
+    retention: Retention,
+    now: Timestamp,
+) -> rusqlite::Result<bool> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let keep = i64::try_from(retention.keep_calls.as_millis()).unwrap_or(i64::MAX);
     let mut before = now.as_millisecond().saturating_sub(keep);
@@ -36,7 +42,8 @@ pub(super) fn part(connection: &mut Connection, retention: Retention, now: Times
 
 /// The bytes that are in use.
 fn size(connection: &Connection) -> rusqlite::Result<u64> {
-    let number = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    let number =
+        |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
     let pages = number("page_count")?.saturating_sub(number("freelist_count")?);
     Ok(u64::try_from(pages.saturating_mul(number("page_size")?)).unwrap_or(0))
 }
@@ -44,20 +51,28 @@ fn size(connection: &Connection) -> rusqlite::Result<u64> {
 /// A time by which one part of the calls had ended.
 fn end_of_oldest_part(connection: &Connection) -> rusqlite::Result<i64> {
     let sql = "SELECT min(ended_at, 9223372036854775806) + 1 FROM calls ORDER BY ended_at LIMIT 1 OFFSET ?1";
-    let part = connection.query_row(sql, [ROWS - 1], |row| row.get(0)).optional()?;
+    let part = connection
+        .query_row(sql, [ROWS - 1], |row| row.get(0))
+        .optional()?;
     let all = || {
-        connection.query_row("SELECT min(coalesce(max(ended_at), -1), 9223372036854775806) + 1 FROM calls", [], |row| {
-            row.get(0)
-        })
+        connection.query_row(
+            "SELECT min(coalesce(max(ended_at), -1), 9223372036854775806) + 1 FROM calls",
+            [],
+            |row| row.get(0),
+        )
     };
     part.map_or_else(all, Ok)
 }
 
-/// Removes at most [`ROWS`] rows of each kind from before a time; returns how many. From which time on every row is kept is
-/// noted first: answers then know where they must do with roll-ups.
+/// Removes at most [`ROWS`] rows of each kind from before a time; returns how many. From which time
+/// on every row is kept is noted first: answers then know where they must do with roll-ups.
 fn remove(connection: &Connection, before: i64) -> rusqlite::Result<usize> {
     let mut removed = 0;
-    for (table, time) in [("calls", "ended_at"), ("runs", "started_at"), ("quotas", "read_at")] {
+    for (table, time) in [
+        ("calls", "ended_at"),
+        ("runs", "started_at"),
+        ("quotas", "read_at"),
+    ] {
         let sql = format!(
             "DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE {time} < ?1 ORDER BY {time} LIMIT ?2)"
         );
@@ -70,7 +85,10 @@ fn remove(connection: &Connection, before: i64) -> rusqlite::Result<usize> {
         )?;
     }
     // The slot in which the time lies still has calls.
-    removed += connection.execute("DELETE FROM cascade_slots WHERE slot < ?1", [span::floor(before)])?;
+    removed += connection.execute(
+        "DELETE FROM cascade_slots WHERE slot < ?1",
+        [span::floor(before)],
+    )?;
     Ok(removed)
 }
 

@@ -1,4 +1,5 @@
-//! What a batch adds to the roll-ups and counts: each of their rows is changed once, however many entries fall into it.
+//! What a batch adds to the roll-ups and counts: each of their rows is changed once, however many
+//! entries fall into it.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,8 @@ use rusqlite::{Connection, params};
 use super::saturate::{LARGEST, plus};
 use super::share::Share;
 
-/// An insertion into a roll-up that adds to the row which is there, and returns the largest of its sums.
+/// An insertion into a roll-up that adds to the row which is there, and returns the largest of its
+/// sums.
 macro_rules! adding_up {
     ($insert:literal $(,)?) => {
         concat!(
@@ -96,7 +98,11 @@ impl Rollups {
 
     /// Adds a call to the roll-up of its conversation, or takes it away (`sign` -1).
     pub(super) fn add_cascade(&mut self, share: &Share, sign: i64) {
-        let trajectory = if share.cascade.is_empty() { share.trajectory.clone() } else { String::new() };
+        let trajectory = if share.cascade.is_empty() {
+            share.trajectory.clone()
+        } else {
+            String::new()
+        };
         let key = CascadeKey {
             slot: share.slot(),
             cascade: share.cascade.clone(),
@@ -113,13 +119,18 @@ impl Rollups {
         *self.counts.entry((name, label)).or_default() += 1;
     }
 
-    /// Writes all of it. Returns whether a sum of usage stands at [`LARGEST`] now: not all that was added is in it.
+    /// Writes all of it. Returns whether a sum of usage stands at [`LARGEST`] now: not all that was
+    /// added is in it.
     pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<bool> {
         let mut largest = 0;
         for (key, added) in &self.usage {
             largest = largest.max(key.write(added, connection)?);
         }
-        for (key, added) in self.cascades.iter().filter(|(_, added)| **added != Added::default()) {
+        for (key, added) in self
+            .cascades
+            .iter()
+            .filter(|(_, added)| **added != Added::default())
+        {
             key.write(added, connection)?;
         }
         for ((name, label), count) in &self.counts {
@@ -137,7 +148,10 @@ impl Added {
     fn add(&mut self, share: &Share, sign: i64) {
         let add = |sum: &mut i64, more: i64| *sum = sum.saturating_add(more.saturating_mul(sign));
         add(&mut self.calls, 1);
-        self.tokens.iter_mut().zip(share.tokens).for_each(|(sum, tokens)| add(sum, tokens));
+        self.tokens
+            .iter_mut()
+            .zip(share.tokens)
+            .for_each(|(sum, tokens)| add(sum, tokens));
         add(&mut self.priced_calls, share.cost.is_some().into());
         add(&mut self.unpriced_calls, share.is_unpriced().into());
         add(&mut self.cost, share.cost.unwrap_or(0));
@@ -183,8 +197,15 @@ impl CascadeKey {
              cache_read, cache_write, tool_input, output, thinking, priced_calls, unpriced_calls, cost_nano_usd) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
         ))?;
-        let key: [&dyn ToSql; 7] =
-            [&self.slot, &self.cascade, &self.trajectory, &self.provider, &self.model, &self.outcome, &self.quality];
+        let key: [&dyn ToSql; 7] = [
+            &self.slot,
+            &self.cascade,
+            &self.trajectory,
+            &self.provider,
+            &self.model,
+            &self.outcome,
+            &self.quality,
+        ];
         let [slot, cascade, trajectory, provider, model, outcome, quality] = key;
         let [input, cache_read, cache_write, tool_input, output, thinking] = added.tokens;
         let row = params![

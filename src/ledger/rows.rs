@@ -1,7 +1,7 @@
 //! Facts as rows: what a batch of entries changes in the file.
 //!
-//! A call is kept once, whatever is said of it twice: its roll-ups grow only when its row is new. Nothing that was said in it
-//! can get here, because no fact holds it.
+//! A call is kept once, whatever is said of it twice: its roll-ups grow only when its row is new.
+//! Nothing that was said in it can get here, because no fact holds it.
 
 use std::collections::HashSet;
 
@@ -12,8 +12,8 @@ use super::rollups::Rollups;
 use super::share::{Share, kept, kept_cost, micros, text, trajectory};
 use super::time;
 use crate::record::{
-    Call, CallStarted, CascadeRun, Correlated, CorrelationMethod, Fact, Label, Models, Outcome, Quality, Quota,
-    TokenKind,
+    Call, CallStarted, CascadeRun, Correlated, CorrelationMethod, Fact, Label, Models, Outcome,
+    Quality, Quota, TokenKind,
 };
 
 /// Writes rows within one transaction.
@@ -30,7 +30,13 @@ pub(super) struct Rows<'a> {
 impl<'a> Rows<'a> {
     /// For entries of that process.
     pub(super) fn new(connection: &'a Connection, boot: i64, models: &'a Models) -> Self {
-        Self { connection, boot, models, rollups: Rollups::default(), whole: HashSet::new() }
+        Self {
+            connection,
+            boot,
+            models,
+            rollups: Rollups::default(),
+            whole: HashSet::new(),
+        }
     }
 
     /// Writes a batch. Returns whether a sum of usage cannot take all of it.
@@ -45,18 +51,23 @@ impl<'a> Rows<'a> {
             Fact::Call(call) => self.ended(call)?,
             Fact::CallStarted(started) => self.started(started)?,
             Fact::Correlated(correlated) => self.correlated(correlated)?,
-            Fact::CorrelationSettled(method) => self.rollups.count(CORRELATIONS, method.to_string()),
+            Fact::CorrelationSettled(method) => {
+                self.rollups.count(CORRELATIONS, method.to_string())
+            }
             Fact::Quota(quota) => self.quota(quota, entry.at.as_millisecond())?,
             Fact::RunEnded(run) => self.run(run)?,
-            Fact::StepEnded(ended) => self.rollups.count(STEPS, format!("{}/{}", ended.step, ended.status)),
+            Fact::StepEnded(ended) => self
+                .rollups
+                .count(STEPS, format!("{}/{}", ended.step, ended.status)),
             Fact::UsageCompared(result) => self.rollups.count(COMPARISONS, result.to_string()),
             _ => {}
         }
         Ok(())
     }
 
-    /// Turns what an earlier process had begun and never ended into calls of their own. How they ended is not known, nor
-    /// when: they count at the time of their beginning. Returns how many there were.
+    /// Turns what an earlier process had begun and never ended into calls of their own. How they
+    /// ended is not known, nor when: they count at the time of their beginning. Returns how many
+    /// there were.
     pub(super) fn interrupted(mut self) -> rusqlite::Result<u64> {
         let mut count = 0;
         let mut lost = self.connection.prepare(
@@ -66,7 +77,8 @@ impl<'a> Rows<'a> {
         while let Some(row) = rows.next()? {
             count += u64::from(self.interrupt(row)?);
         }
-        self.connection.execute("DELETE FROM started WHERE id >> 32 <> ?1", [self.boot])?;
+        self.connection
+            .execute("DELETE FROM started WHERE id >> 32 <> ?1", [self.boot])?;
         self.rollups.write(self.connection)?;
         Ok(count)
     }
@@ -75,7 +87,10 @@ impl<'a> Rows<'a> {
         let (id, at): (i64, i64) = (row.get(0)?, row.get(1)?);
         let (provider, host, operation, model): (String, String, String, String) =
             (row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?);
-        let label = self.models.label(&crate::record::Model::from_wire(&model)).to_string();
+        let label = self
+            .models
+            .label(&crate::record::Model::from_wire(&model))
+            .to_string();
         let counted_as = (label != model).then_some(&label);
         let is_new = self.connection.execute(
             "INSERT OR IGNORE INTO calls (id, started_at, ended_at, provider, host, operation, model, counted_as, outcome, \
@@ -129,13 +144,18 @@ impl<'a> Rows<'a> {
     fn ended(&mut self, call: &Call) -> rusqlite::Result<()> {
         let id = self.id(call.number);
         if !self.whole.contains(&call.number) {
-            self.connection.prepare_cached("DELETE FROM started WHERE id = ?1")?.execute([id])?;
+            self.connection
+                .prepare_cached("DELETE FROM started WHERE id = ?1")?
+                .execute([id])?;
         }
         let share = Share::of(call, self.models);
         if self.insert(id, call, &share)? {
-            let reason = call.rate_limit.filter(|_| call.outcome == Outcome::RateLimited);
+            let reason = call
+                .rate_limit
+                .filter(|_| call.outcome == Outcome::RateLimited);
             let reason = reason.map_or("", |limit| limit.reason.as_str());
-            self.rollups.add_usage(&share, call.operation.as_str(), reason);
+            self.rollups
+                .add_usage(&share, call.operation.as_str(), reason);
             self.rollups.add_cascade(&share, 1);
         }
         Ok(())
@@ -189,7 +209,8 @@ impl<'a> Rows<'a> {
         Ok(inserted == 1)
     }
 
-    /// Moves a call to the conversation that it is known to belong to now. One that is not kept any more stays where it is.
+    /// Moves a call to the conversation that it is known to belong to now. One that is not kept any
+    /// more stays where it is.
     fn correlated(&mut self, correlated: &Correlated) -> rusqlite::Result<()> {
         let id = self.id(correlated.call);
         let mut find = self.connection.prepare_cached(
@@ -197,9 +218,13 @@ impl<'a> Rows<'a> {
              outcome, quality, coalesce(input, 0), coalesce(cache_read, 0), coalesce(cache_write, 0), \
              coalesce(tool_input, 0), coalesce(output, 0), coalesce(thinking, 0), cost_nano_usd FROM calls WHERE id = ?1",
         )?;
-        let Some(mut share) = find.query_row([id], Share::from_row).optional()? else { return Ok(()) };
+        let Some(mut share) = find.query_row([id], Share::from_row).optional()? else {
+            return Ok(());
+        };
         let cascade = text(correlated.correlation.cascade.as_ref());
-        let mut update = self.connection.prepare_cached("UPDATE calls SET cascade = ?2, method = ?3 WHERE id = ?1")?;
+        let mut update = self
+            .connection
+            .prepare_cached("UPDATE calls SET cascade = ?2, method = ?3 WHERE id = ?1")?;
         update.execute(params![id, cascade, correlated.correlation.method.as_str()])?;
         self.rollups.add_cascade(&share, -1);
         share.cascade = cascade.unwrap_or_default().to_owned();
@@ -250,10 +275,26 @@ impl<'a> Rows<'a> {
 
 /// The calls of a batch that begin in it and end in it.
 fn whole(batch: &[Entry]) -> HashSet<u64> {
-    let ended = |entry: &Entry| if let Fact::Call(call) = &entry.fact { Some(call.number) } else { None };
-    let begun = |entry: &Entry| if let Fact::CallStarted(call) = &entry.fact { Some(call.number) } else { None };
+    let ended = |entry: &Entry| {
+        if let Fact::Call(call) = &entry.fact {
+            Some(call.number)
+        } else {
+            None
+        }
+    };
+    let begun = |entry: &Entry| {
+        if let Fact::CallStarted(call) = &entry.fact {
+            Some(call.number)
+        } else {
+            None
+        }
+    };
     let ended: HashSet<_> = batch.iter().filter_map(ended).collect();
-    batch.iter().filter_map(begun).filter(|number| ended.contains(number)).collect()
+    batch
+        .iter()
+        .filter_map(begun)
+        .filter(|number| ended.contains(number))
+        .collect()
 }
 
 /// Names of counts.

@@ -1,8 +1,10 @@
-//! Sums in SQL that never fail and never wrap around: beyond the largest number of 64 bits they stay at it.
+//! Sums in SQL that never fail and never wrap around: beyond the largest number of 64 bits they
+//! stay at it.
 //!
-//! SQLite's own `sum()` fails when it overflows, and `+` becomes a floating-point number, which no column here takes. A file may
-//! hold any number: earlier versions let a call cost more than sums can hold, and anybody can write into it. A sum that is
-//! [`LARGEST`] is therefore a lower bound, and everything that is made of it says so.
+//! SQLite's own `sum()` fails when it overflows, and `+` becomes a floating-point number, which no
+//! column here takes. A file may hold any number: earlier versions let a call cost more than sums
+//! can hold, and anybody can write into it. A sum that is [`LARGEST`] is therefore a lower bound,
+//! and everything that is made of it says so.
 
 /// The largest number that SQLite holds, as it stands in the macros below.
 pub(super) const LARGEST: i64 = i64::MAX;
@@ -12,8 +14,8 @@ pub(super) fn is_lower_bound(sum: u64) -> bool {
     sum >= LARGEST.unsigned_abs()
 }
 
-/// The sum of a column over the rows of a group, from 0 to [`LARGEST`]. The upper and lower halves of each number are added
-/// apart, which cannot overflow below 2^31 rows.
+/// The sum of a column over the rows of a group, from 0 to [`LARGEST`]. The upper and lower halves
+/// of each number are added apart, which cannot overflow below 2^31 rows.
 macro_rules! total {
     ($column:literal) => {
         concat!(
@@ -26,8 +28,8 @@ macro_rules! total {
     };
 }
 
-/// An assignment of `ON CONFLICT DO UPDATE` that adds to a column, from 0 to [`LARGEST`], where it stays: what is taken away from
-/// a lower bound leaves nothing that could be told.
+/// An assignment of `ON CONFLICT DO UPDATE` that adds to a column, from 0 to [`LARGEST`], where it
+/// stays: what is taken away from a lower bound leaves nothing that could be told.
 macro_rules! plus {
     ($column:literal) => {
         concat!(
@@ -55,8 +57,23 @@ mod tests {
     use super::LARGEST;
 
     fn any_number() -> impl Strategy<Value = i64> {
-        let edges = [0, 1, -1, LARGEST, LARGEST - 1, i64::MIN, 1 << 31, (1 << 31) - 1, 1 << 62, 1_000_000_000_000_000];
-        prop_oneof![prop::sample::select(edges.to_vec()), any::<i64>(), 0i64..1_000_000]
+        let edges = [
+            0,
+            1,
+            -1,
+            LARGEST,
+            LARGEST - 1,
+            i64::MIN,
+            1 << 31,
+            (1 << 31) - 1,
+            1 << 62,
+            1_000_000_000_000_000,
+        ];
+        prop_oneof![
+            prop::sample::select(edges.to_vec()),
+            any::<i64>(),
+            0i64..1_000_000
+        ]
     }
 
     fn held(exact: i128) -> i64 {

@@ -1,7 +1,8 @@
-//! The tables of the file, as migrations: each one takes a file from one version to the next, whole or not at all.
+//! The tables of the file, as migrations: each one takes a file from one version to the next, whole
+//! or not at all.
 //!
-//! A migration that was released never changes: what must be different is a new one at the end of the list. The tables are
-//! described for everybody in `docs/ledger.md`.
+//! A migration that was released never changes: what must be different is a new one at the end of
+//! the list. The tables are described for everybody in `docs/ledger.md`.
 
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -13,23 +14,29 @@ pub(super) const MIGRATIONS: &[&str] = &[V1];
 /// Marks the file as a ledger of ours (`PRAGMA application_id`): "GrvM".
 pub(super) const APPLICATION_ID: i32 = 0x4772_764d;
 
-/// The length of a slot of the roll-ups, in milliseconds. Every time zone in use begins its days on a quarter of an hour (UTC).
+/// The length of a slot of the roll-ups, in milliseconds. Every time zone in use begins its days on
+/// a quarter of an hour (UTC).
 pub(super) const SLOT_MS: i64 = 15 * 60 * 1000;
 
 /// The version of the file; nothing of it is changed.
 ///
 /// # Errors
-/// [`OpenError::Newer`] when the file has had more migrations than there are, [`OpenError::NotOurs`] when it belongs to another
-/// program.
+/// [`OpenError::Newer`] when the file has had more migrations than there are,
+/// [`OpenError::NotOurs`] when it belongs to another program.
 pub(super) fn version(connection: &Connection, migrations: &[&str]) -> Result<i64, OpenError> {
     let newest = i64::try_from(migrations.len()).unwrap_or(i64::MAX);
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if id != APPLICATION_ID && (version, tables) != (0, 0) {
         return Err(OpenError::NotOurs);
     }
-    if version > newest { Err(OpenError::Newer { version, newest }) } else { Ok(version) }
+    if version > newest {
+        Err(OpenError::Newer { version, newest })
+    } else {
+        Ok(version)
+    }
 }
 
 /// Brings the file to the newest of `migrations`.
@@ -40,7 +47,9 @@ pub(super) fn migrate(connection: &mut Connection, migrations: &[&str]) -> Resul
     loop {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let version = version(&transaction, migrations)?;
-        let next = usize::try_from(version).ok().and_then(|version| migrations.get(version));
+        let next = usize::try_from(version)
+            .ok()
+            .and_then(|version| migrations.get(version));
         let Some(next) = next else { return Ok(()) };
         transaction.execute_batch(next)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;

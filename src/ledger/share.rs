@@ -30,7 +30,9 @@ impl Share {
         let ended_at = after(time(call.timing.started_at), call.timing.duration);
         Self {
             ended_at: ended_at.as_millisecond(),
-            cascade: text(call.correlation.cascade.as_ref()).unwrap_or_default().to_owned(),
+            cascade: text(call.correlation.cascade.as_ref())
+                .unwrap_or_default()
+                .to_owned(),
             trajectory: text(trajectory(call)).unwrap_or_default().to_owned(),
             provider: call.provider.to_string(),
             model: models.name(call).to_string(),
@@ -50,7 +52,14 @@ impl Share {
             model: row.get(4)?,
             outcome: row.get(5)?,
             quality: row.get(6)?,
-            tokens: [row.get(7)?, row.get(8)?, row.get(9)?, row.get(10)?, row.get(11)?, row.get(12)?],
+            tokens: [
+                row.get(7)?,
+                row.get(8)?,
+                row.get(9)?,
+                row.get(10)?,
+                row.get(11)?,
+                row.get(12)?,
+            ],
             cost: row.get(13)?,
         })
     }
@@ -66,7 +75,10 @@ impl Share {
 }
 
 pub(super) fn trajectory(call: &Call) -> Option<&Id> {
-    call.ids.trajectory.as_ref().or(call.ids.labelled_trajectory.as_ref())
+    call.ids
+        .trajectory
+        .as_ref()
+        .or(call.ids.labelled_trajectory.as_ref())
 }
 
 pub(super) fn text(id: Option<&Id>) -> Option<&str> {
@@ -81,7 +93,8 @@ fn in_columns(usage: &TokenUsage) -> [i64; 6] {
     TOKEN_COLUMNS.map(|kind| kept(usage.of(kind).unwrap_or(0)))
 }
 
-/// A number as SQLite can hold it. What calls have of anything is bounded where it comes from, far below the largest one.
+/// A number as SQLite can hold it. What calls have of anything is bounded where it comes from, far
+/// below the largest one.
 pub(super) fn kept(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

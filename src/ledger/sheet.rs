@@ -1,8 +1,9 @@
-//! An answer of `/v1/usage` as CSV (RFC 4180): a head, and a line for each group. There is no line of totals, which whoever adds
-//! up a column would count twice.
+//! An answer of `/v1/usage` as CSV (RFC 4180): a head, and a line for each group. There is no line
+//! of totals, which whoever adds up a column would count twice.
 //!
-//! Keys and names come from the traffic, and spreadsheets take a cell that begins with `=` for a formula to run. Such a text
-//! gets an apostrophe before it, as OWASP advises; so does one that begins with an apostrophe, so that it can be taken off again.
+//! Keys and names come from the traffic, and spreadsheets take a cell that begins with `=` for a
+//! formula to run. Such a text gets an apostrophe before it, as OWASP advises; so does one that
+//! begins with an apostrophe, so that it can be taken off again.
 
 use std::borrow::Cow;
 
@@ -17,19 +18,32 @@ impl UsageReport {
     /// # Errors
     /// When there is no memory for it.
     pub fn to_csv(&self, by: By) -> Result<Vec<u8>, csv::Error> {
-        let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
-        let outcomes = Outcome::ALL.iter().map(|outcome| format!("{outcome}_calls"));
-        let head = [by.as_str()].into_iter().chain(beside(by).iter().copied()).chain(FIGURES).map(str::to_owned);
+        let mut writer = csv::WriterBuilder::new()
+            .terminator(csv::Terminator::CRLF)
+            .from_writer(Vec::new());
+        let outcomes = Outcome::ALL
+            .iter()
+            .map(|outcome| format!("{outcome}_calls"));
+        let head = [by.as_str()]
+            .into_iter()
+            .chain(beside(by).iter().copied())
+            .chain(FIGURES)
+            .map(str::to_owned);
         writer.write_record(head.chain(outcomes).chain([SATURATED.to_owned()]))?;
         for group in self.list(by) {
-            let texts = texts(&group).into_iter().map(|text| inert(text).into_owned());
+            let texts = texts(&group)
+                .into_iter()
+                .map(|text| inert(text).into_owned());
             writer.write_record(texts.chain(figures(&group.usage)))?;
         }
-        writer.into_inner().map_err(|error| error.into_error().into())
+        writer
+            .into_inner()
+            .map_err(|error| error.into_error().into())
     }
 }
 
-/// What the group is of, and what stands beside that. A model has its own name here: its provider has a column.
+/// What the group is of, and what stands beside that. A model has its own name here: its provider
+/// has a column.
 fn texts(group: &ListedGroup) -> Vec<&str> {
     let key = group.place.key.as_str();
     let name = shown(group.display_name.as_ref());
@@ -53,8 +67,8 @@ fn beside(by: By) -> &'static [&'static str] {
     }
 }
 
-/// In the order of [`FIGURES`], then calls by how they ended, then whether figures are lower bounds. A cost that is not known is
-/// an empty cell.
+/// In the order of [`FIGURES`], then calls by how they ended, then whether figures are lower
+/// bounds. A cost that is not known is an empty cell.
 fn figures(usage: &Usage) -> impl Iterator<Item = String> {
     let figures = [
         usage.calls,
@@ -67,11 +81,25 @@ fn figures(usage: &Usage) -> impl Iterator<Item = String> {
         usage.total_tokens,
     ];
     let quality = &usage.usage_quality;
-    let trust = [usage.unpriced_calls, quality.exact, quality.partial, quality.unknown];
-    let outcomes = Outcome::ALL.iter().map(|outcome| usage.outcomes.get(outcome).copied().unwrap_or(0));
+    let trust = [
+        usage.unpriced_calls,
+        quality.exact,
+        quality.partial,
+        quality.unknown,
+    ];
+    let outcomes = Outcome::ALL
+        .iter()
+        .map(|outcome| usage.outcomes.get(outcome).copied().unwrap_or(0));
     let cost = usage.cost.map_or_else(String::new, |cost| cost.to_string());
-    let numbers = trust.into_iter().chain(outcomes).map(|number| number.to_string());
-    let figures = figures.map(|number| number.to_string()).into_iter().chain([cost]).chain(numbers);
+    let numbers = trust
+        .into_iter()
+        .chain(outcomes)
+        .map(|number| number.to_string());
+    let figures = figures
+        .map(|number| number.to_string())
+        .into_iter()
+        .chain([cost])
+        .chain(numbers);
     figures.chain([usage.saturated.to_string()])
 }
 
@@ -95,7 +123,9 @@ const SATURATED: &str = "saturated";
 
 /// A text that no spreadsheet runs.
 fn inert(text: &str) -> Cow<'_, str> {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '\'', '＝', '＋', '－', '＠']) {
+    if text.starts_with([
+        '=', '+', '-', '@', '\t', '\r', '\n', '\'', '＝', '＋', '－', '＠',
+    ]) {
         return format!("'{text}").into();
     }
     text.into()

@@ -1,4 +1,5 @@
-//! A span of time as the file can answer it: whole slots from the roll-ups, what sticks out at its ends from the rows of calls.
+//! A span of time as the file can answer it: whole slots from the roll-ups, what sticks out at its
+//! ends from the rows of calls.
 //!
 //! Where those rows are gone, the ends move outward to the next slot, and the answer says so.
 
@@ -28,27 +29,45 @@ impl Span {
         let (first, last) = (ceiling(from), floor(to));
         if first > last {
             // Within one slot.
-            return Self { slots: (first, first), head: (from, to.max(from)), tail: (to, to) };
+            return Self {
+                slots: (first, first),
+                head: (from, to.max(from)),
+                tail: (to, to),
+            };
         }
-        Self { slots: (first, last), head: (from, first), tail: (last, to) }
+        Self {
+            slots: (first, last),
+            head: (from, first),
+            tail: (last, to),
+        }
     }
 
     /// Where the answer begins, if it does not begin with the ledger.
     pub(super) fn since(&self) -> Option<Timestamp> {
-        (self.head.0 > FIRST).then(|| Timestamp::from_millisecond(self.head.0).ok()).flatten()
+        (self.head.0 > FIRST)
+            .then(|| Timestamp::from_millisecond(self.head.0).ok())
+            .flatten()
     }
 
     /// Where it ends, if it does not end with the ledger.
     pub(super) fn until(&self) -> Option<Timestamp> {
-        (self.tail.1 < LAST).then(|| Timestamp::from_millisecond(self.tail.1).ok()).flatten()
+        (self.tail.1 < LAST)
+            .then(|| Timestamp::from_millisecond(self.tail.1).ok())
+            .flatten()
     }
 }
 
-/// A call that ended in the same millisecond is part of what begins then. Times in between do not exist in the file.
+/// A call that ended in the same millisecond is part of what begins then. Times in between do not
+/// exist in the file.
 fn milliseconds(at: Timestamp, rows_since: i64, outward: fn(i64) -> i64) -> i64 {
-    let exact = at.as_nanosecond().div_euclid(1_000_000) + i128::from(at.as_nanosecond().rem_euclid(1_000_000) > 0);
+    let exact = at.as_nanosecond().div_euclid(1_000_000)
+        + i128::from(at.as_nanosecond().rem_euclid(1_000_000) > 0);
     let exact = i64::try_from(exact).unwrap_or(LAST);
-    if exact < rows_since { outward(exact) } else { exact }
+    if exact < rows_since {
+        outward(exact)
+    } else {
+        exact
+    }
 }
 
 /// The beginning of the slot in which a time lies.
@@ -77,14 +96,24 @@ mod tests {
     #[test]
     fn an_open_span_is_all_slots() {
         let span = Span::new(None, None, 0);
-        assert_eq!((span.slots, span.since(), span.until()), ((FIRST, LAST), None, None));
+        assert_eq!(
+            (span.slots, span.since(), span.until()),
+            ((FIRST, LAST), None, None)
+        );
         assert_eq!((span.head.0, span.tail.1), (span.head.1, span.tail.0));
     }
 
     #[test]
     fn ends_without_rows_move_outward() {
-        let span = Span::new(Some(ms(SLOT_MS + 1)), Some(ms(3 * SLOT_MS - 1)), 10 * SLOT_MS);
-        assert_eq!((span.since(), span.until()), (Some(ms(SLOT_MS)), Some(ms(3 * SLOT_MS))));
+        let span = Span::new(
+            Some(ms(SLOT_MS + 1)),
+            Some(ms(3 * SLOT_MS - 1)),
+            10 * SLOT_MS,
+        );
+        assert_eq!(
+            (span.since(), span.until()),
+            (Some(ms(SLOT_MS)), Some(ms(3 * SLOT_MS)))
+        );
         assert_eq!(span.slots, (SLOT_MS, 3 * SLOT_MS));
     }
 

@@ -1,8 +1,9 @@
-//! The conversations that are kept, in bounded memory: calls are put under the thread they belong to, and moved when more
-//! is known of them.
+//! The conversations that are kept, in bounded memory: calls are put under the thread they belong
+//! to, and moved when more is known of them.
 //!
-//! Sums are never lost: what is evicted goes on being counted in one group. Details are: the oldest calls and the least
-//! recently active conversations go first. A call can only be moved while its details are kept.
+//! Sums are never lost: what is evicted goes on being counted in one group. Details are: the oldest
+//! calls and the least recently active conversations go first. A call can only be moved while its
+//! details are kept.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -18,10 +19,12 @@ use crate::record::{CascadeRun, Correlated, Id, RunStarted, StepEnded};
 /// How much is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Conversations, and threads of calls whose conversation is not known. A person begins a few dozen a day; one is kept
-    /// in some 5 kB, or 50 kB if it calls every model that has a name of its own.
+    /// Conversations, and threads of calls whose conversation is not known. A person begins a few
+    /// dozen a day; one is kept in some 5 kB, or 50 kB if it calls every model that has a name of
+    /// its own.
     pub cascades: usize,
-    /// Calls with their details, of all conversations together: hours of a busy agent, in some 4 MB.
+    /// Calls with their details, of all conversations together: hours of a busy agent, in some 4
+    /// MB.
     pub calls: usize,
     /// Calls with their details of one conversation: an answer that lists them has some 300 kB.
     pub calls_of_a_cascade: usize,
@@ -31,7 +34,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { cascades: 1000, calls: 4000, calls_of_a_cascade: 500, runs_of_a_cascade: 20 }
+        Self {
+            cascades: 1000,
+            calls: 4000,
+            calls_of_a_cascade: 500,
+            runs_of_a_cascade: 20,
+        }
     }
 }
 
@@ -48,9 +56,11 @@ struct Kept {
 pub(super) struct Store {
     limits: Limits,
     threads: HashMap<Thread, Conversation>,
-    /// Every thread but [`Thread::Unknown`], which is never evicted: the least recently active one is the first.
+    /// Every thread but [`Thread::Unknown`], which is never evicted: the least recently active one
+    /// is the first.
     by_activity: BTreeMap<Rank, Thread>,
-    /// The calls with their details, by number: the oldest one is the first. Those of earlier processes have negative ones.
+    /// The calls with their details, by number: the oldest one is the first. Those of earlier
+    /// processes have negative ones.
     calls: BTreeMap<i64, Kept>,
     /// The sums of evicted threads.
     other: ByModel,
@@ -61,7 +71,8 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// `other` are the sums of earlier processes: they belong to conversations that are not kept apart.
+    /// `other` are the sums of earlier processes: they belong to conversations that are not kept
+    /// apart.
     pub(super) fn new(limits: Limits, other: ByModel) -> Self {
         Self {
             limits,
@@ -82,13 +93,23 @@ impl Store {
         let conversation = self.touch(&thread, record.started_at, record.ended_at());
         conversation.sums.add(&served, &record.sums());
         conversation.calls.insert(number);
-        self.calls.insert(number, Kept { thread: thread.clone(), served, record });
+        self.calls.insert(
+            number,
+            Kept {
+                thread: thread.clone(),
+                served,
+                record,
+            },
+        );
         self.shrink(&thread);
     }
 
     /// Moves a call to where it is known to belong now.
     pub(super) fn correlate(&mut self, correlated: &Correlated) {
-        let Some(Kept { served, mut record, .. }) = self.take_out(signed(correlated.call)) else {
+        let Some(Kept {
+            served, mut record, ..
+        }) = self.take_out(signed(correlated.call))
+        else {
             self.too_late += 1;
             return;
         };
@@ -106,20 +127,27 @@ impl Store {
     pub(super) fn run_ended(&mut self, run: &CascadeRun) {
         let limit = self.limits.runs_of_a_cascade;
         let thread = Thread::Cascade(run.cascade.clone());
-        self.touch(&thread, time(run.started_at), end_of(run)).run_ended(run, limit);
+        self.touch(&thread, time(run.started_at), end_of(run))
+            .run_ended(run, limit);
         self.shrink(&thread);
     }
 
     /// Steps carry no time: `now` stands for it.
     pub(super) fn step_ended(&mut self, step: &StepEnded, now: Timestamp) {
         let thread = Thread::Cascade(step.cascade.clone());
-        *self.touch(&thread, now, now).steps.entry((step.step, step.status)).or_default() += 1;
+        *self
+            .touch(&thread, now, now)
+            .steps
+            .entry((step.step, step.status))
+            .or_default() += 1;
         self.shrink(&thread);
     }
 
     /// Puts a conversation of an earlier process back, whose sums were among those of all others.
     pub(super) fn put_back(&mut self, id: Id, sums: ByModel, began: Timestamp, ended: Timestamp) {
-        sums.0.iter().for_each(|(served, sums)| self.other.take_away(served, sums));
+        sums.0
+            .iter()
+            .for_each(|(served, sums)| self.other.take_away(served, sums));
         let thread = Thread::Cascade(id);
         self.touch(&thread, began, ended).sums.merge(&sums);
         self.shrink(&thread);
@@ -132,25 +160,45 @@ impl Store {
         }
     }
 
-    /// Puts a call back that the sums of its conversation count already, if there is room for its details: the newest are put
-    /// back first.
-    pub(super) fn put_back_call(&mut self, number: i64, cascade: Id, served: Served, record: CallRecord) {
+    /// Puts a call back that the sums of its conversation count already, if there is room for its
+    /// details: the newest are put back first.
+    pub(super) fn put_back_call(
+        &mut self,
+        number: i64,
+        cascade: Id,
+        served: Served,
+        record: CallRecord,
+    ) {
         let (thread, limit) = (Thread::Cascade(cascade), self.limits.calls_of_a_cascade);
         let has_room = |of: &Conversation| of.calls.len() < limit;
-        if self.calls.len() >= self.limits.calls || !self.threads.get(&thread).is_some_and(has_room) {
+        if self.calls.len() >= self.limits.calls || !self.threads.get(&thread).is_some_and(has_room)
+        {
             return;
         }
-        self.touch(&thread, record.started_at, record.ended_at()).calls.insert(number);
-        self.calls.insert(number, Kept { thread, served, record });
+        self.touch(&thread, record.started_at, record.ended_at())
+            .calls
+            .insert(number);
+        self.calls.insert(
+            number,
+            Kept {
+                thread,
+                served,
+                record,
+            },
+        );
     }
 
     pub(super) fn limits(&self) -> Limits {
         self.limits
     }
 
-    /// The sums of every thread, and of all that are not kept apart: together they are the sums of all calls.
+    /// The sums of every thread, and of all that are not kept apart: together they are the sums of
+    /// all calls.
     pub(super) fn groups(&self) -> impl Iterator<Item = (Option<&Thread>, &ByModel)> {
-        let threads = self.threads.iter().map(|(thread, conversation)| (Some(thread), &conversation.sums));
+        let threads = self
+            .threads
+            .iter()
+            .map(|(thread, conversation)| (Some(thread), &conversation.sums));
         threads.chain([(None, &self.other)])
     }
 
@@ -160,18 +208,32 @@ impl Store {
     }
 
     /// Conversations that were active before `rank`, the newest activity first.
-    pub(super) fn cascades(&self, before: Option<Rank>) -> impl Iterator<Item = (&Id, &Conversation)> {
+    pub(super) fn cascades(
+        &self,
+        before: Option<Rank>,
+    ) -> impl Iterator<Item = (&Id, &Conversation)> {
         use std::ops::Bound::{Excluded, Unbounded};
         let range = (Unbounded, before.map_or(Unbounded, Excluded));
-        self.by_activity.range(range).rev().filter_map(|(_, thread)| match thread {
-            Thread::Cascade(id) => Some((id, self.threads.get(thread)?)),
-            Thread::Trajectory(_) | Thread::Unknown => None,
-        })
+        self.by_activity
+            .range(range)
+            .rev()
+            .filter_map(|(_, thread)| match thread {
+                Thread::Cascade(id) => Some((id, self.threads.get(thread)?)),
+                Thread::Trajectory(_) | Thread::Unknown => None,
+            })
     }
 
     /// The calls of a conversation that are kept, the newest first.
-    pub(super) fn calls_of(&self, conversation: &Conversation) -> impl Iterator<Item = &CallRecord> {
-        conversation.calls.iter().rev().filter_map(|number| self.calls.get(number)).map(|kept| &kept.record)
+    pub(super) fn calls_of(
+        &self,
+        conversation: &Conversation,
+    ) -> impl Iterator<Item = &CallRecord> {
+        conversation
+            .calls
+            .iter()
+            .rev()
+            .filter_map(|number| self.calls.get(number))
+            .map(|kept| &kept.record)
     }
 
     pub(super) fn too_late(&self) -> u64 {
@@ -194,7 +256,10 @@ impl Store {
     /// Keeps every limit after `thread` has grown.
     fn shrink(&mut self, thread: &Thread) {
         let limit = self.limits.calls_of_a_cascade;
-        let grown = self.threads.get_mut(thread).filter(|conversation| conversation.calls.len() > limit);
+        let grown = self
+            .threads
+            .get_mut(thread)
+            .filter(|conversation| conversation.calls.len() > limit);
         if let Some(oldest) = grown.and_then(|conversation| conversation.calls.pop_first()) {
             self.calls.remove(&oldest);
         }
@@ -210,10 +275,16 @@ impl Store {
 
     /// Lets the least recently active thread go; its sums stay.
     fn evict(&mut self) {
-        let evicted = self.by_activity.pop_first().and_then(|(_, thread)| self.threads.remove(&thread));
+        let evicted = self
+            .by_activity
+            .pop_first()
+            .and_then(|(_, thread)| self.threads.remove(&thread));
         let Some(evicted) = evicted else { return };
         self.other.merge(&evicted.sums);
-        evicted.calls.iter().for_each(|number| _ = self.calls.remove(number));
+        evicted
+            .calls
+            .iter()
+            .for_each(|number| _ = self.calls.remove(number));
     }
 
     /// Lets a call's details go; it stays counted where it is.
@@ -229,7 +300,9 @@ impl Store {
     fn take_out(&mut self, number: i64) -> Option<Kept> {
         let kept = self.forget(number)?;
         let conversation = self.threads.get_mut(&kept.thread)?;
-        conversation.sums.take_away(&kept.served, &kept.record.sums());
+        conversation
+            .sums
+            .take_away(&kept.served, &kept.record.sums());
         if conversation.is_empty() {
             self.by_activity.remove(&conversation.rank);
             self.threads.remove(&kept.thread);

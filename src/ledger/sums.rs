@@ -1,13 +1,17 @@
-//! Exact sums of calls and tokens: what was added can be taken away again, and every grouping adds up to the same totals.
+//! Exact sums of calls and tokens: what was added can be taken away again, and every grouping adds
+//! up to the same totals.
 //!
-//! Sums of tokens and costs are 128 bits wide, so that no number of calls makes them overflow, and saturate only where they are
-//! shown. Those that are read from the file may have reached the largest number that it holds. Either way they say so.
+//! Sums of tokens and costs are 128 bits wide, so that no number of calls makes them overflow, and
+//! saturate only where they are shown. Those that are read from the file may have reached the
+//! largest number that it holds. Either way they say so.
 
 use std::collections::BTreeMap;
 
 use super::report::{QualityCounts, Usage};
 use super::saturate::is_lower_bound;
-use crate::record::{CallGroup, Cost, Label, Model, Outcome, Provider, Quality, TokenKind, TokenUsage};
+use crate::record::{
+    CallGroup, Cost, Label, Model, Outcome, Provider, Quality, TokenKind, TokenUsage,
+};
 
 /// A model as one provider serves it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,8 +21,8 @@ pub(super) struct Served {
     pub(super) provider: Provider,
 }
 
-/// The sums of a group, apart by model; there is an entry for each model that has calls. In boxes: a node of the map has room
-/// for eleven, and a thousand conversations have one or two each.
+/// The sums of a group, apart by model; there is an entry for each model that has calls. In boxes:
+/// a node of the map has room for eleven, and a thousand conversations have one or two each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct ByModel(pub(super) BTreeMap<Served, Box<Sums>>);
 
@@ -32,7 +36,9 @@ impl ByModel {
 
     /// Takes away what was added before.
     pub(super) fn take_away(&mut self, served: &Served, sums: &Sums) {
-        let Some(known) = self.0.get_mut(served) else { return };
+        let Some(known) = self.0.get_mut(served) else {
+            return;
+        };
         known.take_away(sums);
         if known.is_empty() {
             self.0.remove(served);
@@ -44,7 +50,9 @@ impl ByModel {
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
-        other.iter().for_each(|(served, sums)| self.add(served, sums));
+        other
+            .iter()
+            .for_each(|(served, sums)| self.add(served, sums));
     }
 
     pub(super) fn total(&self) -> Sums {
@@ -53,9 +61,13 @@ impl ByModel {
         total
     }
 
-    /// The model that most tokens went to: a conversation's own rather than that of its hidden calls.
+    /// The model that most tokens went to: a conversation's own rather than that of its hidden
+    /// calls.
     pub(super) fn main(&self) -> Option<&Served> {
-        let most = self.0.iter().max_by_key(|(_, sums)| (sums.total_tokens(), sums.calls()));
+        let most = self
+            .0
+            .iter()
+            .max_by_key(|(_, sums)| (sums.total_tokens(), sums.calls()));
         most.map(|(served, _)| served)
     }
 }
@@ -81,13 +93,24 @@ pub(super) struct Sums {
 
 impl Sums {
     /// The sums of one call.
-    pub(super) fn of(usage: &TokenUsage, quality: Quality, outcome: Outcome, cost: Option<Cost>) -> Self {
+    pub(super) fn of(
+        usage: &TokenUsage,
+        quality: Quality,
+        outcome: Outcome,
+        cost: Option<Cost>,
+    ) -> Self {
         let mut one = Self::default();
         for (sum, kind) in one.tokens.iter_mut().zip(TokenKind::ALL) {
             *sum = usage.of(*kind).unwrap_or(0).into();
         }
-        one.qualities.iter_mut().zip(Quality::ALL).for_each(|(sum, of)| *sum = u64::from(*of == quality));
-        one.outcomes.iter_mut().zip(Outcome::ALL).for_each(|(sum, of)| *sum = u64::from(*of == outcome));
+        one.qualities
+            .iter_mut()
+            .zip(Quality::ALL)
+            .for_each(|(sum, of)| *sum = u64::from(*of == quality));
+        one.outcomes
+            .iter_mut()
+            .zip(Outcome::ALL)
+            .for_each(|(sum, of)| *sum = u64::from(*of == outcome));
         one.cost = cost.map_or(0, Cost::nano_usd).into();
         one.priced = cost.is_some().into();
         one.unpriced = (cost.is_none() && usage.total() > 0).into();
@@ -97,8 +120,14 @@ impl Sums {
     /// So many calls of the file that are alike, without their tokens.
     pub(super) fn counted(calls: u64, quality: Quality, outcome: Outcome) -> Self {
         let mut sums = Self::default();
-        sums.qualities.iter_mut().zip(Quality::ALL).for_each(|(sum, of)| *sum = if *of == quality { calls } else { 0 });
-        sums.outcomes.iter_mut().zip(Outcome::ALL).for_each(|(sum, of)| *sum = if *of == outcome { calls } else { 0 });
+        sums.qualities
+            .iter_mut()
+            .zip(Quality::ALL)
+            .for_each(|(sum, of)| *sum = if *of == quality { calls } else { 0 });
+        sums.outcomes
+            .iter_mut()
+            .zip(Outcome::ALL)
+            .for_each(|(sum, of)| *sum = if *of == outcome { calls } else { 0 });
         sums.is_lower_bound = is_lower_bound(calls);
         sums
     }
@@ -107,10 +136,12 @@ impl Sums {
     pub(super) fn add_tokens(&mut self, kind: TokenKind, tokens: u64) {
         self.is_lower_bound |= is_lower_bound(tokens);
         let sums = self.tokens.iter_mut().zip(TokenKind::ALL);
-        sums.filter(|(_, of)| **of == kind).for_each(|(sum, _)| *sum += u128::from(tokens));
+        sums.filter(|(_, of)| **of == kind)
+            .for_each(|(sum, _)| *sum += u128::from(tokens));
     }
 
-    /// Of the calls of the file, so many have a price, and cost so much (in nano-USD); so many have tokens and none.
+    /// Of the calls of the file, so many have a price, and cost so much (in nano-USD); so many have
+    /// tokens and none.
     pub(super) fn add_cost(&mut self, priced: u64, unpriced: u64, cost: u64) {
         self.is_lower_bound |= [priced, unpriced, cost].into_iter().any(is_lower_bound);
         self.priced = self.priced.saturating_add(priced);
@@ -119,9 +150,18 @@ impl Sums {
     }
 
     pub(super) fn add(&mut self, other: &Self) {
-        self.tokens.iter_mut().zip(other.tokens).for_each(|(sum, more)| *sum += more);
-        self.qualities.iter_mut().zip(other.qualities).for_each(|(sum, more)| *sum = sum.saturating_add(more));
-        self.outcomes.iter_mut().zip(other.outcomes).for_each(|(sum, more)| *sum = sum.saturating_add(more));
+        self.tokens
+            .iter_mut()
+            .zip(other.tokens)
+            .for_each(|(sum, more)| *sum += more);
+        self.qualities
+            .iter_mut()
+            .zip(other.qualities)
+            .for_each(|(sum, more)| *sum = sum.saturating_add(more));
+        self.outcomes
+            .iter_mut()
+            .zip(other.outcomes)
+            .for_each(|(sum, more)| *sum = sum.saturating_add(more));
         self.cost += other.cost;
         self.priced = self.priced.saturating_add(other.priced);
         self.unpriced = self.unpriced.saturating_add(other.unpriced);
@@ -130,9 +170,18 @@ impl Sums {
 
     /// Takes away what was added before.
     pub(super) fn take_away(&mut self, other: &Self) {
-        self.tokens.iter_mut().zip(other.tokens).for_each(|(sum, less)| *sum = sum.saturating_sub(less));
-        self.qualities.iter_mut().zip(other.qualities).for_each(|(sum, less)| *sum = sum.saturating_sub(less));
-        self.outcomes.iter_mut().zip(other.outcomes).for_each(|(sum, less)| *sum = sum.saturating_sub(less));
+        self.tokens
+            .iter_mut()
+            .zip(other.tokens)
+            .for_each(|(sum, less)| *sum = sum.saturating_sub(less));
+        self.qualities
+            .iter_mut()
+            .zip(other.qualities)
+            .for_each(|(sum, less)| *sum = sum.saturating_sub(less));
+        self.outcomes
+            .iter_mut()
+            .zip(other.outcomes)
+            .for_each(|(sum, less)| *sum = sum.saturating_sub(less));
         self.cost = self.cost.saturating_sub(other.cost);
         self.priced = self.priced.saturating_sub(other.priced);
         self.unpriced = self.unpriced.saturating_sub(other.unpriced);
@@ -151,39 +200,55 @@ impl Sums {
         self.tokens.iter().sum()
     }
 
-    /// Nothing is what a group without tokens costs; what a group without prices costs is not known.
+    /// Nothing is what a group without tokens costs; what a group without prices costs is not
+    /// known.
     fn cost(&self) -> Option<Cost> {
         (self.priced > 0 || self.unpriced == 0).then(|| Cost::from_nano_usd(shown(self.cost)))
     }
 
     /// Whether a figure is larger than what can be kept or shown.
     fn is_saturated(&self) -> bool {
-        self.is_lower_bound || [self.total_tokens(), self.cost].into_iter().any(|sum| sum > u64::MAX.into())
+        self.is_lower_bound
+            || [self.total_tokens(), self.cost]
+                .into_iter()
+                .any(|sum| sum > u64::MAX.into())
     }
 
     fn tokens(&self, kind: TokenKind) -> u64 {
         let mut sums = self.tokens.iter().zip(TokenKind::ALL);
-        sums.find(|(_, of)| **of == kind).map_or(0, |(sum, _)| shown(*sum))
+        sums.find(|(_, of)| **of == kind)
+            .map_or(0, |(sum, _)| shown(*sum))
     }
 
     fn quality(&self, quality: Quality) -> u64 {
         let mut sums = self.qualities.iter().zip(Quality::ALL);
-        sums.find(|(_, of)| **of == quality).map_or(0, |(sum, _)| *sum)
+        sums.find(|(_, of)| **of == quality)
+            .map_or(0, |(sum, _)| *sum)
     }
 }
 
 impl From<&CallGroup> for Sums {
     fn from(group: &CallGroup) -> Self {
         let mut sums = Self::counted(group.calls, group.quality, group.outcome);
-        TokenKind::ALL.iter().for_each(|kind| sums.add_tokens(*kind, group.of(*kind)));
-        sums.add_cost(group.priced_calls, group.unpriced_calls, group.cost.nano_usd());
+        TokenKind::ALL
+            .iter()
+            .for_each(|kind| sums.add_tokens(*kind, group.of(*kind)));
+        sums.add_cost(
+            group.priced_calls,
+            group.unpriced_calls,
+            group.cost.nano_usd(),
+        );
         sums
     }
 }
 
 impl From<&Sums> for Usage {
     fn from(sums: &Sums) -> Self {
-        let outcomes = Outcome::ALL.iter().copied().zip(sums.outcomes).filter(|(_, calls)| *calls > 0);
+        let outcomes = Outcome::ALL
+            .iter()
+            .copied()
+            .zip(sums.outcomes)
+            .filter(|(_, calls)| *calls > 0);
         Self {
             calls: sums.calls(),
             input_tokens: sums.tokens(TokenKind::Input),
@@ -215,13 +280,25 @@ mod tests {
     use super::*;
 
     fn huge() -> Sums {
-        let usage = TokenUsage { input: Some(u64::MAX), output: Some(u64::MAX), ..TokenUsage::default() };
-        Sums::of(&usage, Quality::Exact, Outcome::Ok, Some(Cost::from_nano_usd(u64::MAX)))
+        let usage = TokenUsage {
+            input: Some(u64::MAX),
+            output: Some(u64::MAX),
+            ..TokenUsage::default()
+        };
+        Sums::of(
+            &usage,
+            Quality::Exact,
+            Outcome::Ok,
+            Some(Cost::from_nano_usd(u64::MAX)),
+        )
     }
 
     #[test]
     fn what_was_added_can_be_taken_away_beyond_64_bits() {
-        let seven = TokenUsage { input: Some(7), ..TokenUsage::default() };
+        let seven = TokenUsage {
+            input: Some(7),
+            ..TokenUsage::default()
+        };
         let small = Sums::of(&seven, Quality::Partial, Outcome::Aborted, None);
         let mut sums = small.clone();
         (0..3).for_each(|_| sums.add(&huge()));
@@ -238,8 +315,16 @@ mod tests {
         let shown = |calls: &[(u64, Option<u64>)]| {
             let mut sums = Sums::default();
             for (tokens, cost) in calls {
-                let usage = TokenUsage { output: Some(*tokens), ..TokenUsage::default() };
-                sums.add(&Sums::of(&usage, Quality::Exact, Outcome::Ok, cost.map(Cost::from_nano_usd)));
+                let usage = TokenUsage {
+                    output: Some(*tokens),
+                    ..TokenUsage::default()
+                };
+                sums.add(&Sums::of(
+                    &usage,
+                    Quality::Exact,
+                    Outcome::Ok,
+                    cost.map(Cost::from_nano_usd),
+                ));
             }
             let usage = Usage::from(&sums);
             (usage.cost.map(Cost::nano_usd), usage.unpriced_calls)
@@ -247,15 +332,30 @@ mod tests {
         assert_eq!(shown(&[]), (Some(0), 0));
         assert_eq!(shown(&[(0, None)]), (Some(0), 0), "no tokens cost nothing");
         assert_eq!(shown(&[(1, None), (0, None)]), (None, 1));
-        assert_eq!(shown(&[(1, None), (2, Some(5)), (3, Some(7))]), (Some(12), 1));
+        assert_eq!(
+            shown(&[(1, None), (2, Some(5)), (3, Some(7))]),
+            (Some(12), 1)
+        );
     }
 
     #[test]
     fn shown_sums_saturate_and_leave_out_what_did_not_happen() {
         let usage = Usage::from(&huge());
-        assert_eq!((usage.calls, usage.input_tokens, usage.total_tokens), (1, u64::MAX, u64::MAX));
-        assert_eq!(usage.outcomes.into_iter().collect::<Vec<_>>(), [(Outcome::Ok, 1)]);
-        assert_eq!(usage.usage_quality, QualityCounts { exact: 1, ..QualityCounts::default() });
+        assert_eq!(
+            (usage.calls, usage.input_tokens, usage.total_tokens),
+            (1, u64::MAX, u64::MAX)
+        );
+        assert_eq!(
+            usage.outcomes.into_iter().collect::<Vec<_>>(),
+            [(Outcome::Ok, 1)]
+        );
+        assert_eq!(
+            usage.usage_quality,
+            QualityCounts {
+                exact: 1,
+                ..QualityCounts::default()
+            }
+        );
         assert!(usage.saturated);
     }
 }

@@ -22,8 +22,8 @@ impl Thread {
         }
     }
 
-    /// The key of its group in a report. Ids come from the traffic: one that reads like another key is marked, so that no
-    /// two groups share one.
+    /// The key of its group in a report. Ids come from the traffic: one that reads like another key
+    /// is marked, so that no two groups share one.
     pub(super) fn key(&self) -> String {
         match self {
             Self::Cascade(id) if is_plain(id) => id.to_string(),
@@ -53,12 +53,28 @@ mod tests {
     #[test]
     fn no_two_threads_share_a_key() {
         let id = |text| Id::from_wire(text).expect("an id");
-        let hostile = ["a", "other", "unknown", "trajectory/a", "cascade/a", "cascade/other", "/"];
+        let hostile = [
+            "a",
+            "other",
+            "unknown",
+            "trajectory/a",
+            "cascade/a",
+            "cascade/other",
+            "/",
+        ];
         let cascades = hostile.map(|text| Thread::Cascade(id(text)));
         let trajectories = hostile.map(|text| Thread::Trajectory(id(text)));
-        let keys = cascades.iter().chain(&trajectories).chain([&Thread::Unknown]).map(Thread::key);
+        let keys = cascades
+            .iter()
+            .chain(&trajectories)
+            .chain([&Thread::Unknown])
+            .map(Thread::key);
         let keys: Vec<String> = keys.chain([OTHER.to_owned()]).collect();
         assert_eq!(keys[0], "a");
-        assert_eq!(keys.iter().collect::<HashSet<_>>().len(), keys.len(), "{keys:?}");
+        assert_eq!(
+            keys.iter().collect::<HashSet<_>>().len(),
+            keys.len(),
+            "{keys:?}"
+        );
     }
 }

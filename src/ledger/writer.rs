@@ -1,8 +1,9 @@
 //! The one writer: takes batches from the queue and commits each as one transaction.
 //!
-//! A batch that cannot be written is tried again, unchanged, until it can be or the program ends; meanwhile others wait in the
-//! queue. Where a record is to blame, the batch is halved until that record is alone, which is then set aside. A file that was
-//! deleted under us is begun anew, a damaged one is moved aside first.
+//! A batch that cannot be written is tried again, unchanged, until it can be or the program ends;
+//! meanwhile others wait in the queue. Where a record is to blame, the batch is halved until that
+//! record is alone, which is then set aside. A file that was deleted under us is begun anew, a
+//! damaged one is moved aside first.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -74,7 +75,8 @@ impl Boot {
         Ok(boot)
     }
 
-    /// The number of the newest process, 0 where there was none. Numbers that do not fit into those of calls are none.
+    /// The number of the newest process, 0 where there was none. Numbers that do not fit into those
+    /// of calls are none.
     pub(super) fn last(connection: &Connection) -> rusqlite::Result<i64> {
         let sql = "SELECT coalesce(max(id), 0) FROM boots WHERE id BETWEEN 0 AND ?1";
         connection.query_row(sql, [MAX_BOOT], |row| row.get(0))
@@ -84,7 +86,11 @@ impl Boot {
     fn register(self, connection: &Connection) -> rusqlite::Result<()> {
         connection.execute(
             "INSERT OR IGNORE INTO boots (id, started_at, version) VALUES (?1, ?2, ?3)",
-            params![self.id, self.started.as_millisecond(), env!("CARGO_PKG_VERSION")],
+            params![
+                self.id,
+                self.started.as_millisecond(),
+                env!("CARGO_PKG_VERSION")
+            ],
         )?;
         Ok(())
     }
@@ -94,12 +100,19 @@ impl Writer {
     /// Writes until the queue is closed.
     pub(super) fn run(mut self) {
         let mut retain_at = Instant::now() + FIRST_RETENTION;
-        while let Some(batch) = self.queue.batch(WINDOW, self.retention_due(retain_at), MAX_BATCH) {
+        while let Some(batch) = self
+            .queue
+            .batch(WINDOW, self.retention_due(retain_at), MAX_BATCH)
+        {
             if !batch.is_empty() {
                 self.keep(&batch);
             }
             if Instant::now() >= retain_at {
-                let pause = if self.retain() { NEXT_PART } else { RETENTION_INTERVAL };
+                let pause = if self.retain() {
+                    NEXT_PART
+                } else {
+                    RETENTION_INTERVAL
+                };
                 retain_at = Instant::now() + pause;
             }
         }
@@ -164,8 +177,14 @@ impl Writer {
 
     /// Sets aside a record that the file can never take: the ledger will never have it.
     fn set_aside(&mut self, entry: &Entry, why: &OpenError) {
-        let place = if let Store::File(ledger, _) = &self.store { Some(set_aside::place(ledger.path())) } else { None };
-        let is_kept = place.as_ref().map(|place| set_aside::append(place, entry, why));
+        let place = if let Store::File(ledger, _) = &self.store {
+            Some(set_aside::place(ledger.path()))
+        } else {
+            None
+        };
+        let is_kept = place
+            .as_ref()
+            .map(|place| set_aside::append(place, entry, why));
         if !std::mem::replace(&mut self.warned.of_refusal, true) {
             let record = kind_of(&entry.fact).map_or("", |kind| kind.as_str());
             let place = place.unwrap_or_default();
@@ -194,7 +213,10 @@ impl Writer {
     /// Counts what will never be written.
     fn give_up(&self, entries: &[Entry]) {
         if !entries.is_empty() {
-            error!(records = entries.len(), "the ledger could not be written before the end: these records are lost");
+            error!(
+                records = entries.len(),
+                "the ledger could not be written before the end: these records are lost"
+            );
         }
         for kind in entries.iter().filter_map(|entry| kind_of(&entry.fact)) {
             self.told.take(&Fact::LedgerDropped(kind));
@@ -204,7 +226,8 @@ impl Writer {
     fn commit(&mut self, batch: &[Entry]) -> Result<(), OpenError> {
         let (boot, models) = (self.boot.id, Arc::clone(&self.models));
         let is_full = self.with_connection(|connection| {
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let is_full = Rows::new(&transaction, boot, &models).write(batch)?;
             transaction.commit()?;
             Ok(is_full)
@@ -221,7 +244,9 @@ impl Writer {
     /// Lets go of what is too old or too much, a part at a time. Returns whether there may be more.
     fn retain(&mut self) -> bool {
         let retention = self.retention;
-        match self.with_connection(|connection| retention::part(connection, retention, Timestamp::now())) {
+        match self
+            .with_connection(|connection| retention::part(connection, retention, Timestamp::now()))
+        {
             Ok(more) => more,
             Err(failure) => {
                 warn!(%failure, "the ledger keeps more than it should");
@@ -236,7 +261,10 @@ impl Writer {
         let boot = self.boot.id;
         let ended = self.with_connection(|connection| {
             let now = Timestamp::now().as_millisecond();
-            connection.execute("UPDATE boots SET ended_at = ?2 WHERE id = ?1", params![boot, now])
+            connection.execute(
+                "UPDATE boots SET ended_at = ?2 WHERE id = ?1",
+                params![boot, now],
+            )
         });
         if let Err(failure) = ended {
             self.failed(&failure, false);
@@ -248,9 +276,14 @@ impl Writer {
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
     ) -> Result<T, OpenError> {
         match &mut self.store {
-            Store::Memory(connection) => Ok(work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner))?),
+            Store::Memory(connection) => Ok(work(
+                &mut connection.lock().unwrap_or_else(PoisonError::into_inner),
+            )?),
             Store::File(place, open) => {
-                if open.as_ref().is_some_and(|(_, identity)| place.identity() != Some(*identity)) {
+                if open
+                    .as_ref()
+                    .is_some_and(|(_, identity)| place.identity() != Some(*identity))
+                {
                     warn!(path = %place.path().display(), "the ledger was deleted or replaced: a new one is begun");
                     *open = None;
                 }
@@ -280,7 +313,11 @@ impl Writer {
         if !is_told {
             error!(path = %place.path().display(), %failure, "the ledger cannot be written: records wait in memory");
         }
-        self.told.take(&Fact::LedgerFailed(if is_open { LedgerFailure::Write } else { LedgerFailure::Open }));
+        self.told.take(&Fact::LedgerFailed(if is_open {
+            LedgerFailure::Write
+        } else {
+            LedgerFailure::Open
+        }));
         if !keeps_connection(failure) {
             *open = None;
         }
@@ -290,7 +327,8 @@ impl Writer {
 impl Drop for Writer {
     /// However it ends: nobody waits for it any more, and what it has not taken is counted.
     fn drop(&mut self) {
-        // Before anybody hears of the end, and ends the process: the last connection takes the journal into the file.
+        // Before anybody hears of the end, and ends the process: the last connection takes the
+        // journal into the file.
         if let Store::File(_, open) = &mut self.store {
             *open = None;
         }
@@ -315,8 +353,13 @@ pub(super) fn move_aside(place: &Place, failure: &OpenError, told: &dyn Sink) {
 
 /// A full disk and a lock leave the connection as it is; after anything else a new one is tried.
 fn keeps_connection(failure: &OpenError) -> bool {
-    let OpenError::Sqlite(error) = failure else { return false };
-    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::DiskFull))
+    let OpenError::Sqlite(error) = failure else {
+        return false;
+    };
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::DiskFull)
+    )
 }
 
 /// What the log says of a record that the file can never take.
@@ -326,11 +369,12 @@ const REFUSED: &str = "the ledger can never take a record";
 pub(super) const FULL: &str = "a sum of the ledger has reached the largest number that its file can hold, and stays there: the \
                                figures it is part of are lower bounds";
 
-/// The largest number of a process but one: 32 bits, with its sign, stand before the number of a call.
+/// The largest number of a process but one: 32 bits, with its sign, stand before the number of a
+/// call.
 const MAX_BOOT: i64 = (1 << 31) - 2;
 
-/// How long a record waits for others to be committed with it: half of the 100 ms within which it is on disk, the other
-/// half is for the disk.
+/// How long a record waits for others to be committed with it: half of the 100 ms within which it
+/// is on disk, the other half is for the disk.
 const WINDOW: Duration = Duration::from_millis(50);
 
 /// Records of one transaction; more go into the next one at once.

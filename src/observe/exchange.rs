@@ -1,8 +1,9 @@
 //! One request and its response, as the framings hand them on.
 //!
-//! A framing (HTTP/1 or HTTP/2) calls [`OpenExchange::open`] for each request head and then, in order, the methods of the
-//! returned [`Exchange`]: request body and end may interleave with the response, interim (1xx) heads are not passed on,
-//! and [`Exchange::end`] comes exactly once, whatever happens. Bodies are free of transfer coding but not of content coding.
+//! A framing (HTTP/1 or HTTP/2) calls [`OpenExchange::open`] for each request head and then, in
+//! order, the methods of the returned [`Exchange`]: request body and end may interleave with the
+//! response, interim (1xx) heads are not passed on, and [`Exchange::end`] comes exactly once,
+//! whatever happens. Bodies are free of transfer coding but not of content coding.
 
 use std::time::Instant;
 
@@ -19,7 +20,8 @@ pub struct RequestHead {
     pub method: String,
     /// The path without its query.
     pub path: String,
-    /// Whether the query asks for server-sent events (`alt=sse`); nothing else of the query is kept.
+    /// Whether the query asks for server-sent events (`alt=sse`); nothing else of the query is
+    /// kept.
     pub alt_sse: bool,
     /// The listed fields.
     pub fields: Fields,
@@ -54,8 +56,9 @@ pub struct Fields {
 pub enum ExchangeEnd {
     /// The agent went away, or reset the stream.
     AgentGone,
-    /// The response is complete, but the agent had sent its last byte before it was. An agent may end its side and read on;
-    /// one that cancels ends its side, too, and the provider then often ends what it was sending in order.
+    /// The response is complete, but the agent had sent its last byte before it was. An agent may
+    /// end its side and read on; one that cancels ends its side, too, and the provider then often
+    /// ends what it was sending in order.
     AgentLeft,
     /// Request and response are complete.
     Complete,
@@ -73,7 +76,8 @@ pub enum ExchangeEnd {
 
 /// Decides, head by head, whether an exchange is of interest.
 pub trait OpenExchange: Send {
-    /// Opens an observation of the exchange, or `None` to skip its bodies. `at` is when the first byte of the request was read.
+    /// Opens an observation of the exchange, or `None` to skip its bodies. `at` is when the first
+    /// byte of the request was read.
     fn open(&mut self, head: &RequestHead, at: Instant) -> Option<Box<dyn Exchange>>;
 }
 

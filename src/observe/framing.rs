@@ -1,7 +1,8 @@
 //! Which protocol a connection speaks.
 //!
-//! The first bytes of the agent enter; from then on everything passes to the framing that reads them. Bytes of no known
-//! protocol are counted once and ignored. Keeps at most as many bytes as the HTTP/2 preface has.
+//! The first bytes of the agent enter; from then on everything passes to the framing that reads
+//! them. Bytes of no known protocol are counted once and ignored. Keeps at most as many bytes as
+//! the HTTP/2 preface has.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -37,23 +38,51 @@ struct Sniff {
 }
 
 impl Framing {
-    /// Reads a connection from its first byte: HTTP/2 when it was negotiated or the agent sends its preface (prior
-    /// knowledge), else HTTP/1 when the agent begins like a request. Requests go to `open`; lost figures to `record`;
-    /// heads and tables are kept out of `memory`.
+    /// Reads a connection from its first byte: HTTP/2 when it was negotiated or the agent sends its
+    /// preface (prior knowledge), else HTTP/1 when the agent begins like a request. Requests go to
+    /// `open`; lost figures to `record`; heads and tables are kept out of `memory`.
     #[must_use]
-    pub fn new(alpn: Alpn, open: Box<dyn OpenExchange>, record: Arc<dyn Record>, memory: Memory) -> Self {
+    pub fn new(
+        alpn: Alpn,
+        open: Box<dyn OpenExchange>,
+        record: Arc<dyn Record>,
+        memory: Memory,
+    ) -> Self {
         let state = match alpn {
-            Alpn::H2 => State::Reading(Box::new(Http2::new(open, Arc::clone(&record), memory.clone()))),
-            Alpn::Http1 | Alpn::Unknown => State::Sniffing(Sniff { open, seen: 0, begun: None }),
+            Alpn::H2 => State::Reading(Box::new(Http2::new(
+                open,
+                Arc::clone(&record),
+                memory.clone(),
+            ))),
+            Alpn::Http1 | Alpn::Unknown => State::Sniffing(Sniff {
+                open,
+                seen: 0,
+                begun: None,
+            }),
         };
-        Self { state, record, memory }
+        Self {
+            state,
+            record,
+            memory,
+        }
     }
 
-    fn sniff(&mut self, mut sniff: Sniff, direction: Direction, bytes: &[u8], at: Instant) -> State {
+    fn sniff(
+        &mut self,
+        mut sniff: Sniff,
+        direction: Direction,
+        bytes: &[u8],
+        at: Instant,
+    ) -> State {
         let expected = PREFACE.get(sniff.seen..).unwrap_or_default();
-        let matching = expected.iter().zip(bytes).take_while(|(expected, byte)| expected == byte).count();
+        let matching = expected
+            .iter()
+            .zip(bytes)
+            .take_while(|(expected, byte)| expected == byte)
+            .count();
         let is_preface = matching == expected.len();
-        let is_http1 = sniff.seen > 0 || bytes.first().is_some_and(|first| is_request_start(*first));
+        let is_http1 =
+            sniff.seen > 0 || bytes.first().is_some_and(|first| is_request_start(*first));
         let begun = *sniff.begun.get_or_insert(at);
         let (record, memory) = (Arc::clone(&self.record), self.memory.clone());
         let mut framing: Box<dyn Observer> = match direction {
@@ -68,7 +97,11 @@ impl Framing {
                 return State::Unknown;
             }
         };
-        framing.bytes(direction, PREFACE.get(..sniff.seen).unwrap_or_default(), begun);
+        framing.bytes(
+            direction,
+            PREFACE.get(..sniff.seen).unwrap_or_default(),
+            begun,
+        );
         framing.bytes(direction, bytes, at);
         State::Reading(framing)
     }
@@ -112,7 +145,8 @@ impl Observer for Framing {
     }
 }
 
-/// Whether an HTTP/1 request can begin so: with a letter of its method, or the empty line that some agents send before it.
+/// Whether an HTTP/1 request can begin so: with a letter of its method, or the empty line that some
+/// agents send before it.
 fn is_request_start(byte: u8) -> bool {
     byte.is_ascii_alphabetic() || byte == b'\r' || byte == b'\n'
 }
@@ -131,13 +165,24 @@ mod tests {
 
     fn http2() -> Vec<u8> {
         let settings = b"\0\0\0\x04\0\0\0\0\0";
-        [PREFACE, settings, b"\0\0\x06\x01\x05\0\0\0\x01\x82\x04\x02/a\x87"].concat()
+        [
+            PREFACE,
+            settings,
+            b"\0\0\x06\x01\x05\0\0\0\x01\x82\x04\x02/a\x87",
+        ]
+        .concat()
     }
 
     fn observe(alpn: Alpn, recording: &Recording) -> (Vec<String>, Vec<ObserverFailure>) {
         let transcript = Transcript::default();
-        let open =
-            |transcript: &Transcript| Framing::new(alpn, transcript.opener(), transcript.record(), Memory::default());
+        let open = |transcript: &Transcript| {
+            Framing::new(
+                alpn,
+                transcript.opener(),
+                transcript.record(),
+                Memory::default(),
+            )
+        };
         replay(&mut open(&transcript), recording, End::AgentGone);
         assert_cuts_change_nothing(open, recording, End::AgentGone);
         (transcript.lines(), transcript.pages().failures)
@@ -153,26 +198,51 @@ mod tests {
             (Alpn::Http1, HTTP1, put, None),
             (Alpn::Unknown, HTTP1, put, None),
             (Alpn::Unknown, b"\r\nGET /a HTTP/1.1\r\n\r\n", get, None),
-            (Alpn::Unknown, b"PRI /a HTTP/1.1\r\n\r\n", Some("PRI /a [] - [] [AgentGone]"), None),
+            (
+                Alpn::Unknown,
+                b"PRI /a HTTP/1.1\r\n\r\n",
+                Some("PRI /a [] - [] [AgentGone]"),
+                None,
+            ),
             (Alpn::H2, &http2(), get, None),
             (Alpn::Http1, &http2(), get, None),
             (Alpn::Unknown, &http2(), get, None),
-            (Alpn::H2, b"GET /a HTTP/1.1\r\nhost: x\r\n\r\n", None, Some(ObserverFailure::Http2Malformed)),
+            (
+                Alpn::H2,
+                b"GET /a HTTP/1.1\r\nhost: x\r\n\r\n",
+                None,
+                Some(ObserverFailure::Http2Malformed),
+            ),
             (Alpn::Unknown, b"\x16\x03\x01\0\0", None, Some(unknown)),
             (Alpn::Unknown, b"PRI * HTTP/2.0", None, None),
         ];
         for (alpn, bytes, line, failure) in table {
             let seen = observe(alpn, &vec![(Direction::ToProvider, bytes.to_vec())]);
-            assert_eq!(seen, (Vec::from_iter(line.map(str::to_owned)), Vec::from_iter(failure)), "{alpn:?} {bytes:?}");
+            assert_eq!(
+                seen,
+                (
+                    Vec::from_iter(line.map(str::to_owned)),
+                    Vec::from_iter(failure)
+                ),
+                "{alpn:?} {bytes:?}"
+            );
         }
-        let greeting = vec![(Direction::ToAgent, b"220 hello\r\n".to_vec()), (Direction::ToProvider, HTTP1.to_vec())];
+        let greeting = vec![
+            (Direction::ToAgent, b"220 hello\r\n".to_vec()),
+            (Direction::ToProvider, HTTP1.to_vec()),
+        ];
         assert_eq!(observe(Alpn::Unknown, &greeting), (vec![], vec![unknown]));
     }
 
     #[test]
     fn a_connection_is_between_exchanges_until_its_first_byte() {
         let transcript = Transcript::default();
-        let mut framing = Framing::new(Alpn::Unknown, transcript.opener(), transcript.record(), Memory::default());
+        let mut framing = Framing::new(
+            Alpn::Unknown,
+            transcript.opener(),
+            transcript.record(),
+            Memory::default(),
+        );
         assert!(framing.is_between_exchanges());
         framing.bytes(Direction::ToProvider, b"", Instant::now());
         assert!(framing.is_between_exchanges());
@@ -220,11 +290,20 @@ mod tests {
     #[test]
     fn a_panic_in_an_exchange_stops_at_the_wall() {
         let transcript = Transcript::default();
-        let framing = Framing::new(Alpn::Http1, Box::new(Bomb), transcript.record(), Memory::default());
+        let framing = Framing::new(
+            Alpn::Http1,
+            Box::new(Bomb),
+            transcript.record(),
+            Memory::default(),
+        );
         let mut guarded = Guarded::new(Box::new(framing), transcript.record());
         let requests = [HTTP1, HTTP1].concat();
         guarded.bytes(Direction::ToProvider, &requests, Instant::now());
-        guarded.bytes(Direction::ToAgent, b"HTTP/1.1 200 OK\r\n\r\n", Instant::now());
+        guarded.bytes(
+            Direction::ToAgent,
+            b"HTTP/1.1 200 OK\r\n\r\n",
+            Instant::now(),
+        );
         guarded.bytes(Direction::ToAgent, b"more", Instant::now());
         guarded.end(End::Closed, Instant::now());
         assert_eq!(transcript.pages().failures, [ObserverFailure::Panic]);

@@ -1,7 +1,8 @@
-//! Entries for fuzzers: any bytes, as a connection of either protocol, as server-sent events, as JSON.
+//! Entries for fuzzers: any bytes, as a connection of either protocol, as server-sent events, as
+//! JSON.
 //!
-//! They must be survived without a panic, and where they are cut must make no difference. Each entry panics when a promise
-//! of its reader is broken.
+//! They must be survived without a panic, and where they are cut must make no difference. Each
+//! entry panics when a promise of its reader is broken.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -15,45 +16,71 @@ use super::sse::{SseEvents, SseScanner};
 use super::{Alpn, Direction, End, Observer};
 use crate::record::{Fact, Record};
 
-/// Replays the bytes as a connection: a control byte before each piece says its direction (lowest bit) and its length.
-/// Panics when an exchange that was opened did not end exactly once.
+/// Replays the bytes as a connection: a control byte before each piece says its direction (lowest
+/// bit) and its length. Panics when an exchange that was opened did not end exactly once.
 pub fn fuzz_framing(alpn: Alpn, mut bytes: &[u8]) {
     let balance = Balance::default();
-    let mut framing = Framing::new(alpn, Box::new(balance.clone()), Arc::new(balance.clone()), Memory::default());
+    let mut framing = Framing::new(
+        alpn,
+        Box::new(balance.clone()),
+        Arc::new(balance.clone()),
+        Memory::default(),
+    );
     let at = Instant::now();
     while let Some((control, rest)) = bytes.split_first() {
-        let direction = if control & 1 == 0 { Direction::ToProvider } else { Direction::ToAgent };
+        let direction = if control & 1 == 0 {
+            Direction::ToProvider
+        } else {
+            Direction::ToAgent
+        };
         let (piece, after) = rest.split_at(usize::from(control >> 1).min(rest.len()));
         framing.bytes(direction, piece, at);
         bytes = after;
     }
     framing.end(End::Closed, at);
-    let (opened, ended) = (balance.opened.load(Ordering::Relaxed), balance.ended.load(Ordering::Relaxed));
+    let (opened, ended) = (
+        balance.opened.load(Ordering::Relaxed),
+        balance.ended.load(Ordering::Relaxed),
+    );
     assert_eq!(opened, ended, "exchanges opened and ended");
 }
 
 /// Reads the bytes as a stream of events, in pieces and at once: the same events either way.
 pub fn fuzz_sse(bytes: &[u8]) {
-    let Some((size, stream)) = piece_size(bytes) else { return };
+    let Some((size, stream)) = piece_size(bytes) else {
+        return;
+    };
     let read = |size: usize| {
         let (mut scanner, mut events) = (SseScanner::default(), Events::default());
-        stream.chunks(size).for_each(|piece| scanner.feed(piece, &mut events));
+        stream
+            .chunks(size)
+            .for_each(|piece| scanner.feed(piece, &mut events));
         (events.whole, events.data, scanner.is_mid_event())
     };
     let (whole, pieces) = (read(stream.len().max(1)), read(size));
     assert_eq!(whole, pieces, "in pieces of {size}");
-    assert!(whole.0.iter().map(|(data, _)| data.len()).sum::<usize>() <= stream.len(), "no data but the stream's");
+    assert!(
+        whole.0.iter().map(|(data, _)| data.len()).sum::<usize>() <= stream.len(),
+        "no data but the stream's"
+    );
 }
 
-/// Reads the bytes as a JSON document, in pieces and at once: the same values either way, and whatever serde_json takes
-/// for a document is one. Reads their lines as the documents of a stream, too: the same values as of each alone.
+/// Reads the bytes as a JSON document, in pieces and at once: the same values either way, and
+/// whatever serde_json takes for a document is one. Reads their lines as the documents of a stream,
+/// too: the same values as of each alone.
 pub fn fuzz_json(bytes: &[u8]) {
-    let Some((size, document)) = piece_size(bytes) else { return };
+    let Some((size, document)) = piece_size(bytes) else {
+        return;
+    };
     let read = |reader: &mut PathReader<u8>, document: &[u8], size: usize| {
         let mut values = Vec::new();
         let mut on = |tag: u8, value: Value<'_>| {
             if let Value::String { text, .. } = value {
-                assert!(text.len() <= MAX_TEXT_BYTES, "a text of {} bytes", text.len());
+                assert!(
+                    text.len() <= MAX_TEXT_BYTES,
+                    "a text of {} bytes",
+                    text.len()
+                );
             }
             values.push((tag, format!("{value:?}")));
         };
@@ -64,15 +91,25 @@ pub fn fuzz_json(bytes: &[u8]) {
         (values, status)
     };
     let alone = |document: &[u8], size: usize| read(&mut PathReader::new(&PATHS), document, size);
-    let (whole, pieces) = (alone(document, document.len().max(1)), alone(document, size));
+    let (whole, pieces) = (
+        alone(document, document.len().max(1)),
+        alone(document, size),
+    );
     assert_eq!(whole, pieces, "in pieces of {size}");
     let mut of_stream = PathReader::new(&PATHS);
     for line in document.split(|byte| *byte == b'\n') {
         of_stream.reset();
         let length = line.len().max(1);
-        assert_eq!(read(&mut of_stream, line, length), alone(line, length), "as one of a stream");
+        assert_eq!(
+            read(&mut of_stream, line, length),
+            alone(line, length),
+            "as one of a stream"
+        );
     }
-    let nesting = document.iter().filter(|byte| matches!(byte, b'[' | b'{')).count();
+    let nesting = document
+        .iter()
+        .filter(|byte| matches!(byte, b'[' | b'{'))
+        .count();
     if nesting <= MAX_DEPTH && serde_json::from_slice::<serde::de::IgnoredAny>(document).is_ok() {
         assert_eq!(whole.1, Status::Complete, "serde_json takes it");
     }
@@ -80,13 +117,32 @@ pub fn fuzz_json(bytes: &[u8]) {
 
 /// The first byte says how long the pieces are.
 fn piece_size(bytes: &[u8]) -> Option<(usize, &[u8])> {
-    bytes.split_first().map(|(size, rest)| (usize::from(*size).max(1), rest))
+    bytes
+        .split_first()
+        .map(|(size, rest)| (usize::from(*size).max(1), rest))
 }
 
 /// Paths of every kind.
 static PATHS: LazyLock<Paths<u8>> = LazyLock::new(|| {
-    let paths = ["", "a", "a.b", "a[].b", "[]", "[].error.code", "response.candidates[].content.parts[].text"];
-    Paths::new(paths.into_iter().chain(["models.*", "models.*.displayName", "usageMetadata.promptTokenCount"]).zip(0..))
+    let paths = [
+        "",
+        "a",
+        "a.b",
+        "a[].b",
+        "[]",
+        "[].error.code",
+        "response.candidates[].content.parts[].text",
+    ];
+    Paths::new(
+        paths
+            .into_iter()
+            .chain([
+                "models.*",
+                "models.*.displayName",
+                "usageMetadata.promptTokenCount",
+            ])
+            .zip(0..),
+    )
 });
 
 /// The events of a stream, each with its data and its name.
@@ -102,7 +158,8 @@ impl SseEvents for Events {
     }
 
     fn dispatch(&mut self, name: Option<&str>) {
-        self.whole.push((std::mem::take(&mut self.data), name.map(str::to_owned)));
+        self.whole
+            .push((std::mem::take(&mut self.data), name.map(str::to_owned)));
     }
 }
 

@@ -1,7 +1,9 @@
-//! A wall around an observer: a panic inside costs the figures of its connection, never a byte of the traffic.
+//! A wall around an observer: a panic inside costs the figures of its connection, never a byte of
+//! the traffic.
 //!
-//! Calls enter and pass on; the first panic is counted, drops the observer, and makes every later call do nothing.
-//! The default panic hook prints the payload, which may hold bytes of the wire: `app` installs a hook that does not.
+//! Calls enter and pass on; the first panic is counted, drops the observer, and makes every later
+//! call do nothing. The default panic hook prints the payload, which may hold bytes of the wire:
+//! `app` installs a hook that does not.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -23,7 +25,10 @@ impl Guarded {
     /// Builds the wall around `inner`; a panic is counted by `record`.
     #[must_use]
     pub fn new(inner: Box<dyn Observer>, record: Arc<dyn Record>) -> Self {
-        Self { inner: Cell::new(Some(inner)), record }
+        Self {
+            inner: Cell::new(Some(inner)),
+            record,
+        }
     }
 
     /// Runs one call on the observer. None when there is no observer any more.
@@ -37,7 +42,8 @@ impl Guarded {
             Err(payload) => {
                 discard(payload);
                 discard(inner);
-                self.record.record(Fact::ObserverFailed(ObserverFailure::Panic));
+                self.record
+                    .record(Fact::ObserverFailed(ObserverFailure::Panic));
                 None
             }
         }
@@ -55,7 +61,8 @@ impl Observer for Guarded {
 
     /// True after a panic: nothing is left that could tell, and draining must not wait for it.
     fn is_between_exchanges(&self) -> bool {
-        self.call(|inner| inner.is_between_exchanges()).unwrap_or(true)
+        self.call(|inner| inner.is_between_exchanges())
+            .unwrap_or(true)
     }
 
     fn end(&mut self, end: End, at: Instant) {
@@ -69,7 +76,8 @@ impl Drop for Guarded {
     }
 }
 
-/// Drops a value whose drop may panic, and so may the drop of that panic's payload, which is forgotten instead.
+/// Drops a value whose drop may panic, and so may the drop of that panic's payload, which is
+/// forgotten instead.
 fn discard<T>(value: T) {
     let dropped: Result<(), Box<dyn Any + Send>> = catch_unwind(AssertUnwindSafe(|| drop(value)));
     if let Err(payload) = dropped {
@@ -141,8 +149,10 @@ mod tests {
     fn a_panic_at_any_call_is_counted_once_and_goes_no_further() {
         for calls_before in 0..5 {
             let facts = Arc::new(Facts::default());
-            let mut guarded =
-                Guarded::new(Box::new(Bomb(Cell::new(calls_before))), Arc::clone(&facts) as Arc<dyn Record>);
+            let mut guarded = Guarded::new(
+                Box::new(Bomb(Cell::new(calls_before))),
+                Arc::clone(&facts) as Arc<dyn Record>,
+            );
             let at = Instant::now();
             guarded.bytes(Direction::ToAgent, b"x", at);
             assert_eq!(guarded.is_between_exchanges(), calls_before < 2);
@@ -150,7 +160,10 @@ mod tests {
             guarded.end(End::Closed, at);
             drop(guarded);
             let counted = usize::from(calls_before < 4);
-            assert_eq!(*facts.0.lock().unwrap(), vec![Fact::ObserverFailed(ObserverFailure::Panic); counted]);
+            assert_eq!(
+                *facts.0.lock().unwrap(),
+                vec![Fact::ObserverFailed(ObserverFailure::Panic); counted]
+            );
         }
     }
 }

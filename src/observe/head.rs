@@ -1,7 +1,8 @@
-//! What is taken of a head, the same for both framings: request target, and the header fields on the list.
+//! What is taken of a head, the same for both framings: request target, and the header fields on
+//! the list.
 //!
-//! Names and values enter as bytes of the wire; bounded [`RequestHead`] parts and [`Fields`] leave. A field that is not
-//! on the list is looked at by name only and never copied.
+//! Names and values enter as bytes of the wire; bounded [`RequestHead`] parts and [`Fields`] leave.
+//! A field that is not on the list is looked at by name only and never copied.
 
 use bytes::Bytes;
 
@@ -24,7 +25,11 @@ pub(super) fn take_field(fields: &mut Fields, name: &[u8], value: &[u8]) {
     let is = |listed: &str| name.eq_ignore_ascii_case(listed.as_bytes());
     let value = value.trim_ascii();
     if is(CONTENT_TYPE) {
-        let essence = value.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+        let essence = value
+            .split(|b| *b == b';')
+            .next()
+            .unwrap_or_default()
+            .trim_ascii();
         fields.content_type = Some(text(essence, MAX_CONTENT_TYPE_BYTES).to_ascii_lowercase());
     } else if is(CONTENT_ENCODING) {
         take_codings(&mut fields.content_encoding, value);
@@ -40,34 +45,54 @@ pub(super) fn take_field(fields: &mut Fields, name: &[u8], value: &[u8]) {
 /// Adds the codings that a `content-encoding` lists, as long as there is room for more.
 fn take_codings(codings: &mut Vec<String>, value: &[u8]) {
     let room = MAX_CODINGS.saturating_sub(codings.len());
-    // A list this long is read as the name of one coding, which is an unknown one: nobody has to look at all its commas.
+    // A list this long is read as the name of one coding, which is an unknown one: nobody has to
+    // look at all its commas.
     let is_list = |b: &u8| *b == b',' && value.len() <= MAX_CODINGS_BYTES;
-    let listed = value.split(is_list).map(<[u8]>::trim_ascii).filter(|coding| !coding.is_empty());
-    codings.extend(listed.take(room).map(|coding| text(coding, MAX_CODING_BYTES).to_ascii_lowercase()));
+    let listed = value
+        .split(is_list)
+        .map(<[u8]>::trim_ascii)
+        .filter(|coding| !coding.is_empty());
+    codings.extend(
+        listed
+            .take(room)
+            .map(|coding| text(coding, MAX_CODING_BYTES).to_ascii_lowercase()),
+    );
 }
 
 /// A number in the grammar `1*DIGIT` (RFC 9110 section 8.6): no sign, no space, no overflow.
 pub(super) fn decimal(value: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?;
+    let text = std::str::from_utf8(value)
+        .ok()
+        .filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?;
     text.parse().ok()
 }
 
-/// Path and query of a request target in origin or absolute form (RFC 9112 section 3.2). The authority, which may hold
-/// a password, is dropped; the authority form of CONNECT therefore has an empty path.
+/// Path and query of a request target in origin or absolute form (RFC 9112 section 3.2). The
+/// authority, which may hold a password, is dropped; the authority form of CONNECT therefore has an
+/// empty path.
 fn split_target(target: &[u8]) -> (&[u8], &[u8]) {
     let (path, query) = cut(target, b'?');
     if path.starts_with(b"/") || path == b"*" {
         return (path, query);
     }
-    let scheme_end = path.windows(3).position(|window| window == b"://").map_or(path.len(), |at| at + 3);
+    let scheme_end = path
+        .windows(3)
+        .position(|window| window == b"://")
+        .map_or(path.len(), |at| at + 3);
     let after_scheme = path.get(scheme_end..).unwrap_or_default();
-    let path_start = after_scheme.iter().position(|b| *b == b'/').unwrap_or(after_scheme.len());
+    let path_start = after_scheme
+        .iter()
+        .position(|b| *b == b'/')
+        .unwrap_or(after_scheme.len());
     (after_scheme.get(path_start..).unwrap_or_default(), query)
 }
 
 fn cut(bytes: &[u8], at: u8) -> (&[u8], &[u8]) {
     let mut parts = bytes.splitn(2, |b| *b == at);
-    (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
+    (
+        parts.next().unwrap_or_default(),
+        parts.next().unwrap_or_default(),
+    )
 }
 
 fn text(bytes: &[u8], limit: usize) -> String {
@@ -75,7 +100,13 @@ fn text(bytes: &[u8], limit: usize) -> String {
 }
 
 /// The list, in lower case.
-pub(super) const LISTED_FIELDS: [&str; 5] = [CONTENT_TYPE, CONTENT_ENCODING, RETRY_AFTER, CLOUD_TRACE_ID, TRACE_PARENT];
+pub(super) const LISTED_FIELDS: [&str; 5] = [
+    CONTENT_TYPE,
+    CONTENT_ENCODING,
+    RETRY_AFTER,
+    CLOUD_TRACE_ID,
+    TRACE_PARENT,
+];
 const CONTENT_TYPE: &str = "content-type";
 const CONTENT_ENCODING: &str = "content-encoding";
 const RETRY_AFTER: &str = "retry-after";
@@ -84,7 +115,8 @@ const TRACE_PARENT: &str = "traceparent";
 
 /// The longest registered method has 17 letters (`UPDATEREDIRECTREF`).
 const MAX_METHOD_BYTES: usize = 32;
-/// The longest path of a known provider has some 200 bytes (Vertex AI: project, location, publisher, model); longer ones are cut.
+/// The longest path of a known provider has some 200 bytes (Vertex AI: project, location,
+/// publisher, model); longer ones are cut.
 const MAX_PATH_BYTES: usize = 1024;
 /// Types have at most 127 bytes on each side of the slash (RFC 6838 section 4.2).
 const MAX_CONTENT_TYPE_BYTES: usize = 255;
@@ -106,7 +138,11 @@ mod tests {
     #[test]
     fn only_the_path_and_the_sse_flag_are_taken_of_a_target() {
         let table: [(&str, &str, bool); 8] = [
-            ("/v1/models/m:stream?alt=sse&key=SECRET", "/v1/models/m:stream", true),
+            (
+                "/v1/models/m:stream?alt=sse&key=SECRET",
+                "/v1/models/m:stream",
+                true,
+            ),
             ("/v1?key=SECRET&alt=sse", "/v1", true),
             ("/v1?alt=json&q=alt=sse", "/v1", false),
             ("/", "/", false),
@@ -117,7 +153,11 @@ mod tests {
         ];
         for (target, path, alt_sse) in table {
             let head = request(b"POST", target.as_bytes());
-            assert_eq!((head.path.as_str(), head.alt_sse), (path, alt_sse), "{target}");
+            assert_eq!(
+                (head.path.as_str(), head.alt_sse),
+                (path, alt_sse),
+                "{target}"
+            );
         }
         assert_eq!(request(b"GET", &[b'/'; 5000]).path.len(), MAX_PATH_BYTES);
     }
@@ -147,21 +187,43 @@ mod tests {
         assert_eq!(fields, expected);
         assert!(fields.trace_parent.is_some());
 
-        take_field(&mut fields, b"retry-after", b"Wed, 21 Oct 2026 07:28:00 GMT");
-        take_field(&mut fields, b"content-encoding", "gzip,".repeat(50).as_bytes());
+        take_field(
+            &mut fields,
+            b"retry-after",
+            b"Wed, 21 Oct 2026 07:28:00 GMT",
+        );
+        take_field(
+            &mut fields,
+            b"content-encoding",
+            "gzip,".repeat(50).as_bytes(),
+        );
         take_field(&mut fields, b"x-cloudaicompanion-trace-id", &[b'a'; 4096]);
         take_field(&mut fields, b"traceparent", b"00-00-00-00");
-        assert_eq!((fields.retry_after_seconds, fields.trace_parent), (None, None));
+        assert_eq!(
+            (fields.retry_after_seconds, fields.trace_parent),
+            (None, None)
+        );
         assert_eq!(fields.content_encoding.len(), MAX_CODINGS);
         assert_eq!(fields.cloud_trace_id, expected.cloud_trace_id);
     }
 
     #[test]
     fn a_list_of_codings_that_is_too_long_to_be_looked_at_is_an_unknown_coding() {
-        for long in [",".repeat(MAX_CODINGS_BYTES), format!("identity{},gzip", " ".repeat(MAX_CODINGS_BYTES))] {
+        for long in [
+            ",".repeat(MAX_CODINGS_BYTES),
+            format!("identity{},gzip", " ".repeat(MAX_CODINGS_BYTES)),
+        ] {
             let mut fields = Fields::default();
-            take_field(&mut fields, b"content-encoding", format!("{long},").as_bytes());
-            let names: Vec<_> = fields.content_encoding.iter().map(|name| name.trim().len()).collect();
+            take_field(
+                &mut fields,
+                b"content-encoding",
+                format!("{long},").as_bytes(),
+            );
+            let names: Vec<_> = fields
+                .content_encoding
+                .iter()
+                .map(|name| name.trim().len())
+                .collect();
             assert_eq!(names.len(), 1, "{names:?}");
             assert!(!["identity", "gzip", ""].contains(&fields.content_encoding[0].as_str()));
         }
@@ -170,7 +232,17 @@ mod tests {
     #[test]
     fn a_decimal_has_digits_only() {
         assert_eq!(decimal(b"0018446744073709551615"), Some(u64::MAX));
-        for bad in ["", "+5", "-5", " 5", "5 ", "0x5", "1e3", "18446744073709551616", "٣"] {
+        for bad in [
+            "",
+            "+5",
+            "-5",
+            " 5",
+            "5 ",
+            "0x5",
+            "1e3",
+            "18446744073709551616",
+            "٣",
+        ] {
             assert_eq!(decimal(bad.as_bytes()), None, "{bad:?}");
         }
     }

@@ -1,7 +1,7 @@
 //! One exchange as a framing holds it while it is open.
 //!
-//! Heads, body pieces and ends enter; the same leave to the [`Exchange`], whose end comes exactly once: by
-//! [`Live::close`], [`Live::finish`], or at the latest by drop. Never holds a byte.
+//! Heads, body pieces and ends enter; the same leave to the [`Exchange`], whose end comes exactly
+//! once: by [`Live::close`], [`Live::finish`], or at the latest by drop. Never holds a byte.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
@@ -26,7 +26,13 @@ pub(super) struct Live {
 impl Live {
     pub(super) fn open(open: &mut dyn OpenExchange, head: &RequestHead, begun: Instant) -> Self {
         let exchange = open.open(head, begun);
-        Self { exchange, last: begun, request_done: false, responding: false, response_done: false }
+        Self {
+            exchange,
+            last: begun,
+            request_done: false,
+            responding: false,
+            response_done: false,
+        }
     }
 
     pub(super) fn request_body(&mut self, bytes: &[u8], at: Instant) {
@@ -55,10 +61,17 @@ impl Live {
         self.request_done && self.response_done
     }
 
-    /// Ends the exchange as complete when its response is, else as told: what the agent was still sending cannot
-    /// change an answer that is already there.
+    /// Ends the exchange as complete when its response is, else as told: what the agent was still
+    /// sending cannot change an answer that is already there.
     pub(super) fn close(mut self, otherwise: ExchangeEnd, at: Instant) {
-        self.finish(if self.response_done { ExchangeEnd::Complete } else { otherwise }, at);
+        self.finish(
+            if self.response_done {
+                ExchangeEnd::Complete
+            } else {
+                otherwise
+            },
+            at,
+        );
     }
 
     /// Ends the exchange as told. Everything after that is ignored.
@@ -72,15 +85,19 @@ impl Live {
 impl Drop for Live {
     fn drop(&mut self) {
         let last = self.last;
-        // Several may be dropped while one of them unwinds, and a panic inside a panic aborts the process.
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.finish(ExchangeEnd::Lost, last))) {
+        // Several may be dropped while one of them unwinds, and a panic inside a panic aborts the
+        // process.
+        if let Err(payload) =
+            catch_unwind(AssertUnwindSafe(|| self.finish(ExchangeEnd::Lost, last)))
+        {
             std::mem::forget(payload);
         }
     }
 }
 
-/// How an exchange without a complete response ends with its connection. When the agent had sent its last byte before
-/// (`agent_left`), the provider only followed it: an agent that stops reading closes its connection, in order or not.
+/// How an exchange without a complete response ends with its connection. When the agent had sent
+/// its last byte before (`agent_left`), the provider only followed it: an agent that stops reading
+/// closes its connection, in order or not.
 pub(super) fn cut_off(end: End, agent_left: bool) -> ExchangeEnd {
     match end {
         End::AgentGone => ExchangeEnd::AgentGone,

@@ -1,7 +1,7 @@
 //! The memory that all observers of the process may use together.
 //!
-//! Whoever holds a window or a buffer that a peer can make large takes a [`Share`] of the one [`Memory`]; dropping the
-//! share gives it back. Nothing is allocated here: shares are numbers.
+//! Whoever holds a window or a buffer that a peer can make large takes a [`Share`] of the one
+//! [`Memory`]; dropping the share gives it back. Nothing is allocated here: shares are numbers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -19,13 +19,18 @@ impl Memory {
     /// A budget of so many bytes.
     #[must_use]
     pub fn new(bytes: usize) -> Self {
-        Self { left: Arc::new(AtomicUsize::new(bytes)) }
+        Self {
+            left: Arc::new(AtomicUsize::new(bytes)),
+        }
     }
 
     /// A share of nothing, which grows by [`Share::cover`].
     #[must_use]
     pub fn share(&self) -> Share {
-        Share { memory: self.clone(), bytes: 0 }
+        Share {
+            memory: self.clone(),
+            bytes: 0,
+        }
     }
 }
 
@@ -64,7 +69,10 @@ impl Share {
         }
         let wanted = bytes.checked_next_multiple_of(STEP).ok_or(Exhausted)?;
         let more = wanted.saturating_sub(self.bytes);
-        let taken = self.memory.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(more));
+        let taken = self
+            .memory
+            .left
+            .fetch_update(Relaxed, Relaxed, |left| left.checked_sub(more));
         taken.map_err(|_| Exhausted)?;
         self.bytes = wanted;
         Ok(())
@@ -78,7 +86,9 @@ impl Share {
 
     /// Gives everything back.
     pub fn release(&mut self) {
-        self.memory.left.fetch_add(std::mem::take(&mut self.bytes), Relaxed);
+        self.memory
+            .left
+            .fetch_add(std::mem::take(&mut self.bytes), Relaxed);
     }
 }
 
@@ -88,11 +98,12 @@ impl Drop for Share {
     }
 }
 
-/// What the observers of a process may use by default, in bytes: some 1,500 gzip windows, or 8 of the largest windows that a
-/// body may ask for.
+/// What the observers of a process may use by default, in bytes: some 1,500 gzip windows, or 8 of
+/// the largest windows that a body may ask for.
 pub const DEFAULT_BYTES: usize = 64 << 20;
 
-/// Shares grow in steps of a page, so that a window that grows byte by byte does not count byte by byte.
+/// Shares grow in steps of a page, so that a window that grows byte by byte does not count byte by
+/// byte.
 const STEP: usize = 4 << 10;
 
 #[cfg(test)]
@@ -113,6 +124,10 @@ mod tests {
         one.release();
         assert_eq!(memory.share().cover(usize::MAX), Err(Exhausted));
         assert_eq!(memory.share().cover(3 * STEP), Ok(()));
-        assert_eq!(memory.share().cover(3 * STEP), Ok(()), "the share before was given back");
+        assert_eq!(
+            memory.share().cover(3 * STEP),
+            Ok(()),
+            "the share before was given back"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Test kit: writes down what a framing makes of a recording, and replays recordings cut at any place.
+//! Test kit: writes down what a framing makes of a recording, and replays recordings cut at any
+//! place.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -24,9 +25,15 @@ impl Seen {
     /// Method, path, request body, status, response body and end in one line.
     pub(super) fn line(&self) -> String {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let status = self.response.as_ref().map_or("-".to_owned(), |head| head.status.to_string());
+        let status = self
+            .response
+            .as_ref()
+            .map_or("-".to_owned(), |head| head.status.to_string());
         let (request, response) = (text(&self.request_body), text(&self.response_body));
-        format!("{} {} [{request}] {status} [{response}] {:?}", self.request.method, self.request.path, self.ends)
+        format!(
+            "{} {} [{request}] {status} [{response}] {:?}",
+            self.request.method, self.request.path, self.ends
+        )
     }
 }
 
@@ -62,7 +69,9 @@ impl Transcript {
 
 impl Record for Transcript {
     fn record(&self, fact: Fact) {
-        let Fact::ObserverFailed(failure) = fact else { panic!("a framing states {fact:?}") };
+        let Fact::ObserverFailed(failure) = fact else {
+            panic!("a framing states {fact:?}")
+        };
         self.0.lock().unwrap().failures.push(failure);
     }
 }
@@ -78,7 +87,10 @@ impl OpenExchange for Transcript {
             response_body: Vec::new(),
             ends: Vec::new(),
         });
-        Some(Box::new(Writer { transcript: self.clone(), page: pages.exchanges.len() - 1 }))
+        Some(Box::new(Writer {
+            transcript: self.clone(),
+            page: pages.exchanges.len() - 1,
+        }))
     }
 }
 
@@ -131,7 +143,8 @@ pub(super) fn cut(recording: &[(Direction, Vec<u8>)], distances: &[usize]) -> Re
     for (direction, bytes) in recording {
         let mut rest = bytes.as_slice();
         while !rest.is_empty() {
-            let (piece, after) = rest.split_at(distances.next().unwrap_or(rest.len()).clamp(1, rest.len()));
+            let (piece, after) =
+                rest.split_at(distances.next().unwrap_or(rest.len()).clamp(1, rest.len()));
             pieces.push((*direction, piece.to_vec()));
             rest = after;
         }
@@ -146,7 +159,12 @@ pub(super) fn cut_once(recording: &[(Direction, Vec<u8>)], place: usize) -> Reco
     for (direction, bytes) in recording {
         let (head, tail) = bytes.split_at(place.saturating_sub(passed).min(bytes.len()));
         passed += bytes.len();
-        pieces.extend([head, tail].into_iter().filter(|piece| !piece.is_empty()).map(|p| (*direction, p.to_vec())));
+        pieces.extend(
+            [head, tail]
+                .into_iter()
+                .filter(|piece| !piece.is_empty())
+                .map(|p| (*direction, p.to_vec())),
+        );
     }
     pieces
 }
@@ -167,7 +185,11 @@ pub(super) fn assert_cuts_change_nothing<O: Observer>(
     assert_eq!(observe(&cut(recording, &[1])), whole, "byte by byte");
     let length: usize = recording.iter().map(|(_, bytes)| bytes.len()).sum();
     for place in 1..length {
-        assert_eq!(observe(&cut_once(recording, place)), whole, "cut at {place}");
+        assert_eq!(
+            observe(&cut_once(recording, place)),
+            whole,
+            "cut at {place}"
+        );
     }
 }
 
@@ -175,7 +197,11 @@ pub(super) fn assert_cuts_change_nothing<O: Observer>(
 pub(super) fn scatter(mut bytes: &[u8]) -> Recording {
     let mut pieces = Recording::new();
     while let Some((control, rest)) = bytes.split_first() {
-        let direction = if control & 1 == 0 { Direction::ToProvider } else { Direction::ToAgent };
+        let direction = if control & 1 == 0 {
+            Direction::ToProvider
+        } else {
+            Direction::ToAgent
+        };
         let (piece, after) = rest.split_at(usize::from(control >> 1).min(rest.len()));
         pieces.push((direction, piece.to_vec()));
         bytes = after;

@@ -1,20 +1,23 @@
-//! Prices and amounts as exact integers: a decimal text enters, nano-USD leave, and nothing in between is a float.
+//! Prices and amounts as exact integers: a decimal text enters, nano-USD leave, and nothing in
+//! between is a float.
 
 use std::fmt;
 
 use crate::record::Cost;
 
-/// The price of one token in pico-USD (10⁻¹² US dollars), which is the price of a million tokens in micro-USD.
+/// The price of one token in pico-USD (10⁻¹² US dollars), which is the price of a million tokens in
+/// micro-USD.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Price(u64);
 
 impl Price {
-    /// Reads US dollars for a million tokens as a decimal: `3`, `0.075`. `None` where it is no such number, has more than
-    /// six digits after the point, or is more than a dollar for a token.
+    /// Reads US dollars for a million tokens as a decimal: `3`, `0.075`. `None` where it is no such
+    /// number, has more than six digits after the point, or is more than a dollar for a token.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
-        let is_digits = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let is_digits =
+            |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
         let part_digits = part.trim_end_matches('0');
         if !is_digits(whole) || !is_digits(part) || part_digits.len() > DECIMALS {
             return None;
@@ -38,8 +41,8 @@ impl fmt::Display for Price {
     }
 }
 
-/// An amount of money in pico-USD. The largest price for all tokens that 64 bits can count is below 2¹⁰⁴, so that no sum of a
-/// call's kinds overflows.
+/// An amount of money in pico-USD. The largest price for all tokens that 64 bits can count is below
+/// 2¹⁰⁴, so that no sum of a call's kinds overflows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Amount(u128);
 
@@ -76,9 +79,21 @@ mod tests {
         assert_eq!(read("0.075"), Some(75_000));
         assert_eq!(read("0.018750000000"), Some(18_750));
         assert_eq!(read("1000000.0"), Some(1_000_000_000_000));
-        for wrong in
-            ["", "-1", "+1", "1e3", "1_0", ".5", "1.", "0.0000001", "1000000.000001", "1000001", "inf", "nan", "1.2.3"]
-        {
+        for wrong in [
+            "",
+            "-1",
+            "+1",
+            "1e3",
+            "1_0",
+            ".5",
+            "1.",
+            "0.0000001",
+            "1000000.000001",
+            "1000001",
+            "inf",
+            "nan",
+            "1.2.3",
+        ] {
             assert_eq!(read(wrong), None, "{wrong}");
         }
     }
@@ -87,9 +102,18 @@ mod tests {
     fn a_call_is_rounded_once() {
         let half = Price::parse("0.0005").unwrap();
         assert_eq!(half.of(1).rounded(), Cost::from_nano_usd(1), "halves go up");
-        assert_eq!(half.of(1).plus(half.of(1)).rounded(), Cost::from_nano_usd(1));
-        assert_eq!(Price::parse("0.000499").unwrap().of(1).rounded(), Cost::from_nano_usd(0));
-        assert_eq!(Price::parse("1000000").unwrap().of(u64::MAX).rounded(), Cost::from_nano_usd(u64::MAX));
+        assert_eq!(
+            half.of(1).plus(half.of(1)).rounded(),
+            Cost::from_nano_usd(1)
+        );
+        assert_eq!(
+            Price::parse("0.000499").unwrap().of(1).rounded(),
+            Cost::from_nano_usd(0)
+        );
+        assert_eq!(
+            Price::parse("1000000").unwrap().of(u64::MAX).rounded(),
+            Cost::from_nano_usd(u64::MAX)
+        );
     }
 
     proptest! {

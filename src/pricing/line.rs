@@ -14,7 +14,8 @@ pub struct Line {
     pub models: Vec<Pattern>,
     /// From whom; `None` is from anybody.
     pub provider: Option<Provider>,
-    /// The first day (UTC) of the price; `None` is always. It holds until another line for the same begins.
+    /// The first day (UTC) of the price; `None` is always. It holds until another line for the same
+    /// begins.
     pub from: Option<Date>,
     /// What tokens cost.
     pub rates: Rates,
@@ -42,34 +43,57 @@ pub struct Rates([Option<Price>; TokenKind::ALL.len()]);
 /// Other prices for calls with much input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tier {
-    /// They hold for calls with more input than this, in tokens of all kinds of input; and then for every token of the call.
+    /// They hold for calls with more input than this, in tokens of all kinds of input; and then for
+    /// every token of the call.
     pub above_input_tokens: u64,
     /// What tokens cost then.
     pub rates: Rates,
 }
 
 impl Line {
-    /// How well the line fits: more is better, `None` is not at all. The exact name goes before the beginning of one, a longer
-    /// beginning before a shorter one, a line for the provider before one for all, a later day before an earlier one.
+    /// How well the line fits: more is better, `None` is not at all. The exact name goes before the
+    /// beginning of one, a longer beginning before a shorter one, a line for the provider before
+    /// one for all, a later day before an earlier one.
     pub(super) fn fit(&self, model: &str, provider: Provider, day: Date) -> Option<Fit> {
-        let is_for_it = self.provider.is_none_or(|its| its == provider) && self.from.is_none_or(|from| from <= day);
-        let best = self.models.iter().filter(|pattern| pattern.matches(model)).map(Pattern::rank).max();
-        best.filter(|_| is_for_it).map(|pattern| Fit { pattern, of_provider: self.provider.is_some(), from: self.from })
+        let is_for_it = self.provider.is_none_or(|its| its == provider)
+            && self.from.is_none_or(|from| from <= day);
+        let best = self
+            .models
+            .iter()
+            .filter(|pattern| pattern.matches(model))
+            .map(Pattern::rank)
+            .max();
+        best.filter(|_| is_for_it).map(|pattern| Fit {
+            pattern,
+            of_provider: self.provider.is_some(),
+            from: self.from,
+        })
     }
 
     /// `None` when a kind that has tokens has no price.
     pub(super) fn cost(&self, usage: &TokenUsage) -> Option<Cost> {
         let rates = self.rates_for(usage);
-        let parts = TokenKind::ALL.iter().filter_map(|kind| Some((*kind, usage.of(*kind).filter(|count| *count > 0)?)));
+        let parts = TokenKind::ALL
+            .iter()
+            .filter_map(|kind| Some((*kind, usage.of(*kind).filter(|count| *count > 0)?)));
         let priced = parts.map(|(kind, count)| Some(rates.of(kind)?.of(count)));
         let sum = priced.reduce(|sum, part| Some(sum?.plus(part?)));
         sum.unwrap_or(Some(Amount::default())).map(Amount::rounded)
     }
 
     fn rates_for(&self, usage: &TokenUsage) -> &Rates {
-        let input = [usage.input, usage.cache_read, usage.cache_write, usage.tool_input];
+        let input = [
+            usage.input,
+            usage.cache_read,
+            usage.cache_write,
+            usage.tool_input,
+        ];
         let input = input.into_iter().flatten().fold(0, u64::saturating_add);
-        let tier = self.tiers.iter().rev().find(|tier| input > tier.above_input_tokens);
+        let tier = self
+            .tiers
+            .iter()
+            .rev()
+            .find(|tier| input > tier.above_input_tokens);
         tier.map_or(&self.rates, |tier| &tier.rates)
     }
 }
@@ -83,16 +107,28 @@ pub(super) struct Fit {
 }
 
 impl Pattern {
-    /// A name, or the beginning of one followed by `*`. `None` where it is empty or has a `*` elsewhere.
+    /// A name, or the beginning of one followed by `*`. `None` where it is empty or has a `*`
+    /// elsewhere.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let (name, is_prefix) = text.strip_suffix('*').map_or((text, false), |beginning| (beginning, true));
-        let is_name = name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'*');
-        (is_name && !name.is_empty()).then(|| Self { text: name.to_owned(), is_prefix })
+        let (name, is_prefix) = text
+            .strip_suffix('*')
+            .map_or((text, false), |beginning| (beginning, true));
+        let is_name = name
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b'*');
+        (is_name && !name.is_empty()).then(|| Self {
+            text: name.to_owned(),
+            is_prefix,
+        })
     }
 
     fn matches(&self, model: &str) -> bool {
-        if self.is_prefix { model.starts_with(&self.text) } else { model == self.text }
+        if self.is_prefix {
+            model.starts_with(&self.text)
+        } else {
+            model == self.text
+        }
     }
 
     fn rank(&self) -> (bool, usize) {
@@ -107,8 +143,8 @@ impl fmt::Display for Pattern {
 }
 
 impl Rates {
-    /// The price of a kind. Thinking that has none of its own costs what output does, input of tools what input does: so
-    /// providers bill them.
+    /// The price of a kind. Thinking that has none of its own costs what output does, input of
+    /// tools what input does: so providers bill them.
     #[must_use]
     pub fn of(&self, kind: TokenKind) -> Option<Price> {
         let stand_in = match kind {
@@ -134,12 +170,17 @@ impl Rates {
 
     /// Its own prices, and those of `other` for kinds that have none.
     pub(super) fn or(mut self, other: &Self) -> Self {
-        self.0.iter_mut().zip(other.0).for_each(|(own, others)| *own = own.or(others));
+        self.0
+            .iter_mut()
+            .zip(other.0)
+            .for_each(|(own, others)| *own = own.or(others));
         self
     }
 
     fn own(&self, kind: TokenKind) -> Option<Price> {
         let mut prices = self.0.iter().zip(TokenKind::ALL);
-        prices.find(|(_, of)| **of == kind).and_then(|(price, _)| *price)
+        prices
+            .find(|(_, of)| **of == kind)
+            .and_then(|(price, _)| *price)
     }
 }

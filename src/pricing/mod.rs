@@ -1,8 +1,9 @@
 //! Price tables enter, and every finished [`crate::record::Call`] that passes gets its cost.
 //!
-//! A table is a TOML file whose every line is dated and sourced; one is part of the program, another may be the user's. The
-//! price of a call is that of the day on which it began, and it stays with the call. The figure is what the tokens would cost
-//! at list prices, which is not what anybody is billed. Fetches nothing, guesses nothing: what has no price stays without.
+//! A table is a TOML file whose every line is dated and sourced; one is part of the program,
+//! another may be the user's. The price of a call is that of the day on which it began, and it
+//! stays with the call. The figure is what the tokens would cost at list prices, which is not what
+//! anybody is billed. Fetches nothing, guesses nothing: what has no price stays without.
 
 use std::path::PathBuf;
 
@@ -29,7 +30,10 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { file: None, defaults: true }
+        Self {
+            file: None,
+            defaults: true,
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! All prices that hold: tables in the order in which they are asked, and the question what a call costs.
+//! All prices that hold: tables in the order in which they are asked, and the question what a call
+//! costs.
 
 use std::time::SystemTime;
 
@@ -40,7 +41,8 @@ pub struct Prices {
     shipped: Table,
 }
 
-/// The provider's tokens or the table's price of a call cannot be right: together they come to more than any call costs.
+/// The provider's tokens or the table's price of a call cannot be right: together they come to more
+/// than any call costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 #[error(
     "its tokens would cost more than {} US dollars, the most that one call is believed to cost",
@@ -52,18 +54,33 @@ impl Prices {
     /// The user's table, and behind it the shipped one where that is wanted.
     #[must_use]
     pub fn new(user: Table, with_shipped: bool) -> Self {
-        Self { user, shipped: if with_shipped { Table::shipped() } else { Table::default() } }
+        Self {
+            user,
+            shipped: if with_shipped {
+                Table::shipped()
+            } else {
+                Table::default()
+            },
+        }
     }
 
-    /// What the call costs. The requested model decides, the one that answered where nothing is known of that. `None` where no
-    /// line is for it, where its line has no price for a kind that has tokens, and where it has no tokens.
+    /// What the call costs. The requested model decides, the one that answered where nothing is
+    /// known of that. `None` where no line is for it, where its line has no price for a kind that
+    /// has tokens, and where it has no tokens.
     ///
     /// # Errors
     /// [`Implausible`] where its tokens come to more than [`Cost::MAX_OF_A_CALL`].
     pub fn cost(&self, call: &Call) -> Result<Option<Cost>, Implausible> {
         let models = [Some(&call.model), call.served_model.as_ref()];
-        let line = |day| models.into_iter().flatten().find_map(|model| self.line(model, call.provider, day));
-        let line = day_of(call.timing.started_at).and_then(line).filter(|_| call.usage.total() > 0);
+        let line = |day| {
+            models
+                .into_iter()
+                .flatten()
+                .find_map(|model| self.line(model, call.provider, day))
+        };
+        let line = day_of(call.timing.started_at)
+            .and_then(line)
+            .filter(|_| call.usage.total() > 0);
         match line.and_then(|line| line.cost(&call.usage)) {
             Some(cost) if cost > Cost::MAX_OF_A_CALL => Err(Implausible),
             cost => Ok(cost),
@@ -73,11 +90,17 @@ impl Prices {
     /// Every line, in the order in which tables are asked.
     pub fn lines(&self) -> impl Iterator<Item = Listed<'_>> {
         let listed = |origin| move |line| Listed { line, origin };
-        self.user.0.iter().map(listed(Origin::File)).chain(self.shipped.0.iter().map(listed(Origin::Shipped)))
+        self.user
+            .0
+            .iter()
+            .map(listed(Origin::File))
+            .chain(self.shipped.0.iter().map(listed(Origin::Shipped)))
     }
 
     fn line(&self, model: &Model, provider: Provider, day: Date) -> Option<&Line> {
-        [&self.user, &self.shipped].into_iter().find_map(|table| table.line(model.as_str(), provider, day))
+        [&self.user, &self.shipped]
+            .into_iter()
+            .find_map(|table| table.line(model.as_str(), provider, day))
     }
 }
 
@@ -90,14 +113,19 @@ impl Table {
 
     /// The line that fits best.
     fn line(&self, model: &str, provider: Provider, day: Date) -> Option<&Line> {
-        let fits = self.0.iter().filter_map(|line| Some((line.fit(model, provider, day)?, line)));
+        let fits = self
+            .0
+            .iter()
+            .filter_map(|line| Some((line.fit(model, provider, day)?, line)));
         fits.max_by_key(|(fit, _)| *fit).map(|(_, line)| line)
     }
 }
 
 /// The day in UTC, on which prices begin.
 fn day_of(at: SystemTime) -> Option<Date> {
-    Timestamp::try_from(at).ok().map(|at| Offset::UTC.to_datetime(at).date())
+    Timestamp::try_from(at)
+        .ok()
+        .map(|at| Offset::UTC.to_datetime(at).date())
 }
 
 /// The shipped table.

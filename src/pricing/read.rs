@@ -1,5 +1,6 @@
-//! A price table's text enters, its lines leave, or all its flaws in one pass, each with its line, its key and what to write
-//! instead. A line that is not dated and sourced is a flaw; so is a second price for the same thing.
+//! A price table's text enters, its lines leave, or all its flaws in one pass, each with its line,
+//! its key and what to write instead. A line that is not dated and sourced is a flaw; so is a
+//! second price for the same thing.
 
 use std::ops::Range;
 
@@ -29,16 +30,27 @@ pub struct Flaw {
 /// All its flaws, from top to bottom.
 pub fn read(text: &str) -> Result<Table, Vec<Flaw>> {
     let (document, errors) = DeTable::parse_recoverable(text);
-    let mut reader = Reader { text, flaws: Vec::new() };
+    let mut reader = Reader {
+        text,
+        flaws: Vec::new(),
+    };
     // One slip makes several errors of the parser; the first is the one that helps.
     if let Some(error) = errors.first() {
         let what = error.message().trim().replace('\n', ", ");
-        reader.flaw(&error.span().unwrap_or_default(), None, format!("this is not TOML ({what}): {HOW}"));
+        reader.flaw(
+            &error.span().unwrap_or_default(),
+            None,
+            format!("this is not TOML ({what}): {HOW}"),
+        );
         return Err(reader.flaws);
     }
     let lines = reader.document(document.get_ref());
     reader.flaws.sort_by_key(|flaw| flaw.line);
-    if reader.flaws.is_empty() { Ok(Table(lines)) } else { Err(reader.flaws) }
+    if reader.flaws.is_empty() {
+        Ok(Table(lines))
+    } else {
+        Err(reader.flaws)
+    }
 }
 
 /// The walk through a document.
@@ -66,16 +78,29 @@ impl Reader<'_> {
     fn document(&mut self, document: &DeTable<'_>) -> Vec<Line> {
         let mut lines: Vec<Line> = Vec::new();
         for (name, value) in document {
-            let prices = value.get_ref().as_array().filter(|_| name.get_ref() == "price");
+            let prices = value
+                .get_ref()
+                .as_array()
+                .filter(|_| name.get_ref() == "price");
             let Some(prices) = prices else {
-                self.flaw(&name.span(), Some(name.get_ref()), format!("there is nothing of that name: {HOW}"));
+                self.flaw(
+                    &name.span(),
+                    Some(name.get_ref()),
+                    format!("there is nothing of that name: {HOW}"),
+                );
                 continue;
             };
             for price in prices.iter() {
-                let Some(line) = self.price(price) else { continue };
+                let Some(line) = self.price(price) else {
+                    continue;
+                };
                 if let Some(pattern) = lines.iter().find_map(|earlier| earlier.shared(&line)) {
                     let how = "keep one of the two, or give them different days in `from`";
-                    self.flaw(&price.span(), Some("models"), format!("{pattern} has a price above already: {how}"));
+                    self.flaw(
+                        &price.span(),
+                        Some("models"),
+                        format!("{pattern} has a price above already: {how}"),
+                    );
                 }
                 lines.push(line);
             }
@@ -86,7 +111,11 @@ impl Reader<'_> {
     /// One `[[price]]`; `None` when it has a flaw.
     fn price(&mut self, price: &Value<'_>) -> Option<Line> {
         let Some(table) = price.get_ref().as_table() else {
-            self.flaw(&price.span(), Some("price"), format!("this is not a table: {HOW}"));
+            self.flaw(
+                &price.span(),
+                Some("price"),
+                format!("this is not a table: {HOW}"),
+            );
             return None;
         };
         let (before, mut draft) = (self.flaws.len(), Draft::default());
@@ -99,9 +128,17 @@ impl Reader<'_> {
             self.flaw(&price.span(), Some(key), format!("is missing: {how}"));
         }
         if draft.rates.is_empty() && self.flaws.len() == before {
-            self.flaw(&price.span(), None, format!("nothing has a price here: write {RATE}"));
+            self.flaw(
+                &price.span(),
+                None,
+                format!("nothing has a price here: write {RATE}"),
+            );
         }
-        if self.flaws.len() > before { None } else { draft.finish() }
+        if self.flaws.len() > before {
+            None
+        } else {
+            draft.finish()
+        }
     }
 
     fn entry(&mut self, draft: &mut Draft, name: &str, value: &Value<'_>) -> Result<(), String> {
@@ -115,8 +152,9 @@ impl Reader<'_> {
             "via" => draft.via = Some(url(given)?),
             "tiers" => draft.tiers = self.tiers(given)?,
             _ => {
-                let kind =
-                    kind(name).ok_or_else(|| format!("there is no such key: write {KEYS}, or a kind of token"))?;
+                let kind = kind(name).ok_or_else(|| {
+                    format!("there is no such key: write {KEYS}, or a kind of token")
+                })?;
                 draft.rates.set(kind, price(given)?);
             }
         }
@@ -132,7 +170,9 @@ impl Reader<'_> {
             for (name, value) in table {
                 let name_text: &str = name.get_ref();
                 let read = match (name_text, kind(name_text)) {
-                    ("above_input_tokens", _) => tokens(value.get_ref()).map(|count| above = Some(count)),
+                    ("above_input_tokens", _) => {
+                        tokens(value.get_ref()).map(|count| above = Some(count))
+                    }
                     (_, Some(kind)) => price(value.get_ref()).map(|price| rates.set(kind, price)),
                     _ => Err(format!("there is no such key in a tier: write {TIERS}")),
                 };
@@ -141,29 +181,65 @@ impl Reader<'_> {
                 }
             }
             let above_input_tokens = above.ok_or_else(how)?;
-            if tiers.iter().any(|other: &Tier| other.above_input_tokens == above_input_tokens) {
-                return Err(format!("two begin above {above_input_tokens} tokens: keep one of them"));
+            if tiers
+                .iter()
+                .any(|other: &Tier| other.above_input_tokens == above_input_tokens)
+            {
+                return Err(format!(
+                    "two begin above {above_input_tokens} tokens: keep one of them"
+                ));
             }
-            tiers.push(Tier { above_input_tokens, rates });
+            tiers.push(Tier {
+                above_input_tokens,
+                rates,
+            });
         }
         Ok(tiers)
     }
 
     fn flaw(&mut self, span: &Range<usize>, key: Option<&str>, message: String) {
-        let before = self.text.as_bytes().get(..span.start).unwrap_or(self.text.as_bytes());
+        let before = self
+            .text
+            .as_bytes()
+            .get(..span.start)
+            .unwrap_or(self.text.as_bytes());
         let line = 1 + memchr::memchr_iter(b'\n', before).count();
-        self.flaws.push(Flaw { line, key: key.map(str::to_owned), message });
+        self.flaws.push(Flaw {
+            line,
+            key: key.map(str::to_owned),
+            message,
+        });
     }
 }
 
 impl Draft {
     /// `None` when something is missing.
     fn finish(self) -> Option<Line> {
-        let Self { models, provider, from, as_of, source, via, rates, mut tiers } = self;
+        let Self {
+            models,
+            provider,
+            from,
+            as_of,
+            source,
+            via,
+            rates,
+            mut tiers,
+        } = self;
         tiers.sort_by_key(|tier| tier.above_input_tokens);
         // What a tier does not name stays as it is.
-        tiers.iter_mut().for_each(|tier| tier.rates = tier.rates.or(&rates));
-        Some(Line { models, provider, from, rates, tiers, source: source?, via, as_of: as_of? })
+        tiers
+            .iter_mut()
+            .for_each(|tier| tier.rates = tier.rates.or(&rates));
+        Some(Line {
+            models,
+            provider,
+            from,
+            rates,
+            tiers,
+            source: source?,
+            via,
+            as_of: as_of?,
+        })
     }
 }
 
@@ -171,39 +247,72 @@ impl Line {
     /// A pattern that both price from the same day on.
     fn shared(&self, other: &Self) -> Option<&Pattern> {
         let is_same = (self.provider, self.from) == (other.provider, other.from);
-        self.models.iter().find(|pattern| is_same && other.models.contains(pattern))
+        self.models
+            .iter()
+            .find(|pattern| is_same && other.models.contains(pattern))
     }
 }
 
 fn missing(table: &DeTable<'_>) -> impl Iterator<Item = (&'static str, &'static str)> {
     let required = [
-        ("models", r#"write the names on the wire, such as models = ["gemini-3.1-pro-low"]"#),
-        ("source", r#"write the address of who says so, such as source = "https://example.com/pricing""#),
-        ("as_of", "write the day on which the source was read, such as as_of = 2026-11-24"),
+        (
+            "models",
+            r#"write the names on the wire, such as models = ["gemini-3.1-pro-low"]"#,
+        ),
+        (
+            "source",
+            r#"write the address of who says so, such as source = "https://example.com/pricing""#,
+        ),
+        (
+            "as_of",
+            "write the day on which the source was read, such as as_of = 2026-11-24",
+        ),
     ];
-    let known: Vec<&str> = table.iter().map(|(name, _)| name.get_ref().as_ref()).collect();
-    required.into_iter().filter(move |(key, _)| !known.contains(key))
+    let known: Vec<&str> = table
+        .iter()
+        .map(|(name, _)| name.get_ref().as_ref())
+        .collect();
+    required
+        .into_iter()
+        .filter(move |(key, _)| !known.contains(key))
 }
 
 fn models(given: &DeValue<'_>) -> Result<Vec<Pattern>, String> {
     let pattern = |value: &Value<'_>| value.get_ref().as_str().and_then(Pattern::parse);
-    let patterns = given.as_array().and_then(|values| values.iter().map(pattern).collect::<Option<Vec<_>>>());
+    let patterns = given
+        .as_array()
+        .and_then(|values| values.iter().map(pattern).collect::<Option<Vec<_>>>());
     let how = r#"write ["gemini-3.1-pro-low", "claude-opus-4-6*"], with a * at the end or nowhere"#;
-    patterns.filter(|patterns| !patterns.is_empty()).ok_or_else(|| format!("these are not names of models: {how}"))
+    patterns
+        .filter(|patterns| !patterns.is_empty())
+        .ok_or_else(|| format!("these are not names of models: {how}"))
 }
 
 fn provider(given: &DeValue<'_>) -> Result<Provider, String> {
-    let known = Provider::ALL.iter().find(|provider| given.as_str() == Some(provider.as_str()));
+    let known = Provider::ALL
+        .iter()
+        .find(|provider| given.as_str() == Some(provider.as_str()));
     known.copied().ok_or_else(|| {
-        let all: Vec<String> = Provider::ALL.iter().map(|provider| format!("{:?}", provider.as_str())).collect();
-        format!("this is no provider: write {}, or nothing for all of them", all.join(" or "))
+        let all: Vec<String> = Provider::ALL
+            .iter()
+            .map(|provider| format!("{:?}", provider.as_str()))
+            .collect();
+        format!(
+            "this is no provider: write {}, or nothing for all of them",
+            all.join(" or ")
+        )
     })
 }
 
 fn date(given: &DeValue<'_>) -> Result<Date, String> {
-    let date = given.as_datetime().filter(|it| it.time.is_none()).and_then(|it| it.date);
+    let date = given
+        .as_datetime()
+        .filter(|it| it.time.is_none())
+        .and_then(|it| it.date);
     let part = |number: u8| i8::try_from(number).ok();
-    let date = date.and_then(|it| Date::new(i16::try_from(it.year).ok()?, part(it.month)?, part(it.day)?).ok());
+    let date = date.and_then(|it| {
+        Date::new(i16::try_from(it.year).ok()?, part(it.month)?, part(it.day)?).ok()
+    });
     date.ok_or_else(|| "this is not a day: write it without quotes, as 2026-11-24".to_owned())
 }
 
@@ -214,8 +323,9 @@ fn url(given: &DeValue<'_>) -> Result<String, String> {
             && text.bytes().all(|byte| byte.is_ascii_graphic())
     };
     let url = given.as_str().filter(is_url);
-    url.map(str::to_owned)
-        .ok_or_else(|| r#"this is not an address: write it as "https://example.com/pricing""#.to_owned())
+    url.map(str::to_owned).ok_or_else(|| {
+        r#"this is not an address: write it as "https://example.com/pricing""#.to_owned()
+    })
 }
 
 fn price(given: &DeValue<'_>) -> Result<Price, String> {
@@ -224,25 +334,31 @@ fn price(given: &DeValue<'_>) -> Result<Price, String> {
         DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str().replace('_', "")),
         _ => None,
     };
-    text.as_deref().and_then(Price::parse).ok_or_else(|| format!("this is not a price: write {RATE}"))
+    text.as_deref()
+        .and_then(Price::parse)
+        .ok_or_else(|| format!("this is not a price: write {RATE}"))
 }
 
 fn tokens(given: &DeValue<'_>) -> Result<u64, String> {
     let number = given.as_integer().filter(|number| number.radix() == 10);
     let count = number.and_then(|number| number.as_str().replace('_', "").parse().ok());
-    count.ok_or_else(|| "this is not a number of tokens: write it without quotes, as 200_000".to_owned())
+    count.ok_or_else(|| {
+        "this is not a number of tokens: write it without quotes, as 200_000".to_owned()
+    })
 }
 
 fn kind(name: &str) -> Option<TokenKind> {
-    TokenKind::ALL.iter().copied().find(|kind| kind.as_str() == name)
+    TokenKind::ALL
+        .iter()
+        .copied()
+        .find(|kind| kind.as_str() == name)
 }
 
 /// What a table looks like.
 const HOW: &str = "a table is made of [[price]] blocks with models, prices, source and as_of";
 
 /// What a price looks like.
-const RATE: &str =
-    "US dollars for a million tokens without quotes, such as input = 2.00, with at most six digits after the point";
+const RATE: &str = "US dollars for a million tokens without quotes, such as input = 2.00, with at most six digits after the point";
 
 /// What tiers look like.
 const TIERS: &str = "tiers = [{ above_input_tokens = 200_000, input = 4.00, output = 18.00 }]";

@@ -1,4 +1,5 @@
-//! The stage that every fact passes before any view: a finished call leaves it with its cost, everything else as it came.
+//! The stage that every fact passes before any view: a finished call leaves it with its cost,
+//! everything else as it came.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +13,8 @@ use crate::record::{Call, Cost, Fact, Record};
 pub struct Priced {
     prices: Arc<Prices>,
     next: Arc<dyn Record>,
-    /// Whether the log has told of an implausible cost: a provider that lies once does so with every call.
+    /// Whether the log has told of an implausible cost: a provider that lies once does so with
+    /// every call.
     has_warned: AtomicBool,
 }
 
@@ -20,10 +22,15 @@ impl Priced {
     /// Hands facts on to `next`.
     #[must_use]
     pub fn new(prices: Arc<Prices>, next: Arc<dyn Record>) -> Self {
-        Self { prices, next, has_warned: AtomicBool::new(false) }
+        Self {
+            prices,
+            next,
+            has_warned: AtomicBool::new(false),
+        }
     }
 
-    /// `None` also where the cost is implausible: the call is then counted among those without a price.
+    /// `None` also where the cost is implausible: the call is then counted among those without a
+    /// price.
     fn cost(&self, call: &Call) -> Option<Cost> {
         self.prices.cost(call).unwrap_or_else(|why| {
             if !self.has_warned.swap(true, Ordering::Relaxed) {

@@ -1,4 +1,5 @@
-//! What a table says, which line of it holds, what a call costs by it, and that the shipped table is whole.
+//! What a table says, which line of it holds, what a call costs by it, and that the shipped table
+//! is whole.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -12,11 +13,15 @@ use proptest::prelude::*;
 use super::{Flaw, Implausible, Priced, Prices, Table, read};
 use crate::demo::{CHECKPOINT_MODEL, MODELS};
 use crate::export::tests::kit::{call, started};
-use crate::record::{Call, Cost, Fact, Label as _, Model, Provider, Record, Timing, TokenKind, TokenUsage};
+use crate::record::{
+    Call, Cost, Fact, Label as _, Model, Provider, Record, Timing, TokenKind, TokenUsage,
+};
 
 /// A table with these blocks, each dated and sourced.
 fn table(blocks: &[&str]) -> Table {
-    let block = |block: &&str| format!("[[price]]\n{block}\nsource = \"https://example.com\"\nas_of = 2026-11-24\n");
+    let block = |block: &&str| {
+        format!("[[price]]\n{block}\nsource = \"https://example.com\"\nas_of = 2026-11-24\n")
+    };
     read(&blocks.iter().map(block).collect::<String>()).unwrap()
 }
 
@@ -25,17 +30,32 @@ fn prices(blocks: &[&str]) -> Prices {
 }
 
 fn usage(input: u64, output: u64) -> TokenUsage {
-    TokenUsage { input: Some(input), output: Some(output), ..TokenUsage::default() }
+    TokenUsage {
+        input: Some(input),
+        output: Some(output),
+        ..TokenUsage::default()
+    }
 }
 
 fn of(model: &str, usage: TokenUsage) -> Call {
-    Call { usage, ..call(model) }
+    Call {
+        usage,
+        ..call(model)
+    }
 }
 
 fn on(day: Date, call: Call) -> Call {
-    let midnight = Offset::UTC.to_timestamp(day.to_datetime(Time::midnight())).unwrap();
+    let midnight = Offset::UTC
+        .to_timestamp(day.to_datetime(Time::midnight()))
+        .unwrap();
     let started_at = UNIX_EPOCH + Duration::from_secs(midnight.as_second().try_into().unwrap());
-    Call { timing: Timing { started_at, ..call.timing }, ..call }
+    Call {
+        timing: Timing {
+            started_at,
+            ..call.timing
+        },
+        ..call
+    }
 }
 
 fn nano_usd(prices: &Prices, call: &Call) -> Option<u64> {
@@ -56,7 +76,9 @@ fn every_kind_has_its_price() {
         *part(&mut usage, kind) = Some(3);
         nano_usd(&prices, &of("m", usage)).unwrap()
     };
-    let costs = TokenKind::ALL.iter().map(|kind| (kind.as_str(), one(*kind)));
+    let costs = TokenKind::ALL
+        .iter()
+        .map(|kind| (kind.as_str(), one(*kind)));
     let expected = [
         ("cache_read", 30),
         ("cache_write", 3750),
@@ -71,18 +93,36 @@ fn every_kind_has_its_price() {
 #[test]
 fn thinking_costs_what_output_does_and_input_of_tools_what_input_does() {
     let prices = prices(&["models = [\"m\"]\ninput = 2\noutput = 12"]);
-    let usage = TokenUsage { thinking: Some(10), tool_input: Some(100), ..usage(1, 1) };
-    assert_eq!(nano_usd(&prices, &of("m", usage)), Some(2_000 + 12_000 + 120_000 + 200_000));
+    let usage = TokenUsage {
+        thinking: Some(10),
+        tool_input: Some(100),
+        ..usage(1, 1)
+    };
+    assert_eq!(
+        nano_usd(&prices, &of("m", usage)),
+        Some(2_000 + 12_000 + 120_000 + 200_000)
+    );
 }
 
 #[test]
 fn a_kind_without_a_price_leaves_the_whole_call_without_one() {
     let prices = prices(&["models = [\"m\"]\ninput = 2\noutput = 12"]);
-    let cached = |count| TokenUsage { cache_read: count, ..usage(5, 5) };
+    let cached = |count| TokenUsage {
+        cache_read: count,
+        ..usage(5, 5)
+    };
     assert_eq!(nano_usd(&prices, &of("m", cached(Some(1)))), None);
-    assert_eq!(nano_usd(&prices, &of("m", cached(Some(0)))), Some(70_000), "none of them needs a price");
+    assert_eq!(
+        nano_usd(&prices, &of("m", cached(Some(0)))),
+        Some(70_000),
+        "none of them needs a price"
+    );
     assert_eq!(nano_usd(&prices, &of("other", usage(1, 1))), None);
-    assert_eq!(nano_usd(&prices, &of("m", TokenUsage::default())), None, "there is nothing to pay for");
+    assert_eq!(
+        nano_usd(&prices, &of("m", TokenUsage::default())),
+        None,
+        "there is nothing to pay for"
+    );
     assert_eq!(nano_usd(&prices, &of("m", usage(0, 0))), None);
 }
 
@@ -94,11 +134,33 @@ fn much_input_of_any_kind_leads_to_the_tier_for_every_token() {
         output = 12
         tiers = [{ above_input_tokens = 1_000, input = 8 }, { above_input_tokens = 200, input = 4, output = 18 }]"#]);
     let cost = |input, cache_read| {
-        nano_usd(&prices, &of("m", TokenUsage { cache_read: Some(cache_read), ..usage(input, 10) })).unwrap()
+        nano_usd(
+            &prices,
+            &of(
+                "m",
+                TokenUsage {
+                    cache_read: Some(cache_read),
+                    ..usage(input, 10)
+                },
+            ),
+        )
+        .unwrap()
     };
-    assert_eq!(cost(150, 50), 150 * 2000 + 50 * 200 + 10 * 12_000, "not above");
-    assert_eq!(cost(150, 51), 150 * 4000 + 51 * 200 + 10 * 18_000, "what a tier does not name stays");
-    assert_eq!(cost(1001, 0), 1001 * 8000 + 10 * 12_000, "each tier is complete in itself");
+    assert_eq!(
+        cost(150, 50),
+        150 * 2000 + 50 * 200 + 10 * 12_000,
+        "not above"
+    );
+    assert_eq!(
+        cost(150, 51),
+        150 * 4000 + 51 * 200 + 10 * 18_000,
+        "what a tier does not name stays"
+    );
+    assert_eq!(
+        cost(1001, 0),
+        1001 * 8000 + 10 * 12_000,
+        "each tier is complete in itself"
+    );
 }
 
 #[test]
@@ -109,7 +171,11 @@ fn a_price_holds_from_its_day_until_the_next_one() {
         "models = [\"m*\"]\ninput = 9",
     ]);
     let cost = |day| nano_usd(&prices, &on(day, of("m", usage(1, 0))));
-    assert_eq!(cost(date(2026, 1, 31)), Some(9000), "the beginning of the name is better than nothing");
+    assert_eq!(
+        cost(date(2026, 1, 31)),
+        Some(9000),
+        "the beginning of the name is better than nothing"
+    );
     assert_eq!(cost(date(2026, 2, 1)), Some(1000));
     assert_eq!(cost(date(2026, 12, 31)), Some(1000));
     assert_eq!(cost(date(2027, 1, 1)), Some(3000));
@@ -123,32 +189,66 @@ fn the_closest_line_wins() {
         "models = [\"gemini-3*\"]\ninput = 3",
         "models = [\"other\", \"gemini-3-pro\"]\ninput = 4",
     ]);
-    let cost = |model: &str, provider| nano_usd(&prices, &Call { provider, ..of(model, usage(1, 0)) });
+    let cost = |model: &str, provider| {
+        nano_usd(
+            &prices,
+            &Call {
+                provider,
+                ..of(model, usage(1, 0))
+            },
+        )
+    };
     assert_eq!(cost("gemini-2", Provider::Gemini), Some(1000));
     assert_eq!(cost("gemini-3-flash", Provider::Gemini), Some(2000));
     assert_eq!(cost("gemini-3-flash", Provider::CloudCode), Some(3000));
-    assert_eq!(cost("gemini-3-pro", Provider::Gemini), Some(4000), "the exact name before the provider");
+    assert_eq!(
+        cost("gemini-3-pro", Provider::Gemini),
+        Some(4000),
+        "the exact name before the provider"
+    );
     assert_eq!(cost("ge", Provider::Gemini), None);
 }
 
 #[test]
 fn the_users_table_is_asked_before_the_shipped_one() {
     let own = "models = [\"gemini-*\"]\ninput = 1\noutput = 1";
-    let cost = |with_shipped, model| nano_usd(&Prices::new(table(&[own]), with_shipped), &of(model, usage(1, 0)));
-    assert_eq!(cost(true, "gemini-3.1-pro-low"), Some(1000), "though the shipped one has the exact name");
+    let cost = |with_shipped, model| {
+        nano_usd(
+            &Prices::new(table(&[own]), with_shipped),
+            &of(model, usage(1, 0)),
+        )
+    };
+    assert_eq!(
+        cost(true, "gemini-3.1-pro-low"),
+        Some(1000),
+        "though the shipped one has the exact name"
+    );
     assert_eq!(cost(true, "claude-opus-4-6-thinking"), Some(5000));
     assert_eq!(cost(false, "claude-opus-4-6-thinking"), None);
 }
 
 #[test]
 fn the_model_that_answered_decides_only_where_the_requested_one_is_not_known() {
-    let prices = prices(&["models = [\"asked\"]\ninput = 1", "models = [\"served\"]\ninput = 2\noutput = 2"]);
+    let prices = prices(&[
+        "models = [\"asked\"]\ninput = 1",
+        "models = [\"served\"]\ninput = 2\noutput = 2",
+    ]);
     let cost = |model: &str, usage| {
-        nano_usd(&prices, &Call { served_model: Some(Model::from_wire("served")), ..of(model, usage) })
+        nano_usd(
+            &prices,
+            &Call {
+                served_model: Some(Model::from_wire("served")),
+                ..of(model, usage)
+            },
+        )
     };
     assert_eq!(cost("asked", usage(1, 0)), Some(1000));
     assert_eq!(cost("alias", usage(1, 0)), Some(2000));
-    assert_eq!(cost("asked", usage(1, 1)), None, "its line says what is known of it");
+    assert_eq!(
+        cost("asked", usage(1, 1)),
+        None,
+        "its line says what is known of it"
+    );
 }
 
 #[test]
@@ -174,8 +274,15 @@ as_of = 2026-11-24
 
 [cost]
 "#;
-    let told: Vec<_> = read(text).unwrap_err().into_iter().map(|Flaw { line, key, .. }| (line, key)).collect();
-    let told: Vec<_> = told.iter().map(|(line, key)| (*line, key.as_deref())).collect();
+    let told: Vec<_> = read(text)
+        .unwrap_err()
+        .into_iter()
+        .map(|Flaw { line, key, .. }| (line, key))
+        .collect();
+    let told: Vec<_> = told
+        .iter()
+        .map(|(line, key)| (*line, key.as_deref()))
+        .collect();
     let expected = [
         (1, Some("as_of")),
         (2, Some("models")),
@@ -192,10 +299,25 @@ as_of = 2026-11-24
     assert_eq!(told, expected);
     let twice = "[[price]]\nmodels = [\"a\", \"m\"]\ninput = 1\nsource = \"https://example.com\"\nas_of = 2026-11-24\n";
     let flaws = read(&format!("{twice}\n{twice}")).unwrap_err();
-    let [Flaw { line: 7, message, .. }] = flaws.as_slice() else { panic!("{flaws:?}") };
-    assert_eq!(message, "a has a price above already: keep one of the two, or give them different days in `from`");
+    let [
+        Flaw {
+            line: 7, message, ..
+        },
+    ] = flaws.as_slice()
+    else {
+        panic!("{flaws:?}")
+    };
+    assert_eq!(
+        message,
+        "a has a price above already: keep one of the two, or give them different days in `from`"
+    );
     let flaws = read("[[price]\nx = 1").unwrap_err();
-    assert!(flaws.len() == 1 && flaws[0].line == 1 && flaws[0].message.starts_with("this is not TOML ("), "{flaws:?}");
+    assert!(
+        flaws.len() == 1
+            && flaws[0].line == 1
+            && flaws[0].message.starts_with("this is not TOML ("),
+        "{flaws:?}"
+    );
 }
 
 #[test]
@@ -204,15 +326,40 @@ fn the_shipped_table_is_without_a_flaw_and_prices_the_models_of_the_demo() {
     assert!(shipped.0.len() > 15);
     let prices = Prices::new(Table::default(), true);
     for model in MODELS.into_iter().chain([CHECKPOINT_MODEL]) {
-        let whole = TokenUsage { thinking: Some(1), tool_input: Some(1), ..usage(1, 1) };
+        let whole = TokenUsage {
+            thinking: Some(1),
+            tool_input: Some(1),
+            ..usage(1, 1)
+        };
         assert!(nano_usd(&prices, &of(model, whole)).is_some(), "{model}");
-        let is_priced = nano_usd(&prices, &of(model, TokenUsage { cache_read: Some(1), ..whole })).is_some();
-        assert_eq!(is_priced, !model.starts_with("gpt-oss"), "{model}: what a cache provided");
+        let is_priced = nano_usd(
+            &prices,
+            &of(
+                model,
+                TokenUsage {
+                    cache_read: Some(1),
+                    ..whole
+                },
+            ),
+        )
+        .is_some();
+        assert_eq!(
+            is_priced,
+            !model.starts_with("gpt-oss"),
+            "{model}: what a cache provided"
+        );
     }
-    for image in
-        ["gemini-3-pro-image", "gemini-3.1-flash-image", "gemini-2.5-flash-image", "gemini-2.5-flash-preview-tts"]
-    {
-        assert_eq!(nano_usd(&prices, &of(image, usage(1, 1))), None, "{image} has prices of its own");
+    for image in [
+        "gemini-3-pro-image",
+        "gemini-3.1-flash-image",
+        "gemini-2.5-flash-image",
+        "gemini-2.5-flash-preview-tts",
+    ] {
+        assert_eq!(
+            nano_usd(&prices, &of(image, usage(1, 1))),
+            None,
+            "{image} has prices of its own"
+        );
     }
 }
 
@@ -222,20 +369,46 @@ fn the_page_lists_the_shipped_prices() {
         "| models | from | input | cache read | cache write | output | source |\n|---|---|---|---|---|---|---|\n",
     );
     for line in &Table::shipped().0 {
-        let models: Vec<String> = line.models.iter().map(|model| format!("`{model}`")).collect();
-        let from = line.from.map_or_else(|| "always".to_owned(), |day| day.to_string());
-        let tiers =
-            line.tiers.iter().map(|tier| (format!("above {} input tokens", tier.above_input_tokens), &tier.rates));
+        let models: Vec<String> = line
+            .models
+            .iter()
+            .map(|model| format!("`{model}`"))
+            .collect();
+        let from = line
+            .from
+            .map_or_else(|| "always".to_owned(), |day| day.to_string());
+        let tiers = line.tiers.iter().map(|tier| {
+            (
+                format!("above {} input tokens", tier.above_input_tokens),
+                &tier.rates,
+            )
+        });
         let source = format!("[{}]({})", line.as_of, line.source);
         for (name, rates) in std::iter::once((models.join(" "), &line.rates)).chain(tiers) {
-            let price = |kind| rates.of(kind).map_or_else(|| "–".to_owned(), |price| price.to_string());
-            let [input, read, write, output] =
-                [TokenKind::Input, TokenKind::CacheRead, TokenKind::CacheWrite, TokenKind::Output].map(price);
-            writeln!(table, "| {name} | {from} | {input} | {read} | {write} | {output} | {source} |").unwrap();
+            let price = |kind| {
+                rates
+                    .of(kind)
+                    .map_or_else(|| "–".to_owned(), |price| price.to_string())
+            };
+            let [input, read, write, output] = [
+                TokenKind::Input,
+                TokenKind::CacheRead,
+                TokenKind::CacheWrite,
+                TokenKind::Output,
+            ]
+            .map(price);
+            writeln!(
+                table,
+                "| {name} | {from} | {input} | {read} | {write} | {output} | {source} |"
+            )
+            .unwrap();
         }
     }
     let page = include_str!("../../docs/cost.md");
-    assert!(page.contains(&table), "the table of docs/cost.md must be:\n\n{table}");
+    assert!(
+        page.contains(&table),
+        "the table of docs/cost.md must be:\n\n{table}"
+    );
 }
 
 #[test]
@@ -248,34 +421,62 @@ fn a_finished_call_leaves_the_stage_with_its_cost_and_all_else_as_it_came() {
         }
     }
     let facts = Arc::new(Facts::default());
-    let stage = Priced::new(Arc::new(prices(&["models = [\"m\"]\ninput = 2\noutput = 2"])), Arc::clone(&facts) as _);
+    let stage = Priced::new(
+        Arc::new(prices(&["models = [\"m\"]\ninput = 2\noutput = 2"])),
+        Arc::clone(&facts) as _,
+    );
     let started = Fact::CallStarted(started(Provider::Gemini));
     let plain = of("m", usage(3, 4));
     stage.record(started.clone());
     stage.record(Fact::Call(Box::new(plain.clone())));
-    let priced = Call { cost: Some(Cost::from_nano_usd(14_000)), ..plain };
-    assert_eq!(*facts.0.lock().unwrap(), [started, Fact::Call(Box::new(priced))]);
+    let priced = Call {
+        cost: Some(Cost::from_nano_usd(14_000)),
+        ..plain
+    };
+    assert_eq!(
+        *facts.0.lock().unwrap(),
+        [started, Fact::Call(Box::new(priced))]
+    );
 }
 
 #[test]
 fn more_than_any_call_costs_is_no_cost() {
-    let dearest =
-        prices(&["models = [\"m\"]\ninput = 1000000\noutput = 1000000\ncache_read = 1000000\ncache_write = 1000000"]);
+    let dearest = prices(&[
+        "models = [\"m\"]\ninput = 1000000\noutput = 1000000\ncache_read = 1000000\ncache_write = 1000000",
+    ]);
     let dollars = |tokens| dearest.cost(&of("m", usage(tokens, 0)));
     assert_eq!(dollars(500), Ok(Some(Cost::MAX_OF_A_CALL)));
     assert_eq!(dollars(501), Err(Implausible));
     let most = Some(TokenUsage::MAX_OF_A_KIND);
-    let all =
-        TokenUsage { input: most, cache_read: most, cache_write: most, tool_input: most, output: most, thinking: most };
-    assert_eq!(dearest.cost(&of("m", all)), Err(Implausible), "all counts at their limit at the dearest price");
+    let all = TokenUsage {
+        input: most,
+        cache_read: most,
+        cache_write: most,
+        tool_input: most,
+        output: most,
+        thinking: most,
+    };
+    assert_eq!(
+        dearest.cost(&of("m", all)),
+        Err(Implausible),
+        "all counts at their limit at the dearest price"
+    );
     let calls = 10_000_000;
     assert!(
-        all.total().checked_mul(calls).is_some_and(|sum| i64::try_from(sum).is_ok()),
+        all.total()
+            .checked_mul(calls)
+            .is_some_and(|sum| i64::try_from(sum).is_ok()),
         "the tokens of so many calls"
     );
     let costs = Cost::MAX_OF_A_CALL.nano_usd().checked_mul(calls);
-    assert!(costs.is_some_and(|sum| i64::try_from(sum).is_ok()), "the costs of so many calls");
-    assert!(Implausible.to_string().contains("500 US dollars"), "{Implausible}");
+    assert!(
+        costs.is_some_and(|sum| i64::try_from(sum).is_ok()),
+        "the costs of so many calls"
+    );
+    assert!(
+        Implausible.to_string().contains("500 US dollars"),
+        "{Implausible}"
+    );
 }
 
 #[test]
@@ -284,17 +485,24 @@ fn an_implausible_cost_leaves_the_stage_as_none() {
     struct Costs(Mutex<Vec<Option<Cost>>>);
     impl Record for Costs {
         fn record(&self, fact: Fact) {
-            let Fact::Call(call) = fact else { panic!("{fact:?}") };
+            let Fact::Call(call) = fact else {
+                panic!("{fact:?}")
+            };
             self.0.lock().unwrap().push(call.cost);
         }
     }
     let costs = Arc::new(Costs::default());
-    let stage =
-        Priced::new(Arc::new(prices(&["models = [\"m\"]\ninput = 1000000\noutput = 2"])), Arc::clone(&costs) as _);
-    [1, TokenUsage::MAX_OF_A_KIND, 2].into_iter().for_each(|tokens| {
-        stage.record(Fact::Call(Box::new(of("m", usage(tokens, 0)))));
-    });
-    let [one, two] = [1_000_000_000, 2_000_000_000].map(|nano_usd| Some(Cost::from_nano_usd(nano_usd)));
+    let stage = Priced::new(
+        Arc::new(prices(&["models = [\"m\"]\ninput = 1000000\noutput = 2"])),
+        Arc::clone(&costs) as _,
+    );
+    [1, TokenUsage::MAX_OF_A_KIND, 2]
+        .into_iter()
+        .for_each(|tokens| {
+            stage.record(Fact::Call(Box::new(of("m", usage(tokens, 0)))));
+        });
+    let [one, two] =
+        [1_000_000_000, 2_000_000_000].map(|nano_usd| Some(Cost::from_nano_usd(nano_usd)));
     assert_eq!(*costs.0.lock().unwrap(), [one, None, two]);
 }
 
@@ -310,11 +518,16 @@ fn part(usage: &mut TokenUsage, kind: TokenKind) -> &mut Option<u64> {
 }
 
 fn any_usage() -> impl Strategy<Value = TokenUsage> {
-    prop::collection::vec(prop::option::of(0..2_000_000u64), TokenKind::ALL.len()).prop_map(|counts| {
-        let mut usage = TokenUsage::default();
-        TokenKind::ALL.iter().zip(counts).for_each(|(kind, count)| *part(&mut usage, *kind) = count);
-        usage
-    })
+    prop::collection::vec(prop::option::of(0..2_000_000u64), TokenKind::ALL.len()).prop_map(
+        |counts| {
+            let mut usage = TokenUsage::default();
+            TokenKind::ALL
+                .iter()
+                .zip(counts)
+                .for_each(|(kind, count)| *part(&mut usage, *kind) = count);
+            usage
+        },
+    )
 }
 
 /// Prices of whole nano-USD a token, so that nothing is rounded.
@@ -327,7 +540,12 @@ fn block(rates: &[u32; 6], scale: u32) -> String {
         let thousandths = thousandths * scale;
         format!("{kind} = {}.{:03}", thousandths / 1000, thousandths % 1000)
     };
-    TokenKind::ALL.iter().zip(rates).map(price).collect::<Vec<_>>().join("\n")
+    TokenKind::ALL
+        .iter()
+        .zip(rates)
+        .map(price)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 proptest! {
@@ -353,7 +571,8 @@ proptest! {
         prop_assert!(prices.cost(&of("m", larger)) >= prices.cost(&of("m", usage)));
     }
 
-    /// However the lines are ordered, the same one holds; and it is the one that a search by hand finds.
+    /// However the lines are ordered, the same one holds; and it is the one that a search by hand
+    /// finds.
     #[test]
     fn the_order_of_lines_does_not_matter(
         lines in prop::collection::vec(("a{0,3}", any::<bool>(), prop::option::of(0..3usize), prop::option::of(1..28i8)), 1..12),

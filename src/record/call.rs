@@ -3,10 +3,14 @@
 use std::time::{Duration, SystemTime};
 
 use super::label::label;
-use super::{CallIds, ConnectionSetup, Correlation, Cost, Host, Model, Quality, TokenUsage, TraceContext, TraceParent};
+use super::{
+    CallIds, ConnectionSetup, Correlation, Cost, Host, Model, Quality, TokenUsage, TraceContext,
+    TraceParent,
+};
 
 label! {
-    /// Who answers the call, under the name of the OpenTelemetry GenAI convention (`gen_ai.provider.name`).
+    /// Who answers the call, under the name of the OpenTelemetry GenAI convention
+    /// (`gen_ai.provider.name`).
     pub enum Provider {
         /// Google Cloud Code (`*cloudcode-pa*.googleapis.com`).
         CloudCode => "gcp.gen_ai",
@@ -54,7 +58,8 @@ label! {
         ServerError => "server_error",
         /// The provider reset the stream or sent an error inside it.
         StreamError => "stream_error",
-        /// The connection ended before the message did, or the message in order but before the answer.
+        /// The connection ended before the message did, or the message in order but before the
+        /// answer.
         Truncated => "truncated",
     }
 }
@@ -64,9 +69,11 @@ label! {
     pub enum RateLimitReason {
         /// The model has no capacity left (`MODEL_CAPACITY_EXHAUSTED`).
         Capacity => "capacity",
-        /// The quota of the account is used up (`QUOTA_EXHAUSTED`, `INSUFFICIENT_G1_CREDITS_BALANCE`, a quota of a day).
+        /// The quota of the account is used up (`QUOTA_EXHAUSTED`,
+        /// `INSUFFICIENT_G1_CREDITS_BALANCE`, a quota of a day).
         QuotaExhausted => "quota_exhausted",
-        /// Too many requests or tokens in a short time (`RATE_LIMIT_EXCEEDED`, a quota of a minute).
+        /// Too many requests or tokens in a short time (`RATE_LIMIT_EXCEEDED`, a quota of a
+        /// minute).
         RateLimitExceeded => "rate_limit_exceeded",
         /// The provider gave no detail.
         Unspecified => "unspecified",
@@ -128,8 +135,8 @@ pub struct Call {
     pub usage: TokenUsage,
     /// How far the tokens can be trusted.
     pub quality: Quality,
-    /// What the tokens cost at the list price of the day on which the call began. `None` while nobody has asked for the
-    /// price, where there is none, and where there is nothing to pay for.
+    /// What the tokens cost at the list price of the day on which the call began. `None` while
+    /// nobody has asked for the price, where there is none, and where there is nothing to pay for.
     pub cost: Option<Cost>,
     /// When things happened.
     pub timing: Timing,
@@ -154,8 +161,8 @@ impl Call {
         self.cost.is_none() && self.usage.total() > 0
     }
 
-    /// Whether the provider has answered it as the model that it asks for: completely, or with tokens. Anybody can name a
-    /// model in a request that is refused.
+    /// Whether the provider has answered it as the model that it asks for: completely, or with
+    /// tokens. Anybody can name a model in a request that is refused.
     #[must_use]
     pub fn proves_its_model(&self) -> bool {
         self.outcome == Outcome::Ok || self.usage.total() > 0
@@ -186,7 +193,8 @@ pub struct ContentChunks {
     pub provider: Provider,
     /// The requested model.
     pub model: Model,
-    /// Time from the content-bearing event before them to the first; between those that came at once there is none.
+    /// Time from the content-bearing event before them to the first; between those that came at
+    /// once there is none.
     pub gap: Duration,
     /// How many they are, at least one.
     pub count: usize,

@@ -16,7 +16,8 @@ label! {
         None => "none",
         /// The agent's own id of the call (`requestId`).
         RequestId => "request_id",
-        /// The session, which several calls of one conversation were seen to have, and none of another.
+        /// The session, which several calls of one conversation were seen to have, and none of
+        /// another.
         Session => "session",
         /// The provider's trace of the call, which the agent or its telemetry names.
         TraceId => "trace_id",
@@ -54,7 +55,8 @@ label! {
 }
 
 label! {
-    /// A step of a conversation, by the language server's names (`CORTEX_STEP_TYPE_*`); rare and new ones share `other`.
+    /// A step of a conversation, by the language server's names (`CORTEX_STEP_TYPE_*`); rare and
+    /// new ones share `other`.
     pub enum StepKind {
         /// `BROWSER_SUBAGENT`
         BrowserSubagent => "browser_subagent",
@@ -129,7 +131,15 @@ impl StepStatus {
     /// Whether the step will not change any more.
     #[must_use]
     pub fn is_final(self) -> bool {
-        matches!(self, Self::Canceled | Self::Cleared | Self::Done | Self::Error | Self::Interrupted | Self::Invalid)
+        matches!(
+            self,
+            Self::Canceled
+                | Self::Cleared
+                | Self::Done
+                | Self::Error
+                | Self::Interrupted
+                | Self::Invalid
+        )
     }
 }
 
@@ -182,11 +192,15 @@ pub struct Correlation {
 
 impl Default for Correlation {
     fn default() -> Self {
-        Self { cascade: None, method: CorrelationMethod::None }
+        Self {
+            cascade: None,
+            method: CorrelationMethod::None,
+        }
     }
 }
 
-/// The conversation of a call that was stated before it was known, or that turned out to be another one.
+/// The conversation of a call that was stated before it was known, or that turned out to be another
+/// one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Correlated {
     /// [`super::Call::number`].
@@ -222,7 +236,8 @@ pub struct CascadeRun {
     pub cascade: Id,
     /// Its main trajectory.
     pub trajectory: Option<Id>,
-    /// The model of its first call, as it was requested on the wire; what the agent names when no call was seen.
+    /// The model of its first call, as it was requested on the wire; what the agent names when no
+    /// call was seen.
     pub model: Model,
     /// How it ended.
     pub outcome: RunOutcome,

@@ -65,7 +65,8 @@ label! {
         BadHello => "bad_hello",
         /// The CONNECT request is malformed or asks for something else.
         BadRequest => "bad_request",
-        /// The destination is not allowed (loopback, link-local or another address that the door does not serve).
+        /// The destination is not allowed (loopback, link-local or another address that the door
+        /// does not serve).
         ForbiddenDestination => "forbidden_destination",
         /// The destination is the house itself.
         Loop => "loop",
@@ -91,8 +92,8 @@ label! {
 label! {
     /// Why a connection is passed on without decryption.
     pub enum TunnelReason {
-        /// Its ClientHello has an `encrypted_client_hello` extension (ECH), real or as a decoy, beside a name that is not
-        /// selected: the name it is for may be another one.
+        /// Its ClientHello has an `encrypted_client_hello` extension (ECH), real or as a decoy,
+        /// beside a name that is not selected: the name it is for may be another one.
         EncryptedHello => "encrypted_hello",
         /// Its ClientHello names no host.
         NoSni => "no_sni",
@@ -106,7 +107,8 @@ label! {
 }
 
 label! {
-    /// Why the observer lost the figures of a call or a connection. The traffic itself is never affected.
+    /// Why the observer lost the figures of a call or a connection. The traffic itself is never
+    /// affected.
     pub enum ObserverFailure {
         /// Decompression passed its budget.
         DecodeBudget => "decode_budget",
@@ -120,7 +122,8 @@ label! {
         Limit => "limit",
         /// A body that should be JSON is not.
         MalformedJson => "malformed_json",
-        /// The memory that observers may use is used up, or the body asks for a larger window than any provider uses.
+        /// The memory that observers may use is used up, or the body asks for a larger window than
+        /// any provider uses.
         MemoryBudget => "memory_budget",
         /// The observer panicked.
         Panic => "panic",
@@ -132,7 +135,8 @@ label! {
 }
 
 label! {
-    /// What observing is limited in, so that traffic can neither be held up nor memory be used up by looking at it.
+    /// What observing is limited in, so that traffic can neither be held up nor memory be used up
+    /// by looking at it.
     pub enum ObserverBudget {
         /// Memory of all observers together.
         Memory => "memory",

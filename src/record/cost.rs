@@ -1,16 +1,19 @@
-//! What a call would have cost at list prices, as an exact integer: sums of it neither drift nor depend on their order.
+//! What a call would have cost at list prices, as an exact integer: sums of it neither drift nor
+//! depend on their order.
 
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// An amount of money in nano-USD, that is 10⁻⁹ US dollars. A price of 0.001 USD for a million tokens is one of them a token.
+/// An amount of money in nano-USD, that is 10⁻⁹ US dollars. A price of 0.001 USD for a million
+/// tokens is one of them a token.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Cost(u64);
 
 impl Cost {
-    /// The most that one call is believed to cost: 500 US dollars, five times what a full context window and the longest
-    /// answer come to at the dearest list prices. Ten million such calls add up to less than 2^63 nano-USD.
+    /// The most that one call is believed to cost: 500 US dollars, five times what a full context
+    /// window and the longest answer come to at the dearest list prices. Ten million such calls add
+    /// up to less than 2^63 nano-USD.
     pub const MAX_OF_A_CALL: Self = Self(500 * NANO_USD);
 
     /// So many nano-USD.
@@ -25,10 +28,13 @@ impl Cost {
         self.0
     }
 
-    /// In US dollars, for formats that know no other number: the nearest there is, which below a million dollars is told
-    /// and read back without the loss of a nano-USD.
+    /// In US dollars, for formats that know no other number: the nearest there is, which below a
+    /// million dollars is told and read back without the loss of a nano-USD.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "exact below 2^53 nano-USD, which is 9 million dollars")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "exact below 2^53 nano-USD, which is 9 million dollars"
+    )]
     pub fn usd(self) -> f64 {
         self.0 as f64 / NANO_USD as f64
     }

@@ -3,10 +3,11 @@
 use std::time::{Duration, SystemTime};
 
 use super::{
-    ByteDirection, Call, CallStarted, CascadeRun, ContentChunks, Correlated, CorrelationMethod, Disposition,
-    FollowFailure, Handshake, HandshakeFailure, IpFamily, JoinedIds, LeafResult, LedgerFailure, LedgerRecord,
-    ModelName, ObserverFailure, Provider, Quota, RefuseReason, RestartReason, RunStarted, Side, StepEnded, TimeoutStep,
-    TraceContext, TunnelReason, UnreadCall, UpdateSource, UsageComparison, UsageTotal,
+    ByteDirection, Call, CallStarted, CascadeRun, ContentChunks, Correlated, CorrelationMethod,
+    Disposition, FollowFailure, Handshake, HandshakeFailure, IpFamily, JoinedIds, LeafResult,
+    LedgerFailure, LedgerRecord, ModelName, ObserverFailure, Provider, Quota, RefuseReason,
+    RestartReason, RunStarted, Side, StepEnded, TimeoutStep, TraceContext, TunnelReason,
+    UnreadCall, UpdateSource, UsageComparison, UsageTotal,
 };
 
 /// One thing that happened. Facts are stated once, where they happen, and never taken back.

@@ -25,19 +25,24 @@ label! {
 }
 
 label! {
-    /// Why a handshake failed: verification errors, alerts of the other side, and our own limits, by name.
+    /// Why a handshake failed: verification errors, alerts of the other side, and our own limits,
+    /// by name.
     pub enum HandshakeFailure {
-        /// The other side sent `bad_certificate`, `certificate_unknown` or `unsupported_certificate`.
+        /// The other side sent `bad_certificate`, `certificate_unknown` or
+        /// `unsupported_certificate`.
         BadCertificateAlert => "bad_certificate",
-        /// The certificate chain is malformed or carries an extension or algorithm that is not accepted.
+        /// The certificate chain is malformed or carries an extension or algorithm that is not
+        /// accepted.
         BadEncoding => "bad_encoding",
         /// The TCP connection ended inside the handshake.
         Closed => "closed",
         /// The certificate has expired.
         Expired => "expired",
-        /// The other side sent `handshake_failure`, `insufficient_security` or `protocol_version`, or nothing in common was offered.
+        /// The other side sent `handshake_failure`, `insufficient_security` or `protocol_version`,
+        /// or nothing in common was offered.
         Incompatible => "incompatible",
-        /// A certificate in the chain is not allowed for this use (no CA, path length, name constraints, key usage).
+        /// A certificate in the chain is not allowed for this use (no CA, path length, name
+        /// constraints, key usage).
         InvalidPurpose => "invalid_purpose",
         /// The certificate is not valid yet.
         NotYetValid => "not_yet_valid",

@@ -10,7 +10,8 @@ use serde::Serialize;
 pub struct Id(Arc<str>);
 
 impl Id {
-    /// Longer values are not identifiers and are refused: the longest known form (`agent/<uuid>/<ms>/<uuid>/<n>`) has 96 bytes.
+    /// Longer values are not identifiers and are refused: the longest known form
+    /// (`agent/<uuid>/<ms>/<uuid>/<n>`) has 96 bytes.
     pub const MAX_BYTES: usize = 256;
 
     /// Accepts a printable ASCII identifier, refuses anything else.
@@ -44,8 +45,8 @@ pub struct CallIds {
     pub conversation: Option<Id>,
     /// The trajectory that `requestId` names.
     pub trajectory: Option<Id>,
-    /// A UUID in `requestId` whose form does not tell what it names (`checkpoint/<uuid>`): it places a call only where somebody
-    /// else has named a conversation or a trajectory so.
+    /// A UUID in `requestId` whose form does not tell what it names (`checkpoint/<uuid>`): it
+    /// places a call only where somebody else has named a conversation or a trajectory so.
     pub unexplained: Option<Id>,
     /// The trajectory of the labels (`request.labels.trajectory_id`).
     pub labelled_trajectory: Option<Id>,

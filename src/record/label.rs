@@ -10,7 +10,10 @@ pub trait Label: Copy + Eq + 'static {
 
     /// The member of that text.
     fn parse(text: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|member| member.as_str() == text)
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|member| member.as_str() == text)
     }
 }
 

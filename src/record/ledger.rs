@@ -15,7 +15,8 @@ label! {
         Query => "query",
         /// What is too old or too much could not be removed.
         Retain => "retain",
-        /// A sum has reached the largest number that the file can hold: it stays there, as a lower bound.
+        /// A sum has reached the largest number that the file can hold: it stays there, as a lower
+        /// bound.
         Saturate => "saturate",
         /// The file can never take a record; it was set aside in another file.
         SetAside => "set_aside",

@@ -1,8 +1,8 @@
 //! The vocabulary of the house: plain data that every other room speaks.
 //!
-//! Nothing enters and nothing leaves; no I/O, no clock, no other room is imported.
-//! What the traffic side says is a [`Fact`]; who says it holds a [`Record`], who listens is a [`Sink`].
-//! No type here can hold a header value, a query string, a prompt or a completion.
+//! Nothing enters and nothing leaves; no I/O, no clock, no other room is imported. What the traffic
+//! side says is a [`Fact`]; who says it holds a [`Record`], who listens is a [`Sink`]. No type here
+//! can hold a header value, a query string, a prompt or a completion.
 
 mod call;
 mod cascade;
@@ -25,14 +25,17 @@ mod totals;
 mod trace;
 mod unread;
 
-pub use call::{Call, CallStarted, ContentChunks, Operation, Outcome, Provider, RateLimit, RateLimitReason, Timing};
+pub use call::{
+    Call, CallStarted, ContentChunks, Operation, Outcome, Provider, RateLimit, RateLimitReason,
+    Timing,
+};
 pub use cascade::{
-    CascadeRun, Correlated, Correlation, CorrelationMethod, FollowFailure, JoinedIds, RunOutcome, RunStarted,
-    StepEnded, StepKind, StepStatus, UpdateSource, UsageComparison,
+    CascadeRun, Correlated, Correlation, CorrelationMethod, FollowFailure, JoinedIds, RunOutcome,
+    RunStarted, StepEnded, StepKind, StepStatus, UpdateSource, UsageComparison,
 };
 pub use connection::{
-    ByteDirection, Disposition, IpFamily, ObserverBudget, ObserverFailure, RefuseReason, RestartReason, TimeoutStep,
-    TunnelReason,
+    ByteDirection, Disposition, IpFamily, ObserverBudget, ObserverFailure, RefuseReason,
+    RestartReason, TimeoutStep, TunnelReason,
 };
 pub use cost::Cost;
 pub use fact::Fact;

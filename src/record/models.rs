@@ -1,13 +1,15 @@
-//! Which models may become a label: names come from the traffic, and each one costs series for ever.
+//! Which models may become a label: names come from the traffic, and each one costs series for
+//! ever.
 
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::{Call, Fact, Model, Record};
 
-/// The models that have a name of their own: those that a provider has answered as, or told of itself, while there is room.
-/// Whoever only asks, and is refused, takes no name from the others. Every view that shows models shares one set, so that all
-/// of them fold the same calls into [`Models::other`] and agree to the token.
+/// The models that have a name of their own: those that a provider has answered as, or told of
+/// itself, while there is room. Whoever only asks, and is refused, takes no name from the others.
+/// Every view that shows models shares one set, so that all of them fold the same calls into
+/// [`Models::other`] and agree to the token.
 #[derive(Debug)]
 pub struct Models {
     limit: usize,
@@ -22,11 +24,15 @@ impl Models {
     /// An empty set for at most `limit` models.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { limit, known: RwLock::default() }
+        Self {
+            limit,
+            known: RwLock::default(),
+        }
     }
 
-    /// The name under which a call is counted. It is decided once: what was counted under [`Models::other`] stays there when
-    /// the model gets its own name by a later call, because no counter may go back.
+    /// The name under which a call is counted. It is decided once: what was counted under
+    /// [`Models::other`] stays there when the model gets its own name by a later call, because no
+    /// counter may go back.
     #[must_use]
     pub fn name(&self, call: &Call) -> Model {
         match &call.counted_as {
@@ -39,17 +45,30 @@ impl Models {
     /// The name under which `model` is shown: its own if it has got that, else [`Models::other`].
     #[must_use]
     pub fn label(&self, model: &Model) -> Model {
-        let is_known = self.known.read().unwrap_or_else(PoisonError::into_inner).contains(model);
-        if is_known { model.clone() } else { Self::other() }
+        let is_known = self
+            .known
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(model);
+        if is_known {
+            model.clone()
+        } else {
+            Self::other()
+        }
     }
 
     /// Whether no further model can get a name.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).len() >= self.limit
+        self.known
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
+            >= self.limit
     }
 
-    /// Gives a model that a provider answers for its own name while there is room; the name under which it is shown.
+    /// Gives a model that a provider answers for its own name while there is room; the name under
+    /// which it is shown.
     #[must_use]
     pub fn admit(&self, model: &Model) -> Model {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
@@ -81,8 +100,8 @@ impl Default for Models {
     }
 }
 
-/// The stage that every fact passes before any view: decides under which name a call is counted, so that no two views can
-/// differ although they look at different times.
+/// The stage that every fact passes before any view: decides under which name a call is counted, so
+/// that no two views can differ although they look at different times.
 pub struct Named {
     models: Arc<Models>,
     next: Arc<dyn Record>,

@@ -1,7 +1,8 @@
 //! Text from outside on its way to a log, an error or a terminal.
 
-/// The text with every character escaped that could steer a terminal, forge a line or turn the direction of text: controls
-/// (C0, C1, delete), line and paragraph separators, and the marks of Unicode's bidirectional algorithm, as `\u{..}`.
+/// The text with every character escaped that could steer a terminal, forge a line or turn the
+/// direction of text: controls (C0, C1, delete), line and paragraph separators, and the marks of
+/// Unicode's bidirectional algorithm, as `\u{..}`.
 #[must_use]
 pub fn printable(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
@@ -15,8 +16,8 @@ pub fn printable(text: &str) -> String {
     clean
 }
 
-/// Source: Unicode Standard Annex 9, table of explicit and implicit directional formatting characters; U+2028 and U+2029
-/// end a line for some readers.
+/// Source: Unicode Standard Annex 9, table of explicit and implicit directional formatting
+/// characters; U+2028 and U+2029 end a line for some readers.
 fn steers_lines(character: char) -> bool {
     matches!(
         character,
@@ -30,8 +31,14 @@ mod tests {
 
     #[test]
     fn nothing_steers_the_terminal_or_forges_a_line() {
-        assert_eq!(printable("a\u{1b}[2Jb\r\nINFO c\u{202e}d é"), r"a\u{1b}[2Jb\r\nINFO c\u{202e}d é");
-        assert_eq!(printable("\u{9b}1m\u{7f}\u{2028}\u{61c}\0"), r"\u{9b}1m\u{7f}\u{2028}\u{61c}\u{0}");
+        assert_eq!(
+            printable("a\u{1b}[2Jb\r\nINFO c\u{202e}d é"),
+            r"a\u{1b}[2Jb\r\nINFO c\u{202e}d é"
+        );
+        assert_eq!(
+            printable("\u{9b}1m\u{7f}\u{2028}\u{61c}\0"),
+            r"\u{9b}1m\u{7f}\u{2028}\u{61c}\u{0}"
+        );
         assert_eq!(printable("grüße, 世界 \\n"), "grüße, 世界 \\n");
     }
 }

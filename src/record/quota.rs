@@ -47,7 +47,8 @@ pub struct ModelName {
     pub model: Model,
     /// What people read in the agent.
     pub display: DisplayName,
-    /// The language server's own number for it (`MODEL_PLACEHOLDER_M132`); reassigned from time to time.
+    /// The language server's own number for it (`MODEL_PLACEHOLDER_M132`); reassigned from time to
+    /// time.
     pub placeholder: Option<Id>,
 }
 
@@ -59,8 +60,8 @@ impl DisplayName {
     /// Longer names are cut: the longest known has 31.
     pub const MAX_BYTES: usize = 64;
 
-    /// Normalises a name from outside: what could break an exposition format or a terminal becomes `_`; `None` when
-    /// nothing is left.
+    /// Normalises a name from outside: what could break an exposition format or a terminal becomes
+    /// `_`; `None` when nothing is left.
     #[must_use]
     pub fn from_wire(name: &str) -> Option<Self> {
         let clean = name.trim().chars().take(Self::MAX_BYTES).map(|c| match c {
@@ -98,9 +99,15 @@ mod tests {
     #[test]
     fn names_for_people_are_harmless() {
         let name = |text| DisplayName::from_wire(text).map(|name| name.to_string());
-        assert_eq!(name("  Gemini 3.1 Pro (High) ").as_deref(), Some("Gemini 3.1 Pro (High)"));
+        assert_eq!(
+            name("  Gemini 3.1 Pro (High) ").as_deref(),
+            Some("Gemini 3.1 Pro (High)")
+        );
         assert_eq!(name("a\"b\\c\nd\u{1b}").as_deref(), Some("a_b_c_d_"));
         assert_eq!(name(" \n"), None);
-        assert_eq!(name(&"x".repeat(1000)).map(|name| name.len()), Some(DisplayName::MAX_BYTES));
+        assert_eq!(
+            name(&"x".repeat(1000)).map(|name| name.len()),
+            Some(DisplayName::MAX_BYTES)
+        );
     }
 }

@@ -10,7 +10,8 @@ pub trait Record: Send + Sync {
     fn record(&self, fact: Fact);
 }
 
-/// A view that takes facts. Neither blocks nor fails: a sink that needs time has a bounded queue and counts what it loses.
+/// A view that takes facts. Neither blocks nor fails: a sink that needs time has a bounded queue
+/// and counts what it loses.
 pub trait Sink: Send + Sync {
     /// Takes a fact.
     fn take(&self, fact: &Fact);

@@ -39,8 +39,9 @@ label! {
     pub enum Quality {
         /// The provider's final figures were seen, and nothing contradicts them.
         Exact => "exact",
-        /// Figures were seen, but the call was cut off after them (they are a lower bound), they contradict the provider's
-        /// own total, or something was generated of which none of them tells.
+        /// Figures were seen, but the call was cut off after them (they are a lower bound), they
+        /// contradict the provider's own total, or something was generated of which none of them
+        /// tells.
         Partial => "partial",
         /// No figures were seen, or they could not be read.
         Unknown => "unknown",
@@ -65,9 +66,9 @@ pub struct TokenUsage {
 }
 
 impl TokenUsage {
-    /// The most tokens of one kind that a call is believed to have, wherever the number comes from: 4 billion, 400 times
-    /// the longest context window that any model offers. Six kinds of ten million such calls add up to less than 2^63, so that
-    /// no sum in 64 bits overflows.
+    /// The most tokens of one kind that a call is believed to have, wherever the number comes from:
+    /// 4 billion, 400 times the longest context window that any model offers. Six kinds of ten
+    /// million such calls add up to less than 2^63, so that no sum in 64 bits overflows.
     pub const MAX_OF_A_KIND: u64 = 1 << 32;
 
     /// The part of the given kind.
@@ -87,14 +88,20 @@ impl TokenUsage {
     #[must_use]
     pub fn in_order(&self) -> [u64; TokenKind::ALL.len()] {
         let mut parts = [0; TokenKind::ALL.len()];
-        parts.iter_mut().zip(TokenKind::ALL).for_each(|(part, kind)| *part = self.of(*kind).unwrap_or(0));
+        parts
+            .iter_mut()
+            .zip(TokenKind::ALL)
+            .for_each(|(part, kind)| *part = self.of(*kind).unwrap_or(0));
         parts
     }
 
     /// The sum of all parts; saturates, since a provider may send any number.
     #[must_use]
     pub fn total(&self) -> u64 {
-        TokenKind::ALL.iter().filter_map(|kind| self.of(*kind)).fold(0, u64::saturating_add)
+        TokenKind::ALL
+            .iter()
+            .filter_map(|kind| self.of(*kind))
+            .fold(0, u64::saturating_add)
     }
 
     /// Whether no part was reported.

@@ -1,8 +1,8 @@
 //! Everything that was counted before this process began: what counters resume from.
 
 use super::{
-    CorrelationMethod, Cost, Label, Model, Operation, Outcome, Provider, Quality, RateLimitReason, StepKind,
-    StepStatus, TokenKind, UsageComparison,
+    CorrelationMethod, Cost, Label, Model, Operation, Outcome, Provider, Quality, RateLimitReason,
+    StepKind, StepStatus, TokenKind, UsageComparison,
 };
 
 /// Counts of earlier processes. Each list has at most one entry for each set of labels.
@@ -49,6 +49,10 @@ impl CallGroup {
     /// Their tokens of one kind.
     #[must_use]
     pub fn of(&self, kind: TokenKind) -> u64 {
-        TokenKind::ALL.iter().zip(self.tokens).find(|(of, _)| **of == kind).map_or(0, |(_, tokens)| tokens)
+        TokenKind::ALL
+            .iter()
+            .zip(self.tokens)
+            .find(|(of, _)| **of == kind)
+            .map_or(0, |(_, tokens)| tokens)
     }
 }

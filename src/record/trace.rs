@@ -1,4 +1,5 @@
-//! Where spans belong: ids as W3C Trace Context and OpenTelemetry have them, and what a connection took to open.
+//! Where spans belong: ids as W3C Trace Context and OpenTelemetry have them, and what a connection
+//! took to open.
 //!
 //! Source: <https://www.w3.org/TR/trace-context/>.
 
@@ -80,8 +81,9 @@ pub struct TraceParent {
 }
 
 impl TraceParent {
-    /// Reads the value of a `traceparent` field: `<version>-<trace>-<span>-<flags>` in lower-case hexadecimal digits. A later
-    /// version may have more after that. `None` for anything else; the field is then as good as absent.
+    /// Reads the value of a `traceparent` field: `<version>-<trace>-<span>-<flags>` in lower-case
+    /// hexadecimal digits. A later version may have more after that. `None` for anything else; the
+    /// field is then as good as absent.
     #[must_use]
     pub fn parse(value: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(value).ok()?.trim();
@@ -95,14 +97,19 @@ impl TraceParent {
             u8::MAX => false,
             _ => true,
         };
-        is_known.then_some(Self { trace, span, sampled: flags & 1 == 1 })
+        is_known.then_some(Self {
+            trace,
+            span,
+            sampled: flags & 1 == 1,
+        })
     }
 }
 
 /// Exactly so many lower-case hexadecimal digits.
 fn hex(text: &str, digits: usize) -> Option<u128> {
     let is_lower_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    (text.len() == digits && text.bytes().all(is_lower_hex)).then(|| u128::from_str_radix(text, 16).ok())?
+    (text.len() == digits && text.bytes().all(is_lower_hex))
+        .then(|| u128::from_str_radix(text, 16).ok())?
 }
 
 /// Where the span of a call or a run stands.
@@ -130,8 +137,9 @@ pub struct Sampling {
 }
 
 impl Sampling {
-    /// Whether the trace is recorded. The answer depends on the id alone, so that every program of the same share that
-    /// sees the trace says the same (OpenTelemetry's `TraceIdRatioBased`: the lower 63 bits against the share).
+    /// Whether the trace is recorded. The answer depends on the id alone, so that every program of
+    /// the same share that sees the trace says the same (OpenTelemetry's `TraceIdRatioBased`: the
+    /// lower 63 bits against the share).
     #[must_use]
     pub fn samples(self, trace: TraceId, parent: Option<TraceParent>) -> bool {
         match parent {
@@ -139,7 +147,10 @@ impl Sampling {
             _ => {
                 let bits = u64::from_be_bytes(last_half(trace.to_bytes())) >> 1;
                 // Comparing as floats loses the lowest bits only: 2^-52 of a share.
-                #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 52 bits")]
+                #[expect(
+                    clippy::cast_precision_loss,
+                    reason = "a share needs no more than 52 bits"
+                )]
                 let place = bits as f64 / (1u64 << 63) as f64;
                 place < self.ratio
             }
@@ -149,7 +160,9 @@ impl Sampling {
 
 fn last_half(bytes: [u8; 16]) -> [u8; 8] {
     let mut half = [0; 8];
-    half.iter_mut().zip(bytes.iter().skip(8)).for_each(|(to, from)| *to = *from);
+    half.iter_mut()
+        .zip(bytes.iter().skip(8))
+        .for_each(|(to, from)| *to = *from);
     half
 }
 
@@ -166,7 +179,10 @@ impl Phase {
     /// One that has just ended.
     #[must_use]
     pub fn ended(at: SystemTime, duration: Duration) -> Self {
-        Self { started_at: at.checked_sub(duration).unwrap_or(at), duration }
+        Self {
+            started_at: at.checked_sub(duration).unwrap_or(at),
+            duration,
+        }
     }
 }
 
@@ -191,8 +207,12 @@ mod tests {
     fn a_parent_is_read_as_the_recommendation_says() {
         let parent = TraceParent::parse(PARENT.as_bytes()).expect("a parent");
         assert_eq!(parent.trace.to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
-        assert_eq!((parent.span.to_string().as_str(), parent.sampled), ("00f067aa0ba902b7", true));
-        let unsampled = TraceParent::parse(PARENT.replace("-01", "-00").as_bytes()).expect("a parent");
+        assert_eq!(
+            (parent.span.to_string().as_str(), parent.sampled),
+            ("00f067aa0ba902b7", true)
+        );
+        let unsampled =
+            TraceParent::parse(PARENT.replace("-01", "-00").as_bytes()).expect("a parent");
         assert!(!unsampled.sampled);
         let later = PARENT.replacen("00", "cc", 1) + "-what-comes-later";
         assert_eq!(TraceParent::parse(later.as_bytes()), Some(parent));
@@ -200,16 +220,36 @@ mod tests {
 
     #[test]
     fn sampling_keeps_its_share_and_obeys_the_parent() {
-        let share = |ratio| Sampling { ratio, follows_parent: true };
-        let ids = (1..=10_000u128).map(|n| TraceId::new(n.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c834)));
+        let share = |ratio| Sampling {
+            ratio,
+            follows_parent: true,
+        };
+        let ids = (1..=10_000u128)
+            .map(|n| TraceId::new(n.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c834)));
         let ids: Vec<_> = ids.flatten().collect();
-        let kept = |ratio| ids.iter().filter(|id| share(ratio).samples(**id, None)).count();
+        let kept = |ratio| {
+            ids.iter()
+                .filter(|id| share(ratio).samples(**id, None))
+                .count()
+        };
         assert_eq!((kept(0.0), kept(1.0)), (0, ids.len()));
         assert!((2_300..2_700).contains(&kept(0.25)), "{}", kept(0.25));
         let parent = TraceParent::parse(PARENT.as_bytes()).expect("a parent");
         assert!(share(0.0).samples(parent.trace, Some(parent)));
-        assert!(!share(1.0).samples(parent.trace, Some(TraceParent { sampled: false, ..parent })));
-        assert!(!Sampling { ratio: 0.0, follows_parent: false }.samples(parent.trace, Some(parent)));
+        assert!(!share(1.0).samples(
+            parent.trace,
+            Some(TraceParent {
+                sampled: false,
+                ..parent
+            })
+        ));
+        assert!(
+            !Sampling {
+                ratio: 0.0,
+                follows_parent: false
+            }
+            .samples(parent.trace, Some(parent))
+        );
     }
 
     #[test]
@@ -219,7 +259,17 @@ mod tests {
         let zero_trace = PARENT.replace("4bf92f3577b34da6a3ce929d0e0e4736", &"0".repeat(32));
         let zero_span = PARENT.replace("00f067aa0ba902b7", &"0".repeat(16));
         let forbidden = PARENT.replacen("00", "ff", 1);
-        for bad in ["", "00", &PARENT[..50], &upper, &longer, &zero_trace, &zero_span, &forbidden, "00-é-0-01"] {
+        for bad in [
+            "",
+            "00",
+            &PARENT[..50],
+            &upper,
+            &longer,
+            &zero_trace,
+            &zero_span,
+            &forbidden,
+            "00-é-0-01",
+        ] {
             assert_eq!(TraceParent::parse(bad.as_bytes()), None, "{bad:?}");
         }
         assert_eq!(TraceParent::parse(b"\xff\xfe"), None);

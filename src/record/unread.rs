@@ -9,7 +9,8 @@ use super::{Host, Provider};
 label! {
     /// What makes an exchange that no dialect reads look like a call of a model.
     pub enum UnreadReason {
-        /// Its answer has a content coding that cannot be taken off, so that it cannot be told what it is.
+        /// Its answer has a content coding that cannot be taken off, so that it cannot be told what
+        /// it is.
         Coding => "coding",
         /// Its answer is a stream of events.
         EventStream => "event_stream",
@@ -35,8 +36,9 @@ pub struct UnreadCall {
     pub reason: UnreadReason,
 }
 
-/// A path without its query in which everything that may be a name, an identifier or a secret is replaced by `{}`: what is
-/// left are words of an API (`/v1/projects/{}/locations/{}/endpoints/openapi`).
+/// A path without its query in which everything that may be a name, an identifier or a secret is
+/// replaced by `{}`: what is left are words of an API
+/// (`/v1/projects/{}/locations/{}/endpoints/openapi`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PathShape(Arc<str>);
 
@@ -46,19 +48,30 @@ impl PathShape {
 
     /// The shape of a path. Whatever stands behind a `?` or `#` is dropped.
     ///
-    /// A segment is shown when it is a plain word or the version of an API. What follows a plural (`projects`, `models`) names
-    /// one of them and is replaced even then, unless it is one of a few names that are part of an API.
+    /// A segment is shown when it is a plain word or the version of an API. What follows a plural
+    /// (`projects`, `models`) names one of them and is replaced even then, unless it is one of a
+    /// few names that are part of an API.
     #[must_use]
     pub fn of(path: &str) -> Self {
         let path = path.split(['?', '#']).next().unwrap_or_default();
         let mut shape = String::new();
         let mut collection = "";
-        for segment in path.trim_start_matches('/').split('/').take(Self::MAX_SEGMENTS) {
+        for segment in path
+            .trim_start_matches('/')
+            .split('/')
+            .take(Self::MAX_SEGMENTS)
+        {
             // `{name}:{method}` and `{package}.{Service}`.
-            let (name, method) = segment.split_once(':').map_or((segment, None), |(name, method)| (name, Some(method)));
+            let (name, method) = segment
+                .split_once(':')
+                .map_or((segment, None), |(name, method)| (name, Some(method)));
             let is_named = is_plural(collection) && !KNOWN_NAMES.contains(&name);
             shape.push('/');
-            shape.push_str(if !is_named && name.split('.').all(is_word) { name } else { REPLACED });
+            shape.push_str(if !is_named && name.split('.').all(is_word) {
+                name
+            } else {
+                REPLACED
+            });
             if let Some(method) = method {
                 shape.push(':');
                 shape.push_str(if is_word(method) { method } else { REPLACED });
@@ -76,7 +89,13 @@ impl fmt::Display for PathShape {
 }
 
 /// Names that belong to an API although they follow a plural.
-const KNOWN_NAMES: [&str; 5] = ["anthropic", "count_tokens", "google", "input_tokens", "openapi"];
+const KNOWN_NAMES: [&str; 5] = [
+    "anthropic",
+    "count_tokens",
+    "google",
+    "input_tokens",
+    "openapi",
+];
 
 /// What stands for everything else.
 const REPLACED: &str = "{}";
@@ -85,14 +104,18 @@ fn is_plural(word: &str) -> bool {
     word.len() > 2 && word.ends_with('s')
 }
 
-/// Whether the text is the version of an API, or made of plain words in camel case or joined by `_` or `-`.
+/// Whether the text is the version of an API, or made of plain words in camel case or joined by `_`
+/// or `-`.
 fn is_word(text: &str) -> bool {
-    is_version(text) || (text.len() <= MAX_NAME_BYTES && text.split(['_', '-']).all(are_plain_words))
+    is_version(text)
+        || (text.len() <= MAX_NAME_BYTES && text.split(['_', '-']).all(are_plain_words))
 }
 
 /// `v1`, `v1beta1`, `v1internal`.
 fn is_version(text: &str) -> bool {
-    let Some(rest) = text.strip_prefix('v') else { return false };
+    let Some(rest) = text.strip_prefix('v') else {
+        return false;
+    };
     let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
     let stage = rest.trim_end_matches(|c: char| c.is_ascii_digit());
     text.len() <= MAX_VERSION_BYTES
@@ -100,19 +123,30 @@ fn is_version(text: &str) -> bool {
         && matches!(stage, "" | "alpha" | "beta" | "internal")
 }
 
-/// Letters in words that each have a vowel and no long run without one, told apart by capitals. Random text does not look like it.
+/// Letters in words that each have a vowel and no long run without one, told apart by capitals.
+/// Random text does not look like it.
 fn are_plain_words(text: &str) -> bool {
-    let capitals = text.char_indices().filter(|(at, c)| *at > 0 && c.is_ascii_uppercase()).map(|(at, _)| at);
-    let bounds: Vec<usize> = std::iter::once(0).chain(capitals).chain([text.len()]).collect();
+    let capitals = text
+        .char_indices()
+        .filter(|(at, c)| *at > 0 && c.is_ascii_uppercase())
+        .map(|(at, _)| at);
+    let bounds: Vec<usize> = std::iter::once(0)
+        .chain(capitals)
+        .chain([text.len()])
+        .collect();
     let word = |bound: &[usize]| text.get(*bound.first()?..*bound.last()?);
     text.bytes().all(|byte| byte.is_ascii_alphabetic())
-        && bounds.windows(2).all(|bound| word(bound).is_some_and(is_plain_word))
+        && bounds
+            .windows(2)
+            .all(|bound| word(bound).is_some_and(is_plain_word))
 }
 
 fn is_plain_word(word: &str) -> bool {
     let is_vowel = |c: char| "aeiouy".contains(c.to_ascii_lowercase());
     let longest_run = word.split(is_vowel).map(str::len).max().unwrap_or(0);
-    (2..=MAX_WORD_BYTES).contains(&word.len()) && word.contains(is_vowel) && longest_run <= MAX_CONSONANTS
+    (2..=MAX_WORD_BYTES).contains(&word.len())
+        && word.contains(is_vowel)
+        && longest_run <= MAX_CONSONANTS
 }
 
 /// `streamGenerateContent` has 21, `BidiGenerateContentConstrained` 30.

@@ -1,7 +1,7 @@
 //! The diagnostic spans of a connection's steps; [`crate::record::diagnostics`] has their words.
 //!
-//! Each lasts as long as its step, also when the step is cut off. Where diagnostics are off none is ever made, and nothing here
-//! costs more than a comparison.
+//! Each lasts as long as its step, also when the step is cut off. Where diagnostics are off none is
+//! ever made, and nothing here costs more than a comparison.
 
 use tracing::field::{self, Empty};
 use tracing::{Instrument as _, Span, info_span};
@@ -9,12 +9,16 @@ use tracing::{Instrument as _, Span, info_span};
 use super::refusal::Refusal;
 use crate::observe::{Direction, End};
 use crate::record::diagnostics::{
-    BYTES_RECEIVED, BYTES_SENT, END, ERROR_TYPE, LEAF, SERVER_ADDRESS, TARGET, TLS_RESUMED, TLS_VERSION,
+    BYTES_RECEIVED, BYTES_SENT, END, ERROR_TYPE, LEAF, SERVER_ADDRESS, TARGET, TLS_RESUMED,
+    TLS_VERSION,
 };
 use crate::record::{Handshake, Host, Label as _, LeafResult};
 
 /// Takes a step in its span, which says what the step failed with.
-pub(super) async fn step<T>(span: Span, work: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+pub(super) async fn step<T>(
+    span: Span,
+    work: impl Future<Output = Result<T, Refusal>>,
+) -> Result<T, Refusal> {
     let done = work.instrument(span.clone()).await;
     done.inspect_err(|refusal| {
         span.record(ERROR_TYPE, refusal.failure());
@@ -78,7 +82,8 @@ pub(super) fn leafed(result: LeafResult) {
     Span::current().record(LEAF, result.as_str());
 }
 
-/// What passes on a connection. It is told at whatever end: without one, the connection was aborted.
+/// What passes on a connection. It is told at whatever end: without one, the connection was
+/// aborted.
 pub(super) struct Passage {
     span: Span,
     sent: u64,
@@ -95,7 +100,12 @@ impl Default for Passage {
             { BYTES_RECEIVED } = Empty,
             { END } = Empty
         );
-        Self { span, sent: 0, received: 0, end: ABORTED }
+        Self {
+            span,
+            sent: 0,
+            received: 0,
+            end: ABORTED,
+        }
     }
 }
 

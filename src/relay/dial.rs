@@ -1,4 +1,5 @@
-//! A destination enters, a TCP connection to the provider leaves; never one that leads back into the house.
+//! A destination enters, a TCP connection to the provider leaves; never one that leads back into
+//! the house.
 
 use std::collections::HashMap;
 use std::io;
@@ -23,8 +24,9 @@ pub(super) enum DialError {
     Unreachable(#[source] io::Error),
 }
 
-/// Dials the destination: an override for the host it is called by, else its address, else every address of its name in turn.
-/// Each address gets an equal share of `limit`, so that a black hole in front does not hide a working one behind it.
+/// Dials the destination: an override for the host it is called by, else its address, else every
+/// address of its name in turn. Each address gets an equal share of `limit`, so that a black hole
+/// in front does not hide a working one behind it.
 pub(super) async fn dial(
     destination: &Destination,
     sni: Option<&Host>,
@@ -43,7 +45,10 @@ pub(super) async fn dial(
         }
     }
     // What is left of the limit is the caller's to keep.
-    TcpStream::connect(last).await.map_err(DialError::Unreachable).and_then(checked)
+    TcpStream::connect(last)
+        .await
+        .map_err(DialError::Unreachable)
+        .and_then(checked)
 }
 
 async fn addresses(
@@ -58,19 +63,28 @@ async fn addresses(
     };
     if let Some(address) = host.and_then(|host| overrides.get(&(host.clone(), port))) {
         let own = guard.is_own(*address);
-        return if own { Err(DialError::Forbidden(RefuseReason::Loop)) } else { Ok(vec![*address]) };
+        return if own {
+            Err(DialError::Forbidden(RefuseReason::Loop))
+        } else {
+            Ok(vec![*address])
+        };
     }
     match destination {
         Destination::Address(address) => Ok(vec![*address]),
         Destination::Name { host, port } => {
-            let resolved = lookup_host((host.as_str(), *port)).await.map_err(DialError::Resolve)?;
+            let resolved = lookup_host((host.as_str(), *port))
+                .await
+                .map_err(DialError::Resolve)?;
             permitted(resolved, guard)
         }
     }
 }
 
 /// The addresses that the guard lets pass; its last refusal when there is none.
-fn permitted(resolved: impl Iterator<Item = SocketAddr>, guard: &LoopGuard) -> Result<Vec<SocketAddr>, DialError> {
+fn permitted(
+    resolved: impl Iterator<Item = SocketAddr>,
+    guard: &LoopGuard,
+) -> Result<Vec<SocketAddr>, DialError> {
     let (mut open, mut refused) = (Vec::new(), None);
     for address in resolved {
         match guard.requested(address) {
@@ -85,8 +99,11 @@ fn permitted(resolved: impl Iterator<Item = SocketAddr>, guard: &LoopGuard) -> R
 }
 
 fn checked(tcp: TcpStream) -> Result<TcpStream, DialError> {
-    // TCP connects a socket to itself when a dialled local port happens to be the one the kernel chose for the dialler.
-    let ends = tcp.local_addr().and_then(|local| Ok((local, tcp.peer_addr()?)));
+    // TCP connects a socket to itself when a dialled local port happens to be the one the kernel
+    // chose for the dialler.
+    let ends = tcp
+        .local_addr()
+        .and_then(|local| Ok((local, tcp.peer_addr()?)));
     match ends {
         Ok((local, peer)) if local == peer => Err(DialError::Forbidden(RefuseReason::Loop)),
         _ => tune(&tcp).map(|()| tcp).map_err(DialError::Unreachable),
@@ -111,7 +128,13 @@ mod tests {
         let guard = LoopGuard::new(vec![], false);
         let (_, localhost) = name("localhost");
         let refused = addresses(&localhost, None, &HashMap::new(), &guard).await;
-        assert!(matches!(refused, Err(DialError::Forbidden(RefuseReason::ForbiddenDestination))), "{refused:?}");
+        assert!(
+            matches!(
+                refused,
+                Err(DialError::Forbidden(RefuseReason::ForbiddenDestination))
+            ),
+            "{refused:?}"
+        );
         let rebound = permitted([at("10.0.0.1:443"), at("8.8.8.8:443")].into_iter(), &guard);
         assert_eq!(rebound.unwrap(), [at("8.8.8.8:443")]);
     }
@@ -121,21 +144,44 @@ mod tests {
         let guard = LoopGuard::new(vec![at("127.0.0.1:8742")], false);
         let (host, destination) = name("api.example.com");
         let mut overrides = HashMap::from([((host.clone(), 443), at("127.0.0.1:9000"))]);
-        let by_name = addresses(&destination, None, &overrides, &guard).await.unwrap();
+        let by_name = addresses(&destination, None, &overrides, &guard)
+            .await
+            .unwrap();
         let redirected = Destination::Address(at("192.0.2.1:443"));
-        let by_sni = addresses(&redirected, Some(&host), &overrides, &guard).await.unwrap();
-        assert_eq!((by_name, by_sni), (vec![at("127.0.0.1:9000")], vec![at("127.0.0.1:9000")]));
+        let by_sni = addresses(&redirected, Some(&host), &overrides, &guard)
+            .await
+            .unwrap();
+        assert_eq!(
+            (by_name, by_sni),
+            (vec![at("127.0.0.1:9000")], vec![at("127.0.0.1:9000")])
+        );
         overrides.insert((host, 443), at("127.0.0.1:8742"));
         let refused = addresses(&destination, None, &overrides, &guard).await;
-        assert!(matches!(refused, Err(DialError::Forbidden(RefuseReason::Loop))), "{refused:?}");
+        assert!(
+            matches!(refused, Err(DialError::Forbidden(RefuseReason::Loop))),
+            "{refused:?}"
+        );
     }
 
     #[tokio::test]
     async fn nobody_at_home_is_unreachable() {
-        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let closed = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
         let guard = LoopGuard::new(vec![], false);
         let destination = Destination::Address(closed);
-        let dialled = dial(&destination, None, &HashMap::new(), &guard, Duration::from_secs(10)).await;
-        assert!(matches!(dialled, Err(DialError::Unreachable(_))), "{dialled:?}");
+        let dialled = dial(
+            &destination,
+            None,
+            &HashMap::new(),
+            &guard,
+            Duration::from_secs(10),
+        )
+        .await;
+        assert!(
+            matches!(dialled, Err(DialError::Unreachable(_))),
+            "{dialled:?}"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! The end of a TCP connection that is not to look complete: everything written arrives, then FIN, and no close_notify.
+//! The end of a TCP connection that is not to look complete: everything written arrives, then FIN,
+//! and no close_notify.
 
 use std::io;
 use std::net::Shutdown as Half;
@@ -17,12 +18,16 @@ pub(super) async fn after(end: End, agent: &TcpStream, provider: &TcpStream, shu
     if end != End::Closed {
         let both = async { tokio::join!(hang_up(agent, AGENT), hang_up(provider, PROVIDER)) };
         // Forced, the connections close at once, whatever is still on its way.
-        shutdown.force.run_until_cancelled(both.instrument(diagnostics::hang_up())).await;
+        shutdown
+            .force
+            .run_until_cancelled(both.instrument(diagnostics::hang_up()))
+            .await;
     }
 }
 
-/// Sends FIN at once, then reads and drops what the peer still sends, for `longest` at most: closing over unread bytes would
-/// reset the connection, and a reset discards what the peer has not read yet (RFC 9112 section 9.6).
+/// Sends FIN at once, then reads and drops what the peer still sends, for `longest` at most:
+/// closing over unread bytes would reset the connection, and a reset discards what the peer has not
+/// read yet (RFC 9112 section 9.6).
 pub(super) async fn hang_up(tcp: &TcpStream, longest: Duration) {
     // Fails only on a connection that is already gone.
     let _ = SockRef::from(tcp).shutdown(Half::Write);
@@ -42,8 +47,8 @@ async fn drop_rest(tcp: &TcpStream) {
     }
 }
 
-/// A slow agent acknowledges for as long as it reads what was buffered for it (HTTP/2 window updates); this ends an upload
-/// that goes on regardless.
+/// A slow agent acknowledges for as long as it reads what was buffered for it (HTTP/2 window
+/// updates); this ends an upload that goes on regardless.
 pub(super) const AGENT: Duration = Duration::from_secs(30);
 
 /// An answer that nobody waits for any more is paid for: it is to stop soon.

@@ -1,10 +1,11 @@
 //! The hosts of LLM calls that the dialects can read: the default of `intercept.hosts`.
 //!
-//! Every one is a whole name. A pattern such as `*-aiplatform.googleapis.com` would also let the CA sign for everything below
-//! `googleapis.com`, because a certificate's name constraints know domains and no patterns.
+//! Every one is a whole name. A pattern such as `*-aiplatform.googleapis.com` would also let the CA
+//! sign for everything below `googleapis.com`, because a certificate's name constraints know
+//! domains and no patterns.
 
-/// Cloud Code, the public Gemini API, and the endpoints of Vertex AI as Google's own Cloud SDK lists them (global, of the two
-/// multi-regions, and regional).
+/// Cloud Code, the public Gemini API, and the endpoints of Vertex AI as Google's own Cloud SDK
+/// lists them (global, of the two multi-regions, and regional).
 pub(super) const LLM_HOSTS: &[&str] = &[
     "daily-cloudcode-pa.googleapis.com",
     "cloudcode-pa.googleapis.com",

@@ -1,7 +1,8 @@
-//! One direction of a connection as a state machine: read a chunk, write all of it, flush, tell, and again.
+//! One direction of a connection as a state machine: read a chunk, write all of it, flush, tell,
+//! and again.
 //!
-//! At most one chunk is in flight. While nothing flows, nothing is held: a chunk is read onto the stack, and moves to the heap
-//! only when its receiver does not take it at once.
+//! At most one chunk is in flight. While nothing flows, nothing is held: a chunk is read onto the
+//! stack, and moves to the heap only when its receiver does not take it at once.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -35,7 +36,8 @@ pub(super) enum Lane {
     Ending,
     /// Both have ended.
     Ended,
-    /// The sink takes nothing any more. Its answer may still be on its way, so the other lane goes on.
+    /// The sink takes nothing any more. Its answer may still be on its way, so the other lane goes
+    /// on.
     Broken,
 }
 
@@ -48,7 +50,8 @@ pub(super) struct Chunk {
 }
 
 impl Lane {
-    /// Moves at most one chunk, or the end. Pending when neither side is ready, and for ever when the lane is over.
+    /// Moves at most one chunk, or the end. Pending when neither side is ready, and for ever when
+    /// the lane is over.
     pub(super) fn poll<R, W>(
         &mut self,
         cx: &mut Context<'_>,
@@ -62,17 +65,29 @@ impl Lane {
     {
         match self {
             Self::Reading => self.read(cx, source, sink, witness),
-            Self::Writing(Chunk { bytes, written, read }) => {
+            Self::Writing(Chunk {
+                bytes,
+                written,
+                read,
+            }) => {
                 let sent = ready!(poll_send(cx, sink, bytes, written));
                 if sent.is_ok() {
                     witness.passed(bytes, *read);
                 }
-                *self = if sent.is_ok() { Self::Reading } else { Self::Broken };
+                *self = if sent.is_ok() {
+                    Self::Reading
+                } else {
+                    Self::Broken
+                };
                 Poll::Ready(Ok(()))
             }
             Self::Ending => {
                 let told = ready!(Pin::new(sink).poll_shutdown(cx));
-                *self = if told.is_ok() { Self::Ended } else { Self::Broken };
+                *self = if told.is_ok() {
+                    Self::Ended
+                } else {
+                    Self::Broken
+                };
                 witness.ended();
                 Poll::Ready(Ok(()))
             }
@@ -118,7 +133,11 @@ impl Lane {
             Poll::Ready(Ok(())) => witness.passed(bytes, read),
             Poll::Ready(Err(_)) => *self = Self::Broken,
             Poll::Pending => {
-                *self = Self::Writing(Chunk { bytes: bytes.into(), written, read });
+                *self = Self::Writing(Chunk {
+                    bytes: bytes.into(),
+                    written,
+                    read,
+                });
                 return Poll::Pending;
             }
         }
@@ -142,5 +161,6 @@ fn poll_send<W: AsyncWrite + Unpin>(
     Pin::new(sink).poll_flush(cx)
 }
 
-/// A TLS record holds at most this much plaintext (RFC 8446 section 5.1), so one record passes as one chunk.
+/// A TLS record holds at most this much plaintext (RFC 8446 section 5.1), so one record passes as
+/// one chunk.
 const CHUNK: usize = 16 * 1024;

@@ -1,8 +1,9 @@
 //! The traffic itself: one connection from [`Accepted`] to its end, byte for byte.
 //!
-//! The provider is reached and verified first, then the agent is answered with exactly the protocol that the provider chose.
-//! One agent connection is one upstream connection: nothing is pooled, nothing is retried, nothing waits for an observer.
-//! Knows no provider and no metric; a plaintext byte is lent to the observer and kept nowhere.
+//! The provider is reached and verified first, then the agent is answered with exactly the protocol
+//! that the provider chose. One agent connection is one upstream connection: nothing is pooled,
+//! nothing is retried, nothing waits for an observer. Knows no provider and no metric; a plaintext
+//! byte is lent to the observer and kept nowhere.
 
 mod diagnostics;
 mod dial;
@@ -32,8 +33,8 @@ use crate::capture::{Accepted, Destination, LoopGuard};
 use crate::observe::{Alpn, Connection, OpenObserver};
 use crate::record::diagnostics::{SERVER_ADDRESS, TUNNEL_WHY, disposed, refused};
 use crate::record::{
-    ConnectionSetup, Disposition, Fact, Handshake, Host, HostPattern, Label as _, Phase, Record, TimeoutStep,
-    TunnelReason,
+    ConnectionSetup, Disposition, Fact, Handshake, Host, HostPattern, Label as _, Phase, Record,
+    TimeoutStep, TunnelReason,
 };
 use crate::tls::handshake;
 use crate::tls::hello::HelloReader;
@@ -52,7 +53,8 @@ use timeouts::Timeouts;
 pub struct Config {
     /// The hosts to decrypt; everything else is tunnelled.
     pub intercept: Vec<HostPattern>,
-    /// Addresses to dial for a host and port instead of the real ones, for tests and demos. Verification is not touched.
+    /// Addresses to dial for a host and port instead of the real ones, for tests and demos.
+    /// Verification is not touched.
     pub resolve: HashMap<(Host, u16), SocketAddr>,
     /// How long each step may take.
     pub timeouts: Timeouts,
@@ -60,8 +62,15 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        let intercept = LLM_HOSTS.iter().filter_map(|pattern| HostPattern::parse(pattern).ok()).collect();
-        Self { intercept, resolve: HashMap::new(), timeouts: Timeouts::default() }
+        let intercept = LLM_HOSTS
+            .iter()
+            .filter_map(|pattern| HostPattern::parse(pattern).ok())
+            .collect();
+        Self {
+            intercept,
+            resolve: HashMap::new(),
+            timeouts: Timeouts::default(),
+        }
     }
 }
 
@@ -94,8 +103,11 @@ impl Relay {
     /// Carries one connection to its end. What becomes of it is told to the current span, too.
     pub async fn serve(&self, accepted: Accepted, shutdown: &Shutdown) {
         let whole = Span::current();
-        let span = info_span!("connection", destination = %accepted.destination, host = field::Empty);
-        self.carry(accepted, &whole, shutdown).instrument(span).await;
+        let span =
+            info_span!("connection", destination = %accepted.destination, host = field::Empty);
+        self.carry(accepted, &whole, shutdown)
+            .instrument(span)
+            .await;
     }
 
     async fn carry(&self, accepted: Accepted, whole: &Span, shutdown: &Shutdown) {
@@ -105,11 +117,19 @@ impl Relay {
             () = shutdown.drain.cancelled() => Err(Refusal::Shutdown),
         };
         match path {
-            Ok(Path::Intercepted { intercepted, agent, provider }) => {
+            Ok(Path::Intercepted {
+                intercepted,
+                agent,
+                provider,
+            }) => {
                 disposed(whole, Disposition::Intercepted);
                 self.pass(intercepted, *agent, *provider, shutdown).await;
             }
-            Ok(Path::Tunnelled { why, agent, provider }) => {
+            Ok(Path::Tunnelled {
+                why,
+                agent,
+                provider,
+            }) => {
                 disposed(whole, Disposition::Tunnelled);
                 self.record.record(Fact::ConnectionTunnelled(why));
                 self.tunnel(agent, provider, shutdown).await;
@@ -123,27 +143,46 @@ impl Relay {
 
     /// Opens the way to the provider, and only then answers the agent.
     async fn open(&self, accepted: Accepted, whole: &Span) -> Result<Path, Refusal> {
-        let Accepted { mut tcp, prefix, destination } = accepted;
+        let Accepted {
+            mut tcp,
+            prefix,
+            destination,
+        } = accepted;
         let port = destination.port();
-        let (opening, kept) = self.hello(&mut tcp, prefix).instrument(diagnostics::client_hello()).await;
+        let (opening, kept) = self
+            .hello(&mut tcp, prefix)
+            .instrument(diagnostics::client_hello())
+            .await;
         match route(opening, &self.config.intercept) {
             Route::Intercept { host, alpn } => {
                 Span::current().record("host", field::display(&host));
                 whole.record(SERVER_ADDRESS, field::display(&host));
-                let (connect, upstream, leaf) = match self.provider(&destination, &host, &alpn).await {
-                    Ok(ready) => ready,
-                    Err(refusal) => {
-                        // The agent's TLS library tells a person why; whether it still listens is its own affair.
-                        let _ = tcp.try_write(&handshake::refusal_alert(refusal.alert()));
-                        hang_up::hang_up(&tcp, hang_up::AGENT).instrument(diagnostics::hang_up()).await;
-                        return Err(refusal);
-                    }
-                };
+                let (connect, upstream, leaf) =
+                    match self.provider(&destination, &host, &alpn).await {
+                        Ok(ready) => ready,
+                        Err(refusal) => {
+                            // The agent's TLS library tells a person why; whether it still listens
+                            // is its own affair.
+                            let _ = tcp.try_write(&handshake::refusal_alert(refusal.alert()));
+                            hang_up::hang_up(&tcp, hang_up::AGENT)
+                                .instrument(diagnostics::hang_up())
+                                .await;
+                            return Err(refusal);
+                        }
+                    };
                 let verified = phase(upstream.handshake());
                 let (agent, greeted) = self.greet(ReadAhead::new(kept, tcp), leaf).await?;
-                let setup = Box::new(ConnectionSetup { connect, upstream: verified, agent: phase(greeted) });
+                let setup = Box::new(ConnectionSetup {
+                    connect,
+                    upstream: verified,
+                    agent: phase(greeted),
+                });
                 let (agent, provider) = (Box::new(agent), Box::new(upstream.into_stream()));
-                Ok(Path::Intercepted { intercepted: Intercepted { host, port, setup }, agent, provider })
+                Ok(Path::Intercepted {
+                    intercepted: Intercepted { host, port, setup },
+                    agent,
+                    provider,
+                })
             }
             Route::Refuse(error) => Err(Refusal::Hello(error)),
             Route::RefuseLate => Err(Refusal::Timeout(TimeoutStep::ClientHello)),
@@ -153,7 +192,11 @@ impl Relay {
                 whole.record(SERVER_ADDRESS, host);
                 whole.record(TUNNEL_WHY, why.as_str());
                 let (provider, _) = self.dial(&destination, sni.as_ref()).await?;
-                Ok(Path::Tunnelled { why, agent: ReadAhead::new(kept, tcp), provider })
+                Ok(Path::Tunnelled {
+                    why,
+                    agent: ReadAhead::new(kept, tcp),
+                    provider,
+                })
             }
         }
     }
@@ -170,7 +213,11 @@ impl Relay {
         (opening, reader.into_bytes())
     }
 
-    async fn dial(&self, destination: &Destination, host: Option<&Host>) -> Result<(TcpStream, Phase), Refusal> {
+    async fn dial(
+        &self,
+        destination: &Destination,
+        host: Option<&Host>,
+    ) -> Result<(TcpStream, Phase), Refusal> {
         let limit = self.config.timeouts.upstream_connect;
         let start = Instant::now();
         let tcp = within(limit, TimeoutStep::UpstreamConnect, async {
@@ -190,10 +237,18 @@ impl Relay {
         alpn: &[Vec<u8>],
     ) -> Result<(Phase, VerifiedUpstream, Arc<ServerConfig>), Refusal> {
         let (tcp, connect) = self.dial(destination, Some(host)).await?;
-        let upstream = within(self.config.timeouts.upstream_handshake, TimeoutStep::UpstreamHandshake, async {
-            let verified = self.upstream.handshake(tcp, host, alpn).await.map_err(Refusal::UpstreamHandshake);
-            verified.inspect(|upstream| diagnostics::shaken(upstream.handshake()))
-        });
+        let upstream = within(
+            self.config.timeouts.upstream_handshake,
+            TimeoutStep::UpstreamHandshake,
+            async {
+                let verified = self
+                    .upstream
+                    .handshake(tcp, host, alpn)
+                    .await
+                    .map_err(Refusal::UpstreamHandshake);
+                verified.inspect(|upstream| diagnostics::shaken(upstream.handshake()))
+            },
+        );
         let upstream = step(diagnostics::upstream_handshake(host), upstream).await?;
         self.record.record(Fact::Handshake(upstream.handshake()));
         let leaf = async {
@@ -210,10 +265,16 @@ impl Relay {
         agent: ReadAhead<TcpStream>,
         leaf: Arc<ServerConfig>,
     ) -> Result<(server::TlsStream<ReadAhead<TcpStream>>, Handshake), Refusal> {
-        let accepted = within(self.config.timeouts.agent_handshake, TimeoutStep::AgentHandshake, async {
-            let accepted = handshake::accept(agent, leaf).await.map_err(Refusal::AgentHandshake);
-            accepted.inspect(|(_, handshake)| diagnostics::shaken(*handshake))
-        });
+        let accepted = within(
+            self.config.timeouts.agent_handshake,
+            TimeoutStep::AgentHandshake,
+            async {
+                let accepted = handshake::accept(agent, leaf)
+                    .await
+                    .map_err(Refusal::AgentHandshake);
+                accepted.inspect(|(_, handshake)| diagnostics::shaken(*handshake))
+            },
+        );
         let (agent, handshake) = step(diagnostics::agent_handshake(), accepted).await?;
         self.record.record(Fact::Handshake(handshake));
         Ok((agent, handshake))
@@ -234,14 +295,38 @@ impl Relay {
         };
         let Intercepted { host, port, setup } = intercepted;
         let (opened, opened_at) = (Instant::now(), SystemTime::now());
-        let connection = Connection { host, alpn, opened, opened_at, port, setup: Some(setup) };
+        let connection = Connection {
+            host,
+            alpn,
+            opened,
+            opened_at,
+            port,
+            setup: Some(setup),
+        };
         let terms = self.terms(shutdown);
-        let end = pass::pass(&mut agent, &mut provider, Some(self.observers.open(connection)), &terms).await;
+        let end = pass::pass(
+            &mut agent,
+            &mut provider,
+            Some(self.observers.open(connection)),
+            &terms,
+        )
+        .await;
         debug!(?end, "an intercepted connection ended");
-        hang_up::after(end, agent.get_ref().0.get_ref(), provider.get_ref().0.get_ref(), shutdown).await;
+        hang_up::after(
+            end,
+            agent.get_ref().0.get_ref(),
+            provider.get_ref().0.get_ref(),
+            shutdown,
+        )
+        .await;
     }
 
-    async fn tunnel(&self, mut agent: ReadAhead<TcpStream>, mut provider: TcpStream, shutdown: &Shutdown) {
+    async fn tunnel(
+        &self,
+        mut agent: ReadAhead<TcpStream>,
+        mut provider: TcpStream,
+        shutdown: &Shutdown,
+    ) {
         let _opened = Opened::new(&*self.record, Disposition::Tunnelled);
         let end = tunnel::tunnel(&mut agent, &mut provider, &self.terms(shutdown)).await;
         debug!(?end, "a tunnelled connection ended");
@@ -249,7 +334,11 @@ impl Relay {
     }
 
     fn terms<'a>(&'a self, shutdown: &'a Shutdown) -> pass::Terms<'a> {
-        pass::Terms { idle: self.config.timeouts.idle, shutdown, record: &*self.record }
+        pass::Terms {
+            idle: self.config.timeouts.idle,
+            shutdown,
+            record: &*self.record,
+        }
     }
 }
 
@@ -262,7 +351,10 @@ struct Intercepted {
 
 /// A handshake that has just ended, and when it took place.
 fn phase(handshake: Handshake) -> (Phase, Handshake) {
-    (Phase::ended(SystemTime::now(), handshake.duration), handshake)
+    (
+        Phase::ended(SystemTime::now(), handshake.duration),
+        handshake,
+    )
 }
 
 /// A connection that is open on both sides.
@@ -288,7 +380,10 @@ struct Opened<'a> {
 impl<'a> Opened<'a> {
     fn new(record: &'a dyn Record, disposition: Disposition) -> Self {
         record.record(Fact::ConnectionOpened(disposition));
-        Self { record, disposition }
+        Self {
+            record,
+            disposition,
+        }
     }
 }
 
@@ -303,7 +398,9 @@ async fn within<T>(
     step: TimeoutStep,
     work: impl Future<Output = Result<T, Refusal>>,
 ) -> Result<T, Refusal> {
-    timeout(limit, work).await.unwrap_or(Err(Refusal::Timeout(step)))
+    timeout(limit, work)
+        .await
+        .unwrap_or(Err(Refusal::Timeout(step)))
 }
 
 #[cfg(test)]

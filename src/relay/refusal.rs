@@ -1,4 +1,5 @@
-//! Why a connection ended before any byte passed: one enum, and what it is called in facts, in the log and in TLS alerts.
+//! Why a connection ended before any byte passed: one enum, and what it is called in facts, in the
+//! log and in TLS alerts.
 
 use tracing::{debug, warn};
 
@@ -37,7 +38,9 @@ impl Refusal {
         let reason = self.reason();
         record.record(Fact::ConnectionRefused(reason));
         match reason {
-            RefuseReason::AgentGone | RefuseReason::Shutdown => debug!(%reason, error = %self, "gave up a connection"),
+            RefuseReason::AgentGone | RefuseReason::Shutdown => {
+                debug!(%reason, error = %self, "gave up a connection")
+            }
             _ => warn!(%reason, error = %self, "refused a connection"),
         }
     }
@@ -49,24 +52,31 @@ impl Refusal {
             Self::UpstreamHandshake(reason) => *reason,
             // `access_denied` is its alert, and a loop is what it stands for.
             Self::Dial(DialError::Forbidden(_)) => HandshakeFailure::OwnCa,
-            Self::AgentHandshake(_) | Self::Dial(_) | Self::Hello(_) | Self::Leaf(_) | Self::Shutdown => {
-                HandshakeFailure::Closed
-            }
+            Self::AgentHandshake(_)
+            | Self::Dial(_)
+            | Self::Hello(_)
+            | Self::Leaf(_)
+            | Self::Shutdown => HandshakeFailure::Closed,
         }
     }
 
     /// What the step failed with that ended in the refusal.
     pub(super) fn failure(&self) -> &'static str {
-        self.handshake().map_or_else(|| self.reason().as_str(), |(_, failure)| failure.as_str())
+        self.handshake()
+            .map_or_else(|| self.reason().as_str(), |(_, failure)| failure.as_str())
     }
 
     pub(super) fn reason(&self) -> RefuseReason {
         match self {
             Self::AgentHandshake(_) | Self::Leaf(_) => RefuseReason::AgentHandshake,
             Self::Dial(DialError::Forbidden(reason)) => *reason,
-            Self::Dial(DialError::Resolve(_) | DialError::Unreachable(_)) => RefuseReason::UpstreamConnect,
+            Self::Dial(DialError::Resolve(_) | DialError::Unreachable(_)) => {
+                RefuseReason::UpstreamConnect
+            }
             Self::Hello(HelloError::Closed | HelloError::Io(_)) => RefuseReason::AgentGone,
-            Self::Hello(HelloError::Malformed | HelloError::NotTls | HelloError::TooLarge) => RefuseReason::BadHello,
+            Self::Hello(HelloError::Malformed | HelloError::NotTls | HelloError::TooLarge) => {
+                RefuseReason::BadHello
+            }
             Self::Shutdown => RefuseReason::Shutdown,
             Self::Timeout(_) => RefuseReason::Timeout,
             Self::UpstreamHandshake(_) => RefuseReason::UpstreamHandshake,
@@ -77,8 +87,12 @@ impl Refusal {
         match self {
             Self::AgentHandshake(reason) => Some((Side::Agent, *reason)),
             Self::UpstreamHandshake(reason) => Some((Side::Upstream, *reason)),
-            Self::Timeout(TimeoutStep::AgentHandshake) => Some((Side::Agent, HandshakeFailure::Timeout)),
-            Self::Timeout(TimeoutStep::UpstreamHandshake) => Some((Side::Upstream, HandshakeFailure::Timeout)),
+            Self::Timeout(TimeoutStep::AgentHandshake) => {
+                Some((Side::Agent, HandshakeFailure::Timeout))
+            }
+            Self::Timeout(TimeoutStep::UpstreamHandshake) => {
+                Some((Side::Upstream, HandshakeFailure::Timeout))
+            }
             _ => None,
         }
     }

@@ -1,7 +1,7 @@
 //! How a connection begins enters, what to do with it leaves. Pure.
 //!
-//! Only what is asked for is decrypted. What cannot be read as TLS is somebody else's protocol and goes on untouched;
-//! what begins like TLS and then breaks the protocol is refused.
+//! Only what is asked for is decrypted. What cannot be read as TLS is somebody else's protocol and
+//! goes on untouched; what begins like TLS and then breaks the protocol is refused.
 
 use crate::record::{Host, HostPattern, TunnelReason};
 use crate::tls::hello::{Hello, HelloError};
@@ -46,12 +46,18 @@ pub enum Route {
 #[must_use]
 pub fn route(opening: Opening, intercept: &[HostPattern]) -> Route {
     match opening {
-        Opening::Hello(Hello { sni: Some(host), alpn, .. })
-            if intercept.iter().any(|pattern| pattern.matches(&host)) =>
-        {
+        Opening::Hello(Hello {
+            sni: Some(host),
+            alpn,
+            ..
+        }) if intercept.iter().any(|pattern| pattern.matches(&host)) => {
             Route::Intercept { host, alpn }
         }
-        Opening::Hello(Hello { sni, has_encrypted_hello, .. }) => {
+        Opening::Hello(Hello {
+            sni,
+            has_encrypted_hello,
+            ..
+        }) => {
             let why = match sni {
                 _ if has_encrypted_hello => TunnelReason::EncryptedHello,
                 None => TunnelReason::NoSni,
@@ -60,9 +66,15 @@ pub fn route(opening: Opening, intercept: &[HostPattern]) -> Route {
             Route::Tunnel { why, sni }
         }
         Opening::Late => Route::RefuseLate,
-        Opening::Other(HelloError::NotTls) => Route::Tunnel { why: TunnelReason::NotTls, sni: None },
+        Opening::Other(HelloError::NotTls) => Route::Tunnel {
+            why: TunnelReason::NotTls,
+            sni: None,
+        },
         Opening::Other(error) => Route::Refuse(error),
-        Opening::Silent => Route::Tunnel { why: TunnelReason::Silent, sni: None },
+        Opening::Silent => Route::Tunnel {
+            why: TunnelReason::Silent,
+            sni: None,
+        },
     }
 }
 
@@ -83,13 +95,20 @@ mod tests {
 
     fn hello(sni: Option<&str>) -> Opening {
         let sni = sni.map(|name| Host::parse(name).unwrap());
-        Opening::Hello(Hello { sni, alpn: vec![b"h2".to_vec()], has_encrypted_hello: false })
+        Opening::Hello(Hello {
+            sni,
+            alpn: vec![b"h2".to_vec()],
+            has_encrypted_hello: false,
+        })
     }
 
     /// The same with an `encrypted_client_hello` extension.
     fn encrypted(outer: Option<&str>) -> Opening {
         match hello(outer) {
-            Opening::Hello(hello) => Opening::Hello(Hello { has_encrypted_hello: true, ..hello }),
+            Opening::Hello(hello) => Opening::Hello(Hello {
+                has_encrypted_hello: true,
+                ..hello
+            }),
             other => other,
         }
     }
@@ -97,11 +116,20 @@ mod tests {
     #[test]
     fn only_what_is_selected_is_decrypted() {
         for (opening, expected) in [
-            (hello(Some("api.example.com")), "intercept api.example.com 1"),
+            (
+                hello(Some("api.example.com")),
+                "intercept api.example.com 1",
+            ),
             (hello(Some("example.com")), "tunnel not_selected true"),
             (hello(None), "tunnel no_sni false"),
-            (encrypted(Some("api.example.com")), "intercept api.example.com 1"),
-            (encrypted(Some("front.example.net")), "tunnel encrypted_hello true"),
+            (
+                encrypted(Some("api.example.com")),
+                "intercept api.example.com 1",
+            ),
+            (
+                encrypted(Some("front.example.net")),
+                "tunnel encrypted_hello true",
+            ),
             (encrypted(None), "tunnel encrypted_hello false"),
             (Opening::Silent, "tunnel silent false"),
             (Opening::Other(HelloError::NotTls), "tunnel not_tls false"),

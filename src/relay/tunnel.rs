@@ -1,4 +1,5 @@
-//! Ciphertext both ways, from the replayed first bytes to the end: the rules of [`super::pass`] with nobody looking.
+//! Ciphertext both ways, from the replayed first bytes to the end: the rules of [`super::pass`]
+//! with nobody looking.
 
 use tokio::io::{AsyncRead, AsyncWrite};
 

@@ -1,7 +1,8 @@
-//! TLS for the house's own connections: how the collector of spans is verified, and what it is shown.
+//! TLS for the house's own connections: how the collector of spans is verified, and what it is
+//! shown.
 //!
-//! The operator's files or the system's roots enter, a client configuration leaves. The house's own CA vouches for nobody here
-//! either.
+//! The operator's files or the system's roots enter, a client configuration leaves. The house's own
+//! CA vouches for nobody here either.
 
 use std::path::{Path, PathBuf};
 
@@ -35,7 +36,8 @@ pub enum CollectorError {
 /// By which files the two ends know each other.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Files<'a> {
-    /// The roots that may vouch for the collector, and no others; those of the system where there is none.
+    /// The roots that may vouch for the collector, and no others; those of the system where there
+    /// is none.
     pub roots: Option<&'a Path>,
     /// The certificate that the collector is shown, and its key.
     pub identity: Option<(&'a Path, &'a Path)>,
@@ -44,16 +46,29 @@ pub struct Files<'a> {
 /// How the house speaks TLS to the collector.
 ///
 /// # Errors
-/// [`CollectorError`] when there are no roots, or a file is missing, empty, no PEM, or holds the house's own CA.
+/// [`CollectorError`] when there are no roots, or a file is missing, empty, no PEM, or holds the
+/// house's own CA.
 pub fn client(files: Files<'_>, own: &Authority) -> Result<ClientConfig, CollectorError> {
     let roots = match files.roots {
         Some(path) => roots::read(path, own.own()),
         None => roots::load(&[], own.own()),
     };
     let verified = verifying(roots.map_err(UpstreamError::from)?, own.own())?;
-    let Some((certificate, key)) = files.identity else { return Ok(verified.with_no_client_auth()) };
-    let bad = || CollectorError::Identity { certificate: certificate.to_owned(), key: key.to_owned() };
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(certificate).map_err(|_| bad())?.collect();
-    let (chain, key) = (chain.map_err(|_| bad())?, PrivateKeyDer::from_pem_file(key).map_err(|_| bad())?);
-    verified.with_client_auth_cert(chain, key).map_err(|_| bad())
+    let Some((certificate, key)) = files.identity else {
+        return Ok(verified.with_no_client_auth());
+    };
+    let bad = || CollectorError::Identity {
+        certificate: certificate.to_owned(),
+        key: key.to_owned(),
+    };
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(certificate)
+        .map_err(|_| bad())?
+        .collect();
+    let (chain, key) = (
+        chain.map_err(|_| bad())?,
+        PrivateKeyDer::from_pem_file(key).map_err(|_| bad())?,
+    );
+    verified
+        .with_client_auth_cert(chain, key)
+        .map_err(|_| bad())
 }

@@ -1,6 +1,7 @@
 //! What rustls, webpki and the socket say about a failed handshake, as one closed set of reasons.
 //!
-//! Errors enter, a [`HandshakeFailure`] leaves; texts of errors never do, since they can quote the peer.
+//! Errors enter, a [`HandshakeFailure`] leaves; texts of errors never do, since they can quote the
+//! peer.
 
 use std::io;
 
@@ -11,9 +12,13 @@ use crate::record::HandshakeFailure;
 
 /// The reason behind an error of `tokio_rustls`, which wraps those of rustls into I/O errors.
 pub(super) fn of_io(error: &io::Error) -> HandshakeFailure {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+    match error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<Error>())
+    {
         Some(error) => of_tls(error),
-        // rustls reports what it cannot read as `InvalidData`; all else is the socket's end, by whatever name.
+        // rustls reports what it cannot read as `InvalidData`; all else is the socket's end, by
+        // whatever name.
         None if error.kind() == io::ErrorKind::InvalidData => HandshakeFailure::Protocol,
         None => HandshakeFailure::Closed,
     }
@@ -32,8 +37,12 @@ fn of_tls(error: &Error) -> HandshakeFailure {
 
 fn of_certificate(error: &CertificateError) -> HandshakeFailure {
     match error {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => HandshakeFailure::Expired,
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => HandshakeFailure::NotYetValid,
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            HandshakeFailure::Expired
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            HandshakeFailure::NotYetValid
+        }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             HandshakeFailure::WrongHost
         }
@@ -44,10 +53,16 @@ fn of_certificate(error: &CertificateError) -> HandshakeFailure {
         }
         CertificateError::BadSignature
         | CertificateError::UnsupportedSignatureAlgorithmContext { .. }
-        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => HandshakeFailure::WeakSignature,
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            HandshakeFailure::WeakSignature
+        }
         CertificateError::Other(other) if other.0.is::<OwnCaPresented>() => HandshakeFailure::OwnCa,
-        CertificateError::Other(other) => other.0.downcast_ref().map_or(HandshakeFailure::BadEncoding, of_path),
-        // The arm below also takes `UnsupportedSignatureAlgorithm`, deprecated and no longer made for certificates.
+        CertificateError::Other(other) => other
+            .0
+            .downcast_ref()
+            .map_or(HandshakeFailure::BadEncoding, of_path),
+        // The arm below also takes `UnsupportedSignatureAlgorithm`, deprecated and no longer made
+        // for certificates.
         _ => HandshakeFailure::BadEncoding,
     }
 }

@@ -1,9 +1,10 @@
-//! Certificates and handshakes: the CA, leaves, the agent's bundle, the ClientHello, the verified upstream.
+//! Certificates and handshakes: the CA, leaves, the agent's bundle, the ClientHello, the verified
+//! upstream.
 //!
-//! TCP streams enter, TLS sessions leave. Knows nothing of HTTP. Trust fails closed: there is no switch that turns off
-//! verification of the provider's certificate, and the house's own CA is never accepted from upstream.
-//! Revocation is not checked: no CRL and no OCSP answer is ever fetched.
-//! `SSLKEYLOGFILE` is not honoured on either side.
+//! TCP streams enter, TLS sessions leave. Knows nothing of HTTP. Trust fails closed: there is no
+//! switch that turns off verification of the provider's certificate, and the house's own CA is
+//! never accepted from upstream. Revocation is not checked: no CRL and no OCSP answer is ever
+//! fetched. `SSLKEYLOGFILE` is not honoured on either side.
 
 pub mod authority;
 pub mod bundle;
@@ -27,7 +28,8 @@ use rustls::crypto::CryptoProvider;
 /// The versions spoken on both sides; rustls knows none that is older.
 const VERSIONS: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
 
-/// The cryptography of both sides, named here because a process-wide default could be set by anybody.
+/// The cryptography of both sides, named here because a process-wide default could be set by
+/// anybody.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }

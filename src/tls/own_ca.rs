@@ -1,7 +1,8 @@
 //! Recognises the house's own CA, so that it is never accepted from upstream.
 //!
-//! Whoever holds the CA key (the observed agent, perhaps) could otherwise pose as the provider. Certificates enter, an
-//! answer leaves. Keys are compared as webpki reads them, so no difference between two parsers can hide one.
+//! Whoever holds the CA key (the observed agent, perhaps) could otherwise pose as the provider.
+//! Certificates enter, an answer leaves. Keys are compared as webpki reads them, so no difference
+//! between two parsers can hide one.
 
 use std::sync::Arc;
 
@@ -35,7 +36,9 @@ impl OwnCa {
 
     /// Whether an own CA signed the certificate.
     fn signed(&self, certificate: &CertificateDer<'_>) -> bool {
-        let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return false };
+        let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
+            return false;
+        };
         self.0.iter().any(|own| {
             X509Certificate::from_der(own)
                 .is_ok_and(|(_, own)| certificate.verify_signature(Some(own.public_key())).is_ok())
@@ -51,7 +54,8 @@ pub(super) struct Verifier {
 }
 
 impl Verifier {
-    /// `usual` must not have an own CA among its roots: a trusted root is not part of what a peer presents.
+    /// `usual` must not have an own CA among its roots: a trusted root is not part of what a peer
+    /// presents.
     pub(super) fn new(usual: Arc<WebPkiServerVerifier>, own: OwnCa) -> Self {
         Self { usual, own }
     }
@@ -59,18 +63,37 @@ impl Verifier {
 
 impl Judge for Verifier {
     fn judge(&self, presented: Presented<'_>) -> Result<ServerCertVerified, Error> {
-        let Presented { end_entity, intermediates, name, ocsp, now } = presented;
-        if std::iter::once(end_entity).chain(intermediates).any(|presented| self.own.has_key_of(presented)) {
+        let Presented {
+            end_entity,
+            intermediates,
+            name,
+            ocsp,
+            now,
+        } = presented;
+        if std::iter::once(end_entity)
+            .chain(intermediates)
+            .any(|presented| self.own.has_key_of(presented))
+        {
             return Err(own_ca());
         }
-        let verdict = self.usual.verify_server_cert(end_entity, intermediates, name, ocsp, now);
+        let verdict = self
+            .usual
+            .verify_server_cert(end_entity, intermediates, name, ocsp, now);
         // Refused in any case; the signature is looked at only to name the reason.
-        verdict.map_err(|error| if self.own.signed(end_entity) { own_ca() } else { error })
+        verdict.map_err(|error| {
+            if self.own.signed(end_entity) {
+                own_ca()
+            } else {
+                error
+            }
+        })
     }
 }
 
 fn own_ca() -> Error {
-    Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(OwnCaPresented))))
+    Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(
+        OwnCaPresented,
+    ))))
 }
 
 fn key(certificate: &CertificateDer<'_>) -> Option<Der<'static>> {

@@ -1,12 +1,16 @@
-//! A judgement of one's own about a peer's certificate, with the usual proof that the peer holds its key.
+//! A judgement of one's own about a peer's certificate, with the usual proof that the peer holds
+//! its key.
 //!
-//! A certificate enters, a verdict leaves. Who the peer may be is up to the judge; that the handshake is signed with the
-//! certificate's key is verified by the provider's algorithms, whoever judges.
+//! A certificate enters, a verdict leaves. Who the peer may be is up to the judge; that the
+//! handshake is signed with the certificate's key is verified by the provider's algorithms, whoever
+//! judges.
 
 use std::fmt::Debug;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
@@ -46,7 +50,10 @@ impl<J: Judge> Proven<J> {
     /// Signatures are verified as the provider does.
     #[must_use]
     pub fn new(judge: J, provider: &CryptoProvider) -> Self {
-        Self { judge, algorithms: provider.signature_verification_algorithms }
+        Self {
+            judge,
+            algorithms: provider.signature_verification_algorithms,
+        }
     }
 }
 
@@ -59,7 +66,13 @@ impl<J: Judge> ServerCertVerifier for Proven<J> {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.judge.judge(Presented { end_entity, intermediates, name, ocsp, now })
+        self.judge.judge(Presented {
+            end_entity,
+            intermediates,
+            name,
+            ocsp,
+            now,
+        })
     }
 
     fn verify_tls12_signature(

@@ -1,7 +1,9 @@
-//! A stream below a TLS session: bytes that were already read come first, and one system call reads what is there.
+//! A stream below a TLS session: bytes that were already read come first, and one system call reads
+//! what is there.
 //!
-//! rustls asks for 4 KiB at a time, although a record holds up to 16 KiB of plaintext: it would take five calls to read one.
-//! Nothing waits for more than is there, and while nothing flows, nothing is held (which is what a `BufReader` cannot do).
+//! rustls asks for 4 KiB at a time, although a record holds up to 16 KiB of plaintext: it would
+//! take five calls to read one. Nothing waits for more than is there, and while nothing flows,
+//! nothing is held (which is what a `BufReader` cannot do).
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -11,7 +13,8 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Reads yield the bytes that are ahead, then the stream; writes go straight to the stream, vectored ones included.
+/// Reads yield the bytes that are ahead, then the stream; writes go straight to the stream,
+/// vectored ones included.
 #[derive(Debug)]
 pub struct ReadAhead<S> {
     ahead: Bytes,
@@ -41,7 +44,11 @@ impl<S> ReadAhead<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for ReadAhead<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if !self.ahead.is_empty() {
             self.take_ahead(buf);
             return Poll::Ready(Ok(()));
@@ -52,7 +59,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for ReadAhead<S> {
         let mut space = [const { MaybeUninit::uninit() }; AHEAD];
         let mut read = ReadBuf::uninit(&mut space);
         ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
-        let (now, ahead) = read.filled().split_at(read.filled().len().min(buf.remaining()));
+        let (now, ahead) = read
+            .filled()
+            .split_at(read.filled().len().min(buf.remaining()));
         buf.put_slice(now);
         self.ahead = Bytes::copy_from_slice(ahead);
         Poll::Ready(Ok(()))
@@ -60,7 +69,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for ReadAhead<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for ReadAhead<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
@@ -85,7 +98,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ReadAhead<S> {
     }
 }
 
-/// What rustls asks for at a time (`READ_SIZE` of its deframer). Who asks for more has a buffer of its own.
+/// What rustls asks for at a time (`READ_SIZE` of its deframer). Who asks for more has a buffer of
+/// its own.
 const SMALL_READ: usize = 4 * 1024;
 
 /// The two longest records.
@@ -120,7 +134,11 @@ mod tests {
     struct Counted<'a>(&'a [u8], usize);
 
     impl AsyncRead for Counted<'_> {
-        fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
             self.1 += 1;
             Pin::new(&mut self.0).poll_read(cx, buf)
         }

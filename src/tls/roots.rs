@@ -1,6 +1,7 @@
 //! The roots that providers are verified against, and that the agent's bundle is made of.
 //!
-//! The system's store and the operator's files enter, certificates leave; the house's own CA is never among them.
+//! The system's store and the operator's files enter, certificates leave; the house's own CA is
+//! never among them.
 
 use std::collections::HashSet;
 use std::io;
@@ -46,9 +47,13 @@ pub enum RootsError {
 
 /// The system's roots without the house's own CA, then those of the files; each once.
 ///
-/// The system's roots are those that OpenSSL's tools would use, `SSL_CERT_FILE` and `SSL_CERT_DIR` included; a house that
-/// was started inside the environment it makes for agents finds its own bundle there, hence the filter.
-pub(super) fn load(extra: &[PathBuf], own: &OwnCa) -> Result<Vec<CertificateDer<'static>>, RootsError> {
+/// The system's roots are those that OpenSSL's tools would use, `SSL_CERT_FILE` and `SSL_CERT_DIR`
+/// included; a house that was started inside the environment it makes for agents finds its own
+/// bundle there, hence the filter.
+pub(super) fn load(
+    extra: &[PathBuf],
+    own: &OwnCa,
+) -> Result<Vec<CertificateDer<'static>>, RootsError> {
     let mut roots = rustls_native_certs::load_native_certs().certs;
     roots.retain(|root| !own.has_key_of(root));
     for path in extra {
@@ -56,23 +61,40 @@ pub(super) fn load(extra: &[PathBuf], own: &OwnCa) -> Result<Vec<CertificateDer<
     }
     let mut seen = HashSet::new();
     roots.retain(|root| seen.insert(root.clone()));
-    if roots.is_empty() { Err(RootsError::None) } else { Ok(roots) }
+    if roots.is_empty() {
+        Err(RootsError::None)
+    } else {
+        Ok(roots)
+    }
 }
 
 /// Those of one file.
 pub(super) fn read(path: &Path, own: &OwnCa) -> Result<Vec<CertificateDer<'static>>, RootsError> {
-    let not_certificates = || RootsError::NotCertificates { path: path.to_owned() };
+    let not_certificates = || RootsError::NotCertificates {
+        path: path.to_owned(),
+    };
     let failed = |error| match error {
-        pem::Error::Io(source) => RootsError::Read { path: path.to_owned(), source },
+        pem::Error::Io(source) => RootsError::Read {
+            path: path.to_owned(),
+            source,
+        },
         _ => not_certificates(),
     };
-    let roots: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(failed)?.collect();
+    let roots: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path)
+        .map_err(failed)?
+        .collect();
     let roots = roots.map_err(failed)?;
-    if roots.is_empty() || roots.iter().any(|root| webpki::anchor_from_trusted_cert(root).is_err()) {
+    if roots.is_empty()
+        || roots
+            .iter()
+            .any(|root| webpki::anchor_from_trusted_cert(root).is_err())
+    {
         return Err(not_certificates());
     }
     if roots.iter().any(|root| own.has_key_of(root)) {
-        return Err(RootsError::OwnCa { path: path.to_owned() });
+        return Err(RootsError::OwnCa {
+            path: path.to_owned(),
+        });
     }
     Ok(roots)
 }

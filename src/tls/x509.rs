@@ -11,10 +11,16 @@ pub(super) const BACKDATE: Duration = Duration::from_secs(60 * 60);
 pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A certificate to be: its subject, a random serial number, its validity.
-pub(super) fn params(subject: &str, not_before: SystemTime, not_after: SystemTime) -> CertificateParams {
+pub(super) fn params(
+    subject: &str,
+    not_before: SystemTime,
+    not_after: SystemTime,
+) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::OrganizationName, subject);
+    params
+        .distinguished_name
+        .push(DnType::OrganizationName, subject);
     params.serial_number = Some(random_serial());
     // An expression each: the type of these fields comes from a crate that the house does not name.
     params.not_before = rcgen::date_time_ymd(1970, 1, 1) + since_epoch(not_before);
@@ -30,9 +36,13 @@ fn random_serial() -> SerialNumber {
     SerialNumber::from_slice(&bytes)
 }
 
-/// Whole seconds since 1970, within the years that a certificate can name: a wrong clock must not end the program.
+/// Whole seconds since 1970, within the years that a certificate can name: a wrong clock must not
+/// end the program.
 fn since_epoch(time: SystemTime) -> Duration {
     const END_OF_9999: u64 = 253_402_300_799;
-    let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let seconds = time
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs();
     Duration::from_secs(seconds.min(END_OF_9999))
 }

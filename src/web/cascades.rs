@@ -26,17 +26,27 @@ pub(super) async fn cascade(
     id: Result<Path<String>, PathRejection>,
     _: NoParameters,
 ) -> Result<Json<CascadeDetails>, ApiError> {
-    let id = id.ok().and_then(|Path(id)| Id::from_wire(&id)).ok_or(Wrong::Id).map_err(Wrong::into_error)?;
-    web.ledger.cascade(&id).map(Json).ok_or_else(|| Wrong::NotKept.into_error())
+    let id = id
+        .ok()
+        .and_then(|Path(id)| Id::from_wire(&id))
+        .ok_or(Wrong::Id)
+        .map_err(Wrong::into_error)?;
+    web.ledger
+        .cascade(&id)
+        .map(Json)
+        .ok_or_else(|| Wrong::NotKept.into_error())
 }
 
-/// The path at which a conversation is described: its id comes from the traffic and may hold any printable character.
+/// The path at which a conversation is described: its id comes from the traffic and may hold any
+/// printable character.
 #[must_use]
 pub fn path_of(id: &Id) -> String {
     let mut path = String::from("/v1/cascades/");
     for byte in id.as_str().bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => path.push(char::from(byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => {
+                path.push(char::from(byte))
+            }
             // A dot too: a segment of dots alone would be a step in the path.
             byte => path.push_str(&format!("%{byte:02X}")),
         }
@@ -74,7 +84,11 @@ impl Wrong {
             Self::Twice => "repeated_parameter",
             Self::Unknown => "unknown_parameter",
         };
-        let status = if self == Self::NotKept { StatusCode::NOT_FOUND } else { StatusCode::BAD_REQUEST };
+        let status = if self == Self::NotKept {
+            StatusCode::NOT_FOUND
+        } else {
+            StatusCode::BAD_REQUEST
+        };
         ApiError::new(status, code, self.to_string())
     }
 }
@@ -83,20 +97,31 @@ fn parse(parameters: &[(String, String)]) -> Result<CascadesQuery, Wrong> {
     let (mut cursor, mut limit, mut state) = (None, None, None);
     for (name, value) in parameters {
         let repeated = match name.as_str() {
-            "cursor" => cursor.replace(value.parse().map_err(|_| Wrong::Cursor)?).is_some(),
+            "cursor" => cursor
+                .replace(value.parse().map_err(|_| Wrong::Cursor)?)
+                .is_some(),
             "limit" => limit.replace(number(value).ok_or(Wrong::Limit)?).is_some(),
-            "state" => state.replace(state_of(value).ok_or(Wrong::State)?).is_some(),
+            "state" => state
+                .replace(state_of(value).ok_or(Wrong::State)?)
+                .is_some(),
             _ => return Err(Wrong::Unknown),
         };
         if repeated {
             return Err(Wrong::Twice);
         }
     }
-    Ok(CascadesQuery { state, limit: limit.unwrap_or(DEFAULT_LIMIT), cursor })
+    Ok(CascadesQuery {
+        state,
+        limit: limit.unwrap_or(DEFAULT_LIMIT),
+        cursor,
+    })
 }
 
 fn number(value: &str) -> Option<usize> {
-    value.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit))
+    value
+        .parse()
+        .ok()
+        .filter(|limit| (1..=MAX_LIMIT).contains(limit))
 }
 
 fn state_of(value: &str) -> Option<CascadeState> {
@@ -120,13 +145,30 @@ mod tests {
     #[test]
     fn a_query_is_read_or_its_mistake_named() {
         let read = |pairs: &[(&str, &str)]| {
-            let owned: Vec<_> = pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+            let owned: Vec<_> = pairs
+                .iter()
+                .map(|(name, value)| (name.to_string(), value.to_string()))
+                .collect();
             parse(&owned)
         };
-        assert_eq!(read(&[]), Ok(CascadesQuery { state: None, limit: 100, cursor: None }));
+        assert_eq!(
+            read(&[]),
+            Ok(CascadesQuery {
+                state: None,
+                limit: 100,
+                cursor: None
+            })
+        );
         let query = read(&[("state", "running"), ("limit", "1000"), ("cursor", "12.3")]);
         let cursor = "12.3".parse().ok();
-        assert_eq!(query, Ok(CascadesQuery { state: Some(CascadeState::Running), limit: 1000, cursor }));
+        assert_eq!(
+            query,
+            Ok(CascadesQuery {
+                state: Some(CascadeState::Running),
+                limit: 1000,
+                cursor
+            })
+        );
         for (pairs, wrong) in [
             (vec![("state", "Idle")], Wrong::State),
             (vec![("limit", "0")], Wrong::Limit),
@@ -144,6 +186,9 @@ mod tests {
     fn an_id_of_any_kind_has_a_path() {
         let path = |text| path_of(&Id::from_wire(text).expect("an id"));
         assert_eq!(path("179c837c-8253"), "/v1/cascades/179c837c-8253");
-        assert_eq!(path("a/../b?c#d%e"), "/v1/cascades/a%2F%2E%2E%2Fb%3Fc%23d%25e");
+        assert_eq!(
+            path("a/../b?c#d%e"),
+            "/v1/cascades/a%2F%2E%2E%2Fb%3Fc%23d%25e"
+        );
     }
 }

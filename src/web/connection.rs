@@ -1,5 +1,5 @@
-//! One connection from its first byte to its end: TLS where it is asked for, HTTP/1 or HTTP/2, limits in time on everything
-//! that the other side can make last.
+//! One connection from its first byte to its end: TLS where it is asked for, HTTP/1 or HTTP/2,
+//! limits in time on everything that the other side can make last.
 
 use std::error::Error as _;
 use std::io;
@@ -55,13 +55,20 @@ impl Connection {
         };
         drop(policy);
         match self.handshake(stream, tls, &peer).await {
-            Some(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => self.http2(stream, peer).await,
+            Some(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+                self.http2(stream, peer).await
+            }
             Some(stream) => self.http1(stream, peer).await,
             None => {}
         }
     }
 
-    async fn handshake<S>(&self, stream: S, tls: Arc<ServerConfig>, peer: &Peer) -> Option<TlsStream<S>>
+    async fn handshake<S>(
+        &self,
+        stream: S,
+        tls: Arc<ServerConfig>,
+        peer: &Peer,
+    ) -> Option<TlsStream<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -156,7 +163,10 @@ async fn answer(
 fn is_stall(error: &hyper::Error) -> bool {
     let mut source = error.source();
     while let Some(error) = source {
-        if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+        if error
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+        {
             return true;
         }
         source = error.source();
@@ -179,7 +189,8 @@ where
 
 /// How long an answer that is under way at shutdown may take to leave.
 pub(super) const DRAIN: Duration = Duration::from_secs(2);
-/// A request head is a line and a few headers; hyper answers more with 431. No more is buffered of an answer, either.
+/// A request head is a line and a few headers; hyper answers more with 431. No more is buffered of
+/// an answer, either.
 const MAX_HEAD: usize = 16 * 1024;
 /// A scraper asks one thing at a time, a browser a few.
 const MAX_STREAMS: u32 = 8;

@@ -1,7 +1,8 @@
 //! A bounded number of places, and who has them.
 //!
-//! Connections have places, and so have the answers that take long to make or to leave. When all are taken, a newcomer gets the
-//! place of somebody else, by rules that favour whoever behaves: those who begin and do not finish lose theirs first.
+//! Connections have places, and so have the answers that take long to make or to leave. When all
+//! are taken, a newcomer gets the place of somebody else, by rules that favour whoever behaves:
+//! those who begin and do not finish lose theirs first.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,7 +28,8 @@ pub(super) struct Crowd {
 /// What the places are for, which decides who loses one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Of {
-    /// Answers under way: whoever takes one slowly loses it, then whoever comes from where most are held by somebody else.
+    /// Answers under way: whoever takes one slowly loses it, then whoever comes from where most are
+    /// held by somebody else.
     Answers,
     /// Connections: first one to which no answer with a place is under way loses it.
     Connections,
@@ -41,7 +43,13 @@ struct Seats {
 
 impl Crowd {
     pub(super) fn new(of: Of, limit: usize, metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self { of, limit, metrics, seats: Mutex::default(), freed: Notify::new() })
+        Arc::new(Self {
+            of,
+            limit,
+            metrics,
+            seats: Mutex::default(),
+            freed: Notify::new(),
+        })
     }
 
     /// A place, where one is free or can be taken back.
@@ -58,7 +66,11 @@ impl Crowd {
         seats.next += 1;
         seats.taken.insert(number, Arc::clone(peer));
         let served = (self.of == Of::Answers).then(|| Served::new(peer));
-        Some(Seat { crowd: Arc::clone(self), number, _served: served })
+        Some(Seat {
+            crowd: Arc::clone(self),
+            number,
+            _served: served,
+        })
     }
 
     /// A place, as soon as there is one. Cancel-safe.
@@ -85,12 +97,15 @@ impl Seats {
             Of::Answers => None,
             Of::Connections => self.unserved(),
         };
-        unserved.or_else(|| self.slow()).or_else(|| self.of_the_greediest(origin))
+        unserved
+            .or_else(|| self.slow())
+            .or_else(|| self.of_the_greediest(origin))
     }
 
-    /// Of the connections that no answer is on its way to: the one that has been so for longest, among those from where most
-    /// come. A flood from one address thus pushes out its own connections before those of anybody else, and a newcomer that
-    /// sends its request at once is served however many others only begin theirs.
+    /// Of the connections that no answer is on its way to: the one that has been so for longest,
+    /// among those from where most come. A flood from one address thus pushes out its own
+    /// connections before those of anybody else, and a newcomer that sends its request at once is
+    /// served however many others only begin theirs.
     fn unserved(&self) -> Option<u64> {
         let unserved = || self.taken.iter().filter(|(_, peer)| !peer.is_served());
         let (_, most) = fullest(unserved().map(|(_, peer)| peer.origin))?;
@@ -106,15 +121,20 @@ impl Seats {
         (slowest.since().elapsed() >= GRACE).then_some(*number)
     }
 
-    /// The slowest from the origin that holds most, where it holds several and the newcomer's origin holds none: no one address
-    /// keeps the others out.
+    /// The slowest from the origin that holds most, where it holds several and the newcomer's
+    /// origin holds none: no one address keeps the others out.
     fn of_the_greediest(&self, origin: Origin) -> Option<u64> {
         let (held, greediest) = fullest(self.taken.values().map(|peer| peer.origin))?;
         if held < 2 || self.taken.values().any(|peer| peer.origin == origin) {
             return None;
         }
-        let theirs = self.taken.iter().filter(|(_, peer)| peer.origin == greediest);
-        theirs.min_by_key(|(_, peer)| peer.since()).map(|(number, _)| *number)
+        let theirs = self
+            .taken
+            .iter()
+            .filter(|(_, peer)| peer.origin == greediest);
+        theirs
+            .min_by_key(|(_, peer)| peer.since())
+            .map(|(number, _)| *number)
     }
 }
 
@@ -122,7 +142,10 @@ impl Seats {
 fn fullest(origins: impl Iterator<Item = Origin>) -> Option<(usize, Origin)> {
     let mut counts = BTreeMap::<Origin, usize>::new();
     origins.for_each(|origin| *counts.entry(origin).or_default() += 1);
-    counts.into_iter().map(|(origin, count)| (count, origin)).max()
+    counts
+        .into_iter()
+        .map(|(origin, count)| (count, origin))
+        .max()
 }
 
 /// A place; free again when dropped.
@@ -153,7 +176,10 @@ mod tests {
     use crate::export::tests::kit::value;
 
     fn crowd(of: Of, limit: usize) -> (Arc<Crowd>, Arc<Metrics>) {
-        let metrics = Arc::new(Metrics::new(crate::export::Config::default(), Arc::default()));
+        let metrics = Arc::new(Metrics::new(
+            crate::export::Config::default(),
+            Arc::default(),
+        ));
         (Crowd::new(of, limit, Arc::clone(&metrics)), metrics)
     }
 
@@ -178,7 +204,10 @@ mod tests {
     async fn the_slowest_answer_makes_room_and_only_when_it_is_slow() {
         let (crowd, metrics) = crowd(Of::Answers, 2);
         let [first, second, third] = [(); 3].map(|()| local());
-        let (_held, _also) = (crowd.try_enter(&first).expect("free"), crowd.try_enter(&second).expect("free"));
+        let (_held, _also) = (
+            crowd.try_enter(&first).expect("free"),
+            crowd.try_enter(&second).expect("free"),
+        );
         let reading = first.answer();
         reading.leaves();
         tokio::time::advance(GRACE / 2).await;
@@ -188,7 +217,10 @@ mod tests {
         third.arrived();
         let seat = crowd.try_enter(&third).expect("the place of the first");
         first.is_cut().await;
-        assert!(crowd.try_enter(&local()).is_none(), "the second has just come to an end");
+        assert!(
+            crowd.try_enter(&local()).is_none(),
+            "the second has just come to an end"
+        );
         assert_eq!(cut_off(&metrics), Some(1.0));
         drop(seat);
         crowd.try_enter(&third).expect("free again");
@@ -208,7 +240,11 @@ mod tests {
         let _third = crowd.enter(&local()).await;
         second.is_cut().await;
         drop(seat);
-        assert_eq!(crowd.seats().taken.len(), 1, "the place belongs to another now");
+        assert_eq!(
+            crowd.seats().taken.len(),
+            1,
+            "the place belongs to another now"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -223,8 +259,13 @@ mod tests {
         let _answer = answers.try_enter(&served).expect("free");
         tokio::time::advance(Duration::from_millis(1)).await;
         newer.arrived();
-        let _seat = connections.try_enter(&newcomer).expect("at once, however short the others have been there");
-        assert_eq!([&served, &oldest, &newer].map(|peer| is_cut(peer)), [false, true, false]);
+        let _seat = connections
+            .try_enter(&newcomer)
+            .expect("at once, however short the others have been there");
+        assert_eq!(
+            [&served, &oldest, &newer].map(|peer| is_cut(peer)),
+            [false, true, false]
+        );
         assert_eq!(cut_off(&metrics), Some(1.0));
     }
 
@@ -235,7 +276,10 @@ mod tests {
         let _first = connections.try_enter(&scraper).expect("free");
         tokio::time::advance(Duration::from_millis(1)).await;
         let flood: Vec<_> = (0..100).map(|_| from([10, 0, 0, 9])).collect();
-        let _seats: Vec<_> = flood.iter().map(|peer| connections.try_enter(peer).expect("a place")).collect();
+        let _seats: Vec<_> = flood
+            .iter()
+            .map(|peer| connections.try_enter(peer).expect("a place"))
+            .collect();
         assert!(!is_cut(&scraper), "though it is the oldest of all");
         assert_eq!(flood.iter().filter(|peer| !is_cut(peer)).count(), 3);
     }
@@ -245,10 +289,16 @@ mod tests {
         let (crowd, _) = crowd(Of::Answers, 2);
         let greedy = [(); 2].map(|()| from([10, 0, 0, 9]));
         let _places = [&greedy[0], &greedy[1]].map(|peer| crowd.try_enter(peer).expect("free"));
-        assert!(crowd.try_enter(&from([10, 0, 0, 9])).is_none(), "more of them wait for their own");
+        assert!(
+            crowd.try_enter(&from([10, 0, 0, 9])).is_none(),
+            "more of them wait for their own"
+        );
         let (other, third) = (from([10, 0, 0, 2]), from([10, 0, 0, 3]));
         let _other = crowd.try_enter(&other).expect("one of the two");
-        assert!(crowd.try_enter(&third).is_none(), "nobody has more than one");
+        assert!(
+            crowd.try_enter(&third).is_none(),
+            "nobody has more than one"
+        );
         assert_eq!(greedy.iter().filter(|peer| is_cut(peer)).count(), 1);
         assert!(!is_cut(&other));
     }

@@ -15,7 +15,11 @@ pub(super) struct ApiError {
 
 impl ApiError {
     pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into() }
+        Self {
+            status,
+            code,
+            message: message.into(),
+        }
     }
 }
 
@@ -32,7 +36,10 @@ struct Details {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let error = Details { code: self.code, message: self.message };
+        let error = Details {
+            code: self.code,
+            message: self.message,
+        };
         (self.status, Json(Envelope { error })).into_response()
     }
 }

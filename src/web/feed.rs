@@ -1,6 +1,7 @@
 //! `/live`: the sections of the page as Server-Sent Events, each when it has changed.
 //!
-//! The first event of a connection names the program's version, so that a page that outlives it loads itself anew.
+//! The first event of a connection names the program's version, so that a page that outlives it
+//! loads itself anew.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -30,11 +31,21 @@ pub(super) async fn feed(
 ) -> Result<Response, ApiError> {
     let Some(seat) = web.pages.try_enter(&peer) else {
         let message = "as many pages are open as are served: close one";
-        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_pages", message));
+        return Err(ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too_many_pages",
+            message,
+        ));
     };
     let mut turns = interval(TURN);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let feed = Feed { web, stopping, turns, sent: HashMap::new(), is_told: false };
+    let feed = Feed {
+        web,
+        stopping,
+        turns,
+        sent: HashMap::new(),
+        is_told: false,
+    };
     let mut response = Sse::new(stream::unfold(feed, Feed::next)).into_response();
     Place::keep(seat, &mut response);
     Ok(response)
@@ -65,7 +76,10 @@ impl Feed {
     /// `None` at the end of the program.
     async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
         if !std::mem::replace(&mut self.is_told, true) {
-            let hello = Event::default().event("hello").retry(RECONNECT).data(env!("CARGO_PKG_VERSION"));
+            let hello = Event::default()
+                .event("hello")
+                .retry(RECONNECT)
+                .data(env!("CARGO_PKG_VERSION"));
             return Some((Ok(hello), self));
         }
         let stopping = self.stopping.clone();

@@ -1,8 +1,10 @@
-//! Who may ask: requests whose `Host` is ours, from no foreign web page, with the password where one is asked for.
+//! Who may ask: requests whose `Host` is ours, from no foreign web page, with the password where
+//! one is asked for.
 //!
-//! A page in a browser on this machine can send requests here. DNS rebinding makes it send the page's own name as `Host`
-//! (as in CVE-2018-14505), any other way its own `Origin`; both are refused, and no CORS header ever lets it read an answer.
-//! No page reaches a Unix socket, whose permissions are all that is asked for there.
+//! A page in a browser on this machine can send requests here. DNS rebinding makes it send the
+//! page's own name as `Host` (as in CVE-2018-14505), any other way its own `Origin`; both are
+//! refused, and no CORS header ever lets it read an answer. No page reaches a Unix socket, whose
+//! permissions are all that is asked for there.
 
 use std::sync::Arc;
 
@@ -20,7 +22,8 @@ use super::held::Held;
 use super::peer::Peer;
 use crate::export::WebRefusal;
 
-/// One listener as its requests see it: the names under which it may be asked, and the house behind it.
+/// One listener as its requests see it: the names under which it may be asked, and the house behind
+/// it.
 #[derive(Debug)]
 pub(super) struct Doors {
     port: Option<u16>,
@@ -31,72 +34,120 @@ pub(super) struct Doors {
 impl Doors {
     /// `port` is the one listened on.
     pub(super) fn new(port: Option<u16>, web: Arc<Web>) -> Self {
-        let allowed = web.config.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
+        let allowed = web
+            .config
+            .allowed_hosts
+            .iter()
+            .map(|host| host.to_ascii_lowercase())
+            .collect();
         Self { port, allowed, web }
     }
 
-    /// A loopback name with our port or none; an allowed host (one without a port is allowed on every port); or a name of the
-    /// certificate that is shown.
+    /// A loopback name with our port or none; an allowed host (one without a port is allowed on
+    /// every port); or a name of the certificate that is shown.
     fn knows(&self, authority: &str, policy: Option<&Policy>) -> bool {
         let authority = authority.to_ascii_lowercase();
-        let Ok(parsed) = authority.parse::<Authority>() else { return false };
-        let ours = parsed.as_str() == parsed.host() || (parsed.port_u16().is_some() && parsed.port_u16() == self.port);
+        let Ok(parsed) = authority.parse::<Authority>() else {
+            return false;
+        };
+        let ours = parsed.as_str() == parsed.host()
+            || (parsed.port_u16().is_some() && parsed.port_u16() == self.port);
         (LOOPBACK.contains(&parsed.host()) && ours)
-            || self.allowed.iter().any(|allowed| *allowed == authority || allowed == parsed.host())
+            || self
+                .allowed
+                .iter()
+                .any(|allowed| *allowed == authority || allowed == parsed.host())
             || policy.is_some_and(|policy| policy.is_named(parsed.host()))
     }
 
     fn check(&self, request: &Request, policy: Option<&Policy>) -> Result<(), ApiError> {
         // HTTP/2 has the host in the target, and need not repeat it.
         let target = request.uri().authority().map(|target| target.as_str());
-        let field = request.headers().contains_key(header::HOST).then(|| only(request.headers(), &header::HOST));
-        let host = field.unwrap_or(target).filter(|host| self.knows(host, policy));
+        let field = request
+            .headers()
+            .contains_key(header::HOST)
+            .then(|| only(request.headers(), &header::HOST));
+        let host = field
+            .unwrap_or(target)
+            .filter(|host| self.knows(host, policy));
         let target = target.is_none_or(|target| self.knows(target, policy));
-        let (Some(host), true) = (host, target) else { return Err(forbidden("foreign_host", FOREIGN_HOST)) };
+        let (Some(host), true) = (host, target) else {
+            return Err(forbidden("foreign_host", FOREIGN_HOST));
+        };
         if !request.headers().contains_key(header::ORIGIN) {
             return Ok(());
         }
-        let origin = only(request.headers(), &header::ORIGIN).and_then(|origin| origin.split_once("://"));
+        let origin =
+            only(request.headers(), &header::ORIGIN).and_then(|origin| origin.split_once("://"));
         match origin {
             Some(("http" | "https", origin)) if origin.eq_ignore_ascii_case(host) => Ok(()),
-            _ => Err(forbidden("foreign_origin", "requests of other web pages are not answered")),
+            _ => Err(forbidden(
+                "foreign_origin",
+                "requests of other web pages are not answered",
+            )),
         }
     }
 
     /// The rules for a request of the peer; `None` where there are none.
     async fn policy(&self, peer: &Peer) -> Result<Option<Arc<Policy>>, ApiError> {
-        let Some(access) = self.web.access.as_ref().filter(|_| !peer.is_local()) else { return Ok(None) };
-        access.policy().await.map(Some).ok_or_else(|| self.refuse(WebRefusal::Config))
+        let Some(access) = self.web.access.as_ref().filter(|_| !peer.is_local()) else {
+            return Ok(None);
+        };
+        access
+            .policy()
+            .await
+            .map(Some)
+            .ok_or_else(|| self.refuse(WebRefusal::Config))
     }
 
     /// Whether the peer has shown what the rules ask for.
-    async fn admit(&self, headers: &HeaderMap, peer: &Peer, policy: Option<&Policy>) -> Result<(), ApiError> {
-        let (Some(access), Some(policy)) = (&self.web.access, policy) else { return Ok(()) };
-        if !peer.policy.get().is_some_and(|number| policy.covers(*number)) {
+    async fn admit(
+        &self,
+        headers: &HeaderMap,
+        peer: &Peer,
+        policy: Option<&Policy>,
+    ) -> Result<(), ApiError> {
+        let (Some(access), Some(policy)) = (&self.web.access, policy) else {
+            return Ok(());
+        };
+        if !peer
+            .policy
+            .get()
+            .is_some_and(|number| policy.covers(*number))
+        {
             return Err(self.refuse(WebRefusal::Config));
         }
-        access.admit(policy, headers, peer).await.map_err(|refused| {
-            self.refuse(match refused {
-                Refused::Busy => WebRefusal::Busy,
-                Refused::Password => WebRefusal::Password,
-                Refused::Rate => WebRefusal::RateLimit,
+        access
+            .admit(policy, headers, peer)
+            .await
+            .map_err(|refused| {
+                self.refuse(match refused {
+                    Refused::Busy => WebRefusal::Busy,
+                    Refused::Password => WebRefusal::Password,
+                    Refused::Rate => WebRefusal::RateLimit,
+                })
             })
-        })
     }
 
     /// Counts a refusal, and says it.
     fn refuse(&self, why: WebRefusal) -> ApiError {
         self.web.metrics.web_refused(why);
         match why {
-            WebRefusal::Password => {
-                ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", "name and password are missing or wrong")
-            }
-            WebRefusal::RateLimit => {
-                ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit", "too many requests: ask less often")
-            }
-            WebRefusal::Busy => {
-                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "the password could not be checked: try again")
-            }
+            WebRefusal::Password => ApiError::new(
+                StatusCode::UNAUTHORIZED,
+                "unauthorized",
+                "name and password are missing or wrong",
+            ),
+            WebRefusal::RateLimit => ApiError::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "rate_limit",
+                "too many requests: ask less often",
+            ),
+            WebRefusal::Busy => ApiError::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "busy",
+                "the password could not be checked: try again",
+            ),
             WebRefusal::Config | WebRefusal::Handshake | WebRefusal::Slow => ApiError::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "web_config",
@@ -107,8 +158,14 @@ impl Doors {
 }
 
 /// Lets a request through or refuses it, in time, and marks every answer as private.
-pub(super) async fn guard(State(doors): State<Arc<Doors>>, request: Request, next: Next) -> Response {
-    let Some(peer) = request.extensions().get::<Arc<Peer>>().cloned() else { return late().into_response() };
+pub(super) async fn guard(
+    State(doors): State<Arc<Doors>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Some(peer) = request.extensions().get::<Arc<Peer>>().cloned() else {
+        return late().into_response();
+    };
     let answer = peer.answer();
     let (policy, response) = respond(&doors, &peer, request, next).await;
     let mut response = Held::hold(response, answer);
@@ -120,32 +177,58 @@ pub(super) async fn guard(State(doors): State<Arc<Doors>>, request: Request, nex
         }
     }
     // Unless the answer itself says how long it may be kept by whoever asked.
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
     headers.insert(RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
     if response.status() == StatusCode::UNAUTHORIZED {
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
+        response.headers_mut().insert(
+            header::WWW_AUTHENTICATE,
+            HeaderValue::from_static(CHALLENGE),
+        );
     }
     response
 }
 
-/// The answer, and the rules under which it was given. The waiting for a password's turn has no limit here: how long is up to
-/// whoever asks, and the answer that comes then is the right one.
-async fn respond(doors: &Doors, peer: &Peer, request: Request, next: Next) -> (Option<Arc<Policy>>, Response) {
+/// The answer, and the rules under which it was given. The waiting for a password's turn has no
+/// limit here: how long is up to whoever asks, and the answer that comes then is the right one.
+async fn respond(
+    doors: &Doors,
+    peer: &Peer,
+    request: Request,
+    next: Next,
+) -> (Option<Arc<Policy>>, Response) {
     let limit = doors.web.config.request_timeout;
     let policy = match timeout(limit, doors.policy(peer)).await {
         Ok(Ok(policy)) => policy,
         Ok(Err(refused)) => return (None, refused.into_response()),
         Err(_) => return (None, late().into_response()),
     };
-    let checked = if peer.is_local() { Ok(()) } else { doors.check(&request, policy.as_deref()) };
+    let checked = if peer.is_local() {
+        Ok(())
+    } else {
+        doors.check(&request, policy.as_deref())
+    };
     let admitted = match checked {
-        Ok(()) => doors.admit(request.headers(), peer, policy.as_deref()).await,
+        Ok(()) => {
+            doors
+                .admit(request.headers(), peer, policy.as_deref())
+                .await
+        }
         refused => refused,
     };
     let response = match admitted {
-        Ok(()) => timeout(limit, next.run(request)).await.unwrap_or_else(|_| late().into_response()),
+        Ok(()) => timeout(limit, next.run(request))
+            .await
+            .unwrap_or_else(|_| late().into_response()),
         Err(refused) => refused.into_response(),
     };
     (policy, response)
@@ -155,7 +238,11 @@ async fn respond(doors: &Doors, peer: &Peer, request: Request, next: Next) -> (O
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?;
-    if values.next().is_some() { None } else { value.to_str().ok() }
+    if values.next().is_some() {
+        None
+    } else {
+        value.to_str().ok()
+    }
 }
 
 fn forbidden(code: &'static str, message: &str) -> ApiError {
@@ -163,10 +250,15 @@ fn forbidden(code: &'static str, message: &str) -> ApiError {
 }
 
 fn late() -> ApiError {
-    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", "the answer took too long: try again")
+    ApiError::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "timeout",
+        "the answer took too long: try again",
+    )
 }
 
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
-const FOREIGN_HOST: &str = "this name is not answered to: use localhost, or add the name to web.allowed_hosts";
+const FOREIGN_HOST: &str =
+    "this name is not answered to: use localhost, or add the name to web.allowed_hosts";
 const CHALLENGE: &str = "Basic realm=\"gravimeter\", charset=\"UTF-8\"";
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");

@@ -32,7 +32,12 @@ impl Readiness {
     /// Latches for the conditions that apply: a house without a redirect never waits for one.
     #[must_use]
     pub fn new(conditions: impl IntoIterator<Item = Condition>) -> Arc<Self> {
-        Arc::new(Self(conditions.into_iter().map(|condition| (condition, AtomicBool::new(false))).collect()))
+        Arc::new(Self(
+            conditions
+                .into_iter()
+                .map(|condition| (condition, AtomicBool::new(false)))
+                .collect(),
+        ))
     }
 
     /// States whether a condition holds; one that does not apply is passed over.
@@ -45,9 +50,15 @@ impl Readiness {
     /// What holds now.
     #[must_use]
     pub fn report(&self) -> Report {
-        let conditions: BTreeMap<_, _> =
-            self.0.iter().map(|(condition, latch)| (*condition, latch.load(Ordering::Acquire))).collect();
-        Report { ready: conditions.values().all(|holds| *holds), conditions }
+        let conditions: BTreeMap<_, _> = self
+            .0
+            .iter()
+            .map(|(condition, latch)| (*condition, latch.load(Ordering::Acquire)))
+            .collect();
+        Report {
+            ready: conditions.values().all(|holds| *holds),
+            conditions,
+        }
     }
 }
 
@@ -66,7 +77,11 @@ pub(super) async fn healthz() -> impl IntoResponse {
 
 pub(super) async fn readyz(State(web): State<Arc<Web>>) -> impl IntoResponse {
     let report = web.readiness.report();
-    let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if report.ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     (status, Json(report))
 }
 

@@ -1,4 +1,5 @@
-//! The body of every answer: it counts as under way, and keeps its place, until the server has let go of it.
+//! The body of every answer: it counts as under way, and keeps its place, until the server has let
+//! go of it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,12 +21,14 @@ pub(super) struct Place {
 impl Place {
     /// The answer keeps the place until its body is let go of.
     pub(super) fn keep(seat: Seat, response: &mut Response) {
-        response.extensions_mut().insert(Self { _seat: Arc::new(seat) });
+        response.extensions_mut().insert(Self {
+            _seat: Arc::new(seat),
+        });
     }
 }
 
-/// A body, handed over piece by piece: the server buffers as much as it is given, and would let go of a body in one piece
-/// before its reader has taken any of it.
+/// A body, handed over piece by piece: the server buffers as much as it is given, and would let go
+/// of a body in one piece before its reader has taken any of it.
 pub(super) struct Held {
     body: Body,
     /// What the body has given and the server has not.
@@ -38,7 +41,14 @@ impl Held {
     pub(super) fn hold(mut response: Response, answer: Answer) -> Response {
         answer.leaves();
         let place = response.extensions_mut().remove();
-        response.map(|body| Body::new(Self { body, rest: Bytes::new(), answer, _place: place }))
+        response.map(|body| {
+            Body::new(Self {
+                body,
+                rest: Bytes::new(),
+                answer,
+                _place: place,
+            })
+        })
     }
 
     fn piece(&mut self) -> Frame<Bytes> {
@@ -64,7 +74,9 @@ impl HttpBody for Held {
         } else {
             self.answer.leaves();
         }
-        let Some(frame) = ready!(frame) else { return Poll::Ready(None) };
+        let Some(frame) = ready!(frame) else {
+            return Poll::Ready(None);
+        };
         let frame = frame.map(|frame| match frame.into_data() {
             Ok(data) => {
                 self.rest = data;
@@ -108,7 +120,10 @@ mod tests {
         let mut body = Held::hold(Response::new(text.clone().into()), answer).into_body();
         let mut read = Vec::new();
         while !body.is_end_stream() {
-            assert_eq!(body.size_hint().exact(), Some((text.len() - read.len()) as u64));
+            assert_eq!(
+                body.size_hint().exact(),
+                Some((text.len() - read.len()) as u64)
+            );
             let piece = body.frame().await.unwrap().unwrap().into_data().unwrap();
             assert!(piece.len() <= PIECE);
             read.extend_from_slice(&piece);

@@ -1,7 +1,7 @@
 //! Where requests arrive: a TCP port, or a Unix socket in the file system.
 //!
-//! Addresses and paths enter, bound listeners leave. A socket that nobody listens to any more is replaced; anything else that
-//! lies at its path is left alone.
+//! Addresses and paths enter, bound listeners leave. A socket that nobody listens to any more is
+//! replaced; anything else that lies at its path is left alone.
 
 use std::fs;
 use std::io;
@@ -22,7 +22,8 @@ pub(super) type Stream = Either<TcpStream, UnixStream>;
 pub enum Listener {
     /// Whoever can reach the address may ask, by the rules of the web configuration file.
     Tcp(TcpListener),
-    /// Whoever may write to the socket's file may ask. The file is ours, unless somebody else made it.
+    /// Whoever may write to the socket's file may ask. The file is ours, unless somebody else made
+    /// it.
     Unix(UnixListener, Option<SocketFile>),
 }
 
@@ -60,7 +61,10 @@ impl Listener {
     /// # Errors
     /// [`SocketError`]; whatever lies at the path then is left as it is.
     pub fn bind_unix(path: &Path, mode: u32) -> Result<Self, SocketError> {
-        let failed = |source| SocketError::Bind { path: path.to_owned(), source };
+        let failed = |source| SocketError::Bind {
+            path: path.to_owned(),
+            source,
+        };
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(failed)?;
         let address = SockAddr::unix(path).map_err(failed)?;
         match socket.bind(&address) {
@@ -90,12 +94,14 @@ impl Listener {
     /// The next connection, and where it comes from. Cancel-safe.
     pub(super) async fn accept(&self) -> io::Result<(Stream, Origin)> {
         match self {
-            Self::Tcp(listener) => {
-                listener.accept().await.map(|(stream, address)| (Either::Left(stream), Origin::of(address.ip())))
-            }
-            Self::Unix(listener, _) => {
-                listener.accept().await.map(|(stream, _)| (Either::Right(stream), Origin::Socket))
-            }
+            Self::Tcp(listener) => listener
+                .accept()
+                .await
+                .map(|(stream, address)| (Either::Left(stream), Origin::of(address.ip()))),
+            Self::Unix(listener, _) => listener
+                .accept()
+                .await
+                .map(|(stream, _)| (Either::Right(stream), Origin::Socket)),
         }
     }
 }
@@ -108,15 +114,28 @@ impl From<TcpListener> for Listener {
 
 /// Removes a socket to which nobody listens.
 fn remove_stale(path: &Path) -> Result<(), SocketError> {
-    let failed = |source| SocketError::Bind { path: path.to_owned(), source };
-    if !fs::symlink_metadata(path).map_err(failed)?.file_type().is_socket() {
-        return Err(SocketError::NoSocket { path: path.to_owned() });
+    let failed = |source| SocketError::Bind {
+        path: path.to_owned(),
+        source,
+    };
+    if !fs::symlink_metadata(path)
+        .map_err(failed)?
+        .file_type()
+        .is_socket()
+    {
+        return Err(SocketError::NoSocket {
+            path: path.to_owned(),
+        });
     }
     match knock(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path).map_err(failed),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).map_err(failed)
+        }
         // A listener that has no room for one more would have to be waited for.
         Err(source) if source.kind() != io::ErrorKind::WouldBlock => Err(failed(source)),
-        _ => Err(SocketError::Taken { path: path.to_owned() }),
+        _ => Err(SocketError::Taken {
+            path: path.to_owned(),
+        }),
     }
 }
 
@@ -135,7 +154,10 @@ pub struct SocketFile {
 
 impl SocketFile {
     fn at(path: &Path) -> io::Result<Self> {
-        Ok(Self { path: path.to_owned(), identity: identity(path)? })
+        Ok(Self {
+            path: path.to_owned(),
+            identity: identity(path)?,
+        })
     }
 
     /// Where it lies.
@@ -187,21 +209,36 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s");
         let stale = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        assert!(matches!(Listener::bind_unix(&path, 0o660), Err(SocketError::Taken { .. })));
+        assert!(matches!(
+            Listener::bind_unix(&path, 0o660),
+            Err(SocketError::Taken { .. })
+        ));
         assert!(knock(&path).is_ok(), "left as it was");
         drop(stale);
         let listener = Listener::bind_unix(&path, 0o660).expect("nobody listens any more");
         drop(listener);
 
         fs::write(&path, "data").unwrap();
-        assert!(matches!(Listener::bind_unix(&path, 0o660), Err(SocketError::NoSocket { .. })));
+        assert!(matches!(
+            Listener::bind_unix(&path, 0o660),
+            Err(SocketError::NoSocket { .. })
+        ));
         assert_eq!(fs::read(&path).unwrap(), b"data");
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(folder.path().join("nowhere"), &link).unwrap();
-        assert!(matches!(Listener::bind_unix(&link, 0o660), Err(SocketError::NoSocket { .. })));
-        assert!(matches!(Listener::bind_unix(&folder.path().join("no/s"), 0o660), Err(SocketError::Bind { .. })));
+        assert!(matches!(
+            Listener::bind_unix(&link, 0o660),
+            Err(SocketError::NoSocket { .. })
+        ));
+        assert!(matches!(
+            Listener::bind_unix(&folder.path().join("no/s"), 0o660),
+            Err(SocketError::Bind { .. })
+        ));
         let long = folder.path().join("x".repeat(200));
-        assert!(matches!(Listener::bind_unix(&long, 0o660), Err(SocketError::Bind { .. })));
+        assert!(matches!(
+            Listener::bind_unix(&long, 0o660),
+            Err(SocketError::Bind { .. })
+        ));
     }
 
     #[tokio::test]

@@ -27,7 +27,11 @@ pub(super) async fn metrics(
 ) -> Result<Response, ApiError> {
     let Some(seat) = web.scrapes.try_enter(&peer) else {
         web.metrics.scrape_rejected();
-        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too many scrapes at once: try again"));
+        return Err(ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "busy",
+            "too many scrapes at once: try again",
+        ));
     };
     let format = negotiate(joined(&headers, &header::ACCEPT).as_deref());
     let gzip = accepts_gzip(joined(&headers, &header::ACCEPT_ENCODING).as_deref());
@@ -35,19 +39,31 @@ pub(super) async fn metrics(
     let views = Arc::clone(&web);
     let exposition = spawn_blocking(move || {
         let exposition = exposition(&views.metrics, format, gzip);
-        // A count that was seen and is then lost with the process would look like a counter's restart.
+        // A count that was seen and is then lost with the process would look like a counter's
+        // restart.
         views.ledger.settle(SETTLE_LIMIT);
         exposition
     })
     .await;
     let Ok(Ok(exposition)) = exposition else {
-        return Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the metrics could not be written"));
+        return Err(ApiError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "the metrics could not be written",
+        ));
     };
-    let mut response = ([(header::CONTENT_TYPE, format.content_type()), VARY], exposition).into_response();
+    let mut response = (
+        [(header::CONTENT_TYPE, format.content_type()), VARY],
+        exposition,
+    )
+        .into_response();
     // A slow scraper counts as a running scrape.
     Place::keep(seat, &mut response);
     if gzip {
-        response.headers_mut().insert(header::CONTENT_ENCODING, header::HeaderValue::from_static("gzip"));
+        response.headers_mut().insert(
+            header::CONTENT_ENCODING,
+            header::HeaderValue::from_static("gzip"),
+        );
     }
     Ok(response)
 }
@@ -62,26 +78,38 @@ fn exposition(metrics: &Metrics, format: Format, gzip: bool) -> io::Result<Bytes
     encoder.finish().map(Bytes::from)
 }
 
-/// A commit takes a few milliseconds. A scrape is worth more than what it might cost to wait for a disk that is slower.
+/// A commit takes a few milliseconds. A scrape is worth more than what it might cost to wait for a
+/// disk that is slower.
 const SETTLE_LIMIT: Duration = Duration::from_millis(250);
 
 /// A header's lines as the one list that they are (RFC 9110, section 5.3).
 pub(super) fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    let lines: Vec<&str> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+    let lines: Vec<&str> = headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .collect();
     (!lines.is_empty()).then(|| lines.join(","))
 }
 
 /// Whether `Accept-Encoding` names gzip with a weight above 0.
 fn accepts_gzip(accept_encoding: Option<&str>) -> bool {
-    accept_encoding.unwrap_or_default().split(',').any(|coding| {
-        let mut parts = coding.split(';').map(str::trim);
-        let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
-        let refused = |parameter: &str| {
-            let weight = parameter.split_once('=').filter(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
-            weight.is_some_and(|(_, q)| !q.trim().parse::<f32>().is_ok_and(|q| q > 0.0))
-        };
-        named && !parts.any(refused)
-    })
+    accept_encoding
+        .unwrap_or_default()
+        .split(',')
+        .any(|coding| {
+            let mut parts = coding.split(';').map(str::trim);
+            let named = parts
+                .next()
+                .is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
+            let refused = |parameter: &str| {
+                let weight = parameter
+                    .split_once('=')
+                    .filter(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
+                weight.is_some_and(|(_, q)| !q.trim().parse::<f32>().is_ok_and(|q| q > 0.0))
+            };
+            named && !parts.any(refused)
+        })
 }
 
 const VARY: (HeaderName, &str) = (header::VARY, "accept, accept-encoding");
@@ -95,7 +123,15 @@ mod tests {
         for yes in ["gzip", "deflate, GZIP;q=0.5", "br;q=1.0, gzip; Q=0.001"] {
             assert!(accepts_gzip(Some(yes)), "{yes}");
         }
-        for no in ["", "identity", "*", "gzip;q=0", "gzip;q=0.000", "gzip;q=x", "gzipped"] {
+        for no in [
+            "",
+            "identity",
+            "*",
+            "gzip;q=0",
+            "gzip;q=0.000",
+            "gzip;q=x",
+            "gzipped",
+        ] {
             assert!(!accepts_gzip(Some(no)), "{no}");
         }
         assert!(!accepts_gzip(None));

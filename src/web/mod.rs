@@ -1,7 +1,9 @@
-//! HTTP on loopback: `/metrics`, `/v1/usage`, `/v1/cascades`, `/v1/quotas`, health and a live page for people.
+//! HTTP on loopback: `/metrics`, `/v1/usage`, `/v1/cascades`, `/v1/quotas`, health and a live page
+//! for people.
 //!
-//! Requests enter from a listener that the caller owns; answers come from the metrics, the ledger and the readiness latches.
-//! Read only: nothing here changes the house, and no configuration, secret or traffic can be asked for.
+//! Requests enter from a listener that the caller owns; answers come from the metrics, the ledger
+//! and the readiness latches. Read only: nothing here changes the house, and no configuration,
+//! secret or traffic can be asked for.
 
 pub mod access;
 mod cascades;
@@ -62,24 +64,27 @@ pub struct Config {
     pub socket: Option<PathBuf>,
     /// The permissions of the socket's file: whoever may write to it may ask.
     pub socket_mode: u32,
-    /// The web configuration file, as the Prometheus exporters have it: TLS and passwords for the address.
+    /// The web configuration file, as the Prometheus exporters have it: TLS and passwords for the
+    /// address.
     pub config_file: Option<PathBuf>,
-    /// Names (`host` or `host:port`) under which the house may be asked beside the loopback names. A web page that lets its
-    /// own name resolve to this machine is thus refused.
+    /// Names (`host` or `host:port`) under which the house may be asked beside the loopback names.
+    /// A web page that lets its own name resolve to this machine is thus refused.
     pub allowed_hosts: Vec<String>,
-    /// Whether an address that other machines can reach is accepted even where no password or certificate is asked for.
+    /// Whether an address that other machines can reach is accepted even where no password or
+    /// certificate is asked for.
     pub danger_expose_to_network: bool,
-    /// Scrapes served at the same time; more get the place of a slow one, or 503. Each holds its whole exposition, some 13 MB at the worst:
-    /// 200 models with the longest names, and an exemplar in every bucket.
+    /// Scrapes served at the same time; more get the place of a slow one, or 503. Each holds its
+    /// whole exposition, some 13 MB at the worst: 200 models with the longest names, and an
+    /// exemplar in every bucket.
     pub max_concurrent_scrapes: usize,
-    /// Answers under way at the same time that are neither scrapes nor pages, nor short ones such as health; more get the place
-    /// of a slow one, or 503.
+    /// Answers under way at the same time that are neither scrapes nor pages, nor short ones such
+    /// as health; more get the place of a slow one, or 503.
     pub max_concurrent_answers: usize,
-    /// Open connections, of all listeners together; one more gets the place of one that has no answer under way. More than
-    /// all answers together: such a one is always there then.
+    /// Open connections, of all listeners together; one more gets the place of one that has no
+    /// answer under way. More than all answers together: such a one is always there then.
     pub max_connections: usize,
-    /// From the first byte of a connection, or the end of the last answer, to a complete request head; and as long a TLS
-    /// handshake.
+    /// From the first byte of a connection, or the end of the last answer, to a complete request
+    /// head; and as long a TLS handshake.
     pub header_read_timeout: Duration,
     /// From a request head to the head of its answer.
     pub request_timeout: Duration,
@@ -113,7 +118,9 @@ impl Default for Config {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// An allowed host is no `host` or `host:port`.
-    #[error("{0:?} is no host: write a name or an address, with a port or without, and no scheme or path")]
+    #[error(
+        "{0:?} is no host: write a name or an address, with a port or without, and no scheme or path"
+    )]
     AllowedHost(String),
     /// Other machines could reach the address.
     #[error(
@@ -130,7 +137,8 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Checks what a configuration file cannot express. What the web configuration file says is looked into when it is read.
+    /// Checks what a configuration file cannot express. What the web configuration file says is
+    /// looked into when it is read.
     ///
     /// # Errors
     /// [`ConfigError`] for the first thing that is wrong.
@@ -157,7 +165,8 @@ impl Config {
         Ok(())
     }
 
-    /// Whether whoever asks at the address must be known: other machines can reach it, and nobody wanted it so.
+    /// Whether whoever asks at the address must be known: other machines can reach it, and nobody
+    /// wanted it so.
     #[must_use]
     pub fn must_protect(&self, address: SocketAddr) -> bool {
         !address.ip().is_loopback() && !self.danger_expose_to_network
@@ -165,7 +174,8 @@ impl Config {
 }
 
 fn is_authority(text: &str) -> bool {
-    text.parse::<Authority>().is_ok_and(|authority| !text.contains('@') && !authority.host().is_empty())
+    text.parse::<Authority>()
+        .is_ok_and(|authority| !text.contains('@') && !authority.host().is_empty())
 }
 
 /// The views that requests are answered from.
@@ -199,10 +209,22 @@ impl Web {
         let scrapes = crowd(Of::Answers, config.max_concurrent_scrapes);
         let pages = crowd(Of::Answers, MAX_PAGES);
         let answers = crowd(Of::Answers, config.max_concurrent_answers);
-        Arc::new(Self { config, metrics, ledger, readiness, access, live, connections, scrapes, pages, answers })
+        Arc::new(Self {
+            config,
+            metrics,
+            ledger,
+            readiness,
+            access,
+            live,
+            connections,
+            scrapes,
+            pages,
+            answers,
+        })
     }
 
-    /// All routes behind the guard; `port` is the one listened on. What has no end of its own ends at `stopping`.
+    /// All routes behind the guard; `port` is the one listened on. What has no end of its own ends
+    /// at `stopping`.
     fn router(self: &Arc<Self>, port: Option<u16>, stopping: CancellationToken) -> Router {
         let doors = guard::Doors::new(port, Arc::clone(self));
         let with_a_place = middleware::from_fn_with_state(Arc::clone(self), place::hold);
@@ -218,15 +240,29 @@ impl Web {
             // These two take places of their own.
             .route("/live", get(feed::feed))
             .route("/metrics", get(metrics::metrics))
-            // Made and gone at once: they need none, and are answered however many others are asked for.
+            // Made and gone at once: they need none, and are answered however many others are asked
+            // for.
             .route("/healthz", get(health::healthz))
             .route("/readyz", get(health::readyz))
-            .fallback(|| async { ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path") })
+            .fallback(|| async {
+                ApiError::new(
+                    StatusCode::NOT_FOUND,
+                    "not_found",
+                    "there is nothing at this path",
+                )
+            })
             .method_not_allowed_fallback(|| async {
-                ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "only GET and HEAD are answered")
+                ApiError::new(
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    "method_not_allowed",
+                    "only GET and HEAD are answered",
+                )
             })
             .layer(Extension(Stopping(stopping)))
-            .layer(middleware::from_fn_with_state(Arc::new(doors), guard::guard))
+            .layer(middleware::from_fn_with_state(
+                Arc::new(doors),
+                guard::guard,
+            ))
             .with_state(Arc::clone(self))
     }
 }

@@ -1,5 +1,5 @@
-//! In which form an answer is wanted (`Accept`, RFC 9110, section 12.5.1), and whether the asker has it already
-//! (`If-None-Match`, section 13.1.2).
+//! In which form an answer is wanted (`Accept`, RFC 9110, section 12.5.1), and whether the asker
+//! has it already (`If-None-Match`, section 13.1.2).
 
 use axum::http::{HeaderMap, header};
 
@@ -14,14 +14,26 @@ pub(super) enum Form {
 }
 
 impl Form {
-    /// What the asker prefers: the higher weight wins, then the form that is named more exactly, then JSON. JSON is also for
-    /// whoever asks for neither.
+    /// What the asker prefers: the higher weight wins, then the form that is named more exactly,
+    /// then JSON. JSON is also for whoever asks for neither.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let accept = joined(headers, &header::ACCEPT).unwrap_or_default();
-        let wish = |media: &str| accept.split(',').filter_map(|range| wish(range, media)).max();
-        let weight =
-            |media: &str| wish(media).filter(|(_, weight)| *weight > 0).map(|(exactness, weight)| (weight, exactness));
-        if weight("text/csv") > weight("application/json") { Self::Csv } else { Self::Json }
+        let wish = |media: &str| {
+            accept
+                .split(',')
+                .filter_map(|range| wish(range, media))
+                .max()
+        };
+        let weight = |media: &str| {
+            wish(media)
+                .filter(|(_, weight)| *weight > 0)
+                .map(|(exactness, weight)| (weight, exactness))
+        };
+        if weight("text/csv") > weight("application/json") {
+            Self::Csv
+        } else {
+            Self::Json
+        }
     }
 
     pub(super) fn content_type(self) -> &'static str {
@@ -32,7 +44,8 @@ impl Form {
     }
 }
 
-/// How exactly a range names the type, and with which weight (in thousandths); `None` where it does not, or is malformed.
+/// How exactly a range names the type, and with which weight (in thousandths); `None` where it does
+/// not, or is malformed.
 fn wish(range: &str, media: &str) -> Option<(u8, u16)> {
     let mut parts = range.split(';').map(str::trim);
     let name = parts.next()?.to_ascii_lowercase();
@@ -43,12 +56,17 @@ fn wish(range: &str, media: &str) -> Option<(u8, u16)> {
         None if name == media => 3,
         _ => return None,
     };
-    let q =
-        parts.filter_map(|parameter| parameter.split_once('=')).find(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
-    Some((exactness, q.map_or(Some(1000), |(_, q)| thousandths(q.trim()))?))
+    let q = parts
+        .filter_map(|parameter| parameter.split_once('='))
+        .find(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
+    Some((
+        exactness,
+        q.map_or(Some(1000), |(_, q)| thousandths(q.trim()))?,
+    ))
 }
 
-/// Whether one of the tags that the asker has is this one. A weak tag (`W/`) is as good as a strong one here.
+/// Whether one of the tags that the asker has is this one. A weak tag (`W/`) is as good as a strong
+/// one here.
 pub(super) fn is_known(headers: &HeaderMap, tag: &str) -> bool {
     let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     let known = joined(headers, &header::IF_NONE_MATCH).unwrap_or_default();

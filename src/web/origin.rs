@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv6Addr};
 /// Who shares: everybody at one address, or everybody who may write to the Unix socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Origin {
-    /// A TCP connection from this address; of IPv6 the network of 64 bits, of which one machine may have every address.
+    /// A TCP connection from this address; of IPv6 the network of 64 bits, of which one machine may
+    /// have every address.
     Address(IpAddr),
     /// A Unix socket.
     Socket,
@@ -14,7 +15,9 @@ pub(super) enum Origin {
 impl Origin {
     pub(super) fn of(address: IpAddr) -> Self {
         Self::Address(match address.to_canonical() {
-            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
+            IpAddr::V6(address) => {
+                Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into()
+            }
             address => address,
         })
     }

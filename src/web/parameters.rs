@@ -17,7 +17,11 @@ impl<S: Sync> FromRequestParts<S> for NoParameters {
             None | Some("") => Ok(Self),
             Some(_) => {
                 let message = "there are no parameters here";
-                Err(ApiError::new(StatusCode::BAD_REQUEST, "unknown_parameter", message))
+                Err(ApiError::new(
+                    StatusCode::BAD_REQUEST,
+                    "unknown_parameter",
+                    message,
+                ))
             }
         }
     }

@@ -1,4 +1,5 @@
-//! Somebody who is connected: whence, under which rules, since when the place is taken, and how it is taken back.
+//! Somebody who is connected: whence, under which rules, since when the place is taken, and how it
+//! is taken back.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,8 +31,8 @@ pub(super) struct Peer {
 /// The answers that are under way.
 #[derive(Debug)]
 struct Answers {
-    /// By their number, with the moments when they began to leave; `None` while they are made, which is our time and not the
-    /// peer's.
+    /// By their number, with the moments when they began to leave; `None` while they are made,
+    /// which is our time and not the peer's.
     open: BTreeMap<u64, Option<Instant>>,
     next: u64,
     /// When the last one ended, or the peer got its place.
@@ -49,7 +50,11 @@ pub(super) enum Overdue {
 
 impl Peer {
     pub(super) fn new(origin: Origin) -> Arc<Self> {
-        let answers = Answers { open: BTreeMap::new(), next: 0, idle_since: Instant::now() };
+        let answers = Answers {
+            open: BTreeMap::new(),
+            next: 0,
+            idle_since: Instant::now(),
+        };
         Arc::new(Self {
             origin,
             policy: OnceLock::new(),
@@ -78,7 +83,10 @@ impl Peer {
         answers.next += 1;
         answers.open.insert(number, None);
         self.changed.notify_one();
-        Answer { peer: Arc::clone(self), number }
+        Answer {
+            peer: Arc::clone(self),
+            number,
+        }
     }
 
     /// The peer has its place: what it waited for that does not count.
@@ -120,7 +128,16 @@ impl Peer {
         let answers = self.answers();
         match answers.open.is_empty() {
             true => (Overdue::Pause, answers.idle_since),
-            false => (Overdue::Answer, answers.open.values().flatten().min().copied().unwrap_or_else(Instant::now)),
+            false => (
+                Overdue::Answer,
+                answers
+                    .open
+                    .values()
+                    .flatten()
+                    .min()
+                    .copied()
+                    .unwrap_or_else(Instant::now),
+            ),
         }
     }
 
@@ -156,7 +173,10 @@ pub(super) struct Answer {
 impl Answer {
     /// The answer is made and begins to leave.
     pub(super) fn leaves(&self) {
-        self.peer.answers().open.insert(self.number, Some(Instant::now()));
+        self.peer
+            .answers()
+            .open
+            .insert(self.number, Some(Instant::now()));
         self.peer.changed.notify_one();
     }
 
@@ -184,11 +204,19 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn answers_and_pauses_have_their_own_limits() {
-        let (answer_timeout, header_read_timeout) = (Duration::from_secs(30), Duration::from_secs(10));
-        let config = Config { answer_timeout, header_read_timeout, ..Config::default() };
+        let (answer_timeout, header_read_timeout) =
+            (Duration::from_secs(30), Duration::from_secs(10));
+        let config = Config {
+            answer_timeout,
+            header_read_timeout,
+            ..Config::default()
+        };
         let peer = Peer::new(Origin::Socket);
         let start = Instant::now();
-        assert_eq!((peer.overdue(&config).await, start.elapsed()), (Overdue::Pause, header_read_timeout));
+        assert_eq!(
+            (peer.overdue(&config).await, start.elapsed()),
+            (Overdue::Pause, header_read_timeout)
+        );
 
         let first = peer.answer();
         first.leaves();
@@ -196,9 +224,15 @@ mod tests {
         let second = peer.answer();
         second.leaves();
         let start = Instant::now();
-        assert_eq!((peer.overdue(&config).await, start.elapsed()), (Overdue::Answer, Duration::from_secs(10)));
+        assert_eq!(
+            (peer.overdue(&config).await, start.elapsed()),
+            (Overdue::Answer, Duration::from_secs(10))
+        );
         drop(first);
-        assert_eq!((peer.overdue(&config).await, start.elapsed()), (Overdue::Answer, answer_timeout));
+        assert_eq!(
+            (peer.overdue(&config).await, start.elapsed()),
+            (Overdue::Answer, answer_timeout)
+        );
         drop(second);
     }
 
@@ -215,7 +249,10 @@ mod tests {
         }
         answer.leaves();
         let start = Instant::now();
-        assert_eq!((peer.overdue(&config).await, start.elapsed()), (Overdue::Answer, config.answer_timeout));
+        assert_eq!(
+            (peer.overdue(&config).await, start.elapsed()),
+            (Overdue::Answer, config.answer_timeout)
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -224,13 +261,22 @@ mod tests {
         let peer = Peer::new(Origin::Socket);
         let (start, answer) = (Instant::now(), peer.answer());
         tokio::time::advance(Duration::from_secs(60)).await;
-        assert!(peer.since().elapsed().is_zero(), "what is made here is not the peer's time");
+        assert!(
+            peer.since().elapsed().is_zero(),
+            "what is made here is not the peer's time"
+        );
         answer.leaves();
         let ended = async {
             tokio::time::sleep(Duration::from_secs(5)).await;
             drop(answer);
         };
         let (kind, ()) = tokio::join!(peer.overdue(&config), ended);
-        assert_eq!((kind, start.elapsed()), (Overdue::Pause, Duration::from_secs(65) + config.header_read_timeout));
+        assert_eq!(
+            (kind, start.elapsed()),
+            (
+                Overdue::Pause,
+                Duration::from_secs(65) + config.header_read_timeout
+            )
+        );
     }
 }

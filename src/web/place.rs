@@ -1,4 +1,5 @@
-//! A place for each answer that may take long to make or to leave, so that such answers never take all connections.
+//! A place for each answer that may take long to make or to leave, so that such answers never take
+//! all connections.
 
 use std::sync::Arc;
 
@@ -14,7 +15,8 @@ use super::held::Place;
 use super::peer::Peer;
 use crate::export::WebRefusal;
 
-/// Answers a request where there is a place for one more answer, and keeps the place until it has left.
+/// Answers a request where there is a place for one more answer, and keeps the place until it has
+/// left.
 pub(super) async fn hold(
     State(web): State<Arc<Web>>,
     Extension(peer): Extension<Arc<Peer>>,

@@ -11,7 +11,9 @@ use super::parameters::NoParameters;
 use crate::ledger::QuotaReading;
 
 pub(super) async fn quotas(State(web): State<Arc<Web>>, _: NoParameters) -> Json<Quotas> {
-    Json(Quotas { quotas: web.ledger.quotas() })
+    Json(Quotas {
+        quotas: web.ledger.quotas(),
+    })
 }
 
 #[derive(Serialize)]

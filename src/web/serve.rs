@@ -1,6 +1,7 @@
 //! A listener's loop: bounded connections, an orderly end.
 //!
-//! `axum::serve` has no limit on the time a request head takes and parks for ever on a fatal accept error.
+//! `axum::serve` has no limit on the time a request head takes and parks for ever on a fatal accept
+//! error.
 
 use std::io;
 use std::sync::Arc;
@@ -19,8 +20,8 @@ use super::peer::Peer;
 use crate::record::{Fact, Sink as _};
 
 impl Web {
-    /// Serves a listener until `shutdown`. Connections run in `tracker` and end within two seconds of it; those of all
-    /// listeners share their places.
+    /// Serves a listener until `shutdown`. Connections run in `tracker` and end within two seconds
+    /// of it; those of all listeners share their places.
     pub async fn serve(
         self: Arc<Self>,
         listener: impl Into<Listener>,
@@ -37,8 +38,11 @@ impl Web {
         let mut failing = false;
         loop {
             let next = self.next_connection(&listener);
-            // Cancelled at shutdown only: a connection that was just accepted is closed with the listener.
-            let Some(accepted) = shutdown.run_until_cancelled(next).await else { return };
+            // Cancelled at shutdown only: a connection that was just accepted is closed with the
+            // listener.
+            let Some(accepted) = shutdown.run_until_cancelled(next).await else {
+                return;
+            };
             match accepted {
                 Ok((stream, peer, seat)) => {
                     failing = false;
@@ -47,7 +51,8 @@ impl Web {
                         connection.serve(stream, peer).await;
                         drop(seat);
                     });
-                    // In a flood, whoever has just come is looked at before others can push it out again.
+                    // In a flood, whoever has just come is looked at before others can push it out
+                    // again.
                     yield_now().await;
                 }
                 Err(error) if is_of_one_connection(&error) => {}
@@ -63,7 +68,8 @@ impl Web {
         }
     }
 
-    /// A connection with its place: one is accepted before there is room, so that it is known that somebody waits.
+    /// A connection with its place: one is accepted before there is room, so that it is known that
+    /// somebody waits.
     async fn next_connection(&self, listener: &Listener) -> io::Result<(Stream, Arc<Peer>, Seat)> {
         let (stream, origin) = listener.accept().await?;
         let peer = Peer::new(origin);
@@ -76,7 +82,10 @@ impl Web {
 /// The peer's connection broke before it was accepted; the listener is well.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
+    )
 }
 
 /// Long enough not to spin while file descriptors are short, short enough for the next scrape.

@@ -1,4 +1,5 @@
-//! `/v1/usage`: the ledger's answer as JSON or CSV, with a tag by which whoever asks again learns that nothing is new.
+//! `/v1/usage`: the ledger's answer as JSON or CSV, with a tag by which whoever asks again learns
+//! that nothing is new.
 
 use std::io;
 use std::sync::Arc;
@@ -30,9 +31,17 @@ pub(super) async fn usage(
     let form = Form::of(&headers);
     // A year by day takes a tenth of a second, which the traffic's workers must not wait for.
     let answer = spawn_blocking(move || Answer::make(&web.ledger, &asked, form, now)).await;
-    let failed = |message: String| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "ledger_unavailable", message);
+    let failed = |message: String| {
+        ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "ledger_unavailable",
+            message,
+        )
+    };
     match answer {
-        Ok(answer) => Ok(answer.map_err(failed)?.into_response(form, &headers, &parameters)),
+        Ok(answer) => Ok(answer
+            .map_err(failed)?
+            .into_response(form, &headers, &parameters)),
         Err(_) => Err(failed("the ledger could not be asked".to_owned())),
     }
 }
@@ -46,30 +55,49 @@ struct Answer {
 
 impl Answer {
     fn make(ledger: &Ledger, asked: &Asked, form: Form, now: Timestamp) -> Result<Self, String> {
-        let report = ledger.query(&asked.query, now).map_err(|failure| failure.to_string())?;
+        let report = ledger
+            .query(&asked.query, now)
+            .map_err(|failure| failure.to_string())?;
         let next = report.next_cursor.as_ref().map(ToString::to_string);
-        write(report, asked, form).map(|(body, tag)| Self { body, tag, next }).map_err(|failure| failure.to_string())
+        write(report, asked, form)
+            .map(|(body, tag)| Self { body, tag, next })
+            .map_err(|failure| failure.to_string())
     }
 
     /// For whoever has it already, nothing but the word that it is still right.
-    fn into_response(self, form: Form, headers: &HeaderMap, parameters: &[(String, String)]) -> Response {
+    fn into_response(
+        self,
+        form: Form,
+        headers: &HeaderMap,
+        parameters: &[(String, String)],
+    ) -> Response {
         let mut response = if is_known(headers, &self.tag) {
             StatusCode::NOT_MODIFIED.into_response()
         } else {
-            ([(header::CONTENT_TYPE, form.content_type())], Bytes::from(self.body)).into_response()
+            (
+                [(header::CONTENT_TYPE, form.content_type())],
+                Bytes::from(self.body),
+            )
+                .into_response()
         };
-        let next = self.next.map(|cursor| format!("<{}>; rel=\"next\"", path_of_next(parameters, &cursor)));
+        let next = self
+            .next
+            .map(|cursor| format!("<{}>; rel=\"next\"", path_of_next(parameters, &cursor)));
         let about = response.headers_mut();
         about.extend([(header::CACHE_CONTROL, PRIVATE), (header::VARY, VARY)]);
         for (name, text) in [(header::ETAG, Some(self.tag)), (header::LINK, next)] {
-            about.extend(text.and_then(|text| HeaderValue::from_str(&text).ok()).map(|text| (name, text)));
+            about.extend(
+                text.and_then(|text| HeaderValue::from_str(&text).ok())
+                    .map(|text| (name, text)),
+            );
         }
         response
     }
 }
 
-/// The body, and its tag: a strong one where the same figures give the same bytes. Of a span that moves with the clock, the
-/// tag is weak and leaves that time out, since it would be another one each time and nothing else be new.
+/// The body, and its tag: a strong one where the same figures give the same bytes. Of a span that
+/// moves with the clock, the tag is weak and leaves that time out, since it would be another one
+/// each time and nothing else be new.
 fn write(mut report: UsageReport, asked: &Asked, form: Form) -> io::Result<(Vec<u8>, String)> {
     if form == Form::Csv {
         let body = report.to_csv(asked.query.by)?;
@@ -81,7 +109,10 @@ fn write(mut report: UsageReport, asked: &Asked, form: Form) -> io::Result<(Vec<
         let tag = strong(&body);
         return Ok((body, tag));
     }
-    for (moves, at) in [(asked.since_moves, &mut report.since), (asked.until_moves, &mut report.until)] {
+    for (moves, at) in [
+        (asked.since_moves, &mut report.since),
+        (asked.until_moves, &mut report.until),
+    ] {
         *at = if moves { Timestamp::UNIX_EPOCH } else { *at };
     }
     Ok((body, format!("W/{}", strong(&serde_json::to_vec(&report)?))))
@@ -96,9 +127,14 @@ fn strong(bytes: &[u8]) -> String {
 /// The same question for the next page.
 fn path_of_next(parameters: &[(String, String)], cursor: &str) -> String {
     let others = parameters.iter().filter(|(name, _)| name != "cursor");
-    let pairs = others.map(|(name, value)| (name.as_str(), value.as_str())).chain([("cursor", cursor)]);
+    let pairs = others
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .chain([("cursor", cursor)]);
     let pair = |(name, value)| format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC));
-    format!("/v1/usage?{}", pairs.map(pair).collect::<Vec<_>>().join("&"))
+    format!(
+        "/v1/usage?{}",
+        pairs.map(pair).collect::<Vec<_>>().join("&")
+    )
 }
 
 /// Nobody but the asker may keep it, and only to ask whether it is still right.

@@ -1,4 +1,5 @@
-//! What is asked of `/v1/usage`: parameters enter, the ledger's question leaves, or the mistake by name.
+//! What is asked of `/v1/usage`: parameters enter, the ledger's question leaves, or the mistake by
+//! name.
 
 use axum::http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
@@ -17,7 +18,9 @@ pub enum WrongUsageQuery {
     #[error("'cursor' must be 'next_cursor' of an earlier answer")]
     Cursor,
     /// The cursor is one of another grouping, which has no such page.
-    #[error("there is no such page: 'cursor' must be 'next_cursor' of an earlier answer with the same 'by'")]
+    #[error(
+        "there is no such page: 'cursor' must be 'next_cursor' of an earlier answer with the same 'by'"
+    )]
     OtherPage,
     /// The limit is none.
     #[error("'limit' must be a number from 1 to {MAX_LIMIT}")]
@@ -58,7 +61,11 @@ impl WrongUsageQuery {
             Self::Unknown => "unknown_parameter",
             Self::Zone => "invalid_tz",
         };
-        let status = if self == Self::OtherPage { StatusCode::NOT_FOUND } else { StatusCode::BAD_REQUEST };
+        let status = if self == Self::OtherPage {
+            StatusCode::NOT_FOUND
+        } else {
+            StatusCode::BAD_REQUEST
+        };
         ApiError::new(status, code, self.to_string())
     }
 }
@@ -77,12 +84,19 @@ pub(super) struct Asked {
 ///
 /// # Errors
 /// [`WrongUsageQuery`] for the first thing that is wrong.
-pub fn usage_query(parameters: &[(String, String)], now: Timestamp) -> Result<UsageQuery, WrongUsageQuery> {
+pub fn usage_query(
+    parameters: &[(String, String)],
+    now: Timestamp,
+) -> Result<UsageQuery, WrongUsageQuery> {
     Ok(parse(parameters, now)?.query)
 }
 
-pub(super) fn parse(parameters: &[(String, String)], now: Timestamp) -> Result<Asked, WrongUsageQuery> {
-    let (mut by, mut cursor, mut limit, mut since, mut until, mut zone) = (None, None, None, None, None, None);
+pub(super) fn parse(
+    parameters: &[(String, String)],
+    now: Timestamp,
+) -> Result<Asked, WrongUsageQuery> {
+    let (mut by, mut cursor, mut limit, mut since, mut until, mut zone) =
+        (None, None, None, None, None, None);
     for (name, value) in parameters {
         let place = match name.as_str() {
             "by" => &mut by,
@@ -97,26 +111,54 @@ pub(super) fn parse(parameters: &[(String, String)], now: Timestamp) -> Result<A
             return Err(WrongUsageQuery::Twice);
         }
     }
-    let by = by.map_or(Ok(By::default()), |by| By::parse(by).ok_or(WrongUsageQuery::By))?;
-    let zone: Zone = zone.map_or(Ok(Zone::default()), |zone| zone.parse().map_err(|_| WrongUsageQuery::Zone))?;
-    let time = |text: Option<&str>, wrong| text.map(|text| time(text, &zone, now).ok_or(wrong)).transpose();
-    let (since, until) = (time(since, WrongUsageQuery::Since)?, time(until, WrongUsageQuery::Until)?);
-    let page = Page { limit: Some(read_limit(limit)?), cursor: cursor.map(|text| read_cursor(text, by)).transpose()? };
+    let by = by.map_or(Ok(By::default()), |by| {
+        By::parse(by).ok_or(WrongUsageQuery::By)
+    })?;
+    let zone: Zone = zone.map_or(Ok(Zone::default()), |zone| {
+        zone.parse().map_err(|_| WrongUsageQuery::Zone)
+    })?;
+    let time = |text: Option<&str>, wrong| {
+        text.map(|text| time(text, &zone, now).ok_or(wrong))
+            .transpose()
+    };
+    let (since, until) = (
+        time(since, WrongUsageQuery::Since)?,
+        time(until, WrongUsageQuery::Until)?,
+    );
+    let page = Page {
+        limit: Some(read_limit(limit)?),
+        cursor: cursor.map(|text| read_cursor(text, by)).transpose()?,
+    };
     Ok(Asked {
         since_moves: since.is_some_and(|(_, moves)| moves),
         until_moves: until.is_none_or(|(until, moves)| moves || until > now),
-        query: UsageQuery { by, since: since.map(|(at, _)| at), until: until.map(|(at, _)| at), zone, page },
+        query: UsageQuery {
+            by,
+            since: since.map(|(at, _)| at),
+            until: until.map(|(at, _)| at),
+            zone,
+            page,
+        },
     })
 }
 
 fn read_limit(text: Option<&str>) -> Result<usize, WrongUsageQuery> {
-    let Some(text) = text else { return Ok(MAX_LIMIT) };
-    text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)).ok_or(WrongUsageQuery::Limit)
+    let Some(text) = text else {
+        return Ok(MAX_LIMIT);
+    };
+    text.parse()
+        .ok()
+        .filter(|limit| (1..=MAX_LIMIT).contains(limit))
+        .ok_or(WrongUsageQuery::Limit)
 }
 
 fn read_cursor(text: &str, by: By) -> Result<UsageCursor, WrongUsageQuery> {
     let cursor: UsageCursor = text.parse().map_err(|_| WrongUsageQuery::Cursor)?;
-    if cursor.by() == by { Ok(cursor) } else { Err(WrongUsageQuery::OtherPage) }
+    if cursor.by() == by {
+        Ok(cursor)
+    } else {
+        Err(WrongUsageQuery::OtherPage)
+    }
 }
 
 /// A time, which a duration before now gives anew with every question.
@@ -124,7 +166,10 @@ fn time(text: &str, zone: &Zone, now: Timestamp) -> Option<(Timestamp, bool)> {
     if let Some(at) = text.parse().ok().or_else(|| zone.time(text)) {
         return Some((at, false));
     }
-    let ago = text.parse::<SignedDuration>().ok().filter(|ago| !ago.is_negative())?;
+    let ago = text
+        .parse::<SignedDuration>()
+        .ok()
+        .filter(|ago| !ago.is_negative())?;
     Some((now.checked_sub(ago).ok()?, true))
 }
 
@@ -140,20 +185,58 @@ mod tests {
     }
 
     fn read(pairs: &[(&str, &str)]) -> Result<Asked, WrongUsageQuery> {
-        let owned: Vec<_> = pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        let owned: Vec<_> = pairs
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .collect();
         parse(&owned, now())
     }
 
     #[test]
     fn a_query_is_read_or_its_mistake_named() {
-        let page = Page { limit: Some(10_000), cursor: None };
-        let query = UsageQuery { page: page.clone(), ..UsageQuery::default() };
-        assert_eq!(read(&[]), Ok(Asked { query, since_moves: false, until_moves: true }));
-        let asked = read(&[("by", "provider"), ("since", "24h"), ("until", "2026-11-23T13:00:00+01:00")]);
+        let page = Page {
+            limit: Some(10_000),
+            cursor: None,
+        };
+        let query = UsageQuery {
+            page: page.clone(),
+            ..UsageQuery::default()
+        };
+        assert_eq!(
+            read(&[]),
+            Ok(Asked {
+                query,
+                since_moves: false,
+                until_moves: true
+            })
+        );
+        let asked = read(&[
+            ("by", "provider"),
+            ("since", "24h"),
+            ("until", "2026-11-23T13:00:00+01:00"),
+        ]);
         let since = "2026-11-22T12:00:00Z".parse().ok();
-        let query = UsageQuery { by: By::Provider, since, until: Some(now()), zone: Zone::default(), page };
-        assert_eq!(asked, Ok(Asked { query, since_moves: true, until_moves: false }));
-        assert!(read(&[("until", "2026-11-23T12:00:01Z")]).expect("a query").until_moves, "it is in the future");
+        let query = UsageQuery {
+            by: By::Provider,
+            since,
+            until: Some(now()),
+            zone: Zone::default(),
+            page,
+        };
+        assert_eq!(
+            asked,
+            Ok(Asked {
+                query,
+                since_moves: true,
+                until_moves: false
+            })
+        );
+        assert!(
+            read(&[("until", "2026-11-23T12:00:01Z")])
+                .expect("a query")
+                .until_moves,
+            "it is in the future"
+        );
         let cursor = "day.17.MjAyNi0xMS0yMw";
         assert!(read(&[("by", "day"), ("cursor", cursor)]).is_ok());
         for (pairs, wrong) in [
@@ -163,14 +246,29 @@ mod tests {
             (vec![("since", "-1h")], WrongUsageQuery::Since),
             (vec![("since", "99999999999999h")], WrongUsageQuery::Since),
             (vec![("until", "2026-11-31")], WrongUsageQuery::Until),
-            (vec![("until", "2026-11-23T12:00[Mars/Olympus]")], WrongUsageQuery::Until),
-            (vec![("by", "model"), ("by", "model")], WrongUsageQuery::Twice),
-            (vec![("url", "http://evil.example")], WrongUsageQuery::Unknown),
+            (
+                vec![("until", "2026-11-23T12:00[Mars/Olympus]")],
+                WrongUsageQuery::Until,
+            ),
+            (
+                vec![("by", "model"), ("by", "model")],
+                WrongUsageQuery::Twice,
+            ),
+            (
+                vec![("url", "http://evil.example")],
+                WrongUsageQuery::Unknown,
+            ),
             (vec![("limit", "0")], WrongUsageQuery::Limit),
             (vec![("limit", "10001")], WrongUsageQuery::Limit),
             (vec![("limit", "")], WrongUsageQuery::Limit),
-            (vec![("cursor", "first"), ("by", "day")], WrongUsageQuery::Cursor),
-            (vec![("cursor", cursor), ("by", "hour")], WrongUsageQuery::OtherPage),
+            (
+                vec![("cursor", "first"), ("by", "day")],
+                WrongUsageQuery::Cursor,
+            ),
+            (
+                vec![("cursor", cursor), ("by", "hour")],
+                WrongUsageQuery::OtherPage,
+            ),
             (vec![("tz", "Mars/Olympus")], WrongUsageQuery::Zone),
         ] {
             assert_eq!(read(&pairs), Err(wrong), "{pairs:?}");
@@ -179,18 +277,32 @@ mod tests {
 
     #[test]
     fn a_day_begins_where_the_zone_says() {
-        let since = |text, zone| read(&[("since", text), ("tz", zone)]).expect("a query").query.since.expect("a time");
+        let since = |text, zone| {
+            read(&[("since", text), ("tz", zone)])
+                .expect("a query")
+                .query
+                .since
+                .expect("a time")
+        };
         for (text, zone, expected) in [
             ("2026-11-23", "UTC", "2026-11-23T00:00:00Z"),
             ("2026-11-23", "Europe/Berlin", "2026-11-22T23:00:00Z"),
             ("2026-11-23", "Asia/Kolkata", "2026-11-22T18:30:00Z"),
             ("2026-11-23", "-03:30", "2026-11-23T03:30:00Z"),
             ("2026-11-23T09:30", "Asia/Kathmandu", "2026-11-23T03:45:00Z"),
-            ("2026-11-23T09:30:00Z", "Asia/Kathmandu", "2026-11-23T09:30:00Z"),
+            (
+                "2026-11-23T09:30:00Z",
+                "Asia/Kathmandu",
+                "2026-11-23T09:30:00Z",
+            ),
             // The night in which Beirut has no midnight.
             ("2026-03-29", "Asia/Beirut", "2026-03-28T22:00:00Z"),
         ] {
-            assert_eq!(since(text, zone), expected.parse().expect("a time"), "{text} {zone}");
+            assert_eq!(
+                since(text, zone),
+                expected.parse().expect("a time"),
+                "{text} {zone}"
+            );
         }
     }
 }

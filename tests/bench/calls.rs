@@ -10,10 +10,16 @@ use crate::agent::{Agent, drain, request};
 use crate::{Options, Stage, row, title};
 
 /// As fast as they come: each core is busy, and who is late reads several events at once.
-pub const FAST: Kind = Kind { query: "events=20", at_once: 16 };
+pub const FAST: Kind = Kind {
+    query: "events=20",
+    at_once: 16,
+};
 
 /// As a model makes them: some cores are idle, and each event comes alone.
-pub const PACED: Kind = Kind { query: "events=20&pace=2", at_once: 32 };
+pub const PACED: Kind = Kind {
+    query: "events=20&pace=2",
+    at_once: 32,
+};
 
 /// What is called for.
 #[derive(Clone, Copy)]
@@ -26,7 +32,10 @@ const MODEL: &str = "gemini-2.5-pro";
 const GIB: u64 = 1 << 30;
 
 pub async fn run(stage: &Stage, options: &Options) {
-    title(&format!("calls of 20 events, {} at once, {} s each", FAST.at_once, options.call_seconds));
+    title(&format!(
+        "calls of 20 events, {} at once, {} s each",
+        FAST.at_once, options.call_seconds
+    ));
     row("", &["calls/s", "of direct", "house cpu us/call"]);
     for load in [Load::Http1, Load::Http2] {
         let (time, name) = (Duration::from_secs(options.call_seconds), load.name());
@@ -34,9 +43,19 @@ pub async fn run(stage: &Stage, options: &Options) {
         let before = stage.house.cpu();
         let relayed = calls(&stage.relayed, load, FAST, time).await;
         let cpu = (stage.house.cpu() - before).as_micros() as f64 / relayed.count as f64;
-        row(&format!("direct  {name}"), &[&format!("{:.0}", direct.rate()), "1.00", "-"]);
+        row(
+            &format!("direct  {name}"),
+            &[&format!("{:.0}", direct.rate()), "1.00", "-"],
+        );
         let ratio = format!("{:.2}", relayed.rate() / direct.rate());
-        row(&format!("relayed {name}"), &[&format!("{:.0}", relayed.rate()), &ratio, &format!("{cpu:.0}")]);
+        row(
+            &format!("relayed {name}"),
+            &[
+                &format!("{:.0}", relayed.rate()),
+                &ratio,
+                &format!("{cpu:.0}"),
+            ],
+        );
     }
 }
 
@@ -69,7 +88,11 @@ pub struct Done {
 impl Done {
     pub fn new(mut latencies: Vec<Duration>, took: Duration) -> Self {
         latencies.sort_unstable();
-        Self { count: latencies.len() as u64, took, latencies }
+        Self {
+            count: latencies.len() as u64,
+            took,
+            latencies,
+        }
     }
 
     /// Milliseconds that this share of the calls did not exceed.
@@ -131,13 +154,24 @@ pub async fn download(stage: &Stage) {
     let cost = (stage.house.cpu() - cpu).as_secs_f64() / (GIB as f64 / 1e9);
     let growth = (peak.load(Ordering::Relaxed) - rss) as f64 / 1024.0;
     let ratio = format!("{:.2}", relayed / direct);
-    row("relayed", &[&format!("{relayed:.0}"), &ratio, &format!("{cost:.2}"), &format!("{growth:.1}")]);
+    row(
+        "relayed",
+        &[
+            &format!("{relayed:.0}"),
+            &ratio,
+            &format!("{cost:.2}"),
+            &format!("{growth:.1}"),
+        ],
+    );
 }
 
 async fn gibibyte(agent: &Agent) -> f64 {
     let mut sender = agent.h1().await;
     let start = Instant::now();
-    let response = sender.send_request(request(false, MODEL, &format!("bytes={GIB}"))).await.expect("an answer");
+    let response = sender
+        .send_request(request(false, MODEL, &format!("bytes={GIB}")))
+        .await
+        .expect("an answer");
     assert_eq!(drain(response).await, GIB);
     GIB as f64 / 1e6 / start.elapsed().as_secs_f64()
 }
@@ -174,14 +208,28 @@ pub async fn scrape(stage: &Stage) {
     row("", &["p50 ms", "p99 ms", "cpu ms", "KiB", "series"]);
     let ms = |place: usize| format!("{:.1}", times[place]);
     let (kib, series) = ((bytes / 1024).to_string(), series.to_string());
-    row("plain", &[&ms(SCRAPES / 2), &ms(SCRAPES * 99 / 100), &format!("{cpu:.1}"), &kib, &series]);
+    row(
+        "plain",
+        &[
+            &ms(SCRAPES / 2),
+            &ms(SCRAPES * 99 / 100),
+            &format!("{cpu:.1}"),
+            &kib,
+            &series,
+        ],
+    );
 }
 
 pub async fn get(web: std::net::SocketAddr) -> String {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let mut stream = tokio::net::TcpStream::connect(web).await.expect("an exporter");
+    let mut stream = tokio::net::TcpStream::connect(web)
+        .await
+        .expect("an exporter");
     let request = format!("GET /metrics HTTP/1.1\r\nHost: {web}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.expect("a request");
+    stream
+        .write_all(request.as_bytes())
+        .await
+        .expect("a request");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");

@@ -27,22 +27,37 @@ impl Arrivals {
 }
 
 pub async fn run(stage: &Stage, options: &Options) {
-    title(&format!("delay per event, {} streams, an event each 20 ms, {} s", options.streams, options.seconds));
-    row("", &["events", "p50 ms", "p99 ms", "max ms", "coalesced", "cpu s"]);
+    title(&format!(
+        "delay per event, {} streams, an event each 20 ms, {} s",
+        options.streams, options.seconds
+    ));
+    row(
+        "",
+        &["events", "p50 ms", "p99 ms", "max ms", "coalesced", "cpu s"],
+    );
     let direct = path(&stage.direct, options).await;
     show("direct", &direct, None);
     let before = stage.house.cpu();
     let relayed = path(&stage.relayed, options).await;
     show("relayed", &relayed, Some(stage.house.cpu() - before));
     let added = |share| format!("{:+.3}", relayed.at(share) - direct.at(share));
-    row("added", &["", &added(0.50), &added(0.99), &added(1.0), "", ""]);
+    row(
+        "added",
+        &["", &added(0.50), &added(0.99), &added(1.0), "", ""],
+    );
 }
 
 fn show(name: &str, arrivals: &Arrivals, cpu: Option<Duration>) {
     let ms = |share| format!("{:.3}", arrivals.at(share));
     let cpu = cpu.map_or("-".to_owned(), |cpu| format!("{:.2}", cpu.as_secs_f64()));
-    let (count, coalesced) = (arrivals.delays.len().to_string(), arrivals.coalesced.to_string());
-    row(name, &[&count, &ms(0.50), &ms(0.99), &ms(1.0), &coalesced, &cpu]);
+    let (count, coalesced) = (
+        arrivals.delays.len().to_string(),
+        arrivals.coalesced.to_string(),
+    );
+    row(
+        name,
+        &[&count, &ms(0.50), &ms(0.99), &ms(1.0), &coalesced, &cpu],
+    );
 }
 
 async fn path(agent: &Agent, options: &Options) -> Arrivals {
@@ -64,7 +79,8 @@ async fn path(agent: &Agent, options: &Options) -> Arrivals {
     all
 }
 
-/// Reads one stream until all of its events are there. The first second, in which others still shake hands, is not counted.
+/// Reads one stream until all of its events are there. The first second, in which others still
+/// shake hands, is not counted.
 async fn stream(agent: &Agent, count: u64) -> Arrivals {
     let mut stream = agent.raw(&format!("events={count}&pace=20")).await;
     let (mut arrivals, mut seen, mut rest) = (Arrivals::default(), 0, Vec::new());
@@ -80,7 +96,9 @@ async fn stream(agent: &Agent, count: u64) -> Arrivals {
         seen += sent.len() as u64;
         if Instant::now() > warm {
             arrivals.coalesced += sent.len().saturating_sub(1);
-            arrivals.delays.extend(sent.into_iter().map(|sent| at.saturating_sub(sent)));
+            arrivals
+                .delays
+                .extend(sent.into_iter().map(|sent| at.saturating_sub(sent)));
         }
     }
     arrivals
@@ -92,7 +110,12 @@ pub fn instants(bytes: &[u8]) -> (Vec<u64>, usize) {
     for place in memmem::find_iter(bytes, MARK) {
         let digits = place + MARK.len()..place + MARK.len() + DIGITS;
         if let Some(text) = bytes.get(digits.clone()) {
-            sent.push(std::str::from_utf8(text).expect("digits").parse().expect("digits"));
+            sent.push(
+                std::str::from_utf8(text)
+                    .expect("digits")
+                    .parse()
+                    .expect("digits"),
+            );
             end = digits.end;
         }
     }

@@ -27,10 +27,26 @@ impl House {
         let root = state.path().join("provider.pem");
         std::fs::write(&root, &provider.root_pem).expect("a writable folder");
         let mut process = Command::new(env!("CARGO_BIN_EXE_gravimeter"))
-            .args(["serve", "--capture.redirect", "off", "--capture.max_connections", "20000", "--log.format", "json"])
-            .args(["--web.listen", "127.0.0.1:0", "--capture.listen", "127.0.0.1:0"])
+            .args([
+                "serve",
+                "--capture.redirect",
+                "off",
+                "--capture.max_connections",
+                "20000",
+                "--log.format",
+                "json",
+            ])
+            .args([
+                "--web.listen",
+                "127.0.0.1:0",
+                "--capture.listen",
+                "127.0.0.1:0",
+            ])
             .args(["--capture.connect_listen", "127.0.0.1:0"])
-            .args(["--upstream.resolve", &format!("{HOST}:443={}", provider.address)])
+            .args([
+                "--upstream.resolve",
+                &format!("{HOST}:443={}", provider.address),
+            ])
             .arg("--upstream.extra_roots")
             .arg(&root)
             .arg("--state.dir")
@@ -43,7 +59,12 @@ impl House {
         let (web, connect) = listening(&mut log);
         // Whatever else it says is taken, so that a full pipe never holds it up.
         std::thread::spawn(move || log.read_to_end(&mut Vec::new()));
-        Self { process, web, connect, state }
+        Self {
+            process,
+            web,
+            connect,
+            state,
+        }
     }
 
     /// The roots that its agent trusts.
@@ -53,9 +74,16 @@ impl House {
 
     /// Resident memory in KiB.
     pub fn rss(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("a process");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
-        line.trim().trim_end_matches(" kB").parse().expect("a number")
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))
+            .expect("a process");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .expect("VmRSS");
+        line.trim()
+            .trim_end_matches(" kB")
+            .parse()
+            .expect("a number")
     }
 
     pub fn cpu(&self) -> Duration {
@@ -74,7 +102,9 @@ fn listening(log: &mut impl BufRead) -> (SocketAddr, SocketAddr) {
     let deadline = Instant::now() + Duration::from_secs(30);
     let mut line = String::new();
     while log.read_line(&mut line).expect("a log") > 0 && Instant::now() < deadline {
-        if let (Some(web), Some(connect)) = (address(&line, "\"web\":"), address(&line, "\"connect\":")) {
+        if let (Some(web), Some(connect)) =
+            (address(&line, "\"web\":"), address(&line, "\"connect\":"))
+        {
             return (web, connect);
         }
     }
@@ -89,10 +119,15 @@ fn address(line: &str, key: &str) -> Option<SocketAddr> {
     Some(SocketAddr::from(([127, 0, 0, 1], port.parse().ok()?)))
 }
 
-/// Processor time of a process so far, user and system: fields 14 and 15 of proc_pid_stat(5), in ticks of 10 ms.
+/// Processor time of a process so far, user and system: fields 14 and 15 of proc_pid_stat(5), in
+/// ticks of 10 ms.
 pub fn cpu(process: &str) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("a process");
     let (_, after_name) = stat.rsplit_once(')').expect("a name");
-    let ticks = after_name.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number"));
+    let ticks = after_name
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .map(|ticks| ticks.parse::<u64>().expect("a number"));
     Duration::from_millis(10 * ticks.sum::<u64>())
 }

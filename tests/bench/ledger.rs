@@ -1,12 +1,13 @@
-//! The ledger at the size of a year: how fast calls are written, what they take on disk, how long a question takes.
+//! The ledger at the size of a year: how fast calls are written, what they take on disk, how long a
+//! question takes.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use gravimeter::ledger::{By, Config, Ledger, UsageQuery};
 use gravimeter::record::{
-    Call, CallIds, CallStarted, Correlation, CorrelationMethod, Cost, Fact, Host, Id, Model, Models, Operation,
-    Outcome, Provider, Quality, Sink, Timing, TokenUsage,
+    Call, CallIds, CallStarted, Correlation, CorrelationMethod, Cost, Fact, Host, Id, Model,
+    Models, Operation, Outcome, Provider, Quality, Sink, Timing, TokenUsage,
 };
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -22,8 +23,21 @@ const OF_A_CASCADE: u64 = 40;
 pub fn run(options: &Options) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("ledger.db");
-    let config = Config { keep_calls: YEAR * 2, max_size: u64::MAX, ..Config::default() };
-    let open = |now| Ledger::open(&config, &path, now, Arc::new(Models::default()), Arc::new(Nobody)).0;
+    let config = Config {
+        keep_calls: YEAR * 2,
+        max_size: u64::MAX,
+        ..Config::default()
+    };
+    let open = |now| {
+        Ledger::open(
+            &config,
+            &path,
+            now,
+            Arc::new(Models::default()),
+            Arc::new(Nobody),
+        )
+        .0
+    };
     let calls = options.ledger_calls;
     title(&format!("ledger: {calls} calls of a year"));
 
@@ -32,7 +46,9 @@ pub fn run(options: &Options) {
     let begun = Instant::now();
     for number in 0..calls {
         let started_at = first + YEAR.mul_f64(number as f64 / calls as f64);
-        facts(number, started_at).iter().for_each(|fact| ledger.take(fact));
+        facts(number, started_at)
+            .iter()
+            .for_each(|fact| ledger.take(fact));
         if number.is_multiple_of(4000) {
             assert!(ledger.settle(Duration::from_secs(60)), "the disk keeps up");
         }
@@ -41,19 +57,31 @@ pub fn run(options: &Options) {
     let took = begun.elapsed();
     row(
         "written",
-        &[&format!("{:.0} calls/s", calls as f64 / took.as_secs_f64()), &format!("{:.1} s", took.as_secs_f64())],
+        &[
+            &format!("{:.0} calls/s", calls as f64 / took.as_secs_f64()),
+            &format!("{:.1} s", took.as_secs_f64()),
+        ],
     );
     drop(ledger);
 
     let bytes = std::fs::metadata(&path).expect("a file").len();
     row(
         "on disk",
-        &[&format!("{:.0} MB", bytes as f64 / 1e6), &format!("{:.0} bytes/call", bytes as f64 / calls as f64)],
+        &[
+            &format!("{:.0} MB", bytes as f64 / 1e6),
+            &format!("{:.0} bytes/call", bytes as f64 / calls as f64),
+        ],
     );
     let file = Connection::open(&path).expect("a ledger");
     for table in ["calls", "usage_slots", "cascade_slots"] {
-        let count = |sql: String| file.query_row(&sql, [], |row| row.get::<_, i64>(0)).expect("a count");
-        row(&format!("rows of {table}"), &[&count(format!("SELECT count(*) FROM {table}")).to_string()]);
+        let count = |sql: String| {
+            file.query_row(&sql, [], |row| row.get::<_, i64>(0))
+                .expect("a count")
+        };
+        row(
+            &format!("rows of {table}"),
+            &[&count(format!("SELECT count(*) FROM {table}")).to_string()],
+        );
     }
     drop(file);
 
@@ -71,12 +99,22 @@ pub fn run(options: &Options) {
         ("300 days by conversation", By::Cascade, ago(300)),
         ("a day by hour", By::Hour, ago(1)),
     ] {
-        let query = UsageQuery { by, since, ..UsageQuery::default() };
+        let query = UsageQuery {
+            by,
+            since,
+            ..UsageQuery::default()
+        };
         let first = timed(&ledger, &query, now);
-        let best = (0..4).map(|_| timed(&ledger, &query, now)).min().expect("some");
+        let best = (0..4)
+            .map(|_| timed(&ledger, &query, now))
+            .min()
+            .expect("some");
         row(
             name,
-            &[&format!("{:.1} ms", best.as_secs_f64() * 1e3), &format!("first {:.1} ms", first.as_secs_f64() * 1e3)],
+            &[
+                &format!("{:.1} ms", best.as_secs_f64() * 1e3),
+                &format!("first {:.1} ms", first.as_secs_f64() * 1e3),
+            ],
         );
     }
 }
@@ -93,22 +131,49 @@ fn ms(begun: Instant) -> String {
 
 /// What the house says of one call.
 fn facts(number: u64, started_at: SystemTime) -> [Fact; 3] {
-    let provider = if number.is_multiple_of(10) { Provider::Gemini } else { Provider::CloudCode };
+    let provider = if number.is_multiple_of(10) {
+        Provider::Gemini
+    } else {
+        Provider::CloudCode
+    };
     let host = Host::parse("daily-cloudcode-pa.googleapis.com").expect("a host");
-    let cascade = id(&format!("179c837c-8253-4d7e-9d3c-{:012x}", number / OF_A_CASCADE));
-    let operation = if number.is_multiple_of(20) { Operation::Checkpoint } else { Operation::Chat };
-    let started = CallStarted { number, provider, host: host.clone(), operation, model: None, started_at };
+    let cascade = id(&format!(
+        "179c837c-8253-4d7e-9d3c-{:012x}",
+        number / OF_A_CASCADE
+    ));
+    let operation = if number.is_multiple_of(20) {
+        Operation::Checkpoint
+    } else {
+        Operation::Chat
+    };
+    let started = CallStarted {
+        number,
+        provider,
+        host: host.clone(),
+        operation,
+        model: None,
+        started_at,
+    };
     let call = Call {
         number,
         provider,
         host,
         operation,
         model: Model::from_wire(
-            ["gemini-3-pro-high", "gemini-3-flash", "claude-sonnet-4-6", "gpt-oss-120b"][number as usize % 4],
+            [
+                "gemini-3-pro-high",
+                "gemini-3-flash",
+                "claude-sonnet-4-6",
+                "gpt-oss-120b",
+            ][number as usize % 4],
         ),
         counted_as: None,
         served_model: Some(Model::from_wire("gemini-3-pro")),
-        outcome: if number.is_multiple_of(50) { Outcome::RateLimited } else { Outcome::Ok },
+        outcome: if number.is_multiple_of(50) {
+            Outcome::RateLimited
+        } else {
+            Outcome::Ok
+        },
         status: Some(200),
         streamed: true,
         finish_reason: Some(id("STOP")),
@@ -133,18 +198,28 @@ fn facts(number: u64, started_at: SystemTime) -> [Fact; 3] {
                 "agent/{cascade}/1764000000000/5b1f6a52-0f0e-4a39-9d3c-{number:012x}/{}",
                 number % 40
             ))),
-            trajectory: Some(id(&format!("5b1f6a52-0f0e-4a39-9d3c-{:012x}", number / OF_A_CASCADE))),
+            trajectory: Some(id(&format!(
+                "5b1f6a52-0f0e-4a39-9d3c-{:012x}",
+                number / OF_A_CASCADE
+            ))),
             response: Some(id(&format!("Kq8t{number:016x}"))),
             ..CallIds::default()
         },
-        correlation: Correlation { cascade: Some(cascade), method: CorrelationMethod::RequestId },
+        correlation: Correlation {
+            cascade: Some(cascade),
+            method: CorrelationMethod::RequestId,
+        },
         port: 443,
         parent: None,
         trace: None,
         setup: None,
     };
     let settled = Fact::CorrelationSettled(CorrelationMethod::RequestId);
-    [Fact::CallStarted(started), Fact::Call(Box::new(call)), settled]
+    [
+        Fact::CallStarted(started),
+        Fact::Call(Box::new(call)),
+        settled,
+    ]
 }
 
 fn id(text: &str) -> Id {

@@ -1,10 +1,22 @@
-//! Benchmarks: the same agent and provider on loopback, once straight and once through Gravimeter. Asserts nothing on time.
+//! Benchmarks: the same agent and provider on loopback, once straight and once through Gravimeter.
+//! Asserts nothing on time.
 //!
-//! `scripts/bench.sh [delay|memory|calls|download|scrape|observers|traces|ledger]... [--full]`; docs/performance.md says what the figures mean.
-//! `peers`, beside other proxies and in a network namespace, runs only when it is named.
+//! `scripts/bench.sh [delay|memory|calls|download|scrape|observers|traces|ledger]... [--full]`;
+//! docs/performance.md says what the figures mean. `peers`, beside other proxies and in a network
+//! namespace, runs only when it is named.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
-#![allow(missing_docs, unreachable_pub, reason = "a benchmark has no readers from outside")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout
+)]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    reason = "a benchmark has no readers from outside"
+)]
 
 mod agent;
 mod calls;
@@ -47,14 +59,25 @@ impl Stage {
         let provider = Provider::start(tasks).await;
         let house = House::start(&provider);
         let direct = Agent::new(&provider.root_pem, provider.address, None, tasks);
-        let relayed = Agent::new(&house.bundle(), provider.address, Some(house.connect), tasks);
-        Self { house, direct, relayed }
+        let relayed = Agent::new(
+            &house.bundle(),
+            provider.address,
+            Some(house.connect),
+            tasks,
+        );
+        Self {
+            house,
+            direct,
+            relayed,
+        }
     }
 }
 
 #[tokio::main]
 async fn main() {
-    let (flags, wanted): (Vec<_>, Vec<_>) = std::env::args().skip(1).partition(|argument| argument.starts_with("--"));
+    let (flags, wanted): (Vec<_>, Vec<_>) = std::env::args()
+        .skip(1)
+        .partition(|argument| argument.starts_with("--"));
     raise_open_files();
     let full = flags.iter().any(|flag| flag == "--full");
     let options = if full {
@@ -67,7 +90,14 @@ async fn main() {
             ledger_calls: 10_000_000,
         }
     } else {
-        Options { streams: 200, seconds: 15, call_seconds: 4, rounds: 7, idle: vec![1000], ledger_calls: 1_000_000 }
+        Options {
+            streams: 200,
+            seconds: 15,
+            call_seconds: 4,
+            rounds: 7,
+            idle: vec![1000],
+            ledger_calls: 1_000_000,
+        }
     };
     if let [name, rest @ ..] = &wanted[..]
         && name == peers::NAME
@@ -106,7 +136,10 @@ async fn main() {
 /// Agent and provider are both here: two descriptors for each stream.
 fn raise_open_files() {
     let files = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: files.maximum, maximum: files.maximum };
+    let raised = Rlimit {
+        current: files.maximum,
+        maximum: files.maximum,
+    };
     setrlimit(Resource::Nofile, raised).expect("the hard limit");
 }
 
@@ -115,6 +148,9 @@ pub fn title(text: &str) {
 }
 
 pub fn row(name: &str, columns: &[&str]) {
-    let columns: String = columns.iter().map(|column| format!(" {column:>17}")).collect();
+    let columns: String = columns
+        .iter()
+        .map(|column| format!(" {column:>17}"))
+        .collect();
     println!("{name:<34}{columns}");
 }

@@ -19,7 +19,16 @@ pub const AT_ONCE: usize = 32;
 
 pub async fn run(options: &Options) {
     title("memory per idle stream (HTTP/1.1)");
-    row("streams", &["before MiB", "idle MiB", "KiB/stream", "after 64 KiB", "KiB/stream"]);
+    row(
+        "streams",
+        &[
+            "before MiB",
+            "idle MiB",
+            "KiB/stream",
+            "after 64 KiB",
+            "KiB/stream",
+        ],
+    );
     for count in &options.idle {
         measure(*count).await;
     }
@@ -30,7 +39,12 @@ async fn measure(count: usize) {
     let tasks = TaskTracker::new();
     let provider = Provider::start(&tasks).await;
     let house = House::start(&provider);
-    let agent = Agent::new(&house.bundle(), provider.address, Some(house.connect), &tasks);
+    let agent = Agent::new(
+        &house.bundle(),
+        provider.address,
+        Some(house.connect),
+        &tasks,
+    );
     // What the first connection sets up for all is not counted as theirs.
     drop(held(&agent).await);
     let before = settled(&house).await;
@@ -53,7 +67,16 @@ async fn measure(count: usize) {
     let after = settled(&house).await;
     let each = |kib: u64| format!("{:.1}", kib.saturating_sub(before) as f64 / count as f64);
     let mib = |kib: u64| format!("{:.1}", kib as f64 / 1024.0);
-    row(&count.to_string(), &[&mib(before), &mib(idle), &each(idle), &mib(after), &each(after)]);
+    row(
+        &count.to_string(),
+        &[
+            &mib(before),
+            &mib(idle),
+            &each(idle),
+            &mib(after),
+            &each(after),
+        ],
+    );
 }
 
 /// A stream that has had its first event and has nothing more to tell.

@@ -1,4 +1,5 @@
-//! What observing costs: the same relay with the observers of the house and with one that looks at nothing.
+//! What observing costs: the same relay with the observers of the house and with one that looks at
+//! nothing.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -58,9 +59,20 @@ pub async fn run() {
     let provider = Provider::start(&tasks).await;
     let state = tempfile::tempdir().expect("a folder");
     let record = views();
-    let observing = Arc::new(Observers { record: Arc::clone(&record), memory: Memory::default() });
+    let observing = Arc::new(Observers {
+        record: Arc::clone(&record),
+        memory: Memory::default(),
+    });
     let paths: [Arc<dyn OpenObserver>; 2] = [Arc::new(Blind), observing];
-    let agents = paths.map(|observers| relay(&provider, observers, Arc::clone(&record), state.path(), &tasks));
+    let agents = paths.map(|observers| {
+        relay(
+            &provider,
+            observers,
+            Arc::clone(&record),
+            state.path(),
+            &tasks,
+        )
+    });
     let mut spent = [Spent::default(), Spent::default()];
     for _ in 0..TURNS {
         for (agent, spent) in agents.iter().zip(&mut spent) {
@@ -71,7 +83,11 @@ pub async fn run() {
     row("", &["p50 us/call", "p99 us/call", "cpu us/call"]);
     for (name, spent) in ["no-op", "observing"].iter().zip(&mut spent) {
         spent.calls.sort_unstable();
-        let us = |share: f64| spent.calls[((spent.calls.len() - 1) as f64 * share) as usize].as_micros().to_string();
+        let us = |share: f64| {
+            spent.calls[((spent.calls.len() - 1) as f64 * share) as usize]
+                .as_micros()
+                .to_string()
+        };
         let cpu = spent.cpu.as_micros() / spent.calls.len() as u128;
         row(name, &[&us(0.5), &us(0.99), &cpu.to_string()]);
     }
@@ -91,7 +107,9 @@ impl Spent {
         while start.elapsed() < Duration::from_secs(1) {
             let call = Instant::now();
             sender.ready().await.expect("an open connection");
-            let answer = sender.send_request(request(false, "gemini-2.5-pro", "events=20")).await;
+            let answer = sender
+                .send_request(request(false, "gemini-2.5-pro", "events=20"))
+                .await;
             drain(answer.expect("an answer")).await;
             self.calls.push(call.elapsed());
         }
@@ -103,7 +121,10 @@ impl Spent {
 fn feed(record: &Arc<dyn Record>) {
     const CALLS: u32 = 20_000;
     const EVENTS: u32 = 20;
-    let observers = Observers { record: Arc::clone(record), memory: Memory::default() };
+    let observers = Observers {
+        record: Arc::clone(record),
+        memory: Memory::default(),
+    };
     let host = Host::parse(HOST).expect("a host");
     let connection = Connection {
         host,
@@ -114,10 +135,17 @@ fn feed(record: &Arc<dyn Record>) {
         setup: None,
     };
     let mut observer = observers.open(connection);
-    let prompt = format!(r#"{{"contents":[{{"role":"user","parts":[{{"text":"{}"}}]}}]}}"#, "why ".repeat(1024));
+    let prompt = format!(
+        r#"{{"contents":[{{"role":"user","parts":[{{"text":"{}"}}]}}]}}"#,
+        "why ".repeat(1024)
+    );
     let head = "POST /v1beta/models/gemini-2.5-pro:streamGenerateContent?alt=sse HTTP/1.1\r\n";
-    let request = format!("{head}Host: {HOST}\r\nContent-Length: {}\r\n\r\n{prompt}", prompt.len());
-    let answer = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let request = format!(
+        "{head}Host: {HOST}\r\nContent-Length: {}\r\n\r\n{prompt}",
+        prompt.len()
+    );
+    let answer =
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
     let event = event();
     let chunk = [format!("{:X}\r\n", event.len()).as_bytes(), &event, b"\r\n"].concat();
     let start = Instant::now();
@@ -133,7 +161,10 @@ fn feed(record: &Arc<dyn Record>) {
     let event = (call / EVENTS).as_nanos().to_string();
     title("observers alone, fed from memory (4 KiB prompt, 20 events of 300 bytes)");
     row("", &["us/call", "ns/event"]);
-    row("observing", &[&format!("{:.1}", call.as_secs_f64() * 1e6), &event]);
+    row(
+        "observing",
+        &[&format!("{:.1}", call.as_secs_f64() * 1e6), &event],
+    );
 }
 
 /// A relay in this process behind a CONNECT door, and an agent for it.
@@ -145,17 +176,28 @@ fn relay(
     tasks: &TaskTracker,
 ) -> Agent {
     let intercept = vec![HostPattern::parse(HOST).expect("a pattern")];
-    let (authority, _) = Authority::load_or_create(&state.join("ca"), &intercept, SystemTime::now()).expect("a CA");
+    let (authority, _) =
+        Authority::load_or_create(&state.join("ca"), &intercept, SystemTime::now()).expect("a CA");
     let authority = Arc::new(authority);
     let root = state.join("provider.pem");
     std::fs::write(&root, &provider.root_pem).expect("a writable folder");
-    let upstream = Upstream::new(&upstream::Config { extra_roots: vec![root] }, &authority).expect("roots");
+    let upstream = Upstream::new(
+        &upstream::Config {
+            extra_roots: vec![root],
+        },
+        &authority,
+    )
+    .expect("roots");
     let listener = listener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
     let door = listener.local_addr().expect("an address");
     let guard = Arc::new(LoopGuard::new(vec![door], false));
     let resolve = [((Host::parse(HOST).expect("a host"), 443), provider.address)].into();
     let relay = Arc::new(Relay {
-        config: relay::Config { intercept, resolve, timeouts: Timeouts::default() },
+        config: relay::Config {
+            intercept,
+            resolve,
+            timeouts: Timeouts::default(),
+        },
         guard: Arc::clone(&guard),
         upstream,
         leaves: Leaves::new(Arc::clone(&authority)).expect("a key"),
@@ -169,7 +211,11 @@ fn relay(
         connect_request: Duration::from_secs(10),
         record,
     };
-    let doors = Arc::new(Doors { gate, slots: Slots::new(64), tasks: tasks.clone() });
+    let doors = Arc::new(Doors {
+        gate,
+        slots: Slots::new(64),
+        tasks: tasks.clone(),
+    });
     let shutdown = Shutdown::default();
     let drain = shutdown.drain.clone();
     let serve = move |accepted| {
@@ -177,5 +223,10 @@ fn relay(
         async move { relay.serve(accepted, &shutdown).await }
     };
     tasks.spawn(listener::run(listener, Door::Connect, doors, drain, serve));
-    Agent::new(authority.certificate_pem(), provider.address, Some(door), tasks)
+    Agent::new(
+        authority.certificate_pem(),
+        provider.address,
+        Some(door),
+        tasks,
+    )
 }

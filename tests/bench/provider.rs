@@ -1,7 +1,8 @@
 //! The provider of the benchmarks: hyper behind TLS, with answers that the query asks for.
 //!
-//! `events=N` sends N events, `pace=MS` one each so many milliseconds, `hold=1` one and then nothing until [`Provider::burst`],
-//! `bytes=N` a plain body, `stream=N` about so many bytes of events without a pause. Every event carries the instant at which it was made.
+//! `events=N` sends N events, `pace=MS` one each so many milliseconds, `hold=1` one and then
+//! nothing until [`Provider::burst`], `bytes=N` a plain body, `stream=N` about so many bytes of
+//! events without a pause. Every event carries the instant at which it was made.
 
 use std::convert::Infallible;
 use std::io::Write as _;
@@ -54,7 +55,11 @@ impl Provider {
         let address = listener.local_addr().expect("an address");
         let bursts = Arc::new(watch::Sender::new(false));
         tasks.spawn(accept(listener, config, Arc::clone(&bursts), tasks.clone()));
-        Self { address, root_pem, bursts }
+        Self {
+            address,
+            root_pem,
+            bursts,
+        }
     }
 
     /// Lets every stream that is held send [`BURST`] bytes, once.
@@ -63,16 +68,25 @@ impl Provider {
     }
 }
 
-async fn accept(listener: TcpListener, tls: TlsAcceptor, bursts: Arc<watch::Sender<bool>>, tasks: TaskTracker) {
+async fn accept(
+    listener: TcpListener,
+    tls: TlsAcceptor,
+    bursts: Arc<watch::Sender<bool>>,
+    tasks: TaskTracker,
+) {
     loop {
         let (tcp, _) = listener.accept().await.expect("a connection");
         tcp.set_nodelay(true).expect("TCP_NODELAY");
         let (tls, bursts) = (tls.clone(), Arc::clone(&bursts));
         tasks.spawn(async move {
-            let Ok(stream) = tls.accept(tcp).await else { return };
+            let Ok(stream) = tls.accept(tcp).await else {
+                return;
+            };
             let service = service_fn(move |request| answer(request, bursts.subscribe()));
             // An agent that is done with a stream closes its connection: no fault.
-            let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+            let _ = auto::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
         });
     }
 }
@@ -83,10 +97,17 @@ async fn answer(
 ) -> Result<Response<StreamBody<Pieces>>, Infallible> {
     let asked = |name: &str| {
         let query = request.uri().query().unwrap_or_default();
-        let value = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        let value = query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
         value.map(|value| value.parse::<u64>().expect("a number"))
     };
-    let (bytes, hold, pace, count) = (asked("bytes"), asked("hold"), asked("pace"), asked("events"));
+    let (bytes, hold, pace, count) = (
+        asked("bytes"),
+        asked("hold"),
+        asked("pace"),
+        asked("events"),
+    );
     let stream = asked("stream");
     let mut body = request.into_body();
     while let Some(Ok(_)) = body.frame().await {}
@@ -98,9 +119,13 @@ async fn answer(
             Box::pin(stream::iter(0..count).map(move |_| Ok(Frame::data(piece.clone()))))
         }
         (Some(bytes), _) => {
-            response = response.header("content-length", bytes).header("content-type", "application/octet-stream");
+            response = response
+                .header("content-length", bytes)
+                .header("content-type", "application/octet-stream");
             let piece = Bytes::from_static(&[7; PIECE]);
-            Box::pin(stream::iter(0..bytes / PIECE as u64).map(move |_| Ok(Frame::data(piece.clone()))))
+            Box::pin(
+                stream::iter(0..bytes / PIECE as u64).map(move |_| Ok(Frame::data(piece.clone()))),
+            )
         }
         (None, Some(_)) => Box::pin(held(burst)),
         (None, None) => Box::pin(events(count.unwrap_or(1), pace)),
@@ -173,17 +198,27 @@ fn tls() -> (TlsAcceptor, String) {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     // Named as its leaf is, OpenSSL would take the leaf for self-signed.
-    params.distinguished_name.push(DnType::CommonName, "The provider's root");
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "The provider's root");
     let root_pem = params.self_signed(&key).expect("a certificate").pem();
     let issuer = Issuer::new(params, key);
     let key = KeyPair::generate().expect("a key");
-    let leaf = CertificateParams::new([HOST.to_owned()]).expect("a host").signed_by(&key, &issuer).expect("a leaf");
-    let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(vec![CertificateDer::from(leaf)], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
-        .expect("a matching pair");
+    let leaf = CertificateParams::new([HOST.to_owned()])
+        .expect("a host")
+        .signed_by(&key, &issuer)
+        .expect("a leaf");
+    let mut config = ServerConfig::builder_with_provider(Arc::new(
+        rustls::crypto::aws_lc_rs::default_provider(),
+    ))
+    .with_safe_default_protocol_versions()
+    .expect("versions")
+    .with_no_client_auth()
+    .with_single_cert(
+        vec![CertificateDer::from(leaf)],
+        PrivateKeyDer::Pkcs8(key.serialize_der().into()),
+    )
+    .expect("a matching pair");
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     (Arc::new(config).into(), root_pem)
 }

@@ -1,4 +1,5 @@
-//! What exporting spans costs: the same calls through houses that differ in nothing else, in turns within one run.
+//! What exporting spans costs: the same calls through houses that differ in nothing else, in turns
+//! within one run.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -32,7 +33,8 @@ struct Variant {
 struct Turn {
     calls: u64,
     rate: f64,
-    /// Of the house when the turn began. What a turn has left to export is paid before the next one.
+    /// Of the house when the turn began. What a turn has left to export is paid before the next
+    /// one.
     cpu: Duration,
 }
 
@@ -40,19 +42,42 @@ pub async fn run(options: &Options) {
     let tasks = TaskTracker::new();
     let provider = Provider::start(&tasks).await;
     let endpoint = format!("http://{}", collector(&tasks).await);
-    let otlp = ["--otlp.protocol", "grpc", "--otlp.sampler", "always_on", "--otlp.endpoint", &endpoint];
+    let otlp = [
+        "--otlp.protocol",
+        "grpc",
+        "--otlp.sampler",
+        "always_on",
+        "--otlp.endpoint",
+        &endpoint,
+    ];
     let mut variants = [
         ("no traces", &[][..]),
         ("OTLP", &otlp),
-        ("OTLP, diagnostics", &[&otlp[..], &["--otlp.diagnostics"]].concat()),
+        (
+            "OTLP, diagnostics",
+            &[&otlp[..], &["--otlp.diagnostics"]].concat(),
+        ),
     ]
     .map(|(name, flags)| {
         let flags: Vec<_> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         let house = House::with(&provider, &flags);
-        let agent = Agent::new(&house.bundle(), provider.address, Some(house.connect), &tasks);
-        Variant { name, house, agent, turns: Vec::new() }
+        let agent = Agent::new(
+            &house.bundle(),
+            provider.address,
+            Some(house.connect),
+            &tasks,
+        );
+        Variant {
+            name,
+            house,
+            agent,
+            turns: Vec::new(),
+        }
     });
-    title(&format!("traces: calls of 20 events, {} rounds of {SECONDS} s for each in turns; medians", options.rounds));
+    title(&format!(
+        "traces: calls of 20 events, {} rounds of {SECONDS} s for each in turns; medians",
+        options.rounds
+    ));
     for load in [Load::Http1, Load::Http2, Load::Anew] {
         measure(&mut variants, load, options.rounds).await;
     }
@@ -67,17 +92,35 @@ async fn measure(variants: &mut [Variant; 3], load: Load, rounds: usize) {
     }
     // What was left over is exported.
     tokio::time::sleep(FLUSHED).await;
-    let before = [spans(&variants[0]).await, spans(&variants[1]).await, spans(&variants[2]).await];
+    let before = [
+        spans(&variants[0]).await,
+        spans(&variants[1]).await,
+        spans(&variants[2]).await,
+    ];
     for round in 0..rounds {
         for place in 0..variants.len() {
             let variant = &mut variants[(round + place) % 3];
             let cpu = variant.house.cpu();
             let done = calls(&variant.agent, load, FAST, Duration::from_secs(SECONDS)).await;
-            variant.turns.push(Turn { calls: done.count, rate: done.rate(), cpu });
+            variant.turns.push(Turn {
+                calls: done.count,
+                rate: done.rate(),
+                cpu,
+            });
         }
     }
     tokio::time::sleep(FLUSHED).await;
-    row(load.name(), &["calls/s", "ratio (quartiles)", "cpu us/call", "ratio (quartiles)", "spans/call", "lost"]);
+    row(
+        load.name(),
+        &[
+            "calls/s",
+            "ratio (quartiles)",
+            "cpu us/call",
+            "ratio (quartiles)",
+            "spans/call",
+            "lost",
+        ],
+    );
     let [none, ..] = &*variants;
     let (plain_rates, plain_costs) = (none.rates(), none.costs());
     for (variant, before) in variants.iter().zip(before) {
@@ -106,15 +149,26 @@ impl Variant {
 
     /// Microseconds of the house for each call, by round.
     fn costs(&self) -> Vec<f64> {
-        let ends = self.turns.iter().skip(1).map(|turn| turn.cpu).chain([self.house.cpu()]);
+        let ends = self
+            .turns
+            .iter()
+            .skip(1)
+            .map(|turn| turn.cpu)
+            .chain([self.house.cpu()]);
         let turns = self.turns.iter().zip(ends);
-        turns.map(|(turn, end)| (end - turn.cpu).as_micros() as f64 / turn.calls as f64).collect()
+        turns
+            .map(|(turn, end)| (end - turn.cpu).as_micros() as f64 / turn.calls as f64)
+            .collect()
     }
 }
 
 /// The median of the rounds' ratios, and the quarter below and above it.
 fn compared(these: &[f64], others: &[f64]) -> String {
-    let mut ratios: Vec<_> = these.iter().zip(others).map(|(this, other)| this / other).collect();
+    let mut ratios: Vec<_> = these
+        .iter()
+        .zip(others)
+        .map(|(this, other)| this / other)
+        .collect();
     ratios.sort_by(f64::total_cmp);
     let at = |share: f64| ratios[((ratios.len() - 1) as f64 * share).round() as usize];
     format!("{:.2} ({:.2}-{:.2})", at(0.5), at(0.25), at(0.75))
@@ -130,10 +184,18 @@ fn median(values: &[f64]) -> f64 {
 async fn spans(variant: &Variant) -> (f64, f64) {
     let page = get(variant.house.web).await;
     let sum = |metric: &str| {
-        let values = page.lines().filter(|line| line.starts_with(metric)).filter_map(|line| line.rsplit_once(' '));
-        values.map(|(_, value)| value.parse::<f64>().expect("a number")).sum()
+        let values = page
+            .lines()
+            .filter(|line| line.starts_with(metric))
+            .filter_map(|line| line.rsplit_once(' '));
+        values
+            .map(|(_, value)| value.parse::<f64>().expect("a number"))
+            .sum()
     };
-    (sum("gravimeter_otlp_spans_exported_total"), sum("gravimeter_otlp_spans_dropped_total"))
+    (
+        sum("gravimeter_otlp_spans_exported_total"),
+        sum("gravimeter_otlp_spans_dropped_total"),
+    )
 }
 
 /// A collector that takes everything over gRPC and looks at nothing.
@@ -147,7 +209,9 @@ async fn collector(tasks: &TaskTracker) -> SocketAddr {
             let serve = async move {
                 let builder = auto::Builder::new(TokioExecutor::new());
                 // A house that has ended closes its connection as it likes.
-                let _ = builder.serve_connection(TokioIo::new(tcp), service_fn(take)).await;
+                let _ = builder
+                    .serve_connection(TokioIo::new(tcp), service_fn(take))
+                    .await;
             };
             tracker.spawn(serve);
         }
@@ -155,13 +219,20 @@ async fn collector(tasks: &TaskTracker) -> SocketAddr {
     address
 }
 
-async fn take(request: Request<Incoming>) -> Result<Response<impl Body<Data = Bytes, Error = Infallible>>, Infallible> {
+async fn take(
+    request: Request<Incoming>,
+) -> Result<Response<impl Body<Data = Bytes, Error = Infallible>>, Infallible> {
     let _ = request.into_body().collect().await;
     // An empty answer: it has taken all.
     let body = Full::new(Bytes::from_static(&[0; 5]));
-    let status = HeaderMap::from_iter([(HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))]);
+    let status = HeaderMap::from_iter([(
+        HeaderName::from_static("grpc-status"),
+        HeaderValue::from_static("0"),
+    )]);
     let response = Response::builder().header("content-type", "application/grpc");
-    Ok(response.body(body.with_trailers(async { Some(Ok(status)) })).expect("a response"))
+    Ok(response
+        .body(body.with_trailers(async { Some(Ok(status)) }))
+        .expect("a response"))
 }
 
 const SECONDS: u64 = 2;

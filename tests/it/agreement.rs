@@ -1,5 +1,5 @@
-//! Promise: every call is counted once, and `/metrics`, `/v1/usage`, the spans and the provider's own books agree to the token,
-//! and in what they cost to the nano-dollar.
+//! Promise: every call is counted once, and `/metrics`, `/v1/usage`, the spans and the provider's
+//! own books agree to the token, and in what they cost to the nano-dollar.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,8 @@ use crate::kit::binary::until;
 use crate::kit::collector::{Collector, Reply, fraction, number};
 use crate::whole::{Whole, sum};
 
-/// Case 76: at least this many calls, with refusals, aborts, retries, checkpoints and both protocols among them.
+/// Case 76: at least this many calls, with refusals, aborts, retries, checkpoints and both
+/// protocols among them.
 const CALLS: u64 = 10_000;
 
 /// Spans that the collector does not want.
@@ -24,7 +25,11 @@ const REJECTED: i64 = 3;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_calls_are_counted_to_the_token() {
-    let script = ProviderOptions { seed: 76, max_events: 6, ..ProviderOptions::default() };
+    let script = ProviderOptions {
+        seed: 76,
+        max_events: 6,
+        ..ProviderOptions::default()
+    };
     // It says once that it does not want all of what it got.
     let collector = Collector::start(&[Reply::Take, Reply::Partial(REJECTED), Reply::Take]).await;
     let whole = Whole::with(script, |config| {
@@ -45,8 +50,13 @@ async fn ten_thousand_calls_are_counted_to_the_token() {
             seed,
             ..whole.agent()
         };
-        let part =
-            converse(agent, whole.provider_tasks.tracker(), whole.provider_tasks.stopping()).await.expect("an agent");
+        let part = converse(
+            agent,
+            whole.provider_tasks.tracker(),
+            whole.provider_tasks.stopping(),
+        )
+        .await
+        .expect("an agent");
         assert!(part.is_clean(), "{:?}", part.failures);
         outcome.tally += &part.tally;
         if exchanges(&outcome.tally) >= CALLS {
@@ -54,10 +64,17 @@ async fn ten_thousand_calls_are_counted_to_the_token() {
         }
     }
     let calls = exchanges(&outcome.tally);
-    let truth = whole.provider.truth_when(|truth| exchanges(truth) >= calls).await;
-    assert_eq!(truth, outcome.tally, "the agent received what the provider sent");
+    let truth = whole
+        .provider
+        .truth_when(|truth| exchanges(truth) >= calls)
+        .await;
+    assert_eq!(
+        truth, outcome.tally,
+        "the agent received what the provider sent"
+    );
 
-    // The house counts a call when its connection has seen the end of it, which may be a moment after the agent has.
+    // The house counts a call when its connection has seen the end of it, which may be a moment
+    // after the agent has.
     let usage = loop {
         let usage: Value = serde_json::from_str(&whole.get("/v1/usage").await).expect("JSON");
         if usage["totals"]["calls"].as_u64() >= Some(calls) {
@@ -80,46 +97,125 @@ async fn ten_thousand_calls_are_counted_to_the_token() {
             ("thinking", books.tokens.thinking),
         ];
         for (kind, sent) in parts {
-            assert_eq!(shown[format!("{kind}_tokens")].as_u64(), Some(sent), "/v1/usage: {model} {kind}");
-            assert_eq!(sum(&tokens, &[&label, &format!("kind=\"{kind}\"")]), sent, "/metrics: {model} {kind}");
+            assert_eq!(
+                shown[format!("{kind}_tokens")].as_u64(),
+                Some(sent),
+                "/v1/usage: {model} {kind}"
+            );
+            assert_eq!(
+                sum(&tokens, &[&label, &format!("kind=\"{kind}\"")]),
+                sent,
+                "/metrics: {model} {kind}"
+            );
         }
-        assert_eq!(sum(&ended, &[&label, "outcome=\"rate_limited\""]), books.refused, "{model}: refused");
-        assert_eq!(sum(&ended, &[&label, "outcome=\"aborted\""]), books.aborted, "{model}: aborted");
-        assert_eq!(sum(&ended, &[&label]), sum(&quality, &[&label]), "{model}: every call has a quality");
+        assert_eq!(
+            sum(&ended, &[&label, "outcome=\"rate_limited\""]),
+            books.refused,
+            "{model}: refused"
+        );
+        assert_eq!(
+            sum(&ended, &[&label, "outcome=\"aborted\""]),
+            books.aborted,
+            "{model}: aborted"
+        );
+        assert_eq!(
+            sum(&ended, &[&label]),
+            sum(&quality, &[&label]),
+            "{model}: every call has a quality"
+        );
     }
     assert_eq!(sum(&ended, &[]), calls, "every call ended once");
     for (by, field) in [("cascade", "cascades"), ("provider", "providers")] {
-        let grouped: Value = serde_json::from_str(&whole.get(&format!("/v1/usage?by={by}")).await).expect("JSON");
-        for count in ["calls", "total_tokens", "input_tokens", "cache_read_tokens", "output_tokens"] {
+        let grouped: Value =
+            serde_json::from_str(&whole.get(&format!("/v1/usage?by={by}")).await).expect("JSON");
+        for count in [
+            "calls",
+            "total_tokens",
+            "input_tokens",
+            "cache_read_tokens",
+            "output_tokens",
+        ] {
             let groups = grouped[field].as_object().expect("groups").values();
             let sum: u64 = groups.filter_map(|group| group[count].as_u64()).sum();
-            assert_eq!(Some(sum), usage["totals"][count].as_u64(), "by {by}: {count}");
+            assert_eq!(
+                Some(sum),
+                usage["totals"][count].as_u64(),
+                "by {by}: {count}"
+            );
         }
     }
     check_ledger(&whole, &usage["totals"]).await;
-    assert_eq!(sum(&whole.series("gravimeter_calls_in_flight").await, &[]), 0);
-    assert_eq!(sum(&whole.series("gravimeter_observer_failures_total").await, &[]), 0);
+    assert_eq!(
+        sum(&whole.series("gravimeter_calls_in_flight").await, &[]),
+        0
+    );
+    assert_eq!(
+        sum(
+            &whole.series("gravimeter_observer_failures_total").await,
+            &[]
+        ),
+        0
+    );
     check_costs(&whole, &truth, &usage).await;
     check_spans(&whole, &collector, calls, &usage["totals"]).await;
     whole.stop().await;
 }
 
-/// What a million tokens of a model cost in thousandths of a dollar, so that one costs as many nano-dollars. One model has no
-/// price at all.
+/// What a million tokens of a model cost in thousandths of a dollar, so that one costs as many
+/// nano-dollars. One model has no price at all.
 const PRICES: [(&str, Tokens); 4] = [
-    ("gemini-3.1-pro-low", Tokens { input: 2003, cache_read: 199, tool_input: 1009, output: 12_007, thinking: 13_001 }),
-    ("gemini-3.8-flash-high", Tokens { input: 751, cache_read: 73, tool_input: 503, output: 3761, thinking: 4001 }),
+    (
+        "gemini-3.1-pro-low",
+        Tokens {
+            input: 2003,
+            cache_read: 199,
+            tool_input: 1009,
+            output: 12_007,
+            thinking: 13_001,
+        },
+    ),
+    (
+        "gemini-3.8-flash-high",
+        Tokens {
+            input: 751,
+            cache_read: 73,
+            tool_input: 503,
+            output: 3761,
+            thinking: 4001,
+        },
+    ),
     (
         "claude-opus-4-6-thinking",
-        Tokens { input: 5003, cache_read: 499, tool_input: 2503, output: 25_013, thinking: 26_003 },
+        Tokens {
+            input: 5003,
+            cache_read: 499,
+            tool_input: 2503,
+            output: 25_013,
+            thinking: 26_003,
+        },
     ),
-    ("gemini-2.5-flash-lite", Tokens { input: 101, cache_read: 11, tool_input: 53, output: 401, thinking: 409 }),
+    (
+        "gemini-2.5-flash-lite",
+        Tokens {
+            input: 101,
+            cache_read: 11,
+            tool_input: 53,
+            output: 401,
+            thinking: 409,
+        },
+    ),
 ];
 
 fn price_table() -> String {
     let dollars = |thousandths: u64| format!("{}.{:03}", thousandths / 1000, thousandths % 1000);
     let block = |(model, prices): &(&str, Tokens)| {
-        let Tokens { input, cache_read, tool_input, output, thinking } = *prices;
+        let Tokens {
+            input,
+            cache_read,
+            tool_input,
+            output,
+            thinking,
+        } = *prices;
         let kinds = [
             ("input", input),
             ("cache_read", cache_read),
@@ -127,7 +223,9 @@ fn price_table() -> String {
             ("output", output),
             ("thinking", thinking),
         ];
-        let prices: String = kinds.map(|(kind, price)| format!("{kind} = {}\n", dollars(price))).concat();
+        let prices: String = kinds
+            .map(|(kind, price)| format!("{kind} = {}\n", dollars(price)))
+            .concat();
         let source = "source = \"https://example.com\"\nas_of = 2026-11-24\n";
         format!("[[price]]\nmodels = [\"{model}\"]\n{prices}{source}")
     };
@@ -154,7 +252,11 @@ async fn check_costs(whole: &Whole, truth: &Tally, usage: &Value) {
     let costs = whole.series("gravimeter_cost_usd_total").await;
     let unpriced = whole.series("gravimeter_unpriced_calls_total").await;
     let cost_of = |label: &str| {
-        costs.iter().filter(|(labels, _)| labels.contains(label)).map(|(_, usd)| nano_usd(*usd)).sum::<u64>()
+        costs
+            .iter()
+            .filter(|(labels, _)| labels.contains(label))
+            .map(|(_, usd)| nano_usd(*usd))
+            .sum::<u64>()
     };
     let mut bills = BTreeMap::new();
     for (model, books) in &truth.models {
@@ -164,62 +266,127 @@ async fn check_costs(whole: &Whole, truth: &Tally, usage: &Value) {
         let without = sum(&unpriced, &[&label]);
         assert_eq!(shown["unpriced_calls"].as_u64(), Some(without), "{model}");
         if PRICES.iter().any(|(name, _)| name == model) {
-            assert_eq!((shown["cost_usd"].as_f64().map(nano_usd), without), (Some(due), 0), "/v1/usage: {model}");
+            assert_eq!(
+                (shown["cost_usd"].as_f64().map(nano_usd), without),
+                (Some(due), 0),
+                "/v1/usage: {model}"
+            );
         } else {
             assert!(shown["cost_usd"].is_null() && due == 0, "{model}: {shown}");
-            assert!(without >= books.calls && books.calls > 0, "{model}: every call with tokens lacks a price");
+            assert!(
+                without >= books.calls && books.calls > 0,
+                "{model}: every call with tokens lacks a price"
+            );
         }
         bills.insert(model, due);
     }
-    assert_eq!(bills.values().filter(|due| **due > 0).count(), PRICES.len(), "every price was asked for");
+    assert_eq!(
+        bills.values().filter(|due| **due > 0).count(),
+        PRICES.len(),
+        "every price was asked for"
+    );
     let due: u64 = bills.values().sum();
-    assert_eq!(usage["totals"]["cost_usd"].as_f64().map(nano_usd), Some(due));
+    assert_eq!(
+        usage["totals"]["cost_usd"].as_f64().map(nano_usd),
+        Some(due)
+    );
     for (by, field) in [("cascade", "cascades"), ("provider", "providers")] {
-        let grouped: Value = serde_json::from_str(&whole.get(&format!("/v1/usage?by={by}")).await).expect("JSON");
+        let grouped: Value =
+            serde_json::from_str(&whole.get(&format!("/v1/usage?by={by}")).await).expect("JSON");
         let groups = grouped[field].as_object().expect("groups").values();
-        let sum: u64 = groups.filter_map(|group| group["cost_usd"].as_f64().map(nano_usd)).sum();
+        let sum: u64 = groups
+            .filter_map(|group| group["cost_usd"].as_f64().map(nano_usd))
+            .sum();
         assert_eq!(sum, due, "by {by}");
     }
 }
 
-/// The file says the same, in its rows, in its roll-ups, and in every grouping of an answer that is made from it.
+/// The file says the same, in its rows, in its roll-ups, and in every grouping of an answer that is
+/// made from it.
 async fn check_ledger(whole: &Whole, totals: &Value) {
     // A scrape shows nothing that the file does not have.
-    let dropped = sum(&whole.series("gravimeter_ledger_dropped_records_total").await, &[]);
+    let dropped = sum(
+        &whole
+            .series("gravimeter_ledger_dropped_records_total")
+            .await,
+        &[],
+    );
     assert_eq!(dropped, 0, "nothing was lost");
-    for (by, field) in [("day", "days"), ("hour", "hours"), ("operation", "operations")] {
-        let grouped: Value = serde_json::from_str(&whole.get(&format!("/v1/usage?by={by}")).await).expect("JSON");
+    for (by, field) in [
+        ("day", "days"),
+        ("hour", "hours"),
+        ("operation", "operations"),
+    ] {
+        let grouped: Value =
+            serde_json::from_str(&whole.get(&format!("/v1/usage?by={by}")).await).expect("JSON");
         assert_eq!(grouped["totals"], *totals, "by {by}");
         let groups = grouped[field].as_object().expect("groups").values();
-        let sum: u64 = groups.filter_map(|group| group["total_tokens"].as_u64()).sum();
+        let sum: u64 = groups
+            .filter_map(|group| group["total_tokens"].as_u64())
+            .sum();
         assert_eq!(Some(sum), totals["total_tokens"].as_u64(), "by {by}");
     }
     let file = rusqlite::Connection::open(whole.state.path().join("ledger.db")).expect("a ledger");
-    for kind in ["input", "cache_read", "cache_write", "tool_input", "output", "thinking"] {
+    for kind in [
+        "input",
+        "cache_read",
+        "cache_write",
+        "tool_input",
+        "output",
+        "thinking",
+    ] {
         for table in ["calls", "usage_slots", "cascade_slots"] {
-            let sum =
-                file.query_row(&format!("SELECT sum({kind}) FROM {table}"), [], |row| row.get::<_, Option<i64>>(0));
+            let sum = file.query_row(&format!("SELECT sum({kind}) FROM {table}"), [], |row| {
+                row.get::<_, Option<i64>>(0)
+            });
             let shown = totals[format!("{kind}_tokens")].as_u64();
-            assert_eq!(sum.expect("a sum").unwrap_or(0) as u64, shown.expect("a count"), "{table}: {kind}");
+            assert_eq!(
+                sum.expect("a sum").unwrap_or(0) as u64,
+                shown.expect("a count"),
+                "{table}: {kind}"
+            );
         }
     }
     let sum = |of: &str, table: &str| -> i64 {
-        file.query_row(&format!("SELECT sum({of}) FROM {table}"), [], |row| row.get(0)).expect("a sum")
+        file.query_row(&format!("SELECT sum({of}) FROM {table}"), [], |row| {
+            row.get(0)
+        })
+        .expect("a sum")
     };
     for table in ["usage_slots", "cascade_slots"] {
-        assert_eq!(Some(sum("cost_nano_usd", table) as u64), totals["cost_usd"].as_f64().map(nano_usd), "{table}");
-        assert_eq!(Some(sum("unpriced_calls", table)), totals["unpriced_calls"].as_i64(), "{table}");
-        assert_eq!(sum("priced_calls", table), sum("cost_nano_usd IS NOT NULL", "calls"), "{table}");
+        assert_eq!(
+            Some(sum("cost_nano_usd", table) as u64),
+            totals["cost_usd"].as_f64().map(nano_usd),
+            "{table}"
+        );
+        assert_eq!(
+            Some(sum("unpriced_calls", table)),
+            totals["unpriced_calls"].as_i64(),
+            "{table}"
+        );
+        assert_eq!(
+            sum("priced_calls", table),
+            sum("cost_nano_usd IS NOT NULL", "calls"),
+            "{table}"
+        );
     }
-    assert_eq!(sum("cost_nano_usd", "calls"), sum("cost_nano_usd", "usage_slots"));
-    let rows: i64 = file.query_row("SELECT count(*) FROM calls", [], |row| row.get(0)).expect("a count");
+    assert_eq!(
+        sum("cost_nano_usd", "calls"),
+        sum("cost_nano_usd", "usage_slots")
+    );
+    let rows: i64 = file
+        .query_row("SELECT count(*) FROM calls", [], |row| row.get(0))
+        .expect("a count");
     assert_eq!(Some(rows), totals["calls"].as_i64());
 }
 
 async fn check_spans(whole: &Whole, collector: &Collector, calls: u64, totals: &Value) {
     let of_calls = |spans: &[Span]| spans.iter().filter(|span| !is_setup(span)).count() as u64;
     let (exported, dropped, spans) = until(async || {
-        let exported = sum(&whole.series("gravimeter_otlp_spans_exported_total").await, &[]);
+        let exported = sum(
+            &whole.series("gravimeter_otlp_spans_exported_total").await,
+            &[],
+        );
         let dropped = whole.series("gravimeter_otlp_spans_dropped_total").await;
         let spans = collector.all();
         let is_told = exported + sum(&dropped, &[]) == spans.len() as u64;
@@ -228,20 +395,41 @@ async fn check_spans(whole: &Whole, collector: &Collector, calls: u64, totals: &
     .await;
     assert_eq!(of_calls(&spans), calls, "every call has one span");
     assert_eq!(sum(&dropped, &["reason=\"rejected\""]), REJECTED as u64);
-    assert_eq!(exported + sum(&dropped, &[]), spans.len() as u64, "every span was exported or lost for a reason");
+    assert_eq!(
+        exported + sum(&dropped, &[]),
+        spans.len() as u64,
+        "every span was exported or lost for a reason"
+    );
     for (attribute, kinds) in [
-        ("gen_ai.usage.input_tokens", &["input", "cache_read", "cache_write", "tool_input"][..]),
+        (
+            "gen_ai.usage.input_tokens",
+            &["input", "cache_read", "cache_write", "tool_input"][..],
+        ),
         ("gen_ai.usage.cache_read.input_tokens", &["cache_read"]),
         ("gen_ai.usage.output_tokens", &["output", "thinking"]),
         ("gen_ai.usage.reasoning.output_tokens", &["thinking"]),
     ] {
-        let told: u64 = spans.iter().filter_map(|span| number(span, attribute)).sum();
-        let counted: u64 = kinds.iter().filter_map(|kind| totals[format!("{kind}_tokens")].as_u64()).sum();
+        let told: u64 = spans
+            .iter()
+            .filter_map(|span| number(span, attribute))
+            .sum();
+        let counted: u64 = kinds
+            .iter()
+            .filter_map(|kind| totals[format!("{kind}_tokens")].as_u64())
+            .sum();
         assert!(told > 0, "{attribute} is told");
         assert_eq!(told, counted, "{attribute}");
     }
-    let told: u64 = spans.iter().filter_map(|span| fraction(span, "gravimeter.cost_usd")).map(nano_usd).sum();
-    assert_eq!(Some(told), totals["cost_usd"].as_f64().map(nano_usd), "what the calls of all spans cost");
+    let told: u64 = spans
+        .iter()
+        .filter_map(|span| fraction(span, "gravimeter.cost_usd"))
+        .map(nano_usd)
+        .sum();
+    assert_eq!(
+        Some(told),
+        totals["cost_usd"].as_f64().map(nano_usd),
+        "what the calls of all spans cost"
+    );
 }
 
 fn is_setup(span: &Span) -> bool {
@@ -250,5 +438,9 @@ fn is_setup(span: &Span) -> bool {
 
 /// Every request that a model was named in, however it ended.
 pub fn exchanges(tally: &Tally) -> u64 {
-    tally.models.values().map(|model| model.calls + model.refused + model.aborted + model.counted).sum()
+    tally
+        .models
+        .values()
+        .map(|model| model.calls + model.refused + model.aborted + model.counted)
+        .sum()
 }

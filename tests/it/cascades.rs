@@ -1,5 +1,5 @@
-//! Promise: every call is joined to its conversation and every run is seen, on whichever way the agent is followed; the
-//! stand-in's own log is the judge.
+//! Promise: every call is joined to its conversation and every run is seen, on whichever way the
+//! agent is followed; the stand-in's own log is the judge.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -26,11 +26,26 @@ struct Stage {
 impl Stage {
     async fn set(rungs: Rungs) -> Self {
         let tasks = Tasks::default();
-        let options = AgentOptions { csrf_token: TOKEN.to_owned(), rungs, ..AgentOptions::default() };
-        let stand_in = start(&options, tasks.tracker(), tasks.stopping()).await.expect("a stand-in");
+        let options = AgentOptions {
+            csrf_token: TOKEN.to_owned(),
+            rungs,
+            ..AgentOptions::default()
+        };
+        let stand_in = start(&options, tasks.tracker(), tasks.stopping())
+            .await
+            .expect("a stand-in");
         let address = |port| Some(SocketAddr::from(([127, 0, 0, 1], port)));
-        let endpoint = Endpoint::new(address(stand_in.http), address(stand_in.https), Token::new(TOKEN));
-        let script = ProviderOptions { seed: 3, max_events: 6, pause_ms: 5, ..ProviderOptions::default() };
+        let endpoint = Endpoint::new(
+            address(stand_in.http),
+            address(stand_in.https),
+            Token::new(TOKEN),
+        );
+        let script = ProviderOptions {
+            seed: 3,
+            max_events: 6,
+            pause_ms: 5,
+            ..ProviderOptions::default()
+        };
         let whole = Whole::with(script, |config| {
             config.cascade.endpoint = Some(endpoint.expect("an endpoint"));
             config.cascade.follow.retry_upward = std::time::Duration::from_secs(1);
@@ -48,11 +63,20 @@ impl Stage {
             rungs,
             ..whole.agent()
         };
-        Self { whole, stand_in, tasks, options }
+        Self {
+            whole,
+            stand_in,
+            tasks,
+            options,
+        }
     }
 
     async fn converse(&self) -> Outcome {
-        let outcome = self.stand_in.converse(self.options.clone()).await.expect("an agent");
+        let outcome = self
+            .stand_in
+            .converse(self.options.clone())
+            .await
+            .expect("an agent");
         assert!(outcome.is_clean(), "{:?}", outcome.failures);
         outcome
     }
@@ -76,7 +100,9 @@ impl Stage {
     }
 
     async fn stop(self) {
-        self.tasks.drain(std::time::Duration::from_secs(10), std::future::pending()).await;
+        self.tasks
+            .drain(std::time::Duration::from_secs(10), std::future::pending())
+            .await;
         self.whole.stop().await;
     }
 }
@@ -104,26 +130,53 @@ fn truth(log: &Log) -> BTreeMap<&str, Truth<'_>> {
             RunEnd::Ok => "ok",
             RunEnd::Swallowed => "swallowed",
         };
-        truth.entry(&run.cascade).or_default().runs.push((outcome, run.calls, run.tokens.total()));
+        truth
+            .entry(&run.cascade)
+            .or_default()
+            .runs
+            .push((outcome, run.calls, run.tokens.total()));
     }
-    truth.values_mut().for_each(|of_cascade| of_cascade.requests.sort_unstable());
+    truth
+        .values_mut()
+        .for_each(|of_cascade| of_cascade.requests.sort_unstable());
     truth
 }
 
 async fn check(stage: &Stage, log: &Log) {
-    for (cascade, Truth { requests, tokens, runs }) in truth(log) {
+    for (
+        cascade,
+        Truth {
+            requests,
+            tokens,
+            runs,
+        },
+    ) in truth(log)
+    {
         let shown = stage.json(&format!("/v1/cascades/{cascade}")).await;
         let calls = shown["calls"].as_array().expect("calls");
-        let mut joined: Vec<_> = calls.iter().map(|call| call["request"].as_str().unwrap_or("none")).collect();
+        let mut joined: Vec<_> = calls
+            .iter()
+            .map(|call| call["request"].as_str().unwrap_or("none"))
+            .collect();
         joined.sort_unstable();
         assert_eq!(joined, requests, "{cascade}: calls");
-        assert_eq!(shown["usage"]["total_tokens"].as_u64(), Some(tokens), "{cascade}: tokens");
+        assert_eq!(
+            shown["usage"]["total_tokens"].as_u64(),
+            Some(tokens),
+            "{cascade}: tokens"
+        );
         let mut ended: Vec<_> = shown["runs"].as_array().expect("runs").clone();
         ended.sort_by_key(|run| run["started_at"].as_str().map(str::to_owned));
         let number = |run: &Value, name: &str| run[name].as_u64().unwrap_or(u64::MAX);
         let ended: Vec<_> = ended
             .iter()
-            .map(|run| (run["outcome"].as_str().unwrap_or("none"), number(run, "calls"), number(run, "total_tokens")))
+            .map(|run| {
+                (
+                    run["outcome"].as_str().unwrap_or("none"),
+                    number(run, "calls"),
+                    number(run, "total_tokens"),
+                )
+            })
             .collect();
         assert_eq!(ended, runs, "{cascade}: runs {}", shown["runs"]);
     }
@@ -135,7 +188,10 @@ async fn follows(rungs: Rungs, source: &str) {
     let log = stage.settled().await;
     check(&stage, &log).await;
     let updates = stage.whole.series("gravimeter_cascade_updates_total").await;
-    assert!(sum(&updates, &[&format!("source=\"{source}\"")]) > 0, "{updates:?}");
+    assert!(
+        sum(&updates, &[&format!("source=\"{source}\"")]) > 0,
+        "{updates:?}"
+    );
     let joined = stage.whole.series("gravimeter_correlations_total").await;
     assert_eq!(sum(&joined, &["method=\"none\""]), 0, "{joined:?}");
     stage.stop().await;
@@ -143,28 +199,66 @@ async fn follows(rungs: Rungs, source: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn by_the_stream_of_the_agents_state() {
-    follows(Rungs { agent_state: true, reactive: true }, "agent_state").await;
+    follows(
+        Rungs {
+            agent_state: true,
+            reactive: true,
+        },
+        "agent_state",
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn by_reactive_streams() {
-    follows(Rungs { agent_state: false, reactive: true }, "reactive").await;
+    follows(
+        Rungs {
+            agent_state: false,
+            reactive: true,
+        },
+        "reactive",
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn by_asking_again_and_again() {
-    follows(Rungs { agent_state: false, reactive: false }, "polling").await;
+    follows(
+        Rungs {
+            agent_state: false,
+            reactive: false,
+        },
+        "polling",
+    )
+    .await;
 }
 
 /// Streams come and go while runs are under way: what one way does not tell, the next one does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_way_is_taken_away_in_the_middle_of_a_run() {
-    let all = Rungs { agent_state: true, reactive: true };
+    let all = Rungs {
+        agent_state: true,
+        reactive: true,
+    };
     let stage = Stage::set(all).await;
-    let rungs = [Rungs { agent_state: false, ..all }, Rungs { agent_state: false, reactive: false }, all];
+    let rungs = [
+        Rungs {
+            agent_state: false,
+            ..all
+        },
+        Rungs {
+            agent_state: false,
+            reactive: false,
+        },
+        all,
+    ];
     let switching = async {
         // A way that never told anything cannot be missed.
-        while sum(&stage.whole.series("gravimeter_cascade_updates_total").await, &["source=\"agent_state\""]) == 0 {
+        while sum(
+            &stage.whole.series("gravimeter_cascade_updates_total").await,
+            &["source=\"agent_state\""],
+        ) == 0
+        {
             tokio::task::yield_now().await;
         }
         for rungs in rungs.into_iter().cycle() {
@@ -184,7 +278,10 @@ async fn whatever_way_is_taken_away_in_the_middle_of_a_run() {
     check(&stage, &log).await;
     let updates = stage.whole.series("gravimeter_cascade_updates_total").await;
     for source in ["agent_state", "reactive", "polling"] {
-        assert!(sum(&updates, &[&format!("source=\"{source}\"")]) > 0, "{source}: {updates:?}");
+        assert!(
+            sum(&updates, &[&format!("source=\"{source}\"")]) > 0,
+            "{source}: {updates:?}"
+        );
     }
     stage.stop().await;
 }

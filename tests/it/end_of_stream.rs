@@ -1,4 +1,5 @@
-//! However a stream ends, the other side learns it: an end in order stays one, and what was cut off never looks complete.
+//! However a stream ends, the other side learns it: an end in order stays one, and what was cut off
+//! never looks complete.
 
 use gravimeter::observe::{Direction, End};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -25,16 +26,26 @@ async fn a_provider_that_breaks_off_after_any_event_is_passed_on_as_broken_off()
         read_some(&mut provider, 3).await;
         for index in 0..count {
             write_pieces(&mut provider, &event(index), &[usize::MAX], false).await;
-            assert_eq!(read_some(&mut agent, event(index).len()).await, event(index));
+            assert_eq!(
+                read_some(&mut agent, event(index).len()).await,
+                event(index)
+            );
         }
         if reset {
             reset_on_close(provider.get_ref().0);
         }
         drop(provider);
-        assert_eq!(read_all(&mut agent).await, (Vec::new(), false), "no close_notify after {count}");
+        assert_eq!(
+            read_all(&mut agent).await,
+            (Vec::new(), false),
+            "no close_notify after {count}"
+        );
         drop(agent);
         let seen = house.seen().await;
-        assert_eq!((seen.received, seen.end), (events(count), Some(End::ProviderGone)));
+        assert_eq!(
+            (seen.received, seen.end),
+            (events(count), Some(End::ProviderGone))
+        );
     }
     house.close().await;
 }
@@ -43,9 +54,12 @@ async fn a_provider_that_breaks_off_after_any_event_is_passed_on_as_broken_off()
 async fn what_was_sent_before_a_truncation_arrives_though_the_agent_is_slow_and_still_writes() {
     let house = House::start().await;
     let (mut agent, mut provider) = house.pair().await;
-    // Most of the answer waits in the house's socket when the provider is gone. The agent acknowledges what it reads, as
-    // HTTP/2 does: closing over such bytes would reset the connection and discard the rest.
-    socket2::SockRef::from(agent.get_ref().0).set_recv_buffer_size(4096).unwrap();
+    // Most of the answer waits in the house's socket when the provider is gone. The agent
+    // acknowledges what it reads, as HTTP/2 does: closing over such bytes would reset the
+    // connection and discard the rest.
+    socket2::SockRef::from(agent.get_ref().0)
+        .set_recv_buffer_size(4096)
+        .unwrap();
     let answer = vec![7; 1 << 17];
     let give = async {
         write_pieces(&mut provider, &answer, &[usize::MAX], false).await;
@@ -64,7 +78,11 @@ async fn what_was_sent_before_a_truncation_arrives_though_the_agent_is_slow_and_
         }
     };
     let ((), taken) = soon(async { tokio::join!(give, take) }).await;
-    assert_eq!(taken, (answer.len(), false), "bytes, and whether they end in order");
+    assert_eq!(
+        taken,
+        (answer.len(), false),
+        "bytes, and whether they end in order"
+    );
     house.close().await;
 }
 
@@ -75,13 +93,20 @@ async fn an_agent_that_breaks_off_after_any_event_is_passed_on_as_broken_off() {
         let (mut agent, mut provider) = house.pair().await;
         for index in 0..count {
             write_pieces(&mut agent, &event(index), &[usize::MAX], false).await;
-            assert_eq!(read_some(&mut provider, event(index).len()).await, event(index));
+            assert_eq!(
+                read_some(&mut provider, event(index).len()).await,
+                event(index)
+            );
         }
         if reset {
             reset_on_close(agent.get_ref().0);
         }
         drop(agent);
-        assert_eq!(read_all(&mut provider).await, (Vec::new(), false), "no close_notify after {count}");
+        assert_eq!(
+            read_all(&mut provider).await,
+            (Vec::new(), false),
+            "no close_notify after {count}"
+        );
         drop(provider);
         let seen = house.seen().await;
         assert_eq!((seen.sent, seen.end), (events(count), Some(End::AgentGone)));
@@ -123,7 +148,10 @@ async fn a_half_close_of_either_side_leaves_the_other_direction_open() {
             assert_eq!(read_all(&mut provider).await, (events(EVENTS), true));
         }
         let seen = house.seen().await;
-        assert_eq!((seen.half_closed.first(), seen.end), (Some(&first), Some(End::Closed)));
+        assert_eq!(
+            (seen.half_closed.first(), seen.end),
+            (Some(&first), Some(End::Closed))
+        );
     }
     house.close().await;
 }

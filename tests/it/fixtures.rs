@@ -1,4 +1,5 @@
-//! Every recorded exchange, replayed on sockets through the whole house: metrics and `/v1/usage` say what its `call.json` says.
+//! Every recorded exchange, replayed on sockets through the whole house: metrics and `/v1/usage`
+//! say what its `call.json` says.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +20,14 @@ use crate::kit::provider::Provider;
 use crate::kit::{read_all, read_some, write_pieces};
 use crate::whole::{any_port, get, series, sum};
 
-const KINDS: [&str; 6] = ["input", "cache_read", "cache_write", "tool_input", "output", "thinking"];
+const KINDS: [&str; 6] = [
+    "input",
+    "cache_read",
+    "cache_write",
+    "tool_input",
+    "output",
+    "thinking",
+];
 
 struct Case {
     name: String,
@@ -34,10 +42,25 @@ impl Case {
         let file = |name: &str| fs::read(folder.join(name)).expect("a fixture");
         let request = file("request.http");
         let text = String::from_utf8_lossy(&request).into_owned();
-        let host = text.lines().find_map(|line| line.strip_prefix("Host: ")).expect("a Host field").trim().to_owned();
-        let name = folder.file_name().expect("a name").to_string_lossy().into_owned();
+        let host = text
+            .lines()
+            .find_map(|line| line.strip_prefix("Host: "))
+            .expect("a Host field")
+            .trim()
+            .to_owned();
+        let name = folder
+            .file_name()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
         let expected = serde_json::from_slice(&file("call.json")).expect("call.json");
-        Self { name, host, request, response: file("response.http"), expected }
+        Self {
+            name,
+            host,
+            request,
+            response: file("response.http"),
+            expected,
+        }
     }
 
     fn calls(&self) -> &[Value] {
@@ -45,7 +68,10 @@ impl Case {
     }
 
     /// What is expected of a counter that has one series for each set of labels.
-    fn counts(&self, labels: impl Fn(&Value) -> Vec<(Vec<String>, u64)>) -> BTreeMap<Vec<String>, u64> {
+    fn counts(
+        &self,
+        labels: impl Fn(&Value) -> Vec<(Vec<String>, u64)>,
+    ) -> BTreeMap<Vec<String>, u64> {
         let mut counts = BTreeMap::new();
         for (labels, count) in self.calls().iter().flat_map(labels) {
             *counts.entry(labels).or_default() += count;
@@ -74,17 +100,31 @@ impl Stage {
         config.redirect.expected = false;
         config.upstream.extra_roots = vec![pki.write_root(state.path())];
         config.relay.intercept = vec![HostPattern::parse(host).expect("a host")];
-        config.relay.resolve.insert((Host::parse(host).expect("a host"), 443), provider.address());
+        config.relay.resolve.insert(
+            (Host::parse(host).expect("a host"), 443),
+            provider.address(),
+        );
         let app = App::start(config, None).await.expect("a house");
         let root = fs::read_to_string(state.path().join("ca/ca.pem")).expect("a CA");
-        Self { app, provider, agent: Agent::new(&root, &["http/1.1"]), _state: state }
+        Self {
+            app,
+            provider,
+            agent: Agent::new(&root, &["http/1.1"]),
+            _state: state,
+        }
     }
 
     /// Both outer ends of a connection to the host.
-    pub async fn pair(&self, host: &str) -> (client::TlsStream<TcpStream>, server::TlsStream<TcpStream>) {
+    pub async fn pair(
+        &self,
+        host: &str,
+    ) -> (client::TlsStream<TcpStream>, server::TlsStream<TcpStream>) {
         let door = self.app.addresses().connect.expect("a door");
-        let tcp = knock(door, &format!("{host}:443")).await.expect("an open door");
-        let (agent, provider) = tokio::join!(self.agent.handshake(tcp, host), self.provider.accept());
+        let tcp = knock(door, &format!("{host}:443"))
+            .await
+            .expect("an open door");
+        let (agent, provider) =
+            tokio::join!(self.agent.handshake(tcp, host), self.provider.accept());
         (agent.expect("trust"), provider.expect("trust"))
     }
 
@@ -101,7 +141,12 @@ impl Stage {
         let web = self.app.addresses().exporter().expect("an exporter");
         until(async || {
             let exposition = get(web, "/metrics").await;
-            let counted = |metric| sum(&series(&exposition, metric), &[r#"disposition="intercepted""#]);
+            let counted = |metric| {
+                sum(
+                    &series(&exposition, metric),
+                    &[r#"disposition="intercepted""#],
+                )
+            };
             let closed = counted("gravimeter_connections_active") == 0;
             (closed && counted("gravimeter_connections_total") == 1).then_some(())
         })
@@ -116,19 +161,35 @@ fn text(call: &Value, name: &str) -> String {
 
 fn check(case: &Case, exposition: &str, usage: &Value) {
     let name = &case.name;
-    // A model gets its label with an answer: a call that is ok or has tokens, or a refusal that tells of the model's quota.
+    // A model gets its label with an answer: a call that is ok or has tokens, or a refusal that
+    // tells of the model's quota.
     let is_named = |call: &Value| {
-        let tokens: u64 = KINDS.iter().filter_map(|kind| call["usage"][kind].as_u64()).sum();
+        let tokens: u64 = KINDS
+            .iter()
+            .filter_map(|kind| call["usage"][kind].as_u64())
+            .sum();
         call["outcome"] == "ok" || tokens > 0 || call["rate_limit"]["reason"] == "quota_exhausted"
     };
-    let named: Vec<&Value> = case.calls().iter().filter(|call| is_named(call)).map(|call| &call["model"]).collect();
+    let named: Vec<&Value> = case
+        .calls()
+        .iter()
+        .filter(|call| is_named(call))
+        .map(|call| &call["model"])
+        .collect();
     let model = |call: &Value| {
         let is_named = named.contains(&&call["model"]);
-        if is_named { text(call, "model") } else { r#"model="other""#.to_owned() }
+        if is_named {
+            text(call, "model")
+        } else {
+            r#"model="other""#.to_owned()
+        }
     };
     let common = |call: &Value| vec![text(call, "provider"), model(call)];
     let of = |call: &Value, more: &[&str]| {
-        common(call).into_iter().chain(more.iter().map(|name| text(call, name))).collect::<Vec<_>>()
+        common(call)
+            .into_iter()
+            .chain(more.iter().map(|name| text(call, name)))
+            .collect::<Vec<_>>()
     };
     let compare = |metric: &str, expected: BTreeMap<Vec<String>, u64>| {
         let shown = series(exposition, metric);
@@ -136,13 +197,26 @@ fn check(case: &Case, exposition: &str, usage: &Value) {
             let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
             assert_eq!(sum(&shown, &labels), *count, "{name}: {metric} {labels:?}");
         }
-        assert_eq!(sum(&shown, &[]), expected.values().sum::<u64>(), "{name}: {metric} counts nothing else");
+        assert_eq!(
+            sum(&shown, &[]),
+            expected.values().sum::<u64>(),
+            "{name}: {metric} counts nothing else"
+        );
     };
-    compare("gravimeter_calls_total", case.counts(|call| vec![(of(call, &["operation", "outcome"]), 1)]));
-    compare("gravimeter_usage_reports_total", case.counts(|call| vec![(of(call, &["quality"]), 1)]));
+    compare(
+        "gravimeter_calls_total",
+        case.counts(|call| vec![(of(call, &["operation", "outcome"]), 1)]),
+    );
+    compare(
+        "gravimeter_usage_reports_total",
+        case.counts(|call| vec![(of(call, &["quality"]), 1)]),
+    );
     let tokens = |call: &Value| {
         let kind = |kind: &str| {
-            let labels = common(call).into_iter().chain([format!("kind=\"{kind}\"")]).collect();
+            let labels = common(call)
+                .into_iter()
+                .chain([format!("kind=\"{kind}\"")])
+                .collect();
             (labels, call["usage"][kind].as_u64().unwrap_or(0))
         };
         KINDS.map(kind).to_vec()
@@ -150,17 +224,41 @@ fn check(case: &Case, exposition: &str, usage: &Value) {
     compare("gravimeter_tokens_total", case.counts(tokens));
     let refused = |call: &Value| {
         let reason = call["rate_limit"]["reason"].as_str()?;
-        Some((common(call).into_iter().chain([format!("reason=\"{reason}\"")]).collect(), 1))
+        Some((
+            common(call)
+                .into_iter()
+                .chain([format!("reason=\"{reason}\"")])
+                .collect(),
+            1,
+        ))
     };
-    compare("gravimeter_rate_limits_total", case.counts(|call| refused(call).into_iter().collect()));
+    compare(
+        "gravimeter_rate_limits_total",
+        case.counts(|call| refused(call).into_iter().collect()),
+    );
     let failures = series(exposition, "gravimeter_observer_failures_total");
     let expected = case.expected["failures"].as_array().expect("failures");
     for failure in expected {
-        assert!(sum(&failures, &[&format!("reason={failure}")]) > 0, "{name}: {failure}");
+        assert!(
+            sum(&failures, &[&format!("reason={failure}")]) > 0,
+            "{name}: {failure}"
+        );
     }
-    assert_eq!(sum(&failures, &[]), expected.len() as u64, "{name}: failures");
-    assert_eq!(sum(&series(exposition, "gravimeter_calls_in_flight"), &[]), 0, "{name}: in flight");
-    assert_eq!(sum(&series(exposition, "gravimeter_unread_calls_total"), &[]), 0, "{name}: unread");
+    assert_eq!(
+        sum(&failures, &[]),
+        expected.len() as u64,
+        "{name}: failures"
+    );
+    assert_eq!(
+        sum(&series(exposition, "gravimeter_calls_in_flight"), &[]),
+        0,
+        "{name}: in flight"
+    );
+    assert_eq!(
+        sum(&series(exposition, "gravimeter_unread_calls_total"), &[]),
+        0,
+        "{name}: unread"
+    );
     in_usage(case, usage);
 }
 
@@ -169,27 +267,52 @@ fn in_usage(case: &Case, usage: &Value) {
     let (name, totals) = (&case.name, &usage["totals"]);
     assert_eq!(totals["calls"], case.calls().len(), "{name}: calls");
     for kind in KINDS {
-        let expected: u64 = case.calls().iter().filter_map(|call| call["usage"][kind].as_u64()).sum();
+        let expected: u64 = case
+            .calls()
+            .iter()
+            .filter_map(|call| call["usage"][kind].as_u64())
+            .sum();
         assert_eq!(totals[format!("{kind}_tokens")], expected, "{name}: {kind}");
     }
     for call in case.calls() {
-        let (quality, outcome) = (call["quality"].as_str().expect("text"), call["outcome"].as_str().expect("text"));
-        let same = |name: &str| case.calls().iter().filter(|other| other[name] == call[name]).count();
-        assert_eq!(totals["usage_quality"][quality], same("quality"), "{name}: {quality}");
-        assert_eq!(totals["outcomes"][outcome], same("outcome"), "{name}: {outcome}");
+        let (quality, outcome) = (
+            call["quality"].as_str().expect("text"),
+            call["outcome"].as_str().expect("text"),
+        );
+        let same = |name: &str| {
+            case.calls()
+                .iter()
+                .filter(|other| other[name] == call[name])
+                .count()
+        };
+        assert_eq!(
+            totals["usage_quality"][quality],
+            same("quality"),
+            "{name}: {quality}"
+        );
+        assert_eq!(
+            totals["outcomes"][outcome],
+            same("outcome"),
+            "{name}: {outcome}"
+        );
     }
 }
 
 #[tokio::test]
 async fn every_fixture_is_counted_as_its_call() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/gemini");
-    let mut folders: Vec<PathBuf> = fs::read_dir(root).expect("fixtures").map(|it| it.expect("one").path()).collect();
+    let mut folders: Vec<PathBuf> = fs::read_dir(root)
+        .expect("fixtures")
+        .map(|it| it.expect("one").path())
+        .collect();
     folders.sort();
     assert!(folders.len() > 30, "the fixtures are there");
     for (number, folder) in folders.iter().enumerate() {
         let case = Case::read(folder);
         let stage = Stage::set(&case.host).await;
-        stage.replay(&case, [&[usize::MAX][..], &[1], &[3, 1, 7]][number % 3]).await;
+        stage
+            .replay(&case, [&[usize::MAX][..], &[1], &[3, 1, 7]][number % 3])
+            .await;
         let web = stage.app.addresses().exporter().expect("an exporter");
         let usage = serde_json::from_str(&get(web, "/v1/usage").await).expect("JSON");
         check(&case, &get(web, "/metrics").await, &usage);

@@ -1,7 +1,8 @@
-//! Promise: the files of `deploy/fleet` bring the figures of many machines to one place, to the token.
+//! Promise: the files of `deploy/fleet` bring the figures of many machines to one place, to the
+//! token.
 //!
-//! A real Prometheus on each machine, another one as their store, ClickHouse as a library, and the very files that are
-//! shipped: only addresses and the pause between scrapes are the test's own.
+//! A real Prometheus on each machine, another one as their store, ClickHouse as a library, and the
+//! very files that are shipped: only addresses and the pause between scrapes are the test's own.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -36,16 +37,29 @@ struct Prometheus {
 impl Prometheus {
     async fn start(file: &str, to_set: &[(&str, String)], machine: &str, flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let config = to_set.iter().fold(read(&format!("deploy/fleet/{file}")), |text, (shipped, own)| {
-            assert!(text.contains(shipped), "{file} has {shipped}, which is to be set");
-            text.replace(shipped, own)
-        });
+        let config = to_set.iter().fold(
+            read(&format!("deploy/fleet/{file}")),
+            |text, (shipped, own)| {
+                assert!(
+                    text.contains(shipped),
+                    "{file} has {shipped}, which is to be set"
+                );
+                text.replace(shipped, own)
+            },
+        );
         fs::write(folder.path().join(file), config).expect("a writable folder");
         let addr = free_port();
-        let mode = if file == "prometheus-agent.yml" { "agent" } else { "tsdb" };
+        let mode = if file == "prometheus-agent.yml" {
+            "agent"
+        } else {
+            "tsdb"
+        };
         let child = Command::new("prometheus")
             .arg(format!("--config.file={file}"))
-            .arg(format!("--storage.{mode}.path={}", folder.path().join("data").display()))
+            .arg(format!(
+                "--storage.{mode}.path={}",
+                folder.path().join("data").display()
+            ))
             .arg(format!("--web.listen-address={addr}"))
             .args(["--log.level=error"])
             .args(flags)
@@ -56,11 +70,21 @@ impl Prometheus {
             .spawn()
             .expect("prometheus is installed: scripts/test.sh does it");
         until(async || TcpStream::connect(addr).await.ok()).await;
-        Self { _child: child, _folder: folder, addr }
+        Self {
+            _child: child,
+            _folder: folder,
+            addr,
+        }
     }
 
     async fn store() -> Self {
-        Self::start("prometheus-store.yml", &[], "", &["--web.enable-remote-write-receiver"]).await
+        Self::start(
+            "prometheus-store.yml",
+            &[],
+            "",
+            &["--web.enable-remote-write-receiver"],
+        )
+        .await
     }
 
     async fn agent(machine: &str, exporter: SocketAddr, store: SocketAddr) -> Self {
@@ -69,7 +93,13 @@ impl Prometheus {
             ("store.example:9090", store.to_string()),
             ("scrape_interval: 15s", "scrape_interval: 1s".to_owned()),
         ];
-        Self::start("prometheus-agent.yml", &to_set, machine, &["--enable-feature=agent,expand-external-labels"]).await
+        Self::start(
+            "prometheus-agent.yml",
+            &to_set,
+            machine,
+            &["--enable-feature=agent,expand-external-labels"],
+        )
+        .await
     }
 
     /// The answer to a query now, by the value of one label.
@@ -89,21 +119,38 @@ impl Prometheus {
 
     async fn get(&self, path: &str) -> String {
         let url = format!("http://{}{path}", self.addr);
-        let output = Command::new("curl").args(["-s", "--max-time", "20", &url]).output().await.expect("curl");
+        let output = Command::new("curl")
+            .args(["-s", "--max-time", "20", &url])
+            .output()
+            .await
+            .expect("curl");
         String::from_utf8(output.stdout).expect("text")
     }
 }
 
 /// A house that has metered some conversations.
 async fn machine(rounds: u32, collector: Option<SocketAddr>) -> Whole {
-    let whole =
-        Whole::with(ProviderOptions { seed: rounds.into(), max_events: 4, ..ProviderOptions::default() }, |config| {
-            config.otlp.endpoint = collector.and_then(|addr| Endpoint::parse(&format!("http://{addr}")));
-        })
-        .await;
-    let agent = AgentOptions { rounds: Some(rounds), pause_ms: 0, ..whole.agent() };
+    let whole = Whole::with(
+        ProviderOptions {
+            seed: rounds.into(),
+            max_events: 4,
+            ..ProviderOptions::default()
+        },
+        |config| {
+            config.otlp.endpoint =
+                collector.and_then(|addr| Endpoint::parse(&format!("http://{addr}")));
+        },
+    )
+    .await;
+    let agent = AgentOptions {
+        rounds: Some(rounds),
+        pause_ms: 0,
+        ..whole.agent()
+    };
     let tasks = &whole.provider_tasks;
-    let outcome = converse(agent, tasks.tracker(), tasks.stopping()).await.expect("an agent");
+    let outcome = converse(agent, tasks.tracker(), tasks.stopping())
+        .await
+        .expect("an agent");
     assert!(outcome.is_clean(), "{:?}", outcome.failures);
     until(async || {
         let ended = sum(&whole.series("gravimeter_calls_total").await, &[]);
@@ -130,23 +177,44 @@ async fn the_store_has_the_tokens_of_every_machine() {
     }
     // A scrape may come in two requests.
     until(async || {
-        let arrived = store.ask("sum by (machine) (gravimeter_tokens_total)", "machine").await;
+        let arrived = store
+            .ask("sum by (machine) (gravimeter_tokens_total)", "machine")
+            .await;
         (arrived == wanted).then_some(())
     })
     .await;
-    assert_ne!(wanted[0].1, wanted[1].1, "machines that can be confused prove nothing");
-    let up = store.ask("sum by (machine) (up{job=\"gravimeter\"})", "machine").await;
-    assert_eq!(up, [("machine-1".to_owned(), 1.0), ("machine-2".to_owned(), 1.0)]);
-    let twice = store.ask("count by (machine) ({__name__=~\"gen_ai_.*\"})", "machine").await;
-    assert!(twice.is_empty(), "what says the same again stays on the machine: {twice:?}");
-    let quantile = "histogram_quantile(0.5, sum by (le, machine) (gravimeter_call_duration_seconds_bucket))";
-    assert_eq!(store.ask(quantile, "machine").await.len(), 2, "histograms arrive whole");
+    assert_ne!(
+        wanted[0].1, wanted[1].1,
+        "machines that can be confused prove nothing"
+    );
+    let up = store
+        .ask("sum by (machine) (up{job=\"gravimeter\"})", "machine")
+        .await;
+    assert_eq!(
+        up,
+        [("machine-1".to_owned(), 1.0), ("machine-2".to_owned(), 1.0)]
+    );
+    let twice = store
+        .ask("count by (machine) ({__name__=~\"gen_ai_.*\"})", "machine")
+        .await;
+    assert!(
+        twice.is_empty(),
+        "what says the same again stays on the machine: {twice:?}"
+    );
+    let quantile =
+        "histogram_quantile(0.5, sum by (le, machine) (gravimeter_call_duration_seconds_bucket))";
+    assert_eq!(
+        store.ask(quantile, "machine").await.len(),
+        2,
+        "histograms arrive whole"
+    );
     drop(agents);
     first.stop().await;
     second.stop().await;
 }
 
-/// What the collector's ClickHouse exporter makes of a span: everything a text, kinds by their names.
+/// What the collector's ClickHouse exporter makes of a span: everything a text, kinds by their
+/// names.
 fn row(span: &Span, host: &str) -> Value {
     let time = |nanos: u64| format!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000);
     json!({
@@ -169,8 +237,12 @@ fn texts(attributes: &[KeyValue]) -> Value {
         Any::BoolValue(switch) => switch.to_string(),
         other => format!("{other:?}"),
     };
-    let pairs =
-        attributes.iter().filter_map(|it| Some((it.key.clone(), text(it.value.as_ref()?.value.as_ref()?).into())));
+    let pairs = attributes.iter().filter_map(|it| {
+        Some((
+            it.key.clone(),
+            text(it.value.as_ref()?.value.as_ref()?).into(),
+        ))
+    });
     Value::Object(pairs.collect())
 }
 
@@ -199,54 +271,100 @@ for statement in json.load(sys.stdin):
 "#;
 
 fn statements(sql: &str) -> Vec<String> {
-    let code: Vec<_> = sql.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
+    let code: Vec<_> = sql
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("--"))
+        .collect();
     let all = code.join("\n");
-    all.split(';').map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned).collect()
+    all.split(';')
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clickhouse_counts_what_the_house_counts() {
-    let Some(chdb) = skip::tool("chDB", "chdb/chdb", None) else { return };
+    let Some(chdb) = skip::tool("chDB", "chdb/chdb", None) else {
+        return;
+    };
     let collector = Collector::start(&[Reply::Take]).await;
     let whole = machine(3, Some(collector.addr)).await;
     let calls = sum(&whole.series("gravimeter_calls_total").await, &[]);
     let usage: Value = serde_json::from_str(&whole.get("/v1/usage").await).expect("JSON");
     whole.stop().await;
 
-    let rows: Vec<_> = collector.all().iter().map(|span| row(span, "machine-3").to_string()).collect();
-    assert!(rows.len() as u64 > calls, "spans of connections are among them");
+    let rows: Vec<_> = collector
+        .all()
+        .iter()
+        .map(|span| row(span, "machine-3").to_string())
+        .collect();
+    assert!(
+        rows.len() as u64 > calls,
+        "spans of connections are among them"
+    );
     let mut script = statements(OTEL_TRACES);
     script.extend(statements(&read("deploy/fleet/clickhouse/calls.sql")));
-    script.push(format!("INSERT INTO otel_traces FORMAT JSONEachRow {}", rows.join("\n")));
+    script.push(format!(
+        "INSERT INTO otel_traces FORMAT JSONEachRow {}",
+        rows.join("\n")
+    ));
     let questions = statements(&read("deploy/fleet/clickhouse/queries.sql"));
     script.extend(questions.clone());
     let packages = chdb.parent().expect("a folder").to_owned();
     let mut python = std::process::Command::new("python3");
     python.args(["-c", CHDB]).env("PYTHONPATH", packages);
     let said = run_with(python, json!(script).to_string().as_bytes());
-    let answers: Vec<Vec<Value>> = said.lines().map(|line| serde_json::from_str(line).expect("an answer")).collect();
+    let answers: Vec<Vec<Value>> = said
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("an answer"))
+        .collect();
 
-    assert_eq!(answers.len(), questions.len(), "every question has an answer: {said}");
-    let total = |field: &str| answers[0].iter().map(|row| number(&row[field])).sum::<u64>();
+    assert_eq!(
+        answers.len(),
+        questions.len(),
+        "every question has an answer: {said}"
+    );
+    let total = |field: &str| {
+        answers[0]
+            .iter()
+            .map(|row| number(&row[field]))
+            .sum::<u64>()
+    };
     assert_eq!(total("calls"), calls, "every call is one row");
-    assert_eq!(Some(total("total")), usage["totals"]["total_tokens"].as_u64());
+    assert_eq!(
+        Some(total("total")),
+        usage["totals"]["total_tokens"].as_u64()
+    );
     assert!(answers[0].iter().all(|row| row["machine"] == "machine-3"));
     for (question, answer) in questions.iter().zip(&answers) {
-        assert!(!answer.is_empty() || question.contains("outcome != 'ok'"), "no answer to {question}");
+        assert!(
+            !answer.is_empty() || question.contains("outcome != 'ok'"),
+            "no answer to {question}"
+        );
     }
 }
 
 /// ClickHouse writes 64 bits as a text, for the sake of JavaScript.
 fn number(value: &Value) -> u64 {
-    value.as_u64().or_else(|| value.as_str()?.parse().ok()).unwrap_or_else(|| panic!("a number: {value}"))
+    value
+        .as_u64()
+        .or_else(|| value.as_str()?.parse().ok())
+        .unwrap_or_else(|| panic!("a number: {value}"))
 }
 
 #[test]
 fn prometheus_accepts_the_files() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/fleet");
-    for (file, flag) in [("prometheus-agent.yml", Some("--agent")), ("prometheus-store.yml", None)] {
+    for (file, flag) in [
+        ("prometheus-agent.yml", Some("--agent")),
+        ("prometheus-store.yml", None),
+    ] {
         let mut promtool = std::process::Command::new("promtool");
-        promtool.args(["check", "config"]).args(flag).arg(folder.join(file));
+        promtool
+            .args(["check", "config"])
+            .args(flag)
+            .arg(folder.join(file));
         run_with(promtool, b"");
     }
 }

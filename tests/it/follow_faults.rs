@@ -1,5 +1,5 @@
-//! Promise: the traffic never notices that conversations are followed, whatever the agent's own port does; and what goes
-//! wrong there is counted.
+//! Promise: the traffic never notices that conversations are followed, whatever the agent's own
+//! port does; and what goes wrong there is counted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -25,7 +25,12 @@ const TOKEN: &str = "3d6f0a52-csrf-canary";
 const ERRORS: &str = "gravimeter_cascade_follow_errors_total";
 
 fn script() -> ProviderOptions {
-    ProviderOptions { seed: 5, max_events: 6, pause_ms: 2, ..ProviderOptions::default() }
+    ProviderOptions {
+        seed: 5,
+        max_events: 6,
+        pause_ms: 2,
+        ..ProviderOptions::default()
+    }
 }
 
 fn endpoint(http: SocketAddr, token: &str) -> Endpoint {
@@ -55,27 +60,43 @@ fn chatty(whole: &Whole) -> AgentOptions {
 
 /// A stand-in that wants [`TOKEN`].
 async fn stand_in(tasks: &Tasks) -> StandIn {
-    let options = AgentOptions { csrf_token: TOKEN.to_owned(), ..AgentOptions::default() };
-    start(&options, tasks.tracker(), tasks.stopping()).await.expect("a stand-in")
+    let options = AgentOptions {
+        csrf_token: TOKEN.to_owned(),
+        ..AgentOptions::default()
+    };
+    start(&options, tasks.tracker(), tasks.stopping())
+        .await
+        .expect("a stand-in")
 }
 
 async fn end(tasks: Tasks) {
-    assert!(soon(tasks.drain(Duration::from_secs(30), std::future::pending())).await, "nothing was cut off");
+    assert!(
+        soon(tasks.drain(Duration::from_secs(30), std::future::pending())).await,
+        "nothing was cut off"
+    );
 }
 
 /// Everything that was sent has arrived.
 async fn check_traffic(whole: &Whole, outcome: &Outcome) {
     assert!(outcome.is_clean(), "{:?}", outcome.failures);
     let exchanges = |tally: &Tally| -> u64 {
-        tally.models.values().map(|model| model.calls + model.refused + model.aborted + model.counted).sum()
+        tally
+            .models
+            .values()
+            .map(|model| model.calls + model.refused + model.aborted + model.counted)
+            .sum()
     };
     let calls = exchanges(&outcome.tally);
     assert!(calls > 0);
     let truth = soon(whole.provider.truth_when(|truth| exchanges(truth) >= calls)).await;
-    assert_eq!(truth, outcome.tally, "the agent received what the provider sent");
+    assert_eq!(
+        truth, outcome.tally,
+        "the agent received what the provider sent"
+    );
 }
 
-/// Calls are joined to their conversations by what the wire alone tells, as far as it does, and to no other's.
+/// Calls are joined to their conversations by what the wire alone tells, as far as it does, and to
+/// no other's.
 async fn check_wire(whole: &Whole, log: &Log) {
     let mut made: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for call in &log.calls {
@@ -84,8 +105,13 @@ async fn check_wire(whole: &Whole, log: &Log) {
     until(async || {
         let mut joined = 0;
         for (cascade, made) in &made {
-            let Some(calls) = calls(whole, cascade).await else { continue };
-            assert!(calls.iter().all(|call| made.contains(call.as_str())), "{cascade}: {calls:?} of {made:?}");
+            let Some(calls) = calls(whole, cascade).await else {
+                continue;
+            };
+            assert!(
+                calls.iter().all(|call| made.contains(call.as_str())),
+                "{cascade}: {calls:?} of {made:?}"
+            );
             joined += calls.len();
         }
         // Half of the conversations name themselves.
@@ -98,15 +124,22 @@ async fn check_wire(whole: &Whole, log: &Log) {
 async fn calls(whole: &Whole, cascade: &str) -> Option<Vec<String>> {
     let known = whole.get("/v1/cascades").await;
     known.contains(cascade).then_some(())?;
-    let shown: Value = serde_json::from_str(&whole.get(&format!("/v1/cascades/{cascade}")).await).expect("JSON");
+    let shown: Value =
+        serde_json::from_str(&whole.get(&format!("/v1/cascades/{cascade}")).await).expect("JSON");
     let calls = shown["calls"].as_array().expect("calls").iter();
-    Some(calls.map(|call| call["request"].as_str().unwrap_or("none").to_owned()).collect())
+    Some(
+        calls
+            .map(|call| call["request"].as_str().unwrap_or("none").to_owned())
+            .collect(),
+    )
 }
 
 /// An agent talks through a house that follows in vain.
 async fn in_vain(endpoint: Endpoint, reason: &str) {
     let (whole, tasks) = (house(endpoint).await, Tasks::default());
-    let outcome = converse(chatty(&whole), tasks.tracker(), tasks.stopping()).await.expect("an agent");
+    let outcome = converse(chatty(&whole), tasks.tracker(), tasks.stopping())
+        .await
+        .expect("an agent");
     check_traffic(&whole, &outcome).await;
     check_wire(&whole, &outcome.log).await;
     let label = format!("reason=\"{reason}\"");
@@ -124,38 +157,57 @@ async fn nobody_listens_there() {
     // A socket that is bound and does not listen refuses, and nobody else gets its port.
     let bound = tokio::net::TcpSocket::new_v4().expect("a socket");
     bound.bind(any_port()).expect("a port");
-    in_vain(endpoint(bound.local_addr().expect("its address"), TOKEN), "connect").await;
+    in_vain(
+        endpoint(bound.local_addr().expect("its address"), TOKEN),
+        "connect",
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_token_is_wrong() {
     let tasks = Tasks::default();
     let stand_in = stand_in(&tasks).await;
-    in_vain(endpoint(SocketAddr::from(([127, 0, 0, 1], stand_in.http)), "wrong"), "bad_token").await;
+    in_vain(
+        endpoint(SocketAddr::from(([127, 0, 0, 1], stand_in.http)), "wrong"),
+        "bad_token",
+    )
+    .await;
     end(tasks).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_port_accepts_and_never_answers() {
     let silent = TcpListener::bind(any_port()).await.expect("a port");
-    in_vain(endpoint(silent.local_addr().expect("its address"), TOKEN), "timeout").await;
+    in_vain(
+        endpoint(silent.local_addr().expect("its address"), TOKEN),
+        "timeout",
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_port_speaks_garbage() {
-    let (listener, tasks) = (TcpListener::bind(any_port()).await.expect("a port"), Tasks::default());
+    let (listener, tasks) = (
+        TcpListener::bind(any_port()).await.expect("a port"),
+        Tasks::default(),
+    );
     let addr = listener.local_addr().expect("its address");
     let stopping = tasks.stopping().clone();
-    tasks.tracker().spawn(stopping.run_until_cancelled_owned(async move {
-        loop {
-            let (mut tcp, _) = listener.accept().await.expect("a connection");
-            let mut request = [0; 4096];
-            let _ = tcp.read(&mut request).await;
-            let _ = tcp.write_all(b"SSH-2.0-OpenSSH_9.6\r\n\r\n\0\xff\xfe garbage\r\n\r\n").await;
-            let _ = tcp.shutdown().await;
-            let _ = tcp.read(&mut request).await;
-        }
-    }));
+    tasks
+        .tracker()
+        .spawn(stopping.run_until_cancelled_owned(async move {
+            loop {
+                let (mut tcp, _) = listener.accept().await.expect("a connection");
+                let mut request = [0; 4096];
+                let _ = tcp.read(&mut request).await;
+                let _ = tcp
+                    .write_all(b"SSH-2.0-OpenSSH_9.6\r\n\r\n\0\xff\xfe garbage\r\n\r\n")
+                    .await;
+                let _ = tcp.shutdown().await;
+                let _ = tcp.read(&mut request).await;
+            }
+        }));
     in_vain(endpoint(addr, TOKEN), "malformed").await;
     end(tasks).await;
 }
@@ -184,14 +236,23 @@ async fn streams_that_are_cut_and_switched_off_lose_no_call() {
     let stand_in = stand_in(&tasks).await;
     let whole = Whole::with(script(), |config| {
         let address = |port| Some(SocketAddr::from(([127, 0, 0, 1], port)));
-        let endpoint = Endpoint::new(address(stand_in.http), address(stand_in.https), Token::new(TOKEN));
+        let endpoint = Endpoint::new(
+            address(stand_in.http),
+            address(stand_in.https),
+            Token::new(TOKEN),
+        );
         config.cascade.endpoint = Some(endpoint.expect("an endpoint"));
         config.cascade.follow.poll_interval = Duration::from_millis(50);
         config.cascade.follow.idle_interval = Duration::from_millis(500);
         config.cascade.follow.retry_upward = Duration::from_millis(200);
     })
     .await;
-    let options = AgentOptions { rounds: Some(12), pause_ms: 20, patience_ms: 10_000, ..chatty(&whole) };
+    let options = AgentOptions {
+        rounds: Some(12),
+        pause_ms: 20,
+        patience_ms: 10_000,
+        ..chatty(&whole)
+    };
     // Trouble comes as calls go by, so that it falls into the conversations however fast they are.
     let trouble = async {
         for (calls, agent_state, reactive) in [
@@ -203,7 +264,10 @@ async fn streams_that_are_cut_and_switched_off_lose_no_call() {
             (75, true, true),
         ] {
             until(async || (stand_in.log().calls.len() >= calls).then_some(())).await;
-            stand_in.set_rungs(Rungs { agent_state, reactive });
+            stand_in.set_rungs(Rungs {
+                agent_state,
+                reactive,
+            });
             stand_in.cut();
         }
     };
@@ -244,7 +308,14 @@ async fn a_late_announcement_is_heard() {
     until(async || (sum(&whole.series("gravimeter_agent_up").await, &[]) == 1).then_some(())).await;
     std::fs::write(go, "").expect("a file");
     // It is asked for its quotas as soon as it is followed.
-    until(async || whole.get("/v1/quotas").await.contains("gemini").then_some(())).await;
+    until(async || {
+        whole
+            .get("/v1/quotas")
+            .await
+            .contains("gemini")
+            .then_some(())
+    })
+    .await;
     let outcome = stand_in.converse(chatty(&whole)).await.expect("an agent");
     check_traffic(&whole, &outcome).await;
     check_calls(&whole, &stand_in.log()).await;
@@ -270,8 +341,14 @@ async fn a_running_language_server_is_found() {
     };
     let options = serde_json::to_string(&options).expect("JSON");
     let mut agent = Command::new(PROGRAM);
-    agent.arg0("/opt/antigravity/language_server_linux_x64").args(["demo-agent", "--options", &options]);
-    agent.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+    agent
+        .arg0("/opt/antigravity/language_server_linux_x64")
+        .args(["demo-agent", "--options", &options]);
+    agent
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
     let mut agent = agent.spawn().expect("an agent");
     // Both ports are open when it has announced them.
     let mut said = String::new();
@@ -293,6 +370,7 @@ async fn a_running_language_server_is_found() {
     })
     .await;
     agent.kill().await.expect("a process");
-    until(async || (sum(&whole.series(ERRORS).await, &["reason=\"connect\""]) > 0).then_some(())).await;
+    until(async || (sum(&whole.series(ERRORS).await, &["reason=\"connect\""]) > 0).then_some(()))
+        .await;
     soon(whole.stop()).await;
 }

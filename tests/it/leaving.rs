@@ -1,5 +1,6 @@
-//! An agent that leaves in the middle of an answer has aborted, however orderly the provider then ends what it was sending; one
-//! that only says that it has nothing more to ask, and reads on, has not.
+//! An agent that leaves in the middle of an answer has aborted, however orderly the provider then
+//! ends what it was sending; one that only says that it has nothing more to ask, and reads on, has
+//! not.
 
 use std::io::Write as _;
 
@@ -33,15 +34,17 @@ fn event(event: &str) -> Vec<u8> {
 /// An event as compressed data that go on after it.
 fn compressed(event: &str) -> Vec<u8> {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-    gzip.write_all(format!("{event}\n\n").as_bytes()).expect("memory");
+    gzip.write_all(format!("{event}\n\n").as_bytes())
+        .expect("memory");
     gzip.flush().expect("memory");
     chunk(gzip.get_ref())
 }
 
 const END: &[u8] = b"0\r\n\r\n";
 
-/// One call: the agent asks, takes `first` and does as it is told; the provider, which has seen that no more will be asked, sends
-/// `rest` in one piece and ends in order. Returns the call's outcome and quality, and how many figures were lost.
+/// One call: the agent asks, takes `first` and does as it is told; the provider, which has seen
+/// that no more will be asked, sends `rest` in one piece and ends in order. Returns the call's
+/// outcome and quality, and how many figures were lost.
 async fn call(first: &[u8], rest: &[u8], reads_on: bool) -> (String, String, u64) {
     let stage = Stage::set(HOST).await;
     let (mut agent, mut provider) = stage.pair(HOST).await;
@@ -52,7 +55,11 @@ async fn call(first: &[u8], rest: &[u8], reads_on: bool) -> (String, String, u64
     assert_eq!(read_some(&mut agent, first.len()).await, first);
     agent.shutdown().await.expect("close_notify");
     let reader = if reads_on { Some(agent) } else { None };
-    assert_eq!(read_all(&mut provider).await, (Vec::new(), true), "the end is passed on");
+    assert_eq!(
+        read_all(&mut provider).await,
+        (Vec::new(), true),
+        "the end is passed on"
+    );
     provider.write_all(rest).await.expect("an answer");
     provider.shutdown().await.expect("an end");
     if let Some(mut agent) = reader {
@@ -68,11 +75,26 @@ async fn call(first: &[u8], rest: &[u8], reads_on: bool) -> (String, String, u64
     let told = |metric: &str, label: &str, values: &[&str]| {
         let shown = series(&exposition, metric);
         let is_told = |value: &&&str| sum(&shown, &[&format!("{label}=\"{value}\"")]) == 1;
-        values.iter().find(is_told).expect("one of them").to_string()
+        values
+            .iter()
+            .find(is_told)
+            .expect("one of them")
+            .to_string()
     };
-    let outcome = told("gravimeter_calls_total", "outcome", &["aborted", "ok", "stream_error", "truncated"]);
-    let quality = told("gravimeter_usage_reports_total", "quality", &["exact", "partial", "unknown"]);
-    let lost = sum(&series(&exposition, "gravimeter_observer_failures_total"), &[]);
+    let outcome = told(
+        "gravimeter_calls_total",
+        "outcome",
+        &["aborted", "ok", "stream_error", "truncated"],
+    );
+    let quality = told(
+        "gravimeter_usage_reports_total",
+        "quality",
+        &["exact", "partial", "unknown"],
+    );
+    let lost = sum(
+        &series(&exposition, "gravimeter_observer_failures_total"),
+        &[],
+    );
     stage.app.stop(std::future::pending()).await;
     (outcome, quality, lost)
 }
@@ -82,16 +104,25 @@ fn aborted() -> (String, String, u64) {
 }
 
 #[tokio::test]
-async fn an_agent_that_has_closed_its_connection_has_aborted_although_the_provider_ended_its_message_in_order() {
+async fn an_agent_that_has_closed_its_connection_has_aborted_although_the_provider_ended_its_message_in_order()
+ {
     let first = [head(""), event(FIRST)].concat();
-    assert_eq!(call(&first, END, false).await, aborted(), "the provider stops, and ends its chunks in order");
+    assert_eq!(
+        call(&first, END, false).await,
+        aborted(),
+        "the provider stops, and ends its chunks in order"
+    );
 }
 
 #[tokio::test]
 async fn what_is_compressed_and_stops_in_the_middle_for_an_agent_that_has_left_is_no_damage() {
     let first = [head("Content-Encoding: gzip\r\n"), compressed(FIRST)].concat();
     assert_eq!(call(&first, END, false).await, aborted());
-    assert_eq!(call(&first, END, true).await, aborted(), "also when the connection does not tell");
+    assert_eq!(
+        call(&first, END, true).await,
+        aborted(),
+        "also when the connection does not tell"
+    );
 }
 
 #[tokio::test]
@@ -99,5 +130,13 @@ async fn an_agent_that_ends_its_side_and_reads_on_has_its_whole_answer() {
     let first = [head(""), event(FIRST)].concat();
     let ok = ("ok".to_owned(), "exact".to_owned(), 0);
     assert_eq!(call(&first, &[&event(LAST), END].concat(), true).await, ok);
-    assert_eq!(call(&head(""), &[&event(FIRST), &event(LAST), END].concat(), true).await, ok);
+    assert_eq!(
+        call(
+            &head(""),
+            &[&event(FIRST), &event(LAST), END].concat(),
+            true
+        )
+        .await,
+        ok
+    );
 }

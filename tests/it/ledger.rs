@@ -1,5 +1,5 @@
-//! Promise: usage that was counted survives a kill, once; counters go on where they were; a file that cannot be written harms
-//! no traffic, and what could not be kept is counted.
+//! Promise: usage that was counted survives a kill, once; counters go on where they were; a file
+//! that cannot be written harms no traffic, and what could not be kept is counted.
 
 use std::path::Path;
 
@@ -36,11 +36,12 @@ pub async fn call((agent, provider): &mut Ends) {
 /// The number that the file answers with.
 pub fn number(file: &Path, sql: &str) -> u64 {
     let file = Connection::open(file).expect("a ledger");
-    file.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("a number") as u64
+    file.query_row(sql, [], |row| row.get::<_, i64>(0))
+        .expect("a number") as u64
 }
 
-/// Ends the program by kill -9 again and again, in the middle of calls. Returns how many were counted, and how many of them
-/// were interrupted.
+/// Ends the program by kill -9 again and again, in the middle of calls. Returns how many were
+/// counted, and how many of them were interrupted.
 pub async fn survive(kills: usize) -> (u64, u64) {
     let upstream = Upstream::start().await;
     let mut folder = tempfile::tempdir().expect("a folder");
@@ -57,8 +58,12 @@ pub async fn survive(kills: usize) -> (u64, u64) {
             open.push(upstream.stream(&binary).await);
         }
         // What a scrape has shown is on disk.
-        binary.wait_for("gravimeter_calls_total", &["outcome=\"ok\""], ok + certain).await;
-        binary.wait_for("gravimeter_calls_in_flight", &[], open.len() as u64).await;
+        binary
+            .wait_for("gravimeter_calls_total", &["outcome=\"ok\""], ok + certain)
+            .await;
+        binary
+            .wait_for("gravimeter_calls_in_flight", &[], open.len() as u64)
+            .await;
         let uncertain = rand::rng().random_range(0..4);
         for _ in 0..uncertain {
             call(&mut ends).await;
@@ -70,10 +75,19 @@ pub async fn survive(kills: usize) -> (u64, u64) {
             (ok + certain..=ok + certain + uncertain).contains(&stored),
             "{stored} of {ok} + {certain} + {uncertain}"
         );
-        assert!(number(&file, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'") == 1);
-        // One that had ended and was not on disk yet is one that was under way: it has left its beginning there, or nothing.
+        assert!(
+            number(
+                &file,
+                "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'"
+            ) == 1
+        );
+        // One that had ended and was not on disk yet is one that was under way: it has left its
+        // beginning there, or nothing.
         let under_way = number(&file, "SELECT count(*) FROM started");
-        assert!((open.len() as u64..=open.len() as u64 + uncertain).contains(&under_way), "{under_way}");
+        assert!(
+            (open.len() as u64..=open.len() as u64 + uncertain).contains(&under_way),
+            "{under_way}"
+        );
         interrupted += under_way;
         kept = stored;
     }
@@ -87,21 +101,51 @@ async fn resume(folder: TempDir, upstream: &Upstream, ok: u64, interrupted: u64)
     let binary = Binary::with(Command::new(PROGRAM), folder, &upstream.flags(&[])).await;
     let calls = "gravimeter_calls_total";
     assert_eq!(binary.sum(calls, &["outcome=\"ok\""]).await, ok);
-    assert_eq!(binary.sum(calls, &["outcome=\"interrupted\""]).await, interrupted);
+    assert_eq!(
+        binary.sum(calls, &["outcome=\"interrupted\""]).await,
+        interrupted
+    );
     assert_eq!(binary.sum(calls, &[]).await, ok + interrupted);
-    assert_eq!(binary.sum("gravimeter_tokens_total", &[]).await, ok * TOKENS);
-    assert_eq!(binary.sum("gravimeter_usage_reports_total", &["quality=\"unknown\""]).await, interrupted);
-    assert_eq!(binary.sum("gen_ai_client_inference_usage_input_tokens_total", &[]).await, ok * 7);
+    assert_eq!(
+        binary.sum("gravimeter_tokens_total", &[]).await,
+        ok * TOKENS
+    );
+    assert_eq!(
+        binary
+            .sum("gravimeter_usage_reports_total", &["quality=\"unknown\""])
+            .await,
+        interrupted
+    );
+    assert_eq!(
+        binary
+            .sum("gen_ai_client_inference_usage_input_tokens_total", &[])
+            .await,
+        ok * 7
+    );
     for by in ["model", "day", "operation", "cascade"] {
         let answer = binary.ask(&format!("/v1/usage?by={by}"), "").await;
         let body = answer.split_once("\r\n\r\n").expect("a body").1;
         let usage: serde_json::Value = serde_json::from_str(body).expect("JSON");
-        assert_eq!(usage["totals"]["calls"].as_u64(), Some(ok + interrupted), "by {by}");
-        assert_eq!(usage["totals"]["total_tokens"].as_u64(), Some(ok * TOKENS), "by {by}");
+        assert_eq!(
+            usage["totals"]["calls"].as_u64(),
+            Some(ok + interrupted),
+            "by {by}"
+        );
+        assert_eq!(
+            usage["totals"]["total_tokens"].as_u64(),
+            Some(ok * TOKENS),
+            "by {by}"
+        );
     }
     let file = binary.state().join("ledger.db");
-    assert_eq!(number(&file, "SELECT count(*) FROM calls"), ok + interrupted);
-    assert_eq!(number(&file, "SELECT coalesce(sum(calls), 0) FROM usage_slots"), ok + interrupted);
+    assert_eq!(
+        number(&file, "SELECT count(*) FROM calls"),
+        ok + interrupted
+    );
+    assert_eq!(
+        number(&file, "SELECT coalesce(sum(calls), 0) FROM usage_slots"),
+        ok + interrupted
+    );
     (binary, ok)
 }
 
@@ -116,12 +160,30 @@ async fn a_disk_without_room_harms_no_call_and_is_waited_for() {
     let mut command = Command::new("sh");
     // A file that may not grow is then an error, as on a full disk, and not the end.
     command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", PROGRAM]);
-    let binary = Binary::with(command, tempfile::tempdir().expect("a folder"), &upstream.flags(&[])).await;
+    let binary = Binary::with(
+        command,
+        tempfile::tempdir().expect("a folder"),
+        &upstream.flags(&[]),
+    )
+    .await;
     let mut ends = upstream.pair(&binary).await;
-    let limit = |bytes| prlimit(Some(binary.pid()), Resource::Fsize, Rlimit { current: bytes, maximum: None });
+    let limit = |bytes| {
+        prlimit(
+            Some(binary.pid()),
+            Resource::Fsize,
+            Rlimit {
+                current: bytes,
+                maximum: None,
+            },
+        )
+    };
     limit(Some(200 << 10)).expect("our own process");
     let mut made = 0;
-    while binary.sum("gravimeter_ledger_errors_total", &["operation=\"write\""]).await < 3 {
+    while binary
+        .sum("gravimeter_ledger_errors_total", &["operation=\"write\""])
+        .await
+        < 3
+    {
         call(&mut ends).await;
         made += 1;
         assert!(made < 10_000, "the limit is felt");
@@ -130,8 +192,15 @@ async fn a_disk_without_room_harms_no_call_and_is_waited_for() {
         call(&mut ends).await;
         made += 1;
     }
-    binary.wait_for("gravimeter_calls_total", &["outcome=\"ok\""], made).await;
-    assert_eq!(binary.sum("gravimeter_ledger_dropped_records_total", &[]).await, 0);
+    binary
+        .wait_for("gravimeter_calls_total", &["outcome=\"ok\""], made)
+        .await;
+    assert_eq!(
+        binary
+            .sum("gravimeter_ledger_dropped_records_total", &[])
+            .await,
+        0
+    );
     let file = binary.state().join("ledger.db");
     limit(None).expect("our own process");
     until(async || (number(&file, "SELECT count(*) FROM calls") == made).then_some(())).await;
@@ -146,11 +215,22 @@ async fn a_folder_that_cannot_be_written_and_a_file_in_use_do_not_keep_the_house
     let taken = first.state().join("ledger.db").display().to_string();
     for path in ["/proc/ledger.db", &taken] {
         let binary = Binary::start(&upstream.flags(&["--ledger.path", path])).await;
-        assert_eq!(binary.sum("gravimeter_ledger_errors_total", &["operation=\"open\""]).await, 1);
-        assert!(binary.log().contains("kept in memory only"), "{}", binary.log());
+        assert_eq!(
+            binary
+                .sum("gravimeter_ledger_errors_total", &["operation=\"open\""])
+                .await,
+            1
+        );
+        assert!(
+            binary.log().contains("kept in memory only"),
+            "{}",
+            binary.log()
+        );
         let mut ends = upstream.pair(&binary).await;
         call(&mut ends).await;
-        binary.wait_for("gravimeter_calls_total", &["outcome=\"ok\""], 1).await;
+        binary
+            .wait_for("gravimeter_calls_total", &["outcome=\"ok\""], 1)
+            .await;
         let usage = binary.ask("/v1/usage?by=day", "").await;
         assert!(usage.contains("\"total_tokens\":12"), "{usage}");
         binary.stop().await;

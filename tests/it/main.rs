@@ -1,7 +1,16 @@
 //! One binary, a module for each promise; everything runs on real sockets, without root.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-#![allow(missing_docs, unreachable_pub, reason = "a test binary has no readers from outside")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    reason = "a test binary has no readers from outside"
+)]
 
 mod access;
 mod agreement;

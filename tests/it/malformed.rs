@@ -1,4 +1,5 @@
-//! Whatever passes, the real observers end in calls that are right or in a counted failure: never in silence or a panic.
+//! Whatever passes, the real observers end in calls that are right or in a counted failure: never
+//! in silence or a panic.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime};
@@ -31,13 +32,30 @@ struct Stated {
 fn observe(sent: &[u8], received: &[u8], piece: usize, end: End) -> Stated {
     let facts = Arc::new(Facts::default());
     let host = Host::parse(HOST).expect("a host");
-    let alpn = if sent.starts_with(b"PRI ") { Alpn::H2 } else { Alpn::Http1 };
+    let alpn = if sent.starts_with(b"PRI ") {
+        Alpn::H2
+    } else {
+        Alpn::Http1
+    };
     let at = Instant::now();
-    let connection = Connection { host, alpn, opened: at, opened_at: SystemTime::now(), port: 443, setup: None };
-    let mut observer =
-        Observers { record: Arc::clone(&facts) as Arc<dyn Record>, memory: Memory::default() }.open(connection);
-    sent.chunks(piece).for_each(|piece| observer.bytes(Direction::ToProvider, piece, at));
-    received.chunks(piece).for_each(|piece| observer.bytes(Direction::ToAgent, piece, at));
+    let connection = Connection {
+        host,
+        alpn,
+        opened: at,
+        opened_at: SystemTime::now(),
+        port: 443,
+        setup: None,
+    };
+    let mut observer = Observers {
+        record: Arc::clone(&facts) as Arc<dyn Record>,
+        memory: Memory::default(),
+    }
+    .open(connection);
+    sent.chunks(piece)
+        .for_each(|piece| observer.bytes(Direction::ToProvider, piece, at));
+    received
+        .chunks(piece)
+        .for_each(|piece| observer.bytes(Direction::ToAgent, piece, at));
     if end == End::Closed {
         observer.half_closed(Direction::ToProvider, at);
         observer.half_closed(Direction::ToAgent, at);
@@ -69,10 +87,14 @@ fn expected(name: &str) -> (usize, Option<ObserverFailure>) {
         "HEAD and pipelining" | "WebSocket" | "HTTP/0.9 and nothing" => (0, None),
         "gRPC-like HTTP/2 with odd but legal frames" => (0, None),
         "CL and TE" | "TE.TE" | "two lengths" | "signed length" => (0, Some(Http1Malformed)),
-        "obs-fold, bare CR, bare LF, NUL" | "absolute form, no host, lower case" => (0, Some(Http1Malformed)),
+        "obs-fold, bare CR, bare LF, NUL" | "absolute form, no host, lower case" => {
+            (0, Some(Http1Malformed))
+        }
         "200 to CONNECT, response folding" => (0, Some(Http1Malformed)),
         // Nobody had asked.
-        "response with CL and TE" | "response with two lengths" | "bad chunk" => (0, Some(UnknownProtocol)),
+        "response with CL and TE" | "response with two lengths" | "bad chunk" => {
+            (0, Some(UnknownProtocol))
+        }
         "204 with body" | "interim flood" => (0, Some(UnknownProtocol)),
         "a header of 64 KiB" => (0, Some(Limit)),
         other => panic!("say what the observers make of {other:?}"),
@@ -84,13 +106,35 @@ fn every_recording_ends_in_calls_or_in_a_counted_failure() {
     for (name, sent, received) in corpus() {
         let (calls, failure) = expected(name);
         for piece in [1, 7, usize::MAX] {
-            for end in [End::AgentGone, End::Closed, End::ProviderGone, End::Shutdown] {
+            for end in [
+                End::AgentGone,
+                End::Closed,
+                End::ProviderGone,
+                End::Shutdown,
+            ] {
                 let stated = observe(&sent, &received, piece, end);
-                assert_eq!((stated.started, stated.calls.len()), (calls, calls), "{name} {piece} {end:?}: {stated:?}");
-                assert_eq!(stated.failures, Vec::from_iter(failure), "{name} {piece} {end:?}");
+                assert_eq!(
+                    (stated.started, stated.calls.len()),
+                    (calls, calls),
+                    "{name} {piece} {end:?}: {stated:?}"
+                );
+                assert_eq!(
+                    stated.failures,
+                    Vec::from_iter(failure),
+                    "{name} {piece} {end:?}"
+                );
                 let figures = stated.calls.iter().any(|call| !call.usage.is_unreported());
-                assert!(!figures, "{name} {piece} {end:?}: no figure was on the wire");
-                assert!(stated.calls.iter().all(|call| call.quality == Quality::Unknown), "{name} {piece} {end:?}");
+                assert!(
+                    !figures,
+                    "{name} {piece} {end:?}: no figure was on the wire"
+                );
+                assert!(
+                    stated
+                        .calls
+                        .iter()
+                        .all(|call| call.quality == Quality::Unknown),
+                    "{name} {piece} {end:?}"
+                );
             }
         }
     }
@@ -98,12 +142,26 @@ fn every_recording_ends_in_calls_or_in_a_counted_failure() {
 
 #[test]
 fn the_answer_to_a_request_of_two_meanings_is_never_counted() {
-    let body = r#"{"candidates":[{"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":999}}"#;
-    let fields = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+    let body =
+        r#"{"candidates":[{"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":999}}"#;
+    let fields = format!(
+        "Content-Type: application/json\r\nContent-Length: {}\r\n",
+        body.len()
+    );
     let answer = format!("HTTP/1.1 200 OK\r\n{fields}\r\n{body}");
     let plain = b"POST /v1internal:generateContent HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}";
-    let counted = |stated: &Stated| stated.calls.iter().filter(|call| call.usage.input == Some(999)).count();
-    assert_eq!(counted(&observe(plain, answer.as_bytes(), 1, End::Closed)), 1, "what is in order is counted");
+    let counted = |stated: &Stated| {
+        stated
+            .calls
+            .iter()
+            .filter(|call| call.usage.input == Some(999))
+            .count()
+    };
+    assert_eq!(
+        counted(&observe(plain, answer.as_bytes(), 1, End::Closed)),
+        1,
+        "what is in order is counted"
+    );
 
     let broken = |name: &str| matches!(expected(name).1, Some(ObserverFailure::Http1Malformed));
     let mut tried = 0;
@@ -134,14 +192,18 @@ fn noise_ends_in_a_counted_failure() {
         };
         (0..length).map(|_| byte()).collect()
     };
-    let post = b"POST /v1internal:streamGenerateContent HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let post =
+        b"POST /v1internal:streamGenerateContent HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
     for _ in 0..200 {
         let (garbage, answer) = (noise(300), noise(300));
         let sent = [&post[..], b"zz", &garbage].concat();
         for piece in [1, usize::MAX] {
             let stated = observe(&sent, &answer, piece, End::Closed);
             assert_eq!((stated.started, stated.calls.len()), (1, 1));
-            assert!(!stated.failures.is_empty() && stated.calls[0].quality == Quality::Unknown, "{stated:?}");
+            assert!(
+                !stated.failures.is_empty() && stated.calls[0].quality == Quality::Unknown,
+                "{stated:?}"
+            );
         }
     }
 }

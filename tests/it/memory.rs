@@ -7,13 +7,20 @@ use crate::kit::{House, HouseOptions, soon};
 const GIGABYTE: usize = 1 << 30;
 const PIECE: usize = 1 << 18;
 
-/// All tests of this binary share one process, and none of the others holds more than a few megabytes.
+/// All tests of this binary share one process, and none of the others holds more than a few
+/// megabytes.
 const ALLOWED_GROWTH: usize = 48 << 20;
 
 /// Resident memory of this process: the second figure of proc_pid_statm(5), in pages.
 fn resident() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    statm.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * rustix::param::page_size()
+    statm
+        .split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<usize>()
+        .unwrap()
+        * rustix::param::page_size()
 }
 
 async fn pump(from: &mut (impl AsyncWrite + Unpin), to: &mut (impl AsyncRead + Unpin)) -> usize {
@@ -36,7 +43,11 @@ async fn pump(from: &mut (impl AsyncWrite + Unpin), to: &mut (impl AsyncRead + U
 
 #[tokio::test]
 async fn a_gigabyte_each_way_passes_in_flat_memory() {
-    let house = House::with(HouseOptions { keep: false, ..HouseOptions::default() }).await;
+    let house = House::with(HouseOptions {
+        keep: false,
+        ..HouseOptions::default()
+    })
+    .await;
     let (mut agent, mut provider) = house.pair().await;
     let before = resident();
     let up = pump(&mut agent, &mut provider).await;

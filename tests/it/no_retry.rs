@@ -24,10 +24,17 @@ async fn a_provider_that_leaves_without_an_answer_is_not_asked_again() {
         assert_eq!(read_all(&mut agent).await.0, b"");
         drop(agent);
         let seen = house.seen().await;
-        assert!(seen.sent == REQUEST && seen.end != Some(End::Closed), "{seen:?}");
+        assert!(
+            seen.sent == REQUEST && seen.end != Some(End::Closed),
+            "{seen:?}"
+        );
     }
     house.close().await;
-    let dialled =
-        house.facts.all().iter().filter(|f| matches!(f, gravimeter::record::Fact::UpstreamConnected(_))).count();
+    let dialled = house
+        .facts
+        .all()
+        .iter()
+        .filter(|f| matches!(f, gravimeter::record::Fact::UpstreamConnected(_)))
+        .count();
     assert_eq!(dialled, TIMES);
 }

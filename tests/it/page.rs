@@ -1,5 +1,5 @@
-//! Promise: the page shows in a real browser what `/v1/usage` answers, keeps up by itself, survives a restart of the program,
-//! and loads nothing from outside.
+//! Promise: the page shows in a real browser what `/v1/usage` answers, keeps up by itself, survives
+//! a restart of the program, and loads nothing from outside.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -25,10 +25,18 @@ struct Browser {
 impl Browser {
     /// Skips the test where Playwright is not installed.
     fn open(page: SocketAddr) -> Option<Self> {
-        let python = skip::tool("Playwright", "playwright/bin/python", Some("PLAYWRIGHT_PYTHON"))?;
+        let python = skip::tool(
+            "Playwright",
+            "playwright/bin/python",
+            Some("PLAYWRIGHT_PYTHON"),
+        )?;
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/page/page.py");
         let mut child = Command::new(python)
-            .args([script.as_os_str(), "judge".as_ref(), format!("http://{page}").as_ref()])
+            .args([
+                script.as_os_str(),
+                "judge".as_ref(),
+                format!("http://{page}").as_ref(),
+            ])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -36,51 +44,111 @@ impl Browser {
             .expect("Python");
         let questions = child.stdin.take().expect("piped");
         let answers = BufReader::new(child.stdout.take().expect("piped")).lines();
-        Some(Self { _child: child, questions, answers })
+        Some(Self {
+            _child: child,
+            questions,
+            answers,
+        })
     }
 
     async fn ask(&mut self, question: &str) -> Value {
-        self.questions.write_all(format!("{question}\n").as_bytes()).await.expect("a running browser");
-        let answer = soon(self.answers.next_line()).await.expect("a line").expect("an answer");
+        self.questions
+            .write_all(format!("{question}\n").as_bytes())
+            .await
+            .expect("a running browser");
+        let answer = soon(self.answers.next_line())
+            .await
+            .expect("a line")
+            .expect("an answer");
         serde_json::from_str(&answer).expect("JSON")
     }
 }
 
 async fn house(web: SocketAddr) -> Whole {
-    let script = ProviderOptions { seed: 11, max_events: 5, ..ProviderOptions::default() };
+    let script = ProviderOptions {
+        seed: 11,
+        max_events: 5,
+        ..ProviderOptions::default()
+    };
     Whole::with(script, |config| config.web.listen = Some(web)).await
 }
 
 async fn some_calls(house: &Whole, seed: u64) {
-    let agent = AgentOptions { rounds: Some(5), pause_ms: 0, abort_percent: 10, seed, ..house.agent() };
+    let agent = AgentOptions {
+        rounds: Some(5),
+        pause_ms: 0,
+        abort_percent: 10,
+        seed,
+        ..house.agent()
+    };
     let tasks = &house.provider_tasks;
-    let outcome = converse(agent, tasks.tracker(), tasks.stopping()).await.expect("an agent");
+    let outcome = converse(agent, tasks.tracker(), tasks.stopping())
+        .await
+        .expect("an agent");
     assert!(outcome.is_clean(), "{:?}", outcome.failures);
 }
 
 /// The columns of the table of models, from the answer of `/v1/usage`.
 fn columns(usage: &Value) -> Vec<u64> {
-    let fields = ["calls", "input", "cache_read", "cache_write", "tool_input", "output", "thinking", "total"];
-    let name = |field: &str| if field == "calls" { field.to_owned() } else { format!("{field}_tokens") };
-    fields.iter().map(|field| usage[name(field)].as_u64().expect("a figure")).collect()
+    let fields = [
+        "calls",
+        "input",
+        "cache_read",
+        "cache_write",
+        "tool_input",
+        "output",
+        "thinking",
+        "total",
+    ];
+    let name = |field: &str| {
+        if field == "calls" {
+            field.to_owned()
+        } else {
+            format!("{field}_tokens")
+        }
+    };
+    fields
+        .iter()
+        .map(|field| usage[name(field)].as_u64().expect("a figure"))
+        .collect()
 }
 
 async fn agrees(house: &Whole, browser: &mut Browser) {
     let shown = browser.ask("figures").await;
     let usage: Value = serde_json::from_str(&house.get("/v1/usage").await).expect("JSON");
-    let sum = |fields: &[&str]| fields.iter().map(|field| usage["totals"][field].as_u64().expect("a figure")).sum();
+    let sum = |fields: &[&str]| {
+        fields
+            .iter()
+            .map(|field| usage["totals"][field].as_u64().expect("a figure"))
+            .sum()
+    };
     let cards: [(&str, u64); 4] = [
         ("tokens", sum(&["total_tokens"])),
         ("calls", sum(&["calls"])),
-        ("input", sum(&["input_tokens", "cache_read_tokens", "cache_write_tokens", "tool_input_tokens"])),
+        (
+            "input",
+            sum(&[
+                "input_tokens",
+                "cache_read_tokens",
+                "cache_write_tokens",
+                "tool_input_tokens",
+            ]),
+        ),
         ("output", sum(&["output_tokens", "thinking_tokens"])),
     ];
     for (card, expected) in cards {
-        assert_eq!(shown["cards"][card].as_u64(), Some(expected), "{card}: {shown}");
+        assert_eq!(
+            shown["cards"][card].as_u64(),
+            Some(expected),
+            "{card}: {shown}"
+        );
     }
     let models = usage["models"].as_object().expect("models");
     assert!(!models.is_empty() && cards[0].1 > 0);
-    assert_eq!(shown["models"].as_object().expect("rows").len(), models.len());
+    assert_eq!(
+        shown["models"].as_object().expect("rows").len(),
+        models.len()
+    );
     for (model, group) in models {
         let row: Vec<u64> = serde_json::from_value(shown["models"][model].clone()).expect("a row");
         assert_eq!(row, columns(group), "{model}");
@@ -92,7 +160,9 @@ async fn a_browser_shows_what_the_api_answers_and_survives_a_restart() {
     let first = house(crate::whole::any_port()).await;
     let web = first.exporter();
     some_calls(&first, 1).await;
-    let Some(mut browser) = Browser::open(web) else { return first.stop().await };
+    let Some(mut browser) = Browser::open(web) else {
+        return first.stop().await;
+    };
     agrees(&first, &mut browser).await;
     some_calls(&first, 2).await;
     agrees(&first, &mut browser).await;
@@ -105,11 +175,20 @@ async fn a_browser_shows_what_the_api_answers_and_survives_a_restart() {
     some_calls(&second, 3).await;
     agrees(&second, &mut browser).await;
     let keyboard = browser.ask("keyboard").await;
-    let focused: Vec<_> = keyboard["focused"].as_array().expect("names").iter().filter_map(Value::as_str).collect();
+    let focused: Vec<_> = keyboard["focused"]
+        .as_array()
+        .expect("names")
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
     assert_eq!(focused[..2], ["Pause", "Models"], "{focused:?}");
     let faults = browser.ask("faults").await;
     assert_eq!(faults["outside"], serde_json::json!([]));
-    let wrong = faults["wrong"].as_array().expect("messages").iter().filter_map(Value::as_str);
+    let wrong = faults["wrong"]
+        .as_array()
+        .expect("messages")
+        .iter()
+        .filter_map(Value::as_str);
     // What the browser says of the time in between.
     let wrong: Vec<_> = wrong.filter(|message| !message.contains("ERR_")).collect();
     assert_eq!(wrong, [""; 0]);

@@ -1,4 +1,5 @@
-//! Promise: pushed metrics say what a scrape says, and no outage of the collector loses a count or doubles it.
+//! Promise: pushed metrics say what a scrape says, and no outage of the collector loses a count or
+//! doubles it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,7 +27,12 @@ use crate::whole::{Whole, series, sum};
 /// Pushes every few milliseconds.
 fn pushing(collector: &Collector, protocol: Protocol, temporality: Temporality) -> Config {
     let mut config = crate::traces::config(collector.addr, protocol);
-    config.metrics = Push { enabled: true, temporality, interval: Duration::from_millis(5), ..config.metrics };
+    config.metrics = Push {
+        enabled: true,
+        temporality,
+        interval: Duration::from_millis(5),
+        ..config.metrics
+    };
     config
 }
 
@@ -39,19 +45,31 @@ struct Pushed {
 
 impl Pushed {
     fn start(config: &Config) -> Self {
-        let metrics = Arc::new(Metrics::new(gravimeter::export::Config::default(), Arc::default()));
-        let pusher = Pusher::new(config, Resource::new(config), Arc::clone(&metrics)).expect("an endpoint");
+        let metrics = Arc::new(Metrics::new(
+            gravimeter::export::Config::default(),
+            Arc::default(),
+        ));
+        let pusher =
+            Pusher::new(config, Resource::new(config), Arc::clone(&metrics)).expect("an endpoint");
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(pusher.run(no_roots(), tasks.clone(), stopping.clone()));
-        Self { metrics, tasks, stopping }
+        Self {
+            metrics,
+            tasks,
+            stopping,
+        }
     }
 
     fn call(&self, number: u64) {
-        self.metrics.take(&Fact::Call(Box::new(facts::call(number, None))));
+        self.metrics
+            .take(&Fact::Call(Box::new(facts::call(number, None))));
     }
 
     fn shown(&self, metric: &str) -> BTreeMap<String, f64> {
-        series(&self.metrics.encode(Format::Text).expect("an exposition"), metric)
+        series(
+            &self.metrics.encode(Format::Text).expect("an exposition"),
+            metric,
+        )
     }
 
     async fn end(&self) {
@@ -63,7 +81,9 @@ impl Pushed {
 
 /// The sum of a metric over all series.
 fn total(push: &[Metric], name: &str) -> u64 {
-    let Some(metric) = push.iter().find(|metric| metric.name == name) else { return 0 };
+    let Some(metric) = push.iter().find(|metric| metric.name == name) else {
+        return 0;
+    };
     match metric.data.as_ref().expect("data") {
         metric::Data::Sum(sum) => {
             let values = sum.data_points.iter().map(|point| match point.value {
@@ -72,7 +92,9 @@ fn total(push: &[Metric], name: &str) -> u64 {
             });
             values.sum()
         }
-        metric::Data::Histogram(histogram) => histogram.data_points.iter().map(|point| point.count).sum(),
+        metric::Data::Histogram(histogram) => {
+            histogram.data_points.iter().map(|point| point.count).sum()
+        }
         other => panic!("{name}: {other:?}"),
     }
 }
@@ -105,10 +127,17 @@ async fn deltas_add_up_whatever_the_collector_does() {
         let pushes = collector.pushes();
         assert!(pushes.len() > 2, "{protocol:?}: several were taken");
         for name in [CALLS, DURATION, "gen_ai.client.inference.duration"] {
-            assert_eq!(pushes.iter().map(|push| total(push, name)).sum::<u64>(), 100, "{protocol:?} {name}");
+            assert_eq!(
+                pushes.iter().map(|push| total(push, name)).sum::<u64>(),
+                100,
+                "{protocol:?} {name}"
+            );
         }
         let tokens = sum(&pushed.shown("gravimeter_tokens_total"), &[]);
-        let told: u64 = pushes.iter().map(|push| total(push, "gravimeter_tokens")).sum();
+        let told: u64 = pushes
+            .iter()
+            .map(|push| total(push, "gravimeter_tokens"))
+            .sum();
         assert_eq!(told, tokens, "{protocol:?}");
         let dropped = pushed.shown("gravimeter_otlp_points_dropped_total");
         assert!(sum(&dropped, &["reason=\"rejected\""]) > 0, "{dropped:?}");
@@ -125,11 +154,22 @@ async fn cumulative_sums_end_with_what_a_scrape_shows() {
         pushed.end().await;
         let pushes = collector.pushes();
         let last = pushes.last().expect("a push");
-        assert_eq!((total(last, CALLS), total(last, DURATION)), (7, 7), "{protocol:?}");
-        assert_eq!(total(last, "gravimeter_tokens"), sum(&pushed.shown("gravimeter_tokens_total"), &[]));
+        assert_eq!(
+            (total(last, CALLS), total(last, DURATION)),
+            (7, 7),
+            "{protocol:?}"
+        );
+        assert_eq!(
+            total(last, "gravimeter_tokens"),
+            sum(&pushed.shown("gravimeter_tokens_total"), &[])
+        );
         let exported = sum(&pushed.shown("gravimeter_otlp_points_exported_total"), &[]);
         let dropped = sum(&pushed.shown("gravimeter_otlp_points_dropped_total"), &[]);
-        assert_eq!((exported, dropped), (pushes.iter().flatten().map(points).sum(), 0), "{protocol:?}");
+        assert_eq!(
+            (exported, dropped),
+            (pushes.iter().flatten().map(points).sum(), 0),
+            "{protocol:?}"
+        );
     }
 }
 
@@ -147,11 +187,21 @@ fn points(metric: &Metric) -> u64 {
 #[tokio::test]
 async fn a_real_collector_takes_pushed_metrics() {
     for protocol in PROTOCOLS {
-        let Some(rotel) = Rotel::printing("metrics").await else { return };
-        let addr = if protocol == Protocol::Grpc { rotel.grpc } else { rotel.http };
+        let Some(rotel) = Rotel::printing("metrics").await else {
+            return;
+        };
+        let addr = if protocol == Protocol::Grpc {
+            rotel.grpc
+        } else {
+            rotel.http
+        };
         let mut config = crate::traces::config(addr, protocol);
         // One push, at the end.
-        config.metrics = Push { enabled: true, interval: Duration::from_secs(600), ..config.metrics };
+        config.metrics = Push {
+            enabled: true,
+            interval: Duration::from_secs(600),
+            ..config.metrics
+        };
         let pushed = Pushed::start(&config);
         (1..=7).for_each(|number| pushed.call(number));
         pushed.end().await;
@@ -166,10 +216,18 @@ async fn a_real_collector_takes_pushed_metrics() {
         .await;
         let described = |name: &str| {
             let (_, rest) = said.split_once(&format!("-> Name: {name}\n")).expect(name);
-            rest.split("\nMetric #").next().expect("its points").to_owned()
+            rest.split("\nMetric #")
+                .next()
+                .expect("its points")
+                .to_owned()
         };
         let calls = described(CALLS);
-        for part in ["DataType: Sum", "IsMonotonic: true", "AGGREGATION_TEMPORALITY_CUMULATIVE", "Value: 7"] {
+        for part in [
+            "DataType: Sum",
+            "IsMonotonic: true",
+            "AGGREGATION_TEMPORALITY_CUMULATIVE",
+            "Value: 7",
+        ] {
             assert!(calls.contains(part), "{protocol:?} {part}: {calls}");
         }
         let duration = described(DURATION);
@@ -199,23 +257,47 @@ async fn a_silent_collector_holds_nothing_up_at_the_end() {
     let pushed = Pushed::start(&config);
     until(async || (!collector.requests().is_empty()).then_some(())).await;
     pushed.end().await;
-    assert!(sum(&pushed.shown("gravimeter_otlp_points_dropped_total"), &["reason=\"shutdown\""]) > 0);
+    assert!(
+        sum(
+            &pushed.shown("gravimeter_otlp_points_dropped_total"),
+            &["reason=\"shutdown\""]
+        ) > 0
+    );
 }
 
-/// Through the whole house: what is pushed last is what `/metrics` and the provider's books say, and its spans and points come
-/// from one and the same instance.
+/// Through the whole house: what is pushed last is what `/metrics` and the provider's books say,
+/// and its spans and points come from one and the same instance.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_house_pushes_what_it_has_counted() {
     let collector = Collector::start(&[Reply::Take]).await;
-    let whole = Whole::with(ProviderOptions { seed: 5, max_events: 4, ..ProviderOptions::default() }, |config| {
-        config.otlp.endpoint = Endpoint::parse(&format!("http://{}", collector.addr));
-        config.otlp.metrics =
-            Push { enabled: true, interval: Duration::from_millis(20), ..config.otlp.metrics.clone() };
-    })
+    let whole = Whole::with(
+        ProviderOptions {
+            seed: 5,
+            max_events: 4,
+            ..ProviderOptions::default()
+        },
+        |config| {
+            config.otlp.endpoint = Endpoint::parse(&format!("http://{}", collector.addr));
+            config.otlp.metrics = Push {
+                enabled: true,
+                interval: Duration::from_millis(20),
+                ..config.otlp.metrics.clone()
+            };
+        },
+    )
     .await;
-    let agent = AgentOptions { rounds: Some(4), pause_ms: 0, ..whole.agent() };
-    let outcome =
-        converse(agent, whole.provider_tasks.tracker(), whole.provider_tasks.stopping()).await.expect("an agent");
+    let agent = AgentOptions {
+        rounds: Some(4),
+        pause_ms: 0,
+        ..whole.agent()
+    };
+    let outcome = converse(
+        agent,
+        whole.provider_tasks.tracker(),
+        whole.provider_tasks.stopping(),
+    )
+    .await
+    .expect("an agent");
     assert!(outcome.is_clean(), "{:?}", outcome.failures);
     let calls = until(async || {
         let calls = sum(&whole.series("gravimeter_calls_total").await, &[]);
@@ -226,19 +308,40 @@ async fn the_house_pushes_what_it_has_counted() {
     whole.stop().await;
     let pushes = collector.pushes();
     let last = pushes.last().expect("a push");
-    assert_eq!((total(last, CALLS), total(last, "gravimeter_tokens")), (calls, tokens));
-    assert_eq!(instances(&collector).len(), 1, "{:?}", instances(&collector));
+    assert_eq!(
+        (total(last, CALLS), total(last, "gravimeter_tokens")),
+        (calls, tokens)
+    );
+    assert_eq!(
+        instances(&collector).len(),
+        1,
+        "{:?}",
+        instances(&collector)
+    );
 }
 
-/// By the specification's variables, each signal goes to a collector of its own, and a secret for one never reaches the other.
+/// By the specification's variables, each signal goes to a collector of its own, and a secret for
+/// one never reaches the other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_secret_of_one_signal_is_not_told_to_the_collector_of_the_other() {
-    let (spans, metrics) = (Collector::start(&[Reply::Take]).await, Collector::start(&[Reply::Take]).await);
+    let (spans, metrics) = (
+        Collector::start(&[Reply::Take]).await,
+        Collector::start(&[Reply::Take]).await,
+    );
     let variables = [
-        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", format!("http://{}/v1/traces", spans.addr)),
-        ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "authorization=canary-of-spans".to_owned()),
+        (
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+            format!("http://{}/v1/traces", spans.addr),
+        ),
+        (
+            "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+            "authorization=canary-of-spans".to_owned(),
+        ),
         ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "GZIP".to_owned()),
-        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", format!("http://{}/v1/metrics", metrics.addr)),
+        (
+            "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+            format!("http://{}/v1/metrics", metrics.addr),
+        ),
         ("OTEL_METRICS_EXPORTER", "otlp".to_owned()),
         ("OTEL_METRIC_EXPORT_INTERVAL", "20".to_owned()),
     ];
@@ -247,25 +350,51 @@ async fn the_secret_of_one_signal_is_not_told_to_the_collector_of_the_other() {
         file: None,
         flags: Vec::new(),
         places: Places::default(),
-        variables: variables.iter().map(|(name, value)| (name.into(), value.into())).chain([home]).collect(),
+        variables: variables
+            .iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .chain([home])
+            .collect(),
     };
     let otlp = config::load(&inputs).expect("a configuration").config.otlp;
-    let options = ProviderOptions { seed: 5, max_events: 4, ..ProviderOptions::default() };
+    let options = ProviderOptions {
+        seed: 5,
+        max_events: 4,
+        ..ProviderOptions::default()
+    };
     let whole = Whole::with(options, |config| config.otlp = otlp).await;
-    let agent = AgentOptions { rounds: Some(2), pause_ms: 0, ..whole.agent() };
-    let outcome =
-        converse(agent, whole.provider_tasks.tracker(), whole.provider_tasks.stopping()).await.expect("an agent");
+    let agent = AgentOptions {
+        rounds: Some(2),
+        pause_ms: 0,
+        ..whole.agent()
+    };
+    let outcome = converse(
+        agent,
+        whole.provider_tasks.tracker(),
+        whole.provider_tasks.stopping(),
+    )
+    .await
+    .expect("an agent");
     assert!(outcome.is_clean(), "{:?}", outcome.failures);
     whole.stop().await;
-    assert!(!spans.all().is_empty() && !metrics.pushes().is_empty(), "either was sent");
-    assert!(spans.pushes().is_empty() && metrics.all().is_empty(), "neither went to the other");
+    assert!(
+        !spans.all().is_empty() && !metrics.pushes().is_empty(),
+        "either was sent"
+    );
+    assert!(
+        spans.pushes().is_empty() && metrics.all().is_empty(),
+        "neither went to the other"
+    );
     for (headers, _) in spans.requests() {
         assert_eq!(headers["authorization"], "canary-of-spans");
         assert_eq!(headers["content-encoding"], "gzip");
     }
     for (headers, _) in metrics.requests() {
         let shown = format!("{headers:?}");
-        assert!(!headers.contains_key("authorization") && !shown.contains("canary"), "{shown}");
+        assert!(
+            !headers.contains_key("authorization") && !shown.contains("canary"),
+            "{shown}"
+        );
         assert!(!headers.contains_key("content-encoding"), "{shown}");
     }
 }
@@ -274,14 +403,26 @@ async fn the_secret_of_one_signal_is_not_told_to_the_collector_of_the_other() {
 fn instances(collector: &Collector) -> std::collections::BTreeSet<String> {
     let resources = collector.resources();
     let attributes = resources.iter().flat_map(|resource| &resource.attributes);
-    let ids = attributes.filter(|it| it.key == "service.instance.id").filter_map(|it| it.value.clone()?.value);
-    ids.map(|value| if let Value::StringValue(id) = value { id } else { panic!("a text") }).collect()
+    let ids = attributes
+        .filter(|it| it.key == "service.instance.id")
+        .filter_map(|it| it.value.clone()?.value);
+    ids.map(|value| {
+        if let Value::StringValue(id) = value {
+            id
+        } else {
+            panic!("a text")
+        }
+    })
+    .collect()
 }
 
 #[tokio::test]
 async fn nothing_is_pushed_unless_it_is_asked_for() {
     let collector = Collector::start(&[Reply::Take]).await;
     let config = crate::traces::config(collector.addr, Protocol::Grpc);
-    let metrics = Arc::new(Metrics::new(gravimeter::export::Config::default(), Arc::default()));
+    let metrics = Arc::new(Metrics::new(
+        gravimeter::export::Config::default(),
+        Arc::default(),
+    ));
     assert!(Pusher::new(&config, Resource::new(&config), metrics).is_none());
 }

@@ -1,4 +1,5 @@
-//! An orderly end: open exchanges are finished, quiet connections are closed with a close_notify, and the deadline is kept.
+//! An orderly end: open exchanges are finished, quiet connections are closed with a close_notify,
+//! and the deadline is kept.
 
 use gravimeter::observe::End;
 use gravimeter::record::{Fact, RefuseReason, TimeoutStep};
@@ -41,8 +42,15 @@ async fn the_deadline_cuts_off_what_is_still_open() {
     *house.busy.lock().unwrap() = true;
     house.shutdown.drain.cancel();
     house.shutdown.force.cancel();
-    assert_eq!(read_all(&mut agent).await, (vec![], false), "cut off, not closed in order");
-    house.facts.wait_for(Fact::TimedOut(TimeoutStep::Drain)).await;
+    assert_eq!(
+        read_all(&mut agent).await,
+        (vec![], false),
+        "cut off, not closed in order"
+    );
+    house
+        .facts
+        .wait_for(Fact::TimedOut(TimeoutStep::Drain))
+        .await;
     house.close().await;
 }
 
@@ -52,6 +60,9 @@ async fn a_connection_that_is_not_open_yet_is_given_up() {
     let mut tcp: TcpStream = house.knock(HOST).await;
     house.shutdown.drain.cancel();
     assert_eq!(read_all(&mut tcp).await.0, b"");
-    house.facts.wait_for(Fact::ConnectionRefused(RefuseReason::Shutdown)).await;
+    house
+        .facts
+        .wait_for(Fact::ConnectionRefused(RefuseReason::Shutdown))
+        .await;
     house.close().await;
 }

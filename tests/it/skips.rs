@@ -1,4 +1,5 @@
-//! Promise: what is skipped is told, and where every test is meant to run, nothing is skipped that may not be.
+//! Promise: what is skipped is told, and where every test is meant to run, nothing is skipped that
+//! may not be.
 //!
 //! The tests of this binary run a second time, in an environment that lacks something.
 
@@ -22,7 +23,9 @@ struct Environment {
 
 impl Environment {
     fn new() -> Self {
-        Self { folder: tempfile::tempdir().expect("a folder") }
+        Self {
+            folder: tempfile::tempdir().expect("a folder"),
+        }
     }
 
     fn skips(&self) -> PathBuf {
@@ -32,7 +35,11 @@ impl Environment {
     /// The command of a program that will run this binary's test of that name.
     fn of(program: PathBuf, before: &[&str], test: &str) -> Command {
         let mut command = Command::new(program);
-        command.args(before).args(["--exact", test]).env_remove(SKIPS_FILE).env_remove("CI");
+        command
+            .args(before)
+            .args(["--exact", test])
+            .env_remove(SKIPS_FILE)
+            .env_remove("CI");
         command
     }
 
@@ -43,13 +50,19 @@ impl Environment {
         command
     }
 
-    /// Runs a test as somebody who may not make namespaces: an ordinary user, or root without capabilities.
+    /// Runs a test as somebody who may not make namespaces: an ordinary user, or root without
+    /// capabilities.
     fn without_privileges(test: &str) -> Command {
         if !geteuid().is_root() {
             return Self::of(own(), &[], test);
         }
         let own = own();
-        let no_capabilities = ["--bounding-set=-all", "--inh-caps=-all", "--", own.to_str().expect("a UTF-8 path")];
+        let no_capabilities = [
+            "--bounding-set=-all",
+            "--inh-caps=-all",
+            "--",
+            own.to_str().expect("a UTF-8 path"),
+        ];
         Self::of("setpriv".into(), &no_capabilities, test)
     }
 }
@@ -71,11 +84,24 @@ fn a_missing_program_fails_the_test_where_every_test_is_meant_to_run() {
     let environment = Environment::new();
     let skips = environment.skips();
     for (variable, value) in [(SKIPS_FILE, skips.as_os_str()), ("CI", "true".as_ref())] {
-        let output = run(environment.without_programs(NEEDS_PROMTOOL).env(variable, value));
+        let output = run(environment
+            .without_programs(NEEDS_PROMTOOL)
+            .env(variable, value));
         let said = said(&output);
-        assert!(!output.status.success() && said.contains("1 failed"), "{variable}: {said}");
-        assert!(said.contains(&format!("it {NEEDS_PROMTOOL} must not be skipped in this run")), "{variable}: {said}");
-        assert!(said.contains("promtool is not installed"), "{variable}: {said}");
+        assert!(
+            !output.status.success() && said.contains("1 failed"),
+            "{variable}: {said}"
+        );
+        assert!(
+            said.contains(&format!(
+                "it {NEEDS_PROMTOOL} must not be skipped in this run"
+            )),
+            "{variable}: {said}"
+        );
+        assert!(
+            said.contains("promtool is not installed"),
+            "{variable}: {said}"
+        );
     }
     assert!(!skips.exists(), "what fails is not skipped");
 }
@@ -85,31 +111,63 @@ fn a_missing_program_is_told_to_whoever_runs_the_tests_by_hand() {
     let output = run(&mut Environment::new().without_programs(NEEDS_PROMTOOL));
     assert!(output.status.success(), "{}", said(&output));
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(told.starts_with(&format!("SKIPPED it {NEEDS_PROMTOOL}, 1: promtool is not installed")), "{told}");
+    assert!(
+        told.starts_with(&format!(
+            "SKIPPED it {NEEDS_PROMTOOL}, 1: promtool is not installed"
+        )),
+        "{told}"
+    );
 }
 
 #[test]
 fn a_skip_that_is_allowed_is_told_and_reported() {
     let environment = Environment::new();
-    let output = run(Environment::without_privileges(NEEDS_ROOT).env(SKIPS_FILE, environment.skips()));
+    let output =
+        run(Environment::without_privileges(NEEDS_ROOT).env(SKIPS_FILE, environment.skips()));
     assert!(output.status.success(), "{}", said(&output));
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(told.starts_with(&format!("SKIPPED it {NEEDS_ROOT}, 1: ")), "{told}");
+    assert!(
+        told.starts_with(&format!("SKIPPED it {NEEDS_ROOT}, 1: ")),
+        "{told}"
+    );
     let reported = fs::read_to_string(environment.skips()).expect("a report");
-    let fields: Vec<_> = reported.strip_suffix('\n').expect("a whole line").split('\t').collect();
-    assert_eq!(fields[..2], ["1", &format!("it {NEEDS_ROOT}")], "{reported}");
-    assert!(fields.len() == 3 && !fields[2].is_empty(), "with its reason: {reported}");
+    let fields: Vec<_> = reported
+        .strip_suffix('\n')
+        .expect("a whole line")
+        .split('\t')
+        .collect();
+    assert_eq!(
+        fields[..2],
+        ["1", &format!("it {NEEDS_ROOT}")],
+        "{reported}"
+    );
+    assert!(
+        fields.len() == 3 && !fields[2].is_empty(),
+        "with its reason: {reported}"
+    );
 }
 
 #[test]
 fn only_what_is_listed_may_be_skipped_and_only_where_it_is_listed_for() {
     assert!(may_skip("netns rules::drift_is_stated", false));
-    assert!(!may_skip("netns rules::drift_is_stated", true), "root runs them");
+    assert!(
+        !may_skip("netns rules::drift_is_stated", true),
+        "root runs them"
+    );
     assert!(may_skip("netns *", false), "all of them at once");
     assert!(may_skip("bench peers", false));
     assert!(!may_skip("bench peers", true));
-    assert!(may_skip("bench peers::squid", true), "a proxy that the system may not have");
+    assert!(
+        may_skip("bench peers::squid", true),
+        "a proxy that the system may not have"
+    );
     assert!(!may_skip("bench peers::Gravimeter", false));
-    assert!(!may_skip(&format!("it {NEEDS_ROOT}_too"), false), "a longer name is another one");
-    assert!(!may_skip("lib capture::listener::tests::an_ipv6_listener_leaves_ipv4_alone", false));
+    assert!(
+        !may_skip(&format!("it {NEEDS_ROOT}_too"), false),
+        "a longer name is another one"
+    );
+    assert!(!may_skip(
+        "lib capture::listener::tests::an_ipv6_listener_leaves_ipv4_alone",
+        false
+    ));
 }

@@ -13,12 +13,24 @@ use crate::kit::{HOST, House, HouseOptions, read_all, read_some};
 const SHORT: Duration = Duration::from_millis(100);
 
 async fn house(timeouts: Timeouts) -> House {
-    House::with(HouseOptions { timeouts, ..HouseOptions::default() }).await
+    House::with(HouseOptions {
+        timeouts,
+        ..HouseOptions::default()
+    })
+    .await
 }
 
 async fn refused_for_time(house: &House, step: TimeoutStep) {
-    house.facts.wait_for(Fact::ConnectionRefused(RefuseReason::Timeout)).await;
-    assert_eq!(house.facts.count(&Fact::TimedOut(step)), 1, "{step}: {:?}", house.facts.all());
+    house
+        .facts
+        .wait_for(Fact::ConnectionRefused(RefuseReason::Timeout))
+        .await;
+    assert_eq!(
+        house.facts.count(&Fact::TimedOut(step)),
+        1,
+        "{step}: {:?}",
+        house.facts.all()
+    );
     house.close().await;
 }
 
@@ -27,16 +39,26 @@ const INTERNAL_ERROR: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];
 
 #[tokio::test]
 async fn connect_request() {
-    let house = House::with(HouseOptions { connect_request: SHORT, ..HouseOptions::default() }).await;
+    let house = House::with(HouseOptions {
+        connect_request: SHORT,
+        ..HouseOptions::default()
+    })
+    .await;
     let mut tcp = TcpStream::connect(house.connect).await.unwrap();
-    tcp.write_all(b"CONNECT api.example.com:443 HT").await.unwrap();
+    tcp.write_all(b"CONNECT api.example.com:443 HT")
+        .await
+        .unwrap();
     assert_eq!(read_all(&mut tcp).await.0, b"");
     refused_for_time(&house, TimeoutStep::ConnectRequest).await;
 }
 
 #[tokio::test]
 async fn client_hello() {
-    let house = house(Timeouts { client_hello: SHORT, ..Timeouts::default() }).await;
+    let house = house(Timeouts {
+        client_hello: SHORT,
+        ..Timeouts::default()
+    })
+    .await;
     let mut tcp = house.knock(HOST).await;
     tcp.write_all(&house.agent.hello(HOST)[..40]).await.unwrap();
     assert_eq!(read_all(&mut tcp).await.0, b"");
@@ -45,12 +67,22 @@ async fn client_hello() {
 
 #[tokio::test]
 async fn an_agent_that_waits_for_the_server_to_speak_is_tunnelled() {
-    let house = house(Timeouts { client_hello: SHORT, ..Timeouts::default() }).await;
+    let house = house(Timeouts {
+        client_hello: SHORT,
+        ..Timeouts::default()
+    })
+    .await;
     let mut agent = house.knock(HOST).await;
     let mut provider = house.provider.accept_tcp().await;
     provider.write_all(b"220 ready\r\n").await.unwrap();
     assert_eq!(read_some(&mut agent, 11).await, b"220 ready\r\n");
-    assert!(!house.facts.all().iter().any(|fact| matches!(fact, Fact::TimedOut(_))));
+    assert!(
+        !house
+            .facts
+            .all()
+            .iter()
+            .any(|fact| matches!(fact, Fact::TimedOut(_)))
+    );
     house.close().await;
 }
 
@@ -58,12 +90,21 @@ async fn an_agent_that_waits_for_the_server_to_speak_is_tunnelled() {
 async fn upstream_connect() {
     // A listener whose queue is full lets further attempts wait for ever.
     let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    full.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    full.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
+        .unwrap();
     full.listen(0).unwrap();
     let address = full.local_addr().unwrap().as_socket().unwrap();
     let _queued = std::net::TcpStream::connect(address).unwrap();
-    let timeouts = Timeouts { upstream_connect: SHORT, ..Timeouts::default() };
-    let house = House::with(HouseOptions { timeouts, dial: Some(address), ..HouseOptions::default() }).await;
+    let timeouts = Timeouts {
+        upstream_connect: SHORT,
+        ..Timeouts::default()
+    };
+    let house = House::with(HouseOptions {
+        timeouts,
+        dial: Some(address),
+        ..HouseOptions::default()
+    })
+    .await;
     let mut tcp = house.knock(HOST).await;
     tcp.write_all(&house.agent.hello(HOST)).await.unwrap();
     assert_eq!(read_all(&mut tcp).await.0, INTERNAL_ERROR);
@@ -72,7 +113,11 @@ async fn upstream_connect() {
 
 #[tokio::test]
 async fn upstream_handshake() {
-    let house = house(Timeouts { upstream_handshake: SHORT, ..Timeouts::default() }).await;
+    let house = house(Timeouts {
+        upstream_handshake: SHORT,
+        ..Timeouts::default()
+    })
+    .await;
     let mut tcp = house.knock(HOST).await;
     tcp.write_all(&house.agent.hello(HOST)).await.unwrap();
     let _silent = house.provider.accept_tcp().await;
@@ -83,7 +128,11 @@ async fn upstream_handshake() {
 
 #[tokio::test]
 async fn agent_handshake() {
-    let house = house(Timeouts { agent_handshake: SHORT, ..Timeouts::default() }).await;
+    let house = house(Timeouts {
+        agent_handshake: SHORT,
+        ..Timeouts::default()
+    })
+    .await;
     let mut tcp = house.knock(HOST).await;
     tcp.write_all(&house.agent.hello(HOST)).await.unwrap();
     let mut provider = house.provider.accept().await.unwrap();
@@ -94,15 +143,29 @@ async fn agent_handshake() {
 
 #[tokio::test]
 async fn idle() {
-    let house = house(Timeouts { idle: SHORT, ..Timeouts::default() }).await;
+    let house = house(Timeouts {
+        idle: SHORT,
+        ..Timeouts::default()
+    })
+    .await;
     let (mut agent, mut provider) = house.pair().await;
     let (at_agent, at_provider) = tokio::join!(read_all(&mut agent), read_all(&mut provider));
-    assert_eq!((at_agent, at_provider), ((vec![], false), (vec![], false)), "cut off, not closed in order");
-    assert_eq!(house.seen().await.end, Some(gravimeter::observe::End::TimedOut(TimeoutStep::Idle)));
+    assert_eq!(
+        (at_agent, at_provider),
+        ((vec![], false), (vec![], false)),
+        "cut off, not closed in order"
+    );
+    assert_eq!(
+        house.seen().await.end,
+        Some(gravimeter::observe::End::TimedOut(TimeoutStep::Idle))
+    );
     assert_eq!(house.facts.count(&Fact::TimedOut(TimeoutStep::Idle)), 1);
     house.close().await;
 }
 
 fn failed(side: Side) -> Fact {
-    Fact::HandshakeFailed { side, reason: HandshakeFailure::Timeout }
+    Fact::HandshakeFailed {
+        side,
+        reason: HandshakeFailure::Timeout,
+    }
 }

@@ -14,24 +14,56 @@ async fn distrusted(options: HouseOptions, reason: HandshakeFailure, alert: Aler
         assert_eq!(read_all(&mut provider).await.0, b"", "no byte of the agent");
     }
     let error = agent.expect_err("no session for the agent");
-    let told = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    let told = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<Error>());
     assert_eq!(told, Some(&Error::AlertReceived(alert)));
-    house.facts.wait_for(Fact::ConnectionRefused(RefuseReason::UpstreamHandshake)).await;
-    assert_eq!(house.facts.count(&Fact::HandshakeFailed { side: Side::Upstream, reason }), 1);
-    assert_eq!(house.facts.count(&Fact::ConnectionOpened(Disposition::Intercepted)), 0);
+    house
+        .facts
+        .wait_for(Fact::ConnectionRefused(RefuseReason::UpstreamHandshake))
+        .await;
+    assert_eq!(
+        house.facts.count(&Fact::HandshakeFailed {
+            side: Side::Upstream,
+            reason
+        }),
+        1
+    );
+    assert_eq!(
+        house
+            .facts
+            .count(&Fact::ConnectionOpened(Disposition::Intercepted)),
+        0
+    );
     house.close().await;
 }
 
 #[tokio::test]
 async fn an_unknown_ca_is_refused() {
-    let options = HouseOptions { trusted: false, ..HouseOptions::default() };
-    distrusted(options, HandshakeFailure::Untrusted, AlertDescription::UnknownCA).await;
+    let options = HouseOptions {
+        trusted: false,
+        ..HouseOptions::default()
+    };
+    distrusted(
+        options,
+        HandshakeFailure::Untrusted,
+        AlertDescription::UnknownCA,
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn another_name_is_refused() {
-    let options = HouseOptions { certified: OTHER_HOST, ..HouseOptions::default() };
-    distrusted(options, HandshakeFailure::WrongHost, AlertDescription::CertificateUnknown).await;
+    let options = HouseOptions {
+        certified: OTHER_HOST,
+        ..HouseOptions::default()
+    };
+    distrusted(
+        options,
+        HandshakeFailure::WrongHost,
+        AlertDescription::CertificateUnknown,
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -42,8 +74,14 @@ async fn an_agent_that_does_not_trust_the_ca_is_named_in_the_facts() {
     let (agent, provider) = tokio::join!(stranger.handshake(tcp, HOST), house.provider.accept());
     assert!(agent.is_err());
     assert_eq!(read_all(&mut provider.unwrap()).await.0, b"");
-    let failed = Fact::HandshakeFailed { side: Side::Agent, reason: HandshakeFailure::UnknownCa };
+    let failed = Fact::HandshakeFailed {
+        side: Side::Agent,
+        reason: HandshakeFailure::UnknownCa,
+    };
     house.facts.wait_for(failed).await;
-    house.facts.wait_for(Fact::ConnectionRefused(RefuseReason::AgentHandshake)).await;
+    house
+        .facts
+        .wait_for(Fact::ConnectionRefused(RefuseReason::AgentHandshake))
+        .await;
     house.close().await;
 }

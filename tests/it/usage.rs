@@ -1,5 +1,5 @@
-//! Promise: `gravimeter usage` tells the same of a running exporter and of the ledger that one has left, which it leaves as it is;
-//! and a restart forgets no conversation.
+//! Promise: `gravimeter usage` tells the same of a running exporter and of the ledger that one has
+//! left, which it leaves as it is; and a restart forgets no conversation.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -32,7 +32,12 @@ async fn call((agent, provider): &mut Ends) {
 /// Runs `gravimeter usage` as somebody in a far country, whose home is empty.
 fn usage(arguments: &[&str]) -> Output {
     let mut command = Command::new(PROGRAM);
-    command.env_clear().env("HOME", "/nonexistent").env("TZ", "Asia/Kathmandu").arg("usage").args(arguments);
+    command
+        .env_clear()
+        .env("HOME", "/nonexistent")
+        .env("TZ", "Asia/Kathmandu")
+        .arg("usage")
+        .args(arguments);
     command.output().expect("the program runs")
 }
 
@@ -51,8 +56,11 @@ fn json(output: &Output) -> Value {
 
 /// Everything in a folder.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let files = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
-    let named = |path: std::path::PathBuf| (path.display().to_string(), fs::read(&path).expect("a file"));
+    let files = fs::read_dir(folder)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path());
+    let named =
+        |path: std::path::PathBuf| (path.display().to_string(), fs::read(&path).expect("a file"));
     files.filter(|path| path.is_file()).map(named).collect()
 }
 
@@ -68,9 +76,16 @@ async fn the_exporter_and_the_ledger_that_it_leaves_tell_the_same() {
     let mut ends = upstream.pair(&binary).await;
     call(&mut ends).await;
     call(&mut ends).await;
-    binary.wait_for("gravimeter_calls_total", &["outcome=\"ok\""], 2).await;
+    binary
+        .wait_for("gravimeter_calls_total", &["outcome=\"ok\""], 2)
+        .await;
     let (web, state) = (binary.web.to_string(), binary.state());
-    let place = ["--web.listen", &web, "--state.dir", state.to_str().expect("UTF-8")];
+    let place = [
+        "--web.listen",
+        &web,
+        "--state.dir",
+        state.to_str().expect("UTF-8"),
+    ];
     let ask = |more: &[&str]| usage(&[&place[..], more].concat());
     let questions: [&[&str]; 7] = [
         &["--csv"],
@@ -81,32 +96,64 @@ async fn the_exporter_and_the_ledger_that_it_leaves_tell_the_same() {
         &["--by", "provider", "--since", "24h"],
         &["--by", "day"],
     ];
-    let told: Vec<String> = questions.iter().map(|question| out(&ask(question))).collect();
-    assert!(told[0].starts_with("model,provider,") && told[0].contains("\r\nm,gcp.gen_ai,,2,14,"), "{}", told[0]);
-    assert!(told[1].contains(&format!("\r\n{CASCADE},m,,2,14,")), "{}", told[1]);
+    let told: Vec<String> = questions
+        .iter()
+        .map(|question| out(&ask(question)))
+        .collect();
+    assert!(
+        told[0].starts_with("model,provider,") && told[0].contains("\r\nm,gcp.gen_ai,,2,14,"),
+        "{}",
+        told[0]
+    );
+    assert!(
+        told[1].contains(&format!("\r\n{CASCADE},m,,2,14,")),
+        "{}",
+        told[1]
+    );
     let day = told[6].lines().nth(2).expect("a line").to_owned();
-    assert!(told[6].starts_with("DAY") && day.contains("24") && !day.contains('█'), "{}", told[6]);
+    assert!(
+        told[6].starts_with("DAY") && day.contains("24") && !day.contains('█'),
+        "{}",
+        told[6]
+    );
     let whole = json(&ask(&["--json", "--by", "hour"]));
     let hours = whole["hours"].as_object().expect("hours");
-    assert!(hours.keys().all(|hour| hour.ends_with("+05:45")), "the zone of this machine: {whole}");
+    assert!(
+        hours.keys().all(|hour| hour.ends_with("+05:45")),
+        "the zone of this machine: {whole}"
+    );
 
     // Only what is shown in place of a file has a bar.
     let shown = Command::new("script")
         .env("TZ", "Asia/Kathmandu")
-        .args(["-qec", &format!("stty cols 120; exec {PROGRAM} usage --by day --url http://{web}"), "/dev/null"])
+        .args([
+            "-qec",
+            &format!("stty cols 120; exec {PROGRAM} usage --by day --url http://{web}"),
+            "/dev/null",
+        ])
         .output()
         .expect("script");
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
-    assert!(shown.contains('█') && shown.contains(day.trim_end()), "{shown}");
+    assert!(
+        shown.contains('█') && shown.contains(day.trim_end()),
+        "{shown}"
+    );
 
     let folder = binary.kill().await;
     let killed = files(&state);
-    assert!(killed.keys().any(|name| name.ends_with("ledger.db-wal")), "what a kill leaves: {:?}", killed.keys());
+    assert!(
+        killed.keys().any(|name| name.ends_with("ledger.db-wal")),
+        "what a kill leaves: {:?}",
+        killed.keys()
+    );
     let compare = |told: &[String]| {
         for (question, told) in questions.iter().zip(told) {
             let answer = ask(question);
             assert_eq!(out(&answer), *told, "{question:?}");
-            assert!(err(&answer).contains("nothing answers at http://") && err(&answer).contains("ledger.db holds"));
+            assert!(
+                err(&answer).contains("nothing answers at http://")
+                    && err(&answer).contains("ledger.db holds")
+            );
         }
     };
     compare(&told);
@@ -117,19 +164,35 @@ async fn the_exporter_and_the_ledger_that_it_leaves_tell_the_same() {
     };
     assert_eq!(lasting(files(&state)), lasting(killed));
 
-    let binary = Binary::with(tokio::process::Command::new(PROGRAM), folder, &upstream.flags(&[])).await;
+    let binary = Binary::with(
+        tokio::process::Command::new(PROGRAM),
+        folder,
+        &upstream.flags(&[]),
+    )
+    .await;
     let conversation = cascades(&binary).await;
     assert_eq!(conversation["usage"]["total_tokens"], 24, "{conversation}");
-    assert_eq!(conversation["calls"].as_array().map(Vec::len), Some(2), "{conversation}");
+    assert_eq!(
+        conversation["calls"].as_array().map(Vec::len),
+        Some(2),
+        "{conversation}"
+    );
     let mut ends = upstream.pair(&binary).await;
     call(&mut ends).await;
-    binary.wait_for("gravimeter_calls_total", &["outcome=\"ok\""], 3).await;
+    binary
+        .wait_for("gravimeter_calls_total", &["outcome=\"ok\""], 3)
+        .await;
     let conversation = cascades(&binary).await;
     assert_eq!(conversation["usage"]["total_tokens"], 36, "{conversation}");
     let calls = conversation["calls"].as_array().expect("calls");
-    let began: Vec<Timestamp> =
-        calls.iter().map(|call| call["started_at"].as_str().unwrap().parse().unwrap()).collect();
-    assert!(began.len() == 3 && began.is_sorted_by(|newer, older| newer >= older), "the last one first: {began:?}");
+    let began: Vec<Timestamp> = calls
+        .iter()
+        .map(|call| call["started_at"].as_str().unwrap().parse().unwrap())
+        .collect();
+    assert!(
+        began.len() == 3 && began.is_sorted_by(|newer, older| newer >= older),
+        "the last one first: {began:?}"
+    );
     let page = binary.ask("/", "").await;
     assert!(page.contains(&CASCADE[..8]), "{page}");
 
@@ -140,17 +203,28 @@ async fn the_exporter_and_the_ledger_that_it_leaves_tell_the_same() {
     // Whoever closes the file last takes what stands beside it into it, and away.
     number(&path, "SELECT count(*) FROM calls");
     let left = files(&state);
-    assert!(!left.keys().any(|name| name.ends_with("-wal")), "{:?}", left.keys());
+    assert!(
+        !left.keys().any(|name| name.ends_with("-wal")),
+        "{:?}",
+        left.keys()
+    );
     let all = json(&usage(&[&flags[..], &["--json"]].concat()));
     assert_eq!(all["totals"]["total_tokens"], 36);
     assert_eq!(files(&state), left, "nothing is changed or left behind");
 
     // A file that this version cannot read is told, and left as it is.
     for (version, told) in [(99, "has version 99"), (0, "earlier version")] {
-        Connection::open(&path).expect("a ledger").pragma_update(None, "user_version", version).expect("written");
+        Connection::open(&path)
+            .expect("a ledger")
+            .pragma_update(None, "user_version", version)
+            .expect("written");
         let left = files(&state);
         let answer = ask(&[]);
-        assert!(answer.status.code() == Some(1) && err(&answer).contains(told), "{}", err(&answer));
+        assert!(
+            answer.status.code() == Some(1) && err(&answer).contains(told),
+            "{}",
+            err(&answer)
+        );
         assert_eq!(files(&state), left);
     }
 }
@@ -160,20 +234,33 @@ fn where_there_is_neither_both_are_told_with_the_remedy() {
     let home = tempfile::tempdir().expect("a folder");
     let (state, socket) = (home.path().join("state"), home.path().join("socket"));
     let state = state.to_str().expect("UTF-8");
-    let places = [["--web.listen", "127.0.0.1:1"], ["--web.socket", socket.to_str().expect("UTF-8")]];
+    let places = [
+        ["--web.listen", "127.0.0.1:1"],
+        ["--web.socket", socket.to_str().expect("UTF-8")],
+    ];
     for place in places {
         let answer = usage(&[&place[..], &["--state.dir", state]].concat());
         assert_eq!(answer.status.code(), Some(1));
         let said = err(&answer);
         assert!(
-            said.contains("is `gravimeter serve` running") && said.contains("/state/ledger.db: start gravimeter"),
+            said.contains("is `gravimeter serve` running")
+                && said.contains("/state/ledger.db: start gravimeter"),
             "{said}"
         );
         assert!(!Path::new(state).exists(), "nothing is made");
     }
     let answer = usage(&["--url", "http://127.0.0.1:1", "--state.dir", state]);
-    assert!(answer.status.code() == Some(1) && !err(&answer).contains("ledger"), "{}", err(&answer));
-    for wrong in [["--since", "yesterday"], ["--tz", "Mars/Olympus"], ["--limit", "0"], ["--by", "colour"]] {
+    assert!(
+        answer.status.code() == Some(1) && !err(&answer).contains("ledger"),
+        "{}",
+        err(&answer)
+    );
+    for wrong in [
+        ["--since", "yesterday"],
+        ["--tz", "Mars/Olympus"],
+        ["--limit", "0"],
+        ["--by", "colour"],
+    ] {
         assert_eq!(usage(&wrong).status.code(), Some(2), "{wrong:?}");
     }
 }

@@ -1,4 +1,5 @@
-//! The whole house in this process, as `gravimeter serve` builds it, between a stand-in agent and a stand-in provider.
+//! The whole house in this process, as `gravimeter serve` builds it, between a stand-in agent and a
+//! stand-in provider.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -30,9 +31,14 @@ impl Whole {
     pub async fn with(script: ProviderOptions, change: impl FnOnce(&mut Config)) -> Self {
         let state = tempfile::tempdir().expect("a folder");
         let provider_tasks = Tasks::default();
-        let provider = Provider::start(script, any_port(), provider_tasks.tracker(), provider_tasks.stopping())
-            .await
-            .expect("a provider");
+        let provider = Provider::start(
+            script,
+            any_port(),
+            provider_tasks.tracker(),
+            provider_tasks.stopping(),
+        )
+        .await
+        .expect("a provider");
         let roots = state.path().join("provider-root.pem");
         std::fs::write(&roots, provider.root_pem()).expect("a writable folder");
 
@@ -43,11 +49,19 @@ impl Whole {
         config.redirect.expected = false;
         config.upstream.extra_roots = vec![roots];
         for host in [CLOUD_CODE_HOST, "generativelanguage.googleapis.com"] {
-            config.relay.resolve.insert((Host::parse(host).expect("a host"), 443), provider.addr);
+            config
+                .relay
+                .resolve
+                .insert((Host::parse(host).expect("a host"), 443), provider.addr);
         }
         change(&mut config);
         let app = App::start(config, None).await.expect("a house");
-        Self { app, provider, provider_tasks, state }
+        Self {
+            app,
+            provider,
+            provider_tasks,
+            state,
+        }
     }
 
     pub fn bundle(&self) -> PathBuf {
@@ -60,7 +74,11 @@ impl Whole {
 
     /// An agent that comes through the CONNECT proxy and trusts what the house tells it to.
     pub fn agent(&self) -> AgentOptions {
-        AgentOptions { bundle: self.bundle(), proxy: Some(self.connect()), ..AgentOptions::default() }
+        AgentOptions {
+            bundle: self.bundle(),
+            proxy: Some(self.connect()),
+            ..AgentOptions::default()
+        }
     }
 
     pub fn exporter(&self) -> SocketAddr {
@@ -80,7 +98,9 @@ impl Whole {
     /// Ends the house in peace; the exporter's last word is no longer to be had then.
     pub async fn stop(self) {
         self.app.stop(std::future::pending()).await;
-        self.provider_tasks.drain(std::time::Duration::from_secs(10), std::future::pending()).await;
+        self.provider_tasks
+            .drain(std::time::Duration::from_secs(10), std::future::pending())
+            .await;
     }
 }
 
@@ -90,12 +110,17 @@ pub fn any_port() -> SocketAddr {
 
 /// The sum over all series whose labels hold every one of `parts`.
 pub fn sum(series: &BTreeMap<String, f64>, parts: &[&str]) -> u64 {
-    let chosen = series.iter().filter(|(labels, _)| parts.iter().all(|part| labels.contains(part)));
+    let chosen = series
+        .iter()
+        .filter(|(labels, _)| parts.iter().all(|part| labels.contains(part)));
     chosen.map(|(_, value)| *value as u64).sum()
 }
 
 pub fn series(exposition: &str, metric: &str) -> BTreeMap<String, f64> {
-    let of_metric = |line: &&str| line.strip_prefix(metric).is_some_and(|rest| rest.starts_with(['{', ' ']));
+    let of_metric = |line: &&str| {
+        line.strip_prefix(metric)
+            .is_some_and(|rest| rest.starts_with(['{', ' ']))
+    };
     let lines = exposition.lines().filter(of_metric);
     lines
         .map(|line| {
@@ -112,12 +137,19 @@ pub async fn get(exporter: SocketAddr, path: &str) -> String {
 /// With further fields in the request, each with its end of line.
 pub async fn get_with(exporter: SocketAddr, path: &str, fields: &str) -> String {
     let mut stream = TcpStream::connect(exporter).await.expect("an exporter");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {exporter}\r\n{fields}Connection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.expect("a request");
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: {exporter}\r\n{fields}Connection: close\r\n\r\n");
+    stream
+        .write_all(request.as_bytes())
+        .await
+        .expect("a request");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("an answer");
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
     assert!(head.starts_with("HTTP/1.1 200"), "{path}: {head}");
-    assert!(!head.to_ascii_lowercase().contains("transfer-encoding"), "{path} has a length");
+    assert!(
+        !head.to_ascii_lowercase().contains("transfer-encoding"),
+        "{path} has a length"
+    );
     body.to_owned()
 }

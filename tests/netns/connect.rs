@@ -8,25 +8,39 @@ use crate::stage::{OPERATOR, STATE, install, on_stage, root, shell_as, text};
 
 /// Public addresses of the machine itself, from the moment at which it has them.
 pub(crate) fn an_own_address_is_inside_for_as_long_as_it_is_one() {
-    on_stage("connect::an_own_address_is_inside_for_as_long_as_it_is_one", || {
-        let guard = LoopGuard::new(vec![], true);
-        for (address, spellings) in [
-            ("1.2.3.4/32", &["1.2.3.4:443", "[::ffff:1.2.3.4]:443"][..]),
-            ("10.2.3.4/32", &["10.2.3.4:443"]),
-            ("2a00:1450::4/128", &["[2a00:1450::4]:443"]),
-        ] {
-            let refused = |spelling: &&str| guard.requested(spelling.parse().expect("an address")).err();
-            let all = |expected| spellings.iter().all(|spelling| refused(spelling) == expected);
-            assert!(all(None), "{address} is somebody else's");
-            root(&format!("ip address add {address} dev lo $([[ {address} != *:* ]] || echo nodad)"));
-            assert!(all(Some(RefuseReason::ForbiddenDestination)), "{address} is our own");
-            root(&format!("ip address del {address} dev lo"));
-            assert!(all(None), "{address} is somebody else's again");
-        }
-    });
+    on_stage(
+        "connect::an_own_address_is_inside_for_as_long_as_it_is_one",
+        || {
+            let guard = LoopGuard::new(vec![], true);
+            for (address, spellings) in [
+                ("1.2.3.4/32", &["1.2.3.4:443", "[::ffff:1.2.3.4]:443"][..]),
+                ("10.2.3.4/32", &["10.2.3.4:443"]),
+                ("2a00:1450::4/128", &["[2a00:1450::4]:443"]),
+            ] {
+                let refused =
+                    |spelling: &&str| guard.requested(spelling.parse().expect("an address")).err();
+                let all = |expected| {
+                    spellings
+                        .iter()
+                        .all(|spelling| refused(spelling) == expected)
+                };
+                assert!(all(None), "{address} is somebody else's");
+                root(&format!(
+                    "ip address add {address} dev lo $([[ {address} != *:* ]] || echo nodad)"
+                ));
+                assert!(
+                    all(Some(RefuseReason::ForbiddenDestination)),
+                    "{address} is our own"
+                );
+                root(&format!("ip address del {address} dev lo"));
+                assert!(all(None), "{address} is somebody else's again");
+            }
+        },
+    );
 }
 
-/// A user who is neither the operator nor the agent gets nothing of the proxy but a refusal, however many times he asks.
+/// A user who is neither the operator nor the agent gets nothing of the proxy but a refusal,
+/// however many times he asks.
 pub(crate) fn other_users_are_refused_and_counted() {
     on_stage("connect::other_users_are_refused_and_counted", || {
         install();
@@ -37,19 +51,31 @@ pub(crate) fn other_users_are_refused_and_counted() {
             ("GRAVIMETER_CAPTURE_CONNECT_LISTEN", "127.0.0.1:8743"),
             ("GRAVIMETER_CAPTURE_CONNECT_USERS", bob.trim()),
         ]);
-        // Not intercepted, not resolved and refused only after the door has opened: a CONNECT that was answered 200.
+        // Not intercepted, not resolved and refused only after the door has opened: a CONNECT that
+        // was answered 200.
         let ask = "exec 3<>/dev/tcp/127.0.0.1/8743 && printf 'CONNECT host.invalid:443 HTTP/1.1\\r\\n\\r\\n' >&3 && head -1 <&3";
         for served in [OPERATOR, "bob"] {
-            assert!(text(&shell_as(served, ask)).starts_with("HTTP/1.1 200 "), "{served}");
+            assert!(
+                text(&shell_as(served, ask)).starts_with("HTTP/1.1 200 "),
+                "{served}"
+            );
         }
-        let refused = || count("gravimeter_connections_refused_total", "reason=\"other_user\"");
+        let refused = || {
+            count(
+                "gravimeter_connections_refused_total",
+                "reason=\"other_user\"",
+            )
+        };
         assert_eq!(refused(), 0);
         for (number, other) in ["mallory", "root", "mallory"].into_iter().enumerate() {
             let said = text(&shell_as(other, ask));
             assert!(said.starts_with("HTTP/1.1 403 "), "{other}: {said}");
             wait_for("the refusal", || refused() == number as u64 + 1);
         }
-        assert!(!scrape().contains("reason=\"unknown_user\"} 1"), "every owner was found");
+        assert!(
+            !scrape().contains("reason=\"unknown_user\"} 1"),
+            "every owner was found"
+        );
         stop(house);
     });
 }

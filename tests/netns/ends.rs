@@ -1,20 +1,30 @@
-//! Ends that nobody planned, and those of the demo: the agent never gets past a dead house, and nothing is left behind.
+//! Ends that nobody planned, and those of the demo: the agent never gets past a dead house, and
+//! nothing is left behind.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
-use crate::house::{AGENT_PROGRAM, FIRST, HOST, Provider, SECOND, foreign_rules, serve_ready, stop, usage, wait_for};
+use crate::house::{
+    AGENT_PROGRAM, FIRST, HOST, Provider, SECOND, foreign_rules, serve_ready, stop, usage, wait_for,
+};
 use crate::stage::{
-    AGENT, OPERATOR, PROGRAM, PROVIDER_V4, PROVIDER_V6, STATE, all_rules, as_user, install, on_stage, root, shell_as,
-    text, write_program,
+    AGENT, OPERATOR, PROGRAM, PROVIDER_V4, PROVIDER_V6, STATE, all_rules, as_user, install,
+    on_stage, root, shell_as, text, write_program,
 };
 
-/// `kill -9`: the agent's connections are refused, never let through; the next house finds the orphan and works.
+/// `kill -9`: the agent's connections are refused, never let through; the next house finds the
+/// orphan and works.
 pub(crate) fn a_killed_house_fails_closed_and_comes_back() {
     on_stage("ends::a_killed_house_fails_closed_and_comes_back", || {
-        let providers = [Provider::start(PROVIDER_V4, FIRST), Provider::start(&format!("[{PROVIDER_V6}]"), SECOND)];
+        let providers = [
+            Provider::start(PROVIDER_V4, FIRST),
+            Provider::start(&format!("[{PROVIDER_V6}]"), SECOND),
+        ];
         install();
-        write_program(AGENT_PROGRAM, "#!/bin/bash\necho $$ >>\"$HOME/pids\"\nexec sleep infinity\n");
+        write_program(
+            AGENT_PROGRAM,
+            "#!/bin/bash\necho $$ >>\"$HOME/pids\"\nexec sleep infinity\n",
+        );
         let mut house = serve_ready();
         assert_eq!(visits(&providers), ["passed", "passed"]);
         let orphan = wait_for_agent(1);
@@ -26,7 +36,10 @@ pub(crate) fn a_killed_house_fails_closed_and_comes_back() {
 
         let house = serve_ready();
         let successor = wait_for_agent(2);
-        assert!(!runs(&orphan) && runs(&successor), "{orphan} gave way to {successor}");
+        assert!(
+            !runs(&orphan) && runs(&successor),
+            "{orphan} gave way to {successor}"
+        );
         assert_eq!(visits(&providers), ["passed", "passed"]);
         stop(house);
         assert!(!runs(&successor));
@@ -70,7 +83,10 @@ pub(crate) fn the_demo_leaves_nothing_behind() {
         set_up_a_new_machine();
         let before = Traces::look();
         for (user, way, _) in DEMOS {
-            let output = demo(user).args(["--for", "5s"]).output().expect("the demo runs");
+            let output = demo(user)
+                .args(["--for", "5s"])
+                .output()
+                .expect("the demo runs");
             assert!(output.status.success(), "{user}: {}", text(&output));
             for words in [BOOKS_AGREE, way] {
                 assert!(text(&output).contains(words), "{user}: {}", text(&output));
@@ -87,7 +103,10 @@ pub(crate) fn an_interrupted_demo_leaves_nothing_behind() {
         let before = Traces::look();
         for (user, _, expected) in DEMOS {
             let mut command = demo(user);
-            command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+            command
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .process_group(0);
             let running = command.spawn().expect("the demo runs");
             wait_for("traffic", || usage()["totals"]["calls"].as_u64() > Some(0));
             // What is looked at must show a demo that runs, or its absence would say nothing.
@@ -97,8 +116,17 @@ pub(crate) fn an_interrupted_demo_leaves_nothing_behind() {
             }
             root(&format!("kill -INT -- -{}", running.id()));
             let output = running.wait_with_output().expect("its end");
-            assert!(output.status.success(), "{user}: {}: {}", output.status, text(&output));
-            assert!(text(&output).contains(BOOKS_AGREE), "{user}: {}", text(&output));
+            assert!(
+                output.status.success(),
+                "{user}: {}: {}",
+                output.status,
+                text(&output)
+            );
+            assert!(
+                text(&output).contains(BOOKS_AGREE),
+                "{user}: {}",
+                text(&output)
+            );
             assert_eq!(before.changes(), NOTHING, "{user}");
         }
     });
@@ -127,14 +155,28 @@ impl Traces {
             find /var/lib/ann /etc/sudoers.d | sort
             ps -eo stat=,user=,args= | awk '!/^Z/ && /gravimeter dem[o]/ { print $2, $3, $4 }'",
         );
-        Self(all_rules().lines().chain(others.lines()).map(str::to_owned).collect())
+        Self(
+            all_rules()
+                .lines()
+                .chain(others.lines())
+                .map(str::to_owned)
+                .collect(),
+        )
     }
 
     /// What has come since, and what has gone; nothing when all is as it was.
     fn changes(&self) -> Vec<String> {
         let now = Self::look();
-        let came = now.0.iter().filter(|line| !self.0.contains(line)).map(|line| format!("+ {line}"));
-        let went = self.0.iter().filter(|line| !now.0.contains(line)).map(|line| format!("- {line}"));
+        let came = now
+            .0
+            .iter()
+            .filter(|line| !self.0.contains(line))
+            .map(|line| format!("+ {line}"));
+        let went = self
+            .0
+            .iter()
+            .filter(|line| !now.0.contains(line))
+            .map(|line| format!("- {line}"));
         let mut changes: Vec<_> = came.chain(went).collect();
         if changes.is_empty() && now.0 != self.0 {
             changes.push("the order".to_owned());
@@ -145,8 +187,21 @@ impl Traces {
 
 /// Who runs it, by which way its agent comes, and what it makes.
 const DEMOS: [(&str, &str, &[&str]); 2] = [
-    ("root", "redirected by uid", &["GRAVIMETER_demo", "antigravity-ls:", "/var/lib/gravimeter-demo", "demo-agent"]),
-    (OPERATOR, "through the CONNECT proxy", &["/var/lib/ann/.local/state/gravimeter/demo", "demo-agent"]),
+    (
+        "root",
+        "redirected by uid",
+        &[
+            "GRAVIMETER_demo",
+            "antigravity-ls:",
+            "/var/lib/gravimeter-demo",
+            "demo-agent",
+        ],
+    ),
+    (
+        OPERATOR,
+        "through the CONNECT proxy",
+        &["/var/lib/ann/.local/state/gravimeter/demo", "demo-agent"],
+    ),
 ];
 const NOTHING: [&str; 0] = [];
 const BOOKS_AGREE: &str = "own books say the same";

@@ -35,15 +35,30 @@ impl Provider {
     /// The same with so many milliseconds between two events of a stream.
     pub(crate) fn with_pause(address: &str, control: u16, pause_ms: u64) -> Self {
         let control_at = format!("127.0.0.1:{control}");
-        let options = json!({"seed": control, "control": control_at, "pause_ms": pause_ms}).to_string();
+        let options =
+            json!({"seed": control, "control": control_at, "pause_ms": pause_ms}).to_string();
         let at = format!("{address}:443");
         let process = Command::new(PROGRAM)
-            .args(["demo-provider", "--options", &options, "--listen", &at, "--root", &root_file(control)])
+            .args([
+                "demo-provider",
+                "--options",
+                &options,
+                "--listen",
+                &at,
+                "--root",
+                &root_file(control),
+            ])
             .stdout(Stdio::null())
             .spawn()
             .expect("a provider");
-        let provider = Self { process, at, control };
-        wait_for("the provider", || shell_as("root", &provider.question()).status.success());
+        let provider = Self {
+            process,
+            at,
+            control,
+        };
+        wait_for("the provider", || {
+            shell_as("root", &provider.question()).status.success()
+        });
         provider
     }
 
@@ -86,14 +101,31 @@ pub(crate) fn serve() -> Child {
 
 /// The same, with settings in its environment.
 pub(crate) fn serve_with(variables: &[(&str, &str)]) -> Child {
-    let roots: Vec<_> = [FIRST, SECOND].map(root_file).into_iter().filter(|file| Path::new(file).exists()).collect();
+    let roots: Vec<_> = [FIRST, SECOND]
+        .map(root_file)
+        .into_iter()
+        .filter(|file| Path::new(file).exists())
+        .collect();
     root(&format!("chmod 755 {STATE}"));
     let mut command = as_user(OPERATOR);
-    command.args([PROGRAM, "serve", "--state.dir", STATE, "--agent.user", AGENT, "--agent.command", AGENT_PROGRAM]);
+    command.args([
+        PROGRAM,
+        "serve",
+        "--state.dir",
+        STATE,
+        "--agent.user",
+        AGENT,
+        "--agent.command",
+        AGENT_PROGRAM,
+    ]);
     if !roots.is_empty() {
         command.args(["--upstream.extra_roots", &roots.join(",")]);
     }
-    command.envs(variables.iter().copied()).stdin(Stdio::null()).spawn().expect("the house")
+    command
+        .envs(variables.iter().copied())
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("the house")
 }
 
 /// Starts the house and waits until it is ready.
@@ -117,7 +149,10 @@ pub(crate) fn stop(mut house: Child) {
 
 /// The status code of `/readyz`.
 pub(crate) fn readiness() -> String {
-    text(&shell_as(OPERATOR, "curl -s -o /dev/null -w '%{http_code}' 127.0.0.1:8741/readyz"))
+    text(&shell_as(
+        OPERATOR,
+        "curl -s -o /dev/null -w '%{http_code}' 127.0.0.1:8741/readyz",
+    ))
 }
 
 /// The metrics, or nothing while nobody answers.
@@ -128,27 +163,40 @@ pub(crate) fn scrape() -> String {
 /// The sum of a metric's series whose labels hold `label`.
 pub(crate) fn count(metric: &str, label: &str) -> u64 {
     let page = scrape();
-    let series = page.lines().filter_map(|line| line.strip_prefix(metric)?.strip_prefix('{')?.split_once("} "));
+    let series = page.lines().filter_map(|line| {
+        line.strip_prefix(metric)?
+            .strip_prefix('{')?
+            .split_once("} ")
+    });
     let chosen = series.filter(|(labels, _)| labels.contains(label));
-    chosen.map(|(_, value)| value.parse::<u64>().expect("a count")).sum()
+    chosen
+        .map(|(_, value)| value.parse::<u64>().expect("a count"))
+        .sum()
 }
 
 /// Connections that were intercepted so far.
 pub(crate) fn intercepted() -> u64 {
-    count("gravimeter_connections_total", "disposition=\"intercepted\"")
+    count(
+        "gravimeter_connections_total",
+        "disposition=\"intercepted\"",
+    )
 }
 
 /// Every request that a model was named in, however it ended.
 pub(crate) fn exchanges(truth: &Value) -> u64 {
     let models = truth["models"].as_object().expect("models").values();
     models
-        .flat_map(|model| ["calls", "refused", "aborted", "counted"].map(|end| model[end].as_u64().unwrap_or(0)))
+        .flat_map(|model| {
+            ["calls", "refused", "aborted", "counted"].map(|end| model[end].as_u64().unwrap_or(0))
+        })
         .sum()
 }
 
 /// The usage once every call has been counted.
 pub(crate) fn settled_usage(calls: u64) -> Value {
-    wait_for("every call", || usage()["totals"]["calls"].as_u64() >= Some(calls));
+    wait_for("every call", || {
+        usage()["totals"]["calls"].as_u64() >= Some(calls)
+    });
     let usage = usage();
     assert_eq!(usage["totals"]["calls"], calls);
     usage
@@ -156,13 +204,21 @@ pub(crate) fn settled_usage(calls: u64) -> Value {
 
 /// The answer of `/v1/usage`; null while nobody answers.
 pub(crate) fn usage() -> Value {
-    serde_json::from_str(&text(&shell_as(OPERATOR, "curl -fs 127.0.0.1:8741/v1/usage"))).unwrap_or_default()
+    serde_json::from_str(&text(&shell_as(
+        OPERATOR,
+        "curl -fs 127.0.0.1:8741/v1/usage",
+    )))
+    .unwrap_or_default()
 }
 
 /// Who signed the certificate that `user` is shown at `address`.
 pub(crate) fn issuer(user: &str, address: &str) -> String {
-    let certificate = format!("openssl s_client -connect {address} -servername {HOST} </dev/null 2>/dev/null");
-    said(&shell_as(user, &format!("{certificate} | openssl x509 -noout -issuer")))
+    let certificate =
+        format!("openssl s_client -connect {address} -servername {HOST} </dev/null 2>/dev/null");
+    said(&shell_as(
+        user,
+        &format!("{certificate} | openssl x509 -noout -issuer"),
+    ))
 }
 
 fn said(output: &Output) -> String {
@@ -170,17 +226,23 @@ fn said(output: &Output) -> String {
     text(output)
 }
 
-/// A foreign rule in every table: what the kernel prints of a table that nobody has used yet differs by itself.
+/// A foreign rule in every table: what the kernel prints of a table that nobody has used yet
+/// differs by itself.
 pub(crate) fn foreign_rules() {
     let rule = "OUTPUT -p tcp --dport 9 -j ACCEPT";
-    root(&format!("for i in iptables ip6tables; do for t in nat filter; do $i -t $t -A {rule}; done; done"));
+    root(&format!(
+        "for i in iptables ip6tables; do for t in nat filter; do $i -t $t -A {rule}; done; done"
+    ));
 }
 
 /// Polls for what must come; the limit is far beyond anything healthy.
 pub(crate) fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
-        assert!(start.elapsed() < Duration::from_secs(60), "{what} did not come");
+        assert!(
+            start.elapsed() < Duration::from_secs(60),
+            "{what} did not come"
+        );
         sleep(Duration::from_millis(50));
     }
 }

@@ -1,7 +1,9 @@
-//! What needs root: real iptables, real users, real sudo, each test on a stage of its own ([`stage`]).
+//! What needs root: real iptables, real users, real sudo, each test on a stage of its own
+//! ([`stage`]).
 //!
-//! Nothing of the machine is touched. Where stages cannot be built, every test counts as ignored and the reason is told once;
-//! where they must not be skipped ([`skip`]), all of them fail with it.
+//! Nothing of the machine is touched. Where stages cannot be built, every test counts as ignored
+//! and the reason is told once; where they must not be skipped ([`skip`]), all of them fail with
+//! it.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 

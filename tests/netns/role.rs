@@ -39,7 +39,12 @@ pub(crate) struct Part {
 impl Part {
     /// A plain agent with the given executable.
     pub(crate) fn new(command: &str) -> Self {
-        Self { command: command.into(), restarts: 3, stop_timeout_ms: 30_000, ..Self::default() }
+        Self {
+            command: command.into(),
+            restarts: 3,
+            stop_timeout_ms: 30_000,
+            ..Self::default()
+        }
     }
 }
 
@@ -53,15 +58,24 @@ pub(crate) struct Supervised {
 impl Supervised {
     /// Starts it as `user`.
     pub(crate) fn start(user: &str, part: &Part) -> Self {
-        let mut child = role(user, SUPERVISOR, Some(part)).stdin(Stdio::piped()).spawn().expect("the role");
+        let mut child = role(user, SUPERVISOR, Some(part))
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("the role");
         let lines = BufReader::new(child.stdout.take().expect("its stdout")).lines();
-        Self { stdin: child.stdin.take(), child, lines }
+        Self {
+            stdin: child.stdin.take(),
+            child,
+            lines,
+        }
     }
 
     /// The next thing it says.
     pub(crate) fn next(&mut self) -> String {
         let said = self.lines.by_ref().map(|line| line.expect("a line"));
-        said.into_iter().find_map(|line| line.strip_prefix(SAYS).map(str::to_owned)).expect("the role ended")
+        said.into_iter()
+            .find_map(|line| line.strip_prefix(SAYS).map(str::to_owned))
+            .expect("the role ended")
     }
 
     /// Reads on until it says `expected`.
@@ -80,7 +94,9 @@ impl Supervised {
     /// All that it says until it ends.
     pub(crate) fn rest(&mut self) -> Vec<String> {
         let lines = self.lines.by_ref().map(|line| line.expect("a line"));
-        lines.filter_map(|line| line.strip_prefix(SAYS).map(str::to_owned)).collect()
+        lines
+            .filter_map(|line| line.strip_prefix(SAYS).map(str::to_owned))
+            .collect()
     }
 }
 
@@ -88,7 +104,10 @@ impl Supervised {
 pub(crate) fn status() -> String {
     let output = role(OPERATOR, STATUS, None).output().expect("the role");
     let said = stage::text(&output);
-    said.lines().find_map(|line| line.strip_prefix(SAYS)).unwrap_or(&said).to_owned()
+    said.lines()
+        .find_map(|line| line.strip_prefix(SAYS))
+        .unwrap_or(&said)
+        .to_owned()
 }
 
 fn role(user: &str, name: &str, part: Option<&Part>) -> Command {
@@ -96,13 +115,19 @@ fn role(user: &str, name: &str, part: Option<&Part>) -> Command {
     command.arg(SELF).env(ROLE, name).stdout(Stdio::piped());
     command.env(PART, serde_json::to_string(&part).expect("json"));
     // What must never reach the agent.
-    command.env("GRAVIMETER_SECRET", "canary").env("LD_LIBRARY_PATH", "/canary").env("HTTPS_PROXY", "http://canary");
+    command
+        .env("GRAVIMETER_SECRET", "canary")
+        .env("LD_LIBRARY_PATH", "/canary")
+        .env("HTTPS_PROXY", "http://canary");
     command
 }
 
 /// Plays the role that this process was started for, if it was for one.
 pub(crate) fn play() -> bool {
-    match std::env::var_os(ROLE).as_deref().and_then(|role| role.to_str()) {
+    match std::env::var_os(ROLE)
+        .as_deref()
+        .and_then(|role| role.to_str())
+    {
         Some(SUPERVISOR) => supervisor(),
         Some(STATUS) => status_of_the_rules(),
         _ => return false,
@@ -123,7 +148,10 @@ impl Record for Saying {
 }
 
 fn supervisor() {
-    let part = std::env::var_os(PART).expect("a part").into_string().expect("text");
+    let part = std::env::var_os(PART)
+        .expect("a part")
+        .into_string()
+        .expect("text");
     let part: Part = serde_json::from_str(&part).expect("a part");
     let config = Config {
         preset: part.preset.then_some(Preset::Antigravity),

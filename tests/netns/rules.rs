@@ -11,7 +11,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::role;
-use crate::stage::{self, AGENT, OPERATOR, PROVIDER_V4, PROVIDER_V6, SCRIPT, root, shell_as, text, write_program};
+use crate::stage::{
+    self, AGENT, OPERATOR, PROVIDER_V4, PROVIDER_V6, SCRIPT, root, shell_as, text, write_program,
+};
 
 pub(crate) fn only_the_agents_port_443_is_redirected() {
     stage::on_stage("rules::only_the_agents_port_443_is_redirected", || {
@@ -28,7 +30,11 @@ pub(crate) fn only_the_agents_port_443_is_redirected() {
             assert_eq!(greeting(AGENT, address, 443), "house", "{address}");
             assert_eq!(greeting(OPERATOR, address, 443), "provider", "{address}");
             assert_eq!(greeting("root", address, 443), "provider", "{address}");
-            assert_eq!(greeting(AGENT, address, 8443), "provider", "another port of {address}");
+            assert_eq!(
+                greeting(AGENT, address, 8443),
+                "provider",
+                "another port of {address}"
+            );
         }
         root(&format!("{SCRIPT} remove"));
         assert_eq!(greeting(AGENT, PROVIDER_V4, 443), "provider");
@@ -55,10 +61,22 @@ pub(crate) fn the_agent_cannot_reach_the_house_directly() {
                 greet(&socket(address, port), "house");
             }
             for port in [8741, 8742, 8743] {
-                assert_eq!(greeting(AGENT, address, port), "refused", "{address} {port}");
-                assert_eq!(greeting(OPERATOR, address, port), "house", "{address} {port}");
+                assert_eq!(
+                    greeting(AGENT, address, port),
+                    "refused",
+                    "{address} {port}"
+                );
+                assert_eq!(
+                    greeting(OPERATOR, address, port),
+                    "house",
+                    "{address} {port}"
+                );
             }
-            assert_eq!(greeting(AGENT, address, 8744), "house", "its own RPC on {address}");
+            assert_eq!(
+                greeting(AGENT, address, 8744),
+                "house",
+                "its own RPC on {address}"
+            );
         }
     });
 }
@@ -69,13 +87,22 @@ pub(crate) fn http_3_is_refused_at_once() {
         for address in [PROVIDER_V4, PROVIDER_V6] {
             let provider = UdpSocket::bind(socket(address, 443)).expect("a UDP socket");
             provider.set_nonblocking(true).expect("its mode");
-            // A refused datagram is an error of the write or of the read behind it; a dropped one would wait ten seconds.
-            let ask = format!("exec 3<>/dev/udp/{address}/443 && echo hello >&3 && read -t 10 <&3; echo $?");
+            // A refused datagram is an error of the write or of the read behind it; a dropped one
+            // would wait ten seconds.
+            let ask = format!(
+                "exec 3<>/dev/udp/{address}/443 && echo hello >&3 && read -t 10 <&3; echo $?"
+            );
             let said = text(&shell_as(AGENT, &ask));
-            assert!(said.contains("refused") || said.contains("not permitted"), "{said}");
+            assert!(
+                said.contains("refused") || said.contains("not permitted"),
+                "{said}"
+            );
             assert!(provider.recv(&mut [0; 16]).is_err(), "nothing may arrive");
             shell_as(OPERATOR, &format!("echo hello >/dev/udp/{address}/443"));
-            assert!(provider.recv(&mut [0; 16]).is_ok(), "another user's datagram arrives");
+            assert!(
+                provider.recv(&mut [0; 16]).is_ok(),
+                "another user's datagram arrives"
+            );
         }
     });
 }
@@ -98,7 +125,10 @@ pub(crate) fn rules_come_all_or_none() {
             assert_eq!(output.status.code(), Some(1), "{}", text(&output));
             assert!(text(&output).contains(reported), "{}", text(&output));
             assert_eq!(stage::all_rules(), before, "failing at step {failing}");
-            assert_eq!(shell_as("root", &format!("{SCRIPT} status")).status.code(), Some(3));
+            assert_eq!(
+                shell_as("root", &format!("{SCRIPT} status")).status.code(),
+                Some(3)
+            );
         }
     });
 }
@@ -111,9 +141,15 @@ pub(crate) fn rules_go_without_a_trace() {
         let installed = stage::all_rules();
         assert_ne!(installed, before.0);
         stage::install();
-        assert_eq!(stage::all_rules(), installed, "installing twice changes nothing");
+        assert_eq!(
+            stage::all_rules(),
+            installed,
+            "installing twice changes nothing"
+        );
         // A second instance is a neighbour, not a part.
-        root(&format!("{SCRIPT} install --name other --port 9000 --keep-away 9001 --no-sudoers"));
+        root(&format!(
+            "{SCRIPT} install --name other --port 9000 --keep-away 9001 --no-sudoers"
+        ));
         root(&format!("{SCRIPT} remove --name other --purge"));
         assert_eq!(stage::all_rules(), installed);
         for options in ["", "", "--purge", "--purge"] {
@@ -125,21 +161,31 @@ pub(crate) fn rules_go_without_a_trace() {
 }
 
 pub(crate) fn rules_of_a_half_broken_installation_are_removed_too() {
-    stage::on_stage("rules::rules_of_a_half_broken_installation_are_removed_too", || {
-        surround();
-        let before = stage::all_rules();
-        stage::install();
-        root("rm -r /var/lib/gravimeter-redirect && ip6tables -t nat -D OUTPUT 1 && iptables -F GRAVIMETER_gravimeter");
-        assert_eq!(text(&shell_as("root", &format!("{SCRIPT} status"))), "ipv4 partial\nipv6 partial\n");
-        root(&format!("{SCRIPT} remove"));
-        assert_eq!(stage::all_rules(), before);
-    });
+    stage::on_stage(
+        "rules::rules_of_a_half_broken_installation_are_removed_too",
+        || {
+            surround();
+            let before = stage::all_rules();
+            stage::install();
+            root(
+                "rm -r /var/lib/gravimeter-redirect && ip6tables -t nat -D OUTPUT 1 && iptables -F GRAVIMETER_gravimeter",
+            );
+            assert_eq!(
+                text(&shell_as("root", &format!("{SCRIPT} status"))),
+                "ipv4 partial\nipv6 partial\n"
+            );
+            root(&format!("{SCRIPT} remove"));
+            assert_eq!(stage::all_rules(), before);
+        },
+    );
 }
 
 pub(crate) fn a_user_who_is_not_made_by_us_stays() {
     stage::on_stage("rules::a_user_who_is_not_made_by_us_stays", || {
         root("useradd --system bob");
-        root(&format!("{SCRIPT} install --user bob && {SCRIPT} remove --purge && id bob"));
+        root(&format!(
+            "{SCRIPT} install --user bob && {SCRIPT} remove --purge && id bob"
+        ));
     });
 }
 
@@ -147,12 +193,27 @@ pub(crate) fn older_connections_are_warned_of() {
     stage::on_stage("rules::older_connections_are_warned_of", || {
         assert!(!stage::install().contains("warning"), "nobody runs");
         root(&format!("{SCRIPT} remove"));
-        let mut running = stage::as_user(AGENT).args(["sleep", "1000"]).spawn().expect("a process");
+        let mut running = stage::as_user(AGENT)
+            .args(["sleep", "1000"])
+            .spawn()
+            .expect("a process");
         // setpriv may still be root.
-        while !shell_as("root", &format!("[[ $(stat -c %U /proc/{}) = {AGENT} ]]", running.id())).status.success() {}
+        while !shell_as(
+            "root",
+            &format!("[[ $(stat -c %U /proc/{}) = {AGENT} ]]", running.id()),
+        )
+        .status
+        .success()
+        {}
         assert!(stage::install().contains("opened before now stay direct and unmetered"));
-        assert!(!stage::install().contains("warning"), "the rules were there already");
-        running.kill().and_then(|()| running.wait()).expect("its end");
+        assert!(
+            !stage::install().contains("warning"),
+            "the rules were there already"
+        );
+        running
+            .kill()
+            .and_then(|()| running.wait())
+            .expect("its end");
     });
 }
 
@@ -160,28 +221,84 @@ pub(crate) fn misuse_is_told_with_a_remedy() {
     stage::on_stage("rules::misuse_is_told_with_a_remedy", || {
         let refused = |user: &str, line: &str, status: i32, remedy: &str| {
             let output = shell_as(user, &format!("{SCRIPT} {line}"));
-            assert_eq!(output.status.code(), Some(status), "{line}: {}", text(&output));
+            assert_eq!(
+                output.status.code(),
+                Some(status),
+                "{line}: {}",
+                text(&output)
+            );
             assert!(text(&output).contains(remedy), "{line}: {}", text(&output));
         };
         refused(OPERATOR, "install", 1, "run it with sudo");
-        refused("root", "install --user root", 1, "root cannot be redirected");
+        refused(
+            "root",
+            "install --user root",
+            1,
+            "root cannot be redirected",
+        );
         refused("root", "install --port 70000", 2, "from 1 to 65535");
         refused("root", "install --name 'x;y'", 2, "a-z, 0-9 and -");
-        for ports in ["1,,x", "1,2,", ",1", "'1 2'", "'/*'", "0", "65536", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16"] {
-            refused("root", &format!("install --keep-away {ports}"), 2, "separated by commas");
+        for ports in [
+            "1,,x",
+            "1,2,",
+            ",1",
+            "'1 2'",
+            "'/*'",
+            "0",
+            "65536",
+            "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16",
+        ] {
+            refused(
+                "root",
+                &format!("install --keep-away {ports}"),
+                2,
+                "separated by commas",
+            );
         }
         refused("root", "install --program /bin/true", 2, "--operator");
-        refused("root", "install --operator ann --program '/bin/true ALL'", 2, "absolute path");
-        refused("root", &format!("install --operator {AGENT} --program /bin/true"), 2, "intercept himself");
+        refused(
+            "root",
+            "install --operator ann --program '/bin/true ALL'",
+            2,
+            "absolute path",
+        );
+        refused(
+            "root",
+            &format!("install --operator {AGENT} --program /bin/true"),
+            2,
+            "intercept himself",
+        );
         for same in ["--no-sudoers", "", "--program /bin/true"] {
-            refused("root", &format!("install --operator {AGENT} {same}"), 2, "intercept himself");
+            refused(
+                "root",
+                &format!("install --operator {AGENT} {same}"),
+                2,
+                "intercept himself",
+            );
         }
-        refused("root", "install --operator 'x y' --no-sudoers", 2, "not a user name");
-        refused("root", "install --operator ann --program /usr/bin", 2, "not an executable file");
-        refused("root", "install --operator ann --program /etc/passwd", 2, "not an executable file");
+        refused(
+            "root",
+            "install --operator 'x y' --no-sudoers",
+            2,
+            "not a user name",
+        );
+        refused(
+            "root",
+            "install --operator ann --program /usr/bin",
+            2,
+            "not an executable file",
+        );
+        refused(
+            "root",
+            "install --operator ann --program /etc/passwd",
+            2,
+            "not an executable file",
+        );
         refused("root", "install --user", 2, "needs a value");
         refused("root", "frobnicate", 2, "Usage");
-        let bare = root(&format!("setpriv --bounding-set -net_admin {SCRIPT} install 2>&1 || true"));
+        let bare = root(&format!(
+            "setpriv --bounding-set -net_admin {SCRIPT} install 2>&1 || true"
+        ));
         assert!(bare.contains("CAP_NET_ADMIN is missing"), "{bare}");
         root("rm /usr/sbin/ip6tables-save");
         refused("root", "install", 1, "install the iptables package");
@@ -190,32 +307,57 @@ pub(crate) fn misuse_is_told_with_a_remedy() {
 }
 
 pub(crate) fn the_sudoers_file_permits_three_fixed_commands() {
-    stage::on_stage("rules::the_sudoers_file_permits_three_fixed_commands", || {
-        stage::install();
-        let file = root("cat /etc/sudoers.d/gravimeter");
-        assert!(!file.contains('*') && !file.contains("(ALL") && !file.contains(" SETENV"), "{file}");
-        assert_eq!(root("stat -c '%a %U' /etc/sudoers.d/gravimeter"), "440 root\n");
-        root("visudo -c");
-        let may = |line: &str| shell_as(OPERATOR, &format!("sudo -n {line}")).status.success();
-        assert!(may("/usr/local/libexec/gravimeter/mitm-redirect status --name gravimeter"));
-        for other in ["status --name other", "remove", "install", "status"] {
-            assert!(!may(&format!("/usr/local/libexec/gravimeter/mitm-redirect {other}")), "{other}");
-        }
-        assert!(!may(&format!("-u {AGENT} /bin/true")));
-        assert!(!may(&format!("-u {AGENT} {} serve", stage::PROGRAM)));
-        // PATH of the caller must not choose what root runs.
-        root("mkdir /run/evil.d");
-        write_program("/run/evil.d/iptables-save", "#!/bin/sh\ntouch /run/evil\n");
-        let sudo =
-            "PATH=/run/evil.d:$PATH sudo -n /usr/local/libexec/gravimeter/mitm-redirect status --name gravimeter";
-        assert_eq!(text(&shell_as(OPERATOR, sudo)), "ipv4 active\nipv6 active\n");
-        root("[[ ! -e /run/evil ]]");
-    });
+    stage::on_stage(
+        "rules::the_sudoers_file_permits_three_fixed_commands",
+        || {
+            stage::install();
+            let file = root("cat /etc/sudoers.d/gravimeter");
+            assert!(
+                !file.contains('*') && !file.contains("(ALL") && !file.contains(" SETENV"),
+                "{file}"
+            );
+            assert_eq!(
+                root("stat -c '%a %U' /etc/sudoers.d/gravimeter"),
+                "440 root\n"
+            );
+            root("visudo -c");
+            let may = |line: &str| {
+                shell_as(OPERATOR, &format!("sudo -n {line}"))
+                    .status
+                    .success()
+            };
+            assert!(may(
+                "/usr/local/libexec/gravimeter/mitm-redirect status --name gravimeter"
+            ));
+            for other in ["status --name other", "remove", "install", "status"] {
+                assert!(
+                    !may(&format!(
+                        "/usr/local/libexec/gravimeter/mitm-redirect {other}"
+                    )),
+                    "{other}"
+                );
+            }
+            assert!(!may(&format!("-u {AGENT} /bin/true")));
+            assert!(!may(&format!("-u {AGENT} {} serve", stage::PROGRAM)));
+            // PATH of the caller must not choose what root runs.
+            root("mkdir /run/evil.d");
+            write_program("/run/evil.d/iptables-save", "#!/bin/sh\ntouch /run/evil\n");
+            let sudo = "PATH=/run/evil.d:$PATH sudo -n /usr/local/libexec/gravimeter/mitm-redirect status --name gravimeter";
+            assert_eq!(
+                text(&shell_as(OPERATOR, sudo)),
+                "ipv4 active\nipv6 active\n"
+            );
+            root("[[ ! -e /run/evil ]]");
+        },
+    );
 }
 
 pub(crate) fn drift_is_stated() {
     stage::on_stage("rules::drift_is_stated", || {
-        let config = Config { poll: Duration::from_millis(50), ..Config::default() };
+        let config = Config {
+            poll: Duration::from_millis(50),
+            ..Config::default()
+        };
         let redirect = Arc::new(Redirect::new(config));
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let (facts, mut heard) = mpsc::channel(64);
@@ -227,10 +369,18 @@ pub(crate) fn drift_is_stated() {
                 until(&mut heard, [true, true]).await;
                 root("iptables -t nat -F OUTPUT");
                 until(&mut heard, [false, true]).await;
-                assert_eq!(redirect.status().await.expect("a status").ipv4, FamilyStatus::Partial);
+                assert_eq!(
+                    redirect.status().await.expect("a status").ipv4,
+                    FamilyStatus::Partial
+                );
                 redirect.install(None).await.expect("the rules");
                 until(&mut heard, [true, true]).await;
-                assert!(redirect.subscribe().borrow().is_some_and(Status::is_complete));
+                assert!(
+                    redirect
+                        .subscribe()
+                        .borrow()
+                        .is_some_and(Status::is_complete)
+                );
                 redirect.remove(true).await.expect("removed");
                 until(&mut heard, [false, false]).await;
                 shutdown.cancel();
@@ -242,14 +392,24 @@ pub(crate) fn drift_is_stated() {
 
 pub(crate) fn the_operator_sees_the_status_without_root() {
     stage::on_stage("rules::the_operator_sees_the_status_without_root", || {
-        assert!(role::status().contains("run `gravimeter redirect install` as root once"), "{}", role::status());
+        assert!(
+            role::status().contains("run `gravimeter redirect install` as root once"),
+            "{}",
+            role::status()
+        );
         let redirect = Redirect::new(Config::default());
-        let operator =
-            gravimeter::capture::redirect::Operator { user: OPERATOR.into(), program: stage::PROGRAM.into() };
+        let operator = gravimeter::capture::redirect::Operator {
+            user: OPERATOR.into(),
+            program: stage::PROGRAM.into(),
+        };
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        runtime.block_on(redirect.install(Some(&operator))).expect("the rules");
+        runtime
+            .block_on(redirect.install(Some(&operator)))
+            .expect("the rules");
         // The copy that sudo runs is the script that the program carries.
-        root(&format!("diff {SCRIPT} /usr/local/libexec/gravimeter/mitm-redirect"));
+        root(&format!(
+            "diff {SCRIPT} /usr/local/libexec/gravimeter/mitm-redirect"
+        ));
         assert_eq!(role::status(), "Ok(Status { ipv4: Active, ipv6: Active })");
         root("ip6tables -t nat -F OUTPUT");
         assert_eq!(role::status(), "Ok(Status { ipv4: Active, ipv6: Partial })");
@@ -265,13 +425,20 @@ impl Record for Facts {
     }
 }
 
-/// Waits for the facts to say this of IPv4 and IPv6; an installation in the making may be seen half way.
+/// Waits for the facts to say this of IPv4 and IPv6; an installation in the making may be seen half
+/// way.
 async fn until(facts: &mut mpsc::Receiver<Fact>, expected: [bool; 2]) {
     let mut seen = [!expected[0], !expected[1]];
     while seen != expected {
         match facts.recv().await {
-            Some(Fact::Redirect { family: IpFamily::Ipv4, active }) => seen[0] = active,
-            Some(Fact::Redirect { family: IpFamily::Ipv6, active }) => seen[1] = active,
+            Some(Fact::Redirect {
+                family: IpFamily::Ipv4,
+                active,
+            }) => seen[0] = active,
+            Some(Fact::Redirect {
+                family: IpFamily::Ipv6,
+                active,
+            }) => seen[1] = active,
             other => panic!("not of the redirect: {other:?}"),
         }
     }
@@ -314,5 +481,9 @@ fn greet(address: &str, greeting: &'static str) {
 /// What a user hears when he connects, or `refused`.
 fn greeting(user: &str, address: &str, port: u16) -> String {
     let said = text(&shell_as(user, &format!("cat </dev/tcp/{address}/{port}")));
-    if said.contains("Connection refused") { "refused".into() } else { said }
+    if said.contains("Connection refused") {
+        "refused".into()
+    } else {
+        said
+    }
 }

@@ -1,7 +1,9 @@
-//! A stage: private network, mounts and processes, in which a test is root and may break everything.
+//! A stage: private network, mounts and processes, in which a test is root and may break
+//! everything.
 //!
-//! `lo` also has [`PROVIDER_V4`] and [`PROVIDER_V6`], so that a provider can listen on port 443 of an address that is not
-//! loopback. `/etc`, `/run`, `/usr/bin`, `/usr/sbin`, `/usr/local` and `/var/lib` are overlays that vanish with the stage.
+//! `lo` also has [`PROVIDER_V4`] and [`PROVIDER_V6`], so that a provider can listen on port 443 of
+//! an address that is not loopback. `/etc`, `/run`, `/usr/bin`, `/usr/sbin`, `/usr/local` and
+//! `/var/lib` are overlays that vanish with the stage.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -25,20 +27,33 @@ pub(crate) const SCRIPT: &str = "/usr/local/bin/mitm-redirect";
 /// The operator's state folder.
 pub(crate) const STATE: &str = "/var/lib/gravimeter";
 
-/// Runs `body` as root on a new stage. `name` is the test's own path (`rules::...`): the test runs a second time there.
+/// Runs `body` as root on a new stage. `name` is the test's own path (`rules::...`): the test runs
+/// a second time there.
 pub(crate) fn on_stage(name: &str, body: impl FnOnce()) {
     if is_set() {
         return body();
     }
     let own = std::env::current_exe().expect("the path of the test binary");
     let mut command = Command::new("timeout");
-    command.args(["--kill-after=5", LIMIT_SECONDS, "unshare"]).args(UNSHARE).args(["bash", "-c", BUILD, "stage"]);
+    command
+        .args(["--kill-after=5", LIMIT_SECONDS, "unshare"])
+        .args(UNSHARE)
+        .args(["bash", "-c", BUILD, "stage"]);
     command.args([env!("CARGO_BIN_EXE_gravimeter").as_ref(), own.as_os_str()]);
-    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/mitm-redirect.sh"));
-    command.args([SELF, "--exact", name, "--nocapture"]).env(ON_STAGE, "1");
+    command.arg(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/scripts/mitm-redirect.sh"
+    ));
+    command
+        .args([SELF, "--exact", name, "--nocapture"])
+        .env(ON_STAGE, "1");
     let output = command.output().expect("timeout and unshare");
     let said = text(&output);
-    assert!(output.status.success() && said.contains("1 passed"), "{}\n{said}", output.status);
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{}\n{said}",
+        output.status
+    );
 }
 
 /// Why no stage can be built here; nothing stands in the way of a test that is on one already.
@@ -54,27 +69,38 @@ pub(crate) fn is_set() -> bool {
 /// Runs a shell line as a user, with a clean environment.
 pub(crate) fn shell_as(user: &str, line: &str) -> Output {
     let mut command = as_user(user);
-    command.args(["bash", "-c", line]).output().expect("setpriv")
+    command
+        .args(["bash", "-c", line])
+        .output()
+        .expect("setpriv")
 }
 
 /// A command that is still to be named, run as a user.
 pub(crate) fn as_user(user: &str) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--reuid", user, "--regid", user, "--init-groups", "--"]);
-    command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin").current_dir("/");
+    command
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")
+        .current_dir("/");
     command
 }
 
 /// Runs a shell line as root and expects success.
 pub(crate) fn root(line: &str) -> String {
-    let output = Command::new("bash").args(["-c", line]).output().expect("bash");
+    let output = Command::new("bash")
+        .args(["-c", line])
+        .output()
+        .expect("bash");
     assert!(output.status.success(), "{line}: {}", text(&output));
     text(&output)
 }
 
 /// Installs the rules and the sudoers file for the operator.
 pub(crate) fn install() -> String {
-    root(&format!("{SCRIPT} install --operator {OPERATOR} --program {PROGRAM}"))
+    root(&format!(
+        "{SCRIPT} install --operator {OPERATOR} --program {PROGRAM}"
+    ))
 }
 
 /// All rules of both families without counters and comments.
@@ -91,7 +117,9 @@ pub(crate) fn write_program(path: impl AsRef<Path>, content: &str) {
 
 /// Standard output, then standard error.
 pub(crate) fn text(output: &Output) -> String {
-    [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat()
+    [&output.stdout, &output.stderr]
+        .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+        .concat()
 }
 
 const ON_STAGE: &str = "NETNS_TEST_STAGE";
@@ -99,8 +127,17 @@ const ON_STAGE: &str = "NETNS_TEST_STAGE";
 /// Far more than any test needs on a busy machine.
 const LIMIT_SECONDS: &str = "180";
 
-const UNSHARE: &[&str] =
-    &["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private", "--"];
+const UNSHARE: &[&str] = &[
+    "--mount",
+    "--net",
+    "--pid",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+    "--propagation",
+    "private",
+    "--",
+];
 
 /// The first process of the stage: builds it, then stays to reap what others leave behind.
 const BUILD: &str = r#"
@@ -133,7 +170,14 @@ fn can_build() -> Result<(), String> {
         done
         ip link set lo up && mount -t tmpfs tmpfs /mnt && mkdir /mnt/u /mnt/w &&
         mount -t overlay -o lowerdir=/etc,upperdir=/mnt/u,workdir=/mnt/w overlay /etc && iptables -t nat -S";
-    let output = Command::new("unshare").args(UNSHARE).args(["bash", "-c", trial]).output();
+    let output = Command::new("unshare")
+        .args(UNSHARE)
+        .args(["bash", "-c", trial])
+        .output();
     let output = output.map_err(|error| format!("unshare: {error}"))?;
-    if output.status.success() { Ok(()) } else { Err(text(&output).trim().to_owned()) }
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(text(&output).trim().to_owned())
+    }
 }

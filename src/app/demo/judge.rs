@@ -10,7 +10,8 @@ use crate::demo::agent::{CallEntry, Log, RunEnd, RunEntry};
 use crate::ledger::{CallRecord, CascadeDetails, Ledger, Limits, Run};
 use crate::record::{Id, Label as _, RunOutcome};
 
-/// How far both agree. Only what both still keep, and what the house has had time to learn, is compared.
+/// How far both agree. Only what both still keep, and what the house has had time to learn, is
+/// compared.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Judgement {
     /// Calls that the house has joined to the conversation that made them.
@@ -56,8 +57,10 @@ impl Judgement {
         log_is_cut: bool,
         now: Timestamp,
     ) {
-        // A call of the last moments may be in the log and not in the house yet, or here and not in a log that was read before.
-        let is_settled = |ended: Timestamp| now.duration_since(ended).as_secs_f64() >= SEEN_WITHIN.as_secs_f64();
+        // A call of the last moments may be in the log and not in the house yet, or here and not in
+        // a log that was read before.
+        let is_settled =
+            |ended: Timestamp| now.duration_since(ended).as_secs_f64() >= SEEN_WITHIN.as_secs_f64();
         let is_old = |call: &CallEntry| is_settled(microseconds(call.ended_us));
         let Some(known) = known else {
             self.not_seen += runs.len();
@@ -69,10 +72,16 @@ impl Judgement {
         let is_whole = |kept: usize, total: u64| kept as u64 == total;
         let all_calls = is_whole(known.calls.len(), known.cascade.usage.calls);
         let all_runs = is_whole(known.runs.len(), known.cascade.runs_ended);
-        let requests = known.calls.iter().filter_map(|call| Some((call.request.as_ref()?.as_str(), ended(call))));
+        let requests = known
+            .calls
+            .iter()
+            .filter_map(|call| Some((call.request.as_ref()?.as_str(), ended(call))));
         let mut requests: Vec<(&str, Timestamp)> = requests.collect();
         for call in calls {
-            match requests.iter().position(|(request, _)| *request == call.request) {
+            match requests
+                .iter()
+                .position(|(request, _)| *request == call.request)
+            {
                 Some(index) => {
                     requests.swap_remove(index);
                     self.joined += 1;
@@ -83,7 +92,10 @@ impl Judgement {
         }
         // What is left of a conversation that both know whole has been joined to the wrong one.
         if all_calls && !log_is_cut {
-            self.not_joined += requests.iter().filter(|(_, ended)| is_settled(*ended)).count();
+            self.not_joined += requests
+                .iter()
+                .filter(|(_, ended)| is_settled(*ended))
+                .count();
         }
         for run in runs {
             let began = microseconds(run.started_us);
@@ -93,8 +105,11 @@ impl Judgement {
             match known.runs.iter().find(|seen| is_same(seen, run, began)) {
                 Some(seen) => {
                     self.seen += 1;
-                    let real = Duration::from_micros(run.ended_us.saturating_sub(run.started_us).unsigned_abs());
-                    let shown = Duration::try_from_secs_f64(seen.duration_seconds).unwrap_or_default();
+                    let real = Duration::from_micros(
+                        run.ended_us.saturating_sub(run.started_us).unsigned_abs(),
+                    );
+                    let shown =
+                        Duration::try_from_secs_f64(seen.duration_seconds).unwrap_or_default();
                     self.largest_difference = self.largest_difference.max(real.abs_diff(shown));
                 }
                 None => self.not_seen += 1,
@@ -110,7 +125,13 @@ impl Judgement {
 
 impl fmt::Display for Judgement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { joined, not_joined, seen, not_seen, largest_difference } = self;
+        let Self {
+            joined,
+            not_joined,
+            seen,
+            not_seen,
+            largest_difference,
+        } = self;
         let (calls, runs) = (joined + not_joined, seen + not_seen);
         let milliseconds = largest_difference.as_secs_f64() * 1000.0;
         write!(
@@ -136,13 +157,21 @@ fn is_same(seen: &Run, run: &RunEntry, began: Timestamp) -> bool {
 
 fn ended(call: &CallRecord) -> Timestamp {
     let lasted = SignedDuration::try_from_secs_f64(call.duration_seconds).unwrap_or_default();
-    call.started_at.saturating_add(lasted).unwrap_or(call.started_at)
+    call.started_at
+        .saturating_add(lasted)
+        .unwrap_or(call.started_at)
 }
 
 /// Whether the house has had time to see it. That a prompt was lost shows only after a while.
 fn is_settled(run: &RunEntry, now: Timestamp) -> bool {
-    let limit = if run.outcome == RunEnd::Swallowed { LOST_WITHIN } else { SEEN_WITHIN };
-    now.duration_since(microseconds(run.ended_us)).unsigned_abs() >= limit
+    let limit = if run.outcome == RunEnd::Swallowed {
+        LOST_WITHIN
+    } else {
+        SEEN_WITHIN
+    };
+    now.duration_since(microseconds(run.ended_us))
+        .unsigned_abs()
+        >= limit
 }
 
 fn microseconds(since_epoch: i64) -> Timestamp {

@@ -1,7 +1,8 @@
 //! The demo: a stand-in provider and a stand-in language server around the very same house.
 //!
-//! As root the agent is a process of a user of its own, led here by redirect rules; otherwise it comes through the CONNECT proxy.
-//! Everything that it makes (rules, user, folder) is taken away again at the end.
+//! As root the agent is a process of a user of its own, led here by redirect rules; otherwise it
+//! comes through the CONNECT proxy. Everything that it makes (rules, user, folder) is taken away
+//! again at the end.
 
 mod judge;
 
@@ -35,9 +36,11 @@ pub struct DemoOptions {
     pub web: SocketAddr,
     /// How long; until a signal when not given.
     pub duration: Option<Duration>,
-    /// A folder for the demo's files; made at the start, removed at the end. The agent's user must be able to pass through its parents.
+    /// A folder for the demo's files; made at the start, removed at the end. The agent's user must
+    /// be able to pass through its parents.
     pub folder: PathBuf,
-    /// Whether the agent is led here by redirect rules, which needs root, or comes through the CONNECT proxy.
+    /// Whether the agent is led here by redirect rules, which needs root, or comes through the
+    /// CONNECT proxy.
     pub redirect: bool,
     /// The streams that the stand-in language server offers to whoever follows its conversations.
     pub rungs: Rungs,
@@ -49,11 +52,13 @@ pub struct DemoOptions {
     pub redraw: Duration,
     /// Columns of the terminal.
     pub width: usize,
-    /// The arguments that make this program the stand-in language server with the given options, which are JSON.
+    /// The arguments that make this program the stand-in language server with the given options,
+    /// which are JSON.
     pub agent_arguments: fn(String) -> Vec<String>,
 }
 
-/// Runs the demo until its time is over or a signal comes, and writes what people should see to `out`.
+/// Runs the demo until its time is over or a signal comes, and writes what people should see to
+/// `out`.
 ///
 /// # Errors
 /// Whatever keeps the house from running, or an end at which the house and the provider disagree.
@@ -82,11 +87,21 @@ impl Stage {
     async fn set(options: &DemoOptions) -> Result<Self, Error> {
         let tasks = Tasks::default();
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let script = ProviderOptions { pause_ms: 60, ..ProviderOptions::default() };
-        let provider = Provider::start(script, listen, tasks.tracker(), tasks.stopping()).await.map_err(failed)?;
+        let script = ProviderOptions {
+            pause_ms: 60,
+            ..ProviderOptions::default()
+        };
+        let provider = Provider::start(script, listen, tasks.tracker(), tasks.stopping())
+            .await
+            .map_err(failed)?;
         let made = fresh_folder(&options.folder)?;
         let config = configure(options, &provider)?;
-        Ok(Self { provider, tasks, config, made })
+        Ok(Self {
+            provider,
+            tasks,
+            config,
+            made,
+        })
     }
 
     async fn play<W: Write>(
@@ -121,20 +136,32 @@ impl Stage {
         app.stop(signals.next()).await;
         match failure {
             Some(failure) => Err(failure),
-            None => verdict(&shown(&usage)?, &self.provider.truth(), judgement, screen, options.width),
+            None => verdict(
+                &shown(&usage)?,
+                &self.provider.truth(),
+                judgement,
+                screen,
+                options.width,
+            ),
         }
     }
 
     /// Takes away what the demo made.
     async fn clear(&self, options: &DemoOptions) -> Result<(), Error> {
-        self.tasks.drain(PROVIDER_STOP_LIMIT, std::future::pending()).await;
+        self.tasks
+            .drain(PROVIDER_STOP_LIMIT, std::future::pending())
+            .await;
         // The files go even if the rules or the user cannot.
         let mut removed = Ok(String::new());
         if options.redirect {
-            removed = Redirect::new(self.config.redirect.clone()).remove(true).await;
+            removed = Redirect::new(self.config.redirect.clone())
+                .remove(true)
+                .await;
         }
-        std::fs::remove_dir_all(&options.folder)
-            .map_err(|source| Error::StateDir { path: options.folder.clone(), source })?;
+        std::fs::remove_dir_all(&options.folder).map_err(|source| Error::StateDir {
+            path: options.folder.clone(),
+            source,
+        })?;
         for folder in self.made.iter().skip(1) {
             // One in which somebody else has put something since is no longer ours alone: it stays.
             let _ = std::fs::remove_dir(folder);
@@ -144,7 +171,8 @@ impl Stage {
     }
 }
 
-/// The demo's house: its ports are free ones, its provider is the stand-in, its agent is this program under another name.
+/// The demo's house: its ports are free ones, its provider is the stand-in, its agent is this
+/// program under another name.
 fn configure(options: &DemoOptions, provider: &Provider) -> Result<Config, Error> {
     let roots = options.folder.join("provider-root.pem");
     write(&roots, provider.root_pem().as_bytes())?;
@@ -156,8 +184,10 @@ fn configure(options: &DemoOptions, provider: &Provider) -> Result<Config, Error
     config.upstream.extra_roots = vec![roots];
     config.relay.resolve.insert((host, HTTPS), provider.addr);
     let redirect = free_port()?;
-    config.capture.redirect_listen =
-        vec![SocketAddr::from((Ipv4Addr::LOCALHOST, redirect)), SocketAddr::from((Ipv6Addr::LOCALHOST, redirect))];
+    config.capture.redirect_listen = vec![
+        SocketAddr::from((Ipv4Addr::LOCALHOST, redirect)),
+        SocketAddr::from((Ipv6Addr::LOCALHOST, redirect)),
+    ];
     let connect = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
     config.capture.connect_listen = Some(connect);
     config.redirect.expected = options.redirect;
@@ -195,14 +225,18 @@ fn configure(options: &DemoOptions, provider: &Provider) -> Result<Config, Error
     Ok(config)
 }
 
-/// This program, where the agent's user can execute it: a build below `/root` or a closed home cannot be.
+/// This program, where the agent's user can execute it: a build below `/root` or a closed home
+/// cannot be.
 fn program(options: &DemoOptions) -> Result<PathBuf, Error> {
     let own = std::env::current_exe().map_err(failed)?;
     if !options.redirect {
         return Ok(own);
     }
     let copy = options.folder.join("gravimeter");
-    std::fs::copy(&own, &copy).map_err(|source| Error::StateDir { path: copy.clone(), source })?;
+    std::fs::copy(&own, &copy).map_err(|source| Error::StateDir {
+        path: copy.clone(),
+        source,
+    })?;
     Ok(copy)
 }
 
@@ -213,7 +247,11 @@ fn where_to_look(options: &DemoOptions, app: &App) -> String {
     } else {
         "through the CONNECT proxy (run as root to see the redirect by uid)"
     };
-    let spans = options.otlp.as_ref().map(|endpoint| format!("  spans    go to {endpoint}\n")).unwrap_or_default();
+    let spans = options
+        .otlp
+        .as_ref()
+        .map(|endpoint| format!("  spans    go to {endpoint}\n"))
+        .unwrap_or_default();
     format!(
         "A stand-in language server talks to a stand-in provider, {way}.\n\
          Nothing leaves this machine. Look at it from another terminal, or in a browser:\n\n  \
@@ -226,7 +264,9 @@ fn where_to_look(options: &DemoOptions, app: &App) -> String {
 
 /// The answer of `/v1/usage`, as the table reads it.
 fn shown(usage: &impl Fn() -> UsageReport) -> Result<Usage, Error> {
-    serde_json::to_value(usage()).and_then(serde_json::from_value).map_err(failed)
+    serde_json::to_value(usage())
+        .and_then(serde_json::from_value)
+        .map_err(failed)
 }
 
 async fn draw<W: Write>(
@@ -240,14 +280,19 @@ async fn draw<W: Write>(
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        let drawn = usage().and_then(|usage| screen.show(&table::render(&usage, options.width)).map_err(failed));
+        let drawn = usage().and_then(|usage| {
+            screen
+                .show(&table::render(&usage, options.width))
+                .map_err(failed)
+        });
         if let Err(failure) = drawn {
             return failure;
         }
     }
 }
 
-/// The last table, whether the house counted what the provider says it sent, and whether it saw what the agent says it did.
+/// The last table, whether the house counted what the provider says it sent, and whether it saw
+/// what the agent says it did.
 fn verdict<W: Write>(
     usage: &Usage,
     truth: &Tally,
@@ -256,15 +301,25 @@ fn verdict<W: Write>(
     width: usize,
 ) -> Result<String, Error> {
     screen.show(&table::render(usage, width)).map_err(failed)?;
-    let sent: u64 = truth.models.values().map(|model| model.tokens.total()).sum();
+    let sent: u64 = truth
+        .models
+        .values()
+        .map(|model| model.tokens.total())
+        .sum();
     let counted = usage.totals.total_tokens;
     if counted != sent {
-        return Err(Error::Demo(format!("{counted} tokens were counted, but the provider's own books say {sent}")));
+        return Err(Error::Demo(format!(
+            "{counted} tokens were counted, but the provider's own books say {sent}"
+        )));
     }
     let books = format!("\nThe provider's own books say the same: {sent} tokens.\n");
     match judgement {
-        Some(judgement) if judgement.is_right() => Ok(format!("{books}By the agent's own log, {judgement}.\n")),
-        Some(judgement) => Err(Error::Demo(format!("by the agent's own log, only {judgement}"))),
+        Some(judgement) if judgement.is_right() => {
+            Ok(format!("{books}By the agent's own log, {judgement}.\n"))
+        }
+        Some(judgement) => Err(Error::Demo(format!(
+            "by the agent's own log, only {judgement}"
+        ))),
         None => Ok(books),
     }
 }
@@ -274,35 +329,55 @@ async fn agents_log(app: &App) -> Option<Log> {
     agent::fetch_log(app.followed()?.http()?).await.ok()
 }
 
-/// Makes the folder anew; returns it and those of its parents that were made for it, the innermost first.
+/// Makes the folder anew; returns it and those of its parents that were made for it, the innermost
+/// first.
 fn fresh_folder(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    let failed = |source| Error::StateDir { path: folder.to_owned(), source };
+    let failed = |source| Error::StateDir {
+        path: folder.to_owned(),
+        source,
+    };
     match std::fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
         _ => {}
     }
-    let made = folder.ancestors().take_while(|folder| !folder.exists()).map(Path::to_owned).collect();
+    let made = folder
+        .ancestors()
+        .take_while(|folder| !folder.exists())
+        .map(Path::to_owned)
+        .collect();
     std::fs::create_dir_all(folder).map_err(failed)?;
     Ok(made)
 }
 
 fn write(path: &Path, contents: &[u8]) -> Result<(), Error> {
-    std::fs::write(path, contents).map_err(|source| Error::StateDir { path: path.to_owned(), source })
+    std::fs::write(path, contents).map_err(|source| Error::StateDir {
+        path: path.to_owned(),
+        source,
+    })
 }
 
-/// A port that is free on loopback now. Both families listen on the same one, so the system cannot choose at the bind itself.
+/// A port that is free on loopback now. Both families listen on the same one, so the system cannot
+/// choose at the bind itself.
 fn free_port() -> Result<u16, Error> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let port = TcpListener::bind(address).and_then(|listener| listener.local_addr()).map(|address| address.port());
-    port.map_err(|source| Error::Bind { address, key: "demo", source })
+    let port = TcpListener::bind(address)
+        .and_then(|listener| listener.local_addr())
+        .map(|address| address.port());
+    port.map_err(|source| Error::Bind {
+        address,
+        key: "demo",
+        source,
+    })
 }
 
 fn failed(error: impl std::fmt::Display) -> Error {
     Error::Demo(error.to_string())
 }
 
-/// What the redirected agent dials: loopback, so that a machine without a network has a route to it.
-const AGENT_DIALS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(127, 77, 0, 1)), HTTPS);
+/// What the redirected agent dials: loopback, so that a machine without a network has a route to
+/// it.
+const AGENT_DIALS: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(127, 77, 0, 1)), HTTPS);
 
 const HTTPS: u16 = 443;
 

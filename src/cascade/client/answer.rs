@@ -1,4 +1,5 @@
-//! One request over HTTP/1.1 and its answer: an accepted one with its body still to come, or the error that it is.
+//! One request over HTTP/1.1 and its answer: an accepted one with its body still to come, or the
+//! error that it is.
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
@@ -43,9 +44,15 @@ pub(super) async fn ask(
     let content_type = question.content_type;
     let Http1 { mut sender, driver } = connection;
     let answer = sender.send_request(request(port, token, question)?);
-    let answer = timeout(timeouts.head, answer).await.map_err(|_| RpcError::Timeout(Step::Head))?;
+    let answer = timeout(timeouts.head, answer)
+        .await
+        .map_err(|_| RpcError::Timeout(Step::Head))?;
     let (head, body) = answer.map_err(|error| unanswered(&error))?.into_parts();
-    let answer = Answer { headers: head.headers, body, driver };
+    let answer = Answer {
+        headers: head.headers,
+        body,
+        driver,
+    };
     match head.status {
         StatusCode::OK if is_of_type(&answer.headers, content_type) => Ok(answer),
         StatusCode::OK => Err(RpcError::Malformed(Malformation::ContentType)),
@@ -60,8 +67,12 @@ impl Answer {
         timeouts: &Timeouts,
         on: &mut (dyn FnMut(&[u8]) + Send),
     ) -> Result<(), RpcError> {
-        // One answer of the agent's own server at a time: a budget of its own bounds the window of each.
-        let mut decoder = Decoder::new(&codings(&self.headers, &CONTENT_ENCODING), &Memory::default())?;
+        // One answer of the agent's own server at a time: a budget of its own bounds the window of
+        // each.
+        let mut decoder = Decoder::new(
+            &codings(&self.headers, &CONTENT_ENCODING),
+            &Memory::default(),
+        )?;
         loop {
             let frame = timeout(timeouts.silence, self.body.frame()).await;
             match frame.map_err(|_| RpcError::Timeout(Step::Body))? {
@@ -80,31 +91,50 @@ impl Answer {
         error::of_answer(status, &body)
     }
 
-    async fn read_up_to(self, limit: usize, timeouts: &Timeouts, into: &mut Vec<u8>) -> Result<(), RpcError> {
+    async fn read_up_to(
+        self,
+        limit: usize,
+        timeouts: &Timeouts,
+        into: &mut Vec<u8>,
+    ) -> Result<(), RpcError> {
         let mut on = |piece: &[u8]| {
             let room = limit.saturating_sub(into.len());
             into.extend_from_slice(piece.get(..room).unwrap_or(piece));
         };
         // A server that goes on and on is not listened to for longer than one that is silent.
-        timeout(timeouts.silence, self.read(timeouts, &mut on)).await.unwrap_or(Err(RpcError::Timeout(Step::Body)))
+        timeout(timeouts.silence, self.read(timeouts, &mut on))
+            .await
+            .unwrap_or(Err(RpcError::Timeout(Step::Body)))
     }
 }
 
 /// The bytes of a frame of the body; trailers have none.
-pub(super) fn data(frame: Result<hyper::body::Frame<Bytes>, hyper::Error>) -> Result<Bytes, RpcError> {
+pub(super) fn data(
+    frame: Result<hyper::body::Frame<Bytes>, hyper::Error>,
+) -> Result<Bytes, RpcError> {
     // Whatever it was that broke, an end that is not announced as one is no end.
     let frame = frame.map_err(|_| RpcError::Truncated)?;
     Ok(frame.into_data().unwrap_or_default())
 }
 
-/// The codings that a header field lists, in lower case and in the order in which they were applied.
+/// The codings that a header field lists, in lower case and in the order in which they were
+/// applied.
 pub(super) fn codings(headers: &HeaderMap, name: &HeaderName) -> Vec<String> {
-    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-    let names = values.flat_map(|value| value.split(',')).map(|name| name.trim().to_ascii_lowercase());
+    let values = headers
+        .get_all(name)
+        .into_iter()
+        .filter_map(|value| value.to_str().ok());
+    let names = values
+        .flat_map(|value| value.split(','))
+        .map(|name| name.trim().to_ascii_lowercase());
     names.filter(|name| name != "identity").collect()
 }
 
-fn request(port: Port, token: Option<&Token>, question: Question) -> Result<Request<Full<Bytes>>, RpcError> {
+fn request(
+    port: Port,
+    token: Option<&Token>,
+    question: Question,
+) -> Result<Request<Full<Bytes>>, RpcError> {
     let mut request = Request::post(question.path)
         .header(HOST, port.addr().to_string())
         .header(CONTENT_TYPE, question.content_type)
@@ -114,7 +144,9 @@ fn request(port: Port, token: Option<&Token>, question: Question) -> Result<Requ
         request = request.header(TOKEN, token.value());
     }
     // Its parts are constants and checked values: a request that cannot be built was not sent.
-    request.body(Full::new(question.body)).map_err(|_| RpcError::Closed)
+    request
+        .body(Full::new(question.body))
+        .map_err(|_| RpcError::Closed)
 }
 
 /// Why no head came.
@@ -126,7 +158,10 @@ fn unanswered(error: &hyper::Error) -> RpcError {
 }
 
 fn is_of_type(headers: &HeaderMap, expected: &str) -> bool {
-    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let value = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let essence = value.split(';').next().unwrap_or_default();
     essence.trim().eq_ignore_ascii_case(expected)
 }

@@ -1,7 +1,8 @@
-//! Connections to one language server: TCP that notices a dead peer, TLS where the port speaks it, HTTP on top.
+//! Connections to one language server: TCP that notices a dead peer, TLS where the port speaks it,
+//! HTTP on top.
 //!
-//! What leaves has a [`Driver`]: the task that moves the bytes ends when it is dropped. A connection serves one request;
-//! on loopback a new one costs less than the care of a pool.
+//! What leaves has a [`Driver`]: the task that moves the bytes ends when it is dropped. A
+//! connection serves one request; on loopback a new one costs less than the care of a pool.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -24,7 +25,8 @@ use super::trust::{Refusal, Tls};
 /// Opens connections.
 #[derive(Debug, Clone)]
 pub(super) struct Dialer {
-    /// Made once, so that the certificate is pinned for all connections; an error stands at each use.
+    /// Made once, so that the certificate is pinned for all connections; an error stands at each
+    /// use.
     tls: Result<Tls, rustls::Error>,
     tasks: TaskTracker,
     /// For TCP and all handshakes together.
@@ -66,7 +68,11 @@ pub(super) struct Http2 {
 
 impl Dialer {
     pub(super) fn new(tasks: TaskTracker, limit: Duration) -> Self {
-        Self { tls: Tls::new(), tasks, limit }
+        Self {
+            tls: Tls::new(),
+            tasks,
+            limit,
+        }
     }
 
     pub(super) fn set_limit(&mut self, limit: Duration) {
@@ -79,7 +85,10 @@ impl Dialer {
             let tcp = connect(port.addr()).await?;
             match port {
                 Port::Http(_) => self.speak_http1(tcp).await,
-                Port::Https(_) => self.speak_http1(self.tls()?.handshake(tcp, HTTP_1).await?).await,
+                Port::Https(_) => {
+                    self.speak_http1(self.tls()?.handshake(tcp, HTTP_1).await?)
+                        .await
+                }
             }
         })
         .await
@@ -106,7 +115,10 @@ impl Dialer {
     {
         let mut builder = http1::Builder::new();
         builder.read_buf_exact_size(Some(READ_BUFFER));
-        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(|_| RpcError::Closed)?;
+        let (sender, connection) = builder
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|_| RpcError::Closed)?;
         let (tasks, driver) = self.driver();
         tasks.execute(async {
             // Its errors reach whoever waits for the answer.
@@ -122,7 +134,10 @@ impl Dialer {
         let (tasks, driver) = self.driver();
         let mut builder = http2::Builder::new(tasks.clone());
         builder.timer(TokioTimer::new());
-        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(|_| RpcError::Closed)?;
+        let (sender, connection) = builder
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|_| RpcError::Closed)?;
         tasks.execute(async {
             // Its errors reach whoever waits for the answer.
             let _ = connection.await;
@@ -136,11 +151,24 @@ impl Dialer {
 
     fn driver(&self) -> (ConnectionTasks, Driver) {
         let end = CancellationToken::new();
-        (ConnectionTasks { tracker: self.tasks.clone(), end: end.clone() }, Driver { _end: end.drop_guard() })
+        (
+            ConnectionTasks {
+                tracker: self.tasks.clone(),
+                end: end.clone(),
+            },
+            Driver {
+                _end: end.drop_guard(),
+            },
+        )
     }
 
-    async fn in_time<T>(&self, dial: impl Future<Output = Result<T, RpcError>>) -> Result<T, RpcError> {
-        timeout(self.limit, dial).await.unwrap_or(Err(RpcError::Timeout(Step::Connect)))
+    async fn in_time<T>(
+        &self,
+        dial: impl Future<Output = Result<T, RpcError>>,
+    ) -> Result<T, RpcError> {
+        timeout(self.limit, dial)
+            .await
+            .unwrap_or(Err(RpcError::Timeout(Step::Connect)))
     }
 }
 
@@ -165,15 +193,22 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, future: F) {
-        self.tracker.spawn(self.end.clone().run_until_cancelled_owned(future));
+        self.tracker
+            .spawn(self.end.clone().run_until_cancelled_owned(future));
     }
 }
 
 async fn connect(addr: SocketAddr) -> Result<TcpStream, RpcError> {
-    let tcp = TcpStream::connect(addr).await.map_err(|error| RpcError::Connect(error.kind()))?;
-    // A socket that refuses an option still serves: small requests are slower, a frozen machine is noticed later.
+    let tcp = TcpStream::connect(addr)
+        .await
+        .map_err(|error| RpcError::Connect(error.kind()))?;
+    // A socket that refuses an option still serves: small requests are slower, a frozen machine is
+    // noticed later.
     let _ = tcp.set_nodelay(true);
-    let probes = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE).with_retries(KEEPALIVE_PROBES);
+    let probes = TcpKeepalive::new()
+        .with_time(KEEPALIVE)
+        .with_interval(KEEPALIVE)
+        .with_retries(KEEPALIVE_PROBES);
     let _ = SockRef::from(&tcp).set_tcp_keepalive(&probes);
     Ok(tcp)
 }
@@ -181,8 +216,9 @@ async fn connect(addr: SocketAddr) -> Result<TcpStream, RpcError> {
 const HTTP_1: &[u8] = b"http/1.1";
 const HTTP_2: &[u8] = b"h2";
 
-/// What one read may bring, and so the largest piece that is handed on: large enough for replies of 50 MiB to take few
-/// reads, and nothing beside what else a conversation costs. A head must fit as well.
+/// What one read may bring, and so the largest piece that is handed on: large enough for replies of
+/// 50 MiB to take few reads, and nothing beside what else a conversation costs. A head must fit as
+/// well.
 pub(super) const READ_BUFFER: usize = 32 << 10;
 
 /// A stream may be silent for hours, so the kernel must ask whether the other side is still there.
@@ -195,8 +231,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_notices_a_dead_peer_and_does_not_wait_for_more() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let tcp = connect(listener.local_addr().expect("its address")).await.expect("a connection");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
+        let tcp = connect(listener.local_addr().expect("its address"))
+            .await
+            .expect("a connection");
         let socket = SockRef::from(&tcp);
         assert!(socket.keepalive().expect("an option"));
         assert_eq!(socket.tcp_keepalive_time().expect("an option"), KEEPALIVE);

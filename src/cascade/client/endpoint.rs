@@ -1,4 +1,5 @@
-//! Where a language server listens and what it wants to be shown: loopback addresses only, and a token that nobody sees.
+//! Where a language server listens and what it wants to be shown: loopback addresses only, and a
+//! token that nobody sees.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -19,7 +20,8 @@ pub enum EndpointError {
     /// Neither port is given.
     #[error("the agent's RPC ports are not known")]
     NoPort,
-    /// The agent's certificate proves nothing and its token opens everything: neither is for a network.
+    /// The agent's certificate proves nothing and its token opens everything: neither is for a
+    /// network.
     #[error("{0} is not on loopback; the agent's RPC is used there only")]
     NotLoopback(SocketAddr),
 }
@@ -34,7 +36,10 @@ impl Endpoint {
         https: Option<SocketAddr>,
         token: Option<Token>,
     ) -> Result<Self, EndpointError> {
-        let strange = [http, https].into_iter().flatten().find(|addr| !addr.ip().to_canonical().is_loopback());
+        let strange = [http, https]
+            .into_iter()
+            .flatten()
+            .find(|addr| !addr.ip().to_canonical().is_loopback());
         match strange {
             Some(addr) => Err(EndpointError::NotLoopback(addr)),
             None if http.is_none() && https.is_none() => Err(EndpointError::NoPort),
@@ -70,7 +75,9 @@ impl Token {
     /// `None` when the text cannot be a token: empty, too long, or not printable ASCII.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
-        let fits = !text.is_empty() && text.len() <= Self::MAX_BYTES && text.bytes().all(|b| b.is_ascii_graphic());
+        let fits = !text.is_empty()
+            && text.len() <= Self::MAX_BYTES
+            && text.bytes().all(|b| b.is_ascii_graphic());
         let mut value = HeaderValue::from_str(text).ok().filter(|_| fits)?;
         value.set_sensitive(true);
         Some(Self(value))
@@ -98,11 +105,22 @@ mod tests {
 
     #[test]
     fn only_loopback_is_an_endpoint() {
-        for good in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+        for good in [
+            "127.0.0.1:1",
+            "127.9.9.9:1",
+            "[::1]:1",
+            "[::ffff:127.0.0.1]:1",
+        ] {
             assert!(Endpoint::new(addr(good), None, None).is_ok(), "{good}");
             assert!(Endpoint::new(None, addr(good), None).is_ok(), "{good}");
         }
-        for bad in ["192.0.2.1:1", "0.0.0.0:1", "[::]:1", "[2001:db8::1]:1", "[::ffff:192.0.2.1]:1"] {
+        for bad in [
+            "192.0.2.1:1",
+            "0.0.0.0:1",
+            "[::]:1",
+            "[2001:db8::1]:1",
+            "[::ffff:192.0.2.1]:1",
+        ] {
             let refused = Err(EndpointError::NotLoopback(addr(bad).expect("an address")));
             assert_eq!(Endpoint::new(addr(bad), addr("127.0.0.1:1"), None), refused);
             assert_eq!(Endpoint::new(None, addr(bad), None), refused);
@@ -115,8 +133,11 @@ mod tests {
         for bad in ["", "a b", "a\r\nb", "ä", &"x".repeat(Token::MAX_BYTES + 1)] {
             assert_eq!(Token::new(bad), None);
         }
-        let endpoint = Endpoint::new(addr("127.0.0.1:1"), None, Token::new("s3cr3t")).expect("an endpoint");
+        let endpoint =
+            Endpoint::new(addr("127.0.0.1:1"), None, Token::new("s3cr3t")).expect("an endpoint");
         assert!(endpoint.token().is_some());
-        assert!(!format!("{endpoint:?} {:?}", endpoint.token().map(Token::value)).contains("s3cr3t"));
+        assert!(
+            !format!("{endpoint:?} {:?}", endpoint.token().map(Token::value)).contains("s3cr3t")
+        );
     }
 }

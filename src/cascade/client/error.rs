@@ -1,7 +1,7 @@
 //! Why the language server gave no answer.
 //!
-//! Its error messages may quote a conversation: of an error only the code is kept, and which of a few known sentences
-//! the message is.
+//! Its error messages may quote a conversation: of an error only the code is kept, and which of a
+//! few known sentences the message is.
 
 use std::borrow::Cow;
 use std::io;
@@ -59,7 +59,9 @@ impl RpcError {
     pub fn reason(&self) -> FollowFailure {
         match self {
             Self::BadToken => FollowFailure::BadToken,
-            Self::Closed | Self::Connect(_) | Self::OtherCertificate | Self::Tls => FollowFailure::Connect,
+            Self::Closed | Self::Connect(_) | Self::OtherCertificate | Self::Tls => {
+                FollowFailure::Connect
+            }
             Self::Deleted => FollowFailure::Deleted,
             Self::Disabled | Self::Unimplemented => FollowFailure::Disabled,
             Self::Malformed(_) => FollowFailure::Malformed,
@@ -69,7 +71,8 @@ impl RpcError {
         }
     }
 
-    /// Whether this language server does not offer the method at all, so that asking again is useless.
+    /// Whether this language server does not offer the method at all, so that asking again is
+    /// useless.
     #[must_use]
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Disabled | Self::Unimplemented)
@@ -80,7 +83,9 @@ impl From<CodingError> for RpcError {
     fn from(error: CodingError) -> Self {
         match error {
             CodingError::Budget | CodingError::Memory => Self::Malformed(Malformation::TooLarge),
-            CodingError::Damaged | CodingError::Unsupported => Self::Malformed(Malformation::Coding),
+            CodingError::Damaged | CodingError::Unsupported => {
+                Self::Malformed(Malformation::Coding)
+            }
         }
     }
 }
@@ -155,7 +160,11 @@ label! {
 
 impl Code {
     fn of_name(name: &str) -> Self {
-        Self::ALL.iter().copied().find(|code| code.as_str() == name).unwrap_or(Self::Unknown)
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|code| code.as_str() == name)
+            .unwrap_or(Self::Unknown)
     }
 }
 
@@ -219,7 +228,8 @@ pub(super) fn of_end(payload: &[u8]) -> Result<(), RpcError> {
     }
 }
 
-/// Sorts an error by its code and by those messages that are known to say more than the code, then forgets the message.
+/// Sorts an error by its code and by those messages that are known to say more than the code, then
+/// forgets the message.
 pub(super) fn refusal(code: Code, message: &str) -> RpcError {
     let says = |sentence: &str| message.to_ascii_lowercase().contains(sentence);
     match code {
@@ -232,8 +242,9 @@ pub(super) fn refusal(code: Code, message: &str) -> RpcError {
     }
 }
 
-/// Connect's table of what a bare HTTP status means. Only a doorkeeper in front of the methods answers 401 or 403 so, and
-/// the token is all that it looks at; 415 says that the method is there but not in this form.
+/// Connect's table of what a bare HTTP status means. Only a doorkeeper in front of the methods
+/// answers 401 or 403 so, and the token is all that it looks at; 415 says that the method is there
+/// but not in this form.
 fn of_status(status: StatusCode) -> RpcError {
     match status.as_u16() {
         400 => RpcError::Refused(Code::Internal),
@@ -249,7 +260,10 @@ mod tests {
     use super::*;
 
     fn answered(status: u16, body: &str) -> RpcError {
-        of_answer(StatusCode::from_u16(status).expect("a status"), body.as_bytes())
+        of_answer(
+            StatusCode::from_u16(status).expect("a status"),
+            body.as_bytes(),
+        )
     }
 
     #[test]
@@ -258,13 +272,25 @@ mod tests {
         assert_eq!(answered(500, disabled), RpcError::Disabled);
         let deleted = r#"{"code":"unknown","message":"Trajectory not found: 7"}"#;
         assert_eq!(answered(500, deleted), RpcError::Deleted);
-        assert_eq!(answered(404, r#"{"code":"not_found","message":"x"}"#), RpcError::Deleted);
+        assert_eq!(
+            answered(404, r#"{"code":"not_found","message":"x"}"#),
+            RpcError::Deleted
+        );
         let token = r#"{"code":"unauthenticated","message":"missing CSRF token"}"#;
         assert_eq!(answered(401, token), RpcError::BadToken);
         let login = r#"{"code":"unauthenticated","message":"not signed in"}"#;
-        assert_eq!(answered(401, login), RpcError::Refused(Code::Unauthenticated));
-        assert_eq!(answered(501, r#"{"code":"unimplemented"}"#), RpcError::Unimplemented);
-        assert_eq!(answered(500, r#"{"code":"new","message":""}"#), RpcError::Refused(Code::Unknown));
+        assert_eq!(
+            answered(401, login),
+            RpcError::Refused(Code::Unauthenticated)
+        );
+        assert_eq!(
+            answered(501, r#"{"code":"unimplemented"}"#),
+            RpcError::Unimplemented
+        );
+        assert_eq!(
+            answered(500, r#"{"code":"new","message":""}"#),
+            RpcError::Refused(Code::Unknown)
+        );
     }
 
     #[test]
@@ -280,8 +306,14 @@ mod tests {
     fn the_end_of_a_stream_is_read() {
         assert_eq!(of_end(b"{}"), Ok(()));
         assert_eq!(of_end(br#"{"metadata":{"a":["b"]}}"#), Ok(()));
-        assert_eq!(of_end(br#"{"error":{"code":"canceled"}}"#), Err(RpcError::Refused(Code::Canceled)));
-        assert_eq!(of_end(b"end"), Err(RpcError::Malformed(Malformation::Message)));
+        assert_eq!(
+            of_end(br#"{"error":{"code":"canceled"}}"#),
+            Err(RpcError::Refused(Code::Canceled))
+        );
+        assert_eq!(
+            of_end(b"end"),
+            Err(RpcError::Malformed(Malformation::Message))
+        );
     }
 
     #[test]

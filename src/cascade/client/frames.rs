@@ -1,7 +1,9 @@
-//! The frames of a Connect stream as a state machine: bytes in, pieces of messages out, nothing kept but the last frame.
+//! The frames of a Connect stream as a state machine: bytes in, pieces of messages out, nothing
+//! kept but the last frame.
 //!
-//! A frame is a flag byte, a length of four bytes (big endian) and so many bytes. Frames of any length pass in constant
-//! memory. No I/O; a stream that stops in the middle is the caller's to notice.
+//! A frame is a flag byte, a length of four bytes (big endian) and so many bytes. Frames of any
+//! length pass in constant memory. No I/O; a stream that stops in the middle is the caller's to
+//! notice.
 
 use bytes::Bytes;
 
@@ -44,18 +46,30 @@ struct Payload {
 impl Frames {
     /// At the beginning of a stream.
     pub(super) fn new(codings: Vec<String>, limit: u64) -> Self {
-        Self { part: Part::start(), codings, limit }
+        Self {
+            part: Part::start(),
+            codings,
+            limit,
+        }
     }
 
-    /// Takes bytes from `input` up to the next event and lends those of a message to `out`. `None`: more input is needed.
+    /// Takes bytes from `input` up to the next event and lends those of a message to `out`. `None`:
+    /// more input is needed.
     ///
     /// # Errors
-    /// A frame that cannot be read, or the error that the last frame holds. The stream is over then.
-    pub(super) fn feed(&mut self, input: &mut Bytes, out: &mut dyn FnMut(&[u8])) -> Result<Option<Event>, RpcError> {
+    /// A frame that cannot be read, or the error that the last frame holds. The stream is over
+    /// then.
+    pub(super) fn feed(
+        &mut self,
+        input: &mut Bytes,
+        out: &mut dyn FnMut(&[u8]),
+    ) -> Result<Option<Event>, RpcError> {
         if let Part::Head { bytes, filled } = &mut self.part {
             let missing = bytes.get_mut(*filled..).unwrap_or_default();
             let take = missing.len().min(input.len());
-            let (Some(missing), piece) = (missing.get_mut(..take), input.split_to(take)) else { return Ok(None) };
+            let (Some(missing), piece) = (missing.get_mut(..take), input.split_to(take)) else {
+                return Ok(None);
+            };
             missing.copy_from_slice(&piece);
             *filled += take;
             if *filled < HEAD {
@@ -64,7 +78,9 @@ impl Frames {
             let payload = Payload::begin(*bytes, &self.codings)?;
             self.part = Part::Payload(payload);
         }
-        let Part::Payload(payload) = &mut self.part else { return Ok(None) };
+        let Part::Payload(payload) = &mut self.part else {
+            return Ok(None);
+        };
         payload.feed(input, self.limit, out)?;
         if payload.left > 0 {
             return Ok(None);
@@ -77,7 +93,10 @@ impl Frames {
 
 impl Part {
     fn start() -> Self {
-        Self::Head { bytes: [0; HEAD], filled: 0 }
+        Self::Head {
+            bytes: [0; HEAD],
+            filled: 0,
+        }
     }
 }
 
@@ -89,20 +108,35 @@ impl Payload {
         if flags & !(COMPRESSED | LAST) != 0 || (compressed && codings.is_empty()) {
             return Err(RpcError::Malformed(Malformation::Frame));
         }
-        // One message of the agent's own server at a time: a budget of its own bounds the window of each.
+        // One message of the agent's own server at a time: a budget of its own bounds the window of
+        // each.
         let decoder = Decoder::new(if compressed { codings } else { &[] }, &Memory::default())?;
         let left = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
-        Ok(Self { left, decoder, passed: 0, last: (flags & LAST != 0).then(Vec::new) })
+        Ok(Self {
+            left,
+            decoder,
+            passed: 0,
+            last: (flags & LAST != 0).then(Vec::new),
+        })
     }
 
-    fn feed(&mut self, input: &mut Bytes, limit: u64, out: &mut dyn FnMut(&[u8])) -> Result<(), RpcError> {
+    fn feed(
+        &mut self,
+        input: &mut Bytes,
+        limit: u64,
+        out: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), RpcError> {
         let piece = input.split_to(self.left.min(input.len()));
         if piece.is_empty() {
             return Ok(());
         }
         self.left -= piece.len();
         let Self { passed, last, .. } = self;
-        let limit = if last.is_some() { MAX_LAST_FRAME } else { limit };
+        let limit = if last.is_some() {
+            MAX_LAST_FRAME
+        } else {
+            limit
+        };
         self.decoder.feed(&piece, &mut |plain| {
             *passed += plain.len() as u64;
             match last {
@@ -111,7 +145,11 @@ impl Payload {
                 None => out(plain),
             }
         })?;
-        if *passed > limit { Err(RpcError::Malformed(Malformation::TooLarge)) } else { Ok(()) }
+        if *passed > limit {
+            Err(RpcError::Malformed(Malformation::TooLarge))
+        } else {
+            Ok(())
+        }
     }
 
     fn end(&self) -> Result<Event, RpcError> {
@@ -128,7 +166,11 @@ impl Payload {
 /// One message as a frame of its own, uncompressed; `None` when it is longer than a frame can say.
 pub(super) fn envelope(message: &[u8]) -> Option<Bytes> {
     let length = u32::try_from(message.len()).ok()?;
-    Some([&[0], length.to_be_bytes().as_slice(), message].concat().into())
+    Some(
+        [&[0], length.to_be_bytes().as_slice(), message]
+            .concat()
+            .into(),
+    )
 }
 
 const HEAD: usize = 5;
@@ -144,7 +186,8 @@ mod tests {
 
     /// All messages of a stream that arrives in pieces of `size` bytes, and how it ended.
     fn read(stream: &[u8], size: usize) -> (Vec<Vec<u8>>, Result<Option<Event>, RpcError>) {
-        let (mut frames, mut messages, mut message) = (Frames::new(vec!["gzip".into()], 8), Vec::new(), Vec::new());
+        let (mut frames, mut messages, mut message) =
+            (Frames::new(vec!["gzip".into()], 8), Vec::new(), Vec::new());
         for piece in stream.chunks(size) {
             let mut input = Bytes::copy_from_slice(piece);
             loop {
@@ -154,7 +197,10 @@ mod tests {
                     end => return (messages, end),
                 }
             }
-            assert!(input.is_empty(), "what needs more input has taken all of it");
+            assert!(
+                input.is_empty(),
+                "what needs more input has taken all of it"
+            );
         }
         (messages, Ok(None))
     }
@@ -162,11 +208,21 @@ mod tests {
     #[test]
     fn pieces_of_any_size_make_the_same_messages() {
         let messages = [b"12345678".as_slice(), b"", b"abc"];
-        let frames = messages.iter().map(|message| envelope(message).expect("a frame"));
-        let stream = [frames.collect::<Vec<_>>().concat(), vec![LAST, 0, 0, 0, 2, b'{', b'}']].concat();
+        let frames = messages
+            .iter()
+            .map(|message| envelope(message).expect("a frame"));
+        let stream = [
+            frames.collect::<Vec<_>>().concat(),
+            vec![LAST, 0, 0, 0, 2, b'{', b'}'],
+        ]
+        .concat();
         for size in 1..=stream.len() {
             let (found, end) = read(&stream, size);
-            assert_eq!((found, end), (messages.map(<[u8]>::to_vec).to_vec(), Ok(Some(Event::End))), "{size}");
+            assert_eq!(
+                (found, end),
+                (messages.map(<[u8]>::to_vec).to_vec(), Ok(Some(Event::End))),
+                "{size}"
+            );
         }
         for cut in 0..stream.len() {
             assert_eq!(read(&stream[..cut], 4).1, Ok(None), "{cut}");
@@ -177,7 +233,11 @@ mod tests {
     fn a_message_over_the_limit_is_refused_without_its_rest() {
         let stream = envelope(b"123456789").expect("a frame");
         for size in 1..=stream.len() {
-            assert_eq!(read(&stream, size), (vec![], Err(RpcError::Malformed(Malformation::TooLarge))), "{size}");
+            assert_eq!(
+                read(&stream, size),
+                (vec![], Err(RpcError::Malformed(Malformation::TooLarge))),
+                "{size}"
+            );
         }
     }
 }

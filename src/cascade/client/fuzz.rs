@@ -4,17 +4,27 @@ use bytes::Bytes;
 
 use super::frames::{Event, Frames};
 
-/// Takes the bytes apart, all at once and in pieces as long as the first of them says. Panics when the cuts make a difference
-/// to the messages, or when a message passes its limit.
+/// Takes the bytes apart, all at once and in pieces as long as the first of them says. Panics when
+/// the cuts make a difference to the messages, or when a message passes its limit.
 pub fn fuzz_frames(bytes: &[u8]) {
-    let Some((size, stream)) = bytes.split_first() else { return };
+    let Some((size, stream)) = bytes.split_first() else {
+        return;
+    };
     let size = usize::from(*size).max(1);
-    assert_eq!(messages(stream, stream.len().max(1)), messages(stream, size), "in pieces of {size}");
+    assert_eq!(
+        messages(stream, stream.len().max(1)),
+        messages(stream, size),
+        "in pieces of {size}"
+    );
 }
 
 /// The messages, and how the stream ended.
 fn messages(stream: &[u8], size: usize) -> (Vec<Vec<u8>>, Ending) {
-    let (mut frames, mut whole, mut message) = (Frames::new(vec!["gzip".into()], LIMIT), Vec::new(), Vec::new());
+    let (mut frames, mut whole, mut message) = (
+        Frames::new(vec!["gzip".into()], LIMIT),
+        Vec::new(),
+        Vec::new(),
+    );
     for piece in stream.chunks(size) {
         let mut input = Bytes::copy_from_slice(piece);
         loop {
@@ -24,7 +34,11 @@ fn messages(stream: &[u8], size: usize) -> (Vec<Vec<u8>>, Ending) {
                 Ok(Some(Event::Message)) => whole.push(std::mem::take(&mut message)),
                 Err(_) => return (whole, Ending::Failed),
             }
-            assert!(message.len() as u64 <= LIMIT, "a message of {} bytes", message.len());
+            assert!(
+                message.len() as u64 <= LIMIT,
+                "a message of {} bytes",
+                message.len()
+            );
         }
     }
     (whole, Ending::Open)

@@ -22,15 +22,20 @@ use super::endpoint::Token;
 use super::error::{Malformation, RpcError, Step, refusal};
 use super::reactive::MAX_MESSAGE;
 use crate::cascade::proto::language_server_pb::language_server_service_client::LanguageServerServiceClient;
-use crate::cascade::proto::reactive_component_pb::{StreamReactiveUpdatesRequest, StreamReactiveUpdatesResponse};
+use crate::cascade::proto::reactive_component_pb::{
+    StreamReactiveUpdatesRequest, StreamReactiveUpdatesResponse,
+};
 
-/// Opens the stream. `None`: the port does not speak HTTP/2, or answers with something else than gRPC.
+/// Opens the stream. `None`: the port does not speak HTTP/2, or answers with something else than
+/// gRPC.
 pub(super) async fn open(
     client: &Client,
     https: SocketAddr,
     request: StreamReactiveUpdatesRequest,
 ) -> Result<Option<GrpcStream>, RpcError> {
-    let Some(Http2 { sender, driver }) = client.dialer.http2(https).await? else { return Ok(None) };
+    let Some(Http2 { sender, driver }) = client.dialer.http2(https).await? else {
+        return Ok(None);
+    };
     let status = PeerStatus::default();
     let token = client.endpoint.token().cloned();
     let service = tower::service_fn({
@@ -40,9 +45,18 @@ pub(super) async fn open(
     let mut rpc = LanguageServerServiceClient::with_origin(service, origin(https)?)
         .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(MAX_MESSAGE);
-    let answer = timeout(client.timeouts.head, rpc.stream_cascade_reactive_updates(request)).await;
+    let answer = timeout(
+        client.timeouts.head,
+        rpc.stream_cascade_reactive_updates(request),
+    )
+    .await;
     match answer.map_err(|_| RpcError::Timeout(Step::Head))? {
-        Ok(answer) => Ok(Some(GrpcStream { messages: answer.into_inner(), status, over: None, _driver: driver })),
+        Ok(answer) => Ok(Some(GrpcStream {
+            messages: answer.into_inner(),
+            status,
+            over: None,
+            _driver: driver,
+        })),
         Err(error) if is_not_grpc(&error) => Ok(None),
         Err(error) if status.has_come() => Err(refusal(error.code().into(), error.message())),
         Err(_) => Err(RpcError::Closed),
@@ -72,8 +86,8 @@ impl GrpcStream {
     }
 }
 
-/// Whether the other side itself has said how the call ended. tonic reports its own troubles, such as a message that is
-/// cut short, in the same type.
+/// Whether the other side itself has said how the call ended. tonic reports its own troubles, such
+/// as a message that is cut short, in the same type.
 #[derive(Clone, Default)]
 struct PeerStatus(Arc<AtomicBool>);
 
@@ -92,7 +106,9 @@ impl PeerStatus {
         match error.code() {
             code if self.has_come() => refusal(code.into(), error.message()),
             // Of a length that is said, and of what comes out of the compression.
-            Code::OutOfRange | Code::ResourceExhausted => RpcError::Malformed(Malformation::TooLarge),
+            Code::OutOfRange | Code::ResourceExhausted => {
+                RpcError::Malformed(Malformation::TooLarge)
+            }
             Code::Internal if error.source().is_none() && error.message() != CUT_SHORT => {
                 RpcError::Malformed(Malformation::Message)
             }
@@ -102,7 +118,8 @@ impl PeerStatus {
     }
 }
 
-/// One HTTP/2 exchange for tonic, with the token in the request and an ear for the status in the answer.
+/// One HTTP/2 exchange for tonic, with the token in the request and an ear for the status in the
+/// answer.
 async fn exchange(
     mut sender: SendRequest<tonic::body::Body>,
     mut request: Request<tonic::body::Body>,
@@ -119,7 +136,9 @@ async fn exchange(
     status.note(answer.headers());
     Ok(answer.map(|body| {
         tonic::body::Body::new(body.map_frame(move |frame| {
-            frame.trailers_ref().inspect(|trailers| status.note(trailers));
+            frame
+                .trailers_ref()
+                .inspect(|trailers| status.note(trailers));
             frame
         }))
     }))
@@ -131,9 +150,15 @@ async fn exchange(
 struct NotGrpc;
 
 fn is_grpc<B>(answer: &Response<B>) -> bool {
-    let value = answer.headers().get(CONTENT_TYPE).map(|value| value.as_bytes()).unwrap_or_default();
+    let value = answer
+        .headers()
+        .get(CONTENT_TYPE)
+        .map(|value| value.as_bytes())
+        .unwrap_or_default();
     // `application/grpc` and `application/grpc+proto`, but not `application/grpc-web`.
-    value.strip_prefix(b"application/grpc").is_some_and(|rest| !rest.starts_with(b"-"))
+    value
+        .strip_prefix(b"application/grpc")
+        .is_some_and(|rest| !rest.starts_with(b"-"))
 }
 
 fn is_not_grpc(error: &Status) -> bool {
@@ -148,9 +173,14 @@ fn is_not_grpc(error: &Status) -> bool {
 }
 
 fn origin(https: SocketAddr) -> Result<Uri, RpcError> {
-    let origin = Uri::builder().scheme(Scheme::HTTPS).authority(https.to_string());
+    let origin = Uri::builder()
+        .scheme(Scheme::HTTPS)
+        .authority(https.to_string());
     // An address is an authority.
-    origin.path_and_query(PathAndQuery::from_static("/")).build().map_err(|_| RpcError::Closed)
+    origin
+        .path_and_query(PathAndQuery::from_static("/"))
+        .build()
+        .map_err(|_| RpcError::Closed)
 }
 
 /// Where gRPC says how a call ended.

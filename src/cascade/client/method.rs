@@ -1,4 +1,5 @@
-//! The methods of the language server that are asked, by their names on the wire. None of them changes a conversation.
+//! The methods of the language server that are asked, by their names on the wire. None of them
+//! changes a conversation.
 
 use crate::record::{Label as _, label};
 

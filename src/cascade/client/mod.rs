@@ -1,8 +1,10 @@
-//! The language server's local RPC: one request, a stream of JSON messages, or a stream of protobuf differences.
+//! The language server's local RPC: one request, a stream of JSON messages, or a stream of protobuf
+//! differences.
 //!
-//! A [`Method`] and a request enter; bytes leave in pieces (JSON) or as messages (protobuf). Replies of any size cost
-//! constant memory, except protobuf messages, which have a limit. It connects to loopback only, keeps no answer and no
-//! word of an error message, and never looks into JSON.
+//! A [`Method`] and a request enter; bytes leave in pieces (JSON) or as messages (protobuf).
+//! Replies of any size cost constant memory, except protobuf messages, which have a limit. It
+//! connects to loopback only, keeps no answer and no word of an error message, and never looks into
+//! JSON.
 
 mod answer;
 mod dial;
@@ -48,11 +50,11 @@ pub struct Client {
 pub struct Timeouts {
     /// TCP, TLS and HTTP/2 handshakes together.
     pub connect: Duration,
-    /// From the request to the head of the answer, that of a stream as well: its first message, which comes at once, has
-    /// all that is known.
+    /// From the request to the head of the answer, that of a stream as well: its first message,
+    /// which comes at once, has all that is known.
     pub head: Duration,
-    /// Without a byte inside the body of a single answer. A stream may be silent for ever: nothing is said while the
-    /// agent is idle, and TCP finds out whether the other side is still there.
+    /// Without a byte inside the body of a single answer. A stream may be silent for ever: nothing
+    /// is said while the agent is idle, and TCP finds out whether the other side is still there.
     pub silence: Duration,
 }
 
@@ -69,11 +71,16 @@ impl Default for Timeouts {
 }
 
 impl Client {
-    /// Connects to nothing yet. `tasks` takes the tasks that move the bytes of connections; each ends with its answer.
+    /// Connects to nothing yet. `tasks` takes the tasks that move the bytes of connections; each
+    /// ends with its answer.
     #[must_use]
     pub fn new(endpoint: Endpoint, tasks: TaskTracker) -> Self {
         let timeouts = Timeouts::default();
-        Self { endpoint, dialer: Dialer::new(tasks, timeouts.connect), timeouts }
+        Self {
+            endpoint,
+            dialer: Dialer::new(tasks, timeouts.connect),
+            timeouts,
+        }
     }
 
     /// With other limits in time.
@@ -90,8 +97,8 @@ impl Client {
         &self.endpoint
     }
 
-    /// Asks once and lends the JSON of the answer to `on`, in pieces of a few KiB as they arrive. When an error comes in
-    /// the middle, `on` has had the beginning.
+    /// Asks once and lends the JSON of the answer to `on`, in pieces of a few KiB as they arrive.
+    /// When an error comes in the middle, `on` has had the beginning.
     ///
     /// Dropping the future closes the connection.
     ///
@@ -104,7 +111,12 @@ impl Client {
         on: &mut (dyn FnMut(&[u8]) + Send),
     ) -> Result<(), RpcError> {
         let (content_type, accept) = ("application/json", ACCEPT_ENCODING);
-        let question = Question { path: method.path(), content_type, accept, body: request.to_string().into() };
+        let question = Question {
+            path: method.path(),
+            content_type,
+            accept,
+            body: request.to_string().into(),
+        };
         self.ask(question).await?.read(&self.timeouts, on).await
     }
 
@@ -114,15 +126,29 @@ impl Client {
     /// [`RpcError`], except what the stream itself says.
     pub async fn stream(&self, method: Method, request: &Value) -> Result<JsonStream, RpcError> {
         let body = request.to_string();
-        stream::open(self, method.path(), stream::JSON, body.as_bytes(), u64::MAX).await.map(JsonStream::new)
+        stream::open(self, method.path(), stream::JSON, body.as_bytes(), u64::MAX)
+            .await
+            .map(JsonStream::new)
     }
 
-    /// One request over HTTP/1.1: in the clear where it can be, for loopback has nobody to hide from.
+    /// One request over HTTP/1.1: in the clear where it can be, for loopback has nobody to hide
+    /// from.
     async fn ask(&self, question: Question) -> Result<Answer, RpcError> {
-        let port = self.endpoint.http().map(Port::Http).or(self.endpoint.https().map(Port::Https));
+        let port = self
+            .endpoint
+            .http()
+            .map(Port::Http)
+            .or(self.endpoint.https().map(Port::Https));
         // An endpoint has one of them.
         let port = port.ok_or(RpcError::Closed)?;
         let connection = self.dialer.http1(port).await?;
-        answer::ask(connection, port, self.endpoint.token(), question, &self.timeouts).await
+        answer::ask(
+            connection,
+            port,
+            self.endpoint.token(),
+            question,
+            &self.timeouts,
+        )
+        .await
     }
 }

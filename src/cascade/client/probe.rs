@@ -9,12 +9,17 @@ use tokio_util::task::TaskTracker;
 
 use super::{Client, Endpoint, Method, RpcError, Step, Timeouts, Token};
 
-/// Finds out whether a loopback port answers the language server's `Heartbeat`, and whether in the clear or over TLS. The
-/// token is shown to whoever listens there: ask only about ports of the process that it belongs to.
+/// Finds out whether a loopback port answers the language server's `Heartbeat`, and whether in the
+/// clear or over TLS. The token is shown to whoever listens there: ask only about ports of the
+/// process that it belongs to.
 ///
 /// # Errors
 /// Why no language server was found. [`RpcError::BadToken`]: what is there wants another token.
-pub async fn probe(port: u16, token: Option<Token>, tasks: &TaskTracker) -> Result<Endpoint, RpcError> {
+pub async fn probe(
+    port: u16,
+    token: Option<Token>,
+    tasks: &TaskTracker,
+) -> Result<Endpoint, RpcError> {
     let mut outcome = Err(RpcError::Closed);
     for ip in LOOPBACK {
         outcome = probe_addr(SocketAddr::new(ip, port), token.as_ref(), tasks).await;
@@ -26,7 +31,11 @@ pub async fn probe(port: u16, token: Option<Token>, tasks: &TaskTracker) -> Resu
     outcome
 }
 
-async fn probe_addr(addr: SocketAddr, token: Option<&Token>, tasks: &TaskTracker) -> Result<Endpoint, RpcError> {
+async fn probe_addr(
+    addr: SocketAddr,
+    token: Option<&Token>,
+    tasks: &TaskTracker,
+) -> Result<Endpoint, RpcError> {
     match heartbeat((Some(addr), None), token, tasks).await {
         // A language server, or nobody at all.
         outcome @ (Ok(_) | Err(RpcError::BadToken | RpcError::Connect(_))) => outcome,
@@ -46,16 +55,25 @@ async fn heartbeat(
     let request = json!({});
     let beat = client.unary(Method::Heartbeat, &request, &mut ignore);
     // Whatever listens there may talk for ever.
-    timeout(WHOLE, beat).await.unwrap_or(Err(RpcError::Timeout(Step::Body)))?;
+    timeout(WHOLE, beat)
+        .await
+        .unwrap_or(Err(RpcError::Timeout(Step::Body)))?;
     Ok(client.endpoint)
 }
 
 /// Where a listener may be found by its port alone.
-const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+const LOOPBACK: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::LOCALHOST),
+    IpAddr::V6(Ipv6Addr::LOCALHOST),
+];
 
-/// A living language server answers `Heartbeat` within milliseconds, and there may be several ports to ask.
-const TIMEOUTS: Timeouts =
-    Timeouts { connect: Duration::from_secs(1), head: Duration::from_secs(2), silence: Duration::from_secs(1) };
+/// A living language server answers `Heartbeat` within milliseconds, and there may be several ports
+/// to ask.
+const TIMEOUTS: Timeouts = Timeouts {
+    connect: Duration::from_secs(1),
+    head: Duration::from_secs(2),
+    silence: Duration::from_secs(1),
+};
 
 /// For one attempt as a whole.
 const WHOLE: Duration = Duration::from_secs(4);

@@ -7,7 +7,9 @@ use super::error::{Malformation, RpcError};
 use super::grpc::{self, GrpcStream};
 use super::method;
 use super::stream::{self, Stream};
-use crate::cascade::proto::reactive_component_pb::{StreamReactiveUpdatesRequest, StreamReactiveUpdatesResponse};
+use crate::cascade::proto::reactive_component_pb::{
+    StreamReactiveUpdatesRequest, StreamReactiveUpdatesResponse,
+};
 use crate::record::Id;
 
 /// Differences of one conversation's state.
@@ -19,15 +21,23 @@ enum Transport {
 }
 
 impl Client {
-    /// Opens the reactive stream of a conversation. `subscriber` is any name, one for each stream. The connection closes
-    /// when the stream is dropped.
+    /// Opens the reactive stream of a conversation. `subscriber` is any name, one for each stream.
+    /// The connection closes when the stream is dropped.
     ///
     /// # Errors
-    /// [`RpcError`]; [`RpcError::is_missing`] when this language server has it switched off, which it may say as well in
-    /// the stream itself.
-    pub async fn reactive(&self, cascade: &Id, subscriber: &str) -> Result<ReactiveStream, RpcError> {
+    /// [`RpcError`]; [`RpcError::is_missing`] when this language server has it switched off, which
+    /// it may say as well in the stream itself.
+    pub async fn reactive(
+        &self,
+        cascade: &Id,
+        subscriber: &str,
+    ) -> Result<ReactiveStream, RpcError> {
         let (id, subscriber_id) = (cascade.as_str().to_owned(), subscriber.to_owned());
-        let request = StreamReactiveUpdatesRequest { protocol_version: PROTOCOL_VERSION, id, subscriber_id };
+        let request = StreamReactiveUpdatesRequest {
+            protocol_version: PROTOCOL_VERSION,
+            id,
+            subscriber_id,
+        };
         if let Some(https) = self.endpoint.https()
             && let Some(stream) = grpc::open(self, https, request.clone()).await?
         {
@@ -36,13 +46,16 @@ impl Client {
         let message = request.encode_to_vec();
         let path = method::path("StreamCascadeReactiveUpdates");
         let stream = stream::open(self, path, stream::PROTO, &message, MAX_MESSAGE as u64).await?;
-        Ok(ReactiveStream(Transport::Connect(ConnectStream { stream, message: Vec::new() })))
+        Ok(ReactiveStream(Transport::Connect(ConnectStream {
+            stream,
+            message: Vec::new(),
+        })))
     }
 }
 
 impl ReactiveStream {
-    /// Waits for the next message, for ever while the language server has nothing to say. `None`: the stream has ended
-    /// well, as it does after each turn.
+    /// Waits for the next message, for ever while the language server has nothing to say. `None`:
+    /// the stream has ended well, as it does after each turn.
     ///
     /// Cancel safety: nothing is lost when the future is dropped.
     ///
@@ -65,7 +78,12 @@ struct ConnectStream {
 impl ConnectStream {
     async fn next(&mut self) -> Result<Option<StreamReactiveUpdatesResponse>, RpcError> {
         let message = &mut self.message;
-        if self.stream.next(&mut |piece| message.extend_from_slice(piece)).await?.is_none() {
+        if self
+            .stream
+            .next(&mut |piece| message.extend_from_slice(piece))
+            .await?
+            .is_none()
+        {
             return Ok(None);
         }
         // Not cleared but let go: the first message of a long conversation is the largest by far.
@@ -79,6 +97,7 @@ impl ConnectStream {
 /// The one that this house can read.
 const PROTOCOL_VERSION: u32 = 1;
 
-/// Most bytes of one protobuf message, which must be whole before it can be read. The first one holds the whole
-/// conversation: one of 2302 steps has 44 MiB, and a limit of 16 MiB has been too small for others.
+/// Most bytes of one protobuf message, which must be whole before it can be read. The first one
+/// holds the whole conversation: one of 2302 steps has 44 MiB, and a limit of 16 MiB has been too
+/// small for others.
 pub const MAX_MESSAGE: usize = 128 << 20;

@@ -19,18 +19,22 @@ impl JsonStream {
         Self(stream)
     }
 
-    /// Waits for the next message and lends its JSON to `on`, in pieces of a few KiB as they arrive; `Some` says that it
-    /// is complete. `None`: the stream has ended well. After an error or the end every call answers the same again.
+    /// Waits for the next message and lends its JSON to `on`, in pieces of a few KiB as they
+    /// arrive; `Some` says that it is complete. `None`: the stream has ended well. After an error
+    /// or the end every call answers the same again.
     ///
     /// Waits for ever while the language server has nothing to say.
     ///
-    /// Cancel safety: no byte is lost. When the future is dropped in the middle of a message, the next call goes on with
-    /// the rest of it, so whatever `on` feeds must outlive the call.
+    /// Cancel safety: no byte is lost. When the future is dropped in the middle of a message, the
+    /// next call goes on with the rest of it, so whatever `on` feeds must outlive the call.
     ///
     /// # Errors
-    /// [`RpcError::Truncated`] when the stream stops without its last frame, what the last frame says, or what cannot be
-    /// read.
-    pub async fn next(&mut self, on: &mut (dyn FnMut(&[u8]) + Send)) -> Result<Option<()>, RpcError> {
+    /// [`RpcError::Truncated`] when the stream stops without its last frame, what the last frame
+    /// says, or what cannot be read.
+    pub async fn next(
+        &mut self,
+        on: &mut (dyn FnMut(&[u8]) + Send),
+    ) -> Result<Option<()>, RpcError> {
         self.0.next(on).await
     }
 }
@@ -54,15 +58,34 @@ pub(super) async fn open(
     limit: u64,
 ) -> Result<Stream, RpcError> {
     let body = envelope(message).ok_or(RpcError::Malformed(Malformation::TooLarge))?;
-    let Answer { headers, body, driver } =
-        client.ask(Question { path, content_type, accept: ACCEPT_ENCODING, body }).await?;
+    let Answer {
+        headers,
+        body,
+        driver,
+    } = client
+        .ask(Question {
+            path,
+            content_type,
+            accept: ACCEPT_ENCODING,
+            body,
+        })
+        .await?;
     let frames = Frames::new(answer::codings(&headers, &CONTENT_ENCODING), limit);
-    Ok(Stream { body, arrived: Bytes::new(), frames, over: None, _driver: driver })
+    Ok(Stream {
+        body,
+        arrived: Bytes::new(),
+        frames,
+        over: None,
+        _driver: driver,
+    })
 }
 
 impl Stream {
     /// As [`JsonStream::next`].
-    pub(super) async fn next(&mut self, on: &mut (dyn FnMut(&[u8]) + Send)) -> Result<Option<()>, RpcError> {
+    pub(super) async fn next(
+        &mut self,
+        on: &mut (dyn FnMut(&[u8]) + Send),
+    ) -> Result<Option<()>, RpcError> {
         if let Some(over) = self.over {
             return over.map(|()| None);
         }
@@ -75,7 +98,8 @@ impl Stream {
         event.map(|_| None)
     }
 
-    /// Awaits only frames of the body, which are not lost when that is given up; all else is kept in `self`.
+    /// Awaits only frames of the body, which are not lost when that is given up; all else is kept
+    /// in `self`.
     async fn advance(&mut self, on: &mut (dyn FnMut(&[u8]) + Send)) -> Result<Event, RpcError> {
         loop {
             if let Some(event) = self.frames.feed(&mut self.arrived, on)? {

@@ -1,6 +1,8 @@
-//! The trust in the language server's certificate: whatever it shows first, and nothing else after that.
+//! The trust in the language server's certificate: whatever it shows first, and nothing else after
+//! that.
 //!
-//! A certificate enters, a verdict leaves. Made for loopback ports of one language server and usable nowhere else.
+//! A certificate enters, a verdict leaves. Made for loopback ports of one language server and
+//! usable nowhere else.
 
 use std::io;
 use std::net::IpAddr;
@@ -17,14 +19,15 @@ use crate::tls::proof::{Judge, Presented, Proven};
 
 /// Accepts the certificate of one language server.
 ///
-/// The language server signs its certificate itself, for `localhost`; no root vouches for it and none could: whoever may
-/// listen on this machine's loopback can make one that is as good. What protects the agent's RPC is that a loopback
-/// port belongs to the process that opened it, and the token. A certificate can add one thing, and does so here: the
-/// first one is kept for as long as the client lives, and a port that shows another one later has changed hands.
-/// The peer must prove in each handshake that it holds the certificate's key, by the same algorithms as anywhere else.
+/// The language server signs its certificate itself, for `localhost`; no root vouches for it and
+/// none could: whoever may listen on this machine's loopback can make one that is as good. What
+/// protects the agent's RPC is that a loopback port belongs to the process that opened it, and the
+/// token. A certificate can add one thing, and does so here: the first one is kept for as long as
+/// the client lives, and a port that shows another one later has changed hands. The peer must prove
+/// in each handshake that it holds the certificate's key, by the same algorithms as anywhere else.
 ///
-/// Nothing outside this folder can have one, and it refuses every peer that is not a loopback address: the verification
-/// of providers ([`crate::tls::upstream`]) cannot come to rest on it.
+/// Nothing outside this folder can have one, and it refuses every peer that is not a loopback
+/// address: the verification of providers ([`crate::tls::upstream`]) cannot come to rest on it.
 #[derive(Debug, Default)]
 pub(super) struct Pin {
     /// Nothing is pinned before the first handshake has ended.
@@ -32,14 +35,19 @@ pub(super) struct Pin {
 }
 
 impl Pin {
-    /// Pins the certificate of a finished handshake if it is the first one, and tells whether it is the pinned one. Not
-    /// before the end of the handshake: until then the peer has not proved that the certificate is its own.
+    /// Pins the certificate of a finished handshake if it is the first one, and tells whether it is
+    /// the pinned one. Not before the end of the handshake: until then the peer has not proved that
+    /// the certificate is its own.
     fn admit(&self, certificate: &CertificateDer<'_>) -> bool {
-        self.certificate.get_or_init(|| certificate.clone().into_owned()) == certificate
+        self.certificate
+            .get_or_init(|| certificate.clone().into_owned())
+            == certificate
     }
 
     fn refuses(&self, certificate: &CertificateDer<'_>) -> bool {
-        self.certificate.get().is_some_and(|pinned| pinned != certificate)
+        self.certificate
+            .get()
+            .is_some_and(|pinned| pinned != certificate)
     }
 }
 
@@ -77,7 +85,8 @@ impl Tls {
     /// Trusts nobody yet.
     ///
     /// # Errors
-    /// The provider has no cipher suite for the versions; it is built in, so this does not depend on the machine.
+    /// The provider has no cipher suite for the versions; it is built in, so this does not depend
+    /// on the machine.
     pub(super) fn new() -> Result<Self, Error> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let pin = Arc::new(Proven::new(Pin::default(), &provider));
@@ -86,20 +95,34 @@ impl Tls {
             .dangerous() // rustls calls every verifier of one's own so; what this one does is said above
             .with_custom_certificate_verifier(pin.clone())
             .with_no_client_auth();
-        Ok(Self { pin, config: Arc::new(config) })
+        Ok(Self {
+            pin,
+            config: Arc::new(config),
+        })
     }
 
     /// The handshake, offering one application protocol. The caller sets the limit in time.
     ///
     /// # Errors
     /// The [`Refusal`]; nothing but the handshake has been sent then.
-    pub(super) async fn handshake(&self, tcp: TcpStream, alpn: &[u8]) -> Result<TlsStream<TcpStream>, Refusal> {
+    pub(super) async fn handshake(
+        &self,
+        tcp: TcpStream,
+        alpn: &[u8],
+    ) -> Result<TlsStream<TcpStream>, Refusal> {
         let mut config = ClientConfig::clone(&self.config);
         config.alpn_protocols = vec![alpn.to_vec()];
         let peer = tcp.peer_addr().map_err(|_| Refusal::Tls)?;
         let connector = TlsConnector::from(Arc::new(config));
-        let stream = connector.connect(peer.ip().into(), tcp).await.map_err(|error| Refusal::of(&error))?;
-        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let stream = connector
+            .connect(peer.ip().into(), tcp)
+            .await
+            .map_err(|error| Refusal::of(&error))?;
+        let shown = stream
+            .get_ref()
+            .1
+            .peer_certificates()
+            .and_then(<[_]>::first);
         match shown {
             Some(certificate) if self.pin.judge.admit(certificate) => Ok(stream),
             _ => Err(Refusal::OtherCertificate),
@@ -109,7 +132,10 @@ impl Tls {
 
 impl Refusal {
     fn of(error: &io::Error) -> Self {
-        match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        match error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<Error>())
+        {
             Some(error) if *error == other_certificate() => Self::OtherCertificate,
             Some(Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => Self::Protocol,
             _ => Self::Tls,
@@ -137,13 +163,27 @@ mod tests {
     fn certificate() -> CertificateDer<'static> {
         let key = rcgen::KeyPair::generate().expect("a key");
         let params = rcgen::CertificateParams::new(["localhost".to_owned()]).expect("parameters");
-        params.self_signed(&key).expect("a certificate").der().clone()
+        params
+            .self_signed(&key)
+            .expect("a certificate")
+            .der()
+            .clone()
     }
 
-    fn verdict(pin: &Pin, certificate: &CertificateDer<'_>, peer: &str) -> Result<ServerCertVerified, Error> {
+    fn verdict(
+        pin: &Pin,
+        certificate: &CertificateDer<'_>,
+        peer: &str,
+    ) -> Result<ServerCertVerified, Error> {
         let name = &ServerName::try_from(peer.to_owned()).expect("a name");
         let now = UnixTime::now();
-        pin.judge(Presented { end_entity: certificate, intermediates: &[], name, ocsp: &[], now })
+        pin.judge(Presented {
+            end_entity: certificate,
+            intermediates: &[],
+            name,
+            ocsp: &[],
+            now,
+        })
     }
 
     #[test]
@@ -152,7 +192,11 @@ mod tests {
         let shown = certificate();
         assert!(verdict(&pin, &shown, "127.0.0.1").is_ok());
         assert!(verdict(&pin, &shown, "::1").is_ok());
-        for elsewhere in ["192.0.2.1", "localhost", "daily-cloudcode-pa.googleapis.com"] {
+        for elsewhere in [
+            "192.0.2.1",
+            "localhost",
+            "daily-cloudcode-pa.googleapis.com",
+        ] {
             assert!(verdict(&pin, &shown, elsewhere).is_err(), "{elsewhere}");
         }
     }
@@ -161,10 +205,16 @@ mod tests {
     fn the_first_certificate_stays_the_only_one() {
         let pin = Pin::default();
         let (first, second) = (certificate(), certificate());
-        assert!(verdict(&pin, &second, "127.0.0.1").is_ok(), "looking at one does not pin it");
+        assert!(
+            verdict(&pin, &second, "127.0.0.1").is_ok(),
+            "looking at one does not pin it"
+        );
         assert!(pin.admit(&first));
         assert!(verdict(&pin, &first, "127.0.0.1").is_ok());
-        assert_eq!(verdict(&pin, &second, "127.0.0.1").unwrap_err(), other_certificate());
+        assert_eq!(
+            verdict(&pin, &second, "127.0.0.1").unwrap_err(),
+            other_certificate()
+        );
         assert!(!pin.admit(&second));
     }
 }

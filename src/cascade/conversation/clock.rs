@@ -25,23 +25,37 @@ pub struct Began {
 impl Began {
     /// When the agent says so; `None` when its clock must be wrong.
     pub(super) fn told(wall: SystemTime, now: Moment) -> Option<Self> {
-        let at = instant_of(wall, now).filter(|at| now.at.saturating_duration_since(*at) <= LONGEST_RUN)?;
-        Some(Self { at, wall: wall.min(now.wall), is_told: true })
+        let at = instant_of(wall, now)
+            .filter(|at| now.at.saturating_duration_since(*at) <= LONGEST_RUN)?;
+        Some(Self {
+            at,
+            wall: wall.min(now.wall),
+            is_told: true,
+        })
     }
 
     /// The same, or that moment where it came earlier.
     pub(super) fn not_before(self, earliest: Instant) -> Self {
         let later = earliest.saturating_duration_since(self.at);
-        Self { at: self.at + later, wall: self.wall + later, ..self }
+        Self {
+            at: self.at + later,
+            wall: self.wall + later,
+            ..self
+        }
     }
 
     /// No later than now.
     pub(super) fn seen(now: Moment) -> Self {
-        Self { at: now.at, wall: now.wall, is_told: false }
+        Self {
+            at: now.at,
+            wall: now.wall,
+            is_told: false,
+        }
     }
 }
 
-/// A time by the agent's clock as a moment of ours; `None` when it lies in our future, so that its clock must be wrong.
+/// A time by the agent's clock as a moment of ours; `None` when it lies in our future, so that its
+/// clock must be wrong.
 pub(super) fn instant_of(time: SystemTime, now: Moment) -> Option<Instant> {
     match now.wall.duration_since(time) {
         Ok(ago) => now.at.checked_sub(ago),
@@ -52,5 +66,6 @@ pub(super) fn instant_of(time: SystemTime, now: Moment) -> Option<Instant> {
 /// Agent and house share a machine and its clock; what differs more is another clock.
 pub(super) const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
 
-/// The longest runs known take hours; what the agent dates back further is a clock that was never set.
+/// The longest runs known take hours; what the agent dates back further is a clock that was never
+/// set.
 const LONGEST_RUN: Duration = Duration::from_secs(24 * 60 * 60);

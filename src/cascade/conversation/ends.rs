@@ -11,34 +11,54 @@ use crate::record::{RunOutcome, StepKind, StepStatus};
 impl End {
     /// The same, but no later than the next run begins.
     pub(super) fn before(self, next: Began) -> Self {
-        Self { at: self.at.min(next.at), latest: self.latest.min(next.at), ..self }
+        Self {
+            at: self.at.min(next.at),
+            latest: self.latest.min(next.at),
+            ..self
+        }
     }
 }
 
 impl Conversation {
-    /// The end of a run whose agent was found idle, and of whose steps a later message is none. A stream that shows the change
-    /// tells the end best; otherwise the agent's own times do.
-    pub(super) fn end_of(&self, run: &OpenRun, next: Option<Input>, idle: Idle, look: &Look) -> End {
-        let completed = if idle.is_seen { None } else { self.last_completed(run, next, look.now) };
+    /// The end of a run whose agent was found idle, and of whose steps a later message is none. A
+    /// stream that shows the change tells the end best; otherwise the agent's own times do.
+    pub(super) fn end_of(
+        &self,
+        run: &OpenRun,
+        next: Option<Input>,
+        idle: Idle,
+        look: &Look,
+    ) -> End {
+        let completed = if idle.is_seen {
+            None
+        } else {
+            self.last_completed(run, next, look.now)
+        };
         let latest = self.message_began(next, look).at;
         let index = next.map_or(u32::MAX, |next| next.index);
         let at = completed.unwrap_or(idle.at).min(latest);
         End {
             at,
-            latest: if idle.is_seen { at } else { idle.at.min(latest).max(at) },
+            latest: if idle.is_seen {
+                at
+            } else {
+                idle.at.min(latest).max(at)
+            },
             outcome: self.outcome(run, index),
             steps: index.min(self.main.len()),
         }
     }
 
-    /// When all steps of a run were completed, by the agent's clock, if that can be. A subagent's step may be completed later
-    /// than the last one.
+    /// When all steps of a run were completed, by the agent's clock, if that can be. A subagent's
+    /// step may be completed later than the last one.
     fn last_completed(&self, run: &OpenRun, next: Option<Input>, now: Moment) -> Option<Instant> {
         let index = next.map_or(u32::MAX, |next| next.index);
         let steps = || self.main.steps_between(run.first_step, index);
         let last = ended_at(steps().next_back()?)?;
         let latest = next.and_then(|next| next.created_at);
-        let others = steps().chain(self.subtrajectories.values().flat_map(|sub| sub.steps(0))).filter_map(ended_at);
+        let others = steps()
+            .chain(self.subtrajectories.values().flat_map(|sub| sub.steps(0)))
+            .filter_map(ended_at);
         let others = others.filter(|at| latest.is_none_or(|latest| *at <= latest));
         let at = instant_of(others.fold(last, SystemTime::max), now)?;
         (at + CLOCK_TOLERANCE >= run.worked.unwrap_or(run.began.at)).then_some(at)
@@ -49,7 +69,8 @@ impl Conversation {
         let steps = || self.main.steps_between(run.first_step, end);
         let last = steps().rfind(|step| !is_bookkeeping(step));
         let last_is = |status: StepStatus| last.is_some_and(|step| step.status == status);
-        let last_fails = last_is(StepStatus::Error) || last.is_some_and(|step| step.kind == StepKind::ErrorMessage);
+        let last_fails = last_is(StepStatus::Error)
+            || last.is_some_and(|step| step.kind == StepKind::ErrorMessage);
         let ended_by = |termination: Termination| run.termination == Some(termination);
         if run.was_canceled || ended_by(Termination::Canceled) || last_is(StepStatus::Canceled) {
             RunOutcome::Canceled
@@ -62,9 +83,10 @@ impl Conversation {
         }
     }
 
-    /// The end of a run that was followed by another one between two looks. An error message, or a step that was broken off,
-    /// is the end of what the agent did, whether or not it is dated. After an answer, nothing less than the agent's own times
-    /// tells the end from a message that came while the agent worked. A stream that has not been left shows every end.
+    /// The end of a run that was followed by another one between two looks. An error message, or a
+    /// step that was broken off, is the end of what the agent did, whether or not it is dated.
+    /// After an answer, nothing less than the agent's own times tells the end from a message that
+    /// came while the agent worked. A stream that has not been left shows every end.
     pub(super) fn end_between_looks(&self, run: &OpenRun, next: Input, look: &Look) -> Option<End> {
         let may_be = look.after_gap || self.is_idle(look.says_fully_idle);
         let last = self.last_of_turn(run.first_step, next).filter(|_| may_be)?;
@@ -76,35 +98,52 @@ impl Conversation {
             _ => return None,
         };
         let latest = if began.is_told { began.at } else { at };
-        let end = End { at, latest, outcome: self.outcome(run, next.index), steps: next.index };
+        let end = End {
+            at,
+            latest,
+            outcome: self.outcome(run, next.index),
+            steps: next.index,
+        };
         Some(end.before(began))
     }
 
     /// The last step of the turn before a message, if the turn had come to its end.
     pub(super) fn last_of_turn(&self, first: u32, next: Input) -> Option<&Step> {
-        let last = self.main.steps_between(first, next.index).rfind(|step| !is_bookkeeping(step))?;
+        let last = self
+            .main
+            .steps_between(first, next.index)
+            .rfind(|step| !is_bookkeeping(step))?;
         // After a tool, and after what calls for one, the agent would have gone on.
-        let ends_turn = matches!(last.kind, StepKind::PlannerResponse | StepKind::UserInput) && last.status.is_final();
-        let is_before = ended_at(last).zip(next.created_at).is_none_or(|(ended, created)| ended <= created);
+        let ends_turn = matches!(last.kind, StepKind::PlannerResponse | StepKind::UserInput)
+            && last.status.is_final();
+        let is_before = ended_at(last)
+            .zip(next.created_at)
+            .is_none_or(|(ended, created)| ended <= created);
         (is_before && (gives_up(last) || ends_turn)).then_some(last)
     }
 
     /// Whether something has come of a message that has ended.
     pub(super) fn shows_an_end(&self, input: Input) -> bool {
-        self.main.steps(input.index + 1).any(|step| step.status.is_final())
+        self.main
+            .steps(input.index + 1)
+            .any(|step| step.status.is_final())
     }
 }
 
-/// When a step ended, by the agent's clock. An error message takes no time, and need not say that it is completed.
+/// When a step ended, by the agent's clock. An error message takes no time, and need not say that
+/// it is completed.
 fn ended_at(step: &Step) -> Option<SystemTime> {
-    let at_once = (step.kind == StepKind::ErrorMessage).then_some(step.created_at).flatten();
+    let at_once = (step.kind == StepKind::ErrorMessage)
+        .then_some(step.created_at)
+        .flatten();
     step.completed_at.or(at_once)
 }
 
 /// Whether the agent does not go on after this step.
 fn gives_up(step: &Step) -> bool {
     use StepStatus::{Canceled, Error, Interrupted, Other};
-    let is_error_message = step.kind == StepKind::ErrorMessage && (step.status.is_final() || step.status == Other);
+    let is_error_message =
+        step.kind == StepKind::ErrorMessage && (step.status.is_final() || step.status == Other);
     is_error_message || matches!(step.status, Canceled | Error | Interrupted)
 }
 
@@ -117,7 +156,8 @@ fn is_answer(step: &Step) -> bool {
     }
 }
 
-/// What the agent does for itself, of which the user hears nothing: a title that is refused fails no run.
+/// What the agent does for itself, of which the user hears nothing: a title that is refused fails
+/// no run.
 fn is_bookkeeping(step: &Step) -> bool {
     matches!(step.kind, StepKind::Checkpoint | StepKind::EphemeralMessage)
 }

@@ -1,8 +1,10 @@
-//! One conversation as a state machine: news enter, what they mean leaves, above all where a run begins and ends.
+//! One conversation as a state machine: news enter, what they mean leaves, above all where a run
+//! begins and ends.
 //!
-//! A run is a message of the user and all that follows until the agent and its subagents are idle; messages that come
-//! meanwhile are part of it. Idle alone is no end: it is also said before a run begins, between two steps, and while
-//! subagents work. No I/O and no clock: every call is told the time.
+//! A run is a message of the user and all that follows until the agent and its subagents are idle;
+//! messages that come meanwhile are part of it. Idle alone is no end: it is also said before a run
+//! begins, between two steps, and while subagents work. No I/O and no clock: every call is told the
+//! time.
 
 mod clock;
 mod ends;
@@ -125,7 +127,9 @@ impl Conversation {
 
     /// Whether a subagent was at work when it was last heard of.
     pub(super) fn is_at_work(&self, subtrajectory: &Id) -> bool {
-        self.subtrajectories.get(subtrajectory).is_some_and(|sub| sub.status.is_some_and(is_work))
+        self.subtrajectories
+            .get(subtrajectory)
+            .is_some_and(|sub| sub.status.is_some_and(is_work))
     }
 
     /// Whether time alone may change something.
@@ -134,8 +138,8 @@ impl Conversation {
         matches!(self.run, Run::Awaited { .. } | Run::Closing { .. })
     }
 
-    /// The number of steps and of generations that are known of the main trajectory, or of a subagent's: where polling
-    /// goes on.
+    /// The number of steps and of generations that are known of the main trajectory, or of a
+    /// subagent's: where polling goes on.
     #[must_use]
     pub fn known(&self, subtrajectory: Option<&Id>) -> (u32, u32) {
         let trajectory = subtrajectory.map_or(Some(&self.main), |id| self.subtrajectories.get(id));
@@ -152,59 +156,105 @@ impl Conversation {
         }
     }
 
-    /// From when until when the agent was at work for sure on the run that is under way, whatever comes: no end of it is
-    /// stated that lies before.
+    /// From when until when the agent was at work for sure on the run that is under way, whatever
+    /// comes: no end of it is stated that lies before.
     #[must_use]
     pub fn sure(&self) -> Option<(Instant, Instant)> {
-        let (Run::Open(run) | Run::Closing { run, .. }) = self.run else { return None };
+        let (Run::Open(run) | Run::Closing { run, .. }) = self.run else {
+            return None;
+        };
         let worked = run.worked?.checked_sub(CLOCK_TOLERANCE)?;
         // It may have gone on with a message that has not been seen yet.
         let paused = run.paused.filter(|end| end.steps >= self.main.len());
-        Some((run.began.at, paused.map_or(worked, |end| end.at.min(worked))))
+        Some((
+            run.began.at,
+            paused.map_or(worked, |end| end.at.min(worked)),
+        ))
     }
 
     /// From which step on something may still change, because a subagent works in it.
     #[must_use]
     pub fn first_open_step(&self, subtrajectory: Option<&Id>) -> Option<u32> {
-        let trajectory = subtrajectory.map_or(Some(&self.main), |id| self.subtrajectories.get(id))?;
+        let trajectory =
+            subtrajectory.map_or(Some(&self.main), |id| self.subtrajectories.get(id))?;
         trajectory.first_open_step(self.first_step())
     }
 
-    /// Takes news. `says_fully_idle`: this source is known to say when everything has ended, so that nothing less counts.
-    pub fn apply(&mut self, update: &Update, source: UpdateSource, says_fully_idle: bool, now: Moment) -> Vec<Event> {
+    /// Takes news. `says_fully_idle`: this source is known to say when everything has ended, so
+    /// that nothing less counts.
+    pub fn apply(
+        &mut self,
+        update: &Update,
+        source: UpdateSource,
+        says_fully_idle: bool,
+        now: Moment,
+    ) -> Vec<Event> {
         let mut events = self.tick(now);
         let after_gap = update.after_gap;
-        let look = Look { source, says_fully_idle, after_gap, before: self.last.replace(now), now };
+        let look = Look {
+            source,
+            says_fully_idle,
+            after_gap,
+            before: self.last.replace(now),
+            now,
+        };
         self.source = Some(source);
         self.take_status(update);
         self.forget_statuses_of_left_stream(update, &look);
         let main = self.take_main(update, &look);
         let subs = update.subtrajectories.iter();
-        let subs: Vec<_> =
-            subs.filter_map(|(id, news)| Some((id, self.take_subtrajectory(id, news, &look)?))).collect();
+        let subs: Vec<_> = subs
+            .filter_map(|(id, news)| Some((id, self.take_subtrajectory(id, news, &look)?)))
+            .collect();
         if self.main.has_history.is_some() {
             events.extend(self.begin(&look));
         }
-        let is_new = events.iter().any(|event| matches!(event, Event::RunStarted(_)));
+        let is_new = events
+            .iter()
+            .any(|event| matches!(event, Event::RunStarted(_)));
         let mut told = vec![(self.main.is_fresh(&main), main)];
-        told.extend(subs.into_iter().filter_map(|(id, news)| self.judge_subtrajectory(id, news)));
+        told.extend(
+            subs.into_iter()
+                .filter_map(|(id, news)| self.judge_subtrajectory(id, news)),
+        );
         self.note(update, &told, is_new, &look);
         self.settle(&look);
-        for (fresh, News { ended, generations, .. }) in told {
-            events.extend(ended.into_iter().map(|(kind, status)| Event::StepEnded(kind, status)));
-            events.extend(generations.into_iter().map(|generation| Event::Generation { generation, fresh }));
+        for (
+            fresh,
+            News {
+                ended, generations, ..
+            },
+        ) in told
+        {
+            events.extend(
+                ended
+                    .into_iter()
+                    .map(|(kind, status)| Event::StepEnded(kind, status)),
+            );
+            events.extend(
+                generations
+                    .into_iter()
+                    .map(|generation| Event::Generation { generation, fresh }),
+            );
         }
         events
     }
 
-    /// Takes what the agent's list of conversations says of this one: whether subagents work while the agent itself is idle.
-    /// Only for those whose own news do not say when everything has ended.
+    /// Takes what the agent's list of conversations says of this one: whether subagents work while
+    /// the agent itself is idle. Only for those whose own news do not say when everything has
+    /// ended.
     pub fn take_listed(&mut self, is_at_work: bool, now: Moment) -> Vec<Event> {
         let events = self.tick(now);
         let is_at_work = is_at_work && self.rests();
         if std::mem::replace(&mut self.is_listed_at_work, is_at_work) != is_at_work {
             let source = UpdateSource::Polling;
-            let look = Look { source, says_fully_idle: false, after_gap: true, before: self.last, now };
+            let look = Look {
+                source,
+                says_fully_idle: false,
+                after_gap: true,
+                before: self.last,
+                now,
+            };
             self.reopen(false);
             self.settle(&look);
         }
@@ -214,13 +264,26 @@ impl Conversation {
     /// Time passes: what was waited for long enough is settled.
     pub fn tick(&mut self, now: Moment) -> Vec<Event> {
         match self.run {
-            Run::Closing { run, end, deadline, .. } if now.at >= deadline => vec![self.close(run, end)],
-            Run::Awaited { began, since } if now.at.saturating_duration_since(since.at) >= SWALLOWED_AFTER => {
+            Run::Closing {
+                run, end, deadline, ..
+            } if now.at >= deadline => vec![self.close(run, end)],
+            Run::Awaited { began, since }
+                if now.at.saturating_duration_since(since.at) >= SWALLOWED_AFTER =>
+            {
                 let input = self.new_inputs().next();
                 let started = self.open(input, began);
                 let source = UpdateSource::Polling;
-                let look = Look { source, says_fully_idle: false, after_gap: true, before: None, now };
-                let idle = Idle { at: since.at, is_seen: false };
+                let look = Look {
+                    source,
+                    says_fully_idle: false,
+                    after_gap: true,
+                    before: None,
+                    now,
+                };
+                let idle = Idle {
+                    at: since.at,
+                    is_seen: false,
+                };
                 let ended = match self.run {
                     Run::Open(run) => Some(self.close(run, self.end_of(&run, None, idle, &look))),
                     _ => None,
@@ -240,7 +303,12 @@ impl Conversation {
                 Vec::new()
             }
             Run::Open(run) => {
-                let end = End { at: now.at, latest: now.at, outcome: RunOutcome::Lost, steps: self.main.len() };
+                let end = End {
+                    at: now.at,
+                    latest: now.at,
+                    outcome: RunOutcome::Lost,
+                    steps: self.main.len(),
+                };
                 vec![self.close(run, end)]
             }
             Run::Closing { run, end, .. } => vec![self.close(run, end)],
@@ -260,7 +328,10 @@ impl Conversation {
                 events.push(self.open(input, began));
             }
             Run::None if is_idle && input.is_some() => {
-                self.run = Run::Awaited { began: self.began(input, look), since: look.now };
+                self.run = Run::Awaited {
+                    began: self.began(input, look),
+                    since: look.now,
+                };
             }
             // The message was taken back.
             Run::Awaited { .. } if input.is_none() => self.run = Run::None,
@@ -274,15 +345,21 @@ impl Conversation {
         if let Run::Closing { run, end, .. } = self.run
             && !self.is_idle(says_fully_idle)
         {
-            self.run = Run::Open(OpenRun { paused: Some(end), ..run });
+            self.run = Run::Open(OpenRun {
+                paused: Some(end),
+                ..run
+            });
         }
     }
 
-    /// A run that seems to be over is, when the user writes. The agent may be seen to work on a message before the message.
+    /// A run that seems to be over is, when the user writes. The agent may be seen to work on a
+    /// message before the message.
     fn end_by_new_message(&mut self, look: &Look) -> Option<Event> {
         let input = self.new_inputs().next()?;
         match self.run {
-            Run::Closing { run, idle, .. } => Some(self.close(run, self.end_of(&run, Some(input), idle, look))),
+            Run::Closing { run, idle, .. } => {
+                Some(self.close(run, self.end_of(&run, Some(input), idle, look)))
+            }
             Run::Open(run) => {
                 let paused = run.paused.filter(|end| end.steps == input.index);
                 let paused = paused.map(|end| end.before(self.message_began(Some(input), look)));
@@ -302,11 +379,17 @@ impl Conversation {
         };
         let mut first = inputs.first().copied();
         for next in inputs.into_iter().skip(1) {
-            let Some(_) = first.filter(|input| self.last_of_turn(input.index, next).is_some()) else { continue };
+            let Some(_) = first.filter(|input| self.last_of_turn(input.index, next).is_some())
+            else {
+                continue;
+            };
             let began = self.began(first, look);
             events.push(self.open(first, began));
             if let Run::Open(run) = self.run {
-                let idle = Idle { at: look.now.at, is_seen: false };
+                let idle = Idle {
+                    at: look.now.at,
+                    is_seen: false,
+                };
                 events.push(self.close(run, self.end_of(&run, Some(next), idle, look)));
             }
             self.handled = first;
@@ -331,14 +414,17 @@ impl Conversation {
         Event::RunStarted(began)
     }
 
-    /// What news say of the run that is under way or closing. `is_new`: they began it, and may tell of those before it.
+    /// What news say of the run that is under way or closing. `is_new`: they began it, and may tell
+    /// of those before it.
     fn note(&mut self, update: &Update, told: &[(bool, News)], is_new: bool, look: &Look) {
         let (status, works) = (self.status, self.works());
         let says_status = update.status.or(update.main.status).is_some();
         let message = self.new_inputs().next();
         let began = self.began(message, look);
         let last = self.new_inputs().last();
-        let (Run::Open(run) | Run::Closing { run, .. }) = &mut self.run else { return };
+        let (Run::Open(run) | Run::Closing { run, .. }) = &mut self.run else {
+            return;
+        };
         self.handled = last.or(self.handled);
         // The agent was seen to work on the message before the message.
         if message.is_some_and(|message| message.index == run.first_step)
@@ -354,8 +440,13 @@ impl Conversation {
         run.was_canceled |= status == Some(RunStatus::Canceling);
         run.has_failed |= status == Some(RunStatus::Error);
         if !(is_new && works) {
-            run.has_generated |= told.iter().any(|(fresh, news)| *fresh && !news.generations.is_empty());
-            run.termination = told.first().and_then(|(_, main)| main.termination).or(run.termination);
+            run.has_generated |= told
+                .iter()
+                .any(|(fresh, news)| *fresh && !news.generations.is_empty());
+            run.termination = told
+                .first()
+                .and_then(|(_, main)| main.termination)
+                .or(run.termination);
         }
     }
 
@@ -363,26 +454,58 @@ impl Conversation {
     fn settle(&mut self, look: &Look) {
         let (run, idle, deadline) = match self.run {
             Run::Open(run) if self.is_idle(look.says_fully_idle) => {
-                let is_seen = look.source != UpdateSource::Polling && !look.after_gap && run.worked.is_some();
-                (run, Idle { at: look.now.at, is_seen }, None)
+                let is_seen =
+                    look.source != UpdateSource::Polling && !look.after_gap && run.worked.is_some();
+                (
+                    run,
+                    Idle {
+                        at: look.now.at,
+                        is_seen,
+                    },
+                    None,
+                )
             }
-            Run::Closing { run, idle, deadline, .. } => (run, idle, Some(deadline)),
+            Run::Closing {
+                run,
+                idle,
+                deadline,
+                ..
+            } => (run, idle, Some(deadline)),
             _ => return,
         };
-        let wait = if self.fully_idle { CALLS_END_WITHIN } else { GOES_ON_WITHIN };
+        let wait = if self.fully_idle {
+            CALLS_END_WITHIN
+        } else {
+            GOES_ON_WITHIN
+        };
         let latest = look.now.at + wait;
         let deadline = deadline.map_or(latest, |deadline| deadline.min(latest));
-        self.run = Run::Closing { run, end: self.end_of(&run, None, idle, look), idle, deadline };
+        self.run = Run::Closing {
+            run,
+            end: self.end_of(&run, None, idle, look),
+            idle,
+            deadline,
+        };
     }
 
     fn close(&mut self, run: OpenRun, end: End) -> Event {
         self.run = Run::None;
-        let End { at, latest, outcome, .. } = end;
+        let End {
+            at,
+            latest,
+            outcome,
+            ..
+        } = end;
         let ended = at.max(run.began.at);
         let latest = latest.max(ended);
         self.last_end = Some(latest);
         self.is_listed_at_work = false;
-        Event::RunEnded(EndedRun { began: run.began, ended, latest, outcome })
+        Event::RunEnded(EndedRun {
+            began: run.began,
+            ended,
+            latest,
+            outcome,
+        })
     }
 
     /// Whether the main trajectory is being worked on.
@@ -400,7 +523,10 @@ impl Conversation {
     fn subagents_work(&self) -> bool {
         self.has_active_children
             || self.is_listed_at_work
-            || self.subtrajectories.values().any(|sub| sub.status.is_some_and(is_work))
+            || self
+                .subtrajectories
+                .values()
+                .any(|sub| sub.status.is_some_and(is_work))
             || self.main.first_open_step(self.first_step()).is_some()
     }
 
@@ -427,26 +553,38 @@ impl Conversation {
         }
     }
 
-    /// When a new message came, by the agent's clock, unless that cannot be: the look before did not show it. A message that
-    /// came before the end of the run before has waited for that end.
+    /// When a new message came, by the agent's clock, unless that cannot be: the look before did
+    /// not show it. A message that came before the end of the run before has waited for that end.
     fn message_began(&self, input: Option<Input>, look: &Look) -> Began {
-        let tolerance = if look.source == UpdateSource::Polling { LOOKS_WITHIN } else { CLOCK_TOLERANCE };
+        let tolerance = if look.source == UpdateSource::Polling {
+            LOOKS_WITHIN
+        } else {
+            CLOCK_TOLERANCE
+        };
         let created = input.and_then(|input| input.created_at);
         let told = created.and_then(|created| Began::told(created, look.now));
-        let can_be = |began: &Began| look.before.is_none_or(|before| began.at + tolerance >= before.at);
+        let can_be = |began: &Began| {
+            look.before
+                .is_none_or(|before| began.at + tolerance >= before.at)
+        };
         let began = told.filter(can_be).unwrap_or_else(|| Began::seen(look.now));
         self.last_end.map_or(began, |end| began.not_before(end))
     }
 }
 
 fn is_work(status: RunStatus) -> bool {
-    matches!(status, RunStatus::Busy | RunStatus::Canceling | RunStatus::Running)
+    matches!(
+        status,
+        RunStatus::Busy | RunStatus::Canceling | RunStatus::Running
+    )
 }
 
-/// Between two steps the agent may say that it is idle; three seconds were seen to be enough to tell such a gap from the end.
+/// Between two steps the agent may say that it is idle; three seconds were seen to be enough to
+/// tell such a gap from the end.
 const GOES_ON_WITHIN: Duration = Duration::from_secs(3);
 
-/// The agent has read an answer to its end a moment before its observer has: calls of a run may be stated after its end.
+/// The agent has read an answer to its end a moment before its observer has: calls of a run may be
+/// stated after its end.
 const CALLS_END_WITHIN: Duration = Duration::from_millis(500);
 
 /// A message that nothing has come of for so long was swallowed.

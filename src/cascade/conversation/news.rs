@@ -1,5 +1,5 @@
-//! What a message says, laid to what is known: of the status, of the main trajectory, of subagents. What had happened
-//! before the house looked is told apart here; it is never counted.
+//! What a message says, laid to what is known: of the status, of the main trajectory, of subagents.
+//! What had happened before the house looked is told apart here; it is never counted.
 
 use std::time::SystemTime;
 
@@ -10,7 +10,8 @@ use crate::cascade::update::{RunStatus, Step, TrajectoryUpdate, Update};
 use crate::record::{Id, StepKind, StepStatus, UpdateSource};
 
 impl Conversation {
-    /// Another conversation turns out to be that of a subagent of this one: what was told of it is not told again.
+    /// Another conversation turns out to be that of a subagent of this one: what was told of it is
+    /// not told again.
     pub(in crate::cascade) fn adopt(&mut self, id: Id, other: Self) {
         let mut main = other.main;
         main.status = other.status;
@@ -21,8 +22,8 @@ impl Conversation {
         }
     }
 
-    /// A message that says the status says all there is to say of it. One that says no status may still say that everything
-    /// has ended, or that subagents work.
+    /// A message that says the status says all there is to say of it. One that says no status may
+    /// still say that everything has ended, or that subagents work.
     pub(super) fn take_status(&mut self, update: &Update) {
         let idle = update.fully_idle.then_some(RunStatus::Idle);
         if let Some(status) = update.status.or(update.main.status).or(idle) {
@@ -39,7 +40,8 @@ impl Conversation {
     pub(super) fn take_main(&mut self, update: &Update, look: &Look) -> News {
         let is_about_main = update.status.is_some() || update.main != TrajectoryUpdate::default();
         let mut news = self.main.apply(&update.main);
-        // Only the first message of this stream is known to be whole: others may bring the status before the steps.
+        // Only the first message of this stream is known to be whole: others may bring the status
+        // before the steps.
         let has_steps = !update.main.steps.is_empty() || update.main.total_steps.is_some();
         let is_picture = has_steps || (is_about_main && look.source == UpdateSource::AgentState);
         if is_picture && self.main.has_history.is_none() {
@@ -48,12 +50,16 @@ impl Conversation {
         news
     }
 
-    /// In the first picture, what came before the first message since the agent has been followed is history. Without such a
-    /// message everything is, but for the last one when the agent is at work on it.
+    /// In the first picture, what came before the first message since the agent has been followed
+    /// is history. Without such a message everything is, but for the last one when the agent is at
+    /// work on it.
     fn forget_history(&mut self, news: &mut News, now: Moment) {
         let len = self.main.len();
         let is_recent = |at: SystemTime| at >= self.since && instant_of(at, now).is_some();
-        let recent = self.main.inputs(len).find(|input| input.created_at.is_some_and(is_recent));
+        let recent = self
+            .main
+            .inputs(len)
+            .find(|input| input.created_at.is_some_and(is_recent));
         let at_work = self.main.inputs(len).next_back().filter(|_| self.works());
         let first = match recent.or(at_work) {
             Some(input) => input.index,
@@ -65,8 +71,14 @@ impl Conversation {
         self.main.has_history = Some(len > 0 && !(recent.is_some() && self.handled.is_none()));
     }
 
-    pub(super) fn take_subtrajectory(&mut self, id: &Id, news: &TrajectoryUpdate, look: &Look) -> Option<News> {
-        let has_room = self.subtrajectories.len() < MAX_SUBTRAJECTORIES || self.subtrajectories.contains_key(id);
+    pub(super) fn take_subtrajectory(
+        &mut self,
+        id: &Id,
+        news: &TrajectoryUpdate,
+        look: &Look,
+    ) -> Option<News> {
+        let has_room = self.subtrajectories.len() < MAX_SUBTRAJECTORIES
+            || self.subtrajectories.contains_key(id);
         let sub = has_room.then(|| self.subtrajectories.entry(id.clone()).or_default())?;
         if news.status.is_some() {
             sub.status_by = Some(look.source);
@@ -74,12 +86,16 @@ impl Conversation {
         Some(sub.apply(news))
     }
 
-    /// The stream of the agent's state tells the status of each subagent. When it has been left for another way, nobody says
-    /// any more how those go on whose trajectories stand inside of steps: for them their steps tell.
+    /// The stream of the agent's state tells the status of each subagent. When it has been left for
+    /// another way, nobody says any more how those go on whose trajectories stand inside of steps:
+    /// for them their steps tell.
     pub(super) fn forget_statuses_of_left_stream(&mut self, update: &Update, look: &Look) {
         if update.status.is_some() && look.source != UpdateSource::AgentState {
             let by_stream = |sub: &&mut Trajectory| sub.status_by == Some(UpdateSource::AgentState);
-            self.subtrajectories.values_mut().filter(by_stream).for_each(|sub| sub.status = None);
+            self.subtrajectories
+                .values_mut()
+                .filter(by_stream)
+                .for_each(|sub| sub.status = None);
         }
     }
 
@@ -89,7 +105,8 @@ impl Conversation {
         let sub = self.subtrajectories.get_mut(id)?;
         if sub.has_history.is_none() && sub.len() > 0 {
             let first = sub.steps(0).find_map(|step| step.created_at);
-            let is_of_run = began.is_some_and(|began| first.is_none_or(|first| first + CLOCK_TOLERANCE >= began));
+            let is_of_run = began
+                .is_some_and(|began| first.is_none_or(|first| first + CLOCK_TOLERANCE >= began));
             sub.has_history = Some(!is_of_run);
             if !is_of_run {
                 news.ended.clear();

@@ -15,7 +15,12 @@ pub(super) enum Run {
     /// The agent works.
     Open(OpenRun),
     /// The agent is idle; unless it goes on soon, this was the end.
-    Closing { run: OpenRun, end: End, idle: Idle, deadline: Instant },
+    Closing {
+        run: OpenRun,
+        end: End,
+        idle: Idle,
+        deadline: Instant,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]

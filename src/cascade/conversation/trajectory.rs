@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use crate::cascade::update::{Generation, MAX_ENTRIES, RunStatus, Step, Termination, TrajectoryUpdate};
+use crate::cascade::update::{
+    Generation, MAX_ENTRIES, RunStatus, Step, Termination, TrajectoryUpdate,
+};
 use crate::record::{Id, StepKind, StepStatus, UpdateSource};
 
 /// One trajectory.
@@ -12,7 +14,8 @@ pub(super) struct Trajectory {
     pub(super) status: Option<RunStatus>,
     /// Who said the status.
     pub(super) status_by: Option<UpdateSource>,
-    /// Whether something had happened before the house looked; `None` until its steps have been seen.
+    /// Whether something had happened before the house looked; `None` until its steps have been
+    /// seen.
     pub(super) has_history: Option<bool>,
     steps: BTreeMap<u32, Step>,
     /// The calls to models that have been told, each with the name that the provider gave it.
@@ -45,7 +48,10 @@ impl Trajectory {
         self.status = update.status.or(self.status);
         let total = update.total_steps.unwrap_or(MAX_ENTRIES).min(MAX_ENTRIES);
         self.steps.split_off(&total);
-        let mut news = News { are_first: self.told.is_empty(), ..News::default() };
+        let mut news = News {
+            are_first: self.told.is_empty(),
+            ..News::default()
+        };
         for (index, step) in update.steps.iter().filter(|(index, _)| *index < total) {
             let before = self.steps.insert(*index, step.clone());
             if step.status.is_final() && !before.is_some_and(|before| before.status.is_final()) {
@@ -53,13 +59,20 @@ impl Trajectory {
             }
         }
         // An entry without usage is still under way and comes again.
-        let ended = update.generations.iter().filter(|(_, generation)| generation.usage.is_some());
+        let ended = update
+            .generations
+            .iter()
+            .filter(|(_, generation)| generation.usage.is_some());
         for (index, generation) in ended.filter(|(index, _)| *index < MAX_ENTRIES) {
             if self.is_untold(*index, generation) {
                 news.generations.push(generation.clone());
             }
         }
-        for (index, termination) in update.terminations.iter().filter(|(index, _)| *index < MAX_ENTRIES) {
+        for (index, termination) in update
+            .terminations
+            .iter()
+            .filter(|(index, _)| *index < MAX_ENTRIES)
+        {
             if self.terminations.insert(*index, *termination) != Some(*termination) {
                 news.termination = Some(*termination);
             }
@@ -67,11 +80,20 @@ impl Trajectory {
         news
     }
 
-    /// Whether a call has not been told yet, as it is from now on. Where steps were taken back, another call may stand at an
-    /// index that was told.
+    /// Whether a call has not been told yet, as it is from now on. Where steps were taken back,
+    /// another call may stand at an index that was told.
     fn is_untold(&mut self, index: u32, generation: &Generation) -> bool {
-        let Generation { response, messages, traces, .. } = generation;
-        let name = response.as_ref().or(messages.first()).or(traces.last()).cloned();
+        let Generation {
+            response,
+            messages,
+            traces,
+            ..
+        } = generation;
+        let name = response
+            .as_ref()
+            .or(messages.first())
+            .or(traces.last())
+            .cloned();
         match self.told.insert(index, name.clone()) {
             None => true,
             Some(before) => before.is_some() && name.is_some() && before != name,
@@ -80,21 +102,30 @@ impl Trajectory {
 
     /// Whether the wire must have seen these calls.
     pub(super) fn is_fresh(&self, news: &News) -> bool {
-        self.has_history.is_some_and(|has_history| !(has_history && news.are_first))
+        self.has_history
+            .is_some_and(|has_history| !(has_history && news.are_first))
     }
 
     /// The number of steps, and of calls to models up to the last one that has been told.
     pub(super) fn known(&self) -> (u32, u32) {
-        (self.len(), self.told.last_key_value().map_or(0, |(index, _)| index + 1))
+        (
+            self.len(),
+            self.told.last_key_value().map_or(0, |(index, _)| index + 1),
+        )
     }
 
     pub(super) fn len(&self) -> u32 {
-        self.steps.last_key_value().map_or(0, |(index, _)| index + 1)
+        self.steps
+            .last_key_value()
+            .map_or(0, |(index, _)| index + 1)
     }
 
     /// The first step from an index on in which a subagent works.
     pub(super) fn first_open_step(&self, first: u32) -> Option<u32> {
-        self.steps.range(first..).find(|(_, step)| step.is_subagent_at_work()).map(|(index, _)| *index)
+        self.steps
+            .range(first..)
+            .find(|(_, step)| step.is_subagent_at_work())
+            .map(|(index, _)| *index)
     }
 
     /// The steps from an index on.
@@ -103,20 +134,35 @@ impl Trajectory {
     }
 
     /// The steps from an index on and before another.
-    pub(super) fn steps_between(&self, first: u32, end: u32) -> impl DoubleEndedIterator<Item = &Step> {
+    pub(super) fn steps_between(
+        &self,
+        first: u32,
+        end: u32,
+    ) -> impl DoubleEndedIterator<Item = &Step> {
         self.steps.range(first.min(end)..end).map(|(_, step)| step)
     }
 
     /// The messages of the user before an index.
     pub(super) fn inputs(&self, end: u32) -> impl DoubleEndedIterator<Item = Input> {
-        let inputs = self.steps.range(..end).filter(|(_, step)| step.kind == StepKind::UserInput);
-        inputs.map(|(index, step)| Input { index: *index, created_at: step.created_at })
+        let inputs = self
+            .steps
+            .range(..end)
+            .filter(|(_, step)| step.kind == StepKind::UserInput);
+        inputs.map(|(index, step)| Input {
+            index: *index,
+            created_at: step.created_at,
+        })
     }
 }
 
 impl Input {
-    /// Whether it is another message that came later. Where steps were taken back, it may stand at an earlier index.
+    /// Whether it is another message that came later. Where steps were taken back, it may stand at
+    /// an earlier index.
     pub(super) fn is_after(self, other: Self) -> bool {
-        self.index > other.index || self.created_at.zip(other.created_at).is_some_and(|(own, others)| own > others)
+        self.index > other.index
+            || self
+                .created_at
+                .zip(other.created_at)
+                .is_some_and(|(own, others)| own > others)
     }
 }

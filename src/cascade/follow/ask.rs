@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use crate::cascade::client::{Client, JsonStream, Method, ReactiveStream, RpcError};
 use crate::cascade::reactive::DiffError;
 use crate::cascade::read::{
-    AgentState, Generations, Malformed, Message, ModelConfig, Reader, Steps, Summaries, Summary, UserStatus,
+    AgentState, Generations, Malformed, Message, ModelConfig, Reader, Steps, Summaries, Summary,
+    UserStatus,
 };
 use crate::cascade::update::{TrajectoryUpdate, Update};
 use crate::dialect::quota::{QuotaDocument, Told};
@@ -54,17 +55,34 @@ impl Agent {
 
     /// Every conversation that the agent has.
     pub(super) async fn summaries(&self) -> Result<Vec<Summary>, Failure> {
-        self.read(Method::GetAllCascadeTrajectories, &json!({}), Summaries::default()).await
+        self.read(
+            Method::GetAllCascadeTrajectories,
+            &json!({}),
+            Summaries::default(),
+        )
+        .await
     }
 
-    /// The steps from one on, with what subagents have done in them. A conversation that the agent has not touched since its
-    /// start must be loaded first.
+    /// The steps from one on, with what subagents have done in them. A conversation that the agent
+    /// has not touched since its start must be loaded first.
     pub(super) async fn steps(&self, cascade: &Id, offset: u32) -> Result<Update, Failure> {
         let request = json!({"cascadeId": cascade, "stepOffset": offset});
-        let ask = || self.read(Method::GetCascadeTrajectorySteps, &request, Steps::from_offset(offset));
+        let ask = || {
+            self.read(
+                Method::GetCascadeTrajectorySteps,
+                &request,
+                Steps::from_offset(offset),
+            )
+        };
         match ask().await {
             Err(failure) if failure.is_deleted() => {
-                self.client.unary(Method::LoadTrajectory, &json!({"cascadeId": cascade}), &mut |_| {}).await?;
+                self.client
+                    .unary(
+                        Method::LoadTrajectory,
+                        &json!({"cascadeId": cascade}),
+                        &mut |_| {},
+                    )
+                    .await?;
                 ask().await
             }
             answer => answer,
@@ -72,9 +90,18 @@ impl Agent {
     }
 
     /// The calls to models from one on.
-    pub(super) async fn generations(&self, cascade: &Id, offset: u32) -> Result<TrajectoryUpdate, Failure> {
+    pub(super) async fn generations(
+        &self,
+        cascade: &Id,
+        offset: u32,
+    ) -> Result<TrajectoryUpdate, Failure> {
         let request = json!({"cascadeId": cascade, "generatorMetadataOffset": offset});
-        self.read(Method::GetCascadeTrajectoryGeneratorMetadata, &request, Generations::from_offset(offset)).await
+        self.read(
+            Method::GetCascadeTrajectoryGeneratorMetadata,
+            &request,
+            Generations::from_offset(offset),
+        )
+        .await
     }
 
     /// What is left of the account's quotas.
@@ -89,32 +116,54 @@ impl Agent {
 
     /// What is left of each model's quota: older agents know no summary.
     pub(super) async fn user_status(&self) -> Result<Vec<ModelConfig>, Failure> {
-        self.read(Method::GetUserStatus, &json!({}), UserStatus::default()).await
+        self.read(Method::GetUserStatus, &json!({}), UserStatus::default())
+            .await
     }
 
     /// Opens the stream of a conversation's state.
-    pub(super) async fn agent_state(&self, cascade: &Id, subscriber: &str) -> Result<AgentStates, Failure> {
+    pub(super) async fn agent_state(
+        &self,
+        cascade: &Id,
+        subscriber: &str,
+    ) -> Result<AgentStates, Failure> {
         let request = json!({"conversationId": cascade, "subscriberId": subscriber});
-        Ok(AgentStates(self.client.stream(Method::StreamAgentStateUpdates, &request).await?))
+        Ok(AgentStates(
+            self.client
+                .stream(Method::StreamAgentStateUpdates, &request)
+                .await?,
+        ))
     }
 
     /// Opens the reactive stream of a conversation.
-    pub(super) async fn reactive(&self, cascade: &Id, subscriber: &str) -> Result<ReactiveStream, Failure> {
+    pub(super) async fn reactive(
+        &self,
+        cascade: &Id,
+        subscriber: &str,
+    ) -> Result<ReactiveStream, Failure> {
         Ok(self.client.reactive(cascade, subscriber).await?)
     }
 
-    async fn read<M: Message + Send>(&self, method: Method, request: &Value, message: M) -> Result<M::Content, Failure>
+    async fn read<M: Message + Send>(
+        &self,
+        method: Method,
+        request: &Value,
+        message: M,
+    ) -> Result<M::Content, Failure>
     where
         M::Field: Send + Sync,
     {
         let mut reader = Reader::new(message);
-        self.client.unary(method, request, &mut |bytes| reader.feed(bytes)).await?;
+        self.client
+            .unary(method, request, &mut |bytes| reader.feed(bytes))
+            .await?;
         Ok(reader.finish()?)
     }
 
     async fn told(&self, method: Method) -> Result<Told, Failure> {
         let mut document = QuotaDocument::new(Provider::CloudCode);
-        self.client.unary(method, &json!({}), &mut |bytes| _ = document.feed(bytes)).await?;
+        self.client
+            .unary(method, &json!({}), &mut |bytes| _ = document.feed(bytes))
+            .await?;
         Ok(document.finish())
     }
 }

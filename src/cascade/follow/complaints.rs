@@ -15,7 +15,10 @@ pub(super) struct Complaints {
 
 impl Complaints {
     pub(super) fn new(correlator: Arc<Correlator>) -> Self {
-        Self { correlator, logged: Mutex::default() }
+        Self {
+            correlator,
+            logged: Mutex::default(),
+        }
     }
 
     /// Counts and logs.
@@ -30,7 +33,12 @@ impl Complaints {
 
     /// Each kind once: an agent that is away fails every few seconds.
     pub(super) fn log(&self, failure: Failure) {
-        if self.logged.lock().unwrap_or_else(PoisonError::into_inner).insert(failure.reason()) {
+        if self
+            .logged
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(failure.reason())
+        {
             tracing::warn!(error = %failure, "news of the agent's conversations are lost; its traffic is not affected");
         }
     }

@@ -1,4 +1,5 @@
-//! Which way an agent is followed: down at once when one is missing, up again after a while. Pure; the time is passed in.
+//! Which way an agent is followed: down at once when one is missing, up again after a while. Pure;
+//! the time is passed in.
 
 use std::time::{Duration, Instant};
 
@@ -37,7 +38,11 @@ pub(super) struct Ladder {
 impl Ladder {
     /// At the top.
     pub(super) fn new(retry_upward: Duration) -> Self {
-        Self { rung: Rung::AgentState, stepped_down: None, retry_upward }
+        Self {
+            rung: Rung::AgentState,
+            stepped_down: None,
+            retry_upward,
+        }
     }
 
     pub(super) fn rung(&self) -> Rung {
@@ -60,7 +65,9 @@ impl Ladder {
 
     /// Goes back to the top when it was left long enough ago. Returns whether it did.
     pub(super) fn climb(&mut self, now: Instant) -> bool {
-        let is_due = self.stepped_down.is_some_and(|down| now.saturating_duration_since(down) >= self.retry_upward);
+        let is_due = self
+            .stepped_down
+            .is_some_and(|down| now.saturating_duration_since(down) >= self.retry_upward);
         if is_due {
             self.rung = Rung::AgentState;
             self.stepped_down = None;
@@ -80,7 +87,10 @@ mod tests {
         assert_eq!(ladder.rung(), Rung::AgentState);
         assert!(!ladder.climb(now + retry), "it stands at the top");
         assert!(ladder.missing(Rung::AgentState, now));
-        assert!(!ladder.missing(Rung::AgentState, now), "a second conversation says the same");
+        assert!(
+            !ladder.missing(Rung::AgentState, now),
+            "a second conversation says the same"
+        );
         assert_eq!(ladder.rung(), Rung::Reactive);
         assert!(ladder.missing(Rung::Reactive, now));
         assert_eq!(ladder.rung(), Rung::Polling);

@@ -23,7 +23,16 @@ pub(super) struct Listed {
 
 impl Listed {
     pub(super) fn of(summary: &Summary) -> Self {
-        let Summary { status, step_count, last_modified, .. } = summary;
-        Self { status: *status, step_count: *step_count, last_modified: *last_modified }
+        let Summary {
+            status,
+            step_count,
+            last_modified,
+            ..
+        } = summary;
+        Self {
+            status: *status,
+            step_count: *step_count,
+            last_modified: *last_modified,
+        }
     }
 }

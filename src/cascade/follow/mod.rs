@@ -1,12 +1,14 @@
-//! Follows the conversations of one language server after the other, on the best way that it offers.
+//! Follows the conversations of one language server after the other, on the best way that it
+//! offers.
 //!
-//! What enters: where the agent listens, and calls that name unknown conversations. What leaves: updates for the correlator,
-//! names of models and quotas for the record. It asks only, changes nothing, and whatever fails costs news, counted, and
-//! nothing else.
+//! What enters: where the agent listens, and calls that name unknown conversations. What leaves:
+//! updates for the correlator, names of models and quotas for the record. It asks only, changes
+//! nothing, and whatever fails costs news, counted, and nothing else.
 //!
-//! The ways, best first: a stream of the agent's state for each conversation; a reactive stream for each, which ends after
-//! each turn; asking again and again. Which of them exists differs between versions and may change while the agent runs, so
-//! the way is found by trying, left when it ends, and tried again later.
+//! The ways, best first: a stream of the agent's state for each conversation; a reactive stream for
+//! each, which ends after each turn; asking again and again. Which of them exists differs between
+//! versions and may change while the agent runs, so the way is found by trying, left when it ends,
+//! and tried again later.
 
 mod ask;
 mod complaints;
@@ -61,7 +63,9 @@ impl Default for Config {
 impl Config {
     /// How long an agent is left alone after so many failures in a row.
     fn pause_after(&self, failures: u32) -> Duration {
-        self.poll_interval.saturating_mul(2u32.saturating_pow(failures)).min(self.idle_interval)
+        self.poll_interval
+            .saturating_mul(2u32.saturating_pow(failures))
+            .min(self.idle_interval)
     }
 }
 
@@ -92,15 +96,24 @@ pub async fn run(
 }
 
 /// Follows one agent for as long as the caller waits.
-async fn follow(config: &Config, endpoint: Option<Endpoint>, correlator: &Arc<Correlator>, tasks: &TaskTracker) {
-    let Some(endpoint) = endpoint else { return std::future::pending().await };
+async fn follow(
+    config: &Config,
+    endpoint: Option<Endpoint>,
+    correlator: &Arc<Correlator>,
+    tasks: &TaskTracker,
+) {
+    let Some(endpoint) = endpoint else {
+        return std::future::pending().await;
+    };
     tracing::info!(
         http = endpoint.http().map(display),
         https = endpoint.https().map(display),
         "following the conversations of the agent"
     );
     let client = Client::new(endpoint, tasks.clone());
-    Session::new(config.clone(), client, Arc::clone(correlator)).run().await;
+    Session::new(config.clone(), client, Arc::clone(correlator))
+        .run()
+        .await;
 }
 
 /// Settles what the correlator waits for, until `stopping`; needed also where no agent is followed.

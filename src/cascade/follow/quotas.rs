@@ -1,4 +1,5 @@
-//! What is left of the account's quotas, and what models are called: asked for now and then while the agent answers.
+//! What is left of the account's quotas, and what models are called: asked for now and then while
+//! the agent answers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,13 +25,27 @@ pub(super) struct Quotas {
 }
 
 impl Quotas {
-    pub(super) fn new(agent: Arc<Agent>, correlator: Arc<Correlator>, complaints: Arc<Complaints>) -> Self {
-        Self { agent, correlator, complaints, placeholders: BTreeMap::new() }
+    pub(super) fn new(
+        agent: Arc<Agent>,
+        correlator: Arc<Correlator>,
+        complaints: Arc<Complaints>,
+    ) -> Self {
+        Self {
+            agent,
+            correlator,
+            complaints,
+            placeholders: BTreeMap::new(),
+        }
     }
 
-    /// Asks when the agent begins to answer, and again after each interval, for as long as somebody follows it.
+    /// Asks when the agent begins to answer, and again after each interval, for as long as somebody
+    /// follows it.
     pub(super) async fn run(mut self, interval: Duration, mut is_followed: Receiver<bool>) {
-        while is_followed.wait_for(|is_followed| *is_followed).await.is_ok() {
+        while is_followed
+            .wait_for(|is_followed| *is_followed)
+            .await
+            .is_ok()
+        {
             self.ask().await;
             tokio::select! {
                 () = sleep(interval) => {}
@@ -42,8 +57,10 @@ impl Quotas {
     async fn ask(&mut self) {
         match self.agent.models().await {
             Ok(told) => {
-                let numbered = |name: &ModelName| Some((name.placeholder.clone()?, name.model.clone()));
-                self.placeholders.extend(told.names.iter().filter_map(numbered));
+                let numbered =
+                    |name: &ModelName| Some((name.placeholder.clone()?, name.model.clone()));
+                self.placeholders
+                    .extend(told.names.iter().filter_map(numbered));
                 self.state(told);
             }
             Err(failure) => self.tell_unless_missing(failure),
@@ -58,8 +75,14 @@ impl Quotas {
     async fn ask_for_user_status(&mut self) {
         match self.agent.user_status().await {
             Ok(models) => {
-                let quotas = models.into_iter().filter_map(|model| self.quota(model)).collect();
-                self.state(Told { names: Vec::new(), quotas });
+                let quotas = models
+                    .into_iter()
+                    .filter_map(|model| self.quota(model))
+                    .collect();
+                self.state(Told {
+                    names: Vec::new(),
+                    quotas,
+                });
             }
             Err(failure) => self.tell_unless_missing(failure),
         }
@@ -70,7 +93,11 @@ impl Quotas {
         let named = || Model::from_wire(of.placeholder.as_str());
         Some(Quota {
             provider: Provider::CloudCode,
-            model: self.placeholders.get(&of.placeholder).cloned().unwrap_or_else(named),
+            model: self
+                .placeholders
+                .get(&of.placeholder)
+                .cloned()
+                .unwrap_or_else(named),
             window: QuotaWindow::Unspecified,
             remaining: of.remaining?,
             resets_at: of.resets_at,

@@ -31,7 +31,8 @@ pub(super) struct Session {
     /// Rungs of which it has been logged that they are missing.
     missing: BTreeSet<Rung>,
     streams: Streams,
-    /// Conversations whose streams fail, and since when: they are asked for, until a stream is tried again.
+    /// Conversations whose streams fail, and since when: they are asked for, until a stream is
+    /// tried again.
     failing: BTreeMap<Id, Instant>,
     /// Conversations of which news could not be had; nobody says again that there are any.
     owed: BTreeMap<Id, Retry>,
@@ -130,13 +131,21 @@ impl Session {
         if self.failures > 0 {
             return self.config.pause_after(self.failures);
         }
-        let usual = if asks { self.config.poll_interval } else { self.config.idle_interval };
-        let due = self.owed.values().map(|retry| retry.not_before.saturating_duration_since(now)).min();
+        let usual = if asks {
+            self.config.poll_interval
+        } else {
+            self.config.idle_interval
+        };
+        let due = self
+            .owed
+            .values()
+            .map(|retry| retry.not_before.saturating_duration_since(now))
+            .min();
         due.map_or(usual, |due| due.min(usual))
     }
 
-    /// Looks at the list of conversations, and at those that no stream tells of. Returns whether any of those is being
-    /// worked on.
+    /// Looks at the list of conversations, and at those that no stream tells of. Returns whether
+    /// any of those is being worked on.
     async fn look(&mut self) -> bool {
         self.climb();
         let summaries = match self.agent.summaries().await {
@@ -160,7 +169,11 @@ impl Session {
         let (mut asks, mut updates) = (false, Vec::new());
         self.looked_at = Instant::now();
         self.resting_left = RESTING_AT_ONCE;
-        for News { summary, is_worked_on } in self.news(summaries) {
+        for News {
+            summary,
+            is_worked_on,
+        } in self.news(summaries)
+        {
             let cascade = &summary.cascade;
             match self.attend(summary, is_worked_on).await {
                 Attended::Asked(update) => {
@@ -171,15 +184,18 @@ impl Session {
                 Attended::Watched => asks |= self.correlator.needs_list(cascade),
             }
         }
-        // Its next message ends a run: what subagents did in it has been asked for later and must be known before.
+        // Its next message ends a run: what subagents did in it has been asked for later and must
+        // be known before.
         for (cascade, update) in updates.into_iter().rev() {
-            self.correlator.update(cascade, &update, UpdateSource::Polling);
+            self.correlator
+                .update(cascade, &update, UpdateSource::Polling);
         }
         asks
     }
 
-    /// The conversations of which there is something to learn, those first that the agent works on: they have the streams. A
-    /// subagent's conversation comes after the one that it works for: that one's stream may tell of both.
+    /// The conversations of which there is something to learn, those first that the agent works on:
+    /// they have the streams. A subagent's conversation comes after the one that it works for: that
+    /// one's stream may tell of both.
     fn news<'a>(&mut self, summaries: &'a [Summary]) -> Vec<News<'a>> {
         let is_first = self.listed.is_none();
         let mut listed = self.listed.take().unwrap_or_default();
@@ -188,7 +204,8 @@ impl Session {
             let cascade = &summary.cascade;
             let now = Listed::of(summary);
             let before = listed.insert(cascade.clone(), now.clone());
-            // What is idle at the first look is history, and so is an old conversation that the agent lists only later.
+            // What is idle at the first look is history, and so is an old conversation that the
+            // agent lists only later.
             let is_history = is_first || (before.is_none() && self.is_history(summary));
             let has_changed = before.as_ref() != Some(&now) && !is_history;
             let is_worked_on = summary.is_worked_on() || self.correlator.is_running(cascade);
@@ -196,19 +213,29 @@ impl Session {
                 self.streams.note_work(cascade, self.looked_at);
             }
             if is_worked_on || has_changed || self.owed.contains_key(cascade) {
-                news.push(News { summary, is_worked_on });
+                news.push(News {
+                    summary,
+                    is_worked_on,
+                });
             }
         }
         self.listed = Some(listed);
-        news.sort_by_key(|News { summary, is_worked_on }| (summary.root.is_some(), !is_worked_on));
+        news.sort_by_key(
+            |News {
+                 summary,
+                 is_worked_on,
+             }| (summary.root.is_some(), !is_worked_on),
+        );
         news
     }
 
-    /// Whether an idle conversation has not changed since the agent has been followed. A call of which no run is known shows
-    /// that it has, whatever its clock says.
+    /// Whether an idle conversation has not changed since the agent has been followed. A call of
+    /// which no run is known shows that it has, whatever its clock says.
     fn is_history(&self, summary: &Summary) -> bool {
         let changed = summary.last_modified.or(summary.last_user_input);
-        let is_old = changed.zip(self.since).is_some_and(|(changed, since)| changed < since);
+        let is_old = changed
+            .zip(self.since)
+            .is_some_and(|(changed, since)| changed < since);
         is_old && !self.correlator.has_waiting_calls(&summary.cascade)
     }
 
@@ -216,7 +243,8 @@ impl Session {
     fn climb(&mut self) {
         let now = Instant::now();
         let retry = self.config.retry_upward;
-        self.failing.retain(|_, since| now.saturating_duration_since(*since) < retry);
+        self.failing
+            .retain(|_, since| now.saturating_duration_since(*since) < retry);
         if self.ladder.climb(now) {
             self.failing.clear();
             self.streams.keep_only(Rung::AgentState);
@@ -235,7 +263,8 @@ impl Session {
         }
         let can_be_watched = rung != Rung::Polling && !self.failing.contains_key(cascade);
         if can_be_watched && self.has_stream_for(summary) {
-            self.streams.open(&self.agent, &self.correlator, cascade, rung);
+            self.streams
+                .open(&self.agent, &self.correlator, cascade, rung);
             self.owed.remove(cascade);
             return Attended::Watched;
         }
@@ -243,10 +272,14 @@ impl Session {
         if before.is_some_and(|retry| Instant::now() < retry.not_before) {
             return Attended::Later;
         }
-        // Those that rest must not keep those that run waiting: what is left of them comes at the next look, which is soon.
+        // Those that rest must not keep those that run waiting: what is left of them comes at the
+        // next look, which is soon.
         if !is_worked_on {
             let Some(left) = self.resting_left.checked_sub(1) else {
-                self.owed.entry(cascade.clone()).or_insert(Retry { failures: 0, not_before: self.looked_at });
+                self.owed.entry(cascade.clone()).or_insert(Retry {
+                    failures: 0,
+                    not_before: self.looked_at,
+                });
                 return Attended::Later;
             };
             self.resting_left = left;
@@ -260,24 +293,40 @@ impl Session {
                 self.complaints.tell(failure);
                 let failures = before.map_or(0, |retry| retry.failures).saturating_add(1);
                 let not_before = Instant::now() + self.config.pause_after(failures);
-                self.owed.insert(cascade.clone(), Retry { failures, not_before });
+                self.owed.insert(
+                    cascade.clone(),
+                    Retry {
+                        failures,
+                        not_before,
+                    },
+                );
                 Attended::Later
             }
         }
     }
 
-    /// Whether there is a stream to be had; for a conversation that the agent works on, also that of one that rests.
+    /// Whether there is a stream to be had; for a conversation that the agent works on, also that
+    /// of one that rests.
     fn has_stream_for(&mut self, summary: &Summary) -> bool {
-        let Self { streams, correlator, looked_at, .. } = self;
+        let Self {
+            streams,
+            correlator,
+            looked_at,
+            ..
+        } = self;
         streams.has_room()
-            || (summary.is_worked_on() && streams.make_room(*looked_at, |cascade| correlator.is_running(cascade)))
+            || (summary.is_worked_on()
+                && streams.make_room(*looked_at, |cascade| correlator.is_running(cascade)))
     }
 
-    /// The list is older than the steps: when it says that the agent is idle and a step is under way, the agent has begun to
-    /// work in between. Only when the list says the same once more is it the step that is out of date.
+    /// The list is older than the steps: when it says that the agent is idle and a step is under
+    /// way, the agent has begun to work in between. Only when the list says the same once more is
+    /// it the step that is out of date.
     fn with_status_of_its_steps(&mut self, summary: &Summary, update: Update) -> Update {
-        // A subagent's step is under way for as long as it works, in which the agent itself may be idle.
-        let is_under_way = |(_, step): &(u32, Step)| is_under_way(step.status) && !step.is_subagent();
+        // A subagent's step is under way for as long as it works, in which the agent itself may be
+        // idle.
+        let is_under_way =
+            |(_, step): &(u32, Step)| is_under_way(step.status) && !step.is_subagent();
         if summary.is_worked_on() || !update.main.steps.iter().any(is_under_way) {
             self.doubted.remove(&summary.cascade);
             return update;
@@ -286,18 +335,32 @@ impl Session {
         if self.doubted.insert(summary.cascade.clone(), now.clone()) == Some(now) {
             return update;
         }
-        self.owed.insert(summary.cascade.clone(), Retry { failures: 0, not_before: Instant::now() + BETWEEN_LOOKS });
-        Update { status: Some(RunStatus::Running), ..update }
+        self.owed.insert(
+            summary.cascade.clone(),
+            Retry {
+                failures: 0,
+                not_before: Instant::now() + BETWEEN_LOOKS,
+            },
+        );
+        Update {
+            status: Some(RunStatus::Running),
+            ..update
+        }
     }
 
-    /// Asks for what has been added to a conversation, and for the latest steps once more: they may have changed.
+    /// Asks for what has been added to a conversation, and for the latest steps once more: they may
+    /// have changed.
     async fn ask_for(&mut self, summary: &Summary) -> Result<Update, Failure> {
         let cascade = &summary.cascade;
         let trajectory = summary.trajectory.as_ref();
         let (steps, generations) = self.correlator.known(cascade, trajectory);
         let open = self.correlator.first_open_step(cascade, trajectory);
         let from = steps.saturating_sub(STEPS_AGAIN).min(open.unwrap_or(steps));
-        let Update { mut main, subtrajectories, .. } = self.agent.steps(cascade, from).await?;
+        let Update {
+            mut main,
+            subtrajectories,
+            ..
+        } = self.agent.steps(cascade, from).await?;
         let from = generations.saturating_sub(GENERATIONS_AGAIN);
         main.generations = self.agent.generations(cascade, from).await?.generations;
         Ok(Update {
@@ -316,7 +379,8 @@ impl Session {
     fn stream_ended(&mut self, cascade: Id, rung: Rung, end: WatchEnd) {
         let now = Instant::now();
         match end {
-            // Whether it is deleted is for the list to say; one that is only not loaded is loaded when it is asked for.
+            // Whether it is deleted is for the list to say; one that is only not loaded is loaded
+            // when it is asked for.
             WatchEnd::Deleted(failure) => {
                 self.failing.insert(cascade.clone(), now);
                 self.complaints.count(failure);
@@ -337,14 +401,21 @@ impl Session {
             }
             WatchEnd::Quiet => return,
         }
-        self.owed.insert(cascade, Retry { failures: 0, not_before: now });
+        self.owed.insert(
+            cascade,
+            Retry {
+                failures: 0,
+                not_before: now,
+            },
+        );
     }
 
     async fn look_failed(&mut self, failure: Failure) {
         self.complaints.tell(failure);
         self.failures = self.failures.saturating_add(1);
         if self.failures == GONE_AFTER && self.is_followed.send_replace(false) {
-            // None of them may speak after the last word. Whoever answers next may be another agent.
+            // None of them may speak after the last word. Whoever answers next may be another
+            // agent.
             self.streams.shutdown().await;
             self.failing.clear();
             self.owed.clear();
@@ -356,9 +427,15 @@ impl Session {
     }
 
     fn forget_deleted(&mut self, summaries: &[Summary]) {
-        let Some(listed) = &mut self.listed else { return };
+        let Some(listed) = &mut self.listed else {
+            return;
+        };
         let there: BTreeSet<&Id> = summaries.iter().map(|summary| &summary.cascade).collect();
-        let gone: Vec<Id> = listed.keys().filter(|cascade| !there.contains(cascade)).cloned().collect();
+        let gone: Vec<Id> = listed
+            .keys()
+            .filter(|cascade| !there.contains(cascade))
+            .cloned()
+            .collect();
         for cascade in gone {
             listed.remove(&cascade);
             self.failing.remove(&cascade);
@@ -375,7 +452,8 @@ fn is_under_way(status: StepStatus) -> bool {
     matches!(status, Generating | Pending | Queued | Running)
 }
 
-/// Conversations that rest and that are asked for in one look: the whole of an old one may be large.
+/// Conversations that rest and that are asked for in one look: the whole of an old one may be
+/// large.
 const RESTING_AT_ONCE: u32 = 16;
 
 /// Many calls may name unknown conversations at once; one look answers for all of them.
@@ -384,8 +462,10 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 /// After so many failed looks in a row the agent counts as gone.
 const GONE_AFTER: u32 = 3;
 
-/// A step changes while it is one of the latest; a project that polls for a living reads as many again.
+/// A step changes while it is one of the latest; a project that polls for a living reads as many
+/// again.
 const STEPS_AGAIN: u32 = 20;
 
-/// A call that is refused again and again may still be under way when a later one has ended: the latest ones are read again.
+/// A call that is refused again and again may still be under way when a later one has ended: the
+/// latest ones are read again.
 const GENERATIONS_AGAIN: u32 = 8;

@@ -1,5 +1,5 @@
-//! The streams that are open, at most one for each conversation. There may be more conversations than streams, so that a
-//! conversation that rests gives its stream to one that the agent works on.
+//! The streams that are open, at most one for each conversation. There may be more conversations
+//! than streams, so that a conversation that rests gives its stream to one that the agent works on.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,7 +35,11 @@ pub(super) type Ended = Option<(Id, Rung, WatchEnd)>;
 impl Streams {
     /// None, and room for so many.
     pub(super) fn new(most: usize) -> Self {
-        Self { most, tasks: JoinSet::new(), open: BTreeMap::new() }
+        Self {
+            most,
+            tasks: JoinSet::new(),
+            open: BTreeMap::new(),
+        }
     }
 
     /// The way in which a conversation is told of.
@@ -54,12 +58,19 @@ impl Streams {
         }
     }
 
-    /// Gives up the stream of the conversation that has rested for longest: it was not worked on at the last look, and none of
-    /// its runs is under way. Returns whether there is room.
-    pub(super) fn make_room(&mut self, last_look: Instant, is_running: impl Fn(&Id) -> bool) -> bool {
+    /// Gives up the stream of the conversation that has rested for longest: it was not worked on at
+    /// the last look, and none of its runs is under way. Returns whether there is room.
+    pub(super) fn make_room(
+        &mut self,
+        last_look: Instant,
+        is_running: impl Fn(&Id) -> bool,
+    ) -> bool {
         let open = self.open.iter();
-        let resting = open.filter(|(cascade, stream)| stream.worked_on < last_look && !is_running(cascade));
-        let longest = resting.min_by_key(|(_, stream)| stream.worked_on).map(|(cascade, _)| cascade.clone());
+        let resting =
+            open.filter(|(cascade, stream)| stream.worked_on < last_look && !is_running(cascade));
+        let longest = resting
+            .min_by_key(|(_, stream)| stream.worked_on)
+            .map(|(cascade, _)| cascade.clone());
         if !self.has_room()
             && let Some(cascade) = longest
         {
@@ -69,10 +80,31 @@ impl Streams {
     }
 
     /// Opens the stream of a conversation.
-    pub(super) fn open(&mut self, agent: &Arc<Agent>, correlator: &Arc<Correlator>, cascade: &Id, rung: Rung) {
+    pub(super) fn open(
+        &mut self,
+        agent: &Arc<Agent>,
+        correlator: &Arc<Correlator>,
+        cascade: &Id,
+        rung: Rung,
+    ) {
         let (agent, correlator) = (Arc::clone(agent), Arc::clone(correlator));
-        let task = self.tasks.spawn(Watch { agent, correlator, cascade: cascade.clone(), rung }.run());
-        self.open.insert(cascade.clone(), Stream { rung, task, worked_on: Instant::now() });
+        let task = self.tasks.spawn(
+            Watch {
+                agent,
+                correlator,
+                cascade: cascade.clone(),
+                rung,
+            }
+            .run(),
+        );
+        self.open.insert(
+            cascade.clone(),
+            Stream {
+                rung,
+                task,
+                worked_on: Instant::now(),
+            },
+        );
     }
 
     pub(super) fn give_up(&mut self, cascade: &Id) {
@@ -108,11 +140,16 @@ impl Streams {
 
     /// The next one of those that have ended already.
     pub(super) fn try_next_end(&mut self) -> Option<Ended> {
-        self.tasks.try_join_next_with_id().map(|ended| self.ended(ended))
+        self.tasks
+            .try_join_next_with_id()
+            .map(|ended| self.ended(ended))
     }
 
     /// It may have been given up before, and another one may watch the conversation meanwhile.
-    fn ended(&mut self, ended: Result<(tokio::task::Id, (Id, Rung, WatchEnd)), JoinError>) -> Ended {
+    fn ended(
+        &mut self,
+        ended: Result<(tokio::task::Id, (Id, Rung, WatchEnd)), JoinError>,
+    ) -> Ended {
         let task = match &ended {
             Ok((task, _)) => *task,
             Err(error) => error.id(),

@@ -1,4 +1,5 @@
-//! One conversation on a stream: opened, read, opened again when it breaks, until it is over or its rung is missing.
+//! One conversation on a stream: opened, read, opened again when it breaks, until it is over or its
+//! rung is missing.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -51,7 +52,8 @@ impl Watch {
                 Rung::Polling => Err(Failure::Rpc(RpcError::Unimplemented)),
                 Rung::Reactive => self.reactive(&mut updates).await,
             };
-            // A stream that only repeats what is known, as one of an idle conversation does, has not got anywhere.
+            // A stream that only repeats what is known, as one of an idle conversation does, has
+            // not got anywhere.
             if updates > 1 {
                 (pause, failures, last_news) = (FIRST_PAUSE, 0, Instant::now());
             }
@@ -77,10 +79,18 @@ impl Watch {
     async fn agent_state(&self, updates: &mut u32) -> Result<Ended, Failure> {
         let mut states = self.agent.agent_state(&self.cascade, &subscriber()).await?;
         loop {
-            let Ok(next) = timeout(QUIET_AFTER, states.next()).await else { return Ok(Ended::Quiet) };
-            let Some(update) = next? else { return Ok(Ended::ByAgent) };
-            let update = Update { after_gap: *updates == 0, ..update };
-            self.correlator.update(&self.cascade, &update, self.rung.source());
+            let Ok(next) = timeout(QUIET_AFTER, states.next()).await else {
+                return Ok(Ended::Quiet);
+            };
+            let Some(update) = next? else {
+                return Ok(Ended::ByAgent);
+            };
+            let update = Update {
+                after_gap: *updates == 0,
+                ..update
+            };
+            self.correlator
+                .update(&self.cascade, &update, self.rung.source());
             *updates += 1;
         }
     }
@@ -89,12 +99,20 @@ impl Watch {
         let mut differences = self.agent.reactive(&self.cascade, &subscriber()).await?;
         let mut state = State::new();
         loop {
-            let Ok(next) = timeout(QUIET_AFTER, differences.next()).await else { return Ok(Ended::Quiet) };
-            let Some(difference) = next.map_err(Failure::Rpc)? else { return Ok(Ended::ByAgent) };
+            let Ok(next) = timeout(QUIET_AFTER, differences.next()).await else {
+                return Ok(Ended::Quiet);
+            };
+            let Some(difference) = next.map_err(Failure::Rpc)? else {
+                return Ok(Ended::ByAgent);
+            };
             if let Some(difference) = &difference.diff {
                 state.apply(difference)?;
-                let update = Update { after_gap: *updates == 0, ..state.update() };
-                self.correlator.update(&self.cascade, &update, self.rung.source());
+                let update = Update {
+                    after_gap: *updates == 0,
+                    ..state.update()
+                };
+                self.correlator
+                    .update(&self.cascade, &update, self.rung.source());
                 *updates += 1;
             }
         }
@@ -114,7 +132,8 @@ fn subscriber() -> String {
 /// A turn may be followed by the next one at once.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
-/// How late the next turn of a conversation may be noticed whose stream the agent ends again and again.
+/// How late the next turn of a conversation may be noticed whose stream the agent ends again and
+/// again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// After so many failures in a row the conversation is asked for instead.

@@ -1,24 +1,27 @@
 //! Applies a difference to a tree, as far as the tree is of interest.
 //!
-//! The rules are those of the agent's own client: messages merge into what is there, lists take their new length before
-//! their values, texts are whole, and what is cleared is gone.
+//! The rules are those of the agent's own client: messages merge into what is there, lists take
+//! their new length before their values, texts are whole, and what is cleared is gone.
 
 use super::DiffError;
 use super::interest::Interest;
 use super::tree::{Node, Scalar};
 use crate::cascade::proto::reactive_component_pb::singular_value::Value;
 use crate::cascade::proto::reactive_component_pb::{
-    FieldDiff, MapDiff, MapKeyDiff, MessageDiff, RepeatedDiff, SingularValue, field_diff, map_key_diff,
+    FieldDiff, MapDiff, MapKeyDiff, MessageDiff, RepeatedDiff, SingularValue, field_diff,
+    map_key_diff,
 };
 use crate::cascade::update::MAX_ENTRIES;
 
-/// Deepest nesting of messages: the decoder gives up at 100 levels of the difference, of which each message takes three.
+/// Deepest nesting of messages: the decoder gives up at 100 levels of the difference, of which each
+/// message takes three.
 pub const MAX_DEPTH: usize = 34;
 
 /// Longest list: a few bytes may ask for any length.
 pub const MAX_LENGTH: usize = MAX_ENTRIES as usize;
 
-/// Most values of one conversation, so that lists of lists cannot multiply. The longest one seen would have some 70 000.
+/// Most values of one conversation, so that lists of lists cannot multiply. The longest one seen
+/// would have some 70 000.
 pub const MAX_NODES: usize = 1 << 19;
 
 /// Applies a difference to a message. `room` is how many nodes may still be added.
@@ -39,7 +42,12 @@ struct Application<'a> {
 }
 
 impl Application<'_> {
-    fn message(&mut self, node: &mut Node, diff: &MessageDiff, interest: &Interest) -> Result<(), DiffError> {
+    fn message(
+        &mut self,
+        node: &mut Node,
+        diff: &MessageDiff,
+        interest: &Interest,
+    ) -> Result<(), DiffError> {
         if self.depth == MAX_DEPTH {
             return Err(DiffError::TooDeep);
         }
@@ -47,7 +55,12 @@ impl Application<'_> {
         self.depth += 1;
         for FieldDiff { field_number, diff } in &diff.field_diffs {
             if let Some(interest) = interest.field(*field_number) {
-                self.field(node, *field_number, diff.as_ref().ok_or(DiffError::Empty)?, interest)?;
+                self.field(
+                    node,
+                    *field_number,
+                    diff.as_ref().ok_or(DiffError::Empty)?,
+                    interest,
+                )?;
             }
         }
         self.depth -= 1;
@@ -79,14 +92,24 @@ impl Application<'_> {
         }
     }
 
-    fn value(&mut self, node: &mut Node, value: &SingularValue, interest: &Interest) -> Result<(), DiffError> {
+    fn value(
+        &mut self,
+        node: &mut Node,
+        value: &SingularValue,
+        interest: &Interest,
+    ) -> Result<(), DiffError> {
         match value.value.as_ref().ok_or(DiffError::Empty)? {
             Value::MessageValue(diff) => self.message(node, diff, interest),
             value => node.become_scalar(Scalar::of(value, interest.identifiers)),
         }
     }
 
-    fn list(&mut self, node: &mut Node, diff: &RepeatedDiff, interest: &Interest) -> Result<(), DiffError> {
+    fn list(
+        &mut self,
+        node: &mut Node,
+        diff: &RepeatedDiff,
+        interest: &Interest,
+    ) -> Result<(), DiffError> {
         let length = usize::try_from(diff.new_length).unwrap_or(usize::MAX);
         if length > MAX_LENGTH {
             return Err(DiffError::TooLarge);
@@ -99,17 +122,29 @@ impl Application<'_> {
         self.take(length - elements.len())?;
         elements.resize_with(length, Node::default);
         for (index, value) in diff.update_indices.iter().zip(&diff.update_values) {
-            let element = usize::try_from(*index).ok().and_then(|index| elements.get_mut(index));
+            let element = usize::try_from(*index)
+                .ok()
+                .and_then(|index| elements.get_mut(index));
             self.value(element.ok_or(DiffError::Index)?, value, interest)?;
         }
         Ok(())
     }
 
-    fn map(&mut self, node: &mut Node, diff: &MapDiff, interest: &Interest) -> Result<(), DiffError> {
+    fn map(
+        &mut self,
+        node: &mut Node,
+        diff: &MapDiff,
+        interest: &Interest,
+    ) -> Result<(), DiffError> {
         let entries = node.become_map()?;
         for MapKeyDiff { map_key, diff } in &diff.map_key_diffs {
-            let Some(Value::StringValue(key)) = map_key.as_ref().and_then(|key| key.value.as_ref()) else { continue };
-            let Some((key, interest)) = interest.key(key) else { continue };
+            let Some(Value::StringValue(key)) = map_key.as_ref().and_then(|key| key.value.as_ref())
+            else {
+                continue;
+            };
+            let Some((key, interest)) = interest.key(key) else {
+                continue;
+            };
             match diff.as_ref().ok_or(DiffError::Empty)? {
                 map_key_diff::Diff::Clear(clear) => {
                     let gone = if *clear { entries.remove(key) } else { None };

@@ -1,7 +1,7 @@
 //! The fields of a conversation's state that are kept, as a table: everything else is passed over.
 //!
-//! Numbers are those of `jetski_cortex_pb.CascadeState` and of what is inside it. Source: the descriptors that ship inside
-//! the agent's own bundles.
+//! Numbers are those of `jetski_cortex_pb.CascadeState` and of what is inside it. Source: the
+//! descriptors that ship inside the agent's own bundles.
 
 /// What is kept of a value.
 #[derive(Debug)]
@@ -16,16 +16,26 @@ pub(super) struct Interest {
 
 impl Interest {
     pub(super) const fn message(fields: &'static [(u32, &'static Self)]) -> Self {
-        Self { fields, keys: &[], identifiers: false }
+        Self {
+            fields,
+            keys: &[],
+            identifiers: false,
+        }
     }
 
     pub(super) const fn map(keys: &'static [(&'static str, &'static Self)]) -> Self {
-        Self { fields: &[], keys, identifiers: false }
+        Self {
+            fields: &[],
+            keys,
+            identifiers: false,
+        }
     }
 
     /// What is kept of a field, if anything.
     pub(super) fn field(&self, number: u32) -> Option<&'static Self> {
-        self.fields.iter().find_map(|(listed, interest)| (*listed == number).then_some(*interest))
+        self.fields
+            .iter()
+            .find_map(|(listed, interest)| (*listed == number).then_some(*interest))
     }
 
     /// What is kept under a key, if anything.
@@ -35,10 +45,18 @@ impl Interest {
 }
 
 /// A number, a boolean or an identifier.
-pub(super) static VALUE: Interest = Interest { fields: &[], keys: &[], identifiers: true };
+pub(super) static VALUE: Interest = Interest {
+    fields: &[],
+    keys: &[],
+    identifiers: true,
+};
 
 /// A text of which only the presence counts.
-pub(super) static PRESENCE: Interest = Interest { fields: &[], keys: &[], identifiers: false };
+pub(super) static PRESENCE: Interest = Interest {
+    fields: &[],
+    keys: &[],
+    identifiers: false,
+};
 
 /// `jetski_cortex_pb.CascadeState`
 pub(super) mod state {
@@ -102,9 +120,13 @@ static STEP: Interest = Interest::message(&[
     (step::PLANNER, &PLANNER),
 ]);
 
-static STEP_METADATA: Interest = Interest::message(&[(step::CREATED_AT, &TIMESTAMP), (step::COMPLETED_AT, &TIMESTAMP)]);
+static STEP_METADATA: Interest = Interest::message(&[
+    (step::CREATED_AT, &TIMESTAMP),
+    (step::COMPLETED_AT, &TIMESTAMP),
+]);
 
-static PLANNER: Interest = Interest::message(&[(step::TEXTS[0], &PRESENCE), (step::TEXTS[1], &PRESENCE)]);
+static PLANNER: Interest =
+    Interest::message(&[(step::TEXTS[0], &PRESENCE), (step::TEXTS[1], &PRESENCE)]);
 
 /// `google.protobuf.Timestamp`
 pub(super) mod timestamp {
@@ -112,7 +134,8 @@ pub(super) mod timestamp {
     pub(in super::super) const NANOS: u32 = 2;
 }
 
-static TIMESTAMP: Interest = Interest::message(&[(timestamp::SECONDS, &VALUE), (timestamp::NANOS, &VALUE)]);
+static TIMESTAMP: Interest =
+    Interest::message(&[(timestamp::SECONDS, &VALUE), (timestamp::NANOS, &VALUE)]);
 
 /// `cortex_pb.CortexStepGeneratorMetadata`
 pub(super) mod generation {
@@ -120,8 +143,10 @@ pub(super) mod generation {
     pub(in super::super) const EXECUTION: u32 = 4;
 }
 
-static GENERATION: Interest =
-    Interest::message(&[(generation::CHAT_MODEL, &CHAT_MODEL), (generation::EXECUTION, &VALUE)]);
+static GENERATION: Interest = Interest::message(&[
+    (generation::CHAT_MODEL, &CHAT_MODEL),
+    (generation::EXECUTION, &VALUE),
+]);
 
 /// `cortex_pb.ChatModelMetadata`
 pub(super) mod chat_model {
@@ -169,4 +194,5 @@ static USAGE: Interest = Interest::message(&[
     (usage::ASSIGNED_MESSAGE, &VALUE),
 ]);
 
-static HEADER: Interest = Interest::map(&[(usage::SESSIONS[0], &VALUE), (usage::SESSIONS[1], &VALUE)]);
+static HEADER: Interest =
+    Interest::map(&[(usage::SESSIONS[0], &VALUE), (usage::SESSIONS[1], &VALUE)]);

@@ -1,7 +1,9 @@
-//! Differences of a conversation's state (`StreamCascadeReactiveUpdates`) in, the state as an [`Update`] out.
+//! Differences of a conversation's state (`StreamCascadeReactiveUpdates`) in, the state as an
+//! [`Update`] out.
 //!
-//! The state is a tree of fields by number that holds only what the house reads: fields that are not listed are passed
-//! over, and of the texts of models only whether there is one is kept. No I/O, no clock.
+//! The state is a tree of fields by number that holds only what the house reads: fields that are
+//! not listed are passed over, and of the texts of models only whether there is one is kept. No
+//! I/O, no clock.
 
 mod apply;
 mod interest;
@@ -26,8 +28,8 @@ pub struct State {
     broken: Option<DiffError>,
 }
 
-/// Why a difference cannot be applied. What the state would have become is unknown, so it is given up: only a new stream
-/// with a new [`State`] goes on. Nothing of the difference is in here.
+/// Why a difference cannot be applied. What the state would have become is unknown, so it is given
+/// up: only a new stream with a new [`State`] goes on. Nothing of the difference is in here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DiffError {
     /// A difference without a content, or of a kind that this house does not know.
@@ -54,18 +56,27 @@ impl State {
     /// The empty state, before the first difference of a stream.
     #[must_use]
     pub fn new() -> Self {
-        Self { root: tree::Node::default(), room: MAX_NODES, broken: None }
+        Self {
+            root: tree::Node::default(),
+            room: MAX_NODES,
+            broken: None,
+        }
     }
 
     /// Applies the next difference of the stream.
     ///
     /// # Errors
-    /// [`DiffError`] when it does not fit the state. The state is empty from then on, and every later call returns the same
-    /// error: drop it, and begin another stream with a new one.
+    /// [`DiffError`] when it does not fit the state. The state is empty from then on, and every
+    /// later call returns the same error: drop it, and begin another stream with a new one.
     pub fn apply(&mut self, diff: &MessageDiff) -> Result<(), DiffError> {
         let applied = match self.broken {
             Some(error) => Err(error),
-            None => apply::message(&mut self.root, diff, &interest::CASCADE_STATE, &mut self.room),
+            None => apply::message(
+                &mut self.root,
+                diff,
+                &interest::CASCADE_STATE,
+                &mut self.room,
+            ),
         };
         if let Err(error) = applied {
             self.broken = Some(error);
@@ -76,10 +87,11 @@ impl State {
 
     /// The whole state as it stands.
     ///
-    /// Unlike the news of the agent-state stream, which holds only what has changed, this repeats every step, call and end
-    /// of the conversation each time; `total_steps` is always said once there is a trajectory. Whether everything has
-    /// ended is not part of this state: `fully_idle` is never set. `subtrajectories` holds the subagents whose trajectories
-    /// stand inside of steps.
+    /// Unlike the news of the agent-state stream, which holds only what has changed, this repeats
+    /// every step, call and end of the conversation each time; `total_steps` is always said once
+    /// there is a trajectory. Whether everything has ended is not part of this state: `fully_idle`
+    /// is never set. `subtrajectories` holds the subagents whose trajectories stand inside of
+    /// steps.
     #[must_use]
     pub fn update(&self) -> Update {
         picture::update(&self.root)

@@ -9,7 +9,8 @@ use crate::record::Id;
 /// A value, with what is inside it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) enum Node {
-    /// Nothing is said of it yet. An element that its list has grown by is one, and stands for the type's default.
+    /// Nothing is said of it yet. An element that its list has grown by is one, and stands for the
+    /// type's default.
     #[default]
     Empty,
     List(Vec<Node>),
@@ -95,7 +96,11 @@ impl Node {
         if self.is_empty() {
             *self = Self::Message(BTreeMap::new());
         }
-        if let Self::Message(fields) = self { Ok(fields) } else { Err(DiffError::Kind) }
+        if let Self::Message(fields) = self {
+            Ok(fields)
+        } else {
+            Err(DiffError::Kind)
+        }
     }
 
     /// Its elements as a list, which it becomes if nothing is said of it.
@@ -103,7 +108,11 @@ impl Node {
         if self.is_empty() {
             *self = Self::List(Vec::new());
         }
-        if let Self::List(elements) = self { Ok(elements) } else { Err(DiffError::Kind) }
+        if let Self::List(elements) = self {
+            Ok(elements)
+        } else {
+            Err(DiffError::Kind)
+        }
     }
 
     /// Its entries as a map, which it becomes if nothing is said of it.
@@ -111,7 +120,11 @@ impl Node {
         if self.is_empty() {
             *self = Self::Map(BTreeMap::new());
         }
-        if let Self::Map(entries) = self { Ok(entries) } else { Err(DiffError::Kind) }
+        if let Self::Map(entries) = self {
+            Ok(entries)
+        } else {
+            Err(DiffError::Kind)
+        }
     }
 
     /// Becomes a value without parts, unless it has parts.
@@ -136,22 +149,25 @@ impl Node {
 }
 
 impl Scalar {
-    /// What is kept of a value: of a text, itself only where identifiers stand, and only when it can be one.
+    /// What is kept of a value: of a text, itself only where identifiers stand, and only when it
+    /// can be one.
     pub(super) fn of(value: &Value, identifiers: bool) -> Self {
         match value {
             Value::BoolValue(bool) => Self::Bool(*bool),
             Value::StringValue(text) if text.is_empty() => Self::NoText,
-            Value::StringValue(text) if identifiers => Id::from_wire(text).map_or(Self::Unkept, Self::Id),
+            Value::StringValue(text) if identifiers => {
+                Id::from_wire(text).map_or(Self::Unkept, Self::Id)
+            }
             Value::EnumValue(number) | Value::Fixed32Value(number) | Value::Uint32Value(number) => {
                 Self::Number((*number).into())
             }
             Value::Fixed64Value(number) | Value::Uint64Value(number) => Self::Number(*number),
-            Value::Int32Value(number) | Value::Sfixed32Value(number) | Value::Sint32Value(number) => {
-                Self::signed((*number).into())
-            }
-            Value::Int64Value(number) | Value::Sfixed64Value(number) | Value::Sint64Value(number) => {
-                Self::signed(*number)
-            }
+            Value::Int32Value(number)
+            | Value::Sfixed32Value(number)
+            | Value::Sint32Value(number) => Self::signed((*number).into()),
+            Value::Int64Value(number)
+            | Value::Sfixed64Value(number)
+            | Value::Sint64Value(number) => Self::signed(*number),
             Value::BytesValue(_)
             | Value::DoubleValue(_)
             | Value::FloatValue(_)

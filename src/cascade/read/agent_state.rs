@@ -11,8 +11,8 @@ use crate::cascade::update::Update;
 use crate::observe::json::{Paths, Value};
 use crate::record::Id;
 
-/// `{"update": {…}}`, read into the news that it brings. What a message does not mention stays as it was; only a stream's
-/// first one says everything.
+/// `{"update": {…}}`, read into the news that it brings. What a message does not mention stays as
+/// it was; only a stream's first one says everything.
 #[derive(Debug, Default)]
 pub struct AgentState {
     said: Update,
@@ -63,10 +63,24 @@ impl Message for AgentState {
 
     fn finish(self) -> Result<Update, Malformed> {
         // A conversation that works for nobody is its own root.
-        let root = self.main.root().filter(|root| self.said.cascade.as_ref() != Some(*root)).cloned();
+        let root = self
+            .main
+            .root()
+            .filter(|root| self.said.cascade.as_ref() != Some(*root))
+            .cloned();
         let (main, inside) = self.main.finish(0)?;
-        let subtrajectories = self.said.subtrajectories.into_iter().chain(inside).collect();
-        Ok(Update { root, main, subtrajectories, ..self.said })
+        let subtrajectories = self
+            .said
+            .subtrajectories
+            .into_iter()
+            .chain(inside)
+            .collect();
+        Ok(Update {
+            root,
+            main,
+            subtrajectories,
+            ..self.said
+        })
     }
 }
 
@@ -93,7 +107,12 @@ impl AgentState {
 static PATHS: LazyLock<Paths<Field>> = LazyLock::new(|| {
     let main = news("update.mainTrajectoryUpdate.", Field::Main);
     let sub = news("update.subtrajectoryUpdates.*.", Field::Sub);
-    paths(at("", &FIELDS, |field| field).into_iter().chain(main).chain(sub))
+    paths(
+        at("", &FIELDS, |field| field)
+            .into_iter()
+            .chain(main)
+            .chain(sub),
+    )
 });
 
 const FIELDS: [(&str, Field); 6] = [

@@ -34,7 +34,12 @@ pub(super) struct Budget(u32);
 
 impl<E: Default> Entries<E> {
     /// Takes a part of the list; what stands inside an entry goes to [`Self::last`].
-    pub(super) fn take(&mut self, part: Part, value: Value<'_>, budget: &mut Budget) -> Result<(), Malformed> {
+    pub(super) fn take(
+        &mut self,
+        part: Part,
+        value: Value<'_>,
+        budget: &mut Budget,
+    ) -> Result<(), Malformed> {
         match (part, value) {
             // Of a repeated member, the last one counts.
             (Part::Entries, Value::Array) => self.entries.clear(),
@@ -46,7 +51,9 @@ impl<E: Default> Entries<E> {
                 self.entries.push(E::default());
             }
             (Part::Index, _) => {
-                let index = whole(value).and_then(|index| u32::try_from(index).ok()).ok_or(Malformed::Indices)?;
+                let index = whole(value)
+                    .and_then(|index| u32::try_from(index).ok())
+                    .ok_or(Malformed::Indices)?;
                 if index >= MAX_ENTRIES || self.indices.len() >= MAX_ENTRIES as usize {
                     return Err(Malformed::TooMany);
                 }
@@ -81,7 +88,11 @@ impl<E: Default> Entries<E> {
 
 impl<E> Default for Entries<E> {
     fn default() -> Self {
-        Self { indices: Vec::new(), entries: Vec::new(), total: None }
+        Self {
+            indices: Vec::new(),
+            entries: Vec::new(),
+            total: None,
+        }
     }
 }
 
@@ -99,5 +110,8 @@ impl Default for Budget {
 }
 
 fn bounded(number: u64) -> Result<u32, Malformed> {
-    u32::try_from(number).ok().filter(|number| *number <= MAX_ENTRIES).ok_or(Malformed::TooMany)
+    u32::try_from(number)
+        .ok()
+        .filter(|number| *number <= MAX_ENTRIES)
+        .ok_or(Malformed::TooMany)
 }

@@ -1,9 +1,9 @@
 //! JSON of the language server in, in any chunks; what it says of conversations and models out.
 //!
-//! Replies grow with their conversation (44 MB have been seen), so nothing is buffered: a reader holds the values at its
-//! listed paths and skips everything else where it stands, prompts and completions above all. What is not known (values of
-//! enums, members, types that are not expected) is passed over; only what breaks the meaning of the rest is an error.
-//! No I/O, no clock.
+//! Replies grow with their conversation (44 MB have been seen), so nothing is buffered: a reader
+//! holds the values at its listed paths and skips everything else where it stands, prompts and
+//! completions above all. What is not known (values of enums, members, types that are not expected)
+//! is passed over; only what breaks the meaning of the rest is an error. No I/O, no clock.
 
 mod agent_state;
 mod entries;
@@ -31,7 +31,8 @@ pub struct Reader<M: Message> {
     failure: Option<Malformed>,
 }
 
-/// A kind of message of the language server: which paths are read, and what their values mean together.
+/// A kind of message of the language server: which paths are read, and what their values mean
+/// together.
 pub trait Message: Sized {
     /// What a path of the table leads to.
     type Field: Copy + 'static;
@@ -75,12 +76,20 @@ impl<M: Message> Reader<M> {
     /// A reader before the first byte of a document.
     #[must_use]
     pub fn new(message: M) -> Self {
-        Self { reader: PathReader::new(M::paths()), message, failure: None }
+        Self {
+            reader: PathReader::new(M::paths()),
+            message,
+            failure: None,
+        }
     }
 
     /// Reads the next bytes of the document. What is wrong with them is told at the end.
     pub fn feed(&mut self, bytes: &[u8]) {
-        let Self { reader, message, failure } = self;
+        let Self {
+            reader,
+            message,
+            failure,
+        } = self;
         if failure.is_none() {
             reader.feed(bytes, &mut |field, value| {
                 if failure.is_none() {
@@ -101,7 +110,8 @@ impl<M: Message> Reader<M> {
         if self.reader.status() == Status::Malformed {
             return Err(Malformed::NotJson);
         }
-        // The end may stand in the middle of a number or literal, which only then turns out to be none.
+        // The end may stand in the middle of a number or literal, which only then turns out to be
+        // none.
         match self.reader.finish(&mut |_, _| {}) {
             Status::Complete => self.message.finish(),
             Status::Incomplete | Status::Malformed => Err(Malformed::CutOff),

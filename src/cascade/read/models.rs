@@ -1,7 +1,7 @@
 //! Which models the agent offers by its own names (`GetUserStatus`), and what is left of each.
 //!
-//! Several models may share one quota: what is left of them must not be added up. Other documents that tell of models and
-//! quotas are those of Cloud Code, and read as such.
+//! Several models may share one quota: what is left of them must not be added up. Other documents
+//! that tell of models and quotas are those of Cloud Code, and read as such.
 
 use std::sync::LazyLock;
 use std::time::SystemTime;
@@ -97,15 +97,29 @@ impl Draft {
     }
 
     fn config(self) -> Option<ModelConfig> {
-        let Self { display, remaining, resets_at, .. } = self;
+        let Self {
+            display,
+            remaining,
+            resets_at,
+            ..
+        } = self;
         // Protobuf leaves out zeros, so that a quota that is used up has a reset time only.
         let used_up = resets_at.filter(|_| !self.is_unreadable).map(|_| 0.0);
-        Some(ModelConfig { placeholder: self.placeholder?, display, remaining: remaining.or(used_up), resets_at })
+        Some(ModelConfig {
+            placeholder: self.placeholder?,
+            display,
+            remaining: remaining.or(used_up),
+            resets_at,
+        })
     }
 }
 
 static USER_STATUS: LazyLock<Paths<Field>> = LazyLock::new(|| {
-    paths(at("userStatus.cascadeModelConfigData.clientModelConfigs[]", &CLIENT_MODEL_CONFIG, |field| field))
+    paths(at(
+        "userStatus.cascadeModelConfigData.clientModelConfigs[]",
+        &CLIENT_MODEL_CONFIG,
+        |field| field,
+    ))
 });
 
 const CLIENT_MODEL_CONFIG: [(&str, Field); 5] = [

@@ -1,7 +1,8 @@
-//! The language server's enums, by their names in JSON and by their numbers in protobuf; what both readings share.
+//! The language server's enums, by their names in JSON and by their numbers in protobuf; what both
+//! readings share.
 //!
-//! Source: the descriptors that ship inside the agent's own bundles. What is not known is never an error: newer agents
-//! have more values than this house.
+//! Source: the descriptors that ship inside the agent's own bundles. What is not known is never an
+//! error: newer agents have more values than this house.
 
 use crate::cascade::update::{RunStatus, Termination};
 use crate::record::{Id, Label, StepKind, StepStatus};
@@ -11,7 +12,8 @@ pub(in crate::cascade) trait Named: Sized {
     /// By its JSON name, its prefix included; `None` when it says nothing.
     fn from_name(name: &str) -> Option<Self>;
 
-    /// By its number; `None` when it says nothing. JSON has numbers too, for values that the writer itself did not know.
+    /// By its number; `None` when it says nothing. JSON has numbers too, for values that the writer
+    /// itself did not know.
     fn from_number(number: u64) -> Option<Self>;
 }
 
@@ -92,7 +94,10 @@ pub(in crate::cascade) fn model_of_number(number: u64) -> Option<Id> {
     match number {
         0 => None,
         1..FIRST_PLACEHOLDER => Id::from_wire(&format!("MODEL_{number}")),
-        _ => Id::from_wire(&format!("MODEL_PLACEHOLDER_M{}", number - FIRST_PLACEHOLDER)),
+        _ => Id::from_wire(&format!(
+            "MODEL_PLACEHOLDER_M{}",
+            number - FIRST_PLACEHOLDER
+        )),
     }
 }
 
@@ -102,7 +107,10 @@ const FIRST_PLACEHOLDER: u64 = 1000;
 /// The house's labels of steps are the language server's names in lower case.
 fn by_label<L: Label>(name: &str, prefix: &str) -> Option<L> {
     let name = name.strip_prefix(prefix)?;
-    L::ALL.iter().copied().find(|label| label.as_str().eq_ignore_ascii_case(name))
+    L::ALL
+        .iter()
+        .copied()
+        .find(|label| label.as_str().eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]
@@ -111,15 +119,39 @@ mod tests {
 
     #[test]
     fn steps_have_names_and_numbers() {
-        assert_eq!(StepKind::from_name("CORTEX_STEP_TYPE_MCP_TOOL"), Some(StepKind::McpTool));
-        assert_eq!(StepKind::from_name("CORTEX_STEP_TYPE_NEW_ONE"), Some(StepKind::Other));
+        assert_eq!(
+            StepKind::from_name("CORTEX_STEP_TYPE_MCP_TOOL"),
+            Some(StepKind::McpTool)
+        );
+        assert_eq!(
+            StepKind::from_name("CORTEX_STEP_TYPE_NEW_ONE"),
+            Some(StepKind::Other)
+        );
         assert_eq!(StepKind::from_name("MCP_TOOL"), Some(StepKind::Other));
-        assert_eq!(StepStatus::from_name("CORTEX_STEP_STATUS_DONE"), Some(StepStatus::Done));
-        assert_eq!(StepStatus::from_name("CORTEX_STEP_STATUS_HALTED"), Some(StepStatus::Other));
-        let kinds = (0..200).filter(|number| StepKind::from_number(*number) != Some(StepKind::Other)).count();
-        assert_eq!(kinds, StepKind::ALL.len() - 1, "every kind but `other` has one number");
-        let statuses = (0..20).filter(|number| StepStatus::from_number(*number) != Some(StepStatus::Other)).count();
-        assert_eq!(statuses, StepStatus::ALL.len() - 1, "every status but `other` has one number");
+        assert_eq!(
+            StepStatus::from_name("CORTEX_STEP_STATUS_DONE"),
+            Some(StepStatus::Done)
+        );
+        assert_eq!(
+            StepStatus::from_name("CORTEX_STEP_STATUS_HALTED"),
+            Some(StepStatus::Other)
+        );
+        let kinds = (0..200)
+            .filter(|number| StepKind::from_number(*number) != Some(StepKind::Other))
+            .count();
+        assert_eq!(
+            kinds,
+            StepKind::ALL.len() - 1,
+            "every kind but `other` has one number"
+        );
+        let statuses = (0..20)
+            .filter(|number| StepStatus::from_number(*number) != Some(StepStatus::Other))
+            .count();
+        assert_eq!(
+            statuses,
+            StepStatus::ALL.len() - 1,
+            "every status but `other` has one number"
+        );
     }
 
     #[test]

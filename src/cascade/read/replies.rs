@@ -48,7 +48,11 @@ impl Message for Steps {
 
     fn finish(self) -> Result<Update, Malformed> {
         let (main, subtrajectories) = self.0.finish()?;
-        Ok(Update { main, subtrajectories, ..Update::default() })
+        Ok(Update {
+            main,
+            subtrajectories,
+            ..Update::default()
+        })
     }
 }
 
@@ -78,7 +82,11 @@ struct Reply {
 
 impl Reply {
     fn from_offset(offset: u32) -> Self {
-        Self { offset, trajectory: Trajectory::default(), budget: Budget::default() }
+        Self {
+            offset,
+            trajectory: Trajectory::default(),
+            budget: Budget::default(),
+        }
     }
 
     fn take(&mut self, field: TrajectoryField, value: Value<'_>) -> Result<(), Malformed> {
@@ -92,11 +100,26 @@ impl Reply {
 
 static STEPS: LazyLock<Paths<TrajectoryField>> = LazyLock::new(|| {
     let list = [("steps", Part::Entries), ("steps[]", Part::Entry)];
-    paths(at("", &list, TrajectoryField::Steps).into_iter().chain(steps("steps[].", |field| field)))
+    paths(
+        at("", &list, TrajectoryField::Steps)
+            .into_iter()
+            .chain(steps("steps[].", |field| field)),
+    )
 });
 
 static GENERATIONS: LazyLock<Paths<TrajectoryField>> = LazyLock::new(|| {
-    let list = [("generatorMetadata", Part::Entries), ("generatorMetadata[]", Part::Entry)];
-    let inside = at("generatorMetadata[].", &GENERATION, TrajectoryField::Generation);
-    paths(at("", &list, TrajectoryField::Generations).into_iter().chain(inside))
+    let list = [
+        ("generatorMetadata", Part::Entries),
+        ("generatorMetadata[]", Part::Entry),
+    ];
+    let inside = at(
+        "generatorMetadata[].",
+        &GENERATION,
+        TrajectoryField::Generation,
+    );
+    paths(
+        at("", &list, TrajectoryField::Generations)
+            .into_iter()
+            .chain(inside),
+    )
 });

@@ -67,7 +67,9 @@ impl Message for Summaries {
 
     fn take(&mut self, field: Field, value: Value<'_>) -> Result<(), Malformed> {
         match (field, value, &mut self.current) {
-            (Field::Summary, Value::Key(key), current) => *current = Id::from_wire(key).map(Summary::new),
+            (Field::Summary, Value::Key(key), current) => {
+                *current = Id::from_wire(key).map(Summary::new)
+            }
             (Field::Summary, Value::End, current) => {
                 self.read.extend(current.take());
                 if self.read.len() > MAX_SUMMARIES {
@@ -113,7 +115,10 @@ impl Summary {
     }
 
     fn works(&self) -> bool {
-        matches!(self.status, Some(RunStatus::Busy | RunStatus::Canceling | RunStatus::Running))
+        matches!(
+            self.status,
+            Some(RunStatus::Busy | RunStatus::Canceling | RunStatus::Running)
+        )
     }
 
     fn take(&mut self, field: Field, value: Value<'_>) {
@@ -125,14 +130,17 @@ impl Summary {
             // A conversation that works for nobody is its own root.
             Field::Root => self.root = id(value).filter(|root| *root != self.cascade),
             Field::Status => self.status = named(value),
-            Field::StepCount => self.step_count = whole(value).and_then(|count| count.try_into().ok()),
+            Field::StepCount => {
+                self.step_count = whole(value).and_then(|count| count.try_into().ok())
+            }
             Field::Summary => {}
             Field::Trajectory => self.trajectory = id(value),
         }
     }
 }
 
-static PATHS: LazyLock<Paths<Field>> = LazyLock::new(|| paths(at("trajectorySummaries.*", &FIELDS, |field| field)));
+static PATHS: LazyLock<Paths<Field>> =
+    LazyLock::new(|| paths(at("trajectorySummaries.*", &FIELDS, |field| field)));
 
 const FIELDS: [(&str, Field); 9] = [
     ("", Field::Summary),

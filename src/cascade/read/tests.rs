@@ -10,9 +10,14 @@ use crate::cascade::update::{
 };
 use crate::record::{Id, Model, StepKind, StepStatus};
 
-fn read<M: Message>(message: M, chunks: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Result<M::Content, Malformed> {
+fn read<M: Message>(
+    message: M,
+    chunks: impl IntoIterator<Item = impl AsRef<[u8]>>,
+) -> Result<M::Content, Malformed> {
     let mut reader = Reader::new(message);
-    chunks.into_iter().for_each(|chunk| reader.feed(chunk.as_ref()));
+    chunks
+        .into_iter()
+        .for_each(|chunk| reader.feed(chunk.as_ref()));
     reader.finish()
 }
 
@@ -21,7 +26,11 @@ fn read_tree<M: Message>(message: M, tree: &Tree) -> Result<M::Content, Malforme
 }
 
 /// Every way to cut the document in two, and byte by byte, must say the same.
-fn golden<M: Message<Content: PartialEq + Debug>>(new: impl Fn() -> M, tree: &Tree, expected: M::Content) {
+fn golden<M: Message<Content: PartialEq + Debug>>(
+    new: impl Fn() -> M,
+    tree: &Tree,
+    expected: M::Content,
+) {
     let document = tree.to_string();
     let expected = Ok(expected);
     assert_eq!(read(new(), [&document]), expected);
@@ -31,18 +40,37 @@ fn golden<M: Message<Content: PartialEq + Debug>>(new: impl Fn() -> M, tree: &Tr
         assert_eq!(read(new(), [head, tail]), expected, "cut at {at}");
         assert_eq!(read(new(), [head]), Err(Malformed::CutOff), "ends at {at}");
     }
-    assert_eq!(read(new(), [serde_json::to_string_pretty(tree).unwrap()]), expected);
-    assert_eq!(read(new(), [backwards(tree)]), expected, "members in the opposite order");
-    assert_eq!(read(new(), [snake(tree).to_string()]), expected, "members in snake_case");
+    assert_eq!(
+        read(new(), [serde_json::to_string_pretty(tree).unwrap()]),
+        expected
+    );
+    assert_eq!(
+        read(new(), [backwards(tree)]),
+        expected,
+        "members in the opposite order"
+    );
+    assert_eq!(
+        read(new(), [snake(tree).to_string()]),
+        expected,
+        "members in snake_case"
+    );
 }
 
 /// The document with the members of every object in the opposite order.
 fn backwards(tree: &Tree) -> String {
-    let in_order = |key: &String, value: &Tree| format!("{}:{}", Tree::from(key.as_str()), backwards(value));
+    let in_order =
+        |key: &String, value: &Tree| format!("{}:{}", Tree::from(key.as_str()), backwards(value));
     match tree {
-        Tree::Array(elements) => format!("[{}]", elements.iter().map(backwards).collect::<Vec<_>>().join(",")),
+        Tree::Array(elements) => format!(
+            "[{}]",
+            elements.iter().map(backwards).collect::<Vec<_>>().join(",")
+        ),
         Tree::Object(members) => {
-            let members: Vec<_> = members.iter().rev().map(|(key, value)| in_order(key, value)).collect();
+            let members: Vec<_> = members
+                .iter()
+                .rev()
+                .map(|(key, value)| in_order(key, value))
+                .collect();
             format!("{{{}}}", members.join(","))
         }
         scalar => scalar.to_string(),
@@ -64,7 +92,10 @@ fn snake(tree: &Tree) -> Tree {
     };
     match tree {
         Tree::Array(elements) => elements.iter().map(snake).collect(),
-        Tree::Object(members) => members.iter().map(|(key, value)| (name(key), snake(value))).collect(),
+        Tree::Object(members) => members
+            .iter()
+            .map(|(key, value)| (name(key), snake(value)))
+            .collect(),
         scalar => scalar.clone(),
     }
 }
@@ -78,10 +109,15 @@ fn at(seconds: u64) -> Option<SystemTime> {
 }
 
 fn step(kind: StepKind, status: StepStatus) -> Step {
-    Step { kind, status, ..Step::default() }
+    Step {
+        kind,
+        status,
+        ..Step::default()
+    }
 }
 
-/// A call as the agent uploads it: the final usage stands twice, and a failed attempt has one of its own.
+/// A call as the agent uploads it: the final usage stands twice, and a failed attempt has one of
+/// its own.
 fn call() -> Tree {
     let usage = json!({
         "apiProvider": "API_PROVIDER_ANTHROPIC_VERTEX", "model": "MODEL_PLACEHOLDER_M26", "inputTokens": "1991",
@@ -107,11 +143,20 @@ fn called() -> Generation {
     Generation {
         model: id("MODEL_PLACEHOLDER_M26"),
         served_model: Some(Model::from_wire("claude-opus-4-6-thinking")),
-        usage: Some(AgentUsage { input: 1991, cache_read: 15942, cache_write: 0, output: 56, thinking: 0 }),
+        usage: Some(AgentUsage {
+            input: 1991,
+            cache_read: 15942,
+            cache_write: 0,
+            output: 56,
+            thinking: 0,
+        }),
         response: id("req_vrtx_1"),
         messages: vec![id("bot-1").unwrap(), id("msg_vrtx_1").unwrap()],
         session: id("-3750763034362895579"),
-        traces: vec![id("0011223344556677").unwrap(), id("8899aabbccddeeff").unwrap()],
+        traces: vec![
+            id("0011223344556677").unwrap(),
+            id("8899aabbccddeeff").unwrap(),
+        ],
         execution: id("execution-1"),
     }
 }
@@ -131,8 +176,15 @@ fn steps() -> Tree {
 
 fn read_steps() -> Vec<Step> {
     vec![
-        Step { created_at: at(10), completed_at: at(11), ..step(StepKind::UserInput, StepStatus::Done) },
-        Step { has_text: true, ..step(StepKind::PlannerResponse, StepStatus::Generating) },
+        Step {
+            created_at: at(10),
+            completed_at: at(11),
+            ..step(StepKind::UserInput, StepStatus::Done)
+        },
+        Step {
+            has_text: true,
+            ..step(StepKind::PlannerResponse, StepStatus::Generating)
+        },
         step(StepKind::Other, StepStatus::Done),
         step(StepKind::RunCommand, StepStatus::Other),
         Step::default(),
@@ -196,7 +248,13 @@ fn framed() -> Update {
                     ..TrajectoryUpdate::default()
                 },
             ),
-            (id("s-2").unwrap(), TrajectoryUpdate { generations: vec![(4, called())], ..TrajectoryUpdate::default() }),
+            (
+                id("s-2").unwrap(),
+                TrajectoryUpdate {
+                    generations: vec![(4, called())],
+                    ..TrajectoryUpdate::default()
+                },
+            ),
         ],
     }
 }
@@ -233,16 +291,25 @@ fn a_frame_of_the_agents_state() {
     golden(
         AgentState::default,
         &json!({"update": {"fullyIdle": true}}),
-        Update { fully_idle: true, ..Update::default() },
+        Update {
+            fully_idle: true,
+            ..Update::default()
+        },
     );
     golden(AgentState::default, &json!({}), Update::default());
 }
 
 #[test]
 fn a_conversation_that_is_its_own_root_works_for_nobody() {
-    let tree =
-        json!({"update": {"conversationId": "c", "mainTrajectoryUpdate": {"metadata": {"rootConversationId": "c"}}}});
-    golden(AgentState::default, &tree, Update { cascade: id("c"), ..Update::default() });
+    let tree = json!({"update": {"conversationId": "c", "mainTrajectoryUpdate": {"metadata": {"rootConversationId": "c"}}}});
+    golden(
+        AgentState::default,
+        &tree,
+        Update {
+            cascade: id("c"),
+            ..Update::default()
+        },
+    );
 }
 
 #[test]
@@ -250,20 +317,51 @@ fn indices_must_fit_their_entries() {
     let read = |update: Tree| {
         let update = json!({"update": {"mainTrajectoryUpdate": {"stepsUpdate": update}}});
         let read = read_tree(AgentState::default(), &update);
-        assert_eq!(Reader::new(AgentState::default()).finish(), Err(Malformed::CutOff));
-        read.map(|update| update.main.steps.into_iter().map(|(index, _)| index).collect::<Vec<_>>())
+        assert_eq!(
+            Reader::new(AgentState::default()).finish(),
+            Err(Malformed::CutOff)
+        );
+        read.map(|update| {
+            update
+                .main
+                .steps
+                .into_iter()
+                .map(|(index, _)| index)
+                .collect::<Vec<_>>()
+        })
     };
     assert_eq!(read(json!({"steps": [{}, {}]})), Ok(vec![0, 1]));
-    assert_eq!(read(json!({"steps": [{}, {}], "indices": []})), Ok(vec![0, 1]));
-    assert_eq!(read(json!({"steps": [{}, {}], "indices": ["12", 3]})), Ok(vec![12, 3]));
-    for indices in
-        [json!([1]), json!([1, 2, 3]), json!([0, -1]), json!([0, null]), json!([0, 1.5]), json!([0, u64::MAX])]
-    {
-        assert_eq!(read(json!({"steps": [{}, {}], "indices": indices})), Err(Malformed::Indices), "{indices}");
+    assert_eq!(
+        read(json!({"steps": [{}, {}], "indices": []})),
+        Ok(vec![0, 1])
+    );
+    assert_eq!(
+        read(json!({"steps": [{}, {}], "indices": ["12", 3]})),
+        Ok(vec![12, 3])
+    );
+    for indices in [
+        json!([1]),
+        json!([1, 2, 3]),
+        json!([0, -1]),
+        json!([0, null]),
+        json!([0, 1.5]),
+        json!([0, u64::MAX]),
+    ] {
+        assert_eq!(
+            read(json!({"steps": [{}, {}], "indices": indices})),
+            Err(Malformed::Indices),
+            "{indices}"
+        );
     }
     assert_eq!(read(json!({"indices": [5]})), Err(Malformed::Indices));
-    assert_eq!(read(json!({"steps": [{}], "indices": [MAX_ENTRIES]})), Err(Malformed::TooMany));
-    assert_eq!(read(json!({"totalLength": MAX_ENTRIES + 1})), Err(Malformed::TooMany));
+    assert_eq!(
+        read(json!({"steps": [{}], "indices": [MAX_ENTRIES]})),
+        Err(Malformed::TooMany)
+    );
+    assert_eq!(
+        read(json!({"totalLength": MAX_ENTRIES + 1})),
+        Err(Malformed::TooMany)
+    );
     assert_eq!(
         read(json!({"steps": [{}], "indices": [MAX_ENTRIES - 1], "totalLength": MAX_ENTRIES})),
         Ok(vec![32_767])
@@ -277,18 +375,42 @@ fn of_a_repeated_member_the_last_one_counts() {
         "status":"CASCADE_RUN_STATUS_RUNNING"}}"#;
     let update = read(AgentState::default(), [document]).unwrap();
     assert_eq!(update.status, Some(RunStatus::Running));
-    assert_eq!(update.main.steps, [(1, step(StepKind::Checkpoint, StepStatus::Other))]);
+    assert_eq!(
+        update.main.steps,
+        [(1, step(StepKind::Checkpoint, StepStatus::Other))]
+    );
 }
 
 #[test]
 fn replies_count_from_their_offset() {
     let steps = json!({"steps": steps()});
-    let main = TrajectoryUpdate { steps: (40..).zip(read_steps()).collect(), ..TrajectoryUpdate::default() };
-    golden(|| Steps::from_offset(40), &steps, Update { main, ..Update::default() });
+    let main = TrajectoryUpdate {
+        steps: (40..).zip(read_steps()).collect(),
+        ..TrajectoryUpdate::default()
+    };
+    golden(
+        || Steps::from_offset(40),
+        &steps,
+        Update {
+            main,
+            ..Update::default()
+        },
+    );
     let calls = json!({"generatorMetadata": [{"chatModel": {}}, call()]});
     let generations = vec![(3, Generation::default()), (4, called())];
-    golden(|| Generations::from_offset(3), &calls, TrajectoryUpdate { generations, ..TrajectoryUpdate::default() });
-    golden(|| Generations::from_offset(3), &json!({}), TrajectoryUpdate::default());
+    golden(
+        || Generations::from_offset(3),
+        &calls,
+        TrajectoryUpdate {
+            generations,
+            ..TrajectoryUpdate::default()
+        },
+    );
+    golden(
+        || Generations::from_offset(3),
+        &json!({}),
+        TrajectoryUpdate::default(),
+    );
     let beyond = read_tree(Steps::from_offset(u32::MAX), &steps).unwrap();
     assert_eq!(beyond.main.steps.len(), 1, "an index that cannot be");
 }
@@ -305,12 +427,18 @@ fn a_step_may_hold_the_trajectory_of_a_subagent() {
     let steps = json!([invoked, {"type": "CORTEX_STEP_TYPE_CHECKPOINT", "subtrajectory": []}]);
     let kept = |kind| step(kind, StepStatus::Other);
     let inner = TrajectoryUpdate {
-        steps: vec![(0, kept(StepKind::Checkpoint)), (1, kept(StepKind::InvokeSubagent))],
+        steps: vec![
+            (0, kept(StepKind::Checkpoint)),
+            (1, kept(StepKind::InvokeSubagent)),
+        ],
         generations: vec![(0, Generation::default()), (1, called())],
         terminations: vec![(0, Termination::Error)],
         ..TrajectoryUpdate::default()
     };
-    let innermost = TrajectoryUpdate { generations: vec![(0, called())], ..TrajectoryUpdate::default() };
+    let innermost = TrajectoryUpdate {
+        generations: vec![(0, called())],
+        ..TrajectoryUpdate::default()
+    };
     let subtrajectories = vec![(id("t-3").unwrap(), innermost), (id("t-2").unwrap(), inner)];
     let main = |first: u32| TrajectoryUpdate {
         steps: vec![
@@ -319,24 +447,56 @@ fn a_step_may_hold_the_trajectory_of_a_subagent() {
         ],
         ..TrajectoryUpdate::default()
     };
-    let expected = Update { main: main(7), subtrajectories: subtrajectories.clone(), ..Update::default() };
+    let expected = Update {
+        main: main(7),
+        subtrajectories: subtrajectories.clone(),
+        ..Update::default()
+    };
     golden(|| Steps::from_offset(7), &json!({"steps": steps}), expected);
     let state = json!({"update": {"mainTrajectoryUpdate": {"stepsUpdate": {"steps": steps}}}});
-    golden(AgentState::default, &state, Update { main: main(0), subtrajectories, ..Update::default() });
+    golden(
+        AgentState::default,
+        &state,
+        Update {
+            main: main(0),
+            subtrajectories,
+            ..Update::default()
+        },
+    );
 }
 
 #[test]
 fn hostile_numbers_count_nothing() {
     let read = |number: &str| {
-        let document = format!(r#"{{"generatorMetadata":[{{"chatModel":{{"usage":{{"inputTokens":{number}}}}}}}]}}"#);
+        let document = format!(
+            r#"{{"generatorMetadata":[{{"chatModel":{{"usage":{{"inputTokens":{number}}}}}}}]}}"#
+        );
         let update = read(Generations::from_offset(0), [document]).unwrap();
-        update.generations.into_iter().next().unwrap().1.usage.unwrap().input
+        update
+            .generations
+            .into_iter()
+            .next()
+            .unwrap()
+            .1
+            .usage
+            .unwrap()
+            .input
     };
     assert_eq!(read("12"), 12);
     assert_eq!(read("\"12\""), 12);
-    for hostile in
-        ["1e400", "-1", "18446744073709551616", "4294967297", "null", "1.5", "\"\"", "\"+1\"", "{}", "[1]", "true"]
-    {
+    for hostile in [
+        "1e400",
+        "-1",
+        "18446744073709551616",
+        "4294967297",
+        "null",
+        "1.5",
+        "\"\"",
+        "\"+1\"",
+        "{}",
+        "[1]",
+        "true",
+    ] {
         assert_eq!(read(hostile), 0, "{hostile}");
     }
 }
@@ -345,7 +505,12 @@ fn hostile_numbers_count_nothing() {
 fn models_may_be_numbers() {
     let model = |model: Tree| {
         let reply = json!({"generatorMetadata": [{"chatModel": {"model": model}}]});
-        read_tree(Generations::from_offset(0), &reply).unwrap().generations[0].1.model.clone()
+        read_tree(Generations::from_offset(0), &reply)
+            .unwrap()
+            .generations[0]
+            .1
+            .model
+            .clone()
     };
     assert_eq!(model(json!(1132)), id("MODEL_PLACEHOLDER_M132"));
     assert_eq!(model(json!(342)), id("MODEL_342"));
@@ -363,7 +528,9 @@ fn a_message_with_one_id_is_named_once() {
 
 #[test]
 fn only_the_last_attempts_are_kept() {
-    let attempts: Vec<_> = (0..100).map(|n| json!({"traceId": n.to_string()})).collect();
+    let attempts: Vec<_> = (0..100)
+        .map(|n| json!({"traceId": n.to_string()}))
+        .collect();
     let reply = json!({"generatorMetadata": [{"chatModel": {"retryInfos": attempts}}]});
     let update = read_tree(Generations::from_offset(0), &reply).unwrap();
     let traces = &update.generations[0].1.traces;
@@ -412,8 +579,13 @@ fn summaries_of_all_conversations() {
         &json!({"trajectorySummaries": {"c-1": tree["trajectorySummaries"]["c-1"]}}),
         vec![first],
     );
-    let many: serde_json::Map<_, _> = (0..=MAX_SUMMARIES).map(|n| (n.to_string(), json!({}))).collect();
-    assert_eq!(read_tree(Summaries::default(), &json!({"trajectorySummaries": many})), Err(Malformed::TooMany));
+    let many: serde_json::Map<_, _> = (0..=MAX_SUMMARIES)
+        .map(|n| (n.to_string(), json!({})))
+        .collect();
+    assert_eq!(
+        read_tree(Summaries::default(), &json!({"trajectorySummaries": many})),
+        Err(Malformed::TooMany)
+    );
 }
 
 #[test]
@@ -434,55 +606,112 @@ fn models_of_the_users_status() {
         resets_at,
     };
     let expected = vec![
-        config("MODEL_PLACEHOLDER_M26", Some("Claude Opus 4.6 (Thinking)"), Some(0.25), at(9)),
+        config(
+            "MODEL_PLACEHOLDER_M26",
+            Some("Claude Opus 4.6 (Thinking)"),
+            Some(0.25),
+            at(9),
+        ),
         config("MODEL_PLACEHOLDER_M18", Some("Gone"), Some(0.0), at(9)),
         config("MODEL_PLACEHOLDER_M35", None, None, None),
     ];
     golden(UserStatus::default, &tree, expected);
     let many = vec![json!({"modelOrAlias": {"model": "m"}}); MAX_MODELS + 1];
     let many = json!({"userStatus": {"cascadeModelConfigData": {"clientModelConfigs": many}}});
-    assert_eq!(read_tree(UserStatus::default(), &many), Err(Malformed::TooMany));
+    assert_eq!(
+        read_tree(UserStatus::default(), &many),
+        Err(Malformed::TooMany)
+    );
 }
 
 #[test]
 fn what_is_left_of_a_model() {
     let left = |quota: &str| {
-        let config =
-            format!(r#"{{"modelOrAlias":{{"model":"m"}},"quotaInfo":{{{quota}"resetTime":"1970-01-01T00:00:09Z"}}}}"#);
-        let document = format!(r#"{{"userStatus":{{"cascadeModelConfigData":{{"clientModelConfigs":[{config}]}}}}}}"#);
+        let config = format!(
+            r#"{{"modelOrAlias":{{"model":"m"}},"quotaInfo":{{{quota}"resetTime":"1970-01-01T00:00:09Z"}}}}"#
+        );
+        let document = format!(
+            r#"{{"userStatus":{{"cascadeModelConfigData":{{"clientModelConfigs":[{config}]}}}}}}"#
+        );
         read(UserStatus::default(), [document]).unwrap()[0].remaining
     };
-    let said = [("", 0.0), ("0.5", 0.5), ("\"0.5\"", 0.5), ("1.5", 1.0), ("-0.25", 0.0), ("null", 0.0)];
+    let said = [
+        ("", 0.0),
+        ("0.5", 0.5),
+        ("\"0.5\"", 0.5),
+        ("1.5", 1.0),
+        ("-0.25", 0.0),
+        ("null", 0.0),
+    ];
     for (said, expected) in said {
-        let said = if said.is_empty() { String::new() } else { format!(r#""remainingFraction":{said},"#) };
+        let said = if said.is_empty() {
+            String::new()
+        } else {
+            format!(r#""remainingFraction":{said},"#)
+        };
         assert_eq!(left(&said), Some(expected), "{said}");
     }
     for no_number in ["1e400", "\"NaN\"", "{}", "true"] {
-        assert_eq!(left(&format!(r#""remainingFraction":{no_number},"#)), None, "{no_number}");
+        assert_eq!(
+            left(&format!(r#""remainingFraction":{no_number},"#)),
+            None,
+            "{no_number}"
+        );
     }
 }
 
 #[test]
 fn other_types_than_expected_say_nothing() {
-    for hostile in [json!(null), json!(1), json!("x"), json!([]), json!([{"update": {}}]), json!({"update": [1]})] {
-        assert_eq!(read_tree(AgentState::default(), &hostile), Ok(Update::default()), "{hostile}");
+    for hostile in [
+        json!(null),
+        json!(1),
+        json!("x"),
+        json!([]),
+        json!([{"update": {}}]),
+        json!({"update": [1]}),
+    ] {
+        assert_eq!(
+            read_tree(AgentState::default(), &hostile),
+            Ok(Update::default()),
+            "{hostile}"
+        );
     }
     let hostile = json!({"update": {
         "conversationId": {"a": 1}, "status": [], "fullyIdle": "true", "subtrajectoryUpdates": [{"stepsUpdate": {}}],
         "mainTrajectoryUpdate": {"stepsUpdate": {"steps": "x", "indices": {}}, "generatorMetadatasUpdate": null}
     }});
-    assert_eq!(read_tree(AgentState::default(), &hostile), Ok(Update::default()));
+    assert_eq!(
+        read_tree(AgentState::default(), &hostile),
+        Ok(Update::default())
+    );
 }
 
 #[test]
 fn what_is_no_document_is_an_error() {
     for broken in ["", " ", "{", r#"{"update""#] {
-        assert_eq!(read(AgentState::default(), [broken]), Err(Malformed::CutOff), "{broken}");
+        assert_eq!(
+            read(AgentState::default(), [broken]),
+            Err(Malformed::CutOff),
+            "{broken}"
+        );
     }
-    for broken in ["}", "{]", "{}{}", "\u{feff}{}", "reactive state is disabled"] {
-        assert_eq!(read(AgentState::default(), [broken]), Err(Malformed::NotJson), "{broken}");
+    for broken in [
+        "}",
+        "{]",
+        "{}{}",
+        "\u{feff}{}",
+        "reactive state is disabled",
+    ] {
+        assert_eq!(
+            read(AgentState::default(), [broken]),
+            Err(Malformed::NotJson),
+            "{broken}"
+        );
     }
-    let deep = format!(r#"{{"update":{}"#, r#"{"mainTrajectoryUpdate":"#.repeat(100_000));
+    let deep = format!(
+        r#"{{"update":{}"#,
+        r#"{"mainTrajectoryUpdate":"#.repeat(100_000)
+    );
     assert_eq!(read(AgentState::default(), [deep]), Err(Malformed::NotJson));
 }
 
@@ -491,19 +720,36 @@ fn a_message_may_have_many_entries_but_not_any_number() {
     let elements = |count| vec!["{}"; count].join(",");
     let steps = |count| format!(r#"{{"steps":[{}]}}"#, elements(count));
     let limit = MAX_ENTRIES as usize;
-    assert_eq!(read(Steps::from_offset(0), [steps(limit)]).map(|update| update.main.steps.len()), Ok(limit));
-    assert_eq!(read(Steps::from_offset(0), [steps(limit + 1)]), Err(Malformed::TooMany));
+    assert_eq!(
+        read(Steps::from_offset(0), [steps(limit)]).map(|update| update.main.steps.len()),
+        Ok(limit)
+    );
+    assert_eq!(
+        read(Steps::from_offset(0), [steps(limit + 1)]),
+        Err(Malformed::TooMany)
+    );
     let trajectory = format!(r#"{{"stepsUpdate":{}}}"#, steps(limit / 4));
     let sub = |n| format!(r#""s-{n}":{trajectory}"#);
-    let frame = |subs: &[String]| format!(r#"{{"update":{{"subtrajectoryUpdates":{{{}}}}}}}"#, subs.join(","));
+    let frame = |subs: &[String]| {
+        format!(
+            r#"{{"update":{{"subtrajectoryUpdates":{{{}}}}}}}"#,
+            subs.join(",")
+        )
+    };
     assert!(read(AgentState::default(), [frame(&[sub(1), sub(2), sub(3)])]).is_ok());
-    let shared = read(AgentState::default(), [frame(&[sub(1), sub(2), sub(3), sub(4)])]);
+    let shared = read(
+        AgentState::default(),
+        [frame(&[sub(1), sub(2), sub(3), sub(4)])],
+    );
     assert_eq!(shared, Err(Malformed::TooMany), "all lists share one limit");
     let indices = format!(
         r#"{{"update":{{"mainTrajectoryUpdate":{{"stepsUpdate":{{"indices":[{}]}}}}}}}}"#,
         vec!["1"; limit + 1].join(",")
     );
-    assert_eq!(read(AgentState::default(), [indices]), Err(Malformed::TooMany));
+    assert_eq!(
+        read(AgentState::default(), [indices]),
+        Err(Malformed::TooMany)
+    );
 }
 
 #[test]
@@ -521,9 +767,22 @@ fn a_huge_prompt_passes_without_being_kept() {
     reader.feed(br#"","status":"CORTEX_STEP_STATUS_DONE"}]}}}}"#);
     assert!(size_of_val(&reader) < 2048, "{}", size_of_val(&reader));
     let update = reader.finish().unwrap();
-    let said = Step { has_text: true, ..step(StepKind::Other, StepStatus::Done) };
-    let main = TrajectoryUpdate { steps: vec![(0, said)], ..TrajectoryUpdate::default() };
-    assert_eq!(update, Update { cascade: id("c"), main, ..Update::default() });
+    let said = Step {
+        has_text: true,
+        ..step(StepKind::Other, StepStatus::Done)
+    };
+    let main = TrajectoryUpdate {
+        steps: vec![(0, said)],
+        ..TrajectoryUpdate::default()
+    };
+    assert_eq!(
+        update,
+        Update {
+            cascade: id("c"),
+            main,
+            ..Update::default()
+        }
+    );
 }
 
 #[test]
@@ -600,10 +859,18 @@ fn tree() -> impl Strategy<Value = Tree> {
         any::<i64>().prop_map(Tree::from),
         any::<f64>().prop_map(Tree::from),
         (0..5u64).prop_map(Tree::from),
-        prop::sample::select(vec!["12", "CORTEX_STEP_TYPE_VIEW_FILE", "1970-01-01T00:00:09Z", "canary text"])
-            .prop_map(Tree::from),
+        prop::sample::select(vec![
+            "12",
+            "CORTEX_STEP_TYPE_VIEW_FILE",
+            "1970-01-01T00:00:09Z",
+            "canary text"
+        ])
+        .prop_map(Tree::from),
     ];
-    let names: Vec<_> = WORDS.iter().filter(|word| word.len() > 3 && word.starts_with('"')).collect();
+    let names: Vec<_> = WORDS
+        .iter()
+        .filter(|word| word.len() > 3 && word.starts_with('"'))
+        .collect();
     let name = prop::sample::select(names).prop_map(|name| name.trim_matches('"').to_owned());
     leaf.prop_recursive(8, 80, 6, move |inner| {
         prop_oneof![

@@ -1,13 +1,15 @@
 //! Steps, calls to models and the ends of executors, wherever a message has them.
 //!
-//! The tables say where these stand below a place; messages put them at theirs. Of a step's content only whether the model
-//! has said something is read.
+//! The tables say where these stand below a place; messages put them at theirs. Of a step's content
+//! only whether the model has said something is read.
 
 use super::Malformed;
 use super::entries::{Budget, Entries, Part};
 use super::table::{Rows, at};
 use super::values::{enum_model, has_text, id, model, named, time, tokens};
-use crate::cascade::update::{AgentUsage, Generation, RunStatus, Step, Termination, TrajectoryUpdate};
+use crate::cascade::update::{
+    AgentUsage, Generation, RunStatus, Step, Termination, TrajectoryUpdate,
+};
 use crate::observe::json::Value;
 use crate::record::Id;
 
@@ -109,28 +111,47 @@ impl Trajectory {
         Ok(())
     }
 
-    /// The innermost trajectory that is being read has come to its end. One without an id is nobody's.
+    /// The innermost trajectory that is being read has come to its end. One without an id is
+    /// nobody's.
     fn close(&mut self) -> Result<(), Malformed> {
-        let Some(mut closed) = self.open.pop() else { return Ok(()) };
+        let Some(mut closed) = self.open.pop() else {
+            return Ok(());
+        };
         let id = closed.id.take();
         let (update, _) = closed.finish(0)?;
         self.inside.extend(id.map(|id| (id, update)));
         Ok(())
     }
 
-    fn take_own(&mut self, field: TrajectoryField, value: Value<'_>, budget: &mut Budget) -> Result<(), Malformed> {
+    fn take_own(
+        &mut self,
+        field: TrajectoryField,
+        value: Value<'_>,
+        budget: &mut Budget,
+    ) -> Result<(), Malformed> {
         match field {
             TrajectoryField::Executors(part) => return self.executors.take(part, value, budget),
-            TrajectoryField::Generations(part) => return self.generations.take(part, value, budget),
+            TrajectoryField::Generations(part) => {
+                return self.generations.take(part, value, budget);
+            }
             TrajectoryField::Steps(part) => return self.steps.take(part, value, budget),
             TrajectoryField::Generation(field) => {
-                self.generations.last().into_iter().for_each(|draft| draft.take(field, value));
+                self.generations
+                    .last()
+                    .into_iter()
+                    .for_each(|draft| draft.take(field, value));
             }
             TrajectoryField::Step(field) => {
-                self.steps.last().into_iter().for_each(|step| take_step(step, field, value));
+                self.steps
+                    .last()
+                    .into_iter()
+                    .for_each(|step| take_step(step, field, value));
             }
             TrajectoryField::Termination => {
-                self.executors.last().into_iter().for_each(|reason| *reason = named(value));
+                self.executors
+                    .last()
+                    .into_iter()
+                    .for_each(|reason| *reason = named(value));
             }
             TrajectoryField::Id => self.id = id(value),
             TrajectoryField::Root => self.root = id(value),
@@ -154,8 +175,12 @@ impl Trajectory {
             status: self.status,
             steps: self.steps.finish(first)?,
             total_steps,
-            generations: generations.map(|(index, draft)| (index, draft.finish())).collect(),
-            terminations: executors.filter_map(|(index, reason)| Some((index, reason?))).collect(),
+            generations: generations
+                .map(|(index, draft)| (index, draft.finish()))
+                .collect(),
+            terminations: executors
+                .filter_map(|(index, reason)| Some((index, reason?)))
+                .collect(),
         };
         Ok((update, self.inside))
     }
@@ -163,7 +188,13 @@ impl Trajectory {
 
 /// Takes a value of a step.
 fn take_step(step: &mut Step, field: StepField, value: Value<'_>) {
-    let Step { kind, status, created_at, completed_at, has_text: said } = step;
+    let Step {
+        kind,
+        status,
+        created_at,
+        completed_at,
+        has_text: said,
+    } = step;
     match field {
         StepField::CompletedAt => *completed_at = time(value),
         StepField::CreatedAt => *created_at = time(value),
@@ -175,10 +206,16 @@ fn take_step(step: &mut Step, field: StepField, value: Value<'_>) {
 
 impl GenerationDraft {
     fn take(&mut self, field: GenerationField, value: Value<'_>) {
-        let Self { said, message, assigned_message } = self;
+        let Self {
+            said,
+            message,
+            assigned_message,
+        } = self;
         match field {
             GenerationField::AssignedMessage => *assigned_message = id(value),
-            GenerationField::Count(count) => take_count(said.usage.get_or_insert_default(), count, value),
+            GenerationField::Count(count) => {
+                take_count(said.usage.get_or_insert_default(), count, value)
+            }
             GenerationField::Execution => said.execution = id(value),
             GenerationField::Message => *message = id(value),
             GenerationField::Model => said.model = enum_model(value),
@@ -186,15 +223,24 @@ impl GenerationDraft {
             GenerationField::ServedModel => said.served_model = model(value),
             GenerationField::Session => said.session = id(value),
             GenerationField::Trace => push_trace(&mut said.traces, id(value)),
-            GenerationField::Usage if value == Value::Object => said.usage = Some(AgentUsage::default()),
+            GenerationField::Usage if value == Value::Object => {
+                said.usage = Some(AgentUsage::default())
+            }
             GenerationField::Usage => {}
         }
     }
 
     fn finish(self) -> Generation {
-        let mut messages: Vec<_> = self.message.into_iter().chain(self.assigned_message).collect();
+        let mut messages: Vec<_> = self
+            .message
+            .into_iter()
+            .chain(self.assigned_message)
+            .collect();
         messages.dedup();
-        Generation { messages, ..self.said }
+        Generation {
+            messages,
+            ..self.said
+        }
     }
 }
 
@@ -209,7 +255,8 @@ fn take_count(usage: &mut AgentUsage, count: Count, value: Value<'_>) {
     *slot = tokens(value).unwrap_or(*slot);
 }
 
-/// Adds the trace of an attempt. Only the oldest may get lost: the last one is that of the final usage.
+/// Adds the trace of an attempt. Only the oldest may get lost: the last one is that of the final
+/// usage.
 fn push_trace(traces: &mut Vec<Id>, trace: Option<Id>) {
     traces.extend(trace);
     if traces.len() > MAX_TRACES {
@@ -225,7 +272,11 @@ pub(super) fn news<T>(place: &str, field: impl Fn(TrajectoryField) -> T + Copy) 
     let generation = |part| field(TrajectoryField::Generation(part));
     let mut rows = at(place, &NEWS, field);
     rows.extend(steps(&format!("{place}stepsUpdate.steps[]."), field));
-    rows.extend(at(&format!("{place}generatorMetadatasUpdate.generatorMetadatas[]."), &GENERATION, generation));
+    rows.extend(at(
+        &format!("{place}generatorMetadatasUpdate.generatorMetadatas[]."),
+        &GENERATION,
+        generation,
+    ));
     rows
 }
 
@@ -238,7 +289,11 @@ pub(super) fn steps<T>(place: &str, field: impl Fn(TrajectoryField) -> T + Copy)
     for _ in 0..MAX_INSIDE {
         rows.extend(at(&inside, &SUBTRAJECTORY, field));
         rows.extend(at(&format!("{inside}.steps[]."), &STEP, step));
-        rows.extend(at(&format!("{inside}.generatorMetadata[]."), &GENERATION, generation));
+        rows.extend(at(
+            &format!("{inside}.generatorMetadata[]."),
+            &GENERATION,
+            generation,
+        ));
         inside.push_str(".steps[].subtrajectory");
     }
     rows
@@ -250,33 +305,78 @@ const MAX_INSIDE: usize = 3;
 /// `gemini_coder.Trajectory`
 const SUBTRAJECTORY: [(&str, TrajectoryField); 9] = [
     ("", TrajectoryField::Subtrajectory),
-    (".executorMetadatas", TrajectoryField::Executors(Part::Entries)),
-    (".executorMetadatas[]", TrajectoryField::Executors(Part::Entry)),
-    (".executorMetadatas[].terminationReason", TrajectoryField::Termination),
-    (".generatorMetadata", TrajectoryField::Generations(Part::Entries)),
-    (".generatorMetadata[]", TrajectoryField::Generations(Part::Entry)),
+    (
+        ".executorMetadatas",
+        TrajectoryField::Executors(Part::Entries),
+    ),
+    (
+        ".executorMetadatas[]",
+        TrajectoryField::Executors(Part::Entry),
+    ),
+    (
+        ".executorMetadatas[].terminationReason",
+        TrajectoryField::Termination,
+    ),
+    (
+        ".generatorMetadata",
+        TrajectoryField::Generations(Part::Entries),
+    ),
+    (
+        ".generatorMetadata[]",
+        TrajectoryField::Generations(Part::Entry),
+    ),
     (".steps", TrajectoryField::Steps(Part::Entries)),
     (".steps[]", TrajectoryField::Steps(Part::Entry)),
     (".trajectoryId", TrajectoryField::Id),
 ];
 
 const NEWS: [(&str, TrajectoryField); 16] = [
-    ("executorMetadatasUpdate.executorMetadatas", TrajectoryField::Executors(Part::Entries)),
-    ("executorMetadatasUpdate.executorMetadatas[]", TrajectoryField::Executors(Part::Entry)),
-    ("executorMetadatasUpdate.executorMetadatas[].terminationReason", TrajectoryField::Termination),
-    ("executorMetadatasUpdate.indices", TrajectoryField::Executors(Part::Indices)),
-    ("executorMetadatasUpdate.indices[]", TrajectoryField::Executors(Part::Index)),
-    ("generatorMetadatasUpdate.generatorMetadatas", TrajectoryField::Generations(Part::Entries)),
-    ("generatorMetadatasUpdate.generatorMetadatas[]", TrajectoryField::Generations(Part::Entry)),
-    ("generatorMetadatasUpdate.indices", TrajectoryField::Generations(Part::Indices)),
-    ("generatorMetadatasUpdate.indices[]", TrajectoryField::Generations(Part::Index)),
+    (
+        "executorMetadatasUpdate.executorMetadatas",
+        TrajectoryField::Executors(Part::Entries),
+    ),
+    (
+        "executorMetadatasUpdate.executorMetadatas[]",
+        TrajectoryField::Executors(Part::Entry),
+    ),
+    (
+        "executorMetadatasUpdate.executorMetadatas[].terminationReason",
+        TrajectoryField::Termination,
+    ),
+    (
+        "executorMetadatasUpdate.indices",
+        TrajectoryField::Executors(Part::Indices),
+    ),
+    (
+        "executorMetadatasUpdate.indices[]",
+        TrajectoryField::Executors(Part::Index),
+    ),
+    (
+        "generatorMetadatasUpdate.generatorMetadatas",
+        TrajectoryField::Generations(Part::Entries),
+    ),
+    (
+        "generatorMetadatasUpdate.generatorMetadatas[]",
+        TrajectoryField::Generations(Part::Entry),
+    ),
+    (
+        "generatorMetadatasUpdate.indices",
+        TrajectoryField::Generations(Part::Indices),
+    ),
+    (
+        "generatorMetadatasUpdate.indices[]",
+        TrajectoryField::Generations(Part::Index),
+    ),
     ("metadata.rootConversationId", TrajectoryField::Root),
     ("status", TrajectoryField::Status),
     ("stepsUpdate.indices", TrajectoryField::Steps(Part::Indices)),
     ("stepsUpdate.indices[]", TrajectoryField::Steps(Part::Index)),
     ("stepsUpdate.steps", TrajectoryField::Steps(Part::Entries)),
     ("stepsUpdate.steps[]", TrajectoryField::Steps(Part::Entry)),
-    ("stepsUpdate.totalLength", TrajectoryField::Steps(Part::Total)),
+    (
+        "stepsUpdate.totalLength",
+        TrajectoryField::Steps(Part::Total),
+    ),
 ];
 
 /// `gemini_coder.Step`, without the trajectory of a subagent inside of it.
@@ -289,21 +389,46 @@ const STEP: [(&str, StepField); 6] = [
     ("type", StepField::Kind),
 ];
 
-/// `cortex_pb.CortexStepGeneratorMetadata`. The usage in `retryInfos` repeats that of the call, so it is not read.
+/// `cortex_pb.CortexStepGeneratorMetadata`. The usage in `retryInfos` repeats that of the call, so
+/// it is not read.
 pub(super) const GENERATION: [(&str, GenerationField); 15] = [
     ("chatModel.model", GenerationField::Model),
     ("chatModel.responseModel", GenerationField::ServedModel),
     ("chatModel.retryInfos[].traceId", GenerationField::Trace),
     ("chatModel.usage", GenerationField::Usage),
-    ("chatModel.usage.cacheReadTokens", GenerationField::Count(Count::CacheRead)),
-    ("chatModel.usage.cacheWriteTokens", GenerationField::Count(Count::CacheWrite)),
-    ("chatModel.usage.inputTokens", GenerationField::Count(Count::Input)),
+    (
+        "chatModel.usage.cacheReadTokens",
+        GenerationField::Count(Count::CacheRead),
+    ),
+    (
+        "chatModel.usage.cacheWriteTokens",
+        GenerationField::Count(Count::CacheWrite),
+    ),
+    (
+        "chatModel.usage.inputTokens",
+        GenerationField::Count(Count::Input),
+    ),
     ("chatModel.usage.messageId", GenerationField::Message),
-    ("chatModel.usage.outputTokens", GenerationField::Count(Count::Output)),
-    ("chatModel.usage.providerAssignedMessageId", GenerationField::AssignedMessage),
-    ("chatModel.usage.responseHeader.sessionID", GenerationField::Session),
-    ("chatModel.usage.responseHeader.sessionId", GenerationField::Session),
+    (
+        "chatModel.usage.outputTokens",
+        GenerationField::Count(Count::Output),
+    ),
+    (
+        "chatModel.usage.providerAssignedMessageId",
+        GenerationField::AssignedMessage,
+    ),
+    (
+        "chatModel.usage.responseHeader.sessionID",
+        GenerationField::Session,
+    ),
+    (
+        "chatModel.usage.responseHeader.sessionId",
+        GenerationField::Session,
+    ),
     ("chatModel.usage.responseId", GenerationField::Response),
-    ("chatModel.usage.thinkingOutputTokens", GenerationField::Count(Count::Thinking)),
+    (
+        "chatModel.usage.thinkingOutputTokens",
+        GenerationField::Count(Count::Thinking),
+    ),
     ("executionId", GenerationField::Execution),
 ];

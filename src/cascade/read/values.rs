@@ -28,7 +28,9 @@ pub(super) fn id(value: Value<'_>) -> Option<Id> {
 
 /// A model by its name on the wire.
 pub(super) fn model(value: Value<'_>) -> Option<Model> {
-    text(value).filter(|text| !text.is_empty()).map(Model::from_wire)
+    text(value)
+        .filter(|text| !text.is_empty())
+        .map(Model::from_wire)
 }
 
 /// A model by its name in the language server's enum.
@@ -55,7 +57,9 @@ pub(super) fn time(value: Value<'_>) -> Option<SystemTime> {
 /// A whole number, or the same in quotes as 64-bit integers are written by protobuf.
 pub(super) fn whole(value: Value<'_>) -> Option<u64> {
     match value {
-        Value::Number(text) | Value::String { text, cut: false } if text.bytes().all(|b| b.is_ascii_digit()) => {
+        Value::Number(text) | Value::String { text, cut: false }
+            if text.bytes().all(|b| b.is_ascii_digit()) =>
+        {
             text.parse().ok()
         }
         _ => None,
@@ -69,6 +73,11 @@ pub(super) fn tokens(value: Value<'_>) -> Option<u64> {
 
 /// A share of a whole, brought into 0 to 1. Infinity and what is no number are none.
 pub(super) fn fraction(value: Value<'_>) -> Option<f64> {
-    let (Value::Number(text) | Value::String { text, cut: false }) = value else { return None };
-    text.parse().ok().filter(|number: &f64| number.is_finite()).map(|number| number.clamp(0.0, 1.0))
+    let (Value::Number(text) | Value::String { text, cut: false }) = value else {
+        return None;
+    };
+    text.parse()
+        .ok()
+        .filter(|number: &f64| number.is_finite())
+        .map(|number| number.clamp(0.0, 1.0))
 }

@@ -1,5 +1,5 @@
-//! Calls that come by: each is given its conversation, now or when somebody tells. Its span's place follows from the run that
-//! counts it; only a call without a conversation is placed here.
+//! Calls that come by: each is given its conversation, now or when somebody tells. Its span's place
+//! follows from the run that counts it; only a call without a conversation is placed here.
 
 use std::time::{Duration, Instant};
 
@@ -11,8 +11,8 @@ use crate::cascade::runs::SeenCall;
 use crate::cascade::spans;
 use crate::cascade::threads::Found;
 use crate::record::{
-    Call, CallIds, Correlated, Correlation, CorrelationMethod, Fact, Id, Operation, Quality, Sampling, TraceContext,
-    TraceParent, UpdateSource,
+    Call, CallIds, Correlated, Correlation, CorrelationMethod, Fact, Id, Operation, Quality,
+    Sampling, TraceContext, TraceParent, UpdateSource,
 };
 
 /// A call that may still be told where it belongs.
@@ -35,7 +35,8 @@ pub(super) struct Recent {
 /// What has become of a call that has just come.
 #[derive(Debug)]
 pub(in crate::cascade) struct Arrival {
-    /// Which identifier of the request names a conversation or a trajectory, whether or not that one is known.
+    /// Which identifier of the request names a conversation or a trajectory, whether or not that
+    /// one is known.
     pub(in crate::cascade) told: CorrelationMethod,
     /// The agent should be asked.
     pub(in crate::cascade) is_open: bool,
@@ -44,11 +45,16 @@ pub(in crate::cascade) struct Arrival {
 }
 
 impl State {
-    /// Gives a call the conversation that is known now, and its span the place that follows from it. A call without a
-    /// conversation is one by [`CorrelationMethod::None`], whatever its request names.
+    /// Gives a call the conversation that is known now, and its span the place that follows from
+    /// it. A call without a conversation is one by [`CorrelationMethod::None`], whatever its
+    /// request names.
     pub(in crate::cascade) fn correlate(&mut self, call: &mut Call, now: Moment) -> Arrival {
         let told = call.correlation.method;
-        let arrived = |is_open, facts| Arrival { told, is_open, facts };
+        let arrived = |is_open, facts| Arrival {
+            told,
+            is_open,
+            facts,
+        };
         call.correlation = Correlation::default();
         if !has_conversation(call.operation) {
             call.trace = self.sampling.map(|sampling| alone(call.parent, sampling));
@@ -59,20 +65,27 @@ impl State {
             // Without an agent to ask, what the wire says is all there is.
             Found::Unconfirmed(cascade) if self.following.is_none() => (cascade, told),
             Found::Unconfirmed(_) | Found::Nothing => {
-                // Its span waits with it, unless the agent has said whose part it is or nobody will tell more.
+                // Its span waits with it, unless the agent has said whose part it is or nobody will
+                // tell more.
                 let is_settled = call.parent.is_some() || self.following.is_none();
-                call.trace = self.sampling.filter(|_| is_settled).map(|sampling| alone(call.parent, sampling));
+                call.trace = self
+                    .sampling
+                    .filter(|_| is_settled)
+                    .map(|sampling| alone(call.parent, sampling));
                 return arrived(self.following.is_some(), Vec::new());
             }
         };
         let facts = self.make_room(&cascade, now);
         call.trace = self.place(call, &cascade, now);
-        call.correlation = Correlation { cascade: Some(cascade), method };
+        call.correlation = Correlation {
+            cascade: Some(cascade),
+            method,
+        };
         arrived(false, facts)
     }
 
-    /// Where the span of a call stands, as far as that is known already: within the agent's own, within the run of its
-    /// conversation, or alone.
+    /// Where the span of a call stands, as far as that is known already: within the agent's own,
+    /// within the run of its conversation, or alone.
     fn place(&mut self, call: &Call, cascade: &Id, now: Moment) -> Option<TraceContext> {
         let sampling = self.sampling?;
         if call.parent.is_some() || self.following.is_none() {
@@ -83,7 +96,12 @@ impl State {
     }
 
     /// Takes a call that has been handed on. `told`: as [`Arrival::told`].
-    pub(in crate::cascade) fn take(&mut self, call: &Call, told: CorrelationMethod, now: Moment) -> Vec<Fact> {
+    pub(in crate::cascade) fn take(
+        &mut self,
+        call: &Call,
+        told: CorrelationMethod,
+        now: Moment,
+    ) -> Vec<Fact> {
         if !has_conversation(call.operation) {
             return Vec::new();
         }
@@ -104,8 +122,18 @@ impl State {
         let waits_until = cascade.is_none().then(|| now.at + AGENT_TELLS_WITHIN);
         let is_assigned = cascade.is_some() && self.following.is_some();
         let ids = call.ids.clone();
-        self.recent.push_back(Recent { ids, told, cascade, seen, is_assigned, is_settled, waits_until });
-        let oldest = (self.recent.len() > MAX_RECENT).then(|| self.recent.pop_front()).flatten();
+        self.recent.push_back(Recent {
+            ids,
+            told,
+            cascade,
+            seen,
+            is_assigned,
+            is_settled,
+            waits_until,
+        });
+        let oldest = (self.recent.len() > MAX_RECENT)
+            .then(|| self.recent.pop_front())
+            .flatten();
         if let Some(mut oldest) = oldest {
             facts.extend(oldest.place_alone(self.sampling));
             if !oldest.is_settled {
@@ -118,14 +146,31 @@ impl State {
     /// Nobody is left who could tell where calls belong.
     pub(super) fn place_alone(&mut self) -> Vec<Fact> {
         let sampling = self.sampling;
-        self.recent.iter_mut().flat_map(|call| call.place_alone(sampling)).collect()
+        self.recent
+            .iter_mut()
+            .flat_map(|call| call.place_alone(sampling))
+            .collect()
     }
 
     fn compare(&mut self, call: &Call, now: Moment) -> Option<Fact> {
         self.following.as_ref()?;
-        let usage = Some(call.usage).filter(|usage| call.quality == Quality::Exact && usage.total() > 0);
-        let CallIds { response, provider_trace: trace, .. } = call.ids.clone();
-        self.books.wire(WireCall { response, trace, usage }, now.at).map(Fact::UsageCompared)
+        let usage =
+            Some(call.usage).filter(|usage| call.quality == Quality::Exact && usage.total() > 0);
+        let CallIds {
+            response,
+            provider_trace: trace,
+            ..
+        } = call.ids.clone();
+        self.books
+            .wire(
+                WireCall {
+                    response,
+                    trace,
+                    usage,
+                },
+                now.at,
+            )
+            .map(Fact::UsageCompared)
     }
 
     /// Something was learned: calls may have found their conversation, or another one.
@@ -134,44 +179,66 @@ impl State {
         let mut has_learned = true;
         while std::mem::take(&mut has_learned) {
             for index in 0..self.recent.len() {
-                let Some(call) = self.recent.get(index) else { break };
-                let Found::Cascade(cascade, method) = self.threads.find(&call.ids, call.told) else { continue };
+                let Some(call) = self.recent.get(index) else {
+                    break;
+                };
+                let Found::Cascade(cascade, method) = self.threads.find(&call.ids, call.told)
+                else {
+                    continue;
+                };
                 if call.cascade.as_ref() == Some(&cascade) {
                     continue;
                 }
                 let ids = call.ids.clone();
                 has_learned |= self.learn_session(&ids, &cascade, method);
-                facts.extend(self.with_recent(index, |state, call| state.move_call(call, cascade, method, now)));
+                facts.extend(self.with_recent(index, |state, call| {
+                    state.move_call(call, cascade, method, now)
+                }));
             }
         }
         facts
     }
 
-    /// Works on one of the recent calls while all others stay where they are: a conversation that is begun to be followed
-    /// meanwhile finds them there.
-    fn with_recent(&mut self, index: usize, work: impl FnOnce(&mut Self, &mut Recent) -> Vec<Fact>) -> Vec<Fact> {
-        let Some(mut call) = self.recent.swap_remove_back(index) else { return Vec::new() };
+    /// Works on one of the recent calls while all others stay where they are: a conversation that
+    /// is begun to be followed meanwhile finds them there.
+    fn with_recent(
+        &mut self,
+        index: usize,
+        work: impl FnOnce(&mut Self, &mut Recent) -> Vec<Fact>,
+    ) -> Vec<Fact> {
+        let Some(mut call) = self.recent.swap_remove_back(index) else {
+            return Vec::new();
+        };
         let facts = work(self, &mut call);
         self.recent.push_back(call);
         self.recent.swap(index, self.recent.len() - 1);
         facts
     }
 
-    /// A call whose conversation something surer than its session tells says whose the session is. Returns whether calls may
-    /// find their conversation by that.
+    /// A call whose conversation something surer than its session tells says whose the session is.
+    /// Returns whether calls may find their conversation by that.
     fn learn_session(&mut self, ids: &CallIds, cascade: &Id, method: CorrelationMethod) -> bool {
         let name = ids.provider_trace.as_ref().or(ids.response.as_ref());
-        let (Some(session), Some(name)) = (&ids.session, name) else { return false };
+        let (Some(session), Some(name)) = (&ids.session, name) else {
+            return false;
+        };
         method != CorrelationMethod::Session && self.threads.session(session, cascade, name)
     }
 
-    fn move_call(&mut self, call: &mut Recent, cascade: Id, method: CorrelationMethod, now: Moment) -> Vec<Fact> {
+    fn move_call(
+        &mut self,
+        call: &mut Recent,
+        cascade: Id,
+        method: CorrelationMethod,
+        now: Moment,
+    ) -> Vec<Fact> {
         let number = call.seen.number;
         let seen = match call.cascade.replace(cascade.clone()) {
             // What is settled there stays: it is counted where its span is.
-            Some(before) if call.is_assigned => {
-                self.conversations.peek_mut(&before).and_then(|live| live.calls.remove(number))
-            }
+            Some(before) if call.is_assigned => self
+                .conversations
+                .peek_mut(&before)
+                .and_then(|live| live.calls.remove(number)),
             _ => Some(call.seen.clone()),
         };
         call.is_assigned |= self.following.is_some();
@@ -180,19 +247,34 @@ impl State {
             facts.push(Fact::CorrelationSettled(method));
         }
         call.waits_until = None;
-        let correlation = Correlation { cascade: Some(cascade.clone()), method };
-        facts.push(Fact::Correlated(Correlated { call: number, correlation }));
+        let correlation = Correlation {
+            cascade: Some(cascade.clone()),
+            method,
+        };
+        facts.push(Fact::Correlated(Correlated {
+            call: number,
+            correlation,
+        }));
         // Last: with its place known, the span is complete.
-        facts.extend(seen.map(|seen| self.assign(&cascade, seen, now)).unwrap_or_default());
+        facts.extend(
+            seen.map(|seen| self.assign(&cascade, seen, now))
+                .unwrap_or_default(),
+        );
         facts
     }
 
-    /// The agent has had its time: what the wire says of a conversation counts now, and nothing else will be learned soon.
+    /// The agent has had its time: what the wire says of a conversation counts now, and nothing
+    /// else will be learned soon.
     pub(super) fn stop_waiting(&mut self, now: Moment) -> Vec<Fact> {
         let mut facts = Vec::new();
         for index in 0..self.recent.len() {
-            if self.recent.get(index).is_some_and(|call| call.waits_until.is_some_and(|until| now.at >= until)) {
-                facts.extend(self.with_recent(index, |state, call| state.wait_no_longer(call, now)));
+            if self
+                .recent
+                .get(index)
+                .is_some_and(|call| call.waits_until.is_some_and(|until| now.at >= until))
+            {
+                facts
+                    .extend(self.with_recent(index, |state, call| state.wait_no_longer(call, now)));
             }
         }
         facts
@@ -210,7 +292,8 @@ impl State {
         facts
     }
 
-    /// A call belongs to a conversation; it counts in the run in which it began. Where nobody tells of runs, it stands alone.
+    /// A call belongs to a conversation; it counts in the run in which it began. Where nobody tells
+    /// of runs, it stands alone.
     fn assign(&mut self, cascade: &Id, seen: SeenCall, now: Moment) -> Vec<Fact> {
         self.make_live(cascade, now);
         let sampling = self.sampling;
@@ -222,7 +305,8 @@ impl State {
 
     /// The calls of a conversation that none which is followed has taken yet, each once.
     pub(super) fn unassigned_calls(&mut self, cascade: &Id) -> impl Iterator<Item = SeenCall> {
-        let is_it = move |call: &&mut Recent| !call.is_assigned && call.cascade.as_ref() == Some(cascade);
+        let is_it =
+            move |call: &&mut Recent| !call.is_assigned && call.cascade.as_ref() == Some(cascade);
         self.recent.iter_mut().filter(is_it).map(|call| {
             call.is_assigned = true;
             call.seen.clone().placed()
@@ -231,7 +315,8 @@ impl State {
 }
 
 impl Recent {
-    /// Nobody tells where it belongs: its span stands alone. One that has a conversation is placed there.
+    /// Nobody tells where it belongs: its span stands alone. One that has a conversation is placed
+    /// there.
     fn place_alone(&mut self, sampling: Option<Sampling>) -> Vec<Fact> {
         if self.cascade.is_some() || std::mem::replace(&mut self.seen.is_placed, true) {
             return Vec::new();
@@ -242,7 +327,10 @@ impl Recent {
 
 /// Within the agent's own span where it names one, else at the top of a trace.
 fn alone(parent: Option<TraceParent>, sampling: Sampling) -> TraceContext {
-    parent.map_or_else(|| spans::root(sampling), |parent| spans::within_agents(parent, sampling))
+    parent.map_or_else(
+        || spans::root(sampling),
+        |parent| spans::within_agents(parent, sampling),
+    )
 }
 
 /// Counting tokens and completing lines belong to no conversation.
@@ -250,7 +338,8 @@ fn has_conversation(operation: Operation) -> bool {
     !matches!(operation, Operation::Autocomplete | Operation::CountTokens)
 }
 
-/// The agent lists its conversations within seconds; one that it does not know by then it will not name.
+/// The agent lists its conversations within seconds; one that it does not know by then it will not
+/// name.
 const AGENT_TELLS_WITHIN: Duration = Duration::from_secs(30);
 
 /// Calls that may still be told their conversation, some 400 bytes each.

@@ -1,5 +1,5 @@
-//! One conversation with its calls: what happens in it becomes facts. The run that counts a call is the one whose trace has
-//! it, as [`Calls`] settles both at once.
+//! One conversation with its calls: what happens in it becomes facts. The run that counts a call is
+//! the one whose trace has it, as [`Calls`] settles both at once.
 
 use std::time::SystemTime;
 
@@ -7,7 +7,9 @@ use crate::cascade::compare::Books;
 use crate::cascade::conversation::{Conversation, EndedRun, Event, Moment};
 use crate::cascade::runs::{Calls, RunCalls, SeenCall, Sure};
 use crate::cascade::spans;
-use crate::record::{CascadeRun, Fact, Id, Model, RunOutcome, RunStarted, Sampling, StepEnded, TraceContext};
+use crate::record::{
+    CascadeRun, Fact, Id, Model, RunOutcome, RunStarted, Sampling, StepEnded, TraceContext,
+};
 
 /// A conversation of the agent that is being followed.
 #[derive(Debug)]
@@ -17,7 +19,8 @@ pub(super) struct Live {
     pub(super) calls: Calls,
     /// The model of the first call of its run, by the agent's word.
     model: Option<Model>,
-    /// Where the span of the run stands that its calls are part of, once one of them or the run itself needs it.
+    /// Where the span of the run stands that its calls are part of, once one of them or the run
+    /// itself needs it.
     span: Option<TraceContext>,
 }
 
@@ -47,15 +50,26 @@ impl Live {
                 Event::Generation { generation, fresh } => {
                     let model = generation.served_model.clone().filter(|_| fresh);
                     self.model = self.model.take().or(model);
-                    facts.extend(books.agent(generation, fresh, now.at).map(Fact::UsageCompared));
+                    facts.extend(
+                        books
+                            .agent(generation, fresh, now.at)
+                            .map(Fact::UsageCompared),
+                    );
                 }
                 Event::RunEnded(run) => facts.extend(self.ended(cascade, run, sampling)),
                 Event::RunStarted(began) => {
                     self.model = None;
-                    facts.push(Fact::RunStarted(RunStarted { cascade: cascade.clone(), started_at: began.wall }));
+                    facts.push(Fact::RunStarted(RunStarted {
+                        cascade: cascade.clone(),
+                        started_at: began.wall,
+                    }));
                 }
                 Event::StepEnded(step, status) => {
-                    facts.push(Fact::StepEnded(StepEnded { cascade: cascade.clone(), step, status }));
+                    facts.push(Fact::StepEnded(StepEnded {
+                        cascade: cascade.clone(),
+                        step,
+                        status,
+                    }));
                 }
             }
         }
@@ -64,7 +78,12 @@ impl Live {
     }
 
     /// Takes a call that belongs to the conversation.
-    pub(super) fn add(&mut self, call: SeenCall, sampling: Option<Sampling>, now: Moment) -> Vec<Fact> {
+    pub(super) fn add(
+        &mut self,
+        call: SeenCall,
+        sampling: Option<Sampling>,
+        now: Moment,
+    ) -> Vec<Fact> {
         let pushed_out = self.calls.add(call, now.at);
         let mut facts = beside(pushed_out, sampling);
         facts.extend(self.settle(sampling));
@@ -73,7 +92,9 @@ impl Live {
 
     /// Where the span of a call stands, if that is known already.
     pub(super) fn place(&mut self, call: &SeenCall, sampling: Sampling) -> Option<TraceContext> {
-        self.sure().filter(|run| call.is_within(*run)).map(|_| spans::within(&self.span(sampling)))
+        self.sure()
+            .filter(|run| call.is_within(*run))
+            .map(|_| spans::within(&self.span(sampling)))
     }
 
     /// Time has passed: where no run is under way, calls have waited for one long enough.
@@ -100,19 +121,32 @@ impl Live {
 
     /// What the run under way has for sure.
     fn settle(&mut self, sampling: Option<Sampling>) -> Vec<Fact> {
-        let calls = self.sure().map(|run| self.calls.settle(run)).unwrap_or_default();
+        let calls = self
+            .sure()
+            .map(|run| self.calls.settle(run))
+            .unwrap_or_default();
         self.within(calls, sampling)
     }
 
     fn sure(&self) -> Option<Sure> {
-        self.conversation.sure().map(|(began, until)| Sure { began, until })
+        self.conversation
+            .sure()
+            .map(|(began, until)| Sure { began, until })
     }
 
     /// Calls whose spans stand within that of the run.
     fn within(&mut self, calls: Vec<u64>, sampling: Option<Sampling>) -> Vec<Fact> {
-        let Some(sampling) = sampling.filter(|_| !calls.is_empty()) else { return Vec::new() };
+        let Some(sampling) = sampling.filter(|_| !calls.is_empty()) else {
+            return Vec::new();
+        };
         let span = self.span(sampling);
-        calls.into_iter().map(|call| Fact::CallTraced { call, trace: spans::within(&span) }).collect()
+        calls
+            .into_iter()
+            .map(|call| Fact::CallTraced {
+                call,
+                trace: spans::within(&span),
+            })
+            .collect()
     }
 
     /// Where the span of the run stands that is under way.
@@ -125,11 +159,19 @@ impl Live {
         let mut calls = self.calls.of_run(run.began, run.ended, run.latest);
         let mut facts = self.within(std::mem::take(&mut calls.unplaced), sampling);
         facts.extend(beside(std::mem::take(&mut calls.beside), sampling));
-        facts.push(Fact::RunEnded(Box::new(self.run(cascade, run, calls, sampling))));
+        facts.push(Fact::RunEnded(Box::new(
+            self.run(cascade, run, calls, sampling),
+        )));
         facts
     }
 
-    fn run(&mut self, cascade: &Id, run: EndedRun, calls: RunCalls, sampling: Option<Sampling>) -> CascadeRun {
+    fn run(
+        &mut self,
+        cascade: &Id,
+        run: EndedRun,
+        calls: RunCalls,
+        sampling: Option<Sampling>,
+    ) -> CascadeRun {
         let began = calls.began.unwrap_or(run.began.at);
         let earlier = run.began.at.saturating_duration_since(began);
         // An agent that made calls has not lost its prompt, whatever steps it shows.
@@ -140,21 +182,45 @@ impl Live {
         CascadeRun {
             cascade: cascade.clone(),
             trajectory: self.trajectory.clone(),
-            model: calls.model.or(self.model.take()).unwrap_or_else(Model::unknown),
+            model: calls
+                .model
+                .or(self.model.take())
+                .unwrap_or_else(Model::unknown),
             outcome,
-            started_at: run.began.wall.checked_sub(earlier).unwrap_or(run.began.wall),
-            duration: calls.ended.unwrap_or(run.ended).saturating_duration_since(began),
-            time_to_first_chunk: calls.first_chunk.map(|first| first.saturating_duration_since(began)),
+            started_at: run
+                .began
+                .wall
+                .checked_sub(earlier)
+                .unwrap_or(run.began.wall),
+            duration: calls
+                .ended
+                .unwrap_or(run.ended)
+                .saturating_duration_since(began),
+            time_to_first_chunk: calls
+                .first_chunk
+                .map(|first| first.saturating_duration_since(began)),
             calls: calls.count,
             tokens: calls.tokens,
             cost: calls.cost,
-            trace: sampling.map(|sampling| self.span.take().unwrap_or_else(|| spans::root(sampling))),
+            trace: sampling
+                .map(|sampling| self.span.take().unwrap_or_else(|| spans::root(sampling))),
         }
     }
 }
 
 /// Calls that belong to no run: their spans stand alone.
-pub(super) fn beside(calls: impl IntoIterator<Item = u64>, sampling: Option<Sampling>) -> Vec<Fact> {
-    let Some(sampling) = sampling else { return Vec::new() };
-    calls.into_iter().map(|call| Fact::CallTraced { call, trace: spans::root(sampling) }).collect()
+pub(super) fn beside(
+    calls: impl IntoIterator<Item = u64>,
+    sampling: Option<Sampling>,
+) -> Vec<Fact> {
+    let Some(sampling) = sampling else {
+        return Vec::new();
+    };
+    calls
+        .into_iter()
+        .map(|call| Fact::CallTraced {
+            call,
+            trace: spans::root(sampling),
+        })
+        .collect()
 }

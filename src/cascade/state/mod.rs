@@ -1,5 +1,5 @@
-//! All that is known of conversations and of calls that may still find theirs. Pure: facts and news enter with the time,
-//! facts leave.
+//! All that is known of conversations and of calls that may still find theirs. Pure: facts and news
+//! enter with the time, facts leave.
 
 mod calls;
 mod live;
@@ -30,7 +30,8 @@ pub(super) struct State {
     /// The latest calls, oldest first: what is learned of them later follows them.
     recent: VecDeque<Recent>,
     conversations: LruCache<Id, Live>,
-    /// When the last run had ended of conversations that were given up: should one come again, its runs begin later.
+    /// When the last run had ended of conversations that were given up: should one come again, its
+    /// runs begin later.
     ends: LruCache<Id, Instant>,
     following: Option<Following>,
     /// Which traces are recorded; `None` where nothing is traced.
@@ -42,7 +43,8 @@ pub(super) struct State {
 struct Following {
     /// What is older is history to a conversation that is not known.
     since: SystemTime,
-    /// The sources that have said once that everything had ended: from then on nothing less counts as the end.
+    /// The sources that have said once that everything had ended: from then on nothing less counts
+    /// as the end.
     say_fully_idle: BTreeSet<UpdateSource>,
 }
 
@@ -66,7 +68,10 @@ impl State {
     }
 
     pub(super) fn follow(&mut self, since: SystemTime) {
-        self.following = Some(Following { since, say_fully_idle: BTreeSet::new() });
+        self.following = Some(Following {
+            since,
+            say_fully_idle: BTreeSet::new(),
+        });
     }
 
     pub(super) fn unfollow(&mut self, now: Moment) -> Vec<Fact> {
@@ -82,7 +87,11 @@ impl State {
     }
 
     pub(super) fn join(&mut self, ids: &JoinedIds, now: Moment) -> Vec<Fact> {
-        if self.threads.join(ids) { self.look_again(now) } else { Vec::new() }
+        if self.threads.join(ids) {
+            self.look_again(now)
+        } else {
+            Vec::new()
+        }
     }
 
     pub(super) fn summaries(&mut self, summaries: &[Summary], now: Moment) -> Vec<Fact> {
@@ -96,7 +105,11 @@ impl State {
                 is_new |= self.threads.main(trajectory, &summary.cascade);
             }
         }
-        let mut facts = if is_new { self.look_again(now) } else { Vec::new() };
+        let mut facts = if is_new {
+            self.look_again(now)
+        } else {
+            Vec::new()
+        };
         for summary in summaries {
             facts.extend(self.fold(&summary.cascade, now));
             facts.extend(self.take_listed(summary, now));
@@ -109,26 +122,55 @@ impl State {
         if !self.needs_list(&summary.cascade) {
             return Vec::new();
         }
-        let Self { books, conversations, sampling, .. } = self;
-        let Some(live) = conversations.peek_mut(&summary.cascade) else { return Vec::new() };
-        let events = live.conversation.take_listed(summary.is_at_rest_with_subagents(), now);
+        let Self {
+            books,
+            conversations,
+            sampling,
+            ..
+        } = self;
+        let Some(live) = conversations.peek_mut(&summary.cascade) else {
+            return Vec::new();
+        };
+        let events = live
+            .conversation
+            .take_listed(summary.is_at_rest_with_subagents(), now);
         live.tell(&summary.cascade, events, books, *sampling, now)
     }
 
-    /// Whether a run is over unless subagents work, of which only the list of conversations may tell.
+    /// Whether a run is over unless subagents work, of which only the list of conversations may
+    /// tell.
     pub(super) fn needs_list(&self, cascade: &Id) -> bool {
-        let says_fully_idle = |source| self.following.as_ref().is_some_and(|it| it.say_fully_idle.contains(&source));
-        let live = self.conversations.peek(cascade).map(|live| &live.conversation);
+        let says_fully_idle = |source| {
+            self.following
+                .as_ref()
+                .is_some_and(|it| it.say_fully_idle.contains(&source))
+        };
+        let live = self
+            .conversations
+            .peek(cascade)
+            .map(|live| &live.conversation);
         live.is_some_and(|live| live.rests() && !live.source().is_some_and(says_fully_idle))
     }
 
-    pub(super) fn update(&mut self, cascade: &Id, update: &Update, source: UpdateSource, now: Moment) -> Vec<Fact> {
-        let Some(following) = &mut self.following else { return Vec::new() };
+    pub(super) fn update(
+        &mut self,
+        cascade: &Id,
+        update: &Update,
+        source: UpdateSource,
+        now: Moment,
+    ) -> Vec<Fact> {
+        let Some(following) = &mut self.following else {
+            return Vec::new();
+        };
         if update.fully_idle {
             following.say_fully_idle.insert(source);
         }
         let says_fully_idle = following.say_fully_idle.contains(&source);
-        let mut facts = if self.learn(cascade, update) { self.look_again(now) } else { Vec::new() };
+        let mut facts = if self.learn(cascade, update) {
+            self.look_again(now)
+        } else {
+            Vec::new()
+        };
         facts.extend(self.fold(cascade, now));
         let root = self.threads.root_of(cascade);
         if root == *cascade {
@@ -145,21 +187,33 @@ impl State {
             return self.give_up(cascade, live, now);
         }
         let root = self.threads.root_of(cascade);
-        let Some(following) = self.following.as_ref().filter(|_| self.conversations.contains(&root)) else {
+        let Some(following) = self
+            .following
+            .as_ref()
+            .filter(|_| self.conversations.contains(&root))
+        else {
             return Vec::new();
         };
         // A subagent that is gone works no more.
         let says_fully_idle = !following.say_fully_idle.is_empty();
         let gone = as_subtrajectory(
             self.name_of(cascade).clone(),
-            &Update { status: Some(RunStatus::Idle), ..Update::default() },
+            &Update {
+                status: Some(RunStatus::Idle),
+                ..Update::default()
+            },
         );
         self.apply(&root, &gone, UpdateSource::Polling, says_fully_idle, now)
     }
 
     pub(super) fn tick(&mut self, now: Moment) -> Vec<Fact> {
         let mut facts = self.stop_waiting(now);
-        let Self { books, conversations, sampling, .. } = self;
+        let Self {
+            books,
+            conversations,
+            sampling,
+            ..
+        } = self;
         for (cascade, live) in conversations.iter_mut() {
             let events = live.conversation.tick(now);
             facts.extend(live.tell(cascade, events, books, *sampling, now));
@@ -172,31 +226,44 @@ impl State {
     pub(super) fn known(&self, cascade: &Id, trajectory: Option<&Id>) -> (u32, u32) {
         let root = self.threads.root_of(cascade);
         let subtrajectory = (root != *cascade).then(|| trajectory.unwrap_or(self.name_of(cascade)));
-        self.conversations.peek(&root).map_or((0, 0), |live| live.conversation.known(subtrajectory))
+        self.conversations
+            .peek(&root)
+            .map_or((0, 0), |live| live.conversation.known(subtrajectory))
     }
 
-    /// From which step on something may still change of a conversation with this main trajectory, which may be a subagent's.
+    /// From which step on something may still change of a conversation with this main trajectory,
+    /// which may be a subagent's.
     pub(super) fn first_open_step(&self, cascade: &Id, trajectory: Option<&Id>) -> Option<u32> {
         let root = self.threads.root_of(cascade);
         let subtrajectory = (root != *cascade).then(|| trajectory.unwrap_or(self.name_of(cascade)));
-        self.conversations.peek(&root)?.conversation.first_open_step(subtrajectory)
+        self.conversations
+            .peek(&root)?
+            .conversation
+            .first_open_step(subtrajectory)
     }
 
     /// Whether calls of a conversation wait for the run that has them.
     pub(super) fn has_waiting_calls(&self, cascade: &Id) -> bool {
-        self.conversations.peek(cascade).is_some_and(|live| live.calls.are_waiting())
+        self.conversations
+            .peek(cascade)
+            .is_some_and(|live| live.calls.are_waiting())
     }
 
     pub(super) fn is_running(&self, cascade: &Id) -> bool {
         let root = self.threads.root_of(cascade);
-        let Some(live) = self.conversations.peek(&root) else { return false };
+        let Some(live) = self.conversations.peek(&root) else {
+            return false;
+        };
         let Live { conversation, .. } = live;
         let is_own = root == *cascade;
         let is_awaited = is_own && conversation.waits();
-        is_awaited || (conversation.is_running() && (is_own || conversation.is_at_work(self.name_of(cascade))))
+        is_awaited
+            || (conversation.is_running()
+                && (is_own || conversation.is_at_work(self.name_of(cascade))))
     }
 
-    /// Under which name the conversation that a subagent's conversation works for knows it: that of its trajectory.
+    /// Under which name the conversation that a subagent's conversation works for knows it: that of
+    /// its trajectory.
     fn name_of<'a>(&'a self, cascade: &'a Id) -> &'a Id {
         self.threads.main_of(cascade).unwrap_or(cascade)
     }
@@ -212,12 +279,21 @@ impl State {
     ) -> Vec<Fact> {
         let mut facts = self.make_room(cascade, now);
         self.make_live(cascade, now);
-        let Self { books, conversations, sampling, .. } = self;
-        let Some(live) = conversations.get_mut(cascade) else { return facts };
+        let Self {
+            books,
+            conversations,
+            sampling,
+            ..
+        } = self;
+        let Some(live) = conversations.get_mut(cascade) else {
+            return facts;
+        };
         if live.trajectory.is_none() {
             live.trajectory.clone_from(&update.trajectory);
         }
-        let events = live.conversation.apply(update, source, says_fully_idle, now);
+        let events = live
+            .conversation
+            .apply(update, source, says_fully_idle, now);
         facts.extend(live.tell(cascade, events, books, *sampling, now));
         facts
     }
@@ -228,7 +304,9 @@ impl State {
         if self.following.is_none() || root == *cascade {
             return Vec::new();
         }
-        let Some(mut live) = self.conversations.pop(cascade) else { return Vec::new() };
+        let Some(mut live) = self.conversations.pop(cascade) else {
+            return Vec::new();
+        };
         let mut facts = live.lose(cascade, &mut self.books, self.sampling, now);
         facts.extend(self.make_room(&root, now));
         let name = self.name_of(cascade).clone();
@@ -239,10 +317,13 @@ impl State {
         facts
     }
 
-    /// Follows a conversation, unless it is followed already or no agent is. It goes on after the last run that was told of it,
-    /// and takes the calls that came before the agent was followed: the run under way may have begun before them.
+    /// Follows a conversation, unless it is followed already or no agent is. It goes on after the
+    /// last run that was told of it, and takes the calls that came before the agent was followed:
+    /// the run under way may have begun before them.
     fn make_live(&mut self, cascade: &Id, now: Moment) {
-        let Some(Following { since, .. }) = self.following else { return };
+        let Some(Following { since, .. }) = self.following else {
+            return;
+        };
         if self.conversations.contains(cascade) {
             return;
         }
@@ -251,15 +332,20 @@ impl State {
             live.conversation.begin_after(end);
             live.calls.begin_after(end);
         }
-        self.unassigned_calls(cascade).for_each(|call| live.calls.add_earlier(call, now.at));
+        self.unassigned_calls(cascade)
+            .for_each(|call| live.calls.add_earlier(call, now.at));
         self.conversations.put(cascade.clone(), live);
     }
 
-    /// Makes room for a conversation that is not known: the one that had news longest ago is given up.
+    /// Makes room for a conversation that is not known: the one that had news longest ago is given
+    /// up.
     fn make_room(&mut self, cascade: &Id, now: Moment) -> Vec<Fact> {
-        let has_room = self.conversations.len() < MAX_CONVERSATIONS.get() || self.conversations.contains(cascade);
+        let has_room = self.conversations.len() < MAX_CONVERSATIONS.get()
+            || self.conversations.contains(cascade);
         let oldest = (!has_room).then(|| self.conversations.pop_lru()).flatten();
-        let Some((oldest, live)) = oldest else { return Vec::new() };
+        let Some((oldest, live)) = oldest else {
+            return Vec::new();
+        };
         // Should it come again, what has been told of it is history.
         if let Some(following) = &mut self.following {
             following.since = now.wall;
@@ -288,7 +374,8 @@ impl State {
         for (trajectory, _) in &update.subtrajectories {
             is_new |= threads.subtrajectory(trajectory, cascade);
         }
-        let all = std::iter::once(&update.main).chain(update.subtrajectories.iter().map(|(_, news)| news));
+        let all = std::iter::once(&update.main)
+            .chain(update.subtrajectories.iter().map(|(_, news)| news));
         for (_, generation) in all.flat_map(|news| &news.generations) {
             for trace in &generation.traces {
                 is_new |= threads.trace(trace, cascade);
@@ -303,10 +390,17 @@ impl State {
 
 /// A subagent's own conversation as news of the one that it works for.
 fn as_subtrajectory(name: Id, update: &Update) -> Update {
-    let news = TrajectoryUpdate { status: update.status.or(update.main.status), ..update.main.clone() };
+    let news = TrajectoryUpdate {
+        status: update.status.or(update.main.status),
+        ..update.main.clone()
+    };
     let own = std::iter::once((name, news));
-    Update { subtrajectories: own.chain(update.subtrajectories.iter().cloned()).collect(), ..Update::default() }
+    Update {
+        subtrajectories: own.chain(update.subtrajectories.iter().cloned()).collect(),
+        ..Update::default()
+    }
 }
 
-/// Conversations that are followed or had calls lately. One with 2,300 steps takes 150 kB, most take a few.
+/// Conversations that are followed or had calls lately. One with 2,300 steps takes 150 kB, most
+/// take a few.
 const MAX_CONVERSATIONS: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();

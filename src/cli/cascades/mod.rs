@@ -1,4 +1,5 @@
-//! `gravimeter cascades`: the conversations that a running exporter knows, or one of them with its calls.
+//! `gravimeter cascades`: the conversations that a running exporter knows, or one of them with its
+//! calls.
 
 mod shown;
 
@@ -36,7 +37,10 @@ impl Cascades {
         let base = self.target.base_url()?;
         let body = match &self.id {
             Some(id) => block_on(one(&base, id))?,
-            None => block_on(exporter::get(&base, &format!("/v1/cascades?limit={}", self.limit)))?,
+            None => block_on(exporter::get(
+                &base,
+                &format!("/v1/cascades?limit={}", self.limit),
+            ))?,
         };
         let answer: Value = read(&body, &base)?;
         let text = match (self.json, self.id) {
@@ -51,8 +55,14 @@ impl Cascades {
 
 /// The answer about the one conversation whose id begins so: tables show the beginning of ids only.
 async fn one(base: &str, beginning: &str) -> anyhow::Result<Bytes> {
-    let all: Page = figures(read(&exporter::get(base, "/v1/cascades?limit=1000").await?, base)?)?;
-    let id = choose(beginning, all.cascades.iter().map(|cascade| cascade.id.as_str()))?;
+    let all: Page = figures(read(
+        &exporter::get(base, "/v1/cascades?limit=1000").await?,
+        base,
+    )?)?;
+    let id = choose(
+        beginning,
+        all.cascades.iter().map(|cascade| cascade.id.as_str()),
+    )?;
     let id = Id::from_wire(id).context("the exporter names an id that is none")?;
     exporter::get(base, &path_of(&id)).await
 }
@@ -61,17 +71,23 @@ async fn one(base: &str, beginning: &str) -> anyhow::Result<Bytes> {
 fn choose<'a>(beginning: &str, ids: impl Iterator<Item = &'a str>) -> anyhow::Result<&'a str> {
     let meant: Vec<&str> = ids.filter(|id| id.starts_with(beginning)).collect();
     match meant.as_slice() {
-        [] => bail!("no conversation begins with {beginning:?}: `gravimeter cascades` lists those that are kept"),
+        [] => bail!(
+            "no conversation begins with {beginning:?}: `gravimeter cascades` lists those that are kept"
+        ),
         [only] => Ok(only),
         several => match several.iter().find(|id| **id == beginning) {
             Some(exact) => Ok(exact),
-            None => bail!("{} conversations begin with {beginning:?}: give more of the id", several.len()),
+            None => bail!(
+                "{} conversations begin with {beginning:?}: give more of the id",
+                several.len()
+            ),
         },
     }
 }
 
 fn read(body: &[u8], base: &str) -> anyhow::Result<Value> {
-    serde_json::from_slice(body).with_context(|| format!("{base} did not answer with the JSON of /v1/cascades"))
+    serde_json::from_slice(body)
+        .with_context(|| format!("{base} did not answer with the JSON of /v1/cascades"))
 }
 
 fn figures<T: serde::de::DeserializeOwned>(answer: Value) -> anyhow::Result<T> {
@@ -84,11 +100,24 @@ mod tests {
 
     #[test]
     fn an_id_may_be_shortened_as_long_as_it_is_one() {
-        let choose =
-            |beginning| choose(beginning, ["abc", "abcd", "x1"].into_iter()).map_err(|error| error.to_string());
+        let choose = |beginning| {
+            choose(beginning, ["abc", "abcd", "x1"].into_iter()).map_err(|error| error.to_string())
+        };
         assert_eq!(choose("x"), Ok("x1"));
-        assert_eq!(choose("abc"), Ok("abc"), "the very one, though another begins so too");
-        assert!(choose("ab").unwrap_err().contains("2 conversations begin with \"ab\""));
-        assert!(choose("y").unwrap_err().contains("`gravimeter cascades` lists"));
+        assert_eq!(
+            choose("abc"),
+            Ok("abc"),
+            "the very one, though another begins so too"
+        );
+        assert!(
+            choose("ab")
+                .unwrap_err()
+                .contains("2 conversations begin with \"ab\"")
+        );
+        assert!(
+            choose("y")
+                .unwrap_err()
+                .contains("`gravimeter cascades` lists")
+        );
     }
 }

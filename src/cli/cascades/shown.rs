@@ -1,4 +1,5 @@
-//! The answers of `/v1/cascades` as text for a terminal. Fields that are missing count as not reported.
+//! The answers of `/v1/cascades` as text for a terminal. Fields that are missing count as not
+//! reported.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -80,18 +81,56 @@ pub(super) fn list(page: &Page, width: usize) -> String {
     if all.is_empty() {
         return "No conversation is known yet.\n".to_owned();
     }
-    let run = |cascade: &Cascade, text: fn(&Run) -> String| shown_run(cascade).map(text).unwrap_or_default();
+    let run = |cascade: &Cascade, text: fn(&Run) -> String| {
+        shown_run(cascade).map(text).unwrap_or_default()
+    };
     let column = |cell: &dyn Fn(&Cascade) -> String| all.iter().map(cell).collect::<Vec<_>>();
     let grid = Grid::new("CASCADE", column(&|cascade| cascade.id.clone()))
-        .column(Column::words("STATE", 0, column(&|cascade| cascade.state.clone())))
-        .column(Column::words("STARTED", 2, column(&|cascade| second(last_start(cascade)))))
-        .column(Column::figures("DURATION", 1, column(&|cascade| run(cascade, |run| seconds(run.duration_seconds)))))
-        .column(Column::words("OUTCOME", 1, column(&|cascade| run(cascade, |run| run.outcome.clone()))))
-        .column(Column::words("MODEL", 4, column(&|cascade| cascade.model.clone().unwrap_or_default())))
-        .column(Column::figures("RUNS", 3, column(&|cascade| grouped(cascade.runs_ended))))
-        .column(Column::figures("CALLS", 1, column(&|cascade| grouped(cascade.usage.calls))))
-        .column(Column::figures("TOKENS", 0, column(&|cascade| grouped(cascade.usage.total_tokens))))
-        .column(Column::figures("COST", 3, column(&|cascade| cascade.usage.cost())));
+        .column(Column::words(
+            "STATE",
+            0,
+            column(&|cascade| cascade.state.clone()),
+        ))
+        .column(Column::words(
+            "STARTED",
+            2,
+            column(&|cascade| second(last_start(cascade))),
+        ))
+        .column(Column::figures(
+            "DURATION",
+            1,
+            column(&|cascade| run(cascade, |run| seconds(run.duration_seconds))),
+        ))
+        .column(Column::words(
+            "OUTCOME",
+            1,
+            column(&|cascade| run(cascade, |run| run.outcome.clone())),
+        ))
+        .column(Column::words(
+            "MODEL",
+            4,
+            column(&|cascade| cascade.model.clone().unwrap_or_default()),
+        ))
+        .column(Column::figures(
+            "RUNS",
+            3,
+            column(&|cascade| grouped(cascade.runs_ended)),
+        ))
+        .column(Column::figures(
+            "CALLS",
+            1,
+            column(&|cascade| grouped(cascade.usage.calls)),
+        ))
+        .column(Column::figures(
+            "TOKENS",
+            0,
+            column(&|cascade| grouped(cascade.usage.total_tokens)),
+        ))
+        .column(Column::figures(
+            "COST",
+            3,
+            column(&|cascade| cascade.usage.cost()),
+        ));
     let mut text = grid.render(width);
     if page.next.is_some() {
         text.push_str("There are older ones: see --limit.\n");
@@ -134,29 +173,45 @@ fn head(details: &Details) -> String {
     if !details.steps.is_empty() {
         lines.push(("steps", steps(&details.steps)));
     }
-    lines.into_iter().fold(String::new(), |mut text, (name, value)| {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{name:<8}  {}", value.replace(char::is_control, "_"));
-        text
-    })
+    lines
+        .into_iter()
+        .fold(String::new(), |mut text, (name, value)| {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{name:<8}  {}", value.replace(char::is_control, "_"));
+            text
+        })
 }
 
 fn spent(usage: &Row) -> String {
     let cost = match (usage.cost_usd, usage.unpriced_calls) {
         (None, _) => "no price is known".to_owned(),
         (Some(usd), 0) => format!("{} at list prices", dollars(usd)),
-        (Some(usd), some) => format!("at least {} at list prices (calls without one: {some})", dollars(usd)),
+        (Some(usd), some) => format!(
+            "at least {} at list prices (calls without one: {some})",
+            dollars(usd)
+        ),
     };
-    format!("{} tokens in {} calls, {cost}", grouped(usage.total_tokens), grouped(usage.calls))
+    format!(
+        "{} tokens in {} calls, {cost}",
+        grouped(usage.total_tokens),
+        grouped(usage.calls)
+    )
 }
 
 /// Kinds and how often each ended well, with other ends in brackets.
 fn steps(steps: &BTreeMap<String, BTreeMap<String, u64>>) -> String {
     let kinds = steps.iter().map(|(kind, ends)| {
         let count: u64 = ends.values().sum();
-        let bad: Vec<String> =
-            ends.iter().filter(|(end, _)| *end != "done").map(|(end, count)| format!("{count} {end}")).collect();
-        if bad.is_empty() { format!("{count} {kind}") } else { format!("{count} {kind} ({})", bad.join(", ")) }
+        let bad: Vec<String> = ends
+            .iter()
+            .filter(|(end, _)| *end != "done")
+            .map(|(end, count)| format!("{count} {end}"))
+            .collect();
+        if bad.is_empty() {
+            format!("{count} {kind}")
+        } else {
+            format!("{count} {kind} ({})", bad.join(", "))
+        }
     });
     kinds.collect::<Vec<_>>().join(", ")
 }
@@ -164,34 +219,113 @@ fn steps(steps: &BTreeMap<String, BTreeMap<String, u64>>) -> String {
 fn runs(runs: &[Run]) -> Grid {
     let column = |cell: fn(&Run) -> String| runs.iter().map(cell).collect::<Vec<_>>();
     Grid::new("RUN", column(|run| second(run.started_at)))
-        .column(Column::words("OUTCOME", 0, column(|run| run.outcome.clone())))
-        .column(Column::figures("FIRST CHUNK", 2, column(|run| maybe(run.time_to_first_chunk_seconds))))
-        .column(Column::figures("DURATION", 0, column(|run| seconds(run.duration_seconds))))
-        .column(Column::figures("CALLS", 1, column(|run| grouped(run.calls))))
-        .column(Column::figures("TOKENS", 1, column(|run| grouped(run.total_tokens))))
+        .column(Column::words(
+            "OUTCOME",
+            0,
+            column(|run| run.outcome.clone()),
+        ))
+        .column(Column::figures(
+            "FIRST CHUNK",
+            2,
+            column(|run| maybe(run.time_to_first_chunk_seconds)),
+        ))
+        .column(Column::figures(
+            "DURATION",
+            0,
+            column(|run| seconds(run.duration_seconds)),
+        ))
+        .column(Column::figures(
+            "CALLS",
+            1,
+            column(|run| grouped(run.calls)),
+        ))
+        .column(Column::figures(
+            "TOKENS",
+            1,
+            column(|run| grouped(run.total_tokens)),
+        ))
 }
 
 /// The calls that are kept; the last line is about all calls there were.
 fn calls(calls: &[Call], all: &Row) -> Grid {
-    let column =
-        |cell: &dyn Fn(&Call) -> String, last: String| calls.iter().map(cell).chain([last]).collect::<Vec<_>>();
+    let column = |cell: &dyn Fn(&Call) -> String, last: String| {
+        calls.iter().map(cell).chain([last]).collect::<Vec<_>>()
+    };
     let tokens = |kind: &'static str, all: u64| {
-        column(&|call| call.tokens.get(kind).copied().flatten().map_or_else(String::new, grouped), grouped(all))
+        column(
+            &|call| {
+                call.tokens
+                    .get(kind)
+                    .copied()
+                    .flatten()
+                    .map_or_else(String::new, grouped)
+            },
+            grouped(all),
+        )
     };
     let none = String::new;
-    Grid::new("CALL", column(&|call| second(call.started_at), format!("all {}", grouped(all.calls))))
-        .with_total()
-        .column(Column::words("OPERATION", 3, column(&|call| call.operation.clone(), none())))
-        .column(Column::words("MODEL", 2, column(&|call| call.model.clone(), none())))
-        .column(Column::words("OUTCOME", 0, column(&|call| call.outcome.clone(), none())))
-        .column(Column::figures("FIRST CHUNK", 6, column(&|call| maybe(call.time_to_first_chunk_seconds), none())))
-        .column(Column::figures("DURATION", 1, column(&|call| seconds(call.duration_seconds), none())))
-        .column(Column::figures("INPUT", 4, tokens("input", all.input_tokens)))
-        .column(Column::figures("CACHE READ", 5, tokens("cache_read", all.cache_read_tokens)))
-        .column(Column::figures("OUTPUT", 4, tokens("output", all.output_tokens)))
-        .column(Column::figures("THINKING", 5, tokens("thinking", all.thinking_tokens)))
-        .column(Column::figures("TOTAL", 0, column(&|call| grouped(call.total_tokens), grouped(all.total_tokens))))
-        .column(Column::figures("COST", 3, column(&cost, all.cost())))
+    Grid::new(
+        "CALL",
+        column(
+            &|call| second(call.started_at),
+            format!("all {}", grouped(all.calls)),
+        ),
+    )
+    .with_total()
+    .column(Column::words(
+        "OPERATION",
+        3,
+        column(&|call| call.operation.clone(), none()),
+    ))
+    .column(Column::words(
+        "MODEL",
+        2,
+        column(&|call| call.model.clone(), none()),
+    ))
+    .column(Column::words(
+        "OUTCOME",
+        0,
+        column(&|call| call.outcome.clone(), none()),
+    ))
+    .column(Column::figures(
+        "FIRST CHUNK",
+        6,
+        column(&|call| maybe(call.time_to_first_chunk_seconds), none()),
+    ))
+    .column(Column::figures(
+        "DURATION",
+        1,
+        column(&|call| seconds(call.duration_seconds), none()),
+    ))
+    .column(Column::figures(
+        "INPUT",
+        4,
+        tokens("input", all.input_tokens),
+    ))
+    .column(Column::figures(
+        "CACHE READ",
+        5,
+        tokens("cache_read", all.cache_read_tokens),
+    ))
+    .column(Column::figures(
+        "OUTPUT",
+        4,
+        tokens("output", all.output_tokens),
+    ))
+    .column(Column::figures(
+        "THINKING",
+        5,
+        tokens("thinking", all.thinking_tokens),
+    ))
+    .column(Column::figures(
+        "TOTAL",
+        0,
+        column(
+            &|call| grouped(call.total_tokens),
+            grouped(all.total_tokens),
+        ),
+    ))
+    .column(Column::figures("COST", 3, column(&cost, all.cost())))
 }
 
 /// Empty where there is nothing to pay for.
@@ -202,10 +336,14 @@ fn cost(call: &Call) -> String {
 
 /// The last run, unless another one is under way.
 fn shown_run(cascade: &Cascade) -> Option<&Run> {
-    cascade.last_run.as_ref().filter(|_| cascade.running_since.is_none())
+    cascade
+        .last_run
+        .as_ref()
+        .filter(|_| cascade.running_since.is_none())
 }
 
-/// When the run began that is under way or was the last; the conversation's own beginning where no run is known.
+/// When the run began that is under way or was the last; the conversation's own beginning where no
+/// run is known.
 fn last_start(cascade: &Cascade) -> Timestamp {
     let last = cascade.last_run.as_ref().map(|run| run.started_at);
     cascade.running_since.or(last).unwrap_or(cascade.started_at)
@@ -232,22 +370,34 @@ mod tests {
     use crate::export::tests::kit::{call, id, named, run};
     use crate::ledger::{CascadesQuery, Ledger};
     use crate::record::{
-        Call as RecordedCall, Correlation, CorrelationMethod, Cost, Fact, RunStarted, Sink as _, StepEnded, StepKind,
-        StepStatus,
+        Call as RecordedCall, Correlation, CorrelationMethod, Cost, Fact, RunStarted, Sink as _,
+        StepEnded, StepKind, StepStatus,
     };
 
     const ID: &str = "179c837c-8253-4105-902c-d37299fc89d0";
 
     fn step(status: StepStatus) -> Fact {
-        Fact::StepEnded(StepEnded { cascade: id(ID), step: StepKind::RunCommand, status })
+        Fact::StepEnded(StepEnded {
+            cascade: id(ID),
+            step: StepKind::RunCommand,
+            status,
+        })
     }
 
     /// What a real ledger answers, read as this file reads it.
     fn ledger() -> Ledger {
         let ledger = Ledger::new(Timestamp::UNIX_EPOCH, Arc::default());
-        let correlation = Correlation { cascade: Some(id(ID)), method: CorrelationMethod::RequestId };
+        let correlation = Correlation {
+            cascade: Some(id(ID)),
+            method: CorrelationMethod::RequestId,
+        };
         let call = |number, cost| {
-            Fact::Call(Box::new(RecordedCall { number, correlation: correlation.clone(), cost, ..call("m") }))
+            Fact::Call(Box::new(RecordedCall {
+                number,
+                correlation: correlation.clone(),
+                cost,
+                ..call("m")
+            }))
         };
         let started_at = UNIX_EPOCH + Duration::from_secs(1_790_000_060);
         let facts = [
@@ -255,7 +405,10 @@ mod tests {
             call(2, Some(Cost::from_nano_usd(12_340_000))),
             Fact::RunEnded(Box::new(run(ID, "m"))),
             Fact::ModelNamed(named("m", "Model M (High)")),
-            Fact::RunStarted(RunStarted { cascade: id("running"), started_at }),
+            Fact::RunStarted(RunStarted {
+                cascade: id("running"),
+                started_at,
+            }),
             step(StepStatus::Done),
             step(StepStatus::Error),
         ];
@@ -264,7 +417,11 @@ mod tests {
     }
 
     fn page(limit: usize) -> Page {
-        let page = ledger().cascades(&CascadesQuery { state: None, limit, cursor: None });
+        let page = ledger().cascades(&CascadesQuery {
+            state: None,
+            limit,
+            cursor: None,
+        });
         serde_json::from_value(serde_json::to_value(page).unwrap()).unwrap()
     }
 
@@ -278,9 +435,24 @@ running                               running  2026-09-21T14:14:20Z             
 ";
         assert_eq!(list(&page(9), 160), expected);
         let narrow = list(&page(1), 80);
-        assert!(narrow.contains("179c837c-8253-4105-902c") && narrow.ends_with("There are older ones: see --limit.\n"));
-        assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
-        assert_eq!(list(&Page { cascades: vec![], next: None }, 80), "No conversation is known yet.\n");
+        assert!(
+            narrow.contains("179c837c-8253-4105-902c")
+                && narrow.ends_with("There are older ones: see --limit.\n")
+        );
+        assert!(
+            narrow.lines().all(|line| line.chars().count() <= 80),
+            "{narrow}"
+        );
+        assert_eq!(
+            list(
+                &Page {
+                    cascades: vec![],
+                    next: None
+                },
+                80
+            ),
+            "No conversation is known yet.\n"
+        );
     }
 
     #[test]
@@ -305,7 +477,10 @@ CALL                  OPERATION  MODEL  OUTCOME  DURATION  INPUT  CACHE READ  OU
 ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 all 2                                                        140          60      30        10    240  ≥ $0.0123
 ";
-        assert_eq!(details(&serde_json::from_value(answer).unwrap(), 120), expected);
+        assert_eq!(
+            details(&serde_json::from_value(answer).unwrap(), 120),
+            expected
+        );
     }
 
     #[test]

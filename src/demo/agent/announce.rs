@@ -9,9 +9,20 @@ use super::StandIn;
 /// Names the ports on `log`, in the language server's words.
 pub(super) fn announce(log: &mut impl Write, stand_in: &StandIn) -> std::io::Result<()> {
     let pid = std::process::id();
-    line(log, 1295, &format!("Starting language server process with pid {pid}"))?;
-    for (place, port, purpose) in [(485, stand_in.https, "HTTPS (gRPC)"), (492, stand_in.http, "HTTP")] {
-        line(log, place, &format!("Language server listening on random port at {port} for {purpose}"))?;
+    line(
+        log,
+        1295,
+        &format!("Starting language server process with pid {pid}"),
+    )?;
+    for (place, port, purpose) in [
+        (485, stand_in.https, "HTTPS (gRPC)"),
+        (492, stand_in.http, "HTTP"),
+    ] {
+        line(
+            log,
+            place,
+            &format!("Language server listening on random port at {port} for {purpose}"),
+        )?;
     }
     Ok(())
 }
@@ -19,5 +30,9 @@ pub(super) fn announce(log: &mut impl Write, stand_in: &StandIn) -> std::io::Res
 /// One line in klog's format: severity and date, time, pid, source.
 fn line(log: &mut impl Write, place: u32, message: &str) -> std::io::Result<()> {
     let time = Timestamp::now().strftime("%m%d %H:%M:%S%.6f");
-    writeln!(log, "I{time} {} server.go:{place}] {message}", std::process::id())
+    writeln!(
+        log,
+        "I{time} {} server.go:{place}] {message}",
+        std::process::id()
+    )
 }

@@ -52,7 +52,10 @@ pub(super) enum CallError {
     #[error(transparent)]
     Dial(#[from] DialError),
     #[error("{path}: {source}")]
-    Http { path: &'static str, source: hyper::Error },
+    Http {
+        path: &'static str,
+        source: hyper::Error,
+    },
     #[error("{path}: nothing came for {} s", READ_TIMEOUT.as_secs())]
     TimedOut { path: &'static str },
     #[error("{path}: the answer is larger than {BODY_LIMIT} bytes")]
@@ -64,24 +67,41 @@ pub(super) enum CallError {
 impl Caller {
     /// Connects with the first call.
     pub(super) fn new(dialer: Arc<Dialer>) -> Self {
-        Self { dialer, connection: None, opened: 0 }
+        Self {
+            dialer,
+            connection: None,
+            opened: 0,
+        }
     }
 
-    /// Sends `ask` and reads the whole answer, unless asked to leave; `hear` is told the head and all that came so far, each
-    /// time that more has come. A failed connection is not used again.
-    pub(super) async fn listen(&mut self, ask: Ask, hear: &mut Hear<'_>) -> Result<Answer, CallError> {
+    /// Sends `ask` and reads the whole answer, unless asked to leave; `hear` is told the head and
+    /// all that came so far, each time that more has come. A failed connection is not used again.
+    pub(super) async fn listen(
+        &mut self,
+        ask: Ask,
+        hear: &mut Hear<'_>,
+    ) -> Result<Answer, CallError> {
         let mut connection = self.connection().await?;
         let (path, leave_after) = (ask.path, ask.leave_after);
-        let request = self.request(ask, connection.is_http2()).map_err(CallError::Request)?;
+        let request = self
+            .request(ask, connection.is_http2())
+            .map_err(CallError::Request)?;
         let sent = timeout(READ_TIMEOUT, connection.send(request)).await;
         let response = sent.map_err(|_| CallError::TimedOut { path })?;
-        let (head, body) = response.map_err(|source| CallError::Http { path, source })?.into_parts();
+        let (head, body) = response
+            .map_err(|source| CallError::Http { path, source })?
+            .into_parts();
         let (body, left) = read(path, body, leave_after, &mut |bytes| hear(&head, bytes)).await?;
         // HTTP/1.1 has no other way to stop an answer than to close.
         if !left || connection.is_http2() {
             self.connection = Some(connection);
         }
-        Ok(Answer { status: head.status, headers: head.headers, body, left })
+        Ok(Answer {
+            status: head.status,
+            headers: head.headers,
+            body,
+            left,
+        })
     }
 
     async fn connection(&mut self) -> Result<Connection, DialError> {
@@ -97,12 +117,20 @@ impl Caller {
     fn request(&self, ask: Ask, http2: bool) -> Result<Request<Pieces>, http::Error> {
         let host = self.dialer.host();
         let uri = Uri::builder().path_and_query(ask.path);
-        let uri = if http2 { uri.scheme("https").authority(host) } else { uri }.build()?;
+        let uri = if http2 {
+            uri.scheme("https").authority(host)
+        } else {
+            uri
+        }
+        .build()?;
         let mut request = Request::builder()
             .method(Method::POST)
             .uri(uri)
             .header(header::USER_AGENT, USER_AGENT)
-            .header(header::AUTHORIZATION, HeaderValue::from_static("Bearer demo"))
+            .header(
+                header::AUTHORIZATION,
+                HeaderValue::from_static("Bearer demo"),
+            )
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::ACCEPT_ENCODING, "gzip")
             .header(HASH_HEADER, sha256(&ask.body));
@@ -125,8 +153,13 @@ async fn read(
 ) -> Result<(Vec<u8>, bool), CallError> {
     let mut bytes = Vec::new();
     loop {
-        let next = timeout(READ_TIMEOUT, body.frame()).await.map_err(|_| CallError::TimedOut { path })?;
-        let Some(frame) = next.transpose().map_err(|source| CallError::Http { path, source })? else {
+        let next = timeout(READ_TIMEOUT, body.frame())
+            .await
+            .map_err(|_| CallError::TimedOut { path })?;
+        let Some(frame) = next
+            .transpose()
+            .map_err(|source| CallError::Http { path, source })?
+        else {
             return Ok((bytes, false));
         };
         bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
@@ -141,11 +174,15 @@ async fn read(
 }
 
 fn count_events(bytes: &[u8]) -> usize {
-    memchr::memmem::find_iter(bytes, b"\n\r\n").count() + memchr::memmem::find_iter(bytes, b"\n\n").count()
+    memchr::memmem::find_iter(bytes, b"\n\r\n").count()
+        + memchr::memmem::find_iter(bytes, b"\n\n").count()
 }
 
 fn split(bytes: &Bytes) -> Vec<Bytes> {
-    (0..bytes.len()).step_by(CHUNK).map(|at| bytes.slice(at..bytes.len().min(at + CHUNK))).collect()
+    (0..bytes.len())
+        .step_by(CHUNK)
+        .map(|at| bytes.slice(at..bytes.len().min(at + CHUNK)))
+        .collect()
 }
 
 const USER_AGENT: &str = "antigravity/1.19.6 linux/amd64";

@@ -1,4 +1,5 @@
-//! One user who talks: message after message, each a run, and after some of them in a new conversation.
+//! One user who talks: message after message, each a run, and after some of them in a new
+//! conversation.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,15 +40,32 @@ impl Conversation {
         shutdown: CancellationToken,
     ) -> Self {
         let mut rng = StdRng::seed_from_u64(options.seed ^ (u64::from(number) << 32));
-        let model = options.models.iter().cycle().nth(number as usize).cloned().unwrap_or_default();
-        let line = Line::new(Caller::new(dialer), Duration::from_millis(options.backoff_ms));
+        let model = options
+            .models
+            .iter()
+            .cycle()
+            .nth(number as usize)
+            .cloned()
+            .unwrap_or_default();
+        let line = Line::new(
+            Caller::new(dialer),
+            Duration::from_millis(options.backoff_ms),
+        );
         let odd = number % 2 == 1;
         let (speaker, thread, main) = open(&store, &mut rng, odd, options.random_session_percent);
         let desk = Desk::new(options, line, rng, model, (speaker, thread));
-        Self { desk, main, store, shutdown, odd, patient: true }
+        Self {
+            desk,
+            main,
+            store,
+            shutdown,
+            odd,
+            patient: true,
+        }
     }
 
-    /// Talks until its rounds are done or the shutdown. A call that the shutdown cuts off is not counted.
+    /// Talks until its rounds are done or the shutdown. A call that the shutdown cuts off is not
+    /// counted.
     pub(super) async fn run(mut self) -> Outcome {
         let shutdown = self.shutdown.clone();
         shutdown.run_until_cancelled(self.talk()).await;
@@ -68,7 +86,11 @@ impl Conversation {
             // Where nobody ever comes, nobody is waited for again.
             self.patient |= new;
             if self.patient {
-                self.patient = self.desk.thread.is_watched(Duration::from_millis(options.patience_ms)).await;
+                self.patient = self
+                    .desk
+                    .thread
+                    .is_watched(Duration::from_millis(options.patience_ms))
+                    .await;
             }
             self.round(round).await;
             round += 1;
@@ -79,19 +101,38 @@ impl Conversation {
     fn start_anew(&mut self) {
         self.odd = !self.odd;
         let random_sessions = self.desk.options.random_session_percent;
-        let (speaker, thread, main) = open(&self.store, &mut self.desk.rng, self.odd, random_sessions);
+        let (speaker, thread, main) =
+            open(&self.store, &mut self.desk.rng, self.odd, random_sessions);
         (self.desk.speaker, self.desk.thread, self.main) = (speaker, thread, main);
     }
 }
 
-/// A new conversation, known to the store from now on. Of 100, `random_sessions` have a new session in each request.
-fn open(store: &Store, rng: &mut StdRng, odd: bool, random_sessions: u8) -> (Speaker, Arc<Thread>, Seat) {
+/// A new conversation, known to the store from now on. Of 100, `random_sessions` have a new session
+/// in each request.
+fn open(
+    store: &Store,
+    rng: &mut StdRng,
+    odd: bool,
+    random_sessions: u8,
+) -> (Speaker, Arc<Thread>, Seat) {
     let (cascade, trajectory, agent) = (uuid(rng), uuid(rng), uuid(rng));
-    let thread = store.open(Cascade::new(cascade.clone(), trajectory.clone(), Timestamp::now()));
+    let thread = store.open(Cascade::new(
+        cascade.clone(),
+        trajectory.clone(),
+        Timestamp::now(),
+    ));
     let agent = if odd { agent } else { cascade.clone() };
     let kept = Session::Kept(rng.random());
-    let session = if rng.random_range(0..100) < random_sessions { Session::Random } else { kept };
-    let speaker = Speaker { cascade, agent, session };
+    let session = if rng.random_range(0..100) < random_sessions {
+        Session::Random
+    } else {
+        kept
+    };
+    let speaker = Speaker {
+        cascade,
+        agent,
+        session,
+    };
     (speaker, thread, Seat::new(trajectory, None))
 }
 

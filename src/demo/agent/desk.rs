@@ -1,5 +1,5 @@
-//! What all trajectories of a conversation share, and how one of them calls a model: the request out, the entries of the
-//! conversation's state as the answer comes in, the log at the end.
+//! What all trajectories of a conversation share, and how one of them calls a model: the request
+//! out, the entries of the conversation's state as the answer comes in, the log at the end.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use tokio::time::sleep;
 use super::AgentOptions;
 use super::call::Ask;
 use super::cascade::{
-    CallEnd, CallEntry, Generation, RunEnd, RunEntry, RunStatus, Stats, Step, StepKind, StepStatus, Termination,
-    Thread, documents,
+    CallEnd, CallEntry, Generation, RunEnd, RunEntry, RunStatus, Stats, Step, StepKind, StepStatus,
+    Termination, Thread, documents,
 };
 use super::line::{Heard, Line};
 use super::prompt::{self, Naming, Prompt, Session, Speaker, Turn};
@@ -89,10 +89,29 @@ impl Desk {
         model: String,
         (speaker, thread): (Speaker, Arc<Thread>),
     ) -> Self {
-        let system = INSTRUCTION.chars().cycle().take(options.upload_bytes).collect();
-        let run = Run { started: Timestamp::UNIX_EPOCH, calls: 0, tokens: Tokens::default() };
+        let system = INSTRUCTION
+            .chars()
+            .cycle()
+            .take(options.upload_bytes)
+            .collect();
+        let run = Run {
+            started: Timestamp::UNIX_EPOCH,
+            calls: 0,
+            tokens: Tokens::default(),
+        };
         let (execution, last_execution) = (String::new(), String::new());
-        Self { options, line, rng, speaker, thread, model, system, execution, last_execution, run }
+        Self {
+            options,
+            line,
+            rng,
+            speaker,
+            thread,
+            model,
+            system,
+            execution,
+            last_execution,
+            run,
+        }
     }
 
     /// The user says something: the run begins.
@@ -100,26 +119,45 @@ impl Desk {
         self.last_execution = std::mem::replace(&mut self.execution, uuid(&mut self.rng));
         let execution = &self.execution;
         let started = self.thread.write(|cascade, now| {
-            let step = Step::new(StepKind::UserInput, StepStatus::Done, now, execution).saying(text).at_once();
+            let step = Step::new(StepKind::UserInput, StepStatus::Done, now, execution)
+                .saying(text)
+                .at_once();
             let step = cascade.main.add(step);
             cascade.last_input = Some((now, step));
             cascade.main.status = RunStatus::Running;
             now
         });
-        self.run = Run { started, calls: 0, tokens: Tokens::default() };
+        self.run = Run {
+            started,
+            calls: 0,
+            tokens: Tokens::default(),
+        };
     }
 
     /// The main trajectory rests, while a subagent still works.
     pub(super) fn rest(&self) {
-        self.thread.write(|cascade, _| cascade.main.status = RunStatus::Idle);
+        self.thread
+            .write(|cascade, _| cascade.main.status = RunStatus::Idle);
     }
 
-    /// The run is over, and so is its helper: the change of the state and the entry in the log are of the same moment.
-    pub(super) fn end(&self, outcome: RunEnd, reason: Option<Termination>, helper: Option<&Helper>) {
-        let Run { started, calls, tokens } = self.run;
+    /// The run is over, and so is its helper: the change of the state and the entry in the log are
+    /// of the same moment.
+    pub(super) fn end(
+        &self,
+        outcome: RunEnd,
+        reason: Option<Termination>,
+        helper: Option<&Helper>,
+    ) {
+        let Run {
+            started,
+            calls,
+            tokens,
+        } = self.run;
         self.thread.write(|cascade, now| {
             if let Some(step) = helper.and_then(|helper| helper.works_in) {
-                cascade.main.change(step, |step| step.end(StepStatus::Done, now));
+                cascade
+                    .main
+                    .change(step, |step| step.end(StepStatus::Done, now));
             }
             let helper = helper.map(|helper| helper.seat.subagent);
             for place in helper.into_iter().chain([None]) {
@@ -132,12 +170,27 @@ impl Desk {
             self.thread.dismiss();
             let (started_us, ended_us) = (started.as_microsecond(), now.as_microsecond());
             let cascade = cascade.id.clone();
-            self.thread.note(|log| log.run(RunEntry { cascade, outcome, started_us, ended_us, calls, tokens }));
+            self.thread.note(|log| {
+                log.run(RunEntry {
+                    cascade,
+                    outcome,
+                    started_us,
+                    ended_us,
+                    calls,
+                    tokens,
+                })
+            });
         });
     }
 
     /// A step begins; returns its index.
-    pub(super) fn step(&self, seat: &Seat, kind: StepKind, status: StepStatus, text: &str) -> usize {
+    pub(super) fn step(
+        &self,
+        seat: &Seat,
+        kind: StepKind,
+        status: StepStatus,
+        text: &str,
+    ) -> usize {
         let execution = &self.execution;
         self.thread.write(|cascade, now| {
             let step = Step::new(kind, status, now, execution).saying(text);
@@ -148,22 +201,36 @@ impl Desk {
     /// A step ends.
     pub(super) fn end_step(&self, seat: &Seat, step: usize, status: StepStatus) {
         self.thread.write(|cascade, now| {
-            cascade.trajectory(seat.subagent).change(step, |step| step.end(status, now));
+            cascade
+                .trajectory(seat.subagent)
+                .change(step, |step| step.end(status, now));
         });
     }
 
-    /// The model is asked to go on, again after each refusal. With `leave_after` events the user stops the answer.
-    pub(super) async fn generate(&mut self, seat: &mut Seat, leave_after: Option<usize>) -> Generated {
+    /// The model is asked to go on, again after each refusal. With `leave_after` events the user
+    /// stops the answer.
+    pub(super) async fn generate(
+        &mut self,
+        seat: &mut Seat,
+        leave_after: Option<usize>,
+    ) -> Generated {
         let (naming, model) = (self.naming(), self.model.clone());
         let step = self.step(seat, StepKind::PlannerResponse, StepStatus::Pending, "");
         let call = self.open(seat, &model, step);
         seat.generations += 1;
         for attempt in 1..=MAX_ATTEMPTS {
             let prompt = self.ask(seat, &model, naming, prompt::agent);
-            let heard = self.listen(seat, &model, &prompt, leave_after, Some(step)).await;
+            let heard = self
+                .listen(seat, &model, &prompt, leave_after, Some(step))
+                .await;
             match self.book(seat, &model, &prompt, call, heard) {
-                Heard::Reply(reply, left) => return self.replied(seat, step, reply, left, naming).await,
-                Heard::Refused(trace) => self.telemetry(seat, naming, trace, "ACTION_STATUS_ERROR").await,
+                Heard::Reply(reply, left) => {
+                    return self.replied(seat, step, reply, left, naming).await;
+                }
+                Heard::Refused(trace) => {
+                    self.telemetry(seat, naming, trace, "ACTION_STATUS_ERROR")
+                        .await
+                }
                 Heard::Nothing => break,
             }
             if attempt < MAX_ATTEMPTS {
@@ -179,13 +246,31 @@ impl Desk {
     pub(super) async fn checkpoint(&mut self, seat: &mut Seat, title: &str) {
         let step = self.step(seat, StepKind::Checkpoint, StepStatus::Running, title);
         let call = self.open(seat, CHECKPOINT_MODEL, step);
-        let naming = if self.chance(self.options.unlabelled_percent) { Naming::Unlabelled } else { Naming::Full };
+        let naming = if self.chance(self.options.unlabelled_percent) {
+            Naming::Unlabelled
+        } else {
+            Naming::Full
+        };
         let prompt = self.ask(seat, CHECKPOINT_MODEL, naming, prompt::checkpoint);
-        let heard = self.listen(seat, CHECKPOINT_MODEL, &prompt, None, None).await;
-        let titled = matches!(self.book(seat, CHECKPOINT_MODEL, &prompt, call, heard), Heard::Reply(..));
-        self.end_step(seat, step, if titled { StepStatus::Done } else { StepStatus::Error });
+        let heard = self
+            .listen(seat, CHECKPOINT_MODEL, &prompt, None, None)
+            .await;
+        let titled = matches!(
+            self.book(seat, CHECKPOINT_MODEL, &prompt, call, heard),
+            Heard::Reply(..)
+        );
+        self.end_step(
+            seat,
+            step,
+            if titled {
+                StepStatus::Done
+            } else {
+                StepStatus::Error
+            },
+        );
         if titled {
-            self.thread.write(|cascade, _| title.clone_into(&mut cascade.summary));
+            self.thread
+                .write(|cascade, _| title.clone_into(&mut cascade.summary));
         }
     }
 
@@ -193,8 +278,20 @@ impl Desk {
     pub(super) async fn analytics(&mut self, seat: &Seat) {
         let state = self.thread.state();
         let last = |length: usize| length.saturating_sub(MAX_UPLOADED)..;
-        let calls = documents(state.main.generations.get(last(state.main.generations.len())).unwrap_or_default());
-        let steps = documents(state.main.steps.get(last(state.main.steps.len())).unwrap_or_default());
+        let calls = documents(
+            state
+                .main
+                .generations
+                .get(last(state.main.generations.len()))
+                .unwrap_or_default(),
+        );
+        let steps = documents(
+            state
+                .main
+                .steps
+                .get(last(state.main.steps.len()))
+                .unwrap_or_default(),
+        );
         let body = prompt::analytics(&self.speaker.cascade, &seat.trajectory, calls, steps);
         self.line.control(ANALYTICS, body).await;
     }
@@ -211,8 +308,12 @@ impl Desk {
 
     fn naming(&mut self) -> Naming {
         let drawn = self.rng.random_range(0..100);
-        let AgentOptions { hidden_percent: hidden, old_form_percent: old, unlabelled_percent: bare, .. } =
-            *self.options;
+        let AgentOptions {
+            hidden_percent: hidden,
+            old_form_percent: old,
+            unlabelled_percent: bare,
+            ..
+        } = *self.options;
         match drawn {
             _ if drawn < hidden && drawn % 2 == 0 => Naming::Nothing,
             _ if drawn < hidden => Naming::Session,
@@ -222,9 +323,16 @@ impl Desk {
         }
     }
 
-    fn ask(&mut self, seat: &mut Seat, model: &str, naming: Naming, form: fn(&Turn<'_>) -> Prompt) -> Prompt {
+    fn ask(
+        &mut self,
+        seat: &mut Seat,
+        model: &str,
+        naming: Naming,
+        form: fn(&Turn<'_>) -> Prompt,
+    ) -> Prompt {
         seat.requests += 1;
-        let (seed, random, checkpoint) = (self.rng.random(), self.rng.random(), uuid(&mut self.rng));
+        let (seed, random, checkpoint) =
+            (self.rng.random(), self.rng.random(), uuid(&mut self.rng));
         form(&Turn {
             speaker: &self.speaker,
             trajectory: &seat.trajectory,
@@ -246,8 +354,11 @@ impl Desk {
 
     fn open(&self, seat: &Seat, model: &str, step: usize) -> usize {
         let execution = &self.execution;
-        self.thread
-            .write(|cascade, now| cascade.trajectory(seat.subagent).call(Generation::new(model, execution, step, now)))
+        self.thread.write(|cascade, now| {
+            cascade
+                .trajectory(seat.subagent)
+                .call(Generation::new(model, execution, step, now))
+        })
     }
 
     /// Sends, and lets the text of `step` grow as the stream does: each time that it has doubled.
@@ -259,11 +370,19 @@ impl Desk {
         leave_after: Option<usize>,
         step: Option<usize>,
     ) -> Heard {
-        let ask = Ask { path: STREAM, body: prompt.body.clone(), chunked: true, leave_after };
+        let ask = Ask {
+            path: STREAM,
+            body: prompt.body.clone(),
+            chunked: true,
+            leave_after,
+        };
         let (thread, subagent) = (Arc::clone(&self.thread), seat.subagent);
         let mut told = 0;
         let mut hear = move |head: &http::response::Parts, body: &[u8]| {
-            let Some(step) = step.filter(|_| head.status.is_success() && body.len() > 2 * told) else { return };
+            let Some(step) = step.filter(|_| head.status.is_success() && body.len() > 2 * told)
+            else {
+                return;
+            };
             told = body.len();
             let text = super::reply::so_far(&head.headers, body);
             thread.write(|cascade, _| {
@@ -277,20 +396,54 @@ impl Desk {
     }
 
     /// Enters an attempt in the books: the run's, the log, the conversation's state.
-    fn book(&mut self, seat: &Seat, model: &str, prompt: &Prompt, call: usize, heard: Heard) -> Heard {
-        let entry =
-            Attempt { prompt, model, trace: None, response: None, outcome: CallEnd::Ok, tokens: Tokens::default() };
+    fn book(
+        &mut self,
+        seat: &Seat,
+        model: &str,
+        prompt: &Prompt,
+        call: usize,
+        heard: Heard,
+    ) -> Heard {
+        let entry = Attempt {
+            prompt,
+            model,
+            trace: None,
+            response: None,
+            outcome: CallEnd::Ok,
+            tokens: Tokens::default(),
+        };
         match &heard {
             Heard::Reply(reply, left) => {
                 let outcome = if *left { CallEnd::Aborted } else { CallEnd::Ok };
-                let (trace, response) = (Some(reply.trace_id.clone()), Some(reply.response_id.clone()));
-                self.note(seat, Attempt { trace, response, outcome, tokens: reply.usage.into(), ..entry });
+                let (trace, response) = (
+                    Some(reply.trace_id.clone()),
+                    Some(reply.response_id.clone()),
+                );
+                self.note(
+                    seat,
+                    Attempt {
+                        trace,
+                        response,
+                        outcome,
+                        tokens: reply.usage.into(),
+                        ..entry
+                    },
+                );
                 let stats = Stats::new(reply.usage, model, &reply.response_id, &reply.trace_id);
                 let (trace, session) = (reply.trace_id.clone(), prompt.session.to_string());
-                self.change_call(seat, call, |call| call.answered(model, session, trace, stats));
+                self.change_call(seat, call, |call| {
+                    call.answered(model, session, trace, stats)
+                });
             }
             Heard::Refused(trace) => {
-                self.note(seat, Attempt { trace: trace.clone(), outcome: CallEnd::Refused, ..entry });
+                self.note(
+                    seat,
+                    Attempt {
+                        trace: trace.clone(),
+                        outcome: CallEnd::Refused,
+                        ..entry
+                    },
+                );
                 let trace = trace.clone().unwrap_or_default();
                 self.change_call(seat, call, |call| call.refused(trace));
             }
@@ -300,26 +453,58 @@ impl Desk {
     }
 
     fn note(&mut self, seat: &Seat, attempt: Attempt<'_>) {
-        let Attempt { prompt, model, trace, response, outcome, tokens } = attempt;
+        let Attempt {
+            prompt,
+            model,
+            trace,
+            response,
+            outcome,
+            tokens,
+        } = attempt;
         self.run.calls += 1;
         self.run.tokens += tokens;
         let (cascade, trajectory) = (self.speaker.cascade.clone(), seat.trajectory.clone());
         let (request, model) = (prompt.id.clone(), model.to_owned());
         let ended_us = Timestamp::now().as_microsecond();
-        let entry = CallEntry { trace, response, cascade, trajectory, request, model, outcome, tokens, ended_us };
+        let entry = CallEntry {
+            trace,
+            response,
+            cascade,
+            trajectory,
+            request,
+            model,
+            outcome,
+            tokens,
+            ended_us,
+        };
         self.thread.note(|log| log.call(entry));
     }
 
     fn change_call(&self, seat: &Seat, call: usize, change: impl FnOnce(&mut Generation)) {
-        self.thread.write(|cascade, _| cascade.trajectory(seat.subagent).change_call(call, change));
+        self.thread
+            .write(|cascade, _| cascade.trajectory(seat.subagent).change_call(call, change));
     }
 
-    async fn replied(&mut self, seat: &mut Seat, step: usize, reply: Reply, left: bool, naming: Naming) -> Generated {
+    async fn replied(
+        &mut self,
+        seat: &mut Seat,
+        step: usize,
+        reply: Reply,
+        left: bool,
+        naming: Naming,
+    ) -> Generated {
         let Reply { text, trace_id, .. } = reply;
         if left {
-            self.thread.write(|cascade, _| cascade.main.status = RunStatus::Canceling);
+            self.thread
+                .write(|cascade, _| cascade.main.status = RunStatus::Canceling);
             // What stops a stream over HTTP/1.1 closes the connection; this opens the next one.
-            self.telemetry(seat, Naming::Nothing, Some(trace_id), "ACTION_STATUS_CANCELLED").await;
+            self.telemetry(
+                seat,
+                Naming::Nothing,
+                Some(trace_id),
+                "ACTION_STATUS_CANCELLED",
+            )
+            .await;
             return Generated::Left { step };
         }
         self.thread.write(|cascade, now| {
@@ -329,28 +514,46 @@ impl Desk {
             });
         });
         seat.say("model", &text);
-        self.telemetry(seat, naming, Some(trace_id), "ACTION_STATUS_NO_ERROR").await;
+        self.telemetry(seat, naming, Some(trace_id), "ACTION_STATUS_NO_ERROR")
+            .await;
         Generated::Answered
     }
 
     /// Now and then, and always where the request did not say where it belongs.
-    async fn telemetry(&mut self, seat: &Seat, naming: Naming, trace: Option<String>, status: &str) {
+    async fn telemetry(
+        &mut self,
+        seat: &Seat,
+        naming: Naming,
+        trace: Option<String>,
+        status: &str,
+    ) {
         let drawn = self.chance(METRICS_PERCENT);
-        let Some(trace) = trace.filter(|_| drawn || naming.is_hidden()) else { return };
-        self.line.control(METRICS, prompt::metrics(&seat.trajectory, &trace, status)).await;
+        let Some(trace) = trace.filter(|_| drawn || naming.is_hidden()) else {
+            return;
+        };
+        self.line
+            .control(METRICS, prompt::metrics(&seat.trajectory, &trace, status))
+            .await;
     }
 }
 
 impl Seat {
     /// A trajectory in which nothing was said yet.
     pub(super) fn new(trajectory: String, subagent: Option<usize>) -> Self {
-        Self { trajectory, subagent, contents: Vec::new(), requests: 0, generations: 0 }
+        Self {
+            trajectory,
+            subagent,
+            contents: Vec::new(),
+            requests: 0,
+            generations: 0,
+        }
     }
 
     /// Old messages go when the window is full, as in every agent.
     pub(super) fn say(&mut self, role: &str, text: &str) {
         let text: String = text.chars().take(MAX_MESSAGE).collect();
-        self.contents.push(json!({"role": role, "parts": [{"text": text}]}));
+        self.contents
+            .push(json!({"role": role, "parts": [{"text": text}]}));
         let surplus = self.contents.len().saturating_sub(MAX_MESSAGES);
         self.contents.drain(..surplus);
     }
@@ -358,14 +561,17 @@ impl Seat {
 
 /// A random UUID that follows from the seed.
 pub(super) fn uuid(rng: &mut StdRng) -> String {
-    uuid::Builder::from_random_bytes(rng.random()).into_uuid().to_string()
+    uuid::Builder::from_random_bytes(rng.random())
+        .into_uuid()
+        .to_string()
 }
 
 const STREAM: &str = "/v1internal:streamGenerateContent?alt=sse";
 const METRICS: &str = "/v1internal:recordCodeAssistMetrics";
 const ANALYTICS: &str = "/v1internal:recordTrajectoryAnalytics";
 
-const INSTRUCTION: &str = "You are a stand-in. Every byte of this text must arrive, Überlänge included. ";
+const INSTRUCTION: &str =
+    "You are a stand-in. Every byte of this text must arrive, Überlänge included. ";
 /// The language server was seen to try five times.
 const MAX_ATTEMPTS: u32 = 5;
 const METRICS_PERCENT: u8 = 50;

@@ -59,13 +59,18 @@ pub(super) enum DialError {
 
 impl Dialer {
     /// Trusts only the roots in the options' bundle. An empty `alpn` leaves the extension out.
-    pub(super) fn new(options: &AgentOptions, alpn: &[&str], tasks: &Tasks) -> Result<Self, AgentError> {
+    pub(super) fn new(
+        options: &AgentOptions,
+        alpn: &[&str],
+        tasks: &Tasks,
+    ) -> Result<Self, AgentError> {
         let mut config = ClientConfig::builder_with_provider(crypto())
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots(&options.bundle)?)
             .with_no_client_auth();
         config.alpn_protocols = wire_alpn(alpn);
-        let name = ServerName::try_from(options.host.clone()).map_err(|_| AgentError::Host(options.host.clone()))?;
+        let name = ServerName::try_from(options.host.clone())
+            .map_err(|_| AgentError::Host(options.host.clone()))?;
         Ok(Self {
             host: options.host.clone(),
             port: options.port,
@@ -84,14 +89,21 @@ impl Dialer {
 
     /// A new connection.
     pub(super) async fn connect(&self) -> Result<Connection, DialError> {
-        timeout(DIAL_TIMEOUT, self.establish()).await.map_err(|_| DialError::TimedOut)?
+        timeout(DIAL_TIMEOUT, self.establish())
+            .await
+            .map_err(|_| DialError::TimedOut)?
     }
 
     async fn establish(&self) -> Result<Connection, DialError> {
         let tcp = self.tcp().await?;
-        // Without it small requests wait for the peer's delayed ACK. A socket that refuses the option still works.
+        // Without it small requests wait for the peer's delayed ACK. A socket that refuses the
+        // option still works.
         let _ = tcp.set_nodelay(true);
-        let tls = self.tls.connect(self.name.clone(), tcp).await.map_err(DialError::Tls)?;
+        let tls = self
+            .tls
+            .connect(self.name.clone(), tcp)
+            .await
+            .map_err(DialError::Tls)?;
         let h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
         let io = TokioIo::new(tls);
         if h2 {
@@ -114,11 +126,18 @@ impl Dialer {
     }
 
     async fn tunnel(&self, proxy: SocketAddr) -> Result<TcpStream, DialError> {
-        let mut tcp = TcpStream::connect(proxy).await.map_err(DialError::Connect)?;
+        let mut tcp = TcpStream::connect(proxy)
+            .await
+            .map_err(DialError::Connect)?;
         let target = format!("{}:{}", self.host, self.port);
-        let request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nUser-Agent: Go-http-client/1.1\r\n\r\n");
-        tcp.write_all(request.as_bytes()).await.map_err(DialError::Connect)?;
-        // Nothing can follow the head before our ClientHello, so that reading in bulk takes nothing from TLS.
+        let request = format!(
+            "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nUser-Agent: Go-http-client/1.1\r\n\r\n"
+        );
+        tcp.write_all(request.as_bytes())
+            .await
+            .map_err(DialError::Connect)?;
+        // Nothing can follow the head before our ClientHello, so that reading in bulk takes nothing
+        // from TLS.
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             if head.len() > PROXY_HEAD_LIMIT {
@@ -130,7 +149,9 @@ impl Dialer {
         }
         match head.get(..12) {
             Some(b"HTTP/1.1 200") => Ok(tcp),
-            start => Err(DialError::Proxy(String::from_utf8_lossy(start.unwrap_or_default()).into_owned())),
+            start => Err(DialError::Proxy(
+                String::from_utf8_lossy(start.unwrap_or_default()).into_owned(),
+            )),
         }
     }
 }
@@ -145,7 +166,10 @@ impl Connection {
     }
 
     /// Sends the request and waits for the head of the response.
-    pub(super) async fn send(&mut self, request: Request<Pieces>) -> Result<http::Response<Incoming>, hyper::Error> {
+    pub(super) async fn send(
+        &mut self,
+        request: Request<Pieces>,
+    ) -> Result<http::Response<Incoming>, hyper::Error> {
         match self {
             Self::Http1(sender) => sender.send_request(request).await,
             Self::Http2(sender) => sender.send_request(request).await,
@@ -159,9 +183,15 @@ impl Connection {
 }
 
 fn roots(bundle: &Path) -> Result<RootCertStore, AgentError> {
-    let failed = |reason: String| AgentError::Bundle { path: bundle.to_owned(), reason };
-    let certificates = CertificateDer::pem_file_iter(bundle).map_err(|error| failed(error.to_string()))?;
-    let certificates: Vec<_> = certificates.collect::<Result<_, _>>().map_err(|error| failed(error.to_string()))?;
+    let failed = |reason: String| AgentError::Bundle {
+        path: bundle.to_owned(),
+        reason,
+    };
+    let certificates =
+        CertificateDer::pem_file_iter(bundle).map_err(|error| failed(error.to_string()))?;
+    let certificates: Vec<_> = certificates
+        .collect::<Result<_, _>>()
+        .map_err(|error| failed(error.to_string()))?;
     let mut store = RootCertStore::empty();
     match store.add_parsable_certificates(certificates) {
         (0, _) => Err(failed("no usable certificate in it".to_owned())),

@@ -28,7 +28,9 @@ pub struct FetchError {
 /// When nothing answers at the address, or no stand-in.
 pub async fn fetch_log(from: SocketAddr) -> Result<Log, FetchError> {
     let failed = |why: String| FetchError { from, why };
-    let asked = timeout(LIMIT, ask(from)).await.map_err(|_| failed("no answer in time".to_owned()))?;
+    let asked = timeout(LIMIT, ask(from))
+        .await
+        .map_err(|_| failed("no answer in time".to_owned()))?;
     let body = asked.map_err(|error| failed(error.to_string()))?;
     serde_json::from_slice(&body).map_err(|error| failed(error.to_string()))
 }
@@ -36,13 +38,19 @@ pub async fn fetch_log(from: SocketAddr) -> Result<Log, FetchError> {
 async fn ask(from: SocketAddr) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
     let tcp = TcpStream::connect(from).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(tcp)).await?;
-    let request = Request::get("/demo/log").header(HOST, from.to_string()).body(Empty::<Bytes>::new())?;
+    let request = Request::get("/demo/log")
+        .header(HOST, from.to_string())
+        .body(Empty::<Bytes>::new())?;
     let exchange = async {
         let response = sender.send_request(request).await?;
-        Ok(Limited::new(response.into_body(), MAX_BYTES).collect().await?.to_bytes())
+        Ok(Limited::new(response.into_body(), MAX_BYTES)
+            .collect()
+            .await?
+            .to_bytes())
     };
     let mut exchange = std::pin::pin!(exchange);
-    // The connection is driven beside the exchange. When it ends first, the exchange has all that it will ever get.
+    // The connection is driven beside the exchange. When it ends first, the exchange has all that
+    // it will ever get.
     tokio::select! {
         biased;
         body = &mut exchange => body,

@@ -32,22 +32,32 @@ pub(super) enum Heard {
 impl Line {
     /// Nothing is dialled before the first call.
     pub(super) fn new(caller: Caller, backoff: Duration) -> Self {
-        Self { caller, outcome: Outcome::default(), backoff }
+        Self {
+            caller,
+            outcome: Outcome::default(),
+            backoff,
+        }
     }
 
     /// What was heard over it.
     pub(super) fn close(self) -> Outcome {
-        Outcome { connections: self.caller.opened, ..self.outcome }
+        Outcome {
+            connections: self.caller.opened,
+            ..self.outcome
+        }
     }
 
     /// One generation. `hear` is told of the stream as it grows.
     pub(super) async fn generate(&mut self, model: &str, ask: Ask, hear: &mut Hear<'_>) -> Heard {
-        let Some(answer) = self.call(ask, hear).await else { return Heard::Nothing };
+        let Some(answer) = self.call(ask, hear).await else {
+            return Heard::Nothing;
+        };
         if answer.status == StatusCode::TOO_MANY_REQUESTS {
             self.entry(model).refused += 1;
             return Heard::Refused(reply::trace(&answer).map(str::to_owned));
         }
-        self.take(model, &answer).map_or(Heard::Nothing, |reply| Heard::Reply(reply, answer.left))
+        self.take(model, &answer)
+            .map_or(Heard::Nothing, |reply| Heard::Reply(reply, answer.left))
     }
 
     /// A refusal was followed by another attempt.
@@ -57,7 +67,12 @@ impl Line {
 
     /// Asks how many tokens something has.
     pub(super) async fn count(&mut self, model: &str, body: Bytes) {
-        let ask = Ask { path: COUNT, body, chunked: false, leave_after: None };
+        let ask = Ask {
+            path: COUNT,
+            body,
+            chunked: false,
+            leave_after: None,
+        };
         let answer = self.call(ask, &mut |_, _| ()).await;
         if answer.is_some_and(|answer| self.is_ok(&answer)) {
             self.entry(model).counted += 1;
@@ -66,7 +81,17 @@ impl Line {
 
     /// A request that generates nothing.
     pub(super) async fn control(&mut self, path: &'static str, body: Bytes) {
-        let answer = self.call(Ask { path, body, chunked: false, leave_after: None }, &mut |_, _| ()).await;
+        let answer = self
+            .call(
+                Ask {
+                    path,
+                    body,
+                    chunked: false,
+                    leave_after: None,
+                },
+                &mut |_, _| (),
+            )
+            .await;
         if answer.is_some_and(|answer| self.is_ok(&answer)) {
             self.outcome.tally.control += 1;
         }
@@ -115,7 +140,8 @@ impl Line {
 
     fn is_ok(&mut self, answer: &Answer) -> bool {
         if answer.status != StatusCode::OK {
-            self.outcome.fail(format!("an answer has status {}", answer.status));
+            self.outcome
+                .fail(format!("an answer has status {}", answer.status));
         }
         answer.status == StatusCode::OK
     }

@@ -1,8 +1,10 @@
-//! The stand-in language server: it starts, calls its provider and checks every byte of the answers.
+//! The stand-in language server: it starts, calls its provider and checks every byte of the
+//! answers.
 //!
-//! What enters: metadata on stdin up to its end, [`AgentOptions`], answers, and what clients of its own ports ask. What
-//! leaves: port announcements on stderr, requests, answers and streams of its RPC server ([`StandIn`]), and one line of
-//! JSON on stdout. Trusts only the bundle it is given; never prints a header or a prompt.
+//! What enters: metadata on stdin up to its end, [`AgentOptions`], answers, and what clients of its
+//! own ports ask. What leaves: port announcements on stderr, requests, answers and streams of its
+//! RPC server ([`StandIn`]), and one line of JSON on stdout. Trusts only the bundle it is given;
+//! never prints a header or a prompt.
 
 mod announce;
 mod call;
@@ -43,7 +45,8 @@ use dial::Dialer;
 /// What came of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// What was received; equal to the provider's truth when nothing was lost or changed on the way.
+    /// What was received; equal to the provider's truth when nothing was lost or changed on the
+    /// way.
     pub tally: Tally,
     /// Calls that failed: no connection, a broken stream, a status that was not expected.
     pub broken: u64,
@@ -53,7 +56,8 @@ pub struct Outcome {
     pub connections: u64,
     /// The first few reasons for `broken` and `tally.corrupt`.
     pub failures: Vec<String>,
-    /// What happened in which conversation. Without losses, the sums over its runs are those of `tally`, `countTokens` aside.
+    /// What happened in which conversation. Without losses, the sums over its runs are those of
+    /// `tally`, `countTokens` aside.
     #[serde(default)]
     pub log: Log,
 }
@@ -62,7 +66,9 @@ pub struct Outcome {
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
     /// The bundle cannot be read or holds no usable root.
-    #[error("cannot read roots from {path}: {reason}; the bundle must be a PEM file that this user may read")]
+    #[error(
+        "cannot read roots from {path}: {reason}; the bundle must be a PEM file that this user may read"
+    )]
     Bundle {
         /// The file.
         path: PathBuf,
@@ -115,13 +121,15 @@ impl Outcome {
     }
 }
 
-/// Lives as a process: reads stdin to its end, announces its ports on stderr, talks until its rounds are done or SIGTERM
-/// comes, and writes the [`Outcome`] as one line of JSON to stdout. The caller turns [`Outcome::is_clean`] into an exit code.
+/// Lives as a process: reads stdin to its end, announces its ports on stderr, talks until its
+/// rounds are done or SIGTERM comes, and writes the [`Outcome`] as one line of JSON to stdout. The
+/// caller turns [`Outcome::is_clean`] into an exit code.
 ///
 /// # Errors
 /// When it cannot start, or cannot write its report.
 pub async fn run(options: AgentOptions) -> Result<Outcome, AgentError> {
-    // The real one does nothing before the end of its metadata either. SIGTERM still ends the process by default.
+    // The real one does nothing before the end of its metadata either. SIGTERM still ends the
+    // process by default.
     tokio::io::copy(&mut tokio::io::stdin(), &mut tokio::io::sink()).await?;
     let mut terminate = signal(SignalKind::terminate())?;
     let tracker = TaskTracker::new();
@@ -139,12 +147,16 @@ pub async fn run(options: AgentOptions) -> Result<Outcome, AgentError> {
     shutdown.cancel();
     tracker.close();
     tracker.wait().await;
-    writeln!(io::stdout(), "{}", serde_json::to_string(&outcome).map_err(io::Error::from)?)?;
+    writeln!(
+        io::stdout(),
+        "{}",
+        serde_json::to_string(&outcome).map_err(io::Error::from)?
+    )?;
     Ok(outcome)
 }
 
-/// Holds all conversations, in tasks of `tracker`, until they are done or `shutdown`. Nobody can follow them: for that
-/// there is [`StandIn::converse`].
+/// Holds all conversations, in tasks of `tracker`, until they are done or `shutdown`. Nobody can
+/// follow them: for that there is [`StandIn::converse`].
 ///
 /// # Errors
 /// When the bundle or the host is unusable. What goes wrong on the way is part of the [`Outcome`].
@@ -163,10 +175,14 @@ async fn hold(
     tracker: &TaskTracker,
     shutdown: &CancellationToken,
 ) -> Result<Outcome, AgentError> {
-    // Connections outlive the conversations: ended by the same token, a race would pass for a broken stream.
+    // Connections outlive the conversations: ended by the same token, a race would pass for a
+    // broken stream.
     let lines = CancellationToken::new();
     let _hung_up = lines.clone().drop_guard();
-    let tasks = Tasks { tracker: tracker.clone(), shutdown: lines };
+    let tasks = Tasks {
+        tracker: tracker.clone(),
+        shutdown: lines,
+    };
     let http1 = Arc::new(Dialer::new(&options, &[], &tasks)?);
     let http2 = Arc::new(Dialer::new(&options, &["h2", "http/1.1"], &tasks)?);
     let options = Arc::new(options);
@@ -178,7 +194,8 @@ async fn hold(
             Protocol::Mixed if number % 2 == 0 => &http1,
             Protocol::Mixed => &http2,
         };
-        let (options, dialer, store) = (Arc::clone(&options), Arc::clone(dialer), Arc::clone(&store));
+        let (options, dialer, store) =
+            (Arc::clone(&options), Arc::clone(dialer), Arc::clone(&store));
         let conversation = Conversation::new(options, number, dialer, store, shutdown.clone());
         running.push(tracker.spawn(conversation.run()));
     }

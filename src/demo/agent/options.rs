@@ -31,11 +31,13 @@ pub struct AgentOptions {
     pub cascade_rounds: u32,
     /// Milliseconds between two messages of a user.
     pub pause_ms: u64,
-    /// Milliseconds that a message waits at most until somebody will see its run: a stream is open that stays across runs, or
-    /// somebody has asked the RPC server for the conversation since the last run (before the first one by its id, later the
-    /// list of all is enough). A conversation that has waited in vain once waits no more.
+    /// Milliseconds that a message waits at most until somebody will see its run: a stream is open
+    /// that stays across runs, or somebody has asked the RPC server for the conversation since the
+    /// last run (before the first one by its id, later the list of all is enough). A conversation
+    /// that has waited in vain once waits no more.
     pub patience_ms: u64,
-    /// Milliseconds before the first retry of a refused call; each further one waits longer by as much.
+    /// Milliseconds before the first retry of a refused call; each further one waits longer by as
+    /// much.
     pub backoff_ms: u64,
     /// Bytes of system instruction in each request.
     pub upload_bytes: usize,
@@ -51,17 +53,20 @@ pub struct AgentOptions {
     pub subagent_percent: u8,
     /// Replies after which the conversation is uploaded by `recordTrajectoryAnalytics`.
     pub analytics_percent: u8,
-    /// Calls that only `recordCodeAssistMetrics` joins to their trajectory; half of them still name their session.
+    /// Calls that only `recordCodeAssistMetrics` joins to their trajectory; half of them still name
+    /// their session.
     pub hidden_percent: u8,
     /// Calls whose `requestId` has the older form with one UUID, without labels.
     pub old_form_percent: u8,
     /// Calls without labels.
     pub unlabelled_percent: u8,
-    /// Conversations in which every request names another session, as agy 1.3.3 does, so that no session names any of them.
+    /// Conversations in which every request names another session, as agy 1.3.3 does, so that no
+    /// session names any of them.
     pub random_session_percent: u8,
     /// Models, one for each user in turn.
     pub models: Vec<String>,
-    /// What clients of the RPC server must send in `x-codeium-csrf-token`; empty for nothing. Guards stand-in data only.
+    /// What clients of the RPC server must send in `x-codeium-csrf-token`; empty for nothing.
+    /// Guards stand-in data only.
     pub csrf_token: String,
     /// The streams that the RPC server has at the start.
     pub rungs: Rungs,
@@ -69,7 +74,8 @@ pub struct AgentOptions {
     pub seed: u64,
 }
 
-/// The streams that the RPC server has; what is not there is answered as by a language server that lacks it.
+/// The streams that the RPC server has; what is not there is answered as by a language server that
+/// lacks it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rungs {
@@ -128,6 +134,9 @@ impl Default for AgentOptions {
 
 impl Default for Rungs {
     fn default() -> Self {
-        Self { agent_state: true, reactive: true }
+        Self {
+            agent_state: true,
+            reactive: true,
+        }
     }
 }

@@ -56,7 +56,8 @@ pub(super) struct Turn<'a> {
     pub(super) step: u32,
     /// Number of the request in its trajectory; a retry has a new one.
     pub(super) request: u32,
-    /// Stands in for the labels, where there are none, as that from which the stand-in provider's chances follow.
+    /// Stands in for the labels, where there are none, as that from which the stand-in provider's
+    /// chances follow.
     pub(super) seed: u32,
     /// The number of the session.
     pub(super) session: i64,
@@ -82,9 +83,16 @@ impl Naming {
 
 /// A reply of the agent to its user.
 pub(super) fn agent(turn: &Turn<'_>) -> Prompt {
-    let Turn { speaker, trajectory, step, .. } = turn;
+    let Turn {
+        speaker,
+        trajectory,
+        step,
+        ..
+    } = turn;
     let id = match turn.naming {
-        Naming::Full | Naming::Unlabelled => format!("agent/{}/{}/{trajectory}/{step}", speaker.agent, epoch_ms()),
+        Naming::Full | Naming::Unlabelled => {
+            format!("agent/{}/{}/{trajectory}/{step}", speaker.agent, epoch_ms())
+        }
         Naming::Old => format!("agent/{}/{trajectory}/{step}", epoch_ms()),
         Naming::Session | Naming::Nothing => format!("batch-{:08x}", turn.seed),
     };
@@ -93,7 +101,11 @@ pub(super) fn agent(turn: &Turn<'_>) -> Prompt {
 
 /// A title for the conversation, asked for behind the user's back.
 pub(super) fn checkpoint(turn: &Turn<'_>) -> Prompt {
-    envelope(turn, format!("checkpoint/{}", turn.checkpoint), "checkpoint")
+    envelope(
+        turn,
+        format!("checkpoint/{}", turn.checkpoint),
+        "checkpoint",
+    )
 }
 
 /// How many tokens the conversation has.
@@ -103,13 +115,20 @@ pub(super) fn count(model: &str, contents: &[Value]) -> Bytes {
 
 /// The telemetry after a generation, which names its trace.
 pub(super) fn metrics(trajectory: &str, trace_id: &str, status: &str) -> Bytes {
-    json(&json!({"project": PROJECT, "metrics": [{"conversationOffered": {
+    json(
+        &json!({"project": PROJECT, "metrics": [{"conversationOffered": {
         "traceId": trace_id, "trajectoryId": trajectory, "status": status, "isAgentic": true,
-        "streamingLatency": {"firstMessageLatency": "0.195s", "totalLatency": "1.2s"}}}]}))
+        "streamingLatency": {"firstMessageLatency": "0.195s", "totalLatency": "1.2s"}}}]}),
+    )
 }
 
 /// The telemetry that names a conversation, its trajectory, and what happened in it, word for word.
-pub(super) fn analytics(cascade: &str, trajectory: &str, calls: Vec<Value>, steps: Vec<Value>) -> Bytes {
+pub(super) fn analytics(
+    cascade: &str,
+    trajectory: &str,
+    calls: Vec<Value>,
+    steps: Vec<Value>,
+) -> Bytes {
     json(&json!({"project": PROJECT, "trajectory": {
         "cascadeId": cascade, "trajectoryId": trajectory, "generatorMetadata": calls, "steps": steps}}))
 }
@@ -139,7 +158,11 @@ fn envelope(turn: &Turn<'_>, id: String, request_type: &'static str) -> Prompt {
         request_type,
         enabled_credit_types: [],
     });
-    Prompt { id, session: turn.session, body }
+    Prompt {
+        id,
+        session: turn.session,
+        body,
+    }
 }
 
 fn labels(turn: &Turn<'_>) -> Value {
@@ -183,7 +206,10 @@ fn json(document: &impl Serialize) -> Bytes {
 }
 
 fn epoch_ms() -> u128 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_millis()
 }
 
 /// What accounts of consumers get.

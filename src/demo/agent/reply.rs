@@ -86,7 +86,9 @@ pub(super) fn so_far(headers: &HeaderMap, body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&text);
     let mut reply = Reply::default();
     for data in text.lines().filter_map(|line| line.strip_prefix("data: ")) {
-        let Some(event) = serde_json::from_str(data).ok() else { break };
+        let Some(event) = serde_json::from_str(data).ok() else {
+            break;
+        };
         if reply.take(event).is_err() {
             break;
         }
@@ -109,7 +111,11 @@ impl Reply {
         self.usage.merge(event.response.usage_metadata);
         for candidate in event.response.candidates {
             self.finished |= candidate.finish_reason.is_some();
-            let visible = candidate.content.parts.into_iter().filter(|part| !part.thought);
+            let visible = candidate
+                .content
+                .parts
+                .into_iter()
+                .filter(|part| !part.thought);
             self.text.extend(visible.map(|part| part.text));
         }
         Ok(())
@@ -126,7 +132,9 @@ fn decode(answer: &Answer) -> Result<String, Corruption> {
 }
 
 fn is_gzip(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_ENCODING).is_some_and(|coding| coding.as_bytes() == b"gzip")
+    headers
+        .get(CONTENT_ENCODING)
+        .is_some_and(|coding| coding.as_bytes() == b"gzip")
 }
 
 const TRACE_HEADER: &str = "x-cloudaicompanion-trace-id";

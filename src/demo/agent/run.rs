@@ -1,4 +1,5 @@
-//! One run: a user's message and all that the language server does until it is idle again, subagents included.
+//! One run: a user's message and all that the language server does until it is idle again,
+//! subagents included.
 
 use std::time::Duration;
 
@@ -27,7 +28,8 @@ impl Conversation {
         let fate = self.fate();
         let orbit: u16 = self.desk.rng.random();
         let text = format!("Message {round}: explain orbit number {orbit}.");
-        self.main.say("user", &format!("{text}{}", fate.directive()));
+        self.main
+            .say("user", &format!("{text}{}", fate.directive()));
         if self.desk.chance(COUNT_PERCENT) {
             self.desk.count(&self.main).await;
         }
@@ -41,9 +43,17 @@ impl Conversation {
 
     fn fate(&mut self) -> Fate {
         let options = &self.desk.options;
-        let (abort, error, swallow) = (options.abort_percent, options.error_percent, options.swallow_percent);
+        let (abort, error, swallow) = (
+            options.abort_percent,
+            options.error_percent,
+            options.swallow_percent,
+        );
         // All are drawn each time, so that one chance does not change what the others come to.
-        match (self.desk.chance(abort), self.desk.chance(error), self.desk.chance(swallow)) {
+        match (
+            self.desk.chance(abort),
+            self.desk.chance(error),
+            self.desk.chance(swallow),
+        ) {
             (true, ..) => Fate::Stopped,
             (_, true, _) => Fate::Refused,
             (.., true) => Fate::Swallowed,
@@ -63,7 +73,11 @@ impl Conversation {
             }
             self.tool().await;
         }
-        let helper = if helped { Some(self.hire(title).await) } else { None };
+        let helper = if helped {
+            Some(self.hire(title).await)
+        } else {
+            None
+        };
         if !self.plan().await {
             return self.failed(helper.as_ref());
         }
@@ -76,23 +90,32 @@ impl Conversation {
             if self.desk.chance(LONGER_PERCENT) {
                 self.desk.generate(&mut helper.seat, None).await;
             }
-            return self.desk.end(RunEnd::Ok, Some(Termination::NoToolCall), Some(&helper));
+            return self
+                .desk
+                .end(RunEnd::Ok, Some(Termination::NoToolCall), Some(&helper));
         }
-        self.desk.end(RunEnd::Ok, Some(Termination::NoToolCall), None);
+        self.desk
+            .end(RunEnd::Ok, Some(Termination::NoToolCall), None);
     }
 
     async fn plan(&mut self) -> bool {
-        matches!(self.desk.generate(&mut self.main, None).await, Generated::Answered)
+        matches!(
+            self.desk.generate(&mut self.main, None).await,
+            Generated::Answered
+        )
     }
 
     async fn stopped(&mut self) {
         match self.desk.generate(&mut self.main, Some(HEARD_EVENTS)).await {
             Generated::Left { step } => {
                 self.desk.end_step(&self.main, step, StepStatus::Canceled);
-                self.desk.end(RunEnd::Canceled, Some(Termination::UserCanceled), None);
+                self.desk
+                    .end(RunEnd::Canceled, Some(Termination::UserCanceled), None);
                 self.main.say("user", "Stop.");
             }
-            Generated::Answered => self.desk.end(RunEnd::Ok, Some(Termination::NoToolCall), None),
+            Generated::Answered => self
+                .desk
+                .end(RunEnd::Ok, Some(Termination::NoToolCall), None),
             Generated::Failed => self.failed(None),
         }
     }
@@ -100,8 +123,10 @@ impl Conversation {
     /// The error message is there at once; it does not say when it was completed.
     fn failed(&mut self, helper: Option<&Helper>) {
         let text = "RESOURCE_EXHAUSTED (code 429): Individual quota reached.";
-        self.desk.step(&self.main, StepKind::ErrorMessage, StepStatus::Done, text);
-        self.desk.end(RunEnd::Error, Some(Termination::Error), helper);
+        self.desk
+            .step(&self.main, StepKind::ErrorMessage, StepStatus::Done, text);
+        self.desk
+            .end(RunEnd::Error, Some(Termination::Error), helper);
     }
 
     /// A tool at work. Now and then one that no client knows, for which the run waits.
@@ -116,36 +141,56 @@ impl Conversation {
         if kind == StepKind::Unheard {
             self.desk.thread.write(|cascade, _| {
                 cascade.main.status = RunStatus::Waiting;
-                cascade.main.change(step, |step| step.status = StepStatus::Halted);
+                cascade
+                    .main
+                    .change(step, |step| step.status = StepStatus::Halted);
             });
         }
         sleep(Duration::from_millis(self.desk.options.pause_ms / 10)).await;
         self.desk.end_step(&self.main, step, StepStatus::Done);
-        self.desk.thread.write(|cascade, _| cascade.main.status = RunStatus::Running);
+        self.desk
+            .thread
+            .write(|cascade, _| cascade.main.status = RunStatus::Running);
         self.main.say("user", "The tool found 42 lines.");
     }
 
-    /// Starts a subagent, which makes its first call at once. It has a conversation of its own, or its trajectory stands inside
-    /// of the step that invoked it; in the background, that step is over when it is.
+    /// Starts a subagent, which makes its first call at once. It has a conversation of its own, or
+    /// its trajectory stands inside of the step that invoked it; in the background, that step is
+    /// over when it is.
     async fn hire(&mut self, title: &str) -> Helper {
-        let invoked = self.desk.step(&self.main, StepKind::InvokeSubagent, StepStatus::Running, title);
+        let invoked = self.desk.step(
+            &self.main,
+            StepKind::InvokeSubagent,
+            StepStatus::Running,
+            title,
+        );
         let (id, trajectory) = (uuid(&mut self.desk.rng), uuid(&mut self.desk.rng));
         let inside = self.desk.chance(INSIDE_PERCENT).then_some(invoked);
         let is_background = self.desk.chance(BACKGROUND_PERCENT) || inside.is_some();
         let number = self.desk.thread.write(|cascade, created| {
             let trajectory = Trajectory::new(trajectory.clone(), RunStatus::Running);
-            cascade.subagents.push(Subagent { id, created, trajectory, inside });
+            cascade.subagents.push(Subagent {
+                id,
+                created,
+                trajectory,
+                inside,
+            });
             cascade.subagents.len() - 1
         });
         let mut seat = Seat::new(trajectory, Some(number));
         seat.say("user", title);
-        let told = self.desk.step(&seat, StepKind::UserInput, StepStatus::Running, title);
+        let told = self
+            .desk
+            .step(&seat, StepKind::UserInput, StepStatus::Running, title);
         self.desk.end_step(&seat, told, StepStatus::Done);
         self.desk.generate(&mut seat, None).await;
         if !is_background {
             self.desk.end_step(&self.main, invoked, StepStatus::Done);
         }
-        Helper { seat, works_in: is_background.then_some(invoked) }
+        Helper {
+            seat,
+            works_in: is_background.then_some(invoked),
+        }
     }
 }
 
@@ -167,5 +212,6 @@ const COUNT_PERCENT: u8 = 20;
 const LONGER_PERCENT: u8 = 50;
 /// Of 100 subagents, how many have their trajectory inside of a step.
 const INSIDE_PERCENT: u8 = 40;
-/// Of 100 subagents with a conversation of their own, how many have a step that lasts as long as they do.
+/// Of 100 subagents with a conversation of their own, how many have a step that lasts as long as
+/// they do.
 const BACKGROUND_PERCENT: u8 = 50;

@@ -38,13 +38,23 @@ pub(super) async fn answer(script: Arc<Script>, request: Request<Incoming>) -> R
         Ok(Err(_)) => return invalid("the body broke off or is too large"),
         Err(_) => return invalid("the body did not come in time"),
     };
-    if head.headers.get(HASH_HEADER).is_some_and(|announced| announced.as_bytes() != sha256(&body).as_bytes()) {
+    if head
+        .headers
+        .get(HASH_HEADER)
+        .is_some_and(|announced| announced.as_bytes() != sha256(&body).as_bytes())
+    {
         script.books.book(|tally| tally.corrupt += 1);
         return invalid("the body does not have the announced hash");
     }
     match target {
-        None => plain(StatusCode::NOT_FOUND, json!({"error": {"code": 404, "status": "NOT_FOUND"}})),
-        Some(Target { method: Method::Control(document), .. }) => {
+        None => plain(
+            StatusCode::NOT_FOUND,
+            json!({"error": {"code": 404, "status": "NOT_FOUND"}}),
+        ),
+        Some(Target {
+            method: Method::Control(document),
+            ..
+        }) => {
             script.books.book(|tally| tally.control += 1);
             control(document, &head.headers)
         }
@@ -75,25 +85,42 @@ impl<'a> Target<'a> {
             "generateContent" => Method::Unary,
             "countTokens" => Method::Count,
             "fetchAvailableModels" => Method::Control(available_models()),
-            "loadCodeAssist" => {
-                Method::Control(json!({"currentTier": {"id": "free-tier"}, "cloudaicompanionProject": "demo"}))
+            "loadCodeAssist" => Method::Control(
+                json!({"currentTier": {"id": "free-tier"}, "cloudaicompanionProject": "demo"}),
+            ),
+            "retrieveUserQuotaSummary" => {
+                Method::Control(json!({"groups": models::quota_groups()}))
             }
-            "retrieveUserQuotaSummary" => Method::Control(json!({"groups": models::quota_groups()})),
-            "recordCodeAssistMetrics" | "recordTrajectoryAnalytics" | "fetchUserInfo" => Method::Control(json!({})),
+            "recordCodeAssistMetrics" | "recordTrajectoryAnalytics" | "fetchUserInfo" => {
+                Method::Control(json!({}))
+            }
             _ => return None,
         };
         match place {
-            "/v1internal" => Some(Self { method, model: None }),
-            _ => place.strip_prefix("/v1beta/models/").map(|model| Self { method, model: Some(model) }),
+            "/v1internal" => Some(Self {
+                method,
+                model: None,
+            }),
+            _ => place.strip_prefix("/v1beta/models/").map(|model| Self {
+                method,
+                model: Some(model),
+            }),
         }
     }
 }
 
-fn generate(script: &Script, target: &Target<'_>, headers: &HeaderMap, body: &Bytes) -> Response<Reply> {
+fn generate(
+    script: &Script,
+    target: &Target<'_>,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Response<Reply> {
     let Ok(document) = serde_json::from_slice::<Value>(body) else {
         return invalid("the body is not JSON");
     };
-    let named = ["/model", "/request/model"].iter().find_map(|path| document.pointer(path)?.as_str());
+    let named = ["/model", "/request/model"]
+        .iter()
+        .find_map(|path| document.pointer(path)?.as_str());
     let Some(model) = target.model.or(named) else {
         return invalid("no model is named");
     };
@@ -105,16 +132,27 @@ fn generate(script: &Script, target: &Target<'_>, headers: &HeaderMap, body: &By
 
     if matches!(target.method, Method::Count) {
         script.books.book(|tally| tally.model(model).counted += 1);
-        return plain(StatusCode::OK, json!({"totalTokens": plan.usage.prompt_token_count}));
+        return plain(
+            StatusCode::OK,
+            json!({"totalTokens": plan.usage.prompt_token_count}),
+        );
     }
     if let Some(kind) = plan.refusal {
         script.books.book(|tally| tally.model(model).refused += 1);
-        let mut response = whole(StatusCode::TOO_MANY_REQUESTS, stream::refusal(kind, model), EVENT_STREAM);
+        let mut response = whole(
+            StatusCode::TOO_MANY_REQUESTS,
+            stream::refusal(kind, model),
+            EVENT_STREAM,
+        );
         trace(&mut response, &plan);
         return response;
     }
     let gzip = plan.gzip && plan.hold.is_none() && accepts_gzip(headers);
-    let shape = Shape { model, wrapped: target.model.is_none(), gzip };
+    let shape = Shape {
+        model,
+        wrapped: target.model.is_none(),
+        gzip,
+    };
     let mut response = match target.method {
         Method::Unary => documented(script, &plan, shape),
         _ => streamed(script, &plan, shape),
@@ -126,10 +164,15 @@ fn generate(script: &Script, target: &Target<'_>, headers: &HeaderMap, body: &By
     response
 }
 
-/// What chance follows from: never the whole body of the stand-in agent, which holds the time of day.
+/// What chance follows from: never the whole body of the stand-in agent, which holds the time of
+/// day.
 fn key(document: &Value, body: &Bytes) -> Vec<u8> {
-    let label = document.pointer("/request/labels/request_id").and_then(Value::as_str);
-    let seed = document.pointer("/request/generationConfig/seed").and_then(Value::as_u64);
+    let label = document
+        .pointer("/request/labels/request_id")
+        .and_then(Value::as_str);
+    let seed = document
+        .pointer("/request/generationConfig/seed")
+        .and_then(Value::as_u64);
     match (label, seed) {
         (Some(label), _) => label.as_bytes().to_vec(),
         (None, Some(seed)) => seed.to_be_bytes().to_vec(),
@@ -140,14 +183,25 @@ fn key(document: &Value, body: &Bytes) -> Vec<u8> {
 fn streamed(script: &Script, plan: &Plan, shape: Shape<'_>) -> Response<Reply> {
     let pieces = stream::sse(plan, shape);
     let known = pieces.iter().map(|piece| piece.known).collect();
-    let whole: Vec<u8> = pieces.iter().flat_map(|piece| piece.bytes.iter().copied()).collect();
+    let whole: Vec<u8> = pieces
+        .iter()
+        .flat_map(|piece| piece.bytes.iter().copied())
+        .collect();
     let pause = Duration::from_millis(script.options.pause_ms);
     let mut body = Pieces::chunked(pieces.into_iter().map(|piece| piece.bytes), pause);
     if plan.hold.is_some() {
         body = body.held_open();
     }
-    let entry = Entry { books: script.books.clone(), model: shape.model.to_owned(), known, last: Usage::default() };
-    let mut response = Response::new(Reply { body, entry: Some(entry) });
+    let entry = Entry {
+        books: script.books.clone(),
+        model: shape.model.to_owned(),
+        known,
+        last: Usage::default(),
+    };
+    let mut response = Response::new(Reply {
+        body,
+        entry: Some(entry),
+    });
     set(&mut response, header::CONTENT_TYPE, EVENT_STREAM);
     if plan.hold.is_none() {
         set(&mut response, HASH_HEADER, &sha256(&whole));
@@ -158,13 +212,18 @@ fn streamed(script: &Script, plan: &Plan, shape: Shape<'_>) -> Response<Reply> {
 fn documented(script: &Script, plan: &Plan, shape: Shape<'_>) -> Response<Reply> {
     let Piece { bytes, known } = stream::unary(plan, shape);
     let mut response = whole(StatusCode::OK, bytes, JSON);
-    let entry =
-        Entry { books: script.books.clone(), model: shape.model.to_owned(), known: [known].into(), last: known };
+    let entry = Entry {
+        books: script.books.clone(),
+        model: shape.model.to_owned(),
+        known: [known].into(),
+        last: known,
+    };
     response.body_mut().entry = Some(entry);
     response
 }
 
-/// A response body that books its call: whole when its last piece leaves, aborted when it is dropped before.
+/// A response body that books its call: whole when its last piece leaves, aborted when it is
+/// dropped before.
 pub(super) struct Reply {
     body: Pieces,
     entry: Option<Entry>,
@@ -182,7 +241,10 @@ impl Body for Reply {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         if let (Poll::Ready(Some(_)), Some(entry)) = (&polled, self.entry.as_mut()) {
             entry.last = entry.known.pop_front().unwrap_or(entry.last);
@@ -224,10 +286,20 @@ impl Entry {
 }
 
 fn last_text(document: &Value) -> &str {
-    let contents = document.pointer("/request/contents").or_else(|| document.get("contents"));
+    let contents = document
+        .pointer("/request/contents")
+        .or_else(|| document.get("contents"));
     contents
         .and_then(Value::as_array)
-        .and_then(|contents| contents.last()?.get("parts")?.as_array()?.last()?.get("text")?.as_str())
+        .and_then(|contents| {
+            contents
+                .last()?
+                .get("parts")?
+                .as_array()?
+                .last()?
+                .get("text")?
+                .as_str()
+        })
         .unwrap_or_default()
 }
 
@@ -244,7 +316,10 @@ fn available_models() -> Value {
 }
 
 fn invalid(message: &str) -> Response<Reply> {
-    plain(StatusCode::BAD_REQUEST, json!({"error": {"code": 400, "message": message, "status": "INVALID_ARGUMENT"}}))
+    plain(
+        StatusCode::BAD_REQUEST,
+        json!({"error": {"code": 400, "message": message, "status": "INVALID_ARGUMENT"}}),
+    )
 }
 
 fn plain(status: StatusCode, document: Value) -> Response<Reply> {
@@ -256,14 +331,21 @@ fn control(document: Value, headers: &HeaderMap) -> Response<Reply> {
     if !accepts_gzip(headers) {
         return plain(StatusCode::OK, document);
     }
-    let mut response = whole(StatusCode::OK, stream::gzip_whole(document.to_string().as_bytes()), JSON);
+    let mut response = whole(
+        StatusCode::OK,
+        stream::gzip_whole(document.to_string().as_bytes()),
+        JSON,
+    );
     set(&mut response, header::CONTENT_ENCODING, "gzip");
     response
 }
 
 fn whole(status: StatusCode, bytes: Bytes, content_type: &str) -> Response<Reply> {
     let hash = sha256(&bytes);
-    let mut response = Response::new(Reply { body: Pieces::whole(bytes), entry: None });
+    let mut response = Response::new(Reply {
+        body: Pieces::whole(bytes),
+        entry: None,
+    });
     *response.status_mut() = status;
     set(&mut response, header::CONTENT_TYPE, content_type);
     set(&mut response, HASH_HEADER, &hash);
@@ -277,7 +359,11 @@ fn trace(response: &mut Response<Reply>, plan: &Plan) {
     set(response, header::ALT_SVC, "h3=\":443\"; ma=2592000");
     set(response, header::CONTENT_DISPOSITION, "attachment");
     set(response, header::VARY, "Origin, X-Origin, Referer");
-    set(response, HeaderName::from_static("server-timing"), "gfet4t7; dur=195");
+    set(
+        response,
+        HeaderName::from_static("server-timing"),
+        "gfet4t7; dur=195",
+    );
 }
 
 fn set(response: &mut Response<Reply>, name: HeaderName, value: &str) {
@@ -290,7 +376,8 @@ const EVENT_STREAM: &str = "text/event-stream";
 const JSON: &str = "application/json; charset=UTF-8";
 /// The same id as `traceId` in the body.
 const TRACE_ID: HeaderName = HeaderName::from_static("x-cloudaicompanion-trace-id");
-/// Requests of the language server reach some megabytes; this keeps a wrong client from filling the memory.
+/// Requests of the language server reach some megabytes; this keeps a wrong client from filling the
+/// memory.
 const BODY_LIMIT: usize = 64 << 20;
 /// A client that stops in the middle of its request gives up its place.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);

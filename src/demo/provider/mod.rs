@@ -1,7 +1,9 @@
-//! The stand-in provider: Cloud Code and the public Gemini API on one TLS socket, HTTP/1.1 and HTTP/2.
+//! The stand-in provider: Cloud Code and the public Gemini API on one TLS socket, HTTP/1.1 and
+//! HTTP/2.
 //!
-//! What enters: requests. What leaves: streams whose every byte follows from the seed and the request, and a [`Tally`]
-//! of what was really served. Never reads a credential, never remembers a prompt.
+//! What enters: requests. What leaves: streams whose every byte follows from the seed and the
+//! request, and a [`Tally`] of what was really served. Never reads a credential, never remembers a
+//! prompt.
 //!
 //! A request may prescribe its answer in the last user text, see [`ProviderOptions`].
 
@@ -28,15 +30,19 @@ use super::tally::Tally;
 
 pub use super::pki::PkiError;
 
-/// How the provider answers. What is left to chance follows from the seed and `request.labels.request_id`; where there is
-/// none from `request.generationConfig.seed`, or else from the whole body.
+/// How the provider answers. What is left to chance follows from the seed and
+/// `request.labels.request_id`; where there is none from `request.generationConfig.seed`, or else
+/// from the whole body.
 ///
 /// A request overrules this for itself by ending its last user text with a directive, any subset of
-/// `demo: prompt=16 cached=4 thoughts=42 output=3 tool=0 events=5 zeros=1 late=1 sparse=1 gzip=1 hold=3 refuse=rate`:
-/// - `prompt` (including `cached`), `thoughts`, `output`, `tool`: the token counts of the last usage report.
-/// - `events`: events with content, at least 2 when there are both thoughts and output; `zeros`: events before them whose
-///   usage is all zeros.
-/// - `late`: the usage comes in an event of its own after the finish reason; `sparse`: no usage before the finish reason.
+/// `demo: prompt=16 cached=4 thoughts=42 output=3 tool=0 events=5 zeros=1 late=1 sparse=1 gzip=1
+/// hold=3 refuse=rate`:
+/// - `prompt` (including `cached`), `thoughts`, `output`, `tool`: the token counts of the last
+///   usage report.
+/// - `events`: events with content, at least 2 when there are both thoughts and output; `zeros`:
+///   events before them whose usage is all zeros.
+/// - `late`: the usage comes in an event of its own after the finish reason; `sparse`: no usage
+///   before the finish reason.
 /// - `gzip`: the content coding, if the request accepts it.
 /// - `hold`: after so many events the stream stays open until the client leaves.
 /// - `refuse`: status 429, as `quota`, `rate` or `bare` (without details).
@@ -59,7 +65,8 @@ pub struct ProviderOptions {
     pub http2: bool,
     /// The names in the certificate.
     pub hosts: Vec<String>,
-    /// Where to serve `GET /truth` as JSON over plain HTTP, for a provider that runs as a process of its own.
+    /// Where to serve `GET /truth` as JSON over plain HTTP, for a provider that runs as a process
+    /// of its own.
     pub control: Option<SocketAddr>,
 }
 
@@ -116,8 +123,15 @@ impl Provider {
         tracker: &TaskTracker,
         shutdown: &CancellationToken,
     ) -> Result<Self, ProviderError> {
-        let tasks = Tasks { tracker: tracker.clone(), shutdown: shutdown.clone() };
-        let alpn: &[&str] = if options.http2 { &["h2", "http/1.1"] } else { &["http/1.1"] };
+        let tasks = Tasks {
+            tracker: tracker.clone(),
+            shutdown: shutdown.clone(),
+        };
+        let alpn: &[&str] = if options.http2 {
+            &["h2", "http/1.1"]
+        } else {
+            &["http/1.1"]
+        };
         let identity = Identity::issue(&options.hosts, alpn)?;
         let (listener, addr) = bind(listen).await?;
         let control = match options.control {
@@ -126,14 +140,32 @@ impl Provider {
         };
 
         let books = Books::default();
-        let script = Arc::new(answer::Script { options, books: books.clone() });
-        serve(listener, Some(identity.config), move |request| answer::answer(Arc::clone(&script), request), &tasks);
+        let script = Arc::new(answer::Script {
+            options,
+            books: books.clone(),
+        });
+        serve(
+            listener,
+            Some(identity.config),
+            move |request| answer::answer(Arc::clone(&script), request),
+            &tasks,
+        );
         let control = control.map(|(listener, addr)| {
             let books = books.clone();
-            serve(listener, None, move |request| truth(books.clone(), request), &tasks);
+            serve(
+                listener,
+                None,
+                move |request| truth(books.clone(), request),
+                &tasks,
+            );
             addr
         });
-        Ok(Self { addr, control, root_pem: identity.root_pem, books })
+        Ok(Self {
+            addr,
+            control,
+            root_pem: identity.root_pem,
+            books,
+        })
     }
 
     /// The root certificate that a client must trust.
@@ -142,17 +174,22 @@ impl Provider {
         &self.root_pem
     }
 
-    /// What was served so far. A call is in it before its last byte leaves; an aborted one once its end was noticed.
+    /// What was served so far. A call is in it before its last byte leaves; an aborted one once its
+    /// end was noticed.
     #[must_use]
     pub fn truth(&self) -> Tally {
         self.books.read()
     }
 
-    /// Waits until the truth is as `expected`, for what is booked later than the client knows of it: its own aborts.
+    /// Waits until the truth is as `expected`, for what is booked later than the client knows of
+    /// it: its own aborts.
     pub async fn truth_when(&self, expected: impl FnMut(&Tally) -> bool) -> Tally {
         let mut watching = self.books.0.subscribe();
         // The books hold the sender as long as `self` lives.
-        watching.wait_for(expected).await.map_or_else(|_| self.truth(), |tally| tally.clone())
+        watching
+            .wait_for(expected)
+            .await
+            .map_or_else(|_| self.truth(), |tally| tally.clone())
     }
 }
 
@@ -179,7 +216,10 @@ async fn bind(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), ProviderErr
 
 async fn truth(books: Books, request: Request<Incoming>) -> Response<Pieces> {
     let (status, body) = match request.uri().path() {
-        "/truth" => (StatusCode::OK, serde_json::to_vec(&books.read()).unwrap_or_default()),
+        "/truth" => (
+            StatusCode::OK,
+            serde_json::to_vec(&books.read()).unwrap_or_default(),
+        ),
         _ => (StatusCode::NOT_FOUND, Vec::new()),
     };
     let mut response = Response::new(Pieces::whole(body));

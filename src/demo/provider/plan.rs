@@ -1,4 +1,5 @@
-//! What one answer will be: drawn from the seed and the request, or prescribed by the request's directive.
+//! What one answer will be: drawn from the seed and the request, or prescribed by the request's
+//! directive.
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -40,7 +41,11 @@ pub(super) struct InvalidDirective(pub(super) String);
 
 impl Plan {
     /// The answer to a request that is identified by `key` and whose last user text is `text`.
-    pub(super) fn make(options: &ProviderOptions, key: &[u8], text: &str) -> Result<Self, InvalidDirective> {
+    pub(super) fn make(
+        options: &ProviderOptions,
+        key: &[u8],
+        text: &str,
+    ) -> Result<Self, InvalidDirective> {
         let seed = sha256_raw(&[&options.seed.to_be_bytes(), key].concat());
         let mut rng = StdRng::from_seed(seed);
         let trace_id = format!("{:016x}", rng.random::<u64>());
@@ -51,7 +56,11 @@ impl Plan {
     }
 
     fn plain(trace_id: String) -> Self {
-        let usage = Usage { prompt_token_count: 100, candidates_token_count: 10, ..Usage::default() };
+        let usage = Usage {
+            prompt_token_count: 100,
+            candidates_token_count: 10,
+            ..Usage::default()
+        };
         Self {
             usage: usage.with_total(),
             events: 4,
@@ -68,20 +77,40 @@ impl Plan {
 
     fn draw(options: &ProviderOptions, rng: &mut StdRng, trace_id: String) -> Self {
         let prompt = rng.random_range(500..60_000);
-        let cached = if chance(rng, 60) { rng.random_range(0..=prompt) } else { 0 };
+        let cached = if chance(rng, 60) {
+            rng.random_range(0..=prompt)
+        } else {
+            0
+        };
         let usage = Usage {
             prompt_token_count: prompt,
             cached_content_token_count: cached,
-            thoughts_token_count: if chance(rng, 70) { rng.random_range(1..2_000) } else { 0 },
+            thoughts_token_count: if chance(rng, 70) {
+                rng.random_range(1..2_000)
+            } else {
+                0
+            },
             // A reply may consist of thinking alone; its usage then names no candidates.
-            candidates_token_count: if chance(rng, 95) { rng.random_range(1..1_500) } else { 0 },
-            tool_use_prompt_token_count: if chance(rng, 10) { rng.random_range(1..4_000) } else { 0 },
+            candidates_token_count: if chance(rng, 95) {
+                rng.random_range(1..1_500)
+            } else {
+                0
+            },
+            tool_use_prompt_token_count: if chance(rng, 10) {
+                rng.random_range(1..4_000)
+            } else {
+                0
+            },
             total_token_count: 0,
         };
         Self {
             usage: usage.with_total(),
             events: rng.random_range(1..=options.max_events.max(1)),
-            zeros: if chance(rng, 15) { rng.random_range(1..3) } else { 0 },
+            zeros: if chance(rng, 15) {
+                rng.random_range(1..3)
+            } else {
+                0
+            },
             late: chance(rng, 20),
             sparse: chance(rng, 20),
             gzip: chance(rng, options.gzip_percent),
@@ -94,7 +123,8 @@ impl Plan {
 
     fn obey(mut self, directive: &str) -> Result<Self, InvalidDirective> {
         for word in directive.split_whitespace() {
-            self.set(word).ok_or_else(|| InvalidDirective(word.to_owned()))?;
+            self.set(word)
+                .ok_or_else(|| InvalidDirective(word.to_owned()))?;
         }
         self.usage = self.usage.with_total();
         Ok(self)
@@ -165,15 +195,29 @@ mod tests {
 
     #[test]
     fn a_directive_is_obeyed_to_the_token() {
-        let plan = plan("hello\ndemo: prompt=16 cached=4 thoughts=42 output=3 events=5 late=1 hold=2").unwrap();
-        assert_eq!((plan.usage.prompt_token_count, plan.usage.cached_content_token_count), (16, 4));
+        let plan =
+            plan("hello\ndemo: prompt=16 cached=4 thoughts=42 output=3 events=5 late=1 hold=2")
+                .unwrap();
+        assert_eq!(
+            (
+                plan.usage.prompt_token_count,
+                plan.usage.cached_content_token_count
+            ),
+            (16, 4)
+        );
         assert_eq!(plan.usage.total_token_count, 61);
-        assert_eq!((plan.events, plan.late, plan.hold, plan.refusal), (5, true, Some(2), None));
+        assert_eq!(
+            (plan.events, plan.late, plan.hold, plan.refusal),
+            (5, true, Some(2), None)
+        );
     }
 
     #[test]
     fn a_mistyped_directive_is_refused() {
-        assert_eq!(plan("demo: promt=16"), Err(InvalidDirective("promt=16".to_owned())));
+        assert_eq!(
+            plan("demo: promt=16"),
+            Err(InvalidDirective("promt=16".to_owned()))
+        );
         assert!(plan("demo: prompt=-1").is_err());
         assert!(plan("demo: refuse=maybe").is_err());
         assert!(plan("demo: prompt").is_err());
@@ -185,6 +229,9 @@ mod tests {
         let one = Plan::make(&options, b"a", "").unwrap();
         assert_eq!(one, Plan::make(&options, b"a", "").unwrap());
         assert_ne!(one, Plan::make(&options, b"b", "").unwrap());
-        assert_ne!(one, Plan::make(&ProviderOptions { seed: 1, ..options }, b"a", "").unwrap());
+        assert_ne!(
+            one,
+            Plan::make(&ProviderOptions { seed: 1, ..options }, b"a", "").unwrap()
+        );
     }
 }

@@ -23,7 +23,8 @@ pub(super) struct Piece {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape<'a> {
     pub(super) model: &'a str,
-    /// Cloud Code puts the answer into `{"response": ..., "traceId": ...}`, the public API does not.
+    /// Cloud Code puts the answer into `{"response": ..., "traceId": ...}`, the public API does
+    /// not.
     pub(super) wrapped: bool,
     /// `Content-Encoding: gzip`, flushed after every event.
     pub(super) gzip: bool,
@@ -35,7 +36,12 @@ pub(super) fn sse(plan: &Plan, shape: Shape<'_>) -> Vec<Piece> {
     let mut known = Usage::default();
     let pieces = events(plan, shape).into_iter().map(|(event, usage)| {
         known.merge(usage);
-        Piece { bytes: [b"data: ", event.as_slice(), end.as_bytes()].concat().into(), known }
+        Piece {
+            bytes: [b"data: ", event.as_slice(), end.as_bytes()]
+                .concat()
+                .into(),
+            known,
+        }
     });
     let mut pieces: Vec<Piece> = match shape.gzip {
         true => gzip(pieces),
@@ -51,7 +57,10 @@ pub(super) fn sse(plan: &Plan, shape: Shape<'_>) -> Vec<Piece> {
 pub(super) fn unary(plan: &Plan, shape: Shape<'_>) -> Piece {
     let candidate = candidate(vec![part(true, 0), part(false, 1)], true);
     let document = document(plan, shape, Some(candidate), Some(plan.usage));
-    let plain = Piece { bytes: document.into(), known: plan.usage };
+    let plain = Piece {
+        bytes: document.into(),
+        known: plan.usage,
+    };
     match shape.gzip {
         true => concat(gzip(std::iter::once(plain))),
         false => plain,
@@ -76,12 +85,20 @@ pub(super) fn refusal(kind: Refusal, model: &str) -> Bytes {
         ]}})
     };
     let document = match kind {
-        Refusal::Bare => json!({"error": {"code": 429, "message": "Resource has been exhausted (e.g. check quota).",
-                                          "status": "RESOURCE_EXHAUSTED"}}),
-        Refusal::Quota => {
-            detailed("Individual quota reached. Resets in 2h12m13s.", "QUOTA_EXHAUSTED", "7933.791609974s")
+        Refusal::Bare => {
+            json!({"error": {"code": 429, "message": "Resource has been exhausted (e.g. check quota).",
+                                          "status": "RESOURCE_EXHAUSTED"}})
         }
-        Refusal::Rate => detailed("Too many requests. Resets in 1s.", "RATE_LIMIT_EXCEEDED", "0.957525076s"),
+        Refusal::Quota => detailed(
+            "Individual quota reached. Resets in 2h12m13s.",
+            "QUOTA_EXHAUSTED",
+            "7933.791609974s",
+        ),
+        Refusal::Rate => detailed(
+            "Too many requests. Resets in 1s.",
+            "RATE_LIMIT_EXCEEDED",
+            "0.957525076s",
+        ),
     };
     Bytes::from(document.to_string())
 }
@@ -91,8 +108,17 @@ fn events(plan: &Plan, shape: Shape<'_>) -> Vec<(Vec<u8>, Usage)> {
     let thinking = thinking_events(plan);
     let mut events = Vec::new();
     for _ in 0..plan.zeros {
-        let empty = candidate(vec![Part { thought: false, text: String::new() }], false);
-        events.push((document(plan, shape, Some(empty), Some(Usage::default())), Usage::default()));
+        let empty = candidate(
+            vec![Part {
+                thought: false,
+                text: String::new(),
+            }],
+            false,
+        );
+        events.push((
+            document(plan, shape, Some(empty), Some(Usage::default())),
+            Usage::default(),
+        ));
     }
     for index in 0..plan.events {
         let last = index + 1 == plan.events;
@@ -100,7 +126,10 @@ fn events(plan: &Plan, shape: Shape<'_>) -> Vec<(Vec<u8>, Usage)> {
         let reported = if last { !plan.late } else { !plan.sparse };
         let candidate = candidate(vec![part(index < thinking, index)], last);
         let usage = reported.then_some(usage);
-        events.push((document(plan, shape, Some(candidate), usage), usage.unwrap_or_default()));
+        events.push((
+            document(plan, shape, Some(candidate), usage),
+            usage.unwrap_or_default(),
+        ));
     }
     if plan.late {
         events.push((document(plan, shape, None, Some(plan.usage)), plan.usage));
@@ -110,7 +139,10 @@ fn events(plan: &Plan, shape: Shape<'_>) -> Vec<(Vec<u8>, Usage)> {
 
 /// How many of the events think: they come first, and one at least is left for the reply.
 fn thinking_events(plan: &Plan) -> u32 {
-    match (plan.usage.thoughts_token_count, plan.usage.candidates_token_count) {
+    match (
+        plan.usage.thoughts_token_count,
+        plan.usage.candidates_token_count,
+    ) {
         (0, _) => 0,
         (_, 0) => plan.events,
         _ => (plan.events / 3).max(1).min(plan.events - 1),
@@ -120,11 +152,22 @@ fn thinking_events(plan: &Plan) -> u32 {
 /// The cumulative usage at an event; at the last one it is the plan's.
 fn growing(plan: &Plan, index: u32, thinking: u32) -> Usage {
     let part = |whole: u64, done: u32, of: u32| {
-        if of == 0 || done >= of { whole } else { whole * u64::from(done) / u64::from(of) }
+        if of == 0 || done >= of {
+            whole
+        } else {
+            whole * u64::from(done) / u64::from(of)
+        }
     };
     let replied = (index + 1).saturating_sub(thinking);
-    let candidates =
-        if replied == 0 { 0 } else { part(plan.usage.candidates_token_count, replied, plan.events - thinking) };
+    let candidates = if replied == 0 {
+        0
+    } else {
+        part(
+            plan.usage.candidates_token_count,
+            replied,
+            plan.events - thinking,
+        )
+    };
     Usage {
         thoughts_token_count: part(plan.usage.thoughts_token_count, index + 1, thinking),
         candidates_token_count: candidates,
@@ -133,7 +176,12 @@ fn growing(plan: &Plan, index: u32, thinking: u32) -> Usage {
     .with_total()
 }
 
-fn document(plan: &Plan, shape: Shape<'_>, candidate: Option<Candidate>, usage: Option<Usage>) -> Vec<u8> {
+fn document(
+    plan: &Plan,
+    shape: Shape<'_>,
+    candidate: Option<Candidate>,
+    usage: Option<Usage>,
+) -> Vec<u8> {
     let response = Response {
         candidates: candidate.into_iter().collect(),
         usage_metadata: usage,
@@ -141,7 +189,11 @@ fn document(plan: &Plan, shape: Shape<'_>, candidate: Option<Candidate>, usage: 
         response_id: format!("demo-{}", plan.trace_id),
     };
     let written = match shape.wrapped {
-        true => serde_json::to_vec(&Wrapped { response, trace_id: &plan.trace_id, metadata: json!({}) }),
+        true => serde_json::to_vec(&Wrapped {
+            response,
+            trace_id: &plan.trace_id,
+            metadata: json!({}),
+        }),
         false => serde_json::to_vec(&response),
     };
     // Strings and numbers only: serialisation has nothing to fail at.
@@ -149,13 +201,22 @@ fn document(plan: &Plan, shape: Shape<'_>, candidate: Option<Candidate>, usage: 
 }
 
 fn candidate(parts: Vec<Part>, finished: bool) -> Candidate {
-    Candidate { content: Content { role: "model", parts }, finish_reason: finished.then_some("STOP") }
+    Candidate {
+        content: Content {
+            role: "model",
+            parts,
+        },
+        finish_reason: finished.then_some("STOP"),
+    }
 }
 
 /// A few words that differ from event to event, with letters of two and three bytes.
 fn part(thought: bool, index: u32) -> Part {
     let kind = if thought { "Überlegung" } else { "Answer" };
-    Part { thought, text: format!("{kind} {index} → gravité. ") }
+    Part {
+        thought,
+        text: format!("{kind} {index} → gravité. "),
+    }
 }
 
 /// The pieces as one gzip stream that can be decoded up to the end of each piece.
@@ -164,18 +225,32 @@ fn gzip(pieces: impl Iterator<Item = Piece>) -> Vec<Piece> {
     let mut out: Vec<Piece> = Vec::new();
     for piece in pieces {
         // Writing into a Vec does not fail.
-        let _ = encoder.write_all(&piece.bytes).and_then(|()| encoder.flush());
-        out.push(Piece { bytes: std::mem::take(encoder.get_mut()).into(), known: piece.known });
+        let _ = encoder
+            .write_all(&piece.bytes)
+            .and_then(|()| encoder.flush());
+        out.push(Piece {
+            bytes: std::mem::take(encoder.get_mut()).into(),
+            known: piece.known,
+        });
     }
     let known = out.last().map(|piece| piece.known).unwrap_or_default();
-    out.push(Piece { bytes: encoder.finish().unwrap_or_default().into(), known });
+    out.push(Piece {
+        bytes: encoder.finish().unwrap_or_default().into(),
+        known,
+    });
     out
 }
 
 fn concat(pieces: Vec<Piece>) -> Piece {
     let known = pieces.last().map(|piece| piece.known).unwrap_or_default();
-    let bytes: Vec<u8> = pieces.iter().flat_map(|piece| piece.bytes.iter().copied()).collect();
-    Piece { bytes: bytes.into(), known }
+    let bytes: Vec<u8> = pieces
+        .iter()
+        .flat_map(|piece| piece.bytes.iter().copied())
+        .collect();
+    Piece {
+        bytes: bytes.into(),
+        known,
+    }
 }
 
 #[derive(Serialize)]

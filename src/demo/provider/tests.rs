@@ -11,14 +11,21 @@ use super::stream::{Piece, Shape, refusal, sse, unary};
 use super::*;
 use crate::demo::usage::Usage;
 
-const SHAPE: Shape<'_> = Shape { model: "m", wrapped: true, gzip: false };
+const SHAPE: Shape<'_> = Shape {
+    model: "m",
+    wrapped: true,
+    gzip: false,
+};
 
 fn plan(directive: &str) -> Plan {
     Plan::make(&ProviderOptions::default(), b"key", directive).unwrap()
 }
 
 fn documents(pieces: &[Piece]) -> Vec<Value> {
-    let bytes: Vec<u8> = pieces.iter().flat_map(|piece| piece.bytes.to_vec()).collect();
+    let bytes: Vec<u8> = pieces
+        .iter()
+        .flat_map(|piece| piece.bytes.to_vec())
+        .collect();
     let text = String::from_utf8(bytes).unwrap();
     text.split("\r\n\r\n")
         .filter(|event| !event.is_empty())
@@ -27,7 +34,9 @@ fn documents(pieces: &[Piece]) -> Vec<Value> {
 }
 
 fn usage(document: &Value) -> Option<Usage> {
-    document.pointer("/response/usageMetadata").map(|usage| serde_json::from_value(usage.clone()).unwrap())
+    document
+        .pointer("/response/usageMetadata")
+        .map(|usage| serde_json::from_value(usage.clone()).unwrap())
 }
 
 #[test]
@@ -37,16 +46,34 @@ fn a_stream_thinks_first_grows_and_ends_with_the_plan() {
     assert_eq!(documents.len(), 6);
     let thoughts: Vec<bool> = documents
         .iter()
-        .map(|event| event.pointer("/response/candidates/0/content/parts/0/thought").is_some())
+        .map(|event| {
+            event
+                .pointer("/response/candidates/0/content/parts/0/thought")
+                .is_some()
+        })
         .collect();
     assert_eq!(thoughts, [true, true, false, false, false, false]);
-    let totals: Vec<u64> = documents.iter().map(|event| usage(event).unwrap().total_token_count).collect();
+    let totals: Vec<u64> = documents
+        .iter()
+        .map(|event| usage(event).unwrap().total_token_count)
+        .collect();
     assert!(totals.is_sorted());
     assert_eq!(usage(&documents[5]), Some(plan.usage));
     assert_eq!(plan.usage.total_token_count, 61);
-    let finished = |event: &Value| event.pointer("/response/candidates/0/finishReason").is_some();
-    assert_eq!(documents.iter().map(finished).collect::<Vec<_>>(), [false, false, false, false, false, true]);
-    assert!(documents.iter().all(|event| event["traceId"] == plan.trace_id.as_str()));
+    let finished = |event: &Value| {
+        event
+            .pointer("/response/candidates/0/finishReason")
+            .is_some()
+    };
+    assert_eq!(
+        documents.iter().map(finished).collect::<Vec<_>>(),
+        [false, false, false, false, false, true]
+    );
+    assert!(
+        documents
+            .iter()
+            .all(|event| event["traceId"] == plan.trace_id.as_str())
+    );
 }
 
 #[test]
@@ -54,8 +81,21 @@ fn zeros_come_first_and_late_usage_after_the_finish_reason() {
     let plan = plan("demo: output=5 events=2 zeros=2 late=1 sparse=1");
     let documents = documents(&sse(&plan, SHAPE));
     let usages: Vec<_> = documents.iter().map(usage).collect();
-    assert_eq!(usages, [Some(Usage::default()), Some(Usage::default()), None, None, Some(plan.usage)]);
-    assert!(documents[3].pointer("/response/candidates/0/finishReason").is_some());
+    assert_eq!(
+        usages,
+        [
+            Some(Usage::default()),
+            Some(Usage::default()),
+            None,
+            None,
+            Some(plan.usage)
+        ]
+    );
+    assert!(
+        documents[3]
+            .pointer("/response/candidates/0/finishReason")
+            .is_some()
+    );
     assert!(documents[4].pointer("/response/candidates").is_none());
 }
 
@@ -75,21 +115,46 @@ fn a_held_stream_stops_where_it_is_told() {
 #[test]
 fn gzip_decodes_to_the_plain_stream_and_event_by_event() {
     let plan = plan("demo: output=5 events=3");
-    let (plain, coded) = (sse(&plan, SHAPE), sse(&plan, Shape { gzip: true, ..SHAPE }));
-    let all: Vec<u8> = coded.iter().flat_map(|piece| piece.bytes.to_vec()).collect();
+    let (plain, coded) = (
+        sse(&plan, SHAPE),
+        sse(
+            &plan,
+            Shape {
+                gzip: true,
+                ..SHAPE
+            },
+        ),
+    );
+    let all: Vec<u8> = coded
+        .iter()
+        .flat_map(|piece| piece.bytes.to_vec())
+        .collect();
     let mut decoded = Vec::new();
-    GzDecoder::new(all.as_slice()).read_to_end(&mut decoded).unwrap();
-    let expected: Vec<u8> = plain.iter().flat_map(|piece| piece.bytes.to_vec()).collect();
+    GzDecoder::new(all.as_slice())
+        .read_to_end(&mut decoded)
+        .unwrap();
+    let expected: Vec<u8> = plain
+        .iter()
+        .flat_map(|piece| piece.bytes.to_vec())
+        .collect();
     assert_eq!(decoded, expected);
 
     let mut first = vec![0; plain[0].bytes.len()];
-    GzDecoder::new(&coded[0].bytes[..]).read_exact(&mut first).unwrap();
+    GzDecoder::new(&coded[0].bytes[..])
+        .read_exact(&mut first)
+        .unwrap();
     assert_eq!(first, plain[0].bytes);
 }
 
 #[test]
 fn the_public_api_has_no_wrapper() {
-    let answer = unary(&plan("demo: output=5"), Shape { wrapped: false, ..SHAPE });
+    let answer = unary(
+        &plan("demo: output=5"),
+        Shape {
+            wrapped: false,
+            ..SHAPE
+        },
+    );
     let document: Value = serde_json::from_slice(&answer.bytes).unwrap();
     assert_eq!(document["usageMetadata"]["candidatesTokenCount"], 5);
     assert!(document.get("traceId").is_none());
@@ -99,10 +164,15 @@ fn the_public_api_has_no_wrapper() {
 fn refusals_have_details_or_none() {
     let reason = |kind| {
         let document: Value = serde_json::from_slice(&refusal(kind, "m")).unwrap();
-        document.pointer("/error/details/0/reason").map(|reason| reason.as_str().unwrap().to_owned())
+        document
+            .pointer("/error/details/0/reason")
+            .map(|reason| reason.as_str().unwrap().to_owned())
     };
     assert_eq!(reason(Refusal::Quota).as_deref(), Some("QUOTA_EXHAUSTED"));
-    assert_eq!(reason(Refusal::Rate).as_deref(), Some("RATE_LIMIT_EXCEEDED"));
+    assert_eq!(
+        reason(Refusal::Rate).as_deref(),
+        Some("RATE_LIMIT_EXCEEDED")
+    );
     assert_eq!(reason(Refusal::Bare), None);
 }
 
@@ -110,12 +180,21 @@ fn refusals_have_details_or_none() {
 async fn the_truth_can_be_read_from_outside() {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
-    let options = ProviderOptions { control: Some(any), ..ProviderOptions::default() };
-    let provider = Provider::start(options, any, &tracker, &shutdown).await.unwrap();
-    provider.books.book(|tally| tally.model("m").tokens.thinking = 42);
+    let options = ProviderOptions {
+        control: Some(any),
+        ..ProviderOptions::default()
+    };
+    let provider = Provider::start(options, any, &tracker, &shutdown)
+        .await
+        .unwrap();
+    provider
+        .books
+        .book(|tally| tally.model("m").tokens.thinking = 42);
 
     let mut tcp = TcpStream::connect(provider.control.unwrap()).await.unwrap();
-    tcp.write_all(b"GET /truth HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    tcp.write_all(b"GET /truth HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .await
+        .unwrap();
     let mut answer = String::new();
     tcp.read_to_string(&mut answer).await.unwrap();
     let tally: Tally = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
@@ -130,7 +209,12 @@ async fn the_truth_can_be_read_from_outside() {
 async fn a_taken_port_is_named() {
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let addr = taken.local_addr().unwrap();
-    let failed =
-        Provider::start(ProviderOptions::default(), addr, &TaskTracker::new(), &CancellationToken::new()).await;
+    let failed = Provider::start(
+        ProviderOptions::default(),
+        addr,
+        &TaskTracker::new(),
+        &CancellationToken::new(),
+    )
+    .await;
     assert!(failed.unwrap_err().to_string().contains(&addr.to_string()));
 }

@@ -55,7 +55,12 @@ struct Part {
 impl Answer {
     /// An answer of which nothing has been seen.
     pub(in crate::dialect) fn new(provider: Provider, shape: AnswerShape) -> Self {
-        Self { provider, shape, said: Frame::default(), current: Frame::default() }
+        Self {
+            provider,
+            shape,
+            said: Frame::default(),
+            current: Frame::default(),
+        }
     }
 
     /// Where the values stand that are read of its frames.
@@ -118,23 +123,33 @@ impl Frame {
             (Field::Candidate, Value::End) => self.end_candidate(),
             (Field::Part, Value::Object) => self.part = Part::default(),
             (Field::Part, Value::End) => self.end_part(),
-            (_, Value::End | Value::Null) | (Field::Candidate | Field::Element | Field::Part, _) => {}
+            (_, Value::End | Value::Null)
+            | (Field::Candidate | Field::Element | Field::Part, _) => {}
             (Field::BlockReason, _) => self.block(block_name(*value)),
-            (Field::CandidateIndex, Value::Number(text)) => self.candidate.index = text.parse().ok(),
+            (Field::CandidateIndex, Value::Number(text)) => {
+                self.candidate.index = text.parse().ok()
+            }
             (Field::Content, _) => self.part.has_content = true,
             (Field::Count(count), _) => self.usage.take(count, value),
             (Field::Detail(detail), _) => self.error.get_or_insert_default().take(detail, *value),
             (Field::Error, _) => _ = self.error.get_or_insert_default(),
             (Field::FinishReason, _) => self.finish(finish_name(*value, provider)),
             (Field::IsThought, _) => self.part.is_thought = *value == Value::Bool(true),
-            (Field::Response, _) => self.response = unless_said(&said.response, Id::as_str, value, id),
+            (Field::Response, _) => {
+                self.response = unless_said(&said.response, Id::as_str, value, id)
+            }
             (Field::ServedModel, _) => {
                 self.served_model = unless_said(&said.served_model, Model::as_str, value, model);
             }
             (Field::Status, Value::String { text, .. }) => self.status(text),
-            (Field::Text, Value::String { text, cut }) => self.part.has_content |= *cut || !text.is_empty(),
+            (Field::Text, Value::String { text, cut }) => {
+                self.part.has_content |= *cut || !text.is_empty()
+            }
             (Field::ThoughtText, Value::String { text, cut }) => {
-                self.part = Part { has_content: *cut || !text.is_empty(), is_thought: true };
+                self.part = Part {
+                    has_content: *cut || !text.is_empty(),
+                    is_thought: true,
+                };
             }
             (Field::Trace, _) => self.trace = unless_said(&said.trace, Id::as_str, value, id),
             (Field::CandidateIndex | Field::Status | Field::Text | Field::ThoughtText, _) => {}
@@ -164,7 +179,10 @@ impl Frame {
     }
 
     fn end_part(&mut self) {
-        let Part { has_content, is_thought } = std::mem::take(&mut self.part);
+        let Part {
+            has_content,
+            is_thought,
+        } = std::mem::take(&mut self.part);
         self.bears.thought |= has_content && is_thought;
         self.bears.output |= has_content && !is_thought;
         self.candidate.has_content |= has_content;
@@ -187,8 +205,15 @@ impl Frame {
     }
 }
 
-/// The statuses of an interaction in which it does not go on by itself (Interactions API, `Interaction.status`).
-const FINAL_STATUSES: [&str; 5] = ["budget_exceeded", "cancelled", "completed", "incomplete", "requires_action"];
+/// The statuses of an interaction in which it does not go on by itself (Interactions API,
+/// `Interaction.status`).
+const FINAL_STATUSES: [&str; 5] = [
+    "budget_exceeded",
+    "cancelled",
+    "completed",
+    "incomplete",
+    "requires_action",
+];
 
 /// Replaces what was said by what is said now, if anything is.
 fn replace<T>(said: &mut Option<T>, now: Option<T>) {
@@ -197,13 +222,20 @@ fn replace<T>(said: &mut Option<T>, now: Option<T>) {
     }
 }
 
-/// What the value says, unless it was said before: an answer names its model in each of a thousand frames.
+/// What the value says, unless it was said before: an answer names its model in each of a thousand
+/// frames.
 fn unless_said<T>(
     said: &Option<T>,
     as_str: impl Fn(&T) -> &str,
     value: &Value<'_>,
     read: impl Fn(Value<'_>) -> Option<T>,
 ) -> Option<T> {
-    let is_said = said.as_ref().is_some_and(|said| *value == Value::String { text: as_str(said), cut: false });
+    let is_said = said.as_ref().is_some_and(|said| {
+        *value
+            == Value::String {
+                text: as_str(said),
+                cut: false,
+            }
+    });
     if is_said { None } else { read(*value) }
 }

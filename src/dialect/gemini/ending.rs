@@ -1,7 +1,7 @@
 //! How far the candidates of an answer have come, and why they stopped.
 //!
-//! A reason to stop is no proof of the end: some models write one into every frame or into the first, empty one. What comes
-//! after it takes it back.
+//! A reason to stop is no proof of the end: some models write one into every frame or into the
+//! first, empty one. What comes after it takes it back.
 
 use crate::dialect::request::id;
 use crate::observe::json::Value;
@@ -53,11 +53,12 @@ impl Endings {
     }
 }
 
-/// The last candidate with a bit of its own; the APIs give at most eight. Those behind it share it, so that none of them is
-/// over before the last one is.
+/// The last candidate with a bit of its own; the APIs give at most eight. Those behind it share it,
+/// so that none of them is over before the last one is.
 const MAX_CANDIDATE: u32 = u64::BITS - 1;
 
-/// The reason for which a candidate has stopped; none when it goes on. Clients that ask for `enum-encoding=int` get numbers.
+/// The reason for which a candidate has stopped; none when it goes on. Clients that ask for
+/// `enum-encoding=int` get numbers.
 pub(super) fn finish_name(value: Value<'_>, provider: Provider) -> Option<Id> {
     let names: &[&str] = match provider {
         Provider::Gemini => &GEMINI_FINISH_REASONS,
@@ -71,10 +72,14 @@ pub(super) fn block_name(value: Value<'_>) -> Option<Id> {
     name(value, &BLOCK_REASONS)
 }
 
-/// The name of an enum's value, by its number where it has no text. The zero value of an enum says nothing, and neither does
-/// an empty text.
+/// The name of an enum's value, by its number where it has no text. The zero value of an enum says
+/// nothing, and neither does an empty text.
 fn name(value: Value<'_>, names: &[&str]) -> Option<Id> {
-    let of_number = |text: &str| names.get(text.parse::<usize>().ok()?).and_then(|name| Id::from_wire(name));
+    let of_number = |text: &str| {
+        names
+            .get(text.parse::<usize>().ok()?)
+            .and_then(|name| Id::from_wire(name))
+    };
     match value {
         Value::Number("0") => None,
         Value::Number(text) => of_number(text).or_else(|| id(value)),
@@ -125,4 +130,10 @@ const VERTEX_FINISH_REASONS: [&str; 17] = [
 ];
 
 /// `BlockedReason` of both, as far as they agree, by number.
-const BLOCK_REASONS: [&str; 5] = ["BLOCK_REASON_UNSPECIFIED", "SAFETY", "OTHER", "BLOCKLIST", "PROHIBITED_CONTENT"];
+const BLOCK_REASONS: [&str; 5] = [
+    "BLOCK_REASON_UNSPECIFIED",
+    "SAFETY",
+    "OTHER",
+    "BLOCKLIST",
+    "PROHIBITED_CONTENT",
+];

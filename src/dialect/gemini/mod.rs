@@ -1,9 +1,10 @@
-//! Google's family: Cloud Code (the API of Antigravity and gemini-cli), the public Gemini API and Vertex AI.
+//! Google's family: Cloud Code (the API of Antigravity and gemini-cli), the public Gemini API and
+//! Vertex AI.
 //!
-//! One wire format in three places: Cloud Code wraps request and response once more (`request.`, `response.`), the others
-//! name the model in the path. Streams come as SSE (`alt=sse`) or as one JSON array of frames.
-//! Sources: googleapis/js-genai `src/types.ts`, google-gemini/gemini-cli `packages/core/src/code_assist`, and the REST
-//! references of the Gemini API and of Vertex AI.
+//! One wire format in three places: Cloud Code wraps request and response once more (`request.`,
+//! `response.`), the others name the model in the path. Streams come as SSE (`alt=sse`) or as one
+//! JSON array of frames. Sources: googleapis/js-genai `src/types.ts`, google-gemini/gemini-cli
+//! `packages/core/src/code_assist`, and the REST references of the Gemini API and of Vertex AI.
 
 pub(super) mod answer;
 mod ending;
@@ -25,10 +26,14 @@ use crate::record::{Host, Model, Operation, Provider};
 
 pub(super) use refusal::timestamp;
 
-/// Recognises `POST .../{resource}:{method}` and `POST .../interactions` by the shape of the path; the host tells the provider,
-/// where it is known. A GET of an interaction reads again what was counted when it was made, and is no call.
+/// Recognises `POST .../{resource}:{method}` and `POST .../interactions` by the shape of the path;
+/// the host tells the provider, where it is known. A GET of an interaction reads again what was
+/// counted when it was made, and is no call.
 pub(super) fn recognise(host: &Host, head: &RequestHead) -> Option<Recognised> {
-    let path = head.path.strip_prefix('/').filter(|_| head.method == "POST")?;
+    let path = head
+        .path
+        .strip_prefix('/')
+        .filter(|_| head.method == "POST")?;
     let (resource, method) = match path.rsplit_once(':') {
         Some((resource, method)) => (resource, Some(method)),
         None => (path, None),
@@ -36,28 +41,50 @@ pub(super) fn recognise(host: &Host, head: &RequestHead) -> Option<Recognised> {
     let (by_shape, model) = resource_shape(resource, method.is_some())?;
     let provider = provider_of(host).unwrap_or(by_shape);
     if let Some((operation, answer)) = operation(method, by_shape, resource) {
-        let request = if method.is_some() { &REQUEST } else { &INTERACTION_REQUEST };
+        let request = if method.is_some() {
+            &REQUEST
+        } else {
+            &INTERACTION_REQUEST
+        };
         let model = model.map(Model::from_wire);
-        return Some(Recognised::Call(CallHead { provider, operation, model, request, answer }));
+        return Some(Recognised::Call(CallHead {
+            provider,
+            operation,
+            model,
+            request,
+            answer,
+        }));
     }
-    let (_, tells) = NOTICES.into_iter().find(|(name, _)| Some(*name) == method && by_shape == Provider::CloudCode)?;
+    let (_, tells) = NOTICES
+        .into_iter()
+        .find(|(name, _)| Some(*name) == method && by_shape == Provider::CloudCode)?;
     Some(Recognised::Notice(Notice { provider, tells }))
 }
 
-/// What a method generates, and how it answers; a resource without a method is an interaction. Control and telemetry calls
-/// (`loadCodeAssist`, ...) generate nothing. What models of Google `predict` are images or vectors; what a model of one's own
-/// predicts can be anything.
-fn operation(method: Option<&str>, by_shape: Provider, resource: &str) -> Option<(Operation, AnswerShape)> {
+/// What a method generates, and how it answers; a resource without a method is an interaction.
+/// Control and telemetry calls (`loadCodeAssist`, ...) generate nothing. What models of Google
+/// `predict` are images or vectors; what a model of one's own predicts can be anything.
+fn operation(
+    method: Option<&str>,
+    by_shape: Provider,
+    resource: &str,
+) -> Option<(Operation, AnswerShape)> {
     let is_cloud_code = by_shape == Provider::CloudCode;
     match method {
         None => Some((Operation::Chat, AnswerShape::Interaction)),
         Some("countTokens") => Some((Operation::CountTokens, AnswerShape::Generation)),
-        Some("generateContent" | "streamGenerateContent") => Some((Operation::Chat, AnswerShape::Generation)),
-        Some("tabChat") if is_cloud_code => Some((Operation::Autocomplete, AnswerShape::Generation)),
+        Some("generateContent" | "streamGenerateContent") => {
+            Some((Operation::Chat, AnswerShape::Generation))
+        }
+        Some("tabChat") if is_cloud_code => {
+            Some((Operation::Autocomplete, AnswerShape::Generation))
+        }
         Some("batchEmbedContents" | "embedContent") if !is_cloud_code => {
             Some((Operation::Embeddings, AnswerShape::Generation))
         }
-        Some("predict") if resource.contains("/imagen") => Some((Operation::ImageGeneration, AnswerShape::Prediction)),
+        Some("predict") if resource.contains("/imagen") => {
+            Some((Operation::ImageGeneration, AnswerShape::Prediction))
+        }
         Some("predict") if resource.contains("/publishers/google/models/") => {
             Some((Operation::Embeddings, AnswerShape::Prediction))
         }
@@ -74,8 +101,8 @@ const NOTICES: [(&str, Tells); 5] = [
     ("retrieveUserQuotaSummary", Tells::Quotas),
 ];
 
-/// Whose resources look like this, and the model that is named: a tuned one by the number of its endpoint. Only interactions
-/// are called without a method.
+/// Whose resources look like this, and the model that is named: a tuned one by the number of its
+/// endpoint. Only interactions are called without a method.
 fn resource_shape(resource: &str, has_method: bool) -> Option<(Provider, Option<&str>)> {
     let segments: Vec<&str> = resource.split('/').take(MAX_SEGMENTS + 1).collect();
     let (version, is_in_project, rest) = match segments.as_slice() {
@@ -87,9 +114,15 @@ fn resource_shape(resource: &str, has_method: bool) -> Option<(Provider, Option<
     let is_vertex = matches!(version, "v1" | "v1beta1");
     match (rest, has_method) {
         ([], true) if version == "v1internal" => Some((Provider::CloudCode, None)),
-        (["models" | "tunedModels" | "dynamic", model], true) if is_gemini => Some((Provider::Gemini, Some(model))),
-        (["publishers", "google", "models", model], true) if is_vertex => Some((Provider::VertexAi, Some(model))),
-        (["endpoints", model], true) if is_vertex && is_in_project => Some((Provider::VertexAi, Some(model))),
+        (["models" | "tunedModels" | "dynamic", model], true) if is_gemini => {
+            Some((Provider::Gemini, Some(model)))
+        }
+        (["publishers", "google", "models", model], true) if is_vertex => {
+            Some((Provider::VertexAi, Some(model)))
+        }
+        (["endpoints", model], true) if is_vertex && is_in_project => {
+            Some((Provider::VertexAi, Some(model)))
+        }
         (["interactions"], false) if is_gemini => Some((Provider::Gemini, None)),
         (["interactions"], false) if is_vertex && is_in_project => Some((Provider::VertexAi, None)),
         _ => None,
@@ -99,15 +132,19 @@ fn resource_shape(resource: &str, has_method: bool) -> Option<(Provider, Option<
 /// The longest shape of [`resource_shape`].
 const MAX_SEGMENTS: usize = 9;
 
-/// `{,daily-,autopush-,staging-}cloudcode-pa{,.sandbox}.googleapis.com`, `generativelanguage.googleapis.com`,
-/// `{,{region}-}aiplatform.googleapis.com`.
+/// `{,daily-,autopush-,staging-}cloudcode-pa{,.sandbox}.googleapis.com`,
+/// `generativelanguage.googleapis.com`, `{,{region}-}aiplatform.googleapis.com`.
 pub(super) fn provider_of(host: &Host) -> Option<Provider> {
-    let (service, _) =
-        host.as_str().strip_suffix(".googleapis.com").map(|name| name.split_once('.').unwrap_or((name, "")))?;
+    let (service, _) = host
+        .as_str()
+        .strip_suffix(".googleapis.com")
+        .map(|name| name.split_once('.').unwrap_or((name, "")))?;
     match service {
         "generativelanguage" => Some(Provider::Gemini),
         _ if service.contains("cloudcode-pa") => Some(Provider::CloudCode),
-        _ if service == "aiplatform" || service.ends_with("-aiplatform") => Some(Provider::VertexAi),
+        _ if service == "aiplatform" || service.ends_with("-aiplatform") => {
+            Some(Provider::VertexAi)
+        }
         _ => None,
     }
 }

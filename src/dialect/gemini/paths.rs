@@ -47,27 +47,51 @@ pub(super) fn paths(shape: AnswerShape) -> &'static Paths<Field> {
 }
 
 /// Bare and in Cloud Code's wrapper, alone and in an array, in camelCase and in snake_case.
-static GENERATION: LazyLock<Paths<Field>> =
-    LazyLock::new(|| at(&["", "response.", "[].", "[].response."], GENERATION_FIELDS.into_iter().chain(ERROR_FIELDS)));
+static GENERATION: LazyLock<Paths<Field>> = LazyLock::new(|| {
+    at(
+        &["", "response.", "[].", "[].response."],
+        GENERATION_FIELDS.into_iter().chain(ERROR_FIELDS),
+    )
+});
 
 /// As the answer and inside its events.
 static INTERACTION: LazyLock<Paths<Field>> = LazyLock::new(|| {
-    let usage = USAGE_OF_INTERACTIONS
-        .into_iter()
-        .flat_map(|(name, count)| ["usage.", "metadata.total_usage."].map(|of| (format!("{of}{name}"), count)));
+    let usage = USAGE_OF_INTERACTIONS.into_iter().flat_map(|(name, count)| {
+        ["usage.", "metadata.total_usage."].map(|of| (format!("{of}{name}"), count))
+    });
     let usage: Vec<_> = usage.collect();
-    let usage = usage.iter().map(|(path, count)| (path.as_str(), Field::Count(*count)));
-    at(&["", "interaction."], INTERACTION_FIELDS.into_iter().chain(ERROR_FIELDS).chain(usage))
+    let usage = usage
+        .iter()
+        .map(|(path, count)| (path.as_str(), Field::Count(*count)));
+    at(
+        &["", "interaction."],
+        INTERACTION_FIELDS
+            .into_iter()
+            .chain(ERROR_FIELDS)
+            .chain(usage),
+    )
 });
 
-static PREDICTION: LazyLock<Paths<Field>> =
-    LazyLock::new(|| at(&["", "[]."], PREDICTION_FIELDS.into_iter().chain(ERROR_FIELDS)));
+static PREDICTION: LazyLock<Paths<Field>> = LazyLock::new(|| {
+    at(
+        &["", "[]."],
+        PREDICTION_FIELDS.into_iter().chain(ERROR_FIELDS),
+    )
+});
 
 /// The table of these fields at each of the places, in both cases.
 fn at<'a>(places: &[&str], fields: impl Iterator<Item = (&'a str, Field)>) -> Paths<Field> {
-    let everywhere = fields.flat_map(|(path, field)| places.iter().map(move |place| (format!("{place}{path}"), field)));
+    let everywhere = fields.flat_map(|(path, field)| {
+        places
+            .iter()
+            .map(move |place| (format!("{place}{path}"), field))
+    });
     let both_cases = |(path, field): (String, Field)| [(snake_case(&path), field), (path, field)];
-    Paths::new([("[]".to_owned(), Field::Element)].into_iter().chain(everywhere.flat_map(both_cases)))
+    Paths::new(
+        [("[]".to_owned(), Field::Element)]
+            .into_iter()
+            .chain(everywhere.flat_map(both_cases)),
+    )
 }
 
 /// `generateContent`, `streamGenerateContent`, `embedContent` and what Cloud Code makes of them.
@@ -77,24 +101,51 @@ const GENERATION_FIELDS: [(&str, Field); 23] = [
     ("candidates[].content.parts[]", Field::Part),
     ("candidates[].content.parts[].text", Field::Text),
     ("candidates[].content.parts[].thought", Field::IsThought),
-    ("candidates[].content.parts[].codeExecutionResult", Field::Content),
-    ("candidates[].content.parts[].executableCode", Field::Content),
+    (
+        "candidates[].content.parts[].codeExecutionResult",
+        Field::Content,
+    ),
+    (
+        "candidates[].content.parts[].executableCode",
+        Field::Content,
+    ),
     ("candidates[].content.parts[].fileData", Field::Content),
     ("candidates[].content.parts[].functionCall", Field::Content),
-    ("candidates[].content.parts[].functionResponse", Field::Content),
+    (
+        "candidates[].content.parts[].functionResponse",
+        Field::Content,
+    ),
     ("candidates[].content.parts[].inlineData", Field::Content),
     ("candidates[].finishReason", Field::FinishReason),
     ("promptFeedback.blockReason", Field::BlockReason),
     ("modelVersion", Field::ServedModel),
     ("responseId", Field::Response),
     ("traceId", Field::Trace),
-    ("usageMetadata.promptTokenCount", Field::Count(Count::Prompt)),
-    ("usageMetadata.cachedContentTokenCount", Field::Count(Count::Cached)),
-    ("usageMetadata.candidatesTokenCount", Field::Count(Count::Candidates)),
+    (
+        "usageMetadata.promptTokenCount",
+        Field::Count(Count::Prompt),
+    ),
+    (
+        "usageMetadata.cachedContentTokenCount",
+        Field::Count(Count::Cached),
+    ),
+    (
+        "usageMetadata.candidatesTokenCount",
+        Field::Count(Count::Candidates),
+    ),
     // The Live API's name for the same.
-    ("usageMetadata.responseTokenCount", Field::Count(Count::Candidates)),
-    ("usageMetadata.thoughtsTokenCount", Field::Count(Count::Thoughts)),
-    ("usageMetadata.toolUsePromptTokenCount", Field::Count(Count::ToolUsePrompt)),
+    (
+        "usageMetadata.responseTokenCount",
+        Field::Count(Count::Candidates),
+    ),
+    (
+        "usageMetadata.thoughtsTokenCount",
+        Field::Count(Count::Thoughts),
+    ),
+    (
+        "usageMetadata.toolUsePromptTokenCount",
+        Field::Count(Count::ToolUsePrompt),
+    ),
     ("usageMetadata.totalTokenCount", Field::Count(Count::Total)),
 ];
 
@@ -104,15 +155,31 @@ const ERROR_FIELDS: [(&str, Field); 9] = [
     ("error.code", Field::Detail(Detail::Code)),
     ("error.status", Field::Detail(Detail::Status)),
     ("error.details[].reason", Field::Detail(Detail::Reason)),
-    ("error.details[].retryDelay", Field::Detail(Detail::RetryDelay)),
-    ("error.details[].metadata.quotaResetDelay", Field::Detail(Detail::ResetDelay)),
-    ("error.details[].metadata.quotaResetTimeStamp", Field::Detail(Detail::ResetTime)),
-    ("error.details[].metadata.quota_limit", Field::Detail(Detail::QuotaId)),
-    ("error.details[].violations[].quotaId", Field::Detail(Detail::QuotaId)),
+    (
+        "error.details[].retryDelay",
+        Field::Detail(Detail::RetryDelay),
+    ),
+    (
+        "error.details[].metadata.quotaResetDelay",
+        Field::Detail(Detail::ResetDelay),
+    ),
+    (
+        "error.details[].metadata.quotaResetTimeStamp",
+        Field::Detail(Detail::ResetTime),
+    ),
+    (
+        "error.details[].metadata.quota_limit",
+        Field::Detail(Detail::QuotaId),
+    ),
+    (
+        "error.details[].violations[].quotaId",
+        Field::Detail(Detail::QuotaId),
+    ),
 ];
 
-/// The Interactions API: the interaction as the answer, or events that hold it or tell of it (`interaction.*`, `step.*`, and
-/// `content.*` before those). Source: googleapis/js-genai `src/gaos`.
+/// The Interactions API: the interaction as the answer, or events that hold it or tell of it
+/// (`interaction.*`, `step.*`, and `content.*` before those). Source: googleapis/js-genai
+/// `src/gaos`.
 const INTERACTION_FIELDS: [(&str, Field); 9] = [
     ("id", Field::Response),
     ("model", Field::ServedModel),
@@ -135,8 +202,10 @@ const USAGE_OF_INTERACTIONS: [(&str, Count); 6] = [
 ];
 
 /// `predict` of a text embedding model of Vertex AI: one prediction for each text.
-const PREDICTION_FIELDS: [(&str, Field); 1] =
-    [("predictions[].embeddings.statistics.tokenCount", Field::Count(Count::OneOfPrompts))];
+const PREDICTION_FIELDS: [(&str, Field); 1] = [(
+    "predictions[].embeddings.statistics.tokenCount",
+    Field::Count(Count::OneOfPrompts),
+)];
 
 fn snake_case(path: &str) -> String {
     path.chars().fold(String::new(), |mut snake, c| {

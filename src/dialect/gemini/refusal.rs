@@ -1,4 +1,5 @@
-//! An `error` object (google.rpc.Status): why the provider refused, and for how long. Its message is never read.
+//! An `error` object (google.rpc.Status): why the provider refused, and for how long. Its message
+//! is never read.
 
 use std::time::{Duration, SystemTime};
 
@@ -34,7 +35,8 @@ pub(in crate::dialect) enum Detail {
     Code,
     /// `status`: the name of the gRPC code.
     Status,
-    /// `details[].violations[].quotaId` of a QuotaFailure, or `details[].metadata.quota_limit` of an ErrorInfo.
+    /// `details[].violations[].quotaId` of a QuotaFailure, or `details[].metadata.quota_limit` of
+    /// an ErrorInfo.
     QuotaId,
     /// `details[].reason` of an ErrorInfo.
     Reason,
@@ -48,7 +50,9 @@ pub(in crate::dialect) enum Detail {
 
 impl Refusal {
     pub(super) fn take(&mut self, detail: Detail, value: Value<'_>) {
-        let (Value::Number(text) | Value::String { text, cut: false }) = value else { return };
+        let (Value::Number(text) | Value::String { text, cut: false }) = value else {
+            return;
+        };
         match detail {
             // The HTTP status; the code of gRPC where a gateway passes it on.
             Detail::Code => self.exhausted |= text == "429" || text == "8",
@@ -63,34 +67,46 @@ impl Refusal {
 
     /// The rate limit, when the refusal is one by its own words or by the status of the response.
     ///
-    /// `retry_after` is the response's header, which the body's own delay overrides; `now` dates a quota that is said to be
-    /// full again after a while.
+    /// `retry_after` is the response's header, which the body's own delay overrides; `now` dates a
+    /// quota that is said to be full again after a while.
     pub(in crate::dialect) fn rate_limit(
         &self,
         status: u16,
         retry_after: Option<Duration>,
         now: SystemTime,
     ) -> Option<RateLimit> {
-        let is_limit = status == 429 || self.exhausted || self.reason.is_some() || self.span.is_some();
+        let is_limit =
+            status == 429 || self.exhausted || self.reason.is_some() || self.span.is_some();
         is_limit.then(|| RateLimit {
             reason: self.rate_limit_reason(),
             retry_after: self.retry_delay.or(retry_after),
             resets_at: self
                 .resets_at
                 .or_else(|| now.checked_add(self.reset_delay?))
-                .or_else(|| self.span.filter(|span| *span == Span::Day).and_then(|_| end_of_quota_day(now))),
+                .or_else(|| {
+                    self.span
+                        .filter(|span| *span == Span::Day)
+                        .and_then(|_| end_of_quota_day(now))
+                }),
         })
     }
 
     /// The window of the quota that is used up.
     pub(in crate::dialect) fn window(&self) -> QuotaWindow {
-        if self.span == Some(Span::Day) { QuotaWindow::Day } else { QuotaWindow::Unspecified }
+        if self.span == Some(Span::Day) {
+            QuotaWindow::Day
+        } else {
+            QuotaWindow::Unspecified
+        }
     }
 
-    /// A quota of a day that is used up says more than that requests came too fast, which stands beside it.
+    /// A quota of a day that is used up says more than that requests came too fast, which stands
+    /// beside it.
     fn rate_limit_reason(&self) -> RateLimitReason {
         match (self.reason, self.span) {
-            (None | Some(RateLimitReason::RateLimitExceeded), Some(Span::Day)) => RateLimitReason::QuotaExhausted,
+            (None | Some(RateLimitReason::RateLimitExceeded), Some(Span::Day)) => {
+                RateLimitReason::QuotaExhausted
+            }
             (Some(reason), _) => reason,
             (None, Some(Span::Minute)) => RateLimitReason::RateLimitExceeded,
             (None, _) => RateLimitReason::Unspecified,
@@ -109,15 +125,21 @@ fn span(quota: &str) -> Option<Span> {
     }
 }
 
-/// Quotas of a day are full again at midnight Pacific time (Gemini API, "Rate limits"; Google Cloud, "Quotas").
+/// Quotas of a day are full again at midnight Pacific time (Gemini API, "Rate limits"; Google
+/// Cloud, "Quotas").
 fn end_of_quota_day(now: SystemTime) -> Option<SystemTime> {
-    let now = Timestamp::try_from(now).ok()?.in_tz("America/Los_Angeles").ok()?;
+    let now = Timestamp::try_from(now)
+        .ok()?
+        .in_tz("America/Los_Angeles")
+        .ok()?;
     SystemTime::try_from(now.tomorrow().ok()?.start_of_day().ok()?.timestamp()).ok()
 }
 
 fn rate_limit_reason(text: &str) -> Option<RateLimitReason> {
     match text {
-        "INSUFFICIENT_G1_CREDITS_BALANCE" | "QUOTA_EXHAUSTED" => Some(RateLimitReason::QuotaExhausted),
+        "INSUFFICIENT_G1_CREDITS_BALANCE" | "QUOTA_EXHAUSTED" => {
+            Some(RateLimitReason::QuotaExhausted)
+        }
         "MODEL_CAPACITY_EXHAUSTED" => Some(RateLimitReason::Capacity),
         "RATE_LIMIT_EXCEEDED" => Some(RateLimitReason::RateLimitExceeded),
         _ => None,

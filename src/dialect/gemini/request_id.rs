@@ -1,4 +1,5 @@
-//! The agent's own id of a call (`requestId`): its text in, the conversation, the trajectory and the step that it names out.
+//! The agent's own id of a call (`requestId`): its text in, the conversation, the trajectory and
+//! the step that it names out.
 //!
 //! | form | names |
 //! |---|---|
@@ -7,8 +8,9 @@
 //! | `checkpoint/<uuid>` | nothing for sure: what the UUID stands for is not known |
 //! | `agent-<uuid>` | nothing: the UUID is made up for the one call |
 //!
-//! Later versions have other forms, so UUIDs are found by their order and not by their place. A single one names a trajectory
-//! only where the number of a step follows it, as in every known form that has one. Of three nobody knows which is which.
+//! Later versions have other forms, so UUIDs are found by their order and not by their place. A
+//! single one names a trajectory only where the number of a step follows it, as in every known form
+//! that has one. Of three nobody knows which is which.
 
 use uuid::Uuid;
 
@@ -33,11 +35,26 @@ impl<'a> RequestId<'a> {
         let (kind, parts) = text.split_once('/').unwrap_or((text, ""));
         let mut uuids = parts.split('/').filter(|part| is_uuid(part));
         let step = parts.rsplit('/').next().filter(|last| is_step(last));
-        let named = Self { kind, ..Self::default() };
+        let named = Self {
+            kind,
+            ..Self::default()
+        };
         match (uuids.next(), uuids.next(), uuids.next()) {
-            (conversation, trajectory @ Some(_), None) => Self { conversation, trajectory, step, ..named },
-            (trajectory @ Some(_), None, _) if step.is_some() => Self { trajectory, step, ..named },
-            (unexplained, None, _) => Self { unexplained, ..named },
+            (conversation, trajectory @ Some(_), None) => Self {
+                conversation,
+                trajectory,
+                step,
+                ..named
+            },
+            (trajectory @ Some(_), None, _) if step.is_some() => Self {
+                trajectory,
+                step,
+                ..named
+            },
+            (unexplained, None, _) => Self {
+                unexplained,
+                ..named
+            },
             _ => named,
         }
     }
@@ -79,27 +96,54 @@ mod tests {
 
     #[test]
     fn every_known_form_names_what_it_holds() {
-        assert_eq!(read(&format!("agent/1772754457436/{B}/4")), (None, Some(B), Some("4")));
-        assert_eq!(read(&format!("agent/{A}/1780000000000/{B}/7")), (Some(A), Some(B), Some("7")));
+        assert_eq!(
+            read(&format!("agent/1772754457436/{B}/4")),
+            (None, Some(B), Some("4"))
+        );
+        assert_eq!(
+            read(&format!("agent/{A}/1780000000000/{B}/7")),
+            (Some(A), Some(B), Some("7"))
+        );
         assert_eq!(read(&format!("checkpoint/{B}")), (None, None, None));
-        assert_eq!(RequestId::parse(&format!("checkpoint/{B}")).unexplained, Some(B));
-        assert_eq!(read(&format!("image_gen/1772754457436/{B}/12")), (None, Some(B), Some("12")));
+        assert_eq!(
+            RequestId::parse(&format!("checkpoint/{B}")).unexplained,
+            Some(B)
+        );
+        assert_eq!(
+            read(&format!("image_gen/1772754457436/{B}/12")),
+            (None, Some(B), Some("12"))
+        );
         assert_eq!(read(&format!("agent-{B}")), (None, None, None));
     }
 
     #[test]
     fn the_first_part_is_the_kind_whatever_follows() {
-        for (text, kind) in [("agent/1/2", "agent"), ("checkpoint", "checkpoint"), ("", ""), ("/x", ""), (B, B)] {
+        for (text, kind) in [
+            ("agent/1/2", "agent"),
+            ("checkpoint", "checkpoint"),
+            ("", ""),
+            ("/x", ""),
+            (B, B),
+        ] {
             assert_eq!(RequestId::parse(text).kind, kind, "{text}");
         }
     }
 
     #[test]
     fn unknown_forms_give_their_uuids_in_order() {
-        assert_eq!(read(&format!("agent/v3/{A}/x/{B}/y/9")), (Some(A), Some(B), Some("9")));
-        assert_eq!(read(&format!("web_search/{A}/{B}")), (Some(A), Some(B), None));
+        assert_eq!(
+            read(&format!("agent/v3/{A}/x/{B}/y/9")),
+            (Some(A), Some(B), Some("9"))
+        );
+        assert_eq!(
+            read(&format!("web_search/{A}/{B}")),
+            (Some(A), Some(B), None)
+        );
         let upper = B.to_uppercase();
-        assert_eq!(read(&format!("agent/{upper}/0")), (None, Some(&*upper), Some("0")));
+        assert_eq!(
+            read(&format!("agent/{upper}/0")),
+            (None, Some(&*upper), Some("0"))
+        );
     }
 
     #[test]
@@ -123,15 +167,31 @@ mod tests {
         }
         for last in ["", "x", "-1", "+1", "1.5", "1780000000000", "٣"] {
             let id = format!("agent/{B}/{last}");
-            assert_eq!((read(&id), RequestId::parse(&id).unexplained), ((None, None, None), Some(B)), "{last}");
-            assert_eq!(read(&format!("agent/{A}/{B}/{last}")), (Some(A), Some(B), None), "{last}");
+            assert_eq!(
+                (read(&id), RequestId::parse(&id).unexplained),
+                ((None, None, None), Some(B)),
+                "{last}"
+            );
+            assert_eq!(
+                read(&format!("agent/{A}/{B}/{last}")),
+                (Some(A), Some(B), None),
+                "{last}"
+            );
         }
     }
 
     #[test]
     fn a_labelled_request_names_its_trajectory() {
         assert_eq!(trajectory_of_label(&format!("{B}-3")), Some(B));
-        for text in ["", "3", B, "x-3", &format!("{B}-"), &format!("{B}-x"), &format!("{B}-3-4")] {
+        for text in [
+            "",
+            "3",
+            B,
+            "x-3",
+            &format!("{B}-"),
+            &format!("{B}-x"),
+            &format!("{B}-3-4"),
+        ] {
             assert_eq!(trajectory_of_label(text), None, "{text}");
         }
     }

@@ -1,8 +1,9 @@
-//! What an agent's telemetry says of its calls: the body of a request in, identifiers that belong together out.
+//! What an agent's telemetry says of its calls: the body of a request in, identifiers that belong
+//! together out.
 //!
-//! `recordCodeAssistMetrics` follows each generation and names its trace and its trajectory. `recordTrajectoryAnalytics`
-//! holds a whole trajectory, prompts and answers included, of which its ids and the traces of its calls are read and
-//! nothing else.
+//! `recordCodeAssistMetrics` follows each generation and names its trace and its trajectory.
+//! `recordTrajectoryAnalytics` holds a whole trajectory, prompts and answers included, of which its
+//! ids and the traces of its calls are read and nothing else.
 
 use std::collections::VecDeque;
 use std::sync::LazyLock;
@@ -37,7 +38,13 @@ impl Telemetry {
 
     /// Reads the next bytes, free of content coding, and tells how far the document has been read.
     pub(in crate::dialect) fn feed(&mut self, plain: &[u8]) -> Status {
-        let Self { reader, element, offered, trajectory, traces } = self;
+        let Self {
+            reader,
+            element,
+            offered,
+            trajectory,
+            traces,
+        } = self;
         reader.feed(plain, &mut |field, value| match (field, value) {
             (Field::Element, Value::Object) => *element = JoinedIds::default(),
             (Field::Element, Value::End) => push_last(offered, std::mem::take(element)),
@@ -46,23 +53,33 @@ impl Telemetry {
             (Field::OfferedTrajectory, _) => element.trajectory = id(value),
             (Field::Cascade, _) => trajectory.cascade = id(value),
             (Field::Trajectory, _) => trajectory.trajectory = id(value),
-            (Field::Trace, _) => id(value).into_iter().for_each(|trace| push_last(traces, trace)),
+            (Field::Trace, _) => id(value)
+                .into_iter()
+                .for_each(|trace| push_last(traces, trace)),
         })
     }
 
     /// Which identifiers belong together; none when the document is malformed.
     pub(in crate::dialect) fn finish(self) -> impl Iterator<Item = JoinedIds> {
-        let Self { reader, offered, trajectory, traces, .. } = self;
+        let Self {
+            reader,
+            offered,
+            trajectory,
+            traces,
+            ..
+        } = self;
         let of_trajectory = trajectory.clone();
-        let calls =
-            traces.into_iter().map(move |trace| JoinedIds { provider_trace: Some(trace), ..of_trajectory.clone() });
+        let calls = traces.into_iter().map(move |trace| JoinedIds {
+            provider_trace: Some(trace),
+            ..of_trajectory.clone()
+        });
         let all = offered.into_iter().chain([trajectory]).chain(calls);
         all.filter(move |ids| reader.status() != Status::Malformed && joins(ids))
     }
 }
 
-/// Most elements, and most traces, that are kept of one body. A long conversation makes some hundreds of calls; of more the
-/// last ones are the news.
+/// Most elements, and most traces, that are kept of one body. A long conversation makes some
+/// hundreds of calls; of more the last ones are the news.
 const MAX_JOINED: usize = 512;
 
 fn push_last<T>(queue: &mut VecDeque<T>, item: T) {
@@ -74,7 +91,11 @@ fn push_last<T>(queue: &mut VecDeque<T>, item: T) {
 
 /// One identifier alone joins nothing: the call of a checkpoint, say, has no trajectory.
 fn joins(ids: &JoinedIds) -> bool {
-    [&ids.cascade, &ids.trajectory, &ids.provider_trace].into_iter().flatten().count() > 1
+    [&ids.cascade, &ids.trajectory, &ids.provider_trace]
+        .into_iter()
+        .flatten()
+        .count()
+        > 1
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,10 +113,16 @@ static PATHS: LazyLock<Paths<Field>> = LazyLock::new(|| {
     Paths::new([
         ("metrics[]", Field::Element),
         ("metrics[].conversationOffered.traceId", Field::OfferedTrace),
-        ("metrics[].conversationOffered.trajectoryId", Field::OfferedTrajectory),
+        (
+            "metrics[].conversationOffered.trajectoryId",
+            Field::OfferedTrajectory,
+        ),
         ("trajectory.cascadeId", Field::Cascade),
         ("trajectory.trajectoryId", Field::Trajectory),
-        ("trajectory.generatorMetadata[].chatModel.retryInfos[].traceId", Field::Trace),
+        (
+            "trajectory.generatorMetadata[].chatModel.retryInfos[].traceId",
+            Field::Trace,
+        ),
     ])
 });
 
@@ -106,9 +133,15 @@ mod tests {
     /// `(cascade, trajectory, trace)` of all that a document joins.
     fn joined(document: &str) -> Vec<[Option<String>; 3]> {
         let mut telemetry = Telemetry::new();
-        document.as_bytes().chunks(3).for_each(|piece| _ = telemetry.feed(piece));
+        document
+            .as_bytes()
+            .chunks(3)
+            .for_each(|piece| _ = telemetry.feed(piece));
         let text = |id: Option<Id>| id.map(|id| id.to_string());
-        telemetry.finish().map(|ids| [ids.cascade, ids.trajectory, ids.provider_trace].map(text)).collect()
+        telemetry
+            .finish()
+            .map(|ids| [ids.cascade, ids.trajectory, ids.provider_trace].map(text))
+            .collect()
     }
 
     fn ids(cascade: &str, trajectory: &str, trace: &str) -> [Option<String>; 3] {
@@ -136,7 +169,12 @@ mod tests {
                 {"chatModel":{"retryInfos":[]}},
                 {"chatModel":{"retryInfos":[{"traceId":"x3"}]}}
             ],"trajectoryId":"t","cascadeId":"c"}}"#;
-        let expected = [ids("c", "t", ""), ids("c", "t", "x1"), ids("c", "t", "x2"), ids("c", "t", "x3")];
+        let expected = [
+            ids("c", "t", ""),
+            ids("c", "t", "x1"),
+            ids("c", "t", "x2"),
+            ids("c", "t", "x3"),
+        ];
         assert_eq!(joined(document), expected);
         let nameless = r#"{"trajectory":{"generatorMetadata":[{"chatModel":{"retryInfos":[{"traceId":"x"}]}}]}}"#;
         assert_eq!(joined(nameless), Vec::<[Option<String>; 3]>::new());
@@ -147,13 +185,18 @@ mod tests {
         let whole = r#"{"metrics":[{"conversationOffered":{"traceId":"x1","trajectoryId":"t1"}},{"conversationOff"#;
         assert_eq!(joined(whole), [ids("", "t1", "x1")]);
         assert_eq!(joined(&format!("{whole}\n,\"")), [ids("", "t1", "x1")]);
-        assert_eq!(joined(&format!("{whole}\"]")), Vec::<[Option<String>; 3]>::new());
+        assert_eq!(
+            joined(&format!("{whole}\"]")),
+            Vec::<[Option<String>; 3]>::new()
+        );
         assert_eq!(joined("null"), Vec::<[Option<String>; 3]>::new());
     }
 
     #[test]
     fn of_too_many_the_last_ones_are_kept() {
-        let traces: Vec<_> = (0..MAX_JOINED + 9).map(|n| format!(r#"{{"traceId":"x{n}"}}"#)).collect();
+        let traces: Vec<_> = (0..MAX_JOINED + 9)
+            .map(|n| format!(r#"{{"traceId":"x{n}"}}"#))
+            .collect();
         let traces = traces.join(",");
         let document = format!(
             r#"{{"trajectory":{{"cascadeId":"c","generatorMetadata":[{{"chatModel":{{"retryInfos":[{traces}]}}}}]}}}}"#
@@ -161,6 +204,9 @@ mod tests {
         let joined = joined(&document);
         assert_eq!(joined.len(), MAX_JOINED);
         assert_eq!(joined[0], ids("c", "", "x9"));
-        assert_eq!(joined[MAX_JOINED - 1], ids("c", "", &format!("x{}", MAX_JOINED + 8)));
+        assert_eq!(
+            joined[MAX_JOINED - 1],
+            ids("c", "", &format!("x{}", MAX_JOINED + 8))
+        );
     }
 }

@@ -10,17 +10,32 @@ use crate::observe::json::Value;
 use crate::record::{QuotaWindow, RateLimit, RateLimitReason, TokenUsage, UsageTotal};
 
 fn post(host: &str, path: &str) -> Option<Recognised> {
-    let head = RequestHead { method: "POST".into(), path: path.into(), alt_sse: false, fields: Default::default() };
+    let head = RequestHead {
+        method: "POST".into(),
+        path: path.into(),
+        alt_sse: false,
+        fields: Default::default(),
+    };
     recognise(&Host::parse(host).unwrap(), &head)
 }
 
 fn recognised(host: &str, path: &str) -> Option<(Provider, Operation, Option<String>)> {
-    let Recognised::Call(CallHead { provider, operation, model, .. }) = post(host, path)? else { return None };
+    let Recognised::Call(CallHead {
+        provider,
+        operation,
+        model,
+        ..
+    }) = post(host, path)?
+    else {
+        return None;
+    };
     Some((provider, operation, model.map(|model| model.to_string())))
 }
 
 fn told(host: &str, path: &str) -> Option<(Provider, Tells)> {
-    let Recognised::Notice(Notice { provider, tells }) = post(host, path)? else { return None };
+    let Recognised::Notice(Notice { provider, tells }) = post(host, path)? else {
+        return None;
+    };
     Some((provider, tells))
 }
 
@@ -31,9 +46,27 @@ fn paths_and_hosts_tell_provider_operation_and_model() {
     let unknown = "gateway.example.com";
     let vertex = "/v1beta1/projects/p/locations/global/publishers/google/models/gemini-2.5-pro:generateContent";
     let table = [
-        ("cloudcode-pa.googleapis.com", "/v1internal:streamGenerateContent", CloudCode, Chat, None),
-        ("daily-cloudcode-pa.sandbox.googleapis.com", "/v1internal:tabChat", CloudCode, Autocomplete, None),
-        (unknown, "/v1internal:countTokens", CloudCode, CountTokens, None),
+        (
+            "cloudcode-pa.googleapis.com",
+            "/v1internal:streamGenerateContent",
+            CloudCode,
+            Chat,
+            None,
+        ),
+        (
+            "daily-cloudcode-pa.sandbox.googleapis.com",
+            "/v1internal:tabChat",
+            CloudCode,
+            Autocomplete,
+            None,
+        ),
+        (
+            unknown,
+            "/v1internal:countTokens",
+            CloudCode,
+            CountTokens,
+            None,
+        ),
         (
             "generativelanguage.googleapis.com",
             "/v1beta/models/gemini-2.5-flash:countTokens",
@@ -41,8 +74,20 @@ fn paths_and_hosts_tell_provider_operation_and_model() {
             CountTokens,
             Some("gemini-2.5-flash"),
         ),
-        (unknown, "/v1/models/gemini-2.5-flash:generateContent", Gemini, Chat, Some("gemini-2.5-flash")),
-        (unknown, "/v1alpha/tunedModels/mine:streamGenerateContent", Gemini, Chat, Some("mine")),
+        (
+            unknown,
+            "/v1/models/gemini-2.5-flash:generateContent",
+            Gemini,
+            Chat,
+            Some("gemini-2.5-flash"),
+        ),
+        (
+            unknown,
+            "/v1alpha/tunedModels/mine:streamGenerateContent",
+            Gemini,
+            Chat,
+            Some("mine"),
+        ),
         (
             "aiplatform.googleapis.com",
             "/v1/publishers/google/models/gemini-2.5-pro:generateContent",
@@ -50,10 +95,28 @@ fn paths_and_hosts_tell_provider_operation_and_model() {
             Chat,
             Some("gemini-2.5-pro"),
         ),
-        ("europe-west4-aiplatform.googleapis.com", vertex, VertexAi, Chat, Some("gemini-2.5-pro")),
+        (
+            "europe-west4-aiplatform.googleapis.com",
+            vertex,
+            VertexAi,
+            Chat,
+            Some("gemini-2.5-pro"),
+        ),
         (unknown, vertex, VertexAi, Chat, Some("gemini-2.5-pro")),
-        (unknown, "/v1beta/models/gemini-embedding-001:embedContent", Gemini, Embeddings, Some("gemini-embedding-001")),
-        (unknown, "/v1beta/models/e:batchEmbedContents", Gemini, Embeddings, Some("e")),
+        (
+            unknown,
+            "/v1beta/models/gemini-embedding-001:embedContent",
+            Gemini,
+            Embeddings,
+            Some("gemini-embedding-001"),
+        ),
+        (
+            unknown,
+            "/v1beta/models/e:batchEmbedContents",
+            Gemini,
+            Embeddings,
+            Some("e"),
+        ),
         (
             unknown,
             "/v1/publishers/google/models/text-embedding-005:predict",
@@ -61,11 +124,35 @@ fn paths_and_hosts_tell_provider_operation_and_model() {
             Embeddings,
             Some("text-embedding-005"),
         ),
-        (unknown, "/v1/publishers/google/models/imagen-4:predict", VertexAi, ImageGeneration, Some("imagen-4")),
-        (unknown, "/v1beta1/projects/p/locations/l/endpoints/42:generateContent", VertexAi, Chat, Some("42")),
-        (unknown, "/v1beta/dynamic/x:generateContent", Gemini, Chat, Some("x")),
+        (
+            unknown,
+            "/v1/publishers/google/models/imagen-4:predict",
+            VertexAi,
+            ImageGeneration,
+            Some("imagen-4"),
+        ),
+        (
+            unknown,
+            "/v1beta1/projects/p/locations/l/endpoints/42:generateContent",
+            VertexAi,
+            Chat,
+            Some("42"),
+        ),
+        (
+            unknown,
+            "/v1beta/dynamic/x:generateContent",
+            Gemini,
+            Chat,
+            Some("x"),
+        ),
         (unknown, "/v1beta/interactions", Gemini, Chat, None),
-        (unknown, "/v1beta1/projects/p/locations/l/interactions", VertexAi, Chat, None),
+        (
+            unknown,
+            "/v1beta1/projects/p/locations/l/interactions",
+            VertexAi,
+            Chat,
+            None,
+        ),
         (
             "aiplatform.googleapis.com",
             "/v1/models/gemini-2.5-pro:generateContent",
@@ -75,7 +162,11 @@ fn paths_and_hosts_tell_provider_operation_and_model() {
         ),
     ];
     for (host, path, provider, operation, model) in table {
-        assert_eq!(recognised(host, path), Some((provider, operation, model.map(str::to_owned))), "{host} {path}");
+        assert_eq!(
+            recognised(host, path),
+            Some((provider, operation, model.map(str::to_owned))),
+            "{host} {path}"
+        );
     }
 }
 
@@ -89,9 +180,21 @@ fn what_calls_no_model_may_tell_of_calls_or_quotas() {
         ("retrieveUserQuota", Tells::Quotas),
         ("retrieveUserQuotaSummary", Tells::Quotas),
     ] {
-        assert_eq!(told(host, &format!("/v1internal:{method}")), Some((Provider::CloudCode, tells)), "{method}");
-        assert_eq!(told(host, &format!("/v1/models/m:{method}")), None, "{method}");
-        assert_eq!(told(host, &format!("/v1internal:{method}2")), None, "{method}");
+        assert_eq!(
+            told(host, &format!("/v1internal:{method}")),
+            Some((Provider::CloudCode, tells)),
+            "{method}"
+        );
+        assert_eq!(
+            told(host, &format!("/v1/models/m:{method}")),
+            None,
+            "{method}"
+        );
+        assert_eq!(
+            told(host, &format!("/v1internal:{method}2")),
+            None,
+            "{method}"
+        );
     }
     assert_eq!(told(host, "/v1internal:loadCodeAssist"), None);
     assert_eq!(told(host, "/v1internal:generateContent"), None);
@@ -119,23 +222,41 @@ fn other_paths_are_no_calls() {
         "/v1beta/models",
         "",
     ] {
-        assert_eq!(recognised("cloudcode-pa.googleapis.com", path), None, "{path}");
+        assert_eq!(
+            recognised("cloudcode-pa.googleapis.com", path),
+            None,
+            "{path}"
+        );
     }
-    assert_eq!(provider_of(&Host::parse("cloudcode-pa.googleapis.com.evil.example").unwrap()), None);
-    assert_eq!(provider_of(&Host::parse("notaiplatform.googleapis.com").unwrap()), None);
+    assert_eq!(
+        provider_of(&Host::parse("cloudcode-pa.googleapis.com.evil.example").unwrap()),
+        None
+    );
+    assert_eq!(
+        provider_of(&Host::parse("notaiplatform.googleapis.com").unwrap()),
+        None
+    );
 }
 
 /// A frame's usage from `(count, number)` pairs.
 fn usage(counts: &[(Count, &str)]) -> GeminiUsage {
     let mut usage = GeminiUsage::default();
-    counts.iter().for_each(|(count, text)| usage.take(*count, &Value::Number(text)));
+    counts
+        .iter()
+        .for_each(|(count, text)| usage.take(*count, &Value::Number(text)));
     usage
 }
 
 /// An answer with visible text.
-const TEXT: Bears = Bears { output: true, thought: false };
+const TEXT: Bears = Bears {
+    output: true,
+    thought: false,
+};
 /// One with a thought and nothing else.
-const THOUGHT: Bears = Bears { output: false, thought: true };
+const THOUGHT: Bears = Bears {
+    output: false,
+    thought: true,
+};
 
 /// Prompt, cached, candidates, thoughts, tool use and total.
 type Counts = [Option<u64>; 6];
@@ -151,14 +272,22 @@ fn counts([prompt, cached, candidates, thoughts, tool_use, total]: Counts) -> Ge
         (Count::Total, total),
     ];
     for (count, tokens) in named {
-        tokens.into_iter().for_each(|tokens| usage.take(count, &Value::Number(&tokens.to_string())));
+        tokens
+            .into_iter()
+            .for_each(|tokens| usage.take(count, &Value::Number(&tokens.to_string())));
     }
     usage
 }
 
 /// Input, cache read, output, thinking and tool input.
 fn parts(usage: TokenUsage) -> [Option<u64>; 5] {
-    [usage.input, usage.cache_read, usage.output, usage.thinking, usage.tool_input]
+    [
+        usage.input,
+        usage.cache_read,
+        usage.output,
+        usage.thinking,
+        usage.tool_input,
+    ]
 }
 
 #[test]
@@ -195,7 +324,11 @@ fn the_total_decides_what_the_counts_mean() {
     ];
     for (name, bears, wire, expected, total, is_sound) in table {
         let reading = counts(wire).read(bears);
-        assert_eq!((parts(reading.usage), reading.total, reading.is_sound), (expected, total, is_sound), "{name}");
+        assert_eq!(
+            (parts(reading.usage), reading.total, reading.is_sound),
+            (expected, total, is_sound),
+            "{name}"
+        );
     }
 }
 
@@ -208,23 +341,42 @@ fn a_total_is_one_of_the_counts_that_stand_beside_it() {
     };
     let early = [Some(10), None, None, None, None, Some(10)];
     let late = [Some(10), None, Some(5), None, None, None];
-    assert_eq!(merged(&[early, late]).total, UsageTotal::Absent, "the counts have grown since");
+    assert_eq!(
+        merged(&[early, late]).total,
+        UsageTotal::Absent,
+        "the counts have grown since"
+    );
     let zeros = [Some(0), Some(0), Some(0), Some(0), Some(0), Some(0)];
     let whole = [Some(10), None, Some(5), Some(2), None, Some(17)];
-    for frames in
-        [vec![whole], vec![early, whole], vec![whole, whole], vec![zeros, whole, zeros], vec![early, late, whole, late]]
-    {
+    for frames in [
+        vec![whole],
+        vec![early, whole],
+        vec![whole, whole],
+        vec![zeros, whole, zeros],
+        vec![early, late, whole, late],
+    ] {
         let reading = merged(&frames);
         let seen = (parts(reading.usage), reading.total, reading.is_sound);
         assert_eq!(
             seen,
-            ([Some(10), reading.usage.cache_read, Some(5), Some(2), reading.usage.tool_input], UsageTotal::Agree, true)
+            (
+                [
+                    Some(10),
+                    reading.usage.cache_read,
+                    Some(5),
+                    Some(2),
+                    reading.usage.tool_input
+                ],
+                UsageTotal::Agree,
+                true
+            )
         );
     }
 }
 
 proptest! {
-    /// Whatever the counts are, a reading that agrees adds up, with and without what was cached, and no other one is exact.
+    /// Whatever the counts are, a reading that agrees adds up, with and without what was cached,
+    /// and no other one is exact.
     #[test]
     fn a_reading_that_agrees_adds_up(wire in prop::array::uniform6(prop::option::of(0..40_u64)), output in any::<bool>(), thought in any::<bool>()) {
         let reading = counts(wire).read(Bears { output, thought });
@@ -242,15 +394,36 @@ proptest! {
 #[test]
 fn later_counts_win_field_by_field_and_zeros_never_do() {
     let mut merged = usage(&[(Count::Prompt, "0"), (Count::Candidates, "0")]);
-    merged.merge(usage(&[(Count::Prompt, "16"), (Count::Cached, "8"), (Count::Candidates, "1")]));
+    merged.merge(usage(&[
+        (Count::Prompt, "16"),
+        (Count::Cached, "8"),
+        (Count::Candidates, "1"),
+    ]));
     merged.merge(usage(&[(Count::Prompt, "16"), (Count::Candidates, "3")]));
-    merged.merge(usage(&[(Count::Prompt, "0"), (Count::Cached, "0"), (Count::Thoughts, "0")]));
-    let expected = [(Count::Prompt, "16"), (Count::Cached, "8"), (Count::Candidates, "3"), (Count::Thoughts, "0")];
+    merged.merge(usage(&[
+        (Count::Prompt, "0"),
+        (Count::Cached, "0"),
+        (Count::Thoughts, "0"),
+    ]));
+    let expected = [
+        (Count::Prompt, "16"),
+        (Count::Cached, "8"),
+        (Count::Candidates, "3"),
+        (Count::Thoughts, "0"),
+    ];
     assert_eq!(merged, usage(&expected));
-    let mut several = usage(&[(Count::OneOfPrompts, "9"), (Count::OneOfPrompts, "4"), (Count::OneOfPrompts, "-1")]);
+    let mut several = usage(&[
+        (Count::OneOfPrompts, "9"),
+        (Count::OneOfPrompts, "4"),
+        (Count::OneOfPrompts, "-1"),
+    ]);
     assert_eq!(several, usage(&[(Count::Prompt, "13")]));
     several.merge(usage(&[(Count::OneOfPrompts, "1")]));
-    assert_eq!(several, usage(&[(Count::Prompt, "1")]), "of another document");
+    assert_eq!(
+        several,
+        usage(&[(Count::Prompt, "1")]),
+        "of another document"
+    );
 }
 
 #[test]
@@ -268,7 +441,13 @@ fn numbers_that_are_no_counts_are_ignored() {
         (text("+1"), None),
         (text(""), None),
         (text("NaN"), None),
-        (Value::String { text: "12", cut: true }, None),
+        (
+            Value::String {
+                text: "12",
+                cut: true,
+            },
+            None,
+        ),
         (Value::Null, None),
         (Value::Bool(true), None),
         (Value::Object, None),
@@ -281,7 +460,9 @@ fn numbers_that_are_no_counts_are_ignored() {
 
 fn refusal(details: &[(Detail, &str)]) -> Refusal {
     let mut refusal = Refusal::default();
-    details.iter().for_each(|(detail, text)| refusal.take(*detail, Value::String { text, cut: false }));
+    details
+        .iter()
+        .for_each(|(detail, text)| refusal.take(*detail, Value::String { text, cut: false }));
     refusal
 }
 
@@ -291,18 +472,25 @@ fn delays_are_read_in_every_form() {
     for (text, expected) in [
         ("3.957525076s", Some(Duration::new(3, 957_525_076))),
         ("900ms", Some(Duration::from_millis(900))),
-        ("135h9m46s", Some(Duration::from_secs(135 * 3600 + 9 * 60 + 46))),
+        (
+            "135h9m46s",
+            Some(Duration::from_secs(135 * 3600 + 9 * 60 + 46)),
+        ),
         ("2h1m1s", Some(Duration::from_secs(7261))),
         ("256527.79s", Some(Duration::new(256_527, 790_000_000))),
-        ("71h15m27.791609974s", Some(Duration::new(256_527, 791_609_974))),
+        (
+            "71h15m27.791609974s",
+            Some(Duration::new(256_527, 791_609_974)),
+        ),
         ("0s", Some(Duration::ZERO)),
         ("-3s", None),
         ("soon", None),
         ("", None),
         ("99999999999999999999h", None),
     ] {
-        let limit =
-            refusal(&[(Detail::RetryDelay, text), (Detail::ResetDelay, text)]).rate_limit(429, None, now).unwrap();
+        let limit = refusal(&[(Detail::RetryDelay, text), (Detail::ResetDelay, text)])
+            .rate_limit(429, None, now)
+            .unwrap();
         assert_eq!(limit.retry_after, expected, "{text}");
         assert_eq!(limit.resets_at, expected.map(|delay| now + delay), "{text}");
     }
@@ -311,53 +499,130 @@ fn delays_are_read_in_every_form() {
 #[test]
 fn a_rate_limit_is_known_by_status_words_or_reason() {
     let now = SystemTime::UNIX_EPOCH;
-    let reason =
-        |status, details: &[(Detail, &str)]| refusal(details).rate_limit(status, None, now).map(|limit| limit.reason);
+    let reason = |status, details: &[(Detail, &str)]| {
+        refusal(details)
+            .rate_limit(status, None, now)
+            .map(|limit| limit.reason)
+    };
     assert_eq!(reason(429, &[]), Some(RateLimitReason::Unspecified));
-    assert_eq!(reason(503, &[(Detail::Reason, "MODEL_CAPACITY_EXHAUSTED")]), Some(RateLimitReason::Capacity));
+    assert_eq!(
+        reason(503, &[(Detail::Reason, "MODEL_CAPACITY_EXHAUSTED")]),
+        Some(RateLimitReason::Capacity)
+    );
     assert_eq!(
         reason(403, &[(Detail::Reason, "INSUFFICIENT_G1_CREDITS_BALANCE")]),
         Some(RateLimitReason::QuotaExhausted)
     );
-    assert_eq!(reason(200, &[(Detail::Code, "429")]), Some(RateLimitReason::Unspecified));
-    assert_eq!(reason(200, &[(Detail::Status, "RESOURCE_EXHAUSTED")]), Some(RateLimitReason::Unspecified));
-    assert_eq!(reason(403, &[(Detail::Reason, "VALIDATION_REQUIRED")]), None);
-    assert_eq!(reason(503, &[(Detail::Code, "503"), (Detail::Status, "UNAVAILABLE")]), None);
+    assert_eq!(
+        reason(200, &[(Detail::Code, "429")]),
+        Some(RateLimitReason::Unspecified)
+    );
+    assert_eq!(
+        reason(200, &[(Detail::Status, "RESOURCE_EXHAUSTED")]),
+        Some(RateLimitReason::Unspecified)
+    );
+    assert_eq!(
+        reason(403, &[(Detail::Reason, "VALIDATION_REQUIRED")]),
+        None
+    );
+    assert_eq!(
+        reason(
+            503,
+            &[(Detail::Code, "503"), (Detail::Status, "UNAVAILABLE")]
+        ),
+        None
+    );
 }
 
 #[test]
 fn the_body_knows_better_than_the_header_and_a_date_better_than_a_delay() {
     let (now, header) = (SystemTime::UNIX_EPOCH, Some(Duration::from_secs(9)));
-    let details =
-        [(Detail::RetryDelay, "2s"), (Detail::ResetDelay, "1h"), (Detail::ResetTime, "1970-01-01T00:00:07.5Z")];
-    let (reason, resets_at) = (RateLimitReason::Unspecified, Some(now + Duration::from_millis(7500)));
-    let expected = RateLimit { reason, retry_after: Some(Duration::from_secs(2)), resets_at };
-    assert_eq!(refusal(&details).rate_limit(429, header, now), Some(expected));
-    assert_eq!(refusal(&[]).rate_limit(429, header, now).unwrap().retry_after, header);
-    assert_eq!(refusal(&[(Detail::ResetTime, "tomorrow")]).rate_limit(429, None, now).unwrap().resets_at, None);
+    let details = [
+        (Detail::RetryDelay, "2s"),
+        (Detail::ResetDelay, "1h"),
+        (Detail::ResetTime, "1970-01-01T00:00:07.5Z"),
+    ];
+    let (reason, resets_at) = (
+        RateLimitReason::Unspecified,
+        Some(now + Duration::from_millis(7500)),
+    );
+    let expected = RateLimit {
+        reason,
+        retry_after: Some(Duration::from_secs(2)),
+        resets_at,
+    };
+    assert_eq!(
+        refusal(&details).rate_limit(429, header, now),
+        Some(expected)
+    );
+    assert_eq!(
+        refusal(&[])
+            .rate_limit(429, header, now)
+            .unwrap()
+            .retry_after,
+        header
+    );
+    assert_eq!(
+        refusal(&[(Detail::ResetTime, "tomorrow")])
+            .rate_limit(429, None, now)
+            .unwrap()
+            .resets_at,
+        None
+    );
 }
 
 #[test]
 fn quotas_of_the_public_api_have_a_span() {
-    let now = "2026-07-01T10:00:00Z".parse::<jiff::Timestamp>().map(|now| SystemTime::try_from(now).unwrap()).unwrap();
+    let now = "2026-07-01T10:00:00Z"
+        .parse::<jiff::Timestamp>()
+        .map(|now| SystemTime::try_from(now).unwrap())
+        .unwrap();
     let limit = |details: &[(Detail, &str)]| {
         let refusal = refusal(details);
         let limit = refusal.rate_limit(200, None, now).unwrap();
-        let resets_at = limit.resets_at.map(|at| jiff::Timestamp::try_from(at).unwrap().to_string());
+        let resets_at = limit
+            .resets_at
+            .map(|at| jiff::Timestamp::try_from(at).unwrap().to_string());
         (limit.reason, refusal.window(), resets_at)
     };
-    let day = (RateLimitReason::QuotaExhausted, QuotaWindow::Day, Some("2026-07-02T07:00:00Z".to_owned()));
-    let minute = (RateLimitReason::RateLimitExceeded, QuotaWindow::Unspecified, None);
-    let per_day = (Detail::QuotaId, "GenerateRequestsPerDayPerProjectPerModel-FreeTier");
-    let per_minute = (Detail::QuotaId, "GenerateContentInputTokensPerModelPerMinute-FreeTier");
+    let day = (
+        RateLimitReason::QuotaExhausted,
+        QuotaWindow::Day,
+        Some("2026-07-02T07:00:00Z".to_owned()),
+    );
+    let minute = (
+        RateLimitReason::RateLimitExceeded,
+        QuotaWindow::Unspecified,
+        None,
+    );
+    let per_day = (
+        Detail::QuotaId,
+        "GenerateRequestsPerDayPerProjectPerModel-FreeTier",
+    );
+    let per_minute = (
+        Detail::QuotaId,
+        "GenerateContentInputTokensPerModelPerMinute-FreeTier",
+    );
     assert_eq!(limit(&[per_day]), day);
     assert_eq!(limit(&[per_minute]), minute);
     assert_eq!(limit(&[per_day, per_minute]), day, "the longer one decides");
     assert_eq!(limit(&[per_minute, per_day]), day);
-    assert_eq!(limit(&[(Detail::Reason, "RATE_LIMIT_EXCEEDED"), per_day]), day);
-    assert_eq!(limit(&[(Detail::Reason, "MODEL_CAPACITY_EXHAUSTED"), per_minute]).0, RateLimitReason::Capacity);
-    assert_eq!(limit(&[(Detail::QuotaId, "x"), (Detail::Code, "8")]).0, RateLimitReason::Unspecified);
-    assert_eq!(refusal(&[(Detail::QuotaId, "x")]).rate_limit(200, None, now), None);
+    assert_eq!(
+        limit(&[(Detail::Reason, "RATE_LIMIT_EXCEEDED"), per_day]),
+        day
+    );
+    assert_eq!(
+        limit(&[(Detail::Reason, "MODEL_CAPACITY_EXHAUSTED"), per_minute]).0,
+        RateLimitReason::Capacity
+    );
+    assert_eq!(
+        limit(&[(Detail::QuotaId, "x"), (Detail::Code, "8")]).0,
+        RateLimitReason::Unspecified
+    );
+    assert_eq!(
+        refusal(&[(Detail::QuotaId, "x")]).rate_limit(200, None, now),
+        None
+    );
 }
 
 #[test]
@@ -372,12 +637,24 @@ fn a_reason_to_stop_is_one_that_says_something() {
         (Value::Number("0"), None, None),
         (Value::Number("1"), Some("STOP"), Some("STOP")),
         (Value::Number("6"), Some("LANGUAGE"), Some("BLOCKLIST")),
-        (Value::Number("10"), Some("MALFORMED_FUNCTION_CALL"), Some("MODEL_ARMOR")),
+        (
+            Value::Number("10"),
+            Some("MALFORMED_FUNCTION_CALL"),
+            Some("MODEL_ARMOR"),
+        ),
         (Value::Number("99"), Some("99"), Some("99")),
         (Value::Bool(true), None, None),
     ] {
-        assert_eq!(name(value, Provider::Gemini).as_deref(), gemini, "{value:?}");
-        assert_eq!(name(value, Provider::VertexAi).as_deref(), vertex, "{value:?}");
+        assert_eq!(
+            name(value, Provider::Gemini).as_deref(),
+            gemini,
+            "{value:?}"
+        );
+        assert_eq!(
+            name(value, Provider::VertexAi).as_deref(),
+            vertex,
+            "{value:?}"
+        );
     }
     let block = |value| block_name(value).map(|id| id.to_string());
     assert_eq!(block(Value::Number("3")).as_deref(), Some("BLOCKLIST"));
@@ -386,9 +663,16 @@ fn a_reason_to_stop_is_one_that_says_something() {
 
 #[test]
 fn an_answer_is_over_when_all_that_began_has_stopped() {
-    let candidate = |index, has_content, is_finished| Candidate { index, has_content, is_finished };
-    let (begins, goes_on, stops) =
-        (candidate(None, true, false), candidate(Some(0), true, false), candidate(None, false, true));
+    let candidate = |index, has_content, is_finished| Candidate {
+        index,
+        has_content,
+        is_finished,
+    };
+    let (begins, goes_on, stops) = (
+        candidate(None, true, false),
+        candidate(Some(0), true, false),
+        candidate(None, false, true),
+    );
     let second = |has_content, is_finished| candidate(Some(1), has_content, is_finished);
     let over = |frames: &[&[Candidate]]| {
         let mut said = Endings::default();
@@ -402,15 +686,37 @@ fn an_answer_is_over_when_all_that_began_has_stopped() {
     assert!(!over(&[]));
     assert!(!over(&[&[begins]]));
     assert!(over(&[&[begins], &[stops]]));
-    assert!(over(&[&[candidate(None, true, true)]]), "the last words with the reason");
-    assert!(!over(&[&[stops], &[goes_on]]), "content takes the reason back");
+    assert!(
+        over(&[&[candidate(None, true, true)]]),
+        "the last words with the reason"
+    );
+    assert!(
+        !over(&[&[stops], &[goes_on]]),
+        "content takes the reason back"
+    );
     assert!(over(&[&[stops], &[goes_on], &[stops]]));
-    assert!(over(&[&[stops], &[candidate(None, false, false)]]), "a frame of figures does not");
-    assert!(!over(&[&[begins, begins], &[stops]]), "places in a frame tell candidates apart");
+    assert!(
+        over(&[&[stops], &[candidate(None, false, false)]]),
+        "a frame of figures does not"
+    );
+    assert!(
+        !over(&[&[begins, begins], &[stops]]),
+        "places in a frame tell candidates apart"
+    );
     assert!(over(&[&[begins, begins], &[stops, stops]]));
     assert!(!over(&[&[stops], &[second(true, false)]]));
-    assert!(over(&[&[stops], &[second(true, false)], &[second(false, true)]]));
-    assert!(!over(&[&[candidate(Some(70), false, true)], &[candidate(Some(900), true, false)]]), "beyond the last bit");
+    assert!(over(&[
+        &[stops],
+        &[second(true, false)],
+        &[second(false, true)]
+    ]));
+    assert!(
+        !over(&[
+            &[candidate(Some(70), false, true)],
+            &[candidate(Some(900), true, false)]
+        ]),
+        "beyond the last bit"
+    );
     let mut blocked = Endings::default();
     blocked.is_blocked = true;
     assert!(blocked.are_all_over());

@@ -1,14 +1,15 @@
 //! `usageMetadata` as it stands on the wire, and what it means.
 //!
-//! The documented meaning is that the prompt includes what was cached, that candidates and thoughts are apart, and that
-//! `totalTokenCount` is the sum of prompt, candidates, thoughts and tool use. Not every model and gateway keeps to it, so the
-//! provider's own total decides between the readings that are known; see [`GeminiUsage::read`].
+//! The documented meaning is that the prompt includes what was cached, that candidates and thoughts
+//! are apart, and that `totalTokenCount` is the sum of prompt, candidates, thoughts and tool use.
+//! Not every model and gateway keeps to it, so the provider's own total decides between the
+//! readings that are known; see [`GeminiUsage::read`].
 
 use crate::observe::json::Value;
 use crate::record::{TokenUsage, UsageTotal};
 
-/// The counts of `usageMetadata`, in tokens. Cumulative: each frame of a stream repeats and extends those before it, so
-/// they are merged and never added.
+/// The counts of `usageMetadata`, in tokens. Cumulative: each frame of a stream repeats and extends
+/// those before it, so they are merged and never added.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::dialect) struct GeminiUsage {
     prompt: Option<u64>,
@@ -17,7 +18,8 @@ pub(in crate::dialect) struct GeminiUsage {
     candidates: Option<u64>,
     thoughts: Option<u64>,
     tool_use_prompt: Option<u64>,
-    /// Of the other counts as they are now: one of an earlier frame is forgotten when a count has changed since.
+    /// Of the other counts as they are now: one of an earlier frame is forgotten when a count has
+    /// changed since.
     total: Option<u64>,
 }
 
@@ -61,20 +63,24 @@ pub(in crate::dialect) struct Reading {
     pub(in crate::dialect) usage: TokenUsage,
     /// How the provider's total compares with them.
     pub(in crate::dialect) total: UsageTotal,
-    /// Nothing contradicts the parts: the total agrees if there is one, and nothing was generated of which no count tells.
+    /// Nothing contradicts the parts: the total agrees if there is one, and nothing was generated
+    /// of which no count tells.
     pub(in crate::dialect) is_sound: bool,
 }
 
 impl GeminiUsage {
-    /// Takes a count from the wire: a JSON number, or the same in quotes as 64-bit integers are written by protobuf.
-    /// Anything that is no count of tokens (negative, fractional, absurdly large) is ignored.
+    /// Takes a count from the wire: a JSON number, or the same in quotes as 64-bit integers are
+    /// written by protobuf. Anything that is no count of tokens (negative, fractional, absurdly
+    /// large) is ignored.
     pub(super) fn take(&mut self, count: Count, value: &Value<'_>) {
         let new = tokens(value);
         let slot = match count {
             Count::Cached => &mut self.cached,
             Count::Candidates => &mut self.candidates,
             Count::OneOfPrompts => {
-                self.prompt = new.map(|new| self.prompt.unwrap_or(0).saturating_add(new)).or(self.prompt);
+                self.prompt = new
+                    .map(|new| self.prompt.unwrap_or(0).saturating_add(new))
+                    .or(self.prompt);
                 return;
             }
             Count::Prompt => &mut self.prompt,
@@ -85,8 +91,9 @@ impl GeminiUsage {
         *slot = later_count(*slot, new);
     }
 
-    /// Merges the counts of a later frame, field by field. A later frame may omit a field, and frames of zeros come
-    /// before and between real ones; since counts only grow, a zero never replaces a count.
+    /// Merges the counts of a later frame, field by field. A later frame may omit a field, and
+    /// frames of zeros come before and between real ones; since counts only grow, a zero never
+    /// replaces a count.
     pub(super) fn merge(&mut self, later: Self) {
         let before = self.parts();
         self.prompt = later_count(self.prompt, later.prompt);
@@ -100,8 +107,8 @@ impl GeminiUsage {
 
     /// What the counts mean beside an answer that bears so much.
     ///
-    /// The documented meaning goes first where several fit the total. Where none fits, and without a total, the parts are read
-    /// as documented.
+    /// The documented meaning goes first where several fit the total. Where none fits, and without
+    /// a total, the parts are read as documented.
     pub(in crate::dialect) fn read(self, bears: Bears) -> Reading {
         let told = self.total.filter(|total| *total > 0);
         let fitting = told.and_then(|total| self.fit(total, bears));
@@ -113,52 +120,97 @@ impl GeminiUsage {
         let usage = fitting.unwrap_or_else(|| self.uncounted_output(told, bears));
         // Frames of zeros are no figures where something was generated.
         let is_empty = usage.total() == 0 && bears.is_something();
-        let usage = if is_empty { TokenUsage::default() } else { usage };
-        Reading { usage, total, is_sound: total != UsageTotal::Disagree && self.covers(&usage, total, bears) }
+        let usage = if is_empty {
+            TokenUsage::default()
+        } else {
+            usage
+        };
+        Reading {
+            usage,
+            total,
+            is_sound: total != UsageTotal::Disagree && self.covers(&usage, total, bears),
+        }
     }
 
-    /// Whether there is a count for everything that was generated, and no count that contradicts another.
+    /// Whether there is a count for everything that was generated, and no count that contradicts
+    /// another.
     fn covers(self, usage: &TokenUsage, total: UsageTotal, bears: Bears) -> bool {
-        let has_input = [usage.input, usage.cache_read].iter().flatten().any(|tokens| *tokens > 0);
+        let has_input = [usage.input, usage.cache_read]
+            .iter()
+            .flatten()
+            .any(|tokens| *tokens > 0);
         let has_output = usage.output.is_some_and(|tokens| tokens > 0);
         // That what was cached is no part of the prompt needs a total that says so.
         let is_consistent = total == UsageTotal::Agree || self.cached <= self.prompt;
         is_consistent && (has_output || !bears.output) && (has_input || !bears.is_something())
     }
 
-    /// The documented meaning; of a total that is larger than the parts, the rest is visible output that no count tells of.
+    /// The documented meaning; of a total that is larger than the parts, the rest is visible output
+    /// that no count tells of.
     fn uncounted_output(self, total: Option<u64>, bears: Bears) -> TokenUsage {
         let documented = self.as_documented();
-        let is_uncounted = bears.output && self.prompt > Some(0) && documented.output.unwrap_or(0) == 0;
-        let rest = total.and_then(|total| total.checked_sub(self.sum())).filter(|rest| *rest > 0 && is_uncounted);
-        TokenUsage { output: rest.or(documented.output), ..documented }
+        let is_uncounted =
+            bears.output && self.prompt > Some(0) && documented.output.unwrap_or(0) == 0;
+        let rest = total
+            .and_then(|total| total.checked_sub(self.sum()))
+            .filter(|rest| *rest > 0 && is_uncounted);
+        TokenUsage {
+            output: rest.or(documented.output),
+            ..documented
+        }
     }
 
     /// The first known meaning that the total agrees with.
     fn fit(self, total: u64, bears: Bears) -> Option<TokenUsage> {
         let [prompt, cached, candidates, thoughts, _] = self.parts();
         let (apart, documented) = (self.sum(), self.as_documented());
-        let inside = TokenUsage { output: Some(candidates.saturating_sub(thoughts)), ..documented };
-        let outside = |usage| TokenUsage { input: self.prompt, ..usage };
+        let inside = TokenUsage {
+            output: Some(candidates.saturating_sub(thoughts)),
+            ..documented
+        };
+        let outside = |usage| TokenUsage {
+            input: self.prompt,
+            ..usage
+        };
         let may_be_inside = 0 < thoughts && thoughts <= candidates;
         let meanings = [
             (true, apart, documented),
             // The candidates include the thoughts.
             (may_be_inside, apart.saturating_sub(thoughts), inside),
             // The prompt does not include what was cached, but the total does.
-            (cached > 0, apart.saturating_add(cached), outside(documented)),
-            (may_be_inside && cached > 0, apart.saturating_sub(thoughts).saturating_add(cached), outside(inside)),
+            (
+                cached > 0,
+                apart.saturating_add(cached),
+                outside(documented),
+            ),
+            (
+                may_be_inside && cached > 0,
+                apart.saturating_sub(thoughts).saturating_add(cached),
+                outside(inside),
+            ),
         ];
-        let known = meanings.into_iter().find(|(is_possible, sum, _)| *is_possible && *sum == total);
+        let known = meanings
+            .into_iter()
+            .find(|(is_possible, sum, _)| *is_possible && *sum == total);
         // Only the total tells of the thoughts, unless it is visible output that has no count.
-        let untold =
-            total.checked_sub(apart).filter(|_| prompt > 0 && thoughts == 0 && (candidates > 0 || !bears.output));
-        known.map(|(.., usage)| usage).or_else(|| Some(TokenUsage { thinking: Some(untold?), ..documented }))
+        let untold = total
+            .checked_sub(apart)
+            .filter(|_| prompt > 0 && thoughts == 0 && (candidates > 0 || !bears.output));
+        known.map(|(.., usage)| usage).or_else(|| {
+            Some(TokenUsage {
+                thinking: Some(untold?),
+                ..documented
+            })
+        })
     }
 
     /// What was cached is part of the prompt, unless it is more than that.
     fn as_documented(self) -> TokenUsage {
-        let fresh = |prompt: u64| prompt.checked_sub(self.cached.unwrap_or(0)).unwrap_or(prompt);
+        let fresh = |prompt: u64| {
+            prompt
+                .checked_sub(self.cached.unwrap_or(0))
+                .unwrap_or(prompt)
+        };
         TokenUsage {
             input: self.prompt.map(fresh),
             cache_read: self.cached,
@@ -172,17 +224,28 @@ impl GeminiUsage {
     /// What the total is, as documented.
     fn sum(self) -> u64 {
         let [prompt, _, candidates, thoughts, tool_use] = self.parts();
-        [prompt, candidates, thoughts, tool_use].into_iter().fold(0, u64::saturating_add)
+        [prompt, candidates, thoughts, tool_use]
+            .into_iter()
+            .fold(0, u64::saturating_add)
     }
 
     /// Prompt, cached, candidates, thoughts and tool use; what is not told counts 0.
     fn parts(self) -> [u64; 5] {
-        [self.prompt, self.cached, self.candidates, self.thoughts, self.tool_use_prompt].map(Option::unwrap_or_default)
+        [
+            self.prompt,
+            self.cached,
+            self.candidates,
+            self.thoughts,
+            self.tool_use_prompt,
+        ]
+        .map(Option::unwrap_or_default)
     }
 }
 
 fn tokens(value: &Value<'_>) -> Option<u64> {
-    let (Value::Number(text) | Value::String { text, cut: false }) = value else { return None };
+    let (Value::Number(text) | Value::String { text, cut: false }) = value else {
+        return None;
+    };
     // Of what `str::parse` takes, a sign would have to be refused first.
     let digits = text.bytes().try_fold(0_u64, |tokens, byte| {
         let digit = char::from(byte).to_digit(10)?;

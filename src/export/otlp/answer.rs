@@ -1,4 +1,5 @@
-//! What a collector's answer means, as the OTLP specification has it: taken, lost, or to be tried again. Pure.
+//! What a collector's answer means, as the OTLP specification has it: taken, lost, or to be tried
+//! again. Pure.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -36,7 +37,8 @@ pub(super) enum Answer {
     },
 }
 
-/// Why a request failed, in words that hold nothing of the collector's own and nothing of the request.
+/// Why a request failed, in words that hold nothing of the collector's own and nothing of the
+/// request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Cause {
     /// What came cannot be read.
@@ -54,11 +56,15 @@ pub(super) enum Cause {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::BadAnswer => f.write_str("its answer is no OTLP: check otlp.endpoint and otlp.protocol"),
+            Self::BadAnswer => {
+                f.write_str("its answer is no OTLP: check otlp.endpoint and otlp.protocol")
+            }
             // Debug is the code's name, Display a sentence about it.
             Self::Grpc(code) => write!(f, "it answered with gRPC status {code:?}"),
             Self::Http(status) => write!(f, "it answered with HTTP status {}", status.as_u16()),
-            Self::NoConnection => f.write_str("no connection to it stands: check otlp.endpoint and otlp.protocol"),
+            Self::NoConnection => {
+                f.write_str("no connection to it stands: check otlp.endpoint and otlp.protocol")
+            }
             Self::Timeout => f.write_str("it did not answer in time"),
         }
     }
@@ -67,10 +73,15 @@ impl fmt::Display for Cause {
 impl Answer {
     /// There was no connection, or it was lost before the answer had come.
     pub(super) fn unreachable() -> Self {
-        Self::Again { loss: Loss::Unreachable, after: None, cause: Cause::NoConnection }
+        Self::Again {
+            loss: Loss::Unreachable,
+            after: None,
+            cause: Cause::NoConnection,
+        }
     }
 
-    /// What came is no answer; whether it was taken is unknown, and to send it again might double it.
+    /// What came is no answer; whether it was taken is unknown, and to send it again might double
+    /// it.
     pub(super) fn unreadable() -> Self {
         Self::Lost(Loss::BadAnswer, Cause::BadAnswer)
     }
@@ -79,34 +90,55 @@ impl Answer {
     pub(super) fn of_refusal(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Self {
         let cause = Cause::Http(status);
         match status.as_u16() {
-            429 | 502 | 503 | 504 => Self::Again { loss: Loss::Busy, after: retry_after(headers, now), cause },
+            429 | 502 | 503 | 504 => Self::Again {
+                loss: Loss::Busy,
+                after: retry_after(headers, now),
+                cause,
+            },
             _ => Self::Lost(Loss::Rejected, cause),
         }
     }
 
-    /// By the body of a successful HTTP response. JSON is not what was asked for, but some collectors know no other answer.
+    /// By the body of a successful HTTP response. JSON is not what was asked for, but some
+    /// collectors know no other answer.
     pub(super) fn of_body(signal: Signal, headers: &HeaderMap, body: Bytes) -> Self {
         if body.is_empty() {
             return Self::Taken { rejected: 0 };
         }
-        let kind = headers.get(CONTENT_TYPE).map(|value| value.as_bytes()).unwrap_or_default();
-        let is = |name: &str| kind.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()));
+        let kind = headers
+            .get(CONTENT_TYPE)
+            .map(|value| value.as_bytes())
+            .unwrap_or_default();
+        let is = |name: &str| {
+            kind.get(..name.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()))
+        };
         let partial = if is("application/x-protobuf") {
             match signal {
-                Signal::Metrics => ExportMetricsServiceResponse::decode(body).ok().map(Rejected::from),
-                Signal::Traces => ExportTraceServiceResponse::decode(body).ok().map(Rejected::from),
+                Signal::Metrics => ExportMetricsServiceResponse::decode(body)
+                    .ok()
+                    .map(Rejected::from),
+                Signal::Traces => ExportTraceServiceResponse::decode(body)
+                    .ok()
+                    .map(Rejected::from),
             }
         } else if is("application/json") {
-            serde_json::from_slice::<JsonAnswer>(&body).ok().map(Rejected::from)
+            serde_json::from_slice::<JsonAnswer>(&body)
+                .ok()
+                .map(Rejected::from)
         } else {
             None
         };
-        partial.map_or_else(Self::unreadable, |Rejected(rejected)| Self::Taken { rejected })
+        partial.map_or_else(Self::unreadable, |Rejected(rejected)| Self::Taken {
+            rejected,
+        })
     }
 
     /// By a gRPC status that the collector itself has sent.
     pub(super) fn of_status(status: &Status) -> Self {
-        let after = status.get_details_retry_info().and_then(|info| info.retry_delay);
+        let after = status
+            .get_details_retry_info()
+            .and_then(|info| info.retry_delay);
         let cause = Cause::Grpc(status.code());
         let is_retryable = match status.code() {
             Code::Aborted
@@ -119,7 +151,15 @@ impl Answer {
             Code::ResourceExhausted => after.is_some(),
             _ => false,
         };
-        if is_retryable { Self::Again { loss: Loss::Busy, after, cause } } else { Self::Lost(Loss::Rejected, cause) }
+        if is_retryable {
+            Self::Again {
+                loss: Loss::Busy,
+                after,
+                cause,
+            }
+        } else {
+            Self::Lost(Loss::Rejected, cause)
+        }
     }
 }
 
@@ -129,7 +169,9 @@ pub(super) struct Rejected(pub(super) u64);
 
 impl From<ExportMetricsServiceResponse> for Rejected {
     fn from(answer: ExportMetricsServiceResponse) -> Self {
-        let rejected = answer.partial_success.map(|partial| partial.rejected_data_points);
+        let rejected = answer
+            .partial_success
+            .map(|partial| partial.rejected_data_points);
         Self(rejected.unwrap_or(0).try_into().unwrap_or(0))
     }
 }
@@ -145,7 +187,12 @@ impl From<ExportTraceServiceResponse> for Rejected {
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let seconds = text.parse().ok().map(Duration::from_secs);
-    seconds.or_else(|| httpdate::parse_http_date(text).ok()?.duration_since(now).ok())
+    seconds.or_else(|| {
+        httpdate::parse_http_date(text)
+            .ok()?
+            .duration_since(now)
+            .ok()
+    })
 }
 
 /// Either response in the JSON mapping of protobuf, in which 64-bit numbers are texts.
@@ -165,7 +212,15 @@ struct JsonPartialSuccess {
 
 impl From<JsonAnswer> for Rejected {
     fn from(answer: JsonAnswer) -> Self {
-        let count = answer.partial_success.map(|partial| partial.rejected_spans).unwrap_or_default();
-        Self(count.as_u64().or_else(|| count.as_str()?.parse().ok()).unwrap_or(0))
+        let count = answer
+            .partial_success
+            .map(|partial| partial.rejected_spans)
+            .unwrap_or_default();
+        Self(
+            count
+                .as_u64()
+                .or_else(|| count.as_str()?.parse().ok())
+                .unwrap_or(0),
+        )
     }
 }

@@ -66,7 +66,8 @@ pub struct Push {
     pub interval: Duration,
 }
 
-/// What holds for one signal alone. Each part replaces what holds for both as a whole; `None` leaves it as it is.
+/// What holds for one signal alone. Each part replaces what holds for both as a whole; `None`
+/// leaves it as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overrides {
     /// [`Config::endpoint`].
@@ -179,20 +180,35 @@ impl Config {
     /// Where spans are exported to; `None` when nothing is traced.
     #[must_use]
     pub fn spans(&self) -> Option<Destination> {
-        let endpoint = self.traces.endpoint.as_ref().or(self.endpoint.as_ref()).filter(|_| self.enabled)?;
+        let endpoint = self
+            .traces
+            .endpoint
+            .as_ref()
+            .or(self.endpoint.as_ref())
+            .filter(|_| self.enabled)?;
         Some(self.destination(endpoint.clone(), &self.traces))
     }
 
-    /// Where metrics are pushed to; `None` when they are not, or when the endpoint of both signals has a path of its own and so
-    /// says nothing of metrics. An endpoint for spans alone says nothing of them either.
+    /// Where metrics are pushed to; `None` when they are not, or when the endpoint of both signals
+    /// has a path of its own and so says nothing of metrics. An endpoint for spans alone says
+    /// nothing of them either.
     #[must_use]
     pub fn pushed_metrics(&self) -> Option<Destination> {
-        let Push { enabled: true, own, .. } = &self.metrics else { return None };
-        let endpoint = own.endpoint.clone().or_else(|| self.endpoint.as_ref()?.for_metrics())?;
+        let Push {
+            enabled: true, own, ..
+        } = &self.metrics
+        else {
+            return None;
+        };
+        let endpoint = own
+            .endpoint
+            .clone()
+            .or_else(|| self.endpoint.as_ref()?.for_metrics())?;
         Some(self.destination(endpoint, own))
     }
 
-    /// Part by part what the signal has of its own, or else what both have: the order of the OpenTelemetry specification.
+    /// Part by part what the signal has of its own, or else what both have: the order of the
+    /// OpenTelemetry specification.
     fn destination(&self, endpoint: Endpoint, own: &Overrides) -> Destination {
         Destination {
             endpoint,
@@ -206,15 +222,22 @@ impl Config {
         }
     }
 
-    /// Whether a signal has a client certificate and a key for it: both or neither is right, whether or not it is exported.
+    /// Whether a signal has a client certificate and a key for it: both or neither is right,
+    /// whether or not it is exported.
     #[must_use]
     pub fn client_identities(&self) -> [(bool, bool); 2] {
-        [&self.traces, &self.metrics.own]
-            .map(|own| (self.client_certificate_of(own).is_some(), self.client_key_of(own).is_some()))
+        [&self.traces, &self.metrics.own].map(|own| {
+            (
+                self.client_certificate_of(own).is_some(),
+                self.client_key_of(own).is_some(),
+            )
+        })
     }
 
     fn client_certificate_of<'a>(&'a self, own: &'a Overrides) -> Option<&'a PathBuf> {
-        own.client_certificate.as_ref().or(self.client_certificate.as_ref())
+        own.client_certificate
+            .as_ref()
+            .or(self.client_certificate.as_ref())
     }
 
     fn client_key_of<'a>(&'a self, own: &'a Overrides) -> Option<&'a PathBuf> {
@@ -236,7 +259,8 @@ impl Endpoint {
         let uri: Uri = text.parse().ok()?;
         let authority = uri.authority()?.as_str();
         let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
-        let fits = is_web && !authority.contains('@') && uri.query().is_none() && !text.contains('#');
+        let fits =
+            is_web && !authority.contains('@') && uri.query().is_none() && !text.contains('#');
         let has_path = text.split_once("://")?.1.contains('/');
         fits.then_some(Self { uri, has_path })
     }
@@ -260,7 +284,11 @@ impl Endpoint {
 
     /// Where a signal is posted: the path that was given, or the usual one.
     pub(super) fn of(&self, signal: Signal) -> Uri {
-        if self.has_path { self.uri.clone() } else { self.at(PathAndQuery::from_static(signal.path())) }
+        if self.has_path {
+            self.uri.clone()
+        } else {
+            self.at(PathAndQuery::from_static(signal.path()))
+        }
     }
 
     /// Where metrics go if spans go here; `None` when a path of its own leaves that open.
@@ -270,7 +298,10 @@ impl Endpoint {
         }
         let base = self.uri.path().strip_suffix(Signal::Traces.path())?;
         let path = format!("{base}{}", Signal::Metrics.path()).parse().ok()?;
-        Some(Self { uri: self.at(path), has_path: true })
+        Some(Self {
+            uri: self.at(path),
+            has_path: true,
+        })
     }
 
     fn at(&self, path: PathAndQuery) -> Uri {
@@ -335,8 +366,13 @@ impl Headers {
     /// The part that is wrong: `"name"` or `"value"`.
     pub fn add(&mut self, name: &str, value: &str) -> Result<(), &'static str> {
         let name: HeaderName = name.to_ascii_lowercase().parse().map_err(|_| "name")?;
-        let is_text = value.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
-        let mut value = HeaderValue::from_str(value).ok().filter(|_| is_text).ok_or("value")?;
+        let is_text = value
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() || byte == b' ');
+        let mut value = HeaderValue::from_str(value)
+            .ok()
+            .filter(|_| is_text)
+            .ok_or("value")?;
         value.set_sensitive(true);
         self.0.insert(name, value);
         Ok(())
@@ -391,7 +427,10 @@ impl Sampler {
             Self::ParentBasedTraceIdRatio | Self::TraceIdRatio => ratio,
         };
         let own = matches!(self, Self::AlwaysOff | Self::AlwaysOn | Self::TraceIdRatio);
-        Sampling { ratio, follows_parent: !own }
+        Sampling {
+            ratio,
+            follows_parent: !own,
+        }
     }
 }
 
@@ -401,11 +440,27 @@ mod tests {
 
     #[test]
     fn an_endpoint_without_a_path_gets_the_usual_one() {
-        let traces = |text| Endpoint::parse(text).expect("an endpoint").of(Signal::Traces).to_string();
-        assert_eq!(traces("http://127.0.0.1:4318"), "http://127.0.0.1:4318/v1/traces");
-        assert_eq!(traces("https://otel.example.com/"), "https://otel.example.com/");
-        assert_eq!(traces("https://otel.example.com/own/way"), "https://otel.example.com/own/way");
-        let origin = Endpoint::parse("https://otel.example.com/own/way").expect("an endpoint").origin();
+        let traces = |text| {
+            Endpoint::parse(text)
+                .expect("an endpoint")
+                .of(Signal::Traces)
+                .to_string()
+        };
+        assert_eq!(
+            traces("http://127.0.0.1:4318"),
+            "http://127.0.0.1:4318/v1/traces"
+        );
+        assert_eq!(
+            traces("https://otel.example.com/"),
+            "https://otel.example.com/"
+        );
+        assert_eq!(
+            traces("https://otel.example.com/own/way"),
+            "https://otel.example.com/own/way"
+        );
+        let origin = Endpoint::parse("https://otel.example.com/own/way")
+            .expect("an endpoint")
+            .origin();
         assert_eq!(origin.to_string(), "https://otel.example.com/");
     }
 
@@ -413,21 +468,49 @@ mod tests {
     fn metrics_go_beside_the_spans_unless_they_have_an_endpoint_of_their_own() {
         let posted = |endpoint: &str, own: Option<&str>| {
             let parse = |text| Endpoint::parse(text).expect("an endpoint");
-            let mut config = Config { endpoint: Some(parse(endpoint)), ..Config::default() };
+            let mut config = Config {
+                endpoint: Some(parse(endpoint)),
+                ..Config::default()
+            };
             config.metrics.enabled = true;
             config.metrics.own.endpoint = own.map(parse);
-            config.pushed_metrics().map(|to| to.endpoint.of(Signal::Metrics).to_string())
+            config
+                .pushed_metrics()
+                .map(|to| to.endpoint.of(Signal::Metrics).to_string())
         };
         for (endpoint, own, expected) in [
             ("http://a:4318", None, Some("http://a:4318/v1/metrics")),
-            ("http://a:4318/base/v1/traces", None, Some("http://a:4318/base/v1/metrics")),
+            (
+                "http://a:4318/base/v1/traces",
+                None,
+                Some("http://a:4318/base/v1/metrics"),
+            ),
             ("http://a:4318/own", None, None),
-            ("http://a:4318/own", Some("http://b:1"), Some("http://b:1/v1/metrics")),
-            ("http://a:4318", Some("http://b:1/api/otlp"), Some("http://b:1/api/otlp")),
+            (
+                "http://a:4318/own",
+                Some("http://b:1"),
+                Some("http://b:1/v1/metrics"),
+            ),
+            (
+                "http://a:4318",
+                Some("http://b:1/api/otlp"),
+                Some("http://b:1/api/otlp"),
+            ),
         ] {
-            assert_eq!(posted(endpoint, own).as_deref(), expected, "{endpoint} {own:?}");
+            assert_eq!(
+                posted(endpoint, own).as_deref(),
+                expected,
+                "{endpoint} {own:?}"
+            );
         }
-        assert_eq!(Config { endpoint: Endpoint::parse("http://a:1"), ..Config::default() }.pushed_metrics(), None);
+        assert_eq!(
+            Config {
+                endpoint: Endpoint::parse("http://a:1"),
+                ..Config::default()
+            }
+            .pushed_metrics(),
+            None
+        );
     }
 
     #[test]
@@ -447,34 +530,67 @@ mod tests {
             client_certificate: Some(format!("/{name}/pem").into()),
             client_key: Some(format!("/{name}/key").into()),
         };
-        let mut config = Config { headers: headers("both"), ca_file: Some("/both/ca".into()), ..Config::default() };
+        let mut config = Config {
+            headers: headers("both"),
+            ca_file: Some("/both/ca".into()),
+            ..Config::default()
+        };
         config.metrics.enabled = true;
         config.traces = own("spans");
-        assert_eq!(config.pushed_metrics(), None, "the endpoint of spans is for nothing else");
+        assert_eq!(
+            config.pushed_metrics(),
+            None,
+            "the endpoint of spans is for nothing else"
+        );
         config.endpoint = Endpoint::parse("http://both:1");
-        let (spans, metrics) = (config.spans().expect("spans"), config.pushed_metrics().expect("metrics"));
+        let (spans, metrics) = (
+            config.spans().expect("spans"),
+            config.pushed_metrics().expect("metrics"),
+        );
         assert_eq!(format!("{spans:?}").matches("both").count(), 0, "{spans:?}");
-        assert_eq!((&spans.headers, spans.timeout), (&headers("spans"), Duration::from_secs(1)));
-        assert_eq!(format!("{metrics:?}").matches("spans").count(), 0, "{metrics:?}");
-        assert_eq!((metrics.headers, metrics.protocol), (headers("both"), Protocol::Auto));
+        assert_eq!(
+            (&spans.headers, spans.timeout),
+            (&headers("spans"), Duration::from_secs(1))
+        );
+        assert_eq!(
+            format!("{metrics:?}").matches("spans").count(),
+            0,
+            "{metrics:?}"
+        );
+        assert_eq!(
+            (metrics.headers, metrics.protocol),
+            (headers("both"), Protocol::Auto)
+        );
         config.metrics.own = own("metrics");
         let metrics = config.pushed_metrics().expect("metrics");
-        assert_eq!((metrics.headers, metrics.ca_file), (headers("metrics"), Some("/metrics/ca".into())));
+        assert_eq!(
+            (metrics.headers, metrics.ca_file),
+            (headers("metrics"), Some("/metrics/ca".into()))
+        );
         assert_eq!(metrics.endpoint.to_string(), "https://metrics:1/own");
     }
 
     #[test]
     fn what_is_no_endpoint_is_none() {
-        for bad in
-            ["", "localhost:4317", "grpc://a:1", "http://", "http://u:p@a:1", "http://a:1?key=s", "http://a#b", "/a"]
-        {
+        for bad in [
+            "",
+            "localhost:4317",
+            "grpc://a:1",
+            "http://",
+            "http://u:p@a:1",
+            "http://a:1?key=s",
+            "http://a#b",
+            "/a",
+        ] {
             assert_eq!(Endpoint::parse(bad), None, "{bad}");
         }
     }
 
     #[test]
     fn the_registered_port_speaks_grpc() {
-        let is_grpc = |protocol: Protocol, text| protocol.is_grpc(&Endpoint::parse(text).expect("an endpoint"));
+        let is_grpc = |protocol: Protocol, text| {
+            protocol.is_grpc(&Endpoint::parse(text).expect("an endpoint"))
+        };
         assert!(is_grpc(Protocol::Auto, "http://127.0.0.1:4317"));
         assert!(!is_grpc(Protocol::Auto, "http://127.0.0.1:4318"));
         assert!(!is_grpc(Protocol::Auto, "https://otel.example.com"));
@@ -485,19 +601,43 @@ mod tests {
     #[test]
     fn values_of_headers_are_never_shown() {
         let mut headers = Headers::default();
-        headers.add("Authorization", "Bearer hunter2").expect("a field");
+        headers
+            .add("Authorization", "Bearer hunter2")
+            .expect("a field");
         assert_eq!(headers.add("a b", "hunter2"), Err("name"));
         assert_eq!(headers.add("a", "hunter2\r\nb: c"), Err("value"));
-        let config = Config { headers, ..Config::default() };
+        let config = Config {
+            headers,
+            ..Config::default()
+        };
         let shown = format!("{config:?}");
-        assert!(shown.contains("authorization") && !shown.contains("hunter2"), "{shown}");
+        assert!(
+            shown.contains("authorization") && !shown.contains("hunter2"),
+            "{shown}"
+        );
     }
 
     #[test]
     fn samplers_have_the_words_of_the_specification() {
-        let parent = |ratio| Sampling { ratio, follows_parent: true };
-        let own = |ratio| Sampling { ratio, follows_parent: false };
-        let expected = [own(1.0), own(0.0), own(0.25), parent(1.0), parent(0.0), parent(0.25)];
-        assert_eq!(Sampler::WORDS.map(|(_, sampler)| sampler.sampling(0.25)), expected);
+        let parent = |ratio| Sampling {
+            ratio,
+            follows_parent: true,
+        };
+        let own = |ratio| Sampling {
+            ratio,
+            follows_parent: false,
+        };
+        let expected = [
+            own(1.0),
+            own(0.0),
+            own(0.25),
+            parent(1.0),
+            parent(0.0),
+            parent(0.25),
+        ];
+        assert_eq!(
+            Sampler::WORDS.map(|(_, sampler)| sampler.sampling(0.25)),
+            expected
+        );
     }
 }

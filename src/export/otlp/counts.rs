@@ -42,7 +42,10 @@ impl Counts {
     pub(in crate::export) fn of_spans(registry: &mut Registry) -> Self {
         Self::declare(
             registry,
-            ("gravimeter_otlp_spans_exported_total", "Spans that the collector has taken"),
+            (
+                "gravimeter_otlp_spans_exported_total",
+                "Spans that the collector has taken",
+            ),
             (
                 "gravimeter_otlp_spans_dropped_total",
                 "Spans that were to be exported and are lost; the traffic was not affected",
@@ -54,7 +57,10 @@ impl Counts {
     pub(in crate::export) fn of_points(registry: &mut Registry) -> Self {
         Self::declare(
             registry,
-            ("gravimeter_otlp_points_exported_total", "Points of pushed metrics that the collector has taken"),
+            (
+                "gravimeter_otlp_points_exported_total",
+                "Points of pushed metrics that the collector has taken",
+            ),
             (
                 "gravimeter_otlp_points_dropped_total",
                 "Points of pushed metrics that are lost; what they counted comes with the next ones",
@@ -84,6 +90,9 @@ impl Counts {
     }
 
     pub(in crate::export) fn lost(&self, reason: Loss, count: usize) {
-        add(&self.dropped.get_or_create_owned(&ByLoss { reason }), count as u64);
+        add(
+            &self.dropped.get_or_create_owned(&ByLoss { reason }),
+            count as u64,
+        );
     }
 }

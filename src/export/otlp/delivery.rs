@@ -1,6 +1,8 @@
-//! One collector, and what becomes of each request to it: sent, tried again as the protocol says, taken or lost.
+//! One collector, and what becomes of each request to it: sent, tried again as the protocol says,
+//! taken or lost.
 //!
-//! A message enters, its fate leaves. Outages and their ends are told in the log once, without a word of the collector's own.
+//! A message enters, its fate leaves. Outages and their ends are told in the log once, without a
+//! word of the collector's own.
 
 use std::time::Duration;
 
@@ -74,7 +76,8 @@ impl Delivery {
         loop {
             sleep_until(self.pace.next).await;
             let Ok(answer) = timeout(self.timeout, self.wire.send(&load)).await else {
-                // The other end may be gone without a word; on the same connection every request would wait for it.
+                // The other end may be gone without a word; on the same connection every request
+                // would wait for it.
                 self.wire.connect_anew();
                 if self.is_given_up(None, give_up) {
                     return self.lost(Loss::Timeout, &Cause::Timeout);
@@ -111,7 +114,8 @@ impl Delivery {
         Fate::Taken { rejected }
     }
 
-    /// Says it once in each outage: most often the endpoint or the protocol is not what the collector has.
+    /// Says it once in each outage: most often the endpoint or the protocol is not what the
+    /// collector has.
     fn delayed(&mut self, cause: &Cause) {
         if self.pace.is_first_failure() {
             warn!(endpoint = %self.endpoint, %cause, "{} cannot be sent yet; trying again", self.signal);
@@ -183,13 +187,18 @@ struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { next: Instant::now(), failures: 0, is_losing: false }
+        Self {
+            next: Instant::now(),
+            failures: 0,
+            is_losing: false,
+        }
     }
 }
 
 impl Pace {
-    /// Puts the next request off: as the collector says, or for a pause that doubles with each failure. A pause of random
-    /// length keeps programs that failed together from coming back together.
+    /// Puts the next request off: as the collector says, or for a pause that doubles with each
+    /// failure. A pause of random length keeps programs that failed together from coming back
+    /// together.
     fn pause(&mut self, told: Option<Duration>) {
         let longest = LONGEST_PAUSE.min(FIRST_PAUSE.saturating_mul(1 << self.failures.min(10)));
         let pause = told.unwrap_or_else(|| longest.mul_f64(rand::rng().random_range(0.5..=1.0)));
@@ -239,7 +248,10 @@ mod tests {
         for longest in [250, 500, 1000, 2000, 4000, 5000, 5000] {
             let pause = pause(&mut pace, None);
             let longest = Duration::from_millis(longest);
-            assert!(longest / 2 <= pause && pause <= longest, "{pause:?} of {longest:?}");
+            assert!(
+                longest / 2 <= pause && pause <= longest,
+                "{pause:?} of {longest:?}"
+            );
         }
         pace.failures = u32::MAX;
         assert!(pause(&mut pace, None) <= LONGEST_PAUSE);

@@ -1,4 +1,5 @@
-//! The task that exports spans: from the queue come batches, from batches messages, and every span is an exported or a lost one.
+//! The task that exports spans: from the queue come batches, from batches messages, and every span
+//! is an exported or a lost one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,12 +37,22 @@ impl Exporter {
         held: Arc<Held>,
         counts: Counts,
     ) -> Self {
-        Self { config, destination, resource, queue, held, counts, batch: Vec::new() }
+        Self {
+            config,
+            destination,
+            resource,
+            queue,
+            held,
+            counts,
+            batch: Vec::new(),
+        }
     }
 
-    /// Exports until `stopping`, then what is left, for at most five seconds. The connections' tasks go to `tasks`.
+    /// Exports until `stopping`, then what is left, for at most five seconds. The connections'
+    /// tasks go to `tasks`.
     pub async fn run(mut self, tls: ClientConfig, tasks: TaskTracker, stopping: CancellationToken) {
-        let mut delivery = Delivery::new(Signal::Traces, &self.config, &self.destination, tls, tasks);
+        let mut delivery =
+            Delivery::new(Signal::Traces, &self.config, &self.destination, tls, tasks);
         let over = async {
             stopping.cancelled().await;
             sleep(FLUSH_LIMIT).await;
@@ -67,8 +78,8 @@ impl Exporter {
         }
     }
 
-    /// Waits for a batch: a full one, or one whose first span has waited long enough, or, once `stopping`, whatever there is.
-    /// An empty one is the end.
+    /// Waits for a batch: a full one, or one whose first span has waited long enough, or, once
+    /// `stopping`, whatever there is. An empty one is the end.
     async fn fill(&mut self, stopping: &CancellationToken) {
         let mut due = None;
         while self.batch.len() < self.config.batch {
@@ -97,7 +108,10 @@ impl Exporter {
         let unsettled = self.held.give_up();
         self.counts.lost(Loss::Unsettled, unsettled);
         if rest + unsettled > 0 {
-            warn!(spans = rest, unsettled, "spans were not exported before the end");
+            warn!(
+                spans = rest,
+                unsettled, "spans were not exported before the end"
+            );
         }
     }
 }

@@ -43,7 +43,13 @@ impl Grpc {
     pub(super) fn new(destination: &Destination, mut connections: Connections) -> Self {
         let client = connections.client(true);
         let (origin, fields) = (destination.endpoint.origin(), fields(&destination.headers));
-        Self { client, connections, origin, fields, compression: destination.compression }
+        Self {
+            client,
+            connections,
+            origin,
+            fields,
+            compression: destination.compression,
+        }
     }
 
     /// Closes the connection; the next request opens another one.
@@ -61,11 +67,17 @@ impl Grpc {
         let rejected = match message {
             Message::Metrics(message) => {
                 let mut client = configured!(self, MetricsServiceClient, service);
-                client.export(self.request(message)).await.map(|answer| answer.into_inner().into())
+                client
+                    .export(self.request(message))
+                    .await
+                    .map(|answer| answer.into_inner().into())
             }
             Message::Traces(message) => {
                 let mut client = configured!(self, TraceServiceClient, service);
-                client.export(self.request(message)).await.map(|answer| answer.into_inner().into())
+                client
+                    .export(self.request(message))
+                    .await
+                    .map(|answer| answer.into_inner().into())
             }
         };
         match rejected {
@@ -80,11 +92,15 @@ impl Grpc {
     }
 }
 
-/// tonic reports its own troubles in the type of the collector's status: the difference is what was heard.
+/// tonic reports its own troubles in the type of the collector's status: the difference is what was
+/// heard.
 fn failure(status: &Status, heard: &Shared) -> Answer {
     let heard = std::mem::take(&mut *lock(heard));
     match heard {
-        Heard { refusal: Some(refusal), .. } => refusal,
+        Heard {
+            refusal: Some(refusal),
+            ..
+        } => refusal,
         Heard { status: true, .. } => Answer::of_status(status),
         Heard { head: true, .. } if status.source().is_none() => Answer::unreadable(),
         _ => Answer::unreachable(),
@@ -108,7 +124,9 @@ async fn exchange(
     note_status(&heard, answer.headers());
     Ok(answer.map(|body| {
         tonic::body::Body::new(body.map_frame(move |frame| {
-            frame.trailers_ref().inspect(|trailers| note_status(&heard, trailers));
+            frame
+                .trailers_ref()
+                .inspect(|trailers| note_status(&heard, trailers));
             frame
         }))
     }))

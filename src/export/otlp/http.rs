@@ -36,10 +36,15 @@ pub(super) struct Connections {
 
 impl Connections {
     pub(super) fn new(tracker: TaskTracker, tls: ClientConfig) -> Self {
-        Self { tracker, tls, end: CancellationToken::new().drop_guard() }
+        Self {
+            tracker,
+            tls,
+            end: CancellationToken::new().drop_guard(),
+        }
     }
 
-    /// A client that speaks HTTP/1.1, or HTTP/2 from the first byte on. The connections of an earlier one end.
+    /// A client that speaks HTTP/1.1, or HTTP/2 from the first byte on. The connections of an
+    /// earlier one end.
     pub(super) fn client<B>(&mut self, http2: bool) -> Client<B>
     where
         B: Body + Send + 'static,
@@ -48,7 +53,9 @@ impl Connections {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        let connector = HttpsConnectorBuilder::new().with_tls_config(self.tls.clone()).https_or_http();
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(self.tls.clone())
+            .https_or_http();
         let connector = if http2 {
             connector.enable_http2().wrap_connector(tcp)
         } else {
@@ -56,8 +63,15 @@ impl Connections {
         };
         let end = CancellationToken::new();
         self.end = end.clone().drop_guard();
-        let mut builder = legacy::Client::builder(ConnectionTasks { tracker: self.tracker.clone(), end });
-        builder.pool_timer(TokioTimer::new()).timer(TokioTimer::new()).pool_max_idle_per_host(1).http2_only(http2);
+        let mut builder = legacy::Client::builder(ConnectionTasks {
+            tracker: self.tracker.clone(),
+            end,
+        });
+        builder
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .pool_max_idle_per_host(1)
+            .http2_only(http2);
         builder.build(connector)
     }
 }
@@ -75,14 +89,19 @@ where
     F::Output: Send,
 {
     fn execute(&self, future: F) {
-        self.tracker.spawn(self.end.clone().run_until_cancelled_owned(future));
+        self.tracker
+            .spawn(self.end.clone().run_until_cancelled_owned(future));
     }
 }
 
 /// What each request says of itself; what the operator gives wins.
 pub(super) fn fields(given: &Headers) -> HeaderMap {
     let mut fields = given.fields().clone();
-    let own = HeaderValue::from_static(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")));
+    let own = HeaderValue::from_static(concat!(
+        env!("CARGO_PKG_NAME"),
+        "/",
+        env!("CARGO_PKG_VERSION")
+    ));
     fields.entry(USER_AGENT).or_insert(own);
     fields
 }
@@ -98,15 +117,29 @@ pub(super) struct Http {
 }
 
 impl Http {
-    pub(super) fn new(signal: Signal, destination: &Destination, mut connections: Connections) -> Self {
+    pub(super) fn new(
+        signal: Signal,
+        destination: &Destination,
+        mut connections: Connections,
+    ) -> Self {
         let mut fields = fields(&destination.headers);
-        fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+        fields.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/x-protobuf"),
+        );
         let compression = destination.compression;
         if compression == Compression::Gzip {
             fields.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         let client = connections.client(false);
-        Self { client, connections, uri: destination.endpoint.of(signal), fields, signal, compression }
+        Self {
+            client,
+            connections,
+            uri: destination.endpoint.of(signal),
+            fields,
+            signal,
+            compression,
+        }
     }
 
     /// Closes the connection; the next request opens another one.
@@ -132,7 +165,9 @@ impl Http {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = self.fields.clone();
-        let Ok(response) = self.client.request(request).await else { return Answer::unreachable() };
+        let Ok(response) = self.client.request(request).await else {
+            return Answer::unreachable();
+        };
         let (head, body) = response.into_parts();
         if !head.status.is_success() {
             return Answer::of_refusal(head.status, &head.headers, SystemTime::now());

@@ -1,10 +1,13 @@
-//! Spans and metrics on their way to a collector, over OTLP: compressed, tried again as the protocol says, every loss counted.
+//! Spans and metrics on their way to a collector, over OTLP: compressed, tried again as the
+//! protocol says, every loss counted.
 //!
-//! [`Span`]s enter through a bounded queue and leave in batches; of metrics, the registry is read at each push. Either has a
-//! task of its own: whoever states a fact never waits for it, and nothing that a collector answers is repeated anywhere.
+//! [`Span`]s enter through a bounded queue and leave in batches; of metrics, the registry is read
+//! at each push. Either has a task of its own: whoever states a fact never waits for it, and
+//! nothing that a collector answers is repeated anywhere.
 //!
-//! The SDK's exporters are not used, because they hide how many spans a collector has rejected of a batch; its generated
-//! messages and clients are. Source: <https://opentelemetry.io/docs/specs/otlp/>.
+//! The SDK's exporters are not used, because they hide how many spans a collector has rejected of a
+//! batch; its generated messages and clients are. Source:
+//! <https://opentelemetry.io/docs/specs/otlp/>.
 //!
 //! [`Span`]: super::spans::Span
 
@@ -21,7 +24,8 @@ mod wire;
 
 use config::Signal;
 pub use config::{
-    Compression, Config, Destination, Endpoint, Headers, Overrides, Protocol, Push, Sampler, Temporality,
+    Compression, Config, Destination, Endpoint, Headers, Overrides, Protocol, Push, Sampler,
+    Temporality,
 };
 pub use counts::{Counts, Loss};
 pub use exporter::Exporter;

@@ -1,11 +1,13 @@
 //! The registry as OTLP's metrics: families enter, a message leaves. Pure.
 //!
-//! A [`Reading`] is what sums and histograms stood at before; a message has what was added since. The start of the program is
-//! the reading for cumulative sums, the last push that the collector has taken that for deltas.
+//! A [`Reading`] is what sums and histograms stood at before; a message has what was added since.
+//! The start of the program is the reading for cumulative sums, the last push that the collector
+//! has taken that for deltas.
 //!
-//! Names are those that a scrape shows without the suffixes of unit and type, which OTLP has fields of its own for:
-//! Prometheus puts them on again (`gravimeter_call_duration`, `s` is `gravimeter_call_duration_seconds`). Those of the GenAI
-//! convention are the convention's. Source: <https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/>.
+//! Names are those that a scrape shows without the suffixes of unit and type, which OTLP has fields
+//! of its own for: Prometheus puts them on again (`gravimeter_call_duration`, `s` is
+//! `gravimeter_call_duration_seconds`). Those of the GenAI convention are the convention's. Source:
+//! <https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/>.
 
 use std::collections::HashMap;
 use std::time::SystemTime;
@@ -13,8 +15,8 @@ use std::time::SystemTime;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics,
-    ScopeMetrics, Sum, exemplar, metric, number_data_point,
+    AggregationTemporality, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint,
+    ResourceMetrics, ScopeMetrics, Sum, exemplar, metric, number_data_point,
 };
 use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model as prometheus;
 
@@ -43,30 +45,58 @@ struct Stood {
 impl Reading {
     pub(super) fn new(at: SystemTime, families: &[prometheus::MetricFamily]) -> Self {
         let series = families.iter().flat_map(|family| {
-            family.metric.iter().filter_map(|metric| Some((series(&family.name, metric), stood(metric)?)))
+            family
+                .metric
+                .iter()
+                .filter_map(|metric| Some((series(&family.name, metric), stood(metric)?)))
         });
-        Self { at, series: series.collect() }
+        Self {
+            at,
+            series: series.collect(),
+        }
     }
 
     fn before(&self, family: &str, metric: &prometheus::Metric) -> Stood {
-        self.series.get(&series(family, metric)).cloned().unwrap_or_default()
+        self.series
+            .get(&series(family, metric))
+            .cloned()
+            .unwrap_or_default()
     }
 }
 
 fn series(family: &str, metric: &prometheus::Metric) -> Series {
-    (family.to_owned(), metric.label.iter().map(|label| (label.name.clone(), label.value.clone())).collect())
+    (
+        family.to_owned(),
+        metric
+            .label
+            .iter()
+            .map(|label| (label.name.clone(), label.value.clone()))
+            .collect(),
+    )
 }
 
 fn stood(metric: &prometheus::Metric) -> Option<Stood> {
     if let Some(counter) = &metric.counter {
-        return Some(Stood { sum: counter.value, counts: Vec::new() });
+        return Some(Stood {
+            sum: counter.value,
+            counts: Vec::new(),
+        });
     }
-    metric.histogram.as_ref().map(|histogram| Stood { sum: histogram.sample_sum, counts: counts(histogram) })
+    metric.histogram.as_ref().map(|histogram| Stood {
+        sum: histogram.sample_sum,
+        counts: counts(histogram),
+    })
 }
 
 fn counts(histogram: &prometheus::Histogram) -> Vec<u64> {
-    let finite = histogram.bucket.iter().filter(|bucket| bucket.upper_bound.is_finite());
-    finite.map(|bucket| bucket.cumulative_count).chain([histogram.sample_count]).collect()
+    let finite = histogram
+        .bucket
+        .iter()
+        .filter(|bucket| bucket.upper_bound.is_finite());
+    finite
+        .map(|bucket| bucket.cumulative_count)
+        .chain([histogram.sample_count])
+        .collect()
 }
 
 /// Everything at `now`, and how many points that is.
@@ -77,12 +107,27 @@ pub(super) fn message(
     now: SystemTime,
     temporality: Temporality,
 ) -> (ExportMetricsServiceRequest, usize) {
-    let period = Period { since, now: now.max(since.at), temporality };
-    let metrics: Vec<_> = families.iter().filter_map(|family| metric(family, &period)).collect();
+    let period = Period {
+        since,
+        now: now.max(since.at),
+        temporality,
+    };
+    let metrics: Vec<_> = families
+        .iter()
+        .filter_map(|family| metric(family, &period))
+        .collect();
     let points = families.iter().map(|family| family.metric.len()).sum();
-    let scope_metrics = vec![ScopeMetrics { scope: Some(scope()), metrics, schema_url: String::new() }];
+    let scope_metrics = vec![ScopeMetrics {
+        scope: Some(scope()),
+        metrics,
+        schema_url: String::new(),
+    }];
     let resource = Some(resource.0.clone());
-    let resource_metrics = vec![ResourceMetrics { resource, scope_metrics, schema_url: String::new() }];
+    let resource_metrics = vec![ResourceMetrics {
+        resource,
+        scope_metrics,
+        schema_url: String::new(),
+    }];
     (ExportMetricsServiceRequest { resource_metrics }, points)
 }
 
@@ -108,22 +153,40 @@ fn metric(family: &prometheus::MetricFamily, period: &Period<'_>) -> Option<Metr
     let first = family.metric.first()?;
     let data = if first.counter.is_some() {
         metric::Data::Sum(Sum {
-            data_points: family.metric.iter().map(|metric| sum(family, metric, period)).collect(),
+            data_points: family
+                .metric
+                .iter()
+                .map(|metric| sum(family, metric, period))
+                .collect(),
             aggregation_temporality: period.temporality(),
             is_monotonic: true,
         })
     } else if first.histogram.is_some() {
         metric::Data::Histogram(Histogram {
-            data_points: family.metric.iter().filter_map(|metric| histogram(family, metric, period)).collect(),
+            data_points: family
+                .metric
+                .iter()
+                .filter_map(|metric| histogram(family, metric, period))
+                .collect(),
             aggregation_temporality: period.temporality(),
         })
     } else {
         metric::Data::Gauge(Gauge {
-            data_points: family.metric.iter().map(|metric| gauge(family, metric, period)).collect(),
+            data_points: family
+                .metric
+                .iter()
+                .map(|metric| gauge(family, metric, period))
+                .collect(),
         })
     };
     let (name, unit) = name_and_unit(family);
-    Some(Metric { name, description: family.help.clone(), unit, metadata: Vec::new(), data: Some(data) })
+    Some(Metric {
+        name,
+        description: family.help.clone(),
+        unit,
+        metadata: Vec::new(),
+        data: Some(data),
+    })
 }
 
 /// The name without what Prometheus makes of unit and type, and the unit by its UCUM code.
@@ -146,8 +209,18 @@ fn without_total(family: &prometheus::MetricFamily) -> &str {
 
 fn attributes(family: &prometheus::MetricFamily, metric: &prometheus::Metric) -> Vec<KeyValue> {
     let is_of_convention = genai::metric_of(without_total(family)).is_some();
-    let name = |label| if is_of_convention { genai::attribute_of(label) } else { label };
-    metric.label.iter().map(|label| text(name(&label.name), &label.value)).collect()
+    let name = |label| {
+        if is_of_convention {
+            genai::attribute_of(label)
+        } else {
+            label
+        }
+    };
+    metric
+        .label
+        .iter()
+        .map(|label| text(name(&label.name), &label.value))
+        .collect()
 }
 
 fn number(
@@ -164,17 +237,33 @@ fn number(
     }
 }
 
-fn gauge(family: &prometheus::MetricFamily, metric: &prometheus::Metric, period: &Period<'_>) -> NumberDataPoint {
+fn gauge(
+    family: &prometheus::MetricFamily,
+    metric: &prometheus::Metric,
+    period: &Period<'_>,
+) -> NumberDataPoint {
     let untyped = metric.untyped.as_ref().map(|untyped| untyped.value);
-    let value = metric.gauge.as_ref().map(|gauge| gauge.value).or(untyped).unwrap_or(f64::NAN);
+    let value = metric
+        .gauge
+        .as_ref()
+        .map(|gauge| gauge.value)
+        .or(untyped)
+        .unwrap_or(f64::NAN);
     number(family, metric, period, value)
 }
 
-fn sum(family: &prometheus::MetricFamily, metric: &prometheus::Metric, period: &Period<'_>) -> NumberDataPoint {
+fn sum(
+    family: &prometheus::MetricFamily,
+    metric: &prometheus::Metric,
+    period: &Period<'_>,
+) -> NumberDataPoint {
     let before = period.since.before(&family.name, metric);
     let now = metric.counter.as_ref().map_or(0.0, |counter| counter.value);
     let point = number(family, metric, period, (now - before.sum).max(0.0));
-    NumberDataPoint { start_time_unix_nano: nanos(period.since.at), ..point }
+    NumberDataPoint {
+        start_time_unix_nano: nanos(period.since.at),
+        ..point
+    }
 }
 
 fn histogram(
@@ -185,11 +274,26 @@ fn histogram(
     let histogram = metric.histogram.as_ref()?;
     let before = period.since.before(&family.name, metric);
     let earlier = before.counts.iter().copied().chain(std::iter::repeat(0));
-    let added: Vec<_> = counts(histogram).iter().zip(earlier).map(|(now, before)| now.saturating_sub(before)).collect();
+    let added: Vec<_> = counts(histogram)
+        .iter()
+        .zip(earlier)
+        .map(|(now, before)| now.saturating_sub(before))
+        .collect();
     let below = std::iter::once(0).chain(added.iter().copied());
-    let bucket_counts = added.iter().zip(below).map(|(upto, below)| upto.saturating_sub(below)).collect();
-    let bounds = histogram.bucket.iter().map(|bucket| bucket.upper_bound).filter(|bound| bound.is_finite());
-    let exemplars = histogram.bucket.iter().filter_map(|bucket| exemplar(bucket.exemplar.as_ref()?, period));
+    let bucket_counts = added
+        .iter()
+        .zip(below)
+        .map(|(upto, below)| upto.saturating_sub(below))
+        .collect();
+    let bounds = histogram
+        .bucket
+        .iter()
+        .map(|bucket| bucket.upper_bound)
+        .filter(|bound| bound.is_finite());
+    let exemplars = histogram
+        .bucket
+        .iter()
+        .filter_map(|bucket| exemplar(bucket.exemplar.as_ref()?, period));
     Some(HistogramDataPoint {
         attributes: attributes(family, metric),
         start_time_unix_nano: nanos(period.since.at),
@@ -208,13 +312,27 @@ fn exemplar(
     given: &prometheus::Exemplar,
     period: &Period<'_>,
 ) -> Option<opentelemetry_proto::tonic::metrics::v1::Exemplar> {
-    let label = |name: &str| given.label.iter().find(|label| label.name == name).map(|label| label.value.as_str());
-    let at = given.timestamp.and_then(|at| SystemTime::try_from(at).ok())?;
+    let label = |name: &str| {
+        given
+            .label
+            .iter()
+            .find(|label| label.name == name)
+            .map(|label| label.value.as_str())
+    };
+    let at = given
+        .timestamp
+        .and_then(|at| SystemTime::try_from(at).ok())?;
     (at >= period.since.at).then_some(())?;
     Some(opentelemetry_proto::tonic::metrics::v1::Exemplar {
         time_unix_nano: nanos(at),
-        trace_id: u128::from_str_radix(label("trace_id")?, 16).ok()?.to_be_bytes().to_vec(),
-        span_id: u64::from_str_radix(label("span_id")?, 16).ok()?.to_be_bytes().to_vec(),
+        trace_id: u128::from_str_radix(label("trace_id")?, 16)
+            .ok()?
+            .to_be_bytes()
+            .to_vec(),
+        span_id: u64::from_str_radix(label("span_id")?, 16)
+            .ok()?
+            .to_be_bytes()
+            .to_vec(),
         value: Some(exemplar::Value::AsDouble(given.value)),
         filtered_attributes: Vec::new(),
     })

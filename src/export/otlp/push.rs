@@ -1,6 +1,8 @@
-//! The task that pushes metrics: at each interval the registry becomes a message, and every point an exported or a lost one.
+//! The task that pushes metrics: at each interval the registry becomes a message, and every point
+//! an exported or a lost one.
 //!
-//! A lost message costs points in time, no counts: the next one has what was added since the last that was taken.
+//! A lost message costs points in time, no counts: the next one has what was added since the last
+//! that was taken.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -36,12 +38,22 @@ impl Pusher {
         let destination = config.pushed_metrics()?;
         let since = Reading::new(SystemTime::now(), &metrics.families());
         let counts = metrics.points();
-        Some(Self { config: config.clone(), destination, resource, metrics, counts, since, under_way: 0 })
+        Some(Self {
+            config: config.clone(),
+            destination,
+            resource,
+            metrics,
+            counts,
+            since,
+            under_way: 0,
+        })
     }
 
-    /// Pushes until `stopping`, and once more then, for at most five seconds. The connections' tasks go to `tasks`.
+    /// Pushes until `stopping`, and once more then, for at most five seconds. The connections'
+    /// tasks go to `tasks`.
     pub async fn run(mut self, tls: ClientConfig, tasks: TaskTracker, stopping: CancellationToken) {
-        let mut delivery = Delivery::new(Signal::Metrics, &self.config, &self.destination, tls, tasks);
+        let mut delivery =
+            Delivery::new(Signal::Metrics, &self.config, &self.destination, tls, tasks);
         let over = async {
             stopping.cancelled().await;
             sleep(FLUSH_LIMIT).await;
@@ -66,7 +78,8 @@ impl Pusher {
     async fn push(&mut self, delivery: &mut Delivery) {
         let (families, now) = (self.metrics.families(), SystemTime::now());
         let temporality = self.config.metrics.temporality;
-        let (message, points) = points::message(&self.resource, &families, &self.since, now, temporality);
+        let (message, points) =
+            points::message(&self.resource, &families, &self.since, now, temporality);
         self.under_way = points;
         let fate = delivery.deliver(Message::Metrics(message)).await;
         self.under_way = 0;

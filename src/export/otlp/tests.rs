@@ -5,7 +5,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use opentelemetry_proto::tonic::collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceResponse};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceResponse,
+};
 use prost::Message as _;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -19,10 +21,20 @@ use crate::record::{SpanId, TraceContext, TraceId};
 /// How soon a response of HTTP may be tried again; `None` when it may not.
 fn again(status: u16, retry_after: Option<&str>) -> Option<Option<Duration>> {
     let mut headers = HeaderMap::new();
-    headers.extend(retry_after.map(|value| (RETRY_AFTER, HeaderValue::from_str(value).expect("a value"))));
+    headers.extend(
+        retry_after.map(|value| (RETRY_AFTER, HeaderValue::from_str(value).expect("a value"))),
+    );
     let now = UNIX_EPOCH + Duration::from_secs(784_111_777 - 7);
-    match Answer::of_refusal(StatusCode::from_u16(status).expect("a status"), &headers, now) {
-        Answer::Again { loss: Loss::Busy, after, cause: Cause::Http(_) } => Some(after),
+    match Answer::of_refusal(
+        StatusCode::from_u16(status).expect("a status"),
+        &headers,
+        now,
+    ) {
+        Answer::Again {
+            loss: Loss::Busy,
+            after,
+            cause: Cause::Http(_),
+        } => Some(after),
         Answer::Lost(Loss::Rejected, Cause::Http(_)) => None,
         other => panic!("{status}: {other:?}"),
     }
@@ -40,8 +52,17 @@ fn four_http_statuses_may_be_tried_again() {
 fn the_collector_says_when() {
     let seconds = |seconds| Some(Some(Duration::from_secs(seconds)));
     assert_eq!(again(429, Some("3")), seconds(3));
-    assert_eq!(again(503, Some("Sun, 06 Nov 1994 08:49:37 GMT")), seconds(7));
-    for nonsense in ["-1", "soon", "", "99999999999999999999", "Sun, 06 Nov 1993 08:49:37 GMT"] {
+    assert_eq!(
+        again(503, Some("Sun, 06 Nov 1994 08:49:37 GMT")),
+        seconds(7)
+    );
+    for nonsense in [
+        "-1",
+        "soon",
+        "",
+        "99999999999999999999",
+        "Sun, 06 Nov 1993 08:49:37 GMT",
+    ] {
         assert_eq!(again(503, Some(nonsense)), Some(None), "{nonsense}");
     }
     assert_eq!(again(400, Some("3")), None);
@@ -50,17 +71,29 @@ fn the_collector_says_when() {
 #[test]
 fn the_specification_s_grpc_codes_may_be_tried_again() {
     let may = |status: &Status| match Answer::of_status(status) {
-        Answer::Again { loss: Loss::Busy, after, cause: Cause::Grpc(_) } => Some(after),
+        Answer::Again {
+            loss: Loss::Busy,
+            after,
+            cause: Cause::Grpc(_),
+        } => Some(after),
         Answer::Lost(Loss::Rejected, Cause::Grpc(_)) => None,
         other => panic!("{status:?}: {other:?}"),
     };
     // CANCELLED, DEADLINE_EXCEEDED, ABORTED, OUT_OF_RANGE, UNAVAILABLE, DATA_LOSS
     for code in 1..=16 {
         let expected = matches!(code, 1 | 4 | 10 | 11 | 14 | 15).then_some(None);
-        assert_eq!(may(&Status::new(Code::from(code), "words of the collector's own")), expected, "{code}");
+        assert_eq!(
+            may(&Status::new(
+                Code::from(code),
+                "words of the collector's own"
+            )),
+            expected,
+            "{code}"
+        );
     }
     let pause = Duration::from_secs(2);
-    let told = |code| Status::with_error_details(code, "", ErrorDetails::with_retry_info(Some(pause)));
+    let told =
+        |code| Status::with_error_details(code, "", ErrorDetails::with_retry_info(Some(pause)));
     assert_eq!(may(&told(Code::ResourceExhausted)), Some(Some(pause)));
     assert_eq!(may(&told(Code::Unavailable)), Some(Some(pause)));
     assert_eq!(may(&told(Code::InvalidArgument)), None);
@@ -74,30 +107,51 @@ fn of_body(kind: &'static str, body: impl Into<Bytes>) -> Answer {
 #[test]
 fn a_part_may_be_rejected() {
     let partial = |rejected_spans| {
-        let partial_success = ExportTracePartialSuccess { rejected_spans, error_message: "words".to_owned() };
-        ExportTraceServiceResponse { partial_success: Some(partial_success) }
+        let partial_success = ExportTracePartialSuccess {
+            rejected_spans,
+            error_message: "words".to_owned(),
+        };
+        ExportTraceServiceResponse {
+            partial_success: Some(partial_success),
+        }
     };
     for (rejected_spans, rejected) in [(3, 3), (0, 0), (-1, 0), (i64::MAX, i64::MAX as u64)] {
         let message = partial(rejected_spans);
         assert_eq!(Rejected::from(message.clone()), Rejected(rejected));
-        assert_eq!(of_body("application/x-protobuf", message.encode_to_vec()), Answer::Taken { rejected });
+        assert_eq!(
+            of_body("application/x-protobuf", message.encode_to_vec()),
+            Answer::Taken { rejected }
+        );
     }
     for (json, rejected) in [
         ("{}", 0),
         (r#"{"partialSuccess":{}}"#, 0),
-        (r#"{"partialSuccess":{"rejectedSpans":"2","errorMessage":"words"}}"#, 2),
+        (
+            r#"{"partialSuccess":{"rejectedSpans":"2","errorMessage":"words"}}"#,
+            2,
+        ),
         (r#"{"partialSuccess":{"rejectedSpans":2}}"#, 2),
     ] {
-        assert_eq!(of_body("application/json; charset=utf-8", json), Answer::Taken { rejected }, "{json}");
+        assert_eq!(
+            of_body("application/json; charset=utf-8", json),
+            Answer::Taken { rejected },
+            "{json}"
+        );
     }
-    assert_eq!(Answer::of_body(Signal::Traces, &HeaderMap::new(), Bytes::new()), Answer::Taken { rejected: 0 });
+    assert_eq!(
+        Answer::of_body(Signal::Traces, &HeaderMap::new(), Bytes::new()),
+        Answer::Taken { rejected: 0 }
+    );
 }
 
 #[test]
 fn a_success_that_is_no_otlp_is_none() {
-    for (kind, body) in
-        [("text/html", "<html>"), ("application/x-protobuf", "<html>"), ("application/json", "<html>"), ("", "x")]
-    {
+    for (kind, body) in [
+        ("text/html", "<html>"),
+        ("application/x-protobuf", "<html>"),
+        ("application/json", "<html>"),
+        ("", "x"),
+    ] {
         assert_eq!(of_body(kind, body), Answer::unreadable(), "{kind}");
     }
 }
@@ -111,26 +165,65 @@ fn a_request_says_who_what_and_by_which_convention() {
         has_remote_parent: true,
         sampled: true,
     };
-    let spans: Vec<_> = [call("m"), rate_limited("m")].iter().flat_map(|call| of_call(call, &place)).collect();
+    let spans: Vec<_> = [call("m"), rate_limited("m")]
+        .iter()
+        .flat_map(|call| of_call(call, &place))
+        .collect();
     let mut local = spans[1].clone();
-    local.parent = Some(Parent { id: place.span, is_remote: false });
+    local.parent = Some(Parent {
+        id: place.span,
+        is_remote: false,
+    });
     let resource = [("service.name", "named"), ("host.name", "h"), ("team", "a")];
     let resource = resource.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let config = Config { resource: resource.into(), ..Config::default() };
+    let config = Config {
+        resource: resource.into(),
+        ..Config::default()
+    };
     let request = wire::request(&Resource::new(&config), &[spans[0].clone(), local]);
 
-    let [ours] = &request.resource_spans[..] else { panic!("one resource") };
+    let [ours] = &request.resource_spans[..] else {
+        panic!("one resource")
+    };
     let json = format!("{:?}", ours.resource);
-    for part in ["named", "service.instance.id", "service.version", env!("CARGO_PKG_VERSION"), "team"] {
+    for part in [
+        "named",
+        "service.instance.id",
+        "service.version",
+        env!("CARGO_PKG_VERSION"),
+        "team",
+    ] {
         assert!(json.contains(part), "{part}: {json}");
     }
-    let names: Vec<_> = ours.resource.iter().flat_map(|it| &it.attributes).map(|it| it.key.as_str()).collect();
-    assert_eq!(names, ["host.name", "service.instance.id", "service.name", "service.version", "team"]);
-    let [scope] = &ours.scope_spans[..] else { panic!("one scope") };
-    assert!(format!("{:?}", scope.scope).contains(crate::export::genai::CONVENTION));
-    let [first, second] = &scope.spans[..] else { panic!("two spans") };
+    let names: Vec<_> = ours
+        .resource
+        .iter()
+        .flat_map(|it| &it.attributes)
+        .map(|it| it.key.as_str())
+        .collect();
     assert_eq!(
-        (&first.trace_id[14..], &first.span_id[6..], &first.parent_span_id[6..]),
+        names,
+        [
+            "host.name",
+            "service.instance.id",
+            "service.name",
+            "service.version",
+            "team"
+        ]
+    );
+    let [scope] = &ours.scope_spans[..] else {
+        panic!("one scope")
+    };
+    assert!(format!("{:?}", scope.scope).contains(crate::export::genai::CONVENTION));
+    let [first, second] = &scope.spans[..] else {
+        panic!("two spans")
+    };
+    assert_eq!(
+        (
+            &first.trace_id[14..],
+            &first.span_id[6..],
+            &first.parent_span_id[6..]
+        ),
         (&[0, 7][..], &[0, 8][..], &[0, 9][..])
     );
     assert_eq!((first.flags, second.flags), (0x301, 0x101));
@@ -146,11 +239,23 @@ fn a_request_says_who_what_and_by_which_convention() {
 #[test]
 fn a_name_of_its_own_wins_over_the_resource_s() {
     let name = |service_name: Option<&str>, resource: &[(&str, &str)]| {
-        let resource = resource.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let config = Config { service_name: service_name.map(str::to_owned), resource, ..Config::default() };
+        let resource = resource
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let config = Config {
+            service_name: service_name.map(str::to_owned),
+            resource,
+            ..Config::default()
+        };
         let resource = Resource::new(&config).0;
-        let attributes = resource.attributes.iter().filter(|it| it.key == "service.name");
-        attributes.map(|it| format!("{:?}", it.value)).collect::<String>()
+        let attributes = resource
+            .attributes
+            .iter()
+            .filter(|it| it.key == "service.name");
+        attributes
+            .map(|it| format!("{:?}", it.value))
+            .collect::<String>()
     };
     let both = [("service.name", "second")];
     assert!(name(Some("first"), &both).contains("first"));

@@ -5,15 +5,21 @@ use jiff::Timestamp;
 use super::{Attributes, Event, FIRST_CHUNK, Kind, Parent, RATE_LIMIT, Scope, Span, after};
 use crate::export::genai::{Usage, attribute, error_type, operation_name};
 use crate::record::{
-    Call, ConnectionSetup, Handshake, Label as _, Outcome, Phase, RateLimit, SpanId, TokenUsage, TraceContext,
+    Call, ConnectionSetup, Handshake, Label as _, Outcome, Phase, RateLimit, SpanId, TokenUsage,
+    TraceContext,
 };
 
-/// The spans of a call whose place is known: its own first, then those of its connection's setup as its children. They
-/// begin before it: the connection was there first, and no other span is there to hold them.
+/// The spans of a call whose place is known: its own first, then those of its connection's setup as
+/// its children. They begin before it: the connection was there first, and no other span is there
+/// to hold them.
 #[must_use]
 pub fn of_call(call: &Call, place: &TraceContext) -> Vec<Span> {
     let mut spans = vec![chat(call, place)];
-    spans.extend(call.setup.iter().flat_map(|setup| phases(setup, call, place)));
+    spans.extend(
+        call.setup
+            .iter()
+            .flat_map(|setup| phases(setup, call, place)),
+    );
     spans
 }
 
@@ -25,7 +31,10 @@ fn chat(call: &Call, place: &TraceContext) -> Span {
         scope: Scope::Record,
         trace: place.trace,
         id: place.span,
-        parent: place.parent.map(|id| Parent { id, is_remote: place.has_remote_parent }),
+        parent: place.parent.map(|id| Parent {
+            id,
+            is_remote: place.has_remote_parent,
+        }),
         name: format!("{operation} {}", call.model),
         kind: Kind::Client,
         start,
@@ -43,17 +52,35 @@ fn attributes(call: &Call, operation: &'static str) -> Vec<super::Attribute> {
         .put(attribute::PROVIDER_NAME, call.provider.as_str())
         .put(attribute::REQUEST_MODEL, call.model.as_str())
         .put_known(attribute::REQUEST_STREAM, call.streamed.then_some(true))
-        .put_known(attribute::RESPONSE_MODEL, call.served_model.as_ref().map(|model| model.as_str()))
-        .put_known(attribute::RESPONSE_ID, call.ids.response.as_ref().map(|id| id.as_str()))
-        .put_known(attribute::RESPONSE_FINISH_REASONS, finish_reason(call).map(|reason| vec![reason.to_owned()]))
-        .put_known(attribute::RESPONSE_TIME_TO_FIRST_CHUNK, call.timing.time_to_first_chunk.filter(|_| call.streamed))
-        .put_known(attribute::CONVERSATION_ID, call.correlation.cascade.as_ref().map(|id| id.as_str()))
+        .put_known(
+            attribute::RESPONSE_MODEL,
+            call.served_model.as_ref().map(|model| model.as_str()),
+        )
+        .put_known(
+            attribute::RESPONSE_ID,
+            call.ids.response.as_ref().map(|id| id.as_str()),
+        )
+        .put_known(
+            attribute::RESPONSE_FINISH_REASONS,
+            finish_reason(call).map(|reason| vec![reason.to_owned()]),
+        )
+        .put_known(
+            attribute::RESPONSE_TIME_TO_FIRST_CHUNK,
+            call.timing.time_to_first_chunk.filter(|_| call.streamed),
+        )
+        .put_known(
+            attribute::CONVERSATION_ID,
+            call.correlation.cascade.as_ref().map(|id| id.as_str()),
+        )
         .put(attribute::SERVER_ADDRESS, call.host.as_str())
         .put(attribute::SERVER_PORT, call.port)
         .put_known(attribute::HTTP_STATUS, call.status)
         .put_known(attribute::ERROR_TYPE, error_type(call.outcome))
         .put(attribute::OUTCOME, call.outcome.as_str())
-        .put_known(attribute::OPERATION, Some(call.operation.as_str()).filter(|own| *own != operation))
+        .put_known(
+            attribute::OPERATION,
+            Some(call.operation.as_str()).filter(|own| *own != operation),
+        )
         .put(attribute::USAGE_QUALITY, call.quality.as_str())
         .put_known(attribute::COST_USD, call.cost);
     tokens(&call.usage, &mut known);
@@ -62,19 +89,35 @@ fn attributes(call: &Call, operation: &'static str) -> Vec<super::Attribute> {
 
 /// A reason that was to come and did not is `error`, as the convention has it.
 fn finish_reason(call: &Call) -> Option<&str> {
-    let is_cut_off = matches!(call.outcome, Outcome::Aborted | Outcome::StreamError | Outcome::Truncated);
+    let is_cut_off = matches!(
+        call.outcome,
+        Outcome::Aborted | Outcome::StreamError | Outcome::Truncated
+    );
     let missing = (call.streamed && is_cut_off).then_some("error");
-    call.finish_reason.as_ref().map(|reason| reason.as_str()).or(missing)
+    call.finish_reason
+        .as_ref()
+        .map(|reason| reason.as_str())
+        .or(missing)
 }
 
 /// The totals where any of their parts was reported, and the parts that were.
 fn tokens(usage: &TokenUsage, known: &mut Attributes) {
     let totals = Usage::from(usage);
-    let input = usage.input.or(usage.cache_read).or(usage.cache_write).or(usage.tool_input);
+    let input = usage
+        .input
+        .or(usage.cache_read)
+        .or(usage.cache_write)
+        .or(usage.tool_input);
     let output = usage.output.or(usage.thinking);
     known
-        .put_known(attribute::USAGE_INPUT_TOKENS, input.map(|_| totals.input_tokens))
-        .put_known(attribute::USAGE_OUTPUT_TOKENS, output.map(|_| totals.output_tokens))
+        .put_known(
+            attribute::USAGE_INPUT_TOKENS,
+            input.map(|_| totals.input_tokens),
+        )
+        .put_known(
+            attribute::USAGE_OUTPUT_TOKENS,
+            output.map(|_| totals.output_tokens),
+        )
         .put_known(attribute::USAGE_CACHE_READ_INPUT_TOKENS, usage.cache_read)
         .put_known(attribute::USAGE_CACHE_WRITE_INPUT_TOKENS, usage.cache_write)
         .put_known(attribute::USAGE_REASONING_OUTPUT_TOKENS, usage.thinking);
@@ -96,7 +139,10 @@ fn events(call: &Call) -> Vec<Event> {
 }
 
 fn refusal(limit: &RateLimit) -> Vec<super::Attribute> {
-    let resets_at = limit.resets_at.and_then(|at| Timestamp::try_from(at).ok()).map(|at| at.to_string());
+    let resets_at = limit
+        .resets_at
+        .and_then(|at| Timestamp::try_from(at).ok())
+        .map(|at| at.to_string());
     let mut known = Attributes::default();
     known
         .put(attribute::RATE_LIMIT_REASON, limit.reason.as_str())
@@ -105,9 +151,13 @@ fn refusal(limit: &RateLimit) -> Vec<super::Attribute> {
     known.0
 }
 
-/// The handshakes of a connection's setup: when each took place, and the span that [`of_call`] makes of it.
+/// The handshakes of a connection's setup: when each took place, and the span that [`of_call`]
+/// makes of it.
 #[must_use]
-pub fn handshakes(setup: &ConnectionSetup, place: &TraceContext) -> [(Phase, Handshake, SpanId); 2] {
+pub fn handshakes(
+    setup: &ConnectionSetup,
+    place: &TraceContext,
+) -> [(Phase, Handshake, SpanId); 2] {
     let at = |(phase, handshake), number| (phase, handshake, child(place.span, number));
     [at(setup.upstream, UPSTREAM), at(setup.agent, AGENT)]
 }
@@ -115,14 +165,27 @@ pub fn handshakes(setup: &ConnectionSetup, place: &TraceContext) -> [(Phase, Han
 fn phases(setup: &ConnectionSetup, call: &Call, place: &TraceContext) -> [Span; 3] {
     let phases = [
         (CONNECT, "tcp connect", setup.connect, None),
-        (UPSTREAM, "tls handshake upstream", setup.upstream.0, Some(setup.upstream.1)),
-        (AGENT, "tls handshake agent", setup.agent.0, Some(setup.agent.1)),
+        (
+            UPSTREAM,
+            "tls handshake upstream",
+            setup.upstream.0,
+            Some(setup.upstream.1),
+        ),
+        (
+            AGENT,
+            "tls handshake agent",
+            setup.agent.0,
+            Some(setup.agent.1),
+        ),
     ];
     phases.map(|(number, name, phase, handshake)| Span {
         scope: Scope::Record,
         trace: place.trace,
         id: child(place.span, number),
-        parent: Some(Parent { id: place.span, is_remote: false }),
+        parent: Some(Parent {
+            id: place.span,
+            is_remote: false,
+        }),
         name: name.to_owned(),
         kind: Kind::Internal,
         start: phase.started_at,
@@ -140,7 +203,9 @@ const AGENT: u64 = 3;
 
 fn of_phase(call: &Call, handshake: Option<Handshake>) -> Vec<super::Attribute> {
     let mut known = Attributes::default();
-    known.put(attribute::SERVER_ADDRESS, call.host.as_str()).put(attribute::SERVER_PORT, call.port);
+    known
+        .put(attribute::SERVER_ADDRESS, call.host.as_str())
+        .put(attribute::SERVER_PORT, call.port);
     if let Some(handshake) = handshake {
         known
             .put(attribute::TLS_PROTOCOL_NAME, "tls")
@@ -150,11 +215,13 @@ fn of_phase(call: &Call, handshake: Option<Handshake>) -> Vec<super::Attribute> 
     known.0
 }
 
-/// The id of a span's `number`-th child, from 1. It follows from the parent's, which is random: the finalizer of SplitMix64
-/// is a bijection, so children of one parent differ, and those of two meet as rarely as random ids do.
+/// The id of a span's `number`-th child, from 1. It follows from the parent's, which is random: the
+/// finalizer of SplitMix64 is a bijection, so children of one parent differ, and those of two meet
+/// as rarely as random ids do.
 /// <https://prng.di.unimi.it/splitmix64.c>
 fn child(parent: SpanId, number: u64) -> SpanId {
-    let mut bits = u64::from_be_bytes(parent.to_bytes()).wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let mut bits = u64::from_be_bytes(parent.to_bytes())
+        .wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     // Zero, which is no id, comes of one parent in 2^64.

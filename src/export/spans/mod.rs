@@ -1,7 +1,9 @@
-//! The record as spans: one pure mapping from calls and runs to what OpenTelemetry says of them, free of any SDK.
+//! The record as spans: one pure mapping from calls and runs to what OpenTelemetry says of them,
+//! free of any SDK.
 //!
-//! A finished [`crate::record::Call`] or [`crate::record::CascadeRun`] enters, with its place in a trace; [`Span`]s leave. Their
-//! names stand in [`super::genai::attribute`]. No span holds a prompt, a completion, a header or a query.
+//! A finished [`crate::record::Call`] or [`crate::record::CascadeRun`] enters, with its place in a
+//! trace; [`Span`]s leave. Their names stand in [`super::genai::attribute`]. No span holds a
+//! prompt, a completion, a header or a query.
 
 mod call;
 mod run;

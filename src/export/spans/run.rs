@@ -16,7 +16,10 @@ pub fn of_run(run: &CascadeRun, place: &TraceContext) -> Span {
         scope: Scope::Record,
         trace: place.trace,
         id: place.span,
-        parent: place.parent.map(|id| Parent { id, is_remote: place.has_remote_parent }),
+        parent: place.parent.map(|id| Parent {
+            id,
+            is_remote: place.has_remote_parent,
+        }),
         name: format!("{INVOKE} {AGENT}"),
         kind: Kind::Internal,
         start: run.started_at,

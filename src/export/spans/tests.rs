@@ -3,13 +3,15 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::*;
 use crate::export::tests::kit::{call, id, rate_limited, run};
 use crate::record::{
-    Call, ConnectionSetup, Correlation, CorrelationMethod, Cost, Handshake, Label as _, Model, Operation, Outcome,
-    Phase, Quality, RateLimit, RateLimitReason, RunOutcome, Side, TlsVersion, TokenUsage, TraceContext, TraceParent,
+    Call, ConnectionSetup, Correlation, CorrelationMethod, Cost, Handshake, Label as _, Model,
+    Operation, Outcome, Phase, Quality, RateLimit, RateLimitReason, RunOutcome, Side, TlsVersion,
+    TokenUsage, TraceContext, TraceParent,
 };
 
 /// The place of a span whose parent is the agent's own.
 fn place() -> TraceContext {
-    let parent = TraceParent::parse(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").expect("a parent");
+    let parent = TraceParent::parse(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+        .expect("a parent");
     TraceContext {
         trace: parent.trace,
         span: SpanId::new(0xaaaa_bbbb_cccc_dddd).expect("an id"),
@@ -21,20 +23,39 @@ fn place() -> TraceContext {
 
 /// A span as lines: what it is, its attributes, its events.
 fn shown(span: &Span) -> String {
-    let since = |at: SystemTime| at.duration_since(UNIX_EPOCH + Duration::from_secs(1_790_000_000)).expect("later");
+    let since = |at: SystemTime| {
+        at.duration_since(UNIX_EPOCH + Duration::from_secs(1_790_000_000))
+            .expect("later")
+    };
     let list = |attributes: &[Attribute]| -> String {
-        attributes.iter().map(|(name, value)| format!("\n  {name} = {}", text(value))).collect()
+        attributes
+            .iter()
+            .map(|(name, value)| format!("\n  {name} = {}", text(value)))
+            .collect()
     };
     let events: String = span
         .events
         .iter()
         .map(|event| {
-            format!("\n  @{:?} {}{}", since(event.at), event.name, list(&event.attributes).replace("\n", "\n  "))
+            format!(
+                "\n  @{:?} {}{}",
+                since(event.at),
+                event.name,
+                list(&event.attributes).replace("\n", "\n  ")
+            )
         })
         .collect();
-    let error = span.error.map(|error| format!(" !{error}")).unwrap_or_default();
+    let error = span
+        .error
+        .map(|error| format!(" !{error}"))
+        .unwrap_or_default();
     let (start, end) = (since(span.start), since(span.end));
-    format!("{:?} {} {start:?}..{end:?}{error}{}{events}", span.kind, span.name, list(&span.attributes))
+    format!(
+        "{:?} {} {start:?}..{end:?}{error}{}{events}",
+        span.kind,
+        span.name,
+        list(&span.attributes)
+    )
 }
 
 fn text(value: &Value) -> String {
@@ -57,7 +78,10 @@ fn a_streamed_chat() {
     call.served_model = Some(Model::from_wire("gemini-3-pro-002"));
     call.finish_reason = Some(id("STOP"));
     call.ids.response = Some(id("r-1"));
-    call.correlation = Correlation { cascade: Some(id("c-1")), method: CorrelationMethod::RequestId };
+    call.correlation = Correlation {
+        cascade: Some(id("c-1")),
+        method: CorrelationMethod::RequestId,
+    };
     let expected = r#"Client chat gemini-3-pro 0ns..1.5s
   gen_ai.operation.name = "chat"
   gen_ai.provider.name = "gcp.gen_ai"
@@ -110,61 +134,123 @@ fn a_refused_chat() {
 }
 
 fn resets() -> String {
-    jiff::Timestamp::from_second(1_790_003_600).expect("a time").to_string()
+    jiff::Timestamp::from_second(1_790_003_600)
+        .expect("a time")
+        .to_string()
 }
 
 #[test]
 fn a_stream_that_was_cut_off_misses_its_reason() {
-    let cut = Call { outcome: Outcome::Truncated, quality: Quality::Partial, ..call("m") };
+    let cut = Call {
+        outcome: Outcome::Truncated,
+        quality: Quality::Partial,
+        ..call("m")
+    };
     let shown = chat(&cut);
-    assert!(shown.starts_with("Client chat m 0ns..1.5s !truncated"), "{shown}");
-    assert!(shown.contains(r#"gen_ai.response.finish_reasons = ["error"]"#), "{shown}");
-    let whole = chat(&Call { streamed: false, ..call("m") });
-    assert!(!whole.contains("finish_reasons") && !whole.contains("time_to_first_chunk"), "{whole}");
+    assert!(
+        shown.starts_with("Client chat m 0ns..1.5s !truncated"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains(r#"gen_ai.response.finish_reasons = ["error"]"#),
+        "{shown}"
+    );
+    let whole = chat(&Call {
+        streamed: false,
+        ..call("m")
+    });
+    assert!(
+        !whole.contains("finish_reasons") && !whole.contains("time_to_first_chunk"),
+        "{whole}"
+    );
 }
 
 #[test]
 fn an_operation_of_our_own_is_named_beside_the_convention_s() {
-    let shown = |operation| chat(&Call { operation, ..call("m") });
+    let shown = |operation| {
+        chat(&Call {
+            operation,
+            ..call("m")
+        })
+    };
     let hidden = shown(Operation::Checkpoint);
     assert!(
-        hidden.starts_with("Client chat m ") && hidden.contains(r#"gravimeter.operation = "checkpoint""#),
+        hidden.starts_with("Client chat m ")
+            && hidden.contains(r#"gravimeter.operation = "checkpoint""#),
         "{hidden}"
     );
     let counted = shown(Operation::CountTokens);
-    assert!(counted.starts_with("Client count_tokens m ") && !counted.contains("gravimeter.operation"), "{counted}");
+    assert!(
+        counted.starts_with("Client count_tokens m ") && !counted.contains("gravimeter.operation"),
+        "{counted}"
+    );
     for operation in Operation::ALL {
-        assert!(shown(*operation).contains("gen_ai.operation.name"), "{operation}");
+        assert!(
+            shown(*operation).contains("gen_ai.operation.name"),
+            "{operation}"
+        );
     }
 }
 
 #[test]
 fn only_tokens_that_were_reported_are_told() {
-    let usage = TokenUsage { cache_write: Some(0), output: Some(u64::MAX), thinking: None, ..TokenUsage::default() };
+    let usage = TokenUsage {
+        cache_write: Some(0),
+        output: Some(u64::MAX),
+        thinking: None,
+        ..TokenUsage::default()
+    };
     let shown = chat(&Call { usage, ..call("m") });
-    let told: Vec<_> = shown.lines().filter_map(|line| line.trim().strip_prefix("gen_ai.usage.")).collect();
-    let expected = ["input_tokens = 0", "output_tokens = 9223372036854775807", "cache_write.input_tokens = 0"];
+    let told: Vec<_> = shown
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("gen_ai.usage."))
+        .collect();
+    let expected = [
+        "input_tokens = 0",
+        "output_tokens = 9223372036854775807",
+        "cache_write.input_tokens = 0",
+    ];
     assert_eq!(told, expected);
 }
 
 #[test]
 fn a_cost_is_told_in_dollars_where_it_is_known() {
-    let shown = chat(&Call { cost: Some(Cost::from_nano_usd(12_300_000)), ..call("m") });
-    assert!(shown.contains("\n  gravimeter.cost_usd = 0.0123"), "{shown}");
+    let shown = chat(&Call {
+        cost: Some(Cost::from_nano_usd(12_300_000)),
+        ..call("m")
+    });
+    assert!(
+        shown.contains("\n  gravimeter.cost_usd = 0.0123"),
+        "{shown}"
+    );
     assert!(!chat(&call("m")).contains("cost"));
 }
 
 #[test]
 fn a_new_connection_has_spans_of_its_own_before_the_call() {
     let started_at = UNIX_EPOCH + Duration::from_secs(1_790_000_000);
-    let phase = |millis| Phase { started_at, duration: Duration::from_millis(millis) };
-    let handshake = |side, resumed| Handshake { side, version: TlsVersion::Tls13, resumed, duration: Duration::ZERO };
+    let phase = |millis| Phase {
+        started_at,
+        duration: Duration::from_millis(millis),
+    };
+    let handshake = |side, resumed| Handshake {
+        side,
+        version: TlsVersion::Tls13,
+        resumed,
+        duration: Duration::ZERO,
+    };
     let setup = ConnectionSetup {
         connect: phase(10),
         upstream: (phase(20), handshake(Side::Upstream, true)),
         agent: (phase(30), handshake(Side::Agent, false)),
     };
-    let spans = of_call(&Call { setup: Some(Box::new(setup)), ..call("m") }, &place());
+    let spans = of_call(
+        &Call {
+            setup: Some(Box::new(setup)),
+            ..call("m")
+        },
+        &place(),
+    );
     let server = "\n  server.address = \"daily-cloudcode-pa.googleapis.com\"\n  server.port = 443";
     let tls = "\n  tls.protocol.name = \"tls\"\n  tls.protocol.version = \"1.3\"\n  tls.resumed = ";
     let shown: Vec<_> = spans[1..].iter().map(shown).collect();
@@ -174,10 +260,24 @@ fn a_new_connection_has_spans_of_its_own_before_the_call() {
         format!("Internal tls handshake agent 0ns..30ms{server}{tls}false"),
     ];
     assert_eq!(shown, expected);
-    let [call, setup @ ..] = &spans[..] else { panic!("four spans") };
-    assert_eq!(call.parent, place().parent.map(|id| Parent { id, is_remote: true }));
+    let [call, setup @ ..] = &spans[..] else {
+        panic!("four spans")
+    };
+    assert_eq!(
+        call.parent,
+        place().parent.map(|id| Parent {
+            id,
+            is_remote: true
+        })
+    );
     for span in setup {
-        assert_eq!(span.parent, Some(Parent { id: call.id, is_remote: false }));
+        assert_eq!(
+            span.parent,
+            Some(Parent {
+                id: call.id,
+                is_remote: false
+            })
+        );
         assert_eq!(span.trace, call.trace);
     }
     let ids: std::collections::HashSet<_> = spans.iter().map(|span| span.id).collect();

@@ -8,8 +8,8 @@ use crate::export::genai::{Usage, error_type, operation_name};
 use crate::export::text::Format;
 use crate::export::{Config, Metrics};
 use crate::record::{
-    Call, ContentChunks, Cost, Disposition, Fact, Label, Model, Models, Named, Operation, Outcome, Provider, Quality,
-    Record, RefuseReason, Sink, TokenUsage,
+    Call, ContentChunks, Cost, Disposition, Fact, Label, Model, Models, Named, Operation, Outcome,
+    Provider, Quality, Record, RefuseReason, Sink, TokenUsage,
 };
 
 fn took(metrics: &Metrics, call: Call) {
@@ -22,20 +22,60 @@ fn a_call_is_counted_by_kind_quality_and_outcome() {
     took(&metrics, call("m"));
     took(&metrics, call("m"));
     took(&metrics, rate_limited("m"));
-    let tokens = |kind: &str| value(&metrics, "gravimeter_tokens_total", &["model=m", "provider=gcp.gen_ai", kind]);
+    let tokens = |kind: &str| {
+        value(
+            &metrics,
+            "gravimeter_tokens_total",
+            &["model=m", "provider=gcp.gen_ai", kind],
+        )
+    };
     assert_eq!(tokens("kind=input"), Some(140.0));
     assert_eq!(tokens("kind=cache_read"), Some(60.0));
     assert_eq!(tokens("kind=cache_write"), Some(0.0));
     assert_eq!(tokens("kind=thinking"), Some(10.0));
     assert_eq!(value(&metrics, "gravimeter_tokens_total", &[]), Some(240.0));
-    let calls = |outcome: &str| value(&metrics, "gravimeter_calls_total", &["operation=chat", outcome]);
+    let calls = |outcome: &str| {
+        value(
+            &metrics,
+            "gravimeter_calls_total",
+            &["operation=chat", outcome],
+        )
+    };
     assert_eq!(calls("outcome=ok"), Some(2.0));
     assert_eq!(calls("outcome=rate_limited"), Some(1.0));
     assert_eq!(calls("outcome=truncated"), Some(0.0));
-    assert_eq!(value(&metrics, "gravimeter_rate_limits_total", &["reason=capacity"]), Some(1.0));
-    assert_eq!(value(&metrics, "gravimeter_rate_limits_total", &["reason=unspecified"]), Some(0.0));
-    assert_eq!(value(&metrics, "gravimeter_usage_reports_total", &["quality=exact"]), Some(2.0));
-    assert_eq!(value(&metrics, "gravimeter_usage_reports_total", &["quality=unknown"]), Some(1.0));
+    assert_eq!(
+        value(
+            &metrics,
+            "gravimeter_rate_limits_total",
+            &["reason=capacity"]
+        ),
+        Some(1.0)
+    );
+    assert_eq!(
+        value(
+            &metrics,
+            "gravimeter_rate_limits_total",
+            &["reason=unspecified"]
+        ),
+        Some(0.0)
+    );
+    assert_eq!(
+        value(
+            &metrics,
+            "gravimeter_usage_reports_total",
+            &["quality=exact"]
+        ),
+        Some(2.0)
+    );
+    assert_eq!(
+        value(
+            &metrics,
+            "gravimeter_usage_reports_total",
+            &["quality=unknown"]
+        ),
+        Some(1.0)
+    );
 }
 
 #[test]
@@ -43,25 +83,69 @@ fn durations_fall_into_the_convention_s_buckets() {
     let metrics = metrics();
     took(&metrics, call("m"));
     let bucket = |name: &str, le: &str| value(&metrics, name, &[&format!("le={le}")]);
-    assert_eq!(bucket("gravimeter_call_duration_seconds_bucket", "1.28"), Some(0.0));
-    assert_eq!(bucket("gravimeter_call_duration_seconds_bucket", "2.56"), Some(1.0));
-    assert_eq!(bucket("gravimeter_time_to_first_chunk_seconds_bucket", "0.32"), Some(1.0));
-    assert_eq!(value(&metrics, "gravimeter_time_per_output_token_seconds_sum", &[]), Some(0.0625));
+    assert_eq!(
+        bucket("gravimeter_call_duration_seconds_bucket", "1.28"),
+        Some(0.0)
+    );
+    assert_eq!(
+        bucket("gravimeter_call_duration_seconds_bucket", "2.56"),
+        Some(1.0)
+    );
+    assert_eq!(
+        bucket("gravimeter_time_to_first_chunk_seconds_bucket", "0.32"),
+        Some(1.0)
+    );
+    assert_eq!(
+        value(
+            &metrics,
+            "gravimeter_time_per_output_token_seconds_sum",
+            &[]
+        ),
+        Some(0.0625)
+    );
 }
 
 #[test]
 fn the_pace_of_generation_needs_exact_figures_and_two_tokens() {
     let metrics = metrics();
-    took(&metrics, Call { quality: Quality::Partial, ..call("m") });
-    let one = TokenUsage { output: Some(1), ..TokenUsage::default() };
-    took(&metrics, Call { usage: one, ..call("m") });
-    assert_eq!(value(&metrics, "gravimeter_time_per_output_token_seconds_count", &[]), None);
+    took(
+        &metrics,
+        Call {
+            quality: Quality::Partial,
+            ..call("m")
+        },
+    );
+    let one = TokenUsage {
+        output: Some(1),
+        ..TokenUsage::default()
+    };
+    took(
+        &metrics,
+        Call {
+            usage: one,
+            ..call("m")
+        },
+    );
+    assert_eq!(
+        value(
+            &metrics,
+            "gravimeter_time_per_output_token_seconds_count",
+            &[]
+        ),
+        None
+    );
 }
 
 #[test]
 fn in_flight_rises_falls_and_never_goes_below_zero() {
     let metrics = metrics();
-    let in_flight = || value(&metrics, "gravimeter_calls_in_flight", &["provider=gcp.gen_ai"]);
+    let in_flight = || {
+        value(
+            &metrics,
+            "gravimeter_calls_in_flight",
+            &["provider=gcp.gen_ai"],
+        )
+    };
     assert_eq!(in_flight(), Some(0.0));
     metrics.take(&Fact::CallStarted(started(Provider::CloudCode)));
     assert_eq!(in_flight(), Some(1.0));
@@ -69,22 +153,50 @@ fn in_flight_rises_falls_and_never_goes_below_zero() {
     took(&metrics, call("m"));
     assert_eq!(in_flight(), Some(0.0));
     metrics.take(&Fact::ConnectionClosed(Disposition::Intercepted));
-    assert_eq!(value(&metrics, "gravimeter_connections_active", &["disposition=intercepted"]), Some(0.0));
+    assert_eq!(
+        value(
+            &metrics,
+            "gravimeter_connections_active",
+            &["disposition=intercepted"]
+        ),
+        Some(0.0)
+    );
 }
 
 #[test]
 fn refusals_count_as_connections_and_by_reason() {
     let metrics = metrics();
     metrics.take(&Fact::ConnectionRefused(RefuseReason::Loop));
-    assert_eq!(value(&metrics, "gravimeter_connections_total", &["disposition=refused"]), Some(1.0));
-    assert_eq!(value(&metrics, "gravimeter_connections_refused_total", &["reason=loop"]), Some(1.0));
-    assert_eq!(value(&metrics, "gravimeter_connections_refused_total", &[]), Some(1.0));
+    assert_eq!(
+        value(
+            &metrics,
+            "gravimeter_connections_total",
+            &["disposition=refused"]
+        ),
+        Some(1.0)
+    );
+    assert_eq!(
+        value(
+            &metrics,
+            "gravimeter_connections_refused_total",
+            &["reason=loop"]
+        ),
+        Some(1.0)
+    );
+    assert_eq!(
+        value(&metrics, "gravimeter_connections_refused_total", &[]),
+        Some(1.0)
+    );
 }
 
 #[test]
 fn states_that_nobody_reported_are_absent() {
     let metrics = metrics();
-    for name in ["gravimeter_agent_up", "gravimeter_ca_expiry_timestamp_seconds", "gravimeter_redirect_active"] {
+    for name in [
+        "gravimeter_agent_up",
+        "gravimeter_ca_expiry_timestamp_seconds",
+        "gravimeter_redirect_active",
+    ] {
         assert_eq!(value(&metrics, name, &[]), None, "{name}");
     }
     metrics.take(&Fact::AgentUp(false));
@@ -94,11 +206,25 @@ fn states_that_nobody_reported_are_absent() {
 #[test]
 fn a_counter_never_wraps() {
     let metrics = metrics();
-    let usage = TokenUsage { input: Some(u64::MAX), cache_read: Some(u64::MAX), ..TokenUsage::default() };
+    let usage = TokenUsage {
+        input: Some(u64::MAX),
+        cache_read: Some(u64::MAX),
+        ..TokenUsage::default()
+    };
     took(&metrics, Call { usage, ..call("m") });
     took(&metrics, Call { usage, ..call("m") });
-    assert_eq!(value(&metrics, "gravimeter_tokens_total", &["kind=input"]), Some(u64::MAX as f64));
-    assert_eq!(value(&metrics, "gen_ai_client_inference_usage_input_tokens_total", &[]), Some(u64::MAX as f64));
+    assert_eq!(
+        value(&metrics, "gravimeter_tokens_total", &["kind=input"]),
+        Some(u64::MAX as f64)
+    );
+    assert_eq!(
+        value(
+            &metrics,
+            "gen_ai_client_inference_usage_input_tokens_total",
+            &[]
+        ),
+        Some(u64::MAX as f64)
+    );
 }
 
 #[test]
@@ -117,17 +243,42 @@ fn fifty_thousand_models_stay_bounded_and_exact() {
     }
     let exposition = metrics.encode(Format::Text).expect("an exposition");
     let series = samples(&exposition).len();
-    // 201 names, of one provider and one operation: 20 counters and 4 histograms of 17 series, as much again for GenAI.
+    // 201 names, of one provider and one operation: 20 counters and 4 histograms of 17 series, as
+    // much again for GenAI.
     assert!(series < 201 * 130 + 300, "{series} series");
     assert!(exposition.len() < 5 << 20, "{} bytes", exposition.len());
-    assert_eq!(value(&metrics, "gravimeter_calls_total", &[]), Some(50_000.0));
-    assert_eq!(value(&metrics, "gravimeter_calls_total", &["model=other"]), Some(49_800.0));
-    assert_eq!(value(&metrics, "gravimeter_tokens_total", &[]), Some(50_000.0 * 120.0));
-    assert_eq!(value(&metrics, "gravimeter_label_overflow_total", &["label=model"]), Some(49_800.0));
-    assert_eq!(value(&metrics, "gravimeter_time_between_chunks_seconds_count", &[]), Some(150_000.0));
+    assert_eq!(
+        value(&metrics, "gravimeter_calls_total", &[]),
+        Some(50_000.0)
+    );
+    assert_eq!(
+        value(&metrics, "gravimeter_calls_total", &["model=other"]),
+        Some(49_800.0)
+    );
+    assert_eq!(
+        value(&metrics, "gravimeter_tokens_total", &[]),
+        Some(50_000.0 * 120.0)
+    );
+    assert_eq!(
+        value(
+            &metrics,
+            "gravimeter_label_overflow_total",
+            &["label=model"]
+        ),
+        Some(49_800.0)
+    );
+    assert_eq!(
+        value(
+            &metrics,
+            "gravimeter_time_between_chunks_seconds_count",
+            &[]
+        ),
+        Some(150_000.0)
+    );
 }
 
-/// Whoever has no key can name any model: 200 such names once took the label of the one that was really used.
+/// Whoever has no key can name any model: 200 such names once took the label of the one that was
+/// really used.
 #[test]
 fn names_that_were_only_refused_take_no_label() {
     let metrics = limited(2);
@@ -143,23 +294,59 @@ fn names_that_were_only_refused_take_no_label() {
     }
     took(&metrics, refused("honest"));
     let calls = |labels: &[&str]| value(&metrics, "gravimeter_calls_total", labels);
-    assert_eq!((calls(&["model=other"]), calls(&[])), (Some(1001.0), Some(1001.0)));
-    assert_eq!(value(&metrics, "gravimeter_label_overflow_total", &["label=model"]), Some(0.0), "there is room");
+    assert_eq!(
+        (calls(&["model=other"]), calls(&[])),
+        (Some(1001.0), Some(1001.0))
+    );
+    assert_eq!(
+        value(
+            &metrics,
+            "gravimeter_label_overflow_total",
+            &["label=model"]
+        ),
+        Some(0.0),
+        "there is room"
+    );
 
     took(&metrics, call("honest"));
     took(&metrics, refused("honest"));
     assert_eq!(calls(&["model=honest"]), Some(2.0));
-    assert_eq!(calls(&["model=other"]), Some(1001.0), "what was counted before stays where it is");
+    assert_eq!(
+        calls(&["model=other"]),
+        Some(1001.0),
+        "what was counted before stays where it is"
+    );
     // An answer that was cut off names a model as well.
-    took(&metrics, Call { outcome: Outcome::Truncated, quality: Quality::Partial, ..call("cut") });
+    took(
+        &metrics,
+        Call {
+            outcome: Outcome::Truncated,
+            quality: Quality::Partial,
+            ..call("cut")
+        },
+    );
     assert_eq!(calls(&["model=cut"]), Some(1.0));
     took(&metrics, call("one too many"));
-    assert_eq!((calls(&["model=other"]), calls(&[])), (Some(1002.0), Some(1005.0)));
-    assert_eq!(value(&metrics, "gravimeter_label_overflow_total", &["label=model"]), Some(1.0));
-    assert_eq!(value(&metrics, "gravimeter_tokens_total", &[]), Some(3.0 * 120.0));
+    assert_eq!(
+        (calls(&["model=other"]), calls(&[])),
+        (Some(1002.0), Some(1005.0))
+    );
+    assert_eq!(
+        value(
+            &metrics,
+            "gravimeter_label_overflow_total",
+            &["label=model"]
+        ),
+        Some(1.0)
+    );
+    assert_eq!(
+        value(&metrics, "gravimeter_tokens_total", &[]),
+        Some(3.0 * 120.0)
+    );
 }
 
-/// The name is decided before any view looks: one that looks late, as the ledger's file does, must not say another.
+/// The name is decided before any view looks: one that looks late, as the ledger's file does, must
+/// not say another.
 #[test]
 fn the_name_of_a_call_is_decided_once() {
     struct Kept(Mutex<Vec<Fact>>);
@@ -170,23 +357,42 @@ fn the_name_of_a_call_is_decided_once() {
     }
     let (models, kept) = (Arc::new(Models::new(2)), Arc::new(Kept(Mutex::default())));
     let named = Named::new(Arc::clone(&models), kept.clone());
-    let refused = Call { outcome: Outcome::RateLimited, usage: TokenUsage::default(), ..call("m") };
+    let refused = Call {
+        outcome: Outcome::RateLimited,
+        usage: TokenUsage::default(),
+        ..call("m")
+    };
     for call in [refused, call("m")] {
         named.record(Fact::Call(Box::new(call)));
     }
-    let names: Vec<_> = kept.0.lock().expect("no panic").iter().map(|fact| name_of(&models, fact)).collect();
+    let names: Vec<_> = kept
+        .0
+        .lock()
+        .expect("no panic")
+        .iter()
+        .map(|fact| name_of(&models, fact))
+        .collect();
     assert_eq!(names, [Models::other(), Model::from_wire("m")]);
 }
 
 fn name_of(models: &Models, fact: &Fact) -> Model {
-    let Fact::Call(call) = fact else { panic!("{fact:?}") };
+    let Fact::Call(call) = fact else {
+        panic!("{fact:?}")
+    };
     models.name(call)
 }
 
 #[test]
 fn hostile_models_forge_nothing() {
     let metrics = metrics();
-    let hostile = ["a\"} 1\nfake_total 7", "x{y=\"z\"}", "b\\", "\u{202e}\0\u{feff}", &"l".repeat(10_000), "c # {} 1"];
+    let hostile = [
+        "a\"} 1\nfake_total 7",
+        "x{y=\"z\"}",
+        "b\\",
+        "\u{202e}\0\u{feff}",
+        &"l".repeat(10_000),
+        "c # {} 1",
+    ];
     for model in hostile {
         took(&metrics, call(model));
     }
@@ -194,7 +400,11 @@ fn hostile_models_forge_nothing() {
         let samples = samples(&metrics.encode(format).expect("an exposition"));
         assert!(samples.keys().all(|(name, _)| name != "fake_total"));
         let models = samples.keys().filter_map(|(_, labels)| labels.get("model"));
-        assert!(models.clone().all(|model| model.len() <= Model::MAX_BYTES && model.is_ascii()));
+        assert!(
+            models
+                .clone()
+                .all(|model| model.len() <= Model::MAX_BYTES && model.is_ascii())
+        );
     }
     assert_eq!(value(&metrics, "gravimeter_calls_total", &[]), Some(6.0));
     if let Some((clean, said)) = promtool(&metrics.encode(Format::Text).expect("an exposition")) {
@@ -220,46 +430,99 @@ fn genai_totals_hold_their_parts() {
         reasoning_output_tokens: 32,
     };
     assert_eq!(Usage::from(&usage), expected);
-    assert_eq!(expected.input_tokens + expected.output_tokens, usage.total());
+    assert_eq!(
+        expected.input_tokens + expected.output_tokens,
+        usage.total()
+    );
 }
 
 #[test]
 fn genai_leaves_out_what_is_no_inference() {
     assert_eq!(operation_name(Operation::CountTokens), None);
-    assert!(Operation::ALL.iter().filter(|operation| operation_name(**operation).is_none()).count() == 1);
+    assert!(
+        Operation::ALL
+            .iter()
+            .filter(|operation| operation_name(**operation).is_none())
+            .count()
+            == 1
+    );
     assert_eq!(error_type(Outcome::Ok), None);
     assert_eq!(error_type(Outcome::Truncated), Some("truncated"));
     let metrics = metrics();
-    took(&metrics, Call { operation: Operation::CountTokens, ..call("m") });
-    assert_eq!(value(&metrics, "gen_ai_client_inference_duration_seconds_count", &[]), None);
+    took(
+        &metrics,
+        Call {
+            operation: Operation::CountTokens,
+            ..call("m")
+        },
+    );
+    assert_eq!(
+        value(
+            &metrics,
+            "gen_ai_client_inference_duration_seconds_count",
+            &[]
+        ),
+        None
+    );
 }
 
 #[test]
 fn genai_labels_follow_the_convention() {
     let metrics = metrics();
     took(&metrics, call("m"));
-    took(&metrics, Call { streamed: false, ..call("m") });
+    took(
+        &metrics,
+        Call {
+            streamed: false,
+            ..call("m")
+        },
+    );
     took(&metrics, rate_limited("m"));
     let count = "gen_ai_client_inference_duration_seconds_count";
-    let common = ["gen_ai_operation_name=chat", "gen_ai_provider_name=gcp.gen_ai", "gen_ai_request_model=m"];
+    let common = [
+        "gen_ai_operation_name=chat",
+        "gen_ai_provider_name=gcp.gen_ai",
+        "gen_ai_request_model=m",
+    ];
     assert_eq!(value(&metrics, count, &common), Some(3.0));
-    assert_eq!(value(&metrics, count, &["error_type=rate_limited"]), Some(1.0));
-    assert_eq!(value(&metrics, "gen_ai_client_inference_time_to_first_chunk_seconds_count", &common), Some(2.0));
+    assert_eq!(
+        value(&metrics, count, &["error_type=rate_limited"]),
+        Some(1.0)
+    );
+    assert_eq!(
+        value(
+            &metrics,
+            "gen_ai_client_inference_time_to_first_chunk_seconds_count",
+            &common
+        ),
+        Some(2.0)
+    );
     let input = "gen_ai_client_inference_usage_input_tokens_total";
-    assert_eq!(value(&metrics, input, &["gen_ai_token_modality=unknown"]), Some(200.0));
+    assert_eq!(
+        value(&metrics, input, &["gen_ai_token_modality=unknown"]),
+        Some(200.0)
+    );
 }
 
 #[test]
 fn genai_can_be_left_out() {
     let metrics = Metrics::new(Config { genai: false }, Arc::default());
     took(&metrics, call("m"));
-    assert!(!metrics.encode(Format::Text).expect("an exposition").contains("gen_ai_client"));
+    assert!(
+        !metrics
+            .encode(Format::Text)
+            .expect("an exposition")
+            .contains("gen_ai_client")
+    );
 }
 
 #[test]
 fn costs_are_summed_exactly_and_calls_without_a_price_are_told() {
     let metrics = metrics();
-    let priced = Call { cost: Some(Cost::from_nano_usd(100_000_001)), ..call("m") };
+    let priced = Call {
+        cost: Some(Cost::from_nano_usd(100_000_001)),
+        ..call("m")
+    };
     for _ in 0..1000 {
         took(&metrics, priced.clone());
     }
@@ -268,11 +531,37 @@ fn costs_are_summed_exactly_and_calls_without_a_price_are_told() {
     took(&metrics, rate_limited("refused"));
     let shown = |model| {
         let labels = ["provider=gcp.gen_ai", &format!("model={model}")];
-        ["gravimeter_cost_usd_total", "gravimeter_unpriced_calls_total"].map(|name| value(&metrics, name, &labels))
+        [
+            "gravimeter_cost_usd_total",
+            "gravimeter_unpriced_calls_total",
+        ]
+        .map(|name| value(&metrics, name, &labels))
     };
-    assert_eq!(shown("m"), [Some(100.000001), Some(1.0)], "a float that was added to would have drifted");
-    assert_eq!(shown("refused"), [None, None], "a model that never answered has no label");
-    assert_eq!(shown("other"), [Some(0.0), Some(0.0)], "nothing is there to be paid");
-    took(&metrics, Call { cost: Some(Cost::from_nano_usd(u64::MAX)), ..call("m") });
-    assert_eq!(shown("m")[0], Some(18_446_744_073.709_553), "it does not fall");
+    assert_eq!(
+        shown("m"),
+        [Some(100.000001), Some(1.0)],
+        "a float that was added to would have drifted"
+    );
+    assert_eq!(
+        shown("refused"),
+        [None, None],
+        "a model that never answered has no label"
+    );
+    assert_eq!(
+        shown("other"),
+        [Some(0.0), Some(0.0)],
+        "nothing is there to be paid"
+    );
+    took(
+        &metrics,
+        Call {
+            cost: Some(Cost::from_nano_usd(u64::MAX)),
+            ..call("m")
+        },
+    );
+    assert_eq!(
+        shown("m")[0],
+        Some(18_446_744_073.709_553),
+        "it does not fall"
+    );
 }

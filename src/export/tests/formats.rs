@@ -25,11 +25,26 @@ fn the_accept_header_picks_the_format() {
         (prometheus_2, Format::OpenMetrics),
         (prometheus_3, Format::OpenMetrics),
         ("application/openmetrics-text", Format::OpenMetrics),
-        ("Application/OpenMetrics-Text; Version=\"1.0.0\"", Format::OpenMetrics),
-        ("text/plain, application/openmetrics-text", Format::OpenMetrics),
-        ("application/vnd.google.protobuf;q=1,application/openmetrics-text;q=0.1", Format::OpenMetrics),
-        ("text/plain;q=0.9, application/openmetrics-text;q=0.8", Format::Text),
-        ("application/openmetrics-text;q=0, text/plain;q=0.1", Format::Text),
+        (
+            "Application/OpenMetrics-Text; Version=\"1.0.0\"",
+            Format::OpenMetrics,
+        ),
+        (
+            "text/plain, application/openmetrics-text",
+            Format::OpenMetrics,
+        ),
+        (
+            "application/vnd.google.protobuf;q=1,application/openmetrics-text;q=0.1",
+            Format::OpenMetrics,
+        ),
+        (
+            "text/plain;q=0.9, application/openmetrics-text;q=0.8",
+            Format::Text,
+        ),
+        (
+            "application/openmetrics-text;q=0, text/plain;q=0.1",
+            Format::Text,
+        ),
         ("application/openmetrics-text;q=0", Format::Text),
         ("application/openmetrics-text; version=0.0.1", Format::Text),
         ("application/openmetrics-text;version=2.0.0", Format::Text),
@@ -49,9 +64,25 @@ fn the_accept_header_picks_the_format() {
 #[test]
 fn text_is_made_line_by_line() {
     let mut registry = Registry::default();
-    let family = declare(&mut registry, "things_total", "Things", Family::<Vec<(String, String)>, Counter>::default());
-    family.get_or_create_owned(&vec![("name".to_owned(), "a } # {x=\"1\"} 1\n\\".to_owned())]).inc_by(3);
-    declare(&mut registry, "wait_seconds", "Wait", Gauge::<i64>::default()).set(-2);
+    let family = declare(
+        &mut registry,
+        "things_total",
+        "Things",
+        Family::<Vec<(String, String)>, Counter>::default(),
+    );
+    family
+        .get_or_create_owned(&vec![(
+            "name".to_owned(),
+            "a } # {x=\"1\"} 1\n\\".to_owned(),
+        )])
+        .inc_by(3);
+    declare(
+        &mut registry,
+        "wait_seconds",
+        "Wait",
+        Gauge::<i64>::default(),
+    )
+    .set(-2);
     let info = prometheus_client::metrics::info::Info::new(vec![("version", "1")]);
     registry.register("build", "Build", info);
     let expected = "\
@@ -67,7 +98,10 @@ build_info{version=\"1\"} 1
 ";
     assert_eq!(encode(&registry, Format::Text).expect("text"), expected);
     let openmetrics = encode(&registry, Format::OpenMetrics).expect("text");
-    assert!(openmetrics.contains("# TYPE things counter") && openmetrics.contains("# UNIT wait_seconds seconds"));
+    assert!(
+        openmetrics.contains("# TYPE things counter")
+            && openmetrics.contains("# UNIT wait_seconds seconds")
+    );
     assert!(openmetrics.ends_with("# EOF\n"));
 }
 
@@ -75,11 +109,22 @@ build_info{version=\"1\"} 1
 fn exemplars_stay_in_openmetrics() {
     let mut registry = Registry::default();
     let histogram = HistogramWithExemplars::new([1.0].into_iter());
-    histogram.observe(0.5, Some(vec![("trace_id", "4bf92f3577b34da6a3ce929d0e0e4736")]), None);
+    histogram.observe(
+        0.5,
+        Some(vec![("trace_id", "4bf92f3577b34da6a3ce929d0e0e4736")]),
+        None,
+    );
     registry.register("h", "H", histogram);
-    assert!(encode(&registry, Format::OpenMetrics).expect("text").contains("# {trace_id="));
+    assert!(
+        encode(&registry, Format::OpenMetrics)
+            .expect("text")
+            .contains("# {trace_id=")
+    );
     let text = encode(&registry, Format::Text).expect("text");
-    assert!(text.contains("h_bucket{le=\"1.0\"} 1\n") && !text.contains("trace_id"), "{text}");
+    assert!(
+        text.contains("h_bucket{le=\"1.0\"} 1\n") && !text.contains("trace_id"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -88,7 +133,11 @@ fn an_exemplar_is_cut_where_there_are_no_labels_before_it() {
     let counter = CounterWithExemplar::<Vec<(&str, &str)>>::default();
     counter.inc_by(7, Some(vec![("trace_id", "a} # {\"")]), Some(UNIX_EPOCH));
     registry.register("c", "C", counter);
-    assert!(encode(&registry, Format::OpenMetrics).expect("text").contains("c_total 7 # {trace_id="));
+    assert!(
+        encode(&registry, Format::OpenMetrics)
+            .expect("text")
+            .contains("c_total 7 # {trace_id=")
+    );
     assert_eq!(
         encode(&registry, Format::Text).expect("text"),
         "# HELP c_total C.\n# TYPE c_total counter\nc_total 7\n"
@@ -99,7 +148,9 @@ fn an_exemplar_is_cut_where_there_are_no_labels_before_it() {
 fn promtool_finds_nothing_to_complain_about() {
     let metrics = metrics();
     every_fact().iter().for_each(|fact| metrics.take(fact));
-    let Some((clean, said)) = promtool(&metrics.encode(Format::Text).expect("text")) else { return };
+    let Some((clean, said)) = promtool(&metrics.encode(Format::Text).expect("text")) else {
+        return;
+    };
     assert!(clean && said.is_empty(), "{said}");
     let (clean, _) = promtool("# TYPE x counter\nx 1\n").expect("promtool");
     assert!(!clean, "promtool must be able to fail");
@@ -110,9 +161,21 @@ fn every_family_is_explained_in_words_that_need_no_escape() {
     let metrics = metrics();
     every_fact().iter().for_each(|fact| metrics.take(fact));
     let openmetrics = metrics.encode(Format::OpenMetrics).expect("text");
-    let explained = openmetrics.lines().filter(|line| line.starts_with("# HELP"));
-    assert!(explained.clone().all(|line| !line.contains(['"', '\\']) && !line.ends_with("..")));
-    assert_eq!(explained.count(), openmetrics.lines().filter(|line| line.starts_with("# TYPE")).count());
+    let explained = openmetrics
+        .lines()
+        .filter(|line| line.starts_with("# HELP"));
+    assert!(
+        explained
+            .clone()
+            .all(|line| !line.contains(['"', '\\']) && !line.ends_with(".."))
+    );
+    assert_eq!(
+        explained.count(),
+        openmetrics
+            .lines()
+            .filter(|line| line.starts_with("# TYPE"))
+            .count()
+    );
 }
 
 proptest! {

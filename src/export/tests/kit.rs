@@ -9,11 +9,12 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::export::text::Format;
 use crate::export::{Config, Metrics};
 use crate::record::{
-    ByteDirection, Call, CallIds, CallStarted, CascadeRun, ContentChunks, Correlated, Correlation, CorrelationMethod,
-    DisplayName, Disposition, Fact, FollowFailure, Handshake, HandshakeFailure, Host, Id, IpFamily, JoinedIds,
-    LeafResult, LedgerFailure, LedgerRecord, Model, ModelName, Models, ObserverFailure, Operation, Outcome, Provider,
-    Quality, Quota, QuotaWindow, RateLimit, RateLimitReason, RefuseReason, RestartReason, RunOutcome, RunStarted, Side,
-    SpanId, StepEnded, StepKind, StepStatus, TimeoutStep, Timing, TlsVersion, TokenUsage, TraceContext, TraceId,
+    ByteDirection, Call, CallIds, CallStarted, CascadeRun, ContentChunks, Correlated, Correlation,
+    CorrelationMethod, DisplayName, Disposition, Fact, FollowFailure, Handshake, HandshakeFailure,
+    Host, Id, IpFamily, JoinedIds, LeafResult, LedgerFailure, LedgerRecord, Model, ModelName,
+    Models, ObserverFailure, Operation, Outcome, Provider, Quality, Quota, QuotaWindow, RateLimit,
+    RateLimitReason, RefuseReason, RestartReason, RunOutcome, RunStarted, Side, SpanId, StepEnded,
+    StepKind, StepStatus, TimeoutStep, Timing, TlsVersion, TokenUsage, TraceContext, TraceId,
     UpdateSource, UsageComparison,
 };
 use crate::skip;
@@ -66,7 +67,11 @@ pub(crate) fn call(model: &str) -> Call {
 }
 
 pub(crate) fn rate_limited(model: &str) -> Call {
-    let rate_limit = RateLimit { reason: RateLimitReason::Capacity, retry_after: None, resets_at: None };
+    let rate_limit = RateLimit {
+        reason: RateLimitReason::Capacity,
+        retry_after: None,
+        resets_at: None,
+    };
     Call {
         outcome: Outcome::RateLimited,
         status: Some(429),
@@ -111,7 +116,10 @@ pub(crate) fn sampled(trace: u128, span: u64) -> TraceContext {
 
 /// One that is not.
 pub(crate) fn unsampled(trace: u128, span: u64) -> TraceContext {
-    TraceContext { sampled: false, ..sampled(trace, span) }
+    TraceContext {
+        sampled: false,
+        ..sampled(trace, span)
+    }
 }
 
 pub(crate) fn quota(model: &str, remaining: f64) -> Quota {
@@ -135,7 +143,14 @@ pub(crate) fn named(model: &str, display: &str) -> ModelName {
 
 pub(crate) fn started(provider: Provider) -> CallStarted {
     let host = Host::parse("api.example.com").expect("a host");
-    CallStarted { number: 0, provider, host, operation: Operation::Chat, model: None, started_at: UNIX_EPOCH }
+    CallStarted {
+        number: 0,
+        provider,
+        host,
+        operation: Operation::Chat,
+        model: None,
+        started_at: UNIX_EPOCH,
+    }
 }
 
 /// One fact of every kind, so that every metric has a series.
@@ -146,21 +161,41 @@ pub(crate) fn every_fact() -> Vec<Fact> {
         Fact::AgentRestarted(RestartReason::Failed),
         Fact::AgentUp(true),
         Fact::AcceptFailed,
-        Fact::Bytes { direction: ByteDirection::Sent, count: 10 },
-        Fact::Bytes { direction: ByteDirection::Received, count: 20 },
+        Fact::Bytes {
+            direction: ByteDirection::Sent,
+            count: 10,
+        },
+        Fact::Bytes {
+            direction: ByteDirection::Received,
+            count: 20,
+        },
         Fact::CaExpiry(UNIX_EPOCH + Duration::from_secs(1_800_000_000)),
         Fact::CallStarted(started(provider)),
         Fact::CascadeUpdated(UpdateSource::AgentState),
-        Fact::ContentChunks(ContentChunks { provider, model: Model::from_wire("m"), gap: ms(3), count: 2 }),
-        Fact::Call(Box::new(Call { trace: Some(sampled(1, 2)), ..call("m") })),
-        Fact::CallTraced { call: 0, trace: sampled(1, 2) },
+        Fact::ContentChunks(ContentChunks {
+            provider,
+            model: Model::from_wire("m"),
+            gap: ms(3),
+            count: 2,
+        }),
+        Fact::Call(Box::new(Call {
+            trace: Some(sampled(1, 2)),
+            ..call("m")
+        })),
+        Fact::CallTraced {
+            call: 0,
+            trace: sampled(1, 2),
+        },
         Fact::ConnectionOpened(Disposition::Intercepted),
         Fact::ConnectionOpened(Disposition::Tunnelled),
         Fact::ConnectionClosed(Disposition::Tunnelled),
         Fact::ConnectionRefused(RefuseReason::Loop),
         Fact::Correlated(Correlated {
             call: 0,
-            correlation: Correlation { cascade: Some(id("c")), method: CorrelationMethod::TraceId },
+            correlation: Correlation {
+                cascade: Some(id("c")),
+                method: CorrelationMethod::TraceId,
+            },
         }),
         Fact::CorrelationSettled(CorrelationMethod::TraceId),
         Fact::FollowFailed(FollowFailure::Timeout),
@@ -170,19 +205,38 @@ pub(crate) fn every_fact() -> Vec<Fact> {
             resumed: false,
             duration: ms(20),
         }),
-        Fact::HandshakeFailed { side: Side::Agent, reason: HandshakeFailure::UnknownCa },
-        Fact::IdsJoined(JoinedIds { cascade: Some(id("c")), ..JoinedIds::default() }),
+        Fact::HandshakeFailed {
+            side: Side::Agent,
+            reason: HandshakeFailure::UnknownCa,
+        },
+        Fact::IdsJoined(JoinedIds {
+            cascade: Some(id("c")),
+            ..JoinedIds::default()
+        }),
         Fact::Leaf(LeafResult::Minted),
         Fact::LedgerDropped(LedgerRecord::Call),
         Fact::LedgerFailed(LedgerFailure::Write),
         Fact::ModelNamed(named("m", "Model M (High)")),
         Fact::ObserverFailed(ObserverFailure::Limit),
         Fact::Quota(quota("m", 0.5)),
-        Fact::Redirect { family: IpFamily::Ipv4, active: true },
+        Fact::Redirect {
+            family: IpFamily::Ipv4,
+            active: true,
+        },
         Fact::RelayDelay(Duration::from_micros(70)),
-        Fact::RunStarted(RunStarted { cascade: id("c"), started_at: UNIX_EPOCH + Duration::from_secs(1_790_000_000) }),
-        Fact::RunEnded(Box::new(CascadeRun { trace: Some(sampled(1, 3)), ..run("c", "m") })),
-        Fact::StepEnded(StepEnded { cascade: id("c"), step: StepKind::PlannerResponse, status: StepStatus::Done }),
+        Fact::RunStarted(RunStarted {
+            cascade: id("c"),
+            started_at: UNIX_EPOCH + Duration::from_secs(1_790_000_000),
+        }),
+        Fact::RunEnded(Box::new(CascadeRun {
+            trace: Some(sampled(1, 3)),
+            ..run("c", "m")
+        })),
+        Fact::StepEnded(StepEnded {
+            cascade: id("c"),
+            step: StepKind::PlannerResponse,
+            status: StepStatus::Done,
+        }),
         Fact::TimedOut(TimeoutStep::Idle),
         Fact::UpstreamConnected(ms(12)),
         Fact::UsageCompared(UsageComparison::Agree),
@@ -201,38 +255,59 @@ pub(crate) struct Exemplar {
     pub(crate) at: Option<f64>,
 }
 
-/// All samples of an exposition in either format, exemplars left aside. Panics on anything that is no exposition.
+/// All samples of an exposition in either format, exemplars left aside. Panics on anything that is
+/// no exposition.
 pub(crate) fn samples(exposition: &str) -> BTreeMap<Key, String> {
     let mut samples = BTreeMap::new();
     for (key, value, _) in lines(exposition) {
-        assert!(samples.insert(key.clone(), value).is_none(), "twice: {key:?}");
+        assert!(
+            samples.insert(key.clone(), value).is_none(),
+            "twice: {key:?}"
+        );
     }
     samples
 }
 
 /// All exemplars of an exposition. Panics on anything that is no exposition.
 pub(crate) fn exemplars(exposition: &str) -> BTreeMap<Key, Exemplar> {
-    lines(exposition).filter_map(|(key, _, exemplar)| Some((key, exemplar?))).collect()
+    lines(exposition)
+        .filter_map(|(key, _, exemplar)| Some((key, exemplar?)))
+        .collect()
 }
 
 fn lines(exposition: &str) -> impl Iterator<Item = (Key, String, Option<Exemplar>)> {
-    exposition.lines().filter(|line| !line.starts_with('#')).map(sample)
+    exposition
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(sample)
 }
 
 fn sample(line: &str) -> (Key, String, Option<Exemplar>) {
     let name_len = line.find(['{', ' ']).expect("a name");
     let (name, rest) = line.split_at(name_len);
-    let (labels, rest) = if rest.starts_with('{') { labels(rest) } else { (BTreeMap::new(), rest) };
+    let (labels, rest) = if rest.starts_with('{') {
+        labels(rest)
+    } else {
+        (BTreeMap::new(), rest)
+    };
     let rest = rest.strip_prefix(' ').expect("a space");
-    let (value, exemplar) = rest.split_once(" # ").map_or((rest, None), |(value, rest)| (value, Some(exemplar(rest))));
+    let (value, exemplar) = rest
+        .split_once(" # ")
+        .map_or((rest, None), |(value, rest)| (value, Some(exemplar(rest))));
     value.parse::<f64>().expect("a number");
     ((name.to_owned(), labels), value.to_owned(), exemplar)
 }
 
 fn exemplar(text: &str) -> Exemplar {
     let (labels, rest) = labels(text);
-    let mut numbers = rest.split_whitespace().map(|number| number.parse::<f64>().expect("a number"));
-    let exemplar = Exemplar { labels, value: numbers.next().expect("a value"), at: numbers.next() };
+    let mut numbers = rest
+        .split_whitespace()
+        .map(|number| number.parse::<f64>().expect("a number"));
+    let exemplar = Exemplar {
+        labels,
+        value: numbers.next().expect("a value"),
+        at: numbers.next(),
+    };
     assert_eq!(numbers.next(), None, "{text}");
     exemplar
 }
@@ -285,16 +360,29 @@ pub(crate) fn value(metrics: &Metrics, name: &str, labels: &[&str]) -> Option<f6
     Some(found.sum())
 }
 
-/// What `promtool check metrics` says of an exposition in text 0.0.4; skips the test where it is not installed.
+/// What `promtool check metrics` says of an exposition in text 0.0.4; skips the test where it is
+/// not installed.
 pub(crate) fn promtool(exposition: &str) -> Option<(bool, String)> {
     if !skip::has_program("promtool", "prometheus") {
         return None;
     }
     let mut command = Command::new("promtool");
-    command.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut promtool = command.spawn().expect("promtool");
-    promtool.stdin.take().expect("a pipe").write_all(exposition.as_bytes()).expect("promtool reads");
+    promtool
+        .stdin
+        .take()
+        .expect("a pipe")
+        .write_all(exposition.as_bytes())
+        .expect("promtool reads");
     let output = promtool.wait_with_output().expect("promtool ends");
     let said = [output.stdout, output.stderr].concat();
-    Some((output.status.success(), String::from_utf8_lossy(&said).into_owned()))
+    Some((
+        output.status.success(),
+        String::from_utf8_lossy(&said).into_owned(),
+    ))
 }

@@ -14,7 +14,10 @@ fn the_page_lists_every_metric() {
     every_fact().iter().for_each(|fact| metrics.take(fact));
     let table = table(&metrics);
     let page = include_str!("../../../docs/metrics.md");
-    assert!(page.contains(&table), "the table of docs/metrics.md must be:\n\n{table}");
+    assert!(
+        page.contains(&table),
+        "the table of docs/metrics.md must be:\n\n{table}"
+    );
 }
 
 /// The reference table: a row for each family that is exported, in the order of their names.
@@ -25,9 +28,13 @@ fn table(metrics: &Metrics) -> String {
     let helps: BTreeMap<&str, &str> = metadata(&text, "# HELP ").collect();
     let types: BTreeMap<&str, &str> = metadata(&text, "# TYPE ").collect();
     let samples = samples(&text);
-    let mut table = String::from("| metric | type | unit | labels | meaning |\n|---|---|---|---|---|\n");
+    let mut table =
+        String::from("| metric | type | unit | labels | meaning |\n|---|---|---|---|---|\n");
     for (name, kind) in types {
-        let unit = units.get(name.strip_suffix("_total").unwrap_or(name)).copied().unwrap_or_default();
+        let unit = units
+            .get(name.strip_suffix("_total").unwrap_or(name))
+            .copied()
+            .unwrap_or_default();
         let labels: BTreeSet<&str> = samples
             .keys()
             .filter(|(sample, _)| sample == name || *sample == format!("{name}_bucket"))
@@ -41,6 +48,11 @@ fn table(metrics: &Metrics) -> String {
     table
 }
 
-fn metadata<'a>(exposition: &'a str, prefix: &'static str) -> impl Iterator<Item = (&'a str, &'a str)> {
-    exposition.lines().filter_map(move |line| line.strip_prefix(prefix)?.split_once(' '))
+fn metadata<'a>(
+    exposition: &'a str,
+    prefix: &'static str,
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    exposition
+        .lines()
+        .filter_map(move |line| line.strip_prefix(prefix)?.split_once(' '))
 }

@@ -1,10 +1,11 @@
-//! What the command line of a language server says. Text enters, an [`Announcement`] leaves; nothing is trusted.
+//! What the command line of a language server says. Text enters, an [`Announcement`] leaves;
+//! nothing is trusted.
 
 use crate::launch::Announcement;
 use crate::launch::announce::CsrfToken;
 
-/// Reads the arguments (without the program's own name) of a process whose program has that name. `None` when it is no
-/// language server of Antigravity.
+/// Reads the arguments (without the program's own name) of a process whose program has that name.
+/// `None` when it is no language server of Antigravity.
 pub(super) fn announced(name: &str, arguments: &[String]) -> Option<Announcement> {
     if !is_language_server(name) || is_sibling(arguments) {
         return None;
@@ -12,7 +13,9 @@ pub(super) fn announced(name: &str, arguments: &[String]) -> Option<Announcement
     let port = |names: &[&str]| {
         let given = names.iter().find_map(|name| value(arguments, name));
         // 0 leaves the choice to the language server.
-        given.and_then(|text| text.parse().ok()).filter(|port| *port != 0)
+        given
+            .and_then(|text| text.parse().ok())
+            .filter(|port| *port != 0)
     };
     Some(Announcement {
         // Until 1.20 the port over TLS was the server's only one.
@@ -23,28 +26,36 @@ pub(super) fn announced(name: &str, arguments: &[String]) -> Option<Announcement
     })
 }
 
-/// The executable's name differs between systems and versions (`language_server_linux_x64`, `language_server`); in the
-/// command line tool `agy` the server runs in the tool's own process.
+/// The executable's name differs between systems and versions (`language_server_linux_x64`,
+/// `language_server`); in the command line tool `agy` the server runs in the tool's own process.
 pub(super) fn is_language_server(name: &str) -> bool {
     name.starts_with("language_server") || name == "agy"
 }
 
-/// Windsurf's language server has the same name and speaks with other numbers in the same messages. Only it is told the
-/// folder of its data by this flag, and what it belongs to by this name.
+/// Windsurf's language server has the same name and speaks with other numbers in the same messages.
+/// Only it is told the folder of its data by this flag, and what it belongs to by this name.
 fn is_sibling(arguments: &[String]) -> bool {
     value(arguments, "codeium_dir").is_some() || value(arguments, "ide_name") == Some("windsurf")
 }
 
-/// The value of a flag in any of the forms that Go's `flag` package takes: `-name value`, `--name value`, `-name=value`,
-/// `--name=value`. The last one counts.
+/// The value of a flag in any of the forms that Go's `flag` package takes: `-name value`, `--name
+/// value`, `-name=value`, `--name=value`. The last one counts.
 fn value<'a>(arguments: &'a [String], name: &str) -> Option<&'a str> {
     let (mut rest, mut found) = (arguments, None);
     while let [argument, tail @ ..] = rest {
         rest = tail;
-        let Some(flag) = argument.strip_prefix("--").or_else(|| argument.strip_prefix('-')) else { continue };
+        let Some(flag) = argument
+            .strip_prefix("--")
+            .or_else(|| argument.strip_prefix('-'))
+        else {
+            continue;
+        };
         let given = match flag.split_once('=') {
             Some((flag, value)) if flag == name => Some(value),
-            None if flag == name => tail.first().map(String::as_str).filter(|value| !value.starts_with('-')),
+            None if flag == name => tail
+                .first()
+                .map(String::as_str)
+                .filter(|value| !value.starts_with('-')),
             _ => None,
         };
         found = given.filter(|value| !value.is_empty()).or(found);
@@ -57,7 +68,10 @@ mod tests {
     use super::*;
 
     fn read(name: &str, line: &str) -> Option<Announcement> {
-        announced(name, &line.split(' ').map(str::to_owned).collect::<Vec<_>>())
+        announced(
+            name,
+            &line.split(' ').map(str::to_owned).collect::<Vec<_>>(),
+        )
     }
 
     fn ports(line: &str) -> (Option<u16>, Option<u16>, Option<u16>) {
@@ -72,27 +86,62 @@ mod tests {
 
     #[test]
     fn flags_are_read_in_every_form() {
-        assert_eq!(ports("--https_server_port 1 --http_server_port=2 -lsp_port 3"), (Some(1), Some(2), Some(3)));
-        assert_eq!(ports("--https_server_port 0 --http_server_port 0"), (None, None, None));
-        assert_eq!(ports("--server_port=9 --random_port"), (Some(9), None, None));
-        assert_eq!(ports("--extension_server_port 7 --https_server_port 70000"), (None, None, None));
+        assert_eq!(
+            ports("--https_server_port 1 --http_server_port=2 -lsp_port 3"),
+            (Some(1), Some(2), Some(3))
+        );
+        assert_eq!(
+            ports("--https_server_port 0 --http_server_port 0"),
+            (None, None, None)
+        );
+        assert_eq!(
+            ports("--server_port=9 --random_port"),
+            (Some(9), None, None)
+        );
+        assert_eq!(
+            ports("--extension_server_port 7 --https_server_port 70000"),
+            (None, None, None)
+        );
         assert_eq!(ports("--http_server_port"), (None, None, None));
-        assert_eq!(token("--standalone --csrf_token T --enable_lsp"), Some("T".into()));
-        assert_eq!(token("--csrf_token=a --csrf_token=b --extension_server_csrf_token=c"), Some("b".into()));
+        assert_eq!(
+            token("--standalone --csrf_token T --enable_lsp"),
+            Some("T".into())
+        );
+        assert_eq!(
+            token("--csrf_token=a --csrf_token=b --extension_server_csrf_token=c"),
+            Some("b".into())
+        );
         assert_eq!(token("--csrf_token --standalone"), None);
         assert_eq!(token("--csrf_token= csrf_token d"), None);
     }
 
     #[test]
     fn only_antigravity_counts() {
-        for name in ["language_server", "language_server_linux_x64", "language_server_linux_arm", "agy"] {
+        for name in [
+            "language_server",
+            "language_server_linux_x64",
+            "language_server_linux_arm",
+            "agy",
+        ] {
             assert!(read(name, "--csrf_token T").is_some(), "{name}");
         }
         for name in ["", "agyx", "server", "my_language_server"] {
             assert!(read(name, "--csrf_token T").is_none(), "{name}");
         }
-        assert!(read("language_server_linux_x64", "--csrf_token T --codeium_dir .codeium/windsurf").is_none());
-        assert!(read("language_server_linux_x64", "--ide_name windsurf --csrf_token T").is_none());
+        assert!(
+            read(
+                "language_server_linux_x64",
+                "--csrf_token T --codeium_dir .codeium/windsurf"
+            )
+            .is_none()
+        );
+        assert!(
+            read(
+                "language_server_linux_x64",
+                "--ide_name windsurf --csrf_token T"
+            )
+            .is_none()
+        );
     }
 
     #[test]

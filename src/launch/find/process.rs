@@ -1,4 +1,5 @@
-//! Other people's processes, as far as `/proc` shows them: what may not be read, or is gone meanwhile, is skipped.
+//! Other people's processes, as far as `/proc` shows them: what may not be read, or is gone
+//! meanwhile, is skipped.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::Read as _;
@@ -14,12 +15,18 @@ pub(super) struct Process(procfs::process::Process);
 impl Process {
     /// Every process that can be seen.
     pub(super) fn all() -> impl Iterator<Item = Self> {
-        procfs::process::all_processes().into_iter().flatten().filter_map(Result::ok).map(Self)
+        procfs::process::all_processes()
+            .into_iter()
+            .flatten()
+            .filter_map(Result::ok)
+            .map(Self)
     }
 
     /// `None` when there is none.
     pub(super) fn of_pid(pid: u32) -> Option<Self> {
-        procfs::process::Process::new(i32::try_from(pid).ok()?).ok().map(Self)
+        procfs::process::Process::new(i32::try_from(pid).ok()?)
+            .ok()
+            .map(Self)
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -31,16 +38,21 @@ impl Process {
         self.0.status().ok().map(|status| status.ruid)
     }
 
-    /// Clock ticks between the boot and its start; `None` when it is dead, although its parent may not know yet.
+    /// Clock ticks between the boot and its start; `None` when it is dead, although its parent may
+    /// not know yet.
     pub(super) fn start_time(&self) -> Option<u64> {
         let stat = self.0.stat().ok()?;
         (!matches!(stat.state, 'Z' | 'X')).then_some(stat.starttime)
     }
 
-    /// The names by which the program goes: the one that it was called by and, if the kernel tells, its file's.
+    /// The names by which the program goes: the one that it was called by and, if the kernel tells,
+    /// its file's.
     pub(super) fn names(&self) -> impl Iterator<Item = String> {
         let called = self.command_line().into_iter().next().map(Into::into);
-        [called, self.0.exe().ok()].into_iter().flatten().filter_map(|path| file_name(&path))
+        [called, self.0.exe().ok()]
+            .into_iter()
+            .flatten()
+            .filter_map(|path| file_name(&path))
     }
 
     /// The arguments without the program's name.
@@ -51,15 +63,21 @@ impl Process {
     /// A process may write anything into it, and need not write UTF-8.
     fn command_line(&self) -> Vec<String> {
         let mut bytes = Vec::new();
-        let Ok(file) = self.0.open_relative("cmdline") else { return Vec::new() };
+        let Ok(file) = self.0.open_relative("cmdline") else {
+            return Vec::new();
+        };
         if file.take(MAX_COMMAND_LINE).read_to_end(&mut bytes).is_err() {
             return Vec::new();
         }
-        bytes.split(|byte| *byte == 0).map(|text| String::from_utf8_lossy(text).into_owned()).collect()
+        bytes
+            .split(|byte| *byte == 0)
+            .map(|text| String::from_utf8_lossy(text).into_owned())
+            .collect()
     }
 }
 
-/// A program that was replaced on disk while it runs, as an update does, is shown with ` (deleted)` behind its path.
+/// A program that was replaced on disk while it runs, as an update does, is shown with ` (deleted)`
+/// behind its path.
 fn file_name(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?;
     Some(name.strip_suffix(" (deleted)").unwrap_or(name).to_owned())
@@ -71,9 +89,18 @@ pub(super) struct Listeners(HashMap<u64, u16>);
 impl Listeners {
     pub(super) fn read() -> Self {
         // A machine without IPv6 has no second table.
-        let sockets = [procfs::net::tcp(), procfs::net::tcp6()].into_iter().filter_map(Result::ok).flatten();
-        let listening = sockets.filter(|socket| socket.state == TcpState::Listen && is_reachable(socket.local_address));
-        Self(listening.map(|socket| (socket.inode, socket.local_address.port())).collect())
+        let sockets = [procfs::net::tcp(), procfs::net::tcp6()]
+            .into_iter()
+            .filter_map(Result::ok)
+            .flatten();
+        let listening = sockets.filter(|socket| {
+            socket.state == TcpState::Listen && is_reachable(socket.local_address)
+        });
+        Self(
+            listening
+                .map(|socket| (socket.inode, socket.local_address.port()))
+                .collect(),
+        )
     }
 
     /// The ports of a process in ascending order; none when its files may not be looked at.
@@ -83,7 +110,9 @@ impl Listeners {
             FDTarget::Socket(inode) => Some(inode),
             _ => None,
         });
-        inodes.filter_map(|inode| self.0.get(&inode).copied()).collect()
+        inodes
+            .filter_map(|inode| self.0.get(&inode).copied())
+            .collect()
     }
 }
 

@@ -14,7 +14,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::launch::CsrfToken;
 
-/// A shell that waits for its standard input to end, so that it cannot outlive the test, and holds a listening socket.
+/// A shell that waits for its standard input to end, so that it cannot outlive the test, and holds
+/// a listening socket.
 struct Pretender {
     child: Child,
     port: u16,
@@ -27,10 +28,20 @@ impl Pretender {
         let socket = OwnedFd::from(listener);
         let mut child = loop {
             let mut command = Command::new(program);
-            command.arg0(called).args(["-c", WAIT]).args(arguments).stdin(Stdio::piped()).stderr(Stdio::piped());
-            match command.stdout(Stdio::from(socket.try_clone().expect("a copy"))).spawn() {
+            command
+                .arg0(called)
+                .args(["-c", WAIT])
+                .args(arguments)
+                .stdin(Stdio::piped())
+                .stderr(Stdio::piped());
+            match command
+                .stdout(Stdio::from(socket.try_clone().expect("a copy")))
+                .spawn()
+            {
                 // Another test has forked while the program was being written.
-                Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
+                Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
+                    std::thread::yield_now()
+                }
                 child => break child.expect("a shell"),
             }
         };
@@ -43,7 +54,9 @@ impl Pretender {
     }
 
     fn found_in(&self, folders: &[PathBuf]) -> Option<Candidate> {
-        candidates(folders).into_iter().find(|candidate| candidate.pid == self.child.id())
+        candidates(folders)
+            .into_iter()
+            .find(|candidate| candidate.pid == self.child.id())
     }
 }
 
@@ -59,17 +72,27 @@ const WAIT: &str = "echo ready >&2; read line";
 
 fn await_shell(child: &mut Child) {
     let mut word = [0; 6];
-    child.stderr.as_mut().expect("a pipe").read_exact(&mut word).expect("a word");
+    child
+        .stderr
+        .as_mut()
+        .expect("a pipe")
+        .read_exact(&mut word)
+        .expect("a word");
     assert_eq!(&word, b"ready\n");
 }
 
 fn token(candidate: &Candidate) -> Option<&str> {
-    candidate.announcement.csrf_token.as_ref().map(CsrfToken::expose)
+    candidate
+        .announcement
+        .csrf_token
+        .as_ref()
+        .map(CsrfToken::expose)
 }
 
 fn folder_with(pid: u32) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
-    let text = format!(r#"{{"pid":{pid},"httpsPort":49463,"httpPort":49464,"csrfToken":"of-the-file"}}"#);
+    let text =
+        format!(r#"{{"pid":{pid},"httpsPort":49463,"httpPort":49464,"csrfToken":"of-the-file"}}"#);
     fs::write(folder.path().join("ls_0123456789abcdef.json"), text).expect("a file");
     let path = folder.path().to_owned();
     (folder, path)
@@ -79,14 +102,27 @@ fn folder_with(pid: u32) -> (TempDir, PathBuf) {
 fn a_language_server_is_found_with_its_token_and_its_port() {
     let server = Pretender::shell(
         "/usr/share/antigravity/bin/language_server_linux_x64",
-        &["--csrf_token", "s3cr3t", "--https_server_port", "0", "--lsp_port=7"],
+        &[
+            "--csrf_token",
+            "s3cr3t",
+            "--https_server_port",
+            "0",
+            "--lsp_port=7",
+        ],
     );
     let found = server.found_in(&[]).expect("a candidate");
     assert_eq!(token(&found), Some("s3cr3t"));
     assert_eq!(found.uid, rustix::process::getuid().as_raw());
-    assert_eq!((found.announcement.https_port, found.announcement.lsp_port), (None, Some(7)));
+    assert_eq!(
+        (found.announcement.https_port, found.announcement.lsp_port),
+        (None, Some(7))
+    );
     assert_eq!(found.unknown_ports, [server.port]);
-    assert_eq!(server.found_in(&[]).expect("a candidate"), found, "the same process");
+    assert_eq!(
+        server.found_in(&[]).expect("a candidate"),
+        found,
+        "the same process"
+    );
     assert!(!format!("{found:?}").contains("s3cr3t"));
 }
 
@@ -94,7 +130,10 @@ fn a_language_server_is_found_with_its_token_and_its_port() {
 fn ports_that_it_names_are_not_looked_for() {
     let named = Pretender::shell("agy", &["--https_server_port=1", "--http_server_port=2"]);
     let found = named.found_in(&[]).expect("a candidate");
-    assert_eq!((found.announcement.is_complete(), found.unknown_ports), (true, vec![]));
+    assert_eq!(
+        (found.announcement.is_complete(), found.unknown_ports),
+        (true, vec![])
+    );
 }
 
 #[test]
@@ -105,14 +144,21 @@ fn the_file_that_is_executed_has_a_name_too() {
     let server = Pretender::start(&program, "sh", &["--csrf_token=t"]);
     assert_eq!(server.found_in(&[]).as_ref().and_then(token), Some("t"));
     fs::remove_file(&program).expect("a file");
-    assert_eq!(server.found_in(&[]).as_ref().and_then(token), Some("t"), "replaced while it runs");
+    assert_eq!(
+        server.found_in(&[]).as_ref().and_then(token),
+        Some("t"),
+        "replaced while it runs"
+    );
 }
 
 #[test]
 fn others_are_not_found() {
     let other = Pretender::shell("server", &["--csrf_token", "t"]);
     assert_eq!(other.found_in(&[]), None);
-    let sibling = Pretender::shell("language_server_linux_x64", &["--csrf_token", "t", "--codeium_dir", "d"]);
+    let sibling = Pretender::shell(
+        "language_server_linux_x64",
+        &["--csrf_token", "t", "--codeium_dir", "d"],
+    );
     assert_eq!(sibling.found_in(&[]), None);
 }
 
@@ -120,14 +166,30 @@ fn others_are_not_found() {
 fn a_discovery_file_speaks_for_a_living_process() {
     let nameless = Pretender::shell("demo", &[]);
     let (_folder, path) = folder_with(nameless.child.id());
-    let found = nameless.found_in(std::slice::from_ref(&path)).expect("a candidate");
-    assert_eq!((found.announcement.https_port, found.announcement.http_port), (Some(49463), Some(49464)));
-    assert_eq!((token(&found), found.unknown_ports.as_slice()), (Some("of-the-file"), [].as_slice()));
+    let found = nameless
+        .found_in(std::slice::from_ref(&path))
+        .expect("a candidate");
+    assert_eq!(
+        (found.announcement.https_port, found.announcement.http_port),
+        (Some(49463), Some(49464))
+    );
+    assert_eq!(
+        (token(&found), found.unknown_ports.as_slice()),
+        (Some("of-the-file"), [].as_slice())
+    );
 
-    let named = Pretender::shell("language_server", &["--csrf_token=own", "--http_server_port=5"]);
+    let named = Pretender::shell(
+        "language_server",
+        &["--csrf_token=own", "--http_server_port=5"],
+    );
     let (_folder, path) = folder_with(named.child.id());
-    let found = named.found_in(&[PathBuf::from("/nowhere"), path]).expect("a candidate");
-    assert_eq!((found.announcement.https_port, found.announcement.http_port), (Some(49463), Some(5)));
+    let found = named
+        .found_in(&[PathBuf::from("/nowhere"), path])
+        .expect("a candidate");
+    assert_eq!(
+        (found.announcement.https_port, found.announcement.http_port),
+        (Some(49463), Some(5))
+    );
     assert_eq!(token(&found), Some("own"));
 }
 
@@ -141,7 +203,10 @@ fn a_discovery_file_of_a_dead_process_is_ignored() {
         std::thread::yield_now();
     }
     let (_folder, dead) = folder_with(zombie.id());
-    let pids: Vec<_> = candidates(&[nobody, impossible, dead]).into_iter().map(|candidate| candidate.pid).collect();
+    let pids: Vec<_> = candidates(&[nobody, impossible, dead])
+        .into_iter()
+        .map(|candidate| candidate.pid)
+        .collect();
     for pid in [u32::MAX, i32::MAX.unsigned_abs(), zombie.id()] {
         assert!(!pids.contains(&pid), "{pid}");
     }
@@ -161,7 +226,10 @@ fn a_discovery_file_does_not_speak_for_another_user() {
     };
     strange().for_each(|file| add(&mut found, file));
     assert!(found.is_empty());
-    found.insert(server.child.id(), server.found_in(&[]).expect("a candidate"));
+    found.insert(
+        server.child.id(),
+        server.found_in(&[]).expect("a candidate"),
+    );
     strange().for_each(|file| add(&mut found, file));
     assert_eq!(found[&server.child.id()].announcement.https_port, None);
 }
@@ -171,14 +239,26 @@ fn hostile_command_lines_are_harmless() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt as _;
     let long = "x".repeat(100 << 10);
-    let server = Pretender::shell("language_server", &["--csrf_token=t", "--http_server_port=-1", "", &long]);
+    let server = Pretender::shell(
+        "language_server",
+        &["--csrf_token=t", "--http_server_port=-1", "", &long],
+    );
     assert_eq!(server.found_in(&[]).as_ref().and_then(token), Some("t"));
     let mut command = Command::new("/bin/sh");
     let bytes = OsStr::from_bytes(b"--csrf_token=\xff\xfe");
-    command.arg0("agy").args(["-c", WAIT]).arg(bytes).stdin(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .arg0("agy")
+        .args(["-c", WAIT])
+        .arg(bytes)
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = command.spawn().expect("a shell");
     await_shell(&mut child);
-    assert!(candidates(&[]).iter().any(|candidate| candidate.pid == child.id()));
+    assert!(
+        candidates(&[])
+            .iter()
+            .any(|candidate| candidate.pid == child.id())
+    );
     child.kill().expect("a signal");
     child.wait().expect("its status");
 }

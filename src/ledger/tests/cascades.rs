@@ -3,23 +3,32 @@
 use serde_json::json;
 
 use super::kit::{
-    at, call, correlated, ended, groups, id, named, now, numbered, of_cascade, of_trajectory, page, report, run_ended,
-    run_started, small, step, take,
+    at, call, correlated, ended, groups, id, named, now, numbered, of_cascade, of_trajectory, page,
+    report, run_ended, run_started, small, step, take,
 };
 use crate::ledger::{By, Cursor, Ledger, State};
-use crate::record::{Call, CallIds, Cost, Fact, Operation, Provider, StepKind, StepStatus, Timing, TokenUsage};
+use crate::record::{
+    Call, CallIds, Cost, Fact, Operation, Provider, StepKind, StepStatus, Timing, TokenUsage,
+};
 
 fn roomy() -> Ledger {
     small(100, 100, 100)
 }
 
 fn numbers(ledger: &Ledger, cascade: &str) -> Vec<u64> {
-    let calls = ledger.cascade(&id(cascade)).map(|details| details.calls).unwrap_or_default();
+    let calls = ledger
+        .cascade(&id(cascade))
+        .map(|details| details.calls)
+        .unwrap_or_default();
     calls.into_iter().map(|call| call.number).collect()
 }
 
 fn ids(ledger: &Ledger, state: Option<State>) -> Vec<String> {
-    page(ledger, state, 100, None).cascades.into_iter().map(|cascade| cascade.id.to_string()).collect()
+    page(ledger, state, 100, None)
+        .cascades
+        .into_iter()
+        .map(|cascade| cascade.id.to_string())
+        .collect()
 }
 
 fn too_late(ledger: &Ledger) -> u64 {
@@ -29,30 +38,80 @@ fn too_late(ledger: &Ledger) -> u64 {
 #[test]
 fn calls_stand_under_their_conversation_or_what_is_known_of_it() {
     let ledger = roomy();
-    let labelled = CallIds { labelled_trajectory: Some(id("t2")), ..CallIds::default() };
+    let labelled = CallIds {
+        labelled_trajectory: Some(id("t2")),
+        ..CallIds::default()
+    };
     let calls = [
         of_cascade("c", of_trajectory("t1", numbered(1))),
         of_trajectory("t1", numbered(2)),
-        Call { ids: labelled, ..numbered(3) },
+        Call {
+            ids: labelled,
+            ..numbered(3)
+        },
         numbered(4),
         of_cascade("unknown", numbered(5)),
     ];
     take(&ledger, calls.map(ended));
-    assert_eq!(groups(&ledger), ["c 1", "cascade/unknown 1", "trajectory/t1 1", "trajectory/t2 1", "unknown 1"]);
-    assert_eq!(ids(&ledger, None), ["unknown", "c"], "only conversations are listed");
+    assert_eq!(
+        groups(&ledger),
+        [
+            "c 1",
+            "cascade/unknown 1",
+            "trajectory/t1 1",
+            "trajectory/t2 1",
+            "unknown 1"
+        ]
+    );
+    assert_eq!(
+        ids(&ledger, None),
+        ["unknown", "c"],
+        "only conversations are listed"
+    );
 }
 
 #[test]
 fn a_call_moves_with_its_sums_when_its_conversation_is_known() {
     let ledger = roomy();
-    take(&ledger, [of_trajectory("t", numbered(1)), of_trajectory("t", numbered(2)), numbered(3)].map(ended));
-    take(&ledger, [correlated(1, Some("c")), correlated(3, Some("c"))]);
+    take(
+        &ledger,
+        [
+            of_trajectory("t", numbered(1)),
+            of_trajectory("t", numbered(2)),
+            numbered(3),
+        ]
+        .map(ended),
+    );
+    take(
+        &ledger,
+        [correlated(1, Some("c")), correlated(3, Some("c"))],
+    );
     assert_eq!(groups(&ledger), ["c 2", "trajectory/t 1"]);
     let details = ledger.cascade(&id("c")).expect("a conversation");
-    assert_eq!((details.cascade.usage.calls, details.cascade.usage.total_tokens), (2, 126));
-    assert_eq!(serde_json::to_value(&details.calls[0]).expect("JSON")["method"], "trace_id");
-    take(&ledger, [correlated(3, Some("d")), correlated(1, None), correlated(99, Some("c"))]);
-    assert_eq!(groups(&ledger), ["d 1", "trajectory/t 2"], "an empty thread goes");
+    assert_eq!(
+        (
+            details.cascade.usage.calls,
+            details.cascade.usage.total_tokens
+        ),
+        (2, 126)
+    );
+    assert_eq!(
+        serde_json::to_value(&details.calls[0]).expect("JSON")["method"],
+        "trace_id"
+    );
+    take(
+        &ledger,
+        [
+            correlated(3, Some("d")),
+            correlated(1, None),
+            correlated(99, Some("c")),
+        ],
+    );
+    assert_eq!(
+        groups(&ledger),
+        ["d 1", "trajectory/t 2"],
+        "an empty thread goes"
+    );
     assert!(ledger.cascade(&id("c")).is_none());
     assert_eq!(report(&ledger, By::Cascade).correlated_too_late, Some(1));
 }
@@ -60,7 +119,14 @@ fn a_call_moves_with_its_sums_when_its_conversation_is_known() {
 #[test]
 fn a_conversation_with_runs_outlives_its_calls() {
     let ledger = roomy();
-    take(&ledger, [run_started("c", 1), ended(of_cascade("c", numbered(2))), correlated(2, Some("d"))]);
+    take(
+        &ledger,
+        [
+            run_started("c", 1),
+            ended(of_cascade("c", numbered(2))),
+            correlated(2, Some("d")),
+        ],
+    );
     assert!(ledger.cascade(&id("c")).is_some());
     assert_eq!(groups(&ledger), ["d 1"], "a group has calls");
 }
@@ -68,41 +134,83 @@ fn a_conversation_with_runs_outlives_its_calls() {
 #[test]
 fn the_least_recently_active_conversation_goes_and_its_sums_stay() {
     let ledger = small(2, 100, 100);
-    let facts = ["a", "b", "a", "c"].into_iter().zip(1..).map(|(cascade, n)| ended(of_cascade(cascade, numbered(n))));
+    let facts = ["a", "b", "a", "c"]
+        .into_iter()
+        .zip(1..)
+        .map(|(cascade, n)| ended(of_cascade(cascade, numbered(n))));
     take(&ledger, facts);
     assert_eq!(groups(&ledger), ["a 2", "c 1", "other 1"]);
     take(&ledger, [correlated(2, Some("a"))]);
     assert_eq!(too_late(&ledger), 1, "its details went with it");
     take(&ledger, [ended(of_cascade("b", numbered(5)))]);
-    assert_eq!(groups(&ledger), ["b 1", "c 1", "other 3"], "it may come back");
+    assert_eq!(
+        groups(&ledger),
+        ["b 1", "c 1", "other 3"],
+        "it may come back"
+    );
 }
 
 #[test]
 fn calls_of_no_known_thread_are_never_evicted_as_a_thread() {
     let ledger = small(1, 100, 100);
-    take(&ledger, [ended(numbered(1)), ended(of_cascade("a", numbered(2))), ended(of_trajectory("t", numbered(3)))]);
+    take(
+        &ledger,
+        [
+            ended(numbered(1)),
+            ended(of_cascade("a", numbered(2))),
+            ended(of_trajectory("t", numbered(3))),
+        ],
+    );
     assert_eq!(groups(&ledger), ["other 1", "trajectory/t 1", "unknown 1"]);
     take(&ledger, [correlated(1, Some("b"))]);
-    assert_eq!(groups(&ledger), ["other 2", "trajectory/t 1"], "older than what is kept");
+    assert_eq!(
+        groups(&ledger),
+        ["other 2", "trajectory/t 1"],
+        "older than what is kept"
+    );
 }
 
 #[test]
 fn details_are_bounded_for_each_conversation_and_for_all() {
     let ledger = small(100, 5, 3);
-    take(&ledger, (1..=4).map(|n| ended(of_cascade("a", numbered(n)))));
+    take(
+        &ledger,
+        (1..=4).map(|n| ended(of_cascade("a", numbered(n)))),
+    );
     assert_eq!(numbers(&ledger, "a"), [4, 3, 2]);
-    take(&ledger, (5..=7).map(|n| ended(of_cascade("b", numbered(n)))));
-    assert_eq!((numbers(&ledger, "a"), numbers(&ledger, "b")), (vec![4, 3], vec![7, 6, 5]));
-    take(&ledger, [correlated(1, Some("b")), correlated(2, Some("b"))]);
-    assert_eq!((groups(&ledger), too_late(&ledger)), (vec!["a 4".to_owned(), "b 3".to_owned()], 2));
+    take(
+        &ledger,
+        (5..=7).map(|n| ended(of_cascade("b", numbered(n)))),
+    );
+    assert_eq!(
+        (numbers(&ledger, "a"), numbers(&ledger, "b")),
+        (vec![4, 3], vec![7, 6, 5])
+    );
+    take(
+        &ledger,
+        [correlated(1, Some("b")), correlated(2, Some("b"))],
+    );
+    assert_eq!(
+        (groups(&ledger), too_late(&ledger)),
+        (vec!["a 4".to_owned(), "b 3".to_owned()], 2)
+    );
 }
 
 #[test]
 fn a_call_whose_number_comes_again_is_counted_again() {
     let ledger = roomy();
-    take(&ledger, [ended(of_cascade("a", numbered(1))), ended(of_cascade("b", numbered(1)))]);
+    take(
+        &ledger,
+        [
+            ended(of_cascade("a", numbered(1))),
+            ended(of_cascade("b", numbered(1))),
+        ],
+    );
     assert_eq!(groups(&ledger), ["a 1", "b 1"]);
-    assert_eq!((numbers(&ledger, "a"), numbers(&ledger, "b")), (vec![], vec![1]));
+    assert_eq!(
+        (numbers(&ledger, "a"), numbers(&ledger, "b")),
+        (vec![], vec![1])
+    );
 }
 
 #[test]
@@ -110,14 +218,24 @@ fn runs_come_and_go() {
     let ledger = roomy();
     take(&ledger, [run_started("a", 1), run_started("b", 5)]);
     assert_eq!(ids(&ledger, Some(State::Running)), ["b", "a"]);
-    take(&ledger, [run_ended("a", 1), run_ended("a", 20), run_ended("a", 40)]);
+    take(
+        &ledger,
+        [run_ended("a", 1), run_ended("a", 20), run_ended("a", 40)],
+    );
     assert_eq!(
-        (ids(&ledger, Some(State::Running)), ids(&ledger, Some(State::Idle))),
+        (
+            ids(&ledger, Some(State::Running)),
+            ids(&ledger, Some(State::Idle))
+        ),
         (vec!["b".into()], vec!["a".into()])
     );
     let details = ledger.cascade(&id("a")).expect("a conversation");
     assert_eq!(details.cascade.runs_ended, 3);
-    let kept: Vec<i64> = details.runs.iter().map(|run| run.started_at.as_second()).collect();
+    let kept: Vec<i64> = details
+        .runs
+        .iter()
+        .map(|run| run.started_at.as_second())
+        .collect();
     assert_eq!(kept, [40, 20], "the newest, the last one first");
     assert_eq!(details.cascade.last_run.as_ref(), details.runs.first());
     assert_eq!(details.cascade.last_active_at.as_second(), 50);
@@ -127,7 +245,15 @@ fn runs_come_and_go() {
 fn pages_follow_each_other_without_gap_or_repetition() {
     let ledger = roomy();
     // All in the same second: the order needs more than the time.
-    let same_time = |n: u64| of_cascade(&format!("c{n}"), Call { number: n, ..call("m", Provider::CloudCode) });
+    let same_time = |n: u64| {
+        of_cascade(
+            &format!("c{n}"),
+            Call {
+                number: n,
+                ..call("m", Provider::CloudCode)
+            },
+        )
+    };
     take(&ledger, (0..25).map(|n| ended(same_time(n))));
     let (mut seen, mut cursor, mut pages) = (Vec::new(), None, 0);
     loop {
@@ -140,8 +266,20 @@ fn pages_follow_each_other_without_gap_or_repetition() {
     let expected: Vec<String> = (0..25).rev().map(|n| format!("c{n}")).collect();
     assert_eq!((seen, pages), (expected, 3));
     let whole = page(&ledger, None, 25, None);
-    assert_eq!((whole.cascades.len(), whole.next), (25, None), "no page that is empty");
-    for text in ["", "1", ".", "1.", "x.1", "1.-1", "99999999999999999999999999999999999.1"] {
+    assert_eq!(
+        (whole.cascades.len(), whole.next),
+        (25, None),
+        "no page that is empty"
+    );
+    for text in [
+        "",
+        "1",
+        ".",
+        "1.",
+        "x.1",
+        "1.-1",
+        "99999999999999999999999999999999999.1",
+    ] {
         assert!(text.parse::<Cursor>().is_err(), "{text}");
     }
 }
@@ -151,20 +289,45 @@ fn the_main_model_is_the_one_that_costs() {
     let ledger = roomy();
     let title = Call {
         operation: Operation::Checkpoint,
-        usage: TokenUsage { input: Some(10), ..TokenUsage::default() },
+        usage: TokenUsage {
+            input: Some(10),
+            ..TokenUsage::default()
+        },
         ..call("light", Provider::CloudCode)
     };
     take(&ledger, [named("m", "Model M"), run_ended("c", 1)]);
     let shown = || {
         let cascade = ledger.cascade(&id("c")).expect("a conversation").cascade;
-        (cascade.model.expect("a model").to_string(), cascade.display_name.map(|name| name.to_string()))
+        (
+            cascade.model.expect("a model").to_string(),
+            cascade.display_name.map(|name| name.to_string()),
+        )
     };
-    assert_eq!(shown(), ("m".to_owned(), Some("Model M".to_owned())), "no call was seen: the run names one");
-    take(&ledger, [1, 2].map(|number| ended(of_cascade("c", Call { number, ..title.clone() }))));
+    assert_eq!(
+        shown(),
+        ("m".to_owned(), Some("Model M".to_owned())),
+        "no call was seen: the run names one"
+    );
+    take(
+        &ledger,
+        [1, 2].map(|number| {
+            ended(of_cascade(
+                "c",
+                Call {
+                    number,
+                    ..title.clone()
+                },
+            ))
+        }),
+    );
     assert_eq!(shown(), ("light".to_owned(), None));
     take(&ledger, [ended(of_cascade("c", numbered(3)))]);
     assert_eq!(shown(), ("m".to_owned(), Some("Model M".to_owned())));
-    let group = report(&ledger, By::Cascade).cascades.expect("cascades").remove("c").expect("a group");
+    let group = report(&ledger, By::Cascade)
+        .cascades
+        .expect("cascades")
+        .remove("c")
+        .expect("a group");
     assert_eq!(group.display_name.expect("a name").as_str(), "Model M");
 }
 
@@ -185,8 +348,16 @@ fn the_json_has_the_shape_of_the_contract() {
         ..CallIds::default()
     };
     let cost = Some(Cost::from_nano_usd(12_300_000));
-    let call =
-        Call { timing: timed, ids, usage: TokenUsage { thinking: None, ..numbered(3).usage }, cost, ..numbered(3) };
+    let call = Call {
+        timing: timed,
+        ids,
+        usage: TokenUsage {
+            thinking: None,
+            ..numbered(3).usage
+        },
+        cost,
+        ..numbered(3)
+    };
     let facts = [
         named("m", "Model M"),
         run_ended("c", 1),
@@ -212,7 +383,10 @@ fn the_json_has_the_shape_of_the_contract() {
         "runs_ended": 1, "last_run": run, "usage": usage,
     });
     let list = json!({"cascades": [expected], "correlated_too_late": 0});
-    assert_eq!(serde_json::to_value(page(&ledger, None, 1, None)).expect("JSON"), list);
+    assert_eq!(
+        serde_json::to_value(page(&ledger, None, 1, None)).expect("JSON"),
+        list
+    );
     let mut model = usage.clone();
     model["provider"] = json!("gcp.gen_ai");
     model["display_name"] = json!("Model M");
@@ -228,12 +402,17 @@ fn the_json_has_the_shape_of_the_contract() {
         "total_tokens": 31, "cost_usd": 0.0123, "method": "request_id", "trajectory": "t", "execution": "e", "step": "4",
         "request": "agent/1/t/4",
     }]);
-    assert_eq!(serde_json::to_value(ledger.cascade(&id("c"))).expect("JSON"), expected);
+    assert_eq!(
+        serde_json::to_value(ledger.cascade(&id("c"))).expect("JSON"),
+        expected
+    );
 }
 
 #[test]
 fn facts_about_nobody_change_nothing() {
     let ledger = roomy();
     take(&ledger, [Fact::AcceptFailed, Fact::AgentUp(true)]);
-    assert!(groups(&ledger).is_empty() && ids(&ledger, None).is_empty() && ledger.quotas().is_empty());
+    assert!(
+        groups(&ledger).is_empty() && ids(&ledger, None).is_empty() && ledger.quotas().is_empty()
+    );
 }

@@ -1,4 +1,5 @@
-//! The file: what is kept outlives the process, once, and whatever happens to the file harms nobody.
+//! The file: what is kept outlives the process, once, and whatever happens to the file harms
+//! nobody.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
@@ -10,7 +11,10 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::kit::{at, call, correlated, ended, id, named, numbered, of_cascade, of_trajectory, run_ended, step, take};
+use super::kit::{
+    at, call, correlated, ended, id, named, numbered, of_cascade, of_trajectory, run_ended, step,
+    take,
+};
 use crate::ledger::open::{Place, open_in_memory};
 use crate::ledger::queue::{Entry, Queue};
 use crate::ledger::report::by_thread;
@@ -18,10 +22,12 @@ use crate::ledger::retention::{Retention, part};
 use crate::ledger::rows::Rows;
 use crate::ledger::schema::{MIGRATIONS, migrate};
 use crate::ledger::writer::{Boot, Store, Warned, Writer};
-use crate::ledger::{By, CascadeDetails, CascadesQuery, Config, Ledger, Limits, UsageQuery, UsageReport};
+use crate::ledger::{
+    By, CascadeDetails, CascadesQuery, Config, Ledger, Limits, UsageQuery, UsageReport,
+};
 use crate::record::{
-    Call, CallStarted, CorrelationMethod, Fact, Host, LedgerFailure, LedgerRecord, Model, Models, Operation, Outcome,
-    Provider, Quality, Sink, StepKind, StepStatus, Timing, TokenUsage, Totals,
+    Call, CallStarted, CorrelationMethod, Fact, Host, LedgerFailure, LedgerRecord, Model, Models,
+    Operation, Outcome, Provider, Quality, Sink, StepKind, StepStatus, Timing, TokenUsage, Totals,
 };
 
 /// Who counts what goes wrong.
@@ -36,7 +42,12 @@ impl Sink for Told {
 
 impl Told {
     fn count(&self, fact: &Fact) -> usize {
-        self.0.lock().unwrap().iter().filter(|told| *told == fact).count()
+        self.0
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|told| *told == fact)
+            .count()
     }
 }
 
@@ -49,7 +60,11 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), told: Arc::default(), config: Config::default() }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            told: Arc::default(),
+            config: Config::default(),
+        }
     }
 
     pub(super) fn path(&self) -> PathBuf {
@@ -57,7 +72,13 @@ impl Stage {
     }
 
     pub(super) fn start(&self) -> (Ledger, Totals) {
-        Ledger::open(&self.config, &self.path(), now(), Arc::default(), self.told.clone())
+        Ledger::open(
+            &self.config,
+            &self.path(),
+            now(),
+            Arc::default(),
+            self.told.clone(),
+        )
     }
 
     pub(super) fn told(&self, fact: Fact) -> usize {
@@ -84,7 +105,11 @@ fn rows(path: &Path, sql: &str) -> Vec<String> {
         });
         Ok(values.collect::<Vec<_>>().join(" "))
     };
-    select.query_map([], text).unwrap().map(Result::unwrap).collect()
+    select
+        .query_map([], text)
+        .unwrap()
+        .map(Result::unwrap)
+        .collect()
 }
 
 fn now() -> Timestamp {
@@ -113,7 +138,15 @@ pub(super) fn settle(ledger: &Ledger) {
 pub(super) const LIMIT: Duration = Duration::from_secs(60);
 
 pub(super) fn by(ledger: &Ledger, by: By) -> UsageReport {
-    ledger.query(&UsageQuery { by, ..UsageQuery::default() }, now()).unwrap()
+    ledger
+        .query(
+            &UsageQuery {
+                by,
+                ..UsageQuery::default()
+            },
+            now(),
+        )
+        .unwrap()
 }
 
 #[test]
@@ -121,18 +154,49 @@ fn conversations_of_earlier_processes_are_listed_as_they_were() {
     let stage = Stage::new();
     let (ledger, _) = stage.start();
     let calls = [(1, "a"), (2, "b"), (3, "a"), (30, "a")];
-    take(&ledger, calls.map(|(number, cascade)| ended(of_cascade(cascade, numbered(number)))));
-    take(&ledger, [ended(of_trajectory("t", numbered(4))), ended(numbered(5)), correlated(5, Some("b"))]);
+    take(
+        &ledger,
+        calls.map(|(number, cascade)| ended(of_cascade(cascade, numbered(number)))),
+    );
+    take(
+        &ledger,
+        [
+            ended(of_trajectory("t", numbered(4))),
+            ended(numbered(5)),
+            correlated(5, Some("b")),
+        ],
+    );
     take(&ledger, (40..65).map(|second| run_ended("a", second)));
     take(&ledger, [run_ended("c", 20)]);
     assert!(ledger.settle(Duration::from_secs(10)));
     let shown = |ledger: &Ledger| -> Vec<CascadeDetails> {
-        let list = ledger.cascades(&CascadesQuery { state: None, limit: 1000, cursor: None }).cascades;
-        list.iter().map(|cascade| ledger.cascade(&cascade.id).expect("one of the list")).collect()
+        let list = ledger
+            .cascades(&CascadesQuery {
+                state: None,
+                limit: 1000,
+                cursor: None,
+            })
+            .cascades;
+        list.iter()
+            .map(|cascade| ledger.cascade(&cascade.id).expect("one of the list"))
+            .collect()
     };
     let before = shown(&ledger);
-    assert_eq!(before.iter().map(|of| of.cascade.id.as_str()).collect::<Vec<_>>(), ["a", "c", "b"]);
-    assert_eq!((before[0].cascade.runs_ended, before[0].runs.len(), before[0].calls.len()), (25, 20, 3));
+    assert_eq!(
+        before
+            .iter()
+            .map(|of| of.cascade.id.as_str())
+            .collect::<Vec<_>>(),
+        ["a", "c", "b"]
+    );
+    assert_eq!(
+        (
+            before[0].cascade.runs_ended,
+            before[0].runs.len(),
+            before[0].calls.len()
+        ),
+        (25, 20, 3)
+    );
     drop(ledger);
 
     let (ledger, totals) = stage.start();
@@ -141,19 +205,44 @@ fn conversations_of_earlier_processes_are_listed_as_they_were() {
     let sums = |ledger: &Ledger| {
         let kept = ledger.kept();
         let groups = by_thread(kept.store.groups(), &kept.names);
-        (groups.values().map(|group| group.usage.calls).sum::<u64>(), groups.keys().cloned().collect::<Vec<_>>())
+        (
+            groups.values().map(|group| group.usage.calls).sum::<u64>(),
+            groups.keys().cloned().collect::<Vec<_>>(),
+        )
     };
-    assert_eq!(sums(&ledger), (6, ["a", "b", "other"].map(str::to_owned).to_vec()));
+    assert_eq!(
+        sums(&ledger),
+        (6, ["a", "b", "other"].map(str::to_owned).to_vec())
+    );
     assert_eq!(totals.calls.iter().map(|group| group.calls).sum::<u64>(), 6);
     // The numbers of this process begin anew, and are those of other calls.
     take(
         &ledger,
-        [ended(of_cascade("a", numbered(1))), ended(numbered(2)), correlated(2, Some("b")), run_ended("a", 90)],
+        [
+            ended(of_cascade("a", numbered(1))),
+            ended(numbered(2)),
+            correlated(2, Some("b")),
+            run_ended("a", 90),
+        ],
     );
     let after = shown(&ledger);
-    assert_eq!((after[0].cascade.usage.calls, after[0].calls.len(), after[0].cascade.runs_ended), (4, 4, 26));
-    assert_eq!(after[0].calls[0].started_at, Timestamp::from_second(1).unwrap(), "the last one seen is the first");
-    let b = after.iter().find(|of| of.cascade.id.as_str() == "b").expect("kept");
+    assert_eq!(
+        (
+            after[0].cascade.usage.calls,
+            after[0].calls.len(),
+            after[0].cascade.runs_ended
+        ),
+        (4, 4, 26)
+    );
+    assert_eq!(
+        after[0].calls[0].started_at,
+        Timestamp::from_second(1).unwrap(),
+        "the last one seen is the first"
+    );
+    let b = after
+        .iter()
+        .find(|of| of.cascade.id.as_str() == "b")
+        .expect("kept");
     assert_eq!((b.cascade.usage.calls, b.calls.len()), (3, 3));
     assert_eq!(sums(&ledger).0, 8);
     assert_eq!(stage.told(Fact::LedgerFailed(LedgerFailure::Query)), 0);
@@ -165,18 +254,37 @@ fn as_many_conversations_of_earlier_processes_come_back_as_are_kept() {
     let (ledger, _) = stage.start();
     let limits = Limits::default();
     let number = |n: usize| n as u64;
-    take(&ledger, (0..limits.cascades + 50).map(|n| ended(of_cascade(&format!("c{n}"), numbered(number(n))))));
-    take(&ledger, (2000..2000 + limits.calls_of_a_cascade + 9).map(|n| ended(of_cascade("long", numbered(number(n))))));
+    take(
+        &ledger,
+        (0..limits.cascades + 50).map(|n| ended(of_cascade(&format!("c{n}"), numbered(number(n))))),
+    );
+    take(
+        &ledger,
+        (2000..2000 + limits.calls_of_a_cascade + 9)
+            .map(|n| ended(of_cascade("long", numbered(number(n))))),
+    );
     assert!(ledger.settle(Duration::from_secs(10)));
     drop(ledger);
     let (ledger, _) = stage.start();
-    let list = ledger.cascades(&CascadesQuery { state: None, limit: 2000, cursor: None }).cascades;
+    let list = ledger
+        .cascades(&CascadesQuery {
+            state: None,
+            limit: 2000,
+            cursor: None,
+        })
+        .cascades;
     assert_eq!((list.len(), list[0].id.as_str()), (limits.cascades, "long"));
     let long = ledger.cascade(&id("long")).expect("kept");
-    assert_eq!((long.calls.len(), long.calls[0].number), (limits.calls_of_a_cascade, 2508));
+    assert_eq!(
+        (long.calls.len(), long.calls[0].number),
+        (limits.calls_of_a_cascade, 2508)
+    );
     assert_eq!(long.cascade.usage.calls, 509, "all are counted");
     let calls = by(&ledger, By::Cascade).totals.calls;
-    assert_eq!(calls, number(limits.cascades + 50 + limits.calls_of_a_cascade + 9));
+    assert_eq!(
+        calls,
+        number(limits.cascades + 50 + limits.calls_of_a_cascade + 9)
+    );
 }
 
 #[test]
@@ -184,12 +292,27 @@ fn conversations_whose_calls_are_not_known_come_back_by_their_runs() {
     let stage = Stage::new();
     let (ledger, _) = stage.start();
     let kept = Limits::default().cascades;
-    take(&ledger, [ended(of_cascade("called", numbered(1))), run_ended("ran-1049", 2)]);
-    take(&ledger, (0..kept + 50).map(|n| run_ended(&format!("ran-{n}"), 100 + n as u64)));
+    take(
+        &ledger,
+        [
+            ended(of_cascade("called", numbered(1))),
+            run_ended("ran-1049", 2),
+        ],
+    );
+    take(
+        &ledger,
+        (0..kept + 50).map(|n| run_ended(&format!("ran-{n}"), 100 + n as u64)),
+    );
     assert!(ledger.settle(Duration::from_secs(10)));
     drop(ledger);
     let (ledger, _) = stage.start();
-    let list = ledger.cascades(&CascadesQuery { state: None, limit: 2000, cursor: None }).cascades;
+    let list = ledger
+        .cascades(&CascadesQuery {
+            state: None,
+            limit: 2000,
+            cursor: None,
+        })
+        .cascades;
     let ends = [&list[0], &list[kept - 1]].map(|cascade| (cascade.id.as_str(), cascade.runs_ended));
     assert_eq!((list.len(), ends), (kept, [("ran-1049", 2), ("ran-50", 1)]));
 }
@@ -201,9 +324,19 @@ fn figures_go_on_where_the_process_before_left_them() {
     assert_eq!(totals, Totals::default());
     take(
         &ledger,
-        [ended(numbered(1)), ended(of_cascade("c", numbered(2))), step("c", StepKind::Other, StepStatus::Done)],
+        [
+            ended(numbered(1)),
+            ended(of_cascade("c", numbered(2))),
+            step("c", StepKind::Other, StepStatus::Done),
+        ],
     );
-    take(&ledger, [Fact::CorrelationSettled(CorrelationMethod::RequestId), run_ended("c", 3)]);
+    take(
+        &ledger,
+        [
+            Fact::CorrelationSettled(CorrelationMethod::RequestId),
+            run_ended("c", 3),
+        ],
+    );
     let before = by(&ledger, By::Model);
     close(&ledger);
 
@@ -215,8 +348,14 @@ fn figures_go_on_where_the_process_before_left_them() {
     // Numbers begin anew with the process: they are other calls.
     take(&ledger, [ended(numbered(1)), ended(numbered(1))]);
     settle(&ledger);
-    assert_eq!(stage.rows("SELECT id FROM calls ORDER BY id"), ["4294967297", "4294967298", "8589934593"]);
-    assert_eq!(stage.rows("SELECT cascade, outcome, calls FROM runs"), ["c ok 2"]);
+    assert_eq!(
+        stage.rows("SELECT id FROM calls ORDER BY id"),
+        ["4294967297", "4294967298", "8589934593"]
+    );
+    assert_eq!(
+        stage.rows("SELECT cascade, outcome, calls FROM runs"),
+        ["c ok 2"]
+    );
 }
 
 #[test]
@@ -226,8 +365,12 @@ fn an_orderly_end_leaves_one_file() {
     take(&ledger, [ended(numbered(1))]);
     settle(&ledger);
     let files = || {
-        let entries = fs::read_dir(stage.folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
-        entries.filter(|name| !name.to_string_lossy().ends_with("lock")).count()
+        let entries = fs::read_dir(stage.folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name());
+        entries
+            .filter(|name| !name.to_string_lossy().ends_with("lock"))
+            .count()
     };
     assert!(files() > 1, "a journal beside the file");
     close(&ledger);
@@ -238,7 +381,10 @@ fn an_orderly_end_leaves_one_file() {
 fn what_was_under_way_when_the_process_was_killed_is_interrupted_once() {
     let stage = Stage::new();
     let (ledger, _) = stage.start();
-    take(&ledger, [started(1, 10), started(2, 20), ended(numbered(1))]);
+    take(
+        &ledger,
+        [started(1, 10), started(2, 20), ended(numbered(1))],
+    );
     settle(&ledger);
     // As kill -9 leaves it: nobody writes any more, and nothing was closed.
     let killed = |ledger: Ledger, stage: &Stage| {
@@ -247,16 +393,36 @@ fn what_was_under_way_when_the_process_was_killed_is_interrupted_once() {
             fs::copy(stage.folder.path().join(name), copy.path().join(name)).unwrap();
         }
         close(&ledger);
-        Stage { folder: copy, told: Arc::default(), config: Config::default() }
+        Stage {
+            folder: copy,
+            told: Arc::default(),
+            config: Config::default(),
+        }
     };
     let mut stage = killed(ledger, &stage);
     for _ in 0..3 {
         let (ledger, totals) = stage.start();
-        let interrupted: Vec<_> = totals.calls.iter().filter(|group| group.outcome == Outcome::Interrupted).collect();
-        let [group] = interrupted.as_slice() else { panic!("{totals:?}") };
-        assert_eq!((group.calls, group.quality, group.tokens), (1, Quality::Unknown, [0; 6]));
+        let interrupted: Vec<_> = totals
+            .calls
+            .iter()
+            .filter(|group| group.outcome == Outcome::Interrupted)
+            .collect();
+        let [group] = interrupted.as_slice() else {
+            panic!("{totals:?}")
+        };
+        assert_eq!(
+            (group.calls, group.quality, group.tokens),
+            (1, Quality::Unknown, [0; 6])
+        );
         let totals = by(&ledger, By::Model).totals;
-        assert_eq!((totals.calls, totals.usage_quality.unknown, totals.total_tokens), (2, 1, 63));
+        assert_eq!(
+            (
+                totals.calls,
+                totals.usage_quality.unknown,
+                totals.total_tokens
+            ),
+            (2, 1, 63)
+        );
         settle(&ledger);
         stage = killed(ledger, &stage);
     }
@@ -269,19 +435,42 @@ fn what_was_under_way_when_the_process_was_killed_is_interrupted_once() {
 fn a_call_moves_to_its_conversation_in_rows_and_roll_ups() {
     let stage = Stage::new();
     let (ledger, _) = stage.start();
-    take(&ledger, [ended(of_trajectory("t", numbered(1))), ended(of_trajectory("t", numbered(2)))]);
-    take(&ledger, [correlated(1, Some("c")), correlated(1, Some("d")), correlated(9, Some("d"))]);
+    take(
+        &ledger,
+        [
+            ended(of_trajectory("t", numbered(1))),
+            ended(of_trajectory("t", numbered(2))),
+        ],
+    );
+    take(
+        &ledger,
+        [
+            correlated(1, Some("c")),
+            correlated(1, Some("d")),
+            correlated(9, Some("d")),
+        ],
+    );
     settle(&ledger);
     let slots = "SELECT cascade, trajectory, calls, input FROM cascade_slots ORDER BY 1";
     assert_eq!(stage.rows(slots), [" t 1 1", "d  1 1"]);
-    assert_eq!(stage.rows("SELECT cascade, method FROM calls ORDER BY id"), ["d trace_id", "- none"]);
-    assert_eq!(stage.rows("SELECT sum(calls), sum(input) FROM usage_slots"), ["2 2"]);
+    assert_eq!(
+        stage.rows("SELECT cascade, method FROM calls ORDER BY id"),
+        ["d trace_id", "- none"]
+    );
+    assert_eq!(
+        stage.rows("SELECT sum(calls), sum(input) FROM usage_slots"),
+        ["2 2"]
+    );
 }
 
 #[test]
 fn a_file_that_is_no_ledger_is_left_alone_and_a_damaged_one_is_moved_aside() {
     let stage = Stage::new();
-    fs::write(stage.path(), "this is no database, but something that somebody may want back".repeat(100)).unwrap();
+    fs::write(
+        stage.path(),
+        "this is no database, but something that somebody may want back".repeat(100),
+    )
+    .unwrap();
     fs::set_permissions(stage.path(), fs::Permissions::from_mode(0o600)).unwrap();
     let damaged = fs::read(stage.path()).unwrap();
     let (ledger, _) = stage.start();
@@ -289,12 +478,25 @@ fn a_file_that_is_no_ledger_is_left_alone_and_a_damaged_one_is_moved_aside() {
     take(&ledger, [ended(numbered(1))]);
     close(&ledger);
     assert_eq!(stage.rows("SELECT count(*) FROM calls"), ["1"]);
-    let names = fs::read_dir(stage.folder.path()).unwrap().map(|entry| entry.unwrap().path());
-    let aside: Vec<_> = names.filter(|path| path.to_string_lossy().contains("ledger.db.corrupt-")).collect();
-    assert_eq!(aside.iter().map(|path| fs::read(path).unwrap()).collect::<Vec<_>>(), [damaged]);
+    let names = fs::read_dir(stage.folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let aside: Vec<_> = names
+        .filter(|path| path.to_string_lossy().contains("ledger.db.corrupt-"))
+        .collect();
+    assert_eq!(
+        aside
+            .iter()
+            .map(|path| fs::read(path).unwrap())
+            .collect::<Vec<_>>(),
+        [damaged]
+    );
 
     let other = Stage::new();
-    Connection::open(other.path()).unwrap().execute_batch("CREATE TABLE theirs (a)").unwrap();
+    Connection::open(other.path())
+        .unwrap()
+        .execute_batch("CREATE TABLE theirs (a)")
+        .unwrap();
     fs::set_permissions(other.path(), fs::Permissions::from_mode(0o600)).unwrap();
     let before = fs::read(other.path()).unwrap();
     let (ledger, _) = other.start();
@@ -304,7 +506,11 @@ fn a_file_that_is_no_ledger_is_left_alone_and_a_damaged_one_is_moved_aside() {
     close(&ledger);
     assert_eq!(other.rows("SELECT count(*) FROM theirs"), ["0"]);
     assert_eq!(other.rows("PRAGMA user_version"), ["0"]);
-    assert_eq!(before, fs::read(other.path()).unwrap(), "not a byte of it is changed");
+    assert_eq!(
+        before,
+        fs::read(other.path()).unwrap(),
+        "not a byte of it is changed"
+    );
 }
 
 #[test]
@@ -317,7 +523,10 @@ fn a_loose_file_a_link_and_a_newer_version_are_refused() {
     symlink(link.folder.path().join("target"), link.path()).unwrap();
     let newer = Stage::new();
     close(&newer.start().0);
-    Connection::open(newer.path()).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    Connection::open(newer.path())
+        .unwrap()
+        .pragma_update(None, "user_version", 99)
+        .unwrap();
     for stage in [&loose, &link, &newer] {
         let (ledger, _) = stage.start();
         assert_eq!(stage.told(Fact::LedgerFailed(LedgerFailure::Open)), 1);
@@ -334,12 +543,20 @@ fn the_file_is_for_its_owner_and_one_writer() {
     let (first, _) = stage.start();
     take(&first, [ended(numbered(1))]);
     settle(&first);
-    for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db.lock"] {
+    for name in [
+        "ledger.db",
+        "ledger.db-wal",
+        "ledger.db-shm",
+        "ledger.db.lock",
+    ] {
         let mode = fs::metadata(stage.folder.path().join(name)).unwrap().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
     let (second, totals) = stage.start();
-    assert_eq!((totals, stage.told(Fact::LedgerFailed(LedgerFailure::Open))), (Totals::default(), 1));
+    assert_eq!(
+        (totals, stage.told(Fact::LedgerFailed(LedgerFailure::Open))),
+        (Totals::default(), 1)
+    );
     take(&second, [ended(numbered(1))]);
     drop(second);
     close(&first);
@@ -356,9 +573,16 @@ fn a_deleted_file_is_begun_anew() {
     take(&ledger, [ended(numbered(2))]);
     settle(&ledger);
     assert_eq!(stage.rows("SELECT id & 0xffffffff FROM calls"), ["2"]);
-    assert_eq!(by(&ledger, By::Model).totals.calls, 2, "what was seen since the start is known all the same");
+    assert_eq!(
+        by(&ledger, By::Model).totals.calls,
+        2,
+        "what was seen since the start is known all the same"
+    );
     close(&ledger);
-    assert_eq!(stage.rows("SELECT count(*) FROM boots WHERE ended_at IS NOT NULL"), ["1"]);
+    assert_eq!(
+        stage.rows("SELECT count(*) FROM boots WHERE ended_at IS NOT NULL"),
+        ["1"]
+    );
 }
 
 #[test]
@@ -374,18 +598,41 @@ fn while_the_file_is_locked_records_wait_and_those_beyond_the_limit_are_counted(
     assert_eq!(by(&ledger, By::Model).totals.calls, offered, "nobody waits");
     thief.execute_batch("ROLLBACK").unwrap();
     close(&ledger);
-    assert_eq!(stage.rows("SELECT count(*) FROM calls"), [(offered - dropped).to_string()]);
-    assert_eq!(stage.rows("SELECT sum(calls) FROM usage_slots"), [(offered - dropped).to_string()]);
+    assert_eq!(
+        stage.rows("SELECT count(*) FROM calls"),
+        [(offered - dropped).to_string()]
+    );
+    assert_eq!(
+        stage.rows("SELECT sum(calls) FROM usage_slots"),
+        [(offered - dropped).to_string()]
+    );
     take(&ledger, [ended(numbered(1))]);
-    assert_eq!(stage.told(Fact::LedgerDropped(LedgerRecord::Call)) as u64, dropped + 1, "also after the end");
+    assert_eq!(
+        stage.told(Fact::LedgerDropped(LedgerRecord::Call)) as u64,
+        dropped + 1,
+        "also after the end"
+    );
 }
 
 #[test]
 fn no_row_knows_more_than_the_record() {
     let stage = Stage::new();
     let (ledger, _) = stage.start();
-    let timing = Timing { started_at: at(0), duration: Duration::from_millis(1500), ..numbered(0).timing };
-    take(&ledger, [named("m", "Model M"), ended(Call { timing, ..of_cascade("c", call("m", Provider::Gemini)) })]);
+    let timing = Timing {
+        started_at: at(0),
+        duration: Duration::from_millis(1500),
+        ..numbered(0).timing
+    };
+    take(
+        &ledger,
+        [
+            named("m", "Model M"),
+            ended(Call {
+                timing,
+                ..of_cascade("c", call("m", Provider::Gemini))
+            }),
+        ],
+    );
     close(&ledger);
     let expected = "4294967296 0 1500 1500000 - gcp.gemini api.example.com chat m - - ok - 200 1 - exact 1 2 4 8 16 32 - c \
                     request_id - - - - -";
@@ -402,10 +649,16 @@ fn an_older_file_is_brought_up_to_date_whole_or_not_at_all() {
     take(&ledger, [ended(numbered(1))]);
     close(&ledger);
     let open = || Connection::open(stage.path()).unwrap();
-    let broken = [MIGRATIONS[0], "ALTER TABLE calls ADD COLUMN colour TEXT; SELECT nonsense;"];
+    let broken = [
+        MIGRATIONS[0],
+        "ALTER TABLE calls ADD COLUMN colour TEXT; SELECT nonsense;",
+    ];
     assert!(migrate(&mut open(), &broken).is_err());
     assert_eq!(stage.rows("PRAGMA user_version"), ["1"]);
-    assert_eq!(stage.rows("SELECT count(*) FROM pragma_table_info('calls') WHERE name = 'colour'"), ["0"]);
+    assert_eq!(
+        stage.rows("SELECT count(*) FROM pragma_table_info('calls') WHERE name = 'colour'"),
+        ["0"]
+    );
     migrate(&mut open(), &[MIGRATIONS[0], NEXT]).unwrap();
     assert_eq!(stage.rows("PRAGMA user_version"), ["2"]);
     assert_eq!(stage.rows("SELECT colour FROM calls"), ["red"]);
@@ -425,11 +678,24 @@ fn a_name_that_was_never_answered_gives_its_label_back() {
         ..call("junk", Provider::CloudCode)
     };
     take(&ledger, (1..4).map(|number| ended(refused(number))));
-    take(&ledger, [ended(Call { number: 4, ..call("m", Provider::CloudCode) })]);
+    take(
+        &ledger,
+        [ended(Call {
+            number: 4,
+            ..call("m", Provider::CloudCode)
+        })],
+    );
     close(&ledger);
     let labels = "SELECT model, coalesce(counted_as, '-') FROM calls ORDER BY id";
-    assert_eq!(stage.rows(labels), ["junk other", "junk other", "junk other", "m -"], "the true name is kept");
-    assert_eq!(stage.rows("SELECT model, calls FROM usage_slots ORDER BY 1"), ["m 1", "other 3"]);
+    assert_eq!(
+        stage.rows(labels),
+        ["junk other", "junk other", "junk other", "m -"],
+        "the true name is kept"
+    );
+    assert_eq!(
+        stage.rows("SELECT model, calls FROM usage_slots ORDER BY 1"),
+        ["m 1", "other 3"]
+    );
 
     let file = Connection::open(stage.path()).unwrap();
     file.execute_batch(
@@ -438,12 +704,29 @@ fn a_name_that_was_never_answered_gives_its_label_back() {
     .unwrap();
     drop(file);
     let models = Arc::new(Models::new(1));
-    let (ledger, totals) = Ledger::open(&stage.config, &stage.path(), now(), Arc::clone(&models), stage.told.clone());
-    let mut counted: Vec<_> = totals.calls.iter().map(|group| (group.model.to_string(), group.calls)).collect();
+    let (ledger, totals) = Ledger::open(
+        &stage.config,
+        &stage.path(),
+        now(),
+        Arc::clone(&models),
+        stage.told.clone(),
+    );
+    let mut counted: Vec<_> = totals
+        .calls
+        .iter()
+        .map(|group| (group.model.to_string(), group.calls))
+        .collect();
     counted.sort();
-    assert_eq!(counted, [("m".to_owned(), 1), ("other".to_owned(), 3)], "the most used name, but never answered");
+    assert_eq!(
+        counted,
+        [("m".to_owned(), 1), ("other".to_owned(), 3)],
+        "the most used name, but never answered"
+    );
     let shown = ledger.report().models.unwrap();
-    assert_eq!(shown.values().map(|group| group.usage.calls).sum::<u64>(), 4);
+    assert_eq!(
+        shown.values().map(|group| group.usage.calls).sum::<u64>(),
+        4
+    );
     assert_eq!(models.label(&Model::from_wire("m")), Model::from_wire("m"));
 }
 
@@ -452,24 +735,51 @@ fn old_calls_go_and_their_sums_stay() {
     let mut connection = open_in_memory().unwrap();
     let models = Models::default();
     let rows = |connection: &Connection, number: u64, at: u64| {
-        let call = Call { timing: Timing { started_at: super::kit::at(at), ..numbered(0).timing }, ..numbered(number) };
-        Rows::new(connection, 1, &models).write(&[Entry { at: now(), fact: ended(of_cascade("c", call)) }]).unwrap();
+        let call = Call {
+            timing: Timing {
+                started_at: super::kit::at(at),
+                ..numbered(0).timing
+            },
+            ..numbered(number)
+        };
+        Rows::new(connection, 1, &models)
+            .write(&[Entry {
+                at: now(),
+                fact: ended(of_cascade("c", call)),
+            }])
+            .unwrap();
     };
     let day = 86_400;
     (0..5000).for_each(|number| rows(&connection, number, number * 60));
-    let keep = |days: u64, max_size| Retention { keep_calls: Duration::from_secs(days * day), max_size };
+    let keep = |days: u64, max_size| Retention {
+        keep_calls: Duration::from_secs(days * day),
+        max_size,
+    };
     let at_the_end = Timestamp::from_second(5000 * 60).unwrap();
-    let count = |connection: &Connection, sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    let count = |connection: &Connection, sql: &str| {
+        connection
+            .query_row(sql, [], |row| row.get::<_, i64>(0))
+            .unwrap()
+    };
     while part(&mut connection, keep(1, u64::MAX), at_the_end).unwrap() {}
     // A minute apart, one second long: what ended within the last day.
     assert_eq!(count(&connection, "SELECT count(*) FROM calls"), 1440);
-    assert_eq!(count(&connection, "SELECT sum(calls) FROM usage_slots"), 5000);
+    assert_eq!(
+        count(&connection, "SELECT sum(calls) FROM usage_slots"),
+        5000
+    );
     assert!(count(&connection, "SELECT sum(calls) FROM cascade_slots") < 1440 + 15);
-    assert_eq!(count(&connection, "SELECT since FROM kept"), (5000 * 60 - 86_400) * 1000);
+    assert_eq!(
+        count(&connection, "SELECT since FROM kept"),
+        (5000 * 60 - 86_400) * 1000
+    );
     // Too large: the oldest go first, until there is nothing to take.
     while part(&mut connection, keep(1, 1), at_the_end).unwrap() {}
     assert_eq!(count(&connection, "SELECT count(*) FROM calls"), 0);
-    assert_eq!(count(&connection, "SELECT sum(input) FROM usage_slots"), 5000);
+    assert_eq!(
+        count(&connection, "SELECT sum(input) FROM usage_slots"),
+        5000
+    );
 }
 
 #[test]
@@ -487,9 +797,17 @@ fn the_rows_are_the_same_however_the_entries_come_in_batches() {
     ];
     let written = |size: usize| {
         let connection = open_in_memory().unwrap();
-        let entries: Vec<_> = facts.iter().map(|fact| Entry { at: now(), fact: fact.clone() }).collect();
+        let entries: Vec<_> = facts
+            .iter()
+            .map(|fact| Entry {
+                at: now(),
+                fact: fact.clone(),
+            })
+            .collect();
         for batch in entries.chunks(size) {
-            Rows::new(&connection, 1, &Models::default()).write(batch).unwrap();
+            Rows::new(&connection, 1, &Models::default())
+                .write(batch)
+                .unwrap();
         }
         let sql = "SELECT group_concat(row, char(10)) FROM (\
             SELECT concat_ws(' ', 'started', id & 7) AS row FROM started UNION ALL \
@@ -497,7 +815,9 @@ fn the_rows_are_the_same_however_the_entries_come_in_batches() {
             SELECT concat_ws(' ', 'usage', calls, input, thinking, priced_calls, cost_nano_usd) FROM usage_slots UNION ALL \
             SELECT concat_ws(' ', 'cascade', cascade, trajectory, calls, input, unpriced_calls) FROM cascade_slots UNION ALL \
             SELECT concat_ws(' ', 'count', name, label, count) FROM counts)";
-        connection.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap()
+        connection
+            .query_row(sql, [], |row| row.get::<_, String>(0))
+            .unwrap()
     };
     let expected = "started 2\ncall 1 d trace_id\ncall 3 c request_id\nusage 2 2 64 0 0\ncascade c  1 1 1\n\
         cascade d  1 1 1\ncount correlations trace_id 2";
@@ -513,8 +833,12 @@ fn what_cannot_be_written_before_the_end_is_counted() {
     let (connection, identity) = place.open().unwrap();
     let boot = Boot::next(&connection, now()).unwrap();
     // SQLite says of a file that may not grow what it says of a full disk.
-    let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
-    connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).unwrap();
+    let pages: i64 = connection
+        .pragma_query_value(None, "page_count", |row| row.get(0))
+        .unwrap();
+    connection
+        .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
+        .unwrap();
     let queue = Arc::new(Queue::new(1000));
     let writer = Writer {
         queue: Arc::clone(&queue),
@@ -522,13 +846,22 @@ fn what_cannot_be_written_before_the_end_is_counted() {
         told: stage.told.clone(),
         boot,
         store: Store::File(place, Some((connection, identity))),
-        retention: Retention { keep_calls: Duration::from_secs(1 << 40), max_size: u64::MAX },
+        retention: Retention {
+            keep_calls: Duration::from_secs(1 << 40),
+            max_size: u64::MAX,
+        },
         warned: Warned::default(),
     };
     std::thread::scope(|threads| {
         threads.spawn(|| writer.run());
         for number in 0..500 {
-            assert!(queue.put(Entry { at: now(), fact: ended(numbered(number)) }, LedgerRecord::Call));
+            assert!(queue.put(
+                Entry {
+                    at: now(),
+                    fact: ended(numbered(number))
+                },
+                LedgerRecord::Call
+            ));
         }
         while stage.told(Fact::LedgerFailed(LedgerFailure::Write)) < 2 {
             std::thread::yield_now();
@@ -537,6 +870,12 @@ fn what_cannot_be_written_before_the_end_is_counted() {
         assert!(queue.close(LIMIT));
     });
     let stored: usize = stage.rows("SELECT count(*) FROM calls")[0].parse().unwrap();
-    assert_eq!(stored + stage.told(Fact::LedgerDropped(LedgerRecord::Call)), 500);
-    assert_eq!(stage.rows("SELECT coalesce(sum(calls), 0) FROM usage_slots"), [stored.to_string()]);
+    assert_eq!(
+        stored + stage.told(Fact::LedgerDropped(LedgerRecord::Call)),
+        500
+    );
+    assert_eq!(
+        stage.rows("SELECT coalesce(sum(calls), 0) FROM usage_slots"),
+        [stored.to_string()]
+    );
 }

@@ -5,11 +5,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 
-use crate::ledger::{By, CascadePage, CascadesQuery, Cursor, Ledger, Limits, State, UsageQuery, UsageReport};
+use crate::ledger::{
+    By, CascadePage, CascadesQuery, Cursor, Ledger, Limits, State, UsageQuery, UsageReport,
+};
 use crate::record::{
-    Call, CallIds, CascadeRun, Correlated, Correlation, CorrelationMethod, Cost, DisplayName, Fact, Host, Id, Model,
-    ModelName, Models, Operation, Outcome, Provider, Quality, RunOutcome, RunStarted, StepEnded, StepKind, StepStatus,
-    Timing, TokenUsage,
+    Call, CallIds, CascadeRun, Correlated, Correlation, CorrelationMethod, Cost, DisplayName, Fact,
+    Host, Id, Model, ModelName, Models, Operation, Outcome, Provider, Quality, RunOutcome,
+    RunStarted, StepEnded, StepKind, StepStatus, Timing, TokenUsage,
 };
 
 pub(super) const START: Timestamp = Timestamp::UNIX_EPOCH;
@@ -67,34 +69,71 @@ pub(super) fn call(model: &str, provider: Provider) -> Call {
     }
 }
 
-/// The call of that number, which began in that second, with 63 tokens of the model `m`. Even ones have a price.
+/// The call of that number, which began in that second, with 63 tokens of the model `m`. Even ones
+/// have a price.
 pub(super) fn numbered(number: u64) -> Call {
     let call = call("m", Provider::CloudCode);
-    let cost = number.is_multiple_of(2).then(|| Cost::from_nano_usd(1000 + number));
-    Call { number, cost, timing: Timing { started_at: at(number), ..call.timing }, ..call }
+    let cost = number
+        .is_multiple_of(2)
+        .then(|| Cost::from_nano_usd(1000 + number));
+    Call {
+        number,
+        cost,
+        timing: Timing {
+            started_at: at(number),
+            ..call.timing
+        },
+        ..call
+    }
 }
 
 pub(super) fn of_cascade(cascade: &str, call: Call) -> Call {
-    let correlation = Correlation { cascade: Some(id(cascade)), method: CorrelationMethod::RequestId };
-    Call { correlation, ..call }
+    let correlation = Correlation {
+        cascade: Some(id(cascade)),
+        method: CorrelationMethod::RequestId,
+    };
+    Call {
+        correlation,
+        ..call
+    }
 }
 
 pub(super) fn of_trajectory(trajectory: &str, call: Call) -> Call {
-    Call { ids: CallIds { trajectory: Some(id(trajectory)), ..CallIds::default() }, ..call }
+    Call {
+        ids: CallIds {
+            trajectory: Some(id(trajectory)),
+            ..CallIds::default()
+        },
+        ..call
+    }
 }
 
 pub(super) fn ended(call: Call) -> Fact {
     Fact::Call(Box::new(call))
 }
 
-/// The provider's trace tells which conversation the call belongs to, or that it belongs to none that is known.
+/// The provider's trace tells which conversation the call belongs to, or that it belongs to none
+/// that is known.
 pub(super) fn correlated(call: u64, cascade: Option<&str>) -> Fact {
-    let method = if cascade.is_some() { CorrelationMethod::TraceId } else { CorrelationMethod::None };
-    Fact::Correlated(Correlated { call, correlation: Correlation { cascade: cascade.map(id), method } })
+    let method = if cascade.is_some() {
+        CorrelationMethod::TraceId
+    } else {
+        CorrelationMethod::None
+    };
+    Fact::Correlated(Correlated {
+        call,
+        correlation: Correlation {
+            cascade: cascade.map(id),
+            method,
+        },
+    })
 }
 
 pub(super) fn run_started(cascade: &str, second: u64) -> Fact {
-    Fact::RunStarted(RunStarted { cascade: id(cascade), started_at: at(second) })
+    Fact::RunStarted(RunStarted {
+        cascade: id(cascade),
+        started_at: at(second),
+    })
 }
 
 /// A run of ten seconds that began in that second.
@@ -115,7 +154,11 @@ pub(super) fn run_ended(cascade: &str, second: u64) -> Fact {
 }
 
 pub(super) fn step(cascade: &str, step: StepKind, status: StepStatus) -> Fact {
-    Fact::StepEnded(StepEnded { cascade: id(cascade), step, status })
+    Fact::StepEnded(StepEnded {
+        cascade: id(cascade),
+        step,
+        status,
+    })
 }
 
 pub(super) fn named(model: &str, display: &str) -> Fact {
@@ -133,26 +176,54 @@ pub(super) fn ledger(models: usize, calls: Vec<Call>) -> Ledger {
     ledger
 }
 
-/// A ledger that keeps `cascades` conversations and `calls` calls, at most `calls_of_a_cascade` of one.
+/// A ledger that keeps `cascades` conversations and `calls` calls, at most `calls_of_a_cascade` of
+/// one.
 pub(super) fn small(cascades: usize, calls: usize, calls_of_a_cascade: usize) -> Ledger {
-    let limits = Limits { cascades, calls, calls_of_a_cascade, runs_of_a_cascade: 2 };
+    let limits = Limits {
+        cascades,
+        calls,
+        calls_of_a_cascade,
+        runs_of_a_cascade: 2,
+    };
     Ledger::with_limits(START, Arc::default(), limits)
 }
 
 pub(super) fn take(ledger: &Ledger, facts: impl IntoIterator<Item = Fact>) {
-    facts.into_iter().for_each(|fact| ledger.take_at(&fact, now));
+    facts
+        .into_iter()
+        .for_each(|fact| ledger.take_at(&fact, now));
 }
 
 pub(super) fn report(ledger: &Ledger, by: By) -> UsageReport {
-    ledger.query(&UsageQuery { by, ..UsageQuery::default() }, now()).expect("a report")
+    ledger
+        .query(
+            &UsageQuery {
+                by,
+                ..UsageQuery::default()
+            },
+            now(),
+        )
+        .expect("a report")
 }
 
 /// Calls by group, as `key calls`.
 pub(super) fn groups(ledger: &Ledger) -> Vec<String> {
     let cascades = report(ledger, By::Cascade).cascades.expect("cascades");
-    cascades.into_iter().map(|(key, group)| format!("{key} {}", group.usage.calls)).collect()
+    cascades
+        .into_iter()
+        .map(|(key, group)| format!("{key} {}", group.usage.calls))
+        .collect()
 }
 
-pub(super) fn page(ledger: &Ledger, state: Option<State>, limit: usize, cursor: Option<Cursor>) -> CascadePage {
-    ledger.cascades(&CascadesQuery { state, limit, cursor })
+pub(super) fn page(
+    ledger: &Ledger,
+    state: Option<State>,
+    limit: usize,
+    cursor: Option<Cursor>,
+) -> CascadePage {
+    ledger.cascades(&CascadesQuery {
+        state,
+        limit,
+        cursor,
+    })
 }

@@ -1,4 +1,5 @@
-//! Any span of time, in any grouping: what the file answers is what adding up the calls one by one answers.
+//! Any span of time, in any grouping: what the file answers is what adding up the calls one by one
+//! answers.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
@@ -17,8 +18,16 @@ const MINUTE: i64 = 60_000;
 /// A call that ends at this millisecond.
 fn ending(number: u64, at: i64, model: &str) -> Call {
     let bare = call(model, Provider::CloudCode);
-    let started_at = UNIX_EPOCH + Duration::from_millis(at.try_into().expect("after the epoch")) - bare.timing.duration;
-    Call { number, timing: Timing { started_at, ..bare.timing }, ..bare }
+    let started_at = UNIX_EPOCH + Duration::from_millis(at.try_into().expect("after the epoch"))
+        - bare.timing.duration;
+    Call {
+        number,
+        timing: Timing {
+            started_at,
+            ..bare.timing
+        },
+        ..bare
+    }
 }
 
 fn ms(at: i64) -> Timestamp {
@@ -27,7 +36,8 @@ fn ms(at: i64) -> Timestamp {
 
 /// The groups of an answer by key, as calls and tokens; and the totals.
 fn ask(ledger: &Ledger, query: &UsageQuery) -> (BTreeMap<String, (u64, u64)>, (u64, u64)) {
-    let report = serde_json::to_value(ledger.query(query, now()).expect("an answer")).expect("JSON");
+    let report =
+        serde_json::to_value(ledger.query(query, now()).expect("an answer")).expect("JSON");
     let field = match query.by {
         By::Cascade => "cascades",
         By::Day => "days",
@@ -36,14 +46,31 @@ fn ask(ledger: &Ledger, query: &UsageQuery) -> (BTreeMap<String, (u64, u64)>, (u
         By::Operation => "operations",
         By::Provider => "providers",
     };
-    let figures = |group: &Value| (group["calls"].as_u64().unwrap(), group["total_tokens"].as_u64().unwrap());
+    let figures = |group: &Value| {
+        (
+            group["calls"].as_u64().unwrap(),
+            group["total_tokens"].as_u64().unwrap(),
+        )
+    };
     let groups = report[field].as_object().expect("groups");
-    (groups.iter().map(|(key, group)| (key.clone(), figures(group))).collect(), figures(&report["totals"]))
+    (
+        groups
+            .iter()
+            .map(|(key, group)| (key.clone(), figures(group)))
+            .collect(),
+        figures(&report["totals"]),
+    )
 }
 
 fn asked(by: By, span: Option<(i64, i64)>, zone: &str) -> UsageQuery {
     let (since, until) = span.map(|(since, until)| (ms(since), ms(until))).unzip();
-    UsageQuery { by, since, until, zone: zone.parse().expect("a zone"), page: Page::default() }
+    UsageQuery {
+        by,
+        since,
+        until,
+        zone: zone.parse().expect("a zone"),
+        page: Page::default(),
+    }
 }
 
 #[test]
@@ -53,16 +80,33 @@ fn days_and_hours_are_those_of_the_zone() {
     let berlin: Timestamp = "2026-10-25T00:30:00Z".parse().unwrap();
     let ends = [0, 1].map(|more| kathmandu.as_millisecond() + more);
     let twice = [0, 60].map(|minutes| berlin.as_millisecond() + minutes * MINUTE);
-    let calls = ends.iter().chain(&twice).enumerate().map(|(number, at)| ending(number as u64, *at, "m"));
+    let calls = ends
+        .iter()
+        .chain(&twice)
+        .enumerate()
+        .map(|(number, at)| ending(number as u64, *at, "m"));
     let ledger = ledger(9, calls.collect());
-    let keys =
-        |by, zone| ask(&ledger, &asked(by, None, zone)).0.into_iter().map(|(key, (calls, _))| format!("{key} {calls}"));
+    let keys = |by, zone| {
+        ask(&ledger, &asked(by, None, zone))
+            .0
+            .into_iter()
+            .map(|(key, (calls, _))| format!("{key} {calls}"))
+    };
     let days: Vec<_> = keys(By::Day, "Asia/Kathmandu").collect();
     assert_eq!(days, ["2026-03-01 1", "2026-03-02 1", "2026-10-25 2"]);
-    assert_eq!(keys(By::Day, "UTC").collect::<Vec<_>>(), ["2026-03-01 2", "2026-10-25 2"]);
-    assert_eq!(keys(By::Day, "-11").collect::<Vec<_>>(), ["2026-03-01 2", "2026-10-24 2"]);
+    assert_eq!(
+        keys(By::Day, "UTC").collect::<Vec<_>>(),
+        ["2026-03-01 2", "2026-10-25 2"]
+    );
+    assert_eq!(
+        keys(By::Day, "-11").collect::<Vec<_>>(),
+        ["2026-03-01 2", "2026-10-24 2"]
+    );
     let hours: Vec<_> = keys(By::Hour, "Europe/Berlin").collect();
-    assert_eq!(hours[1..], ["2026-10-25T02:00:00+01:00 1", "2026-10-25T02:00:00+02:00 1"]);
+    assert_eq!(
+        hours[1..],
+        ["2026-10-25T02:00:00+01:00 1", "2026-10-25T02:00:00+02:00 1"]
+    );
     assert!(
         ["", "Mars/Olympus", "+5", "+05:60", "+99:00", "+é"]
             .iter()
@@ -78,16 +122,31 @@ fn days_of_23_and_25_hours_are_whole_and_hours_begin_where_the_zone_says() {
         (0..100).map(move |n| from.as_millisecond() + n * 30 * MINUTE)
     };
     let ends = half_hours("2026-03-28T23:00:00Z").chain(half_hours("2026-10-24T22:00:00Z"));
-    let ledger = ledger(9, ends.enumerate().map(|(number, at)| ending(number as u64, at, "m")).collect());
+    let ledger = ledger(
+        9,
+        ends.enumerate()
+            .map(|(number, at)| ending(number as u64, at, "m"))
+            .collect(),
+    );
     let days = ask(&ledger, &asked(By::Day, None, "Europe/Berlin")).0;
     assert_eq!((days["2026-03-29"].0, days["2026-03-30"].0), (46, 48));
     assert_eq!((days["2026-10-25"].0, days["2026-10-26"].0), (50, 48));
     let hours = ask(&ledger, &asked(By::Hour, None, "Asia/Kolkata")).0;
     assert_eq!(hours["2026-03-29T05:00:00+05:30"], (2, 126));
-    assert_eq!(hours["2026-03-29T04:00:00+05:30"], (1, 63), "23:00 UTC is half past four");
+    assert_eq!(
+        hours["2026-03-29T04:00:00+05:30"],
+        (1, 63),
+        "23:00 UTC is half past four"
+    );
     let day = |by, since: &str, until: &str| {
         let zone: crate::ledger::Zone = "Europe/Berlin".parse().unwrap();
-        let query = UsageQuery { by, since: zone.time(since), until: zone.time(until), zone, ..UsageQuery::default() };
+        let query = UsageQuery {
+            by,
+            since: zone.time(since),
+            until: zone.time(until),
+            zone,
+            ..UsageQuery::default()
+        };
         ask(&ledger, &query)
     };
     assert_eq!(day(By::Day, "2026-03-29", "2026-03-30").1.0, 46);
@@ -102,19 +161,47 @@ fn a_span_says_what_it_is_of() {
         let report = ledger.query(&query, now()).unwrap();
         (report.since, report.until, report.totals.calls)
     };
-    assert_eq!(report(20 * MINUTE, 20 * MINUTE + 1), (ms(20 * MINUTE), ms(20 * MINUTE + 1), 1));
-    assert_eq!(report(19 * MINUTE, 20 * MINUTE).2, 0, "the end is not part of it");
-    assert_eq!(report(30 * MINUTE, 10 * MINUTE).2, 0, "backwards is nothing");
-    let all = UsageQuery { since: Some(START), until: Some(ms(i64::from(i32::MAX) * 10_000)), ..UsageQuery::default() };
-    assert_eq!(ledger.query(&all, now()).map(|report| (report.since, report.until)).unwrap(), (START, now()));
+    assert_eq!(
+        report(20 * MINUTE, 20 * MINUTE + 1),
+        (ms(20 * MINUTE), ms(20 * MINUTE + 1), 1)
+    );
+    assert_eq!(
+        report(19 * MINUTE, 20 * MINUTE).2,
+        0,
+        "the end is not part of it"
+    );
+    assert_eq!(
+        report(30 * MINUTE, 10 * MINUTE).2,
+        0,
+        "backwards is nothing"
+    );
+    let all = UsageQuery {
+        since: Some(START),
+        until: Some(ms(i64::from(i32::MAX) * 10_000)),
+        ..UsageQuery::default()
+    };
+    assert_eq!(
+        ledger
+            .query(&all, now())
+            .map(|report| (report.since, report.until))
+            .unwrap(),
+        (START, now())
+    );
 }
 
 #[test]
 fn a_clock_that_jumps_loses_no_call() {
     let years = 10 * 365 * 24 * 60 * MINUTE;
     let at = now().as_millisecond();
-    let calls = [at, at - 60 * MINUTE, at + years, 1000].into_iter().enumerate();
-    let ledger = ledger(9, calls.map(|(number, at)| ending(number as u64, at, "m")).collect());
+    let calls = [at, at - 60 * MINUTE, at + years, 1000]
+        .into_iter()
+        .enumerate();
+    let ledger = ledger(
+        9,
+        calls
+            .map(|(number, at)| ending(number as u64, at, "m"))
+            .collect(),
+    );
     for by in [By::Day, By::Hour, By::Operation] {
         let (groups, totals) = ask(&ledger, &asked(by, None, "UTC"));
         assert_eq!(totals, (4, 4 * 63));
@@ -124,8 +211,9 @@ fn a_clock_that_jumps_loses_no_call() {
 
 /// What one call adds to which group.
 fn keys(call: &Call, cascade: Option<&str>, by: By, zone: &TimeZone) -> String {
-    let end =
-        Timestamp::try_from(call.timing.started_at + call.timing.duration).unwrap().to_zoned_datetime(zone.clone());
+    let end = Timestamp::try_from(call.timing.started_at + call.timing.duration)
+        .unwrap()
+        .to_zoned_datetime(zone.clone());
     match by {
         By::Cascade => match (cascade, &call.ids.trajectory) {
             (Some(cascade), _) => cascade.to_owned(),
@@ -134,7 +222,13 @@ fn keys(call: &Call, cascade: Option<&str>, by: By, zone: &TimeZone) -> String {
         },
         By::Day => end.date().to_string(),
         By::Hour => {
-            let hour = end.with().minute(0).second(0).subsec_nanosecond(0).build().unwrap();
+            let hour = end
+                .with()
+                .minute(0)
+                .second(0)
+                .subsec_nanosecond(0)
+                .build()
+                .unwrap();
             hour.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
         }
         By::Model => call.model.to_string(),

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::kit::{
-    at, call, correlated, ended, of_cascade, of_trajectory, report, run_ended, run_started, small, step, take,
+    at, call, correlated, ended, of_cascade, of_trajectory, report, run_ended, run_started, small,
+    step, take,
 };
 use crate::ledger::{By, Ledger, Usage};
 use crate::record::{
-    Call, Cost, Fact, Label as _, Outcome, Provider, Quality, StepKind, StepStatus, Timing, TokenUsage,
+    Call, Cost, Fact, Label as _, Outcome, Provider, Quality, StepKind, StepStatus, Timing,
+    TokenUsage,
 };
 
 /// Something that happens; calls get their numbers in order.
@@ -55,12 +57,20 @@ fn any_cost() -> impl Strategy<Value = Option<Cost>> {
 }
 
 fn events(tokens: BoxedStrategy<Option<u64>>) -> impl Strategy<Value = Vec<Event>> {
-    let usage =
-        (tokens.clone(), tokens.clone(), tokens.clone(), tokens).prop_map(|(input, cache_read, output, thinking)| {
-            TokenUsage { input, cache_read, output, thinking, ..TokenUsage::default() }
-        });
-    let thread =
-        prop_oneof![(0u8..6).prop_map(Thread::Cascade), (0u8..3).prop_map(Thread::Trajectory), Just(Thread::Unknown)];
+    let usage = (tokens.clone(), tokens.clone(), tokens.clone(), tokens).prop_map(
+        |(input, cache_read, output, thinking)| TokenUsage {
+            input,
+            cache_read,
+            output,
+            thinking,
+            ..TokenUsage::default()
+        },
+    );
+    let thread = prop_oneof![
+        (0u8..6).prop_map(Thread::Cascade),
+        (0u8..3).prop_map(Thread::Trajectory),
+        Just(Thread::Unknown)
+    ];
     let call = (
         0u8..4,
         prop::sample::select(Provider::ALL),
@@ -70,16 +80,18 @@ fn events(tokens: BoxedStrategy<Option<u64>>) -> impl Strategy<Value = Vec<Event
         0u64..50,
         thread,
     );
-    let call = call.prop_map(|(model, provider, (usage, cost), quality, outcome, second, thread)| Event::Call {
-        model,
-        provider,
-        usage,
-        cost,
-        quality,
-        outcome,
-        second,
-        thread,
-    });
+    let call = call.prop_map(
+        |(model, provider, (usage, cost), quality, outcome, second, thread)| Event::Call {
+            model,
+            provider,
+            usage,
+            cost,
+            quality,
+            outcome,
+            second,
+            thread,
+        },
+    );
     let correlated = (any::<prop::sample::Index>(), prop::option::of(0u8..6));
     prop::collection::vec(
         prop_oneof![
@@ -100,10 +112,30 @@ fn facts(events: &[Event]) -> (Vec<Fact>, Vec<(Call, Thread)>) {
     let mut facts = Vec::new();
     for event in events {
         let fact = match event.clone() {
-            Event::Call { model, provider, usage, cost, quality, outcome, second, thread } => {
+            Event::Call {
+                model,
+                provider,
+                usage,
+                cost,
+                quality,
+                outcome,
+                second,
+                thread,
+            } => {
                 let bare = call(&format!("m{model}"), provider);
-                let timing = Timing { started_at: at(second), ..bare.timing };
-                let bare = Call { number: calls.len() as u64, usage, cost, quality, outcome, timing, ..bare };
+                let timing = Timing {
+                    started_at: at(second),
+                    ..bare.timing
+                };
+                let bare = Call {
+                    number: calls.len() as u64,
+                    usage,
+                    cost,
+                    quality,
+                    outcome,
+                    timing,
+                    ..bare
+                };
                 let call = match &thread {
                     Thread::Cascade(cascade) => of_cascade(&name(*cascade), bare),
                     Thread::Trajectory(trajectory) => of_trajectory(&name(*trajectory), bare),
@@ -113,11 +145,17 @@ fn facts(events: &[Event]) -> (Vec<Fact>, Vec<(Call, Thread)>) {
                 ended(call)
             }
             Event::Correlated { call, cascade } => {
-                let number = if calls.is_empty() { 0 } else { call.index(calls.len()) };
+                let number = if calls.is_empty() {
+                    0
+                } else {
+                    call.index(calls.len())
+                };
                 if let Some((call, thread)) = calls.get_mut(number) {
                     *thread = match (cascade, &call.ids.trajectory) {
                         (Some(cascade), _) => Thread::Cascade(cascade),
-                        (None, Some(trajectory)) => Thread::Trajectory(trajectory.as_str().as_bytes()[1] - b'0'),
+                        (None, Some(trajectory)) => {
+                            Thread::Trajectory(trajectory.as_str().as_bytes()[1] - b'0')
+                        }
                         (None, None) => Thread::Unknown,
                     };
                 }
@@ -148,22 +186,40 @@ fn row(usage: &Usage) -> Vec<u64> {
         quality.partial,
         quality.unknown,
     ];
-    row.extend(Outcome::ALL.iter().map(|outcome| usage.outcomes.get(outcome).copied().unwrap_or(0)));
+    row.extend(
+        Outcome::ALL
+            .iter()
+            .map(|outcome| usage.outcomes.get(outcome).copied().unwrap_or(0)),
+    );
     row
 }
 
 fn sum(rows: impl Iterator<Item = Vec<u64>>) -> Vec<u64> {
     let none = row(&Usage::default());
-    rows.fold(none, |sum, row| sum.iter().zip(row).map(|(sum, more)| sum.saturating_add(more)).collect())
+    rows.fold(none, |sum, row| {
+        sum.iter()
+            .zip(row)
+            .map(|(sum, more)| sum.saturating_add(more))
+            .collect()
+    })
 }
 
 /// The totals, and what the groups of each grouping add up to.
 fn totals(ledger: &Ledger) -> [Vec<u64>; 4] {
-    let [cascade, model, provider] = [By::Cascade, By::Model, By::Provider].map(|by| report(ledger, by));
+    let [cascade, model, provider] =
+        [By::Cascade, By::Model, By::Provider].map(|by| report(ledger, by));
     [
         row(&model.totals),
-        sum(cascade.cascades.expect("cascades").values().map(|group| row(&group.usage))),
-        sum(model.models.expect("models").values().map(|group| row(&group.usage))),
+        sum(cascade
+            .cascades
+            .expect("cascades")
+            .values()
+            .map(|group| row(&group.usage))),
+        sum(model
+            .models
+            .expect("models")
+            .values()
+            .map(|group| row(&group.usage))),
         sum(provider.providers.expect("providers").values().map(row)),
     ]
 }
@@ -175,7 +231,13 @@ fn usage_of(call: &Call) -> Vec<u64> {
 }
 
 fn any_tokens() -> BoxedStrategy<Option<u64>> {
-    prop::option::of(prop_oneof![Just(0), 0u64..1000, Just(u64::MAX), any::<u64>()]).boxed()
+    prop::option::of(prop_oneof![
+        Just(0),
+        0u64..1000,
+        Just(u64::MAX),
+        any::<u64>()
+    ])
+    .boxed()
 }
 
 proptest! {

@@ -3,7 +3,8 @@
 use std::mem::size_of;
 
 use brotli_decompressor::{
-    Allocator, BrotliDecoderErrorCode, BrotliDecompressStream, BrotliResult, BrotliState, SliceWrapper, SliceWrapperMut,
+    Allocator, BrotliDecoderErrorCode, BrotliDecompressStream, BrotliResult, BrotliState,
+    SliceWrapper, SliceWrapperMut,
 };
 
 use super::CodingError;
@@ -27,7 +28,10 @@ type State = BrotliState<Meter, Meter, Meter>;
 
 impl Brotli {
     pub(super) fn new(memory: &Memory) -> Self {
-        Self { stream: Stream::Before, meter: Meter(memory.clone()) }
+        Self {
+            stream: Stream::Before,
+            meter: Meter(memory.clone()),
+        }
     }
 
     pub(super) fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, CodingError> {
@@ -35,14 +39,26 @@ impl Brotli {
             let meter = || self.meter.clone();
             self.stream = Stream::Open(Box::new(State::new_strict(meter(), meter(), meter())));
         }
-        let Stream::Open(state) = &mut self.stream else { return Ok(Step::default()) };
+        let Stream::Open(state) = &mut self.stream else {
+            return Ok(Step::default());
+        };
         let (mut left_in, mut left_out, mut total) = (input.len(), output.len(), 0);
         let mut step = Step::default();
         let Step { read, written } = &mut step;
-        let result =
-            BrotliDecompressStream(&mut left_in, read, input, &mut left_out, written, output, &mut total, state);
+        let result = BrotliDecompressStream(
+            &mut left_in,
+            read,
+            input,
+            &mut left_out,
+            written,
+            output,
+            &mut total,
+            state,
+        );
         match result {
-            BrotliResult::ResultFailure if is_out_of_memory(state.error_code) => return Err(CodingError::Memory),
+            BrotliResult::ResultFailure if is_out_of_memory(state.error_code) => {
+                return Err(CodingError::Memory);
+            }
             BrotliResult::ResultFailure => return Err(CodingError::Damaged),
             BrotliResult::ResultSuccess => self.stream = Stream::Ended,
             BrotliResult::NeedsMoreInput | BrotliResult::NeedsMoreOutput => {}
@@ -68,7 +84,8 @@ fn is_out_of_memory(error: BrotliDecoderErrorCode) -> bool {
     )
 }
 
-/// Allocates what the budget has room for; the decoder takes an empty buffer for a failure, and gives up.
+/// Allocates what the budget has room for; the decoder takes an empty buffer for a failure, and
+/// gives up.
 #[derive(Clone)]
 struct Meter(Memory);
 
@@ -88,7 +105,10 @@ impl<T: Clone + Default> Allocator<T> for Meter {
         if bytes > MAX_BUFFER_BYTES || share.cover(bytes).is_err() {
             return Buffer::default();
         }
-        Buffer { items: vec![T::default(); length].into(), _share: Some(share) }
+        Buffer {
+            items: vec![T::default(); length].into(),
+            _share: Some(share),
+        }
     }
 
     fn free_cell(&mut self, _: Buffer<T>) {}
@@ -96,7 +116,10 @@ impl<T: Clone + Default> Allocator<T> for Meter {
 
 impl<T> Default for Buffer<T> {
     fn default() -> Self {
-        Self { items: Box::default(), _share: None }
+        Self {
+            items: Box::default(),
+            _share: None,
+        }
     }
 }
 
@@ -112,6 +135,7 @@ impl<T> SliceWrapperMut<T> for Buffer<T> {
     }
 }
 
-/// The window grows with what is in it, by doubling, and servers announce windows of 256 KiB to 4 MiB (18 in Apache, 22 in
-/// Node.js and in most libraries). One that has to grow beyond 4 MiB is refused; the rest is the slack behind it.
+/// The window grows with what is in it, by doubling, and servers announce windows of 256 KiB to 4
+/// MiB (18 in Apache, 22 in Node.js and in most libraries). One that has to grow beyond 4 MiB is
+/// refused; the rest is the slack behind it.
 const MAX_BUFFER_BYTES: usize = (4 << 20) + (64 << 10);

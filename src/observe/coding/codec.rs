@@ -1,6 +1,8 @@
-//! One content coding as a step function: some bytes in, some bytes out, nothing kept but the coding's own window.
+//! One content coding as a step function: some bytes in, some bytes out, nothing kept but the
+//! coding's own window.
 //!
-//! A window is there from the first byte that needs it to the end of the data, and has a share of the budget of memory.
+//! A window is there from the first byte that needs it to the end of the data, and has a share of
+//! the budget of memory.
 
 use flate2::{Decompress, FlushDecompress, Status};
 
@@ -18,7 +20,8 @@ pub(super) enum Codec {
     Zstd(Zstd),
 }
 
-/// What one step consumed and produced. Neither means: the data have ended, or more input is needed.
+/// What one step consumed and produced. Neither means: the data have ended, or more input is
+/// needed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Step {
     pub(super) read: usize,
@@ -66,15 +69,25 @@ impl Codec {
 }
 
 /// One step of a deflate stream, and whether it was the last one.
-pub(super) fn inflate(stream: &mut Decompress, input: &[u8], output: &mut [u8]) -> Result<(Step, bool), CodingError> {
+pub(super) fn inflate(
+    stream: &mut Decompress,
+    input: &[u8],
+    output: &mut [u8],
+) -> Result<(Step, bool), CodingError> {
     let (read, written) = (stream.total_in(), stream.total_out());
-    let status = stream.decompress(input, output, FlushDecompress::None).map_err(|_| CodingError::Damaged)?;
+    let status = stream
+        .decompress(input, output, FlushDecompress::None)
+        .map_err(|_| CodingError::Damaged)?;
     let passed = |after: u64, before: u64| usize::try_from(after - before).unwrap_or(usize::MAX);
-    let step = Step { read: passed(stream.total_in(), read), written: passed(stream.total_out(), written) };
+    let step = Step {
+        read: passed(stream.total_in(), read),
+        written: passed(stream.total_out(), written),
+    };
     Ok((step, status == Status::StreamEnd))
 }
 
-/// `deflate` is a zlib stream (RFC 9110 section 8.4.1.2), but some servers send it raw: the first two bytes tell.
+/// `deflate` is a zlib stream (RFC 9110 section 8.4.1.2), but some servers send it raw: the first
+/// two bytes tell.
 pub(super) struct Deflate {
     stream: Stream,
     share: Share,
@@ -89,7 +102,10 @@ enum Stream {
 
 impl Deflate {
     fn new(memory: &Memory) -> Self {
-        Self { stream: Stream::Unknown(None), share: memory.share() }
+        Self {
+            stream: Stream::Unknown(None),
+            share: memory.share(),
+        }
     }
 
     fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, CodingError> {
@@ -105,11 +121,16 @@ impl Deflate {
             }
             (Stream::Unknown(first @ None), [byte, ..]) => {
                 *first = Some(*byte);
-                Ok(Step { read: 1, written: 0 })
+                Ok(Step {
+                    read: 1,
+                    written: 0,
+                })
             }
             (Stream::Unknown(Some(first)), [second, ..]) => {
                 let first = *first;
-                self.share.cover(INFLATE_BYTES).map_err(|_| CodingError::Memory)?;
+                self.share
+                    .cover(INFLATE_BYTES)
+                    .map_err(|_| CodingError::Memory)?;
                 let mut stream = Decompress::new(is_zlib_header(first, *second));
                 // One byte holds no whole symbol, so nothing comes out of it yet.
                 inflate(&mut stream, &[first], output)?;

@@ -1,4 +1,5 @@
-//! The gzip file format (RFC 1952): members one after another, each a header, a deflate stream, a checksum and a length.
+//! The gzip file format (RFC 1952): members one after another, each a header, a deflate stream, a
+//! checksum and a length.
 
 use flate2::{Crc, Decompress};
 
@@ -37,7 +38,13 @@ enum Part {
 
 impl Gzip {
     pub(super) fn new(memory: &Memory) -> Self {
-        Self { part: Part::Fixed(0), flags: 0, stream: None, share: memory.share(), sum: Crc::new() }
+        Self {
+            part: Part::Fixed(0),
+            flags: 0,
+            stream: None,
+            share: memory.share(),
+            sum: Crc::new(),
+        }
     }
 
     /// Whether the last byte read was the last one of a member.
@@ -67,12 +74,15 @@ impl Gzip {
         let stream = match &mut self.stream {
             Some(stream) => stream,
             None => {
-                self.share.cover(INFLATE_BYTES).map_err(|_| CodingError::Memory)?;
+                self.share
+                    .cover(INFLATE_BYTES)
+                    .map_err(|_| CodingError::Memory)?;
                 self.stream.insert(Decompress::new(false))
             }
         };
         let (step, ended) = inflate(stream, input, output)?;
-        self.sum.update(output.get(..step.written).unwrap_or_default());
+        self.sum
+            .update(output.get(..step.written).unwrap_or_default());
         if ended {
             self.part = Part::Trailer(0, [0; 8]);
         }
@@ -106,12 +116,18 @@ impl Gzip {
         if at == FLAGS_AT {
             self.flags = byte;
         }
-        Ok(if at + 1 == FIXED_LEN { self.next_field() } else { Part::Fixed(at + 1) })
+        Ok(if at + 1 == FIXED_LEN {
+            self.next_field()
+        } else {
+            Part::Fixed(at + 1)
+        })
     }
 
     /// The optional fields stand in the order of [`FIELDS`], then come the data.
     fn next_field(&mut self) -> Part {
-        let Some(flag) = FIELDS.into_iter().find(|flag| self.flags & flag != 0) else { return Part::Data };
+        let Some(flag) = FIELDS.into_iter().find(|flag| self.flags & flag != 0) else {
+            return Part::Data;
+        };
         self.flags &= !flag;
         match flag {
             EXTRA => Part::ExtraLength,
@@ -120,7 +136,12 @@ impl Gzip {
         }
     }
 
-    fn trailer_byte(&mut self, at: usize, mut bytes: [u8; 8], byte: u8) -> Result<Part, CodingError> {
+    fn trailer_byte(
+        &mut self,
+        at: usize,
+        mut bytes: [u8; 8],
+        byte: u8,
+    ) -> Result<Part, CodingError> {
         if let Some(slot) = bytes.get_mut(at) {
             *slot = byte;
         }

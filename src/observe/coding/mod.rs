@@ -1,8 +1,10 @@
-//! Content coding (RFC 9110 section 8.4) off a body: coded bytes in, plain bytes out, as soon as they can be decoded.
+//! Content coding (RFC 9110 section 8.4) off a body: coded bytes in, plain bytes out, as soon as
+//! they can be decoded.
 //!
-//! Push only: nothing is kept but the windows of the codings, out of the one budget of memory, and only until the data end
-//! or nobody wants the body any more. What comes out is lent. A body that unpacks to more than the budget, at a ratio that
-//! no answer has, or with a larger window than there is room for, is given up; the traffic has passed already.
+//! Push only: nothing is kept but the windows of the codings, out of the one budget of memory, and
+//! only until the data end or nobody wants the body any more. What comes out is lent. A body that
+//! unpacks to more than the budget, at a ratio that no answer has, or with a larger window than
+//! there is room for, is given up; the traffic has passed already.
 
 mod brotli;
 mod codec;
@@ -37,11 +39,14 @@ pub enum CodingError {
     /// The data are not what `content-encoding` says.
     #[error("the body is damaged, or not coded as its content-encoding says; its figures are lost")]
     Damaged,
-    /// A window is larger than any that providers use, or than what the budget of all observers has left.
+    /// A window is larger than any that providers use, or than what the budget of all observers has
+    /// left.
     #[error("no memory is left for decompressing the body (observe.max_mib); its figures are lost")]
     Memory,
     /// The coding is a registered one that is not read, or there are more than two of them.
-    #[error("the content-encoding is a coding other than gzip, deflate, br and zstd, or has more than two layers")]
+    #[error(
+        "the content-encoding is a coding other than gzip, deflate, br and zstd, or has more than two layers"
+    )]
     Unsupported,
 }
 
@@ -56,27 +61,39 @@ impl From<CodingError> for ObserverFailure {
 }
 
 impl Decoder {
-    /// Prepares to take off the codings, given in the order in which they were applied (as `content-encoding` lists them),
-    /// in lower case; windows are taken out of `memory`. Words that are no coding (`identity`, `none`, `utf-8`, `binary`) are
-    /// passed over, as clients do.
+    /// Prepares to take off the codings, given in the order in which they were applied (as
+    /// `content-encoding` lists them), in lower case; windows are taken out of `memory`. Words that
+    /// are no coding (`identity`, `none`, `utf-8`, `binary`) are passed over, as clients do.
     ///
     /// # Errors
-    /// [`CodingError::Unsupported`] when a coding cannot be read or more than [`MAX_LAYERS`] are stacked.
+    /// [`CodingError::Unsupported`] when a coding cannot be read or more than [`MAX_LAYERS`] are
+    /// stacked.
     pub fn new(codings: &[String], memory: &Memory) -> Result<Self, CodingError> {
-        let applied = codings.iter().map(String::as_str).filter(|coding| CODINGS.contains(coding));
-        let layers = applied.rev().take(MAX_LAYERS + 1).map(|coding| Codec::new(coding, memory));
+        let applied = codings
+            .iter()
+            .map(String::as_str)
+            .filter(|coding| CODINGS.contains(coding));
+        let layers = applied
+            .rev()
+            .take(MAX_LAYERS + 1)
+            .map(|coding| Codec::new(coding, memory));
         let layers = layers.collect::<Result<Vec<_>, _>>()?;
         if layers.len() > MAX_LAYERS {
             return Err(CodingError::Unsupported);
         }
-        Ok(Self { layers, memory: memory.clone(), ..Self::default() })
+        Ok(Self {
+            layers,
+            memory: memory.clone(),
+            ..Self::default()
+        })
     }
 
-    /// Decodes the next bytes of the body and lends everything that they make readable to `out`, in pieces.
+    /// Decodes the next bytes of the body and lends everything that they make readable to `out`, in
+    /// pieces.
     ///
     /// # Errors
-    /// [`CodingError::Budget`], [`CodingError::Damaged`] or [`CodingError::Memory`]; then, and in every later call, nothing
-    /// more comes out.
+    /// [`CodingError::Budget`], [`CodingError::Damaged`] or [`CodingError::Memory`]; then, and in
+    /// every later call, nothing more comes out.
     pub fn feed(&mut self, bytes: &[u8], out: &mut dyn FnMut(&[u8])) -> Result<(), CodingError> {
         if let Some(error) = self.failed {
             return Err(error);
@@ -84,7 +101,8 @@ impl Decoder {
         if self.is_ignored {
             return Ok(());
         }
-        if self.budget.received == 0 && self.layers.is_empty() && bytes.first() == Some(&GZIP_START) {
+        if self.budget.received == 0 && self.layers.is_empty() && bytes.first() == Some(&GZIP_START)
+        {
             self.layers.push(Codec::new("gzip", &self.memory)?);
         }
         self.budget.received += bytes.len() as u64;
@@ -105,15 +123,17 @@ impl Decoder {
         self.layers = Vec::new();
     }
 
-    /// Whether the coded data have reached their own end, so that nothing is missing if the body ends here. An empty
-    /// body is complete in every coding.
+    /// Whether the coded data have reached their own end, so that nothing is missing if the body
+    /// ends here. An empty body is complete in every coding.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.failed.is_none() && (self.budget.received == 0 || self.layers.iter().all(Codec::is_complete))
+        self.failed.is_none()
+            && (self.budget.received == 0 || self.layers.iter().all(Codec::is_complete))
     }
 }
 
-/// Every registered content coding (IANA, HTTP Content Coding Registry), also those that are not read.
+/// Every registered content coding (IANA, HTTP Content Coding Registry), also those that are not
+/// read.
 const CODINGS: [&str; 12] = [
     "aes128gcm",
     "br",
@@ -129,25 +149,28 @@ const CODINGS: [&str; 12] = [
     "zstd",
 ];
 
-/// The first byte of gzip data (RFC 1952, ID1). No text begins with it, so a body that does is gzip whatever its label says.
+/// The first byte of gzip data (RFC 1952, ID1). No text begins with it, so a body that does is gzip
+/// whatever its label says.
 const GZIP_START: u8 = 0x1f;
 
-/// Most codings that may be stacked. No provider stacks any; two is what a gateway may add, and each layer multiplies the
-/// ratio of a bomb.
+/// Most codings that may be stacked. No provider stacks any; two is what a gateway may add, and
+/// each layer multiplies the ratio of a bomb.
 pub const MAX_LAYERS: usize = 2;
 
-/// Most bytes that may come out of one body, over all layers. An answer with many inline images has some tens of MiB.
+/// Most bytes that may come out of one body, over all layers. An answer with many inline images has
+/// some tens of MiB.
 pub const MAX_OUTPUT: u64 = 256 << 20;
 
-/// Most bytes out for each byte in, beyond [`RATIO_FREE`]. JSON and SSE reach 5 to 50; a deflate bomb 1032, a
-/// brotli or zstd bomb ten thousand and more.
+/// Most bytes out for each byte in, beyond [`RATIO_FREE`]. JSON and SSE reach 5 to 50; a deflate
+/// bomb 1032, a brotli or zstd bomb ten thousand and more.
 pub const MAX_RATIO: u64 = 256;
 
-/// Output that is free of the ratio, so that short bodies of one repeated character pass. A few bytes can unpack to this
-/// much at once, so it is also what one of them can cost.
+/// Output that is free of the ratio, so that short bodies of one repeated character pass. A few
+/// bytes can unpack to this much at once, so it is also what one of them can cost.
 pub const RATIO_FREE: u64 = 64 << 10;
 
-/// Size of a layer's scratch buffer on the stack: half the deflate window, small enough for two layers on one stack.
+/// Size of a layer's scratch buffer on the stack: half the deflate window, small enough for two
+/// layers on one stack.
 const SCRATCH: usize = 16 << 10;
 
 #[derive(Default)]
@@ -159,12 +182,20 @@ struct Budget {
 impl Budget {
     fn spend(&mut self, bytes: usize) -> Result<(), CodingError> {
         self.unpacked += bytes as u64;
-        let allowed = self.received.saturating_mul(MAX_RATIO).clamp(RATIO_FREE, MAX_OUTPUT);
-        if self.unpacked > allowed { Err(CodingError::Budget) } else { Ok(()) }
+        let allowed = self
+            .received
+            .saturating_mul(MAX_RATIO)
+            .clamp(RATIO_FREE, MAX_OUTPUT);
+        if self.unpacked > allowed {
+            Err(CodingError::Budget)
+        } else {
+            Ok(())
+        }
     }
 }
 
-/// Runs the bytes through the first layer and what comes out of it, piece by piece, through the others.
+/// Runs the bytes through the first layer and what comes out of it, piece by piece, through the
+/// others.
 fn unpack(
     layers: &mut [Codec],
     budget: &mut Budget,

@@ -29,14 +29,28 @@ fn zstd(plain: &[u8]) -> Vec<u8> {
 }
 
 fn decoder(codings: &[&str]) -> Decoder {
-    Decoder::new(&codings.iter().map(|coding| (*coding).to_owned()).collect::<Vec<_>>(), &Memory::default()).unwrap()
+    Decoder::new(
+        &codings
+            .iter()
+            .map(|coding| (*coding).to_owned())
+            .collect::<Vec<_>>(),
+        &Memory::default(),
+    )
+    .unwrap()
 }
 
 /// Feeds the pieces and returns what came out, whether the data are complete, and the first error.
-fn decode<'a>(codings: &[&str], pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, bool, Option<CodingError>) {
+fn decode<'a>(
+    codings: &[&str],
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> (Vec<u8>, bool, Option<CodingError>) {
     let mut decoder = decoder(codings);
     let mut plain = Vec::new();
-    let error = pieces.into_iter().find_map(|piece| decoder.feed(piece, &mut |out| plain.extend_from_slice(out)).err());
+    let error = pieces.into_iter().find_map(|piece| {
+        decoder
+            .feed(piece, &mut |out| plain.extend_from_slice(out))
+            .err()
+    });
     (plain, decoder.is_complete(), error)
 }
 
@@ -61,7 +75,11 @@ fn samples() -> Vec<(Vec<&'static str>, Vec<u8>, Vec<u8>)> {
         (vec!["x-gzip"], members, [&plain[..], b"tail"].concat()),
         (vec!["deflate"], zlib(&plain), plain.clone()),
         (vec!["deflate"], raw_deflate(&plain), plain.clone()),
-        (vec!["zstd"], [zstd(&plain), zstd(b"tail")].concat(), [&plain[..], b"tail"].concat()),
+        (
+            vec!["zstd"],
+            [zstd(&plain), zstd(b"tail")].concat(),
+            [&plain[..], b"tail"].concat(),
+        ),
         (vec!["br"], BROTLI.to_vec(), BROTLI_PLAIN.to_vec()),
         (vec!["gzip", "zstd"], zstd(&gzip(&plain)), plain.clone()),
         (vec!["gzip", "identity", "gzip"], gzip(&gzip(&plain)), plain),
@@ -71,21 +89,38 @@ fn samples() -> Vec<(Vec<&'static str>, Vec<u8>, Vec<u8>)> {
 #[test]
 fn every_coding_is_taken_off_at_every_cut() {
     for (codings, coded, plain) in samples() {
-        assert_eq!(decode(&codings, coded.chunks(1)), (plain.clone(), true, None), "{codings:?}");
+        assert_eq!(
+            decode(&codings, coded.chunks(1)),
+            (plain.clone(), true, None),
+            "{codings:?}"
+        );
         for cut in 0..=coded.len() {
             let (head, tail) = coded.split_at(cut);
-            assert_eq!(decode(&codings, [head, tail]), (plain.clone(), true, None), "{codings:?} at {cut}");
+            assert_eq!(
+                decode(&codings, [head, tail]),
+                (plain.clone(), true, None),
+                "{codings:?} at {cut}"
+            );
         }
     }
 }
 
 #[test]
 fn a_body_cut_short_is_incomplete_not_damaged() {
-    for (codings, coded, plain) in samples().into_iter().filter(|(_, coded, plain)| coded != plain) {
+    for (codings, coded, plain) in samples()
+        .into_iter()
+        .filter(|(_, coded, plain)| coded != plain)
+    {
         let (head, _) = coded.split_at(coded.len() - 1);
         let (out, complete, error) = decode(&codings, [head]);
-        assert!(plain.starts_with(&out) && !complete && error.is_none(), "{codings:?}");
-        assert!(decode(&codings, [&b""[..]]).1, "an empty body is complete in {codings:?}");
+        assert!(
+            plain.starts_with(&out) && !complete && error.is_none(),
+            "{codings:?}"
+        );
+        assert!(
+            decode(&codings, [&b""[..]]).1,
+            "an empty body is complete in {codings:?}"
+        );
     }
 }
 
@@ -97,7 +132,11 @@ fn bytes_come_out_as_soon_as_they_can_be_decoded() {
         let mut decoder = decoder(&[coding]);
         for event in ["data: 1\n\n", "data: 22\n\n"] {
             let mut out = Vec::new();
-            decoder.feed(&encoder.flushed(event.as_bytes()), &mut |bytes| out.extend_from_slice(bytes)).unwrap();
+            decoder
+                .feed(&encoder.flushed(event.as_bytes()), &mut |bytes| {
+                    out.extend_from_slice(bytes)
+                })
+                .unwrap();
             assert_eq!(out, event.as_bytes(), "{coding}");
         }
     }
@@ -126,11 +165,16 @@ impl Encoder for ::zstd::stream::write::Encoder<'_, Vec<u8>> {
 #[test]
 fn optional_gzip_header_fields_are_skipped() {
     let plain = gzip(b"x");
-    let header = |flags, fields: &[u8]| [&plain[..3], &[flags], &plain[4..10], fields, &plain[10..]].concat();
+    let header = |flags, fields: &[u8]| {
+        [&plain[..3], &[flags], &plain[4..10], fields, &plain[10..]].concat()
+    };
     let all = header(0b1_1110, b"\x03\x00abcname\0comment\0\x12\x34");
     let empty_extra = header(0b0_0100, b"\x00\x00");
     for coded in [all, empty_extra] {
-        assert_eq!(decode(&["gzip"], coded.chunks(1)), (b"x".to_vec(), true, None));
+        assert_eq!(
+            decode(&["gzip"], coded.chunks(1)),
+            (b"x".to_vec(), true, None)
+        );
     }
 }
 
@@ -149,20 +193,38 @@ fn damage_is_final() {
     ];
     for (coding, coded) in cases {
         let mut decoder = decoder(&[coding]);
-        assert_eq!(decoder.feed(coded, &mut |_| {}), Err(CodingError::Damaged), "{coding}");
+        assert_eq!(
+            decoder.feed(coded, &mut |_| {}),
+            Err(CodingError::Damaged),
+            "{coding}"
+        );
         let silent = &mut |_: &[u8]| panic!("nothing comes out after an error");
-        assert_eq!(decoder.feed(&gzip(b"hello"), silent), Err(CodingError::Damaged));
+        assert_eq!(
+            decoder.feed(&gzip(b"hello"), silent),
+            Err(CodingError::Damaged)
+        );
         assert!(!decoder.is_complete());
     }
 }
 
 #[test]
 fn unknown_codings_and_deep_stacks_are_unsupported() {
-    let names = |codings: &[&str]| codings.iter().map(|coding| (*coding).to_owned()).collect::<Vec<_>>();
+    let names = |codings: &[&str]| {
+        codings
+            .iter()
+            .map(|coding| (*coding).to_owned())
+            .collect::<Vec<_>>()
+    };
     let new = |codings: &[&str]| Decoder::new(&names(codings), &Memory::default()).err();
     assert_eq!(new(&["compress"]), Some(CodingError::Unsupported));
-    assert_eq!(new(&["gzip", "gzip", "gzip"]), Some(CodingError::Unsupported));
-    assert_eq!(new(&["identity", "gzip", "identity", "br", "identity"]), None);
+    assert_eq!(
+        new(&["gzip", "gzip", "gzip"]),
+        Some(CodingError::Unsupported)
+    );
+    assert_eq!(
+        new(&["identity", "gzip", "identity", "br", "identity"]),
+        None
+    );
 }
 
 #[test]
@@ -183,13 +245,19 @@ fn bombs_stop_at_the_ratio_in_small_pieces() {
         };
         let result = decoder(&codings).feed(&bomb, &mut measure);
         assert_eq!(result, Err(CodingError::Budget), "{codings:?}");
-        assert!(total <= RATIO_FREE.max(MAX_RATIO * bomb.len() as u64) && largest <= SCRATCH, "{codings:?}");
+        assert!(
+            total <= RATIO_FREE.max(MAX_RATIO * bomb.len() as u64) && largest <= SCRATCH,
+            "{codings:?}"
+        );
     }
 }
 
 #[test]
 fn the_absolute_budget_holds_whatever_the_ratio() {
-    let mut budget = Budget { received: u64::MAX / 2, unpacked: MAX_OUTPUT - 1 };
+    let mut budget = Budget {
+        received: u64::MAX / 2,
+        unpacked: MAX_OUTPUT - 1,
+    };
     assert_eq!(budget.spend(1), Ok(()));
     assert_eq!(budget.spend(1), Err(CodingError::Budget));
 }
@@ -197,7 +265,9 @@ fn the_absolute_budget_holds_whatever_the_ratio() {
 /// A stream of that window, flushed but not ended.
 fn zstd_of_window(log: u32, plain: &[u8]) -> Vec<u8> {
     let mut encoder = ::zstd::stream::write::Encoder::new(Vec::new(), 3).unwrap();
-    encoder.set_parameter(::zstd::stream::raw::CParameter::WindowLog(log)).unwrap();
+    encoder
+        .set_parameter(::zstd::stream::raw::CParameter::WindowLog(log))
+        .unwrap();
     encoder.flushed(plain)
 }
 
@@ -216,7 +286,12 @@ fn all_is_back(memory: &Memory) -> bool {
 #[test]
 fn windows_are_held_from_the_first_byte_that_needs_them_to_the_end_of_the_data() {
     let plain = b"{\"text\":\"hello\"}".repeat(9);
-    let coded = [("gzip", gzip(&plain)), ("deflate", zlib(&plain)), ("zstd", zstd(&plain)), ("br", BROTLI.to_vec())];
+    let coded = [
+        ("gzip", gzip(&plain)),
+        ("deflate", zlib(&plain)),
+        ("zstd", zstd(&plain)),
+        ("br", BROTLI.to_vec()),
+    ];
     for (coding, coded) in coded {
         let (mut decoder, memory) = metered(coding, BUDGET);
         assert!(all_is_back(&memory), "{coding}: nothing is held before");
@@ -224,24 +299,42 @@ fn windows_are_held_from_the_first_byte_that_needs_them_to_the_end_of_the_data()
         decoder.feed(head, &mut |_| {}).unwrap();
         assert!(!all_is_back(&memory), "{coding}: a window is held");
         decoder.feed(tail, &mut |_| {}).unwrap();
-        assert!(decoder.is_complete() && all_is_back(&memory), "{coding}: nothing is held after");
+        assert!(
+            decoder.is_complete() && all_is_back(&memory),
+            "{coding}: nothing is held after"
+        );
 
         let (mut unwanted, memory) = metered(coding, BUDGET);
         unwanted.feed(head, &mut |_| {}).unwrap();
         unwanted.ignore_rest();
-        assert!(unwanted.is_complete() && all_is_back(&memory), "{coding}: nobody wants the rest");
-        assert_eq!(unwanted.feed(b"anything", &mut |_| panic!("not decoded")), Ok(()));
+        assert!(
+            unwanted.is_complete() && all_is_back(&memory),
+            "{coding}: nobody wants the rest"
+        );
+        assert_eq!(
+            unwanted.feed(b"anything", &mut |_| panic!("not decoded")),
+            Ok(())
+        );
     }
 }
 
 #[test]
 fn a_body_that_finds_no_memory_is_given_up_and_holds_none() {
     for (codings, coded, _) in samples() {
-        let [coding] = codings.as_slice() else { continue };
+        let [coding] = codings.as_slice() else {
+            continue;
+        };
         if CODINGS.contains(coding) {
             let (mut decoder, memory) = metered(coding, 4 << 10);
-            assert_eq!(decoder.feed(&coded, &mut |_| {}), Err(CodingError::Memory), "{coding}");
-            assert!(!decoder.is_complete() && memory.share().cover(4 << 10).is_ok(), "{coding}");
+            assert_eq!(
+                decoder.feed(&coded, &mut |_| {}),
+                Err(CodingError::Memory),
+                "{coding}"
+            );
+            assert!(
+                !decoder.is_complete() && memory.share().cover(4 << 10).is_ok(),
+                "{coding}"
+            );
         }
     }
 }
@@ -251,13 +344,27 @@ fn a_window_counts_as_it_is_filled_and_no_larger_one_is_taken_than_providers_use
     let plain = b"[".repeat(60 << 10);
     let (mut decoder, memory) = metered("zstd", BUDGET);
     let mut length = 0;
-    decoder.feed(&zstd_of_window(23, &plain), &mut |piece| length += piece.len()).unwrap();
-    assert!(length == plain.len() && !all_is_back(&memory), "8 MiB of window, of which little is used");
+    decoder
+        .feed(&zstd_of_window(23, &plain), &mut |piece| {
+            length += piece.len()
+        })
+        .unwrap();
+    assert!(
+        length == plain.len() && !all_is_back(&memory),
+        "8 MiB of window, of which little is used"
+    );
     let (mut decoder, memory) = metered("zstd", BUDGET);
-    assert_eq!(decoder.feed(&zstd_of_window(24, &plain), &mut |_| {}), Err(CodingError::Memory));
+    assert_eq!(
+        decoder.feed(&zstd_of_window(24, &plain), &mut |_| {}),
+        Err(CodingError::Memory)
+    );
     assert!(all_is_back(&memory));
-    // A window of 16 MiB, of which a block of 2 MiB takes as much, and one of 8 MiB more than is taken.
-    for (announced, fed) in [(b"\xcf\xff\xff\x8f[", Ok(())), (b"\xcf\xff\xff\xbf[", Err(CodingError::Memory))] {
+    // A window of 16 MiB, of which a block of 2 MiB takes as much, and one of 8 MiB more than is
+    // taken.
+    for (announced, fed) in [
+        (b"\xcf\xff\xff\x8f[", Ok(())),
+        (b"\xcf\xff\xff\xbf[", Err(CodingError::Memory)),
+    ] {
         let (mut decoder, _) = metered("br", usize::MAX);
         assert_eq!(decoder.feed(announced, &mut |_| {}), fed);
     }

@@ -1,4 +1,5 @@
-//! The coding `zstd` (RFC 8878): frames one after another, each with a window that counts as it is filled.
+//! The coding `zstd` (RFC 8878): frames one after another, each with a window that counts as it is
+//! filled.
 
 use std::mem;
 
@@ -23,7 +24,12 @@ impl Zstd {
     const WINDOW_LOG_MAX: u32 = 23;
 
     pub(super) fn new(memory: &Memory) -> Self {
-        Self { context: None, share: memory.share(), written: 0, between_frames: true }
+        Self {
+            context: None,
+            share: memory.share(),
+            written: 0,
+            between_frames: true,
+        }
     }
 
     pub(super) fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, CodingError> {
@@ -34,16 +40,25 @@ impl Zstd {
         let context = match &mut self.context {
             Some(context) => context,
             None => {
-                self.share.cover(STATE_BYTES).map_err(|_| CodingError::Memory)?;
+                self.share
+                    .cover(STATE_BYTES)
+                    .map_err(|_| CodingError::Memory)?;
                 self.context.insert(Self::open()?)
             }
         };
         let (mut from, mut to) = (InBuffer::around(input), OutBuffer::around(output));
-        let left = context.decompress_stream(&mut to, &mut from).map_err(reason)?;
-        let step = Step { read: from.pos(), written: to.pos() };
+        let left = context
+            .decompress_stream(&mut to, &mut from)
+            .map_err(reason)?;
+        let step = Step {
+            read: from.pos(),
+            written: to.pos(),
+        };
         self.written = self.written.saturating_add(step.written);
         // The window is allocated at once, but takes room only as it is filled.
-        let filled = STATE_BYTES.saturating_add(self.written).min(context.sizeof());
+        let filled = STATE_BYTES
+            .saturating_add(self.written)
+            .min(context.sizeof());
         self.share.cover(filled).map_err(|_| CodingError::Memory)?;
         self.between_frames = left == 0;
         if self.between_frames {
@@ -66,7 +81,9 @@ impl Zstd {
     fn open() -> Result<DCtx<'static>, CodingError> {
         // Fails only when there is no memory.
         let mut context = DCtx::try_create().ok_or(CodingError::Memory)?;
-        context.set_parameter(DParameter::WindowLogMax(Self::WINDOW_LOG_MAX)).map_err(reason)?;
+        context
+            .set_parameter(DParameter::WindowLogMax(Self::WINDOW_LOG_MAX))
+            .map_err(reason)?;
         Ok(context)
     }
 }
@@ -74,9 +91,16 @@ impl Zstd {
 fn reason(error: ErrorCode) -> CodingError {
     let too_large = ZSTD_ErrorCode::ZSTD_error_frameParameter_windowTooLarge;
     let no_memory = ZSTD_ErrorCode::ZSTD_error_memory_allocation;
-    let is_memory = [too_large, no_memory].into_iter().any(|kind| is_error_kind(error, kind));
-    if is_memory { CodingError::Memory } else { CodingError::Damaged }
+    let is_memory = [too_large, no_memory]
+        .into_iter()
+        .any(|kind| is_error_kind(error, kind));
+    if is_memory {
+        CodingError::Memory
+    } else {
+        CodingError::Damaged
+    }
 }
 
-/// What a frame takes beside its window: tables and literals (160 KiB), and two blocks of at most 128 KiB.
+/// What a frame takes beside its window: tables and literals (160 KiB), and two blocks of at most
+/// 128 KiB.
 const STATE_BYTES: usize = 416 << 10;

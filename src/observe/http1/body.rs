@@ -1,7 +1,8 @@
 //! Where an HTTP/1 body ends, and which of its bytes are content (RFC 9112 sections 6 and 7).
 //!
-//! Bytes of the wire enter in any pieces; content leaves in the same pieces, without chunk sizes, extensions and trailers.
-//! Holds a counter and never a byte. What another reader could understand differently is an error.
+//! Bytes of the wire enter in any pieces; content leaves in the same pieces, without chunk sizes,
+//! extensions and trailers. Holds a counter and never a byte. What another reader could understand
+//! differently is an error.
 
 use memchr::memchr;
 
@@ -22,8 +23,13 @@ impl Body {
     /// The start of a chunked body.
     pub(super) const CHUNKED: Self = Self::Chunked(Chunk::Size(None));
 
-    /// Takes the bytes of this body from the front of `input` and hands out its content. True when the body is complete.
-    pub(super) fn read(&mut self, input: &mut &[u8], mut content: impl FnMut(&[u8])) -> Result<bool, ObserverFailure> {
+    /// Takes the bytes of this body from the front of `input` and hands out its content. True when
+    /// the body is complete.
+    pub(super) fn read(
+        &mut self,
+        input: &mut &[u8],
+        mut content: impl FnMut(&[u8]),
+    ) -> Result<bool, ObserverFailure> {
         match self {
             Self::Chunked(chunk) => chunk.read(input, content),
             Self::Length(left) => {
@@ -66,7 +72,11 @@ pub(super) enum Chunk {
 }
 
 impl Chunk {
-    fn read(&mut self, input: &mut &[u8], mut content: impl FnMut(&[u8])) -> Result<bool, ObserverFailure> {
+    fn read(
+        &mut self,
+        input: &mut &[u8],
+        mut content: impl FnMut(&[u8]),
+    ) -> Result<bool, ObserverFailure> {
         while *self != Self::Done {
             if let Self::Content(left) = self
                 && *left > 0
@@ -81,37 +91,52 @@ impl Chunk {
                 (*self, *input) = (next, rest);
                 continue;
             }
-            let Some((byte, rest)) = input.split_first() else { return Ok(false) };
+            let Some((byte, rest)) = input.split_first() else {
+                return Ok(false);
+            };
             *input = rest;
             *self = self.after(*byte).ok_or(ObserverFailure::Http1Malformed)?;
         }
         Ok(true)
     }
 
-    /// The place behind a whole line without extension, as nearly all are, and what follows. All else goes byte by byte.
+    /// The place behind a whole line without extension, as nearly all are, and what follows. All
+    /// else goes byte by byte.
     fn plain_line(self, input: &[u8]) -> Option<(Self, &[u8])> {
         match self {
             Self::Size(None) => {
                 let length = memchr(b'\r', input)?;
                 let rest = input.get(length..)?.strip_prefix(b"\r\n")?;
-                let digits = input.get(..length).filter(|line| line.iter().all(u8::is_ascii_hexdigit))?;
+                let digits = input
+                    .get(..length)
+                    .filter(|line| line.iter().all(u8::is_ascii_hexdigit))?;
                 let size = u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-                Some((if size == 0 { Self::LineStart } else { Self::Content(size) }, rest))
+                Some((
+                    if size == 0 {
+                        Self::LineStart
+                    } else {
+                        Self::Content(size)
+                    },
+                    rest,
+                ))
             }
             Self::ContentCr => Some((Self::Size(None), input.strip_prefix(b"\r\n")?)),
             _ => None,
         }
     }
 
-    /// The place behind `byte`, or None when it must not stand here. Lines end with CRLF and nothing else: a lone LF is
-    /// where readers differ, and so where requests are smuggled.
+    /// The place behind `byte`, or None when it must not stand here. Lines end with CRLF and
+    /// nothing else: a lone LF is where readers differ, and so where requests are smuggled.
     fn after(self, byte: u8) -> Option<Self> {
         match (self, byte) {
             (Self::Size(Some(size)), b'\r') => Some(Self::SizeLf(size)),
             (Self::Size(Some(size)), b';' | b' ' | b'\t') => Some(Self::Extension(size)),
             (Self::Size(size), digit) => {
                 let digit = u64::from(char::from(digit).to_digit(16)?);
-                size.unwrap_or(0).checked_mul(16)?.checked_add(digit).map(|size| Self::Size(Some(size)))
+                size.unwrap_or(0)
+                    .checked_mul(16)?
+                    .checked_add(digit)
+                    .map(|size| Self::Size(Some(size)))
             }
             (Self::Extension(size), b'\r') => Some(Self::SizeLf(size)),
             (Self::Extension(_), b'\n') => None,
@@ -132,7 +157,9 @@ impl Chunk {
 
 /// Hands out at most `left` bytes from the front of `input`.
 fn hand_out(input: &mut &[u8], left: &mut u64, mut content: impl FnMut(&[u8])) {
-    let count = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
+    let count = usize::try_from(*left)
+        .unwrap_or(usize::MAX)
+        .min(input.len());
     let (piece, rest) = input.split_at(count);
     *input = rest;
     *left = left.saturating_sub(count as u64);
@@ -156,15 +183,29 @@ mod tests {
         let table: [(&str, bool, &str, usize); 8] = [
             ("0\r\n\r\nGET", true, "", 3),
             ("5\r\nhello\r\n0\r\n\r\nNEXT", true, "hello", 4),
-            ("5;ext=\"a;b\"\r\nhello\r\n00;x\r\nTrailer: 1\r\nOther: 2\r\n\r\nN", true, "hello", 1),
+            (
+                "5;ext=\"a;b\"\r\nhello\r\n00;x\r\nTrailer: 1\r\nOther: 2\r\n\r\nN",
+                true,
+                "hello",
+                1,
+            ),
             ("5 ;a\r\nhello\r\n0  \r\n\r\n", true, "hello", 0),
-            ("0005\r\nhello\r\nA\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n", true, "hello01234567890123456789", 0),
+            (
+                "0005\r\nhello\r\nA\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n",
+                true,
+                "hello01234567890123456789",
+                0,
+            ),
             ("5\r\nhel", false, "hel", 0),
             ("5\r\nhello\r\n0\r\n", false, "hello", 0),
             ("FFFFFFFFFFFFFFFF\r\nx", false, "x", 0),
         ];
         for (wire, done, content, left) in table {
-            assert_eq!(read(Body::CHUNKED, wire.as_bytes()), Ok((done, content.to_owned(), left)), "{wire:?}");
+            assert_eq!(
+                read(Body::CHUNKED, wire.as_bytes()),
+                Ok((done, content.to_owned(), left)),
+                "{wire:?}"
+            );
         }
     }
 
@@ -189,14 +230,27 @@ mod tests {
             "0\r\nTrailer: 1\rX",
             "0\r\n\rX",
         ] {
-            assert_eq!(read(Body::CHUNKED, wire.as_bytes()), Err(ObserverFailure::Http1Malformed), "{wire:?}");
+            assert_eq!(
+                read(Body::CHUNKED, wire.as_bytes()),
+                Err(ObserverFailure::Http1Malformed),
+                "{wire:?}"
+            );
         }
     }
 
     #[test]
     fn a_length_ends_at_the_exact_byte_and_a_closing_body_never_ends() {
-        assert_eq!(read(Body::Length(5), b"helloGET"), Ok((true, "hello".into(), 3)));
-        assert_eq!(read(Body::Length(6), b"hello"), Ok((false, "hello".into(), 0)));
-        assert_eq!(read(Body::UntilClose, b"hello"), Ok((false, "hello".into(), 0)));
+        assert_eq!(
+            read(Body::Length(5), b"helloGET"),
+            Ok((true, "hello".into(), 3))
+        );
+        assert_eq!(
+            read(Body::Length(6), b"hello"),
+            Ok((false, "hello".into(), 0))
+        );
+        assert_eq!(
+            read(Body::UntilClose, b"hello"),
+            Ok((false, "hello".into(), 0))
+        );
     }
 }

@@ -1,7 +1,8 @@
-//! HTTP/1 heads: found in the stream, parsed by `httparse`, and checked for what follows them (RFC 9112 section 6.3).
+//! HTTP/1 heads: found in the stream, parsed by `httparse`, and checked for what follows them (RFC
+//! 9112 section 6.3).
 //!
-//! Bytes of the wire enter in any pieces; a typed head with the framing of its body leaves. Keeps at most one head, and
-//! looks at each byte once before it is complete.
+//! Bytes of the wire enter in any pieces; a typed head with the framing of its body leaves. Keeps
+//! at most one head, and looks at each byte once before it is complete.
 
 use std::time::Instant;
 
@@ -33,12 +34,21 @@ pub(super) struct RawHead {
 impl HeadBuffer {
     /// A buffer before the first byte of a head, which is kept out of `memory`.
     pub(super) fn new(memory: &Memory) -> Self {
-        Self { bytes: Vec::new(), share: memory.share(), line: 0, begun: None }
+        Self {
+            bytes: Vec::new(),
+            share: memory.share(),
+            line: 0,
+            begun: None,
+        }
     }
 
-    /// Takes the bytes of a head from the front of `input`; the head when it is complete. Empty lines before it are
-    /// dropped (RFC 9112 section 2.2).
-    pub(super) fn fill(&mut self, input: &mut &[u8], at: Instant) -> Result<Option<RawHead>, ObserverFailure> {
+    /// Takes the bytes of a head from the front of `input`; the head when it is complete. Empty
+    /// lines before it are dropped (RFC 9112 section 2.2).
+    pub(super) fn fill(
+        &mut self,
+        input: &mut &[u8],
+        at: Instant,
+    ) -> Result<Option<RawHead>, ObserverFailure> {
         while !input.is_empty() {
             let count = memchr::memchr(b'\n', input).map_or(input.len(), |lf| lf + 1);
             let (piece, rest) = input.split_at(count);
@@ -51,7 +61,12 @@ impl HeadBuffer {
             let begun = *self.begun.get_or_insert(at);
             match self.bytes.get(self.line..) {
                 Some(b"\n" | b"\r\n") if self.line == 0 => _ = self.take(),
-                Some(b"\n" | b"\r\n") => return Ok(Some(RawHead { bytes: self.take(), begun })),
+                Some(b"\n" | b"\r\n") => {
+                    return Ok(Some(RawHead {
+                        bytes: self.take(),
+                        begun,
+                    }));
+                }
                 Some([.., b'\n']) => self.line = self.bytes.len(),
                 _ => {}
             }
@@ -99,7 +114,10 @@ impl Request {
         let mut request = httparse::Request::new(&mut headers);
         whole(request.parse(raw), raw)?;
         let method = request.method.unwrap_or_default();
-        let mut head = head::request(method.as_bytes(), request.path.unwrap_or_default().as_bytes());
+        let mut head = head::request(
+            method.as_bytes(),
+            request.path.unwrap_or_default().as_bytes(),
+        );
         for header in &*request.headers {
             head::take_field(&mut head.fields, header.name.as_bytes(), header.value);
         }
@@ -137,7 +155,10 @@ impl Response {
         let mut response = httparse::Response::new(&mut headers);
         whole(response.parse(raw), raw)?;
         let status = response.code.unwrap_or_default();
-        let mut head = ResponseHead { status, fields: Default::default() };
+        let mut head = ResponseHead {
+            status,
+            fields: Default::default(),
+        };
         for header in &*response.headers {
             head::take_field(&mut head.fields, header.name.as_bytes(), header.value);
         }
@@ -167,22 +188,37 @@ enum Transfer {
 }
 
 impl Transfer {
-    /// Reads the fields that decide. Whatever two readers could understand differently is refused: both fields at once,
-    /// lengths that differ, a coding other than `chunked` alone, any coding in HTTP/1.0 (RFC 9112 sections 6.1 and 6.3).
+    /// Reads the fields that decide. Whatever two readers could understand differently is refused:
+    /// both fields at once, lengths that differ, a coding other than `chunked` alone, any coding in
+    /// HTTP/1.0 (RFC 9112 sections 6.1 and 6.3).
     fn of(headers: &[Header<'_>], version: Option<u8>) -> Result<Self, ObserverFailure> {
-        let named = |name: &'static str| headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
+        let named = |name: &'static str| {
+            headers
+                .iter()
+                .filter(move |header| header.name.eq_ignore_ascii_case(name))
+        };
         let mut codings = named("transfer-encoding").map(|header| header.value.trim_ascii());
-        let mut lengths = named("content-length").flat_map(|header| header.value.split(|b| *b == b','));
+        let mut lengths =
+            named("content-length").flat_map(|header| header.value.split(|b| *b == b','));
         match (codings.next(), lengths.next()) {
             (None, None) => Ok(Self::Unstated),
             (None, Some(first)) => {
-                let length = head::decimal(first.trim_ascii()).ok_or(ObserverFailure::Http1Malformed)?;
+                let length =
+                    head::decimal(first.trim_ascii()).ok_or(ObserverFailure::Http1Malformed)?;
                 let agree = lengths.all(|other| head::decimal(other.trim_ascii()) == Some(length));
-                if agree { Ok(Self::Length(length)) } else { Err(ObserverFailure::Http1Malformed) }
+                if agree {
+                    Ok(Self::Length(length))
+                } else {
+                    Err(ObserverFailure::Http1Malformed)
+                }
             }
             (Some(coding), None) => {
                 let alone = coding.eq_ignore_ascii_case(b"chunked") && codings.next().is_none();
-                if alone && version == Some(1) { Ok(Self::Chunked) } else { Err(ObserverFailure::Http1Malformed) }
+                if alone && version == Some(1) {
+                    Ok(Self::Chunked)
+                } else {
+                    Err(ObserverFailure::Http1Malformed)
+                }
             }
             (Some(_), Some(_)) => Err(ObserverFailure::Http1Malformed),
         }
@@ -205,5 +241,6 @@ fn whole(parsed: httparse::Result<usize>, raw: &[u8]) -> Result<(), ObserverFail
 
 /// Servers refuse heads beyond 8 to 64 KiB; a longer one is an attack on whoever keeps it.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
-/// Servers refuse more than 100 to 1000 fields; 65536 bytes of `a:` lines would cost 700 kB of slots.
+/// Servers refuse more than 100 to 1000 fields; 65536 bytes of `a:` lines would cost 700 kB of
+/// slots.
 const MAX_HEADERS: usize = 1024;

@@ -1,7 +1,8 @@
 //! HTTP/1.0 and 1.1, read passively from both directions of one connection.
 //!
-//! Bytes enter; exchanges leave, pipelined ones included. A connection that is malformed, or could be understood in two
-//! ways, is never guessed at: its exchanges end as lost, the loss is counted once, and what follows is ignored.
+//! Bytes enter; exchanges leave, pipelined ones included. A connection that is malformed, or could
+//! be understood in two ways, is never guessed at: its exchanges end as lost, the loss is counted
+//! once, and what follows is ignored.
 
 mod body;
 mod head;
@@ -28,10 +29,12 @@ pub struct Http1 {
     provider: Side,
     /// Whether the agent has sent its last byte.
     agent_left: bool,
-    /// The exchanges that are not done, oldest first. Only the newest can have an unfinished request.
+    /// The exchanges that are not done, oldest first. Only the newest can have an unfinished
+    /// request.
     pending: VecDeque<Pending>,
-    /// The exchanges whose response was complete only after the agent had left, and when it was. Only the end of the connection
-    /// tells whether the agent still took it: a connection that it has closed is reset by what comes.
+    /// The exchanges whose response was complete only after the agent had left, and when it was.
+    /// Only the end of the connection tells whether the agent still took it: a connection that it
+    /// has closed is reset by what comes.
     left_behind: Vec<(Live, Instant)>,
 }
 
@@ -43,7 +46,10 @@ struct Side {
 
 impl Side {
     fn new(memory: &Memory) -> Self {
-        Self { head: HeadBuffer::new(memory), body: None }
+        Self {
+            head: HeadBuffer::new(memory),
+            body: None,
+        }
     }
 }
 
@@ -65,14 +71,24 @@ enum State {
 }
 
 impl Http1 {
-    /// Reads a connection from its first byte. Requests go to `open`; lost figures are counted by `record`; heads are kept
-    /// out of `memory`.
+    /// Reads a connection from its first byte. Requests go to `open`; lost figures are counted by
+    /// `record`; heads are kept out of `memory`.
     #[must_use]
     pub fn new(open: Box<dyn OpenExchange>, record: Arc<dyn Record>, memory: Memory) -> Self {
         let pending = VecDeque::new();
         let (agent, provider) = (Side::new(&memory), Side::new(&memory));
         let left_behind = Vec::new();
-        Self { open, record, memory, state: State::Reading, agent, provider, agent_left: false, pending, left_behind }
+        Self {
+            open,
+            record,
+            memory,
+            state: State::Reading,
+            agent,
+            provider,
+            agent_left: false,
+            pending,
+            left_behind,
+        }
     }
 
     fn read_requests(&mut self, mut input: &[u8], at: Instant) -> Result<(), ObserverFailure> {
@@ -94,7 +110,10 @@ impl Http1 {
             return Err(ObserverFailure::Limit);
         }
         let live = Live::open(&mut *self.open, &request.head, raw.begun);
-        self.pending.push_back(Pending { live, method: request.method });
+        self.pending.push_back(Pending {
+            live,
+            method: request.method,
+        });
         self.agent.body = request.body;
         if request.body.is_none() {
             self.request_done(at);
@@ -112,7 +131,8 @@ impl Http1 {
 
     fn read_responses(&mut self, mut input: &[u8], at: Instant) -> Result<(), ObserverFailure> {
         while !input.is_empty() && self.state == State::Reading {
-            if let (Some(body), Some(pending)) = (&mut self.provider.body, self.pending.front_mut()) {
+            if let (Some(body), Some(pending)) = (&mut self.provider.body, self.pending.front_mut())
+            {
                 if body.read(&mut input, |piece| pending.live.response_body(piece, at))? {
                     self.response_done(at);
                 }
@@ -124,8 +144,13 @@ impl Http1 {
     }
 
     fn begin_response(&mut self, raw: &RawHead, at: Instant) -> Result<(), ObserverFailure> {
-        let unanswered = self.pending.front_mut().filter(|pending| !pending.live.response_done);
-        let Some(Pending { live, method }) = unanswered else { return Err(ObserverFailure::Http1Malformed) };
+        let unanswered = self
+            .pending
+            .front_mut()
+            .filter(|pending| !pending.live.response_done);
+        let Some(Pending { live, method }) = unanswered else {
+            return Err(ObserverFailure::Http1Malformed);
+        };
         match Response::parse(&raw.bytes, *method)? {
             Response::Interim => Ok(()),
             Response::SwitchingProtocols => self.upgrade(at),
@@ -150,22 +175,26 @@ impl Http1 {
             pending.live.response_done = true;
         }
         if self.agent_left {
-            self.left_behind.extend(self.pending.pop_front().map(|pending| (pending.live, at)));
+            self.left_behind
+                .extend(self.pending.pop_front().map(|pending| (pending.live, at)));
         } else {
             self.close_done(at);
         }
     }
 
     fn close_done(&mut self, at: Instant) {
-        if self.pending.front().is_some_and(|pending| pending.live.is_done())
+        if self
+            .pending
+            .front()
+            .is_some_and(|pending| pending.live.is_done())
             && let Some(pending) = self.pending.pop_front()
         {
             pending.live.close(ExchangeEnd::Complete, at);
         }
     }
 
-    /// Leaves HTTP with the oldest exchange. That requests were read behind it means that the agent and the provider
-    /// disagree on where HTTP ended.
+    /// Leaves HTTP with the oldest exchange. That requests were read behind it means that the agent
+    /// and the provider disagree on where HTTP ended.
     fn upgrade(&mut self, at: Instant) -> Result<(), ObserverFailure> {
         if let Some(mut upgraded) = self.pending.pop_front() {
             upgraded.live.finish(ExchangeEnd::Upgraded, at);
@@ -182,7 +211,8 @@ impl Http1 {
         self.record.record(Fact::ObserverFailed(failure));
     }
 
-    /// The provider will send nothing more: a body that lasts until then is complete, every other answer is cut off.
+    /// The provider will send nothing more: a body that lasts until then is complete, every other
+    /// answer is cut off.
     fn provider_done(&mut self, at: Instant) {
         if self.provider.body == Some(Body::UntilClose) {
             self.response_done(at);
@@ -202,7 +232,11 @@ impl Http1 {
 
     /// The connection has ended, which tells whether an agent that had left was still reading.
     fn close_left_behind(&mut self, end: End) {
-        let end = if end == End::AgentGone { ExchangeEnd::AgentGone } else { ExchangeEnd::AgentLeft };
+        let end = if end == End::AgentGone {
+            ExchangeEnd::AgentGone
+        } else {
+            ExchangeEnd::AgentLeft
+        };
         for (mut live, at) in std::mem::take(&mut self.left_behind) {
             live.finish(end, at);
         }

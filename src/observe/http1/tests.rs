@@ -3,7 +3,9 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::*;
-use crate::observe::transcript::{Recording, Transcript, assert_cuts_change_nothing, cut, replay, scatter};
+use crate::observe::transcript::{
+    Recording, Transcript, assert_cuts_change_nothing, cut, replay, scatter,
+};
 use crate::record::TimeoutStep;
 use Direction::{ToAgent, ToProvider};
 
@@ -41,7 +43,10 @@ fn golden() -> Vec<(&'static str, Vec<&'static str>, Vec<&'static str>)> {
                 ">\r\n\r\nGET /b HTTP/1.1\r\n\r\n",
                 "<HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
             ],
-            vec!["POST /a [hello] 200 [ok] [Complete]", "GET /b [] 404 [] [Complete]"],
+            vec![
+                "POST /a [hello] 200 [ok] [Complete]",
+                "GET /b [] 404 [] [Complete]",
+            ],
         ),
         (
             "chunks with extensions and trailers, both ways",
@@ -51,7 +56,10 @@ fn golden() -> Vec<(&'static str, Vec<&'static str>, Vec<&'static str>)> {
                 ">GET /b HTTP/1.1\r\n\r\n",
                 "<HTTP/1.1 204 No Content\r\n\r\n",
             ],
-            vec!["POST /a [abc] 200 [x0123456789] [Complete]", "GET /b [] 204 [] [Complete]"],
+            vec![
+                "POST /a [abc] 200 [x0123456789] [Complete]",
+                "GET /b [] 204 [] [Complete]",
+            ],
         ),
         (
             "pipelined requests and responses",
@@ -85,7 +93,10 @@ fn golden() -> Vec<(&'static str, Vec<&'static str>, Vec<&'static str>)> {
                 ">cdGET /b HTTP/1.1\r\n\r\n",
                 "<HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
             ],
-            vec!["POST /a [abcd] 413 [no] [Complete]", "GET /b [] 200 [] [Complete]"],
+            vec![
+                "POST /a [abcd] 413 [no] [Complete]",
+                "GET /b [] 200 [] [Complete]",
+            ],
         ),
         (
             "an upgrade",
@@ -103,7 +114,10 @@ fn golden() -> Vec<(&'static str, Vec<&'static str>, Vec<&'static str>)> {
                 ">GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\nGET /b HTTP/1.1\r\n\r\n",
                 "<HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nb",
             ],
-            vec!["GET /ws [] 400 [] [Complete]", "GET /b [] 200 [b] [Complete]"],
+            vec![
+                "GET /ws [] 400 [] [Complete]",
+                "GET /b [] 200 [b] [Complete]",
+            ],
         ),
         (
             "a tunnel, with the agent's first bytes sent early",
@@ -116,12 +130,18 @@ fn golden() -> Vec<(&'static str, Vec<&'static str>, Vec<&'static str>)> {
         ),
         (
             "a tunnel that is refused",
-            vec![">CONNECT host:443 HTTP/1.1\r\n\r\n", "<HTTP/1.1 407 Nope\r\nContent-Length: 1\r\n\r\nx"],
+            vec![
+                ">CONNECT host:443 HTTP/1.1\r\n\r\n",
+                "<HTTP/1.1 407 Nope\r\nContent-Length: 1\r\n\r\nx",
+            ],
             vec!["CONNECT  [] 407 [x] [Complete]"],
         ),
         (
             "HTTP/1.0, up to the close",
-            vec![">GET /a HTTP/1.0\r\n\r\n", "<HTTP/1.0 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"],
+            vec![
+                ">GET /a HTTP/1.0\r\n\r\n",
+                "<HTTP/1.0 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+            ],
             vec!["GET /a [] 200 [HTTP/1.1 200 OK\r\n\r\n] [Complete]"],
         ),
         (
@@ -185,7 +205,12 @@ fn ambiguous_requests_are_never_guessed_at() {
         "\x16\x03\x01\r\n\r\n",
     ];
     for bad in bad_heads {
-        let pieces = [GET, &format!(">{bad}"), GET, "<HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"];
+        let pieces = [
+            GET,
+            &format!(">{bad}"),
+            GET,
+            "<HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        ];
         let (lines, failures) = observe(&pieces, End::Closed);
         assert_eq!(lines, ["GET /a [] - [] [Lost]"], "{bad:?}");
         assert_eq!(failures, MALFORMED, "{bad:?}");
@@ -196,18 +221,37 @@ fn ambiguous_requests_are_never_guessed_at() {
 #[test]
 fn ambiguous_responses_are_never_guessed_at() {
     for (bad, seen) in [
-        ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", "- []"),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", "- []"),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "- []",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+            "- []",
+        ),
         ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", "- []"),
-        ("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "- []"),
+        (
+            "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "- []",
+        ),
         ("HTTP/1.1 200 OK\r\nA: 1\r\n folded\r\n\r\n", "- []"),
         ("HTTP/1.1 099 Low\r\n\r\n", "- []"),
         ("HTTP/1.1 600 High\r\n\r\n", "- []"),
         ("<html>\r\n\r\n", "- []"),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\nZ\r\n", "200 [x]"),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\n", "200 []"),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\nZ\r\n",
+            "200 [x]",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\n",
+            "200 []",
+        ),
     ] {
-        let pieces = [GET, &format!("<{bad}"), "<HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"];
+        let pieces = [
+            GET,
+            &format!("<{bad}"),
+            "<HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        ];
         let (lines, failures) = observe(&pieces, End::Closed);
         assert_eq!(lines, [format!("GET /a [] {seen} [Lost]")], "{bad:?}");
         assert_eq!(failures, MALFORMED, "{bad:?}");
@@ -217,22 +261,43 @@ fn ambiguous_responses_are_never_guessed_at() {
 #[test]
 fn a_body_where_none_may_be_is_a_response_that_nobody_asked_for() {
     for (request, head) in [
-        ("HEAD /a HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\n"),
+        (
+            "HEAD /a HTTP/1.1\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\n",
+        ),
         ("GET /a HTTP/1.1\r\n\r\n", "HTTP/1.1 204 No Content\r\n\r\n"),
-        ("GET /a HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+        (
+            "GET /a HTTP/1.1\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        ),
     ] {
         let unasked = "HTTP/1.1 200 OK\r\n\r\n";
-        let (lines, failures) = observe(&[&format!(">{request}"), &format!("<{head}{unasked}")], End::Closed);
+        let (lines, failures) = observe(
+            &[&format!(">{request}"), &format!("<{head}{unasked}")],
+            End::Closed,
+        );
         assert!(lines[0].ends_with("[] [Complete]"), "{lines:?}");
-        assert_eq!((lines.len(), failures.as_slice()), (1, MALFORMED.as_slice()));
+        assert_eq!(
+            (lines.len(), failures.as_slice()),
+            (1, MALFORMED.as_slice())
+        );
     }
-    assert_eq!(observe(&["<HTTP/1.1 408 Request Timeout\r\n\r\n"], End::Closed), (vec![], MALFORMED.to_vec()));
+    assert_eq!(
+        observe(&["<HTTP/1.1 408 Request Timeout\r\n\r\n"], End::Closed),
+        (vec![], MALFORMED.to_vec())
+    );
 }
 
 #[test]
 fn requests_behind_an_upgrade_are_lost_with_it() {
-    let (lines, failures) = observe(&[GET, GET, "<HTTP/1.1 101 Switching Protocols\r\n\r\n"], End::Closed);
-    assert_eq!(lines, ["GET /a [] - [] [Upgraded]", "GET /a [] - [] [Lost]"]);
+    let (lines, failures) = observe(
+        &[GET, GET, "<HTTP/1.1 101 Switching Protocols\r\n\r\n"],
+        End::Closed,
+    );
+    assert_eq!(
+        lines,
+        ["GET /a [] - [] [Upgraded]", "GET /a [] - [] [Lost]"]
+    );
     assert_eq!(failures, MALFORMED);
 }
 
@@ -246,22 +311,78 @@ fn a_connection_that_ends_early_says_how() {
     let idle = End::TimedOut(TimeoutStep::Idle);
     for (pieces, end, expected) in [
         (vec![">GET /a HTTP/1.1\r\n"], End::AgentGone, None),
-        (vec![post], End::AgentGone, Some("POST /a [he] - [] [AgentGone]")),
-        (vec![post], End::Closed, Some("POST /a [he] - [] [Truncated]")),
-        (vec![post, whole], End::ProviderGone, Some("POST /a [he] 200 [full] [Complete]")),
-        (vec![GET], End::ProviderGone, Some("GET /a [] - [] [Truncated]")),
-        (vec![GET, partial], End::ProviderGone, Some("GET /a [] 200 [half] [Truncated]")),
-        (vec![GET, partial], End::AgentGone, Some("GET /a [] 200 [half] [AgentGone]")),
-        (vec![GET, partial], End::Shutdown, Some("GET /a [] 200 [half] [Shutdown]")),
-        (vec![GET, partial], idle, Some("GET /a [] 200 [half] [Shutdown]")),
-        (vec![GET, partial], End::Closed, Some("GET /a [] 200 [half] [Truncated]")),
-        (vec![GET, chunked], End::Closed, Some("GET /a [] 200 [half] [Truncated]")),
-        (vec![GET, closing], End::Closed, Some("GET /a [] 200 [half] [Complete]")),
-        (vec![GET, closing], End::ProviderGone, Some("GET /a [] 200 [half] [Truncated]")),
-        (vec![GET, closing], End::AgentGone, Some("GET /a [] 200 [half] [AgentGone]")),
+        (
+            vec![post],
+            End::AgentGone,
+            Some("POST /a [he] - [] [AgentGone]"),
+        ),
+        (
+            vec![post],
+            End::Closed,
+            Some("POST /a [he] - [] [Truncated]"),
+        ),
+        (
+            vec![post, whole],
+            End::ProviderGone,
+            Some("POST /a [he] 200 [full] [Complete]"),
+        ),
+        (
+            vec![GET],
+            End::ProviderGone,
+            Some("GET /a [] - [] [Truncated]"),
+        ),
+        (
+            vec![GET, partial],
+            End::ProviderGone,
+            Some("GET /a [] 200 [half] [Truncated]"),
+        ),
+        (
+            vec![GET, partial],
+            End::AgentGone,
+            Some("GET /a [] 200 [half] [AgentGone]"),
+        ),
+        (
+            vec![GET, partial],
+            End::Shutdown,
+            Some("GET /a [] 200 [half] [Shutdown]"),
+        ),
+        (
+            vec![GET, partial],
+            idle,
+            Some("GET /a [] 200 [half] [Shutdown]"),
+        ),
+        (
+            vec![GET, partial],
+            End::Closed,
+            Some("GET /a [] 200 [half] [Truncated]"),
+        ),
+        (
+            vec![GET, chunked],
+            End::Closed,
+            Some("GET /a [] 200 [half] [Truncated]"),
+        ),
+        (
+            vec![GET, closing],
+            End::Closed,
+            Some("GET /a [] 200 [half] [Complete]"),
+        ),
+        (
+            vec![GET, closing],
+            End::ProviderGone,
+            Some("GET /a [] 200 [half] [Truncated]"),
+        ),
+        (
+            vec![GET, closing],
+            End::AgentGone,
+            Some("GET /a [] 200 [half] [AgentGone]"),
+        ),
     ] {
         let (lines, failures) = observe(&pieces, end);
-        assert_eq!(lines, expected.map(str::to_owned).into_iter().collect::<Vec<_>>(), "{pieces:?} {end:?}");
+        assert_eq!(
+            lines,
+            expected.map(str::to_owned).into_iter().collect::<Vec<_>>(),
+            "{pieces:?} {end:?}"
+        );
         assert_eq!(failures, []);
     }
 }
@@ -282,12 +403,18 @@ fn the_end_of_the_providers_side_ends_what_it_owes() {
         http1.half_closed(ToAgent, at);
         // Whether an agent that has left took the answer is told with the end of the connection.
         let told = if agent_left { "" } else { "Complete" };
-        let lines = [format!("GET /a [] 200 [all] [{told}]"), format!("GET /a [] - [] [{cut_off}]")];
+        let lines = [
+            format!("GET /a [] 200 [all] [{told}]"),
+            format!("GET /a [] - [] [{cut_off}]"),
+        ];
         assert_eq!(transcript.lines(), lines);
         assert!(http1.is_between_exchanges());
         http1.end(End::AgentGone, at);
         let told = if agent_left { "AgentGone" } else { "Complete" };
-        let lines = [format!("GET /a [] 200 [all] [{told}]"), format!("GET /a [] - [] [{cut_off}]")];
+        let lines = [
+            format!("GET /a [] 200 [all] [{told}]"),
+            format!("GET /a [] - [] [{cut_off}]"),
+        ];
         assert_eq!(transcript.lines(), lines);
     }
 }
@@ -307,16 +434,37 @@ fn an_answer_that_is_complete_after_the_agent_has_left_waits_for_the_end_of_the_
         let mut http1 = observer(&transcript);
         let at = Instant::now();
         let pass = |http1: &mut Http1, pieces: &[&str]| {
-            recording(pieces).iter().for_each(|(direction, bytes)| http1.bytes(*direction, bytes, at));
+            recording(pieces)
+                .iter()
+                .for_each(|(direction, bytes)| http1.bytes(*direction, bytes, at));
         };
         // Two requests at once: the answer to the first is complete before the agent leaves.
-        pass(&mut http1, &[GET, GET, "<HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", chunked]);
+        pass(
+            &mut http1,
+            &[
+                GET,
+                GET,
+                "<HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx",
+                chunked,
+            ],
+        );
         http1.half_closed(ToProvider, at);
         pass(&mut http1, &[rest]);
-        assert_eq!(transcript.lines(), ["GET /a [] 200 [x] [Complete]", "GET /a [] 200 [half] []"], "{end:?}");
-        assert!(http1.is_between_exchanges(), "nothing that closing the connection could cut off");
+        assert_eq!(
+            transcript.lines(),
+            ["GET /a [] 200 [x] [Complete]", "GET /a [] 200 [half] []"],
+            "{end:?}"
+        );
+        assert!(
+            http1.is_between_exchanges(),
+            "nothing that closing the connection could cut off"
+        );
         http1.end(end, at);
-        assert_eq!(transcript.lines()[1], format!("GET /a [] 200 [half] [{told}]"), "{end:?}");
+        assert_eq!(
+            transcript.lines()[1],
+            format!("GET /a [] 200 [half] [{told}]"),
+            "{end:?}"
+        );
     }
 }
 
@@ -331,10 +479,19 @@ fn a_connection_is_between_exchanges_only_when_nothing_is_under_way() {
     assert!(step(ToProvider, "\r\n"));
     assert!(!step(ToProvider, "G"));
     assert!(!step(ToProvider, "ET / HTTP/1.1\r\n\r\n"));
-    assert!(!step(ToAgent, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n"));
+    assert!(!step(
+        ToAgent,
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n"
+    ));
     assert!(step(ToAgent, "x"));
-    assert!(!step(ToProvider, "POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\n"));
-    assert!(!step(ToAgent, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"));
+    assert!(!step(
+        ToProvider,
+        "POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\n"
+    ));
+    assert!(!step(
+        ToAgent,
+        "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
+    ));
     assert!(step(ToProvider, "x"));
     assert!(!step(ToProvider, "\0\r\n\r\n"));
 }
@@ -356,7 +513,11 @@ fn a_request_begins_with_its_first_byte() {
     let later = start + Duration::from_secs(1);
     http1.bytes(ToProvider, b"\r\n", start - Duration::from_millis(1));
     http1.bytes(ToProvider, b"G", start);
-    http1.bytes(ToProvider, b"ET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n", later);
+    http1.bytes(
+        ToProvider,
+        b"ET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n",
+        later,
+    );
     assert_eq!(transcript.pages().begun, [start, later]);
 }
 
@@ -365,7 +526,10 @@ fn limits_end_the_observation_and_are_counted() {
     let long_head = format!(">GET /a HTTP/1.1\r\nA: {}\r\n\r\n", "x".repeat(64 * 1024));
     let many_fields = format!(">GET /a HTTP/1.1\r\n{}\r\n", "a:b\r\n".repeat(1200));
     for piece in [long_head, many_fields] {
-        assert_eq!(observe(&[&piece], End::Closed), (vec![], vec![ObserverFailure::Limit]));
+        assert_eq!(
+            observe(&[&piece], End::Closed),
+            (vec![], vec![ObserverFailure::Limit])
+        );
     }
     let many = format!(">{}", GET.split_at(1).1.repeat(MAX_PENDING + 1));
     let (lines, failures) = observe(&[&many, GET], End::Closed);
@@ -374,7 +538,10 @@ fn limits_end_the_observation_and_are_counted() {
     assert_eq!(failures, [ObserverFailure::Limit]);
 
     let fields = format!(">GET /a HTTP/1.1\r\n{}\r\n", "a: bcd\r\n".repeat(1000));
-    assert_eq!(observe(&[&fields], End::AgentGone), (vec!["GET /a [] - [] [AgentGone]".to_owned()], vec![]));
+    assert_eq!(
+        observe(&[&fields], End::AgentGone),
+        (vec!["GET /a [] - [] [AgentGone]".to_owned()], vec![])
+    );
 }
 
 #[test]
@@ -390,7 +557,10 @@ fn no_field_off_the_list_is_taken() {
     let response = pages.exchanges[0].response.clone().unwrap();
     assert!(pages.exchanges[0].request.alt_sse);
     assert_eq!(pages.exchanges[0].request.fields.content_encoding, ["gzip"]);
-    assert_eq!((response.status, response.fields.retry_after_seconds), (429, Some(3)));
+    assert_eq!(
+        (response.status, response.fields.retry_after_seconds),
+        (429, Some(3))
+    );
     assert_eq!(response.fields.content_type.as_deref(), Some("a/b"));
 }
 

@@ -1,4 +1,5 @@
-//! What is taken of a header block: the pseudo-fields and the fields on the list, as the head of a message.
+//! What is taken of a header block: the pseudo-fields and the fields on the list, as the head of a
+//! message.
 
 use super::hpack::Hpack;
 use crate::observe::exchange::{Fields, RequestHead};
@@ -30,7 +31,13 @@ impl Block {
             return Err(ObserverFailure::Http2Malformed);
         }
         let head = head::request(&method, &self.path.unwrap_or_default());
-        Ok((RequestHead { fields: self.fields, ..head }, is_connect))
+        Ok((
+            RequestHead {
+                fields: self.fields,
+                ..head
+            },
+            is_connect,
+        ))
     }
 
     /// The block as the head of a response: its status, 100 to 599, and the listed fields.
@@ -43,7 +50,9 @@ impl Block {
         match name {
             ":method" => self.method = Some(value.to_vec()),
             ":path" => self.path = Some(value.to_vec()),
-            ":status" => self.status = head::decimal(value).and_then(|status| u16::try_from(status).ok()),
+            ":status" => {
+                self.status = head::decimal(value).and_then(|status| u16::try_from(status).ok())
+            }
             _ => head::take_field(&mut self.fields, name.as_bytes(), value),
         }
     }

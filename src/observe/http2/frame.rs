@@ -1,7 +1,8 @@
 //! HTTP/2 frames of one direction (RFC 9113 sections 3.4, 4 and 6).
 //!
-//! Bytes of the wire enter in any pieces; the start, the content and the end of each frame leave, without padding and
-//! priority. Content is handed on as it comes, so that a frame of any size costs a few bytes of memory.
+//! Bytes of the wire enter in any pieces; the start, the content and the end of each frame leave,
+//! without padding and priority. Content is handed on as it comes, so that a frame of any size
+//! costs a few bytes of memory.
 
 use std::time::Instant;
 
@@ -81,20 +82,33 @@ enum Place {
 impl Frames {
     /// The agent's direction, which begins with the preface.
     pub(super) fn of_agent() -> Self {
-        Self { scratch: [0; PREFACE.len()], filled: 0, place: Place::Preface }
+        Self {
+            scratch: [0; PREFACE.len()],
+            filled: 0,
+            place: Place::Preface,
+        }
     }
 
     /// The provider's direction.
     pub(super) fn of_provider() -> Self {
-        Self { place: Place::Header { begun: None }, ..Self::of_agent() }
+        Self {
+            place: Place::Header { begun: None },
+            ..Self::of_agent()
+        }
     }
 
     /// Takes the next part from the front of `input`, or None when `input` is used up.
-    pub(super) fn next<'a>(&mut self, input: &mut &'a [u8], at: Instant) -> Result<Option<Part<'a>>, ObserverFailure> {
+    pub(super) fn next<'a>(
+        &mut self,
+        input: &mut &'a [u8],
+        at: Instant,
+    ) -> Result<Option<Part<'a>>, ObserverFailure> {
         loop {
             match self.place {
                 Place::Preface => {
-                    let Some(preface) = self.collect(PREFACE.len(), input) else { return Ok(None) };
+                    let Some(preface) = self.collect(PREFACE.len(), input) else {
+                        return Ok(None);
+                    };
                     if preface != PREFACE {
                         return Err(ObserverFailure::Http2Malformed);
                     }
@@ -105,19 +119,46 @@ impl Frames {
                     if !input.is_empty() {
                         self.place = Place::Header { begun: Some(begun) };
                     }
-                    let Some(header) = self.collect(HEADER_BYTES, input) else { return Ok(None) };
+                    let Some(header) = self.collect(HEADER_BYTES, input) else {
+                        return Ok(None);
+                    };
                     self.place = Place::Prefix(Frame::parse(header, begun)?);
                 }
                 Place::Prefix(frame) => {
-                    let Some(prefix) = self.collect(frame.prefix_bytes(), input) else { return Ok(None) };
+                    let Some(prefix) = self.collect(frame.prefix_bytes(), input) else {
+                        return Ok(None);
+                    };
                     let (frame, left, padding) = frame.with_prefix(prefix)?;
-                    self.place = Place::Content { frame, left, padding };
+                    self.place = Place::Content {
+                        frame,
+                        left,
+                        padding,
+                    };
                     return Ok(Some(Part::Start(frame)));
                 }
-                Place::Content { frame, left: 0, padding } => self.place = Place::Padding { frame, left: padding },
-                Place::Content { frame, left, padding } => {
-                    let Some(piece) = take(input, left) else { return Ok(None) };
-                    self.place = Place::Content { frame, left: left.saturating_sub(size(piece)), padding };
+                Place::Content {
+                    frame,
+                    left: 0,
+                    padding,
+                } => {
+                    self.place = Place::Padding {
+                        frame,
+                        left: padding,
+                    }
+                }
+                Place::Content {
+                    frame,
+                    left,
+                    padding,
+                } => {
+                    let Some(piece) = take(input, left) else {
+                        return Ok(None);
+                    };
+                    self.place = Place::Content {
+                        frame,
+                        left: left.saturating_sub(size(piece)),
+                        padding,
+                    };
                     return Ok(Some(Part::Content(frame, piece)));
                 }
                 Place::Padding { frame, left: 0 } => {
@@ -125,8 +166,13 @@ impl Frames {
                     return Ok(Some(Part::End(frame)));
                 }
                 Place::Padding { frame, left } => {
-                    let Some(piece) = take(input, left) else { return Ok(None) };
-                    self.place = Place::Padding { frame, left: left.saturating_sub(size(piece)) };
+                    let Some(piece) = take(input, left) else {
+                        return Ok(None);
+                    };
+                    self.place = Place::Padding {
+                        frame,
+                        left: left.saturating_sub(size(piece)),
+                    };
                 }
             }
         }
@@ -137,7 +183,10 @@ impl Frames {
         let wanted = self.scratch.get_mut(self.filled..count)?;
         let (piece, rest) = input.split_at(wanted.len().min(input.len()));
         *input = rest;
-        wanted.iter_mut().zip(piece).for_each(|(slot, byte)| *slot = *byte);
+        wanted
+            .iter_mut()
+            .zip(piece)
+            .for_each(|(slot, byte)| *slot = *byte);
         self.filled += piece.len();
         if self.filled < count {
             return None;
@@ -158,9 +207,12 @@ impl Frame {
         self.flags & END_HEADERS != 0
     }
 
-    /// Parses the nine bytes before each frame (section 4.1), and checks what its type says of length and stream.
+    /// Parses the nine bytes before each frame (section 4.1), and checks what its type says of
+    /// length and stream.
     fn parse(header: &[u8], begun: Instant) -> Result<Self, ObserverFailure> {
-        let &[l0, l1, l2, kind, flags, s0, s1, s2, s3] = header else { return Err(ObserverFailure::Http2Malformed) };
+        let &[l0, l1, l2, kind, flags, s0, s1, s2, s3] = header else {
+            return Err(ObserverFailure::Http2Malformed);
+        };
         let frame = Self {
             kind: Kind::of(kind),
             stream: u32::from_be_bytes([s0, s1, s2, s3]) & STREAM_MASK,
@@ -177,11 +229,16 @@ impl Frame {
             Kind::GoAway => !on_stream,
             Kind::Other => true,
         };
-        if is_valid { Ok(frame) } else { Err(ObserverFailure::Http2Malformed) }
+        if is_valid {
+            Ok(frame)
+        } else {
+            Err(ObserverFailure::Http2Malformed)
+        }
     }
 
     fn is_padded(&self) -> bool {
-        self.flags & PADDED != 0 && matches!(self.kind, Kind::Data | Kind::Headers | Kind::PushPromise)
+        self.flags & PADDED != 0
+            && matches!(self.kind, Kind::Data | Kind::Headers | Kind::PushPromise)
     }
 
     fn prefix_bytes(&self) -> usize {
@@ -203,7 +260,10 @@ impl Frame {
         if let (Kind::GoAway, &[s0, s1, s2, s3, ..]) = (self.kind, prefix) {
             self.last_stream = u32::from_be_bytes([s0, s1, s2, s3]) & STREAM_MASK;
         }
-        let content = self.length.checked_sub(size(prefix)).and_then(|rest| rest.checked_sub(padding));
+        let content = self
+            .length
+            .checked_sub(size(prefix))
+            .and_then(|rest| rest.checked_sub(padding));
         let content = content.ok_or(ObserverFailure::Http2Malformed)?;
         Ok((self, content, padding))
     }
@@ -226,7 +286,9 @@ impl Kind {
 
 /// Takes at most `limit` bytes from the front of `input`; None when it is empty.
 fn take<'a>(input: &mut &'a [u8], limit: u32) -> Option<&'a [u8]> {
-    let count = usize::try_from(limit).unwrap_or(usize::MAX).min(input.len());
+    let count = usize::try_from(limit)
+        .unwrap_or(usize::MAX)
+        .min(input.len());
     let (piece, rest) = input.split_at(count);
     *input = rest;
     (!piece.is_empty()).then_some(piece)

@@ -1,7 +1,8 @@
 //! Header compression of one direction (RFC 7541).
 //!
-//! Header blocks enter, each exactly once and in order, since they share a table; the listed fields leave. Of every other
-//! field the table keeps the size and nothing else: names and values that nobody may know are never taken.
+//! Header blocks enter, each exactly once and in order, since they share a table; the listed fields
+//! leave. Of every other field the table keeps the size and nothing else: names and values that
+//! nobody may know are never taken.
 
 use std::collections::VecDeque;
 
@@ -67,21 +68,28 @@ impl Hpack {
     /// The decoder of the first block; a large table is kept out of `memory`.
     pub(super) fn new(memory: &Memory) -> Self {
         let (limit, allowed) = (DEFAULT_TABLE_BYTES, DEFAULT_TABLE_BYTES);
-        Self { table: VecDeque::new(), size: 0, limit, allowed, share: memory.share() }
+        Self {
+            table: VecDeque::new(),
+            size: 0,
+            limit,
+            allowed,
+            share: memory.share(),
+        }
     }
 
-    /// The other side announced how large a table it allows. The largest announced value counts: which blocks were made
-    /// before a smaller one was acknowledged cannot be told from outside, and need not be, since the encoder says in the
-    /// block itself what it uses (section 4.2).
+    /// The other side announced how large a table it allows. The largest announced value counts:
+    /// which blocks were made before a smaller one was acknowledged cannot be told from outside,
+    /// and need not be, since the encoder says in the block itself what it uses (section 4.2).
     pub(super) fn allow(&mut self, announced: u32) {
         let announced = usize::try_from(announced).unwrap_or(usize::MAX);
         self.allowed = self.allowed.max(announced.min(MAX_TABLE_BYTES));
     }
 
-    /// Decodes a block and hands out the listed fields. After an error the table is out of step for good.
+    /// Decodes a block and hands out the listed fields. After an error the table is out of step for
+    /// good.
     ///
-    /// A reference of one byte stands for a field of any length, so that the fields are counted and not the bytes of the
-    /// block: what one block stands for is limited like what it may hold.
+    /// A reference of one byte stands for a field of any length, so that the fields are counted and
+    /// not the bytes of the block: what one block stands for is limited like what it may hold.
     pub(super) fn decode(
         &mut self,
         mut block: &[u8],
@@ -140,25 +148,42 @@ impl Hpack {
                 (value, length)
             }
         };
-        Ok(Literal { name, value, size: name.length + length + ENTRY_OVERHEAD })
+        Ok(Literal {
+            name,
+            value,
+            size: name.length + length + ENTRY_OVERHEAD,
+        })
     }
 
-    /// The name, when it is listed, the value and the size of a field in the static or the dynamic table (section 2.3.3).
+    /// The name, when it is listed, the value and the size of a field in the static or the dynamic
+    /// table (section 2.3.3).
     fn indexed(&self, index: usize) -> Result<(Option<&'static str>, &[u8], usize), Malformed> {
         if let Some(value) = static_value(index) {
             let name = self.name(index)?;
-            return Ok((name.listed, value.as_bytes(), name.length + value.len() + ENTRY_OVERHEAD));
+            return Ok((
+                name.listed,
+                value.as_bytes(),
+                name.length + value.len() + ENTRY_OVERHEAD,
+            ));
         }
-        let entry = index.checked_sub(STATIC_NAMES.len() + 1).and_then(|place| self.table.get(place));
+        let entry = index
+            .checked_sub(STATIC_NAMES.len() + 1)
+            .and_then(|place| self.table.get(place));
         let entry = entry.ok_or(Malformed)?;
         Ok((entry.name.listed, &entry.value, entry.size))
     }
 
     fn name(&self, index: usize) -> Result<Name, Malformed> {
         let place = index.checked_sub(1).ok_or(Malformed)?;
-        match (STATIC_NAMES.get(place), place.checked_sub(STATIC_NAMES.len())) {
+        match (
+            STATIC_NAMES.get(place),
+            place.checked_sub(STATIC_NAMES.len()),
+        ) {
             (Some(name), _) => Ok(Name::of(name.as_bytes())),
-            (None, dynamic) => Ok(dynamic.and_then(|place| self.table.get(place)).ok_or(Malformed)?.name),
+            (None, dynamic) => Ok(dynamic
+                .and_then(|place| self.table.get(place))
+                .ok_or(Malformed)?
+                .name),
         }
     }
 
@@ -167,7 +192,8 @@ impl Hpack {
         self.evict(self.limit.saturating_sub(size));
         if size <= self.limit {
             self.size += size;
-            self.share.cover(self.size.saturating_sub(DEFAULT_TABLE_BYTES))?;
+            self.share
+                .cover(self.size.saturating_sub(DEFAULT_TABLE_BYTES))?;
             self.table.push_front(Entry { name, value, size });
         }
         Ok(())
@@ -175,7 +201,9 @@ impl Hpack {
 
     fn evict(&mut self, limit: usize) {
         while self.size > limit {
-            let Some(oldest) = self.table.pop_back() else { return };
+            let Some(oldest) = self.table.pop_back() else {
+                return;
+            };
             self.size -= oldest.size;
         }
     }
@@ -183,8 +211,14 @@ impl Hpack {
 
 impl Name {
     fn of(name: &[u8]) -> Self {
-        let listed = PSEUDO_FIELDS.iter().chain(&head::LISTED_FIELDS).find(|listed| listed.as_bytes() == name);
-        Self { listed: listed.copied(), length: name.len() }
+        let listed = PSEUDO_FIELDS
+            .iter()
+            .chain(&head::LISTED_FIELDS)
+            .find(|listed| listed.as_bytes() == name);
+        Self {
+            listed: listed.copied(),
+            length: name.len(),
+        }
     }
 }
 
@@ -217,7 +251,8 @@ impl<'a> Text<'a> {
     }
 }
 
-/// Takes an integer from the front of `block` (section 5.1). An error beyond 2^28, which nothing in a block can need.
+/// Takes an integer from the front of `block` (section 5.1). An error beyond 2^28, which nothing in
+/// a block can need.
 fn integer(block: &mut &[u8], prefix_bits: u32) -> Result<usize, Malformed> {
     let (first, mut rest) = block.split_first().ok_or(Malformed)?;
     let mask = (1_usize << prefix_bits) - 1;
@@ -244,10 +279,12 @@ const PSEUDO_FIELDS: [&str; 3] = [":method", ":path", ":status"];
 const ENTRY_OVERHEAD: usize = 32;
 /// What both sides may use before any SETTINGS (RFC 9113 section 6.5.2).
 const DEFAULT_TABLE_BYTES: usize = 4096;
-/// Most that the fields of one block may count, as section 4.1 counts: 32 bytes each, and what is in them. Servers refuse
-/// lists beyond 8 to 64 KiB (SETTINGS_MAX_HEADER_LIST_SIZE counts in the same way).
+/// Most that the fields of one block may count, as section 4.1 counts: 32 bytes each, and what is
+/// in them. Servers refuse lists beyond 8 to 64 KiB (SETTINGS_MAX_HEADER_LIST_SIZE counts in the
+/// same way).
 const MAX_LIST_BYTES: usize = 128 * 1024;
-/// The largest table that an agent in use announces (Chromium); a side may announce 4 GiB and so ask us to keep them.
+/// The largest table that an agent in use announces (Chromium); a side may announce 4 GiB and so
+/// ask us to keep them.
 const MAX_TABLE_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]
@@ -260,7 +297,9 @@ mod tests {
     /// The listed fields, and whether the block was decoded to its end.
     fn ours(hpack: &mut Hpack, block: &[u8]) -> (Vec<(String, Vec<u8>)>, bool) {
         let mut fields = Vec::new();
-        let decoded = hpack.decode(block, |name, value| fields.push((name.to_owned(), value.to_vec())));
+        let decoded = hpack.decode(block, |name, value| {
+            fields.push((name.to_owned(), value.to_vec()))
+        });
         (fields, decoded.is_ok())
     }
 
@@ -285,23 +324,47 @@ mod tests {
         for index in 0..=62_u8 {
             let (mut hpack, mut decoder) = both();
             let indexed = [0x80 | index];
-            assert_eq!(ours(&mut hpack, &indexed), theirs(&mut decoder, &indexed), "{index}");
+            assert_eq!(
+                ours(&mut hpack, &indexed),
+                theirs(&mut decoder, &indexed),
+                "{index}"
+            );
             let mut everything = Vec::new();
-            let known = Decoder::new().decode_with_cb(&indexed, |name, _| everything = name.to_vec()).is_ok();
+            let known = Decoder::new()
+                .decode_with_cb(&indexed, |name, _| everything = name.to_vec())
+                .is_ok();
             let name = hpack.name(index.into()).ok();
-            assert_eq!(name.map(|name| name.length), known.then_some(everything.len()));
+            assert_eq!(
+                name.map(|name| name.length),
+                known.then_some(everything.len())
+            );
         }
     }
 
     #[test]
     fn the_table_holds_no_value_that_is_not_listed() {
         let mut hpack = Hpack::new(&Memory::default());
-        let fields = [("authorization", "CANARY"), ("x-canary", "CANARY"), (":path", "/a")];
+        let fields = [
+            ("authorization", "CANARY"),
+            ("x-canary", "CANARY"),
+            (":path", "/a"),
+        ];
         let string = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
-        let block: Vec<u8> = fields.iter().flat_map(|(n, v)| [vec![0x40], string(n), string(v)].concat()).collect();
-        assert_eq!(ours(&mut hpack, &block), (vec![(":path".to_owned(), b"/a".to_vec())], true));
+        let block: Vec<u8> = fields
+            .iter()
+            .flat_map(|(n, v)| [vec![0x40], string(n), string(v)].concat())
+            .collect();
+        assert_eq!(
+            ours(&mut hpack, &block),
+            (vec![(":path".to_owned(), b"/a".to_vec())], true)
+        );
         assert_eq!(hpack.table.len(), 3);
-        assert!(hpack.table.iter().all(|entry| entry.name.listed.is_some() || entry.value.is_empty()));
+        assert!(
+            hpack
+                .table
+                .iter()
+                .all(|entry| entry.name.listed.is_some() || entry.value.is_empty())
+        );
         assert_eq!(hpack.size, 3 * 32 + 13 + 6 + 8 + 6 + 5 + 2);
     }
 
@@ -314,12 +377,21 @@ mod tests {
         let size = "retry-after".len() + 4000 + ENTRY_OVERHEAD;
         let references = |count: usize| vec![0xbe; count];
         let mut seen = 0;
-        assert_eq!(hpack.decode(&references(MAX_LIST_BYTES / size), |_, _| seen += 1), Ok(()));
+        assert_eq!(
+            hpack.decode(&references(MAX_LIST_BYTES / size), |_, _| seen += 1),
+            Ok(())
+        );
         assert_eq!(seen, MAX_LIST_BYTES / size);
         let mut seen = 0;
         let too_many = hpack.decode(&references(100_000), |_, _| seen += 1);
-        assert_eq!((too_many, seen), (Err(ObserverFailure::Limit), MAX_LIST_BYTES / size + 1));
-        let empty_fields = hpack.decode(&[0x10, 0x01, b'x', 0x00].repeat(MAX_LIST_BYTES / 32), |_, _| {});
+        assert_eq!(
+            (too_many, seen),
+            (Err(ObserverFailure::Limit), MAX_LIST_BYTES / size + 1)
+        );
+        let empty_fields = hpack.decode(
+            &[0x10, 0x01, b'x', 0x00].repeat(MAX_LIST_BYTES / 32),
+            |_, _| {},
+        );
         assert_eq!(empty_fields, Err(ObserverFailure::Limit));
     }
 
@@ -329,23 +401,50 @@ mod tests {
         assert_eq!(read(&[0b1110_1010, 9], 5), Some((10, 1)));
         assert_eq!(read(&[0x1f, 0x9a, 0x0a], 5), Some((1337, 0)));
         assert_eq!(read(&[0x7f, 0], 7), Some((127, 0)));
-        for bad in [&[0x1f][..], &[0x1f, 0x80], &[0x1f, 0xff, 0xff, 0xff, 0xff, 0x01], &[]] {
+        for bad in [
+            &[0x1f][..],
+            &[0x1f, 0x80],
+            &[0x1f, 0xff, 0xff, 0xff, 0xff, 0x01],
+            &[],
+        ] {
             assert_eq!(read(bad, 5), None, "{bad:?}");
         }
     }
 
     /// One representation of a field: any reference, or a literal that may be added to the table.
     fn representation() -> impl Strategy<Value = Vec<u8>> {
-        let text = prop::sample::select(vec!["", "/a", "200", ":path", ":status", "x-unlisted", "retry-after"]);
+        let text = prop::sample::select(vec![
+            "",
+            "/a",
+            "200",
+            ":path",
+            ":status",
+            "x-unlisted",
+            "retry-after",
+        ]);
         let coded = prop::collection::vec(any::<u8>(), 0..6);
         let raw = |text: &str| [&[u8::try_from(text.len()).unwrap()][..], text.as_bytes()].concat();
-        let literal = (0x40_u8..0x7f, text.clone()).prop_map(move |(first, value)| [vec![first], raw(value)].concat());
-        let named = (prop::sample::select(vec![0x00, 0x10, 0x40]), text.clone(), text)
+        let literal = (0x40_u8..0x7f, text.clone())
+            .prop_map(move |(first, value)| [vec![first], raw(value)].concat());
+        let named = (
+            prop::sample::select(vec![0x00, 0x10, 0x40]),
+            text.clone(),
+            text,
+        )
             .prop_map(move |(first, name, value)| [vec![first], raw(name), raw(value)].concat());
-        let huffman = coded.prop_map(|coded| [vec![0x44, 0x80 | u8::try_from(coded.len()).unwrap()], coded].concat());
+        let huffman = coded.prop_map(|coded| {
+            [vec![0x44, 0x80 | u8::try_from(coded.len()).unwrap()], coded].concat()
+        });
         let size = (0x20_u8..0x3f).prop_map(|first| vec![first, 0x84]);
         let large = (0_u8..31).prop_map(|high| vec![0x3f, 0x80 | high, high, 0x84]);
-        prop_oneof![any::<u8>().prop_map(|b| vec![0x80 | b]), literal, named, huffman, size, large]
+        prop_oneof![
+            any::<u8>().prop_map(|b| vec![0x80 | b]),
+            literal,
+            named,
+            huffman,
+            size,
+            large
+        ]
     }
 
     proptest! {

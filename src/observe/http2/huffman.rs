@@ -1,9 +1,11 @@
 //! The Huffman code of HPACK (RFC 7541 section 5.2 and appendix B).
 //!
-//! Coded bytes enter; octets leave one by one, so that whoever only wants to count them keeps none. The code is canonical:
-//! codes of one length are consecutive in the order of their symbols, and the lengths alone define it.
+//! Coded bytes enter; octets leave one by one, so that whoever only wants to count them keeps none.
+//! The code is canonical: codes of one length are consecutive in the order of their symbols, and
+//! the lengths alone define it.
 
-/// Decodes a string. None when it holds the end symbol, or ends with anything but less than eight bits of its beginning.
+/// Decodes a string. None when it holds the end symbol, or ends with anything but less than eight
+/// bits of its beginning.
 pub(super) fn decode(input: &[u8], mut octet: impl FnMut(u8)) -> Option<()> {
     let (mut code, mut length) = (0_u32, 0_usize);
     for byte in input {
@@ -11,8 +13,15 @@ pub(super) fn decode(input: &[u8], mut octet: impl FnMut(u8)) -> Option<()> {
             code = (code << 1) | u32::from((byte >> shift) & 1);
             length += 1;
             let row = CODE.rows.get(length)?;
-            let Some(offset) = code.checked_sub(row.first).filter(|offset| *offset < row.count) else { continue };
-            let symbol = CODE.symbols.get(usize::from(row.index) + usize::try_from(offset).ok()?)?;
+            let Some(offset) = code
+                .checked_sub(row.first)
+                .filter(|offset| *offset < row.count)
+            else {
+                continue;
+            };
+            let symbol = CODE
+                .symbols
+                .get(usize::from(row.index) + usize::try_from(offset).ok()?)?;
             octet(u8::try_from(*symbol).ok()?);
             (code, length) = (0, 0);
         }
@@ -38,13 +47,27 @@ struct Row {
 }
 
 impl Code {
-    #[expect(clippy::indexing_slicing, reason = "runs at compile time, where a bad index is a compile error")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "runs at compile time, where a bad index is a compile error"
+    )]
     const fn canonical() -> Self {
-        let mut code = Self { rows: [Row { first: 0, count: 0, index: 0 }; MAX_BITS + 1], symbols: [0; SYMBOLS] };
+        let mut code = Self {
+            rows: [Row {
+                first: 0,
+                count: 0,
+                index: 0,
+            }; MAX_BITS + 1],
+            symbols: [0; SYMBOLS],
+        };
         let (mut bits, mut next, mut index) = (1, 0_u32, 0_u16);
         while bits <= MAX_BITS {
             next <<= 1;
-            code.rows[bits] = Row { first: next, count: 0, index };
+            code.rows[bits] = Row {
+                first: next,
+                count: 0,
+                index,
+            };
             let mut symbol = 0_u16;
             while (symbol as usize) < SYMBOLS {
                 if LENGTHS[symbol as usize] as usize == bits {
@@ -100,9 +123,14 @@ mod tests {
 
     #[test]
     fn the_examples_of_the_specification_are_decoded() {
-        let example = [0xf1, 0xe3, 0xc2, 0xe5, 0xf2, 0x3a, 0x6b, 0xa0, 0xab, 0x90, 0xf4, 0xff];
+        let example = [
+            0xf1, 0xe3, 0xc2, 0xe5, 0xf2, 0x3a, 0x6b, 0xa0, 0xab, 0x90, 0xf4, 0xff,
+        ];
         assert_eq!(text(&example).as_deref(), Some("www.example.com"));
-        assert_eq!(text(&[0xa8, 0xeb, 0x10, 0x64, 0x9c, 0xbf]).as_deref(), Some("no-cache"));
+        assert_eq!(
+            text(&[0xa8, 0xeb, 0x10, 0x64, 0x9c, 0xbf]).as_deref(),
+            Some("no-cache")
+        );
         assert_eq!(text(&[]).as_deref(), Some(""));
     }
 

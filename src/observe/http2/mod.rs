@@ -1,7 +1,8 @@
 //! HTTP/2, read passively from both directions of one connection.
 //!
-//! Bytes enter; an exchange for each stream of the agent leaves. Header compression ties all streams together: what breaks
-//! it ends every exchange as lost, is counted once, and what follows is ignored. Pushed streams are decoded and dropped.
+//! Bytes enter; an exchange for each stream of the agent leaves. Header compression ties all
+//! streams together: what breaks it ends every exchange as lost, is counted once, and what follows
+//! is ignored. Pushed streams are decoded and dropped.
 
 mod block;
 mod frame;
@@ -75,8 +76,8 @@ enum State {
 }
 
 impl Http2 {
-    /// Reads a connection from its first byte. Requests go to `open`; lost figures are counted by `record`; heads and tables
-    /// are kept out of `memory`.
+    /// Reads a connection from its first byte. Requests go to `open`; lost figures are counted by
+    /// `record`; heads and tables are kept out of `memory`.
     #[must_use]
     pub fn new(open: Box<dyn OpenExchange>, record: Arc<dyn Record>, memory: Memory) -> Self {
         Self {
@@ -93,7 +94,12 @@ impl Http2 {
         }
     }
 
-    fn read(&mut self, from: Direction, mut input: &[u8], at: Instant) -> Result<(), ObserverFailure> {
+    fn read(
+        &mut self,
+        from: Direction,
+        mut input: &[u8],
+        at: Instant,
+    ) -> Result<(), ObserverFailure> {
         while let Some(part) = self.side(from).frames.next(&mut input, at)? {
             match part {
                 Part::Start(frame) => self.start(from, frame)?,
@@ -125,15 +131,27 @@ impl Http2 {
         side.greeted = true;
         if matches!(frame.kind, Kind::Headers | Kind::PushPromise) {
             let share = self.memory.share();
-            self.side(from).open_block = Some(OpenBlock { first: frame, bytes: Vec::new(), share });
+            self.side(from).open_block = Some(OpenBlock {
+                first: frame,
+                bytes: Vec::new(),
+                share,
+            });
         }
         Ok(())
     }
 
-    fn content(&mut self, from: Direction, frame: Frame, piece: &[u8], at: Instant) -> Result<(), ObserverFailure> {
+    fn content(
+        &mut self,
+        from: Direction,
+        frame: Frame,
+        piece: &[u8],
+        at: Instant,
+    ) -> Result<(), ObserverFailure> {
         match frame.kind {
             Kind::Data => self.data(from, frame.stream, piece, at),
-            Kind::Headers | Kind::PushPromise | Kind::Continuation => self.side(from).fragment(piece),
+            Kind::Headers | Kind::PushPromise | Kind::Continuation => {
+                self.side(from).fragment(piece)
+            }
             Kind::Settings => {
                 self.settings(from, piece);
                 Ok(())
@@ -142,14 +160,21 @@ impl Http2 {
         }
     }
 
-    fn complete(&mut self, from: Direction, frame: Frame, at: Instant) -> Result<(), ObserverFailure> {
+    fn complete(
+        &mut self,
+        from: Direction,
+        frame: Frame,
+        at: Instant,
+    ) -> Result<(), ObserverFailure> {
         match frame.kind {
             Kind::Data => {
                 self.data(from, frame.stream, &[], at)?;
                 self.end_message(from, frame, at);
                 Ok(())
             }
-            Kind::Headers | Kind::PushPromise | Kind::Continuation if frame.ends_headers() => self.headers(from, at),
+            Kind::Headers | Kind::PushPromise | Kind::Continuation if frame.ends_headers() => {
+                self.headers(from, at)
+            }
             Kind::ResetStream => self.reset(from, frame.stream, at),
             Kind::GoAway if from == Direction::ToAgent => {
                 self.go_away(frame.last_stream, at);
@@ -159,8 +184,16 @@ impl Http2 {
         }
     }
 
-    fn data(&mut self, from: Direction, id: u32, piece: &[u8], at: Instant) -> Result<(), ObserverFailure> {
-        let Some(Stream { live, .. }) = self.stream(id)? else { return Ok(()) };
+    fn data(
+        &mut self,
+        from: Direction,
+        id: u32,
+        piece: &[u8],
+        at: Instant,
+    ) -> Result<(), ObserverFailure> {
+        let Some(Stream { live, .. }) = self.stream(id)? else {
+            return Ok(());
+        };
         let may_come = match from {
             Direction::ToProvider => !live.request_done,
             Direction::ToAgent => live.responding && !live.response_done,
@@ -174,8 +207,8 @@ impl Http2 {
         Ok(())
     }
 
-    /// The agent's stream, or None when it is closed, was skipped, or is a pushed one. A stream that the agent has never
-    /// opened means that the two directions are out of step.
+    /// The agent's stream, or None when it is closed, was skipped, or is a pushed one. A stream
+    /// that the agent has never opened means that the two directions are out of step.
     fn stream(&mut self, id: u32) -> Result<Option<&mut Stream>, ObserverFailure> {
         if is_agents(id) && id > self.last_opened {
             return Err(ObserverFailure::Http2Malformed);
@@ -183,12 +216,15 @@ impl Http2 {
         Ok(self.streams.get_mut(&id))
     }
 
-    /// Takes the table sizes out of SETTINGS: what one side announces binds the encoder of the other.
+    /// Takes the table sizes out of SETTINGS: what one side announces binds the encoder of the
+    /// other.
     fn settings(&mut self, from: Direction, piece: &[u8]) {
         for byte in piece {
             let setting = &mut self.side(from).setting;
             setting.push(*byte);
-            let &[i0, i1, v0, v1, v2, v3] = setting.as_slice() else { continue };
+            let &[i0, i1, v0, v1, v2, v3] = setting.as_slice() else {
+                continue;
+            };
             setting.clear();
             if u16::from_be_bytes([i0, i1]) == SETTINGS_HEADER_TABLE_SIZE {
                 let encoder = match from {
@@ -203,12 +239,23 @@ impl Http2 {
     /// A header block is complete.
     fn headers(&mut self, from: Direction, at: Instant) -> Result<(), ObserverFailure> {
         let side = self.side(from);
-        let Some(OpenBlock { first, bytes, share: _share }) = side.open_block.take() else { return Ok(()) };
+        let Some(OpenBlock {
+            first,
+            bytes,
+            share: _share,
+        }) = side.open_block.take()
+        else {
+            return Ok(());
+        };
         let block = Block::decode(&mut side.hpack, &bytes)?;
         match from {
             _ if first.kind == Kind::PushPromise => return Ok(()),
-            Direction::ToProvider if !is_agents(first.stream) => return Err(ObserverFailure::Http2Malformed),
-            Direction::ToProvider if first.stream > self.last_opened => self.request(block, first, at)?,
+            Direction::ToProvider if !is_agents(first.stream) => {
+                return Err(ObserverFailure::Http2Malformed);
+            }
+            Direction::ToProvider if first.stream > self.last_opened => {
+                self.request(block, first, at)?
+            }
             Direction::ToProvider => self.data(from, first.stream, &[], at)?,
             Direction::ToAgent => self.response(block, first, at)?,
         }
@@ -220,20 +267,24 @@ impl Http2 {
         let (head, is_connect) = block.into_request()?;
         self.last_opened = first.stream;
         if self.streams.len() == MAX_STREAMS {
-            self.record.record(Fact::ObserverFailed(ObserverFailure::Limit));
+            self.record
+                .record(Fact::ObserverFailed(ObserverFailure::Limit));
             return Ok(());
         }
         let live = Live::open(&mut *self.open, &head, first.begun);
         if first.stream > self.last_served {
             live.close(ExchangeEnd::ProviderReset, at);
         } else {
-            self.streams.insert(first.stream, Stream { live, is_connect });
+            self.streams
+                .insert(first.stream, Stream { live, is_connect });
         }
         Ok(())
     }
 
     fn response(&mut self, block: Block, first: Frame, at: Instant) -> Result<(), ObserverFailure> {
-        let Some(Stream { live, is_connect }) = self.stream(first.stream)? else { return Ok(()) };
+        let Some(Stream { live, is_connect }) = self.stream(first.stream)? else {
+            return Ok(());
+        };
         if live.response_done {
             return Err(ObserverFailure::Http2Malformed);
         }
@@ -254,7 +305,11 @@ impl Http2 {
 
     /// Takes note of END_STREAM.
     fn end_message(&mut self, from: Direction, frame: Frame, at: Instant) {
-        let Some(Stream { live, .. }) = self.streams.get_mut(&frame.stream).filter(|_| frame.ends_stream()) else {
+        let Some(Stream { live, .. }) = self
+            .streams
+            .get_mut(&frame.stream)
+            .filter(|_| frame.ends_stream())
+        else {
             return;
         };
         match from {
@@ -284,7 +339,11 @@ impl Http2 {
     fn go_away(&mut self, last_served: u32, at: Instant) {
         self.last_served = self.last_served.min(last_served);
         // Taking a map apart costs as much as it holds, even when nothing is beyond the place.
-        if self.streams.last_key_value().is_none_or(|(last, _)| *last <= self.last_served) {
+        if self
+            .streams
+            .last_key_value()
+            .is_none_or(|(last, _)| *last <= self.last_served)
+        {
             return;
         }
         for (_, stream) in self.streams.split_off(&self.last_served.saturating_add(1)) {
@@ -348,11 +407,19 @@ impl Observer for Http2 {
 
 impl Side {
     fn new(frames: Frames, memory: &Memory) -> Self {
-        Self { frames, hpack: Hpack::new(memory), greeted: false, open_block: None, setting: Vec::new() }
+        Self {
+            frames,
+            hpack: Hpack::new(memory),
+            greeted: false,
+            open_block: None,
+            setting: Vec::new(),
+        }
     }
 
     fn fragment(&mut self, piece: &[u8]) -> Result<(), ObserverFailure> {
-        let Some(block) = &mut self.open_block else { return Ok(()) };
+        let Some(block) = &mut self.open_block else {
+            return Ok(());
+        };
         if block.bytes.len() + piece.len() > MAX_BLOCK_BYTES {
             return Err(ObserverFailure::Limit);
         }
@@ -367,10 +434,11 @@ fn is_agents(id: u32) -> bool {
     id % 2 == 1
 }
 
-/// Servers refuse header lists beyond 8 to 64 KiB; an endless row of CONTINUATION is a known attack (CVE-2024-27316 and others).
+/// Servers refuse header lists beyond 8 to 64 KiB; an endless row of CONTINUATION is a known attack
+/// (CVE-2024-27316 and others).
 const MAX_BLOCK_BYTES: usize = 64 * 1024;
-/// Providers allow 100 to 250 streams at a time; those beyond this limit are skipped and counted. Each costs about 1.5 KB,
-/// and all of them end at once with their connection.
+/// Providers allow 100 to 250 streams at a time; those beyond this limit are skipped and counted.
+/// Each costs about 1.5 KB, and all of them end at once with their connection.
 const MAX_STREAMS: usize = 512;
 const SETTINGS_HEADER_TABLE_SIZE: u16 = 0x1;
 

@@ -1,10 +1,12 @@
-//! A few values out of a JSON document (RFC 8259) of any size: bytes in any chunks in, the values at listed paths out.
+//! A few values out of a JSON document (RFC 8259) of any size: bytes in any chunks in, the values
+//! at listed paths out.
 //!
-//! Constant memory: the stack of open containers (bounded), one key or one short value, and of a stream of documents the
-//! shape of a short one, with which the next are compared; everything else is skipped where it stands, long strings at the
-//! speed of `memchr`. A path matches decoded keys exactly, so text inside a string never does. Structure, numbers, literals
-//! and escapes are checked wherever they stand; the inside of strings is not (control characters and broken UTF-8 pass),
-//! because an observer gains nothing by being stricter than the agent.
+//! Constant memory: the stack of open containers (bounded), one key or one short value, and of a
+//! stream of documents the shape of a short one, with which the next are compared; everything else
+//! is skipped where it stands, long strings at the speed of `memchr`. A path matches decoded keys
+//! exactly, so text inside a string never does. Structure, numbers, literals and escapes are
+//! checked wherever they stand; the inside of strings is not (control characters and broken UTF-8
+//! pass), because an observer gains nothing by being stricter than the agent.
 
 mod number;
 mod paths;
@@ -59,14 +61,16 @@ pub enum Status {
     Malformed,
 }
 
-/// Reads one document and hands out the values at the paths of a table, each with the tag of its path, in the order of
-/// the document: of a repeated key, the last value wins when the caller lets it.
+/// Reads one document and hands out the values at the paths of a table, each with the tag of its
+/// path, in the order of the document: of a repeated key, the last value wins when the caller lets
+/// it.
 pub struct PathReader<T: 'static> {
     paths: &'static Paths<T>,
     state: State,
     /// The open containers, outermost first.
     open: Vec<Level>,
-    /// The place of the value that comes next or is being read, when a path leads to it or through it.
+    /// The place of the value that comes next or is being read, when a path leads to it or through
+    /// it.
     here: Option<NodeId>,
     text: Text,
     /// What the documents of a stream have in common; takes no room before the second one.
@@ -95,8 +99,8 @@ impl<T: Copy> PathReader<T> {
         self.repetition.get_or_insert_default();
     }
 
-    /// Reads the next bytes of the document. A malformed document hands out nothing more; what it handed out before may
-    /// be wrong.
+    /// Reads the next bytes of the document. A malformed document hands out nothing more; what it
+    /// handed out before may be wrong.
     pub fn feed(&mut self, bytes: &[u8], on: &mut impl FnMut(T, Value<'_>)) -> Status {
         if self.has_begun() {
             return self.read(bytes, on);
@@ -114,9 +118,13 @@ impl<T: Copy> PathReader<T> {
         status
     }
 
-    /// Reads the next bytes up to the end of the document, and returns what follows it: nothing while the document goes on,
-    /// and all that is left of the bytes when it is malformed.
-    pub fn feed_document<'a>(&mut self, mut bytes: &'a [u8], on: &mut impl FnMut(T, Value<'_>)) -> &'a [u8] {
+    /// Reads the next bytes up to the end of the document, and returns what follows it: nothing
+    /// while the document goes on, and all that is left of the bytes when it is malformed.
+    pub fn feed_document<'a>(
+        &mut self,
+        mut bytes: &'a [u8],
+        on: &mut impl FnMut(T, Value<'_>),
+    ) -> &'a [u8] {
         while let (Status::Incomplete, Some((&byte, rest))) = (self.status(), bytes.split_first()) {
             bytes = match self.state {
                 State::String { key, escape: None } => self.string_run(key, bytes, on),
@@ -132,13 +140,17 @@ impl<T: Copy> PathReader<T> {
 
     fn read(&mut self, bytes: &[u8], on: &mut impl FnMut(T, Value<'_>)) -> Status {
         let rest = self.feed_document(bytes, on);
-        if !rest.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')) {
+        if !rest
+            .iter()
+            .all(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))
+        {
             self.state = State::Malformed;
         }
         self.status()
     }
 
-    /// Tells the reader that no more bytes follow: only now can a document that is a bare number be complete.
+    /// Tells the reader that no more bytes follow: only now can a document that is a bare number be
+    /// complete.
     pub fn finish(&mut self, on: &mut impl FnMut(T, Value<'_>)) -> Status {
         self.feed(b" ", on)
     }
@@ -162,7 +174,13 @@ impl<T: Copy> PathReader<T> {
     /// One byte outside of the runs that [`Self::read`] reads at once.
     fn byte(&mut self, byte: u8, on: &mut impl FnMut(T, Value<'_>)) {
         self.state = match (self.state, byte) {
-            (State::String { key, escape: Some(escape) }, _) => match escape.next(byte, &mut self.text) {
+            (
+                State::String {
+                    key,
+                    escape: Some(escape),
+                },
+                _,
+            ) => match escape.next(byte, &mut self.text) {
                 Ok(escape) => State::String { key, escape },
                 Err(InvalidEscape) => State::Malformed,
             },
@@ -174,7 +192,10 @@ impl<T: Copy> PathReader<T> {
             (State::Key { .. }, b'"') => {
                 let wanted = self.open.last().and_then(|level| level.node).is_some();
                 self.text.begin(wanted);
-                State::String { key: true, escape: None }
+                State::String {
+                    key: true,
+                    escape: None,
+                }
             }
             (State::Colon, b':') => State::Value { close: false },
             (State::After, b',') => match self.open.last() {
@@ -193,7 +214,10 @@ impl<T: Copy> PathReader<T> {
         }
         self.text.begin(self.tag(self.here).is_some());
         match byte {
-            b'"' => State::String { key: false, escape: None },
+            b'"' => State::String {
+                key: false,
+                escape: None,
+            },
             b'{' => self.open(false, on),
             b'[' => self.open(true, on),
             b'f' => State::Literal(Literal::False, 1),
@@ -210,9 +234,20 @@ impl<T: Copy> PathReader<T> {
         if self.open.len() == MAX_DEPTH {
             return State::Malformed;
         }
-        self.hand_out(self.here, if array { Value::Array } else { Value::Object }, on);
-        self.open.push(Level { node: self.here, array });
-        if array { State::Value { close: true } } else { State::Key { close: true } }
+        self.hand_out(
+            self.here,
+            if array { Value::Array } else { Value::Object },
+            on,
+        );
+        self.open.push(Level {
+            node: self.here,
+            array,
+        });
+        if array {
+            State::Value { close: true }
+        } else {
+            State::Key { close: true }
+        }
     }
 
     fn close(&mut self, array: bool, on: &mut impl FnMut(T, Value<'_>)) -> State {
@@ -225,8 +260,14 @@ impl<T: Copy> PathReader<T> {
         }
     }
 
-    /// Reads a string to its end, to an escape or to the end of the bytes, and returns what follows.
-    fn string_run<'a>(&mut self, key: bool, bytes: &'a [u8], on: &mut impl FnMut(T, Value<'_>)) -> &'a [u8] {
+    /// Reads a string to its end, to an escape or to the end of the bytes, and returns what
+    /// follows.
+    fn string_run<'a>(
+        &mut self,
+        key: bool,
+        bytes: &'a [u8],
+        on: &mut impl FnMut(T, Value<'_>),
+    ) -> &'a [u8] {
         let (run, tail) = bytes.split_at(memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len()));
         let Some((end, tail)) = tail.split_first() else {
             self.text.push(run);
@@ -235,7 +276,10 @@ impl<T: Copy> PathReader<T> {
         self.state = match (end, key) {
             (b'\\', _) => {
                 self.text.push(run);
-                State::String { key, escape: Some(Escape::Start) }
+                State::String {
+                    key,
+                    escape: Some(Escape::Start),
+                }
             }
             (_, true) => {
                 self.enter_member(run, on);
@@ -257,7 +301,9 @@ impl<T: Copy> PathReader<T> {
         let key = self.text.complete(run);
         let container = self.open.last().and_then(|level| level.node);
         self.here = container.and_then(|node| self.paths.member(node, key.whole()?));
-        let Some(any) = container.and_then(|node| self.paths.any_member(node)) else { return };
+        let Some(any) = container.and_then(|node| self.paths.any_member(node)) else {
+            return;
+        };
         if let (None, (key, false)) = (self.here, key.as_str()) {
             self.here = Some(any);
             if let Some(tag) = self.paths.tag(any) {
@@ -267,7 +313,12 @@ impl<T: Copy> PathReader<T> {
     }
 
     /// Reads a number to its end or to the end of the bytes and returns what follows.
-    fn number_run<'a>(&mut self, number: Number, bytes: &'a [u8], on: &mut impl FnMut(T, Value<'_>)) -> &'a [u8] {
+    fn number_run<'a>(
+        &mut self,
+        number: Number,
+        bytes: &'a [u8],
+        on: &mut impl FnMut(T, Value<'_>),
+    ) -> &'a [u8] {
         let (number, length) = number.run(bytes);
         let (run, tail) = bytes.split_at(length);
         self.text.push(run);
@@ -279,15 +330,27 @@ impl<T: Copy> PathReader<T> {
     }
 
     fn end_number(&mut self, number: Number, on: &mut impl FnMut(T, Value<'_>)) {
-        self.state = if number.is_whole() { State::After } else { State::Malformed };
+        self.state = if number.is_whole() {
+            State::After
+        } else {
+            State::Malformed
+        };
         // What is left of a longer number would be another number.
         let tag = self.tag(self.here);
-        if let (State::After, Some(tag), (text, false)) = (self.state, tag, self.text.complete(b"").as_str()) {
+        if let (State::After, Some(tag), (text, false)) =
+            (self.state, tag, self.text.complete(b"").as_str())
+        {
             on(tag, Value::Number(text));
         }
     }
 
-    fn literal_byte(&self, literal: Literal, at: usize, byte: u8, on: &mut impl FnMut(T, Value<'_>)) -> State {
+    fn literal_byte(
+        &self,
+        literal: Literal,
+        at: usize,
+        byte: u8,
+        on: &mut impl FnMut(T, Value<'_>),
+    ) -> State {
         let (text, value) = literal.parts();
         if text.get(at) != Some(&byte) {
             return State::Malformed;
@@ -310,11 +373,12 @@ impl<T: Copy> PathReader<T> {
     }
 }
 
-/// Deepest nesting that is read. The documents of providers have some twenty levels, serde_json reads as many as this.
+/// Deepest nesting that is read. The documents of providers have some twenty levels, serde_json
+/// reads as many as this.
 pub const MAX_DEPTH: usize = 128;
 
-/// Longest text of a string, key or number that is kept, in bytes. The longest identifiers have 96, and no more of a
-/// prompt or completion should ever stay here.
+/// Longest text of a string, key or number that is kept, in bytes. The longest identifiers have 96,
+/// and no more of a prompt or completion should ever stay here.
 pub const MAX_TEXT_BYTES: usize = 256;
 
 #[derive(Debug, Clone, Copy)]

@@ -50,6 +50,9 @@ impl Number {
 
     /// Whether the number may end here.
     pub(super) fn is_whole(self) -> bool {
-        matches!(self, Self::Zero | Self::Integer | Self::Fraction | Self::Exponent)
+        matches!(
+            self,
+            Self::Zero | Self::Integer | Self::Fraction | Self::Exponent
+        )
     }
 }

@@ -1,10 +1,12 @@
 //! The table of interesting paths, as a tree that the reader walks along with the document.
 
-/// Paths into a document, each with a tag. Several paths may share a tag; of a path listed twice, the last tag counts.
+/// Paths into a document, each with a tag. Several paths may share a tag; of a path listed twice,
+/// the last tag counts.
 ///
-/// A path is a list of keys joined by `.`, each followed by `[]` for every array that is entered through it:
-/// `response.candidates[].content.parts[].text`, `[].error.code`, or the empty path for the document itself. `*` stands for
-/// every key that is not listed beside it: `models.*.displayName`. Keys that hold a `.` or a `[]` cannot be listed.
+/// A path is a list of keys joined by `.`, each followed by `[]` for every array that is entered
+/// through it: `response.candidates[].content.parts[].text`, `[].error.code`, or the empty path for
+/// the document itself. `*` stands for every key that is not listed beside it:
+/// `models.*.displayName`. Keys that hold a `.` or a `[]` cannot be listed.
 #[derive(Debug)]
 pub struct Paths<T> {
     nodes: Vec<Node<T>>,
@@ -26,11 +28,17 @@ struct Node<T> {
 impl<T: Copy> Paths<T> {
     pub(super) const ROOT: NodeId = NodeId(0);
 
-    /// Builds the tree of a table. Meant for constant tables: nodes beyond 65536 would be unreachable.
+    /// Builds the tree of a table. Meant for constant tables: nodes beyond 65536 would be
+    /// unreachable.
     pub fn new<P: AsRef<str>>(table: impl IntoIterator<Item = (P, T)>) -> Self {
-        let mut paths = Self { nodes: vec![Node::EMPTY] };
+        let mut paths = Self {
+            nodes: vec![Node::EMPTY],
+        };
         for (path, tag) in table {
-            let end = path.as_ref().split('.').fold(Self::ROOT, |node, segment| paths.add_segment(node, segment));
+            let end = path
+                .as_ref()
+                .split('.')
+                .fold(Self::ROOT, |node, segment| paths.add_segment(node, segment));
             if let Some(node) = paths.nodes.get_mut(usize::from(end.0)) {
                 node.tag = Some(tag);
             }
@@ -47,7 +55,10 @@ impl<T: Copy> Paths<T> {
     }
 
     pub(super) fn member(&self, of: NodeId, key: &[u8]) -> Option<NodeId> {
-        self.node(of)?.members.iter().find_map(|(name, node)| (**name == *key).then_some(*node))
+        self.node(of)?
+            .members
+            .iter()
+            .find_map(|(name, node)| (**name == *key).then_some(*node))
     }
 
     pub(super) fn any_member(&self, of: NodeId) -> Option<NodeId> {
@@ -62,7 +73,11 @@ impl<T: Copy> Paths<T> {
     fn add_segment(&mut self, below: NodeId, segment: &str) -> NodeId {
         let key = segment.trim_end_matches("[]");
         let arrays = (segment.len() - key.len()) / 2;
-        let start = if key.is_empty() { below } else { self.add(below, Some(key)) };
+        let start = if key.is_empty() {
+            below
+        } else {
+            self.add(below, Some(key))
+        };
         (0..arrays).fold(start, |node, _| self.add(node, None))
     }
 
@@ -90,7 +105,12 @@ impl<T: Copy> Paths<T> {
 }
 
 impl<T> Node<T> {
-    const EMPTY: Self = Self { tag: None, element: None, members: Vec::new(), any_member: None };
+    const EMPTY: Self = Self {
+        tag: None,
+        element: None,
+        members: Vec::new(),
+        any_member: None,
+    };
 }
 
 /// Stands for every key that is not listed beside it.

@@ -22,8 +22,8 @@ pub(super) enum Kind {
 }
 
 impl Scalar {
-    /// Reads the scalar of a kind that begins there. None when there is none or a string goes on beyond the document; the
-    /// text is for use in between.
+    /// Reads the scalar of a kind that begins there. None when there is none or a string goes on
+    /// beyond the document; the text is for use in between.
     pub(super) fn read(kind: Kind, document: &[u8], start: usize, text: &mut Text) -> Option<Self> {
         let bytes = document.get(start..)?;
         let length = match kind {
@@ -36,7 +36,11 @@ impl Scalar {
                 read_string(bytes, text)?
             }
         };
-        Some(Self { kind, start, end: start + length })
+        Some(Self {
+            kind,
+            start,
+            end: start + length,
+        })
     }
 
     pub(super) fn is_string(&self) -> bool {
@@ -62,10 +66,15 @@ pub(super) fn scalars(document: &[u8]) -> impl Iterator<Item = Scalar> {
         loop {
             let begins = |byte: &u8| *byte == b'"' || Number::first(*byte).is_some();
             let first = at + document.get(at..)?.iter().position(begins)?;
-            let (kind, quotes) = if document.get(first) == Some(&b'"') { (Kind::String, 1) } else { (Kind::Number, 0) };
+            let (kind, quotes) = if document.get(first) == Some(&b'"') {
+                (Kind::String, 1)
+            } else {
+                (Kind::Number, 0)
+            };
             let scalar = Scalar::read(kind, document, first + quotes, &mut text)?;
             at = scalar.end + quotes;
-            let is_key = scalar.is_string() && document.get(at..)?.trim_ascii_start().first() == Some(&b':');
+            let is_key =
+                scalar.is_string() && document.get(at..)?.trim_ascii_start().first() == Some(&b':');
             if !is_key {
                 return Some(scalar);
             }
@@ -83,7 +92,8 @@ pub(super) fn decode<'a>(inside: &'a [u8], text: &'a mut Text) -> Complete<'a> {
     text.complete(b"")
 }
 
-/// Reads the inside of a string into a text, and returns its length; None when no quote ends it or an escape is wrong.
+/// Reads the inside of a string into a text, and returns its length; None when no quote ends it or
+/// an escape is wrong.
 fn read_string(bytes: &[u8], text: &mut Text) -> Option<usize> {
     let mut at = 0;
     loop {

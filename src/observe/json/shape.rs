@@ -1,8 +1,10 @@
-//! The documents of a stream repeat the one before but for some strings and numbers; those are read by comparing them.
+//! The documents of a stream repeat the one before but for some strings and numbers; those are read
+//! by comparing them.
 //!
-//! A shape is learned from a whole document. Another one that differs from it only inside of strings and numbers has the
-//! same structure, so that the differences are all that has to be read. What is of another shape, or cut, is left to the
-//! reader of bytes: which of the two reads a document makes no difference to what is handed out.
+//! A shape is learned from a whole document. Another one that differs from it only inside of
+//! strings and numbers has the same structure, so that the differences are all that has to be read.
+//! What is of another shape, or cut, is left to the reader of bytes: which of the two reads a
+//! document makes no difference to what is handed out.
 
 use super::scalar::{Scalar, decode, scalars};
 use super::text::Text;
@@ -23,28 +25,46 @@ pub(super) struct Repetition<T> {
 impl<T> Default for Repetition<T> {
     /// After the first document.
     fn default() -> Self {
-        Self { shape: None, is_used: false, missed: 1, patience: LEAST_PATIENCE }
+        Self {
+            shape: None,
+            is_used: false,
+            missed: 1,
+            patience: LEAST_PATIENCE,
+        }
     }
 }
 
 impl<T: Copy> Repetition<T> {
-    /// Reads a document that is whole and of the shape. False for any other, of which nothing has been handed out.
-    pub(super) fn read(&mut self, document: &[u8], text: &mut Text, on: &mut impl FnMut(T, Value<'_>)) -> bool {
-        let is_read = self.shape.as_mut().is_some_and(|shape| shape.read(document, text, on));
+    /// Reads a document that is whole and of the shape. False for any other, of which nothing has
+    /// been handed out.
+    pub(super) fn read(
+        &mut self,
+        document: &[u8],
+        text: &mut Text,
+        on: &mut impl FnMut(T, Value<'_>),
+    ) -> bool {
+        let is_read = self
+            .shape
+            .as_mut()
+            .is_some_and(|shape| shape.read(document, text, on));
         if is_read {
             (self.is_used, self.missed) = (true, 0);
         }
         is_read
     }
 
-    /// This document, which is complete, was of another shape. Learning costs more than reading, so it becomes rare where
-    /// nothing repeats.
+    /// This document, which is complete, was of another shape. Learning costs more than reading, so
+    /// it becomes rare where nothing repeats.
     pub(super) fn missed(&mut self, paths: &'static Paths<T>, document: &[u8]) {
         self.missed = self.missed.saturating_add(1);
         if self.missed < self.patience {
             return;
         }
-        self.patience = if self.is_used { LEAST_PATIENCE } else { self.patience.saturating_mul(2) };
+        self.patience = if self.is_used {
+            LEAST_PATIENCE
+        } else {
+            self.patience.saturating_mul(2)
+        };
         (self.is_used, self.missed) = (false, 0);
         self.shape = Shape::learn(paths, document);
     }
@@ -66,14 +86,21 @@ struct Shape<T> {
 /// Where a value comes from: a scalar has an index, and its text, unless it is changed.
 #[derive(Debug)]
 enum Origin {
-    Number { index: usize, text: Box<str> },
-    String { index: usize, text: Box<str>, cut: bool },
+    Number {
+        index: usize,
+        text: Box<str>,
+    },
+    String {
+        index: usize,
+        text: Box<str>,
+        cut: bool,
+    },
     Structure(Value<'static>),
 }
 
 impl<T: Copy> Shape<T> {
-    /// The shape of a document that is complete. None for one that is too large to keep or hands out too much, whose keys are
-    /// handed out, or with a number that is too long to be.
+    /// The shape of a document that is complete. None for one that is too large to keep or hands
+    /// out too much, whose keys are handed out, or with a number that is too long to be.
     fn learn(paths: &'static Paths<T>, document: &[u8]) -> Option<Self> {
         if document.len() > MAX_DOCUMENT_BYTES {
             return None;
@@ -83,26 +110,45 @@ impl<T: Copy> Shape<T> {
             return None;
         }
         let mut document: Box<[u8]> = document.into();
-        for long in scalars.iter().filter(|scalar| scalar.length() > MAX_TEXT_BYTES) {
+        for long in scalars
+            .iter()
+            .filter(|scalar| scalar.length() > MAX_TEXT_BYTES)
+        {
             long.is_string().then(|| blank(&mut document, long))?;
         }
         let values = values(paths, &document, &scalars)?;
-        for (index, scalar) in scalars.iter().enumerate().filter(|(_, scalar)| scalar.is_string()) {
+        for (index, scalar) in scalars
+            .iter()
+            .enumerate()
+            .filter(|(_, scalar)| scalar.is_string())
+        {
             if !values.iter().any(|(_, origin)| origin.is(index)) {
                 blank(&mut document, scalar);
             }
         }
-        Some(Self { document, scalars, values, changes: Vec::new() })
+        Some(Self {
+            document,
+            scalars,
+            values,
+            changes: Vec::new(),
+        })
     }
 
-    fn read(&mut self, document: &[u8], text: &mut Text, on: &mut impl FnMut(T, Value<'_>)) -> bool {
+    fn read(
+        &mut self,
+        document: &[u8],
+        text: &mut Text,
+        on: &mut impl FnMut(T, Value<'_>),
+    ) -> bool {
         if self.compare(document, text).is_none() {
             return false;
         }
         let mut changes = self.changes.iter().peekable();
         let mut changed = |wanted: usize| {
             while changes.next_if(|(index, _)| *index < wanted).is_some() {}
-            changes.next_if(|(index, _)| *index == wanted).and_then(|(_, scalar)| scalar.of(document))
+            changes
+                .next_if(|(index, _)| *index == wanted)
+                .and_then(|(_, scalar)| scalar.of(document))
         };
         for (tag, origin) in &self.values {
             match origin {
@@ -110,10 +156,23 @@ impl<T: Copy> Shape<T> {
                 Origin::Number { index, text } => match changed(*index) {
                     None => on(*tag, Value::Number(text)),
                     Some(digits) if digits.len() > MAX_TEXT_BYTES => {}
-                    Some(digits) => on(*tag, Value::Number(std::str::from_utf8(digits).unwrap_or_default())),
+                    Some(digits) => on(
+                        *tag,
+                        Value::Number(std::str::from_utf8(digits).unwrap_or_default()),
+                    ),
                 },
-                Origin::String { index, text: known, cut } => match changed(*index) {
-                    None => on(*tag, Value::String { text: known, cut: *cut }),
+                Origin::String {
+                    index,
+                    text: known,
+                    cut,
+                } => match changed(*index) {
+                    None => on(
+                        *tag,
+                        Value::String {
+                            text: known,
+                            cut: *cut,
+                        },
+                    ),
                     Some(inside) => {
                         let (text, cut) = decode(inside, text).as_str();
                         on(*tag, Value::String { text, cut });
@@ -151,18 +210,33 @@ impl Origin {
     }
 }
 
-/// Everything that a reader hands out of a document that is complete, unless there are keys among it or it is too much.
-fn values<T: Copy>(paths: &'static Paths<T>, document: &[u8], scalars: &[Scalar]) -> Option<Box<[(T, Origin)]>> {
+/// Everything that a reader hands out of a document that is complete, unless there are keys among
+/// it or it is too much.
+fn values<T: Copy>(
+    paths: &'static Paths<T>,
+    document: &[u8],
+    scalars: &[Scalar],
+) -> Option<Box<[(T, Origin)]>> {
     let mut reader = PathReader::new(paths);
     let (mut values, mut read, mut is_fit) = (Vec::new(), 0, true);
     // A scalar is handed out when the byte behind it is read.
-    let ends = scalars.iter().map(|scalar| scalar.end).chain([document.len()]);
+    let ends = scalars
+        .iter()
+        .map(|scalar| scalar.end)
+        .chain([document.len()]);
     for (ended, end) in ends.enumerate() {
         let index = ended.saturating_sub(1);
         reader.feed(document.get(read..end)?, &mut |tag, value| {
             let origin = match value {
-                Value::Number(text) => Origin::Number { index, text: text.into() },
-                Value::String { text, cut } => Origin::String { index, text: text.into(), cut },
+                Value::Number(text) => Origin::Number {
+                    index,
+                    text: text.into(),
+                },
+                Value::String { text, cut } => Origin::String {
+                    index,
+                    text: text.into(),
+                    cut,
+                },
                 _ if values.len() == MAX_VALUES => return is_fit = false,
                 Value::Key(_) => return is_fit = false,
                 Value::Array => Origin::Structure(Value::Array),
@@ -202,5 +276,6 @@ const MAX_DOCUMENT_BYTES: usize = 2048;
 /// Most strings and numbers of such a document. An event has some ten.
 const MAX_SCALARS: usize = 64;
 
-/// Most values of such a document that are handed out. An event has some ten; empty arrays could be seven hundred.
+/// Most values of such a document that are handed out. An event has some ten; empty arrays could be
+/// seven hundred.
 const MAX_VALUES: usize = 64;

@@ -5,9 +5,12 @@ use serde_json::{Value as Tree, json};
 
 use super::*;
 
-const LISTED: [&str; 12] = ["", "a", "a.b", "a.b.c", "a[]", "a[].b", "[]", "[].a", "[][]", "b", "b.a[].c", "é"];
+const LISTED: [&str; 12] = [
+    "", "a", "a.b", "a.b.c", "a[]", "a[].b", "[]", "[].a", "[][]", "b", "b.a[].c", "é",
+];
 
-static PATHS: LazyLock<Paths<&'static str>> = LazyLock::new(|| Paths::new(LISTED.map(|path| (path, path))));
+static PATHS: LazyLock<Paths<&'static str>> =
+    LazyLock::new(|| Paths::new(LISTED.map(|path| (path, path))));
 
 /// Everything handed out as `path=value`, and how the reading ended.
 fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<String>, Status) {
@@ -42,15 +45,26 @@ fn what_follows_a_document_is_given_back() {
         let (mut reader, mut seen, mut rests) = (PathReader::new(&PATHS), Vec::new(), Vec::new());
         for mut piece in text.as_bytes().chunks(size) {
             while !piece.is_empty() {
-                piece = reader.feed_document(piece, &mut |path, value| seen.push(show(path, value)));
+                piece =
+                    reader.feed_document(piece, &mut |path, value| seen.push(show(path, value)));
                 if reader.status() != Status::Incomplete {
                     rests.extend(piece.first().copied());
-                    piece = piece.split_at(piece.iter().take_while(|byte| !b"{[".contains(byte)).count()).1;
+                    piece = piece
+                        .split_at(
+                            piece
+                                .iter()
+                                .take_while(|byte| !b"{[".contains(byte))
+                                .count(),
+                        )
+                        .1;
                     reader.reset();
                 }
             }
         }
-        let numbers: Vec<_> = seen.iter().filter(|line| line.starts_with("a=") || line.starts_with("[].a=")).collect();
+        let numbers: Vec<_> = seen
+            .iter()
+            .filter(|line| line.starts_with("a=") || line.starts_with("[].a="))
+            .collect();
         assert_eq!(numbers, ["a=1", "[].a=2", "a=\"}\""], "in pieces of {size}");
         if size == text.len() {
             assert_eq!(rests, [b'[', b'\n', b'x']);
@@ -64,7 +78,8 @@ fn read_text(document: &str) -> (Vec<String>, Status) {
 
 #[test]
 fn values_come_in_document_order_with_repeated_keys() {
-    let (seen, status) = read_text(r#" {"a":{"b":1,"x":{"b":2}},"b":true,"a":[{"b":"x"},null,[7]],"a":-1.5e3} "#);
+    let (seen, status) =
+        read_text(r#" {"a":{"b":1,"x":{"b":2}},"b":true,"a":[{"b":"x"},null,[7]],"a":-1.5e3} "#);
     let expected = [
         "={",
         "a={",
@@ -82,7 +97,10 @@ fn values_come_in_document_order_with_repeated_keys() {
         "a=-1.5e3",
         "=end",
     ];
-    assert_eq!((seen, status), (expected.map(str::to_owned).to_vec(), Status::Complete));
+    assert_eq!(
+        (seen, status),
+        (expected.map(str::to_owned).to_vec(), Status::Complete)
+    );
 }
 
 #[test]
@@ -98,8 +116,9 @@ fn only_the_exact_place_matches() {
 
 #[test]
 fn a_star_stands_for_every_key_that_is_not_listed() {
-    static STARRED: LazyLock<Paths<&'static str>> =
-        LazyLock::new(|| Paths::new(["m.*", "m.*.n", "m.listed", "*.only"].map(|path| (path, path))));
+    static STARRED: LazyLock<Paths<&'static str>> = LazyLock::new(|| {
+        Paths::new(["m.*", "m.*.n", "m.listed", "*.only"].map(|path| (path, path)))
+    });
     let long = "k".repeat(MAX_TEXT_BYTES + 1);
     let document = format!(
         r#"{{"m":{{"a":{{"n":1,"x":2}},"listed":{{"n":3}},"\u0062":"B","{long}":4}},"y":{{"only":5}},"m2":[{{"only":6}}]}}"#
@@ -121,14 +140,19 @@ fn a_star_stands_for_every_key_that_is_not_listed() {
         for piece in document.as_bytes().chunks(size) {
             reader.feed(piece, &mut |path, value| seen.push(show(path, value)));
         }
-        assert_eq!((seen, reader.status()), (expected.map(str::to_owned).to_vec(), Status::Complete));
+        assert_eq!(
+            (seen, reader.status()),
+            (expected.map(str::to_owned).to_vec(), Status::Complete)
+        );
     }
 }
 
 #[test]
 fn keys_match_decoded() {
     let long = "a".repeat(MAX_TEXT_BYTES + 1);
-    let document = format!(r#"{{"\u0061":{{"\u0062":1}},"\u00e9":2,"é":3,"{long}":4,"a\u0000":5,"\ud83d":6}}"#);
+    let document = format!(
+        r#"{{"\u0061":{{"\u0062":1}},"\u00e9":2,"é":3,"{long}":4,"a\u0000":5,"\ud83d":6}}"#
+    );
     let seen = read_text(&document).0;
     assert_eq!(seen, ["={", "a={", "a.b=1", "a=end", "é=2", "é=3", "=end"]);
 }
@@ -137,25 +161,58 @@ fn keys_match_decoded() {
 fn strings_are_decoded_and_cut() {
     let cases = [
         (r#""""#.to_owned(), r#"="""#.to_owned()),
-        (r#""\"\\\/\b\f\n\r\t""#.into(), format!("={:?}", "\"\\/\u{8}\u{c}\n\r\t")),
-        (r#""h\u00e9 \ud83d\ude00é""#.into(), format!("={:?}", "hé 😀é")),
-        (r#""\ud83dx\ud83d\ud83d\ude00\ude00\ud83d""#.into(), format!("={:?}", "\u{fffd}x\u{fffd}😀\u{fffd}\u{fffd}")),
-        (format!("{:?}", "x".repeat(256)), format!("={:?}", "x".repeat(256))),
-        (format!("{:?}", "x".repeat(257)), format!("={:?}..", "x".repeat(256))),
-        (format!("\"{}é\"", "x".repeat(255)), format!("={:?}..", "x".repeat(255))),
+        (
+            r#""\"\\\/\b\f\n\r\t""#.into(),
+            format!("={:?}", "\"\\/\u{8}\u{c}\n\r\t"),
+        ),
+        (
+            r#""h\u00e9 \ud83d\ude00é""#.into(),
+            format!("={:?}", "hé 😀é"),
+        ),
+        (
+            r#""\ud83dx\ud83d\ud83d\ude00\ude00\ud83d""#.into(),
+            format!("={:?}", "\u{fffd}x\u{fffd}😀\u{fffd}\u{fffd}"),
+        ),
+        (
+            format!("{:?}", "x".repeat(256)),
+            format!("={:?}", "x".repeat(256)),
+        ),
+        (
+            format!("{:?}", "x".repeat(257)),
+            format!("={:?}..", "x".repeat(256)),
+        ),
+        (
+            format!("\"{}é\"", "x".repeat(255)),
+            format!("={:?}..", "x".repeat(255)),
+        ),
     ];
     for (document, expected) in cases {
-        assert_eq!(read_text(&document), (vec![expected.clone()], Status::Complete), "{document}");
-        assert_eq!(read(document.as_bytes().chunks(1)).0, [expected], "{document}");
+        assert_eq!(
+            read_text(&document),
+            (vec![expected.clone()], Status::Complete),
+            "{document}"
+        );
+        assert_eq!(
+            read(document.as_bytes().chunks(1)).0,
+            [expected],
+            "{document}"
+        );
     }
-    assert_eq!(read([&b"\"ab\xffcd\""[..]]).0, ["=\"ab\".."], "text ends where it is not UTF-8");
+    assert_eq!(
+        read([&b"\"ab\xffcd\""[..]]).0,
+        ["=\"ab\".."],
+        "text ends where it is not UTF-8"
+    );
 }
 
 #[test]
 fn numbers_too_long_to_keep_are_not_handed_out() {
     let digits = "7".repeat(MAX_TEXT_BYTES + 1);
     assert_eq!(read_text(&digits), (vec![], Status::Complete));
-    assert_eq!(read_text(&digits[1..]), (vec![format!("={}", &digits[1..])], Status::Complete));
+    assert_eq!(
+        read_text(&digits[1..]),
+        (vec![format!("={}", &digits[1..])], Status::Complete)
+    );
 }
 
 #[test]
@@ -199,7 +256,10 @@ fn wrong_and_unfinished_are_told_apart() {
         "\u{feff}{}",
     ] {
         assert_eq!(read_text(malformed).1, Status::Malformed, "{malformed}");
-        assert!(serde_json::from_str::<Tree>(malformed).is_err(), "{malformed}");
+        assert!(
+            serde_json::from_str::<Tree>(malformed).is_err(),
+            "{malformed}"
+        );
     }
     for unfinished in [
         "",
@@ -218,7 +278,11 @@ fn wrong_and_unfinished_are_told_apart() {
         r#""\u12"#,
     ] {
         let mut reader = PathReader::new(&PATHS);
-        assert_eq!(reader.feed(unfinished.as_bytes(), &mut |_, _| {}), Status::Incomplete, "{unfinished}");
+        assert_eq!(
+            reader.feed(unfinished.as_bytes(), &mut |_, _| {}),
+            Status::Incomplete,
+            "{unfinished}"
+        );
     }
 }
 
@@ -229,7 +293,10 @@ fn nesting_is_bounded() {
     assert_eq!(read_text(&nested(MAX_DEPTH + 1)).1, Status::Malformed);
     let mut reader = PathReader::new(&PATHS);
     reader.feed("{\"a\":".repeat(1_000_000).as_bytes(), &mut |_, _| {});
-    assert!(reader.open.capacity() <= 2 * MAX_DEPTH, "the stack does not grow with hostile nesting");
+    assert!(
+        reader.open.capacity() <= 2 * MAX_DEPTH,
+        "the stack does not grow with hostile nesting"
+    );
 }
 
 #[test]
@@ -241,8 +308,13 @@ fn a_reader_can_begin_again() {
     reader.reset();
     assert!(!reader.has_begun());
     let mut seen = Vec::new();
-    let status = reader.feed(br#"{"b":1}"#, &mut |path, value| seen.push(show(path, value)));
-    assert_eq!((seen.join(" "), status), ("={ b=1 =end".to_owned(), Status::Complete));
+    let status = reader.feed(br#"{"b":1}"#, &mut |path, value| {
+        seen.push(show(path, value))
+    });
+    assert_eq!(
+        (seen.join(" "), status),
+        ("={ b=1 =end".to_owned(), Status::Complete)
+    );
 }
 
 /// What one reader hands out for a stream of documents, and new ones for each.
@@ -285,9 +357,14 @@ fn documents_that_repeat_are_read_like_any_other() {
         &long,
         &digits,
     ];
-    let documents = documents.map(|value| format!(r#"{{"a":{value},"x":[{value},"y"],"b":{value}}}"#));
-    let each_after_each = documents.iter().flat_map(|one| documents.iter().flat_map(move |other| [one, one, other]));
-    let stream: Vec<_> = each_after_each.map(|document| document.clone().into_bytes()).collect();
+    let documents =
+        documents.map(|value| format!(r#"{{"a":{value},"x":[{value},"y"],"b":{value}}}"#));
+    let each_after_each = documents
+        .iter()
+        .flat_map(|one| documents.iter().flat_map(move |other| [one, one, other]));
+    let stream: Vec<_> = each_after_each
+        .map(|document| document.clone().into_bytes())
+        .collect();
     let [repeated, alone] = read_stream(&stream);
     for ((document, repeated), alone) in stream.iter().zip(repeated).zip(alone) {
         assert_eq!(repeated, alone, "{}", String::from_utf8_lossy(document));
@@ -297,21 +374,44 @@ fn documents_that_repeat_are_read_like_any_other() {
 #[test]
 fn documents_that_differ_in_strings_and_numbers_are_of_one_shape() {
     let mut reader = PathReader::new(&PATHS);
-    let document = |string: &str, number: &str| format!(r#"{{"a":"{string}","x":["{string}",{number}],"b":{number}}}"#);
+    let document = |string: &str, number: &str| {
+        format!(r#"{{"a":"{string}","x":["{string}",{number}],"b":{number}}}"#)
+    };
     for _ in 0..2 {
         reader.reset();
         reader.feed(document("text", "12").as_bytes(), &mut |_, _| {});
     }
     let long = "x".repeat(300);
-    for (string, number) in [("text", "12"), ("texts", "123"), ("", "1"), ("t\\n\\u00e9", "-0.5e3"), (&long, "12")] {
+    for (string, number) in [
+        ("text", "12"),
+        ("texts", "123"),
+        ("", "1"),
+        ("t\\n\\u00e9", "-0.5e3"),
+        (&long, "12"),
+    ] {
         let document = document(string, number);
         let mut seen = Vec::new();
         let on = &mut |path: &str, value: Value<'_>| seen.push(show(path, value));
-        assert!(reader.repetition.as_mut().unwrap().read(document.as_bytes(), &mut reader.text, on), "{document}");
+        assert!(
+            reader
+                .repetition
+                .as_mut()
+                .unwrap()
+                .read(document.as_bytes(), &mut reader.text, on),
+            "{document}"
+        );
         assert_eq!(seen, read_text(&document).0);
     }
-    for other in ["{}", r#"{"a":1,"x":["text",12],"b":12}"#, r#"{"a":"text","x":["text",12],"b":12"#] {
-        let read = reader.repetition.as_mut().unwrap().read(other.as_bytes(), &mut reader.text, &mut |_, _| {});
+    for other in [
+        "{}",
+        r#"{"a":1,"x":["text",12],"b":12}"#,
+        r#"{"a":"text","x":["text",12],"b":12"#,
+    ] {
+        let read = reader.repetition.as_mut().unwrap().read(
+            other.as_bytes(),
+            &mut reader.text,
+            &mut |_, _| {},
+        );
         assert!(!read, "{other}");
     }
 }
@@ -321,11 +421,17 @@ fn what_is_not_asked_for_is_not_kept_of_documents_that_repeat() {
     let mut reader = PathReader::new(&PATHS);
     for _ in 0..3 {
         reader.reset();
-        reader.feed(br#"{"secret":"canary","a":{"x":["canary"]},"b":1}"#, &mut |_, _| {});
+        reader.feed(
+            br#"{"secret":"canary","a":{"x":["canary"]},"b":1}"#,
+            &mut |_, _| {},
+        );
     }
     let kept = format!("{:?}", reader.repetition);
     let canary = format!("{:?}", b"canary");
-    assert!(kept.contains("document") && !kept.contains(canary.trim_matches(['[', ']'])), "{kept}");
+    assert!(
+        kept.contains("document") && !kept.contains(canary.trim_matches(['[', ']'])),
+        "{kept}"
+    );
 }
 
 #[test]
@@ -336,7 +442,14 @@ fn what_is_not_asked_for_is_not_kept() {
         for piece in document.chunks(size) {
             reader.feed(piece, &mut |_, _| {});
         }
-        assert!(!reader.text.kept().windows(6).any(|window| window == b"canary"), "{size} at once");
+        assert!(
+            !reader
+                .text
+                .kept()
+                .windows(6)
+                .any(|window| window == b"canary"),
+            "{size} at once"
+        );
     }
     assert!(size_of::<PathReader<&str>>() < 512);
 }
@@ -348,7 +461,13 @@ fn expect(tree: &Tree, path: Option<String>, seen: &mut Vec<String>) {
     let join = |key: &str| {
         path.as_ref()
             .filter(|_| !key.is_empty() && !key.contains(['.', '[']))
-            .map(|path| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") })
+            .map(|path| {
+                if path.is_empty() {
+                    key.to_owned()
+                } else {
+                    format!("{path}.{key}")
+                }
+            })
     };
     match tree {
         Tree::Null => say(Value::Null),
@@ -357,12 +476,16 @@ fn expect(tree: &Tree, path: Option<String>, seen: &mut Vec<String>) {
         Tree::String(text) => say(Value::String { text, cut: false }),
         Tree::Array(elements) => {
             say(Value::Array);
-            elements.iter().for_each(|element| expect(element, path.as_ref().map(|path| format!("{path}[]")), seen));
+            elements.iter().for_each(|element| {
+                expect(element, path.as_ref().map(|path| format!("{path}[]")), seen)
+            });
             seen.extend(listed.map(|path| show(&path, Value::End)));
         }
         Tree::Object(members) => {
             say(Value::Object);
-            members.iter().for_each(|(key, value)| expect(value, join(key), seen));
+            members
+                .iter()
+                .for_each(|(key, value)| expect(value, join(key), seen));
             seen.extend(listed.map(|path| show(&path, Value::End)));
         }
     }
@@ -377,8 +500,7 @@ fn tree() -> impl Strategy<Value = Tree> {
         "\\PC{0,20}".prop_map(Tree::from),
         Just(json!("{\"a\":{\"b\":1}}\n\u{1}\u{1f600}")),
     ];
-    let key =
-        prop_oneof![8 => prop::sample::select(vec!["a", "b", "c", "é"]).prop_map(str::to_owned), 1 => "\\PC{0,6}"];
+    let key = prop_oneof![8 => prop::sample::select(vec!["a", "b", "c", "é"]).prop_map(str::to_owned), 1 => "\\PC{0,6}"];
     leaf.prop_recursive(6, 60, 5, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..5).prop_map(Tree::from),
@@ -392,7 +514,11 @@ fn tree() -> impl Strategy<Value = Tree> {
 fn ascii(document: &str) -> String {
     let escape = |c: char| match c {
         ' '..='~' | '\n' => c.to_string(),
-        _ => c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04X}")).collect(),
+        _ => c
+            .encode_utf16(&mut [0; 2])
+            .iter()
+            .map(|unit| format!("\\u{unit:04X}"))
+            .collect(),
     };
     document.chars().map(escape).collect()
 }

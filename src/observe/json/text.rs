@@ -32,18 +32,28 @@ impl Text {
         self.cut |= fits.len() < more.len();
     }
 
-    /// The text with its last run. One that is a single run, as nearly all are, is lent from where it stands.
+    /// The text with its last run. One that is a single run, as nearly all are, is lent from where
+    /// it stands.
     pub(super) fn complete<'a>(&'a mut self, run: &'a [u8]) -> Complete<'a> {
         let is_single = self.bytes.is_empty() && self.high.is_none();
         if is_single && !self.wanted {
-            return Complete { bytes: b"", cut: false };
+            return Complete {
+                bytes: b"",
+                cut: false,
+            };
         }
         if is_single && run.len() <= MAX_TEXT_BYTES {
-            return Complete { bytes: run, cut: false };
+            return Complete {
+                bytes: run,
+                cut: false,
+            };
         }
         self.push(run);
         self.end();
-        Complete { bytes: &self.bytes, cut: self.cut }
+        Complete {
+            bytes: &self.bytes,
+            cut: self.cut,
+        }
     }
 
     /// Nothing follows that could complete a surrogate pair. A lone half becomes U+FFFD.
@@ -89,8 +99,12 @@ pub(super) struct Complete<'a> {
 impl<'a> Complete<'a> {
     /// The text up to the first byte that is not UTF-8, and whether it should go on.
     pub(super) fn as_str(&self) -> (&'a str, bool) {
-        let valid = std::str::from_utf8(self.bytes)
-            .unwrap_or_else(|_| self.bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid()));
+        let valid = std::str::from_utf8(self.bytes).unwrap_or_else(|_| {
+            self.bytes
+                .utf8_chunks()
+                .next()
+                .map_or("", |chunk| chunk.valid())
+        });
         (valid, self.cut || valid.len() < self.bytes.len())
     }
 
@@ -132,11 +146,16 @@ impl Escape {
                 Ok(None)
             }
             Self::Unit { digits, unit } => {
-                let digit =
-                    char::from(byte).to_digit(16).and_then(|digit| u16::try_from(digit).ok()).ok_or(InvalidEscape)?;
+                let digit = char::from(byte)
+                    .to_digit(16)
+                    .and_then(|digit| u16::try_from(digit).ok())
+                    .ok_or(InvalidEscape)?;
                 let unit = unit << 4 | digit;
                 if digits < 3 {
-                    return Ok(Some(Self::Unit { digits: digits + 1, unit }));
+                    return Ok(Some(Self::Unit {
+                        digits: digits + 1,
+                        unit,
+                    }));
                 }
                 text.push_utf16(unit);
                 Ok(None)

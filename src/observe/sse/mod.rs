@@ -1,8 +1,10 @@
-//! Server-sent events (WHATWG HTML, section 9.2.6 "Interpreting an event stream"): bytes in, events out in fragments.
+//! Server-sent events (WHATWG HTML, section 9.2.6 "Interpreting an event stream"): bytes in, events
+//! out in fragments.
 //!
-//! Constant memory whatever the peer sends: the data of an event are lent as they come and never collected, so one event
-//! may be as long as it likes; only the event's name is kept, and it is bounded. Where the chunks are cut makes no
-//! difference to the events seen, only to the fragments of their data.
+//! Constant memory whatever the peer sends: the data of an event are lent as they come and never
+//! collected, so one event may be as long as it likes; only the event's name is kept, and it is
+//! bounded. Where the chunks are cut makes no difference to the events seen, only to the fragments
+//! of their data.
 
 #[cfg(test)]
 mod tests;
@@ -14,8 +16,8 @@ pub trait SseEvents {
     /// A fragment of the current event's data. The lines of the data are joined by `\n`.
     fn data(&mut self, fragment: &[u8]);
 
-    /// The current event is complete: the fragments since the last dispatch were its data. `name` is its `event` field,
-    /// cut at [`MAX_NAME_BYTES`] and at the first byte that is not UTF-8.
+    /// The current event is complete: the fragments since the last dispatch were its data. `name`
+    /// is its `event` field, cut at [`MAX_NAME_BYTES`] and at the first byte that is not UTF-8.
     fn dispatch(&mut self, name: Option<&str>);
 }
 
@@ -35,7 +37,13 @@ pub struct SseScanner {
 
 impl Default for SseScanner {
     fn default() -> Self {
-        Self { state: State::Mark(0), after_cr: false, has_data: false, field: Text::EMPTY, name: Text::EMPTY }
+        Self {
+            state: State::Mark(0),
+            after_cr: false,
+            has_data: false,
+            field: Text::EMPTY,
+            name: Text::EMPTY,
+        }
     }
 }
 
@@ -45,17 +53,27 @@ impl SseScanner {
         self.read(bytes, false, events);
     }
 
-    /// Reads the next bytes of the stream up to a JSON object or array that begins a line, and returns what begins with it.
+    /// Reads the next bytes of the stream up to a JSON object or array that begins a line, and
+    /// returns what begins with it.
     ///
-    /// For an agent such a line has an unknown name and is ignored. Providers write errors so, when a stream that has begun
-    /// cannot go on. The event before it is complete with it. Whoever reads the document passes on what follows it; what is
-    /// left of the line is ignored.
-    pub fn feed_to_document<'a>(&mut self, bytes: &'a [u8], events: &mut impl SseEvents) -> &'a [u8] {
+    /// For an agent such a line has an unknown name and is ignored. Providers write errors so, when
+    /// a stream that has begun cannot go on. The event before it is complete with it. Whoever reads
+    /// the document passes on what follows it; what is left of the line is ignored.
+    pub fn feed_to_document<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        events: &mut impl SseEvents,
+    ) -> &'a [u8] {
         self.read(bytes, true, events)
     }
 
     /// Reads to the end of the bytes, or to a document where it is to stop there.
-    fn read<'a>(&mut self, mut bytes: &'a [u8], stops: bool, events: &mut impl SseEvents) -> &'a [u8] {
+    fn read<'a>(
+        &mut self,
+        mut bytes: &'a [u8],
+        stops: bool,
+        events: &mut impl SseEvents,
+    ) -> &'a [u8] {
         while let Some((&byte, rest)) = bytes.split_first() {
             if std::mem::take(&mut self.after_cr) && byte == b'\n' {
                 bytes = rest;
@@ -153,14 +171,21 @@ impl SseScanner {
     }
 
     /// Reads to the end of the line or of the bytes and returns what follows.
-    fn value<'a>(&mut self, field: Field, bytes: &'a [u8], events: &mut impl SseEvents) -> &'a [u8] {
+    fn value<'a>(
+        &mut self,
+        field: Field,
+        bytes: &'a [u8],
+        events: &mut impl SseEvents,
+    ) -> &'a [u8] {
         let (value, tail) = bytes.split_at(memchr2(b'\r', b'\n', bytes).unwrap_or(bytes.len()));
         match field {
             Field::Data if !value.is_empty() => events.data(value),
             Field::Event => self.name.push(value),
             Field::Data | Field::Other => {}
         }
-        let Some((end, tail)) = tail.split_first() else { return tail };
+        let Some((end, tail)) = tail.split_first() else {
+            return tail;
+        };
         self.end_line(*end);
         tail
     }
@@ -216,7 +241,10 @@ struct Text<const N: usize> {
 }
 
 impl<const N: usize> Text<N> {
-    const EMPTY: Self = Self { bytes: [0; N], len: 0 };
+    const EMPTY: Self = Self {
+        bytes: [0; N],
+        len: 0,
+    };
 
     fn bytes(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()

@@ -3,7 +3,10 @@ use super::*;
 #[test]
 fn words_of_an_api_are_shown_and_names_are_not() {
     for (path, shape) in [
-        ("/v1beta/openai/chat/completions", "/v1beta/openai/chat/completions"),
+        (
+            "/v1beta/openai/chat/completions",
+            "/v1beta/openai/chat/completions",
+        ),
         (
             "/v1/projects/acme/locations/global/publishers/anthropic/models/claude:streamRawPredict",
             "/v1/projects/{}/locations/{}/publishers/anthropic/models/{}:streamRawPredict",
@@ -47,9 +50,15 @@ fn no_secret_is_shown() {
             format!("/v1/x/{secret}?key={secret}#{secret}"),
         ] {
             let shape = PathShape::of(&path).to_string();
-            assert!(!shape.contains(secret) && shape.contains(REPLACED), "{path}: {shape}");
+            assert!(
+                !shape.contains(secret) && shape.contains(REPLACED),
+                "{path}: {shape}"
+            );
         }
     }
     assert_eq!(PathShape::of("/v1/chat?key=secret").to_string(), "/v1/chat");
-    assert!(PathShape::of(&"/chat".repeat(1000)).to_string().len() < 100, "bounded");
+    assert!(
+        PathShape::of(&"/chat".repeat(1000)).to_string().len() < 100,
+        "bounded"
+    );
 }

@@ -1,8 +1,9 @@
 //! How much time it may take to look at one connection: a budget that grows with what passes.
 //!
-//! Whatever a reader makes of its bytes, it can cost no more than this. Readers themselves see no clock: the relay measures
-//! each piece that it lends. The clock on the wall is cheap to read but also counts what other threads do meanwhile, so
-//! that it only acquits: who has used up the budget by it is measured again by the processor time of the thread.
+//! Whatever a reader makes of its bytes, it can cost no more than this. Readers themselves see no
+//! clock: the relay measures each piece that it lends. The clock on the wall is cheap to read but
+//! also counts what other threads do meanwhile, so that it only acquits: who has used up the budget
+//! by it is measured again by the processor time of the thread.
 
 use std::time::{Duration, Instant};
 
@@ -35,7 +36,10 @@ pub(super) struct Spent {
 
 impl Default for Allowance {
     fn default() -> Self {
-        Self { left: BURST, clock: Clock::Wall }
+        Self {
+            left: BURST,
+            clock: Clock::Wall,
+        }
     }
 }
 
@@ -59,7 +63,10 @@ impl Allowance {
                 false
             }
             (None, Clock::Wall) => {
-                *self = Self { left: BURST, clock: Clock::Thread };
+                *self = Self {
+                    left: BURST,
+                    clock: Clock::Thread,
+                };
                 false
             }
             (None, Clock::Thread) => true,
@@ -71,17 +78,22 @@ impl Allowance {
 /// The processor time that this thread has used.
 fn thread_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default())
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or_default(),
+        u32::try_from(time.tv_nsec).unwrap_or_default(),
+    )
 }
 
-/// What each byte of the wire may take. A body that is compressed to a fiftieth, which is as far as JSON and events go, is
-/// decompressed and read in half of that; bare ones take some nanoseconds.
+/// What each byte of the wire may take. A body that is compressed to a fiftieth, which is as far as
+/// JSON and events go, is decompressed and read in half of that; bare ones take some nanoseconds.
 const PER_BYTE: Duration = Duration::from_micros(1);
 
-/// What each chunk may take beside that, however short: about what it takes the relay and the kernel to pass it on.
+/// What each chunk may take beside that, however short: about what it takes the relay and the
+/// kernel to pass it on.
 const PER_CHUNK: Duration = Duration::from_micros(100);
 
-/// What may be saved up, and is there from the start: a body that unpacks to 25 MB at once stays within it.
+/// What may be saved up, and is there from the start: a body that unpacks to 25 MB at once stays
+/// within it.
 const BURST: Duration = Duration::from_millis(250);
 
 #[cfg(test)]
@@ -94,7 +106,8 @@ mod tests {
         while thread_time() - start < time {}
     }
 
-    /// How many pieces of work fit into a budget that `earned` adds to after each of them, at most 1000.
+    /// How many pieces of work fit into a budget that `earned` adds to after each of them, at most
+    /// 1000.
     fn pieces(each: Duration, earned: impl Fn(&mut Allowance)) -> usize {
         let mut allowance = Allowance::default();
         let fits = |_: &usize| {
@@ -110,9 +123,17 @@ mod tests {
         let each = Duration::from_millis(2);
         let burst = usize::try_from(BURST.as_nanos() / each.as_nanos()).unwrap();
         let unearned = pieces(each, |_| {});
-        // Twice at most: once by the clock on the wall, which others can use up, and once more by that of the thread.
-        assert!((burst / 2..=2 * burst).contains(&unearned), "{unearned} pieces");
-        assert_eq!(pieces(each / 100, |allowance| allowance.earn(0)), 1000, "each chunk is worth more than that");
+        // Twice at most: once by the clock on the wall, which others can use up, and once more by
+        // that of the thread.
+        assert!(
+            (burst / 2..=2 * burst).contains(&unearned),
+            "{unearned} pieces"
+        );
+        assert_eq!(
+            pieces(each / 100, |allowance| allowance.earn(0)),
+            1000,
+            "each chunk is worth more than that"
+        );
     }
 
     #[test]

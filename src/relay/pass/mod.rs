@@ -1,8 +1,9 @@
 //! Plaintext both ways, byte for byte: two streams enter, [`End`] leaves.
 //!
-//! Forward first, observe second: a chunk is lent to the observer when it has been written and flushed. Each direction has
-//! its own chunk in flight, so that a blocked one never blocks the other. No byte is changed, merged or split on purpose.
-//! Looking at what has passed is done in short turns, between which other connections go on, and has a limit in time.
+//! Forward first, observe second: a chunk is lent to the observer when it has been written and
+//! flushed. Each direction has its own chunk in flight, so that a blocked one never blocks the
+//! other. No byte is changed, merged or split on purpose. Looking at what has passed is done in
+//! short turns, between which other connections go on, and has a limit in time.
 
 mod allowance;
 mod tap;
@@ -35,9 +36,15 @@ pub struct Terms<'a> {
 
 /// Passes bytes until the end; `observer` looks at them, if there is one.
 ///
-/// After [`End::Closed`], both sides have been told by a `shutdown` of their stream (close_notify). After any other end, the
-/// caller closes the connections below the streams, so that a message that was cut off does not look complete.
-pub async fn pass<A, P>(agent: &mut A, provider: &mut P, observer: Option<Box<dyn Observer>>, terms: &Terms<'_>) -> End
+/// After [`End::Closed`], both sides have been told by a `shutdown` of their stream (close_notify).
+/// After any other end, the caller closes the connections below the streams, so that a message that
+/// was cut off does not look complete.
+pub async fn pass<A, P>(
+    agent: &mut A,
+    provider: &mut P,
+    observer: Option<Box<dyn Observer>>,
+    terms: &Terms<'_>,
+) -> End
 where
     A: AsyncRead + AsyncWrite + Unpin,
     P: AsyncRead + AsyncWrite + Unpin,
@@ -45,7 +52,13 @@ where
     let passage = Passage::default();
     let span = passage.span().clone();
     let tap = Tap::new(observer, terms.record, passage);
-    let mut link = Link { agent, provider, up: Lane::Reading, down: Lane::Reading, tap };
+    let mut link = Link {
+        agent,
+        provider,
+        up: Lane::Reading,
+        down: Lane::Reading,
+        tap,
+    };
     let end = link.run(terms).instrument(span).await;
     link.tap.passage.ended(end);
     if let End::TimedOut(step) = end {
@@ -91,24 +104,34 @@ where
                     self.say_goodbye().await;
                     return End::Shutdown;
                 }
-                Step::Quiet if self.tap.last + terms.idle <= Instant::now() => return End::TimedOut(TimeoutStep::Idle),
+                Step::Quiet if self.tap.last + terms.idle <= Instant::now() => {
+                    return End::TimedOut(TimeoutStep::Idle);
+                }
                 Step::Quiet => {}
             }
-            // A link that always has something to look at never lets the other branches have their turn.
+            // A link that always has something to look at never lets the other branches have their
+            // turn.
             if terms.shutdown.force.is_cancelled() {
                 return forced(terms);
             }
         }
     }
 
-    /// Moves chunks in turn, one each way, until neither side has anything ready, or looking at them has taken long enough.
+    /// Moves chunks in turn, one each way, until neither side has anything ready, or looking at
+    /// them has taken long enough.
     fn poll(&mut self, cx: &mut Context<'_>, draining: bool) -> Poll<Step> {
         self.tap.begin_turn();
         loop {
             if self.up.is_over() && self.down.is_over() {
                 return Poll::Ready(Step::End(self.end()));
             }
-            let Self { agent, provider, up, down, tap } = self;
+            let Self {
+                agent,
+                provider,
+                up,
+                down,
+                tap,
+            } = self;
             if tap.is_full() && !tap.catch_up() {
                 return Poll::Ready(Step::Breathe);
             }
@@ -124,8 +147,13 @@ where
                 return Poll::Ready(Step::Breathe);
             }
             if sent.is_pending() && received.is_pending() {
-                let rests = draining && !up.is_busy() && !down.is_busy() && tap.is_between_exchanges();
-                return if rests { Poll::Ready(Step::Drained) } else { Poll::Pending };
+                let rests =
+                    draining && !up.is_busy() && !down.is_busy() && tap.is_between_exchanges();
+                return if rests {
+                    Poll::Ready(Step::Drained)
+                } else {
+                    Poll::Pending
+                };
             }
         }
     }
@@ -138,7 +166,8 @@ where
         }
     }
 
-    /// Ends both streams in order: nothing is cut off between exchanges. A peer that does not take it is left behind.
+    /// Ends both streams in order: nothing is cut off between exchanges. A peer that does not take
+    /// it is left behind.
     async fn say_goodbye(&mut self) {
         let both = async { tokio::join!(self.agent.shutdown(), self.provider.shutdown()) };
         let _ = timeout(GOODBYE, both).await;

@@ -1,8 +1,9 @@
 //! Counts what has passed and lends it to the observer, a piece at a time and never for long.
 //!
-//! Chunks enter when they have been written; the observer gets them in the same order. Looking at them is done in turns: what
-//! a turn leaves over waits here, a few chunks at most, while the task lets others work. An observer that takes more time
-//! than the [`Allowance`] of its connection is dropped, which states its open calls as lost, and the bytes pass on.
+//! Chunks enter when they have been written; the observer gets them in the same order. Looking at
+//! them is done in turns: what a turn leaves over waits here, a few chunks at most, while the task
+//! lets others work. An observer that takes more time than the [`Allowance`] of its connection is
+//! dropped, which states its open calls as lost, and the bytes pass on.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -50,7 +51,11 @@ enum Waiting {
 }
 
 impl<'a> Tap<'a> {
-    pub(super) fn new(observer: Option<Box<dyn Observer>>, record: &'a dyn Record, passage: Passage) -> Self {
+    pub(super) fn new(
+        observer: Option<Box<dyn Observer>>,
+        record: &'a dyn Record,
+        passage: Passage,
+    ) -> Self {
         Self {
             observer,
             record,
@@ -65,7 +70,10 @@ impl<'a> Tap<'a> {
     }
 
     pub(super) fn of<'t>(&'t mut self, direction: Direction) -> DirectedTap<'t, 'a> {
-        DirectedTap { tap: self, direction }
+        DirectedTap {
+            tap: self,
+            direction,
+        }
     }
 
     /// The task has been woken: there is time for looking again.
@@ -86,16 +94,28 @@ impl<'a> Tap<'a> {
     /// Looks at what waits, until the turn is over. True when nothing waits any more.
     pub(super) fn catch_up(&mut self) -> bool {
         while !self.turn_is_over() {
-            let Some(next) = self.waiting.pop_front() else { break };
+            let Some(next) = self.waiting.pop_front() else {
+                break;
+            };
             match next {
                 Waiting::HalfClosed { direction, at } => {
                     self.look(|observer| observer.half_closed(direction, at.into_std()));
                 }
-                Waiting::Bytes { direction, bytes, seen, read } => {
+                Waiting::Bytes {
+                    direction,
+                    bytes,
+                    seen,
+                    read,
+                } => {
                     let more = self.lend(direction, bytes.get(seen..).unwrap_or_default(), read);
                     self.waiting_bytes = self.waiting_bytes.saturating_sub(more);
                     if seen + more < bytes.len() {
-                        self.waiting.push_front(Waiting::Bytes { direction, bytes, seen: seen + more, read });
+                        self.waiting.push_front(Waiting::Bytes {
+                            direction,
+                            bytes,
+                            seen: seen + more,
+                            read,
+                        });
                     }
                 }
             }
@@ -105,10 +125,15 @@ impl<'a> Tap<'a> {
 
     /// Whether closing the connection now cuts nothing off. Where nobody looks that cannot be told.
     pub(super) fn is_between_exchanges(&self) -> bool {
-        self.waiting.is_empty() && self.observer.as_ref().is_some_and(|observer| observer.is_between_exchanges())
+        self.waiting.is_empty()
+            && self
+                .observer
+                .as_ref()
+                .is_some_and(|observer| observer.is_between_exchanges())
     }
 
-    /// The connection has ended: the observer is told everything that waits, in turns, and then the end.
+    /// The connection has ended: the observer is told everything that waits, in turns, and then the
+    /// end.
     pub(super) async fn end(&mut self, end: End) {
         let at = Instant::now();
         self.begin_turn();
@@ -140,7 +165,9 @@ impl<'a> Tap<'a> {
 
     /// Calls the observer, and lets it go when it has taken too long.
     fn look(&mut self, call: impl FnOnce(&mut dyn Observer)) {
-        let Some(observer) = &mut self.observer else { return };
+        let Some(observer) = &mut self.observer else {
+            return;
+        };
         let spent = self.allowance.spend(|| call(&mut **observer));
         self.turn = self.turn.saturating_sub(spent.wall);
         self.piece = match spent.wall {
@@ -152,7 +179,8 @@ impl<'a> Tap<'a> {
             self.observer = None;
             self.waiting.clear();
             self.waiting_bytes = 0;
-            self.record.record(Fact::ObserverFailed(ObserverFailure::TimeBudget));
+            self.record
+                .record(Fact::ObserverFailed(ObserverFailure::TimeBudget));
         }
     }
 }
@@ -171,35 +199,51 @@ impl Witness for DirectedTap<'_, '_> {
             Direction::ToAgent => ByteDirection::Received,
             Direction::ToProvider => ByteDirection::Sent,
         };
-        tap.record.record(Fact::Bytes { direction: counted, count: chunk.len() as u64 });
+        tap.record.record(Fact::Bytes {
+            direction: counted,
+            count: chunk.len() as u64,
+        });
         tap.record.record(Fact::RelayDelay(tap.last - read));
         tap.passage.passed(*direction, chunk.len() as u64);
         tap.allowance.earn(chunk.len());
-        let seen = if tap.waiting.is_empty() { tap.lend(*direction, chunk, read) } else { 0 };
+        let seen = if tap.waiting.is_empty() {
+            tap.lend(*direction, chunk, read)
+        } else {
+            0
+        };
         if let Some(rest @ [_, ..]) = chunk.get(seen..) {
             tap.waiting_bytes += rest.len();
-            tap.waiting.push_back(Waiting::Bytes { direction: *direction, bytes: rest.into(), seen: 0, read });
+            tap.waiting.push_back(Waiting::Bytes {
+                direction: *direction,
+                bytes: rest.into(),
+                seen: 0,
+                read,
+            });
         }
     }
 
     fn ended(&mut self) {
         let Self { tap, direction } = self;
         tap.last = Instant::now();
-        tap.waiting.push_back(Waiting::HalfClosed { direction: *direction, at: tap.last });
+        tap.waiting.push_back(Waiting::HalfClosed {
+            direction: *direction,
+            at: tap.last,
+        });
         tap.catch_up();
     }
 }
 
-/// How long a task looks at its connection before others work: as long as some twenty chunks take to pass, and far more
-/// than what looking at them takes.
+/// How long a task looks at its connection before others work: as long as some twenty chunks take
+/// to pass, and far more than what looking at them takes.
 const TURN: Duration = Duration::from_millis(1);
 
-/// More than this is not kept for looking at it later, beside one chunk each way that is on its way: the connection itself
-/// waits then, for no longer than its allowance lasts.
+/// More than this is not kept for looking at it later, beside one chunk each way that is on its
+/// way: the connection itself waits then, for no longer than its allowance lasts.
 const MAX_WAITING_BYTES: usize = 32 << 10;
 
-/// How much is lent at once: less while looking at it takes long, because what happens inside one piece cannot be
-/// interrupted, and more while it is quick, because the readers prefer whole documents.
+/// How much is lent at once: less while looking at it takes long, because what happens inside one
+/// piece cannot be interrupted, and more while it is quick, because the readers prefer whole
+/// documents.
 const FIRST_PIECE: usize = 256;
 const SMALLEST_PIECE: usize = 64;
 const LARGEST_PIECE: usize = 4 << 10;

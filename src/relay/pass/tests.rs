@@ -104,9 +104,18 @@ impl Rig {
         play: impl AsyncFnOnce(&mut Self),
     ) -> (End, Vec<String>, Vec<Fact>) {
         let ((agent, mut near), (provider, mut far)) = (duplex(pipe), duplex(pipe));
-        let mut rig = Self { agent, provider, shutdown: Shutdown::default(), notes: Notes::default() };
+        let mut rig = Self {
+            agent,
+            provider,
+            shutdown: Shutdown::default(),
+            notes: Notes::default(),
+        };
         let (shutdown, notes, facts) = (rig.shutdown.clone(), rig.notes.clone(), Facts::default());
-        let terms = Terms { idle: Duration::from_secs(60), shutdown: &shutdown, record: &facts };
+        let terms = Terms {
+            idle: Duration::from_secs(60),
+            shutdown: &shutdown,
+            record: &facts,
+        };
         let link = pass(&mut near, &mut far, Some(observer(notes)), &terms);
         let (end, ()) = tokio::join!(link, play(&mut rig));
         (end, rig.notes.all(), facts.0.into_inner().unwrap())
@@ -134,27 +143,47 @@ async fn a_half_close_leaves_the_other_direction_open() {
     })
     .await;
     assert_eq!(end, End::Closed);
-    assert_eq!(notes, ["ToProvider 3", "ToProvider closed", "ToAgent 6", "ToAgent closed", "Closed"]);
+    assert_eq!(
+        notes,
+        [
+            "ToProvider 3",
+            "ToProvider closed",
+            "ToAgent 6",
+            "ToAgent closed",
+            "Closed"
+        ]
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_blocked_direction_does_not_block_the_other_nor_is_it_observed_before_it_is_written() {
     let (end, notes) = Rig::run(async |rig| {
         // The provider reads nothing: 64 bytes lie in each pipe, the rest is in flight.
-        let full = tokio::time::timeout(Duration::from_secs(1), rig.agent.write_all(&[7; 1024])).await;
+        let full =
+            tokio::time::timeout(Duration::from_secs(1), rig.agent.write_all(&[7; 1024])).await;
         assert!(full.is_err(), "the agent feels the back-pressure");
         rig.provider.write_all(&[9; 48]).await.unwrap();
         assert_eq!(read_exactly(&mut rig.agent, 48).await, [9; 48]);
         let seen = rig.notes.all();
         rig.provider.read_exact(&mut [0; 64]).await.unwrap();
-        assert_eq!(seen.iter().filter(|note| note.starts_with("ToAgent")).count(), 1);
-        let written: usize =
-            seen.iter().filter_map(|note| note.strip_prefix("ToProvider ")?.parse::<usize>().ok()).sum();
+        assert_eq!(
+            seen.iter()
+                .filter(|note| note.starts_with("ToAgent"))
+                .count(),
+            1
+        );
+        let written: usize = seen
+            .iter()
+            .filter_map(|note| note.strip_prefix("ToProvider ")?.parse::<usize>().ok())
+            .sum();
         assert!(written <= 64, "only what the pipe has taken: {written}");
         rig.shutdown.force.cancel();
     })
     .await;
-    assert_eq!((end, notes.last().map(String::as_str)), (End::Shutdown, Some("Shutdown")));
+    assert_eq!(
+        (end, notes.last().map(String::as_str)),
+        (End::Shutdown, Some("Shutdown"))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -166,7 +195,12 @@ async fn silence_ends_a_connection_and_any_byte_prolongs_it() {
             rig.provider.write_all(b".").await.unwrap();
         }
         // The link's streams live as long as the rig: what ends the wait is the link.
-        while rig.notes.all().last().is_none_or(|last| !last.starts_with("TimedOut")) {
+        while rig
+            .notes
+            .all()
+            .last()
+            .is_none_or(|last| !last.starts_with("TimedOut"))
+        {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         assert_eq!(start.elapsed().as_secs(), 3 * 59 + 60);
@@ -190,7 +224,13 @@ async fn draining_waits_for_the_exchange_and_then_says_goodbye() {
         assert_eq!(last, b"!");
     })
     .await;
-    assert_eq!((end, notes), (End::Shutdown, vec!["ToAgent 4".into(), "ToAgent 1".into(), "Shutdown".into()]));
+    assert_eq!(
+        (end, notes),
+        (
+            End::Shutdown,
+            vec!["ToAgent 4".into(), "ToAgent 1".into(), "Shutdown".into()]
+        )
+    );
 }
 
 #[tokio::test]
@@ -211,19 +251,30 @@ async fn a_provider_that_stops_reading_may_still_answer() {
 
 /// How many bytes the notes tell of.
 fn noted(notes: &[String]) -> usize {
-    notes.iter().filter_map(|note| note.split_once(' ')?.1.parse::<usize>().ok()).sum()
+    notes
+        .iter()
+        .filter_map(|note| note.split_once(' ')?.1.parse::<usize>().ok())
+        .sum()
 }
 
 #[tokio::test]
 async fn what_takes_long_to_look_at_is_passed_on_at_once_and_looked_at_in_turns() {
     const CHUNK: usize = 8 << 10;
-    let slow = |notes| Box::new(Slow { notes, each: Duration::from_millis(1) }) as Box<dyn Observer>;
+    let slow = |notes| {
+        Box::new(Slow {
+            notes,
+            each: Duration::from_millis(1),
+        }) as Box<dyn Observer>
+    };
     let (end, notes, facts) = Rig::observed(CHUNK, slow, async |rig| {
         rig.agent.write_all(&[7; CHUNK]).await.unwrap();
         rig.agent.shutdown().await.unwrap();
         assert_eq!(read_exactly(&mut rig.provider, CHUNK).await, [7; CHUNK]);
         let seen = noted(&rig.notes.all());
-        assert!(seen < CHUNK, "the bytes do not wait until all of them have been looked at");
+        assert!(
+            seen < CHUNK,
+            "the bytes do not wait until all of them have been looked at"
+        );
         // Others have their turn after each piece.
         let (mut turns, before) = (0, rig.notes.all().len());
         while noted(&rig.notes.all()) < CHUNK {
@@ -231,21 +282,32 @@ async fn what_takes_long_to_look_at_is_passed_on_at_once_and_looked_at_in_turns(
             turns += 1;
         }
         let pieces = rig.notes.all().len() - before;
-        assert!(pieces > 4 && turns >= pieces, "{turns} turns for {pieces} pieces");
+        assert!(
+            pieces > 4 && turns >= pieces,
+            "{turns} turns for {pieces} pieces"
+        );
         assert_eq!(rig.provider.read(&mut [0]).await.unwrap(), 0);
         rig.provider.shutdown().await.unwrap();
         assert_eq!(rig.agent.read(&mut [0]).await.unwrap(), 0);
     })
     .await;
     assert_eq!((end, noted(&notes), facts), (End::Closed, CHUNK, vec![]));
-    let told: Vec<_> = notes.iter().filter(|note| noted(&[(*note).clone()]) == 0).collect();
+    let told: Vec<_> = notes
+        .iter()
+        .filter(|note| noted(&[(*note).clone()]) == 0)
+        .collect();
     assert_eq!(told, ["ToProvider closed", "ToAgent closed", "Closed"]);
 }
 
 #[tokio::test]
 async fn what_waits_to_be_looked_at_is_limited_and_seen_before_the_end() {
     const ALL: usize = 96 << 10;
-    let slow = |notes| Box::new(Slow { notes, each: Duration::from_micros(300) }) as Box<dyn Observer>;
+    let slow = |notes| {
+        Box::new(Slow {
+            notes,
+            each: Duration::from_micros(300),
+        }) as Box<dyn Observer>
+    };
     let (end, notes, _) = Rig::observed(ALL, slow, async |rig| {
         rig.agent.write_all(&[7; ALL]).await.unwrap();
         let mut passed = 0;
@@ -254,7 +316,10 @@ async fn what_waits_to_be_looked_at_is_limited_and_seen_before_the_end() {
             passed += rig.provider.read(&mut some).await.unwrap();
             let unseen = passed.saturating_sub(noted(&rig.notes.all()));
             // Two more chunks may be under way when the limit is reached.
-            assert!(unseen <= (32 + 2 * 16) << 10, "{unseen} bytes were not looked at yet");
+            assert!(
+                unseen <= (32 + 2 * 16) << 10,
+                "{unseen} bytes were not looked at yet"
+            );
         }
         let (gone, _) = duplex(1);
         drop(std::mem::replace(&mut rig.agent, gone));
@@ -268,7 +333,12 @@ async fn what_waits_to_be_looked_at_is_limited_and_seen_before_the_end() {
 #[tokio::test]
 async fn an_observer_that_takes_too_long_is_let_go_and_the_bytes_pass_on() {
     const ALL: usize = 16 << 10;
-    let slow = |notes| Box::new(Slow { notes, each: Duration::from_millis(40) }) as Box<dyn Observer>;
+    let slow = |notes| {
+        Box::new(Slow {
+            notes,
+            each: Duration::from_millis(40),
+        }) as Box<dyn Observer>
+    };
     let (end, notes, facts) = Rig::observed(64, slow, async |rig| {
         let (sent, came) = tokio::join!(rig.agent.write_all(&[7; ALL]), async {
             let mut all = vec![0; ALL];
@@ -284,7 +354,18 @@ async fn an_observer_that_takes_too_long_is_let_go_and_the_bytes_pass_on() {
     .await;
     assert_eq!(end, End::Shutdown);
     assert!(noted(&notes) < ALL, "it has not seen all of it");
-    assert!(!notes.contains(&"Shutdown".to_owned()), "and is not told of the end");
-    let failures: Vec<_> = facts.iter().filter(|fact| matches!(fact, Fact::ObserverFailed(_))).collect();
-    assert_eq!(failures, [&Fact::ObserverFailed(crate::record::ObserverFailure::TimeBudget)]);
+    assert!(
+        !notes.contains(&"Shutdown".to_owned()),
+        "and is not told of the end"
+    );
+    let failures: Vec<_> = facts
+        .iter()
+        .filter(|fact| matches!(fact, Fact::ObserverFailed(_)))
+        .collect();
+    assert_eq!(
+        failures,
+        [&Fact::ObserverFailed(
+            crate::record::ObserverFailure::TimeBudget
+        )]
+    );
 }

@@ -1,7 +1,7 @@
 //! A folder that nobody else can read or write, and its files.
 //!
-//! Every file is reached through the open folder and never through a link, checked after it was opened, and on disk when a
-//! call returns. A lock on the folder keeps two starting programs apart.
+//! Every file is reached through the open folder and never through a link, checked after it was
+//! opened, and on disk when a call returns. A lock on the folder keeps two starting programs apart.
 
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File};
@@ -65,21 +65,42 @@ pub enum FolderError {
 }
 
 impl Folder {
-    /// Opens the folder; makes it, for its owner only, when it is missing. Waits while another program has it open.
+    /// Opens the folder; makes it, for its owner only, when it is missing. Waits while another
+    /// program has it open.
     pub(super) fn open(path: &Path) -> Result<Self, FolderError> {
-        let io = |action| move |error: io::Error| FolderError::Io { action, path: path.to_owned(), source: error };
-        if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-            DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io("make"))?;
+        let io = |action| {
+            move |error: io::Error| FolderError::Io {
+                action,
+                path: path.to_owned(),
+                source: error,
+            }
+        };
+        if path
+            .symlink_metadata()
+            .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(path)
+                .map_err(io("make"))?;
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| match errno {
-            Errno::LOOP | Errno::NOTDIR => FolderError::WrongKind { path: path.to_owned(), expected: FOLDER },
+            Errno::LOOP | Errno::NOTDIR => FolderError::WrongKind {
+                path: path.to_owned(),
+                expected: FOLDER,
+            },
             errno => io("open")(errno.into()),
         })?;
         let stat = rustix::fs::fstat(&fd).map_err(|errno| io("examine")(errno.into()))?;
         check(&stat, FOLDER, rustix::process::geteuid().as_raw(), path)?;
-        rustix::fs::flock(&fd, FlockOperation::LockExclusive).map_err(|errno| io("lock")(errno.into()))?;
-        Ok(Self { fd, path: path.to_owned() })
+        rustix::fs::flock(&fd, FlockOperation::LockExclusive)
+            .map_err(|errno| io("lock")(errno.into()))?;
+        Ok(Self {
+            fd,
+            path: path.to_owned(),
+        })
     }
 
     /// The path of a file in the folder.
@@ -87,7 +108,8 @@ impl Folder {
         self.path.join(name)
     }
 
-    /// The file's text; `None` when there is no such file. Text that is no UTF-8 comes damaged, and so is no PEM.
+    /// The file's text; `None` when there is no such file. Text that is no UTF-8 comes damaged, and
+    /// so is no PEM.
     pub(super) fn read(&self, name: &str) -> Result<Option<String>, FolderError> {
         // Without NONBLOCK, a planted FIFO would keep the program waiting for ever.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -95,30 +117,45 @@ impl Folder {
             Ok(fd) => fd,
             Err(Errno::NOENT) => return Ok(None),
             Err(Errno::LOOP | Errno::NXIO) => {
-                return Err(FolderError::WrongKind { path: self.path(name), expected: FILE });
+                return Err(FolderError::WrongKind {
+                    path: self.path(name),
+                    expected: FILE,
+                });
             }
             Err(errno) => return Err(self.io("open", name, errno)),
         };
         let stat = rustix::fs::fstat(&fd).map_err(|errno| self.io("examine", name, errno))?;
-        check(&stat, FILE, rustix::process::geteuid().as_raw(), &self.path(name))?;
+        check(
+            &stat,
+            FILE,
+            rustix::process::geteuid().as_raw(),
+            &self.path(name),
+        )?;
         let mut bytes = Vec::new();
-        File::from(fd).take(MAX_FILE).read_to_end(&mut bytes).map_err(|error| self.io("read", name, error))?;
+        File::from(fd)
+            .take(MAX_FILE)
+            .read_to_end(&mut bytes)
+            .map_err(|error| self.io("read", name, error))?;
         Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
     }
 
     /// Makes a file for its owner only, where there is none.
     pub(super) fn create(&self, name: &str, text: &str) -> Result<(), FolderError> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(&self.fd, name, flags, Mode::RUSR | Mode::WUSR)
             .map_err(|errno| self.io("make", name, errno))?;
         let mut file = File::from(fd);
-        let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+        let written = file
+            .write_all(text.as_bytes())
+            .and_then(|()| file.sync_all());
         written.map_err(|error| self.io("write", name, error))
     }
 
     /// Gives a file another name, in place of the file that has it.
     pub(super) fn rename(&self, from: &str, to: &str) -> Result<(), FolderError> {
-        rustix::fs::renameat(&self.fd, from, &self.fd, to).map_err(|errno| self.io("rename", from, errno))?;
+        rustix::fs::renameat(&self.fd, from, &self.fd, to)
+            .map_err(|errno| self.io("rename", from, errno))?;
         self.sync()
     }
 
@@ -142,7 +179,10 @@ impl Folder {
     pub(super) fn names(&self) -> Result<Vec<OsString>, FolderError> {
         let failed = |errno: Errno| self.io("list", "", errno);
         let entries: Result<Vec<_>, _> = Dir::read_from(&self.fd).map_err(failed)?.collect();
-        let names = entries.map_err(failed)?.into_iter().map(|entry| entry.file_name().to_bytes().to_vec());
+        let names = entries
+            .map_err(failed)?
+            .into_iter()
+            .map(|entry| entry.file_name().to_bytes().to_vec());
         Ok(names.map(OsString::from_vec).collect())
     }
 
@@ -151,7 +191,11 @@ impl Folder {
     }
 
     fn io(&self, action: &'static str, name: &str, error: impl Into<io::Error>) -> FolderError {
-        FolderError::Io { action, path: self.path(name), source: error.into() }
+        FolderError::Io {
+            action,
+            path: self.path(name),
+            source: error.into(),
+        }
     }
 }
 
@@ -161,17 +205,36 @@ const FOLDER: &str = "folder";
 /// A key or certificate has under 2 KiB; the limit is for files that are neither.
 const MAX_FILE: u64 = 64 * 1024;
 
-/// Only `owner` may have any access: who can write a certificate chooses it, who can read the key is the CA.
-pub(super) fn check(stat: &Stat, expected: &'static str, owner: u32, path: &Path) -> Result<(), FolderError> {
+/// Only `owner` may have any access: who can write a certificate chooses it, who can read the key
+/// is the CA.
+pub(super) fn check(
+    stat: &Stat,
+    expected: &'static str,
+    owner: u32,
+    path: &Path,
+) -> Result<(), FolderError> {
     let path = path.to_owned();
     let kind = FileType::from_raw_mode(stat.st_mode);
     let mode = Mode::from_raw_mode(stat.st_mode);
-    if kind != (if expected == FOLDER { FileType::Directory } else { FileType::RegularFile }) {
+    if kind
+        != (if expected == FOLDER {
+            FileType::Directory
+        } else {
+            FileType::RegularFile
+        })
+    {
         Err(FolderError::WrongKind { path, expected })
     } else if stat.st_uid != owner {
-        Err(FolderError::WrongOwner { path, owner: stat.st_uid, expected: owner })
+        Err(FolderError::WrongOwner {
+            path,
+            owner: stat.st_uid,
+            expected: owner,
+        })
     } else if mode.intersects(Mode::RWXG | Mode::RWXO) {
-        Err(FolderError::Loose { path, mode: mode.bits() })
+        Err(FolderError::Loose {
+            path,
+            mode: mode.bits(),
+        })
     } else {
         Ok(())
     }

@@ -1,8 +1,9 @@
-//! The CA: made on this machine, for this house. It signs for the intercepted hosts and nothing else, and its certificate says so
-//! as narrowly as name constraints can.
+//! The CA: made on this machine, for this house. It signs for the intercepted hosts and nothing
+//! else, and its certificate says so as narrowly as name constraints can.
 //!
-//! A folder, the permitted hosts and the time enter; an [`Authority`] leaves. The key never leaves this room: what is to be
-//! signed comes in. Files that somebody else could have read, written or planted are refused, never repaired.
+//! A folder, the permitted hosts and the time enter; an [`Authority`] leaves. The key never leaves
+//! this room: what is to be signed comes in. Files that somebody else could have read, written or
+//! planted are refused, never repaired.
 
 mod folder;
 mod profile;
@@ -41,7 +42,8 @@ pub enum Origin {
     Created,
     /// From its files.
     Loaded,
-    /// Its files were no longer of use: a new one replaced it, and clients need the new certificate.
+    /// Its files were no longer of use: a new one replaced it, and clients need the new
+    /// certificate.
     Renewed(RenewReason),
 }
 
@@ -122,12 +124,13 @@ pub enum SignError {
 }
 
 impl Authority {
-    /// Loads the CA from `ca-key.pem` and `ca.pem` in `directory`, or makes it when neither is there. A CA that is expired,
-    /// ends within 30 days or permits other hosts is replaced by a new one; its certificate stays as
-    /// `ca-<serial>.retired.pem`, its key goes.
+    /// Loads the CA from `ca-key.pem` and `ca.pem` in `directory`, or makes it when neither is
+    /// there. A CA that is expired, ends within 30 days or permits other hosts is replaced by a new
+    /// one; its certificate stays as `ca-<serial>.retired.pem`, its key goes.
     ///
     /// # Errors
-    /// [`AuthorityError`] when a file is not safe or not what it should be. Nothing is overwritten then.
+    /// [`AuthorityError`] when a file is not safe or not what it should be. Nothing is overwritten
+    /// then.
     pub fn load_or_create(
         directory: &Path,
         permitted: &[HostPattern],
@@ -139,24 +142,39 @@ impl Authority {
             None => (replace(&folder, None, permitted, now)?, Origin::Created),
             Some(pair) => match profile::renew_reason(&pair.certificate, permitted, now) {
                 None => (pair, Origin::Loaded),
-                Some(reason) => (replace(&folder, Some(&pair), permitted, now)?, Origin::Renewed(reason)),
+                Some(reason) => (
+                    replace(&folder, Some(&pair), permitted, now)?,
+                    Origin::Renewed(reason),
+                ),
             },
         };
-        let own = OwnCa::new(store::retired(&folder)?.into_iter().chain([pair.certificate.clone()]));
+        let own = OwnCa::new(
+            store::retired(&folder)?
+                .into_iter()
+                .chain([pair.certificate.clone()]),
+        );
         Ok((Self::new(pair, own, permitted)?, origin))
     }
 
-    /// Replaces the CA in `directory` by a new one, whatever its age, or makes the first. The old certificate stays as
-    /// `ca-<serial>.retired.pem`, its key goes.
+    /// Replaces the CA in `directory` by a new one, whatever its age, or makes the first. The old
+    /// certificate stays as `ca-<serial>.retired.pem`, its key goes.
     ///
     /// # Errors
     /// As [`Authority::load_or_create`].
-    pub fn renew(directory: &Path, permitted: &[HostPattern], now: SystemTime) -> Result<Self, AuthorityError> {
+    pub fn renew(
+        directory: &Path,
+        permitted: &[HostPattern],
+        now: SystemTime,
+    ) -> Result<Self, AuthorityError> {
         let folder = Folder::open(directory)?;
         store::settle(&folder)?;
         let old = store::load(&folder)?;
         let pair = replace(&folder, old.as_ref(), permitted, now)?;
-        let own = OwnCa::new(store::retired(&folder)?.into_iter().chain([pair.certificate.clone()]));
+        let own = OwnCa::new(
+            store::retired(&folder)?
+                .into_iter()
+                .chain([pair.certificate.clone()]),
+        );
         Ok(Self::new(pair, own, permitted)?)
     }
 
@@ -182,14 +200,24 @@ impl Authority {
     #[must_use]
     pub fn fingerprint_sha256(&self) -> String {
         let digest = digest::digest(&digest::SHA256, &self.certificate);
-        digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        digest
+            .as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 
-    /// Signs a certificate for `key`. Every name in it must be that of a permitted host: the constraints in the CA's own
-    /// certificate are wider than a pattern with a `*`.
-    pub(super) fn sign(&self, params: &CertificateParams, key: &KeyPair) -> Result<Certificate, SignError> {
+    /// Signs a certificate for `key`. Every name in it must be that of a permitted host: the
+    /// constraints in the CA's own certificate are wider than a pattern with a `*`.
+    pub(super) fn sign(
+        &self,
+        params: &CertificateParams,
+        key: &KeyPair,
+    ) -> Result<Certificate, SignError> {
         let is_permitted = |name: &SanType| match name {
-            SanType::DnsName(name) => Host::parse(name.as_str()).is_ok_and(|host| self.permits(&host)),
+            SanType::DnsName(name) => {
+                Host::parse(name.as_str()).is_ok_and(|host| self.permits(&host))
+            }
             _ => false,
         };
         let names = &params.subject_alt_names;
@@ -211,16 +239,27 @@ impl Authority {
     fn new(pair: Pair, own: OwnCa, permitted: &[HostPattern]) -> Result<Self, rcgen::Error> {
         use rcgen::PublicKeyData as _;
         let key_info = pair.key.subject_public_key_info();
-        let not_after = profile::validity(&pair.certificate).map_or(SystemTime::UNIX_EPOCH, |validity| validity.end);
+        let not_after = profile::validity(&pair.certificate)
+            .map_or(SystemTime::UNIX_EPOCH, |validity| validity.end);
         let issuer = Issuer::from_ca_cert_der(&pair.certificate, pair.key)?;
         let permitted = permitted.to_vec();
-        Ok(Self { issuer, certificate: pair.certificate, pem: pair.pem, key_info, not_after, own, permitted })
+        Ok(Self {
+            issuer,
+            certificate: pair.certificate,
+            pem: pair.pem,
+            key_info,
+            not_after,
+            own,
+            permitted,
+        })
     }
 }
 
 impl std::fmt::Debug for Authority {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Authority").field("fingerprint_sha256", &self.fingerprint_sha256()).finish_non_exhaustive()
+        f.debug_struct("Authority")
+            .field("fingerprint_sha256", &self.fingerprint_sha256())
+            .finish_non_exhaustive()
     }
 }
 
@@ -232,7 +271,11 @@ fn replace(
 ) -> Result<Pair, AuthorityError> {
     let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
     let certificate = profile::params(permitted, now).self_signed(&key)?;
-    let new = Pair { key, pem: certificate.pem(), certificate: certificate.der().clone() };
+    let new = Pair {
+        key,
+        pem: certificate.pem(),
+        certificate: certificate.der().clone(),
+    };
     store::save(folder, &new, old)?;
     Ok(new)
 }

@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CidrSubnet, DnType, GeneralSubtree, IsCa, KeyUsagePurpose, NameConstraints,
+    BasicConstraints, CertificateParams, CidrSubnet, DnType, GeneralSubtree, IsCa, KeyUsagePurpose,
+    NameConstraints,
 };
 use rustls_pki_types::CertificateDer;
 use x509_parser::extensions::{GeneralName, GeneralSubtree as ParsedSubtree};
@@ -15,14 +16,20 @@ use super::RenewReason;
 use crate::record::HostPattern;
 use crate::tls::x509::{self, BACKDATE, DAY};
 
-/// The certificate of a new CA: it can sign leaves (path length 0) for the permitted hosts, and for no IP address.
+/// The certificate of a new CA: it can sign leaves (path length 0) for the permitted hosts, and for
+/// no IP address.
 pub(super) fn params(permitted: &[HostPattern], now: SystemTime) -> CertificateParams {
     let mut params = x509::params(SUBJECT, now - BACKDATE, now + LIFE);
-    params.distinguished_name.push(DnType::CommonName, "Gravimeter CA of this machine");
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "Gravimeter CA of this machine");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     params.name_constraints = Some(NameConstraints {
-        permitted_subtrees: subtrees(permitted).into_iter().map(GeneralSubtree::DnsName).collect(),
+        permitted_subtrees: subtrees(permitted)
+            .into_iter()
+            .map(GeneralSubtree::DnsName)
+            .collect(),
         excluded_subtrees: vec![
             GeneralSubtree::IpAddress(CidrSubnet::from_v4_prefix([0; 4], 0)),
             GeneralSubtree::IpAddress(CidrSubnet::from_v6_prefix([0; 16], 0)),
@@ -37,7 +44,9 @@ pub(super) fn renew_reason(
     permitted: &[HostPattern],
     now: SystemTime,
 ) -> Option<RenewReason> {
-    let Some(Range { start, end }) = validity(certificate) else { return Some(RenewReason::Constraints) };
+    let Some(Range { start, end }) = validity(certificate) else {
+        return Some(RenewReason::Constraints);
+    };
     if now >= end {
         Some(RenewReason::Expired)
     } else if now < start {
@@ -52,7 +61,8 @@ pub(super) fn renew_reason(
 /// From when to when the certificate is valid.
 pub(super) fn validity(certificate: &CertificateDer<'_>) -> Option<Range<SystemTime>> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
-    let time = |seconds: i64| UNIX_EPOCH + Duration::from_secs(seconds.try_into().unwrap_or_default());
+    let time =
+        |seconds: i64| UNIX_EPOCH + Duration::from_secs(seconds.try_into().unwrap_or_default());
     let validity = certificate.validity();
     Some(time(validity.not_before.timestamp())..time(validity.not_after.timestamp()))
 }
@@ -65,22 +75,36 @@ const RENEW_BEFORE: Duration = DAY.saturating_mul(30);
 
 const SUBJECT: &str = "Gravimeter";
 
-/// RFC 6761 reserves it: no host has this name. A CA without any permitted subtree could sign for every host.
+/// RFC 6761 reserves it: no host has this name. A CA without any permitted subtree could sign for
+/// every host.
 const NO_HOST: &str = "invalid";
 
 fn subtrees(permitted: &[HostPattern]) -> BTreeSet<String> {
     if permitted.is_empty() {
         return BTreeSet::from([NO_HOST.to_owned()]);
     }
-    permitted.iter().map(|pattern| pattern.subtree().to_owned()).collect()
+    permitted
+        .iter()
+        .map(|pattern| pattern.subtree().to_owned())
+        .collect()
 }
 
 /// Whether the certificate is as [`params`] makes it for these subtrees.
 fn is_constrained_to(certificate: &CertificateDer<'_>, subtrees: &BTreeSet<String>) -> bool {
-    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return false };
-    let Ok(Some(basic)) = certificate.basic_constraints() else { return false };
-    let Ok(Some(names)) = certificate.name_constraints() else { return false };
-    let permitted = names.value.permitted_subtrees.as_deref().unwrap_or_default();
+    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
+        return false;
+    };
+    let Ok(Some(basic)) = certificate.basic_constraints() else {
+        return false;
+    };
+    let Ok(Some(names)) = certificate.name_constraints() else {
+        return false;
+    };
+    let permitted = names
+        .value
+        .permitted_subtrees
+        .as_deref()
+        .unwrap_or_default();
     let excluded = names.value.excluded_subtrees.as_deref().unwrap_or_default();
     let dns: Option<BTreeSet<String>> = permitted.iter().map(dns_name).collect();
     names.critical
@@ -98,10 +122,13 @@ fn dns_name(subtree: &ParsedSubtree<'_>) -> Option<String> {
     }
 }
 
-/// Whether all addresses of a family are excluded: address and mask, both of zeros, `bytes` long together.
+/// Whether all addresses of a family are excluded: address and mask, both of zeros, `bytes` long
+/// together.
 fn excludes_all(excluded: &[ParsedSubtree<'_>], bytes: usize) -> bool {
     excluded.iter().any(|subtree| match &subtree.base {
-        GeneralName::IPAddress(block) => block.len() == bytes && block.iter().all(|byte| *byte == 0),
+        GeneralName::IPAddress(block) => {
+            block.len() == bytes && block.iter().all(|byte| *byte == 0)
+        }
         _ => false,
     })
 }

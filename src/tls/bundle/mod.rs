@@ -1,7 +1,7 @@
 //! The agent's trust: a file with all roots and the house's CA, and one with the CA alone.
 //!
-//! Roots enter, two files and the environment variables that name them leave. The system's own store is never changed:
-//! only a program that is given this environment trusts the CA.
+//! Roots enter, two files and the environment variables that name them leave. The system's own
+//! store is never changed: only a program that is given this environment trusts the CA.
 
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::{self, Read as _, Write as _};
@@ -17,7 +17,8 @@ use super::roots::{self, RootsError};
 /// The files that were written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bundle {
-    /// The system's roots, the extra ones and the CA: for clients whose variable replaces their roots.
+    /// The system's roots, the extra ones and the CA: for clients whose variable replaces their
+    /// roots.
     pub all: PathBuf,
     /// The CA alone: for clients whose variable adds to their roots.
     pub ca_only: PathBuf,
@@ -56,15 +57,24 @@ pub enum BundleError {
     Roots(#[from] RootsError),
 }
 
-/// Writes the bundle to `path`, and the CA alone beside it (`<stem>.ca.pem`), both readable for every user.
-/// A file that is there is replaced as a whole; a crash leaves the old one. One that is right already is left alone, so that a
-/// start that changes nothing needs no room on the disk.
+/// Writes the bundle to `path`, and the CA alone beside it (`<stem>.ca.pem`), both readable for
+/// every user. A file that is there is replaced as a whole; a crash leaves the old one. One that is
+/// right already is left alone, so that a start that changes nothing needs no room on the disk.
 ///
 /// # Errors
 /// [`BundleError`]; what was there before is still there then.
-pub fn write(path: &Path, authority: &Authority, extra_roots: &[PathBuf]) -> Result<Bundle, BundleError> {
-    let wrong_path = || BundleError::Path { path: path.to_owned() };
-    let (Some(folder), Some(stem)) = (path.parent(), path.file_stem().and_then(|stem| stem.to_str())) else {
+pub fn write(
+    path: &Path,
+    authority: &Authority,
+    extra_roots: &[PathBuf],
+) -> Result<Bundle, BundleError> {
+    let wrong_path = || BundleError::Path {
+        path: path.to_owned(),
+    };
+    let (Some(folder), Some(stem)) = (
+        path.parent(),
+        path.file_stem().and_then(|stem| stem.to_str()),
+    ) else {
         return Err(wrong_path());
     };
     if !path.is_absolute() || path.to_str().is_none() {
@@ -73,7 +83,9 @@ pub fn write(path: &Path, authority: &Authority, extra_roots: &[PathBuf]) -> Res
     let ca_only = folder.join(format!("{stem}.ca.pem"));
     let roots = roots::load(extra_roots, authority.own())?;
     let own = authority.certificate_pem();
-    let blocks = roots.iter().map(|root| pem::encode_config(&Pem::new("CERTIFICATE", root.to_vec()), LINES));
+    let blocks = roots
+        .iter()
+        .map(|root| pem::encode_config(&Pem::new("CERTIFICATE", root.to_vec()), LINES));
     let all: String = blocks.chain([own.to_owned()]).collect();
     prepare(folder)?;
     for (path, text) in [(ca_only.as_path(), own), (path, all.as_str())] {
@@ -81,18 +93,27 @@ pub fn write(path: &Path, authority: &Authority, extra_roots: &[PathBuf]) -> Res
             replace(folder, path, text)?;
         }
     }
-    Ok(Bundle { all: path.to_owned(), ca_only, roots: roots.len() })
+    Ok(Bundle {
+        all: path.to_owned(),
+        ca_only,
+        roots: roots.len(),
+    })
 }
 
-/// The variables that make clients trust the bundle. Which client obeys which was measured, one variable at a time, for Go,
-/// Node, Python (httpx, requests) and curl; the others follow the manuals of Git, AWS, pip, gRPC, Cargo and Deno.
+/// The variables that make clients trust the bundle. Which client obeys which was measured, one
+/// variable at a time, for Go, Node, Python (httpx, requests) and curl; the others follow the
+/// manuals of Git, AWS, pip, gRPC, Cargo and Deno.
 #[must_use]
 pub fn environment(bundle: &Bundle) -> Vec<(String, String)> {
     let pairs = |names: &'static [&'static str], path: &Path| {
         let path = path.display().to_string();
-        names.iter().map(move |name| ((*name).to_owned(), path.clone()))
+        names
+            .iter()
+            .map(move |name| ((*name).to_owned(), path.clone()))
     };
-    pairs(REPLACES, &bundle.all).chain(pairs(ADDS, &bundle.ca_only)).collect()
+    pairs(REPLACES, &bundle.all)
+        .chain(pairs(ADDS, &bundle.ca_only))
+        .collect()
 }
 
 /// The client trusts what is in the file, and nothing else.
@@ -116,31 +137,52 @@ const LINES: pem::EncodeConfig = pem::EncodeConfig::new().set_line_ending(pem::L
 const FILE_MODE: u32 = 0o644;
 
 fn prepare(folder: &Path) -> Result<(), BundleError> {
-    let failed = |source| BundleError::Io { path: folder.to_owned(), source };
-    DirBuilder::new().recursive(true).mode(0o755).create(folder).map_err(failed)?;
+    let failed = |source| BundleError::Io {
+        path: folder.to_owned(),
+        source,
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(folder)
+        .map_err(failed)?;
     if folder.metadata().map_err(failed)?.mode() & 0o002 == 0 {
         Ok(())
     } else {
-        Err(BundleError::OpenFolder { path: folder.to_owned() })
+        Err(BundleError::OpenFolder {
+            path: folder.to_owned(),
+        })
     }
 }
 
-/// Whether the file is what [`replace`] would make of it: ours, for everybody to read and for us alone to write, with that
-/// text. Whatever cannot be looked at is not.
+/// Whether the file is what [`replace`] would make of it: ours, for everybody to read and for us
+/// alone to write, with that text. Whatever cannot be looked at is not.
 fn is_right(path: &Path, text: &str) -> bool {
     // Neither through a link nor waiting for a pipe.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let Ok(file) = rustix::fs::open(path, flags, Mode::empty()).map(File::from) else { return false };
-    let Ok(found) = file.metadata() else { return false };
+    let Ok(file) = rustix::fs::open(path, flags, Mode::empty()).map(File::from) else {
+        return false;
+    };
+    let Ok(found) = file.metadata() else {
+        return false;
+    };
     let owner = rustix::process::geteuid().as_raw();
     let is_ours = found.is_file() && found.uid() == owner && found.mode() & 0o7777 == FILE_MODE;
     let mut bytes = Vec::new();
     // One byte more than there should be tells a longer file.
-    is_ours && file.take(text.len() as u64 + 1).read_to_end(&mut bytes).is_ok() && bytes == text.as_bytes()
+    is_ours
+        && file
+            .take(text.len() as u64 + 1)
+            .read_to_end(&mut bytes)
+            .is_ok()
+        && bytes == text.as_bytes()
 }
 
 fn replace(folder: &Path, path: &Path, text: &str) -> Result<(), BundleError> {
-    let failed = |source| BundleError::Io { path: path.to_owned(), source };
+    let failed = |source| BundleError::Io {
+        path: path.to_owned(),
+        source,
+    };
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(format!(".{:016x}.tmp", rand::random::<u64>()));
     let temporary = PathBuf::from(temporary);
@@ -149,7 +191,9 @@ fn replace(folder: &Path, path: &Path, text: &str) -> Result<(), BundleError> {
         // What cannot be removed stays as litter; the error to tell is the first one.
         let _ = std::fs::remove_file(&temporary);
     }
-    written.and_then(|()| File::open(folder)?.sync_all()).map_err(failed)
+    written
+        .and_then(|()| File::open(folder)?.sync_all())
+        .map_err(failed)
 }
 
 fn fill(path: &Path, text: &str) -> io::Result<()> {

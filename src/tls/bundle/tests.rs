@@ -14,19 +14,25 @@ fn authority() -> (TempDir, Authority) {
     let folder = tempfile::tempdir().expect("temp");
     let permitted = [HostPattern::parse("api.example.com").expect("pattern")];
     let (authority, _) =
-        Authority::load_or_create(&folder.path().join("ca"), &permitted, SystemTime::now()).expect("CA");
+        Authority::load_or_create(&folder.path().join("ca"), &permitted, SystemTime::now())
+            .expect("CA");
     (folder, authority)
 }
 
 fn extra_root(folder: &Path) -> (PathBuf, CertificateDer<'static>) {
-    let root = rcgen::generate_simple_self_signed(["extra.example".to_owned()]).expect("root").cert;
+    let root = rcgen::generate_simple_self_signed(["extra.example".to_owned()])
+        .expect("root")
+        .cert;
     let path = folder.join("extra.pem");
     fs::write(&path, root.pem()).expect("write");
     (path, root.der().clone())
 }
 
 fn certificates(path: &Path) -> Vec<CertificateDer<'static>> {
-    CertificateDer::pem_file_iter(path).expect("file").collect::<Result<_, _>>().expect("PEM")
+    CertificateDer::pem_file_iter(path)
+        .expect("file")
+        .collect::<Result<_, _>>()
+        .expect("PEM")
 }
 
 #[test]
@@ -39,7 +45,11 @@ fn the_bundle_holds_all_roots_and_the_ca() {
     let all = certificates(&bundle.all);
     let system = rustls_native_certs::load_native_certs().certs;
     assert!(!system.is_empty() && system.iter().all(|root| all.contains(root)));
-    assert_eq!(all.iter().filter(|each| **each == root).count(), 1, "each root once");
+    assert_eq!(
+        all.iter().filter(|each| **each == root).count(),
+        1,
+        "each root once"
+    );
     assert_eq!(all.last(), Some(&own));
     assert_eq!(all.len(), bundle.roots + 1);
     assert_eq!(certificates(&bundle.ca_only), [own]);
@@ -47,7 +57,13 @@ fn the_bundle_holds_all_roots_and_the_ca() {
     for file in [&bundle.all, &bundle.ca_only] {
         assert_eq!(file.metadata().expect("file").mode() & 0o7777, 0o644);
     }
-    assert_eq!(fs::read_dir(path.parent().expect("folder")).expect("folder").count(), 2, "no temporary files");
+    assert_eq!(
+        fs::read_dir(path.parent().expect("folder"))
+            .expect("folder")
+            .count(),
+        2,
+        "no temporary files"
+    );
 }
 
 #[test]
@@ -56,11 +72,19 @@ fn a_write_that_fails_leaves_the_old_file() {
     let path = temp.path().join("bundle.pem");
     fs::write(&path, "old").expect("write");
     let missing = temp.path().join("missing.pem");
-    let error = write(&path, &authority, std::slice::from_ref(&missing)).expect_err("a missing root");
-    assert!(error.to_string().contains(missing.to_str().expect("path")), "{error}");
+    let error =
+        write(&path, &authority, std::slice::from_ref(&missing)).expect_err("a missing root");
+    assert!(
+        error.to_string().contains(missing.to_str().expect("path")),
+        "{error}"
+    );
     assert_eq!(fs::read_to_string(&path).expect("file"), "old");
     // Killed after half of the temporary file: the next write does not stumble over it.
-    fs::write(temp.path().join("bundle.pem.0000000000000000.tmp"), "-----BEGIN").expect("write");
+    fs::write(
+        temp.path().join("bundle.pem.0000000000000000.tmp"),
+        "-----BEGIN",
+    )
+    .expect("write");
     write(&path, &authority, &[]).expect("written");
     assert!(certificates(&path).len() > 1);
 }
@@ -71,16 +95,21 @@ fn only_what_is_not_right_is_written() {
     let path = temp.path().join("bundle.pem");
     let write = || write(&path, &authority, &[]).expect("written");
     let bundle = write();
-    let files = || [&bundle.all, &bundle.ca_only].map(|file| file.symlink_metadata().expect("file").ino());
+    let files =
+        || [&bundle.all, &bundle.ca_only].map(|file| file.symlink_metadata().expect("file").ino());
     let first = files();
     write();
     assert_eq!(files(), first, "the same files, not the same text again");
     #[expect(clippy::type_complexity, reason = "a table of a test")]
     let spoils: [(&str, &dyn Fn(&Path)); 5] = [
         ("other text", &|file| fs::write(file, "old").expect("ours")),
-        ("more text", &|file| fs::write(file, fs::read_to_string(file).expect("text") + "\n").expect("ours")),
+        ("more text", &|file| {
+            fs::write(file, fs::read_to_string(file).expect("text") + "\n").expect("ours")
+        }),
         ("no text", &|file| fs::write(file, "").expect("ours")),
-        ("writable", &|file| fs::set_permissions(file, Permissions::from_mode(0o666)).expect("ours")),
+        ("writable", &|file| {
+            fs::set_permissions(file, Permissions::from_mode(0o666)).expect("ours")
+        }),
         ("a link", &|file| {
             let moved = file.with_extension("moved");
             fs::rename(file, &moved).expect("ours");
@@ -88,7 +117,10 @@ fn only_what_is_not_right_is_written() {
         }),
     ];
     for (name, spoil) in spoils {
-        for (file, text) in [(&bundle.all, fs::read(&bundle.all)), (&bundle.ca_only, fs::read(&bundle.ca_only))] {
+        for (file, text) in [
+            (&bundle.all, fs::read(&bundle.all)),
+            (&bundle.ca_only, fs::read(&bundle.ca_only)),
+        ] {
             spoil(file);
             write();
             let found = file.symlink_metadata().expect("file");
@@ -133,20 +165,37 @@ fn roots_files_must_hold_roots_and_never_the_own_ca() {
     for (path, expected) in [
         (file("empty.pem", ""), "no usable PEM"),
         (file("text.pem", "hello"), "no usable PEM"),
-        (file("broken.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), "no usable PEM"),
+        (
+            file(
+                "broken.pem",
+                "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+            ),
+            "no usable PEM",
+        ),
         (temp.path().join("ca/ca.pem"), "this program's own CA"),
         (temp.path().join("nowhere.pem"), "cannot read"),
     ] {
-        let error =
-            write(&temp.path().join("bundle.pem"), &authority, std::slice::from_ref(&path)).expect_err(expected);
+        let error = write(
+            &temp.path().join("bundle.pem"),
+            &authority,
+            std::slice::from_ref(&path),
+        )
+        .expect_err(expected);
         let text = error.to_string();
-        assert!(text.contains(expected) && text.contains(path.to_str().expect("path")), "{text}");
+        assert!(
+            text.contains(expected) && text.contains(path.to_str().expect("path")),
+            "{text}"
+        );
     }
 }
 
 #[test]
 fn clients_that_add_get_the_ca_and_clients_that_replace_get_all() {
-    let bundle = Bundle { all: "/x/all.pem".into(), ca_only: "/x/ca.pem".into(), roots: 1 };
+    let bundle = Bundle {
+        all: "/x/all.pem".into(),
+        ca_only: "/x/ca.pem".into(),
+        roots: 1,
+    };
     let environment: BTreeMap<_, _> = environment(&bundle).into_iter().collect();
     for name in ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"] {
         assert_eq!(environment[name], "/x/all.pem", "{name}");

@@ -1,6 +1,8 @@
-//! The agent's side of a connection: its handshake, and the alert that tells it why there will be none.
+//! The agent's side of a connection: its handshake, and the alert that tells it why there will be
+//! none.
 //!
-//! A stream and a configuration enter, a session and its [`Handshake`] leave. No timeout is kept here.
+//! A stream and a configuration enter, a session and its [`Handshake`] leave. No timeout is kept
+//! here.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,19 +18,26 @@ use crate::record::{Handshake, HandshakeFailure, Side, TlsVersion};
 /// Finishes the handshake with the agent. The caller sets the limit in time.
 ///
 /// # Errors
-/// The [`HandshakeFailure`]: the agent's alert (it does not trust the CA), a fault in the protocol, or the end of the stream.
-pub async fn accept<S>(stream: S, config: Arc<ServerConfig>) -> Result<(TlsStream<S>, Handshake), HandshakeFailure>
+/// The [`HandshakeFailure`]: the agent's alert (it does not trust the CA), a fault in the protocol,
+/// or the end of the stream.
+pub async fn accept<S>(
+    stream: S,
+    config: Arc<ServerConfig>,
+) -> Result<(TlsStream<S>, Handshake), HandshakeFailure>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let start = Instant::now();
-    let stream = TlsAcceptor::from(config).accept(stream).await.map_err(|error| failure::of_io(&error))?;
+    let stream = TlsAcceptor::from(config)
+        .accept(stream)
+        .await
+        .map_err(|error| failure::of_io(&error))?;
     let handshake = describe(stream.get_ref().1, Side::Agent, start.elapsed())?;
     Ok((stream, handshake))
 }
 
-/// A fatal alert as a record of its own, to be sent before any ServerHello: the agent's TLS library turns it into an error
-/// that a person can read (codes: RFC 8446 section 6).
+/// A fatal alert as a record of its own, to be sent before any ServerHello: the agent's TLS library
+/// turns it into an error that a person can read (codes: RFC 8446 section 6).
 #[must_use]
 pub fn refusal_alert(reason: HandshakeFailure) -> [u8; 7] {
     const ALERT: u8 = 21;
@@ -37,19 +46,30 @@ pub fn refusal_alert(reason: HandshakeFailure) -> [u8; 7] {
 }
 
 /// What rustls knows about a finished handshake.
-pub(super) fn describe(session: &CommonState, side: Side, duration: Duration) -> Result<Handshake, HandshakeFailure> {
+pub(super) fn describe(
+    session: &CommonState,
+    side: Side,
+    duration: Duration,
+) -> Result<Handshake, HandshakeFailure> {
     let version = match session.protocol_version() {
         Some(ProtocolVersion::TLSv1_2) => TlsVersion::Tls12,
         Some(ProtocolVersion::TLSv1_3) => TlsVersion::Tls13,
         _ => return Err(HandshakeFailure::Protocol),
     };
     let resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
-    Ok(Handshake { side, version, resumed, duration })
+    Ok(Handshake {
+        side,
+        version,
+        resumed,
+        duration,
+    })
 }
 
 fn refusal(reason: HandshakeFailure) -> AlertDescription {
     match reason {
-        HandshakeFailure::Expired | HandshakeFailure::NotYetValid => AlertDescription::CertificateExpired,
+        HandshakeFailure::Expired | HandshakeFailure::NotYetValid => {
+            AlertDescription::CertificateExpired
+        }
         HandshakeFailure::UnknownCa | HandshakeFailure::Untrusted => AlertDescription::UnknownCA,
         HandshakeFailure::WrongHost => AlertDescription::CertificateUnknown,
         HandshakeFailure::BadCertificateAlert

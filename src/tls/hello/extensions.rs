@@ -1,6 +1,7 @@
 //! Which extensions a ClientHello has: rustls reads it but shows only some of them.
 //!
-//! The bytes of a ClientHello that rustls has read whole enter, a yes or no leaves. Whatever does not fit is a no.
+//! The bytes of a ClientHello that rustls has read whole enter, a yes or no leaves. Whatever does
+//! not fit is a no.
 
 /// `encrypted_client_hello` in the registry of TLS extensions (RFC 9849).
 pub(super) const ENCRYPTED_CLIENT_HELLO: u16 = 0xfe0d;
@@ -18,8 +19,8 @@ pub(super) fn has(records: &[u8], kind: u16) -> bool {
     })
 }
 
-/// What the handshake records at the beginning hold, without their headers (RFC 8446 section 5.1): a message may be spread over
-/// any number of them.
+/// What the handshake records at the beginning hold, without their headers (RFC 8446 section 5.1):
+/// a message may be spread over any number of them.
 fn handshake_bytes(mut records: &[u8]) -> Vec<u8> {
     const HANDSHAKE: u8 = 22;
     let mut message = Vec::with_capacity(records.len());
@@ -38,7 +39,11 @@ fn extensions(mut message: &[u8]) -> Option<&[u8]> {
     take(&mut message, TYPE)?;
     let mut hello = sized(&mut message, 3)?;
     take(&mut hello, VERSION_AND_RANDOM)?;
-    let (_session, _ciphers, _compression) = (sized(&mut hello, 1)?, sized(&mut hello, 2)?, sized(&mut hello, 1)?);
+    let (_session, _ciphers, _compression) = (
+        sized(&mut hello, 1)?,
+        sized(&mut hello, 2)?,
+        sized(&mut hello, 1)?,
+    );
     sized(&mut hello, 2)
 }
 
@@ -50,7 +55,9 @@ fn extension<'a>(rest: &mut &'a [u8]) -> Option<(u16, &'a [u8])> {
 
 /// A field with its length before it, in `width` bytes.
 fn sized<'a>(bytes: &mut &'a [u8], width: usize) -> Option<&'a [u8]> {
-    let length = take(bytes, width)?.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
+    let length = take(bytes, width)?
+        .iter()
+        .fold(0, |length, byte| length << 8 | usize::from(*byte));
     take(bytes, length)
 }
 

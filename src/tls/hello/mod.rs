@@ -1,7 +1,7 @@
 //! The agent's ClientHello: enough of it to choose a route, and every byte kept to come again.
 //!
-//! Bytes of the agent enter, a [`Hello`] leaves. Nothing is ever written, and nothing read is lost: whatever the outcome,
-//! [`HelloReader::bytes`] holds all that the agent has sent so far.
+//! Bytes of the agent enter, a [`Hello`] leaves. Nothing is ever written, and nothing read is lost:
+//! whatever the outcome, [`HelloReader::bytes`] holds all that the agent has sent so far.
 
 mod extensions;
 #[doc(hidden)]
@@ -19,12 +19,14 @@ use crate::record::Host;
 /// What the agent says before the handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hello {
-    /// The host it asks for; `None` when it names none, or something that is no host name (an IP address, for one).
+    /// The host it asks for; `None` when it names none, or something that is no host name (an IP
+    /// address, for one).
     pub sni: Option<Host>,
     /// The application protocols it offers, in its order (`h2`, `http/1.1`).
     pub alpn: Vec<Vec<u8>>,
-    /// Whether it has an `encrypted_client_hello` extension (RFC 9849). Many clients send one that hides nothing, so that those
-    /// that do stand out less; the two cannot be told apart. [`Hello::sni`] is then the outer name.
+    /// Whether it has an `encrypted_client_hello` extension (RFC 9849). Many clients send one that
+    /// hides nothing, so that those that do stand out less; the two cannot be told apart.
+    /// [`Hello::sni`] is then the outer name.
     pub has_encrypted_hello: bool,
 }
 
@@ -60,15 +62,22 @@ impl HelloReader {
     /// Begins with bytes that were read before.
     #[must_use]
     pub fn new(prefix: Bytes) -> Self {
-        Self { kept: prefix.into(), parsed: 0, parser: Acceptor::default() }
+        Self {
+            kept: prefix.into(),
+            parsed: 0,
+            parser: Acceptor::default(),
+        }
     }
 
-    /// Reads until the ClientHello is complete; may read beyond it. Cancel-safe: called again, it goes on where it was.
-    /// Once it has answered, it is done: only the bytes are of use then.
+    /// Reads until the ClientHello is complete; may read beyond it. Cancel-safe: called again, it
+    /// goes on where it was. Once it has answered, it is done: only the bytes are of use then.
     ///
     /// # Errors
     /// See [`HelloError`]; [`HelloError::NotTls`] comes with the first byte that rules TLS out.
-    pub async fn read<R: AsyncRead + Unpin>(&mut self, stream: &mut R) -> Result<Hello, HelloError> {
+    pub async fn read<R: AsyncRead + Unpin>(
+        &mut self,
+        stream: &mut R,
+    ) -> Result<Hello, HelloError> {
         loop {
             if let Some(hello) = self.parse()? {
                 return Ok(hello);
@@ -78,7 +87,12 @@ impl HelloReader {
                 return Err(HelloError::TooLarge);
             }
             let mut limited = (&mut self.kept).limit(room);
-            if stream.read_buf(&mut limited).await.map_err(HelloError::Io)? == 0 {
+            if stream
+                .read_buf(&mut limited)
+                .await
+                .map_err(HelloError::Io)?
+                == 0
+            {
                 return Err(HelloError::Closed);
             }
         }
@@ -103,7 +117,10 @@ impl HelloReader {
         }
         while let Some(mut new @ [_, ..]) = self.kept.get(self.parsed..) {
             // Reading from memory fails only when the parser's own buffer is full.
-            self.parsed += self.parser.read_tls(&mut new).map_err(|_| HelloError::TooLarge)?;
+            self.parsed += self
+                .parser
+                .read_tls(&mut new)
+                .map_err(|_| HelloError::TooLarge)?;
             match self.parser.accept() {
                 Ok(None) => {}
                 Ok(Some(accepted)) => return Ok(Some(self.read_hello(&accepted.client_hello()))),
@@ -115,17 +132,27 @@ impl HelloReader {
 
     fn read_hello(&self, hello: &ClientHello<'_>) -> Hello {
         let sni = hello.server_name().and_then(|name| Host::parse(name).ok());
-        let alpn = hello.alpn().map(|names| names.map(<[u8]>::to_vec).collect());
-        Hello { sni, alpn: alpn.unwrap_or_default(), has_encrypted_hello: self.has_encrypted_hello() }
+        let alpn = hello
+            .alpn()
+            .map(|names| names.map(<[u8]>::to_vec).collect());
+        Hello {
+            sni,
+            alpn: alpn.unwrap_or_default(),
+            has_encrypted_hello: self.has_encrypted_hello(),
+        }
     }
 
     fn refused(&self, error: &Error) -> Result<Hello, HelloError> {
         match error {
             // Well-formed but for its server name: as good as none.
-            Error::PeerMisbehaved(PeerMisbehaved::ServerNameMustContainOneHostName) => {
-                Ok(Hello { sni: None, alpn: Vec::new(), has_encrypted_hello: self.has_encrypted_hello() })
+            Error::PeerMisbehaved(PeerMisbehaved::ServerNameMustContainOneHostName) => Ok(Hello {
+                sni: None,
+                alpn: Vec::new(),
+                has_encrypted_hello: self.has_encrypted_hello(),
+            }),
+            Error::InvalidMessage(InvalidMessage::HandshakePayloadTooLarge) => {
+                Err(HelloError::TooLarge)
             }
-            Error::InvalidMessage(InvalidMessage::HandshakePayloadTooLarge) => Err(HelloError::TooLarge),
             _ => Err(HelloError::Malformed),
         }
     }
@@ -135,14 +162,18 @@ impl HelloReader {
     }
 }
 
-/// A hello of 16 KiB is the longest in the wild (post-quantum key shares, many extensions); four times that stops a flood.
+/// A hello of 16 KiB is the longest in the wild (post-quantum key shares, many extensions); four
+/// times that stops a flood.
 const MAX_HELLO: usize = 64 * 1024;
 
-/// Whether the bytes can begin a handshake record (22, version 3.x) with a ClientHello (1) in it: RFC 8446 section 5.1.
-/// That rules out SSLv2, plain HTTP, SSH and all that speaks text.
+/// Whether the bytes can begin a handshake record (22, version 3.x) with a ClientHello (1) in it:
+/// RFC 8446 section 5.1. That rules out SSLv2, plain HTTP, SSH and all that speaks text.
 fn may_be_tls(start: &[u8]) -> bool {
     const SHAPE: [Option<u8>; 6] = [Some(22), Some(3), None, None, None, Some(1)];
-    start.iter().zip(SHAPE).all(|(byte, expected)| expected.is_none_or(|expected| *byte == expected))
+    start
+        .iter()
+        .zip(SHAPE)
+        .all(|(byte, expected)| expected.is_none_or(|expected| *byte == expected))
 }
 
 #[cfg(test)]

@@ -44,7 +44,11 @@ fn handmade(extensions: &[(u16, &[u8])]) -> Vec<u8> {
 }
 
 fn sized(body: &[u8]) -> Vec<u8> {
-    [&u16::try_from(body.len()).expect("short").to_be_bytes(), body].concat()
+    [
+        &u16::try_from(body.len()).expect("short").to_be_bytes(),
+        body,
+    ]
+    .concat()
 }
 
 fn record(fragment: &[u8]) -> Vec<u8> {
@@ -63,12 +67,21 @@ struct Chunks(VecDeque<Option<Vec<u8>>>);
 
 impl Chunks {
     fn new<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        Self(chunks.into_iter().map(|chunk| Some(chunk.to_vec())).collect())
+        Self(
+            chunks
+                .into_iter()
+                .map(|chunk| Some(chunk.to_vec()))
+                .collect(),
+        )
     }
 }
 
 impl AsyncRead for Chunks {
-    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         match self.0.pop_front() {
             None => Poll::Ready(Ok(())),
             Some(None) => Poll::Pending,
@@ -85,12 +98,18 @@ impl AsyncRead for Chunks {
 }
 
 async fn read(bytes: &[u8]) -> Result<Hello, HelloError> {
-    HelloReader::new(Bytes::new()).read(&mut Chunks::new([bytes])).await
+    HelloReader::new(Bytes::new())
+        .read(&mut Chunks::new([bytes]))
+        .await
 }
 
 fn expected(name: &str) -> Hello {
     let alpn = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Hello { sni: Some(Host::parse(name).expect("host")), alpn, has_encrypted_hello: false }
+    Hello {
+        sni: Some(Host::parse(name).expect("host")),
+        alpn,
+        has_encrypted_hello: false,
+    }
 }
 
 const ALPN: &[&[u8]] = &[b"h2", b"http/1.1"];
@@ -103,21 +122,37 @@ async fn every_split_gives_the_same_hello_and_keeps_every_byte() {
         let (first, second) = tail.split_at(split);
         let mut reader = HelloReader::new(Bytes::copy_from_slice(first));
         let mut chunks = Chunks::new([second].into_iter().filter(|chunk| !chunk.is_empty()));
-        assert_eq!(reader.read(&mut chunks).await.expect("hello"), expected("api.example.com"), "split at {split}");
+        assert_eq!(
+            reader.read(&mut chunks).await.expect("hello"),
+            expected("api.example.com"),
+            "split at {split}"
+        );
         let kept = reader.bytes().len();
-        assert!(kept >= hello.len() && tail.starts_with(reader.bytes()), "split at {split}: {kept} bytes kept");
+        assert!(
+            kept >= hello.len() && tail.starts_with(reader.bytes()),
+            "split at {split}: {kept} bytes kept"
+        );
         assert_eq!(reader.into_bytes(), tail[..kept]);
     }
     let mut reader = HelloReader::new(Bytes::new());
-    let bytewise = reader.read(&mut Chunks::new(hello.chunks(1))).await.expect("hello");
-    assert_eq!((bytewise, reader.bytes()), (expected("api.example.com"), &hello[..]));
+    let bytewise = reader
+        .read(&mut Chunks::new(hello.chunks(1)))
+        .await
+        .expect("hello");
+    assert_eq!(
+        (bytewise, reader.bytes()),
+        (expected("api.example.com"), &hello[..])
+    );
 }
 
 #[tokio::test]
 async fn a_hello_in_many_records_is_read() {
     let hello = client_hello("api.example.com", ALPN);
     let records: Vec<u8> = hello[5..].chunks(1).flat_map(record).collect();
-    assert_eq!(read(&records).await.expect("hello"), expected("api.example.com"));
+    assert_eq!(
+        read(&records).await.expect("hello"),
+        expected("api.example.com")
+    );
 }
 
 #[tokio::test]
@@ -129,7 +164,10 @@ async fn a_timeout_loses_nothing() {
     let cut_off = futures_util::poll!(std::pin::pin!(reader.read(&mut stream)));
     assert!(cut_off.is_pending());
     assert_eq!(reader.bytes(), first);
-    assert_eq!(reader.read(&mut stream).await.expect("hello"), expected("api.example.com"));
+    assert_eq!(
+        reader.read(&mut stream).await.expect("hello"),
+        expected("api.example.com")
+    );
     assert_eq!(reader.bytes(), hello);
 }
 
@@ -149,29 +187,54 @@ async fn names_that_are_no_hosts_are_no_names() {
         (&long, None),
     ] {
         let hello = read(&handmade(&[SIGNATURES, (0, &server_name(name))])).await;
-        let sni = hello.unwrap_or_else(|error| panic!("{name:?}: {error:?}")).sni;
+        let sni = hello
+            .unwrap_or_else(|error| panic!("{name:?}: {error:?}"))
+            .sni;
         assert_eq!(sni.as_ref().map(Host::as_str), expected, "{name:?}");
     }
 }
 
 #[tokio::test]
 async fn oddities_that_are_no_faults_are_read() {
-    // Outer ECH: cipher suite, configuration, encapsulated key, payload, as browsers send it without any key to use.
+    // Outer ECH: cipher suite, configuration, encapsulated key, payload, as browsers send it
+    // without any key to use.
     let ech = [&[0, 0, 1, 0, 1, 7][..], &sized(&[9; 32]), &sized(&[9; 144])].concat();
     let grease: &[(u16, &[u8])] = &[(0x0a0a, &[]), SIGNATURES, (0x1a1a, &[0]), (0xfe0d, &ech)];
-    let odd = Hello { sni: None, alpn: Vec::new(), has_encrypted_hello: true };
+    let odd = Hello {
+        sni: None,
+        alpn: Vec::new(),
+        has_encrypted_hello: true,
+    };
     assert_eq!(read(&handmade(grease)).await.expect("GREASE"), odd);
     let scattered: Vec<u8> = handmade(grease)[5..].chunks(3).flat_map(record).collect();
-    assert_eq!(read(&scattered).await.expect("GREASE"), odd, "spread over records");
+    assert_eq!(
+        read(&scattered).await.expect("GREASE"),
+        odd,
+        "spread over records"
+    );
     let padding = vec![0; 15_000];
-    let large = handmade(&[SIGNATURES, (21, &padding), (0, &server_name(b"api.example.com"))]);
+    let large = handmade(&[
+        SIGNATURES,
+        (21, &padding),
+        (0, &server_name(b"api.example.com")),
+    ]);
     let large = read(&large).await.expect("large");
-    assert_eq!((large.sni, large.has_encrypted_hello), (Host::parse("api.example.com").ok(), false));
+    assert_eq!(
+        (large.sni, large.has_encrypted_hello),
+        (Host::parse("api.example.com").ok(), false)
+    );
 }
 
 #[tokio::test]
 async fn what_is_no_tls_is_known_by_its_first_bytes() {
-    for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"P", b"SSH-2.0-x\r\n", &[0x80, 0x2e, 1, 3, 1], &[22, 2], &[0]] {
+    for bytes in [
+        &b"GET / HTTP/1.1\r\n\r\n"[..],
+        b"P",
+        b"SSH-2.0-x\r\n",
+        &[0x80, 0x2e, 1, 3, 1],
+        &[22, 2],
+        &[0],
+    ] {
         let stream = Chunks::new([bytes]);
         let mut stream = Chunks(stream.0.into_iter().chain([None]).collect());
         let mut reader = HelloReader::new(Bytes::new());
@@ -179,7 +242,9 @@ async fn what_is_no_tls_is_known_by_its_first_bytes() {
         assert!(matches!(error, HelloError::NotTls), "{bytes:?}: {error:?}");
         assert_eq!(reader.bytes(), bytes, "kept for replay");
     }
-    let error = read(&record(&[2, 0, 0, 0])).await.expect_err("a ServerHello");
+    let error = read(&record(&[2, 0, 0, 0]))
+        .await
+        .expect_err("a ServerHello");
     assert!(matches!(error, HelloError::NotTls), "{error:?}");
 }
 
@@ -190,16 +255,31 @@ async fn faults_have_their_names() {
     let hello = client_hello("api.example.com", ALPN);
     let error = read(&hello[..hello.len() - 1]).await.expect_err("cut off");
     assert!(matches!(error, HelloError::Closed), "{error:?}");
-    let error = read(&record(&[1, 0, 0, 2, 3, 3])).await.expect_err("too short");
+    let error = read(&record(&[1, 0, 0, 2, 3, 3]))
+        .await
+        .expect_err("too short");
     assert!(matches!(error, HelloError::Malformed), "{error:?}");
-    let error = read(&record(&[1, 0xff, 0xff, 0xff])).await.expect_err("16 MiB announced");
+    let error = read(&record(&[1, 0xff, 0xff, 0xff]))
+        .await
+        .expect_err("16 MiB announced");
     assert!(matches!(error, HelloError::TooLarge), "{error:?}");
     // One byte of payload for five of framing: the message stays small, the bytes do not.
-    let flood: Vec<u8> = [1, 0, 0xff, 0].iter().chain(&[0; 20_000]).flat_map(|byte| record(&[*byte])).collect();
+    let flood: Vec<u8> = [1, 0, 0xff, 0]
+        .iter()
+        .chain(&[0; 20_000])
+        .flat_map(|byte| record(&[*byte]))
+        .collect();
     let mut reader = HelloReader::new(Bytes::new());
-    let error = reader.read(&mut Chunks::new([&flood[..]])).await.expect_err("a flood");
+    let error = reader
+        .read(&mut Chunks::new([&flood[..]]))
+        .await
+        .expect_err("a flood");
     assert!(matches!(error, HelloError::TooLarge), "{error:?}");
-    assert!(reader.bytes().len() <= MAX_HELLO, "{}", reader.bytes().len());
+    assert!(
+        reader.bytes().len() <= MAX_HELLO,
+        "{}",
+        reader.bytes().len()
+    );
 }
 
 proptest! {

@@ -1,7 +1,8 @@
 //! Leaf certificates: what the agent sees in place of the provider's certificate.
 //!
-//! A verified host and the provider's choice of protocol enter, a [`ServerConfig`] leaves. A leaf is minted once per host,
-//! by whoever asks first, and kept in a bounded cache; all leaves share one key that lives as long as the process.
+//! A verified host and the provider's choice of protocol enter, a [`ServerConfig`] leaves. A leaf
+//! is minted once per host, by whoever asks first, and kept in a bounded cache; all leaves share
+//! one key that lives as long as the process.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -24,8 +25,9 @@ pub struct Leaves {
     authority: Arc<Authority>,
     key: KeyPair,
     signing_key: Arc<dyn SigningKey>,
-    /// What all configurations share: versions, ciphers, and the key of the session tickets. A ticket holds the whole
-    /// session and is accepted only for the name it was made for, so sessions resume without a store that grows.
+    /// What all configurations share: versions, ciphers, and the key of the session tickets. A
+    /// ticket holds the whole session and is accepted only for the name it was made for, so
+    /// sessions resume without a store that grows.
     template: ServerConfig,
     cache: Cache<Host, Result<Leaf, LeafError>>,
 }
@@ -60,11 +62,21 @@ impl Leaves {
             .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
         template.session_storage = Arc::new(NoServerSessionStorage {});
         template.ticketer = Ticketer::new()?;
-        let cache = Cache::builder().max_capacity(MAX_LEAVES).time_to_live(REUSE).build();
-        Ok(Self { authority, key, signing_key, template, cache })
+        let cache = Cache::builder()
+            .max_capacity(MAX_LEAVES)
+            .time_to_live(REUSE)
+            .build();
+        Ok(Self {
+            authority,
+            key,
+            signing_key,
+            template,
+            cache,
+        })
     }
 
-    /// The configuration for a handshake with the agent: a leaf for `host`, and `alpn` as the only protocol, or none.
+    /// The configuration for a handshake with the agent: a leaf for `host`, and `alpn` as the only
+    /// protocol, or none.
     ///
     /// # Errors
     /// [`LeafError`] when the leaf cannot be made; the next call tries again.
@@ -88,7 +100,11 @@ impl Leaves {
                 !cached.as_ref().is_ok_and(|leaf| leaf.serves(now))
             })
             .await;
-        let result = if entry.is_fresh() { LeafResult::Minted } else { LeafResult::Cached };
+        let result = if entry.is_fresh() {
+            LeafResult::Minted
+        } else {
+            LeafResult::Cached
+        };
         entry.into_value().map(|leaf| (leaf, result))
     }
 
@@ -98,14 +114,23 @@ impl Leaves {
             return Err(LeafError::AuthorityExpired);
         }
         let mut params = x509::params(SUBJECT, start, end);
-        params.subject_alt_names = vec![SanType::DnsName(Ia5String::try_from(host.as_str()).map_err(SignError::from)?)];
+        params.subject_alt_names = vec![SanType::DnsName(
+            Ia5String::try_from(host.as_str()).map_err(SignError::from)?,
+        )];
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
         let certificate = self.authority.sign(&params, &self.key)?;
-        let certified = CertifiedKey::new(vec![certificate.der().clone()], Arc::clone(&self.signing_key));
-        Ok(Leaf { certified: Arc::new(certified), start, reuse_until: (now + REUSE).min(end) })
+        let certified = CertifiedKey::new(
+            vec![certificate.der().clone()],
+            Arc::clone(&self.signing_key),
+        );
+        Ok(Leaf {
+            certified: Arc::new(certified),
+            start,
+            reuse_until: (now + REUSE).min(end),
+        })
     }
 }
 
@@ -117,7 +142,8 @@ struct Leaf {
 }
 
 impl Leaf {
-    /// Whether the wall clock, which the agent judges by and which can jump, still lies within the leaf's life.
+    /// Whether the wall clock, which the agent judges by and which can jump, still lies within the
+    /// leaf's life.
     fn serves(&self, now: SystemTime) -> bool {
         (self.start..self.reuse_until).contains(&now)
     }
@@ -132,7 +158,8 @@ const REUSE: Duration = Duration::from_secs(LIFE.as_secs() / 2);
 /// An agent that asks for random names must not grow memory: about 1 KiB a leaf.
 const MAX_LEAVES: u64 = 1024;
 
-/// The subject names the maker, never the host: some clients still take a name from there, past the constraints.
+/// The subject names the maker, never the host: some clients still take a name from there, past the
+/// constraints.
 const SUBJECT: &str = "Gravimeter";
 
 #[cfg(test)]

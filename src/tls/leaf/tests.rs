@@ -19,8 +19,12 @@ struct House {
 fn house(now: SystemTime) -> House {
     let folder = tempfile::tempdir().expect("temp");
     let permitted = [HostPattern::parse("*.example.com").expect("pattern")];
-    let (authority, _) = Authority::load_or_create(&folder.path().join("ca"), &permitted, now).expect("CA");
-    House { leaves: Leaves::new(Arc::new(authority)).expect("leaves"), folder }
+    let (authority, _) =
+        Authority::load_or_create(&folder.path().join("ca"), &permitted, now).expect("CA");
+    House {
+        leaves: Leaves::new(Arc::new(authority)).expect("leaves"),
+        folder,
+    }
 }
 
 fn der(leaf: &Leaf) -> &[u8] {
@@ -30,12 +34,25 @@ fn der(leaf: &Leaf) -> &[u8] {
 impl House {
     fn openssl(&self, leaf: &Leaf, arguments: &[&str]) -> Output {
         let file = self.folder.path().join("leaf.pem");
-        std::fs::write(&file, pem::encode(&pem::Pem::new("CERTIFICATE", der(leaf)))).expect("write");
-        Command::new("openssl").current_dir(self.folder.path()).args(arguments).output().expect("openssl")
+        std::fs::write(&file, pem::encode(&pem::Pem::new("CERTIFICATE", der(leaf))))
+            .expect("write");
+        Command::new("openssl")
+            .current_dir(self.folder.path())
+            .args(arguments)
+            .output()
+            .expect("openssl")
     }
 
     fn verify(&self, leaf: &Leaf, host: &str) -> Output {
-        let purpose = ["verify", "-x509_strict", "-purpose", "sslserver", "-CAfile", "ca/ca.pem", "-verify_hostname"];
+        let purpose = [
+            "verify",
+            "-x509_strict",
+            "-purpose",
+            "sslserver",
+            "-CAfile",
+            "ca/ca.pem",
+            "-verify_hostname",
+        ];
         self.openssl(leaf, &[&purpose[..], &[host, "leaf.pem"]].concat())
     }
 }
@@ -43,8 +60,14 @@ impl House {
 #[tokio::test]
 async fn a_leaf_is_for_one_host_and_one_use() {
     let house = house(SystemTime::now());
-    let (leaf, _) = house.leaves.leaf(&host("api.example.com"), SystemTime::now()).await.expect("leaf");
-    let text = house.openssl(&leaf, &["x509", "-noout", "-text", "-in", "leaf.pem"]).stdout;
+    let (leaf, _) = house
+        .leaves
+        .leaf(&host("api.example.com"), SystemTime::now())
+        .await
+        .expect("leaf");
+    let text = house
+        .openssl(&leaf, &["x509", "-noout", "-text", "-in", "leaf.pem"])
+        .stdout;
     let text = String::from_utf8(text).expect("text");
     for expected in [
         "X509v3 Subject Alternative Name: \n                DNS:api.example.com\n",
@@ -61,8 +84,16 @@ async fn a_leaf_is_for_one_host_and_one_use() {
     let life = validity.not_after.timestamp() - validity.not_before.timestamp();
     assert_eq!(life, 7 * 86_400 + 3_600);
     assert!(parsed.raw_serial().len() * 8 >= 64);
-    assert_ne!(parsed.public_key().raw, house.leaves.authority.subject_public_key_info(), "a key of its own");
-    let (other, _) = house.leaves.leaf(&host("b.example.com"), SystemTime::now()).await.expect("leaf");
+    assert_ne!(
+        parsed.public_key().raw,
+        house.leaves.authority.subject_public_key_info(),
+        "a key of its own"
+    );
+    let (other, _) = house
+        .leaves
+        .leaf(&host("b.example.com"), SystemTime::now())
+        .await
+        .expect("leaf");
     let (_, other) = x509_parser::parse_x509_certificate(der(&other)).expect("parsed");
     assert_ne!(parsed.raw_serial(), other.raw_serial());
 }
@@ -70,19 +101,39 @@ async fn a_leaf_is_for_one_host_and_one_use() {
 #[tokio::test]
 async fn openssl_accepts_the_leaf_for_its_host_alone() {
     let house = house(SystemTime::now());
-    let (leaf, _) = house.leaves.leaf(&host("api.example.com"), SystemTime::now()).await.expect("leaf");
+    let (leaf, _) = house
+        .leaves
+        .leaf(&host("api.example.com"), SystemTime::now())
+        .await
+        .expect("leaf");
     let output = house.verify(&leaf, "api.example.com");
     assert!(output.status.success(), "{output:?}");
-    assert!(!house.verify(&leaf, "www.example.com").status.success(), "another name");
+    assert!(
+        !house.verify(&leaf, "www.example.com").status.success(),
+        "another name"
+    );
 }
 
 /// The CA's constraints permit everything below `example.com`, its pattern one label more.
 #[tokio::test]
 async fn no_leaf_is_minted_outside_the_patterns() {
     let house = house(SystemTime::now());
-    for outside in ["example.com", "a.b.example.com", "evil.example", "example.com.evil.example", "evilexample.com"] {
-        let error = house.leaves.leaf(&host(outside), SystemTime::now()).await.expect_err(outside);
-        assert!(matches!(error, LeafError::Mint(SignError::NotPermitted)), "{outside}: {error}");
+    for outside in [
+        "example.com",
+        "a.b.example.com",
+        "evil.example",
+        "example.com.evil.example",
+        "evilexample.com",
+    ] {
+        let error = house
+            .leaves
+            .leaf(&host(outside), SystemTime::now())
+            .await
+            .expect_err(outside);
+        assert!(
+            matches!(error, LeafError::Mint(SignError::NotPermitted)),
+            "{outside}: {error}"
+        );
     }
     let mut params = x509::params(SUBJECT, SystemTime::now(), SystemTime::now() + DAY);
     for names in [
@@ -93,7 +144,11 @@ async fn no_leaf_is_minted_outside_the_patterns() {
     ] {
         params.subject_alt_names = names;
         let signed = house.leaves.authority.sign(&params, &house.leaves.key);
-        assert!(matches!(signed, Err(SignError::NotPermitted)), "{:?}", params.subject_alt_names);
+        assert!(
+            matches!(signed, Err(SignError::NotPermitted)),
+            "{:?}",
+            params.subject_alt_names
+        );
     }
 }
 
@@ -107,8 +162,18 @@ async fn whoever_asks_at_the_same_time_gets_one_leaf() {
     let (name, now) = (host("api.example.com"), SystemTime::now());
     let leaves = join_all((0..64).map(|_| house.leaves.leaf(&name, now))).await;
     let leaves: Vec<_> = leaves.into_iter().map(|leaf| leaf.expect("leaf")).collect();
-    assert_eq!(leaves.iter().filter(|(_, result)| *result == LeafResult::Minted).count(), 1);
-    assert!(leaves.iter().all(|(leaf, _)| der(leaf) == der(&leaves[0].0)));
+    assert_eq!(
+        leaves
+            .iter()
+            .filter(|(_, result)| *result == LeafResult::Minted)
+            .count(),
+        1
+    );
+    assert!(
+        leaves
+            .iter()
+            .all(|(leaf, _)| der(leaf) == der(&leaves[0].0))
+    );
 }
 
 #[tokio::test]
@@ -138,11 +203,20 @@ async fn no_leaf_outlives_the_ca() {
     let (name, end) = (host("api.example.com"), house.leaves.authority.not_after());
     let (leaf, _) = house.leaves.leaf(&name, end - DAY).await.expect("leaf");
     let (_, parsed) = x509_parser::parse_x509_certificate(der(&leaf)).expect("parsed");
-    let (_, ca) = x509_parser::pem::parse_x509_pem(house.leaves.authority.certificate_pem().as_bytes()).expect("PEM");
-    assert_eq!(parsed.validity().not_after, ca.parse_x509().expect("CA").validity().not_after);
+    let (_, ca) =
+        x509_parser::pem::parse_x509_pem(house.leaves.authority.certificate_pem().as_bytes())
+            .expect("PEM");
+    assert_eq!(
+        parsed.validity().not_after,
+        ca.parse_x509().expect("CA").validity().not_after
+    );
     let error = house.leaves.leaf(&name, end).await.expect_err("expired");
     assert!(matches!(error, LeafError::AuthorityExpired), "{error}");
-    let (_, result) = house.leaves.leaf(&name, end - DAY).await.expect("a failure is not kept");
+    let (_, result) = house
+        .leaves
+        .leaf(&name, end - DAY)
+        .await
+        .expect("a failure is not kept");
     assert_eq!(result, LeafResult::Minted);
 }
 
@@ -150,20 +224,39 @@ async fn no_leaf_outlives_the_ca() {
 async fn a_flood_of_names_does_not_grow_the_cache() {
     let house = house(SystemTime::now());
     for number in 0..3 * MAX_LEAVES {
-        house.leaves.leaf(&host(&format!("h{number}.example.com")), SystemTime::now()).await.expect("leaf");
+        house
+            .leaves
+            .leaf(&host(&format!("h{number}.example.com")), SystemTime::now())
+            .await
+            .expect("leaf");
     }
     house.leaves.cache.run_pending_tasks().await;
-    assert!(house.leaves.cache.entry_count() <= MAX_LEAVES, "{}", house.leaves.cache.entry_count());
+    assert!(
+        house.leaves.cache.entry_count() <= MAX_LEAVES,
+        "{}",
+        house.leaves.cache.entry_count()
+    );
 }
 
 #[tokio::test]
 async fn the_configuration_offers_the_given_protocol_or_none() {
     let house = house(SystemTime::now());
     let name = host("api.example.com");
-    let (with, first) = house.leaves.server_config(&name, Some(b"h2")).await.expect("config");
-    let (without, second) = house.leaves.server_config(&name, None).await.expect("config");
+    let (with, first) = house
+        .leaves
+        .server_config(&name, Some(b"h2"))
+        .await
+        .expect("config");
+    let (without, second) = house
+        .leaves
+        .server_config(&name, None)
+        .await
+        .expect("config");
     assert_eq!(with.alpn_protocols, [b"h2".to_vec()]);
     assert!(without.alpn_protocols.is_empty());
     assert_eq!((first, second), (LeafResult::Minted, LeafResult::Cached));
-    assert!(!with.key_log.will_log("CLIENT_RANDOM"), "SSLKEYLOGFILE is not honoured");
+    assert!(
+        !with.key_log.will_log("CLIENT_RANDOM"),
+        "SSLKEYLOGFILE is not honoured"
+    );
 }

@@ -1,7 +1,9 @@
-//! The provider's side of a connection: a handshake that ends in a verified session, or in the reason why not.
+//! The provider's side of a connection: a handshake that ends in a verified session, or in the
+//! reason why not.
 //!
-//! A TCP stream, the host that the agent asked for and its protocols enter; a [`VerifiedUpstream`] leaves. It can be made
-//! nowhere else, so whoever holds one holds the proof. Nothing turns verification off; extra roots come from files.
+//! A TCP stream, the host that the agent asked for and its protocols enter; a [`VerifiedUpstream`]
+//! leaves. It can be made nowhere else, so whoever holds one holds the proof. Nothing turns
+//! verification off; extra roots come from files.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -62,13 +64,17 @@ impl Upstream {
     /// Loads the system's roots and the extra ones, without the house's own CA.
     ///
     /// # Errors
-    /// [`UpstreamError`] when there are no roots, or a file is missing, empty, no PEM, or holds the house's own CA.
+    /// [`UpstreamError`] when there are no roots, or a file is missing, empty, no PEM, or holds the
+    /// house's own CA.
     pub fn new(config: &Config, own: &Authority) -> Result<Self, UpstreamError> {
         let roots = roots::load(&config.extra_roots, own.own())?;
-        verifying(roots, own.own()).map(|verifying| Self { template: verifying.with_no_client_auth() })
+        verifying(roots, own.own()).map(|verifying| Self {
+            template: verifying.with_no_client_auth(),
+        })
     }
 
-    /// The handshake with the provider, offering the agent's protocols. The caller sets the limit in time.
+    /// The handshake with the provider, offering the agent's protocols. The caller sets the limit
+    /// in time.
     ///
     /// # Errors
     /// The [`HandshakeFailure`]; no byte of the agent has been sent then.
@@ -80,12 +86,15 @@ impl Upstream {
     ) -> Result<VerifiedUpstream, HandshakeFailure> {
         let start = Instant::now();
         // A host that rustls takes for no DNS name cannot stand in a certificate either.
-        let name = ServerName::try_from(host.as_str().to_owned()).map_err(|_| HandshakeFailure::WrongHost)?;
+        let name = ServerName::try_from(host.as_str().to_owned())
+            .map_err(|_| HandshakeFailure::WrongHost)?;
         let mut config = self.template.clone();
         config.alpn_protocols = alpn.to_vec();
         let connector = TlsConnector::from(Arc::new(config));
-        let stream =
-            connector.connect(name, ReadAhead::new(Bytes::new(), tcp)).await.map_err(|error| failure::of_io(&error))?;
+        let stream = connector
+            .connect(name, ReadAhead::new(Bytes::new(), tcp))
+            .await
+            .map_err(|error| failure::of_io(&error))?;
         let handshake = handshake::describe(stream.get_ref().1, Side::Upstream, start.elapsed())?;
         Ok(VerifiedUpstream { stream, handshake })
     }
@@ -95,11 +104,15 @@ impl Upstream {
 pub(super) type Verifying = ConfigBuilder<ClientConfig, WantsClientCert>;
 
 /// Verifies by these roots, but never comes to rest on the house's own CA.
-pub(super) fn verifying(roots: Vec<CertificateDer<'static>>, own: &OwnCa) -> Result<Verifying, UpstreamError> {
+pub(super) fn verifying(
+    roots: Vec<CertificateDer<'static>>,
+    own: &OwnCa,
+) -> Result<Verifying, UpstreamError> {
     let mut store = RootCertStore::empty();
     store.add_parsable_certificates(roots);
     let provider = super::provider();
-    let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&provider)).build()?;
+    let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&provider))
+        .build()?;
     let verifier = Proven::new(own_ca::Verifier::new(usual, own.clone()), &provider);
     Ok(ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(super::VERSIONS)?

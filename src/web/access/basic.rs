@@ -6,7 +6,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use zeroize::Zeroizing;
 
-/// Name and password of a request, where it has them once and in order. The password is wiped when it is dropped.
+/// Name and password of a request, where it has them once and in order. The password is wiped when
+/// it is dropped.
 pub(super) fn credentials(headers: &HeaderMap) -> Option<(String, Zeroizing<Vec<u8>>)> {
     let mut fields = headers.get_all(AUTHORIZATION).iter();
     let field = fields.next()?.as_bytes();
@@ -21,7 +22,10 @@ pub(super) fn credentials(headers: &HeaderMap) -> Option<(String, Zeroizing<Vec<
     let colon = decoded.iter().position(|byte| *byte == b':')?;
     let (name, password) = decoded.split_at_checked(colon)?;
     let password = password.strip_prefix(b":")?;
-    Some((String::from_utf8(name.to_vec()).ok()?, Zeroizing::new(password.to_vec())))
+    Some((
+        String::from_utf8(name.to_vec()).ok()?,
+        Zeroizing::new(password.to_vec()),
+    ))
 }
 
 const SCHEME: &[u8] = b"basic ";
@@ -44,7 +48,10 @@ mod tests {
     fn name_and_password_are_read() {
         let is = |name: &str, password: &str| Some((name.to_owned(), password.as_bytes().to_vec()));
         // The example of RFC 7617, section 2.
-        assert_eq!(read(&["Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="]), is("Aladdin", "open sesame"));
+        assert_eq!(
+            read(&["Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="]),
+            is("Aladdin", "open sesame")
+        );
         assert_eq!(read(&["bAsIc  YTpiOmM= "]), is("a", "b:c"));
         assert_eq!(read(&["Basic Og=="]), is("", ""));
     }

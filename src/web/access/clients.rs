@@ -1,6 +1,8 @@
-//! What is asked of a client's certificate, as `client_auth_type` and `client_allowed_sans` have it.
+//! What is asked of a client's certificate, as `client_auth_type` and `client_allowed_sans` have
+//! it.
 //!
-//! Settings enter, a verifier for rustls leaves. Whatever the type, the client must prove that it has the certificate's key.
+//! Settings enter, a verifier for rustls leaves. Whatever the type, the client must prove that it
+//! has the certificate's key.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +12,10 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
+    SignatureScheme,
+};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
@@ -26,8 +31,14 @@ pub(super) fn verifier(
     names: Option<Vec<String>>,
     crypto: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, String> {
-    let any = |is_required| Arc::new(AnyCertificate { crypto: Arc::clone(crypto), is_required }) as Arc<_>;
-    let verified = || WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(crypto));
+    let any = |is_required| {
+        Arc::new(AnyCertificate {
+            crypto: Arc::clone(crypto),
+            is_required,
+        }) as Arc<_>
+    };
+    let verified =
+        || WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(crypto));
     let failed = |error: rustls::server::VerifierBuilderError| error.to_string();
     let verifier: Arc<dyn ClientCertVerifier> = match clients {
         ClientAuth::None => return Ok(WebPkiClientVerifier::no_client_auth()),
@@ -50,7 +61,9 @@ struct AnyCertificate {
 
 impl fmt::Debug for AnyCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AnyCertificate").field("is_required", &self.is_required).finish_non_exhaustive()
+        f.debug_struct("AnyCertificate")
+            .field("is_required", &self.is_required)
+            .finish_non_exhaustive()
     }
 }
 
@@ -78,7 +91,12 @@ impl ClientCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signed, &self.crypto.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            certificate,
+            signed,
+            &self.crypto.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -87,11 +105,18 @@ impl ClientCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signed, &self.crypto.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            certificate,
+            signed,
+            &self.crypto.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.crypto.signature_verification_algorithms.supported_schemes()
+        self.crypto
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
 
@@ -121,7 +146,9 @@ impl ClientCertVerifier for Named {
         if names_of(leaf).iter().any(|name| self.names.contains(name)) {
             return Ok(verified);
         }
-        Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
+        Err(Error::InvalidCertificate(
+            CertificateError::ApplicationVerificationFailure,
+        ))
     }
 
     fn verify_tls12_signature(
@@ -130,7 +157,8 @@ impl ClientCertVerifier for Named {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.verifier.verify_tls12_signature(message, certificate, signed)
+        self.verifier
+            .verify_tls12_signature(message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -139,7 +167,8 @@ impl ClientCertVerifier for Named {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.verifier.verify_tls13_signature(message, certificate, signed)
+        self.verifier
+            .verify_tls13_signature(message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -147,20 +176,29 @@ impl ClientCertVerifier for Named {
     }
 }
 
-/// The names for which a certificate was made, as Go writes them: DNS, e-mail, IP address, URI. None of one that cannot be read.
+/// The names for which a certificate was made, as Go writes them: DNS, e-mail, IP address, URI.
+/// None of one that cannot be read.
 pub(super) fn names_of(certificate: &CertificateDer<'_>) -> Vec<String> {
-    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return Vec::new() };
-    let Ok(Some(names)) = certificate.subject_alternative_name() else { return Vec::new() };
+    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
+        return Vec::new();
+    };
+    let Ok(Some(names)) = certificate.subject_alternative_name() else {
+        return Vec::new();
+    };
     names.value.general_names.iter().filter_map(name).collect()
 }
 
 fn name(name: &GeneralName<'_>) -> Option<String> {
     match name {
-        GeneralName::DNSName(name) | GeneralName::RFC822Name(name) | GeneralName::URI(name) => Some((*name).to_owned()),
+        GeneralName::DNSName(name) | GeneralName::RFC822Name(name) | GeneralName::URI(name) => {
+            Some((*name).to_owned())
+        }
         GeneralName::IPAddress(bytes) => {
             let four = <[u8; 4]>::try_from(*bytes).map(std::net::IpAddr::from);
             let six = || <[u8; 16]>::try_from(*bytes).map(std::net::IpAddr::from);
-            four.or_else(|_| six()).ok().map(|address| address.to_string())
+            four.or_else(|_| six())
+                .ok()
+                .map(|address| address.to_string())
         }
         _ => None,
     }

@@ -1,7 +1,9 @@
-//! The files that a policy was made from: paths enter, bytes leave, and later whether any file has changed since.
+//! The files that a policy was made from: paths enter, bytes leave, and later whether any file has
+//! changed since.
 //!
-//! A file is known by inode, size and both times, links followed; one that was changed within the last second before it was
-//! read could change again under the same stamp, and is not trusted to be the same.
+//! A file is known by inode, size and both times, links followed; one that was changed within the
+//! last second before it was read could change again under the same stamp, and is not trusted to be
+//! the same.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
@@ -30,7 +32,9 @@ struct Stamp {
 
 impl std::fmt::Debug for Files {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Files").field("seen", &self.seen).finish_non_exhaustive()
+        f.debug_struct("Files")
+            .field("seen", &self.seen)
+            .finish_non_exhaustive()
     }
 }
 
@@ -50,9 +54,14 @@ impl Files {
             return Err(io::Error::other("it is not a file"));
         }
         let mut bytes = Vec::new();
-        File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+        File::open(path)?
+            .take(MAX_FILE + 1)
+            .read_to_end(&mut bytes)?;
         if bytes.len() as u64 > MAX_FILE {
-            return Err(io::Error::other(format!("it is larger than {} kB", MAX_FILE / 1024)));
+            return Err(io::Error::other(format!(
+                "it is larger than {} kB",
+                MAX_FILE / 1024
+            )));
         }
         let contents = self.contents.get_or_insert_with(|| Context::new(&SHA256));
         contents.update(&(bytes.len() as u64).to_be_bytes());
@@ -62,14 +71,17 @@ impl Files {
 
     /// Whether every file is as it was when it was read.
     pub(super) fn are_unchanged(&self) -> bool {
-        let is_unchanged =
-            |(path, stamp): &(PathBuf, Option<Stamp>)| std::fs::metadata(path).as_ref().ok().map(Stamp::of) == *stamp;
+        let is_unchanged = |(path, stamp): &(PathBuf, Option<Stamp>)| {
+            std::fs::metadata(path).as_ref().ok().map(Stamp::of) == *stamp
+        };
         !self.is_fresh && self.seen.iter().all(is_unchanged)
     }
 
     /// A digest of all that was read.
     pub(super) fn digest(&self) -> Option<Vec<u8>> {
-        self.contents.clone().map(|contents| contents.finish().as_ref().to_vec())
+        self.contents
+            .clone()
+            .map(|contents| contents.finish().as_ref().to_vec())
     }
 }
 
@@ -85,7 +97,9 @@ impl Stamp {
     }
 
     fn is_fresh(self) -> bool {
-        let changed = UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(self.changed.0).unwrap_or(0)));
+        let changed = UNIX_EPOCH.checked_add(Duration::from_secs(
+            u64::try_from(self.changed.0).unwrap_or(0),
+        ));
         let now = SystemTime::now();
         changed.is_none_or(|changed| now.duration_since(changed).is_ok_and(|age| age < GRAIN))
     }
@@ -113,7 +127,10 @@ mod tests {
         };
         let (mut files, bytes) = read();
         assert_eq!(bytes.unwrap(), b"one");
-        assert!(!files.are_unchanged(), "it was written just now and may be written again within the same tick");
+        assert!(
+            !files.are_unchanged(),
+            "it was written just now and may be written again within the same tick"
+        );
         let before = files.digest();
         files.is_fresh = false;
         assert!(files.are_unchanged());
@@ -125,14 +142,20 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         assert!(!files.are_unchanged());
         let (files, bytes) = read();
-        assert!(bytes.is_err() && files.are_unchanged(), "it is still not there");
+        assert!(
+            bytes.is_err() && files.are_unchanged(),
+            "it is still not there"
+        );
     }
 
     #[test]
     fn what_is_no_file_is_not_waited_for() {
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("pipe");
-        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        let made = std::process::Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap();
         assert!(made.success());
         assert!(Files::default().read(&pipe).is_err());
         assert!(Files::default().read(folder.path()).is_err());
@@ -144,6 +167,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         File::create(&path).unwrap().set_len(MAX_FILE + 1).unwrap();
-        assert!(Files::default().read(&path).unwrap_err().to_string().contains("larger"));
+        assert!(
+            Files::default()
+                .read(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("larger")
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! What is wrong with a web configuration file: all of it at once, each with its line and what to write instead.
+//! What is wrong with a web configuration file: all of it at once, each with its line and what to
+//! write instead.
 //!
 //! No message repeats a value of the file: it may be a key, a hash or a password.
 
@@ -17,7 +18,11 @@ pub(super) struct Mistake {
 
 impl Mistake {
     pub(super) fn new(line: usize, key: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { line, key: key.into(), message: message.into() }
+        Self {
+            line,
+            key: key.into(),
+            message: message.into(),
+        }
     }
 
     pub(super) fn of_line(line: usize, message: impl Into<String>) -> Self {
@@ -29,7 +34,8 @@ impl Mistake {
     }
 }
 
-/// Why a web configuration file cannot be used: one line for each mistake, in the order of the file.
+/// Why a web configuration file cannot be used: one line for each mistake, in the order of the
+/// file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccessError {
     path: PathBuf,
@@ -39,7 +45,10 @@ pub struct AccessError {
 impl AccessError {
     pub(super) fn new(path: &Path, mut mistakes: Vec<Mistake>) -> Self {
         mistakes.sort_by_key(|mistake| mistake.line);
-        Self { path: path.to_owned(), mistakes }
+        Self {
+            path: path.to_owned(),
+            mistakes,
+        }
     }
 }
 

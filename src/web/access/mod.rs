@@ -1,8 +1,9 @@
-//! Who may ask over TCP: TLS, client certificates and passwords, as the web configuration file of the Prometheus exporters
-//! has them.
+//! Who may ask over TCP: TLS, client certificates and passwords, as the web configuration file of
+//! the Prometheus exporters has them.
 //!
-//! The file's path enters, the policy of the moment leaves. Files are looked at before each connection and request and
-//! read again when one of them has changed. While they cannot be used nobody gets in: an old rule never outlives its file.
+//! The file's path enters, the policy of the moment leaves. Files are looked at before each
+//! connection and request and read again when one of them has changed. While they cannot be used
+//! nobody gets in: an old rule never outlives its file.
 
 mod basic;
 mod clients;
@@ -64,16 +65,25 @@ pub(super) enum Refused {
 }
 
 impl Access {
-    /// Reads the file. Where other machines can reach the listener it `must_protect`: ask for a password or a verified
-    /// client certificate, over TLS.
+    /// Reads the file. Where other machines can reach the listener it `must_protect`: ask for a
+    /// password or a verified client certificate, over TLS.
     ///
     /// # Errors
     /// All mistakes of the file.
     pub fn open(path: &Path, must_protect: bool) -> Result<Arc<Self>, AccessError> {
         let mut files = Files::default();
         let policy = Policy::load(path, must_protect, &mut files, 0, None)?;
-        let state = Mutex::new(State { files, policy: Ok(Arc::new(policy)), count: 1 });
-        Ok(Arc::new(Self { path: path.to_owned(), must_protect, verdicts: Arc::new(Verdicts::new()), state }))
+        let state = Mutex::new(State {
+            files,
+            policy: Ok(Arc::new(policy)),
+            count: 1,
+        });
+        Ok(Arc::new(Self {
+            path: path.to_owned(),
+            must_protect,
+            verdicts: Arc::new(Verdicts::new()),
+            state,
+        }))
     }
 
     /// The rules that hold now; `None` when the file cannot be used, which the log has told.
@@ -82,16 +92,38 @@ impl Access {
         spawn_blocking(move || access.look()).await.ok().flatten()
     }
 
-    /// Whether a request of the peer may be answered under the policy. A password that is not known yet waits for its turn.
-    pub(super) async fn admit(&self, policy: &Policy, headers: &HeaderMap, peer: &Peer) -> Result<(), Refused> {
+    /// Whether a request of the peer may be answered under the policy. A password that is not known
+    /// yet waits for its turn.
+    pub(super) async fn admit(
+        &self,
+        policy: &Policy,
+        headers: &HeaderMap,
+        peer: &Peer,
+    ) -> Result<(), Refused> {
         let identified = self.identify(policy, headers, peer).await;
-        let Some(rates) = &policy.rates else { return identified };
-        let bucket = if identified.is_ok() { &rates.known } else { &rates.strangers };
-        if bucket.take(Instant::now()) { identified } else { Err(Refused::Rate) }
+        let Some(rates) = &policy.rates else {
+            return identified;
+        };
+        let bucket = if identified.is_ok() {
+            &rates.known
+        } else {
+            &rates.strangers
+        };
+        if bucket.take(Instant::now()) {
+            identified
+        } else {
+            Err(Refused::Rate)
+        }
     }
 
-    /// Whether the request has a name and a password that belong together, where they are asked for.
-    async fn identify(&self, policy: &Policy, headers: &HeaderMap, peer: &Peer) -> Result<(), Refused> {
+    /// Whether the request has a name and a password that belong together, where they are asked
+    /// for.
+    async fn identify(
+        &self,
+        policy: &Policy,
+        headers: &HeaderMap,
+        peer: &Peer,
+    ) -> Result<(), Refused> {
         if policy.users.is_empty() {
             return Ok(());
         }
@@ -114,7 +146,13 @@ impl Access {
     fn read_again(&self, state: &mut State) {
         let mut files = Files::default();
         let before = state.policy.as_ref().ok();
-        let read = Policy::load(&self.path, self.must_protect, &mut files, state.count, before.map(Arc::as_ref));
+        let read = Policy::load(
+            &self.path,
+            self.must_protect,
+            &mut files,
+            state.count,
+            before.map(Arc::as_ref),
+        );
         let is_same = files.digest() == state.files.digest();
         state.files = files;
         match (read, &state.policy) {

@@ -1,6 +1,7 @@
 //! The rules that one state of the files makes.
 //!
-//! Files enter, a [`Policy`] or all mistakes leave. The rules do not change: a change of the files makes another policy.
+//! Files enter, a [`Policy`] or all mistakes leave. The rules do not change: a change of the files
+//! makes another policy.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -28,7 +29,8 @@ pub(in crate::web) struct Policy {
 }
 
 impl Policy {
-    /// Reads the file and those that it names. Limits that stay as they were are taken over from `before`.
+    /// Reads the file and those that it names. Limits that stay as they were are taken over from
+    /// `before`.
     pub(super) fn load(
         path: &Path,
         must_protect: bool,
@@ -42,15 +44,31 @@ impl Policy {
                 "cannot read it: {error}; check web.config_file and its permissions"
             ))])
         })?;
-        let text = String::from_utf8(bytes).map_err(|_| failed(vec![Mistake::of_file("this is not UTF-8")]))?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| failed(vec![Mistake::of_file("this is not UTF-8")]))?;
         let folder = path.parent().unwrap_or(Path::new("/"));
         let settings = Settings::read(&text, folder).map_err(failed)?;
-        let tls = settings.tls.map(|tls| tls.build(settings.http2, files)).transpose();
+        let tls = settings
+            .tls
+            .map(|tls| tls.build(settings.http2, files))
+            .transpose();
         let tls = tls.map_err(|mistake| failed(vec![mistake]))?;
-        let same = |rate| before.and_then(|before| before.rates.clone()).filter(|rates| rates.rate() == rate);
-        let rates = settings.rate.map(|rate| same(rate).unwrap_or_else(|| Arc::new(Rates::new(rate))));
+        let same = |rate| {
+            before
+                .and_then(|before| before.rates.clone())
+                .filter(|rates| rates.rate() == rate)
+        };
+        let rates = settings
+            .rate
+            .map(|rate| same(rate).unwrap_or_else(|| Arc::new(Rates::new(rate))));
         let users = Arc::new(Users::new(settings.users));
-        let policy = Self { number, tls, users, rates, headers: settings.headers };
+        let policy = Self {
+            number,
+            tls,
+            users,
+            rates,
+            headers: settings.headers,
+        };
         if must_protect && !policy.protects() {
             return Err(failed(vec![Mistake::of_file(UNPROTECTED)]));
         }
@@ -59,7 +77,9 @@ impl Policy {
 
     /// Whether nobody gets in who is not known, and nobody on the way reads along.
     fn protects(&self) -> bool {
-        self.tls.as_ref().is_some_and(|tls| tls.verifies_clients || !self.users.is_empty())
+        self.tls
+            .as_ref()
+            .is_some_and(|tls| tls.verifies_clients || !self.users.is_empty())
     }
 
     /// How TLS is spoken, where it is.
@@ -67,7 +87,8 @@ impl Policy {
         self.tls.as_ref().map(|tls| &tls.config)
     }
 
-    /// Whether a connection that was let in under the policy of that number has shown what this one asks for.
+    /// Whether a connection that was let in under the policy of that number has shown what this one
+    /// asks for.
     pub(in crate::web) fn covers(&self, number: u64) -> bool {
         self.number == number || !self.tls.as_ref().is_some_and(|tls| tls.verifies_clients)
     }
@@ -76,13 +97,16 @@ impl Policy {
         self.number
     }
 
-    /// Whether the certificate is for this host. A browser reads nothing under a name that the certificate does not have: a
-    /// foreign page cannot lead one of these names here.
+    /// Whether the certificate is for this host. A browser reads nothing under a name that the
+    /// certificate does not have: a foreign page cannot lead one of these names here.
     pub(in crate::web) fn is_named(&self, host: &str) -> bool {
         let Some(tls) = &self.tls else { return false };
-        let Ok(name) = ServerName::try_from(host.trim_matches(['[', ']'])) else { return false };
+        let Ok(name) = ServerName::try_from(host.trim_matches(['[', ']'])) else {
+            return false;
+        };
         let certificate = webpki::EndEntityCert::try_from(&tls.certificate);
-        certificate.is_ok_and(|certificate| certificate.verify_is_valid_for_subject_name(&name).is_ok())
+        certificate
+            .is_ok_and(|certificate| certificate.verify_is_valid_for_subject_name(&name).is_ok())
     }
 
     /// The fields that the file adds to every answer.

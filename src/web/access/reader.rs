@@ -1,6 +1,8 @@
-//! One section of the file: its keys are taken by name, and what is left over at its end is a mistake.
+//! One section of the file: its keys are taken by name, and what is left over at its end is a
+//! mistake.
 //!
-//! Values leave as texts, lists and switches with their lines; no value is ever repeated in a mistake.
+//! Values leave as texts, lists and switches with their lines; no value is ever repeated in a
+//! mistake.
 
 use super::mistakes::Mistake;
 use super::yaml::{Entry, Node, Value};
@@ -22,11 +24,19 @@ impl<'a> Section<'a> {
             Value::Map(entries) => entries.iter().collect(),
             Value::Empty => Vec::new(),
             Value::List(_) | Value::Text(_) => {
-                mistakes.push(Mistake::new(node.line, name, "keys are expected here: write each as key: value"));
+                mistakes.push(Mistake::new(
+                    node.line,
+                    name,
+                    "keys are expected here: write each as key: value",
+                ));
                 Vec::new()
             }
         };
-        Self { name, rest, known: Vec::new() }
+        Self {
+            name,
+            rest,
+            known: Vec::new(),
+        }
     }
 
     /// The value of a key that has one, and the line of the key.
@@ -40,17 +50,34 @@ impl<'a> Section<'a> {
     /// A text; an empty one counts as none, as it does for the Prometheus exporters.
     pub(super) fn text(&mut self, key: &'static str, mistakes: &mut Vec<Mistake>) -> Option<Text> {
         match self.take(key)? {
-            (Node { value: Value::Text(text), .. }, line) => (!text.is_empty()).then(|| (text.clone(), line)),
+            (
+                Node {
+                    value: Value::Text(text),
+                    ..
+                },
+                line,
+            ) => (!text.is_empty()).then(|| (text.clone(), line)),
             (_, line) => {
-                mistakes.push(Mistake::new(line, self.full(key), "one text is expected here"));
+                mistakes.push(Mistake::new(
+                    line,
+                    self.full(key),
+                    "one text is expected here",
+                ));
                 None
             }
         }
     }
 
     /// `true` or `false`, or another word that YAML 1.1 has for them.
-    pub(super) fn switch(&mut self, key: &'static str, default: bool, mistakes: &mut Vec<Mistake>) -> bool {
-        let Some((text, line)) = self.text(key, mistakes) else { return default };
+    pub(super) fn switch(
+        &mut self,
+        key: &'static str,
+        default: bool,
+        mistakes: &mut Vec<Mistake>,
+    ) -> bool {
+        let Some((text, line)) = self.text(key, mistakes) else {
+            return default;
+        };
         match text.to_ascii_lowercase().as_str() {
             "true" | "yes" | "on" => true,
             "false" | "no" | "off" => false,
@@ -62,15 +89,27 @@ impl<'a> Section<'a> {
     }
 
     /// A list of texts.
-    pub(super) fn list(&mut self, key: &'static str, mistakes: &mut Vec<Mistake>) -> Option<Vec<Text>> {
+    pub(super) fn list(
+        &mut self,
+        key: &'static str,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Option<Vec<Text>> {
         let (node, line) = self.take(key)?;
         let text = |node: &Node| match &node.value {
             Value::Text(text) if !text.is_empty() => Some((text.clone(), node.line)),
             _ => None,
         };
-        let texts = if let Value::List(nodes) = &node.value { nodes.iter().map(text).collect() } else { None };
+        let texts = if let Value::List(nodes) = &node.value {
+            nodes.iter().map(text).collect()
+        } else {
+            None
+        };
         if texts.is_none() {
-            mistakes.push(Mistake::new(line, self.full(key), "a list of texts is expected here: write [one, two]"));
+            mistakes.push(Mistake::new(
+                line,
+                self.full(key),
+                "a list of texts is expected here: write [one, two]",
+            ));
         }
         texts
     }
@@ -83,20 +122,34 @@ impl<'a> Section<'a> {
     /// Whatever was not taken is no key of this section.
     pub(super) fn end(self, mistakes: &mut Vec<Mistake>) {
         for entry in &self.rest {
-            let message = format!("there is no such key: the keys here are {}", self.known.join(", "));
-            mistakes.push(Mistake::new(entry.line, self.full(&shown(&entry.key)), message));
+            let message = format!(
+                "there is no such key: the keys here are {}",
+                self.known.join(", ")
+            );
+            mistakes.push(Mistake::new(
+                entry.line,
+                self.full(&shown(&entry.key)),
+                message,
+            ));
         }
     }
 
     /// A key with its section.
     pub(super) fn full(&self, key: &str) -> String {
-        if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
+        if self.name.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.name)
+        }
     }
 }
 
 /// A key as it may stand in a log.
 pub(super) fn shown(key: &str) -> String {
-    key.chars().take(MAX_SHOWN).map(|c| if c.is_control() { '?' } else { c }).collect()
+    key.chars()
+        .take(MAX_SHOWN)
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect()
 }
 
 /// Longer than every key; what is longer still may be a value that lost its place.

@@ -1,7 +1,8 @@
-//! What the server shows and asks in a handshake: settings enter, a configuration for rustls leaves.
+//! What the server shows and asks in a handshake: settings enter, a configuration for rustls
+//! leaves.
 //!
-//! Reads the files that the settings name, and tells the caller which. Sessions are never resumed: whoever comes again is
-//! verified again, by the rules of that moment.
+//! Reads the files that the settings name, and tells the caller which. Sessions are never resumed:
+//! whoever comes again is verified again, by the rules of that moment.
 
 use std::sync::Arc;
 
@@ -36,7 +37,9 @@ impl TlsSettings {
         let mut roots = RootCertStore::empty();
         if let Some(ca) = &self.client_ca {
             for root in ca.certificates(files)? {
-                roots.add(root).map_err(|error| ca.wrong(format!("no use as a client's CA ({error})")))?;
+                roots
+                    .add(root)
+                    .map_err(|error| ca.wrong(format!("no use as a client's CA ({error})")))?;
             }
         }
         let client_key = self.client_ca.as_ref().unwrap_or(&self.certificate);
@@ -47,7 +50,10 @@ impl TlsSettings {
             .copied()
             .filter(|version| (self.oldest..=self.newest).contains(&named(version.version)))
             .collect();
-        let certificate = chain.first().cloned().ok_or_else(|| self.certificate.wrong(NO_CERTIFICATE))?;
+        let certificate = chain
+            .first()
+            .cloned()
+            .ok_or_else(|| self.certificate.wrong(NO_CERTIFICATE))?;
         let mut config = ServerConfig::builder_with_provider(crypto)
             .with_protocol_versions(&versions)
             .map_err(|error| {
@@ -59,14 +65,25 @@ impl TlsSettings {
             })?
             .with_client_cert_verifier(verifier)
             .with_single_cert(chain, key)
-            .map_err(|error| self.key.wrong(format!("key and certificate do not belong together ({error})")))?;
+            .map_err(|error| {
+                self.key.wrong(format!(
+                    "key and certificate do not belong together ({error})"
+                ))
+            })?;
         config.ignore_client_order = self.own_order;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        config.alpn_protocols =
-            if http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"http/1.1".to_vec()] };
+        config.alpn_protocols = if http2 {
+            vec![b"h2".to_vec(), b"http/1.1".to_vec()]
+        } else {
+            vec![b"http/1.1".to_vec()]
+        };
         let verifies_clients = self.clients == ClientAuth::RequireAndVerify;
-        Ok(Tls { config: Arc::new(config), certificate, verifies_clients })
+        Ok(Tls {
+            config: Arc::new(config),
+            certificate,
+            verifies_clients,
+        })
     }
 
     /// Suites of TLS 1.2 and curves as they are wanted, in that order.
@@ -77,7 +94,8 @@ impl TlsSettings {
             let mut suites: Vec<_> = crypto.cipher_suites.iter().copied().filter(is_13).collect();
             suites.extend(self.suites.iter().filter_map(|name| {
                 let all = cipher_suite_table();
-                all.into_iter().find(|suite| suite.suite().as_str() == Some(name))
+                all.into_iter()
+                    .find(|suite| suite.suite().as_str() == Some(name))
             }));
             crypto.cipher_suites = suites;
         }
@@ -110,14 +128,21 @@ fn curve(name: &str) -> Option<&'static dyn SupportedKxGroup> {
 }
 
 fn named(version: ProtocolVersion) -> Version {
-    if version == ProtocolVersion::TLSv1_3 { Version::Tls13 } else { Version::Tls12 }
+    if version == ProtocolVersion::TLSv1_3 {
+        Version::Tls13
+    } else {
+        Version::Tls12
+    }
 }
 
 impl Pem {
     fn certificates(&self, files: &mut Files) -> Result<Vec<CertificateDer<'static>>, Mistake> {
         let text = self.text(files)?;
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
-        certificates.ok().filter(|found| !found.is_empty()).ok_or_else(|| self.wrong(NO_CERTIFICATE))
+        certificates
+            .ok()
+            .filter(|found| !found.is_empty())
+            .ok_or_else(|| self.wrong(NO_CERTIFICATE))
     }
 
     fn key(&self, files: &mut Files) -> Result<PrivateKeyDer<'static>, Mistake> {
@@ -128,16 +153,22 @@ impl Pem {
         match &self.place {
             Place::Here(text) => Ok(text.clone().into_bytes()),
             Place::File(path) => files.read(path).map_err(|error| {
-                self.wrong(format!("cannot read {}: {error}; check path and permissions", path.display()))
+                self.wrong(format!(
+                    "cannot read {}: {error}; check path and permissions",
+                    path.display()
+                ))
             }),
         }
     }
 
     fn wrong(&self, message: impl Into<String>) -> Mistake {
-        Mistake::new(self.line, format!("tls_server_config.{}", self.key), message)
+        Mistake::new(
+            self.line,
+            format!("tls_server_config.{}", self.key),
+            message,
+        )
     }
 }
 
 const NO_CERTIFICATE: &str = "no certificate in PEM stands there: check that it is the right file";
-const NO_KEY: &str =
-    "no private key in PEM stands there (one with a passphrase is of no use): check that it is the right file";
+const NO_KEY: &str = "no private key in PEM stands there (one with a passphrase is of no use): check that it is the right file";

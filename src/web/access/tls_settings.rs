@@ -61,23 +61,37 @@ pub(super) enum Version {
 }
 
 /// Reads the section; `line` is that of its key. `None` when it says nothing, or nothing right.
-pub(super) fn read(node: &Node, line: usize, folder: &Path, mistakes: &mut Vec<Mistake>) -> Option<TlsSettings> {
+pub(super) fn read(
+    node: &Node,
+    line: usize,
+    folder: &Path,
+    mistakes: &mut Vec<Mistake>,
+) -> Option<TlsSettings> {
     let before = mistakes.len();
     let mut section = Section::open(SECTION, node, mistakes);
     let certificate = pem(&mut section, ("cert_file", "cert"), folder, mistakes);
     let key = pem(&mut section, ("key_file", "key"), folder, mistakes);
-    let client_ca = pem(&mut section, ("client_ca_file", "client_ca"), folder, mistakes);
+    let client_ca = pem(
+        &mut section,
+        ("client_ca_file", "client_ca"),
+        folder,
+        mistakes,
+    );
     let clients = section.text("client_auth_type", mistakes);
     let client_names = section.list("client_allowed_sans", mistakes);
     let oldest = section.text("min_version", mistakes);
     let newest = section.text("max_version", mistakes);
     let suites = section.list("cipher_suites", mistakes).unwrap_or_default();
     let own_order = section.switch("prefer_server_cipher_suites", true, mistakes);
-    let curves = section.list("curve_preferences", mistakes).unwrap_or_default();
+    let curves = section
+        .list("curve_preferences", mistakes)
+        .unwrap_or_default();
     section.end(mistakes);
-    let is_asked_for = certificate.is_some() || key.is_some() || client_ca.is_some() || clients.is_some();
+    let is_asked_for =
+        certificate.is_some() || key.is_some() || client_ca.is_some() || clients.is_some();
     if !is_asked_for && mistakes.len() == before {
-        // As with the Prometheus exporters, versions and ciphers alone turn nothing on; a rule for clients must not get lost.
+        // As with the Prometheus exporters, versions and ciphers alone turn nothing on; a rule for
+        // clients must not get lost.
         if client_names.is_some() {
             mistakes.push(Mistake::new(
                 line,
@@ -89,10 +103,20 @@ pub(super) fn read(node: &Node, line: usize, folder: &Path, mistakes: &mut Vec<M
     }
     for (given, file) in [(&certificate, "cert_file"), (&key, "key_file")] {
         if given.is_none() && mistakes.len() == before {
-            mistakes.push(Mistake::new(line, SECTION, format!("{file} is missing: set it, or leave the section out")));
+            mistakes.push(Mistake::new(
+                line,
+                SECTION,
+                format!("{file} is missing: set it, or leave the section out"),
+            ));
         }
     }
-    let clients = client_auth(clients, line, client_ca.is_some(), client_names.is_some(), mistakes);
+    let clients = client_auth(
+        clients,
+        line,
+        client_ca.is_some(),
+        client_names.is_some(),
+        mistakes,
+    );
     let settings = TlsSettings {
         certificate: certificate?,
         key: key?,
@@ -107,7 +131,11 @@ pub(super) fn read(node: &Node, line: usize, folder: &Path, mistakes: &mut Vec<M
     };
     if settings.oldest > settings.newest {
         let line = newest.map_or(line, |(_, line)| line);
-        mistakes.push(full(line, "max_version", "is older than min_version: turn them round"));
+        mistakes.push(full(
+            line,
+            "max_version",
+            "is older than min_version: turn them round",
+        ));
     }
     Some(settings)
 }
@@ -121,11 +149,23 @@ fn pem(
     let (path, text) = (section.text(file, mistakes), section.text(here, mistakes));
     match (path, text) {
         (Some(_), Some((_, line))) => {
-            mistakes.push(full(line, here, format!("{file} is set, too: leave one of them out")));
+            mistakes.push(full(
+                line,
+                here,
+                format!("{file} is set, too: leave one of them out"),
+            ));
             None
         }
-        (Some((path, line)), None) => Some(Pem { key: file, line, place: Place::File(folder.join(path)) }),
-        (None, Some((text, line))) => Some(Pem { key: here, line, place: Place::Here(text) }),
+        (Some((path, line)), None) => Some(Pem {
+            key: file,
+            line,
+            place: Place::File(folder.join(path)),
+        }),
+        (None, Some((text, line))) => Some(Pem {
+            key: here,
+            line,
+            place: Place::Here(text),
+        }),
         (None, None) => None,
     }
 }
@@ -139,7 +179,10 @@ fn client_auth(
 ) -> Option<ClientAuth> {
     use ClientAuth::{None as Nobody, Request, RequireAndVerify, RequireAny, VerifyIfGiven};
     let line = given.as_ref().map_or(section, |(_, line)| *line);
-    let clients = match given.as_ref().map_or("NoClientCert", |(text, _)| text.as_str()) {
+    let clients = match given
+        .as_ref()
+        .map_or("NoClientCert", |(text, _)| text.as_str())
+    {
         "NoClientCert" => Nobody,
         "RequestClientCert" => Request,
         // The second is the name that the toolkit had first.
@@ -154,11 +197,16 @@ fn client_auth(
         }
     };
     if clients == Nobody && has_ca {
-        let message = "client_ca_file is set, but no client is asked: write RequireAndVerifyClientCert";
+        let message =
+            "client_ca_file is set, but no client is asked: write RequireAndVerifyClientCert";
         mistakes.push(full(line, "client_auth_type", message));
     }
     if matches!(clients, RequireAndVerify | VerifyIfGiven) && !has_ca {
-        mistakes.push(full(line, "client_auth_type", "nobody could be verified: set client_ca_file, too"));
+        mistakes.push(full(
+            line,
+            "client_auth_type",
+            "nobody could be verified: set client_ca_file, too",
+        ));
     }
     if has_names && !matches!(clients, RequireAndVerify | RequireAny) {
         let message = "client_allowed_sans needs a certificate of every client: write RequireAndVerifyClientCert";
@@ -167,8 +215,15 @@ fn client_auth(
     Some(clients)
 }
 
-fn version(key: &str, given: Option<Text>, default: Version, mistakes: &mut Vec<Mistake>) -> Option<Version> {
-    let Some((text, line)) = given else { return Some(default) };
+fn version(
+    key: &str,
+    given: Option<Text>,
+    default: Version,
+    mistakes: &mut Vec<Mistake>,
+) -> Option<Version> {
+    let Some((text, line)) = given else {
+        return Some(default);
+    };
     let message = match text.as_str() {
         "TLS12" => return Some(Version::Tls12),
         "TLS13" => return Some(Version::Tls13),
@@ -190,7 +245,11 @@ pub(super) const SUITES: [&str; 6] = [
 ];
 
 /// Those of TLS 1.3, which are always on: the key is for versions up to 1.2, in Go as here.
-const SUITES_OF_13: [&str; 3] = ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"];
+const SUITES_OF_13: [&str; 3] = [
+    "TLS_AES_128_GCM_SHA256",
+    "TLS_AES_256_GCM_SHA384",
+    "TLS_CHACHA20_POLY1305_SHA256",
+];
 
 fn cipher_suites(given: Vec<Text>, mistakes: &mut Vec<Mistake>) -> Vec<String> {
     let mut suites = Vec::new();
@@ -210,9 +269,14 @@ fn cipher_suites(given: Vec<Text>, mistakes: &mut Vec<Mistake>) -> Vec<String> {
 pub(super) const CURVES: [&str; 4] = ["CurveP256", "CurveP384", "X25519", "X25519MLKEM768"];
 
 fn curve_names(given: Vec<Text>, mistakes: &mut Vec<Mistake>) -> Vec<String> {
-    let (known, unknown): (Vec<_>, Vec<_>) = given.into_iter().partition(|(name, _)| CURVES.contains(&name.as_str()));
+    let (known, unknown): (Vec<_>, Vec<_>) = given
+        .into_iter()
+        .partition(|(name, _)| CURVES.contains(&name.as_str()));
     for (_, line) in unknown {
-        let message = format!("a curve here is not spoken: the curves are {}", CURVES.join(", "));
+        let message = format!(
+            "a curve here is not spoken: the curves are {}",
+            CURVES.join(", ")
+        );
         mistakes.push(full(line, "curve_preferences", message));
     }
     known.into_iter().map(|(name, _)| name).collect()

@@ -1,5 +1,5 @@
-//! Users and their bcrypt hashes: a name and a password enter, whether they belong together leaves, after the same work
-//! whether the name is known or not.
+//! Users and their bcrypt hashes: a name and a password enter, whether they belong together leaves,
+//! after the same work whether the name is known or not.
 //!
 //! A hash or password is never shown, not even by `Debug`.
 
@@ -22,7 +22,8 @@ impl Hash {
     /// What is wrong with it, in words that do not repeat it.
     pub(super) fn read(text: &str) -> Result<Self, String> {
         let parts: HashParts = text.parse().map_err(|_| {
-            "this is no bcrypt hash: write what `htpasswd -nBC 10 NAME` prints behind the colon".to_owned()
+            "this is no bcrypt hash: write what `htpasswd -nBC 10 NAME` prints behind the colon"
+                .to_owned()
         })?;
         let cost = parts.get_cost();
         if !(LEAST_COST..=MOST_COST).contains(&cost) {
@@ -30,7 +31,10 @@ impl Hash {
                 "a hash of cost {cost} takes too long or is no protection: use 10, at most {MOST_COST}"
             ));
         }
-        Ok(Self { text: text.to_owned(), cost })
+        Ok(Self {
+            text: text.to_owned(),
+            cost,
+        })
     }
 
     /// For the key under which a verdict is kept.
@@ -67,10 +71,15 @@ impl Users {
         self.0.get(name)
     }
 
-    /// Whether the password is that of the user. Takes as long as the dearest hash of all, whoever is asked for: by the time it
-    /// takes nobody can tell which names there are.
+    /// Whether the password is that of the user. Takes as long as the dearest hash of all, whoever
+    /// is asked for: by the time it takes nobody can tell which names there are.
     pub(super) fn knows(&self, name: &str, password: &[u8]) -> bool {
-        let dearest = self.0.values().map(|hash| hash.cost).max().unwrap_or(LEAST_COST);
+        let dearest = self
+            .0
+            .values()
+            .map(|hash| hash.cost)
+            .max()
+            .unwrap_or(LEAST_COST);
         let (is_right, done) = match self.0.get(name) {
             Some(hash) => (hash.is_of(password), hash.cost),
             None => {
@@ -78,7 +87,8 @@ impl Users {
                 (false, LEAST_COST)
             }
         };
-        // Each step of cost doubles the work: one hash of every cost from `done` on makes up for what is missing.
+        // Each step of cost doubles the work: one hash of every cost from `done` on makes up for
+        // what is missing.
         (done..dearest).for_each(|cost| waste(cost, password));
         is_right
     }
@@ -99,7 +109,8 @@ const MOST_COST: u32 = 15;
 mod tests {
     use super::*;
 
-    /// `secret` as other programs hash it: Python's bcrypt, htpasswd and OpenBSD differ in the letter behind the 2.
+    /// `secret` as other programs hash it: Python's bcrypt, htpasswd and OpenBSD differ in the
+    /// letter behind the 2.
     const OF_SECRET: &str = "$2y$04$ab6DC8zcXJF3MdGZhs4ut.";
 
     fn hash(password: &str, cost: u32) -> Hash {
@@ -107,7 +118,12 @@ mod tests {
     }
 
     fn users(users: &[(&str, Hash)]) -> Users {
-        Users::new(users.iter().map(|(name, hash)| ((*name).to_owned(), hash.clone())).collect())
+        Users::new(
+            users
+                .iter()
+                .map(|(name, hash)| ((*name).to_owned(), hash.clone()))
+                .collect(),
+        )
     }
 
     #[test]
@@ -122,15 +138,26 @@ mod tests {
             ("", "a", false),
             ("carol", "a", false),
         ] {
-            assert_eq!(users.knows(name, password.as_bytes()), is_right, "{name} {password}");
+            assert_eq!(
+                users.knows(name, password.as_bytes()),
+                is_right,
+                "{name} {password}"
+            );
         }
     }
 
     #[test]
     fn every_version_of_a_hash_is_read() {
         let hash = bcrypt::hash_with_salt("a", 4, [7; 16]).unwrap();
-        for version in [bcrypt::Version::TwoA, bcrypt::Version::TwoB, bcrypt::Version::TwoY] {
-            let users = users(&[("alice", Hash::read(&hash.format_for_version(version)).unwrap())]);
+        for version in [
+            bcrypt::Version::TwoA,
+            bcrypt::Version::TwoB,
+            bcrypt::Version::TwoY,
+        ] {
+            let users = users(&[(
+                "alice",
+                Hash::read(&hash.format_for_version(version)).unwrap(),
+            )]);
             assert!(users.knows("alice", b"a"));
         }
     }
@@ -138,7 +165,13 @@ mod tests {
     #[test]
     fn what_is_no_hash_is_refused_without_repeating_it() {
         let dear = bcrypt::hash("x", 4).unwrap().replacen("$04$", "$16$", 1);
-        for text in ["", "secret", OF_SECRET, "$1$ab6DC8zc$ab6DC8zcXJF3MdGZhs4ut.", &dear] {
+        for text in [
+            "",
+            "secret",
+            OF_SECRET,
+            "$1$ab6DC8zc$ab6DC8zcXJF3MdGZhs4ut.",
+            &dear,
+        ] {
             let wrong = Hash::read(text).unwrap_err();
             assert!(text.is_empty() || !wrong.contains(text), "{wrong}");
         }

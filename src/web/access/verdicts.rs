@@ -1,8 +1,10 @@
-//! Verdicts on passwords: each is found once by bcrypt, away from the tasks that carry traffic, and kept.
+//! Verdicts on passwords: each is found once by bcrypt, away from the tasks that carry traffic, and
+//! kept.
 //!
-//! A scrape each second costs one hash, not 86,400 a day. What is not known yet waits in turn, however many wait: a right
-//! password is never refused because others guess. Guesses take half of the processors at most, and none of them pushes a right
-//! verdict out. Passwords are not kept: a verdict lies under a keyed digest that dies with the process, and what waits is wiped.
+//! A scrape each second costs one hash, not 86,400 a day. What is not known yet waits in turn,
+//! however many wait: a right password is never refused because others guess. Guesses take half of
+//! the processors at most, and none of them pushes a right verdict out. Passwords are not kept: a
+//! verdict lies under a keyed digest that dies with the process, and what waits is wiped.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -58,14 +60,17 @@ impl Verdicts {
         let cache = || LruCache::new(MOST_KEPT);
         Self {
             key: hmac::Key::new(hmac::HMAC_SHA256, &secret),
-            known: Mutex::new(Known { right: cache(), wrong: cache() }),
+            known: Mutex::new(Known {
+                right: cache(),
+                wrong: cache(),
+            }),
             waiting: Mutex::default(),
             at_once: (available_parallelism().map_or(1, NonZeroUsize::get) / 2).max(1),
         }
     }
 
-    /// Whether the password is that of the user, as soon as its turn comes. Cancel-safe: the check keeps its turn for a while,
-    /// and its verdict is kept.
+    /// Whether the password is that of the user, as soon as its turn comes. Cancel-safe: the check
+    /// keeps its turn for a while, and its verdict is kept.
     pub(super) async fn on(
         self: &Arc<Self>,
         users: &Arc<Users>,
@@ -77,13 +82,22 @@ impl Verdicts {
         if let Some(verdict) = self.known(&digest) {
             return verdict;
         }
-        let Ok(_turn) = peer.check.acquire().await else { return Verdict::Unknown };
-        // Another connection of the same scraper, or another request of this one, may have been in front.
+        let Ok(_turn) = peer.check.acquire().await else {
+            return Verdict::Unknown;
+        };
+        // Another connection of the same scraper, or another request of this one, may have been in
+        // front.
         if let Some(verdict) = self.known(&digest) {
             return verdict;
         }
         let users = Arc::clone(users);
-        let mut told = self.ask(digest, peer, |verdict| Check { digest, users, name, password, verdict });
+        let mut told = self.ask(digest, peer, |verdict| Check {
+            digest,
+            users,
+            name,
+            password,
+            verdict,
+        });
         let told = told.wait_for(Option::is_some).await.map(|verdict| *verdict);
         match told {
             Ok(Some(true)) => Verdict::Right,
@@ -105,7 +119,9 @@ impl Verdicts {
         }
         let (verdict, told) = watch::channel(None);
         waiting.add(peer.origin, check(verdict));
-        let next = (waiting.under_way() < self.at_once).then(|| waiting.next()).flatten();
+        let next = (waiting.under_way() < self.at_once)
+            .then(|| waiting.next())
+            .flatten();
         drop(waiting);
         if let Some(next) = next {
             let verdicts = Arc::clone(self);
@@ -119,7 +135,8 @@ impl Verdicts {
         let mut next = Some(first);
         while let Some(check) = next {
             let is_right = check.users.knows(&check.name, &check.password);
-            // Before it is no longer under way: whoever comes in between finds it in one of the two.
+            // Before it is no longer under way: whoever comes in between finds it in one of the
+            // two.
             self.keep(check.digest, is_right);
             check.verdict.send_replace(Some(is_right));
             let mut waiting = self.waiting();
@@ -140,7 +157,11 @@ impl Verdicts {
 
     fn keep(&self, digest: Digest, is_right: bool) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let cache = if is_right { &mut known.right } else { &mut known.wrong };
+        let cache = if is_right {
+            &mut known.right
+        } else {
+            &mut known.wrong
+        };
         cache.put(digest, ());
     }
 
@@ -153,7 +174,10 @@ impl Verdicts {
             context.update(part);
         }
         let mut digest = Digest::default();
-        digest.iter_mut().zip(context.sign().as_ref()).for_each(|(to, from)| *to = *from);
+        digest
+            .iter_mut()
+            .zip(context.sign().as_ref())
+            .for_each(|(to, from)| *to = *from);
         digest
     }
 }
@@ -172,9 +196,16 @@ mod tests {
         Arc::new(Users::new([("alice".to_owned(), hash)].into()))
     }
 
-    async fn on(verdicts: &Arc<Verdicts>, users: &Arc<Users>, name: &str, password: &[u8]) -> Verdict {
+    async fn on(
+        verdicts: &Arc<Verdicts>,
+        users: &Arc<Users>,
+        name: &str,
+        password: &[u8],
+    ) -> Verdict {
         let peer = Peer::new(Origin::Socket);
-        verdicts.on(users, name.to_owned(), password.to_vec().into(), &peer).await
+        verdicts
+            .on(users, name.to_owned(), password.to_vec().into(), &peer)
+            .await
     }
 
     fn computed(verdicts: &Verdicts) -> usize {
@@ -184,17 +215,32 @@ mod tests {
 
     #[tokio::test]
     async fn a_verdict_is_found_once_and_kept() {
-        let verdicts = Verdicts { at_once: 1, ..Verdicts::new() };
+        let verdicts = Verdicts {
+            at_once: 1,
+            ..Verdicts::new()
+        };
         let (mut verdicts, users) = (Arc::new(verdicts), users("right", 4));
-        assert_eq!(on(&verdicts, &users, "alice", b"right").await, Verdict::Right);
-        assert_eq!(on(&verdicts, &users, "alice", b"wrong").await, Verdict::Wrong);
+        assert_eq!(
+            on(&verdicts, &users, "alice", b"right").await,
+            Verdict::Right
+        );
+        assert_eq!(
+            on(&verdicts, &users, "alice", b"wrong").await,
+            Verdict::Wrong
+        );
         // Nobody works any more: what is answered now is what was kept.
         while Arc::strong_count(&verdicts) > 1 {
             tokio::task::yield_now().await;
         }
         Arc::get_mut(&mut verdicts).expect("nobody works").at_once = 0;
-        assert_eq!(on(&verdicts, &users, "alice", b"right").await, Verdict::Right);
-        assert_eq!(on(&verdicts, &users, "alice", b"wrong").await, Verdict::Wrong);
+        assert_eq!(
+            on(&verdicts, &users, "alice", b"right").await,
+            Verdict::Right
+        );
+        assert_eq!(
+            on(&verdicts, &users, "alice", b"wrong").await,
+            Verdict::Wrong
+        );
         use futures_util::FutureExt as _;
         assert_eq!(on(&verdicts, &users, "alice", b"new").now_or_never(), None);
     }
@@ -212,7 +258,10 @@ mod tests {
     async fn parts_do_not_run_into_each_other() {
         let verdicts = Verdicts::new();
         let users = Users::default();
-        assert_ne!(verdicts.digest(&users, "ab", b"c"), verdicts.digest(&users, "a", b"bc"));
+        assert_ne!(
+            verdicts.digest(&users, "ab", b"c"),
+            verdicts.digest(&users, "a", b"bc")
+        );
     }
 
     #[tokio::test]
@@ -221,28 +270,47 @@ mod tests {
         let mut crowd = tokio::task::JoinSet::new();
         for guess in 0..500_u32 {
             let (verdicts, users) = (Arc::clone(&verdicts), Arc::clone(&users));
-            crowd.spawn(async move { on(&verdicts, &users, "mallory", &guess.to_be_bytes()).await });
+            crowd
+                .spawn(async move { on(&verdicts, &users, "mallory", &guess.to_be_bytes()).await });
         }
         // All of them wait before the right one comes.
         tokio::task::yield_now().await;
-        assert_eq!(on(&verdicts, &users, "alice", b"right").await, Verdict::Right);
+        assert_eq!(
+            on(&verdicts, &users, "alice", b"right").await,
+            Verdict::Right
+        );
         while let Some(verdict) = crowd.join_next().await {
             assert_eq!(verdict.unwrap(), Verdict::Wrong);
         }
         for guess in 0..200_u32 {
-            assert_eq!(on(&verdicts, &users, "alice", &guess.to_be_bytes()).await, Verdict::Wrong);
+            assert_eq!(
+                on(&verdicts, &users, "alice", &guess.to_be_bytes()).await,
+                Verdict::Wrong
+            );
         }
-        assert_eq!(verdicts.known.lock().unwrap().right.len(), 1, "no guess pushes a right verdict out");
+        assert_eq!(
+            verdicts.known.lock().unwrap().right.len(),
+            1,
+            "no guess pushes a right verdict out"
+        );
     }
 
     #[tokio::test]
     async fn a_connection_has_one_password_checked_at_a_time() {
-        let verdicts = Arc::new(Verdicts { at_once: 0, ..Verdicts::new() });
+        let verdicts = Arc::new(Verdicts {
+            at_once: 0,
+            ..Verdicts::new()
+        });
         let (users, peer) = (users("right", 4), Peer::new(Origin::Socket));
         let mut crowd = tokio::task::JoinSet::new();
         for guess in 0..8_u8 {
-            let (verdicts, users, peer) = (Arc::clone(&verdicts), Arc::clone(&users), Arc::clone(&peer));
-            crowd.spawn(async move { verdicts.on(&users, "alice".to_owned(), vec![guess].into(), &peer).await });
+            let (verdicts, users, peer) =
+                (Arc::clone(&verdicts), Arc::clone(&users), Arc::clone(&peer));
+            crowd.spawn(async move {
+                verdicts
+                    .on(&users, "alice".to_owned(), vec![guess].into(), &peer)
+                    .await
+            });
         }
         tokio::task::yield_now().await;
         let waiting = std::iter::from_fn(|| verdicts.waiting().next()).count();
@@ -251,15 +319,29 @@ mod tests {
 
     #[tokio::test]
     async fn a_scraper_that_gave_up_finds_its_verdict_later() {
-        let verdicts = Arc::new(Verdicts { at_once: 0, ..Verdicts::new() });
+        let verdicts = Arc::new(Verdicts {
+            at_once: 0,
+            ..Verdicts::new()
+        });
         let users = users("right", 4);
         use futures_util::FutureExt as _;
-        assert_eq!(on(&verdicts, &users, "alice", b"right").now_or_never(), None, "it gave up");
-        assert_eq!(on(&verdicts, &users, "alice", b"right").now_or_never(), None, "and came again");
+        assert_eq!(
+            on(&verdicts, &users, "alice", b"right").now_or_never(),
+            None,
+            "it gave up"
+        );
+        assert_eq!(
+            on(&verdicts, &users, "alice", b"right").now_or_never(),
+            None,
+            "and came again"
+        );
         let check = verdicts.waiting().next().expect("it kept its turn");
         assert!(verdicts.waiting().next().is_none(), "once");
         verdicts.work(check);
         assert_eq!(computed(&verdicts), 1);
-        assert_eq!(on(&verdicts, &users, "alice", b"right").now_or_never(), Some(Verdict::Right));
+        assert_eq!(
+            on(&verdicts, &users, "alice", b"right").now_or_never(),
+            Some(Verdict::Right)
+        );
     }
 }

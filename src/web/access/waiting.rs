@@ -1,7 +1,8 @@
-//! Passwords that wait to be checked: each with its origin enters, one after the other leaves, from each origin in turn.
+//! Passwords that wait to be checked: each with its origin enters, one after the other leaves, from
+//! each origin in turn.
 //!
-//! However many wait that come from elsewhere, whoever comes alone is next but for one of each other origin. Whoever asks
-//! with a name and password that wait already waits with them.
+//! However many wait that come from elsewhere, whoever comes alone is next but for one of each
+//! other origin. Whoever asks with a name and password that wait already waits with them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -40,8 +41,17 @@ pub(super) struct Waiting {
 impl Waiting {
     /// The verdict of a check that waits or is under way already.
     pub(super) fn join(&self, digest: &Digest) -> Option<Told> {
-        let under_way = self.under_way.iter().find(|(other, _)| other == digest).map(|(_, told)| told.clone());
-        let waits = || self.lines.values().flatten().find(|check| check.digest == *digest);
+        let under_way = self
+            .under_way
+            .iter()
+            .find(|(other, _)| other == digest)
+            .map(|(_, told)| told.clone());
+        let waits = || {
+            self.lines
+                .values()
+                .flatten()
+                .find(|check| check.digest == *digest)
+        };
         under_way.or_else(|| waits().map(|check| check.verdict.subscribe()))
     }
 
@@ -64,13 +74,15 @@ impl Waiting {
         } else {
             self.turns.push_back(origin);
         }
-        self.under_way.push((check.digest, check.verdict.subscribe()));
+        self.under_way
+            .push((check.digest, check.verdict.subscribe()));
         Some(check)
     }
 
     /// How many are under way. One whose worker has panicked is not.
     pub(super) fn under_way(&mut self) -> usize {
-        self.under_way.retain(|(_, told)| told.has_changed().is_ok());
+        self.under_way
+            .retain(|(_, told)| told.has_changed().is_ok());
         self.under_way.len()
     }
 
@@ -79,16 +91,25 @@ impl Waiting {
         self.under_way.retain(|(other, _)| other != digest);
     }
 
-    /// Gives up the oldest check that nobody waits for any more, of the longest line of such, while there are more than are
-    /// kept. They are kept at all because a scraper that gave up comes again, and then finds its verdict.
+    /// Gives up the oldest check that nobody waits for any more, of the longest line of such, while
+    /// there are more than are kept. They are kept at all because a scraper that gave up comes
+    /// again, and then finds its verdict.
     fn forget_abandoned(&mut self) {
         let is_abandoned = |check: &Check| check.verdict.is_closed();
-        let abandoned = |line: &VecDeque<Check>| line.iter().filter(|check| is_abandoned(check)).count();
+        let abandoned =
+            |line: &VecDeque<Check>| line.iter().filter(|check| is_abandoned(check)).count();
         while self.lines.values().map(abandoned).sum::<usize>() > MOST_ABANDONED {
-            let longest = self.lines.iter_mut().max_by_key(|(_, line)| abandoned(line));
-            let Some((origin, line)) = longest else { return };
+            let longest = self
+                .lines
+                .iter_mut()
+                .max_by_key(|(_, line)| abandoned(line));
+            let Some((origin, line)) = longest else {
+                return;
+            };
             let origin = *origin;
-            let Some(oldest) = line.iter().position(is_abandoned) else { return };
+            let Some(oldest) = line.iter().position(is_abandoned) else {
+                return;
+            };
             line.remove(oldest);
             if line.is_empty() {
                 self.lines.remove(&origin);
@@ -98,8 +119,8 @@ impl Waiting {
     }
 }
 
-/// At a cost of 10 they delay the others by two seconds at most. Those who wait are bounded by the connections, each of which
-/// has one check at a time.
+/// At a cost of 10 they delay the others by two seconds at most. Those who wait are bounded by the
+/// connections, each of which has one check at a time.
 const MOST_ABANDONED: usize = 32;
 
 #[cfg(test)]
@@ -113,23 +134,42 @@ mod tests {
     fn check(number: u8) -> (Check, Told) {
         let (verdict, told) = watch::channel(None);
         let (name, password) = (String::new(), Zeroizing::default());
-        (Check { digest: [number; 32], users: Arc::default(), name, password, verdict }, told)
+        (
+            Check {
+                digest: [number; 32],
+                users: Arc::default(),
+                name,
+                password,
+                verdict,
+            },
+            told,
+        )
     }
 
     fn order(waiting: &mut Waiting) -> Vec<u8> {
-        std::iter::from_fn(|| waiting.next()).map(|check| check.digest[0]).collect()
+        std::iter::from_fn(|| waiting.next())
+            .map(|check| check.digest[0])
+            .collect()
     }
 
     #[test]
     fn each_origin_has_its_turn() {
         let mut waiting = Waiting::default();
-        let told: Vec<_> = [(1, 10), (1, 11), (1, 12), (2, 20), (1, 13), (3, 30), (2, 21)]
-            .map(|(from, number)| {
-                let (check, told) = check(number);
-                waiting.add(origin(from), check);
-                told
-            })
-            .into();
+        let told: Vec<_> = [
+            (1, 10),
+            (1, 11),
+            (1, 12),
+            (2, 20),
+            (1, 13),
+            (3, 30),
+            (2, 21),
+        ]
+        .map(|(from, number)| {
+            let (check, told) = check(number);
+            waiting.add(origin(from), check);
+            told
+        })
+        .into();
         assert_eq!(order(&mut waiting), [10, 20, 30, 11, 21, 12, 13]);
         drop(told);
     }
@@ -166,7 +206,13 @@ mod tests {
         }
         let left = order(&mut waiting);
         assert_eq!(left.len(), 1 + MOST_ABANDONED);
-        assert!(left.contains(&200) && left.contains(&201), "the flood gives up its own: {left:?}");
-        assert!(left.contains(&99) && !left.contains(&0), "the oldest went first");
+        assert!(
+            left.contains(&200) && left.contains(&201),
+            "the flood gives up its own: {left:?}"
+        );
+        assert!(
+            left.contains(&99) && !left.contains(&0),
+            "the oldest went first"
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! A YAML file as a tree that knows its lines.
 //!
-//! Text enters, [`Node`]s or a [`Mistake`] leave. Anchors, aliases and tags are refused: no web configuration needs them, and
-//! aliases of aliases grow without limit. No value is ever repeated in a mistake: it may be a key or a hash.
+//! Text enters, [`Node`]s or a [`Mistake`] leave. Anchors, aliases and tags are refused: no web
+//! configuration needs them, and aliases of aliases grow without limit. No value is ever repeated
+//! in a mistake: it may be a key or a hash.
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 
@@ -42,10 +43,18 @@ pub(super) fn parse(text: &str) -> Result<Node, Mistake> {
     loop {
         let (event, line) = events.next()?;
         match event {
-            Event::StreamEnd => return Ok(document.unwrap_or(Node { line: 1, value: Value::Empty })),
+            Event::StreamEnd => {
+                return Ok(document.unwrap_or(Node {
+                    line: 1,
+                    value: Value::Empty,
+                }));
+            }
             Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
             _ if document.is_some() => {
-                return Err(Mistake::of_line(line, "a second document: keep one of them, without ---"));
+                return Err(Mistake::of_line(
+                    line,
+                    "a second document: keep one of them, without ---",
+                ));
             }
             event => document = Some(events.node(event, line, 0)?),
         }
@@ -59,21 +68,32 @@ impl<'a> Events<'a> {
         match self.0.next_event() {
             Some(Ok((event, Span { start, .. }))) => Ok((event, start.line())),
             Some(Err(error)) => Err(not_yaml(&error)),
-            None => Err(Mistake::of_line(1, "the file ends too early: write it anew")),
+            None => Err(Mistake::of_line(
+                1,
+                "the file ends too early: write it anew",
+            )),
         }
     }
 
     /// The value that begins with `event`.
     fn node(&mut self, event: Event<'a>, line: usize, depth: usize) -> Result<Node, Mistake> {
         if depth > MAX_DEPTH {
-            return Err(Mistake::of_line(line, "nested too deeply: no key of a web configuration stands there"));
+            return Err(Mistake::of_line(
+                line,
+                "nested too deeply: no key of a web configuration stands there",
+            ));
         }
         let value = match event {
             Event::Scalar(text, style, 0, None) if is_null(&text, style) => Value::Empty,
             Event::Scalar(text, _, 0, None) => Value::Text(text.into_owned()),
             Event::SequenceStart(0, None) => self.list(depth)?,
             Event::MappingStart(0, None) => self.map(depth)?,
-            _ => return Err(Mistake::of_line(line, "anchors, aliases and tags are not read: write the value itself")),
+            _ => {
+                return Err(Mistake::of_line(
+                    line,
+                    "anchors, aliases and tags are not read: write the value itself",
+                ));
+            }
         };
         Ok(Node { line, value })
     }
@@ -95,10 +115,18 @@ impl<'a> Events<'a> {
             let key = match event {
                 Event::MappingEnd => return Ok(Value::Map(entries)),
                 Event::Scalar(key, _, 0, None) => key.into_owned(),
-                _ => return Err(Mistake::of_line(line, "a key must be a text: write it as key: value")),
+                _ => {
+                    return Err(Mistake::of_line(
+                        line,
+                        "a key must be a text: write it as key: value",
+                    ));
+                }
             };
             if let Some(first) = entries.iter().find(|entry| entry.key == key) {
-                return Err(Mistake::of_line(line, format!("the key of line {} again: keep one of them", first.line)));
+                return Err(Mistake::of_line(
+                    line,
+                    format!("the key of line {} again: keep one of them", first.line),
+                ));
             }
             let (event, value_line) = self.next()?;
             let node = self.node(event, value_line, depth + 1)?;
@@ -116,7 +144,10 @@ fn is_null(text: &str, style: ScalarStyle) -> bool {
 fn not_yaml(error: &ScanError) -> Mistake {
     Mistake::of_line(
         error.marker().line(),
-        format!("this is not YAML ({}): check indentation and quotes", error.info()),
+        format!(
+            "this is not YAML ({}): check indentation and quotes",
+            error.info()
+        ),
     )
 }
 
@@ -128,18 +159,33 @@ mod tests {
     use super::*;
 
     fn text(line: usize, text: &str) -> Node {
-        Node { line, value: Value::Text(text.to_owned()) }
+        Node {
+            line,
+            value: Value::Text(text.to_owned()),
+        }
     }
 
     #[test]
     fn values_know_their_lines() {
         let read = parse("# first\na: 1\nb:\n  - x\n  - 'y'\nc:\n").unwrap();
-        let list = Node { line: 4, value: Value::List(vec![text(4, "x"), text(5, "y")]) };
-        let Value::Map(entries) = read.value else { panic!("a map") };
-        let entry = |line, key: &str, node| Entry { line, key: key.to_owned(), node };
+        let list = Node {
+            line: 4,
+            value: Value::List(vec![text(4, "x"), text(5, "y")]),
+        };
+        let Value::Map(entries) = read.value else {
+            panic!("a map")
+        };
+        let entry = |line, key: &str, node| Entry {
+            line,
+            key: key.to_owned(),
+            node,
+        };
         assert_eq!(entries[0], entry(2, "a", text(2, "1")));
         assert_eq!(entries[1], entry(3, "b", list));
-        assert_eq!((entries[2].key.as_str(), &entries[2].node.value), ("c", &Value::Empty));
+        assert_eq!(
+            (entries[2].key.as_str(), &entries[2].node.value),
+            ("c", &Value::Empty)
+        );
         assert_eq!(parse("").unwrap().value, Value::Empty);
         assert_eq!(parse("# nothing\n---\n").unwrap().value, Value::Empty);
     }
@@ -163,7 +209,13 @@ mod tests {
 
     #[test]
     fn a_mistake_never_repeats_a_value() {
-        for file in ["k: 'SECRET\n", "k: [SECRET\nk: }\n", "SECRET: 1\nSECRET: 2\n", "k: *SECRET\n", "\tk: SECRET: x"] {
+        for file in [
+            "k: 'SECRET\n",
+            "k: [SECRET\nk: }\n",
+            "SECRET: 1\nSECRET: 2\n",
+            "k: *SECRET\n",
+            "\tk: SECRET: x",
+        ] {
             let mistake = parse(file).unwrap_err();
             assert!(!mistake.message.contains("SECRET"), "{mistake:?}");
         }

@@ -1,6 +1,8 @@
-//! What goes on right now, for the page: calls under way, the last that ended, how fast models generate, handshakes.
+//! What goes on right now, for the page: calls under way, the last that ended, how fast models
+//! generate, handshakes.
 //!
-//! Facts enter, a [`Snapshot`] leaves. All of it is bounded and of this process; what was spent is the ledger's to tell.
+//! Facts enter, a [`Snapshot`] leaves. All of it is bounded and of this process; what was spent is
+//! the ledger's to tell.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,8 +11,8 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 
 use crate::record::{
-    Call, Correlated, Cost, Fact, HandshakeFailure, Id, Label as _, Model, Models, Operation, Outcome, Provider,
-    Quality, Side, Sink,
+    Call, Correlated, Cost, Fact, HandshakeFailure, Id, Label as _, Model, Models, Operation,
+    Outcome, Provider, Quality, Side, Sink,
 };
 
 mod rate;
@@ -85,12 +87,17 @@ impl Live {
     /// `models` bounds how many of them have a line of their own.
     #[must_use]
     pub fn new(models: Arc<Models>) -> Self {
-        Self { models, now: Mutex::default() }
+        Self {
+            models,
+            now: Mutex::default(),
+        }
     }
 
     pub(super) fn snapshot(&self, at: Timestamp) -> Snapshot {
         let mut now = self.lock();
-        let sides = Side::ALL.iter().map(|side| (*side, now.handshakes.get(side).cloned().unwrap_or_default()));
+        let sides = Side::ALL
+            .iter()
+            .map(|side| (*side, now.handshakes.get(side).cloned().unwrap_or_default()));
         Snapshot {
             in_flight: now.in_flight.clone(),
             calls: now.calls.iter().cloned().collect(),
@@ -115,7 +122,11 @@ impl Now {
     }
 
     fn correlated(&mut self, correlated: &Correlated) {
-        if let Some(call) = self.calls.iter_mut().find(|call| call.number == correlated.call) {
+        if let Some(call) = self
+            .calls
+            .iter_mut()
+            .find(|call| call.number == correlated.call)
+        {
             call.cascade.clone_from(&correlated.correlation.cascade);
         }
     }
@@ -124,8 +135,17 @@ impl Now {
 impl LastCall {
     fn of(call: &Call, model: Model) -> Self {
         let usage = &call.usage;
-        let sum = |parts: &[Option<u64>]| parts.iter().flatten().fold(0, |sum: u64, part| sum.saturating_add(*part));
-        let ended_at = call.timing.started_at.checked_add(call.timing.duration).unwrap_or(call.timing.started_at);
+        let sum = |parts: &[Option<u64>]| {
+            parts
+                .iter()
+                .flatten()
+                .fold(0, |sum: u64, part| sum.saturating_add(*part))
+        };
+        let ended_at = call
+            .timing
+            .started_at
+            .checked_add(call.timing.duration)
+            .unwrap_or(call.timing.started_at);
         Self {
             number: call.number,
             ended_at: time(ended_at),
@@ -134,10 +154,18 @@ impl LastCall {
             model,
             outcome: call.outcome,
             quality: call.quality,
-            input_tokens: sum(&[usage.input, usage.cache_read, usage.cache_write, usage.tool_input]),
+            input_tokens: sum(&[
+                usage.input,
+                usage.cache_read,
+                usage.cache_write,
+                usage.tool_input,
+            ]),
             cache_read_tokens: usage.cache_read.unwrap_or(0),
             output_tokens: sum(&[usage.output, usage.thinking]),
-            first_chunk_seconds: call.timing.time_to_first_chunk.map(|first| first.as_secs_f64()),
+            first_chunk_seconds: call
+                .timing
+                .time_to_first_chunk
+                .map(|first| first.as_secs_f64()),
             duration_seconds: call.timing.duration.as_secs_f64(),
             cost: call.cost,
             cascade: call.correlation.cascade.clone(),
@@ -152,7 +180,9 @@ impl Sink for Live {
                 let model = self.models.name(call);
                 self.lock().ended(call, model);
             }
-            Fact::CallStarted(started) => *self.lock().in_flight.entry(started.provider).or_default() += 1,
+            Fact::CallStarted(started) => {
+                *self.lock().in_flight.entry(started.provider).or_default() += 1
+            }
             Fact::Correlated(correlated) => self.lock().correlated(correlated),
             Fact::Handshake(made) => {
                 let mut now = self.lock();

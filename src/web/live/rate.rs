@@ -1,6 +1,8 @@
-//! How fast models generate: the output of each call, thinking included, spread over the time in which it came.
+//! How fast models generate: the output of each call, thinking included, spread over the time in
+//! which it came.
 //!
-//! Providers tell the tokens at the end of a call only, so a call is drawn when it has ended, back to its first content.
+//! Providers tell the tokens at the end of a call only, so a call is drawn when it has ended, back
+//! to its first content.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -17,25 +19,45 @@ pub(super) struct Generation(BTreeMap<i64, HashMap<Model, f64>>);
 /// Tokens per second of the window that ends now, slot by slot, the oldest first.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::web) struct Rates {
-    /// The fastest models of the window, the fastest first; all others together are the last one, without a name.
+    /// The fastest models of the window, the fastest first; all others together are the last one,
+    /// without a name.
     pub(in crate::web) models: Vec<(Option<Model>, Vec<f64>)>,
 }
 
 impl Generation {
     pub(super) fn add(&mut self, call: &Call, model: &Model) {
-        let tokens = call.usage.output.unwrap_or(0).saturating_add(call.usage.thinking.unwrap_or(0));
-        let Some(start) = call.timing.time_to_first_chunk.and_then(|first| call.timing.started_at.checked_add(first))
+        let tokens = call
+            .usage
+            .output
+            .unwrap_or(0)
+            .saturating_add(call.usage.thinking.unwrap_or(0));
+        let Some(start) = call
+            .timing
+            .time_to_first_chunk
+            .and_then(|first| call.timing.started_at.checked_add(first))
         else {
             return;
         };
         if tokens == 0 {
             return;
         }
-        let length = call.timing.content_duration.unwrap_or_default().min(Duration::from_secs(WINDOW_SECONDS as u64));
-        let (first, last) = (slot(time(start)), slot(time(start.checked_add(length).unwrap_or(start))));
+        let length = call
+            .timing
+            .content_duration
+            .unwrap_or_default()
+            .min(Duration::from_secs(WINDOW_SECONDS as u64));
+        let (first, last) = (
+            slot(time(start)),
+            slot(time(start.checked_add(length).unwrap_or(start))),
+        );
         let share = tokens as f64 / (last - first + 1) as f64;
         for at in first..=last {
-            *self.0.entry(at).or_default().entry(model.clone()).or_default() += share;
+            *self
+                .0
+                .entry(at)
+                .or_default()
+                .entry(model.clone())
+                .or_default() += share;
         }
         self.forget(last - SLOTS);
     }
@@ -49,9 +71,16 @@ impl Generation {
         }
         let mut fastest: Vec<_> = sums.into_iter().collect();
         fastest.sort_by(|(a, x), (b, y)| y.total_cmp(x).then_with(|| a.as_str().cmp(b.as_str())));
-        let named: Vec<Model> = fastest.iter().take(NAMED).map(|(model, _)| (*model).clone()).collect();
+        let named: Vec<Model> = fastest
+            .iter()
+            .take(NAMED)
+            .map(|(model, _)| (*model).clone())
+            .collect();
         let line = |model: &Model| self.line(last, |other| other == model);
-        let mut models: Vec<_> = named.iter().map(|model| (Some(model.clone()), line(model))).collect();
+        let mut models: Vec<_> = named
+            .iter()
+            .map(|model| (Some(model.clone()), line(model)))
+            .collect();
         if fastest.len() > NAMED {
             models.push((None, self.line(last, |model| !named.contains(model))));
         }
@@ -62,9 +91,14 @@ impl Generation {
     fn line(&self, last: i64, counts: impl Fn(&Model) -> bool) -> Vec<f64> {
         let tokens = |at| {
             let models = self.0.get(&at).into_iter().flatten();
-            models.filter(|(model, _)| counts(model)).map(|(_, tokens)| tokens).sum::<f64>()
+            models
+                .filter(|(model, _)| counts(model))
+                .map(|(_, tokens)| tokens)
+                .sum::<f64>()
         };
-        (last - SLOTS + 1..=last).map(|at| tokens(at) / SLOT_SECONDS as f64).collect()
+        (last - SLOTS + 1..=last)
+            .map(|at| tokens(at) / SLOT_SECONDS as f64)
+            .collect()
     }
 
     fn forget(&mut self, up_to: i64) {
@@ -109,8 +143,16 @@ mod tests {
             time_to_first_chunk: Some(Duration::from_secs(3)),
             content_duration: Some(Duration::from_secs(seconds)),
         };
-        let usage = TokenUsage { output: Some(tokens - 1), thinking: Some(1), ..TokenUsage::default() };
-        Call { timing, usage, ..call("m") }
+        let usage = TokenUsage {
+            output: Some(tokens - 1),
+            thinking: Some(1),
+            ..TokenUsage::default()
+        };
+        Call {
+            timing,
+            usage,
+            ..call("m")
+        }
     }
 
     fn rates(generation: &mut Generation, seconds: u64) -> Rates {
@@ -122,12 +164,18 @@ mod tests {
         let mut generation = Generation::default();
         generation.add(&generated(START, 7, 800), &Model::from_wire("m"));
         let Rates { models } = rates(&mut generation, START + 11);
-        let [(model, line)] = &models[..] else { panic!("{models:?}") };
+        let [(model, line)] = &models[..] else {
+            panic!("{models:?}")
+        };
         assert_eq!(model.as_ref().map(Model::as_str), Some("m"));
         assert_eq!(line.len(), 150);
         // Slots of two seconds: four with content, then one and the running one without.
         assert_eq!(line[143..], [0.0, 100.0, 100.0, 100.0, 100.0, 0.0, 0.0]);
-        assert_eq!(line.iter().sum::<f64>() * 2.0, 800.0, "no token is lost or doubled");
+        assert_eq!(
+            line.iter().sum::<f64>() * 2.0,
+            800.0,
+            "no token is lost or doubled"
+        );
     }
 
     #[test]
@@ -142,18 +190,38 @@ mod tests {
     fn a_call_of_hours_is_no_longer_than_the_window() {
         let mut generation = Generation::default();
         generation.add(&generated(START, 86_400, 800), &Model::from_wire("m"));
-        assert!(generation.0.len() as i64 <= SLOTS + 1, "{}", generation.0.len());
+        assert!(
+            generation.0.len() as i64 <= SLOTS + 1,
+            "{}",
+            generation.0.len()
+        );
     }
 
     #[test]
     fn the_fastest_have_a_name_and_the_others_share_a_line() {
         let mut generation = Generation::default();
         for number in 1..=8 {
-            generation.add(&generated(START, 1, number * 10), &Model::from_wire(&format!("m{number}")));
+            generation.add(
+                &generated(START, 1, number * 10),
+                &Model::from_wire(&format!("m{number}")),
+            );
         }
         let Rates { models } = rates(&mut generation, START + 1);
-        let names: Vec<_> = models.iter().map(|(model, _)| model.as_ref().map(Model::as_str)).collect();
-        assert_eq!(names, [Some("m8"), Some("m7"), Some("m6"), Some("m5"), Some("m4"), None]);
+        let names: Vec<_> = models
+            .iter()
+            .map(|(model, _)| model.as_ref().map(Model::as_str))
+            .collect();
+        assert_eq!(
+            names,
+            [
+                Some("m8"),
+                Some("m7"),
+                Some("m6"),
+                Some("m5"),
+                Some("m4"),
+                None
+            ]
+        );
         assert_eq!(models[5].1[149], (10.0 + 20.0 + 30.0) / 2.0);
     }
 
@@ -161,9 +229,21 @@ mod tests {
     fn a_call_without_content_or_tokens_is_not_drawn() {
         let mut generation = Generation::default();
         let silent = generated(START, 1, 10);
-        let silent = Call { timing: Timing { time_to_first_chunk: None, ..silent.timing }, ..silent };
+        let silent = Call {
+            timing: Timing {
+                time_to_first_chunk: None,
+                ..silent.timing
+            },
+            ..silent
+        };
         generation.add(&silent, &Model::from_wire("m"));
-        generation.add(&Call { usage: TokenUsage::default(), ..generated(START, 1, 10) }, &Model::from_wire("m"));
+        generation.add(
+            &Call {
+                usage: TokenUsage::default(),
+                ..generated(START, 1, 10)
+            },
+            &Model::from_wire("m"),
+        );
         assert_eq!(generation.0.len(), 0);
     }
 }

@@ -21,13 +21,33 @@ pub(super) fn table(html: &mut String, view: &View) -> fmt::Result {
 
 fn row(html: &mut String, call: &LastCall) -> fmt::Result {
     let model = escaped(call.model.as_str());
-    write!(html, "<tr><th scope=\"row\">{model}<small>{} · {}</small></th>", call.provider, call.operation)?;
+    write!(
+        html,
+        "<tr><th scope=\"row\">{model}<small>{} · {}</small></th>",
+        call.provider, call.operation
+    )?;
     write!(html, "<td>{}</td>", clock(call.ended_at))?;
-    let class = if call.outcome == Outcome::Ok { "good" } else { "bad" };
-    write!(html, "<td><span class=\"dot {class}\">{}</span></td>", call.outcome)?;
+    let class = if call.outcome == Outcome::Ok {
+        "good"
+    } else {
+        "bad"
+    };
+    write!(
+        html,
+        "<td><span class=\"dot {class}\">{}</span></td>",
+        call.outcome
+    )?;
     // A figure that is only a lower bound says so.
-    let bound = if call.quality == Quality::Partial { "≥\u{202f}" } else { "" };
-    for tokens in [call.input_tokens, call.cache_read_tokens, call.output_tokens] {
+    let bound = if call.quality == Quality::Partial {
+        "≥\u{202f}"
+    } else {
+        ""
+    };
+    for tokens in [
+        call.input_tokens,
+        call.cache_read_tokens,
+        call.output_tokens,
+    ] {
         match call.quality {
             Quality::Unknown => html.push_str(NONE),
             _ => write!(html, "<td>{bound}{}</td>", grouped(tokens))?,
@@ -43,15 +63,33 @@ fn row(html: &mut String, call: &LastCall) -> fmt::Result {
         None => html.push_str(NONE),
     }
     match &call.cascade {
-        Some(id) => write!(html, "<td><a href=\"{}\">{}</a></td></tr>", path_of(id), escaped(short(id.as_str()))),
+        Some(id) => write!(
+            html,
+            "<td><a href=\"{}\">{}</a></td></tr>",
+            path_of(id),
+            escaped(short(id.as_str()))
+        ),
         None => write!(html, "{NONE}</tr>"),
     }
 }
 
 /// The beginning of an id tells conversations apart; the link has it whole.
 fn short(id: &str) -> &str {
-    id.char_indices().nth(8).and_then(|(at, _)| id.get(..at)).unwrap_or(id)
+    id.char_indices()
+        .nth(8)
+        .and_then(|(at, _)| id.get(..at))
+        .unwrap_or(id)
 }
 
-const COLUMNS: [&str; 10] =
-    ["Model", "Ended (UTC)", "Outcome", "Input", "Cached", "Output", "First chunk", "Duration", "Cost", "Conversation"];
+const COLUMNS: [&str; 10] = [
+    "Model",
+    "Ended (UTC)",
+    "Outcome",
+    "Input",
+    "Cached",
+    "Output",
+    "First chunk",
+    "Duration",
+    "Cost",
+    "Conversation",
+];

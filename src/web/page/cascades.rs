@@ -10,7 +10,15 @@ use crate::web::cascades::path_of;
 
 /// The conversations that the page has room for.
 pub(super) fn recent(ledger: &Ledger) -> Vec<Cascade> {
-    let of_state = |state| ledger.cascades(&CascadesQuery { state: Some(state), limit: ROWS, cursor: None }).cascades;
+    let of_state = |state| {
+        ledger
+            .cascades(&CascadesQuery {
+                state: Some(state),
+                limit: ROWS,
+                cursor: None,
+            })
+            .cascades
+    };
     let mut cascades = of_state(State::Running);
     cascades.extend(of_state(State::Idle));
     cascades.truncate(ROWS);
@@ -31,12 +39,21 @@ pub(super) fn table(html: &mut String, cascades: &[Cascade], now: Timestamp) -> 
 
 fn row(html: &mut String, cascade: &Cascade, now: Timestamp) -> fmt::Result {
     let (path, id) = (path_of(&cascade.id), escaped(cascade.id.as_str()));
-    write!(html, "<tr><th scope=\"row\"><a href=\"{path}\">{id}</a><small>{}</small></th>", model(cascade))?;
+    write!(
+        html,
+        "<tr><th scope=\"row\"><a href=\"{path}\">{id}</a><small>{}</small></th>",
+        model(cascade)
+    )?;
     match cascade.running_since {
         None => html.push_str("<td class=\"zero\">idle</td>"),
         Some(since) => {
             let elapsed = now.duration_since(since).as_secs().max(0);
-            write!(html, "<td><span class=\"dot good\">running {}:{:02}</span></td>", elapsed / 60, elapsed % 60)?;
+            write!(
+                html,
+                "<td><span class=\"dot good\">running {}:{:02}</span></td>",
+                elapsed / 60,
+                elapsed % 60
+            )?;
         }
     }
     write!(html, "<td>{}</td>", clock(cascade.last_active_at))?;
@@ -46,11 +63,21 @@ fn row(html: &mut String, cascade: &Cascade, now: Timestamp) -> fmt::Result {
         None => write!(html, "{NONE}{NONE}")?,
     }
     let usage = &cascade.usage;
-    write!(html, "<td>{}</td><td class=\"total\">{}</td></tr>", grouped(usage.calls), grouped(usage.total_tokens))
+    write!(
+        html,
+        "<td>{}</td><td class=\"total\">{}</td></tr>",
+        grouped(usage.calls),
+        grouped(usage.total_tokens)
+    )
 }
 
 fn last_run(html: &mut String, run: &Run) -> fmt::Result {
-    write!(html, "<td>{} {}</td>", seconds(run.duration_seconds), run.outcome)?;
+    write!(
+        html,
+        "<td>{} {}</td>",
+        seconds(run.duration_seconds),
+        run.outcome
+    )?;
     match run.time_to_first_chunk_seconds {
         Some(first) => write!(html, "<td>{}</td>", seconds(first)),
         None => html.write_str(NONE),
@@ -60,11 +87,23 @@ fn last_run(html: &mut String, run: &Run) -> fmt::Result {
 /// The name for people where there is one, that of the wire otherwise.
 fn model(cascade: &Cascade) -> String {
     let named = cascade.display_name.as_ref().map(|name| name.as_str());
-    escaped(named.or(cascade.model.as_ref().map(|model| model.as_str())).unwrap_or("no call yet"))
+    escaped(
+        named
+            .or(cascade.model.as_ref().map(|model| model.as_str()))
+            .unwrap_or("no call yet"),
+    )
 }
 
 /// As many as are worth a look; the rest is at `/v1/cascades`.
 const ROWS: usize = 10;
 
-const COLUMNS: [&str; 8] =
-    ["Conversation", "State", "Last active (UTC)", "Runs", "Last run", "First chunk", "Calls", "Tokens"];
+const COLUMNS: [&str; 8] = [
+    "Conversation",
+    "State",
+    "Last active (UTC)",
+    "Runs",
+    "Last run",
+    "First chunk",
+    "Calls",
+    "Tokens",
+];

@@ -1,4 +1,5 @@
-//! How fast models generate, as a drawing: one area for each model, stacked, the last five minutes from left to right.
+//! How fast models generate, as a drawing: one area for each model, stacked, the last five minutes
+//! from left to right.
 
 use std::fmt::{self, Write as _};
 
@@ -10,7 +11,9 @@ pub(super) fn chart(html: &mut String, view: &View) -> fmt::Result {
     let lines = &view.live.rates.models;
     html.push_str("<h2>Generated tokens per second</h2>");
     if lines.is_empty() {
-        html.push_str("<p class=\"empty\">No model has generated anything in the last five minutes.</p>");
+        html.push_str(
+            "<p class=\"empty\">No model has generated anything in the last five minutes.</p>",
+        );
         return Ok(());
     }
     let top = round_up(peak(lines.iter().map(|(_, line)| line.as_slice())));
@@ -23,11 +26,19 @@ pub(super) fn chart(html: &mut String, view: &View) -> fmt::Result {
     grid(html)?;
     let mut below = vec![0.0; lines.first().map_or(0, |(_, line)| line.len())];
     for (number, (_, line)) in lines.iter().enumerate() {
-        let above: Vec<_> = below.iter().zip(line).map(|(below, rate)| below + rate).collect();
+        let above: Vec<_> = below
+            .iter()
+            .zip(line)
+            .map(|(below, rate)| below + rate)
+            .collect();
         area(html, number, &below, &above, top)?;
         below = above;
     }
-    write!(html, "</svg><span class=\"top\">{}</span>", grouped(top as u64))?;
+    write!(
+        html,
+        "</svg><span class=\"top\">{}</span>",
+        grouped(top as u64)
+    )?;
     html.push_str("<span class=\"from\">5 min ago</span><span class=\"to\">now</span>");
     legend(html, lines)?;
     html.push_str(
@@ -53,16 +64,26 @@ fn area(html: &mut String, number: usize, below: &[f64], above: &[f64], top: f64
     };
     let over: Vec<_> = above.iter().enumerate().map(point).collect();
     let under: Vec<_> = below.iter().enumerate().rev().map(point).collect();
-    write!(html, "<path class=\"c{number}\" d=\"M{}L{}Z\"/>", over.join("L"), under.join("L"))
+    write!(
+        html,
+        "<path class=\"c{number}\" d=\"M{}L{}Z\"/>",
+        over.join("L"),
+        under.join("L")
+    )
 }
 
 fn legend(html: &mut String, lines: &[(Option<Model>, Vec<f64>)]) -> fmt::Result {
     html.push_str("<ul>");
     for (number, (model, line)) in lines.iter().enumerate() {
-        let name = model.as_ref().map_or_else(|| "all others".to_owned(), |model| escaped(model.as_str()));
+        let name = model
+            .as_ref()
+            .map_or_else(|| "all others".to_owned(), |model| escaped(model.as_str()));
         let slot = WINDOW_SECONDS as f64 / line.len().max(1) as f64;
         let tokens = grouped((line.iter().sum::<f64>() * slot).round() as u64);
-        write!(html, "<li><span class=\"key c{number}\"></span>{name} <small>{tokens} tokens</small></li>")?;
+        write!(
+            html,
+            "<li><span class=\"key c{number}\"></span>{name} <small>{tokens} tokens</small></li>"
+        )?;
     }
     html.push_str("</ul>");
     Ok(())
@@ -73,7 +94,9 @@ fn peak<'a>(lines: impl Iterator<Item = &'a [f64]>) -> f64 {
     let mut sums: Vec<f64> = Vec::new();
     for line in lines {
         sums.resize(line.len().max(sums.len()), 0.0);
-        sums.iter_mut().zip(line).for_each(|(sum, rate)| *sum += rate);
+        sums.iter_mut()
+            .zip(line)
+            .for_each(|(sum, rate)| *sum += rate);
     }
     sums.into_iter().fold(0.0, f64::max)
 }
@@ -101,7 +124,15 @@ mod tests {
 
     #[test]
     fn scales_are_easy_to_read() {
-        let scales = [(0.0, 1.0), (1.5, 2.0), (2.1, 5.0), (5.1, 10.0), (99.0, 100.0), (101.0, 200.0), (f64::MAX, 1e12)];
+        let scales = [
+            (0.0, 1.0),
+            (1.5, 2.0),
+            (2.1, 5.0),
+            (5.1, 10.0),
+            (99.0, 100.0),
+            (101.0, 200.0),
+            (f64::MAX, 1e12),
+        ];
         for (rate, scale) in scales {
             assert_eq!(round_up(rate), scale, "{rate}");
         }
@@ -112,6 +143,9 @@ mod tests {
         assert_eq!(peak([&[1.0, 2.0][..], &[3.0, 1.0]].into_iter()), 4.0);
         let mut html = String::new();
         area(&mut html, 1, &[0.0, 5.0], &[10.0, 5.0], 10.0).expect("text");
-        assert_eq!(html, "<path class=\"c1\" d=\"M250 0L750 100L750 100L250 200Z\"/>");
+        assert_eq!(
+            html,
+            "<path class=\"c1\" d=\"M250 0L750 100L750 100L250 200Z\"/>"
+        );
     }
 }

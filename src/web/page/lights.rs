@@ -25,7 +25,11 @@ fn light(html: &mut String, side: Side, handshakes: &Handshakes) -> fmt::Result 
         (None, 0) => "none",
         (None, _) => "good",
     };
-    write!(html, "<li><span class=\"dot {class}\">{peer}</span> {} handshakes", grouped(handshakes.made))?;
+    write!(
+        html,
+        "<li><span class=\"dot {class}\">{peer}</span> {} handshakes",
+        grouped(handshakes.made)
+    )?;
     if handshakes.failed > 0 {
         write!(html, ", {} failed", grouped(handshakes.failed))?;
     }

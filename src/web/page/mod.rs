@@ -1,5 +1,6 @@
-//! `/`: what is spent and what goes on, for people. Rendered here and nowhere else: the page's script only puts in the sections
-//! that [`super::feed`] sends it. No outside resource, and a policy that would not load one.
+//! `/`: what is spent and what goes on, for people. Rendered here and nowhere else: the page's
+//! script only puts in the sections that [`super::feed`] sends it. No outside resource, and a
+//! policy that would not load one.
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
@@ -23,7 +24,13 @@ mod lights;
 mod quotas;
 
 pub(super) async fn page(State(web): State<Arc<Web>>) -> Result<Response, ApiError> {
-    let failed = |_| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the page could not be made");
+    let failed = |_| {
+        ApiError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "the page could not be made",
+        )
+    };
     let mut html = String::new();
     for (id, section) in sections(&web).map_err(failed)? {
         write!(html, "<section id=\"{id}\">{section}</section>").map_err(failed)?;
@@ -55,7 +62,9 @@ pub(super) fn sections(web: &Web) -> Result<Vec<(&'static str, String)>, fmt::Er
         ("cards", cards),
         ("chart", chart::chart),
         ("models", models),
-        ("cascades", |html, view| cascades::table(html, &view.cascades, view.now)),
+        ("cascades", |html, view| {
+            cascades::table(html, &view.cascades, view.now)
+        }),
         ("calls", calls::table),
         ("quotas", quotas::bars),
         ("lights", lights::lights),
@@ -85,7 +94,10 @@ impl View {
         let now = Timestamp::now();
         Ok(Self {
             now,
-            report: web.ledger.query(&UsageQuery::default(), now).map_err(|_| fmt::Error)?,
+            report: web
+                .ledger
+                .query(&UsageQuery::default(), now)
+                .map_err(|_| fmt::Error)?,
             cascades: cascades::recent(&web.ledger),
             quotas: web.ledger.quotas(),
             live: web.live.snapshot(now),
@@ -96,31 +108,80 @@ impl View {
 
 fn status(html: &mut String, view: &View) -> fmt::Result {
     let since = second(view.report.since);
-    let (class, word) = if view.readiness.ready { ("good", "ready") } else { ("bad", "not ready") };
+    let (class, word) = if view.readiness.ready {
+        ("good", "ready")
+    } else {
+        ("bad", "not ready")
+    };
     write!(html, "<span class=\"pill {class}\">{word}</span>")?;
     for (condition, holds) in &view.readiness.conditions {
-        let (class, word) = if *holds { ("good", "") } else { ("bad", ": no") };
-        write!(html, "<span class=\"dot {class}\">{}{word}</span>", format!("{condition:?}").to_lowercase())?;
+        let (class, word) = if *holds {
+            ("good", "")
+        } else {
+            ("bad", ": no")
+        };
+        write!(
+            html,
+            "<span class=\"dot {class}\">{}{word}</span>",
+            format!("{condition:?}").to_lowercase()
+        )?;
     }
-    write!(html, "<span class=\"since\">since <time>{since}</time></span>")
+    write!(
+        html,
+        "<span class=\"since\">since <time>{since}</time></span>"
+    )
 }
 
 fn cards(html: &mut String, view: &View) -> fmt::Result {
     let totals = &view.report.totals;
-    card(html, "Tokens", &grouped(totals.total_tokens), "all six kinds together")?;
+    card(
+        html,
+        "Tokens",
+        &grouped(totals.total_tokens),
+        "all six kinds together",
+    )?;
     card(html, "Calls", &grouped(totals.calls), &trust(totals))?;
-    let input = totals.input_tokens.saturating_add(totals.tool_input_tokens).saturating_add(totals.cache_write_tokens);
-    card(html, "Input", &grouped(input.saturating_add(totals.cache_read_tokens)), &cached(totals, input))?;
+    let input = totals
+        .input_tokens
+        .saturating_add(totals.tool_input_tokens)
+        .saturating_add(totals.cache_write_tokens);
+    card(
+        html,
+        "Input",
+        &grouped(input.saturating_add(totals.cache_read_tokens)),
+        &cached(totals, input),
+    )?;
     let output = totals.output_tokens.saturating_add(totals.thinking_tokens);
-    card(html, "Output", &grouped(output), &format!("{} of it thinking", grouped(totals.thinking_tokens)))?;
+    card(
+        html,
+        "Output",
+        &grouped(output),
+        &format!("{} of it thinking", grouped(totals.thinking_tokens)),
+    )?;
     card(html, "Cost", &cost(totals), &priced(totals))?;
-    let running = view.cascades.iter().filter(|cascade| cascade.running_since.is_some()).count();
-    let runs = if running == 1 { "1 conversation runs".to_owned() } else { format!("{running} conversations run") };
-    card(html, "In flight", &grouped(view.live.in_flight.values().sum()), &runs)
+    let running = view
+        .cascades
+        .iter()
+        .filter(|cascade| cascade.running_since.is_some())
+        .count();
+    let runs = if running == 1 {
+        "1 conversation runs".to_owned()
+    } else {
+        format!("{running} conversations run")
+    };
+    card(
+        html,
+        "In flight",
+        &grouped(view.live.in_flight.values().sum()),
+        &runs,
+    )
 }
 
 fn card(html: &mut String, title: &str, figure: &str, note: &str) -> fmt::Result {
-    write!(html, "<div class=\"card\"><h2>{title}</h2><b>{figure}</b><small>{note}</small></div>")
+    write!(
+        html,
+        "<div class=\"card\"><h2>{title}</h2><b>{figure}</b><small>{note}</small></div>"
+    )
 }
 
 fn trust(usage: &Usage) -> String {
@@ -142,7 +203,10 @@ fn cached(usage: &Usage, uncached: u64) -> String {
 /// In dollars; a lower bound where some calls have no price.
 fn cost(usage: &Usage) -> String {
     let at_least = if usage.unpriced_calls > 0 { "≥ " } else { "" };
-    usage.cost.map_or_else(|| "–".to_owned(), |cost| format!("{at_least}{}", dollars(cost)))
+    usage.cost.map_or_else(
+        || "–".to_owned(),
+        |cost| format!("{at_least}{}", dollars(cost)),
+    )
 }
 
 fn dollars(cost: Cost) -> String {
@@ -174,7 +238,12 @@ fn models(html: &mut String, view: &View) -> fmt::Result {
 fn row(html: &mut String, name: &str, group: &Group, all: u64) -> fmt::Result {
     let usage = &group.usage;
     let share = u128::from(usage.total_tokens) * 100 / u128::from(all.max(1));
-    write!(html, "<tr><th scope=\"row\">{}<small>{}</small></th>", escaped(name), served_as(group))?;
+    write!(
+        html,
+        "<tr><th scope=\"row\">{}<small>{}</small></th>",
+        escaped(name),
+        served_as(group)
+    )?;
     for figure in [
         usage.calls,
         usage.input_tokens,
@@ -239,7 +308,10 @@ fn second(at: Timestamp) -> Timestamp {
 /// The time of day, which is what changes on a page that is left open; the whole time is behind it.
 fn clock(at: Timestamp) -> String {
     let at = second(at);
-    format!("<time datetime=\"{at}\" title=\"{at}\">{}</time>", at.strftime("%H:%M:%S"))
+    format!(
+        "<time datetime=\"{at}\" title=\"{at}\">{}</time>",
+        at.strftime("%H:%M:%S")
+    )
 }
 
 /// A table's frame, which can be scrolled by the keyboard where the page is narrow.
@@ -248,7 +320,9 @@ fn begin_table(html: &mut String, title: &str, columns: &[&str]) -> fmt::Result 
         html,
         "<h2>{title}</h2><div class=\"scroll\" role=\"region\" aria-label=\"{title}\" tabindex=\"0\"><table><thead><tr>"
     )?;
-    columns.iter().try_for_each(|column| write!(html, "<th scope=\"col\">{column}</th>"))?;
+    columns
+        .iter()
+        .try_for_each(|column| write!(html, "<th scope=\"col\">{column}</th>"))?;
     html.write_str("</tr></thead><tbody>")
 }
 
@@ -256,7 +330,11 @@ const END_TABLE: &str = "</tbody></table></div>";
 
 /// A number of seconds, as exact as it matters.
 fn seconds(seconds: f64) -> String {
-    if seconds < 0.9995 { format!("{:.0} ms", seconds * 1000.0) } else { format!("{seconds:.1} s") }
+    if seconds < 0.9995 {
+        format!("{:.0} ms", seconds * 1000.0)
+    } else {
+        format!("{seconds:.1} s")
+    }
 }
 
 /// Where a figure is not known.
@@ -287,6 +365,9 @@ mod tests {
         assert_eq!(grouped(0), "0");
         assert_eq!(grouped(999), "999");
         assert_eq!(grouped(1_234_567), "1\u{202f}234\u{202f}567");
-        assert_eq!(escaped("<b a='1'>&\""), "&lt;b a=&#39;1&#39;&gt;&amp;&quot;");
+        assert_eq!(
+            escaped("<b a='1'>&\""),
+            "&lt;b a=&#39;1&#39;&gt;&amp;&quot;"
+        );
     }
 }

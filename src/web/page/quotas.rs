@@ -22,7 +22,10 @@ pub(super) fn bars(html: &mut String, view: &View) -> fmt::Result {
 }
 
 fn bar(html: &mut String, quota: &QuotaReading, now: Timestamp) -> fmt::Result {
-    let named = quota.display_name.as_ref().map_or(quota.model.as_str(), |name| name.as_str());
+    let named = quota
+        .display_name
+        .as_ref()
+        .map_or(quota.model.as_str(), |name| name.as_str());
     let percent = (quota.remaining_ratio * 100.0).round() as u64;
     write!(html, "<li><b>{}</b> <small>", escaped(named))?;
     if quota.window != QuotaWindow::Unspecified {
@@ -30,10 +33,18 @@ fn bar(html: &mut String, quota: &QuotaReading, now: Timestamp) -> fmt::Result {
     }
     html.push_str("</small>");
     // Below the low mark a meter shows itself as a warning, by its own colours.
-    write!(html, "<meter min=\"0\" low=\"20\" optimum=\"100\" max=\"100\" value=\"{percent}\">{percent} %</meter>")?;
+    write!(
+        html,
+        "<meter min=\"0\" low=\"20\" optimum=\"100\" max=\"100\" value=\"{percent}\">{percent} %</meter>"
+    )?;
     write!(html, "<span>{percent} %")?;
     if let Some(at) = quota.resets_at {
-        write!(html, " <small>full again in <time datetime=\"{}\">{}</time></small>", second(at), until(now, at))?;
+        write!(
+            html,
+            " <small>full again in <time datetime=\"{}\">{}</time></small>",
+            second(at),
+            until(now, at)
+        )?;
     }
     html.push_str("</span></li>");
     Ok(())

@@ -18,7 +18,8 @@ use crate::web::access::Access;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A folder with a web configuration file, and a certificate for `metrics.example.com` where it names one.
+/// A folder with a web configuration file, and a certificate for `metrics.example.com` where it
+/// names one.
 struct Written {
     folder: TempDir,
 }
@@ -28,8 +29,11 @@ impl Written {
         let folder = tempfile::tempdir().expect("a folder");
         let key = KeyPair::generate().expect("a key");
         let params = CertificateParams::new(["metrics.example.com".to_owned()]).expect("a name");
-        fs::write(folder.path().join("cert.pem"), params.self_signed(&key).expect("a certificate").pem())
-            .expect("ours");
+        fs::write(
+            folder.path().join("cert.pem"),
+            params.self_signed(&key).expect("a certificate").pem(),
+        )
+        .expect("ours");
         fs::write(folder.path().join("key.pem"), key.serialize_pem()).expect("ours");
         let written = Self { folder };
         written.write(text);
@@ -50,8 +54,13 @@ impl Written {
 }
 
 fn users(users: &[(&str, &str)]) -> String {
-    let line = |(name, password): &(&str, &str)| format!("  {name}: {}\n", bcrypt::hash(password, 4).expect("a hash"));
-    format!("basic_auth_users:\n{}", users.iter().map(line).collect::<String>())
+    let line = |(name, password): &(&str, &str)| {
+        format!("  {name}: {}\n", bcrypt::hash(password, 4).expect("a hash"))
+    };
+    format!(
+        "basic_auth_users:\n{}",
+        users.iter().map(line).collect::<String>()
+    )
 }
 
 /// `alice` with the password `secret`.
@@ -67,8 +76,12 @@ fn every_bad_file_gets_its_exact_message() {
         if path.extension().is_none_or(|extension| extension != "yml") {
             continue;
         }
-        let must_protect = path.file_stem().is_some_and(|name| name.to_string_lossy().starts_with("exposed"));
-        let told = Access::open(&path, must_protect).map(|_| ()).expect_err(&path.to_string_lossy());
+        let must_protect = path
+            .file_stem()
+            .is_some_and(|name| name.to_string_lossy().starts_with("exposed"));
+        let told = Access::open(&path, must_protect)
+            .map(|_| ())
+            .expect_err(&path.to_string_lossy());
         let told = format!("{told}\n").replace(&format!("{}/", folder.display()), "");
         let expected = fs::read_to_string(path.with_extension("txt")).unwrap_or_default();
         assert_eq!(told, expected, "{}", path.display());
@@ -107,8 +120,7 @@ fn the_files_of_other_exporters_are_read() {
 
 #[test]
 fn what_others_can_reach_must_be_protected() {
-    let verified =
-        "tls_server_config: {cert_file: cert.pem, key_file: key.pem, client_ca_file: cert.pem, client_auth_type: ";
+    let verified = "tls_server_config: {cert_file: cert.pem, key_file: key.pem, client_ca_file: cert.pem, client_auth_type: ";
     for (text, protects) in [
         (String::new(), false),
         (TLS.to_owned(), false),
@@ -119,7 +131,11 @@ fn what_others_can_reach_must_be_protected() {
         (format!("{verified}RequireAnyClientCert}}"), false),
     ] {
         let written = Written::new(&text);
-        assert_eq!(Access::open(&written.path(), true).is_ok(), protects, "{text}");
+        assert_eq!(
+            Access::open(&written.path(), true).is_ok(),
+            protects,
+            "{text}"
+        );
     }
 }
 
@@ -129,17 +145,43 @@ async fn a_password_is_asked_for_and_the_file_may_change() {
     let house = House::behind(Config::default(), Some(written.open())).await;
     for path in ["/metrics", "/v1/usage", "/healthz", "/", "/nothing"] {
         let answer = house.get(path).await;
-        assert_eq!((answer.status, answer.error_code().as_str()), (401, "unauthorized"), "{path}");
-        assert_eq!(answer.headers["www-authenticate"], "Basic realm=\"gravimeter\", charset=\"UTF-8\"");
+        assert_eq!(
+            (answer.status, answer.error_code().as_str()),
+            (401, "unauthorized"),
+            "{path}"
+        );
+        assert_eq!(
+            answer.headers["www-authenticate"],
+            "Basic realm=\"gravimeter\", charset=\"UTF-8\""
+        );
     }
     assert_eq!(house.ask("GET", "/metrics", &[ALICE]).await.status, 200);
     // alice:wrong and mallory:secret
     for wrong in ["Basic YWxpY2U6d3Jvbmc=", "Basic bWFsbG9yeTpzZWNyZXQ="] {
-        assert_eq!(house.ask("GET", "/metrics", &[("Authorization", wrong)]).await.status, 401);
+        assert_eq!(
+            house
+                .ask("GET", "/metrics", &[("Authorization", wrong)])
+                .await
+                .status,
+            401
+        );
     }
-    assert_eq!(value(&house.metrics, "gravimeter_web_refusals_total", &["reason=password"]), Some(7.0));
-    let rebound = house.ask("GET", "/metrics", &[ALICE, ("Host", "evil.example")]).await;
-    assert_eq!(rebound.error_code(), "foreign_host", "a password is no excuse");
+    assert_eq!(
+        value(
+            &house.metrics,
+            "gravimeter_web_refusals_total",
+            &["reason=password"]
+        ),
+        Some(7.0)
+    );
+    let rebound = house
+        .ask("GET", "/metrics", &[ALICE, ("Host", "evil.example")])
+        .await;
+    assert_eq!(
+        rebound.error_code(),
+        "foreign_host",
+        "a password is no excuse"
+    );
 
     written.write(&users(&[("alice", "new")]));
     assert_eq!(house.ask("GET", "/metrics", &[ALICE]).await.status, 401);
@@ -149,10 +191,23 @@ async fn a_password_is_asked_for_and_the_file_may_change() {
     written.write("basic_auth_users: {alice: plain}");
     let mut answer = Vec::new();
     use tokio::io::AsyncWriteExt as _;
-    let _ = kept.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
-    let _ = timeout(PATIENCE, kept.read_to_end(&mut answer)).await.expect("an end");
-    assert!(!answer.starts_with(b"HTTP/1.1 200"), "nobody gets in by a file that cannot be read");
-    assert!(value(&house.metrics, "gravimeter_web_refusals_total", &["reason=config"]) > Some(0.0));
+    let _ = kept
+        .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .await;
+    let _ = timeout(PATIENCE, kept.read_to_end(&mut answer))
+        .await
+        .expect("an end");
+    assert!(
+        !answer.starts_with(b"HTTP/1.1 200"),
+        "nobody gets in by a file that cannot be read"
+    );
+    assert!(
+        value(
+            &house.metrics,
+            "gravimeter_web_refusals_total",
+            &["reason=config"]
+        ) > Some(0.0)
+    );
     written.write(&users(&[("alice", "secret")]));
     assert_eq!(house.ask("GET", "/metrics", &[ALICE]).await.status, 200);
 }
@@ -166,12 +221,22 @@ async fn requests_beyond_the_rate_are_refused() {
         statuses.push(house.get("/healthz").await.status);
     }
     assert_eq!(statuses, [200, 200, 429, 429]);
-    assert_eq!(value(&house.metrics, "gravimeter_web_refusals_total", &["reason=rate_limit"]), Some(2.0));
+    assert_eq!(
+        value(
+            &house.metrics,
+            "gravimeter_web_refusals_total",
+            &["reason=rate_limit"]
+        ),
+        Some(2.0)
+    );
 }
 
 /// A request with a password of its own for each number.
 fn guess(number: usize) -> String {
-    format!("Basic {}", BASE64_STANDARD.encode(format!("alice:guess {number}")))
+    format!(
+        "Basic {}",
+        BASE64_STANDARD.encode(format!("alice:guess {number}"))
+    )
 }
 
 #[tokio::test]
@@ -187,7 +252,9 @@ async fn whoever_guesses_does_not_keep_a_right_password_out() {
         guessers.spawn(async move {
             loop {
                 let number = guesses.fetch_add(1, Ordering::Relaxed);
-                let answer = house.ask("GET", "/metrics", &[("Authorization", &guess(number))]).await;
+                let answer = house
+                    .ask("GET", "/metrics", &[("Authorization", &guess(number))])
+                    .await;
                 assert_eq!(answer.status, 401, "{}", answer.text());
             }
         });
@@ -201,17 +268,28 @@ async fn whoever_guesses_does_not_keep_a_right_password_out() {
     }
     guessers.abort_all();
     while let Some(ended) = guessers.join_next().await {
-        assert!(ended.is_err_and(|error| error.is_cancelled()), "every guess was answered with 401");
+        assert!(
+            ended.is_err_and(|error| error.is_cancelled()),
+            "every guess was answered with 401"
+        );
     }
 }
 
 #[tokio::test]
 async fn guesses_use_up_no_rate_of_those_who_know_their_password() {
-    let written = Written::new(&format!("rate_limit: {{interval: 1h, burst: 2}}\n{}", users(&[("alice", "secret")])));
+    let written = Written::new(&format!(
+        "rate_limit: {{interval: 1h, burst: 2}}\n{}",
+        users(&[("alice", "secret")])
+    ));
     let house = House::behind(Config::default(), Some(written.open())).await;
     let mut statuses = Vec::new();
     for number in 0..4 {
-        statuses.push(house.ask("GET", "/metrics", &[("Authorization", &guess(number))]).await.status);
+        statuses.push(
+            house
+                .ask("GET", "/metrics", &[("Authorization", &guess(number))])
+                .await
+                .status,
+        );
     }
     for _ in 0..3 {
         statuses.push(house.ask("GET", "/metrics", &[ALICE]).await.status);
@@ -226,7 +304,10 @@ async fn fields_are_added_to_every_answer_and_the_page_keeps_its_own() {
     let house = House::behind(Config::default(), Some(written.open())).await;
     let (metrics, page) = (house.get("/metrics").await, house.get("/").await);
     assert_eq!(
-        (metrics.headers["x-frame-options"].as_str(), page.headers["x-frame-options"].as_str()),
+        (
+            metrics.headers["x-frame-options"].as_str(),
+            page.headers["x-frame-options"].as_str()
+        ),
         ("deny", "deny")
     );
     assert_eq!(metrics.headers["content-security-policy"], "default-src *");
@@ -239,7 +320,15 @@ async fn the_names_of_the_certificate_are_ours() {
     let access = written.open();
     let policy = access.policy().await.expect("a policy");
     assert!(policy.is_named("metrics.example.com"));
-    for other in ["example.com", "evil.example", "127.0.0.1", "[::1]", "", "*.example.com", "metrics.example.com."] {
+    for other in [
+        "example.com",
+        "evil.example",
+        "127.0.0.1",
+        "[::1]",
+        "",
+        "*.example.com",
+        "metrics.example.com.",
+    ] {
         assert!(!policy.is_named(other) || other.ends_with('.'), "{other}");
     }
 }
@@ -247,11 +336,23 @@ async fn the_names_of_the_certificate_are_ours() {
 #[tokio::test]
 async fn a_handshake_that_never_ends_is_not_waited_for() {
     let written = Written::new(TLS);
-    let config = Config { header_read_timeout: Duration::from_millis(50), ..Config::default() };
+    let config = Config {
+        header_read_timeout: Duration::from_millis(50),
+        ..Config::default()
+    };
     let house = House::behind(config, Some(written.open())).await;
     let mut silent = house.connect().await;
     let mut answer = Vec::new();
-    let _ = timeout(PATIENCE, silent.read_to_end(&mut answer)).await.expect("an end");
+    let _ = timeout(PATIENCE, silent.read_to_end(&mut answer))
+        .await
+        .expect("an end");
     assert!(answer.is_empty());
-    assert_eq!(value(&house.metrics, "gravimeter_web_refusals_total", &["reason=handshake"]), Some(1.0));
+    assert_eq!(
+        value(
+            &house.metrics,
+            "gravimeter_web_refusals_total",
+            &["reason=handshake"]
+        ),
+        Some(1.0)
+    );
 }

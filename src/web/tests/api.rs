@@ -14,7 +14,8 @@ use crate::record::{Label as _, Model, Provider, Record as _};
 use crate::web::openapi::OPENAPI;
 use crate::web::{Condition, Config, ConfigError};
 
-/// Every route, as the description names it. No conversation is called `{id}`: that answer is an error of ours.
+/// Every route, as the description names it. No conversation is called `{id}`: that answer is an
+/// error of ours.
 const PATHS: [&str; 10] = [
     "/",
     "/healthz",
@@ -31,21 +32,33 @@ const PATHS: [&str; 10] = [
 #[tokio::test]
 async fn metrics_come_in_the_format_asked_for() {
     let house = House::open().await;
-    every_fact().into_iter().for_each(|fact| house.facts.record(fact));
+    every_fact()
+        .into_iter()
+        .for_each(|fact| house.facts.record(fact));
     let text = house.get("/metrics").await;
     assert_eq!(text.status, 200);
-    assert_eq!(text.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    assert_eq!(
+        text.headers["content-type"],
+        "text/plain; version=0.0.4; charset=utf-8"
+    );
     if let Some((clean, said)) = promtool(text.text()) {
         assert!(clean && said.is_empty(), "{said}");
     }
     let accept = [("Accept", "application/openmetrics-text;version=1.0.0")];
     let openmetrics = house.ask("GET", "/metrics", &accept).await;
-    assert_eq!(openmetrics.headers["content-type"], "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    assert_eq!(
+        openmetrics.headers["content-type"],
+        "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    );
     assert!(openmetrics.text().ends_with("# EOF\n"));
-    let zipped = house.ask("GET", "/metrics", &[("Accept-Encoding", "gzip")]).await;
+    let zipped = house
+        .ask("GET", "/metrics", &[("Accept-Encoding", "gzip")])
+        .await;
     assert_eq!(zipped.headers["content-encoding"], "gzip");
     let mut plain = String::new();
-    GzDecoder::new(zipped.body.as_slice()).read_to_string(&mut plain).expect("gzip");
+    GzDecoder::new(zipped.body.as_slice())
+        .read_to_string(&mut plain)
+        .expect("gzip");
     assert_eq!(samples(&plain).len(), samples(text.text()).len());
 }
 
@@ -60,22 +73,42 @@ async fn usage_agrees_with_the_metrics_to_the_token() {
     let shown = samples(house.get("/metrics").await.text());
     let sum = |name: &str, label: Option<(&str, &str)>| -> u64 {
         let is_meant = |((sample, labels), _): &(&Key, &String)| {
-            sample == name && label.is_none_or(|(name, value)| labels.get(name).is_some_and(|found| found == value))
+            sample == name
+                && label.is_none_or(|(name, value)| {
+                    labels.get(name).is_some_and(|found| found == value)
+                })
         };
-        shown.iter().filter(is_meant).map(|(_, value)| value.parse::<u64>().expect("a count")).sum()
+        shown
+            .iter()
+            .filter(is_meant)
+            .map(|(_, value)| value.parse::<u64>().expect("a count"))
+            .sum()
     };
     assert_eq!(usage["totals"]["calls"], 1000);
     assert_eq!(usage["totals"]["total_tokens"], 60_000);
-    assert_eq!(usage["totals"]["total_tokens"], sum("gravimeter_tokens_total", None));
-    assert_eq!(usage["totals"]["thinking_tokens"], sum("gravimeter_tokens_total", Some(("kind", "thinking"))));
+    assert_eq!(
+        usage["totals"]["total_tokens"],
+        sum("gravimeter_tokens_total", None)
+    );
+    assert_eq!(
+        usage["totals"]["thinking_tokens"],
+        sum("gravimeter_tokens_total", Some(("kind", "thinking")))
+    );
     assert_eq!(
         usage["totals"]["usage_quality"]["unknown"],
-        sum("gravimeter_usage_reports_total", Some(("quality", "unknown")))
+        sum(
+            "gravimeter_usage_reports_total",
+            Some(("quality", "unknown"))
+        )
     );
     let models = usage["models"].as_object().expect("models");
     assert_eq!(models.len(), 201);
     for (model, group) in models {
-        assert_eq!(group["total_tokens"], sum("gravimeter_tokens_total", Some(("model", model))), "{model}");
+        assert_eq!(
+            group["total_tokens"],
+            sum("gravimeter_tokens_total", Some(("model", model))),
+            "{model}"
+        );
     }
 }
 
@@ -92,9 +125,16 @@ async fn usage_refuses_what_it_cannot_answer() {
         ("tz=+5", "invalid_tz"),
     ] {
         let answer = house.get(&format!("/v1/usage?{query}")).await;
-        assert_eq!((answer.status, answer.error_code()), (400, code.to_owned()), "{query}");
+        assert_eq!(
+            (answer.status, answer.error_code()),
+            (400, code.to_owned()),
+            "{query}"
+        );
     }
-    let kept = house.get("/v1/usage?by=provider&since=2026-10-01T00:00:00Z").await.json();
+    let kept = house
+        .get("/v1/usage?by=provider&since=2026-10-01T00:00:00Z")
+        .await
+        .json();
     assert_eq!(kept["since"], "2026-11-01T00:00:00Z");
     assert_eq!(kept["providers"], json!({}));
 }
@@ -107,7 +147,10 @@ async fn readiness_waits_for_every_condition() {
     house.readiness.set(Condition::Agent, true);
     let waiting = house.get("/readyz").await;
     assert_eq!(waiting.status, 503);
-    assert_eq!(waiting.json(), json!({"ready": false, "conditions": {"listening": true, "redirect": false}}));
+    assert_eq!(
+        waiting.json(),
+        json!({"ready": false, "conditions": {"listening": true, "redirect": false}})
+    );
     house.readiness.set(Condition::Redirect, true);
     assert_eq!(house.get("/readyz").await.status, 200);
     house.readiness.set(Condition::Listening, false);
@@ -120,7 +163,11 @@ async fn head_is_get_without_a_body() {
     for path in PATHS {
         let (head, get) = (house.ask("HEAD", path, &[]).await, house.get(path).await);
         assert_eq!(head.status, get.status, "{path}");
-        assert_eq!(head.headers.get("content-type"), get.headers.get("content-type"), "{path}");
+        assert_eq!(
+            head.headers.get("content-type"),
+            get.headers.get("content-type"),
+            "{path}"
+        );
         assert!(head.body.is_empty() && !get.body.is_empty(), "{path}");
     }
 }
@@ -131,25 +178,62 @@ async fn other_methods_and_paths_get_errors_in_json() {
     for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "BREW"] {
         for path in PATHS {
             let answer = house.ask(method, path, &[]).await;
-            assert_eq!((answer.status, answer.error_code().as_str()), (405, "method_not_allowed"), "{method} {path}");
+            assert_eq!(
+                (answer.status, answer.error_code().as_str()),
+                (405, "method_not_allowed"),
+                "{method} {path}"
+            );
             assert_eq!(answer.headers["allow"], "GET,HEAD");
         }
     }
-    for path in ["/nope", "/metrics/", "/v1", "/../etc/passwd", "/debug/pprof", "/config"] {
+    for path in [
+        "/nope",
+        "/metrics/",
+        "/v1",
+        "/../etc/passwd",
+        "/debug/pprof",
+        "/config",
+    ] {
         let answer = house.get(path).await;
-        assert_eq!((answer.status, answer.error_code().as_str()), (404, "not_found"), "{path}");
+        assert_eq!(
+            (answer.status, answer.error_code().as_str()),
+            (404, "not_found"),
+            "{path}"
+        );
     }
 }
 
 #[tokio::test]
 async fn only_our_own_names_are_answered_to() {
-    let config = Config { allowed_hosts: vec!["Box.example".into(), "other.example:99".into()], ..Config::default() };
+    let config = Config {
+        allowed_hosts: vec!["Box.example".into(), "other.example:99".into()],
+        ..Config::default()
+    };
     let house = House::with(config).await;
     let port = house.addr.port();
     let with_port = |host: &str| format!("{host}:{port}");
-    let known = ["localhost", "127.0.0.1", "[::1]", "LOCALHOST", "box.example", "box.example:1234", "other.example:99"];
-    for host in known.map(str::to_owned).into_iter().chain(["localhost", "127.0.0.1", "[::1]"].map(with_port)) {
-        assert_eq!(house.ask("GET", "/metrics", &[("Host", &host)]).await.status, 200, "{host}");
+    let known = [
+        "localhost",
+        "127.0.0.1",
+        "[::1]",
+        "LOCALHOST",
+        "box.example",
+        "box.example:1234",
+        "other.example:99",
+    ];
+    for host in known
+        .map(str::to_owned)
+        .into_iter()
+        .chain(["localhost", "127.0.0.1", "[::1]"].map(with_port))
+    {
+        assert_eq!(
+            house
+                .ask("GET", "/metrics", &[("Host", &host)])
+                .await
+                .status,
+            200,
+            "{host}"
+        );
     }
     let foreign = [
         "evil.example",
@@ -165,59 +249,126 @@ async fn only_our_own_names_are_answered_to() {
     ];
     for host in foreign {
         let answer = house.ask("GET", "/metrics", &[("Host", host)]).await;
-        assert!(matches!(answer.status, 400 | 403), "{host}: {}", answer.status);
+        assert!(
+            matches!(answer.status, 400 | 403),
+            "{host}: {}",
+            answer.status
+        );
     }
-    let twice = house.ask("GET", "/metrics", &[("Host", "localhost"), ("Host", "evil.example")]).await;
-    assert_eq!((twice.status, twice.error_code().as_str()), (403, "foreign_host"));
+    let twice = house
+        .ask(
+            "GET",
+            "/metrics",
+            &[("Host", "localhost"), ("Host", "evil.example")],
+        )
+        .await;
+    assert_eq!(
+        (twice.status, twice.error_code().as_str()),
+        (403, "foreign_host")
+    );
     let absolute = house.ask("GET", "http://evil.example/metrics", &[]).await;
-    assert_eq!((absolute.status, absolute.error_code().as_str()), (403, "foreign_host"));
+    assert_eq!(
+        (absolute.status, absolute.error_code().as_str()),
+        (403, "foreign_host")
+    );
 }
 
 #[tokio::test]
 async fn foreign_pages_are_refused_and_no_answer_is_shared() {
     let house = House::open().await;
     let ours = format!("http://{}", house.addr);
-    assert_eq!(house.ask("GET", "/v1/usage", &[("Origin", &ours)]).await.status, 200);
+    assert_eq!(
+        house
+            .ask("GET", "/v1/usage", &[("Origin", &ours)])
+            .await
+            .status,
+        200
+    );
     let sibling = "http://localhost:3000".to_owned();
-    for origin in ["http://evil.example", "null", "", "file://", &sibling, &format!("ftp://{}", house.addr)] {
+    for origin in [
+        "http://evil.example",
+        "null",
+        "",
+        "file://",
+        &sibling,
+        &format!("ftp://{}", house.addr),
+    ] {
         let answer = house.ask("GET", "/v1/usage", &[("Origin", origin)]).await;
-        assert_eq!((answer.status, answer.error_code().as_str()), (403, "foreign_origin"), "{origin}");
+        assert_eq!(
+            (answer.status, answer.error_code().as_str()),
+            (403, "foreign_origin"),
+            "{origin}"
+        );
     }
     for path in PATHS.into_iter().chain(["/nope"]) {
         let answer = house.get(path).await;
-        assert!(!answer.headers.keys().any(|name| name.starts_with("access-control-")), "{path}");
-        let may_be_kept = if path == "/v1/usage" { "private, no-cache" } else { "no-store" };
+        assert!(
+            !answer
+                .headers
+                .keys()
+                .any(|name| name.starts_with("access-control-")),
+            "{path}"
+        );
+        let may_be_kept = if path == "/v1/usage" {
+            "private, no-cache"
+        } else {
+            "no-store"
+        };
         assert_eq!(answer.headers["cache-control"], may_be_kept, "{path}");
-        assert_eq!(answer.headers["x-content-type-options"], "nosniff", "{path}");
+        assert_eq!(
+            answer.headers["x-content-type-options"], "nosniff",
+            "{path}"
+        );
     }
 }
 
 #[tokio::test]
 async fn the_page_shows_models_as_text_and_loads_nothing() {
     let house = House::open().await;
-    assert!(house.get("/").await.text().contains("No call has been seen yet"));
+    assert!(
+        house
+            .get("/")
+            .await
+            .text()
+            .contains("No call has been seen yet")
+    );
     let hostile = "<script>alert(1)</script>{{nonce}}";
     house.took(call(hostile));
     house.took(call("gemini-3-pro-high"));
     let page = house.get("/").await;
     let text = page.text();
     assert_eq!(page.headers["content-type"], "text/html; charset=utf-8");
-    assert!(text.contains("gemini-3-pro-high") && text.contains("&lt;script&gt;alert(1)&lt;/script&gt;{{nonce}}"));
+    assert!(
+        text.contains("gemini-3-pro-high")
+            && text.contains("&lt;script&gt;alert(1)&lt;/script&gt;{{nonce}}")
+    );
     assert_eq!(text.matches("<script").count(), 1);
     assert!(
-        !text.contains("style=\"") && !text.contains("src=") && !text.contains("http://") && !text.contains("https://")
+        !text.contains("style=\"")
+            && !text.contains("src=")
+            && !text.contains("http://")
+            && !text.contains("https://")
     );
     let policy = &page.headers["content-security-policy"];
-    let nonce = policy.split("'nonce-").nth(1).and_then(|rest| rest.split('\'').next()).expect("a nonce");
+    let nonce = policy
+        .split("'nonce-")
+        .nth(1)
+        .and_then(|rest| rest.split('\'').next())
+        .expect("a nonce");
     assert!(policy.starts_with("default-src 'none'; ") && !policy.contains("unsafe"));
     assert_eq!(text.matches(&format!("nonce=\"{nonce}\"")).count(), 2);
-    assert_ne!(*policy, house.get("/").await.headers["content-security-policy"]);
+    assert_ne!(
+        *policy,
+        house.get("/").await.headers["content-security-policy"]
+    );
 }
 
 #[tokio::test]
 async fn every_cell_of_the_page_stands_below_its_title() {
     let house = House::open().await;
-    every_fact().into_iter().for_each(|fact| house.facts.record(fact));
+    every_fact()
+        .into_iter()
+        .for_each(|fact| house.facts.record(fact));
     let page = house.get("/").await;
     let tables: Vec<_> = page.text().split("<table>").skip(1).collect();
     assert!(tables.len() >= 3, "models, conversations, calls");
@@ -235,7 +386,11 @@ async fn every_cell_of_the_page_stands_below_its_title() {
 #[tokio::test]
 async fn the_description_names_every_route() {
     let described: Value = serde_json::from_str(OPENAPI).expect("JSON");
-    let paths = described["paths"].as_object().expect("paths").keys().map(String::as_str);
+    let paths = described["paths"]
+        .as_object()
+        .expect("paths")
+        .keys()
+        .map(String::as_str);
     // An answer without an end has tests of its own.
     let (endless, paths): (Vec<&str>, Vec<&str>) = paths.partition(|path| *path == "/live");
     assert_eq!((endless.len(), &paths[..]), (1, &PATHS[..]));
@@ -245,53 +400,131 @@ async fn the_description_names_every_route() {
     for path in paths {
         let answer = house.get(path).await;
         let responses = &described["paths"][path]["get"]["responses"];
-        let media = answer.headers["content-type"].split(';').next().expect("a type");
-        assert!(responses[answer.status.to_string()]["content"].get(media).is_some(), "{path} {media}");
+        let media = answer.headers["content-type"]
+            .split(';')
+            .next()
+            .expect("a type");
+        assert!(
+            responses[answer.status.to_string()]["content"]
+                .get(media)
+                .is_some(),
+            "{path} {media}"
+        );
     }
     let operation = &described["paths"]["/v1/usage"]["get"];
     let parameters = operation["parameters"].as_array().expect("parameters");
-    let all: Vec<&str> = parameters.iter().filter_map(|of| of["name"].as_str()).collect();
-    assert_eq!(all, ["by", "tz", "since", "until", "limit", "cursor", "If-None-Match"]);
+    let all: Vec<&str> = parameters
+        .iter()
+        .filter_map(|of| of["name"].as_str())
+        .collect();
+    assert_eq!(
+        all,
+        [
+            "by",
+            "tz",
+            "since",
+            "until",
+            "limit",
+            "cursor",
+            "If-None-Match"
+        ]
+    );
     assert_eq!(parameters[0]["schema"]["enum"], json!(By::ALL));
     let limit = &parameters[4]["schema"];
-    for (limit, status) in [(&limit["maximum"], 200), (&json!(limit["maximum"].as_u64().expect("a limit") + 1), 400)] {
-        assert_eq!(house.get(&format!("/v1/usage?limit={limit}")).await.status, status);
+    for (limit, status) in [
+        (&limit["maximum"], 200),
+        (&json!(limit["maximum"].as_u64().expect("a limit") + 1), 400),
+    ] {
+        assert_eq!(
+            house.get(&format!("/v1/usage?limit={limit}")).await.status,
+            status
+        );
     }
-    let csv = house.ask("GET", "/v1/usage?limit=1", &[("Accept", "text/csv")]).await;
-    let known = house.ask("GET", "/v1/usage", &[("If-None-Match", "*")]).await;
+    let csv = house
+        .ask("GET", "/v1/usage?limit=1", &[("Accept", "text/csv")])
+        .await;
+    let known = house
+        .ask("GET", "/v1/usage", &[("If-None-Match", "*")])
+        .await;
     for answer in [&csv, &known] {
         let responses = &operation["responses"][answer.status.to_string()];
-        assert_eq!(answer.headers.contains_key("content-type"), responses["content"].get("text/csv").is_some());
+        assert_eq!(
+            answer.headers.contains_key("content-type"),
+            responses["content"].get("text/csv").is_some()
+        );
         for (name, header) in responses["headers"].as_object().expect("headers") {
             let is_there = answer.headers.contains_key(&name.to_ascii_lowercase());
-            assert!(is_there || header["required"] != true, "{name} of {}", answer.status);
+            assert!(
+                is_there || header["required"] != true,
+                "{name} of {}",
+                answer.status
+            );
         }
     }
     house.took(call("n"));
     let report = house.get("/v1/usage?limit=1").await.json();
-    let named = described["components"]["schemas"]["UsageReport"]["properties"].as_object().expect("names");
-    assert!(report.as_object().expect("a report").keys().all(|name| named.contains_key(name)), "{report}");
+    let named = described["components"]["schemas"]["UsageReport"]["properties"]
+        .as_object()
+        .expect("names");
+    assert!(
+        report
+            .as_object()
+            .expect("a report")
+            .keys()
+            .all(|name| named.contains_key(name)),
+        "{report}"
+    );
     assert!(report.get("next_cursor").is_some());
     let usage = &described["components"]["schemas"]["Usage"]["required"];
-    let named: Vec<&str> = usage.as_array().expect("names").iter().filter_map(Value::as_str).collect();
-    let found: std::collections::BTreeSet<&str> =
-        report["totals"].as_object().expect("totals").keys().map(String::as_str).collect();
+    let named: Vec<&str> = usage
+        .as_array()
+        .expect("names")
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    let found: std::collections::BTreeSet<&str> = report["totals"]
+        .as_object()
+        .expect("totals")
+        .keys()
+        .map(String::as_str)
+        .collect();
     assert_eq!(found, named.into_iter().collect());
 }
 
-/// Values that the schema of a parameter allows: every one of its lists, and some of each of its patterns.
+/// Values that the schema of a parameter allows: every one of its lists, and some of each of its
+/// patterns.
 fn allowed(schema: &Value) -> Vec<String> {
     let mut runner = TestRunner::deterministic();
-    let mut values: Vec<String> = schema["anyOf"].as_array().into_iter().flatten().flat_map(allowed).collect();
-    values
-        .extend(schema["enum"].as_array().into_iter().flatten().filter_map(|value| value.as_str().map(str::to_owned)));
-    values
-        .extend(["minimum", "maximum"].iter().filter_map(|end| schema[end].as_u64()).map(|number| number.to_string()));
+    let mut values: Vec<String> = schema["anyOf"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .flat_map(allowed)
+        .collect();
+    values.extend(
+        schema["enum"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|value| value.as_str().map(str::to_owned)),
+    );
+    values.extend(
+        ["minimum", "maximum"]
+            .iter()
+            .filter_map(|end| schema[end].as_u64())
+            .map(|number| number.to_string()),
+    );
     if let Some(pattern) = schema["pattern"].as_str() {
         let some = string_regex(pattern.trim_matches(['^', '$'])).expect("a pattern");
-        let most = schema["maxLength"].as_u64().map_or(usize::MAX, |most| most as usize);
+        let most = schema["maxLength"]
+            .as_u64()
+            .map_or(usize::MAX, |most| most as usize);
         let one = || some.new_tree(&mut runner).expect("a value").current();
-        values.extend(std::iter::repeat_with(one).take(300).filter(|value| value.len() <= most));
+        values.extend(
+            std::iter::repeat_with(one)
+                .take(300)
+                .filter(|value| value.len() <= most),
+        );
     }
     values
 }
@@ -303,10 +536,17 @@ async fn what_the_description_allows_is_accepted() {
     let described = house.get("/v1/openapi.json").await.json();
     let mut asked = 0;
     for (path, methods) in described["paths"].as_object().expect("paths") {
-        for parameter in methods["get"]["parameters"].as_array().into_iter().flatten() {
+        for parameter in methods["get"]["parameters"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
             let name = parameter["name"].as_str().expect("a name");
             let values = allowed(&parameter["schema"]);
-            assert!(!values.is_empty() || parameter["in"] == "header", "nothing says what {name} may be");
+            assert!(
+                !values.is_empty() || parameter["in"] == "header",
+                "nothing says what {name} may be"
+            );
             for value in values {
                 let value = utf8_percent_encode(&value, NON_ALPHANUMERIC);
                 let target = match parameter["in"].as_str() {
@@ -314,13 +554,25 @@ async fn what_the_description_allows_is_accepted() {
                     _ => format!("{path}?{name}={value}"),
                 };
                 let answer = house.get(&target).await;
-                assert!(matches!(answer.status, 200 | 404), "{target}: {}", answer.text());
-                assert!(methods["get"]["responses"].get(answer.status.to_string()).is_some(), "{target}");
+                assert!(
+                    matches!(answer.status, 200 | 404),
+                    "{target}: {}",
+                    answer.text()
+                );
+                assert!(
+                    methods["get"]["responses"]
+                        .get(answer.status.to_string())
+                        .is_some(),
+                    "{target}"
+                );
                 asked += 1;
             }
         }
     }
-    assert!(asked > 2000, "time zones, and values of each pattern: {asked}");
+    assert!(
+        asked > 2000,
+        "time zones, and values of each pattern: {asked}"
+    );
 }
 
 #[test]
@@ -328,31 +580,69 @@ fn a_configuration_that_exposes_the_house_is_refused() {
     let check = |config: Config| config.check();
     assert_eq!(check(Config::default()), Ok(()));
     let listen = "0.0.0.0:8741".parse().expect("an address");
-    assert_eq!(check(Config { listen: Some(listen), ..Config::default() }), Err(ConfigError::Exposed(listen)));
-    assert_eq!(check(Config { listen: Some(listen), danger_expose_to_network: true, ..Config::default() }), Ok(()));
+    assert_eq!(
+        check(Config {
+            listen: Some(listen),
+            ..Config::default()
+        }),
+        Err(ConfigError::Exposed(listen))
+    );
+    assert_eq!(
+        check(Config {
+            listen: Some(listen),
+            danger_expose_to_network: true,
+            ..Config::default()
+        }),
+        Ok(())
+    );
     let six = "[::1]:8741".parse().ok();
-    assert_eq!(check(Config { listen: six, ..Config::default() }), Ok(()));
+    assert_eq!(
+        check(Config {
+            listen: six,
+            ..Config::default()
+        }),
+        Ok(())
+    );
     for bad in ["http://box", "box/", "", "a b", "user@box"] {
-        let config = Config { allowed_hosts: vec![bad.into()], ..Config::default() };
+        let config = Config {
+            allowed_hosts: vec![bad.into()],
+            ..Config::default()
+        };
         assert_eq!(check(config), Err(ConfigError::AllowedHost(bad.into())));
     }
-    let config = Config { max_connections: 0, ..Config::default() };
-    assert_eq!(check(config), Err(ConfigError::ZeroLimit("max_connections")));
+    let config = Config {
+        max_connections: 0,
+        ..Config::default()
+    };
+    assert_eq!(
+        check(config),
+        Err(ConfigError::ZeroLimit("max_connections"))
+    );
 }
 
 #[tokio::test]
 async fn two_providers_of_a_model_are_told_apart() {
     let house = House::open().await;
     for provider in [Provider::Gemini, Provider::VertexAi] {
-        house.took(crate::record::Call { provider, model: Model::from_wire("m"), ..call("m") });
+        house.took(crate::record::Call {
+            provider,
+            model: Model::from_wire("m"),
+            ..call("m")
+        });
     }
     let models = house.get("/v1/usage").await.json()["models"].clone();
     assert_eq!(models["m@gcp.gemini"]["total_tokens"], 120);
     assert_eq!(models["m@gcp.vertex_ai"]["provider"], "gcp.vertex_ai");
     let groups = house.get("/v1/usage").await.json()["groups"].clone();
-    let names =
-        |group: &Value| [&group["model"], &group["provider"]].map(|name| name.as_str().expect("a name").to_owned());
-    let mut names: Vec<_> = groups.as_array().expect("groups").iter().map(names).collect();
+    let names = |group: &Value| {
+        [&group["model"], &group["provider"]].map(|name| name.as_str().expect("a name").to_owned())
+    };
+    let mut names: Vec<_> = groups
+        .as_array()
+        .expect("groups")
+        .iter()
+        .map(names)
+        .collect();
     names.sort();
     assert_eq!(names, [["m", "gcp.gemini"], ["m", "gcp.vertex_ai"]]);
 }

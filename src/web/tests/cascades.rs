@@ -8,25 +8,38 @@ use super::kit::House;
 use crate::export::tests::kit::{call, every_fact, id, named, quota, run};
 use crate::ledger::CascadeKind;
 use crate::record::{
-    Call, Correlation, CorrelationMethod, Fact, Label, Operation, Outcome, Provider, Quality, QuotaWindow, Record as _,
-    RunOutcome, RunStarted, TokenKind,
+    Call, Correlation, CorrelationMethod, Fact, Label, Operation, Outcome, Provider, Quality,
+    QuotaWindow, Record as _, RunOutcome, RunStarted, TokenKind,
 };
 use crate::web::openapi::OPENAPI;
 use crate::web::path_of;
 
 fn of_cascade(cascade: &str, number: u64) -> Call {
-    let correlation = Correlation { cascade: Some(id(cascade)), method: CorrelationMethod::RequestId };
-    Call { number, correlation, ..call("m") }
+    let correlation = Correlation {
+        cascade: Some(id(cascade)),
+        method: CorrelationMethod::RequestId,
+    };
+    Call {
+        number,
+        correlation,
+        ..call("m")
+    }
 }
 
 fn running(house: &House, cascade: &str) {
     let started_at = run(cascade, "m").started_at;
-    house.facts.record(Fact::RunStarted(RunStarted { cascade: id(cascade), started_at }));
+    house.facts.record(Fact::RunStarted(RunStarted {
+        cascade: id(cascade),
+        started_at,
+    }));
 }
 
 fn ids(answer: &Value) -> Vec<&str> {
     let cascades = answer["cascades"].as_array().expect("a list");
-    cascades.iter().map(|cascade| cascade["id"].as_str().expect("an id")).collect()
+    cascades
+        .iter()
+        .map(|cascade| cascade["id"].as_str().expect("an id"))
+        .collect()
 }
 
 #[tokio::test]
@@ -36,13 +49,25 @@ async fn conversations_are_listed_by_page_and_state() {
     running(&house, "c2");
     let first = house.get("/v1/cascades?limit=3").await.json();
     let cursor = first["next"].as_str().expect("a cursor");
-    let second = house.get(&format!("/v1/cascades?limit=3&cursor={cursor}")).await.json();
+    let second = house
+        .get(&format!("/v1/cascades?limit=3&cursor={cursor}"))
+        .await
+        .json();
     let mut all = [ids(&first), ids(&second)].concat();
-    assert_eq!((ids(&first).len(), all.len(), second.get("next")), (3, 5, None));
+    assert_eq!(
+        (ids(&first).len(), all.len(), second.get("next")),
+        (3, 5, None)
+    );
     all.sort_unstable();
     assert_eq!(all, ["c1", "c2", "c3", "c4", "c5"]);
-    assert_eq!(ids(&house.get("/v1/cascades?state=running").await.json()), ["c2"]);
-    assert_eq!(ids(&house.get("/v1/cascades?state=idle").await.json()).len(), 4);
+    assert_eq!(
+        ids(&house.get("/v1/cascades?state=running").await.json()),
+        ["c2"]
+    );
+    assert_eq!(
+        ids(&house.get("/v1/cascades?state=idle").await.json()).len(),
+        4
+    );
 }
 
 #[tokio::test]
@@ -52,10 +77,20 @@ async fn a_conversation_is_told_with_its_calls() {
     house.took(of_cascade(hostile, 1));
     house.took(of_cascade("c", 2));
     let told = house.get(&path_of(&id(hostile))).await.json();
-    assert_eq!((told["id"].as_str(), told["calls"][0]["number"].as_u64()), (Some(hostile), Some(1)));
-    assert_eq!(house.get("/v1/cascades/c").await.json()["usage"]["total_tokens"], 120);
+    assert_eq!(
+        (told["id"].as_str(), told["calls"][0]["number"].as_u64()),
+        (Some(hostile), Some(1))
+    );
+    assert_eq!(
+        house.get("/v1/cascades/c").await.json()["usage"]["total_tokens"],
+        120
+    );
     let groups = house.get("/v1/usage?by=cascade").await.json();
-    let keys: Vec<&String> = groups["cascades"].as_object().expect("groups").keys().collect();
+    let keys: Vec<&String> = groups["cascades"]
+        .as_object()
+        .expect("groups")
+        .keys()
+        .collect();
     assert_eq!(keys, ["c", &format!("cascade/{hostile}")]);
     assert_eq!(groups["totals"]["total_tokens"], 240);
 }
@@ -79,8 +114,15 @@ async fn what_cannot_be_answered_is_an_error_in_json_that_repeats_nothing() {
         ("/v1/quotas?canary=1", 400, "unknown_parameter"),
     ] {
         let answer = house.get(path).await;
-        assert_eq!((answer.status, answer.error_code().as_str()), (status, code), "{path}");
-        assert!(!answer.text().contains("canary") && !answer.text().contains("xxx"), "{path}");
+        assert_eq!(
+            (answer.status, answer.error_code().as_str()),
+            (status, code),
+            "{path}"
+        );
+        assert!(
+            !answer.text().contains("canary") && !answer.text().contains("xxx"),
+            "{path}"
+        );
     }
 }
 
@@ -92,14 +134,21 @@ async fn the_page_shows_running_conversations_first_and_as_text() {
     let hostile = "<script>alert(1)</script>";
     running(&house, hostile);
     house.facts.record(Fact::RunEnded(Box::new(run("c7", "m"))));
-    house.facts.record(Fact::ModelNamed(named("m", "Model M <High>")));
+    house
+        .facts
+        .record(Fact::ModelNamed(named("m", "Model M <High>")));
     let page = house.get("/").await;
     let text = page.text();
     let (conversations, calls) = text.split_once("<section id=\"calls\">").expect("calls");
     assert_eq!(conversations.matches("<a href=\"/v1/cascades/").count(), 10);
     assert_eq!(calls.matches("<a href=\"/v1/cascades/").count(), 12);
-    let running = text.find("&lt;script&gt;alert(1)&lt;/script&gt;</a>").expect("the one that runs");
-    assert!(text[running..].contains("/v1/cascades/c7\">c7</a><small>Model M &lt;High&gt;</small>"), "then the others");
+    let running = text
+        .find("&lt;script&gt;alert(1)&lt;/script&gt;</a>")
+        .expect("the one that runs");
+    assert!(
+        text[running..].contains("/v1/cascades/c7\">c7</a><small>Model M &lt;High&gt;</small>"),
+        "then the others"
+    );
     assert!(text.contains("<td>10.0 s ok</td><td>2.0 s</td>"));
     assert_eq!(text.matches("<script").count(), 1);
 }
@@ -127,30 +176,68 @@ async fn the_description_is_true_of_what_is_answered() {
         ("/v1/cascades/nope", "Error"),
     ] {
         let answer = house.get(path).await.json();
-        conforms(&described, &json!({"$ref": format!("#/components/schemas/{schema}")}), &answer, path);
+        conforms(
+            &described,
+            &json!({"$ref": format!("#/components/schemas/{schema}")}),
+            &answer,
+            path,
+        );
     }
     fn texts<L: Label>() -> BTreeSet<&'static str> {
         L::ALL.iter().map(|label| label.as_str()).collect()
     }
     let named = |pointer: &str| -> BTreeSet<&str> {
-        let found = described.pointer(&format!("/components/schemas/{pointer}")).expect("a list");
-        found.as_array().expect("a list").iter().filter_map(Value::as_str).collect()
+        let found = described
+            .pointer(&format!("/components/schemas/{pointer}"))
+            .expect("a list");
+        found
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter_map(Value::as_str)
+            .collect()
     };
-    assert_eq!(named("ListedGroup/allOf/1/properties/kind/enum"), texts::<CascadeKind>());
+    assert_eq!(
+        named("ListedGroup/allOf/1/properties/kind/enum"),
+        texts::<CascadeKind>()
+    );
     assert_eq!(named("Run/properties/outcome/enum"), texts::<RunOutcome>());
-    assert_eq!(named("Quota/properties/window/enum"), texts::<QuotaWindow>());
-    assert_eq!(named("CascadeCall/properties/method/enum"), texts::<CorrelationMethod>());
-    assert_eq!(named("CascadeCall/properties/operation/enum"), texts::<Operation>());
-    assert_eq!(named("CascadeCall/properties/outcome/enum"), texts::<Outcome>());
-    assert_eq!(named("CascadeCall/properties/quality/enum"), texts::<Quality>());
-    assert_eq!(named("CascadeCall/properties/tokens/required"), texts::<TokenKind>());
+    assert_eq!(
+        named("Quota/properties/window/enum"),
+        texts::<QuotaWindow>()
+    );
+    assert_eq!(
+        named("CascadeCall/properties/method/enum"),
+        texts::<CorrelationMethod>()
+    );
+    assert_eq!(
+        named("CascadeCall/properties/operation/enum"),
+        texts::<Operation>()
+    );
+    assert_eq!(
+        named("CascadeCall/properties/outcome/enum"),
+        texts::<Outcome>()
+    );
+    assert_eq!(
+        named("CascadeCall/properties/quality/enum"),
+        texts::<Quality>()
+    );
+    assert_eq!(
+        named("CascadeCall/properties/tokens/required"),
+        texts::<TokenKind>()
+    );
 }
 
 #[tokio::test]
 #[should_panic(expected = "is not described")]
 async fn a_field_that_is_not_described_would_be_found() {
     let described: Value = serde_json::from_str(OPENAPI).expect("JSON");
-    conforms(&described, &json!({"$ref": "#/components/schemas/Health"}), &json!({"status": "ok", "mood": 1}), "$");
+    conforms(
+        &described,
+        &json!({"$ref": "#/components/schemas/Health"}),
+        &json!({"status": "ok", "mood": 1}),
+        "$",
+    );
 }
 
 #[tokio::test]
@@ -159,19 +246,38 @@ async fn quotas_and_names_are_told() {
     assert_eq!(house.get("/v1/quotas").await.json(), json!({"quotas": []}));
     house.took(call("m"));
     house.facts.record(Fact::Quota(quota("m", 0.25)));
-    house.facts.record(Fact::ModelNamed(named("m", "Model M (High)")));
+    house
+        .facts
+        .record(Fact::ModelNamed(named("m", "Model M (High)")));
     let quotas = house.get("/v1/quotas").await.json();
     assert_eq!(quotas["quotas"][0]["remaining_ratio"], 0.25);
-    assert_eq!(quotas["quotas"][0]["provider"], Provider::CloudCode.as_str());
-    assert_eq!(house.get("/v1/usage").await.json()["models"]["m"]["display_name"], "Model M (High)");
-    assert!(house.get("/").await.text().contains("m<small>Model M (High) · gcp.gen_ai</small>"));
+    assert_eq!(
+        quotas["quotas"][0]["provider"],
+        Provider::CloudCode.as_str()
+    );
+    assert_eq!(
+        house.get("/v1/usage").await.json()["models"]["m"]["display_name"],
+        "Model M (High)"
+    );
+    assert!(
+        house
+            .get("/")
+            .await
+            .text()
+            .contains("m<small>Model M (High) · gcp.gen_ai</small>")
+    );
 }
 
-/// Whether a value has every field that its schema demands, none that it does not know, and only words that it lists.
+/// Whether a value has every field that its schema demands, none that it does not know, and only
+/// words that it lists.
 fn conforms(described: &Value, schema: &Value, value: &Value, at: &str) {
     let mut known = BTreeSet::new();
     check(described, schema, value, at, &mut known);
-    let fields = value.as_object().into_iter().flatten().map(|(name, _)| name);
+    let fields = value
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name);
     for name in fields.filter(|_| !known.contains("*")) {
         assert!(known.contains(name), "{at}: {name} is not described");
     }
@@ -179,12 +285,26 @@ fn conforms(described: &Value, schema: &Value, value: &Value, at: &str) {
 
 fn check(described: &Value, schema: &Value, value: &Value, at: &str, known: &mut BTreeSet<String>) {
     if let Some(reference) = schema["$ref"].as_str() {
-        return check(described, &described.pointer(&reference[1..]).expect("a schema").clone(), value, at, known);
+        return check(
+            described,
+            &described
+                .pointer(&reference[1..])
+                .expect("a schema")
+                .clone(),
+            value,
+            at,
+            known,
+        );
     }
     for part in schema["allOf"].as_array().into_iter().flatten() {
         check(described, part, value, at, known);
     }
-    for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+    for name in schema["required"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+    {
         assert!(value.get(name).is_some(), "{at}: {name} is missing");
     }
     if let Some(words) = schema["enum"].as_array() {
@@ -203,6 +323,11 @@ fn check(described: &Value, schema: &Value, value: &Value, at: &str, known: &mut
         }
     }
     for (index, inner) in value.as_array().into_iter().flatten().enumerate() {
-        conforms(described, &schema["items"], inner, &format!("{at}[{index}]"));
+        conforms(
+            described,
+            &schema["items"],
+            inner,
+            &format!("{at}[{index}]"),
+        );
     }
 }

@@ -37,19 +37,41 @@ impl House {
     /// One that lets in whom `access` lets in.
     pub(super) async fn behind(config: Config, access: Option<Arc<Access>>) -> Self {
         let models: Arc<Models> = Arc::default();
-        let metrics = Arc::new(Metrics::new(crate::export::Config::default(), Arc::clone(&models)));
+        let metrics = Arc::new(Metrics::new(
+            crate::export::Config::default(),
+            Arc::clone(&models),
+        ));
         let started = "2026-11-01T00:00:00Z".parse::<Timestamp>().expect("a time");
         let live = Arc::new(Live::new(Arc::clone(&models)));
         let ledger = Arc::new(Ledger::new(started, models));
         let readiness = Readiness::new([Condition::Listening, Condition::Redirect]);
-        let facts = FanOut(vec![Arc::clone(&metrics) as _, Arc::clone(&ledger) as _, Arc::clone(&live) as _]);
+        let facts = FanOut(vec![
+            Arc::clone(&metrics) as _,
+            Arc::clone(&ledger) as _,
+            Arc::clone(&live) as _,
+        ]);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let addr = listener.local_addr().expect("an address");
         let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
-        let web = Web::new(config, access, Arc::clone(&metrics), ledger, Arc::clone(&readiness), live);
+        let web = Web::new(
+            config,
+            access,
+            Arc::clone(&metrics),
+            ledger,
+            Arc::clone(&readiness),
+            live,
+        );
         tracker.spawn(web.serve(listener, tracker.clone(), shutdown.clone()));
         let ended = shutdown.clone().drop_guard();
-        Self { addr, facts, metrics, readiness, tracker, shutdown, _ended: ended }
+        Self {
+            addr,
+            facts,
+            metrics,
+            readiness,
+            tracker,
+            shutdown,
+            _ended: ended,
+        }
     }
 
     pub(super) fn took(&self, call: Call) {
@@ -70,7 +92,10 @@ impl House {
             head += &format!("{name}: {value}\r\n");
         }
         let mut stream = self.connect().await;
-        stream.write_all(format!("{head}\r\n").as_bytes()).await.expect("a request");
+        stream
+            .write_all(format!("{head}\r\n").as_bytes())
+            .await
+            .expect("a request");
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await.expect("an answer");
         Answer::read(&answer)
@@ -90,16 +115,29 @@ pub(super) struct Answer {
 
 impl Answer {
     pub(super) fn read(bytes: &[u8]) -> Self {
-        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
+        let end = bytes
+            .windows(4)
+            .position(|window| window == b"\r\n\r\n")
+            .expect("a head");
         let head = std::str::from_utf8(&bytes[..end]).expect("a head of text");
         let mut lines = head.lines();
-        let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).expect("a status");
+        let status = lines
+            .next()
+            .and_then(|line| line.split(' ').nth(1)?.parse().ok())
+            .expect("a status");
         let headers: BTreeMap<String, String> = lines
             .filter_map(|line| line.split_once(": "))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
             .collect();
-        assert!(!headers.contains_key("transfer-encoding"), "lengths are known here");
-        Self { status, headers, body: bytes[end + 4..].to_vec() }
+        assert!(
+            !headers.contains_key("transfer-encoding"),
+            "lengths are known here"
+        );
+        Self {
+            status,
+            headers,
+            body: bytes[end + 4..].to_vec(),
+        }
     }
 
     pub(super) fn text(&self) -> &str {
@@ -111,6 +149,9 @@ impl Answer {
     }
 
     pub(super) fn error_code(&self) -> String {
-        self.json()["error"]["code"].as_str().expect("a code").to_owned()
+        self.json()["error"]["code"]
+            .as_str()
+            .expect("a code")
+            .to_owned()
     }
 }

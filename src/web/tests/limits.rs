@@ -19,23 +19,41 @@ fn fill(house: &House) {
 
 #[tokio::test]
 async fn an_unfinished_request_head_is_not_waited_for() {
-    let house = House::with(Config { header_read_timeout: SHORT, ..Config::default() }).await;
+    let house = House::with(Config {
+        header_read_timeout: SHORT,
+        ..Config::default()
+    })
+    .await;
     let mut slow = house.connect().await;
-    slow.write_all(b"GET /metrics HTTP/1.1\r\nHost: loc").await.expect("half a head");
+    slow.write_all(b"GET /metrics HTTP/1.1\r\nHost: loc")
+        .await
+        .expect("half a head");
     let mut answer = Vec::new();
-    let _ = timeout(PATIENCE, slow.read_to_end(&mut answer)).await.expect("an end");
+    let _ = timeout(PATIENCE, slow.read_to_end(&mut answer))
+        .await
+        .expect("an end");
     assert!(!answer.starts_with(b"HTTP/1.1 200"));
     assert_eq!(house.get("/healthz").await.status, 200);
 }
 
 #[tokio::test]
 async fn a_reader_that_stalls_is_let_go() {
-    let house = House::with(Config { stall_timeout: SHORT, max_connections: 1, ..Config::default() }).await;
+    let house = House::with(Config {
+        stall_timeout: SHORT,
+        max_connections: 1,
+        ..Config::default()
+    })
+    .await;
     fill(&house);
     let mut stalled = house.connect().await;
-    stalled.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("a request");
+    stalled
+        .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await
+        .expect("a request");
     stalled.readable().await.expect("the answer begins");
-    let next = timeout(PATIENCE, house.get("/healthz")).await.expect("the only place is free again");
+    let next = timeout(PATIENCE, house.get("/healthz"))
+        .await
+        .expect("the only place is free again");
     assert_eq!(next.status, 200);
     let mut answer = Vec::new();
     let _ = stalled.read_to_end(&mut answer).await;
@@ -45,30 +63,57 @@ async fn a_reader_that_stalls_is_let_go() {
 
 #[tokio::test]
 async fn scrapes_beyond_the_limit_are_turned_away_and_counted() {
-    let house = House::with(Config { max_concurrent_scrapes: 1, ..Config::default() }).await;
+    let house = House::with(Config {
+        max_concurrent_scrapes: 1,
+        ..Config::default()
+    })
+    .await;
     fill(&house);
     let mut slow = house.connect().await;
-    slow.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("a request");
+    slow.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await
+        .expect("a request");
     slow.readable().await.expect("the answer begins");
     let refused = house.get("/metrics").await;
-    assert_eq!((refused.status, refused.error_code().as_str()), (503, "busy"));
+    assert_eq!(
+        (refused.status, refused.error_code().as_str()),
+        (503, "busy")
+    );
     assert_eq!(house.get("/v1/usage").await.status, 200);
-    assert_eq!(value(&house.metrics, "gravimeter_scrapes_rejected_total", &[]), Some(1.0));
+    assert_eq!(
+        value(&house.metrics, "gravimeter_scrapes_rejected_total", &[]),
+        Some(1.0)
+    );
     drop(slow);
 }
 
 #[tokio::test]
 async fn connections_beyond_the_limit_wait_for_those_that_are_answered_and_for_no_others() {
-    let house = House::with(Config { max_connections: 1, ..Config::default() }).await;
+    let house = House::with(Config {
+        max_connections: 1,
+        ..Config::default()
+    })
+    .await;
     fill(&house);
     let mut idle = house.connect().await;
-    idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("a request");
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await
+        .expect("a request");
     idle.readable().await.expect("an answer");
     let mut first = house.connect().await;
-    first.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("a request");
-    first.readable().await.expect("an answer, which does not fit into the buffers");
+    first
+        .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await
+        .expect("a request");
+    first
+        .readable()
+        .await
+        .expect("an answer, which does not fit into the buffers");
     let mut second = house.connect().await;
-    second.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("a request");
+    second
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await
+        .expect("a request");
     assert_eq!(house.tracker.len(), 2, "the listener and one connection");
     drop(first);
     second.readable().await.expect("an answer");
@@ -79,17 +124,26 @@ async fn connections_beyond_the_limit_wait_for_those_that_are_answered_and_for_n
 
 #[tokio::test]
 async fn answers_beyond_the_limit_are_turned_away_and_scrapes_and_health_are_not() {
-    let house = House::with(Config { max_concurrent_answers: 1, ..Config::default() }).await;
+    let house = House::with(Config {
+        max_concurrent_answers: 1,
+        ..Config::default()
+    })
+    .await;
     fill(&house);
     (0..20_000).for_each(|n| house.took(call(&format!("{n}"))));
     let mut slow = house.connect().await;
     let request = b"GET /v1/usage HTTP/1.1\r\nHost: localhost\r\n\r\n";
     for _ in 0..20 {
-        slow.write_all(request).await.expect("requests whose answers no buffer takes");
+        slow.write_all(request)
+            .await
+            .expect("requests whose answers no buffer takes");
     }
     slow.readable().await.expect("the answer begins");
     let refused = house.get("/v1/usage").await;
-    assert_eq!((refused.status, refused.error_code().as_str()), (503, "busy"));
+    assert_eq!(
+        (refused.status, refused.error_code().as_str()),
+        (503, "busy")
+    );
     for path in ["/metrics", "/healthz", "/live"] {
         let mut stream = house.connect().await;
         let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -98,7 +152,14 @@ async fn answers_beyond_the_limit_are_turned_away_and_scrapes_and_health_are_not
         stream.read_exact(&mut answer).await.expect("an answer");
         assert_eq!(&answer, b"HTTP/1.1 200", "{path}");
     }
-    assert_eq!(value(&house.metrics, "gravimeter_web_refusals_total", &["reason=busy"]), Some(1.0));
+    assert_eq!(
+        value(
+            &house.metrics,
+            "gravimeter_web_refusals_total",
+            &["reason=busy"]
+        ),
+        Some(1.0)
+    );
     drop(slow);
 }
 
@@ -106,7 +167,10 @@ async fn answers_beyond_the_limit_are_turned_away_and_scrapes_and_health_are_not
 async fn a_head_without_end_is_refused() {
     let house = House::open().await;
     let mut stream = house.connect().await;
-    let head = format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(64 * 1024));
+    let head = format!(
+        "GET / HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n",
+        "x".repeat(64 * 1024)
+    );
     let _ = stream.write_all(head.as_bytes()).await;
     let mut answer = [0; 12];
     stream.read_exact(&mut answer).await.expect("an answer");
@@ -117,7 +181,9 @@ async fn a_head_without_end_is_refused() {
 async fn shutdown_ends_idle_connections_and_the_listener() {
     let house = House::open().await;
     let mut idle = house.connect().await;
-    idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("a request");
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await
+        .expect("a request");
     idle.readable().await.expect("an answer");
     house.shutdown.cancel();
     house.tracker.close();
@@ -135,38 +201,71 @@ async fn drip(mut stream: TcpStream) {
 
 #[tokio::test]
 async fn an_answer_that_drips_away_is_cut_off() {
-    let config = Config { answer_timeout: SHORT, max_connections: 1, ..Config::default() };
+    let config = Config {
+        answer_timeout: SHORT,
+        max_connections: 1,
+        ..Config::default()
+    };
     let house = House::with(config).await;
     fill(&house);
     let mut slow = house.connect().await;
-    slow.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("a request");
+    slow.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await
+        .expect("a request");
     slow.readable().await.expect("the answer begins");
     timeout(PATIENCE, drip(slow)).await.expect("an end");
-    assert_eq!(value(&house.metrics, "gravimeter_web_refusals_total", &["reason=slow"]), Some(1.0));
+    assert_eq!(
+        value(
+            &house.metrics,
+            "gravimeter_web_refusals_total",
+            &["reason=slow"]
+        ),
+        Some(1.0)
+    );
     assert_eq!(house.get("/healthz").await.status, 200);
 }
 
 #[tokio::test]
 async fn two_hundred_slow_scrapers_do_not_keep_a_healthy_one_out() {
     let forever = Duration::from_secs(3600);
-    let limits = Config { stall_timeout: forever, answer_timeout: forever, ..Config::default() };
-    let house = House::with(Config { header_read_timeout: forever, request_timeout: forever, ..limits }).await;
+    let limits = Config {
+        stall_timeout: forever,
+        answer_timeout: forever,
+        ..Config::default()
+    };
+    let house = House::with(Config {
+        header_read_timeout: forever,
+        request_timeout: forever,
+        ..limits
+    })
+    .await;
     fill(&house);
     let mut slow = tokio::task::JoinSet::new();
     for _ in 0..200 {
         let mut stream = house.connect().await;
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("a request");
+        stream
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .await
+            .expect("a request");
         slow.spawn(drip(stream));
     }
     let scraped = async {
         loop {
             match house.get("/metrics").await {
-                Answer { status: 200, body, .. } => return body,
+                Answer {
+                    status: 200, body, ..
+                } => return body,
                 busy => assert_eq!(busy.error_code(), "busy", "turned away, not forgotten"),
             }
         }
     };
     let body = timeout(PATIENCE, scraped).await.expect("a place in time");
     assert!(body.ends_with(b"\n"), "whole");
-    assert!(value(&house.metrics, "gravimeter_web_refusals_total", &["reason=slow"]) > Some(0.0));
+    assert!(
+        value(
+            &house.metrics,
+            "gravimeter_web_refusals_total",
+            &["reason=slow"]
+        ) > Some(0.0)
+    );
 }

@@ -11,7 +11,8 @@ use tokio::time::timeout;
 use super::kit::House;
 use crate::export::tests::kit::{call, id, quota, started};
 use crate::record::{
-    Call, Correlated, Correlation, CorrelationMethod, Fact, HandshakeFailure, Provider, Record as _, Side,
+    Call, Correlated, Correlation, CorrelationMethod, Fact, HandshakeFailure, Provider,
+    Record as _, Side,
 };
 use crate::web::feed::MAX_PAGES;
 
@@ -21,8 +22,14 @@ struct Page(Lines<BufReader<TcpStream>>);
 impl Page {
     async fn open(house: &House) -> Self {
         let mut stream = house.connect().await;
-        let request = format!("GET /live HTTP/1.1\r\nHost: {}\r\nAccept: text/event-stream\r\n\r\n", house.addr);
-        stream.write_all(request.as_bytes()).await.expect("a request");
+        let request = format!(
+            "GET /live HTTP/1.1\r\nHost: {}\r\nAccept: text/event-stream\r\n\r\n",
+            house.addr
+        );
+        stream
+            .write_all(request.as_bytes())
+            .await
+            .expect("a request");
         let mut page = Self(BufReader::new(stream).lines());
         let status = page.line().await.expect("a status");
         assert_eq!(status, "HTTP/1.1 200 OK");
@@ -31,7 +38,10 @@ impl Page {
 
     /// `None` at the end of the connection.
     async fn line(&mut self) -> Option<String> {
-        timeout(LIMIT, self.0.next_line()).await.expect("in time").expect("a line")
+        timeout(LIMIT, self.0.next_line())
+            .await
+            .expect("in time")
+            .expect("a line")
     }
 
     /// The data of the next event of that name.
@@ -49,12 +59,19 @@ impl Page {
         let sections: Value = serde_json::from_str(&self.event("sections").await).expect("JSON");
         let text = |value: &Value| value.as_str().expect("text").to_owned();
         let sections = sections.as_array().expect("sections").iter();
-        sections.map(|section| (text(&section["id"]), text(&section["html"]))).collect()
+        sections
+            .map(|section| (text(&section["id"]), text(&section["html"])))
+            .collect()
     }
 
     /// Reads on until the section holds the text.
     async fn shows(&mut self, id: &str, text: &str) {
-        while !self.sections().await.iter().any(|(of, html)| of == id && html.contains(text)) {}
+        while !self
+            .sections()
+            .await
+            .iter()
+            .any(|(of, html)| of == id && html.contains(text))
+        {}
     }
 }
 
@@ -69,9 +86,16 @@ async fn a_page_gets_everything_first_and_then_what_has_changed() {
     let first = page.sections().await;
     let html = house.get("/").await;
     let ids = |text: &str| text.matches("<section id=\"").count();
-    assert_eq!(first.len(), ids(html.text()), "the page has an element for each");
+    assert_eq!(
+        first.len(),
+        ids(html.text()),
+        "the page has an element for each"
+    );
     for (id, _) in &first {
-        assert!(html.text().contains(&format!("<section id=\"{id}\">")), "{id}");
+        assert!(
+            html.text().contains(&format!("<section id=\"{id}\">")),
+            "{id}"
+        );
     }
     house.facts.record(Fact::Quota(quota("m", 0.42)));
     let changed = page.sections().await;
@@ -84,18 +108,40 @@ async fn a_page_gets_everything_first_and_then_what_has_changed() {
 async fn a_page_shows_what_goes_on() {
     let house = House::open().await;
     let mut page = Page::open(&house).await;
-    house.facts.record(Fact::CallStarted(started(Provider::CloudCode)));
+    house
+        .facts
+        .record(Fact::CallStarted(started(Provider::CloudCode)));
     page.shows("cards", "<h2>In flight</h2><b>1</b>").await;
-    house.took(Call { number: 7, ..call("gemini-3-pro") });
+    house.took(Call {
+        number: 7,
+        ..call("gemini-3-pro")
+    });
     page.shows("cards", "<h2>In flight</h2><b>0</b>").await;
-    house.took(Call { number: 8, ..call("<b>") });
+    house.took(Call {
+        number: 8,
+        ..call("<b>")
+    });
     page.shows("calls", "&lt;b&gt;<small>").await;
-    let correlation = Correlation { cascade: Some(id("conversation-9")), method: CorrelationMethod::Labels };
-    house.facts.record(Fact::Correlated(Correlated { call: 7, correlation }));
-    page.shows("calls", "<a href=\"/v1/cascades/conversation-9\">conversa</a>").await;
-    let failed = Fact::HandshakeFailed { side: Side::Agent, reason: HandshakeFailure::UnknownCa };
+    let correlation = Correlation {
+        cascade: Some(id("conversation-9")),
+        method: CorrelationMethod::Labels,
+    };
+    house.facts.record(Fact::Correlated(Correlated {
+        call: 7,
+        correlation,
+    }));
+    page.shows(
+        "calls",
+        "<a href=\"/v1/cascades/conversation-9\">conversa</a>",
+    )
+    .await;
+    let failed = Fact::HandshakeFailed {
+        side: Side::Agent,
+        reason: HandshakeFailure::UnknownCa,
+    };
     house.facts.record(failed);
-    page.shows("lights", "1 failed, the last one: unknown_ca").await;
+    page.shows("lights", "1 failed, the last one: unknown_ca")
+        .await;
 }
 
 #[tokio::test]
@@ -106,7 +152,9 @@ async fn open_pages_do_not_hold_up_the_end() {
     house.shutdown.cancel();
     while page.line().await.is_some() {}
     house.tracker.close();
-    timeout(LIMIT, house.tracker.wait()).await.expect("every task ends");
+    timeout(LIMIT, house.tracker.wait())
+        .await
+        .expect("every task ends");
 }
 
 #[tokio::test]
@@ -117,7 +165,10 @@ async fn pages_beyond_the_limit_are_refused_until_one_is_closed() {
         pages.push(Page::open(&house).await);
     }
     let refused = house.get("/live").await;
-    assert_eq!((refused.status, refused.error_code().as_str()), (503, "too_many_pages"));
+    assert_eq!(
+        (refused.status, refused.error_code().as_str()),
+        (503, "too_many_pages")
+    );
     pages.pop();
     // The place is free once the house has seen the page go.
     let refused = async { while house.ask("HEAD", "/live", &[]).await.status == 503 {} };

@@ -27,19 +27,31 @@ impl Drop for Killed {
 #[tokio::test]
 async fn a_prometheus_understands_every_scrape() {
     let house = House::open().await;
-    every_fact().into_iter().for_each(|fact| house.facts.record(fact));
+    every_fact()
+        .into_iter()
+        .for_each(|fact| house.facts.record(fact));
     house.took(call("<&{}>@#"));
     let dir = tempfile::tempdir().expect("a folder");
     let port = free_port().await;
-    let Some(_prometheus) = start(dir.path(), port, house.addr.port()) else { return };
-    let tokens = timeout(PATIENCE, wait_for(port, "sum(gravimeter_tokens_total)")).await.expect("a scrape in time");
+    let Some(_prometheus) = start(dir.path(), port, house.addr.port()) else {
+        return;
+    };
+    let tokens = timeout(PATIENCE, wait_for(port, "sum(gravimeter_tokens_total)"))
+        .await
+        .expect("a scrape in time");
     assert_eq!(tokens, "240");
     for (query, answer) in [
         ("up", "1"),
         ("sum(gravimeter_calls_total{outcome=\"ok\"})", "2"),
         ("gravimeter_calls_in_flight{provider=\"gcp.gen_ai\"}", "0"),
-        ("sum(gen_ai_client_inference_usage_input_tokens_total)", "200"),
-        ("count(gravimeter_call_duration_seconds_bucket{le=\"+Inf\"})", "2"),
+        (
+            "sum(gen_ai_client_inference_usage_input_tokens_total)",
+            "200",
+        ),
+        (
+            "count(gravimeter_call_duration_seconds_bucket{le=\"+Inf\"})",
+            "2",
+        ),
         ("count(process_start_time_seconds)", "1"),
     ] {
         assert_eq!(ask(port, query).await.as_deref(), Some(answer), "{query}");
@@ -49,17 +61,35 @@ async fn a_prometheus_understands_every_scrape() {
 #[tokio::test]
 async fn a_prometheus_leads_from_a_bucket_to_its_trace() {
     let house = House::open().await;
-    house.took(Call { trace: Some(sampled(0xa, 0xb)), ..call("slow") });
-    house.took(Call { trace: Some(unsampled(0xc, 0xd)), ..call("unsampled") });
-    house.facts.record(Fact::RunEnded(Box::new(CascadeRun { trace: Some(sampled(0xa, 0xe)), ..run("c", "slow") })));
+    house.took(Call {
+        trace: Some(sampled(0xa, 0xb)),
+        ..call("slow")
+    });
+    house.took(Call {
+        trace: Some(unsampled(0xc, 0xd)),
+        ..call("unsampled")
+    });
+    house.facts.record(Fact::RunEnded(Box::new(CascadeRun {
+        trace: Some(sampled(0xa, 0xe)),
+        ..run("c", "slow")
+    })));
     let dir = tempfile::tempdir().expect("a folder");
     let port = free_port().await;
-    let Some(_prometheus) = start(dir.path(), port, house.addr.port()) else { return };
-    let calls = timeout(PATIENCE, wait_for(port, "sum(gravimeter_calls_total)")).await.expect("a scrape in time");
+    let Some(_prometheus) = start(dir.path(), port, house.addr.port()) else {
+        return;
+    };
+    let calls = timeout(PATIENCE, wait_for(port, "sum(gravimeter_calls_total)"))
+        .await
+        .expect("a scrape in time");
     assert_eq!(calls, "2");
     let call = "0000000000000000000000000000000a 000000000000000b at 1790000001.5";
     let of_bucket = exemplars(port, "gravimeter_call_duration_seconds_bucket{le=\"2.56\"}").await;
-    assert_eq!(of_bucket, BTreeSet::from([format!("gravimeter_call_duration_seconds_bucket 2.56: {call}")]));
+    assert_eq!(
+        of_bucket,
+        BTreeSet::from([format!(
+            "gravimeter_call_duration_seconds_bucket 2.56: {call}"
+        )])
+    );
     let all = exemplars(port, "{__name__=~\".+_bucket\"}").await;
     let run = "0000000000000000000000000000000a 000000000000000e at 1790000010";
     let expected = BTreeSet::from([
@@ -83,7 +113,10 @@ fn start(dir: &Path, port: u16, target: u16) -> Option<Killed> {
     let mut command = Command::new("prometheus");
     command
         .arg(format!("--config.file={}", config.display()))
-        .arg(format!("--storage.tsdb.path={}", dir.join("data").display()))
+        .arg(format!(
+            "--storage.tsdb.path={}",
+            dir.join("data").display()
+        ))
         .arg(format!("--web.listen-address=127.0.0.1:{port}"))
         .arg("--enable-feature=exemplar-storage")
         .stdout(Stdio::null())
@@ -114,11 +147,18 @@ async fn ask(port: u16, query: &str) -> Option<String> {
 
 /// `name le: trace_id span_id at time` of every exemplar that the query's series have.
 async fn exemplars(port: u16, query: &str) -> BTreeSet<String> {
-    let data = get(port, "query_exemplars", &[("query", query)]).await.expect("an answer");
-    let text = |value: &serde_json::Value, name: &str| value[name].as_str().expect("text").to_owned();
+    let data = get(port, "query_exemplars", &[("query", query)])
+        .await
+        .expect("an answer");
+    let text =
+        |value: &serde_json::Value, name: &str| value[name].as_str().expect("text").to_owned();
     let mut found = BTreeSet::new();
     for series in data.as_array().expect("series") {
-        let bucket = format!("{} {}", text(&series["seriesLabels"], "__name__"), text(&series["seriesLabels"], "le"));
+        let bucket = format!(
+            "{} {}",
+            text(&series["seriesLabels"], "__name__"),
+            text(&series["seriesLabels"], "le")
+        );
         for exemplar in series["exemplars"].as_array().expect("exemplars") {
             let labels = &exemplar["labels"];
             let ids = format!("{} {}", text(labels, "trace_id"), text(labels, "span_id"));
@@ -130,8 +170,15 @@ async fn exemplars(port: u16, query: &str) -> BTreeSet<String> {
 
 /// What Prometheus answers to a question of its HTTP interface.
 async fn get(port: u16, path: &str, parameters: &[(&str, &str)]) -> Option<serde_json::Value> {
-    let encode = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
-    let query: Vec<_> = parameters.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+    let encode = |text: &str| {
+        text.bytes()
+            .map(|byte| format!("%{byte:02X}"))
+            .collect::<String>()
+    };
+    let query: Vec<_> = parameters
+        .iter()
+        .map(|(name, value)| format!("{name}={}", encode(value)))
+        .collect();
     let head = "HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let request = format!("GET /api/v1/{path}?{} {head}", query.join("&"));
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;

@@ -12,44 +12,81 @@ const CSV: (&str, &str) = ("Accept", "text/csv");
 
 /// A call of so many tokens.
 fn spent(model: &str, tokens: u64) -> Call {
-    let usage = TokenUsage { output: Some(tokens), ..TokenUsage::default() };
-    Call { usage, cost: Some(Cost::from_nano_usd(tokens)), ..call(model) }
+    let usage = TokenUsage {
+        output: Some(tokens),
+        ..TokenUsage::default()
+    };
+    Call {
+        usage,
+        cost: Some(Cost::from_nano_usd(tokens)),
+        ..call(model)
+    }
 }
 
 /// The cells of each line under the head's names.
 fn lines(answer: &Answer) -> Vec<BTreeMap<String, String>> {
     let mut reader = csv::Reader::from_reader(answer.body.as_slice());
-    reader.deserialize().map(|line| line.expect("a line as long as the head")).collect()
+    reader
+        .deserialize()
+        .map(|line| line.expect("a line as long as the head"))
+        .collect()
 }
 
 #[tokio::test]
 async fn csv_has_the_figures_of_the_json() {
     let house = House::open().await;
-    for (model, tokens) in [("a", 5), ("b, \"c\"", 70), ("=cmd|' /C calc'!A0", 6), ("@b", 7)] {
+    for (model, tokens) in [
+        ("a", 5),
+        ("b, \"c\"", 70),
+        ("=cmd|' /C calc'!A0", 6),
+        ("@b", 7),
+    ] {
         house.took(spent(model, tokens));
     }
-    let unpriced = Call { cost: None, ..spent("a,\nb", 1) };
+    let unpriced = Call {
+        cost: None,
+        ..spent("a,\nb", 1)
+    };
     house.took(unpriced);
     for by in ["model", "day", "hour", "operation", "provider", "cascade"] {
         let path = format!("/v1/usage?by={by}");
-        let (sheet, json) = (house.ask("GET", &path, &[CSV]).await, house.get(&path).await);
-        assert_eq!(sheet.headers["content-type"], "text/csv; charset=utf-8; header=present");
-        assert_eq!((&sheet.headers["vary"], &json.headers["vary"]), (&"accept".to_owned(), &"accept".to_owned()));
+        let (sheet, json) = (
+            house.ask("GET", &path, &[CSV]).await,
+            house.get(&path).await,
+        );
+        assert_eq!(
+            sheet.headers["content-type"],
+            "text/csv; charset=utf-8; header=present"
+        );
+        assert_eq!(
+            (&sheet.headers["vary"], &json.headers["vary"]),
+            (&"accept".to_owned(), &"accept".to_owned())
+        );
         let json = json.json();
         let groups = json["groups"].as_array().expect("groups");
         let lines = lines(&sheet);
         assert_eq!(lines.len(), groups.len(), "{by}: no line of totals");
         for (line, group) in lines.into_iter().zip(groups) {
             let key = line[by].strip_prefix('\'').unwrap_or(&line[by]);
-            assert_eq!(group[by].as_str().unwrap_or("unknown"), key, "in the same order");
+            assert_eq!(
+                group[by].as_str().unwrap_or("unknown"),
+                key,
+                "in the same order"
+            );
             for (name, cell) in &line {
                 let told = match name.as_str() {
-                    "cost_usd" => group[name].as_f64().map(|usd| usd == cell.parse::<f64>().expect("a number")),
-                    "exact_calls" => Some(group["usage_quality"]["exact"].as_u64() == cell.parse().ok()),
+                    "cost_usd" => group[name]
+                        .as_f64()
+                        .map(|usd| usd == cell.parse::<f64>().expect("a number")),
+                    "exact_calls" => {
+                        Some(group["usage_quality"]["exact"].as_u64() == cell.parse().ok())
+                    }
                     "ok_calls" => Some(group["outcomes"]["ok"].as_u64() == cell.parse().ok()),
                     "saturated" => Some(cell == "false" && group.get(name).is_none()),
                     "provider" => group[name].as_str().map(|provider| provider == cell),
-                    _ => group[name].as_u64().map(|number| number.to_string() == *cell),
+                    _ => group[name]
+                        .as_u64()
+                        .map(|number| number.to_string() == *cell),
                 };
                 assert_ne!(told, Some(false), "{by}: {name} of {key} is {cell}");
             }
@@ -57,13 +94,32 @@ async fn csv_has_the_figures_of_the_json() {
     }
     let sheet = house.ask("GET", "/v1/usage", &[CSV]).await;
     let text = sheet.text();
-    assert!(text.starts_with("model,provider,display_name,calls,input_tokens,") && text.ends_with("\r\n"), "{text}");
-    assert!(text.contains("\r\n'=cmd|__/C_calc_!A0,gcp.gen_ai,,1,"), "{text}");
-    assert!(text.contains("\r\n'@b,gcp.gen_ai,") && text.contains("\r\n\"b,__c_\","), "{text}");
-    let keys: Vec<String> = lines(&sheet).iter().map(|line| line["total_tokens"].clone()).collect();
+    assert!(
+        text.starts_with("model,provider,display_name,calls,input_tokens,")
+            && text.ends_with("\r\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("\r\n'=cmd|__/C_calc_!A0,gcp.gen_ai,,1,"),
+        "{text}"
+    );
+    assert!(
+        text.contains("\r\n'@b,gcp.gen_ai,") && text.contains("\r\n\"b,__c_\","),
+        "{text}"
+    );
+    let keys: Vec<String> = lines(&sheet)
+        .iter()
+        .map(|line| line["total_tokens"].clone())
+        .collect();
     assert_eq!(keys, ["70", "7", "6", "5", "1"], "the most tokens first");
     let unpriced = lines(&sheet).pop().expect("a line");
-    assert_eq!((unpriced["cost_usd"].as_str(), unpriced["unpriced_calls"].as_str()), ("", "1"));
+    assert_eq!(
+        (
+            unpriced["cost_usd"].as_str(),
+            unpriced["unpriced_calls"].as_str()
+        ),
+        ("", "1")
+    );
 }
 
 #[tokio::test]
@@ -81,17 +137,32 @@ async fn pages_hold_every_group_once_and_the_totals_of_all() {
         assert_eq!(page["totals"], whole["totals"]);
         let groups = page["models"].as_object().expect("groups");
         let of = |group: &Value| group["total_tokens"].as_u64().expect("tokens");
-        assert!(groups.values().all(|group| of(group) <= tokens), "the most tokens first");
+        assert!(
+            groups.values().all(|group| of(group) <= tokens),
+            "the most tokens first"
+        );
         tokens = groups.values().map(of).min().expect("no page is empty");
         let list = page["groups"].as_array().expect("groups");
-        assert!(list.iter().map(of).is_sorted_by(|one, other| one >= other), "{list:?}");
-        let names: std::collections::BTreeSet<_> =
-            list.iter().map(|group| group["model"].as_str().expect("a name")).collect();
-        assert_eq!(names, groups.keys().map(String::as_str).collect(), "the same ones");
+        assert!(
+            list.iter().map(of).is_sorted_by(|one, other| one >= other),
+            "{list:?}"
+        );
+        let names: std::collections::BTreeSet<_> = list
+            .iter()
+            .map(|group| group["model"].as_str().expect("a name"))
+            .collect();
+        assert_eq!(
+            names,
+            groups.keys().map(String::as_str).collect(),
+            "the same ones"
+        );
         seen.extend(groups.keys().cloned());
         let sheet = house.ask("GET", &path, &[CSV]).await;
         assert_eq!(
-            lines(&sheet).iter().map(|line| &line["model"]).collect::<std::collections::BTreeSet<_>>(),
+            lines(&sheet)
+                .iter()
+                .map(|line| &line["model"])
+                .collect::<std::collections::BTreeSet<_>>(),
             groups.keys().collect()
         );
         assert_eq!(sheet.headers.get("link"), answer.headers.get("link"));
@@ -99,22 +170,41 @@ async fn pages_hold_every_group_once_and_the_totals_of_all() {
             assert_eq!(page.get("next_cursor"), None);
             break;
         };
-        path = link.strip_prefix('<').and_then(|link| link.strip_suffix(">; rel=\"next\"")).expect("a link").to_owned();
+        path = link
+            .strip_prefix('<')
+            .and_then(|link| link.strip_suffix(">; rel=\"next\""))
+            .expect("a link")
+            .to_owned();
         let cursor = page["next_cursor"].as_str().expect("a cursor");
-        assert!(path.starts_with("/v1/usage?limit=4&tz=Asia%2FKolkata&cursor="), "{path}");
+        assert!(
+            path.starts_with("/v1/usage?limit=4&tz=Asia%2FKolkata&cursor="),
+            "{path}"
+        );
         assert_eq!(
-            house.get(&format!("/v1/usage?limit=4&cursor={cursor}")).await.json()["models"],
+            house
+                .get(&format!("/v1/usage?limit=4&cursor={cursor}"))
+                .await
+                .json()["models"],
             house.get(&path).await.json()["models"]
         );
     }
-    assert_eq!((seen.len(), seen.iter().collect::<std::collections::BTreeSet<_>>().len()), (25, 25));
+    assert_eq!(
+        (
+            seen.len(),
+            seen.iter().collect::<std::collections::BTreeSet<_>>().len()
+        ),
+        (25, 25)
+    );
 }
 
 #[tokio::test]
 async fn a_page_begins_where_it_is_told_and_nowhere_else() {
     let house = House::open().await;
     (0..3).for_each(|n| house.took(spent(&format!("m{n}"), n)));
-    let cursor = house.get("/v1/usage?limit=1").await.json()["next_cursor"].as_str().expect("a cursor").to_owned();
+    let cursor = house.get("/v1/usage?limit=1").await.json()["next_cursor"]
+        .as_str()
+        .expect("a cursor")
+        .to_owned();
     for (query, status, code) in [
         (format!("by=provider&cursor={cursor}"), 404, "unknown_page"),
         ("cursor=".to_owned(), 400, "invalid_cursor"),
@@ -126,13 +216,27 @@ async fn a_page_begins_where_it_is_told_and_nowhere_else() {
         ("limit=1&limit=2".to_owned(), 400, "repeated_parameter"),
     ] {
         let answer = house.get(&format!("/v1/usage?{query}")).await;
-        assert_eq!((answer.status, answer.error_code().as_str()), (status, code), "{query}");
+        assert_eq!(
+            (answer.status, answer.error_code().as_str()),
+            (status, code),
+            "{query}"
+        );
         assert_eq!(answer.headers["cache-control"], "no-store");
     }
     // What the cursor named may be gone or grown: the next page goes on behind its place.
     house.took(spent("m2", 50));
-    let rest = house.get(&format!("/v1/usage?cursor={cursor}")).await.json();
-    assert_eq!(rest["models"].as_object().expect("groups").keys().collect::<Vec<_>>(), ["m0", "m1"]);
+    let rest = house
+        .get(&format!("/v1/usage?cursor={cursor}"))
+        .await
+        .json();
+    assert_eq!(
+        rest["models"]
+            .as_object()
+            .expect("groups")
+            .keys()
+            .collect::<Vec<_>>(),
+        ["m0", "m1"]
+    );
 }
 
 #[tokio::test]
@@ -149,34 +253,81 @@ async fn who_asks_again_is_told_when_nothing_is_new() {
         let first = house.get(path).await;
         let tag = &first.headers["etag"];
         assert_eq!(tag.starts_with("W/\""), is_weak, "{path}: {tag}");
-        assert_eq!(first.headers["cache-control"], "private, no-cache", "{path}");
+        assert_eq!(
+            first.headers["cache-control"], "private, no-cache",
+            "{path}"
+        );
         for known in [tag.clone(), format!("\"other\", {tag}"), "*".to_owned()] {
             for method in ["GET", "HEAD"] {
                 let again = house.ask(method, path, &[("If-None-Match", &known)]).await;
-                assert_eq!((again.status, again.body.len()), (304, 0), "{path}: {known}");
+                assert_eq!(
+                    (again.status, again.body.len()),
+                    (304, 0),
+                    "{path}: {known}"
+                );
                 for name in ["etag", "cache-control", "vary"] {
                     assert_eq!(again.headers[name], first.headers[name], "{path}: {name}");
                 }
                 assert_eq!(again.headers.get("content-type"), None, "{path}");
             }
         }
-        assert_eq!(house.ask("GET", path, &[("If-None-Match", "\"other\"")]).await.status, 200, "{path}");
+        assert_eq!(
+            house
+                .ask("GET", path, &[("If-None-Match", "\"other\"")])
+                .await
+                .status,
+            200,
+            "{path}"
+        );
     }
     let path = "/v1/usage";
     let tag = house.get(path).await.headers["etag"].clone();
-    let sheet = house.ask("GET", path, &[CSV, ("If-None-Match", &tag)]).await;
+    let sheet = house
+        .ask("GET", path, &[CSV, ("If-None-Match", &tag)])
+        .await;
     assert_eq!(sheet.status, 200, "the other form has another tag");
     let of_sheet = &sheet.headers["etag"];
     assert!(!of_sheet.starts_with("W/"), "the same bytes each time");
-    assert_eq!(house.ask("GET", path, &[CSV, ("If-None-Match", of_sheet)]).await.status, 304);
+    assert_eq!(
+        house
+            .ask("GET", path, &[CSV, ("If-None-Match", of_sheet)])
+            .await
+            .status,
+        304
+    );
     house.took(spent("a", 0));
-    assert_eq!(house.ask("GET", path, &[("If-None-Match", &tag)]).await.status, 200, "there is one call more");
-    assert_eq!(house.ask("GET", path, &[CSV, ("If-None-Match", of_sheet)]).await.status, 200);
+    assert_eq!(
+        house
+            .ask("GET", path, &[("If-None-Match", &tag)])
+            .await
+            .status,
+        200,
+        "there is one call more"
+    );
+    assert_eq!(
+        house
+            .ask("GET", path, &[CSV, ("If-None-Match", of_sheet)])
+            .await
+            .status,
+        200
+    );
     let tag = house.get(path).await.headers["etag"].clone();
     let display = DisplayName::from_wire("Model A").expect("a name");
-    let name = ModelName { provider: call("a").provider, model: call("a").model, display, placeholder: None };
+    let name = ModelName {
+        provider: call("a").provider,
+        model: call("a").model,
+        display,
+        placeholder: None,
+    };
     house.facts.record(Fact::ModelNamed(name));
-    assert_eq!(house.ask("GET", path, &[("If-None-Match", &tag)]).await.status, 200, "it has a name now");
+    assert_eq!(
+        house
+            .ask("GET", path, &[("If-None-Match", &tag)])
+            .await
+            .status,
+        200,
+        "it has a name now"
+    );
 }
 
 #[tokio::test]
@@ -187,5 +338,8 @@ async fn a_day_may_be_named_and_begins_in_the_zone() {
         (answer["since"].clone(), answer["until"].clone())
     };
     let told = since("since=2026-11-23&until=2026-11-24T00:00&tz=Asia/Kathmandu").await;
-    assert_eq!(told, (json!("2026-11-22T18:15:00Z"), json!("2026-11-23T18:15:00Z")));
+    assert_eq!(
+        told,
+        (json!("2026-11-22T18:15:00Z"), json!("2026-11-23T18:15:00Z"))
+    );
 }

@@ -1,6 +1,8 @@
-//! How many bytes per second the parts of the observer read, each fed from memory in the chunks of a relay.
+//! How many bytes per second the parts of the observer read, each fed from memory in the chunks of
+//! a relay.
 //!
-//! `scripts/bench.sh observe [FILTER]`. Criterion keeps the figures of the last run below `target/criterion` and tells the change.
+//! `scripts/bench.sh observe [FILTER]`. Criterion keeps the figures of the last run below
+//! `target/criterion` and tells the change.
 
 #![allow(clippy::expect_used)]
 #![allow(missing_docs, reason = "a benchmark has no readers from outside")]
@@ -27,17 +29,26 @@ const SIZE: usize = 1 << 20;
 
 fn sse(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("sse");
-    for (name, text) in [("short events", "and"), ("long events", &"and some words ".repeat(200))] {
+    for (name, text) in [
+        ("short events", "and"),
+        ("long events", &"and some words ".repeat(200)),
+    ] {
         let stream = format!("data: {}\r\n\r\n", event(text)).repeat(SIZE / event(text).len());
         group.throughput(Throughput::Bytes(stream.len() as u64));
-        group.bench_with_input(BenchmarkId::from_parameter(name), stream.as_bytes(), |bencher, stream| {
-            bencher.iter(|| {
-                let (mut scanner, mut seen) = (SseScanner::default(), Seen::default());
-                stream.chunks(CHUNK).for_each(|chunk| scanner.feed(black_box(chunk), &mut seen));
-                assert!(seen.events > 0 && seen.bytes > 0);
-                seen.events
-            });
-        });
+        group.bench_with_input(
+            BenchmarkId::from_parameter(name),
+            stream.as_bytes(),
+            |bencher, stream| {
+                bencher.iter(|| {
+                    let (mut scanner, mut seen) = (SseScanner::default(), Seen::default());
+                    stream
+                        .chunks(CHUNK)
+                        .for_each(|chunk| scanner.feed(black_box(chunk), &mut seen));
+                    assert!(seen.events > 0 && seen.bytes > 0);
+                    seen.events
+                });
+            },
+        );
     }
     group.finish();
 }
@@ -82,23 +93,39 @@ fn json(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("json");
     let many = event("and some words");
     let documents = [
-        ("one long string", event(&"and some words ".repeat(SIZE / 15))),
-        ("many escapes", event(&r"a line\n\u00fcber \\".repeat(SIZE / 19))),
-        ("many small values", format!("[{many}{}]", format!(",{many}").repeat(SIZE / many.len()))),
-        ("white space", format!("[{}0]", format!("0,\n{}", " ".repeat(61)).repeat(SIZE / 64))),
+        (
+            "one long string",
+            event(&"and some words ".repeat(SIZE / 15)),
+        ),
+        (
+            "many escapes",
+            event(&r"a line\n\u00fcber \\".repeat(SIZE / 19)),
+        ),
+        (
+            "many small values",
+            format!("[{many}{}]", format!(",{many}").repeat(SIZE / many.len())),
+        ),
+        (
+            "white space",
+            format!("[{}0]", format!("0,\n{}", " ".repeat(61)).repeat(SIZE / 64)),
+        ),
     ];
     for (name, document) in documents {
         group.throughput(Throughput::Bytes(document.len() as u64));
-        group.bench_with_input(BenchmarkId::from_parameter(name), document.as_bytes(), |bencher, document| {
-            bencher.iter(|| {
-                let (mut reader, mut values) = (PathReader::new(&PATHS), 0_u64);
-                for chunk in document.chunks(CHUNK) {
-                    reader.feed(black_box(chunk), &mut |_, _| values += 1);
-                }
-                assert_eq!(reader.status(), Status::Complete);
-                values
-            });
-        });
+        group.bench_with_input(
+            BenchmarkId::from_parameter(name),
+            document.as_bytes(),
+            |bencher, document| {
+                bencher.iter(|| {
+                    let (mut reader, mut values) = (PathReader::new(&PATHS), 0_u64);
+                    for chunk in document.chunks(CHUNK) {
+                        reader.feed(black_box(chunk), &mut |_, _| values += 1);
+                    }
+                    assert_eq!(reader.status(), Status::Complete);
+                    values
+                });
+            },
+        );
     }
     group.finish();
 }
@@ -107,26 +134,44 @@ fn json(criterion: &mut Criterion) {
 fn json_stream(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("json stream");
     let events = |text: &dyn Fn(usize) -> String| -> Vec<String> {
-        (0..SIZE / 300).map(|number| event(&text(number)).replace("34,", &format!("{},", 34 + number))).collect()
+        (0..SIZE / 300)
+            .map(|number| event(&text(number)).replace("34,", &format!("{},", 34 + number)))
+            .collect()
     };
     let streams = [
-        ("repeating", events(&|number| format!("answer number {number}, and some words"))),
-        ("repeating, with escapes", events(&|number| format!(r"answer\nnumber {number}, \u00fc and words"))),
-        ("alternating", events(&|number| format!("{number}{}", r#"","thought":true,"x":""#.repeat(number % 2)))),
+        (
+            "repeating",
+            events(&|number| format!("answer number {number}, and some words")),
+        ),
+        (
+            "repeating, with escapes",
+            events(&|number| format!(r"answer\nnumber {number}, \u00fc and words")),
+        ),
+        (
+            "alternating",
+            events(&|number| format!("{number}{}", r#"","thought":true,"x":""#.repeat(number % 2))),
+        ),
     ];
     for (name, documents) in streams {
-        group.throughput(Throughput::Bytes(documents.iter().map(|document| document.len() as u64).sum()));
-        group.bench_with_input(BenchmarkId::from_parameter(name), &documents, |bencher, documents| {
-            bencher.iter(|| {
-                let (mut reader, mut values) = (PathReader::new(&PATHS), 0_u64);
-                for document in documents {
-                    reader.reset();
-                    let status = reader.feed(black_box(document.as_bytes()), &mut |_, _| values += 1);
-                    assert_eq!(status, Status::Complete);
-                }
-                values
-            });
-        });
+        group.throughput(Throughput::Bytes(
+            documents.iter().map(|document| document.len() as u64).sum(),
+        ));
+        group.bench_with_input(
+            BenchmarkId::from_parameter(name),
+            &documents,
+            |bencher, documents| {
+                bencher.iter(|| {
+                    let (mut reader, mut values) = (PathReader::new(&PATHS), 0_u64);
+                    for document in documents {
+                        reader.reset();
+                        let status =
+                            reader.feed(black_box(document.as_bytes()), &mut |_, _| values += 1);
+                        assert_eq!(status, Status::Complete);
+                    }
+                    values
+                });
+            },
+        );
     }
     group.finish();
 }
@@ -134,8 +179,9 @@ fn json_stream(criterion: &mut Criterion) {
 /// In decoded bytes.
 fn gzip(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("gzip");
-    let plain: String =
-        (0..SIZE / 300).map(|number| event(&format!("answer number {number}, and some words"))).collect();
+    let plain: String = (0..SIZE / 300)
+        .map(|number| event(&format!("answer number {number}, and some words")))
+        .collect();
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(plain.as_bytes()).expect("memory");
     let coded = encoder.finish().expect("memory");
@@ -146,7 +192,9 @@ fn gzip(criterion: &mut Criterion) {
             let mut decoder = Decoder::new(&["gzip".to_owned()], &memory).expect("a known coding");
             let mut length = 0;
             for chunk in coded.chunks(CHUNK) {
-                decoder.feed(black_box(chunk), &mut |piece| length += piece.len()).expect("sound data");
+                decoder
+                    .feed(black_box(chunk), &mut |piece| length += piece.len())
+                    .expect("sound data");
             }
             assert_eq!(length, plain.len());
             length

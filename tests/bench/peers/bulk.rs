@@ -16,7 +16,10 @@ use crate::calls::Done;
 pub async fn download(subject: &Subject, size: usize) -> Figures {
     let mut sender = subject.agent.h1().await;
     let (before, start) = (subject.cpu(), Instant::now());
-    let answer = sender.send_request(request(false, MODEL, &format!("bytes={size}"))).await.expect("an answer");
+    let answer = sender
+        .send_request(request(false, MODEL, &format!("bytes={size}")))
+        .await
+        .expect("an answer");
     assert_eq!(drain(answer).await, size as u64);
     speed(size, start.elapsed(), subject.cpu() - before)
 }
@@ -25,7 +28,10 @@ pub async fn download(subject: &Subject, size: usize) -> Figures {
 pub async fn events(subject: &Subject, size: usize) -> Figures {
     let mut sender = subject.agent.h1().await;
     let (before, start) = (subject.cpu(), Instant::now());
-    let answer = sender.send_request(request(false, MODEL, &format!("stream={size}"))).await.expect("an answer");
+    let answer = sender
+        .send_request(request(false, MODEL, &format!("stream={size}")))
+        .await
+        .expect("an answer");
     let came = drain(answer).await as usize;
     assert!(came > size / 2, "{came} bytes came");
     speed(came, start.elapsed(), subject.cpu() - before)
@@ -36,11 +42,17 @@ pub async fn upload(subject: &Subject, size: usize) -> Figures {
     const HEAD: &[u8] = br#"{"contents":[{"role":"user","parts":[{"text":""#;
     const TAIL: &[u8] = br#""}]}]}"#;
     let piece = "why ".repeat(16 * 1024);
-    let mut stream = subject.agent.raw_head("events=1", HEAD.len() + size + TAIL.len()).await;
+    let mut stream = subject
+        .agent
+        .raw_head("events=1", HEAD.len() + size + TAIL.len())
+        .await;
     let (before, start) = (subject.cpu(), Instant::now());
     stream.write_all(HEAD).await.expect("a writable stream");
     for _ in 0..size / piece.len() {
-        stream.write_all(piece.as_bytes()).await.expect("a writable stream");
+        stream
+            .write_all(piece.as_bytes())
+            .await
+            .expect("a writable stream");
     }
     stream.write_all(TAIL).await.expect("a writable stream");
     stream.flush().await.expect("a writable stream");
@@ -59,7 +71,12 @@ fn speed(size: usize, took: Duration, cpu: Duration) -> Figures {
 /// A conversation of 8 MB, turn by turn as an agent sends it.
 static CONTEXT: LazyLock<Bytes> = LazyLock::new(|| {
     const SIZE: usize = 8_000_000;
-    let turn = |role, text: &str| format!(r#"{{"role":"{role}","parts":[{{"text":"{}"}}]}},"#, text.repeat(400));
+    let turn = |role, text: &str| {
+        format!(
+            r#"{{"role":"{role}","parts":[{{"text":"{}"}}]}},"#,
+            text.repeat(400)
+        )
+    };
     let pair = turn("user", "why is that ") + &turn("model", "because it is ");
     let turns = pair.repeat(SIZE / pair.len());
     format!(r#"{{"contents":[{}]}}"#, turns.trim_end_matches(',')).into()

@@ -1,4 +1,5 @@
-//! Who takes part: the processes, how each is configured, and what the agent needs to come through it.
+//! Who takes part: the processes, how each is configured, and what the agent needs to come through
+//! it.
 
 use std::fs::{self, File, Permissions};
 use std::net::{SocketAddr, TcpStream};
@@ -7,7 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
@@ -30,13 +34,18 @@ impl Setting {
         let folder = tempfile::tempdir().expect("a folder");
         // Some give up root before they read.
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("its mode");
-        let setting = Self { folder, tasks: tasks.clone() };
+        let setting = Self {
+            folder,
+            tasks: tasks.clone(),
+        };
         setting.write("provider.pem", &provider.root_pem);
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key");
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.distinguished_name.push(DnType::CommonName, "The CA of the benchmark");
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "The CA of the benchmark");
         let ca = params.self_signed(&key).expect("a certificate").pem();
         setting.write("ca.pem", &ca);
         setting.write("ca.key", &key.serialize_pem());
@@ -71,8 +80,14 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 6] =
-        [Self::Nothing, Self::BareRelay, Self::Gravimeter, Self::Mitmproxy, Self::Sslsplit, Self::Squid];
+    pub const ALL: [Self; 6] = [
+        Self::Nothing,
+        Self::BareRelay,
+        Self::Gravimeter,
+        Self::Mitmproxy,
+        Self::Sslsplit,
+        Self::Squid,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -104,17 +119,33 @@ impl Kind {
         let mut command = match self {
             Self::Nothing => return Ok(None),
             Self::BareRelay => {
-                let mut command = Command::new(std::env::current_exe().expect("the path of this program"));
-                command.args([super::NAME, relay::ROLE, &self.door().to_string()]).arg(setting.folder.path());
+                let mut command =
+                    Command::new(std::env::current_exe().expect("the path of this program"));
+                command
+                    .args([super::NAME, relay::ROLE, &self.door().to_string()])
+                    .arg(setting.folder.path());
                 command
             }
             Self::Gravimeter => gravimeter(setting),
             Self::Mitmproxy => {
                 let mut command = installed("mitmdump")?;
-                let addon = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bench/peers/count_tokens.py");
-                setting.write("mitmproxy-ca.pem", &(setting.read("ca.key") + &setting.read("ca.pem")));
+                let addon = concat!(
+                    env!("CARGO_MANIFEST_DIR"),
+                    "/tests/bench/peers/count_tokens.py"
+                );
+                setting.write(
+                    "mitmproxy-ca.pem",
+                    &(setting.read("ca.key") + &setting.read("ca.pem")),
+                );
                 let (confdir, roots) = (setting.text(""), setting.text("provider.pem"));
-                command.args(["--mode", "transparent", "--listen-host", &host, "--listen-port", &port]);
+                command.args([
+                    "--mode",
+                    "transparent",
+                    "--listen-host",
+                    &host,
+                    "--listen-port",
+                    &port,
+                ]);
                 command.args(["--set", &format!("confdir={confdir}"), "--scripts", addon]);
                 command.args(["--set", &format!("ssl_verify_upstream_trusted_ca={roots}")]);
                 command.args(["--set", "flow_detail=0", "--set", "termlog_verbosity=error"]);
@@ -126,13 +157,24 @@ impl Kind {
                 let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key");
                 setting.write("sslsplit.key", &key.serialize_pem());
                 command.args(["-k", &setting.text("ca.key"), "-c", &setting.text("ca.pem")]);
-                command.args(["-K", &setting.text("sslsplit.key"), "-e", "netfilter", "ssl", &host, &port]);
+                command.args([
+                    "-K",
+                    &setting.text("sslsplit.key"),
+                    "-e",
+                    "netfilter",
+                    "ssl",
+                    &host,
+                    &port,
+                ]);
                 command
             }
             Self::Squid => squid(setting, self)?,
         };
         let log = File::create(setting.path(self.log())).expect("a log");
-        command.stdout(log.try_clone().expect("a log")).stderr(log).current_dir("/");
+        command
+            .stdout(log.try_clone().expect("a log"))
+            .stderr(log)
+            .current_dir("/");
         Ok(Some(command))
     }
 
@@ -152,17 +194,33 @@ const TOTALS: &str = "totals.json";
 const WEB: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8099);
 
 fn installed(program: &str) -> Result<Command, String> {
-    let found = ["/usr/bin", "/usr/sbin", "/usr/local/bin"].map(|folder| Path::new(folder).join(program));
+    let found =
+        ["/usr/bin", "/usr/sbin", "/usr/local/bin"].map(|folder| Path::new(folder).join(program));
     let found = found.into_iter().find(|path| path.exists());
-    found.map(Command::new).ok_or_else(|| format!("{program} is not installed"))
+    found
+        .map(Command::new)
+        .ok_or_else(|| format!("{program} is not installed"))
 }
 
 fn gravimeter(setting: &Setting) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gravimeter"));
-    command.args(["serve", "--capture.redirect", "external", "--capture.max_connections", "20000"]);
-    command.args(["--capture.listen", &Kind::Gravimeter.door().to_string(), "--capture.connect_listen", "off"]);
+    command.args([
+        "serve",
+        "--capture.redirect",
+        "external",
+        "--capture.max_connections",
+        "20000",
+    ]);
+    command.args([
+        "--capture.listen",
+        &Kind::Gravimeter.door().to_string(),
+        "--capture.connect_listen",
+        "off",
+    ]);
     command.args(["--web.listen", &WEB.to_string()]);
-    command.arg("--upstream.extra_roots").arg(setting.path("provider.pem"));
+    command
+        .arg("--upstream.extra_roots")
+        .arg(setting.path("provider.pem"));
     command.arg("--state.dir").arg(setting.path("state"));
     command
 }
@@ -172,18 +230,28 @@ fn squid(setting: &Setting, kind: Kind) -> Result<Command, String> {
     let mut command = installed("squid")?;
     let helper = "/usr/lib/squid/security_file_certgen";
     if !Path::new(helper).exists() {
-        return Err(format!("{helper} is missing: it needs the package squid-openssl"));
+        return Err(format!(
+            "{helper} is missing: it needs the package squid-openssl"
+        ));
     }
     let leaves = setting.text("squid");
     if !setting.path("squid").exists() {
-        let made = Command::new(helper).args(["-c", "-s", &leaves, "-M", "4MB"]).output();
+        let made = Command::new(helper)
+            .args(["-c", "-s", &leaves, "-M", "4MB"])
+            .output();
         made.map_err(|error| format!("{helper}: {error}"))?;
         // As root, squid becomes this user before it starts its helpers.
-        let _ = Command::new("chown").args(["-R", "proxy:proxy", &leaves]).output();
+        let _ = Command::new("chown")
+            .args(["-R", "proxy:proxy", &leaves])
+            .output();
     }
     let (door, address) = (kind.door(), stage::address(kind.place()).ip());
     setting.write("hosts", &format!("{address} {HOST}\n"));
-    let (ca, key, roots) = (setting.text("ca.pem"), setting.text("ca.key"), setting.text("provider.pem"));
+    let (ca, key, roots) = (
+        setting.text("ca.pem"),
+        setting.text("ca.key"),
+        setting.text("provider.pem"),
+    );
     let hosts = setting.text("hosts");
     setting.write(
         "squid.conf",
@@ -243,17 +311,29 @@ impl Contestant {
     /// Starts it and waits until it takes connections.
     pub async fn start(kind: Kind, setting: &Setting) -> Result<Self, String> {
         let command = kind.command(setting)?;
-        let mut process = command.map(|mut command| command.spawn().map_err(|error| error.to_string())).transpose()?;
+        let mut process = command
+            .map(|mut command| command.spawn().map_err(|error| error.to_string()))
+            .transpose()?;
         if let Some(process) = &mut process {
             ready(kind, process, setting).await.map_err(|reason| {
                 let log = fs::read_to_string(setting.path(kind.log())).unwrap_or_default();
                 format!("{reason}: {}", log.trim())
             })?;
         }
-        let roots = fs::read_to_string(roots(kind, setting)).map_err(|error| format!("its roots: {error}"))?;
-        let agent = Agent::new(&roots, stage::address(kind.place()), None, &setting.tasks).marked(stage::MARK);
-        let subject = Subject { agent, process: process.as_ref().map(Child::id) };
-        Ok(Self { kind, subject, process, totals: setting.path(TOTALS) })
+        let roots = fs::read_to_string(roots(kind, setting))
+            .map_err(|error| format!("its roots: {error}"))?;
+        let agent = Agent::new(&roots, stage::address(kind.place()), None, &setting.tasks)
+            .marked(stage::MARK);
+        let subject = Subject {
+            agent,
+            process: process.as_ref().map(Child::id),
+        };
+        Ok(Self {
+            kind,
+            subject,
+            process,
+            totals: setting.path(TOTALS),
+        })
     }
 
     /// A new process in its place, which has inherited nothing from earlier loads.
@@ -263,23 +343,33 @@ impl Contestant {
         Self::start(kind, setting).await
     }
 
-    /// What the agent sees of it: ratios between proxies that show different keys or ciphers are to be read with that in mind.
+    /// What the agent sees of it: ratios between proxies that show different keys or ciphers are to
+    /// be read with that in mind.
     pub async fn shows(&self) -> Result<String, String> {
         let (agent, name) = (self.subject.agent.clone(), self.kind.name());
         let seen = async move {
             let mut stream = agent.raw("events=1").await;
             to_the_end(&mut stream).await;
             let tls = stream.get_ref().1;
-            let leaf = tls.peer_certificates().and_then(<[_]>::first).expect("a certificate");
+            let leaf = tls
+                .peer_certificates()
+                .and_then(<[_]>::first)
+                .expect("a certificate");
             let version = tls.protocol_version().expect("a version");
             let suite = tls.negotiated_cipher_suite().expect("a suite").suite();
-            let alpn = tls.alpn_protocol().map_or("no ALPN".into(), String::from_utf8_lossy);
-            format!("{name} shows {} in {version:?}, {suite:?}, {alpn}", key(leaf))
+            let alpn = tls
+                .alpn_protocol()
+                .map_or("no ALPN".into(), String::from_utf8_lossy);
+            format!(
+                "{name} shows {} in {version:?}, {suite:?}, {alpn}",
+                key(leaf)
+            )
         };
         super::guarded(Duration::from_secs(30), seen).await
     }
 
-    /// Some calls before anything is measured: whether it carries them, and whether it counts their tokens if it claims to.
+    /// Some calls before anything is measured: whether it carries them, and whether it counts their
+    /// tokens if it claims to.
     pub async fn trial(&self) -> Result<Option<String>, String> {
         const CALLS: u64 = 10;
         let agent = self.subject.agent.clone();
@@ -287,7 +377,13 @@ impl Contestant {
             let mut sender = agent.h1().await;
             for _ in 0..CALLS {
                 sender.ready().await.expect("an open connection");
-                drain(sender.send_request(request(false, TRIAL, "events=2")).await.expect("an answer")).await;
+                drain(
+                    sender
+                        .send_request(request(false, TRIAL, "events=2"))
+                        .await
+                        .expect("an answer"),
+                )
+                .await;
             }
         });
         calls.await?;
@@ -301,10 +397,15 @@ impl Contestant {
             };
             if counted == expected {
                 let name = self.kind.name();
-                return Ok(Some(format!("{name} counted all {CALLS} calls and their {} output tokens", expected.1)));
+                return Ok(Some(format!(
+                    "{name} counted all {CALLS} calls and their {} output tokens",
+                    expected.1
+                )));
             }
             if Instant::now() > deadline {
-                return Err(format!("counted {counted:?} calls and output tokens where there were {expected:?}"));
+                return Err(format!(
+                    "counted {counted:?} calls and output tokens where there were {expected:?}"
+                ));
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -313,7 +414,9 @@ impl Contestant {
 
 impl Drop for Contestant {
     fn drop(&mut self) {
-        let Some(process) = &mut self.process else { return };
+        let Some(process) = &mut self.process else {
+            return;
+        };
         let pid = i32::try_from(process.id()).ok().and_then(Pid::from_raw);
         let _ = pid.map(|pid| kill_process(pid, Signal::TERM));
         let deadline = Instant::now() + Duration::from_secs(10);
@@ -339,7 +442,8 @@ async fn ready(kind: Kind, process: &mut Child, setting: &Setting) -> Result<(),
     Err("does not listen".to_owned())
 }
 
-/// What the agent trusts behind this contestant. Gravimeter makes its own CA; the others have the one of the benchmark.
+/// What the agent trusts behind this contestant. Gravimeter makes its own CA; the others have the
+/// one of the benchmark.
 fn roots(kind: Kind, setting: &Setting) -> PathBuf {
     setting.path(match kind {
         Kind::Nothing => "provider.pem",
@@ -363,11 +467,17 @@ const TRIAL: &str = "gemini-2.5-flash";
 async fn of_gravimeter() -> (u64, u64) {
     let page = get(WEB).await;
     let sum = |metric: &str, label: &str| {
-        let lines =
-            page.lines().filter(|line| line.starts_with(metric) && line.contains(TRIAL) && line.contains(label));
-        lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum::<f64>() as u64
+        let lines = page.lines().filter(|line| {
+            line.starts_with(metric) && line.contains(TRIAL) && line.contains(label)
+        });
+        lines
+            .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
+            .sum::<f64>() as u64
     };
-    (sum("gravimeter_calls_total{", "outcome=\"ok\""), sum("gravimeter_tokens_total{", "\"output\""))
+    (
+        sum("gravimeter_calls_total{", "outcome=\"ok\""),
+        sum("gravimeter_tokens_total{", "\"output\""),
+    )
 }
 
 fn of_the_addon(totals: &Path) -> (u64, u64) {

@@ -48,8 +48,20 @@ pub enum Load {
 
 impl Load {
     pub fn all(scale: &Scale) -> Vec<Self> {
-        let mut all = vec![Self::CallsHttp1, Self::CallsHttp2, Self::PacedHttp1, Self::PacedHttp2];
-        all.extend([Self::Connections, Self::Resumptions, Self::Events, Self::Download, Self::Upload, Self::Bodies]);
+        let mut all = vec![
+            Self::CallsHttp1,
+            Self::CallsHttp2,
+            Self::PacedHttp1,
+            Self::PacedHttp2,
+        ];
+        all.extend([
+            Self::Connections,
+            Self::Resumptions,
+            Self::Events,
+            Self::Download,
+            Self::Upload,
+            Self::Bodies,
+        ]);
         all.extend(scale.streams.iter().map(|count| Self::Streams(*count)));
         all.push(Self::Idle);
         all
@@ -76,18 +88,38 @@ impl Load {
     pub fn describe(self, scale: &Scale) -> String {
         let mib = scale.bulk >> 20;
         match self {
-            Self::CallsHttp1 => "calls of 20 events, HTTP/1.1, 16 connections that are kept".to_owned(),
-            Self::CallsHttp2 => "calls of 20 events, HTTP/2, 16 at once on one connection".to_owned(),
-            Self::PacedHttp1 => "calls of 20 events, one every 2 ms, HTTP/1.1, 32 connections that are kept".to_owned(),
-            Self::PacedHttp2 => "calls of 20 events, one every 2 ms, HTTP/2, 32 at once on one connection".to_owned(),
-            Self::Connections => "new connections with one call each, full handshakes, 16 at once".to_owned(),
-            Self::Resumptions => "new connections with one call each, resumption offered, 16 at once".to_owned(),
-            Self::Events => format!("one answer of {} MiB of events of 300 bytes", scale.events() >> 20),
+            Self::CallsHttp1 => {
+                "calls of 20 events, HTTP/1.1, 16 connections that are kept".to_owned()
+            }
+            Self::CallsHttp2 => {
+                "calls of 20 events, HTTP/2, 16 at once on one connection".to_owned()
+            }
+            Self::PacedHttp1 => {
+                "calls of 20 events, one every 2 ms, HTTP/1.1, 32 connections that are kept"
+                    .to_owned()
+            }
+            Self::PacedHttp2 => {
+                "calls of 20 events, one every 2 ms, HTTP/2, 32 at once on one connection"
+                    .to_owned()
+            }
+            Self::Connections => {
+                "new connections with one call each, full handshakes, 16 at once".to_owned()
+            }
+            Self::Resumptions => {
+                "new connections with one call each, resumption offered, 16 at once".to_owned()
+            }
+            Self::Events => format!(
+                "one answer of {} MiB of events of 300 bytes",
+                scale.events() >> 20
+            ),
             Self::Download => format!("one download of {mib} MiB"),
             Self::Upload => format!("one upload of {mib} MiB"),
             Self::Bodies => "calls with a request body of 8 MB, 4 at once".to_owned(),
             Self::Streams(count) => {
-                format!("{count} slow streams, {} events/s in all", streams::EVENTS_PER_SECOND)
+                format!(
+                    "{count} slow streams, {} events/s in all",
+                    streams::EVENTS_PER_SECOND
+                )
             }
             Self::Idle => format!("memory of {} idle streams, in new processes", scale.idle),
         }
@@ -95,7 +127,11 @@ impl Load {
 
     pub fn rounds(self, scale: &Scale) -> usize {
         // Memory is looked at in a process that has done nothing else.
-        if self.needs_new_processes() { 1 } else { scale.rounds }
+        if self.needs_new_processes() {
+            1
+        } else {
+            scale.rounds
+        }
     }
 
     pub fn needs_new_processes(self) -> bool {
@@ -105,7 +141,12 @@ impl Load {
     /// One call of this kind.
     pub async fn probe(self, subject: &Subject) {
         if matches!(self, Self::CallsHttp2 | Self::PacedHttp2) {
-            let answer = subject.agent.h2().await.send_request(request(true, MODEL, "events=1")).await;
+            let answer = subject
+                .agent
+                .h2()
+                .await
+                .send_request(request(true, MODEL, "events=1"))
+                .await;
             drain(answer.expect("an answer")).await;
         } else {
             let mut stream = subject.agent.raw("events=1").await;
@@ -119,7 +160,14 @@ impl Load {
             Self::CallsHttp2 => at_speed(subject, calls::Load::Http2, scale.time).await,
             Self::PacedHttp1 => paced(subject, calls::Load::Http1, scale.time).await,
             Self::PacedHttp2 => paced(subject, calls::Load::Http2, scale.time).await,
-            Self::Connections => connections(subject, subject.agent.clone().without_resumption(), scale.time).await,
+            Self::Connections => {
+                connections(
+                    subject,
+                    subject.agent.clone().without_resumption(),
+                    scale.time,
+                )
+                .await
+            }
             Self::Resumptions => connections(subject, subject.agent.clone(), scale.time).await,
             Self::Events => bulk::events(subject, scale.events()).await,
             Self::Download => bulk::download(subject, scale.bulk).await,
@@ -196,7 +244,11 @@ pub async fn to_the_end(stream: &mut TlsStream<TcpStream>) {
         assert_ne!(length, 0, "the answer was cut off");
         answer.extend_from_slice(&buffer[..length]);
     }
-    assert!(answer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&answer));
+    assert!(
+        answer.starts_with(b"HTTP/1.1 200 "),
+        "{}",
+        String::from_utf8_lossy(&answer)
+    );
 }
 
 const CONCURRENCY: usize = 16;

@@ -1,7 +1,10 @@
-//! Gravimeter beside other proxies: all behind the same redirect of one network namespace, measured in turns.
+//! Gravimeter beside other proxies: all behind the same redirect of one network namespace, measured
+//! in turns.
 //!
-//! `peers [--smoke|--full] [--ours] [LOAD...]`; `--ours` leaves other people's proxies out, for more rounds in the same time. What leaves: a table on standard output, and the same as `peers.md` and `peers.json`
-//! below `target/tmp`. Figures are compared within a round only. Who is not installed, or cannot carry a load, is named.
+//! `peers [--smoke|--full] [--ours] [LOAD...]`; `--ours` leaves other people's proxies out, for
+//! more rounds in the same time. What leaves: a table on standard output, and the same as
+//! `peers.md` and `peers.json` below `target/tmp`. Figures are compared within a round only. Who is
+//! not installed, or cannot carry a load, is named.
 
 mod bulk;
 mod contestant;
@@ -48,12 +51,28 @@ impl Scale {
         const MIB: usize = 1 << 20;
         let has = |flag: &str| flags.iter().any(|given| given == flag);
         let seconds = Duration::from_secs;
-        let (ours, all) = (Kind::ALL.into_iter().filter(|kind| kind.is_ours()), Kind::ALL.into_iter());
-        let (contestants, times): (Vec<_>, _) = if has("--ours") { (ours.collect(), 3) } else { (all.collect(), 1) };
+        let (ours, all) = (
+            Kind::ALL.into_iter().filter(|kind| kind.is_ours()),
+            Kind::ALL.into_iter(),
+        );
+        let (contestants, times): (Vec<_>, _) = if has("--ours") {
+            (ours.collect(), 3)
+        } else {
+            (all.collect(), 1)
+        };
         if has("--smoke") {
             let (time, stream_time) = (Duration::from_millis(200), Duration::from_millis(300));
             let streams = vec![8];
-            return Self { name: "smoke", rounds: 1, time, bulk: 8 * MIB, streams, stream_time, idle: 16, contestants };
+            return Self {
+                name: "smoke",
+                rounds: 1,
+                time,
+                bulk: 8 * MIB,
+                streams,
+                stream_time,
+                idle: 16,
+                contestants,
+            };
         }
         if has("--full") {
             let streams = vec![200, 2000];
@@ -72,7 +91,16 @@ impl Scale {
         }
         let (time, stream_time) = (seconds(1), seconds(5));
         let (rounds, streams) = (5 * times, vec![200]);
-        Self { name: "short", rounds, time, bulk: 256 * MIB, streams, stream_time, idle: 1000, contestants }
+        Self {
+            name: "short",
+            rounds,
+            time,
+            bulk: 256 * MIB,
+            streams,
+            stream_time,
+            idle: 1000,
+            contestants,
+        }
     }
 
     /// Bytes of one answer that is read event by event.
@@ -149,12 +177,21 @@ fn chosen(wanted: &[String], scale: &Scale) -> Vec<Load> {
     let all = Load::all(scale);
     for name in wanted {
         let names: Vec<_> = all.iter().map(|load| load.name()).collect();
-        assert!(names.contains(name), "there is no load {name}, only {names:?}");
+        assert!(
+            names.contains(name),
+            "there is no load {name}, only {names:?}"
+        );
     }
-    all.into_iter().filter(|load| wanted.is_empty() || wanted.contains(&load.name())).collect()
+    all.into_iter()
+        .filter(|load| wanted.is_empty() || wanted.contains(&load.name()))
+        .collect()
 }
 
-async fn restart_all(contestants: Vec<Contestant>, setting: &Setting, report: &mut Report) -> Vec<Contestant> {
+async fn restart_all(
+    contestants: Vec<Contestant>,
+    setting: &Setting,
+    report: &mut Report,
+) -> Vec<Contestant> {
     let mut started = Vec::new();
     for contestant in contestants {
         let name = contestant.kind.name();
@@ -166,8 +203,14 @@ async fn restart_all(contestants: Vec<Contestant>, setting: &Setting, report: &m
     started
 }
 
-/// All rounds of one load. Every round begins with another contestant, so that none has always the same one before it.
-async fn measure(contestants: &[Contestant], load: Load, scale: &Scale, report: &mut Report) -> Results {
+/// All rounds of one load. Every round begins with another contestant, so that none has always the
+/// same one before it.
+async fn measure(
+    contestants: &[Contestant],
+    load: Load,
+    scale: &Scale,
+    report: &mut Report,
+) -> Results {
     let mut results = Results::default();
     let mut unable = HashSet::new();
     for round in 0..load.rounds(scale) {
@@ -214,9 +257,13 @@ pub async fn guarded<T: Send + 'static>(
 }
 
 fn panic_message(error: JoinError) -> String {
-    let Ok(panic) = error.try_into_panic() else { return "it was cancelled".to_owned() };
+    let Ok(panic) = error.try_into_panic() else {
+        return "it was cancelled".to_owned();
+    };
     let message = panic.downcast_ref::<String>().cloned();
-    message.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
+    message
+        .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        .unwrap_or_default()
 }
 
 const PROBE: Duration = Duration::from_secs(15);

@@ -23,7 +23,12 @@ pub fn memory(root: u32) -> u64 {
 
 fn pss(process: &Process) -> Option<u64> {
     let rollup = process.smaps_rollup().ok()?;
-    let bytes: u64 = rollup.memory_map_rollup.0.iter().filter_map(|map| map.extension.map.get("Pss")).sum();
+    let bytes: u64 = rollup
+        .memory_map_rollup
+        .0
+        .iter()
+        .filter_map(|map| map.extension.map.get("Pss"))
+        .sum();
     Some(bytes / 1024)
 }
 

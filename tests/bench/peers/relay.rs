@@ -1,7 +1,9 @@
-//! The limit of the method: a transparent relay that terminates TLS on both sides and looks at nothing.
+//! The limit of the method: a transparent relay that terminates TLS on both sides and looks at
+//! nothing.
 //!
-//! It does what no intercepting proxy can leave out: asks the kernel for the destination, waits for the ClientHello, offers the
-//! provider the same protocols, verifies it, and shows a leaf of its own with the protocol that was agreed. One leaf per host.
+//! It does what no intercepting proxy can leave out: asks the kernel for the destination, waits for
+//! the ClientHello, offers the provider the same protocols, verifies it, and shows a leaf of its
+//! own with the protocol that was agreed. One leaf per host.
 
 use std::collections::HashMap;
 use std::io;
@@ -30,7 +32,9 @@ const BUFFER: usize = 16 * 1024;
 
 /// Runs until it is killed.
 pub async fn main(arguments: &[String]) {
-    let [address, folder] = arguments else { panic!("an address and a folder") };
+    let [address, folder] = arguments else {
+        panic!("an address and a folder")
+    };
     let relay = Arc::new(Relay::new(Path::new(folder)));
     let listener = TcpListener::bind(address).await.expect("a free port");
     let tasks = TaskTracker::new();
@@ -58,11 +62,15 @@ struct Relay {
 
 impl Relay {
     fn new(folder: &Path) -> Self {
-        let read = |name: &str| std::fs::read_to_string(folder.join(name)).expect("a file of the benchmark");
+        let read = |name: &str| {
+            std::fs::read_to_string(folder.join(name)).expect("a file of the benchmark")
+        };
         let ca_key = KeyPair::from_pem(&read("ca.key")).expect("a key");
         let issuer = Issuer::from_ca_cert_pem(&read("ca.pem"), ca_key).expect("a CA");
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(read("provider.pem").as_bytes()).expect("a root")).expect("a root");
+        roots
+            .add(CertificateDer::from_pem_slice(read("provider.pem").as_bytes()).expect("a root"))
+            .expect("a root");
         Self {
             issuer,
             key: KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key"),
@@ -75,11 +83,19 @@ impl Relay {
 
     async fn carry(&self, agent: TcpStream) -> io::Result<()> {
         agent.set_nodelay(true)?;
-        let destination = SockRef::from(&agent).original_dst_v4()?.as_socket().ok_or(io::ErrorKind::NotFound)?;
+        let destination = SockRef::from(&agent)
+            .original_dst_v4()?
+            .as_socket()
+            .ok_or(io::ErrorKind::NotFound)?;
         let hello = LazyConfigAcceptor::new(Acceptor::default(), agent).await?;
         let (host, offered) = {
             let hello = hello.client_hello();
-            let offered: Vec<_> = hello.alpn().into_iter().flatten().map(<[u8]>::to_vec).collect();
+            let offered: Vec<_> = hello
+                .alpn()
+                .into_iter()
+                .flatten()
+                .map(<[u8]>::to_vec)
+                .collect();
             (hello.server_name().unwrap_or_default().to_owned(), offered)
         };
         let mut provider = self.dial(destination, &host, &offered).await?;
@@ -98,7 +114,9 @@ impl Relay {
         let tcp = TcpStream::connect(destination).await?;
         tcp.set_nodelay(true)?;
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        TlsConnector::from(self.client(offered)).connect(name, tcp).await
+        TlsConnector::from(self.client(offered))
+            .connect(name, tcp)
+            .await
     }
 
     fn client(&self, offered: &[Vec<u8>]) -> Arc<ClientConfig> {
@@ -124,7 +142,9 @@ impl Relay {
                 .with_safe_default_protocol_versions()
                 .expect("versions")
                 .with_no_client_auth()
-                .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(self.leaf(host))));
+                .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(
+                    self.leaf(host),
+                )));
             config.alpn_protocols = agreed.into_iter().collect();
             config.session_storage = Arc::clone(&self.sessions);
             Arc::new(config)
@@ -135,6 +155,7 @@ impl Relay {
         let params = CertificateParams::new([host]).expect("a host");
         let leaf = params.signed_by(&self.key, &self.issuer).expect("a leaf");
         let key = PrivateKeyDer::Pkcs8(self.key.serialize_der().into());
-        CertifiedKey::from_der(vec![CertificateDer::from(leaf)], key, &default_provider()).expect("a matching pair")
+        CertifiedKey::from_der(vec![CertificateDer::from(leaf)], key, &default_provider())
+            .expect("a matching pair")
     }
 }

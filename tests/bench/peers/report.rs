@@ -25,15 +25,31 @@ pub struct Report {
 impl Report {
     pub fn new(scale: &Scale) -> Self {
         let (markdown, loads, notes) = (String::new(), Vec::new(), Vec::new());
-        let mut report = Self { scale: scale.clone(), markdown, loads, notes, complete: true };
-        report.say(&format!("{}; {} rounds, medians (quartiles)\n", machine(), scale.rounds));
+        let mut report = Self {
+            scale: scale.clone(),
+            markdown,
+            loads,
+            notes,
+            complete: true,
+        };
+        report.say(&format!(
+            "{}; {} rounds, medians (quartiles)\n",
+            machine(),
+            scale.rounds
+        ));
         report
     }
 
     /// What a reader of the figures must know.
     pub fn note(&mut self, text: &str) {
         // A page of error is not a note.
-        let text: String = text.lines().collect::<Vec<_>>().join(" ").chars().take(300).collect();
+        let text: String = text
+            .lines()
+            .collect::<Vec<_>>()
+            .join(" ")
+            .chars()
+            .take(300)
+            .collect();
         self.say(&format!("- {text}"));
         self.notes.push(text);
     }
@@ -51,32 +67,61 @@ impl Report {
 
     pub fn add(&mut self, load: Load, results: Results) {
         let description = load.describe(&self.scale);
-        self.complete &= Kind::ALL.into_iter().all(|kind| !kind.is_ours() || results.contains_key(kind.name()));
-        let present: Vec<_> = Kind::ALL.into_iter().filter(|kind| results.contains_key(kind.name())).collect();
+        self.complete &= Kind::ALL
+            .into_iter()
+            .all(|kind| !kind.is_ours() || results.contains_key(kind.name()));
+        let present: Vec<_> = Kind::ALL
+            .into_iter()
+            .filter(|kind| results.contains_key(kind.name()))
+            .collect();
         let Some(names) = present.first().map(|kind| names(&results[kind.name()])) else {
             return self.note(&format!("nobody carries {}", load.name()));
         };
         let (first, rest) = names.split_first().expect("a figure");
-        let cpu = names.iter().position(|name| name.contains("CPU")).filter(|place| *place > 0);
-        let mut table = format!("\n### {description}\n\n| | {first} | of no proxy | of the bare relay |");
-        rest.iter().for_each(|name| write!(table, " {name} |").expect("memory"));
-        table.push_str(if cpu.is_some() { " CPU of the bare relay |" } else { "" });
-        write!(table, "\n|---|{}", "---|".repeat(names.len() + 2 + usize::from(cpu.is_some()))).expect("memory");
+        let cpu = names
+            .iter()
+            .position(|name| name.contains("CPU"))
+            .filter(|place| *place > 0);
+        let mut table =
+            format!("\n### {description}\n\n| | {first} | of no proxy | of the bare relay |");
+        rest.iter()
+            .for_each(|name| write!(table, " {name} |").expect("memory"));
+        table.push_str(if cpu.is_some() {
+            " CPU of the bare relay |"
+        } else {
+            ""
+        });
+        write!(
+            table,
+            "\n|---|{}",
+            "---|".repeat(names.len() + 2 + usize::from(cpu.is_some()))
+        )
+        .expect("memory");
         for kind in &present {
             let rounds = &results[kind.name()];
             let value = |place: usize| short(Spread::of(&column(rounds, place)).median);
-            let ratio = |other, place| ratios(&results, *kind, other, place).map_or("-".to_owned(), |it| it.text());
+            let ratio = |other, place| {
+                ratios(&results, *kind, other, place).map_or("-".to_owned(), |it| it.text())
+            };
             // Nothing takes no processor time and no memory.
-            let takes =
-                |name: &str| *kind != Kind::Nothing || !["CPU", "KiB", "MiB"].iter().any(|it| name.contains(it));
+            let takes = |name: &str| {
+                *kind != Kind::Nothing || !["CPU", "KiB", "MiB"].iter().any(|it| name.contains(it))
+            };
             write!(table, "\n| {} |", kind.name()).expect("memory");
             let mut cell = |name: &str, text: String| {
-                write!(table, " {} |", if takes(name) { text } else { "-".to_owned() }).expect("memory");
+                write!(
+                    table,
+                    " {} |",
+                    if takes(name) { text } else { "-".to_owned() }
+                )
+                .expect("memory");
             };
             cell(first, value(0));
             cell(first, ratio(Kind::Nothing, 0));
             cell(first, ratio(Kind::BareRelay, 0));
-            rest.iter().zip(1..).for_each(|(name, place)| cell(name, value(place)));
+            rest.iter()
+                .zip(1..)
+                .for_each(|(name, place)| cell(name, value(place)));
             if let Some(place) = cpu {
                 cell("CPU", ratio(Kind::BareRelay, place));
             }
@@ -106,7 +151,10 @@ impl Report {
             "notes": self.notes,
             "loads": self.loads,
         });
-        for (name, text) in [("peers.md", &self.markdown), ("peers.json", &format!("{all:#}\n"))] {
+        for (name, text) in [
+            ("peers.md", &self.markdown),
+            ("peers.json", &format!("{all:#}\n")),
+        ] {
             let path = folder.join(name);
             fs::write(&path, text).expect("a writable target folder");
             println!("\nwritten: {}", path.display());
@@ -122,7 +170,10 @@ fn contestant(results: &Results, kind: Kind, names: &[&str]) -> Value {
             json!({ "name": names[place], "median": Spread::of(&values).median, "rounds": values })
         })
         .collect();
-    let cpu = names.iter().position(|name| name.contains("CPU")).filter(|_| kind != Kind::Nothing);
+    let cpu = names
+        .iter()
+        .position(|name| name.contains("CPU"))
+        .filter(|_| kind != Kind::Nothing);
     let ratio = |other, place| ratios(results, kind, other, place).map(|spread| spread.json());
     json!({
         "name": kind.name(),
@@ -134,7 +185,12 @@ fn contestant(results: &Results, kind: Kind, names: &[&str]) -> Value {
 }
 
 fn names(rounds: &[Figures]) -> Vec<&'static str> {
-    rounds.first().expect("a round").iter().map(|figure| figure.name).collect()
+    rounds
+        .first()
+        .expect("a round")
+        .iter()
+        .map(|figure| figure.name)
+        .collect()
 }
 
 fn column(rounds: &[Figures], place: usize) -> Vec<f64> {
@@ -143,10 +199,20 @@ fn column(rounds: &[Figures], place: usize) -> Vec<f64> {
 
 /// Of one figure, within each round.
 fn ratios(results: &Results, kind: Kind, other: Kind, place: usize) -> Option<Spread> {
-    let (these, others) = (column(&results[kind.name()], place), column(results.get(other.name())?, place));
-    let ratios: Vec<_> = these.iter().zip(&others).map(|(this, other)| this / other).collect();
+    let (these, others) = (
+        column(&results[kind.name()], place),
+        column(results.get(other.name())?, place),
+    );
+    let ratios: Vec<_> = these
+        .iter()
+        .zip(&others)
+        .map(|(this, other)| this / other)
+        .collect();
     // The memory of nothing is none: there is no ratio to it.
-    ratios.iter().all(|ratio| ratio.is_finite()).then(|| Spread::of(&ratios))
+    ratios
+        .iter()
+        .all(|ratio| ratio.is_finite())
+        .then(|| Spread::of(&ratios))
 }
 
 struct Spread {
@@ -160,7 +226,11 @@ impl Spread {
         let mut sorted = values.to_vec();
         sorted.sort_by(f64::total_cmp);
         let at = |share: f64| sorted[((sorted.len() - 1) as f64 * share).round() as usize];
-        Self { low: at(0.25), median: at(0.5), high: at(0.75) }
+        Self {
+            low: at(0.25),
+            median: at(0.5),
+            high: at(0.75),
+        }
     }
 
     fn text(&self) -> String {
@@ -185,10 +255,22 @@ fn short(value: f64) -> String {
 fn machine() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let (info, load) = (read("/proc/cpuinfo"), read("/proc/loadavg"));
-    let model =
-        info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map_or("?", |(_, name)| name);
+    let model = info
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
+        .map_or("?", |(_, name)| name);
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let (load, kernel) = (load.split(' ').next().unwrap_or("?"), read("/proc/sys/kernel/osrelease"));
-    let build = if cfg!(debug_assertions) { ", built without optimisation: no figures to keep" } else { "" };
-    format!("{cores} cores, {model}, Linux {}, load {load} at the start{build}", kernel.trim())
+    let (load, kernel) = (
+        load.split(' ').next().unwrap_or("?"),
+        read("/proc/sys/kernel/osrelease"),
+    );
+    let build = if cfg!(debug_assertions) {
+        ", built without optimisation: no figures to keep"
+    } else {
+        ""
+    };
+    format!(
+        "{cores} cores, {model}, Linux {}, load {load} at the start{build}",
+        kernel.trim()
+    )
 }

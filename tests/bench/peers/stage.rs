@@ -1,8 +1,9 @@
-//! Where all of it happens: a network, process and mount namespace of its own with real redirect rules, gone with its first
-//! process.
+//! Where all of it happens: a network, process and mount namespace of its own with real redirect
+//! rules, gone with its first process.
 //!
-//! Each contestant has an address on `lo`; the provider listens on all of them. Connections that carry the agent's mark are
-//! redirected by their destination to the contestant whose address it is; its own connections carry no mark and arrive.
+//! Each contestant has an address on `lo`; the provider listens on all of them. Connections that
+//! carry the agent's mark are redirected by their destination to the contestant whose address it
+//! is; its own connections carry no mark and arrive.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, exit};
@@ -26,22 +27,42 @@ pub fn door(place: u8) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 8100 + 10 * u16::from(place)))
 }
 
-/// Runs this program again on a new stage and ends with its exit code. Where none can be built, it fails; with `--smoke` it may
-/// also be skipped.
+/// Runs this program again on a new stage and ends with its exit code. Where none can be built, it
+/// fails; with `--smoke` it may also be skipped.
 pub fn run_again(wanted: &[String], flags: &[String]) {
     let own = std::env::current_exe().expect("the path of this program");
     let mut unshare = Command::new("unshare");
     if !rustix::process::geteuid().is_root() {
         unshare.args(["--user", "--map-root-user"]);
     }
-    unshare.args(["--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--", "bash", "-c", BUILD, "stage"]);
-    unshare.arg(build_rules()).arg(own).arg(super::NAME).args(wanted).args(flags).arg(FLAG);
+    unshare.args([
+        "--net",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+        "--",
+        "bash",
+        "-c",
+        BUILD,
+        "stage",
+    ]);
+    unshare
+        .arg(build_rules())
+        .arg(own)
+        .arg(super::NAME)
+        .args(wanted)
+        .args(flags)
+        .arg(FLAG);
     let status = unshare.status().expect("unshare of util-linux");
     if status.code() == Some(CANNOT) {
-        let reason =
-            "no network namespace with redirect rules can be built here (needs root, or user namespaces, and iptables)";
+        let reason = "no network namespace with redirect rules can be built here (needs root, or user namespaces, and iptables)";
         let is_smoke = flags.iter().any(|flag| flag == "--smoke");
-        let skipped = if is_smoke { skip::decide(super::NAME, 1, reason) } else { Err(reason.to_owned()) };
+        let skipped = if is_smoke {
+            skip::decide(super::NAME, 1, reason)
+        } else {
+            Err(reason.to_owned())
+        };
         if let Err(refusal) = skipped {
             crate::title(&format!("peers: {refusal}"));
             exit(1);
@@ -55,7 +76,9 @@ pub fn run_again(wanted: &[String], flags: &[String]) {
 fn build_rules() -> String {
     let rule = |place| {
         let (address, door) = (address(place).ip(), door(place).port());
-        format!("-A OUTPUT -d {address} -p tcp --dport 443 -m mark --mark {MARK} -j REDIRECT --to-ports {door}\n")
+        format!(
+            "-A OUTPUT -d {address} -p tcp --dport 443 -m mark --mark {MARK} -j REDIRECT --to-ports {door}\n"
+        )
     };
     let rules: String = (1..PLACES).map(rule).collect();
     format!("*nat\n{rules}COMMIT\n")
@@ -63,7 +86,8 @@ fn build_rules() -> String {
 
 const CANNOT: i32 = 77;
 
-/// Connections are many and short: ports are used again at once, which only a private network may be told.
+/// Connections are many and short: ports are used again at once, which only a private network may
+/// be told.
 const BUILD: &str = r#"
 rules=$1
 shift

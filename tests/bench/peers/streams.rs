@@ -1,4 +1,5 @@
-//! Many streams at once: slow ones, whose events carry the instant at which they were made, and idle ones.
+//! Many streams at once: slow ones, whose events carry the instant at which they were made, and
+//! idle ones.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,13 +22,21 @@ pub const EVENTS_PER_SECOND: usize = 2000;
 
 /// All are open before the delay of any event is taken down.
 pub async fn slow(subject: &Subject, count: usize, time: Duration) -> Figures {
-    let query = format!("events={}&pace={}", u32::MAX, (1000 * count / EVENTS_PER_SECOND).max(1));
+    let query = format!(
+        "events={}&pace={}",
+        u32::MAX,
+        (1000 * count / EVENTS_PER_SECOND).max(1)
+    );
     let opening = Arc::new(Semaphore::new(AT_ONCE));
     let (opened, mut open) = mpsc::channel(count);
     let timed = watch::Sender::new(None);
     let mut streams = JoinSet::new();
     for _ in 0..count {
-        let stream = Stream { agent: subject.agent.clone(), query: query.clone(), window: timed.subscribe() };
+        let stream = Stream {
+            agent: subject.agent.clone(),
+            query: query.clone(),
+            window: timed.subscribe(),
+        };
         let (opening, opened) = (Arc::clone(&opening), opened.clone());
         streams.spawn(stream.run(opening, opened));
     }
@@ -39,7 +48,10 @@ pub async fn slow(subject: &Subject, count: usize, time: Duration) -> Figures {
         }
     }
     let (cpu, begun) = (subject.cpu(), Instant::now());
-    timed.send_replace(Some(Window { from: now(), until: now() + time.as_micros() as u64 }));
+    timed.send_replace(Some(Window {
+        from: now(),
+        until: now() + time.as_micros() as u64,
+    }));
     sleep(time).await;
     let (cpu, took) = (subject.cpu() - cpu, begun.elapsed());
     let delays = streams.join_all().await.concat();
@@ -68,7 +80,8 @@ struct Stream {
 }
 
 impl Stream {
-    /// Says how long its first event took, from the begin of the connection; returns the delays of those in the window.
+    /// Says how long its first event took, from the begin of the connection; returns the delays of
+    /// those in the window.
     async fn run(self, opening: Arc<Semaphore>, opened: mpsc::Sender<Duration>) -> Vec<Duration> {
         let mut turn = Some(opening.acquire_owned().await.expect("open for good"));
         let begun = Instant::now();
@@ -82,10 +95,17 @@ impl Stream {
             let (sent, kept) = instants(&rest);
             rest.drain(..kept);
             if !sent.is_empty() && turn.take().is_some() {
-                opened.send(begun.elapsed()).await.expect("somebody listens");
+                opened
+                    .send(begun.elapsed())
+                    .await
+                    .expect("somebody listens");
             }
-            let Some(window) = *self.window.borrow() else { continue };
-            let counted = sent.iter().filter(|sent| (window.from..window.until).contains(*sent));
+            let Some(window) = *self.window.borrow() else {
+                continue;
+            };
+            let counted = sent
+                .iter()
+                .filter(|sent| (window.from..window.until).contains(*sent));
             delays.extend(counted.map(|sent| Duration::from_micros(at.saturating_sub(*sent))));
             if at > window.until {
                 return delays;
@@ -111,13 +131,17 @@ pub async fn idle(subject: &Subject, count: usize) -> Figures {
     let after = settled(subject).await;
     let mib = |kib: u64| kib as f64 / 1024.0;
     vec![
-        Figure::new("KiB/stream", after.saturating_sub(before) as f64 / count as f64),
+        Figure::new(
+            "KiB/stream",
+            after.saturating_sub(before) as f64 / count as f64,
+        ),
         Figure::new("before MiB", mib(before)),
         Figure::new("with all MiB", mib(after)),
     ]
 }
 
-/// Memory once it no longer grows, at last after some seconds: a runtime that collects garbage is never at rest.
+/// Memory once it no longer grows, at last after some seconds: a runtime that collects garbage is
+/// never at rest.
 async fn settled(subject: &Subject) -> u64 {
     let mut last = 0;
     for _ in 0..20 {

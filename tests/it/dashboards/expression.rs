@@ -33,17 +33,27 @@ impl Selector {
             (matcher.name.clone(), operator, matcher.value.clone())
         });
         let metric = selector.name.clone().unwrap_or_default();
-        Self { metric, matchers: matchers.collect(), window, function: function.map(str::to_owned) }
+        Self {
+            metric,
+            matchers: matchers.collect(),
+            window,
+            function: function.map(str::to_owned),
+        }
     }
 
     /// The name that the reference page has for it: without what a histogram puts on its series.
     pub fn family(&self) -> &str {
         let parts = ["_bucket", "_sum", "_count"];
-        parts.iter().find_map(|part| self.metric.strip_suffix(part)).unwrap_or(&self.metric)
+        parts
+            .iter()
+            .find_map(|part| self.metric.strip_suffix(part))
+            .unwrap_or(&self.metric)
     }
 
     pub fn has(&self, label: &str, value: &str) -> bool {
-        self.matchers.iter().any(|(name, operator, is)| name == label && *operator == "=~" && is == value)
+        self.matchers
+            .iter()
+            .any(|(name, operator, is)| name == label && *operator == "=~" && is == value)
     }
 }
 
@@ -52,7 +62,9 @@ impl Selector {
 /// # Errors
 /// When it is no PromQL.
 pub fn selectors(expression: &str) -> Result<Vec<Selector>, String> {
-    let whole = expression.replace("$__rate_interval", RATE_INTERVAL).replace("$__range", RANGE);
+    let whole = expression
+        .replace("$__rate_interval", RATE_INTERVAL)
+        .replace("$__range", RANGE);
     let mut found = Vec::new();
     walk(&parse(&whole)?, None, &mut found);
     Ok(found)
@@ -65,8 +77,14 @@ fn walk(expression: &Expr, function: Option<&str>, found: &mut Vec<Selector>) {
             walk(&of.lhs, None, found);
             walk(&of.rhs, None, found);
         }
-        Expr::Call(call) => call.args.args.iter().for_each(|argument| walk(argument, Some(call.func.name), found)),
-        Expr::MatrixSelector(of) => found.push(Selector::new(&of.vs, Some(of.range.as_secs()), function)),
+        Expr::Call(call) => call
+            .args
+            .args
+            .iter()
+            .for_each(|argument| walk(argument, Some(call.func.name), found)),
+        Expr::MatrixSelector(of) => {
+            found.push(Selector::new(&of.vs, Some(of.range.as_secs()), function))
+        }
         Expr::Paren(of) => walk(&of.expr, function, found),
         Expr::Subquery(of) => walk(&of.expr, None, found),
         Expr::Unary(of) => walk(&of.expr, None, found),

@@ -1,4 +1,5 @@
-//! The 17 rules of Grafana's dashboard linter, and what else holds of our boards. Each rule is broken once to see that it tells.
+//! The 17 rules of Grafana's dashboard linter, and what else holds of our boards. Each rule is
+//! broken once to see that it tells.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +15,9 @@ type Rule = fn(&Value) -> Vec<String>;
 const RULES: [(&str, Rule); 17] = [
     ("template-datasource-rule", template_datasource),
     ("template-job-rule", |board| template(board, "job")),
-    ("template-instance-rule", |board| template(board, "instance")),
+    ("template-instance-rule", |board| {
+        template(board, "instance")
+    }),
     ("template-label-promql-rule", template_label_promql),
     ("template-on-time-change-reload-rule", template_reload),
     ("panel-datasource-rule", panel_datasource),
@@ -26,15 +29,19 @@ const RULES: [(&str, Rule); 17] = [
     ("target-promql-rule", target_promql),
     ("target-rate-interval-rule", target_rate_interval),
     ("target-job-rule", |board| target_matcher(board, "job")),
-    ("target-instance-rule", |board| target_matcher(board, "instance")),
+    ("target-instance-rule", |board| {
+        target_matcher(board, "instance")
+    }),
     ("target-counter-agg-rule", target_counter),
     ("uneditable-dashboard-rule", uneditable),
 ];
 
 #[test]
 fn boards_keep_the_rules_of_the_linter() {
-    let broken: Vec<_> =
-        boards().iter().flat_map(|board| lint(&board.json).into_iter().map(|(_, what)| what)).collect();
+    let broken: Vec<_> = boards()
+        .iter()
+        .flat_map(|board| lint(&board.json).into_iter().map(|(_, what)| what))
+        .collect();
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
@@ -42,29 +49,94 @@ fn boards_keep_the_rules_of_the_linter() {
 fn each_rule_tells_when_it_is_broken() {
     let board = boards().remove(0).json;
     let breaks: [(&str, &str, Value); 17] = [
-        ("template-datasource-rule", "/templating/list/0/name", json!("ds")),
-        ("template-job-rule", "/templating/list/1/multi", json!(false)),
-        ("template-instance-rule", "/templating/list/2/allValue", json!(".*")),
-        ("template-label-promql-rule", "/templating/list/1/query", json!("label_values(a{, job)")),
-        ("template-on-time-change-reload-rule", "/templating/list/2/refresh", json!(1)),
-        ("panel-datasource-rule", "/panels/1/datasource/uid", json!("abc")),
-        ("panel-title-description-rule", "/panels/1/description", json!("")),
-        ("panel-units-rule", "/panels/1/fieldConfig/defaults/unit", json!("tokens")),
+        (
+            "template-datasource-rule",
+            "/templating/list/0/name",
+            json!("ds"),
+        ),
+        (
+            "template-job-rule",
+            "/templating/list/1/multi",
+            json!(false),
+        ),
+        (
+            "template-instance-rule",
+            "/templating/list/2/allValue",
+            json!(".*"),
+        ),
+        (
+            "template-label-promql-rule",
+            "/templating/list/1/query",
+            json!("label_values(a{, job)"),
+        ),
+        (
+            "template-on-time-change-reload-rule",
+            "/templating/list/2/refresh",
+            json!(1),
+        ),
+        (
+            "panel-datasource-rule",
+            "/panels/1/datasource/uid",
+            json!("abc"),
+        ),
+        (
+            "panel-title-description-rule",
+            "/panels/1/description",
+            json!(""),
+        ),
+        (
+            "panel-units-rule",
+            "/panels/1/fieldConfig/defaults/unit",
+            json!("tokens"),
+        ),
         ("panel-no-targets-rule", "/panels/1/targets", json!([])),
-        ("target-logql-rule", "/panels/1/targets/0/datasource/type", json!("loki")),
-        ("target-logql-auto-rule", "/panels/1/targets/0/expr", json!("rate({a=\"b\"}[$__auto])")),
-        ("target-promql-rule", "/panels/1/targets/0/expr", json!("sum(")),
-        ("target-rate-interval-rule", "/panels/1/targets/0/expr", json!("rate(a_total[5m])")),
-        ("target-job-rule", "/panels/1/targets/0/expr", json!("a{instance=~\"$instance\", job=\"$job\"}")),
-        ("target-instance-rule", "/panels/1/targets/0/expr", json!("a{job=~\"$job\"}")),
-        ("target-counter-agg-rule", "/panels/1/targets/0/expr", json!("sum(a_total)")),
+        (
+            "target-logql-rule",
+            "/panels/1/targets/0/datasource/type",
+            json!("loki"),
+        ),
+        (
+            "target-logql-auto-rule",
+            "/panels/1/targets/0/expr",
+            json!("rate({a=\"b\"}[$__auto])"),
+        ),
+        (
+            "target-promql-rule",
+            "/panels/1/targets/0/expr",
+            json!("sum("),
+        ),
+        (
+            "target-rate-interval-rule",
+            "/panels/1/targets/0/expr",
+            json!("rate(a_total[5m])"),
+        ),
+        (
+            "target-job-rule",
+            "/panels/1/targets/0/expr",
+            json!("a{instance=~\"$instance\", job=\"$job\"}"),
+        ),
+        (
+            "target-instance-rule",
+            "/panels/1/targets/0/expr",
+            json!("a{job=~\"$job\"}"),
+        ),
+        (
+            "target-counter-agg-rule",
+            "/panels/1/targets/0/expr",
+            json!("sum(a_total)"),
+        ),
         ("uneditable-dashboard-rule", "/editable", json!(true)),
     ];
     for ((rule, _), (breaks, path, value)) in RULES.iter().zip(breaks) {
         assert_eq!(*rule, breaks, "in the order of the rules");
         let mut board = board.clone();
-        *board.pointer_mut(path).unwrap_or_else(|| panic!("{path} is there")) = value;
-        assert!(lint(&board).iter().any(|(told, _)| *told == breaks), "{breaks} says nothing of {path}");
+        *board
+            .pointer_mut(path)
+            .unwrap_or_else(|| panic!("{path} is there")) = value;
+        assert!(
+            lint(&board).iter().any(|(told, _)| *told == breaks),
+            "{breaks} says nothing of {path}"
+        );
     }
 }
 
@@ -72,7 +144,10 @@ fn lint(board: &Value) -> Vec<(&'static str, String)> {
     let told = |(name, rule): &(&'static str, Rule)| {
         let of = text(&board["title"]).to_owned();
         let name = *name;
-        rule(board).into_iter().map(move |what| (name, format!("{of}: {name}: {what}"))).collect::<Vec<_>>()
+        rule(board)
+            .into_iter()
+            .map(move |what| (name, format!("{of}: {name}: {what}")))
+            .collect::<Vec<_>>()
     };
     RULES.iter().flat_map(told).collect()
 }
@@ -85,7 +160,10 @@ fn variables(board: &Value) -> &[Value] {
 
 /// Several data sources are named after their kinds.
 fn template_datasource(board: &Value) -> Vec<String> {
-    let sources: Vec<_> = variables(board).iter().filter(|it| it["type"] == "datasource").collect();
+    let sources: Vec<_> = variables(board)
+        .iter()
+        .filter(|it| it["type"] == "datasource")
+        .collect();
     let mut broken = Vec::new();
     if !sources.iter().any(|source| source["query"] == "prometheus") {
         broken.push("there is no variable for the Prometheus data source".to_owned());
@@ -95,14 +173,20 @@ fn template_datasource(board: &Value) -> Vec<String> {
         let (first, rest) = kind.split_at(1);
         let label = format!("{}{rest} data source", first.to_uppercase());
         if source["name"] != format!("{kind}_datasource") || source["label"] != label {
-            broken.push(format!("the variable for {kind} is {} with the label {}", source["name"], source["label"]));
+            broken.push(format!(
+                "the variable for {kind} is {} with the label {}",
+                source["name"], source["label"]
+            ));
         }
     }
     broken
 }
 
 fn template(board: &Value, name: &str) -> Vec<String> {
-    let Some(variable) = variables(board).iter().find(|variable| variable["name"] == name) else {
+    let Some(variable) = variables(board)
+        .iter()
+        .find(|variable| variable["name"] == name)
+    else {
         return vec![format!("there is no variable {name}")];
     };
     let (first, rest) = name.split_at(1);
@@ -115,71 +199,124 @@ fn template(board: &Value, name: &str) -> Vec<String> {
         ("/includeAll", json!(true)),
     ];
     let differs = |(path, value): &(&str, Value)| variable.pointer(path) != Some(value);
-    wanted.iter().filter(|it| differs(it)).map(|(path, value)| format!("{name}{path} is not {value}")).collect()
+    wanted
+        .iter()
+        .filter(|it| differs(it))
+        .map(|(path, value)| format!("{name}{path} is not {value}"))
+        .collect()
 }
 
 /// The metric that `label_values(metric, label)` asks for, and the label.
 pub fn label_values(query: &str) -> Option<(&str, &str)> {
-    query.strip_prefix("label_values(")?.strip_suffix(')')?.rsplit_once(", ")
+    query
+        .strip_prefix("label_values(")?
+        .strip_suffix(')')?
+        .rsplit_once(", ")
 }
 
 fn queries(board: &Value) -> impl Iterator<Item = &Value> {
-    variables(board).iter().filter(|variable| variable["type"] == "query")
+    variables(board)
+        .iter()
+        .filter(|variable| variable["type"] == "query")
 }
 
 fn template_label_promql(board: &Value) -> Vec<String> {
-    let is_valid = |query: &str| label_values(query).is_some_and(|(metric, _)| selectors(metric).is_ok());
-    queries(board).map(|it| text(&it["query"])).filter(|query| !is_valid(query)).map(str::to_owned).collect()
+    let is_valid =
+        |query: &str| label_values(query).is_some_and(|(metric, _)| selectors(metric).is_ok());
+    queries(board)
+        .map(|it| text(&it["query"]))
+        .filter(|query| !is_valid(query))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// 2: at each change of the time range.
 fn template_reload(board: &Value) -> Vec<String> {
-    queries(board).filter(|it| it["refresh"] != 2).map(|it| it["name"].to_string()).collect()
+    queries(board)
+        .filter(|it| it["refresh"] != 2)
+        .map(|it| it["name"].to_string())
+        .collect()
 }
 
 fn panel_rule(board: &Value, keeps: impl Fn(&Value) -> bool) -> Vec<String> {
-    panels(board).into_iter().filter(|panel| !keeps(panel)).map(|panel| panel["title"].to_string()).collect()
+    panels(board)
+        .into_iter()
+        .filter(|panel| !keeps(panel))
+        .map(|panel| panel["title"].to_string())
+        .collect()
 }
 
 fn panel_datasource(board: &Value) -> Vec<String> {
     panel_rule(board, |panel| {
-        let of_targets = list(&panel["targets"]).iter().map(|target| &target["datasource"]["uid"]);
-        of_targets.chain([&panel["datasource"]["uid"]]).all(|uid| uid == SOURCE)
+        let of_targets = list(&panel["targets"])
+            .iter()
+            .map(|target| &target["datasource"]["uid"]);
+        of_targets
+            .chain([&panel["datasource"]["uid"]])
+            .all(|uid| uid == SOURCE)
     })
 }
 
 fn panel_title_description(board: &Value) -> Vec<String> {
-    panel_rule(board, |panel| ["title", "description"].iter().all(|part| !text(&panel[*part]).is_empty()))
+    panel_rule(board, |panel| {
+        ["title", "description"]
+            .iter()
+            .all(|part| !text(&panel[*part]).is_empty())
+    })
 }
 
 /// Grafana's own names of the units that are used here.
-const UNITS: [&str; 7] = ["Bps", "bytes", "currencyUSD", "dateTimeFromNow", "percentunit", "s", "short"];
+const UNITS: [&str; 7] = [
+    "Bps",
+    "bytes",
+    "currencyUSD",
+    "dateTimeFromNow",
+    "percentunit",
+    "s",
+    "short",
+];
 
 fn panel_units(board: &Value) -> Vec<String> {
     panel_rule(board, |panel| {
-        let overrides = list(&panel["fieldConfig"]["overrides"]).iter().flat_map(|it| list(&it["properties"]));
-        let overrides = overrides.filter(|property| property["id"] == "unit").map(|property| &property["value"]);
-        overrides.chain([&panel["fieldConfig"]["defaults"]["unit"]]).all(|unit| UNITS.contains(&text(unit)))
+        let overrides = list(&panel["fieldConfig"]["overrides"])
+            .iter()
+            .flat_map(|it| list(&it["properties"]));
+        let overrides = overrides
+            .filter(|property| property["id"] == "unit")
+            .map(|property| &property["value"]);
+        overrides
+            .chain([&panel["fieldConfig"]["defaults"]["unit"]])
+            .all(|unit| UNITS.contains(&text(unit)))
     })
 }
 
 fn panel_no_targets(board: &Value) -> Vec<String> {
-    panel_rule(board, |panel| list(&panel["targets"]).iter().any(|target| !text(&target["expr"]).is_empty()))
+    panel_rule(board, |panel| {
+        list(&panel["targets"])
+            .iter()
+            .any(|target| !text(&target["expr"]).is_empty())
+    })
 }
 
 fn targets(board: &Value) -> impl Iterator<Item = (&Value, &Value)> {
-    panels(board).into_iter().flat_map(|panel| list(&panel["targets"]).iter().map(move |target| (panel, target)))
+    panels(board).into_iter().flat_map(|panel| {
+        list(&panel["targets"])
+            .iter()
+            .map(move |target| (panel, target))
+    })
 }
 
 /// No panel asks Loki: what would be LogQL is a mistake.
 fn target_logql(board: &Value) -> Vec<String> {
     let loki = targets(board).filter(|(_, target)| target["datasource"]["type"] != "prometheus");
-    loki.map(|(panel, target)| format!("{}: {}", panel["title"], target["expr"])).collect()
+    loki.map(|(panel, target)| format!("{}: {}", panel["title"], target["expr"]))
+        .collect()
 }
 
 fn target_logql_auto(board: &Value) -> Vec<String> {
     let auto = targets(board).filter(|(_, target)| text(&target["expr"]).contains("$__auto"));
-    auto.map(|(panel, target)| format!("{}: {}", panel["title"], target["expr"])).collect()
+    auto.map(|(panel, target)| format!("{}: {}", panel["title"], target["expr"]))
+        .collect()
 }
 
 fn target_promql(board: &Value) -> Vec<String> {
@@ -190,39 +327,53 @@ fn target_promql(board: &Value) -> Vec<String> {
     targets(board).filter_map(told).collect()
 }
 
-/// The expressions of panels that have a selector which breaks a rule; what is no PromQL breaks another one.
+/// The expressions of panels that have a selector which breaks a rule; what is no PromQL breaks
+/// another one.
 fn selector_rule(board: &Value, keeps: impl Fn(&Value, &Selector) -> bool) -> Vec<String> {
     let breaks = |panel: &Value, target: &Value| {
         let selectors = selectors(text(&target["expr"])).unwrap_or_default();
         selectors.iter().any(|selector| !keeps(panel, selector))
     };
     let broken = targets(board).filter(|(panel, target)| breaks(panel, target));
-    broken.map(|(panel, target)| format!("{}: {}", panel["title"], target["expr"])).collect()
+    broken
+        .map(|(panel, target)| format!("{}: {}", panel["title"], target["expr"]))
+        .collect()
 }
 
 /// Beyond the linter: the increase over the whole range is for panels that show one number of it.
 fn target_rate_interval(board: &Value) -> Vec<String> {
     selector_rule(board, |panel, selector| {
-        let Some(window) = selector.window.map(|window| format!("{window}s")) else { return true };
-        let of_range =
-            selector.function.as_deref() == Some("increase") && ["stat", "table"].contains(&text(&panel["type"]));
+        let Some(window) = selector.window.map(|window| format!("{window}s")) else {
+            return true;
+        };
+        let of_range = selector.function.as_deref() == Some("increase")
+            && ["stat", "table"].contains(&text(&panel["type"]));
         window == RATE_INTERVAL || (window == RANGE && of_range)
     })
 }
 
 fn target_matcher(board: &Value, label: &str) -> Vec<String> {
-    selector_rule(board, |_, selector| selector.has(label, &format!("${label}")))
+    selector_rule(board, |_, selector| {
+        selector.has(label, &format!("${label}"))
+    })
 }
 
 fn target_counter(board: &Value) -> Vec<String> {
     selector_rule(board, |_, selector| {
-        let is_change = matches!(selector.function.as_deref(), Some("rate" | "irate" | "increase"));
+        let is_change = matches!(
+            selector.function.as_deref(),
+            Some("rate" | "irate" | "increase")
+        );
         !selector.metric.ends_with("_total") || is_change
     })
 }
 
 fn uneditable(board: &Value) -> Vec<String> {
-    if board["editable"] == false { vec![] } else { vec!["it can be edited".to_owned()] }
+    if board["editable"] == false {
+        vec![]
+    } else {
+        vec!["it can be edited".to_owned()]
+    }
 }
 
 #[test]
@@ -231,14 +382,35 @@ fn boards_import_as_they_are_and_lead_to_each_other() {
     for board in &boards {
         let (name, json) = (&board.name, &board.json);
         assert_eq!(json["uid"], format!("gravimeter-{name}"));
-        assert!(json["id"].is_null() && json["__inputs"].is_null(), "{name}: nothing to fill in");
+        assert!(
+            json["id"].is_null() && json["__inputs"].is_null(),
+            "{name}: nothing to fill in"
+        );
         assert_eq!(json["tags"], json!(["gravimeter"]), "{name}");
-        assert!(!text(&json["description"]).is_empty() && !text(&json["refresh"]).is_empty(), "{name}");
+        assert!(
+            !text(&json["description"]).is_empty() && !text(&json["refresh"]).is_empty(),
+            "{name}"
+        );
         let link = &json["links"][0];
         let kept = (&link["tags"], &link["includeVars"], &link["keepTime"]);
-        assert_eq!(kept, (&json!(["gravimeter"]), &json!(true), &json!(true)), "{name}");
-        let marks: Vec<_> = list(&json["annotations"]["list"]).iter().map(|mark| text(&mark["name"])).collect();
-        assert_eq!(marks, ["Restarts of Gravimeter", "Restarts of the agent", "Rate limits"], "{name}");
+        assert_eq!(
+            kept,
+            (&json!(["gravimeter"]), &json!(true), &json!(true)),
+            "{name}"
+        );
+        let marks: Vec<_> = list(&json["annotations"]["list"])
+            .iter()
+            .map(|mark| text(&mark["name"]))
+            .collect();
+        assert_eq!(
+            marks,
+            [
+                "Restarts of Gravimeter",
+                "Restarts of the agent",
+                "Rate limits"
+            ],
+            "{name}"
+        );
     }
 }
 
@@ -248,11 +420,27 @@ fn panels_have_a_place_of_their_own() {
         let mut ids = BTreeSet::new();
         let mut cells = BTreeSet::new();
         for panel in list(&board.json["panels"]) {
-            assert!(ids.insert(panel["id"].as_u64().expect("an id")), "{}: {}", board.name, panel["title"]);
-            let [x, y, w, h] = ["x", "y", "w", "h"].map(|part| panel["gridPos"][part].as_u64().expect("a place"));
-            assert!(w > 0 && h > 0 && x + w <= 24, "{}: {}", board.name, panel["title"]);
+            assert!(
+                ids.insert(panel["id"].as_u64().expect("an id")),
+                "{}: {}",
+                board.name,
+                panel["title"]
+            );
+            let [x, y, w, h] =
+                ["x", "y", "w", "h"].map(|part| panel["gridPos"][part].as_u64().expect("a place"));
+            assert!(
+                w > 0 && h > 0 && x + w <= 24,
+                "{}: {}",
+                board.name,
+                panel["title"]
+            );
             for cell in (x..x + w).flat_map(|x| (y..y + h).map(move |y| (x, y))) {
-                assert!(cells.insert(cell), "{}: {} lies over another panel", board.name, panel["title"]);
+                assert!(
+                    cells.insert(cell),
+                    "{}: {} lies over another panel",
+                    board.name,
+                    panel["title"]
+                );
             }
         }
         let height = cells.iter().map(|(_, y)| y + 1).max().unwrap_or_default();
@@ -269,13 +457,25 @@ fn data_links_lead_to_the_trace_store() {
         assert!(!searches.is_empty(), "{name} leads to traces");
         for pane in searches {
             let kind = text(&pane["queries"][0]["datasource"]["type"]).to_owned();
-            assert_eq!(pane["datasource"], format!("${{{kind}_datasource}}"), "{name}");
-            assert!(variables(&json).iter().any(|it| it["name"] == format!("{kind}_datasource")), "{name}: {kind}");
+            assert_eq!(
+                pane["datasource"],
+                format!("${{{kind}_datasource}}"),
+                "{name}"
+            );
+            assert!(
+                variables(&json)
+                    .iter()
+                    .any(|it| it["name"] == format!("{kind}_datasource")),
+                "{name}: {kind}"
+            );
             assert_eq!(pane["range"], json!({"from": "${__from}", "to": "${__to}"}));
             kinds.insert(kind);
         }
     }
-    assert_eq!(kinds, BTreeSet::from(["jaeger".to_owned(), "tempo".to_owned()]));
+    assert_eq!(
+        kinds,
+        BTreeSet::from(["jaeger".to_owned(), "tempo".to_owned()])
+    );
 }
 
 /// What the data links of a board open: a search in the trace store.
@@ -283,25 +483,45 @@ pub fn searches(board: &Value) -> Vec<Value> {
     let mut links = Vec::new();
     for panel in panels(board) {
         links.extend(list(&panel["fieldConfig"]["defaults"]["links"]));
-        let overrides = list(&panel["fieldConfig"]["overrides"]).iter().flat_map(|it| list(&it["properties"]));
-        links.extend(overrides.filter(|it| it["id"] == "links").flat_map(|it| list(&it["value"])));
+        let overrides = list(&panel["fieldConfig"]["overrides"])
+            .iter()
+            .flat_map(|it| list(&it["properties"]));
+        links.extend(
+            overrides
+                .filter(|it| it["id"] == "links")
+                .flat_map(|it| list(&it["value"])),
+        );
     }
     links.into_iter().map(search).collect()
 }
 
 fn search(link: &Value) -> Value {
     let url = text(&link["url"]);
-    let panes = url.strip_prefix("/explore?schemaVersion=1&panes=").unwrap_or_else(|| panic!("{url}"));
-    let plain = percent_encoding::percent_decode_str(panes).decode_utf8().expect("UTF-8");
-    let mut panes: Value = serde_json::from_str(&plain).unwrap_or_else(|error| panic!("{error}: {plain}"));
+    let panes = url
+        .strip_prefix("/explore?schemaVersion=1&panes=")
+        .unwrap_or_else(|| panic!("{url}"));
+    let plain = percent_encoding::percent_decode_str(panes)
+        .decode_utf8()
+        .expect("UTF-8");
+    let mut panes: Value =
+        serde_json::from_str(&plain).unwrap_or_else(|error| panic!("{error}: {plain}"));
     panes["traces"].take()
 }
 
 /// Metrics that no board shows, and why.
 const UNSHOWN: [(&str, &str); 3] = [
-    ("gen_ai_", "the same calls under the convention's names, for boards of other people"),
-    ("gravimeter_model_info", "names for people, to be joined by hand"),
-    ("process_virtual_memory_bytes", "address space costs nothing, and would hide what does"),
+    (
+        "gen_ai_",
+        "the same calls under the convention's names, for boards of other people",
+    ),
+    (
+        "gravimeter_model_info",
+        "names for people, to be joined by hand",
+    ),
+    (
+        "process_virtual_memory_bytes",
+        "address space costs nothing, and would hide what does",
+    ),
 ];
 
 /// Exemplars are asked for where there are some.
@@ -319,10 +539,16 @@ fn boards_ask_for_what_is_documented_and_show_all_of_it() {
     for board in boards() {
         for (panel, target) in targets(&board.json) {
             for selector in selectors(text(&target["expr"])).expect("PromQL") {
-                let (family, of) = (selector.family().to_owned(), format!("{}: {}", board.name, panel["title"]));
+                let (family, of) = (
+                    selector.family().to_owned(),
+                    format!("{}: {}", board.name, panel["title"]),
+                );
                 assert!(documented.contains(&family), "{of}: {family}");
                 if target["exemplar"] == true {
-                    assert!(TRACED.contains(&&*family), "{of}: {family} has no exemplars");
+                    assert!(
+                        TRACED.contains(&&*family),
+                        "{of}: {family} has no exemplars"
+                    );
                     with_exemplars.insert(family.clone());
                 }
                 shown.insert(family);
@@ -330,7 +556,11 @@ fn boards_ask_for_what_is_documented_and_show_all_of_it() {
         }
     }
     let is_unshown = |name: &&String| !UNSHOWN.iter().any(|(prefix, _)| name.starts_with(prefix));
-    let missing: Vec<_> = documented.iter().filter(is_unshown).filter(|name| !shown.contains(*name)).collect();
+    let missing: Vec<_> = documented
+        .iter()
+        .filter(is_unshown)
+        .filter(|name| !shown.contains(*name))
+        .collect();
     assert!(missing.is_empty(), "on no board: {missing:?}");
     assert_eq!(with_exemplars, TRACED.map(str::to_owned).into());
 }

@@ -1,7 +1,8 @@
-//! Promise: every panel and rule asks for what is there, and shows something once there is something to show.
+//! Promise: every panel and rule asks for what is there, and shows something once there is
+//! something to show.
 //!
-//! `lint` reads the boards, `rules` the rules and their pages, `proof` lets a real Prometheus scrape a real house and asks it
-//! every expression of both.
+//! `lint` reads the boards, `rules` the rules and their pages, `proof` lets a real Prometheus
+//! scrape a real house and asks it every expression of both.
 
 mod expression;
 mod lint;
@@ -29,13 +30,25 @@ pub struct Board {
 /// Every board, in the order of their names.
 pub fn boards() -> Vec<Board> {
     let folder = fs::read_dir(root().join("dashboards")).expect("a folder");
-    let mut files: Vec<PathBuf> = folder.map(|entry| entry.expect("an entry").path()).collect();
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
+    let mut files: Vec<PathBuf> = folder
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    files.retain(|file| {
+        file.extension()
+            .is_some_and(|extension| extension == "json")
+    });
     files.sort();
     let read = |file: PathBuf| {
         let text = fs::read_to_string(&file).expect("a board");
-        let name = file.file_stem().and_then(|name| name.to_str()).expect("a name").to_owned();
-        Board { name, json: serde_json::from_str(&text).expect("JSON") }
+        let name = file
+            .file_stem()
+            .and_then(|name| name.to_str())
+            .expect("a name")
+            .to_owned();
+        Board {
+            name,
+            json: serde_json::from_str(&text).expect("JSON"),
+        }
     };
     let boards: Vec<_> = files.into_iter().map(read).collect();
     let names: Vec<_> = boards.iter().map(|board| &*board.name).collect();
@@ -45,7 +58,10 @@ pub fn boards() -> Vec<Board> {
 
 /// The panels of a board that show something, rows aside.
 pub fn panels(board: &Value) -> Vec<&Value> {
-    list(&board["panels"]).iter().filter(|panel| panel["type"] != "row").collect()
+    list(&board["panels"])
+        .iter()
+        .filter(|panel| panel["type"] != "row")
+        .collect()
 }
 
 pub fn list(value: &Value) -> &[Value] {
@@ -59,7 +75,10 @@ pub fn text(value: &Value) -> &str {
 /// The metrics of the reference page, and those of the scrape itself.
 pub fn documented() -> BTreeSet<String> {
     let page = fs::read_to_string(root().join("docs/metrics.md")).expect("a page");
-    let names = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | ")).map(|(name, _)| name);
+    let names = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
+        .map(|(name, _)| name);
     let names: BTreeSet<_> = names.chain(["up"]).map(str::to_owned).collect();
     assert!(names.len() > 50, "the page lists the metrics");
     names

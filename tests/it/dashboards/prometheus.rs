@@ -12,7 +12,8 @@ pub struct Prometheus(prometheus::Prometheus);
 impl Prometheus {
     /// Scrapes the targets once a second; skips the test where Prometheus is not installed.
     pub fn start(targets: &[SocketAddr]) -> Option<Self> {
-        let rules = ["rules.yml", "alerts.yml"].map(|file| root().join("deploy/prometheus").join(file));
+        let rules =
+            ["rules.yml", "alerts.yml"].map(|file| root().join("deploy/prometheus").join(file));
         prometheus::Prometheus::of(targets, &rules).map(Self)
     }
 
@@ -21,10 +22,15 @@ impl Prometheus {
     /// # Panics
     /// When it is no PromQL to Prometheus.
     pub async fn values(&self, query: &str) -> Vec<f64> {
-        let Some(data) = self.0.get("query", &[("query", query)]).await else { return vec![] };
+        let Some(data) = self.0.get("query", &[("query", query)]).await else {
+            return vec![];
+        };
         let values: Vec<_> = match text(&data["resultType"]) {
             "scalar" => vec![&data["result"][1]],
-            _ => list(&data["result"]).iter().map(|series| &series["value"][1]).collect(),
+            _ => list(&data["result"])
+                .iter()
+                .map(|series| &series["value"][1])
+                .collect(),
         };
         values
             .into_iter()
@@ -35,19 +41,40 @@ impl Prometheus {
 
     /// How many exemplars with a trace the series behind a query have.
     pub async fn exemplars(&self, query: &str) -> usize {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .expect("a clock")
+            .as_secs();
         let (start, end) = ((now - 3600).to_string(), (now + 60).to_string());
-        let data = self.0.get("query_exemplars", &[("query", query), ("start", &start), ("end", &end)]).await;
+        let data = self
+            .0
+            .get(
+                "query_exemplars",
+                &[("query", query), ("start", &start), ("end", &end)],
+            )
+            .await;
         let data = data.unwrap_or_default();
-        let all = list(&data).iter().flat_map(|series| list(&series["exemplars"]));
-        all.filter(|exemplar| text(&exemplar["labels"]["trace_id"]).len() == 32).count()
+        let all = list(&data)
+            .iter()
+            .flat_map(|series| list(&series["exemplars"]));
+        all.filter(|exemplar| text(&exemplar["labels"]["trace_id"]).len() == 32)
+            .count()
     }
 
     /// Name and expression of every rule that it has loaded.
     pub async fn rules(&self) -> Vec<(String, String)> {
         let data = self.0.get("rules", &[]).await.expect("an answer");
-        let rules = list(&data["groups"]).iter().flat_map(|group| list(&group["rules"]));
-        rules.map(|rule| (text(&rule["name"]).to_owned(), text(&rule["query"]).to_owned())).collect()
+        let rules = list(&data["groups"])
+            .iter()
+            .flat_map(|group| list(&group["rules"]));
+        rules
+            .map(|rule| {
+                (
+                    text(&rule["name"]).to_owned(),
+                    text(&rule["query"]).to_owned(),
+                )
+            })
+            .collect()
     }
 }
 

@@ -1,5 +1,5 @@
-//! A real Prometheus scrapes a real house while an agent works and things go wrong; then every expression of every panel,
-//! mark, variable and rule must answer with a number.
+//! A real Prometheus scrapes a real house while an agent works and things go wrong; then every
+//! expression of every panel, mark, variable and rule must answer with a number.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -29,10 +29,17 @@ use crate::kit::provider::Provider;
 use crate::kit::{read_all, soon};
 use crate::whole::{Whole, sum};
 
-/// Metrics of boards that the house cannot have in this test: they are asked of every instance instead.
+/// Metrics of boards that the house cannot have in this test: they are asked of every instance
+/// instead.
 const ELSEWHERE: [(&str, &str); 2] = [
-    ("gravimeter_redirect_active", "rules in the kernel take root; the troubled exporter states them"),
-    ("changes(process_start_time_seconds", "the house of this test starts once; another process starts twice"),
+    (
+        "gravimeter_redirect_active",
+        "rules in the kernel take root; the troubled exporter states them",
+    ),
+    (
+        "changes(process_start_time_seconds",
+        "the house of this test starts once; another process starts twice",
+    ),
 ];
 
 /// What went wrong in the house itself, and must be seen by Prometheus.
@@ -66,18 +73,33 @@ async fn every_expression_answers() {
     let troubled = Troubled::start().await;
     let mut other = Restarted::new();
     let instance = house.whole.exporter();
-    let Some(prometheus) = Prometheus::start(&[instance, troubled.addr, other.addr]) else { return };
+    let Some(prometheus) = Prometheus::start(&[instance, troubled.addr, other.addr]) else {
+        return;
+    };
     until(async || (prometheus.values("up == 1").await.len() == 3).then_some(())).await;
 
     let mut open = questions(instance);
-    open.extend(prometheus.rules().await.into_iter().map(|(of, expression)| Question {
-        of,
-        expression,
-        exemplars: false,
-    }));
+    open.extend(
+        prometheus
+            .rules()
+            .await
+            .into_iter()
+            .map(|(of, expression)| Question {
+                of,
+                expression,
+                exemplars: false,
+            }),
+    );
     open.extend(FAULTS.iter().map(|fault| {
-        let expression = format!("sum({}) > 0", fault.replace('{', &format!("{{instance=\"{instance}\",")));
-        Question { of: "a fault of this test".to_owned(), expression, exemplars: false }
+        let expression = format!(
+            "sum({}) > 0",
+            fault.replace('{', &format!("{{instance=\"{instance}\","))
+        );
+        Question {
+            of: "a fault of this test".to_owned(),
+            expression,
+            exemplars: false,
+        }
     }));
 
     let deadline = Instant::now() + PATIENCE;
@@ -95,7 +117,12 @@ async fn every_expression_answers() {
         if open.is_empty() {
             break;
         }
-        assert!(Instant::now() < deadline, "no data for {} of them:\n{}", open.len(), told(&open));
+        assert!(
+            Instant::now() < deadline,
+            "no data for {} of them:\n{}",
+            open.len(),
+            told(&open)
+        );
         sleep(Duration::from_millis(500)).await;
     }
     links_ask_for_what_spans_have(&house.collector);
@@ -105,23 +132,37 @@ async fn every_expression_answers() {
 /// What data links search for in Tempo stands in the spans that came.
 fn links_ask_for_what_spans_have(collector: &Collector) {
     let spans = collector.all();
-    let keys: BTreeSet<_> = spans.iter().flat_map(|span| span.attributes.iter().map(|it| &*it.key)).collect();
+    let keys: BTreeSet<_> = spans
+        .iter()
+        .flat_map(|span| span.attributes.iter().map(|it| &*it.key))
+        .collect();
     let mut asked = BTreeSet::new();
     for search in boards().iter().flat_map(|board| searches(&board.json)) {
         let traceql = text(&search["queries"][0]["query"]).to_owned();
-        let attributes =
-            traceql.split("span.").skip(1).map(|rest| rest.split('=').next().unwrap_or_default().to_owned());
+        let attributes = traceql
+            .split("span.")
+            .skip(1)
+            .map(|rest| rest.split('=').next().unwrap_or_default().to_owned());
         asked.extend(attributes);
         if let Some((_, name)) = traceql.split_once("{name=\"") {
             let name = name.split('"').next().expect("a name");
-            assert!(spans.iter().any(|span| span.name == name), "no span is named {name}");
+            assert!(
+                spans.iter().any(|span| span.name == name),
+                "no span is named {name}"
+            );
         }
     }
-    assert!(!asked.is_empty() && asked.iter().all(|key| keys.contains(&**key)), "{asked:?} of {keys:?}");
+    assert!(
+        !asked.is_empty() && asked.iter().all(|key| keys.contains(&**key)),
+        "{asked:?} of {keys:?}"
+    );
 }
 
 fn told(questions: &[Question]) -> String {
-    questions.iter().map(|Question { of, expression, .. }| format!("{of}: {expression}\n")).collect()
+    questions
+        .iter()
+        .map(|Question { of, expression, .. }| format!("{of}: {expression}\n"))
+        .collect()
 }
 
 async fn answers(prometheus: &Prometheus, question: &Question) -> bool {
@@ -135,17 +176,28 @@ fn questions(house: SocketAddr) -> Vec<Question> {
     for board in boards() {
         let mut ask = |of: &str, expression: &str, exemplars: bool| {
             let expression = fill_in(expression, house);
-            questions.push(Question { of: format!("{}: {of}", board.name), expression, exemplars });
+            questions.push(Question {
+                of: format!("{}: {of}", board.name),
+                expression,
+                exemplars,
+            });
         };
         for panel in panels(&board.json) {
             for target in list(&panel["targets"]) {
-                ask(text(&panel["title"]), text(&target["expr"]), target["exemplar"] == true);
+                ask(
+                    text(&panel["title"]),
+                    text(&target["expr"]),
+                    target["exemplar"] == true,
+                );
             }
         }
         for mark in list(&board.json["annotations"]["list"]) {
             ask(text(&mark["name"]), text(&mark["expr"]), false);
         }
-        for variable in list(&board.json["templating"]["list"]).iter().filter(|variable| variable["type"] == "query") {
+        for variable in list(&board.json["templating"]["list"])
+            .iter()
+            .filter(|variable| variable["type"] == "query")
+        {
             let (metric, label) = label_values(text(&variable["query"])).expect("label_values");
             let named = match metric.strip_suffix('}') {
                 Some(selector) => format!("{selector}, {label}!=\"\"}}"),
@@ -154,14 +206,21 @@ fn questions(house: SocketAddr) -> Vec<Question> {
             ask(text(&variable["name"]), &format!("count({named})"), false);
         }
     }
-    assert!(questions.len() > 150, "the boards are read: {}", questions.len());
+    assert!(
+        questions.len() > 150,
+        "the boards are read: {}",
+        questions.len()
+    );
     questions
 }
 
 /// What Grafana puts in the place of variables: one instance, all of the rest.
 fn fill_in(expression: &str, house: SocketAddr) -> String {
-    let instance =
-        if ELSEWHERE.iter().any(|(part, _)| expression.contains(part)) { ".+".to_owned() } else { house.to_string() };
+    let instance = if ELSEWHERE.iter().any(|(part, _)| expression.contains(part)) {
+        ".+".to_owned()
+    } else {
+        house.to_string()
+    };
     let values = [
         // The longer name first.
         ("$__rate_interval", "30s"),
@@ -171,13 +230,20 @@ fn fill_in(expression: &str, house: SocketAddr) -> String {
         ("$model", ".+"),
         ("$provider", ".+"),
     ];
-    let filled = values.iter().fold(expression.to_owned(), |text, (name, value)| text.replace(name, value));
-    assert!(!filled.contains('$'), "a variable that nobody knows: {filled}");
+    let filled = values
+        .iter()
+        .fold(expression.to_owned(), |text, (name, value)| {
+            text.replace(name, value)
+        });
+    assert!(
+        !filled.contains('$'),
+        "a variable that nobody knows: {filled}"
+    );
     filled
 }
 
-/// A house with all that there is to see: conversations that are followed, a collector that rejects some spans, an agent that is
-/// supervised, and providers of several kinds.
+/// A house with all that there is to see: conversations that are followed, a collector that rejects
+/// some spans, an agent that is supervised, and providers of several kinds.
 struct House {
     whole: Whole,
     stand_in: StandIn,
@@ -202,10 +268,20 @@ const TOKEN: &str = "csrf";
 impl House {
     async fn start() -> Self {
         let tasks = Tasks::default();
-        let options = AgentOptions { csrf_token: TOKEN.to_owned(), ..AgentOptions::default() };
-        let stand_in = start(&options, tasks.tracker(), tasks.stopping()).await.expect("a stand-in");
+        let options = AgentOptions {
+            csrf_token: TOKEN.to_owned(),
+            ..AgentOptions::default()
+        };
+        let stand_in = start(&options, tasks.tracker(), tasks.stopping())
+            .await
+            .expect("a stand-in");
         let address = |port| Some(SocketAddr::from(([127, 0, 0, 1], port)));
-        let rpc = Rpc::new(address(stand_in.http), address(stand_in.https), Token::new(TOKEN)).expect("an endpoint");
+        let rpc = Rpc::new(
+            address(stand_in.http),
+            address(stand_in.https),
+            Token::new(TOKEN),
+        )
+        .expect("an endpoint");
         let collector = Collector::start(&[Reply::Take, Reply::Partial(1)]).await;
         let (pki, unknown) = (Pki::new(), Pki::new());
         let broken = Provider::start(pki.server(BROKEN, &["http/1.1"])).await;
@@ -213,16 +289,28 @@ impl House {
         let marks = tempfile::tempdir().expect("a folder");
         let roots = pki.write_root(marks.path());
         let folder = marks.path().to_str().expect("UTF-8").to_owned();
-        let script =
-            ProviderOptions { seed: 11, max_events: 6, pause_ms: 2, refused_percent: 25, ..ProviderOptions::default() };
+        let script = ProviderOptions {
+            seed: 11,
+            max_events: 6,
+            pause_ms: 2,
+            refused_percent: 25,
+            ..ProviderOptions::default()
+        };
         let whole = Whole::with(script, |config| {
             config.cascade.endpoint = Some(rpc);
             config.otlp.endpoint = Endpoint::parse(&format!("http://{}", collector.addr));
             config.otlp.flush_interval = Duration::from_millis(200);
             config.upstream.extra_roots.push(roots);
             config.capture.connect_request = Duration::from_secs(1);
-            for (host, to) in [(BROKEN, &broken), (STRANGER, &stranger), (UNLISTED, &broken)] {
-                config.relay.resolve.insert((Host::parse(host).expect("a host"), 443), to.address());
+            for (host, to) in [
+                (BROKEN, &broken),
+                (STRANGER, &stranger),
+                (UNLISTED, &broken),
+            ] {
+                config
+                    .relay
+                    .resolve
+                    .insert((Host::parse(host).expect("a host"), 443), to.address());
             }
             config.agent.command = Some("/bin/sh".into());
             config.agent.args = vec!["-c".to_owned(), AGENT.to_owned(), folder];
@@ -230,10 +318,19 @@ impl House {
             config.agent.restart_backoff_initial = Duration::from_millis(100);
         })
         .await;
-        Self { whole, stand_in, tasks, collector, broken, stranger, marks }
+        Self {
+            whole,
+            stand_in,
+            tasks,
+            collector,
+            broken,
+            stranger,
+            marks,
+        }
     }
 
-    /// One round of everything: conversations, and each fault once. The agent's process fails in the first.
+    /// One round of everything: conversations, and each fault once. The agent's process fails in
+    /// the first.
     async fn work(&self, round: u64) {
         fs::write(self.marks.path().join("fail"), "").expect("a writable folder");
         let options = AgentOptions {
@@ -250,32 +347,53 @@ impl House {
             ..self.whole.agent()
         };
         self.stand_in.converse(options).await.expect("an agent");
-        self.answer(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n").await;
-        self.answer(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{").await;
+        self.answer(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+            .await;
+        self.answer(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
+        )
+        .await;
         self.tunnel().await;
         self.distrust().await;
         self.meet_the_stranger().await;
         self.say_nothing().await;
-        knock(self.whole.connect(), "127.0.0.1:443").await.expect_err("nobody is led to this machine");
+        knock(self.whole.connect(), "127.0.0.1:443")
+            .await
+            .expect_err("nobody is led to this machine");
         let settled = async || {
-            let spans = sum(&self.whole.series("gravimeter_otlp_spans_exported_total").await, &[]);
+            let spans = sum(
+                &self
+                    .whole
+                    .series("gravimeter_otlp_spans_exported_total")
+                    .await,
+                &[],
+            );
             (spans > 0).then_some(())
         };
         until(settled).await;
     }
 
-    /// A call of the public API that gets these bytes for an answer, and then the end of the connection.
+    /// A call of the public API that gets these bytes for an answer, and then the end of the
+    /// connection.
     async fn answer(&self, bytes: &[u8]) {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let agent = Agent::new(&self.root_pem(), &["http/1.1"]);
-        let tcp = knock(self.whole.connect(), &format!("{BROKEN}:443")).await.expect("an open door");
+        let tcp = knock(self.whole.connect(), &format!("{BROKEN}:443"))
+            .await
+            .expect("an open door");
         let (agent, provider) = tokio::join!(agent.handshake(tcp, BROKEN), self.broken.accept());
         let (mut agent, mut provider) = (agent.expect("trust"), provider.expect("trust"));
         let path = "/v1beta/models/broken:generateContent";
-        let request = format!("POST {path} HTTP/1.1\r\nHost: {BROKEN}\r\nContent-Length: 2\r\n\r\n{{}}");
-        agent.write_all(request.as_bytes()).await.expect("a request");
+        let request =
+            format!("POST {path} HTTP/1.1\r\nHost: {BROKEN}\r\nContent-Length: 2\r\n\r\n{{}}");
+        agent
+            .write_all(request.as_bytes())
+            .await
+            .expect("a request");
         let mut asked = vec![0; request.len()];
-        soon(provider.read_exact(&mut asked)).await.expect("a request");
+        soon(provider.read_exact(&mut asked))
+            .await
+            .expect("a request");
         provider.write_all(bytes).await.expect("an answer");
         provider.shutdown().await.expect("an end");
         read_all(&mut agent).await;
@@ -288,16 +406,24 @@ impl House {
     /// Bytes that are passed on unread.
     async fn tunnel(&self) {
         let door = self.whole.connect();
-        let tcp = knock(door, &format!("{UNLISTED}:443")).await.expect("an open door");
+        let tcp = knock(door, &format!("{UNLISTED}:443"))
+            .await
+            .expect("an open door");
         let stranger = Agent::new(&self.root_pem(), &["http/1.1"]);
-        let (agent, provider) = tokio::join!(stranger.handshake(tcp, UNLISTED), self.broken.accept());
-        assert!(agent.is_err() && provider.is_err(), "the certificate is the provider's own");
+        let (agent, provider) =
+            tokio::join!(stranger.handshake(tcp, UNLISTED), self.broken.accept());
+        assert!(
+            agent.is_err() && provider.is_err(),
+            "the certificate is the provider's own"
+        );
     }
 
     /// An agent that trusts somebody else.
     async fn distrust(&self) {
         let agent = Agent::new(self.whole.provider.root_pem(), &["http/1.1"]);
-        let tcp = knock(self.whole.connect(), &format!("{BROKEN}:443")).await.expect("an open door");
+        let tcp = knock(self.whole.connect(), &format!("{BROKEN}:443"))
+            .await
+            .expect("an open door");
         let (agent, _) = tokio::join!(agent.handshake(tcp, BROKEN), self.broken.accept());
         assert!(agent.is_err(), "the leaf is of a CA that it does not know");
     }
@@ -305,20 +431,30 @@ impl House {
     /// A provider that shows a certificate of nobody knows whom.
     async fn meet_the_stranger(&self) {
         let agent = Agent::new(&self.root_pem(), &["http/1.1"]);
-        let tcp = knock(self.whole.connect(), &format!("{STRANGER}:443")).await.expect("an open door");
-        let (agent, provider) = tokio::join!(agent.handshake(tcp, STRANGER), self.stranger.accept());
-        assert!(agent.is_err() && provider.is_err(), "nothing passes unverified");
+        let tcp = knock(self.whole.connect(), &format!("{STRANGER}:443"))
+            .await
+            .expect("an open door");
+        let (agent, provider) =
+            tokio::join!(agent.handshake(tcp, STRANGER), self.stranger.accept());
+        assert!(
+            agent.is_err() && provider.is_err(),
+            "nothing passes unverified"
+        );
     }
 
     /// A connection that asks for nothing.
     async fn say_nothing(&self) {
-        let mut tcp = TcpStream::connect(self.whole.connect()).await.expect("an open door");
+        let mut tcp = TcpStream::connect(self.whole.connect())
+            .await
+            .expect("an open door");
         read_all(&mut tcp).await;
     }
 
     async fn stop(self) {
         assert!(!self.collector.all().is_empty(), "spans have come");
-        self.tasks.drain(Duration::from_secs(10), std::future::pending()).await;
+        self.tasks
+            .drain(Duration::from_secs(10), std::future::pending())
+            .await;
         self.whole.stop().await;
     }
 }
@@ -346,18 +482,33 @@ impl Restarted {
         let addr = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let folder = tempfile::tempdir().expect("a folder");
         let child = serve(addr, &folder);
-        Self { addr, child, folder, is_second: false }
+        Self {
+            addr,
+            child,
+            folder,
+            is_second: false,
+        }
     }
 
     /// The next of its states, once Prometheus has seen the one before.
     async fn next(&mut self, prometheus: &Prometheus) {
         let of = |metric: &str| format!("{metric}{{instance=\"{}\"}}", self.addr);
-        let restarted =
-            !prometheus.values(&format!("changes({}[5m]) > 0", of("process_start_time_seconds"))).await.is_empty();
+        let restarted = !prometheus
+            .values(&format!(
+                "changes({}[5m]) > 0",
+                of("process_start_time_seconds")
+            ))
+            .await
+            .is_empty();
         if self.is_second && restarted {
             self.child.kill().await.expect("a process");
         }
-        if !self.is_second && !prometheus.values(&of("process_start_time_seconds")).await.is_empty() {
+        if !self.is_second
+            && !prometheus
+                .values(&of("process_start_time_seconds"))
+                .await
+                .is_empty()
+        {
             self.child.kill().await.expect("a process");
             self.child = serve(self.addr, &self.folder);
             self.is_second = true;
@@ -367,7 +518,25 @@ impl Restarted {
 
 fn serve(web: SocketAddr, state: &TempDir) -> Child {
     let mut command = Command::new(PROGRAM);
-    command.args(["serve", "--web.listen", &web.to_string(), "--capture.listen", "127.0.0.1:0"]);
-    command.args(["--capture.connect_listen", "127.0.0.1:0", "--capture.redirect", "off", "--log.level", "error"]);
-    command.arg("--state.dir").arg(state.path()).kill_on_drop(true).spawn().expect("the program starts")
+    command.args([
+        "serve",
+        "--web.listen",
+        &web.to_string(),
+        "--capture.listen",
+        "127.0.0.1:0",
+    ]);
+    command.args([
+        "--capture.connect_listen",
+        "127.0.0.1:0",
+        "--capture.redirect",
+        "off",
+        "--log.level",
+        "error",
+    ]);
+    command
+        .arg("--state.dir")
+        .arg(state.path())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the program starts")
 }

@@ -1,5 +1,5 @@
-//! A second exporter, made of the house's own parts, whose facts are the test's: troubles that would take root, hours or a
-//! broken provider.
+//! A second exporter, made of the house's own parts, whose facts are the test's: troubles that
+//! would take root, hours or a broken provider.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 use gravimeter::export::Metrics;
 use gravimeter::ledger::Ledger;
 use gravimeter::record::{
-    Call, Fact, HandshakeFailure, IpFamily, LedgerFailure, LedgerRecord, Model, Provider, Quality, Quota, QuotaWindow,
-    Side, Sink as _, Timing, TokenUsage, UsageComparison,
+    Call, Fact, HandshakeFailure, IpFamily, LedgerFailure, LedgerRecord, Model, Provider, Quality,
+    Quota, QuotaWindow, Side, Sink as _, Timing, TokenUsage, UsageComparison,
 };
 use gravimeter::web::{self, Live, Readiness, Web};
 use jiff::Timestamp;
@@ -32,13 +32,28 @@ impl Troubled {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let addr = listener.local_addr().expect("its address");
-        let metrics = Arc::new(Metrics::new(gravimeter::export::Config::default(), Arc::default()));
+        let metrics = Arc::new(Metrics::new(
+            gravimeter::export::Config::default(),
+            Arc::default(),
+        ));
         let ledger = Arc::new(Ledger::new(Timestamp::now(), Arc::default()));
         let live = Arc::new(Live::new(Arc::default()));
-        let web = Web::new(web::Config::default(), None, Arc::clone(&metrics), ledger, Readiness::new([]), live);
+        let web = Web::new(
+            web::Config::default(),
+            None,
+            Arc::clone(&metrics),
+            ledger,
+            Readiness::new([]),
+            live,
+        );
         let (tasks, end) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(web.serve(listener, tasks.clone(), end.clone()));
-        Self { addr, metrics, rounds: AtomicU64::new(0), _end: end.drop_guard() }
+        Self {
+            addr,
+            metrics,
+            rounds: AtomicU64::new(0),
+            _end: end.drop_guard(),
+        }
     }
 
     /// All of the troubles once more, a little worse each time.
@@ -47,12 +62,21 @@ impl Troubled {
         let troubles = [
             Fact::AgentUp(false),
             Fact::CaExpiry(SystemTime::now() + DAY),
-            Fact::HandshakeFailed { side: Side::Agent, reason: HandshakeFailure::UnknownCa },
+            Fact::HandshakeFailed {
+                side: Side::Agent,
+                reason: HandshakeFailure::UnknownCa,
+            },
             Fact::LedgerDropped(LedgerRecord::Call),
             Fact::LedgerFailed(LedgerFailure::Write),
             Fact::Quota(quota(round)),
-            Fact::Redirect { family: IpFamily::Ipv4, active: true },
-            Fact::Redirect { family: IpFamily::Ipv6, active: false },
+            Fact::Redirect {
+                family: IpFamily::Ipv4,
+                active: true,
+            },
+            Fact::Redirect {
+                family: IpFamily::Ipv6,
+                active: false,
+            },
             Fact::UsageCompared(UsageComparison::AgentOnly),
             Fact::Call(Box::new(slow())),
             Fact::Call(Box::new(without_usage())),
@@ -74,12 +98,25 @@ fn quota(round: u64) -> Quota {
 
 fn slow() -> Call {
     let waits = Some(Duration::from_secs(30));
-    let timing = Timing { duration: Duration::from_secs(60), time_to_first_chunk: waits, ..call(0, None).timing };
-    Call { model: Model::from_wire("slow"), timing, ..call(0, None) }
+    let timing = Timing {
+        duration: Duration::from_secs(60),
+        time_to_first_chunk: waits,
+        ..call(0, None).timing
+    };
+    Call {
+        model: Model::from_wire("slow"),
+        timing,
+        ..call(0, None)
+    }
 }
 
 fn without_usage() -> Call {
-    Call { model: Model::from_wire("silent"), usage: TokenUsage::default(), quality: Quality::Unknown, ..call(0, None) }
+    Call {
+        model: Model::from_wire("silent"),
+        usage: TokenUsage::default(),
+        quality: Quality::Unknown,
+        ..call(0, None)
+    }
 }
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);

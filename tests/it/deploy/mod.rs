@@ -1,4 +1,5 @@
-//! Promise: what `deploy/` ships is accepted by the tools that will read it, and runs as far as it can run here.
+//! Promise: what `deploy/` ships is accepted by the tools that will read it, and runs as far as it
+//! can run here.
 
 mod containers;
 mod package;
@@ -23,13 +24,22 @@ pub fn read(file: &str) -> String {
 
 /// What the command says; it must end well.
 pub fn run_with(mut command: Command, input: &[u8]) -> String {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command
+        .spawn()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
     // A command that reads nothing may be gone already.
     let _ = child.stdin.take().expect("a pipe").write_all(input);
     let output = child.wait_with_output().expect("its end");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{command:?}: {said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{command:?}: {said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     said
 }
 
@@ -53,7 +63,11 @@ fn shipped() -> Vec<PathBuf> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).expect("a readable folder") {
             let path = entry.expect("an entry").path();
-            if path.is_dir() { folders.push(path) } else { found.push(path) }
+            if path.is_dir() {
+                folders.push(path)
+            } else {
+                found.push(path)
+            }
         }
     }
     found
@@ -65,7 +79,9 @@ fn every_file_that_is_named_is_there() {
     for file in shipped() {
         let text = text_of(&file);
         let named = text.split(|c: char| !(c.is_ascii_alphanumeric() || "/._-".contains(c)));
-        let named = named.map(|word| word.trim_end_matches('.')).filter(|word| word.starts_with("deploy/"));
+        let named = named
+            .map(|word| word.trim_end_matches('.'))
+            .filter(|word| word.starts_with("deploy/"));
         let absent = named.filter(|word| !path(word).exists());
         missing.extend(absent.map(|word| format!("{}: {word}", file.display())));
     }
@@ -74,12 +90,21 @@ fn every_file_that_is_named_is_there() {
 
 #[test]
 fn every_key_that_is_set_exists() {
-    let keys: Vec<_> = gravimeter::config::KEYS.iter().map(gravimeter::config::Key::variable).collect();
+    let keys: Vec<_> = gravimeter::config::KEYS
+        .iter()
+        .map(gravimeter::config::Key::variable)
+        .collect();
     for file in shipped() {
         let text = text_of(&file);
         for word in text.split(|c: char| !(c.is_ascii_uppercase() || c == '_')) {
-            let is_key = word.strip_prefix("GRAVIMETER_").is_some_and(|rest| !rest.is_empty());
-            assert!(!is_key || keys.iter().any(|key| key == word), "{}: {word}", file.display());
+            let is_key = word
+                .strip_prefix("GRAVIMETER_")
+                .is_some_and(|rest| !rest.is_empty());
+            assert!(
+                !is_key || keys.iter().any(|key| key == word),
+                "{}: {word}",
+                file.display()
+            );
         }
     }
 }

@@ -1,7 +1,8 @@
-//! Bytes that cost whoever looks at them far more than whoever sends them: they pass on as they are, and neither time nor
-//! memory of the house is used up by looking at them.
+//! Bytes that cost whoever looks at them far more than whoever sends them: they pass on as they
+//! are, and neither time nor memory of the house is used up by looking at them.
 //!
-//! What is told of time is a ratio to the same without the bomb in the same run, far below what an unlimited reader takes.
+//! What is told of time is a ratio to the same without the bomb in the same run, far below what an
+//! unlimited reader takes.
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
@@ -15,33 +16,46 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinSet;
 use zstd::stream::raw::CParameter;
 
-use super::floods::{CALL, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, OK, PREFACE, SETTINGS, put};
+use super::floods::{
+    CALL, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, OK, PREFACE, SETTINGS, put,
+};
 use crate::kit::agent::Agent;
 use crate::kit::binary::Binary;
 use crate::kit::upstream::{AgentEnd, ProviderEnd, REQUEST, Upstream, begin, enter, finish, go_on};
 use crate::kit::{read_some, soon};
 
-/// How many connections carry the same bomb at the same time: more than there are threads to look at them.
+/// How many connections carry the same bomb at the same time: more than there are threads to look
+/// at them.
 const CONNECTIONS: usize = 4;
 
-/// How much longer than without a bomb others may wait, at the worst. Unlimited readers hold them up a thousand times as long.
+/// How much longer than without a bomb others may wait, at the worst. Unlimited readers hold them
+/// up a thousand times as long.
 const ALLOWED_RATIO: u32 = 40;
 
 /// How often others ask, before and at least as often while a bomb is passed on.
 const PROBES: usize = 30;
 
-/// What a machine that is busy with other things may do to a measurement is made good for by measuring again.
+/// What a machine that is busy with other things may do to a measurement is made good for by
+/// measuring again.
 const ATTEMPTS: usize = 5;
 
 /// What all bombs together may add to the peak of memory.
 const ALLOWED_GROWTH: u64 = 128 << 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[expect(clippy::print_stdout, reason = "the figures are told in docs/reliability.md")]
+#[expect(
+    clippy::print_stdout,
+    reason = "the figures are told in docs/reliability.md"
+)]
 async fn bombs_neither_hold_up_others_nor_use_up_memory() {
     let upstream = Upstream::speaking(&["h2", "http/1.1"]).await;
     let binary = Binary::start(&upstream.flags(&[])).await;
-    let mut other = upstream.pair_of(binary.connect, &Agent::new(&binary.root_pem(), &["http/1.1"])).await;
+    let mut other = upstream
+        .pair_of(
+            binary.connect,
+            &Agent::new(&binary.root_pem(), &["http/1.1"]),
+        )
+        .await;
     begin(&mut other.0, &mut other.1).await;
     let (before, mut too_much) = (binary.memory().peak, Vec::new());
     for bomb in bombs() {
@@ -50,7 +64,11 @@ async fn bombs_neither_hold_up_others_nor_use_up_memory() {
             ratios.push(held_up(&upstream, &binary, &mut other, &bomb).await);
         }
         let growth = binary.memory().peak.saturating_sub(before);
-        let figures = format!("{}: {ratios:?} times as long, memory has grown by {} MiB", bomb.name, growth >> 20);
+        let figures = format!(
+            "{}: {ratios:?} times as long, memory has grown by {} MiB",
+            bomb.name,
+            growth >> 20
+        );
         println!("{figures}");
         if growth >= ALLOWED_GROWTH || ratios.last().is_none_or(|ratio| *ratio > ALLOWED_RATIO) {
             too_much.push(figures);
@@ -59,19 +77,40 @@ async fn bombs_neither_hold_up_others_nor_use_up_memory() {
     assert!(too_much.is_empty(), "{}", too_much.join("\n"));
     for budget in ["time", "memory"] {
         let budget = format!("budget=\"{budget}\"");
-        binary.wait_for("gravimeter_observer_budget_exceeded_total", &[&budget], 1).await;
+        binary
+            .wait_for("gravimeter_observer_budget_exceeded_total", &[&budget], 1)
+            .await;
     }
     for reason in ["limit", "time_budget", "memory_budget"] {
-        binary.wait_for("gravimeter_observer_failures_total", &[&format!("reason=\"{reason}\"")], 1).await;
+        binary
+            .wait_for(
+                "gravimeter_observer_failures_total",
+                &[&format!("reason=\"{reason}\"")],
+                1,
+            )
+            .await;
     }
-    assert_eq!(binary.sum("gravimeter_observer_failures_total", &["panic"]).await, 0, "{}", binary.log());
+    assert_eq!(
+        binary
+            .sum("gravimeter_observer_failures_total", &["panic"])
+            .await,
+        0,
+        "{}",
+        binary.log()
+    );
     upstream.call(&binary).await;
     finish(&mut other.0, &mut other.1).await;
     binary.stop().await;
 }
 
-/// How many times longer the slowest probe takes while the bomb is passed on than the slowest before.
-async fn held_up(upstream: &Upstream, binary: &Binary, other: &mut (AgentEnd, ProviderEnd), bomb: &Bomb) -> u32 {
+/// How many times longer the slowest probe takes while the bomb is passed on than the slowest
+/// before.
+async fn held_up(
+    upstream: &Upstream,
+    binary: &Binary,
+    other: &mut (AgentEnd, ProviderEnd),
+    bomb: &Bomb,
+) -> u32 {
     let mut usual = Duration::ZERO;
     for _ in 0..PROBES {
         usual = usual.max(probe(binary, other).await);
@@ -82,7 +121,13 @@ async fn held_up(upstream: &Upstream, binary: &Binary, other: &mut (AgentEnd, Pr
     }
     let mut senders = JoinSet::new();
     for (agent, provider) in ends {
-        senders.spawn(pass(agent, provider, bomb.name, bomb.up.clone(), bomb.down.clone()));
+        senders.spawn(pass(
+            agent,
+            provider,
+            bomb.name,
+            bomb.up.clone(),
+            bomb.down.clone(),
+        ));
     }
     let (mut slowest, mut probes, mut passed) = (Duration::ZERO, 0, Vec::new());
     while probes < PROBES || passed.len() < CONNECTIONS {
@@ -106,11 +151,18 @@ async fn probe(binary: &Binary, (agent, provider): &mut (AgentEnd, ProviderEnd))
 async fn pair(upstream: &Upstream, binary: &Binary, protocol: &str) -> (AgentEnd, ProviderEnd) {
     let agent = Agent::new(&binary.root_pem(), &[protocol]);
     let tcp = enter(binary.connect).await;
-    let (agent, provider) = tokio::join!(agent.handshake(tcp, CLOUD_CODE_HOST), upstream.provider.accept());
-    (agent.expect("the leaf is trusted"), provider.expect("the provider is verified"))
+    let (agent, provider) = tokio::join!(
+        agent.handshake(tcp, CLOUD_CODE_HOST),
+        upstream.provider.accept()
+    );
+    (
+        agent.expect("the leaf is trusted"),
+        provider.expect("the provider is verified"),
+    )
 }
 
-/// The bytes of the agent, then those of the provider; both ends, so that the connection stays open until all have passed.
+/// The bytes of the agent, then those of the provider; both ends, so that the connection stays open
+/// until all have passed.
 async fn pass(
     mut agent: AgentEnd,
     mut provider: ProviderEnd,
@@ -148,20 +200,92 @@ fn bombs() -> Vec<Bomb> {
     let nested = self::gzip(&gzip);
     let held = zstd_that_holds_its_window();
     let mut bombs = Vec::new();
-    let mut add = |name, protocol, up, down| bombs.push(Bomb { name, protocol, up, down });
-    add("references to commas, from the agent", "h2", references(PREFACE, CALL, COMMAS), start(&[]));
-    add("references to commas, from the provider", "h2", one_call(), references(&[], OK, COMMAS));
-    add("references to digits, from the agent", "h2", references(PREFACE, CALL, DIGITS), start(&[]));
-    add("references to digits, from the provider", "h2", one_call(), references(&[], OK, DIGITS));
-    add("gzip that is slow to read, from the agent", "http/1.1", request("gzip", &gzip), vec![]);
-    add("gzip that is slow to read, from the provider", "http/1.1", REQUEST.to_vec(), answer("gzip", &gzip));
-    add("gzip in gzip, from the provider", "http/1.1", REQUEST.to_vec(), answer("gzip, gzip", &nested));
-    add("deflate that is slow to read, from the agent", "http/1.1", request("deflate", &zlib), vec![]);
-    add("zstd that is slow to read, from the provider", "http/1.1", REQUEST.to_vec(), answer("zstd", &zst));
-    add("many windows of zstd, from the agent", "h2", streams(PREFACE, CALL, Some(("zstd", &held))), start(&[]));
-    add("many windows of zstd, from the provider", "h2", calls(), streams(&[], OK, Some(("zstd", &held))));
-    add("many windows of brotli, from the agent", "h2", streams(PREFACE, CALL, Some(("br", HELD_BROTLI))), start(&[]));
-    add("many windows of brotli, from the provider", "h2", calls(), streams(&[], OK, Some(("br", HELD_BROTLI))));
+    let mut add = |name, protocol, up, down| {
+        bombs.push(Bomb {
+            name,
+            protocol,
+            up,
+            down,
+        })
+    };
+    add(
+        "references to commas, from the agent",
+        "h2",
+        references(PREFACE, CALL, COMMAS),
+        start(&[]),
+    );
+    add(
+        "references to commas, from the provider",
+        "h2",
+        one_call(),
+        references(&[], OK, COMMAS),
+    );
+    add(
+        "references to digits, from the agent",
+        "h2",
+        references(PREFACE, CALL, DIGITS),
+        start(&[]),
+    );
+    add(
+        "references to digits, from the provider",
+        "h2",
+        one_call(),
+        references(&[], OK, DIGITS),
+    );
+    add(
+        "gzip that is slow to read, from the agent",
+        "http/1.1",
+        request("gzip", &gzip),
+        vec![],
+    );
+    add(
+        "gzip that is slow to read, from the provider",
+        "http/1.1",
+        REQUEST.to_vec(),
+        answer("gzip", &gzip),
+    );
+    add(
+        "gzip in gzip, from the provider",
+        "http/1.1",
+        REQUEST.to_vec(),
+        answer("gzip, gzip", &nested),
+    );
+    add(
+        "deflate that is slow to read, from the agent",
+        "http/1.1",
+        request("deflate", &zlib),
+        vec![],
+    );
+    add(
+        "zstd that is slow to read, from the provider",
+        "http/1.1",
+        REQUEST.to_vec(),
+        answer("zstd", &zst),
+    );
+    add(
+        "many windows of zstd, from the agent",
+        "h2",
+        streams(PREFACE, CALL, Some(("zstd", &held))),
+        start(&[]),
+    );
+    add(
+        "many windows of zstd, from the provider",
+        "h2",
+        calls(),
+        streams(&[], OK, Some(("zstd", &held))),
+    );
+    add(
+        "many windows of brotli, from the agent",
+        "h2",
+        streams(PREFACE, CALL, Some(("br", HELD_BROTLI))),
+        start(&[]),
+    );
+    add(
+        "many windows of brotli, from the provider",
+        "h2",
+        calls(),
+        streams(&[], OK, Some(("br", HELD_BROTLI))),
+    );
     bombs
 }
 
@@ -190,18 +314,31 @@ fn one_call() -> Vec<u8> {
     bytes
 }
 
-/// One long field into the table, and then a byte for each time that it is meant, in blocks of 60 KiB.
+/// One long field into the table, and then a byte for each time that it is meant, in blocks of 60
+/// KiB.
 fn references(preface: &[u8], head: &[u8], (name, value): (&[u8], u8)) -> Vec<u8> {
     let name_length = u8::try_from(name.len()).expect("a short name");
     let field = [&[0x40, name_length], name, b"\x7f\xa1\x1e", &[value; 4000]].concat();
     let mut bytes = start(preface);
     let blocks = if preface.is_empty() { 1 } else { 8 };
     for stream in (1..).step_by(2).take(blocks) {
-        put(&mut bytes, HEADERS, if preface.is_empty() { 0 } else { END_STREAM }, stream, &[head, &field].concat());
+        put(
+            &mut bytes,
+            HEADERS,
+            if preface.is_empty() { 0 } else { END_STREAM },
+            stream,
+            &[head, &field].concat(),
+        );
         for _ in 0..3 {
             put(&mut bytes, CONTINUATION, 0, stream, &[0xbe; 15 << 10]);
         }
-        put(&mut bytes, CONTINUATION, END_HEADERS, stream, &[0xbe; 10 << 10]);
+        put(
+            &mut bytes,
+            CONTINUATION,
+            END_HEADERS,
+            stream,
+            &[0xbe; 10 << 10],
+        );
     }
     bytes
 }
@@ -243,12 +380,15 @@ fn answer(coding: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// JSON that is read byte by byte, and is compressed to about a hundredth and a half: less than what counts as a bomb.
+/// JSON that is read byte by byte, and is compressed to about a hundredth and a half: less than
+/// what counts as a bomb.
 fn slow_body() -> Vec<u8> {
     let mut random = StdRng::seed_from_u64(7);
     let mut body = b"[".to_vec();
     for _ in 0..2_500 {
-        let word: String = (0..96).map(|_| char::from(random.random_range(b'a'..=b'z'))).collect();
+        let word: String = (0..96)
+            .map(|_| char::from(random.random_range(b'a'..=b'z')))
+            .collect();
         body.extend_from_slice(format!("\"{word}\",").as_bytes());
         body.extend_from_slice(&[b' '; 16 << 10]);
     }
@@ -274,8 +414,12 @@ fn zstd(plain: &[u8]) -> Vec<u8> {
 /// The beginning of an array, in a window of 8 MiB.
 fn zstd_that_holds_its_window() -> Vec<u8> {
     let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 3).expect("a level");
-    encoder.set_parameter(CParameter::WindowLog(23)).expect("a window");
-    encoder.write_all(&[b"[".as_slice(), &[b' '; 60 << 10]].concat()).expect("memory");
+    encoder
+        .set_parameter(CParameter::WindowLog(23))
+        .expect("a window");
+    encoder
+        .write_all(&[b"[".as_slice(), &[b' '; 60 << 10]].concat())
+        .expect("memory");
     encoder.flush().expect("memory");
     encoder.get_ref().clone()
 }

@@ -1,4 +1,5 @@
-//! The clock jumps under the running house: nothing stops, nothing counts backwards, no leaf outlives its days.
+//! The clock jumps under the running house: nothing stops, nothing counts backwards, no leaf
+//! outlives its days.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -53,22 +54,37 @@ async fn a_wall_clock_that_jumps_stops_nothing_and_nothing_counts_backwards() {
     ] {
         clock.jump(&binary, jump).await;
         go_on(&mut agent, &mut provider).await;
-        let minted = binary.sum("gravimeter_leaf_certificates_total", &["minted"]).await;
-        let refused = binary.sum("gravimeter_connections_refused_total", &["handshake"]).await;
+        let minted = binary
+            .sum("gravimeter_leaf_certificates_total", &["minted"])
+            .await;
+        let refused = binary
+            .sum("gravimeter_connections_refused_total", &["handshake"])
+            .await;
         if served == Some(Served::Refused) {
             refuse(&upstream, &binary, jump).await;
-            binary.wait_for("gravimeter_connections_refused_total", &["handshake"], refused + 1).await;
+            binary
+                .wait_for(
+                    "gravimeter_connections_refused_total",
+                    &["handshake"],
+                    refused + 1,
+                )
+                .await;
         } else if let Some(served) = served {
             serve(&upstream, &binary, jump).await;
             calls += 1;
             binary.wait_for("gravimeter_calls_total", &[], calls).await;
-            let again = binary.sum("gravimeter_leaf_certificates_total", &["minted"]).await - minted;
+            let again = binary
+                .sum("gravimeter_leaf_certificates_total", &["minted"])
+                .await
+                - minted;
             assert_eq!(again, u64::from(served == Served::Minted), "at {jump}");
         }
         before = never_less(before, counters(&binary).await, jump);
     }
     finish(&mut agent, &mut provider).await;
-    binary.wait_for("gravimeter_calls_total", &[], calls + 1).await;
+    binary
+        .wait_for("gravimeter_calls_total", &[], calls + 1)
+        .await;
     durations_are_short(&binary).await;
     end_well(binary).await;
 }
@@ -83,25 +99,43 @@ async fn serve(upstream: &Upstream, binary: &Binary, jump: i64) {
 async fn refuse(upstream: &Upstream, binary: &Binary, jump: i64) {
     let agent = Agent::with_clock(&binary.root_pem(), &["http/1.1"], Arc::new(Offset(jump)));
     let tcp = enter(binary.connect).await;
-    let (agent, _provider) = tokio::join!(agent.handshake(tcp, CLOUD_CODE_HOST), upstream.provider.accept());
+    let (agent, _provider) = tokio::join!(
+        agent.handshake(tcp, CLOUD_CODE_HOST),
+        upstream.provider.accept()
+    );
     assert!(agent.is_err(), "refused at {jump}");
 }
 
 /// The values of every series that must not go down.
 async fn counters(binary: &Binary) -> BTreeMap<String, f64> {
     let page = whole::get(binary.web, "/metrics").await;
-    let counts = |name: &str| ["_total", "_count", "_sum", "_bucket"].iter().any(|end| name.ends_with(end));
-    let lines = page.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
-        let (series, value) = line.rsplit_once(' ')?;
-        counts(series.split('{').next()?).then(|| (series.to_owned(), value.parse().expect("a number")))
-    });
+    let counts = |name: &str| {
+        ["_total", "_count", "_sum", "_bucket"]
+            .iter()
+            .any(|end| name.ends_with(end))
+    };
+    let lines = page
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| {
+            let (series, value) = line.rsplit_once(' ')?;
+            counts(series.split('{').next()?)
+                .then(|| (series.to_owned(), value.parse().expect("a number")))
+        });
     lines.collect()
 }
 
-fn never_less(before: BTreeMap<String, f64>, now: BTreeMap<String, f64>, jump: i64) -> BTreeMap<String, f64> {
+fn never_less(
+    before: BTreeMap<String, f64>,
+    now: BTreeMap<String, f64>,
+    jump: i64,
+) -> BTreeMap<String, f64> {
     assert!(before.len() > 20, "the exposition was read");
     for (series, value) in before {
-        assert!(now.get(&series).is_some_and(|now| *now >= value), "{series} went down from {value} at {jump}");
+        assert!(
+            now.get(&series).is_some_and(|now| *now >= value),
+            "{series} went down from {value} at {jump}"
+        );
     }
     now
 }
@@ -111,11 +145,18 @@ async fn durations_are_short(binary: &Binary) {
     let page = whole::get(binary.web, "/metrics").await;
     let sums = page.lines().filter_map(|line| {
         let (series, value) = line.rsplit_once(' ')?;
-        series.split('{').next()?.ends_with("_seconds_sum").then(|| (series, value.parse::<f64>().expect("a number")))
+        series
+            .split('{')
+            .next()?
+            .ends_with("_seconds_sum")
+            .then(|| (series, value.parse::<f64>().expect("a number")))
     });
     let mut seen = 0;
     for (series, seconds) in sums {
-        assert!((0.0..(HOUR / 2) as f64).contains(&seconds), "{series} {seconds}");
+        assert!(
+            (0.0..(HOUR / 2) as f64).contains(&seconds),
+            "{series} {seconds}"
+        );
         seen += 1;
     }
     assert!(seen > 3, "{page}");
@@ -139,8 +180,14 @@ struct Clock {
 
 impl Clock {
     fn new() -> Self {
-        let started = rustls_pki_types::UnixTime::now().as_secs().try_into().expect("a time");
-        let clock = Self { folder: tempfile::tempdir().expect("a folder"), started };
+        let started = rustls_pki_types::UnixTime::now()
+            .as_secs()
+            .try_into()
+            .expect("a time");
+        let clock = Self {
+            folder: tempfile::tempdir().expect("a folder"),
+            started,
+        };
         clock.set(0);
         clock
     }
@@ -148,10 +195,18 @@ impl Clock {
     /// Starts the program under this clock.
     async fn start(&self, upstream: &Upstream) -> Binary {
         let mut command = Command::new(PROGRAM);
-        command.env("LD_PRELOAD", library()).env("FAKETIME_TIMESTAMP_FILE", self.file()).env("FAKETIME_NO_CACHE", "1");
+        command
+            .env("LD_PRELOAD", library())
+            .env("FAKETIME_TIMESTAMP_FILE", self.file())
+            .env("FAKETIME_NO_CACHE", "1");
         // The kernel's monotonic clock cannot be set.
         command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-        Binary::with(command, tempfile::tempdir().expect("a folder"), &upstream.flags(&[])).await
+        Binary::with(
+            command,
+            tempfile::tempdir().expect("a folder"),
+            &upstream.flags(&[]),
+        )
+        .await
     }
 
     fn file(&self) -> PathBuf {
@@ -165,7 +220,8 @@ impl Clock {
         fs::rename(new, self.file()).expect("a writable folder");
     }
 
-    /// Moves the clock, and waits until the program believes it: whatever it refuses, it logs with the time.
+    /// Moves the clock, and waits until the program believes it: whatever it refuses, it logs with
+    /// the time.
     async fn jump(&self, binary: &Binary, seconds: i64) {
         self.set(seconds);
         until(async || {
@@ -175,7 +231,8 @@ impl Clock {
             let log = binary.log();
             let line = serde_json::from_str::<serde_json::Value>(log.lines().last()?).ok()?;
             let said: jiff::Timestamp = line["timestamp"].as_str()?.parse().ok()?;
-            let off = said.as_second() - rustls_pki_types::UnixTime::now().as_secs() as i64 - seconds;
+            let off =
+                said.as_second() - rustls_pki_types::UnixTime::now().as_secs() as i64 - seconds;
             (off.abs() < HOUR / 4).then_some(())
         })
         .await;
@@ -189,5 +246,8 @@ fn library() -> PathBuf {
         let library = folder.ok()?.path().join("faketime/libfaketimeMT.so.1");
         Path::exists(&library).then_some(library)
     });
-    library.into_iter().next().expect("Debian's package faketime is installed")
+    library
+        .into_iter()
+        .next()
+        .expect("Debian's package faketime is installed")
 }

@@ -1,4 +1,5 @@
-//! A disk that takes its time, or fails: no call waits for it, and nothing that was counted is lost when it is well again.
+//! A disk that takes its time, or fails: no call waits for it, and nothing that was counted is lost
+//! when it is well again.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -22,8 +23,15 @@ impl Stage {
         let disk = tempfile::tempdir().expect("a folder");
         let mut command = Command::new("env");
         command.arg(format!("LD_PRELOAD={}", preload(disk.path()).display()));
-        command.arg(format!("DISK={}", disk.path().display())).arg(PROGRAM);
-        let binary = Binary::with(command, tempfile::tempdir().expect("a folder"), &upstream.flags(&[])).await;
+        command
+            .arg(format!("DISK={}", disk.path().display()))
+            .arg(PROGRAM);
+        let binary = Binary::with(
+            command,
+            tempfile::tempdir().expect("a folder"),
+            &upstream.flags(&[]),
+        )
+        .await;
         Self { binary, disk }
     }
 
@@ -38,8 +46,14 @@ impl Stage {
     /// The calls that are in the file, in rows and in roll-ups.
     fn kept(&self) -> (u64, u64) {
         let file = Connection::open(self.binary.state().join("ledger.db")).expect("a ledger");
-        let number = |sql| file.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("a number") as u64;
-        (number("SELECT count(*) FROM calls"), number("SELECT coalesce(sum(calls), 0) FROM usage_slots"))
+        let number = |sql| {
+            file.query_row(sql, [], |row| row.get::<_, i64>(0))
+                .expect("a number") as u64
+        };
+        (
+            number("SELECT count(*) FROM calls"),
+            number("SELECT coalesce(sum(calls), 0) FROM usage_slots"),
+        )
     }
 }
 
@@ -48,7 +62,11 @@ fn preload(folder: &Path) -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/faults/disk.c");
     let made = folder.join("disk.so");
     let options = ["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"];
-    let done = std::process::Command::new("gcc").args(options).arg(&made).arg(&source).status();
+    let done = std::process::Command::new("gcc")
+        .args(options)
+        .arg(&made)
+        .arg(&source)
+        .status();
     assert!(done.expect("gcc, which Rust needs as well").success());
     made
 }
@@ -62,12 +80,27 @@ async fn no_call_waits_for_a_disk_that_takes_its_time() {
     for _ in 0..50 {
         call(&mut ends).await;
     }
-    stage.binary.wait_for("gravimeter_calls_total", &["outcome=\"ok\""], 50).await;
+    stage
+        .binary
+        .wait_for("gravimeter_calls_total", &["outcome=\"ok\""], 50)
+        .await;
     assert!(stage.kept().0 < 50, "the disk still takes its time");
     stage.heal("hold");
     until(async || (stage.kept() == (50, 50)).then_some(())).await;
-    assert_eq!(stage.binary.sum("gravimeter_ledger_errors_total", &[]).await, 0);
-    assert_eq!(stage.binary.sum("gravimeter_ledger_dropped_records_total", &[]).await, 0);
+    assert_eq!(
+        stage
+            .binary
+            .sum("gravimeter_ledger_errors_total", &[])
+            .await,
+        0
+    );
+    assert_eq!(
+        stage
+            .binary
+            .sum("gravimeter_ledger_dropped_records_total", &[])
+            .await,
+        0
+    );
     stage.binary.stop().await;
 }
 
@@ -77,15 +110,30 @@ async fn a_disk_that_fails_is_counted_and_made_good_for() {
     let stage = Stage::set(&upstream).await;
     let mut ends = upstream.pair(&stage.binary).await;
     call(&mut ends).await;
-    stage.binary.wait_for("gravimeter_calls_total", &["outcome=\"ok\""], 1).await;
+    stage
+        .binary
+        .wait_for("gravimeter_calls_total", &["outcome=\"ok\""], 1)
+        .await;
     stage.tell("fail");
     for _ in 0..20 {
         call(&mut ends).await;
     }
-    stage.binary.wait_for("gravimeter_ledger_errors_total", &[], 2).await;
-    stage.binary.wait_for("gravimeter_calls_total", &["outcome=\"ok\""], 21).await;
+    stage
+        .binary
+        .wait_for("gravimeter_ledger_errors_total", &[], 2)
+        .await;
+    stage
+        .binary
+        .wait_for("gravimeter_calls_total", &["outcome=\"ok\""], 21)
+        .await;
     stage.heal("fail");
     until(async || (stage.kept() == (21, 21)).then_some(())).await;
-    assert_eq!(stage.binary.sum("gravimeter_ledger_dropped_records_total", &[]).await, 0);
+    assert_eq!(
+        stage
+            .binary
+            .sum("gravimeter_ledger_dropped_records_total", &[])
+            .await,
+        0
+    );
     stage.binary.stop().await;
 }

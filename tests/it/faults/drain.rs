@@ -1,4 +1,5 @@
-//! SIGTERM with a house full of work: everything ends whole before the deadline, and nothing outlives it.
+//! SIGTERM with a house full of work: everything ends whole before the deadline, and nothing
+//! outlives it.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::time::{Duration, Instant};
@@ -23,7 +24,10 @@ async fn fifty_streams_and_five_uploads_end_whole() {
     for _ in 0..STREAMS {
         streams.push(upstream.stream(&binary).await);
     }
-    let head = format!("POST /v1internal:generateContent HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", 2 * PART);
+    let head = format!(
+        "POST /v1internal:generateContent HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n",
+        2 * PART
+    );
     for _ in 0..UPLOADS {
         let (mut agent, mut provider) = upstream.pair(&binary).await;
         write_pieces(&mut agent, head.as_bytes(), &[usize::MAX], false).await;
@@ -31,7 +35,13 @@ async fn fifty_streams_and_five_uploads_end_whole() {
         pass_part(&mut agent, &mut provider).await;
         uploads.push((agent, provider));
     }
-    binary.wait_for("gravimeter_calls_in_flight", &[], (STREAMS + UPLOADS) as u64).await;
+    binary
+        .wait_for(
+            "gravimeter_calls_in_flight",
+            &[],
+            (STREAMS + UPLOADS) as u64,
+        )
+        .await;
     binary.signal(Signal::TERM);
     until(async || binary.log().contains("stopping").then_some(())).await;
     for (agent, provider) in &mut streams {
@@ -41,9 +51,16 @@ async fn fifty_streams_and_five_uploads_end_whole() {
         pass_part(agent, provider).await;
         let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
         write_pieces(provider, answer, &[usize::MAX], false).await;
-        assert_eq!(read_all(agent).await, (answer.to_vec(), true), "an upload ends whole");
+        assert_eq!(
+            read_all(agent).await,
+            (answer.to_vec(), true),
+            "an upload ends whole"
+        );
     }
-    assert!(binary.child.try_wait().expect("a child").is_none(), "it runs as long as its streams do");
+    assert!(
+        binary.child.try_wait().expect("a child").is_none(),
+        "it runs as long as its streams do"
+    );
     for (agent, provider) in &mut streams {
         finish(agent, provider).await;
     }
@@ -57,7 +74,10 @@ where
     P: tokio::io::AsyncRead + Unpin,
 {
     let part = vec![b' '; PART];
-    let (_, came) = tokio::join!(write_pieces(agent, &part, &[usize::MAX], false), read_some(provider, PART));
+    let (_, came) = tokio::join!(
+        write_pieces(agent, &part, &[usize::MAX], false),
+        read_some(provider, PART)
+    );
     assert_eq!(came, part);
 }
 
@@ -70,10 +90,22 @@ async fn the_deadline_cuts_off_what_does_not_end_and_nothing_else() {
     binary.signal(Signal::TERM);
     until(async || binary.log().contains("stopping").then_some(())).await;
     write_pieces(&mut provider, LAST, &[usize::MAX], true).await;
-    assert_eq!(read_all(&mut agent).await, (LAST.to_vec(), true), "who ends in time ends in order");
-    assert_eq!(read_all(&mut endless).await, (vec![], false), "who does not is cut off");
+    assert_eq!(
+        read_all(&mut agent).await,
+        (LAST.to_vec(), true),
+        "who ends in time ends in order"
+    );
+    assert_eq!(
+        read_all(&mut endless).await,
+        (vec![], false),
+        "who does not is cut off"
+    );
     assert_eq!(binary.exit().await.code(), Some(0), "{}", binary.log());
-    assert!(binary.log().contains("running exchanges were cut off"), "{}", binary.log());
+    assert!(
+        binary.log().contains("running exchanges were cut off"),
+        "{}",
+        binary.log()
+    );
 }
 
 #[tokio::test]
@@ -83,7 +115,12 @@ async fn sigterm_at_any_moment_of_the_start_ends_it() {
     let whole = start.elapsed();
     for _ in 0..10 {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut child = binary::spawn(Command::new(PROGRAM), &folder.path().join("state"), folder.path(), &[]);
+        let mut child = binary::spawn(
+            Command::new(PROGRAM),
+            &folder.path().join("state"),
+            folder.path(),
+            &[],
+        );
         let moment = whole.mul_f64(rand::random());
         sleep(moment.max(Duration::from_millis(1))).await;
         rustix::process::kill_process(binary::pid(&child), Signal::TERM).expect("a process");

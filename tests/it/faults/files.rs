@@ -1,4 +1,5 @@
-//! No descriptor is left: the house neither dies nor spins, running streams go on, and it is back as soon as there is room.
+//! No descriptor is left: the house neither dies nor spins, running streams go on, and it is back
+//! as soon as there is room.
 
 use std::time::Duration;
 
@@ -14,7 +15,8 @@ use crate::process::with_open_files;
 
 const LIMIT: u64 = 1024;
 
-/// How long the lack lasts: with pauses of 5, 10, 20 ... ms up to a second, a dozen failures; a loop that spins makes thousands.
+/// How long the lack lasts: with pauses of 5, 10, 20 ... ms up to a second, a dozen failures; a
+/// loop that spins makes thousands.
 const LACK: Duration = Duration::from_secs(3);
 
 #[tokio::test]
@@ -25,15 +27,28 @@ async fn without_descriptors_it_waits_and_heals() {
     let (mut agent, mut provider) = upstream.stream(&binary).await;
 
     let set = |current| {
-        prlimit(Some(binary.pid()), Resource::Nofile, Rlimit { current: Some(current), maximum: Some(LIMIT) })
+        prlimit(
+            Some(binary.pid()),
+            Resource::Nofile,
+            Rlimit {
+                current: Some(current),
+                maximum: Some(LIMIT),
+            },
+        )
     };
     // Fewer than are open: not one can be opened any more.
     set(3).expect("our own process");
     let mut crowd = Vec::new();
     for _ in 0..20 {
-        crowd.push(TcpStream::connect(binary.connect).await.expect("the kernel's backlog takes it"));
+        crowd.push(
+            TcpStream::connect(binary.connect)
+                .await
+                .expect("the kernel's backlog takes it"),
+        );
     }
-    let mut scrape = TcpStream::connect(binary.web).await.expect("the kernel's backlog takes it");
+    let mut scrape = TcpStream::connect(binary.web)
+        .await
+        .expect("the kernel's backlog takes it");
     scrape
         .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         .await
@@ -44,12 +59,17 @@ async fn without_descriptors_it_waits_and_heals() {
 
     set(LIMIT).expect("our own process");
     let mut page = String::new();
-    soon(scrape.read_to_string(&mut page)).await.expect("the scrape that waited is answered");
+    soon(scrape.read_to_string(&mut page))
+        .await
+        .expect("the scrape that waited is answered");
     assert!(page.starts_with("HTTP/1.1 200"), "{page}");
     drop(crowd);
     upstream.call(&binary).await;
     let counted = binary.sum("gravimeter_accept_errors_total", &[]).await;
-    assert!((5..100).contains(&counted), "{counted}: counted, and no loop has spun");
+    assert!(
+        (5..100).contains(&counted),
+        "{counted}: counted, and no loop has spun"
+    );
     finish(&mut agent, &mut provider).await;
     binary.stop().await;
 }

@@ -1,6 +1,8 @@
-//! HTTP/2 floods from both sides: the house passes them on as they are, keeps its memory, and its other connections.
+//! HTTP/2 floods from both sides: the house passes them on as they are, keeps its memory, and its
+//! other connections.
 //!
-//! No frame is answered here: who floods is stopped by whom it floods. What must hold is that watching costs nothing.
+//! No frame is answered here: who floods is stopped by whom it floods. What must hold is that
+//! watching costs nothing.
 
 use gravimeter::demo::CLOUD_CODE_HOST;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
@@ -25,20 +27,42 @@ async fn floods_pass_in_flat_memory_and_the_others_are_served() {
 pub async fn flood(bytes: usize) -> u64 {
     let upstream = Upstream::speaking(&["h2", "http/1.1"]).await;
     let binary = Binary::start(&upstream.flags(&[])).await;
-    let (mut agent, mut provider) =
-        upstream.pair_of(binary.connect, &Agent::new(&binary.root_pem(), &["http/1.1"])).await;
+    let (mut agent, mut provider) = upstream
+        .pair_of(
+            binary.connect,
+            &Agent::new(&binary.root_pem(), &["http/1.1"]),
+        )
+        .await;
     begin(&mut agent, &mut provider).await;
     let before = binary.memory().peak;
     for (name, from_agent, from_provider) in FLOODS {
-        one(&upstream, &binary, name, [*from_agent, *from_provider], bytes).await;
+        one(
+            &upstream,
+            &binary,
+            name,
+            [*from_agent, *from_provider],
+            bytes,
+        )
+        .await;
         go_on(&mut agent, &mut provider).await;
     }
-    // The readers have read on: each of the calls that were asked for and answered, or cut off, is one.
-    binary.wait_for("gravimeter_calls_total", &[], bytes as u64 / 100).await;
-    // The kernel counts pages by processor, and adds up in its own time: a peak may be told a little lower later.
+    // The readers have read on: each of the calls that were asked for and answered, or cut off, is
+    // one.
+    binary
+        .wait_for("gravimeter_calls_total", &[], bytes as u64 / 100)
+        .await;
+    // The kernel counts pages by processor, and adds up in its own time: a peak may be told a
+    // little lower later.
     let growth = binary.memory().peak.saturating_sub(before);
     assert!(growth < ALLOWED_GROWTH, "grew by {growth} bytes");
-    assert_eq!(binary.sum("gravimeter_observer_failures_total", &["panic"]).await, 0, "{}", binary.log());
+    assert_eq!(
+        binary
+            .sum("gravimeter_observer_failures_total", &["panic"])
+            .await,
+        0,
+        "{}",
+        binary.log()
+    );
     upstream.call(&binary).await;
     finish(&mut agent, &mut provider).await;
     binary.stop().await;
@@ -49,17 +73,32 @@ pub async fn flood(bytes: usize) -> u64 {
 async fn one(upstream: &Upstream, binary: &Binary, name: &str, kinds: [Kind; 2], bytes: usize) {
     let agent = Agent::new(&binary.root_pem(), &["h2"]);
     let tcp = enter(binary.connect).await;
-    let (agent, provider) = tokio::join!(agent.handshake(tcp, CLOUD_CODE_HOST), upstream.provider.accept());
-    let (agent, provider) = (agent.expect("the leaf is trusted"), provider.expect("the provider is verified"));
+    let (agent, provider) = tokio::join!(
+        agent.handshake(tcp, CLOUD_CODE_HOST),
+        upstream.provider.accept()
+    );
+    let (agent, provider) = (
+        agent.expect("the leaf is trusted"),
+        provider.expect("the provider is verified"),
+    );
     assert_eq!(agent.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
     let (mut from_agent, mut to_agent) = tokio::io::split(agent);
     let (mut from_provider, mut to_provider) = tokio::io::split(provider);
     let (mut stream, mut passed) = (1, 0);
     while passed < bytes {
-        // An answer to what was not asked yet would end the reading of a connection, and its flood with it.
+        // An answer to what was not asked yet would end the reading of a connection, and its flood
+        // with it.
         let first = stream == 1;
-        let mut up = if first { kinds[0].start(PREFACE) } else { Vec::new() };
-        let mut down = if first { kinds[1].start(&[]) } else { Vec::new() };
+        let mut up = if first {
+            kinds[0].start(PREFACE)
+        } else {
+            Vec::new()
+        };
+        let mut down = if first {
+            kinds[1].start(&[])
+        } else {
+            Vec::new()
+        };
         while up.len() < ROUND {
             kinds[0].put(&mut up, stream);
             kinds[1].put(&mut down, stream);
@@ -70,13 +109,19 @@ async fn one(upstream: &Upstream, binary: &Binary, name: &str, kinds: [Kind; 2],
         passed += up.len();
     }
     let (up, down) = tokio::join!(to_agent.shutdown(), to_provider.shutdown());
-    up.and(down).unwrap_or_else(|error| panic!("{name}: {error}"));
+    up.and(down)
+        .unwrap_or_else(|error| panic!("{name}: {error}"));
     assert_eq!(read_all(&mut from_provider).await, (vec![], true), "{name}");
     assert_eq!(read_all(&mut from_agent).await, (vec![], true), "{name}");
 }
 
 /// Every byte arrives as it was sent.
-async fn pass(name: &str, bytes: &[u8], to: &mut (impl AsyncWrite + Unpin), from: &mut (impl AsyncRead + Unpin)) {
+async fn pass(
+    name: &str,
+    bytes: &[u8],
+    to: &mut (impl AsyncWrite + Unpin),
+    from: &mut (impl AsyncRead + Unpin),
+) {
     let write = async {
         to.write_all(bytes).await?;
         to.flush().await
@@ -91,15 +136,35 @@ const ROUND: usize = 64 << 10;
 
 /// What each side does in the flood of that name.
 const FLOODS: &[(&str, Kind, Kind)] = &[
-    ("rapid reset (CVE-2023-44487)", Kind::RapidReset, Kind::Answers),
-    ("made you reset (CVE-2025-8671)", Kind::BadUpdates, Kind::Resets),
+    (
+        "rapid reset (CVE-2023-44487)",
+        Kind::RapidReset,
+        Kind::Answers,
+    ),
+    (
+        "made you reset (CVE-2025-8671)",
+        Kind::BadUpdates,
+        Kind::Resets,
+    ),
     ("streams that never end", Kind::Open, Kind::Answers),
-    ("CONTINUATION (CVE-2024-27316)", Kind::Continuation, Kind::Continuation),
+    (
+        "CONTINUATION (CVE-2024-27316)",
+        Kind::Continuation,
+        Kind::Continuation,
+    ),
     ("SETTINGS (CVE-2019-9515)", Kind::Settings, Kind::Settings),
     ("PING (CVE-2019-9512)", Kind::Ping, Kind::Ping),
-    ("empty DATA (CVE-2019-9518)", Kind::EmptyData, Kind::EmptyData),
+    (
+        "empty DATA (CVE-2019-9518)",
+        Kind::EmptyData,
+        Kind::EmptyData,
+    ),
     ("a window of nothing", Kind::ZeroWindow, Kind::ZeroWindow),
-    ("a window beyond its end", Kind::WindowOverflow, Kind::WindowOverflow),
+    (
+        "a window beyond its end",
+        Kind::WindowOverflow,
+        Kind::WindowOverflow,
+    ),
     ("compressed fields", Kind::Bomb, Kind::Bomb),
     ("PRIORITY churn", Kind::Priority, Kind::Priority),
     ("pushed streams", Kind::Ping, Kind::Push),
@@ -140,7 +205,8 @@ pub(super) const CONTINUATION: u8 = 9;
 pub(super) const END_STREAM: u8 = 1;
 pub(super) const END_HEADERS: u8 = 4;
 
-/// `:method: POST`, `:scheme: https` by their numbers in the static table, `:path` and `:authority` in full (RFC 7541).
+/// `:method: POST`, `:scheme: https` by their numbers in the static table, `:path` and `:authority`
+/// in full (RFC 7541).
 pub(super) const CALL: &[u8] = b"\x83\x87\x04\x26/v1internal:streamGenerateContent?a=se\x01\x01x";
 /// `:status: 200`
 pub(super) const OK: &[u8] = b"\x88";
@@ -170,7 +236,12 @@ impl Kind {
             }
             // One long field into the table, then two thousand times the same by its number.
             Self::Bomb => {
-                let field = [b"\x40\x01x\x7f\xa1\x1e".as_slice(), &[b'a'; 4000], &[0xbe; 2000]].concat();
+                let field = [
+                    b"\x40\x01x\x7f\xa1\x1e".as_slice(),
+                    &[b'a'; 4000],
+                    &[0xbe; 2000],
+                ]
+                .concat();
                 put(bytes, HEADERS, END_HEADERS | END_STREAM, stream, &field);
             }
             Self::Continuation => put(bytes, CONTINUATION, 0, 1, &[0x83; 8192]),
@@ -179,13 +250,25 @@ impl Kind {
             Self::Open => put(bytes, HEADERS, END_HEADERS, stream, CALL),
             Self::Ping => put(bytes, PING, 0, 0, &[7; 8]),
             Self::Priority => put(bytes, PRIORITY, 0, stream, &[0, 0, 0, 1, 9]),
-            Self::Push => put(bytes, PUSH_PROMISE, END_HEADERS, 1, &[&(stream + 1).to_be_bytes(), CALL].concat()),
+            Self::Push => put(
+                bytes,
+                PUSH_PROMISE,
+                END_HEADERS,
+                1,
+                &[&(stream + 1).to_be_bytes(), CALL].concat(),
+            ),
             Self::RapidReset => {
                 put(bytes, HEADERS, END_HEADERS | END_STREAM, stream, CALL);
                 put(bytes, RST_STREAM, 0, stream, &8_u32.to_be_bytes());
             }
             Self::Resets => put(bytes, RST_STREAM, 0, stream, &1_u32.to_be_bytes()),
-            Self::Settings => put(bytes, SETTINGS, 0, 0, &[[0, 1, 0, 0, 16, 0], [0, 4, 0, 1, 0, 0]].concat()),
+            Self::Settings => put(
+                bytes,
+                SETTINGS,
+                0,
+                0,
+                &[[0, 1, 0, 0, 16, 0], [0, 4, 0, 1, 0, 0]].concat(),
+            ),
             Self::WindowOverflow => put(bytes, WINDOW_UPDATE, 0, 0, &0x7fff_ffff_u32.to_be_bytes()),
             // SETTINGS_INITIAL_WINDOW_SIZE of zero, and a request behind it.
             Self::ZeroWindow => {
@@ -197,7 +280,9 @@ impl Kind {
 }
 
 pub(super) fn put(bytes: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-    let length = u32::try_from(payload.len()).expect("a short payload").to_be_bytes();
+    let length = u32::try_from(payload.len())
+        .expect("a short payload")
+        .to_be_bytes();
     bytes.extend_from_slice(&length[1..]);
     bytes.extend_from_slice(&[kind, flags]);
     bytes.extend_from_slice(&stream.to_be_bytes());

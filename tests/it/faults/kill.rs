@@ -1,4 +1,5 @@
-//! `kill -9` at moments that nobody chose: what was under way is cut off, never passed by, and the next start is a good one.
+//! `kill -9` at moments that nobody chose: what was under way is cut off, never passed by, and the
+//! next start is a good one.
 
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,11 @@ pub async fn in_the_middle_of_streams(rounds: u32) {
     let mut root = None;
     for round in 0..rounds {
         let mut binary = Binary::start(&flags).await;
-        assert_eq!(root.get_or_insert_with(|| binary.root_pem()), &binary.root_pem(), "the CA stays, round {round}");
+        assert_eq!(
+            root.get_or_insert_with(|| binary.root_pem()),
+            &binary.root_pem(),
+            "the CA stays, round {round}"
+        );
         let (mut agent, mut provider) = upstream.stream(&binary).await;
         let after = rand::random_range(0..30);
         for _ in 0..after {
@@ -38,16 +43,29 @@ pub async fn in_the_middle_of_streams(rounds: u32) {
         sleep(random(Duration::from_millis(20))).await;
         binary.signal(Signal::KILL);
         let (at_agent, at_provider) = tokio::join!(read_all(&mut agent), read_all(&mut provider));
-        assert_eq!(at_agent, (vec![], false), "cut off, not closed in order, after {after} events in round {round}");
-        assert_eq!(at_provider, (vec![], false), "the provider need not go on, round {round}");
+        assert_eq!(
+            at_agent,
+            (vec![], false),
+            "cut off, not closed in order, after {after} events in round {round}"
+        );
+        assert_eq!(
+            at_provider,
+            (vec![], false),
+            "the provider need not go on, round {round}"
+        );
         binary.exit().await;
         let door = TcpStream::connect(binary.connect).await;
-        assert_eq!(door.expect_err("closed").kind(), std::io::ErrorKind::ConnectionRefused, "refused at once");
+        assert_eq!(
+            door.expect_err("closed").kind(),
+            std::io::ErrorKind::ConnectionRefused,
+            "refused at once"
+        );
     }
     upstream.call(&Binary::start(&flags).await).await;
 }
 
-/// Kills the house while it makes its CA and its bundle, then starts it again over what it has left.
+/// Kills the house while it makes its CA and its bundle, then starts it again over what it has
+/// left.
 pub async fn at_its_first_start(rounds: u32) {
     let upstream = Upstream::start().await;
     let start = Instant::now();
@@ -55,7 +73,10 @@ pub async fn at_its_first_start(rounds: u32) {
     let whole = start.elapsed();
     for round in 0..rounds {
         let state = tempfile::tempdir().expect("a folder");
-        let flags = upstream.flags(&["--state.dir", state.path().join("state").to_str().expect("UTF-8")]);
+        let flags = upstream.flags(&[
+            "--state.dir",
+            state.path().join("state").to_str().expect("UTF-8"),
+        ]);
         let mut child = binary::spawn(Command::new(PROGRAM), state.path(), state.path(), &flags);
         let moment = random(whole);
         sleep(moment).await;
@@ -63,7 +84,11 @@ pub async fn at_its_first_start(rounds: u32) {
         soon(child.wait()).await.expect("its end");
         let binary = Binary::start(&flags).await;
         upstream.call(&binary).await;
-        assert!(!binary.log().contains("panicked"), "round {round}, killed after {moment:?}: {}", binary.log());
+        assert!(
+            !binary.log().contains("panicked"),
+            "round {round}, killed after {moment:?}: {}",
+            binary.log()
+        );
         binary.stop().await;
     }
 }

@@ -1,6 +1,8 @@
-//! Promise: what breaks around the house costs what was under way there and nothing else, and the house heals by itself.
+//! Promise: what breaks around the house costs what was under way there and nothing else, and the
+//! house heals by itself.
 //!
-//! Each body takes how much of it is wanted: a little here in every run, all of it in [`crate::soak`].
+//! Each body takes how much of it is wanted: a little here in every run, all of it in
+//! [`crate::soak`].
 
 mod bombs;
 pub mod clock;

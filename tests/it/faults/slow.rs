@@ -1,4 +1,5 @@
-//! Slow readers on either side: the other side is throttled, nothing is collected, and everything arrives in the end.
+//! Slow readers on either side: the other side is throttled, nothing is collected, and everything
+//! arrives in the end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -25,8 +26,9 @@ async fn those_who_do_not_read_cost_no_memory_and_hold_up_nobody_else() {
     stall(16).await;
 }
 
-/// So many stalled streams in either direction; the growth of the peak of memory, in bytes. What they hold back waits in the
-/// kernel, which throttles the whole machine when that is more than a few percent of its memory: hundreds do not fit.
+/// So many stalled streams in either direction; the growth of the peak of memory, in bytes. What
+/// they hold back waits in the kernel, which throttles the whole machine when that is more than a
+/// few percent of its memory: hundreds do not fit.
 pub async fn stall(count: usize) -> u64 {
     let upstream = Upstream::start().await;
     let binary = Binary::start(&upstream.flags(&[])).await;
@@ -34,7 +36,8 @@ pub async fn stall(count: usize) -> u64 {
     let before = binary.memory().peak;
     let mut growth = 0;
     for down in [true, false] {
-        let (written, mut writers, mut readers) = (Arc::new(AtomicU64::new(0)), JoinSet::new(), Vec::new());
+        let (written, mut writers, mut readers) =
+            (Arc::new(AtomicU64::new(0)), JoinSet::new(), Vec::new());
         for _ in 0..count {
             let (mut agent, mut provider) = upstream.pair(&binary).await;
             if down {
@@ -50,9 +53,15 @@ pub async fn stall(count: usize) -> u64 {
             }
         }
         let stalled = settled(&written).await;
-        assert!(stalled < (count * OFFERED) as u64 * 3 / 4, "throttled: {stalled} bytes have gone out");
+        assert!(
+            stalled < (count * OFFERED) as u64 * 3 / 4,
+            "throttled: {stalled} bytes have gone out"
+        );
         growth = binary.memory().peak - before;
-        assert!(growth < count as u64 * EACH, "grew by {growth} bytes for {count} streams");
+        assert!(
+            growth < count as u64 * EACH,
+            "grew by {growth} bytes for {count} streams"
+        );
         go_on(&mut clean_agent, &mut clean_provider).await;
         let head = if down { chunk_head() } else { upload_head() };
         for reader in &mut readers {
@@ -83,16 +92,24 @@ impl Reader {
 
 async fn compare(stream: &mut (impl AsyncRead + Unpin), head: &[u8]) {
     let mut came = vec![0; head.len() + COMPARED];
-    soon(stream.read_exact(&mut came)).await.expect("the stream goes on");
+    soon(stream.read_exact(&mut came))
+        .await
+        .expect("the stream goes on");
     assert_eq!(&came[..head.len()], head);
-    assert!(came[head.len()..] == events(0, COMPARED)[..], "in order and whole");
+    assert!(
+        came[head.len()..] == events(0, COMPARED)[..],
+        "in order and whole"
+    );
 }
 
 async fn write(mut stream: impl AsyncWrite + Unpin, head: Vec<u8>, written: Arc<AtomicU64>) {
     stream.write_all(&head).await.expect("a writable stream");
     let mut at = 0;
     while at < OFFERED {
-        stream.write_all(&events(at, PIECE)).await.expect("a writable stream");
+        stream
+            .write_all(&events(at, PIECE))
+            .await
+            .expect("a writable stream");
         at += PIECE;
         written.fetch_add(PIECE as u64, Relaxed);
     }
@@ -114,7 +131,10 @@ fn chunk_head() -> Vec<u8> {
 }
 
 fn upload_head() -> Vec<u8> {
-    format!("POST /v1internal:generateContent HTTP/1.1\r\nHost: x\r\nContent-Length: {OFFERED}\r\n\r\n").into_bytes()
+    format!(
+        "POST /v1internal:generateContent HTTP/1.1\r\nHost: x\r\nContent-Length: {OFFERED}\r\n\r\n"
+    )
+    .into_bytes()
 }
 
 /// How much has gone out when nothing goes out any more.

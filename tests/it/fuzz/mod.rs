@@ -1,7 +1,7 @@
 //! Promise: whatever bytes come, no reader panics, and where they are cut makes no difference.
 //!
-//! Every run replays the seeds, the corpus that fuzzing has kept (`tests/fuzz/corpus`), and a fixed row of mutations of both.
-//! `scripts/fuzz.sh` looks for more with libFuzzer.
+//! Every run replays the seeds, the corpus that fuzzing has kept (`tests/fuzz/corpus`), and a fixed
+//! row of mutations of both. `scripts/fuzz.sh` looks for more with libFuzzer.
 
 mod seeds;
 
@@ -26,8 +26,16 @@ const TARGETS: [Target; 11] = [
     ("differences", fuzz_differences, seeds::differences),
     ("documents", fuzz_documents, seeds::documents),
     ("frames", fuzz_frames, seeds::frames),
-    ("framing_http1", |bytes| fuzz_framing(Alpn::Http1, bytes), seeds::http1),
-    ("framing_http2", |bytes| fuzz_framing(Alpn::H2, bytes), seeds::http2),
+    (
+        "framing_http1",
+        |bytes| fuzz_framing(Alpn::Http1, bytes),
+        seeds::http1,
+    ),
+    (
+        "framing_http2",
+        |bytes| fuzz_framing(Alpn::H2, bytes),
+        seeds::http2,
+    ),
     ("json", fuzz_json, seeds::json),
     ("ledger", fuzz_ledger, seeds::ledger),
     ("sse", fuzz_sse, seeds::sse),
@@ -111,31 +119,56 @@ impl Dice {
 }
 
 fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fuzz")
+        .join(name)
 }
 
 /// What fuzzing has found and kept for a target.
 fn kept(name: &str) -> Vec<Vec<u8>> {
-    let Ok(files) = fs::read_dir(folder("corpus").join(name)) else { return Vec::new() };
+    let Ok(files) = fs::read_dir(folder("corpus").join(name)) else {
+        return Vec::new();
+    };
     let mut paths: Vec<_> = files.map(|file| file.expect("an entry").path()).collect();
     paths.sort();
-    paths.iter().map(|path| fs::read(path).expect("a readable file")).collect()
+    paths
+        .iter()
+        .map(|path| fs::read(path).expect("a readable file"))
+        .collect()
 }
 
 #[test]
 fn every_target_can_be_fuzzed() {
     let manifest = fs::read_to_string(folder("Cargo.toml")).expect("a manifest");
     let files = fs::read_dir(folder("fuzz_targets")).expect("targets");
-    let mut files: Vec<_> =
-        files.map(|file| file.expect("an entry").path().file_stem().expect("a name").to_owned()).collect();
+    let mut files: Vec<_> = files
+        .map(|file| {
+            file.expect("an entry")
+                .path()
+                .file_stem()
+                .expect("a name")
+                .to_owned()
+        })
+        .collect();
     files.sort();
-    assert_eq!(files, TARGETS.map(|(name, ..)| name), "one file for each target");
+    assert_eq!(
+        files,
+        TARGETS.map(|(name, ..)| name),
+        "one file for each target"
+    );
     for corpus in fs::read_dir(folder("corpus")).expect("what is kept") {
         let target = corpus.expect("an entry").file_name();
-        assert!(TARGETS.iter().any(|(name, ..)| target == *name), "{} is the corpus of no target", target.display());
+        assert!(
+            TARGETS.iter().any(|(name, ..)| target == *name),
+            "{} is the corpus of no target",
+            target.display()
+        );
     }
     for (name, ..) in TARGETS {
-        assert!(manifest.contains(&format!("name = \"{name}\"")), "tests/fuzz/Cargo.toml lists {name}");
+        assert!(
+            manifest.contains(&format!("name = \"{name}\"")),
+            "tests/fuzz/Cargo.toml lists {name}"
+        );
     }
 }
 

@@ -1,4 +1,5 @@
-//! Inputs to begin with: the recordings and configurations of `tests/fixtures`, and small ones of what no fixture holds.
+//! Inputs to begin with: the recordings and configurations of `tests/fixtures`, and small ones of
+//! what no fixture holds.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,9 +15,13 @@ use crate::kit::agent::Agent;
 use crate::transparency::corpus;
 
 fn fixtures(name: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
-    let mut paths: Vec<_> =
-        fs::read_dir(folder).expect("fixtures").map(|entry| entry.expect("an entry").path()).collect();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(name);
+    let mut paths: Vec<_> = fs::read_dir(folder)
+        .expect("fixtures")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
     paths.sort();
     paths
 }
@@ -24,20 +29,33 @@ fn fixtures(name: &str) -> Vec<PathBuf> {
 /// Each recorded exchange: what the agent sent and what it got.
 fn exchanges() -> Vec<(Vec<u8>, Vec<u8>)> {
     let read = |folder: &PathBuf, name: &str| fs::read(folder.join(name)).expect("a fixture");
-    fixtures("gemini").iter().map(|folder| (read(folder, "request.http"), read(folder, "response.http"))).collect()
+    fixtures("gemini")
+        .iter()
+        .map(|folder| (read(folder, "request.http"), read(folder, "response.http")))
+        .collect()
 }
 
 fn bodies() -> Vec<Vec<u8>> {
     let body = |message: &[u8]| {
-        let at = message.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
+        let at = message
+            .windows(4)
+            .position(|window| window == b"\r\n\r\n")
+            .expect("a head");
         message[at + 4..].to_vec()
     };
-    exchanges().iter().flat_map(|(request, response)| [body(request), body(response)]).collect()
+    exchanges()
+        .iter()
+        .flat_map(|(request, response)| [body(request), body(response)])
+        .collect()
 }
 
 /// Each behind a byte that says how long its pieces are.
 fn in_pieces(inputs: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
-    inputs.into_iter().zip((1..=255).cycle()).map(|(input, size)| [&[size], &input[..]].concat()).collect()
+    inputs
+        .into_iter()
+        .zip((1..=255).cycle())
+        .map(|(input, size)| [&[size], &input[..]].concat())
+        .collect()
 }
 
 pub fn client_hello() -> Vec<Vec<u8>> {
@@ -46,15 +64,30 @@ pub fn client_hello() -> Vec<Vec<u8>> {
         let alpns: [&[&str]; 3] = [&[], &["h2", "http/1.1"], &["http/1.1"]];
         alpns.map(|alpn| Agent::new("", alpn).hello(host))
     });
-    in_pieces(hellos.chain([b"GET / HTTP/1.1\r\n".to_vec(), vec![22, 3, 1, 0, 4, 1, 0, 0, 0]]).collect())
+    in_pieces(
+        hellos
+            .chain([
+                b"GET / HTTP/1.1\r\n".to_vec(),
+                vec![22, 3, 1, 0, 4, 1, 0, 0, 0],
+            ])
+            .collect(),
+    )
 }
 
 pub fn config() -> Vec<Vec<u8>> {
     let example = include_bytes!("../../../gravimeter.example.toml").to_vec();
     // Without its comment signs, every key is set.
-    let set = String::from_utf8_lossy(&example).replace("\n# ", "\n").replace("\n#", "\n").into_bytes();
-    let files = fixtures("config").into_iter().filter(|path| path.extension().is_some_and(|kind| kind == "toml"));
-    files.map(|path| fs::read(path).expect("a fixture")).chain([example, set]).collect()
+    let set = String::from_utf8_lossy(&example)
+        .replace("\n# ", "\n")
+        .replace("\n#", "\n")
+        .into_bytes();
+    let files = fixtures("config")
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|kind| kind == "toml"));
+    files
+        .map(|path| fs::read(path).expect("a fixture"))
+        .chain([example, set])
+        .collect()
 }
 
 /// Rows of every table, as a house writes them.
@@ -74,16 +107,30 @@ pub fn ledger() -> Vec<Vec<u8>> {
 
 pub fn dialects() -> Vec<Vec<u8>> {
     let input = |((request, response), choice): ((Vec<u8>, Vec<u8>), u8)| {
-        let split = u16::try_from(request.len()).expect("a short request").to_be_bytes();
+        let split = u16::try_from(request.len())
+            .expect("a short request")
+            .to_be_bytes();
         [&[choice], &split[..], &request, &response].concat()
     };
-    exchanges().into_iter().zip((0..=255).cycle()).map(input).collect()
+    exchanges()
+        .into_iter()
+        .zip((0..=255).cycle())
+        .map(input)
+        .collect()
 }
 
 pub fn sse() -> Vec<Vec<u8>> {
-    let odd: [&[u8]; 3] =
-        [b"\xef\xbb\xbfdata: a\r\rdata\n\n", b"event: x\ndata:\ndata: b\n\n: c\n", b"data: \xff\xfe\r\n\r\n"];
-    in_pieces(bodies().into_iter().chain(odd.map(<[u8]>::to_vec)).collect())
+    let odd: [&[u8]; 3] = [
+        b"\xef\xbb\xbfdata: a\r\rdata\n\n",
+        b"event: x\ndata:\ndata: b\n\n: c\n",
+        b"data: \xff\xfe\r\n\r\n",
+    ];
+    in_pieces(
+        bodies()
+            .into_iter()
+            .chain(odd.map(<[u8]>::to_vec))
+            .collect(),
+    )
 }
 
 pub fn json() -> Vec<Vec<u8>> {
@@ -97,14 +144,24 @@ pub fn json() -> Vec<Vec<u8>> {
     ];
     // The documents of a stream, one a line.
     let counts = ["1", "22", "-0.5", "\"3\"", "4e5", "01"];
-    let lines =
-        counts.map(|count| format!(r#"{{"a":{{"b":{count}}},"x":["\n{count}",null],"a":"{}"}}"#, "y".repeat(300)));
-    let more = odd.map(<[u8]>::to_vec).into_iter().chain([lines.join("\n").into_bytes()]);
+    let lines = counts.map(|count| {
+        format!(
+            r#"{{"a":{{"b":{count}}},"x":["\n{count}",null],"a":"{}"}}"#,
+            "y".repeat(300)
+        )
+    });
+    let more = odd
+        .map(<[u8]>::to_vec)
+        .into_iter()
+        .chain([lines.join("\n").into_bytes()]);
     in_pieces(bodies().into_iter().chain(more).collect())
 }
 
 pub fn http1() -> Vec<Vec<u8>> {
-    let recorded = corpus().into_iter().map(|(_, sent, received)| (sent, received)).chain(exchanges());
+    let recorded = corpus()
+        .into_iter()
+        .map(|(_, sent, received)| (sent, received))
+        .chain(exchanges());
     recorded
         .filter(|(sent, _)| !sent.starts_with(b"PRI "))
         .map(|(sent, received)| controlled(&sent, &received))
@@ -112,18 +169,29 @@ pub fn http1() -> Vec<Vec<u8>> {
 }
 
 pub fn http2() -> Vec<Vec<u8>> {
-    let (preface, settings) = (&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &[0, 0, 0, 4, 0, 0, 0, 0, 0][..]);
+    let (preface, settings) = (
+        &b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..],
+        &[0, 0, 0, 4, 0, 0, 0, 0, 0][..],
+    );
     let call = b"\x00\x00\x2c\x01\x04\x00\x00\x00\x01\x83\x87\x04\x26/v1internal:streamGenerateContent?a=se\x01\x01x";
     let answer = b"\x00\x00\x01\x01\x04\x00\x00\x00\x01\x88\x00\x00\x02\x00\x01\x00\x00\x00\x01{}";
     let huffman = b"\x00\x00\x0a\x01\x05\x00\x00\x00\x03\x82\x86\x84\x41\x85\xf2\xb2\x4a\x84\xff";
-    let recorded = corpus().into_iter().map(|(_, sent, received)| (sent, received));
+    let recorded = corpus()
+        .into_iter()
+        .map(|(_, sent, received)| (sent, received));
     let mut seeds: Vec<_> = recorded
         .filter(|(sent, _)| sent.starts_with(b"PRI "))
         .map(|(sent, received)| controlled(&sent, &received))
         .collect();
-    seeds.push(controlled(&[preface, settings, call].concat(), &[settings, answer].concat()));
+    seeds.push(controlled(
+        &[preface, settings, call].concat(),
+        &[settings, answer].concat(),
+    ));
     seeds.push(controlled(&[preface, settings, huffman].concat(), settings));
-    seeds.push(controlled(&[preface, settings].concat(), &[settings, answer].concat()));
+    seeds.push(controlled(
+        &[preface, settings].concat(),
+        &[settings, answer].concat(),
+    ));
     seeds
 }
 
@@ -137,7 +205,12 @@ fn controlled(sent: &[u8], received: &[u8]) -> Vec<u8> {
 }
 
 pub fn documents() -> Vec<Vec<u8>> {
-    in_pieces(DOCUMENTS.iter().map(|document| document.as_bytes().to_vec()).collect())
+    in_pieces(
+        DOCUMENTS
+            .iter()
+            .map(|document| document.as_bytes().to_vec())
+            .collect(),
+    )
 }
 
 pub fn frames() -> Vec<Vec<u8>> {
@@ -146,14 +219,26 @@ pub fn frames() -> Vec<Vec<u8>> {
         [&[flags], &length[..], payload].concat()
     };
     // An empty gzip member (RFC 1952).
-    let packed = [31, 139, 8, 0, 0, 0, 0, 0, 0, 3, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    let mut streams: Vec<_> =
-        DOCUMENTS.iter().map(|document| [frame(0, document.as_bytes()), frame(2, b"{}")].concat()).collect();
-    streams.push([frame(1, &packed), frame(0, b""), frame(2, br#"{"error":{"code":"not_found"}}"#)].concat());
+    let packed = [
+        31, 139, 8, 0, 0, 0, 0, 0, 0, 3, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    ];
+    let mut streams: Vec<_> = DOCUMENTS
+        .iter()
+        .map(|document| [frame(0, document.as_bytes()), frame(2, b"{}")].concat())
+        .collect();
+    streams.push(
+        [
+            frame(1, &packed),
+            frame(0, b""),
+            frame(2, br#"{"error":{"code":"not_found"}}"#),
+        ]
+        .concat(),
+    );
     in_pieces(streams)
 }
 
-/// A state with news, replies from an offset, summaries and models, as the language server words them.
+/// A state with news, replies from an offset, summaries and models, as the language server words
+/// them.
 const DOCUMENTS: [&str; 5] = [
     r#"{"update":{"conversationId":"c","trajectoryId":"t","status":"CASCADE_RUN_STATUS_RUNNING","fullyIdle":true,
        "hasActiveChildren":false,"mainTrajectoryUpdate":{"metadata":{"rootConversationId":"r"},"status":"x","stepsUpdate":
@@ -175,20 +260,48 @@ const DOCUMENTS: [&str; 5] = [
 
 pub fn differences() -> Vec<Vec<u8>> {
     let one = |value: Value| Diff::UpdateSingular(SingularValue { value: Some(value) });
-    let field = |field_number, diff| FieldDiff { field_number, diff: Some(diff) };
-    let message = |fields: Vec<FieldDiff>| Value::MessageValue(MessageDiff { field_diffs: fields });
+    let field = |field_number, diff| FieldDiff {
+        field_number,
+        diff: Some(diff),
+    };
+    let message = |fields: Vec<FieldDiff>| {
+        Value::MessageValue(MessageDiff {
+            field_diffs: fields,
+        })
+    };
     let list = |length, values: Vec<Value>| {
         let update_indices = (0..values.len() as u32).collect();
-        let update_values = values.into_iter().map(|value| SingularValue { value: Some(value) }).collect();
-        Diff::UpdateRepeated(RepeatedDiff { new_length: length, update_values, update_indices })
+        let update_values = values
+            .into_iter()
+            .map(|value| SingularValue { value: Some(value) })
+            .collect();
+        Diff::UpdateRepeated(RepeatedDiff {
+            new_length: length,
+            update_values,
+            update_indices,
+        })
     };
-    let text = |text: &str| SingularValue { value: Some(Value::StringValue(text.to_owned())) };
-    let entry =
-        MapKeyDiff { map_key: Some(text("key")), diff: Some(map_key_diff::Diff::UpdateSingular(text("value"))) };
-    let map = Diff::UpdateMap(MapDiff { map_key_diffs: vec![entry] });
-    let step = message(vec![field(1, one(Value::EnumValue(15))), field(4, one(Value::EnumValue(3)))]);
-    let generation =
-        message(vec![field(1, one(message(vec![field(3, map.clone()), field(4, one(Value::Uint64Value(7)))])))]);
+    let text = |text: &str| SingularValue {
+        value: Some(Value::StringValue(text.to_owned())),
+    };
+    let entry = MapKeyDiff {
+        map_key: Some(text("key")),
+        diff: Some(map_key_diff::Diff::UpdateSingular(text("value"))),
+    };
+    let map = Diff::UpdateMap(MapDiff {
+        map_key_diffs: vec![entry],
+    });
+    let step = message(vec![
+        field(1, one(Value::EnumValue(15))),
+        field(4, one(Value::EnumValue(3))),
+    ]);
+    let generation = message(vec![field(
+        1,
+        one(message(vec![
+            field(3, map.clone()),
+            field(4, one(Value::Uint64Value(7))),
+        ])),
+    )]);
     let trajectory = message(vec![
         field(1, one(Value::StringValue("t".into()))),
         field(2, list(2, vec![step.clone(), step])),
@@ -202,15 +315,31 @@ pub fn differences() -> Vec<Vec<u8>> {
             field(11, one(Value::BoolValue(true))),
         ],
     };
-    let change =
-        MessageDiff { field_diffs: vec![field(3, Diff::Clear(true)), field(2, map), field(2, list(9, vec![]))] };
-    let shrunk = MessageDiff { field_diffs: vec![field(2, one(message(vec![field(2, list(1, vec![]))])))] };
+    let change = MessageDiff {
+        field_diffs: vec![
+            field(3, Diff::Clear(true)),
+            field(2, map),
+            field(2, list(9, vec![])),
+        ],
+    };
+    let shrunk = MessageDiff {
+        field_diffs: vec![field(2, one(message(vec![field(2, list(1, vec![]))])))],
+    };
     let stream = |differences: &[&MessageDiff]| -> Vec<u8> {
         let each = |difference: &&MessageDiff| {
             let bytes = difference.encode_to_vec();
-            [&u16::try_from(bytes.len()).expect("short").to_be_bytes()[..], &bytes].concat()
+            [
+                &u16::try_from(bytes.len()).expect("short").to_be_bytes()[..],
+                &bytes,
+            ]
+            .concat()
         };
         differences.iter().flat_map(each).collect()
     };
-    vec![stream(&[&whole]), stream(&[&whole, &shrunk, &whole]), stream(&[&whole, &change]), stream(&[&change, &shrunk])]
+    vec![
+        stream(&[&whole]),
+        stream(&[&whole, &shrunk, &whole]),
+        stream(&[&whole, &change]),
+        stream(&[&change, &shrunk]),
+    ]
 }

@@ -40,7 +40,9 @@ impl Agent {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-        Self { config: Arc::new(config) }
+        Self {
+            config: Arc::new(config),
+        }
     }
 
     /// The handshake over a connection that leads to `host`.
@@ -59,7 +61,8 @@ impl Agent {
     }
 }
 
-/// Asks the CONNECT door for `target`; the connection and the status line's rest of an answer that is not 200.
+/// Asks the CONNECT door for `target`; the connection and the status line's rest of an answer that
+/// is not 200.
 pub async fn knock(door: SocketAddr, target: &str) -> Result<TcpStream, String> {
     knock_with(door, target, "").await
 }
@@ -75,6 +78,8 @@ pub async fn knock_with(door: SocketAddr, target: &str, fields: &str) -> Result<
     if answer == ESTABLISHED {
         return Ok(tcp);
     }
-    soon(tcp.read_to_end(&mut answer)).await.expect("the rest of it");
+    soon(tcp.read_to_end(&mut answer))
+        .await
+        .expect("the rest of it");
     Err(String::from_utf8(answer).expect("text"))
 }

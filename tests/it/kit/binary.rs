@@ -1,4 +1,5 @@
-//! The program itself as a process of its own, with its log, its state and its ends in the test's hands.
+//! The program itself as a process of its own, with its log, its state and its ends in the test's
+//! hands.
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
@@ -48,23 +49,40 @@ pub struct Memory {
 impl Binary {
     /// Starts the program with a folder of its own for state and log.
     pub async fn start(flags: &[String]) -> Self {
-        Self::with(Command::new(PROGRAM), tempfile::tempdir().expect("a folder"), flags).await
+        Self::with(
+            Command::new(PROGRAM),
+            tempfile::tempdir().expect("a folder"),
+            flags,
+        )
+        .await
     }
 
     /// Starts it by `command`, which ends with the program's name.
     pub async fn with(command: Command, folder: TempDir, flags: &[String]) -> Self {
-        let given = flags.iter().position(|flag| flag == "--state.dir").map(|at| PathBuf::from(&flags[at + 1]));
+        let given = flags
+            .iter()
+            .position(|flag| flag == "--state.dir")
+            .map(|at| PathBuf::from(&flags[at + 1]));
         let state = given.unwrap_or_else(|| folder.path().join("state"));
         let mut child = spawn(command, &state, folder.path(), flags);
         let log = folder.path().join("stderr");
         let (web, connect) = until(async || {
             let said = fs::read_to_string(&log).expect("a log");
             let ended = child.try_wait().expect("a child");
-            assert!(ended.is_none(), "it ended before it listened: {ended:?}\n{said}");
+            assert!(
+                ended.is_none(),
+                "it ended before it listened: {ended:?}\n{said}"
+            );
             addresses(&said)
         })
         .await;
-        Self { child, web, connect, folder, state }
+        Self {
+            child,
+            web,
+            connect,
+            folder,
+            state,
+        }
     }
 
     /// Where its state lies for us, if it sees another place under that name.
@@ -119,16 +137,27 @@ impl Binary {
     /// The answer to a GET, head and body, as it stands on the wire.
     pub async fn ask(&self, path: &str, fields: &str) -> String {
         let mut stream = TcpStream::connect(self.web).await.expect("an exporter");
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n{fields}Connection: close\r\n\r\n", self.web);
-        stream.write_all(request.as_bytes()).await.expect("a request");
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: {}\r\n{fields}Connection: close\r\n\r\n",
+            self.web
+        );
+        stream
+            .write_all(request.as_bytes())
+            .await
+            .expect("a request");
         let mut answer = Vec::new();
-        soon(stream.read_to_end(&mut answer)).await.expect("an answer");
+        soon(stream.read_to_end(&mut answer))
+            .await
+            .expect("an answer");
         String::from_utf8(answer).expect("text")
     }
 
     /// The sum over all series of a metric whose labels hold every one of `parts`.
     pub async fn sum(&self, metric: &str, parts: &[&str]) -> u64 {
-        crate::whole::sum(&crate::whole::series(&crate::whole::get(self.web, "/metrics").await, metric), parts)
+        crate::whole::sum(
+            &crate::whole::series(&crate::whole::get(self.web, "/metrics").await, metric),
+            parts,
+        )
     }
 
     /// Resident memory now and at its highest, in bytes: proc_pid_status(5).
@@ -136,10 +165,20 @@ impl Binary {
         let status = format!("/proc/{}/status", self.pid().as_raw_nonzero());
         let status = fs::read_to_string(status).expect("a running process");
         let bytes = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line of its own");
-            line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix(name))
+                .expect("a line of its own");
+            line.trim()
+                .trim_end_matches(" kB")
+                .parse::<u64>()
+                .expect("a number")
+                << 10
         };
-        Memory { now: bytes("VmRSS:"), peak: bytes("VmHWM:") }
+        Memory {
+            now: bytes("VmRSS:"),
+            peak: bytes("VmHWM:"),
+        }
     }
 
     /// Waits until a metric is at least `wanted`.
@@ -151,13 +190,29 @@ impl Binary {
 /// Starts `serve` on ports that the system chooses, with JSON lines for a log.
 pub fn spawn(mut command: Command, state: &Path, logs: &Path, flags: &[String]) -> Child {
     let file = |name: &str| File::create(logs.join(name)).expect("a writable folder");
-    command.args(["serve", "--web.listen", "127.0.0.1:0", "--capture.listen", "127.0.0.1:0"]);
-    command.args(["--capture.connect_listen", "127.0.0.1:0", "--capture.redirect", "off", "--log.format", "json"]);
+    command.args([
+        "serve",
+        "--web.listen",
+        "127.0.0.1:0",
+        "--capture.listen",
+        "127.0.0.1:0",
+    ]);
+    command.args([
+        "--capture.connect_listen",
+        "127.0.0.1:0",
+        "--capture.redirect",
+        "off",
+        "--log.format",
+        "json",
+    ]);
     if !flags.iter().any(|flag| flag == "--state.dir") {
         command.arg("--state.dir").arg(state);
     }
     command.args(flags);
-    command.stdout(file("stdout")).stderr(file("stderr")).kill_on_drop(true);
+    command
+        .stdout(file("stdout"))
+        .stderr(file("stderr"))
+        .kill_on_drop(true);
     command.spawn().expect("the program starts")
 }
 
@@ -168,13 +223,20 @@ pub fn pid(child: &Child) -> Pid {
 
 /// What `listening` says in the log: the exporter and the CONNECT proxy.
 fn addresses(log: &str) -> Option<(SocketAddr, SocketAddr)> {
-    let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let said = lines.into_iter().find(|line| line["message"] == "listening")?;
+    let lines = log
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let said = lines
+        .into_iter()
+        .find(|line| line["message"] == "listening")?;
     let address = |name: &str| said[name].as_str()?.parse().ok();
     Some((address("web")?, address("connect")?))
 }
 
 /// The flag that leads a host to a provider of the test.
 pub fn resolve(host: &str, provider: SocketAddr) -> [String; 2] {
-    ["--upstream.resolve".to_owned(), format!("{host}:443={provider}")]
+    [
+        "--upstream.resolve".to_owned(),
+        format!("{host}:443={provider}"),
+    ]
 }

@@ -85,11 +85,24 @@ impl Collector {
     pub async fn at(addr: SocketAddr, replies: &[Reply], tls: Option<Arc<ServerConfig>>) -> Self {
         let listener = TcpListener::bind(addr).await.expect("a port");
         let addr = listener.local_addr().expect("its address");
-        let script = Arc::new(Script { replies: replies.to_vec(), seen: Mutex::default() });
+        let script = Arc::new(Script {
+            replies: replies.to_vec(),
+            seen: Mutex::default(),
+        });
         let (tasks, end) = (TaskTracker::new(), CancellationToken::new());
-        let accept = accept(listener, tls, Arc::clone(&script), tasks.clone(), end.clone());
+        let accept = accept(
+            listener,
+            tls,
+            Arc::clone(&script),
+            tasks.clone(),
+            end.clone(),
+        );
         tasks.spawn(end.clone().run_until_cancelled_owned(accept));
-        Self { addr, script, _end: end.drop_guard() }
+        Self {
+            addr,
+            script,
+            _end: end.drop_guard(),
+        }
     }
 
     pub fn requests(&self) -> Vec<(HeaderMap, usize)> {
@@ -129,18 +142,28 @@ impl Collector {
 
 /// The value of an attribute that is a number.
 pub fn number(span: &Span, attribute: &str) -> Option<u64> {
-    let Value::IntValue(number) = value(span, attribute)? else { return None };
+    let Value::IntValue(number) = value(span, attribute)? else {
+        return None;
+    };
     u64::try_from(*number).ok()
 }
 
 /// The value of an attribute that is no whole number.
 pub fn fraction(span: &Span, attribute: &str) -> Option<f64> {
-    let Value::DoubleValue(number) = value(span, attribute)? else { return None };
+    let Value::DoubleValue(number) = value(span, attribute)? else {
+        return None;
+    };
     Some(*number)
 }
 
 fn value<'a>(span: &'a Span, attribute: &str) -> Option<&'a Value> {
-    span.attributes.iter().find(|it| it.key == attribute)?.value.as_ref()?.value.as_ref()
+    span.attributes
+        .iter()
+        .find(|it| it.key == attribute)?
+        .value
+        .as_ref()?
+        .value
+        .as_ref()
 }
 
 async fn accept(
@@ -171,7 +194,9 @@ async fn accept(
 async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, script: Arc<Script>) {
     let service = service_fn(move |request| answer(request, Arc::clone(&script)));
     // The connection may end in any way that the script has.
-    let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+    let _ = auto::Builder::new(TokioExecutor::new())
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }
 
 /// The exchange ends without an answer.
@@ -205,7 +230,8 @@ async fn answer(request: Request<Incoming>, script: Arc<Script>) -> Result<Respo
         let mut seen = script.seen.lock().expect("a lock");
         let turn = seen.requests.len().min(script.replies.len() - 1);
         let reply = script.replies[turn];
-        seen.requests.push((head.headers, spans.len() + metrics.len()));
+        seen.requests
+            .push((head.headers, spans.len() + metrics.len()));
         seen.resources.extend(resource);
         seen.spans.extend(spans);
         if matches!(reply, Reply::Take | Reply::Partial(_)) && is_metrics {
@@ -217,43 +243,66 @@ async fn answer(request: Request<Incoming>, script: Arc<Script>) -> Result<Respo
     match reply {
         Reply::Reset => Err(Cut),
         Reply::Silent => std::future::pending().await,
-        reply => Ok(if is_grpc { of_grpc(reply) } else { of_http(reply) }),
+        reply => Ok(if is_grpc {
+            of_grpc(reply)
+        } else {
+            of_http(reply)
+        }),
     }
 }
 
 fn unpack(headers: &HeaderMap, body: &[u8], is_grpc: bool) -> Vec<u8> {
-    let (packed, message) =
-        if is_grpc { (body[0] == 1, &body[5..]) } else { (headers.contains_key("content-encoding"), body) };
+    let (packed, message) = if is_grpc {
+        (body[0] == 1, &body[5..])
+    } else {
+        (headers.contains_key("content-encoding"), body)
+    };
     let mut plain = message.to_vec();
     if packed {
         plain.clear();
-        GzDecoder::new(message).read_to_end(&mut plain).expect("gzip");
+        GzDecoder::new(message)
+            .read_to_end(&mut plain)
+            .expect("gzip");
     }
     plain
 }
 
 fn spans(request: ExportTraceServiceRequest) -> Vec<Span> {
-    let scopes = request.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
+    let scopes = request
+        .resource_spans
+        .into_iter()
+        .flat_map(|resource| resource.scope_spans);
     scopes.flat_map(|scope| scope.spans).collect()
 }
 
 fn metrics(request: ExportMetricsServiceRequest) -> Vec<Metric> {
-    let scopes = request.resource_metrics.into_iter().flat_map(|resource| resource.scope_metrics);
+    let scopes = request
+        .resource_metrics
+        .into_iter()
+        .flat_map(|resource| resource.scope_metrics);
     scopes.flat_map(|scope| scope.metrics).collect()
 }
 
 /// The answers of both signals have the same form on the wire.
 fn taken(rejected_spans: i64) -> Bytes {
-    let partial_success = (rejected_spans > 0)
-        .then(|| ExportTracePartialSuccess { rejected_spans, error_message: "some are too old".to_owned() });
-    ExportTraceServiceResponse { partial_success }.encode_to_vec().into()
+    let partial_success = (rejected_spans > 0).then(|| ExportTracePartialSuccess {
+        rejected_spans,
+        error_message: "some are too old".to_owned(),
+    });
+    ExportTraceServiceResponse { partial_success }
+        .encode_to_vec()
+        .into()
 }
 
 fn of_http(reply: Reply) -> Response<Body> {
     let (status, kind, body) = match reply {
         Reply::Huge => (200, "application/x-protobuf", vec![0; HUGE].into()),
         Reply::Partial(rejected) => (200, "application/x-protobuf", taken(rejected)),
-        Reply::Status(status) => (status, "text/plain", Bytes::from_static(b"words of the collector's own")),
+        Reply::Status(status) => (
+            status,
+            "text/plain",
+            Bytes::from_static(b"words of the collector's own"),
+        ),
         Reply::Take => (200, "application/x-protobuf", taken(0)),
         Reply::WebPage => (200, "text/html", Bytes::from_static(b"<html>")),
         other => panic!("{other:?} is nothing of HTTP"),
@@ -265,25 +314,49 @@ fn of_grpc(reply: Reply) -> Response<Body> {
     let message = match reply {
         Reply::Grpc(code) => {
             let mut response = respond(200, GRPC, Full::default().boxed());
-            response.headers_mut().insert("grpc-status", HeaderValue::from(u16::from(code)));
-            response.headers_mut().insert("grpc-message", HeaderValue::from_static("words of the collector's own"));
+            response
+                .headers_mut()
+                .insert("grpc-status", HeaderValue::from(u16::from(code)));
+            response.headers_mut().insert(
+                "grpc-message",
+                HeaderValue::from_static("words of the collector's own"),
+            );
             return response;
         }
         Reply::Huge => vec![0; HUGE].into(),
         Reply::Partial(rejected) => taken(rejected),
         Reply::Status(status) => return respond(status, "text/plain", Full::default().boxed()),
         Reply::Take => taken(0),
-        Reply::WebPage => return respond(200, "text/html", Full::new(Bytes::from_static(b"<html>")).boxed()),
+        Reply::WebPage => {
+            return respond(
+                200,
+                "text/html",
+                Full::new(Bytes::from_static(b"<html>")).boxed(),
+            );
+        }
         other => panic!("{other:?} is nothing of gRPC"),
     };
     let length = u32::try_from(message.len()).expect("a message");
     let frame = [&[0], &length.to_be_bytes()[..], &message].concat();
-    let trailers = HeaderMap::from_iter([(http::HeaderName::from_static("grpc-status"), HeaderValue::from(0))]);
-    respond(200, GRPC, Full::new(Bytes::from(frame)).with_trailers(async { Some(Ok(trailers)) }).boxed())
+    let trailers = HeaderMap::from_iter([(
+        http::HeaderName::from_static("grpc-status"),
+        HeaderValue::from(0),
+    )]);
+    respond(
+        200,
+        GRPC,
+        Full::new(Bytes::from(frame))
+            .with_trailers(async { Some(Ok(trailers)) })
+            .boxed(),
+    )
 }
 
 fn respond(status: u16, kind: &'static str, body: Body) -> Response<Body> {
-    Response::builder().status(status).header("content-type", kind).body(body).expect("a response")
+    Response::builder()
+        .status(status)
+        .header("content-type", kind)
+        .body(body)
+        .expect("a response")
 }
 
 const GRPC: &str = "application/grpc";

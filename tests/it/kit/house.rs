@@ -83,22 +83,43 @@ impl House {
         let provider = Provider::start(pki.server(options.certified, &options.provider_alpn)).await;
         let intercept = vec![HostPattern::parse(HOST).expect("a pattern")];
         let home = state.path().join("ca");
-        let (authority, _) = Authority::load_or_create(&home, &intercept, SystemTime::now()).expect("a CA");
+        let (authority, _) =
+            Authority::load_or_create(&home, &intercept, SystemTime::now()).expect("a CA");
         let authority = Arc::new(authority);
-        let extra_roots = if options.trusted { vec![pki.write_root(state.path())] } else { vec![] };
+        let extra_roots = if options.trusted {
+            vec![pki.write_root(state.path())]
+        } else {
+            vec![]
+        };
         let upstream = Upstream::new(&upstream::Config { extra_roots }, &authority).expect("roots");
         let facts = Arc::new(Facts::default());
         let (seen, busy) = (Arc::default(), Arc::default());
-        let recorder = Recorder { keep: options.keep, seen: Arc::clone(&seen), busy: Arc::clone(&busy) };
+        let recorder = Recorder {
+            keep: options.keep,
+            seen: Arc::clone(&seen),
+            busy: Arc::clone(&busy),
+        };
 
         let (connect, redirect) = (listen(), listen());
-        let addresses = (connect.local_addr().expect("bound"), redirect.local_addr().expect("bound"));
+        let addresses = (
+            connect.local_addr().expect("bound"),
+            redirect.local_addr().expect("bound"),
+        );
         let exporter = SocketAddr::from(([127, 0, 0, 1], 8741));
-        let guard = Arc::new(LoopGuard::new(vec![addresses.0, addresses.1, exporter], false));
+        let guard = Arc::new(LoopGuard::new(
+            vec![addresses.0, addresses.1, exporter],
+            false,
+        ));
         let to = options.dial.unwrap_or(provider.address());
-        let resolve = [HOST, OTHER_HOST].map(|host| ((Host::parse(host).expect("a host"), 443), to)).into();
+        let resolve = [HOST, OTHER_HOST]
+            .map(|host| ((Host::parse(host).expect("a host"), 443), to))
+            .into();
         let relay = Arc::new(Relay {
-            config: relay::Config { intercept, resolve, timeouts: options.timeouts },
+            config: relay::Config {
+                intercept,
+                resolve,
+                timeouts: options.timeouts,
+            },
             guard: Arc::clone(&guard),
             upstream,
             leaves: Leaves::new(Arc::clone(&authority)).expect("a key"),
@@ -116,7 +137,11 @@ impl House {
         };
         let tasks = TaskTracker::new();
         let slots = Slots::new(options.max_connections);
-        let doors = Arc::new(Doors { gate, slots, tasks: tasks.clone() });
+        let doors = Arc::new(Doors {
+            gate,
+            slots,
+            tasks: tasks.clone(),
+        });
         let shutdown = Shutdown::default();
         for (door, listener) in [(Door::Connect, connect), (Door::Redirect, redirect)] {
             let (relay, served) = (Arc::clone(&relay), shutdown.clone());
@@ -124,7 +149,13 @@ impl House {
                 let (relay, shutdown) = (Arc::clone(&relay), served.clone());
                 async move { relay.serve(accepted, &shutdown).await }
             };
-            tasks.spawn(listener::run(listener, door, Arc::clone(&doors), shutdown.drain.clone(), serve));
+            tasks.spawn(listener::run(
+                listener,
+                door,
+                Arc::clone(&doors),
+                shutdown.drain.clone(),
+                serve,
+            ));
         }
         Self {
             connect: addresses.0,
@@ -144,7 +175,9 @@ impl House {
 
     /// A connection through the CONNECT door, before its handshake.
     pub async fn knock(&self, host: &str) -> TcpStream {
-        knock(self.connect, &format!("{host}:443")).await.expect("an open door")
+        knock(self.connect, &format!("{host}:443"))
+            .await
+            .expect("an open door")
     }
 
     /// Both outer ends of one intercepted connection.
@@ -152,17 +185,30 @@ impl House {
         let opened = Fact::ConnectionOpened(Disposition::Intercepted);
         let before = self.facts.count(&opened);
         let tcp = self.knock(HOST).await;
-        let (agent, provider) = tokio::join!(self.agent.handshake(tcp, HOST), self.provider.accept());
+        let (agent, provider) =
+            tokio::join!(self.agent.handshake(tcp, HOST), self.provider.accept());
         // In TLS 1.3 the agent is done before the house is.
         self.facts.wait_until(&opened, before + 1).await;
-        (agent.expect("the leaf is trusted"), provider.expect("the provider is verified"))
+        (
+            agent.expect("the leaf is trusted"),
+            provider.expect("the provider is verified"),
+        )
     }
 
     /// What the observer of the latest connection was lent, once that connection has ended.
     pub async fn seen(&self) -> Seen {
-        let opened = self.facts.count(&Fact::ConnectionOpened(Disposition::Intercepted));
-        self.facts.wait_until(&Fact::ConnectionClosed(Disposition::Intercepted), opened).await;
-        self.seen.lock().expect("no panic").last().expect("an observed connection").clone()
+        let opened = self
+            .facts
+            .count(&Fact::ConnectionOpened(Disposition::Intercepted));
+        self.facts
+            .wait_until(&Fact::ConnectionClosed(Disposition::Intercepted), opened)
+            .await;
+        self.seen
+            .lock()
+            .expect("no panic")
+            .last()
+            .expect("an observed connection")
+            .clone()
     }
 
     /// Ends the house in order; fails when a connection outlives it.
@@ -174,14 +220,18 @@ impl House {
     }
 }
 
-/// Answers what the test says; without an answer, as the kernel does for a connection that was not redirected.
+/// Answers what the test says; without an answer, as the kernel does for a connection that was not
+/// redirected.
 #[derive(Default)]
 pub struct FakeOriginalDst(pub Mutex<Option<SocketAddr>>);
 
 impl OriginalDst for FakeOriginalDst {
     fn original_dst(&self, _: &TcpStream) -> io::Result<SocketAddr> {
         let enoent = rustix::io::Errno::NOENT.raw_os_error();
-        self.0.lock().expect("no panic").ok_or_else(|| io::Error::from_raw_os_error(enoent))
+        self.0
+            .lock()
+            .expect("no panic")
+            .ok_or_else(|| io::Error::from_raw_os_error(enoent))
     }
 }
 

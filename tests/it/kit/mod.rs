@@ -1,6 +1,8 @@
-//! Puts the house together on port 0 between an agent and a provider whose every byte is the test's own.
+//! Puts the house together on port 0 between an agent and a provider whose every byte is the test's
+//! own.
 //!
-//! [`House::pair`] hands out both outer ends of one intercepted connection, so that a test reads from top to bottom.
+//! [`House::pair`] hands out both outer ends of one intercepted connection, so that a test reads
+//! from top to bottom.
 
 pub mod agent;
 pub mod binary;
@@ -29,7 +31,9 @@ pub const OTHER_HOST: &str = "other.example.org";
 
 /// Fails a test that hangs, long after anything healthy would be done.
 pub async fn soon<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(60), work).await.expect("done long before")
+    tokio::time::timeout(Duration::from_secs(60), work)
+        .await
+        .expect("done long before")
 }
 
 /// Everything up to the end, and whether the end was in order.
@@ -42,12 +46,20 @@ pub async fn read_all(stream: &mut (impl AsyncRead + Unpin)) -> (Vec<u8>, bool) 
 /// Exactly `count` bytes.
 pub async fn read_some(stream: &mut (impl AsyncRead + Unpin), count: usize) -> Vec<u8> {
     let mut bytes = vec![0; count];
-    soon(stream.read_exact(&mut bytes)).await.expect("as many bytes as were sent");
+    soon(stream.read_exact(&mut bytes))
+        .await
+        .expect("as many bytes as were sent");
     bytes
 }
 
-/// Writes in pieces of the given sizes, over and over, each flushed; then the end in order, if asked for.
-pub async fn write_pieces(stream: &mut (impl AsyncWrite + Unpin), mut bytes: &[u8], sizes: &[usize], end: bool) {
+/// Writes in pieces of the given sizes, over and over, each flushed; then the end in order, if
+/// asked for.
+pub async fn write_pieces(
+    stream: &mut (impl AsyncWrite + Unpin),
+    mut bytes: &[u8],
+    sizes: &[usize],
+    end: bool,
+) {
     for size in sizes.iter().cycle() {
         let (piece, rest) = bytes.split_at((*size).clamp(1, bytes.len().max(1)).min(bytes.len()));
         stream.write_all(piece).await.expect("a writable stream");
@@ -64,5 +76,7 @@ pub async fn write_pieces(stream: &mut (impl AsyncWrite + Unpin), mut bytes: &[u
 
 /// Lets the next close be a reset.
 pub fn reset_on_close(tcp: &TcpStream) {
-    socket2::SockRef::from(tcp).set_linger(Some(Duration::ZERO)).expect("SO_LINGER");
+    socket2::SockRef::from(tcp)
+        .set_linger(Some(Duration::ZERO))
+        .expect("SO_LINGER");
 }

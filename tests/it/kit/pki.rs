@@ -22,7 +22,10 @@ impl Pki {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let pem = params.self_signed(&key).expect("a certificate").pem();
-        Self { issuer: Issuer::new(params, key), pem }
+        Self {
+            issuer: Issuer::new(params, key),
+            pem,
+        }
     }
 
     /// Writes the root where an upstream configuration can name it.
@@ -49,8 +52,11 @@ impl Pki {
     /// One that serves only who shows a certificate of this authority.
     pub fn asking_server(&self, host: &str, alpn: &[&str]) -> Arc<ServerConfig> {
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).expect("PEM")).expect("a root");
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), crypto()).build();
+        roots
+            .add(CertificateDer::from_pem_slice(self.pem.as_bytes()).expect("PEM"))
+            .expect("a root");
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), crypto()).build();
         self.serving(host, alpn, verifier.expect("a verifier"))
     }
 
@@ -59,10 +65,18 @@ impl Pki {
         let mut params = CertificateParams::new([host.to_owned()]).expect("a host");
         // OpenSSL takes a certificate for self-signed that is called like its authority.
         params.distinguished_name.push(DnType::CommonName, host);
-        (params.signed_by(&key, &self.issuer).expect("a certificate"), key)
+        (
+            params.signed_by(&key, &self.issuer).expect("a certificate"),
+            key,
+        )
     }
 
-    fn serving(&self, host: &str, alpn: &[&str], clients: Arc<dyn ClientCertVerifier>) -> Arc<ServerConfig> {
+    fn serving(
+        &self,
+        host: &str,
+        alpn: &[&str],
+        clients: Arc<dyn ClientCertVerifier>,
+    ) -> Arc<ServerConfig> {
         let (leaf, key) = self.leaf(host);
         let chain = vec![CertificateDer::from(leaf)];
         let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());

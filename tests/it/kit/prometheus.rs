@@ -42,15 +42,26 @@ impl Prometheus {
         }
         let folder = tempfile::tempdir().expect("a folder");
         let config = folder.path().join("prometheus.yml");
-        let scrape = format!("{{job_name: gravimeter, static_configs: [{{targets: [{}]}}]}}", quoted(targets));
+        let scrape = format!(
+            "{{job_name: gravimeter, static_configs: [{{targets: [{}]}}]}}",
+            quoted(targets)
+        );
         let rules = quoted(&rules.iter().map(|path| path.display()).collect::<Vec<_>>());
         let global = "global: {scrape_interval: 1s, evaluation_interval: 1s}";
-        std::fs::write(&config, format!("{global}\nrule_files: [{rules}]\nscrape_configs: [{scrape}]\n"))
-            .expect("a writable folder");
-        let addr = std::net::TcpListener::bind(any_port()).and_then(|free| free.local_addr()).expect("a port");
+        std::fs::write(
+            &config,
+            format!("{global}\nrule_files: [{rules}]\nscrape_configs: [{scrape}]\n"),
+        )
+        .expect("a writable folder");
+        let addr = std::net::TcpListener::bind(any_port())
+            .and_then(|free| free.local_addr())
+            .expect("a port");
         let child = Command::new("prometheus")
             .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
+            .arg(format!(
+                "--storage.tsdb.path={}",
+                folder.path().join("data").display()
+            ))
             .arg(format!("--web.listen-address={addr}"))
             .arg("--enable-feature=exemplar-storage")
             .stdout(Stdio::null())
@@ -59,7 +70,12 @@ impl Prometheus {
             .spawn()
             .expect("prometheus");
         let client = Client::builder(TokioExecutor::new()).build_http();
-        Some(Self { addr, client, _child: child, _folder: folder })
+        Some(Self {
+            addr,
+            client,
+            _child: child,
+            _folder: folder,
+        })
     }
 
     /// The value of the one series that an instant query finds.
@@ -68,15 +84,26 @@ impl Prometheus {
         found["result"][0]["value"][1].as_str()?.parse().ok()
     }
 
-    /// Every exemplar of the series that the query names, with their labels, as the API's documentation has them.
+    /// Every exemplar of the series that the query names, with their labels, as the API's
+    /// documentation has them.
     pub async fn exemplars(&self, query: &str) -> Vec<(Value, Value)> {
-        let found = self.get("query_exemplars", &[("query", query)]).await.expect("exemplars");
+        let found = self
+            .get("query_exemplars", &[("query", query)])
+            .await
+            .expect("exemplars");
         let of = |series: &Value| {
             let labels = series["seriesLabels"].clone();
             let exemplars = series["exemplars"].as_array().expect("exemplars").clone();
-            exemplars.into_iter().map(move |exemplar| (labels.clone(), exemplar))
+            exemplars
+                .into_iter()
+                .map(move |exemplar| (labels.clone(), exemplar))
         };
-        found.as_array().expect("series").iter().flat_map(of).collect()
+        found
+            .as_array()
+            .expect("series")
+            .iter()
+            .flat_map(of)
+            .collect()
     }
 
     /// The data of an answer of its API; `None` while it cannot be asked.
@@ -84,18 +111,30 @@ impl Prometheus {
     /// # Panics
     /// When it refuses the question.
     pub async fn get(&self, path: &str, parameters: &[(&str, &str)]) -> Option<Value> {
-        let encode = |(name, value): &(&str, &str)| format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC));
+        let encode = |(name, value): &(&str, &str)| {
+            format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC))
+        };
         let parameters = parameters.iter().map(encode).collect::<Vec<_>>().join("&");
-        let uri = format!("http://{}/api/v1/{path}?{parameters}", self.addr).parse().expect("a URI");
+        let uri = format!("http://{}/api/v1/{path}?{parameters}", self.addr)
+            .parse()
+            .expect("a URI");
         let answer = self.client.get(uri).await.ok()?;
         // Until its storage is open it answers in words of its own.
         let body = answer.into_body().collect().await.ok()?.to_bytes();
         let mut answer: Value = serde_json::from_slice(&body).ok()?;
-        assert_eq!(answer["status"], "success", "{parameters}: {}", answer["error"]);
+        assert_eq!(
+            answer["status"], "success",
+            "{parameters}: {}",
+            answer["error"]
+        );
         Some(answer["data"].take())
     }
 }
 
 fn quoted(items: &[impl Display]) -> String {
-    items.iter().map(|item| format!("'{item}'")).collect::<Vec<_>>().join(", ")
+    items
+        .iter()
+        .map(|item| format!("'{item}'"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }

@@ -22,7 +22,10 @@ impl Provider {
     }
 
     pub async fn at(address: SocketAddr, config: Arc<ServerConfig>) -> Self {
-        Self { listener: TcpListener::bind(address).await.expect("a free port"), acceptor: config.into() }
+        Self {
+            listener: TcpListener::bind(address).await.expect("a free port"),
+            acceptor: config.into(),
+        }
     }
 
     pub fn address(&self) -> SocketAddr {

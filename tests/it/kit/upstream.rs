@@ -50,28 +50,54 @@ impl Upstream {
         let pki = Pki::new();
         let config = pki.server(CLOUD_CODE_HOST, alpn);
         let provider = Provider::start(Arc::clone(&config)).await;
-        let root = pki.write_root(roots.path()).to_str().expect("UTF-8").to_owned();
+        let root = pki
+            .write_root(roots.path())
+            .to_str()
+            .expect("UTF-8")
+            .to_owned();
         let mut flags = vec!["--upstream.extra_roots".to_owned(), root];
         // The agent of a test has the test's user, whoever runs the program.
-        flags.extend(["--capture.connect_users".to_owned(), rustix::process::geteuid().as_raw().to_string()]);
+        flags.extend([
+            "--capture.connect_users".to_owned(),
+            rustix::process::geteuid().as_raw().to_string(),
+        ]);
         flags.extend(resolve(CLOUD_CODE_HOST, provider.address()));
-        Self { provider, config, flags, _roots: roots }
+        Self {
+            provider,
+            config,
+            flags,
+            _roots: roots,
+        }
     }
 
     pub fn flags(&self, more: &[&str]) -> Vec<String> {
-        self.flags.iter().cloned().chain(more.iter().map(|flag| (*flag).to_owned())).collect()
+        self.flags
+            .iter()
+            .cloned()
+            .chain(more.iter().map(|flag| (*flag).to_owned()))
+            .collect()
     }
 
     /// Both ends of a connection through the program.
     pub async fn pair(&self, binary: &Binary) -> (AgentEnd, ProviderEnd) {
-        self.pair_of(binary.connect, &Agent::new(&binary.root_pem(), &["http/1.1"])).await
+        self.pair_of(
+            binary.connect,
+            &Agent::new(&binary.root_pem(), &["http/1.1"]),
+        )
+        .await
     }
 
     /// The same for an agent of the test's choice.
     pub async fn pair_of(&self, door: SocketAddr, agent: &Agent) -> (AgentEnd, ProviderEnd) {
         let tcp = enter(door).await;
-        let (agent, provider) = tokio::join!(agent.handshake(tcp, CLOUD_CODE_HOST), self.provider.accept());
-        (agent.expect("the leaf is trusted"), provider.expect("the provider is verified"))
+        let (agent, provider) = tokio::join!(
+            agent.handshake(tcp, CLOUD_CODE_HOST),
+            self.provider.accept()
+        );
+        (
+            agent.expect("the leaf is trusted"),
+            provider.expect("the provider is verified"),
+        )
     }
 
     /// Both ends of a connection in which an answer has begun.
@@ -94,14 +120,20 @@ pub struct Offset(pub i64);
 
 impl TimeProvider for Offset {
     fn current_time(&self) -> Option<rustls_pki_types::UnixTime> {
-        let now = rustls_pki_types::UnixTime::now().as_secs().checked_add_signed(self.0)?;
-        Some(rustls_pki_types::UnixTime::since_unix_epoch(std::time::Duration::from_secs(now)))
+        let now = rustls_pki_types::UnixTime::now()
+            .as_secs()
+            .checked_add_signed(self.0)?;
+        Some(rustls_pki_types::UnixTime::since_unix_epoch(
+            std::time::Duration::from_secs(now),
+        ))
     }
 }
 
 /// The CONNECT door, opened for the provider.
 pub async fn enter(door: SocketAddr) -> TcpStream {
-    knock(door, &format!("{CLOUD_CODE_HOST}:443")).await.expect("an open door")
+    knock(door, &format!("{CLOUD_CODE_HOST}:443"))
+        .await
+        .expect("an open door")
 }
 
 /// A request, and the beginning of its answer.
@@ -121,5 +153,9 @@ pub async fn go_on(agent: &mut AgentEnd, provider: &mut ProviderEnd) {
 /// The rest of the answer, and the connection's end.
 pub async fn finish(agent: &mut AgentEnd, provider: &mut ProviderEnd) {
     write_pieces(provider, LAST, &[usize::MAX], true).await;
-    assert_eq!(super::read_all(agent).await.0, LAST, "served to the last byte");
+    assert_eq!(
+        super::read_all(agent).await.0,
+        LAST,
+        "served to the last byte"
+    );
 }

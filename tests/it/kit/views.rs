@@ -23,8 +23,14 @@ pub struct Facts {
 impl Record for Facts {
     fn record(&self, fact: Fact) {
         match fact {
-            Fact::Bytes { direction: ByteDirection::Sent, count } => _ = self.sent.fetch_add(count, Relaxed),
-            Fact::Bytes { direction: ByteDirection::Received, count } => _ = self.received.fetch_add(count, Relaxed),
+            Fact::Bytes {
+                direction: ByteDirection::Sent,
+                count,
+            } => _ = self.sent.fetch_add(count, Relaxed),
+            Fact::Bytes {
+                direction: ByteDirection::Received,
+                count,
+            } => _ = self.received.fetch_add(count, Relaxed),
             Fact::RelayDelay(_) => {}
             fact => self.facts.lock().expect("no panic").push(fact),
         }
@@ -96,9 +102,17 @@ struct Recording {
 impl OpenObserver for Recorder {
     fn open(&self, connection: Connection) -> Box<dyn Observer> {
         let mut seen = self.seen.lock().expect("no panic");
-        seen.push(Seen { alpn: Some(format!("{:?}", connection.alpn)), ..Seen::default() });
+        seen.push(Seen {
+            alpn: Some(format!("{:?}", connection.alpn)),
+            ..Seen::default()
+        });
         let (seen_by, busy) = (Arc::clone(&self.seen), Arc::clone(&self.busy));
-        Box::new(Recording { keep: self.keep, at: seen.len() - 1, seen: seen_by, busy })
+        Box::new(Recording {
+            keep: self.keep,
+            at: seen.len() - 1,
+            seen: seen_by,
+            busy,
+        })
     }
 }
 
@@ -113,7 +127,9 @@ impl Observer for Recording {
     }
 
     fn half_closed(&mut self, direction: Direction, _: Instant) {
-        self.seen.lock().expect("no panic")[self.at].half_closed.push(direction);
+        self.seen.lock().expect("no panic")[self.at]
+            .half_closed
+            .push(direction);
     }
 
     fn is_between_exchanges(&self) -> bool {

@@ -1,4 +1,5 @@
-//! Exchanges that call no model, but tell of conversations, models and quotas: each with canaries around what is read.
+//! Exchanges that call no model, but tell of conversations, models and quotas: each with canaries
+//! around what is read.
 
 use gravimeter::demo::CLOUD_CODE_HOST;
 
@@ -15,7 +16,10 @@ pub fn notices(nest: &mut Nest) -> Vec<Recording> {
         ("recordTrajectoryAnalytics", broken(&analytics(nest))),
     ] {
         let answer = error(nest);
-        exchanges.push((post(nest, &path(method), &body), sized(nest, "200 OK", "", answer.as_bytes())));
+        exchanges.push((
+            post(nest, &path(method), &body),
+            sized(nest, "200 OK", "", answer.as_bytes()),
+        ));
     }
     let asked = format!(r#"{{"project":"{}"}}"#, nest.text("project"));
     for (method, body) in [
@@ -23,7 +27,10 @@ pub fn notices(nest: &mut Nest) -> Vec<Recording> {
         ("retrieveUserQuota", buckets(nest)),
         ("retrieveUserQuotaSummary", summary(nest)),
         ("retrieveUserQuotaSummary", broken(&summary(nest))),
-        ("fetchAvailableModels", format!("<html>{}</html>", nest.text("page instead of models"))),
+        (
+            "fetchAvailableModels",
+            format!("<html>{}</html>", nest.text("page instead of models")),
+        ),
     ] {
         let answer = sized(nest, "200 OK", GZIP, &gzipped(body.as_bytes()));
         exchanges.push((post(nest, &path(method), &asked), answer));
@@ -31,7 +38,10 @@ pub fn notices(nest: &mut Nest) -> Vec<Recording> {
     let refused = error(nest);
     let refused = sized(nest, "403 Forbidden", "", refused.as_bytes());
     exchanges.push((post(nest, &path("fetchAvailableModels"), &asked), refused));
-    let of = |(request, response)| Recording { is_call: false, ..recording(CLOUD_CODE_HOST, request, response) };
+    let of = |(request, response)| Recording {
+        is_call: false,
+        ..recording(CLOUD_CODE_HOST, request, response)
+    };
     exchanges.into_iter().map(of).collect()
 }
 
@@ -45,7 +55,11 @@ fn broken(document: &str) -> String {
 }
 
 fn metrics(nest: &mut Nest) -> String {
-    let (trace, trajectory, citation) = (nest.id("told trace"), nest.uuid("told trajectory"), nest.text("citation"));
+    let (trace, trajectory, citation) = (
+        nest.id("told trace"),
+        nest.uuid("told trajectory"),
+        nest.text("citation"),
+    );
     format!(
         r#"{{"project":"{citation}","metrics":[{{"conversationOffered":{{"citation":"{citation}","traceId":"{trace}",
         "trajectoryId":"{trajectory}","{citation}":{{"traceId":"{citation}"}}}},"traceId":"{citation}"}}]}}"#
@@ -54,9 +68,16 @@ fn metrics(nest: &mut Nest) -> String {
 
 /// A whole trajectory.
 fn analytics(nest: &mut Nest) -> String {
-    let (cascade, trajectory, trace) = (nest.uuid("told cascade"), nest.uuid("told trajectory"), nest.id("told trace"));
-    let (prompt, answer, system) =
-        (nest.text("told prompt"), nest.text("told answer"), nest.text("told system prompt"));
+    let (cascade, trajectory, trace) = (
+        nest.uuid("told cascade"),
+        nest.uuid("told trajectory"),
+        nest.id("told trace"),
+    );
+    let (prompt, answer, system) = (
+        nest.text("told prompt"),
+        nest.text("told answer"),
+        nest.text("told system prompt"),
+    );
     let (tool, error) = (nest.text("told tool call"), nest.text("told error"));
     let call = format!(
         r#"{{"chatModel":{{"systemPrompt":"{system}","messagePrompts":[{{"prompt":"{prompt}","traceId":"{prompt}"}}],
@@ -73,7 +94,10 @@ fn analytics(nest: &mut Nest) -> String {
 }
 
 fn models(nest: &mut Nest) -> String {
-    let (text, key) = (nest.text("description of a model"), nest.text("unknown key"));
+    let (text, key) = (
+        nest.text("description of a model"),
+        nest.text("unknown key"),
+    );
     format!(
         r#"{{"models":{{"{MODEL}":{{"displayName":"Canaries","description":"{text}","apiProvider":"{text}","{key}":"{key}",
         "quotaInfo":{{"remainingFraction":0.5,"resetTime":"{text}","account":"{text}"}}}},

@@ -1,4 +1,5 @@
-//! Five thousand streams that say little: they fit into half of a gigabyte, and a newcomer is served among them.
+//! Five thousand streams that say little: they fit into half of a gigabyte, and a newcomer is
+//! served among them.
 
 use std::time::Duration;
 
@@ -36,16 +37,38 @@ async fn five_thousand_idle_streams_fit_into_half_a_gigabyte() {
     let opened = binary.memory().now;
     for _ in 0..ROUNDS {
         sleep(BETWEEN).await;
-        join_all(streams.iter_mut().map(|(agent, provider)| go_on(agent, provider))).await;
+        join_all(
+            streams
+                .iter_mut()
+                .map(|(agent, provider)| go_on(agent, provider)),
+        )
+        .await;
         upstream.call(&binary).await;
     }
     let Memory { now, peak } = binary.memory();
     let files = binary.sum("process_open_fds", &[]).await;
-    assert_eq!(binary.sum("gravimeter_connections_active", &["intercepted"]).await, STREAMS as u64, "none was dropped");
+    assert_eq!(
+        binary
+            .sum("gravimeter_connections_active", &["intercepted"])
+            .await,
+        STREAMS as u64,
+        "none was dropped"
+    );
     assert!(peak < ALLOWED, "{:.0} MiB at the peak", mib(peak));
-    join_all(streams.iter_mut().map(|(agent, provider)| finish(agent, provider))).await;
+    join_all(
+        streams
+            .iter_mut()
+            .map(|(agent, provider)| finish(agent, provider)),
+    )
+    .await;
     drop(streams);
-    binary.wait_for("gravimeter_calls_total", &[r#"outcome="ok""#], (STREAMS + ROUNDS + 1) as u64).await;
+    binary
+        .wait_for(
+            "gravimeter_calls_total",
+            &[r#"outcome="ok""#],
+            (STREAMS + ROUNDS + 1) as u64,
+        )
+        .await;
     tell(&format!(
         "5,000 idle streams: {:.1} MiB before, {:.1} when open, {:.1} after {ROUNDS} rounds of events, {:.1} at the peak \
          ({:.1} KiB a stream), {files} descriptors; {:.1} MiB after their end",

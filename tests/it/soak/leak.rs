@@ -32,14 +32,28 @@ async fn a_hundred_thousand_connections_leave_nothing_behind() {
     for _ in 0..BATCHES {
         batch(&binary).await;
         let left = idle_files(&binary).await;
-        assert!(left <= files + 5, "{left} descriptors are open, {files} were");
+        assert!(
+            left <= files + 5,
+            "{left} descriptors are open, {files} were"
+        );
         after.push(binary.memory().now);
     }
-    let told: Vec<_> = after.iter().map(|bytes| format!("{:.1}", mib(*bytes))).collect();
+    let told: Vec<_> = after
+        .iter()
+        .map(|bytes| format!("{:.1}", mib(*bytes)))
+        .collect();
     let growth = after[BATCHES - 1].saturating_sub(after[1]);
-    assert!(growth < ALLOWED_GROWTH, "grew by {:.1} MiB: {told:?}", mib(growth));
+    assert!(
+        growth < ALLOWED_GROWTH,
+        "grew by {:.1} MiB: {told:?}",
+        mib(growth)
+    );
     let ended = binary.sum("gravimeter_connections_total", &[]).await;
-    assert_eq!(ended, (BATCHES * BATCH + 1) as u64, "every connection was counted, once");
+    assert_eq!(
+        ended,
+        (BATCHES * BATCH + 1) as u64,
+        "every connection was counted, once"
+    );
     tell(&format!(
         "{ended} connections: {:.1} MiB before, after each fifth of them {told:?} MiB; {files} descriptors before, {} after",
         mib(memory),
@@ -51,7 +65,8 @@ async fn a_hundred_thousand_connections_leave_nothing_behind() {
 
 /// Open descriptors once no connection is open any more.
 async fn idle_files(binary: &Binary) -> u64 {
-    until(async || (binary.sum("gravimeter_connections_active", &[]).await == 0).then_some(())).await;
+    until(async || (binary.sum("gravimeter_connections_active", &[]).await == 0).then_some(()))
+        .await;
     binary.sum("process_open_fds", &[]).await
 }
 
@@ -60,16 +75,29 @@ async fn batch(binary: &Binary) {
     let mut running = JoinSet::new();
     for number in 0..BATCH {
         if running.len() == AT_ONCE {
-            running.join_next().await.expect("one of them").expect("no panic");
+            running
+                .join_next()
+                .await
+                .expect("one of them")
+                .expect("no panic");
         }
         let (agent, door) = (Arc::clone(&agent), binary.connect);
-        running.spawn(async move { if number % 2 == 0 { whole(&agent, door).await } else { cut(&agent, door).await } });
+        running.spawn(async move {
+            if number % 2 == 0 {
+                whole(&agent, door).await
+            } else {
+                cut(&agent, door).await
+            }
+        });
     }
     running.join_all().await;
 }
 
 async fn whole(agent: &Agent, door: SocketAddr) {
-    let mut stream = agent.handshake(enter(door).await, CLOUD_CODE_HOST).await.expect("the leaf is trusted");
+    let mut stream = agent
+        .handshake(enter(door).await, CLOUD_CODE_HOST)
+        .await
+        .expect("the leaf is trusted");
     stream.write_all(REQUEST).await.expect("a writable stream");
     stream.flush().await.expect("a writable stream");
     assert_eq!(read_all(&mut stream).await, ([HEAD, LAST].concat(), true));
@@ -80,12 +108,19 @@ async fn cut(agent: &Agent, door: SocketAddr) {
     let mut tcp = enter(door).await;
     if rand::random() {
         let hello = agent.hello(CLOUD_CODE_HOST);
-        let _ = tcp.write_all(&hello[..rand::random_range(0..hello.len())]).await;
+        let _ = tcp
+            .write_all(&hello[..rand::random_range(0..hello.len())])
+            .await;
         reset_on_close(&tcp);
         return;
     }
-    let mut stream = agent.handshake(tcp, CLOUD_CODE_HOST).await.expect("the leaf is trusted");
-    let _ = stream.write_all(&REQUEST[..rand::random_range(0..REQUEST.len())]).await;
+    let mut stream = agent
+        .handshake(tcp, CLOUD_CODE_HOST)
+        .await
+        .expect("the leaf is trusted");
+    let _ = stream
+        .write_all(&REQUEST[..rand::random_range(0..REQUEST.len())])
+        .await;
     let _ = stream.flush().await;
     if rand::random() {
         reset_on_close(stream.get_ref().0);
@@ -102,7 +137,9 @@ fn serve(upstream: Arc<Upstream>) -> JoinSet<()> {
             let tcp = provider.accept_tcp().await;
             let upstream = Arc::clone(&upstream);
             open.spawn(async move {
-                let Ok(mut stream) = upstream.provider.handshake(tcp).await else { return };
+                let Ok(mut stream) = upstream.provider.handshake(tcp).await else {
+                    return;
+                };
                 let mut request = vec![0; REQUEST.len()];
                 if stream.read_exact(&mut request).await.is_ok() {
                     let _ = stream.write_all(&[HEAD, LAST].concat()).await;

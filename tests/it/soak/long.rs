@@ -8,7 +8,9 @@ use crate::ledger;
 #[ignore = "soak"]
 async fn killed_fifty_times_in_the_middle_of_streams() {
     kill::in_the_middle_of_streams(50).await;
-    tell("kill -9 in the middle of streams: 50 of 50 starts after it served at once, each with the same CA");
+    tell(
+        "kill -9 in the middle of streams: 50 of 50 starts after it served at once, each with the same CA",
+    );
 }
 
 #[tokio::test]
@@ -31,7 +33,10 @@ async fn what_was_counted_survives_fifty_kills() {
 #[ignore = "soak"]
 async fn long_floods_pass_in_flat_memory() {
     let growth = floods::flood(64 << 20).await;
-    tell(&format!("HTTP/2 floods, 13 kinds, 64 MiB from the agent in each: memory grew by {:.1} MiB", mib(growth)));
+    tell(&format!(
+        "HTTP/2 floods, 13 kinds, 64 MiB from the agent in each: memory grew by {:.1} MiB",
+        mib(growth)
+    ));
 }
 
 #[tokio::test]
@@ -39,5 +44,8 @@ async fn long_floods_pass_in_flat_memory() {
 async fn fifty_stalled_readers_on_either_side() {
     crowd::raise_open_files();
     let growth = slow::stall(50).await;
-    tell(&format!("50 stalled readers on either side: memory grew by {:.1} MiB", mib(growth)));
+    tell(&format!(
+        "50 stalled readers on either side: memory grew by {:.1} MiB",
+        mib(growth)
+    ));
 }

@@ -1,4 +1,5 @@
-//! What takes minutes: the same promises in full. Ignored unless asked for: `scripts/test.sh --soak`.
+//! What takes minutes: the same promises in full. Ignored unless asked for: `scripts/test.sh
+//! --soak`.
 //!
 //! Each test tells its figures on stderr; `docs/reliability.md` keeps those of a run.
 

@@ -1,4 +1,5 @@
-//! Four programs that want every core beside two hundred streams: late is allowed, lost or out of order is not.
+//! Four programs that want every core beside two hundred streams: late is allowed, lost or out of
+//! order is not.
 
 use std::process::Stdio;
 
@@ -22,7 +23,10 @@ async fn a_starved_house_loses_nothing_and_keeps_the_order() {
     let greedy: Vec<_> = (0..2 * cores)
         .map(|_| {
             let mut command = Command::new("sh");
-            command.args(["-c", "while :; do :; done"]).stdin(Stdio::null()).kill_on_drop(true);
+            command
+                .args(["-c", "while :; do :; done"])
+                .stdin(Stdio::null())
+                .kill_on_drop(true);
             command.spawn().expect("a shell")
         })
         .collect();
@@ -43,9 +47,20 @@ async fn a_starved_house_loses_nothing_and_keeps_the_order() {
         }))
         .await;
     }
-    join_all(streams.iter_mut().map(|(agent, provider)| finish(agent, provider))).await;
+    join_all(
+        streams
+            .iter_mut()
+            .map(|(agent, provider)| finish(agent, provider)),
+    )
+    .await;
     drop(greedy);
-    binary.wait_for("gravimeter_calls_total", &[r#"outcome="ok""#], STREAMS as u64).await;
+    binary
+        .wait_for(
+            "gravimeter_calls_total",
+            &[r#"outcome="ok""#],
+            STREAMS as u64,
+        )
+        .await;
     tell(&format!(
         "{STREAMS} streams of {EVENTS} events beside {} greedy programs: none lost, all in order",
         2 * cores

@@ -1,13 +1,17 @@
-//! OpenTelemetry's own Python classes read what the exporter has sent, and see the spans that were meant.
+//! OpenTelemetry's own Python classes read what the exporter has sent, and see the spans that were
+//! meant.
 
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gravimeter::export::otlp::{Compression, Config};
-use gravimeter::export::spans::{Attribute, Event, Kind, Parent, Span, Value as Meant, of_call, of_run};
+use gravimeter::export::spans::{
+    Attribute, Event, Kind, Parent, Span, Value as Meant, of_call, of_run,
+};
 use gravimeter::record::{
-    Call, CascadeRun, Fact, Model, Outcome, RateLimit, RateLimitReason, RunOutcome, TokenUsage, TraceContext,
+    Call, CascadeRun, Fact, Model, Outcome, RateLimit, RateLimitReason, RunOutcome, TokenUsage,
+    TraceContext,
 };
 use serde_json::{Map, Value, json};
 
@@ -22,9 +26,10 @@ const SCRIPT: &str = include_str!("decode.py");
 fn decoded(classes: &Path, bodies: &[Vec<u8>]) -> Result<Vec<Vec<Value>>, String> {
     let folder = tempfile::tempdir().expect("a folder");
     let mut python = Command::new("python3");
-    python
-        .args(["-I", "-c"])
-        .arg(format!("import sys\nsys.path.insert(0, {:?})\n{SCRIPT}", classes.display().to_string()));
+    python.args(["-I", "-c"]).arg(format!(
+        "import sys\nsys.path.insert(0, {:?})\n{SCRIPT}",
+        classes.display().to_string()
+    ));
     for (number, body) in bodies.iter().enumerate() {
         let path = folder.path().join(number.to_string());
         std::fs::write(&path, body).expect("a writable folder");
@@ -39,19 +44,22 @@ fn decoded(classes: &Path, bodies: &[Vec<u8>]) -> Result<Vec<Vec<Value>>, String
 
 /// A span as it was meant, in the same words.
 fn meant(span: &Span) -> Value {
-    let parent = span.parent.map(|Parent { id, .. }| id.to_string()).unwrap_or_default();
+    let parent = span
+        .parent
+        .map(|Parent { id, .. }| id.to_string())
+        .unwrap_or_default();
     let is_remote = span.parent.is_some_and(|parent| parent.is_remote);
     let kind = match span.kind {
         Kind::Client => "SPAN_KIND_CLIENT",
         Kind::Internal => "SPAN_KIND_INTERNAL",
     };
-    let event =
-        |event: &Event| json!({"name": event.name, "at": nanos(event.at), "attributes": attributes(&event.attributes)});
+    let event = |event: &Event| json!({"name": event.name, "at": nanos(event.at), "attributes": attributes(&event.attributes)});
     json!({
         "trace": span.trace.to_string(),
         "id": span.id.to_string(),
         "parent": parent,
-        // Sampled, and "it is known whether the parent is remote": W3C Trace Context and OTLP's `SpanFlags`.
+        // Sampled, and "it is known whether the parent is remote": W3C Trace Context and OTLP's
+        // `SpanFlags`.
         "flags": if is_remote { 0x301 } else { 0x101 },
         "name": span.name,
         "kind": kind,
@@ -64,7 +72,11 @@ fn meant(span: &Span) -> Value {
 }
 
 fn nanos(at: SystemTime) -> u64 {
-    at.duration_since(UNIX_EPOCH).expect("after 1970").as_nanos().try_into().expect("before 2554")
+    at.duration_since(UNIX_EPOCH)
+        .expect("after 1970")
+        .as_nanos()
+        .try_into()
+        .expect("before 2554")
 }
 
 fn attributes(attributes: &[Attribute]) -> Map<String, Value> {
@@ -75,7 +87,10 @@ fn attributes(attributes: &[Attribute]) -> Map<String, Value> {
         Meant::Text(text) => json!(text),
         Meant::Texts(texts) => json!(texts),
     };
-    attributes.iter().map(|(name, value)| ((*name).to_owned(), plain(value))).collect()
+    attributes
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), plain(value)))
+        .collect()
 }
 
 /// Calls and runs with everything that a span may have, its largest numbers and its odd letters.
@@ -93,10 +108,17 @@ fn facts() -> (Vec<Call>, Vec<CascadeRun>) {
         retry_after: Some(Duration::from_millis(1250)),
         resets_at: Some(start() + Duration::from_secs(3600)),
     };
-    let remote = TraceContext { has_remote_parent: true, ..place(0x33, Some(0x77)) };
+    let remote = TraceContext {
+        has_remote_parent: true,
+        ..place(0x33, Some(0x77))
+    };
     let calls = vec![
         first_call(1, Some(place(0x11, Some(0x99)))),
-        Call { usage, model: Model::from_wire("gémini-3"), ..call(2, Some(remote)) },
+        Call {
+            usage,
+            model: Model::from_wire("gémini-3"),
+            ..call(2, Some(remote))
+        },
         Call {
             outcome: Outcome::RateLimited,
             rate_limit: Some(limit),
@@ -104,27 +126,51 @@ fn facts() -> (Vec<Call>, Vec<CascadeRun>) {
             ..call(3, Some(place(0x22, Some(0x99))))
         },
     ];
-    let runs = vec![run(place(0x99, None)), CascadeRun { outcome: RunOutcome::Error, ..run(place(0xaa, None)) }];
+    let runs = vec![
+        run(place(0x99, None)),
+        CascadeRun {
+            outcome: RunOutcome::Error,
+            ..run(place(0xaa, None))
+        },
+    ];
     (calls, runs)
 }
 
 #[tokio::test]
 async fn another_decoder_sees_the_spans_that_were_meant() {
-    let Some(classes) = skip::tool("opentelemetry-proto", "otlp", Some("OTLP_CLASSES")) else { return };
+    let Some(classes) = skip::tool("opentelemetry-proto", "otlp", Some("OTLP_CLASSES")) else {
+        return;
+    };
     let (calls, runs) = facts();
-    let of_calls = calls.iter().flat_map(|call| of_call(call, &call.trace.expect("a place")));
-    let of_runs = runs.iter().map(|run| of_run(run, &run.trace.expect("a place")));
+    let of_calls = calls
+        .iter()
+        .flat_map(|call| of_call(call, &call.trace.expect("a place")));
+    let of_runs = runs
+        .iter()
+        .map(|run| of_run(run, &run.trace.expect("a place")));
     let expected: Vec<Value> = of_calls.chain(of_runs).map(|span| meant(&span)).collect();
     assert_eq!(expected.len(), 8);
     for protocol in PROTOCOLS {
         for compression in [Compression::None, Compression::Gzip] {
             let collector = Collector::start(&[Reply::Take]).await;
-            let way = Way::started(&Config { compression, batch: 3, ..config(collector.addr, protocol) });
+            let way = Way::started(&Config {
+                compression,
+                batch: 3,
+                ..config(collector.addr, protocol)
+            });
             way.state(calls.iter().map(|call| Fact::Call(Box::new(call.clone()))));
             way.state(runs.iter().map(|run| Fact::RunEnded(Box::new(run.clone()))));
-            assert_eq!(way.end().await, fate(8, &[]), "{protocol:?} {compression:?}");
+            assert_eq!(
+                way.end().await,
+                fate(8, &[]),
+                "{protocol:?} {compression:?}"
+            );
             let seen = decoded(&classes, &collector.messages()).expect("what it can read");
-            assert_eq!(seen.iter().map(Vec::len).collect::<Vec<_>>(), [3, 3, 2], "{protocol:?} {compression:?}");
+            assert_eq!(
+                seen.iter().map(Vec::len).collect::<Vec<_>>(),
+                [3, 3, 2],
+                "{protocol:?} {compression:?}"
+            );
             for (seen, expected) in seen.concat().iter().zip(&expected) {
                 assert_eq!(seen, expected, "{protocol:?} {compression:?}");
             }

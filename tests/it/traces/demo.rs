@@ -12,13 +12,32 @@ use crate::whole::any_port;
 /// Lets the demo run for so long, in a home of its own, and send its spans to the collector.
 pub async fn demo(run_for: &str, collector: SocketAddr, protocol: &[&str]) {
     let home = tempfile::tempdir().expect("a folder");
-    let web = std::net::TcpListener::bind(any_port()).and_then(|free| free.local_addr()).expect("a port");
+    let web = std::net::TcpListener::bind(any_port())
+        .and_then(|free| free.local_addr())
+        .expect("a port");
     let mut command = Command::new(PROGRAM);
-    command.args(["demo", "--no-redirect", "--for", run_for, "--web.listen", &web.to_string()]);
-    command.args(["--otlp", &format!("http://{collector}")]).args(protocol).kill_on_drop(true);
-    command.env_clear().env("HOME", home.path()).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    command.args([
+        "demo",
+        "--no-redirect",
+        "--for",
+        run_for,
+        "--web.listen",
+        &web.to_string(),
+    ]);
+    command
+        .args(["--otlp", &format!("http://{collector}")])
+        .args(protocol)
+        .kill_on_drop(true);
+    command
+        .env_clear()
+        .env("HOME", home.path())
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     let output = soon(command.output()).await.expect("the program runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 #[tokio::test]
@@ -26,7 +45,10 @@ async fn the_demo_speaks_what_the_collector_does() {
     for (protocol, kind) in [
         (&[][..], "application/x-protobuf"),
         (&["--otlp-protocol", "auto"], "application/x-protobuf"),
-        (&["--otlp-protocol", "http/protobuf"], "application/x-protobuf"),
+        (
+            &["--otlp-protocol", "http/protobuf"],
+            "application/x-protobuf",
+        ),
         (&["--otlp-protocol", "grpc"], "application/grpc"),
     ] {
         let collector = Collector::start(&[Reply::Take]).await;
@@ -36,14 +58,26 @@ async fn the_demo_speaks_what_the_collector_does() {
         for (head, _) in requests {
             assert_eq!(head["content-type"], kind, "{protocol:?}");
         }
-        assert!(collector.all().iter().any(|span| span.name.starts_with("chat ")), "{protocol:?}");
+        assert!(
+            collector
+                .all()
+                .iter()
+                .any(|span| span.name.starts_with("chat ")),
+            "{protocol:?}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_protocol_needs_a_collector() {
     let mut command = Command::new(PROGRAM);
-    let output = soon(command.args(["demo", "--for", "1s", "--otlp-protocol", "grpc"]).output()).await.expect("an end");
+    let output = soon(
+        command
+            .args(["demo", "--for", "1s", "--otlp-protocol", "grpc"])
+            .output(),
+    )
+    .await
+    .expect("an end");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("--otlp <URL>"), "{said}");

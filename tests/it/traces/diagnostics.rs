@@ -1,5 +1,5 @@
-//! The spans of what the house itself does with a connection: off unless asked for, and then a tree for each connection, whole
-//! at whatever end. Exporting them makes none.
+//! The spans of what the house itself does with a connection: off unless asked for, and then a tree
+//! for each connection, whole at whatever end. Exporting them makes none.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -57,7 +57,10 @@ impl Tree {
     }
 
     fn step(&self, name: &str) -> &Span {
-        self.steps.iter().find(|step| step.name == name).unwrap_or_else(|| panic!("no {name} in {:?}", self.names()))
+        self.steps
+            .iter()
+            .find(|step| step.name == name)
+            .unwrap_or_else(|| panic!("no {name} in {:?}", self.names()))
     }
 }
 
@@ -68,28 +71,68 @@ fn trees(spans: &[Span]) -> BTreeMap<String, Tree> {
     let mut counted = 0;
     for whole in wholes {
         assert_eq!(whole.name, "accept");
-        let mut steps: Vec<_> = spans.iter().filter(|span| span.parent_span_id == whole.span_id).cloned().collect();
+        let mut steps: Vec<_> = spans
+            .iter()
+            .filter(|span| span.parent_span_id == whole.span_id)
+            .cloned()
+            .collect();
         steps.sort_by_key(|step| step.start_time_unix_nano);
         for step in &steps {
             assert_eq!(step.trace_id, whole.trace_id, "{}", step.name);
-            assert!(whole.start_time_unix_nano <= step.start_time_unix_nano, "{}", step.name);
-            assert!(step.start_time_unix_nano <= step.end_time_unix_nano, "{}", step.name);
-            assert!(step.end_time_unix_nano <= whole.end_time_unix_nano, "{}", step.name);
-            assert_eq!(step.flags, 1 | SpanFlags::ContextHasIsRemoteMask as u32, "{}", step.name);
+            assert!(
+                whole.start_time_unix_nano <= step.start_time_unix_nano,
+                "{}",
+                step.name
+            );
+            assert!(
+                step.start_time_unix_nano <= step.end_time_unix_nano,
+                "{}",
+                step.name
+            );
+            assert!(
+                step.end_time_unix_nano <= whole.end_time_unix_nano,
+                "{}",
+                step.name
+            );
+            assert_eq!(
+                step.flags,
+                1 | SpanFlags::ContextHasIsRemoteMask as u32,
+                "{}",
+                step.name
+            );
         }
         counted += 1 + steps.len();
-        let key = ["gravimeter.disposition", "server.address", "error.type"].map(|name| text(whole, name));
-        let key = key.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
-        let twice = trees.insert(key.clone(), Tree { whole: whole.clone(), steps });
+        let key = ["gravimeter.disposition", "server.address", "error.type"]
+            .map(|name| text(whole, name));
+        let key = key
+            .into_iter()
+            .filter(|word| !word.is_empty())
+            .collect::<Vec<_>>()
+            .join(" ");
+        let twice = trees.insert(
+            key.clone(),
+            Tree {
+                whole: whole.clone(),
+                steps,
+            },
+        );
         assert!(twice.is_none(), "two trees of {key}");
     }
-    assert_eq!(counted, spans.len(), "every span is one of a connection or of its steps");
+    assert_eq!(
+        counted,
+        spans.len(),
+        "every span is one of a connection or of its steps"
+    );
     trees
 }
 
 /// The value of an attribute that is a text; empty where there is none.
 fn text<'a>(span: &'a Span, name: &str) -> &'a str {
-    let value = span.attributes.iter().find(|it| it.key == name).and_then(|it| it.value.as_ref()?.value.as_ref());
+    let value = span
+        .attributes
+        .iter()
+        .find(|it| it.key == name)
+        .and_then(|it| it.value.as_ref()?.value.as_ref());
     match value {
         Some(Value::StringValue(text)) => text,
         Some(other) => panic!("{name} is {other:?}"),
@@ -98,9 +141,17 @@ fn text<'a>(span: &'a Span, name: &str) -> &'a str {
 }
 
 fn error(span: &Span) -> &str {
-    let status = span.status.as_ref().map(|status| (status.code, status.message.as_str()));
+    let status = span
+        .status
+        .as_ref()
+        .map(|status| (status.code, status.message.as_str()));
     let error = text(span, "error.type");
-    assert_eq!(status, (!error.is_empty()).then_some((2, error)), "{}", span.name);
+    assert_eq!(
+        status,
+        (!error.is_empty()).then_some((2, error)),
+        "{}",
+        span.name
+    );
     error
 }
 
@@ -111,16 +162,25 @@ fn scopes(collector: &Collector) -> BTreeMap<String, usize> {
         let request = ExportTraceServiceRequest::decode(&*message).expect("a request");
         for of_resource in request.resource_spans {
             let resource = of_resource.resource.expect("a resource");
-            assert!(resource.attributes.iter().any(|it| it.key == "service.instance.id"), "{resource:?}");
+            assert!(
+                resource
+                    .attributes
+                    .iter()
+                    .any(|it| it.key == "service.instance.id"),
+                "{resource:?}"
+            );
             for of_scope in of_resource.scope_spans {
-                *scopes.entry(of_scope.scope.expect("a scope").name).or_default() += of_scope.spans.len();
+                *scopes
+                    .entry(of_scope.scope.expect("a scope").name)
+                    .or_default() += of_scope.spans.len();
             }
         }
     }
     scopes
 }
 
-/// One connection of each sort through the program, which then ends in peace while a last one has not said anything yet.
+/// One connection of each sort through the program, which then ends in peace while a last one has
+/// not said anything yet.
 async fn play(collector: &Collector, flags: &[&str]) -> String {
     let folder = tempfile::tempdir().expect("a folder");
     let (pki, distrusted) = (Pki::new(), Pki::new());
@@ -128,11 +188,26 @@ async fn play(collector: &Collector, flags: &[&str]) -> String {
     let intercepted = Provider::start(pki.server(INTERCEPTED, &["http/1.1"])).await;
     let tunnelled = Provider::start(pki.server(TUNNELLED, &["http/1.1"])).await;
     let distrusted = Provider::start(distrusted.server(DISTRUSTED, &["http/1.1"])).await;
-    let mut all = ["--log.level", "trace", "--upstream.extra_roots"].map(str::to_owned).to_vec();
+    let mut all = ["--log.level", "trace", "--upstream.extra_roots"]
+        .map(str::to_owned)
+        .to_vec();
     all.push(root.to_str().expect("UTF-8").to_owned());
     // A request for each span, on a connection that libraries would have a lot to say about.
-    all.extend(["--otlp.protocol", "grpc", "--otlp.batch", "1", "--otlp.flush_interval", "10ms"].map(str::to_owned));
-    all.extend(["--otlp.endpoint".to_owned(), format!("http://{}", collector.addr)]);
+    all.extend(
+        [
+            "--otlp.protocol",
+            "grpc",
+            "--otlp.batch",
+            "1",
+            "--otlp.flush_interval",
+            "10ms",
+        ]
+        .map(str::to_owned),
+    );
+    all.extend([
+        "--otlp.endpoint".to_owned(),
+        format!("http://{}", collector.addr),
+    ]);
     all.extend(flags.iter().map(|flag| (*flag).to_owned()));
     all.extend(resolve(INTERCEPTED, intercepted.address()));
     all.extend(resolve(TUNNELLED, tunnelled.address()));
@@ -149,7 +224,10 @@ async fn play(collector: &Collector, flags: &[&str]) -> String {
     write_pieces(&mut far, ANSWER, &[usize::MAX], true).await;
     assert_eq!(read_all(&mut near).await.0, ANSWER);
 
-    let itself = Agent::new(&std::fs::read_to_string(&root).expect("a root"), &["http/1.1"]);
+    let itself = Agent::new(
+        &std::fs::read_to_string(&root).expect("a root"),
+        &["http/1.1"],
+    );
     let tcp = knock(TUNNELLED).await.expect("an open door");
     let (near, far) = tokio::join!(itself.handshake(tcp, TUNNELLED), tunnelled.accept());
     let (near, mut far) = (near.expect("trust"), far.expect("trust"));
@@ -160,11 +238,28 @@ async fn play(collector: &Collector, flags: &[&str]) -> String {
     let tcp = knock(DISTRUSTED).await.expect("an open door");
     let (near, _) = tokio::join!(agent.handshake(tcp, DISTRUSTED), distrusted.accept());
     assert!(near.is_err(), "the provider is not trusted");
-    binary.wait_for("gravimeter_connections_refused_total", &["upstream_handshake"], 1).await;
-    assert!(knock("127.0.0.1").await.is_err(), "the inside is not served");
-    binary.wait_for("gravimeter_connections_refused_total", &["forbidden_destination"], 1).await;
+    binary
+        .wait_for(
+            "gravimeter_connections_refused_total",
+            &["upstream_handshake"],
+            1,
+        )
+        .await;
+    assert!(
+        knock("127.0.0.1").await.is_err(),
+        "the inside is not served"
+    );
+    binary
+        .wait_for(
+            "gravimeter_connections_refused_total",
+            &["forbidden_destination"],
+            1,
+        )
+        .await;
     for disposition in ["intercepted", "tunnelled"] {
-        binary.wait_for("gravimeter_connections_total", &[disposition], 1).await;
+        binary
+            .wait_for("gravimeter_connections_total", &[disposition], 1)
+            .await;
     }
 
     let mut silent = knock("silent.example.com").await.expect("an open door");
@@ -186,12 +281,22 @@ async fn a_connection_has_a_tree_of_its_steps() {
 
     let tree = &trees[&format!("intercepted {INTERCEPTED}")];
     assert_eq!(tree.names(), STEPS);
-    assert_eq!((text(&tree.whole, "gravimeter.door"), error(&tree.whole)), ("connect", ""));
+    assert_eq!(
+        (text(&tree.whole, "gravimeter.door"), error(&tree.whole)),
+        ("connect", "")
+    );
     let relay = tree.step("relay");
-    let bytes = ["gravimeter.bytes.sent", "gravimeter.bytes.received"].map(|name| number(relay, name));
-    assert_eq!(bytes, [REQUEST, ANSWER].map(|bytes| Some(bytes.len() as u64)));
+    let bytes =
+        ["gravimeter.bytes.sent", "gravimeter.bytes.received"].map(|name| number(relay, name));
+    assert_eq!(
+        bytes,
+        [REQUEST, ANSWER].map(|bytes| Some(bytes.len() as u64))
+    );
     assert_eq!(text(relay, "gravimeter.end"), "closed");
-    assert_eq!(text(tree.step("leaf certificate"), "gravimeter.leaf"), "minted");
+    assert_eq!(
+        text(tree.step("leaf certificate"), "gravimeter.leaf"),
+        "minted"
+    );
     for side in ["tls handshake upstream", "tls handshake agent"] {
         assert_eq!(text(tree.step(side), "tls.protocol.version"), "1.3");
     }
@@ -200,8 +305,15 @@ async fn a_connection_has_a_tree_of_its_steps() {
     }
     for step in &tree.steps {
         let took = step.end_time_unix_nano - step.start_time_unix_nano;
-        let (busy, idle) = (number(step, "busy_ns").expect("a time"), number(step, "idle_ns").expect("a time"));
-        assert!(busy > 0 && busy + idle <= took.max(1) + SLACK, "{busy} + {idle} of {took}: {}", step.name);
+        let (busy, idle) = (
+            number(step, "busy_ns").expect("a time"),
+            number(step, "idle_ns").expect("a time"),
+        );
+        assert!(
+            busy > 0 && busy + idle <= took.max(1) + SLACK,
+            "{busy} + {idle} of {took}: {}",
+            step.name
+        );
     }
 
     let tree = &trees[&format!("tunnelled {TUNNELLED}")];
@@ -216,9 +328,18 @@ async fn a_connection_has_a_tree_of_its_steps() {
     assert_eq!(error(tree.step("tls handshake upstream")), "weak_signature");
     assert_eq!(error(&tree.whole), "upstream_handshake");
 
-    assert_eq!(scopes(&collector), [("gravimeter.diagnostics".to_owned(), spans.len())].into());
-    assert!(collector.requests().len() >= spans.len(), "a request for each span, and none of them has made one");
-    assert!(!log.contains("client hello"), "the log does not tell of them");
+    assert_eq!(
+        scopes(&collector),
+        [("gravimeter.diagnostics".to_owned(), spans.len())].into()
+    );
+    assert!(
+        collector.requests().len() >= spans.len(),
+        "a request for each span, and none of them has made one"
+    );
+    assert!(
+        !log.contains("client hello"),
+        "the log does not tell of them"
+    );
 }
 
 /// The two clocks are read one after the other.
@@ -243,7 +364,10 @@ fn diagnosed(config: &Config) -> (Way, impl Sized) {
 #[tokio::test]
 async fn what_is_cut_off_has_an_end_too() {
     let collector = Collector::start(&[Reply::Take]).await;
-    let config = Config { diagnostics: true, ..config(collector.addr, Protocol::HttpProtobuf) };
+    let config = Config {
+        diagnostics: true,
+        ..config(collector.addr, Protocol::HttpProtobuf)
+    };
     let (way, _guard) = diagnosed(&config);
     let house = House::start().await;
     let (mut agent, mut provider) = house.pair().await;
@@ -259,16 +383,29 @@ async fn what_is_cut_off_has_an_end_too() {
     let cut = &trees[&format!("intercepted {HOST}")];
     assert_eq!(cut.names()[..7], STEPS);
     assert_eq!(text(cut.step("relay"), "gravimeter.end"), "shutdown");
-    assert_eq!(number(cut.step("relay"), "gravimeter.bytes.sent"), Some(REQUEST.len() as u64));
+    assert_eq!(
+        number(cut.step("relay"), "gravimeter.bytes.sent"),
+        Some(REQUEST.len() as u64)
+    );
     let silent = &trees["refused shutdown"];
-    assert_eq!((silent.names(), error(&silent.whole)), (vec!["connect request", "client hello"], "shutdown"));
+    assert_eq!(
+        (silent.names(), error(&silent.whole)),
+        (vec!["connect request", "client hello"], "shutdown")
+    );
 }
 
 #[tokio::test]
 async fn the_share_of_the_sampler_holds_for_them() {
     let collector = Collector::start(&[Reply::Take]).await;
-    let sampling = Sampling { ratio: 0.0, follows_parent: true };
-    let config = Config { diagnostics: true, sampling, ..config(collector.addr, Protocol::HttpProtobuf) };
+    let sampling = Sampling {
+        ratio: 0.0,
+        follows_parent: true,
+    };
+    let config = Config {
+        diagnostics: true,
+        sampling,
+        ..config(collector.addr, Protocol::HttpProtobuf)
+    };
     let (way, _guard) = diagnosed(&config);
     let house = House::start().await;
     drop(house.pair().await);
@@ -279,9 +416,14 @@ async fn the_share_of_the_sampler_holds_for_them() {
 
 #[tokio::test]
 async fn what_finds_no_room_is_counted_and_not_waited_for() {
-    let config = Config { diagnostics: true, queue: 2, ..config(([127, 0, 0, 1], 1).into(), Protocol::HttpProtobuf) };
+    let config = Config {
+        diagnostics: true,
+        queue: 2,
+        ..config(([127, 0, 0, 1], 1).into(), Protocol::HttpProtobuf)
+    };
     let diagnostics = Diagnostics::new(&config).expect("diagnostics");
-    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(diagnostics.layer()));
+    let _guard =
+        tracing::subscriber::set_default(tracing_subscriber::registry().with(diagnostics.layer()));
     // Nobody empties the queue.
     let way = Way::new(&config);
     diagnostics.connect(&way.traces);
@@ -296,21 +438,49 @@ async fn what_finds_no_room_is_counted_and_not_waited_for() {
 
 #[test]
 fn nothing_is_prepared_where_nothing_is_exported() {
-    let wanted = Config { diagnostics: true, ..config(([127, 0, 0, 1], 1).into(), Protocol::Grpc) };
+    let wanted = Config {
+        diagnostics: true,
+        ..config(([127, 0, 0, 1], 1).into(), Protocol::Grpc)
+    };
     assert!(Diagnostics::new(&wanted).is_some());
-    assert!(Diagnostics::new(&Config { endpoint: None, ..wanted.clone() }).is_none());
-    assert!(Diagnostics::new(&Config { enabled: false, ..wanted.clone() }).is_none());
-    assert!(Diagnostics::new(&Config { diagnostics: false, ..wanted }).is_none());
+    assert!(
+        Diagnostics::new(&Config {
+            endpoint: None,
+            ..wanted.clone()
+        })
+        .is_none()
+    );
+    assert!(
+        Diagnostics::new(&Config {
+            enabled: false,
+            ..wanted.clone()
+        })
+        .is_none()
+    );
+    assert!(
+        Diagnostics::new(&Config {
+            diagnostics: false,
+            ..wanted
+        })
+        .is_none()
+    );
 }
 
 #[tokio::test]
 async fn what_is_aborted_says_so() {
     let collector = Collector::start(&[Reply::Take]).await;
-    let config = Config { diagnostics: true, ..config(collector.addr, Protocol::HttpProtobuf) };
+    let config = Config {
+        diagnostics: true,
+        ..config(collector.addr, Protocol::HttpProtobuf)
+    };
     let (way, _guard) = diagnosed(&config);
     let ((mut agent, mut near), (mut far, mut provider)) = (duplex(64), duplex(64));
     let (shutdown, facts) = (Shutdown::default(), Facts::default());
-    let terms = Terms { idle: Duration::from_secs(60), shutdown: &shutdown, record: &facts };
+    let terms = Terms {
+        idle: Duration::from_secs(60),
+        shutdown: &shutdown,
+        record: &facts,
+    };
     tokio::select! {
         end = tunnel(&mut near, &mut far, &terms) => panic!("{end:?}"),
         () = async {
@@ -320,7 +490,11 @@ async fn what_is_aborted_says_so() {
     }
     assert_eq!(way.end().await, fate(1, &[]));
     let relay = &collector.all()[0];
-    assert_eq!((relay.name.as_str(), text(relay, "gravimeter.end")), ("relay", "aborted"));
-    let bytes = ["gravimeter.bytes.sent", "gravimeter.bytes.received"].map(|name| number(relay, name));
+    assert_eq!(
+        (relay.name.as_str(), text(relay, "gravimeter.end")),
+        ("relay", "aborted")
+    );
+    let bytes =
+        ["gravimeter.bytes.sent", "gravimeter.bytes.received"].map(|name| number(relay, name));
     assert_eq!(bytes, [Some(3), Some(0)]);
 }

@@ -3,9 +3,9 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gravimeter::record::{
-    Call, CallIds, CascadeRun, ConnectionSetup, Correlation, CorrelationMethod, Fact, Handshake, Host, Id, Model,
-    Operation, Outcome, Phase, Provider, Quality, RunOutcome, Side, SpanId, Timing, TlsVersion, TokenUsage,
-    TraceContext, TraceId,
+    Call, CallIds, CascadeRun, ConnectionSetup, Correlation, CorrelationMethod, Fact, Handshake,
+    Host, Id, Model, Operation, Outcome, Phase, Provider, Quality, RunOutcome, Side, SpanId,
+    Timing, TlsVersion, TokenUsage, TraceContext, TraceId,
 };
 
 pub const TRACE: u128 = 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736;
@@ -44,7 +44,12 @@ pub fn call(number: u64, trace: Option<TraceContext>) -> Call {
         streamed: true,
         finish_reason: Some(id("STOP")),
         rate_limit: None,
-        usage: TokenUsage { input: Some(70), cache_read: Some(30), output: Some(15), ..TokenUsage::default() },
+        usage: TokenUsage {
+            input: Some(70),
+            cache_read: Some(30),
+            output: Some(15),
+            ..TokenUsage::default()
+        },
         quality: Quality::Exact,
         cost: None,
         timing: Timing {
@@ -53,8 +58,14 @@ pub fn call(number: u64, trace: Option<TraceContext>) -> Call {
             time_to_first_chunk: Some(Duration::from_millis(250)),
             content_duration: None,
         },
-        ids: CallIds { response: Some(id("r-1")), ..CallIds::default() },
-        correlation: Correlation { cascade: Some(id("c-1")), method: CorrelationMethod::RequestId },
+        ids: CallIds {
+            response: Some(id("r-1")),
+            ..CallIds::default()
+        },
+        correlation: Correlation {
+            cascade: Some(id("c-1")),
+            method: CorrelationMethod::RequestId,
+        },
         port: 443,
         parent: None,
         trace,
@@ -64,19 +75,32 @@ pub fn call(number: u64, trace: Option<TraceContext>) -> Call {
 
 /// So many calls, each with a span of its own; numbers and spans from `first` on.
 pub fn calls(first: u64, count: u64) -> Vec<Fact> {
-    (first..first + count).map(|n| Fact::Call(Box::new(call(n, Some(place(n, None)))))).collect()
+    (first..first + count)
+        .map(|n| Fact::Call(Box::new(call(n, Some(place(n, None))))))
+        .collect()
 }
 
 /// A call that opened its connection: four spans.
 pub fn first_call(number: u64, trace: Option<TraceContext>) -> Call {
-    let phase = Phase { started_at: start(), duration: Duration::from_millis(20) };
-    let handshake = |side| Handshake { side, version: TlsVersion::Tls13, resumed: false, duration: phase.duration };
+    let phase = Phase {
+        started_at: start(),
+        duration: Duration::from_millis(20),
+    };
+    let handshake = |side| Handshake {
+        side,
+        version: TlsVersion::Tls13,
+        resumed: false,
+        duration: phase.duration,
+    };
     let setup = ConnectionSetup {
         connect: phase,
         upstream: (phase, handshake(Side::Upstream)),
         agent: (phase, handshake(Side::Agent)),
     };
-    Call { setup: Some(Box::new(setup)), ..call(number, trace) }
+    Call {
+        setup: Some(Box::new(setup)),
+        ..call(number, trace)
+    }
 }
 
 pub fn run(trace: TraceContext) -> CascadeRun {

@@ -1,5 +1,6 @@
-//! Promise: spans come to the collector as they are, and whatever a collector does, each one is exported or counted as lost for
-//! its reason. A real collector judges the first, one with a script the second.
+//! Promise: spans come to the collector as they are, and whatever a collector does, each one is
+//! exported or counted as lost for its reason. A real collector judges the first, one with a script
+//! the second.
 
 mod bucket;
 mod conversation;
@@ -46,9 +47,16 @@ pub struct Way {
 impl Way {
     pub fn new(config: &Config) -> Self {
         let metrics = Metrics::new(gravimeter::export::Config::default(), Arc::default());
-        let (traces, exporter) = Traces::new(config, Resource::new(config), metrics.spans()).expect("an endpoint");
+        let (traces, exporter) =
+            Traces::new(config, Resource::new(config), metrics.spans()).expect("an endpoint");
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
-        Self { traces, exporter: Some(exporter), metrics, tasks, stopping }
+        Self {
+            traces,
+            exporter: Some(exporter),
+            metrics,
+            tasks,
+            stopping,
+        }
     }
 
     pub fn started(config: &Config) -> Self {
@@ -78,11 +86,21 @@ impl Way {
     pub fn fate(&self) -> Fate {
         let exposition = self.metrics.encode(Format::Text).expect("an exposition");
         let dropped = series(&exposition, "gravimeter_otlp_spans_dropped_total");
-        let reason = |labels: &str| labels.trim_start_matches("{reason=\"").trim_end_matches("\"}").to_owned();
+        let reason = |labels: &str| {
+            labels
+                .trim_start_matches("{reason=\"")
+                .trim_end_matches("\"}")
+                .to_owned()
+        };
         let lost = dropped.iter().filter(|(_, count)| **count > 0.0);
         Fate {
-            exported: sum(&series(&exposition, "gravimeter_otlp_spans_exported_total"), &[]),
-            lost: lost.map(|(labels, count)| (reason(labels), *count as u64)).collect(),
+            exported: sum(
+                &series(&exposition, "gravimeter_otlp_spans_exported_total"),
+                &[],
+            ),
+            lost: lost
+                .map(|(labels, count)| (reason(labels), *count as u64))
+                .collect(),
         }
     }
 }
@@ -95,7 +113,13 @@ pub struct Fate {
 }
 
 pub fn fate(exported: u64, lost: &[(&str, u64)]) -> Fate {
-    Fate { exported, lost: lost.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect() }
+    Fate {
+        exported,
+        lost: lost
+            .iter()
+            .map(|(reason, count)| ((*reason).to_owned(), *count))
+            .collect(),
+    }
 }
 
 /// Impatient, so that a test of patience is a short one.

@@ -31,13 +31,33 @@ impl Rotel {
 
     /// One that prints everything of a signal. The same.
     pub async fn printing(signal: &str) -> Option<Self> {
-        Self::with(&["--exporter", "blackhole", "--debug-log", signal, "--debug-log-verbosity", "detailed"]).await
+        Self::with(&[
+            "--exporter",
+            "blackhole",
+            "--debug-log",
+            signal,
+            "--debug-log-verbosity",
+            "detailed",
+        ])
+        .await
     }
 
     /// One that sends every span on. The same.
     pub async fn forwarding(to: SocketAddr, protocol: Protocol) -> Option<Self> {
-        let (endpoint, protocol) = (format!("http://{to}"), if protocol == Protocol::Grpc { "grpc" } else { "http" });
-        let exporter = ["--otlp-exporter-endpoint", &endpoint, "--otlp-exporter-protocol", protocol];
+        let (endpoint, protocol) = (
+            format!("http://{to}"),
+            if protocol == Protocol::Grpc {
+                "grpc"
+            } else {
+                "http"
+            },
+        );
+        let exporter = [
+            "--otlp-exporter-endpoint",
+            &endpoint,
+            "--otlp-exporter-protocol",
+            protocol,
+        ];
         Self::with(&[&["--exporter", "otlp"], &exporter[..]].concat()).await
     }
 
@@ -48,7 +68,12 @@ impl Rotel {
         let out = std::fs::File::create(folder.path().join("out")).expect("a file");
         let child = Command::new(program)
             .arg("start")
-            .args(["--otlp-grpc-endpoint", &grpc.to_string(), "--otlp-http-endpoint", &http.to_string()])
+            .args([
+                "--otlp-grpc-endpoint",
+                &grpc.to_string(),
+                "--otlp-http-endpoint",
+                &http.to_string(),
+            ])
             .args(exporter)
             .env_clear()
             .current_dir(folder.path())
@@ -61,7 +86,12 @@ impl Rotel {
         for addr in [grpc, http] {
             until(async || TcpStream::connect(addr).await.ok()).await;
         }
-        Some(Self { _child: child, folder, grpc, http })
+        Some(Self {
+            _child: child,
+            folder,
+            grpc,
+            http,
+        })
     }
 
     /// All that it has printed.
@@ -89,7 +119,8 @@ pub fn free_port() -> SocketAddr {
     listener.local_addr().expect("its address")
 }
 
-/// A span as Rotel prints it: its fields, its attributes behind `@`, its events in the order of time.
+/// A span as Rotel prints it: its fields, its attributes behind `@`, its events in the order of
+/// time.
 #[derive(Debug, Default)]
 pub struct Received {
     fields: BTreeMap<String, String>,
@@ -115,7 +146,8 @@ fn parse(out: &str) -> (String, Vec<Received>) {
             match name.trim().strip_prefix("-> ") {
                 Some("Name") if in_event => span.events.push(value.to_owned()),
                 Some(attribute) if !in_event => {
-                    span.fields.insert(format!("@{attribute}"), value.to_owned());
+                    span.fields
+                        .insert(format!("@{attribute}"), value.to_owned());
                 }
                 None if !in_event => {
                     span.fields.insert(name.trim().to_owned(), value.to_owned());
@@ -130,7 +162,10 @@ fn parse(out: &str) -> (String, Vec<Received>) {
 
 /// A conversation of one run: a call that opens a connection, one that fails.
 fn conversation() -> Vec<Fact> {
-    let failed = gravimeter::record::Call { outcome: Outcome::Truncated, ..call(2, Some(place(0x22, Some(0x99)))) };
+    let failed = gravimeter::record::Call {
+        outcome: Outcome::Truncated,
+        ..call(2, Some(place(0x22, Some(0x99))))
+    };
     vec![
         Fact::Call(Box::new(first_call(1, Some(place(0x11, Some(0x99)))))),
         Fact::Call(Box::new(failed)),
@@ -139,10 +174,20 @@ fn conversation() -> Vec<Fact> {
 }
 
 async fn arrives(protocol: Protocol, compression: Compression) {
-    let Some(rotel) = Rotel::start().await else { return };
-    let addr = if protocol == Protocol::Grpc { rotel.grpc } else { rotel.http };
+    let Some(rotel) = Rotel::start().await else {
+        return;
+    };
+    let addr = if protocol == Protocol::Grpc {
+        rotel.grpc
+    } else {
+        rotel.http
+    };
     let service_name = Some("agent-host".to_owned());
-    let way = Way::started(&Config { compression, service_name, ..config(addr, protocol) });
+    let way = Way::started(&Config {
+        compression,
+        service_name,
+        ..config(addr, protocol)
+    });
     way.state(conversation());
     assert_eq!(way.end().await, fate(6, &[]));
 
@@ -155,34 +200,79 @@ async fn arrives(protocol: Protocol, compression: Compression) {
     ] {
         assert!(head.contains(part), "{part}: {head}");
     }
-    let by_name: BTreeMap<_, _> =
-        spans.iter().map(|span| (format!("{} {}", span.is("Name"), span.is("ID")), span)).collect();
+    let by_name: BTreeMap<_, _> = spans
+        .iter()
+        .map(|span| (format!("{} {}", span.is("Name"), span.is("ID")), span))
+        .collect();
     let one = |name: &str| {
-        by_name.iter().find(|(known, _)| known.starts_with(name)).unwrap_or_else(|| panic!("{name}: {by_name:#?}")).1
+        by_name
+            .iter()
+            .find(|(known, _)| known.starts_with(name))
+            .unwrap_or_else(|| panic!("{name}: {by_name:#?}"))
+            .1
     };
-    assert!(spans.iter().all(|span| span.is("Trace ID") == format!("{TRACE:032x}")), "{spans:#?}");
+    assert!(
+        spans
+            .iter()
+            .all(|span| span.is("Trace ID") == format!("{TRACE:032x}")),
+        "{spans:#?}"
+    );
 
     let run = one("invoke_agent antigravity");
-    assert_eq!((run.is("ID"), run.is("Parent ID")), ("0000000000000099", ""));
-    assert_eq!((run.is("Kind"), run.is("@gravimeter.run.calls")), ("SPAN_KIND_INTERNAL", "Int(2)"));
+    assert_eq!(
+        (run.is("ID"), run.is("Parent ID")),
+        ("0000000000000099", "")
+    );
+    assert_eq!(
+        (run.is("Kind"), run.is("@gravimeter.run.calls")),
+        ("SPAN_KIND_INTERNAL", "Int(2)")
+    );
 
     let chat = one("chat gemini-3-pro 0000000000000011");
-    assert_eq!((chat.is("Parent ID"), chat.is("Kind")), ("0000000000000099", "SPAN_KIND_CLIENT"));
-    assert_eq!((chat.is("Start time"), chat.is("End time")), ("1790000000000000000", "1790000001500000000"));
-    assert_eq!((chat.is("@gen_ai.usage.input_tokens"), chat.is("@gen_ai.request.stream")), ("Int(100)", "Bool(true)"));
-    assert_eq!(chat.is("@gen_ai.response.time_to_first_chunk"), "Double(0.25)");
-    assert_eq!(chat.is("@gen_ai.response.finish_reasons"), "Slice(Str(STOP))");
+    assert_eq!(
+        (chat.is("Parent ID"), chat.is("Kind")),
+        ("0000000000000099", "SPAN_KIND_CLIENT")
+    );
+    assert_eq!(
+        (chat.is("Start time"), chat.is("End time")),
+        ("1790000000000000000", "1790000001500000000")
+    );
+    assert_eq!(
+        (
+            chat.is("@gen_ai.usage.input_tokens"),
+            chat.is("@gen_ai.request.stream")
+        ),
+        ("Int(100)", "Bool(true)")
+    );
+    assert_eq!(
+        chat.is("@gen_ai.response.time_to_first_chunk"),
+        "Double(0.25)"
+    );
+    assert_eq!(
+        chat.is("@gen_ai.response.finish_reasons"),
+        "Slice(Str(STOP))"
+    );
     assert_eq!(chat.is("@gen_ai.conversation.id"), "Str(c-1)");
     assert_eq!(chat.events, ["gravimeter.first_chunk"]);
 
     let failed = one("chat gemini-3-pro 0000000000000022");
-    assert_eq!((failed.is("@error.type"), failed.is("Status message")), ("Str(truncated)", "truncated"));
+    assert_eq!(
+        (failed.is("@error.type"), failed.is("Status message")),
+        ("Str(truncated)", "truncated")
+    );
     assert!(failed.is("Status code").contains("ERROR"), "{failed:?}");
 
-    for name in ["tcp connect", "tls handshake upstream", "tls handshake agent"] {
+    for name in [
+        "tcp connect",
+        "tls handshake upstream",
+        "tls handshake agent",
+    ] {
         assert_eq!(one(name).is("Parent ID"), "0000000000000011", "{name}");
     }
-    assert_eq!(one("tls handshake agent").is("@tls.protocol.version"), "Str(1.3)");
+    assert_eq!(
+        one("tls handshake agent").is("@tls.protocol.version"),
+        "Str(1.3)"
+    );
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
-//! The run that counts a call is the one whose trace has it, however soon the next message follows and on whichever way the agent
-//! is followed. The stand-in's own log tells what the runs have made.
+//! The run that counts a call is the one whose trace has it, however soon the next message follows
+//! and on whichever way the agent is followed. The stand-in's own log tells what the runs have
+//! made.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,10 +13,16 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use super::conversation::{ALL, Conversation, Seen, is_run};
 use crate::kit::collector::{Collector, Reply, number};
 
-/// Three users who write message after message, each as soon as the answer to the one before has been read.
+/// Three users who write message after message, each as soon as the answer to the one before has
+/// been read.
 async fn converse(rungs: Rungs, pause_ms: u64) -> (Vec<Span>, Log) {
     let collector = Collector::start(&[Reply::Take]).await;
-    let script = ProviderOptions { seed: 3, max_events: 6, pause_ms: 5, ..ProviderOptions::default() };
+    let script = ProviderOptions {
+        seed: 3,
+        max_events: 6,
+        pause_ms: 5,
+        ..ProviderOptions::default()
+    };
     let users = AgentOptions {
         conversations: 3,
         rounds: Some(6),
@@ -46,27 +53,51 @@ fn sorted<'a>(runs: impl Iterator<Item = (&'a str, u64)>) -> Runs<'a> {
     sorted
 }
 
-/// `is_calm`: a call is stated before the message after it comes. What is stated later is in no run, however it is followed.
+/// `is_calm`: a call is stated before the message after it comes. What is stated later is in no
+/// run, however it is followed.
 fn check(spans: &[Span], log: &Log, is_calm: bool, way: &str) {
     let of = |calls: u64| if is_calm { calls } else { 0 };
     let seen: Vec<_> = spans.iter().map(Seen::from).collect();
-    let runs: Vec<_> = spans.iter().zip(&seen).filter(|(_, span)| is_run(span)).collect();
-    let within = |run: &Seen| seen.iter().filter(|call| (&call.trace, &call.parent) == (&run.trace, &run.id)).count();
+    let runs: Vec<_> = spans
+        .iter()
+        .zip(&seen)
+        .filter(|(_, span)| is_run(span))
+        .collect();
+    let within = |run: &Seen| {
+        seen.iter()
+            .filter(|call| (&call.trace, &call.parent) == (&run.trace, &run.id))
+            .count()
+    };
     for (span, run) in &runs {
-        assert_eq!(number(span, "gravimeter.run.calls"), Some(within(run) as u64), "{way}: {run:?}");
+        assert_eq!(
+            number(span, "gravimeter.run.calls"),
+            Some(within(run) as u64),
+            "{way}: {run:?}"
+        );
     }
     assert_eq!(
-        sorted(runs.iter().map(|(_, run)| (&*run.conversation, of(within(run) as u64)))),
+        sorted(
+            runs.iter()
+                .map(|(_, run)| (&*run.conversation, of(within(run) as u64)))
+        ),
         sorted(log.runs.iter().map(|run| (&*run.cascade, of(run.calls)))),
         "{way}: the stand-in's own log"
     );
 }
 
 async fn counts_what_it_has(agent_state: bool, reactive: bool) {
-    let rungs = Rungs { agent_state, reactive };
+    let rungs = Rungs {
+        agent_state,
+        reactive,
+    };
     for pause_ms in [1, 200] {
         let (spans, log) = converse(rungs, pause_ms).await;
-        check(&spans, &log, pause_ms >= 200, &format!("{rungs:?} with pauses of {pause_ms} ms"));
+        check(
+            &spans,
+            &log,
+            pause_ms >= 200,
+            &format!("{rungs:?} with pauses of {pause_ms} ms"),
+        );
     }
 }
 

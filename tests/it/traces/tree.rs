@@ -1,6 +1,8 @@
-//! The spans of a few conversations, all that is in them: held against a page that was read and approved.
+//! The spans of a few conversations, all that is in them: held against a page that was read and
+//! approved.
 //!
-//! After a wanted change write the page anew and read the difference: `APPROVE=1 cargo test --test it traces::tree`.
+//! After a wanted change write the page anew and read the difference: `APPROVE=1 cargo test --test
+//! it traces::tree`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -22,7 +24,10 @@ use crate::kit::collector::{Collector, Reply};
 struct StandIns(BTreeMap<(&'static str, String), usize>);
 
 /// Attributes whose values are ids.
-const IDS: [(&str, &str); 2] = [("gen_ai.conversation.id", "conversation"), ("gen_ai.response.id", "response")];
+const IDS: [(&str, &str); 2] = [
+    ("gen_ai.conversation.id", "conversation"),
+    ("gen_ai.response.id", "response"),
+];
 
 impl StandIns {
     /// The same for the same id, numbered as they come.
@@ -33,7 +38,9 @@ impl StandIns {
     }
 
     fn value(&mut self, key: &str, value: Option<&AnyValue>) -> String {
-        let Some(value) = value.and_then(|value| value.value.as_ref()) else { return "nothing".to_owned() };
+        let Some(value) = value.and_then(|value| value.value.as_ref()) else {
+            return "nothing".to_owned();
+        };
         match value {
             Value::StringValue(text) => match IDS.iter().find(|(name, _)| *name == key) {
                 Some((_, kind)) => self.of(kind, text),
@@ -45,7 +52,11 @@ impl StandIns {
             Value::IntValue(number) => number.to_string(),
             Value::BoolValue(is) => is.to_string(),
             Value::ArrayValue(array) => {
-                let values: Vec<_> = array.values.iter().map(|it| self.value(key, Some(it))).collect();
+                let values: Vec<_> = array
+                    .values
+                    .iter()
+                    .map(|it| self.value(key, Some(it)))
+                    .collect();
                 format!("[{}]", values.join(", "))
             }
             other => panic!("{other:?} is nothing that is sent"),
@@ -62,15 +73,28 @@ struct Page<'a> {
 
 impl Page<'_> {
     fn write(spans: &[Span]) -> String {
-        let mut page = Page { spans, stand_ins: StandIns::default(), written: 0, text: String::new() };
+        let mut page = Page {
+            spans,
+            stand_ins: StandIns::default(),
+            written: 0,
+            text: String::new(),
+        };
         page.children(&[], 0);
-        assert_eq!(page.written, spans.len(), "every span has a parent that has come, or none");
+        assert_eq!(
+            page.written,
+            spans.len(),
+            "every span has a parent that has come, or none"
+        );
         page.text
     }
 
     /// Those of one parent, in the order of their beginnings.
     fn children(&mut self, parent: &[u8], depth: usize) {
-        let mut children: Vec<_> = self.spans.iter().filter(|span| span.parent_span_id == parent).collect();
+        let mut children: Vec<_> = self
+            .spans
+            .iter()
+            .filter(|span| span.parent_span_id == parent)
+            .collect();
         children.sort_by_key(|span| span.start_time_unix_nano);
         for span in children {
             self.span(span, depth);
@@ -81,23 +105,39 @@ impl Page<'_> {
     fn span(&mut self, span: &Span, depth: usize) {
         self.written += 1;
         let trace = self.stand_ins.of("trace", &format!("{:?}", span.trace_id));
-        let kind = span.kind().as_str_name().trim_start_matches("SPAN_KIND_").to_lowercase();
+        let kind = span
+            .kind()
+            .as_str_name()
+            .trim_start_matches("SPAN_KIND_")
+            .to_lowercase();
         let flags = span.flags;
-        self.line(depth, &format!("{} ({kind}, flags {flags:#x}, {trace})", span.name));
+        self.line(
+            depth,
+            &format!("{} ({kind}, flags {flags:#x}, {trace})", span.name),
+        );
         self.attributes(depth + 1, &span.attributes);
         for event in &span.events {
-            assert!((span.start_time_unix_nano..=span.end_time_unix_nano).contains(&event.time_unix_nano), "{span:?}");
+            assert!(
+                (span.start_time_unix_nano..=span.end_time_unix_nano)
+                    .contains(&event.time_unix_nano),
+                "{span:?}"
+            );
             self.line(depth + 1, &format!("* {}", event.name));
             self.attributes(depth + 2, &event.attributes);
         }
         if let Some(status) = &span.status {
-            self.line(depth + 1, &format!("= {} {:?}", status.code().as_str_name(), status.message));
+            self.line(
+                depth + 1,
+                &format!("= {} {:?}", status.code().as_str_name(), status.message),
+            );
         }
     }
 
     fn attributes(&mut self, depth: usize, attributes: &[KeyValue]) {
         for attribute in attributes {
-            let value = self.stand_ins.value(&attribute.key, attribute.value.as_ref());
+            let value = self
+                .stand_ins
+                .value(&attribute.key, attribute.value.as_ref());
             self.line(depth, &format!("- {} {value}", attribute.key));
         }
     }
@@ -107,13 +147,19 @@ impl Page<'_> {
     }
 }
 
-/// One user whose calls need tools and subagents, are refused, retried and stopped: all of it follows from the seeds. Each message
-/// begins a conversation of its own: here the next one comes at once and ends the run before, which may be a moment before the last
-/// call of that run is stated.
+/// One user whose calls need tools and subagents, are refused, retried and stopped: all of it
+/// follows from the seeds. Each message begins a conversation of its own: here the next one comes
+/// at once and ends the run before, which may be a moment before the last call of that run is
+/// stated.
 async fn spans() -> Vec<Span> {
     let collector = Collector::start(&[Reply::Take]).await;
-    let script =
-        ProviderOptions { seed: 9, max_events: 4, pause_ms: 5, refused_percent: 20, ..ProviderOptions::default() };
+    let script = ProviderOptions {
+        seed: 9,
+        max_events: 4,
+        pause_ms: 5,
+        refused_percent: 20,
+        ..ProviderOptions::default()
+    };
     let user = AgentOptions {
         protocol: Http::Http1,
         conversations: 1,
@@ -145,5 +191,9 @@ async fn spans_are_as_approved() {
         std::fs::write(&page, &seen).expect("a writable page");
     }
     let approved = std::fs::read_to_string(&page).expect("an approved page");
-    assert!(seen == approved, "the spans are others than {} has; they are:\n{seen}", page.display());
+    assert!(
+        seen == approved,
+        "the spans are others than {} has; they are:\n{seen}",
+        page.display()
+    );
 }

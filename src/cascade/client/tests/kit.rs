@@ -1,4 +1,5 @@
-//! A language server in small: HTTP/1.1 and HTTP/2, in the clear or with a certificate that it signed itself.
+//! A language server in small: HTTP/1.1 and HTTP/2, in the clear or with a certificate that it
+//! signed itself.
 
 use std::convert::Infallible;
 use std::io::Write as _;
@@ -42,7 +43,11 @@ pub(super) struct Server {
 impl Server {
     fn new(addr: SocketAddr, tls: Option<Arc<ServerConfig>>, end: CancellationToken) -> Self {
         let tls = Arc::new(Mutex::new(tls.map(TlsAcceptor::from)));
-        Self { addr, tls, _stop: end.drop_guard() }
+        Self {
+            addr,
+            tls,
+            _stop: end.drop_guard(),
+        }
     }
 
     /// From now on new connections are shown this identity.
@@ -58,7 +63,10 @@ where
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     let (listener, addr) = listen().await;
-    let tasks = Tasks { tracker: TaskTracker::new(), end: CancellationToken::new() };
+    let tasks = Tasks {
+        tracker: TaskTracker::new(),
+        end: CancellationToken::new(),
+    };
     let server = Server::new(addr, tls, tasks.end.clone());
     let identity = server.tls.clone();
     tasks.clone().execute(async move {
@@ -82,7 +90,9 @@ where
 }
 
 async fn listen() -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .expect("a port");
     let addr = listener.local_addr().expect("its address");
     (listener, addr)
 }
@@ -97,7 +107,9 @@ where
         let answer = answer(request);
         async move { Ok::<_, Infallible>(answer.await) }
     });
-    let _ = auto::Builder::new(tasks).serve_connection(TokioIo::new(stream), service).await;
+    let _ = auto::Builder::new(tasks)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }
 
 #[derive(Clone)]
@@ -113,7 +125,8 @@ where
 {
     fn execute(&self, future: F) {
         let end = self.end.clone();
-        self.tracker.spawn(async move { end.run_until_cancelled(future).await.is_some() });
+        self.tracker
+            .spawn(async move { end.run_until_cancelled(future).await.is_some() });
     }
 }
 
@@ -155,7 +168,11 @@ pub(super) async fn silent() -> Server {
 pub(super) fn self_signed(alpn: &[&str]) -> Arc<ServerConfig> {
     let key = rcgen::KeyPair::generate().expect("a key");
     let params = rcgen::CertificateParams::new(["localhost".to_owned()]).expect("parameters");
-    let certificate = params.self_signed(&key).expect("a certificate").der().clone();
+    let certificate = params
+        .self_signed(&key)
+        .expect("a certificate")
+        .der()
+        .clone();
     let key = PrivatePkcs8KeyDer::from(key.serialize_der());
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
@@ -172,25 +189,45 @@ pub(super) fn client(http: Option<&Server>, https: Option<&Server>) -> Client {
     client_with(TaskTracker::new(), http, https)
 }
 
-pub(super) fn client_with(tasks: TaskTracker, http: Option<&Server>, https: Option<&Server>) -> Client {
-    let endpoint = Endpoint::new(http.map(|s| s.addr), https.map(|s| s.addr), Token::new(TOKEN));
+pub(super) fn client_with(
+    tasks: TaskTracker,
+    http: Option<&Server>,
+    https: Option<&Server>,
+) -> Client {
+    let endpoint = Endpoint::new(
+        http.map(|s| s.addr),
+        https.map(|s| s.addr),
+        Token::new(TOKEN),
+    );
     Client::new(endpoint.expect("an endpoint"), tasks).with_timeouts(patient())
 }
 
 /// For steps that succeed, however busy the machine is.
 pub(super) fn patient() -> Timeouts {
     let limit = Duration::from_secs(60);
-    Timeouts { connect: limit, head: limit, silence: limit }
+    Timeouts {
+        connect: limit,
+        head: limit,
+        silence: limit,
+    }
 }
 
 /// For the step whose end the test waits for.
 pub(super) fn impatient() -> Timeouts {
-    Timeouts { connect: Duration::from_millis(50), head: Duration::from_millis(50), silence: Duration::from_millis(50) }
+    Timeouts {
+        connect: Duration::from_millis(50),
+        head: Duration::from_millis(50),
+        silence: Duration::from_millis(50),
+    }
 }
 
 pub(super) fn answer(status: u16, content_type: &str, body: impl Into<Bytes>) -> Response<Body> {
     let body = Full::new(body.into()).boxed();
-    Response::builder().status(status).header("content-type", content_type).body(body).expect("a response")
+    Response::builder()
+        .status(status)
+        .header("content-type", content_type)
+        .body(body)
+        .expect("a response")
 }
 
 pub(super) fn json(status: u16, body: impl Into<Bytes>) -> Response<Body> {
@@ -211,11 +248,18 @@ where
 pub(super) fn unfinished(first: Bytes) -> Body {
     use futures_util::StreamExt as _;
     let first = futures_util::stream::iter([Ok(Frame::data(first))]);
-    BodyExt::boxed(StreamBody::new(first.chain(futures_util::stream::pending())))
+    BodyExt::boxed(StreamBody::new(
+        first.chain(futures_util::stream::pending()),
+    ))
 }
 
 pub(super) fn trailers(fields: &[(&'static str, &'static str)]) -> Frame<Bytes> {
-    let fields = fields.iter().map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")));
+    let fields = fields.iter().map(|(name, value)| {
+        (
+            name.parse().expect("a name"),
+            value.parse().expect("a value"),
+        )
+    });
     Frame::trailers(fields.collect::<HeaderMap>())
 }
 
@@ -227,11 +271,14 @@ pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 /// A frame of a Connect stream or of gRPC.
 pub(super) fn frame(flags: u8, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).expect("a short payload").to_be_bytes();
+    let length = u32::try_from(payload.len())
+        .expect("a short payload")
+        .to_be_bytes();
     [&[flags], length.as_slice(), payload].concat()
 }
 
 /// The head of an answer that ends with the connection.
 pub(super) fn head(content_type: &str) -> Vec<u8> {
-    format!("HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\nconnection: close\r\n\r\n").into_bytes()
+    format!("HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\nconnection: close\r\n\r\n")
+        .into_bytes()
 }

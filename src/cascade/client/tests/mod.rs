@@ -6,7 +6,8 @@ mod reactive;
 mod stream;
 mod unary;
 
-/// Whatever follows the language server runs as a task, so every wait must be one that can move between threads.
+/// Whatever follows the language server runs as a task, so every wait must be one that can move
+/// between threads.
 #[tokio::test]
 async fn every_wait_may_move_between_threads() {
     fn movable<T: Send>(_: &T) {}
@@ -15,13 +16,26 @@ async fn every_wait_may_move_between_threads() {
     let mut on = |_: &[u8]| {};
     movable(&client.unary(super::Method::Heartbeat, &request, &mut on));
     movable(&client.stream(super::Method::StreamAgentStateUpdates, &request));
-    movable(&super::probe(1, None, &tokio_util::task::TaskTracker::new()));
+    movable(&super::probe(
+        1,
+        None,
+        &tokio_util::task::TaskTracker::new(),
+    ));
     let id = crate::record::Id::from_wire("c").expect("an id");
     movable(&client.reactive(&id, "s"));
     movable(&async {
-        client.reactive(&id, "s").await.expect("never run").next().await.expect("never run");
+        client
+            .reactive(&id, "s")
+            .await
+            .expect("never run")
+            .next()
+            .await
+            .expect("never run");
         let mut on = |_: &[u8]| {};
-        let mut stream = client.stream(super::Method::StreamAgentStateUpdates, &request).await.expect("never run");
+        let mut stream = client
+            .stream(super::Method::StreamAgentStateUpdates, &request)
+            .await
+            .expect("never run");
         stream.next(&mut on).await.expect("never run");
     });
 }

@@ -7,27 +7,38 @@ use hyper::body::{Frame, Incoming};
 use serde_json::json;
 use tokio_util::task::TaskTracker;
 
-use super::kit::{self, Body, Server, TOKEN, TOKEN_FIELD, client, client_with, frame, self_signed, serve};
+use super::kit::{
+    self, Body, Server, TOKEN, TOKEN_FIELD, client, client_with, frame, self_signed, serve,
+};
 use crate::cascade::client::dial::READ_BUFFER;
 use crate::cascade::client::{Client, JsonStream, Malformation, Method, RpcError};
 
 const JSON: &str = "application/connect+json";
 
 async fn open(client: &Client) -> Result<JsonStream, RpcError> {
-    client.stream(Method::StreamAgentStateUpdates, &json!({"conversationId": "c"})).await
+    client
+        .stream(
+            Method::StreamAgentStateUpdates,
+            &json!({"conversationId": "c"}),
+        )
+        .await
 }
 
 /// The next message, or how the stream ended.
 async fn next(stream: &mut JsonStream) -> Result<Option<String>, RpcError> {
     let mut message = Vec::new();
-    let end = stream.next(&mut |piece| message.extend_from_slice(piece)).await?;
+    let end = stream
+        .next(&mut |piece| message.extend_from_slice(piece))
+        .await?;
     Ok(end.map(|()| String::from_utf8(message).expect("JSON")))
 }
 
 async fn stream_of(body: Vec<u8>) -> (Server, JsonStream) {
     let server = serve(None, move |_| {
         let mut answer = kit::answer(200, JSON, body.clone());
-        answer.headers_mut().insert("connect-content-encoding", "gzip".parse().expect("a value"));
+        answer
+            .headers_mut()
+            .insert("connect-content-encoding", "gzip".parse().expect("a value"));
         async { answer }
     })
     .await;
@@ -41,7 +52,12 @@ fn message(text: &str) -> Result<Option<String>, RpcError> {
 
 async fn strict(request: Request<Incoming>) -> Response<Body> {
     let (head, body) = request.into_parts();
-    let field = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let field = |name: &str| {
+        head.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    };
     let body = body.collect().await.expect("a body").to_bytes();
     let is_right = field(TOKEN_FIELD) == TOKEN
         && head.uri == *"/exa.language_server_pb.LanguageServerService/StreamAgentStateUpdates"
@@ -50,7 +66,11 @@ async fn strict(request: Request<Incoming>) -> Response<Body> {
         && !head.headers.contains_key("accept-encoding")
         && body == frame(0, br#"{"conversationId":"c"}"#);
     match is_right {
-        true => kit::answer(200, JSON, [frame(0, b"{\"a\":1}"), frame(2, b"{}")].concat()),
+        true => kit::answer(
+            200,
+            JSON,
+            [frame(0, b"{\"a\":1}"), frame(2, b"{}")].concat(),
+        ),
         false => kit::json(400, r#"{"code":"invalid_argument"}"#),
     }
 }
@@ -60,7 +80,11 @@ async fn the_request_is_a_frame_with_the_token() {
     for tls in [None, Some(self_signed(&["http/1.1"]))] {
         let is_https = tls.is_some();
         let server = serve(tls, strict).await;
-        let (http, https) = if is_https { (None, Some(&server)) } else { (Some(&server), None) };
+        let (http, https) = if is_https {
+            (None, Some(&server))
+        } else {
+            (Some(&server), None)
+        };
         let mut stream = open(&client(http, https)).await.expect("a stream");
         assert_eq!(next(&mut stream).await, message(r#"{"a":1}"#));
         assert_eq!(next(&mut stream).await, Ok(None));
@@ -69,7 +93,13 @@ async fn the_request_is_a_frame_with_the_token() {
 
 #[tokio::test]
 async fn messages_come_one_by_one_and_the_end_stays_the_end() {
-    let body = [frame(0, b"{\"a\":1}"), frame(0, b""), frame(0, b"{\"b\":2}"), frame(2, b"{}")].concat();
+    let body = [
+        frame(0, b"{\"a\":1}"),
+        frame(0, b""),
+        frame(0, b"{\"b\":2}"),
+        frame(2, b"{}"),
+    ]
+    .concat();
     let (_server, mut stream) = stream_of(body).await;
     assert_eq!(next(&mut stream).await, message(r#"{"a":1}"#));
     assert_eq!(next(&mut stream).await, message(""));
@@ -100,16 +130,29 @@ async fn a_switched_off_stream_says_so_at_its_end() {
     let error = next(&mut stream).await.unwrap_err();
     assert_eq!(error, RpcError::Disabled);
     assert!(error.is_missing());
-    assert_eq!(next(&mut stream).await, Err(RpcError::Disabled), "and goes on saying so");
+    assert_eq!(
+        next(&mut stream).await,
+        Err(RpcError::Disabled),
+        "and goes on saying so"
+    );
 }
 
 #[tokio::test]
 async fn an_error_instead_of_a_stream_is_read() {
-    let server = serve(None, |_| async { kit::answer(404, "text/plain", "404 page not found") }).await;
-    assert_eq!(open(&client(Some(&server), None)).await.err(), Some(RpcError::Unimplemented));
+    let server = serve(None, |_| async {
+        kit::answer(404, "text/plain", "404 page not found")
+    })
+    .await;
+    assert_eq!(
+        open(&client(Some(&server), None)).await.err(),
+        Some(RpcError::Unimplemented)
+    );
     let server = serve(None, |_| async { kit::json(200, "{}") }).await;
     let malformed = RpcError::Malformed(Malformation::ContentType);
-    assert_eq!(open(&client(Some(&server), None)).await.err(), Some(malformed));
+    assert_eq!(
+        open(&client(Some(&server), None)).await.err(),
+        Some(malformed)
+    );
 }
 
 #[tokio::test]
@@ -151,18 +194,29 @@ async fn what_is_no_frame_is_malformed() {
     })
     .await;
     let mut stream = open(&client(Some(&server), None)).await.expect("a stream");
-    assert_eq!(next(&mut stream).await, Err(RpcError::Malformed(Malformation::Frame)));
+    assert_eq!(
+        next(&mut stream).await,
+        Err(RpcError::Malformed(Malformation::Frame))
+    );
 }
 
 /// One frame of 64 MiB, plain or compressed, and the end.
 async fn large(compressed: bool) -> Server {
-    let text: String = (0_u32..9_000_000).map(|number| format!("{number},")).collect();
+    let text: String = (0_u32..9_000_000)
+        .map(|number| format!("{number},"))
+        .collect();
     let payload = text.into_bytes()[..64 << 20].to_vec();
-    let first = if compressed { frame(1, &kit::gzip(&payload)) } else { frame(0, &payload) };
+    let first = if compressed {
+        frame(1, &kit::gzip(&payload))
+    } else {
+        frame(0, &payload)
+    };
     let (first, end) = (Bytes::from(first), Bytes::from(frame(2, b"{}")));
     serve(None, move |_| {
         let mut answer = kit::answer(200, JSON, "");
-        answer.headers_mut().insert("connect-content-encoding", "gzip".parse().expect("a value"));
+        answer
+            .headers_mut()
+            .insert("connect-content-encoding", "gzip".parse().expect("a value"));
         *answer.body_mut() = kit::frames([Frame::data(first.clone()), Frame::data(end.clone())]);
         async { answer }
     })
@@ -175,7 +229,8 @@ async fn a_large_frame_comes_in_small_pieces() {
         let server = large(compressed).await;
         let mut stream = open(&client(Some(&server), None)).await.expect("a stream");
         let (mut bytes, mut longest) = (0, 0);
-        let mut on = |piece: &[u8]| (bytes, longest) = (bytes + piece.len(), longest.max(piece.len()));
+        let mut on =
+            |piece: &[u8]| (bytes, longest) = (bytes + piece.len(), longest.max(piece.len()));
         assert_eq!(stream.next(&mut on).await, Ok(Some(())));
         assert_eq!(bytes, 64 << 20);
         assert!(longest <= READ_BUFFER, "{longest}");
@@ -193,7 +248,9 @@ async fn an_abandoned_wait_loses_nothing_and_an_abandoned_stream_leaves_nothing(
     })
     .await;
     let tasks = TaskTracker::new();
-    let mut stream = open(&client_with(tasks.clone(), Some(&server), None)).await.expect("a stream");
+    let mut stream = open(&client_with(tasks.clone(), Some(&server), None))
+        .await
+        .expect("a stream");
     let heard = std::sync::Mutex::new(Vec::new());
     // Each wait is given up as soon as it has to wait.
     while heard.lock().expect("bytes").len() < 3 {

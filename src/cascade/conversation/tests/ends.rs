@@ -5,12 +5,23 @@ use super::*;
 #[test]
 fn a_run_from_frames() {
     let mut told = Told::empty();
-    assert_eq!(told.say_runs(5.1, idle().steps(0, [input(5.0)])), [""; 0], "idle before the run begins");
+    assert_eq!(
+        told.say_runs(5.1, idle().steps(0, [input(5.0)])),
+        [""; 0],
+        "idle before the run begins"
+    );
     assert_eq!(told.say_runs(5.4, running()), ["5-"]);
     assert!(told.conversation.is_running());
-    assert_eq!(told.say_runs(7.0, Update::default().steps(1, [done()])), [""; 0], "a sparse frame");
+    assert_eq!(
+        told.say_runs(7.0, Update::default().steps(1, [done()])),
+        [""; 0],
+        "a sparse frame"
+    );
     assert_eq!(told.say_runs(8.0, idle()), [""; 0]);
-    assert_eq!(told.conversation.current().map(|(_, ended)| ended), Some(Some(told.at(8.0).at)));
+    assert_eq!(
+        told.conversation.current().map(|(_, ended)| ended),
+        Some(Some(told.at(8.0).at))
+    );
     assert_eq!(told.tick(10.9), []);
     assert_eq!(told.finish(11.0), ["5-8 ok"]);
     assert!(!told.conversation.is_running());
@@ -34,7 +45,11 @@ fn news_that_come_after_a_gap_that_was_the_end_begin_another_run() {
     let mut told = Told::empty();
     told.say(1.0, running().steps(0, [input(1.0)]));
     told.say(2.0, idle().steps(1, [done()]));
-    assert_eq!(told.say_runs(5.0, running()), ["1-2 ok", "5-"], "no tick came between");
+    assert_eq!(
+        told.say_runs(5.0, running()),
+        ["1-2 ok", "5-"],
+        "no tick came between"
+    );
 }
 
 #[test]
@@ -75,27 +90,69 @@ fn cancels_and_errors() {
     let cancel = RunOutcome::Canceled;
     let ends = [
         (vec![status(RunStatus::Canceling), idle()], cancel),
-        (vec![status(RunStatus::Canceling), status(RunStatus::Error)], cancel),
+        (
+            vec![status(RunStatus::Canceling), status(RunStatus::Error)],
+            cancel,
+        ),
         (vec![idle().termination(0, Termination::Canceled)], cancel),
-        (vec![idle(), Update::default().termination(0, Termination::Canceled)], cancel),
-        (vec![idle().steps(1, [step(StepKind::RunCommand, StepStatus::Canceled)])], cancel),
-        (vec![idle().termination(0, Termination::Error)], RunOutcome::Error),
+        (
+            vec![
+                idle(),
+                Update::default().termination(0, Termination::Canceled),
+            ],
+            cancel,
+        ),
+        (
+            vec![idle().steps(1, [step(StepKind::RunCommand, StepStatus::Canceled)])],
+            cancel,
+        ),
+        (
+            vec![idle().termination(0, Termination::Error)],
+            RunOutcome::Error,
+        ),
         (vec![status(RunStatus::Error)], RunOutcome::Error),
         (vec![status(RunStatus::Error), idle()], RunOutcome::Error),
-        (vec![idle().steps(2, [step(StepKind::ErrorMessage, StepStatus::Done)])], RunOutcome::Error),
-        (vec![idle().steps(2, [step(StepKind::RunCommand, StepStatus::Error)])], RunOutcome::Error),
-        (vec![idle(), Update::default().steps(2, [step(StepKind::ErrorMessage, StepStatus::Done)])], RunOutcome::Error),
-        (vec![status(RunStatus::Error), running(), idle()], RunOutcome::Ok),
         (
-            vec![Update::default().steps(2, [step(StepKind::RunCommand, StepStatus::Error), done()]), idle()],
+            vec![idle().steps(2, [step(StepKind::ErrorMessage, StepStatus::Done)])],
+            RunOutcome::Error,
+        ),
+        (
+            vec![idle().steps(2, [step(StepKind::RunCommand, StepStatus::Error)])],
+            RunOutcome::Error,
+        ),
+        (
+            vec![
+                idle(),
+                Update::default().steps(2, [step(StepKind::ErrorMessage, StepStatus::Done)]),
+            ],
+            RunOutcome::Error,
+        ),
+        (
+            vec![status(RunStatus::Error), running(), idle()],
             RunOutcome::Ok,
         ),
-        (vec![idle().termination(0, Termination::Finished)], RunOutcome::Ok),
-        (vec![idle().steps(2, [step(StepKind::Checkpoint, StepStatus::Error)])], RunOutcome::Ok),
+        (
+            vec![
+                Update::default().steps(2, [step(StepKind::RunCommand, StepStatus::Error), done()]),
+                idle(),
+            ],
+            RunOutcome::Ok,
+        ),
+        (
+            vec![idle().termination(0, Termination::Finished)],
+            RunOutcome::Ok,
+        ),
+        (
+            vec![idle().steps(2, [step(StepKind::Checkpoint, StepStatus::Error)])],
+            RunOutcome::Ok,
+        ),
         (
             vec![idle().steps(
                 2,
-                [step(StepKind::ErrorMessage, StepStatus::Done), step(StepKind::Checkpoint, StepStatus::Done)],
+                [
+                    step(StepKind::ErrorMessage, StepStatus::Done),
+                    step(StepKind::Checkpoint, StepStatus::Done),
+                ],
             )],
             RunOutcome::Error,
         ),
@@ -117,7 +174,14 @@ fn what_ended_one_run_says_nothing_of_the_next() {
     told.say(2.0, status(RunStatus::Canceling));
     told.say(3.0, idle());
     assert_eq!(told.finish(3.0), ["1-3 canceled"]);
-    assert_eq!(told.say(200.0, Update::default().termination(0, Termination::Canceled)), [], "late");
+    assert_eq!(
+        told.say(
+            200.0,
+            Update::default().termination(0, Termination::Canceled)
+        ),
+        [],
+        "late"
+    );
     told.say(201.0, running().steps(2, [input(201.0), done()]));
     told.say(202.0, idle());
     assert_eq!(told.finish(202.0), ["201-202 ok"]);
@@ -150,7 +214,9 @@ enum Act {
 
 fn any_status() -> impl Strategy<Value = RunStatus> {
     use RunStatus::{Busy, Canceling, Error, Idle, Running};
-    prop::sample::select(vec![Busy, Canceling, Error, Idle, Idle, Idle, Running, Running])
+    prop::sample::select(vec![
+        Busy, Canceling, Error, Idle, Idle, Idle, Running, Running,
+    ])
 }
 
 fn any_time() -> impl Strategy<Value = Option<SystemTime>> {
@@ -158,22 +224,42 @@ fn any_time() -> impl Strategy<Value = Option<SystemTime>> {
         (0..2_000_000_u32)
             .prop_map(|seconds| wall(f64::from(seconds)))
             .boxed()
-            .prop_union((999_900..1_000_200_u32).prop_map(|seconds| wall(f64::from(seconds))).boxed()),
+            .prop_union(
+                (999_900..1_000_200_u32)
+                    .prop_map(|seconds| wall(f64::from(seconds)))
+                    .boxed(),
+            ),
     )
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
     use StepKind::{ErrorMessage, InvokeSubagent, PlannerResponse, UserInput};
     use StepStatus::{Canceled, Done, Error, Running};
-    let kind = prop::sample::select(vec![UserInput, UserInput, PlannerResponse, ErrorMessage, InvokeSubagent]);
+    let kind = prop::sample::select(vec![
+        UserInput,
+        UserInput,
+        PlannerResponse,
+        ErrorMessage,
+        InvokeSubagent,
+    ]);
     let status = prop::sample::select(vec![Done, Running, Error, Canceled]);
     (kind, status, any_time(), any_time(), any::<bool>()).prop_map(
-        |(kind, status, created_at, completed_at, has_text)| Step { kind, status, created_at, completed_at, has_text },
+        |(kind, status, created_at, completed_at, has_text)| Step {
+            kind,
+            status,
+            created_at,
+            completed_at,
+            has_text,
+        },
     )
 }
 
 fn any_trajectory() -> impl Strategy<Value = TrajectoryUpdate> {
-    let termination = prop::sample::select(vec![Termination::Canceled, Termination::Error, Termination::Finished]);
+    let termination = prop::sample::select(vec![
+        Termination::Canceled,
+        Termination::Error,
+        Termination::Finished,
+    ]);
     let name = prop::sample::select(vec!["a", "b", "c"]);
     let generation = name.prop_map(generation);
     (
@@ -183,27 +269,44 @@ fn any_trajectory() -> impl Strategy<Value = TrajectoryUpdate> {
         prop::collection::vec((0..4_u32, generation), 0..3),
         prop::collection::vec((0..3_u32, termination), 0..2),
     )
-        .prop_map(|(status, steps, total_steps, generations, terminations)| TrajectoryUpdate {
-            status,
-            steps,
-            total_steps,
-            generations,
-            terminations,
-        })
+        .prop_map(
+            |(status, steps, total_steps, generations, terminations)| TrajectoryUpdate {
+                status,
+                steps,
+                total_steps,
+                generations,
+                terminations,
+            },
+        )
 }
 
 fn any_update() -> impl Strategy<Value = Update> {
-    let subs = prop::collection::vec((prop::sample::select(vec![id("s"), id("t")]), any_trajectory()), 0..2);
-    (prop::option::of(any_status()), any::<bool>(), prop::bool::weighted(0.2), any::<bool>(), any_trajectory(), subs)
-        .prop_map(|(status, fully_idle, has_active_children, after_gap, main, subtrajectories)| Update {
-            status,
-            fully_idle,
-            has_active_children,
-            after_gap,
-            main,
-            subtrajectories,
-            ..Update::default()
-        })
+    let subs = prop::collection::vec(
+        (
+            prop::sample::select(vec![id("s"), id("t")]),
+            any_trajectory(),
+        ),
+        0..2,
+    );
+    (
+        prop::option::of(any_status()),
+        any::<bool>(),
+        prop::bool::weighted(0.2),
+        any::<bool>(),
+        any_trajectory(),
+        subs,
+    )
+        .prop_map(
+            |(status, fully_idle, has_active_children, after_gap, main, subtrajectories)| Update {
+                status,
+                fully_idle,
+                has_active_children,
+                after_gap,
+                main,
+                subtrajectories,
+                ..Update::default()
+            },
+        )
 }
 
 fn any_act() -> impl Strategy<Value = Act> {

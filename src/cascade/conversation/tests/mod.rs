@@ -24,8 +24,16 @@ struct Told {
 impl Told {
     fn by(source: UpdateSource) -> Self {
         // Far from the clock's own beginning, so that every time before exists.
-        let zero = Moment { at: Instant::now() + Duration::from_secs(200_000), wall: wall(1_000_000.0) };
-        Self { conversation: Conversation::new(zero.wall), zero, source, says_fully_idle: false }
+        let zero = Moment {
+            at: Instant::now() + Duration::from_secs(200_000),
+            wall: wall(1_000_000.0),
+        };
+        Self {
+            conversation: Conversation::new(zero.wall),
+            zero,
+            source,
+            says_fully_idle: false,
+        }
     }
 
     fn stream() -> Self {
@@ -45,13 +53,20 @@ impl Told {
 
     fn at(&self, seconds: f64) -> Moment {
         let since = Duration::from_secs_f64(seconds);
-        Moment { at: self.zero.at + since, wall: self.zero.wall + since }
+        Moment {
+            at: self.zero.at + since,
+            wall: self.zero.wall + since,
+        }
     }
 
     fn say(&mut self, seconds: f64, update: Update) -> Vec<Event> {
         let after_gap = update.after_gap || self.source == UpdateSource::Polling;
-        let update = Update { after_gap, ..update };
-        self.conversation.apply(&update, self.source, self.says_fully_idle, self.at(seconds))
+        let update = Update {
+            after_gap,
+            ..update
+        };
+        self.conversation
+            .apply(&update, self.source, self.says_fully_idle, self.at(seconds))
     }
 
     fn tick(&mut self, seconds: f64) -> Vec<Event> {
@@ -78,9 +93,16 @@ impl Told {
     fn runs(&self, events: &[Event]) -> Vec<String> {
         let runs = events.iter().filter_map(|event| match event {
             Event::RunStarted(began) => Some(format!("{}-", self.seconds(began.at))),
-            Event::RunEnded(EndedRun { began, ended, outcome, .. }) => {
-                Some(format!("{}-{} {outcome}", self.seconds(began.at), self.seconds(*ended)))
-            }
+            Event::RunEnded(EndedRun {
+                began,
+                ended,
+                outcome,
+                ..
+            }) => Some(format!(
+                "{}-{} {outcome}",
+                self.seconds(began.at),
+                self.seconds(*ended)
+            )),
             _ => None,
         });
         runs.collect()
@@ -98,13 +120,22 @@ fn wall(seconds: f64) -> SystemTime {
 }
 
 fn step(kind: StepKind, status: StepStatus) -> Step {
-    Step { kind, status, has_text: kind == StepKind::PlannerResponse, ..Step::default() }
+    Step {
+        kind,
+        status,
+        has_text: kind == StepKind::PlannerResponse,
+        ..Step::default()
+    }
 }
 
 /// A message of the user, so many seconds after the following began.
 fn input(seconds: f64) -> Step {
     let created_at = Some(wall(1_000_000.0 + seconds));
-    Step { created_at, completed_at: created_at, ..step(StepKind::UserInput, StepStatus::Done) }
+    Step {
+        created_at,
+        completed_at: created_at,
+        ..step(StepKind::UserInput, StepStatus::Done)
+    }
 }
 
 fn undated() -> Step {
@@ -112,7 +143,10 @@ fn undated() -> Step {
 }
 
 fn answer(seconds: f64) -> Step {
-    Step { completed_at: Some(wall(1_000_000.0 + seconds)), ..step(StepKind::PlannerResponse, StepStatus::Done) }
+    Step {
+        completed_at: Some(wall(1_000_000.0 + seconds)),
+        ..step(StepKind::PlannerResponse, StepStatus::Done)
+    }
 }
 
 fn done() -> Step {
@@ -131,9 +165,11 @@ fn steps_ended(events: &[Event]) -> Vec<&'static str> {
 /// The generations that were told, the fresh ones with a `!`.
 fn generations(events: &[Event]) -> Vec<String> {
     let generations = events.iter().filter_map(|event| match event {
-        Event::Generation { generation, fresh } => {
-            Some(format!("{}{}", generation.traces[0], if *fresh { "!" } else { "" }))
-        }
+        Event::Generation { generation, fresh } => Some(format!(
+            "{}{}",
+            generation.traces[0],
+            if *fresh { "!" } else { "" }
+        )),
         _ => None,
     });
     generations.collect()

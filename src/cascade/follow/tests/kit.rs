@@ -102,7 +102,14 @@ impl Script {
     pub(super) fn list_old(&mut self, cascade: &'static str, is_dated: bool) {
         let at = SystemTime::now() - Duration::from_secs(24 * 60 * 60);
         let modified = is_dated.then_some(at);
-        self.cascades.insert(cascade, Cascade { messages: vec![at], modified, ..Cascade::new() });
+        self.cascades.insert(
+            cascade,
+            Cascade {
+                messages: vec![at],
+                modified,
+                ..Cascade::new()
+            },
+        );
     }
 
     /// A subagent works on when the agent itself is idle, or does so no more.
@@ -118,11 +125,20 @@ impl Script {
 
 impl Cascade {
     fn new() -> Self {
-        Self { runs: false, has_subagent: false, messages: Vec::new(), modified: None }
+        Self {
+            runs: false,
+            has_subagent: false,
+            messages: Vec::new(),
+            modified: None,
+        }
     }
 
     fn status(&self) -> &'static str {
-        if self.runs { "CASCADE_RUN_STATUS_RUNNING" } else { "CASCADE_RUN_STATUS_IDLE" }
+        if self.runs {
+            "CASCADE_RUN_STATUS_RUNNING"
+        } else {
+            "CASCADE_RUN_STATUS_IDLE"
+        }
     }
 
     /// A message and its answer for each run; the last answer may be on its way.
@@ -131,7 +147,11 @@ impl Cascade {
         let run = |(number, at): (usize, &SystemTime)| {
             let at = jiff::Timestamp::try_from(*at).unwrap().to_string();
             let done = number < last || !self.runs;
-            let status = if done { "CORTEX_STEP_STATUS_DONE" } else { "CORTEX_STEP_STATUS_GENERATING" };
+            let status = if done {
+                "CORTEX_STEP_STATUS_DONE"
+            } else {
+                "CORTEX_STEP_STATUS_GENERATING"
+            };
             [
                 json!({"type": "CORTEX_STEP_TYPE_USER_INPUT", "status": "CORTEX_STEP_STATUS_DONE",
                        "metadata": {"createdAt": at, "completedAt": at}}),
@@ -143,7 +163,9 @@ impl Cascade {
     }
 
     fn summary(&self, id: &str) -> Value {
-        let modified = self.modified.map(|at| jiff::Timestamp::try_from(at).unwrap().to_string());
+        let modified = self
+            .modified
+            .map(|at| jiff::Timestamp::try_from(at).unwrap().to_string());
         json!({
             "status": self.status(), "stepCount": self.steps().len(), "trajectoryId": format!("t-{id}"),
             "notFullyIdle": self.has_subagent, "lastModifiedTime": modified,
@@ -167,26 +189,46 @@ impl Cascade {
         let step = |(number, at): (usize, &SystemTime)| {
             let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap();
             let time = message(vec![
-                (1, one(Scalar::Int64Value(since.as_secs().try_into().unwrap()))),
-                (2, one(Scalar::Int32Value(since.subsec_nanos().try_into().unwrap()))),
+                (
+                    1,
+                    one(Scalar::Int64Value(since.as_secs().try_into().unwrap())),
+                ),
+                (
+                    2,
+                    one(Scalar::Int32Value(since.subsec_nanos().try_into().unwrap())),
+                ),
             ]);
             let choice = |number| one(Scalar::EnumValue(number));
             let metadata = || one(message(vec![(1, one(time.clone()))]));
             let status = if number < last || !self.runs { 3 } else { 8 };
-            let text = one(message(vec![(1, one(Scalar::StringValue("text".to_owned())))]));
+            let text = one(message(vec![(
+                1,
+                one(Scalar::StringValue("text".to_owned())),
+            )]));
             [
                 message(vec![(1, choice(14)), (4, choice(3)), (5, metadata())]),
-                message(vec![(1, choice(15)), (4, choice(status)), (5, metadata()), (20, text)]),
+                message(vec![
+                    (1, choice(15)),
+                    (4, choice(status)),
+                    (5, metadata()),
+                    (20, text),
+                ]),
             ]
         };
         let steps: Vec<_> = self.messages.iter().enumerate().flat_map(step).collect();
         let length = u32::try_from(steps.len()).unwrap();
         let steps = Diff::UpdateRepeated(RepeatedDiff {
             new_length: length,
-            update_values: steps.into_iter().map(|step| SingularValue { value: Some(step) }).collect(),
+            update_values: steps
+                .into_iter()
+                .map(|step| SingularValue { value: Some(step) })
+                .collect(),
             update_indices: (0..length).collect(),
         });
-        let trajectory = message(vec![(1, one(Scalar::StringValue(format!("t-{id}")))), (2, steps)]);
+        let trajectory = message(vec![
+            (1, one(Scalar::StringValue(format!("t-{id}")))),
+            (2, steps),
+        ]);
         let status = if self.runs { 2 } else { 1 };
         difference(vec![
             (1, one(Scalar::StringValue(id.to_owned()))),
@@ -201,8 +243,13 @@ fn one(value: Scalar) -> Diff {
 }
 
 fn fields(fields: Vec<(u32, Diff)>) -> MessageDiff {
-    let field = |(field_number, diff)| FieldDiff { field_number, diff: Some(diff) };
-    MessageDiff { field_diffs: fields.into_iter().map(field).collect() }
+    let field = |(field_number, diff)| FieldDiff {
+        field_number,
+        diff: Some(diff),
+    };
+    MessageDiff {
+        field_diffs: fields.into_iter().map(field).collect(),
+    }
 }
 
 fn message(of: Vec<(u32, Diff)>) -> Scalar {
@@ -210,7 +257,10 @@ fn message(of: Vec<(u32, Diff)>) -> Scalar {
 }
 
 fn difference(of: Vec<(u32, Diff)>) -> StreamReactiveUpdatesResponse {
-    StreamReactiveUpdatesResponse { version: 1, diff: Some(fields(of)) }
+    StreamReactiveUpdatesResponse {
+        version: 1,
+        diff: Some(fields(of)),
+    }
 }
 
 /// A language server that listens until it is dropped.
@@ -229,10 +279,26 @@ impl Fake {
     pub(super) async fn at(addr: SocketAddr, script: Script) -> Self {
         let listener = TcpListener::bind(addr).await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let (script, asked, end) = (watch::Sender::new(script), Arc::default(), CancellationToken::new());
-        let world = World { script: script.clone(), asked: Arc::clone(&asked), end: end.clone() };
-        TaskTracker::new().spawn(end.clone().run_until_cancelled_owned(accept(listener, world)));
-        Self { addr, script, asked, _stop: end.drop_guard() }
+        let (script, asked, end) = (
+            watch::Sender::new(script),
+            Arc::default(),
+            CancellationToken::new(),
+        );
+        let world = World {
+            script: script.clone(),
+            asked: Arc::clone(&asked),
+            end: end.clone(),
+        };
+        TaskTracker::new().spawn(
+            end.clone()
+                .run_until_cancelled_owned(accept(listener, world)),
+        );
+        Self {
+            addr,
+            script,
+            asked,
+            _stop: end.drop_guard(),
+        }
     }
 
     pub(super) fn change(&self, change: impl FnOnce(&mut Script)) {
@@ -241,7 +307,12 @@ impl Fake {
 
     /// How often a method was called.
     pub(super) fn asked(&self, method: &str) -> u32 {
-        self.asked.lock().unwrap().get(method).copied().unwrap_or_default()
+        self.asked
+            .lock()
+            .unwrap()
+            .get(method)
+            .copied()
+            .unwrap_or_default()
     }
 
     /// An endpoint that shows `token`.
@@ -265,7 +336,8 @@ async fn accept(listener: TcpListener, world: World) {
             let world = of_connection.clone();
             async move { Ok::<_, Infallible>(answer(world, request).await) }
         });
-        let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(tcp), service);
+        let connection =
+            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(tcp), service);
         TaskTracker::new().spawn(world.end.clone().run_until_cancelled_owned(async {
             let _ = connection.await;
         }));
@@ -276,9 +348,18 @@ type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 async fn answer(world: World, request: Request<Incoming>) -> Response<Body> {
     let method = request.uri().path().rsplit('/').next().unwrap().to_owned();
-    *world.asked.lock().unwrap().entry(method.clone()).or_default() += 1;
+    *world
+        .asked
+        .lock()
+        .unwrap()
+        .entry(method.clone())
+        .or_default() += 1;
     let script = world.script.borrow().clone();
-    let shown = request.headers().get("x-codeium-csrf-token").map_or("", |token| token.to_str().unwrap()).to_owned();
+    let shown = request
+        .headers()
+        .get("x-codeium-csrf-token")
+        .map_or("", |token| token.to_str().unwrap())
+        .to_owned();
     let body = request.into_body().collect().await.unwrap().to_bytes();
     if shown != script.token {
         return refusal(401, "unauthenticated", "missing CSRF token");
@@ -286,11 +367,19 @@ async fn answer(world: World, request: Request<Incoming>) -> Response<Body> {
     match method.as_str() {
         "StreamAgentStateUpdates" => {
             let asked: Value = serde_json::from_slice(&body[5..]).unwrap();
-            stream(world, Stream::AgentState, asked["conversationId"].as_str().unwrap())
+            stream(
+                world,
+                Stream::AgentState,
+                asked["conversationId"].as_str().unwrap(),
+            )
         }
         "StreamCascadeReactiveUpdates" => {
             use crate::cascade::proto::reactive_component_pb::StreamReactiveUpdatesRequest as Asked;
-            stream(world, Stream::Reactive, &Asked::decode(&body[5..]).unwrap().id)
+            stream(
+                world,
+                Stream::Reactive,
+                &Asked::decode(&body[5..]).unwrap().id,
+            )
         }
         _ => unary(&script, &method, &serde_json::from_slice(&body).unwrap()).await,
     }
@@ -299,8 +388,11 @@ async fn answer(world: World, request: Request<Incoming>) -> Response<Body> {
 async fn unary(script: &Script, method: &str, asked: &Value) -> Response<Body> {
     let (way, content) = match method {
         "GetAllCascadeTrajectories" => {
-            let all: serde_json::Map<_, _> =
-                script.cascades.iter().map(|(id, cascade)| ((*id).to_owned(), cascade.summary(id))).collect();
+            let all: serde_json::Map<_, _> = script
+                .cascades
+                .iter()
+                .map(|(id, cascade)| ((*id).to_owned(), cascade.summary(id)))
+                .collect();
             (script.list, json!({"trajectorySummaries": all}))
         }
         "GetCascadeTrajectorySteps" => {
@@ -309,9 +401,14 @@ async fn unary(script: &Script, method: &str, asked: &Value) -> Response<Body> {
                 return refusal(404, "not_found", "trajectory not found");
             };
             let offset = usize::try_from(asked["stepOffset"].as_u64().unwrap()).unwrap();
-            (script.steps, json!({"steps": cascade.steps().get(offset..).unwrap_or_default()}))
+            (
+                script.steps,
+                json!({"steps": cascade.steps().get(offset..).unwrap_or_default()}),
+            )
         }
-        "GetAvailableModels" | "GetUserStatus" | "RetrieveUserQuotaSummary" => (script.quotas, json!({})),
+        "GetAvailableModels" | "GetUserStatus" | "RetrieveUserQuotaSummary" => {
+            (script.quotas, json!({}))
+        }
         _ => (Way::Works, json!({})),
     };
     let content = content.to_string();
@@ -322,12 +419,19 @@ async fn unary(script: &Script, method: &str, asked: &Value) -> Response<Body> {
         Way::Garbage => format!("{content}{{"),
         Way::Cut => content[..content.len() - 1].to_owned(),
     };
-    Response::builder().header("content-type", "application/json").body(whole(body)).unwrap()
+    Response::builder()
+        .header("content-type", "application/json")
+        .body(whole(body))
+        .unwrap()
 }
 
 fn refusal(status: u16, code: &str, message: &str) -> Response<Body> {
     let body = json!({"code": code, "message": message}).to_string();
-    Response::builder().status(status).header("content-type", "application/json").body(whole(body)).unwrap()
+    Response::builder()
+        .status(status)
+        .header("content-type", "application/json")
+        .body(whole(body))
+        .unwrap()
 }
 
 fn whole(body: String) -> Body {
@@ -371,10 +475,19 @@ impl Stream {
 }
 
 fn enveloped(flags: u8, message: &[u8]) -> Vec<u8> {
-    [&[flags], u32::try_from(message.len()).unwrap().to_be_bytes().as_slice(), message].concat()
+    [
+        &[flags],
+        u32::try_from(message.len())
+            .unwrap()
+            .to_be_bytes()
+            .as_slice(),
+        message,
+    ]
+    .concat()
 }
 
-/// A stream that tells of each state of a conversation, until its way changes or the conversation is deleted.
+/// A stream that tells of each state of a conversation, until its way changes or the conversation
+/// is deleted.
 fn stream(world: World, kind: Stream, id: &str) -> Response<Body> {
     let (code, message) = kind.refusal();
     if kind.way(&world.script.borrow()) == Way::Missing {
@@ -413,7 +526,10 @@ fn stream(world: World, kind: Stream, id: &str) -> Response<Body> {
             }
         }
     });
-    Response::builder().header("content-type", content_type).body(StreamBody::new(states).boxed_unsync()).unwrap()
+    Response::builder()
+        .header("content-type", content_type)
+        .body(StreamBody::new(states).boxed_unsync())
+        .unwrap()
 }
 
 /// A house that follows whomever it is told to.
@@ -467,11 +583,30 @@ impl Follower {
         let (endpoints, named) = watch::channel(endpoint);
         let facts = Arc::new(Facts::default());
         let correlator = Arc::new(Correlator::new(facts.clone()));
-        let (tasks, stopping, time) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
+        let (tasks, stopping, time) = (
+            TaskTracker::new(),
+            CancellationToken::new(),
+            CancellationToken::new(),
+        );
         let house = TaskTracker::new();
         house.spawn(keep_time(Arc::clone(&correlator), time.clone()));
-        let followed = house.spawn(run(config, named, correlator, tasks.clone(), stopping.clone()));
-        Self { endpoints, tasks, facts, warnings, stopping, time, followed, _log: log }
+        let followed = house.spawn(run(
+            config,
+            named,
+            correlator,
+            tasks.clone(),
+            stopping.clone(),
+        ));
+        Self {
+            endpoints,
+            tasks,
+            facts,
+            warnings,
+            stopping,
+            time,
+            followed,
+            _log: log,
+        }
     }
 
     pub(super) fn failures(&self, reason: FollowFailure) -> usize {
@@ -492,19 +627,38 @@ impl Follower {
             Fact::RunEnded(run) => Some((**run).clone()),
             _ => None,
         };
-        self.facts.0.lock().unwrap().iter().filter_map(run).collect()
+        self.facts
+            .0
+            .lock()
+            .unwrap()
+            .iter()
+            .filter_map(run)
+            .collect()
     }
 
     pub(super) fn outcomes(&self) -> Vec<(String, RunOutcome)> {
-        self.ended().into_iter().map(|run| (run.cascade.to_string(), run.outcome)).collect()
+        self.ended()
+            .into_iter()
+            .map(|run| (run.cascade.to_string(), run.outcome))
+            .collect()
     }
 
     pub(super) fn warnings(&self) -> Vec<String> {
-        String::from_utf8(self.warnings.lock().unwrap().clone()).unwrap().lines().map(str::to_owned).collect()
+        String::from_utf8(self.warnings.lock().unwrap().clone())
+            .unwrap()
+            .lines()
+            .map(str::to_owned)
+            .collect()
     }
 
     fn count(&self, is: impl Fn(&Fact) -> bool) -> usize {
-        self.facts.0.lock().unwrap().iter().filter(|fact| is(fact)).count()
+        self.facts
+            .0
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|fact| is(fact))
+            .count()
     }
 
     /// Ends it, and with it every connection.
@@ -531,7 +685,9 @@ impl io::Write for Lines {
 
 /// Fails a test that hangs.
 async fn soon<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(60), work).await.expect("done long before")
+    tokio::time::timeout(Duration::from_secs(60), work)
+        .await
+        .expect("done long before")
 }
 
 /// Waits until something holds.

@@ -7,13 +7,19 @@ fn without_an_agent_the_wires_word_counts_at_once() {
     let mut told = Told::alone();
     let (correlation, is_open) = told.call(1.0, named(1, "c", "t"));
     assert_eq!(correlation.cascade, Some(id("c")));
-    assert!(!is_open && !told.call(1.0, labelled(2, "t")).1 && !told.call(1.0, nameless(3, "s", "x")).1);
+    assert!(
+        !is_open && !told.call(1.0, labelled(2, "t")).1 && !told.call(1.0, nameless(3, "s", "x")).1
+    );
     assert_eq!(told.said(), ["settled request_id"]);
     told.update(2.0, "c", &running());
     told.tick(30.9);
     assert_eq!(told.said(), [""; 0]);
     told.tick(31.0);
-    assert_eq!(told.said(), ["settled none"; 2], "nobody has named the conversation of the trajectory");
+    assert_eq!(
+        told.said(),
+        ["settled none"; 2],
+        "nobody has named the conversation of the trajectory"
+    );
     told.tick(1000.0);
     assert_eq!(told.said(), [""; 0]);
 }
@@ -26,11 +32,19 @@ fn with_an_agent_the_wires_word_waits_for_its_confirmation() {
     told.call(1.0, named(2, "agent-8", "u"));
     assert_eq!(told.said(), [""; 0], "no conversation is known");
     told.summary(5.0, &[summary("c", "t", None)]);
-    assert_eq!(told.said(), ["settled request_id", "1 is c by request_id"], "it was no conversation");
+    assert_eq!(
+        told.said(),
+        ["settled request_id", "1 is c by request_id"],
+        "it was no conversation"
+    );
     told.tick(30.9);
     assert_eq!(told.said(), [""; 0]);
     told.tick(31.0);
-    assert_eq!(told.said(), ["settled request_id", "2 is agent-8 by request_id"], "the agent has had its time");
+    assert_eq!(
+        told.said(),
+        ["settled request_id", "2 is agent-8 by request_id"],
+        "the agent has had its time"
+    );
     told.summary(40.0, &[summary("d", "u", None)]);
     assert_eq!(told.said(), ["2 is d by request_id"], "late, but its word");
     let (correlation, is_open) = told.call(41.0, named(3, "agent-7", "t"));
@@ -55,15 +69,42 @@ fn traces_and_sessions_lead_to_the_conversation() {
     assert!(told.call(1.0, nameless(1, "s", "x")).1);
     told.call(1.0, nameless(2, "s", "y"));
     told.call(1.0, nameless(3, "none", "none"));
-    let of_session = |name: &str| Generation { session: Some(id("s")), ..generation(name) };
-    told.update(2.0, "c", &idle().steps(0, [input(-9.0)]).generations(0, [of_session("x")]));
-    assert_eq!(told.said(), ["settled trace_id", "1 is c by trace_id"], "the session may be that call's alone");
+    let of_session = |name: &str| Generation {
+        session: Some(id("s")),
+        ..generation(name)
+    };
+    told.update(
+        2.0,
+        "c",
+        &idle()
+            .steps(0, [input(-9.0)])
+            .generations(0, [of_session("x")]),
+    );
+    assert_eq!(
+        told.said(),
+        ["settled trace_id", "1 is c by trace_id"],
+        "the session may be that call's alone"
+    );
     told.update(2.5, "c", &idle().generations(1, [of_session("w")]));
     assert_eq!(told.said(), ["settled session", "2 is c by session"]);
-    assert_eq!(told.call(3.0, nameless(4, "s", "z")).0.method, CorrelationMethod::Session);
+    assert_eq!(
+        told.call(3.0, nameless(4, "s", "z")).0.method,
+        CorrelationMethod::Session
+    );
     assert_eq!(told.said(), ["settled session"]);
-    told.join(4.0, &JoinedIds { cascade: Some(id("d")), trajectory: None, provider_trace: Some(id("z")) });
-    assert_eq!(told.said(), ["4 is d by trace_id"], "a trace tells more than a session");
+    told.join(
+        4.0,
+        &JoinedIds {
+            cascade: Some(id("d")),
+            trajectory: None,
+            provider_trace: Some(id("z")),
+        },
+    );
+    assert_eq!(
+        told.said(),
+        ["4 is d by trace_id"],
+        "a trace tells more than a session"
+    );
     told.tick(40.0);
     assert_eq!(told.said(), ["settled none"]);
 }
@@ -71,18 +112,33 @@ fn traces_and_sessions_lead_to_the_conversation() {
 #[test]
 fn calls_on_the_wire_show_whose_a_session_is() {
     let with_session = |call: Call, trace: &str| {
-        let ids = CallIds { session: Some(id("s")), provider_trace: Some(id(trace)), ..call.ids };
+        let ids = CallIds {
+            session: Some(id("s")),
+            provider_trace: Some(id(trace)),
+            ..call.ids
+        };
         Call { ids, ..call }
     };
     let mut told = Told::following();
     told.summary(0.0, &[summary("c", "t", None), summary("d", "u", None)]);
     told.call(1.0, with_session(labelled(1, "t"), "x1"));
     told.call(1.0, nameless(2, "s", "x2"));
-    assert_eq!(told.said(), ["settled labels"], "it may be that call's alone");
+    assert_eq!(
+        told.said(),
+        ["settled labels"],
+        "it may be that call's alone"
+    );
     told.call(1.0, with_session(labelled(3, "t"), "x3"));
-    assert_eq!(told.said(), ["settled labels", "settled session", "2 is c by session"]);
+    assert_eq!(
+        told.said(),
+        ["settled labels", "settled session", "2 is c by session"]
+    );
     told.call(2.0, with_session(labelled(4, "u"), "x4"));
-    assert_eq!(told.call(2.0, nameless(5, "s", "x5")).0.cascade, None, "two conversations share it");
+    assert_eq!(
+        told.call(2.0, nameless(5, "s", "x5")).0.cascade,
+        None,
+        "two conversations share it"
+    );
 }
 
 #[test]
@@ -95,12 +151,21 @@ fn a_checkpoint_goes_where_its_trace_leads_and_makes_up_no_trajectory() {
             provider_trace: Some(id(trace)),
             ..CallIds::default()
         };
-        of(Operation::Checkpoint, call(number, ids, CorrelationMethod::None))
+        of(
+            Operation::Checkpoint,
+            call(number, ids, CorrelationMethod::None),
+        )
     };
     let mut told = Told::following();
     told.call(1.0, checkpoint(1, "x"));
     told.call(1.0, checkpoint(2, "y"));
-    told.update(2.0, "c", &idle().steps(0, [input(-9.0)]).generations(0, [generation("x")]));
+    told.update(
+        2.0,
+        "c",
+        &idle()
+            .steps(0, [input(-9.0)])
+            .generations(0, [generation("x")]),
+    );
     assert_eq!(told.said(), ["settled trace_id", "1 is c by trace_id"]);
     told.tick(100.0);
     assert_eq!(told.said(), ["settled none"]);
@@ -151,9 +216,17 @@ fn learn(told: &mut Told, seconds: f64, cascade: usize, calls: &[u64]) {
         0 => told.summary(seconds, &[summary(&own, &trajectory, None)]),
         1 => told.join(
             seconds,
-            &JoinedIds { cascade: Some(id(&own)), trajectory: Some(id(&trajectory)), provider_trace: None },
+            &JoinedIds {
+                cascade: Some(id(&own)),
+                trajectory: Some(id(&trajectory)),
+                provider_trace: None,
+            },
         ),
-        _ => told.update(seconds, &own, &idle().of_trajectory(&trajectory).steps(0, [input(-9.0)])),
+        _ => told.update(
+            seconds,
+            &own,
+            &idle().of_trajectory(&trajectory).steps(0, [input(-9.0)]),
+        ),
     }
     let mut update = Update::default();
     update.main.generations = (0..).zip(generations).collect();

@@ -16,8 +16,9 @@ use super::*;
 use crate::cascade::telling::{generation, id, idle, running};
 use crate::cascade::update::{AgentUsage, Generation, Step};
 use crate::record::{
-    Call, CallIds, CascadeRun, Correlated, Correlation, CorrelationMethod, Host, Label as _, Model, Operation, Outcome,
-    Provider, Quality, RunOutcome, StepEnded, StepKind, StepStatus, Timing, TokenUsage, TraceContext, TraceParent,
+    Call, CallIds, CascadeRun, Correlated, Correlation, CorrelationMethod, Host, Label as _, Model,
+    Operation, Outcome, Provider, Quality, RunOutcome, StepEnded, StepKind, StepStatus, Timing,
+    TokenUsage, TraceContext, TraceParent,
 };
 
 /// The state, told at times in seconds since the agent began to be followed.
@@ -30,8 +31,15 @@ struct Told {
 impl Told {
     /// Nobody is followed.
     fn alone() -> Self {
-        let zero = Moment { at: Instant::now() + Duration::from_secs(200_000), wall: wall(0.0) };
-        Self { state: State::default(), zero, facts: Vec::new() }
+        let zero = Moment {
+            at: Instant::now() + Duration::from_secs(200_000),
+            wall: wall(0.0),
+        };
+        Self {
+            state: State::default(),
+            zero,
+            facts: Vec::new(),
+        }
     }
 
     fn following() -> Self {
@@ -42,10 +50,14 @@ impl Told {
 
     fn at(&self, seconds: f64) -> Moment {
         let since = Duration::from_secs_f64(seconds);
-        Moment { at: self.zero.at + since, wall: self.zero.wall + since }
+        Moment {
+            at: self.zero.at + since,
+            wall: self.zero.wall + since,
+        }
     }
 
-    /// As the correlator takes a call. Returns the call as it was handed on, and whether the agent should be asked.
+    /// As the correlator takes a call. Returns the call as it was handed on, and whether the agent
+    /// should be asked.
     fn call(&mut self, seconds: f64, mut call: Call) -> (Correlation, bool) {
         call.timing.started_at = self.at(seconds).wall - call.timing.duration;
         self.late_call(seconds, call)
@@ -65,7 +77,11 @@ impl Told {
 
     /// Returns whether the agent should be asked.
     fn take(&mut self, seconds: f64, call: &mut Call) -> bool {
-        let Arrival { told, is_open, facts } = self.state.correlate(call, self.at(seconds));
+        let Arrival {
+            told,
+            is_open,
+            facts,
+        } = self.state.correlate(call, self.at(seconds));
         self.facts.extend(facts);
         let facts = self.state.take(call, told, self.at(seconds));
         self.facts.extend(facts);
@@ -74,10 +90,12 @@ impl Told {
 
     /// The places that were told later, since the last time.
     fn placed_later(&mut self) -> Vec<(u64, TraceContext)> {
-        let later = std::mem::take(&mut self.facts).into_iter().filter_map(|fact| match fact {
-            Fact::CallTraced { call, trace } => Some((call, trace)),
-            _ => None,
-        });
+        let later = std::mem::take(&mut self.facts)
+            .into_iter()
+            .filter_map(|fact| match fact {
+                Fact::CallTraced { call, trace } => Some((call, trace)),
+                _ => None,
+            });
         later.collect()
     }
 
@@ -92,7 +110,9 @@ impl Told {
     }
 
     fn update_from(&mut self, source: UpdateSource, seconds: f64, cascade: &str, update: &Update) {
-        let facts = self.state.update(&id(cascade), update, source, self.at(seconds));
+        let facts = self
+            .state
+            .update(&id(cascade), update, source, self.at(seconds));
         self.facts.extend(facts);
     }
 
@@ -115,38 +135,53 @@ impl Told {
         self.facts.extend(facts);
     }
 
-    /// Everything that was stated since the last time, in words; what came from the traffic is left out.
+    /// Everything that was stated since the last time, in words; what came from the traffic is left
+    /// out.
     fn said(&mut self) -> Vec<String> {
         let zero = self.zero.wall;
-        let seconds = |at: SystemTime| at.duration_since(zero).map_or(-1.0, |since| since.as_secs_f64());
-        let said = std::mem::take(&mut self.facts).into_iter().filter_map(|fact| match fact {
-            Fact::Correlated(Correlated { call, correlation: Correlation { cascade, method } }) => {
-                Some(format!("{call} is {} by {method}", cascade.unwrap()))
-            }
-            Fact::CorrelationSettled(method) => Some(format!("settled {method}")),
-            Fact::RunStarted(run) => Some(format!("{} starts at {}", run.cascade, seconds(run.started_at))),
-            Fact::RunEnded(run) => Some(format!(
-                "{} {} after {}s: {} calls, {} tokens of {}",
-                run.cascade,
-                run.outcome,
-                run.duration.as_secs_f64(),
-                run.calls,
-                run.tokens,
-                run.model
-            )),
-            Fact::StepEnded(StepEnded { cascade, step, .. }) => Some(format!("{cascade} {step}")),
-            Fact::UsageCompared(comparison) => Some(comparison.as_str().to_owned()),
-            _ => None,
-        });
+        let seconds = |at: SystemTime| {
+            at.duration_since(zero)
+                .map_or(-1.0, |since| since.as_secs_f64())
+        };
+        let said = std::mem::take(&mut self.facts)
+            .into_iter()
+            .filter_map(|fact| match fact {
+                Fact::Correlated(Correlated {
+                    call,
+                    correlation: Correlation { cascade, method },
+                }) => Some(format!("{call} is {} by {method}", cascade.unwrap())),
+                Fact::CorrelationSettled(method) => Some(format!("settled {method}")),
+                Fact::RunStarted(run) => Some(format!(
+                    "{} starts at {}",
+                    run.cascade,
+                    seconds(run.started_at)
+                )),
+                Fact::RunEnded(run) => Some(format!(
+                    "{} {} after {}s: {} calls, {} tokens of {}",
+                    run.cascade,
+                    run.outcome,
+                    run.duration.as_secs_f64(),
+                    run.calls,
+                    run.tokens,
+                    run.model
+                )),
+                Fact::StepEnded(StepEnded { cascade, step, .. }) => {
+                    Some(format!("{cascade} {step}"))
+                }
+                Fact::UsageCompared(comparison) => Some(comparison.as_str().to_owned()),
+                _ => None,
+            });
         said.collect()
     }
 
     /// The runs that ended since the last time.
     fn ended(&mut self) -> Vec<CascadeRun> {
-        let ended = std::mem::take(&mut self.facts).into_iter().filter_map(|fact| match fact {
-            Fact::RunEnded(run) => Some(*run),
-            _ => None,
-        });
+        let ended = std::mem::take(&mut self.facts)
+            .into_iter()
+            .filter_map(|fact| match fact {
+                Fact::RunEnded(run) => Some(*run),
+                _ => None,
+            });
         ended.collect()
     }
 }
@@ -170,7 +205,11 @@ fn call(number: u64, ids: CallIds, method: CorrelationMethod) -> Call {
         streamed: true,
         finish_reason: None,
         rate_limit: None,
-        usage: TokenUsage { input: Some(5), output: Some(2), ..TokenUsage::default() },
+        usage: TokenUsage {
+            input: Some(5),
+            output: Some(2),
+            ..TokenUsage::default()
+        },
         quality: Quality::Unknown,
         cost: None,
         timing: Timing {
@@ -180,7 +219,10 @@ fn call(number: u64, ids: CallIds, method: CorrelationMethod) -> Call {
             content_duration: None,
         },
         ids,
-        correlation: Correlation { cascade: None, method },
+        correlation: Correlation {
+            cascade: None,
+            method,
+        },
         port: 443,
         parent: None,
         trace: None,
@@ -190,19 +232,30 @@ fn call(number: u64, ids: CallIds, method: CorrelationMethod) -> Call {
 
 /// A call that names conversation and trajectory.
 fn named(number: u64, conversation: &str, trajectory: &str) -> Call {
-    let ids = CallIds { conversation: Some(id(conversation)), trajectory: Some(id(trajectory)), ..CallIds::default() };
+    let ids = CallIds {
+        conversation: Some(id(conversation)),
+        trajectory: Some(id(trajectory)),
+        ..CallIds::default()
+    };
     call(number, ids, CorrelationMethod::RequestId)
 }
 
 /// A call that names its trajectory only.
 fn labelled(number: u64, trajectory: &str) -> Call {
-    let ids = CallIds { labelled_trajectory: Some(id(trajectory)), ..CallIds::default() };
+    let ids = CallIds {
+        labelled_trajectory: Some(id(trajectory)),
+        ..CallIds::default()
+    };
     call(number, ids, CorrelationMethod::Labels)
 }
 
 /// A call that names no conversation, but a session and a trace.
 fn nameless(number: u64, session: &str, trace: &str) -> Call {
-    let ids = CallIds { session: Some(id(session)), provider_trace: Some(id(trace)), ..CallIds::default() };
+    let ids = CallIds {
+        session: Some(id(session)),
+        provider_trace: Some(id(trace)),
+        ..CallIds::default()
+    };
     call(number, ids, CorrelationMethod::None)
 }
 
@@ -226,14 +279,27 @@ fn summary(cascade: &str, trajectory: &str, root: Option<&str>) -> Summary {
 
 fn input(seconds: f64) -> Step {
     let created_at = Some(wall(seconds));
-    Step { kind: StepKind::UserInput, status: StepStatus::Done, created_at, ..Step::default() }
+    Step {
+        kind: StepKind::UserInput,
+        status: StepStatus::Done,
+        created_at,
+        ..Step::default()
+    }
 }
 
 fn answer() -> Step {
-    Step { kind: StepKind::PlannerResponse, status: StepStatus::Done, has_text: true, ..Step::default() }
+    Step {
+        kind: StepKind::PlannerResponse,
+        status: StepStatus::Done,
+        has_text: true,
+        ..Step::default()
+    }
 }
 
 /// A call to a model, with the model that answered.
 fn served(name: &str) -> Generation {
-    Generation { served_model: Some(Model::from_wire("served")), ..generation(name) }
+    Generation {
+        served_model: Some(Model::from_wire("served")),
+        ..generation(name)
+    }
 }

@@ -1,4 +1,5 @@
-//! Runs of one conversation never overlap, whoever tells of them, in whichever order, and whatever is lost on the way.
+//! Runs of one conversation never overlap, whoever tells of them, in whichever order, and whatever
+//! is lost on the way.
 
 use super::*;
 use crate::cascade::telling::status;
@@ -12,8 +13,13 @@ enum Act {
     Call(u64),
     /// The agent's list of conversations says whether subagents work.
     List(bool),
-    /// News come, by this way, perhaps after a gap, with so many milliseconds' difference of the agent's clock.
-    News { source: UpdateSource, after_gap: bool, fully_idle: bool },
+    /// News come, by this way, perhaps after a gap, with so many milliseconds' difference of the
+    /// agent's clock.
+    News {
+        source: UpdateSource,
+        after_gap: bool,
+        fully_idle: bool,
+    },
     /// The agent pauses, or goes on.
     Status(RunStatus),
     /// A subagent's step begins, or ends.
@@ -28,8 +34,16 @@ fn any_act() -> impl Strategy<Value = Act> {
     use UpdateSource::{AgentState, Polling, Reactive};
     let source = prop::sample::select(vec![AgentState, Polling, Reactive]);
     let news = (source, any::<bool>(), prop::bool::weighted(0.3));
-    let kind = prop::sample::select(vec![StepKind::PlannerResponse, StepKind::ErrorMessage, StepKind::RunCommand]);
-    let run_status = prop::sample::select(vec![RunStatus::Idle, RunStatus::Running, RunStatus::Canceling]);
+    let kind = prop::sample::select(vec![
+        StepKind::PlannerResponse,
+        StepKind::ErrorMessage,
+        StepKind::RunCommand,
+    ]);
+    let run_status = prop::sample::select(vec![
+        RunStatus::Idle,
+        RunStatus::Running,
+        RunStatus::Canceling,
+    ]);
     prop_oneof![
         3 => (kind, any::<bool>()).prop_map(|(kind, is_dated)| Act::Answer(kind, is_dated)),
         3 => (0..6_000_u64).prop_map(Act::Call),
@@ -52,14 +66,26 @@ struct Truth {
 impl Truth {
     fn update(&self, after_gap: bool, fully_idle: bool) -> Update {
         let is_idle = self.status == RunStatus::Idle;
-        let update = status(self.status).of_trajectory("t").steps(0, self.steps.iter().cloned());
-        Update { after_gap, fully_idle: fully_idle && is_idle, ..update }
+        let update = status(self.status)
+            .of_trajectory("t")
+            .steps(0, self.steps.iter().cloned());
+        Update {
+            after_gap,
+            fully_idle: fully_idle && is_idle,
+            ..update
+        }
     }
 }
 
 fn dated(kind: StepKind, status: StepStatus, seconds: f64, is_dated: bool) -> Step {
     let at = Some(wall(seconds)).filter(|_| is_dated);
-    Step { kind, status, created_at: at, completed_at: at, has_text: kind == StepKind::PlannerResponse }
+    Step {
+        kind,
+        status,
+        created_at: at,
+        completed_at: at,
+        has_text: kind == StepKind::PlannerResponse,
+    }
 }
 
 proptest! {

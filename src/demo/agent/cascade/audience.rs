@@ -1,4 +1,5 @@
-//! Who looks at a conversation: so that a run can wait until somebody will see it from its beginning.
+//! Who looks at a conversation: so that a run can wait until somebody will see it from its
+//! beginning.
 
 use std::time::Duration;
 
@@ -26,17 +27,20 @@ pub(super) struct Place(Audience);
 impl Audience {
     /// Somebody asks for the conversation by its id.
     pub(super) fn look(&self) {
-        self.0.send_modify(|seats| (seats.known, seats.looked) = (true, true));
+        self.0
+            .send_modify(|seats| (seats.known, seats.looked) = (true, true));
     }
 
-    /// Somebody looks at the list of all conversations, which is enough for those who know this one.
+    /// Somebody looks at the list of all conversations, which is enough for those who know this
+    /// one.
     pub(super) fn glance(&self) {
         self.0.send_modify(|seats| seats.looked |= seats.known);
     }
 
     /// Somebody stays.
     pub(super) fn stay(&self) -> Place {
-        self.0.send_modify(|seats| (seats.known, seats.staying) = (true, seats.staying + 1));
+        self.0
+            .send_modify(|seats| (seats.known, seats.staying) = (true, seats.staying + 1));
         Place(self.clone())
     }
 
@@ -49,7 +53,12 @@ impl Audience {
     pub(super) async fn wait(&self, limit: Duration) -> bool {
         let mut seats = self.0.subscribe();
         // The sender lives as long as `self`.
-        timeout(limit, seats.wait_for(|seats| seats.staying > 0 || seats.looked)).await.is_ok()
+        timeout(
+            limit,
+            seats.wait_for(|seats| seats.staying > 0 || seats.looked),
+        )
+        .await
+        .is_ok()
     }
 }
 
@@ -68,7 +77,10 @@ mod tests {
         let audience = Audience::default();
         let limit = Duration::from_secs(1);
         audience.glance();
-        assert!(!audience.wait(limit).await, "the list alone makes nobody wait for this conversation");
+        assert!(
+            !audience.wait(limit).await,
+            "the list alone makes nobody wait for this conversation"
+        );
         audience.look();
         assert!(audience.wait(limit).await);
         audience.dismiss();

@@ -48,14 +48,16 @@ pub(in crate::demo::agent) struct Attempt {
     pub(in crate::demo::agent) usage: Option<Stats>,
 }
 
-/// `ModelUsageStats`: unlike on the wire, input excludes what was cached and output includes thinking.
+/// `ModelUsageStats`: unlike on the wire, input excludes what was cached and output includes
+/// thinking.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::demo::agent) struct Stats {
     pub(in crate::demo::agent) input: u64,
     pub(in crate::demo::agent) cache_read: u64,
     pub(in crate::demo::agent) output: u64,
     pub(in crate::demo::agent) thinking: u64,
-    /// Tokens of tool results in the prompt: they are named by kind only, and are not part of `input`.
+    /// Tokens of tool results in the prompt: they are named by kind only, and are not part of
+    /// `input`.
     pub(in crate::demo::agent) tool: u64,
     pub(in crate::demo::agent) response_id: String,
     pub(in crate::demo::agent) message_id: Option<String>,
@@ -72,7 +74,12 @@ pub(in crate::demo::agent) struct Executor {
 
 impl Step {
     /// A step that has begun.
-    pub(in crate::demo::agent) fn new(kind: StepKind, status: StepStatus, created: Timestamp, execution: &str) -> Self {
+    pub(in crate::demo::agent) fn new(
+        kind: StepKind,
+        status: StepStatus,
+        created: Timestamp,
+        execution: &str,
+    ) -> Self {
         Self {
             kind,
             status,
@@ -86,12 +93,18 @@ impl Step {
 
     /// The same with a text.
     pub(in crate::demo::agent) fn saying(self, text: impl Into<String>) -> Self {
-        Self { text: text.into(), ..self }
+        Self {
+            text: text.into(),
+            ..self
+        }
     }
 
     /// The same, at its end from the start.
     pub(in crate::demo::agent) fn at_once(self) -> Self {
-        Self { completed: Some(self.created), ..self }
+        Self {
+            completed: Some(self.created),
+            ..self
+        }
     }
 
     /// Comes to its end.
@@ -103,7 +116,12 @@ impl Step {
 
 impl Generation {
     /// A call that has not been answered yet.
-    pub(in crate::demo::agent) fn new(model: &str, execution: &str, step: usize, created: Timestamp) -> Self {
+    pub(in crate::demo::agent) fn new(
+        model: &str,
+        execution: &str,
+        step: usize,
+        created: Timestamp,
+    ) -> Self {
         Self {
             card: card(model),
             session: String::new(),
@@ -122,24 +140,40 @@ impl Generation {
     }
 
     /// The attempt that was answered; its usage stands in both places.
-    pub(in crate::demo::agent) fn answered(&mut self, model: &str, session: String, trace: String, stats: Stats) {
+    pub(in crate::demo::agent) fn answered(
+        &mut self,
+        model: &str,
+        session: String,
+        trace: String,
+        stats: Stats,
+    ) {
         self.session = session;
         self.answered_by = Some(model.to_owned());
-        self.attempts.push(Attempt { trace, usage: Some(stats.clone()) });
+        self.attempts.push(Attempt {
+            trace,
+            usage: Some(stats.clone()),
+        });
         self.usage = Some(stats);
     }
 }
 
 impl Stats {
-    /// What the language server makes of the wire's counts. For Claude it knows another response id than the wire's, which
-    /// then is the message's.
-    pub(in crate::demo::agent) fn new(usage: Usage, model: &str, wire_id: &str, trace: &str) -> Self {
+    /// What the language server makes of the wire's counts. For Claude it knows another response id
+    /// than the wire's, which then is the message's.
+    pub(in crate::demo::agent) fn new(
+        usage: Usage,
+        model: &str,
+        wire_id: &str,
+        trace: &str,
+    ) -> Self {
         let (response_id, message_id) = match model.starts_with("claude") {
             true => (format!("req_vrtx_{trace}"), Some(wire_id.to_owned())),
             false => (wire_id.to_owned(), None),
         };
         Self {
-            input: usage.prompt_token_count.saturating_sub(usage.cached_content_token_count),
+            input: usage
+                .prompt_token_count
+                .saturating_sub(usage.cached_content_token_count),
             cache_read: usage.cached_content_token_count,
             output: usage.candidates_token_count + usage.thoughts_token_count,
             thinking: usage.thoughts_token_count,

@@ -1,4 +1,5 @@
-//! Entries as proto3 JSON: defaults left out, 64-bit numbers as strings, enums by name, times as RFC 3339.
+//! Entries as proto3 JSON: defaults left out, 64-bit numbers as strings, enums by name, times as
+//! RFC 3339.
 
 use serde_json::{Map, Value, json};
 
@@ -25,7 +26,10 @@ impl Document for Step {
         });
         if let Some(fields) = document.as_object_mut() {
             fields.insert(payload.to_owned(), content);
-            fields.insert("subtrajectory".to_owned(), self.inside.as_ref().map(|inside| inside.document()).into());
+            fields.insert(
+                "subtrajectory".to_owned(),
+                self.inside.as_ref().map(|inside| inside.document()).into(),
+            );
         }
         without_defaults(document)
     }
@@ -35,15 +39,23 @@ impl Step {
     fn payload(&self) -> (&'static str, Value) {
         let text = &self.text;
         match self.kind {
-            StepKind::UserInput => ("userInput", json!({"userResponse": text, "items": [{"text": text}]})),
+            StepKind::UserInput => (
+                "userInput",
+                json!({"userResponse": text, "items": [{"text": text}]}),
+            ),
             StepKind::PlannerResponse => ("plannerResponse", json!({"response": text})),
             StepKind::Checkpoint => ("checkpoint", json!({"userIntent": text})),
-            StepKind::ErrorMessage => ("errorMessage", json!({"error": {"userErrorMessage": text}})),
+            StepKind::ErrorMessage => {
+                ("errorMessage", json!({"error": {"userErrorMessage": text}}))
+            }
             StepKind::GrepSearch => ("grepSearch", json!({"query": text})),
             StepKind::InvokeSubagent => ("invokeSubagent", json!({"prompt": text})),
             StepKind::RunCommand => ("runCommand", json!({"commandLine": text, "exitCode": 0})),
             StepKind::ViewFile => ("viewFile", json!({"absolutePathUri": text})),
-            StepKind::Unheard => ("holodeck", json!({"program": {"name": text, "safeties": [true, false]}})),
+            StepKind::Unheard => (
+                "holodeck",
+                json!({"program": {"name": text, "safeties": [true, false]}}),
+            ),
         }
     }
 }
@@ -51,7 +63,11 @@ impl Step {
 impl Document for Generation {
     fn document(&self) -> Value {
         let usage = self.usage.as_ref().map(|stats| self.stats(stats));
-        let retries: Vec<Value> = self.attempts.iter().map(|attempt| self.attempt(attempt)).collect();
+        let retries: Vec<Value> = self
+            .attempts
+            .iter()
+            .map(|attempt| self.attempt(attempt))
+            .collect();
         without_defaults(json!({
             "stepIndices": [self.step], "executionId": self.execution,
             "chatModel": {
@@ -74,7 +90,8 @@ impl Generation {
     }
 
     fn stats(&self, stats: &Stats) -> Value {
-        let tool = (stats.tool > 0).then(|| json!([{"modality": "MODALITY_TEXT", "tokenCount": stats.tool}]));
+        let tool = (stats.tool > 0)
+            .then(|| json!([{"modality": "MODALITY_TEXT", "tokenCount": stats.tool}]));
         json!({
             "model": self.card.name, "apiProvider": format!("API_PROVIDER_{}", self.card.provider),
             "inputTokens": int64(stats.input), "cacheReadTokens": int64(stats.cache_read),
@@ -98,7 +115,10 @@ impl Document for Executor {
 impl Document for Cascade {
     /// `CascadeTrajectorySummary`
     fn document(&self) -> Value {
-        let root = self.root.as_ref().map(|root| json!({"rootConversationId": root}));
+        let root = self
+            .root
+            .as_ref()
+            .map(|root| json!({"rootConversationId": root}));
         without_defaults(json!({
             "summary": self.summary, "stepCount": self.main.steps.len(), "trajectoryId": self.main.id,
             "status": self.main.status.name(), "createdTime": self.created.to_string(),
@@ -130,17 +150,30 @@ pub(in crate::demo::agent) fn documents<T: Document>(entries: &[std::sync::Arc<T
 
 /// A 64-bit number.
 fn int64(number: u64) -> String {
-    if number == 0 { String::new() } else { number.to_string() }
+    if number == 0 {
+        String::new()
+    } else {
+        number.to_string()
+    }
 }
 
-/// Leaves out the fields that hold their default. Elements of lists are values of their own and stay.
+/// Leaves out the fields that hold their default. Elements of lists are values of their own and
+/// stay.
 pub(in crate::demo::agent) fn without_defaults(value: Value) -> Value {
     match value {
         Value::Object(fields) => {
-            let fields = fields.into_iter().map(|(name, value)| (name, without_defaults(value)));
-            Value::Object(fields.filter(|(_, value)| !is_default(value)).collect::<Map<_, _>>())
+            let fields = fields
+                .into_iter()
+                .map(|(name, value)| (name, without_defaults(value)));
+            Value::Object(
+                fields
+                    .filter(|(_, value)| !is_default(value))
+                    .collect::<Map<_, _>>(),
+            )
         }
-        Value::Array(elements) => Value::Array(elements.into_iter().map(without_defaults).collect()),
+        Value::Array(elements) => {
+            Value::Array(elements.into_iter().map(without_defaults).collect())
+        }
         other => other,
     }
 }
@@ -166,13 +199,19 @@ mod tests {
 
     #[test]
     fn defaults_are_left_out_but_empty_messages_and_elements_stay() {
-        let document = json!({"a": 0, "b": "", "c": false, "d": null, "e": [], "f": {}, "g": [0, {"h": 0}]});
+        let document =
+            json!({"a": 0, "b": "", "c": false, "d": null, "e": [], "f": {}, "g": [0, {"h": 0}]});
         assert_eq!(without_defaults(document), json!({"f": {}, "g": [0, {}]}));
     }
 
     #[test]
     fn a_planner_without_text_is_there_all_the_same() {
-        let step = Step::new(StepKind::PlannerResponse, StepStatus::Pending, Timestamp::UNIX_EPOCH, "e");
+        let step = Step::new(
+            StepKind::PlannerResponse,
+            StepStatus::Pending,
+            Timestamp::UNIX_EPOCH,
+            "e",
+        );
         let document = step.document();
         assert_eq!(
             (&document["plannerResponse"], &document["status"]),
@@ -194,14 +233,28 @@ mod tests {
         let mut call = Generation::new("claude-opus-4-6-thinking", "e", 3, Timestamp::UNIX_EPOCH);
         call.refused("t1".to_owned());
         let stats = Stats::new(usage, "claude-opus-4-6-thinking", "demo-t2", "t2");
-        call.answered("claude-opus-4-6-thinking", "-5".to_owned(), "t2".to_owned(), stats);
+        call.answered(
+            "claude-opus-4-6-thinking",
+            "-5".to_owned(),
+            "t2".to_owned(),
+            stats,
+        );
         let model = &call.document()["chatModel"];
         let told = json!({
             "model": "MODEL_PLACEHOLDER_M26", "apiProvider": "API_PROVIDER_ANTHROPIC_VERTEX", "inputTokens": "1991",
             "cacheReadTokens": "15942", "outputTokens": "100", "thinkingOutputTokens": "44", "responseOutputTokens": "56",
             "responseHeader": {"sessionID": "-5"}, "responseId": "req_vrtx_t2", "messageId": "demo-t2",
         });
-        assert_eq!((&model["usage"], &model["retryInfos"][1]["usage"]), (&told, &told));
-        assert_eq!((&model["retryInfos"][0]["traceId"], model["retryInfos"][0].get("usage")), (&json!("t1"), None));
+        assert_eq!(
+            (&model["usage"], &model["retryInfos"][1]["usage"]),
+            (&told, &told)
+        );
+        assert_eq!(
+            (
+                &model["retryInfos"][0]["traceId"],
+                model["retryInfos"][0].get("usage")
+            ),
+            (&json!("t1"), None)
+        );
     }
 }

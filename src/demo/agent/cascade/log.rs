@@ -116,8 +116,18 @@ mod tests {
         let mut log = Log::default();
         for started_us in 0..=i64::try_from(Log::LIMIT).unwrap() {
             let (outcome, tokens) = (RunEnd::Ok, Tokens::default());
-            log.run(RunEntry { cascade: String::new(), outcome, started_us, ended_us: 0, calls: 0, tokens });
+            log.run(RunEntry {
+                cascade: String::new(),
+                outcome,
+                started_us,
+                ended_us: 0,
+                calls: 0,
+                tokens,
+            });
         }
-        assert_eq!((log.runs.len(), log.forgotten_runs, log.runs[0].started_us), (Log::LIMIT, 1, 1));
+        assert_eq!(
+            (log.runs.len(), log.forgotten_runs, log.runs[0].started_us),
+            (Log::LIMIT, 1, 1)
+        );
     }
 }

@@ -1,7 +1,9 @@
-//! What the stand-in language server knows of its conversations (cascades), and its own log of what happened in them.
+//! What the stand-in language server knows of its conversations (cascades), and its own log of what
+//! happened in them.
 //!
-//! What enters: changes, each at one moment of the clock. What leaves: snapshots in order, none left out, as JSON or as
-//! they are; and the [`Log`], which is the truth about runs and calls. It never opens a socket.
+//! What enters: changes, each at one moment of the clock. What leaves: snapshots in order, none
+//! left out, as JSON or as they are; and the [`Log`], which is the truth about runs and calls. It
+//! never opens a socket.
 
 mod audience;
 mod entries;

@@ -1,4 +1,5 @@
-//! The enums of `exa.cortex_pb` that the stand-in uses, by name and number, with a few that no client has heard of.
+//! The enums of `exa.cortex_pb` that the stand-in uses, by name and number, with a few that no
+//! client has heard of.
 
 /// An enum with its numbers, and its names as proto3 JSON has them.
 macro_rules! names {
@@ -22,7 +23,8 @@ macro_rules! names {
 }
 
 names! {
-    /// `CascadeRunStatus`. `WAITING` was seen in the wild; its number is not known, nor is this one.
+    /// `CascadeRunStatus`. `WAITING` was seen in the wild; its number is not known, nor is this
+    /// one.
     RunStatus "CASCADE_RUN_STATUS_" {
         Idle = 1 "IDLE",
         Running = 2 "RUNNING",

@@ -1,5 +1,5 @@
-//! One conversation as it stands at one moment. Cloning it shares the entries, so that a snapshot costs little and two
-//! snapshots tell by address what has changed.
+//! One conversation as it stands at one moment. Cloning it shares the entries, so that a snapshot
+//! costs little and two snapshots tell by address what has changed.
 
 use std::sync::Arc;
 
@@ -29,7 +29,8 @@ pub(in crate::demo::agent) struct Subagent {
     pub(in crate::demo::agent) id: String,
     pub(in crate::demo::agent) created: Timestamp,
     pub(in crate::demo::agent) trajectory: Trajectory,
-    /// The step of the main trajectory that holds its trajectory: then it is no conversation of its own.
+    /// The step of the main trajectory that holds its trajectory: then it is no conversation of its
+    /// own.
     pub(in crate::demo::agent) inside: Option<usize>,
 }
 
@@ -59,14 +60,19 @@ impl Cascade {
     }
 
     /// The trajectory of the subagent with this number, or the main one.
-    pub(in crate::demo::agent) fn trajectory(&mut self, subagent: Option<usize>) -> &mut Trajectory {
+    pub(in crate::demo::agent) fn trajectory(
+        &mut self,
+        subagent: Option<usize>,
+    ) -> &mut Trajectory {
         let subagent = subagent.and_then(|number| self.subagents.get_mut(number));
         subagent.map_or(&mut self.main, |subagent| &mut subagent.trajectory)
     }
 
     /// Whether a subagent is at work that has a conversation of its own.
     pub(in crate::demo::agent) fn has_active_children(&self) -> bool {
-        self.subagents.iter().any(|subagent| subagent.inside.is_none() && subagent.is_at_work())
+        self.subagents
+            .iter()
+            .any(|subagent| subagent.inside.is_none() && subagent.is_at_work())
     }
 
     /// Whether nobody is at work.
@@ -79,7 +85,9 @@ impl Cascade {
         let mut main = self.main.clone();
         for subagent in &self.subagents {
             if let Some(step) = subagent.inside {
-                main.change(step, |step| step.inside = Some(Box::new(subagent.trajectory.clone())));
+                main.change(step, |step| {
+                    step.inside = Some(Box::new(subagent.trajectory.clone()))
+                });
             }
         }
         main
@@ -87,7 +95,12 @@ impl Cascade {
 
     /// A subagent's conversation, as the list of all conversations has it.
     pub(in crate::demo::agent) fn of_subagent(&self, number: usize) -> Option<Self> {
-        let Subagent { id, created, trajectory, .. } = self.subagents.get(number)?.clone();
+        let Subagent {
+            id,
+            created,
+            trajectory,
+            ..
+        } = self.subagents.get(number)?.clone();
         Some(Self {
             id,
             root: Some(self.id.clone()),
@@ -110,7 +123,13 @@ impl Subagent {
 impl Trajectory {
     /// Without entries.
     pub(in crate::demo::agent) fn new(id: String, status: RunStatus) -> Self {
-        Self { id, status, steps: Vec::new(), generations: Vec::new(), executors: Vec::new() }
+        Self {
+            id,
+            status,
+            steps: Vec::new(),
+            generations: Vec::new(),
+            executors: Vec::new(),
+        }
     }
 
     /// Appends a step and returns its index.
@@ -133,7 +152,11 @@ impl Trajectory {
     }
 
     /// Changes a call in a copy, which replaces it.
-    pub(in crate::demo::agent) fn change_call(&mut self, call: usize, change: impl FnOnce(&mut Generation)) {
+    pub(in crate::demo::agent) fn change_call(
+        &mut self,
+        call: usize,
+        change: impl FnOnce(&mut Generation),
+    ) {
         if let Some(generation) = self.generations.get_mut(call) {
             change(Arc::make_mut(generation));
         }
@@ -141,8 +164,17 @@ impl Trajectory {
 
     /// States why the executor that made `invocations` calls came to its end.
     pub(in crate::demo::agent) fn terminate(&mut self, reason: Termination, execution: &str) {
-        let invocations = self.generations.iter().filter(|call| call.execution == execution).count();
+        let invocations = self
+            .generations
+            .iter()
+            .filter(|call| call.execution == execution)
+            .count();
         let last_step = self.steps.len().saturating_sub(1);
-        self.executors.push(Arc::new(Executor { reason, invocations, last_step, execution: execution.to_owned() }));
+        self.executors.push(Arc::new(Executor {
+            reason,
+            invocations,
+            last_step,
+            execution: execution.to_owned(),
+        }));
     }
 }

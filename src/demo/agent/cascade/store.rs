@@ -55,7 +55,12 @@ impl Store {
         let mut threads = lock(&self.threads);
         threads.push_back(Arc::clone(&thread));
         while threads.len() > MAX_THREADS {
-            let Some(at) = threads.iter().position(|thread| Arc::strong_count(thread) == 1) else { break };
+            let Some(at) = threads
+                .iter()
+                .position(|thread| Arc::strong_count(thread) == 1)
+            else {
+                break;
+            };
             threads.remove(at);
         }
         thread
@@ -65,8 +70,14 @@ impl Store {
     pub(in crate::demo::agent) fn find(&self, id: &str) -> Option<Subject> {
         lock(&self.threads).iter().find_map(|thread| {
             let state = thread.state();
-            let subagent = state.subagents.iter().position(|subagent| subagent.inside.is_none() && subagent.id == id);
-            (state.id == id || subagent.is_some()).then(|| Subject { thread: Arc::clone(thread), subagent })
+            let subagent = state
+                .subagents
+                .iter()
+                .position(|subagent| subagent.inside.is_none() && subagent.id == id);
+            (state.id == id || subagent.is_some()).then(|| Subject {
+                thread: Arc::clone(thread),
+                subagent,
+            })
         })
     }
 
@@ -77,8 +88,14 @@ impl Store {
         let states = threads.iter().map(|thread| thread.state());
         states
             .flat_map(|state| {
-                let own = state.subagents.iter().enumerate().filter(|(_, subagent)| subagent.inside.is_none());
-                let subagents: Vec<_> = own.filter_map(|(number, _)| state.of_subagent(number)).collect();
+                let own = state
+                    .subagents
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, subagent)| subagent.inside.is_none());
+                let subagents: Vec<_> = own
+                    .filter_map(|(number, _)| state.of_subagent(number))
+                    .collect();
                 std::iter::once(Cascade::clone(&state)).chain(subagents)
             })
             .collect()
@@ -97,7 +114,10 @@ impl Thread {
     }
 
     /// Changes the state at one moment, and tells those who follow it afterwards.
-    pub(in crate::demo::agent) fn write<T>(&self, change: impl FnOnce(&mut Cascade, Timestamp) -> T) -> T {
+    pub(in crate::demo::agent) fn write<T>(
+        &self,
+        change: impl FnOnce(&mut Cascade, Timestamp) -> T,
+    ) -> T {
         let mut state = lock(&self.state);
         let now = Timestamp::now();
         let cascade = Arc::make_mut(&mut state);
@@ -108,17 +128,20 @@ impl Thread {
         result
     }
 
-    /// Writes into the log. Within [`Thread::write`] the entry is there before anybody sees the new state.
+    /// Writes into the log. Within [`Thread::write`] the entry is there before anybody sees the new
+    /// state.
     pub(in crate::demo::agent) fn note(&self, note: impl FnOnce(&mut Log)) {
         note(&mut lock(&self.log));
     }
 
-    /// Within the [`Thread::write`] that ends a run: who does not stay has to look again to see the next one.
+    /// Within the [`Thread::write`] that ends a run: who does not stay has to look again to see the
+    /// next one.
     pub(in crate::demo::agent) fn dismiss(&self) {
         self.audience.dismiss();
     }
 
-    /// Waits until somebody is there who will see the next run; `false` when nobody came for so long.
+    /// Waits until somebody is there who will see the next run; `false` when nobody came for so
+    /// long.
     pub(in crate::demo::agent) async fn is_watched(&self, limit: Duration) -> bool {
         self.audience.wait(limit).await
     }
@@ -132,7 +155,8 @@ impl Subject {
         view(&state, self.subagent)
     }
 
-    /// Its present state, then every later one, for somebody who stays across runs or just looks at the next one.
+    /// Its present state, then every later one, for somebody who stays across runs or just looks at
+    /// the next one.
     pub(in crate::demo::agent) fn follow(&self, stays: bool) -> Snapshots {
         // Under the lock no state can fall between the two.
         let state = lock(&self.thread.state);
@@ -141,7 +165,12 @@ impl Subject {
         if !stays {
             self.thread.audience.look();
         }
-        Snapshots { first: Some(Arc::clone(&state)), news, subagent: self.subagent, _place: place }
+        Snapshots {
+            first: Some(Arc::clone(&state)),
+            news,
+            subagent: self.subagent,
+            _place: place,
+        }
     }
 }
 
@@ -172,7 +201,8 @@ fn view(state: &Arc<Cascade>, subagent: Option<usize>) -> Option<Cascade> {
     }
 }
 
-/// What a panicking thread left behind is still consistent: every change is whole before the lock is let go.
+/// What a panicking thread left behind is still consistent: every change is whole before the lock
+/// is let go.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -188,7 +218,11 @@ mod tests {
     use crate::demo::agent::cascade::RunStatus;
 
     fn cascade(number: usize) -> Cascade {
-        Cascade::new(format!("c{number}"), format!("t{number}"), Timestamp::UNIX_EPOCH)
+        Cascade::new(
+            format!("c{number}"),
+            format!("t{number}"),
+            Timestamp::UNIX_EPOCH,
+        )
     }
 
     #[tokio::test]
@@ -203,7 +237,15 @@ mod tests {
         for _ in 0..4 {
             seen.push(snapshots.next().await.unwrap().main.status);
         }
-        assert_eq!(seen, [RunStatus::Idle, RunStatus::Running, RunStatus::Canceling, RunStatus::Idle]);
+        assert_eq!(
+            seen,
+            [
+                RunStatus::Idle,
+                RunStatus::Running,
+                RunStatus::Canceling,
+                RunStatus::Idle
+            ]
+        );
     }
 
     #[tokio::test]
@@ -215,7 +257,9 @@ mod tests {
         for number in 2..=MAX_THREADS {
             drop(store.open(cascade(number)));
         }
-        assert!(store.find("c0").is_some() && store.find("c1").is_none() && store.find("c2").is_some());
+        assert!(
+            store.find("c0").is_some() && store.find("c1").is_none() && store.find("c2").is_some()
+        );
         assert!(forgotten.next().await.is_some());
         assert!(forgotten.next().await.is_none());
         drop(kept);

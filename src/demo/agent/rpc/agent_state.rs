@@ -1,4 +1,5 @@
-//! `StreamAgentStateUpdates`: JSON, the whole state first, then what was replaced at which index. It stays open across runs.
+//! `StreamAgentStateUpdates`: JSON, the whole state first, then what was replaced at which index.
+//! It stays open across runs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +23,10 @@ impl AgentState {
     /// What a request asks for: `{"conversationId", "subscriberId"}` in an envelope.
     pub(super) fn asked(body: &Bytes) -> Option<(String, Self)> {
         let request: Value = serde_json::from_slice(&envelope::open(body)?).ok()?;
-        Some((request.get("conversationId")?.as_str()?.to_owned(), Self::default()))
+        Some((
+            request.get("conversationId")?.as_str()?.to_owned(),
+            Self::default(),
+        ))
     }
 }
 
@@ -50,7 +54,8 @@ fn update(last: Option<&Cascade>, now: &Cascade) -> Option<Value> {
     let subagents: Map<_, _> = subagents(last, now).collect();
     let idle = (now.is_fully_idle(), now.has_active_children());
     let same = last.is_some_and(|last| {
-        last.main.status == now.main.status && idle == (last.is_fully_idle(), last.has_active_children())
+        last.main.status == now.main.status
+            && idle == (last.is_fully_idle(), last.has_active_children())
     });
     if same && main.is_none() && subagents.is_empty() {
         return None;
@@ -58,8 +63,14 @@ fn update(last: Option<&Cascade>, now: &Cascade) -> Option<Value> {
     let status = now.main.status.name();
     let mut main = main.unwrap_or_else(|| json!({}));
     if let (None, Some(fields)) = (last, main.as_object_mut()) {
-        fields.insert("trajectoryType".to_owned(), "CORTEX_TRAJECTORY_TYPE_CASCADE".into());
-        fields.insert("metadata".to_owned(), json!({"createdAt": now.created.to_string()}));
+        fields.insert(
+            "trajectoryType".to_owned(),
+            "CORTEX_TRAJECTORY_TYPE_CASCADE".into(),
+        );
+        fields.insert(
+            "metadata".to_owned(),
+            json!({"createdAt": now.created.to_string()}),
+        );
     }
     let subagents = (!subagents.is_empty()).then_some(Value::Object(subagents));
     // Nobody knows of the weather yet.
@@ -71,9 +82,15 @@ fn update(last: Option<&Cascade>, now: &Cascade) -> Option<Value> {
     })))
 }
 
-fn subagents<'a>(last: Option<&'a Cascade>, now: &'a Cascade) -> impl Iterator<Item = (String, Value)> + 'a {
-    let known: BTreeMap<&str, &Trajectory> =
-        last.iter().flat_map(|last| &last.subagents).map(|known| (known.id.as_str(), &known.trajectory)).collect();
+fn subagents<'a>(
+    last: Option<&'a Cascade>,
+    now: &'a Cascade,
+) -> impl Iterator<Item = (String, Value)> + 'a {
+    let known: BTreeMap<&str, &Trajectory> = last
+        .iter()
+        .flat_map(|last| &last.subagents)
+        .map(|known| (known.id.as_str(), &known.trajectory))
+        .collect();
     now.subagents.iter().filter_map(move |subagent| {
         let old = known.get(subagent.id.as_str()).copied();
         let same = old.is_some_and(|old| old.status == subagent.trajectory.status);
@@ -82,7 +99,10 @@ fn subagents<'a>(last: Option<&'a Cascade>, now: &'a Cascade) -> impl Iterator<I
             update => update.unwrap_or_else(|| json!({})),
         };
         if let Some(fields) = update.as_object_mut() {
-            fields.insert("status".to_owned(), subagent.trajectory.status.name().into());
+            fields.insert(
+                "status".to_owned(),
+                subagent.trajectory.status.name().into(),
+            );
         }
         Some((subagent.trajectory.id.clone(), update))
     })
@@ -90,23 +110,46 @@ fn subagents<'a>(last: Option<&'a Cascade>, now: &'a Cascade) -> impl Iterator<I
 
 fn trajectory(last: Option<&Trajectory>, now: &Trajectory) -> Option<Value> {
     let updates = [
-        ("stepsUpdate", replaced("steps", last.map(|last| &*last.steps), &now.steps)),
+        (
+            "stepsUpdate",
+            replaced("steps", last.map(|last| &*last.steps), &now.steps),
+        ),
         (
             "generatorMetadatasUpdate",
-            replaced("generatorMetadatas", last.map(|last| &*last.generations), &now.generations),
+            replaced(
+                "generatorMetadatas",
+                last.map(|last| &*last.generations),
+                &now.generations,
+            ),
         ),
-        ("executorMetadatasUpdate", replaced("executorMetadatas", last.map(|last| &*last.executors), &now.executors)),
+        (
+            "executorMetadatasUpdate",
+            replaced(
+                "executorMetadatas",
+                last.map(|last| &*last.executors),
+                &now.executors,
+            ),
+        ),
     ];
-    let updates: Map<_, _> =
-        updates.into_iter().filter_map(|(name, update)| Some((name.to_owned(), update?))).collect();
+    let updates: Map<_, _> = updates
+        .into_iter()
+        .filter_map(|(name, update)| Some((name.to_owned(), update?)))
+        .collect();
     (!updates.is_empty()).then_some(Value::Object(updates))
 }
 
 /// The entries that are not the same ones as before, with their indices.
 fn replaced<T: Document>(name: &str, last: Option<&[Arc<T>]>, now: &[Arc<T>]) -> Option<Value> {
     let last = last.unwrap_or_default();
-    let is_new = |(index, entry): &(usize, &Arc<T>)| last.get(*index).is_none_or(|old| !Arc::ptr_eq(old, entry));
-    let (indices, entries): (Vec<usize>, Vec<Arc<T>>) =
-        now.iter().enumerate().filter(is_new).map(|(index, entry)| (index, Arc::clone(entry))).unzip();
-    (!indices.is_empty()).then(|| json!({"indices": indices, name: documents(&entries), "totalLength": now.len()}))
+    let is_new = |(index, entry): &(usize, &Arc<T>)| {
+        last.get(*index).is_none_or(|old| !Arc::ptr_eq(old, entry))
+    };
+    let (indices, entries): (Vec<usize>, Vec<Arc<T>>) = now
+        .iter()
+        .enumerate()
+        .filter(is_new)
+        .map(|(index, entry)| (index, Arc::clone(entry)))
+        .unzip();
+    (!indices.is_empty())
+        .then(|| json!({"indices": indices, name: documents(&entries), "totalLength": now.len()}))
 }

@@ -1,4 +1,5 @@
-//! What only the demo has, on the HTTP port: the log to read, streams to switch off and on, streams to cut.
+//! What only the demo has, on the HTTP port: the log to read, streams to switch off and on, streams
+//! to cut.
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -13,7 +14,11 @@ pub(super) fn answer(server: &Server, head: &Parts, body: &Bytes) -> Response<Fl
     match (&head.method, head.uri.path()) {
         (&Method::GET, "/demo/log") => {
             // Strings and numbers only: serialisation has nothing to fail at.
-            document(StatusCode::OK, &serde_json::to_value(server.store.log()).unwrap_or_default(), false)
+            document(
+                StatusCode::OK,
+                &serde_json::to_value(server.store.log()).unwrap_or_default(),
+                false,
+            )
         }
         (&Method::POST, "/demo/rungs") => match serde_json::from_slice(body) {
             Ok(rungs) => {

@@ -2,16 +2,25 @@
 
 use super::tree::{Field, Message, Value};
 use super::wire;
-use super::wire::{Change, FieldDiff, KeyChange, MapDiff, MapKeyDiff, MessageDiff, RepeatedDiff, SingularValue};
+use super::wire::{
+    Change, FieldDiff, KeyChange, MapDiff, MapKeyDiff, MessageDiff, RepeatedDiff, SingularValue,
+};
 
 /// What makes `new` of `old`.
 pub(super) fn between(old: &Message, new: &Message) -> MessageDiff {
     let cleared = old.0.keys().filter(|number| !new.0.contains_key(number));
     let cleared = cleared.map(|number| (*number, Change::Clear(true)));
-    let changed = new.0.iter().filter_map(|(number, field)| Some((*number, change(old.0.get(number), field)?)));
+    let changed = new
+        .0
+        .iter()
+        .filter_map(|(number, field)| Some((*number, change(old.0.get(number), field)?)));
     let field_diffs = cleared.chain(changed);
-    let field_diffs =
-        field_diffs.map(|(field_number, change)| FieldDiff { field_number, change: Some(change) }).collect();
+    let field_diffs = field_diffs
+        .map(|(field_number, change)| FieldDiff {
+            field_number,
+            change: Some(change),
+        })
+        .collect();
     MessageDiff { field_diffs }
 }
 
@@ -26,31 +35,55 @@ fn change(old: Option<&Field>, new: &Field) -> Option<Change> {
         (_, Field::Many(new)) => Change::Repeated(elements(&[], new)),
         (old, Field::Map(new)) => {
             let none = std::collections::BTreeMap::new();
-            let old = if let Some(Field::Map(old)) = old { old } else { &none };
+            let old = if let Some(Field::Map(old)) = old {
+                old
+            } else {
+                &none
+            };
             let cleared = old.keys().filter(|key| !new.contains_key(*key));
             let cleared = cleared.map(|key| (key, KeyChange::Clear(true)));
-            let changed = new.iter().filter(|(key, value)| old.get(*key) != Some(value));
-            let changed = changed.map(|(key, new)| (key, KeyChange::Singular(value(old.get(key), new))));
+            let changed = new
+                .iter()
+                .filter(|(key, value)| old.get(*key) != Some(value));
+            let changed =
+                changed.map(|(key, new)| (key, KeyChange::Singular(value(old.get(key), new))));
             Change::Map(MapDiff {
-                map_key_diffs: cleared.chain(changed).map(|(key, change)| entry(key, change)).collect(),
+                map_key_diffs: cleared
+                    .chain(changed)
+                    .map(|(key, change)| entry(key, change))
+                    .collect(),
             })
         }
     })
 }
 
 fn entry(key: &str, change: KeyChange) -> MapKeyDiff {
-    let key = SingularValue { value: Some(wire::Value::Text(key.to_owned())) };
-    MapKeyDiff { map_key: Some(key), change: Some(change) }
+    let key = SingularValue {
+        value: Some(wire::Value::Text(key.to_owned())),
+    };
+    MapKeyDiff {
+        map_key: Some(key),
+        change: Some(change),
+    }
 }
 
 fn elements(old: &[Value], new: &[Value]) -> RepeatedDiff {
-    let changed = new.iter().enumerate().filter(|(index, new)| old.get(*index) != Some(new));
-    let (update_indices, update_values) =
-        changed.map(|(index, new)| (number(index), value(old.get(index), new))).unzip();
-    RepeatedDiff { new_length: number(new.len()), update_values, update_indices }
+    let changed = new
+        .iter()
+        .enumerate()
+        .filter(|(index, new)| old.get(*index) != Some(new));
+    let (update_indices, update_values) = changed
+        .map(|(index, new)| (number(index), value(old.get(index), new)))
+        .unzip();
+    RepeatedDiff {
+        new_length: number(new.len()),
+        update_values,
+        update_indices,
+    }
 }
 
-/// A scalar as it is; a message as its difference to the one that stands there, or to the empty one.
+/// A scalar as it is; a message as its difference to the one that stands there, or to the empty
+/// one.
 fn value(old: Option<&Value>, new: &Value) -> SingularValue {
     let value = match new {
         Value::Bool(value) => wire::Value::Bool(*value),
@@ -83,9 +116,18 @@ pub(super) mod tests {
 
     /// Makes the new state of the old one, as a client does.
     pub(in crate::demo::agent::rpc) fn apply(state: &mut Message, diff: &MessageDiff) {
-        for FieldDiff { field_number, change } in &diff.field_diffs {
+        for FieldDiff {
+            field_number,
+            change,
+        } in &diff.field_diffs
+        {
             match change.as_ref().unwrap() {
-                Change::Clear(_) => drop(state.0.remove(field_number).expect("only what is there is cleared")),
+                Change::Clear(_) => drop(
+                    state
+                        .0
+                        .remove(field_number)
+                        .expect("only what is there is cleared"),
+                ),
                 Change::Singular(new) => {
                     let old = match state.0.remove(field_number) {
                         Some(Field::One(old)) => Some(old),
@@ -111,9 +153,13 @@ pub(super) mod tests {
                         _ => BTreeMap::new(),
                     };
                     for MapKeyDiff { map_key, change } in &new.map_key_diffs {
-                        let Some(wire::Value::Text(key)) = map_key.clone().unwrap().value else { panic!("a text") };
+                        let Some(wire::Value::Text(key)) = map_key.clone().unwrap().value else {
+                            panic!("a text")
+                        };
                         match change.as_ref().unwrap() {
-                            KeyChange::Clear(_) => drop(old.remove(&key).expect("only what is there is cleared")),
+                            KeyChange::Clear(_) => {
+                                drop(old.remove(&key).expect("only what is there is cleared"))
+                            }
                             KeyChange::Singular(value) => {
                                 let value = merged(old.remove(&key), value);
                                 old.insert(key, value);
@@ -148,19 +194,31 @@ pub(super) mod tests {
 
     /// Any message; a field number always has the same kind of content, as in a real one.
     fn message(depth: u32) -> BoxedStrategy<Message> {
-        let text = prop_oneof![Just("a"), Just("b")].prop_map(|text: &str| Value::Text(text.to_owned())).boxed();
-        let nested = if depth == 0 { text.clone() } else { message(depth - 1).prop_map(Value::Message).boxed() };
+        let text = prop_oneof![Just("a"), Just("b")]
+            .prop_map(|text: &str| Value::Text(text.to_owned()))
+            .boxed();
+        let nested = if depth == 0 {
+            text.clone()
+        } else {
+            message(depth - 1).prop_map(Value::Message).boxed()
+        };
         let fields = (
             prop::option::of(text.clone().prop_map(Field::One)),
             prop::option::of(nested.clone().prop_map(Field::One)),
             prop::option::of(prop::collection::vec(nested.clone(), 1..4).prop_map(Field::Many)),
-            prop::option::of(prop::collection::btree_map("[xyz]", nested, 1..3).prop_map(Field::Map)),
+            prop::option::of(
+                prop::collection::btree_map("[xyz]", nested, 1..3).prop_map(Field::Map),
+            ),
             prop::option::of(prop::collection::vec(text, 1..3).prop_map(Field::Many)),
         );
         fields
             .prop_map(|(one, two, three, four, five)| {
                 let fields = [one, two, three, four, five].into_iter().zip(1..);
-                Message(fields.filter_map(|(field, number)| Some((number, field?))).collect())
+                Message(
+                    fields
+                        .filter_map(|(field, number)| Some((number, field?)))
+                        .collect(),
+                )
             })
             .boxed()
     }
@@ -178,10 +236,22 @@ pub(super) mod tests {
 
     #[test]
     fn only_what_changed_is_told() {
-        let step = |text: &str| Value::Message(Message([(1, Field::One(Value::Text(text.to_owned())))].into()));
+        let step = |text: &str| {
+            Value::Message(Message(
+                [(1, Field::One(Value::Text(text.to_owned())))].into(),
+            ))
+        };
         let state = |steps: Vec<Value>| Message([(2, Field::Many(steps))].into());
-        let diff = between(&state(vec![step("a"), step("b")]), &state(vec![step("a"), step("c"), step("d")]));
-        let Some(Change::Repeated(steps)) = &diff.field_diffs[0].change else { panic!("{diff:?}") };
-        assert_eq!((steps.new_length, steps.update_indices.as_slice()), (3, &[1, 2][..]));
+        let diff = between(
+            &state(vec![step("a"), step("b")]),
+            &state(vec![step("a"), step("c"), step("d")]),
+        );
+        let Some(Change::Repeated(steps)) = &diff.field_diffs[0].change else {
+            panic!("{diff:?}")
+        };
+        assert_eq!(
+            (steps.new_length, steps.update_indices.as_slice()),
+            (3, &[1, 2][..])
+        );
     }
 }

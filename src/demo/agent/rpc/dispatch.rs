@@ -72,8 +72,12 @@ fn call(server: &Arc<Server>, method: &str, head: &Parts, body: &Bytes) -> Respo
         return dialect.refuse(Fault::NO_TOKEN);
     }
     let answered = match (method, dialect) {
-        (AGENT_STATE, Dialect::Json(framing)) => stream::open(server, framing, JSON_STREAM, AgentState::asked(body)),
-        (REACTIVE, Dialect::Proto(framing)) => stream::open(server, framing, framing.proto(), Reactive::asked(body)),
+        (AGENT_STATE, Dialect::Json(framing)) => {
+            stream::open(server, framing, JSON_STREAM, AgentState::asked(body))
+        }
+        (REACTIVE, Dialect::Proto(framing)) => {
+            stream::open(server, framing, framing.proto(), Reactive::asked(body))
+        }
         (AGENT_STATE | REACTIVE, _) => return status(StatusCode::UNSUPPORTED_MEDIA_TYPE),
         (_, Dialect::Unary { gzip }) => asked(body)
             .and_then(|asked| unary::answer(&server.store, method, &asked))
@@ -86,7 +90,10 @@ fn call(server: &Arc<Server>, method: &str, head: &Parts, body: &Bytes) -> Respo
 
 impl Server {
     fn admits(&self, headers: &HeaderMap) -> bool {
-        self.token.is_empty() || headers.get(TOKEN).is_some_and(|token| token.as_bytes() == self.token.as_bytes())
+        self.token.is_empty()
+            || headers
+                .get(TOKEN)
+                .is_some_and(|token| token.as_bytes() == self.token.as_bytes())
     }
 }
 
@@ -95,7 +102,9 @@ impl Dialect {
         let headers = &head.headers;
         let content_type = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
         match content_type.split(';').next()?.trim() {
-            "application/json" => Some(Self::Unary { gzip: lists_gzip(headers, header::ACCEPT_ENCODING) }),
+            "application/json" => Some(Self::Unary {
+                gzip: lists_gzip(headers, header::ACCEPT_ENCODING),
+            }),
             JSON_STREAM => Some(Self::Json(Self::connect(headers))),
             PROTO_STREAM => Some(Self::Proto(Self::connect(headers))),
             // Its trailers need HTTP/2.
@@ -108,13 +117,17 @@ impl Dialect {
     }
 
     fn connect(headers: &HeaderMap) -> Framing {
-        Framing::Connect { gzip: lists_gzip(headers, HeaderName::from_static("connect-accept-encoding")) }
+        Framing::Connect {
+            gzip: lists_gzip(headers, HeaderName::from_static("connect-accept-encoding")),
+        }
     }
 
     /// A method that does not exist, which no protocol handler ever sees.
     fn missing(self) -> Response<Flow> {
         match self {
-            Self::Json(Framing::Grpc { .. }) | Self::Proto(Framing::Grpc { .. }) => self.refuse(Fault::NO_METHOD),
+            Self::Json(Framing::Grpc { .. }) | Self::Proto(Framing::Grpc { .. }) => {
+                self.refuse(Fault::NO_METHOD)
+            }
             _ => Self::Unary { gzip: false }.refuse(Fault::NO_METHOD),
         }
     }
@@ -135,7 +148,9 @@ impl Dialect {
                 response
             }
         };
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         response
     }
 }
@@ -163,17 +178,29 @@ pub(super) fn status(status: StatusCode) -> Response<Flow> {
 /// A JSON document.
 pub(super) fn document(status: StatusCode, document: &Value, gzip: bool) -> Response<Flow> {
     let plain = document.to_string().into_bytes();
-    let mut response = Response::new(Flow::whole(if gzip { envelope::gzip(&plain) } else { plain }));
+    let mut response = Response::new(Flow::whole(if gzip {
+        envelope::gzip(&plain)
+    } else {
+        plain
+    }));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     if gzip {
-        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        response
+            .headers_mut()
+            .insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     response
 }
 
 fn lists_gzip(headers: &HeaderMap, name: HeaderName) -> bool {
-    headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(|value| value.contains("gzip"))
+    headers
+        .get(name)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.contains("gzip"))
 }
 
 const BASE: &str = "/exa.language_server_pb.LanguageServerService/";

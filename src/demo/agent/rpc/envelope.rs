@@ -1,5 +1,6 @@
-//! Messages of a stream on the wire: one byte of flags, four of length, the payload. Connect and gRPC share the frame and
-//! the flag for gzip; Connect ends a stream with a frame, gRPC with trailers.
+//! Messages of a stream on the wire: one byte of flags, four of length, the payload. Connect and
+//! gRPC share the frame and the flag for gzip; Connect ends a stream with a frame, gRPC with
+//! trailers.
 
 use std::io::{Read, Write};
 
@@ -76,14 +77,19 @@ pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 fn gunzip(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut plain = Vec::new();
-    GzDecoder::new(bytes).take(REQUEST_LIMIT).read_to_end(&mut plain).ok()?;
+    GzDecoder::new(bytes)
+        .take(REQUEST_LIMIT)
+        .read_to_end(&mut plain)
+        .ok()?;
     Some(plain)
 }
 
 fn envelope(flags: u8, payload: &[u8]) -> Bytes {
     // Nothing here comes near four gigabytes.
     let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-    [&[flags], length.to_be_bytes().as_slice(), payload].concat().into()
+    [&[flags], length.to_be_bytes().as_slice(), payload]
+        .concat()
+        .into()
 }
 
 /// The payload is gzip.
@@ -107,27 +113,53 @@ mod tests {
         let coded = Framing::Grpc { gzip: true }.message(&long);
         assert_eq!((coded[0], coded.len() < long.len()), (1, true));
         assert_eq!(open(&coded).unwrap(), long);
-        assert_eq!(Framing::Grpc { gzip: false }.message(&long).len(), 5 + long.len());
+        assert_eq!(
+            Framing::Grpc { gzip: false }.message(&long).len(),
+            5 + long.len()
+        );
     }
 
     #[test]
     fn a_request_that_is_not_whole_is_none() {
         assert_eq!(open(b"\0\0\0\0\x03abcd").unwrap(), b"abc");
-        for broken in [&b""[..], b"\0\0\0\0", b"\0\0\0\0\x03ab", b"\x01\0\0\0\x03abc"] {
+        for broken in [
+            &b""[..],
+            b"\0\0\0\0",
+            b"\0\0\0\0\x03ab",
+            b"\x01\0\0\0\x03abc",
+        ] {
             assert_eq!(open(broken), None, "{broken:?}");
         }
     }
 
     #[test]
     fn an_end_says_why() {
-        let end = Framing::Connect { gzip: false }.end(Some(Fault::DISABLED)).into_data().unwrap();
+        let end = Framing::Connect { gzip: false }
+            .end(Some(Fault::DISABLED))
+            .into_data()
+            .unwrap();
         assert_eq!(end[0], 2);
-        assert_eq!(&end[5..], br#"{"error":{"code":"unknown","message":"reactive state is disabled"}}"#);
-        assert_eq!(&Framing::Connect { gzip: false }.end(None).into_data().unwrap()[..], b"\x02\0\0\0\x02{}");
-        let trailers = Framing::Grpc { gzip: false }.end(Some(Fault::NO_TOKEN)).into_trailers().unwrap();
+        assert_eq!(
+            &end[5..],
+            br#"{"error":{"code":"unknown","message":"reactive state is disabled"}}"#
+        );
+        assert_eq!(
+            &Framing::Connect { gzip: false }
+                .end(None)
+                .into_data()
+                .unwrap()[..],
+            b"\x02\0\0\0\x02{}"
+        );
+        let trailers = Framing::Grpc { gzip: false }
+            .end(Some(Fault::NO_TOKEN))
+            .into_trailers()
+            .unwrap();
         assert_eq!(
             (&trailers["grpc-status"], &trailers["grpc-message"]),
-            (&"16".parse().unwrap(), &"missing CSRF token".parse().unwrap())
+            (
+                &"16".parse().unwrap(),
+                &"missing CSRF token".parse().unwrap()
+            )
         );
     }
 }

@@ -23,11 +23,26 @@ pub(super) enum Code {
 }
 
 impl Fault {
-    pub(super) const DISABLED: Self = Self { code: Code::Unknown, message: "reactive state is disabled" };
-    pub(super) const MALFORMED: Self = Self { code: Code::InvalidArgument, message: "the request cannot be read" };
-    pub(super) const NO_METHOD: Self = Self { code: Code::Unimplemented, message: "the method is not implemented" };
-    pub(super) const NO_TOKEN: Self = Self { code: Code::Unauthenticated, message: "missing CSRF token" };
-    pub(super) const NO_TRAJECTORY: Self = Self { code: Code::NotFound, message: "trajectory not found" };
+    pub(super) const DISABLED: Self = Self {
+        code: Code::Unknown,
+        message: "reactive state is disabled",
+    };
+    pub(super) const MALFORMED: Self = Self {
+        code: Code::InvalidArgument,
+        message: "the request cannot be read",
+    };
+    pub(super) const NO_METHOD: Self = Self {
+        code: Code::Unimplemented,
+        message: "the method is not implemented",
+    };
+    pub(super) const NO_TOKEN: Self = Self {
+        code: Code::Unauthenticated,
+        message: "missing CSRF token",
+    };
+    pub(super) const NO_TRAJECTORY: Self = Self {
+        code: Code::NotFound,
+        message: "trajectory not found",
+    };
 
     /// The body of a unary Connect error.
     pub(super) fn document(self) -> Value {

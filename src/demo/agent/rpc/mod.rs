@@ -1,7 +1,8 @@
 //! The RPC server of the stand-in language server, on both of its ports.
 //!
-//! What enters: requests in Connect (JSON, protobuf) or gRPC. What leaves: answers and streams about the store's
-//! conversations. It changes nothing but the demo's own switches, and logs nothing.
+//! What enters: requests in Connect (JSON, protobuf) or gRPC. What leaves: answers and streams
+//! about the store's conversations. It changes nothing but the demo's own switches, and logs
+//! nothing.
 
 mod agent_state;
 mod control;
@@ -45,8 +46,16 @@ struct Switches {
 impl Server {
     /// Shows `store`; guarded and furnished as the options say.
     pub(super) fn new(store: Arc<Store>, options: &AgentOptions, tasks: Tasks) -> Self {
-        let switches = watch::Sender::new(Switches { rungs: options.rungs, cuts: 0 });
-        Self { store, switches, token: options.csrf_token.clone(), tasks }
+        let switches = watch::Sender::new(Switches {
+            rungs: options.rungs,
+            cuts: 0,
+        });
+        Self {
+            store,
+            switches,
+            token: options.csrf_token.clone(),
+            tasks,
+        }
     }
 
     /// Open streams of a kind that is off end at once.

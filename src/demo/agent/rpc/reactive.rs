@@ -1,4 +1,5 @@
-//! `StreamCascadeReactiveUpdates`: differences of the state as a tree, the first one to nothing. It ends after each run.
+//! `StreamCascadeReactiveUpdates`: differences of the state as a tree, the first one to nothing. It
+//! ends after each run.
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -46,7 +47,13 @@ impl Rung for Reactive {
         let diff = diff::between(&self.last.take().unwrap_or_default(), &state);
         self.last = Some(state);
         self.version += 1;
-        Some(Response { version: self.version, diff: Some(diff) }.encode_to_vec())
+        Some(
+            Response {
+                version: self.version,
+                diff: Some(diff),
+            }
+            .encode_to_vec(),
+        )
     }
 
     fn is_over(&self) -> bool {

@@ -1,5 +1,5 @@
-//! A stream of one conversation's states, whichever kind it is: opened, fed, and ended by its own rule, by the switch of its
-//! kind, by a cut, or by its client.
+//! A stream of one conversation's states, whichever kind it is: opened, fed, and ended by its own
+//! rule, by the switch of its kind, by a cut, or by its client.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,9 +45,15 @@ pub(super) fn open<R: Rung>(
         return Err(fault);
     }
     let (id, rung) = asked.ok_or(Fault::MALFORMED)?;
-    let snapshots = server.store.find(&id).ok_or(Fault::NO_TRAJECTORY)?.follow(R::STAYS);
+    let snapshots = server
+        .store
+        .find(&id)
+        .ok_or(Fault::NO_TRAJECTORY)?
+        .follow(R::STAYS);
     let (sender, frames) = mpsc::channel(1);
-    server.tasks.spawn(feed(snapshots, switches, framing, rung, sender));
+    server
+        .tasks
+        .spawn(feed(snapshots, switches, framing, rung, sender));
     let mut response = Response::new(Flow::Frames(frames));
     *response.headers_mut() = head(framing, content_type);
     Ok(response)
@@ -84,10 +90,18 @@ async fn feed<R: Rung>(
     }
 }
 
-async fn talk<R: Rung>(snapshots: &mut Snapshots, framing: Framing, rung: &mut R, sender: &Sender) -> End {
+async fn talk<R: Rung>(
+    snapshots: &mut Snapshots,
+    framing: Framing,
+    rung: &mut R,
+    sender: &Sender,
+) -> End {
     while let Some(cascade) = snapshots.next().await {
         if let Some(message) = rung.message(&cascade)
-            && sender.send(Ok(Frame::data(framing.message(&message)))).await.is_err()
+            && sender
+                .send(Ok(Frame::data(framing.message(&message))))
+                .await
+                .is_err()
         {
             return End::Gone;
         }
@@ -100,8 +114,12 @@ async fn talk<R: Rung>(snapshots: &mut Snapshots, framing: Framing, rung: &mut R
 
 async fn switched<R: Rung>(switches: &mut watch::Receiver<Switches>) -> End {
     let cuts = switches.borrow().cuts;
-    let changed = switches.wait_for(|now| now.cuts > cuts || R::off(now.rungs).is_some()).await;
-    changed.map_or(End::Gone, |now| R::off(now.rungs).map_or(End::Cut, |fault| End::Over(Some(fault))))
+    let changed = switches
+        .wait_for(|now| now.cuts > cuts || R::off(now.rungs).is_some())
+        .await;
+    changed.map_or(End::Gone, |now| {
+        R::off(now.rungs).map_or(End::Cut, |fault| End::Over(Some(fault)))
+    })
 }
 
 /// The first half of a message, and the end of the connection or stream once it has left.
@@ -122,7 +140,10 @@ fn head(framing: Framing, content_type: &'static str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     if gzip {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from_static("gzip"));
+        headers.insert(
+            HeaderName::from_static(name),
+            HeaderValue::from_static("gzip"),
+        );
     }
     headers
 }

@@ -1,13 +1,16 @@
-//! A conversation as a tree of numbered fields: `exa.jetski_cortex_pb.CascadeState`, as far as the stand-in fills it.
+//! A conversation as a tree of numbered fields: `exa.jetski_cortex_pb.CascadeState`, as far as the
+//! stand-in fills it.
 //!
-//! Source of the numbers: the descriptors that ship inside the agent's own bundles. As in proto3, a field that holds its
-//! default is not there.
+//! Source of the numbers: the descriptors that ship inside the agent's own bundles. As in proto3, a
+//! field that holds its default is not there.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::demo::agent::cascade::{Cascade, Generation, RunStatus, Stats, Step, StepKind, Trajectory};
+use crate::demo::agent::cascade::{
+    Cascade, Generation, RunStatus, Stats, Step, StepKind, Trajectory,
+};
 
 /// A message: its fields by number.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -91,17 +94,40 @@ pub(super) fn state(cascade: &Cascade) -> Message {
         .part(2, Some(trajectory(&cascade.with_inside())))
         .one(3, Value::Enum(cascade.main.status.number()))
         .one(11, Value::Bool(cascade.has_active_children()))
-        .part(971, waiting.then(|| Message::default().text(1, "unheard of").one(2, Value::Int64(-1))))
+        .part(
+            971,
+            waiting.then(|| {
+                Message::default()
+                    .text(1, "unheard of")
+                    .one(2, Value::Int64(-1))
+            }),
+        )
 }
 
 fn trajectory(trajectory: &Trajectory) -> Message {
     let executors = trajectory.executors.iter().map(|executor| {
-        Value::Message(Message::default().one(1, Value::Enum(executor.reason.number())).text(9, &executor.execution))
+        Value::Message(
+            Message::default()
+                .one(1, Value::Enum(executor.reason.number()))
+                .text(9, &executor.execution),
+        )
     });
     Message::default()
         .text(1, &trajectory.id)
-        .many(2, trajectory.steps.iter().map(|entry| Value::Message(step(entry))))
-        .many(3, trajectory.generations.iter().map(|call| Value::Message(generation(call))))
+        .many(
+            2,
+            trajectory
+                .steps
+                .iter()
+                .map(|entry| Value::Message(step(entry))),
+        )
+        .many(
+            3,
+            trajectory
+                .generations
+                .iter()
+                .map(|call| Value::Message(generation(call))),
+        )
         .many(9, executors)
 }
 
@@ -138,7 +164,10 @@ fn generation(call: &Generation) -> Message {
         .many(17, retries)
         .text(19, call.answered_by.as_deref().unwrap_or_default());
     let step = u32::try_from(call.step).unwrap_or(u32::MAX);
-    Message::default().part(1, Some(chat)).many(2, [Value::Uint32(step)]).text(4, &call.execution)
+    Message::default()
+        .part(1, Some(chat))
+        .many(2, [Value::Uint32(step)])
+        .text(4, &call.execution)
 }
 
 fn usage(call: &Generation, stats: &Stats) -> Message {
@@ -155,5 +184,7 @@ fn usage(call: &Generation, stats: &Stats) -> Message {
 }
 
 fn timestamp(time: Timestamp) -> Message {
-    Message::default().one(1, Value::Int64(time.as_second())).one(2, Value::Int32(time.subsec_nanosecond()))
+    Message::default()
+        .one(1, Value::Int64(time.as_second()))
+        .one(2, Value::Int32(time.subsec_nanosecond()))
 }

@@ -20,13 +20,20 @@ pub(super) fn answer(store: &Store, method: &str, asked: &Value) -> Result<Value
         "GetCascadeTrajectory" => trajectory(&cascade(store, asked)?),
         "GetCascadeTrajectoryGeneratorMetadata" => {
             let cascade = cascade(store, asked)?;
-            let calls = cascade.main.generations.get(offset(asked, "generatorMetadataOffset")..).unwrap_or_default();
+            let calls = cascade
+                .main
+                .generations
+                .get(offset(asked, "generatorMetadataOffset")..)
+                .unwrap_or_default();
             json!({"generatorMetadata": documents(calls)})
         }
         "GetCascadeTrajectorySteps" => {
             let cascade = cascade(store, asked)?;
             let main = cascade.with_inside();
-            let steps = main.steps.get(offset(asked, "stepOffset")..).unwrap_or_default();
+            let steps = main
+                .steps
+                .get(offset(asked, "stepOffset")..)
+                .unwrap_or_default();
             json!({"steps": documents(steps)})
         }
         "GetUserStatus" => user_status(),
@@ -39,18 +46,32 @@ pub(super) fn answer(store: &Store, method: &str, asked: &Value) -> Result<Value
 }
 
 fn cascade(store: &Store, asked: &Value) -> Result<Cascade, Fault> {
-    let id = asked.get("cascadeId").and_then(Value::as_str).unwrap_or_default();
-    store.find(id).and_then(|subject| subject.state()).ok_or(Fault::NO_TRAJECTORY)
+    let id = asked
+        .get("cascadeId")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    store
+        .find(id)
+        .and_then(|subject| subject.state())
+        .ok_or(Fault::NO_TRAJECTORY)
 }
 
 /// A number, which proto3 JSON may also have as a string.
 fn offset(asked: &Value, name: &str) -> usize {
-    let number = asked.get(name).and_then(|value| value.as_u64().or_else(|| value.as_str()?.parse().ok()));
-    number.and_then(|number| usize::try_from(number).ok()).unwrap_or_default()
+    let number = asked
+        .get(name)
+        .and_then(|value| value.as_u64().or_else(|| value.as_str()?.parse().ok()));
+    number
+        .and_then(|number| usize::try_from(number).ok())
+        .unwrap_or_default()
 }
 
 fn summaries(store: &Store) -> Value {
-    let summaries: Map<_, _> = store.all().iter().map(|cascade| (cascade.id.clone(), cascade.document())).collect();
+    let summaries: Map<_, _> = store
+        .all()
+        .iter()
+        .map(|cascade| (cascade.id.clone(), cascade.document()))
+        .collect();
     json!({"trajectorySummaries": summaries})
 }
 
@@ -58,7 +79,10 @@ fn trajectory(cascade: &Cascade) -> Value {
     let mut trajectory = cascade.with_inside().document();
     if let Some(fields) = trajectory.as_object_mut() {
         fields.insert("cascadeId".to_owned(), cascade.id.clone().into());
-        fields.insert("metadata".to_owned(), json!({"createdAt": cascade.created.to_string()}));
+        fields.insert(
+            "metadata".to_owned(),
+            json!({"createdAt": cascade.created.to_string()}),
+        );
     }
     json!({
         "trajectory": trajectory, "status": cascade.main.status.name(),

@@ -24,9 +24,19 @@ fn reading(metrics: &Metrics, seconds: u64) -> Reading {
 fn pushed(metrics: &Metrics, since: &Reading, temporality: Temporality) -> Vec<Metric> {
     let resource = Resource::new(&Config::default());
     let families = metrics.families();
-    let (mut message, points) = message(&resource, &families, since, at(2_000_000_000), temporality);
-    let metrics = message.resource_metrics.remove(0).scope_metrics.remove(0).metrics;
-    assert_eq!(points, metrics.iter().map(points_of).sum::<usize>(), "every point is counted");
+    let (mut message, points) =
+        message(&resource, &families, since, at(2_000_000_000), temporality);
+    let metrics = message
+        .resource_metrics
+        .remove(0)
+        .scope_metrics
+        .remove(0)
+        .metrics;
+    assert_eq!(
+        points,
+        metrics.iter().map(points_of).sum::<usize>(),
+        "every point is counted"
+    );
     metrics
 }
 
@@ -40,22 +50,38 @@ fn points_of(metric: &Metric) -> usize {
 }
 
 fn of<'a>(pushed: &'a [Metric], name: &str) -> &'a metric::Data {
-    pushed.iter().find(|metric| metric.name == name).and_then(|metric| metric.data.as_ref()).expect(name)
+    pushed
+        .iter()
+        .find(|metric| metric.name == name)
+        .and_then(|metric| metric.data.as_ref())
+        .expect(name)
 }
 
 /// The one point of a sum that is not 0: its value, and when it begins and ends.
 fn counted(pushed: &[Metric], name: &str) -> Vec<(f64, u64, u64)> {
-    let metric::Data::Sum(sum) = of(pushed, name) else { panic!("{name} is a sum") };
+    let metric::Data::Sum(sum) = of(pushed, name) else {
+        panic!("{name} is a sum")
+    };
     let points = sum.data_points.iter().map(|point| {
-        let Some(number_data_point::Value::AsDouble(value)) = point.value else { panic!("a number") };
-        (value, point.start_time_unix_nano / 1_000_000_000, point.time_unix_nano / 1_000_000_000)
+        let Some(number_data_point::Value::AsDouble(value)) = point.value else {
+            panic!("a number")
+        };
+        (
+            value,
+            point.start_time_unix_nano / 1_000_000_000,
+            point.time_unix_nano / 1_000_000_000,
+        )
     });
     points.filter(|(value, ..)| *value > 0.0).collect()
 }
 
 fn observed<'a>(pushed: &'a [Metric], name: &str) -> &'a HistogramDataPoint {
-    let metric::Data::Histogram(histogram) = of(pushed, name) else { panic!("{name} is a histogram") };
-    let [point] = &histogram.data_points[..] else { panic!("one series") };
+    let metric::Data::Histogram(histogram) = of(pushed, name) else {
+        panic!("{name} is a histogram")
+    };
+    let [point] = &histogram.data_points[..] else {
+        panic!("one series")
+    };
     point
 }
 
@@ -88,10 +114,17 @@ fn names_lead_back_to_those_of_a_scrape() {
     let pushed = pushed(&metrics, &since, Temporality::Cumulative);
     let names: BTreeSet<_> = pushed.iter().map(as_prometheus_has_it).collect();
     let scrape = metrics.encode(Format::Text).expect("an exposition");
-    let declared = scrape.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    let declared = scrape
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
     let with_series = declared.filter(|name| {
-        let is_sample = |line: &str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ', '_']));
-        scrape.lines().any(|line| !line.starts_with('#') && is_sample(line))
+        let is_sample = |line: &str| {
+            line.strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with(['{', ' ', '_']))
+        };
+        scrape
+            .lines()
+            .any(|line| !line.starts_with('#') && is_sample(line))
     });
     assert_eq!(names, with_series.map(str::to_owned).collect());
     assert!(pushed.iter().all(|metric| !metric.description.is_empty()));
@@ -103,40 +136,73 @@ fn the_convention_s_metrics_have_the_convention_s_names() {
     let since = reading(&metrics, 0);
     metrics.take(&called(None));
     let pushed = pushed(&metrics, &since, Temporality::Cumulative);
-    let metric::Data::Sum(sum) = of(&pushed, "gen_ai.client.inference.usage.cache_read.input_tokens") else {
+    let metric::Data::Sum(sum) = of(
+        &pushed,
+        "gen_ai.client.inference.usage.cache_read.input_tokens",
+    ) else {
         panic!("a sum")
     };
-    let names: Vec<_> = sum.data_points[0].attributes.iter().map(|it| it.key.as_str()).collect();
-    let expected = ["gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model", "gen_ai.token.modality"];
+    let names: Vec<_> = sum.data_points[0]
+        .attributes
+        .iter()
+        .map(|it| it.key.as_str())
+        .collect();
+    let expected = [
+        "gen_ai.operation.name",
+        "gen_ai.provider.name",
+        "gen_ai.request.model",
+        "gen_ai.token.modality",
+    ];
     assert_eq!(names, expected);
-    let duration = pushed.iter().find(|metric| metric.name == "gen_ai.client.inference.duration").expect("a metric");
+    let duration = pushed
+        .iter()
+        .find(|metric| metric.name == "gen_ai.client.inference.duration")
+        .expect("a metric");
     assert_eq!(duration.unit, "s");
-    assert!(pushed.iter().all(|metric| metric.name.starts_with("gen_ai.") == metric.name.contains("gen_ai")));
+    assert!(
+        pushed
+            .iter()
+            .all(|metric| metric.name.starts_with("gen_ai.") == metric.name.contains("gen_ai"))
+    );
 }
 
 #[test]
 fn cumulative_sums_begin_with_the_program_and_deltas_with_the_last_reading() {
     let metrics = metrics();
-    // What was there before the program began, such as what a ledger has kept, is no part of what is pushed.
+    // What was there before the program began, such as what a ledger has kept, is no part of what
+    // is pushed.
     metrics.take(&called(None));
     let start = reading(&metrics, 1000);
     metrics.take(&called(None));
     metrics.take(&called(None));
     let first = pushed(&metrics, &start, Temporality::Cumulative);
-    assert_eq!(counted(&first, "gravimeter_calls"), [(2.0, 1000, 2_000_000_000)]);
+    assert_eq!(
+        counted(&first, "gravimeter_calls"),
+        [(2.0, 1000, 2_000_000_000)]
+    );
     let later = reading(&metrics, 1500);
     metrics.take(&called(None));
     let cumulative = pushed(&metrics, &start, Temporality::Cumulative);
     let delta = pushed(&metrics, &later, Temporality::Delta);
-    assert_eq!(counted(&cumulative, "gravimeter_calls"), [(3.0, 1000, 2_000_000_000)]);
-    assert_eq!(counted(&delta, "gravimeter_calls"), [(1.0, 1500, 2_000_000_000)]);
+    assert_eq!(
+        counted(&cumulative, "gravimeter_calls"),
+        [(3.0, 1000, 2_000_000_000)]
+    );
+    assert_eq!(
+        counted(&delta, "gravimeter_calls"),
+        [(1.0, 1500, 2_000_000_000)]
+    );
     for (pushed, count) in [(&cumulative, 3), (&delta, 1)] {
         let point = observed(pushed, "gravimeter_call_duration");
         assert_eq!((point.count, point.sum), (count, Some(1.5 * count as f64)));
         assert_eq!(point.bucket_counts.iter().sum::<u64>(), count);
         assert_eq!(point.bucket_counts.len(), point.explicit_bounds.len() + 1);
         // 1.5 s lie between 1.28 and 2.56.
-        let bucket = point.bucket_counts.iter().position(|in_it| *in_it == count).expect("a bucket");
+        let bucket = point
+            .bucket_counts
+            .iter()
+            .position(|in_it| *in_it == count)
+            .expect("a bucket");
         assert_eq!(point.explicit_bounds[bucket - 1..=bucket], [1.28, 2.56]);
     }
 }
@@ -149,8 +215,13 @@ fn temporality_stands_on_sums_and_histograms() {
     for (temporality, number) in [(Temporality::Delta, 1), (Temporality::Cumulative, 2)] {
         for metric in pushed(&metrics, &since, temporality) {
             match metric.data.expect("data") {
-                metric::Data::Sum(sum) => assert_eq!((sum.aggregation_temporality, sum.is_monotonic), (number, true)),
-                metric::Data::Histogram(histogram) => assert_eq!(histogram.aggregation_temporality, number),
+                metric::Data::Sum(sum) => assert_eq!(
+                    (sum.aggregation_temporality, sum.is_monotonic),
+                    (number, true)
+                ),
+                metric::Data::Histogram(histogram) => {
+                    assert_eq!(histogram.aggregation_temporality, number)
+                }
                 _ => {}
             }
         }
@@ -163,12 +234,21 @@ fn an_exemplar_goes_with_the_points_of_its_time() {
     let since = reading(&metrics, 1_000_000_000);
     metrics.take(&called(Some(sampled(0x4bf9, 0xf067))));
     let first = pushed(&metrics, &since, Temporality::Delta);
-    let [exemplar] = &observed(&first, "gravimeter_call_duration").exemplars[..] else { panic!("one exemplar") };
-    assert_eq!((&exemplar.trace_id[14..], &exemplar.span_id[6..]), (&[0x4b, 0xf9][..], &[0xf0, 0x67][..]));
+    let [exemplar] = &observed(&first, "gravimeter_call_duration").exemplars[..] else {
+        panic!("one exemplar")
+    };
+    assert_eq!(
+        (&exemplar.trace_id[14..], &exemplar.span_id[6..]),
+        (&[0x4b, 0xf9][..], &[0xf0, 0x67][..])
+    );
     assert_eq!((exemplar.trace_id.len(), exemplar.span_id.len()), (16, 8));
     assert_eq!(exemplar.value, Some(exemplar::Value::AsDouble(1.5)));
     assert_eq!(exemplar.time_unix_nano, 1_790_000_001_500_000_000);
-    let after = pushed(&metrics, &reading(&metrics, 1_800_000_000), Temporality::Delta);
+    let after = pushed(
+        &metrics,
+        &reading(&metrics, 1_800_000_000),
+        Temporality::Delta,
+    );
     assert_eq!(observed(&after, "gravimeter_call_duration").exemplars, []);
 }
 
@@ -178,7 +258,10 @@ fn a_clock_that_was_put_back_makes_no_span_of_time_negative() {
     let since = reading(&metrics, 3_000_000_000);
     metrics.take(&called(None));
     let pushed = pushed(&metrics, &since, Temporality::Delta);
-    assert_eq!(counted(&pushed, "gravimeter_calls"), [(1.0, 3_000_000_000, 3_000_000_000)]);
+    assert_eq!(
+        counted(&pushed, "gravimeter_calls"),
+        [(1.0, 3_000_000_000, 3_000_000_000)]
+    );
 }
 
 #[test]
@@ -187,7 +270,16 @@ fn labels_of_ours_stay_as_they_are() {
     let since = reading(&metrics, 0);
     metrics.take(&called(None));
     let pushed = pushed(&metrics, &since, Temporality::Cumulative);
-    let metric::Data::Sum(sum) = of(&pushed, "gravimeter_calls") else { panic!("a sum") };
-    let model = sum.data_points[0].attributes.iter().find(|it| it.key == "model").and_then(|it| it.value.clone());
-    assert_eq!(model.and_then(|it| it.value), Some(any_value::Value::StringValue("m".to_owned())));
+    let metric::Data::Sum(sum) = of(&pushed, "gravimeter_calls") else {
+        panic!("a sum")
+    };
+    let model = sum.data_points[0]
+        .attributes
+        .iter()
+        .find(|it| it.key == "model")
+        .and_then(|it| it.value.clone());
+    assert_eq!(
+        model.and_then(|it| it.value),
+        Some(any_value::Value::StringValue("m".to_owned()))
+    );
 }
