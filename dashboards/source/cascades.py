@@ -33,8 +33,8 @@ def _numbers() -> Band:
     joined = house.total("correlations_total", 'method!="none"')
     return side_by_side(
         4,
-        stat_panel("Runs", "Runs that have ended, however they did.", ended, "short", spark=False, decimals=0),
-        stat_panel("Running", "Conversations that the agent works on now.", house.value("cascades_running"), "short"),
+        stat_panel("Runs", "Runs that have ended, with any outcome.", ended, "short", spark=False, decimals=0),
+        stat_panel("Running", "Conversations that the agent is working on now.", house.value("cascades_running"), "short"),
         stat_panel(
             "Duration, median",
             "Half of the runs end within this time.",
@@ -66,7 +66,7 @@ def _numbers() -> Band:
         ),
         stat_panel(
             "Unsuccessful",
-            "Share of runs that ended in an error, without a word, or out of sight. Runs that users canceled do not count.",
+            "Share of runs with the outcome error, swallowed or lost. Runs that users canceled do not count.",
             # Outcomes that never were have no series.
             ratio(f"({runs.total('duration_seconds_count', UNSUCCESSFUL)} or vector(0))", ended),
             "percentunit",
@@ -75,7 +75,7 @@ def _numbers() -> Band:
         ),
         stat_panel(
             "Joined",
-            "Share of LLM calls whose conversation is known. The rest is in all totals, but in no run.",
+            "Share of LLM calls whose conversation is known. All others are in all totals, but in no run.",
             ratio(joined, house.total("correlations_total")),
             "percentunit",
             steps=below(0.8, 0.95),
@@ -91,14 +91,14 @@ def _durations() -> list[Band]:
             9,
             heat(
                 "Duration of runs",
-                "Runs by the time from the user's message until all is idle. Diamonds are runs: they lead to their traces.",
+                "Runs by the time from the user's message until all work has ended. Diamonds are runs and link to their traces.",
                 runs.heat("duration_seconds"),
                 "s",
                 exemplars=True,
             ),
             lines(
                 "Duration of runs, percentiles",
-                "Diamonds are single runs: they lead to their traces.",
+                "Diamonds are single runs and link to their traces.",
                 {f"p{q}": runs.quantile(q / 100, "duration_seconds") for q in (50, 90, 95, 99)},
                 "s",
                 exemplars=True,
@@ -109,19 +109,21 @@ def _durations() -> list[Band]:
             8,
             lines(
                 "The first word",
-                "From the user's message to the first content. What the agent does before its first call is part of it.",
+                "From the user's message to the first content, including what the agent does before its first call.",
                 {f"p{q}": runs.quantile(q / 100, first) for q in (50, 95, 99)},
                 "s",
             ),
             bars(
                 "Runs by outcome",
-                "swallowed: the agent went idle without a word; lost: the end could not be seen.",
+                "swallowed: the agent went idle without an answer; lost: the end could not be seen.",
                 {"{{outcome}}": runs.per_minute("duration_seconds_count", by="outcome")},
                 "short",
                 colors=OUTCOMES,
                 links=ENDED,
             ),
-            lines("Running", "Conversations that the agent works on.", {"running": house.value("cascades_running")}, "short"),
+            lines(
+                "Running", "Conversations that the agent is working on.", {"running": house.value("cascades_running")}, "short"
+            ),
         ),
     ]
 
@@ -135,7 +137,7 @@ def _slowest() -> Band:
             14,
             lines(
                 "The slowest runs",
-                "The upper end of the bucket that the slowest run of each interval fell into. Its diamond leads to its trace.",
+                "The upper end of the bucket that the slowest run of each interval fell into. Its diamond links to its trace.",
                 {"{{model}}": runs.quantile(1, "duration_seconds", by="model")},
                 "s",
                 exemplars=True,
@@ -146,7 +148,7 @@ def _slowest() -> Band:
             10,
             rows(
                 "The slowest models",
-                "Ten sets of model and outcome, slowest first. A click on a model leads to its runs of more than ten seconds.",
+                "The ten slowest combinations of model and outcome. A click on a model shows its runs of more than ten seconds.",
                 {
                     "Duration, p95": Column(f"topk(10, {slow})", "s", above(60, 300)),
                     "Runs": Column(runs.total("duration_seconds_count", by=by), "short", decimals=0),
@@ -164,19 +166,19 @@ def _costs() -> list[Band]:
         side_by_side(
             8,
             heat("Calls per run", "Runs by their number of LLM calls.", runs.heat("calls"), "short"),
-            heat("Tokens per run", "Runs by their tokens, of all kinds and of all their calls.", runs.heat("tokens"), "short"),
+            heat("Tokens per run", "Runs by their number of tokens, of all kinds and all calls.", runs.heat("tokens"), "short"),
         ),
         side_by_side(
             8,
             lines(
                 "Calls per run, by model",
-                "The mean, and what one run of twenty exceeds.",
+                "The mean, and the value that one in twenty runs exceeds.",
                 {"mean, {{model}}": runs.mean("calls", by="model"), "p95, {{model}}": runs.quantile(0.95, "calls", by="model")},
                 "short",
             ),
             lines(
                 "Tokens per run, by model",
-                "The mean, and what one run of twenty exceeds.",
+                "The mean, and the value that one in twenty runs exceeds.",
                 {
                     "mean, {{model}}": runs.mean("tokens", by="model"),
                     "p95, {{model}}": runs.quantile(0.95, "tokens", by="model"),
@@ -211,20 +213,20 @@ def _knowledge() -> Band:
         8,
         bars(
             "Calls by what names their conversation",
-            "none: neither the call nor the agent ever named one. Nothing is guessed from times.",
+            "none: neither the call nor the agent named a conversation. Nothing is guessed from times.",
             {"{{method}}": house.per_minute("correlations_total", by="method")},
             "short",
             colors={"none": "red"},
         ),
         bars(
             "News of conversations by source",
-            "How the agent is followed: by its state, its reactive updates, by asking it, or from its traffic alone.",
+            "How Gravimeter follows the agent: by its state stream, its reactive updates, polling, or its traffic alone.",
             {"{{source}}": house.per_minute("cascade_updates_total", by="source")},
             "short",
         ),
         bars(
             "News that was lost",
-            "Why news of conversations could not be had. Neither the traffic nor a token count was affected.",
+            "Updates about conversations that were lost, by reason. Neither the traffic nor a token count was affected.",
             {"{{reason}}": house.per_minute("cascade_follow_errors_total", by="reason")},
             "short",
         ),

@@ -12,7 +12,7 @@ def board() -> Board:
     built = Board(
         "gravimeter-exporter",
         "Gravimeter / Exporter",
-        "Gravimeter itself: is it in the path, does it see everything, what does it add, does it lose anything?",
+        "Gravimeter itself: is it in the path, does it see everything, how much delay does it add, does it lose anything?",
         ("job", "instance", "provider", "model"),
     )
     built.row("Now", _numbers())
@@ -33,14 +33,14 @@ def _numbers() -> Band:
         4,
         stat_panel(
             "Scraped",
-            "Whether the last scrape of every chosen instance worked.",
+            "Whether the last scrape of every selected instance worked.",
             scrape.value("up", how="min"),
             "short",
             names=yes_no,
         ),
         stat_panel(
             "Version",
-            "What runs. Two values while an update is rolled out.",
+            "The running version. There are two while an update is rolled out.",
             house.value("build_info", by="version", how="count"),
             "short",
             text="{{version}}",
@@ -48,14 +48,14 @@ def _numbers() -> Band:
         ),
         stat_panel(
             "Running for",
-            "Since the youngest of the chosen instances was started.",
+            "Time since the start of the selected instance that started last.",
             f"time() - {process.value('start_time_seconds', how='max')}",
             "s",
             spark=False,
         ),
         stat_panel(
             "Redirect in place",
-            "Whether the rules that lead the agent's traffic here are in place, for each family. none: none are asked for.",
+            "Whether the rules that redirect the agent's traffic are in place, for each IP family. none: not configured.",
             house.value("redirect_active", how="min"),
             "short",
             names=yes_no,
@@ -63,7 +63,7 @@ def _numbers() -> Band:
         ),
         stat_panel(
             "Agent up",
-            "Whether the supervised agent runs. none: none is supervised.",
+            "Whether the supervised agent runs. none: no agent is supervised.",
             house.value("agent_up", how="min"),
             "short",
             names=yes_no,
@@ -71,7 +71,7 @@ def _numbers() -> Band:
         ),
         stat_panel(
             "CA ends in",
-            "A start of Gravimeter renews a CA with less than 30 days left.",
+            "Validity left of the CA certificate. A start of Gravimeter renews it when less than 30 days are left.",
             f"{house.value('ca_expiry_timestamp_seconds', how='min')} - time()",
             "s",
             steps=below(14 * DAY, 30 * DAY),
@@ -79,7 +79,7 @@ def _numbers() -> Band:
         ),
         stat_panel(
             "Tunnelled",
-            "Share of connections that were passed on unread: their host is not listed. Nothing but their bytes is counted.",
+            "Share of connections that were passed on unread, mostly because their host is not listed. Only bytes are counted.",
             ratio(tunnelled, passed),
             "percentunit",
             spark=False,
@@ -101,7 +101,7 @@ def _tls() -> list[Band]:
             8,
             heat(
                 "Handshakes with the agent",
-                "By duration. They begin once the provider was verified: a leaf is shown for no other.",
+                "By duration. They begin once the provider is verified: otherwise no leaf certificate is shown.",
                 house.heat(HANDSHAKE, 'side="agent"'),
                 "s",
             ),
@@ -129,7 +129,7 @@ def _tls() -> list[Band]:
             ),
             bars(
                 "Leaf certificates",
-                "Leaves that were shown to the agent: made for it, or made before.",
+                "Certificates that were shown to the agent: newly made (minted) or from the cache.",
                 {"{{result}}": house.per_minute("leaf_certificates_total", by="result")},
                 "short",
                 colors={"minted": "orange", "cached": "green"},
@@ -144,7 +144,7 @@ def _connections() -> list[Band]:
             8,
             bars(
                 "Connections",
-                "By what was done with them: read, passed on unread, refused.",
+                "By what was done with them: intercepted, tunnelled (passed on unread) or refused.",
                 {"{{disposition}}": house.per_minute("connections_total", by="disposition")},
                 "short",
                 colors={"intercepted": "green", "tunnelled": "blue", "refused": "red"},
@@ -157,7 +157,7 @@ def _connections() -> list[Band]:
             ),
             lines(
                 "Bytes passed on",
-                "Seen from the agent: plaintext of connections that are read, raw bytes of tunnelled ones.",
+                "Seen from the agent: plaintext of intercepted connections, raw bytes of tunnelled ones.",
                 {"{{direction}}": house.rate("bytes_total", by="direction")},
                 "Bps",
             ),
@@ -173,7 +173,7 @@ def _connections() -> list[Band]:
             ),
             bars(
                 "Timeouts",
-                "By the step that took longer than it may.",
+                "By the step that exceeded its time limit.",
                 {"{{step}}": house.per_minute("timeouts_total", by="step") + " > 0"},
                 "short",
                 nothing="none",
@@ -199,7 +199,7 @@ def _delay() -> Band:
         ),
         lines(
             "Delay of each chunk, percentiles",
-            "p50, p95 and p99. A provider or an agent that reads slowly is part of it.",
+            "p50, p95 and p99. The delay includes waiting for a provider or an agent that reads slowly.",
             {f"p{q}": house.quantile(q / 100, "relay_delay_seconds") for q in (50, 95, 99)},
             "s",
             steps=above(0.01, 0.1),
@@ -219,14 +219,14 @@ def _coverage() -> Band:
         ),
         bars(
             "The agent's own count",
-            "Set against the wire's. agent_only: a call passed Gravimeter by; disagree: both know it, with different figures.",
+            "Compared with the wire. agent_only: a call bypassed Gravimeter; disagree: both know it, with different figures.",
             {"{{result}}": house.per_minute("usage_comparisons_total", by="result")},
             "short",
             colors={"agree": "green", "disagree": "red", "agent_only": "dark-red", "wire_only": "blue"},
         ),
         bars(
             "Connections that passed unread",
-            "By why: nothing they carry is counted. encrypted_hello and no_sni may hide a host that should be read.",
+            "By reason. What they carry is not counted. encrypted_hello and no_sni may hide a host that should be read.",
             {"{{reason}}": house.per_minute("tunnelled_connections_total", by="reason") + " > 0"},
             "short",
             nothing="none",
@@ -249,14 +249,14 @@ def _trust() -> Band:
         8,
         bars(
             "The provider's own total",
-            "Set against the sum of the parts. disagree: the figures are read in a way that the total contradicts.",
+            "Compared with the sum of the parts. disagree: no known meaning of the parts adds up to the total.",
             {"{{result}}": house.per_minute("usage_totals_total", by="result")},
             "short",
             colors={"agree": "green", "disagree": "red", "absent": "blue"},
         ),
         bars(
             "Calls that are not read",
-            "Exchanges that look like LLM calls in no format that is read. Their tokens are missing from all figures.",
+            "Exchanges that look like LLM calls, in a format that is not read. Their tokens are missing from all figures.",
             {"{{reason}}": house.per_minute("unread_calls_total", by="reason")},
             "short",
         ),
@@ -268,7 +268,7 @@ def _stores() -> Band:
         8,
         bars(
             "Errors of the ledger",
-            "By operation, and calls that the ledger on disk does not have. /metrics has them all the same.",
+            "Errors by operation, and calls that are missing from the ledger on disk. /metrics still includes them.",
             {
                 "{{operation}}": house.per_minute("ledger_errors_total", by="operation"),
                 "calls dropped": house.per_minute("ledger_dropped_calls_total"),
@@ -278,7 +278,7 @@ def _stores() -> Band:
         ),
         bars(
             "Sent by OTLP",
-            "Spans, and points of pushed metrics, that the collector has taken.",
+            "Spans, and points of pushed metrics, that the collector has accepted.",
             {
                 "spans": house.per_minute("otlp_spans_exported_total"),
                 "points": house.per_minute("otlp_points_exported_total"),
@@ -317,7 +317,7 @@ def _process() -> list[Band]:
             lines("Threads", "Threads of the process.", {"{{instance}}": process.value("threads", by="instance")}, "short"),
             lines(
                 "File descriptors",
-                "Share of the limit that is open. At the limit, newcomers are refused.",
+                "Share of the limit in use. At the limit, new connections are refused.",
                 {"{{instance}}": f"{process.value('open_fds', by='instance')} / {process.value('max_fds', by='instance')}"},
                 "percentunit",
                 steps=above(0.5, 0.9),
@@ -334,14 +334,14 @@ def _process() -> list[Band]:
             ),
             bars(
                 "Restarts of the agent",
-                "By the way its process ended.",
+                "By how its process ended.",
                 {"{{reason}}": house.per_minute("agent_restarts_total", by="reason")},
                 "short",
             ),
             bars(
                 "Refused by the exporter itself",
-                "Connections that could not be accepted for lack of descriptors or memory, scrapes that were too many at once, "
-                "and whoever was not let in or was too slow, by reason.",
+                "Connections that could not be accepted for lack of descriptors or memory, scrapes beyond the limit, "
+                "and requests that were denied, failed or too slow, by reason.",
                 {
                     "not accepted": house.per_minute("accept_errors_total"),
                     "scrapes refused": house.per_minute("scrapes_rejected_total"),

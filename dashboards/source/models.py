@@ -14,7 +14,7 @@ def board() -> Board:
     built = Board(
         "gravimeter-models",
         "Gravimeter / Models",
-        "One model in depth: how long its calls take, how fast it writes, what it takes in and gives out. Choose it above.",
+        "One model in depth: how long its calls take, how fast it writes, what goes in and out. Select it above.",
         ("job", "instance", "provider", "model"),
     )
     built.row("In the time range shown", _numbers())
@@ -29,12 +29,12 @@ def _numbers() -> Band:
     return side_by_side(
         4,
         stat_panel(
-            "Calls", "LLM calls that have ended, however they did.", calls.total("calls_total"), "short", spark=False, decimals=0
+            "Calls", "LLM calls that have ended, with any outcome.", calls.total("calls_total"), "short", spark=False, decimals=0
         ),
         stat_panel("Tokens", "All kinds together.", calls.total("tokens_total"), "short", spark=False),
         stat_panel(
             "Spend",
-            "By the price table of the configuration; models without a price are not in it.",
+            "By the price table of the configuration, without models that have no price.",
             calls.total("cost_usd_total"),
             "currencyUSD",
             spark=False,
@@ -56,7 +56,7 @@ def _numbers() -> Band:
         ),
         stat_panel(
             "Output speed",
-            "Output and thinking tokens per second that half of the calls write at least, once their answer has begun.",
+            "Median of output and thinking tokens per second of a call, once its answer has begun.",
             f"1 / {calls.quantile(0.5, 'time_per_output_token_seconds', window='$__range')}",
             "short",
             spark=False,
@@ -88,14 +88,14 @@ def _latency() -> list[Band]:
             9,
             heat(
                 "Time to the first chunk",
-                "Calls by the time from the request's first byte to the first content. Diamonds lead to traces.",
+                "Calls by the time from the request's first byte to the first content. Diamonds link to traces.",
                 calls.heat(first),
                 "s",
                 exemplars=True,
             ),
             heat(
                 "Duration of calls",
-                "Calls by the time from the request's first byte to the answer's last. Diamonds lead to traces.",
+                "Calls by the time from the request's first byte to the answer's last. Diamonds link to traces.",
                 calls.heat(duration),
                 "s",
                 exemplars=True,
@@ -113,14 +113,14 @@ def _latency() -> list[Band]:
             ),
             lines(
                 "Time to the first chunk by model, p95",
-                "To compare the chosen models.",
+                "Compares the selected models.",
                 {"{{model}}": calls.quantile(0.95, first, by="model")},
                 "s",
                 links=CALLS,
             ),
             lines(
                 "Duration by operation, p95",
-                "Chats, checkpoints, token counts and completions take very different times.",
+                "Chats, checkpoints, token counts and completions differ widely in duration.",
                 {"{{operation}}": calls.quantile(0.95, duration, by="operation")},
                 "s",
                 exemplars=True,
@@ -137,13 +137,13 @@ def _pace() -> list[Band]:
             heat(
                 "Time for each output token",
                 "Calls by the time that one output or thinking token took, from the first content to the last. "
-                "Only calls with exact counts are in it.",
+                "Only calls with exact counts are included.",
                 calls.heat(pace),
                 "s",
             ),
             heat(
                 "Gaps between chunks",
-                "How long a stream was silent between two events with content. A band far up is a stream that stalls.",
+                "Time between two events with content. A band at the top means that streams stall.",
                 calls.heat(gap),
                 "s",
             ),
@@ -182,14 +182,14 @@ def _tokens() -> Band:
         8,
         bars(
             "Tokens by kind",
-            "What they were: cached input, fresh input, output, thinking. The kinds do not overlap.",
+            "Cached input, other input, output, thinking. The kinds do not overlap.",
             {"{{kind}}": calls.per_minute("tokens_total", by="kind")},
             "short",
             colors=KINDS,
         ),
         lines(
             "Tokens per call",
-            "Mean input and output of a call that went well. A growing input is a context that grows.",
+            "Mean input and output of a successful call. A growing input means a growing context.",
             {
                 "in, {{model}}": ratio(calls.rate("tokens_total", SENT, by="model"), ended),
                 "out, {{model}}": ratio(calls.rate("tokens_total", GENERATED, by="model"), ended),
@@ -217,7 +217,7 @@ def _ends() -> Band:
         ),
         bars(
             "Calls by operation",
-            "What they were for.",
+            "By the purpose of the call.",
             {"{{operation}}": calls.per_minute("calls_total", by="operation")},
             "short",
         ),

@@ -47,7 +47,7 @@ def _numbers() -> Band:
         4,
         stat_panel(
             "Spend",
-            "By the price table of the configuration. What has no price is not in it: see 'Calls without a price'.",
+            "By the price table of the configuration, without calls that have no price: see 'Calls without a price'.",
             calls.total("cost_usd_total"),
             "currencyUSD",
             spark=False,
@@ -60,11 +60,11 @@ def _numbers() -> Band:
             spark=False,
         ),
         stat_panel(
-            "Calls", "LLM calls that have ended, however they did.", calls.total("calls_total"), "short", spark=False, decimals=0
+            "Calls", "LLM calls that have ended, with any outcome.", calls.total("calls_total"), "short", spark=False, decimals=0
         ),
         stat_panel(
             "Failed",
-            "Share of calls that failed. Calls that the agent gave up itself (aborted) do not count as failed, refusals do.",
+            "Share of calls that failed, refusals included; calls that the agent aborted are not failures.",
             ratio(calls.total("calls_total", FAILED), calls.total("calls_total")),
             "percentunit",
             steps=above(0.02, 0.1),
@@ -80,13 +80,13 @@ def _numbers() -> Band:
         ),
         stat_panel(
             "Cascades running",
-            "Conversations that the agent works on now.",
+            "Conversations that the agent is working on now.",
             house.value("cascades_running"),
             "short",
         ),
         stat_panel(
             "Quota left, least",
-            "What is left of the quota that is nearest to its end, as it was told last. One that is full again is left out.",
+            "What is left of the lowest quota, as last reported. Quotas that have been reset since are left out.",
             f"min({calls.select('quota_remaining_ratio')} unless {calls.select('quota_reset_timestamp_seconds')} < time())",
             "percentunit",
             nothing="unknown",
@@ -94,7 +94,7 @@ def _numbers() -> Band:
         ),
         stat_panel(
             "Exact",
-            "Share of calls whose final token counts were seen. What is missing here is missing in every number of this board.",
+            "Share of calls whose final token counts were seen. Tokens of all others may be missing in every number here.",
             ratio(calls.total("usage_reports_total", 'quality="exact"'), calls.total("usage_reports_total")),
             "percentunit",
             steps=below(0.9, 0.97),
@@ -111,14 +111,14 @@ def _tokens() -> list[Band]:
             9,
             bars(
                 "Tokens by model",
-                "Tokens of one minute, averaged over each interval.",
+                "Tokens per minute, averaged over each interval.",
                 {"{{model}}": calls.per_minute("tokens_total", by="model")},
                 "short",
                 links=CALLS,
             ),
             bars(
                 "Tokens by kind",
-                "What they were: cached input, fresh input, output, thinking. The kinds do not overlap.",
+                "Cached input, other input, output, thinking. The kinds do not overlap.",
                 {"{{kind}}": calls.per_minute("tokens_total", by="kind")},
                 "short",
                 colors=KINDS,
@@ -128,20 +128,20 @@ def _tokens() -> list[Band]:
             8,
             bars(
                 "Spend by model",
-                "US dollars a minute, by the price table of the configuration.",
+                "US dollars per minute, by the price table of the configuration.",
                 {"{{model}}": calls.per_minute("cost_usd_total", by="model")},
                 "currencyUSD",
             ),
             lines(
                 "Input from the cache",
-                "Share of input tokens that the provider read from its cache: those cost a fraction of fresh ones.",
+                "Share of input tokens that the provider read from its cache. They cost a fraction of the others.",
                 {"{{model}}": ratio(cached, sent)},
                 "percentunit",
                 top=1,
             ),
             bars(
                 "Calls without a price",
-                "Calls of models that the price table does not have. Their tokens count, their spend does not.",
+                "Calls with tokens for which the price table has no price. Their tokens are counted, their spend is not.",
                 {"{{model}}": calls.per_minute("unpriced_calls_total", by="model")},
                 "short",
             ),
@@ -171,7 +171,7 @@ def _calls() -> list[Band]:
             ),
             bars(
                 "Refused for quota, rate or capacity",
-                "Calls that the provider refused with 429, by its reason.",
+                "Calls that the provider refused (429), by reason.",
                 {"{{model}}, {{reason}}": calls.per_minute("rate_limits_total", by="model, reason") + " > 0"},
                 "short",
                 nothing="none",
@@ -182,21 +182,21 @@ def _calls() -> list[Band]:
             9,
             lines(
                 "Time to the first chunk",
-                "From the first byte of the request to the first content. Diamonds are single calls: they lead to their traces.",
+                "From the first byte of the request to the first content. Diamonds are single calls and link to their traces.",
                 {f"p{q}": calls.quantile(q / 100, "time_to_first_chunk_seconds") for q in (50, 95, 99)},
                 "s",
                 exemplars=True,
             ),
             lines(
                 "Duration of calls",
-                "From the first byte of the request to the last of the answer. Diamonds are calls: they lead to their traces.",
+                "From the first byte of the request to the last of the answer. Diamonds are calls and link to their traces.",
                 {f"p{q}": calls.quantile(q / 100, "call_duration_seconds") for q in (50, 95, 99)},
                 "s",
                 exemplars=True,
             ),
             lines(
                 "At work",
-                "Calls in flight by provider, and conversations that the agent works on.",
+                "Calls in progress by provider, and conversations that the agent is working on.",
                 {
                     "calls, {{provider}}": providers.value("calls_in_flight", by="provider"),
                     "cascades": house.value("cascades_running"),
@@ -215,7 +215,7 @@ def _quotas() -> Band:
             14,
             lines(
                 "Quota left",
-                "What is left of each quota, as it was told last. Several models may share one: never add them.",
+                "What is left of each quota, as last reported. Several models may share one quota: never add them.",
                 {"{{model}}, {{window}}": calls.value("quota_remaining_ratio", by="model, window", how="min")},
                 "percentunit",
                 top=1,
@@ -226,7 +226,7 @@ def _quotas() -> Band:
             10,
             rows(
                 "Quotas",
-                "What is left, and when each quota is full again (empty where nobody told).",
+                "What is left, and when each quota is reset (empty if not reported).",
                 {
                     "Left": Column(calls.value("quota_remaining_ratio", by=by, how="min"), "percentunit", below(0.1, 0.3)),
                     "Full again": Column(
@@ -244,7 +244,7 @@ def _quotas() -> Band:
 def _models() -> Panel:
     return rows(
         "Models in the time range shown",
-        "One row for each model. A click on a model leads to its traces.",
+        "One row for each model. A click on a model shows its traces.",
         {
             "Calls": Column(calls.total("calls_total", by="model"), "short", decimals=0),
             "Tokens": Column(calls.total("tokens_total", by="model"), "short"),
