@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::update::{AgentUsage, Generation};
-use crate::record::{Id, TokenUsage, UsageComparison};
+use crate::record::{Id, TokenKind, TokenUsage, UsageComparison};
 
 /// A call that the wire has seen.
 #[derive(Debug, Clone)]
@@ -128,17 +128,17 @@ fn compare(call: &WireCall, generation: &Generation) -> Option<UsageComparison> 
     let Some(agent) = generation.usage else {
         return Some(UsageComparison::WireOnly);
     };
-    let of = |part: Option<u64>| part.unwrap_or(0);
-    let input = of(wire.input);
+    let wire = wire.counts();
+    let input = wire[TokenKind::Input];
     let agrees = |AgentUsage {
                       input: theirs,
                       cache_read,
                       output,
                       ..
                   }: AgentUsage| {
-        (theirs == input || theirs == input.saturating_add(of(wire.tool_input)))
-            && cache_read == of(wire.cache_read)
-            && output == of(wire.output).saturating_add(of(wire.thinking))
+        (theirs == input || theirs == input.saturating_add(wire[TokenKind::ToolInput]))
+            && cache_read == wire[TokenKind::CacheRead]
+            && output == wire.sum(TokenKind::OUTPUT)
     };
     Some(if agrees(agent) {
         UsageComparison::Agree
@@ -163,13 +163,11 @@ mod tests {
     }
 
     fn call(response: &str, trace: &str) -> WireCall {
-        let usage = TokenUsage {
-            input: Some(1_991),
-            cache_read: Some(15_942),
-            output: Some(50),
-            thinking: Some(6),
-            ..TokenUsage::default()
-        };
+        let usage = TokenUsage::default()
+            .with(TokenKind::Input, 1_991)
+            .with(TokenKind::CacheRead, 15_942)
+            .with(TokenKind::Output, 50)
+            .with(TokenKind::Thinking, 6);
         WireCall {
             response: Some(id(response)),
             trace: Some(id(trace)),

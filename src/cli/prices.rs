@@ -67,7 +67,8 @@ fn grid(prices: &Prices) -> Grid {
     let kinds = [
         ("INPUT", 0, TokenKind::Input),
         ("CACHE READ", 1, TokenKind::CacheRead),
-        ("CACHE WRITE", 4, TokenKind::CacheWrite),
+        ("CACHE WRITE", 4, TokenKind::CacheWrite5m),
+        ("WRITE 1H", 6, TokenKind::CacheWrite1h),
         ("TOOLS", 6, TokenKind::ToolInput),
         ("OUTPUT", 0, TokenKind::Output),
         ("THINKING", 5, TokenKind::Thinking),
@@ -151,7 +152,7 @@ fn object(listed: Listed<'_>) -> Value {
 fn prices_of(rates: &Rates) -> Map<String, Value> {
     let price = |kind: &TokenKind| {
         Some((
-            kind.as_str().to_owned(),
+            Rates::key(*kind).to_owned(),
             rates.of(*kind)?.to_string().into(),
         ))
     };
@@ -183,7 +184,7 @@ as_of = 2026-11-24
     #[test]
     fn each_model_and_tier_has_a_line() {
         let expected = "\
-MODEL                       PROVIDER    FROM        INPUT  CACHE READ  CACHE WRITE  TOOLS  OUTPUT  THINKING  AS OF       TABLE
+MODEL                       PROVIDER    FROM        INPUT  CACHE READ  CACHE WRITE  WRITE 1H  TOOLS  OUTPUT  THINKING  AS OF       TABLE
 ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 gemini-3*                   gcp.gemini  2027-01-01      2         0.2                   2    12.5      12.5  2026-11-24  file
   above 200000 input tokens gcp.gemini  2027-01-01      4         0.2                   4    12.5      12.5  2026-11-24  file

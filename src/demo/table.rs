@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::grid::{Column, Grid, grouped};
+use crate::record::TokenKind;
 
 /// The part of `/v1/usage` that the table shows. Fields that are missing count as zero, unknown
 /// ones are ignored.
@@ -33,18 +34,22 @@ pub struct Usage {
 pub struct Row {
     pub model: Option<String>,
     pub calls: u64,
-    pub input_tokens: u64,
-    pub cache_read_tokens: u64,
-    pub cache_write_tokens: u64,
-    pub tool_input_tokens: u64,
-    pub output_tokens: u64,
-    pub thinking_tokens: u64,
     pub total_tokens: u64,
     pub cost_usd: Option<f64>,
     pub unpriced_calls: u64,
+    /// All other fields of the group: tokens by kind, and what no table shows.
+    #[serde(flatten)]
+    others: BTreeMap<String, serde_json::Value>,
 }
 
 impl Row {
+    /// The tokens under a public name ([`TokenKind::public_names`]).
+    #[must_use]
+    pub fn tokens(&self, name: &str) -> u64 {
+        let count = self.others.get(&format!("{name}_tokens"));
+        count.and_then(serde_json::Value::as_u64).unwrap_or(0)
+    }
+
     /// The cost in dollars; `≥` before it where some calls have no price, `-` where none has one.
     #[must_use]
     pub fn cost(&self) -> String {
@@ -163,19 +168,32 @@ fn grid<'a>(head: &'static str, mut rows: Vec<(&'a str, &'a Row)>, totals: &'a R
             rows.iter().map(|(_, row)| grouped(figure(row))),
         )
     };
-    grid.column(figures("CALLS", 2, |row| row.calls))
-        .column(figures("INPUT", 1, |row| row.input_tokens))
-        .column(figures("CACHE READ", 3, |row| row.cache_read_tokens))
-        .column(figures("CACHE WRITE", 6, |row| row.cache_write_tokens))
-        .column(figures("TOOLS", 5, |row| row.tool_input_tokens))
-        .column(figures("OUTPUT", 1, |row| row.output_tokens))
-        .column(figures("THINKING", 4, |row| row.thinking_tokens))
-        .column(figures("TOTAL", 0, |row| row.total_tokens))
+    grid = grid.column(figures("CALLS", 2, |row| row.calls));
+    for name in TokenKind::public_names() {
+        let (head, expendable) = head_of(name);
+        let tokens = rows.iter().map(|(_, row)| grouped(row.tokens(name)));
+        grid = grid.column(Column::figures(head, expendable, tokens));
+    }
+    grid.column(figures("TOTAL", 0, |row| row.total_tokens))
         .column(Column::figures(
             "COST",
             2,
             rows.iter().map(|(_, row)| row.cost()),
         ))
+}
+
+/// The head of the column of a kind of tokens, and how early the column goes where the width does
+/// not suffice.
+fn head_of(name: &'static str) -> (&'static str, u8) {
+    match name {
+        "input" => ("INPUT", 1),
+        "cache_read" => ("CACHE READ", 3),
+        "cache_write" => ("CACHE WRITE", 6),
+        "tool_input" => ("TOOLS", 5),
+        "output" => ("OUTPUT", 1),
+        "thinking" => ("THINKING", 4),
+        other => (other, 4),
+    }
 }
 
 #[cfg(test)]

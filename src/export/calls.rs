@@ -179,13 +179,17 @@ impl CallMetrics {
     fn add(&self, group: &CallGroup) {
         self.costs.add(group);
         let (provider, model) = (group.provider, group.model.clone());
-        for &kind in TokenKind::ALL.iter().filter(|kind| group.of(**kind) > 0) {
+        for (kind, tokens) in group
+            .tokens
+            .by_public_name()
+            .filter(|(_, tokens)| *tokens > 0)
+        {
             let labels = ByKind {
                 provider,
                 model: model.clone(),
                 kind,
             };
-            add(&self.tokens.get_or_create_owned(&labels), group.of(kind));
+            add(&self.tokens.get_or_create_owned(&labels), tokens);
         }
         let by_quality = ByQuality {
             provider,
@@ -253,7 +257,7 @@ impl CallMetrics {
     /// Every member of a closed set gets its series with the first call of that kind, so that a
     /// rate sees the first event of each.
     fn begin(&self, provider: Provider, model: &Model, operation: Operation) {
-        each(|kind| {
+        for kind in TokenKind::public_names() {
             begin(
                 &self.tokens,
                 ByKind {
@@ -261,8 +265,8 @@ impl CallMetrics {
                     model: model.clone(),
                     kind,
                 },
-            )
-        });
+            );
+        }
         each(|quality| {
             begin(
                 &self.usage_reports,
@@ -308,7 +312,7 @@ impl CallMetrics {
             priced_calls: call.cost.is_some().into(),
             unpriced_calls: call.is_unpriced().into(),
             cost: call.cost.unwrap_or_default(),
-            tokens: call.usage.in_order(),
+            tokens: call.usage.counts(),
         };
         let outcome = ByOutcome {
             provider: group.provider,
@@ -362,10 +366,6 @@ fn seconds_per_output_token(call: &Call) -> Option<f64> {
         .timing
         .content_duration
         .filter(|_| call.quality == Quality::Exact)?;
-    let generated = call
-        .usage
-        .output
-        .unwrap_or(0)
-        .saturating_add(call.usage.thinking.unwrap_or(0));
+    let generated = call.usage.counts().sum(TokenKind::OUTPUT);
     (generated > 1).then(|| content.as_secs_f64() / (generated - 1) as f64)
 }

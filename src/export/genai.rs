@@ -14,7 +14,8 @@ use prometheus_client::registry::Registry;
 
 use super::series::{Histograms, add, call_latency, declare};
 use crate::record::{
-    Call, Label, Model, Models, Operation, Outcome, Provider, TokenKind, TokenUsage, Totals,
+    Call, Label, Model, Models, Operation, Outcome, PerKind, Provider, TokenKind, TokenUsage,
+    Totals,
 };
 
 /// The state of the convention that is followed: after v1.41.0, with token counters instead of a
@@ -203,23 +204,18 @@ pub struct Usage {
 
 impl From<&TokenUsage> for Usage {
     fn from(usage: &TokenUsage) -> Self {
-        let sum = |parts: &[Option<u64>]| {
-            parts
-                .iter()
-                .flatten()
-                .fold(0, |sum: u64, part| sum.saturating_add(*part))
-        };
+        Self::from(&usage.counts())
+    }
+}
+
+impl From<&PerKind<u64>> for Usage {
+    fn from(tokens: &PerKind<u64>) -> Self {
         Self {
-            input_tokens: sum(&[
-                usage.input,
-                usage.cache_read,
-                usage.cache_write,
-                usage.tool_input,
-            ]),
-            output_tokens: sum(&[usage.output, usage.thinking]),
-            cache_read_input_tokens: sum(&[usage.cache_read]),
-            cache_write_input_tokens: sum(&[usage.cache_write]),
-            reasoning_output_tokens: sum(&[usage.thinking]),
+            input_tokens: tokens.sum(TokenKind::INPUT),
+            output_tokens: tokens.sum(TokenKind::OUTPUT),
+            cache_read_input_tokens: tokens[TokenKind::CacheRead],
+            cache_write_input_tokens: tokens.sum(TokenKind::CACHE_WRITES),
+            reasoning_output_tokens: tokens[TokenKind::Thinking],
         }
     }
 }
@@ -301,15 +297,8 @@ impl GenAiMetrics {
             let Some(operation) = operation_name(group.operation) else {
                 continue;
             };
-            let usage = TokenUsage {
-                input: Some(group.of(TokenKind::Input)),
-                cache_read: Some(group.of(TokenKind::CacheRead)),
-                cache_write: Some(group.of(TokenKind::CacheWrite)),
-                tool_input: Some(group.of(TokenKind::ToolInput)),
-                output: Some(group.of(TokenKind::Output)),
-                thinking: Some(group.of(TokenKind::Thinking)),
-            };
-            self.count(&usage, operation, group.provider, group.model.clone());
+            let usage = Usage::from(&group.tokens);
+            self.count(usage, operation, group.provider, group.model.clone());
         }
     }
 
@@ -332,14 +321,14 @@ impl GenAiMetrics {
                 .observe(first.as_secs_f64());
         }
         self.count(
-            &call.usage,
+            Usage::from(&call.usage),
             operation,
             call.provider,
             inference.gen_ai_request_model,
         );
     }
 
-    fn count(&self, usage: &TokenUsage, operation: &'static str, provider: Provider, model: Model) {
+    fn count(&self, usage: Usage, operation: &'static str, provider: Provider, model: Model) {
         let labels = Tokens {
             gen_ai_operation_name: operation,
             gen_ai_provider_name: provider,
@@ -348,7 +337,6 @@ impl GenAiMetrics {
             // equal to the total.
             gen_ai_token_modality: "unknown",
         };
-        let usage = Usage::from(usage);
         for (family, count) in [
             (&self.input_tokens, usage.input_tokens),
             (&self.output_tokens, usage.output_tokens),

@@ -105,7 +105,7 @@ label_set!(ByModel {
 label_set!(ByKind {
     provider: Provider,
     model: Model,
-    kind: TokenKind
+    kind: &'static str
 });
 label_set!(ByQuality {
     provider: Provider,

@@ -242,7 +242,8 @@ fn is_full(group: &CallGroup) -> bool {
         group.unpriced_calls,
         group.cost.nano_usd(),
     ];
-    counts.into_iter().chain(group.tokens).any(is_lower_bound)
+    let tokens = group.tokens.iter().map(|(_, tokens)| *tokens);
+    counts.into_iter().chain(tokens).any(is_lower_bound)
 }
 
 fn open_memory(now: Timestamp, models: &Models) -> Result<Opened, OpenError> {

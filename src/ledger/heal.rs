@@ -8,9 +8,9 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::query::{FIGURES, FIGURES_OF_A_CALL, THREAD, rows_since};
-use super::restore::figures;
-use super::saturate::{LARGEST, total};
+use super::columns::{FIGURES, FIGURES_OF_A_CALL, TOKENS, TOTALS};
+use super::query::{THREAD, rows_since};
+use super::saturate::LARGEST;
 use super::schema::SLOT_MS;
 use super::share::kept;
 use crate::record::{Cost, Outcome, TokenUsage};
@@ -140,12 +140,12 @@ impl Rollup {
             key_of_a_call,
         } = self;
         let [slot, _] = range;
+        let (figures, of_a_call, totals) = (&*FIGURES, &*FIGURES_OF_A_CALL, &*TOTALS);
         let right = format!(
-            "WITH of_calls ({key}, {FIGURES}) AS (SELECT {key_of_a_call}, {FIGURES_OF_A_CALL} FROM calls \
-             WHERE ended_at >= ?1 AND ended_at < ?2) SELECT ?1, {key}, {sums} FROM of_calls GROUP BY {key}",
-            sums = figures!()
+            "WITH of_calls ({key}, {figures}) AS (SELECT {key_of_a_call}, {of_a_call} FROM calls \
+             WHERE ended_at >= ?1 AND ended_at < ?2) SELECT ?1, {key}, {totals} FROM of_calls GROUP BY {key}"
         );
-        let columns = format!("slot, {key}, {FIGURES}");
+        let columns = format!("slot, {key}, {figures}");
         let there = format!("SELECT {columns} FROM {table} WHERE slot = ?1");
         let differs = format!(
             "SELECT EXISTS (SELECT * FROM ({right}) EXCEPT {there}) OR EXISTS ({there} EXCEPT SELECT * FROM ({right}))"
@@ -172,8 +172,8 @@ impl Rollup {
         let sql = format!(
             "UPDATE {} SET {not_negative}priced_calls = iif({no_cost}, 0, max(priced_calls, 0)), \
              unpriced_calls = min(max(unpriced_calls, 0) + iif({no_cost}, max(priced_calls, 0), 0), {LARGEST}), \
-             cost_nano_usd = iif({no_cost}, 0, cost_nano_usd) WHERE slot = ?1 AND ({no_cost} OR min({FIGURES}) < 0)",
-            self.table
+             cost_nano_usd = iif({no_cost}, 0, cost_nano_usd) WHERE slot = ?1 AND ({no_cost} OR min({}) < 0)",
+            self.table, *FIGURES
         );
         Ok(connection.execute(&sql, [slot])? > 0)
     }
@@ -186,5 +186,3 @@ fn most_tokens() -> i64 {
 fn most_cost() -> i64 {
     kept(Cost::MAX_OF_A_CALL.nano_usd())
 }
-
-const TOKENS: &str = "input, cache_read, cache_write, tool_input, output, thinking";

@@ -18,6 +18,7 @@ use crate::record::{Call, Fact, Id, LedgerRecord, Model, Models, Sink, Totals};
 mod archive;
 mod call;
 mod cascades;
+mod columns;
 mod conversation;
 mod file;
 #[doc(hidden)]

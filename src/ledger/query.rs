@@ -13,10 +13,8 @@ use jiff::tz::{Offset, TimeZone};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 
+use super::columns::{FIGURE_COUNT, FIGURES, FIGURES_OF_A_CALL, Figures, TOTALS};
 use super::page::Page;
-use super::restore::{count, figures};
-use super::saturate::total;
-use super::share::TOKEN_COLUMNS;
 use super::span::Span;
 use super::sums::{ByModel, Served, Sums};
 use super::thread::Thread;
@@ -302,13 +300,14 @@ pub(super) fn threads(
 ) -> rusqlite::Result<Vec<FoundThread>> {
     let mut threads = Vec::<FoundThread>::new();
     let newest = newest_threads(connection, span)?;
+    let (figures, of_a_call, totals) = (&*FIGURES, &*FIGURES_OF_A_CALL, &*TOTALS);
     let sql = format!(
         "WITH newest AS (SELECT value ->> 0, value ->> 1 FROM json_each(?7)) \
-         SELECT cascade, trajectory, provider, model, {SUMS}, min(slot), max(slot) FROM \
-         (SELECT slot, cascade, trajectory, provider, model, outcome, quality, {FIGURES} FROM cascade_slots \
+         SELECT cascade, trajectory, provider, model, outcome, quality, {totals}, min(slot), max(slot) FROM \
+         (SELECT slot, cascade, trajectory, provider, model, outcome, quality, {figures} FROM cascade_slots \
          WHERE slot >= ?1 AND slot < ?2 AND (cascade, trajectory) IN newest \
          UNION ALL SELECT ended_at, {THREAD}, provider, coalesce(counted_as, model), outcome, quality, \
-         {FIGURES_OF_A_CALL} \
+         {of_a_call} \
          FROM calls WHERE ({ENDS}) AND ({THREAD}) IN newest) \
          GROUP BY 1, 2, 3, 4, outcome, quality ORDER BY 1, 2"
     );
@@ -324,7 +323,7 @@ pub(super) fn threads(
             Id::from_wire(&cascade).as_ref(),
             Id::from_wire(&trajectory).as_ref(),
         );
-        let (first, last) = (row.get(16)?, row.get(17)?);
+        let (first, last) = (row.get(6 + FIGURE_COUNT)?, row.get(7 + FIGURE_COUNT)?);
         if threads.last().is_none_or(|known| known.thread != thread) {
             threads.push(FoundThread {
                 thread,
@@ -367,11 +366,12 @@ fn each_key(
     key: &str,
     mut take: impl FnMut(&Row<'_>) -> rusqlite::Result<()>,
 ) -> rusqlite::Result<()> {
+    let (figures, of_a_call, totals) = (&*FIGURES, &*FIGURES_OF_A_CALL, &*TOTALS);
     let sql = format!(
-        "SELECT {key}, {SUMS} FROM (SELECT slot, provider, model, operation, outcome, quality, {FIGURES} FROM usage_slots \
+        "SELECT {key}, outcome, quality, {totals} FROM (SELECT slot, provider, model, operation, outcome, quality, {figures} FROM usage_slots \
          WHERE slot >= ?1 AND slot < ?2 UNION ALL \
          SELECT ended_at - ((ended_at % 900000) + 900000) % 900000, provider, coalesce(counted_as, model), operation, \
-         outcome, quality, {FIGURES_OF_A_CALL} \
+         outcome, quality, {of_a_call} \
          FROM calls WHERE {ENDS}) GROUP BY {key}, outcome, quality ORDER BY {key}"
     );
     let mut select = connection.prepare(&sql)?;
@@ -402,29 +402,17 @@ fn sums(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Sums>> {
     let Some((outcome, quality)) = label(row, column)?.zip(label(row, column + 1)?) else {
         return Ok(None);
     };
-    let mut sums = Sums::counted(count(row, column + 2)?, quality, outcome);
-    for (place, kind) in TOKEN_COLUMNS.iter().enumerate() {
-        sums.add_tokens(*kind, count(row, column + 3 + place)?);
-    }
-    let [priced, unpriced, cost] = [9, 10, 11].map(|place| count(row, column + place));
-    sums.add_cost(priced?, unpriced?, cost?);
-    Ok(Some(sums))
+    Ok(Some(Sums::of_file(
+        &Figures::read(row, column + 2)?,
+        quality,
+        outcome,
+    )))
 }
 
 const OPERATION: &str = "operation";
 const SERVED: &str = "provider, model";
 const SLOT: &str = "slot";
 
-/// What a group adds up.
-const SUMS: &str = concat!("outcome, quality, ", figures!());
-/// The columns that it adds up, in the same order.
-pub(super) const FIGURES: &str = "calls, input, cache_read, cache_write, tool_input, output, thinking, priced_calls, \
-                                  unpriced_calls, cost_nano_usd";
-/// The same of one call.
-pub(super) const FIGURES_OF_A_CALL: &str = "1, coalesce(input, 0), coalesce(cache_read, 0), \
-     coalesce(cache_write, 0), coalesce(tool_input, 0), coalesce(output, 0), coalesce(thinking, 0), cost_nano_usd IS NOT NULL, \
-     cost_nano_usd IS NULL AND coalesce(input, 0) + coalesce(cache_read, 0) + coalesce(cache_write, 0) + \
-     coalesce(tool_input, 0) + coalesce(output, 0) + coalesce(thinking, 0) > 0, coalesce(cost_nano_usd, 0)";
 /// What a call belongs to.
 pub(super) const THREAD: &str =
     "coalesce(cascade, ''), CASE WHEN cascade IS NULL THEN coalesce(trajectory, '') ELSE '' END";

@@ -12,9 +12,8 @@ use rusqlite::{Connection, Row};
 use serde_json::json;
 
 use super::call::CallRecord;
+use super::columns::{TOKENS, count};
 use super::query;
-use super::restore::count;
-use super::share::TOKEN_COLUMNS;
 use super::span::Span;
 use super::store::{Limits, Store};
 use super::sums::{ByModel, Served};
@@ -187,10 +186,10 @@ fn run(row: &Row<'_>) -> rusqlite::Result<Option<CascadeRun>> {
 
 fn calls(connection: &Connection, limits: &Limits, models: &Models) -> rusqlite::Result<Vec<Call>> {
     let boot = Boot::last(connection)?;
-    let tokens = TOKEN_COLUMNS.map(|kind| format!(", {kind}")).concat();
+    let tokens = &*TOKENS;
     let mut select = connection.prepare(&format!(
         "SELECT id, cascade, provider, operation, model, counted_as, served_model, outcome, status, quality, method, \
-         started_at, duration_us, first_chunk_us, cost_nano_usd, trajectory, execution, step, request{tokens} \
+         started_at, duration_us, first_chunk_us, cost_nano_usd, trajectory, execution, step, request, {tokens} \
          FROM calls ORDER BY ended_at DESC, id DESC LIMIT ?1"
     ))?;
     let calls = select.query_map([places(limits.calls)], |row| call(row, boot, models))?;
@@ -264,16 +263,8 @@ fn call(row: &Row<'_>, boot: i64, models: &Models) -> rusqlite::Result<Option<Ca
 
 fn tokens(row: &Row<'_>, column: usize) -> rusqlite::Result<TokenUsage> {
     let mut tokens = TokenUsage::default();
-    for (place, kind) in TOKEN_COLUMNS.iter().enumerate() {
-        let figure = maybe(row, column + place)?;
-        match kind {
-            TokenKind::Input => tokens.input = figure,
-            TokenKind::CacheRead => tokens.cache_read = figure,
-            TokenKind::CacheWrite => tokens.cache_write = figure,
-            TokenKind::ToolInput => tokens.tool_input = figure,
-            TokenKind::Output => tokens.output = figure,
-            TokenKind::Thinking => tokens.thinking = figure,
-        }
+    for (place, kind) in TokenKind::ALL.iter().enumerate() {
+        tokens[*kind] = maybe(row, column + place)?;
     }
     Ok(tokens)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::groups::ListedGroup;
 use super::models::Names;
@@ -11,26 +11,17 @@ use super::page::UsageCursor;
 use super::query::{By, Found, Period, UsageQuery};
 use super::sums::{ByModel, Served, Sums};
 use super::thread::{OTHER, Thread};
-use crate::record::{Cost, DisplayName, Model, Operation, Outcome, Provider};
+use crate::record::{Cost, DisplayName, Model, Operation, Outcome, PerKind, Provider};
 
 /// The calls and tokens of a group.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Usage {
     /// Calls that ended, however they ended.
     pub calls: u64,
-    /// Input that was not cached, in tokens.
-    pub input_tokens: u64,
-    /// Input read from a cache, in tokens.
-    pub cache_read_tokens: u64,
-    /// Input written to a cache, in tokens.
-    pub cache_write_tokens: u64,
-    /// Input that tool results added on the provider's side, in tokens.
-    pub tool_input_tokens: u64,
-    /// Visible output, in tokens.
-    pub output_tokens: u64,
-    /// Reasoning, in tokens.
-    pub thinking_tokens: u64,
-    /// The sum of the six kinds, which do not overlap.
+    /// Tokens by kind; in JSON a field for each public name, such as `input_tokens`.
+    #[serde(flatten, serialize_with = "token_fields")]
+    pub tokens: PerKind<u64>,
+    /// The sum of all kinds, which do not overlap.
     pub total_tokens: u64,
     /// What the calls that have a price cost at list prices, each at that of the day on which it
     /// began; `null` where none has one, though there are tokens.
@@ -275,4 +266,9 @@ pub(super) fn by_provider(sums: &ByModel) -> BTreeMap<Provider, Usage> {
 )]
 fn is_false(it: &bool) -> bool {
     !it
+}
+
+fn token_fields<S: Serializer>(tokens: &PerKind<u64>, serializer: S) -> Result<S::Ok, S::Error> {
+    let fields = tokens.by_public_name();
+    serializer.collect_map(fields.map(|(name, count)| (format!("{name}_tokens"), count)))
 }

@@ -3,41 +3,10 @@
 
 use rusqlite::{Connection, Row};
 
+use super::columns::{Figures, TOKENS, TOTALS, count};
 use super::rows::{COMPARISONS, CORRELATIONS, STEPS};
 use super::saturate::total;
-use super::share::TOKEN_COLUMNS;
-use crate::record::{
-    CallGroup, Cost, Label, Model, Models, Outcome, StepKind, StepStatus, TokenKind, Totals,
-};
-
-/// The figures of a group of rows of a roll-up: calls, tokens in the order of [`TOKEN_COLUMNS`],
-/// calls with a price, calls that lack one, and what the former cost.
-macro_rules! figures {
-    () => {
-        concat!(
-            total!("calls"),
-            ", ",
-            total!("input"),
-            ", ",
-            total!("cache_read"),
-            ", ",
-            total!("cache_write"),
-            ", ",
-            total!("tool_input"),
-            ", ",
-            total!("output"),
-            ", ",
-            total!("thinking"),
-            ", ",
-            total!("priced_calls"),
-            ", ",
-            total!("unpriced_calls"),
-            ", ",
-            total!("cost_nano_usd")
-        )
-    };
-}
-pub(super) use figures;
+use crate::record::{CallGroup, Label, Model, Models, Outcome, StepKind, StepStatus, Totals};
 
 /// Sums up the whole file. Models that a provider has answered as get their labels here before any
 /// new one does, the most used first, so that a series goes on under the name it had; the calls of
@@ -48,10 +17,10 @@ pub(super) fn totals(connection: &Connection, models: &Models) -> rusqlite::Resu
         // Beyond the limit they share `other`.
         let _ = models.admit(&model);
     }
-    let mut sums = connection.prepare(concat!(
-        "SELECT provider, model, operation, outcome, rate_limit, quality, ",
-        figures!(),
-        " FROM usage_slots GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 7 DESC"
+    let figures = &*TOTALS;
+    let mut sums = connection.prepare(&format!(
+        "SELECT provider, model, operation, outcome, rate_limit, quality, {figures} FROM usage_slots \
+         GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 7 DESC"
     ))?;
     let groups = sums.query_map([], |row| group(row, models))?;
     let mut calls: Vec<CallGroup> = Vec::new();
@@ -71,11 +40,10 @@ pub(super) fn totals(connection: &Connection, models: &Models) -> rusqlite::Resu
 /// The models of which a call was answered ([`crate::record::Call::proves_its_model`]), the most
 /// used first.
 fn answered(connection: &Connection) -> rusqlite::Result<Vec<Model>> {
-    let mut select = connection.prepare(concat!(
+    let (tokens, calls) = (&*TOKENS, total("calls"));
+    let mut select = connection.prepare(&format!(
         "SELECT model FROM usage_slots GROUP BY 1 HAVING max(iif(outcome = ?1, calls, 0)) > 0 \
-         OR max(max(input, cache_read, cache_write, tool_input, output, thinking)) > 0 ORDER BY ",
-        total!("calls"),
-        " DESC"
+         OR max(max({tokens})) > 0 ORDER BY {calls} DESC"
     ))?;
     let models = select.query_map([Outcome::Ok.as_str()], |row| {
         Ok(Model::from_wire(row.get_ref(0)?.as_str()?))
@@ -86,8 +54,15 @@ fn answered(connection: &Connection) -> rusqlite::Result<Vec<Model>> {
 /// `None` for a text that this version does not know.
 fn group(row: &Row<'_>, models: &Models) -> rusqlite::Result<Option<CallGroup>> {
     let reason: String = row.get(4)?;
-    let labels = (|| {
-        let label = |column: usize| row.get_ref(column).ok()?.as_str().ok();
+    let Figures {
+        calls,
+        tokens,
+        priced_calls,
+        unpriced_calls,
+        cost,
+    } = Figures::read(row, 6)?;
+    let label = |column: usize| row.get_ref(column).ok()?.as_str().ok();
+    Ok((|| {
         Some(CallGroup {
             provider: Label::parse(label(0)?)?,
             model: models.label(&Model::from_wire(label(1)?)),
@@ -95,24 +70,13 @@ fn group(row: &Row<'_>, models: &Models) -> rusqlite::Result<Option<CallGroup>> 
             outcome: Label::parse(label(3)?)?,
             rate_limit: Label::parse(&reason),
             quality: Label::parse(label(5)?)?,
-            calls: 0,
-            priced_calls: 0,
-            unpriced_calls: 0,
-            cost: Cost::default(),
-            tokens: [0; TokenKind::ALL.len()],
+            calls,
+            priced_calls,
+            unpriced_calls,
+            cost,
+            tokens,
         })
-    })();
-    let Some(mut group) = labels else {
-        return Ok(None);
-    };
-    group.calls = count(row, 6)?;
-    for (place, kind) in group.tokens.iter_mut().zip(TokenKind::ALL) {
-        let column = TOKEN_COLUMNS.iter().position(|of| of == kind).unwrap_or(0);
-        *place = count(row, column + 7)?;
-    }
-    (group.priced_calls, group.unpriced_calls) = (count(row, 13)?, count(row, 14)?);
-    group.cost = Cost::from_nano_usd(count(row, 15)?);
-    Ok(Some(group))
+    })())
 }
 
 /// Two models of the file are one where both are folded into `other`: for a smaller limit, or
@@ -144,9 +108,7 @@ fn merge(groups: &mut Vec<CallGroup>, group: CallGroup) {
     known.cost = known.cost.saturating_add(group.cost);
     known
         .tokens
-        .iter_mut()
-        .zip(group.tokens)
-        .for_each(|(sum, more)| *sum = sum.saturating_add(more));
+        .merge(&group.tokens, |sum, more| *sum = sum.saturating_add(more));
 }
 
 fn counts<L>(
@@ -163,8 +125,4 @@ fn counts<L>(
 fn step(label: &str) -> Option<(StepKind, StepStatus)> {
     let (kind, status) = label.split_once('/')?;
     Some((StepKind::parse(kind)?, StepStatus::parse(status)?))
-}
-
-pub(super) fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
-    Ok(u64::try_from(row.get::<_, i64>(column)?).unwrap_or(0))
 }

@@ -2,43 +2,15 @@
 //! entries fall into it.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, params};
 
+use super::columns::{ADDING_UP, FIGURE_COUNT, FIGURES};
 use super::saturate::{LARGEST, plus};
 use super::share::Share;
-
-/// An insertion into a roll-up that adds to the row which is there, and returns the largest of its
-/// sums.
-macro_rules! adding_up {
-    ($insert:literal $(,)?) => {
-        concat!(
-            $insert,
-            " ON CONFLICT DO UPDATE SET ",
-            plus!("calls"),
-            ", ",
-            plus!("input"),
-            ", ",
-            plus!("cache_read"),
-            ", ",
-            plus!("cache_write"),
-            ", ",
-            plus!("tool_input"),
-            ", ",
-            plus!("output"),
-            ", ",
-            plus!("thinking"),
-            ", ",
-            plus!("priced_calls"),
-            ", ",
-            plus!("unpriced_calls"),
-            ", ",
-            plus!("cost_nano_usd"),
-            " RETURNING max(calls, input, cache_read, cache_write, tool_input, output, thinking, cost_nano_usd)"
-        )
-    };
-}
+use crate::record::PerKind;
 
 /// Collects additions in the order of the tables' keys.
 #[derive(Debug, Default)]
@@ -76,7 +48,7 @@ struct CascadeKey {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Added {
     calls: i64,
-    tokens: [i64; 6],
+    tokens: PerKind<i64>,
     priced_calls: i64,
     unpriced_calls: i64,
     cost: i64,
@@ -134,10 +106,7 @@ impl Rollups {
             key.write(added, connection)?;
         }
         for ((name, label), count) in &self.counts {
-            let mut add = connection.prepare_cached(concat!(
-                "INSERT INTO counts (name, label, count) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET ",
-                plus!("count")
-            ))?;
+            let mut add = connection.prepare_cached(&ADD_COUNT)?;
             add.execute(params![name, label, count])?;
         }
         Ok(largest == LARGEST)
@@ -148,67 +117,49 @@ impl Added {
     fn add(&mut self, share: &Share, sign: i64) {
         let add = |sum: &mut i64, more: i64| *sum = sum.saturating_add(more.saturating_mul(sign));
         add(&mut self.calls, 1);
-        self.tokens
-            .iter_mut()
-            .zip(share.tokens)
-            .for_each(|(sum, tokens)| add(sum, tokens));
+        self.tokens.merge(&share.tokens, add);
         add(&mut self.priced_calls, share.cost.is_some().into());
         add(&mut self.unpriced_calls, share.is_unpriced().into());
         add(&mut self.cost, share.cost.unwrap_or(0));
+    }
+
+    /// The values of a row with this key, in the order of its columns.
+    fn row<'a>(&'a self, key: [&'a dyn ToSql; 7]) -> Vec<&'a dyn ToSql> {
+        let tokens = self.tokens.iter().map(|(_, tokens)| tokens as &dyn ToSql);
+        let costs: [&dyn ToSql; 3] = [&self.priced_calls, &self.unpriced_calls, &self.cost];
+        let calls: [&dyn ToSql; 1] = [&self.calls];
+        key.into_iter()
+            .chain(calls)
+            .chain(tokens)
+            .chain(costs)
+            .collect()
     }
 }
 
 impl UsageKey {
     /// Returns the largest sum of the row.
     fn write(&self, added: &Added, connection: &Connection) -> rusqlite::Result<i64> {
-        let mut add = connection.prepare_cached(adding_up!(
-            "INSERT INTO usage_slots (slot, provider, model, operation, outcome, rate_limit, quality, calls, input, \
-             cache_read, cache_write, tool_input, output, thinking, priced_calls, unpriced_calls, cost_nano_usd) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
-        ))?;
-        let [input, cache_read, cache_write, tool_input, output, thinking] = added.tokens;
-        let row = params![
-            self.slot,
-            self.provider,
-            self.model,
-            self.operation,
-            self.outcome,
-            self.rate_limit,
-            self.quality,
-            added.calls,
-            input,
-            cache_read,
-            cache_write,
-            tool_input,
-            output,
-            thinking,
-            added.priced_calls,
-            added.unpriced_calls,
-            added.cost,
+        let mut add = connection.prepare_cached(&ADD_USAGE)?;
+        let Self {
+            slot,
+            provider,
+            model,
+            operation,
+            outcome,
+            rate_limit,
+            quality,
+        } = self;
+        let key: [&dyn ToSql; 7] = [
+            slot, provider, model, operation, outcome, rate_limit, quality,
         ];
-        add.query_row(row, |row| row.get(0))
+        add.query_row(&*added.row(key), |row| row.get(0))
     }
 }
 
 impl CascadeKey {
     fn write(&self, added: &Added, connection: &Connection) -> rusqlite::Result<()> {
-        let mut add = connection.prepare_cached(adding_up!(
-            "INSERT INTO cascade_slots (slot, cascade, trajectory, provider, model, outcome, quality, calls, input, \
-             cache_read, cache_write, tool_input, output, thinking, priced_calls, unpriced_calls, cost_nano_usd) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
-        ))?;
-        let key: [&dyn ToSql; 7] = [
-            &self.slot,
-            &self.cascade,
-            &self.trajectory,
-            &self.provider,
-            &self.model,
-            &self.outcome,
-            &self.quality,
-        ];
-        let [slot, cascade, trajectory, provider, model, outcome, quality] = key;
-        let [input, cache_read, cache_write, tool_input, output, thinking] = added.tokens;
-        let row = params![
+        let mut add = connection.prepare_cached(&ADD_CASCADE)?;
+        let Self {
             slot,
             cascade,
             trajectory,
@@ -216,18 +167,9 @@ impl CascadeKey {
             model,
             outcome,
             quality,
-            added.calls,
-            input,
-            cache_read,
-            cache_write,
-            tool_input,
-            output,
-            thinking,
-            added.priced_calls,
-            added.unpriced_calls,
-            added.cost,
-        ];
-        add.query_row(row, |_| Ok(()))?;
+        } = self;
+        let key: [&dyn ToSql; 7] = [slot, cascade, trajectory, provider, model, outcome, quality];
+        add.query_row(&*added.row(key), |_| Ok(()))?;
         if added.calls < 0 {
             let mut clear = connection.prepare_cached(
                 "DELETE FROM cascade_slots WHERE slot = ?1 AND cascade = ?2 AND trajectory = ?3 AND provider = ?4 AND \
@@ -238,3 +180,33 @@ impl CascadeKey {
         Ok(())
     }
 }
+
+static ADD_USAGE: LazyLock<String> = LazyLock::new(|| {
+    adding(
+        "usage_slots",
+        "slot, provider, model, operation, outcome, rate_limit, quality",
+    )
+});
+
+static ADD_CASCADE: LazyLock<String> = LazyLock::new(|| {
+    adding(
+        "cascade_slots",
+        "slot, cascade, trajectory, provider, model, outcome, quality",
+    )
+});
+
+/// Adds a row with a key of seven columns, or adds to the one that is there.
+fn adding(table: &str, key: &str) -> String {
+    let places: Vec<String> = (1..=7 + FIGURE_COUNT)
+        .map(|place| format!("?{place}"))
+        .collect();
+    let (places, figures, adding_up) = (places.join(", "), &*FIGURES, &*ADDING_UP);
+    format!("INSERT INTO {table} ({key}, {figures}) VALUES ({places}){adding_up}")
+}
+
+static ADD_COUNT: LazyLock<String> = LazyLock::new(|| {
+    let adding_up = plus("count");
+    format!(
+        "INSERT INTO counts (name, label, count) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET {adding_up}"
+    )
+});

@@ -4,16 +4,19 @@
 //! Nothing that was said in it can get here, because no fact holds it.
 
 use std::collections::HashSet;
+use std::sync::LazyLock;
 
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::types::ToSql;
+use rusqlite::{Connection, OptionalExtension as _, Row, Statement, params};
 
+use super::columns::TOKENS;
 use super::queue::Entry;
 use super::rollups::Rollups;
 use super::share::{Share, kept, kept_cost, micros, text, trajectory};
 use super::time;
 use crate::record::{
     Call, CallStarted, CascadeRun, Correlated, CorrelationMethod, Fact, Label, Models, Outcome,
-    Quality, Quota, TokenKind,
+    PerKind, Quality, Quota, TokenKind,
 };
 
 /// Writes rows within one transaction.
@@ -163,49 +166,41 @@ impl<'a> Rows<'a> {
 
     /// Returns whether the call is new.
     fn insert(&self, id: i64, call: &Call, share: &Share) -> rusqlite::Result<bool> {
-        let mut insert = self.connection.prepare_cached(
-            "INSERT OR IGNORE INTO calls (id, started_at, ended_at, duration_us, first_chunk_us, provider, host, operation, \
-             model, counted_as, served_model, outcome, rate_limit, status, streamed, finish_reason, quality, input, \
-             cache_read, cache_write, tool_input, output, thinking, cost_nano_usd, cascade, method, trajectory, execution, \
-             step, request, response) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, \
-             ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31)",
-        )?;
+        let mut insert = self.connection.prepare_cached(&INSERT_CALL)?;
         let ids = &call.ids;
         let model = call.model.as_str();
-        let tokens = |kind| call.usage.of(kind).map(kept);
-        let inserted = insert.execute(params![
-            id,
-            time(call.timing.started_at).as_millisecond(),
-            share.ended_at,
-            micros(call.timing.duration),
-            call.timing.time_to_first_chunk.map(micros),
-            call.provider.as_str(),
-            call.host.as_str(),
-            call.operation.as_str(),
-            model,
-            (share.model != model).then_some(&share.model),
-            call.served_model.as_ref().map(|model| model.as_str()),
-            call.outcome.as_str(),
-            call.rate_limit.map(|limit| limit.reason.as_str()),
-            call.status,
-            call.streamed,
-            text(call.finish_reason.as_ref()),
-            call.quality.as_str(),
-            tokens(TokenKind::Input),
-            tokens(TokenKind::CacheRead),
-            tokens(TokenKind::CacheWrite),
-            tokens(TokenKind::ToolInput),
-            tokens(TokenKind::Output),
-            tokens(TokenKind::Thinking),
-            share.cost,
-            text(call.correlation.cascade.as_ref()),
-            call.correlation.method.as_str(),
-            text(trajectory(call)),
-            text(ids.execution.as_ref()),
-            text(ids.step.as_ref()),
-            text(ids.request.as_ref()),
-            text(ids.response.as_ref()),
-        ])?;
+        let tokens = PerKind::from_fn(|kind| call.usage[kind].map(kept));
+        let inserted = execute(
+            &mut insert,
+            params![
+                id,
+                time(call.timing.started_at).as_millisecond(),
+                share.ended_at,
+                micros(call.timing.duration),
+                call.timing.time_to_first_chunk.map(micros),
+                call.provider.as_str(),
+                call.host.as_str(),
+                call.operation.as_str(),
+                model,
+                (share.model != model).then_some(&share.model),
+                call.served_model.as_ref().map(|model| model.as_str()),
+                call.outcome.as_str(),
+                call.rate_limit.map(|limit| limit.reason.as_str()),
+                call.status,
+                call.streamed,
+                text(call.finish_reason.as_ref()),
+                call.quality.as_str(),
+                share.cost,
+                text(call.correlation.cascade.as_ref()),
+                call.correlation.method.as_str(),
+                text(trajectory(call)),
+                text(ids.execution.as_ref()),
+                text(ids.step.as_ref()),
+                text(ids.request.as_ref()),
+                text(ids.response.as_ref()),
+            ],
+            &tokens,
+        )?;
         Ok(inserted == 1)
     }
 
@@ -213,11 +208,7 @@ impl<'a> Rows<'a> {
     /// more stays where it is.
     fn correlated(&mut self, correlated: &Correlated) -> rusqlite::Result<()> {
         let id = self.id(correlated.call);
-        let mut find = self.connection.prepare_cached(
-            "SELECT ended_at, coalesce(cascade, ''), coalesce(trajectory, ''), provider, coalesce(counted_as, model), \
-             outcome, quality, coalesce(input, 0), coalesce(cache_read, 0), coalesce(cache_write, 0), \
-             coalesce(tool_input, 0), coalesce(output, 0), coalesce(thinking, 0), cost_nano_usd FROM calls WHERE id = ?1",
-        )?;
+        let mut find = self.connection.prepare_cached(&FIND_SHARE)?;
         let Some(mut share) = find.query_row([id], Share::from_row).optional()? else {
             return Ok(());
         };
@@ -273,6 +264,17 @@ impl<'a> Rows<'a> {
     }
 }
 
+/// Executes a statement whose last values are tokens.
+fn execute(
+    statement: &mut Statement<'_>,
+    others: &[&dyn ToSql],
+    tokens: &PerKind<Option<i64>>,
+) -> rusqlite::Result<usize> {
+    let tokens = tokens.iter().map(|(_, tokens)| tokens as &dyn ToSql);
+    let values: Vec<&dyn ToSql> = others.iter().copied().chain(tokens).collect();
+    statement.execute(&*values)
+}
+
 /// The calls of a batch that begin in it and end in it.
 fn whole(batch: &[Entry]) -> HashSet<u64> {
     let ended = |entry: &Entry| {
@@ -301,3 +303,19 @@ fn whole(batch: &[Entry]) -> HashSet<u64> {
 pub(super) const COMPARISONS: &str = "comparisons";
 pub(super) const CORRELATIONS: &str = "correlations";
 pub(super) const STEPS: &str = "steps";
+
+static FIND_SHARE: LazyLock<String> =
+    LazyLock::new(|| format!("SELECT {} FROM calls WHERE id = ?1", Share::columns()));
+
+static INSERT_CALL: LazyLock<String> = LazyLock::new(|| {
+    let places: Vec<String> = (1..=25 + TokenKind::ALL.len())
+        .map(|place| format!("?{place}"))
+        .collect();
+    format!(
+        "INSERT OR IGNORE INTO calls (id, started_at, ended_at, duration_us, first_chunk_us, provider, host, \
+         operation, model, counted_as, served_model, outcome, rate_limit, status, streamed, finish_reason, quality, \
+         cost_nano_usd, cascade, method, trajectory, execution, step, request, response, {}) VALUES ({})",
+        *TOKENS,
+        places.join(", ")
+    )
+});

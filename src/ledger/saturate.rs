@@ -6,7 +6,7 @@
 //! can hold, and anybody can write into it. A sum that is [`LARGEST`] is therefore a lower bound,
 //! and everything that is made of it says so.
 
-/// The largest number that SQLite holds, as it stands in the macros below.
+/// The largest number that SQLite holds.
 pub(super) const LARGEST: i64 = i64::MAX;
 
 /// Whether a sum that was read from the file is a lower bound.
@@ -16,45 +16,24 @@ pub(super) fn is_lower_bound(sum: u64) -> bool {
 
 /// The sum of a column over the rows of a group, from 0 to [`LARGEST`]. The upper and lower halves
 /// of each number are added apart, which cannot overflow below 2^31 rows.
-macro_rules! total {
-    ($column:literal) => {
-        concat!(
-            "max(min(sum(",
-            $column,
-            " >> 31) * 2147483648 + sum(",
-            $column,
-            " & 2147483647), 9223372036854775807), 0)"
-        )
-    };
+pub(super) fn total(column: &str) -> String {
+    format!("max(min(sum({column} >> 31) * 2147483648 + sum({column} & 2147483647), {LARGEST}), 0)")
 }
 
 /// An assignment of `ON CONFLICT DO UPDATE` that adds to a column, from 0 to [`LARGEST`], where it
 /// stays: what is taken away from a lower bound leaves nothing that could be told.
-macro_rules! plus {
-    ($column:literal) => {
-        concat!(
-            $column,
-            " = iif(",
-            $column,
-            " = 9223372036854775807, ",
-            $column,
-            ", max(min(",
-            $column,
-            " + excluded.",
-            $column,
-            ", 9223372036854775807), 0))"
-        )
-    };
+pub(super) fn plus(column: &str) -> String {
+    format!(
+        "{column} = iif({column} = {LARGEST}, {column}, max(min({column} + excluded.{column}, {LARGEST}), 0))"
+    )
 }
-
-pub(super) use {plus, total};
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use rusqlite::{Connection, params};
 
-    use super::LARGEST;
+    use super::{LARGEST, plus, total};
 
     fn any_number() -> impl Strategy<Value = i64> {
         let edges = [
@@ -88,8 +67,8 @@ mod tests {
             for number in &numbers {
                 file.execute("INSERT INTO sums VALUES (?1)", [number]).unwrap();
             }
-            let sql = concat!("SELECT ", total!("n"), " FROM sums HAVING count(*) > 0");
-            let total = file.query_row(sql, [], |row| row.get::<_, i64>(0)).ok();
+            let sql = format!("SELECT {} FROM sums HAVING count(*) > 0", total("n"));
+            let total = file.query_row(&sql, [], |row| row.get::<_, i64>(0)).ok();
             let exact = numbers.iter().map(|number| i128::from(*number)).sum();
             prop_assert_eq!(total, (!numbers.is_empty()).then(|| held(exact)));
         }
@@ -101,8 +80,8 @@ mod tests {
             file.execute("INSERT INTO sums VALUES (1, ?1)", [first]).unwrap();
             let mut expected = first;
             for number in &numbers {
-                let sql = concat!("INSERT INTO sums VALUES (1, ?1) ON CONFLICT DO UPDATE SET ", plus!("n"));
-                file.execute(sql, params![number]).unwrap();
+                let sql = format!("INSERT INTO sums VALUES (1, ?1) ON CONFLICT DO UPDATE SET {}", plus("n"));
+                file.execute(&sql, params![number]).unwrap();
                 if expected != LARGEST {
                     expected = held(i128::from(expected) + i128::from(*number));
                 }

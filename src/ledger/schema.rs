@@ -9,7 +9,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::open::OpenError;
 
 /// The migrations; the version of a file (`PRAGMA user_version`) is how many it has had.
-pub(super) const MIGRATIONS: &[&str] = &[V1];
+pub(super) const MIGRATIONS: &[&str] = &[V1, V2];
 
 /// Marks the file as a ledger of ours (`PRAGMA application_id`): "GrvM".
 pub(super) const APPLICATION_ID: i32 = 0x4772_764d;
@@ -196,6 +196,26 @@ SELECT date(slot / 1000, 'unixepoch') AS day, provider, model, operation, outcom
     sum(calls) AS calls, sum(input) AS input, sum(cache_read) AS cache_read, sum(cache_write) AS cache_write,
     sum(tool_input) AS tool_input, sum(output) AS output, sum(thinking) AS thinking,
     sum(input + cache_read + cache_write + tool_input + output + thinking) AS tokens,
+    sum(priced_calls) AS priced_calls, sum(unpriced_calls) AS unpriced_calls, sum(cost_nano_usd) / 1e9 AS cost_usd
+FROM usage_slots GROUP BY 1, 2, 3, 4, 5, 6;
+";
+
+/// Cache writes by how long they are kept, since those of an hour cost more. What earlier versions
+/// have counted is of five minutes, as is whatever has no lifetime reported.
+const V2: &str = "
+DROP VIEW usage_days;
+ALTER TABLE calls RENAME COLUMN cache_write TO cache_write_5m;
+ALTER TABLE calls ADD COLUMN cache_write_1h INTEGER;
+ALTER TABLE usage_slots RENAME COLUMN cache_write TO cache_write_5m;
+ALTER TABLE usage_slots ADD COLUMN cache_write_1h INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE cascade_slots RENAME COLUMN cache_write TO cache_write_5m;
+ALTER TABLE cascade_slots ADD COLUMN cache_write_1h INTEGER NOT NULL DEFAULT 0;
+CREATE VIEW usage_days AS
+SELECT date(slot / 1000, 'unixepoch') AS day, provider, model, operation, outcome, quality,
+    sum(calls) AS calls, sum(input) AS input, sum(cache_read) AS cache_read,
+    sum(cache_write_5m + cache_write_1h) AS cache_write, sum(cache_write_1h) AS cache_write_1h,
+    sum(tool_input) AS tool_input, sum(output) AS output, sum(thinking) AS thinking,
+    sum(input + cache_read + cache_write_5m + cache_write_1h + tool_input + output + thinking) AS tokens,
     sum(priced_calls) AS priced_calls, sum(unpriced_calls) AS unpriced_calls, sum(cost_nano_usd) / 1e9 AS cost_usd
 FROM usage_slots GROUP BY 1, 2, 3, 4, 5, 6;
 ";

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use rusqlite::Row;
 
-use super::{after, span, time};
-use crate::record::{Call, Cost, Id, Models, TokenKind, TokenUsage};
+use super::{after, columns, span, time};
+use crate::record::{Call, Cost, Id, Label as _, Models, PerKind, TokenKind};
 
 /// What a call adds to roll-ups.
 #[derive(Debug, Default)]
@@ -19,8 +19,7 @@ pub(super) struct Share {
     pub(super) model: String,
     pub(super) outcome: String,
     pub(super) quality: String,
-    /// In the order of the columns.
-    pub(super) tokens: [i64; 6],
+    pub(super) tokens: PerKind<i64>,
     /// In billionths of a dollar.
     pub(super) cost: Option<i64>,
 }
@@ -38,12 +37,17 @@ impl Share {
             model: models.name(call).to_string(),
             outcome: call.outcome.to_string(),
             quality: call.quality.to_string(),
-            tokens: in_columns(&call.usage),
+            tokens: PerKind::from_fn(|kind| kept(call.usage[kind].unwrap_or(0))),
             cost: call.cost.map(kept_cost),
         }
     }
 
+    /// Of a row with the columns that [`Share::columns`] names.
     pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let mut tokens = PerKind::default();
+        for (place, kind) in TokenKind::ALL.iter().enumerate() {
+            tokens[*kind] = row.get(8 + place)?;
+        }
         Ok(Self {
             ended_at: row.get(0)?,
             cascade: row.get(1)?,
@@ -52,21 +56,23 @@ impl Share {
             model: row.get(4)?,
             outcome: row.get(5)?,
             quality: row.get(6)?,
-            tokens: [
-                row.get(7)?,
-                row.get(8)?,
-                row.get(9)?,
-                row.get(10)?,
-                row.get(11)?,
-                row.get(12)?,
-            ],
-            cost: row.get(13)?,
+            tokens,
+            cost: row.get(7)?,
         })
+    }
+
+    /// What is selected of a call.
+    pub(super) fn columns() -> String {
+        let tokens = columns::tokens(", ", |kind| format!("coalesce({kind}, 0)"));
+        format!(
+            "ended_at, coalesce(cascade, ''), coalesce(trajectory, ''), provider, \
+             coalesce(counted_as, model), outcome, quality, cost_nano_usd, {tokens}"
+        )
     }
 
     /// Whether there are tokens that no price is known for.
     pub(super) fn is_unpriced(&self) -> bool {
-        self.cost.is_none() && self.tokens.iter().any(|tokens| *tokens > 0)
+        self.cost.is_none() && self.tokens.iter().any(|(_, tokens)| *tokens > 0)
     }
 
     pub(super) fn slot(&self) -> i64 {
@@ -89,10 +95,6 @@ pub(super) fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
-fn in_columns(usage: &TokenUsage) -> [i64; 6] {
-    TOKEN_COLUMNS.map(|kind| kept(usage.of(kind).unwrap_or(0)))
-}
-
 /// A number as SQLite can hold it. What calls have of anything is bounded where it comes from, far
 /// below the largest one.
 pub(super) fn kept(number: u64) -> i64 {
@@ -102,13 +104,3 @@ pub(super) fn kept(number: u64) -> i64 {
 pub(super) fn kept_cost(cost: Cost) -> i64 {
     kept(cost.nano_usd())
 }
-
-/// The kinds of tokens, in the order of their columns.
-pub(super) const TOKEN_COLUMNS: [TokenKind; 6] = [
-    TokenKind::Input,
-    TokenKind::CacheRead,
-    TokenKind::CacheWrite,
-    TokenKind::ToolInput,
-    TokenKind::Output,
-    TokenKind::Thinking,
-];

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use super::groups::{ListedGroup, Of};
 use super::query::By;
 use super::report::{Usage, UsageReport};
-use crate::record::{DisplayName, Label, Model, Outcome};
+use crate::record::{DisplayName, Label, Model, Outcome, TokenKind};
 
 impl UsageReport {
     /// The groups of that grouping, in the order of pages.
@@ -27,8 +27,8 @@ impl UsageReport {
         let head = [by.as_str()]
             .into_iter()
             .chain(beside(by).iter().copied())
-            .chain(FIGURES)
-            .map(str::to_owned);
+            .map(str::to_owned)
+            .chain(heads());
         writer.write_record(head.chain(outcomes).chain([SATURATED.to_owned()]))?;
         for group in self.list(by) {
             let texts = texts(&group)
@@ -67,19 +67,14 @@ fn beside(by: By) -> &'static [&'static str] {
     }
 }
 
-/// In the order of [`FIGURES`], then calls by how they ended, then whether figures are lower
+/// In the order of [`heads`], then calls by how they ended, then whether figures are lower
 /// bounds. A cost that is not known is an empty cell.
 fn figures(usage: &Usage) -> impl Iterator<Item = String> {
-    let figures = [
-        usage.calls,
-        usage.input_tokens,
-        usage.cache_read_tokens,
-        usage.cache_write_tokens,
-        usage.tool_input_tokens,
-        usage.output_tokens,
-        usage.thinking_tokens,
-        usage.total_tokens,
-    ];
+    let tokens = usage.tokens.by_public_name().map(|(_, tokens)| tokens);
+    let figures = [usage.calls]
+        .into_iter()
+        .chain(tokens)
+        .chain([usage.total_tokens]);
     let quality = &usage.usage_quality;
     let trust = [
         usage.unpriced_calls,
@@ -97,21 +92,20 @@ fn figures(usage: &Usage) -> impl Iterator<Item = String> {
         .map(|number| number.to_string());
     let figures = figures
         .map(|number| number.to_string())
-        .into_iter()
         .chain([cost])
         .chain(numbers);
     figures.chain([usage.saturated.to_string()])
 }
 
-const FIGURES: [&str; 13] = [
-    "calls",
-    "input_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "tool_input_tokens",
-    "output_tokens",
-    "thinking_tokens",
-    "total_tokens",
+/// The heads of the figures that every group has.
+fn heads() -> impl Iterator<Item = String> {
+    let tokens = TokenKind::public_names().chain(["total"]);
+    let tokens = tokens.map(|name| format!("{name}_tokens"));
+    let others = OTHERS.iter().map(|head| (*head).to_owned());
+    ["calls".to_owned()].into_iter().chain(tokens).chain(others)
+}
+
+const OTHERS: [&str; 5] = [
     "cost_usd",
     "unpriced_calls",
     "exact_calls",

@@ -7,10 +7,11 @@
 
 use std::collections::BTreeMap;
 
+use super::columns::Figures;
 use super::report::{QualityCounts, Usage};
 use super::saturate::is_lower_bound;
 use crate::record::{
-    CallGroup, Cost, Label, Model, Outcome, Provider, Quality, TokenKind, TokenUsage,
+    CallGroup, Cost, Label, Model, Outcome, PerKind, Provider, Quality, TokenUsage,
 };
 
 /// A model as one provider serves it.
@@ -75,8 +76,7 @@ impl ByModel {
 /// Calls and tokens of a group.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Sums {
-    /// In the order of [`TokenKind::ALL`].
-    tokens: [u128; TokenKind::ALL.len()],
+    tokens: PerKind<u128>,
     /// In the order of [`Quality::ALL`].
     qualities: [u64; Quality::ALL.len()],
     /// In the order of [`Outcome::ALL`].
@@ -100,9 +100,8 @@ impl Sums {
         cost: Option<Cost>,
     ) -> Self {
         let mut one = Self::default();
-        for (sum, kind) in one.tokens.iter_mut().zip(TokenKind::ALL) {
-            *sum = usage.of(*kind).unwrap_or(0).into();
-        }
+        one.tokens
+            .merge(&usage.counts(), |sum, tokens| *sum = tokens.into());
         one.qualities
             .iter_mut()
             .zip(Quality::ALL)
@@ -117,9 +116,22 @@ impl Sums {
         one
     }
 
-    /// So many calls of the file that are alike, without their tokens.
-    pub(super) fn counted(calls: u64, quality: Quality, outcome: Outcome) -> Self {
-        let mut sums = Self::default();
+    /// Of calls in the file that are alike.
+    pub(super) fn of_file(figures: &Figures, quality: Quality, outcome: Outcome) -> Self {
+        let Figures {
+            calls,
+            tokens,
+            priced_calls,
+            unpriced_calls,
+            cost,
+        } = *figures;
+        let mut sums = Self {
+            tokens: PerKind::from_fn(|kind| tokens[kind].into()),
+            cost: cost.nano_usd().into(),
+            priced: priced_calls,
+            unpriced: unpriced_calls,
+            ..Self::default()
+        };
         sums.qualities
             .iter_mut()
             .zip(Quality::ALL)
@@ -128,32 +140,14 @@ impl Sums {
             .iter_mut()
             .zip(Outcome::ALL)
             .for_each(|(sum, of)| *sum = if *of == outcome { calls } else { 0 });
-        sums.is_lower_bound = is_lower_bound(calls);
+        let figures = [calls, priced_calls, unpriced_calls, cost.nano_usd()];
+        let tokens = tokens.iter().map(|(_, tokens)| *tokens);
+        sums.is_lower_bound = figures.into_iter().chain(tokens).any(is_lower_bound);
         sums
     }
 
-    /// Adds tokens of the file.
-    pub(super) fn add_tokens(&mut self, kind: TokenKind, tokens: u64) {
-        self.is_lower_bound |= is_lower_bound(tokens);
-        let sums = self.tokens.iter_mut().zip(TokenKind::ALL);
-        sums.filter(|(_, of)| **of == kind)
-            .for_each(|(sum, _)| *sum += u128::from(tokens));
-    }
-
-    /// Of the calls of the file, so many have a price, and cost so much (in nano-USD); so many have
-    /// tokens and none.
-    pub(super) fn add_cost(&mut self, priced: u64, unpriced: u64, cost: u64) {
-        self.is_lower_bound |= [priced, unpriced, cost].into_iter().any(is_lower_bound);
-        self.priced = self.priced.saturating_add(priced);
-        self.unpriced = self.unpriced.saturating_add(unpriced);
-        self.cost += u128::from(cost);
-    }
-
     pub(super) fn add(&mut self, other: &Self) {
-        self.tokens
-            .iter_mut()
-            .zip(other.tokens)
-            .for_each(|(sum, more)| *sum += more);
+        self.tokens.merge(&other.tokens, |sum, more| *sum += more);
         self.qualities
             .iter_mut()
             .zip(other.qualities)
@@ -171,9 +165,7 @@ impl Sums {
     /// Takes away what was added before.
     pub(super) fn take_away(&mut self, other: &Self) {
         self.tokens
-            .iter_mut()
-            .zip(other.tokens)
-            .for_each(|(sum, less)| *sum = sum.saturating_sub(less));
+            .merge(&other.tokens, |sum, less| *sum = sum.saturating_sub(less));
         self.qualities
             .iter_mut()
             .zip(other.qualities)
@@ -197,7 +189,7 @@ impl Sums {
     }
 
     pub(super) fn total_tokens(&self) -> u128 {
-        self.tokens.iter().sum()
+        self.tokens.iter().map(|(_, tokens)| tokens).sum()
     }
 
     /// Nothing is what a group without tokens costs; what a group without prices costs is not
@@ -214,12 +206,6 @@ impl Sums {
                 .any(|sum| sum > u64::MAX.into())
     }
 
-    fn tokens(&self, kind: TokenKind) -> u64 {
-        let mut sums = self.tokens.iter().zip(TokenKind::ALL);
-        sums.find(|(_, of)| **of == kind)
-            .map_or(0, |(sum, _)| shown(*sum))
-    }
-
     fn quality(&self, quality: Quality) -> u64 {
         let mut sums = self.qualities.iter().zip(Quality::ALL);
         sums.find(|(_, of)| **of == quality)
@@ -229,16 +215,14 @@ impl Sums {
 
 impl From<&CallGroup> for Sums {
     fn from(group: &CallGroup) -> Self {
-        let mut sums = Self::counted(group.calls, group.quality, group.outcome);
-        TokenKind::ALL
-            .iter()
-            .for_each(|kind| sums.add_tokens(*kind, group.of(*kind)));
-        sums.add_cost(
-            group.priced_calls,
-            group.unpriced_calls,
-            group.cost.nano_usd(),
-        );
-        sums
+        let figures = Figures {
+            calls: group.calls,
+            tokens: group.tokens,
+            priced_calls: group.priced_calls,
+            unpriced_calls: group.unpriced_calls,
+            cost: group.cost,
+        };
+        Self::of_file(&figures, group.quality, group.outcome)
     }
 }
 
@@ -251,12 +235,7 @@ impl From<&Sums> for Usage {
             .filter(|(_, calls)| *calls > 0);
         Self {
             calls: sums.calls(),
-            input_tokens: sums.tokens(TokenKind::Input),
-            cache_read_tokens: sums.tokens(TokenKind::CacheRead),
-            cache_write_tokens: sums.tokens(TokenKind::CacheWrite),
-            tool_input_tokens: sums.tokens(TokenKind::ToolInput),
-            output_tokens: sums.tokens(TokenKind::Output),
-            thinking_tokens: sums.tokens(TokenKind::Thinking),
+            tokens: PerKind::from_fn(|kind| shown(sums.tokens[kind])),
             total_tokens: shown(sums.total_tokens()),
             cost: sums.cost(),
             unpriced_calls: sums.unpriced,
@@ -278,13 +257,12 @@ fn shown(sum: u128) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::TokenKind;
 
     fn huge() -> Sums {
-        let usage = TokenUsage {
-            input: Some(u64::MAX),
-            output: Some(u64::MAX),
-            ..TokenUsage::default()
-        };
+        let usage = TokenUsage::default()
+            .with(TokenKind::Input, u64::MAX)
+            .with(TokenKind::Output, u64::MAX);
         Sums::of(
             &usage,
             Quality::Exact,
@@ -295,15 +273,12 @@ mod tests {
 
     #[test]
     fn what_was_added_can_be_taken_away_beyond_64_bits() {
-        let seven = TokenUsage {
-            input: Some(7),
-            ..TokenUsage::default()
-        };
+        let seven = TokenUsage::default().with(TokenKind::Input, 7);
         let small = Sums::of(&seven, Quality::Partial, Outcome::Aborted, None);
         let mut sums = small.clone();
         (0..3).for_each(|_| sums.add(&huge()));
         assert!(Usage::from(&sums).saturated);
-        assert_eq!(Usage::from(&sums).input_tokens, u64::MAX);
+        assert_eq!(Usage::from(&sums).tokens[TokenKind::Input], u64::MAX);
         (0..3).for_each(|_| sums.take_away(&huge()));
         assert_eq!(sums, small);
         sums.take_away(&small);
@@ -315,10 +290,7 @@ mod tests {
         let shown = |calls: &[(u64, Option<u64>)]| {
             let mut sums = Sums::default();
             for (tokens, cost) in calls {
-                let usage = TokenUsage {
-                    output: Some(*tokens),
-                    ..TokenUsage::default()
-                };
+                let usage = TokenUsage::default().with(TokenKind::Output, *tokens);
                 sums.add(&Sums::of(
                     &usage,
                     Quality::Exact,
@@ -342,7 +314,11 @@ mod tests {
     fn shown_sums_saturate_and_leave_out_what_did_not_happen() {
         let usage = Usage::from(&huge());
         assert_eq!(
-            (usage.calls, usage.input_tokens, usage.total_tokens),
+            (
+                usage.calls,
+                usage.tokens[TokenKind::Input],
+                usage.total_tokens
+            ),
             (1, u64::MAX, u64::MAX)
         );
         assert_eq!(

@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::civil::Date;
 
 use super::amount::{Amount, Price};
-use crate::record::{Cost, Label as _, Provider, TokenKind, TokenUsage};
+use crate::record::{Cost, Label as _, PerKind, Provider, TokenKind, TokenUsage};
 
 /// The price of some models from a day on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub struct Pattern {
 
 /// Prices by kind of token.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Rates([Option<Price>; TokenKind::ALL.len()]);
+pub struct Rates(PerKind<Option<Price>>);
 
 /// Other prices for calls with much input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,22 +73,15 @@ impl Line {
     /// `None` when a kind that has tokens has no price.
     pub(super) fn cost(&self, usage: &TokenUsage) -> Option<Cost> {
         let rates = self.rates_for(usage);
-        let parts = TokenKind::ALL
-            .iter()
-            .filter_map(|kind| Some((*kind, usage.of(*kind).filter(|count| *count > 0)?)));
-        let priced = parts.map(|(kind, count)| Some(rates.of(kind)?.of(count)));
+        let tokens = usage.counts();
+        let parts = tokens.iter().filter(|(_, count)| **count > 0);
+        let priced = parts.map(|(kind, count)| Some(rates.of(kind)?.of(*count)));
         let sum = priced.reduce(|sum, part| Some(sum?.plus(part?)));
         sum.unwrap_or(Some(Amount::default())).map(Amount::rounded)
     }
 
     fn rates_for(&self, usage: &TokenUsage) -> &Rates {
-        let input = [
-            usage.input,
-            usage.cache_read,
-            usage.cache_write,
-            usage.tool_input,
-        ];
-        let input = input.into_iter().flatten().fold(0, u64::saturating_add);
+        let input = usage.counts().sum(TokenKind::INPUT);
         let tier = self
             .tiers
             .iter()
@@ -152,7 +145,7 @@ impl Rates {
             TokenKind::ToolInput => TokenKind::Input,
             own => own,
         };
-        self.own(kind).or_else(|| self.own(stand_in))
+        self.0[kind].or(self.0[stand_in])
     }
 
     /// Whether nothing has a price.
@@ -162,25 +155,22 @@ impl Rates {
     }
 
     pub(super) fn set(&mut self, kind: TokenKind, price: Price) {
-        let mut places = self.0.iter_mut().zip(TokenKind::ALL);
-        if let Some((place, _)) = places.find(|(_, of)| **of == kind) {
-            *place = Some(price);
-        }
+        self.0[kind] = Some(price);
     }
 
     /// Its own prices, and those of `other` for kinds that have none.
     pub(super) fn or(mut self, other: &Self) -> Self {
-        self.0
-            .iter_mut()
-            .zip(other.0)
-            .for_each(|(own, others)| *own = own.or(others));
+        self.0.merge(&other.0, |own, other| *own = own.or(other));
         self
     }
 
-    fn own(&self, kind: TokenKind) -> Option<Price> {
-        let mut prices = self.0.iter().zip(TokenKind::ALL);
-        prices
-            .find(|(_, of)| **of == kind)
-            .and_then(|(price, _)| *price)
+    /// The key of a kind's price in a table: that of cache writes is for those of five minutes, as
+    /// it is where a provider has one price for all of them.
+    #[must_use]
+    pub fn key(kind: TokenKind) -> &'static str {
+        match kind {
+            TokenKind::CacheWrite5m => kind.public_name(),
+            kind => kind.as_str(),
+        }
     }
 }

@@ -351,7 +351,7 @@ fn kind(name: &str) -> Option<TokenKind> {
     TokenKind::ALL
         .iter()
         .copied()
-        .find(|kind| kind.as_str() == name)
+        .find(|kind| Rates::key(*kind) == name)
 }
 
 /// What a table looks like.

@@ -10,11 +10,12 @@ use jiff::civil::{Date, Time, date};
 use jiff::tz::Offset;
 use proptest::prelude::*;
 
+use super::line::Rates;
 use super::{Flaw, Implausible, Priced, Prices, Table, read};
 use crate::demo::{CHECKPOINT_MODEL, MODELS};
 use crate::export::tests::kit::{call, started};
 use crate::record::{
-    Call, Cost, Fact, Label as _, Model, Provider, Record, Timing, TokenKind, TokenUsage,
+    Call, Cost, Fact, Label as _, Model, PerKind, Provider, Record, Timing, TokenKind, TokenUsage,
 };
 
 /// A table with these blocks, each dated and sourced.
@@ -30,11 +31,9 @@ fn prices(blocks: &[&str]) -> Prices {
 }
 
 fn usage(input: u64, output: u64) -> TokenUsage {
-    TokenUsage {
-        input: Some(input),
-        output: Some(output),
-        ..TokenUsage::default()
-    }
+    TokenUsage::default()
+        .with(TokenKind::Input, input)
+        .with(TokenKind::Output, output)
 }
 
 fn of(model: &str, usage: TokenUsage) -> Call {
@@ -68,24 +67,26 @@ fn every_kind_has_its_price() {
         input = 1
         cache_read = 0.01
         cache_write = 1.25
+        cache_write_1h = 2
         output = 8
         thinking = 9.5
         tool_input = 0.5"#]);
     let one = |kind: TokenKind| {
         let mut usage = TokenUsage::default();
-        *part(&mut usage, kind) = Some(3);
+        usage[kind] = Some(3);
         nano_usd(&prices, &of("m", usage)).unwrap()
     };
     let costs = TokenKind::ALL
         .iter()
-        .map(|kind| (kind.as_str(), one(*kind)));
+        .map(|kind| (Rates::key(*kind), one(*kind)));
     let expected = [
+        ("input", 3000),
         ("cache_read", 30),
         ("cache_write", 3750),
-        ("input", 3000),
+        ("cache_write_1h", 6000),
+        ("tool_input", 1500),
         ("output", 24_000),
         ("thinking", 28_500),
-        ("tool_input", 1500),
     ];
     assert_eq!(costs.collect::<Vec<_>>(), expected);
 }
@@ -93,11 +94,9 @@ fn every_kind_has_its_price() {
 #[test]
 fn thinking_costs_what_output_does_and_input_of_tools_what_input_does() {
     let prices = prices(&["models = [\"m\"]\ninput = 2\noutput = 12"]);
-    let usage = TokenUsage {
-        thinking: Some(10),
-        tool_input: Some(100),
-        ..usage(1, 1)
-    };
+    let usage = usage(1, 1)
+        .with(TokenKind::Thinking, 10)
+        .with(TokenKind::ToolInput, 100);
     assert_eq!(
         nano_usd(&prices, &of("m", usage)),
         Some(2_000 + 12_000 + 120_000 + 200_000)
@@ -107,10 +106,7 @@ fn thinking_costs_what_output_does_and_input_of_tools_what_input_does() {
 #[test]
 fn a_kind_without_a_price_leaves_the_whole_call_without_one() {
     let prices = prices(&["models = [\"m\"]\ninput = 2\noutput = 12"]);
-    let cached = |count| TokenUsage {
-        cache_read: count,
-        ..usage(5, 5)
-    };
+    let cached = |count| usage(5, 5).with(TokenKind::CacheRead, count);
     assert_eq!(nano_usd(&prices, &of("m", cached(Some(1)))), None);
     assert_eq!(
         nano_usd(&prices, &of("m", cached(Some(0)))),
@@ -136,13 +132,7 @@ fn much_input_of_any_kind_leads_to_the_tier_for_every_token() {
     let cost = |input, cache_read| {
         nano_usd(
             &prices,
-            &of(
-                "m",
-                TokenUsage {
-                    cache_read: Some(cache_read),
-                    ..usage(input, 10)
-                },
-            ),
+            &of("m", usage(input, 10).with(TokenKind::CacheRead, cache_read)),
         )
         .unwrap()
     };
@@ -326,23 +316,12 @@ fn the_shipped_table_is_without_a_flaw_and_prices_the_models_of_the_demo() {
     assert!(shipped.0.len() > 15);
     let prices = Prices::new(Table::default(), true);
     for model in MODELS.into_iter().chain([CHECKPOINT_MODEL]) {
-        let whole = TokenUsage {
-            thinking: Some(1),
-            tool_input: Some(1),
-            ..usage(1, 1)
-        };
+        let whole = usage(1, 1)
+            .with(TokenKind::Thinking, 1)
+            .with(TokenKind::ToolInput, 1);
         assert!(nano_usd(&prices, &of(model, whole)).is_some(), "{model}");
-        let is_priced = nano_usd(
-            &prices,
-            &of(
-                model,
-                TokenUsage {
-                    cache_read: Some(1),
-                    ..whole
-                },
-            ),
-        )
-        .is_some();
+        let is_priced =
+            nano_usd(&prices, &of(model, whole.with(TokenKind::CacheRead, 1))).is_some();
         assert_eq!(
             is_priced,
             !model.starts_with("gpt-oss"),
@@ -393,7 +372,7 @@ fn the_page_lists_the_shipped_prices() {
             let [input, read, write, output] = [
                 TokenKind::Input,
                 TokenKind::CacheRead,
-                TokenKind::CacheWrite,
+                TokenKind::CacheWrite5m,
                 TokenKind::Output,
             ]
             .map(price);
@@ -448,14 +427,13 @@ fn more_than_any_call_costs_is_no_cost() {
     assert_eq!(dollars(500), Ok(Some(Cost::MAX_OF_A_CALL)));
     assert_eq!(dollars(501), Err(Implausible));
     let most = Some(TokenUsage::MAX_OF_A_KIND);
-    let all = TokenUsage {
-        input: most,
-        cache_read: most,
-        cache_write: most,
-        tool_input: most,
-        output: most,
-        thinking: most,
-    };
+    let all = TokenUsage::default()
+        .with(TokenKind::Input, most)
+        .with(TokenKind::CacheRead, most)
+        .with(TokenKind::CacheWrite5m, most)
+        .with(TokenKind::ToolInput, most)
+        .with(TokenKind::Output, most)
+        .with(TokenKind::Thinking, most);
     assert_eq!(
         dearest.cost(&of("m", all)),
         Err(Implausible),
@@ -506,39 +484,25 @@ fn an_implausible_cost_leaves_the_stage_as_none() {
     assert_eq!(*costs.0.lock().unwrap(), [one, None, two]);
 }
 
-fn part(usage: &mut TokenUsage, kind: TokenKind) -> &mut Option<u64> {
-    match kind {
-        TokenKind::CacheRead => &mut usage.cache_read,
-        TokenKind::CacheWrite => &mut usage.cache_write,
-        TokenKind::Input => &mut usage.input,
-        TokenKind::Output => &mut usage.output,
-        TokenKind::Thinking => &mut usage.thinking,
-        TokenKind::ToolInput => &mut usage.tool_input,
-    }
-}
-
 fn any_usage() -> impl Strategy<Value = TokenUsage> {
-    prop::collection::vec(prop::option::of(0..2_000_000u64), TokenKind::ALL.len()).prop_map(
-        |counts| {
-            let mut usage = TokenUsage::default();
-            TokenKind::ALL
-                .iter()
-                .zip(counts)
-                .for_each(|(kind, count)| *part(&mut usage, *kind) = count);
-            usage
-        },
-    )
+    prop::collection::vec(prop::option::of(0..2_000_000u64), TokenKind::ALL.len())
+        .prop_map(|counts| PerKind::from_fn(|kind| counts[kind as usize]))
 }
 
 /// Prices of whole nano-USD a token, so that nothing is rounded.
-fn rates() -> impl Strategy<Value = [u32; 6]> {
-    prop::array::uniform6(0..100_000u32)
+fn rates() -> impl Strategy<Value = [u32; 7]> {
+    prop::array::uniform7(0..100_000u32)
 }
 
-fn block(rates: &[u32; 6], scale: u32) -> String {
+fn block(rates: &[u32; 7], scale: u32) -> String {
     let price = |(kind, thousandths): (&TokenKind, &u32)| {
         let thousandths = thousandths * scale;
-        format!("{kind} = {}.{:03}", thousandths / 1000, thousandths % 1000)
+        format!(
+            "{} = {}.{:03}",
+            Rates::key(*kind),
+            thousandths / 1000,
+            thousandths % 1000
+        )
     };
     TokenKind::ALL
         .iter()
@@ -553,19 +517,19 @@ proptest! {
     fn a_call_costs_the_sum_of_its_parts(rates in rates(), usage in any_usage()) {
         let prices = prices(&[&format!("models = [\"m\"]\n{}", block(&rates, 1))]);
         let by_hand: u64 =
-            TokenKind::ALL.iter().zip(rates).map(|(kind, rate)| usage.of(*kind).unwrap_or(0) * u64::from(rate)).sum();
+            TokenKind::ALL.iter().zip(rates).map(|(kind, rate)| usage[*kind].unwrap_or(0) * u64::from(rate)).sum();
         let cost = prices.cost(&of("m", usage)).map(|cost| cost.map_or(0, Cost::nano_usd));
         let is_plausible = by_hand <= Cost::MAX_OF_A_CALL.nano_usd();
         prop_assert_eq!(cost, if is_plausible { Ok(by_hand) } else { Err(Implausible) });
     }
 
     #[test]
-    fn more_tokens_never_cost_less(rates in rates(), usage in any_usage(), kind in 0..6usize, more in 1..1_000_000u64) {
+    fn more_tokens_never_cost_less(rates in rates(), usage in any_usage(), kind in 0..7usize, more in 1..1_000_000u64) {
         let tier = block(&rates, 3).replace('\n', ", ");
         let tiers = format!("tiers = [{{ above_input_tokens = 1_000_000, {tier} }}]");
         let prices = prices(&[&format!("models = [\"m\"]\n{}\n{tiers}", block(&rates, 1))]);
         let mut larger = usage;
-        let grown = part(&mut larger, TokenKind::ALL[kind]);
+        let grown = &mut larger[TokenKind::ALL[kind]];
         *grown = Some(grown.unwrap_or(0) + more);
         // An error is greater than any cost.
         prop_assert!(prices.cost(&of("m", larger)) >= prices.cost(&of("m", usage)));

@@ -50,7 +50,7 @@ pub use models::{Models, Named};
 pub use printable::printable;
 pub use quota::{DisplayName, ModelName, Quota, QuotaWindow};
 pub use sink::{FanOut, Record, Sink};
-pub use tokens::{Quality, TokenKind, TokenUsage, UsageTotal};
+pub use tokens::{PerKind, Quality, TokenKind, TokenUsage, UsageTotal};
 pub use totals::{CallGroup, Totals};
 pub use trace::{ConnectionSetup, Phase, Sampling, SpanId, TraceContext, TraceId, TraceParent};
 pub use unread::{PathShape, UnreadCall, UnreadReason};

@@ -1,8 +1,8 @@
 //! Everything that was counted before this process began: what counters resume from.
 
 use super::{
-    CorrelationMethod, Cost, Label, Model, Operation, Outcome, Provider, Quality, RateLimitReason,
-    StepKind, StepStatus, TokenKind, UsageComparison,
+    CorrelationMethod, Cost, Model, Operation, Outcome, PerKind, Provider, Quality,
+    RateLimitReason, StepKind, StepStatus, UsageComparison,
 };
 
 /// Counts of earlier processes. Each list has at most one entry for each set of labels.
@@ -41,18 +41,6 @@ pub struct CallGroup {
     pub unpriced_calls: u64,
     /// What those that have a price cost.
     pub cost: Cost,
-    /// Their tokens, in the order of [`TokenKind::ALL`].
-    pub tokens: [u64; TokenKind::ALL.len()],
-}
-
-impl CallGroup {
-    /// Their tokens of one kind.
-    #[must_use]
-    pub fn of(&self, kind: TokenKind) -> u64 {
-        TokenKind::ALL
-            .iter()
-            .zip(self.tokens)
-            .find(|(of, _)| **of == kind)
-            .map_or(0, |(_, tokens)| tokens)
-    }
+    /// Their tokens.
+    pub tokens: PerKind<u64>,
 }

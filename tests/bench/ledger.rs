@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use gravimeter::ledger::{By, Config, Ledger, UsageQuery};
 use gravimeter::record::{
     Call, CallIds, CallStarted, Correlation, CorrelationMethod, Cost, Fact, Host, Id, Model,
-    Models, Operation, Outcome, Provider, Quality, Sink, Timing, TokenUsage,
+    Models, Operation, Outcome, Provider, Quality, Sink, Timing, TokenKind, TokenUsage,
 };
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -178,13 +178,11 @@ fn facts(number: u64, started_at: SystemTime) -> [Fact; 3] {
         streamed: true,
         finish_reason: Some(id("STOP")),
         rate_limit: None,
-        usage: TokenUsage {
-            input: Some(1991 + number % 7919),
-            cache_read: Some(15_942),
-            output: Some(56 + number % 997),
-            thinking: Some(42),
-            ..TokenUsage::default()
-        },
+        usage: TokenUsage::default()
+            .with(TokenKind::Input, 1991 + number % 7919)
+            .with(TokenKind::CacheRead, 15_942)
+            .with(TokenKind::Output, 56 + number % 997)
+            .with(TokenKind::Thinking, 42),
         cost: Some(Cost::from_nano_usd(1_991_000 + number % 7919)),
         quality: Quality::Exact,
         timing: Timing {

@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 use gravimeter::dialect::Observers;
 use gravimeter::observe::memory::Memory;
 use gravimeter::observe::{Alpn, Connection, Direction, End, OpenObserver as _};
-use gravimeter::record::{Call, Fact, Host, ObserverFailure, Quality, Record};
+use gravimeter::record::{Call, Fact, Host, ObserverFailure, Quality, Record, TokenKind};
 
 use crate::kit::HOST;
 use crate::transparency::corpus;
@@ -154,7 +154,7 @@ fn the_answer_to_a_request_of_two_meanings_is_never_counted() {
         stated
             .calls
             .iter()
-            .filter(|call| call.usage.input == Some(999))
+            .filter(|call| call.usage[TokenKind::Input] == Some(999))
             .count()
     };
     assert_eq!(

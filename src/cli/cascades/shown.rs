@@ -300,22 +300,22 @@ fn calls(calls: &[Call], all: &Row) -> Grid {
     .column(Column::figures(
         "INPUT",
         4,
-        tokens("input", all.input_tokens),
+        tokens("input", all.tokens("input")),
     ))
     .column(Column::figures(
         "CACHE READ",
         5,
-        tokens("cache_read", all.cache_read_tokens),
+        tokens("cache_read", all.tokens("cache_read")),
     ))
     .column(Column::figures(
         "OUTPUT",
         4,
-        tokens("output", all.output_tokens),
+        tokens("output", all.tokens("output")),
     ))
     .column(Column::figures(
         "THINKING",
         5,
-        tokens("thinking", all.thinking_tokens),
+        tokens("thinking", all.tokens("thinking")),
     ))
     .column(Column::figures(
         "TOTAL",

@@ -7,7 +7,7 @@ use super::refusal::{Detail, Refusal};
 use super::usage::{Bears, Count, GeminiUsage};
 use super::*;
 use crate::observe::json::Value;
-use crate::record::{QuotaWindow, RateLimit, RateLimitReason, TokenUsage, UsageTotal};
+use crate::record::{QuotaWindow, RateLimit, RateLimitReason, TokenKind, TokenUsage, UsageTotal};
 
 fn post(host: &str, path: &str) -> Option<Recognised> {
     let head = RequestHead {
@@ -282,11 +282,11 @@ fn counts([prompt, cached, candidates, thoughts, tool_use, total]: Counts) -> Ge
 /// Input, cache read, output, thinking and tool input.
 fn parts(usage: TokenUsage) -> [Option<u64>; 5] {
     [
-        usage.input,
-        usage.cache_read,
-        usage.output,
-        usage.thinking,
-        usage.tool_input,
+        usage[TokenKind::Input],
+        usage[TokenKind::CacheRead],
+        usage[TokenKind::Output],
+        usage[TokenKind::Thinking],
+        usage[TokenKind::ToolInput],
     ]
 }
 
@@ -362,10 +362,10 @@ fn a_total_is_one_of_the_counts_that_stand_beside_it() {
             (
                 [
                     Some(10),
-                    reading.usage.cache_read,
+                    reading.usage[TokenKind::CacheRead],
                     Some(5),
                     Some(2),
-                    reading.usage.tool_input
+                    reading.usage[TokenKind::ToolInput]
                 ],
                 UsageTotal::Agree,
                 true
@@ -381,7 +381,7 @@ proptest! {
     fn a_reading_that_agrees_adds_up(wire in prop::array::uniform6(prop::option::of(0..40_u64)), output in any::<bool>(), thought in any::<bool>()) {
         let reading = counts(wire).read(Bears { output, thought });
         let [.., told] = wire;
-        let (sum, cached) = (reading.usage.total(), reading.usage.cache_read.unwrap_or(0));
+        let (sum, cached) = (reading.usage.total(), reading.usage[TokenKind::CacheRead].unwrap_or(0));
         match (reading.total, told) {
             (UsageTotal::Agree, Some(told)) => prop_assert!(told == sum || told + cached == sum),
             (UsageTotal::Agree, None) => prop_assert!(false, "agrees with nothing"),
@@ -454,7 +454,11 @@ fn numbers_that_are_no_counts_are_ignored() {
     ] {
         let mut usage = GeminiUsage::default();
         usage.take(Count::Candidates, &value);
-        assert_eq!(usage.read(TEXT).usage.output, expected, "{value:?}");
+        assert_eq!(
+            usage.read(TEXT).usage[TokenKind::Output],
+            expected,
+            "{value:?}"
+        );
     }
 }
 

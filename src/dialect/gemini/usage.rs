@@ -6,6 +6,7 @@
 //! readings that are known; see [`GeminiUsage::read`].
 
 use crate::observe::json::Value;
+use crate::record::TokenKind::{CacheRead, Input, Output, Thinking, ToolInput};
 use crate::record::{TokenUsage, UsageTotal};
 
 /// The counts of `usageMetadata`, in tokens. Cumulative: each frame of a stream repeats and extends
@@ -135,11 +136,11 @@ impl GeminiUsage {
     /// Whether there is a count for everything that was generated, and no count that contradicts
     /// another.
     fn covers(self, usage: &TokenUsage, total: UsageTotal, bears: Bears) -> bool {
-        let has_input = [usage.input, usage.cache_read]
+        let has_input = [usage[Input], usage[CacheRead]]
             .iter()
             .flatten()
             .any(|tokens| *tokens > 0);
-        let has_output = usage.output.is_some_and(|tokens| tokens > 0);
+        let has_output = usage[Output].is_some_and(|tokens| tokens > 0);
         // That what was cached is no part of the prompt needs a total that says so.
         let is_consistent = total == UsageTotal::Agree || self.cached <= self.prompt;
         is_consistent && (has_output || !bears.output) && (has_input || !bears.is_something())
@@ -150,28 +151,19 @@ impl GeminiUsage {
     fn uncounted_output(self, total: Option<u64>, bears: Bears) -> TokenUsage {
         let documented = self.as_documented();
         let is_uncounted =
-            bears.output && self.prompt > Some(0) && documented.output.unwrap_or(0) == 0;
+            bears.output && self.prompt > Some(0) && documented[Output].unwrap_or(0) == 0;
         let rest = total
             .and_then(|total| total.checked_sub(self.sum()))
             .filter(|rest| *rest > 0 && is_uncounted);
-        TokenUsage {
-            output: rest.or(documented.output),
-            ..documented
-        }
+        documented.with(Output, rest.or(documented[Output]))
     }
 
     /// The first known meaning that the total agrees with.
     fn fit(self, total: u64, bears: Bears) -> Option<TokenUsage> {
         let [prompt, cached, candidates, thoughts, _] = self.parts();
         let (apart, documented) = (self.sum(), self.as_documented());
-        let inside = TokenUsage {
-            output: Some(candidates.saturating_sub(thoughts)),
-            ..documented
-        };
-        let outside = |usage| TokenUsage {
-            input: self.prompt,
-            ..usage
-        };
+        let inside = documented.with(Output, candidates.saturating_sub(thoughts));
+        let outside = |usage: TokenUsage| usage.with(Input, self.prompt);
         let may_be_inside = 0 < thoughts && thoughts <= candidates;
         let meanings = [
             (true, apart, documented),
@@ -196,12 +188,9 @@ impl GeminiUsage {
         let untold = total
             .checked_sub(apart)
             .filter(|_| prompt > 0 && thoughts == 0 && (candidates > 0 || !bears.output));
-        known.map(|(.., usage)| usage).or_else(|| {
-            Some(TokenUsage {
-                thinking: Some(untold?),
-                ..documented
-            })
-        })
+        known
+            .map(|(.., usage)| usage)
+            .or_else(|| Some(documented.with(Thinking, untold?)))
     }
 
     /// What was cached is part of the prompt, unless it is more than that.
@@ -211,14 +200,12 @@ impl GeminiUsage {
                 .checked_sub(self.cached.unwrap_or(0))
                 .unwrap_or(prompt)
         };
-        TokenUsage {
-            input: self.prompt.map(fresh),
-            cache_read: self.cached,
-            cache_write: None,
-            tool_input: self.tool_use_prompt,
-            output: self.candidates,
-            thinking: self.thoughts,
-        }
+        TokenUsage::default()
+            .with(Input, self.prompt.map(fresh))
+            .with(CacheRead, self.cached)
+            .with(ToolInput, self.tool_use_prompt)
+            .with(Output, self.candidates)
+            .with(Thinking, self.thoughts)
     }
 
     /// What the total is, as documented.

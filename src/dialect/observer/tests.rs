@@ -6,7 +6,7 @@ use super::*;
 use crate::dialect::tests::{Facts, connection};
 use crate::observe::exchange::Fields;
 use crate::observe::{Alpn, Direction, End};
-use crate::record::{Outcome, Quality};
+use crate::record::{Outcome, Quality, TokenKind};
 
 /// One exchange, driven step by step; `at` of a step is in milliseconds after the request's first
 /// byte.
@@ -145,7 +145,7 @@ fn every_way_to_end_states_one_call() {
             .event(TEXT, 5)
             .end(end, 9);
         assert_eq!(
-            (call.outcome, call.quality, call.usage.input),
+            (call.outcome, call.quality, call.usage[TokenKind::Input]),
             (outcome, Quality::Partial, Some(16)),
             "{end:?}"
         );
@@ -249,7 +249,7 @@ fn what_is_compressed_and_left_by_the_agent_is_no_failure_to_decode() {
     stage.exchange.response_body(gzip.get_ref(), at);
     let (call, others) = stage.end(ExchangeEnd::AgentLeft, 9);
     assert_eq!(
-        (call.outcome, call.quality, call.usage.input),
+        (call.outcome, call.quality, call.usage[TokenKind::Input]),
         (Outcome::Aborted, Quality::Partial, Some(16))
     );
     assert_eq!(
@@ -540,7 +540,7 @@ fn calls_of_one_connection_do_not_mix() {
                 .labelled_trajectory
                 .as_ref()
                 .map(ToString::to_string),
-            call.usage.input,
+            call.usage[TokenKind::Input],
         )
     };
     assert_eq!(

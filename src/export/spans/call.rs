@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 
 use super::{Attributes, Event, FIRST_CHUNK, Kind, Parent, RATE_LIMIT, Scope, Span, after};
-use crate::export::genai::{Usage, attribute, error_type, operation_name};
+use crate::export::genai::{attribute, error_type, operation_name};
 use crate::record::{
-    Call, ConnectionSetup, Handshake, Label as _, Outcome, Phase, RateLimit, SpanId, TokenUsage,
-    TraceContext,
+    Call, ConnectionSetup, Handshake, Label as _, Outcome, Phase, RateLimit, SpanId, TokenKind,
+    TokenUsage, TraceContext,
 };
 
 /// The spans of a call whose place is known: its own first, then those of its connection's setup as
@@ -102,25 +102,24 @@ fn finish_reason(call: &Call) -> Option<&str> {
 
 /// The totals where any of their parts was reported, and the parts that were.
 fn tokens(usage: &TokenUsage, known: &mut Attributes) {
-    let totals = Usage::from(usage);
-    let input = usage
-        .input
-        .or(usage.cache_read)
-        .or(usage.cache_write)
-        .or(usage.tool_input);
-    let output = usage.output.or(usage.thinking);
-    known
-        .put_known(
-            attribute::USAGE_INPUT_TOKENS,
-            input.map(|_| totals.input_tokens),
-        )
-        .put_known(
-            attribute::USAGE_OUTPUT_TOKENS,
-            output.map(|_| totals.output_tokens),
-        )
-        .put_known(attribute::USAGE_CACHE_READ_INPUT_TOKENS, usage.cache_read)
-        .put_known(attribute::USAGE_CACHE_WRITE_INPUT_TOKENS, usage.cache_write)
-        .put_known(attribute::USAGE_REASONING_OUTPUT_TOKENS, usage.thinking);
+    for (name, kinds) in [
+        (attribute::USAGE_INPUT_TOKENS, TokenKind::INPUT),
+        (attribute::USAGE_OUTPUT_TOKENS, TokenKind::OUTPUT),
+        (
+            attribute::USAGE_CACHE_READ_INPUT_TOKENS,
+            &[TokenKind::CacheRead],
+        ),
+        (
+            attribute::USAGE_CACHE_WRITE_INPUT_TOKENS,
+            TokenKind::CACHE_WRITES,
+        ),
+        (
+            attribute::USAGE_REASONING_OUTPUT_TOKENS,
+            &[TokenKind::Thinking],
+        ),
+    ] {
+        known.put_known(name, usage.sum_of(kinds));
+    }
 }
 
 fn events(call: &Call) -> Vec<Event> {

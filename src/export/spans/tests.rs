@@ -5,7 +5,7 @@ use crate::export::tests::kit::{call, id, rate_limited, run};
 use crate::record::{
     Call, ConnectionSetup, Correlation, CorrelationMethod, Cost, Handshake, Label as _, Model,
     Operation, Outcome, Phase, Quality, RateLimit, RateLimitReason, RunOutcome, Side, TlsVersion,
-    TokenUsage, TraceContext, TraceParent,
+    TokenKind, TokenUsage, TraceContext, TraceParent,
 };
 
 /// The place of a span whose parent is the agent's own.
@@ -194,12 +194,9 @@ fn an_operation_of_our_own_is_named_beside_the_convention_s() {
 
 #[test]
 fn only_tokens_that_were_reported_are_told() {
-    let usage = TokenUsage {
-        cache_write: Some(0),
-        output: Some(u64::MAX),
-        thinking: None,
-        ..TokenUsage::default()
-    };
+    let usage = TokenUsage::default()
+        .with(TokenKind::CacheWrite5m, 0)
+        .with(TokenKind::Output, u64::MAX);
     let shown = chat(&Call { usage, ..call("m") });
     let told: Vec<_> = shown
         .lines()

@@ -9,7 +9,7 @@ use crate::export::text::Format;
 use crate::export::{Config, Metrics};
 use crate::record::{
     Call, ContentChunks, Cost, Disposition, Fact, Label, Model, Models, Named, Operation, Outcome,
-    Provider, Quality, Record, RefuseReason, Sink, TokenUsage,
+    Provider, Quality, Record, RefuseReason, Sink, TokenKind, TokenUsage,
 };
 
 fn took(metrics: &Metrics, call: Call) {
@@ -115,10 +115,7 @@ fn the_pace_of_generation_needs_exact_figures_and_two_tokens() {
             ..call("m")
         },
     );
-    let one = TokenUsage {
-        output: Some(1),
-        ..TokenUsage::default()
-    };
+    let one = TokenUsage::default().with(TokenKind::Output, 1);
     took(
         &metrics,
         Call {
@@ -206,11 +203,9 @@ fn states_that_nobody_reported_are_absent() {
 #[test]
 fn a_counter_never_wraps() {
     let metrics = metrics();
-    let usage = TokenUsage {
-        input: Some(u64::MAX),
-        cache_read: Some(u64::MAX),
-        ..TokenUsage::default()
-    };
+    let usage = TokenUsage::default()
+        .with(TokenKind::Input, u64::MAX)
+        .with(TokenKind::CacheRead, u64::MAX);
     took(&metrics, Call { usage, ..call("m") });
     took(&metrics, Call { usage, ..call("m") });
     assert_eq!(
@@ -414,14 +409,13 @@ fn hostile_models_forge_nothing() {
 
 #[test]
 fn genai_totals_hold_their_parts() {
-    let usage = TokenUsage {
-        input: Some(1),
-        cache_read: Some(2),
-        cache_write: Some(4),
-        tool_input: Some(8),
-        output: Some(16),
-        thinking: Some(32),
-    };
+    let usage = TokenUsage::default()
+        .with(TokenKind::Input, 1)
+        .with(TokenKind::CacheRead, 2)
+        .with(TokenKind::CacheWrite5m, 4)
+        .with(TokenKind::ToolInput, 8)
+        .with(TokenKind::Output, 16)
+        .with(TokenKind::Thinking, 32);
     let expected = Usage {
         input_tokens: 15,
         output_tokens: 48,

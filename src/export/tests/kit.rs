@@ -14,8 +14,8 @@ use crate::record::{
     Host, Id, IpFamily, JoinedIds, LeafResult, LedgerFailure, LedgerRecord, Model, ModelName,
     Models, ObserverFailure, Operation, Outcome, Provider, Quality, Quota, QuotaWindow, RateLimit,
     RateLimitReason, RefuseReason, RestartReason, RunOutcome, RunStarted, Side, SpanId, StepEnded,
-    StepKind, StepStatus, TimeoutStep, Timing, TlsVersion, TokenUsage, TraceContext, TraceId,
-    UpdateSource, UsageComparison,
+    StepKind, StepStatus, TimeoutStep, Timing, TlsVersion, TokenKind, TokenUsage, TraceContext,
+    TraceId, UpdateSource, UsageComparison,
 };
 use crate::skip;
 
@@ -42,13 +42,11 @@ pub(crate) fn call(model: &str) -> Call {
         streamed: true,
         finish_reason: None,
         rate_limit: None,
-        usage: TokenUsage {
-            input: Some(70),
-            cache_read: Some(30),
-            output: Some(15),
-            thinking: Some(5),
-            ..TokenUsage::default()
-        },
+        usage: TokenUsage::default()
+            .with(TokenKind::Input, 70)
+            .with(TokenKind::CacheRead, 30)
+            .with(TokenKind::Output, 15)
+            .with(TokenKind::Thinking, 5),
         quality: Quality::Exact,
         cost: None,
         timing: Timing {

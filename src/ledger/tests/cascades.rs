@@ -8,7 +8,8 @@ use super::kit::{
 };
 use crate::ledger::{By, Cursor, Ledger, State};
 use crate::record::{
-    Call, CallIds, Cost, Fact, Operation, Provider, StepKind, StepStatus, Timing, TokenUsage,
+    Call, CallIds, Cost, Fact, Operation, Provider, StepKind, StepStatus, Timing, TokenKind,
+    TokenUsage,
 };
 
 fn roomy() -> Ledger {
@@ -289,10 +290,7 @@ fn the_main_model_is_the_one_that_costs() {
     let ledger = roomy();
     let title = Call {
         operation: Operation::Checkpoint,
-        usage: TokenUsage {
-            input: Some(10),
-            ..TokenUsage::default()
-        },
+        usage: TokenUsage::default().with(TokenKind::Input, 10),
         ..call("light", Provider::CloudCode)
     };
     take(&ledger, [named("m", "Model M"), run_ended("c", 1)]);
@@ -351,10 +349,7 @@ fn the_json_has_the_shape_of_the_contract() {
     let call = Call {
         timing: timed,
         ids,
-        usage: TokenUsage {
-            thinking: None,
-            ..numbered(3).usage
-        },
+        usage: numbered(3).usage.with(TokenKind::Thinking, None),
         cost,
         ..numbered(3)
     };

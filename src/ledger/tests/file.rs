@@ -27,7 +27,8 @@ use crate::ledger::{
 };
 use crate::record::{
     Call, CallStarted, CorrelationMethod, Fact, Host, LedgerFailure, LedgerRecord, Model, Models,
-    Operation, Outcome, Provider, Quality, Sink, StepKind, StepStatus, Timing, TokenUsage, Totals,
+    Operation, Outcome, PerKind, Provider, Quality, Sink, StepKind, StepStatus, Timing, TokenKind,
+    TokenUsage, Totals,
 };
 
 /// Who counts what goes wrong.
@@ -412,7 +413,7 @@ fn what_was_under_way_when_the_process_was_killed_is_interrupted_once() {
         };
         assert_eq!(
             (group.calls, group.quality, group.tokens),
-            (1, Quality::Unknown, [0; 6])
+            (1, Quality::Unknown, PerKind::default())
         );
         let totals = by(&ledger, By::Model).totals;
         assert_eq!(
@@ -635,7 +636,7 @@ fn no_row_knows_more_than_the_record() {
     );
     close(&ledger);
     let expected = "4294967296 0 1500 1500000 - gcp.gemini api.example.com chat m - - ok - 200 1 - exact 1 2 4 8 16 32 - c \
-                    request_id - - - - -";
+                    request_id - - - - - -";
     assert_eq!(stage.rows("SELECT * FROM calls"), [expected]);
     assert_eq!(stage.rows("SELECT count(*) FROM usage_days"), ["1"]);
     let _ = id("c");
@@ -649,20 +650,90 @@ fn an_older_file_is_brought_up_to_date_whole_or_not_at_all() {
     take(&ledger, [ended(numbered(1))]);
     close(&ledger);
     let open = || Connection::open(stage.path()).unwrap();
+    let [first, second] = MIGRATIONS else {
+        panic!("the list of this test ends where theirs does")
+    };
     let broken = [
-        MIGRATIONS[0],
+        *first,
+        *second,
         "ALTER TABLE calls ADD COLUMN colour TEXT; SELECT nonsense;",
     ];
     assert!(migrate(&mut open(), &broken).is_err());
-    assert_eq!(stage.rows("PRAGMA user_version"), ["1"]);
+    assert_eq!(stage.rows("PRAGMA user_version"), ["2"]);
     assert_eq!(
         stage.rows("SELECT count(*) FROM pragma_table_info('calls') WHERE name = 'colour'"),
         ["0"]
     );
-    migrate(&mut open(), &[MIGRATIONS[0], NEXT]).unwrap();
-    assert_eq!(stage.rows("PRAGMA user_version"), ["2"]);
+    migrate(&mut open(), &[first, second, NEXT]).unwrap();
+    assert_eq!(stage.rows("PRAGMA user_version"), ["3"]);
     assert_eq!(stage.rows("SELECT colour FROM calls"), ["red"]);
-    migrate(&mut open(), &[MIGRATIONS[0], NEXT]).unwrap();
+    migrate(&mut open(), &[first, second, NEXT]).unwrap();
+}
+
+#[test]
+fn a_file_of_the_first_version_keeps_its_sums() {
+    const ROWS: &str = "
+        INSERT INTO boots (id, started_at, version) VALUES (1, 1795000000000, '0.1.0');
+        INSERT INTO calls (id, started_at, ended_at, duration_us, provider, host, operation, model, outcome, status,
+            streamed, quality, input, cache_read, cache_write, tool_input, output, thinking, cost_nano_usd, cascade, method)
+        VALUES (4294967297, 1795000000000, 1795000001500, 1500000, 'gcp.gemini', 'api.example.com', 'chat', 'm', 'ok',
+            200, 1, 'exact', 1, 2, 4, 8, 16, 32, 5, 'c', 'request_id');
+        INSERT INTO usage_slots VALUES
+            (1794999600000, 'gcp.gemini', 'm', 'chat', 'ok', '', 'exact', 1, 1, 2, 4, 8, 16, 32, 1, 0, 5);
+        INSERT INTO cascade_slots VALUES
+            (1794999600000, 'c', '', 'gcp.gemini', 'm', 'ok', 'exact', 1, 1, 2, 4, 8, 16, 32, 1, 0, 5);";
+    let stage = Stage::new();
+    fs::create_dir_all(stage.path().parent().unwrap()).unwrap();
+    let mut file = Connection::open(stage.path()).unwrap();
+    migrate(&mut file, &MIGRATIONS[..1]).unwrap();
+    file.execute_batch(ROWS).unwrap();
+    drop(file);
+    fs::set_permissions(stage.path(), fs::Permissions::from_mode(0o600)).unwrap();
+    let (ledger, totals) = stage.start();
+    let [group] = totals.calls.as_slice() else {
+        panic!("{totals:?}")
+    };
+    let expected = PerKind::from_fn(|kind| match kind {
+        TokenKind::Input => 1,
+        TokenKind::CacheRead => 2,
+        TokenKind::CacheWrite5m => 4,
+        TokenKind::CacheWrite1h => 0,
+        TokenKind::ToolInput => 8,
+        TokenKind::Output => 16,
+        TokenKind::Thinking => 32,
+    });
+    assert_eq!((group.calls, group.tokens), (1, expected));
+    // Of the next call, half of what it writes to the cache stays there for an hour.
+    let usage = TokenUsage::default()
+        .with(TokenKind::CacheWrite5m, 100)
+        .with(TokenKind::CacheWrite1h, 200);
+    let next = Call {
+        usage,
+        ..call("m", Provider::Gemini)
+    };
+    take(&ledger, [ended(of_cascade("c", next))]);
+    let totals = by(&ledger, By::Model).totals;
+    assert_eq!((totals.calls, totals.total_tokens), (2, 363));
+    let json = serde_json::to_value(&totals).unwrap();
+    assert_eq!(json["cache_write_tokens"], 304);
+    close(&ledger);
+    let day = "SELECT sum(cache_write), sum(cache_write_1h), sum(tokens) FROM usage_days";
+    assert_eq!(stage.rows(day), ["304 200 363"]);
+    assert_eq!(
+        stage.rows("SELECT sum(cache_write_1h) FROM cascade_slots"),
+        ["200"]
+    );
+    let (ledger, totals) = stage.start();
+    let of_kind = |kind: TokenKind| {
+        totals
+            .calls
+            .iter()
+            .map(|group| group.tokens[kind])
+            .sum::<u64>()
+    };
+    assert_eq!(of_kind(TokenKind::CacheWrite1h), 200);
+    assert_eq!(of_kind(TokenKind::CacheWrite5m), 104);
+    close(&ledger);
 }
 
 /// Earlier versions gave a label to every name that was asked for.

@@ -11,7 +11,7 @@ use crate::ledger::{
 use crate::record::{
     Call, CallIds, CascadeRun, Correlated, Correlation, CorrelationMethod, Cost, DisplayName, Fact,
     Host, Id, Model, ModelName, Models, Operation, Outcome, Provider, Quality, RunOutcome,
-    RunStarted, StepEnded, StepKind, StepStatus, Timing, TokenUsage,
+    RunStarted, StepEnded, StepKind, StepStatus, Timing, TokenKind, TokenUsage,
 };
 
 pub(super) const START: Timestamp = Timestamp::UNIX_EPOCH;
@@ -44,14 +44,13 @@ pub(super) fn call(model: &str, provider: Provider) -> Call {
         streamed: true,
         finish_reason: None,
         rate_limit: None,
-        usage: TokenUsage {
-            input: Some(1),
-            cache_read: Some(2),
-            cache_write: Some(4),
-            tool_input: Some(8),
-            output: Some(16),
-            thinking: Some(32),
-        },
+        usage: TokenUsage::default()
+            .with(TokenKind::Input, 1)
+            .with(TokenKind::CacheRead, 2)
+            .with(TokenKind::CacheWrite5m, 4)
+            .with(TokenKind::ToolInput, 8)
+            .with(TokenKind::Output, 16)
+            .with(TokenKind::Thinking, 32),
         quality: Quality::Exact,
         cost: None,
         timing: Timing {

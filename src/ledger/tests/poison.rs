@@ -20,7 +20,7 @@ use crate::pricing::{Priced, Prices, read};
 use crate::record::{
     Call, CorrelationMethod, Cost, Fact, FanOut, LedgerFailure, LedgerRecord, Model, Outcome,
     Provider, Quota, QuotaWindow, RateLimit, RateLimitReason, Record as _, StepKind, StepStatus,
-    Timing, TokenUsage, UsageComparison,
+    Timing, TokenKind, TokenUsage, UsageComparison,
 };
 
 #[test]
@@ -33,10 +33,7 @@ fn a_provider_that_lies_about_its_tokens_does_not_stop_the_ledger() {
     let priced = Priced::new(prices, Arc::new(FanOut(vec![ledger.clone()])));
     let lie = |number| Call {
         number,
-        usage: TokenUsage {
-            output: Some(1 << 32),
-            ..TokenUsage::default()
-        },
+        usage: TokenUsage::default().with(TokenKind::Output, 1 << 32),
         ..call("m", Provider::CloudCode)
     };
     (1..=9300).for_each(|number| priced.record(ended(lie(number))));
@@ -44,7 +41,11 @@ fn a_provider_that_lies_about_its_tokens_does_not_stop_the_ledger() {
     assert_eq!(stage.rows("SELECT count(*) FROM calls"), ["9300"]);
     let totals = by(&ledger, By::Day).totals;
     assert_eq!(
-        (totals.calls, totals.output_tokens, totals.saturated),
+        (
+            totals.calls,
+            totals.tokens[TokenKind::Output],
+            totals.saturated
+        ),
         (9300, 9300 << 32, false)
     );
     assert_eq!(
@@ -155,7 +156,11 @@ fn a_file_with_impossible_sums_is_healed_at_the_start() {
     let cost = (1..=10).map(|half| 1000 + 2 * half).sum();
     for totals in totals(&ledger) {
         assert_eq!(
-            (totals.calls, totals.input_tokens, totals.output_tokens),
+            (
+                totals.calls,
+                totals.tokens[TokenKind::Input],
+                totals.tokens[TokenKind::Output]
+            ),
             (20, 20, 10 * 16)
         );
         assert_eq!(
@@ -166,7 +171,10 @@ fn a_file_with_impossible_sums_is_healed_at_the_start() {
     }
     let of_c = ledger.cascade(&id("c")).expect("kept");
     assert_eq!(
-        (of_c.calls.len(), of_c.cascade.usage.output_tokens),
+        (
+            of_c.calls.len(),
+            of_c.cascade.usage.tokens[TokenKind::Output]
+        ),
         (6, 3 * 16)
     );
     close(&ledger);
@@ -484,7 +492,7 @@ proptest! {
     /// finds nothing to do.
     #[test]
     fn whatever_the_sums_are_a_start_makes_them_what_the_calls_are(
-        figures in prop::collection::vec((0..10_usize, any_figure(), any::<prop::sample::Index>()), 1..6)
+        figures in prop::collection::vec((0..11_usize, any_figure(), any::<prop::sample::Index>()), 1..6)
     ) {
         let stage = Stage::new();
         written(&stage);
@@ -494,7 +502,7 @@ proptest! {
         let before = slots();
         let mut file = Connection::open(stage.path()).unwrap();
         for (column, figure, row) in figures {
-            let column = ["calls", "input", "cache_read", "cache_write", "tool_input", "output", "thinking", "priced_calls",
+            let column = ["calls", "input", "cache_read", "cache_write_5m", "cache_write_1h", "tool_input", "output", "thinking", "priced_calls",
                 "unpriced_calls", "cost_nano_usd"][column];
             for table in ["usage_slots", "cascade_slots"] {
                 let key = "slot, provider, model, outcome, quality";
@@ -530,13 +538,13 @@ proptest! {
     /// moved.
     #[test]
     fn whatever_figures_calls_have_the_ledger_works(
-        figures in prop::collection::vec((0..11_usize, any_figure(), 1..21_i64), 1..6)
+        figures in prop::collection::vec((0..12_usize, any_figure(), 1..21_i64), 1..6)
     ) {
         let stage = Stage::new();
         written(&stage);
         let file = Connection::open(stage.path()).unwrap();
         for (column, figure, number) in figures {
-            let column = ["input", "cache_read", "cache_write", "tool_input", "output", "thinking", "cost_nano_usd", "duration_us",
+            let column = ["input", "cache_read", "cache_write_5m", "cache_write_1h", "tool_input", "output", "thinking", "cost_nano_usd", "duration_us",
                 "first_chunk_us", "started_at", "status"][column];
             file.execute(&format!("UPDATE calls SET {column} = ?1 WHERE id & 0xffffffff = ?2"), params![figure, number]).unwrap();
         }

@@ -11,7 +11,7 @@ use super::kit::{
 use crate::ledger::{By, Ledger, Usage};
 use crate::record::{
     Call, Cost, Fact, Label as _, Outcome, Provider, Quality, StepKind, StepStatus, Timing,
-    TokenUsage,
+    TokenKind, TokenUsage,
 };
 
 /// Something that happens; calls get their numbers in order.
@@ -58,12 +58,12 @@ fn any_cost() -> impl Strategy<Value = Option<Cost>> {
 
 fn events(tokens: BoxedStrategy<Option<u64>>) -> impl Strategy<Value = Vec<Event>> {
     let usage = (tokens.clone(), tokens.clone(), tokens.clone(), tokens).prop_map(
-        |(input, cache_read, output, thinking)| TokenUsage {
-            input,
-            cache_read,
-            output,
-            thinking,
-            ..TokenUsage::default()
+        |(input, cache_read, output, thinking)| {
+            TokenUsage::default()
+                .with(TokenKind::Input, input)
+                .with(TokenKind::CacheRead, cache_read)
+                .with(TokenKind::Output, output)
+                .with(TokenKind::Thinking, thinking)
         },
     );
     let thread = prop_oneof![
@@ -175,10 +175,10 @@ fn row(usage: &Usage) -> Vec<u64> {
     let quality = usage.usage_quality;
     let mut row = vec![
         usage.calls,
-        usage.input_tokens,
-        usage.cache_read_tokens,
-        usage.output_tokens,
-        usage.thinking_tokens,
+        usage.tokens[TokenKind::Input],
+        usage.tokens[TokenKind::CacheRead],
+        usage.tokens[TokenKind::Output],
+        usage.tokens[TokenKind::Thinking],
         usage.total_tokens,
         usage.cost.map_or(0, Cost::nano_usd),
         usage.unpriced_calls,

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::kit::{call, ended, id, ledger, named, of_cascade, of_trajectory, report, small, take};
 use crate::ledger::{By, Ledger, Of};
 use crate::record::{
-    Call, Cost, Fact, Model, Outcome, Provider, Quality, Quota, QuotaWindow, TokenUsage,
+    Call, Cost, Fact, Model, Outcome, Provider, Quality, Quota, QuotaWindow, TokenKind, TokenUsage,
 };
 
 #[test]
@@ -11,10 +11,7 @@ fn the_json_has_the_shape_of_the_contract() {
     let cut_off = Call {
         outcome: Outcome::Truncated,
         quality: Quality::Partial,
-        usage: TokenUsage {
-            input: Some(100),
-            ..TokenUsage::default()
-        },
+        usage: TokenUsage::default().with(TokenKind::Input, 100),
         ..call("m", Provider::CloudCode)
     };
     let ledger = ledger(
@@ -199,17 +196,17 @@ fn models_are_bounded_and_totals_exact() {
 
 #[test]
 fn sums_saturate() {
-    let usage = TokenUsage {
-        output: Some(u64::MAX),
-        ..TokenUsage::default()
-    };
+    let usage = TokenUsage::default().with(TokenKind::Output, u64::MAX);
     let huge = |model| Call {
         usage,
         ..call(model, Provider::Gemini)
     };
     let report = report(&ledger(9, vec![huge("a"), huge("a"), huge("b")]), By::Model);
     assert_eq!(
-        (report.totals.output_tokens, report.totals.total_tokens),
+        (
+            report.totals.tokens[TokenKind::Output],
+            report.totals.total_tokens
+        ),
         (u64::MAX, u64::MAX)
     );
 }

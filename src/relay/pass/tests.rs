@@ -51,13 +51,14 @@ impl Observer for Notes {
 /// Notes the same, and takes its time over it.
 struct Slow {
     notes: Notes,
-    each: Duration,
+    /// For each KiB: pieces are as small as it takes, so that a cost of each piece would grow.
+    per_kib: Duration,
 }
 
 impl Slow {
-    fn work(&self) {
+    fn work(&self, bytes: usize) {
         let start = std::time::Instant::now();
-        while start.elapsed() < self.each {
+        while start.elapsed() < self.per_kib.mul_f64(bytes as f64 / 1024.0) {
             std::hint::spin_loop();
         }
     }
@@ -65,7 +66,7 @@ impl Slow {
 
 impl Observer for Slow {
     fn bytes(&mut self, direction: Direction, bytes: &[u8], at: std::time::Instant) {
-        self.work();
+        self.work(bytes.len());
         self.notes.bytes(direction, bytes, at);
     }
 
@@ -263,7 +264,7 @@ async fn what_takes_long_to_look_at_is_passed_on_at_once_and_looked_at_in_turns(
     let slow = |notes| {
         Box::new(Slow {
             notes,
-            each: Duration::from_millis(1),
+            per_kib: Duration::from_millis(20),
         }) as Box<dyn Observer>
     };
     let (end, notes, facts) = Rig::observed(CHUNK, slow, async |rig| {
@@ -305,7 +306,7 @@ async fn what_waits_to_be_looked_at_is_limited_and_seen_before_the_end() {
     let slow = |notes| {
         Box::new(Slow {
             notes,
-            each: Duration::from_micros(300),
+            per_kib: Duration::from_micros(300),
         }) as Box<dyn Observer>
     };
     let (end, notes, _) = Rig::observed(ALL, slow, async |rig| {
@@ -336,7 +337,7 @@ async fn an_observer_that_takes_too_long_is_let_go_and_the_bytes_pass_on() {
     let slow = |notes| {
         Box::new(Slow {
             notes,
-            each: Duration::from_millis(40),
+            per_kib: Duration::from_millis(400),
         }) as Box<dyn Observer>
     };
     let (end, notes, facts) = Rig::observed(64, slow, async |rig| {

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use crate::record::{
     Call, Correlated, Cost, Fact, HandshakeFailure, Id, Label as _, Model, Models, Operation,
-    Outcome, Provider, Quality, Side, Sink,
+    Outcome, Provider, Quality, Side, Sink, TokenKind,
 };
 
 mod rate;
@@ -134,13 +134,7 @@ impl Now {
 
 impl LastCall {
     fn of(call: &Call, model: Model) -> Self {
-        let usage = &call.usage;
-        let sum = |parts: &[Option<u64>]| {
-            parts
-                .iter()
-                .flatten()
-                .fold(0, |sum: u64, part| sum.saturating_add(*part))
-        };
+        let tokens = call.usage.counts();
         let ended_at = call
             .timing
             .started_at
@@ -154,14 +148,9 @@ impl LastCall {
             model,
             outcome: call.outcome,
             quality: call.quality,
-            input_tokens: sum(&[
-                usage.input,
-                usage.cache_read,
-                usage.cache_write,
-                usage.tool_input,
-            ]),
-            cache_read_tokens: usage.cache_read.unwrap_or(0),
-            output_tokens: sum(&[usage.output, usage.thinking]),
+            input_tokens: tokens.sum(TokenKind::INPUT),
+            cache_read_tokens: tokens[TokenKind::CacheRead],
+            output_tokens: tokens.sum(TokenKind::OUTPUT),
             first_chunk_seconds: call
                 .timing
                 .time_to_first_chunk

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::time;
-use crate::record::{Call, Model};
+use crate::record::{Call, Model, TokenKind};
 
 /// Tokens by slot of time, and by model within.
 #[derive(Debug, Default)]
@@ -26,11 +26,7 @@ pub(in crate::web) struct Rates {
 
 impl Generation {
     pub(super) fn add(&mut self, call: &Call, model: &Model) {
-        let tokens = call
-            .usage
-            .output
-            .unwrap_or(0)
-            .saturating_add(call.usage.thinking.unwrap_or(0));
+        let tokens = call.usage.counts().sum(TokenKind::OUTPUT);
         let Some(start) = call
             .timing
             .time_to_first_chunk
@@ -143,11 +139,9 @@ mod tests {
             time_to_first_chunk: Some(Duration::from_secs(3)),
             content_duration: Some(Duration::from_secs(seconds)),
         };
-        let usage = TokenUsage {
-            output: Some(tokens - 1),
-            thinking: Some(1),
-            ..TokenUsage::default()
-        };
+        let usage = TokenUsage::default()
+            .with(TokenKind::Output, tokens - 1)
+            .with(TokenKind::Thinking, 1);
         Call {
             timing,
             usage,

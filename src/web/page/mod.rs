@@ -15,7 +15,7 @@ use super::error::ApiError;
 use super::live::Snapshot;
 use super::{Report, Web};
 use crate::ledger::{Cascade, Group, QuotaReading, Usage, UsageQuery, UsageReport};
-use crate::record::Cost;
+use crate::record::{Cost, TokenKind};
 
 mod calls;
 mod cascades;
@@ -141,22 +141,17 @@ fn cards(html: &mut String, view: &View) -> fmt::Result {
         "all six kinds together",
     )?;
     card(html, "Calls", &grouped(totals.calls), &trust(totals))?;
-    let input = totals
-        .input_tokens
-        .saturating_add(totals.tool_input_tokens)
-        .saturating_add(totals.cache_write_tokens);
-    card(
-        html,
-        "Input",
-        &grouped(input.saturating_add(totals.cache_read_tokens)),
-        &cached(totals, input),
-    )?;
-    let output = totals.output_tokens.saturating_add(totals.thinking_tokens);
+    let input = totals.tokens.sum(TokenKind::INPUT);
+    card(html, "Input", &grouped(input), &cached(totals))?;
+    let output = totals.tokens.sum(TokenKind::OUTPUT);
     card(
         html,
         "Output",
         &grouped(output),
-        &format!("{} of it thinking", grouped(totals.thinking_tokens)),
+        &format!(
+            "{} of it thinking",
+            grouped(totals.tokens[TokenKind::Thinking])
+        ),
     )?;
     card(html, "Cost", &cost(totals), &priced(totals))?;
     let running = view
@@ -194,9 +189,9 @@ fn trust(usage: &Usage) -> String {
     )
 }
 
-fn cached(usage: &Usage, uncached: u64) -> String {
-    let all = u128::from(uncached) + u128::from(usage.cache_read_tokens);
-    let percent = u128::from(usage.cache_read_tokens) * 100 / all.max(1);
+fn cached(usage: &Usage) -> String {
+    let input = u128::from(usage.tokens.sum(TokenKind::INPUT));
+    let percent = u128::from(usage.tokens[TokenKind::CacheRead]) * 100 / input.max(1);
     format!("{percent} % read from cache")
 }
 
@@ -244,15 +239,8 @@ fn row(html: &mut String, name: &str, group: &Group, all: u64) -> fmt::Result {
         escaped(name),
         served_as(group)
     )?;
-    for figure in [
-        usage.calls,
-        usage.input_tokens,
-        usage.cache_read_tokens,
-        usage.cache_write_tokens,
-        usage.tool_input_tokens,
-        usage.output_tokens,
-        usage.thinking_tokens,
-    ] {
+    let tokens = usage.tokens.by_public_name().map(|(_, tokens)| tokens);
+    for figure in std::iter::once(usage.calls).chain(tokens) {
         let class = if figure == 0 { " class=\"zero\"" } else { "" };
         write!(html, "<td{class}>{}</td>", grouped(figure))?;
     }

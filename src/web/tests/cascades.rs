@@ -224,7 +224,7 @@ async fn the_description_is_true_of_what_is_answered() {
     );
     assert_eq!(
         named("CascadeCall/properties/tokens/required"),
-        texts::<TokenKind>()
+        TokenKind::public_names().collect()
     );
 }
 

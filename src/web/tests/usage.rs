@@ -6,16 +6,13 @@ use serde_json::{Value, json};
 
 use super::kit::{Answer, House};
 use crate::export::tests::kit::call;
-use crate::record::{Call, Cost, DisplayName, Fact, ModelName, Record as _, TokenUsage};
+use crate::record::{Call, Cost, DisplayName, Fact, ModelName, Record as _, TokenKind, TokenUsage};
 
 const CSV: (&str, &str) = ("Accept", "text/csv");
 
 /// A call of so many tokens.
 fn spent(model: &str, tokens: u64) -> Call {
-    let usage = TokenUsage {
-        output: Some(tokens),
-        ..TokenUsage::default()
-    };
+    let usage = TokenUsage::default().with(TokenKind::Output, tokens);
     Call {
         usage,
         cost: Some(Cost::from_nano_usd(tokens)),

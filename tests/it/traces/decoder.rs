@@ -10,8 +10,8 @@ use gravimeter::export::spans::{
     Attribute, Event, Kind, Parent, Span, Value as Meant, of_call, of_run,
 };
 use gravimeter::record::{
-    Call, CascadeRun, Fact, Model, Outcome, RateLimit, RateLimitReason, RunOutcome, TokenUsage,
-    TraceContext,
+    Call, CascadeRun, Fact, Model, Outcome, RateLimit, RateLimitReason, RunOutcome, TokenKind,
+    TokenUsage, TraceContext,
 };
 use serde_json::{Map, Value, json};
 
@@ -95,14 +95,12 @@ fn attributes(attributes: &[Attribute]) -> Map<String, Value> {
 
 /// Calls and runs with everything that a span may have, its largest numbers and its odd letters.
 fn facts() -> (Vec<Call>, Vec<CascadeRun>) {
-    let usage = TokenUsage {
-        input: Some(i64::MAX as u64 - 3000),
-        cache_read: Some(1000),
-        cache_write: Some(2000),
-        output: Some(0),
-        thinking: Some(7),
-        ..TokenUsage::default()
-    };
+    let usage = TokenUsage::default()
+        .with(TokenKind::Input, i64::MAX as u64 - 3000)
+        .with(TokenKind::CacheRead, 1000)
+        .with(TokenKind::CacheWrite5m, 2000)
+        .with(TokenKind::Output, 0)
+        .with(TokenKind::Thinking, 7);
     let limit = RateLimit {
         reason: RateLimitReason::RateLimitExceeded,
         retry_after: Some(Duration::from_millis(1250)),

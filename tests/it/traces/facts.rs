@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use gravimeter::record::{
     Call, CallIds, CascadeRun, ConnectionSetup, Correlation, CorrelationMethod, Fact, Handshake,
     Host, Id, Model, Operation, Outcome, Phase, Provider, Quality, RunOutcome, Side, SpanId,
-    Timing, TlsVersion, TokenUsage, TraceContext, TraceId,
+    Timing, TlsVersion, TokenKind, TokenUsage, TraceContext, TraceId,
 };
 
 pub const TRACE: u128 = 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736;
@@ -44,12 +44,10 @@ pub fn call(number: u64, trace: Option<TraceContext>) -> Call {
         streamed: true,
         finish_reason: Some(id("STOP")),
         rate_limit: None,
-        usage: TokenUsage {
-            input: Some(70),
-            cache_read: Some(30),
-            output: Some(15),
-            ..TokenUsage::default()
-        },
+        usage: TokenUsage::default()
+            .with(TokenKind::Input, 70)
+            .with(TokenKind::CacheRead, 30)
+            .with(TokenKind::Output, 15),
         quality: Quality::Exact,
         cost: None,
         timing: Timing {

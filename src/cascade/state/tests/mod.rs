@@ -18,7 +18,7 @@ use crate::cascade::update::{AgentUsage, Generation, Step};
 use crate::record::{
     Call, CallIds, CascadeRun, Correlated, Correlation, CorrelationMethod, Host, Label as _, Model,
     Operation, Outcome, Provider, Quality, RunOutcome, StepEnded, StepKind, StepStatus, Timing,
-    TokenUsage, TraceContext, TraceParent,
+    TokenKind, TokenUsage, TraceContext, TraceParent,
 };
 
 /// The state, told at times in seconds since the agent began to be followed.
@@ -205,11 +205,9 @@ fn call(number: u64, ids: CallIds, method: CorrelationMethod) -> Call {
         streamed: true,
         finish_reason: None,
         rate_limit: None,
-        usage: TokenUsage {
-            input: Some(5),
-            output: Some(2),
-            ..TokenUsage::default()
-        },
+        usage: TokenUsage::default()
+            .with(TokenKind::Input, 5)
+            .with(TokenKind::Output, 2),
         quality: Quality::Unknown,
         cost: None,
         timing: Timing {
