@@ -7,19 +7,28 @@
 //! JSON, one document or several; any other text is a stream of events once it has held one, or
 //! from its first byte where the label says so.
 
+use std::time::SystemTime;
+
 use memchr::memchr2;
 
-use super::gemini::answer::Answer;
-use super::gemini::paths::Field;
+use super::answer::{AnswerHead, ReadAnswer, ReadBody, Said};
+use super::verdict::is_success;
 use crate::observe::coding::{CodingError, Decoder};
-use crate::observe::exchange::{ExchangeEnd, ResponseHead};
+use crate::observe::exchange::ExchangeEnd;
 use crate::observe::json::{PathReader, Status};
-use crate::observe::memory::Memory;
 use crate::observe::sse::{SseEvents, SseScanner};
 use crate::record::ObserverFailure;
 
+/// A reader for a body of JSON in any form, which hands its documents to the answer.
+pub(super) fn json_body<A: ReadAnswer + 'static>(
+    of: AnswerHead<'_>,
+    answer: A,
+) -> Box<dyn ReadBody> {
+    Box::new(AnswerBody::new(of, answer))
+}
+
 /// Reads one response's body.
-pub(super) struct AnswerBody {
+struct AnswerBody<A: ReadAnswer> {
     decoder: Result<Decoder, CodingError>,
     form: Form,
     /// The head says that the body is a stream of events.
@@ -28,7 +37,7 @@ pub(super) struct AnswerBody {
     /// whatever its label says.
     is_answer: bool,
     scanner: SseScanner,
-    frames: Frames,
+    frames: Frames<A>,
     failure: Option<ObserverFailure>,
 }
 
@@ -48,34 +57,32 @@ enum Form {
     Unknown,
 }
 
-impl AnswerBody {
-    /// A reader for the body that follows the head, with the values to read of its frames.
-    /// `alt_sse`: the request asked for events. `is_answer`: the status says that the body is an
-    /// answer and no error. Windows come out of `memory`.
-    pub(super) fn new(
-        head: &ResponseHead,
-        alt_sse: bool,
-        is_answer: bool,
-        answer: Answer,
-        memory: &Memory,
-    ) -> Self {
+impl<A: ReadAnswer> AnswerBody<A> {
+    fn new(of: AnswerHead<'_>, mut answer: A) -> Self {
+        answer.head(of.head);
+        let fields = &of.head.fields;
         Self {
-            decoder: Decoder::new(&head.fields.content_encoding, memory),
+            decoder: Decoder::new(&fields.content_encoding, of.memory),
             form: Form::Unknown,
-            is_labelled_events: head
-                .fields
+            is_labelled_events: fields
                 .content_type
                 .as_deref()
-                .map_or(alt_sse, |kind| kind == "text/event-stream"),
-            is_answer,
+                .map_or(of.expects_events, |kind| kind == "text/event-stream"),
+            is_answer: is_success(of.head.status),
             scanner: SseScanner::default(),
             frames: Frames::new(answer),
             failure: None,
         }
     }
 
+    fn is_decoded(&self) -> bool {
+        self.decoder.as_ref().is_ok_and(Decoder::is_complete)
+    }
+}
+
+impl<A: ReadAnswer> ReadBody for AnswerBody<A> {
     /// Reads the next bytes. Returns how many content-bearing frames they completed.
-    pub(super) fn feed(&mut self, bytes: &[u8]) -> usize {
+    fn feed(&mut self, bytes: &[u8]) -> usize {
         let Self {
             decoder,
             form,
@@ -115,13 +122,13 @@ impl AnswerBody {
 
     /// No more bytes follow; of a message that ended in order nothing may be missing, unless the
     /// agent had left before. Returns how many content-bearing frames this completed.
-    pub(super) fn finish(&mut self, end: ExchangeEnd) -> usize {
+    fn finish(&mut self, end: ExchangeEnd) -> usize {
         let complete = end == ExchangeEnd::Complete;
         match self.form {
             // An agent never sees an event that no blank line ends, but the provider has spent what
             // it says.
             Form::Events if self.frames.reader.status() == Status::Complete => {
-                self.frames.end_document()
+                self.frames.end_document(None)
             }
             Form::Events if self.frames.in_bare => self.frames.end_bare(),
             Form::Documents if complete && self.frames.is_mid_document() => {
@@ -137,7 +144,7 @@ impl AnswerBody {
 
     /// What was lost of the body, if anything was. Only an answer has to be JSON: the error page of
     /// a gateway may be any text.
-    pub(super) fn failure(&self) -> Option<ObserverFailure> {
+    fn failure(&self) -> Option<ObserverFailure> {
         let is_foreign = self.is_answer && matches!(self.form, Form::Text { .. });
         let malformed = self.frames.malformed || is_foreign;
         self.failure
@@ -145,7 +152,7 @@ impl AnswerBody {
     }
 
     /// Whether the body is a stream of frames.
-    pub(super) fn is_stream(&self) -> bool {
+    fn is_stream(&self) -> bool {
         match self.form {
             Form::Events => true,
             Form::Documents => self.frames.in_array || self.frames.documents > 1,
@@ -161,7 +168,7 @@ impl AnswerBody {
     /// follows, be it an error; and a stream that ends in order without any reason to stop was cut
     /// off on the provider's side. One object that is whole is all there is when it holds a reason
     /// to stop, or nothing follows.
-    pub(super) fn is_whole(&self, end: ExchangeEnd) -> bool {
+    fn is_whole(&self, end: ExchangeEnd) -> bool {
         let complete =
             matches!(end, ExchangeEnd::AgentLeft | ExchangeEnd::Complete) && self.is_decoded();
         let Frames {
@@ -171,6 +178,7 @@ impl AnswerBody {
             ..
         } = &self.frames;
         match self.form {
+            _ if answer.has_last_word() => true,
             Form::Events => complete && answer.is_over(),
             Form::Documents if self.frames.is_mid_document() || *documents == 0 => false,
             Form::Documents if *documents > 1 || *in_array => complete && answer.is_over(),
@@ -179,24 +187,20 @@ impl AnswerBody {
         }
     }
 
-    pub(super) fn answer(&self) -> &Answer {
-        &self.frames.answer
-    }
-
-    fn is_decoded(&self) -> bool {
-        self.decoder.as_ref().is_ok_and(Decoder::is_complete)
+    fn said(&self, now: SystemTime) -> Said {
+        self.frames.answer.said(now)
     }
 }
 
 impl Form {
     /// Reads decoded bytes. Those before the first one that is no white space leave the form
     /// unknown; what is no JSON has the form `text`.
-    fn read(
+    fn read<A: ReadAnswer>(
         &mut self,
         mut plain: &[u8],
         text: Self,
         scanner: &mut SseScanner,
-        frames: &mut Frames,
+        frames: &mut Frames<A>,
     ) {
         if *self == Self::Unknown {
             let blank = plain
@@ -242,9 +246,9 @@ impl Form {
 }
 
 /// Reads documents into the answer, whether they come in events or bare.
-struct Frames {
-    reader: PathReader<Field>,
-    answer: Answer,
+struct Frames<A: ReadAnswer> {
+    reader: PathReader<A::Field>,
+    answer: A,
     /// Content-bearing frames completed and not yet reported.
     contents: usize,
     malformed: bool,
@@ -260,8 +264,8 @@ struct Frames {
     in_bare: bool,
 }
 
-impl Frames {
-    fn new(answer: Answer) -> Self {
+impl<A: ReadAnswer> Frames<A> {
+    fn new(answer: A) -> Self {
         Self {
             reader: PathReader::new(answer.paths()),
             answer,
@@ -294,7 +298,7 @@ impl Frames {
         match self.reader.status() {
             Status::Complete => {
                 self.documents += 1;
-                self.end_frame();
+                self.end_frame(None);
             }
             Status::Incomplete => {}
             Status::Malformed => self.malformed = true,
@@ -315,9 +319,9 @@ impl Frames {
     /// an error; any other text that looks like a document at first (`[DONE]`) means nothing there.
     fn end_bare(&mut self) {
         if self.reader.status() == Status::Complete {
-            self.end_frame();
+            self.end_frame(None);
         } else {
-            self.malformed |= self.answer.end_broken_frame();
+            self.malformed |= self.answer.end_broken_document();
         }
         self.in_bare = false;
         self.reader.reset();
@@ -331,18 +335,21 @@ impl Frames {
             ..
         } = self;
         reader.feed_document(plain, &mut |field, value| {
-            *contents += usize::from(answer.take(field, &value))
+            *contents += usize::from(answer.value(field, &value))
         })
     }
 
     /// The document of an event is at its end.
-    fn end_document(&mut self) {
+    fn end_document(&mut self, event: Option<&str>) {
         let is_done = self.done.replace(0) == Some(DONE.len());
         if self.reader.status() == Status::Complete || self.read(b" ") == Status::Complete {
-            self.end_frame();
+            self.end_frame(event);
+        } else if is_done {
+            self.answer.drop_document();
+            self.answer.done();
         } else {
-            self.malformed |= !is_done && self.reader.has_begun();
-            self.answer.drop_frame();
+            self.malformed |= self.reader.has_begun();
+            self.answer.drop_document();
         }
         self.done = Some(0);
         self.reader.reset();
@@ -356,7 +363,7 @@ impl Frames {
             ..
         } = self;
         reader.feed(plain, &mut |field, value| {
-            *contents += usize::from(answer.take(field, &value))
+            *contents += usize::from(answer.value(field, &value))
         })
     }
 
@@ -364,8 +371,8 @@ impl Frames {
         self.reader.has_begun() && self.reader.status() == Status::Incomplete
     }
 
-    fn end_frame(&mut self) {
-        self.contents += usize::from(self.answer.end_frame());
+    fn end_frame(&mut self, event: Option<&str>) {
+        self.contents += usize::from(self.answer.end_document(event));
     }
 
     fn take_contents(&mut self) -> usize {
@@ -373,7 +380,7 @@ impl Frames {
     }
 }
 
-impl SseEvents for Frames {
+impl<A: ReadAnswer> SseEvents for Frames<A> {
     fn data(&mut self, fragment: &[u8]) {
         self.has_data = true;
         self.done = self.done.and_then(|at| {
@@ -384,8 +391,8 @@ impl SseEvents for Frames {
         self.read(fragment);
     }
 
-    fn dispatch(&mut self, _: Option<&str>) {
-        self.end_document();
+    fn dispatch(&mut self, name: Option<&str>) {
+        self.end_document(name);
     }
 }
 

@@ -12,7 +12,7 @@
 //! |---|---|---|
 //! | `input` | `promptTokenCount` − `cachedContentTokenCount` (the prompt includes what was cached) | `total_input_tokens` − `total_cached_tokens` |
 //! | `cache_read` | `cachedContentTokenCount` | `total_cached_tokens` |
-//! | `cache_write` | not on the wire | not on the wire |
+//! | `cache_write_5m`, `cache_write_1h` | not on the wire | not on the wire |
 //! | `tool_input` | `toolUsePromptTokenCount` | `total_tool_use_tokens` |
 //! | `output` | `candidatesTokenCount`, or `responseTokenCount` | `total_output_tokens` |
 //! | `thinking` | `thoughtsTokenCount` | `total_thought_tokens` |
@@ -33,31 +33,52 @@
 //! | `session`, `execution` | `request.sessionId`, `request.labels.last_execution_id` |
 //! | `provider_trace`, `response` | `traceId` or the field `x-cloudaicompanion-trace-id`, `responseId` |
 //!
-//! A new family is a module, a line in `FAMILIES`, a column in this table and fixtures.
+//! A new dialect is a module with a [`Dialect`], a line in `DIALECTS`, a column in this table and
+//! fixtures.
 
+mod answer;
 mod body;
 #[doc(hidden)]
 pub mod fuzz;
 mod gemini;
 mod notices;
 mod observer;
-pub mod quota;
 mod request;
 #[cfg(test)]
 mod tests;
 mod unread;
 mod verdict;
 
-use crate::observe::exchange::RequestHead;
-use crate::observe::json::Paths;
+use std::sync::LazyLock;
+
+use crate::observe::exchange::{Listed, RequestHead};
+use crate::observe::memory::Memory;
 use crate::record::{Host, Model, Operation, Provider};
 
-pub use observer::Observers;
-pub use request::RequestField;
+use answer::{AnswerHead, ReadBody};
+use notices::ReadNotice;
+use request::ReadRequestBody;
 
-/// A request that the house reads.
-#[derive(Debug, Clone)]
-pub enum Recognised {
+pub use gemini::quota;
+pub use observer::Observers;
+
+/// A family of providers that speak one wire format.
+struct Dialect {
+    /// The hosts whose traffic is decrypted by default, whole names.
+    hosts: &'static [&'static str],
+    /// What is read of heads beside what any HTTP message may have.
+    listed: Listed,
+    /// Who answers at a host.
+    provider_of: fn(&Host) -> Option<Provider>,
+    /// Tells from the host and the head whether a request is read, and as what.
+    recognise: fn(&Host, &RequestHead) -> Option<Recognised>,
+}
+
+/// Every dialect. Where several recognise a request, the first one reads it.
+const DIALECTS: [&Dialect; 1] = [&gemini::DIALECT];
+
+/// A request that is read.
+enum Recognised {
     /// It is a call to a model.
     Call(CallHead),
     /// It calls no model, but tells of calls, models or quotas.
@@ -65,54 +86,75 @@ pub enum Recognised {
 }
 
 /// What the head of a call says of it.
-#[derive(Debug, Clone)]
-pub struct CallHead {
+struct CallHead {
     /// Who is asked.
-    pub provider: Provider,
+    provider: Provider,
     /// What the path says the call is for; the body may say it more closely.
-    pub operation: Operation,
+    operation: Operation,
     /// The model that the path names.
-    pub model: Option<Model>,
-    /// Where the request's body holds what is read of it.
-    pub request: &'static Paths<RequestField>,
-    /// What its answer looks like.
-    pub answer: AnswerShape,
-}
-
-/// The shape of an answer: where its figures stand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AnswerShape {
-    /// Candidates and `usageMetadata`, in one document or many.
-    Generation,
-    /// An interaction, or events that tell of it.
-    Interaction,
-    /// Predictions, each with statistics of its own.
-    Prediction,
+    model: Option<Model>,
+    /// The request asks for events, so that an answer without a label is a stream of them.
+    expects_events: bool,
+    /// The reader of the request's body.
+    request: fn(&RequestHead, &Memory) -> Box<dyn ReadRequestBody>,
+    /// The reader of the answer's body.
+    answer: fn(AnswerHead<'_>) -> Box<dyn ReadBody>,
 }
 
 /// What the head of a notice says of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Notice {
+struct Notice {
     /// Who is told or asked.
-    pub provider: Provider,
-    /// What it tells.
-    pub tells: Tells,
+    provider: Provider,
+    /// Which of its two bodies is read.
+    side: Side,
+    /// The reader of that body.
+    reader: fn(Provider) -> Box<dyn ReadNotice>,
 }
 
-/// What a notice tells.
+/// One of the two messages of an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tells {
-    /// Its request names identifiers that belong together.
-    Ids,
-    /// Its response names models and what is left of quotas.
-    Quotas,
+enum Side {
+    Request,
+    Response,
 }
 
-/// Tells from the host and the head whether a request is read, and as what.
-#[must_use]
-pub fn recognise(host: &Host, head: &RequestHead) -> Option<Recognised> {
-    FAMILIES.iter().find_map(|family| family(host, head))
+/// The hosts whose traffic is decrypted by default, of all dialects.
+pub fn hosts() -> impl Iterator<Item = &'static str> {
+    DIALECTS.iter().flat_map(|dialect| dialect.hosts).copied()
 }
 
-/// The families, each by what recognises its requests.
-const FAMILIES: [fn(&Host, &RequestHead) -> Option<Recognised>; 1] = [gemini::recognise];
+fn recognise(host: &Host, head: &RequestHead) -> Option<Recognised> {
+    DIALECTS
+        .iter()
+        .find_map(|dialect| (dialect.recognise)(host, head))
+}
+
+fn provider_of(host: &Host) -> Option<Provider> {
+    DIALECTS
+        .iter()
+        .find_map(|dialect| (dialect.provider_of)(host))
+}
+
+/// What is read of heads, by all dialects together.
+fn listed() -> Listed {
+    static LISTED: LazyLock<(Vec<&str>, Vec<&str>)> = LazyLock::new(|| {
+        let of_all = |list: fn(&Dialect) -> &'static [&'static str]| {
+            let mut all: Vec<_> = DIALECTS
+                .iter()
+                .flat_map(|dialect| list(dialect))
+                .copied()
+                .collect();
+            all.sort_unstable();
+            all.dedup();
+            all
+        };
+        (
+            of_all(|dialect| dialect.listed.fields),
+            of_all(|dialect| dialect.listed.query),
+        )
+    });
+    Listed {
+        fields: &LISTED.0,
+        query: &LISTED.1,
+    }
+}

@@ -9,66 +9,63 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::gemini::telemetry::Telemetry;
-use super::quota::QuotaDocument;
 use super::verdict::is_success;
-use super::{Notice, Tells};
+use super::{Notice, Side};
 use crate::observe::coding::{CodingError, Decoder};
 use crate::observe::exchange::{Exchange, ExchangeEnd, RequestHead, ResponseHead};
 use crate::observe::json::Status;
 use crate::observe::memory::Share;
 use crate::record::{Fact, ObserverFailure, Record};
 
+/// Reads the body that tells something, free of content coding.
+pub(super) trait ReadNotice: Send {
+    /// Reads the next bytes, and tells how far the document has been read.
+    fn feed(&mut self, plain: &[u8]) -> Status;
+
+    /// What the document says.
+    fn finish(self: Box<Self>) -> Vec<Fact>;
+}
+
 /// A notice that is under way.
 pub(super) struct LiveNotice {
     record: Arc<dyn Record>,
     /// What is kept of the notice itself, out of the memory that its body takes its from.
     share: Share,
-    tells: Tells,
+    side: Side,
     /// Takes the coding off the side that tells, as soon as its head has been seen and while it can
     /// be read.
     decoder: Option<Decoder>,
     /// Until what it says is stated, or cannot be.
-    document: Option<Document>,
-}
-
-/// What is read of the side that tells.
-enum Document {
-    Ids(Telemetry),
-    Quotas(QuotaDocument),
+    reader: Option<Box<dyn ReadNotice>>,
 }
 
 impl LiveNotice {
     /// A notice with its share of the memory that observers may use.
     pub(super) fn new(
-        notice: Notice,
+        notice: &Notice,
         head: &RequestHead,
         record: Arc<dyn Record>,
         share: Share,
     ) -> Self {
-        let Notice { provider, tells } = notice;
-        let (decoder, document) = match tells {
-            Tells::Ids => (
-                Decoder::new(&head.fields.content_encoding, share.memory()).ok(),
-                Document::Ids(Telemetry::new()),
-            ),
-            Tells::Quotas => (None, Document::Quotas(QuotaDocument::new(provider))),
+        let decoder = match notice.side {
+            Side::Request => Decoder::new(&head.fields.content_encoding, share.memory()).ok(),
+            Side::Response => None,
         };
         Self {
             record,
             share,
-            tells,
+            side: notice.side,
             decoder,
-            document: Some(document),
+            reader: Some((notice.reader)(notice.provider)),
         }
     }
 
     fn read(&mut self, bytes: &[u8]) {
-        let (Some(decoder), Some(document)) = (&mut self.decoder, &mut self.document) else {
+        let (Some(decoder), Some(reader)) = (&mut self.decoder, &mut self.reader) else {
             return;
         };
         let mut status = Status::Incomplete;
-        let fed = decoder.feed(bytes, &mut |plain| status = document.feed(plain));
+        let fed = decoder.feed(bytes, &mut |plain| status = reader.feed(plain));
         let lost = match (status, fed) {
             (Status::Complete, _) => return self.state(),
             (Status::Malformed, _) => Some(ObserverFailure::MalformedJson),
@@ -76,7 +73,7 @@ impl LiveNotice {
             (Status::Incomplete, Err(_)) => None,
             (Status::Incomplete, Ok(())) => return,
         };
-        (self.document, self.decoder) = (None, None);
+        (self.reader, self.decoder) = (None, None);
         if let Some(failure) = lost {
             self.record.record(Fact::ObserverFailed(failure));
         }
@@ -84,44 +81,30 @@ impl LiveNotice {
 
     /// States what the document says, once.
     fn state(&mut self) {
-        let record = &self.record;
         self.decoder = None;
-        match self.document.take() {
-            Some(Document::Ids(ids)) => ids
-                .finish()
-                .for_each(|ids| record.record(Fact::IdsJoined(ids))),
-            Some(Document::Quotas(quotas)) => {
-                quotas.finish().facts().for_each(|fact| record.record(fact))
-            }
-            None => {}
-        }
-    }
-}
-
-impl Document {
-    fn feed(&mut self, plain: &[u8]) -> Status {
-        match self {
-            Self::Ids(telemetry) => telemetry.feed(plain),
-            Self::Quotas(quotas) => quotas.feed(plain),
-        }
+        let facts = self.reader.take().map(ReadNotice::finish);
+        facts
+            .into_iter()
+            .flatten()
+            .for_each(|fact| self.record.record(fact));
     }
 }
 
 impl Exchange for LiveNotice {
     fn request_body(&mut self, bytes: &[u8], _: Instant) {
-        if self.tells == Tells::Ids {
+        if self.side == Side::Request {
             self.read(bytes);
         }
     }
 
     fn response_head(&mut self, head: &ResponseHead, _: Instant) {
-        if self.tells == Tells::Quotas && is_success(head.status) {
+        if self.side == Side::Response && is_success(head.status) {
             self.decoder = Decoder::new(&head.fields.content_encoding, self.share.memory()).ok();
         }
     }
 
     fn response_body(&mut self, bytes: &[u8], _: Instant) {
-        if self.tells == Tells::Quotas {
+        if self.side == Side::Response {
             self.read(bytes);
         }
     }

@@ -7,25 +7,25 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use super::body::AnswerBody;
-use super::gemini::answer::{Answer, Frame};
-use super::gemini::provider_of;
-use super::gemini::usage::Reading;
+use super::answer::{AnswerHead, ReadBody, Said};
 use super::notices::LiveNotice;
-use super::request::{RequestBody, method};
+use super::request::{ReadRequestBody, method};
 use super::unread::Unread;
 use super::verdict::{Evidence, is_success};
-use super::{CallHead, Recognised, recognise};
-use crate::observe::exchange::{Exchange, ExchangeEnd, OpenExchange, RequestHead, ResponseHead};
+use super::{CallHead, Recognised, listed, provider_of, recognise};
+use crate::observe::exchange::{
+    Exchange, ExchangeEnd, Listed, OpenExchange, RequestHead, ResponseHead,
+};
 use crate::observe::framing::Framing;
 use crate::observe::guard::Guarded;
 use crate::observe::memory::{Memory, Share};
 use crate::observe::{Connection, Observer, OpenObserver};
 use crate::record::{
-    Call, CallIds, CallStarted, ContentChunks, Correlation, Fact, Id, Model, ObserverFailure,
-    Operation, Quota, RateLimit, RateLimitReason, Record, Timing, TraceParent, UsageTotal,
+    Call, CallIds, CallStarted, ContentChunks, Correlation, Fact, Model, ObserverFailure,
+    Operation, Quota, RateLimit, RateLimitReason, Record, Timing, TokenUsage, TraceParent,
+    UsageTotal,
 };
 
 /// Observes connections and states the calls that they carry, and what else they tell.
@@ -93,9 +93,13 @@ impl OpenExchange for Exchanges {
                 Box::new(LiveCall::begin(call, head, connection, record, share, at))
             }
             Some(Recognised::Notice(notice)) => {
-                Box::new(LiveNotice::new(notice, head, record, self.share()?))
+                Box::new(LiveNotice::new(&notice, head, record, self.share()?))
             }
         })
+    }
+
+    fn listed(&self) -> Listed {
+        listed()
     }
 }
 
@@ -107,11 +111,9 @@ struct LiveCall {
     /// What is kept of the call itself, out of the memory that its bodies take theirs from.
     share: Share,
     head: CallHead,
-    request: RequestBody,
+    request: Box<dyn ReadRequestBody>,
     /// The span that the agent says it is part of.
     parent: Option<TraceParent>,
-    /// The request asked for server-sent events.
-    alt_sse: bool,
     /// In a box of its own: an agent may ask for much more than is answered.
     response: Option<Box<Response>>,
     begun: Instant,
@@ -126,8 +128,7 @@ struct LiveCall {
 struct Response {
     status: u16,
     retry_after: Option<Duration>,
-    trace: Option<Id>,
-    body: AnswerBody,
+    body: Box<dyn ReadBody>,
 }
 
 /// When the content-bearing frames came.
@@ -149,22 +150,16 @@ impl Exchange for LiveCall {
 
     fn response_head(&mut self, head: &ResponseHead, at: Instant) {
         self.last = at;
-        let trace = head
-            .fields
-            .cloud_trace_id
-            .as_deref()
-            .and_then(|id| std::str::from_utf8(id).ok());
+        let of = AnswerHead {
+            provider: self.head.provider,
+            head,
+            expects_events: self.head.expects_events,
+            memory: self.share.memory(),
+        };
         self.response = Some(Box::new(Response {
             status: head.status,
             retry_after: head.fields.retry_after_seconds.map(Duration::from_secs),
-            trace: trace.and_then(Id::from_wire),
-            body: AnswerBody::new(
-                head,
-                self.alt_sse,
-                is_success(head.status),
-                Answer::new(self.head.provider, self.head.answer),
-                self.share.memory(),
-            ),
+            body: (self.head.answer)(of),
         }));
     }
 
@@ -213,10 +208,9 @@ impl LiveCall {
             number,
             connection,
             record,
-            request: RequestBody::new(call.request, &head.fields.content_encoding, share.memory()),
+            request: (call.request)(head, share.memory()),
             share,
             head: call,
-            alt_sse: head.alt_sse,
             response: None,
             begun: at,
             last: at,
@@ -260,14 +254,8 @@ impl LiveCall {
     }
 
     fn model(&self) -> Model {
-        let asked = self.request.asked();
-        let named = [&self.head.model, &asked.model, &asked.nested_model];
-        named
-            .into_iter()
-            .flatten()
-            .next()
-            .cloned()
-            .unwrap_or_else(Model::unknown)
+        let named = self.head.model.as_ref().or_else(|| self.request.model());
+        named.cloned().unwrap_or_else(Model::unknown)
     }
 
     /// States a failure, unless one has been stated for this call.
@@ -294,44 +282,47 @@ impl LiveCall {
         if let Some(failure) = failure {
             self.fail(failure);
         }
-        let call = self.call(end, failure.is_some());
-        if let Some(quota) = self.used_up(&call) {
+        let said = self.said();
+        let call = self.call(end, failure.is_some(), &said);
+        if let Some(quota) = used_up(&call, &said) {
             self.record.record(Fact::Quota(quota));
         }
-        if let Some(total) = self.total() {
+        if let Some(total) = self.total(&said) {
             self.record.record(Fact::TotalCompared {
                 provider: call.provider,
                 total,
             });
         }
+        let others: Vec<_> = said
+            .other_models
+            .into_iter()
+            .map(|(model, usage)| self.part_of(&call, model, usage))
+            .collect();
         self.record.record(Fact::Call(Box::new(call)));
+        others.into_iter().for_each(|part| self.state_part(part));
     }
 
-    fn call(&self, end: ExchangeEnd, unreadable: bool) -> Call {
-        let nothing = Frame::default();
+    fn said(&self) -> Said {
+        let now = self.connection.wall_clock(self.last);
+        let response = self.response.as_ref();
+        response.map_or_else(Said::default, |response| response.body.said(now))
+    }
+
+    fn call(&self, end: ExchangeEnd, unreadable: bool, said: &Said) -> Call {
         let response = self.response.as_deref();
-        let said = response.map_or(&nothing, |response| response.body.answer().said());
-        let Reading {
-            usage, is_sound, ..
-        } = said.reading();
-        let rate_limit = response
-            .and_then(|response| response.rate_limit(self.connection.wall_clock(self.last)));
+        let rate_limit = response.and_then(|response| response.rate_limit(said));
         let ids = CallIds {
-            provider_trace: said
-                .trace
-                .as_ref()
-                .or_else(|| response?.trace.as_ref())
-                .cloned(),
+            provider_trace: said.trace.clone(),
             response: said.response.clone(),
-            ..self.request.asked().ids()
+            ..self.request.ids()
         };
         let evidence = Evidence {
             operation: self.operation(),
             status: response.map(|response| response.status),
             rate_limited: rate_limit.is_some(),
             error_in_answer: said.error.is_some(),
-            has_usage: !usage.is_unreported(),
-            is_sound,
+            has_usage: !said.usage.is_unreported(),
+            is_sound: said.is_sound,
             has_ended: response.is_some_and(|response| response.body.is_whole(end)),
             unreadable,
             end,
@@ -349,7 +340,7 @@ impl LiveCall {
             streamed: self.is_streamed(),
             finish_reason: said.finish_reason.clone(),
             rate_limit,
-            usage,
+            usage: said.usage,
             quality: evidence.quality(),
             cost: None,
             timing: self.timing(),
@@ -365,40 +356,51 @@ impl LiveCall {
         }
     }
 
-    /// How the total compares with its parts, where an answer reports any of them.
-    fn total(&self) -> Option<UsageTotal> {
-        let response = self
-            .response
-            .as_ref()
-            .filter(|response| is_success(response.status))?;
-        let Reading { usage, total, .. } = response.body.answer().said().reading();
-        (total != UsageTotal::Absent || !usage.is_unreported()).then_some(total)
+    /// The part of an exchange that another model answered, as a call of its own: it has a price of
+    /// its own, and ran within the time of the whole.
+    fn part_of(&self, call: &Call, model: Model, usage: TokenUsage) -> Call {
+        Call {
+            number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
+            served_model: Some(model.clone()),
+            model,
+            usage,
+            finish_reason: None,
+            setup: None,
+            timing: Timing {
+                time_to_first_chunk: None,
+                content_duration: None,
+                ..call.timing
+            },
+            ..call.clone()
+        }
     }
 
-    /// The quota that a refusal says is used up, when it also says until when.
-    fn used_up(&self, call: &Call) -> Option<Quota> {
-        let limit = call
-            .rate_limit
-            .filter(|limit| limit.reason == RateLimitReason::QuotaExhausted)?;
-        let error = self
+    fn state_part(&self, part: Call) {
+        self.record.record(Fact::CallStarted(CallStarted {
+            number: part.number,
+            provider: part.provider,
+            host: part.host.clone(),
+            operation: part.operation,
+            model: Some(part.model.clone()),
+            started_at: part.timing.started_at,
+        }));
+        self.record.record(Fact::Call(Box::new(part)));
+    }
+
+    /// How the total compares with its parts, where an answer reports any of them.
+    fn total(&self, said: &Said) -> Option<UsageTotal> {
+        let is_answer = self
             .response
             .as_ref()
-            .and_then(|response| response.body.answer().said().error);
-        let (provider, model) = (call.provider, call.model.clone());
-        let named = model != Model::unknown() && limit.resets_at.is_some();
-        named.then(|| Quota {
-            provider,
-            model,
-            window: error.unwrap_or_default().window(),
-            remaining: 0.0,
-            resets_at: limit.resets_at,
-        })
+            .is_some_and(|response| is_success(response.status));
+        let reports = said.total != UsageTotal::Absent || !said.usage.is_unreported();
+        (is_answer && reports).then_some(said.total)
     }
 
     /// The body may tell what a generation is for; of other operations the path says it all.
     fn operation(&self) -> Operation {
         match self.head.operation {
-            Operation::Chat => self.request.asked().purpose.unwrap_or(Operation::Chat),
+            Operation::Chat => self.request.operation().unwrap_or(Operation::Chat),
             other => other,
         }
     }
@@ -427,15 +429,29 @@ impl LiveCall {
 
 impl Response {
     /// The rate limit that the response is, or that an error inside it tells of.
-    fn rate_limit(&self, now: SystemTime) -> Option<RateLimit> {
-        let error = self.body.answer().said().error;
-        if error.is_none() && is_success(self.status) {
+    fn rate_limit(&self, said: &Said) -> Option<RateLimit> {
+        if said.error.is_none() && is_success(self.status) {
             return None;
         }
-        error
-            .unwrap_or_default()
-            .rate_limit(self.status, self.retry_after, now)
+        let error = said.error.unwrap_or_default();
+        error.rate_limit(self.status, self.retry_after)
     }
+}
+
+/// The quota that a refusal says is used up, when it also says until when.
+fn used_up(call: &Call, said: &Said) -> Option<Quota> {
+    let limit = call
+        .rate_limit
+        .filter(|limit| limit.reason == RateLimitReason::QuotaExhausted)?;
+    let (provider, model) = (call.provider, call.model.clone());
+    let named = model != Model::unknown() && limit.resets_at.is_some();
+    named.then(|| Quota {
+        provider,
+        model,
+        window: said.error.unwrap_or_default().window,
+        remaining: 0.0,
+        resets_at: limit.resets_at,
+    })
 }
 
 /// What an exchange takes beside the windows of its bodies, in bytes: some 2 KiB, and up to 6 more

@@ -291,7 +291,7 @@ fn what_is_neither_call_nor_notice_is_not_recognised() {
         let head = RequestHead {
             method: method.into(),
             path: path.into(),
-            alt_sse: true,
+            query: vec!["alt=sse"],
             fields: Default::default(),
         };
         recognise(&Host::parse("cloudcode-pa.googleapis.com").unwrap(), &head).is_some()

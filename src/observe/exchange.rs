@@ -7,8 +7,6 @@
 
 use std::time::Instant;
 
-use bytes::Bytes;
-
 use crate::record::TraceParent;
 
 /// The request line (or pseudo-fields) and the few header fields that observation needs.
@@ -20,9 +18,8 @@ pub struct RequestHead {
     pub method: String,
     /// The path without its query.
     pub path: String,
-    /// Whether the query asks for server-sent events (`alt=sse`); nothing else of the query is
-    /// kept.
-    pub alt_sse: bool,
+    /// The listed pairs that the query holds; nothing else of the query is kept.
+    pub query: Vec<&'static str>,
     /// The listed fields.
     pub fields: Fields,
 }
@@ -45,10 +42,31 @@ pub struct Fields {
     pub content_encoding: Vec<String>,
     /// `retry-after`, when it is a number of seconds.
     pub retry_after_seconds: Option<u64>,
-    /// `x-cloudaicompanion-trace-id`.
-    pub cloud_trace_id: Option<Bytes>,
     /// `traceparent` (W3C Trace Context).
     pub trace_parent: Option<TraceParent>,
+    /// The fields of [`Listed`] in the order in which they came, those with short values of visible
+    /// ASCII characters.
+    pub listed: Vec<(&'static str, String)>,
+}
+
+impl Fields {
+    /// The value of a field of [`Listed`]; the last one where it came several times.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let mut values = self.listed.iter().rev();
+        values
+            .find(|(listed, _)| *listed == name)
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+/// What is read of heads beside what any HTTP message may have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// Names of header fields, in lower case.
+    pub fields: &'static [&'static str],
+    /// Pairs of a query (`alt=sse`) of which it is noted that they are there.
+    pub query: &'static [&'static str],
 }
 
 /// How an exchange ended.
@@ -79,6 +97,9 @@ pub trait OpenExchange: Send {
     /// Opens an observation of the exchange, or `None` to skip its bodies. `at` is when the first
     /// byte of the request was read.
     fn open(&mut self, head: &RequestHead, at: Instant) -> Option<Box<dyn Exchange>>;
+
+    /// What is to be read of heads. Asked for once, at the beginning of a connection.
+    fn listed(&self) -> Listed;
 }
 
 /// Observes one exchange.

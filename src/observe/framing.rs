@@ -156,7 +156,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::observe::exchange::{Exchange, ExchangeEnd, RequestHead, ResponseHead};
+    use crate::observe::exchange::{Exchange, ExchangeEnd, Listed, RequestHead, ResponseHead};
     use crate::observe::fuzz::fuzz_framing;
     use crate::observe::guard::Guarded;
     use crate::observe::transcript::{Recording, Transcript, assert_cuts_change_nothing, replay};
@@ -270,6 +270,10 @@ mod tests {
     impl OpenExchange for Bomb {
         fn open(&mut self, _: &RequestHead, _: Instant) -> Option<Box<dyn Exchange>> {
             Some(Box::new(Self))
+        }
+
+        fn listed(&self) -> Listed {
+            Listed::default()
         }
     }
 

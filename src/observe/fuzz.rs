@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
-use super::exchange::{Exchange, ExchangeEnd, OpenExchange, RequestHead, ResponseHead};
+use super::exchange::{Exchange, ExchangeEnd, Listed, OpenExchange, RequestHead, ResponseHead};
 use super::framing::Framing;
 use super::json::{MAX_DEPTH, MAX_TEXT_BYTES, PathReader, Paths, Status, Value};
 use super::memory::Memory;
@@ -174,6 +174,10 @@ impl OpenExchange for Balance {
     fn open(&mut self, _: &RequestHead, _: Instant) -> Option<Box<dyn Exchange>> {
         self.opened.fetch_add(1, Ordering::Relaxed);
         Some(Box::new(self.clone()))
+    }
+
+    fn listed(&self) -> Listed {
+        Listed::default()
     }
 }
 

@@ -4,24 +4,27 @@
 //! Names and values enter as bytes of the wire; bounded [`RequestHead`] parts and [`Fields`] leave.
 //! A field that is not on the list is looked at by name only and never copied.
 
-use bytes::Bytes;
-
-use super::exchange::{Fields, RequestHead};
+use super::exchange::{Fields, Listed, RequestHead};
 use crate::record::TraceParent;
 
 /// Builds the head of a request from its method and target; the fields come by [`take_field`].
-pub(super) fn request(method: &[u8], target: &[u8]) -> RequestHead {
+pub(super) fn request(method: &[u8], target: &[u8], listed: Listed) -> RequestHead {
     let (path, query) = split_target(target);
+    let is_there = |listed: &&&str| {
+        query
+            .split(|b| *b == b'&')
+            .any(|pair| pair == listed.as_bytes())
+    };
     RequestHead {
         method: text(method, MAX_METHOD_BYTES),
         path: text(path, MAX_PATH_BYTES),
-        alt_sse: query.split(|b| *b == b'&').any(|pair| pair == b"alt=sse"),
+        query: listed.query.iter().filter(is_there).copied().collect(),
         fields: Fields::default(),
     }
 }
 
 /// Keeps a header field when it is on the list.
-pub(super) fn take_field(fields: &mut Fields, name: &[u8], value: &[u8]) {
+pub(super) fn take_field(fields: &mut Fields, name: &[u8], value: &[u8], listed: Listed) {
     let is = |listed: &str| name.eq_ignore_ascii_case(listed.as_bytes());
     let value = value.trim_ascii();
     if is(CONTENT_TYPE) {
@@ -35,10 +38,14 @@ pub(super) fn take_field(fields: &mut Fields, name: &[u8], value: &[u8]) {
         take_codings(&mut fields.content_encoding, value);
     } else if is(RETRY_AFTER) {
         fields.retry_after_seconds = decimal(value);
-    } else if is(CLOUD_TRACE_ID) && value.len() <= MAX_TRACE_ID_BYTES {
-        fields.cloud_trace_id = Some(Bytes::copy_from_slice(value));
     } else if is(TRACE_PARENT) {
         fields.trace_parent = TraceParent::parse(value);
+    } else if let Some(name) = listed.fields.iter().find(|name| is(name))
+        && fields.listed.len() < MAX_LISTED_FIELDS
+        && value.len() <= MAX_LISTED_BYTES
+        && value.iter().all(|byte| (0x20..0x7f).contains(byte))
+    {
+        fields.listed.push((name, text(value, MAX_LISTED_BYTES)));
     }
 }
 
@@ -99,18 +106,12 @@ fn text(bytes: &[u8], limit: usize) -> String {
     String::from_utf8_lossy(bytes.get(..limit).unwrap_or(bytes)).into_owned()
 }
 
-/// The list, in lower case.
-pub(super) const LISTED_FIELDS: [&str; 5] = [
-    CONTENT_TYPE,
-    CONTENT_ENCODING,
-    RETRY_AFTER,
-    CLOUD_TRACE_ID,
-    TRACE_PARENT,
-];
+/// What is taken of any message, in lower case.
+pub(super) const COMMON_FIELDS: [&str; 4] =
+    [CONTENT_TYPE, CONTENT_ENCODING, RETRY_AFTER, TRACE_PARENT];
 const CONTENT_TYPE: &str = "content-type";
 const CONTENT_ENCODING: &str = "content-encoding";
 const RETRY_AFTER: &str = "retry-after";
-const CLOUD_TRACE_ID: &str = "x-cloudaicompanion-trace-id";
 const TRACE_PARENT: &str = "traceparent";
 
 /// The longest registered method has 17 letters (`UPDATEREDIRECTREF`).
@@ -126,13 +127,19 @@ const MAX_CODINGS: usize = 8;
 const MAX_CODING_BYTES: usize = 32;
 /// A list of all the codings that are looked at, each with the longest name and a space.
 const MAX_CODINGS_BYTES: usize = MAX_CODINGS * (MAX_CODING_BYTES + 2);
-/// The ids seen have 16 hexadecimal digits.
-const MAX_TRACE_ID_BYTES: usize = 128;
+/// Identifiers, names of models, and numbers: the longest known are ARNs.
+const MAX_LISTED_BYTES: usize = 256;
+/// Providers send some thirty fields about rate limits.
+const MAX_LISTED_FIELDS: usize = 48;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const LISTED: Listed = Listed {
+        fields: &["x-trace-id"],
+        query: &["alt=sse"],
+    };
     const TRACED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
     #[test]
@@ -152,14 +159,17 @@ mod tests {
             ("host:443", "", false),
         ];
         for (target, path, alt_sse) in table {
-            let head = request(b"POST", target.as_bytes());
+            let head = request(b"POST", target.as_bytes(), LISTED);
             assert_eq!(
-                (head.path.as_str(), head.alt_sse),
+                (head.path.as_str(), head.query == ["alt=sse"]),
                 (path, alt_sse),
                 "{target}"
             );
         }
-        assert_eq!(request(b"GET", &[b'/'; 5000]).path.len(), MAX_PATH_BYTES);
+        assert_eq!(
+            request(b"GET", &[b'/'; 5000], LISTED).path.len(),
+            MAX_PATH_BYTES
+        );
     }
 
     #[test]
@@ -170,19 +180,19 @@ mod tests {
             ("content-encoding", "GZIP , br,, "),
             ("Content-Encoding", "zstd"),
             ("RETRY-AFTER", " 17 "),
-            ("X-CloudAICompanion-Trace-Id", "8a37738c23d62245"),
+            ("X-Trace-Id", "8a37738c23d62245"),
             ("TraceParent", TRACED),
             ("Authorization", "Bearer SECRET"),
             ("Cookie", "SECRET"),
         ] {
-            take_field(&mut fields, name.as_bytes(), value.as_bytes());
+            take_field(&mut fields, name.as_bytes(), value.as_bytes(), LISTED);
         }
         let expected = Fields {
             content_type: Some("text/event-stream".into()),
             content_encoding: vec!["gzip".into(), "br".into(), "zstd".into()],
             retry_after_seconds: Some(17),
-            cloud_trace_id: Some(Bytes::from_static(b"8a37738c23d62245")),
             trace_parent: TraceParent::parse(TRACED.as_bytes()),
+            listed: vec![("x-trace-id", "8a37738c23d62245".into())],
         };
         assert_eq!(fields, expected);
         assert!(fields.trace_parent.is_some());
@@ -191,20 +201,29 @@ mod tests {
             &mut fields,
             b"retry-after",
             b"Wed, 21 Oct 2026 07:28:00 GMT",
+            LISTED,
         );
         take_field(
             &mut fields,
             b"content-encoding",
             "gzip,".repeat(50).as_bytes(),
+            LISTED,
         );
-        take_field(&mut fields, b"x-cloudaicompanion-trace-id", &[b'a'; 4096]);
-        take_field(&mut fields, b"traceparent", b"00-00-00-00");
+        take_field(&mut fields, b"x-trace-id", &[b'a'; 4096], LISTED);
+        take_field(&mut fields, b"x-trace-id", b"\xff", LISTED);
+        take_field(&mut fields, b"traceparent", b"00-00-00-00", LISTED);
         assert_eq!(
             (fields.retry_after_seconds, fields.trace_parent),
             (None, None)
         );
         assert_eq!(fields.content_encoding.len(), MAX_CODINGS);
-        assert_eq!(fields.cloud_trace_id, expected.cloud_trace_id);
+        assert_eq!(fields.get("x-trace-id"), Some("8a37738c23d62245"));
+        take_field(&mut fields, b"x-trace-id", b"b", LISTED);
+        assert_eq!(fields.get("x-trace-id"), Some("b"), "the last one counts");
+        for _ in 0..1000 {
+            take_field(&mut fields, b"x-trace-id", b"c", LISTED);
+        }
+        assert_eq!(fields.listed.len(), MAX_LISTED_FIELDS);
     }
 
     #[test]
@@ -218,6 +237,7 @@ mod tests {
                 &mut fields,
                 b"content-encoding",
                 format!("{long},").as_bytes(),
+                LISTED,
             );
             let names: Vec<_> = fields
                 .content_encoding

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::exchange::{Exchange, ExchangeEnd, OpenExchange, RequestHead, ResponseHead};
+use super::exchange::{Exchange, ExchangeEnd, Listed, OpenExchange, RequestHead, ResponseHead};
 use super::{Direction, End, Observer};
 use crate::record::{Fact, ObserverFailure, Record};
 
@@ -77,6 +77,13 @@ impl Record for Transcript {
 }
 
 impl OpenExchange for Transcript {
+    fn listed(&self) -> Listed {
+        Listed {
+            fields: &[],
+            query: &["alt=sse"],
+        }
+    }
+
     fn open(&mut self, head: &RequestHead, at: Instant) -> Option<Box<dyn Exchange>> {
         let mut pages = self.0.lock().unwrap();
         pages.begun.push(at);

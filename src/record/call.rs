@@ -66,6 +66,7 @@ label! {
 
 label! {
     /// Why a call was rate limited.
+    #[derive(Default)]
     pub enum RateLimitReason {
         /// The model has no capacity left (`MODEL_CAPACITY_EXHAUSTED`).
         Capacity => "capacity",
@@ -76,6 +77,7 @@ label! {
         /// minute).
         RateLimitExceeded => "rate_limit_exceeded",
         /// The provider gave no detail.
+        #[default]
         Unspecified => "unspecified",
     }
 }

@@ -11,12 +11,14 @@ use super::{Id, Model, Provider};
 
 label! {
     /// The time after which a quota is full again.
+    #[derive(Default)]
     pub enum QuotaWindow {
         /// A day.
         Day => "1d",
         /// Five hours.
         FiveHours => "5h",
         /// Not named.
+        #[default]
         Unspecified => "unspecified",
         /// A week.
         Weekly => "weekly",

@@ -130,8 +130,10 @@ impl PerKind<u64> {
 
 label! {
     /// How the provider's own total of a call's tokens compares with the parts that it reports.
+    #[derive(Default)]
     pub enum UsageTotal {
         /// No total was reported.
+        #[default]
         Absent => "absent",
         /// The parts add up to it, in one of the meanings that are known for them.
         Agree => "agree",

@@ -8,7 +8,6 @@
 mod diagnostics;
 mod dial;
 mod hang_up;
-mod hosts;
 mod lane;
 pub mod pass;
 mod refusal;
@@ -30,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, debug, field, info_span};
 
 use crate::capture::{Accepted, Destination, LoopGuard};
+use crate::dialect;
 use crate::observe::{Alpn, Connection, OpenObserver};
 use crate::record::diagnostics::{SERVER_ADDRESS, TUNNEL_WHY, disposed, refused};
 use crate::record::{
@@ -43,7 +43,6 @@ use crate::tls::read_ahead::ReadAhead;
 use crate::tls::upstream::{Upstream, VerifiedUpstream};
 
 use diagnostics::step;
-use hosts::LLM_HOSTS;
 use refusal::Refusal;
 use route::{Opening, Route, route};
 use timeouts::Timeouts;
@@ -62,8 +61,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        let intercept = LLM_HOSTS
-            .iter()
+        let intercept = dialect::hosts()
             .filter_map(|pattern| HostPattern::parse(pattern).ok())
             .collect();
         Self {
@@ -411,7 +409,7 @@ mod tests {
     fn every_default_pattern_is_a_whole_name() {
         let patterns = Config::default().intercept;
         let texts: Vec<_> = patterns.iter().map(ToString::to_string).collect();
-        assert_eq!(texts, LLM_HOSTS);
+        assert_eq!(texts, dialect::hosts().collect::<Vec<_>>());
         assert!(patterns.iter().all(|pattern| pattern.is_exact()));
     }
 }

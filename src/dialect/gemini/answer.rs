@@ -1,11 +1,15 @@
 //! The frames of an answer in, what they say together out. A frame counts when it is whole.
 
+use std::time::SystemTime;
+
+use super::TRACE_ID;
 use super::ending::{Candidate, Endings, block_name, finish_name};
-use super::paths::{Field, paths};
-use super::refusal::Refusal;
+use super::paths::{AnswerShape, Field, paths};
+use super::refusal::ErrorObject;
 use super::usage::{Bears, GeminiUsage, Reading};
-use crate::dialect::AnswerShape;
+use crate::dialect::answer::{ReadAnswer, Said};
 use crate::dialect::request::{id, model};
+use crate::observe::exchange::ResponseHead;
 use crate::observe::json::{Paths, Value};
 use crate::record::{Id, Model, Provider};
 
@@ -18,6 +22,8 @@ pub(in crate::dialect) struct Answer {
     said: Frame,
     /// The frame that is being read.
     current: Frame,
+    /// The provider's trace by the head of the response.
+    header_trace: Option<Id>,
 }
 
 /// What one frame says, or several in order.
@@ -34,7 +40,7 @@ pub(in crate::dialect) struct Frame {
     /// The provider's trace.
     pub(in crate::dialect) trace: Option<Id>,
     /// The error that came instead of an answer, or inside it.
-    pub(in crate::dialect) error: Option<Refusal>,
+    pub(in crate::dialect) error: Option<ErrorObject>,
     /// How far its candidates have come.
     endings: Endings,
     /// The candidate that is being read.
@@ -60,25 +66,31 @@ impl Answer {
             shape,
             said: Frame::default(),
             current: Frame::default(),
+            header_trace: None,
         }
     }
+}
 
-    /// Where the values stand that are read of its frames.
-    pub(in crate::dialect) fn paths(&self) -> &'static Paths<Field> {
+impl ReadAnswer for Answer {
+    type Field = Field;
+
+    fn paths(&self) -> &'static Paths<Field> {
         paths(self.shape)
     }
 
-    /// Takes a value of the current frame. Returns whether it completed a frame that bears content.
-    pub(in crate::dialect) fn take(&mut self, field: Field, value: &Value<'_>) -> bool {
+    fn head(&mut self, head: &ResponseHead) {
+        self.header_trace = head.fields.get(TRACE_ID).and_then(Id::from_wire);
+    }
+
+    fn value(&mut self, field: Field, value: &Value<'_>) -> bool {
         if field == Field::Element {
-            return *value == Value::End && self.end_frame();
+            return *value == Value::End && self.end_document(None);
         }
         self.current.take(field, value, self.provider, &self.said);
         false
     }
 
-    /// The current frame is whole. Returns whether it bears content.
-    pub(in crate::dialect) fn end_frame(&mut self) -> bool {
+    fn end_document(&mut self, _: Option<&str>) -> bool {
         self.current.end_part();
         self.current.end_candidate();
         let has_content = self.current.bears.is_something();
@@ -86,27 +98,46 @@ impl Answer {
         has_content
     }
 
-    /// The current frame will never be whole.
-    pub(in crate::dialect) fn drop_frame(&mut self) {
+    fn drop_document(&mut self) {
         self.current = Frame::default();
     }
 
-    /// The same, where a broken frame still tells that there was an error. Returns whether it did.
-    pub(in crate::dialect) fn end_broken_frame(&mut self) -> bool {
+    fn end_broken_document(&mut self) -> bool {
         let error = std::mem::take(&mut self.current).error;
         let told = error.is_some();
         self.said.error = self.said.error.take().or(error);
         told
     }
 
-    /// What the whole frames have said.
-    pub(in crate::dialect) fn said(&self) -> &Frame {
-        &self.said
+    fn is_over(&self) -> bool {
+        self.said.endings.are_all_over()
     }
 
-    /// Whether everything that was begun has also stopped, as far as the whole frames tell.
-    pub(in crate::dialect) fn is_over(&self) -> bool {
-        self.said.endings.are_all_over()
+    fn said(&self, now: SystemTime) -> Said {
+        let Frame {
+            finish_reason,
+            served_model,
+            response,
+            trace,
+            error,
+            ..
+        } = &self.said;
+        let Reading {
+            usage,
+            total,
+            is_sound,
+        } = self.said.reading();
+        Said {
+            usage,
+            total,
+            is_sound,
+            other_models: Vec::new(),
+            finish_reason: finish_reason.clone(),
+            served_model: served_model.clone(),
+            response: response.clone(),
+            trace: trace.as_ref().or(self.header_trace.as_ref()).cloned(),
+            error: error.map(|error| error.read(now)),
+        }
     }
 }
 

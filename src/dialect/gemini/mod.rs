@@ -6,30 +6,53 @@
 //! JSON array of frames. Sources: googleapis/js-genai `src/types.ts`, google-gemini/gemini-cli
 //! `packages/core/src/code_assist`, and the REST references of the Gemini API and of Vertex AI.
 
-pub(super) mod answer;
+mod answer;
 mod ending;
-pub(super) mod paths;
+mod hosts;
+mod paths;
+pub mod quota;
 mod refusal;
-pub(super) mod request_id;
-pub(super) mod telemetry;
+mod request;
+mod request_id;
+mod telemetry;
 #[cfg(test)]
 mod tests;
-pub(super) mod usage;
+mod usage;
 
-use std::sync::LazyLock;
-
-use super::request::RequestField;
-use super::{AnswerShape, CallHead, Notice, Recognised, Tells};
-use crate::observe::exchange::RequestHead;
-use crate::observe::json::Paths;
+use super::answer::{AnswerHead, ReadBody};
+use super::body::json_body;
+use super::notices::ReadNotice;
+use super::request::json_request;
+use super::{CallHead, Dialect, Notice, Recognised, Side};
+use crate::observe::exchange::{Listed, RequestHead};
 use crate::record::{Host, Model, Operation, Provider};
+use answer::Answer;
+use paths::AnswerShape;
+use quota::QuotaDocument;
+use refusal::timestamp;
+use request::GeminiRequest;
+use telemetry::Telemetry;
 
-pub(super) use refusal::timestamp;
+pub(super) const DIALECT: Dialect = Dialect {
+    hosts: hosts::HOSTS,
+    listed: Listed {
+        fields: &[TRACE_ID],
+        query: &[EVENTS],
+    },
+    provider_of,
+    recognise,
+};
+
+/// The header field in which Cloud Code names its trace of a call.
+const TRACE_ID: &str = "x-cloudaicompanion-trace-id";
+
+/// The pair of a query that asks for events.
+const EVENTS: &str = "alt=sse";
 
 /// Recognises `POST .../{resource}:{method}` and `POST .../interactions` by the shape of the path;
 /// the host tells the provider, where it is known. A GET of an interaction reads again what was
 /// counted when it was made, and is no call.
-pub(super) fn recognise(host: &Host, head: &RequestHead) -> Option<Recognised> {
+fn recognise(host: &Host, head: &RequestHead) -> Option<Recognised> {
     let path = head
         .path
         .strip_prefix('/')
@@ -41,24 +64,38 @@ pub(super) fn recognise(host: &Host, head: &RequestHead) -> Option<Recognised> {
     let (by_shape, model) = resource_shape(resource, method.is_some())?;
     let provider = provider_of(host).unwrap_or(by_shape);
     if let Some((operation, answer)) = operation(method, by_shape, resource) {
-        let request = if method.is_some() {
-            &REQUEST
-        } else {
-            &INTERACTION_REQUEST
-        };
-        let model = model.map(Model::from_wire);
         return Some(Recognised::Call(CallHead {
             provider,
             operation,
-            model,
-            request,
-            answer,
+            model: model.map(Model::from_wire),
+            expects_events: head.query.contains(&EVENTS),
+            request: match method {
+                Some(_) => |head, memory| json_request(head, memory, GeminiRequest::generation()),
+                None => |head, memory| json_request(head, memory, GeminiRequest::interaction()),
+            },
+            answer: match answer {
+                AnswerShape::Generation => |of| read(of, AnswerShape::Generation),
+                AnswerShape::Interaction => |of| read(of, AnswerShape::Interaction),
+                AnswerShape::Prediction => |of| read(of, AnswerShape::Prediction),
+            },
         }));
     }
-    let (_, tells) = NOTICES
+    let (_, side) = NOTICES
         .into_iter()
         .find(|(name, _)| Some(*name) == method && by_shape == Provider::CloudCode)?;
-    Some(Recognised::Notice(Notice { provider, tells }))
+    let reader: fn(Provider) -> Box<dyn ReadNotice> = match side {
+        Side::Request => |_| Box::new(Telemetry::new()),
+        Side::Response => |provider| Box::new(QuotaDocument::new(provider)),
+    };
+    Some(Recognised::Notice(Notice {
+        provider,
+        side,
+        reader,
+    }))
+}
+
+fn read(of: AnswerHead<'_>, shape: AnswerShape) -> Box<dyn ReadBody> {
+    json_body(of, Answer::new(of.provider, shape))
 }
 
 /// What a method generates, and how it answers; a resource without a method is an interaction.
@@ -92,13 +129,14 @@ fn operation(
     }
 }
 
-/// Methods of Cloud Code that generate nothing, but tell something.
-const NOTICES: [(&str, Tells); 5] = [
-    ("fetchAvailableModels", Tells::Quotas),
-    ("recordCodeAssistMetrics", Tells::Ids),
-    ("recordTrajectoryAnalytics", Tells::Ids),
-    ("retrieveUserQuota", Tells::Quotas),
-    ("retrieveUserQuotaSummary", Tells::Quotas),
+/// Methods of Cloud Code that generate nothing, and the side that tells something: a request which
+/// identifiers belong together, a response what is left of quotas and what models are called.
+const NOTICES: [(&str, Side); 5] = [
+    ("fetchAvailableModels", Side::Response),
+    ("recordCodeAssistMetrics", Side::Request),
+    ("recordTrajectoryAnalytics", Side::Request),
+    ("retrieveUserQuota", Side::Response),
+    ("retrieveUserQuotaSummary", Side::Response),
 ];
 
 /// Whose resources look like this, and the model that is named: a tuned one by the number of its
@@ -134,7 +172,7 @@ const MAX_SEGMENTS: usize = 9;
 
 /// `{,daily-,autopush-,staging-}cloudcode-pa{,.sandbox}.googleapis.com`,
 /// `generativelanguage.googleapis.com`, `{,{region}-}aiplatform.googleapis.com`.
-pub(super) fn provider_of(host: &Host) -> Option<Provider> {
+fn provider_of(host: &Host) -> Option<Provider> {
     let (service, _) = host
         .as_str()
         .strip_suffix(".googleapis.com")
@@ -148,28 +186,3 @@ pub(super) fn provider_of(host: &Host) -> Option<Provider> {
         _ => None,
     }
 }
-
-static REQUEST: LazyLock<Paths<RequestField>> = LazyLock::new(|| {
-    Paths::new([
-        ("model", RequestField::Model),
-        ("request.model", RequestField::NestedModel),
-        ("requestId", RequestField::RequestId),
-        // gemini-cli's, which has no `requestId`.
-        ("user_prompt_id", RequestField::Prompt),
-        ("requestType", RequestField::RequestType),
-        ("request.sessionId", RequestField::Session),
-        ("request.session_id", RequestField::Session),
-        ("request.labels.trajectory_id", RequestField::Trajectory),
-        ("request.labels.request_id", RequestField::LabelledRequest),
-        ("request.labels.last_execution_id", RequestField::Execution),
-        ("request.labels.last_step_index", RequestField::Step),
-    ])
-});
-
-static INTERACTION_REQUEST: LazyLock<Paths<RequestField>> = LazyLock::new(|| {
-    Paths::new([
-        ("model", RequestField::Model),
-        // Asked for instead of a model: `deep-research`, `antigravity`.
-        ("agent", RequestField::NestedModel),
-    ])
-});

@@ -4,7 +4,6 @@ use std::sync::LazyLock;
 
 use super::refusal::Detail;
 use super::usage::Count;
-use crate::dialect::AnswerShape;
 use crate::observe::json::Paths;
 
 /// What is read of a frame.
@@ -35,6 +34,17 @@ pub(in crate::dialect) enum Field {
     /// The same, of a thought.
     ThoughtText,
     Trace,
+}
+
+/// The shape of an answer: where its figures stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::dialect) enum AnswerShape {
+    /// Candidates and `usageMetadata`, in one document or many.
+    Generation,
+    /// An interaction, or events that tell of it.
+    Interaction,
+    /// Predictions, each with statistics of its own.
+    Prediction,
 }
 
 /// The table for answers of this shape.

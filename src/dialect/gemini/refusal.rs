@@ -5,12 +5,13 @@ use std::time::{Duration, SystemTime};
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::dialect::answer::Refusal;
 use crate::observe::json::Value;
-use crate::record::{QuotaWindow, RateLimit, RateLimitReason};
+use crate::record::{QuotaWindow, RateLimitReason};
 
 /// What an error object says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(in crate::dialect) struct Refusal {
+pub(super) struct ErrorObject {
     /// It says that a quota, a rate or the capacity is used up.
     exhausted: bool,
     reason: Option<RateLimitReason>,
@@ -48,7 +49,7 @@ pub(in crate::dialect) enum Detail {
     ResetTime,
 }
 
-impl Refusal {
+impl ErrorObject {
     pub(super) fn take(&mut self, detail: Detail, value: Value<'_>) {
         let (Value::Number(text) | Value::String { text, cut: false }) = value else {
             return;
@@ -65,38 +66,22 @@ impl Refusal {
         }
     }
 
-    /// The rate limit, when the refusal is one by its own words or by the status of the response.
-    ///
-    /// `retry_after` is the response's header, which the body's own delay overrides; `now` dates a
-    /// quota that is said to be full again after a while.
-    pub(in crate::dialect) fn rate_limit(
-        &self,
-        status: u16,
-        retry_after: Option<Duration>,
-        now: SystemTime,
-    ) -> Option<RateLimit> {
-        let is_limit =
-            status == 429 || self.exhausted || self.reason.is_some() || self.span.is_some();
-        is_limit.then(|| RateLimit {
+    /// What the error object means; `now` dates a quota that is said to be full again after a while.
+    pub(super) fn read(self, now: SystemTime) -> Refusal {
+        let is_of_day = self.span == Some(Span::Day);
+        Refusal {
+            is_limit: self.exhausted || self.reason.is_some() || self.span.is_some(),
             reason: self.rate_limit_reason(),
-            retry_after: self.retry_delay.or(retry_after),
+            retry_after: self.retry_delay,
             resets_at: self
                 .resets_at
                 .or_else(|| now.checked_add(self.reset_delay?))
-                .or_else(|| {
-                    self.span
-                        .filter(|span| *span == Span::Day)
-                        .and_then(|_| end_of_quota_day(now))
-                }),
-        })
-    }
-
-    /// The window of the quota that is used up.
-    pub(in crate::dialect) fn window(&self) -> QuotaWindow {
-        if self.span == Some(Span::Day) {
-            QuotaWindow::Day
-        } else {
-            QuotaWindow::Unspecified
+                .or_else(|| is_of_day.then(|| end_of_quota_day(now))?),
+            window: if is_of_day {
+                QuotaWindow::Day
+            } else {
+                QuotaWindow::Unspecified
+            },
         }
     }
 

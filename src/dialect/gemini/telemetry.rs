@@ -8,9 +8,10 @@
 use std::collections::VecDeque;
 use std::sync::LazyLock;
 
+use crate::dialect::notices::ReadNotice;
 use crate::dialect::request::id;
 use crate::observe::json::{PathReader, Paths, Status, Value};
-use crate::record::{Id, JoinedIds};
+use crate::record::{Fact, Id, JoinedIds};
 
 /// Reads one body of either kind, in any pieces.
 pub(in crate::dialect) struct Telemetry {
@@ -35,9 +36,10 @@ impl Telemetry {
             traces: VecDeque::new(),
         }
     }
+}
 
-    /// Reads the next bytes, free of content coding, and tells how far the document has been read.
-    pub(in crate::dialect) fn feed(&mut self, plain: &[u8]) -> Status {
+impl ReadNotice for Telemetry {
+    fn feed(&mut self, plain: &[u8]) -> Status {
         let Self {
             reader,
             element,
@@ -60,21 +62,24 @@ impl Telemetry {
     }
 
     /// Which identifiers belong together; none when the document is malformed.
-    pub(in crate::dialect) fn finish(self) -> impl Iterator<Item = JoinedIds> {
+    fn finish(self: Box<Self>) -> Vec<Fact> {
         let Self {
             reader,
             offered,
             trajectory,
             traces,
             ..
-        } = self;
+        } = *self;
+        if reader.status() == Status::Malformed {
+            return Vec::new();
+        }
         let of_trajectory = trajectory.clone();
         let calls = traces.into_iter().map(move |trace| JoinedIds {
             provider_trace: Some(trace),
             ..of_trajectory.clone()
         });
         let all = offered.into_iter().chain([trajectory]).chain(calls);
-        all.filter(move |ids| reader.status() != Status::Malformed && joins(ids))
+        all.filter(joins).map(Fact::IdsJoined).collect()
     }
 }
 
@@ -138,8 +143,12 @@ mod tests {
             .chunks(3)
             .for_each(|piece| _ = telemetry.feed(piece));
         let text = |id: Option<Id>| id.map(|id| id.to_string());
-        telemetry
-            .finish()
+        let facts = Box::new(telemetry).finish().into_iter();
+        let joined = facts.filter_map(|fact| match fact {
+            Fact::IdsJoined(ids) => Some(ids),
+            _ => None,
+        });
+        joined
             .map(|ids| [ids.cascade, ids.trajectory, ids.provider_trace].map(text))
             .collect()
     }

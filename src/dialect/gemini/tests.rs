@@ -3,7 +3,7 @@ use std::time::{Duration, SystemTime};
 use proptest::prelude::*;
 
 use super::ending::{Candidate, Endings, block_name, finish_name};
-use super::refusal::{Detail, Refusal};
+use super::refusal::{Detail, ErrorObject};
 use super::usage::{Bears, Count, GeminiUsage};
 use super::*;
 use crate::observe::json::Value;
@@ -13,7 +13,7 @@ fn post(host: &str, path: &str) -> Option<Recognised> {
     let head = RequestHead {
         method: "POST".into(),
         path: path.into(),
-        alt_sse: false,
+        query: Vec::new(),
         fields: Default::default(),
     };
     recognise(&Host::parse(host).unwrap(), &head)
@@ -32,11 +32,11 @@ fn recognised(host: &str, path: &str) -> Option<(Provider, Operation, Option<Str
     Some((provider, operation, model.map(|model| model.to_string())))
 }
 
-fn told(host: &str, path: &str) -> Option<(Provider, Tells)> {
-    let Recognised::Notice(Notice { provider, tells }) = post(host, path)? else {
+fn told(host: &str, path: &str) -> Option<(Provider, Side)> {
+    let Recognised::Notice(Notice { provider, side, .. }) = post(host, path)? else {
         return None;
     };
-    Some((provider, tells))
+    Some((provider, side))
 }
 
 #[test]
@@ -173,16 +173,16 @@ fn paths_and_hosts_tell_provider_operation_and_model() {
 #[test]
 fn what_calls_no_model_may_tell_of_calls_or_quotas() {
     let host = "daily-cloudcode-pa.googleapis.com";
-    for (method, tells) in [
-        ("fetchAvailableModels", Tells::Quotas),
-        ("recordCodeAssistMetrics", Tells::Ids),
-        ("recordTrajectoryAnalytics", Tells::Ids),
-        ("retrieveUserQuota", Tells::Quotas),
-        ("retrieveUserQuotaSummary", Tells::Quotas),
+    for (method, side) in [
+        ("fetchAvailableModels", Side::Response),
+        ("recordCodeAssistMetrics", Side::Request),
+        ("recordTrajectoryAnalytics", Side::Request),
+        ("retrieveUserQuota", Side::Response),
+        ("retrieveUserQuotaSummary", Side::Response),
     ] {
         assert_eq!(
             told(host, &format!("/v1internal:{method}")),
-            Some((Provider::CloudCode, tells)),
+            Some((Provider::CloudCode, side)),
             "{method}"
         );
         assert_eq!(
@@ -462,8 +462,8 @@ fn numbers_that_are_no_counts_are_ignored() {
     }
 }
 
-fn refusal(details: &[(Detail, &str)]) -> Refusal {
-    let mut refusal = Refusal::default();
+fn refusal(details: &[(Detail, &str)]) -> ErrorObject {
+    let mut refusal = ErrorObject::default();
     details
         .iter()
         .for_each(|(detail, text)| refusal.take(*detail, Value::String { text, cut: false }));
@@ -493,7 +493,8 @@ fn delays_are_read_in_every_form() {
         ("99999999999999999999h", None),
     ] {
         let limit = refusal(&[(Detail::RetryDelay, text), (Detail::ResetDelay, text)])
-            .rate_limit(429, None, now)
+            .read(now)
+            .rate_limit(429, None)
             .unwrap();
         assert_eq!(limit.retry_after, expected, "{text}");
         assert_eq!(limit.resets_at, expected.map(|delay| now + delay), "{text}");
@@ -505,7 +506,8 @@ fn a_rate_limit_is_known_by_status_words_or_reason() {
     let now = SystemTime::UNIX_EPOCH;
     let reason = |status, details: &[(Detail, &str)]| {
         refusal(details)
-            .rate_limit(status, None, now)
+            .read(now)
+            .rate_limit(status, None)
             .map(|limit| limit.reason)
     };
     assert_eq!(reason(429, &[]), Some(RateLimitReason::Unspecified));
@@ -556,19 +558,21 @@ fn the_body_knows_better_than_the_header_and_a_date_better_than_a_delay() {
         resets_at,
     };
     assert_eq!(
-        refusal(&details).rate_limit(429, header, now),
+        refusal(&details).read(now).rate_limit(429, header),
         Some(expected)
     );
     assert_eq!(
         refusal(&[])
-            .rate_limit(429, header, now)
+            .read(now)
+            .rate_limit(429, header)
             .unwrap()
             .retry_after,
         header
     );
     assert_eq!(
         refusal(&[(Detail::ResetTime, "tomorrow")])
-            .rate_limit(429, None, now)
+            .read(now)
+            .rate_limit(429, None)
             .unwrap()
             .resets_at,
         None
@@ -583,11 +587,11 @@ fn quotas_of_the_public_api_have_a_span() {
         .unwrap();
     let limit = |details: &[(Detail, &str)]| {
         let refusal = refusal(details);
-        let limit = refusal.rate_limit(200, None, now).unwrap();
+        let limit = refusal.read(now).rate_limit(200, None).unwrap();
         let resets_at = limit
             .resets_at
             .map(|at| jiff::Timestamp::try_from(at).unwrap().to_string());
-        (limit.reason, refusal.window(), resets_at)
+        (limit.reason, refusal.read(now).window, resets_at)
     };
     let day = (
         RateLimitReason::QuotaExhausted,
@@ -624,7 +628,9 @@ fn quotas_of_the_public_api_have_a_span() {
         RateLimitReason::Unspecified
     );
     assert_eq!(
-        refusal(&[(Detail::QuotaId, "x")]).rate_limit(200, None, now),
+        refusal(&[(Detail::QuotaId, "x")])
+            .read(now)
+            .rate_limit(200, None),
         None
     );
 }

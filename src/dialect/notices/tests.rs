@@ -48,7 +48,7 @@ impl Stage {
         let head = RequestHead {
             method: "POST".to_owned(),
             path,
-            alt_sse: false,
+            query: Vec::new(),
             fields: fields(coding),
         };
         let exchange = exchanges.open(&head, at).expect("a notice");

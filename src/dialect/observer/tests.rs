@@ -103,7 +103,7 @@ fn head(codings: &[&str]) -> RequestHead {
     RequestHead {
         method,
         path,
-        alt_sse: true,
+        query: vec!["alt=sse"],
         fields: fields(codings),
     }
 }

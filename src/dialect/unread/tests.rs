@@ -39,7 +39,7 @@ fn stated(
         let request = RequestHead {
             method,
             path,
-            alt_sse: false,
+            query: Vec::new(),
             fields: fields(sent.kind, &[]),
         };
         let at = Instant::now();

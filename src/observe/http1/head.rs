@@ -9,7 +9,7 @@ use std::time::Instant;
 use httparse::{EMPTY_HEADER, Header, Status};
 
 use super::body::Body;
-use crate::observe::exchange::{RequestHead, ResponseHead};
+use crate::observe::exchange::{Listed, RequestHead, ResponseHead};
 use crate::observe::head;
 use crate::observe::memory::{Memory, Share};
 use crate::record::ObserverFailure;
@@ -109,7 +109,7 @@ pub(super) struct Request {
 
 impl Request {
     /// Parses a complete request head.
-    pub(super) fn parse(raw: &[u8]) -> Result<Self, ObserverFailure> {
+    pub(super) fn parse(raw: &[u8], listed: Listed) -> Result<Self, ObserverFailure> {
         let mut headers = header_room(raw);
         let mut request = httparse::Request::new(&mut headers);
         whole(request.parse(raw), raw)?;
@@ -117,9 +117,15 @@ impl Request {
         let mut head = head::request(
             method.as_bytes(),
             request.path.unwrap_or_default().as_bytes(),
+            listed,
         );
         for header in &*request.headers {
-            head::take_field(&mut head.fields, header.name.as_bytes(), header.value);
+            head::take_field(
+                &mut head.fields,
+                header.name.as_bytes(),
+                header.value,
+                listed,
+            );
         }
         let body = match Transfer::of(request.headers, request.version)? {
             Transfer::Chunked => Some(Body::CHUNKED),
@@ -150,7 +156,11 @@ pub(super) enum Response {
 
 impl Response {
     /// Parses a complete response head; `asked` is the method of the request that it answers.
-    pub(super) fn parse(raw: &[u8], asked: Method) -> Result<Self, ObserverFailure> {
+    pub(super) fn parse(
+        raw: &[u8],
+        asked: Method,
+        listed: Listed,
+    ) -> Result<Self, ObserverFailure> {
         let mut headers = header_room(raw);
         let mut response = httparse::Response::new(&mut headers);
         whole(response.parse(raw), raw)?;
@@ -160,7 +170,12 @@ impl Response {
             fields: Default::default(),
         };
         for header in &*response.headers {
-            head::take_field(&mut head.fields, header.name.as_bytes(), header.value);
+            head::take_field(
+                &mut head.fields,
+                header.name.as_bytes(),
+                header.value,
+                listed,
+            );
         }
         match (status, asked) {
             (101, _) => return Ok(Self::SwitchingProtocols),

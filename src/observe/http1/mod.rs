@@ -105,7 +105,7 @@ impl Http1 {
     }
 
     fn begin_request(&mut self, raw: &RawHead, at: Instant) -> Result<(), ObserverFailure> {
-        let request = Request::parse(&raw.bytes)?;
+        let request = Request::parse(&raw.bytes, self.open.listed())?;
         if self.pending.len() == MAX_PENDING {
             return Err(ObserverFailure::Limit);
         }
@@ -151,7 +151,7 @@ impl Http1 {
         let Some(Pending { live, method }) = unanswered else {
             return Err(ObserverFailure::Http1Malformed);
         };
-        match Response::parse(&raw.bytes, *method)? {
+        match Response::parse(&raw.bytes, *method, self.open.listed())? {
             Response::Interim => Ok(()),
             Response::SwitchingProtocols => self.upgrade(at),
             Response::Tunnel(head) => {

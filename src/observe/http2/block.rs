@@ -2,7 +2,7 @@
 //! message.
 
 use super::hpack::Hpack;
-use crate::observe::exchange::{Fields, RequestHead};
+use crate::observe::exchange::{Fields, Listed, RequestHead};
 use crate::observe::head;
 use crate::record::ObserverFailure;
 
@@ -18,19 +18,22 @@ pub(super) struct Block {
 impl Block {
     /// Decodes a complete block, which every block must be, once and in order.
     pub(super) fn decode(hpack: &mut Hpack, bytes: &[u8]) -> Result<Self, ObserverFailure> {
-        let mut block = Self::default();
-        hpack.decode(bytes, |name, value| block.take(name, value))?;
+        let (mut block, listed) = (Self::default(), hpack.listed());
+        hpack.decode(bytes, |name, value| block.take(name, value, listed))?;
         Ok(block)
     }
 
     /// The block as the head of a request, and whether it is a CONNECT.
-    pub(super) fn into_request(self) -> Result<(RequestHead, bool), ObserverFailure> {
+    pub(super) fn into_request(
+        self,
+        listed: Listed,
+    ) -> Result<(RequestHead, bool), ObserverFailure> {
         let method = self.method.ok_or(ObserverFailure::Http2Malformed)?;
         let is_connect = method == b"CONNECT";
         if self.path.is_none() && !is_connect {
             return Err(ObserverFailure::Http2Malformed);
         }
-        let head = head::request(&method, &self.path.unwrap_or_default());
+        let head = head::request(&method, &self.path.unwrap_or_default(), listed);
         Ok((
             RequestHead {
                 fields: self.fields,
@@ -46,14 +49,14 @@ impl Block {
         Ok((status.ok_or(ObserverFailure::Http2Malformed)?, self.fields))
     }
 
-    fn take(&mut self, name: &str, value: &[u8]) {
+    fn take(&mut self, name: &str, value: &[u8], listed: Listed) {
         match name {
             ":method" => self.method = Some(value.to_vec()),
             ":path" => self.path = Some(value.to_vec()),
             ":status" => {
                 self.status = head::decimal(value).and_then(|status| u16::try_from(status).ok())
             }
-            _ => head::take_field(&mut self.fields, name.as_bytes(), value),
+            _ => head::take_field(&mut self.fields, name.as_bytes(), value, listed),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use super::huffman;
 use super::statics::{STATIC_NAMES, static_value};
+use crate::observe::exchange::Listed;
 use crate::observe::head;
 use crate::observe::memory::{Memory, Share};
 use crate::record::ObserverFailure;
@@ -23,6 +24,8 @@ pub(super) struct Hpack {
     allowed: usize,
     /// What the table takes beyond its default size, which every connection may have.
     share: Share,
+    /// What is handed out beside the fields of any message.
+    listed: Listed,
 }
 
 /// A field of the dynamic table.
@@ -66,7 +69,7 @@ impl From<Malformed> for ObserverFailure {
 
 impl Hpack {
     /// The decoder of the first block; a large table is kept out of `memory`.
-    pub(super) fn new(memory: &Memory) -> Self {
+    pub(super) fn new(memory: &Memory, listed: Listed) -> Self {
         let (limit, allowed) = (DEFAULT_TABLE_BYTES, DEFAULT_TABLE_BYTES);
         Self {
             table: VecDeque::new(),
@@ -74,7 +77,13 @@ impl Hpack {
             limit,
             allowed,
             share: memory.share(),
+            listed,
         }
+    }
+
+    /// The fields that are handed out beside those of any message.
+    pub(super) fn listed(&self) -> Listed {
+        self.listed
     }
 
     /// The other side announced how large a table it allows. The largest announced value counts:
@@ -135,7 +144,7 @@ impl Hpack {
         field: &mut impl FnMut(&'static str, &[u8]),
     ) -> Result<Literal, Malformed> {
         let name = match integer(block, prefix_bits)? {
-            0 => Name::of(&Text::read(block)?.decode()?),
+            0 => Name::of(&Text::read(block)?.decode()?, self.listed),
             index => self.name(index)?,
         };
         let text = Text::read(block)?;
@@ -179,7 +188,7 @@ impl Hpack {
             STATIC_NAMES.get(place),
             place.checked_sub(STATIC_NAMES.len()),
         ) {
-            (Some(name), _) => Ok(Name::of(name.as_bytes())),
+            (Some(name), _) => Ok(Name::of(name.as_bytes(), self.listed)),
             (None, dynamic) => Ok(dynamic
                 .and_then(|place| self.table.get(place))
                 .ok_or(Malformed)?
@@ -210,10 +219,11 @@ impl Hpack {
 }
 
 impl Name {
-    fn of(name: &[u8]) -> Self {
+    fn of(name: &[u8], listed: Listed) -> Self {
         let listed = PSEUDO_FIELDS
             .iter()
-            .chain(&head::LISTED_FIELDS)
+            .chain(&head::COMMON_FIELDS)
+            .chain(listed.fields)
             .find(|listed| listed.as_bytes() == name);
         Self {
             listed: listed.copied(),
@@ -306,7 +316,7 @@ mod tests {
     fn theirs(decoder: &mut Decoder<'_>, block: &[u8]) -> (Vec<(String, Vec<u8>)>, bool) {
         let mut fields = Vec::new();
         let decoded = decoder.decode_with_cb(block, |name, value| {
-            if let Some(listed) = Name::of(&name).listed {
+            if let Some(listed) = Name::of(&name, Listed::default()).listed {
                 fields.push((listed.to_owned(), value.to_vec()));
             }
         });
@@ -316,7 +326,7 @@ mod tests {
     fn both() -> (Hpack, Decoder<'static>) {
         let mut decoder = Decoder::new();
         decoder.set_max_allowed_table_size(DEFAULT_TABLE_BYTES);
-        (Hpack::new(&Memory::default()), decoder)
+        (Hpack::new(&Memory::default(), Listed::default()), decoder)
     }
 
     #[test]
@@ -343,7 +353,7 @@ mod tests {
 
     #[test]
     fn the_table_holds_no_value_that_is_not_listed() {
-        let mut hpack = Hpack::new(&Memory::default());
+        let mut hpack = Hpack::new(&Memory::default(), Listed::default());
         let fields = [
             ("authorization", "CANARY"),
             ("x-canary", "CANARY"),
@@ -370,7 +380,7 @@ mod tests {
 
     #[test]
     fn what_a_block_stands_for_is_limited_like_what_it_holds() {
-        let mut hpack = Hpack::new(&Memory::default());
+        let mut hpack = Hpack::new(&Memory::default(), Listed::default());
         let mut block = b"\x40\x0bretry-after\x7f\xa1\x1e".to_vec();
         block.extend([b'9'; 4000]);
         assert_eq!(hpack.decode(&block, |_, _| {}), Ok(()));
@@ -467,7 +477,7 @@ mod tests {
 
         #[test]
         fn any_bytes_keep_the_table_within_its_limit(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
-            let mut hpack = Hpack::new(&Memory::default());
+            let mut hpack = Hpack::new(&Memory::default(), Listed::default());
             let _ = hpack.decode(&bytes, |_, _| {});
             prop_assert!(hpack.size <= hpack.limit);
             prop_assert_eq!(hpack.size, hpack.table.iter().map(|entry| entry.size).sum::<usize>());

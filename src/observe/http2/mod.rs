@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::exchange::{ExchangeEnd, OpenExchange, ResponseHead};
+use super::exchange::{ExchangeEnd, Listed, OpenExchange, ResponseHead};
 use super::live::{self, Live};
 use super::memory::{Memory, Share};
 use super::{Direction, End, Observer};
@@ -80,12 +80,13 @@ impl Http2 {
     /// `record`; heads and tables are kept out of `memory`.
     #[must_use]
     pub fn new(open: Box<dyn OpenExchange>, record: Arc<dyn Record>, memory: Memory) -> Self {
+        let listed = open.listed();
         Self {
             open,
             record,
             state: State::Reading,
-            agent: Side::new(Frames::of_agent(), &memory),
-            provider: Side::new(Frames::of_provider(), &memory),
+            agent: Side::new(Frames::of_agent(), &memory, listed),
+            provider: Side::new(Frames::of_provider(), &memory, listed),
             memory,
             agent_left: false,
             streams: BTreeMap::new(),
@@ -264,7 +265,7 @@ impl Http2 {
     }
 
     fn request(&mut self, block: Block, first: Frame, at: Instant) -> Result<(), ObserverFailure> {
-        let (head, is_connect) = block.into_request()?;
+        let (head, is_connect) = block.into_request(self.open.listed())?;
         self.last_opened = first.stream;
         if self.streams.len() == MAX_STREAMS {
             self.record
@@ -360,8 +361,8 @@ impl Http2 {
     /// Stops reading for good and gives the buffers back.
     fn leave(&mut self, state: State, end: ExchangeEnd, at: Instant) {
         self.state = state;
-        self.agent = Side::new(Frames::of_agent(), &self.memory);
-        self.provider = Side::new(Frames::of_provider(), &self.memory);
+        self.agent = Side::new(Frames::of_agent(), &self.memory, Listed::default());
+        self.provider = Side::new(Frames::of_provider(), &self.memory, Listed::default());
         for (_, stream) in std::mem::take(&mut self.streams) {
             stream.live.close(end, at);
         }
@@ -406,10 +407,10 @@ impl Observer for Http2 {
 }
 
 impl Side {
-    fn new(frames: Frames, memory: &Memory) -> Self {
+    fn new(frames: Frames, memory: &Memory, listed: Listed) -> Self {
         Self {
             frames,
-            hpack: Hpack::new(memory),
+            hpack: Hpack::new(memory, listed),
             greeted: false,
             open_block: None,
             setting: Vec::new(),

@@ -146,7 +146,7 @@ impl Talk {
             conversation,
             trajectory,
         } = self;
-        let text = |id: &Option<Id>| id.as_ref().map(ToString::to_string);
+        let text = |id: &Option<crate::record::Id>| id.as_ref().map(ToString::to_string);
         let (conversation, trajectory) = (conversation.to_string(), trajectory.to_string());
         let named = number % 4 < 2;
         let ids = &call.ids;

@@ -1,4 +1,4 @@
-//! The hosts of LLM calls that the dialects can read: the default of `intercept.hosts`.
+//! The hosts of Google's models, as they stand in the default of `intercept.hosts`.
 //!
 //! Every one is a whole name. A pattern such as `*-aiplatform.googleapis.com` would also let the CA
 //! sign for everything below `googleapis.com`, because a certificate's name constraints know
@@ -6,7 +6,7 @@
 
 /// Cloud Code, the public Gemini API, and the endpoints of Vertex AI as Google's own Cloud SDK
 /// lists them (global, of the two multi-regions, and regional).
-pub(super) const LLM_HOSTS: &[&str] = &[
+pub(super) const HOSTS: &[&str] = &[
     "daily-cloudcode-pa.googleapis.com",
     "cloudcode-pa.googleapis.com",
     "autopush-cloudcode-pa.googleapis.com",

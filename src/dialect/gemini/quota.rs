@@ -11,8 +11,9 @@
 use std::sync::LazyLock;
 use std::time::SystemTime;
 
-use super::gemini::timestamp;
-use super::request::id;
+use super::timestamp;
+use crate::dialect::notices::ReadNotice;
+use crate::dialect::request::id;
 use crate::observe::json::{PathReader, Paths, Status, Value};
 use crate::record::{
     DisplayName, Fact, Id, Model, ModelName, Models, Provider, Quota, QuotaWindow,
@@ -79,6 +80,16 @@ impl QuotaDocument {
         } else {
             self.told
         }
+    }
+}
+
+impl ReadNotice for QuotaDocument {
+    fn feed(&mut self, plain: &[u8]) -> Status {
+        Self::feed(self, plain)
+    }
+
+    fn finish(self: Box<Self>) -> Vec<Fact> {
+        Self::finish(*self).facts().collect()
     }
 }
 

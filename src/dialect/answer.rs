@@ -1,0 +1,146 @@
+//! The seam of answers: what a dialect reads of an answer, and what it says of it in words that all
+//! dialects share.
+
+use std::time::{Duration, SystemTime};
+
+use crate::observe::exchange::{ExchangeEnd, ResponseHead};
+use crate::observe::json::{Paths, Value};
+use crate::observe::memory::Memory;
+use crate::record::{
+    Id, Model, ObserverFailure, Provider, QuotaWindow, RateLimit, RateLimitReason, TokenUsage,
+    UsageTotal,
+};
+
+/// Reads the JSON documents of one answer: a single one, the elements of an array, lines, or the
+/// data of events. What a document says counts when all of it has been read.
+pub(super) trait ReadAnswer: Send {
+    /// What is read of a document.
+    type Field: Copy + Send + Sync + 'static;
+
+    /// Where the values stand that are read.
+    fn paths(&self) -> &'static Paths<Self::Field>;
+
+    /// Takes the head of the response, before its body.
+    fn head(&mut self, _: &ResponseHead) {}
+
+    /// Takes a value of the current document. Returns whether it completed a part of the answer
+    /// that bears content.
+    fn value(&mut self, field: Self::Field, value: &Value<'_>) -> bool;
+
+    /// The current document is complete. `event` is the name of the event whose data it was, if it
+    /// has one. Returns whether it bears content.
+    fn end_document(&mut self, event: Option<&str>) -> bool;
+
+    /// The current document is not JSON, or is cut off: what it said does not count.
+    fn drop_document(&mut self);
+
+    /// The same, where a broken document still reports an error. Returns whether it did.
+    fn end_broken_document(&mut self) -> bool {
+        self.drop_document();
+        false
+    }
+
+    /// The event `[DONE]` has come, after which nothing follows.
+    fn done(&mut self) {}
+
+    /// Whether everything that was begun has stopped. The end of the message must confirm it,
+    /// because content may still follow.
+    fn is_over(&self) -> bool;
+
+    /// Whether the last word has been said by which this dialect ends an answer. Nothing can be
+    /// missing then, however the connection ends.
+    fn has_last_word(&self) -> bool {
+        false
+    }
+
+    /// What the complete documents have said. `now` dates a limit that lasts for a while.
+    fn said(&self, now: SystemTime) -> Said;
+}
+
+/// What an answer says, whichever dialect it is in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Said {
+    /// The tokens of the model that was asked.
+    pub(super) usage: TokenUsage,
+    /// How the provider's own total compares with them.
+    pub(super) total: UsageTotal,
+    /// Nothing contradicts them, and nothing was generated of which no count tells.
+    pub(super) is_sound: bool,
+    /// Other models that answered a part of the same exchange, and their tokens.
+    pub(super) other_models: Vec<(Model, TokenUsage)>,
+    /// Why the model stopped.
+    pub(super) finish_reason: Option<Id>,
+    /// The model that answered.
+    pub(super) served_model: Option<Model>,
+    /// The provider's id of the response.
+    pub(super) response: Option<Id>,
+    /// The provider's trace.
+    pub(super) trace: Option<Id>,
+    /// The error that came instead of an answer, or inside it.
+    pub(super) error: Option<Refusal>,
+}
+
+/// Why a provider refused, as its error says. Its message is never read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// A quota, a rate or the capacity is used up.
+    pub(super) is_limit: bool,
+    /// Which of them.
+    pub(super) reason: RateLimitReason,
+    /// How long the agent should wait.
+    pub(super) retry_after: Option<Duration>,
+    /// When the limit ends.
+    pub(super) resets_at: Option<SystemTime>,
+    /// The window of the quota that is used up.
+    pub(super) window: QuotaWindow,
+}
+
+impl Refusal {
+    /// The rate limit, when the refusal is one by its own words or by the status of the response.
+    /// `retry_after` is the response's header field, which the body's own delay overrides.
+    pub(super) fn rate_limit(
+        &self,
+        status: u16,
+        retry_after: Option<Duration>,
+    ) -> Option<RateLimit> {
+        (status == 429 || self.is_limit).then(|| RateLimit {
+            reason: self.reason,
+            retry_after: self.retry_after.or(retry_after),
+            resets_at: self.resets_at,
+        })
+    }
+}
+
+/// What is known of a response when its body begins.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AnswerHead<'a> {
+    /// Who was asked.
+    pub(super) provider: Provider,
+    /// Its head.
+    pub(super) head: &'a ResponseHead,
+    /// The request asked for events, so that a body without a label is a stream of them.
+    pub(super) expects_events: bool,
+    /// What the windows of decoders come out of.
+    pub(super) memory: &'a Memory,
+}
+
+/// Reads the body of one response, whatever its form.
+pub(super) trait ReadBody: Send {
+    /// Reads the next bytes. Returns how many parts that bear content they completed.
+    fn feed(&mut self, bytes: &[u8]) -> usize;
+
+    /// No more bytes follow. Returns how many parts that bear content this completed.
+    fn finish(&mut self, end: ExchangeEnd) -> usize;
+
+    /// What was lost of the body, if anything was.
+    fn failure(&self) -> Option<ObserverFailure>;
+
+    /// Whether the body is a stream of parts.
+    fn is_stream(&self) -> bool;
+
+    /// Whether all of the answer has been seen.
+    fn is_whole(&self, end: ExchangeEnd) -> bool;
+
+    /// What it said. `now` dates a limit that lasts for a while.
+    fn said(&self, now: SystemTime) -> Said;
+}
