@@ -91,8 +91,8 @@ pub(super) struct Refusal {
     pub(super) retry_after: Option<Duration>,
     /// When the limit ends.
     pub(super) resets_at: Option<SystemTime>,
-    /// The window of the quota that is used up.
-    pub(super) window: QuotaWindow,
+    /// The window of the quota that is used up, where it is the model's own.
+    pub(super) window: Option<QuotaWindow>,
 }
 
 impl Refusal {

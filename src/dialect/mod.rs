@@ -37,15 +37,18 @@
 //! fixtures.
 
 mod answer;
+mod anthropic;
 mod body;
 #[doc(hidden)]
 pub mod fuzz;
 mod gemini;
 mod notices;
 mod observer;
+mod providers;
 mod request;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod unread;
 mod verdict;
 
@@ -75,7 +78,7 @@ struct Dialect {
 }
 
 /// Every dialect. Where several recognise a request, the first one reads it.
-const DIALECTS: [&Dialect; 1] = [&gemini::DIALECT];
+const DIALECTS: [&Dialect; 2] = [&gemini::DIALECT, &anthropic::DIALECT];
 
 /// A request that is read.
 enum Recognised {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::answer::{AnswerHead, ReadBody, Said};
 use super::notices::LiveNotice;
-use super::request::{ReadRequestBody, method};
+use super::request::ReadRequestBody;
 use super::unread::Unread;
 use super::verdict::{Evidence, is_success};
 use super::{CallHead, Recognised, listed, provider_of, recognise};
@@ -350,7 +350,7 @@ impl LiveCall {
             setup: self.connection.setup.clone(),
             correlation: Correlation {
                 cascade: None,
-                method: method(&ids),
+                method: self.request.method(),
             },
             ids,
         }
@@ -443,12 +443,13 @@ fn used_up(call: &Call, said: &Said) -> Option<Quota> {
     let limit = call
         .rate_limit
         .filter(|limit| limit.reason == RateLimitReason::QuotaExhausted)?;
+    let window = said.error?.window?;
     let (provider, model) = (call.provider, call.model.clone());
     let named = model != Model::unknown() && limit.resets_at.is_some();
     named.then(|| Quota {
         provider,
         model,
-        window: said.error.unwrap_or_default().window,
+        window,
         remaining: 0.0,
         resets_at: limit.resets_at,
     })

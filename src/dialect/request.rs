@@ -33,6 +33,11 @@ pub(super) trait ReadRequest: Send {
     fn ids(&self) -> CallIds {
         CallIds::default()
     }
+
+    /// Which of them names its conversation, or a trajectory of it.
+    fn method(&self) -> CorrelationMethod {
+        CorrelationMethod::None
+    }
 }
 
 /// The reader of one request's body, whatever its dialect.
@@ -48,6 +53,9 @@ pub(super) trait ReadRequestBody: Send {
 
     /// As [`ReadRequest::ids`].
     fn ids(&self) -> CallIds;
+
+    /// As [`ReadRequest::method`].
+    fn method(&self) -> CorrelationMethod;
 }
 
 /// A reader for the body that follows the head, whose windows come out of `memory`.
@@ -99,16 +107,9 @@ impl<R: ReadRequest> ReadRequestBody for RequestBody<R> {
     fn ids(&self) -> CallIds {
         self.request.ids()
     }
-}
 
-/// Which of a call's identifiers names its conversation, or a trajectory of it.
-pub(super) fn method(ids: &CallIds) -> CorrelationMethod {
-    if ids.conversation.is_some() || ids.trajectory.is_some() {
-        CorrelationMethod::RequestId
-    } else if ids.labelled_trajectory.is_some() {
-        CorrelationMethod::Labels
-    } else {
-        CorrelationMethod::None
+    fn method(&self) -> CorrelationMethod {
+        self.request.method()
     }
 }
 

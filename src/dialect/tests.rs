@@ -1,4 +1,4 @@
-//! Replays `tests/fixtures/gemini/*`: the raw bytes of a connection in, the facts as JSON out, for
+//! Replays the fixtures of every dialect: the raw bytes of a connection in, the facts as JSON out, for
 //! every cut.
 
 use std::fs;
@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 use super::*;
 use crate::observe::memory::Memory;
 use crate::observe::{Alpn, Connection, Direction, End, OpenObserver as _};
-use crate::record::{Call, Fact, Record};
+use crate::record::{Call, Fact, Record, TokenUsage};
 
 /// Keeps every fact.
 #[derive(Default)]
@@ -63,10 +63,13 @@ impl Case {
             .lines()
             .find_map(|line| line.strip_prefix("Host: "))
             .expect("a Host field")
-            .trim()
-            .to_owned();
-        let name = folder.file_name().unwrap().to_string_lossy().into_owned();
-        let expected = serde_json::from_slice(&file("call.json")).expect("call.json");
+            .trim();
+        let host = host.split(':').next().unwrap_or_default().to_owned();
+        let name = folder.display().to_string();
+        let mut expected = serde_json::from_slice(&file("call.json")).expect("call.json");
+        let more = fs::read(folder.join("more.json")).ok();
+        let more = more.map(|text| serde_json::from_slice(&text).expect("more.json"));
+        complete(&mut expected, &more.unwrap_or_default());
         Self {
             name,
             host,
@@ -105,7 +108,7 @@ fn facts_json(facts: &[Fact]) -> Json {
         .iter()
         .filter_map(|fact| {
             if let Fact::Call(call) = fact {
-                Some(call_json(call))
+                Some(&**call)
             } else {
                 None
             }
@@ -116,6 +119,24 @@ fn facts_json(facts: &[Fact]) -> Json {
         calls.len(),
         "each call begins and ends once"
     );
+    let calls = calls
+        .into_iter()
+        .fold(Vec::<(&Call, Json)>::new(), |mut calls, call| {
+            match calls.last_mut() {
+                Some((before, json)) if is_part_of(call, before) => {
+                    let part = json!({ "model": call.model, "usage": usage_json(&call.usage) });
+                    let others = json
+                        .as_object_mut()
+                        .unwrap()
+                        .entry("other_models")
+                        .or_insert_with(|| json!([]));
+                    others.as_array_mut().unwrap().push(part);
+                }
+                _ => calls.push((call, call_json(call))),
+            }
+            calls
+        });
+    let calls: Vec<_> = calls.into_iter().map(|(_, json)| json).collect();
     let failures: Vec<_> = facts
         .iter()
         .filter_map(|fact| {
@@ -143,6 +164,47 @@ fn facts_json(facts: &[Fact]) -> Json {
         json["told"] = told.into();
     }
     json
+}
+
+/// Brings what the files say into the form of [`facts_json`]: writes to the cache of no known
+/// lifetime are those of five minutes, and other models have calls of their own.
+fn complete(expected: &mut Json, more: &Json) {
+    let by_kind = |usage: &mut Json| {
+        let Some(untold) = usage
+            .as_object_mut()
+            .and_then(|usage| usage.remove("cache_write"))
+        else {
+            return;
+        };
+        let known = usage["cache_write_5m"].as_u64().unwrap_or(0);
+        usage["cache_write_5m"] = (known + untold.as_u64().unwrap_or(0)).into();
+    };
+    let calls = expected["calls"].as_array_mut().expect("calls");
+    for (place, call) in calls.iter_mut().enumerate() {
+        by_kind(&mut call["usage"]);
+        let mut others = more["calls"][place]["other_models"].clone();
+        for other in others.as_array_mut().into_iter().flatten() {
+            by_kind(&mut other["usage"]);
+        }
+        if !others.is_null() {
+            call["other_models"] = others;
+        }
+    }
+}
+
+/// Whether the call is the part of the one before that another model answered.
+fn is_part_of(call: &Call, before: &Call) -> bool {
+    call.ids.response.is_some() && call.ids.response == before.ids.response
+}
+
+fn usage_json(usage: &TokenUsage) -> Json {
+    let reported = usage
+        .iter()
+        .filter_map(|(kind, count)| Some((kind, (*count)?)));
+    reported
+        .map(|(kind, count)| (kind.to_string(), Json::from(count)))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
 /// What is told besides calls.
@@ -173,7 +235,7 @@ fn call_json(call: &Call) -> Json {
     let mut json = json!({
         "provider": call.provider, "host": call.host, "operation": call.operation, "model": call.model,
         "served_model": call.served_model, "outcome": call.outcome, "status": call.status, "streamed": call.streamed,
-        "finish_reason": call.finish_reason, "rate_limit": rate_limit, "usage": call.usage, "quality": call.quality,
+        "finish_reason": call.finish_reason, "rate_limit": rate_limit, "usage": usage_json(&call.usage), "quality": call.quality,
         "ids": call.ids, "correlation": { "cascade": call.correlation.cascade, "method": call.correlation.method },
     });
     drop_nulls(&mut json);
@@ -187,15 +249,20 @@ fn drop_nulls(json: &mut Json) {
     }
 }
 
+/// The folders of fixtures, one for each dialect.
+const FOLDERS: [&str; 2] = ["anthropic", "gemini"];
+
 fn cases() -> Vec<Case> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/gemini");
-    let mut folders: Vec<PathBuf> = fs::read_dir(root)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    folders.sort();
-    assert!(folders.len() > 30, "the fixtures are there");
-    folders.iter().map(|folder| Case::read(folder)).collect()
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let folders = FOLDERS.iter().flat_map(|dialect| {
+        let cases = fs::read_dir(root.join(dialect)).unwrap();
+        let mut folders: Vec<PathBuf> = cases.map(|entry| entry.unwrap().path()).collect();
+        folders.retain(|path| path.is_dir());
+        folders.sort();
+        assert!(folders.len() > 15, "the fixtures of {dialect} are there");
+        folders
+    });
+    folders.map(|folder| Case::read(&folder)).collect()
 }
 
 fn whole(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -264,7 +331,9 @@ fn every_truncation_gives_one_call_that_never_claims_too_much() {
                     "{} at {at}: {call}",
                     case.name
                 );
-                let output = |call: &Json| call["usage"]["output"].as_u64().unwrap_or(0);
+                // What is thinking may be told only later.
+                let count = |call: &Json, kind: &str| call["usage"][kind].as_u64().unwrap_or(0);
+                let output = |call: &Json| count(call, "output") + count(call, "thinking");
                 assert!(
                     output(call) <= output(whole),
                     "{} at {at}: {call}",

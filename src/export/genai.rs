@@ -171,8 +171,8 @@ pub(super) fn attribute_of(label: &str) -> &str {
 #[must_use]
 pub fn operation_name(operation: Operation) -> Option<&'static str> {
     match operation {
-        Operation::Chat | Operation::Checkpoint => Some("chat"),
-        Operation::Autocomplete => Some("text_completion"),
+        Operation::Chat | Operation::Checkpoint | Operation::Compact => Some("chat"),
+        Operation::Autocomplete | Operation::TextCompletion => Some("text_completion"),
         Operation::Embeddings => Some("embeddings"),
         Operation::ImageGeneration | Operation::WebSearch => Some("generate_content"),
         Operation::CountTokens => None,

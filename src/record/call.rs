@@ -16,8 +16,36 @@ label! {
         CloudCode => "gcp.gen_ai",
         /// The public Gemini API (`generativelanguage.googleapis.com`).
         Gemini => "gcp.gemini",
-        /// Vertex AI (`*aiplatform.googleapis.com`).
+        /// Vertex AI (`*aiplatform.googleapis.com`), whoever made the model.
         VertexAi => "gcp.vertex_ai",
+        /// Anthropic, on its own hosts and on AWS.
+        Anthropic => "anthropic",
+        /// Amazon Bedrock.
+        Bedrock => "aws.bedrock",
+        /// Models of other makers on Azure AI Foundry.
+        AzureInference => "azure.ai.inference",
+        /// OpenAI's models on Azure.
+        AzureOpenAi => "azure.ai.openai",
+        /// DeepSeek.
+        DeepSeek => "deepseek",
+        /// GitHub Copilot. The convention has no name for it.
+        Copilot => "github.copilot",
+        /// Groq.
+        Groq => "groq",
+        /// Mistral AI.
+        Mistral => "mistral_ai",
+        /// Moonshot AI.
+        Moonshot => "moonshot_ai",
+        /// Ollama, on any machine. The convention has no name for it.
+        Ollama => "ollama",
+        /// OpenAI, and unknown hosts that speak its form.
+        OpenAi => "openai",
+        /// OpenRouter. The convention has no name for it.
+        OpenRouter => "openrouter",
+        /// xAI.
+        XAi => "x_ai",
+        /// Z.ai (GLM). The convention has no name for it.
+        ZAi => "z_ai",
     }
 }
 
@@ -28,6 +56,8 @@ label! {
         Chat => "chat",
         /// A hidden call that titles or summarises a conversation.
         Checkpoint => "checkpoint",
+        /// A call that shortens a conversation.
+        Compact => "compact",
         /// Counting tokens without generating.
         CountTokens => "count_tokens",
         /// Vectors for texts or images.
@@ -36,6 +66,8 @@ label! {
         Autocomplete => "autocomplete",
         /// Generation of an image.
         ImageGeneration => "image_generation",
+        /// A text that goes on from a prompt, without a conversation.
+        TextCompletion => "text_completion",
         /// A search on the web through the model.
         WebSearch => "web_search",
     }

@@ -62,7 +62,7 @@ const MAX_CANDIDATE: u32 = u64::BITS - 1;
 pub(super) fn finish_name(value: Value<'_>, provider: Provider) -> Option<Id> {
     let names: &[&str] = match provider {
         Provider::Gemini => &GEMINI_FINISH_REASONS,
-        Provider::CloudCode | Provider::VertexAi => &VERTEX_FINISH_REASONS,
+        _ => &VERTEX_FINISH_REASONS,
     };
     name(value, names)
 }

@@ -77,11 +77,11 @@ impl ErrorObject {
                 .resets_at
                 .or_else(|| now.checked_add(self.reset_delay?))
                 .or_else(|| is_of_day.then(|| end_of_quota_day(now))?),
-            window: if is_of_day {
+            window: Some(if is_of_day {
                 QuotaWindow::Day
             } else {
                 QuotaWindow::Unspecified
-            },
+            }),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use super::request_id::{RequestId, trajectory_of_label};
 use crate::dialect::request::{ReadRequest, id, model};
 use crate::observe::json::{Paths, Value};
-use crate::record::{CallIds, Id, Model, Operation};
+use crate::record::{CallIds, CorrelationMethod, Id, Model, Operation};
 
 /// What is read of a request's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,6 +132,17 @@ impl ReadRequest for GeminiRequest {
         ids.labelled_trajectory = ids.labelled_trajectory.or_else(label);
         ids.step = ids.step.or_else(|| Id::from_wire(of_request.step?));
         ids
+    }
+
+    fn method(&self) -> CorrelationMethod {
+        let ids = self.ids();
+        if ids.conversation.is_some() || ids.trajectory.is_some() {
+            CorrelationMethod::RequestId
+        } else if ids.labelled_trajectory.is_some() {
+            CorrelationMethod::Labels
+        } else {
+            CorrelationMethod::None
+        }
     }
 }
 

@@ -591,7 +591,7 @@ fn quotas_of_the_public_api_have_a_span() {
         let resets_at = limit
             .resets_at
             .map(|at| jiff::Timestamp::try_from(at).unwrap().to_string());
-        (limit.reason, refusal.read(now).window, resets_at)
+        (limit.reason, refusal.read(now).window.unwrap(), resets_at)
     };
     let day = (
         RateLimitReason::QuotaExhausted,

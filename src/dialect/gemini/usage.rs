@@ -5,6 +5,7 @@
 //! Not every model and gateway keeps to it, so the provider's own total decides between the
 //! readings that are known; see [`GeminiUsage::read`].
 
+use crate::dialect::tokens::count;
 use crate::observe::json::Value;
 use crate::record::TokenKind::{CacheRead, Input, Output, Thinking, ToolInput};
 use crate::record::{TokenUsage, UsageTotal};
@@ -73,9 +74,9 @@ impl GeminiUsage {
     /// Takes a count from the wire: a JSON number, or the same in quotes as 64-bit integers are
     /// written by protobuf. Anything that is no count of tokens (negative, fractional, absurdly
     /// large) is ignored.
-    pub(super) fn take(&mut self, count: Count, value: &Value<'_>) {
-        let new = tokens(value);
-        let slot = match count {
+    pub(super) fn take(&mut self, which: Count, value: &Value<'_>) {
+        let new = count(value);
+        let slot = match which {
             Count::Cached => &mut self.cached,
             Count::Candidates => &mut self.candidates,
             Count::OneOfPrompts => {
@@ -227,18 +228,6 @@ impl GeminiUsage {
         ]
         .map(Option::unwrap_or_default)
     }
-}
-
-fn tokens(value: &Value<'_>) -> Option<u64> {
-    let (Value::Number(text) | Value::String { text, cut: false }) = value else {
-        return None;
-    };
-    // Of what `str::parse` takes, a sign would have to be refused first.
-    let digits = text.bytes().try_fold(0_u64, |tokens, byte| {
-        let digit = char::from(byte).to_digit(10)?;
-        tokens.checked_mul(10)?.checked_add(digit.into())
-    });
-    digits.filter(|tokens| *tokens <= TokenUsage::MAX_OF_A_KIND && !text.is_empty())
 }
 
 fn later_count(before: Option<u64>, later: Option<u64>) -> Option<u64> {

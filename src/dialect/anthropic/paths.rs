@@ -1,0 +1,81 @@
+//! Where the values of a message stand that are read, in one document and in the events of a
+//! stream.
+
+use std::sync::LazyLock;
+
+use super::usage::Count;
+use crate::observe::json::Paths;
+
+/// What is read of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Field {
+    /// A value that is content by being there.
+    Content,
+    Count(Count),
+    /// The kind of error.
+    ErrorType,
+    /// An entry of `usage.iterations[]`.
+    Iteration,
+    IterationCount(Count),
+    IterationModel,
+    IterationType,
+    Model,
+    Response,
+    StopReason,
+    /// What the document is: the name of the event, or `message`, or `error`.
+    Type,
+}
+
+pub(super) static PATHS: LazyLock<Paths<Field>> = LazyLock::new(|| {
+    let of_message = ["", "message."].into_iter().flat_map(|place| {
+        let fields = [
+            ("id", Field::Response),
+            ("model", Field::Model),
+            ("stop_reason", Field::StopReason),
+        ];
+        fields.map(|(name, field)| (format!("{place}{name}"), field))
+    });
+    let counts = ["usage.", "message.usage."].into_iter().flat_map(|place| {
+        let top = COUNTS.map(|(name, count)| (format!("{place}{name}"), Field::Count(count)));
+        let iteration = format!("{place}iterations[]");
+        let inside = COUNTS
+            .map(|(name, count)| (format!("{iteration}.{name}"), Field::IterationCount(count)));
+        let names = [
+            ("", Field::Iteration),
+            (".model", Field::IterationModel),
+            (".type", Field::IterationType),
+        ];
+        let names = names.map(|(name, field)| (format!("{iteration}{name}"), field));
+        top.into_iter()
+            .chain(inside)
+            .chain(names)
+            .collect::<Vec<_>>()
+    });
+    let others = OTHERS.map(|(path, field)| (path.to_owned(), field));
+    Paths::new(of_message.chain(counts).chain(others))
+});
+
+const OTHERS: [(&str, Field); 5] = [
+    ("type", Field::Type),
+    ("delta.stop_reason", Field::StopReason),
+    ("error.type", Field::ErrorType),
+    // Of a document that is the whole message, and of thinking that is not shown.
+    ("content[]", Field::Content),
+    ("content_block.data", Field::Content),
+];
+
+const COUNTS: [(&str, Count); 7] = [
+    ("input_tokens", Count::Input),
+    ("cache_read_input_tokens", Count::CacheRead),
+    ("cache_creation_input_tokens", Count::CacheWrite),
+    (
+        "cache_creation.ephemeral_5m_input_tokens",
+        Count::CacheWrite5m,
+    ),
+    (
+        "cache_creation.ephemeral_1h_input_tokens",
+        Count::CacheWrite1h,
+    ),
+    ("output_tokens", Count::Output),
+    ("output_tokens_details.thinking_tokens", Count::Thinking),
+];
