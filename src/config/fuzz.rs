@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Config, Origin, check, file, keys::KEYS, value};
+use super::{Config, Origin, check, file, keys::keys, value};
 
 /// Reads the bytes as a file, and sets every key that stands in it. Panics when a mistake has no
 /// words, or when a value that the house prints is none that it reads.
@@ -19,7 +19,7 @@ pub fn fuzz_config(bytes: &[u8]) {
     );
     let (mut config, mut origins) = (
         Config::new("/".into()),
-        KEYS.iter().map(Origin::of_default).collect::<Vec<_>>(),
+        keys().map(Origin::of_default).collect::<Vec<_>>(),
     );
     let mut is_wrong = !mistakes.is_empty();
     for setting in settings {

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::file;
-use super::keys::{KEYS, Key, Kind};
+use super::keys::{Key, Kind, keys};
 use super::nearest::nearest;
 use super::source::{Mistake, Setting, Source};
 use super::value::{Part, Value};
@@ -57,10 +57,7 @@ pub(super) fn from_variables(variables: &[(OsString, OsString)]) -> (Vec<Setting
     let (mut settings, mut mistakes) = (Vec::new(), Vec::new());
     for (name, value) in ours {
         let source = Source::Variable(name.to_owned());
-        match (
-            KEYS.iter().find(|key| key.variable() == name),
-            value.to_str(),
-        ) {
+        match (keys().find(|key| key.variable() == name), value.to_str()) {
             (Some(key), Some(text)) => settings.push(Setting {
                 key,
                 value: shape(key, &[text.to_owned()]),
@@ -88,7 +85,7 @@ pub(super) fn from_flags(flags: &[(&'static Key, Vec<String>)]) -> Vec<Setting> 
 
 fn unknown_variable(name: &str) -> String {
     // What all names share would make each of them look alike.
-    let known: Vec<_> = KEYS.iter().map(Key::variable).collect();
+    let known: Vec<_> = keys().map(Key::variable).collect();
     let known = known
         .iter()
         .filter_map(|variable| variable.strip_prefix(PREFIX));

@@ -32,7 +32,7 @@ use crate::cascade::client::Endpoint;
 use crate::export::otlp::{self, Sampler};
 
 pub use given::{FILE_VARIABLE, process_environment, socket_names, ssl_cert_file, sudo_user};
-pub use keys::{DefaultValue, KEYS, Key, Kind};
+pub use keys::{DefaultValue, Key, Kind, keys};
 pub use listen::Listen;
 pub use places::Places;
 pub use source::{Mistake, Mistakes, Source};
@@ -276,7 +276,7 @@ pub struct Loaded {
     pub config: Config,
     /// The file that was read.
     pub file: Option<PathBuf>,
-    /// One entry for each key, in the order of [`KEYS`].
+    /// One entry for each key, in the order of [`keys`].
     pub origins: Vec<Origin>,
     /// What is wrong with OpenTelemetry's variables that are passed over.
     pub warnings: Vec<Mistake>,
@@ -324,7 +324,7 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, Mistakes> {
             .state_dir(&inputs.variables)
             .unwrap_or_default(),
     );
-    let mut origins: Vec<_> = KEYS.iter().map(Origin::of_default).collect();
+    let mut origins: Vec<_> = keys().map(Origin::of_default).collect();
     for setting in settings {
         if let Err(value::Wrong { message, line }) = (setting.key.set)(&mut config, &setting.value)
         {

@@ -3,14 +3,14 @@
 
 use std::fmt::{self, Write};
 
-use super::keys::{DefaultValue, KEYS, Key, Kind};
+use super::keys::{DefaultValue, Key, Kind, keys};
 
 /// A configuration file with every key, each behind a `#` with its default.
 #[must_use]
 pub fn example() -> String {
     let mut text = EXAMPLE_HEAD.to_owned();
     let mut section = "";
-    for key in KEYS {
+    for key in keys() {
         if key.section() != section {
             section = key.section();
             text.push_str(&format!("\n[{section}]\n"));
@@ -49,7 +49,7 @@ fn example_entry(key: &Key) -> String {
 
 fn sections(page: &mut String) -> fmt::Result {
     let mut section = "";
-    for key in KEYS {
+    for key in keys() {
         if key.section() != section {
             section = key.section();
             write!(page, "\n## [{section}]\n")?;
