@@ -18,7 +18,7 @@ use crate::web::Condition;
 
 /// The house must not run as the user whose traffic is led to it.
 pub(super) async fn refuse_own_user(config: &Config) -> Result<(), Error> {
-    if !config.redirect.expected {
+    if !config.redirect.rules.are_needed() {
         return Ok(());
     }
     let own = rustix::process::geteuid().as_raw();
@@ -45,7 +45,7 @@ pub fn closed_folder(path: &Path) -> Option<PathBuf> {
 
 /// An agent that cannot read its bundle trusts nobody, and says so in words that do not help.
 pub(super) fn refuse_closed_bundle(config: &Config, bundle: &Bundle) -> Result<(), Error> {
-    let Some(user) = config.agent.user.as_ref().filter(|_| config.has_agent()) else {
+    let (Some(user), Some(_)) = (&config.launch.user, &config.agent) else {
         return Ok(());
     };
     match closed_folder(&bundle.all) {
@@ -66,12 +66,12 @@ pub(super) fn environment(
     addresses: &Addresses,
 ) -> BTreeMap<String, String> {
     let mut environment: BTreeMap<_, _> = bundle::environment(bundle).into_iter().collect();
-    if let (false, Some(connect)) = (config.redirect.expected, addresses.connect) {
+    if let (false, Some(connect)) = (config.redirect.rules.are_needed(), addresses.connect) {
         for name in ["HTTPS_PROXY", "https_proxy"] {
             environment.insert(name.to_owned(), format!("http://{connect}"));
         }
     }
-    environment.extend(config.agent.env.clone());
+    environment.extend(config.launch.env.clone());
     environment
 }
 
@@ -86,7 +86,8 @@ pub(super) async fn start(
 ) -> Result<Option<watch::Receiver<AgentState>>, Error> {
     let redirect = config
         .redirect
-        .is_watched()
+        .rules
+        .are_watched()
         .then(|| Redirect::new(config.redirect.clone()));
     if let Some(redirect) = &redirect
         && rustix::process::geteuid().is_root()
@@ -95,9 +96,8 @@ pub(super) async fn start(
         info!(rules = done.trim(), "the redirect is in place");
     }
     let rules = redirect.map(|redirect| watch_rules(redirect, app, Arc::clone(&record)));
-    Ok(config
-        .has_agent()
-        .then(|| supervise(config, environment, app, record, vital, rules)))
+    let choice = config.agent.clone();
+    Ok(choice.map(|choice| supervise(choice, config, environment, app, record, vital, rules)))
 }
 
 type Rules = watch::Receiver<Option<crate::capture::redirect::Status>>;
@@ -120,6 +120,7 @@ fn watch_rules(redirect: Redirect, app: &App, record: Arc<dyn Record>) -> Rules 
 }
 
 fn supervise(
+    choice: launch::Choice,
     mut config: Config,
     environment: BTreeMap<String, String>,
     app: &App,
@@ -127,8 +128,8 @@ fn supervise(
     vital: mpsc::Sender<Error>,
     rules: Option<Rules>,
 ) -> watch::Receiver<AgentState> {
-    config.agent.env = environment;
-    let supervisor = Supervisor::new(config.agent, &config.state_dir, record);
+    config.launch.env = environment;
+    let supervisor = Supervisor::new(choice, config.launch, &config.state_dir, record);
     let (mut state, readiness) = (supervisor.subscribe(), Arc::clone(&app.readiness));
     let supervised = state.clone();
     app.agent.spawn(async move {

@@ -340,8 +340,12 @@ fn fail(vital: &mpsc::Sender<Error>, failure: Error) {
 }
 
 fn conditions(config: &Config) -> impl Iterator<Item = Condition> {
-    let redirect = config.redirect.is_watched().then_some(Condition::Redirect);
-    let agent = config.has_agent().then_some(Condition::Agent);
+    let redirect = config
+        .redirect
+        .rules
+        .are_watched()
+        .then_some(Condition::Redirect);
+    let agent = config.agent.as_ref().map(|_| Condition::Agent);
     [Condition::Listening]
         .into_iter()
         .chain(redirect)

@@ -1,6 +1,6 @@
 //! The observed agent as a supervised process of another user.
 //!
-//! What enters: a [`Config`]. What leaves: a running process, its [`AgentState`], facts about its
+//! What enters: a [`Choice`] and a [`Config`]. What leaves: a running process, its [`AgentState`], facts about its
 //! life. It never reads the agent's traffic, never logs what the agent prints unless told to, and
 //! never builds a shell command: sudo runs one fixed command line ([`exec`]), and what the agent
 //! needs reaches it through a socket. Nothing that the agent prints is taken for our own program's
@@ -31,14 +31,23 @@ pub use announce::{Announcement, CsrfToken};
 pub use antigravity::AntigravityVersion;
 pub use supervise::{AgentState, Supervisor};
 
-/// What to start, as whom, and how to keep it running.
+/// Which agent is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Choice {
+    /// Any program.
+    Command(PathBuf),
+    /// A known agent: supplies arguments, standard input and the reading of its announcement.
+    Preset {
+        /// Which one.
+        preset: Preset,
+        /// Its executable, in place of the search in the usual places.
+        command: Option<PathBuf>,
+    },
+}
+
+/// As whom an agent is started, and how it is kept running.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// A known agent: supplies arguments, standard input and the reading of its announcement.
-    pub preset: Option<Preset>,
-    /// The agent's executable. With a preset it replaces the search in the usual places; without
-    /// one it is required.
-    pub command: Option<PathBuf>,
     /// Arguments; with a preset they follow its own.
     pub args: Vec<String>,
     /// Variables beside `PATH`, `HOME`, `USER`, `LOGNAME` and `LANG`, which they may replace.
@@ -77,8 +86,6 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            preset: None,
-            command: None,
             args: Vec::new(),
             env: BTreeMap::new(),
             user: None,
@@ -153,9 +160,6 @@ pub enum LaunchError {
         /// What was heard instead.
         detail: String,
     },
-    /// Neither a preset nor a command is given.
-    #[error("there is no agent to start: set agent.preset or agent.command")]
-    NoCommand,
     /// An agent of an earlier run is still there and could not be stopped.
     #[error("process {pid} of an earlier run is still there ({detail}): stop it, then start again")]
     Orphan {

@@ -1,7 +1,7 @@
 //! The life of the agent: orphan, start, announcement, end, pause, start again; and its end at our
 //! own.
 //!
-//! What enters: a [`Config`] and a shutdown. What leaves: facts, and the [`AgentState`] for whoever
+//! What enters: a [`Choice`], a [`Config`] and a shutdown. What leaves: facts, and the [`AgentState`] for whoever
 //! wants to speak to the agent. It ends with the agent stopped, or with an error that another
 //! attempt would not mend.
 
@@ -24,7 +24,7 @@ use super::process::{self, Adopter, Identity, Tree};
 use super::program::Program;
 use super::spawn::{Agent, Launcher};
 use super::wire::{Action, Presence, Request};
-use super::{Config, LaunchError};
+use super::{Choice, Config, LaunchError};
 use crate::record::{Fact, Record, RestartReason, printable};
 
 /// Where the agent is in its life.
@@ -53,6 +53,7 @@ impl AgentState {
 
 /// Keeps one agent running.
 pub struct Supervisor {
+    choice: Choice,
     config: Config,
     file: StateFile,
     record: Arc<dyn Record>,
@@ -62,9 +63,15 @@ pub struct Supervisor {
 impl Supervisor {
     /// A supervisor that keeps its record of the running agent in `state_folder`; starts nothing.
     #[must_use]
-    pub fn new(config: Config, state_folder: &Path, record: Arc<dyn Record>) -> Self {
+    pub fn new(
+        choice: Choice,
+        config: Config,
+        state_folder: &Path,
+        record: Arc<dyn Record>,
+    ) -> Self {
         let state = watch::Sender::new(AgentState::Down);
         Self {
+            choice,
             config,
             file: StateFile::new(state_folder),
             record,
@@ -131,7 +138,7 @@ impl Supervisor {
         adopter: Option<Adopter>,
         shutdown: &CancellationToken,
     ) -> Result<End, LaunchError> {
-        let program = Program::new(&self.config, &launcher.account)?;
+        let program = Program::new(&self.choice, &self.config, &launcher.account)?;
         let waiting = launcher.spawn().await?;
         let identity = waiting.identity;
         let tree = Tree {
@@ -426,11 +433,13 @@ mod tests {
         let path = folder.path().join("log");
         let log = std::fs::File::create(&path).expect("a log");
         let subscriber = tracing_subscriber::fmt().json().with_writer(log).finish();
+        let choice = Choice::Command("/bin/agent".into());
         let config = Config {
             log_output,
             ..Config::default()
         };
-        let supervisor = Supervisor::new(config, folder.path(), Arc::new(FanOut(Vec::new())));
+        let supervisor =
+            Supervisor::new(choice, config, folder.path(), Arc::new(FanOut(Vec::new())));
         tracing::subscriber::with_default(subscriber, || supervisor.tell(line));
         std::fs::read_to_string(path).expect("the log")
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gravimeter::capture::redirect;
-use gravimeter::launch::{Config, Preset, Supervisor};
+use gravimeter::launch::{Choice, Config, Preset, Supervisor};
 use gravimeter::record::{Fact, Record};
 use tokio_util::sync::CancellationToken;
 
@@ -153,9 +153,14 @@ fn supervisor() {
         .into_string()
         .expect("text");
     let part: Part = serde_json::from_str(&part).expect("a part");
+    let choice = match part.preset {
+        true => Choice::Preset {
+            preset: Preset::Antigravity,
+            command: Some(part.command.into()),
+        },
+        false => Choice::Command(part.command.into()),
+    };
     let config = Config {
-        preset: part.preset.then_some(Preset::Antigravity),
-        command: Some(part.command.into()),
         args: part.args,
         env: part.env.into_iter().collect(),
         user: (!part.as_ourselves).then(|| AGENT.into()),
@@ -173,7 +178,7 @@ fn supervisor() {
         stop.cancel();
     });
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let supervisor = Supervisor::new(config, Path::new(STATE), Arc::new(Saying));
+    let supervisor = Supervisor::new(choice, config, Path::new(STATE), Arc::new(Saying));
     let mut state = supervisor.subscribe();
     runtime.block_on(async {
         let states = async {

@@ -11,9 +11,9 @@ pub(super) const KEYS: &[Key] = &[
         help: "Whether the agent's own RPC on this machine is asked which calls belong together and when a run is over.\n\
                \"auto\": of the agent that gravimeter starts, or of the one that the other keys of this section name.\n\
                \"off\": of none; calls are joined by what stands in them.",
-        set: |config, value| {
+        set: |raw, value| {
             put(
-                &mut config.cascade.mode,
+                &mut raw.cascade.mode,
                 value.choice(&[("auto", Mode::Auto), ("off", Mode::Off)]),
             )
         },
@@ -26,9 +26,9 @@ pub(super) const KEYS: &[Key] = &[
             means: "where the agent says on its standard error that it listens",
         },
         help: "Where a language server that gravimeter does not start answers RPC in the clear.",
-        set: |config, value| {
+        set: |raw, value| {
             put(
-                &mut config.cascade_http,
+                &mut raw.cascade_http,
                 value.address("127.0.0.1:49464").map(Some),
             )
         },
@@ -41,9 +41,9 @@ pub(super) const KEYS: &[Key] = &[
             means: "where the agent says on its standard error that it listens",
         },
         help: "Where a language server that gravimeter does not start answers RPC over TLS.",
-        set: |config, value| {
+        set: |raw, value| {
             put(
-                &mut config.cascade_https,
+                &mut raw.cascade_https,
                 value.address("127.0.0.1:49463").map(Some),
             )
         },
@@ -56,7 +56,7 @@ pub(super) const KEYS: &[Key] = &[
             means: "what gravimeter starts the agent with, or none",
         },
         help: "What the language server wants each request to carry (its flag --csrf_token). A secret: better given as a variable.",
-        set: |config, value| put(&mut config.cascade.token, value.token().map(Some)),
+        set: |raw, value| put(&mut raw.cascade.token, value.token().map(Some)),
     },
     Key {
         name: "cascade.attach",
@@ -64,44 +64,44 @@ pub(super) const KEYS: &[Key] = &[
         default: DefaultValue::Is("false"),
         help: "Whether a language server of the same user that gravimeter did not start is looked for and followed,\n\
                by its discovery file or in /proc.",
-        set: |config, value| put(&mut config.cascade.attach, value.switch()),
+        set: |raw, value| put(&mut raw.cascade.attach, value.switch()),
     },
     Key {
         name: "cascade.poll_interval",
         kind: Kind::Duration,
         default: DefaultValue::Is(r#""500ms""#),
         help: "How often a running conversation is asked for when the language server offers no stream.",
-        set: |config, value| put(&mut config.cascade.follow.poll_interval, value.duration()),
+        set: |raw, value| put(&mut raw.cascade.follow.poll_interval, value.duration()),
     },
     Key {
         name: "cascade.idle_interval",
         kind: Kind::Duration,
         default: DefaultValue::Is(r#""5s""#),
         help: "How often the list of conversations is asked for while nothing happens.",
-        set: |config, value| put(&mut config.cascade.follow.idle_interval, value.duration()),
+        set: |raw, value| put(&mut raw.cascade.follow.idle_interval, value.duration()),
     },
     Key {
         name: "cascade.retry_upward",
         kind: Kind::Duration,
         default: DefaultValue::Is(r#""1m""#),
         help: "How long after a stream was missing it is tried again.",
-        set: |config, value| put(&mut config.cascade.follow.retry_upward, value.duration()),
+        set: |raw, value| put(&mut raw.cascade.follow.retry_upward, value.duration()),
     },
     Key {
         name: "cascade.quota_interval",
         kind: Kind::Duration,
         default: DefaultValue::Is(r#""5m""#),
         help: "How often the language server is asked for quotas and for the names of models.",
-        set: |config, value| put(&mut config.cascade.follow.quota_interval, value.duration()),
+        set: |raw, value| put(&mut raw.cascade.follow.quota_interval, value.duration()),
     },
     Key {
         name: "cascade.max_streams",
         kind: Kind::Number,
         default: DefaultValue::Is("64"),
         help: "How many conversations are followed by a stream at the same time; those beyond are asked for.",
-        set: |config, value| {
+        set: |raw, value| {
             put(
-                &mut config.cascade.follow.max_streams,
+                &mut raw.cascade.follow.max_streams,
                 value.number(0..=10_000),
             )
         },

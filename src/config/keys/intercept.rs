@@ -68,9 +68,9 @@ pub(super) const KEYS: &[Key] = &[Key {
     help: "Hosts whose traffic is decrypted and measured; every other connection passes as it is.\n\
                A * stands for one or more characters of the first label, but lets the CA sign for every name below the\n\
                domain behind it: name the hosts where you can. A change makes a new CA certificate.",
-    set: |config, value| {
+    set: |raw, value| {
         put(
-            &mut config.relay.intercept,
+            &mut raw.relay.intercept,
             value.list("api.example.com", Value::host_pattern),
         )
     },

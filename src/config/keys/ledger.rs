@@ -8,7 +8,7 @@ pub(super) const KEYS: &[Key] = &[
         kind: Kind::Switch,
         default: DefaultValue::Is("true"),
         help: "Whether calls, runs and quotas are kept in a file (docs/ledger.md), so that figures outlive the program.",
-        set: |config, value| put(&mut config.ledger.enabled, value.switch()),
+        set: |raw, value| put(&mut raw.ledger.enabled, value.switch()),
     },
     Key {
         name: "ledger.path",
@@ -18,23 +18,23 @@ pub(super) const KEYS: &[Key] = &[
             means: "ledger.db in state.dir",
         },
         help: "The ledger's file, an SQLite database for the owner only. One program writes it at a time.",
-        set: |config, value| put(&mut config.ledger.path, value.path().map(Some)),
+        set: |raw, value| put(&mut raw.ledger.path, value.path().map(Some)),
     },
     Key {
         name: "ledger.keep_calls",
         kind: Kind::Duration,
         default: DefaultValue::Is(r#""2160h""#),
         help: "How long each call is kept with its details (2160h are 90 days). Sums by quarter of an hour are kept for good.",
-        set: |config, value| put(&mut config.ledger.keep_calls, value.duration()),
+        set: |raw, value| put(&mut raw.ledger.keep_calls, value.duration()),
     },
     Key {
         name: "ledger.max_mib",
         kind: Kind::Number,
         default: DefaultValue::Is("2048"),
         help: "How large the file may grow, in MiB, before the oldest calls go earlier than ledger.keep_calls.",
-        set: |config, value| {
+        set: |raw, value| {
             put(
-                &mut config.ledger.max_size,
+                &mut raw.ledger.max_size,
                 value.number::<u64>(1..=1_048_576).map(|mib| mib << 20),
             )
         },

@@ -11,20 +11,20 @@ pub(super) const KEYS: &[Key] = &[
         help: "What is logged to stderr: error, warn, info, debug, trace or off,\n\
                or by module, such as \"info,gravimeter::relay=debug\". Of one kind, 30 lines are told in ten seconds, then how many more\n\
                there were.",
-        set: |config, value| put(&mut config.log.level, value.log_filter()),
+        set: |raw, value| put(&mut raw.log.level, value.log_filter()),
     },
     Key {
         name: "log.format",
         kind: Kind::Choice(&["auto", "human", "json"]),
         default: DefaultValue::Is(r#""auto""#),
         help: "How it is logged. \"auto\": for people on a terminal, JSON lines everywhere else.",
-        set: |config, value| {
+        set: |raw, value| {
             let words = [
                 ("auto", LogFormat::Auto),
                 ("human", LogFormat::Human),
                 ("json", LogFormat::Json),
             ];
-            put(&mut config.log.format, value.choice(&words))
+            put(&mut raw.log.format, value.choice(&words))
         },
     },
 ];

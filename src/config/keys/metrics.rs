@@ -8,13 +8,13 @@ pub(super) const KEYS: &[Key] = &[
         kind: Kind::Switch,
         default: DefaultValue::Is("true"),
         help: "Whether the metrics of the OpenTelemetry GenAI convention are exported beside gravimeter's own.",
-        set: |config, value| put(&mut config.metrics.genai, value.switch()),
+        set: |raw, value| put(&mut raw.metrics.genai, value.switch()),
     },
     Key {
         name: "metrics.max_models",
         kind: Kind::Number,
         default: DefaultValue::Is("200"),
         help: "How many models get series of their own; all others are counted together as \"other\".",
-        set: |config, value| put(&mut config.max_models, value.number(1..=100_000)),
+        set: |raw, value| put(&mut raw.max_models, value.number(1..=100_000)),
     },
 ];

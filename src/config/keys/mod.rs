@@ -1,5 +1,5 @@
 //! The table of all keys, a file for each section: one entry has the name, the kind, the default,
-//! the words for people and the place in [`Config`].
+//! the words for people and the place in [`Raw`].
 //!
 //! File, environment, flags, the example file and the reference page all follow from it. Nothing is
 //! read or checked across keys here.
@@ -19,7 +19,7 @@ mod timeouts;
 mod upstream;
 mod web;
 
-use super::Config;
+use super::raw::Raw;
 use super::value::{Value, Wrong};
 
 /// One key of the configuration.
@@ -33,7 +33,7 @@ pub struct Key {
     /// What it is for: a sentence, and more lines where they are needed.
     pub help: &'static str,
     /// Puts a value into its place.
-    pub(super) set: fn(&mut Config, &Value) -> Result<(), Wrong>,
+    pub(super) set: fn(&mut Raw, &Value) -> Result<(), Wrong>,
 }
 
 impl Key {

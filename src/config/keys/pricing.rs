@@ -12,13 +12,13 @@ pub(super) const KEYS: &[Key] = &[
         },
         help: "A price table that is asked before the shipped one: prices of your own, or of models that it does not know.\n\
                docs/cost.md says how to write one; `gravimeter prices` lists what holds.",
-        set: |config, value| put(&mut config.pricing.file, value.path_beside().map(Some)),
+        set: |raw, value| put(&mut raw.pricing.file, value.path_beside().map(Some)),
     },
     Key {
         name: "pricing.defaults",
         kind: Kind::Switch,
         default: DefaultValue::Is("true"),
         help: "Whether the shipped price table is asked. With false, only models of pricing.file have a cost.",
-        set: |config, value| put(&mut config.pricing.defaults, value.switch()),
+        set: |raw, value| put(&mut raw.pricing.defaults, value.switch()),
     },
 ];

@@ -10,5 +10,5 @@ pub(super) const KEYS: &[Key] = &[Key {
         means: "/var/lib/gravimeter if it may be written, else $XDG_STATE_HOME/gravimeter, else ~/.local/state/gravimeter",
     },
     help: "Where the CA, the ledger and the record of the running agent lie, readable for the owner only.",
-    set: |config, value| put(&mut config.state_dir, value.path()),
+    set: |raw, value| put(&mut raw.state_dir, value.path().map(Some)),
 }];

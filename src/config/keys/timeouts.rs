@@ -8,58 +8,48 @@ pub(super) const KEYS: &[Key] = &[
         kind: Kind::Duration,
         default: DefaultValue::Is(r#""10s""#),
         help: "From a connection of the agent to its complete ClientHello.",
-        set: |config, value| put(&mut config.relay.timeouts.client_hello, value.duration()),
+        set: |raw, value| put(&mut raw.relay.timeouts.client_hello, value.duration()),
     },
     Key {
         name: "timeouts.connect_request",
         kind: Kind::Duration,
         default: DefaultValue::Is(r#""10s""#),
         help: "From a connection to the CONNECT proxy to its complete request.",
-        set: |config, value| put(&mut config.capture.connect_request, value.duration()),
+        set: |raw, value| put(&mut raw.capture.connect_request, value.duration()),
     },
     Key {
         name: "timeouts.upstream_connect",
         kind: Kind::Duration,
         default: DefaultValue::Is(r#""10s""#),
         help: "TCP connection to the provider, name resolution included.",
-        set: |config, value| {
-            put(
-                &mut config.relay.timeouts.upstream_connect,
-                value.duration(),
-            )
-        },
+        set: |raw, value| put(&mut raw.relay.timeouts.upstream_connect, value.duration()),
     },
     Key {
         name: "timeouts.upstream_handshake",
         kind: Kind::Duration,
         default: DefaultValue::Is(r#""10s""#),
         help: "TLS handshake with the provider.",
-        set: |config, value| {
-            put(
-                &mut config.relay.timeouts.upstream_handshake,
-                value.duration(),
-            )
-        },
+        set: |raw, value| put(&mut raw.relay.timeouts.upstream_handshake, value.duration()),
     },
     Key {
         name: "timeouts.agent_handshake",
         kind: Kind::Duration,
         default: DefaultValue::Is(r#""10s""#),
         help: "TLS handshake with the agent.",
-        set: |config, value| put(&mut config.relay.timeouts.agent_handshake, value.duration()),
+        set: |raw, value| put(&mut raw.relay.timeouts.agent_handshake, value.duration()),
     },
     Key {
         name: "timeouts.idle",
         kind: Kind::Duration,
         default: DefaultValue::Is(r#""1h""#),
         help: "How long a connection may carry no byte in either direction. Models may think for many minutes.",
-        set: |config, value| put(&mut config.relay.timeouts.idle, value.duration()),
+        set: |raw, value| put(&mut raw.relay.timeouts.idle, value.duration()),
     },
     Key {
         name: "timeouts.drain",
         kind: Kind::Duration,
         default: DefaultValue::Is(r#""30s""#),
         help: "How long running exchanges may take to end when gravimeter is told to stop.",
-        set: |config, value| put(&mut config.drain, value.duration()),
+        set: |raw, value| put(&mut raw.drain, value.duration()),
     },
 ];

@@ -9,9 +9,9 @@ pub(super) const KEYS: &[Key] = &[
         kind: Kind::List("path"),
         default: DefaultValue::Is("[]"),
         help: "PEM files of certificate authorities that are trusted beside those of the system.",
-        set: |config, value| {
+        set: |raw, value| {
             put(
-                &mut config.upstream.extra_roots,
+                &mut raw.upstream.extra_roots,
                 value.list("/etc/ssl/certs/ca.pem", Value::path),
             )
         },
@@ -22,6 +22,6 @@ pub(super) const KEYS: &[Key] = &[
         default: DefaultValue::Is("{}"),
         help: "Addresses to dial in place of the real ones, for tests and demos.\n\
                The certificate is verified for the host all the same.",
-        set: |config, value| put(&mut config.relay.resolve, value.resolve()),
+        set: |raw, value| put(&mut raw.relay.resolve, value.resolve()),
     },
 ];

@@ -11,9 +11,9 @@ pub(super) const KEYS: &[Key] = &[
         default: DefaultValue::Is(r#""127.0.0.1:8741""#),
         help: "Where /metrics, /v1/usage, health and the page are served.\n\
                \"off\": only at web.socket. Sockets that systemd hands over are used in its place.",
-        set: |config, value| {
+        set: |raw, value| {
             put(
-                &mut config.web.listen,
+                &mut raw.web.listen,
                 listen::address_or_off(value, "127.0.0.1:8741"),
             )
         },
@@ -27,14 +27,14 @@ pub(super) const KEYS: &[Key] = &[
         },
         help: "A Unix socket where the same is served beside web.listen.\n\
                Its permissions are all that is asked for: web.config_file does not count there.",
-        set: |config, value| put(&mut config.web.socket, value.path().map(Some)),
+        set: |raw, value| put(&mut raw.web.socket, value.path().map(Some)),
     },
     Key {
         name: "web.socket_mode",
         kind: Kind::Text,
         default: DefaultValue::Is(r#""0660""#),
         help: "The permissions of the socket's file: whoever may write to it may ask.",
-        set: |config, value| put(&mut config.web.socket_mode, value.mode()),
+        set: |raw, value| put(&mut raw.web.socket_mode, value.mode()),
     },
     Key {
         name: "web.config_file",
@@ -45,7 +45,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         help: "TLS, client certificates and passwords for web.listen, in the web configuration file of the Prometheus\n\
                exporters. It is read again when it, or a file that it names, has changed. As a flag also --web.config.file.",
-        set: |config, value| put(&mut config.web.config_file, value.path().map(Some)),
+        set: |raw, value| put(&mut raw.web.config_file, value.path().map(Some)),
     },
     Key {
         name: "web.allowed_hosts",
@@ -53,9 +53,9 @@ pub(super) const KEYS: &[Key] = &[
         default: DefaultValue::Is("[]"),
         help: "Names under which it may be asked beside localhost, 127.0.0.1, [::1] and those of its certificate.\n\
                Requests for any other host are refused, so that no web page can read it through a name of its own.",
-        set: |config, value| {
+        set: |raw, value| {
             put(
-                &mut config.web.allowed_hosts,
+                &mut raw.web.allowed_hosts,
                 value.list("metrics.example.com", Value::host_header),
             )
         },
@@ -65,6 +65,6 @@ pub(super) const KEYS: &[Key] = &[
         kind: Kind::Switch,
         default: DefaultValue::Is("false"),
         help: "Accept a web.listen that other machines can reach without TLS and password or client certificate.",
-        set: |config, value| put(&mut config.web.danger_expose_to_network, value.switch()),
+        set: |raw, value| put(&mut raw.web.danger_expose_to_network, value.switch()),
     },
 ];

@@ -11,7 +11,7 @@ pub(in crate::config::keys) const KEYS: &[Key] = &[
         default: DefaultValue::Is("false"),
         help: "Whether the metrics of /metrics are pushed as well, for where nobody can scrape.\n\
                Also: OTEL_METRICS_EXPORTER (\"otlp\": true), OTEL_SDK_DISABLED.",
-        set: |config, value| put(&mut config.otlp.metrics.enabled, value.switch()),
+        set: |raw, value| put(&mut raw.otlp.metrics.enabled, value.switch()),
     },
     Key {
         name: "otlp.metrics_endpoint",
@@ -22,9 +22,9 @@ pub(in crate::config::keys) const KEYS: &[Key] = &[
         },
         help: "Where metrics are pushed to, where it is not where the spans go. For HTTP, /v1/metrics is added where the URL\n\
                has no path. Also: OTEL_EXPORTER_OTLP_METRICS_ENDPOINT.",
-        set: |config, value| {
+        set: |raw, value| {
             put(
-                &mut config.otlp.metrics.own.endpoint,
+                &mut raw.otlp.metrics.own.endpoint,
                 value.collector().map(Some),
             )
         },
@@ -37,9 +37,9 @@ pub(in crate::config::keys) const KEYS: &[Key] = &[
             means: "as otlp.protocol",
         },
         help: "What the collector of metrics speaks. Also: OTEL_EXPORTER_OTLP_METRICS_PROTOCOL.",
-        set: |config, value| {
+        set: |raw, value| {
             put(
-                &mut config.otlp.metrics.own.protocol,
+                &mut raw.otlp.metrics.own.protocol,
                 value.choice(&PROTOCOLS).map(Some),
             )
         },
@@ -52,12 +52,7 @@ pub(in crate::config::keys) const KEYS: &[Key] = &[
             means: "as otlp.headers",
         },
         help: "Fields for each request to the collector of metrics, in place of otlp.headers. Also: OTEL_EXPORTER_OTLP_METRICS_HEADERS.",
-        set: |config, value| {
-            put(
-                &mut config.otlp.metrics.own.headers,
-                value.headers().map(Some),
-            )
-        },
+        set: |raw, value| put(&mut raw.otlp.metrics.own.headers, value.headers().map(Some)),
     },
     Key {
         name: "otlp.metrics_compression",
@@ -68,9 +63,9 @@ pub(in crate::config::keys) const KEYS: &[Key] = &[
         },
         help: "How requests with metrics are packed.\n\
                Also: OTEL_EXPORTER_OTLP_METRICS_COMPRESSION.",
-        set: |config, value| {
+        set: |raw, value| {
             put(
-                &mut config.otlp.metrics.own.compression,
+                &mut raw.otlp.metrics.own.compression,
                 value.choice(&COMPRESSIONS).map(Some),
             )
         },
@@ -84,7 +79,7 @@ pub(in crate::config::keys) const KEYS: &[Key] = &[
         },
         help: "PEM file of the certificate authorities that may vouch for the collector of metrics.\n\
                Also: OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE.",
-        set: |config, value| put(&mut config.otlp.metrics.own.ca_file, value.path().map(Some)),
+        set: |raw, value| put(&mut raw.otlp.metrics.own.ca_file, value.path().map(Some)),
     },
     Key {
         name: "otlp.metrics_client_certificate",
@@ -95,9 +90,9 @@ pub(in crate::config::keys) const KEYS: &[Key] = &[
         },
         help: "PEM file of the certificate by which the collector of metrics knows us, with its chain.\n\
                Also: OTEL_EXPORTER_OTLP_METRICS_CLIENT_CERTIFICATE.",
-        set: |config, value| {
+        set: |raw, value| {
             put(
-                &mut config.otlp.metrics.own.client_certificate,
+                &mut raw.otlp.metrics.own.client_certificate,
                 value.path().map(Some),
             )
         },
@@ -111,12 +106,7 @@ pub(in crate::config::keys) const KEYS: &[Key] = &[
         },
         help: "PEM file of its key.\n\
                Also: OTEL_EXPORTER_OTLP_METRICS_CLIENT_KEY.",
-        set: |config, value| {
-            put(
-                &mut config.otlp.metrics.own.client_key,
-                value.path().map(Some),
-            )
-        },
+        set: |raw, value| put(&mut raw.otlp.metrics.own.client_key, value.path().map(Some)),
     },
     Key {
         name: "otlp.metrics_timeout",
@@ -127,9 +117,9 @@ pub(in crate::config::keys) const KEYS: &[Key] = &[
         },
         help: "How long one request with metrics may take.\n\
                Also, in milliseconds: OTEL_EXPORTER_OTLP_METRICS_TIMEOUT.",
-        set: |config, value| {
+        set: |raw, value| {
             put(
-                &mut config.otlp.metrics.own.timeout,
+                &mut raw.otlp.metrics.own.timeout,
                 value.duration().map(Some),
             )
         },
@@ -140,13 +130,13 @@ pub(in crate::config::keys) const KEYS: &[Key] = &[
         default: DefaultValue::Is(r#""cumulative""#),
         help: "What pushed sums begin with: the start of the program, or the push before (\"delta\", \"lowmemory\").\n\
                Also: OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE.",
-        set: |config, value| {
+        set: |raw, value| {
             let words = [
                 ("cumulative", Temporality::Cumulative),
                 ("delta", Temporality::Delta),
                 ("lowmemory", Temporality::Delta),
             ];
-            put(&mut config.otlp.metrics.temporality, value.choice(&words))
+            put(&mut raw.otlp.metrics.temporality, value.choice(&words))
         },
     },
     Key {
@@ -154,6 +144,6 @@ pub(in crate::config::keys) const KEYS: &[Key] = &[
         kind: Kind::Duration,
         default: DefaultValue::Is(r#""60s""#),
         help: "From one push of metrics to the next. Also, in milliseconds: OTEL_METRIC_EXPORT_INTERVAL.",
-        set: |config, value| put(&mut config.otlp.metrics.interval, value.duration()),
+        set: |raw, value| put(&mut raw.otlp.metrics.interval, value.duration()),
     },
 ];

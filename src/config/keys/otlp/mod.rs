@@ -22,7 +22,7 @@ pub(super) const COLLECTOR: &[Key] = &[
         help: "The OpenTelemetry collector that gets a span for each run, call and new connection.\n\
                For HTTP, /v1/traces is added where the URL has no path. Also: OTEL_EXPORTER_OTLP_ENDPOINT, to whose path\n\
                /v1/traces and /v1/metrics are added.",
-        set: |config, value| put(&mut config.otlp.endpoint, value.collector().map(Some)),
+        set: |raw, value| put(&mut raw.otlp.endpoint, value.collector().map(Some)),
     },
     Key {
         name: "otlp.enabled",
@@ -30,7 +30,7 @@ pub(super) const COLLECTOR: &[Key] = &[
         default: DefaultValue::Is("true"),
         help: "Whether spans are exported, where there is an endpoint. Also: OTEL_TRACES_EXPORTER (\"none\": false),\n\
                OTEL_SDK_DISABLED.",
-        set: |config, value| put(&mut config.otlp.enabled, value.switch()),
+        set: |raw, value| put(&mut raw.otlp.enabled, value.switch()),
     },
     Key {
         name: "otlp.protocol",
@@ -38,7 +38,7 @@ pub(super) const COLLECTOR: &[Key] = &[
         default: DefaultValue::Is(r#""auto""#),
         help: "What the collector speaks. \"auto\": gRPC on port 4317, protobuf over HTTP on any other.\n\
                Also: OTEL_EXPORTER_OTLP_PROTOCOL.",
-        set: |config, value| put(&mut config.otlp.protocol, value.choice(&PROTOCOLS)),
+        set: |raw, value| put(&mut raw.otlp.protocol, value.choice(&PROTOCOLS)),
     },
     Key {
         name: "otlp.headers",
@@ -47,7 +47,7 @@ pub(super) const COLLECTOR: &[Key] = &[
         help: "Fields for each request to the collector, such as its token. Secrets: better given as a variable.\n\
                They go to otlp.endpoint. A signal with an endpoint at another host gets them only where both are said by\n\
                OpenTelemetry's variables, which have it so. Also: OTEL_EXPORTER_OTLP_HEADERS.",
-        set: |config, value| put(&mut config.otlp.headers, value.headers()),
+        set: |raw, value| put(&mut raw.otlp.headers, value.headers()),
     },
     Key {
         name: "otlp.compression",
@@ -55,7 +55,7 @@ pub(super) const COLLECTOR: &[Key] = &[
         default: DefaultValue::Is(r#""none""#),
         help: "How requests to the collector are packed.\n\
                Also: OTEL_EXPORTER_OTLP_COMPRESSION.",
-        set: |config, value| put(&mut config.otlp.compression, value.choice(&COMPRESSIONS)),
+        set: |raw, value| put(&mut raw.otlp.compression, value.choice(&COMPRESSIONS)),
     },
     Key {
         name: "otlp.ca_file",
@@ -66,7 +66,7 @@ pub(super) const COLLECTOR: &[Key] = &[
         },
         help: "PEM file of the certificate authorities that may vouch for the collector, and no others.\n\
                Also: OTEL_EXPORTER_OTLP_CERTIFICATE.",
-        set: |config, value| put(&mut config.otlp.ca_file, value.path().map(Some)),
+        set: |raw, value| put(&mut raw.otlp.ca_file, value.path().map(Some)),
     },
     Key {
         name: "otlp.client_certificate",
@@ -77,7 +77,7 @@ pub(super) const COLLECTOR: &[Key] = &[
         },
         help: "PEM file of the certificate by which the collector knows us, with its chain; otlp.client_key has its key.\n\
                Also: OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE.",
-        set: |config, value| put(&mut config.otlp.client_certificate, value.path().map(Some)),
+        set: |raw, value| put(&mut raw.otlp.client_certificate, value.path().map(Some)),
     },
     Key {
         name: "otlp.client_key",
@@ -88,7 +88,7 @@ pub(super) const COLLECTOR: &[Key] = &[
         },
         help: "PEM file of the key of otlp.client_certificate.\n\
                Also: OTEL_EXPORTER_OTLP_CLIENT_KEY.",
-        set: |config, value| put(&mut config.otlp.client_key, value.path().map(Some)),
+        set: |raw, value| put(&mut raw.otlp.client_key, value.path().map(Some)),
     },
     Key {
         name: "otlp.timeout",
@@ -96,7 +96,7 @@ pub(super) const COLLECTOR: &[Key] = &[
         default: DefaultValue::Is(r#""10s""#),
         help: "How long one request to the collector may take.\n\
                Also, in milliseconds: OTEL_EXPORTER_OTLP_TIMEOUT.",
-        set: |config, value| put(&mut config.otlp.timeout, value.duration()),
+        set: |raw, value| put(&mut raw.otlp.timeout, value.duration()),
     },
     Key {
         name: "otlp.give_up_after",
@@ -104,28 +104,28 @@ pub(super) const COLLECTOR: &[Key] = &[
         default: DefaultValue::Is(r#""30s""#),
         help: "How long a batch is tried again while the collector is away or busy; then it is dropped and counted.\n\
                Also, in milliseconds: OTEL_BSP_EXPORT_TIMEOUT.",
-        set: |config, value| put(&mut config.otlp.give_up_after, value.duration()),
+        set: |raw, value| put(&mut raw.otlp.give_up_after, value.duration()),
     },
     Key {
         name: "otlp.flush_interval",
         kind: Kind::Duration,
         default: DefaultValue::Is(r#""5s""#),
         help: "How long a span waits at most for others to go with. Also, in milliseconds: OTEL_BSP_SCHEDULE_DELAY.",
-        set: |config, value| put(&mut config.otlp.flush_interval, value.duration()),
+        set: |raw, value| put(&mut raw.otlp.flush_interval, value.duration()),
     },
     Key {
         name: "otlp.queue",
         kind: Kind::Number,
         default: DefaultValue::Is("2048"),
         help: "How many spans may wait; more are dropped and counted. Also: OTEL_BSP_MAX_QUEUE_SIZE.",
-        set: |config, value| put(&mut config.otlp.queue, value.number(1..=1_000_000)),
+        set: |raw, value| put(&mut raw.otlp.queue, value.number(1..=1_000_000)),
     },
     Key {
         name: "otlp.batch",
         kind: Kind::Number,
         default: DefaultValue::Is("512"),
         help: "How many spans go in one request at most. Also: OTEL_BSP_MAX_EXPORT_BATCH_SIZE.",
-        set: |config, value| put(&mut config.otlp.batch, value.number(1..=10_000)),
+        set: |raw, value| put(&mut raw.otlp.batch, value.number(1..=10_000)),
     },
     Key {
         name: "otlp.sampler",
@@ -140,14 +140,14 @@ pub(super) const COLLECTOR: &[Key] = &[
         default: DefaultValue::Is(r#""parentbased_always_on""#),
         help: "Which traces are recorded, in OpenTelemetry's words. With \"parentbased_\", what the agent says in its request\n\
                (traceparent) decides over traces that began with it. Also: OTEL_TRACES_SAMPLER.",
-        set: |config, value| put(&mut config.otlp_sampler, value.choice(&Sampler::WORDS)),
+        set: |raw, value| put(&mut raw.otlp_sampler, value.choice(&Sampler::WORDS)),
     },
     Key {
         name: "otlp.sampler_ratio",
         kind: Kind::Fraction,
         default: DefaultValue::Is("1.0"),
         help: "The share of traces that is recorded by the samplers with \"traceidratio\". Also: OTEL_TRACES_SAMPLER_ARG.",
-        set: |config, value| put(&mut config.otlp_sampler_ratio, value.fraction()),
+        set: |raw, value| put(&mut raw.otlp_sampler_ratio, value.fraction()),
     },
     Key {
         name: "otlp.service_name",
@@ -157,7 +157,7 @@ pub(super) const COLLECTOR: &[Key] = &[
             means: "service.name of otlp.resource, or \"gravimeter\"",
         },
         help: "The name under which the collector knows this program. Also: OTEL_SERVICE_NAME.",
-        set: |config, value| put(&mut config.otlp.service_name, value.text().map(Some)),
+        set: |raw, value| put(&mut raw.otlp.service_name, value.text().map(Some)),
     },
     Key {
         name: "otlp.resource",
@@ -165,7 +165,7 @@ pub(super) const COLLECTOR: &[Key] = &[
         default: DefaultValue::Is("{}"),
         help: "What else the collector is told of this program, such as { \"deployment.environment.name\" = \"test\" }.\n\
                Also: OTEL_RESOURCE_ATTRIBUTES.",
-        set: |config, value| put(&mut config.otlp.resource, value.table()),
+        set: |raw, value| put(&mut raw.otlp.resource, value.table()),
     },
 ];
 
@@ -177,7 +177,7 @@ pub(super) const DIAGNOSTICS: &[Key] = &[Key {
     help: "Whether the collector also gets spans of what Gravimeter itself does with each connection: to find out where a\n\
                connection's time goes. Some eight spans a connection, in the same queue as those of calls; what they cost stands in\n\
                docs/performance.md. The share of otlp.sampler holds for them, too.",
-    set: |config, value| put(&mut config.otlp.diagnostics, value.switch()),
+    set: |raw, value| put(&mut raw.otlp.diagnostics, value.switch()),
 }];
 
 /// How requests to a collector are packed, in OpenTelemetry's words.

@@ -13,12 +13,7 @@ pub(in crate::config::keys) const KEYS: &[Key] = &[
         },
         help: "Where spans alone go; metrics do not follow them. For HTTP, /v1/traces is added where the URL has no path.\n\
                Also: OTEL_EXPORTER_OTLP_TRACES_ENDPOINT.",
-        set: |config, value| {
-            put(
-                &mut config.otlp.traces.endpoint,
-                value.collector().map(Some),
-            )
-        },
+        set: |raw, value| put(&mut raw.otlp.traces.endpoint, value.collector().map(Some)),
     },
     Key {
         name: "otlp.traces_protocol",
@@ -29,9 +24,9 @@ pub(in crate::config::keys) const KEYS: &[Key] = &[
         },
         help: "What the collector of spans speaks.\n\
                Also: OTEL_EXPORTER_OTLP_TRACES_PROTOCOL.",
-        set: |config, value| {
+        set: |raw, value| {
             put(
-                &mut config.otlp.traces.protocol,
+                &mut raw.otlp.traces.protocol,
                 value.choice(&PROTOCOLS).map(Some),
             )
         },
@@ -45,7 +40,7 @@ pub(in crate::config::keys) const KEYS: &[Key] = &[
         },
         help: "Fields for each request with spans, in place of otlp.headers.\n\
                Also: OTEL_EXPORTER_OTLP_TRACES_HEADERS.",
-        set: |config, value| put(&mut config.otlp.traces.headers, value.headers().map(Some)),
+        set: |raw, value| put(&mut raw.otlp.traces.headers, value.headers().map(Some)),
     },
     Key {
         name: "otlp.traces_compression",
@@ -56,9 +51,9 @@ pub(in crate::config::keys) const KEYS: &[Key] = &[
         },
         help: "How requests with spans are packed.\n\
                Also: OTEL_EXPORTER_OTLP_TRACES_COMPRESSION.",
-        set: |config, value| {
+        set: |raw, value| {
             put(
-                &mut config.otlp.traces.compression,
+                &mut raw.otlp.traces.compression,
                 value.choice(&COMPRESSIONS).map(Some),
             )
         },
@@ -72,7 +67,7 @@ pub(in crate::config::keys) const KEYS: &[Key] = &[
         },
         help: "PEM file of the certificate authorities that may vouch for the collector of spans.\n\
                Also: OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE.",
-        set: |config, value| put(&mut config.otlp.traces.ca_file, value.path().map(Some)),
+        set: |raw, value| put(&mut raw.otlp.traces.ca_file, value.path().map(Some)),
     },
     Key {
         name: "otlp.traces_client_certificate",
@@ -83,9 +78,9 @@ pub(in crate::config::keys) const KEYS: &[Key] = &[
         },
         help: "PEM file of the certificate by which the collector of spans knows us, with its chain.\n\
                Also: OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE.",
-        set: |config, value| {
+        set: |raw, value| {
             put(
-                &mut config.otlp.traces.client_certificate,
+                &mut raw.otlp.traces.client_certificate,
                 value.path().map(Some),
             )
         },
@@ -99,7 +94,7 @@ pub(in crate::config::keys) const KEYS: &[Key] = &[
         },
         help: "PEM file of its key.\n\
                Also: OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY.",
-        set: |config, value| put(&mut config.otlp.traces.client_key, value.path().map(Some)),
+        set: |raw, value| put(&mut raw.otlp.traces.client_key, value.path().map(Some)),
     },
     Key {
         name: "otlp.traces_timeout",
@@ -110,6 +105,6 @@ pub(in crate::config::keys) const KEYS: &[Key] = &[
         },
         help: "How long one request with spans may take.\n\
                Also, in milliseconds: OTEL_EXPORTER_OTLP_TRACES_TIMEOUT.",
-        set: |config, value| put(&mut config.otlp.traces.timeout, value.duration().map(Some)),
+        set: |raw, value| put(&mut raw.otlp.traces.timeout, value.duration().map(Some)),
     },
 ];
