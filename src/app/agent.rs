@@ -129,7 +129,13 @@ fn supervise(
     rules: Option<Rules>,
 ) -> watch::Receiver<AgentState> {
     config.launch.env = environment;
-    let supervisor = Supervisor::new(choice, config.launch, &config.state_dir, record);
+    let supervisor = Supervisor::new(
+        choice,
+        config.launch,
+        config.supervision,
+        &config.state_dir,
+        record,
+    );
     let (mut state, readiness) = (supervisor.subscribe(), Arc::clone(&app.readiness));
     let supervised = state.clone();
     app.agent.spawn(async move {

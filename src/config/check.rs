@@ -48,6 +48,7 @@ fn derived(raw: Raw, state_dir: PathBuf, prices: Arc<Prices>) -> Config {
         prices,
         relay: raw.relay,
         state_dir,
+        supervision: raw.supervision,
         upstream: raw.upstream,
         web: raw.web,
     };

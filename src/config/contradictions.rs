@@ -220,8 +220,8 @@ impl Contradictions<'_> {
     }
 
     fn agent(&mut self, raw: &Raw) {
-        let agent = &raw.launch;
-        if agent.restart_backoff_initial > agent.restart_backoff_max {
+        let (agent, supervision) = (&raw.launch, &raw.supervision);
+        if supervision.restart_backoff_initial > supervision.restart_backoff_max {
             self.add(
                 "agent.restart_backoff_initial",
                 &["agent.restart_backoff_max"],

@@ -54,7 +54,7 @@ pub struct Config {
     pub discovery_folders: Vec<PathBuf>,
     /// How long running exchanges may take to end at shutdown.
     pub drain: Duration,
-    /// As whom an agent is started, and how it is kept running.
+    /// As whom an agent is started, and what it is given.
     pub launch: launch::Config,
     /// What is kept of calls beyond the end of the process.
     pub ledger: ledger::Config,
@@ -76,6 +76,8 @@ pub struct Config {
     pub relay: relay::Config,
     /// Where the CA, the ledger and the record of the running agent lie.
     pub state_dir: PathBuf,
+    /// How an agent is kept running.
+    pub supervision: launch::Supervision,
     /// Who is trusted as a provider.
     pub upstream: tls::upstream::Config,
     /// The exporter.

@@ -22,7 +22,7 @@ pub(crate) struct Raw {
     pub(crate) agent_preset: Option<launch::Preset>,
     /// An agent's executable.
     pub(crate) agent_command: Option<PathBuf>,
-    /// As whom an agent is started, and how it is kept running.
+    /// As whom an agent is started, and what it is given.
     pub(crate) launch: launch::Config,
     /// Where the agent's roots are written; below the state folder where nothing is said.
     pub(crate) ca_bundle: Option<PathBuf>,
@@ -66,6 +66,8 @@ pub(crate) struct Raw {
     pub(crate) relay: relay::Config,
     /// Where the CA, the ledger and the record of the running agent lie.
     pub(crate) state_dir: Option<PathBuf>,
+    /// How an agent is kept running.
+    pub(crate) supervision: launch::Supervision,
     /// Who is trusted as a provider.
     pub(crate) upstream: tls::upstream::Config,
     /// The exporter.
@@ -100,6 +102,7 @@ impl Raw {
             redirect_user: capture::redirect::Config::default().user,
             relay: relay::Config::default(),
             state_dir,
+            supervision: launch::Supervision::default(),
             upstream: tls::upstream::Config::default(),
             web: web::Config::default(),
         }

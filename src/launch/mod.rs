@@ -1,35 +1,29 @@
-//! The observed agent as a supervised process of another user.
+//! The observed agent as a supervised process of another user: its start (`start`) apart from what
+//! keeps it running (`supervise`).
 //!
-//! What enters: a [`Choice`] and a [`Config`]. What leaves: a running process, its [`AgentState`], facts about its
+//! What enters: a [`Choice`], a [`Config`] and a [`Supervision`]. What leaves: a running process, its [`AgentState`], facts about its
 //! life. It never reads the agent's traffic, never logs what the agent prints unless told to, and
 //! never builds a shell command: sudo runs one fixed command line ([`exec`]), and what the agent
 //! needs reaches it through a socket. Nothing that the agent prints is taken for our own program's
 //! word, and what is shown of it is escaped and bounded.
 
-mod account;
 mod announce;
 mod antigravity;
-mod backoff;
-mod channel;
-pub mod exec;
 pub mod find;
 mod lines;
-mod orphan;
 mod process;
 mod program;
-mod spawn;
+mod start;
 mod supervise;
-mod wire;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
 
-pub use account::{AccountError, uid_of};
 pub use announce::{Announcement, CsrfToken};
 pub use antigravity::AntigravityVersion;
-pub use supervise::{AgentState, Supervisor};
+pub use start::{AccountError, exec, uid_of};
+pub use supervise::{AgentState, Supervision, Supervisor};
 
 /// Which agent is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +39,7 @@ pub enum Choice {
     },
 }
 
-/// As whom an agent is started, and how it is kept running.
+/// As whom an agent is started, and what it is given. How it is kept running is in [`Supervision`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Arguments; with a preset they follow its own.
@@ -63,21 +57,6 @@ pub struct Config {
     pub antigravity_version: AntigravityVersion,
     /// The provider's base URL that the Antigravity language server is given.
     pub cloud_code_endpoint: String,
-    /// Whether the agent's output becomes log lines (target `agent`). It may hold prompts and
-    /// tokens.
-    pub log_output: bool,
-    /// The pause before the first restart; it doubles with each that follows.
-    pub restart_backoff_initial: Duration,
-    /// The longest pause.
-    pub restart_backoff_max: Duration,
-    /// How many restarts in a row may fail to keep it up before the supervisor gives up.
-    pub restart_limit: u32,
-    /// How long it must stay up for the count of restarts to begin anew.
-    pub steady_after: Duration,
-    /// How long it may take to end after SIGTERM before it gets SIGKILL.
-    pub stop_timeout: Duration,
-    /// How long a preset's agent may take to announce its ports.
-    pub announce_timeout: Duration,
     /// The Gravimeter executable whose `agent-exec` and `agent-signal` are run; `None` is the
     /// running one.
     pub program: Option<PathBuf>,
@@ -93,13 +72,6 @@ impl Default for Config {
             working_directory: None,
             antigravity_version: AntigravityVersion::V2,
             cloud_code_endpoint: "https://daily-cloudcode-pa.googleapis.com".into(),
-            log_output: false,
-            restart_backoff_initial: Duration::from_secs(1),
-            restart_backoff_max: Duration::from_secs(60),
-            restart_limit: 10,
-            steady_after: Duration::from_secs(300),
-            stop_timeout: Duration::from_secs(10),
-            announce_timeout: Duration::from_secs(30),
             program: None,
         }
     }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::account::Account;
 use super::announce::Announcement;
-use super::wire::Spec;
+use super::start::account::Account;
+use super::start::wire::Spec;
 use super::{Choice, Config, LaunchError, Preset, antigravity};
 
 /// One start. Each has its own tokens.

@@ -302,7 +302,7 @@ async fn a_late_announcement_is_heard() {
         config.agent = Some(Choice::Command("/bin/sh".into()));
         config.launch.args = vec!["-c".to_owned(), agent];
         config.launch.program = Some(PROGRAM.into());
-        config.launch.stop_timeout = Duration::from_secs(1);
+        config.supervision.stop_timeout = Duration::from_secs(1);
         config.cascade.token = Token::new(TOKEN);
     })
     .await;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gravimeter::capture::redirect;
-use gravimeter::launch::{Choice, Config, Preset, Supervisor};
+use gravimeter::launch::{Choice, Config, Preset, Supervision, Supervisor};
 use gravimeter::record::{Fact, Record};
 use tokio_util::sync::CancellationToken;
 
@@ -165,11 +165,14 @@ fn supervisor() {
         env: part.env.into_iter().collect(),
         user: (!part.as_ourselves).then(|| AGENT.into()),
         redirected: part.redirected,
+        program: Some(PROGRAM.into()),
+        ..Config::default()
+    };
+    let supervision = Supervision {
         restart_limit: part.restarts,
         restart_backoff_initial: Duration::from_millis(10),
         stop_timeout: Duration::from_millis(part.stop_timeout_ms),
-        program: Some(PROGRAM.into()),
-        ..Config::default()
+        ..Supervision::default()
     };
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
@@ -178,7 +181,13 @@ fn supervisor() {
         stop.cancel();
     });
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let supervisor = Supervisor::new(choice, config, Path::new(STATE), Arc::new(Saying));
+    let supervisor = Supervisor::new(
+        choice,
+        config,
+        supervision,
+        Path::new(STATE),
+        Arc::new(Saying),
+    );
     let mut state = supervisor.subscribe();
     runtime.block_on(async {
         let states = async {

@@ -102,48 +102,58 @@ pub(super) const KEYS: &[Key] = &[
         kind: Kind::Switch,
         default: DefaultValue::Is("false"),
         help: "Whether the agent's output goes to our log. It may hold prompts and tokens.",
-        set: |raw, value| put(&mut raw.launch.log_output, value.switch()),
+        set: |raw, value| put(&mut raw.supervision.log_output, value.switch()),
     },
     Key {
         name: "agent.restart_backoff_initial",
         kind: Kind::Duration,
         default: DefaultValue::Is(r#""1s""#),
         help: "The pause before the agent is started again; it doubles with each restart that follows.",
-        set: |raw, value| put(&mut raw.launch.restart_backoff_initial, value.duration()),
+        set: |raw, value| {
+            put(
+                &mut raw.supervision.restart_backoff_initial,
+                value.duration(),
+            )
+        },
     },
     Key {
         name: "agent.restart_backoff_max",
         kind: Kind::Duration,
         default: DefaultValue::Is(r#""1m""#),
         help: "The longest pause before a restart.",
-        set: |raw, value| put(&mut raw.launch.restart_backoff_max, value.duration()),
+        set: |raw, value| put(&mut raw.supervision.restart_backoff_max, value.duration()),
     },
     Key {
         name: "agent.restart_limit",
         kind: Kind::Number,
         default: DefaultValue::Is("10"),
         help: "After how many restarts in a row gravimeter gives up.",
-        set: |raw, value| put(&mut raw.launch.restart_limit, value.number(0..=1_000_000)),
+        set: |raw, value| {
+            put(
+                &mut raw.supervision.restart_limit,
+                value.number(0..=1_000_000),
+            )
+        },
     },
     Key {
         name: "agent.steady_after",
         kind: Kind::Duration,
         default: DefaultValue::Is(r#""5m""#),
         help: "How long the agent must stay up for the count of restarts to begin anew.",
-        set: |raw, value| put(&mut raw.launch.steady_after, value.duration()),
+        set: |raw, value| put(&mut raw.supervision.steady_after, value.duration()),
     },
     Key {
         name: "agent.stop_timeout",
         kind: Kind::Duration,
         default: DefaultValue::Is(r#""10s""#),
         help: "How long the agent may take to end by itself before it is killed.",
-        set: |raw, value| put(&mut raw.launch.stop_timeout, value.duration()),
+        set: |raw, value| put(&mut raw.supervision.stop_timeout, value.duration()),
     },
     Key {
         name: "agent.announce_timeout",
         kind: Kind::Duration,
         default: DefaultValue::Is(r#""30s""#),
         help: "How long a preset's agent may take to announce its ports.",
-        set: |raw, value| put(&mut raw.launch.announce_timeout, value.duration()),
+        set: |raw, value| put(&mut raw.supervision.announce_timeout, value.duration()),
     },
 ];

@@ -316,7 +316,7 @@ impl House {
             config.agent = Some(Choice::Command("/bin/sh".into()));
             config.launch.args = vec!["-c".to_owned(), AGENT.to_owned(), folder];
             config.launch.program = Some(PROGRAM.into());
-            config.launch.restart_backoff_initial = Duration::from_millis(100);
+            config.supervision.restart_backoff_initial = Duration::from_millis(100);
         })
         .await;
         Self {

@@ -20,8 +20,8 @@ use rustix::process::{
 };
 
 use super::channel::Descriptors;
-use super::process::{Identity, apply};
 use super::wire::{self, Request, Spec};
+use crate::launch::process::{Identity, apply};
 
 /// Why an entry point could not do its work.
 #[derive(Debug, thiserror::Error)]
