@@ -8,13 +8,13 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tracing::info;
 
-use super::{Addresses, App, Error, fail};
+use super::{Addresses, Error, Tasks, fail};
 use crate::capture::redirect::Redirect;
 use crate::config::Config;
 use crate::launch::{self, AgentState, Supervisor};
 use crate::record::Record;
 use crate::tls::bundle::{self, Bundle};
-use crate::web::Condition;
+use crate::web::{Condition, Readiness};
 
 /// The house must not run as the user whose traffic is led to it.
 pub(super) async fn refuse_own_user(config: &Config) -> Result<(), Error> {
@@ -75,14 +75,24 @@ pub(super) fn environment(
     environment
 }
 
+/// What the agent's start needs of the rest of the program.
+pub(super) struct Context<'a> {
+    /// Owns the tasks of the agent and of the watch over its redirect.
+    pub(super) tasks: &'a Tasks,
+    /// Learns whether the rules are in place and the agent is up.
+    pub(super) readiness: &'a Arc<Readiness>,
+    /// Where facts are stated.
+    pub(super) record: &'a Arc<dyn Record>,
+    /// Where a failure is stated that ends the program.
+    pub(super) vital: mpsc::Sender<Error>,
+}
+
 /// Starts the watch over the redirect and, behind it, the agent, whose state is returned where
 /// there is one.
 pub(super) async fn start(
-    config: Config,
+    config: &Config,
     environment: BTreeMap<String, String>,
-    app: &App,
-    record: Arc<dyn Record>,
-    vital: mpsc::Sender<Error>,
+    context: Context<'_>,
 ) -> Result<Option<watch::Receiver<AgentState>>, Error> {
     let redirect = config
         .redirect
@@ -95,71 +105,74 @@ pub(super) async fn start(
         let done = redirect.install(None).await?;
         info!(rules = done.trim(), "the redirect is in place");
     }
-    let rules = redirect.map(|redirect| watch_rules(redirect, app, Arc::clone(&record)));
-    let choice = config.agent.clone();
-    Ok(choice.map(|choice| supervise(choice, config, environment, app, record, vital, rules)))
+    let rules = redirect.map(|redirect| context.watch_rules(redirect));
+    let Some(choice) = config.agent.clone() else {
+        return Ok(None);
+    };
+    let launch = launch::Config {
+        env: environment,
+        ..config.launch.clone()
+    };
+    let supervisor = Supervisor::new(
+        choice,
+        launch,
+        config.supervision.clone(),
+        &config.state_dir,
+        Arc::clone(context.record),
+    );
+    Ok(Some(context.supervise(supervisor, rules)))
 }
 
 type Rules = watch::Receiver<Option<crate::capture::redirect::Status>>;
 
-fn watch_rules(redirect: Redirect, app: &App, record: Arc<dyn Record>) -> Rules {
-    let rules = redirect.subscribe();
-    let stopping = app.agent.stopping().clone();
-    app.agent
-        .spawn(async move { redirect.watch(&*record, &stopping).await });
-    let (mut seen, readiness) = (rules.clone(), Arc::clone(&app.readiness));
-    app.agent.spawn(async move {
-        while seen.changed().await.is_ok() {
-            let complete = seen
-                .borrow_and_update()
-                .is_some_and(|status| status.is_complete());
-            readiness.set(Condition::Redirect, complete);
-        }
-    });
-    rules
-}
-
-fn supervise(
-    choice: launch::Choice,
-    mut config: Config,
-    environment: BTreeMap<String, String>,
-    app: &App,
-    record: Arc<dyn Record>,
-    vital: mpsc::Sender<Error>,
-    rules: Option<Rules>,
-) -> watch::Receiver<AgentState> {
-    config.launch.env = environment;
-    let supervisor = Supervisor::new(
-        choice,
-        config.launch,
-        config.supervision,
-        &config.state_dir,
-        record,
-    );
-    let (mut state, readiness) = (supervisor.subscribe(), Arc::clone(&app.readiness));
-    let supervised = state.clone();
-    app.agent.spawn(async move {
-        while state.changed().await.is_ok() {
-            let up = matches!(*state.borrow_and_update(), AgentState::Up(_));
-            readiness.set(Condition::Agent, up);
-        }
-    });
-    let stopping = app.agent.stopping().clone();
-    app.agent.spawn(async move {
-        if let Some(mut rules) = rules {
-            // A connection that is older than its rule is never metered.
-            let in_place =
-                rules.wait_for(|status| status.is_some_and(|status| status.is_complete()));
-            match stopping.run_until_cancelled(in_place).await {
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return,
+impl Context<'_> {
+    fn watch_rules(&self, redirect: Redirect) -> Rules {
+        let rules = redirect.subscribe();
+        let (record, stopping) = (Arc::clone(self.record), self.tasks.stopping().clone());
+        self.tasks
+            .spawn(async move { redirect.watch(&*record, &stopping).await });
+        let (mut seen, readiness) = (rules.clone(), Arc::clone(self.readiness));
+        self.tasks.spawn(async move {
+            while seen.changed().await.is_ok() {
+                let complete = seen
+                    .borrow_and_update()
+                    .is_some_and(|status| status.is_complete());
+                readiness.set(Condition::Redirect, complete);
             }
-        }
-        if let Err(failure) = supervisor.run(stopping).await {
-            fail(&vital, failure.into());
-        }
-    });
-    supervised
+        });
+        rules
+    }
+
+    fn supervise(
+        self,
+        supervisor: Supervisor,
+        rules: Option<Rules>,
+    ) -> watch::Receiver<AgentState> {
+        let (mut state, readiness) = (supervisor.subscribe(), Arc::clone(self.readiness));
+        let supervised = state.clone();
+        self.tasks.spawn(async move {
+            while state.changed().await.is_ok() {
+                let up = matches!(*state.borrow_and_update(), AgentState::Up(_));
+                readiness.set(Condition::Agent, up);
+            }
+        });
+        let (stopping, vital) = (self.tasks.stopping().clone(), self.vital);
+        self.tasks.spawn(async move {
+            if let Some(mut rules) = rules {
+                // A connection that is older than its rule is never metered.
+                let in_place =
+                    rules.wait_for(|status| status.is_some_and(|status| status.is_complete()));
+                match stopping.run_until_cancelled(in_place).await {
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) | None => return,
+                }
+            }
+            if let Err(failure) = supervisor.run(stopping).await {
+                fail(&vital, failure.into());
+            }
+        });
+        supervised
+    }
 }
 
 /// `x` for others.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gravimeter::app::App;
+use gravimeter::app::{App, Surroundings};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -103,7 +103,9 @@ impl Stage {
                 ),
             ],
         );
-        let app = App::start(config, None).await.expect("a house");
+        let app = App::start(config, Surroundings::default())
+            .await
+            .expect("a house");
         let root = fs::read_to_string(state.path().join("ca/ca.pem")).expect("a CA");
         Self {
             app,

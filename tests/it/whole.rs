@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use gravimeter::app::{App, Tasks};
+use gravimeter::app::{App, Surroundings, Tasks};
 use gravimeter::config::{Config, Inputs, Places, keys, load};
 use gravimeter::demo::CLOUD_CODE_HOST;
 use gravimeter::demo::agent::AgentOptions;
@@ -51,7 +51,9 @@ impl Whole {
             ],
         );
         change(&mut config);
-        let app = App::start(config, None).await.expect("a house");
+        let app = App::start(config, Surroundings::default())
+            .await
+            .expect("a house");
         Self {
             app,
             provider,

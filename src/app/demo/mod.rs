@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::signals::Signals;
-use super::{App, Error, Tasks, process};
+use super::{App, Error, Surroundings, Tasks, process};
 use crate::capture::redirect::Redirect;
 use crate::cascade::client::Token;
 use crate::config::{Config, Listen, Raw, RedirectRules};
@@ -110,7 +110,7 @@ impl Stage {
         screen: &mut Screen<W>,
         signals: &mut Signals,
     ) -> Result<String, Error> {
-        let mut app = App::start(self.config.clone(), None).await?;
+        let mut app = App::start(self.config.clone(), Surroundings::default()).await?;
         screen.say(&where_to_look(options, &app)).map_err(failed)?;
         let failure = {
             let over = async {
