@@ -546,7 +546,7 @@ fn rules_of_somebody_else_are_not_looked_at() {
 
 #[test]
 fn no_text_makes_the_reader_panic() {
-    proptest::proptest!(|(text in "\\PC{0,60}|[\\[\\]a-z.=\"'\n{}, 0-9]{0,60}")| {
+    proptest::proptest!(crate::seeds::usual(), |(text in "\\PC{0,60}|[\\[\\]a-z.=\"'\n{}, 0-9]{0,60}")| {
         let _ = file::parse(Path::new("test.toml"), &text);
         let _ = given::from_flags(&[(key("agent.env"), vec![text.clone()]), (key("capture.listen"), vec![text])]);
     });
