@@ -35,7 +35,7 @@ pub(super) async fn refuse_own_user(config: &Config) -> Result<(), Error> {
 /// The first folder on the way to `path` that other users may not pass; the agent's user is one of
 /// them.
 #[must_use]
-pub fn closed_folder(path: &Path) -> Option<PathBuf> {
+pub(crate) fn closed_folder(path: &Path) -> Option<PathBuf> {
     let is_closed = |folder: &&Path| {
         std::fs::metadata(folder)
             .is_ok_and(|metadata| metadata.permissions().mode() & PASS_FOR_OTHERS == 0)

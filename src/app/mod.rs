@@ -39,8 +39,8 @@ use crate::web::access::Access;
 use crate::web::{Condition, Listener, Readiness, Web};
 
 pub use activation::Activation;
-pub use agent::closed_folder;
-pub use demo::{DemoOptions, demo};
+pub(crate) use agent::closed_folder;
+pub(crate) use demo::{DemoOptions, demo};
 pub use doors::Addresses;
 pub use error::Error;
 pub use tasks::Tasks;
@@ -58,7 +58,7 @@ use views::Views;
 ///
 /// # Errors
 /// Whatever keeps the house from starting, or ends it.
-pub async fn serve(
+pub(crate) async fn serve(
     config: Config,
     handed: Activation,
     diagnostics: Option<Diagnostics>,

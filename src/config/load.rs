@@ -28,7 +28,7 @@ pub struct Loaded {
     pub config: Config,
     /// The file that was read.
     pub file: Option<PathBuf>,
-    /// One entry for each key, in the order of [`super::keys`].
+    /// One entry for each key, in the order of [`super::keys()`].
     pub origins: Vec<Origin>,
     /// What is wrong with OpenTelemetry's variables that are passed over.
     pub warnings: Vec<Mistake>,

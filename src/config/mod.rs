@@ -30,14 +30,14 @@ use std::time::Duration;
 use crate::export::otlp;
 use crate::{capture, cascade, export, launch, ledger, observe, pricing, relay, tls, web};
 
-pub use given::{FILE_VARIABLE, process_environment, socket_names, ssl_cert_file, sudo_user};
+pub(crate) use given::{process_environment, socket_names, ssl_cert_file, sudo_user};
 pub use keys::{DefaultValue, Key, Kind, keys};
 pub(crate) use listen::Listen;
 pub use load::{Inputs, Loaded, load};
 pub use places::Places;
 pub(crate) use raw::{Raw, RedirectRules};
 pub use source::{Mistake, Mistakes, Origin, Source};
-pub use texts::{example, reference};
+pub(crate) use texts::{example, reference};
 
 /// What every room needs to know: the product of their own configurations, checked across them.
 #[derive(Debug, Clone, PartialEq)]

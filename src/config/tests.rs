@@ -3,6 +3,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
+use super::given::FILE_VARIABLE;
 use super::*;
 
 /// Inputs that see nothing of the machine.

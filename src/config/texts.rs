@@ -7,7 +7,7 @@ use super::keys::{DefaultValue, Key, Kind, keys};
 
 /// A configuration file with every key, each behind a `#` with its default.
 #[must_use]
-pub fn example() -> String {
+pub(crate) fn example() -> String {
     let mut text = EXAMPLE_HEAD.to_owned();
     let mut section = "";
     for key in keys() {
@@ -22,7 +22,7 @@ pub fn example() -> String {
 
 /// The reference page, in Markdown.
 #[must_use]
-pub fn reference() -> String {
+pub(crate) fn reference() -> String {
     let mut page = REFERENCE_HEAD.to_owned();
     // Writing to a String cannot fail.
     let _ = sections(&mut page);

@@ -3,13 +3,13 @@
 //!
 //! What enters: a [`Choice`], a [`Config`] and a [`Supervision`]. What leaves: a running process, its [`AgentState`], facts about its
 //! life. It never reads the agent's traffic, never logs what the agent prints unless told to, and
-//! never builds a shell command: sudo runs one fixed command line ([`exec`]), and what the agent
+//! never builds a shell command: sudo runs one fixed command line (`exec`), and what the agent
 //! needs reaches it through a socket. Nothing that the agent prints is taken for our own program's
 //! word, and what is shown of it is escaped and bounded.
 
 mod announce;
 mod antigravity;
-pub mod find;
+pub(crate) mod find;
 mod lines;
 mod process;
 mod program;
@@ -22,7 +22,8 @@ use std::path::PathBuf;
 
 pub use announce::{Announcement, CsrfToken};
 pub use antigravity::AntigravityVersion;
-pub use start::{AccountError, exec, uid_of};
+pub use start::AccountError;
+pub(crate) use start::{exec, uid_of};
 pub use supervise::{AgentState, Supervision, Supervisor};
 
 /// Which agent is started.

@@ -29,7 +29,7 @@ pub struct RequestHead {
 
 /// The status line and the few header fields that observation needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ResponseHead {
+pub(crate) struct ResponseHead {
     /// The final status, 200 to 599.
     pub status: u16,
     /// The listed fields.
@@ -53,7 +53,7 @@ pub struct Fields {
 
 /// How an exchange ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExchangeEnd {
+pub(crate) enum ExchangeEnd {
     /// The agent went away, or reset the stream.
     AgentGone,
     /// The response is complete, but the agent had sent its last byte before it was. An agent may
@@ -75,14 +75,14 @@ pub enum ExchangeEnd {
 }
 
 /// Decides, head by head, whether an exchange is of interest.
-pub trait OpenExchange: Send {
+pub(crate) trait OpenExchange: Send {
     /// Opens an observation of the exchange, or `None` to skip its bodies. `at` is when the first
     /// byte of the request was read.
     fn open(&mut self, head: &RequestHead, at: Instant) -> Option<Box<dyn Exchange>>;
 }
 
 /// Observes one exchange.
-pub trait Exchange: Send {
+pub(crate) trait Exchange: Send {
     /// Bytes of the request body.
     fn request_body(&mut self, bytes: &[u8], at: Instant);
 

@@ -5,7 +5,7 @@
 //! and the readiness latches. Read only: nothing here changes the house, and no configuration,
 //! secret or traffic can be asked for.
 
-pub mod access;
+pub(crate) mod access;
 mod cascades;
 mod connection;
 mod crowd;
@@ -48,11 +48,11 @@ use crowd::{Crowd, Of};
 use error::ApiError;
 use feed::{MAX_PAGES, Stopping};
 
-pub use cascades::path_of;
+pub(crate) use cascades::path_of;
 pub use health::{Condition, Readiness, Report};
 pub use listener::{Listener, SocketError, SocketFile};
 pub use live::Live;
-pub use usage_query::{WrongUsageQuery, usage_query};
+pub(crate) use usage_query::{WrongUsageQuery, usage_query};
 
 /// Where and how the house is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -31,7 +31,7 @@ use judge::Judgement;
 
 /// How the demo runs.
 #[derive(Debug, Clone)]
-pub struct DemoOptions {
+pub(crate) struct DemoOptions {
     /// Where `/metrics`, `/v1/usage` and the page are served.
     pub web: SocketAddr,
     /// How long; until a signal when not given.
@@ -62,7 +62,11 @@ pub struct DemoOptions {
 ///
 /// # Errors
 /// Whatever keeps the house from running, or an end at which the house and the provider disagree.
-pub async fn demo<W: Write>(options: DemoOptions, out: W, in_place: bool) -> Result<(), Error> {
+pub(crate) async fn demo<W: Write>(
+    options: DemoOptions,
+    out: W,
+    in_place: bool,
+) -> Result<(), Error> {
     process::harden()?;
     let mut signals = Signals::install()?;
     let stage = Stage::set(&options).await?;

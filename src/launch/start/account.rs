@@ -69,7 +69,7 @@ impl Account {
 ///
 /// # Errors
 /// [`AccountError::Unknown`] when there is none of that name.
-pub async fn uid_of(user: &str) -> Result<u32, AccountError> {
+pub(crate) async fn uid_of(user: &str) -> Result<u32, AccountError> {
     Account::lookup(user).await.map(|account| account.uid)
 }
 

@@ -5,7 +5,7 @@
 
 pub(super) mod account;
 mod channel;
-pub mod exec;
+pub(crate) mod exec;
 pub(super) mod wire;
 
 use std::io;
@@ -29,7 +29,8 @@ use account::Account;
 use channel::Descriptors;
 use wire::{Presence, Request, Spec};
 
-pub use account::{AccountError, uid_of};
+pub use account::AccountError;
+pub(crate) use account::uid_of;
 
 /// Runs our entry points as one user.
 #[derive(Debug)]
