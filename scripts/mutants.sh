@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 MUTANTS=27.1.0
 TOOLS=target/tools/mutants
 
-[ $# -gt 0 ] || die "which file? scripts/mutants.sh src/observe/sse/mod.rs"
+[ $# -gt 0 ] || die "which file? scripts/mutants.sh src/observe/sse.rs"
 file=$1
 shift
 [ -f "$file" ] || die "$file: there is no such file"
@@ -19,6 +19,6 @@ if [ ! -x "$TOOLS/bin/cargo-mutants" ]; then
   cargo install --locked --root "$TOOLS" "cargo-mutants@$MUTANTS"
 fi
 mkdir -p target/mutants
-# Only the tests of the room that the file belongs to: src/observe/sse/mod.rs is tested by observe::.
+# Only the tests of the room that the file belongs to: src/observe/sse.rs is tested by observe::.
 room=$(cut -d/ -f2 <<<"$file")
 exec "$TOOLS/bin/cargo-mutants" mutants --file "$file" --output target/mutants "$@" -- --lib -- "${room%.rs}::"

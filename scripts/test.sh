@@ -92,7 +92,8 @@ RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 
 say "licences, bans, sources, advisories"
 cargo deny --log-level error check bans licenses sources
-ADVISORIES=../shared/advisory-db
+# A clone of the RustSec database that ADVISORIES names, or that lies beside the repository, is used as it is.
+ADVISORIES=${ADVISORIES:-../shared/advisory-db}
 if [ -d "$ADVISORIES" ]; then
   cargo audit --no-fetch --stale --db "$ADVISORIES" --quiet
 else

@@ -56,3 +56,7 @@ pub mod web;
 #[cfg(test)]
 #[path = "../tests/skip.rs"]
 mod skip;
+
+#[cfg(test)]
+#[path = "../tests/seeds.rs"]
+mod seeds;

@@ -8,17 +8,17 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tracing::info;
 
-use super::{Addresses, App, Error, fail};
+use super::{Addresses, Error, Tasks, fail};
 use crate::capture::redirect::Redirect;
 use crate::config::Config;
 use crate::launch::{self, AgentState, Supervisor};
 use crate::record::Record;
 use crate::tls::bundle::{self, Bundle};
-use crate::web::Condition;
+use crate::web::{Condition, Readiness};
 
 /// The house must not run as the user whose traffic is led to it.
 pub(super) async fn refuse_own_user(config: &Config) -> Result<(), Error> {
-    if !config.redirect.expected {
+    if !config.redirect.rules.are_needed() {
         return Ok(());
     }
     let own = rustix::process::geteuid().as_raw();
@@ -35,7 +35,7 @@ pub(super) async fn refuse_own_user(config: &Config) -> Result<(), Error> {
 /// The first folder on the way to `path` that other users may not pass; the agent's user is one of
 /// them.
 #[must_use]
-pub fn closed_folder(path: &Path) -> Option<PathBuf> {
+pub(crate) fn closed_folder(path: &Path) -> Option<PathBuf> {
     let is_closed = |folder: &&Path| {
         std::fs::metadata(folder)
             .is_ok_and(|metadata| metadata.permissions().mode() & PASS_FOR_OTHERS == 0)
@@ -45,7 +45,7 @@ pub fn closed_folder(path: &Path) -> Option<PathBuf> {
 
 /// An agent that cannot read its bundle trusts nobody, and says so in words that do not help.
 pub(super) fn refuse_closed_bundle(config: &Config, bundle: &Bundle) -> Result<(), Error> {
-    let Some(user) = config.agent.user.as_ref().filter(|_| config.has_agent()) else {
+    let (Some(user), Some(_)) = (&config.launch.user, &config.agent) else {
         return Ok(());
     };
     match closed_folder(&bundle.all) {
@@ -66,27 +66,38 @@ pub(super) fn environment(
     addresses: &Addresses,
 ) -> BTreeMap<String, String> {
     let mut environment: BTreeMap<_, _> = bundle::environment(bundle).into_iter().collect();
-    if let (false, Some(connect)) = (config.redirect.expected, addresses.connect) {
+    if let (false, Some(connect)) = (config.redirect.rules.are_needed(), addresses.connect) {
         for name in ["HTTPS_PROXY", "https_proxy"] {
             environment.insert(name.to_owned(), format!("http://{connect}"));
         }
     }
-    environment.extend(config.agent.env.clone());
+    environment.extend(config.launch.env.clone());
     environment
+}
+
+/// What the agent's start needs of the rest of the program.
+pub(super) struct Context<'a> {
+    /// Owns the tasks of the agent and of the watch over its redirect.
+    pub(super) tasks: &'a Tasks,
+    /// Learns whether the rules are in place and the agent is up.
+    pub(super) readiness: &'a Arc<Readiness>,
+    /// Where facts are stated.
+    pub(super) record: &'a Arc<dyn Record>,
+    /// Where a failure is stated that ends the program.
+    pub(super) vital: mpsc::Sender<Error>,
 }
 
 /// Starts the watch over the redirect and, behind it, the agent, whose state is returned where
 /// there is one.
 pub(super) async fn start(
-    config: Config,
+    config: &Config,
     environment: BTreeMap<String, String>,
-    app: &App,
-    record: Arc<dyn Record>,
-    vital: mpsc::Sender<Error>,
+    context: Context<'_>,
 ) -> Result<Option<watch::Receiver<AgentState>>, Error> {
     let redirect = config
         .redirect
-        .is_watched()
+        .rules
+        .are_watched()
         .then(|| Redirect::new(config.redirect.clone()));
     if let Some(redirect) = &redirect
         && rustix::process::geteuid().is_root()
@@ -94,65 +105,74 @@ pub(super) async fn start(
         let done = redirect.install(None).await?;
         info!(rules = done.trim(), "the redirect is in place");
     }
-    let rules = redirect.map(|redirect| watch_rules(redirect, app, Arc::clone(&record)));
-    Ok(config
-        .has_agent()
-        .then(|| supervise(config, environment, app, record, vital, rules)))
+    let rules = redirect.map(|redirect| context.watch_rules(redirect));
+    let Some(choice) = config.agent.clone() else {
+        return Ok(None);
+    };
+    let launch = launch::Config {
+        env: environment,
+        ..config.launch.clone()
+    };
+    let supervisor = Supervisor::new(
+        choice,
+        launch,
+        config.supervision.clone(),
+        &config.state_dir,
+        Arc::clone(context.record),
+    );
+    Ok(Some(context.supervise(supervisor, rules)))
 }
 
 type Rules = watch::Receiver<Option<crate::capture::redirect::Status>>;
 
-fn watch_rules(redirect: Redirect, app: &App, record: Arc<dyn Record>) -> Rules {
-    let rules = redirect.subscribe();
-    let stopping = app.agent.stopping().clone();
-    app.agent
-        .spawn(async move { redirect.watch(&*record, &stopping).await });
-    let (mut seen, readiness) = (rules.clone(), Arc::clone(&app.readiness));
-    app.agent.spawn(async move {
-        while seen.changed().await.is_ok() {
-            let complete = seen
-                .borrow_and_update()
-                .is_some_and(|status| status.is_complete());
-            readiness.set(Condition::Redirect, complete);
-        }
-    });
-    rules
-}
-
-fn supervise(
-    mut config: Config,
-    environment: BTreeMap<String, String>,
-    app: &App,
-    record: Arc<dyn Record>,
-    vital: mpsc::Sender<Error>,
-    rules: Option<Rules>,
-) -> watch::Receiver<AgentState> {
-    config.agent.env = environment;
-    let supervisor = Supervisor::new(config.agent, &config.state_dir, record);
-    let (mut state, readiness) = (supervisor.subscribe(), Arc::clone(&app.readiness));
-    let supervised = state.clone();
-    app.agent.spawn(async move {
-        while state.changed().await.is_ok() {
-            let up = matches!(*state.borrow_and_update(), AgentState::Up(_));
-            readiness.set(Condition::Agent, up);
-        }
-    });
-    let stopping = app.agent.stopping().clone();
-    app.agent.spawn(async move {
-        if let Some(mut rules) = rules {
-            // A connection that is older than its rule is never metered.
-            let in_place =
-                rules.wait_for(|status| status.is_some_and(|status| status.is_complete()));
-            match stopping.run_until_cancelled(in_place).await {
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return,
+impl Context<'_> {
+    fn watch_rules(&self, redirect: Redirect) -> Rules {
+        let rules = redirect.subscribe();
+        let (record, stopping) = (Arc::clone(self.record), self.tasks.stopping().clone());
+        self.tasks
+            .spawn(async move { redirect.watch(&*record, &stopping).await });
+        let (mut seen, readiness) = (rules.clone(), Arc::clone(self.readiness));
+        self.tasks.spawn(async move {
+            while seen.changed().await.is_ok() {
+                let complete = seen
+                    .borrow_and_update()
+                    .is_some_and(|status| status.is_complete());
+                readiness.set(Condition::Redirect, complete);
             }
-        }
-        if let Err(failure) = supervisor.run(stopping).await {
-            fail(&vital, failure.into());
-        }
-    });
-    supervised
+        });
+        rules
+    }
+
+    fn supervise(
+        self,
+        supervisor: Supervisor,
+        rules: Option<Rules>,
+    ) -> watch::Receiver<AgentState> {
+        let (mut state, readiness) = (supervisor.subscribe(), Arc::clone(self.readiness));
+        let supervised = state.clone();
+        self.tasks.spawn(async move {
+            while state.changed().await.is_ok() {
+                let up = matches!(*state.borrow_and_update(), AgentState::Up(_));
+                readiness.set(Condition::Agent, up);
+            }
+        });
+        let (stopping, vital) = (self.tasks.stopping().clone(), self.vital);
+        self.tasks.spawn(async move {
+            if let Some(mut rules) = rules {
+                // A connection that is older than its rule is never metered.
+                let in_place =
+                    rules.wait_for(|status| status.is_some_and(|status| status.is_complete()));
+                match stopping.run_until_cancelled(in_place).await {
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) | None => return,
+                }
+            }
+            if let Err(failure) = supervisor.run(stopping).await {
+                fail(&vital, failure.into());
+            }
+        });
+        supervised
+    }
 }
 
 /// `x` for others.

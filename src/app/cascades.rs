@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use super::App;
+use super::Tasks;
 use crate::cascade::client::{Endpoint, RpcError, Token, probe};
 use crate::cascade::correlate::Correlator;
 use crate::cascade::{Mode, follow};
@@ -23,29 +23,22 @@ use crate::launch::{AgentState, Announcement};
 /// Where the agent that is followed listens, while there is one.
 pub(super) type Endpoints = watch::Receiver<Option<Endpoint>>;
 
-/// Starts following; `agent` is the state of the supervised agent, where there is one. Returns who
-/// is followed.
+/// Starts following, by tasks of `tasks`; `agent` is the state of the supervised agent, where there
+/// is one. Returns who is followed.
 pub(super) fn start(
     config: &Config,
     agent: Option<watch::Receiver<AgentState>>,
-    app: &App,
+    tasks: &Tasks,
     correlator: &Arc<Correlator>,
 ) -> Option<Endpoints> {
-    let stopping = app.agent.stopping();
-    // It ends last: the runs that the end of the agent cuts off are still stated.
-    app.exporter.spawn(follow::keep_time(
-        Arc::clone(correlator),
-        app.exporter.stopping().clone(),
-    ));
-    let endpoints = endpoints(config, agent, app)?;
+    let endpoints = endpoints(config, agent, tasks)?;
     let followed = endpoints.clone();
-    let (tasks, correlator) = (app.agent.tracker().clone(), Arc::clone(correlator));
-    app.agent.spawn(follow::run(
+    tasks.spawn(follow::run(
         config.cascade.follow.clone(),
         endpoints,
-        correlator,
-        tasks,
-        stopping.clone(),
+        Arc::clone(correlator),
+        tasks.tracker().clone(),
+        tasks.stopping().clone(),
     ));
     Some(followed)
 }
@@ -54,7 +47,7 @@ pub(super) fn start(
 fn endpoints(
     config: &Config,
     agent: Option<watch::Receiver<AgentState>>,
-    app: &App,
+    tasks: &Tasks,
 ) -> Option<Endpoints> {
     let cascade = &config.cascade;
     if cascade.mode == Mode::Off {
@@ -65,14 +58,11 @@ fn endpoints(
     }
     let (sender, endpoints) = watch::channel(None);
     match agent {
-        Some(agent) => app
-            .agent
-            .spawn(announced(agent, cascade.token.clone(), sender)),
+        Some(agent) => tasks.spawn(announced(agent, cascade.token.clone(), sender)),
         None if cascade.attach => {
             let (folders, token) = (config.discovery_folders.clone(), cascade.token.clone());
-            let (tasks, stopping) = (app.agent.tracker().clone(), app.agent.stopping().clone());
-            app.agent
-                .spawn(found(folders, token, sender, tasks, stopping));
+            let (tracker, stopping) = (tasks.tracker().clone(), tasks.stopping().clone());
+            tasks.spawn(found(folders, token, sender, tracker, stopping));
         }
         None => return None,
     }

@@ -87,9 +87,7 @@ impl Doors {
             }
         }
         for (listener, address) in tcp {
-            if config.web.must_protect(address) && config.web.config_file.is_none() {
-                return Err(Error::Exposed(address));
-            }
+            config.web.admit(address)?;
             to.web.push(address);
             self.web.push(Listener::Tcp(listener));
         }
@@ -115,7 +113,7 @@ impl Doors {
             .iter()
             .map(|(_, address)| *address)
             .find(|it| it.port() != config.redirect.port);
-        if let Some(address) = stray.filter(|_| config.redirect.expected) {
+        if let Some(address) = stray.filter(|_| config.redirect.rules.are_needed()) {
             return Err(Error::Stray {
                 address,
                 port: config.redirect.port,
@@ -176,7 +174,7 @@ pub(super) async fn owners(config: &Config, addresses: &Addresses) -> Result<Own
     let mut allowed = vec![rustix::process::geteuid().as_raw()];
     if addresses.connect.is_some() {
         // One that does not exist yet is made together with the redirect rules, and comes by them.
-        let agent = config.agent.user.iter().map(|user| (user, false));
+        let agent = config.launch.user.iter().map(|user| (user, false));
         let named = config.capture.connect_users.iter().map(|user| (user, true));
         for (user, must_exist) in agent.chain(named) {
             match uid_of(user).await {

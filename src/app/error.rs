@@ -11,8 +11,8 @@ use crate::tls::bundle::BundleError;
 use crate::tls::collector::CollectorError;
 use crate::tls::leaf::LeafError;
 use crate::tls::upstream::UpstreamError;
-use crate::web::SocketError;
 use crate::web::access::AccessError;
+use crate::web::{Exposed, SocketError};
 
 /// Why the house cannot start, or had to end. The message says what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -79,11 +79,8 @@ pub enum Error {
     #[error("the demo: {0}")]
     Demo(String),
     /// The exporter's address can be reached by other machines.
-    #[error(
-        "{0} can be reached by other machines and there is no password: listen on 127.0.0.1, set web.config_file to a file \
-         with TLS and users, or set web.danger_expose_to_network to true"
-    )]
-    Exposed(SocketAddr),
+    #[error(transparent)]
+    Exposed(#[from] Exposed),
     /// A socket that was handed over cannot be used.
     #[error("a socket of the service manager cannot be used: {0}; look into the .socket unit")]
     Handed(#[source] io::Error),

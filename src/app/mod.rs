@@ -12,21 +12,22 @@ mod doors;
 mod error;
 mod notify;
 mod process;
+mod running;
 mod signals;
 mod tasks;
+mod traffic;
 mod trust;
 mod unread;
 mod views;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tracing::{error, info, warn};
+use tracing::error;
 
-use crate::capture::listener::{self, Doors as SharedDoors, Slots};
-use crate::capture::{Gate, KernelOriginalDst, LoopGuard, Owners};
+use crate::capture::{KernelOriginalDst, OriginalDst, Owners};
 use crate::cascade::client::Endpoint;
+use crate::cascade::follow;
 use crate::config::Config;
 use crate::dialect::Observers;
 use crate::export::diagnostics::Diagnostics;
@@ -34,19 +35,20 @@ use crate::export::otlp::{Exporter, Pusher};
 use crate::ledger::{Ledger, UsageReport};
 use crate::observe::memory::Memory;
 use crate::record::Record;
-use crate::relay::{Relay, Shutdown};
 use crate::web::access::Access;
 use crate::web::{Condition, Listener, Readiness, Web};
 
 pub use activation::Activation;
-pub use agent::closed_folder;
-pub use demo::{DemoOptions, demo};
+pub(crate) use agent::closed_folder;
+pub(crate) use demo::{DemoOptions, demo};
 pub use doors::Addresses;
 pub use error::Error;
 pub use tasks::Tasks;
+pub use traffic::Traffic;
 
 use cascades::Endpoints;
 use doors::Doors;
+use running::Running;
 use signals::Signals;
 use trust::{Collectors, Trust};
 use views::Views;
@@ -56,14 +58,19 @@ use views::Views;
 ///
 /// # Errors
 /// Whatever keeps the house from starting, or ends it.
-pub async fn serve(
+pub(crate) async fn serve(
     config: Config,
     handed: Activation,
     diagnostics: Option<Diagnostics>,
 ) -> Result<(), Error> {
     process::harden()?;
     let mut signals = Signals::install()?;
-    let mut app = App::start_with(config, handed, diagnostics).await?;
+    let surroundings = Surroundings {
+        handed,
+        diagnostics,
+        ..Surroundings::default()
+    };
+    let mut app = App::start(config, surroundings).await?;
     notify::ready();
     let failure = tokio::select! {
         () = signals.next() => None,
@@ -74,92 +81,113 @@ pub async fn serve(
     failure.map_or(Ok(()), Err)
 }
 
-/// The running house.
+/// What the program gets from around it.
+pub struct Surroundings {
+    /// Sockets that the service manager has opened.
+    pub handed: Activation,
+    /// What the log was started with, where connections are traced.
+    pub diagnostics: Option<Diagnostics>,
+    /// Knows where a redirected connection was going.
+    pub original_dst: Arc<dyn OriginalDst>,
+}
+
+impl Default for Surroundings {
+    /// No sockets, no diagnostics, and the kernel.
+    fn default() -> Self {
+        Self {
+            handed: Activation::default(),
+            diagnostics: None,
+            original_dst: Arc::new(KernelOriginalDst),
+        }
+    }
+}
+
+/// The running program.
 pub struct App {
     addresses: Addresses,
-    /// Doors and connections.
-    traffic: Tasks,
-    /// The agent and the watch over its redirect.
-    agent: Tasks,
-    /// The exporter.
-    exporter: Tasks,
-    /// What takes spans and metrics to the collector.
-    telemetry: Tasks,
+    running: Running,
     failures: mpsc::Receiver<Error>,
-    ledger: Arc<Ledger>,
-    readiness: Arc<Readiness>,
     /// Whose conversations are followed, where anybody's are.
     followed: Option<Endpoints>,
-    drain: Duration,
 }
 
 impl App {
-    /// Builds and starts everything that the configuration asks for; `diagnostics` go to the
-    /// collector from then on.
+    /// Builds and starts everything that the configuration asks for.
     ///
     /// # Errors
-    /// Whatever keeps the house from starting; nothing is left running then.
-    pub async fn start(config: Config, diagnostics: Option<Diagnostics>) -> Result<Self, Error> {
-        Self::start_with(config, Activation::default(), diagnostics).await
-    }
-
-    /// The same, with sockets that the service manager has opened.
-    ///
-    /// # Errors
-    /// As [`App::start`].
-    pub async fn start_with(
-        config: Config,
-        handed: Activation,
-        diagnostics: Option<Diagnostics>,
-    ) -> Result<Self, Error> {
+    /// Whatever keeps the program from starting; nothing is left running then.
+    pub async fn start(config: Config, surroundings: Surroundings) -> Result<Self, Error> {
         agent::refuse_own_user(&config).await?;
         create_state_dir(&config)?;
-        let (doors, addresses) = Doors::open(&config, handed)?;
+        let (doors, addresses) = Doors::open(&config, surroundings.handed)?;
         let owners = doors::owners(&config, &addresses).await?;
         let access = open_access(&config, &addresses)?;
-        let views = Views::new(&config, access, diagnostics, conditions(&config));
+        let views = Views::new(
+            &config,
+            access,
+            surroundings.diagnostics,
+            conditions(&config),
+        );
         let trust = Trust::open(&config, &*views.record)?;
         agent::refuse_closed_bundle(&config, &trust.bundle)?;
-        let (vital, failures) = mpsc::channel(1);
-        let mut app = Self {
-            addresses,
-            traffic: Tasks::default(),
-            agent: Tasks::default(),
-            exporter: Tasks::default(),
-            telemetry: Tasks::default(),
-            failures,
-            ledger: Arc::clone(&views.ledger),
-            readiness: Arc::clone(&views.readiness),
-            followed: None,
-            drain: config.drain,
-        };
-        let environment = agent::environment(&config, &trust.bundle, &app.addresses);
-        app.exporter.spawn(trust::watch_expiry(
+
+        let environment = agent::environment(&config, &trust.bundle, &addresses);
+        let running = Running::new(views.ledger, views.readiness, config.drain);
+        let exporter = &running.exporter;
+        exporter.spawn(trust::watch_expiry(
             trust.not_after,
-            app.exporter.stopping().clone(),
+            exporter.stopping().clone(),
         ));
-        app.export(views.spans, views.pusher, &trust.collectors);
-        app.exporter
-            .spawn(notify::watchdog(app.exporter.stopping().clone()));
-        app.serve_exporter(doors.web, &views.web);
-        app.serve_traffic(
+        export(
+            &running.telemetry,
+            views.spans,
+            views.pusher,
+            &trust.collectors,
+        );
+        exporter.spawn(notify::watchdog(exporter.stopping().clone()));
+        serve_exporter(exporter, doors.web, &views.web);
+        let traffic = traffic(
             &config,
-            doors.traffic,
+            &addresses,
             trust,
             owners,
-            Arc::clone(&views.record),
+            surroundings.original_dst,
+            &views.record,
         );
-        let supervised =
-            match agent::start(config.clone(), environment, &app, views.record, vital).await {
-                Ok(supervised) => supervised,
-                Err(failure) => {
-                    app.stop(std::future::ready(())).await;
-                    return Err(failure);
-                }
-            };
-        app.followed = cascades::start(&config, supervised, &app, &views.correlator);
-        app.addresses.tell();
-        Ok(app)
+        traffic.serve(
+            doors.traffic,
+            running.traffic.tracker(),
+            &running.traffic_shutdown(),
+        );
+        running.readiness.set(Condition::Listening, true);
+
+        let (vital, failures) = mpsc::channel(1);
+        let context = agent::Context {
+            tasks: &running.agent,
+            readiness: &running.readiness,
+            record: &views.record,
+            vital,
+        };
+        let agent = match agent::start(&config, environment, context).await {
+            Ok(agent) => agent,
+            Err(failure) => {
+                running.stop(std::future::ready(())).await;
+                return Err(failure);
+            }
+        };
+        // It ends after the agent: the runs that the agent's end cuts off are still stated.
+        running.exporter.spawn(follow::keep_time(
+            Arc::clone(&views.correlator),
+            running.exporter.stopping().clone(),
+        ));
+        let followed = cascades::start(&config, agent, &running.agent, &views.correlator);
+        addresses.tell();
+        Ok(Self {
+            addresses,
+            running,
+            failures,
+            followed,
+        })
     }
 
     /// Where the house can be reached.
@@ -171,12 +199,12 @@ impl App {
     /// What holds of the conditions for `/readyz`.
     #[must_use]
     pub fn readiness(&self) -> &Readiness {
-        &self.readiness
+        &self.running.readiness
     }
 
     /// Answers what `/v1/usage` answers, also after the house has ended.
     pub fn usage(&self) -> impl Fn() -> UsageReport + use<> {
-        let ledger = Arc::clone(&self.ledger);
+        let ledger = Arc::clone(&self.running.ledger);
         move || ledger.report()
     }
 
@@ -191,7 +219,7 @@ impl App {
     /// What is kept of calls and conversations, also after the house has ended.
     #[must_use]
     pub fn ledger(&self) -> &Arc<Ledger> {
-        &self.ledger
+        &self.running.ledger
     }
 
     /// Returns when something that the house cannot do without has failed. Cancel-safe.
@@ -203,120 +231,59 @@ impl App {
         }
     }
 
-    /// Ends the house: traffic first and in peace, until its deadline or `hurry`; then the agent,
+    /// Ends the program: traffic first and in peace, until its deadline or `hurry`; then the agent,
     /// then the exporter, then what takes spans and metrics to the collector, and the ledger.
     pub async fn stop(self, hurry: impl Future<Output = ()>) {
-        self.readiness.set(Condition::Listening, false);
-        info!(deadline = ?self.drain, "stopping: running exchanges may end");
-        if !self.traffic.drain(self.drain, hurry).await {
-            warn!("running exchanges were cut off");
-        }
-        self.agent
-            .drain(AGENT_STOP_LIMIT, std::future::pending())
-            .await;
-        self.exporter
-            .drain(EXPORTER_STOP_LIMIT, std::future::pending())
-            .await;
-        // Whoever states the last runs has ended now: what is left of spans is all there will be,
-        // and the counts are final.
-        self.telemetry
-            .drain(TELEMETRY_STOP_LIMIT, std::future::pending())
-            .await;
-        let ledger = self.ledger;
-        let closed = tokio::task::spawn_blocking(move || ledger.close(LEDGER_STOP_LIMIT)).await;
-        if !closed.unwrap_or_default() {
-            warn!("the ledger was not closed in time");
-        }
-        info!("stopped");
+        self.running.stop(hurry).await;
     }
+}
 
-    fn serve_exporter(&self, listeners: Vec<Listener>, web: &Arc<Web>) {
-        for listener in listeners {
-            let (tracker, stopping) = (
-                self.exporter.tracker().clone(),
-                self.exporter.stopping().clone(),
-            );
-            self.exporter
-                .spawn(Arc::clone(web).serve(listener, tracker, stopping));
-        }
+fn serve_exporter(tasks: &Tasks, listeners: Vec<Listener>, web: &Arc<Web>) {
+    for listener in listeners {
+        let (tracker, stopping) = (tasks.tracker().clone(), tasks.stopping().clone());
+        tasks.spawn(Arc::clone(web).serve(listener, tracker, stopping));
     }
+}
 
-    fn export(&self, spans: Option<Exporter>, metrics: Option<Pusher>, tls: &Collectors) {
-        let tasks = || {
-            (
-                self.telemetry.tracker().clone(),
-                self.telemetry.stopping().clone(),
-            )
-        };
-        if let Some((pusher, tls)) = metrics.zip(tls.metrics.clone()) {
-            let (tracker, stopping) = tasks();
-            self.telemetry.spawn(pusher.run(tls, tracker, stopping));
-        }
-        if let Some((exporter, tls)) = spans.zip(tls.spans.clone()) {
-            let (tracker, stopping) = tasks();
-            self.telemetry.spawn(exporter.run(tls, tracker, stopping));
-        }
+fn export(tasks: &Tasks, spans: Option<Exporter>, metrics: Option<Pusher>, tls: &Collectors) {
+    let of_tasks = || (tasks.tracker().clone(), tasks.stopping().clone());
+    if let Some((pusher, tls)) = metrics.zip(tls.metrics.clone()) {
+        let (tracker, stopping) = of_tasks();
+        tasks.spawn(pusher.run(tls, tracker, stopping));
     }
+    if let Some((exporter, tls)) = spans.zip(tls.spans.clone()) {
+        let (tracker, stopping) = of_tasks();
+        tasks.spawn(exporter.run(tls, tracker, stopping));
+    }
+}
 
-    fn serve_traffic(
-        &self,
-        config: &Config,
-        listeners: Vec<(crate::capture::Door, tokio::net::TcpListener)>,
-        trust: Trust,
-        owners: Owners,
-        record: Arc<dyn Record>,
-    ) {
-        let guard = Arc::new(LoopGuard::new(
-            self.addresses.all(),
-            config.capture.allow_private_networks,
-        ));
-        let memory = Memory::new(config.observe.max_memory);
-        let relay = Arc::new(Relay {
-            config: config.relay.clone(),
-            guard: Arc::clone(&guard),
-            upstream: trust.upstream,
-            leaves: trust.leaves,
-            observers: Arc::new(Observers {
-                record: Arc::clone(&record),
-                memory,
-            }),
-            record: Arc::clone(&record),
-        });
-        let gate = Gate {
-            guard,
-            owners,
-            original_dst: Arc::new(KernelOriginalDst),
-            connect_request: config.capture.connect_request,
-            record,
-        };
-        let doors = usize::from(self.addresses.connect.is_some())
-            + usize::from(!self.addresses.redirect.is_empty());
-        let slots = Slots::new(process::room_for(config.capture.max_connections, doors));
-        let shared = Arc::new(SharedDoors {
-            gate,
-            slots,
-            tasks: self.traffic.tracker().clone(),
-        });
-        let shutdown = Shutdown {
-            drain: self.traffic.stopping().clone(),
-            force: self.traffic.forced().clone(),
-        };
-        for (door, listener) in listeners {
-            let (relay, shutdown) = (Arc::clone(&relay), shutdown.clone());
-            let serve = move |accepted| {
-                let (relay, shutdown) = (Arc::clone(&relay), shutdown.clone());
-                async move { relay.serve(accepted, &shutdown).await }
-            };
-            let stopping = self.traffic.stopping().clone();
-            self.traffic.spawn(listener::run(
-                listener,
-                door,
-                Arc::clone(&shared),
-                stopping,
-                serve,
-            ));
-        }
-        self.readiness.set(Condition::Listening, true);
+/// The traffic side as the configuration wants it.
+fn traffic(
+    config: &Config,
+    addresses: &Addresses,
+    trust: Trust,
+    owners: Owners,
+    original_dst: Arc<dyn OriginalDst>,
+    record: &Arc<dyn Record>,
+) -> Traffic {
+    let doors =
+        usize::from(addresses.connect.is_some()) + usize::from(!addresses.redirect.is_empty());
+    let observers = Observers {
+        record: Arc::clone(record),
+        memory: Memory::new(config.observe.max_memory),
+    };
+    Traffic {
+        relay: config.relay.clone(),
+        connect_request: config.capture.connect_request,
+        allow_private_networks: config.capture.allow_private_networks,
+        max_connections: process::room_for(config.capture.max_connections, doors),
+        own: addresses.all(),
+        owners,
+        upstream: trust.upstream,
+        leaves: trust.leaves,
+        original_dst,
+        observers: Arc::new(observers),
+        record: Arc::clone(record),
     }
 }
 
@@ -340,8 +307,12 @@ fn fail(vital: &mpsc::Sender<Error>, failure: Error) {
 }
 
 fn conditions(config: &Config) -> impl Iterator<Item = Condition> {
-    let redirect = config.redirect.is_watched().then_some(Condition::Redirect);
-    let agent = config.has_agent().then_some(Condition::Agent);
+    let redirect = config
+        .redirect
+        .rules
+        .are_watched()
+        .then_some(Condition::Redirect);
+    let agent = config.agent.as_ref().map(|_| Condition::Agent);
     [Condition::Listening]
         .into_iter()
         .chain(redirect)
@@ -362,15 +333,3 @@ fn create_state_dir(config: &Config) -> Result<(), Error> {
             source,
         })
 }
-
-/// Longer than `agent.stop_timeout` usually is: the supervisor itself sends SIGKILL in time.
-const AGENT_STOP_LIMIT: Duration = Duration::from_secs(60);
-
-/// A scrape that is being answered takes milliseconds.
-const EXPORTER_STOP_LIMIT: Duration = Duration::from_secs(2);
-
-/// Longer than its writer tries: it gives up after some seconds by itself.
-const LEDGER_STOP_LIMIT: Duration = Duration::from_secs(10);
-
-/// Longer than either exporter takes: they give up after five seconds by themselves.
-const TELEMETRY_STOP_LIMIT: Duration = Duration::from_secs(10);

@@ -81,11 +81,7 @@ impl Trust {
         record.record(Fact::CaExpiry(not_after));
         let upstream = Upstream::new(&config.upstream, &authority)?;
         let collectors = Collectors::new(&config.otlp, &authority)?;
-        let bundle = bundle::write(
-            &config.bundle_path(),
-            &authority,
-            &config.upstream.extra_roots,
-        )?;
+        let bundle = bundle::write(&config.bundle, &authority, &config.upstream.extra_roots)?;
         let leaves = Leaves::new(Arc::new(authority))?;
         Ok(Self {
             upstream,

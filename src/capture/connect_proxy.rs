@@ -17,7 +17,7 @@ use crate::record::{Host, RefuseReason};
 
 /// Why the door stays shut.
 #[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
+pub(super) enum ConnectError {
     /// The agent closed the connection before its request was complete.
     #[error("the agent closed the connection before its request was complete")]
     Closed,
@@ -50,7 +50,7 @@ pub enum ConnectError {
 impl ConnectError {
     /// The label.
     #[must_use]
-    pub fn reason(&self) -> RefuseReason {
+    pub(super) fn reason(&self) -> RefuseReason {
         match self {
             Self::Closed | Self::Io(_) => RefuseReason::AgentGone,
             Self::Malformed | Self::NotConnect => RefuseReason::BadRequest,
@@ -74,7 +74,7 @@ impl ConnectError {
 ///
 /// # Errors
 /// See [`ConnectError`]; the agent has then been told and the connection is closed.
-pub async fn accept(
+pub(super) async fn accept(
     mut tcp: TcpStream,
     owners: &Owners,
     guard: &LoopGuard,

@@ -25,19 +25,19 @@ use crate::record::diagnostics::{
 use crate::record::{Fact, Label as _, Record, RefuseReason};
 
 /// What all listeners share.
-pub struct Doors {
+pub(crate) struct Doors {
     /// Admits connections.
-    pub gate: Gate,
+    pub(crate) gate: Gate,
     /// Who may be open at once.
-    pub slots: Slots,
+    pub(crate) slots: Slots,
     /// Owns the tasks of the connections.
-    pub tasks: TaskTracker,
+    pub(crate) tasks: TaskTracker,
 }
 
 /// One permit for each connection that may be open. Every door has its own: whoever crowds the
 /// CONNECT proxy takes nothing from the redirected agent.
 #[derive(Debug)]
-pub struct Slots {
+pub(crate) struct Slots {
     connect: Arc<Semaphore>,
     redirect: Arc<Semaphore>,
 }
@@ -45,7 +45,7 @@ pub struct Slots {
 impl Slots {
     /// Room for this many connections at each door.
     #[must_use]
-    pub fn new(each: usize) -> Self {
+    pub(crate) fn new(each: usize) -> Self {
         let room = || Arc::new(Semaphore::new(each));
         Self {
             connect: room(),
@@ -85,7 +85,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Accepts connections until `shutdown`, and hands each one that is admitted to `serve`, in a task
 /// of its own.
-pub async fn run<S, F>(
+pub(crate) async fn run<S, F>(
     listener: TcpListener,
     door: Door,
     doors: Arc<Doors>,
@@ -162,7 +162,7 @@ where
 ///
 /// # Errors
 /// The operating system's, on a socket that is already gone.
-pub fn tune(tcp: &TcpStream) -> io::Result<()> {
+pub(crate) fn tune(tcp: &TcpStream) -> io::Result<()> {
     tcp.set_nodelay(true)?;
     let keepalive = TcpKeepalive::new()
         .with_time(KEEPALIVE_AFTER)

@@ -5,11 +5,11 @@
 //! checked against the [`LoopGuard`]. What may not go on is refused here and stated as a fact.
 //! Nothing is ever dialled here.
 
-pub mod connect_proxy;
+mod connect_proxy;
 pub mod listener;
-pub mod loop_guard;
-pub mod original_dst;
-pub mod owner;
+mod loop_guard;
+mod original_dst;
+mod owner;
 mod reach;
 pub mod redirect;
 
@@ -125,23 +125,23 @@ label! {
 }
 
 /// What all listeners share to admit a connection.
-pub struct Gate {
+pub(crate) struct Gate {
     /// What never to be led to.
-    pub guard: Arc<LoopGuard>,
+    pub(crate) guard: Arc<LoopGuard>,
     /// Whom the CONNECT proxy serves.
-    pub owners: Owners,
+    pub(crate) owners: Owners,
     /// Who knows where a redirected connection was going.
-    pub original_dst: Arc<dyn OriginalDst>,
+    pub(crate) original_dst: Arc<dyn OriginalDst>,
     /// Limit of [`TimeoutStep::ConnectRequest`].
-    pub connect_request: Duration,
+    pub(crate) connect_request: Duration,
     /// Where refusals are stated.
-    pub record: Arc<dyn Record>,
+    pub(crate) record: Arc<dyn Record>,
 }
 
 impl Gate {
     /// Learns where the connection wants to go. `None` when it was refused: that is then stated and
     /// the connection closed. The current span is told of it, too.
-    pub async fn admit(&self, door: Door, tcp: TcpStream) -> Option<Accepted> {
+    pub(crate) async fn admit(&self, door: Door, tcp: TcpStream) -> Option<Accepted> {
         let admitted = match door {
             Door::Connect => self.connected(tcp).await,
             Door::Redirect => self.redirected(tcp),

@@ -23,11 +23,8 @@ use crate::record::{Fact, IpFamily, Record};
 /// Whose traffic goes where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Whether the rules are expected to be in place while the program serves.
-    pub expected: bool,
-    /// Whether somebody else sees to them: looking at them takes root or the sudoers line, and then
-    /// is not tried.
-    pub external: bool,
+    /// Whether the rules are needed while the program serves.
+    pub rules: Rules,
     /// The redirected user.
     pub user: String,
     /// Name of this instance, at most 16 of `a-z`, `0-9`, `-`: it names the chains (iptables allows
@@ -45,8 +42,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            expected: true,
-            external: false,
+            rules: Rules::Watched,
             user: "antigravity-ls".into(),
             name: "gravimeter".into(),
             port: 8742,
@@ -57,11 +53,29 @@ impl Default for Config {
     }
 }
 
-impl Config {
-    /// Whether the rules are expected and looked at.
+/// Whether redirect rules are needed, and who sees to them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rules {
+    /// They are, and somebody else sees to them: looking at them takes root or the sudoers line,
+    /// and is not tried.
+    External,
+    /// They are not: the agent comes through the CONNECT proxy.
+    NotNeeded,
+    /// They are, and are looked at.
+    Watched,
+}
+
+impl Rules {
+    /// Whether the agent's traffic comes by them.
     #[must_use]
-    pub fn is_watched(&self) -> bool {
-        self.expected && !self.external
+    pub fn are_needed(self) -> bool {
+        !matches!(self, Self::NotNeeded)
+    }
+
+    /// Whether they are looked at.
+    #[must_use]
+    pub fn are_watched(self) -> bool {
+        matches!(self, Self::Watched)
     }
 }
 

@@ -110,8 +110,8 @@ fn look(config: &Config) -> Vec<Finding> {
     let mut findings = vec![state(config), authority(config), roots(config)];
     findings.extend(doors(config));
     findings.extend(access(config));
-    if config.redirect.expected {
-        if config.redirect.is_watched() {
+    if config.redirect.rules.are_needed() {
+        if config.redirect.rules.are_watched() {
             findings.extend(["iptables", "ip6tables", "sudo"].map(program));
             findings.push(rules(config));
         } else {
@@ -290,8 +290,8 @@ fn rules(config: &Config) -> Finding {
 }
 
 fn bundle(config: &Config) -> Finding {
-    let path = config.bundle_path();
-    match app::closed_folder(&path) {
+    let path = &config.bundle;
+    match app::closed_folder(path) {
         None => Finding::ok("bundle", path.display().to_string()),
         Some(folder) => Finding::fail(
             "bundle",

@@ -7,7 +7,7 @@ use clap::builder::PathBufValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
 use crate::config::{
-    DefaultValue, Inputs, KEYS, Key, Kind, Loaded, Mistakes, Places, load, process_environment,
+    DefaultValue, Inputs, Key, Kind, Loaded, Mistakes, Places, keys, load, process_environment,
 };
 
 /// The part of the command line that belongs to the configuration.
@@ -31,7 +31,7 @@ impl ConfigFlags {
     /// Sets a key as if its flag had been given, unless it was.
     pub(super) fn or_set(mut self, name: &str, text: &str) -> Self {
         let free = !self.given.iter().any(|(key, _)| key.name == name);
-        if let Some(key) = KEYS.iter().find(|key| key.name == name).filter(|_| free) {
+        if let Some(key) = keys().find(|key| key.name == name).filter(|_| free) {
             self.given.push((key, vec![text.to_owned()]));
         }
         self
@@ -47,7 +47,7 @@ impl Args for ConfigFlags {
             .help("The configuration file")
             .long_help(FILE_HELP)
             .help_heading(HEADING);
-        command.arg(file).args(KEYS.iter().map(flag))
+        command.arg(file).args(keys().map(flag))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -63,7 +63,7 @@ impl FromArgMatches for ConfigFlags {
         };
         Ok(Self {
             file: matches.get_one(FILE).cloned(),
-            given: KEYS.iter().filter_map(texts).collect(),
+            given: keys().filter_map(texts).collect(),
         })
     }
 

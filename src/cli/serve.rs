@@ -29,7 +29,7 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let mut flags = self.config;
-        if self.standalone && !flags.clone().load()?.config.has_agent() {
+        if self.standalone && flags.clone().load()?.config.agent.is_none() {
             flags = flags.or_set("agent.preset", "antigravity");
         }
         let Loaded {

@@ -11,7 +11,7 @@ fn the_command_line_is_sound() {
 fn every_key_is_a_flag_of_serve() {
     let command = Cli::command();
     let serve = command.find_subcommand("serve").expect("serve");
-    for key in crate::config::KEYS {
+    for key in crate::config::keys() {
         assert!(
             serve
                 .get_arguments()

@@ -1,271 +1,108 @@
-//! What no single key can tell: contradictions between them.
+//! The one check of a configuration: a [`Raw`] enters, a [`Config`] or every contradiction between
+//! its keys leaves.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use super::source::{Mistake, Source};
-use super::{Config, Origin, otel};
-use crate::cascade::Mode;
+use super::contradictions::contradictions;
+use super::raw::Raw;
+use super::source::{Mistake, Origin};
+use super::{Config, otel};
+use crate::capture::redirect;
+use crate::cascade::client::Endpoint;
+use crate::pricing::Prices;
 
-/// All contradictions, each told at the place of the key that should change.
-pub(super) fn contradictions(config: &Config, origins: &[Origin]) -> Vec<Mistake> {
-    let mut found = Contradictions {
-        origins,
-        mistakes: Vec::new(),
+/// Checks what was said, and derives what follows from several keys; all contradictions, each told
+/// at the place of the key that should change.
+pub(super) fn check(
+    mut raw: Raw,
+    prices: Arc<Prices>,
+    origins: &[Origin],
+) -> Result<Config, Vec<Mistake>> {
+    keep_headers_at_home(&mut raw, origins);
+    let mistakes = contradictions(&raw, origins);
+    match raw.state_dir.clone() {
+        Some(state_dir) if mistakes.is_empty() => Ok(derived(raw, state_dir, prices)),
+        _ => Err(mistakes),
+    }
+}
+
+/// Only for what has no contradictions.
+fn derived(raw: Raw, state_dir: PathBuf, prices: Arc<Prices>) -> Config {
+    let (rules, connect_listen) = (raw.rules(), raw.connect_listen());
+    let mut config = Config {
+        agent: raw.agent(),
+        bundle: raw.bundle(&state_dir),
+        redirect: redirect(&raw),
+        capture: raw.capture,
+        cascade: raw.cascade,
+        discovery_folders: raw.discovery_folders,
+        drain: raw.drain,
+        launch: raw.launch,
+        ledger: raw.ledger,
+        log: raw.log,
+        max_models: raw.max_models,
+        metrics: raw.metrics,
+        observe: raw.observe,
+        otlp: raw.otlp,
+        prices,
+        relay: raw.relay,
+        state_dir,
+        supervision: raw.supervision,
+        upstream: raw.upstream,
+        web: raw.web,
     };
-    found.doors(config);
-    found.redirect(config);
-    found.agent(config);
-    found.cascade(config);
-    found.otlp(config);
-    if config.state_dir == PathBuf::new() {
-        found.add(
-            "state.dir",
-            &[],
-            "there is no home folder to keep the state in: set state.dir",
-        );
-    }
-    found.mistakes
+    config.capture.connect_listen = connect_listen;
+    config.launch.redirected = rules.are_needed();
+    config.otlp.sampling = raw.otlp_sampler.sampling(raw.otlp_sampler_ratio);
+    let token = config.cascade.token.clone();
+    // What keeps them from being an endpoint has been told as a contradiction.
+    config.cascade.endpoint = Endpoint::new(raw.cascade_http, raw.cascade_https, token).ok();
+    config
 }
 
-struct Contradictions<'a> {
-    origins: &'a [Origin],
-    mistakes: Vec<Mistake>,
-}
-
-impl Contradictions<'_> {
-    /// Adds a mistake of `key`, at its place or, where it was not given, at that of the first of
-    /// `others` that was.
-    fn add(&mut self, key: &'static str, others: &[&str], message: impl Into<String>) {
-        let given = std::iter::once(&key)
-            .chain(others)
-            .filter_map(|key| self.given(key))
-            .next();
-        self.mistakes
-            .push(Mistake::new(given.unwrap_or(Source::Default), key, message));
-    }
-
-    fn given(&self, key: &str) -> Option<Source> {
-        let origin = self.origins.iter().find(|origin| origin.key == key)?;
-        (origin.source != Source::Default).then(|| origin.source.clone())
-    }
-
-    /// Listeners: reachable from this machine only, and each on a port of its own.
-    fn doors(&mut self, config: &Config) {
-        let web = config.web.listen;
-        if let Some(web) =
-            web.filter(|web| config.web.must_protect(*web) && config.web.config_file.is_none())
-        {
-            self.add(
-                "web.listen",
-                &[],
-                format!(
-                    "{web} can be reached by other machines and there is no password: listen on 127.0.0.1:{}, \
-                     set web.config_file to a file with TLS and users, or set web.danger_expose_to_network to true",
-                    web.port()
-                ),
-            );
-        }
-        if web.is_none() && config.web.socket.is_none() {
-            self.add(
-                "web.listen",
-                &[],
-                r#"nobody could ask anything: set web.socket, or listen on "127.0.0.1:8741""#,
-            );
-        }
-        for (key, address) in traffic_doors(config) {
-            if !address.ip().is_loopback() {
-                self.add(
-                    key,
-                    &[],
-                    format!(
-                        "{address} can be reached by other machines, which could then send traffic through this one: \
-                     listen on 127.0.0.1:{}",
-                        address.port()
-                    ),
-                );
-            }
-        }
-        let mut doors: Vec<_> = web
-            .map(|web| ("web.listen", web))
+/// The redirect leads to the port that is listened on and shields our own.
+fn redirect(raw: &Raw) -> redirect::Config {
+    let arrival = raw.capture.redirect_listen.first();
+    let doors = [raw.web.listen, arrival.copied(), raw.connect_listen()];
+    let mut redirect = redirect::Config {
+        rules: raw.rules(),
+        user: raw.redirect_user.clone(),
+        keep_away: doors
             .into_iter()
-            .chain(traffic_doors(config))
-            .collect();
-        doors.retain(|(_, address)| address.port() != 0);
-        for (number, (key, address)) in doors.iter().enumerate() {
-            let mut earlier = doors.iter().take(number);
-            if let Some((other, _)) = earlier.find(|(other, taken)| {
-                taken.port() == address.port() && (other != key || taken == address)
-            }) {
-                self.add(
-                    key,
-                    &[*other],
-                    format!(
-                        "port {} is that of {other}, too: choose another one",
-                        address.port()
-                    ),
-                );
-            }
-        }
+            .flatten()
+            .map(|address| address.port())
+            .collect(),
+        ..redirect::Config::default()
+    };
+    if let Some(address) = arrival {
+        redirect.port = address.port();
     }
+    redirect
+}
 
-    fn redirect(&mut self, config: &Config) {
-        let ports: Vec<_> = config
-            .capture
-            .redirect_listen
-            .iter()
-            .map(SocketAddr::port)
-            .collect();
-        if ports.iter().any(|port| Some(port) != ports.first()) {
-            self.add(
-                "capture.listen",
-                &[],
-                "the redirect leads to one port: use the same port in every address",
-            );
-        }
-        if !config.redirect.expected && config.capture.connect_listen.is_none() {
-            self.add(
-                "capture.connect_listen",
-                &["capture.redirect"],
-                r#"no traffic can arrive: set it to "127.0.0.1:8743", or capture.redirect to "require""#,
-            );
-        }
-        if !config.redirect.expected {
-            return;
-        }
-        if ports.is_empty() {
-            self.add("capture.listen", &[],
-                r#"redirected connections have nowhere to go: write ["127.0.0.1:8742"], or set capture.redirect to "off""#);
-        }
-        if let Some(user) = config
-            .agent
-            .user
+/// Fields of requests are secrets between us and one collector. Those for both signals go to
+/// the endpoint of one signal only where that is the same collector, or where the specification
+/// says so: both come from OpenTelemetry's own variables.
+fn keep_headers_at_home(raw: &mut Raw, origins: &[Origin]) {
+    let is_standard = |key: &str| {
+        let origin = origins.iter().find(|origin| origin.key == key);
+        origin.is_some_and(|origin| otel::is_of_opentelemetry(&origin.source))
+    };
+    let Some(home) = &raw.otlp.endpoint else {
+        return;
+    };
+    let signals = [
+        ("otlp.traces_endpoint", &mut raw.otlp.traces),
+        ("otlp.metrics_endpoint", &mut raw.otlp.metrics.own),
+    ];
+    for (key, own) in signals {
+        let is_elsewhere = own
+            .endpoint
             .as_ref()
-            .filter(|user| **user != config.redirect.user)
-        {
-            self.add("agent.user", &[], format!(
-                "the traffic of {user} is not redirected, that of {} is: use one user in agent.user and capture.user, \
-                 or set capture.redirect to \"off\"", config.redirect.user));
-        }
-        if config.has_agent() && config.agent.user.is_none() {
-            self.add(
-                "agent.user",
-                &["agent.preset", "agent.command"],
-                format!(
-                    "the agent would run as ourselves and bypass the redirect: set it to {:?} (capture.user), \
-                 or set capture.redirect to \"off\"",
-                    config.redirect.user
-                ),
-            );
+            .is_some_and(|endpoint| !endpoint.has_origin_of(home));
+        if is_elsewhere && !(is_standard("otlp.headers") && is_standard(key)) {
+            own.headers.get_or_insert_default();
         }
     }
-
-    /// The RPC of a language server: on this machine only, and asked only where it is wanted.
-    fn cascade(&mut self, config: &Config) {
-        let addresses = [
-            ("cascade.http_address", config.cascade_http),
-            ("cascade.https_address", config.cascade_https),
-        ];
-        for (key, address) in addresses
-            .into_iter()
-            .filter_map(|(key, address)| Some((key, address?)))
-        {
-            if !address.ip().is_loopback() {
-                let port = address.port();
-                self.add(
-                    key,
-                    &[],
-                    format!("{address} is not on this machine, and the agent's RPC is used there only: write 127.0.0.1:{port}"),
-                );
-            }
-            if config.cascade.mode == Mode::Off {
-                self.add(
-                    key,
-                    &["cascade.follow"],
-                    r#"nothing is asked there while cascade.follow is "off": leave one of them out"#,
-                );
-            }
-        }
-    }
-
-    /// A certificate is of no use without its key, nor a key without its certificate.
-    fn otlp(&mut self, config: &Config) {
-        let identities = config.otlp.client_identities();
-        if identities.contains(&(true, false)) {
-            self.add(
-                "otlp.client_certificate",
-                &[
-                    "otlp.traces_client_certificate",
-                    "otlp.metrics_client_certificate",
-                ],
-                "its key is missing: set otlp.client_key, too",
-            );
-        }
-        if identities.contains(&(false, true)) {
-            self.add(
-                "otlp.client_key",
-                &["otlp.traces_client_key", "otlp.metrics_client_key"],
-                "its certificate is missing: set otlp.client_certificate, too",
-            );
-        }
-        if config.otlp.metrics.enabled && config.otlp.pushed_metrics().is_none() {
-            self.unpushable(config);
-        }
-    }
-
-    /// OpenTelemetry's variable is meant for every program of a machine, and asks for no more than
-    /// a collector would get.
-    fn unpushable(&mut self, config: &Config) {
-        if config.otlp.endpoint.is_some() {
-            let message = "otlp.endpoint has a path of its own, which tells no place for metrics: set otlp.metrics_endpoint";
-            self.add("otlp.metrics", &[], message);
-        } else if !self
-            .given("otlp.metrics")
-            .is_some_and(|source| otel::is_of_opentelemetry(&source))
-        {
-            let message =
-                "there is no collector to push them to: set otlp.endpoint or otlp.metrics_endpoint";
-            self.add("otlp.metrics", &[], message);
-        }
-    }
-
-    fn agent(&mut self, config: &Config) {
-        let agent = &config.agent;
-        if agent.restart_backoff_initial > agent.restart_backoff_max {
-            self.add(
-                "agent.restart_backoff_initial",
-                &["agent.restart_backoff_max"],
-                "the first pause is longer than the longest (agent.restart_backoff_max): make it shorter",
-            );
-        }
-        if config.has_agent() {
-            return;
-        }
-        for (key, is_set) in [
-            ("agent.args", !agent.args.is_empty()),
-            ("agent.env", !agent.env.is_empty()),
-        ] {
-            if is_set {
-                self.add(
-                    key,
-                    &[],
-                    "there is no agent to give it to: set agent.preset or agent.command",
-                );
-            }
-        }
-    }
-}
-
-fn traffic_doors(config: &Config) -> impl Iterator<Item = (&'static str, SocketAddr)> {
-    let redirect = config
-        .capture
-        .redirect_listen
-        .iter()
-        .map(|address| ("capture.listen", *address));
-    redirect.chain(
-        config
-            .capture
-            .connect_listen
-            .map(|address| ("capture.connect_listen", address)),
-    )
 }

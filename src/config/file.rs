@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{KEYS, Key};
+use super::keys::{Key, keys};
 use super::nearest::nearest;
 use super::source::{Mistake, Setting, Source};
 use super::value::{Part, Value};
@@ -103,7 +103,7 @@ impl Walk<'_> {
                 format!("{section}.{}", name.get_ref())
             };
             let source = self.source(&name.span());
-            match (KEYS.iter().find(|key| key.name == dotted), value.get_ref()) {
+            match (keys().find(|key| key.name == dotted), value.get_ref()) {
                 (Some(key), given) => self.settings.push(Setting {
                     key,
                     value: self.convert(given),
@@ -184,13 +184,12 @@ fn line_of(source: &Source) -> usize {
 }
 
 fn is_section(name: &str) -> bool {
-    KEYS.iter().any(|key| key.section() == name)
+    keys().any(|key| key.section() == name)
 }
 
 fn unknown(source: Source, dotted: String, given: &DeValue<'_>) -> Mistake {
     if is_section(&dotted) {
-        let example = KEYS
-            .iter()
+        let example = keys()
             .find(|key| key.section() == dotted)
             .map_or("", Key::leaf);
         let message = format!(
@@ -199,7 +198,7 @@ fn unknown(source: Source, dotted: String, given: &DeValue<'_>) -> Mistake {
         return Mistake::new(source, dotted, message);
     }
     let message = if given.is_table() {
-        match nearest(&dotted, KEYS.iter().map(Key::section)) {
+        match nearest(&dotted, keys().map(Key::section)) {
             Some(section) => format!("there is no such section: did you mean [{section}]?"),
             None => {
                 "there is no such section: `gravimeter config reference` lists all keys".to_owned()
@@ -212,7 +211,7 @@ fn unknown(source: Source, dotted: String, given: &DeValue<'_>) -> Mistake {
 }
 
 fn no_such_key(name: &str) -> String {
-    match nearest(name, KEYS.iter().map(|key| key.name)) {
+    match nearest(name, keys().map(|key| key.name)) {
         Some(key) => format!("there is no such key: did you mean {key}?"),
         None => "there is no such key: `gravimeter config reference` lists all keys".to_owned(),
     }

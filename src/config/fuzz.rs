@@ -1,8 +1,11 @@
 //! Entry for fuzzers: any text, as a configuration file.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use super::{Config, Origin, check, file, keys::KEYS, value};
+use super::raw::Raw;
+use super::{Origin, check, file, keys, value};
+use crate::pricing::{Prices, Table};
 
 /// Reads the bytes as a file, and sets every key that stands in it. Panics when a mistake has no
 /// words, or when a value that the house prints is none that it reads.
@@ -17,13 +20,13 @@ pub fn fuzz_config(bytes: &[u8]) {
             .all(|mistake| !mistake.to_string().is_empty()),
         "every mistake has words"
     );
-    let (mut config, mut origins) = (
-        Config::new("/".into()),
-        KEYS.iter().map(Origin::of_default).collect::<Vec<_>>(),
+    let (mut raw, mut origins) = (
+        Raw::new(Some("/".into())),
+        keys().map(Origin::of_default).collect::<Vec<_>>(),
     );
     let mut is_wrong = !mistakes.is_empty();
     for setting in settings {
-        match (setting.key.set)(&mut config, &setting.value) {
+        match (setting.key.set)(&mut raw, &setting.value) {
             Err(value::Wrong { message, .. }) => {
                 assert!(!message.is_empty(), "every mistake has words");
                 is_wrong = true;
@@ -38,8 +41,8 @@ pub fn fuzz_config(bytes: &[u8]) {
             }
         }
     }
-    config.derive();
     if !is_wrong {
-        let _ = check::contradictions(&config, &origins);
+        let prices = Arc::new(Prices::new(Table::default(), true));
+        let _ = check::check(raw, prices, &origins);
     }
 }

@@ -7,21 +7,21 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::file;
-use super::keys::{KEYS, Key, Kind};
+use super::keys::{Key, Kind, keys};
 use super::nearest::nearest;
 use super::source::{Mistake, Setting, Source};
 use super::value::{Part, Value};
 
 /// The variable that names the configuration file, as `--config` does.
-pub const FILE_VARIABLE: &str = "GRAVIMETER_CONFIG";
+pub(super) const FILE_VARIABLE: &str = "GRAVIMETER_CONFIG";
 
 /// The variables of this process.
-pub fn process_environment() -> Vec<(OsString, OsString)> {
+pub(crate) fn process_environment() -> Vec<(OsString, OsString)> {
     std::env::vars_os().collect()
 }
 
 /// Who called sudo, when this process runs under it.
-pub fn sudo_user() -> Option<String> {
+pub(crate) fn sudo_user() -> Option<String> {
     std::env::var_os("SUDO_USER")?
         .into_string()
         .ok()
@@ -29,7 +29,7 @@ pub fn sudo_user() -> Option<String> {
 }
 
 /// The roots that this process was told to trust, as OpenSSL and Go read them.
-pub fn ssl_cert_file() -> Option<PathBuf> {
+pub(crate) fn ssl_cert_file() -> Option<PathBuf> {
     std::env::var_os("SSL_CERT_FILE")
         .filter(|path| !path.is_empty())
         .map(PathBuf::from)
@@ -37,7 +37,7 @@ pub fn ssl_cert_file() -> Option<PathBuf> {
 
 /// What the service manager calls the sockets that it hands over, in their order
 /// (`FileDescriptorName=` of systemd).
-pub fn socket_names() -> Vec<String> {
+pub(crate) fn socket_names() -> Vec<String> {
     let names = std::env::var_os("LISTEN_FDNAMES")
         .and_then(|names| names.into_string().ok())
         .unwrap_or_default();
@@ -57,10 +57,7 @@ pub(super) fn from_variables(variables: &[(OsString, OsString)]) -> (Vec<Setting
     let (mut settings, mut mistakes) = (Vec::new(), Vec::new());
     for (name, value) in ours {
         let source = Source::Variable(name.to_owned());
-        match (
-            KEYS.iter().find(|key| key.variable() == name),
-            value.to_str(),
-        ) {
+        match (keys().find(|key| key.variable() == name), value.to_str()) {
             (Some(key), Some(text)) => settings.push(Setting {
                 key,
                 value: shape(key, &[text.to_owned()]),
@@ -88,7 +85,7 @@ pub(super) fn from_flags(flags: &[(&'static Key, Vec<String>)]) -> Vec<Setting> 
 
 fn unknown_variable(name: &str) -> String {
     // What all names share would make each of them look alike.
-    let known: Vec<_> = KEYS.iter().map(Key::variable).collect();
+    let known: Vec<_> = keys().map(Key::variable).collect();
     let known = known
         .iter()
         .filter_map(|variable| variable.strip_prefix(PREFIX));

@@ -6,7 +6,7 @@ use super::value::{Value, Wrong};
 
 /// Where the CONNECT proxy listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Listen {
+pub(crate) enum Listen {
     /// At this address.
     At(SocketAddr),
     /// At [`crate::capture::CONNECT_PROXY`] where no redirect is expected, nowhere beside one.

@@ -12,7 +12,7 @@ use std::ffi::OsString;
 use percent_encoding::percent_decode_str;
 
 use super::given::shape;
-use super::keys::{KEYS, Key, Kind};
+use super::keys::{Key, Kind, keys};
 use super::source::{Mistake, Setting, Source};
 use super::value::{Part, Value};
 
@@ -82,7 +82,7 @@ pub(super) fn is_of_opentelemetry(source: &Source) -> bool {
 
 impl Read {
     fn take(&mut self, name: &str, key: &str, text: &std::ffi::OsStr, reads: Reads) {
-        let Some(key) = KEYS.iter().find(|known| known.name == key) else {
+        let Some(key) = keys().find(|known| known.name == key) else {
             return;
         };
         let source = Source::Variable(name.to_owned());

@@ -8,22 +8,25 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::file;
-use super::source::{Mistake, Source};
-use super::{Config, Origin};
-use crate::pricing::{Flaw, Prices, read};
+use super::source::{Mistake, Origin, Source};
+use crate::pricing::{Config, Flaw, Prices, Table, read};
 
-/// Puts the prices of `config` together; all mistakes on the way.
-pub(super) fn load(config: &mut Config, origins: &[Origin]) -> Vec<Mistake> {
-    let Some(given) = config.pricing.file.take() else {
-        config.prices = Arc::new(Prices::new(Default::default(), config.pricing.defaults));
-        return Vec::new();
+/// Puts the prices together that `config` asks for; all mistakes on the way.
+pub(super) fn load(config: &Config, origins: &[Origin]) -> Result<Arc<Prices>, Vec<Mistake>> {
+    let table = match &config.file {
+        Some(given) => read_table(given, origins)?,
+        None => Table::default(),
     };
+    Ok(Arc::new(Prices::new(table, config.defaults)))
+}
+
+fn read_table(given: &Path, origins: &[Origin]) -> Result<Table, Vec<Mistake>> {
     let source = origins
         .iter()
         .find(|origin| origin.key == KEY)
         .map_or(Source::Default, |origin| origin.source.clone());
     let path = match (&source, given.is_absolute()) {
-        (_, true) => given,
+        (_, true) => given.to_owned(),
         (Source::File { path, .. }, false) => path.parent().unwrap_or(Path::new("")).join(given),
         (_, false) => {
             let what = format!(
@@ -31,19 +34,13 @@ pub(super) fn load(config: &mut Config, origins: &[Origin]) -> Vec<Mistake> {
                 given.display().to_string()
             );
             let how = r#"write it from the root, as "/etc/gravimeter/prices.toml""#;
-            return vec![Mistake::new(source, KEY, format!("{what}: {how}"))];
+            return Err(vec![Mistake::new(source, KEY, format!("{what}: {how}"))]);
         }
     };
-    let text = match file::load(&path) {
-        Ok(text) => text,
-        Err(what) => {
-            return vec![Mistake::new(
-                source,
-                KEY,
-                format!("{}: {what}", path.display()),
-            )];
-        }
-    };
+    let text = file::load(&path).map_err(|what| {
+        let message = format!("{}: {what}", path.display());
+        vec![Mistake::new(source, KEY, message)]
+    })?;
     let mistake = |Flaw { line, key, message }| {
         let source = Source::File {
             path: path.clone(),
@@ -54,12 +51,7 @@ pub(super) fn load(config: &mut Config, origins: &[Origin]) -> Vec<Mistake> {
             |key| Mistake::new(source.clone(), key, &message),
         )
     };
-    match read(&text) {
-        Ok(table) => config.prices = Arc::new(Prices::new(table, config.pricing.defaults)),
-        Err(flaws) => return flaws.into_iter().map(mistake).collect(),
-    }
-    config.pricing.file = Some(path);
-    Vec::new()
+    read(&text).map_err(|flaws| flaws.into_iter().map(mistake).collect())
 }
 
 const KEY: &str = "pricing.file";

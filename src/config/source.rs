@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::keys::Key;
+use super::keys::{DefaultValue, Key, Kind};
 use super::value::Value;
 
 /// Where a key was given its value.
@@ -52,6 +52,45 @@ pub(super) struct Setting {
     pub(super) key: &'static Key,
     pub(super) value: Value,
     pub(super) source: Source,
+}
+
+/// What a key is set to, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The key.
+    pub key: &'static str,
+    /// Its value as TOML; empty when it is not set. Values of [`Kind::Environment`],
+    /// [`Kind::Secret`] and [`Kind::SecretTable`] are left out.
+    pub value: String,
+    /// Where it was set.
+    pub source: Source,
+}
+
+impl Origin {
+    pub(super) fn of_default(key: &Key) -> Self {
+        let value = if let DefaultValue::Is(value) = key.default {
+            value.to_owned()
+        } else {
+            String::new()
+        };
+        Self {
+            key: key.name,
+            value,
+            source: Source::Default,
+        }
+    }
+
+    pub(super) fn of_setting(setting: Setting) -> Self {
+        let hidden = matches!(
+            setting.key.kind,
+            Kind::Environment | Kind::Secret | Kind::SecretTable
+        );
+        Self {
+            key: setting.key.name,
+            value: setting.value.to_toml(hidden),
+            source: setting.source,
+        }
+    }
 }
 
 /// One thing that is wrong: its place, its key where there is one, and what to write instead.

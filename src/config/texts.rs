@@ -3,14 +3,14 @@
 
 use std::fmt::{self, Write};
 
-use super::keys::{DefaultValue, KEYS, Key, Kind};
+use super::keys::{DefaultValue, Key, Kind, keys};
 
 /// A configuration file with every key, each behind a `#` with its default.
 #[must_use]
-pub fn example() -> String {
+pub(crate) fn example() -> String {
     let mut text = EXAMPLE_HEAD.to_owned();
     let mut section = "";
-    for key in KEYS {
+    for key in keys() {
         if key.section() != section {
             section = key.section();
             text.push_str(&format!("\n[{section}]\n"));
@@ -22,7 +22,7 @@ pub fn example() -> String {
 
 /// The reference page, in Markdown.
 #[must_use]
-pub fn reference() -> String {
+pub(crate) fn reference() -> String {
     let mut page = REFERENCE_HEAD.to_owned();
     // Writing to a String cannot fail.
     let _ = sections(&mut page);
@@ -49,7 +49,7 @@ fn example_entry(key: &Key) -> String {
 
 fn sections(page: &mut String) -> fmt::Result {
     let mut section = "";
-    for key in KEYS {
+    for key in keys() {
         if key.section() != section {
             section = key.section();
             write!(page, "\n## [{section}]\n")?;

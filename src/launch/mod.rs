@@ -1,44 +1,48 @@
-//! The observed agent as a supervised process of another user.
+//! The observed agent as a supervised process of another user: its start (`start`) apart from what
+//! keeps it running (`supervise`).
 //!
-//! What enters: a [`Config`]. What leaves: a running process, its [`AgentState`], facts about its
+//! What enters: a [`Choice`], a [`Config`] and a [`Supervision`]. What leaves: a running process, its [`AgentState`], facts about its
 //! life. It never reads the agent's traffic, never logs what the agent prints unless told to, and
-//! never builds a shell command: sudo runs one fixed command line ([`exec`]), and what the agent
+//! never builds a shell command: sudo runs one fixed command line (`exec`), and what the agent
 //! needs reaches it through a socket. Nothing that the agent prints is taken for our own program's
 //! word, and what is shown of it is escaped and bounded.
 
-mod account;
 mod announce;
 mod antigravity;
-mod backoff;
-mod channel;
-pub mod exec;
-pub mod find;
+pub(crate) mod find;
 mod lines;
-mod orphan;
 mod process;
 mod program;
-mod spawn;
+mod start;
 mod supervise;
-mod wire;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
 
-pub use account::{AccountError, uid_of};
 pub use announce::{Announcement, CsrfToken};
 pub use antigravity::AntigravityVersion;
-pub use supervise::{AgentState, Supervisor};
+pub use start::AccountError;
+pub(crate) use start::{exec, uid_of};
+pub use supervise::{AgentState, Supervision, Supervisor};
 
-/// What to start, as whom, and how to keep it running.
+/// Which agent is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Choice {
+    /// Any program.
+    Command(PathBuf),
+    /// A known agent: supplies arguments, standard input and the reading of its announcement.
+    Preset {
+        /// Which one.
+        preset: Preset,
+        /// Its executable, in place of the search in the usual places.
+        command: Option<PathBuf>,
+    },
+}
+
+/// As whom an agent is started, and what it is given. How it is kept running is in [`Supervision`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// A known agent: supplies arguments, standard input and the reading of its announcement.
-    pub preset: Option<Preset>,
-    /// The agent's executable. With a preset it replaces the search in the usual places; without
-    /// one it is required.
-    pub command: Option<PathBuf>,
     /// Arguments; with a preset they follow its own.
     pub args: Vec<String>,
     /// Variables beside `PATH`, `HOME`, `USER`, `LOGNAME` and `LANG`, which they may replace.
@@ -54,21 +58,6 @@ pub struct Config {
     pub antigravity_version: AntigravityVersion,
     /// The provider's base URL that the Antigravity language server is given.
     pub cloud_code_endpoint: String,
-    /// Whether the agent's output becomes log lines (target `agent`). It may hold prompts and
-    /// tokens.
-    pub log_output: bool,
-    /// The pause before the first restart; it doubles with each that follows.
-    pub restart_backoff_initial: Duration,
-    /// The longest pause.
-    pub restart_backoff_max: Duration,
-    /// How many restarts in a row may fail to keep it up before the supervisor gives up.
-    pub restart_limit: u32,
-    /// How long it must stay up for the count of restarts to begin anew.
-    pub steady_after: Duration,
-    /// How long it may take to end after SIGTERM before it gets SIGKILL.
-    pub stop_timeout: Duration,
-    /// How long a preset's agent may take to announce its ports.
-    pub announce_timeout: Duration,
     /// The Gravimeter executable whose `agent-exec` and `agent-signal` are run; `None` is the
     /// running one.
     pub program: Option<PathBuf>,
@@ -77,8 +66,6 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            preset: None,
-            command: None,
             args: Vec::new(),
             env: BTreeMap::new(),
             user: None,
@@ -86,13 +73,6 @@ impl Default for Config {
             working_directory: None,
             antigravity_version: AntigravityVersion::V2,
             cloud_code_endpoint: "https://daily-cloudcode-pa.googleapis.com".into(),
-            log_output: false,
-            restart_backoff_initial: Duration::from_secs(1),
-            restart_backoff_max: Duration::from_secs(60),
-            restart_limit: 10,
-            steady_after: Duration::from_secs(300),
-            stop_timeout: Duration::from_secs(10),
-            announce_timeout: Duration::from_secs(30),
             program: None,
         }
     }
@@ -153,9 +133,6 @@ pub enum LaunchError {
         /// What was heard instead.
         detail: String,
     },
-    /// Neither a preset nor a command is given.
-    #[error("there is no agent to start: set agent.preset or agent.command")]
-    NoCommand,
     /// An agent of an earlier run is still there and could not be stopped.
     #[error("process {pid} of an earlier run is still there ({detail}): stop it, then start again")]
     Orphan {

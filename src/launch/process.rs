@@ -11,7 +11,7 @@ use rustix::process::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::wire::{Action, Presence, Request};
+use super::start::wire::{Action, Presence, Request};
 
 /// One process, for as long as the machine runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::account::Account;
 use super::announce::Announcement;
-use super::wire::Spec;
-use super::{Config, LaunchError, Preset, antigravity};
+use super::start::account::Account;
+use super::start::wire::Spec;
+use super::{Choice, Config, LaunchError, Preset, antigravity};
 
 /// One start. Each has its own tokens.
 pub(super) struct Program {
@@ -21,12 +21,18 @@ pub(super) struct Program {
 }
 
 impl Program {
-    pub(super) fn new(config: &Config, account: &Account) -> Result<Self, LaunchError> {
+    pub(super) fn new(
+        choice: &Choice,
+        config: &Config,
+        account: &Account,
+    ) -> Result<Self, LaunchError> {
         let version = config.antigravity_version;
-        let (command, mut args, input, announcement) = match (config.preset, &config.command) {
-            (None, None) => return Err(LaunchError::NoCommand),
-            (None, Some(command)) => (command.clone(), Vec::new(), Vec::new(), None),
-            (Some(Preset::Antigravity), command) => {
+        let (command, mut args, input, announcement) = match choice {
+            Choice::Command(command) => (command.clone(), Vec::new(), Vec::new(), None),
+            Choice::Preset {
+                preset: Preset::Antigravity,
+                command,
+            } => {
                 let find = || {
                     antigravity::find().map_err(|searched| LaunchError::BinaryNotFound { searched })
                 };
@@ -99,8 +105,8 @@ mod tests {
 
     #[test]
     fn any_command_gets_a_clean_environment() {
+        let choice = Choice::Command("/bin/agent".into());
         let config = Config {
-            command: Some("/bin/agent".into()),
             args: vec!["-p".into()],
             env: BTreeMap::from([
                 ("LANG".into(), "de_DE.UTF-8".into()),
@@ -108,7 +114,7 @@ mod tests {
             ]),
             ..Config::default()
         };
-        let program = Program::new(&config, &account()).expect("a program");
+        let program = Program::new(&choice, &config, &account()).expect("a program");
         let env: Vec<_> = program
             .spec
             .env
@@ -134,13 +140,15 @@ mod tests {
 
     #[test]
     fn a_preset_adds_to_what_is_configured() {
-        let config = Config {
-            preset: Some(Preset::Antigravity),
+        let choice = Choice::Preset {
+            preset: Preset::Antigravity,
             command: Some("/opt/ls".into()),
+        };
+        let config = Config {
             args: vec!["-v=2".into()],
             ..Config::default()
         };
-        let program = Program::new(&config, &account()).expect("a program");
+        let program = Program::new(&choice, &config, &account()).expect("a program");
         assert_eq!(
             program.spec.args.first().map(String::as_str),
             Some("--standalone")
@@ -151,17 +159,6 @@ mod tests {
             program
                 .announcement
                 .is_some_and(|announcement| announcement.csrf_token.is_some())
-        );
-    }
-
-    #[test]
-    fn nothing_to_start_is_told() {
-        let error = Program::new(&Config::default(), &account())
-            .map(|_| ())
-            .expect_err("no command");
-        assert_eq!(
-            error.to_string(),
-            "there is no agent to start: set agent.preset or agent.command"
         );
     }
 }

@@ -13,7 +13,7 @@ use crate::record::TraceParent;
 ///
 /// Other fields are never taken, so that no secret can leak from here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RequestHead {
+pub(crate) struct RequestHead {
     /// `GET`, `POST`, ...
     pub method: String,
     /// The path without its query.
@@ -26,7 +26,7 @@ pub struct RequestHead {
 
 /// The status line and the few header fields that observation needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ResponseHead {
+pub(crate) struct ResponseHead {
     /// The final status, 200 to 599.
     pub status: u16,
     /// The listed fields.
@@ -35,7 +35,7 @@ pub struct ResponseHead {
 
 /// The header fields on the list: everything the house ever reads of a head.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Fields {
+pub(crate) struct Fields {
     /// `content-type`, lower case, without parameters.
     pub content_type: Option<String>,
     /// `content-encoding` codings in the order applied, lower case.
@@ -52,7 +52,7 @@ pub struct Fields {
 impl Fields {
     /// The value of a field of [`Listed`]; the last one where it came several times.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let mut values = self.listed.iter().rev();
         values
             .find(|(listed, _)| *listed == name)
@@ -62,7 +62,7 @@ impl Fields {
 
 /// What is read of heads beside what any HTTP message may have.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Listed {
+pub(crate) struct Listed {
     /// Names of header fields, in lower case.
     pub fields: &'static [&'static str],
     /// Pairs of a query (`alt=sse`) of which it is noted that they are there.
@@ -71,7 +71,7 @@ pub struct Listed {
 
 /// How an exchange ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExchangeEnd {
+pub(crate) enum ExchangeEnd {
     /// The agent went away, or reset the stream.
     AgentGone,
     /// The response is complete, but the agent had sent its last byte before it was. An agent may
@@ -93,7 +93,7 @@ pub enum ExchangeEnd {
 }
 
 /// Decides, head by head, whether an exchange is of interest.
-pub trait OpenExchange: Send {
+pub(crate) trait OpenExchange: Send {
     /// Opens an observation of the exchange, or `None` to skip its bodies. `at` is when the first
     /// byte of the request was read.
     fn open(&mut self, head: &RequestHead, at: Instant) -> Option<Box<dyn Exchange>>;
@@ -103,7 +103,7 @@ pub trait OpenExchange: Send {
 }
 
 /// Observes one exchange.
-pub trait Exchange: Send {
+pub(crate) trait Exchange: Send {
     /// Bytes of the request body.
     fn request_body(&mut self, bytes: &[u8], at: Instant);
 

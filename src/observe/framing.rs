@@ -15,7 +15,7 @@ use super::{Alpn, Direction, End, Observer};
 use crate::record::{Fact, ObserverFailure, Record};
 
 /// Reads one connection of either protocol.
-pub struct Framing {
+pub(crate) struct Framing {
     state: State,
     record: Arc<dyn Record>,
     memory: Memory,
@@ -42,7 +42,7 @@ impl Framing {
     /// preface (prior knowledge), else HTTP/1 when the agent begins like a request. Requests go to
     /// `open`; lost figures to `record`; heads and tables are kept out of `memory`.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         alpn: Alpn,
         open: Box<dyn OpenExchange>,
         record: Arc<dyn Record>,
@@ -253,6 +253,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::seeds::usual())]
+
         #[test]
         fn any_bytes_are_survived(mut bytes in prop::collection::vec(any::<u8>(), 0..500), greet in any::<bool>()) {
             if greet {

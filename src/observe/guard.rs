@@ -15,7 +15,7 @@ use super::{Direction, End, Observer};
 use crate::record::{Fact, ObserverFailure, Record};
 
 /// An observer that cannot panic.
-pub struct Guarded {
+pub(crate) struct Guarded {
     /// Taken out while a call runs; None after a panic.
     inner: Cell<Option<Box<dyn Observer>>>,
     record: Arc<dyn Record>,
@@ -24,7 +24,7 @@ pub struct Guarded {
 impl Guarded {
     /// Builds the wall around `inner`; a panic is counted by `record`.
     #[must_use]
-    pub fn new(inner: Box<dyn Observer>, record: Arc<dyn Record>) -> Self {
+    pub(crate) fn new(inner: Box<dyn Observer>, record: Arc<dyn Record>) -> Self {
         Self {
             inner: Cell::new(Some(inner)),
             record,

@@ -6,14 +6,14 @@
 pub mod coding;
 #[cfg(test)]
 mod differential;
-pub mod exchange;
-pub mod framing;
+pub(crate) mod exchange;
+pub(crate) mod framing;
 #[doc(hidden)]
 pub mod fuzz;
-pub mod guard;
+pub(crate) mod guard;
 mod head;
-pub mod http1;
-pub mod http2;
+mod http1;
+mod http2;
 pub mod json;
 mod live;
 pub mod memory;

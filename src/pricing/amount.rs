@@ -117,6 +117,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::seeds::usual())]
+
         #[test]
         fn what_is_shown_can_be_read_again(micro in 0..=MOST * MICRO) {
             let price = Price(micro);

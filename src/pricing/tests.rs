@@ -513,6 +513,8 @@ fn block(rates: &[u32; 7], scale: u32) -> String {
 }
 
 proptest! {
+    #![proptest_config(crate::seeds::usual())]
+
     #[test]
     fn a_call_costs_the_sum_of_its_parts(rates in rates(), usage in any_usage()) {
         let prices = prices(&[&format!("models = [\"m\"]\n{}", block(&rates, 1))]);

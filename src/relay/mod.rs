@@ -11,7 +11,7 @@ mod hang_up;
 mod lane;
 pub mod pass;
 mod refusal;
-pub mod route;
+mod route;
 pub mod timeouts;
 pub mod tunnel;
 
@@ -82,24 +82,24 @@ pub struct Shutdown {
 }
 
 /// Serves connections.
-pub struct Relay {
+pub(crate) struct Relay {
     /// What is intercepted, and where it goes.
-    pub config: Config,
+    pub(crate) config: Config,
     /// What never to dial.
-    pub guard: Arc<LoopGuard>,
+    pub(crate) guard: Arc<LoopGuard>,
     /// Verified sessions with providers.
-    pub upstream: Upstream,
+    pub(crate) upstream: Upstream,
     /// Certificates for the agent.
-    pub leaves: Leaves,
+    pub(crate) leaves: Leaves,
     /// Who looks at the plaintext.
-    pub observers: Arc<dyn OpenObserver>,
+    pub(crate) observers: Arc<dyn OpenObserver>,
     /// Where everything that happens is stated.
-    pub record: Arc<dyn Record>,
+    pub(crate) record: Arc<dyn Record>,
 }
 
 impl Relay {
     /// Carries one connection to its end. What becomes of it is told to the current span, too.
-    pub async fn serve(&self, accepted: Accepted, shutdown: &Shutdown) {
+    pub(crate) async fn serve(&self, accepted: Accepted, shutdown: &Shutdown) {
         let whole = Span::current();
         let span =
             info_span!("connection", destination = %accepted.destination, host = field::Empty);

@@ -8,7 +8,7 @@ use crate::tls::hello::{Hello, HelloError};
 
 /// How a connection begins.
 #[derive(Debug)]
-pub enum Opening {
+pub(super) enum Opening {
     /// With a ClientHello.
     Hello(Hello),
     /// With a part of a ClientHello whose rest did not come in time.
@@ -21,7 +21,7 @@ pub enum Opening {
 
 /// What to do with a connection.
 #[derive(Debug)]
-pub enum Route {
+pub(super) enum Route {
     /// Decrypt it.
     Intercept {
         /// The host that the agent asks for.
@@ -44,7 +44,7 @@ pub enum Route {
 
 /// Chooses the route.
 #[must_use]
-pub fn route(opening: Opening, intercept: &[HostPattern]) -> Route {
+pub(super) fn route(opening: Opening, intercept: &[HostPattern]) -> Route {
     match opening {
         Opening::Hello(Hello {
             sni: Some(host),

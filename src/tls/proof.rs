@@ -16,7 +16,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 /// What a peer shows of itself, and who it should be.
 #[derive(Debug, Clone, Copy)]
-pub struct Presented<'a> {
+pub(crate) struct Presented<'a> {
     /// The peer's certificate.
     pub end_entity: &'a CertificateDer<'a>,
     /// What leads from there to a root.
@@ -30,7 +30,7 @@ pub struct Presented<'a> {
 }
 
 /// Who decides which certificates are accepted.
-pub trait Judge: Debug + Send + Sync {
+pub(crate) trait Judge: Debug + Send + Sync {
     /// Whether the peer may be the one that the certificate names.
     ///
     /// # Errors
@@ -40,7 +40,7 @@ pub trait Judge: Debug + Send + Sync {
 
 /// Verifies a peer by the word of its judge and by its signature.
 #[derive(Debug)]
-pub struct Proven<J> {
+pub(crate) struct Proven<J> {
     /// The judge.
     pub judge: J,
     algorithms: WebPkiSupportedAlgorithms,
@@ -49,7 +49,7 @@ pub struct Proven<J> {
 impl<J: Judge> Proven<J> {
     /// Signatures are verified as the provider does.
     #[must_use]
-    pub fn new(judge: J, provider: &CryptoProvider) -> Self {
+    pub(crate) fn new(judge: J, provider: &CryptoProvider) -> Self {
         Self {
             judge,
             algorithms: provider.signature_verification_algorithms,

@@ -160,6 +160,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::seeds::usual())]
+
         #[test]
         fn no_byte_is_lost_whatever_is_asked_for(kept: Vec<u8>, sent: Vec<u8>, sizes in prop::collection::vec(1..9000_usize, 1..9)) {
             let mut stream = ReadAhead::new(Bytes::from(kept.clone()), &*sent);

@@ -40,7 +40,7 @@ pub(super) async fn cascade(
 /// The path at which a conversation is described: its id comes from the traffic and may hold any
 /// printable character.
 #[must_use]
-pub fn path_of(id: &Id) -> String {
+pub(crate) fn path_of(id: &Id) -> String {
     let mut path = String::from("/v1/cascades/");
     for byte in id.as_str().bytes() {
         match byte {

@@ -5,7 +5,7 @@
 //! and the readiness latches. Read only: nothing here changes the house, and no configuration,
 //! secret or traffic can be asked for.
 
-pub mod access;
+pub(crate) mod access;
 mod cascades;
 mod connection;
 mod crowd;
@@ -39,7 +39,6 @@ use axum::http::StatusCode;
 use axum::middleware;
 use axum::routing::get;
 use axum::{Extension, Router};
-use http::uri::Authority;
 use tokio_util::sync::CancellationToken;
 
 use crate::export::Metrics;
@@ -49,11 +48,11 @@ use crowd::{Crowd, Of};
 use error::ApiError;
 use feed::{MAX_PAGES, Stopping};
 
-pub use cascades::path_of;
+pub(crate) use cascades::path_of;
 pub use health::{Condition, Readiness, Report};
 pub use listener::{Listener, SocketError, SocketFile};
 pub use live::Live;
-pub use usage_query::{WrongUsageQuery, usage_query};
+pub(crate) use usage_query::{WrongUsageQuery, usage_query};
 
 /// Where and how the house is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,53 +113,48 @@ impl Default for Config {
     }
 }
 
-/// Why a configuration is refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
-    /// An allowed host is no `host` or `host:port`.
-    #[error(
-        "{0:?} is no host: write a name or an address, with a port or without, and no scheme or path"
-    )]
-    AllowedHost(String),
-    /// Other machines could reach the address.
-    #[error(
-        "{0} can be reached by other machines and needs no password: listen on 127.0.0.1, set config_file, or set \
-         danger_expose_to_network"
-    )]
-    Exposed(SocketAddr),
-    /// Nobody could ask anything.
-    #[error("there is neither an address nor a socket to listen on")]
-    Unheard,
-    /// A limit of zero would serve nobody.
-    #[error("{0} must be at least 1")]
-    ZeroLimit(&'static str),
+/// Why the exporter may not be served at an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{address} can be reached by other machines and there is no password: listen on {}, set web.config_file to a file \
+     with TLS and users, or set web.danger_expose_to_network to true",
+    loopback(.port)
+)]
+pub struct Exposed {
+    address: SocketAddr,
+    /// The port to keep, where the address is one to choose.
+    port: Option<u16>,
+}
+
+impl Exposed {
+    /// The same, for an address that the user can change: says the port in the advice.
+    #[must_use]
+    pub fn with_port(self) -> Self {
+        let port = Some(self.address.port());
+        Self { port, ..self }
+    }
+}
+
+/// With the port, where there is one to keep.
+fn loopback(port: &Option<u16>) -> String {
+    match port {
+        Some(port) => format!("127.0.0.1:{port}"),
+        None => "127.0.0.1".to_owned(),
+    }
 }
 
 impl Config {
-    /// Checks what a configuration file cannot express. What the web configuration file says is
+    /// Whether the exporter may be served at the address. What the web configuration file says is
     /// looked into when it is read.
     ///
     /// # Errors
-    /// [`ConfigError`] for the first thing that is wrong.
-    pub fn check(&self) -> Result<(), ConfigError> {
-        match self.listen {
-            Some(address) if self.must_protect(address) && self.config_file.is_none() => {
-                return Err(ConfigError::Exposed(address));
-            }
-            None if self.socket.is_none() => return Err(ConfigError::Unheard),
-            _ => {}
-        }
-        if let Some(bad) = self.allowed_hosts.iter().find(|host| !is_authority(host)) {
-            return Err(ConfigError::AllowedHost(bad.clone()));
-        }
-        for (name, limit) in [
-            ("max_concurrent_answers", self.max_concurrent_answers),
-            ("max_concurrent_scrapes", self.max_concurrent_scrapes),
-            ("max_connections", self.max_connections),
-        ] {
-            if limit == 0 {
-                return Err(ConfigError::ZeroLimit(name));
-            }
+    /// [`Exposed`] when other machines can reach it and nothing protects it.
+    pub fn admit(&self, address: SocketAddr) -> Result<(), Exposed> {
+        if self.must_protect(address) && self.config_file.is_none() {
+            return Err(Exposed {
+                address,
+                port: None,
+            });
         }
         Ok(())
     }
@@ -171,11 +165,6 @@ impl Config {
     pub fn must_protect(&self, address: SocketAddr) -> bool {
         !address.ip().is_loopback() && !self.danger_expose_to_network
     }
-}
-
-fn is_authority(text: &str) -> bool {
-    text.parse::<Authority>()
-        .is_ok_and(|authority| !text.contains('@') && !authority.host().is_empty())
 }
 
 /// The views that requests are answered from.

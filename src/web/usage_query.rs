@@ -10,7 +10,7 @@ use crate::record::Label as _;
 
 /// What is wrong with the parameters. The message says what may stand there, and repeats nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum WrongUsageQuery {
+pub(crate) enum WrongUsageQuery {
     /// There is no such grouping.
     #[error("'by' must be 'cascade', 'day', 'hour', 'model', 'operation' or 'provider'")]
     By,
@@ -84,7 +84,7 @@ pub(super) struct Asked {
 ///
 /// # Errors
 /// [`WrongUsageQuery`] for the first thing that is wrong.
-pub fn usage_query(
+pub(crate) fn usage_query(
     parameters: &[(String, String)],
     now: Timestamp,
 ) -> Result<UsageQuery, WrongUsageQuery> {

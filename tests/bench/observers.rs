@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use gravimeter::capture::listener::{self, Doors, Slots};
-use gravimeter::capture::{Door, Gate, KernelOriginalDst, LoopGuard, Owners};
+use gravimeter::app::Traffic;
+use gravimeter::capture::{Door, KernelOriginalDst, Owners, listener};
 use gravimeter::dialect::Observers;
 use gravimeter::export::{self, Metrics};
 use gravimeter::ledger::Ledger;
@@ -15,7 +15,7 @@ use gravimeter::observe::memory::Memory;
 use gravimeter::observe::{Alpn, Connection, Direction, End, Observer, OpenObserver};
 use gravimeter::record::{FanOut, Host, HostPattern, Models, Record, Sink};
 use gravimeter::relay::timeouts::Timeouts;
-use gravimeter::relay::{self, Relay, Shutdown};
+use gravimeter::relay::{self, Shutdown};
 use gravimeter::tls::authority::Authority;
 use gravimeter::tls::leaf::Leaves;
 use gravimeter::tls::upstream::{self, Upstream};
@@ -190,39 +190,25 @@ fn relay(
     .expect("roots");
     let listener = listener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
     let door = listener.local_addr().expect("an address");
-    let guard = Arc::new(LoopGuard::new(vec![door], false));
     let resolve = [((Host::parse(HOST).expect("a host"), 443), provider.address)].into();
-    let relay = Arc::new(Relay {
-        config: relay::Config {
+    let traffic = Traffic {
+        relay: relay::Config {
             intercept,
             resolve,
             timeouts: Timeouts::default(),
         },
-        guard: Arc::clone(&guard),
+        connect_request: Duration::from_secs(10),
+        allow_private_networks: false,
+        max_connections: 64,
+        own: vec![door],
+        owners: Owners::new([rustix::process::geteuid().as_raw()]),
         upstream,
         leaves: Leaves::new(Arc::clone(&authority)).expect("a key"),
-        observers,
-        record: Arc::clone(&record),
-    });
-    let gate = Gate {
-        guard,
-        owners: Owners::new([rustix::process::geteuid().as_raw()]),
         original_dst: Arc::new(KernelOriginalDst),
-        connect_request: Duration::from_secs(10),
+        observers,
         record,
     };
-    let doors = Arc::new(Doors {
-        gate,
-        slots: Slots::new(64),
-        tasks: tasks.clone(),
-    });
-    let shutdown = Shutdown::default();
-    let drain = shutdown.drain.clone();
-    let serve = move |accepted| {
-        let (relay, shutdown) = (Arc::clone(&relay), shutdown.clone());
-        async move { relay.serve(accepted, &shutdown).await }
-    };
-    tasks.spawn(listener::run(listener, Door::Connect, doors, drain, serve));
+    traffic.serve([(Door::Connect, listener)], tasks, &Shutdown::default());
     Agent::new(
         authority.certificate_pem(),
         provider.address,

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gravimeter::app::App;
-use gravimeter::config::Config;
-use gravimeter::record::{Host, HostPattern};
+use gravimeter::app::{App, Surroundings};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -18,7 +16,7 @@ use crate::kit::binary::until;
 use crate::kit::pki::Pki;
 use crate::kit::provider::Provider;
 use crate::kit::{read_all, read_some, write_pieces};
-use crate::whole::{any_port, get, series, sum};
+use crate::whole::{configuration, get, series, sum};
 
 const KINDS: [&str; 6] = [
     "input",
@@ -93,18 +91,21 @@ impl Stage {
         let state = tempfile::tempdir().expect("a folder");
         let pki = Pki::new();
         let provider = Provider::start(pki.server(host, &["http/1.1"])).await;
-        let mut config = Config::new(state.path().to_owned());
-        config.web.listen = Some(any_port());
-        config.capture.redirect_listen = vec![any_port()];
-        config.capture.connect_listen = Some(any_port());
-        config.redirect.expected = false;
-        config.upstream.extra_roots = vec![pki.write_root(state.path())];
-        config.relay.intercept = vec![HostPattern::parse(host).expect("a host")];
-        config.relay.resolve.insert(
-            (Host::parse(host).expect("a host"), 443),
-            provider.address(),
+        let root = pki.write_root(state.path()).display().to_string();
+        let config = configuration(
+            state.path(),
+            &[
+                ("intercept.hosts", host),
+                ("upstream.extra_roots", &root),
+                (
+                    "upstream.resolve",
+                    &format!("{host}:443={}", provider.address()),
+                ),
+            ],
         );
-        let app = App::start(config, None).await.expect("a house");
+        let app = App::start(config, Surroundings::default())
+            .await
+            .expect("a house");
         let root = fs::read_to_string(state.path().join("ca/ca.pem")).expect("a CA");
         Self {
             app,

@@ -11,6 +11,7 @@ use gravimeter::cascade::client::{Endpoint, Token};
 use gravimeter::demo::Tally;
 use gravimeter::demo::agent::{AgentOptions, Log, Outcome, Rungs, StandIn, converse, start};
 use gravimeter::demo::provider::ProviderOptions;
+use gravimeter::launch::Choice;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -298,10 +299,10 @@ async fn a_late_announcement_is_heard() {
         http = stand_in.http,
     );
     let whole = Whole::with(script(), |config| {
-        config.agent.command = Some("/bin/sh".into());
-        config.agent.args = vec!["-c".to_owned(), agent];
-        config.agent.program = Some(PROGRAM.into());
-        config.agent.stop_timeout = Duration::from_secs(1);
+        config.agent = Some(Choice::Command("/bin/sh".into()));
+        config.launch.args = vec!["-c".to_owned(), agent];
+        config.launch.program = Some(PROGRAM.into());
+        config.supervision.stop_timeout = Duration::from_secs(1);
         config.cascade.token = Token::new(TOKEN);
     })
     .await;

@@ -146,18 +146,14 @@ fn files_stay_one_idea() {
 }
 
 /// Production files above the ceiling. None is added; what becomes shorter leaves the list.
-const LONG_FILES: [&str; 15] = [
+const LONG_FILES: [&str; 11] = [
     "cascade/conversation/mod.rs",
     "cascade/follow/session.rs",
     "cascade/read/trajectory.rs",
     "cascade/state/mod.rs",
-    "config/keys.rs",
-    "config/mod.rs",
-    "config/value.rs",
     "demo/agent/desk.rs",
     "dialect/observer.rs",
     "export/otlp/config.rs",
-    "launch/supervise.rs",
     "ledger/query.rs",
     "observe/http2/mod.rs",
     "observe/json/mod.rs",

@@ -3,14 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use gravimeter::app::{App, Tasks};
-use gravimeter::config::Config;
+use gravimeter::app::{App, Surroundings, Tasks};
+use gravimeter::config::{Config, Inputs, Places, keys, load};
 use gravimeter::demo::CLOUD_CODE_HOST;
 use gravimeter::demo::agent::AgentOptions;
 use gravimeter::demo::provider::{Provider, ProviderOptions};
-use gravimeter::record::Host;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -42,20 +41,19 @@ impl Whole {
         let roots = state.path().join("provider-root.pem");
         std::fs::write(&roots, provider.root_pem()).expect("a writable folder");
 
-        let mut config = Config::new(state.path().to_owned());
-        config.web.listen = Some(any_port());
-        config.capture.redirect_listen = vec![any_port()];
-        config.capture.connect_listen = Some(any_port());
-        config.redirect.expected = false;
-        config.upstream.extra_roots = vec![roots];
-        for host in [CLOUD_CODE_HOST, "generativelanguage.googleapis.com"] {
-            config
-                .relay
-                .resolve
-                .insert((Host::parse(host).expect("a host"), 443), provider.addr);
-        }
+        let hosts = [CLOUD_CODE_HOST, "generativelanguage.googleapis.com"];
+        let resolve = hosts.map(|host| format!("{host}:443={}", provider.addr));
+        let mut config = configuration(
+            state.path(),
+            &[
+                ("upstream.extra_roots", &roots.display().to_string()),
+                ("upstream.resolve", &resolve.join(",")),
+            ],
+        );
         change(&mut config);
-        let app = App::start(config, None).await.expect("a house");
+        let app = App::start(config, Surroundings::default())
+            .await
+            .expect("a house");
         Self {
             app,
             provider,
@@ -102,6 +100,32 @@ impl Whole {
             .drain(std::time::Duration::from_secs(10), std::future::pending())
             .await;
     }
+}
+
+/// A checked configuration with free ports and the CONNECT proxy, and what `settings` say beside.
+pub fn configuration(state: &Path, settings: &[(&str, &str)]) -> Config {
+    let state = state.display().to_string();
+    let base = [
+        ("web.listen", "127.0.0.1:0"),
+        ("capture.listen", "127.0.0.1:0"),
+        ("capture.connect_listen", "127.0.0.1:0"),
+        ("capture.redirect", "off"),
+        ("state.dir", state.as_str()),
+    ];
+    let key = |name: &str| keys().find(|key| key.name == name).expect("a key");
+    let flags = base.iter().chain(settings);
+    let inputs = Inputs {
+        file: None,
+        flags: flags
+            .map(|(name, text)| (key(name), vec![(*text).to_owned()]))
+            .collect(),
+        places: Places {
+            config_file: "/nonexistent/gravimeter.toml".into(),
+            state_dir: "/nonexistent/state".into(),
+        },
+        variables: Vec::new(),
+    };
+    load(&inputs).expect("a configuration").config
 }
 
 pub fn any_port() -> SocketAddr {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gravimeter::capture::redirect;
-use gravimeter::launch::{Config, Preset, Supervisor};
+use gravimeter::launch::{Choice, Config, Preset, Supervision, Supervisor};
 use gravimeter::record::{Fact, Record};
 use tokio_util::sync::CancellationToken;
 
@@ -153,18 +153,26 @@ fn supervisor() {
         .into_string()
         .expect("text");
     let part: Part = serde_json::from_str(&part).expect("a part");
+    let choice = match part.preset {
+        true => Choice::Preset {
+            preset: Preset::Antigravity,
+            command: Some(part.command.into()),
+        },
+        false => Choice::Command(part.command.into()),
+    };
     let config = Config {
-        preset: part.preset.then_some(Preset::Antigravity),
-        command: Some(part.command.into()),
         args: part.args,
         env: part.env.into_iter().collect(),
         user: (!part.as_ourselves).then(|| AGENT.into()),
         redirected: part.redirected,
+        program: Some(PROGRAM.into()),
+        ..Config::default()
+    };
+    let supervision = Supervision {
         restart_limit: part.restarts,
         restart_backoff_initial: Duration::from_millis(10),
         stop_timeout: Duration::from_millis(part.stop_timeout_ms),
-        program: Some(PROGRAM.into()),
-        ..Config::default()
+        ..Supervision::default()
     };
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
@@ -173,7 +181,13 @@ fn supervisor() {
         stop.cancel();
     });
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let supervisor = Supervisor::new(config, Path::new(STATE), Arc::new(Saying));
+    let supervisor = Supervisor::new(
+        choice,
+        config,
+        supervision,
+        Path::new(STATE),
+        Arc::new(Saying),
+    );
     let mut state = supervisor.subscribe();
     runtime.block_on(async {
         let states = async {

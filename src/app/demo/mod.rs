@@ -16,10 +16,10 @@ use jiff::Timestamp;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::signals::Signals;
-use super::{App, Error, Tasks, process};
+use super::{App, Error, Surroundings, Tasks, process};
 use crate::capture::redirect::Redirect;
 use crate::cascade::client::Token;
-use crate::config::Config;
+use crate::config::{Config, Listen, Raw, RedirectRules};
 use crate::demo::agent::{self, AgentOptions, Log, Protocol, Rungs};
 use crate::demo::provider::{Provider, ProviderOptions};
 use crate::demo::table::{self, Screen, Usage};
@@ -31,7 +31,7 @@ use judge::Judgement;
 
 /// How the demo runs.
 #[derive(Debug, Clone)]
-pub struct DemoOptions {
+pub(crate) struct DemoOptions {
     /// Where `/metrics`, `/v1/usage` and the page are served.
     pub web: SocketAddr,
     /// How long; until a signal when not given.
@@ -62,7 +62,11 @@ pub struct DemoOptions {
 ///
 /// # Errors
 /// Whatever keeps the house from running, or an end at which the house and the provider disagree.
-pub async fn demo<W: Write>(options: DemoOptions, out: W, in_place: bool) -> Result<(), Error> {
+pub(crate) async fn demo<W: Write>(
+    options: DemoOptions,
+    out: W,
+    in_place: bool,
+) -> Result<(), Error> {
     process::harden()?;
     let mut signals = Signals::install()?;
     let stage = Stage::set(&options).await?;
@@ -110,7 +114,7 @@ impl Stage {
         screen: &mut Screen<W>,
         signals: &mut Signals,
     ) -> Result<String, Error> {
-        let mut app = App::start(self.config.clone(), None).await?;
+        let mut app = App::start(self.config.clone(), Surroundings::default()).await?;
         screen.say(&where_to_look(options, &app)).map_err(failed)?;
         let failure = {
             let over = async {
@@ -179,32 +183,39 @@ fn configure(options: &DemoOptions, provider: &Provider) -> Result<Config, Error
     let host = Host::parse(CLOUD_CODE_HOST).map_err(failed)?;
 
     let token = uuid::Uuid::new_v4().to_string();
-    let mut config = Config::new(options.folder.clone());
-    config.web.listen = Some(options.web);
-    config.upstream.extra_roots = vec![roots];
-    config.relay.resolve.insert((host, HTTPS), provider.addr);
+    let mut raw = Raw::new(Some(options.folder.clone()));
+    raw.web.admit(options.web)?;
+    raw.web.listen = Some(options.web);
+    raw.upstream.extra_roots = vec![roots];
+    raw.relay.resolve.insert((host, HTTPS), provider.addr);
     let redirect = free_port()?;
-    config.capture.redirect_listen = vec![
+    raw.capture.redirect_listen = vec![
         SocketAddr::from((Ipv4Addr::LOCALHOST, redirect)),
         SocketAddr::from((Ipv6Addr::LOCALHOST, redirect)),
     ];
     let connect = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
-    config.capture.connect_listen = Some(connect);
-    config.redirect.expected = options.redirect;
-    config.redirect.name = "demo".to_owned();
-    config.redirect.port = redirect;
-    config.redirect.keep_away = vec![options.web.port(), redirect, connect.port()];
+    raw.connect = Listen::At(connect);
+    raw.redirect_rules = match options.redirect {
+        true => RedirectRules::Require,
+        false => RedirectRules::Off,
+    };
 
-    config.cascade.token = Token::new(&token);
-    config.cascade.follow.idle_interval = LOOK_INTERVAL;
+    raw.cascade.token = Token::new(&token);
+    raw.cascade.follow.idle_interval = LOOK_INTERVAL;
 
-    config.otlp.endpoint = options.otlp.clone();
-    config.otlp.protocol = options.otlp_protocol;
-    config.otlp.flush_interval = FLUSH_INTERVAL;
+    raw.otlp.endpoint = options.otlp.clone();
+    raw.otlp.protocol = options.otlp_protocol;
+    raw.otlp.flush_interval = FLUSH_INTERVAL;
 
     let program = program(options)?;
+    raw.agent_command = Some(program.clone());
+    raw.launch.program = Some(program);
+    raw.launch.user = options.redirect.then(|| raw.redirect_user.clone());
+
+    let mut config = raw.checked().map_err(failed)?;
+    config.redirect.name = "demo".to_owned();
     let agent = AgentOptions {
-        bundle: config.bundle_path(),
+        bundle: config.bundle.clone(),
         dial: options.redirect.then_some(AGENT_DIALS),
         proxy: (!options.redirect).then_some(connect),
         protocol: Protocol::Mixed,
@@ -213,15 +224,11 @@ fn configure(options: &DemoOptions, provider: &Provider) -> Result<Config, Error
         pause_ms: 300,
         backoff_ms: 200,
         cascade_rounds: 8,
-        csrf_token: token.clone(),
+        csrf_token: token,
         rungs: options.rungs,
         ..AgentOptions::default()
     };
-    config.agent.command = Some(program.clone());
-    config.agent.program = Some(program);
-    config.agent.args = (options.agent_arguments)(serde_json::to_string(&agent).map_err(failed)?);
-    config.agent.user = options.redirect.then(|| config.redirect.user.clone());
-    config.agent.redirected = options.redirect;
+    config.launch.args = (options.agent_arguments)(serde_json::to_string(&agent).map_err(failed)?);
     Ok(config)
 }
 

@@ -20,7 +20,7 @@ use process::{Listeners, Process};
 
 /// A process that may be a language server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
+pub(crate) struct Candidate {
     /// The process.
     pub pid: u32,
     /// Its real user.
@@ -39,7 +39,7 @@ pub struct Candidate {
 /// All candidates by pid: processes with the name of a language server, and living ones of which a
 /// discovery file in `discovery_folders` speaks. Blocks: it looks at every process.
 #[must_use]
-pub fn candidates(discovery_folders: &[PathBuf]) -> Vec<Candidate> {
+pub(crate) fn candidates(discovery_folders: &[PathBuf]) -> Vec<Candidate> {
     let named = Process::all().filter_map(|process| {
         let name = process
             .names()

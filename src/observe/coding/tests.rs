@@ -371,6 +371,8 @@ fn a_window_counts_as_it_is_filled_and_no_larger_one_is_taken_than_providers_use
 }
 
 proptest! {
+    #![proptest_config(crate::seeds::usual())]
+
     #[test]
     fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300), flip in 0..300usize) {
         for (codings, mut coded, _) in samples() {

@@ -20,7 +20,7 @@ use body::Body;
 use head::{HeadBuffer, Method, RawHead, Request, Response};
 
 /// Reads one HTTP/1 connection.
-pub struct Http1 {
+pub(super) struct Http1 {
     open: Box<dyn OpenExchange>,
     record: Arc<dyn Record>,
     memory: Memory,
@@ -74,7 +74,11 @@ impl Http1 {
     /// Reads a connection from its first byte. Requests go to `open`; lost figures are counted by
     /// `record`; heads are kept out of `memory`.
     #[must_use]
-    pub fn new(open: Box<dyn OpenExchange>, record: Arc<dyn Record>, memory: Memory) -> Self {
+    pub(super) fn new(
+        open: Box<dyn OpenExchange>,
+        record: Arc<dyn Record>,
+        memory: Memory,
+    ) -> Self {
         let pending = VecDeque::new();
         let (agent, provider) = (Side::new(&memory), Side::new(&memory));
         let left_behind = Vec::new();

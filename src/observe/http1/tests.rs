@@ -565,6 +565,8 @@ fn no_field_off_the_list_is_taken() {
 }
 
 proptest! {
+    #![proptest_config(crate::seeds::usual())]
+
     #[test]
     fn any_cut_of_any_golden_connection_reads_the_same(
         case in 0..golden().len(),

@@ -458,7 +458,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #![proptest_config(crate::seeds::cases(2000))]
 
         #[test]
         fn blocks_are_read_as_loona_reads_them(

@@ -25,7 +25,7 @@ use frame::{Frame, Frames, Kind, Part};
 use hpack::Hpack;
 
 /// Reads one HTTP/2 connection.
-pub struct Http2 {
+pub(super) struct Http2 {
     open: Box<dyn OpenExchange>,
     record: Arc<dyn Record>,
     memory: Memory,
@@ -79,7 +79,11 @@ impl Http2 {
     /// Reads a connection from its first byte. Requests go to `open`; lost figures are counted by
     /// `record`; heads and tables are kept out of `memory`.
     #[must_use]
-    pub fn new(open: Box<dyn OpenExchange>, record: Arc<dyn Record>, memory: Memory) -> Self {
+    pub(super) fn new(
+        open: Box<dyn OpenExchange>,
+        record: Arc<dyn Record>,
+        memory: Memory,
+    ) -> Self {
         let listed = open.listed();
         Self {
             open,

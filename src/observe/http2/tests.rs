@@ -646,6 +646,8 @@ fn no_field_off_the_list_is_taken() {
 }
 
 proptest! {
+    #![proptest_config(crate::seeds::usual())]
+
     #[test]
     fn any_cut_reads_the_same(distances in prop::collection::vec(1usize..40, 1..20)) {
         let script = golden();

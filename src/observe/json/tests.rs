@@ -524,6 +524,8 @@ fn ascii(document: &str) -> String {
 }
 
 proptest! {
+    #![proptest_config(crate::seeds::usual())]
+
     #[test]
     fn agrees_with_serde_json_for_every_chunking(tree in tree(), size in 1..9usize) {
         let mut expected = Vec::new();

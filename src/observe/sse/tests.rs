@@ -239,6 +239,8 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
+    #![proptest_config(crate::seeds::usual())]
+
     #[test]
     fn any_chunking_gives_what_the_specification_says(stream in stream(), size in 1..9usize, cut in any::<prop::sample::Index>()) {
         let expected = reference(&stream);

@@ -456,7 +456,7 @@ fn debug_output_holds_no_key() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(crate::seeds::cases(64))]
 
     #[test]
     fn any_clock_gives_a_certificate(seconds in 0_u64..8_000_000_000_000) {

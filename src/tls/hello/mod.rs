@@ -104,7 +104,7 @@ impl HelloReader {
         &self.kept
     }
 
-    /// All bytes read, for a [`ReadAhead`](super::read_ahead::ReadAhead).
+    /// All bytes read, for a `ReadAhead`.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         self.kept.freeze()

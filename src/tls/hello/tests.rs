@@ -283,6 +283,8 @@ async fn faults_have_their_names() {
 }
 
 proptest! {
+    #![proptest_config(crate::seeds::usual())]
+
     #[test]
     fn no_bytes_make_the_reader_panic(position in 0_usize..512, byte: u8, tail in proptest::collection::vec(any::<u8>(), 0..64)) {
         let mut bytes = client_hello("api.example.com", ALPN);

@@ -32,7 +32,7 @@ use verdicts::{Verdict, Verdicts};
 
 use super::peer::Peer;
 
-pub use mistakes::AccessError;
+pub(crate) use mistakes::AccessError;
 pub(super) use policy::Policy;
 
 /// The rules of the file, as it is now.

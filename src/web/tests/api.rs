@@ -12,7 +12,7 @@ use crate::export::tests::kit::{Key, call, every_fact, promtool, rate_limited, s
 use crate::ledger::By;
 use crate::record::{Label as _, Model, Provider, Record as _};
 use crate::web::openapi::OPENAPI;
-use crate::web::{Condition, Config, ConfigError};
+use crate::web::{Condition, Config};
 
 /// Every route, as the description names it. No conversation is called `{id}`: that answer is an
 /// error of ours.
@@ -576,48 +576,35 @@ async fn what_the_description_allows_is_accepted() {
 }
 
 #[test]
-fn a_configuration_that_exposes_the_house_is_refused() {
-    let check = |config: Config| config.check();
-    assert_eq!(check(Config::default()), Ok(()));
-    let listen = "0.0.0.0:8741".parse().expect("an address");
-    assert_eq!(
-        check(Config {
-            listen: Some(listen),
-            ..Config::default()
-        }),
-        Err(ConfigError::Exposed(listen))
-    );
-    assert_eq!(
-        check(Config {
-            listen: Some(listen),
-            danger_expose_to_network: true,
-            ..Config::default()
-        }),
-        Ok(())
-    );
-    let six = "[::1]:8741".parse().ok();
-    assert_eq!(
-        check(Config {
-            listen: six,
-            ..Config::default()
-        }),
-        Ok(())
-    );
-    for bad in ["http://box", "box/", "", "a b", "user@box"] {
-        let config = Config {
-            allowed_hosts: vec![bad.into()],
-            ..Config::default()
-        };
-        assert_eq!(check(config), Err(ConfigError::AllowedHost(bad.into())));
+fn an_address_that_other_machines_reach_is_refused() {
+    let admits = |config: &Config, address: &str| {
+        config
+            .admit(address.parse().expect("an address"))
+            .map_err(|exposed| [exposed.to_string(), exposed.with_port().to_string()])
+    };
+    let plain = Config::default();
+    for loopback in ["127.0.0.1:8741", "[::1]:8741"] {
+        assert_eq!(admits(&plain, loopback), Ok(()));
     }
-    let config = Config {
-        max_connections: 0,
+    let told = |to: &str| {
+        format!(
+            "0.0.0.0:8741 can be reached by other machines and there is no password: listen on {to}, \
+             set web.config_file to a file with TLS and users, or set web.danger_expose_to_network to true"
+        )
+    };
+    let refused = Err([told("127.0.0.1"), told("127.0.0.1:8741")]);
+    assert_eq!(admits(&plain, "0.0.0.0:8741"), refused);
+    let wanted = Config {
+        danger_expose_to_network: true,
         ..Config::default()
     };
-    assert_eq!(
-        check(config),
-        Err(ConfigError::ZeroLimit("max_connections"))
-    );
+    let protected = Config {
+        config_file: Some("/etc/gravimeter/web.yml".into()),
+        ..Config::default()
+    };
+    for config in [wanted, protected] {
+        assert_eq!(admits(&config, "0.0.0.0:8741"), Ok(()));
+    }
 }
 
 #[tokio::test]

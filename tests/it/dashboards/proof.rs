@@ -11,6 +11,7 @@ use gravimeter::cascade::client::{Endpoint as Rpc, Token};
 use gravimeter::demo::agent::{AgentOptions, StandIn, start};
 use gravimeter::demo::provider::ProviderOptions;
 use gravimeter::export::otlp::Endpoint;
+use gravimeter::launch::Choice;
 use gravimeter::record::Host;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -312,10 +313,10 @@ impl House {
                     .resolve
                     .insert((Host::parse(host).expect("a host"), 443), to.address());
             }
-            config.agent.command = Some("/bin/sh".into());
-            config.agent.args = vec!["-c".to_owned(), AGENT.to_owned(), folder];
-            config.agent.program = Some(PROGRAM.into());
-            config.agent.restart_backoff_initial = Duration::from_millis(100);
+            config.agent = Some(Choice::Command("/bin/sh".into()));
+            config.launch.args = vec!["-c".to_owned(), AGENT.to_owned(), folder];
+            config.launch.program = Some(PROGRAM.into());
+            config.supervision.restart_backoff_initial = Duration::from_millis(100);
         })
         .await;
         Self {

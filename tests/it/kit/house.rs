@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use gravimeter::capture::listener::{self, Doors, Slots};
-use gravimeter::capture::{Door, Gate, LoopGuard, OriginalDst, Owners};
+use gravimeter::app::Traffic;
+use gravimeter::capture::{Door, OriginalDst, Owners, listener};
 use gravimeter::record::{Disposition, Fact, Host, HostPattern};
 use gravimeter::relay::timeouts::Timeouts;
-use gravimeter::relay::{self, Relay, Shutdown};
+use gravimeter::relay::{self, Shutdown};
 use gravimeter::tls::authority::Authority;
 use gravimeter::tls::leaf::Leaves;
 use gravimeter::tls::upstream::{self, Upstream};
@@ -106,57 +106,31 @@ impl House {
             redirect.local_addr().expect("bound"),
         );
         let exporter = SocketAddr::from(([127, 0, 0, 1], 8741));
-        let guard = Arc::new(LoopGuard::new(
-            vec![addresses.0, addresses.1, exporter],
-            false,
-        ));
         let to = options.dial.unwrap_or(provider.address());
         let resolve = [HOST, OTHER_HOST]
             .map(|host| ((Host::parse(host).expect("a host"), 443), to))
             .into();
-        let relay = Arc::new(Relay {
-            config: relay::Config {
+        let original = Arc::new(FakeOriginalDst::default());
+        let traffic = Traffic {
+            relay: relay::Config {
                 intercept,
                 resolve,
                 timeouts: options.timeouts,
             },
-            guard: Arc::clone(&guard),
+            connect_request: options.connect_request,
+            allow_private_networks: false,
+            max_connections: options.max_connections,
+            own: vec![addresses.0, addresses.1, exporter],
+            owners: Owners::new([rustix::process::geteuid().as_raw()]),
             upstream,
             leaves: Leaves::new(Arc::clone(&authority)).expect("a key"),
+            original_dst: original.clone(),
             observers: Arc::new(recorder),
             record: facts.clone(),
-        });
-
-        let original = Arc::new(FakeOriginalDst::default());
-        let gate = Gate {
-            guard,
-            owners: Owners::new([rustix::process::geteuid().as_raw()]),
-            original_dst: original.clone(),
-            connect_request: options.connect_request,
-            record: facts.clone(),
         };
-        let tasks = TaskTracker::new();
-        let slots = Slots::new(options.max_connections);
-        let doors = Arc::new(Doors {
-            gate,
-            slots,
-            tasks: tasks.clone(),
-        });
-        let shutdown = Shutdown::default();
-        for (door, listener) in [(Door::Connect, connect), (Door::Redirect, redirect)] {
-            let (relay, served) = (Arc::clone(&relay), shutdown.clone());
-            let serve = move |accepted| {
-                let (relay, shutdown) = (Arc::clone(&relay), served.clone());
-                async move { relay.serve(accepted, &shutdown).await }
-            };
-            tasks.spawn(listener::run(
-                listener,
-                door,
-                Arc::clone(&doors),
-                shutdown.drain.clone(),
-                serve,
-            ));
-        }
+        let (tasks, shutdown) = (TaskTracker::new(), Shutdown::default());
+        let listeners = [(Door::Connect, connect), (Door::Redirect, redirect)];
+        traffic.serve(listeners, &tasks, &shutdown);
         Self {
             connect: addresses.0,
             redirect: addresses.1,

@@ -20,7 +20,7 @@ use crate::record::{Handshake, HandshakeFailure, Side, TlsVersion};
 /// # Errors
 /// The [`HandshakeFailure`]: the agent's alert (it does not trust the CA), a fault in the protocol,
 /// or the end of the stream.
-pub async fn accept<S>(
+pub(crate) async fn accept<S>(
     stream: S,
     config: Arc<ServerConfig>,
 ) -> Result<(TlsStream<S>, Handshake), HandshakeFailure>
@@ -39,7 +39,7 @@ where
 /// A fatal alert as a record of its own, to be sent before any ServerHello: the agent's TLS library
 /// turns it into an error that a person can read (codes: RFC 8446 section 6).
 #[must_use]
-pub fn refusal_alert(reason: HandshakeFailure) -> [u8; 7] {
+pub(crate) fn refusal_alert(reason: HandshakeFailure) -> [u8; 7] {
     const ALERT: u8 = 21;
     const FATAL: u8 = 2;
     [ALERT, 3, 3, 0, 2, FATAL, refusal(reason).into()]

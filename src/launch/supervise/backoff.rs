@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Config;
+use super::Supervision;
 
 /// Counts starts that did not last.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Supervision) -> Self {
         Self {
             initial: config.restart_backoff_initial,
             max: config.restart_backoff_max,
@@ -50,9 +50,9 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_the_cap_and_end() {
-        let config = Config {
+        let config = Supervision {
             restart_limit: 8,
-            ..Config::default()
+            ..Supervision::default()
         };
         let mut backoff = Backoff::new(&config);
         let pauses: Vec<_> = std::iter::from_fn(|| backoff.next(Duration::ZERO))
@@ -64,9 +64,9 @@ mod tests {
 
     #[test]
     fn a_steady_life_begins_the_count_anew() {
-        let config = Config {
+        let config = Supervision {
             restart_limit: 1,
-            ..Config::default()
+            ..Supervision::default()
         };
         let mut backoff = Backoff::new(&config);
         assert!(backoff.next(Duration::ZERO).is_some());
@@ -82,9 +82,9 @@ mod tests {
 
     #[test]
     fn a_huge_limit_does_not_overflow() {
-        let config = Config {
+        let config = Supervision {
             restart_limit: u32::MAX,
-            ..Config::default()
+            ..Supervision::default()
         };
         let mut backoff = Backoff {
             restarts: 5000,

@@ -1,7 +1,12 @@
 //! Starting and signalling the agent as its user: directly, as root, or through sudo.
 //!
-//! All three ways run the same entry point ([`super::exec`]) and speak the same protocol; only who
+//! All three ways run the same entry point ([`exec`]) and speak the same protocol; only who
 //! runs it differs.
+
+pub(super) mod account;
+mod channel;
+pub(crate) mod exec;
+pub(super) mod wire;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -16,13 +21,16 @@ use tokio::net::unix::pipe;
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::time::timeout;
 
-use super::account::Account;
-use super::channel::{self, Descriptors};
 use super::lines::Lines;
 use super::process::{self, Identity};
-use super::wire::{self, Presence, Request, Spec};
 use super::{Config, LaunchError};
 use crate::record::printable;
+use account::Account;
+use channel::Descriptors;
+use wire::{Presence, Request, Spec};
+
+pub use account::AccountError;
+pub(crate) use account::uid_of;
 
 /// Runs our entry points as one user.
 #[derive(Debug)]

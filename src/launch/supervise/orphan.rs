@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::LaunchError;
-use super::process::Identity;
+use crate::launch::LaunchError;
+use crate::launch::process::Identity;
 
 /// The file `agent.json` in the state folder.
 #[derive(Debug)]

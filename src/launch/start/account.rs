@@ -9,15 +9,15 @@ use std::time::Duration;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::spawn::SYSTEM_PATH;
+use super::SYSTEM_PATH;
 
 /// What of a passwd entry matters here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Account {
-    pub(super) name: String,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-    pub(super) home: PathBuf,
+pub(in crate::launch) struct Account {
+    pub(in crate::launch) name: String,
+    pub(in crate::launch) uid: u32,
+    pub(in crate::launch) gid: u32,
+    pub(in crate::launch) home: PathBuf,
 }
 
 /// Why a user could not be looked up.
@@ -35,7 +35,7 @@ pub enum AccountError {
 
 impl Account {
     /// Looks a user up by name or by number.
-    pub(super) async fn lookup(user: &str) -> Result<Self, AccountError> {
+    pub(in crate::launch) async fn lookup(user: &str) -> Result<Self, AccountError> {
         let mut command = Command::new("getent");
         command
             .args(["passwd", "--", user])
@@ -69,7 +69,7 @@ impl Account {
 ///
 /// # Errors
 /// [`AccountError::Unknown`] when there is none of that name.
-pub async fn uid_of(user: &str) -> Result<u32, AccountError> {
+pub(crate) async fn uid_of(user: &str) -> Result<u32, AccountError> {
     Account::lookup(user).await.map(|account| account.uid)
 }
 

@@ -20,12 +20,12 @@ use rustix::process::{
 };
 
 use super::channel::Descriptors;
-use super::process::{Identity, apply};
 use super::wire::{self, Request, Spec};
+use crate::launch::process::{Identity, apply};
 
 /// Why an entry point could not do its work.
 #[derive(Debug, thiserror::Error)]
-pub enum ExecError {
+pub(crate) enum ExecError {
     /// Standard input is not what the supervisor gives.
     #[error(
         "standard input is no socket of gravimeter's: this command is for gravimeter itself, not for people; \
@@ -57,7 +57,7 @@ pub enum ExecError {
 /// # Errors
 /// [`ExecError`], which the supervisor has been told if there is one; there is no way to return
 /// successfully.
-pub fn agent_exec(stdin: impl AsFd) -> Result<Infallible, ExecError> {
+pub(crate) fn agent_exec(stdin: impl AsFd) -> Result<Infallible, ExecError> {
     // While it holds the order, no other process of the same user may look into it. The agent
     // itself is as usual again.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(io::Error::from)?;
@@ -76,7 +76,7 @@ pub fn agent_exec(stdin: impl AsFd) -> Result<Infallible, ExecError> {
 ///
 /// # Errors
 /// [`ExecError`].
-pub fn agent_signal(stdin: impl Read, mut stdout: impl Write) -> Result<(), ExecError> {
+pub(crate) fn agent_signal(stdin: impl Read, mut stdout: impl Write) -> Result<(), ExecError> {
     let request: Request = wire::decode(stdin).map_err(ExecError::Message)?;
     let presence = apply(request, rustix::process::geteuid().as_raw())?;
     stdout.write_all(presence.as_line().as_bytes())?;

@@ -11,34 +11,34 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use super::process::{Adopter, Identity};
+use crate::launch::process::{Adopter, Identity};
 
 /// What `agent-exec` shall become. Not `Debug`: arguments and variables may hold tokens.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Spec {
-    pub(super) command: PathBuf,
-    pub(super) args: Vec<String>,
+pub(in crate::launch) struct Spec {
+    pub(in crate::launch) command: PathBuf,
+    pub(in crate::launch) args: Vec<String>,
     /// The complete environment.
-    pub(super) env: BTreeMap<String, String>,
-    pub(super) working_directory: PathBuf,
-    pub(super) umask: u32,
+    pub(in crate::launch) env: BTreeMap<String, String>,
+    pub(in crate::launch) working_directory: PathBuf,
+    pub(in crate::launch) umask: u32,
 }
 
 /// What `agent-signal` shall do.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(super) struct Request {
-    pub(super) identity: Identity,
+pub(in crate::launch) struct Request {
+    pub(in crate::launch) identity: Identity,
     /// Who has become the parent of what the agent has detached; `None` when that process is gone.
-    pub(super) adopter: Option<Adopter>,
-    pub(super) action: Action,
+    pub(in crate::launch) adopter: Option<Adopter>,
+    pub(in crate::launch) action: Action,
     /// How long to wait for the last process to be gone, in milliseconds.
-    pub(super) wait_ms: u64,
+    pub(in crate::launch) wait_ms: u64,
 }
 
 /// What is done to the processes of an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Action {
+pub(in crate::launch) enum Action {
     /// Nothing.
     Check,
     /// SIGKILL.
@@ -49,21 +49,21 @@ pub(super) enum Action {
 
 /// Whether a process of the agent is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Presence {
+pub(in crate::launch) enum Presence {
     Alive,
     Gone,
 }
 
 impl Presence {
     /// The line that `agent-signal` answers with.
-    pub(super) fn as_line(self) -> &'static str {
+    pub(in crate::launch) fn as_line(self) -> &'static str {
         match self {
             Self::Alive => "alive\n",
             Self::Gone => "gone\n",
         }
     }
 
-    pub(super) fn parse(answer: &[u8]) -> Option<Self> {
+    pub(in crate::launch) fn parse(answer: &[u8]) -> Option<Self> {
         [Self::Alive, Self::Gone]
             .into_iter()
             .find(|presence| presence.as_line().as_bytes() == answer)
@@ -71,7 +71,7 @@ impl Presence {
 }
 
 /// A message as it stands in the pipe.
-pub(super) fn encode<T: Serialize>(message: &T) -> io::Result<Vec<u8>> {
+pub(in crate::launch) fn encode<T: Serialize>(message: &T) -> io::Result<Vec<u8>> {
     let json = serde_json::to_vec(message)?;
     let length = u32::try_from(json.len())
         .ok()
@@ -81,7 +81,7 @@ pub(super) fn encode<T: Serialize>(message: &T) -> io::Result<Vec<u8>> {
 }
 
 /// Takes exactly one message; `reader` must not read ahead.
-pub(super) fn decode<T: DeserializeOwned>(mut reader: impl Read) -> io::Result<T> {
+pub(in crate::launch) fn decode<T: DeserializeOwned>(mut reader: impl Read) -> io::Result<T> {
     let mut length = [0; 4];
     reader.read_exact(&mut length)?;
     let length = u32::from_be_bytes(length);
@@ -94,7 +94,7 @@ pub(super) fn decode<T: DeserializeOwned>(mut reader: impl Read) -> io::Result<T
 }
 
 /// [`decode`] for a reader that must not block.
-pub(super) async fn receive<T: DeserializeOwned>(
+pub(in crate::launch) async fn receive<T: DeserializeOwned>(
     reader: &mut (impl AsyncRead + Unpin),
 ) -> io::Result<T> {
     let length = reader.read_u32().await?;

@@ -1,0 +1,93 @@
+//! The traffic side, put together in one place: listeners, the gate that admits their connections,
+//! and the relay that carries them.
+//!
+//! The program, the tests and the benchmarks serve traffic through [`Traffic`]. What differs between
+//! them is given to it: who knows where a redirected connection was going, who looks at the
+//! plaintext, and where facts are stated.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
+
+use crate::capture::listener::{self, Doors, Slots};
+use crate::capture::{Door, Gate, LoopGuard, OriginalDst, Owners};
+use crate::observe::OpenObserver;
+use crate::record::Record;
+use crate::relay::{self, Relay, Shutdown};
+use crate::tls::leaf::Leaves;
+use crate::tls::upstream::Upstream;
+
+/// What the traffic side is made of.
+pub struct Traffic {
+    /// What is intercepted, where it goes, and the time limit of each step.
+    pub relay: relay::Config,
+    /// The time limit of a CONNECT request.
+    pub connect_request: Duration,
+    /// Whether the CONNECT proxy may lead into private networks.
+    pub allow_private_networks: bool,
+    /// How many connections may be open at once by redirect, and as many through the CONNECT proxy.
+    pub max_connections: usize,
+    /// Our own addresses, to which no connection may lead.
+    pub own: Vec<SocketAddr>,
+    /// The users whom the CONNECT proxy serves.
+    pub owners: Owners,
+    /// Verified sessions with providers.
+    pub upstream: Upstream,
+    /// Certificates for the agent.
+    pub leaves: Leaves,
+    /// Knows where a redirected connection was going.
+    pub original_dst: Arc<dyn OriginalDst>,
+    /// Looks at the plaintext.
+    pub observers: Arc<dyn OpenObserver>,
+    /// Where everything that happens is stated.
+    pub record: Arc<dyn Record>,
+}
+
+impl Traffic {
+    /// Serves the connections of all listeners, by tasks of `tasks`, until `shutdown`.
+    pub fn serve(
+        self,
+        listeners: impl IntoIterator<Item = (Door, TcpListener)>,
+        tasks: &TaskTracker,
+        shutdown: &Shutdown,
+    ) {
+        let guard = Arc::new(LoopGuard::new(self.own, self.allow_private_networks));
+        let relay = Arc::new(Relay {
+            config: self.relay,
+            guard: Arc::clone(&guard),
+            upstream: self.upstream,
+            leaves: self.leaves,
+            observers: self.observers,
+            record: Arc::clone(&self.record),
+        });
+        let gate = Gate {
+            guard,
+            owners: self.owners,
+            original_dst: self.original_dst,
+            connect_request: self.connect_request,
+            record: self.record,
+        };
+        let doors = Arc::new(Doors {
+            gate,
+            slots: Slots::new(self.max_connections),
+            tasks: tasks.clone(),
+        });
+        for (door, listener) in listeners {
+            let (relay, served) = (Arc::clone(&relay), shutdown.clone());
+            let serve = move |accepted| {
+                let (relay, shutdown) = (Arc::clone(&relay), served.clone());
+                async move { relay.serve(accepted, &shutdown).await }
+            };
+            tasks.spawn(listener::run(
+                listener,
+                door,
+                Arc::clone(&doors),
+                shutdown.drain.clone(),
+                serve,
+            ));
+        }
+    }
+}

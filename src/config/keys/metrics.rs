@@ -1,0 +1,20 @@
+//! Keys of `[metrics]`: which metrics are exported.
+
+use super::{DefaultValue, Key, Kind, put};
+
+pub(super) const KEYS: &[Key] = &[
+    Key {
+        name: "metrics.genai",
+        kind: Kind::Switch,
+        default: DefaultValue::Is("true"),
+        help: "Whether the metrics of the OpenTelemetry GenAI convention are exported beside gravimeter's own.",
+        set: |raw, value| put(&mut raw.metrics.genai, value.switch()),
+    },
+    Key {
+        name: "metrics.max_models",
+        kind: Kind::Number,
+        default: DefaultValue::Is("200"),
+        help: "How many models get series of their own; all others are counted together as \"other\".",
+        set: |raw, value| put(&mut raw.max_models, value.number(1..=100_000)),
+    },
+];
