@@ -26,14 +26,14 @@ pub struct WireCall {
 
 /// Both sides' calls that wait for their other side, oldest first.
 #[derive(Debug, Default)]
-pub struct Books {
+pub struct UsageReconciler {
     wire: VecDeque<(Instant, WireCall)>,
     agent: VecDeque<(Instant, Generation)>,
 }
 
-impl Books {
+impl UsageReconciler {
     /// The wire has seen a call.
-    pub fn wire(&mut self, call: WireCall, now: Instant) -> Option<UsageComparison> {
+    pub fn wire_call(&mut self, call: WireCall, now: Instant) -> Option<UsageComparison> {
         match self
             .agent
             .iter()
@@ -55,7 +55,7 @@ impl Books {
 
     /// The agent remembers a call. One that is not `fresh` may be older than the house and is never
     /// missed on the wire.
-    pub fn agent(
+    pub fn agent_call(
         &mut self,
         generation: Generation,
         fresh: bool,
@@ -195,15 +195,18 @@ mod tests {
 
     #[test]
     fn both_sides_are_joined_in_either_order() {
-        let (mut books, now) = (Books::default(), Instant::now());
-        assert_eq!(books.wire(call("r", "x"), now), None);
+        let (mut reconciler, now) = (UsageReconciler::default(), Instant::now());
+        assert_eq!(reconciler.wire_call(call("r", "x"), now), None);
         assert_eq!(
-            books.agent(generation("r", "other", 1_991), true, now),
+            reconciler.agent_call(generation("r", "other", 1_991), true, now),
             Some(UsageComparison::Agree)
         );
-        assert_eq!(books.agent(generation("q", "y", 1_990), true, now), None);
         assert_eq!(
-            books.wire(call("p", "y"), now),
+            reconciler.agent_call(generation("q", "y", 1_990), true, now),
+            None
+        );
+        assert_eq!(
+            reconciler.wire_call(call("p", "y"), now),
             Some(UsageComparison::Disagree),
             "by the last trace"
         );
@@ -211,56 +214,68 @@ mod tests {
             messages: vec![id("msg")],
             ..generation("req", "z", 1_991)
         };
-        assert_eq!(books.agent(claude, true, now), None);
+        assert_eq!(reconciler.agent_call(claude, true, now), None);
         assert_eq!(
-            books.wire(call("msg", "w"), now),
+            reconciler.wire_call(call("msg", "w"), now),
             Some(UsageComparison::Agree)
         );
         assert_eq!(
-            books.wire(call("n", "failed"), now),
+            reconciler.wire_call(call("n", "failed"), now),
             None,
             "an earlier attempt is another call"
         );
         assert_eq!(
-            books.tick(now + OTHER_SIDE_WITHIN),
+            reconciler.tick(now + OTHER_SIDE_WITHIN),
             [UsageComparison::WireOnly]
         );
     }
 
     #[test]
     fn what_nobody_answers_is_judged_in_time() {
-        let (mut books, now) = (Books::default(), Instant::now());
-        books.wire(call("a", "a"), now);
-        books.agent(generation("b", "b", 1), true, now + Duration::from_secs(1));
-        assert_eq!(books.agent(generation("history", "h", 1), false, now), None);
-        assert_eq!(books.tick(now + Duration::from_secs(59)), []);
+        let (mut reconciler, now) = (UsageReconciler::default(), Instant::now());
+        reconciler.wire_call(call("a", "a"), now);
+        reconciler.agent_call(generation("b", "b", 1), true, now + Duration::from_secs(1));
         assert_eq!(
-            books.tick(now + Duration::from_secs(60)),
+            reconciler.agent_call(generation("history", "h", 1), false, now),
+            None
+        );
+        assert_eq!(reconciler.tick(now + Duration::from_secs(59)), []);
+        assert_eq!(
+            reconciler.tick(now + Duration::from_secs(60)),
             [UsageComparison::WireOnly]
         );
         assert_eq!(
-            books.tick(now + Duration::from_secs(61)),
+            reconciler.tick(now + Duration::from_secs(61)),
             [UsageComparison::AgentOnly]
         );
-        assert_eq!(books.tick(now + Duration::from_secs(3600)), []);
+        assert_eq!(reconciler.tick(now + Duration::from_secs(3600)), []);
     }
 
     #[test]
     fn a_call_of_which_the_wire_knows_no_figures_is_missed_on_neither_side() {
-        let (mut books, now) = (Books::default(), Instant::now());
+        let (mut reconciler, now) = (UsageReconciler::default(), Instant::now());
         let seen = |name: &str| WireCall {
             usage: None,
             ..call(name, name)
         };
-        assert_eq!(books.wire(seen("a"), now), None);
-        assert_eq!(books.agent(generation("a", "a", 7), true, now), None);
-        assert_eq!(books.agent(generation("b", "b", 7), true, now), None);
-        assert_eq!(books.wire(seen("b"), now), None);
-        books.wire(seen("unknown"), now);
-        assert_eq!(books.tick(now + OTHER_SIDE_WITHIN), []);
-        assert_eq!(books.agent(generation("a", "a", 7), true, now), None);
+        assert_eq!(reconciler.wire_call(seen("a"), now), None);
         assert_eq!(
-            books.tick(now + OTHER_SIDE_WITHIN),
+            reconciler.agent_call(generation("a", "a", 7), true, now),
+            None
+        );
+        assert_eq!(
+            reconciler.agent_call(generation("b", "b", 7), true, now),
+            None
+        );
+        assert_eq!(reconciler.wire_call(seen("b"), now), None);
+        reconciler.wire_call(seen("unknown"), now);
+        assert_eq!(reconciler.tick(now + OTHER_SIDE_WITHIN), []);
+        assert_eq!(
+            reconciler.agent_call(generation("a", "a", 7), true, now),
+            None
+        );
+        assert_eq!(
+            reconciler.tick(now + OTHER_SIDE_WITHIN),
             [UsageComparison::AgentOnly],
             "told once"
         );
@@ -268,9 +283,9 @@ mod tests {
 
     #[test]
     fn waiting_is_bounded() {
-        let (mut books, now) = (Books::default(), Instant::now());
+        let (mut reconciler, now) = (UsageReconciler::default(), Instant::now());
         let judged = (0..MAX_WAITING + 5)
-            .filter_map(|n| books.wire(call(&format!("r{n}"), &format!("x{n}")), now));
+            .filter_map(|n| reconciler.wire_call(call(&format!("r{n}"), &format!("x{n}")), now));
         assert_eq!(judged.collect::<Vec<_>>(), [UsageComparison::WireOnly; 5]);
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::conversation::Moment;
 use super::read::Summary;
-use super::state::{Arrival, State};
+use super::state::{Arrival, CorrelatorState};
 use super::update::Update;
 use crate::record::{Call, Fact, FollowFailure, Id, JoinedIds, Record, Sampling, UpdateSource};
 
@@ -21,7 +21,7 @@ pub struct Correlator {
     next: Arc<dyn Record>,
     /// Guards all that is known; held while facts are handed on, so that what is said later arrives
     /// later.
-    state: Mutex<State>,
+    state: Mutex<CorrelatorState>,
     /// A call names a conversation that nobody knows, or a run may be over: whoever follows the
     /// agent should look at its list.
     wanted: Notify,
@@ -125,21 +125,21 @@ impl Correlator {
 
     /// Settles what has waited long enough; called several times a second.
     pub fn tick(&self) {
-        self.with(State::tick);
+        self.with(CorrelatorState::tick);
     }
 
     fn call(&self, mut call: Box<Call>) {
         let now = now();
         let mut state = self.state();
         let Arrival {
-            told,
+            named_by,
             is_open,
             facts,
         } = state.correlate(&mut call, now);
         facts.into_iter().for_each(|fact| self.next.record(fact));
         self.next.record(Fact::Call(call.clone()));
         state
-            .take(&call, told, now)
+            .record_call(&call, named_by, now)
             .into_iter()
             .for_each(|fact| self.next.record(fact));
         drop(state);
@@ -157,7 +157,7 @@ impl Correlator {
         });
     }
 
-    fn with(&self, change: impl FnOnce(&mut State, Moment) -> Vec<Fact>) {
+    fn with(&self, change: impl FnOnce(&mut CorrelatorState, Moment) -> Vec<Fact>) {
         let now = now();
         let mut state = self.state();
         change(&mut state, now)
@@ -165,7 +165,7 @@ impl Correlator {
             .for_each(|fact| self.next.record(fact));
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, CorrelatorState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -194,7 +194,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::cascade::telling::{id, idle, running};
+    use crate::cascade::test_updates::{id, idle, running};
     use crate::cascade::update::Step;
     use crate::record::{
         CallIds, Correlation, CorrelationMethod, Host, Model, Operation, Outcome, Provider,

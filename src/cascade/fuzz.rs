@@ -7,7 +7,7 @@ use prost::Message as _;
 
 pub use super::client::fuzz::fuzz_frames;
 use super::proto::reactive_component_pb::MessageDiff;
-use super::reactive::State;
+use super::reactive::ReactiveState;
 use super::read::{AgentState, Generations, Message, Reader, Steps, Summaries, UserStatus};
 
 /// Reads the bytes as a document of every kind, in pieces as long as the first byte says and at
@@ -43,7 +43,7 @@ fn both_ways<M: Message<Content: PartialEq + Debug>>(
 
 /// Applies the bytes as differences, each behind its length in two bytes, to one state.
 pub fn fuzz_differences(mut bytes: &[u8]) {
-    let mut state = State::new();
+    let mut state = ReactiveState::new();
     while let [high, low, rest @ ..] = bytes {
         let (difference, after) =
             rest.split_at(usize::from(u16::from_be_bytes([*high, *low])).min(rest.len()));

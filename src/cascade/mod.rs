@@ -13,6 +13,7 @@ pub mod correlate;
 pub mod follow;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod index;
 pub mod proto;
 pub mod reactive;
 pub mod read;
@@ -20,8 +21,7 @@ mod runs;
 mod spans;
 mod state;
 #[cfg(test)]
-mod telling;
-pub mod threads;
+mod test_updates;
 pub mod update;
 
 use client::Endpoint;

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::conversation::{Began, LOOKS_WITHIN, Moment};
+use super::conversation::{Moment, OBSERVED_WITHIN, RunStart};
 use crate::record::{Call, Cost, Model, Operation};
 
 /// What a run needs to know of a call.
@@ -30,9 +30,9 @@ impl SeenCall {
     pub(super) fn new(call: &Call, now: Moment) -> Self {
         let latest = now.at.checked_sub(call.timing.duration).unwrap_or(now.at);
         let lasted = now.wall.duration_since(call.timing.started_at).ok();
-        let told = lasted.and_then(|lasted| now.at.checked_sub(lasted));
+        let by_wall_clock = lasted.and_then(|lasted| now.at.checked_sub(lasted));
         let can_be = |at: &Instant| *at <= latest && *at + STATED_WITHIN >= latest;
-        let began = told.filter(can_be).unwrap_or(latest);
+        let began = by_wall_clock.filter(can_be).unwrap_or(latest);
         Self {
             number: call.number,
             is_placed: call.trace.is_some(),
@@ -55,7 +55,7 @@ impl SeenCall {
     }
 
     /// Whether a run that is under way has it, whatever comes.
-    pub(super) fn is_within(&self, run: Sure) -> bool {
+    pub(super) fn is_within(&self, run: ConfirmedInterval) -> bool {
         self.began >= run.began && self.began <= run.until
     }
 
@@ -67,7 +67,7 @@ impl SeenCall {
 
 /// The part of a run under way that no later news can give to another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Sure {
+pub(super) struct ConfirmedInterval {
     pub(super) began: Instant,
     pub(super) until: Instant,
 }
@@ -147,7 +147,7 @@ pub(super) struct RunCalls {
     /// Those of them whose spans still wait for their places.
     pub(super) unplaced: Vec<u64>,
     /// Those that no run will have any more, and whose spans still wait.
-    pub(super) beside: Vec<u64>,
+    pub(super) outside_runs: Vec<u64>,
 }
 
 impl Calls {
@@ -189,8 +189,8 @@ impl Calls {
 
     /// Settles what the run under way has for sure. Returns the calls whose spans still wait for
     /// their places in it.
-    pub(super) fn settle(&mut self, run: Sure) -> Vec<u64> {
-        let settled = self.take(|call| call.is_within(run));
+    pub(super) fn settle(&mut self, run: ConfirmedInterval) -> Vec<u64> {
+        let settled = self.extract(|call| call.is_within(run));
         settled.iter().for_each(|call| self.settled.add(call));
         settled.iter().filter_map(SeenCall::unplaced).collect()
     }
@@ -224,20 +224,22 @@ impl Calls {
     ///
     /// Where only steps tell the end, a call may have begun after it, up to `latest`: the run went
     /// on for that long.
-    pub(super) fn of_run(&mut self, began: Began, ended: Instant, latest: Instant) -> RunCalls {
+    pub(super) fn of_run(&mut self, began: RunStart, ended: Instant, latest: Instant) -> RunCalls {
         let last_end = self.last_end.take();
-        let Began {
-            at: began, is_told, ..
+        let RunStart {
+            at: began,
+            is_reported,
+            ..
         } = began;
         let belongs = |call: &SeenCall| {
-            let is_early = !is_told
+            let is_early = !is_reported
                 && call.operation == Operation::Chat
-                && call.began + LOOKS_WITHIN >= began
+                && call.began + OBSERVED_WITHIN >= began
                 && last_end.is_none_or(|end| call.began > end);
             call.began <= latest && (call.began >= began || is_early)
         };
-        let calls = self.take(belongs);
-        let beside = self.take(|call| call.began <= latest);
+        let calls = self.extract(belongs);
+        let outside_runs = self.extract(|call| call.began <= latest);
         // The next run may begin right then, so that a call that takes longer is no part of this
         // one's time.
         let unseen = calls
@@ -257,12 +259,12 @@ impl Calls {
             began: sum.began.filter(|first| *first < began),
             ended: unseen.filter(|unseen| *unseen > ended),
             unplaced: calls.iter().filter_map(SeenCall::unplaced).collect(),
-            beside: beside.iter().filter_map(SeenCall::unplaced).collect(),
+            outside_runs: outside_runs.iter().filter_map(SeenCall::unplaced).collect(),
         }
     }
 
     /// Takes the calls out of which that is so.
-    fn take(&mut self, is_it: impl Fn(&SeenCall) -> bool) -> Vec<SeenCall> {
+    fn extract(&mut self, is_it: impl Fn(&SeenCall) -> bool) -> Vec<SeenCall> {
         let (taken, left): (Vec<_>, _) = self.waiting.drain(..).partition(|(_, call)| is_it(call));
         self.waiting = left.into();
         taken.into_iter().map(|(_, call)| call).collect()
@@ -306,18 +308,18 @@ mod tests {
         move |seconds| zero + Duration::from_secs(seconds)
     }
 
-    fn told(at: Instant) -> Began {
-        Began {
+    fn reported(at: Instant) -> RunStart {
+        RunStart {
             at,
             wall: SystemTime::UNIX_EPOCH,
-            is_told: true,
+            is_reported: true,
         }
     }
 
-    fn seen(at: Instant) -> Began {
-        Began {
-            is_told: false,
-            ..told(at)
+    fn observed(at: Instant) -> RunStart {
+        RunStart {
+            is_reported: false,
+            ..reported(at)
         }
     }
 
@@ -332,19 +334,19 @@ mod tests {
         calls.add(call(2, Operation::Chat, at(2), 7), at(0));
         calls.add(call(3, Operation::Chat, at(21), 100), at(0));
         calls.remove(9);
-        let first = calls.of_run(seen(at(1)), at(20), at(20));
+        let first = calls.of_run(observed(at(1)), at(20), at(20));
         assert_eq!(
             (first.count, first.tokens, model(&first), first.began),
             (2, 12, Some("m2"), None)
         );
         assert_eq!(first.first_chunk, Some(at(1) + Duration::from_millis(10)));
-        let second = calls.of_run(seen(at(25)), at(30), at(30));
+        let second = calls.of_run(observed(at(25)), at(30), at(30));
         assert_eq!(
             (second.count, second.tokens, second.began),
             (1, 100, Some(at(21))),
             "seen late"
         );
-        let third = calls.of_run(seen(at(31)), at(32), at(32));
+        let third = calls.of_run(observed(at(31)), at(32), at(32));
         assert_eq!((third.count, model(&third)), (0, None));
     }
 
@@ -354,7 +356,7 @@ mod tests {
         calls.add(call(1, Operation::Chat, at(2), 5), at(0));
         calls.add(call(2, Operation::Checkpoint, at(3), 7), at(0));
         assert_eq!(
-            calls.of_run(told(at(1)), at(4), at(4)).cost,
+            calls.of_run(reported(at(1)), at(4), at(4)).cost,
             Some(Cost::from_nano_usd(24))
         );
         calls.add(call(3, Operation::Chat, at(6), 5), at(0));
@@ -365,9 +367,9 @@ mod tests {
             },
             at(0),
         );
-        assert_eq!(calls.of_run(told(at(5)), at(8), at(8)).cost, None);
+        assert_eq!(calls.of_run(reported(at(5)), at(8), at(8)).cost, None);
         assert_eq!(
-            calls.of_run(told(at(9)), at(9), at(9)).cost,
+            calls.of_run(reported(at(9)), at(9), at(9)).cost,
             Some(Cost::default())
         );
     }
@@ -375,10 +377,10 @@ mod tests {
     #[test]
     fn hidden_calls_between_two_runs_belong_to_none() {
         let (at, mut calls) = (clock(), Calls::default());
-        calls.of_run(seen(at(0)), at(1), at(1));
+        calls.of_run(observed(at(0)), at(1), at(1));
         calls.add(call(1, Operation::Checkpoint, at(2), 5), at(0));
         calls.add(call(2, Operation::Chat, at(4), 7), at(0));
-        let run = calls.of_run(seen(at(3)), at(5), at(5));
+        let run = calls.of_run(observed(at(3)), at(5), at(5));
         assert_eq!((run.count, run.tokens), (1, 7));
     }
 
@@ -387,7 +389,7 @@ mod tests {
         let (at, mut calls) = (clock(), Calls::default());
         calls.add(call(1, Operation::Chat, at(2), 5), at(0));
         calls.add(call(2, Operation::Chat, at(4), 7), at(0));
-        let run = calls.of_run(told(at(3)), at(5), at(5));
+        let run = calls.of_run(reported(at(3)), at(5), at(5));
         assert_eq!((run.count, run.tokens, run.began), (1, 7, None));
     }
 
@@ -395,13 +397,13 @@ mod tests {
     fn what_was_counted_once_is_not_counted_again() {
         let (at, mut calls) = (clock(), Calls::default());
         calls.add(call(1, Operation::Chat, at(2), 5), at(0));
-        assert_eq!(calls.of_run(told(at(1)), at(3), at(3)).count, 1);
-        assert_eq!(calls.of_run(told(at(1)), at(5), at(5)).count, 0);
+        assert_eq!(calls.of_run(reported(at(1)), at(3), at(3)).count, 1);
+        assert_eq!(calls.of_run(reported(at(1)), at(5), at(5)).count, 0);
         let pushed_out = (0..MAX_WAITING as u64 + 9)
             .filter_map(|n| calls.add(call(n, Operation::Chat, at(6), 1), at(0)));
         assert_eq!(pushed_out.collect::<Vec<_>>(), (0..9).collect::<Vec<_>>());
         assert_eq!(
-            calls.of_run(told(at(6)), at(7), at(7)).count,
+            calls.of_run(reported(at(6)), at(7), at(7)).count,
             MAX_WAITING as u64
         );
     }
@@ -420,8 +422,8 @@ mod tests {
             at(0),
         );
         calls.add(call(3, Operation::Chat, at(12), 100), at(0));
-        let run = calls.of_run(told(at(1)), at(5), at(10));
+        let run = calls.of_run(reported(at(1)), at(5), at(10));
         assert_eq!((run.count, run.tokens, run.ended), (2, 12, Some(at(8))));
-        assert_eq!(calls.of_run(told(at(11)), at(13), at(13)).ended, None);
+        assert_eq!(calls.of_run(reported(at(11)), at(13), at(13)).ended, None);
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::Timeouts;
 use super::dial::{Driver, Http1, Port};
 use super::endpoint::Token;
-use super::error::{self, Malformation, RpcError, Step};
+use super::error::{self, Malformation, RpcError, RpcStep};
 use crate::observe::coding::Decoder;
 use crate::observe::memory::Memory;
 
@@ -46,7 +46,7 @@ pub(super) async fn ask(
     let answer = sender.send_request(request(port, token, question)?);
     let answer = timeout(timeouts.head, answer)
         .await
-        .map_err(|_| RpcError::Timeout(Step::Head))?;
+        .map_err(|_| RpcError::Timeout(RpcStep::Head))?;
     let (head, body) = answer.map_err(|error| unanswered(&error))?.into_parts();
     let answer = Answer {
         headers: head.headers,
@@ -75,7 +75,7 @@ impl Answer {
         )?;
         loop {
             let frame = timeout(timeouts.silence, self.body.frame()).await;
-            match frame.map_err(|_| RpcError::Timeout(Step::Body))? {
+            match frame.map_err(|_| RpcError::Timeout(RpcStep::Body))? {
                 None if decoder.is_complete() => return Ok(()),
                 None => return Err(RpcError::Truncated),
                 Some(frame) => decoder.feed(&data(frame)?, on)?,
@@ -104,7 +104,7 @@ impl Answer {
         // A server that goes on and on is not listened to for longer than one that is silent.
         timeout(timeouts.silence, self.read(timeouts, &mut on))
             .await
-            .unwrap_or(Err(RpcError::Timeout(Step::Body)))
+            .unwrap_or(Err(RpcError::Timeout(RpcStep::Body)))
     }
 }
 

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::error::{RpcError, Step};
+use super::error::{RpcError, RpcStep};
 use super::trust::{Refusal, Tls};
 
 /// Opens connections.
@@ -168,7 +168,7 @@ impl Dialer {
     ) -> Result<T, RpcError> {
         timeout(self.limit, dial)
             .await
-            .unwrap_or(Err(RpcError::Timeout(Step::Connect)))
+            .unwrap_or(Err(RpcError::Timeout(RpcStep::Connect)))
     }
 }
 

@@ -41,7 +41,7 @@ pub enum RpcError {
     Refused(Code),
     /// It kept silent for too long.
     #[error("the agent kept silent for too long (step: {0})")]
-    Timeout(Step),
+    Timeout(RpcStep),
     /// No TLS with its port.
     #[error("no TLS session with the agent's port")]
     Tls,
@@ -110,7 +110,7 @@ label! {
 
 label! {
     /// What was waited for.
-    pub enum Step {
+    pub enum RpcStep {
         /// More of an answer.
         Body => "body",
         /// The connection, with its handshakes.

@@ -13,7 +13,7 @@ use crate::observe::memory::Memory;
 
 /// Takes a stream apart.
 pub(super) struct Frames {
-    part: Part,
+    part: FramePart,
     /// What takes the compression off a frame that has one, as the head of the answer names it.
     codings: Vec<String>,
     /// Most bytes of one message.
@@ -22,14 +22,14 @@ pub(super) struct Frames {
 
 /// What has come to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Event {
+pub(super) enum FrameEvent {
     /// A message; all of its pieces have been handed out.
     Message,
     /// The stream, as it should.
     End,
 }
 
-enum Part {
+enum FramePart {
     Head { bytes: [u8; HEAD], filled: usize },
     Payload(Payload),
 }
@@ -47,7 +47,7 @@ impl Frames {
     /// At the beginning of a stream.
     pub(super) fn new(codings: Vec<String>, limit: u64) -> Self {
         Self {
-            part: Part::start(),
+            part: FramePart::start(),
             codings,
             limit,
         }
@@ -63,8 +63,8 @@ impl Frames {
         &mut self,
         input: &mut Bytes,
         out: &mut dyn FnMut(&[u8]),
-    ) -> Result<Option<Event>, RpcError> {
-        if let Part::Head { bytes, filled } = &mut self.part {
+    ) -> Result<Option<FrameEvent>, RpcError> {
+        if let FramePart::Head { bytes, filled } = &mut self.part {
             let missing = bytes.get_mut(*filled..).unwrap_or_default();
             let take = missing.len().min(input.len());
             let (Some(missing), piece) = (missing.get_mut(..take), input.split_to(take)) else {
@@ -76,9 +76,9 @@ impl Frames {
                 return Ok(None);
             }
             let payload = Payload::begin(*bytes, &self.codings)?;
-            self.part = Part::Payload(payload);
+            self.part = FramePart::Payload(payload);
         }
-        let Part::Payload(payload) = &mut self.part else {
+        let FramePart::Payload(payload) = &mut self.part else {
             return Ok(None);
         };
         payload.feed(input, self.limit, out)?;
@@ -86,12 +86,12 @@ impl Frames {
             return Ok(None);
         }
         let event = payload.end()?;
-        self.part = Part::start();
+        self.part = FramePart::start();
         Ok(Some(event))
     }
 }
 
-impl Part {
+impl FramePart {
     fn start() -> Self {
         Self::Head {
             bytes: [0; HEAD],
@@ -152,13 +152,13 @@ impl Payload {
         }
     }
 
-    fn end(&self) -> Result<Event, RpcError> {
+    fn end(&self) -> Result<FrameEvent, RpcError> {
         if !self.decoder.is_complete() {
             return Err(RpcError::Malformed(Malformation::Coding));
         }
         match &self.last {
-            None => Ok(Event::Message),
-            Some(words) => of_end(words).map(|()| Event::End),
+            None => Ok(FrameEvent::Message),
+            Some(words) => of_end(words).map(|()| FrameEvent::End),
         }
     }
 }
@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     /// All messages of a stream that arrives in pieces of `size` bytes, and how it ended.
-    fn read(stream: &[u8], size: usize) -> (Vec<Vec<u8>>, Result<Option<Event>, RpcError>) {
+    fn read(stream: &[u8], size: usize) -> (Vec<Vec<u8>>, Result<Option<FrameEvent>, RpcError>) {
         let (mut frames, mut messages, mut message) =
             (Frames::new(vec!["gzip".into()], 8), Vec::new(), Vec::new());
         for piece in stream.chunks(size) {
@@ -193,7 +193,7 @@ mod tests {
             loop {
                 match frames.feed(&mut input, &mut |plain| message.extend_from_slice(plain)) {
                     Ok(None) => break,
-                    Ok(Some(Event::Message)) => messages.push(std::mem::take(&mut message)),
+                    Ok(Some(FrameEvent::Message)) => messages.push(std::mem::take(&mut message)),
                     end => return (messages, end),
                 }
             }
@@ -220,7 +220,10 @@ mod tests {
             let (found, end) = read(&stream, size);
             assert_eq!(
                 (found, end),
-                (messages.map(<[u8]>::to_vec).to_vec(), Ok(Some(Event::End))),
+                (
+                    messages.map(<[u8]>::to_vec).to_vec(),
+                    Ok(Some(FrameEvent::End))
+                ),
                 "{size}"
             );
         }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::frames::{Event, Frames};
+use super::frames::{FrameEvent, Frames};
 
 /// Takes the bytes apart, all at once and in pieces as long as the first of them says. Panics when
 /// the cuts make a difference to the messages, or when a message passes its limit.
@@ -30,8 +30,8 @@ fn messages(stream: &[u8], size: usize) -> (Vec<Vec<u8>>, Ending) {
         loop {
             match frames.feed(&mut input, &mut |plain| message.extend_from_slice(plain)) {
                 Ok(None) => break,
-                Ok(Some(Event::End)) => return (whole, Ending::InOrder),
-                Ok(Some(Event::Message)) => whole.push(std::mem::take(&mut message)),
+                Ok(Some(FrameEvent::End)) => return (whole, Ending::InOrder),
+                Ok(Some(FrameEvent::Message)) => whole.push(std::mem::take(&mut message)),
                 Err(_) => return (whole, Ending::Failed),
             }
             assert!(

@@ -19,7 +19,7 @@ use super::Client;
 use super::answer::TOKEN;
 use super::dial::{Driver, Http2};
 use super::endpoint::Token;
-use super::error::{Malformation, RpcError, Step, refusal};
+use super::error::{Malformation, RpcError, RpcStep, refusal};
 use super::reactive::MAX_MESSAGE;
 use crate::cascade::proto::language_server_pb::language_server_service_client::LanguageServerServiceClient;
 use crate::cascade::proto::reactive_component_pb::{
@@ -50,7 +50,7 @@ pub(super) async fn open(
         rpc.stream_cascade_reactive_updates(request),
     )
     .await;
-    match answer.map_err(|_| RpcError::Timeout(Step::Head))? {
+    match answer.map_err(|_| RpcError::Timeout(RpcStep::Head))? {
         Ok(answer) => Ok(Some(GrpcStream {
             messages: answer.into_inner(),
             status,

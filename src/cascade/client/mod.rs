@@ -28,7 +28,7 @@ use serde_json::Value;
 use tokio_util::task::TaskTracker;
 
 pub use endpoint::{Endpoint, EndpointError, Token};
-pub use error::{Code, Malformation, RpcError, Step};
+pub use error::{Code, Malformation, RpcError, RpcStep};
 pub use method::Method;
 pub use probe::probe;
 pub use reactive::{MAX_MESSAGE, ReactiveStream};

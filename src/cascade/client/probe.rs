@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use super::{Client, Endpoint, Method, RpcError, Step, Timeouts, Token};
+use super::{Client, Endpoint, Method, RpcError, RpcStep, Timeouts, Token};
 
 /// Finds out whether a loopback port answers the language server's `Heartbeat`, and whether in the
 /// clear or over TLS. The token is shown to whoever listens there: ask only about ports of the
@@ -55,9 +55,9 @@ async fn heartbeat(
     let request = json!({});
     let beat = client.unary(Method::Heartbeat, &request, &mut ignore);
     // Whatever listens there may talk for ever.
-    timeout(WHOLE, beat)
+    timeout(ATTEMPT_LIMIT, beat)
         .await
-        .unwrap_or(Err(RpcError::Timeout(Step::Body)))?;
+        .unwrap_or(Err(RpcError::Timeout(RpcStep::Body)))?;
     Ok(client.endpoint)
 }
 
@@ -76,4 +76,4 @@ const TIMEOUTS: Timeouts = Timeouts {
 };
 
 /// For one attempt as a whole.
-const WHOLE: Duration = Duration::from_secs(4);
+const ATTEMPT_LIMIT: Duration = Duration::from_secs(4);

@@ -6,7 +6,7 @@ use super::Client;
 use super::error::{Malformation, RpcError};
 use super::grpc::{self, GrpcStream};
 use super::method;
-use super::stream::{self, Stream};
+use super::stream::{self, MessageStream};
 use crate::cascade::proto::reactive_component_pb::{
     StreamReactiveUpdatesRequest, StreamReactiveUpdatesResponse,
 };
@@ -70,7 +70,7 @@ impl ReactiveStream {
 }
 
 struct ConnectStream {
-    stream: Stream,
+    stream: MessageStream,
     /// What has arrived of the message that is on its way.
     message: Vec<u8>,
 }

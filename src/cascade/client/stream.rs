@@ -9,13 +9,13 @@ use super::Client;
 use super::answer::{self, Answer, Question};
 use super::dial::Driver;
 use super::error::{Malformation, RpcError};
-use super::frames::{Event, Frames, envelope};
+use super::frames::{FrameEvent, Frames, envelope};
 
 /// JSON messages, as the language server sends them.
-pub struct JsonStream(Stream);
+pub struct JsonStream(MessageStream);
 
 impl JsonStream {
-    pub(super) fn new(stream: Stream) -> Self {
+    pub(super) fn new(stream: MessageStream) -> Self {
         Self(stream)
     }
 
@@ -40,7 +40,7 @@ impl JsonStream {
 }
 
 /// Messages of either type.
-pub(super) struct Stream {
+pub(super) struct MessageStream {
     body: Incoming,
     /// What has arrived and is not taken apart yet.
     arrived: Bytes,
@@ -56,7 +56,7 @@ pub(super) async fn open(
     content_type: &'static str,
     message: &[u8],
     limit: u64,
-) -> Result<Stream, RpcError> {
+) -> Result<MessageStream, RpcError> {
     let body = envelope(message).ok_or(RpcError::Malformed(Malformation::TooLarge))?;
     let Answer {
         headers,
@@ -71,7 +71,7 @@ pub(super) async fn open(
         })
         .await?;
     let frames = Frames::new(answer::codings(&headers, &CONTENT_ENCODING), limit);
-    Ok(Stream {
+    Ok(MessageStream {
         body,
         arrived: Bytes::new(),
         frames,
@@ -80,7 +80,7 @@ pub(super) async fn open(
     })
 }
 
-impl Stream {
+impl MessageStream {
     /// As [`JsonStream::next`].
     pub(super) async fn next(
         &mut self,
@@ -91,8 +91,8 @@ impl Stream {
         }
         let event = self.advance(on).await;
         self.over = match event {
-            Ok(Event::Message) => return Ok(Some(())),
-            Ok(Event::End) => Some(Ok(())),
+            Ok(FrameEvent::Message) => return Ok(Some(())),
+            Ok(FrameEvent::End) => Some(Ok(())),
             Err(error) => Some(Err(error)),
         };
         event.map(|_| None)
@@ -100,7 +100,10 @@ impl Stream {
 
     /// Awaits only frames of the body, which are not lost when that is given up; all else is kept
     /// in `self`.
-    async fn advance(&mut self, on: &mut (dyn FnMut(&[u8]) + Send)) -> Result<Event, RpcError> {
+    async fn advance(
+        &mut self,
+        on: &mut (dyn FnMut(&[u8]) + Send),
+    ) -> Result<FrameEvent, RpcError> {
         loop {
             if let Some(event) = self.frames.feed(&mut self.arrived, on)? {
                 return Ok(event);

@@ -13,24 +13,24 @@ pub struct Moment {
 
 /// When a run began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Began {
+pub struct RunStart {
     /// On the monotonic clock.
     pub at: Instant,
     /// On the wall clock.
     pub wall: SystemTime,
     /// The agent has told it; otherwise it is when the agent was first seen to work.
-    pub is_told: bool,
+    pub is_reported: bool,
 }
 
-impl Began {
+impl RunStart {
     /// When the agent says so; `None` when its clock must be wrong.
-    pub(super) fn told(wall: SystemTime, now: Moment) -> Option<Self> {
+    pub(super) fn reported(wall: SystemTime, now: Moment) -> Option<Self> {
         let at = instant_of(wall, now)
             .filter(|at| now.at.saturating_duration_since(*at) <= LONGEST_RUN)?;
         Some(Self {
             at,
             wall: wall.min(now.wall),
-            is_told: true,
+            is_reported: true,
         })
     }
 
@@ -45,11 +45,11 @@ impl Began {
     }
 
     /// No later than now.
-    pub(super) fn seen(now: Moment) -> Self {
+    pub(super) fn observed(now: Moment) -> Self {
         Self {
             at: now.at,
             wall: now.wall,
-            is_told: false,
+            is_reported: false,
         }
     }
 }

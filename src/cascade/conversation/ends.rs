@@ -2,15 +2,15 @@
 
 use std::time::{Instant, SystemTime};
 
-use super::clock::{Began, CLOCK_TOLERANCE, Moment, instant_of};
+use super::clock::{CLOCK_TOLERANCE, Moment, RunStart, instant_of};
 use super::trajectory::Input;
-use super::{Conversation, End, Idle, Look, OpenRun};
+use super::{Conversation, End, Idle, Observation, OpenRun};
 use crate::cascade::update::{Step, Termination};
 use crate::record::{RunOutcome, StepKind, StepStatus};
 
 impl End {
     /// The same, but no later than the next run begins.
-    pub(super) fn before(self, next: Began) -> Self {
+    pub(super) fn before(self, next: RunStart) -> Self {
         Self {
             at: self.at.min(next.at),
             latest: self.latest.min(next.at),
@@ -27,14 +27,14 @@ impl Conversation {
         run: &OpenRun,
         next: Option<Input>,
         idle: Idle,
-        look: &Look,
+        observation: &Observation,
     ) -> End {
         let completed = if idle.is_seen {
             None
         } else {
-            self.last_completed(run, next, look.now)
+            self.last_completed(run, next, observation.now)
         };
-        let latest = self.message_began(next, look).at;
+        let latest = self.message_began(next, observation).at;
         let index = next.map_or(u32::MAX, |next| next.index);
         let at = completed.unwrap_or(idle.at).min(latest);
         End {
@@ -87,17 +87,22 @@ impl Conversation {
     /// step that was broken off, is the end of what the agent did, whether or not it is dated.
     /// After an answer, nothing less than the agent's own times tells the end from a message that
     /// came while the agent worked. A stream that has not been left shows every end.
-    pub(super) fn end_between_looks(&self, run: &OpenRun, next: Input, look: &Look) -> Option<End> {
-        let may_be = look.after_gap || self.is_idle(look.says_fully_idle);
+    pub(super) fn end_between_observations(
+        &self,
+        run: &OpenRun,
+        next: Input,
+        observation: &Observation,
+    ) -> Option<End> {
+        let may_be = observation.after_gap || self.is_idle(observation.says_fully_idle);
         let last = self.last_of_turn(run.first_step, next).filter(|_| may_be)?;
-        let began = self.message_began(Some(next), look);
-        let told = self.last_completed(run, Some(next), look.now);
-        let at = match told.filter(|_| began.is_told && ended_at(last).is_some()) {
+        let began = self.message_began(Some(next), observation);
+        let completed = self.last_completed(run, Some(next), observation.now);
+        let at = match completed.filter(|_| began.is_reported && ended_at(last).is_some()) {
             Some(at) if last.kind != StepKind::UserInput => at,
-            None if gives_up(last) => told.or(run.worked).unwrap_or(run.began.at),
+            None if gives_up(last) => completed.or(run.worked).unwrap_or(run.began.at),
             _ => return None,
         };
-        let latest = if began.is_told { began.at } else { at };
+        let latest = if began.is_reported { began.at } else { at };
         let end = End {
             at,
             latest,

@@ -18,9 +18,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
 use clock::CLOCK_TOLERANCE;
-pub use clock::{Began, Moment};
-use run::{End, Idle, Look, OpenRun, Run};
-use trajectory::{Input, News, Trajectory};
+pub use clock::{Moment, RunStart};
+use run::{End, Idle, Observation, OpenRun, Run};
+use trajectory::{Input, Trajectory, TrajectoryChanges};
 
 use super::update::{Generation, RunStatus, Update};
 use crate::record::{Id, RunOutcome, StepKind, StepStatus, UpdateSource};
@@ -38,7 +38,7 @@ pub enum Event {
     /// A run is over for good.
     RunEnded(EndedRun),
     /// A run has begun.
-    RunStarted(Began),
+    RunStarted(RunStart),
     /// A step has come to its end.
     StepEnded(StepKind, StepStatus),
 }
@@ -47,7 +47,7 @@ pub enum Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EndedRun {
     /// When it began.
-    pub began: Began,
+    pub began: RunStart,
     /// When it ended.
     pub ended: Instant,
     /// When it had ended for sure: a call that no step tells of may have been the last thing.
@@ -148,7 +148,7 @@ impl Conversation {
 
     /// When the run began that is under way or closing, and when it ended, if it did.
     #[must_use]
-    pub fn current(&self) -> Option<(Began, Option<Instant>)> {
+    pub fn current(&self) -> Option<(RunStart, Option<Instant>)> {
         match self.run {
             Run::None | Run::Awaited { .. } => None,
             Run::Open(run) => Some((run.began, None)),
@@ -159,7 +159,7 @@ impl Conversation {
     /// From when until when the agent was at work for sure on the run that is under way, whatever
     /// comes: no end of it is stated that lies before.
     #[must_use]
-    pub fn sure(&self) -> Option<(Instant, Instant)> {
+    pub fn confirmed_interval(&self) -> Option<(Instant, Instant)> {
         let (Run::Open(run) | Run::Closing { run, .. }) = self.run else {
             return None;
         };
@@ -191,7 +191,7 @@ impl Conversation {
     ) -> Vec<Event> {
         let mut events = self.tick(now);
         let after_gap = update.after_gap;
-        let look = Look {
+        let observation = Observation {
             source,
             says_fully_idle,
             after_gap,
@@ -199,32 +199,32 @@ impl Conversation {
             now,
         };
         self.source = Some(source);
-        self.take_status(update);
-        self.forget_statuses_of_left_stream(update, &look);
-        let main = self.take_main(update, &look);
+        self.apply_status(update);
+        self.forget_statuses_of_left_stream(update, &observation);
+        let main = self.apply_main(update, &observation);
         let subs = update.subtrajectories.iter();
         let subs: Vec<_> = subs
-            .filter_map(|(id, news)| Some((id, self.take_subtrajectory(id, news, &look)?)))
+            .filter_map(|(id, news)| Some((id, self.apply_subtrajectory(id, news, &observation)?)))
             .collect();
         if self.main.has_history.is_some() {
-            events.extend(self.begin(&look));
+            events.extend(self.begin(&observation));
         }
         let is_new = events
             .iter()
             .any(|event| matches!(event, Event::RunStarted(_)));
-        let mut told = vec![(self.main.is_fresh(&main), main)];
-        told.extend(
+        let mut reported = vec![(self.main.is_fresh(&main), main)];
+        reported.extend(
             subs.into_iter()
-                .filter_map(|(id, news)| self.judge_subtrajectory(id, news)),
+                .filter_map(|(id, news)| self.drop_history_of_subtrajectory(id, news)),
         );
-        self.note(update, &told, is_new, &look);
-        self.settle(&look);
+        self.note(update, &reported, is_new, &observation);
+        self.settle(&observation);
         for (
             fresh,
-            News {
+            TrajectoryChanges {
                 ended, generations, ..
             },
-        ) in told
+        ) in reported
         {
             events.extend(
                 ended
@@ -243,12 +243,12 @@ impl Conversation {
     /// Takes what the agent's list of conversations says of this one: whether subagents work while
     /// the agent itself is idle. Only for those whose own news do not say when everything has
     /// ended.
-    pub fn take_listed(&mut self, is_at_work: bool, now: Moment) -> Vec<Event> {
+    pub fn apply_listed(&mut self, is_at_work: bool, now: Moment) -> Vec<Event> {
         let events = self.tick(now);
         let is_at_work = is_at_work && self.rests();
         if std::mem::replace(&mut self.is_listed_at_work, is_at_work) != is_at_work {
             let source = UpdateSource::Polling;
-            let look = Look {
+            let observation = Observation {
                 source,
                 says_fully_idle: false,
                 after_gap: true,
@@ -256,7 +256,7 @@ impl Conversation {
                 now,
             };
             self.reopen(false);
-            self.settle(&look);
+            self.settle(&observation);
         }
         events
     }
@@ -273,7 +273,7 @@ impl Conversation {
                 let input = self.new_inputs().next();
                 let started = self.open(input, began);
                 let source = UpdateSource::Polling;
-                let look = Look {
+                let observation = Observation {
                     source,
                     says_fully_idle: false,
                     after_gap: true,
@@ -285,7 +285,9 @@ impl Conversation {
                     is_seen: false,
                 };
                 let ended = match self.run {
-                    Run::Open(run) => Some(self.close(run, self.end_of(&run, None, idle, &look))),
+                    Run::Open(run) => {
+                        Some(self.close(run, self.end_of(&run, None, idle, &observation)))
+                    }
                     _ => None,
                 };
                 std::iter::once(started).chain(ended).collect()
@@ -316,26 +318,26 @@ impl Conversation {
     }
 
     /// Whether the news begin a run, end one by a new message, or show that it goes on.
-    fn begin(&mut self, look: &Look) -> Vec<Event> {
-        let mut events = Vec::from_iter(self.end_by_new_message(look));
-        events.extend(self.pass_unseen(look));
-        let is_idle = self.is_idle(look.says_fully_idle);
+    fn begin(&mut self, observation: &Observation) -> Vec<Event> {
+        let mut events = Vec::from_iter(self.end_by_new_message(observation));
+        events.extend(self.pass_unseen(observation));
+        let is_idle = self.is_idle(observation.says_fully_idle);
         let input = self.new_inputs().next();
         let ended_unseen = is_idle && input.is_some_and(|input| self.shows_an_end(input));
         match self.run {
             Run::None | Run::Awaited { .. } if self.works() || ended_unseen => {
-                let began = self.began(input, look);
+                let began = self.began(input, observation);
                 events.push(self.open(input, began));
             }
             Run::None if is_idle && input.is_some() => {
                 self.run = Run::Awaited {
-                    began: self.began(input, look),
-                    since: look.now,
+                    began: self.began(input, observation),
+                    since: observation.now,
                 };
             }
             // The message was taken back.
             Run::Awaited { .. } if input.is_none() => self.run = Run::None,
-            _ => self.reopen(look.says_fully_idle),
+            _ => self.reopen(observation.says_fully_idle),
         }
         events
     }
@@ -354,16 +356,18 @@ impl Conversation {
 
     /// A run that seems to be over is, when the user writes. The agent may be seen to work on a
     /// message before the message.
-    fn end_by_new_message(&mut self, look: &Look) -> Option<Event> {
+    fn end_by_new_message(&mut self, observation: &Observation) -> Option<Event> {
         let input = self.new_inputs().next()?;
         match self.run {
             Run::Closing { run, idle, .. } => {
-                Some(self.close(run, self.end_of(&run, Some(input), idle, look)))
+                Some(self.close(run, self.end_of(&run, Some(input), idle, observation)))
             }
             Run::Open(run) => {
                 let paused = run.paused.filter(|end| end.steps == input.index);
-                let paused = paused.map(|end| end.before(self.message_began(Some(input), look)));
-                let end = paused.or_else(|| self.end_between_looks(&run, input, look))?;
+                let paused =
+                    paused.map(|end| end.before(self.message_began(Some(input), observation)));
+                let end =
+                    paused.or_else(|| self.end_between_observations(&run, input, observation))?;
                 Some(self.close(run, end))
             }
             Run::None | Run::Awaited { .. } => None,
@@ -371,7 +375,7 @@ impl Conversation {
     }
 
     /// Messages that had their runs between two looks, all but the last.
-    fn pass_unseen(&mut self, look: &Look) -> Vec<Event> {
+    fn pass_unseen(&mut self, observation: &Observation) -> Vec<Event> {
         let mut events = Vec::new();
         let inputs: Vec<Input> = match self.run {
             Run::None | Run::Awaited { .. } => self.new_inputs().collect(),
@@ -383,14 +387,14 @@ impl Conversation {
             else {
                 continue;
             };
-            let began = self.began(first, look);
+            let began = self.began(first, observation);
             events.push(self.open(first, began));
             if let Run::Open(run) = self.run {
                 let idle = Idle {
-                    at: look.now.at,
+                    at: observation.now.at,
                     is_seen: false,
                 };
-                events.push(self.close(run, self.end_of(&run, Some(next), idle, look)));
+                events.push(self.close(run, self.end_of(&run, Some(next), idle, observation)));
             }
             self.handled = first;
             first = Some(next);
@@ -399,7 +403,7 @@ impl Conversation {
     }
 
     /// A run begins with this message. Those that have come since are part of it.
-    fn open(&mut self, input: Option<Input>, began: Began) -> Event {
+    fn open(&mut self, input: Option<Input>, began: RunStart) -> Event {
         self.handled = self.new_inputs().last().or(self.handled);
         self.run = Run::Open(OpenRun {
             began,
@@ -416,11 +420,17 @@ impl Conversation {
 
     /// What news say of the run that is under way or closing. `is_new`: they began it, and may tell
     /// of those before it.
-    fn note(&mut self, update: &Update, told: &[(bool, News)], is_new: bool, look: &Look) {
+    fn note(
+        &mut self,
+        update: &Update,
+        reported: &[(bool, TrajectoryChanges)],
+        is_new: bool,
+        observation: &Observation,
+    ) {
         let (status, works) = (self.status, self.works());
         let says_status = update.status.or(update.main.status).is_some();
         let message = self.new_inputs().next();
-        let began = self.began(message, look);
+        let began = self.began(message, observation);
         let last = self.new_inputs().last();
         let (Run::Open(run) | Run::Closing { run, .. }) = &mut self.run else {
             return;
@@ -428,22 +438,22 @@ impl Conversation {
         self.handled = last.or(self.handled);
         // The agent was seen to work on the message before the message.
         if message.is_some_and(|message| message.index == run.first_step)
-            && !run.began.is_told
+            && !run.began.is_reported
             && began.at <= run.began.at
         {
             run.began = began;
         }
         if says_status && works {
-            run.worked = Some(look.now.at);
+            run.worked = Some(observation.now.at);
             run.has_failed = false;
         }
         run.was_canceled |= status == Some(RunStatus::Canceling);
         run.has_failed |= status == Some(RunStatus::Error);
         if !(is_new && works) {
-            run.has_generated |= told
+            run.has_generated |= reported
                 .iter()
                 .any(|(fresh, news)| *fresh && !news.generations.is_empty());
-            run.termination = told
+            run.termination = reported
                 .first()
                 .and_then(|(_, main)| main.termination)
                 .or(run.termination);
@@ -451,15 +461,16 @@ impl Conversation {
     }
 
     /// An idle agent may have come to the end of its run.
-    fn settle(&mut self, look: &Look) {
+    fn settle(&mut self, observation: &Observation) {
         let (run, idle, deadline) = match self.run {
-            Run::Open(run) if self.is_idle(look.says_fully_idle) => {
-                let is_seen =
-                    look.source != UpdateSource::Polling && !look.after_gap && run.worked.is_some();
+            Run::Open(run) if self.is_idle(observation.says_fully_idle) => {
+                let is_seen = observation.source != UpdateSource::Polling
+                    && !observation.after_gap
+                    && run.worked.is_some();
                 (
                     run,
                     Idle {
-                        at: look.now.at,
+                        at: observation.now.at,
                         is_seen,
                     },
                     None,
@@ -478,11 +489,11 @@ impl Conversation {
         } else {
             GOES_ON_WITHIN
         };
-        let latest = look.now.at + wait;
+        let latest = observation.now.at + wait;
         let deadline = deadline.map_or(latest, |deadline| deadline.min(latest));
         self.run = Run::Closing {
             run,
-            end: self.end_of(&run, None, idle, look),
+            end: self.end_of(&run, None, idle, observation),
             idle,
             deadline,
         };
@@ -546,28 +557,31 @@ impl Conversation {
     }
 
     /// When a run began that is the answer to this message.
-    fn began(&self, input: Option<Input>, look: &Look) -> Began {
+    fn began(&self, input: Option<Input>, observation: &Observation) -> RunStart {
         match self.run {
             Run::Awaited { began, .. } => began,
-            _ => self.message_began(input, look),
+            _ => self.message_began(input, observation),
         }
     }
 
     /// When a new message came, by the agent's clock, unless that cannot be: the look before did
     /// not show it. A message that came before the end of the run before has waited for that end.
-    fn message_began(&self, input: Option<Input>, look: &Look) -> Began {
-        let tolerance = if look.source == UpdateSource::Polling {
-            LOOKS_WITHIN
+    fn message_began(&self, input: Option<Input>, observation: &Observation) -> RunStart {
+        let tolerance = if observation.source == UpdateSource::Polling {
+            OBSERVED_WITHIN
         } else {
             CLOCK_TOLERANCE
         };
         let created = input.and_then(|input| input.created_at);
-        let told = created.and_then(|created| Began::told(created, look.now));
-        let can_be = |began: &Began| {
-            look.before
+        let reported = created.and_then(|created| RunStart::reported(created, observation.now));
+        let can_be = |began: &RunStart| {
+            observation
+                .before
                 .is_none_or(|before| began.at + tolerance >= before.at)
         };
-        let began = told.filter(can_be).unwrap_or_else(|| Began::seen(look.now));
+        let began = reported
+            .filter(can_be)
+            .unwrap_or_else(|| RunStart::observed(observation.now));
         self.last_end.map_or(began, |end| began.not_before(end))
     }
 }
@@ -591,4 +605,4 @@ const CALLS_END_WITHIN: Duration = Duration::from_millis(500);
 const SWALLOWED_AFTER: Duration = Duration::from_secs(10);
 
 /// An idle agent is asked again after seconds only, and not for all of a conversation at once.
-pub(super) const LOOKS_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const OBSERVED_WITHIN: Duration = Duration::from_secs(10);

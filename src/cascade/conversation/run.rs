@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::clock::{Began, Moment};
+use super::clock::{Moment, RunStart};
 use crate::cascade::update::Termination;
 use crate::record::{RunOutcome, UpdateSource};
 
@@ -11,7 +11,7 @@ pub(super) enum Run {
     /// None is under way.
     None,
     /// The user has written, and nothing has been seen to come of it.
-    Awaited { began: Began, since: Moment },
+    Awaited { began: RunStart, since: Moment },
     /// The agent works.
     Open(OpenRun),
     /// The agent is idle; unless it goes on soon, this was the end.
@@ -25,7 +25,7 @@ pub(super) enum Run {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OpenRun {
-    pub(super) began: Began,
+    pub(super) began: RunStart,
     /// The first step that belongs to it.
     pub(super) first_step: u32,
     /// When the agent last said that it works; `None` when it was not seen to.
@@ -58,7 +58,7 @@ pub(super) struct End {
 
 /// One look at the conversation.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Look {
+pub(super) struct Observation {
     pub(super) source: UpdateSource,
     pub(super) says_fully_idle: bool,
     /// News may have been missed since the look before.

@@ -19,13 +19,13 @@ pub(super) struct Trajectory {
     pub(super) has_history: Option<bool>,
     steps: BTreeMap<u32, Step>,
     /// The calls to models that have been told, each with the name that the provider gave it.
-    told: BTreeMap<u32, Option<Id>>,
+    known_generations: BTreeMap<u32, Option<Id>>,
     terminations: BTreeMap<u32, Termination>,
 }
 
 /// What one message brought that was not known before.
 #[derive(Debug, Default)]
-pub(super) struct News {
+pub(super) struct TrajectoryChanges {
     /// Steps that have come to their end.
     pub(super) ended: Vec<(StepKind, StepStatus)>,
     /// Calls to models that have come to their end.
@@ -44,13 +44,13 @@ pub(super) struct Input {
 }
 
 impl Trajectory {
-    pub(super) fn apply(&mut self, update: &TrajectoryUpdate) -> News {
+    pub(super) fn apply(&mut self, update: &TrajectoryUpdate) -> TrajectoryChanges {
         self.status = update.status.or(self.status);
         let total = update.total_steps.unwrap_or(MAX_ENTRIES).min(MAX_ENTRIES);
         self.steps.split_off(&total);
-        let mut news = News {
-            are_first: self.told.is_empty(),
-            ..News::default()
+        let mut news = TrajectoryChanges {
+            are_first: self.known_generations.is_empty(),
+            ..TrajectoryChanges::default()
         };
         for (index, step) in update.steps.iter().filter(|(index, _)| *index < total) {
             let before = self.steps.insert(*index, step.clone());
@@ -64,7 +64,7 @@ impl Trajectory {
             .iter()
             .filter(|(_, generation)| generation.usage.is_some());
         for (index, generation) in ended.filter(|(index, _)| *index < MAX_ENTRIES) {
-            if self.is_untold(*index, generation) {
+            if self.is_new_generation(*index, generation) {
                 news.generations.push(generation.clone());
             }
         }
@@ -82,7 +82,7 @@ impl Trajectory {
 
     /// Whether a call has not been told yet, as it is from now on. Where steps were taken back,
     /// another call may stand at an index that was told.
-    fn is_untold(&mut self, index: u32, generation: &Generation) -> bool {
+    fn is_new_generation(&mut self, index: u32, generation: &Generation) -> bool {
         let Generation {
             response,
             messages,
@@ -94,14 +94,14 @@ impl Trajectory {
             .or(messages.first())
             .or(traces.last())
             .cloned();
-        match self.told.insert(index, name.clone()) {
+        match self.known_generations.insert(index, name.clone()) {
             None => true,
             Some(before) => before.is_some() && name.is_some() && before != name,
         }
     }
 
     /// Whether the wire must have seen these calls.
-    pub(super) fn is_fresh(&self, news: &News) -> bool {
+    pub(super) fn is_fresh(&self, news: &TrajectoryChanges) -> bool {
         self.has_history
             .is_some_and(|has_history| !(has_history && news.are_first))
     }
@@ -110,7 +110,9 @@ impl Trajectory {
     pub(super) fn known(&self) -> (u32, u32) {
         (
             self.len(),
-            self.told.last_key_value().map_or(0, |(index, _)| index + 1),
+            self.known_generations
+                .last_key_value()
+                .map_or(0, |(index, _)| index + 1),
         )
     }
 

@@ -106,12 +106,12 @@ impl Agent {
 
     /// What is left of the account's quotas.
     pub(super) async fn quotas(&self) -> Result<Told, Failure> {
-        self.told(Method::RetrieveUserQuotaSummary).await
+        self.quota_document(Method::RetrieveUserQuotaSummary).await
     }
 
     /// What models are called.
     pub(super) async fn models(&self) -> Result<Told, Failure> {
-        self.told(Method::GetAvailableModels).await
+        self.quota_document(Method::GetAvailableModels).await
     }
 
     /// What is left of each model's quota: older agents know no summary.
@@ -159,7 +159,7 @@ impl Agent {
         Ok(reader.finish()?)
     }
 
-    async fn told(&self, method: Method) -> Result<Told, Failure> {
+    async fn quota_document(&self, method: Method) -> Result<Told, Failure> {
         let mut document = QuotaDocument::new(Provider::CloudCode);
         self.client
             .unary(method, &json!({}), &mut |bytes| _ = document.feed(bytes))

@@ -7,7 +7,7 @@ use crate::cascade::update::RunStatus;
 
 /// A conversation of which there is something to learn.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct News<'a> {
+pub(super) struct ChangedConversation<'a> {
     pub(super) summary: &'a Summary,
     /// The agent, or a subagent, is at work on it.
     pub(super) is_worked_on: bool,

@@ -11,9 +11,9 @@
 //! and tried again later.
 
 mod ask;
-mod complaints;
-mod ladder;
+mod failure_log;
 mod listed;
+mod method;
 mod quotas;
 mod session;
 mod streams;

@@ -8,7 +8,7 @@ use std::time::Instant;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 
 use super::ask::Agent;
-use super::ladder::Rung;
+use super::method::FollowMethod;
 use super::watch::{Watch, WatchEnd};
 use crate::cascade::correlate::Correlator;
 use crate::record::Id;
@@ -17,20 +17,20 @@ use crate::record::Id;
 #[derive(Debug)]
 pub(super) struct Streams {
     most: usize,
-    tasks: JoinSet<(Id, Rung, WatchEnd)>,
-    open: BTreeMap<Id, Stream>,
+    tasks: JoinSet<(Id, FollowMethod, WatchEnd)>,
+    open: BTreeMap<Id, OpenStream>,
 }
 
 #[derive(Debug)]
-struct Stream {
-    rung: Rung,
+struct OpenStream {
+    method: FollowMethod,
     task: AbortHandle,
     /// When its conversation was last known to be worked on, or was first watched.
     worked_on: Instant,
 }
 
 /// A stream that has ended, unless it had been given up before.
-pub(super) type Ended = Option<(Id, Rung, WatchEnd)>;
+pub(super) type EndedStream = Option<(Id, FollowMethod, WatchEnd)>;
 
 impl Streams {
     /// None, and room for so many.
@@ -43,8 +43,8 @@ impl Streams {
     }
 
     /// The way in which a conversation is told of.
-    pub(super) fn rung(&self, cascade: &Id) -> Option<Rung> {
-        self.open.get(cascade).map(|stream| stream.rung)
+    pub(super) fn method(&self, cascade: &Id) -> Option<FollowMethod> {
+        self.open.get(cascade).map(|stream| stream.method)
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -62,12 +62,12 @@ impl Streams {
     /// the last look, and none of its runs is under way. Returns whether there is room.
     pub(super) fn make_room(
         &mut self,
-        last_look: Instant,
+        last_poll: Instant,
         is_running: impl Fn(&Id) -> bool,
     ) -> bool {
         let open = self.open.iter();
         let resting =
-            open.filter(|(cascade, stream)| stream.worked_on < last_look && !is_running(cascade));
+            open.filter(|(cascade, stream)| stream.worked_on < last_poll && !is_running(cascade));
         let longest = resting
             .min_by_key(|(_, stream)| stream.worked_on)
             .map(|(cascade, _)| cascade.clone());
@@ -85,7 +85,7 @@ impl Streams {
         agent: &Arc<Agent>,
         correlator: &Arc<Correlator>,
         cascade: &Id,
-        rung: Rung,
+        method: FollowMethod,
     ) {
         let (agent, correlator) = (Arc::clone(agent), Arc::clone(correlator));
         let task = self.tasks.spawn(
@@ -93,14 +93,14 @@ impl Streams {
                 agent,
                 correlator,
                 cascade: cascade.clone(),
-                rung,
+                method,
             }
             .run(),
         );
         self.open.insert(
             cascade.clone(),
-            Stream {
-                rung,
+            OpenStream {
+                method,
                 task,
                 worked_on: Instant::now(),
             },
@@ -114,9 +114,9 @@ impl Streams {
     }
 
     /// Gives up every stream that is not of this way.
-    pub(super) fn keep_only(&mut self, rung: Rung) {
+    pub(super) fn keep_only(&mut self, method: FollowMethod) {
         self.open.retain(|_, stream| {
-            let stays = stream.rung == rung;
+            let stays = stream.method == method;
             if !stays {
                 stream.task.abort();
             }
@@ -131,7 +131,7 @@ impl Streams {
     }
 
     /// Waits until a stream ends; for ever when there is none. Cancel-safe.
-    pub(super) async fn next_end(&mut self) -> Ended {
+    pub(super) async fn next_end(&mut self) -> EndedStream {
         match self.tasks.join_next_with_id().await {
             Some(ended) => self.ended(ended),
             None => std::future::pending().await,
@@ -139,7 +139,7 @@ impl Streams {
     }
 
     /// The next one of those that have ended already.
-    pub(super) fn try_next_end(&mut self) -> Option<Ended> {
+    pub(super) fn try_next_end(&mut self) -> Option<EndedStream> {
         self.tasks
             .try_join_next_with_id()
             .map(|ended| self.ended(ended))
@@ -148,8 +148,8 @@ impl Streams {
     /// It may have been given up before, and another one may watch the conversation meanwhile.
     fn ended(
         &mut self,
-        ended: Result<(tokio::task::Id, (Id, Rung, WatchEnd)), JoinError>,
-    ) -> Ended {
+        ended: Result<(tokio::task::Id, (Id, FollowMethod, WatchEnd)), JoinError>,
+    ) -> EndedStream {
         let task = match &ended {
             Ok((task, _)) => *task,
             Err(error) => error.id(),

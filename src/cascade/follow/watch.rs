@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
 
 use super::ask::{Agent, Failure};
-use super::ladder::Rung;
+use super::method::FollowMethod;
 use crate::cascade::client::RpcError;
 use crate::cascade::correlate::Correlator;
-use crate::cascade::reactive::State;
+use crate::cascade::reactive::ReactiveState;
 use crate::cascade::update::Update;
 use crate::record::Id;
 
@@ -19,7 +19,7 @@ pub(super) struct Watch {
     pub(super) agent: Arc<Agent>,
     pub(super) correlator: Arc<Correlator>,
     pub(super) cascade: Id,
-    pub(super) rung: Rung,
+    pub(super) method: FollowMethod,
 }
 
 /// Why a watch ended.
@@ -37,20 +37,20 @@ pub(super) enum WatchEnd {
 
 impl Watch {
     /// Watches until one of the reasons to end comes.
-    pub(super) async fn run(self) -> (Id, Rung, WatchEnd) {
+    pub(super) async fn run(self) -> (Id, FollowMethod, WatchEnd) {
         let end = self.watch().await;
-        (self.cascade, self.rung, end)
+        (self.cascade, self.method, end)
     }
 
     async fn watch(&self) -> WatchEnd {
         let (mut pause, mut failures, mut last_news) = (FIRST_PAUSE, 0, Instant::now());
         loop {
             let mut updates = 0;
-            let ended = match self.rung {
-                Rung::AgentState => self.agent_state(&mut updates).await,
+            let ended = match self.method {
+                FollowMethod::AgentState => self.agent_state(&mut updates).await,
                 // There is no stream on this one.
-                Rung::Polling => Err(Failure::Rpc(RpcError::Unimplemented)),
-                Rung::Reactive => self.reactive(&mut updates).await,
+                FollowMethod::Polling => Err(Failure::Rpc(RpcError::Unimplemented)),
+                FollowMethod::Reactive => self.reactive(&mut updates).await,
             };
             // A stream that only repeats what is known, as one of an idle conversation does, has
             // not got anywhere.
@@ -59,8 +59,8 @@ impl Watch {
             }
             match ended {
                 // A stream that ends after each turn would otherwise be opened for ever.
-                Ok(Ended::ByAgent) if last_news.elapsed() < QUIET_AFTER => failures = 0,
-                Ok(Ended::ByAgent | Ended::Quiet) => return WatchEnd::Quiet,
+                Ok(StreamEnd::ByAgent) if last_news.elapsed() < QUIET_AFTER => failures = 0,
+                Ok(StreamEnd::ByAgent | StreamEnd::Quiet) => return WatchEnd::Quiet,
                 Err(failure) if failure.is_missing() => return WatchEnd::Missing(failure),
                 Err(failure) if failure.is_deleted() => return WatchEnd::Deleted(failure),
                 Err(failure) => {
@@ -76,34 +76,34 @@ impl Watch {
         }
     }
 
-    async fn agent_state(&self, updates: &mut u32) -> Result<Ended, Failure> {
+    async fn agent_state(&self, updates: &mut u32) -> Result<StreamEnd, Failure> {
         let mut states = self.agent.agent_state(&self.cascade, &subscriber()).await?;
         loop {
             let Ok(next) = timeout(QUIET_AFTER, states.next()).await else {
-                return Ok(Ended::Quiet);
+                return Ok(StreamEnd::Quiet);
             };
             let Some(update) = next? else {
-                return Ok(Ended::ByAgent);
+                return Ok(StreamEnd::ByAgent);
             };
             let update = Update {
                 after_gap: *updates == 0,
                 ..update
             };
             self.correlator
-                .update(&self.cascade, &update, self.rung.source());
+                .update(&self.cascade, &update, self.method.source());
             *updates += 1;
         }
     }
 
-    async fn reactive(&self, updates: &mut u32) -> Result<Ended, Failure> {
+    async fn reactive(&self, updates: &mut u32) -> Result<StreamEnd, Failure> {
         let mut differences = self.agent.reactive(&self.cascade, &subscriber()).await?;
-        let mut state = State::new();
+        let mut state = ReactiveState::new();
         loop {
             let Ok(next) = timeout(QUIET_AFTER, differences.next()).await else {
-                return Ok(Ended::Quiet);
+                return Ok(StreamEnd::Quiet);
             };
             let Some(difference) = next.map_err(Failure::Rpc)? else {
-                return Ok(Ended::ByAgent);
+                return Ok(StreamEnd::ByAgent);
             };
             if let Some(difference) = &difference.diff {
                 state.apply(difference)?;
@@ -112,14 +112,14 @@ impl Watch {
                     ..state.update()
                 };
                 self.correlator
-                    .update(&self.cascade, &update, self.rung.source());
+                    .update(&self.cascade, &update, self.method.source());
                 *updates += 1;
             }
         }
     }
 }
 
-enum Ended {
+enum StreamEnd {
     ByAgent,
     Quiet,
 }

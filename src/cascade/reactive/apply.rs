@@ -77,11 +77,11 @@ impl Application<'_> {
         let fields = message.become_message()?;
         if let field_diff::Diff::Clear(clear) = diff {
             let gone = if *clear { fields.remove(&number) } else { None };
-            self.give_back(gone);
+            self.release(gone);
             return Ok(());
         }
         if !fields.contains_key(&number) {
-            self.take(1)?;
+            self.reserve(1)?;
         }
         let node = fields.entry(number).or_default();
         match diff {
@@ -118,8 +118,8 @@ impl Application<'_> {
             return Err(DiffError::Lengths);
         }
         let elements = node.become_list()?;
-        self.give_back(elements.drain(length.min(elements.len())..));
-        self.take(length - elements.len())?;
+        self.release(elements.drain(length.min(elements.len())..));
+        self.reserve(length - elements.len())?;
         elements.resize_with(length, Node::default);
         for (index, value) in diff.update_indices.iter().zip(&diff.update_values) {
             let element = usize::try_from(*index)
@@ -148,11 +148,11 @@ impl Application<'_> {
             match diff.as_ref().ok_or(DiffError::Empty)? {
                 map_key_diff::Diff::Clear(clear) => {
                     let gone = if *clear { entries.remove(key) } else { None };
-                    self.give_back(gone);
+                    self.release(gone);
                 }
                 map_key_diff::Diff::UpdateSingular(value) => {
                     if !entries.contains_key(key) {
-                        self.take(1)?;
+                        self.reserve(1)?;
                     }
                     self.value(entries.entry(key).or_default(), value, interest)?;
                 }
@@ -161,12 +161,12 @@ impl Application<'_> {
         Ok(())
     }
 
-    fn take(&mut self, nodes: usize) -> Result<(), DiffError> {
+    fn reserve(&mut self, nodes: usize) -> Result<(), DiffError> {
         *self.room = self.room.checked_sub(nodes).ok_or(DiffError::TooLarge)?;
         Ok(())
     }
 
-    fn give_back(&mut self, nodes: impl IntoIterator<Item = Node>) {
+    fn release(&mut self, nodes: impl IntoIterator<Item = Node>) {
         *self.room += nodes.into_iter().map(|node| node.size()).sum::<usize>();
     }
 }

@@ -7,7 +7,7 @@
 
 mod apply;
 mod interest;
-mod picture;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -19,9 +19,9 @@ pub use apply::{MAX_DEPTH, MAX_LENGTH, MAX_NODES};
 
 /// A conversation's state, as one stream tells it.
 ///
-/// A stream's first difference is one to the empty state: every stream begins with a new `State`.
+/// A stream's first difference is one to the empty state: every stream begins with a new `ReactiveState`.
 #[derive(Debug)]
-pub struct State {
+pub struct ReactiveState {
     root: tree::Node,
     /// How many nodes may still be added.
     room: usize,
@@ -29,7 +29,7 @@ pub struct State {
 }
 
 /// Why a difference cannot be applied. What the state would have become is unknown, so it is given
-/// up: only a new stream with a new [`State`] goes on. Nothing of the difference is in here.
+/// up: only a new stream with a new [`ReactiveState`] goes on. Nothing of the difference is in here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DiffError {
     /// A difference without a content, or of a kind that this house does not know.
@@ -52,7 +52,7 @@ pub enum DiffError {
     TooLarge,
 }
 
-impl State {
+impl ReactiveState {
     /// The empty state, before the first difference of a stream.
     #[must_use]
     pub fn new() -> Self {
@@ -94,11 +94,11 @@ impl State {
     /// steps.
     #[must_use]
     pub fn update(&self) -> Update {
-        picture::update(&self.root)
+        snapshot::update(&self.root)
     }
 }
 
-impl Default for State {
+impl Default for ReactiveState {
     fn default() -> Self {
         Self::new()
     }

@@ -26,11 +26,11 @@ pub(super) enum Scalar {
     Bool(bool),
     Id(Id),
     /// An empty text.
-    NoText,
+    EmptyText,
     /// A number that is not negative, or an enum's.
     Number(u64),
     /// Anything else: texts of people and models, bytes, fractions.
-    Unkept,
+    Discarded,
 }
 
 static EMPTY: Node = Node::Empty;
@@ -72,7 +72,7 @@ impl Node {
 
     /// Whether it is a text that is not empty.
     pub(super) fn has_text(&self) -> bool {
-        matches!(self, Self::Scalar(Scalar::Id(_) | Scalar::Unkept))
+        matches!(self, Self::Scalar(Scalar::Id(_) | Scalar::Discarded))
     }
 
     /// The identifier that it is.
@@ -154,9 +154,9 @@ impl Scalar {
     pub(super) fn of(value: &Value, identifiers: bool) -> Self {
         match value {
             Value::BoolValue(bool) => Self::Bool(*bool),
-            Value::StringValue(text) if text.is_empty() => Self::NoText,
+            Value::StringValue(text) if text.is_empty() => Self::EmptyText,
             Value::StringValue(text) if identifiers => {
-                Id::from_wire(text).map_or(Self::Unkept, Self::Id)
+                Id::from_wire(text).map_or(Self::Discarded, Self::Id)
             }
             Value::EnumValue(number) | Value::Fixed32Value(number) | Value::Uint32Value(number) => {
                 Self::Number((*number).into())
@@ -172,11 +172,11 @@ impl Scalar {
             | Value::DoubleValue(_)
             | Value::FloatValue(_)
             | Value::MessageValue(_)
-            | Value::StringValue(_) => Self::Unkept,
+            | Value::StringValue(_) => Self::Discarded,
         }
     }
 
     fn signed(number: i64) -> Self {
-        u64::try_from(number).map_or(Self::Unkept, Self::Number)
+        u64::try_from(number).map_or(Self::Discarded, Self::Number)
     }
 }

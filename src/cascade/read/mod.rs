@@ -46,7 +46,7 @@ pub trait Message: Sized {
     ///
     /// # Errors
     /// [`Malformed`] when the message cannot be understood any more.
-    fn take(&mut self, field: Self::Field, value: Value<'_>) -> Result<(), Malformed>;
+    fn read_value(&mut self, field: Self::Field, value: Value<'_>) -> Result<(), Malformed>;
 
     /// The document is whole.
     ///
@@ -93,7 +93,7 @@ impl<M: Message> Reader<M> {
         if failure.is_none() {
             reader.feed(bytes, &mut |field, value| {
                 if failure.is_none() {
-                    *failure = message.take(field, value).err();
+                    *failure = message.read_value(field, value).err();
                 }
             });
         }

@@ -37,7 +37,7 @@ pub struct UserStatus {
 
 /// What is read of such a reply.
 #[derive(Debug, Clone, Copy)]
-pub enum Field {
+pub enum ModelField {
     Display,
     Model,
     Placeholder,
@@ -56,23 +56,23 @@ struct Draft {
 }
 
 impl Message for UserStatus {
-    type Field = Field;
+    type Field = ModelField;
     type Content = Vec<ModelConfig>;
 
-    fn paths() -> &'static Paths<Field> {
+    fn paths() -> &'static Paths<ModelField> {
         &USER_STATUS
     }
 
-    fn take(&mut self, field: Field, value: Value<'_>) -> Result<(), Malformed> {
+    fn read_value(&mut self, field: ModelField, value: Value<'_>) -> Result<(), Malformed> {
         match (field, value) {
-            (Field::Model, Value::Object) => self.current = Draft::default(),
-            (Field::Model, Value::End) => {
+            (ModelField::Model, Value::Object) => self.current = Draft::default(),
+            (ModelField::Model, Value::End) => {
                 self.read.extend(std::mem::take(&mut self.current).config());
                 if self.read.len() > MAX_MODELS {
                     return Err(Malformed::TooMany);
                 }
             }
-            _ => self.current.take(field, value),
+            _ => self.current.read_value(field, value),
         }
         Ok(())
     }
@@ -83,16 +83,16 @@ impl Message for UserStatus {
 }
 
 impl Draft {
-    fn take(&mut self, field: Field, value: Value<'_>) {
+    fn read_value(&mut self, field: ModelField, value: Value<'_>) {
         match field {
-            Field::Display => self.display = text(value).and_then(DisplayName::from_wire),
-            Field::Model => {}
-            Field::Placeholder => self.placeholder = enum_model(value),
-            Field::Remaining => {
+            ModelField::Display => self.display = text(value).and_then(DisplayName::from_wire),
+            ModelField::Model => {}
+            ModelField::Placeholder => self.placeholder = enum_model(value),
+            ModelField::Remaining => {
                 self.remaining = fraction(value);
                 self.is_unreadable = self.remaining.is_none() && value != Value::Null;
             }
-            Field::ResetTime => self.resets_at = time(value),
+            ModelField::ResetTime => self.resets_at = time(value),
         }
     }
 
@@ -114,7 +114,7 @@ impl Draft {
     }
 }
 
-static USER_STATUS: LazyLock<Paths<Field>> = LazyLock::new(|| {
+static USER_STATUS: LazyLock<Paths<ModelField>> = LazyLock::new(|| {
     paths(at(
         "userStatus.cascadeModelConfigData.clientModelConfigs[]",
         &CLIENT_MODEL_CONFIG,
@@ -122,10 +122,10 @@ static USER_STATUS: LazyLock<Paths<Field>> = LazyLock::new(|| {
     ))
 });
 
-const CLIENT_MODEL_CONFIG: [(&str, Field); 5] = [
-    ("", Field::Model),
-    (".label", Field::Display),
-    (".modelOrAlias.model", Field::Placeholder),
-    (".quotaInfo.remainingFraction", Field::Remaining),
-    (".quotaInfo.resetTime", Field::ResetTime),
+const CLIENT_MODEL_CONFIG: [(&str, ModelField); 5] = [
+    ("", ModelField::Model),
+    (".label", ModelField::Display),
+    (".modelOrAlias.model", ModelField::Placeholder),
+    (".quotaInfo.remainingFraction", ModelField::Remaining),
+    (".quotaInfo.resetTime", ModelField::ResetTime),
 ];

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 use std::time::SystemTime;
 
 use super::table::{at, paths};
-use super::values::{id, named, time, whole};
+use super::values::{id, named, time, whole_number};
 use super::{Malformed, Message};
 use crate::cascade::update::RunStatus;
 use crate::observe::json::{Paths, Value};
@@ -45,7 +45,7 @@ pub struct Summaries {
 
 /// What is read of such a reply.
 #[derive(Debug, Clone, Copy)]
-pub enum Field {
+pub enum SummaryField {
     ActiveChildren,
     LastModified,
     LastUserInput,
@@ -58,25 +58,25 @@ pub enum Field {
 }
 
 impl Message for Summaries {
-    type Field = Field;
+    type Field = SummaryField;
     type Content = Vec<Summary>;
 
-    fn paths() -> &'static Paths<Field> {
+    fn paths() -> &'static Paths<SummaryField> {
         &PATHS
     }
 
-    fn take(&mut self, field: Field, value: Value<'_>) -> Result<(), Malformed> {
+    fn read_value(&mut self, field: SummaryField, value: Value<'_>) -> Result<(), Malformed> {
         match (field, value, &mut self.current) {
-            (Field::Summary, Value::Key(key), current) => {
+            (SummaryField::Summary, Value::Key(key), current) => {
                 *current = Id::from_wire(key).map(Summary::new)
             }
-            (Field::Summary, Value::End, current) => {
+            (SummaryField::Summary, Value::End, current) => {
                 self.read.extend(current.take());
                 if self.read.len() > MAX_SUMMARIES {
                     return Err(Malformed::TooMany);
                 }
             }
-            (_, _, Some(summary)) => summary.take(field, value),
+            (_, _, Some(summary)) => summary.read_value(field, value),
             _ => {}
         }
         Ok(())
@@ -121,35 +121,35 @@ impl Summary {
         )
     }
 
-    fn take(&mut self, field: Field, value: Value<'_>) {
+    fn read_value(&mut self, field: SummaryField, value: Value<'_>) {
         match field {
-            Field::ActiveChildren => self.has_active_children = value == Value::Bool(true),
-            Field::LastModified => self.last_modified = time(value),
-            Field::LastUserInput => self.last_user_input = time(value),
-            Field::NotFullyIdle => self.not_fully_idle = value == Value::Bool(true),
+            SummaryField::ActiveChildren => self.has_active_children = value == Value::Bool(true),
+            SummaryField::LastModified => self.last_modified = time(value),
+            SummaryField::LastUserInput => self.last_user_input = time(value),
+            SummaryField::NotFullyIdle => self.not_fully_idle = value == Value::Bool(true),
             // A conversation that works for nobody is its own root.
-            Field::Root => self.root = id(value).filter(|root| *root != self.cascade),
-            Field::Status => self.status = named(value),
-            Field::StepCount => {
-                self.step_count = whole(value).and_then(|count| count.try_into().ok())
+            SummaryField::Root => self.root = id(value).filter(|root| *root != self.cascade),
+            SummaryField::Status => self.status = named(value),
+            SummaryField::StepCount => {
+                self.step_count = whole_number(value).and_then(|count| count.try_into().ok())
             }
-            Field::Summary => {}
-            Field::Trajectory => self.trajectory = id(value),
+            SummaryField::Summary => {}
+            SummaryField::Trajectory => self.trajectory = id(value),
         }
     }
 }
 
-static PATHS: LazyLock<Paths<Field>> =
+static PATHS: LazyLock<Paths<SummaryField>> =
     LazyLock::new(|| paths(at("trajectorySummaries.*", &FIELDS, |field| field)));
 
-const FIELDS: [(&str, Field); 9] = [
-    ("", Field::Summary),
-    (".hasActiveChildren", Field::ActiveChildren),
-    (".lastModifiedTime", Field::LastModified),
-    (".lastUserInputTime", Field::LastUserInput),
-    (".notFullyIdle", Field::NotFullyIdle),
-    (".status", Field::Status),
-    (".stepCount", Field::StepCount),
-    (".trajectoryId", Field::Trajectory),
-    (".trajectoryMetadata.rootConversationId", Field::Root),
+const FIELDS: [(&str, SummaryField); 9] = [
+    ("", SummaryField::Summary),
+    (".hasActiveChildren", SummaryField::ActiveChildren),
+    (".lastModifiedTime", SummaryField::LastModified),
+    (".lastUserInputTime", SummaryField::LastUserInput),
+    (".notFullyIdle", SummaryField::NotFullyIdle),
+    (".status", SummaryField::Status),
+    (".stepCount", SummaryField::StepCount),
+    (".trajectoryId", SummaryField::Trajectory),
+    (".trajectoryMetadata.rootConversationId", SummaryField::Root),
 ];

@@ -4,7 +4,7 @@
 //! only whether the model has said something is read.
 
 use super::Malformed;
-use super::entries::{Budget, Entries, Part};
+use super::entries::{Budget, Entries, ListPart};
 use super::table::{Rows, at};
 use super::values::{enum_model, has_text, id, model, named, time, tokens};
 use crate::cascade::update::{
@@ -15,7 +15,7 @@ use crate::record::Id;
 
 /// News of one trajectory, while it is being read.
 #[derive(Debug, Default)]
-pub(super) struct Trajectory {
+pub(super) struct TrajectoryDraft {
     id: Option<Id>,
     status: Option<RunStatus>,
     root: Option<Id>,
@@ -30,19 +30,19 @@ pub(super) struct Trajectory {
 }
 
 /// What was read of one trajectory, and of those of subagents inside of its steps.
-pub(super) type Read = (TrajectoryUpdate, Vec<(Id, TrajectoryUpdate)>);
+pub(super) type ReadTrajectories = (TrajectoryUpdate, Vec<(Id, TrajectoryUpdate)>);
 
 /// What is read of a trajectory.
 #[derive(Debug, Clone, Copy)]
 pub enum TrajectoryField {
-    Executors(Part),
+    Executors(ListPart),
     Generation(GenerationField),
-    Generations(Part),
+    Generations(ListPart),
     Id,
     Root,
     Status,
     Step(StepField),
-    Steps(Part),
+    Steps(ListPart),
     /// A trajectory inside of a step. Until it ends, all that is read is its own.
     Subtrajectory,
     Termination,
@@ -91,8 +91,8 @@ pub(super) struct GenerationDraft {
     assigned_message: Option<Id>,
 }
 
-impl Trajectory {
-    pub(super) fn take(
+impl TrajectoryDraft {
+    pub(super) fn read_value(
         &mut self,
         field: TrajectoryField,
         value: Value<'_>,
@@ -105,8 +105,8 @@ impl Trajectory {
             }
             (TrajectoryField::Subtrajectory, Value::End, _) => self.close()?,
             (TrajectoryField::Subtrajectory, ..) => {}
-            (_, _, Some(inside)) => return inside.take_own(field, value, budget),
-            (_, _, None) => return self.take_own(field, value, budget),
+            (_, _, Some(inside)) => return inside.read_own_value(field, value, budget),
+            (_, _, None) => return self.read_own_value(field, value, budget),
         }
         Ok(())
     }
@@ -123,29 +123,31 @@ impl Trajectory {
         Ok(())
     }
 
-    fn take_own(
+    fn read_own_value(
         &mut self,
         field: TrajectoryField,
         value: Value<'_>,
         budget: &mut Budget,
     ) -> Result<(), Malformed> {
         match field {
-            TrajectoryField::Executors(part) => return self.executors.take(part, value, budget),
-            TrajectoryField::Generations(part) => {
-                return self.generations.take(part, value, budget);
+            TrajectoryField::Executors(part) => {
+                return self.executors.read_part(part, value, budget);
             }
-            TrajectoryField::Steps(part) => return self.steps.take(part, value, budget),
+            TrajectoryField::Generations(part) => {
+                return self.generations.read_part(part, value, budget);
+            }
+            TrajectoryField::Steps(part) => return self.steps.read_part(part, value, budget),
             TrajectoryField::Generation(field) => {
                 self.generations
                     .last()
                     .into_iter()
-                    .for_each(|draft| draft.take(field, value));
+                    .for_each(|draft| draft.read_value(field, value));
             }
             TrajectoryField::Step(field) => {
                 self.steps
                     .last()
                     .into_iter()
-                    .for_each(|step| take_step(step, field, value));
+                    .for_each(|step| set_step_field(step, field, value));
             }
             TrajectoryField::Termination => {
                 self.executors
@@ -167,7 +169,7 @@ impl Trajectory {
     }
 
     /// What was read; `first` is the index of the first entry of lists without indices.
-    pub(super) fn finish(self, first: u32) -> Result<Read, Malformed> {
+    pub(super) fn finish(self, first: u32) -> Result<ReadTrajectories, Malformed> {
         let total_steps = self.steps.total();
         let generations = self.generations.finish(first)?.into_iter();
         let executors = self.executors.finish(first)?.into_iter();
@@ -187,7 +189,7 @@ impl Trajectory {
 }
 
 /// Takes a value of a step.
-fn take_step(step: &mut Step, field: StepField, value: Value<'_>) {
+fn set_step_field(step: &mut Step, field: StepField, value: Value<'_>) {
     let Step {
         kind,
         status,
@@ -205,7 +207,7 @@ fn take_step(step: &mut Step, field: StepField, value: Value<'_>) {
 }
 
 impl GenerationDraft {
-    fn take(&mut self, field: GenerationField, value: Value<'_>) {
+    fn read_value(&mut self, field: GenerationField, value: Value<'_>) {
         let Self {
             said,
             message,
@@ -214,7 +216,7 @@ impl GenerationDraft {
         match field {
             GenerationField::AssignedMessage => *assigned_message = id(value),
             GenerationField::Count(count) => {
-                take_count(said.usage.get_or_insert_default(), count, value)
+                set_count(said.usage.get_or_insert_default(), count, value)
             }
             GenerationField::Execution => said.execution = id(value),
             GenerationField::Message => *message = id(value),
@@ -244,7 +246,7 @@ impl GenerationDraft {
     }
 }
 
-fn take_count(usage: &mut AgentUsage, count: Count, value: Value<'_>) {
+fn set_count(usage: &mut AgentUsage, count: Count, value: Value<'_>) {
     let slot = match count {
         Count::CacheRead => &mut usage.cache_read,
         Count::CacheWrite => &mut usage.cache_write,
@@ -302,16 +304,16 @@ pub(super) fn steps<T>(place: &str, field: impl Fn(TrajectoryField) -> T + Copy)
 /// Subagents of subagents whose trajectories are read inside of each other.
 const MAX_INSIDE: usize = 3;
 
-/// `gemini_coder.Trajectory`
+/// `gemini_coder.TrajectoryDraft`
 const SUBTRAJECTORY: [(&str, TrajectoryField); 9] = [
     ("", TrajectoryField::Subtrajectory),
     (
         ".executorMetadatas",
-        TrajectoryField::Executors(Part::Entries),
+        TrajectoryField::Executors(ListPart::Entries),
     ),
     (
         ".executorMetadatas[]",
-        TrajectoryField::Executors(Part::Entry),
+        TrajectoryField::Executors(ListPart::Entry),
     ),
     (
         ".executorMetadatas[].terminationReason",
@@ -319,25 +321,25 @@ const SUBTRAJECTORY: [(&str, TrajectoryField); 9] = [
     ),
     (
         ".generatorMetadata",
-        TrajectoryField::Generations(Part::Entries),
+        TrajectoryField::Generations(ListPart::Entries),
     ),
     (
         ".generatorMetadata[]",
-        TrajectoryField::Generations(Part::Entry),
+        TrajectoryField::Generations(ListPart::Entry),
     ),
-    (".steps", TrajectoryField::Steps(Part::Entries)),
-    (".steps[]", TrajectoryField::Steps(Part::Entry)),
+    (".steps", TrajectoryField::Steps(ListPart::Entries)),
+    (".steps[]", TrajectoryField::Steps(ListPart::Entry)),
     (".trajectoryId", TrajectoryField::Id),
 ];
 
 const NEWS: [(&str, TrajectoryField); 16] = [
     (
         "executorMetadatasUpdate.executorMetadatas",
-        TrajectoryField::Executors(Part::Entries),
+        TrajectoryField::Executors(ListPart::Entries),
     ),
     (
         "executorMetadatasUpdate.executorMetadatas[]",
-        TrajectoryField::Executors(Part::Entry),
+        TrajectoryField::Executors(ListPart::Entry),
     ),
     (
         "executorMetadatasUpdate.executorMetadatas[].terminationReason",
@@ -345,37 +347,49 @@ const NEWS: [(&str, TrajectoryField); 16] = [
     ),
     (
         "executorMetadatasUpdate.indices",
-        TrajectoryField::Executors(Part::Indices),
+        TrajectoryField::Executors(ListPart::Indices),
     ),
     (
         "executorMetadatasUpdate.indices[]",
-        TrajectoryField::Executors(Part::Index),
+        TrajectoryField::Executors(ListPart::Index),
     ),
     (
         "generatorMetadatasUpdate.generatorMetadatas",
-        TrajectoryField::Generations(Part::Entries),
+        TrajectoryField::Generations(ListPart::Entries),
     ),
     (
         "generatorMetadatasUpdate.generatorMetadatas[]",
-        TrajectoryField::Generations(Part::Entry),
+        TrajectoryField::Generations(ListPart::Entry),
     ),
     (
         "generatorMetadatasUpdate.indices",
-        TrajectoryField::Generations(Part::Indices),
+        TrajectoryField::Generations(ListPart::Indices),
     ),
     (
         "generatorMetadatasUpdate.indices[]",
-        TrajectoryField::Generations(Part::Index),
+        TrajectoryField::Generations(ListPart::Index),
     ),
     ("metadata.rootConversationId", TrajectoryField::Root),
     ("status", TrajectoryField::Status),
-    ("stepsUpdate.indices", TrajectoryField::Steps(Part::Indices)),
-    ("stepsUpdate.indices[]", TrajectoryField::Steps(Part::Index)),
-    ("stepsUpdate.steps", TrajectoryField::Steps(Part::Entries)),
-    ("stepsUpdate.steps[]", TrajectoryField::Steps(Part::Entry)),
+    (
+        "stepsUpdate.indices",
+        TrajectoryField::Steps(ListPart::Indices),
+    ),
+    (
+        "stepsUpdate.indices[]",
+        TrajectoryField::Steps(ListPart::Index),
+    ),
+    (
+        "stepsUpdate.steps",
+        TrajectoryField::Steps(ListPart::Entries),
+    ),
+    (
+        "stepsUpdate.steps[]",
+        TrajectoryField::Steps(ListPart::Entry),
+    ),
     (
         "stepsUpdate.totalLength",
-        TrajectoryField::Steps(Part::Total),
+        TrajectoryField::Steps(ListPart::Total),
     ),
 ];
 

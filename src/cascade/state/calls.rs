@@ -3,13 +3,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::State;
-use super::live::beside;
+use super::CorrelatorState;
+use super::live::standalone_spans;
 use crate::cascade::compare::WireCall;
 use crate::cascade::conversation::Moment;
+use crate::cascade::index::Found;
 use crate::cascade::runs::SeenCall;
 use crate::cascade::spans;
-use crate::cascade::threads::Found;
 use crate::record::{
     Call, CallIds, Correlated, Correlation, CorrelationMethod, Fact, Id, Operation, Quality,
     Sampling, TraceContext, TraceParent, UpdateSource,
@@ -17,10 +17,10 @@ use crate::record::{
 
 /// A call that may still be told where it belongs.
 #[derive(Debug)]
-pub(super) struct Recent {
+pub(super) struct RecentCall {
     ids: CallIds,
     /// What the wire told of the method.
-    told: CorrelationMethod,
+    named_by: CorrelationMethod,
     cascade: Option<Id>,
     /// As it came; where it is assigned, its conversation knows what has become of it.
     seen: SeenCall,
@@ -37,21 +37,21 @@ pub(super) struct Recent {
 pub(in crate::cascade) struct Arrival {
     /// Which identifier of the request names a conversation or a trajectory, whether or not that
     /// one is known.
-    pub(in crate::cascade) told: CorrelationMethod,
+    pub(in crate::cascade) named_by: CorrelationMethod,
     /// The agent should be asked.
     pub(in crate::cascade) is_open: bool,
     /// What must be stated before the call.
     pub(in crate::cascade) facts: Vec<Fact>,
 }
 
-impl State {
+impl CorrelatorState {
     /// Gives a call the conversation that is known now, and its span the place that follows from
     /// it. A call without a conversation is one by [`CorrelationMethod::None`], whatever its
     /// request names.
     pub(in crate::cascade) fn correlate(&mut self, call: &mut Call, now: Moment) -> Arrival {
-        let told = call.correlation.method;
+        let named_by = call.correlation.method;
         let arrived = |is_open, facts| Arrival {
-            told,
+            named_by,
             is_open,
             facts,
         };
@@ -60,10 +60,10 @@ impl State {
             call.trace = self.sampling.map(|sampling| alone(call.parent, sampling));
             return arrived(false, Vec::new());
         }
-        let (cascade, method) = match self.threads.find(&call.ids, told) {
+        let (cascade, method) = match self.index.find(&call.ids, named_by) {
             Found::Cascade(cascade, method) => (cascade, method),
             // Without an agent to ask, what the wire says is all there is.
-            Found::Unconfirmed(cascade) if self.following.is_none() => (cascade, told),
+            Found::Unconfirmed(cascade) if self.following.is_none() => (cascade, named_by),
             Found::Unconfirmed(_) | Found::Nothing => {
                 // Its span waits with it, unless the agent has said whose part it is or nobody will
                 // tell more.
@@ -95,11 +95,11 @@ impl State {
         live.place(&SeenCall::new(call, now), sampling)
     }
 
-    /// Takes a call that has been handed on. `told`: as [`Arrival::told`].
-    pub(in crate::cascade) fn take(
+    /// Takes a call that has been handed on. `named_by`: as [`Arrival::named_by`].
+    pub(in crate::cascade) fn record_call(
         &mut self,
         call: &Call,
-        told: CorrelationMethod,
+        named_by: CorrelationMethod,
         now: Moment,
     ) -> Vec<Fact> {
         if !has_conversation(call.operation) {
@@ -122,9 +122,9 @@ impl State {
         let waits_until = cascade.is_none().then(|| now.at + AGENT_TELLS_WITHIN);
         let is_assigned = cascade.is_some() && self.following.is_some();
         let ids = call.ids.clone();
-        self.recent.push_back(Recent {
+        self.recent.push_back(RecentCall {
             ids,
-            told,
+            named_by,
             cascade,
             seen,
             is_assigned,
@@ -161,8 +161,8 @@ impl State {
             provider_trace: trace,
             ..
         } = call.ids.clone();
-        self.books
-            .wire(
+        self.reconciler
+            .wire_call(
                 WireCall {
                     response,
                     trace,
@@ -182,7 +182,7 @@ impl State {
                 let Some(call) = self.recent.get(index) else {
                     break;
                 };
-                let Found::Cascade(cascade, method) = self.threads.find(&call.ids, call.told)
+                let Found::Cascade(cascade, method) = self.index.find(&call.ids, call.named_by)
                 else {
                     continue;
                 };
@@ -204,7 +204,7 @@ impl State {
     fn with_recent(
         &mut self,
         index: usize,
-        work: impl FnOnce(&mut Self, &mut Recent) -> Vec<Fact>,
+        work: impl FnOnce(&mut Self, &mut RecentCall) -> Vec<Fact>,
     ) -> Vec<Fact> {
         let Some(mut call) = self.recent.swap_remove_back(index) else {
             return Vec::new();
@@ -222,12 +222,12 @@ impl State {
         let (Some(session), Some(name)) = (&ids.session, name) else {
             return false;
         };
-        method != CorrelationMethod::Session && self.threads.session(session, cascade, name)
+        method != CorrelationMethod::Session && self.index.add_session(session, cascade, name)
     }
 
     fn move_call(
         &mut self,
-        call: &mut Recent,
+        call: &mut RecentCall,
         cascade: Id,
         method: CorrelationMethod,
         now: Moment,
@@ -280,10 +280,10 @@ impl State {
         facts
     }
 
-    fn wait_no_longer(&mut self, call: &mut Recent, now: Moment) -> Vec<Fact> {
+    fn wait_no_longer(&mut self, call: &mut RecentCall, now: Moment) -> Vec<Fact> {
         call.waits_until = None;
         if let Some(conversation) = call.ids.conversation.clone() {
-            return self.move_call(call, conversation, call.told, now);
+            return self.move_call(call, conversation, call.named_by, now);
         }
         let mut facts = call.place_alone(self.sampling);
         if !std::mem::replace(&mut call.is_settled, true) {
@@ -299,14 +299,15 @@ impl State {
         let sampling = self.sampling;
         match self.conversations.get_mut(cascade) {
             Some(live) => live.add(seen, sampling, now),
-            None => beside((!seen.is_placed).then_some(seen.number), sampling),
+            None => standalone_spans((!seen.is_placed).then_some(seen.number), sampling),
         }
     }
 
     /// The calls of a conversation that none which is followed has taken yet, each once.
     pub(super) fn unassigned_calls(&mut self, cascade: &Id) -> impl Iterator<Item = SeenCall> {
-        let is_it =
-            move |call: &&mut Recent| !call.is_assigned && call.cascade.as_ref() == Some(cascade);
+        let is_it = move |call: &&mut RecentCall| {
+            !call.is_assigned && call.cascade.as_ref() == Some(cascade)
+        };
         self.recent.iter_mut().filter(is_it).map(|call| {
             call.is_assigned = true;
             call.seen.clone().placed()
@@ -314,14 +315,14 @@ impl State {
     }
 }
 
-impl Recent {
+impl RecentCall {
     /// Nobody tells where it belongs: its span stands alone. One that has a conversation is placed
     /// there.
     fn place_alone(&mut self, sampling: Option<Sampling>) -> Vec<Fact> {
         if self.cascade.is_some() || std::mem::replace(&mut self.seen.is_placed, true) {
             return Vec::new();
         }
-        beside([self.seen.number], sampling)
+        standalone_spans([self.seen.number], sampling)
     }
 }
 

@@ -3,9 +3,9 @@
 
 use std::time::SystemTime;
 
-use crate::cascade::compare::Books;
+use crate::cascade::compare::UsageReconciler;
 use crate::cascade::conversation::{Conversation, EndedRun, Event, Moment};
-use crate::cascade::runs::{Calls, RunCalls, SeenCall, Sure};
+use crate::cascade::runs::{Calls, ConfirmedInterval, RunCalls, SeenCall};
 use crate::cascade::spans;
 use crate::record::{
     CascadeRun, Fact, Id, Model, RunOutcome, RunStarted, Sampling, StepEnded, TraceContext,
@@ -13,7 +13,7 @@ use crate::record::{
 
 /// A conversation of the agent that is being followed.
 #[derive(Debug)]
-pub(super) struct Live {
+pub(super) struct FollowedConversation {
     pub(super) conversation: Conversation,
     pub(super) trajectory: Option<Id>,
     pub(super) calls: Calls,
@@ -24,7 +24,7 @@ pub(super) struct Live {
     span: Option<TraceContext>,
 }
 
-impl Live {
+impl FollowedConversation {
     pub(super) fn new(since: SystemTime) -> Self {
         Self {
             conversation: Conversation::new(since),
@@ -36,11 +36,11 @@ impl Live {
     }
 
     /// What its events mean to the views.
-    pub(super) fn tell(
+    pub(super) fn emit(
         &mut self,
         cascade: &Id,
         events: Vec<Event>,
-        books: &mut Books,
+        reconciler: &mut UsageReconciler,
         sampling: Option<Sampling>,
         now: Moment,
     ) -> Vec<Fact> {
@@ -51,8 +51,8 @@ impl Live {
                     let model = generation.served_model.clone().filter(|_| fresh);
                     self.model = self.model.take().or(model);
                     facts.extend(
-                        books
-                            .agent(generation, fresh, now.at)
+                        reconciler
+                            .agent_call(generation, fresh, now.at)
                             .map(Fact::UsageCompared),
                     );
                 }
@@ -85,14 +85,14 @@ impl Live {
         now: Moment,
     ) -> Vec<Fact> {
         let pushed_out = self.calls.add(call, now.at);
-        let mut facts = beside(pushed_out, sampling);
+        let mut facts = standalone_spans(pushed_out, sampling);
         facts.extend(self.settle(sampling));
         facts
     }
 
     /// Where the span of a call stands, if that is known already.
     pub(super) fn place(&mut self, call: &SeenCall, sampling: Sampling) -> Option<TraceContext> {
-        self.sure()
+        self.confirmed_interval()
             .filter(|run| call.is_within(*run))
             .map(|_| spans::within(&self.span(sampling)))
     }
@@ -102,36 +102,36 @@ impl Live {
         if self.conversation.is_running() || self.conversation.waits() {
             return Vec::new();
         }
-        beside(self.calls.stop_waiting(now.at), sampling)
+        standalone_spans(self.calls.stop_waiting(now.at), sampling)
     }
 
     /// The conversation, the agent or the house goes away.
     pub(super) fn lose(
         &mut self,
         cascade: &Id,
-        books: &mut Books,
+        reconciler: &mut UsageReconciler,
         sampling: Option<Sampling>,
         now: Moment,
     ) -> Vec<Fact> {
         let events = self.conversation.lose(now);
-        let mut facts = self.tell(cascade, events, books, sampling, now);
-        facts.extend(beside(self.calls.give_up(), sampling));
+        let mut facts = self.emit(cascade, events, reconciler, sampling, now);
+        facts.extend(standalone_spans(self.calls.give_up(), sampling));
         facts
     }
 
     /// What the run under way has for sure.
     fn settle(&mut self, sampling: Option<Sampling>) -> Vec<Fact> {
         let calls = self
-            .sure()
+            .confirmed_interval()
             .map(|run| self.calls.settle(run))
             .unwrap_or_default();
         self.within(calls, sampling)
     }
 
-    fn sure(&self) -> Option<Sure> {
+    fn confirmed_interval(&self) -> Option<ConfirmedInterval> {
         self.conversation
-            .sure()
-            .map(|(began, until)| Sure { began, until })
+            .confirmed_interval()
+            .map(|(began, until)| ConfirmedInterval { began, until })
     }
 
     /// Calls whose spans stand within that of the run.
@@ -158,7 +158,10 @@ impl Live {
     fn ended(&mut self, cascade: &Id, run: EndedRun, sampling: Option<Sampling>) -> Vec<Fact> {
         let mut calls = self.calls.of_run(run.began, run.ended, run.latest);
         let mut facts = self.within(std::mem::take(&mut calls.unplaced), sampling);
-        facts.extend(beside(std::mem::take(&mut calls.beside), sampling));
+        facts.extend(standalone_spans(
+            std::mem::take(&mut calls.outside_runs),
+            sampling,
+        ));
         facts.push(Fact::RunEnded(Box::new(
             self.run(cascade, run, calls, sampling),
         )));
@@ -209,7 +212,7 @@ impl Live {
 }
 
 /// Calls that belong to no run: their spans stand alone.
-pub(super) fn beside(
+pub(super) fn standalone_spans(
     calls: impl IntoIterator<Item = u64>,
     sampling: Option<Sampling>,
 ) -> Vec<Fact> {

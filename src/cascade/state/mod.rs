@@ -11,25 +11,25 @@ use std::num::NonZeroUsize;
 use std::time::{Instant, SystemTime};
 
 pub(super) use calls::Arrival;
-use calls::Recent;
-use live::Live;
+use calls::RecentCall;
+use live::FollowedConversation;
 use lru::LruCache;
 
-use super::compare::Books;
+use super::compare::UsageReconciler;
 use super::conversation::Moment;
+use super::index::ConversationIndex;
 use super::read::Summary;
-use super::threads::Threads;
 use super::update::{RunStatus, TrajectoryUpdate, Update};
 use crate::record::{Fact, Id, JoinedIds, Sampling, UpdateSource};
 
 /// What the correlator knows.
 #[derive(Debug)]
-pub(super) struct State {
-    threads: Threads,
-    books: Books,
+pub(super) struct CorrelatorState {
+    index: ConversationIndex,
+    reconciler: UsageReconciler,
     /// The latest calls, oldest first: what is learned of them later follows them.
-    recent: VecDeque<Recent>,
-    conversations: LruCache<Id, Live>,
+    recent: VecDeque<RecentCall>,
+    conversations: LruCache<Id, FollowedConversation>,
     /// When the last run had ended of conversations that were given up: should one come again, its
     /// runs begin later.
     ends: LruCache<Id, Instant>,
@@ -48,11 +48,11 @@ struct Following {
     say_fully_idle: BTreeSet<UpdateSource>,
 }
 
-impl Default for State {
+impl Default for CorrelatorState {
     fn default() -> Self {
         Self {
-            threads: Threads::default(),
-            books: Books::default(),
+            index: ConversationIndex::default(),
+            reconciler: UsageReconciler::default(),
             recent: VecDeque::new(),
             conversations: LruCache::new(MAX_CONVERSATIONS),
             ends: LruCache::new(MAX_CONVERSATIONS),
@@ -62,7 +62,7 @@ impl Default for State {
     }
 }
 
-impl State {
+impl CorrelatorState {
     pub(super) fn trace(&mut self, sampling: Sampling) {
         self.sampling = Some(sampling);
     }
@@ -82,12 +82,12 @@ impl State {
         }
         facts.extend(self.place_alone());
         // Nobody is left who could tell the other side.
-        self.books = Books::default();
+        self.reconciler = UsageReconciler::default();
         facts
     }
 
     pub(super) fn join(&mut self, ids: &JoinedIds, now: Moment) -> Vec<Fact> {
-        if self.threads.join(ids) {
+        if self.index.join(ids) {
             self.look_again(now)
         } else {
             Vec::new()
@@ -97,12 +97,12 @@ impl State {
     pub(super) fn summaries(&mut self, summaries: &[Summary], now: Moment) -> Vec<Fact> {
         let mut is_new = false;
         for summary in summaries {
-            is_new |= self.threads.confirm(&summary.cascade);
+            is_new |= self.index.confirm(&summary.cascade);
             if let Some(root) = &summary.root {
-                is_new |= self.threads.root(&summary.cascade, root);
+                is_new |= self.index.set_root(&summary.cascade, root);
             }
             if let Some(trajectory) = &summary.trajectory {
-                is_new |= self.threads.main(trajectory, &summary.cascade);
+                is_new |= self.index.set_main_trajectory(trajectory, &summary.cascade);
             }
         }
         let mut facts = if is_new {
@@ -112,18 +112,18 @@ impl State {
         };
         for summary in summaries {
             facts.extend(self.fold(&summary.cascade, now));
-            facts.extend(self.take_listed(summary, now));
+            facts.extend(self.apply_listed(summary, now));
         }
         facts
     }
 
     /// What the list says of subagents counts where nothing better tells when everything has ended.
-    fn take_listed(&mut self, summary: &Summary, now: Moment) -> Vec<Fact> {
+    fn apply_listed(&mut self, summary: &Summary, now: Moment) -> Vec<Fact> {
         if !self.needs_list(&summary.cascade) {
             return Vec::new();
         }
         let Self {
-            books,
+            reconciler,
             conversations,
             sampling,
             ..
@@ -133,8 +133,8 @@ impl State {
         };
         let events = live
             .conversation
-            .take_listed(summary.is_at_rest_with_subagents(), now);
-        live.tell(&summary.cascade, events, books, *sampling, now)
+            .apply_listed(summary.is_at_rest_with_subagents(), now);
+        live.emit(&summary.cascade, events, reconciler, *sampling, now)
     }
 
     /// Whether a run is over unless subagents work, of which only the list of conversations may
@@ -172,7 +172,7 @@ impl State {
             Vec::new()
         };
         facts.extend(self.fold(cascade, now));
-        let root = self.threads.root_of(cascade);
+        let root = self.index.root_of(cascade);
         if root == *cascade {
             facts.extend(self.apply(&root, update, source, says_fully_idle, now));
         } else {
@@ -186,7 +186,7 @@ impl State {
         if let Some(live) = self.conversations.pop(cascade) {
             return self.give_up(cascade, live, now);
         }
-        let root = self.threads.root_of(cascade);
+        let root = self.index.root_of(cascade);
         let Some(following) = self
             .following
             .as_ref()
@@ -209,22 +209,22 @@ impl State {
     pub(super) fn tick(&mut self, now: Moment) -> Vec<Fact> {
         let mut facts = self.stop_waiting(now);
         let Self {
-            books,
+            reconciler,
             conversations,
             sampling,
             ..
         } = self;
         for (cascade, live) in conversations.iter_mut() {
             let events = live.conversation.tick(now);
-            facts.extend(live.tell(cascade, events, books, *sampling, now));
+            facts.extend(live.emit(cascade, events, reconciler, *sampling, now));
             facts.extend(live.stop_waiting(*sampling, now));
         }
-        facts.extend(books.tick(now.at).into_iter().map(Fact::UsageCompared));
+        facts.extend(reconciler.tick(now.at).into_iter().map(Fact::UsageCompared));
         facts
     }
 
     pub(super) fn known(&self, cascade: &Id, trajectory: Option<&Id>) -> (u32, u32) {
-        let root = self.threads.root_of(cascade);
+        let root = self.index.root_of(cascade);
         let subtrajectory = (root != *cascade).then(|| trajectory.unwrap_or(self.name_of(cascade)));
         self.conversations
             .peek(&root)
@@ -234,7 +234,7 @@ impl State {
     /// From which step on something may still change of a conversation with this main trajectory,
     /// which may be a subagent's.
     pub(super) fn first_open_step(&self, cascade: &Id, trajectory: Option<&Id>) -> Option<u32> {
-        let root = self.threads.root_of(cascade);
+        let root = self.index.root_of(cascade);
         let subtrajectory = (root != *cascade).then(|| trajectory.unwrap_or(self.name_of(cascade)));
         self.conversations
             .peek(&root)?
@@ -250,11 +250,11 @@ impl State {
     }
 
     pub(super) fn is_running(&self, cascade: &Id) -> bool {
-        let root = self.threads.root_of(cascade);
+        let root = self.index.root_of(cascade);
         let Some(live) = self.conversations.peek(&root) else {
             return false;
         };
-        let Live { conversation, .. } = live;
+        let FollowedConversation { conversation, .. } = live;
         let is_own = root == *cascade;
         let is_awaited = is_own && conversation.waits();
         is_awaited
@@ -265,7 +265,7 @@ impl State {
     /// Under which name the conversation that a subagent's conversation works for knows it: that of
     /// its trajectory.
     fn name_of<'a>(&'a self, cascade: &'a Id) -> &'a Id {
-        self.threads.main_of(cascade).unwrap_or(cascade)
+        self.index.main_of(cascade).unwrap_or(cascade)
     }
 
     /// News of a conversation that works for no other.
@@ -280,7 +280,7 @@ impl State {
         let mut facts = self.make_room(cascade, now);
         self.make_live(cascade, now);
         let Self {
-            books,
+            reconciler,
             conversations,
             sampling,
             ..
@@ -294,20 +294,20 @@ impl State {
         let events = live
             .conversation
             .apply(update, source, says_fully_idle, now);
-        facts.extend(live.tell(cascade, events, books, *sampling, now));
+        facts.extend(live.emit(cascade, events, reconciler, *sampling, now));
         facts
     }
 
     /// A conversation that was followed on its own may turn out to be a subagent's.
     fn fold(&mut self, cascade: &Id, now: Moment) -> Vec<Fact> {
-        let root = self.threads.root_of(cascade);
+        let root = self.index.root_of(cascade);
         if self.following.is_none() || root == *cascade {
             return Vec::new();
         }
         let Some(mut live) = self.conversations.pop(cascade) else {
             return Vec::new();
         };
-        let mut facts = live.lose(cascade, &mut self.books, self.sampling, now);
+        let mut facts = live.lose(cascade, &mut self.reconciler, self.sampling, now);
         facts.extend(self.make_room(&root, now));
         let name = self.name_of(cascade).clone();
         self.make_live(&root, now);
@@ -327,7 +327,7 @@ impl State {
         if self.conversations.contains(cascade) {
             return;
         }
-        let mut live = Live::new(since);
+        let mut live = FollowedConversation::new(since);
         if let Some(end) = self.ends.pop(cascade) {
             live.conversation.begin_after(end);
             live.calls.begin_after(end);
@@ -353,8 +353,8 @@ impl State {
         self.give_up(&oldest, live, now)
     }
 
-    fn give_up(&mut self, cascade: &Id, mut live: Live, now: Moment) -> Vec<Fact> {
-        let facts = live.lose(cascade, &mut self.books, self.sampling, now);
+    fn give_up(&mut self, cascade: &Id, mut live: FollowedConversation, now: Moment) -> Vec<Fact> {
+        let facts = live.lose(cascade, &mut self.reconciler, self.sampling, now);
         if let Some(end) = live.conversation.last_end() {
             self.ends.put(cascade.clone(), end);
         }
@@ -363,25 +363,25 @@ impl State {
 
     /// What an update says of who belongs to whom. Returns whether any of it is new.
     fn learn(&mut self, cascade: &Id, update: &Update) -> bool {
-        let threads = &mut self.threads;
-        let mut is_new = threads.confirm(cascade);
+        let index = &mut self.index;
+        let mut is_new = index.confirm(cascade);
         if let Some(root) = &update.root {
-            is_new |= threads.root(cascade, root);
+            is_new |= index.set_root(cascade, root);
         }
         if let Some(trajectory) = &update.trajectory {
-            is_new |= threads.main(trajectory, cascade);
+            is_new |= index.set_main_trajectory(trajectory, cascade);
         }
         for (trajectory, _) in &update.subtrajectories {
-            is_new |= threads.subtrajectory(trajectory, cascade);
+            is_new |= index.add_subtrajectory(trajectory, cascade);
         }
         let all = std::iter::once(&update.main)
             .chain(update.subtrajectories.iter().map(|(_, news)| news));
         for (_, generation) in all.flat_map(|news| &news.generations) {
             for trace in &generation.traces {
-                is_new |= threads.trace(trace, cascade);
+                is_new |= index.add_trace(trace, cascade);
             }
             if let (Some(session), Some(name)) = (&generation.session, generation.name()) {
-                is_new |= threads.session(session, cascade, name);
+                is_new |= index.add_session(session, cascade, name);
             }
         }
         is_new

@@ -10,18 +10,18 @@ use proptest::prelude::*;
 
 use super::news::MAX_SUBTRAJECTORIES;
 use super::*;
-use crate::cascade::telling::{generation, id, idle, running, status};
+use crate::cascade::test_updates::{generation, id, idle, running, status};
 use crate::cascade::update::{MAX_ENTRIES, Step, Termination, TrajectoryUpdate};
 
 /// A conversation, told at times in seconds since it began to be followed.
-struct Told {
+struct Scenario {
     conversation: Conversation,
     zero: Moment,
     source: UpdateSource,
     says_fully_idle: bool,
 }
 
-impl Told {
+impl Scenario {
     fn by(source: UpdateSource) -> Self {
         // Far from the clock's own beginning, so that every time before exists.
         let zero = Moment {
@@ -46,9 +46,9 @@ impl Told {
 
     /// A stream whose first picture is that of an empty conversation.
     fn empty() -> Self {
-        let mut told = Self::stream();
-        assert_eq!(told.say(0.0, idle()), []);
-        told
+        let mut scenario = Self::stream();
+        assert_eq!(scenario.say(0.0, idle()), []);
+        scenario
     }
 
     fn at(&self, seconds: f64) -> Moment {

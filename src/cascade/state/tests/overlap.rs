@@ -2,7 +2,7 @@
 //! is lost on the way.
 
 use super::*;
-use crate::cascade::telling::status;
+use crate::cascade::test_updates::status;
 
 /// What a conversation is like when it is told of: the truth, of which each way shows a part.
 #[derive(Debug, Clone, Copy)]

@@ -8,12 +8,12 @@ use crate::cascade::correlate::Correlator;
 use crate::record::FollowFailure;
 
 /// The failures of one agent.
-pub(super) struct Complaints {
+pub(super) struct FailureLog {
     correlator: Arc<Correlator>,
     logged: Mutex<BTreeSet<FollowFailure>>,
 }
 
-impl Complaints {
+impl FailureLog {
     pub(super) fn new(correlator: Arc<Correlator>) -> Self {
         Self {
             correlator,
@@ -22,7 +22,7 @@ impl Complaints {
     }
 
     /// Counts and logs.
-    pub(super) fn tell(&self, failure: Failure) {
+    pub(super) fn report(&self, failure: Failure) {
         self.count(failure);
         self.log(failure);
     }

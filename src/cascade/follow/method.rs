@@ -7,7 +7,7 @@ use crate::record::UpdateSource;
 
 /// A way to follow conversations, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Rung {
+pub(super) enum FollowMethod {
     /// `StreamAgentStateUpdates`
     AgentState,
     /// `StreamCascadeReactiveUpdates`
@@ -16,7 +16,7 @@ pub(super) enum Rung {
     Polling,
 }
 
-impl Rung {
+impl FollowMethod {
     pub(super) fn source(self) -> UpdateSource {
         match self {
             Self::AgentState => UpdateSource::AgentState,
@@ -28,48 +28,48 @@ impl Rung {
 
 /// The place on the ladder.
 #[derive(Debug)]
-pub(super) struct Ladder {
-    rung: Rung,
+pub(super) struct MethodChoice {
+    method: FollowMethod,
     /// When the top was last found missing.
     stepped_down: Option<Instant>,
     retry_upward: Duration,
 }
 
-impl Ladder {
+impl MethodChoice {
     /// At the top.
     pub(super) fn new(retry_upward: Duration) -> Self {
         Self {
-            rung: Rung::AgentState,
+            method: FollowMethod::AgentState,
             stepped_down: None,
             retry_upward,
         }
     }
 
-    pub(super) fn rung(&self) -> Rung {
-        self.rung
+    pub(super) fn method(&self) -> FollowMethod {
+        self.method
     }
 
     /// A rung was found missing. Returns whether that leads to a lower one.
-    pub(super) fn missing(&mut self, rung: Rung, now: Instant) -> bool {
-        if rung != self.rung {
+    pub(super) fn missing(&mut self, method: FollowMethod, now: Instant) -> bool {
+        if method != self.method {
             // Several conversations find the same rung missing at the same time.
             return false;
         }
-        self.rung = match rung {
-            Rung::AgentState => Rung::Reactive,
-            Rung::Polling | Rung::Reactive => Rung::Polling,
+        self.method = match method {
+            FollowMethod::AgentState => FollowMethod::Reactive,
+            FollowMethod::Polling | FollowMethod::Reactive => FollowMethod::Polling,
         };
         self.stepped_down = Some(now);
         true
     }
 
     /// Goes back to the top when it was left long enough ago. Returns whether it did.
-    pub(super) fn climb(&mut self, now: Instant) -> bool {
+    pub(super) fn retry_upward_if_due(&mut self, now: Instant) -> bool {
         let is_due = self
             .stepped_down
             .is_some_and(|down| now.saturating_duration_since(down) >= self.retry_upward);
         if is_due {
-            self.rung = Rung::AgentState;
+            self.method = FollowMethod::AgentState;
             self.stepped_down = None;
         }
         is_due
@@ -83,22 +83,29 @@ mod tests {
     #[test]
     fn down_at_once_and_up_after_a_while() {
         let (now, retry) = (Instant::now(), Duration::from_secs(60));
-        let mut ladder = Ladder::new(retry);
-        assert_eq!(ladder.rung(), Rung::AgentState);
-        assert!(!ladder.climb(now + retry), "it stands at the top");
-        assert!(ladder.missing(Rung::AgentState, now));
+        let mut choice = MethodChoice::new(retry);
+        assert_eq!(choice.method(), FollowMethod::AgentState);
         assert!(
-            !ladder.missing(Rung::AgentState, now),
+            !choice.retry_upward_if_due(now + retry),
+            "it stands at the top"
+        );
+        assert!(choice.missing(FollowMethod::AgentState, now));
+        assert!(
+            !choice.missing(FollowMethod::AgentState, now),
             "a second conversation says the same"
         );
-        assert_eq!(ladder.rung(), Rung::Reactive);
-        assert!(ladder.missing(Rung::Reactive, now));
-        assert_eq!(ladder.rung(), Rung::Polling);
-        ladder.missing(Rung::Polling, now);
-        assert_eq!(ladder.rung(), Rung::Polling, "there is nothing below");
-        assert!(!ladder.climb(now + retry / 2));
-        assert!(ladder.climb(now + retry));
-        assert_eq!(ladder.rung(), Rung::AgentState);
-        assert!(!ladder.climb(now + 2 * retry));
+        assert_eq!(choice.method(), FollowMethod::Reactive);
+        assert!(choice.missing(FollowMethod::Reactive, now));
+        assert_eq!(choice.method(), FollowMethod::Polling);
+        choice.missing(FollowMethod::Polling, now);
+        assert_eq!(
+            choice.method(),
+            FollowMethod::Polling,
+            "there is nothing below"
+        );
+        assert!(!choice.retry_upward_if_due(now + retry / 2));
+        assert!(choice.retry_upward_if_due(now + retry));
+        assert_eq!(choice.method(), FollowMethod::AgentState);
+        assert!(!choice.retry_upward_if_due(now + 2 * retry));
     }
 }
