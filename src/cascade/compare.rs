@@ -1,10 +1,10 @@
-//! The agent's own books against the wire's: each call that cost tokens is looked for on both
-//! sides. One of which the wire knows the tokens in part only is not compared, and not missed on
-//! either side.
+//! Compares the agent's own token counts with those seen on the wire: each call that cost tokens is
+//! looked for on both sides. A call whose tokens the wire knows only in part is not compared, and
+//! not reported as missing on either side.
 //!
-//! Calls and generations enter as they come, judgements leave: at once when both sides are known,
-//! otherwise when the other side has had its time. Bounded; what is pushed out is judged as it
-//! stands.
+//! Calls from the wire and generations from the agent enter as they come. A verdict leaves at once
+//! when both sides are known, otherwise when the other side's time is up. Both queues are bounded;
+//! an entry that is pushed out is judged as it stands.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -12,19 +12,19 @@ use std::time::{Duration, Instant};
 use super::update::{AgentUsage, Generation};
 use crate::record::{Id, TokenUsage, UsageComparison};
 
-/// A call that the wire has seen.
+/// A call as seen on the wire.
 #[derive(Debug, Clone)]
 pub struct WireCall {
     /// The provider's id of the response.
     pub response: Option<Id>,
-    /// The provider's trace.
+    /// The provider's trace id.
     pub trace: Option<Id>,
-    /// Its tokens. `None` where the wire does not know them all, as of an answer that was broken
-    /// off: the agent may still have them in its books, which then say nothing wrong.
+    /// Its tokens. `None` where the wire does not know them all, as with an answer that was broken
+    /// off: the agent may still have counted them, which is then no disagreement.
     pub usage: Option<TokenUsage>,
 }
 
-/// Both sides' calls that wait for their other side, oldest first.
+/// Calls of either side that wait for their counterpart, oldest first.
 #[derive(Debug, Default)]
 pub struct UsageReconciler {
     wire: VecDeque<(Instant, WireCall)>,
@@ -32,7 +32,7 @@ pub struct UsageReconciler {
 }
 
 impl UsageReconciler {
-    /// The wire has seen a call.
+    /// Adds a call from the wire and returns the verdict if there is one already.
     pub fn wire_call(&mut self, call: WireCall, now: Instant) -> Option<UsageComparison> {
         match self
             .agent
@@ -53,8 +53,8 @@ impl UsageReconciler {
         }
     }
 
-    /// The agent remembers a call. One that is not `fresh` may be older than the house and is never
-    /// missed on the wire.
+    /// Adds a call that the agent reports. One that is not `fresh` may be older than Gravimeter and
+    /// is never reported as missing on the wire.
     pub fn agent_call(
         &mut self,
         generation: Generation,
@@ -80,7 +80,7 @@ impl UsageReconciler {
         }
     }
 
-    /// Judges what has waited long enough.
+    /// Returns the verdicts on entries that have waited long enough.
     pub fn tick(&mut self, now: Instant) -> Vec<UsageComparison> {
         let is_late = |since: Instant| now.saturating_duration_since(since) >= OTHER_SIDE_WITHIN;
         let mut judged = Vec::new();
@@ -102,8 +102,8 @@ impl UsageReconciler {
     }
 }
 
-/// Whether both are the same call: by the provider's id of the response, under whichever name the
-/// agent keeps it, or by the trace of the last attempt.
+/// Whether both are the same call: by the provider's response id, whichever field the agent keeps
+/// it in, or by the trace of the last attempt.
 fn is_same(call: &WireCall, generation: &Generation) -> bool {
     let mut responses = generation.response.iter().chain(&generation.messages);
     let by_response = call
@@ -114,15 +114,15 @@ fn is_same(call: &WireCall, generation: &Generation) -> bool {
     by_response || (call.trace.is_some() && call.trace.as_ref() == last_trace)
 }
 
-/// The agent does not know of a call. One of which the wire does not know the tokens may have cost
-/// none.
+/// The verdict on a call that the agent does not report. `None` where the wire does not know its
+/// tokens: it may have cost none.
 fn unanswered(call: &WireCall) -> Option<UsageComparison> {
     call.usage.map(|_| UsageComparison::WireOnly)
 }
 
-/// The wire counts the parts apart; the agent's output includes thinking, and what tools added may
-/// be in its input. `None` where the wire does not know all of them: both have seen the call, and
-/// that is all there is to say.
+/// Compares the token counts. The wire counts the parts separately; the agent's output includes
+/// thinking, and its input may include what tools added. `None` where the wire does not know all
+/// counts: both sides have seen the call, and nothing more can be said.
 fn compare(call: &WireCall, generation: &Generation) -> Option<UsageComparison> {
     let wire = call.usage?;
     let Some(agent) = generation.usage else {
@@ -147,11 +147,12 @@ fn compare(call: &WireCall, generation: &Generation) -> Option<UsageComparison> 
     })
 }
 
-/// Pushed news come in milliseconds, polled ones in seconds; an agent that writes its books only at
-/// checkpoints is slower.
+/// How long a call waits for its counterpart. Streamed updates come in milliseconds, polled ones in
+/// seconds; an agent that writes its counts only at checkpoints is slower.
 const OTHER_SIDE_WITHIN: Duration = Duration::from_secs(60);
 
-/// About 300 bytes each: calls of a minute of an agent at full speed.
+/// Most calls of one side that wait. About 300 bytes each: calls of a minute of an agent at full
+/// speed.
 const MAX_WAITING: usize = 4_096;
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! Which trajectory, session and trace belongs to which conversation: what was said, never what was
-//! guessed.
+//! Index of conversations by trajectory, session and trace id: only what was reported, never
+//! guesses.
 //!
-//! What the agent and its telemetry say enters, answers leave. Bounded: what was longest not asked
-//! for is forgotten first.
+//! Input: what the agent and its telemetry report; output: answers to lookups. Bounded: the least
+//! recently used entries are dropped first.
 
 use std::num::NonZeroUsize;
 
@@ -11,46 +11,47 @@ use lru::LruCache;
 use super::read::MAX_SUMMARIES;
 use crate::record::{CallIds, CorrelationMethod, Id, JoinedIds};
 
-/// The book of identifiers.
+/// Finds the conversation of a call by the call's identifiers.
 #[derive(Debug)]
 pub struct ConversationIndex {
     /// Conversation by trajectory.
     trajectories: LruCache<Id, Id>,
     /// The main trajectory of a conversation.
     mains: LruCache<Id, Id>,
-    /// What is known of each session.
+    /// The owner of each session.
     sessions: LruCache<Id, SessionOwner>,
-    /// What the provider's trace of one call was named together with.
+    /// What the provider's trace of a call was reported with.
     traces: LruCache<Id, TraceTarget>,
-    /// For a subagent's conversation, the one that it works for.
+    /// For a subagent's conversation, the conversation that it works for.
     roots: LruCache<Id, Id>,
     /// Conversations that the agent itself has named.
     confirmed: LruCache<Id, ()>,
 }
 
-/// Whose a session is. Some agents keep one for a conversation or longer; agy 1.3.3 makes one up
-/// for each request.
+/// The conversation that a session belongs to. Some agents keep a session for a conversation or
+/// longer; agy 1.3.3 makes up a new one for each request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum SessionOwner {
-    /// One call of this conversation has it, under this name; it may be that call's alone.
+    /// One call of this conversation, with this provider's id, used it; it may be that call's
+    /// alone.
     Seen { cascade: Id, call: Id },
-    /// Several calls have it, all of this conversation.
+    /// Several calls used it, all of this conversation.
     Stable(Id),
-    /// Calls of several conversations have it, so it tells nothing.
+    /// Calls of several conversations used it, so it identifies none.
     Shared,
 }
 
-/// What a trace leads to.
+/// What a trace id maps to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum TraceTarget {
     Cascade(Id),
     Trajectory(Id),
 }
 
-/// Where a call belongs.
+/// The result of a lookup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    /// To this conversation, as this identifier tells.
+    /// The call belongs to this conversation, found by this method.
     Cascade(Id, CorrelationMethod),
     /// The call names a conversation that the agent has not confirmed: some write another
     /// identifier in its place.
@@ -73,27 +74,27 @@ impl Default for ConversationIndex {
 }
 
 impl ConversationIndex {
-    /// The agent names a conversation. Returns whether that is new.
+    /// The agent reports a conversation. Returns whether that is new.
     pub fn confirm(&mut self, cascade: &Id) -> bool {
         self.confirmed.put(cascade.clone(), ()).is_none()
     }
 
-    /// A conversation's main trajectory. Returns whether that is new.
+    /// Sets a conversation's main trajectory. Returns whether that is new.
     pub fn set_main_trajectory(&mut self, trajectory: &Id, cascade: &Id) -> bool {
         let is_new =
             self.mains.put(cascade.clone(), trajectory.clone()).as_ref() != Some(trajectory);
         self.add_trajectory(trajectory, cascade) || is_new
     }
 
-    /// The main trajectory of a conversation, when the agent has named it.
+    /// The main trajectory of a conversation, if the agent has reported it.
     #[must_use]
     pub fn main_of(&self, cascade: &Id) -> Option<&Id> {
         self.mains.peek(cascade)
     }
 
-    /// A trajectory belongs to a conversation. Returns whether that is new: a subagent's trajectory
-    /// is said to be its own conversation's as well as that of the one it works for, which is the
-    /// same.
+    /// Records that a trajectory belongs to a conversation. Returns whether that is new: a
+    /// subagent's trajectory is reported both as its own conversation's and as that of the
+    /// conversation it works for, which counts as the same.
     pub fn add_trajectory(&mut self, trajectory: &Id, cascade: &Id) -> bool {
         let known = self.trajectories.get(trajectory).cloned();
         let is_new = known.is_none_or(|known| self.root_of(&known) != self.root_of(cascade));
@@ -103,8 +104,8 @@ impl ConversationIndex {
         is_new
     }
 
-    /// A subagent's trajectory within a conversation. Returns whether that is new. The conversation
-    /// whose main trajectory it is works for this one.
+    /// Records a subagent's trajectory within a conversation. Returns whether that is new. The
+    /// conversation whose main trajectory it is works for this one.
     pub fn add_subtrajectory(&mut self, trajectory: &Id, cascade: &Id) -> bool {
         let own = self
             .trajectories
@@ -119,8 +120,8 @@ impl ConversationIndex {
         }
     }
 
-    /// A conversation is a subagent's and works for another. Returns whether that is new; a ring is
-    /// not believed.
+    /// Records that a conversation is a subagent's and works for another. Returns whether that is
+    /// new; a cycle is rejected.
     pub fn set_root(&mut self, cascade: &Id, root: &Id) -> bool {
         let is_new = self.root_of(root) != self.root_of(cascade);
         if is_new {
@@ -129,8 +130,9 @@ impl ConversationIndex {
         is_new
     }
 
-    /// A call of a conversation has a session; `call` is the provider's name of the call, so that
-    /// the same one is not taken for two. Returns whether that changes what the session tells.
+    /// Records that a call of a conversation used a session. `call` is the provider's id of the
+    /// call, so that the same call is not counted twice. Returns whether lookups by the session
+    /// change.
     pub fn add_session(&mut self, session: &Id, cascade: &Id, call: &Id) -> bool {
         let known = self.sessions.get(session).cloned();
         let owner = match known {
@@ -158,13 +160,13 @@ impl ConversationIndex {
         is_stable
     }
 
-    /// A trace belongs to a conversation. Returns whether that is new.
+    /// Records that a trace belongs to a conversation. Returns whether that is new.
     pub fn add_trace(&mut self, trace: &Id, cascade: &Id) -> bool {
         let target = TraceTarget::Cascade(cascade.clone());
         self.traces.put(trace.clone(), target.clone()) != Some(target)
     }
 
-    /// Telemetry names identifiers together. Returns whether anything is new.
+    /// Records identifiers that telemetry reports together. Returns whether anything is new.
     pub fn join(&mut self, ids: &JoinedIds) -> bool {
         let JoinedIds {
             cascade,
@@ -187,17 +189,19 @@ impl ConversationIndex {
             }
     }
 
-    /// A trace belongs to a trajectory, which says less than a conversation.
+    /// Records that a trace belongs to a trajectory, which is weaker than a conversation.
     fn add_trace_of_trajectory(&mut self, trace: &Id, trajectory: &Id) -> bool {
         let is_new = !matches!(self.traces.get(trace), Some(TraceTarget::Cascade(_)));
         let target = TraceTarget::Trajectory(trajectory.clone());
         is_new && self.traces.put(trace.clone(), target.clone()) != Some(target)
     }
 
-    /// Where a call with these identifiers belongs. `named_by`: what the wire told of the method.
+    /// Finds the conversation of a call with these identifiers. `named_by`: the method by which the
+    /// request itself names one.
     ///
-    /// The surest comes first: a trajectory that the agent has named, a conversation that it has, a
-    /// trace that it or its telemetry names, a session that was seen to be one conversation's.
+    /// The most certain comes first: a trajectory that the agent has reported, a conversation that
+    /// it has, a trace that it or its telemetry reported, a session that was seen to belong to one
+    /// conversation.
     pub fn find(&mut self, ids: &CallIds, named_by: CorrelationMethod) -> Found {
         let named = [&ids.trajectory, &ids.labelled_trajectory];
         if let Some(cascade) = named
@@ -239,14 +243,14 @@ impl ConversationIndex {
         }
     }
 
-    /// The conversation of this name, when the agent has named it.
+    /// The root of this conversation, if the agent has reported it.
     fn confirmed(&mut self, conversation: &Id) -> Option<Id> {
         let is_known =
             self.confirmed.get(conversation).is_some() || self.roots.contains(conversation);
         is_known.then(|| self.root_of(conversation))
     }
 
-    /// The conversation that the agent has named so, or of which it has named a trajectory so.
+    /// The root of the conversation with this id, or of the one with a trajectory of this id.
     fn named(&mut self, uuid: &Id) -> Option<Id> {
         let cascade = self.trajectories.get(uuid).cloned();
         cascade
@@ -254,7 +258,7 @@ impl ConversationIndex {
             .or_else(|| self.confirmed(uuid))
     }
 
-    /// Where the trace of a call leads.
+    /// The root of the conversation that the trace of a call maps to.
     fn traced(&mut self, trace: &Id) -> Option<Id> {
         let cascade = match self.traces.get(trace).cloned()? {
             TraceTarget::Cascade(cascade) => cascade,
@@ -263,7 +267,7 @@ impl ConversationIndex {
         Some(self.root_of(&cascade))
     }
 
-    /// The conversation at the top: subagents may have subagents.
+    /// The topmost conversation: subagents may have subagents.
     #[must_use]
     pub fn root_of(&self, cascade: &Id) -> Id {
         let mut top = cascade;
@@ -277,19 +281,19 @@ impl ConversationIndex {
     }
 }
 
-/// About 100 bytes each. The longest list of conversations fits twice: a book that it would fill
-/// would forget each name just before the list comes again.
+/// About 100 bytes each. The longest list of conversations fits twice: an index that it filled
+/// would forget each id just before the list comes again.
 const MAX_NAMES: NonZeroUsize = NonZeroUsize::new(2 * MAX_SUMMARIES).unwrap();
 
-/// Each call has one: twice as many as there are calls that may still be joined. An older one leads
-/// to what nobody asks for.
+/// Each call has one: twice as many as calls that may still be joined. Older ones are never looked
+/// up.
 const MAX_TRACES: NonZeroUsize = NonZeroUsize::new(8_192).unwrap();
 
-/// As many as calls may wait for what theirs tells. One that is in use is not the one that was
-/// longest not asked for.
+/// As many as calls may wait for their session's owner. A session in use is not the least recently
+/// used one.
 const MAX_SESSIONS: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
 
-/// Subagents of subagents. Forgotten names may leave a ring, which must end somewhere.
+/// Deepest nesting of subagents. Forgotten entries may leave a cycle, where the walk must end.
 const MAX_DEPTH: usize = 16;
 
 #[cfg(test)]

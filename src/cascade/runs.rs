@@ -1,6 +1,6 @@
-//! The calls of one conversation, sorted into the runs in which they began. Each is settled once:
-//! in a run, which counts it and whose trace has its span, or beside all of them. Whoever asks is
-//! told of it in that moment, and never again.
+//! Assigns the calls of one conversation to the runs in which they began. Each call is settled
+//! once: either within a run, which counts it and whose trace contains its span, or outside all
+//! runs. Each settled call is returned exactly once.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use crate::record::{Call, Cost, Model, Operation};
 #[derive(Debug, Clone)]
 pub(super) struct SeenCall {
     pub(super) number: u64,
-    /// Where its span stands has been stated.
+    /// The place of its span has been reported.
     pub(super) is_placed: bool,
     operation: Operation,
     model: Model,
@@ -25,8 +25,8 @@ pub(super) struct SeenCall {
 }
 
 impl SeenCall {
-    /// A call that has just been stated, which may be a while after its end: when it began is told
-    /// by the wall clock, unless that was set meanwhile.
+    /// Built from a call that was just reported, which may be a while after its end: when it began
+    /// is taken from the wall clock, unless the wall clock was set meanwhile.
     pub(super) fn new(call: &Call, now: Moment) -> Self {
         let latest = now.at.checked_sub(call.timing.duration).unwrap_or(now.at);
         let lasted = now.wall.duration_since(call.timing.started_at).ok();
@@ -46,7 +46,7 @@ impl SeenCall {
         }
     }
 
-    /// The same, its span having been given a place.
+    /// The same call with its span placed.
     pub(super) fn placed(self) -> Self {
         Self {
             is_placed: true,
@@ -54,18 +54,18 @@ impl SeenCall {
         }
     }
 
-    /// Whether a run that is under way has it, whatever comes.
+    /// Whether the call belongs to the run under way, whatever update comes.
     pub(super) fn is_within(&self, run: ConfirmedInterval) -> bool {
         self.began >= run.began && self.began <= run.until
     }
 
-    /// Its number, where its span still waits for a place.
+    /// Its number, if its span is not placed yet.
     fn unplaced(&self) -> Option<u64> {
         (!self.is_placed).then_some(self.number)
     }
 }
 
-/// The part of a run under way that no later news can give to another one.
+/// The part of the run under way that no later update can assign to another run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ConfirmedInterval {
     pub(super) began: Instant,
@@ -75,21 +75,21 @@ pub(super) struct ConfirmedInterval {
 /// The calls of a conversation that belong to no ended run.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
-    /// Those that are not settled, in the order in which they came, each with when it did.
+    /// Calls that are not settled, in order of arrival, each with its time of arrival.
     waiting: VecDeque<(Instant, SeenCall)>,
-    /// Those that the run under way has for sure.
+    /// Sum of the calls that certainly belong to the run under way.
     settled: Sum,
     /// When the last run ended.
     last_end: Option<Instant>,
 }
 
-/// Calls of one run, added up.
+/// Running totals of the calls of one run.
 #[derive(Debug)]
 struct Sum {
     count: u64,
     tokens: u64,
     cost: Option<Cost>,
-    /// The first one: a turn comes before what is hidden.
+    /// The first call (hidden, began, model): a chat turn sorts before hidden calls.
     first: Option<(bool, Instant, Model)>,
     first_chunk: Option<Instant>,
     began: Option<Instant>,
@@ -134,25 +134,25 @@ impl Sum {
 pub(super) struct RunCalls {
     pub(super) count: u64,
     pub(super) tokens: u64,
-    /// `None` where one of them has tokens and no price: the sum of the others would pass for the
-    /// whole.
+    /// `None` where one of them has tokens and no price: a sum without it would be mistaken for the
+    /// full cost.
     pub(super) cost: Option<Cost>,
     /// The model of the first one.
     pub(super) model: Option<Model>,
     pub(super) first_chunk: Option<Instant>,
     /// When the first one began, if that was before the agent was seen to work.
     pub(super) began: Option<Instant>,
-    /// When the last one ended that no step of the run tells of, if there was one.
+    /// When the last call ended that no step of the run shows, if there was one.
     pub(super) ended: Option<Instant>,
-    /// Those of them whose spans still wait for their places.
+    /// Calls of the run whose spans are not placed yet.
     pub(super) unplaced: Vec<u64>,
-    /// Those that no run will have any more, and whose spans still wait.
+    /// Calls that no run will contain, whose spans are not placed yet.
     pub(super) outside_runs: Vec<u64>,
 }
 
 impl Calls {
-    /// Returns the oldest one when there was no room, if its span waits for a place: no run will
-    /// have it.
+    /// Adds a call. Returns the oldest one when there was no room, if its span is not placed: no
+    /// run will contain it.
     pub(super) fn add(&mut self, call: SeenCall, now: Instant) -> Option<u64> {
         self.waiting.push_back((now, call));
         let oldest = (self.waiting.len() > MAX_WAITING)
@@ -161,12 +161,12 @@ impl Calls {
         oldest.and_then(|(_, oldest)| oldest.unplaced())
     }
 
-    /// Runs that were told of elsewhere had ended by then.
+    /// Runs reported earlier had ended by `end`.
     pub(super) fn begin_after(&mut self, end: Instant) {
         self.last_end = self.last_end.max(Some(end));
     }
 
-    /// Takes a call that came before its conversation was followed, and whose span has its place.
+    /// Adds a call that came before its conversation was followed, and whose span is placed.
     pub(super) fn add_earlier(&mut self, call: SeenCall, now: Instant) {
         if self.waiting.len() < MAX_WAITING {
             self.waiting.push_back((now, call));
@@ -178,7 +178,7 @@ impl Calls {
         !self.waiting.is_empty()
     }
 
-    /// Takes a call back, unless it is settled.
+    /// Removes a call, unless it is settled.
     pub(super) fn remove(&mut self, number: u64) -> Option<SeenCall> {
         let index = self
             .waiting
@@ -187,16 +187,16 @@ impl Calls {
         self.waiting.remove(index).map(|(_, call)| call)
     }
 
-    /// Settles what the run under way has for sure. Returns the calls whose spans still wait for
-    /// their places in it.
+    /// Settles the calls that certainly belong to the run under way. Returns those whose spans are
+    /// not placed yet.
     pub(super) fn settle(&mut self, run: ConfirmedInterval) -> Vec<u64> {
         let settled = self.extract(|call| call.is_within(run));
         settled.iter().for_each(|call| self.settled.add(call));
         settled.iter().filter_map(SeenCall::unplaced).collect()
     }
 
-    /// Settles calls that have waited for a run for long enough; there is none. Returns those whose
-    /// spans still wait.
+    /// Settles calls that have waited long enough for a run that never came. Returns those whose
+    /// spans are not placed yet.
     pub(super) fn stop_waiting(&mut self, now: Instant) -> Vec<u64> {
         let is_late = |since: Instant| now.saturating_duration_since(since) >= RUN_TOLD_WITHIN;
         let late = self
@@ -210,7 +210,7 @@ impl Calls {
             .collect()
     }
 
-    /// No run will come. Returns the calls whose spans still wait.
+    /// No run will come: settles all calls. Returns those whose spans are not placed yet.
     pub(super) fn give_up(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.waiting)
             .iter()
@@ -218,11 +218,11 @@ impl Calls {
             .collect()
     }
 
-    /// Takes the calls out that began in a run. The agent works before it calls, but it may be seen
-    /// to work only later: when it did not tell when the run began, a turn that was called for
-    /// after the run before, and shortly before this one, is part of it.
+    /// Removes and adds up the calls that began in a run. The agent works before it calls, but it
+    /// may be observed working only later: when the agent did not report when the run began, a chat
+    /// turn that began after the previous run and shortly before this one is part of this one.
     ///
-    /// Where only steps tell the end, a call may have begun after it, up to `latest`: the run went
+    /// Where only steps show the end, a call may have begun after it, up to `latest`: the run went
     /// on for that long.
     pub(super) fn of_run(&mut self, began: RunStart, ended: Instant, latest: Instant) -> RunCalls {
         let last_end = self.last_end.take();
@@ -240,8 +240,8 @@ impl Calls {
         };
         let calls = self.extract(belongs);
         let outside_runs = self.extract(|call| call.began <= latest);
-        // The next run may begin right then, so that a call that takes longer is no part of this
-        // one's time.
+        // The next run may begin at that moment, so a call that takes longer does not extend this
+        // run.
         let unseen = calls
             .iter()
             .filter(|call| call.began > ended)
@@ -263,7 +263,7 @@ impl Calls {
         }
     }
 
-    /// Takes the calls out of which that is so.
+    /// Removes and returns the waiting calls that match.
     fn extract(&mut self, is_it: impl Fn(&SeenCall) -> bool) -> Vec<SeenCall> {
         let (taken, left): (Vec<_>, _) = self.waiting.drain(..).partition(|(_, call)| is_it(call));
         self.waiting = left.into();
@@ -271,14 +271,14 @@ impl Calls {
     }
 }
 
-/// How late a busy house may state a call.
+/// How late a call may be reported on a busy machine.
 const STATED_WITHIN: Duration = Duration::from_secs(5);
 
-/// Calls that are not settled; the longest turns known make some hundred.
+/// Most calls that are not settled; the longest turns known make some hundred.
 const MAX_WAITING: usize = 4_096;
 
-/// An agent is looked at within seconds after it was called; a run that was not seen by then began
-/// without this call.
+/// How long a call waits for its run. An agent is polled within seconds after it was called; a run
+/// that was not seen by then began without this call.
 const RUN_TOLD_WITHIN: Duration = Duration::from_secs(30);
 
 #[cfg(test)]

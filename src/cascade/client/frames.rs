@@ -1,9 +1,8 @@
-//! The frames of a Connect stream as a state machine: bytes in, pieces of messages out, nothing
-//! kept but the last frame.
+//! Parses the frames of a Connect stream as a state machine: bytes in, pieces of messages out,
+//! nothing kept but the last frame.
 //!
-//! A frame is a flag byte, a length of four bytes (big endian) and so many bytes. Frames of any
-//! length pass in constant memory. No I/O; a stream that stops in the middle is the caller's to
-//! notice.
+//! A frame is a flag byte, a length of four bytes (big endian) and that many bytes. Frames of any
+//! length need constant memory. No I/O; the caller must notice a stream that stops in the middle.
 
 use bytes::Bytes;
 
@@ -11,21 +10,21 @@ use super::error::{Malformation, RpcError, of_end};
 use crate::observe::coding::Decoder;
 use crate::observe::memory::Memory;
 
-/// Takes a stream apart.
+/// The parser of one stream.
 pub(super) struct Frames {
     part: FramePart,
-    /// What takes the compression off a frame that has one, as the head of the answer names it.
+    /// The codings of compressed frames, as the head of the answer names them.
     codings: Vec<String>,
     /// Most bytes of one message.
     limit: u64,
 }
 
-/// What has come to its end.
+/// What has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FrameEvent {
-    /// A message; all of its pieces have been handed out.
+    /// A message; all of its pieces have been passed on.
     Message,
-    /// The stream, as it should.
+    /// The stream, normally.
     End,
 }
 
@@ -37,9 +36,9 @@ enum FramePart {
 struct Payload {
     left: usize,
     decoder: Decoder,
-    /// Bytes that came out so far.
+    /// Decompressed bytes so far.
     passed: u64,
-    /// The last frame's own words; `None` in a message.
+    /// The content of the last frame; `None` in a message.
     last: Option<Vec<u8>>,
 }
 
@@ -53,12 +52,11 @@ impl Frames {
         }
     }
 
-    /// Takes bytes from `input` up to the next event and lends those of a message to `out`. `None`:
+    /// Consumes `input` up to the next event and passes the bytes of a message to `out`. `None`:
     /// more input is needed.
     ///
     /// # Errors
-    /// A frame that cannot be read, or the error that the last frame holds. The stream is over
-    /// then.
+    /// An unreadable frame, or the error that the last frame holds. The stream is over then.
     pub(super) fn feed(
         &mut self,
         input: &mut Bytes,
@@ -104,12 +102,11 @@ impl Payload {
     fn begin(head: [u8; HEAD], codings: &[String]) -> Result<Self, RpcError> {
         let [flags, length @ ..] = head;
         let compressed = flags & COMPRESSED != 0;
-        // A compressed frame of a stream that named no compression could not be read.
+        // A compressed frame of a stream without a named compression cannot be read.
         if flags & !(COMPRESSED | LAST) != 0 || (compressed && codings.is_empty()) {
             return Err(RpcError::Malformed(Malformation::Frame));
         }
-        // One message of the agent's own server at a time: a budget of its own bounds the window of
-        // each.
+        // One message of the agent's own server at a time: each has its own memory budget.
         let decoder = Decoder::new(if compressed { codings } else { &[] }, &Memory::default())?;
         let left = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
         Ok(Self {
@@ -163,7 +160,7 @@ impl Payload {
     }
 }
 
-/// One message as a frame of its own, uncompressed; `None` when it is longer than a frame can say.
+/// One message as an uncompressed frame; `None` when it is longer than a frame can declare.
 pub(super) fn envelope(message: &[u8]) -> Option<Bytes> {
     let length = u32::try_from(message.len()).ok()?;
     Some(

@@ -1,4 +1,4 @@
-//! A Connect stream over HTTP/1.1: its frames as they arrive, message by message.
+//! A Connect stream over HTTP/1.1, read message by message.
 
 use bytes::Bytes;
 use http::header::HeaderName;
@@ -11,7 +11,7 @@ use super::dial::Driver;
 use super::error::{Malformation, RpcError};
 use super::frames::{FrameEvent, Frames, envelope};
 
-/// JSON messages, as the language server sends them.
+/// A stream of JSON messages.
 pub struct JsonStream(MessageStream);
 
 impl JsonStream {
@@ -19,18 +19,18 @@ impl JsonStream {
         Self(stream)
     }
 
-    /// Waits for the next message and lends its JSON to `on`, in pieces of a few KiB as they
-    /// arrive; `Some` says that it is complete. `None`: the stream has ended well. After an error
-    /// or the end every call answers the same again.
+    /// Waits for the next message and passes its JSON to `on`, in pieces of a few KiB as they
+    /// arrive; `Some` means that it is complete, `None` that the stream has ended normally. After
+    /// an error or the end every call returns the same again.
     ///
-    /// Waits for ever while the language server has nothing to say.
+    /// Waits for ever while the language server sends nothing.
     ///
     /// Cancel safety: no byte is lost. When the future is dropped in the middle of a message, the
-    /// next call goes on with the rest of it, so whatever `on` feeds must outlive the call.
+    /// next call continues with the rest of it, so the target of `on` must outlive the call.
     ///
     /// # Errors
-    /// [`RpcError::Truncated`] when the stream stops without its last frame, what the last frame
-    /// says, or what cannot be read.
+    /// [`RpcError::Truncated`] when the stream stops without its last frame, the error in the last
+    /// frame, or an unreadable frame.
     pub async fn next(
         &mut self,
         on: &mut (dyn FnMut(&[u8]) + Send),
@@ -39,10 +39,10 @@ impl JsonStream {
     }
 }
 
-/// Messages of either type.
+/// A stream of messages of either type.
 pub(super) struct MessageStream {
     body: Incoming,
-    /// What has arrived and is not taken apart yet.
+    /// Received and not parsed yet.
     arrived: Bytes,
     frames: Frames,
     over: Option<Result<(), RpcError>>,
@@ -98,8 +98,7 @@ impl MessageStream {
         event.map(|_| None)
     }
 
-    /// Awaits only frames of the body, which are not lost when that is given up; all else is kept
-    /// in `self`.
+    /// Cancel-safe: awaits only frames of the body, and keeps everything else in `self`.
     async fn advance(
         &mut self,
         on: &mut (dyn FnMut(&[u8]) + Send),

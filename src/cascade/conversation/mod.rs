@@ -1,10 +1,10 @@
-//! One conversation as a state machine: news enter, what they mean leaves, above all where a run
+//! One conversation as a state machine: updates go in, events come out, above all where a run
 //! begins and ends.
 //!
 //! A run is a message of the user and all that follows until the agent and its subagents are idle;
-//! messages that come meanwhile are part of it. Idle alone is no end: it is also said before a run
-//! begins, between two steps, and while subagents work. No I/O and no clock: every call is told the
-//! time.
+//! messages that come meanwhile are part of it. An idle status alone does not end a run: it is also
+//! reported before a run begins, between two steps, and while subagents work. No I/O and no clock:
+//! every call is passed the time.
 
 mod clock;
 mod ends;
@@ -25,12 +25,12 @@ use trajectory::{Input, Trajectory, TrajectoryChanges};
 use super::update::{Generation, RunStatus, Update};
 use crate::record::{Id, RunOutcome, StepKind, StepStatus, UpdateSource};
 
-/// What news mean.
+/// What an update means.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// The agent finished a call to a model. `fresh` when it did so while it was being followed.
     Generation {
-        /// What it remembers of the call.
+        /// What the agent recorded of the call.
         generation: Generation,
         /// Whether the wire must have seen it.
         fresh: bool,
@@ -39,7 +39,7 @@ pub enum Event {
     RunEnded(EndedRun),
     /// A run has begun.
     RunStarted(RunStart),
-    /// A step has come to its end.
+    /// A step has ended.
     StepEnded(StepKind, StepStatus),
 }
 
@@ -50,18 +50,19 @@ pub struct EndedRun {
     pub began: RunStart,
     /// When it ended.
     pub ended: Instant,
-    /// When it had ended for sure: a call that no step tells of may have been the last thing.
+    /// The latest time at which it may have ended: a call that no step shows may have been its last
+    /// activity.
     pub latest: Instant,
-    /// How it ended, as far as the agent tells.
+    /// How it ended, as far as the agent shows.
     pub outcome: RunOutcome,
 }
 
 /// What is known of one conversation.
 #[derive(Debug)]
 pub struct Conversation {
-    /// Since when the agent has been followed, by the wall clock: what is older is history.
+    /// When following the agent began, by the wall clock: what is older is history.
     since: SystemTime,
-    /// When the last news came; `None` before the first.
+    /// When the last update came; `None` before the first.
     last: Option<Moment>,
     status: Option<RunStatus>,
     has_active_children: bool,
@@ -69,18 +70,18 @@ pub struct Conversation {
     main: Trajectory,
     subtrajectories: BTreeMap<Id, Trajectory>,
     run: Run,
-    /// The last message of the user that has had its run, or is history.
+    /// The last message of the user that has had its run, or that is history.
     handled: Option<Input>,
-    /// When the last run had ended for sure: no other one begins before.
+    /// The latest time at which the last run may have ended: no other one begins before.
     last_end: Option<Instant>,
-    /// Where the last news came from.
+    /// The source of the last update.
     source: Option<UpdateSource>,
-    /// The agent's list of conversations said that subagents work, while the agent itself was idle.
+    /// The agent's list of conversations showed subagents working while the agent itself was idle.
     is_listed_at_work: bool,
 }
 
 impl Conversation {
-    /// A conversation of an agent that has been followed since then.
+    /// A conversation of an agent that has been followed since `since`.
     #[must_use]
     pub fn new(since: SystemTime) -> Self {
         Self {
@@ -99,22 +100,22 @@ impl Conversation {
         }
     }
 
-    /// Runs that were told of elsewhere had ended by then: none of those to come begins before.
+    /// Runs reported earlier had ended by `end`: none of those to come begins before.
     pub(super) fn begin_after(&mut self, end: Instant) {
         self.last_end = self.last_end.max(Some(end));
     }
 
-    /// When the last run had ended for sure.
+    /// The latest time at which the last run may have ended.
     pub(super) fn last_end(&self) -> Option<Instant> {
         self.last_end
     }
 
-    /// Where the last news came from.
+    /// The source of the last update.
     pub(super) fn source(&self) -> Option<UpdateSource> {
         self.source
     }
 
-    /// Whether a run would be over but for what the list of conversations may say of subagents.
+    /// Whether a run is over unless the list of conversations shows subagents working.
     pub(super) fn rests(&self) -> bool {
         self.is_running() && !self.works()
     }
@@ -125,28 +126,28 @@ impl Conversation {
         matches!(self.run, Run::Open(_) | Run::Closing { .. })
     }
 
-    /// Whether a subagent was at work when it was last heard of.
+    /// Whether a subagent was working when it last reported.
     pub(super) fn is_at_work(&self, subtrajectory: &Id) -> bool {
         self.subtrajectories
             .get(subtrajectory)
             .is_some_and(|sub| sub.status.is_some_and(is_work))
     }
 
-    /// Whether time alone may change something.
+    /// Whether the mere passing of time may change something.
     #[must_use]
     pub fn waits(&self) -> bool {
         matches!(self.run, Run::Awaited { .. } | Run::Closing { .. })
     }
 
-    /// The number of steps and of generations that are known of the main trajectory, or of a
-    /// subagent's: where polling goes on.
+    /// The number of known steps and generations of the main trajectory, or of a subagent's:
+    /// polling continues from there.
     #[must_use]
     pub fn known(&self, subtrajectory: Option<&Id>) -> (u32, u32) {
         let trajectory = subtrajectory.map_or(Some(&self.main), |id| self.subtrajectories.get(id));
         trajectory.map_or((0, 0), Trajectory::known)
     }
 
-    /// When the run began that is under way or closing, and when it ended, if it did.
+    /// When the run that is under way or closing began, and when it ended, if it did.
     #[must_use]
     pub fn current(&self) -> Option<(RunStart, Option<Instant>)> {
         match self.run {
@@ -156,15 +157,15 @@ impl Conversation {
         }
     }
 
-    /// From when until when the agent was at work for sure on the run that is under way, whatever
-    /// comes: no end of it is stated that lies before.
+    /// The interval in which the agent certainly worked on the run that is under way, whatever
+    /// update comes: the run is never reported to have ended within it.
     #[must_use]
     pub fn confirmed_interval(&self) -> Option<(Instant, Instant)> {
         let (Run::Open(run) | Run::Closing { run, .. }) = self.run else {
             return None;
         };
         let worked = run.worked?.checked_sub(CLOCK_TOLERANCE)?;
-        // It may have gone on with a message that has not been seen yet.
+        // The agent may have gone on with a message that has not been seen yet.
         let paused = run.paused.filter(|end| end.steps >= self.main.len());
         Some((
             run.began.at,
@@ -172,7 +173,7 @@ impl Conversation {
         ))
     }
 
-    /// From which step on something may still change, because a subagent works in it.
+    /// The first step that may still change because a subagent works in it.
     #[must_use]
     pub fn first_open_step(&self, subtrajectory: Option<&Id>) -> Option<u32> {
         let trajectory =
@@ -180,8 +181,8 @@ impl Conversation {
         trajectory.first_open_step(self.first_step())
     }
 
-    /// Takes news. `says_fully_idle`: this source is known to say when everything has ended, so
-    /// that nothing less counts.
+    /// Applies an update. `says_fully_idle`: this source is known to report when everything has
+    /// ended, so that nothing less counts.
     pub fn apply(
         &mut self,
         update: &Update,
@@ -240,8 +241,8 @@ impl Conversation {
         events
     }
 
-    /// Takes what the agent's list of conversations says of this one: whether subagents work while
-    /// the agent itself is idle. Only for those whose own news do not say when everything has
+    /// Applies what the agent's list of conversations says: whether subagents work while the agent
+    /// itself is idle. Only for conversations whose own updates do not report when everything has
     /// ended.
     pub fn apply_listed(&mut self, is_at_work: bool, now: Moment) -> Vec<Event> {
         let events = self.tick(now);
@@ -261,7 +262,7 @@ impl Conversation {
         events
     }
 
-    /// Time passes: what was waited for long enough is settled.
+    /// Settles what has waited long enough.
     pub fn tick(&mut self, now: Moment) -> Vec<Event> {
         match self.run {
             Run::Closing {
@@ -296,7 +297,7 @@ impl Conversation {
         }
     }
 
-    /// The agent, the conversation or the house goes away.
+    /// The agent, the conversation or Gravimeter goes away.
     pub fn lose(&mut self, now: Moment) -> Vec<Event> {
         match self.run {
             Run::None => Vec::new(),
@@ -317,7 +318,7 @@ impl Conversation {
         }
     }
 
-    /// Whether the news begin a run, end one by a new message, or show that it goes on.
+    /// Events of an update that begins a run, ends one by a new message, or shows that it goes on.
     fn begin(&mut self, observation: &Observation) -> Vec<Event> {
         let mut events = Vec::from_iter(self.end_by_new_message(observation));
         events.extend(self.pass_unseen(observation));
@@ -354,8 +355,8 @@ impl Conversation {
         }
     }
 
-    /// A run that seems to be over is, when the user writes. The agent may be seen to work on a
-    /// message before the message.
+    /// Ends the run when the user writes a new message. The agent may be seen working on a message
+    /// before the message itself is seen.
     fn end_by_new_message(&mut self, observation: &Observation) -> Option<Event> {
         let input = self.new_inputs().next()?;
         match self.run {
@@ -374,7 +375,7 @@ impl Conversation {
         }
     }
 
-    /// Messages that had their runs between two looks, all but the last.
+    /// Runs of messages, all but the last, that began and ended between two observations.
     fn pass_unseen(&mut self, observation: &Observation) -> Vec<Event> {
         let mut events = Vec::new();
         let inputs: Vec<Input> = match self.run {
@@ -402,7 +403,7 @@ impl Conversation {
         events
     }
 
-    /// A run begins with this message. Those that have come since are part of it.
+    /// Begins a run with this message. Messages that have come since are part of it.
     fn open(&mut self, input: Option<Input>, began: RunStart) -> Event {
         self.handled = self.new_inputs().last().or(self.handled);
         self.run = Run::Open(OpenRun {
@@ -418,8 +419,8 @@ impl Conversation {
         Event::RunStarted(began)
     }
 
-    /// What news say of the run that is under way or closing. `is_new`: they began it, and may tell
-    /// of those before it.
+    /// Records what an update says of the run that is under way or closing. `is_new`: the update
+    /// began the run, and may also describe earlier ones.
     fn note(
         &mut self,
         update: &Update,
@@ -436,7 +437,7 @@ impl Conversation {
             return;
         };
         self.handled = last.or(self.handled);
-        // The agent was seen to work on the message before the message.
+        // The agent was seen working on the message before the message itself was seen.
         if message.is_some_and(|message| message.index == run.first_step)
             && !run.began.is_reported
             && began.at <= run.began.at
@@ -460,7 +461,7 @@ impl Conversation {
         }
     }
 
-    /// An idle agent may have come to the end of its run.
+    /// Starts or continues closing the run if the agent is idle.
     fn settle(&mut self, observation: &Observation) {
         let (run, idle, deadline) = match self.run {
             Run::Open(run) if self.is_idle(observation.says_fully_idle) => {
@@ -519,7 +520,7 @@ impl Conversation {
         })
     }
 
-    /// Whether the main trajectory is being worked on.
+    /// Whether the agent works on the main trajectory.
     fn works(&self) -> bool {
         self.status.is_some_and(is_work)
     }
@@ -530,7 +531,7 @@ impl Conversation {
         main && (self.fully_idle || (!says_fully_idle && !self.subagents_work()))
     }
 
-    /// Whether a subagent works, by whatever tells so.
+    /// Whether a subagent works, by any indication.
     fn subagents_work(&self) -> bool {
         self.has_active_children
             || self.is_listed_at_work
@@ -541,7 +542,7 @@ impl Conversation {
             || self.main.first_open_step(self.first_step()).is_some()
     }
 
-    /// The first step of the run under way; without one, the first that there will be.
+    /// The first step of the run under way; without one, the index of the next step.
     fn first_step(&self) -> u32 {
         match self.run {
             Run::Open(run) | Run::Closing { run, .. } => run.first_step,
@@ -556,7 +557,7 @@ impl Conversation {
         inputs.filter(move |input| handled.is_none_or(|handled| input.is_after(handled)))
     }
 
-    /// When a run began that is the answer to this message.
+    /// The start of the run that answers this message.
     fn began(&self, input: Option<Input>, observation: &Observation) -> RunStart {
         match self.run {
             Run::Awaited { began, .. } => began,
@@ -564,8 +565,9 @@ impl Conversation {
         }
     }
 
-    /// When a new message came, by the agent's clock, unless that cannot be: the look before did
-    /// not show it. A message that came before the end of the run before has waited for that end.
+    /// When a new message came, by the agent's clock, unless that is impossible because the
+    /// previous observation did not show it. A message that came before the previous run ended has
+    /// waited for that end.
     fn message_began(&self, input: Option<Input>, observation: &Observation) -> RunStart {
         let tolerance = if observation.source == UpdateSource::Polling {
             OBSERVED_WITHIN
@@ -593,16 +595,17 @@ fn is_work(status: RunStatus) -> bool {
     )
 }
 
-/// Between two steps the agent may say that it is idle; three seconds were seen to be enough to
-/// tell such a gap from the end.
+/// How long an idle agent may still go on. Between two steps the agent may report that it is idle;
+/// three seconds were seen to be enough to distinguish such a gap from the end.
 const GOES_ON_WITHIN: Duration = Duration::from_secs(3);
 
-/// The agent has read an answer to its end a moment before its observer has: calls of a run may be
-/// stated after its end.
+/// How late calls of a run may be reported after its end: the agent has read an answer to its end a
+/// moment before its observer has.
 const CALLS_END_WITHIN: Duration = Duration::from_millis(500);
 
-/// A message that nothing has come of for so long was swallowed.
+/// A message without any reaction for so long was swallowed.
 const SWALLOWED_AFTER: Duration = Duration::from_secs(10);
 
-/// An idle agent is asked again after seconds only, and not for all of a conversation at once.
+/// How late an observation may be: an idle agent is polled again after seconds only, and not for
+/// all of a conversation at once.
 pub(super) const OBSERVED_WITHIN: Duration = Duration::from_secs(10);

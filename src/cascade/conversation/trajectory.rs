@@ -1,4 +1,4 @@
-//! What is known of one trajectory, so that of each message only what is new counts.
+//! The known state of one trajectory, so that only what is new in each message counts.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -12,25 +12,25 @@ use crate::record::{Id, StepKind, StepStatus, UpdateSource};
 #[derive(Debug, Default)]
 pub(super) struct Trajectory {
     pub(super) status: Option<RunStatus>,
-    /// Who said the status.
+    /// The source of the status.
     pub(super) status_by: Option<UpdateSource>,
-    /// Whether something had happened before the house looked; `None` until its steps have been
+    /// Whether something had happened before following began; `None` until its steps have been
     /// seen.
     pub(super) has_history: Option<bool>,
     steps: BTreeMap<u32, Step>,
-    /// The calls to models that have been told, each with the name that the provider gave it.
+    /// The calls to models that have been reported, each with the provider's id of it.
     known_generations: BTreeMap<u32, Option<Id>>,
     terminations: BTreeMap<u32, Termination>,
 }
 
-/// What one message brought that was not known before.
+/// What one message added to what was known.
 #[derive(Debug, Default)]
 pub(super) struct TrajectoryChanges {
-    /// Steps that have come to their end.
+    /// Steps that have ended.
     pub(super) ended: Vec<(StepKind, StepStatus)>,
-    /// Calls to models that have come to their end.
+    /// Calls to models that have ended.
     pub(super) generations: Vec<Generation>,
-    /// They are the first ones that were seen.
+    /// No call of the trajectory had been seen before these.
     are_first: bool,
     /// Why the last executor ended.
     pub(super) termination: Option<Termination>,
@@ -80,8 +80,8 @@ impl Trajectory {
         news
     }
 
-    /// Whether a call has not been told yet, as it is from now on. Where steps were taken back,
-    /// another call may stand at an index that was told.
+    /// Whether a call is new; it is known from now on. Where steps were taken back, another call
+    /// may stand at a known index.
     fn is_new_generation(&mut self, index: u32, generation: &Generation) -> bool {
         let Generation {
             response,
@@ -106,7 +106,7 @@ impl Trajectory {
             .is_some_and(|has_history| !(has_history && news.are_first))
     }
 
-    /// The number of steps, and of calls to models up to the last one that has been told.
+    /// The number of steps, and of calls to models up to the last known one.
     pub(super) fn known(&self) -> (u32, u32) {
         (
             self.len(),
@@ -158,8 +158,8 @@ impl Trajectory {
 }
 
 impl Input {
-    /// Whether it is another message that came later. Where steps were taken back, it may stand at
-    /// an earlier index.
+    /// Whether it is another message, which came later. Where steps were taken back, it may stand
+    /// at an earlier index.
     pub(super) fn is_after(self, other: Self) -> bool {
         self.index > other.index
             || self

@@ -1,18 +1,18 @@
-//! Which way an agent is followed: down at once when one is missing, up again after a while. Pure;
-//! the time is passed in.
+//! Chooses the method by which an agent is followed: down at once when one is missing, up again
+//! after a while. Pure; the time is passed in.
 
 use std::time::{Duration, Instant};
 
 use crate::record::UpdateSource;
 
-/// A way to follow conversations, best first.
+/// A method of following conversations, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum FollowMethod {
     /// `StreamAgentStateUpdates`
     AgentState,
     /// `StreamCascadeReactiveUpdates`
     Reactive,
-    /// Asking again and again: always there.
+    /// Polling: always available.
     Polling,
 }
 
@@ -26,17 +26,17 @@ impl FollowMethod {
     }
 }
 
-/// The place on the ladder.
+/// The method that is in use, and when to try the best one again.
 #[derive(Debug)]
 pub(super) struct MethodChoice {
     method: FollowMethod,
-    /// When the top was last found missing.
+    /// When a method was last found missing.
     stepped_down: Option<Instant>,
     retry_upward: Duration,
 }
 
 impl MethodChoice {
-    /// At the top.
+    /// Starts with the best method.
     pub(super) fn new(retry_upward: Duration) -> Self {
         Self {
             method: FollowMethod::AgentState,
@@ -49,10 +49,10 @@ impl MethodChoice {
         self.method
     }
 
-    /// A rung was found missing. Returns whether that leads to a lower one.
+    /// A method was found missing. Returns whether that leads to a lower one.
     pub(super) fn missing(&mut self, method: FollowMethod, now: Instant) -> bool {
         if method != self.method {
-            // Several conversations find the same rung missing at the same time.
+            // Several conversations find the same method missing at the same time.
             return false;
         }
         self.method = match method {
@@ -63,7 +63,7 @@ impl MethodChoice {
         true
     }
 
-    /// Goes back to the top when it was left long enough ago. Returns whether it did.
+    /// Goes back to the best method when it was left long enough ago. Returns whether it did.
     pub(super) fn retry_upward_if_due(&mut self, now: Instant) -> bool {
         let is_due = self
             .stepped_down

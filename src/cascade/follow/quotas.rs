@@ -1,5 +1,5 @@
-//! What is left of the account's quotas, and what models are called: asked for now and then while
-//! the agent answers.
+//! Polls what is left of the account's quotas, and the display names of models, while the agent
+//! answers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use crate::cascade::read::ModelConfig;
 use crate::dialect::quota::Told;
 use crate::record::{Id, Model, ModelName, Provider, Quota, QuotaWindow, Record as _};
 
-/// Asks one agent.
+/// The quota poller of one agent.
 pub(super) struct QuotaPoller {
     agent: Arc<Agent>,
     correlator: Arc<Correlator>,
     failure_log: Arc<FailureLog>,
-    /// Models on the wire by the agent's own numbers.
+    /// Models as named on the wire by the agent's own placeholder names.
     placeholders: BTreeMap<Id, Model>,
 }
 
@@ -38,8 +38,8 @@ impl QuotaPoller {
         }
     }
 
-    /// Asks when the agent begins to answer, and again after each interval, for as long as somebody
-    /// follows it.
+    /// Polls when the agent begins to answer, and again after each interval, for as long as it is
+    /// followed.
     pub(super) async fn run(mut self, interval: Duration, mut is_followed: Receiver<bool>) {
         while is_followed
             .wait_for(|is_followed| *is_followed)
@@ -88,7 +88,7 @@ impl QuotaPoller {
         }
     }
 
-    /// Under the model's name on the wire, where that is known.
+    /// A quota under the model's name on the wire, where that is known.
     fn quota(&self, of: ModelConfig) -> Option<Quota> {
         let named = || Model::from_wire(of.placeholder.as_str());
         Some(Quota {

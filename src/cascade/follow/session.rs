@@ -1,4 +1,5 @@
-//! All conversations of one agent: who is watched on a stream, who is asked for, and when.
+//! Follows all conversations of one agent: decides which are watched on a stream, which are polled,
+//! and when.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -28,45 +29,46 @@ pub(super) struct Session {
     correlator: Arc<Correlator>,
     failure_log: Arc<FailureLog>,
     methods: MethodChoice,
-    /// Rungs of which it has been logged that they are missing.
+    /// Methods that have been logged as missing.
     missing: BTreeSet<FollowMethod>,
     streams: Streams,
-    /// Conversations whose streams fail, and since when: they are asked for, until a stream is
-    /// tried again.
+    /// Conversations whose streams fail, and since when: they are polled until a stream is tried
+    /// again.
     failing: BTreeMap<Id, Instant>,
-    /// Conversations of which news could not be had; nobody says again that there are any.
+    /// Conversations whose updates could not be fetched; the list does not show them as changed
+    /// again.
     pending: BTreeMap<Id, Retry>,
-    /// What the list said last; `None` before the first look.
+    /// The list as last read; `None` before the first poll.
     listed: Option<BTreeMap<Id, Listed>>,
     /// When the agent's list was first read, by the wall clock; `None` before.
     since: Option<SystemTime>,
-    /// What the list said of conversations of which it was not believed that they are idle.
+    /// List entries of conversations that were listed as idle but did not look idle.
     doubted: BTreeMap<Id, Listed>,
     /// When the list was last read.
     polled_at: Instant,
-    /// Conversations that rest and may still be asked for in this look.
+    /// How many resting conversations may still be polled in this round.
     idle_budget: u32,
-    /// Looks that failed in a row.
+    /// Polls of the list that failed in a row.
     failures: u32,
-    /// The agent's word counts: it answers.
+    /// Whether the agent answers, so that it counts as followed.
     is_followed: watch::Sender<bool>,
 }
 
-/// Something that fails is tried more and more rarely.
+/// When to try again; the pause grows with each failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Retry {
     failures: u32,
     not_before: Instant,
 }
 
-/// Where the news of a conversation come from.
+/// How the update of a conversation is delivered.
 #[derive(Debug)]
 enum Delivery {
-    /// From an answer.
+    /// By the answer to a poll.
     Polled(Update),
-    /// It cannot be had at the moment.
+    /// It cannot be fetched at the moment.
     Later,
-    /// A stream tells of it.
+    /// By a stream.
     Streamed,
 }
 
@@ -97,7 +99,7 @@ impl Session {
         let (agent, correlator) = (Arc::clone(&self.agent), Arc::clone(&self.correlator));
         let quotas = QuotaPoller::new(agent, correlator, Arc::clone(&self.failure_log));
         let quotas = quotas.run(self.config.quota_interval, self.is_followed.subscribe());
-        // Beside each other: for its quotas the agent asks the provider, which may take long.
+        // Concurrently: for its quotas the agent asks the provider, which may take long.
         tokio::join!(self.follow(), quotas);
     }
 
@@ -106,14 +108,14 @@ impl Session {
         loop {
             let asks = self.poll_list().await;
             let pause = self.pause(asks, Instant::now());
-            // An agent that fails is not asked sooner because its calls are seen.
+            // An agent that fails is not polled sooner because its calls are seen.
             let answers = self.failures == 0;
-            // What ends one of these early is kept: a permit of the correlator, an ended watch.
+            // Cancelling an arm loses nothing: the correlator's permit and ended watches are kept.
             tokio::select! {
                 () = sleep(pause) => {}
                 () = async { correlator.wanted().await; sleep(MIN_POLL_GAP).await; }, if answers => {}
                 ended = self.streams.next_end() => {
-                    // Many end at once when a rung goes; one look serves all of them.
+                    // Many end at once when a method goes away; one poll serves all of them.
                     let mut next = Some(ended);
                     while let Some(ended) = next {
                         if let Some((cascade, method, end)) = ended {
@@ -126,7 +128,7 @@ impl Session {
         }
     }
 
-    /// Until the next look.
+    /// The pause until the next poll.
     fn pause(&self, asks: bool, now: Instant) -> Duration {
         if self.failures > 0 {
             return self.config.pause_after(self.failures);
@@ -144,8 +146,8 @@ impl Session {
         due.map_or(usual, |due| due.min(usual))
     }
 
-    /// Looks at the list of conversations, and at those that no stream tells of. Returns whether
-    /// any of those is being worked on.
+    /// Polls the list of conversations, and those conversations that no stream reports. Returns
+    /// whether any of these is being worked on.
     async fn poll_list(&mut self) -> bool {
         self.retry_upward_if_due();
         let summaries = match self.agent.summaries().await {
@@ -184,8 +186,8 @@ impl Session {
                 Delivery::Streamed => asks |= self.correlator.needs_list(cascade),
             }
         }
-        // Its next message ends a run: what subagents did in it has been asked for later and must
-        // be known before.
+        // The next message of a root conversation ends its run: what subagents did in the run was
+        // polled later and must be applied first.
         for (cascade, update) in updates.into_iter().rev() {
             self.correlator
                 .update(cascade, &update, UpdateSource::Polling);
@@ -193,9 +195,9 @@ impl Session {
         asks
     }
 
-    /// The conversations of which there is something to learn, those first that the agent works on:
-    /// they have the streams. A subagent's conversation comes after the one that it works for: that
-    /// one's stream may tell of both.
+    /// The conversations that have changed, those that the agent works on first: they get the
+    /// streams. A subagent's conversation comes after the one that it works for: that one's stream
+    /// may report both.
     fn news<'a>(&mut self, summaries: &'a [Summary]) -> Vec<ChangedConversation<'a>> {
         let is_first = self.listed.is_none();
         let mut listed = self.listed.take().unwrap_or_default();
@@ -204,7 +206,7 @@ impl Session {
             let cascade = &summary.cascade;
             let now = Listed::of(summary);
             let before = listed.insert(cascade.clone(), now.clone());
-            // What is idle at the first look is history, and so is an old conversation that the
+            // What is idle at the first poll is history, and so is an old conversation that the
             // agent lists only later.
             let is_history = is_first || (before.is_none() && self.is_history(summary));
             let has_changed = before.as_ref() != Some(&now) && !is_history;
@@ -229,8 +231,8 @@ impl Session {
         news
     }
 
-    /// Whether an idle conversation has not changed since the agent has been followed. A call of
-    /// which no run is known shows that it has, whatever its clock says.
+    /// Whether an idle conversation has not changed since following began. A call without a known
+    /// run shows that it has, whatever its clock says.
     fn is_history(&self, summary: &Summary) -> bool {
         let changed = summary.last_modified.or(summary.last_user_input);
         let is_old = changed
@@ -251,11 +253,11 @@ impl Session {
         }
     }
 
-    /// A conversation has news: they come by a stream, or are asked for.
+    /// Fetches the update of a changed conversation: by a stream, or by polling.
     async fn news_of(&mut self, summary: &Summary, is_worked_on: bool) -> Delivery {
         let cascade = &summary.cascade;
         let method = self.methods.method();
-        // The state of a conversation tells of its subagents.
+        // The state stream of a conversation reports its subagents.
         let has_state_stream = |root| self.streams.method(root) == Some(FollowMethod::AgentState);
         if self.streams.method(cascade).is_some()
             || summary.root.as_ref().is_some_and(has_state_stream)
@@ -274,8 +276,8 @@ impl Session {
         if before.is_some_and(|retry| Instant::now() < retry.not_before) {
             return Delivery::Later;
         }
-        // Those that rest must not keep those that run waiting: what is left of them comes at the
-        // next look, which is soon.
+        // Resting conversations must not delay running ones: the remaining ones are polled in the
+        // next round, which is soon.
         if !is_worked_on {
             let Some(left) = self.idle_budget.checked_sub(1) else {
                 self.pending.entry(cascade.clone()).or_insert(Retry {
@@ -307,8 +309,8 @@ impl Session {
         }
     }
 
-    /// Whether there is a stream to be had; for a conversation that the agent works on, also that
-    /// of one that rests.
+    /// Whether a stream is available; for a conversation that the agent works on, that of a resting
+    /// one may be taken over.
     fn has_stream_for(&mut self, summary: &Summary) -> bool {
         let Self {
             streams,
@@ -321,11 +323,11 @@ impl Session {
                 && streams.make_room(*polled_at, |cascade| correlator.is_running(cascade)))
     }
 
-    /// The list is older than the steps: when it says that the agent is idle and a step is under
-    /// way, the agent has begun to work in between. Only when the list says the same once more is
-    /// it the step that is out of date.
+    /// Corrects the status of an update. The list is older than the steps: when it shows the agent
+    /// idle and a step under way, the agent has begun to work in between. Only when the list shows
+    /// the same once more is the step out of date.
     fn with_status_of_its_steps(&mut self, summary: &Summary, update: Update) -> Update {
-        // A subagent's step is under way for as long as it works, in which the agent itself may be
+        // A subagent's step is under way for as long as it works, while the agent itself may be
         // idle.
         let is_under_way =
             |(_, step): &(u32, Step)| is_under_way(step.status) && !step.is_subagent();
@@ -350,8 +352,8 @@ impl Session {
         }
     }
 
-    /// Asks for what has been added to a conversation, and for the latest steps once more: they may
-    /// have changed.
+    /// Polls what has been added to a conversation, and the latest steps once more: they may have
+    /// changed.
     async fn ask_for(&mut self, summary: &Summary) -> Result<Update, Failure> {
         let cascade = &summary.cascade;
         let trajectory = summary.trajectory.as_ref();
@@ -381,8 +383,8 @@ impl Session {
     fn stream_ended(&mut self, cascade: Id, method: FollowMethod, end: WatchEnd) {
         let now = Instant::now();
         match end {
-            // Whether it is deleted is for the list to say; one that is only not loaded is loaded
-            // when it is asked for.
+            // The list decides whether it is deleted; one that is only not loaded is loaded by a
+            // poll.
             WatchEnd::Deleted(failure) => {
                 self.failing.insert(cascade.clone(), now);
                 self.failure_log.count(failure);
@@ -416,8 +418,8 @@ impl Session {
         self.failure_log.report(failure);
         self.failures = self.failures.saturating_add(1);
         if self.failures == GONE_AFTER && self.is_followed.send_replace(false) {
-            // None of them may speak after the last word. Whoever answers next may be another
-            // agent.
+            // No stream may deliver anything after `unfollowed`. Whoever answers next may be
+            // another agent.
             self.streams.shutdown().await;
             self.failing.clear();
             self.pending.clear();
@@ -454,20 +456,19 @@ fn is_under_way(status: StepStatus) -> bool {
     matches!(status, Generating | Pending | Queued | Running)
 }
 
-/// Conversations that rest and that are asked for in one look: the whole of an old one may be
-/// large.
+/// Most resting conversations that are polled in one round: all of an old one may be large.
 const MAX_IDLE_PER_POLL: u32 = 16;
 
-/// Many calls may name unknown conversations at once; one look answers for all of them.
+/// Many calls may name unknown conversations at once; one poll answers for all of them.
 const MIN_POLL_GAP: Duration = Duration::from_millis(50);
 
-/// After so many failed looks in a row the agent counts as gone.
+/// After so many failed polls in a row the agent counts as gone.
 const GONE_AFTER: u32 = 3;
 
-/// A step changes while it is one of the latest; a project that polls for a living reads as many
-/// again.
+/// How many known steps are read again: a step changes while it is one of the latest. Another
+/// project that relies on polling reads as many again.
 const STEPS_AGAIN: u32 = 20;
 
-/// A call that is refused again and again may still be under way when a later one has ended: the
-/// latest ones are read again.
+/// How many known calls are read again: a call that is refused again and again may still be under
+/// way when a later one has ended.
 const GENERATIONS_AGAIN: u32 = 8;

@@ -1,5 +1,5 @@
-//! The streams that are open, at most one for each conversation. There may be more conversations
-//! than streams, so that a conversation that rests gives its stream to one that the agent works on.
+//! The open streams, at most one for each conversation. There may be more conversations than
+//! streams, so that a conversation that rests gives its stream to one that the agent works on.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,11 +29,11 @@ struct OpenStream {
     worked_on: Instant,
 }
 
-/// A stream that has ended, unless it had been given up before.
+/// A stream that has ended; `None` if it had been given up before.
 pub(super) type EndedStream = Option<(Id, FollowMethod, WatchEnd)>;
 
 impl Streams {
-    /// None, and room for so many.
+    /// No open stream, and room for `most`.
     pub(super) fn new(most: usize) -> Self {
         Self {
             most,
@@ -42,7 +42,7 @@ impl Streams {
         }
     }
 
-    /// The way in which a conversation is told of.
+    /// The method of a conversation's stream, if it has one.
     pub(super) fn method(&self, cascade: &Id) -> Option<FollowMethod> {
         self.open.get(cascade).map(|stream| stream.method)
     }
@@ -51,7 +51,7 @@ impl Streams {
         self.open.len() < self.most
     }
 
-    /// The agent works on a conversation.
+    /// Notes that the agent works on a conversation.
     pub(super) fn note_work(&mut self, cascade: &Id, now: Instant) {
         if let Some(stream) = self.open.get_mut(cascade) {
             stream.worked_on = now;
@@ -59,7 +59,7 @@ impl Streams {
     }
 
     /// Gives up the stream of the conversation that has rested for longest: it was not worked on at
-    /// the last look, and none of its runs is under way. Returns whether there is room.
+    /// the last poll, and none of its runs is under way. Returns whether there is room.
     pub(super) fn make_room(
         &mut self,
         last_poll: Instant,
@@ -113,7 +113,7 @@ impl Streams {
         }
     }
 
-    /// Gives up every stream that is not of this way.
+    /// Gives up every stream of another method.
     pub(super) fn keep_only(&mut self, method: FollowMethod) {
         self.open.retain(|_, stream| {
             let stays = stream.method == method;
@@ -124,7 +124,7 @@ impl Streams {
         });
     }
 
-    /// Gives up all streams: none of them says anything more when this returns.
+    /// Gives up all streams: none of them delivers anything after this returns.
     pub(super) async fn shutdown(&mut self) {
         self.tasks.shutdown().await;
         self.open.clear();
@@ -145,7 +145,8 @@ impl Streams {
             .map(|ended| self.ended(ended))
     }
 
-    /// It may have been given up before, and another one may watch the conversation meanwhile.
+    /// Removes an ended stream. It may have been given up before, and another one may watch the
+    /// conversation meanwhile.
     fn ended(
         &mut self,
         ended: Result<(tokio::task::Id, (Id, FollowMethod, WatchEnd)), JoinError>,

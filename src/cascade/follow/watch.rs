@@ -1,5 +1,5 @@
-//! One conversation on a stream: opened, read, opened again when it breaks, until it is over or its
-//! rung is missing.
+//! Watches one conversation on a stream: opens it, reads it, reopens it when it breaks, until it is
+//! over or its method is missing.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,11 +25,11 @@ pub(super) struct Watch {
 /// Why a watch ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WatchEnd {
-    /// The agent has the conversation no more, or has not loaded it.
+    /// The agent no longer has the conversation, or has not loaded it.
     Deleted(Failure),
     /// The stream fails again and again.
     Failing(Failure),
-    /// The agent does not offer the rung (any more).
+    /// The agent does not offer the method (any more).
     Missing(Failure),
     /// Nothing has happened for a long time.
     Quiet,
@@ -48,12 +48,12 @@ impl Watch {
             let mut updates = 0;
             let ended = match self.method {
                 FollowMethod::AgentState => self.agent_state(&mut updates).await,
-                // There is no stream on this one.
+                // Polling has no stream.
                 FollowMethod::Polling => Err(Failure::Rpc(RpcError::Unimplemented)),
                 FollowMethod::Reactive => self.reactive(&mut updates).await,
             };
-            // A stream that only repeats what is known, as one of an idle conversation does, has
-            // not got anywhere.
+            // A stream that only repeats what is known, as that of an idle conversation does, has
+            // made no progress.
             if updates > 1 {
                 (pause, failures, last_news) = (FIRST_PAUSE, 0, Instant::now());
             }
@@ -124,7 +124,7 @@ enum StreamEnd {
     Quiet,
 }
 
-/// One name for each stream: two of the same name would share one.
+/// A unique name for each stream: two of the same name would share one.
 fn subscriber() -> String {
     format!("gravimeter-{}", uuid::Uuid::new_v4())
 }
@@ -132,12 +132,11 @@ fn subscriber() -> String {
 /// A turn may be followed by the next one at once.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
-/// How late the next turn of a conversation may be noticed whose stream the agent ends again and
-/// again.
+/// How late the next turn may be noticed when the agent ends the stream again and again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// After so many failures in a row the conversation is asked for instead.
+/// After so many failures in a row the conversation is polled instead.
 const MAX_FAILURES: u32 = 3;
 
-/// Longer than a tool or a person usually takes; the list of conversations tells when it goes on.
+/// Longer than a tool or a person usually takes; the list of conversations shows when it goes on.
 const QUIET_AFTER: Duration = Duration::from_secs(600);

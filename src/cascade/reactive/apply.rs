@@ -1,7 +1,7 @@
-//! Applies a difference to a tree, as far as the tree is of interest.
+//! Applies a difference to a tree, skipping fields that are not of interest.
 //!
-//! The rules are those of the agent's own client: messages merge into what is there, lists take
-//! their new length before their values, texts are whole, and what is cleared is gone.
+//! The rules are those of the agent's own client: messages are merged, lists are resized before
+//! their values are set, texts are replaced as a whole, and cleared fields are removed.
 
 use super::DiffError;
 use super::interest::Interest;
@@ -17,7 +17,7 @@ use crate::cascade::update::MAX_ENTRIES;
 /// message takes three.
 pub const MAX_DEPTH: usize = 34;
 
-/// Longest list: a few bytes may ask for any length.
+/// Longest list: a few bytes could ask for any length.
 pub const MAX_LENGTH: usize = MAX_ENTRIES as usize;
 
 /// Most values of one conversation, so that lists of lists cannot multiply. The longest one seen
@@ -34,10 +34,10 @@ pub(super) fn message(
     Application { room, depth: 0 }.message(root, diff, interest)
 }
 
-/// One difference being applied.
+/// The state of applying one difference.
 struct Application<'a> {
     room: &'a mut usize,
-    /// How many messages are open.
+    /// How many messages the current one is nested in.
     depth: usize,
 }
 

@@ -1,4 +1,5 @@
-//! One message of `StreamAgentStateUpdates`: everything at first, later only what has changed.
+//! One message of `StreamAgentStateUpdates`: the first holds everything, later ones only what has
+//! changed.
 
 use std::sync::LazyLock;
 
@@ -11,8 +12,7 @@ use crate::cascade::update::Update;
 use crate::observe::json::{Paths, Value};
 use crate::record::Id;
 
-/// `{"update": {…}}`, read into the news that it brings. What a message does not mention stays as
-/// it was; only a stream's first one says everything.
+/// Reads `{"update": {…}}` into an [`Update`]. What a message does not mention stays as it was.
 #[derive(Debug, Default)]
 pub struct AgentState {
     said: Update,
@@ -22,7 +22,7 @@ pub struct AgentState {
     budget: Budget,
 }
 
-/// What is read of such a message.
+/// The fields that are read.
 #[derive(Debug, Clone, Copy)]
 pub enum AgentStateField {
     ActiveChildren,
@@ -64,7 +64,7 @@ impl Message for AgentState {
     }
 
     fn finish(self) -> Result<Update, Malformed> {
-        // A conversation that works for nobody is its own root.
+        // A conversation that works for no other is its own root.
         let root = self
             .main
             .root()

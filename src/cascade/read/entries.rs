@@ -1,4 +1,4 @@
-//! A list of entries that comes with the list of their indices, in either order.
+//! A list of entries and the list of their indices, which come in either order.
 
 use super::Malformed;
 use super::values::whole_number;
@@ -33,7 +33,7 @@ pub enum ListPart {
 pub(super) struct Budget(u32);
 
 impl<E: Default> Entries<E> {
-    /// Takes a part of the list; what stands inside an entry goes to [`Self::last`].
+    /// Reads a part of the list; what is inside an entry goes to [`Self::last`].
     pub(super) fn read_part(
         &mut self,
         part: ListPart,
@@ -41,11 +41,11 @@ impl<E: Default> Entries<E> {
         budget: &mut Budget,
     ) -> Result<(), Malformed> {
         match (part, value) {
-            // Of a repeated member, the last one counts.
+            // When a member is repeated, the last one counts.
             (ListPart::Entries, Value::Array) => self.entries.clear(),
             (ListPart::Indices, Value::Array) => self.indices.clear(),
             (_, Value::End) | (ListPart::Entries | ListPart::Indices, _) => {}
-            // Whatever stands there is an entry: the indices count it.
+            // A value of any type is an entry: the indices count it.
             (ListPart::Entry, _) => {
                 budget.spend()?;
                 self.entries.push(E::default());

@@ -1,7 +1,7 @@
 //! Which models the agent offers by its own names (`GetUserStatus`), and what is left of each.
 //!
-//! Several models may share one quota: what is left of them must not be added up. Other documents
-//! that tell of models and quotas are those of Cloud Code, and read as such.
+//! Several models may share one quota, so remaining fractions must not be added up. Other documents
+//! with models and quotas are those of Cloud Code, and read as such.
 
 use std::sync::LazyLock;
 use std::time::SystemTime;
@@ -15,16 +15,16 @@ use crate::record::{DisplayName, Id};
 /// Most models of one reply. Agents offer a few dozen.
 pub const MAX_MODELS: usize = 1024;
 
-/// A model by the agent's own name only.
+/// A model known only by the agent's own name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelConfig {
     /// The agent's own name (`MODEL_PLACEHOLDER_M26`).
     pub placeholder: Id,
-    /// What people read.
+    /// The display name.
     pub display: Option<DisplayName>,
     /// What is left of its quota, from 0 to 1.
     pub remaining: Option<f64>,
-    /// When that is full again.
+    /// When the quota is full again.
     pub resets_at: Option<SystemTime>,
 }
 
@@ -35,7 +35,7 @@ pub struct UserStatus {
     current: Draft,
 }
 
-/// What is read of such a reply.
+/// The fields that are read.
 #[derive(Debug, Clone, Copy)]
 pub enum ModelField {
     Display,
@@ -50,7 +50,7 @@ struct Draft {
     display: Option<DisplayName>,
     placeholder: Option<Id>,
     remaining: Option<f64>,
-    /// There is a number, but it cannot be one.
+    /// There is a value, but it is not a valid number.
     is_unreadable: bool,
     resets_at: Option<SystemTime>,
 }

@@ -1,4 +1,4 @@
-//! The replies that polling asks for: steps and calls to models from an offset on.
+//! The replies to polling: steps and calls to models from an offset on.
 
 use std::sync::LazyLock;
 
@@ -18,7 +18,7 @@ pub struct Steps(Reply);
 pub struct Generations(Reply);
 
 impl Steps {
-    /// The reply to a question for all steps from this index on.
+    /// The reply to a request for all steps from this index on.
     #[must_use]
     pub fn from_offset(offset: u32) -> Self {
         Self(Reply::from_offset(offset))
@@ -26,7 +26,7 @@ impl Steps {
 }
 
 impl Generations {
-    /// The reply to a question for all calls from this index on.
+    /// The reply to a request for all calls from this index on.
     #[must_use]
     pub fn from_offset(offset: u32) -> Self {
         Self(Reply::from_offset(offset))

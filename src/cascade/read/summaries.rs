@@ -1,4 +1,5 @@
-//! The reply of `GetAllCascadeTrajectories`: every conversation that the agent remembers, in short.
+//! The reply of `GetAllCascadeTrajectories`: a summary of every conversation that the agent
+//! remembers.
 
 use std::sync::LazyLock;
 use std::time::SystemTime;
@@ -13,7 +14,7 @@ use crate::record::Id;
 /// Most conversations of one reply. A heavy user has some thousand.
 pub const MAX_SUMMARIES: usize = 16_384;
 
-/// One conversation in short. Its title is not read: a model wrote it out of the user's words.
+/// The summary of one conversation. Its title is not read: a model wrote it from the user's words.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
     /// The conversation.
@@ -28,22 +29,22 @@ pub struct Summary {
     pub last_modified: Option<SystemTime>,
     /// When its user last wrote, by the agent's clock.
     pub last_user_input: Option<SystemTime>,
-    /// The conversation that this one works for, when it is a subagent's.
+    /// The conversation that this one works for, if this is a subagent's.
     pub root: Option<Id>,
-    /// The agent says that subagents are at work. Not said and `false` look alike on the wire.
+    /// The agent says that subagents are working. Absent and `false` look alike on the wire.
     pub has_active_children: bool,
-    /// The agent says that something is still at work. Not said and `false` look alike on the wire.
+    /// The agent says that something is still working. Absent and `false` look alike on the wire.
     pub not_fully_idle: bool,
 }
 
-/// `{"trajectorySummaries": {"<conversation>": {…}}}`, read into a summary for each.
+/// Reads `{"trajectorySummaries": {"<conversation>": {…}}}` into a summary for each.
 #[derive(Debug, Default)]
 pub struct Summaries {
     read: Vec<Summary>,
     current: Option<Summary>,
 }
 
-/// What is read of such a reply.
+/// The fields that are read.
 #[derive(Debug, Clone, Copy)]
 pub enum SummaryField {
     ActiveChildren,
@@ -102,7 +103,7 @@ impl Summary {
         }
     }
 
-    /// Whether the agent works on it, by any word of the list.
+    /// Whether the agent or a subagent works on it, by any field of the summary.
     #[must_use]
     pub fn is_worked_on(&self) -> bool {
         self.works() || self.has_active_children || self.not_fully_idle
@@ -127,7 +128,7 @@ impl Summary {
             SummaryField::LastModified => self.last_modified = time(value),
             SummaryField::LastUserInput => self.last_user_input = time(value),
             SummaryField::NotFullyIdle => self.not_fully_idle = value == Value::Bool(true),
-            // A conversation that works for nobody is its own root.
+            // A conversation that works for no other is its own root.
             SummaryField::Root => self.root = id(value).filter(|root| *root != self.cascade),
             SummaryField::Status => self.status = named(value),
             SummaryField::StepCount => {

@@ -1,7 +1,7 @@
-//! Steps, calls to models and the ends of executors, wherever a message has them.
+//! Reads steps, calls to models and executor ends, wherever a message has them.
 //!
-//! The tables say where these stand below a place; messages put them at theirs. Of a step's content
-//! only whether the model has said something is read.
+//! The tables give the paths below a prefix; messages add the prefix. Of a step's content only
+//! whether the model has written something is read.
 
 use super::Malformed;
 use super::entries::{Budget, Entries, ListPart};
@@ -13,7 +13,7 @@ use crate::cascade::update::{
 use crate::observe::json::Value;
 use crate::record::Id;
 
-/// News of one trajectory, while it is being read.
+/// The update of one trajectory, while it is being read.
 #[derive(Debug, Default)]
 pub(super) struct TrajectoryDraft {
     id: Option<Id>,
@@ -21,18 +21,18 @@ pub(super) struct TrajectoryDraft {
     root: Option<Id>,
     steps: Entries<Step>,
     generations: Entries<GenerationDraft>,
-    /// An executor that still runs has no reason.
+    /// Executors with their termination reasons; one that still runs has none.
     executors: Entries<Option<Termination>>,
     /// Trajectories inside of its steps that are being read, the outermost first.
     open: Vec<Self>,
-    /// Those that have been read.
+    /// Inner trajectories that have been read.
     inside: Vec<(Id, TrajectoryUpdate)>,
 }
 
-/// What was read of one trajectory, and of those of subagents inside of its steps.
+/// The update of one trajectory, and of those of subagents inside of its steps.
 pub(super) type ReadTrajectories = (TrajectoryUpdate, Vec<(Id, TrajectoryUpdate)>);
 
-/// What is read of a trajectory.
+/// The fields that are read of a trajectory.
 #[derive(Debug, Clone, Copy)]
 pub enum TrajectoryField {
     Executors(ListPart),
@@ -43,12 +43,12 @@ pub enum TrajectoryField {
     Status,
     Step(StepField),
     Steps(ListPart),
-    /// A trajectory inside of a step. Until it ends, all that is read is its own.
+    /// A trajectory inside of a step. Until it ends, all values belong to it.
     Subtrajectory,
     Termination,
 }
 
-/// What is read of a step.
+/// The fields that are read of a step.
 #[derive(Debug, Clone, Copy)]
 pub enum StepField {
     CompletedAt,
@@ -58,7 +58,7 @@ pub enum StepField {
     Text,
 }
 
-/// What is read of a call to a model.
+/// The fields that are read of a call to a model.
 #[derive(Debug, Clone, Copy)]
 pub enum GenerationField {
     AssignedMessage,
@@ -111,8 +111,7 @@ impl TrajectoryDraft {
         Ok(())
     }
 
-    /// The innermost trajectory that is being read has come to its end. One without an id is
-    /// nobody's.
+    /// Ends the innermost trajectory that is being read. One without an id is dropped.
     fn close(&mut self) -> Result<(), Malformed> {
         let Some(mut closed) = self.open.pop() else {
             return Ok(());
@@ -163,12 +162,12 @@ impl TrajectoryDraft {
         Ok(())
     }
 
-    /// The conversation that this one works for, or itself.
+    /// The root conversation: the one that this one works for, or itself.
     pub(super) fn root(&self) -> Option<&Id> {
         self.root.as_ref()
     }
 
-    /// What was read; `first` is the index of the first entry of lists without indices.
+    /// Returns what was read; `first` is the index of the first entry of lists without indices.
     pub(super) fn finish(self, first: u32) -> Result<ReadTrajectories, Malformed> {
         let total_steps = self.steps.total();
         let generations = self.generations.finish(first)?.into_iter();
@@ -188,7 +187,7 @@ impl TrajectoryDraft {
     }
 }
 
-/// Takes a value of a step.
+/// Sets a field of a step.
 fn set_step_field(step: &mut Step, field: StepField, value: Value<'_>) {
     let Step {
         kind,
@@ -257,7 +256,7 @@ fn set_count(usage: &mut AgentUsage, count: Count, value: Value<'_>) {
     *slot = tokens(value).unwrap_or(*slot);
 }
 
-/// Adds the trace of an attempt. Only the oldest may get lost: the last one is that of the final
+/// Adds the trace of an attempt. Only the oldest may be dropped: the last one is that of the final
 /// usage.
 fn push_trace(traces: &mut Vec<Id>, trace: Option<Id>) {
     traces.extend(trace);
@@ -269,7 +268,7 @@ fn push_trace(traces: &mut Vec<Id>, trace: Option<Id>) {
 /// Most attempts of one call that are kept. The agent has been seen to make five.
 const MAX_TRACES: usize = 32;
 
-/// The rows of a trajectory's news below a place.
+/// The rows of a trajectory's update below a prefix.
 pub(super) fn news<T>(place: &str, field: impl Fn(TrajectoryField) -> T + Copy) -> Rows<T> {
     let generation = |part| field(TrajectoryField::Generation(part));
     let mut rows = at(place, &NEWS, field);
@@ -282,7 +281,7 @@ pub(super) fn news<T>(place: &str, field: impl Fn(TrajectoryField) -> T + Copy) 
     rows
 }
 
-/// The rows of a step's content below a place, and of the trajectories of subagents inside of it.
+/// The rows of a step's content below a prefix, and of the trajectories of subagents inside of it.
 pub(super) fn steps<T>(place: &str, field: impl Fn(TrajectoryField) -> T + Copy) -> Rows<T> {
     let step = |part| field(TrajectoryField::Step(part));
     let generation = |part| field(TrajectoryField::Generation(part));
@@ -301,7 +300,7 @@ pub(super) fn steps<T>(place: &str, field: impl Fn(TrajectoryField) -> T + Copy)
     rows
 }
 
-/// Subagents of subagents whose trajectories are read inside of each other.
+/// How deeply nested trajectories of subagents are read.
 const MAX_INSIDE: usize = 3;
 
 /// `gemini_coder.TrajectoryDraft`

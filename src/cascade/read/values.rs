@@ -1,4 +1,4 @@
-//! What single JSON values mean. Whatever has an unexpected type or form says nothing.
+//! Converts single JSON values. A value of an unexpected type or form becomes `None`.
 
 use std::time::SystemTime;
 
@@ -8,7 +8,7 @@ use super::names::{Named, model_of_number};
 use crate::observe::json::Value;
 use crate::record::{Id, Model, TokenUsage};
 
-/// A text that is short enough to be a name.
+/// A text that is short enough to have been kept completely.
 pub(super) fn text(value: Value<'_>) -> Option<&str> {
     match value {
         Value::String { text, cut: false } => Some(text),
@@ -71,7 +71,7 @@ pub(super) fn tokens(value: Value<'_>) -> Option<u64> {
     whole_number(value).filter(|tokens| *tokens <= TokenUsage::MAX_OF_A_KIND)
 }
 
-/// A share of a whole, brought into 0 to 1. Infinity and what is no number are none.
+/// A fraction, clamped to 0 to 1. Infinity and NaN become `None`.
 pub(super) fn fraction(value: Value<'_>) -> Option<f64> {
     let (Value::Number(text) | Value::String { text, cut: false }) = value else {
         return None;

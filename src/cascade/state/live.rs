@@ -1,5 +1,5 @@
-//! One conversation with its calls: what happens in it becomes facts. The run that counts a call is
-//! the one whose trace has it, as [`Calls`] settles both at once.
+//! One followed conversation with its calls: turns its events into facts. The run that counts a
+//! call is also the one whose trace contains the call's span, as [`Calls`] settles both at once.
 
 use std::time::SystemTime;
 
@@ -17,10 +17,10 @@ pub(super) struct FollowedConversation {
     pub(super) conversation: Conversation,
     pub(super) trajectory: Option<Id>,
     pub(super) calls: Calls,
-    /// The model of the first call of its run, by the agent's word.
+    /// The model of the first call of its run, as the agent reports it.
     model: Option<Model>,
-    /// Where the span of the run stands that its calls are part of, once one of them or the run
-    /// itself needs it.
+    /// The span context of the run under way, created when the run or one of its calls first needs
+    /// it.
     span: Option<TraceContext>,
 }
 
@@ -35,7 +35,7 @@ impl FollowedConversation {
         }
     }
 
-    /// What its events mean to the views.
+    /// Turns the conversation's events into facts.
     pub(super) fn emit(
         &mut self,
         cascade: &Id,
@@ -77,7 +77,7 @@ impl FollowedConversation {
         facts
     }
 
-    /// Takes a call that belongs to the conversation.
+    /// Adds a call that belongs to the conversation.
     pub(super) fn add(
         &mut self,
         call: SeenCall,
@@ -90,14 +90,15 @@ impl FollowedConversation {
         facts
     }
 
-    /// Where the span of a call stands, if that is known already.
+    /// The span context of a call, if it is known already.
     pub(super) fn place(&mut self, call: &SeenCall, sampling: Sampling) -> Option<TraceContext> {
         self.confirmed_interval()
             .filter(|run| call.is_within(*run))
             .map(|_| spans::within(&self.span(sampling)))
     }
 
-    /// Time has passed: where no run is under way, calls have waited for one long enough.
+    /// Time has passed: where no run is under way, gives up on calls that have waited long enough
+    /// for one.
     pub(super) fn stop_waiting(&mut self, sampling: Option<Sampling>, now: Moment) -> Vec<Fact> {
         if self.conversation.is_running() || self.conversation.waits() {
             return Vec::new();
@@ -105,7 +106,7 @@ impl FollowedConversation {
         standalone_spans(self.calls.stop_waiting(now.at), sampling)
     }
 
-    /// The conversation, the agent or the house goes away.
+    /// The conversation, the agent or Gravimeter goes away.
     pub(super) fn lose(
         &mut self,
         cascade: &Id,
@@ -119,7 +120,7 @@ impl FollowedConversation {
         facts
     }
 
-    /// What the run under way has for sure.
+    /// Settles the calls that certainly belong to the run under way.
     fn settle(&mut self, sampling: Option<Sampling>) -> Vec<Fact> {
         let calls = self
             .confirmed_interval()
@@ -134,7 +135,7 @@ impl FollowedConversation {
             .map(|(began, until)| ConfirmedInterval { began, until })
     }
 
-    /// Calls whose spans stand within that of the run.
+    /// Places the spans of these calls within the run's span.
     fn within(&mut self, calls: Vec<u64>, sampling: Option<Sampling>) -> Vec<Fact> {
         let Some(sampling) = sampling.filter(|_| !calls.is_empty()) else {
             return Vec::new();
@@ -149,12 +150,12 @@ impl FollowedConversation {
             .collect()
     }
 
-    /// Where the span of the run stands that is under way.
+    /// The span context of the run under way.
     fn span(&mut self, sampling: Sampling) -> TraceContext {
         *self.span.get_or_insert_with(|| spans::root(sampling))
     }
 
-    /// The run, after the calls whose places are known with it.
+    /// The fact of the ended run, after those of the calls that are placed with it.
     fn ended(&mut self, cascade: &Id, run: EndedRun, sampling: Option<Sampling>) -> Vec<Fact> {
         let mut calls = self.calls.of_run(run.began, run.ended, run.latest);
         let mut facts = self.within(std::mem::take(&mut calls.unplaced), sampling);
@@ -211,7 +212,7 @@ impl FollowedConversation {
     }
 }
 
-/// Calls that belong to no run: their spans stand alone.
+/// Calls that belong to no run get a root span each.
 pub(super) fn standalone_spans(
     calls: impl IntoIterator<Item = u64>,
     sampling: Option<Sampling>,

@@ -1,5 +1,5 @@
-//! All that is known of conversations and of calls that may still find theirs. Pure: facts and news
-//! enter with the time, facts leave.
+//! Everything known of conversations and of calls that may still be assigned to one. Pure: facts
+//! and updates enter with the time, facts leave.
 
 mod calls;
 mod live;
@@ -22,29 +22,29 @@ use super::read::Summary;
 use super::update::{RunStatus, TrajectoryUpdate, Update};
 use crate::record::{Fact, Id, JoinedIds, Sampling, UpdateSource};
 
-/// What the correlator knows.
+/// The correlator's state.
 #[derive(Debug)]
 pub(super) struct CorrelatorState {
     index: ConversationIndex,
     reconciler: UsageReconciler,
-    /// The latest calls, oldest first: what is learned of them later follows them.
+    /// The latest calls, oldest first, which may still be moved to another conversation.
     recent: VecDeque<RecentCall>,
     conversations: LruCache<Id, FollowedConversation>,
-    /// When the last run had ended of conversations that were given up: should one come again, its
+    /// When the last run of a dropped conversation ended: should the conversation come back, its
     /// runs begin later.
     ends: LruCache<Id, Instant>,
     following: Option<Following>,
-    /// Which traces are recorded; `None` where nothing is traced.
+    /// The sampling of traces; `None` where tracing is off.
     sampling: Option<Sampling>,
 }
 
 /// An agent that is being followed.
 #[derive(Debug)]
 struct Following {
-    /// What is older is history to a conversation that is not known.
+    /// For a conversation that is new here, everything older is history.
     since: SystemTime,
-    /// The sources that have said once that everything had ended: from then on nothing less counts
-    /// as the end.
+    /// The sources that have reported once that everything had ended: from then on nothing less
+    /// counts as the end.
     say_fully_idle: BTreeSet<UpdateSource>,
 }
 
@@ -81,7 +81,7 @@ impl CorrelatorState {
             facts.extend(self.give_up(&cascade, live, now));
         }
         facts.extend(self.place_alone());
-        // Nobody is left who could tell the other side.
+        // No agent is left that could report the other side.
         self.reconciler = UsageReconciler::default();
         facts
     }
@@ -117,7 +117,8 @@ impl CorrelatorState {
         facts
     }
 
-    /// What the list says of subagents counts where nothing better tells when everything has ended.
+    /// Applies what the list says of subagents, where nothing better shows when everything has
+    /// ended.
     fn apply_listed(&mut self, summary: &Summary, now: Moment) -> Vec<Fact> {
         if !self.needs_list(&summary.cascade) {
             return Vec::new();
@@ -137,8 +138,8 @@ impl CorrelatorState {
         live.emit(&summary.cascade, events, reconciler, *sampling, now)
     }
 
-    /// Whether a run is over unless subagents work, of which only the list of conversations may
-    /// tell.
+    /// Whether a run is over unless subagents still work, which only the list of conversations may
+    /// show.
     pub(super) fn needs_list(&self, cascade: &Id) -> bool {
         let says_fully_idle = |source| {
             self.following
@@ -194,7 +195,7 @@ impl CorrelatorState {
         else {
             return Vec::new();
         };
-        // A subagent that is gone works no more.
+        // A subagent that is gone no longer works.
         let says_fully_idle = !following.say_fully_idle.is_empty();
         let gone = as_subtrajectory(
             self.name_of(cascade).clone(),
@@ -231,8 +232,8 @@ impl CorrelatorState {
             .map_or((0, 0), |live| live.conversation.known(subtrajectory))
     }
 
-    /// From which step on something may still change of a conversation with this main trajectory,
-    /// which may be a subagent's.
+    /// The first step that may still change in a conversation with this main trajectory, which may
+    /// be a subagent's.
     pub(super) fn first_open_step(&self, cascade: &Id, trajectory: Option<&Id>) -> Option<u32> {
         let root = self.index.root_of(cascade);
         let subtrajectory = (root != *cascade).then(|| trajectory.unwrap_or(self.name_of(cascade)));
@@ -242,7 +243,7 @@ impl CorrelatorState {
             .first_open_step(subtrajectory)
     }
 
-    /// Whether calls of a conversation wait for the run that has them.
+    /// Whether calls of a conversation wait for their run.
     pub(super) fn has_waiting_calls(&self, cascade: &Id) -> bool {
         self.conversations
             .peek(cascade)
@@ -262,13 +263,13 @@ impl CorrelatorState {
                 && (is_own || conversation.is_at_work(self.name_of(cascade))))
     }
 
-    /// Under which name the conversation that a subagent's conversation works for knows it: that of
-    /// its trajectory.
+    /// The id under which the root conversation knows a subagent's conversation: that of its
+    /// trajectory.
     fn name_of<'a>(&'a self, cascade: &'a Id) -> &'a Id {
         self.index.main_of(cascade).unwrap_or(cascade)
     }
 
-    /// News of a conversation that works for no other.
+    /// Applies an update to a root conversation.
     fn apply(
         &mut self,
         cascade: &Id,
@@ -298,7 +299,7 @@ impl CorrelatorState {
         facts
     }
 
-    /// A conversation that was followed on its own may turn out to be a subagent's.
+    /// Merges a conversation that was followed on its own into the one it turns out to work for.
     fn fold(&mut self, cascade: &Id, now: Moment) -> Vec<Fact> {
         let root = self.index.root_of(cascade);
         if self.following.is_none() || root == *cascade {
@@ -317,9 +318,9 @@ impl CorrelatorState {
         facts
     }
 
-    /// Follows a conversation, unless it is followed already or no agent is. It goes on after the
-    /// last run that was told of it, and takes the calls that came before the agent was followed:
-    /// the run under way may have begun before them.
+    /// Follows a conversation, unless it is followed already or no agent is. It continues after the
+    /// last run that was reported of it, and takes the calls that came before the agent was
+    /// followed: the run under way may have begun before them.
     fn make_live(&mut self, cascade: &Id, now: Moment) {
         let Some(Following { since, .. }) = self.following else {
             return;
@@ -337,8 +338,7 @@ impl CorrelatorState {
         self.conversations.put(cascade.clone(), live);
     }
 
-    /// Makes room for a conversation that is not known: the one that had news longest ago is given
-    /// up.
+    /// Makes room for a new conversation by dropping the one that was updated longest ago.
     fn make_room(&mut self, cascade: &Id, now: Moment) -> Vec<Fact> {
         let has_room = self.conversations.len() < MAX_CONVERSATIONS.get()
             || self.conversations.contains(cascade);
@@ -346,7 +346,7 @@ impl CorrelatorState {
         let Some((oldest, live)) = oldest else {
             return Vec::new();
         };
-        // Should it come again, what has been told of it is history.
+        // Should it come back, what has been reported of it is history.
         if let Some(following) = &mut self.following {
             following.since = now.wall;
         }
@@ -361,7 +361,7 @@ impl CorrelatorState {
         facts
     }
 
-    /// What an update says of who belongs to whom. Returns whether any of it is new.
+    /// Records which ids an update reports together. Returns whether any of it is new.
     fn learn(&mut self, cascade: &Id, update: &Update) -> bool {
         let index = &mut self.index;
         let mut is_new = index.confirm(cascade);
@@ -388,7 +388,7 @@ impl CorrelatorState {
     }
 }
 
-/// A subagent's own conversation as news of the one that it works for.
+/// A subagent's own conversation as an update of the one that it works for.
 fn as_subtrajectory(name: Id, update: &Update) -> Update {
     let news = TrajectoryUpdate {
         status: update.status.or(update.main.status),
@@ -401,6 +401,6 @@ fn as_subtrajectory(name: Id, update: &Update) -> Update {
     }
 }
 
-/// Conversations that are followed or had calls lately. One with 2,300 steps takes 150 kB, most
-/// take a few.
+/// Most conversations that are followed or had calls lately. One with 2,300 steps takes 150 kB,
+/// most take a few.
 const MAX_CONVERSATIONS: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();

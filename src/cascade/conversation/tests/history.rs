@@ -1,4 +1,4 @@
-//! What had happened before the house looked is not counted, and nothing is told twice.
+//! What had happened before following began is not counted, and nothing is reported twice.
 
 use super::*;
 

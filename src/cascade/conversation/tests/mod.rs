@@ -1,4 +1,4 @@
-//! A conversation, told at times that the tests choose.
+//! A conversation with updates at times that the tests choose.
 
 mod ends;
 mod history;
@@ -13,7 +13,7 @@ use super::*;
 use crate::cascade::test_updates::{generation, id, idle, running, status};
 use crate::cascade::update::{MAX_ENTRIES, Step, Termination, TrajectoryUpdate};
 
-/// A conversation, told at times in seconds since it began to be followed.
+/// A conversation with updates at times in seconds since it began to be followed.
 struct Scenario {
     conversation: Conversation,
     zero: Moment,
@@ -162,7 +162,7 @@ fn steps_ended(events: &[Event]) -> Vec<&'static str> {
     steps.collect()
 }
 
-/// The generations that were told, the fresh ones with a `!`.
+/// The generations that were reported, the fresh ones with a `!`.
 fn generations(events: &[Event]) -> Vec<String> {
     let generations = events.iter().filter_map(|event| match event {
         Event::Generation { generation, fresh } => Some(format!(

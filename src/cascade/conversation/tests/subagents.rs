@@ -154,7 +154,7 @@ fn what_the_stream_said_of_subagents_counts_until_it_is_left() {
         );
         scenario.say(2.0, idle().steps(1, [done()]));
         assert_eq!(scenario.tick(100.0), [], "it works");
-        // Inside of a step, no status is told on these ways.
+        // Inside of a step, these methods report no status.
         scenario.source = source;
         scenario.say(
             101.0,

@@ -1,4 +1,4 @@
-//! All that is known, told at times that the tests choose.
+//! The correlator's state, with input at times that the tests choose.
 
 mod belonging;
 mod overlap;
@@ -21,7 +21,7 @@ use crate::record::{
     TokenUsage, TraceContext, TraceParent,
 };
 
-/// The state, told at times in seconds since the agent began to be followed.
+/// The state, with input at times in seconds since the agent began to be followed.
 struct Told {
     state: CorrelatorState,
     zero: Moment,
@@ -88,7 +88,7 @@ impl Told {
         is_open
     }
 
-    /// The places that were told later, since the last time.
+    /// The places that were reported later, since the last time.
     fn placed_later(&mut self) -> Vec<(u64, TraceContext)> {
         let later = std::mem::take(&mut self.facts)
             .into_iter()
