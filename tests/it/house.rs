@@ -154,7 +154,7 @@ const LONG_FILES: [&str; 15] = [
     "config/keys.rs",
     "config/mod.rs",
     "config/value.rs",
-    "demo/agent/desk.rs",
+    "demo/agent/context.rs",
     "dialect/observer.rs",
     "export/otlp/config.rs",
     "launch/supervise.rs",

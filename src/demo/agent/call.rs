@@ -24,7 +24,7 @@ pub(super) struct Caller {
 }
 
 /// A request.
-pub(super) struct Ask {
+pub(super) struct CallRequest {
     pub(super) path: &'static str,
     pub(super) body: Bytes,
     /// Without `Content-Length`, in several chunks.
@@ -44,7 +44,7 @@ pub(super) struct Answer {
 }
 
 /// Is told of an answer as it grows.
-pub(super) type Hear<'a> = dyn FnMut(&Parts, &[u8]) + Send + 'a;
+pub(super) type OnProgress<'a> = dyn FnMut(&Parts, &[u8]) + Send + 'a;
 
 /// No answer.
 #[derive(Debug, thiserror::Error)]
@@ -74,12 +74,12 @@ impl Caller {
         }
     }
 
-    /// Sends `ask` and reads the whole answer, unless asked to leave; `hear` is told the head and
+    /// Sends `ask` and reads the whole answer, unless asked to leave; `on_progress` is told the head and
     /// all that came so far, each time that more has come. A failed connection is not used again.
-    pub(super) async fn listen(
+    pub(super) async fn send(
         &mut self,
-        ask: Ask,
-        hear: &mut Hear<'_>,
+        ask: CallRequest,
+        on_progress: &mut OnProgress<'_>,
     ) -> Result<Answer, CallError> {
         let mut connection = self.connection().await?;
         let (path, leave_after) = (ask.path, ask.leave_after);
@@ -91,7 +91,10 @@ impl Caller {
         let (head, body) = response
             .map_err(|source| CallError::Http { path, source })?
             .into_parts();
-        let (body, left) = read(path, body, leave_after, &mut |bytes| hear(&head, bytes)).await?;
+        let (body, left) = read(path, body, leave_after, &mut |bytes| {
+            on_progress(&head, bytes)
+        })
+        .await?;
         // HTTP/1.1 has no other way to stop an answer than to close.
         if !left || connection.is_http2() {
             self.connection = Some(connection);
@@ -114,7 +117,7 @@ impl Caller {
         self.dialer.connect().await
     }
 
-    fn request(&self, ask: Ask, http2: bool) -> Result<Request<Pieces>, http::Error> {
+    fn request(&self, ask: CallRequest, http2: bool) -> Result<Request<Pieces>, http::Error> {
         let host = self.dialer.host();
         let uri = Uri::builder().path_and_query(ask.path);
         let uri = if http2 {
@@ -149,7 +152,7 @@ async fn read(
     path: &'static str,
     mut body: Incoming,
     leave_after: Option<usize>,
-    hear: &mut (dyn FnMut(&[u8]) + Send),
+    on_progress: &mut (dyn FnMut(&[u8]) + Send),
 ) -> Result<(Vec<u8>, bool), CallError> {
     let mut bytes = Vec::new();
     loop {
@@ -166,7 +169,7 @@ async fn read(
         if bytes.len() > BODY_LIMIT {
             return Err(CallError::TooLarge { path });
         }
-        hear(&bytes);
+        on_progress(&bytes);
         if leave_after.is_some_and(|events| count_events(&bytes) >= events) {
             return Ok((bytes, true));
         }

@@ -9,13 +9,13 @@
 mod announce;
 mod call;
 mod cascade;
+mod context;
 mod conversation;
-mod desk;
 mod dial;
 mod fetch;
-mod line;
 mod options;
 mod prompt;
+mod provider_client;
 mod reply;
 mod rpc;
 mod run;

@@ -9,13 +9,13 @@ use serde::Deserialize;
 
 use super::call::Answer;
 use crate::demo::digest::{HASH_HEADER, sha256};
-use crate::demo::usage::Usage;
+use crate::demo::usage::UsageMetadata;
 
 /// What a generation came to.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Reply {
     /// The last counts reported, field by field.
-    pub(super) usage: Usage,
+    pub(super) usage: UsageMetadata,
     /// The visible text.
     pub(super) text: String,
     /// Joins the call with its telemetry.
@@ -152,7 +152,7 @@ struct Response {
     #[serde(default)]
     candidates: Vec<Candidate>,
     #[serde(default)]
-    usage_metadata: Usage,
+    usage_metadata: UsageMetadata,
     response_id: String,
 }
 

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::names::{StepKind, StepStatus, Termination};
 use super::state::Trajectory;
 use crate::demo::models::{Card, card};
-use crate::demo::usage::Usage;
+use crate::demo::usage::UsageMetadata;
 
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,7 +161,7 @@ impl Stats {
     /// What the language server makes of the wire's counts. For Claude it knows another response id
     /// than the wire's, which then is the message's.
     pub(in crate::demo::agent) fn new(
-        usage: Usage,
+        usage: UsageMetadata,
         model: &str,
         wire_id: &str,
         trace: &str,

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::envelope;
 use super::fault::Fault;
-use super::stream::Rung;
+use super::stream::StreamKind;
 use crate::demo::agent::Rungs;
 use crate::demo::agent::cascade::{Cascade, Document, Trajectory, documents, without_defaults};
 
@@ -30,7 +30,7 @@ impl AgentState {
     }
 }
 
-impl Rung for AgentState {
+impl StreamKind for AgentState {
     const STAYS: bool = true;
 
     fn off(rungs: Rungs) -> Option<Fault> {

@@ -5,12 +5,12 @@
 //! nothing.
 
 mod agent_state;
+mod body;
 mod control;
 mod diff;
 mod dispatch;
 mod envelope;
 mod fault;
-mod flow;
 mod reactive;
 mod stream;
 mod tree;

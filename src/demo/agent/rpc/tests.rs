@@ -178,7 +178,7 @@ impl Scene {
     }
 
     async fn reactive(&self, way: Way, id: &str) -> Frames {
-        let asked = wire::Request {
+        let asked = wire::StreamRequest {
             protocol_version: 1,
             id: id.to_owned(),
             subscriber_id: "test".to_owned(),
@@ -593,7 +593,7 @@ async fn differences(frames: &mut Frames, state: &mut Message) -> Value {
         if flags & 2 != 0 {
             return serde_json::from_slice(&payload).unwrap();
         }
-        let response = wire::Response::decode(&payload[..]).unwrap();
+        let response = wire::StreamResponse::decode(&payload[..]).unwrap();
         version += 1;
         assert_eq!(response.version, version);
         apply(state, &response.diff.unwrap());

@@ -7,12 +7,12 @@ use http::StatusCode;
 use tokio::time::sleep;
 
 use super::Outcome;
-use super::call::{Answer, Ask, Caller, Hear};
+use super::call::{Answer, CallRequest, Caller, OnProgress};
 use super::reply::{self, Reply};
 use crate::demo::tally::{ModelTally, Tokens};
 
 /// Calls one after the other, and counts what it hears.
-pub(super) struct Line {
+pub(super) struct ProviderClient {
     caller: Caller,
     outcome: Outcome,
     /// Before the first retry, and after a call that failed.
@@ -20,7 +20,7 @@ pub(super) struct Line {
 }
 
 /// What came of one generation.
-pub(super) enum Heard {
+pub(super) enum CallResult {
     /// A reply, which may have been left in the middle.
     Reply(Reply, bool),
     /// Status 429, with the trace that its head named.
@@ -29,7 +29,7 @@ pub(super) enum Heard {
     Nothing,
 }
 
-impl Line {
+impl ProviderClient {
     /// Nothing is dialled before the first call.
     pub(super) fn new(caller: Caller, backoff: Duration) -> Self {
         Self {
@@ -47,17 +47,24 @@ impl Line {
         }
     }
 
-    /// One generation. `hear` is told of the stream as it grows.
-    pub(super) async fn generate(&mut self, model: &str, ask: Ask, hear: &mut Hear<'_>) -> Heard {
-        let Some(answer) = self.call(ask, hear).await else {
-            return Heard::Nothing;
+    /// One generation. `on_progress` is told of the stream as it grows.
+    pub(super) async fn generate(
+        &mut self,
+        model: &str,
+        ask: CallRequest,
+        on_progress: &mut OnProgress<'_>,
+    ) -> CallResult {
+        let Some(answer) = self.call(ask, on_progress).await else {
+            return CallResult::Nothing;
         };
         if answer.status == StatusCode::TOO_MANY_REQUESTS {
             self.entry(model).refused += 1;
-            return Heard::Refused(reply::trace(&answer).map(str::to_owned));
+            return CallResult::Refused(reply::trace(&answer).map(str::to_owned));
         }
-        self.take(model, &answer)
-            .map_or(Heard::Nothing, |reply| Heard::Reply(reply, answer.left))
+        self.read_reply(model, &answer)
+            .map_or(CallResult::Nothing, |reply| {
+                CallResult::Reply(reply, answer.left)
+            })
     }
 
     /// A refusal was followed by another attempt.
@@ -67,7 +74,7 @@ impl Line {
 
     /// Asks how many tokens something has.
     pub(super) async fn count(&mut self, model: &str, body: Bytes) {
-        let ask = Ask {
+        let ask = CallRequest {
             path: COUNT,
             body,
             chunked: false,
@@ -83,7 +90,7 @@ impl Line {
     pub(super) async fn control(&mut self, path: &'static str, body: Bytes) {
         let answer = self
             .call(
-                Ask {
+                CallRequest {
                     path,
                     body,
                     chunked: false,
@@ -98,8 +105,8 @@ impl Line {
     }
 
     /// Sends and verifies. What goes wrong is counted, and `None`.
-    async fn call(&mut self, ask: Ask, hear: &mut Hear<'_>) -> Option<Answer> {
-        let answer = match self.caller.listen(ask, hear).await {
+    async fn call(&mut self, ask: CallRequest, on_progress: &mut OnProgress<'_>) -> Option<Answer> {
+        let answer = match self.caller.send(ask, on_progress).await {
             Ok(answer) => answer,
             Err(error) => {
                 self.outcome.fail(error.to_string());
@@ -117,7 +124,7 @@ impl Line {
         }
     }
 
-    fn take(&mut self, model: &str, answer: &Answer) -> Option<Reply> {
+    fn read_reply(&mut self, model: &str, answer: &Answer) -> Option<Reply> {
         if !self.is_ok(answer) {
             return None;
         }

@@ -8,10 +8,10 @@ use tokio::time::timeout;
 
 /// Those who look at one conversation.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Audience(watch::Sender<Seats>);
+pub(super) struct Viewers(watch::Sender<ViewerState>);
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Seats {
+struct ViewerState {
     /// Somebody has asked for the conversation by its id at some time.
     known: bool,
     /// Streams that stay open across runs.
@@ -22,49 +22,49 @@ struct Seats {
 
 /// A place in the audience until it is dropped.
 #[derive(Debug)]
-pub(super) struct Place(Audience);
+pub(super) struct StayingViewer(Viewers);
 
-impl Audience {
+impl Viewers {
     /// Somebody asks for the conversation by its id.
-    pub(super) fn look(&self) {
+    pub(super) fn note_request(&self) {
         self.0
-            .send_modify(|seats| (seats.known, seats.looked) = (true, true));
+            .send_modify(|state| (state.known, state.looked) = (true, true));
     }
 
     /// Somebody looks at the list of all conversations, which is enough for those who know this
     /// one.
-    pub(super) fn glance(&self) {
-        self.0.send_modify(|seats| seats.looked |= seats.known);
+    pub(super) fn note_listing(&self) {
+        self.0.send_modify(|state| state.looked |= state.known);
     }
 
     /// Somebody stays.
-    pub(super) fn stay(&self) -> Place {
+    pub(super) fn join(&self) -> StayingViewer {
         self.0
-            .send_modify(|seats| (seats.known, seats.staying) = (true, seats.staying + 1));
-        Place(self.clone())
+            .send_modify(|state| (state.known, state.staying) = (true, state.staying + 1));
+        StayingViewer(self.clone())
     }
 
     /// A run is over: who looked once has to look again.
-    pub(super) fn dismiss(&self) {
-        self.0.send_modify(|seats| seats.looked = false);
+    pub(super) fn run_ended(&self) {
+        self.0.send_modify(|state| state.looked = false);
     }
 
     /// Waits until somebody looks; `false` when nobody did for so long.
     pub(super) async fn wait(&self, limit: Duration) -> bool {
-        let mut seats = self.0.subscribe();
+        let mut state = self.0.subscribe();
         // The sender lives as long as `self`.
         timeout(
             limit,
-            seats.wait_for(|seats| seats.staying > 0 || seats.looked),
+            state.wait_for(|state| state.staying > 0 || state.looked),
         )
         .await
         .is_ok()
     }
 }
 
-impl Drop for Place {
+impl Drop for StayingViewer {
     fn drop(&mut self) {
-        self.0.0.send_modify(|seats| seats.staying -= 1);
+        self.0.0.send_modify(|state| state.staying -= 1);
     }
 }
 
@@ -74,24 +74,24 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_stays_sees_every_run_and_who_looks_sees_one() {
-        let audience = Audience::default();
+        let viewers = Viewers::default();
         let limit = Duration::from_secs(1);
-        audience.glance();
+        viewers.note_listing();
         assert!(
-            !audience.wait(limit).await,
+            !viewers.wait(limit).await,
             "the list alone makes nobody wait for this conversation"
         );
-        audience.look();
-        assert!(audience.wait(limit).await);
-        audience.dismiss();
-        assert!(!audience.wait(limit).await);
-        audience.glance();
-        assert!(audience.wait(limit).await);
-        audience.dismiss();
-        let place = audience.stay();
-        audience.dismiss();
-        assert!(audience.wait(limit).await);
+        viewers.note_request();
+        assert!(viewers.wait(limit).await);
+        viewers.run_ended();
+        assert!(!viewers.wait(limit).await);
+        viewers.note_listing();
+        assert!(viewers.wait(limit).await);
+        viewers.run_ended();
+        let place = viewers.join();
+        viewers.run_ended();
+        assert!(viewers.wait(limit).await);
         drop(place);
-        assert!(!audience.wait(limit).await);
+        assert!(!viewers.wait(limit).await);
     }
 }
