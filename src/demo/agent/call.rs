@@ -1,4 +1,4 @@
-//! One request and its answer, on a connection that is kept as long as it lasts.
+//! Sends one request and reads its answer, on a connection that is kept as long as it lasts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,24 +29,24 @@ pub(super) struct CallRequest {
     pub(super) body: Bytes,
     /// Without `Content-Length`, in several chunks.
     pub(super) chunked: bool,
-    /// Leave after so many SSE events.
+    /// Stop reading after so many SSE events.
     pub(super) leave_after: Option<usize>,
 }
 
-/// An answer, its body as it stood on the wire.
+/// An answer, with the body as it was on the wire.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
-    /// The agent left before the end, as it was asked to.
+    /// The agent stopped before the end, as the request says.
     pub(super) left: bool,
 }
 
-/// Is told of an answer as it grows.
+/// Called with the head and the body so far, whenever more of an answer has come.
 pub(super) type OnProgress<'a> = dyn FnMut(&Parts, &[u8]) + Send + 'a;
 
-/// No answer.
+/// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CallError {
     #[error(transparent)]
@@ -65,7 +65,7 @@ pub(super) enum CallError {
 }
 
 impl Caller {
-    /// Connects with the first call.
+    /// Creates a caller that connects with the first request.
     pub(super) fn new(dialer: Arc<Dialer>) -> Self {
         Self {
             dialer,
@@ -74,8 +74,8 @@ impl Caller {
         }
     }
 
-    /// Sends `ask` and reads the whole answer, unless asked to leave; `on_progress` is told the head and
-    /// all that came so far, each time that more has come. A failed connection is not used again.
+    /// Sends `ask` and reads the whole answer, unless it says to stop early; `on_progress` is
+    /// called each time that more has come. A failed connection is not used again.
     pub(super) async fn send(
         &mut self,
         ask: CallRequest,
@@ -191,7 +191,7 @@ fn split(bytes: &Bytes) -> Vec<Bytes> {
 const USER_AGENT: &str = "antigravity/1.19.6 linux/amd64";
 /// Bytes in one chunk of an upload; not a divisor of anything, so that boundaries fall everywhere.
 const CHUNK: usize = 5_003;
-/// Without a byte for so long the answer counts as lost.
+/// After so long without a byte the answer counts as lost.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
-/// The largest answer that is kept to be hashed.
+/// Largest answer that is kept to be hashed.
 const BODY_LIMIT: usize = 256 << 20;

@@ -1,5 +1,5 @@
-//! What all trajectories of a conversation share, and how one of them calls a model: the request
-//! out, the entries of the conversation's state as the answer comes in, the log at the end.
+//! The state that all trajectories of a conversation share, and how one of them calls a model: the
+//! request out, the entries of the conversation's state as the answer comes in, the log at the end.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ pub(super) struct ConversationContext {
     run: Run,
 }
 
-/// One trajectory's place: the main one's, or a subagent's.
+/// A trajectory at work: the main one, or a subagent's.
 pub(super) struct ActiveTrajectory {
     pub(super) trajectory: String,
     /// The subagent's number.
@@ -45,24 +45,24 @@ pub(super) struct ActiveTrajectory {
     generations: u32,
 }
 
-/// A subagent at its place.
+/// A subagent at work.
 pub(super) struct RunningSubagent {
     pub(super) active: ActiveTrajectory,
-    /// The step of the main trajectory that is not over before it is.
+    /// The step of the main trajectory that ends with it.
     pub(super) works_in: Option<usize>,
 }
 
-/// What one generation came to, retries included.
+/// The result of one generation, retries included.
 pub(super) enum Generated {
-    /// A reply to its end.
+    /// The reply came to its end.
     Answered,
-    /// Left in the middle, as asked; the step waits for its end.
+    /// The answer was stopped in the middle, as asked; the step is still open.
     Left { step: usize },
     /// No attempt was answered.
     Failed,
 }
 
-/// A run so far.
+/// Totals of the run so far.
 #[derive(Clone, Copy)]
 struct Run {
     started: Timestamp,
@@ -70,7 +70,7 @@ struct Run {
     tokens: Tokens,
 }
 
-/// One attempt in the books.
+/// One attempt, as it is logged.
 struct LoggedAttempt<'a> {
     prompt: &'a Prompt,
     model: &'a str,
@@ -81,7 +81,7 @@ struct LoggedAttempt<'a> {
 }
 
 impl ConversationContext {
-    /// The desk of a conversation in which nothing was said yet.
+    /// The context of a new conversation.
     pub(super) fn new(
         options: Arc<AgentOptions>,
         provider: ProviderClient,
@@ -114,7 +114,7 @@ impl ConversationContext {
         }
     }
 
-    /// The user says something: the run begins.
+    /// Begins a run with a message of the user.
     pub(super) fn begin(&mut self, text: &str) {
         self.last_execution = std::mem::replace(&mut self.execution, uuid(&mut self.rng));
         let execution = &self.execution;
@@ -134,14 +134,14 @@ impl ConversationContext {
         };
     }
 
-    /// The main trajectory rests, while a subagent still works.
+    /// Marks the main trajectory idle, while a subagent still works.
     pub(super) fn rest(&self) {
         self.stored
             .write(|cascade, _| cascade.main.status = RunStatus::Idle);
     }
 
-    /// The run is over, and so is its helper: the change of the state and the entry in the log are
-    /// of the same moment.
+    /// Ends the run and its subagent: the change of the state and the entry in the log happen at
+    /// the same moment.
     pub(super) fn end(
         &self,
         outcome: RunEnd,
@@ -183,7 +183,7 @@ impl ConversationContext {
         });
     }
 
-    /// A step begins; returns its index.
+    /// Begins a step and returns its index.
     pub(super) fn step(
         &self,
         active: &ActiveTrajectory,
@@ -198,7 +198,7 @@ impl ConversationContext {
         })
     }
 
-    /// A step ends.
+    /// Ends a step.
     pub(super) fn end_step(&self, active: &ActiveTrajectory, step: usize, status: StepStatus) {
         self.stored.write(|cascade, now| {
             cascade
@@ -207,8 +207,8 @@ impl ConversationContext {
         });
     }
 
-    /// The model is asked to go on, again after each refusal. With `leave_after` events the user
-    /// stops the answer.
+    /// Asks the model to go on, again after each refusal. After `leave_after` events the user stops
+    /// the answer.
     pub(super) async fn generate(
         &mut self,
         active: &mut ActiveTrajectory,
@@ -242,7 +242,7 @@ impl ConversationContext {
         Generated::Failed
     }
 
-    /// A title is asked for once; a refused one is not missed.
+    /// Asks for a title once; a refusal has no consequence.
     pub(super) async fn checkpoint(&mut self, active: &mut ActiveTrajectory, title: &str) {
         let step = self.step(active, StepKind::Checkpoint, StepStatus::Running, title);
         let call = self.open(active, CHECKPOINT_MODEL, step);
@@ -274,7 +274,7 @@ impl ConversationContext {
         }
     }
 
-    /// Everything that happened lately, uploaded.
+    /// Uploads the latest calls and steps as analytics.
     pub(super) async fn analytics(&mut self, active: &ActiveTrajectory) {
         let state = self.stored.state();
         let last = |length: usize| length.saturating_sub(MAX_UPLOADED)..;
@@ -296,7 +296,7 @@ impl ConversationContext {
         self.provider.control(ANALYTICS, body).await;
     }
 
-    /// How many tokens the conversation has.
+    /// Asks how many tokens the conversation has.
     pub(super) async fn count(&mut self, active: &ActiveTrajectory) {
         let body = prompt::count(&self.model, &active.contents);
         self.provider.count(&self.model, body).await;
@@ -361,7 +361,8 @@ impl ConversationContext {
         })
     }
 
-    /// Sends, and lets the text of `step` grow as the stream does: each time that it has doubled.
+    /// Sends a prompt and updates the text of `step` with the stream: each time that it has
+    /// doubled.
     async fn send_prompt(
         &mut self,
         active: &ActiveTrajectory,
@@ -395,7 +396,7 @@ impl ConversationContext {
         self.provider.generate(model, ask, &mut on_progress).await
     }
 
-    /// Enters an attempt in the books: the run's, the log, the conversation's state.
+    /// Records an attempt in the run's totals, the log and the conversation's state.
     fn record_attempt(
         &mut self,
         active: &ActiveTrajectory,
@@ -505,7 +506,8 @@ impl ConversationContext {
         if left {
             self.stored
                 .write(|cascade, _| cascade.main.status = RunStatus::Canceling);
-            // What stops a stream over HTTP/1.1 closes the connection; this opens the next one.
+            // Stopping a stream over HTTP/1.1 closes the connection; this request opens the next
+            // one.
             self.telemetry(
                 active,
                 Naming::Nothing,
@@ -527,7 +529,7 @@ impl ConversationContext {
         Generated::Answered
     }
 
-    /// Now and then, and always where the request did not say where it belongs.
+    /// Sends telemetry now and then, and always where the request did not say where it belongs.
     async fn telemetry(
         &mut self,
         active: &ActiveTrajectory,
@@ -546,7 +548,7 @@ impl ConversationContext {
 }
 
 impl ActiveTrajectory {
-    /// A trajectory in which nothing was said yet.
+    /// A new trajectory.
     pub(super) fn new(trajectory: String, subagent: Option<usize>) -> Self {
         Self {
             trajectory,
@@ -557,7 +559,7 @@ impl ActiveTrajectory {
         }
     }
 
-    /// Old messages go when the window is full, as in every agent.
+    /// Adds a message. Old ones are dropped when the window is full, as in every agent.
     pub(super) fn say(&mut self, role: &str, text: &str) {
         let text: String = text.chars().take(MAX_MESSAGE).collect();
         self.contents
@@ -567,7 +569,7 @@ impl ActiveTrajectory {
     }
 }
 
-/// A random UUID that follows from the seed.
+/// A UUID drawn from the seeded generator.
 pub(super) fn uuid(rng: &mut StdRng) -> String {
     uuid::Builder::from_random_bytes(rng.random())
         .into_uuid()

@@ -1,4 +1,4 @@
-//! One user who talks: message after message, each a run, and after some of them in a new
+//! One user: sends message after message, each beginning a run, and after some of them starts a new
 //! conversation.
 
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::prompt::{self, Session, Speaker};
 use super::provider_client::ProviderClient;
 use super::{AgentOptions, Outcome};
 
-/// Speaks, and counts what it hears.
+/// A user with a conversation, and the counts of its results.
 pub(super) struct Conversation {
     pub(super) context: ConversationContext,
     pub(super) main: ActiveTrajectory,
@@ -26,7 +26,7 @@ pub(super) struct Conversation {
     shutdown: CancellationToken,
     /// Whether the conversations of this user begin with one whose `requestId` names an agent.
     odd: bool,
-    /// Whether the next message waits for somebody who will see its run.
+    /// Whether the next message waits for a client that will see its run.
     patient: bool,
 }
 
@@ -64,8 +64,8 @@ impl Conversation {
         }
     }
 
-    /// Talks until its rounds are done or the shutdown. A call that the shutdown cuts off is not
-    /// counted.
+    /// Sends messages until its rounds are done or the shutdown. A call that the shutdown cuts off
+    /// is not counted.
     pub(super) async fn run(mut self) -> Outcome {
         let shutdown = self.shutdown.clone();
         shutdown.run_until_cancelled(self.talk()).await;
@@ -83,7 +83,7 @@ impl Conversation {
             if new && round > 0 {
                 self.start_anew();
             }
-            // Where nobody ever comes, nobody is waited for again.
+            // A conversation that no client ever watched is not waited for again.
             self.patient |= new;
             if self.patient {
                 self.patient = self
@@ -111,8 +111,8 @@ impl Conversation {
     }
 }
 
-/// A new conversation, known to the store from now on. Of 100, `random_sessions` have a new session
-/// in each request.
+/// Begins a new conversation in the store. Of 100, `random_sessions` use a new session in each
+/// request.
 fn open(
     store: &Store,
     rng: &mut StdRng,

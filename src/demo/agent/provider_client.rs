@@ -1,4 +1,4 @@
-//! The line to the provider: every answer is verified, and counted in the [`Outcome`].
+//! The client of the provider: every answer is verified, and counted in the [`Outcome`].
 
 use std::time::Duration;
 
@@ -11,26 +11,26 @@ use super::call::{Answer, CallRequest, Caller, OnProgress};
 use super::reply::{self, Reply};
 use crate::demo::tally::{ModelTally, Tokens};
 
-/// Calls one after the other, and counts what it hears.
+/// Sends calls one after the other, and counts the results.
 pub(super) struct ProviderClient {
     caller: Caller,
     outcome: Outcome,
-    /// Before the first retry, and after a call that failed.
+    /// The pause before the first retry, and after a failed call.
     pub(super) backoff: Duration,
 }
 
-/// What came of one generation.
+/// The result of one generation.
 pub(super) enum CallResult {
-    /// A reply, which may have been left in the middle.
+    /// A reply; `true` if it was stopped in the middle.
     Reply(Reply, bool),
-    /// Status 429, with the trace that its head named.
+    /// Status 429, with the trace id in its head.
     Refused(Option<String>),
-    /// No answer that could be used; already counted as such.
+    /// No usable answer; already counted as such.
     Nothing,
 }
 
 impl ProviderClient {
-    /// Nothing is dialled before the first call.
+    /// Creates a client that connects with the first call.
     pub(super) fn new(caller: Caller, backoff: Duration) -> Self {
         Self {
             caller,
@@ -39,7 +39,7 @@ impl ProviderClient {
         }
     }
 
-    /// What was heard over it.
+    /// Returns the counts.
     pub(super) fn close(self) -> Outcome {
         Outcome {
             connections: self.caller.opened,
@@ -47,7 +47,7 @@ impl ProviderClient {
         }
     }
 
-    /// One generation. `on_progress` is told of the stream as it grows.
+    /// Sends one generation. `on_progress` is called as the stream grows.
     pub(super) async fn generate(
         &mut self,
         model: &str,
@@ -67,12 +67,12 @@ impl ProviderClient {
             })
     }
 
-    /// A refusal was followed by another attempt.
+    /// Counts a retry after a refusal.
     pub(super) fn retried(&mut self) {
         self.outcome.retries += 1;
     }
 
-    /// Asks how many tokens something has.
+    /// Asks for a token count.
     pub(super) async fn count(&mut self, model: &str, body: Bytes) {
         let ask = CallRequest {
             path: COUNT,
@@ -86,7 +86,7 @@ impl ProviderClient {
         }
     }
 
-    /// A request that generates nothing.
+    /// Sends a request that generates nothing.
     pub(super) async fn control(&mut self, path: &'static str, body: Bytes) {
         let answer = self
             .call(
@@ -104,13 +104,13 @@ impl ProviderClient {
         }
     }
 
-    /// Sends and verifies. What goes wrong is counted, and `None`.
+    /// Sends and verifies. A failure is counted and returns `None`.
     async fn call(&mut self, ask: CallRequest, on_progress: &mut OnProgress<'_>) -> Option<Answer> {
         let answer = match self.caller.send(ask, on_progress).await {
             Ok(answer) => answer,
             Err(error) => {
                 self.outcome.fail(error.to_string());
-                // Against a closed door: the next attempt is not made at once.
+                // The provider may be down: the next attempt is not made at once.
                 sleep(self.backoff).await;
                 return None;
             }

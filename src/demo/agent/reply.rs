@@ -1,4 +1,4 @@
-//! Is an answer what the provider sent, and what does it say?
+//! Verifies that an answer is what the provider sent, and parses it.
 
 use std::io::Read;
 
@@ -11,7 +11,7 @@ use super::call::Answer;
 use crate::demo::digest::{HASH_HEADER, sha256};
 use crate::demo::usage::UsageMetadata;
 
-/// What a generation came to.
+/// The parsed reply to a generation.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Reply {
     /// The last counts reported, field by field.
@@ -25,7 +25,7 @@ pub(super) struct Reply {
     finished: bool,
 }
 
-/// The answer is not what the provider sent, or no whole answer.
+/// Why an answer is not what the provider sent, or incomplete.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Corruption {
     #[error("an answer came without its hash")]
@@ -47,7 +47,7 @@ pub(super) enum Corruption {
 /// Checks that the body is the one that was announced.
 pub(super) fn verify(answer: &Answer) -> Result<(), Corruption> {
     match answer.headers.get(HASH_HEADER) {
-        // What was left in the middle has no hash; its events are still read one by one.
+        // An answer stopped in the middle has no hash; its events are still read one by one.
         _ if answer.left => Ok(()),
         None => Err(Corruption::Unhashed),
         Some(announced) if announced.as_bytes() == sha256(&answer.body).as_bytes() => Ok(()),
@@ -96,7 +96,7 @@ pub(super) fn so_far(headers: &HeaderMap, body: &[u8]) -> String {
     reply.text
 }
 
-/// The trace that the head names.
+/// The trace id in the head.
 pub(super) fn trace(answer: &Answer) -> Option<&str> {
     answer.headers.get(TRACE_HEADER)?.to_str().ok()
 }

@@ -1,4 +1,4 @@
-//! One run: a user's message and all that the language server does until it is idle again,
+//! Plays one run: a user's message and all that the language server does until it is idle again,
 //! subagents included.
 
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::cascade::{RunEnd, RunStatus, StepKind, StepStatus, Subagent, Terminat
 use super::context::{ActiveTrajectory, Generated, RunningSubagent, uuid};
 use super::conversation::Conversation;
 
-/// What becomes of a message.
+/// How the run of a message goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum MessageOutcome {
     Answered,
@@ -18,12 +18,12 @@ enum MessageOutcome {
     Refused,
     /// The user stops the first answer in the middle.
     Stopped,
-    /// It is lost: nothing comes of it.
+    /// The message is lost: nothing follows.
     Swallowed,
 }
 
 impl Conversation {
-    /// One message and its run.
+    /// Sends one message and plays its run.
     pub(super) async fn round(&mut self, round: u32) {
         let outcome = self.draw_outcome();
         let orbit: u16 = self.context.rng.random();
@@ -50,7 +50,7 @@ impl Conversation {
             options.error_percent,
             options.swallow_percent,
         );
-        // All are drawn each time, so that one chance does not change what the others come to.
+        // All are drawn each time, so that one probability does not influence the others.
         match (
             self.context.chance(abort),
             self.context.chance(error),
@@ -128,7 +128,8 @@ impl Conversation {
         }
     }
 
-    /// The error message is there at once; it does not say when it was completed.
+    /// Ends the run with an error message, which is there at once and does not say when it was
+    /// completed.
     fn failed(&mut self, subagent: Option<&RunningSubagent>) {
         let text = "RESOURCE_EXHAUSTED (code 429): Individual quota reached.";
         self.context
@@ -137,7 +138,7 @@ impl Conversation {
             .end(RunEnd::Error, Some(Termination::Error), subagent);
     }
 
-    /// A tool at work. Now and then one that no client knows, for which the run waits.
+    /// Runs a tool. Now and then one that no client knows, for which the run waits.
     async fn tool(&mut self) {
         let (kind, text) = match self.context.rng.random_range(0..10) {
             0 => (StepKind::Unheard, "a garden"),
@@ -205,7 +206,7 @@ impl Conversation {
 }
 
 impl MessageOutcome {
-    /// What makes the stand-in provider play along.
+    /// The directive to the stand-in provider that causes this outcome.
     fn directive(self) -> &'static str {
         match self {
             Self::Answered | Self::Swallowed => "",
@@ -215,7 +216,7 @@ impl MessageOutcome {
     }
 }
 
-/// Events of an answer that the user stops.
+/// Events of an answer that the user reads before stopping it.
 const EVENTS_BEFORE_STOP: usize = 3;
 const COUNT_PERCENT: u8 = 20;
 /// Of 100 subagents, how many work on when the reply is there.

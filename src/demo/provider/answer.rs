@@ -1,4 +1,4 @@
-//! From a request to its answer, and from the answer to the books.
+//! Answers requests, and counts the answers in the tally.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -225,7 +225,7 @@ fn documented(script: &Script, plan: &Plan, shape: Shape<'_>) -> Response<Counte
     response
 }
 
-/// A response body that books its call: whole when its last piece leaves, aborted when it is
+/// A response body that counts its call: complete when its last piece leaves, aborted when it is
 /// dropped before.
 pub(super) struct CountedBody {
     body: Pieces,

@@ -185,7 +185,7 @@ impl Provider {
     /// it: its own aborts.
     pub async fn truth_when(&self, expected: impl FnMut(&Tally) -> bool) -> Tally {
         let mut watching = self.tally.0.subscribe();
-        // The books hold the sender as long as `self` lives.
+        // The tally holds the sender as long as `self` lives.
         watching
             .wait_for(expected)
             .await

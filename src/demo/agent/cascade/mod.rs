@@ -1,9 +1,9 @@
-//! What the stand-in language server knows of its conversations (cascades), and its own log of what
+//! The state of the stand-in language server's conversations (cascades), and its own log of what
 //! happened in them.
 //!
-//! What enters: changes, each at one moment of the clock. What leaves: snapshots in order, none
-//! left out, as JSON or as they are; and the [`Log`], which is the truth about runs and calls. It
-//! never opens a socket.
+//! Input: changes, each at one moment of the clock. Output: snapshots in order, none left out, as
+//! JSON or as they are; and the [`Log`], the ground truth of runs and calls. It never opens a
+//! socket.
 
 mod entries;
 mod json;

@@ -1,4 +1,4 @@
-//! All conversations of one agent, and everybody who follows one of them.
+//! The conversations of one agent, and the streams of their states.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +18,7 @@ pub(in crate::demo::agent) struct Store {
     log: Arc<Mutex<Log>>,
 }
 
-/// One conversation: its present state, and the news of it.
+/// One conversation: its current state, and the channel of its changes.
 #[derive(Debug)]
 pub(in crate::demo::agent) struct StoredConversation {
     state: Mutex<Arc<Cascade>>,
@@ -27,7 +27,7 @@ pub(in crate::demo::agent) struct StoredConversation {
     log: Arc<Mutex<Log>>,
 }
 
-/// What somebody asks for by its id: a conversation, or a subagent of one.
+/// What an id names: a conversation, or a subagent of one.
 #[derive(Debug, Clone)]
 pub(in crate::demo::agent) struct Subject {
     stored: Arc<StoredConversation>,
@@ -39,12 +39,12 @@ pub(in crate::demo::agent) struct Snapshots {
     first: Option<Arc<Cascade>>,
     news: broadcast::Receiver<Arc<Cascade>>,
     subagent: Option<usize>,
-    /// Given up with the snapshots.
+    /// Held as long as the snapshots.
     _place: Option<StayingViewer>,
 }
 
 impl Store {
-    /// Begins a conversation. The oldest ones that nobody speaks in any more are forgotten.
+    /// Begins a conversation. The oldest ones that are over are dropped.
     pub(in crate::demo::agent) fn open(&self, cascade: Cascade) -> Arc<StoredConversation> {
         let stored = Arc::new(StoredConversation {
             state: Mutex::new(Arc::new(cascade)),
@@ -66,7 +66,7 @@ impl Store {
         stored
     }
 
-    /// What this id stands for.
+    /// Finds what an id names.
     pub(in crate::demo::agent) fn find(&self, id: &str) -> Option<Subject> {
         lock(&self.conversations).iter().find_map(|stored| {
             let state = stored.state();
@@ -81,7 +81,7 @@ impl Store {
         })
     }
 
-    /// Every conversation, those of subagents included, for somebody who looks at the list.
+    /// Every conversation, those of subagents included, for a client that asks for the list.
     pub(in crate::demo::agent) fn all(&self) -> Vec<Cascade> {
         let conversations = lock(&self.conversations).clone();
         conversations
@@ -110,12 +110,12 @@ impl Store {
 }
 
 impl StoredConversation {
-    /// As it stands.
+    /// The current state.
     pub(in crate::demo::agent) fn state(&self) -> Arc<Cascade> {
         Arc::clone(&lock(&self.state))
     }
 
-    /// Changes the state at one moment, and tells those who follow it afterwards.
+    /// Changes the state at one moment, and notifies its followers afterwards.
     pub(in crate::demo::agent) fn write<T>(
         &self,
         change: impl FnOnce(&mut Cascade, Timestamp) -> T,
@@ -125,40 +125,39 @@ impl StoredConversation {
         let cascade = Arc::make_mut(&mut state);
         cascade.modified = now;
         let result = change(cascade, now);
-        // Without receivers there is nobody to tell.
+        // It is fine if there are no receivers.
         let _ = self.news.send(Arc::clone(&state));
         result
     }
 
-    /// Writes into the log. Within [`StoredConversation::write`] the entry is there before anybody sees the new
-    /// state.
+    /// Writes to the log. Within [`StoredConversation::write`] the entry is there before any client
+    /// sees the new state.
     pub(in crate::demo::agent) fn note(&self, note: impl FnOnce(&mut Log)) {
         note(&mut lock(&self.log));
     }
 
-    /// Within the [`StoredConversation::write`] that ends a run: who does not stay has to look again to see the
-    /// next one.
+    /// Within the [`StoredConversation::write`] that ends a run: a client without a staying stream
+    /// has to look again to see the next one.
     pub(in crate::demo::agent) fn run_ended(&self) {
         self.viewers.run_ended();
     }
 
-    /// Waits until somebody is there who will see the next run; `false` when nobody came for so
-    /// long.
+    /// Waits for a client that will see the next run; `false` when none came within `limit`.
     pub(in crate::demo::agent) async fn is_watched(&self, limit: Duration) -> bool {
         self.viewers.wait(limit).await
     }
 }
 
 impl Subject {
-    /// As it stands, for somebody who looks.
+    /// The current state, for a client that looks once.
     pub(in crate::demo::agent) fn state(&self) -> Option<Cascade> {
         let state = self.stored.state();
         self.stored.viewers.note_request();
         view(&state, self.subagent)
     }
 
-    /// Its present state, then every later one, for somebody who stays across runs or just looks at
-    /// the next one.
+    /// The current state, then every later one, for a client that stays across runs or just looks
+    /// at the next one.
     pub(in crate::demo::agent) fn follow(&self, stays: bool) -> Snapshots {
         // Under the lock no state can fall between the two.
         let state = lock(&self.stored.state);
@@ -211,7 +210,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// States that a slow reader may be behind; a run has about thirty.
 const NEWS: usize = 1024;
-/// Conversations that are remembered beyond those that go on.
+/// Most conversations that are kept besides those that go on.
 const MAX_CONVERSATIONS: usize = 64;
 
 #[cfg(test)]

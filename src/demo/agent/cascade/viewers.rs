@@ -1,55 +1,55 @@
-//! Who looks at a conversation: so that a run can wait until somebody will see it from its
-//! beginning.
+//! Tracks the clients that view a conversation, so that a run can wait until one will see it from
+//! its beginning.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-/// Those who look at one conversation.
+/// The viewers of one conversation.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Viewers(watch::Sender<ViewerState>);
 
 #[derive(Debug, Clone, Copy, Default)]
 struct ViewerState {
-    /// Somebody has asked for the conversation by its id at some time.
+    /// A client has asked for the conversation by its id at some time.
     known: bool,
     /// Streams that stay open across runs.
     staying: u32,
-    /// Somebody has looked since the last run.
+    /// A client has looked since the last run.
     looked: bool,
 }
 
-/// A place in the audience until it is dropped.
+/// Counts as a viewer across runs until it is dropped.
 #[derive(Debug)]
 pub(super) struct StayingViewer(Viewers);
 
 impl Viewers {
-    /// Somebody asks for the conversation by its id.
+    /// A client asks for the conversation by its id.
     pub(super) fn note_request(&self) {
         self.0
             .send_modify(|state| (state.known, state.looked) = (true, true));
     }
 
-    /// Somebody looks at the list of all conversations, which is enough for those who know this
+    /// A client asks for the list of all conversations, which is enough once a client knows this
     /// one.
     pub(super) fn note_listing(&self) {
         self.0.send_modify(|state| state.looked |= state.known);
     }
 
-    /// Somebody stays.
+    /// A client opens a stream that stays across runs.
     pub(super) fn join(&self) -> StayingViewer {
         self.0
             .send_modify(|state| (state.known, state.staying) = (true, state.staying + 1));
         StayingViewer(self.clone())
     }
 
-    /// A run is over: who looked once has to look again.
+    /// A run is over: a client that looked once has to look again.
     pub(super) fn run_ended(&self) {
         self.0.send_modify(|state| state.looked = false);
     }
 
-    /// Waits until somebody looks; `false` when nobody did for so long.
+    /// Waits for a viewer; `false` when none came within `limit`.
     pub(super) async fn wait(&self, limit: Duration) -> bool {
         let mut state = self.0.subscribe();
         // The sender lives as long as `self`.

@@ -48,7 +48,7 @@ impl StreamKind for AgentState {
     }
 }
 
-/// What has changed; `None` when nothing that is told has.
+/// What has changed; `None` when nothing in the message has.
 fn update(last: Option<&Cascade>, now: &Cascade) -> Option<Value> {
     let main = trajectory(last.map(|last| &last.main), &now.main);
     let subagents: Map<_, _> = subagents(last, now).collect();

@@ -1,4 +1,4 @@
-//! A response body that is there at once, or comes from a task frame by frame.
+//! A response body that is complete at once, or comes from a task frame by frame.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,9 +9,9 @@ use tokio::sync::mpsc;
 
 /// The body.
 pub(in crate::demo::agent) enum ResponseBody {
-    /// All of it, until it was taken.
+    /// The complete body, until it was sent.
     Complete(Option<Bytes>),
-    /// Frames until the task ends; one that ends without a word ends the body.
+    /// Frames until the task ends; a task that ends without a frame ends the body.
     Frames(mpsc::Receiver<Result<Frame<Bytes>, Cut>>),
 }
 

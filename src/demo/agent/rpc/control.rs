@@ -1,5 +1,5 @@
-//! What only the demo has, on the HTTP port: the log to read, streams to switch off and on, streams
-//! to cut.
+//! The demo's own endpoints on the HTTP port: the log to read, streams to switch off and on,
+//! streams to cut.
 
 use bytes::Bytes;
 use http::request::Parts;

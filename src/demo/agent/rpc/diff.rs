@@ -6,7 +6,7 @@ use super::wire::{
     Change, FieldDiff, KeyChange, MapDiff, MapKeyDiff, MessageDiff, RepeatedDiff, SingularValue,
 };
 
-/// What makes `new` of `old`.
+/// The difference that turns `old` into `new`.
 pub(super) fn between(old: &Message, new: &Message) -> MessageDiff {
     let cleared = old.0.keys().filter(|number| !new.0.contains_key(number));
     let cleared = cleared.map(|number| (*number, Change::Clear(true)));

@@ -1,4 +1,4 @@
-//! From a request to its method: protocol, token, body.
+//! Dispatches a request to its method: checks protocol, token and body.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub(in crate::demo::agent) enum Port {
     Http,
 }
 
-/// How a client speaks.
+/// The protocol of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Dialect {
     /// `application/json`
@@ -37,7 +37,7 @@ enum Dialect {
     Proto(Framing),
 }
 
-/// Answers one request; every path leads to a response.
+/// Answers one request.
 pub(in crate::demo::agent) async fn answer(
     server: Arc<Server>,
     port: Port,
@@ -82,7 +82,7 @@ fn call(server: &Arc<Server>, method: &str, head: &Parts, body: &Bytes) -> Respo
         (_, Dialect::Unary { gzip }) => asked(body)
             .and_then(|asked| unary::answer(&server.store, method, &asked))
             .map(|answer| document(StatusCode::OK, &answer, gzip)),
-        // The real one speaks gRPC here, too; nobody asks the stand-in to.
+        // The real server speaks gRPC here, too; the stand-in need not.
         (_, Dialect::Json(_) | Dialect::Proto(_)) => return dialect.missing(),
     };
     answered.unwrap_or_else(|fault| dialect.refuse(fault))

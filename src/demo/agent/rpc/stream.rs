@@ -1,5 +1,5 @@
-//! A stream of one conversation's states, whichever kind it is: opened, fed, and ended by its own
-//! rule, by the switch of its kind, by a cut, or by its client.
+//! A stream of one conversation's states of any kind: opened, fed, and ended by its own rule, by
+//! the switch of its kind, by a cut, or by its client.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use super::{Server, Switches};
 use crate::demo::agent::Rungs;
 use crate::demo::agent::cascade::{Cascade, Snapshots};
 
-/// One kind of stream: what it makes of each state.
+/// One kind of stream: turns each state into a message.
 pub(super) trait StreamKind: Send + 'static {
     /// Whether it stays open across runs.
     const STAYS: bool;
@@ -63,7 +63,7 @@ pub(super) fn open<R: StreamKind>(
 enum End {
     Over(Option<Fault>),
     Cut,
-    /// Nobody listens any more.
+    /// The client has gone.
     Gone,
 }
 

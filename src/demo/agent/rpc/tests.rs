@@ -381,7 +381,7 @@ fn replace(lists: &mut BTreeMap<String, Vec<Value>>, update: &Value) -> usize {
     spared
 }
 
-/// Every fate, tools, subagents; a conversation each, which waits for whoever follows it.
+/// Every outcome, tools, subagents; a conversation each, which waits for a follower.
 fn eventful() -> AgentOptions {
     AgentOptions {
         conversations: 3,
