@@ -24,9 +24,9 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use super::Web;
-use super::gate::Gate;
 use super::listener::Stream;
 use super::peer::{Overdue, Peer};
+use super::stall_guard::StallGuard;
 use crate::export::WebRefusal;
 use crate::tls::handshake;
 
@@ -42,7 +42,7 @@ pub(super) struct Connection {
 impl Connection {
     /// Serves the peer until one of the two sides ends it.
     pub(super) async fn serve(self, stream: Stream, peer: Arc<Peer>) {
-        let stream = Gate::new(stream, self.web.config.stall_timeout);
+        let stream = StallGuard::new(stream, self.web.config.stall_timeout);
         let Some(access) = self.web.access.as_ref().filter(|_| !peer.is_local()) else {
             return self.http1(stream, peer).await;
         };

@@ -19,8 +19,8 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::Web;
+use super::body::ResponseSlot;
 use super::error::ApiError;
-use super::held::Place;
 use super::page;
 use super::peer::Peer;
 
@@ -29,7 +29,7 @@ pub(super) async fn feed(
     Extension(Stopping(stopping)): Extension<Stopping>,
     Extension(peer): Extension<Arc<Peer>>,
 ) -> Result<Response, ApiError> {
-    let Some(seat) = web.pages.try_enter(&peer) else {
+    let Some(slot) = web.pages.try_enter(&peer) else {
         let message = "as many pages are open as are served: close one";
         return Err(ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -47,7 +47,7 @@ pub(super) async fn feed(
         is_told: false,
     };
     let mut response = Sse::new(stream::unfold(feed, Feed::next)).into_response();
-    Place::keep(seat, &mut response);
+    ResponseSlot::keep(slot, &mut response);
     Ok(response)
 }
 
@@ -67,7 +67,7 @@ struct Feed {
 }
 
 #[derive(Serialize)]
-struct Section {
+struct ChangedSection {
     id: &'static str,
     html: String,
 }
@@ -94,12 +94,12 @@ impl Feed {
     }
 
     /// The sections that are not as the page has them.
-    fn changed(&mut self) -> Vec<Section> {
+    fn changed(&mut self) -> Vec<ChangedSection> {
         let mut changed = Vec::new();
         for (id, html) in page::sections(&self.web).unwrap_or_default() {
             if self.sent.get(id) != Some(&html) {
                 self.sent.insert(id, html.clone());
-                changed.push(Section { id, html });
+                changed.push(ChangedSection { id, html });
             }
         }
         changed

@@ -17,21 +17,21 @@ use tokio::time::timeout;
 
 use super::Web;
 use super::access::{Policy, Refused};
+use super::body::PacedBody;
 use super::error::ApiError;
-use super::held::Held;
 use super::peer::Peer;
 use crate::export::WebRefusal;
 
 /// One listener as its requests see it: the names under which it may be asked, and the house behind
 /// it.
 #[derive(Debug)]
-pub(super) struct Doors {
+pub(super) struct RequestGuard {
     port: Option<u16>,
     allowed: Vec<String>,
     web: Arc<Web>,
 }
 
-impl Doors {
+impl RequestGuard {
     /// `port` is the one listened on.
     pub(super) fn new(port: Option<u16>, web: Arc<Web>) -> Self {
         let allowed = web
@@ -159,7 +159,7 @@ impl Doors {
 
 /// Lets a request through or refuses it, in time, and marks every answer as private.
 pub(super) async fn guard(
-    State(doors): State<Arc<Doors>>,
+    State(request_guard): State<Arc<RequestGuard>>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -167,8 +167,8 @@ pub(super) async fn guard(
         return late().into_response();
     };
     let answer = peer.answer();
-    let (policy, response) = respond(&doors, &peer, request, next).await;
-    let mut response = Held::hold(response, answer);
+    let (policy, response) = respond(&request_guard, &peer, request, next).await;
+    let mut response = PacedBody::wrap(response, answer);
     let headers = response.headers_mut();
     for (name, value) in policy.iter().flat_map(|policy| policy.headers()) {
         // The page's own Content-Security-Policy names its scripts.
@@ -201,13 +201,13 @@ pub(super) async fn guard(
 /// The answer, and the rules under which it was given. The waiting for a password's turn has no
 /// limit here: how long is up to whoever asks, and the answer that comes then is the right one.
 async fn respond(
-    doors: &Doors,
+    request_guard: &RequestGuard,
     peer: &Peer,
     request: Request,
     next: Next,
 ) -> (Option<Arc<Policy>>, Response) {
-    let limit = doors.web.config.request_timeout;
-    let policy = match timeout(limit, doors.policy(peer)).await {
+    let limit = request_guard.web.config.request_timeout;
+    let policy = match timeout(limit, request_guard.policy(peer)).await {
         Ok(Ok(policy)) => policy,
         Ok(Err(refused)) => return (None, refused.into_response()),
         Err(_) => return (None, late().into_response()),
@@ -215,11 +215,11 @@ async fn respond(
     let checked = if peer.is_local() {
         Ok(())
     } else {
-        doors.check(&request, policy.as_deref())
+        request_guard.check(&request, policy.as_deref())
     };
     let admitted = match checked {
         Ok(()) => {
-            doors
+            request_guard
                 .admit(request.headers(), peer, policy.as_deref())
                 .await
         }

@@ -6,15 +6,15 @@
 //! secret or traffic can be asked for.
 
 pub mod access;
+mod answer_slot;
+mod body;
 mod cascades;
 mod connection;
-mod crowd;
 mod error;
 mod feed;
-mod gate;
 mod guard;
 mod health;
-mod held;
+mod limiter;
 mod listener;
 mod live;
 mod metrics;
@@ -24,9 +24,9 @@ mod origin;
 mod page;
 mod parameters;
 mod peer;
-mod place;
 mod quotas;
 mod serve;
+mod stall_guard;
 mod usage;
 mod usage_query;
 
@@ -45,9 +45,9 @@ use tokio_util::sync::CancellationToken;
 use crate::export::Metrics;
 use crate::ledger::Ledger;
 use access::Access;
-use crowd::{Crowd, Of};
 use error::ApiError;
 use feed::{MAX_PAGES, Stopping};
+use limiter::{SlotKind, SlotLimiter};
 
 pub use cascades::path_of;
 pub use health::{Condition, Readiness, Report};
@@ -187,10 +187,10 @@ pub struct Web {
     readiness: Arc<Readiness>,
     access: Option<Arc<Access>>,
     live: Arc<Live>,
-    connections: Arc<Crowd>,
-    scrapes: Arc<Crowd>,
-    pages: Arc<Crowd>,
-    answers: Arc<Crowd>,
+    connections: Arc<SlotLimiter>,
+    scrapes: Arc<SlotLimiter>,
+    pages: Arc<SlotLimiter>,
+    answers: Arc<SlotLimiter>,
 }
 
 impl Web {
@@ -204,11 +204,11 @@ impl Web {
         readiness: Arc<Readiness>,
         live: Arc<Live>,
     ) -> Arc<Self> {
-        let crowd = |of, limit| Crowd::new(of, limit, Arc::clone(&metrics));
-        let connections = crowd(Of::Connections, config.max_connections);
-        let scrapes = crowd(Of::Answers, config.max_concurrent_scrapes);
-        let pages = crowd(Of::Answers, MAX_PAGES);
-        let answers = crowd(Of::Answers, config.max_concurrent_answers);
+        let limiter = |of, limit| SlotLimiter::new(of, limit, Arc::clone(&metrics));
+        let connections = limiter(SlotKind::Connections, config.max_connections);
+        let scrapes = limiter(SlotKind::Answers, config.max_concurrent_scrapes);
+        let pages = limiter(SlotKind::Answers, MAX_PAGES);
+        let answers = limiter(SlotKind::Answers, config.max_concurrent_answers);
         Arc::new(Self {
             config,
             metrics,
@@ -226,8 +226,9 @@ impl Web {
     /// All routes behind the guard; `port` is the one listened on. What has no end of its own ends
     /// at `stopping`.
     fn router(self: &Arc<Self>, port: Option<u16>, stopping: CancellationToken) -> Router {
-        let doors = guard::Doors::new(port, Arc::clone(self));
-        let with_a_place = middleware::from_fn_with_state(Arc::clone(self), place::hold);
+        let request_guard = guard::RequestGuard::new(port, Arc::clone(self));
+        let with_slot =
+            middleware::from_fn_with_state(Arc::clone(self), answer_slot::limit_answers);
         Router::new()
             .route("/", get(page::page))
             .route("/icon.svg", get(page::icon))
@@ -236,7 +237,7 @@ impl Web {
             .route("/v1/openapi.json", get(openapi::openapi))
             .route("/v1/quotas", get(quotas::quotas))
             .route("/v1/usage", get(usage::usage))
-            .route_layer(with_a_place)
+            .route_layer(with_slot)
             // These two take places of their own.
             .route("/live", get(feed::feed))
             .route("/metrics", get(metrics::metrics))
@@ -260,7 +261,7 @@ impl Web {
             })
             .layer(Extension(Stopping(stopping)))
             .layer(middleware::from_fn_with_state(
-                Arc::new(doors),
+                Arc::new(request_guard),
                 guard::guard,
             ))
             .with_state(Arc::clone(self))

@@ -96,13 +96,13 @@ impl Peer {
 
     /// Since when an answer leaves, or the connection is idle.
     pub(super) fn since(&self) -> Instant {
-        self.state().1
+        self.overdue_from().1
     }
 
     /// Returns when an answer or a pause takes longer than it may. Cancel-safe.
     pub(super) async fn overdue(&self, config: &Config) -> Overdue {
         loop {
-            let (kind, since) = self.state();
+            let (kind, since) = self.overdue_from();
             let limit = match kind {
                 Overdue::Answer => config.answer_timeout,
                 Overdue::Pause => config.header_read_timeout,
@@ -124,7 +124,7 @@ impl Peer {
         self.cut.cancelled().await;
     }
 
-    fn state(&self) -> (Overdue, Instant) {
+    fn overdue_from(&self) -> (Overdue, Instant) {
         let answers = self.answers();
         match answers.open.is_empty() {
             true => (Overdue::Pause, answers.idle_since),

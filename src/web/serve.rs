@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Web;
 use super::connection::Connection;
-use super::crowd::Seat;
+use super::limiter::Slot;
 use super::listener::{Listener, Stream};
 use super::peer::Peer;
 use crate::record::{Fact, Sink as _};
@@ -44,12 +44,12 @@ impl Web {
                 return;
             };
             match accepted {
-                Ok((stream, peer, seat)) => {
+                Ok((stream, peer, slot)) => {
                     failing = false;
                     let connection = connection.clone();
                     tracker.spawn(async move {
                         connection.serve(stream, peer).await;
-                        drop(seat);
+                        drop(slot);
                     });
                     // In a flood, whoever has just come is looked at before others can push it out
                     // again.
@@ -70,12 +70,12 @@ impl Web {
 
     /// A connection with its place: one is accepted before there is room, so that it is known that
     /// somebody waits.
-    async fn next_connection(&self, listener: &Listener) -> io::Result<(Stream, Arc<Peer>, Seat)> {
+    async fn next_connection(&self, listener: &Listener) -> io::Result<(Stream, Arc<Peer>, Slot)> {
         let (stream, origin) = listener.accept().await?;
         let peer = Peer::new(origin);
-        let seat = self.connections.enter(&peer).await;
+        let slot = self.connections.enter(&peer).await;
         peer.arrived();
-        Ok((stream, peer, seat))
+        Ok((stream, peer, slot))
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) async fn usage(
     let asked = parse(&parameters, now).map_err(WrongUsageQuery::into_error)?;
     let form = Form::of(&headers);
     // A year by day takes a tenth of a second, which the traffic's workers must not wait for.
-    let answer = spawn_blocking(move || Answer::make(&web.ledger, &asked, form, now)).await;
+    let answer = spawn_blocking(move || UsageAnswer::make(&web.ledger, &asked, form, now)).await;
     let failed = |message: String| {
         ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -47,13 +47,13 @@ pub(super) async fn usage(
 }
 
 /// An answer as it is sent.
-struct Answer {
+struct UsageAnswer {
     body: Vec<u8>,
     tag: String,
     next: Option<String>,
 }
 
-impl Answer {
+impl UsageAnswer {
     fn make(ledger: &Ledger, asked: &Asked, form: Form, now: Timestamp) -> Result<Self, String> {
         let report = ledger
             .query(&asked.query, now)

@@ -12,7 +12,7 @@ use rustls::pki_types::ServerName;
 
 use super::files::Files;
 use super::mistakes::{AccessError, Mistake};
-use super::rate::Rates;
+use super::rate::RateLimits;
 use super::settings::Settings;
 use super::tls::Tls;
 use super::users::Users;
@@ -24,7 +24,7 @@ pub(in crate::web) struct Policy {
     number: u64,
     tls: Option<Tls>,
     pub(super) users: Arc<Users>,
-    pub(super) rates: Option<Arc<Rates>>,
+    pub(super) rates: Option<Arc<RateLimits>>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -60,7 +60,7 @@ impl Policy {
         };
         let rates = settings
             .rate
-            .map(|rate| same(rate).unwrap_or_else(|| Arc::new(Rates::new(rate))));
+            .map(|rate| same(rate).unwrap_or_else(|| Arc::new(RateLimits::new(rate))));
         let users = Arc::new(Users::new(settings.users));
         let policy = Self {
             number,

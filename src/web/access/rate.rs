@@ -8,14 +8,14 @@ use super::settings::Rate;
 /// The limit that a web configuration file sets, twice: whoever guesses passwords uses up nothing
 /// of those who know theirs.
 #[derive(Debug)]
-pub(super) struct Rates {
+pub(super) struct RateLimits {
     /// For requests that show what is asked for.
     pub(super) known: Bucket,
     /// For all others.
     pub(super) strangers: Bucket,
 }
 
-impl Rates {
+impl RateLimits {
     pub(super) fn new(rate: Rate) -> Self {
         Self {
             known: Bucket::new(rate),

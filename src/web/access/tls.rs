@@ -16,7 +16,7 @@ use rustls::{ProtocolVersion, RootCertStore, ServerConfig, SupportedCipherSuite}
 use super::clients;
 use super::files::Files;
 use super::mistakes::Mistake;
-use super::tls_settings::{ClientAuth, Pem, Place, TlsSettings, Version};
+use super::tls_settings::{ClientAuth, Pem, PemSource, TlsSettings, Version};
 
 /// TLS as it is spoken.
 #[derive(Debug)]
@@ -150,9 +150,9 @@ impl Pem {
     }
 
     fn text(&self, files: &mut Files) -> Result<Vec<u8>, Mistake> {
-        match &self.place {
-            Place::Here(text) => Ok(text.clone().into_bytes()),
-            Place::File(path) => files.read(path).map_err(|error| {
+        match &self.source {
+            PemSource::Inline(text) => Ok(text.clone().into_bytes()),
+            PemSource::File(path) => files.read(path).map_err(|error| {
                 self.wrong(format!(
                     "cannot read {}: {error}; check path and permissions",
                     path.display()

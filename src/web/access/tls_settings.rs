@@ -33,14 +33,14 @@ pub(super) struct Pem {
     /// The key under which it was given.
     pub(super) key: &'static str,
     pub(super) line: usize,
-    pub(super) place: Place,
+    pub(super) source: PemSource,
 }
 
 /// In the file itself, or in another one.
 #[derive(Debug)]
-pub(super) enum Place {
+pub(super) enum PemSource {
     File(PathBuf),
-    Here(String),
+    Inline(String),
 }
 
 /// What is asked of a client; the names are Go's.
@@ -159,12 +159,12 @@ fn pem(
         (Some((path, line)), None) => Some(Pem {
             key: file,
             line,
-            place: Place::File(folder.join(path)),
+            source: PemSource::File(folder.join(path)),
         }),
         (None, Some((text, line))) => Some(Pem {
             key: here,
             line,
-            place: Place::Here(text),
+            source: PemSource::Inline(text),
         }),
         (None, None) => None,
     }

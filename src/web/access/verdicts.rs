@@ -17,7 +17,7 @@ use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
 
 use super::users::Users;
-use super::waiting::{Check, Told, Waiting};
+use super::waiting::{Check, VerdictReceiver, Waiting};
 use crate::web::peer::Peer;
 
 /// What is known of a name and a password.
@@ -112,7 +112,7 @@ impl Verdicts {
         digest: Digest,
         peer: &Peer,
         check: impl FnOnce(watch::Sender<Option<bool>>) -> Check,
-    ) -> Told {
+    ) -> VerdictReceiver {
         let mut waiting = self.waiting();
         if let Some(told) = waiting.join(&digest) {
             return told;

@@ -25,7 +25,7 @@ pub(super) struct Check {
 }
 
 /// Gets the verdict; ends without one if the check was given up.
-pub(super) type Told = watch::Receiver<Option<bool>>;
+pub(super) type VerdictReceiver = watch::Receiver<Option<bool>>;
 
 /// The checks that wait, and those that are under way.
 #[derive(Default)]
@@ -35,12 +35,12 @@ pub(super) struct Waiting {
     /// Whose turn it is: every origin with a line, once.
     turns: VecDeque<Origin>,
     /// Those who look into the verdicts of these are told, too.
-    under_way: Vec<(Digest, Told)>,
+    under_way: Vec<(Digest, VerdictReceiver)>,
 }
 
 impl Waiting {
     /// The verdict of a check that waits or is under way already.
-    pub(super) fn join(&self, digest: &Digest) -> Option<Told> {
+    pub(super) fn join(&self, digest: &Digest) -> Option<VerdictReceiver> {
         let under_way = self
             .under_way
             .iter()
@@ -131,7 +131,7 @@ mod tests {
         Origin::of([10, 0, 0, last].into())
     }
 
-    fn check(number: u8) -> (Check, Told) {
+    fn check(number: u8) -> (Check, VerdictReceiver) {
         let (verdict, told) = watch::channel(None);
         let (name, password) = (String::new(), Zeroizing::default());
         (

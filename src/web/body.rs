@@ -9,36 +9,36 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::response::Response;
 use hyper::body::{Frame, SizeHint};
 
-use super::crowd::Seat;
+use super::limiter::Slot;
 use super::peer::Answer;
 
 /// The place of an answer, handed from its handler to its body in the response's extensions.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
-    _seat: Arc<Seat>,
+pub(super) struct ResponseSlot {
+    _slot: Arc<Slot>,
 }
 
-impl Place {
+impl ResponseSlot {
     /// The answer keeps the place until its body is let go of.
-    pub(super) fn keep(seat: Seat, response: &mut Response) {
+    pub(super) fn keep(slot: Slot, response: &mut Response) {
         response.extensions_mut().insert(Self {
-            _seat: Arc::new(seat),
+            _slot: Arc::new(slot),
         });
     }
 }
 
 /// A body, handed over piece by piece: the server buffers as much as it is given, and would let go
 /// of a body in one piece before its reader has taken any of it.
-pub(super) struct Held {
+pub(super) struct PacedBody {
     body: Body,
     /// What the body has given and the server has not.
     rest: Bytes,
     answer: Answer,
-    _place: Option<Place>,
+    _place: Option<ResponseSlot>,
 }
 
-impl Held {
-    pub(super) fn hold(mut response: Response, answer: Answer) -> Response {
+impl PacedBody {
+    pub(super) fn wrap(mut response: Response, answer: Answer) -> Response {
         answer.leaves();
         let place = response.extensions_mut().remove();
         response.map(|body| {
@@ -56,7 +56,7 @@ impl Held {
     }
 }
 
-impl HttpBody for Held {
+impl HttpBody for PacedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -117,7 +117,7 @@ mod tests {
     async fn a_body_leaves_whole_in_pieces_of_a_known_length() {
         let text: Vec<u8> = (0..3 * PIECE + 1).map(|n| n as u8).collect();
         let answer = Peer::new(Origin::Socket).answer();
-        let mut body = Held::hold(Response::new(text.clone().into()), answer).into_body();
+        let mut body = PacedBody::wrap(Response::new(text.clone().into()), answer).into_body();
         let mut read = Vec::new();
         while !body.is_end_stream() {
             assert_eq!(
