@@ -1,5 +1,5 @@
-//! A place for each answer that may take long to make or to leave, so that such answers never take
-//! all connections.
+//! Limits the answers that may take long to make or to send, so that they never occupy all
+//! connections.
 
 use std::sync::Arc;
 
@@ -15,8 +15,7 @@ use super::error::ApiError;
 use super::peer::Peer;
 use crate::export::WebRefusal;
 
-/// Answers a request where there is a place for one more answer, and keeps the place until it has
-/// left.
+/// Answers a request if a slot is free, and keeps the slot until the answer has been sent.
 pub(super) async fn limit_answers(
     State(web): State<Arc<Web>>,
     Extension(peer): Extension<Arc<Peer>>,

@@ -1,5 +1,5 @@
-//! The body of every answer: it counts as under way, and keeps its place, until the server has let
-//! go of it.
+//! The body of every answer: it counts as in progress, and keeps its slot, until the server has
+//! released it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use hyper::body::{Frame, SizeHint};
 use super::limiter::Slot;
 use super::peer::Answer;
 
-/// The place of an answer, handed from its handler to its body in the response's extensions.
+/// The slot of an answer, passed from its handler to its body in the response's extensions.
 #[derive(Debug, Clone)]
 pub(super) struct ResponseSlot {
     _slot: Arc<Slot>,
 }
 
 impl ResponseSlot {
-    /// The answer keeps the place until its body is let go of.
+    /// Keeps the slot until the answer's body is dropped.
     pub(super) fn keep(slot: Slot, response: &mut Response) {
         response.extensions_mut().insert(Self {
             _slot: Arc::new(slot),
@@ -27,11 +27,11 @@ impl ResponseSlot {
     }
 }
 
-/// A body, handed over piece by piece: the server buffers as much as it is given, and would let go
-/// of a body in one piece before its reader has taken any of it.
+/// A body that is passed on piece by piece: the server buffers as much as it is given, and would
+/// drop a body in one piece before its reader has taken any of it.
 pub(super) struct PacedBody {
     body: Body,
-    /// What the body has given and the server has not.
+    /// Data from the body that the server has not taken yet.
     rest: Bytes,
     answer: Answer,
     _place: Option<ResponseSlot>,
@@ -68,7 +68,7 @@ impl HttpBody for PacedBody {
             return Poll::Ready(Some(Ok(self.piece())));
         }
         let frame = Pin::new(&mut self.body).poll_frame(cx);
-        // Of an answer that comes in pieces, the time until the next one is ours.
+        // The time until the next piece is Gravimeter's, not the reader's.
         if frame.is_pending() {
             self.answer.is_being_made();
         } else {
@@ -102,7 +102,7 @@ impl HttpBody for PacedBody {
     }
 }
 
-/// As much as the server buffers of an answer.
+/// Size of a piece: as much as the server buffers of an answer.
 const PIECE: usize = 16 * 1024;
 
 #[cfg(test)]

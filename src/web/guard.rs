@@ -1,10 +1,10 @@
-//! Who may ask: requests whose `Host` is ours, from no foreign web page, with the password where
-//! one is asked for.
+//! Admits requests: those whose `Host` is ours, from no foreign web page, with a password where one
+//! is required.
 //!
 //! A page in a browser on this machine can send requests here. DNS rebinding makes it send the
 //! page's own name as `Host` (as in CVE-2018-14505), any other way its own `Origin`; both are
 //! refused, and no CORS header ever lets it read an answer. No page reaches a Unix socket, whose
-//! permissions are all that is asked for there.
+//! permissions are the only rule there.
 
 use std::sync::Arc;
 
@@ -22,8 +22,7 @@ use super::error::ApiError;
 use super::peer::Peer;
 use crate::export::WebRefusal;
 
-/// One listener as its requests see it: the names under which it may be asked, and the house behind
-/// it.
+/// The guard of one listener: the names that requests may use, and the views behind it.
 #[derive(Debug)]
 pub(super) struct RequestGuard {
     port: Option<u16>,
@@ -43,8 +42,8 @@ impl RequestGuard {
         Self { port, allowed, web }
     }
 
-    /// A loopback name with our port or none; an allowed host (one without a port is allowed on
-    /// every port); or a name of the certificate that is shown.
+    /// Whether the authority is a loopback name with our port or none; an allowed host (one without
+    /// a port is allowed on every port); or a name of the certificate that is presented.
     fn knows(&self, authority: &str, policy: Option<&Policy>) -> bool {
         let authority = authority.to_ascii_lowercase();
         let Ok(parsed) = authority.parse::<Authority>() else {
@@ -61,7 +60,7 @@ impl RequestGuard {
     }
 
     fn check(&self, request: &Request, policy: Option<&Policy>) -> Result<(), ApiError> {
-        // HTTP/2 has the host in the target, and need not repeat it.
+        // HTTP/2 has the host in the target, and may omit the field.
         let target = request.uri().authority().map(|target| target.as_str());
         let field = request
             .headers()
@@ -88,7 +87,7 @@ impl RequestGuard {
         }
     }
 
-    /// The rules for a request of the peer; `None` where there are none.
+    /// The policy for a request of the peer; `None` if there is none.
     async fn policy(&self, peer: &Peer) -> Result<Option<Arc<Policy>>, ApiError> {
         let Some(access) = self.web.access.as_ref().filter(|_| !peer.is_local()) else {
             return Ok(None);
@@ -100,7 +99,7 @@ impl RequestGuard {
             .ok_or_else(|| self.refuse(WebRefusal::Config))
     }
 
-    /// Whether the peer has shown what the rules ask for.
+    /// Whether the peer satisfies the policy.
     async fn admit(
         &self,
         headers: &HeaderMap,
@@ -129,7 +128,7 @@ impl RequestGuard {
             })
     }
 
-    /// Counts a refusal, and says it.
+    /// Counts a refusal, and returns its answer.
     fn refuse(&self, why: WebRefusal) -> ApiError {
         self.web.metrics.web_refused(why);
         match why {
@@ -157,7 +156,7 @@ impl RequestGuard {
     }
 }
 
-/// Lets a request through or refuses it, in time, and marks every answer as private.
+/// Admits or refuses a request, within the timeout, and marks every answer as private.
 pub(super) async fn guard(
     State(request_guard): State<Arc<RequestGuard>>,
     request: Request,
@@ -176,7 +175,7 @@ pub(super) async fn guard(
             headers.insert(name, value.clone());
         }
     }
-    // Unless the answer itself says how long it may be kept by whoever asked.
+    // Unless the answer itself sets its cache control.
     headers
         .entry(header::CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
@@ -198,8 +197,9 @@ pub(super) async fn guard(
     response
 }
 
-/// The answer, and the rules under which it was given. The waiting for a password's turn has no
-/// limit here: how long is up to whoever asks, and the answer that comes then is the right one.
+/// The answer, and the policy under which it was given. Waiting for a password's turn has no
+/// timeout here: the client decides how long it waits, and the answer that comes then is the right
+/// one.
 async fn respond(
     request_guard: &RequestGuard,
     peer: &Peer,
@@ -234,7 +234,7 @@ async fn respond(
     (policy, response)
 }
 
-/// The value of a header that stands there exactly once.
+/// The value of a header that occurs exactly once.
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?;

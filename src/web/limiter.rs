@@ -1,8 +1,8 @@
-//! A bounded number of places, and who has them.
+//! Limits the number of connections, and of answers in progress, by slots.
 //!
-//! Connections have places, and so have the answers that take long to make or to leave. When all
-//! are taken, a newcomer gets the place of somebody else, by rules that favour whoever behaves:
-//! those who begin and do not finish lose theirs first.
+//! Connections have slots, and so have the answers that take long to make or to send. When all are
+//! taken, a newcomer may get the slot of another peer, by rules that favour well-behaved peers:
+//! those that begin and do not finish lose theirs first.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ use super::origin::Origin;
 use super::peer::{Peer, Served};
 use crate::export::{Metrics, WebRefusal};
 
-/// The places.
+/// A limited number of slots of one kind.
 #[derive(Debug)]
 pub(super) struct SlotLimiter {
     kind: SlotKind,
@@ -25,13 +25,12 @@ pub(super) struct SlotLimiter {
     freed: Notify,
 }
 
-/// What the places are for, which decides who loses one.
+/// What the slots are for, which decides which peer loses one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SlotKind {
-    /// Answers under way: whoever takes one slowly loses it, then whoever comes from where most are
-    /// held by somebody else.
+    /// Answers in progress: a slow reader loses its slot first, then the origin that holds most.
     Answers,
-    /// Connections: first one to which no answer with a place is under way loses it.
+    /// Connections: one without an answer with a slot loses its slot first.
     Connections,
 }
 
@@ -52,7 +51,7 @@ impl SlotLimiter {
         })
     }
 
-    /// A place, where one is free or can be taken back.
+    /// Takes a slot, if one is free or can be taken back.
     pub(super) fn try_enter(self: &Arc<Self>, peer: &Arc<Peer>) -> Option<Slot> {
         let mut slots = self.slots();
         if slots.taken.len() >= self.limit {
@@ -73,10 +72,10 @@ impl SlotLimiter {
         })
     }
 
-    /// A place, as soon as there is one. Cancel-safe.
+    /// Waits for a slot. Cancel-safe.
     pub(super) async fn enter(self: &Arc<Self>, peer: &Arc<Peer>) -> Slot {
         loop {
-            // Made before the look: a place that is freed in between is not missed.
+            // Created before the check: a slot that is freed in between is not missed.
             let freed = self.freed.notified();
             if let Some(slot) = self.try_enter(peer) {
                 return slot;
@@ -91,7 +90,7 @@ impl SlotLimiter {
 }
 
 impl TakenSlots {
-    /// Whose place a newcomer from `origin` gets; `None` where everybody may keep theirs.
+    /// The number of the slot that a newcomer from `origin` gets; `None` if all keep theirs.
     fn evicted(&self, kind: SlotKind, origin: Origin) -> Option<u64> {
         let unserved = match kind {
             SlotKind::Answers => None,
@@ -102,10 +101,10 @@ impl TakenSlots {
             .or_else(|| self.slowest_of_largest_origin(origin))
     }
 
-    /// Of the connections that no answer is on its way to: the one that has been so for longest,
-    /// among those from where most come. A flood from one address thus pushes out its own
-    /// connections before those of anybody else, and a newcomer that sends its request at once is
-    /// served however many others only begin theirs.
+    /// Among the connections without an answer in progress, from the origin with most of them: the
+    /// one that has been idle for longest. A flood from one address thus evicts its own connections
+    /// before those of others, and a newcomer that sends its request at once is served however many
+    /// others only begin theirs.
     fn unserved(&self) -> Option<u64> {
         let unserved = || self.taken.iter().filter(|(_, peer)| !peer.is_served());
         let (_, most) = fullest(unserved().map(|(_, peer)| peer.origin))?;
@@ -115,14 +114,14 @@ impl TakenSlots {
             .map(|(number, _)| *number)
     }
 
-    /// The slowest, once it has taken longer than anybody healthy needs.
+    /// The slowest, once it has taken longer than any healthy peer needs.
     fn slow(&self) -> Option<u64> {
         let (number, slowest) = self.taken.iter().min_by_key(|(_, peer)| peer.since())?;
         (slowest.since().elapsed() >= GRACE).then_some(*number)
     }
 
     /// The slowest from the origin that holds most, where it holds several and the newcomer's
-    /// origin holds none: no one address keeps the others out.
+    /// origin holds none: no single address keeps the others out.
     fn slowest_of_largest_origin(&self, origin: Origin) -> Option<u64> {
         let (held, largest) = fullest(self.taken.values().map(|peer| peer.origin))?;
         if held < 2 || self.taken.values().any(|peer| peer.origin == origin) {
@@ -145,12 +144,12 @@ fn fullest(origins: impl Iterator<Item = Origin>) -> Option<(usize, Origin)> {
         .max()
 }
 
-/// A place; free again when dropped.
+/// A slot; free again when dropped.
 #[derive(Debug)]
 pub(super) struct Slot {
     limiter: Arc<SlotLimiter>,
     number: u64,
-    /// While an answer has a place, its connection is not among the first to lose theirs.
+    /// While an answer has a slot, its connection is not among the first to lose theirs.
     _served: Option<Served>,
 }
 
@@ -161,10 +160,11 @@ impl Drop for Slot {
     }
 }
 
-/// The largest exposition, 13 MB, leaves in less over any network that a scraper should use.
+/// Longest time of a healthy answer: the largest exposition, 13 MB, takes less over any network
+/// that a scraper should use.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// How often is looked again for a place that can be taken back.
+/// How often a waiting connection checks again for a slot that can be taken back.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! HTTP on loopback: `/metrics`, `/v1/usage`, `/v1/cascades`, `/v1/quotas`, health and a live page
 //! for people.
 //!
-//! Requests enter from a listener that the caller owns; answers come from the metrics, the ledger
-//! and the readiness latches. Read only: nothing here changes the house, and no configuration,
-//! secret or traffic can be asked for.
+//! Requests come from a listener that the caller owns; answers are made from the metrics, the
+//! ledger and the readiness flags. Read only: no request changes anything, and none returns
+//! configuration, secrets or traffic.
 
 pub mod access;
 mod answer_slot;
@@ -55,42 +55,44 @@ pub use listener::{Listener, SocketError, SocketFile};
 pub use live::Live;
 pub use usage_query::{WrongUsageQuery, usage_query};
 
-/// Where and how the house is asked.
+/// Where Gravimeter listens for requests, and their limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// The address to listen on; there may be none where there is a socket.
     pub listen: Option<SocketAddr>,
     /// The Unix socket to listen on beside it.
     pub socket: Option<PathBuf>,
-    /// The permissions of the socket's file: whoever may write to it may ask.
+    /// The permissions of the socket's file: every process that may write to it may ask.
     pub socket_mode: u32,
     /// The web configuration file, as the Prometheus exporters have it: TLS and passwords for the
     /// address.
     pub config_file: Option<PathBuf>,
-    /// Names (`host` or `host:port`) under which the house may be asked beside the loopback names.
-    /// A web page that lets its own name resolve to this machine is thus refused.
+    /// Names (`host` or `host:port`) that requests may use besides the loopback names. A web page
+    /// that lets its own name resolve to this machine is thus refused.
     pub allowed_hosts: Vec<String>,
-    /// Whether an address that other machines can reach is accepted even where no password or
-    /// certificate is asked for.
+    /// Whether an address that other machines can reach is accepted even without a password or
+    /// certificate.
     pub danger_expose_to_network: bool,
-    /// Scrapes served at the same time; more get the place of a slow one, or 503. Each holds its
-    /// whole exposition, some 13 MB at the worst: 200 models with the longest names, and an
-    /// exemplar in every bucket.
+    /// Most scrapes at the same time; more get the slot of a slow one, or 503. Each holds its whole
+    /// exposition, some 13 MB at the worst: 200 models with the longest names, and an exemplar in
+    /// every bucket.
     pub max_concurrent_scrapes: usize,
-    /// Answers under way at the same time that are neither scrapes nor pages, nor short ones such
-    /// as health; more get the place of a slow one, or 503.
+    /// Most other long answers at the same time; more get the slot of a slow one, or 503. Short
+    /// ones, such as health, are not limited.
     pub max_concurrent_answers: usize,
-    /// Open connections, of all listeners together; one more gets the place of one that has no
-    /// answer under way. More than all answers together: such a one is always there then.
+    /// Most open connections, of all listeners together; one more gets the slot of one without an
+    /// answer in progress. Must exceed the limits of all answers together, so that there always is
+    /// such a one.
     pub max_connections: usize,
-    /// From the first byte of a connection, or the end of the last answer, to a complete request
-    /// head; and as long a TLS handshake.
+    /// Timeout from the first byte of a connection, or the end of the last answer, to a complete
+    /// request head; also of a TLS handshake.
     pub header_read_timeout: Duration,
-    /// From a request head to the head of its answer.
+    /// Timeout from a request head to the head of its answer.
     pub request_timeout: Duration,
-    /// How long a reader may take no byte of an answer.
+    /// Timeout of a reader that takes no byte of an answer.
     pub stall_timeout: Duration,
-    /// From the head of an answer to its last byte. Prometheus itself gives up after 10 seconds.
+    /// Timeout from the head of an answer to its last byte. Prometheus itself gives up after 10
+    /// seconds.
     pub answer_timeout: Duration,
 }
 
@@ -117,7 +119,7 @@ impl Default for Config {
 /// Why a configuration is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// An allowed host is no `host` or `host:port`.
+    /// An allowed host is not `host` or `host:port`.
     #[error(
         "{0:?} is no host: write a name or an address, with a port or without, and no scheme or path"
     )]
@@ -128,17 +130,17 @@ pub enum ConfigError {
          danger_expose_to_network"
     )]
     Exposed(SocketAddr),
-    /// Nobody could ask anything.
+    /// There is neither an address nor a socket.
     #[error("there is neither an address nor a socket to listen on")]
     Unheard,
-    /// A limit of zero would serve nobody.
+    /// A limit of zero would refuse everything.
     #[error("{0} must be at least 1")]
     ZeroLimit(&'static str),
 }
 
 impl Config {
-    /// Checks what a configuration file cannot express. What the web configuration file says is
-    /// looked into when it is read.
+    /// Checks what a configuration file cannot express. The web configuration file is checked when
+    /// it is read.
     ///
     /// # Errors
     /// [`ConfigError`] for the first thing that is wrong.
@@ -165,8 +167,8 @@ impl Config {
         Ok(())
     }
 
-    /// Whether whoever asks at the address must be known: other machines can reach it, and nobody
-    /// wanted it so.
+    /// Whether clients of the address must be authenticated: other machines can reach it, and the
+    /// configuration does not waive it.
     #[must_use]
     pub fn must_protect(&self, address: SocketAddr) -> bool {
         !address.ip().is_loopback() && !self.danger_expose_to_network
@@ -194,7 +196,7 @@ pub struct Web {
 }
 
 impl Web {
-    /// Puts the views together; nothing is served before [`Web::serve`].
+    /// Combines the views; nothing is served before [`Web::serve`].
     #[must_use]
     pub fn new(
         config: Config,
@@ -223,8 +225,8 @@ impl Web {
         })
     }
 
-    /// All routes behind the guard; `port` is the one listened on. What has no end of its own ends
-    /// at `stopping`.
+    /// All routes behind the guard; `port` is the one listened on. Endless answers end at
+    /// `stopping`.
     fn router(self: &Arc<Self>, port: Option<u16>, stopping: CancellationToken) -> Router {
         let request_guard = guard::RequestGuard::new(port, Arc::clone(self));
         let with_slot =
@@ -238,11 +240,10 @@ impl Web {
             .route("/v1/quotas", get(quotas::quotas))
             .route("/v1/usage", get(usage::usage))
             .route_layer(with_slot)
-            // These two take places of their own.
+            // These two have slots of their own.
             .route("/live", get(feed::feed))
             .route("/metrics", get(metrics::metrics))
-            // Made and gone at once: they need none, and are answered however many others are asked
-            // for.
+            // Short answers: they need no slot, and are given however many others are in progress.
             .route("/healthz", get(health::healthz))
             .route("/readyz", get(health::readyz))
             .fallback(|| async {

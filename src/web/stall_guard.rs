@@ -1,5 +1,5 @@
-//! A stream whose reader may not stall: hyper limits how long a request takes to arrive, not how
-//! long its answer takes to leave.
+//! Cuts off stalled readers: hyper limits how long a request takes to arrive, not how long its
+//! answer takes to be sent.
 
 use std::io;
 use std::pin::Pin;
@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// Fails a write with [`io::ErrorKind::TimedOut`] when the other side has taken no byte for the
-/// limit.
+/// A stream that fails a write with [`io::ErrorKind::TimedOut`] when the other side has read no
+/// byte for the limit.
 pub(super) struct StallGuard<S> {
     stream: S,
     limit: Duration,

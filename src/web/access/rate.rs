@@ -1,15 +1,15 @@
-//! Token buckets over all requests: a moment enters, whether a request may be answered leaves.
+//! Token buckets over all requests.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use super::settings::Rate;
 
-/// The limit that a web configuration file sets, twice: whoever guesses passwords uses up nothing
-/// of those who know theirs.
+/// The rate limit of a web configuration file, once for authenticated requests and once for all
+/// others: guesses of passwords use up nothing of the first.
 #[derive(Debug)]
 pub(super) struct RateLimits {
-    /// For requests that show what is asked for.
+    /// For authenticated requests.
     pub(super) known: Bucket,
     /// For all others.
     pub(super) strangers: Bucket,
@@ -44,7 +44,7 @@ impl Bucket {
         }
     }
 
-    /// Takes a token where there is one.
+    /// Takes a token; `false` if there is none.
     pub(super) fn take(&self, now: Instant) -> bool {
         let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
         let missing = full_at.map_or(std::time::Duration::ZERO, |at| {
