@@ -26,7 +26,7 @@ enum State {
     Sniffing(Sniff),
     /// The protocol is known.
     Reading(Box<dyn Observer>),
-    /// The protocol is of no kind that the house reads.
+    /// The protocol is not one that Gravimeter reads.
     Unknown,
 }
 

@@ -94,7 +94,7 @@ pub enum End {
     Closed,
     /// The provider's side broke off: reset, or closed without close_notify.
     ProviderGone,
-    /// The house is shutting down.
+    /// Gravimeter is shutting down.
     Shutdown,
     /// A limit in time was passed.
     TimedOut(TimeoutStep),

@@ -1,4 +1,4 @@
-//! Recognises the house's own CA, so that it is never accepted from upstream.
+//! Recognises Gravimeter's own CA, so that it is never accepted from upstream.
 //!
 //! Whoever holds the CA key (the observed agent, perhaps) could otherwise pose as the provider.
 //! Certificates enter, an answer leaves. Keys are compared as webpki reads them, so no difference
@@ -14,11 +14,11 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::proof::{Judge, Presented};
 
-/// The house's CA certificates: the current one and those it has replaced.
+/// Gravimeter's CA certificates: the current one and those it has replaced.
 #[derive(Debug, Clone)]
 pub(super) struct OwnCa(Arc<[CertificateDer<'static>]>);
 
-/// The chain leads to the house's own CA.
+/// The chain leads to Gravimeter's own CA.
 #[derive(Debug, thiserror::Error)]
 #[error("the certificate chain leads to this program's own CA")]
 pub(super) struct OwnCaPresented;

@@ -22,7 +22,8 @@ pub(super) fn params(
         .distinguished_name
         .push(DnType::OrganizationName, subject);
     params.serial_number = Some(random_serial());
-    // An expression each: the type of these fields comes from a crate that the house does not name.
+    // An expression each: the type of these fields comes from a crate that Gravimeter does not
+    // name.
     params.not_before = rcgen::date_time_ymd(1970, 1, 1) + since_epoch(not_before);
     params.not_after = rcgen::date_time_ymd(1970, 1, 1) + since_epoch(not_after);
     params

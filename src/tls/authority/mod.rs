@@ -1,5 +1,5 @@
-//! The CA: made on this machine, for this house. It signs for the intercepted hosts and nothing
-//! else, and its certificate says so as narrowly as name constraints can.
+//! The CA: made on this machine, for this installation. It signs for the intercepted hosts and
+//! nothing else, and its certificate says so as narrowly as name constraints can.
 //!
 //! A folder, the permitted hosts and the time enter; an [`Authority`] leaves. The key never leaves
 //! this room: what is to be signed comes in. Files that somebody else could have read, written or

@@ -1,4 +1,4 @@
-//! The agent's trust: a file with all roots and the house's CA, and one with the CA alone.
+//! The agent's CA bundles: a file with all roots and Gravimeter's CA, and one with the CA alone.
 //!
 //! Roots enter, two files and the environment variables that name them leave. The system's own
 //! store is never changed: only a program that is given this environment trusts the CA.

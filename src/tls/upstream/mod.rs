@@ -44,7 +44,7 @@ pub enum UpstreamError {
     /// The roots cannot be loaded.
     #[error(transparent)]
     Roots(#[from] RootsError),
-    /// The cryptographic library has no version in common with the house.
+    /// The cryptographic library supports none of Gravimeter's TLS versions.
     #[error("cannot set up TLS for providers: {0}")]
     Tls(#[from] rustls::Error),
     /// No root is left to verify with.
@@ -61,11 +61,11 @@ pub fn count_roots(config: &Config) -> Result<usize, RootsError> {
 }
 
 impl Upstream {
-    /// Loads the system's roots and the extra ones, without the house's own CA.
+    /// Loads the system's roots and the extra ones, without Gravimeter's own CA.
     ///
     /// # Errors
     /// [`UpstreamError`] when there are no roots, or a file is missing, empty, no PEM, or holds the
-    /// house's own CA.
+    /// own CA of Gravimeter.
     pub fn new(config: &Config, own: &Authority) -> Result<Self, UpstreamError> {
         let roots = roots::load(&config.extra_roots, own.own())?;
         verifying(roots, own.own()).map(|verifying| Self {
@@ -103,7 +103,7 @@ impl Upstream {
 /// A configuration that knows how to verify, but not what to show.
 pub(super) type Verifying = ConfigBuilder<ClientConfig, WantsClientCert>;
 
-/// Verifies by these roots, but never comes to rest on the house's own CA.
+/// Verifies by these roots, but never accepts Gravimeter's own CA.
 pub(super) fn verifying(
     roots: Vec<CertificateDer<'static>>,
     own: &OwnCa,
