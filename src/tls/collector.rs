@@ -33,7 +33,7 @@ pub enum CollectorError {
     Verification(#[from] UpstreamError),
 }
 
-/// By which files the two ends know each other.
+/// The files by which the two ends authenticate each other.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Files<'a> {
     /// The roots that may vouch for the collector, and no others; those of the system where there

@@ -1,8 +1,7 @@
 //! Recognises Gravimeter's own CA, so that it is never accepted from upstream.
 //!
-//! Whoever holds the CA key (the observed agent, perhaps) could otherwise pose as the provider.
-//! Certificates enter, an answer leaves. Keys are compared as webpki reads them, so no difference
-//! between two parsers can hide one.
+//! A holder of the CA key (the observed agent, perhaps) could otherwise pose as the provider. Keys
+//! are compared as webpki reads them, so no difference between two parsers can hide one.
 
 use std::sync::Arc;
 
@@ -46,7 +45,7 @@ impl OwnCa {
     }
 }
 
-/// The usual judgement, and no path through an own CA.
+/// The usual verification, without any path through an own CA.
 #[derive(Debug)]
 pub(super) struct Verifier {
     usual: Arc<WebPkiServerVerifier>,

@@ -1,6 +1,6 @@
 //! The roots that providers are verified against, and that the agent's bundle is made of.
 //!
-//! The system's store and the operator's files enter, certificates leave; Gravimeter's own CA is
+//! Input: the system's store and the operator's files; output: certificates. Gravimeter's own CA is
 //! never among them.
 
 use std::collections::HashSet;
@@ -68,7 +68,7 @@ pub(super) fn load(
     }
 }
 
-/// Those of one file.
+/// Reads the certificates of one file.
 pub(super) fn read(path: &Path, own: &OwnCa) -> Result<Vec<CertificateDer<'static>>, RootsError> {
     let not_certificates = || RootsError::NotCertificates {
         path: path.to_owned(),

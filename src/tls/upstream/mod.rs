@@ -1,8 +1,8 @@
 //! The provider's side of a connection: a handshake that ends in a verified session, or in the
 //! reason why not.
 //!
-//! A TCP stream, the host that the agent asked for and its protocols enter; a [`VerifiedUpstream`]
-//! leaves. It can be made nowhere else, so whoever holds one holds the proof. Nothing turns
+//! Input: a TCP stream, the host that the agent asked for and its protocols; output: a
+//! [`VerifiedUpstream`]. It can be made nowhere else, so its existence is the proof. Nothing turns
 //! verification off; extra roots come from files.
 
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ use crate::record::{Handshake, HandshakeFailure, Host, Side};
 
 pub use super::roots::RootsError;
 
-/// What the operator decides.
+/// The operator's settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Config {
     /// PEM files with roots that are trusted beside the system's.
@@ -85,7 +85,7 @@ impl Upstream {
         alpn: &[Vec<u8>],
     ) -> Result<VerifiedUpstream, HandshakeFailure> {
         let start = Instant::now();
-        // A host that rustls takes for no DNS name cannot stand in a certificate either.
+        // A host that rustls does not accept as a DNS name cannot stand in a certificate either.
         let name = ServerName::try_from(host.as_str().to_owned())
             .map_err(|_| HandshakeFailure::WrongHost)?;
         let mut config = self.template.clone();
@@ -100,7 +100,7 @@ impl Upstream {
     }
 }
 
-/// A configuration that knows how to verify, but not what to show.
+/// A configuration with a verifier, but no client certificate yet.
 pub(super) type Verifying = ConfigBuilder<ClientConfig, WantsClientCert>;
 
 /// Verifies by these roots, but never accepts Gravimeter's own CA.
