@@ -239,7 +239,7 @@ fn whole(parsed: httparse::Result<usize>, raw: &[u8]) -> Result<(), ObserverFail
     }
 }
 
-/// Servers refuse heads beyond 8 to 64 KiB; a longer one is an attack on whoever keeps it.
+/// Servers refuse heads beyond 8 to 64 KiB; a longer one is an attack on programs that keep it.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// Servers refuse more than 100 to 1000 fields; 65536 bytes of `a:` lines would cost 700 kB of
 /// slots.

@@ -178,7 +178,7 @@ impl Frames {
         }
     }
 
-    /// Fills the scratch up to `count` bytes, and lends them when they are complete.
+    /// Fills the scratch up to `count` bytes, and returns them when they are complete.
     fn collect(&mut self, count: usize, input: &mut &[u8]) -> Option<&[u8]> {
         let wanted = self.scratch.get_mut(self.filled..count)?;
         let (piece, rest) = input.split_at(wanted.len().min(input.len()));

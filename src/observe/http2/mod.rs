@@ -393,7 +393,7 @@ impl Observer for Http2 {
         }
     }
 
-    /// False behind a lost framing: what is still under way there cannot be told.
+    /// False after the framing was lost: what is still in progress there is unknown.
     fn is_between_exchanges(&self) -> bool {
         match self.state {
             State::Lost => false,
