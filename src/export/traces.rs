@@ -51,7 +51,7 @@ impl Traces {
 
     /// Also sends the spans of what has been counted to `late`, for the exemplars of the metrics.
     #[must_use]
-    pub fn telling(self, late: LateSpans) -> Self {
+    pub fn with_late_spans(self, late: LateSpans) -> Self {
         Self {
             late: Some(late),
             ..self

@@ -199,7 +199,7 @@ fn state(metrics: &Metrics, facts: impl IntoIterator<Item = Fact>) {
     };
     let (traces, _exporter) =
         Traces::new(&config, otlp::Resource::new(&config), metrics.spans()).expect("an endpoint");
-    let traces = traces.telling(metrics.late_spans());
+    let traces = traces.with_late_spans(metrics.late_spans());
     for fact in facts {
         metrics.take(&fact);
         traces.take(&fact);
