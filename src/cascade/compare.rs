@@ -6,10 +6,10 @@
 //! when both sides are known, otherwise when the other side's time is up. Both queues are bounded;
 //! an entry that is pushed out is judged as it stands.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::update::{AgentUsage, Generation};
+use super::waiting::WaitingQueue;
 use crate::record::{Id, TokenUsage, UsageComparison};
 
 /// A call as seen on the wire.
@@ -27,28 +27,19 @@ pub struct WireCall {
 /// Calls of either side that wait for their counterpart, oldest first.
 #[derive(Debug, Default)]
 pub struct UsageReconciler {
-    wire: VecDeque<(Instant, WireCall)>,
-    agent: VecDeque<(Instant, Generation)>,
+    wire: WaitingQueue<WireCall, MAX_WAITING>,
+    agent: WaitingQueue<Generation, MAX_WAITING>,
 }
 
 impl UsageReconciler {
     /// Adds a call from the wire and returns the verdict if there is one already.
     pub fn wire_call(&mut self, call: WireCall, now: Instant) -> Option<UsageComparison> {
-        match self
-            .agent
-            .iter()
-            .position(|(_, generation)| is_same(&call, generation))
-        {
-            Some(index) => self
-                .agent
-                .remove(index)
-                .and_then(|(_, generation)| compare(&call, &generation)),
+        let same = self.agent.take_first(|known| is_same(&call, known));
+        match same {
+            Some(generation) => compare(&call, &generation),
             None => {
-                self.wire.push_back((now, call));
-                let oldest = (self.wire.len() > MAX_WAITING)
-                    .then(|| self.wire.pop_front())
-                    .flatten();
-                oldest.and_then(|(_, call)| unanswered(&call))
+                let oldest = self.wire.push(call, now);
+                oldest.and_then(|call| unanswered(&call))
             }
         }
     }
@@ -61,20 +52,12 @@ impl UsageReconciler {
         fresh: bool,
         now: Instant,
     ) -> Option<UsageComparison> {
-        match self
-            .wire
-            .iter()
-            .position(|(_, call)| is_same(call, &generation))
-        {
-            Some(index) => self
-                .wire
-                .remove(index)
-                .and_then(|(_, call)| compare(&call, &generation)),
+        let same = self.wire.take_first(|call| is_same(call, &generation));
+        match same {
+            Some(call) => compare(&call, &generation),
             None if fresh => {
-                self.agent.push_back((now, generation));
-                (self.agent.len() > MAX_WAITING)
-                    .then(|| self.agent.pop_front())
-                    .map(|_| UsageComparison::AgentOnly)
+                let oldest = self.agent.push(generation, now);
+                oldest.map(|_| UsageComparison::AgentOnly)
             }
             None => None,
         }
@@ -82,23 +65,11 @@ impl UsageReconciler {
 
     /// Returns the verdicts on entries that have waited long enough.
     pub fn tick(&mut self, now: Instant) -> Vec<UsageComparison> {
-        let is_late = |since: Instant| now.saturating_duration_since(since) >= OTHER_SIDE_WITHIN;
-        let mut judged = Vec::new();
-        let late = self
-            .wire
-            .iter()
-            .take_while(|(since, _)| is_late(*since))
-            .count();
-        judged.extend(
-            self.wire
-                .drain(..late)
-                .filter_map(|(_, call)| unanswered(&call)),
-        );
-        while self.agent.front().is_some_and(|(since, _)| is_late(*since)) {
-            self.agent.pop_front();
-            judged.push(UsageComparison::AgentOnly);
-        }
-        judged
+        let wire = self.wire.take_late(now, OTHER_SIDE_WITHIN);
+        let wire = wire.filter_map(|call| unanswered(&call));
+        let agent = self.agent.take_late(now, OTHER_SIDE_WITHIN);
+        wire.chain(agent.map(|_| UsageComparison::AgentOnly))
+            .collect()
     }
 }
 

@@ -23,6 +23,7 @@ mod state;
 #[cfg(test)]
 mod test_updates;
 pub mod update;
+mod waiting;
 
 use client::Endpoint;
 

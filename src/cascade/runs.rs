@@ -2,10 +2,10 @@
 //! once: either within a run, which counts it and whose trace contains its span, or outside all
 //! runs. Each settled call is returned exactly once.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::conversation::{Moment, OBSERVED_WITHIN, RunStart};
+use super::waiting::WaitingQueue;
 use crate::record::{Call, Cost, Model, Operation};
 
 /// What a run needs to know of a call.
@@ -76,7 +76,7 @@ pub(super) struct ConfirmedInterval {
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     /// Calls that are not settled, in order of arrival, each with its time of arrival.
-    waiting: VecDeque<(Instant, SeenCall)>,
+    waiting: WaitingQueue<SeenCall, MAX_WAITING>,
     /// Sum of the calls that certainly belong to the run under way.
     settled: Sum,
     /// When the last run ended.
@@ -154,11 +154,8 @@ impl Calls {
     /// Adds a call. Returns the oldest one when there was no room, if its span is not placed: no
     /// run will contain it.
     pub(super) fn add(&mut self, call: SeenCall, now: Instant) -> Option<u64> {
-        self.waiting.push_back((now, call));
-        let oldest = (self.waiting.len() > MAX_WAITING)
-            .then(|| self.waiting.pop_front())
-            .flatten();
-        oldest.and_then(|(_, oldest)| oldest.unplaced())
+        let oldest = self.waiting.push(call, now);
+        oldest.and_then(|oldest| oldest.unplaced())
     }
 
     /// Runs reported earlier had ended by `end`.
@@ -168,8 +165,8 @@ impl Calls {
 
     /// Adds a call that came before its conversation was followed, and whose span is placed.
     pub(super) fn add_earlier(&mut self, call: SeenCall, now: Instant) {
-        if self.waiting.len() < MAX_WAITING {
-            self.waiting.push_back((now, call));
+        if !self.waiting.is_full() {
+            self.waiting.push(call, now);
         }
     }
 
@@ -180,17 +177,13 @@ impl Calls {
 
     /// Removes a call, unless it is settled.
     pub(super) fn remove(&mut self, number: u64) -> Option<SeenCall> {
-        let index = self
-            .waiting
-            .iter()
-            .position(|(_, call)| call.number == number)?;
-        self.waiting.remove(index).map(|(_, call)| call)
+        self.waiting.take_first(|call| call.number == number)
     }
 
     /// Settles the calls that certainly belong to the run under way. Returns those whose spans are
     /// not placed yet.
     pub(super) fn settle(&mut self, run: ConfirmedInterval) -> Vec<u64> {
-        let settled = self.extract(|call| call.is_within(run));
+        let settled = self.waiting.take_all(|call| call.is_within(run));
         settled.iter().for_each(|call| self.settled.add(call));
         settled.iter().filter_map(SeenCall::unplaced).collect()
     }
@@ -198,24 +191,14 @@ impl Calls {
     /// Settles calls that have waited long enough for a run that never came. Returns those whose
     /// spans are not placed yet.
     pub(super) fn stop_waiting(&mut self, now: Instant) -> Vec<u64> {
-        let is_late = |since: Instant| now.saturating_duration_since(since) >= RUN_TOLD_WITHIN;
-        let late = self
-            .waiting
-            .iter()
-            .take_while(|(since, _)| is_late(*since))
-            .count();
-        self.waiting
-            .drain(..late)
-            .filter_map(|(_, call)| call.unplaced())
-            .collect()
+        let late = self.waiting.take_late(now, RUN_REPORTED_WITHIN);
+        late.filter_map(|call| call.unplaced()).collect()
     }
 
     /// No run will come: settles all calls. Returns those whose spans are not placed yet.
     pub(super) fn give_up(&mut self) -> Vec<u64> {
-        std::mem::take(&mut self.waiting)
-            .iter()
-            .filter_map(|(_, call)| call.unplaced())
-            .collect()
+        let calls = self.waiting.take_all(|_| true);
+        calls.iter().filter_map(SeenCall::unplaced).collect()
     }
 
     /// Removes and adds up the calls that began in a run. The agent works before it calls, but it
@@ -238,8 +221,8 @@ impl Calls {
                 && last_end.is_none_or(|end| call.began > end);
             call.began <= latest && (call.began >= began || is_early)
         };
-        let calls = self.extract(belongs);
-        let outside_runs = self.extract(|call| call.began <= latest);
+        let calls = self.waiting.take_all(belongs);
+        let outside_runs = self.waiting.take_all(|call| call.began <= latest);
         // The next run may begin at that moment, so a call that takes longer does not extend this
         // run.
         let unseen = calls
@@ -262,13 +245,6 @@ impl Calls {
             outside_runs: outside_runs.iter().filter_map(SeenCall::unplaced).collect(),
         }
     }
-
-    /// Removes and returns the waiting calls that match.
-    fn extract(&mut self, is_it: impl Fn(&SeenCall) -> bool) -> Vec<SeenCall> {
-        let (taken, left): (Vec<_>, _) = self.waiting.drain(..).partition(|(_, call)| is_it(call));
-        self.waiting = left.into();
-        taken.into_iter().map(|(_, call)| call).collect()
-    }
 }
 
 /// How late a call may be reported on a busy machine.
@@ -279,7 +255,7 @@ const MAX_WAITING: usize = 4_096;
 
 /// How long a call waits for its run. An agent is polled within seconds after it was called; a run
 /// that was not seen by then began without this call.
-const RUN_TOLD_WITHIN: Duration = Duration::from_secs(30);
+const RUN_REPORTED_WITHIN: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {

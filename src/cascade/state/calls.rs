@@ -120,7 +120,7 @@ impl CorrelatorState {
             }
         }
         facts.extend(self.compare(call, now));
-        let waits_until = cascade.is_none().then(|| now.at + AGENT_TELLS_WITHIN);
+        let waits_until = cascade.is_none().then(|| now.at + AGENT_REPORTS_WITHIN);
         let is_assigned = cascade.is_some() && self.following.is_some();
         let ids = call.ids.clone();
         self.recent.push_back(RecentCall {
@@ -344,7 +344,7 @@ fn has_conversation(operation: Operation) -> bool {
 
 /// How long a call waits for the agent to report its conversation. The agent lists its
 /// conversations within seconds; one that it does not know by then it will not report.
-const AGENT_TELLS_WITHIN: Duration = Duration::from_secs(30);
+const AGENT_REPORTS_WITHIN: Duration = Duration::from_secs(30);
 
 /// Most recent calls that may still be assigned, some 400 bytes each.
 pub(super) const MAX_RECENT: usize = 4_096;
