@@ -148,7 +148,7 @@ impl ConnectionMetrics {
         each(|reason| begin(&self.agent_restarts, ByRestart { reason }));
     }
 
-    pub(super) fn take(&self, fact: &Fact) {
+    pub(super) fn count_fact(&self, fact: &Fact) {
         match *fact {
             Fact::AcceptFailed => add(&self.accept_errors, 1),
             Fact::AgentRestarted(reason) => count(&self.agent_restarts, ByRestart { reason }),

@@ -177,7 +177,7 @@ impl Sink for Metrics {
             Fact::StepEnded(ended) => self.cascades.step(ended),
             Fact::TotalCompared { provider, total } => self.calls.total_compared(*provider, *total),
             Fact::UsageCompared(result) => self.cascades.compared(*result),
-            other => self.connections.take(other),
+            other => self.connections.count_fact(other),
         }
     }
 }

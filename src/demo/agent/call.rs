@@ -142,7 +142,7 @@ impl Caller {
         }
         let body = match ask.chunked {
             true => Pieces::chunked(split(&ask.body), Duration::ZERO),
-            false => Pieces::whole(ask.body),
+            false => Pieces::complete(ask.body),
         };
         request.body(body)
     }

@@ -61,7 +61,7 @@ pub(super) fn read(answer: &Answer) -> Result<Reply, Corruption> {
     let mut reply = Reply::default();
     for data in text.lines().filter_map(|line| line.strip_prefix("data: ")) {
         let event: Event = serde_json::from_str(data).map_err(|_| Corruption::Event)?;
-        reply.take(event)?;
+        reply.read_event(event)?;
     }
     if trace(answer) != Some(&reply.trace_id) {
         return Err(Corruption::Trace);
@@ -89,7 +89,7 @@ pub(super) fn so_far(headers: &HeaderMap, body: &[u8]) -> String {
         let Some(event) = serde_json::from_str(data).ok() else {
             break;
         };
-        if reply.take(event).is_err() {
+        if reply.read_event(event).is_err() {
             break;
         }
     }
@@ -102,7 +102,7 @@ pub(super) fn trace(answer: &Answer) -> Option<&str> {
 }
 
 impl Reply {
-    fn take(&mut self, event: Event) -> Result<(), Corruption> {
+    fn read_event(&mut self, event: Event) -> Result<(), Corruption> {
         if !self.trace_id.is_empty() && self.trace_id != event.trace_id {
             return Err(Corruption::Trace);
         }

@@ -515,7 +515,7 @@ async fn the_provider_notices_a_changed_upload() {
     let request = Request::post("/v1internal:loadCodeAssist").header("host", CLOUD_CODE_HOST);
     let request = request
         .header(HASH_HEADER, sha256(b"as it was sent"))
-        .body(Pieces::whole("as it came"))
+        .body(Pieces::complete("as it came"))
         .unwrap();
     assert_eq!(
         connection.send(request).await.unwrap().status(),

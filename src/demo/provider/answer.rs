@@ -142,7 +142,7 @@ fn generate(
     }
     if let Some(kind) = plan.refusal {
         script.tally.update(|tally| tally.model(model).refused += 1);
-        let mut response = whole(
+        let mut response = complete_response(
             StatusCode::TOO_MANY_REQUESTS,
             stream::refusal(kind, model),
             EVENT_STREAM,
@@ -214,7 +214,7 @@ fn streamed(script: &Script, plan: &Plan, shape: Shape<'_>) -> Response<CountedB
 
 fn documented(script: &Script, plan: &Plan, shape: Shape<'_>) -> Response<CountedBody> {
     let Piece { bytes, known } = stream::unary(plan, shape);
-    let mut response = whole(StatusCode::OK, bytes, JSON);
+    let mut response = complete_response(StatusCode::OK, bytes, JSON);
     let entry = Entry {
         tally: script.tally.clone(),
         model: shape.model.to_owned(),
@@ -326,7 +326,7 @@ fn invalid(message: &str) -> Response<CountedBody> {
 }
 
 fn plain(status: StatusCode, document: Value) -> Response<CountedBody> {
-    whole(status, document.to_string().into(), JSON)
+    complete_response(status, document.to_string().into(), JSON)
 }
 
 /// Google's front end codes the answers of control methods when it may.
@@ -334,7 +334,7 @@ fn control(document: Value, headers: &HeaderMap) -> Response<CountedBody> {
     if !accepts_gzip(headers) {
         return plain(StatusCode::OK, document);
     }
-    let mut response = whole(
+    let mut response = complete_response(
         StatusCode::OK,
         stream::gzip_whole(document.to_string().as_bytes()),
         JSON,
@@ -343,10 +343,14 @@ fn control(document: Value, headers: &HeaderMap) -> Response<CountedBody> {
     response
 }
 
-fn whole(status: StatusCode, bytes: Bytes, content_type: &str) -> Response<CountedBody> {
+fn complete_response(
+    status: StatusCode,
+    bytes: Bytes,
+    content_type: &str,
+) -> Response<CountedBody> {
     let hash = sha256(&bytes);
     let mut response = Response::new(CountedBody {
-        body: Pieces::whole(bytes),
+        body: Pieces::complete(bytes),
         entry: None,
     });
     *response.status_mut() = status;

@@ -222,7 +222,7 @@ async fn truth(tally: SharedTally, request: Request<Incoming>) -> Response<Piece
         ),
         _ => (StatusCode::NOT_FOUND, Vec::new()),
     };
-    let mut response = Response::new(Pieces::whole(body));
+    let mut response = Response::new(Pieces::complete(body));
     *response.status_mut() = status;
     response
 }

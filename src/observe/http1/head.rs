@@ -112,7 +112,7 @@ impl Request {
     pub(super) fn parse(raw: &[u8]) -> Result<Self, ObserverFailure> {
         let mut headers = header_room(raw);
         let mut request = httparse::Request::new(&mut headers);
-        whole(request.parse(raw), raw)?;
+        require_complete(request.parse(raw), raw)?;
         let method = request.method.unwrap_or_default();
         let mut head = head::request(
             method.as_bytes(),
@@ -153,7 +153,7 @@ impl Response {
     pub(super) fn parse(raw: &[u8], asked: Method) -> Result<Self, ObserverFailure> {
         let mut headers = header_room(raw);
         let mut response = httparse::Response::new(&mut headers);
-        whole(response.parse(raw), raw)?;
+        require_complete(response.parse(raw), raw)?;
         let status = response.code.unwrap_or_default();
         let mut head = ResponseHead {
             status,
@@ -231,7 +231,7 @@ fn header_room(raw: &[u8]) -> Vec<Header<'_>> {
     vec![EMPTY_HEADER; lines.min(MAX_HEADERS)]
 }
 
-fn whole(parsed: httparse::Result<usize>, raw: &[u8]) -> Result<(), ObserverFailure> {
+fn require_complete(parsed: httparse::Result<usize>, raw: &[u8]) -> Result<(), ObserverFailure> {
     match parsed {
         Ok(Status::Complete(length)) if length == raw.len() => Ok(()),
         Err(httparse::Error::TooManyHeaders) => Err(ObserverFailure::Limit),

@@ -109,7 +109,7 @@ impl<'a> Complete<'a> {
     }
 
     /// All of the text's bytes, if they were kept.
-    pub(super) fn whole(&self) -> Option<&'a [u8]> {
+    pub(super) fn all_bytes(&self) -> Option<&'a [u8]> {
         (!self.cut).then_some(self.bytes)
     }
 }

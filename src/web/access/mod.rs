@@ -109,7 +109,7 @@ impl Access {
         } else {
             &rates.strangers
         };
-        if bucket.take(Instant::now()) {
+        if bucket.take_token(Instant::now()) {
             identified
         } else {
             Err(Refused::Rate)

@@ -45,7 +45,7 @@ impl Bucket {
     }
 
     /// Takes a token; `false` if there is none.
-    pub(super) fn take(&self, now: Instant) -> bool {
+    pub(super) fn take_token(&self, now: Instant) -> bool {
         let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
         let missing = full_at.map_or(std::time::Duration::ZERO, |at| {
             at.saturating_duration_since(now)
@@ -72,7 +72,7 @@ mod tests {
             burst: 3,
         });
         let start = Instant::now();
-        let at = |millis| bucket.take(start + Duration::from_millis(millis));
+        let at = |millis| bucket.take_token(start + Duration::from_millis(millis));
         assert_eq!([at(0), at(0), at(0), at(0)], [true, true, true, false]);
         assert_eq!([at(999), at(1000), at(1000)], [false, true, false]);
         assert_eq!(

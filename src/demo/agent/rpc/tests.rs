@@ -199,7 +199,7 @@ impl Scene {
     async fn control(&self, path: &str, body: Value) {
         let request = Request::post(path)
             .header("host", "x")
-            .body(Pieces::whole(body.to_string()))
+            .body(Pieces::complete(body.to_string()))
             .unwrap();
         assert_eq!(
             self.send(Way::Http, request).await.status(),
@@ -316,7 +316,7 @@ fn request(
         .header("host", "localhost")
         .header("content-type", kind);
     request.headers_mut().unwrap().extend(headers);
-    request.body(Pieces::whole(body)).unwrap()
+    request.body(Pieces::complete(body)).unwrap()
 }
 
 fn frame(payload: &[u8]) -> Vec<u8> {
@@ -682,7 +682,7 @@ async fn polling_can_start_anywhere_and_ids_can_be_unknown() {
             Way::Http,
             Request::get("/demo/log")
                 .header("host", "x")
-                .body(Pieces::whole(""))
+                .body(Pieces::complete(""))
                 .unwrap(),
         )
         .await;
