@@ -71,7 +71,7 @@ impl Views {
                 if let Some(diagnostics) = diagnostics {
                     diagnostics.connect(&traces);
                 }
-                sinks.push(Arc::new(traces.telling(metrics.late_spans())));
+                sinks.push(Arc::new(traces.with_late_spans(metrics.late_spans())));
                 exporter
             },
         );

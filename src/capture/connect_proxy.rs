@@ -1,9 +1,9 @@
-//! The CONNECT door: one request head enters, a connection with its destination leaves, or a short
-//! answer that says why not.
+//! The CONNECT proxy: reads one request head and returns the connection with its destination, or
+//! refuses it with a short answer that says why.
 //!
-//! Connections of other users of the machine are turned away unread. Of the others only the request
-//! line is looked at. No field is kept, `Proxy-Authorization` least of all, and nothing is dialled
-//! here: the answer 200 says that the request is understood, not that the provider is reached.
+//! Connections of other users of the machine are refused unread. Of the others only the request
+//! line is read. No field is kept, above all not `Proxy-Authorization`, and nothing is dialled
+//! here: the answer 200 means that the request is understood, not that the provider is reached.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use super::{Accepted, Destination, LoopGuard, Owners};
 use crate::record::{Host, RefuseReason};
 
-/// Why the door stays shut.
+/// Why a request is refused.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectError {
     /// The agent closed the connection before its request was complete.
@@ -40,7 +40,7 @@ pub(super) enum ConnectError {
          capture.connect_users lets others in"
     )]
     NotServed(RefuseReason),
-    /// The destination is the house, or inside this machine or its networks.
+    /// The destination is Gravimeter itself, or inside this machine or its networks.
     #[error(
         "this proxy does not lead there ({0}); capture.allow_private_networks opens private networks"
     )]
@@ -58,7 +58,7 @@ impl ConnectError {
         }
     }
 
-    /// The status line and the fields that belong to it; `None` when there is nobody to answer.
+    /// The status line and its fields; `None` when no client is left to answer.
     fn status(&self) -> Option<&'static str> {
         match self {
             Self::Closed | Self::Io(_) => None,
@@ -73,7 +73,7 @@ impl ConnectError {
 /// have. The caller sets the limit in time.
 ///
 /// # Errors
-/// See [`ConnectError`]; the agent has then been told and the connection is closed.
+/// See [`ConnectError`]; the agent has been answered and the connection is closed.
 pub(super) async fn accept(
     mut tcp: TcpStream,
     owners: &Owners,
@@ -122,7 +122,7 @@ async fn read_request(tcp: &mut TcpStream) -> Result<(Destination, Bytes), Conne
     }
 }
 
-/// The destination and the length of the head; `None` asks for more.
+/// The destination and the length of the head; `None` when more bytes are needed.
 fn parse(bytes: &[u8]) -> Result<Option<(Destination, usize)>, ConnectError> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut request = httparse::Request::new(&mut fields);
@@ -174,8 +174,8 @@ fn check(destination: Destination, guard: &LoopGuard) -> Result<Destination, Con
 }
 
 /// Answers and closes. What the agent still sends is read and dropped: closing over unread bytes
-/// would reset the connection and could take the answer with it. Errors do not matter any more, and
-/// the caller's limit ends a flood.
+/// would reset the connection and could lose the answer. Errors are ignored, and the caller's
+/// timeout ends a flood.
 async fn refuse(mut tcp: TcpStream, error: &ConnectError) {
     if answer(&mut tcp, error).await.is_ok() {
         let mut dropped = [0; 1024];
@@ -183,12 +183,12 @@ async fn refuse(mut tcp: TcpStream, error: &ConnectError) {
     }
 }
 
-/// The same for who has no business here: nothing is waited for, so that he holds no place that
-/// others need. His request has mostly arrived by now, and is read for the reason above.
+/// The same for a user who is not served: nothing is waited for, so that the connection takes no
+/// slot that others need. The request has mostly arrived by now, and is read for the reason above.
 async fn turn_away(mut tcp: TcpStream, error: &ConnectError) {
     let mut dropped = [0; 1024];
     while tcp.try_read(&mut dropped).is_ok_and(|count| count > 0) {}
-    // Whether he is told is his affair.
+    // Failing to answer does not matter.
     let _ = answer(&mut tcp, error).await;
 }
 
@@ -205,14 +205,14 @@ async fn answer(tcp: &mut TcpStream, error: &ConnectError) -> io::Result<()> {
     tcp.shutdown().await
 }
 
-/// A CONNECT request with a ClientHello behind it seldom needs more.
+/// Size of the first read: a CONNECT request with a ClientHello behind it seldom needs more.
 const FIRST_READ: usize = 2 * 1024;
 
-/// Fields of a proxy request are few; this is room for a long token in `Proxy-Authorization`, and
-/// an end for a flood.
+/// Most bytes of a head: fields of a proxy request are few; this is room for a long token in
+/// `Proxy-Authorization`, and a limit for a flood.
 const MAX_HEAD: usize = 16 * 1024;
 
-/// Likewise for their number.
+/// Most fields.
 const MAX_FIELDS: usize = 64;
 
 #[cfg(test)]

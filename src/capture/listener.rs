@@ -1,8 +1,8 @@
-//! The accept loop: a listening socket enters, one task for each admitted connection leaves.
+//! The accept loop: spawns one task for each admitted connection of a listening socket.
 //!
-//! It never dies and never spins: out of file descriptors or memory, it waits a little longer each
-//! time and is back at once when there is room again. Over the limit of connections it refuses, so
-//! that those at work are left in peace.
+//! It never ends by an error and never spins: out of file descriptors or memory, it waits a little
+//! longer each time and resumes at once when there is room again. Over the limit of connections it
+//! refuses, so that open connections are not disturbed.
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,18 +24,18 @@ use crate::record::diagnostics::{
 };
 use crate::record::{Fact, Label as _, Record, RefuseReason};
 
-/// What all listeners share.
+/// The state that the listeners of both doors (redirect and CONNECT) share.
 pub(crate) struct Doors {
     /// Admits connections.
     pub(crate) gate: Gate,
-    /// Who may be open at once.
+    /// Limits the open connections.
     pub(crate) slots: Slots,
     /// Owns the tasks of the connections.
     pub(crate) tasks: TaskTracker,
 }
 
-/// One permit for each connection that may be open. Every door has its own: whoever crowds the
-/// CONNECT proxy takes nothing from the redirected agent.
+/// One permit for each connection that may be open. Each door has its own permits: a flood at the
+/// CONNECT proxy takes none from the redirected agent.
 #[derive(Debug)]
 pub(crate) struct Slots {
     connect: Arc<Semaphore>,
@@ -83,8 +83,8 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Accepts connections until `shutdown`, and hands each one that is admitted to `serve`, in a task
-/// of its own.
+/// Accepts connections until `shutdown`, and passes each admitted one to `serve`, in a task of its
+/// own.
 pub(crate) async fn run<S, F>(
     listener: TcpListener,
     door: Door,
@@ -96,7 +96,7 @@ pub(crate) async fn run<S, F>(
     F: Future<Output = ()> + Send,
 {
     let mut accept = || listener.accept();
-    // Between two connections nothing is held, so dropping the wait loses nothing.
+    // Cancel-safe: between two connections no state is held.
     while let Some(tcp) = shutdown
         .run_until_cancelled(next(&mut accept, &*doors.gate.record))
         .await

@@ -1,9 +1,9 @@
-//! What the house must never be led to: itself, and through the CONNECT door the inside of this
-//! machine and its networks.
+//! Guards against connections to Gravimeter itself, and through the CONNECT proxy to the inside of
+//! this machine and its networks.
 //!
-//! Addresses enter, the same addresses or a [`RefuseReason`] leave. Pure, but for one question to
-//! the kernel: whether an address is of this machine. A loop would dial itself until no file
-//! descriptor is left.
+//! Input: addresses; output: the same addresses or a [`RefuseReason`]. Pure, but for one question
+//! to the kernel: whether an address belongs to this machine. A loop would dial itself until no
+//! file descriptor is left.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::reach::{Reach, is_of_this_machine};
 use crate::record::RefuseReason;
 
-/// Knows the house's own addresses and which destinations the CONNECT door serves.
+/// Knows Gravimeter's own addresses and which destinations the CONNECT proxy serves.
 #[derive(Debug, Clone)]
 pub struct LoopGuard {
     own: Vec<SocketAddr>,
@@ -19,8 +19,8 @@ pub struct LoopGuard {
 }
 
 impl LoopGuard {
-    /// `own` is every address the house listens on, the exporter's included; an unspecified one
-    /// stands for all of this machine.
+    /// `own` is every address that Gravimeter listens on, the exporter's included; an unspecified
+    /// one stands for all of this machine.
     #[must_use]
     pub fn new(own: Vec<SocketAddr>, allow_private_networks: bool) -> Self {
         Self {
@@ -29,11 +29,11 @@ impl LoopGuard {
         }
     }
 
-    /// Checks what the kernel says of a connection that arrived by redirect at `local`. Where it
-    /// points is otherwise free, loopback included: the agent really dialled it.
+    /// Checks the original destination of a connection that was redirected to `local`. Any other
+    /// destination is allowed, loopback included: the agent really dialled it.
     ///
     /// # Errors
-    /// [`RefuseReason::Loop`] when it points at the house, [`RefuseReason::NotRedirected`] when
+    /// [`RefuseReason::Loop`] when it is Gravimeter itself, [`RefuseReason::NotRedirected`] when
     /// there is no original address.
     pub fn redirected(
         &self,
@@ -41,7 +41,7 @@ impl LoopGuard {
         local: SocketAddr,
     ) -> Result<SocketAddr, RefuseReason> {
         let original = canonical(original.map_err(|_| RefuseReason::NotRedirected)?);
-        // Somebody dialled the door itself while connection tracking is loaded.
+        // A client dialled the listener itself while connection tracking is loaded.
         let dialled_the_door = original == canonical(local);
         if dialled_the_door || self.is_own(original) {
             Err(RefuseReason::Loop)
@@ -50,12 +50,12 @@ impl LoopGuard {
         }
     }
 
-    /// Checks an address that an agent asked for, by number or as the answer to a name: whoever
-    /// controls a name can let it point inside (DNS rebinding).
+    /// Checks an address that an agent asked for, by number or as the result of a name: the owner
+    /// of a name can let it point inside (DNS rebinding).
     ///
     /// # Errors
-    /// [`RefuseReason::Loop`] when it is the house, [`RefuseReason::ForbiddenDestination`] when it
-    /// is this machine under any of its addresses, or otherwise inside.
+    /// [`RefuseReason::Loop`] when it is Gravimeter itself, [`RefuseReason::ForbiddenDestination`]
+    /// when it is this machine under any of its addresses, or otherwise inside.
     pub fn requested(&self, address: SocketAddr) -> Result<SocketAddr, RefuseReason> {
         let address = canonical(address);
         if self.is_own(address) {
@@ -73,7 +73,7 @@ impl LoopGuard {
         }
     }
 
-    /// Whether dialling the address would lead back into the house.
+    /// Whether dialling the address would lead back to Gravimeter.
     #[must_use]
     pub fn is_own(&self, address: SocketAddr) -> bool {
         let address = canonical(address);

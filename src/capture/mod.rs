@@ -1,9 +1,9 @@
-//! How a connection arrives: by redirect, or through the CONNECT door. Knows nothing of TLS and
-//! nothing of the HTTP inside.
+//! Accepts connections, redirected by the kernel or through the CONNECT proxy. Knows nothing of TLS
+//! and nothing of the HTTP inside.
 //!
-//! Accepted TCP connections enter, [`Accepted`] leaves: a connection with the place it wants to go,
-//! checked against the [`LoopGuard`]. What may not go on is refused here and stated as a fact.
-//! Nothing is ever dialled here.
+//! Input: accepted TCP connections; output: [`Accepted`], a connection with its destination,
+//! checked by the [`LoopGuard`]. Others are refused here and recorded as a fact. Nothing is ever
+//! dialled here.
 
 mod connect_proxy;
 pub mod listener;
@@ -32,12 +32,12 @@ pub use owner::Owners;
 /// Where the CONNECT proxy listens unless another address is asked for.
 pub const CONNECT_PROXY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8743);
 
-/// Where connections arrive, and what is let in.
+/// Where connections arrive, and which are admitted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Where redirected connections arrive.
     pub redirect_listen: Vec<SocketAddr>,
-    /// Where the CONNECT proxy listens, if it shall.
+    /// Where the CONNECT proxy listens, if it is enabled.
     pub connect_listen: Option<SocketAddr>,
     /// Users whom the CONNECT proxy serves, by name or uid, beside the one that runs it and the
     /// agent's.
@@ -73,7 +73,7 @@ pub enum Destination {
     /// The address that the agent dialled (redirect), or asked for by number (CONNECT). The loop
     /// guard has let it pass.
     Address(SocketAddr),
-    /// A name that the agent asked for (CONNECT). Whoever resolves it asks [`LoopGuard::requested`]
+    /// A name that the agent asked for (CONNECT). Its resolver must ask [`LoopGuard::requested`]
     /// about every address.
     Name {
         /// The name.
@@ -115,32 +115,32 @@ pub struct Accepted {
 }
 
 label! {
-    /// The two ways in.
+    /// The two ways by which a connection arrives.
     pub enum Door {
-        /// The agent asks by name or number for a tunnel.
+        /// Through the CONNECT proxy, by name or address.
         Connect => "connect",
-        /// The kernel led the connection here.
+        /// Redirected by the kernel.
         Redirect => "redirect",
     }
 }
 
 /// What all listeners share to admit a connection.
 pub(crate) struct Gate {
-    /// What never to be led to.
+    /// Addresses that must never be dialled.
     pub(crate) guard: Arc<LoopGuard>,
     /// Whom the CONNECT proxy serves.
     pub(crate) owners: Owners,
-    /// Who knows where a redirected connection was going.
+    /// Looks up the original destination of a redirected connection.
     pub(crate) original_dst: Arc<dyn OriginalDst>,
     /// Limit of [`TimeoutStep::ConnectRequest`].
     pub(crate) connect_request: Duration,
-    /// Where refusals are stated.
+    /// Where refusals are recorded.
     pub(crate) record: Arc<dyn Record>,
 }
 
 impl Gate {
-    /// Learns where the connection wants to go. `None` when it was refused: that is then stated and
-    /// the connection closed. The current span is told of it, too.
+    /// Finds out the destination of a connection. `None` when it was refused: that is then recorded
+    /// and the connection closed. Notes the outcome on the current span.
     pub(crate) async fn admit(&self, door: Door, tcp: TcpStream) -> Option<Accepted> {
         let admitted = match door {
             Door::Connect => self.connected(tcp).await,

@@ -1,5 +1,4 @@
-//! The original destination of a redirected connection: a TCP connection enters, an address or the
-//! kernel's refusal leaves.
+//! Looks up the original destination of a redirected connection.
 //!
 //! A seam, so that everything behind it runs in tests without root and without rules.
 
@@ -9,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
-/// Knows where a redirected connection was going.
+/// Looks up where a redirected connection was going.
 pub trait OriginalDst: Send + Sync {
     /// The address that the client dialled.
     ///

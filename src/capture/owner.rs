@@ -1,9 +1,9 @@
-//! Which user of this machine a connection belongs to, and whether it is one whom the CONNECT proxy
-//! serves.
+//! Finds the user of this machine that a connection belongs to, and checks whether the CONNECT
+//! proxy serves that user.
 //!
-//! A connection enters, nothing or a [`RefuseReason`] leaves. TCP has no `SO_PEERCRED`: the owner
-//! of the other end is what the kernel's table of sockets says of it. Who cannot be found there is
-//! refused, whether he is gone, on another machine or in another network namespace.
+//! TCP has no `SO_PEERCRED`: the owner of the other end is taken from the kernel's table of
+//! sockets. A connection without an entry is refused, whether its owner is gone, on another machine
+//! or in another network namespace.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -20,11 +20,11 @@ use crate::record::RefuseReason;
 #[derive(Debug)]
 pub struct Owners {
     allowed: BTreeSet<u32>,
-    /// One reader of the kernel's table at a time; whoever waits meanwhile is answered by the next
-    /// reading, all of them at once. Reading it for each connection would cost a crowd the square
-    /// of its size.
+    /// One reader of the kernel's table at a time; all connections that wait meanwhile are answered
+    /// by the next reading. Reading it for each connection would cost time that grows with the
+    /// square of their number.
     turn: Semaphore,
-    /// Guards the last reading: held for as long as it takes to look at it or to replace it.
+    /// Guards the last reading: locked only to look it up or to replace it.
     last: Mutex<Arc<Sockets>>,
 }
 
@@ -42,7 +42,7 @@ impl Owners {
         }
     }
 
-    /// Checks whose connection this is.
+    /// Checks the owner of a connection.
     ///
     /// # Errors
     /// [`RefuseReason::OtherUser`] when it belongs to a user who is not served,
@@ -63,7 +63,7 @@ impl Owners {
 
     /// A reading of the kernel's table that began after `accepted`.
     async fn sockets_since(&self, accepted: Instant) -> Arc<Sockets> {
-        // Never closed; if it were, the readings would only be more.
+        // Never closed; if it were, there would only be more readings.
         let _turn = self.turn.acquire().await;
         let last = Arc::clone(&self.last.lock().unwrap_or_else(PoisonError::into_inner));
         if last.begun.is_some_and(|begun| begun >= accepted) {
@@ -77,8 +77,8 @@ impl Owners {
     }
 }
 
-/// The two ends of a connection, seen from who has dialled it. A v4-mapped address is the IPv4
-/// address in it, because the two ends may be sockets of different families.
+/// The two ends of a connection, from the dialling side. A v4-mapped address is the IPv4 address in
+/// it, because the two ends may be sockets of different families.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Ends {
     from: (IpAddr, u16),
@@ -95,17 +95,18 @@ impl Ends {
     }
 }
 
-/// The kernel's table of connections, as it was at some time.
+/// A snapshot of the kernel's table of connections.
 #[derive(Debug)]
 struct Sockets {
-    /// When the reading of it began; `None` before the first.
+    /// When the reading began; `None` before the first.
     begun: Option<Instant>,
-    /// By uid.
+    /// The uid of each connection's owner.
     owners: HashMap<Ends, u32>,
 }
 
 impl Sockets {
-    /// Blocks for about a millisecond for each thousand connections of the machine.
+    /// Reads the table; blocks for about a millisecond for each thousand connections of the
+    /// machine.
     fn read() -> Self {
         let begun = Some(Instant::now());
         let entries = [procfs::net::tcp(), procfs::net::tcp6()]

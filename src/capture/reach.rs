@@ -1,8 +1,9 @@
-//! How far away an address is: this machine or its link, a private network, or the internet.
+//! Classifies how far away an address is: this machine or its link, a private network, or the
+//! internet.
 //!
-//! An address enters, a [`Reach`] leaves. The tables are the special-purpose registries of IANA,
-//! and where an IPv6 address carries an IPv4 one that a gateway would dial, the nearer of the two
-//! counts. Only [`is_of_this_machine`] asks the kernel.
+//! The tables are the special-purpose registries of IANA, and where an IPv6 address contains an
+//! IPv4 one that a gateway would dial, the nearer of the two counts. Only [`is_of_this_machine`]
+//! asks the kernel.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
@@ -11,14 +12,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 pub(super) enum Reach {
     /// This machine, its link, the metadata service of its cloud, or no single peer at all.
     Local,
-    /// A network of somebody's own.
+    /// A private network.
     Private,
     /// The internet.
     Public,
 }
 
 impl Reach {
-    /// What the address itself says. It may still be an own public address of this machine: see
+    /// The reach of the address itself. It may still be a public address of this machine: see
     /// [`is_of_this_machine`].
     pub(super) fn of(ip: IpAddr) -> Self {
         match ip.to_canonical() {
@@ -80,8 +81,8 @@ fn translated(ip: Ipv6Addr) -> Option<Ipv4Addr> {
 
 use Reach::{Local, Private, Public};
 
-/// Services that tell a virtual machine who it is and give it credentials. Most are link-local;
-/// these are not: Azure's, Alibaba's, and those of Amazon and Google for IPv6.
+/// Metadata services, which give a virtual machine its identity and credentials. Most are
+/// link-local; these are not: Azure's, Alibaba's, and those of Amazon and Google for IPv6.
 const METADATA: [IpAddr; 4] = [
     IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),

@@ -1,10 +1,10 @@
-//! The kernel's redirect rules for one user, by way of `scripts/mitm-redirect.sh`, which is part of
-//! the program.
+//! Installs, removes and watches the kernel's redirect rules for one user, through
+//! `scripts/mitm-redirect.sh`, which is part of the program.
 //!
-//! What enters: who is redirected and to which port. What leaves: rules, their [`Status`], a fact
-//! at each change. Changes need root; the status is also open to the operator, through the one
-//! sudoers line that the script wrote. Nothing here repairs rules by itself: whoever removed them
-//! may have had a reason.
+//! Input: who is redirected and to which port. Output: rules, their [`Status`], a fact at each
+//! change. Changes need root; the status is also open to the operator, through the one sudoers line
+//! that the script wrote. Nothing here repairs rules by itself: they may have been removed for a
+//! reason.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -32,10 +32,10 @@ pub struct Config {
     pub name: String,
     /// The local port that its TCP port 443 is redirected to.
     pub port: u16,
-    /// Local TCP ports that the user may not reach directly: the house's own, so that an agent
+    /// Local TCP ports that the user may not reach directly: Gravimeter's own, so that an agent
     /// cannot read its exporter.
     pub keep_away: Vec<u16>,
-    /// How often [`Redirect::watch`] looks.
+    /// How often [`Redirect::watch`] reads the rules.
     pub poll: Duration,
 }
 
@@ -47,7 +47,7 @@ impl Default for Config {
             name: "gravimeter".into(),
             port: 8742,
             keep_away: vec![8741, 8742, 8743],
-            // A removal is known within five seconds, look included.
+            // A removal is known within five seconds, including the time to read the rules.
             poll: Duration::from_secs(4),
         }
     }
@@ -183,7 +183,7 @@ pub struct Redirect {
 }
 
 impl Redirect {
-    /// The rules that `config` describes; touches nothing.
+    /// The rules that `config` describes; changes nothing.
     #[must_use]
     pub fn new(config: Config) -> Self {
         Self {
@@ -226,8 +226,8 @@ impl Redirect {
         };
         let status = Status::parse(&String::from_utf8_lossy(&output.stdout));
         status.ok_or_else(|| match is_root {
-            true => RedirectError::Refused(complaint(&output)),
-            false => RedirectError::Sudo(complaint(&output)),
+            true => RedirectError::Refused(error_text(&output)),
+            false => RedirectError::Sudo(error_text(&output)),
         })
     }
 
@@ -237,8 +237,8 @@ impl Redirect {
         self.status.subscribe()
     }
 
-    /// Looks at the rules until `shutdown` and states [`Fact::Redirect`] at the start and at each
-    /// change. A family that the kernel does not have is not stated. Rules that cannot be read
+    /// Watches the rules until `shutdown` and records [`Fact::Redirect`] at the start and at each
+    /// change. A family that the kernel does not have is not reported. Rules that cannot be read
     /// count as absent.
     pub async fn watch(&self, record: &dyn Record, shutdown: &CancellationToken) {
         let mut ticks = interval(self.config.poll);
@@ -248,18 +248,18 @@ impl Redirect {
             ticks.tick().await;
             self.status().await
         };
-        // Dropping a look half way kills the script, which only reads.
+        // Cancelling a read kills the script, which only reads.
         while let Some(seen) = shutdown.run_until_cancelled(look(&mut ticks)).await {
             let status = seen.as_ref().ok().copied();
             if known != Some(status) {
                 known = Some(status);
-                self.state(record, status);
+                self.emit(record, status);
                 warn_unless_complete(&seen);
             }
         }
     }
 
-    fn state(&self, record: &dyn Record, status: Option<Status>) {
+    fn emit(&self, record: &dyn Record, status: Option<Status>) {
         self.status.send_replace(status);
         let status = status.unwrap_or(Status {
             ipv4: FamilyStatus::Inactive,
@@ -358,14 +358,14 @@ async fn run(program: &'static str, mut command: Command) -> Result<Output, Redi
 
 fn words(output: Output) -> Result<String, RedirectError> {
     if !output.status.success() {
-        return Err(RedirectError::Refused(complaint(&output)));
+        return Err(RedirectError::Refused(error_text(&output)));
     }
     let mut words = String::from_utf8_lossy(&output.stdout).into_owned();
     words.push_str(&String::from_utf8_lossy(&output.stderr));
     Ok(words)
 }
 
-fn complaint(output: &Output) -> String {
+fn error_text(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr);
     let text = text.trim();
     if text.is_empty() {

@@ -1,109 +1,80 @@
-//! The agent's own books against the wire's: each call that cost tokens is looked for on both
-//! sides. One of which the wire knows the tokens in part only is not compared, and not missed on
-//! either side.
+//! Compares the agent's own token counts with those seen on the wire: each call that cost tokens is
+//! looked for on both sides. A call whose tokens the wire knows only in part is not compared, and
+//! not reported as missing on either side.
 //!
-//! Calls and generations enter as they come, judgements leave: at once when both sides are known,
-//! otherwise when the other side has had its time. Bounded; what is pushed out is judged as it
-//! stands.
+//! Calls from the wire and generations from the agent enter as they come. A verdict leaves at once
+//! when both sides are known, otherwise when the other side's time is up. Both queues are bounded;
+//! an entry that is pushed out is judged as it stands.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::update::{AgentUsage, Generation};
+use super::waiting::WaitingQueue;
 use crate::record::{Id, TokenKind, TokenUsage, UsageComparison};
 
-/// A call that the wire has seen.
+/// A call as seen on the wire.
 #[derive(Debug, Clone)]
 pub struct WireCall {
     /// The provider's id of the response.
     pub response: Option<Id>,
-    /// The provider's trace.
+    /// The provider's trace id.
     pub trace: Option<Id>,
-    /// Its tokens. `None` where the wire does not know them all, as of an answer that was broken
-    /// off: the agent may still have them in its books, which then say nothing wrong.
+    /// Its tokens. `None` where the wire does not know them all, as with an answer that was broken
+    /// off: the agent may still have counted them, which is then no disagreement.
     pub usage: Option<TokenUsage>,
 }
 
-/// Both sides' calls that wait for their other side, oldest first.
+/// Calls of either side that wait for their counterpart, oldest first.
 #[derive(Debug, Default)]
-pub struct Books {
-    wire: VecDeque<(Instant, WireCall)>,
-    agent: VecDeque<(Instant, Generation)>,
+pub struct UsageReconciler {
+    wire: WaitingQueue<WireCall, MAX_WAITING>,
+    agent: WaitingQueue<Generation, MAX_WAITING>,
 }
 
-impl Books {
-    /// The wire has seen a call.
-    pub fn wire(&mut self, call: WireCall, now: Instant) -> Option<UsageComparison> {
-        match self
-            .agent
-            .iter()
-            .position(|(_, generation)| is_same(&call, generation))
-        {
-            Some(index) => self
-                .agent
-                .remove(index)
-                .and_then(|(_, generation)| compare(&call, &generation)),
+impl UsageReconciler {
+    /// Adds a call from the wire and returns the verdict if there is one already.
+    pub fn wire_call(&mut self, call: WireCall, now: Instant) -> Option<UsageComparison> {
+        let same = self.agent.take_first(|known| is_same(&call, known));
+        match same {
+            Some(generation) => compare(&call, &generation),
             None => {
-                self.wire.push_back((now, call));
-                let oldest = (self.wire.len() > MAX_WAITING)
-                    .then(|| self.wire.pop_front())
-                    .flatten();
-                oldest.and_then(|(_, call)| unanswered(&call))
+                let oldest = self.wire.push(call, now);
+                oldest.and_then(|call| unanswered(&call))
             }
         }
     }
 
-    /// The agent remembers a call. One that is not `fresh` may be older than the house and is never
-    /// missed on the wire.
-    pub fn agent(
+    /// Adds a call that the agent reports. One that is not `fresh` may be older than Gravimeter and
+    /// is never reported as missing on the wire.
+    pub fn agent_call(
         &mut self,
         generation: Generation,
         fresh: bool,
         now: Instant,
     ) -> Option<UsageComparison> {
-        match self
-            .wire
-            .iter()
-            .position(|(_, call)| is_same(call, &generation))
-        {
-            Some(index) => self
-                .wire
-                .remove(index)
-                .and_then(|(_, call)| compare(&call, &generation)),
+        let same = self.wire.take_first(|call| is_same(call, &generation));
+        match same {
+            Some(call) => compare(&call, &generation),
             None if fresh => {
-                self.agent.push_back((now, generation));
-                (self.agent.len() > MAX_WAITING)
-                    .then(|| self.agent.pop_front())
-                    .map(|_| UsageComparison::AgentOnly)
+                let oldest = self.agent.push(generation, now);
+                oldest.map(|_| UsageComparison::AgentOnly)
             }
             None => None,
         }
     }
 
-    /// Judges what has waited long enough.
+    /// Returns the verdicts on entries that have waited long enough.
     pub fn tick(&mut self, now: Instant) -> Vec<UsageComparison> {
-        let is_late = |since: Instant| now.saturating_duration_since(since) >= OTHER_SIDE_WITHIN;
-        let mut judged = Vec::new();
-        let late = self
-            .wire
-            .iter()
-            .take_while(|(since, _)| is_late(*since))
-            .count();
-        judged.extend(
-            self.wire
-                .drain(..late)
-                .filter_map(|(_, call)| unanswered(&call)),
-        );
-        while self.agent.front().is_some_and(|(since, _)| is_late(*since)) {
-            self.agent.pop_front();
-            judged.push(UsageComparison::AgentOnly);
-        }
-        judged
+        let wire = self.wire.take_late(now, OTHER_SIDE_WITHIN);
+        let wire = wire.filter_map(|call| unanswered(&call));
+        let agent = self.agent.take_late(now, OTHER_SIDE_WITHIN);
+        wire.chain(agent.map(|_| UsageComparison::AgentOnly))
+            .collect()
     }
 }
 
-/// Whether both are the same call: by the provider's id of the response, under whichever name the
-/// agent keeps it, or by the trace of the last attempt.
+/// Whether both are the same call: by the provider's response id, whichever field the agent keeps
+/// it in, or by the trace of the last attempt.
 fn is_same(call: &WireCall, generation: &Generation) -> bool {
     let mut responses = generation.response.iter().chain(&generation.messages);
     let by_response = call
@@ -114,15 +85,15 @@ fn is_same(call: &WireCall, generation: &Generation) -> bool {
     by_response || (call.trace.is_some() && call.trace.as_ref() == last_trace)
 }
 
-/// The agent does not know of a call. One of which the wire does not know the tokens may have cost
-/// none.
+/// The verdict on a call that the agent does not report. `None` where the wire does not know its
+/// tokens: it may have cost none.
 fn unanswered(call: &WireCall) -> Option<UsageComparison> {
     call.usage.map(|_| UsageComparison::WireOnly)
 }
 
-/// The wire counts the parts apart; the agent's output includes thinking, and what tools added may
-/// be in its input. `None` where the wire does not know all of them: both have seen the call, and
-/// that is all there is to say.
+/// Compares the token counts. The wire counts the parts separately; the agent's output includes
+/// thinking, and its input may include what tools added. `None` where the wire does not know all
+/// counts: both sides have seen the call, and nothing more can be said.
 fn compare(call: &WireCall, generation: &Generation) -> Option<UsageComparison> {
     let wire = call.usage?;
     let Some(agent) = generation.usage else {
@@ -147,11 +118,12 @@ fn compare(call: &WireCall, generation: &Generation) -> Option<UsageComparison> 
     })
 }
 
-/// Pushed news come in milliseconds, polled ones in seconds; an agent that writes its books only at
-/// checkpoints is slower.
+/// How long a call waits for its counterpart. Streamed updates come in milliseconds, polled ones in
+/// seconds; an agent that writes its counts only at checkpoints is slower.
 const OTHER_SIDE_WITHIN: Duration = Duration::from_secs(60);
 
-/// About 300 bytes each: calls of a minute of an agent at full speed.
+/// Most calls of one side that wait. About 300 bytes each: calls of a minute of an agent at full
+/// speed.
 const MAX_WAITING: usize = 4_096;
 
 #[cfg(test)]
@@ -193,15 +165,18 @@ mod tests {
 
     #[test]
     fn both_sides_are_joined_in_either_order() {
-        let (mut books, now) = (Books::default(), Instant::now());
-        assert_eq!(books.wire(call("r", "x"), now), None);
+        let (mut reconciler, now) = (UsageReconciler::default(), Instant::now());
+        assert_eq!(reconciler.wire_call(call("r", "x"), now), None);
         assert_eq!(
-            books.agent(generation("r", "other", 1_991), true, now),
+            reconciler.agent_call(generation("r", "other", 1_991), true, now),
             Some(UsageComparison::Agree)
         );
-        assert_eq!(books.agent(generation("q", "y", 1_990), true, now), None);
         assert_eq!(
-            books.wire(call("p", "y"), now),
+            reconciler.agent_call(generation("q", "y", 1_990), true, now),
+            None
+        );
+        assert_eq!(
+            reconciler.wire_call(call("p", "y"), now),
             Some(UsageComparison::Disagree),
             "by the last trace"
         );
@@ -209,56 +184,68 @@ mod tests {
             messages: vec![id("msg")],
             ..generation("req", "z", 1_991)
         };
-        assert_eq!(books.agent(claude, true, now), None);
+        assert_eq!(reconciler.agent_call(claude, true, now), None);
         assert_eq!(
-            books.wire(call("msg", "w"), now),
+            reconciler.wire_call(call("msg", "w"), now),
             Some(UsageComparison::Agree)
         );
         assert_eq!(
-            books.wire(call("n", "failed"), now),
+            reconciler.wire_call(call("n", "failed"), now),
             None,
             "an earlier attempt is another call"
         );
         assert_eq!(
-            books.tick(now + OTHER_SIDE_WITHIN),
+            reconciler.tick(now + OTHER_SIDE_WITHIN),
             [UsageComparison::WireOnly]
         );
     }
 
     #[test]
     fn what_nobody_answers_is_judged_in_time() {
-        let (mut books, now) = (Books::default(), Instant::now());
-        books.wire(call("a", "a"), now);
-        books.agent(generation("b", "b", 1), true, now + Duration::from_secs(1));
-        assert_eq!(books.agent(generation("history", "h", 1), false, now), None);
-        assert_eq!(books.tick(now + Duration::from_secs(59)), []);
+        let (mut reconciler, now) = (UsageReconciler::default(), Instant::now());
+        reconciler.wire_call(call("a", "a"), now);
+        reconciler.agent_call(generation("b", "b", 1), true, now + Duration::from_secs(1));
         assert_eq!(
-            books.tick(now + Duration::from_secs(60)),
+            reconciler.agent_call(generation("history", "h", 1), false, now),
+            None
+        );
+        assert_eq!(reconciler.tick(now + Duration::from_secs(59)), []);
+        assert_eq!(
+            reconciler.tick(now + Duration::from_secs(60)),
             [UsageComparison::WireOnly]
         );
         assert_eq!(
-            books.tick(now + Duration::from_secs(61)),
+            reconciler.tick(now + Duration::from_secs(61)),
             [UsageComparison::AgentOnly]
         );
-        assert_eq!(books.tick(now + Duration::from_secs(3600)), []);
+        assert_eq!(reconciler.tick(now + Duration::from_secs(3600)), []);
     }
 
     #[test]
     fn a_call_of_which_the_wire_knows_no_figures_is_missed_on_neither_side() {
-        let (mut books, now) = (Books::default(), Instant::now());
+        let (mut reconciler, now) = (UsageReconciler::default(), Instant::now());
         let seen = |name: &str| WireCall {
             usage: None,
             ..call(name, name)
         };
-        assert_eq!(books.wire(seen("a"), now), None);
-        assert_eq!(books.agent(generation("a", "a", 7), true, now), None);
-        assert_eq!(books.agent(generation("b", "b", 7), true, now), None);
-        assert_eq!(books.wire(seen("b"), now), None);
-        books.wire(seen("unknown"), now);
-        assert_eq!(books.tick(now + OTHER_SIDE_WITHIN), []);
-        assert_eq!(books.agent(generation("a", "a", 7), true, now), None);
+        assert_eq!(reconciler.wire_call(seen("a"), now), None);
         assert_eq!(
-            books.tick(now + OTHER_SIDE_WITHIN),
+            reconciler.agent_call(generation("a", "a", 7), true, now),
+            None
+        );
+        assert_eq!(
+            reconciler.agent_call(generation("b", "b", 7), true, now),
+            None
+        );
+        assert_eq!(reconciler.wire_call(seen("b"), now), None);
+        reconciler.wire_call(seen("unknown"), now);
+        assert_eq!(reconciler.tick(now + OTHER_SIDE_WITHIN), []);
+        assert_eq!(
+            reconciler.agent_call(generation("a", "a", 7), true, now),
+            None
+        );
+        assert_eq!(
+            reconciler.tick(now + OTHER_SIDE_WITHIN),
             [UsageComparison::AgentOnly],
             "told once"
         );
@@ -266,9 +253,9 @@ mod tests {
 
     #[test]
     fn waiting_is_bounded() {
-        let (mut books, now) = (Books::default(), Instant::now());
+        let (mut reconciler, now) = (UsageReconciler::default(), Instant::now());
         let judged = (0..MAX_WAITING + 5)
-            .filter_map(|n| books.wire(call(&format!("r{n}"), &format!("x{n}")), now));
+            .filter_map(|n| reconciler.wire_call(call(&format!("r{n}"), &format!("x{n}")), now));
         assert_eq!(judged.collect::<Vec<_>>(), [UsageComparison::WireOnly; 5]);
     }
 }

@@ -1,8 +1,8 @@
-//! Stands before all views: gives each call its conversation, and turns the agent's news into runs
-//! and steps.
+//! The record in front of all views: gives each call its conversation, and turns the agent's
+//! updates into runs and steps.
 //!
-//! Facts enter and leave, enriched; news of the agent ([`Update`]) enter from whoever follows it. A
-//! call whose conversation is not known yet goes on at once; what is learned later follows as
+//! Facts pass through, enriched; updates of the agent ([`Update`]) come from `follow`. A call whose
+//! conversation is not known yet is passed on at once; what is learned later follows as
 //! [`Fact::Correlated`]. Nothing is guessed.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,23 +12,23 @@ use tokio::sync::Notify;
 
 use super::conversation::Moment;
 use super::read::Summary;
-use super::state::{Arrival, State};
+use super::state::{Arrival, CorrelatorState};
 use super::update::Update;
 use crate::record::{Call, Fact, FollowFailure, Id, JoinedIds, Record, Sampling, UpdateSource};
 
-/// The record that knows conversations.
+/// A [`Record`] that assigns calls to conversations.
 pub struct Correlator {
     next: Arc<dyn Record>,
-    /// Guards all that is known; held while facts are handed on, so that what is said later arrives
-    /// later.
-    state: Mutex<State>,
-    /// A call names a conversation that nobody knows, or a run may be over: whoever follows the
-    /// agent should look at its list.
+    /// Guards everything that is known; locked while facts are passed on, so that they arrive in
+    /// order.
+    state: Mutex<CorrelatorState>,
+    /// Notified when a call names an unknown conversation, or a run may be over: the follower
+    /// should poll the agent's list of conversations.
     wanted: Notify,
 }
 
 impl Correlator {
-    /// Hands every fact on to `next`.
+    /// A correlator that passes every fact on to `next`.
     #[must_use]
     pub fn new(next: Arc<dyn Record>) -> Self {
         Self {
@@ -38,108 +38,109 @@ impl Correlator {
         }
     }
 
-    /// With places for the spans of calls and runs, of which so many are recorded.
+    /// Also assigns span contexts to calls and runs, recorded as `sampling` says.
     #[must_use]
     pub fn tracing(self, sampling: Sampling) -> Self {
         self.state().trace(sampling);
         self
     }
 
-    /// An agent is being followed from now on: its word on conversations will come.
+    /// An agent is being followed from now on, so its updates on conversations will come.
     pub fn followed(&self) {
         self.state().follow(SystemTime::now());
     }
 
-    /// The agent is gone, or is not followed any more.
+    /// The agent is gone, or is no longer followed.
     pub fn unfollowed(&self) {
         self.with(|state, now| state.unfollow(now));
     }
 
-    /// News of a conversation came.
+    /// Applies an update of a conversation.
     pub fn update(&self, cascade: &Id, update: &Update, source: UpdateSource) {
         self.with(|state, now| {
             let mut facts = vec![Fact::CascadeUpdated(source)];
             facts.extend(state.update(cascade, update, source, now));
             facts
         });
-        // A stream that does not tell of subagents has come to rest; who asks has the list already.
+        // The source does not report subagents and the conversation looks idle. A poller has the
+        // list already.
         if source != UpdateSource::Polling && self.needs_list(cascade) {
             self.wanted.notify_one();
         }
     }
 
-    /// Whether a run is over unless subagents work, of which only the agent's list of conversations
-    /// may tell.
+    /// Whether a run is over unless subagents still work, which only the agent's list of
+    /// conversations may show.
     #[must_use]
     pub fn needs_list(&self, cascade: &Id) -> bool {
         self.state().needs_list(cascade)
     }
 
-    /// From which step on something may still change of a conversation with this main trajectory,
-    /// which may be a subagent's.
+    /// The first step that may still change in a conversation with this main trajectory, which may
+    /// be a subagent's.
     #[must_use]
     pub fn first_open_step(&self, cascade: &Id, trajectory: Option<&Id>) -> Option<u32> {
         self.state().first_open_step(cascade, trajectory)
     }
 
-    /// Whether calls of a conversation wait for the run that has them: there must have been one.
+    /// Whether calls of a conversation wait for their run, so that there must have been one.
     #[must_use]
     pub fn has_waiting_calls(&self, cascade: &Id) -> bool {
         self.state().has_waiting_calls(cascade)
     }
 
-    /// The agent's list of conversations came.
+    /// Applies the agent's list of conversations.
     pub fn summaries(&self, summaries: &[Summary]) {
         self.with(|state, now| state.summaries(summaries, now));
     }
 
-    /// The agent has this conversation no more.
+    /// The agent no longer has this conversation.
     pub fn deleted(&self, cascade: &Id) {
         self.with(|state, now| state.delete(cascade, now));
     }
 
-    /// News of a conversation was lost.
+    /// Updates of a conversation were lost.
     pub fn failed(&self, failure: FollowFailure) {
         self.next.record(Fact::FollowFailed(failure));
     }
 
-    /// How many steps and generations are known of a conversation with this main trajectory, which
+    /// The number of known steps and generations of a conversation with this main trajectory, which
     /// may be a subagent's.
     #[must_use]
     pub fn known(&self, cascade: &Id, trajectory: Option<&Id>) -> (u32, u32) {
         self.state().known(cascade, trajectory)
     }
 
-    /// Whether a run of the conversation is under way, might go on, or is awaited, so that news
-    /// will come; of a subagent's, whether it is at work in a run.
+    /// Whether a run of the conversation is under way, might go on, or is awaited, so that updates
+    /// will come. For a subagent's conversation: whether it works within a run.
     #[must_use]
     pub fn is_running(&self, cascade: &Id) -> bool {
         self.state().is_running(cascade)
     }
 
-    /// Waits until the agent's list of conversations may tell something that is needed at once.
-    /// Cancel-safe; one waiter at a time.
+    /// Waits until the agent's list of conversations is needed at once. Cancel-safe; one waiter at
+    /// a time.
     pub async fn wanted(&self) {
         self.wanted.notified().await;
     }
 
-    /// Settles what has waited long enough; called several times a second.
+    /// Finishes what has waited long enough; called several times a second.
     pub fn tick(&self) {
-        self.with(State::tick);
+        self.with(CorrelatorState::tick);
     }
 
     fn call(&self, mut call: Box<Call>) {
         let now = now();
         let mut state = self.state();
         let Arrival {
-            told,
+            named_by,
             is_open,
             facts,
         } = state.correlate(&mut call, now);
         facts.into_iter().for_each(|fact| self.next.record(fact));
         self.next.record(Fact::Call(call.clone()));
         state
-            .take(&call, told, now)
+            .record_call(&call, named_by, now)
             .into_iter()
             .for_each(|fact| self.next.record(fact));
         drop(state);
@@ -157,7 +158,7 @@ impl Correlator {
         });
     }
 
-    fn with(&self, change: impl FnOnce(&mut State, Moment) -> Vec<Fact>) {
+    fn with(&self, change: impl FnOnce(&mut CorrelatorState, Moment) -> Vec<Fact>) {
         let now = now();
         let mut state = self.state();
         change(&mut state, now)
@@ -165,7 +166,7 @@ impl Correlator {
             .for_each(|fact| self.next.record(fact));
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, CorrelatorState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -194,7 +195,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::cascade::telling::{id, idle, running};
+    use crate::cascade::test_updates::{id, idle, running};
     use crate::cascade::update::Step;
     use crate::record::{
         CallIds, Correlation, CorrelationMethod, Host, Model, Operation, Outcome, Provider,

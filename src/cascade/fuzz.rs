@@ -1,5 +1,5 @@
-//! Entries for fuzzers: a hostile agent's answers, as documents, as differences, and as the frames
-//! they come in.
+//! Entry points for fuzzers: a hostile agent's answers, as documents, as differences, and as the
+//! frames that carry them.
 
 use std::fmt::Debug;
 
@@ -7,11 +7,11 @@ use prost::Message as _;
 
 pub use super::client::fuzz::fuzz_frames;
 use super::proto::reactive_component_pb::MessageDiff;
-use super::reactive::State;
+use super::reactive::ReactiveState;
 use super::read::{AgentState, Generations, Message, Reader, Steps, Summaries, UserStatus};
 
-/// Reads the bytes as a document of every kind, in pieces as long as the first byte says and at
-/// once. Panics when the cuts make a difference.
+/// Reads the bytes as every kind of document, once in pieces of the size given by the first byte
+/// and once as a whole. Panics when the results differ.
 pub fn fuzz_documents(bytes: &[u8]) {
     let Some((size, document)) = bytes.split_first() else {
         return;
@@ -41,9 +41,9 @@ fn both_ways<M: Message<Content: PartialEq + Debug>>(
     );
 }
 
-/// Applies the bytes as differences, each behind its length in two bytes, to one state.
+/// Applies the bytes as differences, each prefixed with its length in two bytes, to one state.
 pub fn fuzz_differences(mut bytes: &[u8]) {
-    let mut state = State::new();
+    let mut state = ReactiveState::new();
     while let [high, low, rest @ ..] = bytes {
         let (difference, after) =
             rest.split_at(usize::from(u16::from_be_bytes([*high, *low])).min(rest.len()));

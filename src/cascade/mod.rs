@@ -1,10 +1,10 @@
-//! The language server's own word on its conversations (cascades): which calls belong together, and
-//! when a run is over.
+//! What the agent's language server reports on its conversations (cascades): which calls belong
+//! together, and when a run is over.
 //!
-//! What enters: the agent's local RPC, and every fact on its way to the views. What leaves: the
-//! same facts, each call with its conversation, and facts about runs, steps, quotas. It never
-//! touches the agent's traffic, asks only what changes nothing, trusts the agent's certificate on
-//! its own loopback port only, and keeps no prompt and no completion.
+//! Input: the agent's local RPC, and every fact on its way to the views. Output: the same facts,
+//! each call with its conversation, and facts about runs, steps and quotas. This room never touches
+//! the agent's traffic, calls only RPC methods that change nothing, trusts the agent's certificate
+//! on its own loopback port only, and keeps no prompt and no completion.
 
 pub mod client;
 pub mod compare;
@@ -13,6 +13,7 @@ pub mod correlate;
 pub mod follow;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod index;
 pub mod proto;
 pub mod reactive;
 pub mod read;
@@ -20,33 +21,33 @@ mod runs;
 mod spans;
 mod state;
 #[cfg(test)]
-mod telling;
-pub mod threads;
+mod test_updates;
 pub mod update;
+mod waiting;
 
 use client::Endpoint;
 
-/// Which agent is followed, and how.
+/// Whether and how agents are followed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Config {
-    /// Whether any agent is.
+    /// Whether agents are followed at all.
     pub mode: Mode,
-    /// An agent that the house does not start.
+    /// An agent that Gravimeter does not start.
     pub endpoint: Option<Endpoint>,
-    /// What an agent wants to be shown that does not announce it.
+    /// The token for an agent that does not announce its own.
     pub token: Option<client::Token>,
-    /// Whether a language server that somebody else has started is looked for.
+    /// Whether to look for a language server that Gravimeter did not start.
     pub attach: bool,
-    /// How.
+    /// How an agent is followed.
     pub follow: follow::Config,
 }
 
 /// Whether agents are followed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// The one that the house starts, that is configured, or that is found.
+    /// The agent that Gravimeter starts, that is configured, or that is found.
     #[default]
     Auto,
-    /// None is: calls are joined by what the wire tells.
+    /// No agent is followed: calls are grouped by what their requests say.
     Off,
 }

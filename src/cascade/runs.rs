@@ -1,18 +1,18 @@
-//! The calls of one conversation, sorted into the runs in which they began. Each is settled once:
-//! in a run, which counts it and whose trace has its span, or beside all of them. Whoever asks is
-//! told of it in that moment, and never again.
+//! Assigns the calls of one conversation to the runs in which they began. Each call is settled
+//! once: either within a run, which counts it and whose trace contains its span, or outside all
+//! runs. Each settled call is returned exactly once.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::conversation::{Began, LOOKS_WITHIN, Moment};
+use super::conversation::{Moment, OBSERVED_WITHIN, RunStart};
+use super::waiting::WaitingQueue;
 use crate::record::{Call, Cost, Model, Operation};
 
 /// What a run needs to know of a call.
 #[derive(Debug, Clone)]
 pub(super) struct SeenCall {
     pub(super) number: u64,
-    /// Where its span stands has been stated.
+    /// The place of its span has been reported.
     pub(super) is_placed: bool,
     operation: Operation,
     model: Model,
@@ -25,14 +25,14 @@ pub(super) struct SeenCall {
 }
 
 impl SeenCall {
-    /// A call that has just been stated, which may be a while after its end: when it began is told
-    /// by the wall clock, unless that was set meanwhile.
+    /// Built from a call that was just reported, which may be a while after its end: when it began
+    /// is taken from the wall clock, unless the wall clock was set meanwhile.
     pub(super) fn new(call: &Call, now: Moment) -> Self {
         let latest = now.at.checked_sub(call.timing.duration).unwrap_or(now.at);
         let lasted = now.wall.duration_since(call.timing.started_at).ok();
-        let told = lasted.and_then(|lasted| now.at.checked_sub(lasted));
+        let by_wall_clock = lasted.and_then(|lasted| now.at.checked_sub(lasted));
         let can_be = |at: &Instant| *at <= latest && *at + STATED_WITHIN >= latest;
-        let began = told.filter(can_be).unwrap_or(latest);
+        let began = by_wall_clock.filter(can_be).unwrap_or(latest);
         Self {
             number: call.number,
             is_placed: call.trace.is_some(),
@@ -46,7 +46,7 @@ impl SeenCall {
         }
     }
 
-    /// The same, its span having been given a place.
+    /// The same call with its span placed.
     pub(super) fn placed(self) -> Self {
         Self {
             is_placed: true,
@@ -54,20 +54,20 @@ impl SeenCall {
         }
     }
 
-    /// Whether a run that is under way has it, whatever comes.
-    pub(super) fn is_within(&self, run: Sure) -> bool {
+    /// Whether the call belongs to the run under way, whatever update comes.
+    pub(super) fn is_within(&self, run: ConfirmedInterval) -> bool {
         self.began >= run.began && self.began <= run.until
     }
 
-    /// Its number, where its span still waits for a place.
+    /// Its number, if its span is not placed yet.
     fn unplaced(&self) -> Option<u64> {
         (!self.is_placed).then_some(self.number)
     }
 }
 
-/// The part of a run under way that no later news can give to another one.
+/// The part of the run under way that no later update can assign to another run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Sure {
+pub(super) struct ConfirmedInterval {
     pub(super) began: Instant,
     pub(super) until: Instant,
 }
@@ -75,21 +75,21 @@ pub(super) struct Sure {
 /// The calls of a conversation that belong to no ended run.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
-    /// Those that are not settled, in the order in which they came, each with when it did.
-    waiting: VecDeque<(Instant, SeenCall)>,
-    /// Those that the run under way has for sure.
+    /// Calls that are not settled, in order of arrival, each with its time of arrival.
+    waiting: WaitingQueue<SeenCall, MAX_WAITING>,
+    /// Sum of the calls that certainly belong to the run under way.
     settled: Sum,
     /// When the last run ended.
     last_end: Option<Instant>,
 }
 
-/// Calls of one run, added up.
+/// Running totals of the calls of one run.
 #[derive(Debug)]
 struct Sum {
     count: u64,
     tokens: u64,
     cost: Option<Cost>,
-    /// The first one: a turn comes before what is hidden.
+    /// The first call (hidden, began, model): a chat turn sorts before hidden calls.
     first: Option<(bool, Instant, Model)>,
     first_chunk: Option<Instant>,
     began: Option<Instant>,
@@ -134,42 +134,39 @@ impl Sum {
 pub(super) struct RunCalls {
     pub(super) count: u64,
     pub(super) tokens: u64,
-    /// `None` where one of them has tokens and no price: the sum of the others would pass for the
-    /// whole.
+    /// `None` where one of them has tokens and no price: a sum without it would be mistaken for the
+    /// full cost.
     pub(super) cost: Option<Cost>,
     /// The model of the first one.
     pub(super) model: Option<Model>,
     pub(super) first_chunk: Option<Instant>,
     /// When the first one began, if that was before the agent was seen to work.
     pub(super) began: Option<Instant>,
-    /// When the last one ended that no step of the run tells of, if there was one.
+    /// When the last call ended that no step of the run shows, if there was one.
     pub(super) ended: Option<Instant>,
-    /// Those of them whose spans still wait for their places.
+    /// Calls of the run whose spans are not placed yet.
     pub(super) unplaced: Vec<u64>,
-    /// Those that no run will have any more, and whose spans still wait.
-    pub(super) beside: Vec<u64>,
+    /// Calls that no run will contain, whose spans are not placed yet.
+    pub(super) outside_runs: Vec<u64>,
 }
 
 impl Calls {
-    /// Returns the oldest one when there was no room, if its span waits for a place: no run will
-    /// have it.
+    /// Adds a call. Returns the oldest one when there was no room, if its span is not placed: no
+    /// run will contain it.
     pub(super) fn add(&mut self, call: SeenCall, now: Instant) -> Option<u64> {
-        self.waiting.push_back((now, call));
-        let oldest = (self.waiting.len() > MAX_WAITING)
-            .then(|| self.waiting.pop_front())
-            .flatten();
-        oldest.and_then(|(_, oldest)| oldest.unplaced())
+        let oldest = self.waiting.push(call, now);
+        oldest.and_then(|oldest| oldest.unplaced())
     }
 
-    /// Runs that were told of elsewhere had ended by then.
+    /// Runs reported earlier had ended by `end`.
     pub(super) fn begin_after(&mut self, end: Instant) {
         self.last_end = self.last_end.max(Some(end));
     }
 
-    /// Takes a call that came before its conversation was followed, and whose span has its place.
+    /// Adds a call that came before its conversation was followed, and whose span is placed.
     pub(super) fn add_earlier(&mut self, call: SeenCall, now: Instant) {
-        if self.waiting.len() < MAX_WAITING {
-            self.waiting.push_back((now, call));
+        if !self.waiting.is_full() {
+            self.waiting.push(call, now);
         }
     }
 
@@ -178,68 +175,56 @@ impl Calls {
         !self.waiting.is_empty()
     }
 
-    /// Takes a call back, unless it is settled.
+    /// Removes a call, unless it is settled.
     pub(super) fn remove(&mut self, number: u64) -> Option<SeenCall> {
-        let index = self
-            .waiting
-            .iter()
-            .position(|(_, call)| call.number == number)?;
-        self.waiting.remove(index).map(|(_, call)| call)
+        self.waiting.take_first(|call| call.number == number)
     }
 
-    /// Settles what the run under way has for sure. Returns the calls whose spans still wait for
-    /// their places in it.
-    pub(super) fn settle(&mut self, run: Sure) -> Vec<u64> {
-        let settled = self.take(|call| call.is_within(run));
+    /// Settles the calls that certainly belong to the run under way. Returns those whose spans are
+    /// not placed yet.
+    pub(super) fn settle(&mut self, run: ConfirmedInterval) -> Vec<u64> {
+        let settled = self.waiting.take_all(|call| call.is_within(run));
         settled.iter().for_each(|call| self.settled.add(call));
         settled.iter().filter_map(SeenCall::unplaced).collect()
     }
 
-    /// Settles calls that have waited for a run for long enough; there is none. Returns those whose
-    /// spans still wait.
+    /// Settles calls that have waited long enough for a run that never came. Returns those whose
+    /// spans are not placed yet.
     pub(super) fn stop_waiting(&mut self, now: Instant) -> Vec<u64> {
-        let is_late = |since: Instant| now.saturating_duration_since(since) >= RUN_TOLD_WITHIN;
-        let late = self
-            .waiting
-            .iter()
-            .take_while(|(since, _)| is_late(*since))
-            .count();
-        self.waiting
-            .drain(..late)
-            .filter_map(|(_, call)| call.unplaced())
-            .collect()
+        let late = self.waiting.take_late(now, RUN_REPORTED_WITHIN);
+        late.filter_map(|call| call.unplaced()).collect()
     }
 
-    /// No run will come. Returns the calls whose spans still wait.
+    /// No run will come: settles all calls. Returns those whose spans are not placed yet.
     pub(super) fn give_up(&mut self) -> Vec<u64> {
-        std::mem::take(&mut self.waiting)
-            .iter()
-            .filter_map(|(_, call)| call.unplaced())
-            .collect()
+        let calls = self.waiting.take_all(|_| true);
+        calls.iter().filter_map(SeenCall::unplaced).collect()
     }
 
-    /// Takes the calls out that began in a run. The agent works before it calls, but it may be seen
-    /// to work only later: when it did not tell when the run began, a turn that was called for
-    /// after the run before, and shortly before this one, is part of it.
+    /// Removes and adds up the calls that began in a run. The agent works before it calls, but it
+    /// may be observed working only later: when the agent did not report when the run began, a chat
+    /// turn that began after the previous run and shortly before this one is part of this one.
     ///
-    /// Where only steps tell the end, a call may have begun after it, up to `latest`: the run went
+    /// Where only steps show the end, a call may have begun after it, up to `latest`: the run went
     /// on for that long.
-    pub(super) fn of_run(&mut self, began: Began, ended: Instant, latest: Instant) -> RunCalls {
+    pub(super) fn of_run(&mut self, began: RunStart, ended: Instant, latest: Instant) -> RunCalls {
         let last_end = self.last_end.take();
-        let Began {
-            at: began, is_told, ..
+        let RunStart {
+            at: began,
+            is_reported,
+            ..
         } = began;
         let belongs = |call: &SeenCall| {
-            let is_early = !is_told
+            let is_early = !is_reported
                 && call.operation == Operation::Chat
-                && call.began + LOOKS_WITHIN >= began
+                && call.began + OBSERVED_WITHIN >= began
                 && last_end.is_none_or(|end| call.began > end);
             call.began <= latest && (call.began >= began || is_early)
         };
-        let calls = self.take(belongs);
-        let beside = self.take(|call| call.began <= latest);
-        // The next run may begin right then, so that a call that takes longer is no part of this
-        // one's time.
+        let calls = self.waiting.take_all(belongs);
+        let outside_runs = self.waiting.take_all(|call| call.began <= latest);
+        // The next run may begin at that moment, so a call that takes longer does not extend this
+        // run.
         let unseen = calls
             .iter()
             .filter(|call| call.began > ended)
@@ -257,27 +242,20 @@ impl Calls {
             began: sum.began.filter(|first| *first < began),
             ended: unseen.filter(|unseen| *unseen > ended),
             unplaced: calls.iter().filter_map(SeenCall::unplaced).collect(),
-            beside: beside.iter().filter_map(SeenCall::unplaced).collect(),
+            outside_runs: outside_runs.iter().filter_map(SeenCall::unplaced).collect(),
         }
-    }
-
-    /// Takes the calls out of which that is so.
-    fn take(&mut self, is_it: impl Fn(&SeenCall) -> bool) -> Vec<SeenCall> {
-        let (taken, left): (Vec<_>, _) = self.waiting.drain(..).partition(|(_, call)| is_it(call));
-        self.waiting = left.into();
-        taken.into_iter().map(|(_, call)| call).collect()
     }
 }
 
-/// How late a busy house may state a call.
+/// How late a call may be reported on a busy machine.
 const STATED_WITHIN: Duration = Duration::from_secs(5);
 
-/// Calls that are not settled; the longest turns known make some hundred.
+/// Most calls that are not settled; the longest turns known make some hundred.
 const MAX_WAITING: usize = 4_096;
 
-/// An agent is looked at within seconds after it was called; a run that was not seen by then began
-/// without this call.
-const RUN_TOLD_WITHIN: Duration = Duration::from_secs(30);
+/// How long a call waits for its run. An agent is polled within seconds after it was called; a run
+/// that was not seen by then began without this call.
+const RUN_REPORTED_WITHIN: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
@@ -306,18 +284,18 @@ mod tests {
         move |seconds| zero + Duration::from_secs(seconds)
     }
 
-    fn told(at: Instant) -> Began {
-        Began {
+    fn reported(at: Instant) -> RunStart {
+        RunStart {
             at,
             wall: SystemTime::UNIX_EPOCH,
-            is_told: true,
+            is_reported: true,
         }
     }
 
-    fn seen(at: Instant) -> Began {
-        Began {
-            is_told: false,
-            ..told(at)
+    fn observed(at: Instant) -> RunStart {
+        RunStart {
+            is_reported: false,
+            ..reported(at)
         }
     }
 
@@ -332,19 +310,19 @@ mod tests {
         calls.add(call(2, Operation::Chat, at(2), 7), at(0));
         calls.add(call(3, Operation::Chat, at(21), 100), at(0));
         calls.remove(9);
-        let first = calls.of_run(seen(at(1)), at(20), at(20));
+        let first = calls.of_run(observed(at(1)), at(20), at(20));
         assert_eq!(
             (first.count, first.tokens, model(&first), first.began),
             (2, 12, Some("m2"), None)
         );
         assert_eq!(first.first_chunk, Some(at(1) + Duration::from_millis(10)));
-        let second = calls.of_run(seen(at(25)), at(30), at(30));
+        let second = calls.of_run(observed(at(25)), at(30), at(30));
         assert_eq!(
             (second.count, second.tokens, second.began),
             (1, 100, Some(at(21))),
             "seen late"
         );
-        let third = calls.of_run(seen(at(31)), at(32), at(32));
+        let third = calls.of_run(observed(at(31)), at(32), at(32));
         assert_eq!((third.count, model(&third)), (0, None));
     }
 
@@ -354,7 +332,7 @@ mod tests {
         calls.add(call(1, Operation::Chat, at(2), 5), at(0));
         calls.add(call(2, Operation::Checkpoint, at(3), 7), at(0));
         assert_eq!(
-            calls.of_run(told(at(1)), at(4), at(4)).cost,
+            calls.of_run(reported(at(1)), at(4), at(4)).cost,
             Some(Cost::from_nano_usd(24))
         );
         calls.add(call(3, Operation::Chat, at(6), 5), at(0));
@@ -365,9 +343,9 @@ mod tests {
             },
             at(0),
         );
-        assert_eq!(calls.of_run(told(at(5)), at(8), at(8)).cost, None);
+        assert_eq!(calls.of_run(reported(at(5)), at(8), at(8)).cost, None);
         assert_eq!(
-            calls.of_run(told(at(9)), at(9), at(9)).cost,
+            calls.of_run(reported(at(9)), at(9), at(9)).cost,
             Some(Cost::default())
         );
     }
@@ -375,10 +353,10 @@ mod tests {
     #[test]
     fn hidden_calls_between_two_runs_belong_to_none() {
         let (at, mut calls) = (clock(), Calls::default());
-        calls.of_run(seen(at(0)), at(1), at(1));
+        calls.of_run(observed(at(0)), at(1), at(1));
         calls.add(call(1, Operation::Checkpoint, at(2), 5), at(0));
         calls.add(call(2, Operation::Chat, at(4), 7), at(0));
-        let run = calls.of_run(seen(at(3)), at(5), at(5));
+        let run = calls.of_run(observed(at(3)), at(5), at(5));
         assert_eq!((run.count, run.tokens), (1, 7));
     }
 
@@ -387,7 +365,7 @@ mod tests {
         let (at, mut calls) = (clock(), Calls::default());
         calls.add(call(1, Operation::Chat, at(2), 5), at(0));
         calls.add(call(2, Operation::Chat, at(4), 7), at(0));
-        let run = calls.of_run(told(at(3)), at(5), at(5));
+        let run = calls.of_run(reported(at(3)), at(5), at(5));
         assert_eq!((run.count, run.tokens, run.began), (1, 7, None));
     }
 
@@ -395,13 +373,13 @@ mod tests {
     fn what_was_counted_once_is_not_counted_again() {
         let (at, mut calls) = (clock(), Calls::default());
         calls.add(call(1, Operation::Chat, at(2), 5), at(0));
-        assert_eq!(calls.of_run(told(at(1)), at(3), at(3)).count, 1);
-        assert_eq!(calls.of_run(told(at(1)), at(5), at(5)).count, 0);
+        assert_eq!(calls.of_run(reported(at(1)), at(3), at(3)).count, 1);
+        assert_eq!(calls.of_run(reported(at(1)), at(5), at(5)).count, 0);
         let pushed_out = (0..MAX_WAITING as u64 + 9)
             .filter_map(|n| calls.add(call(n, Operation::Chat, at(6), 1), at(0)));
         assert_eq!(pushed_out.collect::<Vec<_>>(), (0..9).collect::<Vec<_>>());
         assert_eq!(
-            calls.of_run(told(at(6)), at(7), at(7)).count,
+            calls.of_run(reported(at(6)), at(7), at(7)).count,
             MAX_WAITING as u64
         );
     }
@@ -420,8 +398,8 @@ mod tests {
             at(0),
         );
         calls.add(call(3, Operation::Chat, at(12), 100), at(0));
-        let run = calls.of_run(told(at(1)), at(5), at(10));
+        let run = calls.of_run(reported(at(1)), at(5), at(10));
         assert_eq!((run.count, run.tokens, run.ended), (2, 12, Some(at(8))));
-        assert_eq!(calls.of_run(told(at(11)), at(13), at(13)).ended, None);
+        assert_eq!(calls.of_run(reported(at(11)), at(13), at(13)).ended, None);
     }
 }

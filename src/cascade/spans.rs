@@ -1,11 +1,11 @@
-//! New places for spans: which trace, under which parent, recorded or not. Ids are random and never
-//! zero; nothing is kept.
+//! Creates span contexts: which trace, under which parent, recorded or not. Ids are random and
+//! never zero; nothing is kept.
 
 use std::num::NonZero;
 
 use crate::record::{Sampling, SpanId, TraceContext, TraceId, TraceParent};
 
-/// A span at the top of a trace of its own.
+/// The root span of a new trace.
 pub(super) fn root(sampling: Sampling) -> TraceContext {
     let trace = trace_id();
     let sampled = sampling.samples(trace, None);
@@ -18,7 +18,7 @@ pub(super) fn root(sampling: Sampling) -> TraceContext {
     }
 }
 
-/// A span within another one of ours.
+/// A child of one of Gravimeter's own spans.
 pub(super) fn within(outer: &TraceContext) -> TraceContext {
     TraceContext {
         span: span_id(),
@@ -28,7 +28,7 @@ pub(super) fn within(outer: &TraceContext) -> TraceContext {
     }
 }
 
-/// A span within one of the agent's.
+/// A child of one of the agent's spans.
 pub(super) fn within_agents(parent: TraceParent, sampling: Sampling) -> TraceContext {
     let sampled = sampling.samples(parent.trace, Some(parent));
     let TraceParent { trace, span, .. } = parent;

@@ -1,39 +1,39 @@
-//! What one message of the language server says of one conversation, whichever way it came.
+//! What one message of the language server says about one conversation, whichever way it came.
 //!
-//! Every rung (agent-state stream, reactive stream, polling) is read into these; what follows does
-//! not know the rung. Nothing here holds a text that a person or a model wrote.
+//! Every way of following (agent-state stream, reactive stream, polling) is read into these types;
+//! what follows does not know which way it was. Nothing here holds text written by a person or a
+//! model.
 
 use std::time::SystemTime;
 
 use crate::record::{Id, Model, StepKind, StepStatus};
 
-/// News of one conversation.
+/// An update of one conversation.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Update {
     /// The conversation, when the message names it.
     pub cascade: Option<Id>,
-    /// The conversation that this one works for, when it is a subagent's.
+    /// The conversation that this one works for, if this is a subagent's.
     pub root: Option<Id>,
     /// The main trajectory.
     pub trajectory: Option<Id>,
     /// Whether the agent works on it.
     pub status: Option<RunStatus>,
-    /// The agent says that everything has ended, subagents included. Not said and `false` look
-    /// alike on the wire.
+    /// The agent says that everything has ended, subagents included. Absent and `false` look alike
+    /// on the wire.
     pub fully_idle: bool,
-    /// The agent says that subagents are at work. Not said and `false` look alike on the wire.
+    /// The agent says that subagents are working. Absent and `false` look alike on the wire.
     pub has_active_children: bool,
-    /// News may have been missed before this message, as between two looks or two streams. The
-    /// agent does not say so, who asked it knows.
+    /// Updates may have been missed before this message, as between two polls or two streams. Set
+    /// by the follower, not by the agent.
     pub after_gap: bool,
-    /// News of the main trajectory.
+    /// Changes of the main trajectory.
     pub main: TrajectoryUpdate,
-    /// News of subagents' trajectories, by their ids.
+    /// Changes of subagents' trajectories, by their ids.
     pub subtrajectories: Vec<(Id, TrajectoryUpdate)>,
 }
 
-/// News of one trajectory. Entries replace what stood at their index before; what is not mentioned
-/// stays.
+/// Changes of one trajectory. An entry replaces the one at its index; what is not mentioned stays.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TrajectoryUpdate {
     /// Whether the agent works on it.
@@ -44,19 +44,19 @@ pub struct TrajectoryUpdate {
     pub total_steps: Option<u32>,
     /// Calls to models by index: one entry for each.
     pub generations: Vec<(u32, Generation)>,
-    /// Why executors ended, by index; an entry appears when its whole chain has ended.
+    /// Why executors ended, by index; an entry appears when the executor's whole chain has ended.
     pub terminations: Vec<(u32, Termination)>,
 }
 
-/// Most steps, calls or ends of executors of one trajectory, and most entries of one message; no
-/// index is larger. The longest conversation seen has 2,302 steps in 44 MB. As each takes some 100
-/// bytes, a full trajectory takes 3 MB.
+/// Most steps, calls or executor ends of one trajectory, and most entries of one message; no index
+/// is larger. The longest conversation seen has 2,302 steps in 44 MB. As each takes some 100 bytes,
+/// a full trajectory takes 3 MB.
 pub const MAX_ENTRIES: u32 = 32_768;
 
 /// `exa.cortex_pb.CascadeRunStatus`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunStatus {
-    /// `BUSY`: read as running by some, as waiting for the user by others; neither is over.
+    /// `BUSY`: some clients read it as running, others as waiting for the user; neither means over.
     Busy,
     /// `CANCELING`
     Canceling,
@@ -64,8 +64,8 @@ pub enum RunStatus {
     Error,
     /// `IDLE`, and `INACTIVE` and `UNLOADED`, seen in the wild.
     Idle,
-    /// `RUNNING`, `WAITING`, and values that are not known yet: nothing that is not known to be the
-    /// end is taken for it.
+    /// `RUNNING`, `WAITING`, and unknown values: only a status known to mean the end counts as the
+    /// end.
     Running,
 }
 
@@ -76,7 +76,7 @@ pub enum Termination {
     Canceled,
     /// `ERROR`
     Error,
-    /// Every other reason is an end as it should be.
+    /// Every other reason is a normal end.
     Finished,
 }
 
@@ -85,7 +85,7 @@ pub enum Termination {
 pub struct Step {
     /// What it is.
     pub kind: StepKind,
-    /// How it stands.
+    /// Its status.
     pub status: StepStatus,
     /// When it began, by the agent's clock.
     pub created_at: Option<SystemTime>,
@@ -96,8 +96,8 @@ pub struct Step {
 }
 
 impl Step {
-    /// Whether a subagent works in this step. It may do so in the background: the agent itself is
-    /// idle meanwhile.
+    /// Whether a subagent is working in this step. It may do so in the background while the agent
+    /// itself is idle.
     #[must_use]
     pub fn is_subagent_at_work(&self) -> bool {
         use StepStatus::{Generating, Pending, Queued, Running, Waiting};
@@ -119,7 +119,7 @@ impl Step {
 }
 
 impl Default for Step {
-    /// A step of which nothing is said.
+    /// A step about which nothing is known.
     fn default() -> Self {
         Self {
             kind: StepKind::Other,
@@ -131,7 +131,7 @@ impl Default for Step {
     }
 }
 
-/// One call to a model, as the agent remembers it (`CortexStepGeneratorMetadata`).
+/// One call to a model, as the agent records it (`CortexStepGeneratorMetadata`).
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Generation {
     /// The agent's name of the requested model (`MODEL_PLACEHOLDER_M26`).
@@ -147,7 +147,7 @@ pub struct Generation {
     pub messages: Vec<Id>,
     /// `usage.responseHeader.sessionID`
     pub session: Option<Id>,
-    /// The provider's traces of its attempts (`retryInfos[].traceId`), the last one being that of
+    /// The provider's trace ids of its attempts (`retryInfos[].traceId`); the last one is that of
     /// the final usage.
     pub traces: Vec<Id>,
     /// The execution that it belongs to.
@@ -155,7 +155,7 @@ pub struct Generation {
 }
 
 impl Generation {
-    /// The provider's name of the call: the same as that of the call on the wire where both know
+    /// The provider's id of the call: equal to that of the call on the wire where both sides know
     /// the trace.
     #[must_use]
     pub fn name(&self) -> Option<&Id> {
@@ -166,7 +166,7 @@ impl Generation {
     }
 }
 
-/// `ModelUsageStats`, in tokens. Unlike on the wire, `input` excludes what was cached; `output`
+/// `ModelUsageStats`, in tokens. Unlike on the wire, `input` excludes cached tokens; `output`
 /// includes thinking.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AgentUsage {

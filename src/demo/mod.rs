@@ -1,10 +1,10 @@
 //! Stand-ins for both ends of the traffic: an LLM provider, an agent that speaks like Antigravity's
 //! language server, and the table that shows what was spent.
 //!
-//! What enters: addresses and a seed. What leaves: HTTP on sockets, and a [`Tally`] on each side,
-//! so that whatever stands between the two can be checked against the truth. Never uses another
-//! room of the house: it talks to it through sockets, like a stranger. Nothing here is fit to serve
-//! or to guard real traffic.
+//! Input: addresses and a seed. Output: HTTP on sockets, and a [`Tally`] on each side, so that
+//! whatever stands between the two can be checked against the truth. Never uses another room: it
+//! talks to Gravimeter through sockets only, as any client would. Nothing here is fit to serve or
+//! to guard real traffic.
 
 mod digest;
 mod models;

@@ -21,7 +21,7 @@ pub(super) struct Pieces {
 
 impl Pieces {
     /// One piece of known length: goes out with `Content-Length`.
-    pub(super) fn whole(bytes: impl Into<Bytes>) -> Self {
+    pub(super) fn complete(bytes: impl Into<Bytes>) -> Self {
         Self {
             sized: true,
             ..Self::chunked([bytes.into()], Duration::ZERO)

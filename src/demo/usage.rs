@@ -7,7 +7,7 @@ use super::tally::Tokens;
 /// The counts of one frame. `promptTokenCount` includes the cached part.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct Usage {
+pub(super) struct UsageMetadata {
     pub(super) prompt_token_count: u64,
     #[serde(skip_serializing_if = "is_zero")]
     pub(super) cached_content_token_count: u64,
@@ -20,7 +20,7 @@ pub(super) struct Usage {
     pub(super) total_token_count: u64,
 }
 
-impl Usage {
+impl UsageMetadata {
     /// The same counts with the total that belongs to them.
     pub(super) fn with_total(self) -> Self {
         let total_token_count = self.prompt_token_count
@@ -60,8 +60,8 @@ impl Usage {
     }
 }
 
-impl From<Usage> for Tokens {
-    fn from(usage: Usage) -> Self {
+impl From<UsageMetadata> for Tokens {
+    fn from(usage: UsageMetadata) -> Self {
         Self {
             input: usage
                 .prompt_token_count
@@ -86,7 +86,7 @@ mod tests {
     fn reads_and_partitions_the_documented_shape() {
         let text = r#"{"promptTokenCount":17933,"cachedContentTokenCount":15942,"candidatesTokenCount":56,
                        "thoughtsTokenCount":42,"toolUsePromptTokenCount":7,"totalTokenCount":18038}"#;
-        let usage: Usage = serde_json::from_str(text).unwrap();
+        let usage: UsageMetadata = serde_json::from_str(text).unwrap();
         assert_eq!(usage, usage.with_total());
         let tokens = Tokens::from(usage);
         assert_eq!(
@@ -104,10 +104,10 @@ mod tests {
 
     #[test]
     fn a_thinking_only_reply_names_no_candidates() {
-        let usage = Usage {
+        let usage = UsageMetadata {
             prompt_token_count: 10,
             thoughts_token_count: 2,
-            ..Usage::default()
+            ..UsageMetadata::default()
         }
         .with_total();
         let text = serde_json::to_string(&usage).unwrap();
@@ -119,14 +119,14 @@ mod tests {
 
     #[test]
     fn a_later_frame_that_omits_a_count_keeps_it() {
-        let mut usage = Usage {
+        let mut usage = UsageMetadata {
             prompt_token_count: 9,
             cached_content_token_count: 4,
-            ..Usage::default()
+            ..UsageMetadata::default()
         };
-        usage.merge(Usage {
+        usage.merge(UsageMetadata {
             candidates_token_count: 3,
-            ..Usage::default()
+            ..UsageMetadata::default()
         });
         assert_eq!(
             (

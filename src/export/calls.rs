@@ -1,4 +1,4 @@
-//! What is counted of LLM calls.
+//! The metrics of LLM calls.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -23,10 +23,10 @@ use crate::record::{
 /// The label of a provider whose host is not known.
 const UNKNOWN_PROVIDER: &str = "unknown";
 
-/// The histogram of what calls took.
+/// The histogram of call durations.
 pub(super) const CALL_DURATION: &str = "gravimeter_call_duration_seconds";
 
-/// The histogram of when their first chunks came.
+/// The histogram of times to the first chunk.
 pub(super) const FIRST_CHUNK: &str = "gravimeter_time_to_first_chunk_seconds";
 
 /// Counters, gauges and histograms of calls.
@@ -146,7 +146,7 @@ impl CallMetrics {
         }
     }
 
-    /// Counts how the provider's total compares with the parts.
+    /// Counts whether the provider's total agrees with the parts.
     pub(super) fn total_compared(&self, provider: Provider, result: UsageTotal) {
         add(
             &self
@@ -156,7 +156,7 @@ impl CallMetrics {
         );
     }
 
-    /// Counts what looks like a call and was not read.
+    /// Counts exchanges that look like a call and were not read.
     pub(super) fn unread(&self, call: &UnreadCall) {
         let provider = call.provider.map_or(UNKNOWN_PROVIDER, Label::as_str);
         add(
@@ -168,7 +168,7 @@ impl CallMetrics {
         );
     }
 
-    /// Goes on from what was counted before.
+    /// Resumes from what earlier processes counted.
     pub(super) fn resume(&self, totals: &Totals) {
         for group in &totals.calls {
             self.begin(group.provider, &group.model, group.operation);

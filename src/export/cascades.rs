@@ -1,5 +1,5 @@
-//! What is counted of conversations (cascades): runs, steps, how calls are joined to them, how they
-//! are followed.
+//! The metrics of conversations (cascades): runs, steps, how calls are joined to them, how they are
+//! followed.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -113,7 +113,7 @@ impl CascadeMetrics {
         each(|reason| begin(&self.follow_errors, ByFollowFailure { reason }));
     }
 
-    /// Goes on from what was counted before.
+    /// Resumes from what earlier processes counted.
     pub(super) fn resume(&self, totals: &Totals) {
         for ((step, status), count) in &totals.steps {
             add(

@@ -1,4 +1,4 @@
-//! What is counted of connections, the redirect and the agent's process.
+//! The metrics of connections, the redirect and the agent's process.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -10,7 +10,7 @@ use super::labels::{
     ByDirection, ByDisposition, ByFamily, ByObserverBudget, ByObserverFailure, ByRefusal,
     ByRestart, ByStep, ByTunnel,
 };
-use super::series::{Late, add, begin, count, declare, each, house_latency, release};
+use super::series::{LateGauge, add, begin, count, declare, each, own_latency, release};
 use super::tls::TlsMetrics;
 use crate::record::{ByteDirection, Disposition, Fact};
 
@@ -30,7 +30,7 @@ pub(super) struct ConnectionMetrics {
     observer_failures: Family<ByObserverFailure, Counter>,
     observer_budgets: Family<ByObserverBudget, Counter>,
     redirect: Family<ByFamily, Gauge>,
-    agent_up: Late,
+    agent_up: LateGauge,
     agent_restarts: Family<ByRestart, Counter>,
     tls: TlsMetrics,
 }
@@ -90,13 +90,13 @@ impl ConnectionMetrics {
                 registry,
                 "gravimeter_relay_delay_seconds",
                 "A chunk read to the same chunk written: what Gravimeter itself adds",
-                house_latency(),
+                own_latency(),
             ),
             tcp_connect: declare(
                 registry,
                 "gravimeter_tcp_connect_duration_seconds",
                 "TCP connections made to providers",
-                house_latency(),
+                own_latency(),
             ),
             observer_failures: declare(
                 registry,
@@ -120,7 +120,7 @@ impl ConnectionMetrics {
                 registry,
                 "gravimeter_agent_up",
                 "Whether the supervised agent runs; absent where none is supervised",
-                Late::default(),
+                LateGauge::default(),
             ),
             agent_restarts: declare(
                 registry,
@@ -148,7 +148,7 @@ impl ConnectionMetrics {
         each(|reason| begin(&self.agent_restarts, ByRestart { reason }));
     }
 
-    pub(super) fn take(&self, fact: &Fact) {
+    pub(super) fn count_fact(&self, fact: &Fact) {
         match *fact {
             Fact::AcceptFailed => add(&self.accept_errors, 1),
             Fact::AgentRestarted(reason) => count(&self.agent_restarts, ByRestart { reason }),

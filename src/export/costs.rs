@@ -1,4 +1,4 @@
-//! What calls cost, and how many of them have no price.
+//! The metrics of costs, and of calls without a price.
 //!
 //! The sum is an exact integer of nano-USD and becomes a float only in the exposition: a sum of
 //! floats would drift.

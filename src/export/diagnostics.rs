@@ -1,5 +1,5 @@
-//! The house's own work as spans, for finding out where a connection's time goes. Off unless it is
-//! asked for.
+//! Exports Gravimeter's own work as spans, for finding out where a connection's time goes. Off
+//! unless it is configured.
 //!
 //! Spans of `tracing` enter by a layer beside the log; [`Span`]s leave by the queue of the spans of
 //! calls, are lost and counted like those, and never waited for. Only spans of one target are
@@ -46,12 +46,12 @@ impl Diagnostics {
         })
     }
 
-    /// What takes the spans from `tracing`; for one subscriber.
+    /// The layer that receives the spans of `tracing`; for one subscriber.
     pub fn layer<S>(&self) -> impl Layer<S> + Send + Sync + use<S>
     where
         S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
     {
-        // Everything that the SDK would read from the environment otherwise is said here.
+        // Everything that the SDK would otherwise read from the environment is set here.
         let provider = SdkTracerProvider::builder()
             .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(
                 self.share,
@@ -74,8 +74,8 @@ impl Diagnostics {
             )
     }
 
-    /// From now on spans go where those of calls go. What ended before is lost: there was no
-    /// connection yet.
+    /// From now on spans go to the same exporter as those of calls. Earlier ones are lost: there
+    /// was no connection yet.
     pub fn connect(&self, traces: &Traces) {
         // A second exporter in the same process has the spans of its own calls only.
         let _ = self.outlet.0.set(traces.queue());
@@ -148,8 +148,7 @@ fn attribute(given: &KeyValue) -> Option<Attribute> {
     Some((name, value))
 }
 
-/// The word for a failure, which is of a closed set; the convention's fallback for what is none of
-/// them.
+/// The name of a failure, from a closed set; the convention's fallback for any other.
 fn failure(word: &str) -> &'static str {
     let reasons = RefuseReason::ALL.iter().map(|reason| reason.as_str());
     let failures = HandshakeFailure::ALL.iter().map(|failure| failure.as_str());

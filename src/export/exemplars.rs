@@ -1,10 +1,10 @@
 //! Exemplars: a bucket of a histogram names the span of the last call or run that fell into it.
 //!
-//! A context and a duration enter, an observation leaves. Only spans that are exported are named.
-//! Exemplars are no labels: they cost no series, and only OpenMetrics shows them. The library
-//! attaches one in the moment it observes and never later, so what is counted before its span is
-//! known has none here: to observe it again would count it twice. Handshakes, which always are, and
-//! calls that wait for their place have theirs from [`super::late`].
+//! Only spans that are exported are named. Exemplars are no labels: they cost no series, and only
+//! OpenMetrics shows them. The library attaches one at the moment it observes and never later, so
+//! what is counted before its span is known has none here: to observe it again would count it
+//! twice. Handshakes, which are always counted so, and calls that wait for their place get theirs
+//! from [`super::late`].
 
 use std::hash::Hash;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -21,14 +21,14 @@ use crate::record::{SpanId, TraceContext, TraceId};
 /// series. With the default limit of 200 models and every model asked of every provider, for every
 /// operation, with every end, until every bucket has one, `gravimeter_call_duration_seconds` keeps
 /// 9.5 MB and the others 3 MB; a single provider and operation, 2.4 MB in all.
-pub(super) type TracedHistogram = HistogramWithExemplars<Span>;
+pub(super) type TracedHistogram = HistogramWithExemplars<ExemplarLabels>;
 
 /// A [`TracedHistogram`] for each label set.
 pub(super) type TracedHistograms<S> = Family<S, TracedHistogram, fn() -> TracedHistogram>;
 
-/// What an exemplar says: 63 characters of the 128 that OpenMetrics allows.
+/// The labels of an exemplar: 63 characters of the 128 that OpenMetrics allows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct Span {
+pub(super) struct ExemplarLabels {
     trace_id: TraceId,
     span_id: SpanId,
 }
@@ -36,19 +36,19 @@ pub(super) struct Span {
 /// A span that a bucket may name, and when it ended.
 #[derive(Debug, Clone)]
 pub(super) struct Exemplar {
-    span: Span,
+    span: ExemplarLabels,
     ended_at: Option<SystemTime>,
 }
 
 impl Exemplar {
-    /// `None` unless the span is exported: nobody could look it up.
+    /// `None` unless the span is exported, as it could not be looked up.
     pub(super) fn of(
         trace: Option<TraceContext>,
         started_at: SystemTime,
         duration: Duration,
     ) -> Option<Self> {
         let trace = trace.filter(|trace| trace.sampled)?;
-        let span = Span {
+        let span = ExemplarLabels {
             trace_id: trace.trace,
             span_id: trace.span,
         };

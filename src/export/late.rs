@@ -1,11 +1,11 @@
 //! Exemplars of what is counted before its span is known: a handshake, whose span comes with the
 //! first call behind it, and a call that may belong to this run or to the next.
 //!
-//! What was counted and its span enter; an exposition with the bucket enters, and leaves with the
-//! span named there. The library attaches an exemplar only in the moment it counts. So what has got
-//! its span is counted again among others of its kind, and of what the library writes about those
-//! nothing is shown but the exemplars: they go to the same series and bucket of the exposition,
-//! whose samples stay as they are.
+//! Input: what was counted, with its span, and an exposition; output: the exposition with the span
+//! named in the bucket. The library attaches an exemplar only at the moment it counts. So what has
+//! got its span is counted again in separate histograms, and of their exposition nothing is shown
+//! but the exemplars: they go to the same series and bucket of the real exposition, whose samples
+//! stay as they are.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,12 +18,12 @@ use super::calls::{CALL_DURATION, FIRST_CHUNK};
 use super::exemplars::{Exemplar, TracedHistograms, observe};
 use super::labels::{ByHandshake, ByModel, ByOperation};
 use super::models::ModelLabels;
-use super::series::{declare, traced_call_latency, traced_house_latency};
+use super::series::{declare, traced_call_latency, traced_own_latency};
 use super::spans::handshakes;
 use super::tls::HANDSHAKE_SECONDS;
 use crate::record::{Call, ConnectionSetup, TraceContext};
 
-/// Learns spans of what has been counted. Clones learn together.
+/// Receives spans of what has been counted. Clones share what they received.
 #[derive(Debug, Clone)]
 pub struct LateSpans {
     models: ModelLabels,
@@ -80,7 +80,7 @@ impl LateSpans {
     }
 }
 
-/// What was learned late, in a form that can be shown.
+/// The exemplars that became known late.
 #[derive(Debug)]
 pub(super) struct LateExemplars {
     spans: LateSpans,
@@ -92,7 +92,7 @@ impl LateExemplars {
         let mut registry = Registry::default();
         let calls = TracedHistograms::new_with_constructor(traced_call_latency);
         let first_chunks = TracedHistograms::new_with_constructor(traced_call_latency);
-        let handshakes = TracedHistograms::new_with_constructor(traced_house_latency);
+        let handshakes = TracedHistograms::new_with_constructor(traced_own_latency);
         let spans = LateSpans {
             models,
             calls: declare(&mut registry, CALL_DURATION, "", calls),
@@ -102,7 +102,7 @@ impl LateExemplars {
         Self { spans, registry }
     }
 
-    /// For whoever makes spans.
+    /// The receiver of spans.
     pub(super) fn spans(&self) -> LateSpans {
         self.spans.clone()
     }
@@ -110,7 +110,7 @@ impl LateExemplars {
     /// Puts the exemplars on an exposition in OpenMetrics.
     ///
     /// # Errors
-    /// None that a histogram with classic buckets could be the cause of.
+    /// Never for histograms with classic buckets.
     pub(super) fn put_on(&self, mut exposition: String) -> Result<String, fmt::Error> {
         let mut counted_again = String::new();
         text::encode(&mut counted_again, &self.registry)?;

@@ -1,4 +1,4 @@
-//! What is counted of the ledger: failures of its file, and records that never come into it.
+//! The metrics of the ledger: failures of its file, and records that are not written to it.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;

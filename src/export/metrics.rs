@@ -1,10 +1,10 @@
-//! The set of all metrics: takes every fact, answers every scrape.
+//! The set of all metrics: counts every fact, answers every scrape.
 //!
-//! What is counted of calls stands in `calls`, of conversations in `cascades`, of quotas in
-//! `quotas`, of connections and the house in `connections`, of the ledger in `ledger`, of spans in
-//! `otlp`, of the exporter itself in `web`, under the names of the GenAI convention in `genai`; the
-//! rules of naming and counting in `series`; the spans that buckets name in `exemplars` and `late`;
-//! here is the registry they share.
+//! Metrics of calls are in `calls`, of conversations in `cascades`, of quotas in `quotas`, of
+//! connections and the process in `connections`, of the ledger in `ledger`, of spans in `otlp`, of
+//! the exporter itself in `web`, under the names of the GenAI convention in `genai`; the rules of
+//! naming and counting in `series`; the spans that buckets name in `exemplars` and `late`; here is
+//! the registry they share.
 
 use std::fmt;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ impl Default for Config {
     }
 }
 
-/// Every metric of the house.
+/// All metrics of Gravimeter.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -97,8 +97,8 @@ impl Metrics {
         }
     }
 
-    /// Lets counters go on from where earlier processes left them: before the first scrape, so that
-    /// none is seen to jump. Histograms begin anew.
+    /// Resumes counters where earlier processes left them: before the first scrape, so that none is
+    /// seen to jump. Histograms begin anew.
     pub fn resume(&self, totals: &Totals) {
         self.calls.resume(totals);
         self.cascades.resume(totals);
@@ -107,24 +107,24 @@ impl Metrics {
         }
     }
 
-    /// For whoever exports spans.
+    /// The counters of the span exporter.
     #[must_use]
     pub fn spans(&self) -> Counts {
         self.spans.clone()
     }
 
-    /// For whoever pushes the metrics.
+    /// The counters of the metrics pusher.
     pub(super) fn points(&self) -> Counts {
         self.points.clone()
     }
 
-    /// For whoever makes spans of what has been counted.
+    /// The receiver of spans of what has been counted, for [`super::traces::Traces`].
     #[must_use]
     pub fn late_spans(&self) -> LateSpans {
         self.late.spans()
     }
 
-    /// Counts a request that was turned away because too many were being served.
+    /// Counts a request that was refused because too many were being served.
     pub fn scrape_rejected(&self) {
         self.scrapes_rejected.inc();
     }
@@ -147,8 +147,7 @@ impl Metrics {
         }
     }
 
-    /// The current values, for whoever pushes them. No metric declared here is of a sort that has
-    /// no such form.
+    /// The current values, for the pusher. No metric declared here lacks such a form.
     pub(super) fn families(&self) -> Vec<MetricFamily> {
         prometheus_protobuf::encode(&self.registry).unwrap_or_default()
     }
@@ -178,7 +177,7 @@ impl Sink for Metrics {
             Fact::StepEnded(ended) => self.cascades.step(ended),
             Fact::TotalCompared { provider, total } => self.calls.total_compared(*provider, *total),
             Fact::UsageCompared(result) => self.cascades.compared(*result),
-            other => self.connections.take(other),
+            other => self.connections.count_fact(other),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Facts in, metrics and spans out.
+//! Turns facts into metrics and spans.
 //!
 //! [`Metrics`] is a [`crate::record::Sink`]: it counts, and writes what it counted when it is
 //! scraped. [`traces::Traces`] is another: it makes spans, which [`otlp::Exporter`] takes to a

@@ -1,5 +1,4 @@
-//! Models as labels: the bounded set that every view shares, and the count of what had no room in
-//! it.
+//! Model labels: the bounded set that all views share, and the count of models beyond it.
 
 use std::sync::Arc;
 
@@ -11,7 +10,7 @@ use super::labels::ByLabel;
 use super::series::declare;
 use crate::record::{Call, CascadeRun, Model, Models};
 
-/// Hands out the labels of models.
+/// Assigns the labels of models.
 #[derive(Debug, Clone)]
 pub(super) struct ModelLabels {
     models: Arc<Models>,

@@ -1,4 +1,4 @@
-//! What is told of models: how much of their quotas is left, and how people call them.
+//! The metrics of models: how much of their quotas is left, and their display names.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -73,14 +73,14 @@ pub(super) fn stream_gap() -> Histogram {
     Histogram::new(GAP_SECONDS)
 }
 
-/// What the house itself or the network takes.
-pub(super) fn house_latency() -> Histogram {
-    Histogram::new(HOUSE_SECONDS)
+/// Latency of Gravimeter itself or of the network.
+pub(super) fn own_latency() -> Histogram {
+    Histogram::new(OWN_SECONDS)
 }
 
-/// What a handshake takes whose span may be named.
-pub(super) fn traced_house_latency() -> TracedHistogram {
-    TracedHistogram::new(HOUSE_SECONDS.into_iter())
+/// Latency of handshakes whose spans may be named.
+pub(super) fn traced_own_latency() -> TracedHistogram {
+    TracedHistogram::new(OWN_SECONDS.into_iter())
 }
 
 /// Latency of runs.
@@ -110,7 +110,7 @@ pub(super) fn unix_seconds(at: SystemTime) -> i64 {
     })
 }
 
-/// Goes through a closed set.
+/// Calls `touch` for each member of a closed set.
 pub(super) fn each<L: Label>(touch: impl Fn(L)) {
     L::ALL.iter().copied().for_each(touch);
 }
@@ -128,15 +128,15 @@ pub(super) fn count<S: Clone + Hash + Eq>(family: &Family<S, Counter>, labels: S
 /// A gauge that is absent until its value is known: a 0 would say "expired in 1970" or "the agent
 /// is down".
 #[derive(Debug, Clone, Default)]
-pub(super) struct Late(Arc<OnceLock<Gauge>>);
+pub(super) struct LateGauge(Arc<OnceLock<Gauge>>);
 
-impl Late {
+impl LateGauge {
     pub(super) fn set(&self, value: i64) {
         self.0.get_or_init(Gauge::default).set(value);
     }
 }
 
-impl EncodeMetric for Late {
+impl EncodeMetric for LateGauge {
     fn encode(&self, encoder: MetricEncoder<'_>) -> fmt::Result {
         self.0.get().map_or(Ok(()), |gauge| gauge.encode(encoder))
     }
@@ -190,8 +190,8 @@ const RUN_TOKENS: [f64; 14] = [
     67_108_864.0,
 ];
 
-/// 50 µs is about what a chunk takes through the house, 5 s what a handshake takes on a lost packet
-/// and its retries.
-const HOUSE_SECONDS: [f64; 16] = [
+/// 50 µs is about what a chunk takes through Gravimeter, 5 s what a handshake takes on a lost
+/// packet and its retries.
+const OWN_SECONDS: [f64; 16] = [
     50e-6, 1e-4, 250e-6, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
 ];

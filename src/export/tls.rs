@@ -1,4 +1,4 @@
-//! What is counted of TLS: handshakes of both sides, leaf certificates, the CA.
+//! The metrics of TLS: handshakes of both sides, leaf certificates, the CA.
 
 use std::time::SystemTime;
 
@@ -7,7 +7,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
 use super::labels::{ByHandshake, ByHandshakeFailure, ByLeafResult};
-use super::series::{Histograms, Late, begin, count, declare, each, house_latency, unix_seconds};
+use super::series::{
+    Histograms, LateGauge, begin, count, declare, each, own_latency, unix_seconds,
+};
 use crate::record::{Handshake, HandshakeFailure, LeafResult, Side};
 
 /// Counters, gauges and histograms of TLS.
@@ -16,7 +18,7 @@ pub(super) struct TlsMetrics {
     succeeded: Histograms<ByHandshake>,
     failed: Family<ByHandshakeFailure, Counter>,
     leaves: Family<ByLeafResult, Counter>,
-    ca_expiry: Late,
+    ca_expiry: LateGauge,
 }
 
 impl TlsMetrics {
@@ -26,7 +28,7 @@ impl TlsMetrics {
                 registry,
                 HANDSHAKE_SECONDS,
                 "TLS handshakes that succeeded",
-                Histograms::new_with_constructor(house_latency),
+                Histograms::new_with_constructor(own_latency),
             ),
             failed: declare(
                 registry,
@@ -44,7 +46,7 @@ impl TlsMetrics {
                 registry,
                 "gravimeter_ca_expiry_timestamp_seconds",
                 "End of the CA certificate since the Unix epoch",
-                Late::default(),
+                LateGauge::default(),
             ),
         };
         each(|side| each(|reason| begin(&metrics.failed, ByHandshakeFailure { side, reason })));

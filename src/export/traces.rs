@@ -1,8 +1,8 @@
-//! Facts in, spans out: finished calls and runs whose place in a trace is known go to the
+//! Turns facts into spans: finished calls and runs whose place in a trace is known go to the
 //! exporter's queue.
 //!
-//! A call whose place is not settled yet is held until it is told. Never waits: where there is no
-//! room, spans are dropped and counted.
+//! A call whose place is not settled yet is kept until it is. Never waits: where there is no room,
+//! spans are dropped and counted.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,11 +15,11 @@ use super::otlp::{Config, Counts, Exporter, Loss, Resource};
 use super::spans::{Span, of_call, of_run};
 use crate::record::{Call, Correlated, Correlation, Fact, Sink, TraceContext};
 
-/// Takes facts, and offers spans to the exporter.
+/// Receives facts, and offers spans to the exporter.
 #[derive(Debug)]
 pub struct Traces {
     queue: Queue,
-    held: Arc<Held>,
+    held: Arc<PendingCalls>,
     late: Option<LateSpans>,
 }
 
@@ -29,7 +29,7 @@ impl Traces {
     pub fn new(config: &Config, resource: Resource, counts: Counts) -> Option<(Self, Exporter)> {
         let destination = config.spans()?;
         let (sender, receiver) = mpsc::channel(config.queue);
-        let held = Arc::new(Held::default());
+        let held = Arc::new(PendingCalls::default());
         let exporter = Exporter::new(
             config.clone(),
             destination,
@@ -49,16 +49,16 @@ impl Traces {
         ))
     }
 
-    /// Tells the spans that it makes of what has been counted to whoever shows how long that took.
+    /// Also sends the spans of what has been counted to `late`, for the exemplars of the metrics.
     #[must_use]
-    pub fn telling(self, late: LateSpans) -> Self {
+    pub fn with_late_spans(self, late: LateSpans) -> Self {
         Self {
             late: Some(late),
             ..self
         }
     }
 
-    /// For whoever else has spans for the exporter.
+    /// The exporter's queue, for other sources of spans.
     pub(super) fn queue(&self) -> Queue {
         self.queue.clone()
     }
@@ -73,7 +73,7 @@ impl Traces {
         }
     }
 
-    /// A call that was stated before its place was.
+    /// Exports a call that was recorded before its place was known.
     fn late_call(&self, call: &Call, place: &TraceContext) {
         self.call(call, place);
         if let Some(late) = self.late.as_ref().filter(|_| place.sampled) {
@@ -132,14 +132,14 @@ impl Queue {
     }
 }
 
-/// Calls whose place is not settled, by their number.
+/// Calls whose place is not known yet, by their number.
 #[derive(Debug)]
-pub(super) struct Held {
-    /// Locked for a moment by whoever states a fact; `None` once nobody exports them any more.
+pub(super) struct PendingCalls {
+    /// Locked briefly whenever a fact is recorded; `None` once the exporter has ended.
     calls: Mutex<Option<BTreeMap<u64, Call>>>,
 }
 
-impl Default for Held {
+impl Default for PendingCalls {
     fn default() -> Self {
         Self {
             calls: Mutex::new(Some(BTreeMap::new())),
@@ -147,9 +147,9 @@ impl Default for Held {
     }
 }
 
-impl Held {
-    /// Returns the oldest call when there was no room for another one, or this one when none is
-    /// held any more.
+impl PendingCalls {
+    /// Adds a call. Returns the oldest one when there was no room, or this one when none is kept
+    /// any more.
     fn add(&self, call: Call) -> Option<Call> {
         let mut calls = self.lock();
         let Some(calls) = &mut *calls else {
@@ -161,7 +161,7 @@ impl Held {
             .map(|(_, oldest)| oldest)
     }
 
-    /// The conversation of a call has become known.
+    /// Sets the conversation of a call that has become known.
     fn correlate(&self, number: u64, correlation: &Correlation) {
         if let Some(call) = self
             .lock()
@@ -176,7 +176,7 @@ impl Held {
         self.lock().as_mut()?.remove(&number)
     }
 
-    /// Forgets all of them and holds no more; returns how many spans they would have made.
+    /// Drops all of them and keeps no more; returns how many spans they would have made.
     pub(super) fn give_up(&self) -> usize {
         let calls = self.lock().take().unwrap_or_default();
         calls.values().map(spans_of).sum()
@@ -191,6 +191,6 @@ fn spans_of(call: &Call) -> usize {
     if call.setup.is_some() { 4 } else { 1 }
 }
 
-/// Calls wait for seconds, until the agent has told of them, or for the end of their run where it
-/// tells little; a hundred agents at once make fewer. About 1 kB each.
+/// Calls wait for seconds, until the agent has reported them, or for the end of their run where it
+/// reports little; a hundred agents at once make fewer. About 1 kB each.
 const MAX_HELD: usize = 4_096;

@@ -1,4 +1,4 @@
-//! What the exporter itself turned away: who asked in vain for metrics and usage, and why.
+//! The metrics of requests that the exporter refused.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -11,7 +11,7 @@ use crate::record::label;
 label! {
     /// Why a request or connection to the exporter was not served to its end.
     pub enum WebRefusal {
-        /// More was asked for at once than is answered.
+        /// There were too many requests at once.
         Busy => "busy",
         /// The web configuration file cannot be used.
         Config => "config",
@@ -21,7 +21,7 @@ label! {
         Password => "password",
         /// There were more requests than the web configuration file allows.
         RateLimit => "rate_limit",
-        /// The answer was taken too slowly, or others waited for the place.
+        /// The answer was read too slowly, or others waited for the slot.
         Slow => "slow",
     }
 }

@@ -33,7 +33,7 @@ pub(crate) struct ResponseHead {
     pub fields: Fields,
 }
 
-/// The header fields on the list: everything the house ever reads of a head.
+/// The listed header fields: everything that Gravimeter ever reads of a head.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Fields {
     /// `content-type`, lower case, without parameters.
@@ -84,7 +84,7 @@ pub(crate) enum ExchangeEnd {
     Lost,
     /// The provider reset the stream (`RST_STREAM`, or `GOAWAY` below its id).
     ProviderReset,
-    /// The house shut down, or a limit in time was passed.
+    /// Gravimeter shut down, or a timeout passed.
     Shutdown,
     /// The connection ended before the message did.
     Truncated,

@@ -26,7 +26,7 @@ enum State {
     Sniffing(Sniff),
     /// The protocol is known.
     Reading(Box<dyn Observer>),
-    /// The protocol is of no kind that the house reads.
+    /// The protocol is not one that Gravimeter reads.
     Unknown,
 }
 
@@ -129,7 +129,7 @@ impl Observer for Framing {
         }
     }
 
-    /// False for an unknown protocol: what is under way there cannot be told.
+    /// False for an unknown protocol: what is in progress there is unknown.
     fn is_between_exchanges(&self) -> bool {
         match &self.state {
             State::Sniffing(sniff) => sniff.begun.is_none(),

@@ -61,8 +61,8 @@ impl Live {
         self.request_done && self.response_done
     }
 
-    /// Ends the exchange as complete when its response is, else as told: what the agent was still
-    /// sending cannot change an answer that is already there.
+    /// Ends the exchange as complete when its response is, else as `otherwise`: what the agent was
+    /// still sending cannot change an answer that is already there.
     pub(super) fn close(mut self, otherwise: ExchangeEnd, at: Instant) {
         self.finish(
             if self.response_done {
@@ -74,7 +74,7 @@ impl Live {
         );
     }
 
-    /// Ends the exchange as told. Everything after that is ignored.
+    /// Ends the exchange with the given end. Everything after that is ignored.
     pub(super) fn finish(&mut self, end: ExchangeEnd, at: Instant) {
         if let Some(exchange) = self.exchange.take() {
             exchange.end(end, at);

@@ -1,7 +1,7 @@
 //! The memory that all observers of the process may use together.
 //!
-//! Whoever holds a window or a buffer that a peer can make large takes a [`Share`] of the one
-//! [`Memory`]; dropping the share gives it back. Nothing is allocated here: shares are numbers.
+//! A holder of a window or buffer that a peer can make large takes a [`Share`] of the one
+//! [`Memory`]; dropping the share returns it. Nothing is allocated here: shares are numbers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

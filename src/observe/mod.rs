@@ -1,7 +1,7 @@
 //! Bytes of both directions in, exchanges out: pure, passive, bounded.
 //!
-//! The relay lends every chunk that it has already passed on; nothing here can hold it back, change
-//! it or fail it. No I/O, no async, no clock (an [`Instant`] is passed in), no provider's name.
+//! The relay shows every chunk that it has already passed on; nothing here can delay it, change it
+//! or make it fail. No I/O, no async, no clock (an [`Instant`] is passed in), no provider's name.
 
 pub mod coding;
 #[cfg(test)]
@@ -94,7 +94,7 @@ pub enum End {
     Closed,
     /// The provider's side broke off: reset, or closed without close_notify.
     ProviderGone,
-    /// The house is shutting down.
+    /// Gravimeter is shutting down.
     Shutdown,
     /// A limit in time was passed.
     TimedOut(TimeoutStep),

@@ -1,8 +1,8 @@
 //! Server-sent events (WHATWG HTML, section 9.2.6 "Interpreting an event stream"): bytes in, events
 //! out in fragments.
 //!
-//! Constant memory whatever the peer sends: the data of an event are lent as they come and never
-//! collected, so one event may be as long as it likes; only the event's name is kept, and it is
+//! Constant memory whatever the peer sends: the data of an event are passed on as they come and
+//! never collected, so one event may be of any length; only the event's name is kept, and it is
 //! bounded. Where the chunks are cut makes no difference to the events seen, only to the fragments
 //! of their data.
 
@@ -56,9 +56,9 @@ impl SseScanner {
     /// Reads the next bytes of the stream up to a JSON object or array that begins a line, and
     /// returns what begins with it.
     ///
-    /// For an agent such a line has an unknown name and is ignored. Providers write errors so, when
-    /// a stream that has begun cannot go on. The event before it is complete with it. Whoever reads
-    /// the document passes on what follows it; what is left of the line is ignored.
+    /// For an agent such a line has an unknown name and is ignored. Providers write errors this
+    /// way, when a stream that has begun cannot go on. The line completes the event before it. The
+    /// reader of the document passes on what follows it; the rest of the line is ignored.
     pub fn feed_to_document<'a>(
         &mut self,
         bytes: &'a [u8],
@@ -205,7 +205,7 @@ impl SseScanner {
     }
 }
 
-/// Longest event name that is told apart; the names in use have at most some forty bytes.
+/// Longest event name that is distinguished; the names in use have at most some forty bytes.
 pub const MAX_NAME_BYTES: usize = 64;
 
 /// `event` is the longest field that is read.

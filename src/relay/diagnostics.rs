@@ -1,4 +1,4 @@
-//! The diagnostic spans of a connection's steps; [`crate::record::diagnostics`] has their words.
+//! The diagnostic spans of a connection's steps; their names are in [`crate::record::diagnostics`].
 //!
 //! Each lasts as long as its step, also when the step is cut off. Where diagnostics are off none is
 //! ever made, and nothing here costs more than a comparison.
@@ -14,7 +14,7 @@ use crate::record::diagnostics::{
 };
 use crate::record::{Handshake, Host, Label as _, LeafResult};
 
-/// Takes a step in its span, which says what the step failed with.
+/// Runs a step in its span, which records the step's failure.
 pub(super) async fn step<T>(
     span: Span,
     work: impl Future<Output = Result<T, Refusal>>,
@@ -25,18 +25,18 @@ pub(super) async fn step<T>(
     })
 }
 
-/// Until the agent has said where it wants to go.
+/// Span until the agent has said where it wants to go.
 pub(super) fn client_hello() -> Span {
     info_span!(target: TARGET, "client hello")
 }
 
-/// The way to the provider, its name's resolution included.
+/// Span of dialling the provider, name resolution included.
 pub(super) fn dial(host: Option<&Host>) -> Span {
     let host = host.map(field::display);
     info_span!(target: TARGET, "dial", { SERVER_ADDRESS } = host, { ERROR_TYPE } = Empty)
 }
 
-/// Until the provider is verified.
+/// Span until the provider is verified.
 pub(super) fn upstream_handshake(host: &Host) -> Span {
     let host = field::display(host);
     info_span!(
@@ -49,12 +49,12 @@ pub(super) fn upstream_handshake(host: &Host) -> Span {
     )
 }
 
-/// Until there is a certificate for the agent.
+/// Span until there is a certificate for the agent.
 pub(super) fn leaf() -> Span {
     info_span!(target: TARGET, "leaf certificate", { LEAF } = Empty, { ERROR_TYPE } = Empty)
 }
 
-/// Until the agent has accepted that certificate.
+/// Span until the agent has accepted that certificate.
 pub(super) fn agent_handshake() -> Span {
     info_span!(
         target: TARGET,
@@ -65,33 +65,33 @@ pub(super) fn agent_handshake() -> Span {
     )
 }
 
-/// While what is on its way arrives at connections that do not end in order.
+/// Span of waiting for bytes in flight on connections that do not end in order.
 pub(super) fn hang_up() -> Span {
     info_span!(target: TARGET, "hang up")
 }
 
-/// Says on the span of the current step what kind of session it led to.
-pub(super) fn shaken(handshake: Handshake) {
+/// Records on the current step's span what kind of session was made.
+pub(super) fn handshake_done(handshake: Handshake) {
     let span = Span::current();
     span.record(TLS_VERSION, handshake.version.as_str());
     span.record(TLS_RESUMED, handshake.resumed);
 }
 
-/// Says on the span of the current step where the certificate came from.
-pub(super) fn leafed(result: LeafResult) {
+/// Records on the current step's span where the certificate came from.
+pub(super) fn leaf_issued(result: LeafResult) {
     Span::current().record(LEAF, result.as_str());
 }
 
-/// What passes on a connection. It is told at whatever end: without one, the connection was
-/// aborted.
-pub(super) struct Passage {
+/// The span of the bytes that pass on a connection. Its totals are recorded at any end: without
+/// one, the connection was aborted.
+pub(super) struct PassSpan {
     span: Span,
     sent: u64,
     received: u64,
     end: &'static str,
 }
 
-impl Default for Passage {
+impl Default for PassSpan {
     fn default() -> Self {
         let span = info_span!(
             target: TARGET,
@@ -109,7 +109,7 @@ impl Default for Passage {
     }
 }
 
-impl Passage {
+impl PassSpan {
     pub(super) fn span(&self) -> &Span {
         &self.span
     }
@@ -132,7 +132,7 @@ impl Passage {
     }
 }
 
-impl Drop for Passage {
+impl Drop for PassSpan {
     fn drop(&mut self) {
         self.span.record(BYTES_SENT, count(self.sent));
         self.span.record(BYTES_RECEIVED, count(self.received));

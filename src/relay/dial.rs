@@ -1,5 +1,5 @@
-//! A destination enters, a TCP connection to the provider leaves; never one that leads back into
-//! the house.
+//! Dials a destination: returns a TCP connection to the provider, never one that leads back into
+//! Gravimeter.
 
 use std::collections::HashMap;
 use std::io;
@@ -24,9 +24,9 @@ pub(super) enum DialError {
     Unreachable(#[source] io::Error),
 }
 
-/// Dials the destination: an override for the host it is called by, else its address, else every
-/// address of its name in turn. Each address gets an equal share of `limit`, so that a black hole
-/// in front does not hide a working one behind it.
+/// Dials the destination: an override for its host name, else its address, else every address of
+/// its name in turn. Each address gets an equal share of `limit`, so that an unreachable one in
+/// front does not hide a working one behind it.
 pub(super) async fn dial(
     destination: &Destination,
     sni: Option<&Host>,
@@ -44,7 +44,7 @@ pub(super) async fn dial(
             return checked(tcp);
         }
     }
-    // What is left of the limit is the caller's to keep.
+    // The caller enforces the limit.
     TcpStream::connect(last)
         .await
         .map_err(DialError::Unreachable)
@@ -80,7 +80,7 @@ async fn addresses(
     }
 }
 
-/// The addresses that the guard lets pass; its last refusal when there is none.
+/// The addresses that the guard permits; its last refusal when there is none.
 fn permitted(
     resolved: impl Iterator<Item = SocketAddr>,
     guard: &LoopGuard,

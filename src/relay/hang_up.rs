@@ -1,4 +1,4 @@
-//! The end of a TCP connection that is not to look complete: everything written arrives, then FIN,
+//! Ends a TCP connection so that it does not look complete: everything written arrives, then FIN,
 //! and no close_notify.
 
 use std::io;
@@ -13,7 +13,7 @@ use tracing::Instrument as _;
 use super::{Shutdown, diagnostics};
 use crate::observe::End;
 
-/// Closes both connections as the end asks for.
+/// Closes both connections as the end requires.
 pub(super) async fn after(end: End, agent: &TcpStream, provider: &TcpStream, shutdown: &Shutdown) {
     if end != End::Closed {
         let both = async { tokio::join!(hang_up(agent, AGENT), hang_up(provider, PROVIDER)) };
@@ -34,7 +34,7 @@ pub(super) async fn hang_up(tcp: &TcpStream, longest: Duration) {
     let _ = timeout(longest, drop_rest(tcp)).await;
 }
 
-/// Until the peer closes or is quiet: then the kernel delivers the rest alone.
+/// Reads until the peer closes or is quiet: then the kernel delivers the rest alone.
 async fn drop_rest(tcp: &TcpStream) {
     let mut dropped = [0; 1024];
     while let Ok(Ok(())) = timeout(QUIET, tcp.readable()).await {
@@ -51,8 +51,8 @@ async fn drop_rest(tcp: &TcpStream) {
 /// updates); this ends an upload that goes on regardless.
 pub(super) const AGENT: Duration = Duration::from_secs(30);
 
-/// An answer that nobody waits for any more is paid for: it is to stop soon.
+/// Short, because the provider charges for an answer that nobody reads any more.
 const PROVIDER: Duration = Duration::from_secs(1);
 
-/// Long for a peer that has something to say.
+/// A peer with data to send is not silent for that long.
 const QUIET: Duration = Duration::from_secs(1);

@@ -1,5 +1,5 @@
-//! One direction of a connection as a state machine: read a chunk, write all of it, flush, tell,
-//! and again.
+//! One direction of a connection as a state machine: read a chunk, write all of it, flush, report
+//! it, and again.
 //!
 //! At most one chunk is in flight. While nothing flows, nothing is held: a chunk is read onto the
 //! stack, and moves to the heap only when its receiver does not take it at once.
@@ -12,16 +12,16 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-/// The source broke off: reset, or closed in the middle. What it sent before has been written.
+/// The source failed: reset, or closed in the middle. What it sent before has been written.
 #[derive(Debug)]
 pub(super) struct SourceGone;
 
-/// Is told what has passed.
-pub(super) trait Witness {
+/// Is notified of what has passed.
+pub(super) trait LaneObserver {
     /// A chunk was read at `read`, and has just been written.
     fn passed(&mut self, chunk: &[u8], read: Instant);
 
-    /// The source has ended in order, and the sink was told.
+    /// The source has ended in order, and the sink was shut down.
     fn ended(&mut self);
 }
 
@@ -36,7 +36,7 @@ pub(super) enum Lane {
     Ending,
     /// Both have ended.
     Ended,
-    /// The sink takes nothing any more. Its answer may still be on its way, so the other lane goes
+    /// The sink accepts nothing more. Its answer may still be on its way, so the other lane goes
     /// on.
     Broken,
 }
@@ -57,7 +57,7 @@ impl Lane {
         cx: &mut Context<'_>,
         source: &mut R,
         sink: &mut W,
-        witness: &mut impl Witness,
+        witness: &mut impl LaneObserver,
     ) -> Poll<Result<(), SourceGone>>
     where
         R: AsyncRead + Unpin,
@@ -95,7 +95,7 @@ impl Lane {
         }
     }
 
-    /// Whether nothing will move here any more.
+    /// Whether the lane is over.
     pub(super) fn is_over(&self) -> bool {
         matches!(self, Self::Ended | Self::Broken)
     }
@@ -115,7 +115,7 @@ impl Lane {
         cx: &mut Context<'_>,
         source: &mut R,
         sink: &mut W,
-        witness: &mut impl Witness,
+        witness: &mut impl LaneObserver,
     ) -> Poll<Result<(), SourceGone>>
     where
         R: AsyncRead + Unpin,

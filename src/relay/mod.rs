@@ -1,9 +1,9 @@
-//! The traffic itself: one connection from [`Accepted`] to its end, byte for byte.
+//! Carries the traffic: one connection from [`Accepted`] to its end, byte for byte.
 //!
-//! The provider is reached and verified first, then the agent is answered with exactly the protocol
-//! that the provider chose. One agent connection is one upstream connection: nothing is pooled,
-//! nothing is retried, nothing waits for an observer. Knows no provider and no metric; a plaintext
-//! byte is lent to the observer and kept nowhere.
+//! The provider is connected and verified first, then the agent is answered with exactly the
+//! protocol that the provider chose. One agent connection is one upstream connection: nothing is
+//! pooled, nothing is retried, nothing waits for an observer. Knows no provider and no metric; a
+//! plaintext byte is shown to the observer and kept nowhere.
 
 mod diagnostics;
 mod dial;
@@ -85,32 +85,32 @@ pub struct Shutdown {
 pub(crate) struct Relay {
     /// What is intercepted, and where it goes.
     pub(crate) config: Config,
-    /// What never to dial.
+    /// Addresses that must never be dialled.
     pub(crate) guard: Arc<LoopGuard>,
     /// Verified sessions with providers.
     pub(crate) upstream: Upstream,
     /// Certificates for the agent.
     pub(crate) leaves: Leaves,
-    /// Who looks at the plaintext.
+    /// Opens the observers of the plaintext.
     pub(crate) observers: Arc<dyn OpenObserver>,
-    /// Where everything that happens is stated.
+    /// Where all facts are recorded.
     pub(crate) record: Arc<dyn Record>,
 }
 
 impl Relay {
-    /// Carries one connection to its end. What becomes of it is told to the current span, too.
+    /// Carries one connection to its end, and notes its outcome on the current span.
     pub(crate) async fn serve(&self, accepted: Accepted, shutdown: &Shutdown) {
-        let whole = Span::current();
+        let connection_span = Span::current();
         let span =
             info_span!("connection", destination = %accepted.destination, host = field::Empty);
-        self.carry(accepted, &whole, shutdown)
+        self.carry(accepted, &connection_span, shutdown)
             .instrument(span)
             .await;
     }
 
-    async fn carry(&self, accepted: Accepted, whole: &Span, shutdown: &Shutdown) {
+    async fn carry(&self, accepted: Accepted, connection_span: &Span, shutdown: &Shutdown) {
         let path = tokio::select! {
-            path = self.open(accepted, whole) => path,
+            path = self.open(accepted, connection_span) => path,
             // No byte has passed yet: what is lost is the attempt.
             () = shutdown.drain.cancelled() => Err(Refusal::Shutdown),
         };
@@ -120,7 +120,7 @@ impl Relay {
                 agent,
                 provider,
             }) => {
-                disposed(whole, Disposition::Intercepted);
+                disposed(connection_span, Disposition::Intercepted);
                 self.pass(intercepted, *agent, *provider, shutdown).await;
             }
             Ok(Path::Tunnelled {
@@ -128,19 +128,19 @@ impl Relay {
                 agent,
                 provider,
             }) => {
-                disposed(whole, Disposition::Tunnelled);
+                disposed(connection_span, Disposition::Tunnelled);
                 self.record.record(Fact::ConnectionTunnelled(why));
                 self.tunnel(agent, provider, shutdown).await;
             }
             Err(refusal) => {
-                refused(whole, refusal.reason());
-                refusal.state(&*self.record);
+                refused(connection_span, refusal.reason());
+                refusal.emit(&*self.record);
             }
         }
     }
 
     /// Opens the way to the provider, and only then answers the agent.
-    async fn open(&self, accepted: Accepted, whole: &Span) -> Result<Path, Refusal> {
+    async fn open(&self, accepted: Accepted, connection_span: &Span) -> Result<Path, Refusal> {
         let Accepted {
             mut tcp,
             prefix,
@@ -154,13 +154,13 @@ impl Relay {
         match route(opening, &self.config.intercept) {
             Route::Intercept { host, alpn } => {
                 Span::current().record("host", field::display(&host));
-                whole.record(SERVER_ADDRESS, field::display(&host));
+                connection_span.record(SERVER_ADDRESS, field::display(&host));
                 let (connect, upstream, leaf) =
                     match self.provider(&destination, &host, &alpn).await {
                         Ok(ready) => ready,
                         Err(refusal) => {
-                            // The agent's TLS library tells a person why; whether it still listens
-                            // is its own affair.
+                            // The agent's TLS library shows the reason; whether it still reads is
+                            // its own affair.
                             let _ = tcp.try_write(&handshake::refusal_alert(refusal.alert()));
                             hang_up::hang_up(&tcp, hang_up::AGENT)
                                 .instrument(diagnostics::hang_up())
@@ -187,8 +187,8 @@ impl Relay {
             Route::Tunnel { why, sni } => {
                 let host = sni.as_ref().map(field::display);
                 debug!(why = why.as_str(), host, "tunnelling a connection");
-                whole.record(SERVER_ADDRESS, host);
-                whole.record(TUNNEL_WHY, why.as_str());
+                connection_span.record(SERVER_ADDRESS, host);
+                connection_span.record(TUNNEL_WHY, why.as_str());
                 let (provider, _) = self.dial(&destination, sni.as_ref()).await?;
                 Ok(Path::Tunnelled {
                     why,
@@ -199,7 +199,7 @@ impl Relay {
         }
     }
 
-    /// Looks at how the connection begins, and keeps every byte of it.
+    /// Reads the beginning of the connection, and keeps every byte of it.
     async fn hello(&self, tcp: &mut TcpStream, prefix: Bytes) -> (Opening, Bytes) {
         let mut reader = HelloReader::new(prefix);
         let opening = match timeout(self.config.timeouts.client_hello, reader.read(tcp)).await {
@@ -244,14 +244,14 @@ impl Relay {
                     .handshake(tcp, host, alpn)
                     .await
                     .map_err(Refusal::UpstreamHandshake);
-                verified.inspect(|upstream| diagnostics::shaken(upstream.handshake()))
+                verified.inspect(|upstream| diagnostics::handshake_done(upstream.handshake()))
             },
         );
         let upstream = step(diagnostics::upstream_handshake(host), upstream).await?;
         self.record.record(Fact::Handshake(upstream.handshake()));
         let leaf = async {
             let leaf = self.leaves.server_config(host, upstream.alpn()).await;
-            Ok(leaf.inspect(|(_, result)| diagnostics::leafed(*result))?)
+            Ok(leaf.inspect(|(_, result)| diagnostics::leaf_issued(*result))?)
         };
         let (leaf, result) = step(diagnostics::leaf(), leaf).await?;
         self.record.record(Fact::Leaf(result));
@@ -270,7 +270,7 @@ impl Relay {
                 let accepted = handshake::accept(agent, leaf)
                     .await
                     .map_err(Refusal::AgentHandshake);
-                accepted.inspect(|(_, handshake)| diagnostics::shaken(*handshake))
+                accepted.inspect(|(_, handshake)| diagnostics::handshake_done(*handshake))
             },
         );
         let (agent, handshake) = step(diagnostics::agent_handshake(), accepted).await?;
@@ -347,7 +347,7 @@ struct Intercepted {
     setup: Box<ConnectionSetup>,
 }
 
-/// A handshake that has just ended, and when it took place.
+/// The phase of a handshake that has just ended.
 fn phase(handshake: Handshake) -> (Phase, Handshake) {
     (
         Phase::ended(SystemTime::now(), handshake.duration),
@@ -369,7 +369,7 @@ enum Path {
     },
 }
 
-/// Counts a connection as opened, and as closed on whatever way it is left.
+/// Counts a connection as opened, and as closed when dropped.
 struct Opened<'a> {
     record: &'a dyn Record,
     disposition: Disposition,

@@ -1,5 +1,5 @@
-//! Why a connection ended before any byte passed: one enum, and what it is called in facts, in the
-//! log and in TLS alerts.
+//! Why a connection ended before any byte passed, and how that is named in facts, in the log and in
+//! TLS alerts.
 
 use tracing::{debug, warn};
 
@@ -18,7 +18,7 @@ pub(super) enum Refusal {
     Hello(HelloError),
     #[error(transparent)]
     Leaf(#[from] LeafError),
-    #[error("the house is shutting down")]
+    #[error("Gravimeter is shutting down")]
     Shutdown,
     #[error("the step {0} took too long")]
     Timeout(TimeoutStep),
@@ -27,8 +27,8 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    /// States the refusal: as facts, and once in the log.
-    pub(super) fn state(&self, record: &dyn Record) {
+    /// Records the refusal as facts, and logs it once.
+    pub(super) fn emit(&self, record: &dyn Record) {
         if let Self::Timeout(step) = self {
             record.record(Fact::TimedOut(*step));
         }
@@ -45,7 +45,7 @@ impl Refusal {
         }
     }
 
-    /// What the agent is told, as the failure whose alert fits.
+    /// The failure whose TLS alert the agent gets.
     pub(super) fn alert(&self) -> HandshakeFailure {
         match self {
             Self::Timeout(_) => HandshakeFailure::Timeout,
@@ -60,7 +60,7 @@ impl Refusal {
         }
     }
 
-    /// What the step failed with that ended in the refusal.
+    /// The failure of the step, as its span names it.
     pub(super) fn failure(&self) -> &'static str {
         self.handshake()
             .map_or_else(|| self.reason().as_str(), |(_, failure)| failure.as_str())

@@ -1,7 +1,7 @@
-//! How a connection begins enters, what to do with it leaves. Pure.
+//! Chooses the route of a connection by its beginning. Pure.
 //!
-//! Only what is asked for is decrypted. What cannot be read as TLS is somebody else's protocol and
-//! goes on untouched; what begins like TLS and then breaks the protocol is refused.
+//! Only configured hosts are decrypted. What cannot be read as TLS is another protocol and passes
+//! untouched; what begins like TLS and then violates the protocol is refused.
 
 use crate::record::{Host, HostPattern, TunnelReason};
 use crate::tls::hello::{Hello, HelloError};

@@ -1,4 +1,4 @@
-//! Every step's limit, by name.
+//! The timeout of every step, by name.
 
 use std::time::Duration;
 

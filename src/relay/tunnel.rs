@@ -1,5 +1,5 @@
-//! Ciphertext both ways, from the replayed first bytes to the end: the rules of [`super::pass`]
-//! with nobody looking.
+//! Copies ciphertext both ways, from the replayed first bytes to the end: the rules of
+//! [`super::pass`] without an observer.
 
 use tokio::io::{AsyncRead, AsyncWrite};
 

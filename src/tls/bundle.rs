@@ -1,6 +1,6 @@
-//! The agent's trust: a file with all roots and the house's CA, and one with the CA alone.
+//! The agent's CA bundles: a file with all roots and Gravimeter's CA, and one with the CA alone.
 //!
-//! Roots enter, two files and the environment variables that name them leave. The system's own
+//! Input: roots; output: two files and the environment variables that name them. The system's own
 //! store is never changed: only a program that is given this environment trusts the CA.
 
 use std::fs::{DirBuilder, File, Permissions};
@@ -37,7 +37,7 @@ pub enum BundleError {
         /// Why.
         source: io::Error,
     },
-    /// Anybody could put another file in its place.
+    /// Every user could put another file in its place.
     #[error(
         "{path} is writable for everybody, so anybody could replace the agent's CA bundle there: choose another folder",
         path = path.display()
@@ -155,10 +155,10 @@ fn prepare(folder: &Path) -> Result<(), BundleError> {
     }
 }
 
-/// Whether the file is what [`replace`] would make of it: ours, for everybody to read and for us
-/// alone to write, with that text. Whatever cannot be looked at is not.
+/// Whether the file is as [`replace`] would make it: ours, readable for everybody, writable for us
+/// alone, with that text. A file that cannot be read is not.
 fn is_right(path: &Path, text: &str) -> bool {
-    // Neither through a link nor waiting for a pipe.
+    // Do not follow a link, and do not wait for a pipe.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let Ok(file) = rustix::fs::open(path, flags, Mode::empty()).map(File::from) else {
         return false;
@@ -169,7 +169,7 @@ fn is_right(path: &Path, text: &str) -> bool {
     let owner = rustix::process::geteuid().as_raw();
     let is_ours = found.is_file() && found.uid() == owner && found.mode() & 0o7777 == FILE_MODE;
     let mut bytes = Vec::new();
-    // One byte more than there should be tells a longer file.
+    // Reading one byte more than expected detects a longer file.
     is_ours
         && file
             .take(text.len() as u64 + 1)
@@ -188,7 +188,7 @@ fn replace(folder: &Path, path: &Path, text: &str) -> Result<(), BundleError> {
     let temporary = PathBuf::from(temporary);
     let written = fill(&temporary, text).and_then(|()| std::fs::rename(&temporary, path));
     if written.is_err() {
-        // What cannot be removed stays as litter; the error to tell is the first one.
+        // A temporary file that cannot be removed stays; the first error is the one to return.
         let _ = std::fs::remove_file(&temporary);
     }
     written
@@ -197,7 +197,7 @@ fn replace(folder: &Path, path: &Path, text: &str) -> Result<(), BundleError> {
 }
 
 fn fill(path: &Path, text: &str) -> io::Result<()> {
-    // Never through a link that somebody planted: a new file, or none.
+    // Never through a planted link: create a new file, or fail.
     let mut file = File::create_new(path)?;
     // Set afterwards, since the umask cuts the mode at creation.
     file.set_permissions(Permissions::from_mode(FILE_MODE))?;

@@ -1,8 +1,8 @@
-//! TLS for the house's own connections: how the collector of spans is verified, and what it is
+//! TLS for Gravimeter's own connections: how the collector of spans is verified, and what it is
 //! shown.
 //!
-//! The operator's files or the system's roots enter, a client configuration leaves. The house's own
-//! CA vouches for nobody here either.
+//! Input: the operator's files or the system's roots; output: a client configuration. Gravimeter's
+//! own CA is never trusted here either.
 
 use std::path::{Path, PathBuf};
 
@@ -33,7 +33,7 @@ pub enum CollectorError {
     Verification(#[from] UpstreamError),
 }
 
-/// By which files the two ends know each other.
+/// The files by which the two ends authenticate each other.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Files<'a> {
     /// The roots that may vouch for the collector, and no others; those of the system where there
@@ -43,11 +43,11 @@ pub struct Files<'a> {
     pub identity: Option<(&'a Path, &'a Path)>,
 }
 
-/// How the house speaks TLS to the collector.
+/// The TLS settings of connections to the collector.
 ///
 /// # Errors
 /// [`CollectorError`] when there are no roots, or a file is missing, empty, no PEM, or holds the
-/// house's own CA.
+/// own CA of Gravimeter.
 pub fn client(files: Files<'_>, own: &Authority) -> Result<ClientConfig, CollectorError> {
     let roots = match files.roots {
         Some(path) => roots::read(path, own.own()),

@@ -1,7 +1,7 @@
-//! What rustls, webpki and the socket say about a failed handshake, as one closed set of reasons.
+//! Maps errors of rustls, webpki and the socket to one closed set of reasons for a failed
+//! handshake.
 //!
-//! Errors enter, a [`HandshakeFailure`] leaves; texts of errors never do, since they can quote the
-//! peer.
+//! Texts of errors are never passed on, since they can quote the peer.
 
 use std::io;
 
@@ -17,8 +17,7 @@ pub(super) fn of_io(error: &io::Error) -> HandshakeFailure {
         .and_then(|inner| inner.downcast_ref::<Error>())
     {
         Some(error) => of_tls(error),
-        // rustls reports what it cannot read as `InvalidData`; all else is the socket's end, by
-        // whatever name.
+        // rustls reports unreadable data as `InvalidData`; all else is an error of the socket.
         None if error.kind() == io::ErrorKind::InvalidData => HandshakeFailure::Protocol,
         None => HandshakeFailure::Closed,
     }

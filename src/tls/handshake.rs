@@ -1,8 +1,6 @@
-//! The agent's side of a connection: its handshake, and the alert that tells it why there will be
-//! none.
+//! The agent's side of a connection: its handshake, and the alert with the reason for refusing it.
 //!
-//! A stream and a configuration enter, a session and its [`Handshake`] leave. No timeout is kept
-//! here.
+//! Input: a stream and a configuration; output: a session and its [`Handshake`]. Sets no timeout.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

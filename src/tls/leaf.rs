@@ -1,8 +1,8 @@
 //! Leaf certificates: what the agent sees in place of the provider's certificate.
 //!
-//! A verified host and the provider's choice of protocol enter, a [`ServerConfig`] leaves. A leaf
-//! is minted once per host, by whoever asks first, and kept in a bounded cache; all leaves share
-//! one key that lives as long as the process.
+//! Input: a verified host and the provider's choice of protocol; output: a [`ServerConfig`]. A leaf
+//! is minted once per host, at the first request, and kept in a bounded cache; all leaves share one
+//! key that lives as long as the process.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -32,7 +32,7 @@ pub struct Leaves {
     cache: Cache<Host, Result<Leaf, LeafError>>,
 }
 
-/// There is no leaf to show.
+/// Why there is no leaf.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum LeafError {
     /// The CA is expired.

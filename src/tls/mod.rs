@@ -1,8 +1,8 @@
 //! Certificates and handshakes: the CA, leaves, the agent's bundle, the ClientHello, the verified
 //! upstream.
 //!
-//! TCP streams enter, TLS sessions leave. Knows nothing of HTTP. Trust fails closed: there is no
-//! switch that turns off verification of the provider's certificate, and the house's own CA is
+//! Input: TCP streams; output: TLS sessions. Knows nothing of HTTP. Trust fails closed: there is no
+//! switch that turns off verification of the provider's certificate, and Gravimeter's own CA is
 //! never accepted from upstream. Revocation is not checked: no CRL and no OCSP answer is ever
 //! fetched. `SSLKEYLOGFILE` is not honoured on either side.
 

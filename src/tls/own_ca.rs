@@ -1,8 +1,7 @@
-//! Recognises the house's own CA, so that it is never accepted from upstream.
+//! Recognises Gravimeter's own CA, so that it is never accepted from upstream.
 //!
-//! Whoever holds the CA key (the observed agent, perhaps) could otherwise pose as the provider.
-//! Certificates enter, an answer leaves. Keys are compared as webpki reads them, so no difference
-//! between two parsers can hide one.
+//! A holder of the CA key (the observed agent, perhaps) could otherwise pose as the provider. Keys
+//! are compared as webpki reads them, so no difference between two parsers can hide one.
 
 use std::sync::Arc;
 
@@ -14,11 +13,11 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::proof::{Judge, Presented};
 
-/// The house's CA certificates: the current one and those it has replaced.
+/// Gravimeter's CA certificates: the current one and those it has replaced.
 #[derive(Debug, Clone)]
 pub(super) struct OwnCa(Arc<[CertificateDer<'static>]>);
 
-/// The chain leads to the house's own CA.
+/// The chain leads to Gravimeter's own CA.
 #[derive(Debug, thiserror::Error)]
 #[error("the certificate chain leads to this program's own CA")]
 pub(super) struct OwnCaPresented;
@@ -46,7 +45,7 @@ impl OwnCa {
     }
 }
 
-/// The usual judgement, and no path through an own CA.
+/// The usual verification, without any path through an own CA.
 #[derive(Debug)]
 pub(super) struct Verifier {
     usual: Arc<WebPkiServerVerifier>,

@@ -1,9 +1,8 @@
-//! A judgement of one's own about a peer's certificate, with the usual proof that the peer holds
-//! its key.
+//! A certificate verifier with a custom policy (the judge) that always verifies that the peer holds
+//! the certificate's key.
 //!
-//! A certificate enters, a verdict leaves. Who the peer may be is up to the judge; that the
-//! handshake is signed with the certificate's key is verified by the provider's algorithms, whoever
-//! judges.
+//! The judge decides who the peer may be; the handshake's signature is verified by the provider's
+//! algorithms, whatever the judge.
 
 use std::fmt::Debug;
 
@@ -14,14 +13,14 @@ use rustls::crypto::{
 use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-/// What a peer shows of itself, and who it should be.
+/// What a peer presents, and who it should be.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Presented<'a> {
     /// The peer's certificate.
     pub end_entity: &'a CertificateDer<'a>,
-    /// What leads from there to a root.
+    /// The chain from there to a root.
     pub intermediates: &'a [CertificateDer<'a>],
-    /// Whom the client wants to reach.
+    /// The name that the client wants to reach.
     pub name: &'a ServerName<'a>,
     /// A stapled OCSP answer; empty where there is none.
     pub ocsp: &'a [u8],
@@ -29,7 +28,7 @@ pub(crate) struct Presented<'a> {
     pub now: UnixTime,
 }
 
-/// Who decides which certificates are accepted.
+/// Decides which certificates are accepted.
 pub(crate) trait Judge: Debug + Send + Sync {
     /// Whether the peer may be the one that the certificate names.
     ///
@@ -38,7 +37,7 @@ pub(crate) trait Judge: Debug + Send + Sync {
     fn judge(&self, presented: Presented<'_>) -> Result<ServerCertVerified, Error>;
 }
 
-/// Verifies a peer by the word of its judge and by its signature.
+/// Verifies a peer by its judge and by its signature.
 #[derive(Debug)]
 pub(crate) struct Proven<J> {
     /// The judge.

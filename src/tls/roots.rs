@@ -1,6 +1,6 @@
 //! The roots that providers are verified against, and that the agent's bundle is made of.
 //!
-//! The system's store and the operator's files enter, certificates leave; the house's own CA is
+//! Input: the system's store and the operator's files; output: certificates. Gravimeter's own CA is
 //! never among them.
 
 use std::collections::HashSet;
@@ -26,7 +26,7 @@ pub enum RootsError {
         /// The file.
         path: PathBuf,
     },
-    /// A file holds the house's own CA.
+    /// A file holds Gravimeter's own CA.
     #[error(
         "{path} holds this program's own CA, which must never vouch for a provider: remove it from the file",
         path = path.display()
@@ -45,10 +45,10 @@ pub enum RootsError {
     },
 }
 
-/// The system's roots without the house's own CA, then those of the files; each once.
+/// The system's roots without Gravimeter's own CA, then those of the files; each once.
 ///
 /// The system's roots are those that OpenSSL's tools would use, `SSL_CERT_FILE` and `SSL_CERT_DIR`
-/// included; a house that was started inside the environment it makes for agents finds its own
+/// included; a Gravimeter that was started inside the environment it makes for agents finds its own
 /// bundle there, hence the filter.
 pub(super) fn load(
     extra: &[PathBuf],
@@ -68,7 +68,7 @@ pub(super) fn load(
     }
 }
 
-/// Those of one file.
+/// Reads the certificates of one file.
 pub(super) fn read(path: &Path, own: &OwnCa) -> Result<Vec<CertificateDer<'static>>, RootsError> {
     let not_certificates = || RootsError::NotCertificates {
         path: path.to_owned(),

@@ -1,8 +1,8 @@
 //! The provider's side of a connection: a handshake that ends in a verified session, or in the
 //! reason why not.
 //!
-//! A TCP stream, the host that the agent asked for and its protocols enter; a [`VerifiedUpstream`]
-//! leaves. It can be made nowhere else, so whoever holds one holds the proof. Nothing turns
+//! Input: a TCP stream, the host that the agent asked for and its protocols; output: a
+//! [`VerifiedUpstream`]. It can be made nowhere else, so its existence is the proof. Nothing turns
 //! verification off; extra roots come from files.
 
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ use crate::record::{Handshake, HandshakeFailure, Host, Side};
 
 pub use super::roots::RootsError;
 
-/// What the operator decides.
+/// The operator's settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Config {
     /// PEM files with roots that are trusted beside the system's.
@@ -44,7 +44,7 @@ pub enum UpstreamError {
     /// The roots cannot be loaded.
     #[error(transparent)]
     Roots(#[from] RootsError),
-    /// The cryptographic library has no version in common with the house.
+    /// The cryptographic library supports none of Gravimeter's TLS versions.
     #[error("cannot set up TLS for providers: {0}")]
     Tls(#[from] rustls::Error),
     /// No root is left to verify with.
@@ -61,11 +61,11 @@ pub fn count_roots(config: &Config) -> Result<usize, RootsError> {
 }
 
 impl Upstream {
-    /// Loads the system's roots and the extra ones, without the house's own CA.
+    /// Loads the system's roots and the extra ones, without Gravimeter's own CA.
     ///
     /// # Errors
     /// [`UpstreamError`] when there are no roots, or a file is missing, empty, no PEM, or holds the
-    /// house's own CA.
+    /// own CA of Gravimeter.
     pub fn new(config: &Config, own: &Authority) -> Result<Self, UpstreamError> {
         let roots = roots::load(&config.extra_roots, own.own())?;
         verifying(roots, own.own()).map(|verifying| Self {
@@ -85,7 +85,7 @@ impl Upstream {
         alpn: &[Vec<u8>],
     ) -> Result<VerifiedUpstream, HandshakeFailure> {
         let start = Instant::now();
-        // A host that rustls takes for no DNS name cannot stand in a certificate either.
+        // A host that rustls does not accept as a DNS name cannot stand in a certificate either.
         let name = ServerName::try_from(host.as_str().to_owned())
             .map_err(|_| HandshakeFailure::WrongHost)?;
         let mut config = self.template.clone();
@@ -100,10 +100,10 @@ impl Upstream {
     }
 }
 
-/// A configuration that knows how to verify, but not what to show.
+/// A configuration with a verifier, but no client certificate yet.
 pub(super) type Verifying = ConfigBuilder<ClientConfig, WantsClientCert>;
 
-/// Verifies by these roots, but never comes to rest on the house's own CA.
+/// Verifies by these roots, but never accepts Gravimeter's own CA.
 pub(super) fn verifying(
     roots: Vec<CertificateDer<'static>>,
     own: &OwnCa,

@@ -1,4 +1,4 @@
-//! What the CA's certificates and the leaves have in common.
+//! The common parts of the CA's certificates and the leaves.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,7 +10,7 @@ pub(super) const BACKDATE: Duration = Duration::from_secs(60 * 60);
 /// A day.
 pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A certificate to be: its subject, a random serial number, its validity.
+/// The parameters of a certificate: its subject, a random serial number, its validity.
 pub(super) fn params(
     subject: &str,
     not_before: SystemTime,
@@ -22,7 +22,8 @@ pub(super) fn params(
         .distinguished_name
         .push(DnType::OrganizationName, subject);
     params.serial_number = Some(random_serial());
-    // An expression each: the type of these fields comes from a crate that the house does not name.
+    // An expression each: the type of these fields comes from a crate that Gravimeter does not
+    // name.
     params.not_before = rcgen::date_time_ymd(1970, 1, 1) + since_epoch(not_before);
     params.not_after = rcgen::date_time_ymd(1970, 1, 1) + since_epoch(not_after);
     params

@@ -37,8 +37,8 @@ pub(super) async fn cascade(
         .ok_or_else(|| Wrong::NotKept.into_error())
 }
 
-/// The path at which a conversation is described: its id comes from the traffic and may hold any
-/// printable character.
+/// The URL path of a conversation: its id comes from the traffic and may hold any printable
+/// character.
 #[must_use]
 pub(crate) fn path_of(id: &Id) -> String {
     let mut path = String::from("/v1/cascades/");
@@ -47,7 +47,7 @@ pub(crate) fn path_of(id: &Id) -> String {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => {
                 path.push(char::from(byte))
             }
-            // A dot too: a segment of dots alone would be a step in the path.
+            // A dot too: a segment of dots alone would change the path.
             byte => path.push_str(&format!("%{byte:02X}")),
         }
     }

@@ -1,5 +1,5 @@
-//! One connection from its first byte to its end: TLS where it is asked for, HTTP/1 or HTTP/2,
-//! limits in time on everything that the other side can make last.
+//! Serves one connection from its first byte to its end: TLS where configured, HTTP/1 or HTTP/2,
+//! with timeouts on everything that the other side can prolong.
 
 use std::error::Error as _;
 use std::io;
@@ -24,9 +24,9 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use super::Web;
-use super::gate::Gate;
 use super::listener::Stream;
 use super::peer::{Overdue, Peer};
+use super::stall_guard::StallGuard;
 use crate::export::WebRefusal;
 use crate::tls::handshake;
 
@@ -42,7 +42,7 @@ pub(super) struct Connection {
 impl Connection {
     /// Serves the peer until one of the two sides ends it.
     pub(super) async fn serve(self, stream: Stream, peer: Arc<Peer>) {
-        let stream = Gate::new(stream, self.web.config.stall_timeout);
+        let stream = StallGuard::new(stream, self.web.config.stall_timeout);
         let Some(access) = self.web.access.as_ref().filter(|_| !peer.is_local()) else {
             return self.http1(stream, peer).await;
         };
@@ -75,7 +75,7 @@ impl Connection {
         let limit = self.web.config.header_read_timeout;
         let done = tokio::select! {
             done = timeout(limit, handshake::accept(stream, tls)) => done,
-            // Whoever took the place back has counted it.
+            // Counted where the slot was taken back.
             () = peer.is_cut() => return None,
             () = self.shutdown.cancelled() => return None,
         };
@@ -125,7 +125,7 @@ impl Connection {
         let mut connection = pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            // Whoever took the place back has counted it.
+            // Counted where the slot was taken back.
             () = peer.is_cut() => return,
             overdue = peer.overdue(&self.web.config) => match overdue {
                 Overdue::Answer => return self.web.metrics.web_refused(WebRefusal::Slow),
@@ -142,7 +142,7 @@ impl Connection {
     }
 }
 
-/// Lets the answers that are under way leave, for a while.
+/// Waits for the answers in progress, for a limited time.
 async fn drain<C: GracefulConnection<Error = hyper::Error>>(
     mut connection: std::pin::Pin<&mut C>,
 ) -> Result<(), hyper::Error> {
@@ -159,7 +159,7 @@ async fn answer(
     router.oneshot(request).await
 }
 
-/// Whether the gate gave up on a reader.
+/// Whether a stalled reader was cut off.
 fn is_stall(error: &hyper::Error) -> bool {
     let mut source = error.source();
     while let Some(error) = source {
@@ -174,7 +174,7 @@ fn is_stall(error: &hyper::Error) -> bool {
     false
 }
 
-/// Spawns what HTTP/2 needs of tasks where all tasks of the exporter are.
+/// Spawns the tasks of HTTP/2 in the exporter's task tracker.
 #[derive(Debug, Clone)]
 struct Tracked(TaskTracker);
 
@@ -187,10 +187,10 @@ where
     }
 }
 
-/// How long an answer that is under way at shutdown may take to leave.
+/// How long an answer in progress at shutdown may take.
 pub(super) const DRAIN: Duration = Duration::from_secs(2);
-/// A request head is a line and a few headers; hyper answers more with 431. No more is buffered of
-/// an answer, either.
+/// Most bytes of a request head, a line and a few headers; hyper answers more with 431. It is also
+/// the buffer of an answer.
 const MAX_HEAD: usize = 16 * 1024;
-/// A scraper asks one thing at a time, a browser a few.
+/// Most concurrent HTTP/2 streams: a scraper uses one, a browser a few.
 const MAX_STREAMS: u32 = 8;

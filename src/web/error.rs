@@ -1,4 +1,4 @@
-//! The one shape of every error: `{"error": {"code", "message"}}`.
+//! The common form of every error: `{"error": {"code", "message"}}`.
 
 use axum::Json;
 use axum::http::StatusCode;

@@ -1,7 +1,7 @@
 //! `/live`: the sections of the page as Server-Sent Events, each when it has changed.
 //!
-//! The first event of a connection names the program's version, so that a page that outlives it
-//! loads itself anew.
+//! The first event of a connection has the program's version, so that a page that is older reloads
+//! itself.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -19,8 +19,8 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::Web;
+use super::body::ResponseSlot;
 use super::error::ApiError;
-use super::held::Place;
 use super::page;
 use super::peer::Peer;
 
@@ -29,7 +29,7 @@ pub(super) async fn feed(
     Extension(Stopping(stopping)): Extension<Stopping>,
     Extension(peer): Extension<Arc<Peer>>,
 ) -> Result<Response, ApiError> {
-    let Some(seat) = web.pages.try_enter(&peer) else {
+    let Some(slot) = web.pages.try_enter(&peer) else {
         let message = "as many pages are open as are served: close one";
         return Err(ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -44,14 +44,14 @@ pub(super) async fn feed(
         stopping,
         turns,
         sent: HashMap::new(),
-        is_told: false,
+        knows_version: false,
     };
     let mut response = Sse::new(stream::unfold(feed, Feed::next)).into_response();
-    Place::keep(seat, &mut response);
+    ResponseSlot::keep(slot, &mut response);
     Ok(response)
 }
 
-/// Ends every feed, which would hold the end of the program up.
+/// Ends every feed, which would otherwise delay the end of the program.
 #[derive(Clone)]
 pub(super) struct Stopping(pub(super) CancellationToken);
 
@@ -62,12 +62,12 @@ struct Feed {
     turns: Interval,
     /// The sections as the page has them.
     sent: HashMap<&'static str, String>,
-    /// Whether the page knows our version.
-    is_told: bool,
+    /// Whether the page has been sent the version.
+    knows_version: bool,
 }
 
 #[derive(Serialize)]
-struct Section {
+struct ChangedSection {
     id: &'static str,
     html: String,
 }
@@ -75,7 +75,7 @@ struct Section {
 impl Feed {
     /// `None` at the end of the program.
     async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
-        if !std::mem::replace(&mut self.is_told, true) {
+        if !std::mem::replace(&mut self.knows_version, true) {
             let hello = Event::default()
                 .event("hello")
                 .retry(RECONNECT)
@@ -85,7 +85,7 @@ impl Feed {
         let stopping = self.stopping.clone();
         stopping.run_until_cancelled(self.turns.tick()).await?;
         let changed = self.changed();
-        // A comment keeps the connection from looking dead, to either side.
+        // A comment shows both sides that the connection is alive.
         let event = match serde_json::to_string(&changed) {
             Ok(json) if !changed.is_empty() => Event::default().event("sections").data(json),
             _ => Event::default().comment("nothing new"),
@@ -93,24 +93,24 @@ impl Feed {
         Some((Ok(event), self))
     }
 
-    /// The sections that are not as the page has them.
-    fn changed(&mut self) -> Vec<Section> {
+    /// The sections that differ from what the page has.
+    fn changed(&mut self) -> Vec<ChangedSection> {
         let mut changed = Vec::new();
         for (id, html) in page::sections(&self.web).unwrap_or_default() {
             if self.sent.get(id) != Some(&html) {
                 self.sent.insert(id, html.clone());
-                changed.push(Section { id, html });
+                changed.push(ChangedSection { id, html });
             }
         }
         changed
     }
 }
 
-/// As often as a clock moves.
+/// How often the sections are compared: once a second, as a clock moves.
 const TURN: Duration = Duration::from_secs(1);
 
-/// How soon a page comes back after it has lost us.
+/// How soon a page reconnects.
 const RECONNECT: Duration = Duration::from_secs(1);
 
-/// Pages that are fed at the same time: each costs a rendering a second.
+/// Most pages that are fed at the same time: each costs a rendering a second.
 pub(super) const MAX_PAGES: usize = 16;

@@ -1,10 +1,10 @@
-//! Who may ask: requests whose `Host` is ours, from no foreign web page, with the password where
-//! one is asked for.
+//! Admits requests: those whose `Host` is ours, from no foreign web page, with a password where one
+//! is required.
 //!
 //! A page in a browser on this machine can send requests here. DNS rebinding makes it send the
 //! page's own name as `Host` (as in CVE-2018-14505), any other way its own `Origin`; both are
 //! refused, and no CORS header ever lets it read an answer. No page reaches a Unix socket, whose
-//! permissions are all that is asked for there.
+//! permissions are the only rule there.
 
 use std::sync::Arc;
 
@@ -17,21 +17,20 @@ use tokio::time::timeout;
 
 use super::Web;
 use super::access::{Policy, Refused};
+use super::body::PacedBody;
 use super::error::ApiError;
-use super::held::Held;
 use super::peer::Peer;
 use crate::export::WebRefusal;
 
-/// One listener as its requests see it: the names under which it may be asked, and the house behind
-/// it.
+/// The guard of one listener: the names that requests may use, and the views behind it.
 #[derive(Debug)]
-pub(super) struct Doors {
+pub(super) struct RequestGuard {
     port: Option<u16>,
     allowed: Vec<String>,
     web: Arc<Web>,
 }
 
-impl Doors {
+impl RequestGuard {
     /// `port` is the one listened on.
     pub(super) fn new(port: Option<u16>, web: Arc<Web>) -> Self {
         let allowed = web
@@ -43,8 +42,8 @@ impl Doors {
         Self { port, allowed, web }
     }
 
-    /// A loopback name with our port or none; an allowed host (one without a port is allowed on
-    /// every port); or a name of the certificate that is shown.
+    /// Whether the authority is a loopback name with our port or none; an allowed host (one without
+    /// a port is allowed on every port); or a name of the certificate that is presented.
     fn knows(&self, authority: &str, policy: Option<&Policy>) -> bool {
         let authority = authority.to_ascii_lowercase();
         let Ok(parsed) = authority.parse::<Authority>() else {
@@ -61,7 +60,7 @@ impl Doors {
     }
 
     fn check(&self, request: &Request, policy: Option<&Policy>) -> Result<(), ApiError> {
-        // HTTP/2 has the host in the target, and need not repeat it.
+        // HTTP/2 has the host in the target, and may omit the field.
         let target = request.uri().authority().map(|target| target.as_str());
         let field = request
             .headers()
@@ -88,7 +87,7 @@ impl Doors {
         }
     }
 
-    /// The rules for a request of the peer; `None` where there are none.
+    /// The policy for a request of the peer; `None` if there is none.
     async fn policy(&self, peer: &Peer) -> Result<Option<Arc<Policy>>, ApiError> {
         let Some(access) = self.web.access.as_ref().filter(|_| !peer.is_local()) else {
             return Ok(None);
@@ -100,7 +99,7 @@ impl Doors {
             .ok_or_else(|| self.refuse(WebRefusal::Config))
     }
 
-    /// Whether the peer has shown what the rules ask for.
+    /// Whether the peer satisfies the policy.
     async fn admit(
         &self,
         headers: &HeaderMap,
@@ -129,7 +128,7 @@ impl Doors {
             })
     }
 
-    /// Counts a refusal, and says it.
+    /// Counts a refusal, and returns its answer.
     fn refuse(&self, why: WebRefusal) -> ApiError {
         self.web.metrics.web_refused(why);
         match why {
@@ -157,9 +156,9 @@ impl Doors {
     }
 }
 
-/// Lets a request through or refuses it, in time, and marks every answer as private.
+/// Admits or refuses a request, within the timeout, and marks every answer as private.
 pub(super) async fn guard(
-    State(doors): State<Arc<Doors>>,
+    State(request_guard): State<Arc<RequestGuard>>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -167,8 +166,8 @@ pub(super) async fn guard(
         return late().into_response();
     };
     let answer = peer.answer();
-    let (policy, response) = respond(&doors, &peer, request, next).await;
-    let mut response = Held::hold(response, answer);
+    let (policy, response) = respond(&request_guard, &peer, request, next).await;
+    let mut response = PacedBody::wrap(response, answer);
     let headers = response.headers_mut();
     for (name, value) in policy.iter().flat_map(|policy| policy.headers()) {
         // The page's own Content-Security-Policy names its scripts.
@@ -176,7 +175,7 @@ pub(super) async fn guard(
             headers.insert(name, value.clone());
         }
     }
-    // Unless the answer itself says how long it may be kept by whoever asked.
+    // Unless the answer itself sets its cache control.
     headers
         .entry(header::CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
@@ -198,16 +197,17 @@ pub(super) async fn guard(
     response
 }
 
-/// The answer, and the rules under which it was given. The waiting for a password's turn has no
-/// limit here: how long is up to whoever asks, and the answer that comes then is the right one.
+/// The answer, and the policy under which it was given. Waiting for a password's turn has no
+/// timeout here: the client decides how long it waits, and the answer that comes then is the right
+/// one.
 async fn respond(
-    doors: &Doors,
+    request_guard: &RequestGuard,
     peer: &Peer,
     request: Request,
     next: Next,
 ) -> (Option<Arc<Policy>>, Response) {
-    let limit = doors.web.config.request_timeout;
-    let policy = match timeout(limit, doors.policy(peer)).await {
+    let limit = request_guard.web.config.request_timeout;
+    let policy = match timeout(limit, request_guard.policy(peer)).await {
         Ok(Ok(policy)) => policy,
         Ok(Err(refused)) => return (None, refused.into_response()),
         Err(_) => return (None, late().into_response()),
@@ -215,11 +215,11 @@ async fn respond(
     let checked = if peer.is_local() {
         Ok(())
     } else {
-        doors.check(&request, policy.as_deref())
+        request_guard.check(&request, policy.as_deref())
     };
     let admitted = match checked {
         Ok(()) => {
-            doors
+            request_guard
                 .admit(request.headers(), peer, policy.as_deref())
                 .await
         }
@@ -234,7 +234,7 @@ async fn respond(
     (policy, response)
 }
 
-/// The value of a header that stands there exactly once.
+/// The value of a header that occurs exactly once.
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?;

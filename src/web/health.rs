@@ -1,4 +1,4 @@
-//! `/healthz`: the process lives. `/readyz`: the path is open.
+//! `/healthz`: the process is alive. `/readyz`: the agent's traffic can pass.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,18 +18,18 @@ use super::Web;
 pub enum Condition {
     /// The supervised agent runs.
     Agent,
-    /// The doors of the interception are open.
+    /// The interception listens.
     Listening,
     /// The redirect rules are in place.
     Redirect,
 }
 
-/// One latch for each condition that is asked for; all begin closed.
+/// One flag for each condition that applies; all start unset.
 #[derive(Debug)]
 pub struct Readiness(BTreeMap<Condition, AtomicBool>);
 
 impl Readiness {
-    /// Latches for the conditions that apply: a house without a redirect never waits for one.
+    /// Flags for the conditions that apply: without a redirect none is waited for.
     #[must_use]
     pub fn new(conditions: impl IntoIterator<Item = Condition>) -> Arc<Self> {
         Arc::new(Self(
@@ -40,14 +40,14 @@ impl Readiness {
         ))
     }
 
-    /// States whether a condition holds; one that does not apply is passed over.
+    /// Sets whether a condition holds; one that does not apply is ignored.
     pub fn set(&self, condition: Condition, holds: bool) {
         if let Some(latch) = self.0.get(&condition) {
             latch.store(holds, Ordering::Release);
         }
     }
 
-    /// What holds now.
+    /// The current state of all conditions.
     #[must_use]
     pub fn report(&self) -> Report {
         let conditions: BTreeMap<_, _> = self

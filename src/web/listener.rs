@@ -1,7 +1,7 @@
-//! Where requests arrive: a TCP port, or a Unix socket in the file system.
+//! The listening sockets for requests: a TCP port, or a Unix socket in the file system.
 //!
-//! Addresses and paths enter, bound listeners leave. A socket that nobody listens to any more is
-//! replaced; anything else that lies at its path is left alone.
+//! Input: addresses and paths; output: bound listeners. A socket without a listening process is
+//! replaced; any other file at its path is left alone.
 
 use std::fs;
 use std::io;
@@ -20,10 +20,10 @@ pub(super) type Stream = Either<TcpStream, UnixStream>;
 /// A listening socket of the exporter.
 #[derive(Debug)]
 pub enum Listener {
-    /// Whoever can reach the address may ask, by the rules of the web configuration file.
+    /// Every client that can reach the address may ask, by the rules of the web configuration file.
     Tcp(TcpListener),
-    /// Whoever may write to the socket's file may ask. The file is ours, unless somebody else made
-    /// it.
+    /// Every process that may write to the socket's file may ask. The file is ours, unless another
+    /// process made it.
     Unix(UnixListener, Option<SocketFile>),
 }
 
@@ -38,16 +38,16 @@ pub enum SocketError {
     Bind {
         /// The socket.
         path: PathBuf,
-        /// The operating system's answer.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// Something else lies there.
+    /// Another kind of file is at the path.
     #[error("{path} is not a socket: remove it, or set web.socket to another path", path = path.display())]
     NoSocket {
         /// The path.
         path: PathBuf,
     },
-    /// Somebody listens there.
+    /// Another process listens there.
     #[error("another program listens on {path}: stop it, or set web.socket to another path", path = path.display())]
     Taken {
         /// The socket.
@@ -56,10 +56,10 @@ pub enum SocketError {
 }
 
 impl Listener {
-    /// Listens on a new socket at `path`, with those permissions and no others at any time.
+    /// Listens on a new socket at `path`, which has exactly these permissions from its start.
     ///
     /// # Errors
-    /// [`SocketError`]; whatever lies at the path then is left as it is.
+    /// [`SocketError`]; the file at the path is unchanged then.
     pub fn bind_unix(path: &Path, mode: u32) -> Result<Self, SocketError> {
         let failed = |source| SocketError::Bind {
             path: path.to_owned(),
@@ -112,7 +112,7 @@ impl From<TcpListener> for Listener {
     }
 }
 
-/// Removes a socket to which nobody listens.
+/// Removes a socket on which no process listens.
 fn remove_stale(path: &Path) -> Result<(), SocketError> {
     let failed = |source| SocketError::Bind {
         path: path.to_owned(),
@@ -131,7 +131,7 @@ fn remove_stale(path: &Path) -> Result<(), SocketError> {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             fs::remove_file(path).map_err(failed)
         }
-        // A listener that has no room for one more would have to be waited for.
+        // A listener with a full backlog is alive.
         Err(source) if source.kind() != io::ErrorKind::WouldBlock => Err(failed(source)),
         _ => Err(SocketError::Taken {
             path: path.to_owned(),
@@ -145,7 +145,7 @@ fn knock(path: &Path) -> io::Result<()> {
     socket.connect(&SockAddr::unix(path)?)
 }
 
-/// The file of a Unix socket; removed when dropped, unless another one lies in its place by then.
+/// The file of a Unix socket; removed when dropped, unless another one is in its place by then.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
@@ -160,7 +160,7 @@ impl SocketFile {
         })
     }
 
-    /// Where it lies.
+    /// Its path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -179,7 +179,7 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
     fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
 }
 
-/// As many as wait for a scrape at the same moment.
+/// Most connections that wait to be accepted.
 const BACKLOG: i32 = 128;
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ use flate2::write::GzEncoder;
 use tokio::task::spawn_blocking;
 
 use super::Web;
+use super::body::ResponseSlot;
 use super::error::ApiError;
-use super::held::Place;
 use super::peer::Peer;
 use crate::export::Metrics;
 use crate::export::text::{Format, negotiate};
@@ -25,7 +25,7 @@ pub(super) async fn metrics(
     Extension(peer): Extension<Arc<Peer>>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let Some(seat) = web.scrapes.try_enter(&peer) else {
+    let Some(slot) = web.scrapes.try_enter(&peer) else {
         web.metrics.scrape_rejected();
         return Err(ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -58,7 +58,7 @@ pub(super) async fn metrics(
     )
         .into_response();
     // A slow scraper counts as a running scrape.
-    Place::keep(seat, &mut response);
+    ResponseSlot::keep(slot, &mut response);
     if gzip {
         response.headers_mut().insert(
             header::CONTENT_ENCODING,

@@ -1,20 +1,20 @@
 //! HTTP on loopback: `/metrics`, `/v1/usage`, `/v1/cascades`, `/v1/quotas`, health and a live page
 //! for people.
 //!
-//! Requests enter from a listener that the caller owns; answers come from the metrics, the ledger
-//! and the readiness latches. Read only: nothing here changes the house, and no configuration,
-//! secret or traffic can be asked for.
+//! Requests come from a listener that the caller owns; answers are made from the metrics, the
+//! ledger and the readiness flags. Read only: no request changes anything, and none returns
+//! configuration, secrets or traffic.
 
 pub(crate) mod access;
+mod answer_slot;
+mod body;
 mod cascades;
 mod connection;
-mod crowd;
 mod error;
 mod feed;
-mod gate;
 mod guard;
 mod health;
-mod held;
+mod limiter;
 mod listener;
 mod live;
 mod metrics;
@@ -24,9 +24,9 @@ mod origin;
 mod page;
 mod parameters;
 mod peer;
-mod place;
 mod quotas;
 mod serve;
+mod stall_guard;
 mod usage;
 mod usage_query;
 
@@ -44,9 +44,9 @@ use tokio_util::sync::CancellationToken;
 use crate::export::Metrics;
 use crate::ledger::Ledger;
 use access::Access;
-use crowd::{Crowd, Of};
 use error::ApiError;
 use feed::{MAX_PAGES, Stopping};
+use limiter::{SlotKind, SlotLimiter};
 
 pub(crate) use cascades::path_of;
 pub use health::{Condition, Readiness, Report};
@@ -54,42 +54,44 @@ pub use listener::{Listener, SocketError, SocketFile};
 pub use live::Live;
 pub(crate) use usage_query::{WrongUsageQuery, usage_query};
 
-/// Where and how the house is asked.
+/// Where Gravimeter listens for requests, and their limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// The address to listen on; there may be none where there is a socket.
     pub listen: Option<SocketAddr>,
     /// The Unix socket to listen on beside it.
     pub socket: Option<PathBuf>,
-    /// The permissions of the socket's file: whoever may write to it may ask.
+    /// The permissions of the socket's file: every process that may write to it may ask.
     pub socket_mode: u32,
     /// The web configuration file, as the Prometheus exporters have it: TLS and passwords for the
     /// address.
     pub config_file: Option<PathBuf>,
-    /// Names (`host` or `host:port`) under which the house may be asked beside the loopback names.
-    /// A web page that lets its own name resolve to this machine is thus refused.
+    /// Names (`host` or `host:port`) that requests may use besides the loopback names. A web page
+    /// that lets its own name resolve to this machine is thus refused.
     pub allowed_hosts: Vec<String>,
-    /// Whether an address that other machines can reach is accepted even where no password or
-    /// certificate is asked for.
+    /// Whether an address that other machines can reach is accepted even without a password or
+    /// certificate.
     pub danger_expose_to_network: bool,
-    /// Scrapes served at the same time; more get the place of a slow one, or 503. Each holds its
-    /// whole exposition, some 13 MB at the worst: 200 models with the longest names, and an
-    /// exemplar in every bucket.
+    /// Most scrapes at the same time; more get the slot of a slow one, or 503. Each holds its whole
+    /// exposition, some 13 MB at the worst: 200 models with the longest names, and an exemplar in
+    /// every bucket.
     pub max_concurrent_scrapes: usize,
-    /// Answers under way at the same time that are neither scrapes nor pages, nor short ones such
-    /// as health; more get the place of a slow one, or 503.
+    /// Most other long answers at the same time; more get the slot of a slow one, or 503. Short
+    /// ones, such as health, are not limited.
     pub max_concurrent_answers: usize,
-    /// Open connections, of all listeners together; one more gets the place of one that has no
-    /// answer under way. More than all answers together: such a one is always there then.
+    /// Most open connections, of all listeners together; one more gets the slot of one without an
+    /// answer in progress. Must exceed the limits of all answers together, so that there always is
+    /// such a one.
     pub max_connections: usize,
-    /// From the first byte of a connection, or the end of the last answer, to a complete request
-    /// head; and as long a TLS handshake.
+    /// Timeout from the first byte of a connection, or the end of the last answer, to a complete
+    /// request head; also of a TLS handshake.
     pub header_read_timeout: Duration,
-    /// From a request head to the head of its answer.
+    /// Timeout from a request head to the head of its answer.
     pub request_timeout: Duration,
-    /// How long a reader may take no byte of an answer.
+    /// Timeout of a reader that takes no byte of an answer.
     pub stall_timeout: Duration,
-    /// From the head of an answer to its last byte. Prometheus itself gives up after 10 seconds.
+    /// Timeout from the head of an answer to its last byte. Prometheus itself gives up after 10
+    /// seconds.
     pub answer_timeout: Duration,
 }
 
@@ -159,8 +161,8 @@ impl Config {
         Ok(())
     }
 
-    /// Whether whoever asks at the address must be known: other machines can reach it, and nobody
-    /// wanted it so.
+    /// Whether clients of the address must be authenticated: other machines can reach it, and the
+    /// configuration does not waive it.
     #[must_use]
     pub fn must_protect(&self, address: SocketAddr) -> bool {
         !address.ip().is_loopback() && !self.danger_expose_to_network
@@ -176,14 +178,14 @@ pub struct Web {
     readiness: Arc<Readiness>,
     access: Option<Arc<Access>>,
     live: Arc<Live>,
-    connections: Arc<Crowd>,
-    scrapes: Arc<Crowd>,
-    pages: Arc<Crowd>,
-    answers: Arc<Crowd>,
+    connections: Arc<SlotLimiter>,
+    scrapes: Arc<SlotLimiter>,
+    pages: Arc<SlotLimiter>,
+    answers: Arc<SlotLimiter>,
 }
 
 impl Web {
-    /// Puts the views together; nothing is served before [`Web::serve`].
+    /// Combines the views; nothing is served before [`Web::serve`].
     #[must_use]
     pub fn new(
         config: Config,
@@ -193,11 +195,11 @@ impl Web {
         readiness: Arc<Readiness>,
         live: Arc<Live>,
     ) -> Arc<Self> {
-        let crowd = |of, limit| Crowd::new(of, limit, Arc::clone(&metrics));
-        let connections = crowd(Of::Connections, config.max_connections);
-        let scrapes = crowd(Of::Answers, config.max_concurrent_scrapes);
-        let pages = crowd(Of::Answers, MAX_PAGES);
-        let answers = crowd(Of::Answers, config.max_concurrent_answers);
+        let limiter = |of, limit| SlotLimiter::new(of, limit, Arc::clone(&metrics));
+        let connections = limiter(SlotKind::Connections, config.max_connections);
+        let scrapes = limiter(SlotKind::Answers, config.max_concurrent_scrapes);
+        let pages = limiter(SlotKind::Answers, MAX_PAGES);
+        let answers = limiter(SlotKind::Answers, config.max_concurrent_answers);
         Arc::new(Self {
             config,
             metrics,
@@ -212,11 +214,12 @@ impl Web {
         })
     }
 
-    /// All routes behind the guard; `port` is the one listened on. What has no end of its own ends
-    /// at `stopping`.
+    /// All routes behind the guard; `port` is the one listened on. Endless answers end at
+    /// `stopping`.
     fn router(self: &Arc<Self>, port: Option<u16>, stopping: CancellationToken) -> Router {
-        let doors = guard::Doors::new(port, Arc::clone(self));
-        let with_a_place = middleware::from_fn_with_state(Arc::clone(self), place::hold);
+        let request_guard = guard::RequestGuard::new(port, Arc::clone(self));
+        let with_slot =
+            middleware::from_fn_with_state(Arc::clone(self), answer_slot::limit_answers);
         Router::new()
             .route("/", get(page::page))
             .route("/icon.svg", get(page::icon))
@@ -225,12 +228,11 @@ impl Web {
             .route("/v1/openapi.json", get(openapi::openapi))
             .route("/v1/quotas", get(quotas::quotas))
             .route("/v1/usage", get(usage::usage))
-            .route_layer(with_a_place)
-            // These two take places of their own.
+            .route_layer(with_slot)
+            // These two have slots of their own.
             .route("/live", get(feed::feed))
             .route("/metrics", get(metrics::metrics))
-            // Made and gone at once: they need none, and are answered however many others are asked
-            // for.
+            // Short answers: they need no slot, and are given however many others are in progress.
             .route("/healthz", get(health::healthz))
             .route("/readyz", get(health::readyz))
             .fallback(|| async {
@@ -249,7 +251,7 @@ impl Web {
             })
             .layer(Extension(Stopping(stopping)))
             .layer(middleware::from_fn_with_state(
-                Arc::new(doors),
+                Arc::new(request_guard),
                 guard::guard,
             ))
             .with_state(Arc::clone(self))

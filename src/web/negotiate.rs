@@ -1,5 +1,5 @@
-//! In which form an answer is wanted (`Accept`, RFC 9110, section 12.5.1), and whether the asker
-//! has it already (`If-None-Match`, section 13.1.2).
+//! Content negotiation (`Accept`, RFC 9110, section 12.5.1), and whether the client already has the
+//! answer (`If-None-Match`, section 13.1.2).
 
 use axum::http::{HeaderMap, header};
 
@@ -14,8 +14,8 @@ pub(super) enum Form {
 }
 
 impl Form {
-    /// What the asker prefers: the higher weight wins, then the form that is named more exactly,
-    /// then JSON. JSON is also for whoever asks for neither.
+    /// The form that the client prefers: the higher weight wins, then the more specific name, then
+    /// JSON. JSON is also the answer if neither is asked for.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let accept = joined(headers, &header::ACCEPT).unwrap_or_default();
         let wish = |media: &str| {
@@ -44,8 +44,8 @@ impl Form {
     }
 }
 
-/// How exactly a range names the type, and with which weight (in thousandths); `None` where it does
-/// not, or is malformed.
+/// How specifically a range names the type, and with which weight (in thousandths); `None` where it
+/// does not, or is malformed.
 fn wish(range: &str, media: &str) -> Option<(u8, u16)> {
     let mut parts = range.split(';').map(str::trim);
     let name = parts.next()?.to_ascii_lowercase();
@@ -65,8 +65,7 @@ fn wish(range: &str, media: &str) -> Option<(u8, u16)> {
     ))
 }
 
-/// Whether one of the tags that the asker has is this one. A weak tag (`W/`) is as good as a strong
-/// one here.
+/// Whether one of the client's tags is this one. A weak tag (`W/`) is as good as a strong one here.
 pub(super) fn is_known(headers: &HeaderMap, tag: &str) -> bool {
     let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     let known = joined(headers, &header::IF_NONE_MATCH).unwrap_or_default();

@@ -1,12 +1,13 @@
-//! Where a connection comes from, as far as places and turns are shared out between those who ask.
+//! The origin of a connection, by which slots and turns are shared fairly.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// Who shares: everybody at one address, or everybody who may write to the Unix socket.
+/// A group of clients that counts as one: all at one address, or all that may write to the Unix
+/// socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Origin {
-    /// A TCP connection from this address; of IPv6 the network of 64 bits, of which one machine may
-    /// have every address.
+    /// A TCP connection from this address; for IPv6 the /64 network, of which one machine may use
+    /// every address.
     Address(IpAddr),
     /// A Unix socket.
     Socket,

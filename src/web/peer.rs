@@ -1,5 +1,5 @@
-//! Somebody who is connected: whence, under which rules, since when the place is taken, and how it
-//! is taken back.
+//! A connected client: its origin, the policy it was admitted under, how long it has been idle or
+//! reading, and how its connection is taken back.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::Config;
 use super::origin::Origin;
 
-/// One connection, as its requests and the crowd see it.
+/// One connection, as its requests and the slot limiter see it.
 #[derive(Debug)]
 pub(super) struct Peer {
     /// Where it comes from.
@@ -22,27 +22,27 @@ pub(super) struct Peer {
     /// A connection has one password checked at a time, however many requests it sends at once.
     pub(super) check: Semaphore,
     answers: Mutex<Answers>,
-    /// How many of the answers have a place.
+    /// How many of the answers have a slot.
     served: AtomicUsize,
     changed: Notify,
     cut: CancellationToken,
 }
 
-/// The answers that are under way.
+/// The answers in progress.
 #[derive(Debug)]
 struct Answers {
-    /// By their number, with the moments when they began to leave; `None` while they are made,
-    /// which is our time and not the peer's.
+    /// By their number, with the time when sending began; `None` while they are being made, which
+    /// is Gravimeter's time and not the peer's.
     open: BTreeMap<u64, Option<Instant>>,
     next: u64,
-    /// When the last one ended, or the peer got its place.
+    /// When the last one ended, or the peer got its slot.
     idle_since: Instant,
 }
 
-/// What a peer spent too long on.
+/// The operation on which a peer spent too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Overdue {
-    /// The taking of an answer.
+    /// Reading an answer.
     Answer,
     /// A pause between two requests.
     Pause,
@@ -66,17 +66,17 @@ impl Peer {
         })
     }
 
-    /// Whether it came through a Unix socket, whose permissions are its rules.
+    /// Whether it came through a Unix socket, whose file permissions are the only rule.
     pub(super) fn is_local(&self) -> bool {
         self.origin == Origin::Socket
     }
 
-    /// Whether an answer that has a place is under way to it.
+    /// Whether an answer with a slot is in progress.
     pub(super) fn is_served(&self) -> bool {
         self.served.load(Ordering::Relaxed) > 0
     }
 
-    /// A request has come; its answer is under way until the value is dropped.
+    /// Begins an answer to a request; it is in progress until the value is dropped.
     pub(super) fn answer(self: &Arc<Self>) -> Answer {
         let mut answers = self.answers();
         let number = answers.next;
@@ -89,20 +89,20 @@ impl Peer {
         }
     }
 
-    /// The peer has its place: what it waited for that does not count.
+    /// The peer has got its slot: the time it waited does not count.
     pub(super) fn arrived(&self) {
         self.answers().idle_since = Instant::now();
     }
 
-    /// Since when an answer leaves, or the connection is idle.
+    /// Since when an answer is being sent, or the connection is idle.
     pub(super) fn since(&self) -> Instant {
-        self.state().1
+        self.overdue_from().1
     }
 
     /// Returns when an answer or a pause takes longer than it may. Cancel-safe.
     pub(super) async fn overdue(&self, config: &Config) -> Overdue {
         loop {
-            let (kind, since) = self.state();
+            let (kind, since) = self.overdue_from();
             let limit = match kind {
                 Overdue::Answer => config.answer_timeout,
                 Overdue::Pause => config.header_read_timeout,
@@ -114,17 +114,17 @@ impl Peer {
         }
     }
 
-    /// Takes the place back.
+    /// Takes the slot back and ends the connection.
     pub(super) fn cut(&self) {
         self.cut.cancel();
     }
 
-    /// Returns when it was taken back. Cancel-safe.
+    /// Waits until the slot is taken back. Cancel-safe.
     pub(super) async fn is_cut(&self) {
         self.cut.cancelled().await;
     }
 
-    fn state(&self) -> (Overdue, Instant) {
+    fn overdue_from(&self) -> (Overdue, Instant) {
         let answers = self.answers();
         match answers.open.is_empty() {
             true => (Overdue::Pause, answers.idle_since),
@@ -146,7 +146,7 @@ impl Peer {
     }
 }
 
-/// An answer has a place until this is dropped.
+/// Marks an answer as having a slot, until dropped.
 #[derive(Debug)]
 pub(super) struct Served(Arc<Peer>);
 
@@ -163,7 +163,7 @@ impl Drop for Served {
     }
 }
 
-/// An answer that is under way.
+/// An answer in progress.
 #[derive(Debug)]
 pub(super) struct Answer {
     peer: Arc<Peer>,
@@ -171,7 +171,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// The answer is made and begins to leave.
+    /// The answer has been made and is being sent.
     pub(super) fn leaves(&self) {
         self.peer
             .answers()
@@ -180,7 +180,7 @@ impl Answer {
         self.peer.changed.notify_one();
     }
 
-    /// More of the answer is still to be made.
+    /// More of the answer must still be made.
     pub(super) fn is_being_made(&self) {
         self.peer.answers().open.insert(self.number, None);
         self.peer.changed.notify_one();

@@ -1,4 +1,4 @@
-//! A listener's loop: bounded connections, an orderly end.
+//! The accept loop of a listener: bounded connections, an orderly end.
 //!
 //! `axum::serve` has no limit on the time a request head takes and parks for ever on a fatal accept
 //! error.
@@ -14,14 +14,14 @@ use tokio_util::task::TaskTracker;
 
 use super::Web;
 use super::connection::Connection;
-use super::crowd::Seat;
+use super::limiter::Slot;
 use super::listener::{Listener, Stream};
 use super::peer::Peer;
 use crate::record::{Fact, Sink as _};
 
 impl Web {
     /// Serves a listener until `shutdown`. Connections run in `tracker` and end within two seconds
-    /// of it; those of all listeners share their places.
+    /// of it; all listeners share their slots.
     pub async fn serve(
         self: Arc<Self>,
         listener: impl Into<Listener>,
@@ -44,15 +44,14 @@ impl Web {
                 return;
             };
             match accepted {
-                Ok((stream, peer, seat)) => {
+                Ok((stream, peer, slot)) => {
                     failing = false;
                     let connection = connection.clone();
                     tracker.spawn(async move {
                         connection.serve(stream, peer).await;
-                        drop(seat);
+                        drop(slot);
                     });
-                    // In a flood, whoever has just come is looked at before others can push it out
-                    // again.
+                    // In a flood, a new connection gets to run before others can evict it.
                     yield_now().await;
                 }
                 Err(error) if is_of_one_connection(&error) => {}
@@ -68,18 +67,18 @@ impl Web {
         }
     }
 
-    /// A connection with its place: one is accepted before there is room, so that it is known that
-    /// somebody waits.
-    async fn next_connection(&self, listener: &Listener) -> io::Result<(Stream, Arc<Peer>, Seat)> {
+    /// A connection with its slot: one is accepted before a slot is free, to know that a peer
+    /// waits.
+    async fn next_connection(&self, listener: &Listener) -> io::Result<(Stream, Arc<Peer>, Slot)> {
         let (stream, origin) = listener.accept().await?;
         let peer = Peer::new(origin);
-        let seat = self.connections.enter(&peer).await;
+        let slot = self.connections.enter(&peer).await;
         peer.arrived();
-        Ok((stream, peer, seat))
+        Ok((stream, peer, slot))
     }
 }
 
-/// The peer's connection broke before it was accepted; the listener is well.
+/// Whether only the accepted connection failed, not the listener.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(
@@ -88,5 +87,6 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Long enough not to spin while file descriptors are short, short enough for the next scrape.
+/// The pause after an accept error: long enough not to spin while file descriptors are short, short
+/// enough for the next scrape.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(250);

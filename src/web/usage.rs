@@ -1,5 +1,5 @@
-//! `/v1/usage`: the ledger's answer as JSON or CSV, with a tag by which whoever asks again learns
-//! that nothing is new.
+//! `/v1/usage`: the ledger's answer as JSON or CSV, with an entity tag by which a repeated request
+//! learns that nothing has changed.
 
 use std::io;
 use std::sync::Arc;
@@ -29,8 +29,8 @@ pub(super) async fn usage(
     let now = Timestamp::now();
     let asked = parse(&parameters, now).map_err(WrongUsageQuery::into_error)?;
     let form = Form::of(&headers);
-    // A year by day takes a tenth of a second, which the traffic's workers must not wait for.
-    let answer = spawn_blocking(move || Answer::make(&web.ledger, &asked, form, now)).await;
+    // A year by day takes a tenth of a second, which must not block the traffic's worker threads.
+    let answer = spawn_blocking(move || UsageAnswer::make(&web.ledger, &asked, form, now)).await;
     let failed = |message: String| {
         ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -46,14 +46,14 @@ pub(super) async fn usage(
     }
 }
 
-/// An answer as it is sent.
-struct Answer {
+/// A rendered answer.
+struct UsageAnswer {
     body: Vec<u8>,
     tag: String,
     next: Option<String>,
 }
 
-impl Answer {
+impl UsageAnswer {
     fn make(ledger: &Ledger, asked: &Asked, form: Form, now: Timestamp) -> Result<Self, String> {
         let report = ledger
             .query(&asked.query, now)
@@ -64,7 +64,7 @@ impl Answer {
             .map_err(|failure| failure.to_string())
     }
 
-    /// For whoever has it already, nothing but the word that it is still right.
+    /// The response: 304 Not Modified with an empty body if the client has it already.
     fn into_response(
         self,
         form: Form,
@@ -95,9 +95,9 @@ impl Answer {
     }
 }
 
-/// The body, and its tag: a strong one where the same figures give the same bytes. Of a span that
-/// moves with the clock, the tag is weak and leaves that time out, since it would be another one
-/// each time and nothing else be new.
+/// The body and its tag, which is strong if the same figures give the same bytes. Of a span that
+/// moves with the clock, the tag is weak and leaves the time out, as it would otherwise differ each
+/// time although nothing else is new.
 fn write(mut report: UsageReport, asked: &Asked, form: Form) -> io::Result<(Vec<u8>, String)> {
     if form == Form::Csv {
         let body = report.to_csv(asked.query.by)?;
@@ -124,7 +124,7 @@ fn strong(bytes: &[u8]) -> String {
     format!("\"{}\"", URL_SAFE_NO_PAD.encode(half))
 }
 
-/// The same question for the next page.
+/// The path of the next page.
 fn path_of_next(parameters: &[(String, String)], cursor: &str) -> String {
     let others = parameters.iter().filter(|(name, _)| name != "cursor");
     let pairs = others
@@ -137,9 +137,9 @@ fn path_of_next(parameters: &[(String, String)], cursor: &str) -> String {
     )
 }
 
-/// Nobody but the asker may keep it, and only to ask whether it is still right.
+/// Only the client itself may cache it, and must revalidate it.
 const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache");
 const VARY: HeaderValue = HeaderValue::from_static("accept");
 
-/// No two answers that differ share 128 bits of their hash.
+/// 128 bits of the hash, so that different answers have different tags.
 const TAG_BYTES: usize = 16;

@@ -1,5 +1,4 @@
-//! What is asked of `/v1/usage`: parameters enter, the ledger's question leaves, or the mistake by
-//! name.
+//! Parses the parameters of `/v1/usage` into the ledger's query, or names the mistake.
 
 use axum::http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
@@ -8,13 +7,13 @@ use super::error::ApiError;
 use crate::ledger::{By, Page, UsageCursor, UsageQuery, Zone};
 use crate::record::Label as _;
 
-/// What is wrong with the parameters. The message says what may stand there, and repeats nothing.
+/// What is wrong with the parameters. The message says what is allowed, and repeats nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum WrongUsageQuery {
     /// There is no such grouping.
     #[error("'by' must be 'cascade', 'day', 'hour', 'model', 'operation' or 'provider'")]
     By,
-    /// The cursor is none.
+    /// The cursor is invalid.
     #[error("'cursor' must be 'next_cursor' of an earlier answer")]
     Cursor,
     /// The cursor is one of another grouping, which has no such page.
@@ -22,20 +21,20 @@ pub(crate) enum WrongUsageQuery {
         "there is no such page: 'cursor' must be 'next_cursor' of an earlier answer with the same 'by'"
     )]
     OtherPage,
-    /// The limit is none.
+    /// The limit is invalid.
     #[error("'limit' must be a number from 1 to {MAX_LIMIT}")]
     Limit,
-    /// The beginning is no time.
+    /// The beginning is not a time.
     #[error(
         "'since' must be a duration such as '24h', a day or local time ('2026-11-01', '2026-11-01T09:30') or RFC 3339"
     )]
     Since,
-    /// The end is no time.
+    /// The end is not a time.
     #[error(
         "'until' must be a duration such as '1h', a day or local time ('2026-12-01', '2026-12-01T09:30') or RFC 3339"
     )]
     Until,
-    /// Which of the two is meant?
+    /// A parameter occurs twice.
     #[error("a parameter stands there twice")]
     Twice,
     /// There is no such parameter.
@@ -70,13 +69,13 @@ impl WrongUsageQuery {
     }
 }
 
-/// A question, and what of its span is another time with every answer.
+/// A query, and which ends of its span move with the clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Asked {
     pub(super) query: UsageQuery,
-    /// The beginning is so long ago.
+    /// The beginning is relative to now.
     pub(super) since_moves: bool,
-    /// The end is now, or so long ago.
+    /// The end is now, or relative to now.
     pub(super) until_moves: bool,
 }
 
@@ -161,7 +160,7 @@ fn read_cursor(text: &str, by: By) -> Result<UsageCursor, WrongUsageQuery> {
     }
 }
 
-/// A time, which a duration before now gives anew with every question.
+/// A time; `true` if it is relative to `now`.
 fn time(text: &str, zone: &Zone, now: Timestamp) -> Option<(Timestamp, bool)> {
     if let Some(at) = text.parse().ok().or_else(|| zone.time(text)) {
         return Some((at, false));
@@ -173,7 +172,7 @@ fn time(text: &str, zone: &Zone, now: Timestamp) -> Option<(Timestamp, bool)> {
     Some((now.checked_sub(ago).ok()?, true))
 }
 
-/// Groups of an answer at most: more than a year has hours, and some 14 MB.
+/// Most groups of an answer: more than a year has hours, and some 14 MB.
 const MAX_LIMIT: usize = 10_000;
 
 #[cfg(test)]

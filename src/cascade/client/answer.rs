@@ -1,5 +1,5 @@
-//! One request over HTTP/1.1 and its answer: an accepted one with its body still to come, or the
-//! error that it is.
+//! Sends one request over HTTP/1.1 and returns its answer: a successful one with its body still to
+//! be read, or the error that it reports.
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
@@ -11,25 +11,25 @@ use tokio::time::timeout;
 use super::Timeouts;
 use super::dial::{Driver, Http1, Port};
 use super::endpoint::Token;
-use super::error::{self, Malformation, RpcError, Step};
+use super::error::{self, Malformation, RpcError, RpcStep};
 use crate::observe::coding::Decoder;
 use crate::observe::memory::Memory;
 
-/// What is asked.
+/// A request to send.
 pub(super) struct Question {
     pub(super) path: String,
     /// The type of the request and of the answer.
     pub(super) content_type: &'static str,
-    /// Under which name compression is offered.
+    /// The header field in which compression is offered.
     pub(super) accept: HeaderName,
     pub(super) body: Bytes,
 }
 
-/// An accepted answer.
+/// A successful answer.
 pub(super) struct Answer {
     pub(super) headers: HeaderMap,
     pub(super) body: Incoming,
-    /// Ends the connection with the answer.
+    /// Dropping it closes the connection.
     pub(super) driver: Driver,
 }
 
@@ -46,7 +46,7 @@ pub(super) async fn ask(
     let answer = sender.send_request(request(port, token, question)?);
     let answer = timeout(timeouts.head, answer)
         .await
-        .map_err(|_| RpcError::Timeout(Step::Head))?;
+        .map_err(|_| RpcError::Timeout(RpcStep::Head))?;
     let (head, body) = answer.map_err(|error| unanswered(&error))?.into_parts();
     let answer = Answer {
         headers: head.headers,
@@ -61,21 +61,20 @@ pub(super) async fn ask(
 }
 
 impl Answer {
-    /// Hands out the body piece by piece with its compression taken off.
+    /// Passes on the decompressed body piece by piece.
     pub(super) async fn read(
         mut self,
         timeouts: &Timeouts,
         on: &mut (dyn FnMut(&[u8]) + Send),
     ) -> Result<(), RpcError> {
-        // One answer of the agent's own server at a time: a budget of its own bounds the window of
-        // each.
+        // One answer of the agent's own server at a time: each has its own memory budget.
         let mut decoder = Decoder::new(
             &codings(&self.headers, &CONTENT_ENCODING),
             &Memory::default(),
         )?;
         loop {
             let frame = timeout(timeouts.silence, self.body.frame()).await;
-            match frame.map_err(|_| RpcError::Timeout(Step::Body))? {
+            match frame.map_err(|_| RpcError::Timeout(RpcStep::Body))? {
                 None if decoder.is_complete() => return Ok(()),
                 None => return Err(RpcError::Truncated),
                 Some(frame) => decoder.feed(&data(frame)?, on)?,
@@ -83,10 +82,10 @@ impl Answer {
         }
     }
 
-    /// The error in an answer that is none.
+    /// The error that an unsuccessful answer reports.
     async fn refusal(self, status: StatusCode, timeouts: &Timeouts) -> RpcError {
         let mut body = Vec::new();
-        // What cannot be read of it, or is more than it should be, leaves the status to speak.
+        // Where its body is unreadable or too long, the status alone decides.
         let _ = self.read_up_to(MAX_ERROR, timeouts, &mut body).await;
         error::of_answer(status, &body)
     }
@@ -101,24 +100,23 @@ impl Answer {
             let room = limit.saturating_sub(into.len());
             into.extend_from_slice(piece.get(..room).unwrap_or(piece));
         };
-        // A server that goes on and on is not listened to for longer than one that is silent.
+        // A server that sends without end gets no more time than one that is silent.
         timeout(timeouts.silence, self.read(timeouts, &mut on))
             .await
-            .unwrap_or(Err(RpcError::Timeout(Step::Body)))
+            .unwrap_or(Err(RpcError::Timeout(RpcStep::Body)))
     }
 }
 
-/// The bytes of a frame of the body; trailers have none.
+/// The data of a body frame; trailers have none.
 pub(super) fn data(
     frame: Result<hyper::body::Frame<Bytes>, hyper::Error>,
 ) -> Result<Bytes, RpcError> {
-    // Whatever it was that broke, an end that is not announced as one is no end.
+    // Whatever broke: a body without its announced end is truncated.
     let frame = frame.map_err(|_| RpcError::Truncated)?;
     Ok(frame.into_data().unwrap_or_default())
 }
 
-/// The codings that a header field lists, in lower case and in the order in which they were
-/// applied.
+/// The codings that a header field lists, in lower case and in order of application.
 pub(super) fn codings(headers: &HeaderMap, name: &HeaderName) -> Vec<String> {
     let values = headers
         .get_all(name)
@@ -143,13 +141,14 @@ fn request(
     if let Some(token) = token {
         request = request.header(TOKEN, token.value());
     }
-    // Its parts are constants and checked values: a request that cannot be built was not sent.
+    // Cannot fail, as its parts are constants and checked values; a request that cannot be built
+    // was not sent.
     request
         .body(Full::new(question.body))
         .map_err(|_| RpcError::Closed)
 }
 
-/// Why no head came.
+/// Why no response head came.
 fn unanswered(error: &hyper::Error) -> RpcError {
     match error.is_parse() {
         true => RpcError::Malformed(Malformation::Http),
@@ -166,11 +165,11 @@ fn is_of_type(headers: &HeaderMap, expected: &str) -> bool {
     essence.trim().eq_ignore_ascii_case(expected)
 }
 
-/// The field that the language server wants its token in.
+/// The header field of the token.
 pub(super) const TOKEN: HeaderName = HeaderName::from_static("x-codeium-csrf-token");
 
-/// The one compression that the language server knows.
+/// The only compression that the language server supports.
 pub(super) const GZIP: HeaderValue = HeaderValue::from_static("gzip");
 
-/// An error object has a sentence or two, some with a stack trace.
+/// Most bytes of an error body: it has a sentence or two, sometimes with a stack trace.
 pub(super) const MAX_ERROR: usize = 64 << 10;

@@ -1,8 +1,8 @@
-//! Connections to one language server: TCP that notices a dead peer, TLS where the port speaks it,
-//! HTTP on top.
+//! Opens connections to one language server: TCP that notices a dead peer, TLS where the port
+//! speaks it, HTTP on top.
 //!
-//! What leaves has a [`Driver`]: the task that moves the bytes ends when it is dropped. A
-//! connection serves one request; on loopback a new one costs less than the care of a pool.
+//! Each connection has a [`Driver`]: the task that moves its bytes ends when the driver is dropped.
+//! A connection serves one request; on loopback a new one costs less than managing a pool.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -19,17 +19,17 @@ use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::error::{RpcError, Step};
+use super::error::{RpcError, RpcStep};
 use super::trust::{Refusal, Tls};
 
 /// Opens connections.
 #[derive(Debug, Clone)]
 pub(super) struct Dialer {
-    /// Made once, so that the certificate is pinned for all connections; an error stands at each
-    /// use.
+    /// Made once, so that the certificate is pinned for all connections; an error is returned at
+    /// each use.
     tls: Result<Tls, rustls::Error>,
     tasks: TaskTracker,
-    /// For TCP and all handshakes together.
+    /// Timeout of TCP and all handshakes together.
     limit: Duration,
 }
 
@@ -121,7 +121,7 @@ impl Dialer {
             .map_err(|_| RpcError::Closed)?;
         let (tasks, driver) = self.driver();
         tasks.execute(async {
-            // Its errors reach whoever waits for the answer.
+            // Its errors reach the caller that waits for the answer.
             let _ = connection.await;
         });
         Ok(Http1 { sender, driver })
@@ -139,7 +139,7 @@ impl Dialer {
             .await
             .map_err(|_| RpcError::Closed)?;
         tasks.execute(async {
-            // Its errors reach whoever waits for the answer.
+            // Its errors reach the caller that waits for the answer.
             let _ = connection.await;
         });
         Ok(Http2 { sender, driver })
@@ -168,7 +168,7 @@ impl Dialer {
     ) -> Result<T, RpcError> {
         timeout(self.limit, dial)
             .await
-            .unwrap_or(Err(RpcError::Timeout(Step::Connect)))
+            .unwrap_or(Err(RpcError::Timeout(RpcStep::Connect)))
     }
 }
 
@@ -202,7 +202,7 @@ async fn connect(addr: SocketAddr) -> Result<TcpStream, RpcError> {
     let tcp = TcpStream::connect(addr)
         .await
         .map_err(|error| RpcError::Connect(error.kind()))?;
-    // A socket that refuses an option still serves: small requests are slower, a frozen machine is
+    // A socket that refuses an option still works: small requests are slower, a frozen machine is
     // noticed later.
     let _ = tcp.set_nodelay(true);
     let probes = TcpKeepalive::new()
@@ -216,9 +216,9 @@ async fn connect(addr: SocketAddr) -> Result<TcpStream, RpcError> {
 const HTTP_1: &[u8] = b"http/1.1";
 const HTTP_2: &[u8] = b"h2";
 
-/// What one read may bring, and so the largest piece that is handed on: large enough for replies of
-/// 50 MiB to take few reads, and nothing beside what else a conversation costs. A head must fit as
-/// well.
+/// Most bytes of one read, and so the largest piece that is passed on: large enough for replies of
+/// 50 MiB to take few reads, and small compared to what else a conversation costs. A head must fit
+/// as well.
 pub(super) const READ_BUFFER: usize = 32 << 10;
 
 /// A stream may be silent for hours, so the kernel must ask whether the other side is still there.

@@ -1,5 +1,5 @@
-//! Where a language server listens and what it wants to be shown: loopback addresses only, and a
-//! token that nobody sees.
+//! The address and token of a language server: loopback addresses only, and a token that is never
+//! shown.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -14,14 +14,14 @@ pub struct Endpoint {
     token: Option<Token>,
 }
 
-/// Why ports make no endpoint.
+/// Why ports are not a valid endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
     /// Neither port is given.
     #[error("the agent's RPC ports are not known")]
     NoPort,
-    /// The agent's certificate proves nothing and its token opens everything: neither is for a
-    /// network.
+    /// The address is not on loopback. The agent's certificate proves nothing and its token opens
+    /// everything: neither is fit for a network.
     #[error("{0} is not on loopback; the agent's RPC is used there only")]
     NotLoopback(SocketAddr),
 }
@@ -64,15 +64,15 @@ impl Endpoint {
     }
 }
 
-/// What the language server wants each request to carry. A secret: nothing shows it.
+/// The token that each request must carry. A secret: it is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(HeaderValue);
 
 impl Token {
-    /// Longer ones are none: the language server's are UUIDs.
+    /// Longest token: the language server's are UUIDs.
     pub const MAX_BYTES: usize = 1024;
 
-    /// `None` when the text cannot be a token: empty, too long, or not printable ASCII.
+    /// A token from its text; `None` when it is empty, too long, or not printable ASCII.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         let fits = !text.is_empty()
@@ -83,7 +83,7 @@ impl Token {
         Some(Self(value))
     }
 
-    /// For the one header field that carries it.
+    /// Its value for the header field that carries it.
     pub(super) fn value(&self) -> HeaderValue {
         self.0.clone()
     }

@@ -1,7 +1,7 @@
 //! Why the language server gave no answer.
 //!
-//! Its error messages may quote a conversation: of an error only the code is kept, and which of a
-//! few known sentences the message is.
+//! Its error messages may quote a conversation: only an error's code is kept, and which of a few
+//! known sentences the message contains.
 
 use std::borrow::Cow;
 use std::io;
@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::observe::coding::CodingError;
 use crate::record::{FollowFailure, Label as _, label};
 
-/// Why a request to the language server failed. No variant holds a word that the server wrote.
+/// Why a request to the language server failed. No variant holds text that the server wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RpcError {
     /// It refused the token.
@@ -33,16 +33,16 @@ pub enum RpcError {
     /// What it sent cannot be read.
     #[error("the agent's answer cannot be read: {0}")]
     Malformed(Malformation),
-    /// Somebody else's certificate on the port whose certificate is known.
+    /// Another certificate than the pinned one.
     #[error("the certificate on the agent's port is not the one that it showed first")]
     OtherCertificate,
-    /// Any other error that it answered with.
+    /// Any other error in its answer.
     #[error("the agent answered with the error {0}")]
     Refused(Code),
-    /// It kept silent for too long.
-    #[error("the agent kept silent for too long (step: {0})")]
-    Timeout(Step),
-    /// No TLS with its port.
+    /// It was silent for too long.
+    #[error("the agent was silent for too long (step: {0})")]
+    Timeout(RpcStep),
+    /// No TLS session with its port.
     #[error("no TLS session with the agent's port")]
     Tls,
     /// The answer stops in the middle.
@@ -54,7 +54,7 @@ pub enum RpcError {
 }
 
 impl RpcError {
-    /// What is counted.
+    /// The reason that is counted.
     #[must_use]
     pub fn reason(&self) -> FollowFailure {
         match self {
@@ -95,22 +95,22 @@ label! {
     pub enum Malformation {
         /// Its compression is unknown or damaged.
         Coding => "compression",
-        /// It is not of the type that was asked for.
+        /// It is not of the requested type.
         ContentType => "content type",
-        /// A frame of a stream begins with something else.
+        /// The flags of a frame are invalid.
         Frame => "frame",
         /// It is not HTTP.
         Http => "HTTP",
-        /// A message, or the word at the end of a stream, is not what its type says.
+        /// A message, or the end-of-stream message, is not what its type requires.
         Message => "message",
-        /// It is larger than anything that the agent has to say.
+        /// It is larger than anything that the agent sends.
         TooLarge => "size",
     }
 }
 
 label! {
     /// What was waited for.
-    pub enum Step {
+    pub enum RpcStep {
         /// More of an answer.
         Body => "body",
         /// The connection, with its handshakes.
@@ -200,14 +200,15 @@ struct WireError<'a> {
     message: Cow<'a, str>,
 }
 
-/// The word at the end of a stream.
+/// The end-of-stream message.
 #[derive(Deserialize)]
 struct EndOfStream<'a> {
     #[serde(borrow)]
     error: Option<WireError<'a>>,
 }
 
-/// What an error answer says: its body if that is Connect's error object, else its status.
+/// The error in an unsuccessful answer: its body if that is Connect's error object, else its
+/// status.
 pub(super) fn of_answer(status: StatusCode, body: &[u8]) -> RpcError {
     match serde_json::from_slice::<WireError<'_>>(body) {
         Ok(error) => refusal(Code::of_name(&error.code), &error.message),
@@ -215,7 +216,7 @@ pub(super) fn of_answer(status: StatusCode, body: &[u8]) -> RpcError {
     }
 }
 
-/// What the last frame of a Connect stream says.
+/// The result in the last frame of a Connect stream.
 ///
 /// # Errors
 /// The error that it holds.
@@ -228,8 +229,8 @@ pub(super) fn of_end(payload: &[u8]) -> Result<(), RpcError> {
     }
 }
 
-/// Sorts an error by its code and by those messages that are known to say more than the code, then
-/// forgets the message.
+/// Classifies an error by its code and by those messages that are known to say more than the code,
+/// then drops the message.
 pub(super) fn refusal(code: Code, message: &str) -> RpcError {
     let says = |sentence: &str| message.to_ascii_lowercase().contains(sentence);
     match code {
@@ -242,9 +243,9 @@ pub(super) fn refusal(code: Code, message: &str) -> RpcError {
     }
 }
 
-/// Connect's table of what a bare HTTP status means. Only a doorkeeper in front of the methods
-/// answers 401 or 403 so, and the token is all that it looks at; 415 says that the method is there
-/// but not in this form.
+/// Connect's table of what a bare HTTP status means. Only a check in front of the methods answers
+/// 401 or 403 this way, and the token is all that it checks; 415 means that the method exists but
+/// not in this form.
 fn of_status(status: StatusCode) -> RpcError {
     match status.as_u16() {
         400 => RpcError::Refused(Code::Internal),

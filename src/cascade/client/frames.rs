@@ -1,9 +1,8 @@
-//! The frames of a Connect stream as a state machine: bytes in, pieces of messages out, nothing
-//! kept but the last frame.
+//! Parses the frames of a Connect stream as a state machine: bytes in, pieces of messages out,
+//! nothing kept but the last frame.
 //!
-//! A frame is a flag byte, a length of four bytes (big endian) and so many bytes. Frames of any
-//! length pass in constant memory. No I/O; a stream that stops in the middle is the caller's to
-//! notice.
+//! A frame is a flag byte, a length of four bytes (big endian) and that many bytes. Frames of any
+//! length need constant memory. No I/O; the caller must notice a stream that stops in the middle.
 
 use bytes::Bytes;
 
@@ -11,25 +10,25 @@ use super::error::{Malformation, RpcError, of_end};
 use crate::observe::coding::Decoder;
 use crate::observe::memory::Memory;
 
-/// Takes a stream apart.
+/// The parser of one stream.
 pub(super) struct Frames {
-    part: Part,
-    /// What takes the compression off a frame that has one, as the head of the answer names it.
+    part: FramePart,
+    /// The codings of compressed frames, as the head of the answer names them.
     codings: Vec<String>,
     /// Most bytes of one message.
     limit: u64,
 }
 
-/// What has come to its end.
+/// What has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Event {
-    /// A message; all of its pieces have been handed out.
+pub(super) enum FrameEvent {
+    /// A message; all of its pieces have been passed on.
     Message,
-    /// The stream, as it should.
+    /// The stream, normally.
     End,
 }
 
-enum Part {
+enum FramePart {
     Head { bytes: [u8; HEAD], filled: usize },
     Payload(Payload),
 }
@@ -37,9 +36,9 @@ enum Part {
 struct Payload {
     left: usize,
     decoder: Decoder,
-    /// Bytes that came out so far.
+    /// Decompressed bytes so far.
     passed: u64,
-    /// The last frame's own words; `None` in a message.
+    /// The content of the last frame; `None` in a message.
     last: Option<Vec<u8>>,
 }
 
@@ -47,24 +46,23 @@ impl Frames {
     /// At the beginning of a stream.
     pub(super) fn new(codings: Vec<String>, limit: u64) -> Self {
         Self {
-            part: Part::start(),
+            part: FramePart::start(),
             codings,
             limit,
         }
     }
 
-    /// Takes bytes from `input` up to the next event and lends those of a message to `out`. `None`:
+    /// Consumes `input` up to the next event and passes the bytes of a message to `out`. `None`:
     /// more input is needed.
     ///
     /// # Errors
-    /// A frame that cannot be read, or the error that the last frame holds. The stream is over
-    /// then.
+    /// An unreadable frame, or the error that the last frame holds. The stream is over then.
     pub(super) fn feed(
         &mut self,
         input: &mut Bytes,
         out: &mut dyn FnMut(&[u8]),
-    ) -> Result<Option<Event>, RpcError> {
-        if let Part::Head { bytes, filled } = &mut self.part {
+    ) -> Result<Option<FrameEvent>, RpcError> {
+        if let FramePart::Head { bytes, filled } = &mut self.part {
             let missing = bytes.get_mut(*filled..).unwrap_or_default();
             let take = missing.len().min(input.len());
             let (Some(missing), piece) = (missing.get_mut(..take), input.split_to(take)) else {
@@ -76,9 +74,9 @@ impl Frames {
                 return Ok(None);
             }
             let payload = Payload::begin(*bytes, &self.codings)?;
-            self.part = Part::Payload(payload);
+            self.part = FramePart::Payload(payload);
         }
-        let Part::Payload(payload) = &mut self.part else {
+        let FramePart::Payload(payload) = &mut self.part else {
             return Ok(None);
         };
         payload.feed(input, self.limit, out)?;
@@ -86,12 +84,12 @@ impl Frames {
             return Ok(None);
         }
         let event = payload.end()?;
-        self.part = Part::start();
+        self.part = FramePart::start();
         Ok(Some(event))
     }
 }
 
-impl Part {
+impl FramePart {
     fn start() -> Self {
         Self::Head {
             bytes: [0; HEAD],
@@ -104,12 +102,11 @@ impl Payload {
     fn begin(head: [u8; HEAD], codings: &[String]) -> Result<Self, RpcError> {
         let [flags, length @ ..] = head;
         let compressed = flags & COMPRESSED != 0;
-        // A compressed frame of a stream that named no compression could not be read.
+        // A compressed frame of a stream without a named compression cannot be read.
         if flags & !(COMPRESSED | LAST) != 0 || (compressed && codings.is_empty()) {
             return Err(RpcError::Malformed(Malformation::Frame));
         }
-        // One message of the agent's own server at a time: a budget of its own bounds the window of
-        // each.
+        // One message of the agent's own server at a time: each has its own memory budget.
         let decoder = Decoder::new(if compressed { codings } else { &[] }, &Memory::default())?;
         let left = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
         Ok(Self {
@@ -152,18 +149,18 @@ impl Payload {
         }
     }
 
-    fn end(&self) -> Result<Event, RpcError> {
+    fn end(&self) -> Result<FrameEvent, RpcError> {
         if !self.decoder.is_complete() {
             return Err(RpcError::Malformed(Malformation::Coding));
         }
         match &self.last {
-            None => Ok(Event::Message),
-            Some(words) => of_end(words).map(|()| Event::End),
+            None => Ok(FrameEvent::Message),
+            Some(words) => of_end(words).map(|()| FrameEvent::End),
         }
     }
 }
 
-/// One message as a frame of its own, uncompressed; `None` when it is longer than a frame can say.
+/// One message as an uncompressed frame; `None` when it is longer than a frame can declare.
 pub(super) fn envelope(message: &[u8]) -> Option<Bytes> {
     let length = u32::try_from(message.len()).ok()?;
     Some(
@@ -185,7 +182,7 @@ mod tests {
     use super::*;
 
     /// All messages of a stream that arrives in pieces of `size` bytes, and how it ended.
-    fn read(stream: &[u8], size: usize) -> (Vec<Vec<u8>>, Result<Option<Event>, RpcError>) {
+    fn read(stream: &[u8], size: usize) -> (Vec<Vec<u8>>, Result<Option<FrameEvent>, RpcError>) {
         let (mut frames, mut messages, mut message) =
             (Frames::new(vec!["gzip".into()], 8), Vec::new(), Vec::new());
         for piece in stream.chunks(size) {
@@ -193,7 +190,7 @@ mod tests {
             loop {
                 match frames.feed(&mut input, &mut |plain| message.extend_from_slice(plain)) {
                     Ok(None) => break,
-                    Ok(Some(Event::Message)) => messages.push(std::mem::take(&mut message)),
+                    Ok(Some(FrameEvent::Message)) => messages.push(std::mem::take(&mut message)),
                     end => return (messages, end),
                 }
             }
@@ -220,7 +217,10 @@ mod tests {
             let (found, end) = read(&stream, size);
             assert_eq!(
                 (found, end),
-                (messages.map(<[u8]>::to_vec).to_vec(), Ok(Some(Event::End))),
+                (
+                    messages.map(<[u8]>::to_vec).to_vec(),
+                    Ok(Some(FrameEvent::End))
+                ),
                 "{size}"
             );
         }

@@ -1,11 +1,11 @@
-//! Entry for fuzzers: any bytes, as a stream of Connect frames.
+//! Entry point for fuzzers: any bytes, as a stream of Connect frames.
 
 use bytes::Bytes;
 
-use super::frames::{Event, Frames};
+use super::frames::{FrameEvent, Frames};
 
-/// Takes the bytes apart, all at once and in pieces as long as the first of them says. Panics when
-/// the cuts make a difference to the messages, or when a message passes its limit.
+/// Parses the bytes, once as a whole and once in pieces of the size given by the first byte. Panics
+/// when the messages differ, or when a message exceeds its limit.
 pub fn fuzz_frames(bytes: &[u8]) {
     let Some((size, stream)) = bytes.split_first() else {
         return;
@@ -30,8 +30,8 @@ fn messages(stream: &[u8], size: usize) -> (Vec<Vec<u8>>, Ending) {
         loop {
             match frames.feed(&mut input, &mut |plain| message.extend_from_slice(plain)) {
                 Ok(None) => break,
-                Ok(Some(Event::End)) => return (whole, Ending::InOrder),
-                Ok(Some(Event::Message)) => whole.push(std::mem::take(&mut message)),
+                Ok(Some(FrameEvent::End)) => return (whole, Ending::InOrder),
+                Ok(Some(FrameEvent::Message)) => whole.push(std::mem::take(&mut message)),
                 Err(_) => return (whole, Ending::Failed),
             }
             assert!(

@@ -1,4 +1,4 @@
-//! The reactive stream over gRPC: tonic's client on a connection of our own.
+//! The reactive stream over gRPC: tonic's client on Gravimeter's own connection.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -19,15 +19,14 @@ use super::Client;
 use super::answer::TOKEN;
 use super::dial::{Driver, Http2};
 use super::endpoint::Token;
-use super::error::{Malformation, RpcError, Step, refusal};
+use super::error::{Malformation, RpcError, RpcStep, refusal};
 use super::reactive::MAX_MESSAGE;
 use crate::cascade::proto::language_server_pb::language_server_service_client::LanguageServerServiceClient;
 use crate::cascade::proto::reactive_component_pb::{
     StreamReactiveUpdatesRequest, StreamReactiveUpdatesResponse,
 };
 
-/// Opens the stream. `None`: the port does not speak HTTP/2, or answers with something else than
-/// gRPC.
+/// Opens the stream. `None`: the port does not speak HTTP/2, or its answer is not gRPC.
 pub(super) async fn open(
     client: &Client,
     https: SocketAddr,
@@ -50,7 +49,7 @@ pub(super) async fn open(
         rpc.stream_cascade_reactive_updates(request),
     )
     .await;
-    match answer.map_err(|_| RpcError::Timeout(Step::Head))? {
+    match answer.map_err(|_| RpcError::Timeout(RpcStep::Head))? {
         Ok(answer) => Ok(Some(GrpcStream {
             messages: answer.into_inner(),
             status,
@@ -63,7 +62,7 @@ pub(super) async fn open(
     }
 }
 
-/// Messages over gRPC.
+/// A stream of messages over gRPC.
 pub(super) struct GrpcStream {
     messages: Streaming<StreamReactiveUpdatesResponse>,
     status: PeerStatus,
@@ -86,8 +85,8 @@ impl GrpcStream {
     }
 }
 
-/// Whether the other side itself has said how the call ended. tonic reports its own troubles, such
-/// as a message that is cut short, in the same type.
+/// Whether the server itself has sent a status. tonic reports its own failures, such as a truncated
+/// message, in the same type.
 #[derive(Clone, Default)]
 struct PeerStatus(Arc<AtomicBool>);
 
@@ -105,21 +104,21 @@ impl PeerStatus {
     fn error(&self, error: &Status) -> RpcError {
         match error.code() {
             code if self.has_come() => refusal(code.into(), error.message()),
-            // Of a length that is said, and of what comes out of the compression.
+            // The declared length, or the decompressed one, is too large.
             Code::OutOfRange | Code::ResourceExhausted => {
                 RpcError::Malformed(Malformation::TooLarge)
             }
             Code::Internal if error.source().is_none() && error.message() != CUT_SHORT => {
                 RpcError::Malformed(Malformation::Message)
             }
-            // The connection was lost, or the body has ended in a message or without a status.
+            // The connection was lost, or the body ended inside a message or without a status.
             _ => RpcError::Truncated,
         }
     }
 }
 
-/// One HTTP/2 exchange for tonic, with the token in the request and an ear for the status in the
-/// answer.
+/// Runs one HTTP/2 exchange for tonic: adds the token to the request and notes whether the answer
+/// carries a status.
 async fn exchange(
     mut sender: SendRequest<tonic::body::Body>,
     mut request: Request<tonic::body::Body>,
@@ -144,7 +143,7 @@ async fn exchange(
     }))
 }
 
-/// An answer that is no gRPC.
+/// The error for an answer that is not gRPC.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer is no gRPC")]
 struct NotGrpc;
@@ -176,15 +175,15 @@ fn origin(https: SocketAddr) -> Result<Uri, RpcError> {
     let origin = Uri::builder()
         .scheme(Scheme::HTTPS)
         .authority(https.to_string());
-    // An address is an authority.
+    // Cannot fail: an address is a valid authority.
     origin
         .path_and_query(PathAndQuery::from_static("/"))
         .build()
         .map_err(|_| RpcError::Closed)
 }
 
-/// Where gRPC says how a call ended.
+/// The field of gRPC's status.
 const STATUS: &str = "grpc-status";
 
-/// tonic's words for a body that ends inside a message.
+/// tonic's message for a body that ends inside a message.
 const CUT_SHORT: &str = "Unexpected EOF decoding stream.";

@@ -1,10 +1,10 @@
-//! The methods of the language server that are asked, by their names on the wire. None of them
+//! The methods of the language server that are called, by their names on the wire. None of them
 //! changes a conversation.
 
 use crate::record::{Label as _, label};
 
 label! {
-    /// A method that is spoken in JSON.
+    /// A method with JSON messages.
     pub enum Method {
         /// All conversations, with the trajectory and the state of each.
         GetAllCascadeTrajectories => "GetAllCascadeTrajectories",
@@ -16,13 +16,13 @@ label! {
         GetAvailableModels => "GetAvailableModels",
         /// The account's plan and quotas.
         GetUserStatus => "GetUserStatus",
-        /// Whether anybody is there.
+        /// Whether the server is alive.
         Heartbeat => "Heartbeat",
-        /// Makes a conversation of the disk readable; may be called again.
+        /// Loads a conversation from disk; may be called again.
         LoadTrajectory => "LoadTrajectory",
         /// Quotas by group and window.
         RetrieveUserQuotaSummary => "RetrieveUserQuotaSummary",
-        /// Stream: what changes in one conversation.
+        /// Stream: changes of one conversation.
         StreamAgentStateUpdates => "StreamAgentStateUpdates",
     }
 }

@@ -1,10 +1,10 @@
-//! The language server's local RPC: one request, a stream of JSON messages, or a stream of protobuf
-//! differences.
+//! A client of the language server's local RPC: a single request, a stream of JSON messages, or a
+//! stream of protobuf differences.
 //!
-//! A [`Method`] and a request enter; bytes leave in pieces (JSON) or as messages (protobuf).
-//! Replies of any size cost constant memory, except protobuf messages, which have a limit. It
-//! connects to loopback only, keeps no answer and no word of an error message, and never looks into
-//! JSON.
+//! Input: a [`Method`] and a request; output: bytes in pieces (JSON) or messages (protobuf).
+//! Replies of any size need constant memory, except protobuf messages, which have a limit. It
+//! connects to loopback only, keeps no answer and no text of an error message, and does not parse
+//! JSON replies.
 
 mod answer;
 mod dial;
@@ -28,7 +28,7 @@ use serde_json::Value;
 use tokio_util::task::TaskTracker;
 
 pub use endpoint::{Endpoint, EndpointError, Token};
-pub use error::{Code, Malformation, RpcError, Step};
+pub use error::{Code, Malformation, RpcError, RpcStep};
 pub use method::Method;
 pub use probe::probe;
 pub use reactive::{MAX_MESSAGE, ReactiveStream};
@@ -37,7 +37,8 @@ pub use stream::JsonStream;
 use answer::{Answer, Question};
 use dial::{Dialer, Port};
 
-/// Asks one language server. Clones share the certificate that was pinned at the first use of TLS.
+/// The client of one language server. Clones share the certificate that was pinned at the first use
+/// of TLS.
 #[derive(Debug, Clone)]
 pub struct Client {
     endpoint: Endpoint,
@@ -45,16 +46,16 @@ pub struct Client {
     timeouts: Timeouts,
 }
 
-/// Limits in time for each wait on the language server.
+/// Timeouts for each wait on the language server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
     /// TCP, TLS and HTTP/2 handshakes together.
     pub connect: Duration,
-    /// From the request to the head of the answer, that of a stream as well: its first message,
-    /// which comes at once, has all that is known.
+    /// From the request to the head of the answer, also that of a stream: its first message, which
+    /// comes at once, holds everything known.
     pub head: Duration,
-    /// Without a byte inside the body of a single answer. A stream may be silent for ever: nothing
-    /// is said while the agent is idle, and TCP finds out whether the other side is still there.
+    /// Longest silence inside the body of a single answer. A stream may be silent for ever: nothing
+    /// is sent while the agent is idle, and TCP finds out whether the other side is still there.
     pub silence: Duration,
 }
 
@@ -63,7 +64,7 @@ impl Default for Timeouts {
         Self {
             // On loopback it takes milliseconds; a machine under load takes a second.
             connect: Duration::from_secs(2),
-            // A conversation of 50 MiB is put together before the head is sent.
+            // A conversation of 50 MiB is assembled before the head is sent.
             head: Duration::from_secs(10),
             silence: Duration::from_secs(10),
         }
@@ -71,8 +72,8 @@ impl Default for Timeouts {
 }
 
 impl Client {
-    /// Connects to nothing yet. `tasks` takes the tasks that move the bytes of connections; each
-    /// ends with its answer.
+    /// Creates a client without connecting. `tasks` tracks the tasks that move the bytes of
+    /// connections; each ends with its answer.
     #[must_use]
     pub fn new(endpoint: Endpoint, tasks: TaskTracker) -> Self {
         let timeouts = Timeouts::default();
@@ -83,7 +84,7 @@ impl Client {
         }
     }
 
-    /// With other limits in time.
+    /// With other timeouts.
     #[must_use]
     pub fn with_timeouts(mut self, timeouts: Timeouts) -> Self {
         self.dialer.set_limit(timeouts.connect);
@@ -91,14 +92,14 @@ impl Client {
         self
     }
 
-    /// Whom it asks.
+    /// The endpoint that it connects to.
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// Asks once and lends the JSON of the answer to `on`, in pieces of a few KiB as they arrive.
-    /// When an error comes in the middle, `on` has had the beginning.
+    /// Sends one request and passes the JSON of the answer to `on`, in pieces of a few KiB as they
+    /// arrive. When an error comes in the middle, `on` has received the beginning.
     ///
     /// Dropping the future closes the connection.
     ///
@@ -123,7 +124,7 @@ impl Client {
     /// Opens a stream of JSON messages. The connection closes when the stream is dropped.
     ///
     /// # Errors
-    /// [`RpcError`], except what the stream itself says.
+    /// [`RpcError`], except errors that the stream itself reports.
     pub async fn stream(&self, method: Method, request: &Value) -> Result<JsonStream, RpcError> {
         let body = request.to_string();
         stream::open(self, method.path(), stream::JSON, body.as_bytes(), u64::MAX)
@@ -131,8 +132,8 @@ impl Client {
             .map(JsonStream::new)
     }
 
-    /// One request over HTTP/1.1: in the clear where it can be, for loopback has nobody to hide
-    /// from.
+    /// Sends one request over HTTP/1.1: in the clear where possible, for nobody else can read
+    /// loopback.
     async fn ask(&self, question: Question) -> Result<Answer, RpcError> {
         let port = self
             .endpoint

@@ -1,4 +1,4 @@
-//! What a port speaks, found out by asking.
+//! Probes what protocol a port speaks.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -7,14 +7,15 @@ use serde_json::json;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use super::{Client, Endpoint, Method, RpcError, Step, Timeouts, Token};
+use super::{Client, Endpoint, Method, RpcError, RpcStep, Timeouts, Token};
 
 /// Finds out whether a loopback port answers the language server's `Heartbeat`, and whether in the
-/// clear or over TLS. The token is shown to whoever listens there: ask only about ports of the
-/// process that it belongs to.
+/// clear or over TLS. The token is sent to whatever listens there: probe only ports of the process
+/// that it belongs to.
 ///
 /// # Errors
-/// Why no language server was found. [`RpcError::BadToken`]: what is there wants another token.
+/// Why no language server was found. [`RpcError::BadToken`]: a server is there but wants another
+/// token.
 pub async fn probe(
     port: u16,
     token: Option<Token>,
@@ -23,7 +24,7 @@ pub async fn probe(
     let mut outcome = Err(RpcError::Closed);
     for ip in LOOPBACK {
         outcome = probe_addr(SocketAddr::new(ip, port), token.as_ref(), tasks).await;
-        // Somebody listens there, or the next address would not answer faster.
+        // Something listens there, or the next address would not answer faster.
         if !matches!(outcome, Err(RpcError::Connect(_))) {
             break;
         }
@@ -37,7 +38,7 @@ async fn probe_addr(
     tasks: &TaskTracker,
 ) -> Result<Endpoint, RpcError> {
     match heartbeat((Some(addr), None), token, tasks).await {
-        // A language server, or nobody at all.
+        // A language server, or nothing listens.
         outcome @ (Ok(_) | Err(RpcError::BadToken | RpcError::Connect(_))) => outcome,
         Err(_) => heartbeat((None, Some(addr)), token, tasks).await,
     }
@@ -48,20 +49,20 @@ async fn heartbeat(
     token: Option<&Token>,
     tasks: &TaskTracker,
 ) -> Result<Endpoint, RpcError> {
-    // Loopback, and one of them is given.
+    // Cannot fail: the address is loopback, and one of them is given.
     let endpoint = Endpoint::new(http, https, token.cloned()).map_err(|_| RpcError::Closed)?;
     let client = Client::new(endpoint, tasks.clone()).with_timeouts(TIMEOUTS);
     let mut ignore = |_: &[u8]| {};
     let request = json!({});
     let beat = client.unary(Method::Heartbeat, &request, &mut ignore);
-    // Whatever listens there may talk for ever.
-    timeout(WHOLE, beat)
+    // Whatever listens there may send without end.
+    timeout(ATTEMPT_LIMIT, beat)
         .await
-        .unwrap_or(Err(RpcError::Timeout(Step::Body)))?;
+        .unwrap_or(Err(RpcError::Timeout(RpcStep::Body)))?;
     Ok(client.endpoint)
 }
 
-/// Where a listener may be found by its port alone.
+/// The addresses where a listener is looked for by its port alone.
 const LOOPBACK: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::LOCALHOST),
     IpAddr::V6(Ipv6Addr::LOCALHOST),
@@ -75,5 +76,5 @@ const TIMEOUTS: Timeouts = Timeouts {
     silence: Duration::from_secs(1),
 };
 
-/// For one attempt as a whole.
-const WHOLE: Duration = Duration::from_secs(4);
+/// Limit of one attempt as a whole.
+const ATTEMPT_LIMIT: Duration = Duration::from_secs(4);

@@ -1,4 +1,4 @@
-//! The reactive stream: protobuf messages over gRPC, or over Connect where gRPC is not spoken.
+//! The reactive stream: protobuf messages over gRPC, or over Connect where gRPC is not supported.
 
 use prost::Message as _;
 
@@ -6,13 +6,13 @@ use super::Client;
 use super::error::{Malformation, RpcError};
 use super::grpc::{self, GrpcStream};
 use super::method;
-use super::stream::{self, Stream};
+use super::stream::{self, MessageStream};
 use crate::cascade::proto::reactive_component_pb::{
     StreamReactiveUpdatesRequest, StreamReactiveUpdatesResponse,
 };
 use crate::record::Id;
 
-/// Differences of one conversation's state.
+/// The stream of differences of one conversation's state.
 pub struct ReactiveStream(Transport);
 
 enum Transport {
@@ -26,7 +26,7 @@ impl Client {
     ///
     /// # Errors
     /// [`RpcError`]; [`RpcError::is_missing`] when this language server has it switched off, which
-    /// it may say as well in the stream itself.
+    /// it may also report in the stream itself.
     pub async fn reactive(
         &self,
         cascade: &Id,
@@ -54,8 +54,8 @@ impl Client {
 }
 
 impl ReactiveStream {
-    /// Waits for the next message, for ever while the language server has nothing to say. `None`:
-    /// the stream has ended well, as it does after each turn.
+    /// Waits for the next message, for ever while the language server sends nothing. `None`: the
+    /// stream has ended normally, as it does after each turn.
     ///
     /// Cancel safety: nothing is lost when the future is dropped.
     ///
@@ -70,8 +70,8 @@ impl ReactiveStream {
 }
 
 struct ConnectStream {
-    stream: Stream,
-    /// What has arrived of the message that is on its way.
+    stream: MessageStream,
+    /// The received part of the current message.
     message: Vec<u8>,
 }
 
@@ -86,7 +86,8 @@ impl ConnectStream {
         {
             return Ok(None);
         }
-        // Not cleared but let go: the first message of a long conversation is the largest by far.
+        // Freed rather than cleared: the first message of a long conversation is by far the
+        // largest.
         let message = std::mem::take(&mut self.message);
         StreamReactiveUpdatesResponse::decode(message.as_slice())
             .map(Some)
@@ -94,10 +95,10 @@ impl ConnectStream {
     }
 }
 
-/// The one that this house can read.
+/// The protocol version that Gravimeter can read.
 const PROTOCOL_VERSION: u32 = 1;
 
-/// Most bytes of one protobuf message, which must be whole before it can be read. The first one
+/// Most bytes of one protobuf message, which must be complete before it can be read. The first one
 /// holds the whole conversation: one of 2302 steps has 44 MiB, and a limit of 16 MiB has been too
 /// small for others.
 pub const MAX_MESSAGE: usize = 128 << 20;

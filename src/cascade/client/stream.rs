@@ -1,4 +1,4 @@
-//! A Connect stream over HTTP/1.1: its frames as they arrive, message by message.
+//! A Connect stream over HTTP/1.1, read message by message.
 
 use bytes::Bytes;
 use http::header::HeaderName;
@@ -9,28 +9,28 @@ use super::Client;
 use super::answer::{self, Answer, Question};
 use super::dial::Driver;
 use super::error::{Malformation, RpcError};
-use super::frames::{Event, Frames, envelope};
+use super::frames::{FrameEvent, Frames, envelope};
 
-/// JSON messages, as the language server sends them.
-pub struct JsonStream(Stream);
+/// A stream of JSON messages.
+pub struct JsonStream(MessageStream);
 
 impl JsonStream {
-    pub(super) fn new(stream: Stream) -> Self {
+    pub(super) fn new(stream: MessageStream) -> Self {
         Self(stream)
     }
 
-    /// Waits for the next message and lends its JSON to `on`, in pieces of a few KiB as they
-    /// arrive; `Some` says that it is complete. `None`: the stream has ended well. After an error
-    /// or the end every call answers the same again.
+    /// Waits for the next message and passes its JSON to `on`, in pieces of a few KiB as they
+    /// arrive; `Some` means that it is complete, `None` that the stream has ended normally. After
+    /// an error or the end every call returns the same again.
     ///
-    /// Waits for ever while the language server has nothing to say.
+    /// Waits for ever while the language server sends nothing.
     ///
     /// Cancel safety: no byte is lost. When the future is dropped in the middle of a message, the
-    /// next call goes on with the rest of it, so whatever `on` feeds must outlive the call.
+    /// next call continues with the rest of it, so the target of `on` must outlive the call.
     ///
     /// # Errors
-    /// [`RpcError::Truncated`] when the stream stops without its last frame, what the last frame
-    /// says, or what cannot be read.
+    /// [`RpcError::Truncated`] when the stream stops without its last frame, the error in the last
+    /// frame, or an unreadable frame.
     pub async fn next(
         &mut self,
         on: &mut (dyn FnMut(&[u8]) + Send),
@@ -39,10 +39,10 @@ impl JsonStream {
     }
 }
 
-/// Messages of either type.
-pub(super) struct Stream {
+/// A stream of messages of either type.
+pub(super) struct MessageStream {
     body: Incoming,
-    /// What has arrived and is not taken apart yet.
+    /// Received and not parsed yet.
     arrived: Bytes,
     frames: Frames,
     over: Option<Result<(), RpcError>>,
@@ -56,7 +56,7 @@ pub(super) async fn open(
     content_type: &'static str,
     message: &[u8],
     limit: u64,
-) -> Result<Stream, RpcError> {
+) -> Result<MessageStream, RpcError> {
     let body = envelope(message).ok_or(RpcError::Malformed(Malformation::TooLarge))?;
     let Answer {
         headers,
@@ -71,7 +71,7 @@ pub(super) async fn open(
         })
         .await?;
     let frames = Frames::new(answer::codings(&headers, &CONTENT_ENCODING), limit);
-    Ok(Stream {
+    Ok(MessageStream {
         body,
         arrived: Bytes::new(),
         frames,
@@ -80,7 +80,7 @@ pub(super) async fn open(
     })
 }
 
-impl Stream {
+impl MessageStream {
     /// As [`JsonStream::next`].
     pub(super) async fn next(
         &mut self,
@@ -91,16 +91,18 @@ impl Stream {
         }
         let event = self.advance(on).await;
         self.over = match event {
-            Ok(Event::Message) => return Ok(Some(())),
-            Ok(Event::End) => Some(Ok(())),
+            Ok(FrameEvent::Message) => return Ok(Some(())),
+            Ok(FrameEvent::End) => Some(Ok(())),
             Err(error) => Some(Err(error)),
         };
         event.map(|_| None)
     }
 
-    /// Awaits only frames of the body, which are not lost when that is given up; all else is kept
-    /// in `self`.
-    async fn advance(&mut self, on: &mut (dyn FnMut(&[u8]) + Send)) -> Result<Event, RpcError> {
+    /// Cancel-safe: awaits only frames of the body, and keeps everything else in `self`.
+    async fn advance(
+        &mut self,
+        on: &mut (dyn FnMut(&[u8]) + Send),
+    ) -> Result<FrameEvent, RpcError> {
         loop {
             if let Some(event) = self.frames.feed(&mut self.arrived, on)? {
                 return Ok(event);

@@ -1,8 +1,7 @@
-//! The trust in the language server's certificate: whatever it shows first, and nothing else after
-//! that.
+//! Trust on first use for the language server's certificate: the first certificate is pinned and no
+//! other is accepted after that.
 //!
-//! A certificate enters, a verdict leaves. Made for loopback ports of one language server and
-//! usable nowhere else.
+//! Used for the loopback ports of one language server only.
 
 use std::io;
 use std::net::IpAddr;
@@ -17,17 +16,17 @@ use tokio_rustls::client::TlsStream;
 
 use crate::tls::proof::{Judge, Presented, Proven};
 
-/// Accepts the certificate of one language server.
+/// Accepts and pins the certificate of one language server.
 ///
-/// The language server signs its certificate itself, for `localhost`; no root vouches for it and
-/// none could: whoever may listen on this machine's loopback can make one that is as good. What
-/// protects the agent's RPC is that a loopback port belongs to the process that opened it, and the
-/// token. A certificate can add one thing, and does so here: the first one is kept for as long as
-/// the client lives, and a port that shows another one later has changed hands. The peer must prove
-/// in each handshake that it holds the certificate's key, by the same algorithms as anywhere else.
+/// The language server's certificate is self-signed, for `localhost`; no root vouches for it and
+/// none could: any process that may listen on this machine's loopback can make one that is as good.
+/// What protects the agent's RPC is that a loopback port belongs to the process that opened it, and
+/// the token. A certificate can add one thing: the first one is kept for as long as the client
+/// lives, and a port that shows another one later has changed hands. The peer must prove in each
+/// handshake that it holds the certificate's key, by the same algorithms as anywhere else.
 ///
-/// Nothing outside this folder can have one, and it refuses every peer that is not a loopback
-/// address: the verification of providers ([`crate::tls::upstream`]) cannot come to rest on it.
+/// Nothing outside this folder can create one, and it refuses every peer that is not a loopback
+/// address: the verification of providers ([`crate::tls::upstream`]) can never use it.
 #[derive(Debug, Default)]
 pub(super) struct Pin {
     /// Nothing is pinned before the first handshake has ended.
@@ -35,9 +34,9 @@ pub(super) struct Pin {
 }
 
 impl Pin {
-    /// Pins the certificate of a finished handshake if it is the first one, and tells whether it is
-    /// the pinned one. Not before the end of the handshake: until then the peer has not proved that
-    /// the certificate is its own.
+    /// Pins the certificate of a finished handshake if it is the first one, and returns whether it
+    /// is the pinned one. Not before the end of the handshake: until then the peer has not proved
+    /// that the certificate is its own.
     fn admit(&self, certificate: &CertificateDer<'_>) -> bool {
         self.certificate
             .get_or_init(|| certificate.clone().into_owned())
@@ -70,23 +69,23 @@ pub(super) struct Tls {
     config: Arc<ClientConfig>,
 }
 
-/// A session that was refused.
+/// Why a handshake failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// Not the pinned certificate.
     OtherCertificate,
-    /// The protocol that was offered is not spoken there.
+    /// The server does not speak the offered protocol.
     Protocol,
     /// Anything else.
     Tls,
 }
 
 impl Tls {
-    /// Trusts nobody yet.
+    /// A configuration with nothing pinned yet.
     ///
     /// # Errors
-    /// The provider has no cipher suite for the versions; it is built in, so this does not depend
-    /// on the machine.
+    /// The crypto provider has no cipher suite for the versions; it is built in, so this does not
+    /// depend on the machine.
     pub(super) fn new() -> Result<Self, Error> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let pin = Arc::new(Proven::new(Pin::default(), &provider));
@@ -101,10 +100,10 @@ impl Tls {
         })
     }
 
-    /// The handshake, offering one application protocol. The caller sets the limit in time.
+    /// Performs the handshake, offering one application protocol. The caller sets the timeout.
     ///
     /// # Errors
-    /// The [`Refusal`]; nothing but the handshake has been sent then.
+    /// The [`Refusal`]; only handshake bytes have been sent then.
     pub(super) async fn handshake(
         &self,
         tcp: TcpStream,

@@ -1,4 +1,4 @@
-//! Moments on our clock and on the agent's.
+//! Conversion between Gravimeter's clock and the agent's.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -13,28 +13,28 @@ pub struct Moment {
 
 /// When a run began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Began {
+pub struct RunStart {
     /// On the monotonic clock.
     pub at: Instant,
     /// On the wall clock.
     pub wall: SystemTime,
-    /// The agent has told it; otherwise it is when the agent was first seen to work.
-    pub is_told: bool,
+    /// The agent reported it; otherwise it is when the agent was first seen working.
+    pub is_reported: bool,
 }
 
-impl Began {
-    /// When the agent says so; `None` when its clock must be wrong.
-    pub(super) fn told(wall: SystemTime, now: Moment) -> Option<Self> {
+impl RunStart {
+    /// A start reported by the agent; `None` when its clock must be wrong.
+    pub(super) fn reported(wall: SystemTime, now: Moment) -> Option<Self> {
         let at = instant_of(wall, now)
             .filter(|at| now.at.saturating_duration_since(*at) <= LONGEST_RUN)?;
         Some(Self {
             at,
             wall: wall.min(now.wall),
-            is_told: true,
+            is_reported: true,
         })
     }
 
-    /// The same, or that moment where it came earlier.
+    /// The same start, moved to `earliest` if it lies before.
     pub(super) fn not_before(self, earliest: Instant) -> Self {
         let later = earliest.saturating_duration_since(self.at);
         Self {
@@ -44,18 +44,18 @@ impl Began {
         }
     }
 
-    /// No later than now.
-    pub(super) fn seen(now: Moment) -> Self {
+    /// A start that was observed only now, so that it may have been earlier.
+    pub(super) fn observed(now: Moment) -> Self {
         Self {
             at: now.at,
             wall: now.wall,
-            is_told: false,
+            is_reported: false,
         }
     }
 }
 
-/// A time by the agent's clock as a moment of ours; `None` when it lies in our future, so that its
-/// clock must be wrong.
+/// Converts a time of the agent's clock to a local instant; `None` when it lies in the future, so
+/// that its clock must be wrong.
 pub(super) fn instant_of(time: SystemTime, now: Moment) -> Option<Instant> {
     match now.wall.duration_since(time) {
         Ok(ago) => now.at.checked_sub(ago),
@@ -63,9 +63,8 @@ pub(super) fn instant_of(time: SystemTime, now: Moment) -> Option<Instant> {
     }
 }
 
-/// Agent and house share a machine and its clock; what differs more is another clock.
+/// Largest difference that still counts as the same clock: agent and Gravimeter share a machine.
 pub(super) const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
 
-/// The longest runs known take hours; what the agent dates back further is a clock that was never
-/// set.
+/// The longest runs known take hours; a start further back comes from a clock that was never set.
 const LONGEST_RUN: Duration = Duration::from_secs(24 * 60 * 60);

@@ -1,16 +1,16 @@
-//! When a run ended, and how.
+//! Determines when a run ended, and how.
 
 use std::time::{Instant, SystemTime};
 
-use super::clock::{Began, CLOCK_TOLERANCE, Moment, instant_of};
+use super::clock::{CLOCK_TOLERANCE, Moment, RunStart, instant_of};
 use super::trajectory::Input;
-use super::{Conversation, End, Idle, Look, OpenRun};
+use super::{Conversation, End, Idle, Observation, OpenRun};
 use crate::cascade::update::{Step, Termination};
 use crate::record::{RunOutcome, StepKind, StepStatus};
 
 impl End {
-    /// The same, but no later than the next run begins.
-    pub(super) fn before(self, next: Began) -> Self {
+    /// The same end, but no later than the start of the next run.
+    pub(super) fn before(self, next: RunStart) -> Self {
         Self {
             at: self.at.min(next.at),
             latest: self.latest.min(next.at),
@@ -20,21 +20,21 @@ impl End {
 }
 
 impl Conversation {
-    /// The end of a run whose agent was found idle, and of whose steps a later message is none. A
-    /// stream that shows the change tells the end best; otherwise the agent's own times do.
+    /// The end of a run whose agent was found idle. Steps from `next` on do not belong to it. A
+    /// stream that shows the change gives the end best; otherwise the agent's own times do.
     pub(super) fn end_of(
         &self,
         run: &OpenRun,
         next: Option<Input>,
         idle: Idle,
-        look: &Look,
+        observation: &Observation,
     ) -> End {
         let completed = if idle.is_seen {
             None
         } else {
-            self.last_completed(run, next, look.now)
+            self.last_completed(run, next, observation.now)
         };
-        let latest = self.message_began(next, look).at;
+        let latest = self.message_began(next, observation).at;
         let index = next.map_or(u32::MAX, |next| next.index);
         let at = completed.unwrap_or(idle.at).min(latest);
         End {
@@ -49,8 +49,8 @@ impl Conversation {
         }
     }
 
-    /// When all steps of a run were completed, by the agent's clock, if that can be. A subagent's
-    /// step may be completed later than the last one.
+    /// When all steps of a run were completed, by the agent's clock, if that is possible. A
+    /// subagent's step may be completed later than the last one.
     fn last_completed(&self, run: &OpenRun, next: Option<Input>, now: Moment) -> Option<Instant> {
         let index = next.map_or(u32::MAX, |next| next.index);
         let steps = || self.main.steps_between(run.first_step, index);
@@ -64,7 +64,7 @@ impl Conversation {
         (at + CLOCK_TOLERANCE >= run.worked.unwrap_or(run.began.at)).then_some(at)
     }
 
-    /// How a run ended whose steps end before this index.
+    /// The outcome of a run whose steps end before this index.
     fn outcome(&self, run: &OpenRun, end: u32) -> RunOutcome {
         let steps = || self.main.steps_between(run.first_step, end);
         let last = steps().rfind(|step| !is_bookkeeping(step));
@@ -83,21 +83,26 @@ impl Conversation {
         }
     }
 
-    /// The end of a run that was followed by another one between two looks. An error message, or a
-    /// step that was broken off, is the end of what the agent did, whether or not it is dated.
-    /// After an answer, nothing less than the agent's own times tells the end from a message that
-    /// came while the agent worked. A stream that has not been left shows every end.
-    pub(super) fn end_between_looks(&self, run: &OpenRun, next: Input, look: &Look) -> Option<End> {
-        let may_be = look.after_gap || self.is_idle(look.says_fully_idle);
+    /// The end of a run that was followed by another one between two observations. An error
+    /// message, or a step that was broken off, is the end of the agent's work, whether or not it
+    /// has a time. After an answer, only the agent's own times distinguish the end from a message
+    /// that came while the agent worked. A stream without a gap shows every end.
+    pub(super) fn end_between_observations(
+        &self,
+        run: &OpenRun,
+        next: Input,
+        observation: &Observation,
+    ) -> Option<End> {
+        let may_be = observation.after_gap || self.is_idle(observation.says_fully_idle);
         let last = self.last_of_turn(run.first_step, next).filter(|_| may_be)?;
-        let began = self.message_began(Some(next), look);
-        let told = self.last_completed(run, Some(next), look.now);
-        let at = match told.filter(|_| began.is_told && ended_at(last).is_some()) {
+        let began = self.message_began(Some(next), observation);
+        let completed = self.last_completed(run, Some(next), observation.now);
+        let at = match completed.filter(|_| began.is_reported && ended_at(last).is_some()) {
             Some(at) if last.kind != StepKind::UserInput => at,
-            None if gives_up(last) => told.or(run.worked).unwrap_or(run.began.at),
+            None if gives_up(last) => completed.or(run.worked).unwrap_or(run.began.at),
             _ => return None,
         };
-        let latest = if began.is_told { began.at } else { at };
+        let latest = if began.is_reported { began.at } else { at };
         let end = End {
             at,
             latest,
@@ -113,7 +118,7 @@ impl Conversation {
             .main
             .steps_between(first, next.index)
             .rfind(|step| !is_bookkeeping(step))?;
-        // After a tool, and after what calls for one, the agent would have gone on.
+        // After a tool step, or a step that calls for one, the agent would have gone on.
         let ends_turn = matches!(last.kind, StepKind::PlannerResponse | StepKind::UserInput)
             && last.status.is_final();
         let is_before = ended_at(last)
@@ -122,7 +127,7 @@ impl Conversation {
         (is_before && (gives_up(last) || ends_turn)).then_some(last)
     }
 
-    /// Whether something has come of a message that has ended.
+    /// Whether a step after this message has ended.
     pub(super) fn shows_an_end(&self, input: Input) -> bool {
         self.main
             .steps(input.index + 1)
@@ -130,8 +135,8 @@ impl Conversation {
     }
 }
 
-/// When a step ended, by the agent's clock. An error message takes no time, and need not say that
-/// it is completed.
+/// When a step ended, by the agent's clock. An error message takes no time, and need not have a
+/// completion time.
 fn ended_at(step: &Step) -> Option<SystemTime> {
     let at_once = (step.kind == StepKind::ErrorMessage)
         .then_some(step.created_at)
@@ -147,7 +152,7 @@ fn gives_up(step: &Step) -> bool {
     is_error_message || matches!(step.status, Canceled | Error | Interrupted)
 }
 
-/// Whether the step is more than the message and what the agent adds to it.
+/// Whether the step is more than the user's message and what the agent adds to it by itself.
 fn is_answer(step: &Step) -> bool {
     match step.kind {
         StepKind::UserInput => false,
@@ -156,8 +161,8 @@ fn is_answer(step: &Step) -> bool {
     }
 }
 
-/// What the agent does for itself, of which the user hears nothing: a title that is refused fails
-/// no run.
+/// Whether the step is the agent's own bookkeeping, invisible to the user: a refused title does not
+/// fail a run.
 fn is_bookkeeping(step: &Step) -> bool {
     matches!(step.kind, StepKind::Checkpoint | StepKind::EphemeralMessage)
 }

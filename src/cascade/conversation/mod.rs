@@ -1,10 +1,10 @@
-//! One conversation as a state machine: news enter, what they mean leaves, above all where a run
+//! One conversation as a state machine: updates go in, events come out, above all where a run
 //! begins and ends.
 //!
 //! A run is a message of the user and all that follows until the agent and its subagents are idle;
-//! messages that come meanwhile are part of it. Idle alone is no end: it is also said before a run
-//! begins, between two steps, and while subagents work. No I/O and no clock: every call is told the
-//! time.
+//! messages that come meanwhile are part of it. An idle status alone does not end a run: it is also
+//! reported before a run begins, between two steps, and while subagents work. No I/O and no clock:
+//! every call is passed the time.
 
 mod clock;
 mod ends;
@@ -18,19 +18,19 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
 use clock::CLOCK_TOLERANCE;
-pub use clock::{Began, Moment};
-use run::{End, Idle, Look, OpenRun, Run};
-use trajectory::{Input, News, Trajectory};
+pub use clock::{Moment, RunStart};
+use run::{End, Idle, Observation, OpenRun, Run};
+use trajectory::{Input, Trajectory, TrajectoryChanges};
 
 use super::update::{Generation, RunStatus, Update};
 use crate::record::{Id, RunOutcome, StepKind, StepStatus, UpdateSource};
 
-/// What news mean.
+/// What an update means.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// The agent finished a call to a model. `fresh` when it did so while it was being followed.
     Generation {
-        /// What it remembers of the call.
+        /// What the agent recorded of the call.
         generation: Generation,
         /// Whether the wire must have seen it.
         fresh: bool,
@@ -38,8 +38,8 @@ pub enum Event {
     /// A run is over for good.
     RunEnded(EndedRun),
     /// A run has begun.
-    RunStarted(Began),
-    /// A step has come to its end.
+    RunStarted(RunStart),
+    /// A step has ended.
     StepEnded(StepKind, StepStatus),
 }
 
@@ -47,21 +47,22 @@ pub enum Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EndedRun {
     /// When it began.
-    pub began: Began,
+    pub began: RunStart,
     /// When it ended.
     pub ended: Instant,
-    /// When it had ended for sure: a call that no step tells of may have been the last thing.
+    /// The latest time at which it may have ended: a call that no step shows may have been its last
+    /// activity.
     pub latest: Instant,
-    /// How it ended, as far as the agent tells.
+    /// How it ended, as far as the agent shows.
     pub outcome: RunOutcome,
 }
 
 /// What is known of one conversation.
 #[derive(Debug)]
 pub struct Conversation {
-    /// Since when the agent has been followed, by the wall clock: what is older is history.
+    /// When following the agent began, by the wall clock: what is older is history.
     since: SystemTime,
-    /// When the last news came; `None` before the first.
+    /// When the last update came; `None` before the first.
     last: Option<Moment>,
     status: Option<RunStatus>,
     has_active_children: bool,
@@ -69,18 +70,18 @@ pub struct Conversation {
     main: Trajectory,
     subtrajectories: BTreeMap<Id, Trajectory>,
     run: Run,
-    /// The last message of the user that has had its run, or is history.
+    /// The last message of the user that has had its run, or that is history.
     handled: Option<Input>,
-    /// When the last run had ended for sure: no other one begins before.
+    /// The latest time at which the last run may have ended: no other one begins before.
     last_end: Option<Instant>,
-    /// Where the last news came from.
+    /// The source of the last update.
     source: Option<UpdateSource>,
-    /// The agent's list of conversations said that subagents work, while the agent itself was idle.
+    /// The agent's list of conversations showed subagents working while the agent itself was idle.
     is_listed_at_work: bool,
 }
 
 impl Conversation {
-    /// A conversation of an agent that has been followed since then.
+    /// A conversation of an agent that has been followed since `since`.
     #[must_use]
     pub fn new(since: SystemTime) -> Self {
         Self {
@@ -99,22 +100,22 @@ impl Conversation {
         }
     }
 
-    /// Runs that were told of elsewhere had ended by then: none of those to come begins before.
+    /// Runs reported earlier had ended by `end`: none of those to come begins before.
     pub(super) fn begin_after(&mut self, end: Instant) {
         self.last_end = self.last_end.max(Some(end));
     }
 
-    /// When the last run had ended for sure.
+    /// The latest time at which the last run may have ended.
     pub(super) fn last_end(&self) -> Option<Instant> {
         self.last_end
     }
 
-    /// Where the last news came from.
+    /// The source of the last update.
     pub(super) fn source(&self) -> Option<UpdateSource> {
         self.source
     }
 
-    /// Whether a run would be over but for what the list of conversations may say of subagents.
+    /// Whether a run is over unless the list of conversations shows subagents working.
     pub(super) fn rests(&self) -> bool {
         self.is_running() && !self.works()
     }
@@ -125,30 +126,30 @@ impl Conversation {
         matches!(self.run, Run::Open(_) | Run::Closing { .. })
     }
 
-    /// Whether a subagent was at work when it was last heard of.
+    /// Whether a subagent was working when it last reported.
     pub(super) fn is_at_work(&self, subtrajectory: &Id) -> bool {
         self.subtrajectories
             .get(subtrajectory)
             .is_some_and(|sub| sub.status.is_some_and(is_work))
     }
 
-    /// Whether time alone may change something.
+    /// Whether the mere passing of time may change something.
     #[must_use]
     pub fn waits(&self) -> bool {
         matches!(self.run, Run::Awaited { .. } | Run::Closing { .. })
     }
 
-    /// The number of steps and of generations that are known of the main trajectory, or of a
-    /// subagent's: where polling goes on.
+    /// The number of known steps and generations of the main trajectory, or of a subagent's:
+    /// polling continues from there.
     #[must_use]
     pub fn known(&self, subtrajectory: Option<&Id>) -> (u32, u32) {
         let trajectory = subtrajectory.map_or(Some(&self.main), |id| self.subtrajectories.get(id));
         trajectory.map_or((0, 0), Trajectory::known)
     }
 
-    /// When the run began that is under way or closing, and when it ended, if it did.
+    /// When the run that is under way or closing began, and when it ended, if it did.
     #[must_use]
-    pub fn current(&self) -> Option<(Began, Option<Instant>)> {
+    pub fn current(&self) -> Option<(RunStart, Option<Instant>)> {
         match self.run {
             Run::None | Run::Awaited { .. } => None,
             Run::Open(run) => Some((run.began, None)),
@@ -156,15 +157,15 @@ impl Conversation {
         }
     }
 
-    /// From when until when the agent was at work for sure on the run that is under way, whatever
-    /// comes: no end of it is stated that lies before.
+    /// The interval in which the agent certainly worked on the run that is under way, whatever
+    /// update comes: the run is never reported to have ended within it.
     #[must_use]
-    pub fn sure(&self) -> Option<(Instant, Instant)> {
+    pub fn confirmed_interval(&self) -> Option<(Instant, Instant)> {
         let (Run::Open(run) | Run::Closing { run, .. }) = self.run else {
             return None;
         };
         let worked = run.worked?.checked_sub(CLOCK_TOLERANCE)?;
-        // It may have gone on with a message that has not been seen yet.
+        // The agent may have gone on with a message that has not been seen yet.
         let paused = run.paused.filter(|end| end.steps >= self.main.len());
         Some((
             run.began.at,
@@ -172,7 +173,7 @@ impl Conversation {
         ))
     }
 
-    /// From which step on something may still change, because a subagent works in it.
+    /// The first step that may still change because a subagent works in it.
     #[must_use]
     pub fn first_open_step(&self, subtrajectory: Option<&Id>) -> Option<u32> {
         let trajectory =
@@ -180,8 +181,8 @@ impl Conversation {
         trajectory.first_open_step(self.first_step())
     }
 
-    /// Takes news. `says_fully_idle`: this source is known to say when everything has ended, so
-    /// that nothing less counts.
+    /// Applies an update. `says_fully_idle`: this source is known to report when everything has
+    /// ended, so that nothing less counts.
     pub fn apply(
         &mut self,
         update: &Update,
@@ -191,7 +192,7 @@ impl Conversation {
     ) -> Vec<Event> {
         let mut events = self.tick(now);
         let after_gap = update.after_gap;
-        let look = Look {
+        let observation = Observation {
             source,
             says_fully_idle,
             after_gap,
@@ -199,32 +200,32 @@ impl Conversation {
             now,
         };
         self.source = Some(source);
-        self.take_status(update);
-        self.forget_statuses_of_left_stream(update, &look);
-        let main = self.take_main(update, &look);
+        self.apply_status(update);
+        self.forget_statuses_of_left_stream(update, &observation);
+        let main = self.apply_main(update, &observation);
         let subs = update.subtrajectories.iter();
         let subs: Vec<_> = subs
-            .filter_map(|(id, news)| Some((id, self.take_subtrajectory(id, news, &look)?)))
+            .filter_map(|(id, news)| Some((id, self.apply_subtrajectory(id, news, &observation)?)))
             .collect();
         if self.main.has_history.is_some() {
-            events.extend(self.begin(&look));
+            events.extend(self.begin(&observation));
         }
         let is_new = events
             .iter()
             .any(|event| matches!(event, Event::RunStarted(_)));
-        let mut told = vec![(self.main.is_fresh(&main), main)];
-        told.extend(
+        let mut reported = vec![(self.main.is_fresh(&main), main)];
+        reported.extend(
             subs.into_iter()
-                .filter_map(|(id, news)| self.judge_subtrajectory(id, news)),
+                .filter_map(|(id, news)| self.drop_history_of_subtrajectory(id, news)),
         );
-        self.note(update, &told, is_new, &look);
-        self.settle(&look);
+        self.note(update, &reported, is_new, &observation);
+        self.settle(&observation);
         for (
             fresh,
-            News {
+            TrajectoryChanges {
                 ended, generations, ..
             },
-        ) in told
+        ) in reported
         {
             events.extend(
                 ended
@@ -240,15 +241,15 @@ impl Conversation {
         events
     }
 
-    /// Takes what the agent's list of conversations says of this one: whether subagents work while
-    /// the agent itself is idle. Only for those whose own news do not say when everything has
+    /// Applies what the agent's list of conversations says: whether subagents work while the agent
+    /// itself is idle. Only for conversations whose own updates do not report when everything has
     /// ended.
-    pub fn take_listed(&mut self, is_at_work: bool, now: Moment) -> Vec<Event> {
+    pub fn apply_listed(&mut self, is_at_work: bool, now: Moment) -> Vec<Event> {
         let events = self.tick(now);
         let is_at_work = is_at_work && self.rests();
         if std::mem::replace(&mut self.is_listed_at_work, is_at_work) != is_at_work {
             let source = UpdateSource::Polling;
-            let look = Look {
+            let observation = Observation {
                 source,
                 says_fully_idle: false,
                 after_gap: true,
@@ -256,12 +257,12 @@ impl Conversation {
                 now,
             };
             self.reopen(false);
-            self.settle(&look);
+            self.settle(&observation);
         }
         events
     }
 
-    /// Time passes: what was waited for long enough is settled.
+    /// Settles what has waited long enough.
     pub fn tick(&mut self, now: Moment) -> Vec<Event> {
         match self.run {
             Run::Closing {
@@ -273,7 +274,7 @@ impl Conversation {
                 let input = self.new_inputs().next();
                 let started = self.open(input, began);
                 let source = UpdateSource::Polling;
-                let look = Look {
+                let observation = Observation {
                     source,
                     says_fully_idle: false,
                     after_gap: true,
@@ -285,7 +286,9 @@ impl Conversation {
                     is_seen: false,
                 };
                 let ended = match self.run {
-                    Run::Open(run) => Some(self.close(run, self.end_of(&run, None, idle, &look))),
+                    Run::Open(run) => {
+                        Some(self.close(run, self.end_of(&run, None, idle, &observation)))
+                    }
                     _ => None,
                 };
                 std::iter::once(started).chain(ended).collect()
@@ -294,7 +297,7 @@ impl Conversation {
         }
     }
 
-    /// The agent, the conversation or the house goes away.
+    /// The agent, the conversation or Gravimeter goes away.
     pub fn lose(&mut self, now: Moment) -> Vec<Event> {
         match self.run {
             Run::None => Vec::new(),
@@ -315,27 +318,27 @@ impl Conversation {
         }
     }
 
-    /// Whether the news begin a run, end one by a new message, or show that it goes on.
-    fn begin(&mut self, look: &Look) -> Vec<Event> {
-        let mut events = Vec::from_iter(self.end_by_new_message(look));
-        events.extend(self.pass_unseen(look));
-        let is_idle = self.is_idle(look.says_fully_idle);
+    /// Events of an update that begins a run, ends one by a new message, or shows that it goes on.
+    fn begin(&mut self, observation: &Observation) -> Vec<Event> {
+        let mut events = Vec::from_iter(self.end_by_new_message(observation));
+        events.extend(self.pass_unseen(observation));
+        let is_idle = self.is_idle(observation.says_fully_idle);
         let input = self.new_inputs().next();
         let ended_unseen = is_idle && input.is_some_and(|input| self.shows_an_end(input));
         match self.run {
             Run::None | Run::Awaited { .. } if self.works() || ended_unseen => {
-                let began = self.began(input, look);
+                let began = self.began(input, observation);
                 events.push(self.open(input, began));
             }
             Run::None if is_idle && input.is_some() => {
                 self.run = Run::Awaited {
-                    began: self.began(input, look),
-                    since: look.now,
+                    began: self.began(input, observation),
+                    since: observation.now,
                 };
             }
             // The message was taken back.
             Run::Awaited { .. } if input.is_none() => self.run = Run::None,
-            _ => self.reopen(look.says_fully_idle),
+            _ => self.reopen(observation.says_fully_idle),
         }
         events
     }
@@ -352,26 +355,28 @@ impl Conversation {
         }
     }
 
-    /// A run that seems to be over is, when the user writes. The agent may be seen to work on a
-    /// message before the message.
-    fn end_by_new_message(&mut self, look: &Look) -> Option<Event> {
+    /// Ends the run when the user writes a new message. The agent may be seen working on a message
+    /// before the message itself is seen.
+    fn end_by_new_message(&mut self, observation: &Observation) -> Option<Event> {
         let input = self.new_inputs().next()?;
         match self.run {
             Run::Closing { run, idle, .. } => {
-                Some(self.close(run, self.end_of(&run, Some(input), idle, look)))
+                Some(self.close(run, self.end_of(&run, Some(input), idle, observation)))
             }
             Run::Open(run) => {
                 let paused = run.paused.filter(|end| end.steps == input.index);
-                let paused = paused.map(|end| end.before(self.message_began(Some(input), look)));
-                let end = paused.or_else(|| self.end_between_looks(&run, input, look))?;
+                let paused =
+                    paused.map(|end| end.before(self.message_began(Some(input), observation)));
+                let end =
+                    paused.or_else(|| self.end_between_observations(&run, input, observation))?;
                 Some(self.close(run, end))
             }
             Run::None | Run::Awaited { .. } => None,
         }
     }
 
-    /// Messages that had their runs between two looks, all but the last.
-    fn pass_unseen(&mut self, look: &Look) -> Vec<Event> {
+    /// Runs of messages, all but the last, that began and ended between two observations.
+    fn pass_unseen(&mut self, observation: &Observation) -> Vec<Event> {
         let mut events = Vec::new();
         let inputs: Vec<Input> = match self.run {
             Run::None | Run::Awaited { .. } => self.new_inputs().collect(),
@@ -383,14 +388,14 @@ impl Conversation {
             else {
                 continue;
             };
-            let began = self.began(first, look);
+            let began = self.began(first, observation);
             events.push(self.open(first, began));
             if let Run::Open(run) = self.run {
                 let idle = Idle {
-                    at: look.now.at,
+                    at: observation.now.at,
                     is_seen: false,
                 };
-                events.push(self.close(run, self.end_of(&run, Some(next), idle, look)));
+                events.push(self.close(run, self.end_of(&run, Some(next), idle, observation)));
             }
             self.handled = first;
             first = Some(next);
@@ -398,8 +403,8 @@ impl Conversation {
         events
     }
 
-    /// A run begins with this message. Those that have come since are part of it.
-    fn open(&mut self, input: Option<Input>, began: Began) -> Event {
+    /// Begins a run with this message. Messages that have come since are part of it.
+    fn open(&mut self, input: Option<Input>, began: RunStart) -> Event {
         self.handled = self.new_inputs().last().or(self.handled);
         self.run = Run::Open(OpenRun {
             began,
@@ -414,52 +419,59 @@ impl Conversation {
         Event::RunStarted(began)
     }
 
-    /// What news say of the run that is under way or closing. `is_new`: they began it, and may tell
-    /// of those before it.
-    fn note(&mut self, update: &Update, told: &[(bool, News)], is_new: bool, look: &Look) {
+    /// Records what an update says of the run that is under way or closing. `is_new`: the update
+    /// began the run, and may also describe earlier ones.
+    fn note(
+        &mut self,
+        update: &Update,
+        reported: &[(bool, TrajectoryChanges)],
+        is_new: bool,
+        observation: &Observation,
+    ) {
         let (status, works) = (self.status, self.works());
         let says_status = update.status.or(update.main.status).is_some();
         let message = self.new_inputs().next();
-        let began = self.began(message, look);
+        let began = self.began(message, observation);
         let last = self.new_inputs().last();
         let (Run::Open(run) | Run::Closing { run, .. }) = &mut self.run else {
             return;
         };
         self.handled = last.or(self.handled);
-        // The agent was seen to work on the message before the message.
+        // The agent was seen working on the message before the message itself was seen.
         if message.is_some_and(|message| message.index == run.first_step)
-            && !run.began.is_told
+            && !run.began.is_reported
             && began.at <= run.began.at
         {
             run.began = began;
         }
         if says_status && works {
-            run.worked = Some(look.now.at);
+            run.worked = Some(observation.now.at);
             run.has_failed = false;
         }
         run.was_canceled |= status == Some(RunStatus::Canceling);
         run.has_failed |= status == Some(RunStatus::Error);
         if !(is_new && works) {
-            run.has_generated |= told
+            run.has_generated |= reported
                 .iter()
                 .any(|(fresh, news)| *fresh && !news.generations.is_empty());
-            run.termination = told
+            run.termination = reported
                 .first()
                 .and_then(|(_, main)| main.termination)
                 .or(run.termination);
         }
     }
 
-    /// An idle agent may have come to the end of its run.
-    fn settle(&mut self, look: &Look) {
+    /// Starts or continues closing the run if the agent is idle.
+    fn settle(&mut self, observation: &Observation) {
         let (run, idle, deadline) = match self.run {
-            Run::Open(run) if self.is_idle(look.says_fully_idle) => {
-                let is_seen =
-                    look.source != UpdateSource::Polling && !look.after_gap && run.worked.is_some();
+            Run::Open(run) if self.is_idle(observation.says_fully_idle) => {
+                let is_seen = observation.source != UpdateSource::Polling
+                    && !observation.after_gap
+                    && run.worked.is_some();
                 (
                     run,
                     Idle {
-                        at: look.now.at,
+                        at: observation.now.at,
                         is_seen,
                     },
                     None,
@@ -478,11 +490,11 @@ impl Conversation {
         } else {
             GOES_ON_WITHIN
         };
-        let latest = look.now.at + wait;
+        let latest = observation.now.at + wait;
         let deadline = deadline.map_or(latest, |deadline| deadline.min(latest));
         self.run = Run::Closing {
             run,
-            end: self.end_of(&run, None, idle, look),
+            end: self.end_of(&run, None, idle, observation),
             idle,
             deadline,
         };
@@ -508,7 +520,7 @@ impl Conversation {
         })
     }
 
-    /// Whether the main trajectory is being worked on.
+    /// Whether the agent works on the main trajectory.
     fn works(&self) -> bool {
         self.status.is_some_and(is_work)
     }
@@ -519,7 +531,7 @@ impl Conversation {
         main && (self.fully_idle || (!says_fully_idle && !self.subagents_work()))
     }
 
-    /// Whether a subagent works, by whatever tells so.
+    /// Whether a subagent works, by any indication.
     fn subagents_work(&self) -> bool {
         self.has_active_children
             || self.is_listed_at_work
@@ -530,7 +542,7 @@ impl Conversation {
             || self.main.first_open_step(self.first_step()).is_some()
     }
 
-    /// The first step of the run under way; without one, the first that there will be.
+    /// The first step of the run under way; without one, the index of the next step.
     fn first_step(&self) -> u32 {
         match self.run {
             Run::Open(run) | Run::Closing { run, .. } => run.first_step,
@@ -545,29 +557,33 @@ impl Conversation {
         inputs.filter(move |input| handled.is_none_or(|handled| input.is_after(handled)))
     }
 
-    /// When a run began that is the answer to this message.
-    fn began(&self, input: Option<Input>, look: &Look) -> Began {
+    /// The start of the run that answers this message.
+    fn began(&self, input: Option<Input>, observation: &Observation) -> RunStart {
         match self.run {
             Run::Awaited { began, .. } => began,
-            _ => self.message_began(input, look),
+            _ => self.message_began(input, observation),
         }
     }
 
-    /// When a new message came, by the agent's clock, unless that cannot be: the look before did
-    /// not show it. A message that came before the end of the run before has waited for that end.
-    fn message_began(&self, input: Option<Input>, look: &Look) -> Began {
-        let tolerance = if look.source == UpdateSource::Polling {
-            LOOKS_WITHIN
+    /// When a new message came, by the agent's clock, unless that is impossible because the
+    /// previous observation did not show it. A message that came before the previous run ended has
+    /// waited for that end.
+    fn message_began(&self, input: Option<Input>, observation: &Observation) -> RunStart {
+        let tolerance = if observation.source == UpdateSource::Polling {
+            OBSERVED_WITHIN
         } else {
             CLOCK_TOLERANCE
         };
         let created = input.and_then(|input| input.created_at);
-        let told = created.and_then(|created| Began::told(created, look.now));
-        let can_be = |began: &Began| {
-            look.before
+        let reported = created.and_then(|created| RunStart::reported(created, observation.now));
+        let can_be = |began: &RunStart| {
+            observation
+                .before
                 .is_none_or(|before| began.at + tolerance >= before.at)
         };
-        let began = told.filter(can_be).unwrap_or_else(|| Began::seen(look.now));
+        let began = reported
+            .filter(can_be)
+            .unwrap_or_else(|| RunStart::observed(observation.now));
         self.last_end.map_or(began, |end| began.not_before(end))
     }
 }
@@ -579,16 +595,17 @@ fn is_work(status: RunStatus) -> bool {
     )
 }
 
-/// Between two steps the agent may say that it is idle; three seconds were seen to be enough to
-/// tell such a gap from the end.
+/// How long an idle agent may still go on. Between two steps the agent may report that it is idle;
+/// three seconds were seen to be enough to distinguish such a gap from the end.
 const GOES_ON_WITHIN: Duration = Duration::from_secs(3);
 
-/// The agent has read an answer to its end a moment before its observer has: calls of a run may be
-/// stated after its end.
+/// How late calls of a run may be reported after its end: the agent has read an answer to its end a
+/// moment before its observer has.
 const CALLS_END_WITHIN: Duration = Duration::from_millis(500);
 
-/// A message that nothing has come of for so long was swallowed.
+/// A message without any reaction for so long was swallowed.
 const SWALLOWED_AFTER: Duration = Duration::from_secs(10);
 
-/// An idle agent is asked again after seconds only, and not for all of a conversation at once.
-pub(super) const LOOKS_WITHIN: Duration = Duration::from_secs(10);
+/// How late an observation may be: an idle agent is polled again after seconds only, and not for
+/// all of a conversation at once.
+pub(super) const OBSERVED_WITHIN: Duration = Duration::from_secs(10);

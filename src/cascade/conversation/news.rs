@@ -1,17 +1,17 @@
-//! What a message says, laid to what is known: of the status, of the main trajectory, of subagents.
-//! What had happened before the house looked is told apart here; it is never counted.
+//! Merges an update into what is known: the status, the main trajectory, subagents. What had
+//! happened before following began is recognised here as history; it is never counted.
 
 use std::time::SystemTime;
 
 use super::clock::{CLOCK_TOLERANCE, Moment, instant_of};
-use super::trajectory::{News, Trajectory};
-use super::{Conversation, Look};
+use super::trajectory::{Trajectory, TrajectoryChanges};
+use super::{Conversation, Observation};
 use crate::cascade::update::{RunStatus, Step, TrajectoryUpdate, Update};
 use crate::record::{Id, StepKind, StepStatus, UpdateSource};
 
 impl Conversation {
-    /// Another conversation turns out to be that of a subagent of this one: what was told of it is
-    /// not told again.
+    /// Adopts another conversation that turns out to be that of a subagent of this one: what was
+    /// reported of it is not reported again.
     pub(in crate::cascade) fn adopt(&mut self, id: Id, other: Self) {
         let mut main = other.main;
         main.status = other.status;
@@ -22,9 +22,9 @@ impl Conversation {
         }
     }
 
-    /// A message that says the status says all there is to say of it. One that says no status may
-    /// still say that everything has ended, or that subagents work.
-    pub(super) fn take_status(&mut self, update: &Update) {
+    /// Applies the status. A message with a status replaces everything known of it. One without may
+    /// still report that everything has ended, or that subagents work.
+    pub(super) fn apply_status(&mut self, update: &Update) {
         let idle = update.fully_idle.then_some(RunStatus::Idle);
         if let Some(status) = update.status.or(update.main.status).or(idle) {
             self.status = Some(status);
@@ -37,23 +37,28 @@ impl Conversation {
         }
     }
 
-    pub(super) fn take_main(&mut self, update: &Update, look: &Look) -> News {
+    pub(super) fn apply_main(
+        &mut self,
+        update: &Update,
+        observation: &Observation,
+    ) -> TrajectoryChanges {
         let is_about_main = update.status.is_some() || update.main != TrajectoryUpdate::default();
         let mut news = self.main.apply(&update.main);
-        // Only the first message of this stream is known to be whole: others may bring the status
-        // before the steps.
+        // Only the first message of this stream is known to be complete: others may bring the
+        // status before the steps.
         let has_steps = !update.main.steps.is_empty() || update.main.total_steps.is_some();
-        let is_picture = has_steps || (is_about_main && look.source == UpdateSource::AgentState);
+        let is_picture =
+            has_steps || (is_about_main && observation.source == UpdateSource::AgentState);
         if is_picture && self.main.has_history.is_none() {
-            self.forget_history(&mut news, look.now);
+            self.forget_history(&mut news, observation.now);
         }
         news
     }
 
-    /// In the first picture, what came before the first message since the agent has been followed
-    /// is history. Without such a message everything is, but for the last one when the agent is at
-    /// work on it.
-    fn forget_history(&mut self, news: &mut News, now: Moment) {
+    /// Separates history in the first full snapshot: what came before the first message since
+    /// following began is history. Without such a message everything is, except the last message
+    /// when the agent is working on it.
+    fn forget_history(&mut self, news: &mut TrajectoryChanges, now: Moment) {
         let len = self.main.len();
         let is_recent = |at: SystemTime| at >= self.since && instant_of(at, now).is_some();
         let recent = self
@@ -71,26 +76,30 @@ impl Conversation {
         self.main.has_history = Some(len > 0 && !(recent.is_some() && self.handled.is_none()));
     }
 
-    pub(super) fn take_subtrajectory(
+    pub(super) fn apply_subtrajectory(
         &mut self,
         id: &Id,
         news: &TrajectoryUpdate,
-        look: &Look,
-    ) -> Option<News> {
+        observation: &Observation,
+    ) -> Option<TrajectoryChanges> {
         let has_room = self.subtrajectories.len() < MAX_SUBTRAJECTORIES
             || self.subtrajectories.contains_key(id);
         let sub = has_room.then(|| self.subtrajectories.entry(id.clone()).or_default())?;
         if news.status.is_some() {
-            sub.status_by = Some(look.source);
+            sub.status_by = Some(observation.source);
         }
         Some(sub.apply(news))
     }
 
-    /// The stream of the agent's state tells the status of each subagent. When it has been left for
-    /// another way, nobody says any more how those go on whose trajectories stand inside of steps:
-    /// for them their steps tell.
-    pub(super) fn forget_statuses_of_left_stream(&mut self, update: &Update, look: &Look) {
-        if update.status.is_some() && look.source != UpdateSource::AgentState {
+    /// Forgets the statuses of subagents that the agent-state stream reported once that stream has
+    /// been left for another source. No other source updates the status of those whose trajectories
+    /// stand inside of steps: their steps show whether they work.
+    pub(super) fn forget_statuses_of_left_stream(
+        &mut self,
+        update: &Update,
+        observation: &Observation,
+    ) {
+        if update.status.is_some() && observation.source != UpdateSource::AgentState {
             let by_stream = |sub: &&mut Trajectory| sub.status_by == Some(UpdateSource::AgentState);
             self.subtrajectories
                 .values_mut()
@@ -99,8 +108,12 @@ impl Conversation {
         }
     }
 
-    /// What a subagent had done before its run was looked at is history.
-    pub(super) fn judge_subtrajectory(&mut self, id: &Id, mut news: News) -> Option<(bool, News)> {
+    /// Drops what a subagent had done before its run was observed: that is history.
+    pub(super) fn drop_history_of_subtrajectory(
+        &mut self,
+        id: &Id,
+        mut news: TrajectoryChanges,
+    ) -> Option<(bool, TrajectoryChanges)> {
         let began = self.current().map(|(began, _)| began.wall);
         let sub = self.subtrajectories.get_mut(id)?;
         if sub.has_history.is_none() && sub.len() > 0 {
@@ -120,5 +133,5 @@ fn ended(step: &Step) -> Option<(StepKind, StepStatus)> {
     step.status.is_final().then_some((step.kind, step.status))
 }
 
-/// Subagents of one conversation; a handful is usual.
+/// Most subagents of one conversation; a handful is usual.
 pub(super) const MAX_SUBTRAJECTORIES: usize = 1_000;

@@ -1,17 +1,17 @@
-//! The run of a conversation: how far it has come, and how one look at the conversation found it.
+//! The state of a conversation's run, and one observation of the conversation.
 
 use std::time::Instant;
 
-use super::clock::{Began, Moment};
+use super::clock::{Moment, RunStart};
 use crate::cascade::update::Termination;
 use crate::record::{RunOutcome, UpdateSource};
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Run {
-    /// None is under way.
+    /// No run is under way.
     None,
-    /// The user has written, and nothing has been seen to come of it.
-    Awaited { began: Began, since: Moment },
+    /// The user has written, and the agent has not been seen to react.
+    Awaited { began: RunStart, since: Moment },
     /// The agent works.
     Open(OpenRun),
     /// The agent is idle; unless it goes on soon, this was the end.
@@ -25,12 +25,12 @@ pub(super) enum Run {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OpenRun {
-    pub(super) began: Began,
+    pub(super) began: RunStart,
     /// The first step that belongs to it.
     pub(super) first_step: u32,
-    /// When the agent last said that it works; `None` when it was not seen to.
+    /// When the agent last reported that it works; `None` when it was never seen working.
     pub(super) worked: Option<Instant>,
-    /// The end that turned out to be none: the agent went on.
+    /// An end that a later update revoked: the agent went on.
     pub(super) paused: Option<End>,
     pub(super) was_canceled: bool,
     pub(super) has_failed: bool,
@@ -49,19 +49,19 @@ pub(super) struct Idle {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct End {
     pub(super) at: Instant,
-    /// It may have been as late as this: what the agent did of which no step tells.
+    /// The latest possible end, because of activity that no step shows.
     pub(super) latest: Instant,
     pub(super) outcome: RunOutcome,
-    /// How many steps there were.
+    /// The number of steps at the end.
     pub(super) steps: u32,
 }
 
-/// One look at the conversation.
+/// One observation of the conversation: an update with its circumstances.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Look {
+pub(super) struct Observation {
     pub(super) source: UpdateSource,
     pub(super) says_fully_idle: bool,
-    /// News may have been missed since the look before.
+    /// Updates may have been missed since the previous observation.
     pub(super) after_gap: bool,
     pub(super) before: Option<Moment>,
     pub(super) now: Moment,

@@ -1,4 +1,4 @@
-//! What is known of one trajectory, so that of each message only what is new counts.
+//! The known state of one trajectory, so that only what is new in each message counts.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -12,25 +12,25 @@ use crate::record::{Id, StepKind, StepStatus, UpdateSource};
 #[derive(Debug, Default)]
 pub(super) struct Trajectory {
     pub(super) status: Option<RunStatus>,
-    /// Who said the status.
+    /// The source of the status.
     pub(super) status_by: Option<UpdateSource>,
-    /// Whether something had happened before the house looked; `None` until its steps have been
+    /// Whether something had happened before following began; `None` until its steps have been
     /// seen.
     pub(super) has_history: Option<bool>,
     steps: BTreeMap<u32, Step>,
-    /// The calls to models that have been told, each with the name that the provider gave it.
-    told: BTreeMap<u32, Option<Id>>,
+    /// The calls to models that have been reported, each with the provider's id of it.
+    known_generations: BTreeMap<u32, Option<Id>>,
     terminations: BTreeMap<u32, Termination>,
 }
 
-/// What one message brought that was not known before.
+/// What one message added to what was known.
 #[derive(Debug, Default)]
-pub(super) struct News {
-    /// Steps that have come to their end.
+pub(super) struct TrajectoryChanges {
+    /// Steps that have ended.
     pub(super) ended: Vec<(StepKind, StepStatus)>,
-    /// Calls to models that have come to their end.
+    /// Calls to models that have ended.
     pub(super) generations: Vec<Generation>,
-    /// They are the first ones that were seen.
+    /// No call of the trajectory had been seen before these.
     are_first: bool,
     /// Why the last executor ended.
     pub(super) termination: Option<Termination>,
@@ -44,13 +44,13 @@ pub(super) struct Input {
 }
 
 impl Trajectory {
-    pub(super) fn apply(&mut self, update: &TrajectoryUpdate) -> News {
+    pub(super) fn apply(&mut self, update: &TrajectoryUpdate) -> TrajectoryChanges {
         self.status = update.status.or(self.status);
         let total = update.total_steps.unwrap_or(MAX_ENTRIES).min(MAX_ENTRIES);
         self.steps.split_off(&total);
-        let mut news = News {
-            are_first: self.told.is_empty(),
-            ..News::default()
+        let mut news = TrajectoryChanges {
+            are_first: self.known_generations.is_empty(),
+            ..TrajectoryChanges::default()
         };
         for (index, step) in update.steps.iter().filter(|(index, _)| *index < total) {
             let before = self.steps.insert(*index, step.clone());
@@ -64,7 +64,7 @@ impl Trajectory {
             .iter()
             .filter(|(_, generation)| generation.usage.is_some());
         for (index, generation) in ended.filter(|(index, _)| *index < MAX_ENTRIES) {
-            if self.is_untold(*index, generation) {
+            if self.is_new_generation(*index, generation) {
                 news.generations.push(generation.clone());
             }
         }
@@ -80,9 +80,9 @@ impl Trajectory {
         news
     }
 
-    /// Whether a call has not been told yet, as it is from now on. Where steps were taken back,
-    /// another call may stand at an index that was told.
-    fn is_untold(&mut self, index: u32, generation: &Generation) -> bool {
+    /// Whether a call is new; it is known from now on. Where steps were taken back, another call
+    /// may stand at a known index.
+    fn is_new_generation(&mut self, index: u32, generation: &Generation) -> bool {
         let Generation {
             response,
             messages,
@@ -94,23 +94,25 @@ impl Trajectory {
             .or(messages.first())
             .or(traces.last())
             .cloned();
-        match self.told.insert(index, name.clone()) {
+        match self.known_generations.insert(index, name.clone()) {
             None => true,
             Some(before) => before.is_some() && name.is_some() && before != name,
         }
     }
 
     /// Whether the wire must have seen these calls.
-    pub(super) fn is_fresh(&self, news: &News) -> bool {
+    pub(super) fn is_fresh(&self, news: &TrajectoryChanges) -> bool {
         self.has_history
             .is_some_and(|has_history| !(has_history && news.are_first))
     }
 
-    /// The number of steps, and of calls to models up to the last one that has been told.
+    /// The number of steps, and of calls to models up to the last known one.
     pub(super) fn known(&self) -> (u32, u32) {
         (
             self.len(),
-            self.told.last_key_value().map_or(0, |(index, _)| index + 1),
+            self.known_generations
+                .last_key_value()
+                .map_or(0, |(index, _)| index + 1),
         )
     }
 
@@ -156,8 +158,8 @@ impl Trajectory {
 }
 
 impl Input {
-    /// Whether it is another message that came later. Where steps were taken back, it may stand at
-    /// an earlier index.
+    /// Whether it is another message, which came later. Where steps were taken back, it may stand
+    /// at an earlier index.
     pub(super) fn is_after(self, other: Self) -> bool {
         self.index > other.index
             || self

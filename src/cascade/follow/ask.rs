@@ -1,4 +1,5 @@
-//! Questions to the agent and what its answers say: the client's bytes read by the readers.
+//! Requests to the agent and their parsed answers: joins the client, which yields bytes, with the
+//! readers.
 
 use serde_json::{Value, json};
 
@@ -12,16 +13,16 @@ use crate::cascade::update::{TrajectoryUpdate, Update};
 use crate::dialect::quota::{QuotaDocument, Told};
 use crate::record::{FollowFailure, Id, Provider};
 
-/// One agent to ask.
+/// An agent that answers requests.
 #[derive(Debug)]
 pub(super) struct Agent {
     client: Client,
 }
 
-/// Why there is no answer, or none that can be used.
+/// Why there is no usable answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Failure {
-    #[error("a difference does not fit what it is a difference to: {0}")]
+    #[error("a difference does not fit the state that it applies to: {0}")]
     Diff(#[from] DiffError),
     #[error("the agent's answer cannot be read: {0}")]
     Malformed(#[from] Malformed),
@@ -38,7 +39,7 @@ impl Failure {
         }
     }
 
-    /// Whether the agent does not offer what it was asked for.
+    /// Whether the agent does not offer the method.
     pub(super) fn is_missing(self) -> bool {
         matches!(self, Self::Rpc(error) if error.is_missing())
     }
@@ -63,8 +64,8 @@ impl Agent {
         .await
     }
 
-    /// The steps from one on, with what subagents have done in them. A conversation that the agent
-    /// has not touched since its start must be loaded first.
+    /// The steps from an offset on, with those of subagents inside them. A conversation that the
+    /// agent has not touched since its start must be loaded first.
     pub(super) async fn steps(&self, cascade: &Id, offset: u32) -> Result<Update, Failure> {
         let request = json!({"cascadeId": cascade, "stepOffset": offset});
         let ask = || {
@@ -89,7 +90,7 @@ impl Agent {
         }
     }
 
-    /// The calls to models from one on.
+    /// The calls to models from an offset on.
     pub(super) async fn generations(
         &self,
         cascade: &Id,
@@ -106,15 +107,15 @@ impl Agent {
 
     /// What is left of the account's quotas.
     pub(super) async fn quotas(&self) -> Result<Told, Failure> {
-        self.told(Method::RetrieveUserQuotaSummary).await
+        self.quota_document(Method::RetrieveUserQuotaSummary).await
     }
 
-    /// What models are called.
+    /// The models with their display names.
     pub(super) async fn models(&self) -> Result<Told, Failure> {
-        self.told(Method::GetAvailableModels).await
+        self.quota_document(Method::GetAvailableModels).await
     }
 
-    /// What is left of each model's quota: older agents know no summary.
+    /// What is left of each model's quota, for older agents without a quota summary.
     pub(super) async fn user_status(&self) -> Result<Vec<ModelConfig>, Failure> {
         self.read(Method::GetUserStatus, &json!({}), UserStatus::default())
             .await
@@ -159,7 +160,7 @@ impl Agent {
         Ok(reader.finish()?)
     }
 
-    async fn told(&self, method: Method) -> Result<Told, Failure> {
+    async fn quota_document(&self, method: Method) -> Result<Told, Failure> {
         let mut document = QuotaDocument::new(Provider::CloudCode);
         self.client
             .unary(method, &json!({}), &mut |bytes| _ = document.feed(bytes))
@@ -168,7 +169,7 @@ impl Agent {
     }
 }
 
-/// A stream of a conversation's states: the first is whole, the others tell what has changed.
+/// A stream of a conversation's states: the first is complete, the others hold what has changed.
 pub(super) struct AgentStates(JsonStream);
 
 impl AgentStates {

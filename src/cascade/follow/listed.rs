@@ -1,19 +1,19 @@
-//! What the agent's list of conversations says, as far as it shows that something has happened.
+//! The parts of the agent's list of conversations that show that something has happened.
 
 use std::time::SystemTime;
 
 use crate::cascade::read::Summary;
 use crate::cascade::update::RunStatus;
 
-/// A conversation of which there is something to learn.
+/// A conversation that has, or may have, changed.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct News<'a> {
+pub(super) struct ChangedConversation<'a> {
     pub(super) summary: &'a Summary,
-    /// The agent, or a subagent, is at work on it.
+    /// The agent, or a subagent, is working on it.
     pub(super) is_worked_on: bool,
 }
 
-/// What the list says of a conversation, as far as it shows that something has happened.
+/// The parts of a list entry that change when something happens in the conversation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Listed {
     status: Option<RunStatus>,

@@ -1,19 +1,19 @@
-//! Follows the conversations of one language server after the other, on the best way that it
+//! Follows the conversations of one language server after the other, by the best method that it
 //! offers.
 //!
-//! What enters: where the agent listens, and calls that name unknown conversations. What leaves:
-//! updates for the correlator, names of models and quotas for the record. It asks only, changes
-//! nothing, and whatever fails costs news, counted, and nothing else.
+//! Input: where the agent listens, and calls that name unknown conversations. Output: updates for
+//! the correlator, names of models and quotas for the record. It only reads and changes nothing; a
+//! failure loses updates, which is counted, and nothing else.
 //!
-//! The ways, best first: a stream of the agent's state for each conversation; a reactive stream for
-//! each, which ends after each turn; asking again and again. Which of them exists differs between
-//! versions and may change while the agent runs, so the way is found by trying, left when it ends,
-//! and tried again later.
+//! The methods, best first: a stream of the agent's state for each conversation; a reactive stream
+//! for each, which ends after each turn; polling. Which of them exists differs between versions and
+//! may change while the agent runs, so the method is found by trying, left when it ends, and tried
+//! again later.
 
 mod ask;
-mod complaints;
-mod ladder;
+mod failure_log;
 mod listed;
+mod method;
 mod quotas;
 mod session;
 mod streams;
@@ -36,15 +36,15 @@ use session::Session;
 /// How an agent is followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// How often a conversation is asked for while the agent works on it and no stream tells of it.
+    /// How often a conversation is polled while the agent works on it and no stream reports it.
     pub poll_interval: Duration,
-    /// How often the list of conversations is asked for while nothing happens.
+    /// How often the list of conversations is polled while nothing happens.
     pub idle_interval: Duration,
-    /// How long after a stream was missing it is tried again.
+    /// How long after a stream turned out to be missing it is tried again.
     pub retry_upward: Duration,
-    /// How often quotas and names of models are asked for.
+    /// How often quotas and names of models are polled.
     pub quota_interval: Duration,
-    /// Streams at the same time; conversations beyond are asked for.
+    /// Most streams at the same time; conversations beyond that are polled.
     pub max_streams: usize,
 }
 
@@ -61,7 +61,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// How long an agent is left alone after so many failures in a row.
+    /// The pause after so many failures in a row.
     fn pause_after(&self, failures: u32) -> Duration {
         self.poll_interval
             .saturating_mul(2u32.saturating_pow(failures))
@@ -69,7 +69,7 @@ impl Config {
     }
 }
 
-/// Follows whatever agent there is, until `stopping`. `tasks` takes the tasks of connections.
+/// Follows whichever agent there is, until `stopping`. `tasks` tracks the tasks of connections.
 pub async fn run(
     config: Config,
     mut endpoints: Receiver<Option<Endpoint>>,
@@ -80,7 +80,7 @@ pub async fn run(
     loop {
         let endpoint = endpoints.borrow_and_update().clone();
         let changed = async {
-            // Nobody will ever name another agent: this one is followed to the end.
+            // No other agent will be announced: this one is followed to the end.
             if endpoints.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
@@ -116,7 +116,7 @@ async fn follow(
         .await;
 }
 
-/// Settles what the correlator waits for, until `stopping`; needed also where no agent is followed.
+/// Calls the correlator's `tick` until `stopping`; needed even where no agent is followed.
 pub async fn keep_time(correlator: Arc<Correlator>, stopping: CancellationToken) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -125,5 +125,5 @@ pub async fn keep_time(correlator: Arc<Correlator>, stopping: CancellationToken)
     }
 }
 
-/// Short against the half second after which a run that has ended is stated.
+/// Short compared to the half second after which a run that has ended is reported.
 const TICK: Duration = Duration::from_millis(100);

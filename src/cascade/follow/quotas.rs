@@ -1,5 +1,5 @@
-//! What is left of the account's quotas, and what models are called: asked for now and then while
-//! the agent answers.
+//! Polls what is left of the account's quotas, and the display names of models, while the agent
+//! answers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,37 +9,37 @@ use tokio::sync::watch::Receiver;
 use tokio::time::sleep;
 
 use super::ask::{Agent, Failure};
-use super::complaints::Complaints;
+use super::failure_log::FailureLog;
 use crate::cascade::correlate::Correlator;
 use crate::cascade::read::ModelConfig;
 use crate::dialect::quota::Told;
 use crate::record::{Id, Model, ModelName, Provider, Quota, QuotaWindow, Record as _};
 
-/// Asks one agent.
-pub(super) struct Quotas {
+/// The quota poller of one agent.
+pub(super) struct QuotaPoller {
     agent: Arc<Agent>,
     correlator: Arc<Correlator>,
-    complaints: Arc<Complaints>,
-    /// Models on the wire by the agent's own numbers.
+    failure_log: Arc<FailureLog>,
+    /// Models as named on the wire by the agent's own placeholder names.
     placeholders: BTreeMap<Id, Model>,
 }
 
-impl Quotas {
+impl QuotaPoller {
     pub(super) fn new(
         agent: Arc<Agent>,
         correlator: Arc<Correlator>,
-        complaints: Arc<Complaints>,
+        failure_log: Arc<FailureLog>,
     ) -> Self {
         Self {
             agent,
             correlator,
-            complaints,
+            failure_log,
             placeholders: BTreeMap::new(),
         }
     }
 
-    /// Asks when the agent begins to answer, and again after each interval, for as long as somebody
-    /// follows it.
+    /// Polls when the agent begins to answer, and again after each interval, for as long as it is
+    /// followed.
     pub(super) async fn run(mut self, interval: Duration, mut is_followed: Receiver<bool>) {
         while is_followed
             .wait_for(|is_followed| *is_followed)
@@ -56,19 +56,19 @@ impl Quotas {
 
     async fn ask(&mut self) {
         match self.agent.models().await {
-            Ok(told) => {
+            Ok(quota_document) => {
                 let numbered =
                     |name: &ModelName| Some((name.placeholder.clone()?, name.model.clone()));
                 self.placeholders
-                    .extend(told.names.iter().filter_map(numbered));
-                self.state(told);
+                    .extend(quota_document.names.iter().filter_map(numbered));
+                self.emit(quota_document);
             }
-            Err(failure) => self.tell_unless_missing(failure),
+            Err(failure) => self.report_unless_missing(failure),
         }
         match self.agent.quotas().await {
-            Ok(told) => self.state(told),
+            Ok(quota_document) => self.emit(quota_document),
             Err(failure) if failure.is_missing() => self.ask_for_user_status().await,
-            Err(failure) => self.complaints.tell(failure),
+            Err(failure) => self.failure_log.report(failure),
         }
     }
 
@@ -79,16 +79,16 @@ impl Quotas {
                     .into_iter()
                     .filter_map(|model| self.quota(model))
                     .collect();
-                self.state(Told {
+                self.emit(Told {
                     names: Vec::new(),
                     quotas,
                 });
             }
-            Err(failure) => self.tell_unless_missing(failure),
+            Err(failure) => self.report_unless_missing(failure),
         }
     }
 
-    /// Under the model's name on the wire, where that is known.
+    /// A quota under the model's name on the wire, where that is known.
     fn quota(&self, of: ModelConfig) -> Option<Quota> {
         let named = || Model::from_wire(of.placeholder.as_str());
         Some(Quota {
@@ -104,13 +104,15 @@ impl Quotas {
         })
     }
 
-    fn state(&self, told: Told) {
-        told.facts().for_each(|fact| self.correlator.record(fact));
+    fn emit(&self, quota_document: Told) {
+        quota_document
+            .facts()
+            .for_each(|fact| self.correlator.record(fact));
     }
 
-    fn tell_unless_missing(&self, failure: Failure) {
+    fn report_unless_missing(&self, failure: Failure) {
         if !failure.is_missing() {
-            self.complaints.tell(failure);
+            self.failure_log.report(failure);
         }
     }
 }

@@ -1,4 +1,5 @@
-//! All conversations of one agent: who is watched on a stream, who is asked for, and when.
+//! Follows all conversations of one agent: decides which are watched on a stream, which are polled,
+//! and when.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,10 +10,10 @@ use tokio::time::sleep;
 
 use super::Config;
 use super::ask::{Agent, Failure};
-use super::complaints::Complaints;
-use super::ladder::{Ladder, Rung};
-use super::listed::{Listed, News};
-use super::quotas::Quotas;
+use super::failure_log::FailureLog;
+use super::listed::{ChangedConversation, Listed};
+use super::method::{FollowMethod, MethodChoice};
+use super::quotas::QuotaPoller;
 use super::streams::Streams;
 use super::watch::WatchEnd;
 use crate::cascade::client::Client;
@@ -26,67 +27,68 @@ pub(super) struct Session {
     config: Config,
     agent: Arc<Agent>,
     correlator: Arc<Correlator>,
-    complaints: Arc<Complaints>,
-    ladder: Ladder,
-    /// Rungs of which it has been logged that they are missing.
-    missing: BTreeSet<Rung>,
+    failure_log: Arc<FailureLog>,
+    methods: MethodChoice,
+    /// Methods that have been logged as missing.
+    missing: BTreeSet<FollowMethod>,
     streams: Streams,
-    /// Conversations whose streams fail, and since when: they are asked for, until a stream is
-    /// tried again.
+    /// Conversations whose streams fail, and since when: they are polled until a stream is tried
+    /// again.
     failing: BTreeMap<Id, Instant>,
-    /// Conversations of which news could not be had; nobody says again that there are any.
-    owed: BTreeMap<Id, Retry>,
-    /// What the list said last; `None` before the first look.
+    /// Conversations whose updates could not be fetched; the list does not show them as changed
+    /// again.
+    pending: BTreeMap<Id, Retry>,
+    /// The list as last read; `None` before the first poll.
     listed: Option<BTreeMap<Id, Listed>>,
     /// When the agent's list was first read, by the wall clock; `None` before.
     since: Option<SystemTime>,
-    /// What the list said of conversations of which it was not believed that they are idle.
+    /// List entries of conversations that were listed as idle but did not look idle.
     doubted: BTreeMap<Id, Listed>,
     /// When the list was last read.
-    looked_at: Instant,
-    /// Conversations that rest and may still be asked for in this look.
-    resting_left: u32,
-    /// Looks that failed in a row.
+    polled_at: Instant,
+    /// How many resting conversations may still be polled in this round.
+    idle_budget: u32,
+    /// Polls of the list that failed in a row.
     failures: u32,
-    /// The agent's word counts: it answers.
+    /// Whether the agent answers, so that it counts as followed.
     is_followed: watch::Sender<bool>,
 }
 
-/// Something that fails is tried more and more rarely.
+/// When to try again; the pause grows with each failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Retry {
     failures: u32,
     not_before: Instant,
 }
 
-/// Where the news of a conversation come from.
+/// How the update of a conversation is delivered.
 #[derive(Debug)]
-enum Attended {
-    /// From an answer.
-    Asked(Update),
-    /// It cannot be had at the moment.
+enum Delivery {
+    /// By the answer to a poll.
+    Polled(Update),
+    /// It cannot be fetched at the moment.
     Later,
-    /// A stream tells of it.
-    Watched,
+    /// By a stream.
+    Streamed,
 }
 
 impl Session {
     pub(super) fn new(config: Config, client: Client, correlator: Arc<Correlator>) -> Self {
         Self {
-            ladder: Ladder::new(config.retry_upward),
+            methods: MethodChoice::new(config.retry_upward),
             streams: Streams::new(config.max_streams),
             config,
             agent: Arc::new(Agent::new(client)),
-            complaints: Arc::new(Complaints::new(Arc::clone(&correlator))),
+            failure_log: Arc::new(FailureLog::new(Arc::clone(&correlator))),
             correlator,
             missing: BTreeSet::new(),
             failing: BTreeMap::new(),
-            owed: BTreeMap::new(),
+            pending: BTreeMap::new(),
             doubted: BTreeMap::new(),
             listed: None,
             since: None,
-            looked_at: Instant::now(),
-            resting_left: RESTING_AT_ONCE,
+            polled_at: Instant::now(),
+            idle_budget: MAX_IDLE_PER_POLL,
             failures: 0,
             is_followed: watch::Sender::new(false),
         }
@@ -95,29 +97,29 @@ impl Session {
     /// Follows for as long as the caller waits.
     pub(super) async fn run(self) {
         let (agent, correlator) = (Arc::clone(&self.agent), Arc::clone(&self.correlator));
-        let quotas = Quotas::new(agent, correlator, Arc::clone(&self.complaints));
+        let quotas = QuotaPoller::new(agent, correlator, Arc::clone(&self.failure_log));
         let quotas = quotas.run(self.config.quota_interval, self.is_followed.subscribe());
-        // Beside each other: for its quotas the agent asks the provider, which may take long.
+        // Concurrently: for its quotas the agent asks the provider, which may take long.
         tokio::join!(self.follow(), quotas);
     }
 
     async fn follow(mut self) {
         let correlator = Arc::clone(&self.correlator);
         loop {
-            let asks = self.look().await;
+            let asks = self.poll_list().await;
             let pause = self.pause(asks, Instant::now());
-            // An agent that fails is not asked sooner because its calls are seen.
+            // An agent that fails is not polled sooner because its calls are seen.
             let answers = self.failures == 0;
-            // What ends one of these early is kept: a permit of the correlator, an ended watch.
+            // Cancelling an arm loses nothing: the correlator's permit and ended watches are kept.
             tokio::select! {
                 () = sleep(pause) => {}
-                () = async { correlator.wanted().await; sleep(BETWEEN_LOOKS).await; }, if answers => {}
+                () = async { correlator.wanted().await; sleep(MIN_POLL_GAP).await; }, if answers => {}
                 ended = self.streams.next_end() => {
-                    // Many end at once when a rung goes; one look serves all of them.
+                    // Many end at once when a method goes away; one poll serves all of them.
                     let mut next = Some(ended);
                     while let Some(ended) = next {
-                        if let Some((cascade, rung, end)) = ended {
-                            self.stream_ended(cascade, rung, end);
+                        if let Some((cascade, method, end)) = ended {
+                            self.stream_ended(cascade, method, end);
                         }
                         next = self.streams.try_next_end();
                     }
@@ -126,7 +128,7 @@ impl Session {
         }
     }
 
-    /// Until the next look.
+    /// The pause until the next poll.
     fn pause(&self, asks: bool, now: Instant) -> Duration {
         if self.failures > 0 {
             return self.config.pause_after(self.failures);
@@ -137,21 +139,21 @@ impl Session {
             self.config.idle_interval
         };
         let due = self
-            .owed
+            .pending
             .values()
             .map(|retry| retry.not_before.saturating_duration_since(now))
             .min();
         due.map_or(usual, |due| due.min(usual))
     }
 
-    /// Looks at the list of conversations, and at those that no stream tells of. Returns whether
-    /// any of those is being worked on.
-    async fn look(&mut self) -> bool {
-        self.climb();
+    /// Polls the list of conversations, and those conversations that no stream reports. Returns
+    /// whether any of these is being worked on.
+    async fn poll_list(&mut self) -> bool {
+        self.retry_upward_if_due();
         let summaries = match self.agent.summaries().await {
             Ok(summaries) => summaries,
             Err(failure) => {
-                self.look_failed(failure).await;
+                self.poll_failed(failure).await;
                 return false;
             }
         };
@@ -162,30 +164,30 @@ impl Session {
         }
         self.correlator.summaries(&summaries);
         self.forget_deleted(&summaries);
-        self.attend_to_news(&summaries).await
+        self.follow_changes(&summaries).await
     }
 
-    async fn attend_to_news(&mut self, summaries: &[Summary]) -> bool {
+    async fn follow_changes(&mut self, summaries: &[Summary]) -> bool {
         let (mut asks, mut updates) = (false, Vec::new());
-        self.looked_at = Instant::now();
-        self.resting_left = RESTING_AT_ONCE;
-        for News {
+        self.polled_at = Instant::now();
+        self.idle_budget = MAX_IDLE_PER_POLL;
+        for ChangedConversation {
             summary,
             is_worked_on,
         } in self.news(summaries)
         {
             let cascade = &summary.cascade;
-            match self.attend(summary, is_worked_on).await {
-                Attended::Asked(update) => {
+            match self.news_of(summary, is_worked_on).await {
+                Delivery::Polled(update) => {
                     updates.push((cascade, update));
                     asks |= is_worked_on;
                 }
-                Attended::Later => {}
-                Attended::Watched => asks |= self.correlator.needs_list(cascade),
+                Delivery::Later => {}
+                Delivery::Streamed => asks |= self.correlator.needs_list(cascade),
             }
         }
-        // Its next message ends a run: what subagents did in it has been asked for later and must
-        // be known before.
+        // The next message of a root conversation ends its run: what subagents did in the run was
+        // polled later and must be applied first.
         for (cascade, update) in updates.into_iter().rev() {
             self.correlator
                 .update(cascade, &update, UpdateSource::Polling);
@@ -193,10 +195,10 @@ impl Session {
         asks
     }
 
-    /// The conversations of which there is something to learn, those first that the agent works on:
-    /// they have the streams. A subagent's conversation comes after the one that it works for: that
-    /// one's stream may tell of both.
-    fn news<'a>(&mut self, summaries: &'a [Summary]) -> Vec<News<'a>> {
+    /// The conversations that have changed, those that the agent works on first: they get the
+    /// streams. A subagent's conversation comes after the one that it works for: that one's stream
+    /// may report both.
+    fn news<'a>(&mut self, summaries: &'a [Summary]) -> Vec<ChangedConversation<'a>> {
         let is_first = self.listed.is_none();
         let mut listed = self.listed.take().unwrap_or_default();
         let mut news = Vec::new();
@@ -204,16 +206,16 @@ impl Session {
             let cascade = &summary.cascade;
             let now = Listed::of(summary);
             let before = listed.insert(cascade.clone(), now.clone());
-            // What is idle at the first look is history, and so is an old conversation that the
+            // What is idle at the first poll is history, and so is an old conversation that the
             // agent lists only later.
             let is_history = is_first || (before.is_none() && self.is_history(summary));
             let has_changed = before.as_ref() != Some(&now) && !is_history;
             let is_worked_on = summary.is_worked_on() || self.correlator.is_running(cascade);
             if is_worked_on {
-                self.streams.note_work(cascade, self.looked_at);
+                self.streams.note_work(cascade, self.polled_at);
             }
-            if is_worked_on || has_changed || self.owed.contains_key(cascade) {
-                news.push(News {
+            if is_worked_on || has_changed || self.pending.contains_key(cascade) {
+                news.push(ChangedConversation {
                     summary,
                     is_worked_on,
                 });
@@ -221,7 +223,7 @@ impl Session {
         }
         self.listed = Some(listed);
         news.sort_by_key(
-            |News {
+            |ChangedConversation {
                  summary,
                  is_worked_on,
              }| (summary.root.is_some(), !is_worked_on),
@@ -229,8 +231,8 @@ impl Session {
         news
     }
 
-    /// Whether an idle conversation has not changed since the agent has been followed. A call of
-    /// which no run is known shows that it has, whatever its clock says.
+    /// Whether an idle conversation has not changed since following began. A call without a known
+    /// run shows that it has, whatever its clock says.
     fn is_history(&self, summary: &Summary) -> bool {
         let changed = summary.last_modified.or(summary.last_user_input);
         let is_old = changed
@@ -240,90 +242,92 @@ impl Session {
     }
 
     /// Tries again what failed long enough ago.
-    fn climb(&mut self) {
+    fn retry_upward_if_due(&mut self) {
         let now = Instant::now();
         let retry = self.config.retry_upward;
         self.failing
             .retain(|_, since| now.saturating_duration_since(*since) < retry);
-        if self.ladder.climb(now) {
+        if self.methods.retry_upward_if_due(now) {
             self.failing.clear();
-            self.streams.keep_only(Rung::AgentState);
+            self.streams.keep_only(FollowMethod::AgentState);
         }
     }
 
-    /// A conversation has news: they come by a stream, or are asked for.
-    async fn attend(&mut self, summary: &Summary, is_worked_on: bool) -> Attended {
+    /// Fetches the update of a changed conversation: by a stream, or by polling.
+    async fn news_of(&mut self, summary: &Summary, is_worked_on: bool) -> Delivery {
         let cascade = &summary.cascade;
-        let rung = self.ladder.rung();
-        // The state of a conversation tells of its subagents.
-        let is_told_of = |root| self.streams.rung(root) == Some(Rung::AgentState);
-        if self.streams.rung(cascade).is_some() || summary.root.as_ref().is_some_and(is_told_of) {
-            self.owed.remove(cascade);
-            return Attended::Watched;
+        let method = self.methods.method();
+        // The state stream of a conversation reports its subagents.
+        let has_state_stream = |root| self.streams.method(root) == Some(FollowMethod::AgentState);
+        if self.streams.method(cascade).is_some()
+            || summary.root.as_ref().is_some_and(has_state_stream)
+        {
+            self.pending.remove(cascade);
+            return Delivery::Streamed;
         }
-        let can_be_watched = rung != Rung::Polling && !self.failing.contains_key(cascade);
+        let can_be_watched = method != FollowMethod::Polling && !self.failing.contains_key(cascade);
         if can_be_watched && self.has_stream_for(summary) {
             self.streams
-                .open(&self.agent, &self.correlator, cascade, rung);
-            self.owed.remove(cascade);
-            return Attended::Watched;
+                .open(&self.agent, &self.correlator, cascade, method);
+            self.pending.remove(cascade);
+            return Delivery::Streamed;
         }
-        let before = self.owed.get(cascade).copied();
+        let before = self.pending.get(cascade).copied();
         if before.is_some_and(|retry| Instant::now() < retry.not_before) {
-            return Attended::Later;
+            return Delivery::Later;
         }
-        // Those that rest must not keep those that run waiting: what is left of them comes at the
-        // next look, which is soon.
+        // Resting conversations must not delay running ones: the remaining ones are polled in the
+        // next round, which is soon.
         if !is_worked_on {
-            let Some(left) = self.resting_left.checked_sub(1) else {
-                self.owed.entry(cascade.clone()).or_insert(Retry {
+            let Some(left) = self.idle_budget.checked_sub(1) else {
+                self.pending.entry(cascade.clone()).or_insert(Retry {
                     failures: 0,
-                    not_before: self.looked_at,
+                    not_before: self.polled_at,
                 });
-                return Attended::Later;
+                return Delivery::Later;
             };
-            self.resting_left = left;
+            self.idle_budget = left;
         }
         match self.ask_for(summary).await {
             Ok(update) => {
-                self.owed.remove(cascade);
-                Attended::Asked(self.with_status_of_its_steps(summary, update))
+                self.pending.remove(cascade);
+                Delivery::Polled(self.with_status_of_its_steps(summary, update))
             }
             Err(failure) => {
-                self.complaints.tell(failure);
+                self.failure_log.report(failure);
                 let failures = before.map_or(0, |retry| retry.failures).saturating_add(1);
                 let not_before = Instant::now() + self.config.pause_after(failures);
-                self.owed.insert(
+                self.pending.insert(
                     cascade.clone(),
                     Retry {
                         failures,
                         not_before,
                     },
                 );
-                Attended::Later
+                Delivery::Later
             }
         }
     }
 
-    /// Whether there is a stream to be had; for a conversation that the agent works on, also that
-    /// of one that rests.
+    /// Whether a stream is available; for a conversation that the agent works on, that of a resting
+    /// one may be taken over.
     fn has_stream_for(&mut self, summary: &Summary) -> bool {
         let Self {
             streams,
             correlator,
-            looked_at,
+            polled_at,
             ..
         } = self;
         streams.has_room()
             || (summary.is_worked_on()
-                && streams.make_room(*looked_at, |cascade| correlator.is_running(cascade)))
+                && streams.make_room(*polled_at, |cascade| correlator.is_running(cascade)))
     }
 
-    /// The list is older than the steps: when it says that the agent is idle and a step is under
-    /// way, the agent has begun to work in between. Only when the list says the same once more is
-    /// it the step that is out of date.
+    /// Corrects the status of an update. The list is older than the steps: when it shows the agent
+    /// idle and a step under way, the agent has begun to work in between. Only when the list shows
+    /// the same once more is the step out of date.
     fn with_status_of_its_steps(&mut self, summary: &Summary, update: Update) -> Update {
-        // A subagent's step is under way for as long as it works, in which the agent itself may be
+        // A subagent's step is under way for as long as it works, while the agent itself may be
         // idle.
         let is_under_way =
             |(_, step): &(u32, Step)| is_under_way(step.status) && !step.is_subagent();
@@ -335,11 +339,11 @@ impl Session {
         if self.doubted.insert(summary.cascade.clone(), now.clone()) == Some(now) {
             return update;
         }
-        self.owed.insert(
+        self.pending.insert(
             summary.cascade.clone(),
             Retry {
                 failures: 0,
-                not_before: Instant::now() + BETWEEN_LOOKS,
+                not_before: Instant::now() + MIN_POLL_GAP,
             },
         );
         Update {
@@ -348,8 +352,8 @@ impl Session {
         }
     }
 
-    /// Asks for what has been added to a conversation, and for the latest steps once more: they may
-    /// have changed.
+    /// Polls what has been added to a conversation, and the latest steps once more: they may have
+    /// changed.
     async fn ask_for(&mut self, summary: &Summary) -> Result<Update, Failure> {
         let cascade = &summary.cascade;
         let trajectory = summary.trajectory.as_ref();
@@ -376,32 +380,32 @@ impl Session {
         })
     }
 
-    fn stream_ended(&mut self, cascade: Id, rung: Rung, end: WatchEnd) {
+    fn stream_ended(&mut self, cascade: Id, method: FollowMethod, end: WatchEnd) {
         let now = Instant::now();
         match end {
-            // Whether it is deleted is for the list to say; one that is only not loaded is loaded
-            // when it is asked for.
+            // The list decides whether it is deleted; one that is only not loaded is loaded by a
+            // poll.
             WatchEnd::Deleted(failure) => {
                 self.failing.insert(cascade.clone(), now);
-                self.complaints.count(failure);
+                self.failure_log.count(failure);
             }
             WatchEnd::Failing(failure) => {
                 self.failing.insert(cascade.clone(), now);
-                self.complaints.log(failure);
+                self.failure_log.log(failure);
             }
             WatchEnd::Missing(failure) => {
-                self.complaints.count(failure);
-                if self.ladder.missing(rung, now) && self.missing.insert(rung) {
+                self.failure_log.count(failure);
+                if self.methods.missing(method, now) && self.missing.insert(method) {
                     tracing::info!(
-                        way = rung.source().as_str(),
-                        next = self.ladder.rung().source().as_str(),
+                        way = method.source().as_str(),
+                        next = self.methods.method().source().as_str(),
                         "the agent does not offer this way of following it"
                     );
                 }
             }
             WatchEnd::Quiet => return,
         }
-        self.owed.insert(
+        self.pending.insert(
             cascade,
             Retry {
                 failures: 0,
@@ -410,18 +414,18 @@ impl Session {
         );
     }
 
-    async fn look_failed(&mut self, failure: Failure) {
-        self.complaints.tell(failure);
+    async fn poll_failed(&mut self, failure: Failure) {
+        self.failure_log.report(failure);
         self.failures = self.failures.saturating_add(1);
         if self.failures == GONE_AFTER && self.is_followed.send_replace(false) {
-            // None of them may speak after the last word. Whoever answers next may be another
-            // agent.
+            // No stream may deliver anything after `unfollowed`. Whoever answers next may be
+            // another agent.
             self.streams.shutdown().await;
             self.failing.clear();
-            self.owed.clear();
+            self.pending.clear();
             self.doubted.clear();
             (self.listed, self.since) = (None, None);
-            self.ladder = Ladder::new(self.config.retry_upward);
+            self.methods = MethodChoice::new(self.config.retry_upward);
             self.correlator.unfollowed();
         }
     }
@@ -439,7 +443,7 @@ impl Session {
         for cascade in gone {
             listed.remove(&cascade);
             self.failing.remove(&cascade);
-            self.owed.remove(&cascade);
+            self.pending.remove(&cascade);
             self.doubted.remove(&cascade);
             self.streams.give_up(&cascade);
             self.correlator.deleted(&cascade);
@@ -452,20 +456,19 @@ fn is_under_way(status: StepStatus) -> bool {
     matches!(status, Generating | Pending | Queued | Running)
 }
 
-/// Conversations that rest and that are asked for in one look: the whole of an old one may be
-/// large.
-const RESTING_AT_ONCE: u32 = 16;
+/// Most resting conversations that are polled in one round: all of an old one may be large.
+const MAX_IDLE_PER_POLL: u32 = 16;
 
-/// Many calls may name unknown conversations at once; one look answers for all of them.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
+/// Many calls may name unknown conversations at once; one poll answers for all of them.
+const MIN_POLL_GAP: Duration = Duration::from_millis(50);
 
-/// After so many failed looks in a row the agent counts as gone.
+/// After so many failed polls in a row the agent counts as gone.
 const GONE_AFTER: u32 = 3;
 
-/// A step changes while it is one of the latest; a project that polls for a living reads as many
-/// again.
+/// How many known steps are read again: a step changes while it is one of the latest. Another
+/// project that relies on polling reads as many again.
 const STEPS_AGAIN: u32 = 20;
 
-/// A call that is refused again and again may still be under way when a later one has ended: the
-/// latest ones are read again.
+/// How many known calls are read again: a call that is refused again and again may still be under
+/// way when a later one has ended.
 const GENERATIONS_AGAIN: u32 = 8;

@@ -1,5 +1,5 @@
-//! The streams that are open, at most one for each conversation. There may be more conversations
-//! than streams, so that a conversation that rests gives its stream to one that the agent works on.
+//! The open streams, at most one for each conversation. There may be more conversations than
+//! streams, so that a conversation that rests gives its stream to one that the agent works on.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::time::Instant;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 
 use super::ask::Agent;
-use super::ladder::Rung;
+use super::method::FollowMethod;
 use super::watch::{Watch, WatchEnd};
 use crate::cascade::correlate::Correlator;
 use crate::record::Id;
@@ -17,23 +17,23 @@ use crate::record::Id;
 #[derive(Debug)]
 pub(super) struct Streams {
     most: usize,
-    tasks: JoinSet<(Id, Rung, WatchEnd)>,
-    open: BTreeMap<Id, Stream>,
+    tasks: JoinSet<(Id, FollowMethod, WatchEnd)>,
+    open: BTreeMap<Id, OpenStream>,
 }
 
 #[derive(Debug)]
-struct Stream {
-    rung: Rung,
+struct OpenStream {
+    method: FollowMethod,
     task: AbortHandle,
     /// When its conversation was last known to be worked on, or was first watched.
     worked_on: Instant,
 }
 
-/// A stream that has ended, unless it had been given up before.
-pub(super) type Ended = Option<(Id, Rung, WatchEnd)>;
+/// A stream that has ended; `None` if it had been given up before.
+pub(super) type EndedStream = Option<(Id, FollowMethod, WatchEnd)>;
 
 impl Streams {
-    /// None, and room for so many.
+    /// No open stream, and room for `most`.
     pub(super) fn new(most: usize) -> Self {
         Self {
             most,
@@ -42,16 +42,16 @@ impl Streams {
         }
     }
 
-    /// The way in which a conversation is told of.
-    pub(super) fn rung(&self, cascade: &Id) -> Option<Rung> {
-        self.open.get(cascade).map(|stream| stream.rung)
+    /// The method of a conversation's stream, if it has one.
+    pub(super) fn method(&self, cascade: &Id) -> Option<FollowMethod> {
+        self.open.get(cascade).map(|stream| stream.method)
     }
 
     pub(super) fn has_room(&self) -> bool {
         self.open.len() < self.most
     }
 
-    /// The agent works on a conversation.
+    /// Notes that the agent works on a conversation.
     pub(super) fn note_work(&mut self, cascade: &Id, now: Instant) {
         if let Some(stream) = self.open.get_mut(cascade) {
             stream.worked_on = now;
@@ -59,15 +59,15 @@ impl Streams {
     }
 
     /// Gives up the stream of the conversation that has rested for longest: it was not worked on at
-    /// the last look, and none of its runs is under way. Returns whether there is room.
+    /// the last poll, and none of its runs is under way. Returns whether there is room.
     pub(super) fn make_room(
         &mut self,
-        last_look: Instant,
+        last_poll: Instant,
         is_running: impl Fn(&Id) -> bool,
     ) -> bool {
         let open = self.open.iter();
         let resting =
-            open.filter(|(cascade, stream)| stream.worked_on < last_look && !is_running(cascade));
+            open.filter(|(cascade, stream)| stream.worked_on < last_poll && !is_running(cascade));
         let longest = resting
             .min_by_key(|(_, stream)| stream.worked_on)
             .map(|(cascade, _)| cascade.clone());
@@ -85,7 +85,7 @@ impl Streams {
         agent: &Arc<Agent>,
         correlator: &Arc<Correlator>,
         cascade: &Id,
-        rung: Rung,
+        method: FollowMethod,
     ) {
         let (agent, correlator) = (Arc::clone(agent), Arc::clone(correlator));
         let task = self.tasks.spawn(
@@ -93,14 +93,14 @@ impl Streams {
                 agent,
                 correlator,
                 cascade: cascade.clone(),
-                rung,
+                method,
             }
             .run(),
         );
         self.open.insert(
             cascade.clone(),
-            Stream {
-                rung,
+            OpenStream {
+                method,
                 task,
                 worked_on: Instant::now(),
             },
@@ -113,10 +113,10 @@ impl Streams {
         }
     }
 
-    /// Gives up every stream that is not of this way.
-    pub(super) fn keep_only(&mut self, rung: Rung) {
+    /// Gives up every stream of another method.
+    pub(super) fn keep_only(&mut self, method: FollowMethod) {
         self.open.retain(|_, stream| {
-            let stays = stream.rung == rung;
+            let stays = stream.method == method;
             if !stays {
                 stream.task.abort();
             }
@@ -124,14 +124,14 @@ impl Streams {
         });
     }
 
-    /// Gives up all streams: none of them says anything more when this returns.
+    /// Gives up all streams: none of them delivers anything after this returns.
     pub(super) async fn shutdown(&mut self) {
         self.tasks.shutdown().await;
         self.open.clear();
     }
 
     /// Waits until a stream ends; for ever when there is none. Cancel-safe.
-    pub(super) async fn next_end(&mut self) -> Ended {
+    pub(super) async fn next_end(&mut self) -> EndedStream {
         match self.tasks.join_next_with_id().await {
             Some(ended) => self.ended(ended),
             None => std::future::pending().await,
@@ -139,17 +139,18 @@ impl Streams {
     }
 
     /// The next one of those that have ended already.
-    pub(super) fn try_next_end(&mut self) -> Option<Ended> {
+    pub(super) fn try_next_end(&mut self) -> Option<EndedStream> {
         self.tasks
             .try_join_next_with_id()
             .map(|ended| self.ended(ended))
     }
 
-    /// It may have been given up before, and another one may watch the conversation meanwhile.
+    /// Removes an ended stream. It may have been given up before, and another one may watch the
+    /// conversation meanwhile.
     fn ended(
         &mut self,
-        ended: Result<(tokio::task::Id, (Id, Rung, WatchEnd)), JoinError>,
-    ) -> Ended {
+        ended: Result<(tokio::task::Id, (Id, FollowMethod, WatchEnd)), JoinError>,
+    ) -> EndedStream {
         let task = match &ended {
             Ok((task, _)) => *task,
             Err(error) => error.id(),

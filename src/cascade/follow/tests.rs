@@ -1,5 +1,5 @@
-//! Whatever goes wrong on the agent's side is counted, logged once and tried again; what is told
-//! meanwhile is not lost.
+//! Failures on the agent's side are counted, logged once and retried; what is reported meanwhile is
+//! not lost.
 
 mod kit;
 
@@ -180,7 +180,7 @@ async fn a_rung_that_goes_in_the_middle_of_a_run_loses_nothing() {
     let fake = Fake::start(script(|script| script.begin("a", NOW))).await;
     let follower = Follower::start(Some(fake.endpoint("")));
     until(|| follower.updates(UpdateSource::AgentState) > 0).await;
-    // The run ends before any other rung has told of it.
+    // The run ends before any other method has reported it.
     fake.change(|script| {
         script.agent_state = Way::Missing;
         script.end("a");

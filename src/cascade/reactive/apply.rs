@@ -1,7 +1,7 @@
-//! Applies a difference to a tree, as far as the tree is of interest.
+//! Applies a difference to a tree, skipping fields that are not of interest.
 //!
-//! The rules are those of the agent's own client: messages merge into what is there, lists take
-//! their new length before their values, texts are whole, and what is cleared is gone.
+//! The rules are those of the agent's own client: messages are merged, lists are resized before
+//! their values are set, texts are replaced as a whole, and cleared fields are removed.
 
 use super::DiffError;
 use super::interest::Interest;
@@ -17,7 +17,7 @@ use crate::cascade::update::MAX_ENTRIES;
 /// message takes three.
 pub const MAX_DEPTH: usize = 34;
 
-/// Longest list: a few bytes may ask for any length.
+/// Longest list: a few bytes could ask for any length.
 pub const MAX_LENGTH: usize = MAX_ENTRIES as usize;
 
 /// Most values of one conversation, so that lists of lists cannot multiply. The longest one seen
@@ -34,10 +34,10 @@ pub(super) fn message(
     Application { room, depth: 0 }.message(root, diff, interest)
 }
 
-/// One difference being applied.
+/// The state of applying one difference.
 struct Application<'a> {
     room: &'a mut usize,
-    /// How many messages are open.
+    /// How many messages the current one is nested in.
     depth: usize,
 }
 
@@ -77,11 +77,11 @@ impl Application<'_> {
         let fields = message.become_message()?;
         if let field_diff::Diff::Clear(clear) = diff {
             let gone = if *clear { fields.remove(&number) } else { None };
-            self.give_back(gone);
+            self.release(gone);
             return Ok(());
         }
         if !fields.contains_key(&number) {
-            self.take(1)?;
+            self.reserve(1)?;
         }
         let node = fields.entry(number).or_default();
         match diff {
@@ -118,8 +118,8 @@ impl Application<'_> {
             return Err(DiffError::Lengths);
         }
         let elements = node.become_list()?;
-        self.give_back(elements.drain(length.min(elements.len())..));
-        self.take(length - elements.len())?;
+        self.release(elements.drain(length.min(elements.len())..));
+        self.reserve(length - elements.len())?;
         elements.resize_with(length, Node::default);
         for (index, value) in diff.update_indices.iter().zip(&diff.update_values) {
             let element = usize::try_from(*index)
@@ -148,11 +148,11 @@ impl Application<'_> {
             match diff.as_ref().ok_or(DiffError::Empty)? {
                 map_key_diff::Diff::Clear(clear) => {
                     let gone = if *clear { entries.remove(key) } else { None };
-                    self.give_back(gone);
+                    self.release(gone);
                 }
                 map_key_diff::Diff::UpdateSingular(value) => {
                     if !entries.contains_key(key) {
-                        self.take(1)?;
+                        self.reserve(1)?;
                     }
                     self.value(entries.entry(key).or_default(), value, interest)?;
                 }
@@ -161,12 +161,12 @@ impl Application<'_> {
         Ok(())
     }
 
-    fn take(&mut self, nodes: usize) -> Result<(), DiffError> {
+    fn reserve(&mut self, nodes: usize) -> Result<(), DiffError> {
         *self.room = self.room.checked_sub(nodes).ok_or(DiffError::TooLarge)?;
         Ok(())
     }
 
-    fn give_back(&mut self, nodes: impl IntoIterator<Item = Node>) {
+    fn release(&mut self, nodes: impl IntoIterator<Item = Node>) {
         *self.room += nodes.into_iter().map(|node| node.size()).sum::<usize>();
     }
 }

@@ -1,4 +1,4 @@
-//! The fields of a conversation's state that are kept, as a table: everything else is passed over.
+//! The table of the fields of a conversation's state that are kept: everything else is skipped.
 //!
 //! Numbers are those of `jetski_cortex_pb.CascadeState` and of what is inside it. Source: the
 //! descriptors that ship inside the agent's own bundles.
@@ -6,11 +6,11 @@
 /// What is kept of a value.
 #[derive(Debug)]
 pub(super) struct Interest {
-    /// The fields, if it is a message; the elements of a list are meant one by one.
+    /// The fields, if it is a message; for a list, those of each element.
     pub(super) fields: &'static [(u32, &'static Interest)],
     /// The keys, if it is a map.
     pub(super) keys: &'static [(&'static str, &'static Interest)],
-    /// Of a text: itself when it is an identifier, or only whether there is one.
+    /// Whether a text that is an identifier is kept, or only whether there is a text.
     pub(super) identifiers: bool,
 }
 

@@ -1,13 +1,13 @@
-//! Differences of a conversation's state (`StreamCascadeReactiveUpdates`) in, the state as an
-//! [`Update`] out.
+//! Applies differences of a conversation's state (`StreamCascadeReactiveUpdates`) and yields the
+//! state as an [`Update`].
 //!
-//! The state is a tree of fields by number that holds only what the house reads: fields that are
-//! not listed are passed over, and of the texts of models only whether there is one is kept. No
-//! I/O, no clock.
+//! The state is a tree of fields by number that holds only what Gravimeter reads: fields that are
+//! not listed are skipped, and of the texts of models only whether there is one is kept. No I/O, no
+//! clock.
 
 mod apply;
 mod interest;
-mod picture;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -17,32 +17,34 @@ use crate::cascade::update::Update;
 
 pub use apply::{MAX_DEPTH, MAX_LENGTH, MAX_NODES};
 
-/// A conversation's state, as one stream tells it.
+/// A conversation's state, as built from one stream.
 ///
-/// A stream's first difference is one to the empty state: every stream begins with a new `State`.
+/// A stream's first difference applies to the empty state: every stream begins with a new
+/// `ReactiveState`.
 #[derive(Debug)]
-pub struct State {
+pub struct ReactiveState {
     root: tree::Node,
-    /// How many nodes may still be added.
+    /// How many nodes may still be added, in the whole tree.
     room: usize,
     broken: Option<DiffError>,
 }
 
 /// Why a difference cannot be applied. What the state would have become is unknown, so it is given
-/// up: only a new stream with a new [`State`] goes on. Nothing of the difference is in here.
+/// up: only a new stream with a new [`ReactiveState`] continues. Nothing of the difference's
+/// content is in here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DiffError {
-    /// A difference without a content, or of a kind that this house does not know.
-    #[error("a difference that says nothing")]
+    /// A difference without content, or of a kind that Gravimeter does not know.
+    #[error("a difference without content")]
     Empty,
     /// A value for an element that the list does not have.
     #[error("a value beyond the end of its list")]
     Index,
-    /// A difference of a message, list or map for something that is none, or the other way around.
-    #[error("a difference for another kind of value")]
+    /// A difference of a message, list or map for a value of another kind, or the other way around.
+    #[error("a difference for a value of another kind")]
     Kind,
-    /// Not as many values as indices.
-    #[error("not as many values as indices")]
+    /// The numbers of values and indices differ.
+    #[error("the numbers of values and indices differ")]
     Lengths,
     /// Messages nested deeper than [`MAX_DEPTH`].
     #[error("messages nested too deeply")]
@@ -52,7 +54,7 @@ pub enum DiffError {
     TooLarge,
 }
 
-impl State {
+impl ReactiveState {
     /// The empty state, before the first difference of a stream.
     #[must_use]
     pub fn new() -> Self {
@@ -85,20 +87,20 @@ impl State {
         applied
     }
 
-    /// The whole state as it stands.
+    /// The whole current state.
     ///
-    /// Unlike the news of the agent-state stream, which holds only what has changed, this repeats
-    /// every step, call and end of the conversation each time; `total_steps` is always said once
-    /// there is a trajectory. Whether everything has ended is not part of this state: `fully_idle`
-    /// is never set. `subtrajectories` holds the subagents whose trajectories stand inside of
-    /// steps.
+    /// Unlike the updates of the agent-state stream, which hold only what has changed, this repeats
+    /// every step, call and executor end of the conversation each time; `total_steps` is always set
+    /// once there is a trajectory. Whether everything has ended is not part of this state:
+    /// `fully_idle` is never set. `subtrajectories` holds the subagents whose trajectories stand
+    /// inside of steps.
     #[must_use]
     pub fn update(&self) -> Update {
-        picture::update(&self.root)
+        snapshot::update(&self.root)
     }
 }
 
-impl Default for State {
+impl Default for ReactiveState {
     fn default() -> Self {
         Self::new()
     }

@@ -89,7 +89,7 @@ fn at(seconds: u64) -> Option<SystemTime> {
 }
 
 /// As it comes from the wire.
-fn applied(state: &mut State, diff: &MessageDiff) -> Result<Update, DiffError> {
+fn applied(state: &mut ReactiveState, diff: &MessageDiff) -> Result<Update, DiffError> {
     let decoded = MessageDiff::decode(diff.encode_to_vec().as_slice()).unwrap();
     state.apply(&decoded).map(|()| state.update())
 }
@@ -234,7 +234,11 @@ fn a_step_may_hold_the_trajectory_of_a_subagent() {
     let innermost = trajectory("t-3", list(0, []), "x-3");
     let inner = trajectory("t-2", list(1, [(0, invoked(innermost))]), "x-2");
     let main = inside([(1, text("t-1")), (2, list(2, [(1, invoked(inner))]))]);
-    let update = applied(&mut State::new(), &diff([(1, text("c-1")), (2, main)])).unwrap();
+    let update = applied(
+        &mut ReactiveState::new(),
+        &diff([(1, text("c-1")), (2, main)]),
+    )
+    .unwrap();
     assert_eq!((update.trajectory, update.main.steps.len()), (id("t-1"), 2));
     let told: Vec<_> = update
         .subtrajectories
@@ -250,7 +254,7 @@ fn a_step_may_hold_the_trajectory_of_a_subagent() {
 
 #[test]
 fn a_turn_from_its_first_frame_to_its_end() {
-    let mut state = State::new();
+    let mut state = ReactiveState::new();
     assert_eq!(state.update(), Update::default());
     let mut expected = first_picture();
     assert_eq!(applied(&mut state, &first_frame()), Ok(expected.clone()));
@@ -318,7 +322,7 @@ fn a_turn_from_its_first_frame_to_its_end() {
 
 #[test]
 fn the_latest_executor_counts_where_none_is_listed() {
-    let mut state = State::new();
+    let mut state = ReactiveState::new();
     let latest = diff([(4, inside([(1, choice(1))]))]);
     assert_eq!(
         applied(&mut state, &latest).unwrap().main.terminations,
@@ -331,7 +335,7 @@ fn the_latest_executor_counts_where_none_is_listed() {
 #[test]
 fn all_forms_of_numbers_are_read() {
     let status = |value| {
-        let mut state = State::new();
+        let mut state = ReactiveState::new();
         applied(&mut state, &diff([(3, one(value))]))
             .unwrap()
             .status
@@ -403,13 +407,13 @@ fn a_difference_that_does_not_fit_ends_the_state() {
         (DiffError::TooLarge, steps(list(u32::MAX, []))),
     ];
     for (error, hostile) in table {
-        let mut state = State::new();
+        let mut state = ReactiveState::new();
         state.apply(&first_frame()).unwrap();
         assert_eq!(applied(&mut state, &hostile), Err(error), "{hostile:?}");
         assert_eq!(state.update(), Update::default());
         assert_eq!(applied(&mut state, &first_frame()), Err(error), "it stays");
     }
-    let mut state = State::new();
+    let mut state = ReactiveState::new();
     state.apply(&first_frame()).unwrap();
     let default = steps(Diff::UpdateRepeated(scalar(2)));
     assert!(
@@ -433,7 +437,7 @@ fn lists_of_lists_do_not_multiply() {
     let limit = MAX_LENGTH as u32;
     let attempts = diff([(1, inside([(17, list(limit, []))]))]);
     let calls = list(limit, (0..limit).map(|index| (index, attempts.clone())));
-    let mut state = State::new();
+    let mut state = ReactiveState::new();
     assert_eq!(
         state.apply(&diff([(2, inside([(3, calls)]))])),
         Err(DiffError::TooLarge)
@@ -442,7 +446,7 @@ fn lists_of_lists_do_not_multiply() {
 
 #[test]
 fn what_is_cleared_gives_its_room_back() {
-    let mut state = State::new();
+    let mut state = ReactiveState::new();
     for _ in 0..100 {
         let steps = |length| diff([(2, inside([(2, list(length, []))]))]);
         state.apply(&steps(MAX_LENGTH as u32)).unwrap();
@@ -504,7 +508,7 @@ static ONE_MESSAGE: Interest = Interest::map(&[("a", &SOME)]);
 /// What an interest leaves of a value.
 fn restricted(node: &Node, interest: &Interest) -> Node {
     match node {
-        Node::Scalar(Scalar::Id(_)) if !interest.identifiers => Node::Scalar(Scalar::Unkept),
+        Node::Scalar(Scalar::Id(_)) if !interest.identifiers => Node::Scalar(Scalar::Discarded),
         Node::Empty | Node::Scalar(_) => node.clone(),
         Node::List(elements) => Node::List(
             elements
@@ -609,9 +613,9 @@ fn value(before: &Node, after: &Node) -> SingularValue {
     singular(match after {
         Node::Scalar(Scalar::Bool(bool)) => Value::BoolValue(*bool),
         Node::Scalar(Scalar::Id(id)) => Value::StringValue(id.to_string()),
-        Node::Scalar(Scalar::NoText) => Value::StringValue(String::new()),
+        Node::Scalar(Scalar::EmptyText) => Value::StringValue(String::new()),
         Node::Scalar(Scalar::Number(number)) => Value::Uint64Value(*number),
-        Node::Scalar(Scalar::Unkept) => Value::StringValue("words that people write".to_owned()),
+        Node::Scalar(Scalar::Discarded) => Value::StringValue("words that people write".to_owned()),
         after => Value::MessageValue(difference(before, after)),
     })
 }
@@ -620,8 +624,8 @@ fn scalar() -> impl Strategy<Value = Node> + Clone {
     let scalar = prop_oneof![
         any::<bool>().prop_map(Scalar::Bool),
         "[a-z0-9/-]{1,4}".prop_map(|text| Scalar::Id(Id::from_wire(&text).unwrap())),
-        Just(Scalar::NoText),
-        Just(Scalar::Unkept),
+        Just(Scalar::EmptyText),
+        Just(Scalar::Discarded),
         any::<u64>().prop_map(Scalar::Number),
     ];
     scalar.prop_map(Node::Scalar)
@@ -728,7 +732,7 @@ proptest! {
 
     #[test]
     fn any_difference_is_survived(diffs in prop::collection::vec(garbage(), 1..5)) {
-        let mut state = State::new();
+        let mut state = ReactiveState::new();
         let (mut node, mut room) = (Node::default(), MAX_NODES);
         for diff in &diffs {
             let applied = state.apply(diff);
@@ -743,7 +747,7 @@ proptest! {
 
     #[test]
     fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let mut state = State::new();
+        let mut state = ReactiveState::new();
         if let Ok(diff) = MessageDiff::decode(bytes.as_slice()) {
             _ = state.apply(&diff);
         }

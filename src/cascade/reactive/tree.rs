@@ -6,11 +6,11 @@ use super::DiffError;
 use crate::cascade::proto::reactive_component_pb::singular_value::Value;
 use crate::record::Id;
 
-/// A value, with what is inside it.
+/// A value with its parts.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) enum Node {
-    /// Nothing is said of it yet. An element that its list has grown by is one, and stands for the
-    /// type's default.
+    /// Not set yet. An element by which its list has grown starts so, and stands for the type's
+    /// default.
     #[default]
     Empty,
     List(Vec<Node>),
@@ -26,11 +26,11 @@ pub(super) enum Scalar {
     Bool(bool),
     Id(Id),
     /// An empty text.
-    NoText,
+    EmptyText,
     /// A number that is not negative, or an enum's.
     Number(u64),
-    /// Anything else: texts of people and models, bytes, fractions.
-    Unkept,
+    /// Anything else, whose value is not kept: texts of people and models, bytes, fractions.
+    Discarded,
 }
 
 static EMPTY: Node = Node::Empty;
@@ -60,7 +60,7 @@ impl Node {
         }
     }
 
-    /// Whether nothing is said of it.
+    /// Whether it is not set.
     pub(super) fn is_empty(&self) -> bool {
         matches!(self, Self::Empty)
     }
@@ -72,10 +72,10 @@ impl Node {
 
     /// Whether it is a text that is not empty.
     pub(super) fn has_text(&self) -> bool {
-        matches!(self, Self::Scalar(Scalar::Id(_) | Scalar::Unkept))
+        matches!(self, Self::Scalar(Scalar::Id(_) | Scalar::Discarded))
     }
 
-    /// The identifier that it is.
+    /// Its value as an identifier.
     pub(super) fn id(&self) -> Option<Id> {
         match self {
             Self::Scalar(Scalar::Id(id)) => Some(id.clone()),
@@ -83,7 +83,7 @@ impl Node {
         }
     }
 
-    /// The number that it is.
+    /// Its value as a number.
     pub(super) fn number(&self) -> Option<u64> {
         match self {
             Self::Scalar(Scalar::Number(number)) => Some(*number),
@@ -91,7 +91,7 @@ impl Node {
         }
     }
 
-    /// Its fields as a message, which it becomes if nothing is said of it.
+    /// Its fields as a message; one that is not set becomes a message.
     pub(super) fn become_message(&mut self) -> Result<&mut BTreeMap<u32, Self>, DiffError> {
         if self.is_empty() {
             *self = Self::Message(BTreeMap::new());
@@ -103,7 +103,7 @@ impl Node {
         }
     }
 
-    /// Its elements as a list, which it becomes if nothing is said of it.
+    /// Its elements as a list; one that is not set becomes a list.
     pub(super) fn become_list(&mut self) -> Result<&mut Vec<Self>, DiffError> {
         if self.is_empty() {
             *self = Self::List(Vec::new());
@@ -115,7 +115,7 @@ impl Node {
         }
     }
 
-    /// Its entries as a map, which it becomes if nothing is said of it.
+    /// Its entries as a map; one that is not set becomes a map.
     pub(super) fn become_map(&mut self) -> Result<&mut BTreeMap<&'static str, Self>, DiffError> {
         if self.is_empty() {
             *self = Self::Map(BTreeMap::new());
@@ -127,7 +127,7 @@ impl Node {
         }
     }
 
-    /// Becomes a value without parts, unless it has parts.
+    /// Sets a value without parts; an error if it has parts.
     pub(super) fn become_scalar(&mut self, scalar: Scalar) -> Result<(), DiffError> {
         if !matches!(self, Self::Empty | Self::Scalar(_)) {
             return Err(DiffError::Kind);
@@ -149,14 +149,14 @@ impl Node {
 }
 
 impl Scalar {
-    /// What is kept of a value: of a text, itself only where identifiers stand, and only when it
-    /// can be one.
+    /// What is kept of a value. A text is kept only where identifiers stand, and only when it can
+    /// be one.
     pub(super) fn of(value: &Value, identifiers: bool) -> Self {
         match value {
             Value::BoolValue(bool) => Self::Bool(*bool),
-            Value::StringValue(text) if text.is_empty() => Self::NoText,
+            Value::StringValue(text) if text.is_empty() => Self::EmptyText,
             Value::StringValue(text) if identifiers => {
-                Id::from_wire(text).map_or(Self::Unkept, Self::Id)
+                Id::from_wire(text).map_or(Self::Discarded, Self::Id)
             }
             Value::EnumValue(number) | Value::Fixed32Value(number) | Value::Uint32Value(number) => {
                 Self::Number((*number).into())
@@ -172,11 +172,11 @@ impl Scalar {
             | Value::DoubleValue(_)
             | Value::FloatValue(_)
             | Value::MessageValue(_)
-            | Value::StringValue(_) => Self::Unkept,
+            | Value::StringValue(_) => Self::Discarded,
         }
     }
 
     fn signed(number: i64) -> Self {
-        u64::try_from(number).map_or(Self::Unkept, Self::Number)
+        u64::try_from(number).map_or(Self::Discarded, Self::Number)
     }
 }

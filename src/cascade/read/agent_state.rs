@@ -1,30 +1,30 @@
-//! One message of `StreamAgentStateUpdates`: everything at first, later only what has changed.
+//! One message of `StreamAgentStateUpdates`: the first holds everything, later ones only what has
+//! changed.
 
 use std::sync::LazyLock;
 
 use super::entries::Budget;
 use super::table::{at, paths};
-use super::trajectory::{Trajectory, TrajectoryField, news};
+use super::trajectory::{TrajectoryDraft, TrajectoryField, news};
 use super::values::{id, named};
 use super::{Malformed, Message};
 use crate::cascade::update::Update;
 use crate::observe::json::{Paths, Value};
 use crate::record::Id;
 
-/// `{"update": {…}}`, read into the news that it brings. What a message does not mention stays as
-/// it was; only a stream's first one says everything.
+/// Reads `{"update": {…}}` into an [`Update`]. What a message does not mention stays as it was.
 #[derive(Debug, Default)]
 pub struct AgentState {
     said: Update,
-    main: Trajectory,
+    main: TrajectoryDraft,
     /// The subagent's trajectory that is being read.
-    sub: Option<(Id, Trajectory)>,
+    sub: Option<(Id, TrajectoryDraft)>,
     budget: Budget,
 }
 
-/// What is read of such a message.
+/// The fields that are read.
 #[derive(Debug, Clone, Copy)]
-pub enum Field {
+pub enum AgentStateField {
     ActiveChildren,
     Cascade,
     FullyIdle,
@@ -36,33 +36,35 @@ pub enum Field {
 }
 
 impl Message for AgentState {
-    type Field = Field;
+    type Field = AgentStateField;
     type Content = Update;
 
-    fn paths() -> &'static Paths<Field> {
+    fn paths() -> &'static Paths<AgentStateField> {
         &PATHS
     }
 
-    fn take(&mut self, field: Field, value: Value<'_>) -> Result<(), Malformed> {
+    fn read_value(&mut self, field: AgentStateField, value: Value<'_>) -> Result<(), Malformed> {
         match field {
-            Field::ActiveChildren => self.said.has_active_children = value == Value::Bool(true),
-            Field::Cascade => self.said.cascade = id(value),
-            Field::FullyIdle => self.said.fully_idle = value == Value::Bool(true),
-            Field::Main(field) => self.main.take(field, value, &mut self.budget)?,
-            Field::Status => self.said.status = named(value),
-            Field::Sub(field) => {
+            AgentStateField::ActiveChildren => {
+                self.said.has_active_children = value == Value::Bool(true)
+            }
+            AgentStateField::Cascade => self.said.cascade = id(value),
+            AgentStateField::FullyIdle => self.said.fully_idle = value == Value::Bool(true),
+            AgentStateField::Main(field) => self.main.read_value(field, value, &mut self.budget)?,
+            AgentStateField::Status => self.said.status = named(value),
+            AgentStateField::Sub(field) => {
                 if let Some((_, trajectory)) = &mut self.sub {
-                    trajectory.take(field, value, &mut self.budget)?;
+                    trajectory.read_value(field, value, &mut self.budget)?;
                 }
             }
-            Field::Subtrajectory => self.take_subtrajectory(value)?,
-            Field::Trajectory => self.said.trajectory = id(value),
+            AgentStateField::Subtrajectory => self.read_subtrajectory(value)?,
+            AgentStateField::Trajectory => self.said.trajectory = id(value),
         }
         Ok(())
     }
 
     fn finish(self) -> Result<Update, Malformed> {
-        // A conversation that works for nobody is its own root.
+        // A conversation that works for no other is its own root.
         let root = self
             .main
             .root()
@@ -85,11 +87,11 @@ impl Message for AgentState {
 }
 
 impl AgentState {
-    fn take_subtrajectory(&mut self, value: Value<'_>) -> Result<(), Malformed> {
+    fn read_subtrajectory(&mut self, value: Value<'_>) -> Result<(), Malformed> {
         match value {
             Value::Key(key) => {
                 self.budget.spend()?;
-                self.sub = Id::from_wire(key).map(|id| (id, Trajectory::default()));
+                self.sub = Id::from_wire(key).map(|id| (id, TrajectoryDraft::default()));
             }
             Value::End => {
                 if let Some((id, trajectory)) = self.sub.take() {
@@ -104,9 +106,9 @@ impl AgentState {
     }
 }
 
-static PATHS: LazyLock<Paths<Field>> = LazyLock::new(|| {
-    let main = news("update.mainTrajectoryUpdate.", Field::Main);
-    let sub = news("update.subtrajectoryUpdates.*.", Field::Sub);
+static PATHS: LazyLock<Paths<AgentStateField>> = LazyLock::new(|| {
+    let main = news("update.mainTrajectoryUpdate.", AgentStateField::Main);
+    let sub = news("update.subtrajectoryUpdates.*.", AgentStateField::Sub);
     paths(
         at("", &FIELDS, |field| field)
             .into_iter()
@@ -115,11 +117,14 @@ static PATHS: LazyLock<Paths<Field>> = LazyLock::new(|| {
     )
 });
 
-const FIELDS: [(&str, Field); 6] = [
-    ("update.conversationId", Field::Cascade),
-    ("update.fullyIdle", Field::FullyIdle),
-    ("update.hasActiveChildren", Field::ActiveChildren),
-    ("update.status", Field::Status),
-    ("update.subtrajectoryUpdates.*", Field::Subtrajectory),
-    ("update.trajectoryId", Field::Trajectory),
+const FIELDS: [(&str, AgentStateField); 6] = [
+    ("update.conversationId", AgentStateField::Cascade),
+    ("update.fullyIdle", AgentStateField::FullyIdle),
+    ("update.hasActiveChildren", AgentStateField::ActiveChildren),
+    ("update.status", AgentStateField::Status),
+    (
+        "update.subtrajectoryUpdates.*",
+        AgentStateField::Subtrajectory,
+    ),
+    ("update.trajectoryId", AgentStateField::Trajectory),
 ];

@@ -1,7 +1,7 @@
-//! A list of entries that comes with the list of their indices, in either order.
+//! A list of entries and the list of their indices, which come in either order.
 
 use super::Malformed;
-use super::values::whole;
+use super::values::whole_number;
 use crate::cascade::update::MAX_ENTRIES;
 use crate::observe::json::Value;
 
@@ -15,7 +15,7 @@ pub(super) struct Entries<E> {
 
 /// One part of such a list.
 #[derive(Debug, Clone, Copy)]
-pub enum Part {
+pub enum ListPart {
     /// The list of the entries.
     Entries,
     /// An entry.
@@ -33,25 +33,25 @@ pub enum Part {
 pub(super) struct Budget(u32);
 
 impl<E: Default> Entries<E> {
-    /// Takes a part of the list; what stands inside an entry goes to [`Self::last`].
-    pub(super) fn take(
+    /// Reads a part of the list; what is inside an entry goes to [`Self::last`].
+    pub(super) fn read_part(
         &mut self,
-        part: Part,
+        part: ListPart,
         value: Value<'_>,
         budget: &mut Budget,
     ) -> Result<(), Malformed> {
         match (part, value) {
-            // Of a repeated member, the last one counts.
-            (Part::Entries, Value::Array) => self.entries.clear(),
-            (Part::Indices, Value::Array) => self.indices.clear(),
-            (_, Value::End) | (Part::Entries | Part::Indices, _) => {}
-            // Whatever stands there is an entry: the indices count it.
-            (Part::Entry, _) => {
+            // When a member is repeated, the last one counts.
+            (ListPart::Entries, Value::Array) => self.entries.clear(),
+            (ListPart::Indices, Value::Array) => self.indices.clear(),
+            (_, Value::End) | (ListPart::Entries | ListPart::Indices, _) => {}
+            // A value of any type is an entry: the indices count it.
+            (ListPart::Entry, _) => {
                 budget.spend()?;
                 self.entries.push(E::default());
             }
-            (Part::Index, _) => {
-                let index = whole(value)
+            (ListPart::Index, _) => {
+                let index = whole_number(value)
                     .and_then(|index| u32::try_from(index).ok())
                     .ok_or(Malformed::Indices)?;
                 if index >= MAX_ENTRIES || self.indices.len() >= MAX_ENTRIES as usize {
@@ -59,7 +59,7 @@ impl<E: Default> Entries<E> {
                 }
                 self.indices.push(index);
             }
-            (Part::Total, _) => self.total = whole(value).map(bounded).transpose()?,
+            (ListPart::Total, _) => self.total = whole_number(value).map(bounded).transpose()?,
         }
         Ok(())
     }

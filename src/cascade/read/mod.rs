@@ -1,9 +1,10 @@
-//! JSON of the language server in, in any chunks; what it says of conversations and models out.
+//! Reads JSON of the language server, in chunks of any size, into what it says of conversations and
+//! models.
 //!
 //! Replies grow with their conversation (44 MB have been seen), so nothing is buffered: a reader
-//! holds the values at its listed paths and skips everything else where it stands, prompts and
-//! completions above all. What is not known (values of enums, members, types that are not expected)
-//! is passed over; only what breaks the meaning of the rest is an error. No I/O, no clock.
+//! holds the values at its listed paths and skips everything else as it comes, above all prompts
+//! and completions. Unknown enum values and members and unexpected types are skipped; only what
+//! breaks the meaning of the rest is an error. No I/O, no clock.
 
 mod agent_state;
 mod entries;
@@ -34,37 +35,37 @@ pub struct Reader<M: Message> {
 /// A kind of message of the language server: which paths are read, and what their values mean
 /// together.
 pub trait Message: Sized {
-    /// What a path of the table leads to.
+    /// Identifies a path of the table.
     type Field: Copy + 'static;
-    /// What the message says.
+    /// The parsed message.
     type Content;
 
     /// The paths that are read.
     fn paths() -> &'static Paths<Self::Field>;
 
-    /// Takes the value at a listed path.
+    /// Reads the value at a listed path.
     ///
     /// # Errors
     /// [`Malformed`] when the message cannot be understood any more.
-    fn take(&mut self, field: Self::Field, value: Value<'_>) -> Result<(), Malformed>;
+    fn read_value(&mut self, field: Self::Field, value: Value<'_>) -> Result<(), Malformed>;
 
-    /// The document is whole.
+    /// Ends the message after the whole document was read.
     ///
     /// # Errors
     /// [`Malformed`] when its parts do not fit each other.
     fn finish(self) -> Result<Self::Content, Malformed>;
 }
 
-/// Why a message cannot be used. Nothing of its text is in here.
+/// Why a message cannot be used. Contains nothing of its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// It ends too early.
+    /// The document ends too early.
     #[error("the JSON document is cut off")]
     CutOff,
-    /// A list of indices does not fit the list of entries that it is for, or is no list of indices.
+    /// A list of indices does not match its list of entries, or is not a list of indices.
     #[error("a list of indices does not fit its entries")]
     Indices,
-    /// It is no JSON document, or one that is nested too deeply.
+    /// It is not a JSON document, or one that is nested too deeply.
     #[error("not a JSON document")]
     NotJson,
     /// It holds more entries than any real message.
@@ -83,7 +84,7 @@ impl<M: Message> Reader<M> {
         }
     }
 
-    /// Reads the next bytes of the document. What is wrong with them is told at the end.
+    /// Reads the next bytes of the document. Errors are reported by [`Self::finish`].
     pub fn feed(&mut self, bytes: &[u8]) {
         let Self {
             reader,
@@ -93,13 +94,13 @@ impl<M: Message> Reader<M> {
         if failure.is_none() {
             reader.feed(bytes, &mut |field, value| {
                 if failure.is_none() {
-                    *failure = message.take(field, value).err();
+                    *failure = message.read_value(field, value).err();
                 }
             });
         }
     }
 
-    /// No more bytes follow: what the document says.
+    /// Ends the document and returns the parsed message.
     ///
     /// # Errors
     /// [`Malformed`] when it is not whole, no JSON, or cannot be what the language server meant.
@@ -110,8 +111,8 @@ impl<M: Message> Reader<M> {
         if self.reader.status() == Status::Malformed {
             return Err(Malformed::NotJson);
         }
-        // The end may stand in the middle of a number or literal, which only then turns out to be
-        // none.
+        // The document may end in the middle of a number or literal, which only then turns out to
+        // be invalid.
         match self.reader.finish(&mut |_, _| {}) {
             Status::Complete => self.message.finish(),
             Status::Incomplete | Status::Malformed => Err(Malformed::CutOff),

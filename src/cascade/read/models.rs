@@ -1,7 +1,7 @@
 //! Which models the agent offers by its own names (`GetUserStatus`), and what is left of each.
 //!
-//! Several models may share one quota: what is left of them must not be added up. Other documents
-//! that tell of models and quotas are those of Cloud Code, and read as such.
+//! Several models may share one quota, so remaining fractions must not be added up. Other documents
+//! with models and quotas are those of Cloud Code, and read as such.
 
 use std::sync::LazyLock;
 use std::time::SystemTime;
@@ -15,16 +15,16 @@ use crate::record::{DisplayName, Id};
 /// Most models of one reply. Agents offer a few dozen.
 pub const MAX_MODELS: usize = 1024;
 
-/// A model by the agent's own name only.
+/// A model known only by the agent's own name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelConfig {
     /// The agent's own name (`MODEL_PLACEHOLDER_M26`).
     pub placeholder: Id,
-    /// What people read.
+    /// The display name.
     pub display: Option<DisplayName>,
     /// What is left of its quota, from 0 to 1.
     pub remaining: Option<f64>,
-    /// When that is full again.
+    /// When the quota is full again.
     pub resets_at: Option<SystemTime>,
 }
 
@@ -35,9 +35,9 @@ pub struct UserStatus {
     current: Draft,
 }
 
-/// What is read of such a reply.
+/// The fields that are read.
 #[derive(Debug, Clone, Copy)]
-pub enum Field {
+pub enum ModelField {
     Display,
     Model,
     Placeholder,
@@ -50,29 +50,29 @@ struct Draft {
     display: Option<DisplayName>,
     placeholder: Option<Id>,
     remaining: Option<f64>,
-    /// There is a number, but it cannot be one.
+    /// There is a value, but it is not a valid number.
     is_unreadable: bool,
     resets_at: Option<SystemTime>,
 }
 
 impl Message for UserStatus {
-    type Field = Field;
+    type Field = ModelField;
     type Content = Vec<ModelConfig>;
 
-    fn paths() -> &'static Paths<Field> {
+    fn paths() -> &'static Paths<ModelField> {
         &USER_STATUS
     }
 
-    fn take(&mut self, field: Field, value: Value<'_>) -> Result<(), Malformed> {
+    fn read_value(&mut self, field: ModelField, value: Value<'_>) -> Result<(), Malformed> {
         match (field, value) {
-            (Field::Model, Value::Object) => self.current = Draft::default(),
-            (Field::Model, Value::End) => {
+            (ModelField::Model, Value::Object) => self.current = Draft::default(),
+            (ModelField::Model, Value::End) => {
                 self.read.extend(std::mem::take(&mut self.current).config());
                 if self.read.len() > MAX_MODELS {
                     return Err(Malformed::TooMany);
                 }
             }
-            _ => self.current.take(field, value),
+            _ => self.current.read_value(field, value),
         }
         Ok(())
     }
@@ -83,16 +83,16 @@ impl Message for UserStatus {
 }
 
 impl Draft {
-    fn take(&mut self, field: Field, value: Value<'_>) {
+    fn read_value(&mut self, field: ModelField, value: Value<'_>) {
         match field {
-            Field::Display => self.display = text(value).and_then(DisplayName::from_wire),
-            Field::Model => {}
-            Field::Placeholder => self.placeholder = enum_model(value),
-            Field::Remaining => {
+            ModelField::Display => self.display = text(value).and_then(DisplayName::from_wire),
+            ModelField::Model => {}
+            ModelField::Placeholder => self.placeholder = enum_model(value),
+            ModelField::Remaining => {
                 self.remaining = fraction(value);
                 self.is_unreadable = self.remaining.is_none() && value != Value::Null;
             }
-            Field::ResetTime => self.resets_at = time(value),
+            ModelField::ResetTime => self.resets_at = time(value),
         }
     }
 
@@ -114,7 +114,7 @@ impl Draft {
     }
 }
 
-static USER_STATUS: LazyLock<Paths<Field>> = LazyLock::new(|| {
+static USER_STATUS: LazyLock<Paths<ModelField>> = LazyLock::new(|| {
     paths(at(
         "userStatus.cascadeModelConfigData.clientModelConfigs[]",
         &CLIENT_MODEL_CONFIG,
@@ -122,10 +122,10 @@ static USER_STATUS: LazyLock<Paths<Field>> = LazyLock::new(|| {
     ))
 });
 
-const CLIENT_MODEL_CONFIG: [(&str, Field); 5] = [
-    ("", Field::Model),
-    (".label", Field::Display),
-    (".modelOrAlias.model", Field::Placeholder),
-    (".quotaInfo.remainingFraction", Field::Remaining),
-    (".quotaInfo.resetTime", Field::ResetTime),
+const CLIENT_MODEL_CONFIG: [(&str, ModelField); 5] = [
+    ("", ModelField::Model),
+    (".label", ModelField::Display),
+    (".modelOrAlias.model", ModelField::Placeholder),
+    (".quotaInfo.remainingFraction", ModelField::Remaining),
+    (".quotaInfo.resetTime", ModelField::ResetTime),
 ];

@@ -1,19 +1,19 @@
-//! The language server's enums, by their names in JSON and by their numbers in protobuf; what both
-//! readings share.
+//! The language server's enums, by their names in JSON and by their numbers in protobuf; shared by
+//! both readers.
 //!
-//! Source: the descriptors that ship inside the agent's own bundles. What is not known is never an
-//! error: newer agents have more values than this house.
+//! Source: the descriptors that ship inside the agent's own bundles. An unknown value is never an
+//! error: newer agents have more values than Gravimeter knows.
 
 use crate::cascade::update::{RunStatus, Termination};
 use crate::record::{Id, Label, StepKind, StepStatus};
 
 /// A value of one of the language server's enums.
 pub(in crate::cascade) trait Named: Sized {
-    /// By its JSON name, its prefix included; `None` when it says nothing.
+    /// From its JSON name, prefix included; `None` when it is unspecified.
     fn from_name(name: &str) -> Option<Self>;
 
-    /// By its number; `None` when it says nothing. JSON has numbers too, for values that the writer
-    /// itself did not know.
+    /// From its number; `None` when it is unspecified. JSON has numbers too, for values that the
+    /// writer itself did not know.
     fn from_number(number: u64) -> Option<Self>;
 }
 
@@ -104,7 +104,7 @@ pub(in crate::cascade) fn model_of_number(number: u64) -> Option<Id> {
 /// `MODEL_PLACEHOLDER_M0`
 const FIRST_PLACEHOLDER: u64 = 1000;
 
-/// The house's labels of steps are the language server's names in lower case.
+/// Finds a label by an enum name: labels of steps are the language server's names in lower case.
 fn by_label<L: Label>(name: &str, prefix: &str) -> Option<L> {
     let name = name.strip_prefix(prefix)?;
     L::ALL

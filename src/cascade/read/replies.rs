@@ -1,10 +1,10 @@
-//! The replies that polling asks for: steps and calls to models from an offset on.
+//! The replies to polling: steps and calls to models from an offset on.
 
 use std::sync::LazyLock;
 
-use super::entries::{Budget, Part};
+use super::entries::{Budget, ListPart};
 use super::table::{at, paths};
-use super::trajectory::{GENERATION, Read, Trajectory, TrajectoryField, steps};
+use super::trajectory::{GENERATION, ReadTrajectories, TrajectoryDraft, TrajectoryField, steps};
 use super::{Malformed, Message};
 use crate::cascade::update::{TrajectoryUpdate, Update};
 use crate::observe::json::{Paths, Value};
@@ -18,7 +18,7 @@ pub struct Steps(Reply);
 pub struct Generations(Reply);
 
 impl Steps {
-    /// The reply to a question for all steps from this index on.
+    /// The reply to a request for all steps from this index on.
     #[must_use]
     pub fn from_offset(offset: u32) -> Self {
         Self(Reply::from_offset(offset))
@@ -26,7 +26,7 @@ impl Steps {
 }
 
 impl Generations {
-    /// The reply to a question for all calls from this index on.
+    /// The reply to a request for all calls from this index on.
     #[must_use]
     pub fn from_offset(offset: u32) -> Self {
         Self(Reply::from_offset(offset))
@@ -42,8 +42,8 @@ impl Message for Steps {
         &STEPS
     }
 
-    fn take(&mut self, field: TrajectoryField, value: Value<'_>) -> Result<(), Malformed> {
-        self.0.take(field, value)
+    fn read_value(&mut self, field: TrajectoryField, value: Value<'_>) -> Result<(), Malformed> {
+        self.0.read_value(field, value)
     }
 
     fn finish(self) -> Result<Update, Malformed> {
@@ -64,8 +64,8 @@ impl Message for Generations {
         &GENERATIONS
     }
 
-    fn take(&mut self, field: TrajectoryField, value: Value<'_>) -> Result<(), Malformed> {
-        self.0.take(field, value)
+    fn read_value(&mut self, field: TrajectoryField, value: Value<'_>) -> Result<(), Malformed> {
+        self.0.read_value(field, value)
     }
 
     fn finish(self) -> Result<TrajectoryUpdate, Malformed> {
@@ -76,7 +76,7 @@ impl Message for Generations {
 #[derive(Debug)]
 struct Reply {
     offset: u32,
-    trajectory: Trajectory,
+    trajectory: TrajectoryDraft,
     budget: Budget,
 }
 
@@ -84,22 +84,22 @@ impl Reply {
     fn from_offset(offset: u32) -> Self {
         Self {
             offset,
-            trajectory: Trajectory::default(),
+            trajectory: TrajectoryDraft::default(),
             budget: Budget::default(),
         }
     }
 
-    fn take(&mut self, field: TrajectoryField, value: Value<'_>) -> Result<(), Malformed> {
-        self.trajectory.take(field, value, &mut self.budget)
+    fn read_value(&mut self, field: TrajectoryField, value: Value<'_>) -> Result<(), Malformed> {
+        self.trajectory.read_value(field, value, &mut self.budget)
     }
 
-    fn finish(self) -> Result<Read, Malformed> {
+    fn finish(self) -> Result<ReadTrajectories, Malformed> {
         self.trajectory.finish(self.offset)
     }
 }
 
 static STEPS: LazyLock<Paths<TrajectoryField>> = LazyLock::new(|| {
-    let list = [("steps", Part::Entries), ("steps[]", Part::Entry)];
+    let list = [("steps", ListPart::Entries), ("steps[]", ListPart::Entry)];
     paths(
         at("", &list, TrajectoryField::Steps)
             .into_iter()
@@ -109,8 +109,8 @@ static STEPS: LazyLock<Paths<TrajectoryField>> = LazyLock::new(|| {
 
 static GENERATIONS: LazyLock<Paths<TrajectoryField>> = LazyLock::new(|| {
     let list = [
-        ("generatorMetadata", Part::Entries),
-        ("generatorMetadata[]", Part::Entry),
+        ("generatorMetadata", ListPart::Entries),
+        ("generatorMetadata[]", ListPart::Entry),
     ];
     let inside = at(
         "generatorMetadata[].",

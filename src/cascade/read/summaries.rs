@@ -1,10 +1,11 @@
-//! The reply of `GetAllCascadeTrajectories`: every conversation that the agent remembers, in short.
+//! The reply of `GetAllCascadeTrajectories`: a summary of every conversation that the agent
+//! remembers.
 
 use std::sync::LazyLock;
 use std::time::SystemTime;
 
 use super::table::{at, paths};
-use super::values::{id, named, time, whole};
+use super::values::{id, named, time, whole_number};
 use super::{Malformed, Message};
 use crate::cascade::update::RunStatus;
 use crate::observe::json::{Paths, Value};
@@ -13,7 +14,7 @@ use crate::record::Id;
 /// Most conversations of one reply. A heavy user has some thousand.
 pub const MAX_SUMMARIES: usize = 16_384;
 
-/// One conversation in short. Its title is not read: a model wrote it out of the user's words.
+/// The summary of one conversation. Its title is not read: a model wrote it from the user's words.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
     /// The conversation.
@@ -28,24 +29,24 @@ pub struct Summary {
     pub last_modified: Option<SystemTime>,
     /// When its user last wrote, by the agent's clock.
     pub last_user_input: Option<SystemTime>,
-    /// The conversation that this one works for, when it is a subagent's.
+    /// The conversation that this one works for, if this is a subagent's.
     pub root: Option<Id>,
-    /// The agent says that subagents are at work. Not said and `false` look alike on the wire.
+    /// The agent says that subagents are working. Absent and `false` look alike on the wire.
     pub has_active_children: bool,
-    /// The agent says that something is still at work. Not said and `false` look alike on the wire.
+    /// The agent says that something is still working. Absent and `false` look alike on the wire.
     pub not_fully_idle: bool,
 }
 
-/// `{"trajectorySummaries": {"<conversation>": {…}}}`, read into a summary for each.
+/// Reads `{"trajectorySummaries": {"<conversation>": {…}}}` into a summary for each.
 #[derive(Debug, Default)]
 pub struct Summaries {
     read: Vec<Summary>,
     current: Option<Summary>,
 }
 
-/// What is read of such a reply.
+/// The fields that are read.
 #[derive(Debug, Clone, Copy)]
-pub enum Field {
+pub enum SummaryField {
     ActiveChildren,
     LastModified,
     LastUserInput,
@@ -58,25 +59,25 @@ pub enum Field {
 }
 
 impl Message for Summaries {
-    type Field = Field;
+    type Field = SummaryField;
     type Content = Vec<Summary>;
 
-    fn paths() -> &'static Paths<Field> {
+    fn paths() -> &'static Paths<SummaryField> {
         &PATHS
     }
 
-    fn take(&mut self, field: Field, value: Value<'_>) -> Result<(), Malformed> {
+    fn read_value(&mut self, field: SummaryField, value: Value<'_>) -> Result<(), Malformed> {
         match (field, value, &mut self.current) {
-            (Field::Summary, Value::Key(key), current) => {
+            (SummaryField::Summary, Value::Key(key), current) => {
                 *current = Id::from_wire(key).map(Summary::new)
             }
-            (Field::Summary, Value::End, current) => {
+            (SummaryField::Summary, Value::End, current) => {
                 self.read.extend(current.take());
                 if self.read.len() > MAX_SUMMARIES {
                     return Err(Malformed::TooMany);
                 }
             }
-            (_, _, Some(summary)) => summary.take(field, value),
+            (_, _, Some(summary)) => summary.read_value(field, value),
             _ => {}
         }
         Ok(())
@@ -102,7 +103,7 @@ impl Summary {
         }
     }
 
-    /// Whether the agent works on it, by any word of the list.
+    /// Whether the agent or a subagent works on it, by any field of the summary.
     #[must_use]
     pub fn is_worked_on(&self) -> bool {
         self.works() || self.has_active_children || self.not_fully_idle
@@ -121,35 +122,35 @@ impl Summary {
         )
     }
 
-    fn take(&mut self, field: Field, value: Value<'_>) {
+    fn read_value(&mut self, field: SummaryField, value: Value<'_>) {
         match field {
-            Field::ActiveChildren => self.has_active_children = value == Value::Bool(true),
-            Field::LastModified => self.last_modified = time(value),
-            Field::LastUserInput => self.last_user_input = time(value),
-            Field::NotFullyIdle => self.not_fully_idle = value == Value::Bool(true),
-            // A conversation that works for nobody is its own root.
-            Field::Root => self.root = id(value).filter(|root| *root != self.cascade),
-            Field::Status => self.status = named(value),
-            Field::StepCount => {
-                self.step_count = whole(value).and_then(|count| count.try_into().ok())
+            SummaryField::ActiveChildren => self.has_active_children = value == Value::Bool(true),
+            SummaryField::LastModified => self.last_modified = time(value),
+            SummaryField::LastUserInput => self.last_user_input = time(value),
+            SummaryField::NotFullyIdle => self.not_fully_idle = value == Value::Bool(true),
+            // A conversation that works for no other is its own root.
+            SummaryField::Root => self.root = id(value).filter(|root| *root != self.cascade),
+            SummaryField::Status => self.status = named(value),
+            SummaryField::StepCount => {
+                self.step_count = whole_number(value).and_then(|count| count.try_into().ok())
             }
-            Field::Summary => {}
-            Field::Trajectory => self.trajectory = id(value),
+            SummaryField::Summary => {}
+            SummaryField::Trajectory => self.trajectory = id(value),
         }
     }
 }
 
-static PATHS: LazyLock<Paths<Field>> =
+static PATHS: LazyLock<Paths<SummaryField>> =
     LazyLock::new(|| paths(at("trajectorySummaries.*", &FIELDS, |field| field)));
 
-const FIELDS: [(&str, Field); 9] = [
-    ("", Field::Summary),
-    (".hasActiveChildren", Field::ActiveChildren),
-    (".lastModifiedTime", Field::LastModified),
-    (".lastUserInputTime", Field::LastUserInput),
-    (".notFullyIdle", Field::NotFullyIdle),
-    (".status", Field::Status),
-    (".stepCount", Field::StepCount),
-    (".trajectoryId", Field::Trajectory),
-    (".trajectoryMetadata.rootConversationId", Field::Root),
+const FIELDS: [(&str, SummaryField); 9] = [
+    ("", SummaryField::Summary),
+    (".hasActiveChildren", SummaryField::ActiveChildren),
+    (".lastModifiedTime", SummaryField::LastModified),
+    (".lastUserInputTime", SummaryField::LastUserInput),
+    (".notFullyIdle", SummaryField::NotFullyIdle),
+    (".status", SummaryField::Status),
+    (".stepCount", SummaryField::StepCount),
+    (".trajectoryId", SummaryField::Trajectory),
+    (".trajectoryMetadata.rootConversationId", SummaryField::Root),
 ];

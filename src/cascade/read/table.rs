@@ -1,20 +1,20 @@
-//! Builds tables of paths out of parts that stand at several places.
+//! Builds tables of JSON paths out of parts that occur at several places.
 
 use crate::observe::json::Paths;
 
-/// A part of a table: paths and what they lead to.
+/// A part of a table: paths and their fields.
 pub(super) type Rows<F> = Vec<(String, F)>;
 
-/// The rows of a part at a place (`update.mainTrajectoryUpdate.`, or empty), as fields of the
-/// whole.
+/// The rows of a part below a prefix (`update.mainTrajectoryUpdate.`, or empty), mapped to fields
+/// of the whole table.
 pub(super) fn at<F: Copy, T>(place: &str, rows: &[(&str, F)], field: impl Fn(F) -> T) -> Rows<T> {
     rows.iter()
         .map(|(path, part)| (format!("{place}{path}"), field(*part)))
         .collect()
 }
 
-/// The table. Members may stand in camelCase, as protobuf writes them, or in snake_case, as it
-/// reads them too.
+/// The finished table. Members may be in camelCase, as protobuf writes them, or in snake_case,
+/// which it accepts too.
 pub(super) fn paths<F: Copy>(rows: impl IntoIterator<Item = (String, F)>) -> Paths<F> {
     Paths::new(
         rows.into_iter()

@@ -276,8 +276,8 @@ impl Message for Sorted {
         AgentState::paths()
     }
 
-    fn take(&mut self, field: Self::Field, value: Value<'_>) -> Result<(), Malformed> {
-        self.0.take(field, value)
+    fn read_value(&mut self, field: Self::Field, value: Value<'_>) -> Result<(), Malformed> {
+        self.0.read_value(field, value)
     }
 
     fn finish(self) -> Result<Update, Malformed> {

@@ -1,10 +1,10 @@
-//! Steps, calls to models and the ends of executors, wherever a message has them.
+//! Reads steps, calls to models and executor ends, wherever a message has them.
 //!
-//! The tables say where these stand below a place; messages put them at theirs. Of a step's content
-//! only whether the model has said something is read.
+//! The tables give the paths below a prefix; messages add the prefix. Of a step's content only
+//! whether the model has written something is read.
 
 use super::Malformed;
-use super::entries::{Budget, Entries, Part};
+use super::entries::{Budget, Entries, ListPart};
 use super::table::{Rows, at};
 use super::values::{enum_model, has_text, id, model, named, time, tokens};
 use crate::cascade::update::{
@@ -13,42 +13,42 @@ use crate::cascade::update::{
 use crate::observe::json::Value;
 use crate::record::Id;
 
-/// News of one trajectory, while it is being read.
+/// The update of one trajectory, while it is being read.
 #[derive(Debug, Default)]
-pub(super) struct Trajectory {
+pub(super) struct TrajectoryDraft {
     id: Option<Id>,
     status: Option<RunStatus>,
     root: Option<Id>,
     steps: Entries<Step>,
     generations: Entries<GenerationDraft>,
-    /// An executor that still runs has no reason.
+    /// Executors with their termination reasons; one that still runs has none.
     executors: Entries<Option<Termination>>,
     /// Trajectories inside of its steps that are being read, the outermost first.
     open: Vec<Self>,
-    /// Those that have been read.
+    /// Inner trajectories that have been read.
     inside: Vec<(Id, TrajectoryUpdate)>,
 }
 
-/// What was read of one trajectory, and of those of subagents inside of its steps.
-pub(super) type Read = (TrajectoryUpdate, Vec<(Id, TrajectoryUpdate)>);
+/// The update of one trajectory, and of those of subagents inside of its steps.
+pub(super) type ReadTrajectories = (TrajectoryUpdate, Vec<(Id, TrajectoryUpdate)>);
 
-/// What is read of a trajectory.
+/// The fields that are read of a trajectory.
 #[derive(Debug, Clone, Copy)]
 pub enum TrajectoryField {
-    Executors(Part),
+    Executors(ListPart),
     Generation(GenerationField),
-    Generations(Part),
+    Generations(ListPart),
     Id,
     Root,
     Status,
     Step(StepField),
-    Steps(Part),
-    /// A trajectory inside of a step. Until it ends, all that is read is its own.
+    Steps(ListPart),
+    /// A trajectory inside of a step. Until it ends, all values belong to it.
     Subtrajectory,
     Termination,
 }
 
-/// What is read of a step.
+/// The fields that are read of a step.
 #[derive(Debug, Clone, Copy)]
 pub enum StepField {
     CompletedAt,
@@ -58,7 +58,7 @@ pub enum StepField {
     Text,
 }
 
-/// What is read of a call to a model.
+/// The fields that are read of a call to a model.
 #[derive(Debug, Clone, Copy)]
 pub enum GenerationField {
     AssignedMessage,
@@ -91,8 +91,8 @@ pub(super) struct GenerationDraft {
     assigned_message: Option<Id>,
 }
 
-impl Trajectory {
-    pub(super) fn take(
+impl TrajectoryDraft {
+    pub(super) fn read_value(
         &mut self,
         field: TrajectoryField,
         value: Value<'_>,
@@ -105,14 +105,13 @@ impl Trajectory {
             }
             (TrajectoryField::Subtrajectory, Value::End, _) => self.close()?,
             (TrajectoryField::Subtrajectory, ..) => {}
-            (_, _, Some(inside)) => return inside.take_own(field, value, budget),
-            (_, _, None) => return self.take_own(field, value, budget),
+            (_, _, Some(inside)) => return inside.read_own_value(field, value, budget),
+            (_, _, None) => return self.read_own_value(field, value, budget),
         }
         Ok(())
     }
 
-    /// The innermost trajectory that is being read has come to its end. One without an id is
-    /// nobody's.
+    /// Ends the innermost trajectory that is being read. One without an id is dropped.
     fn close(&mut self) -> Result<(), Malformed> {
         let Some(mut closed) = self.open.pop() else {
             return Ok(());
@@ -123,29 +122,31 @@ impl Trajectory {
         Ok(())
     }
 
-    fn take_own(
+    fn read_own_value(
         &mut self,
         field: TrajectoryField,
         value: Value<'_>,
         budget: &mut Budget,
     ) -> Result<(), Malformed> {
         match field {
-            TrajectoryField::Executors(part) => return self.executors.take(part, value, budget),
-            TrajectoryField::Generations(part) => {
-                return self.generations.take(part, value, budget);
+            TrajectoryField::Executors(part) => {
+                return self.executors.read_part(part, value, budget);
             }
-            TrajectoryField::Steps(part) => return self.steps.take(part, value, budget),
+            TrajectoryField::Generations(part) => {
+                return self.generations.read_part(part, value, budget);
+            }
+            TrajectoryField::Steps(part) => return self.steps.read_part(part, value, budget),
             TrajectoryField::Generation(field) => {
                 self.generations
                     .last()
                     .into_iter()
-                    .for_each(|draft| draft.take(field, value));
+                    .for_each(|draft| draft.read_value(field, value));
             }
             TrajectoryField::Step(field) => {
                 self.steps
                     .last()
                     .into_iter()
-                    .for_each(|step| take_step(step, field, value));
+                    .for_each(|step| set_step_field(step, field, value));
             }
             TrajectoryField::Termination => {
                 self.executors
@@ -161,13 +162,13 @@ impl Trajectory {
         Ok(())
     }
 
-    /// The conversation that this one works for, or itself.
+    /// The root conversation: the one that this one works for, or itself.
     pub(super) fn root(&self) -> Option<&Id> {
         self.root.as_ref()
     }
 
-    /// What was read; `first` is the index of the first entry of lists without indices.
-    pub(super) fn finish(self, first: u32) -> Result<Read, Malformed> {
+    /// Returns what was read; `first` is the index of the first entry of lists without indices.
+    pub(super) fn finish(self, first: u32) -> Result<ReadTrajectories, Malformed> {
         let total_steps = self.steps.total();
         let generations = self.generations.finish(first)?.into_iter();
         let executors = self.executors.finish(first)?.into_iter();
@@ -186,8 +187,8 @@ impl Trajectory {
     }
 }
 
-/// Takes a value of a step.
-fn take_step(step: &mut Step, field: StepField, value: Value<'_>) {
+/// Sets a field of a step.
+fn set_step_field(step: &mut Step, field: StepField, value: Value<'_>) {
     let Step {
         kind,
         status,
@@ -205,7 +206,7 @@ fn take_step(step: &mut Step, field: StepField, value: Value<'_>) {
 }
 
 impl GenerationDraft {
-    fn take(&mut self, field: GenerationField, value: Value<'_>) {
+    fn read_value(&mut self, field: GenerationField, value: Value<'_>) {
         let Self {
             said,
             message,
@@ -214,7 +215,7 @@ impl GenerationDraft {
         match field {
             GenerationField::AssignedMessage => *assigned_message = id(value),
             GenerationField::Count(count) => {
-                take_count(said.usage.get_or_insert_default(), count, value)
+                set_count(said.usage.get_or_insert_default(), count, value)
             }
             GenerationField::Execution => said.execution = id(value),
             GenerationField::Message => *message = id(value),
@@ -244,7 +245,7 @@ impl GenerationDraft {
     }
 }
 
-fn take_count(usage: &mut AgentUsage, count: Count, value: Value<'_>) {
+fn set_count(usage: &mut AgentUsage, count: Count, value: Value<'_>) {
     let slot = match count {
         Count::CacheRead => &mut usage.cache_read,
         Count::CacheWrite => &mut usage.cache_write,
@@ -255,7 +256,7 @@ fn take_count(usage: &mut AgentUsage, count: Count, value: Value<'_>) {
     *slot = tokens(value).unwrap_or(*slot);
 }
 
-/// Adds the trace of an attempt. Only the oldest may get lost: the last one is that of the final
+/// Adds the trace of an attempt. Only the oldest may be dropped: the last one is that of the final
 /// usage.
 fn push_trace(traces: &mut Vec<Id>, trace: Option<Id>) {
     traces.extend(trace);
@@ -267,7 +268,7 @@ fn push_trace(traces: &mut Vec<Id>, trace: Option<Id>) {
 /// Most attempts of one call that are kept. The agent has been seen to make five.
 const MAX_TRACES: usize = 32;
 
-/// The rows of a trajectory's news below a place.
+/// The rows of a trajectory's update below a prefix.
 pub(super) fn news<T>(place: &str, field: impl Fn(TrajectoryField) -> T + Copy) -> Rows<T> {
     let generation = |part| field(TrajectoryField::Generation(part));
     let mut rows = at(place, &NEWS, field);
@@ -280,7 +281,7 @@ pub(super) fn news<T>(place: &str, field: impl Fn(TrajectoryField) -> T + Copy) 
     rows
 }
 
-/// The rows of a step's content below a place, and of the trajectories of subagents inside of it.
+/// The rows of a step's content below a prefix, and of the trajectories of subagents inside of it.
 pub(super) fn steps<T>(place: &str, field: impl Fn(TrajectoryField) -> T + Copy) -> Rows<T> {
     let step = |part| field(TrajectoryField::Step(part));
     let generation = |part| field(TrajectoryField::Generation(part));
@@ -299,19 +300,19 @@ pub(super) fn steps<T>(place: &str, field: impl Fn(TrajectoryField) -> T + Copy)
     rows
 }
 
-/// Subagents of subagents whose trajectories are read inside of each other.
+/// How deeply nested trajectories of subagents are read.
 const MAX_INSIDE: usize = 3;
 
-/// `gemini_coder.Trajectory`
+/// `gemini_coder.TrajectoryDraft`
 const SUBTRAJECTORY: [(&str, TrajectoryField); 9] = [
     ("", TrajectoryField::Subtrajectory),
     (
         ".executorMetadatas",
-        TrajectoryField::Executors(Part::Entries),
+        TrajectoryField::Executors(ListPart::Entries),
     ),
     (
         ".executorMetadatas[]",
-        TrajectoryField::Executors(Part::Entry),
+        TrajectoryField::Executors(ListPart::Entry),
     ),
     (
         ".executorMetadatas[].terminationReason",
@@ -319,25 +320,25 @@ const SUBTRAJECTORY: [(&str, TrajectoryField); 9] = [
     ),
     (
         ".generatorMetadata",
-        TrajectoryField::Generations(Part::Entries),
+        TrajectoryField::Generations(ListPart::Entries),
     ),
     (
         ".generatorMetadata[]",
-        TrajectoryField::Generations(Part::Entry),
+        TrajectoryField::Generations(ListPart::Entry),
     ),
-    (".steps", TrajectoryField::Steps(Part::Entries)),
-    (".steps[]", TrajectoryField::Steps(Part::Entry)),
+    (".steps", TrajectoryField::Steps(ListPart::Entries)),
+    (".steps[]", TrajectoryField::Steps(ListPart::Entry)),
     (".trajectoryId", TrajectoryField::Id),
 ];
 
 const NEWS: [(&str, TrajectoryField); 16] = [
     (
         "executorMetadatasUpdate.executorMetadatas",
-        TrajectoryField::Executors(Part::Entries),
+        TrajectoryField::Executors(ListPart::Entries),
     ),
     (
         "executorMetadatasUpdate.executorMetadatas[]",
-        TrajectoryField::Executors(Part::Entry),
+        TrajectoryField::Executors(ListPart::Entry),
     ),
     (
         "executorMetadatasUpdate.executorMetadatas[].terminationReason",
@@ -345,37 +346,49 @@ const NEWS: [(&str, TrajectoryField); 16] = [
     ),
     (
         "executorMetadatasUpdate.indices",
-        TrajectoryField::Executors(Part::Indices),
+        TrajectoryField::Executors(ListPart::Indices),
     ),
     (
         "executorMetadatasUpdate.indices[]",
-        TrajectoryField::Executors(Part::Index),
+        TrajectoryField::Executors(ListPart::Index),
     ),
     (
         "generatorMetadatasUpdate.generatorMetadatas",
-        TrajectoryField::Generations(Part::Entries),
+        TrajectoryField::Generations(ListPart::Entries),
     ),
     (
         "generatorMetadatasUpdate.generatorMetadatas[]",
-        TrajectoryField::Generations(Part::Entry),
+        TrajectoryField::Generations(ListPart::Entry),
     ),
     (
         "generatorMetadatasUpdate.indices",
-        TrajectoryField::Generations(Part::Indices),
+        TrajectoryField::Generations(ListPart::Indices),
     ),
     (
         "generatorMetadatasUpdate.indices[]",
-        TrajectoryField::Generations(Part::Index),
+        TrajectoryField::Generations(ListPart::Index),
     ),
     ("metadata.rootConversationId", TrajectoryField::Root),
     ("status", TrajectoryField::Status),
-    ("stepsUpdate.indices", TrajectoryField::Steps(Part::Indices)),
-    ("stepsUpdate.indices[]", TrajectoryField::Steps(Part::Index)),
-    ("stepsUpdate.steps", TrajectoryField::Steps(Part::Entries)),
-    ("stepsUpdate.steps[]", TrajectoryField::Steps(Part::Entry)),
+    (
+        "stepsUpdate.indices",
+        TrajectoryField::Steps(ListPart::Indices),
+    ),
+    (
+        "stepsUpdate.indices[]",
+        TrajectoryField::Steps(ListPart::Index),
+    ),
+    (
+        "stepsUpdate.steps",
+        TrajectoryField::Steps(ListPart::Entries),
+    ),
+    (
+        "stepsUpdate.steps[]",
+        TrajectoryField::Steps(ListPart::Entry),
+    ),
     (
         "stepsUpdate.totalLength",
-        TrajectoryField::Steps(Part::Total),
+        TrajectoryField::Steps(ListPart::Total),
     ),
 ];
 

@@ -1,4 +1,4 @@
-//! What single JSON values mean. Whatever has an unexpected type or form says nothing.
+//! Converts single JSON values. A value of an unexpected type or form becomes `None`.
 
 use std::time::SystemTime;
 
@@ -8,7 +8,7 @@ use super::names::{Named, model_of_number};
 use crate::observe::json::Value;
 use crate::record::{Id, Model, TokenUsage};
 
-/// A text that is short enough to be a name.
+/// A text that is short enough to have been kept completely.
 pub(super) fn text(value: Value<'_>) -> Option<&str> {
     match value {
         Value::String { text, cut: false } => Some(text),
@@ -36,7 +36,7 @@ pub(super) fn model(value: Value<'_>) -> Option<Model> {
 /// A model by its name in the language server's enum.
 pub(super) fn enum_model(value: Value<'_>) -> Option<Id> {
     match value {
-        Value::Number(_) => model_of_number(whole(value)?),
+        Value::Number(_) => model_of_number(whole_number(value)?),
         _ => id(value).filter(|id| id.as_str() != "MODEL_UNSPECIFIED"),
     }
 }
@@ -44,7 +44,7 @@ pub(super) fn enum_model(value: Value<'_>) -> Option<Id> {
 /// A value of an enum.
 pub(super) fn named<T: Named>(value: Value<'_>) -> Option<T> {
     match value {
-        Value::Number(_) => T::from_number(whole(value)?),
+        Value::Number(_) => T::from_number(whole_number(value)?),
         _ => T::from_name(text(value)?),
     }
 }
@@ -55,7 +55,7 @@ pub(super) fn time(value: Value<'_>) -> Option<SystemTime> {
 }
 
 /// A whole number, or the same in quotes as 64-bit integers are written by protobuf.
-pub(super) fn whole(value: Value<'_>) -> Option<u64> {
+pub(super) fn whole_number(value: Value<'_>) -> Option<u64> {
     match value {
         Value::Number(text) | Value::String { text, cut: false }
             if text.bytes().all(|b| b.is_ascii_digit()) =>
@@ -68,10 +68,10 @@ pub(super) fn whole(value: Value<'_>) -> Option<u64> {
 
 /// A count of tokens.
 pub(super) fn tokens(value: Value<'_>) -> Option<u64> {
-    whole(value).filter(|tokens| *tokens <= TokenUsage::MAX_OF_A_KIND)
+    whole_number(value).filter(|tokens| *tokens <= TokenUsage::MAX_OF_A_KIND)
 }
 
-/// A share of a whole, brought into 0 to 1. Infinity and what is no number are none.
+/// A fraction, clamped to 0 to 1. Infinity and NaN become `None`.
 pub(super) fn fraction(value: Value<'_>) -> Option<f64> {
     let (Value::Number(text) | Value::String { text, cut: false }) = value else {
         return None;

@@ -1,57 +1,58 @@
-//! Calls that come by: each is given its conversation, now or when somebody tells. Its span's place
-//! follows from the run that counts it; only a call without a conversation is placed here.
+//! Assigns each call its conversation, at once or when the agent reports it. The place of its span
+//! follows from the run that counts it; only the span of a call without a conversation is placed
+//! here.
 
 use std::time::{Duration, Instant};
 
-use super::State;
-use super::live::beside;
+use super::CorrelatorState;
+use super::live::standalone_spans;
 use crate::cascade::compare::WireCall;
 use crate::cascade::conversation::Moment;
+use crate::cascade::index::Found;
 use crate::cascade::runs::SeenCall;
 use crate::cascade::spans;
-use crate::cascade::threads::Found;
 use crate::record::{
     Call, CallIds, Correlated, Correlation, CorrelationMethod, Fact, Id, Operation, Quality,
     Sampling, TraceContext, TraceParent, UpdateSource,
 };
 
-/// A call that may still be told where it belongs.
+/// A recent call that may still be assigned to a conversation, or moved.
 #[derive(Debug)]
-pub(super) struct Recent {
+pub(super) struct RecentCall {
     ids: CallIds,
-    /// What the wire told of the method.
-    told: CorrelationMethod,
+    /// The method by which the request names a conversation or trajectory.
+    named_by: CorrelationMethod,
     cascade: Option<Id>,
-    /// As it came; where it is assigned, its conversation knows what has become of it.
+    /// The call as it came; once assigned, its conversation tracks its state.
     seen: SeenCall,
-    /// A conversation that is followed has taken it.
+    /// A followed conversation counts it.
     is_assigned: bool,
-    /// How its conversation is known has been stated.
+    /// The method by which its conversation is known has been reported.
     is_settled: bool,
-    /// Until when it is waited for the agent's word; `None` when that is over.
+    /// Until when the agent may still report its conversation; `None` when that time is over.
     waits_until: Option<Instant>,
 }
 
-/// What has become of a call that has just come.
+/// How a call that just came was correlated.
 #[derive(Debug)]
 pub(in crate::cascade) struct Arrival {
-    /// Which identifier of the request names a conversation or a trajectory, whether or not that
+    /// The identifier of the request that names a conversation or a trajectory, whether or not that
     /// one is known.
-    pub(in crate::cascade) told: CorrelationMethod,
-    /// The agent should be asked.
+    pub(in crate::cascade) named_by: CorrelationMethod,
+    /// The agent's list of conversations should be polled.
     pub(in crate::cascade) is_open: bool,
-    /// What must be stated before the call.
+    /// Facts to record before the call.
     pub(in crate::cascade) facts: Vec<Fact>,
 }
 
-impl State {
-    /// Gives a call the conversation that is known now, and its span the place that follows from
-    /// it. A call without a conversation is one by [`CorrelationMethod::None`], whatever its
-    /// request names.
+impl CorrelatorState {
+    /// Gives a call the conversation that is known now, and its span the resulting place. A call
+    /// without a conversation has the method [`CorrelationMethod::None`], whatever its request
+    /// names.
     pub(in crate::cascade) fn correlate(&mut self, call: &mut Call, now: Moment) -> Arrival {
-        let told = call.correlation.method;
+        let named_by = call.correlation.method;
         let arrived = |is_open, facts| Arrival {
-            told,
+            named_by,
             is_open,
             facts,
         };
@@ -60,13 +61,13 @@ impl State {
             call.trace = self.sampling.map(|sampling| alone(call.parent, sampling));
             return arrived(false, Vec::new());
         }
-        let (cascade, method) = match self.threads.find(&call.ids, told) {
+        let (cascade, method) = match self.index.find(&call.ids, named_by) {
             Found::Cascade(cascade, method) => (cascade, method),
-            // Without an agent to ask, what the wire says is all there is.
-            Found::Unconfirmed(cascade) if self.following.is_none() => (cascade, told),
+            // Without an agent to ask, the request's own word is all there is.
+            Found::Unconfirmed(cascade) if self.following.is_none() => (cascade, named_by),
             Found::Unconfirmed(_) | Found::Nothing => {
-                // Its span waits with it, unless the agent has said whose part it is or nobody will
-                // tell more.
+                // Its span waits with it, unless the agent has named its parent span or no more
+                // information will come.
                 let is_settled = call.parent.is_some() || self.following.is_none();
                 call.trace = self
                     .sampling
@@ -84,8 +85,8 @@ impl State {
         arrived(false, facts)
     }
 
-    /// Where the span of a call stands, as far as that is known already: within the agent's own,
-    /// within the run of its conversation, or alone.
+    /// The span context of a call, as far as it is known already: within the agent's own span,
+    /// within the run of its conversation, or as a root.
     fn place(&mut self, call: &Call, cascade: &Id, now: Moment) -> Option<TraceContext> {
         let sampling = self.sampling?;
         if call.parent.is_some() || self.following.is_none() {
@@ -95,11 +96,11 @@ impl State {
         live.place(&SeenCall::new(call, now), sampling)
     }
 
-    /// Takes a call that has been handed on. `told`: as [`Arrival::told`].
-    pub(in crate::cascade) fn take(
+    /// Records a call that has been passed on. `named_by`: as [`Arrival::named_by`].
+    pub(in crate::cascade) fn record_call(
         &mut self,
         call: &Call,
-        told: CorrelationMethod,
+        named_by: CorrelationMethod,
         now: Moment,
     ) -> Vec<Fact> {
         if !has_conversation(call.operation) {
@@ -119,12 +120,12 @@ impl State {
             }
         }
         facts.extend(self.compare(call, now));
-        let waits_until = cascade.is_none().then(|| now.at + AGENT_TELLS_WITHIN);
+        let waits_until = cascade.is_none().then(|| now.at + AGENT_REPORTS_WITHIN);
         let is_assigned = cascade.is_some() && self.following.is_some();
         let ids = call.ids.clone();
-        self.recent.push_back(Recent {
+        self.recent.push_back(RecentCall {
             ids,
-            told,
+            named_by,
             cascade,
             seen,
             is_assigned,
@@ -143,7 +144,7 @@ impl State {
         facts
     }
 
-    /// Nobody is left who could tell where calls belong.
+    /// Nothing more will be learned: calls without a conversation get root spans.
     pub(super) fn place_alone(&mut self) -> Vec<Fact> {
         let sampling = self.sampling;
         self.recent
@@ -161,8 +162,8 @@ impl State {
             provider_trace: trace,
             ..
         } = call.ids.clone();
-        self.books
-            .wire(
+        self.reconciler
+            .wire_call(
                 WireCall {
                     response,
                     trace,
@@ -173,7 +174,8 @@ impl State {
             .map(Fact::UsageCompared)
     }
 
-    /// Something was learned: calls may have found their conversation, or another one.
+    /// Looks up all recent calls again after something was learned, and moves those whose
+    /// conversation changed.
     pub(super) fn look_again(&mut self, now: Moment) -> Vec<Fact> {
         let mut facts = Vec::new();
         let mut has_learned = true;
@@ -182,7 +184,7 @@ impl State {
                 let Some(call) = self.recent.get(index) else {
                     break;
                 };
-                let Found::Cascade(cascade, method) = self.threads.find(&call.ids, call.told)
+                let Found::Cascade(cascade, method) = self.index.find(&call.ids, call.named_by)
                 else {
                     continue;
                 };
@@ -199,12 +201,12 @@ impl State {
         facts
     }
 
-    /// Works on one of the recent calls while all others stay where they are: a conversation that
-    /// is begun to be followed meanwhile finds them there.
+    /// Changes one of the recent calls while all others stay where they are, so that a conversation
+    /// that starts being followed meanwhile finds them there.
     fn with_recent(
         &mut self,
         index: usize,
-        work: impl FnOnce(&mut Self, &mut Recent) -> Vec<Fact>,
+        work: impl FnOnce(&mut Self, &mut RecentCall) -> Vec<Fact>,
     ) -> Vec<Fact> {
         let Some(mut call) = self.recent.swap_remove_back(index) else {
             return Vec::new();
@@ -215,26 +217,26 @@ impl State {
         facts
     }
 
-    /// A call whose conversation something surer than its session tells says whose the session is.
-    /// Returns whether calls may find their conversation by that.
+    /// Learns the owner of a call's session, if its conversation is known by something more certain
+    /// than the session. Returns whether that may place other calls.
     fn learn_session(&mut self, ids: &CallIds, cascade: &Id, method: CorrelationMethod) -> bool {
         let name = ids.provider_trace.as_ref().or(ids.response.as_ref());
         let (Some(session), Some(name)) = (&ids.session, name) else {
             return false;
         };
-        method != CorrelationMethod::Session && self.threads.session(session, cascade, name)
+        method != CorrelationMethod::Session && self.index.add_session(session, cascade, name)
     }
 
     fn move_call(
         &mut self,
-        call: &mut Recent,
+        call: &mut RecentCall,
         cascade: Id,
         method: CorrelationMethod,
         now: Moment,
     ) -> Vec<Fact> {
         let number = call.seen.number;
         let seen = match call.cascade.replace(cascade.clone()) {
-            // What is settled there stays: it is counted where its span is.
+            // A call that is settled there stays: it is counted where its span is.
             Some(before) if call.is_assigned => self
                 .conversations
                 .peek_mut(&before)
@@ -255,7 +257,7 @@ impl State {
             call: number,
             correlation,
         }));
-        // Last: with its place known, the span is complete.
+        // Comes last: with its place known, the span is complete.
         facts.extend(
             seen.map(|seen| self.assign(&cascade, seen, now))
                 .unwrap_or_default(),
@@ -263,8 +265,8 @@ impl State {
         facts
     }
 
-    /// The agent has had its time: what the wire says of a conversation counts now, and nothing
-    /// else will be learned soon.
+    /// Stops waiting for the agent for calls whose time is up: what the request says of a
+    /// conversation counts now.
     pub(super) fn stop_waiting(&mut self, now: Moment) -> Vec<Fact> {
         let mut facts = Vec::new();
         for index in 0..self.recent.len() {
@@ -280,10 +282,10 @@ impl State {
         facts
     }
 
-    fn wait_no_longer(&mut self, call: &mut Recent, now: Moment) -> Vec<Fact> {
+    fn wait_no_longer(&mut self, call: &mut RecentCall, now: Moment) -> Vec<Fact> {
         call.waits_until = None;
         if let Some(conversation) = call.ids.conversation.clone() {
-            return self.move_call(call, conversation, call.told, now);
+            return self.move_call(call, conversation, call.named_by, now);
         }
         let mut facts = call.place_alone(self.sampling);
         if !std::mem::replace(&mut call.is_settled, true) {
@@ -292,21 +294,22 @@ impl State {
         facts
     }
 
-    /// A call belongs to a conversation; it counts in the run in which it began. Where nobody tells
-    /// of runs, it stands alone.
+    /// Assigns a call to a conversation; it counts in the run in which it began. Where no agent
+    /// reports runs, its span is a root.
     fn assign(&mut self, cascade: &Id, seen: SeenCall, now: Moment) -> Vec<Fact> {
         self.make_live(cascade, now);
         let sampling = self.sampling;
         match self.conversations.get_mut(cascade) {
             Some(live) => live.add(seen, sampling, now),
-            None => beside((!seen.is_placed).then_some(seen.number), sampling),
+            None => standalone_spans((!seen.is_placed).then_some(seen.number), sampling),
         }
     }
 
-    /// The calls of a conversation that none which is followed has taken yet, each once.
+    /// The calls of a conversation that no followed conversation counts yet, each returned once.
     pub(super) fn unassigned_calls(&mut self, cascade: &Id) -> impl Iterator<Item = SeenCall> {
-        let is_it =
-            move |call: &&mut Recent| !call.is_assigned && call.cascade.as_ref() == Some(cascade);
+        let is_it = move |call: &&mut RecentCall| {
+            !call.is_assigned && call.cascade.as_ref() == Some(cascade)
+        };
         self.recent.iter_mut().filter(is_it).map(|call| {
             call.is_assigned = true;
             call.seen.clone().placed()
@@ -314,18 +317,18 @@ impl State {
     }
 }
 
-impl Recent {
-    /// Nobody tells where it belongs: its span stands alone. One that has a conversation is placed
+impl RecentCall {
+    /// Gives a call without a conversation a root span. One that has a conversation is placed
     /// there.
     fn place_alone(&mut self, sampling: Option<Sampling>) -> Vec<Fact> {
         if self.cascade.is_some() || std::mem::replace(&mut self.seen.is_placed, true) {
             return Vec::new();
         }
-        beside([self.seen.number], sampling)
+        standalone_spans([self.seen.number], sampling)
     }
 }
 
-/// Within the agent's own span where it names one, else at the top of a trace.
+/// A child of the agent's own span where the call names one, else a root.
 fn alone(parent: Option<TraceParent>, sampling: Sampling) -> TraceContext {
     parent.map_or_else(
         || spans::root(sampling),
@@ -333,14 +336,15 @@ fn alone(parent: Option<TraceParent>, sampling: Sampling) -> TraceContext {
     )
 }
 
-/// Counting tokens and completing lines belong to no conversation.
+/// Whether calls of this operation belong to conversations: counting tokens and completing lines do
+/// not.
 fn has_conversation(operation: Operation) -> bool {
     !matches!(operation, Operation::Autocomplete | Operation::CountTokens)
 }
 
-/// The agent lists its conversations within seconds; one that it does not know by then it will not
-/// name.
-const AGENT_TELLS_WITHIN: Duration = Duration::from_secs(30);
+/// How long a call waits for the agent to report its conversation. The agent lists its
+/// conversations within seconds; one that it does not know by then it will not report.
+const AGENT_REPORTS_WITHIN: Duration = Duration::from_secs(30);
 
-/// Calls that may still be told their conversation, some 400 bytes each.
+/// Most recent calls that may still be assigned, some 400 bytes each.
 pub(super) const MAX_RECENT: usize = 4_096;

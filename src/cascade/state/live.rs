@@ -1,11 +1,11 @@
-//! One conversation with its calls: what happens in it becomes facts. The run that counts a call is
-//! the one whose trace has it, as [`Calls`] settles both at once.
+//! One followed conversation with its calls: turns its events into facts. The run that counts a
+//! call is also the one whose trace contains the call's span, as [`Calls`] settles both at once.
 
 use std::time::SystemTime;
 
-use crate::cascade::compare::Books;
+use crate::cascade::compare::UsageReconciler;
 use crate::cascade::conversation::{Conversation, EndedRun, Event, Moment};
-use crate::cascade::runs::{Calls, RunCalls, SeenCall, Sure};
+use crate::cascade::runs::{Calls, ConfirmedInterval, RunCalls, SeenCall};
 use crate::cascade::spans;
 use crate::record::{
     CascadeRun, Fact, Id, Model, RunOutcome, RunStarted, Sampling, StepEnded, TraceContext,
@@ -13,18 +13,18 @@ use crate::record::{
 
 /// A conversation of the agent that is being followed.
 #[derive(Debug)]
-pub(super) struct Live {
+pub(super) struct FollowedConversation {
     pub(super) conversation: Conversation,
     pub(super) trajectory: Option<Id>,
     pub(super) calls: Calls,
-    /// The model of the first call of its run, by the agent's word.
+    /// The model of the first call of its run, as the agent reports it.
     model: Option<Model>,
-    /// Where the span of the run stands that its calls are part of, once one of them or the run
-    /// itself needs it.
+    /// The span context of the run under way, created when the run or one of its calls first needs
+    /// it.
     span: Option<TraceContext>,
 }
 
-impl Live {
+impl FollowedConversation {
     pub(super) fn new(since: SystemTime) -> Self {
         Self {
             conversation: Conversation::new(since),
@@ -35,12 +35,12 @@ impl Live {
         }
     }
 
-    /// What its events mean to the views.
-    pub(super) fn tell(
+    /// Turns the conversation's events into facts.
+    pub(super) fn emit(
         &mut self,
         cascade: &Id,
         events: Vec<Event>,
-        books: &mut Books,
+        reconciler: &mut UsageReconciler,
         sampling: Option<Sampling>,
         now: Moment,
     ) -> Vec<Fact> {
@@ -51,8 +51,8 @@ impl Live {
                     let model = generation.served_model.clone().filter(|_| fresh);
                     self.model = self.model.take().or(model);
                     facts.extend(
-                        books
-                            .agent(generation, fresh, now.at)
+                        reconciler
+                            .agent_call(generation, fresh, now.at)
                             .map(Fact::UsageCompared),
                     );
                 }
@@ -77,7 +77,7 @@ impl Live {
         facts
     }
 
-    /// Takes a call that belongs to the conversation.
+    /// Adds a call that belongs to the conversation.
     pub(super) fn add(
         &mut self,
         call: SeenCall,
@@ -85,56 +85,57 @@ impl Live {
         now: Moment,
     ) -> Vec<Fact> {
         let pushed_out = self.calls.add(call, now.at);
-        let mut facts = beside(pushed_out, sampling);
+        let mut facts = standalone_spans(pushed_out, sampling);
         facts.extend(self.settle(sampling));
         facts
     }
 
-    /// Where the span of a call stands, if that is known already.
+    /// The span context of a call, if it is known already.
     pub(super) fn place(&mut self, call: &SeenCall, sampling: Sampling) -> Option<TraceContext> {
-        self.sure()
+        self.confirmed_interval()
             .filter(|run| call.is_within(*run))
             .map(|_| spans::within(&self.span(sampling)))
     }
 
-    /// Time has passed: where no run is under way, calls have waited for one long enough.
+    /// Time has passed: where no run is under way, gives up on calls that have waited long enough
+    /// for one.
     pub(super) fn stop_waiting(&mut self, sampling: Option<Sampling>, now: Moment) -> Vec<Fact> {
         if self.conversation.is_running() || self.conversation.waits() {
             return Vec::new();
         }
-        beside(self.calls.stop_waiting(now.at), sampling)
+        standalone_spans(self.calls.stop_waiting(now.at), sampling)
     }
 
-    /// The conversation, the agent or the house goes away.
+    /// The conversation, the agent or Gravimeter goes away.
     pub(super) fn lose(
         &mut self,
         cascade: &Id,
-        books: &mut Books,
+        reconciler: &mut UsageReconciler,
         sampling: Option<Sampling>,
         now: Moment,
     ) -> Vec<Fact> {
         let events = self.conversation.lose(now);
-        let mut facts = self.tell(cascade, events, books, sampling, now);
-        facts.extend(beside(self.calls.give_up(), sampling));
+        let mut facts = self.emit(cascade, events, reconciler, sampling, now);
+        facts.extend(standalone_spans(self.calls.give_up(), sampling));
         facts
     }
 
-    /// What the run under way has for sure.
+    /// Settles the calls that certainly belong to the run under way.
     fn settle(&mut self, sampling: Option<Sampling>) -> Vec<Fact> {
         let calls = self
-            .sure()
+            .confirmed_interval()
             .map(|run| self.calls.settle(run))
             .unwrap_or_default();
         self.within(calls, sampling)
     }
 
-    fn sure(&self) -> Option<Sure> {
+    fn confirmed_interval(&self) -> Option<ConfirmedInterval> {
         self.conversation
-            .sure()
-            .map(|(began, until)| Sure { began, until })
+            .confirmed_interval()
+            .map(|(began, until)| ConfirmedInterval { began, until })
     }
 
-    /// Calls whose spans stand within that of the run.
+    /// Places the spans of these calls within the run's span.
     fn within(&mut self, calls: Vec<u64>, sampling: Option<Sampling>) -> Vec<Fact> {
         let Some(sampling) = sampling.filter(|_| !calls.is_empty()) else {
             return Vec::new();
@@ -149,16 +150,19 @@ impl Live {
             .collect()
     }
 
-    /// Where the span of the run stands that is under way.
+    /// The span context of the run under way.
     fn span(&mut self, sampling: Sampling) -> TraceContext {
         *self.span.get_or_insert_with(|| spans::root(sampling))
     }
 
-    /// The run, after the calls whose places are known with it.
+    /// The fact of the ended run, after those of the calls that are placed with it.
     fn ended(&mut self, cascade: &Id, run: EndedRun, sampling: Option<Sampling>) -> Vec<Fact> {
         let mut calls = self.calls.of_run(run.began, run.ended, run.latest);
         let mut facts = self.within(std::mem::take(&mut calls.unplaced), sampling);
-        facts.extend(beside(std::mem::take(&mut calls.beside), sampling));
+        facts.extend(standalone_spans(
+            std::mem::take(&mut calls.outside_runs),
+            sampling,
+        ));
         facts.push(Fact::RunEnded(Box::new(
             self.run(cascade, run, calls, sampling),
         )));
@@ -208,8 +212,8 @@ impl Live {
     }
 }
 
-/// Calls that belong to no run: their spans stand alone.
-pub(super) fn beside(
+/// Calls that belong to no run get a root span each.
+pub(super) fn standalone_spans(
     calls: impl IntoIterator<Item = u64>,
     sampling: Option<Sampling>,
 ) -> Vec<Fact> {

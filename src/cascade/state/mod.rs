@@ -1,5 +1,5 @@
-//! All that is known of conversations and of calls that may still find theirs. Pure: facts and news
-//! enter with the time, facts leave.
+//! Everything known of conversations and of calls that may still be assigned to one. Pure: facts
+//! and updates enter with the time, facts leave.
 
 mod calls;
 mod live;
@@ -11,48 +11,48 @@ use std::num::NonZeroUsize;
 use std::time::{Instant, SystemTime};
 
 pub(super) use calls::Arrival;
-use calls::Recent;
-use live::Live;
+use calls::RecentCall;
+use live::FollowedConversation;
 use lru::LruCache;
 
-use super::compare::Books;
+use super::compare::UsageReconciler;
 use super::conversation::Moment;
+use super::index::ConversationIndex;
 use super::read::Summary;
-use super::threads::Threads;
 use super::update::{RunStatus, TrajectoryUpdate, Update};
 use crate::record::{Fact, Id, JoinedIds, Sampling, UpdateSource};
 
-/// What the correlator knows.
+/// The correlator's state.
 #[derive(Debug)]
-pub(super) struct State {
-    threads: Threads,
-    books: Books,
-    /// The latest calls, oldest first: what is learned of them later follows them.
-    recent: VecDeque<Recent>,
-    conversations: LruCache<Id, Live>,
-    /// When the last run had ended of conversations that were given up: should one come again, its
+pub(super) struct CorrelatorState {
+    index: ConversationIndex,
+    reconciler: UsageReconciler,
+    /// The latest calls, oldest first, which may still be moved to another conversation.
+    recent: VecDeque<RecentCall>,
+    conversations: LruCache<Id, FollowedConversation>,
+    /// When the last run of a dropped conversation ended: should the conversation come back, its
     /// runs begin later.
     ends: LruCache<Id, Instant>,
     following: Option<Following>,
-    /// Which traces are recorded; `None` where nothing is traced.
+    /// The sampling of traces; `None` where tracing is off.
     sampling: Option<Sampling>,
 }
 
 /// An agent that is being followed.
 #[derive(Debug)]
 struct Following {
-    /// What is older is history to a conversation that is not known.
+    /// For a conversation that is new here, everything older is history.
     since: SystemTime,
-    /// The sources that have said once that everything had ended: from then on nothing less counts
-    /// as the end.
+    /// The sources that have reported once that everything had ended: from then on nothing less
+    /// counts as the end.
     say_fully_idle: BTreeSet<UpdateSource>,
 }
 
-impl Default for State {
+impl Default for CorrelatorState {
     fn default() -> Self {
         Self {
-            threads: Threads::default(),
-            books: Books::default(),
+            index: ConversationIndex::default(),
+            reconciler: UsageReconciler::default(),
             recent: VecDeque::new(),
             conversations: LruCache::new(MAX_CONVERSATIONS),
             ends: LruCache::new(MAX_CONVERSATIONS),
@@ -62,7 +62,7 @@ impl Default for State {
     }
 }
 
-impl State {
+impl CorrelatorState {
     pub(super) fn trace(&mut self, sampling: Sampling) {
         self.sampling = Some(sampling);
     }
@@ -81,13 +81,13 @@ impl State {
             facts.extend(self.give_up(&cascade, live, now));
         }
         facts.extend(self.place_alone());
-        // Nobody is left who could tell the other side.
-        self.books = Books::default();
+        // No agent is left that could report the other side.
+        self.reconciler = UsageReconciler::default();
         facts
     }
 
     pub(super) fn join(&mut self, ids: &JoinedIds, now: Moment) -> Vec<Fact> {
-        if self.threads.join(ids) {
+        if self.index.join(ids) {
             self.look_again(now)
         } else {
             Vec::new()
@@ -97,12 +97,12 @@ impl State {
     pub(super) fn summaries(&mut self, summaries: &[Summary], now: Moment) -> Vec<Fact> {
         let mut is_new = false;
         for summary in summaries {
-            is_new |= self.threads.confirm(&summary.cascade);
+            is_new |= self.index.confirm(&summary.cascade);
             if let Some(root) = &summary.root {
-                is_new |= self.threads.root(&summary.cascade, root);
+                is_new |= self.index.set_root(&summary.cascade, root);
             }
             if let Some(trajectory) = &summary.trajectory {
-                is_new |= self.threads.main(trajectory, &summary.cascade);
+                is_new |= self.index.set_main_trajectory(trajectory, &summary.cascade);
             }
         }
         let mut facts = if is_new {
@@ -112,18 +112,19 @@ impl State {
         };
         for summary in summaries {
             facts.extend(self.fold(&summary.cascade, now));
-            facts.extend(self.take_listed(summary, now));
+            facts.extend(self.apply_listed(summary, now));
         }
         facts
     }
 
-    /// What the list says of subagents counts where nothing better tells when everything has ended.
-    fn take_listed(&mut self, summary: &Summary, now: Moment) -> Vec<Fact> {
+    /// Applies what the list says of subagents, where nothing better shows when everything has
+    /// ended.
+    fn apply_listed(&mut self, summary: &Summary, now: Moment) -> Vec<Fact> {
         if !self.needs_list(&summary.cascade) {
             return Vec::new();
         }
         let Self {
-            books,
+            reconciler,
             conversations,
             sampling,
             ..
@@ -133,12 +134,12 @@ impl State {
         };
         let events = live
             .conversation
-            .take_listed(summary.is_at_rest_with_subagents(), now);
-        live.tell(&summary.cascade, events, books, *sampling, now)
+            .apply_listed(summary.is_at_rest_with_subagents(), now);
+        live.emit(&summary.cascade, events, reconciler, *sampling, now)
     }
 
-    /// Whether a run is over unless subagents work, of which only the list of conversations may
-    /// tell.
+    /// Whether a run is over unless subagents still work, which only the list of conversations may
+    /// show.
     pub(super) fn needs_list(&self, cascade: &Id) -> bool {
         let says_fully_idle = |source| {
             self.following
@@ -172,7 +173,7 @@ impl State {
             Vec::new()
         };
         facts.extend(self.fold(cascade, now));
-        let root = self.threads.root_of(cascade);
+        let root = self.index.root_of(cascade);
         if root == *cascade {
             facts.extend(self.apply(&root, update, source, says_fully_idle, now));
         } else {
@@ -186,7 +187,7 @@ impl State {
         if let Some(live) = self.conversations.pop(cascade) {
             return self.give_up(cascade, live, now);
         }
-        let root = self.threads.root_of(cascade);
+        let root = self.index.root_of(cascade);
         let Some(following) = self
             .following
             .as_ref()
@@ -194,7 +195,7 @@ impl State {
         else {
             return Vec::new();
         };
-        // A subagent that is gone works no more.
+        // A subagent that is gone no longer works.
         let says_fully_idle = !following.say_fully_idle.is_empty();
         let gone = as_subtrajectory(
             self.name_of(cascade).clone(),
@@ -209,32 +210,32 @@ impl State {
     pub(super) fn tick(&mut self, now: Moment) -> Vec<Fact> {
         let mut facts = self.stop_waiting(now);
         let Self {
-            books,
+            reconciler,
             conversations,
             sampling,
             ..
         } = self;
         for (cascade, live) in conversations.iter_mut() {
             let events = live.conversation.tick(now);
-            facts.extend(live.tell(cascade, events, books, *sampling, now));
+            facts.extend(live.emit(cascade, events, reconciler, *sampling, now));
             facts.extend(live.stop_waiting(*sampling, now));
         }
-        facts.extend(books.tick(now.at).into_iter().map(Fact::UsageCompared));
+        facts.extend(reconciler.tick(now.at).into_iter().map(Fact::UsageCompared));
         facts
     }
 
     pub(super) fn known(&self, cascade: &Id, trajectory: Option<&Id>) -> (u32, u32) {
-        let root = self.threads.root_of(cascade);
+        let root = self.index.root_of(cascade);
         let subtrajectory = (root != *cascade).then(|| trajectory.unwrap_or(self.name_of(cascade)));
         self.conversations
             .peek(&root)
             .map_or((0, 0), |live| live.conversation.known(subtrajectory))
     }
 
-    /// From which step on something may still change of a conversation with this main trajectory,
-    /// which may be a subagent's.
+    /// The first step that may still change in a conversation with this main trajectory, which may
+    /// be a subagent's.
     pub(super) fn first_open_step(&self, cascade: &Id, trajectory: Option<&Id>) -> Option<u32> {
-        let root = self.threads.root_of(cascade);
+        let root = self.index.root_of(cascade);
         let subtrajectory = (root != *cascade).then(|| trajectory.unwrap_or(self.name_of(cascade)));
         self.conversations
             .peek(&root)?
@@ -242,7 +243,7 @@ impl State {
             .first_open_step(subtrajectory)
     }
 
-    /// Whether calls of a conversation wait for the run that has them.
+    /// Whether calls of a conversation wait for their run.
     pub(super) fn has_waiting_calls(&self, cascade: &Id) -> bool {
         self.conversations
             .peek(cascade)
@@ -250,11 +251,11 @@ impl State {
     }
 
     pub(super) fn is_running(&self, cascade: &Id) -> bool {
-        let root = self.threads.root_of(cascade);
+        let root = self.index.root_of(cascade);
         let Some(live) = self.conversations.peek(&root) else {
             return false;
         };
-        let Live { conversation, .. } = live;
+        let FollowedConversation { conversation, .. } = live;
         let is_own = root == *cascade;
         let is_awaited = is_own && conversation.waits();
         is_awaited
@@ -262,13 +263,13 @@ impl State {
                 && (is_own || conversation.is_at_work(self.name_of(cascade))))
     }
 
-    /// Under which name the conversation that a subagent's conversation works for knows it: that of
-    /// its trajectory.
+    /// The id under which the root conversation knows a subagent's conversation: that of its
+    /// trajectory.
     fn name_of<'a>(&'a self, cascade: &'a Id) -> &'a Id {
-        self.threads.main_of(cascade).unwrap_or(cascade)
+        self.index.main_of(cascade).unwrap_or(cascade)
     }
 
-    /// News of a conversation that works for no other.
+    /// Applies an update to a root conversation.
     fn apply(
         &mut self,
         cascade: &Id,
@@ -280,7 +281,7 @@ impl State {
         let mut facts = self.make_room(cascade, now);
         self.make_live(cascade, now);
         let Self {
-            books,
+            reconciler,
             conversations,
             sampling,
             ..
@@ -294,20 +295,20 @@ impl State {
         let events = live
             .conversation
             .apply(update, source, says_fully_idle, now);
-        facts.extend(live.tell(cascade, events, books, *sampling, now));
+        facts.extend(live.emit(cascade, events, reconciler, *sampling, now));
         facts
     }
 
-    /// A conversation that was followed on its own may turn out to be a subagent's.
+    /// Merges a conversation that was followed on its own into the one it turns out to work for.
     fn fold(&mut self, cascade: &Id, now: Moment) -> Vec<Fact> {
-        let root = self.threads.root_of(cascade);
+        let root = self.index.root_of(cascade);
         if self.following.is_none() || root == *cascade {
             return Vec::new();
         }
         let Some(mut live) = self.conversations.pop(cascade) else {
             return Vec::new();
         };
-        let mut facts = live.lose(cascade, &mut self.books, self.sampling, now);
+        let mut facts = live.lose(cascade, &mut self.reconciler, self.sampling, now);
         facts.extend(self.make_room(&root, now));
         let name = self.name_of(cascade).clone();
         self.make_live(&root, now);
@@ -317,9 +318,9 @@ impl State {
         facts
     }
 
-    /// Follows a conversation, unless it is followed already or no agent is. It goes on after the
-    /// last run that was told of it, and takes the calls that came before the agent was followed:
-    /// the run under way may have begun before them.
+    /// Follows a conversation, unless it is followed already or no agent is. It continues after the
+    /// last run that was reported of it, and takes the calls that came before the agent was
+    /// followed: the run under way may have begun before them.
     fn make_live(&mut self, cascade: &Id, now: Moment) {
         let Some(Following { since, .. }) = self.following else {
             return;
@@ -327,7 +328,7 @@ impl State {
         if self.conversations.contains(cascade) {
             return;
         }
-        let mut live = Live::new(since);
+        let mut live = FollowedConversation::new(since);
         if let Some(end) = self.ends.pop(cascade) {
             live.conversation.begin_after(end);
             live.calls.begin_after(end);
@@ -337,8 +338,7 @@ impl State {
         self.conversations.put(cascade.clone(), live);
     }
 
-    /// Makes room for a conversation that is not known: the one that had news longest ago is given
-    /// up.
+    /// Makes room for a new conversation by dropping the one that was updated longest ago.
     fn make_room(&mut self, cascade: &Id, now: Moment) -> Vec<Fact> {
         let has_room = self.conversations.len() < MAX_CONVERSATIONS.get()
             || self.conversations.contains(cascade);
@@ -346,49 +346,49 @@ impl State {
         let Some((oldest, live)) = oldest else {
             return Vec::new();
         };
-        // Should it come again, what has been told of it is history.
+        // Should it come back, what has been reported of it is history.
         if let Some(following) = &mut self.following {
             following.since = now.wall;
         }
         self.give_up(&oldest, live, now)
     }
 
-    fn give_up(&mut self, cascade: &Id, mut live: Live, now: Moment) -> Vec<Fact> {
-        let facts = live.lose(cascade, &mut self.books, self.sampling, now);
+    fn give_up(&mut self, cascade: &Id, mut live: FollowedConversation, now: Moment) -> Vec<Fact> {
+        let facts = live.lose(cascade, &mut self.reconciler, self.sampling, now);
         if let Some(end) = live.conversation.last_end() {
             self.ends.put(cascade.clone(), end);
         }
         facts
     }
 
-    /// What an update says of who belongs to whom. Returns whether any of it is new.
+    /// Records which ids an update reports together. Returns whether any of it is new.
     fn learn(&mut self, cascade: &Id, update: &Update) -> bool {
-        let threads = &mut self.threads;
-        let mut is_new = threads.confirm(cascade);
+        let index = &mut self.index;
+        let mut is_new = index.confirm(cascade);
         if let Some(root) = &update.root {
-            is_new |= threads.root(cascade, root);
+            is_new |= index.set_root(cascade, root);
         }
         if let Some(trajectory) = &update.trajectory {
-            is_new |= threads.main(trajectory, cascade);
+            is_new |= index.set_main_trajectory(trajectory, cascade);
         }
         for (trajectory, _) in &update.subtrajectories {
-            is_new |= threads.subtrajectory(trajectory, cascade);
+            is_new |= index.add_subtrajectory(trajectory, cascade);
         }
         let all = std::iter::once(&update.main)
             .chain(update.subtrajectories.iter().map(|(_, news)| news));
         for (_, generation) in all.flat_map(|news| &news.generations) {
             for trace in &generation.traces {
-                is_new |= threads.trace(trace, cascade);
+                is_new |= index.add_trace(trace, cascade);
             }
             if let (Some(session), Some(name)) = (&generation.session, generation.name()) {
-                is_new |= threads.session(session, cascade, name);
+                is_new |= index.add_session(session, cascade, name);
             }
         }
         is_new
     }
 }
 
-/// A subagent's own conversation as news of the one that it works for.
+/// A subagent's own conversation as an update of the one that it works for.
 fn as_subtrajectory(name: Id, update: &Update) -> Update {
     let news = TrajectoryUpdate {
         status: update.status.or(update.main.status),
@@ -401,6 +401,6 @@ fn as_subtrajectory(name: Id, update: &Update) -> Update {
     }
 }
 
-/// Conversations that are followed or had calls lately. One with 2,300 steps takes 150 kB, most
-/// take a few.
+/// Most conversations that are followed or had calls lately. One with 2,300 steps takes 150 kB,
+/// most take a few.
 const MAX_CONVERSATIONS: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();

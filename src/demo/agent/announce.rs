@@ -1,4 +1,4 @@
-//! The agent's ports, announced as the language server does.
+//! Announces the agent's ports as the language server does.
 
 use std::io::Write;
 
@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::StandIn;
 
-/// Names the ports on `log`, in the language server's words.
+/// Writes the ports to `log`, in the language server's wording.
 pub(super) fn announce(log: &mut impl Write, stand_in: &StandIn) -> std::io::Result<()> {
     let pid = std::process::id();
     line(

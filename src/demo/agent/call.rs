@@ -1,4 +1,4 @@
-//! One request and its answer, on a connection that is kept as long as it lasts.
+//! Sends one request and reads its answer, on a connection that is kept as long as it lasts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,29 +24,29 @@ pub(super) struct Caller {
 }
 
 /// A request.
-pub(super) struct Ask {
+pub(super) struct CallRequest {
     pub(super) path: &'static str,
     pub(super) body: Bytes,
     /// Without `Content-Length`, in several chunks.
     pub(super) chunked: bool,
-    /// Leave after so many SSE events.
+    /// Stop reading after so many SSE events.
     pub(super) leave_after: Option<usize>,
 }
 
-/// An answer, its body as it stood on the wire.
+/// An answer, with the body as it was on the wire.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
-    /// The agent left before the end, as it was asked to.
+    /// The agent stopped before the end, as the request says.
     pub(super) left: bool,
 }
 
-/// Is told of an answer as it grows.
-pub(super) type Hear<'a> = dyn FnMut(&Parts, &[u8]) + Send + 'a;
+/// Called with the head and the body so far, whenever more of an answer has come.
+pub(super) type OnProgress<'a> = dyn FnMut(&Parts, &[u8]) + Send + 'a;
 
-/// No answer.
+/// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CallError {
     #[error(transparent)]
@@ -65,7 +65,7 @@ pub(super) enum CallError {
 }
 
 impl Caller {
-    /// Connects with the first call.
+    /// Creates a caller that connects with the first request.
     pub(super) fn new(dialer: Arc<Dialer>) -> Self {
         Self {
             dialer,
@@ -74,12 +74,12 @@ impl Caller {
         }
     }
 
-    /// Sends `ask` and reads the whole answer, unless asked to leave; `hear` is told the head and
-    /// all that came so far, each time that more has come. A failed connection is not used again.
-    pub(super) async fn listen(
+    /// Sends `ask` and reads the whole answer, unless it says to stop early; `on_progress` is
+    /// called each time that more has come. A failed connection is not used again.
+    pub(super) async fn send(
         &mut self,
-        ask: Ask,
-        hear: &mut Hear<'_>,
+        ask: CallRequest,
+        on_progress: &mut OnProgress<'_>,
     ) -> Result<Answer, CallError> {
         let mut connection = self.connection().await?;
         let (path, leave_after) = (ask.path, ask.leave_after);
@@ -91,7 +91,10 @@ impl Caller {
         let (head, body) = response
             .map_err(|source| CallError::Http { path, source })?
             .into_parts();
-        let (body, left) = read(path, body, leave_after, &mut |bytes| hear(&head, bytes)).await?;
+        let (body, left) = read(path, body, leave_after, &mut |bytes| {
+            on_progress(&head, bytes)
+        })
+        .await?;
         // HTTP/1.1 has no other way to stop an answer than to close.
         if !left || connection.is_http2() {
             self.connection = Some(connection);
@@ -114,7 +117,7 @@ impl Caller {
         self.dialer.connect().await
     }
 
-    fn request(&self, ask: Ask, http2: bool) -> Result<Request<Pieces>, http::Error> {
+    fn request(&self, ask: CallRequest, http2: bool) -> Result<Request<Pieces>, http::Error> {
         let host = self.dialer.host();
         let uri = Uri::builder().path_and_query(ask.path);
         let uri = if http2 {
@@ -139,7 +142,7 @@ impl Caller {
         }
         let body = match ask.chunked {
             true => Pieces::chunked(split(&ask.body), Duration::ZERO),
-            false => Pieces::whole(ask.body),
+            false => Pieces::complete(ask.body),
         };
         request.body(body)
     }
@@ -149,7 +152,7 @@ async fn read(
     path: &'static str,
     mut body: Incoming,
     leave_after: Option<usize>,
-    hear: &mut (dyn FnMut(&[u8]) + Send),
+    on_progress: &mut (dyn FnMut(&[u8]) + Send),
 ) -> Result<(Vec<u8>, bool), CallError> {
     let mut bytes = Vec::new();
     loop {
@@ -166,7 +169,7 @@ async fn read(
         if bytes.len() > BODY_LIMIT {
             return Err(CallError::TooLarge { path });
         }
-        hear(&bytes);
+        on_progress(&bytes);
         if leave_after.is_some_and(|events| count_events(&bytes) >= events) {
             return Ok((bytes, true));
         }
@@ -188,7 +191,7 @@ fn split(bytes: &Bytes) -> Vec<Bytes> {
 const USER_AGENT: &str = "antigravity/1.19.6 linux/amd64";
 /// Bytes in one chunk of an upload; not a divisor of anything, so that boundaries fall everywhere.
 const CHUNK: usize = 5_003;
-/// Without a byte for so long the answer counts as lost.
+/// After so long without a byte the answer counts as lost.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
-/// The largest answer that is kept to be hashed.
+/// Largest answer that is kept to be hashed.
 const BODY_LIMIT: usize = 256 << 20;

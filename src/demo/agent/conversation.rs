@@ -1,4 +1,4 @@
-//! One user who talks: message after message, each a run, and after some of them in a new
+//! One user: sends message after message, each beginning a run, and after some of them starts a new
 //! conversation.
 
 use std::sync::Arc;
@@ -11,22 +11,22 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::call::Caller;
-use super::cascade::{Cascade, Store, Thread};
-use super::desk::{Desk, Seat, uuid};
+use super::cascade::{Cascade, Store, StoredConversation};
+use super::context::{ActiveTrajectory, ConversationContext, uuid};
 use super::dial::Dialer;
-use super::line::Line;
 use super::prompt::{self, Session, Speaker};
+use super::provider_client::ProviderClient;
 use super::{AgentOptions, Outcome};
 
-/// Speaks, and counts what it hears.
+/// A user with a conversation, and the counts of its results.
 pub(super) struct Conversation {
-    pub(super) desk: Desk,
-    pub(super) main: Seat,
+    pub(super) context: ConversationContext,
+    pub(super) main: ActiveTrajectory,
     store: Arc<Store>,
     shutdown: CancellationToken,
     /// Whether the conversations of this user begin with one whose `requestId` names an agent.
     odd: bool,
-    /// Whether the next message waits for somebody who will see its run.
+    /// Whether the next message waits for a client that will see its run.
     patient: bool,
 }
 
@@ -47,15 +47,15 @@ impl Conversation {
             .nth(number as usize)
             .cloned()
             .unwrap_or_default();
-        let line = Line::new(
+        let provider = ProviderClient::new(
             Caller::new(dialer),
             Duration::from_millis(options.backoff_ms),
         );
         let odd = number % 2 == 1;
-        let (speaker, thread, main) = open(&store, &mut rng, odd, options.random_session_percent);
-        let desk = Desk::new(options, line, rng, model, (speaker, thread));
+        let (speaker, stored, main) = open(&store, &mut rng, odd, options.random_session_percent);
+        let context = ConversationContext::new(options, provider, rng, model, (speaker, stored));
         Self {
-            desk,
+            context,
             main,
             store,
             shutdown,
@@ -64,31 +64,31 @@ impl Conversation {
         }
     }
 
-    /// Talks until its rounds are done or the shutdown. A call that the shutdown cuts off is not
-    /// counted.
+    /// Sends messages until its rounds are done or the shutdown. A call that the shutdown cuts off
+    /// is not counted.
     pub(super) async fn run(mut self) -> Outcome {
         let shutdown = self.shutdown.clone();
         shutdown.run_until_cancelled(self.talk()).await;
-        self.desk.line.close()
+        self.context.provider.close()
     }
 
     async fn talk(&mut self) {
         for path in [LOAD, MODELS, QUOTA] {
-            self.desk.line.control(path, prompt::hello()).await;
+            self.context.provider.control(path, prompt::hello()).await;
         }
-        let options = Arc::clone(&self.desk.options);
+        let options = Arc::clone(&self.context.options);
         let mut round = 0;
         while options.rounds.is_none_or(|rounds| round < rounds) {
             let new = round % options.cascade_rounds.max(1) == 0;
             if new && round > 0 {
                 self.start_anew();
             }
-            // Where nobody ever comes, nobody is waited for again.
+            // A conversation that no client ever watched is not waited for again.
             self.patient |= new;
             if self.patient {
                 self.patient = self
-                    .desk
-                    .thread
+                    .context
+                    .stored
                     .is_watched(Duration::from_millis(options.patience_ms))
                     .await;
             }
@@ -100,23 +100,27 @@ impl Conversation {
 
     fn start_anew(&mut self) {
         self.odd = !self.odd;
-        let random_sessions = self.desk.options.random_session_percent;
-        let (speaker, thread, main) =
-            open(&self.store, &mut self.desk.rng, self.odd, random_sessions);
-        (self.desk.speaker, self.desk.thread, self.main) = (speaker, thread, main);
+        let random_sessions = self.context.options.random_session_percent;
+        let (speaker, stored, main) = open(
+            &self.store,
+            &mut self.context.rng,
+            self.odd,
+            random_sessions,
+        );
+        (self.context.speaker, self.context.stored, self.main) = (speaker, stored, main);
     }
 }
 
-/// A new conversation, known to the store from now on. Of 100, `random_sessions` have a new session
-/// in each request.
+/// Begins a new conversation in the store. Of 100, `random_sessions` use a new session in each
+/// request.
 fn open(
     store: &Store,
     rng: &mut StdRng,
     odd: bool,
     random_sessions: u8,
-) -> (Speaker, Arc<Thread>, Seat) {
+) -> (Speaker, Arc<StoredConversation>, ActiveTrajectory) {
     let (cascade, trajectory, agent) = (uuid(rng), uuid(rng), uuid(rng));
-    let thread = store.open(Cascade::new(
+    let stored = store.open(Cascade::new(
         cascade.clone(),
         trajectory.clone(),
         Timestamp::now(),
@@ -133,7 +137,7 @@ fn open(
         agent,
         session,
     };
-    (speaker, thread, Seat::new(trajectory, None))
+    (speaker, stored, ActiveTrajectory::new(trajectory, None))
 }
 
 const LOAD: &str = "/v1internal:loadCodeAssist";

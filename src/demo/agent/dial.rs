@@ -42,7 +42,7 @@ pub(super) enum Connection {
     Http2(http2::SendRequest<Pieces>),
 }
 
-/// No connection.
+/// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DialError {
     #[error("connect: {0}")]
@@ -82,7 +82,7 @@ impl Dialer {
         })
     }
 
-    /// The name that requests are for.
+    /// The host name of requests.
     pub(super) fn host(&self) -> &str {
         &self.host
     }
@@ -201,5 +201,5 @@ fn roots(bundle: &Path) -> Result<RootCertStore, AgentError> {
 
 /// TCP, proxy, TLS and HTTP handshakes together.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
-/// Far above what a proxy says when it opens a tunnel.
+/// Most bytes of a proxy's answer to CONNECT, far above what one sends.
 const PROXY_HEAD_LIMIT: usize = 8 << 10;

@@ -1,4 +1,4 @@
-//! The log of a stand-in that runs as a process of its own, over its RPC port in the clear.
+//! Fetches the log of a stand-in that runs as a process of its own, over its RPC port in the clear.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::Log;
 
-/// The log could not be had.
+/// The log could not be fetched.
 #[derive(Debug, thiserror::Error)]
 #[error("the stand-in's log cannot be read from {from}: {why}")]
 pub struct FetchError {
@@ -22,7 +22,7 @@ pub struct FetchError {
     why: String,
 }
 
-/// Asks `GET /demo/log`.
+/// Sends `GET /demo/log`.
 ///
 /// # Errors
 /// When nothing answers at the address, or no stand-in.
@@ -49,8 +49,8 @@ async fn ask(from: SocketAddr) -> Result<Bytes, Box<dyn std::error::Error + Send
             .to_bytes())
     };
     let mut exchange = std::pin::pin!(exchange);
-    // The connection is driven beside the exchange. When it ends first, the exchange has all that
-    // it will ever get.
+    // The connection is driven concurrently with the exchange. When it ends first, the exchange has
+    // all that it will ever get.
     tokio::select! {
         biased;
         body = &mut exchange => body,

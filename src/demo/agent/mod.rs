@@ -1,21 +1,21 @@
 //! The stand-in language server: it starts, calls its provider and checks every byte of the
 //! answers.
 //!
-//! What enters: metadata on stdin up to its end, [`AgentOptions`], answers, and what clients of its
-//! own ports ask. What leaves: port announcements on stderr, requests, answers and streams of its
-//! RPC server ([`StandIn`]), and one line of JSON on stdout. Trusts only the bundle it is given;
-//! never prints a header or a prompt.
+//! Input: metadata on stdin up to its end, [`AgentOptions`], answers, and requests of clients of
+//! its own ports. Output: port announcements on stderr, requests, answers and streams of its RPC
+//! server ([`StandIn`]), and one line of JSON on stdout. Trusts only the bundle it is given; never
+//! prints a header or a prompt.
 
 mod announce;
 mod call;
 mod cascade;
+mod context;
 mod conversation;
-mod desk;
 mod dial;
 mod fetch;
-mod line;
 mod options;
 mod prompt;
+mod provider_client;
 mod reply;
 mod rpc;
 mod run;
@@ -42,7 +42,7 @@ use cascade::Store;
 use conversation::Conversation;
 use dial::Dialer;
 
-/// What came of it.
+/// The result of a session.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
     /// What was received; equal to the provider's truth when nothing was lost or changed on the
@@ -75,7 +75,7 @@ pub enum AgentError {
         /// Why not.
         reason: String,
     },
-    /// The provider's name is none.
+    /// The provider's name is not a host name.
     #[error("{0:?} is not a host name")]
     Host(String),
     /// A local port, stdin, stdout, stderr or the signal handler failed.
@@ -90,7 +90,7 @@ pub enum AgentError {
 }
 
 impl Outcome {
-    /// Whether everything arrived whole and unchanged: the condition for exit code 0.
+    /// Whether everything arrived complete and unchanged: the condition for exit code 0.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.broken == 0 && self.tally.corrupt == 0
@@ -121,9 +121,9 @@ impl Outcome {
     }
 }
 
-/// Lives as a process: reads stdin to its end, announces its ports on stderr, talks until its
-/// rounds are done or SIGTERM comes, and writes the [`Outcome`] as one line of JSON to stdout. The
-/// caller turns [`Outcome::is_clean`] into an exit code.
+/// Runs as a process: reads stdin to its end, announces its ports on stderr, talks until its rounds
+/// are done or SIGTERM comes, and writes the [`Outcome`] as one line of JSON to stdout. The caller
+/// turns [`Outcome::is_clean`] into an exit code.
 ///
 /// # Errors
 /// When it cannot start, or cannot write its report.
@@ -155,8 +155,8 @@ pub async fn run(options: AgentOptions) -> Result<Outcome, AgentError> {
     Ok(outcome)
 }
 
-/// Holds all conversations, in tasks of `tracker`, until they are done or `shutdown`. Nobody can
-/// follow them: for that there is [`StandIn::converse`].
+/// Runs all conversations, in tasks of `tracker`, until they are done or `shutdown`. They cannot be
+/// followed: for that there is [`StandIn::converse`].
 ///
 /// # Errors
 /// When the bundle or the host is unusable. What goes wrong on the way is part of the [`Outcome`].
@@ -168,14 +168,14 @@ pub async fn converse(
     hold(options, Arc::default(), tracker, shutdown).await
 }
 
-/// Holds all conversations in `store`.
+/// Runs all conversations and keeps their states in `store`.
 async fn hold(
     options: AgentOptions,
     store: Arc<Store>,
     tracker: &TaskTracker,
     shutdown: &CancellationToken,
 ) -> Result<Outcome, AgentError> {
-    // Connections outlive the conversations: ended by the same token, a race would pass for a
+    // Connections outlive the conversations: if one token ended both, a race would look like a
     // broken stream.
     let lines = CancellationToken::new();
     let _hung_up = lines.clone().drop_guard();
@@ -210,7 +210,8 @@ async fn hold(
     Ok(outcome)
 }
 
-/// A run that goes wrong a thousand times explains itself in a few lines.
+/// Failures that are explained: a session that fails a thousand times explains itself in a few
+/// lines.
 const MAX_FAILURES: usize = 10;
 
 #[cfg(test)]

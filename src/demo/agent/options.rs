@@ -31,10 +31,10 @@ pub struct AgentOptions {
     pub cascade_rounds: u32,
     /// Milliseconds between two messages of a user.
     pub pause_ms: u64,
-    /// Milliseconds that a message waits at most until somebody will see its run: a stream is open
-    /// that stays across runs, or somebody has asked the RPC server for the conversation since the
-    /// last run (before the first one by its id, later the list of all is enough). A conversation
-    /// that has waited in vain once waits no more.
+    /// Most milliseconds that a message waits for a client that will see its run: one with an open
+    /// stream that stays across runs, or one that has asked the RPC server for the conversation
+    /// since the last run (before the first run by its id, later the list of all is enough). A
+    /// conversation that has waited in vain once does not wait again.
     pub patience_ms: u64,
     /// Milliseconds before the first retry of a refused call; each further one waits longer by as
     /// much.
@@ -53,8 +53,8 @@ pub struct AgentOptions {
     pub subagent_percent: u8,
     /// Replies after which the conversation is uploaded by `recordTrajectoryAnalytics`.
     pub analytics_percent: u8,
-    /// Calls that only `recordCodeAssistMetrics` joins to their trajectory; half of them still name
-    /// their session.
+    /// Calls that only `recordCodeAssistMetrics` connects to their trajectory; half of them still
+    /// name their session.
     pub hidden_percent: u8,
     /// Calls whose `requestId` has the older form with one UUID, without labels.
     pub old_form_percent: u8,
@@ -68,14 +68,15 @@ pub struct AgentOptions {
     /// What clients of the RPC server must send in `x-codeium-csrf-token`; empty for nothing.
     /// Guards stand-in data only.
     pub csrf_token: String,
-    /// The streams that the RPC server has at the start.
+    /// The streams ("rungs" of the ladder that a follower climbs down) that the RPC server offers
+    /// at the start.
     pub rungs: Rungs,
-    /// Everything random follows from it, time stamps excepted.
+    /// Seed of everything random except time stamps.
     pub seed: u64,
 }
 
-/// The streams that the RPC server has; what is not there is answered as by a language server that
-/// lacks it.
+/// The streams that the RPC server offers, best first. A missing one is answered as by a language
+/// server that lacks it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rungs {

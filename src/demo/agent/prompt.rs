@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::demo::models::card;
 
-/// Who speaks: the ids that stay the same in all requests of a conversation.
+/// The ids that stay the same in all requests of a conversation.
 pub(super) struct Speaker {
     /// The conversation, which `requestId` names ...
     pub(super) cascade: String,
@@ -20,13 +20,13 @@ pub(super) struct Speaker {
 /// How the requests of a conversation name their session: as a signed 64-bit number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Session {
-    /// All of them by the same one: versions before 1.3.
+    /// All requests use the same session: versions before 1.3.
     Kept(i64),
-    /// Each by another one, which so names nothing: agy 1.3.3.
+    /// Each request uses another one, which therefore identifies nothing: agy 1.3.3.
     Random,
 }
 
-/// How much a request tells of where it belongs. All of these were seen, the last one excepted.
+/// How much a request says about where it belongs. All of these were seen except the last one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Naming {
     /// Two UUIDs in `requestId`, and labels.
@@ -41,7 +41,7 @@ pub(super) enum Naming {
     Nothing,
 }
 
-/// One generation asked for.
+/// The parameters of one generation.
 pub(super) struct Turn<'a> {
     pub(super) speaker: &'a Speaker,
     pub(super) trajectory: &'a str,
@@ -56,8 +56,7 @@ pub(super) struct Turn<'a> {
     pub(super) step: u32,
     /// Number of the request in its trajectory; a retry has a new one.
     pub(super) request: u32,
-    /// Stands in for the labels, where there are none, as that from which the stand-in provider's
-    /// chances follow.
+    /// Replaces missing labels as the seed of the stand-in provider's choices.
     pub(super) seed: u32,
     /// The number of the session.
     pub(super) session: i64,
@@ -66,7 +65,7 @@ pub(super) struct Turn<'a> {
     pub(super) naming: Naming,
 }
 
-/// A request's body, and what it names in it.
+/// A request's body with the ids in it.
 pub(super) struct Prompt {
     pub(super) id: String,
     /// The session, which the answer's header repeats.
@@ -99,7 +98,7 @@ pub(super) fn agent(turn: &Turn<'_>) -> Prompt {
     envelope(turn, id, "agent")
 }
 
-/// A title for the conversation, asked for behind the user's back.
+/// A request for a title of the conversation, invisible to the user.
 pub(super) fn checkpoint(turn: &Turn<'_>) -> Prompt {
     envelope(
         turn,
@@ -133,7 +132,7 @@ pub(super) fn analytics(
         "cascadeId": cascade, "trajectoryId": trajectory, "generatorMetadata": calls, "steps": steps}}))
 }
 
-/// The question that opens a session.
+/// The request that opens a session.
 pub(super) fn hello() -> Bytes {
     json(&json!({"project": PROJECT, "metadata": {"ideType": "ANTIGRAVITY"}}))
 }
@@ -212,5 +211,5 @@ fn epoch_ms() -> u128 {
         .as_millis()
 }
 
-/// What accounts of consumers get.
+/// The project of consumer accounts.
 const PROJECT: &str = "aicode-consumers";

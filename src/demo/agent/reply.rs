@@ -1,4 +1,4 @@
-//! Is an answer what the provider sent, and what does it say?
+//! Verifies that an answer is what the provider sent, and parses it.
 
 use std::io::Read;
 
@@ -9,13 +9,13 @@ use serde::Deserialize;
 
 use super::call::Answer;
 use crate::demo::digest::{HASH_HEADER, sha256};
-use crate::demo::usage::Usage;
+use crate::demo::usage::UsageMetadata;
 
-/// What a generation came to.
+/// The parsed reply to a generation.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Reply {
     /// The last counts reported, field by field.
-    pub(super) usage: Usage,
+    pub(super) usage: UsageMetadata,
     /// The visible text.
     pub(super) text: String,
     /// Joins the call with its telemetry.
@@ -25,7 +25,7 @@ pub(super) struct Reply {
     finished: bool,
 }
 
-/// The answer is not what the provider sent, or no whole answer.
+/// Why an answer is not what the provider sent, or incomplete.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Corruption {
     #[error("an answer came without its hash")]
@@ -47,7 +47,7 @@ pub(super) enum Corruption {
 /// Checks that the body is the one that was announced.
 pub(super) fn verify(answer: &Answer) -> Result<(), Corruption> {
     match answer.headers.get(HASH_HEADER) {
-        // What was left in the middle has no hash; its events are still read one by one.
+        // An answer stopped in the middle has no hash; its events are still read one by one.
         _ if answer.left => Ok(()),
         None => Err(Corruption::Unhashed),
         Some(announced) if announced.as_bytes() == sha256(&answer.body).as_bytes() => Ok(()),
@@ -61,7 +61,7 @@ pub(super) fn read(answer: &Answer) -> Result<Reply, Corruption> {
     let mut reply = Reply::default();
     for data in text.lines().filter_map(|line| line.strip_prefix("data: ")) {
         let event: Event = serde_json::from_str(data).map_err(|_| Corruption::Event)?;
-        reply.take(event)?;
+        reply.read_event(event)?;
     }
     if trace(answer) != Some(&reply.trace_id) {
         return Err(Corruption::Trace);
@@ -89,20 +89,20 @@ pub(super) fn so_far(headers: &HeaderMap, body: &[u8]) -> String {
         let Some(event) = serde_json::from_str(data).ok() else {
             break;
         };
-        if reply.take(event).is_err() {
+        if reply.read_event(event).is_err() {
             break;
         }
     }
     reply.text
 }
 
-/// The trace that the head names.
+/// The trace id in the head.
 pub(super) fn trace(answer: &Answer) -> Option<&str> {
     answer.headers.get(TRACE_HEADER)?.to_str().ok()
 }
 
 impl Reply {
-    fn take(&mut self, event: Event) -> Result<(), Corruption> {
+    fn read_event(&mut self, event: Event) -> Result<(), Corruption> {
         if !self.trace_id.is_empty() && self.trace_id != event.trace_id {
             return Err(Corruption::Trace);
         }
@@ -152,7 +152,7 @@ struct Response {
     #[serde(default)]
     candidates: Vec<Candidate>,
     #[serde(default)]
-    usage_metadata: Usage,
+    usage_metadata: UsageMetadata,
     response_id: String,
 }
 

@@ -1,4 +1,4 @@
-//! One run: a user's message and all that the language server does until it is idle again,
+//! Plays one run: a user's message and all that the language server does until it is idle again,
 //! subagents included.
 
 use std::time::Duration;
@@ -7,149 +7,160 @@ use rand::Rng;
 use tokio::time::sleep;
 
 use super::cascade::{RunEnd, RunStatus, StepKind, StepStatus, Subagent, Termination, Trajectory};
+use super::context::{ActiveTrajectory, Generated, RunningSubagent, uuid};
 use super::conversation::Conversation;
-use super::desk::{Generated, Helper, Seat, uuid};
 
-/// What becomes of a message.
+/// How the run of a message goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum MessageOutcome {
     Answered,
     /// Every attempt is refused.
     Refused,
     /// The user stops the first answer in the middle.
     Stopped,
-    /// It is lost: nothing comes of it.
+    /// The message is lost: nothing follows.
     Swallowed,
 }
 
 impl Conversation {
-    /// One message and its run.
+    /// Sends one message and plays its run.
     pub(super) async fn round(&mut self, round: u32) {
-        let fate = self.fate();
-        let orbit: u16 = self.desk.rng.random();
+        let outcome = self.draw_outcome();
+        let orbit: u16 = self.context.rng.random();
         let text = format!("Message {round}: explain orbit number {orbit}.");
         self.main
-            .say("user", &format!("{text}{}", fate.directive()));
-        if self.desk.chance(COUNT_PERCENT) {
-            self.desk.count(&self.main).await;
+            .say("user", &format!("{text}{}", outcome.directive()));
+        if self.context.chance(COUNT_PERCENT) {
+            self.context.count(&self.main).await;
         }
-        self.desk.begin(&text);
-        match fate {
-            Fate::Answered | Fate::Refused => self.work(&format!("Orbit number {orbit}")).await,
-            Fate::Stopped => self.stopped().await,
-            Fate::Swallowed => self.desk.end(RunEnd::Swallowed, None, None),
+        self.context.begin(&text);
+        match outcome {
+            MessageOutcome::Answered | MessageOutcome::Refused => {
+                self.work(&format!("Orbit number {orbit}")).await
+            }
+            MessageOutcome::Stopped => self.stopped().await,
+            MessageOutcome::Swallowed => self.context.end(RunEnd::Swallowed, None, None),
         }
     }
 
-    fn fate(&mut self) -> Fate {
-        let options = &self.desk.options;
+    fn draw_outcome(&mut self) -> MessageOutcome {
+        let options = &self.context.options;
         let (abort, error, swallow) = (
             options.abort_percent,
             options.error_percent,
             options.swallow_percent,
         );
-        // All are drawn each time, so that one chance does not change what the others come to.
+        // All are drawn each time, so that one probability does not influence the others.
         match (
-            self.desk.chance(abort),
-            self.desk.chance(error),
-            self.desk.chance(swallow),
+            self.context.chance(abort),
+            self.context.chance(error),
+            self.context.chance(swallow),
         ) {
-            (true, ..) => Fate::Stopped,
-            (_, true, _) => Fate::Refused,
-            (.., true) => Fate::Swallowed,
-            _ => Fate::Answered,
+            (true, ..) => MessageOutcome::Stopped,
+            (_, true, _) => MessageOutcome::Refused,
+            (.., true) => MessageOutcome::Swallowed,
+            _ => MessageOutcome::Answered,
         }
     }
 
     async fn work(&mut self, title: &str) {
-        let tools = match self.desk.chance(self.desk.options.tool_percent) {
-            true => self.desk.rng.random_range(1..=2),
+        let tools = match self.context.chance(self.context.options.tool_percent) {
+            true => self.context.rng.random_range(1..=2),
             false => 0,
         };
-        let helped = self.desk.chance(self.desk.options.subagent_percent);
+        let helped = self.context.chance(self.context.options.subagent_percent);
         for _ in 0..tools {
             if !self.plan().await {
                 return self.failed(None);
             }
             self.tool().await;
         }
-        let helper = if helped {
-            Some(self.hire(title).await)
+        let subagent = if helped {
+            Some(self.start_subagent(title).await)
         } else {
             None
         };
         if !self.plan().await {
-            return self.failed(helper.as_ref());
+            return self.failed(subagent.as_ref());
         }
-        if self.desk.chance(self.desk.options.analytics_percent) {
-            self.desk.analytics(&self.main).await;
+        if self.context.chance(self.context.options.analytics_percent) {
+            self.context.analytics(&self.main).await;
         }
-        self.desk.checkpoint(&mut self.main, title).await;
-        if let Some(mut helper) = helper {
-            self.desk.rest();
-            if self.desk.chance(LONGER_PERCENT) {
-                self.desk.generate(&mut helper.seat, None).await;
+        self.context.checkpoint(&mut self.main, title).await;
+        if let Some(mut subagent) = subagent {
+            self.context.rest();
+            if self.context.chance(LONGER_PERCENT) {
+                self.context.generate(&mut subagent.active, None).await;
             }
             return self
-                .desk
-                .end(RunEnd::Ok, Some(Termination::NoToolCall), Some(&helper));
+                .context
+                .end(RunEnd::Ok, Some(Termination::NoToolCall), Some(&subagent));
         }
-        self.desk
+        self.context
             .end(RunEnd::Ok, Some(Termination::NoToolCall), None);
     }
 
     async fn plan(&mut self) -> bool {
         matches!(
-            self.desk.generate(&mut self.main, None).await,
+            self.context.generate(&mut self.main, None).await,
             Generated::Answered
         )
     }
 
     async fn stopped(&mut self) {
-        match self.desk.generate(&mut self.main, Some(HEARD_EVENTS)).await {
+        match self
+            .context
+            .generate(&mut self.main, Some(EVENTS_BEFORE_STOP))
+            .await
+        {
             Generated::Left { step } => {
-                self.desk.end_step(&self.main, step, StepStatus::Canceled);
-                self.desk
+                self.context
+                    .end_step(&self.main, step, StepStatus::Canceled);
+                self.context
                     .end(RunEnd::Canceled, Some(Termination::UserCanceled), None);
                 self.main.say("user", "Stop.");
             }
-            Generated::Answered => self
-                .desk
-                .end(RunEnd::Ok, Some(Termination::NoToolCall), None),
+            Generated::Answered => {
+                self.context
+                    .end(RunEnd::Ok, Some(Termination::NoToolCall), None)
+            }
             Generated::Failed => self.failed(None),
         }
     }
 
-    /// The error message is there at once; it does not say when it was completed.
-    fn failed(&mut self, helper: Option<&Helper>) {
+    /// Ends the run with an error message, which is there at once and does not say when it was
+    /// completed.
+    fn failed(&mut self, subagent: Option<&RunningSubagent>) {
         let text = "RESOURCE_EXHAUSTED (code 429): Individual quota reached.";
-        self.desk
+        self.context
             .step(&self.main, StepKind::ErrorMessage, StepStatus::Done, text);
-        self.desk
-            .end(RunEnd::Error, Some(Termination::Error), helper);
+        self.context
+            .end(RunEnd::Error, Some(Termination::Error), subagent);
     }
 
-    /// A tool at work. Now and then one that no client knows, for which the run waits.
+    /// Runs a tool. Now and then one that no client knows, for which the run waits.
     async fn tool(&mut self) {
-        let (kind, text) = match self.desk.rng.random_range(0..10) {
+        let (kind, text) = match self.context.rng.random_range(0..10) {
             0 => (StepKind::Unheard, "a garden"),
             1..=3 => (StepKind::ViewFile, "file:///demo/orbit.txt"),
             4..=6 => (StepKind::RunCommand, "cat orbit.txt"),
             _ => (StepKind::GrepSearch, "orbit"),
         };
-        let step = self.desk.step(&self.main, kind, StepStatus::Running, text);
+        let step = self
+            .context
+            .step(&self.main, kind, StepStatus::Running, text);
         if kind == StepKind::Unheard {
-            self.desk.thread.write(|cascade, _| {
+            self.context.stored.write(|cascade, _| {
                 cascade.main.status = RunStatus::Waiting;
                 cascade
                     .main
                     .change(step, |step| step.status = StepStatus::Halted);
             });
         }
-        sleep(Duration::from_millis(self.desk.options.pause_ms / 10)).await;
-        self.desk.end_step(&self.main, step, StepStatus::Done);
-        self.desk
-            .thread
+        sleep(Duration::from_millis(self.context.options.pause_ms / 10)).await;
+        self.context.end_step(&self.main, step, StepStatus::Done);
+        self.context
+            .stored
             .write(|cascade, _| cascade.main.status = RunStatus::Running);
         self.main.say("user", "The tool found 42 lines.");
     }
@@ -157,17 +168,17 @@ impl Conversation {
     /// Starts a subagent, which makes its first call at once. It has a conversation of its own, or
     /// its trajectory stands inside of the step that invoked it; in the background, that step is
     /// over when it is.
-    async fn hire(&mut self, title: &str) -> Helper {
-        let invoked = self.desk.step(
+    async fn start_subagent(&mut self, title: &str) -> RunningSubagent {
+        let invoked = self.context.step(
             &self.main,
             StepKind::InvokeSubagent,
             StepStatus::Running,
             title,
         );
-        let (id, trajectory) = (uuid(&mut self.desk.rng), uuid(&mut self.desk.rng));
-        let inside = self.desk.chance(INSIDE_PERCENT).then_some(invoked);
-        let is_background = self.desk.chance(BACKGROUND_PERCENT) || inside.is_some();
-        let number = self.desk.thread.write(|cascade, created| {
+        let (id, trajectory) = (uuid(&mut self.context.rng), uuid(&mut self.context.rng));
+        let inside = self.context.chance(INSIDE_PERCENT).then_some(invoked);
+        let is_background = self.context.chance(BACKGROUND_PERCENT) || inside.is_some();
+        let number = self.context.stored.write(|cascade, created| {
             let trajectory = Trajectory::new(trajectory.clone(), RunStatus::Running);
             cascade.subagents.push(Subagent {
                 id,
@@ -177,25 +188,25 @@ impl Conversation {
             });
             cascade.subagents.len() - 1
         });
-        let mut seat = Seat::new(trajectory, Some(number));
-        seat.say("user", title);
-        let told = self
-            .desk
-            .step(&seat, StepKind::UserInput, StepStatus::Running, title);
-        self.desk.end_step(&seat, told, StepStatus::Done);
-        self.desk.generate(&mut seat, None).await;
+        let mut active = ActiveTrajectory::new(trajectory, Some(number));
+        active.say("user", title);
+        let input = self
+            .context
+            .step(&active, StepKind::UserInput, StepStatus::Running, title);
+        self.context.end_step(&active, input, StepStatus::Done);
+        self.context.generate(&mut active, None).await;
         if !is_background {
-            self.desk.end_step(&self.main, invoked, StepStatus::Done);
+            self.context.end_step(&self.main, invoked, StepStatus::Done);
         }
-        Helper {
-            seat,
+        RunningSubagent {
+            active,
             works_in: is_background.then_some(invoked),
         }
     }
 }
 
-impl Fate {
-    /// What makes the stand-in provider play along.
+impl MessageOutcome {
+    /// The directive to the stand-in provider that causes this outcome.
     fn directive(self) -> &'static str {
         match self {
             Self::Answered | Self::Swallowed => "",
@@ -205,8 +216,8 @@ impl Fate {
     }
 }
 
-/// Events of an answer that the user stops.
-const HEARD_EVENTS: usize = 3;
+/// Events of an answer that the user reads before stopping it.
+const EVENTS_BEFORE_STOP: usize = 3;
 const COUNT_PERCENT: u8 = 20;
 /// Of 100 subagents, how many work on when the reply is there.
 const LONGER_PERCENT: u8 = 50;

@@ -1,5 +1,4 @@
-//! The stand-in as a server: its ports, and what can be known and done beside them within the same
-//! process.
+//! The stand-in as a server: its ports, and the functions available within the same process.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -80,8 +79,8 @@ impl StandIn {
         &self.root_pem
     }
 
-    /// Holds conversations as [`super::converse`] does; they can be followed on the ports while
-    /// they go on and afterwards.
+    /// Runs conversations as [`super::converse`] does; they can be followed on the ports while they
+    /// go on and afterwards.
     ///
     /// # Errors
     /// When the bundle or the host is unusable. What goes wrong on the way is part of the

@@ -8,7 +8,7 @@ use tempfile::NamedTempFile;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::call::{Answer, Ask, Caller};
+use super::call::{Answer, CallRequest, Caller};
 use super::prompt::Naming;
 use super::reply::{self, Corruption};
 use super::*;
@@ -77,8 +77,8 @@ impl Stage {
     }
 }
 
-async fn hear(caller: &mut Caller, ask: Ask) -> Answer {
-    caller.listen(ask, &mut |_, _| ()).await.unwrap()
+async fn hear(caller: &mut Caller, ask: CallRequest) -> Answer {
+    caller.send(ask, &mut |_, _| ()).await.unwrap()
 }
 
 /// Refusals, gzip and aborts in plenty, so that each occurs in a short run.
@@ -378,7 +378,7 @@ async fn a_request_can_ask_for_exact_numbers() {
         let path = "/v1beta/models/gemini-3.8-flash-high:streamGenerateContent?alt=sse";
         let answer = hear(
             &mut caller,
-            Ask {
+            CallRequest {
                 path,
                 body: body.into(),
                 chunked: true,
@@ -420,7 +420,7 @@ async fn an_abort_is_noticed_at_once_and_counts_what_was_reported() {
         let path = "/v1internal:streamGenerateContent?alt=sse";
         let answer = hear(
             &mut caller,
-            Ask {
+            CallRequest {
                 path,
                 body: body.into(),
                 chunked: true,
@@ -459,7 +459,7 @@ async fn a_refusal_looks_like_a_stream_and_is_none() {
     let path = "/v1internal:streamGenerateContent?alt=sse";
     let answer = hear(
         &mut caller,
-        Ask {
+        CallRequest {
             path,
             body: body.into(),
             chunked: false,
@@ -487,7 +487,7 @@ async fn a_refusal_looks_like_a_stream_and_is_none() {
 async fn the_models_come_coded_and_with_their_quotas() {
     let stage = Stage::set(ProviderOptions::default()).await;
     let mut caller = Caller::new(stage.dialer(&[]));
-    let ask = Ask {
+    let ask = CallRequest {
         path: "/v1internal:fetchAvailableModels",
         body: r#"{"project":"demo"}"#.into(),
         chunked: false,
@@ -515,7 +515,7 @@ async fn the_provider_notices_a_changed_upload() {
     let request = Request::post("/v1internal:loadCodeAssist").header("host", CLOUD_CODE_HOST);
     let request = request
         .header(HASH_HEADER, sha256(b"as it was sent"))
-        .body(Pieces::whole("as it came"))
+        .body(Pieces::complete("as it came"))
         .unwrap();
     assert_eq!(
         connection.send(request).await.unwrap().status(),

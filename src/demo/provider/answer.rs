@@ -1,4 +1,4 @@
-//! From a request to its answer, and from the answer to the books.
+//! Answers requests, and counts the answers in the tally.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -17,20 +17,23 @@ use tokio::time::timeout;
 
 use super::plan::Plan;
 use super::stream::{self, Piece, Shape};
-use super::{Books, ProviderOptions};
+use super::{ProviderOptions, SharedTally};
 use crate::demo::digest::{HASH_HEADER, sha256};
 use crate::demo::pieces::Pieces;
-use crate::demo::usage::Usage;
+use crate::demo::usage::UsageMetadata;
 use crate::demo::{MODELS, ModelTally, models};
 
 /// What all answers of a provider share.
 pub(super) struct Script {
     pub(super) options: ProviderOptions,
-    pub(super) books: Books,
+    pub(super) tally: SharedTally,
 }
 
 /// Answers one request; every path leads to a response.
-pub(super) async fn answer(script: Arc<Script>, request: Request<Incoming>) -> Response<Reply> {
+pub(super) async fn answer(
+    script: Arc<Script>,
+    request: Request<Incoming>,
+) -> Response<CountedBody> {
     let (head, body) = request.into_parts();
     let target = Target::parse(head.uri.path());
     let body = match timeout(BODY_TIMEOUT, Limited::new(body, BODY_LIMIT).collect()).await {
@@ -43,7 +46,7 @@ pub(super) async fn answer(script: Arc<Script>, request: Request<Incoming>) -> R
         .get(HASH_HEADER)
         .is_some_and(|announced| announced.as_bytes() != sha256(&body).as_bytes())
     {
-        script.books.book(|tally| tally.corrupt += 1);
+        script.tally.update(|tally| tally.corrupt += 1);
         return invalid("the body does not have the announced hash");
     }
     match target {
@@ -55,7 +58,7 @@ pub(super) async fn answer(script: Arc<Script>, request: Request<Incoming>) -> R
             method: Method::Control(document),
             ..
         }) => {
-            script.books.book(|tally| tally.control += 1);
+            script.tally.update(|tally| tally.control += 1);
             control(document, &head.headers)
         }
         Some(target) => generate(&script, &target, &head.headers, &body),
@@ -114,7 +117,7 @@ fn generate(
     target: &Target<'_>,
     headers: &HeaderMap,
     body: &Bytes,
-) -> Response<Reply> {
+) -> Response<CountedBody> {
     let Ok(document) = serde_json::from_slice::<Value>(body) else {
         return invalid("the body is not JSON");
     };
@@ -131,15 +134,15 @@ fn generate(
     };
 
     if matches!(target.method, Method::Count) {
-        script.books.book(|tally| tally.model(model).counted += 1);
+        script.tally.update(|tally| tally.model(model).counted += 1);
         return plain(
             StatusCode::OK,
             json!({"totalTokens": plan.usage.prompt_token_count}),
         );
     }
     if let Some(kind) = plan.refusal {
-        script.books.book(|tally| tally.model(model).refused += 1);
-        let mut response = whole(
+        script.tally.update(|tally| tally.model(model).refused += 1);
+        let mut response = complete_response(
             StatusCode::TOO_MANY_REQUESTS,
             stream::refusal(kind, model),
             EVENT_STREAM,
@@ -180,7 +183,7 @@ fn key(document: &Value, body: &Bytes) -> Vec<u8> {
     }
 }
 
-fn streamed(script: &Script, plan: &Plan, shape: Shape<'_>) -> Response<Reply> {
+fn streamed(script: &Script, plan: &Plan, shape: Shape<'_>) -> Response<CountedBody> {
     let pieces = stream::sse(plan, shape);
     let known = pieces.iter().map(|piece| piece.known).collect();
     let whole: Vec<u8> = pieces
@@ -193,12 +196,12 @@ fn streamed(script: &Script, plan: &Plan, shape: Shape<'_>) -> Response<Reply> {
         body = body.held_open();
     }
     let entry = Entry {
-        books: script.books.clone(),
+        tally: script.tally.clone(),
         model: shape.model.to_owned(),
         known,
-        last: Usage::default(),
+        last: UsageMetadata::default(),
     };
-    let mut response = Response::new(Reply {
+    let mut response = Response::new(CountedBody {
         body,
         entry: Some(entry),
     });
@@ -209,11 +212,11 @@ fn streamed(script: &Script, plan: &Plan, shape: Shape<'_>) -> Response<Reply> {
     response
 }
 
-fn documented(script: &Script, plan: &Plan, shape: Shape<'_>) -> Response<Reply> {
+fn documented(script: &Script, plan: &Plan, shape: Shape<'_>) -> Response<CountedBody> {
     let Piece { bytes, known } = stream::unary(plan, shape);
-    let mut response = whole(StatusCode::OK, bytes, JSON);
+    let mut response = complete_response(StatusCode::OK, bytes, JSON);
     let entry = Entry {
-        books: script.books.clone(),
+        tally: script.tally.clone(),
         model: shape.model.to_owned(),
         known: [known].into(),
         last: known,
@@ -222,22 +225,22 @@ fn documented(script: &Script, plan: &Plan, shape: Shape<'_>) -> Response<Reply>
     response
 }
 
-/// A response body that books its call: whole when its last piece leaves, aborted when it is
+/// A response body that counts its call: complete when its last piece leaves, aborted when it is
 /// dropped before.
-pub(super) struct Reply {
+pub(super) struct CountedBody {
     body: Pieces,
     entry: Option<Entry>,
 }
 
 struct Entry {
-    books: Books,
+    tally: SharedTally,
     model: String,
     /// The usage known after each piece that is still to come.
-    known: VecDeque<Usage>,
-    last: Usage,
+    known: VecDeque<UsageMetadata>,
+    last: UsageMetadata,
 }
 
-impl Body for Reply {
+impl Body for CountedBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -253,7 +256,7 @@ impl Body for Reply {
         if self.body.is_end_stream()
             && let Some(entry) = self.entry.take()
         {
-            entry.book(|model| model.calls += 1);
+            entry.update(|model| model.calls += 1);
         }
         polled
     }
@@ -267,17 +270,17 @@ impl Body for Reply {
     }
 }
 
-impl Drop for Reply {
+impl Drop for CountedBody {
     fn drop(&mut self) {
         if let Some(entry) = self.entry.take() {
-            entry.book(|model| model.aborted += 1);
+            entry.update(|model| model.aborted += 1);
         }
     }
 }
 
 impl Entry {
-    fn book(&self, end: impl FnOnce(&mut ModelTally)) {
-        self.books.book(|tally| {
+    fn update(&self, end: impl FnOnce(&mut ModelTally)) {
+        self.tally.update(|tally| {
             let model = tally.model(&self.model);
             model.tokens += self.last.into();
             end(model);
@@ -315,23 +318,23 @@ fn available_models() -> Value {
            "deprecatedModelIds": {"gemini-3-pro-low": {"newModelId": "gemini-3.1-pro-low"}}})
 }
 
-fn invalid(message: &str) -> Response<Reply> {
+fn invalid(message: &str) -> Response<CountedBody> {
     plain(
         StatusCode::BAD_REQUEST,
         json!({"error": {"code": 400, "message": message, "status": "INVALID_ARGUMENT"}}),
     )
 }
 
-fn plain(status: StatusCode, document: Value) -> Response<Reply> {
-    whole(status, document.to_string().into(), JSON)
+fn plain(status: StatusCode, document: Value) -> Response<CountedBody> {
+    complete_response(status, document.to_string().into(), JSON)
 }
 
 /// Google's front end codes the answers of control methods when it may.
-fn control(document: Value, headers: &HeaderMap) -> Response<Reply> {
+fn control(document: Value, headers: &HeaderMap) -> Response<CountedBody> {
     if !accepts_gzip(headers) {
         return plain(StatusCode::OK, document);
     }
-    let mut response = whole(
+    let mut response = complete_response(
         StatusCode::OK,
         stream::gzip_whole(document.to_string().as_bytes()),
         JSON,
@@ -340,10 +343,14 @@ fn control(document: Value, headers: &HeaderMap) -> Response<Reply> {
     response
 }
 
-fn whole(status: StatusCode, bytes: Bytes, content_type: &str) -> Response<Reply> {
+fn complete_response(
+    status: StatusCode,
+    bytes: Bytes,
+    content_type: &str,
+) -> Response<CountedBody> {
     let hash = sha256(&bytes);
-    let mut response = Response::new(Reply {
-        body: Pieces::whole(bytes),
+    let mut response = Response::new(CountedBody {
+        body: Pieces::complete(bytes),
         entry: None,
     });
     *response.status_mut() = status;
@@ -353,7 +360,7 @@ fn whole(status: StatusCode, bytes: Bytes, content_type: &str) -> Response<Reply
 }
 
 /// The headers by which Google's front end is known.
-fn trace(response: &mut Response<Reply>, plan: &Plan) {
+fn trace(response: &mut Response<CountedBody>, plan: &Plan) {
     set(response, TRACE_ID, &plan.trace_id);
     set(response, header::SERVER, "ESF");
     set(response, header::ALT_SVC, "h3=\":443\"; ma=2592000");
@@ -366,7 +373,7 @@ fn trace(response: &mut Response<Reply>, plan: &Plan) {
     );
 }
 
-fn set(response: &mut Response<Reply>, name: HeaderName, value: &str) {
+fn set(response: &mut Response<CountedBody>, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);
     }

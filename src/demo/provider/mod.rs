@@ -93,7 +93,7 @@ pub struct Provider {
     /// Where it serves the truth over plain HTTP, when asked to.
     pub control: Option<SocketAddr>,
     root_pem: String,
-    books: Books,
+    tally: SharedTally,
 }
 
 /// The provider could not start.
@@ -139,10 +139,10 @@ impl Provider {
             Some(wanted) => Some(bind(wanted).await?),
         };
 
-        let books = Books::default();
+        let tally = SharedTally::default();
         let script = Arc::new(answer::Script {
             options,
-            books: books.clone(),
+            tally: tally.clone(),
         });
         serve(
             listener,
@@ -151,11 +151,11 @@ impl Provider {
             &tasks,
         );
         let control = control.map(|(listener, addr)| {
-            let books = books.clone();
+            let tally = tally.clone();
             serve(
                 listener,
                 None,
-                move |request| truth(books.clone(), request),
+                move |request| truth(tally.clone(), request),
                 &tasks,
             );
             addr
@@ -164,7 +164,7 @@ impl Provider {
             addr,
             control,
             root_pem: identity.root_pem,
-            books,
+            tally,
         })
     }
 
@@ -178,14 +178,14 @@ impl Provider {
     /// end was noticed.
     #[must_use]
     pub fn truth(&self) -> Tally {
-        self.books.read()
+        self.tally.read()
     }
 
     /// Waits until the truth is as `expected`, for what is booked later than the client knows of
     /// it: its own aborts.
     pub async fn truth_when(&self, expected: impl FnMut(&Tally) -> bool) -> Tally {
-        let mut watching = self.books.0.subscribe();
-        // The books hold the sender as long as `self` lives.
+        let mut watching = self.tally.0.subscribe();
+        // The tally holds the sender as long as `self` lives.
         watching
             .wait_for(expected)
             .await
@@ -195,10 +195,10 @@ impl Provider {
 
 /// The tally, shared by all connections; a watch, so that tests can wait for what they expect.
 #[derive(Debug, Clone, Default)]
-struct Books(watch::Sender<Tally>);
+struct SharedTally(watch::Sender<Tally>);
 
-impl Books {
-    fn book(&self, entry: impl FnOnce(&mut Tally)) {
+impl SharedTally {
+    fn update(&self, entry: impl FnOnce(&mut Tally)) {
         self.0.send_modify(entry);
     }
 
@@ -214,15 +214,15 @@ async fn bind(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), ProviderErr
     Ok((listener, local))
 }
 
-async fn truth(books: Books, request: Request<Incoming>) -> Response<Pieces> {
+async fn truth(tally: SharedTally, request: Request<Incoming>) -> Response<Pieces> {
     let (status, body) = match request.uri().path() {
         "/truth" => (
             StatusCode::OK,
-            serde_json::to_vec(&books.read()).unwrap_or_default(),
+            serde_json::to_vec(&tally.read()).unwrap_or_default(),
         ),
         _ => (StatusCode::NOT_FOUND, Vec::new()),
     };
-    let mut response = Response::new(Pieces::whole(body));
+    let mut response = Response::new(Pieces::complete(body));
     *response.status_mut() = status;
     response
 }

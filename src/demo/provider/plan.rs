@@ -6,12 +6,12 @@ use rand::{Rng, SeedableRng};
 
 use super::ProviderOptions;
 use crate::demo::digest::sha256_raw;
-use crate::demo::usage::Usage;
+use crate::demo::usage::UsageMetadata;
 
 /// One answer, before it is written. See [`ProviderOptions`] for the meaning of the fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Plan {
-    pub(super) usage: Usage,
+    pub(super) usage: UsageMetadata,
     pub(super) events: u32,
     pub(super) zeros: u32,
     pub(super) late: bool,
@@ -56,10 +56,10 @@ impl Plan {
     }
 
     fn plain(trace_id: String) -> Self {
-        let usage = Usage {
+        let usage = UsageMetadata {
             prompt_token_count: 100,
             candidates_token_count: 10,
-            ..Usage::default()
+            ..UsageMetadata::default()
         };
         Self {
             usage: usage.with_total(),
@@ -82,7 +82,7 @@ impl Plan {
         } else {
             0
         };
-        let usage = Usage {
+        let usage = UsageMetadata {
             prompt_token_count: prompt,
             cached_content_token_count: cached,
             thoughts_token_count: if chance(rng, 70) {

@@ -9,14 +9,14 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::plan::{Plan, Refusal};
-use crate::demo::usage::Usage;
+use crate::demo::usage::UsageMetadata;
 
 /// One write of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Piece {
     pub(super) bytes: Bytes,
     /// What a reader knows of the usage after this piece.
-    pub(super) known: Usage,
+    pub(super) known: UsageMetadata,
 }
 
 /// Who asks, as far as it shows in the answer.
@@ -33,7 +33,7 @@ pub(super) struct Shape<'a> {
 /// The server-sent events of a plan.
 pub(super) fn sse(plan: &Plan, shape: Shape<'_>) -> Vec<Piece> {
     let end = if plan.crlf { "\r\n\r\n" } else { "\n\n" };
-    let mut known = Usage::default();
+    let mut known = UsageMetadata::default();
     let pieces = events(plan, shape).into_iter().map(|(event, usage)| {
         known.merge(usage);
         Piece {
@@ -104,7 +104,7 @@ pub(super) fn refusal(kind: Refusal, model: &str) -> Bytes {
 }
 
 /// Each event with the usage that it reports.
-fn events(plan: &Plan, shape: Shape<'_>) -> Vec<(Vec<u8>, Usage)> {
+fn events(plan: &Plan, shape: Shape<'_>) -> Vec<(Vec<u8>, UsageMetadata)> {
     let thinking = thinking_events(plan);
     let mut events = Vec::new();
     for _ in 0..plan.zeros {
@@ -116,8 +116,8 @@ fn events(plan: &Plan, shape: Shape<'_>) -> Vec<(Vec<u8>, Usage)> {
             false,
         );
         events.push((
-            document(plan, shape, Some(empty), Some(Usage::default())),
-            Usage::default(),
+            document(plan, shape, Some(empty), Some(UsageMetadata::default())),
+            UsageMetadata::default(),
         ));
     }
     for index in 0..plan.events {
@@ -150,7 +150,7 @@ fn thinking_events(plan: &Plan) -> u32 {
 }
 
 /// The cumulative usage at an event; at the last one it is the plan's.
-fn growing(plan: &Plan, index: u32, thinking: u32) -> Usage {
+fn growing(plan: &Plan, index: u32, thinking: u32) -> UsageMetadata {
     let part = |whole: u64, done: u32, of: u32| {
         if of == 0 || done >= of {
             whole
@@ -168,7 +168,7 @@ fn growing(plan: &Plan, index: u32, thinking: u32) -> Usage {
             plan.events - thinking,
         )
     };
-    Usage {
+    UsageMetadata {
         thoughts_token_count: part(plan.usage.thoughts_token_count, index + 1, thinking),
         candidates_token_count: candidates,
         ..plan.usage
@@ -180,7 +180,7 @@ fn document(
     plan: &Plan,
     shape: Shape<'_>,
     candidate: Option<Candidate>,
-    usage: Option<Usage>,
+    usage: Option<UsageMetadata>,
 ) -> Vec<u8> {
     let response = Response {
         candidates: candidate.into_iter().collect(),
@@ -267,7 +267,7 @@ struct Response<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     candidates: Vec<Candidate>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    usage_metadata: Option<Usage>,
+    usage_metadata: Option<UsageMetadata>,
     model_version: &'a str,
     response_id: String,
 }

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use super::plan::{Plan, Refusal};
 use super::stream::{Piece, Shape, refusal, sse, unary};
 use super::*;
-use crate::demo::usage::Usage;
+use crate::demo::usage::UsageMetadata;
 
 const SHAPE: Shape<'_> = Shape {
     model: "m",
@@ -33,7 +33,7 @@ fn documents(pieces: &[Piece]) -> Vec<Value> {
         .collect()
 }
 
-fn usage(document: &Value) -> Option<Usage> {
+fn usage(document: &Value) -> Option<UsageMetadata> {
     document
         .pointer("/response/usageMetadata")
         .map(|usage| serde_json::from_value(usage.clone()).unwrap())
@@ -84,8 +84,8 @@ fn zeros_come_first_and_late_usage_after_the_finish_reason() {
     assert_eq!(
         usages,
         [
-            Some(Usage::default()),
-            Some(Usage::default()),
+            Some(UsageMetadata::default()),
+            Some(UsageMetadata::default()),
             None,
             None,
             Some(plan.usage)
@@ -188,8 +188,8 @@ async fn the_truth_can_be_read_from_outside() {
         .await
         .unwrap();
     provider
-        .books
-        .book(|tally| tally.model("m").tokens.thinking = 42);
+        .tally
+        .update(|tally| tally.model("m").tokens.thinking = 42);
 
     let mut tcp = TcpStream::connect(provider.control.unwrap()).await.unwrap();
     tcp.write_all(b"GET /truth HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")

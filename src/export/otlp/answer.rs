@@ -80,8 +80,8 @@ impl Answer {
         }
     }
 
-    /// What came is no answer; whether it was taken is unknown, and to send it again might double
-    /// it.
+    /// The response is unreadable; whether the message was accepted is unknown, and to send it
+    /// again might duplicate it.
     pub(super) fn unreadable() -> Self {
         Self::Lost(Loss::BadAnswer, Cause::BadAnswer)
     }

@@ -1,4 +1,5 @@
-//! Where spans and metrics go, how, and which; what the collector is told about us.
+//! The configuration of the export: where spans and metrics go, how, and which; and the resource
+//! attributes.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,14 +11,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 use crate::record::Sampling;
 
-/// What the operator decides.
+/// The operator's settings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Whether spans are exported, where there is an endpoint.
     pub enabled: bool,
     /// The collector of both signals; without one nothing is traced.
     pub endpoint: Option<Endpoint>,
-    /// What it speaks.
+    /// The protocol of the collector.
     pub protocol: Protocol,
     /// Fields that each request carries, such as those that say who we are.
     pub headers: Headers,
@@ -45,36 +46,36 @@ pub struct Config {
     pub resource: BTreeMap<String, String>,
     /// Which traces are recorded.
     pub sampling: Sampling,
-    /// What holds for spans in place of the above.
+    /// Settings for spans that override the above.
     pub traces: Overrides,
-    /// What is pushed beside the spans.
+    /// The push of metrics.
     pub metrics: Push,
-    /// Whether the house's own work is traced as well.
+    /// Whether Gravimeter's own work is traced as well.
     pub diagnostics: bool,
 }
 
-/// The metrics of the house on their way to a collector, for where nobody can scrape.
+/// The push of Gravimeter's metrics to a collector, for where nothing can scrape.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Push {
     /// Whether they are pushed, where there is an endpoint.
     pub enabled: bool,
-    /// What holds for them in place of what holds for both signals.
+    /// Settings for metrics that override those for both signals.
     pub own: Overrides,
-    /// What the sums begin with.
+    /// The start of the sums.
     pub temporality: Temporality,
     /// From one push to the next.
     pub interval: Duration,
 }
 
-/// What holds for one signal alone. Each part replaces what holds for both as a whole; `None`
-/// leaves it as it is.
+/// Settings for one signal alone. Each replaces the common one as a whole; `None` keeps it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overrides {
     /// [`Config::endpoint`].
     pub endpoint: Option<Endpoint>,
     /// [`Config::protocol`].
     pub protocol: Option<Protocol>,
-    /// [`Config::headers`]: the two are never mixed, since they may be secrets for different collectors.
+    /// [`Config::headers`]: the two are never mixed, since they may be secrets for different
+    /// collectors.
     pub headers: Option<Headers>,
     /// [`Config::compression`].
     pub compression: Option<Compression>,
@@ -88,16 +89,16 @@ pub struct Overrides {
     pub client_key: Option<PathBuf>,
 }
 
-/// What a pushed sum begins with.
+/// The start of a pushed sum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Temporality {
     /// The start of the program.
     Cumulative,
-    /// The push before, as far as the collector has taken it.
+    /// The previous push that the collector accepted.
     Delta,
 }
 
-/// What is exported.
+/// The kind of exported data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Signal {
     Metrics,
@@ -105,7 +106,7 @@ pub(super) enum Signal {
 }
 
 impl Signal {
-    /// Where the specification has it posted.
+    /// The path to which the specification posts it.
     fn path(self) -> &'static str {
         match self {
             Self::Metrics => "/v1/metrics",
@@ -128,7 +129,7 @@ impl fmt::Display for Signal {
 pub struct Destination {
     /// Where it is.
     pub endpoint: Endpoint,
-    /// What it speaks.
+    /// The protocol of the collector.
     pub protocol: Protocol,
     /// Fields that each request carries.
     pub headers: Headers,

@@ -4,7 +4,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
-use super::delivery::Fate;
+use super::delivery::DeliveryResult;
 use crate::export::labels::ByLoss;
 use crate::export::series::{add, begin, declare, each};
 use crate::record::label;
@@ -78,10 +78,10 @@ impl Counts {
     }
 
     /// A message of so many has come to its end.
-    pub(super) fn settle(&self, fate: Fate, all: usize) {
-        match fate {
-            Fate::Lost(loss) => self.lost(loss, all),
-            Fate::Taken { rejected } => {
+    pub(super) fn settle(&self, result: DeliveryResult, all: usize) {
+        match result {
+            DeliveryResult::Lost(loss) => self.lost(loss, all),
+            DeliveryResult::Taken { rejected } => {
                 let rejected = usize::try_from(rejected).unwrap_or(all).min(all);
                 add(&self.exported, (all - rejected) as u64);
                 self.lost(Loss::Rejected, rejected);

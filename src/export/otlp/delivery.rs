@@ -1,8 +1,7 @@
-//! One collector, and what becomes of each request to it: sent, tried again as the protocol says,
-//! taken or lost.
+//! Delivers messages to one collector: each is sent, retried as the protocol says, and accepted or
+//! lost.
 //!
-//! A message enters, its fate leaves. Outages and their ends are told in the log once, without a
-//! word of the collector's own.
+//! Outages and their ends are logged once, without text of the collector's own.
 
 use std::time::Duration;
 
@@ -20,31 +19,31 @@ use super::grpc::Grpc;
 use super::http::{Connections, Http};
 use super::{Config, Destination, Endpoint, Loss, Signal};
 
-/// What is sent to a collector.
+/// A message to a collector.
 #[derive(Debug, Clone)]
 pub(super) enum Message {
     Metrics(ExportMetricsServiceRequest),
     Traces(ExportTraceServiceRequest),
 }
 
-/// What became of a message.
+/// The result of delivering a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// It is lost as a whole.
+pub(super) enum DeliveryResult {
+    /// It was lost completely.
     Lost(Loss),
-    /// It was taken, except for so many of its spans or points.
+    /// It was accepted, except for so many of its spans or points.
     Taken { rejected: u64 },
 }
 
-/// The way to one collector for one signal.
+/// The delivery of one signal to one collector.
 pub(super) struct Delivery {
     signal: Signal,
     endpoint: Endpoint,
-    wire: Wire,
+    wire: Transport,
     timeout: Duration,
     give_up_after: Duration,
-    pace: Pace,
-    /// Whether the collector has taken less than a whole message before; said once, counted always.
+    pace: RetryPacer,
+    /// Whether the collector has rejected part of a message before; logged once, counted always.
     is_partly_rejected: bool,
 }
 
@@ -61,24 +60,24 @@ impl Delivery {
         Self {
             signal,
             endpoint: destination.endpoint.clone(),
-            wire: Wire::new(signal, destination, connections),
+            wire: Transport::new(signal, destination, connections),
             timeout: destination.timeout,
             give_up_after: config.give_up_after,
-            pace: Pace::default(),
+            pace: RetryPacer::default(),
             is_partly_rejected: false,
         }
     }
 
-    /// Sends the message until it is taken or lost.
-    pub(super) async fn deliver(&mut self, message: Message) -> Fate {
+    /// Sends the message until it is accepted or lost.
+    pub(super) async fn deliver(&mut self, message: Message) -> DeliveryResult {
         let give_up = Instant::now() + self.give_up_after;
         let load = self.wire.pack(message);
         loop {
             sleep_until(self.pace.next).await;
             let Ok(answer) = timeout(self.timeout, self.wire.send(&load)).await else {
-                // The other end may be gone without a word; on the same connection every request
+                // The other end may be gone without notice; on the same connection every request
                 // would wait for it.
-                self.wire.connect_anew();
+                self.wire.reconnect();
                 if self.is_given_up(None, give_up) {
                     return self.lost(Loss::Timeout, &Cause::Timeout);
                 }
@@ -98,23 +97,23 @@ impl Delivery {
         }
     }
 
-    /// Puts the next request off; whether that is too late for this message.
-    fn is_given_up(&mut self, told: Option<Duration>, give_up: Instant) -> bool {
-        self.pace.pause(told);
+    /// Delays the next request; returns whether that is too late for this message.
+    fn is_given_up(&mut self, retry_after: Option<Duration>, give_up: Instant) -> bool {
+        self.pace.pause(retry_after);
         self.pace.next >= give_up
     }
 
-    fn taken(&mut self, rejected: u64) -> Fate {
+    fn taken(&mut self, rejected: u64) -> DeliveryResult {
         if rejected > 0 && !std::mem::replace(&mut self.is_partly_rejected, true) {
             warn!(endpoint = %self.endpoint, rejected, "the collector does not want some {}", self.signal);
         }
         if self.pace.succeed() {
             info!(endpoint = %self.endpoint, "the collector takes {} again", self.signal);
         }
-        Fate::Taken { rejected }
+        DeliveryResult::Taken { rejected }
     }
 
-    /// Says it once in each outage: most often the endpoint or the protocol is not what the
+    /// Logs it once in each outage: most often the endpoint or the protocol is not what the
     /// collector has.
     fn delayed(&mut self, cause: &Cause) {
         if self.pace.is_first_failure() {
@@ -122,27 +121,27 @@ impl Delivery {
         }
     }
 
-    fn lost(&mut self, loss: Loss, cause: &Cause) -> Fate {
+    fn lost(&mut self, loss: Loss, cause: &Cause) -> DeliveryResult {
         if self.pace.fail() {
             warn!(endpoint = %self.endpoint, %cause, "{} are lost; the traffic is not affected", self.signal);
         }
-        Fate::Lost(loss)
+        DeliveryResult::Lost(loss)
     }
 }
 
 /// The protocol that was chosen.
-enum Wire {
+enum Transport {
     Grpc(Box<Grpc>),
     Http(Box<Http>),
 }
 
 /// A request that may be sent more than once.
-enum Load {
+enum Payload {
     Grpc(Message),
     Http(Bytes),
 }
 
-impl Wire {
+impl Transport {
     fn new(signal: Signal, destination: &Destination, connections: Connections) -> Self {
         if destination.protocol.is_grpc(&destination.endpoint) {
             Self::Grpc(Box::new(Grpc::new(destination, connections)))
@@ -152,32 +151,32 @@ impl Wire {
     }
 
     /// Closes the connection; the next request opens another one.
-    fn connect_anew(&mut self) {
+    fn reconnect(&mut self) {
         match self {
-            Self::Grpc(grpc) => grpc.connect_anew(),
-            Self::Http(http) => http.connect_anew(),
+            Self::Grpc(grpc) => grpc.reconnect(),
+            Self::Http(http) => http.reconnect(),
         }
     }
 
-    fn pack(&self, message: Message) -> Load {
+    fn pack(&self, message: Message) -> Payload {
         match self {
-            Self::Grpc(_) => Load::Grpc(message),
-            Self::Http(http) => Load::Http(http.pack(&message)),
+            Self::Grpc(_) => Payload::Grpc(message),
+            Self::Http(http) => Payload::Http(http.pack(&message)),
         }
     }
 
-    async fn send(&self, load: &Load) -> Answer {
+    async fn send(&self, load: &Payload) -> Answer {
         match (self, load) {
-            (Self::Grpc(grpc), Load::Grpc(message)) => grpc.send(message.clone()).await,
-            (Self::Http(http), Load::Http(body)) => http.send(body.clone()).await,
-            // A wire sends what it has packed.
+            (Self::Grpc(grpc), Payload::Grpc(message)) => grpc.send(message.clone()).await,
+            (Self::Http(http), Payload::Http(body)) => http.send(body.clone()).await,
+            // A transport only sends its own payloads.
             _ => Answer::unreadable(),
         }
     }
 }
 
-/// When the next request may be sent.
-struct Pace {
+/// Decides when the next request may be sent.
+struct RetryPacer {
     next: Instant,
     /// Failures since the last success.
     failures: u32,
@@ -185,7 +184,7 @@ struct Pace {
     is_losing: bool,
 }
 
-impl Default for Pace {
+impl Default for RetryPacer {
     fn default() -> Self {
         Self {
             next: Instant::now(),
@@ -195,18 +194,18 @@ impl Default for Pace {
     }
 }
 
-impl Pace {
-    /// Puts the next request off: as the collector says, or for a pause that doubles with each
-    /// failure. A pause of random length keeps programs that failed together from coming back
-    /// together.
-    fn pause(&mut self, told: Option<Duration>) {
+impl RetryPacer {
+    /// Delays the next request: as the collector says, or for a pause that doubles with each
+    /// failure. The random length keeps programs that failed together from retrying together.
+    fn pause(&mut self, retry_after: Option<Duration>) {
         let longest = LONGEST_PAUSE.min(FIRST_PAUSE.saturating_mul(1 << self.failures.min(10)));
-        let pause = told.unwrap_or_else(|| longest.mul_f64(rand::rng().random_range(0.5..=1.0)));
+        let pause =
+            retry_after.unwrap_or_else(|| longest.mul_f64(rand::rng().random_range(0.5..=1.0)));
         self.failures = self.failures.saturating_add(1);
-        self.next = Instant::now() + pause.min(LONGEST_TOLD);
+        self.next = Instant::now() + pause.min(LONGEST_RETRY_AFTER);
     }
 
-    /// Whether what was just put off had not failed since the last success.
+    /// Whether this is the first failure since the last success.
     fn is_first_failure(&self) -> bool {
         self.failures == 1
     }
@@ -223,28 +222,28 @@ impl Pace {
     }
 }
 
-/// A collector that restarts is back in seconds: the first pauses are short.
+/// The first pause is short: a collector that restarts is back in seconds.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
-/// No collector is troubled by a request every few seconds, and one that is back is found soon.
+/// A request every few seconds burdens no collector, and one that is back is found soon.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// A collector that asks for a longer pause is asked again then: a queue is not kept for hours.
-const LONGEST_TOLD: Duration = Duration::from_secs(30);
+/// A collector that asks for a longer pause is tried again then: a queue is not kept for hours.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// How long the next request is put off.
-    fn pause(pace: &mut Pace, told: Option<u64>) -> Duration {
-        pace.pause(told.map(Duration::from_secs));
+    fn pause(pace: &mut RetryPacer, retry_after: Option<u64>) -> Duration {
+        pace.pause(retry_after.map(Duration::from_secs));
         pace.next - Instant::now()
     }
 
     #[tokio::test(start_paused = true)]
     async fn pauses_double_up_to_a_limit_and_begin_anew_after_a_success() {
-        let mut pace = Pace::default();
+        let mut pace = RetryPacer::default();
         for longest in [250, 500, 1000, 2000, 4000, 5000, 5000] {
             let pause = pause(&mut pace, None);
             let longest = Duration::from_millis(longest);
@@ -261,15 +260,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_collector_s_word_is_kept_within_reason() {
-        let mut pace = Pace::default();
+        let mut pace = RetryPacer::default();
         assert_eq!(pause(&mut pace, Some(7)), Duration::from_secs(7));
         assert_eq!(pause(&mut pace, Some(0)), Duration::ZERO);
-        assert_eq!(pause(&mut pace, Some(3600)), LONGEST_TOLD);
+        assert_eq!(pause(&mut pace, Some(3600)), LONGEST_RETRY_AFTER);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_loss_and_its_end_are_told_once() {
-        let mut pace = Pace::default();
+        let mut pace = RetryPacer::default();
         assert!(!pace.succeed());
         assert_eq!((pace.fail(), pace.fail()), (true, false));
         assert_eq!((pace.succeed(), pace.succeed()), (true, false));
@@ -277,13 +276,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_delay_is_told_once_in_each_outage() {
-        let mut pace = Pace::default();
+        let mut pace = RetryPacer::default();
         for _ in 0..2 {
-            let told = [0; 3].map(|_| {
+            let retry_after = [0; 3].map(|_| {
                 pace.pause(None);
                 pace.is_first_failure()
             });
-            assert_eq!(told, [true, false, false]);
+            assert_eq!(retry_after, [true, false, false]);
             pace.succeed();
         }
     }

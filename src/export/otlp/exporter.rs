@@ -1,5 +1,5 @@
-//! The task that exports spans: from the queue come batches, from batches messages, and every span
-//! is an exported or a lost one.
+//! The task that exports spans: collects batches from the queue, sends them as messages, and counts
+//! every span as exported or lost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,17 +14,17 @@ use tracing::warn;
 use super::delivery::{Delivery, Message};
 use super::{Config, Counts, Destination, Loss, Resource, Signal, wire};
 use crate::export::spans::Span;
-use crate::export::traces::Held;
+use crate::export::traces::PendingCalls;
 
-/// Takes spans to the collector.
+/// Exports spans to the collector.
 pub struct Exporter {
     config: Config,
     destination: Destination,
     resource: Resource,
     queue: mpsc::Receiver<Span>,
-    held: Arc<Held>,
+    held: Arc<PendingCalls>,
     counts: Counts,
-    /// What is being collected or sent.
+    /// The batch that is being collected or sent.
     batch: Vec<Span>,
 }
 
@@ -34,7 +34,7 @@ impl Exporter {
         destination: Destination,
         resource: Resource,
         queue: mpsc::Receiver<Span>,
-        held: Arc<Held>,
+        held: Arc<PendingCalls>,
         counts: Counts,
     ) -> Self {
         Self {
@@ -72,8 +72,8 @@ impl Exporter {
                 return;
             }
             let message = Message::Traces(wire::request(&self.resource, &self.batch));
-            let fate = delivery.deliver(message).await;
-            self.counts.settle(fate, self.batch.len());
+            let result = delivery.deliver(message).await;
+            self.counts.settle(result, self.batch.len());
             self.batch.clear();
         }
     }
@@ -97,7 +97,7 @@ impl Exporter {
         }
     }
 
-    /// What nobody has time for any more.
+    /// Counts the remaining spans as lost.
     fn count_rest(mut self) {
         self.queue.close();
         let mut rest = self.batch.len();
@@ -116,7 +116,7 @@ impl Exporter {
     }
 }
 
-/// Pending for ever without a time.
+/// Waits until `due`; for ever without a time.
 async fn until(due: Option<Instant>) {
     match due {
         Some(due) => sleep_until(due).await,

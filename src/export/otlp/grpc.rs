@@ -1,4 +1,4 @@
-//! Requests over gRPC: the generated client on connections of our own.
+//! Sends requests over gRPC: the generated client on Gravimeter's own connections.
 
 use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -53,16 +53,16 @@ impl Grpc {
     }
 
     /// Closes the connection; the next request opens another one.
-    pub(super) fn connect_anew(&mut self) {
+    pub(super) fn reconnect(&mut self) {
         self.client = self.connections.client(true);
     }
 
     /// Sends a request and reads its answer. The caller sets the limit in time.
     pub(super) async fn send(&self, message: Message) -> Answer {
-        let heard = Shared::default();
+        let received = SharedReceived::default();
         let service = tower::service_fn({
-            let (client, heard) = (self.client.clone(), Arc::clone(&heard));
-            move |request| exchange(client.clone(), request, Arc::clone(&heard))
+            let (client, received) = (self.client.clone(), Arc::clone(&received));
+            move |request| exchange(client.clone(), request, Arc::clone(&received))
         });
         let rejected = match message {
             Message::Metrics(message) => {
@@ -82,7 +82,7 @@ impl Grpc {
         };
         match rejected {
             Ok(Rejected(rejected)) => Answer::Taken { rejected },
-            Err(status) => failure(&status, &heard),
+            Err(status) => failure(&status, &received),
         }
     }
 
@@ -92,74 +92,74 @@ impl Grpc {
     }
 }
 
-/// tonic reports its own troubles in the type of the collector's status: the difference is what was
-/// heard.
-fn failure(status: &Status, heard: &Shared) -> Answer {
-    let heard = std::mem::take(&mut *lock(heard));
-    match heard {
-        Heard {
+/// The answer of a failure. tonic reports its own failures in the type of the collector's status:
+/// what was received distinguishes them.
+fn failure(status: &Status, received: &SharedReceived) -> Answer {
+    let received = std::mem::take(&mut *lock(received));
+    match received {
+        Received {
             refusal: Some(refusal),
             ..
         } => refusal,
-        Heard { status: true, .. } => Answer::of_status(status),
-        Heard { head: true, .. } if status.source().is_none() => Answer::unreadable(),
+        Received { status: true, .. } => Answer::of_status(status),
+        Received { head: true, .. } if status.source().is_none() => Answer::unreadable(),
         _ => Answer::unreachable(),
     }
 }
 
-/// One HTTP/2 exchange for tonic, with an ear for the answer's own status.
+/// Runs one HTTP/2 exchange for tonic, and notes the answer's own status.
 async fn exchange(
     client: Client<tonic::body::Body>,
     request: Request<tonic::body::Body>,
-    heard: Shared,
+    received: SharedReceived,
 ) -> Result<Response<tonic::body::Body>, Box<dyn Error + Send + Sync>> {
     let answer = client.request(request).await?;
     if !answer.status().is_success() {
-        // No gRPC, but some gateway on the way: what HTTP says counts.
+        // Not gRPC, but a gateway on the way: the HTTP status counts.
         let refusal = Answer::of_refusal(answer.status(), answer.headers(), SystemTime::now());
-        lock(&heard).refusal = Some(refusal);
+        lock(&received).refusal = Some(refusal);
         return Err(NotGrpc.into());
     }
-    lock(&heard).head = true;
-    note_status(&heard, answer.headers());
+    lock(&received).head = true;
+    note_status(&received, answer.headers());
     Ok(answer.map(|body| {
         tonic::body::Body::new(body.map_frame(move |frame| {
             frame
                 .trailers_ref()
-                .inspect(|trailers| note_status(&heard, trailers));
+                .inspect(|trailers| note_status(&received, trailers));
             frame
         }))
     }))
 }
 
-/// What has come of an answer so far.
+/// What has been received of an answer.
 #[derive(Default)]
-struct Heard {
-    /// A response of HTTP that is a success.
+struct Received {
+    /// A successful HTTP response.
     head: bool,
-    /// How the collector says that the call has ended.
+    /// The collector's status of the call.
     status: bool,
-    /// Any other response of HTTP, and what it means.
+    /// The answer that any other HTTP response means.
     refusal: Option<Answer>,
 }
 
-/// Locked for a moment by either end of the same exchange.
-type Shared = Arc<Mutex<Heard>>;
+/// Shared by both ends of the same exchange; locked briefly.
+type SharedReceived = Arc<Mutex<Received>>;
 
-fn lock(heard: &Shared) -> MutexGuard<'_, Heard> {
-    heard.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(received: &SharedReceived) -> MutexGuard<'_, Received> {
+    received.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn note_status(heard: &Shared, fields: &HeaderMap) {
+fn note_status(received: &SharedReceived, fields: &HeaderMap) {
     if fields.contains_key(STATUS) {
-        lock(heard).status = true;
+        lock(received).status = true;
     }
 }
 
-/// An answer that is no gRPC.
+/// The error for an answer that is not gRPC.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer is no gRPC")]
 struct NotGrpc;
 
-/// Where gRPC says how a call ended.
+/// The field of gRPC's status.
 const STATUS: &str = "grpc-status";

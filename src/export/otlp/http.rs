@@ -26,7 +26,7 @@ use super::{Compression, Destination, Headers, Signal};
 /// Keeps connections to the collector.
 pub(super) type Client<B> = legacy::Client<HttpsConnector<HttpConnector>, B>;
 
-/// Where connections have their tasks. Dropping it ends them.
+/// The tasks of connections. Dropping it ends them.
 pub(super) struct Connections {
     tracker: TaskTracker,
     tls: ClientConfig,
@@ -94,7 +94,7 @@ where
     }
 }
 
-/// What each request says of itself; what the operator gives wins.
+/// The header fields of each request; the operator's fields take precedence.
 pub(super) fn fields(given: &Headers) -> HeaderMap {
     let mut fields = given.fields().clone();
     let own = HeaderValue::from_static(concat!(
@@ -143,7 +143,7 @@ impl Http {
     }
 
     /// Closes the connection; the next request opens another one.
-    pub(super) fn connect_anew(&mut self) {
+    pub(super) fn reconnect(&mut self) {
         self.client = self.connections.client(false);
     }
 

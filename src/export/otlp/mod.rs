@@ -1,9 +1,9 @@
-//! Spans and metrics on their way to a collector, over OTLP: compressed, tried again as the
-//! protocol says, every loss counted.
+//! Exports spans and metrics to a collector over OTLP: compressed, retried as the protocol says,
+//! every loss counted.
 //!
 //! [`Span`]s enter through a bounded queue and leave in batches; of metrics, the registry is read
-//! at each push. Either has a task of its own: whoever states a fact never waits for it, and
-//! nothing that a collector answers is repeated anywhere.
+//! at each push. Each has a task of its own: recording a fact never waits for it, and no text of a
+//! collector's answer is repeated anywhere.
 //!
 //! The SDK's exporters are not used, because they hide how many spans a collector has rejected of a
 //! batch; its generated messages and clients are. Source:

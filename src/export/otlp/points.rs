@@ -1,8 +1,8 @@
-//! The registry as OTLP's metrics: families enter, a message leaves. Pure.
+//! Converts the registry's families to an OTLP message. Pure.
 //!
-//! A [`Reading`] is what sums and histograms stood at before; a message has what was added since.
-//! The start of the program is the reading for cumulative sums, the last push that the collector
-//! has taken that for deltas.
+//! A [`Baseline`] holds the earlier values of sums and histograms; a message has what was added
+//! since. The start of the program is the reading for cumulative sums, the last push that the
+//! collector has taken that for deltas.
 //!
 //! Names are those that a scrape shows without the suffixes of unit and type, which OTLP has fields
 //! of its own for: Prometheus puts them on again (`gravimeter_call_duration`, `s` is
@@ -24,31 +24,31 @@ use super::wire::{nanos, scope, text};
 use super::{Resource, Temporality};
 use crate::export::genai;
 
-/// What sums and histograms stood at.
+/// Values of sums and histograms at one time.
 #[derive(Debug)]
-pub(super) struct Reading {
+pub(super) struct Baseline {
     at: SystemTime,
-    series: HashMap<Series, Stood>,
+    series: HashMap<Series, Previous>,
 }
 
 /// A family's name and labels.
 type Series = (String, Vec<(String, String)>);
 
-/// A sum, or a histogram.
+/// The earlier value of a sum or histogram.
 #[derive(Debug, Clone, Default)]
-struct Stood {
+struct Previous {
     sum: f64,
-    /// Of a histogram: how many observations, up to each boundary and in all.
+    /// For a histogram: the number of observations, up to each boundary and in all.
     counts: Vec<u64>,
 }
 
-impl Reading {
+impl Baseline {
     pub(super) fn new(at: SystemTime, families: &[prometheus::MetricFamily]) -> Self {
         let series = families.iter().flat_map(|family| {
             family
                 .metric
                 .iter()
-                .filter_map(|metric| Some((series(&family.name, metric), stood(metric)?)))
+                .filter_map(|metric| Some((series(&family.name, metric), previous(metric)?)))
         });
         Self {
             at,
@@ -56,7 +56,7 @@ impl Reading {
         }
     }
 
-    fn before(&self, family: &str, metric: &prometheus::Metric) -> Stood {
+    fn before(&self, family: &str, metric: &prometheus::Metric) -> Previous {
         self.series
             .get(&series(family, metric))
             .cloned()
@@ -75,14 +75,14 @@ fn series(family: &str, metric: &prometheus::Metric) -> Series {
     )
 }
 
-fn stood(metric: &prometheus::Metric) -> Option<Stood> {
+fn previous(metric: &prometheus::Metric) -> Option<Previous> {
     if let Some(counter) = &metric.counter {
-        return Some(Stood {
+        return Some(Previous {
             sum: counter.value,
             counts: Vec::new(),
         });
     }
-    metric.histogram.as_ref().map(|histogram| Stood {
+    metric.histogram.as_ref().map(|histogram| Previous {
         sum: histogram.sample_sum,
         counts: counts(histogram),
     })
@@ -99,11 +99,11 @@ fn counts(histogram: &prometheus::Histogram) -> Vec<u64> {
         .collect()
 }
 
-/// Everything at `now`, and how many points that is.
+/// The message with all values at `now`, and its number of points.
 pub(super) fn message(
     resource: &Resource,
     families: &[prometheus::MetricFamily],
-    since: &Reading,
+    since: &Baseline,
     now: SystemTime,
     temporality: Temporality,
 ) -> (ExportMetricsServiceRequest, usize) {
@@ -131,9 +131,9 @@ pub(super) fn message(
     (ExportMetricsServiceRequest { resource_metrics }, points)
 }
 
-/// The time that a message is about.
+/// The period that a message covers.
 struct Period<'a> {
-    since: &'a Reading,
+    since: &'a Baseline,
     now: SystemTime,
     temporality: Temporality,
 }
@@ -189,7 +189,7 @@ fn metric(family: &prometheus::MetricFamily, period: &Period<'_>) -> Option<Metr
     })
 }
 
-/// The name without what Prometheus makes of unit and type, and the unit by its UCUM code.
+/// The name without Prometheus's suffixes for unit and type, and the unit by its UCUM code.
 fn name_and_unit(family: &prometheus::MetricFamily) -> (String, String) {
     let name = without_total(family);
     if let Some((name, unit)) = genai::metric_of(name) {
@@ -307,7 +307,7 @@ fn histogram(
     })
 }
 
-/// `None` for one of before: it went with an earlier message.
+/// `None` for an older one: it was sent with an earlier message.
 fn exemplar(
     given: &prometheus::Exemplar,
     period: &Period<'_>,

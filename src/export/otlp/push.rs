@@ -1,8 +1,8 @@
-//! The task that pushes metrics: at each interval the registry becomes a message, and every point
-//! an exported or a lost one.
+//! The task that pushes metrics: at each interval it sends the registry as a message, and counts
+//! every point as exported or lost.
 //!
-//! A lost message costs points in time, no counts: the next one has what was added since the last
-//! that was taken.
+//! A lost message loses points in time, but no counts: the next one has what was added since the
+//! last that was accepted.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -12,9 +12,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::delivery::{Delivery, Fate, Message};
+use super::delivery::{Delivery, DeliveryResult, Message};
 use super::exporter::FLUSH_LIMIT;
-use super::points::{self, Reading};
+use super::points::{self, Baseline};
 use super::{Config, Counts, Destination, Loss, Resource, Signal, Temporality};
 use crate::export::Metrics;
 
@@ -25,9 +25,9 @@ pub struct Pusher {
     resource: Resource,
     metrics: Arc<Metrics>,
     counts: Counts,
-    /// What the sums of the next message begin with.
-    since: Reading,
-    /// The points of a message on its way.
+    /// The start of the sums of the next message.
+    since: Baseline,
+    /// The points of the message that is being sent.
     under_way: usize,
 }
 
@@ -36,7 +36,7 @@ impl Pusher {
     #[must_use]
     pub fn new(config: &Config, resource: Resource, metrics: Arc<Metrics>) -> Option<Self> {
         let destination = config.pushed_metrics()?;
-        let since = Reading::new(SystemTime::now(), &metrics.families());
+        let since = Baseline::new(SystemTime::now(), &metrics.families());
         let counts = metrics.points();
         Some(Self {
             config: config.clone(),
@@ -81,16 +81,19 @@ impl Pusher {
         let (message, points) =
             points::message(&self.resource, &families, &self.since, now, temporality);
         self.under_way = points;
-        let fate = delivery.deliver(Message::Metrics(message)).await;
+        let result = delivery.deliver(Message::Metrics(message)).await;
         self.under_way = 0;
-        self.counts.settle(fate, points);
-        if temporality == Temporality::Delta && may_be_taken(fate) {
-            self.since = Reading::new(now, &families);
+        self.counts.settle(result, points);
+        if temporality == Temporality::Delta && may_be_taken(result) {
+            self.since = Baseline::new(now, &families);
         }
     }
 }
 
 /// Whether the collector may have counted what was sent: a delta must not be counted twice.
-fn may_be_taken(fate: Fate) -> bool {
-    matches!(fate, Fate::Taken { .. } | Fate::Lost(Loss::BadAnswer))
+fn may_be_taken(result: DeliveryResult) -> bool {
+    matches!(
+        result,
+        DeliveryResult::Taken { .. } | DeliveryResult::Lost(Loss::BadAnswer)
+    )
 }

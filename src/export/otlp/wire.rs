@@ -1,4 +1,4 @@
-//! Who we are, and spans, as OTLP's messages.
+//! Converts our resource and spans to OTLP messages.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,7 +15,7 @@ use super::Config;
 use crate::export::genai::{CONVENTION, attribute};
 use crate::export::spans::{Attribute, Event, Kind, Parent, Scope, Span, Value};
 
-/// Who we are: the same in all that is exported.
+/// The resource that describes this process in all exports.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Resource(pub(super) resource::Resource);
 
@@ -91,7 +91,7 @@ fn in_scope(of: Scope, spans: &[Span]) -> Option<ScopeSpans> {
     })
 }
 
-/// The scope of what the house does itself, so that a collector can tell it from what the agent
+/// The scope of Gravimeter's own work, so that a collector can distinguish it from what the agent
 /// does.
 const DIAGNOSTICS: &str = "gravimeter.diagnostics";
 

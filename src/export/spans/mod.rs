@@ -1,5 +1,4 @@
-//! The record as spans: one pure mapping from calls and runs to what OpenTelemetry says of them,
-//! free of any SDK.
+//! Maps calls and runs to OpenTelemetry spans: a pure mapping, free of any SDK.
 //!
 //! A finished [`crate::record::Call`] or [`crate::record::CascadeRun`] enters, with its place in a
 //! trace; [`Span`]s leave. Their names stand in [`super::genai::attribute`]. No span holds a
@@ -18,7 +17,7 @@ pub use run::of_run;
 /// One span, finished.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Span {
-    /// What it is told for.
+    /// Its instrumentation scope.
     pub scope: Scope,
     /// Its trace.
     pub trace: TraceId,
@@ -34,7 +33,7 @@ pub struct Span {
     pub start: SystemTime,
     /// Wall clock at its end.
     pub end: SystemTime,
-    /// What is known of it, each name once.
+    /// Its attributes, each name once.
     pub attributes: Vec<Attribute>,
     /// What happened in it, in the order of time.
     pub events: Vec<Event>,
@@ -42,10 +41,10 @@ pub struct Span {
     pub error: Option<&'static str>,
 }
 
-/// What a span is told for.
+/// The instrumentation scope of a span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// What the house itself does, and how long that takes it.
+    /// Gravimeter's own work, and how long it takes.
     Diagnostics,
     /// What the agent does.
     Record,
@@ -143,7 +142,7 @@ impl From<Cost> for Value {
     }
 }
 
-/// Attributes in the making: what is not known is left out.
+/// A builder of attributes: unknown values are left out.
 #[derive(Debug, Default)]
 struct Attributes(Vec<Attribute>);
 
@@ -165,7 +164,7 @@ pub const FIRST_CHUNK: &str = "gravimeter.first_chunk";
 /// The provider's refusal for quota, rate or capacity.
 pub const RATE_LIMIT: &str = "gravimeter.rate_limit";
 
-/// Later by a duration; as late as can be told where that is beyond all clocks.
+/// `start` plus a duration; saturates.
 fn after(start: SystemTime, duration: Duration) -> SystemTime {
     start.checked_add(duration).unwrap_or(start)
 }

@@ -139,9 +139,9 @@ fn exemplars_change_no_sample_and_are_no_part_of_text() {
         without.take(&called(None));
         without.take(&ran(None));
         let setup = setup(20, 3);
-        state(&with, shaken(&setup));
+        record(&with, shaken(&setup));
         with.late_spans().handshakes(&setup, &sampled(trace, 1));
-        state(&without, shaken(&setup));
+        record(&without, shaken(&setup));
     }
     let counted = |metrics: &Metrics, format| {
         let mut samples = samples(&metrics.encode(format).expect("an exposition"));
@@ -192,14 +192,14 @@ fn opening(number: u64, setup: ConnectionSetup, trace: Option<TraceContext>) -> 
 }
 
 /// States facts to the metrics and to whoever makes spans of them.
-fn state(metrics: &Metrics, facts: impl IntoIterator<Item = Fact>) {
+fn record(metrics: &Metrics, facts: impl IntoIterator<Item = Fact>) {
     let config = otlp::Config {
         endpoint: otlp::Endpoint::parse("http://127.0.0.1:1"),
         ..otlp::Config::default()
     };
     let (traces, _exporter) =
         Traces::new(&config, otlp::Resource::new(&config), metrics.spans()).expect("an endpoint");
-    let traces = traces.telling(metrics.late_spans());
+    let traces = traces.with_late_spans(metrics.late_spans());
     for fact in facts {
         metrics.take(&fact);
         traces.take(&fact);
@@ -238,7 +238,7 @@ fn the_bucket_of_a_handshake_names_its_own_span() {
             .id
             .to_string()
     };
-    state(
+    record(
         &metrics,
         shaken(&setup)
             .into_iter()
@@ -293,7 +293,7 @@ fn a_handshake_is_counted_once_and_named_as_late_as_its_call_is_placed() {
             trace: sampled(2, 2),
         },
     ];
-    state(&metrics, unsettled.chain(settled));
+    record(&metrics, unsettled.chain(settled));
     let named = of_handshakes(&metrics);
     let traces: Vec<_> = named
         .iter()
@@ -319,7 +319,7 @@ fn a_handshake_without_an_exported_span_is_not_named() {
         opening(1, setup.clone(), Some(unsampled(1, 2))),
         opening(2, setup.clone(), None),
     ];
-    state(
+    record(
         &metrics,
         shaken(&setup)
             .into_iter()

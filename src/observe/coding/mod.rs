@@ -1,10 +1,10 @@
-//! Content coding (RFC 9110 section 8.4) off a body: coded bytes in, plain bytes out, as soon as
-//! they can be decoded.
+//! Removes the content coding (RFC 9110 section 8.4) of a body: coded bytes in, plain bytes out, as
+//! soon as they can be decoded.
 //!
-//! Push only: nothing is kept but the windows of the codings, out of the one budget of memory, and
-//! only until the data end or nobody wants the body any more. What comes out is lent. A body that
-//! unpacks to more than the budget, at a ratio that no answer has, or with a larger window than
-//! there is room for, is given up; the traffic has passed already.
+//! Push only: nothing is kept but the windows of the codings, from the shared memory budget, and
+//! only until the data end or the body is no longer needed. A body that unpacks to more than the
+//! budget, at a ratio that no answer has, or with a larger window than there is room for, is given
+//! up; the traffic has passed already.
 
 mod brotli;
 mod codec;
@@ -88,8 +88,7 @@ impl Decoder {
         })
     }
 
-    /// Decodes the next bytes of the body and lends everything that they make readable to `out`, in
-    /// pieces.
+    /// Decodes the next bytes of the body and passes the decoded bytes to `out`, in pieces.
     ///
     /// # Errors
     /// [`CodingError::Budget`], [`CodingError::Damaged`] or [`CodingError::Memory`]; then, and in

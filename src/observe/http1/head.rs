@@ -112,7 +112,7 @@ impl Request {
     pub(super) fn parse(raw: &[u8], listed: Listed) -> Result<Self, ObserverFailure> {
         let mut headers = header_room(raw);
         let mut request = httparse::Request::new(&mut headers);
-        whole(request.parse(raw), raw)?;
+        require_complete(request.parse(raw), raw)?;
         let method = request.method.unwrap_or_default();
         let mut head = head::request(
             method.as_bytes(),
@@ -163,7 +163,7 @@ impl Response {
     ) -> Result<Self, ObserverFailure> {
         let mut headers = header_room(raw);
         let mut response = httparse::Response::new(&mut headers);
-        whole(response.parse(raw), raw)?;
+        require_complete(response.parse(raw), raw)?;
         let status = response.code.unwrap_or_default();
         let mut head = ResponseHead {
             status,
@@ -246,7 +246,7 @@ fn header_room(raw: &[u8]) -> Vec<Header<'_>> {
     vec![EMPTY_HEADER; lines.min(MAX_HEADERS)]
 }
 
-fn whole(parsed: httparse::Result<usize>, raw: &[u8]) -> Result<(), ObserverFailure> {
+fn require_complete(parsed: httparse::Result<usize>, raw: &[u8]) -> Result<(), ObserverFailure> {
     match parsed {
         Ok(Status::Complete(length)) if length == raw.len() => Ok(()),
         Err(httparse::Error::TooManyHeaders) => Err(ObserverFailure::Limit),
@@ -254,7 +254,7 @@ fn whole(parsed: httparse::Result<usize>, raw: &[u8]) -> Result<(), ObserverFail
     }
 }
 
-/// Servers refuse heads beyond 8 to 64 KiB; a longer one is an attack on whoever keeps it.
+/// Servers refuse heads beyond 8 to 64 KiB; a longer one is an attack on programs that keep it.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// Servers refuse more than 100 to 1000 fields; 65536 bytes of `a:` lines would cost 700 kB of
 /// slots.

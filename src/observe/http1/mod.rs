@@ -269,7 +269,8 @@ impl Observer for Http1 {
         }
     }
 
-    /// False behind a lost framing or an upgrade: what is still under way there cannot be told.
+    /// False after the framing was lost or the connection upgraded: what is still in progress there
+    /// is unknown.
     fn is_between_exchanges(&self) -> bool {
         match self.state {
             State::Lost | State::Opaque => false,

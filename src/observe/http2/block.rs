@@ -19,7 +19,7 @@ impl Block {
     /// Decodes a complete block, which every block must be, once and in order.
     pub(super) fn decode(hpack: &mut Hpack, bytes: &[u8]) -> Result<Self, ObserverFailure> {
         let (mut block, listed) = (Self::default(), hpack.listed());
-        hpack.decode(bytes, |name, value| block.take(name, value, listed))?;
+        hpack.decode(bytes, |name, value| block.read_field(name, value, listed))?;
         Ok(block)
     }
 
@@ -49,7 +49,7 @@ impl Block {
         Ok((status.ok_or(ObserverFailure::Http2Malformed)?, self.fields))
     }
 
-    fn take(&mut self, name: &str, value: &[u8], listed: Listed) {
+    fn read_field(&mut self, name: &str, value: &[u8], listed: Listed) {
         match name {
             ":method" => self.method = Some(value.to_vec()),
             ":path" => self.path = Some(value.to_vec()),

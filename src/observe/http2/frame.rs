@@ -13,7 +13,7 @@ pub(in crate::observe) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n
 
 /// The frame types that matter to an observer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum FrameKind {
     Continuation,
     Data,
     GoAway,
@@ -28,7 +28,7 @@ pub(super) enum Kind {
 /// A frame without its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Frame {
-    pub(super) kind: Kind,
+    pub(super) kind: FrameKind,
     /// The stream, or 0 for the connection.
     pub(super) stream: u32,
     /// When its first byte was read.
@@ -41,7 +41,7 @@ pub(super) struct Frame {
 
 /// A part of a frame.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Part<'a> {
+pub(super) enum FramePart<'a> {
     /// A frame begins.
     Start(Frame),
     /// A piece of its content, never empty.
@@ -102,7 +102,7 @@ impl Frames {
         &mut self,
         input: &mut &'a [u8],
         at: Instant,
-    ) -> Result<Option<Part<'a>>, ObserverFailure> {
+    ) -> Result<Option<FramePart<'a>>, ObserverFailure> {
         loop {
             match self.place {
                 Place::Preface => {
@@ -134,7 +134,7 @@ impl Frames {
                         left,
                         padding,
                     };
-                    return Ok(Some(Part::Start(frame)));
+                    return Ok(Some(FramePart::Start(frame)));
                 }
                 Place::Content {
                     frame,
@@ -159,11 +159,11 @@ impl Frames {
                         left: left.saturating_sub(size(piece)),
                         padding,
                     };
-                    return Ok(Some(Part::Content(frame, piece)));
+                    return Ok(Some(FramePart::Content(frame, piece)));
                 }
                 Place::Padding { frame, left: 0 } => {
                     self.place = Place::Header { begun: None };
-                    return Ok(Some(Part::End(frame)));
+                    return Ok(Some(FramePart::End(frame)));
                 }
                 Place::Padding { frame, left } => {
                     let Some(piece) = take(input, left) else {
@@ -178,7 +178,7 @@ impl Frames {
         }
     }
 
-    /// Fills the scratch up to `count` bytes, and lends them when they are complete.
+    /// Fills the scratch up to `count` bytes, and returns them when they are complete.
     fn collect(&mut self, count: usize, input: &mut &[u8]) -> Option<&[u8]> {
         let wanted = self.scratch.get_mut(self.filled..count)?;
         let (piece, rest) = input.split_at(wanted.len().min(input.len()));
@@ -214,7 +214,7 @@ impl Frame {
             return Err(ObserverFailure::Http2Malformed);
         };
         let frame = Self {
-            kind: Kind::of(kind),
+            kind: FrameKind::of(kind),
             stream: u32::from_be_bytes([s0, s1, s2, s3]) & STREAM_MASK,
             begun,
             last_stream: 0,
@@ -223,11 +223,14 @@ impl Frame {
         };
         let on_stream = frame.stream != 0;
         let is_valid = match frame.kind {
-            Kind::Data | Kind::Headers | Kind::Continuation | Kind::PushPromise => on_stream,
-            Kind::ResetStream => on_stream && frame.length == 4,
-            Kind::Settings => !on_stream && frame.length.is_multiple_of(6),
-            Kind::GoAway => !on_stream,
-            Kind::Other => true,
+            FrameKind::Data
+            | FrameKind::Headers
+            | FrameKind::Continuation
+            | FrameKind::PushPromise => on_stream,
+            FrameKind::ResetStream => on_stream && frame.length == 4,
+            FrameKind::Settings => !on_stream && frame.length.is_multiple_of(6),
+            FrameKind::GoAway => !on_stream,
+            FrameKind::Other => true,
         };
         if is_valid {
             Ok(frame)
@@ -238,15 +241,18 @@ impl Frame {
 
     fn is_padded(&self) -> bool {
         self.flags & PADDED != 0
-            && matches!(self.kind, Kind::Data | Kind::Headers | Kind::PushPromise)
+            && matches!(
+                self.kind,
+                FrameKind::Data | FrameKind::Headers | FrameKind::PushPromise
+            )
     }
 
     fn prefix_bytes(&self) -> usize {
         let pad_length = usize::from(self.is_padded());
         match self.kind {
-            Kind::Headers if self.flags & PRIORITY != 0 => pad_length + 5,
-            Kind::PushPromise => pad_length + 4,
-            Kind::GoAway => 8,
+            FrameKind::Headers if self.flags & PRIORITY != 0 => pad_length + 5,
+            FrameKind::PushPromise => pad_length + 4,
+            FrameKind::GoAway => 8,
             _ => pad_length,
         }
     }
@@ -257,7 +263,7 @@ impl Frame {
             [padding, ..] if self.is_padded() => u32::from(*padding),
             _ => 0,
         };
-        if let (Kind::GoAway, &[s0, s1, s2, s3, ..]) = (self.kind, prefix) {
+        if let (FrameKind::GoAway, &[s0, s1, s2, s3, ..]) = (self.kind, prefix) {
             self.last_stream = u32::from_be_bytes([s0, s1, s2, s3]) & STREAM_MASK;
         }
         let content = self
@@ -269,7 +275,7 @@ impl Frame {
     }
 }
 
-impl Kind {
+impl FrameKind {
     fn of(byte: u8) -> Self {
         match byte {
             0x0 => Self::Data,

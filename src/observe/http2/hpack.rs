@@ -86,9 +86,9 @@ impl Hpack {
         self.listed
     }
 
-    /// The other side announced how large a table it allows. The largest announced value counts:
-    /// which blocks were made before a smaller one was acknowledged cannot be told from outside,
-    /// and need not be, since the encoder says in the block itself what it uses (section 4.2).
+    /// Sets the table size that the other side announced. The largest announced value counts: which
+    /// blocks were made before a smaller one was acknowledged cannot be known from outside, and
+    /// need not be, since the encoder says in the block itself what it uses (section 4.2).
     pub(super) fn allow(&mut self, announced: u32) {
         let announced = usize::try_from(announced).unwrap_or(usize::MAX);
         self.allowed = self.allowed.max(announced.min(MAX_TABLE_BYTES));

@@ -1,8 +1,6 @@
 //! The Huffman code of HPACK (RFC 7541 section 5.2 and appendix B).
 //!
-//! Coded bytes enter; octets leave one by one, so that whoever only wants to count them keeps none.
-//! The code is canonical: codes of one length are consecutive in the order of their symbols, and
-//! the lengths alone define it.
+//! Coded bytes enter; octets leave one by one, so that a caller that only counts them keeps none.
 
 /// Decodes a string. None when it holds the end symbol, or ends with anything but less than eight
 /// bits of its beginning.

@@ -21,7 +21,7 @@ use super::{Direction, End, Observer};
 use crate::record::{Fact, ObserverFailure, Record};
 use block::Block;
 pub(super) use frame::PREFACE;
-use frame::{Frame, Frames, Kind, Part};
+use frame::{Frame, FrameKind, FramePart, Frames};
 use hpack::Hpack;
 
 /// Reads one HTTP/2 connection.
@@ -107,9 +107,9 @@ impl Http2 {
     ) -> Result<(), ObserverFailure> {
         while let Some(part) = self.side(from).frames.next(&mut input, at)? {
             match part {
-                Part::Start(frame) => self.start(from, frame)?,
-                Part::Content(frame, piece) => self.content(from, frame, piece, at)?,
-                Part::End(frame) => self.complete(from, frame, at)?,
+                FramePart::Start(frame) => self.start(from, frame)?,
+                FramePart::Content(frame, piece) => self.content(from, frame, piece, at)?,
+                FramePart::End(frame) => self.complete(from, frame, at)?,
             }
         }
         Ok(())
@@ -126,15 +126,17 @@ impl Http2 {
     fn start(&mut self, from: Direction, frame: Frame) -> Result<(), ObserverFailure> {
         let side = self.side(from);
         let is_expected = match &side.open_block {
-            _ if !side.greeted => frame.kind == Kind::Settings,
-            Some(block) => frame.kind == Kind::Continuation && frame.stream == block.first.stream,
-            None => frame.kind != Kind::Continuation,
+            _ if !side.greeted => frame.kind == FrameKind::Settings,
+            Some(block) => {
+                frame.kind == FrameKind::Continuation && frame.stream == block.first.stream
+            }
+            None => frame.kind != FrameKind::Continuation,
         };
         if !is_expected {
             return Err(ObserverFailure::Http2Malformed);
         }
         side.greeted = true;
-        if matches!(frame.kind, Kind::Headers | Kind::PushPromise) {
+        if matches!(frame.kind, FrameKind::Headers | FrameKind::PushPromise) {
             let share = self.memory.share();
             self.side(from).open_block = Some(OpenBlock {
                 first: frame,
@@ -153,15 +155,15 @@ impl Http2 {
         at: Instant,
     ) -> Result<(), ObserverFailure> {
         match frame.kind {
-            Kind::Data => self.data(from, frame.stream, piece, at),
-            Kind::Headers | Kind::PushPromise | Kind::Continuation => {
+            FrameKind::Data => self.data(from, frame.stream, piece, at),
+            FrameKind::Headers | FrameKind::PushPromise | FrameKind::Continuation => {
                 self.side(from).fragment(piece)
             }
-            Kind::Settings => {
+            FrameKind::Settings => {
                 self.settings(from, piece);
                 Ok(())
             }
-            Kind::GoAway | Kind::Other | Kind::ResetStream => Ok(()),
+            FrameKind::GoAway | FrameKind::Other | FrameKind::ResetStream => Ok(()),
         }
     }
 
@@ -172,16 +174,18 @@ impl Http2 {
         at: Instant,
     ) -> Result<(), ObserverFailure> {
         match frame.kind {
-            Kind::Data => {
+            FrameKind::Data => {
                 self.data(from, frame.stream, &[], at)?;
                 self.end_message(from, frame, at);
                 Ok(())
             }
-            Kind::Headers | Kind::PushPromise | Kind::Continuation if frame.ends_headers() => {
+            FrameKind::Headers | FrameKind::PushPromise | FrameKind::Continuation
+                if frame.ends_headers() =>
+            {
                 self.headers(from, at)
             }
-            Kind::ResetStream => self.reset(from, frame.stream, at),
-            Kind::GoAway if from == Direction::ToAgent => {
+            FrameKind::ResetStream => self.reset(from, frame.stream, at),
+            FrameKind::GoAway if from == Direction::ToAgent => {
                 self.go_away(frame.last_stream, at);
                 Ok(())
             }
@@ -254,7 +258,7 @@ impl Http2 {
         };
         let block = Block::decode(&mut side.hpack, &bytes)?;
         match from {
-            _ if first.kind == Kind::PushPromise => return Ok(()),
+            _ if first.kind == FrameKind::PushPromise => return Ok(()),
             Direction::ToProvider if !is_agents(first.stream) => {
                 return Err(ObserverFailure::Http2Malformed);
             }
@@ -394,7 +398,7 @@ impl Observer for Http2 {
         }
     }
 
-    /// False behind a lost framing: what is still under way there cannot be told.
+    /// False after the framing was lost: what is still in progress there is unknown.
     fn is_between_exchanges(&self) -> bool {
         match self.state {
             State::Lost => false,

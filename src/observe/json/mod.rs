@@ -234,7 +234,7 @@ impl<T: Copy> PathReader<T> {
         if self.open.len() == MAX_DEPTH {
             return State::Malformed;
         }
-        self.hand_out(
+        self.emit(
             self.here,
             if array { Value::Array } else { Value::Object },
             on,
@@ -253,7 +253,7 @@ impl<T: Copy> PathReader<T> {
     fn close(&mut self, array: bool, on: &mut impl FnMut(T, Value<'_>)) -> State {
         match self.open.pop() {
             Some(level) if level.array == array => {
-                self.hand_out(level.node, Value::End, on);
+                self.emit(level.node, Value::End, on);
                 State::After
             }
             _ => State::Malformed,
@@ -300,7 +300,7 @@ impl<T: Copy> PathReader<T> {
     fn enter_member(&mut self, run: &[u8], on: &mut impl FnMut(T, Value<'_>)) {
         let key = self.text.complete(run);
         let container = self.open.last().and_then(|level| level.node);
-        self.here = container.and_then(|node| self.paths.member(node, key.whole()?));
+        self.here = container.and_then(|node| self.paths.member(node, key.all_bytes()?));
         let Some(any) = container.and_then(|node| self.paths.any_member(node)) else {
             return;
         };
@@ -358,7 +358,7 @@ impl<T: Copy> PathReader<T> {
         if at + 1 < text.len() {
             return State::Literal(literal, at + 1);
         }
-        self.hand_out(self.here, value, on);
+        self.emit(self.here, value, on);
         State::After
     }
 
@@ -366,7 +366,7 @@ impl<T: Copy> PathReader<T> {
         place.and_then(|node| self.paths.tag(node))
     }
 
-    fn hand_out(&self, place: Option<NodeId>, value: Value<'_>, on: &mut impl FnMut(T, Value<'_>)) {
+    fn emit(&self, place: Option<NodeId>, value: Value<'_>, on: &mut impl FnMut(T, Value<'_>)) {
         if let Some(tag) = self.tag(place) {
             on(tag, value);
         }

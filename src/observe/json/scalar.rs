@@ -8,7 +8,7 @@ use super::text::{Complete, Escape, Text};
 /// A number, or the inside of a string.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scalar {
-    pub(super) kind: Kind,
+    pub(super) kind: ScalarKind,
     /// Offset of its first byte in the document.
     pub(super) start: usize,
     /// Offset of the byte behind it.
@@ -16,7 +16,7 @@ pub(super) struct Scalar {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ScalarKind {
     Number,
     String,
 }
@@ -24,14 +24,19 @@ pub(super) enum Kind {
 impl Scalar {
     /// Reads the scalar of a kind that begins there. None when there is none or a string goes on
     /// beyond the document; the text is for use in between.
-    pub(super) fn read(kind: Kind, document: &[u8], start: usize, text: &mut Text) -> Option<Self> {
+    pub(super) fn read(
+        kind: ScalarKind,
+        document: &[u8],
+        start: usize,
+        text: &mut Text,
+    ) -> Option<Self> {
         let bytes = document.get(start..)?;
         let length = match kind {
-            Kind::Number => {
+            ScalarKind::Number => {
                 let (number, more) = Number::first(*bytes.first()?)?.run(bytes.get(1..)?);
                 number.is_whole().then_some(1 + more)?
             }
-            Kind::String => {
+            ScalarKind::String => {
                 text.begin(false);
                 read_string(bytes, text)?
             }
@@ -44,7 +49,7 @@ impl Scalar {
     }
 
     pub(super) fn is_string(&self) -> bool {
-        self.kind == Kind::String
+        self.kind == ScalarKind::String
     }
 
     /// In bytes.
@@ -67,9 +72,9 @@ pub(super) fn scalars(document: &[u8]) -> impl Iterator<Item = Scalar> {
             let begins = |byte: &u8| *byte == b'"' || Number::first(*byte).is_some();
             let first = at + document.get(at..)?.iter().position(begins)?;
             let (kind, quotes) = if document.get(first) == Some(&b'"') {
-                (Kind::String, 1)
+                (ScalarKind::String, 1)
             } else {
-                (Kind::Number, 0)
+                (ScalarKind::Number, 0)
             };
             let scalar = Scalar::read(kind, document, first + quotes, &mut text)?;
             at = scalar.end + quotes;

@@ -35,8 +35,8 @@ impl<T> Default for Repetition<T> {
 }
 
 impl<T: Copy> Repetition<T> {
-    /// Reads a document that is whole and of the shape. False for any other, of which nothing has
-    /// been handed out.
+    /// Reads a document that is complete and of the shape. False for any other, of which nothing
+    /// has been passed on.
     pub(super) fn read(
         &mut self,
         document: &[u8],

@@ -32,8 +32,8 @@ impl Text {
         self.cut |= fits.len() < more.len();
     }
 
-    /// The text with its last run. One that is a single run, as nearly all are, is lent from where
-    /// it stands.
+    /// The text with its last run. A text that is a single run, as nearly all are, is borrowed from
+    /// the input.
     pub(super) fn complete<'a>(&'a mut self, run: &'a [u8]) -> Complete<'a> {
         let is_single = self.bytes.is_empty() && self.high.is_none();
         if is_single && !self.wanted {
@@ -109,7 +109,7 @@ impl<'a> Complete<'a> {
     }
 
     /// All of the text's bytes, if they were kept.
-    pub(super) fn whole(&self) -> Option<&'a [u8]> {
+    pub(super) fn all_bytes(&self) -> Option<&'a [u8]> {
         (!self.cut).then_some(self.bytes)
     }
 }

@@ -1,9 +1,9 @@
-//! How much time it may take to look at one connection: a budget that grows with what passes.
+//! The time budget for observing one connection: it grows with the bytes that pass.
 //!
-//! Whatever a reader makes of its bytes, it can cost no more than this. Readers themselves see no
-//! clock: the relay measures each piece that it lends. The clock on the wall is cheap to read but
-//! also counts what other threads do meanwhile, so that it only acquits: who has used up the budget
-//! by it is measured again by the processor time of the thread.
+//! Whatever an observer does with its bytes, it can cost no more than this. Observers themselves
+//! see no clock: the relay measures each call. The wall clock is cheap to read but also counts what
+//! other threads do meanwhile, so that it can only clear an observer: one that has used up the
+//! budget by it is measured again by the thread's processor time.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ pub(super) struct Allowance {
     clock: Clock,
 }
 
-/// By which time is measured.
+/// The clock by which time is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Clock {
     /// An upper bound: reading it takes some 25 ns.
@@ -25,7 +25,7 @@ enum Clock {
     Thread,
 }
 
-/// What a piece of work took.
+/// The time that a piece of work took.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Spent {
     /// By the wall clock.
@@ -44,13 +44,13 @@ impl Default for Allowance {
 }
 
 impl Allowance {
-    /// A chunk of so many bytes has passed.
+    /// Adds to the budget: a chunk of `bytes` bytes has passed.
     pub(super) fn earn(&mut self, bytes: usize) {
         let earned = PER_BYTE.saturating_mul(u32::try_from(bytes).unwrap_or(u32::MAX)) + PER_CHUNK;
         self.left = (self.left + earned).min(BURST);
     }
 
-    /// Does the work, and takes what it took off the budget.
+    /// Does the work, and subtracts its time from the budget.
     pub(super) fn spend(&mut self, work: impl FnOnce()) -> Spent {
         let before = (self.clock == Clock::Thread).then(thread_time);
         let start = Instant::now();
@@ -84,16 +84,14 @@ fn thread_time() -> Duration {
     )
 }
 
-/// What each byte of the wire may take. A body that is compressed to a fiftieth, which is as far as
-/// JSON and events go, is decompressed and read in half of that; bare ones take some nanoseconds.
+/// Time per byte on the wire.
 const PER_BYTE: Duration = Duration::from_micros(1);
 
-/// What each chunk may take beside that, however short: about what it takes the relay and the
-/// kernel to pass it on.
+/// Additional time per chunk, however short: about what it takes the relay and the kernel to pass
+/// it on.
 const PER_CHUNK: Duration = Duration::from_micros(100);
 
-/// What may be saved up, and is there from the start: a body that unpacks to 25 MB at once stays
-/// within it.
+/// Largest budget, and that at the start: a body that unpacks to 25 MB at once stays within it.
 const BURST: Duration = Duration::from_millis(250);
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! Plaintext both ways, byte for byte: two streams enter, [`End`] leaves.
+//! Copies plaintext both ways, byte for byte: two streams enter, [`End`] leaves.
 //!
-//! Forward first, observe second: a chunk is lent to the observer when it has been written and
-//! flushed. Each direction has its own chunk in flight, so that a blocked one never blocks the
-//! other. No byte is changed, merged or split on purpose. Looking at what has passed is done in
-//! short turns, between which other connections go on, and has a limit in time.
+//! Forward first, observe second: the observer sees a chunk when it has been written and flushed.
+//! Each direction has its own chunk in flight, so that a blocked one never blocks the other. No
+//! byte is changed, merged or split on purpose. Observing is done in short turns, between which
+//! other connections go on, and has a time limit.
 
 mod allowance;
 mod tap;
@@ -18,27 +18,27 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::Instrument as _;
 
 use super::Shutdown;
-use super::diagnostics::Passage;
+use super::diagnostics::PassSpan;
 use super::lane::Lane;
 use crate::observe::{Direction, End, Observer};
 use crate::record::{Fact, Record, TimeoutStep};
 use tap::Tap;
 
-/// What a connection is subject to while bytes pass.
+/// The terms under which bytes pass.
 pub struct Terms<'a> {
     /// No byte in either direction for this long ends the connection.
     pub idle: Duration,
-    /// The orderly end of the house.
+    /// The orderly end of the process.
     pub shutdown: &'a Shutdown,
     /// Where bytes are counted.
     pub record: &'a dyn Record,
 }
 
-/// Passes bytes until the end; `observer` looks at them, if there is one.
+/// Passes bytes until the end; `observer` sees them, if there is one.
 ///
-/// After [`End::Closed`], both sides have been told by a `shutdown` of their stream (close_notify).
-/// After any other end, the caller closes the connections below the streams, so that a message that
-/// was cut off does not look complete.
+/// After [`End::Closed`], both streams have been shut down (close_notify). After any other end, the
+/// caller closes the connections below the streams, so that a message that was cut off does not
+/// look complete.
 pub async fn pass<A, P>(
     agent: &mut A,
     provider: &mut P,
@@ -49,7 +49,7 @@ where
     A: AsyncRead + AsyncWrite + Unpin,
     P: AsyncRead + AsyncWrite + Unpin,
 {
-    let passage = Passage::default();
+    let passage = PassSpan::default();
     let span = passage.span().clone();
     let tap = Tap::new(observer, terms.record, passage);
     let mut link = Link {
@@ -95,13 +95,13 @@ where
                 () = sleep_until(deadline) => Step::Quiet,
             };
             match step {
-                // Others work in between, and what has come for them is looked for.
-                Step::Breathe => yield_now().await,
+                // Other tasks run in between, and the runtime polls for I/O.
+                Step::Yield => yield_now().await,
                 Step::End(end) => return end,
                 Step::Forced => return forced(terms),
                 Step::Drain => draining = true,
                 Step::Drained => {
-                    self.say_goodbye().await;
+                    self.close_in_order().await;
                     return End::Shutdown;
                 }
                 Step::Quiet if self.tap.last + terms.idle <= Instant::now() => {
@@ -109,7 +109,7 @@ where
                 }
                 Step::Quiet => {}
             }
-            // A link that always has something to look at never lets the other branches have their
+            // A link that always has something to observe never lets the other branches have their
             // turn.
             if terms.shutdown.force.is_cancelled() {
                 return forced(terms);
@@ -117,8 +117,8 @@ where
         }
     }
 
-    /// Moves chunks in turn, one each way, until neither side has anything ready, or looking at
-    /// them has taken long enough.
+    /// Moves chunks alternately, one each way, until neither side is ready, or observing them has
+    /// taken long enough.
     fn poll(&mut self, cx: &mut Context<'_>, draining: bool) -> Poll<Step> {
         self.tap.begin_turn();
         loop {
@@ -133,7 +133,7 @@ where
                 tap,
             } = self;
             if tap.is_full() && !tap.catch_up() {
-                return Poll::Ready(Step::Breathe);
+                return Poll::Ready(Step::Yield);
             }
             let sent = up.poll(cx, *agent, *provider, &mut tap.of(Direction::ToProvider));
             if let Poll::Ready(Err(_)) = sent {
@@ -144,7 +144,7 @@ where
                 return Poll::Ready(Step::End(End::ProviderGone));
             }
             if !tap.catch_up() || tap.turn_is_over() {
-                return Poll::Ready(Step::Breathe);
+                return Poll::Ready(Step::Yield);
             }
             if sent.is_pending() && received.is_pending() {
                 let rests =
@@ -166,11 +166,11 @@ where
         }
     }
 
-    /// Ends both streams in order: nothing is cut off between exchanges. A peer that does not take
-    /// it is left behind.
-    async fn say_goodbye(&mut self) {
+    /// Shuts down both streams: nothing is cut off between exchanges. A peer that does not accept
+    /// it in time is left.
+    async fn close_in_order(&mut self) {
         let both = async { tokio::join!(self.agent.shutdown(), self.provider.shutdown()) };
-        let _ = timeout(GOODBYE, both).await;
+        let _ = timeout(ORDERLY_CLOSE, both).await;
     }
 }
 
@@ -182,7 +182,7 @@ fn forced(terms: &Terms<'_>) -> End {
 
 /// What happened to a link.
 enum Step {
-    Breathe,
+    Yield,
     Drain,
     Drained,
     End(End),
@@ -190,8 +190,8 @@ enum Step {
     Quiet,
 }
 
-/// A few bytes for a socket buffer that is empty between exchanges.
-const GOODBYE: Duration = Duration::from_secs(1);
+/// Timeout of the shutdown: a few bytes for a socket buffer that is empty between exchanges.
+const ORDERLY_CLOSE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,10 @@
-//! Counts what has passed and lends it to the observer, a piece at a time and never for long.
+//! Counts the bytes that have passed and shows them to the observer, a piece at a time and never
+//! for long.
 //!
-//! Chunks enter when they have been written; the observer gets them in the same order. Looking at
-//! them is done in turns: what a turn leaves over waits here, a few chunks at most, while the task
-//! lets others work. An observer that takes more time than the [`Allowance`] of its connection is
-//! dropped, which states its open calls as lost, and the bytes pass on.
+//! Chunks enter when they have been written; the observer gets them in the same order. Observing is
+//! done in turns: what a turn leaves over waits here, a few chunks at most, while the task yields
+//! to others. An observer that takes more time than the [`Allowance`] of its connection is dropped,
+//! which reports its open calls as lost, and the bytes pass on.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,29 +14,29 @@ use tokio::time::Instant;
 use super::allowance::Allowance;
 use crate::observe::{Direction, End, Observer};
 use crate::record::{ByteDirection, Fact, ObserverFailure, Record};
-use crate::relay::diagnostics::Passage;
-use crate::relay::lane::Witness;
+use crate::relay::diagnostics::PassSpan;
+use crate::relay::lane::LaneObserver;
 
 /// Both directions of one connection, as they are counted and observed.
 pub(super) struct Tap<'a> {
-    /// None where nobody looks, or not any more.
+    /// `None` without an observer, or when it was dropped.
     observer: Option<Box<dyn Observer>>,
     record: &'a dyn Record,
-    pub(super) passage: Passage,
+    pub(super) passage: PassSpan,
     /// When a byte last moved.
     pub(super) last: Instant,
     allowance: Allowance,
-    /// What is left of the turn.
+    /// The time left in the turn.
     turn: Duration,
-    /// How many bytes are lent at once.
+    /// How many bytes the observer gets at once.
     piece: usize,
-    /// What has passed and was not looked at yet, oldest first.
+    /// Events that were not observed yet, oldest first.
     waiting: VecDeque<Waiting>,
     /// The bytes in it.
     waiting_bytes: usize,
 }
 
-/// Something that the observer has still to be told.
+/// An event that the observer has not seen completely.
 enum Waiting {
     Bytes {
         direction: Direction,
@@ -54,7 +55,7 @@ impl<'a> Tap<'a> {
     pub(super) fn new(
         observer: Option<Box<dyn Observer>>,
         record: &'a dyn Record,
-        passage: Passage,
+        passage: PassSpan,
     ) -> Self {
         Self {
             observer,
@@ -76,22 +77,22 @@ impl<'a> Tap<'a> {
         }
     }
 
-    /// The task has been woken: there is time for looking again.
+    /// Begins a turn when the task has been woken.
     pub(super) fn begin_turn(&mut self) {
         self.turn = TURN;
     }
 
-    /// Whether others should work before anything more is looked at.
+    /// Whether the task should yield before more is observed.
     pub(super) fn turn_is_over(&self) -> bool {
         self.turn.is_zero()
     }
 
-    /// Whether so much waits that nothing more may be read before some of it has been looked at.
+    /// Whether so much waits that some of it must be observed before more is read.
     pub(super) fn is_full(&self) -> bool {
         self.waiting_bytes >= MAX_WAITING_BYTES
     }
 
-    /// Looks at what waits, until the turn is over. True when nothing waits any more.
+    /// Observes what waits, until the turn is over. True when nothing waits any more.
     pub(super) fn catch_up(&mut self) -> bool {
         while !self.turn_is_over() {
             let Some(next) = self.waiting.pop_front() else {
@@ -107,7 +108,7 @@ impl<'a> Tap<'a> {
                     seen,
                     read,
                 } => {
-                    let more = self.lend(direction, bytes.get(seen..).unwrap_or_default(), read);
+                    let more = self.feed(direction, bytes.get(seen..).unwrap_or_default(), read);
                     self.waiting_bytes = self.waiting_bytes.saturating_sub(more);
                     if seen + more < bytes.len() {
                         self.waiting.push_front(Waiting::Bytes {
@@ -123,7 +124,7 @@ impl<'a> Tap<'a> {
         self.waiting.is_empty()
     }
 
-    /// Whether closing the connection now cuts nothing off. Where nobody looks that cannot be told.
+    /// Whether closing the connection now cuts nothing off. Without an observer that is unknown.
     pub(super) fn is_between_exchanges(&self) -> bool {
         self.waiting.is_empty()
             && self
@@ -132,8 +133,7 @@ impl<'a> Tap<'a> {
                 .is_some_and(|observer| observer.is_between_exchanges())
     }
 
-    /// The connection has ended: the observer is told everything that waits, in turns, and then the
-    /// end.
+    /// Ends the connection: the observer gets everything that waits, in turns, and then the end.
     pub(super) async fn end(&mut self, end: End) {
         let at = Instant::now();
         self.begin_turn();
@@ -146,8 +146,9 @@ impl<'a> Tap<'a> {
         }
     }
 
-    /// Lends bytes until all are seen or the turn is over; how many were seen.
-    fn lend(&mut self, direction: Direction, bytes: &[u8], read: Instant) -> usize {
+    /// Shows bytes to the observer until all are seen or the turn is over; returns how many were
+    /// seen.
+    fn feed(&mut self, direction: Direction, bytes: &[u8], read: Instant) -> usize {
         let mut seen = 0;
         while let Some(rest @ [_, ..]) = bytes.get(seen..) {
             if self.observer.is_none() {
@@ -163,7 +164,7 @@ impl<'a> Tap<'a> {
         seen
     }
 
-    /// Calls the observer, and lets it go when it has taken too long.
+    /// Calls the observer, and drops it when it has taken too long.
     fn look(&mut self, call: impl FnOnce(&mut dyn Observer)) {
         let Some(observer) = &mut self.observer else {
             return;
@@ -191,7 +192,7 @@ pub(super) struct DirectedTap<'t, 'a> {
     direction: Direction,
 }
 
-impl Witness for DirectedTap<'_, '_> {
+impl LaneObserver for DirectedTap<'_, '_> {
     fn passed(&mut self, chunk: &[u8], read: Instant) {
         let Self { tap, direction } = self;
         tap.last = Instant::now();
@@ -207,7 +208,7 @@ impl Witness for DirectedTap<'_, '_> {
         tap.passage.passed(*direction, chunk.len() as u64);
         tap.allowance.earn(chunk.len());
         let seen = if tap.waiting.is_empty() {
-            tap.lend(*direction, chunk, read)
+            tap.feed(*direction, chunk, read)
         } else {
             0
         };
@@ -233,17 +234,16 @@ impl Witness for DirectedTap<'_, '_> {
     }
 }
 
-/// How long a task looks at its connection before others work: as long as some twenty chunks take
-/// to pass, and far more than what looking at them takes.
+/// How long a task observes before it yields: as long as some twenty chunks take to pass, and far
+/// longer than observing them takes.
 const TURN: Duration = Duration::from_millis(1);
 
-/// More than this is not kept for looking at it later, beside one chunk each way that is on its
-/// way: the connection itself waits then, for no longer than its allowance lasts.
+/// Most bytes that wait for the observer, besides one chunk in flight each way: beyond that the
+/// connection itself waits, for no longer than its allowance lasts.
 const MAX_WAITING_BYTES: usize = 32 << 10;
 
-/// How much is lent at once: less while looking at it takes long, because what happens inside one
-/// piece cannot be interrupted, and more while it is quick, because the readers prefer whole
-/// documents.
+/// How many bytes the observer gets at once: fewer while it is slow, because a call cannot be
+/// interrupted, and more while it is quick, because observers prefer complete documents.
 const FIRST_PIECE: usize = 256;
 const SMALLEST_PIECE: usize = 64;
 const LARGEST_PIECE: usize = 4 << 10;

@@ -1,4 +1,4 @@
-//! A folder that nobody else can read or write, and its files.
+//! A folder that only its owner can read or write, and its files.
 //!
 //! Every file is reached through the open folder and never through a link, checked after it was
 //! opened, and on disk when a call returns. A lock on the folder keeps two starting programs apart.

@@ -1,9 +1,9 @@
-//! The CA: made on this machine, for this house. It signs for the intercepted hosts and nothing
-//! else, and its certificate says so as narrowly as name constraints can.
+//! The CA: made on this machine, for this installation. It signs for the intercepted hosts and
+//! nothing else, and its certificate says so as narrowly as name constraints can.
 //!
-//! A folder, the permitted hosts and the time enter; an [`Authority`] leaves. The key never leaves
-//! this room: what is to be signed comes in. Files that somebody else could have read, written or
-//! planted are refused, never repaired.
+//! Input: a folder, the permitted hosts and the time; output: an [`Authority`]. The key never
+//! leaves this room: what is to be signed is passed in. Files that another user could have read,
+//! written or planted are refused, never repaired.
 
 mod folder;
 mod profile;

@@ -1,4 +1,4 @@
-//! What the CA's certificate says, and when that is no longer what it should say.
+//! The contents of the CA's certificate, and when it must be renewed.
 
 use std::collections::BTreeSet;
 use std::ops::Range;

@@ -1,5 +1,5 @@
-//! The CA's two files as one: a new pair is there completely or not at all, whenever the program is
-//! killed.
+//! Stores the CA's two files as one: a new pair is there completely or not at all, whenever the
+//! program is killed.
 //!
 //! Both halves are first written under `.next` names. Renaming the key decides: before it the old
 //! pair counts, after it the new one, and the certificate is put in its place at once or by the
@@ -66,7 +66,7 @@ pub(super) fn save(folder: &Folder, new: &Pair, old: Option<&Pair>) -> Result<()
     folder.rename(CERTIFICATE_NEXT, CERTIFICATE)
 }
 
-/// Ends what a killed program began.
+/// Completes what a killed program began.
 pub(super) fn settle(folder: &Folder) -> Result<(), FolderError> {
     if let (Some(key), Some(next)) = (folder.read(KEY)?, folder.read(CERTIFICATE_NEXT)?) {
         let decided = KeyPair::from_pem(&key)

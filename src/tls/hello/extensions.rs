@@ -1,7 +1,7 @@
-//! Which extensions a ClientHello has: rustls reads it but shows only some of them.
+//! Finds the extensions of a ClientHello: rustls reads it but shows only some of them.
 //!
-//! The bytes of a ClientHello that rustls has read whole enter, a yes or no leaves. Whatever does
-//! not fit is a no.
+//! The bytes are those of a ClientHello that rustls has read completely. Anything malformed counts
+//! as absent.
 
 /// `encrypted_client_hello` in the registry of TLS extensions (RFC 9849).
 pub(super) const ENCRYPTED_CLIENT_HELLO: u16 = 0xfe0d;

@@ -1,7 +1,7 @@
-//! The agent's ClientHello: enough of it to choose a route, and every byte kept to come again.
+//! Reads the agent's ClientHello: enough of it to choose a route, with every byte kept for replay.
 //!
-//! Bytes of the agent enter, a [`Hello`] leaves. Nothing is ever written, and nothing read is lost:
-//! whatever the outcome, [`HelloReader::bytes`] holds all that the agent has sent so far.
+//! Input: bytes of the agent; output: a [`Hello`]. Nothing is ever written, and nothing read is
+//! lost: whatever the outcome, [`HelloReader::bytes`] holds all that the agent has sent so far.
 
 mod extensions;
 #[doc(hidden)]
@@ -30,7 +30,7 @@ pub struct Hello {
     pub has_encrypted_hello: bool,
 }
 
-/// There is no ClientHello.
+/// Why there is no ClientHello.
 #[derive(Debug, thiserror::Error)]
 pub enum HelloError {
     /// The agent closed the connection first.
@@ -59,7 +59,7 @@ pub struct HelloReader {
 }
 
 impl HelloReader {
-    /// Begins with bytes that were read before.
+    /// A reader that begins with bytes that were read before.
     #[must_use]
     pub fn new(prefix: Bytes) -> Self {
         Self {
@@ -70,7 +70,7 @@ impl HelloReader {
     }
 
     /// Reads until the ClientHello is complete; may read beyond it. Cancel-safe: called again, it
-    /// goes on where it was. Once it has answered, it is done: only the bytes are of use then.
+    /// continues. After it has returned a result, only the bytes are of use.
     ///
     /// # Errors
     /// See [`HelloError`]; [`HelloError::NotTls`] comes with the first byte that rules TLS out.
@@ -110,7 +110,7 @@ impl HelloReader {
         self.kept.freeze()
     }
 
-    /// Takes in what is new; `None` asks for more.
+    /// Parses the new bytes; `None` when more are needed.
     fn parse(&mut self) -> Result<Option<Hello>, HelloError> {
         if !may_be_tls(&self.kept) {
             return Err(HelloError::NotTls);
@@ -144,7 +144,7 @@ impl HelloReader {
 
     fn refused(&self, error: &Error) -> Result<Hello, HelloError> {
         match error {
-            // Well-formed but for its server name: as good as none.
+            // Well-formed except for its server name, which counts as absent.
             Error::PeerMisbehaved(PeerMisbehaved::ServerNameMustContainOneHostName) => Ok(Hello {
                 sni: None,
                 alpn: Vec::new(),

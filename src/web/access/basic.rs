@@ -1,4 +1,4 @@
-//! The `Authorization` field of HTTP Basic (RFC 7617): a field enters, a name and a password leave.
+//! Parses the `Authorization` field of HTTP Basic (RFC 7617) into a name and a password.
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
@@ -6,8 +6,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use zeroize::Zeroizing;
 
-/// Name and password of a request, where it has them once and in order. The password is wiped when
-/// it is dropped.
+/// Name and password of a request, if it has exactly one valid field. The password is wiped when it
+/// is dropped.
 pub(super) fn credentials(headers: &HeaderMap) -> Option<(String, Zeroizing<Vec<u8>>)> {
     let mut fields = headers.get_all(AUTHORIZATION).iter();
     let field = fields.next()?.as_bytes();

@@ -1,8 +1,7 @@
-//! What is asked of a client's certificate, as `client_auth_type` and `client_allowed_sans` have
-//! it.
+//! Verification of client certificates, as `client_auth_type` and `client_allowed_sans` define it.
 //!
-//! Settings enter, a verifier for rustls leaves. Whatever the type, the client must prove that it
-//! has the certificate's key.
+//! Turns settings into a verifier for rustls. Whatever the type, the client must prove that it has
+//! the certificate's key.
 
 use std::fmt;
 use std::sync::Arc;
@@ -53,7 +52,7 @@ pub(super) fn verifier(
     })
 }
 
-/// Takes any certificate, whoever vouches for it.
+/// Accepts any certificate, whoever signed it.
 struct AnyCertificate {
     crypto: Arc<CryptoProvider>,
     is_required: bool,
@@ -120,7 +119,7 @@ impl ClientCertVerifier for AnyCertificate {
     }
 }
 
-/// Asks of a certificate that passed the other verifier that one of its names is on the list.
+/// Requires in addition to another verifier that one of the certificate's names is on the list.
 #[derive(Debug)]
 struct Named {
     names: Vec<String>,
@@ -176,8 +175,8 @@ impl ClientCertVerifier for Named {
     }
 }
 
-/// The names for which a certificate was made, as Go writes them: DNS, e-mail, IP address, URI.
-/// None of one that cannot be read.
+/// The names in a certificate, as Go writes them: DNS, e-mail, IP address, URI. Empty if it cannot
+/// be read.
 pub(super) fn names_of(certificate: &CertificateDer<'_>) -> Vec<String> {
     let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
         return Vec::new();

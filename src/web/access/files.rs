@@ -1,9 +1,8 @@
-//! The files that a policy was made from: paths enter, bytes leave, and later whether any file has
-//! changed since.
+//! Reads the files that a policy is made from, and detects later whether any file has changed.
 //!
-//! A file is known by inode, size and both times, links followed; one that was changed within the
-//! last second before it was read could change again under the same stamp, and is not trusted to be
-//! the same.
+//! A file is identified by inode, size and both times, links followed; one that was changed within
+//! the last second before it was read could change again under the same stamp, and counts as
+//! changed.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
@@ -42,14 +41,14 @@ impl Files {
     /// The bytes of a file.
     ///
     /// # Errors
-    /// The operating system's; and for what is no file, or a very large one.
+    /// The operating system's error; also for anything but a regular file, or a very large one.
     pub(super) fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
-        // Before it is read: a change in between is then found at the next look.
+        // Before it is read: a change in between is then found at the next check.
         let found = std::fs::metadata(path);
         let stamp = found.as_ref().ok().map(Stamp::of);
         self.is_fresh |= stamp.is_some_and(|stamp| stamp.is_fresh());
         self.seen.push((path.to_owned(), stamp));
-        // A pipe would be waited for at its opening.
+        // Opening a pipe would block.
         if !found?.is_file() {
             return Err(io::Error::other("it is not a file"));
         }
@@ -77,7 +76,7 @@ impl Files {
         !self.is_fresh && self.seen.iter().all(is_unchanged)
     }
 
-    /// A digest of all that was read.
+    /// A digest of all files that were read.
     pub(super) fn digest(&self) -> Option<Vec<u8>> {
         self.contents
             .clone()

@@ -1,9 +1,9 @@
-//! Who may ask over TCP: TLS, client certificates and passwords, as the web configuration file of
-//! the Prometheus exporters has them.
+//! Access control over TCP: TLS, client certificates and passwords, as the web configuration file
+//! of the Prometheus exporters defines them.
 //!
-//! The file's path enters, the policy of the moment leaves. Files are looked at before each
-//! connection and request and read again when one of them has changed. While they cannot be used
-//! nobody gets in: an old rule never outlives its file.
+//! Input: the file's path; output: the current policy. Files are checked before each connection and
+//! request and read again when one of them has changed. While they are unusable every request is
+//! refused: an old rule never outlives its file.
 
 mod basic;
 mod clients;
@@ -35,13 +35,13 @@ use super::peer::Peer;
 pub(crate) use mistakes::AccessError;
 pub(super) use policy::Policy;
 
-/// The rules of the file, as it is now.
+/// The rules of the file, reloaded when it changes.
 #[derive(Debug)]
 pub struct Access {
     path: PathBuf,
     must_protect: bool,
     verdicts: Arc<Verdicts>,
-    /// Held while files are looked at and read, by blocking threads only.
+    /// Locked while files are checked and read, by blocking threads only.
     state: Mutex<State>,
 }
 
@@ -49,14 +49,14 @@ pub struct Access {
 struct State {
     files: Files,
     policy: Result<Arc<Policy>, AccessError>,
-    /// How many policies there were.
+    /// The number of policies so far.
     count: u64,
 }
 
 /// Why a request is not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// The password could not be checked: the program ends.
+    /// The password could not be checked because the program ends.
     Busy,
     /// Name and password are missing or wrong.
     Password,
@@ -65,8 +65,8 @@ pub(super) enum Refused {
 }
 
 impl Access {
-    /// Reads the file. Where other machines can reach the listener it `must_protect`: ask for a
-    /// password or a verified client certificate, over TLS.
+    /// Reads the file. Where other machines can reach the listener (`must_protect`), it must
+    /// require a password or a verified client certificate, over TLS.
     ///
     /// # Errors
     /// All mistakes of the file.
@@ -86,14 +86,14 @@ impl Access {
         }))
     }
 
-    /// The rules that hold now; `None` when the file cannot be used, which the log has told.
+    /// The current policy; `None` when the file is unusable, which has been logged.
     pub(super) async fn policy(self: &Arc<Self>) -> Option<Arc<Policy>> {
         let access = Arc::clone(self);
         spawn_blocking(move || access.look()).await.ok().flatten()
     }
 
-    /// Whether a request of the peer may be answered under the policy. A password that is not known
-    /// yet waits for its turn.
+    /// Whether a request of the peer may be answered under the policy. An unknown password waits
+    /// for its turn.
     pub(super) async fn admit(
         &self,
         policy: &Policy,
@@ -109,7 +109,7 @@ impl Access {
         } else {
             &rates.strangers
         };
-        if bucket.take(Instant::now()) {
+        if bucket.take_token(Instant::now()) {
             identified
         } else {
             Err(Refused::Rate)
@@ -156,7 +156,7 @@ impl Access {
         let is_same = files.digest() == state.files.digest();
         state.files = files;
         match (read, &state.policy) {
-            // Only a time stamp is new.
+            // Only a time stamp has changed.
             (Ok(_), Ok(_)) if is_same => {}
             (Ok(policy), _) => {
                 tracing::info!(file = %self.path.display(), "the web configuration file was read again");

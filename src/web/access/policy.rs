@@ -1,7 +1,7 @@
-//! The rules that one state of the files makes.
+//! The access rules built from one state of the files.
 //!
-//! Files enter, a [`Policy`] or all mistakes leave. The rules do not change: a change of the files
-//! makes another policy.
+//! Input: files; output: a [`Policy`] or all mistakes. A policy never changes: a change of the
+//! files makes another one.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,25 +12,25 @@ use rustls::pki_types::ServerName;
 
 use super::files::Files;
 use super::mistakes::{AccessError, Mistake};
-use super::rate::Rates;
+use super::rate::RateLimits;
 use super::settings::Settings;
 use super::tls::Tls;
 use super::users::Users;
 
-/// Who gets in, and what is sent along.
+/// Who may ask, and which header fields are added.
 #[derive(Debug)]
 pub(in crate::web) struct Policy {
-    /// Each policy of a house has its own.
+    /// Unique among the policies of a process.
     number: u64,
     tls: Option<Tls>,
     pub(super) users: Arc<Users>,
-    pub(super) rates: Option<Arc<Rates>>,
+    pub(super) rates: Option<Arc<RateLimits>>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Policy {
-    /// Reads the file and those that it names. Limits that stay as they were are taken over from
-    /// `before`.
+    /// Reads the file and those that it names. Unchanged rate limits are taken over from `before`
+    /// with their state.
     pub(super) fn load(
         path: &Path,
         must_protect: bool,
@@ -60,7 +60,7 @@ impl Policy {
         };
         let rates = settings
             .rate
-            .map(|rate| same(rate).unwrap_or_else(|| Arc::new(Rates::new(rate))));
+            .map(|rate| same(rate).unwrap_or_else(|| Arc::new(RateLimits::new(rate))));
         let users = Arc::new(Users::new(settings.users));
         let policy = Self {
             number,
@@ -75,20 +75,19 @@ impl Policy {
         Ok(policy)
     }
 
-    /// Whether nobody gets in who is not known, and nobody on the way reads along.
+    /// Whether every client is authenticated, over an encrypted connection.
     fn protects(&self) -> bool {
         self.tls
             .as_ref()
             .is_some_and(|tls| tls.verifies_clients || !self.users.is_empty())
     }
 
-    /// How TLS is spoken, where it is.
+    /// The TLS configuration, if there is one.
     pub(in crate::web) fn tls(&self) -> Option<&Arc<ServerConfig>> {
         self.tls.as_ref().map(|tls| &tls.config)
     }
 
-    /// Whether a connection that was let in under the policy of that number has shown what this one
-    /// asks for.
+    /// Whether a connection that was admitted under the policy of that number satisfies this one.
     pub(in crate::web) fn covers(&self, number: u64) -> bool {
         self.number == number || !self.tls.as_ref().is_some_and(|tls| tls.verifies_clients)
     }
@@ -97,8 +96,8 @@ impl Policy {
         self.number
     }
 
-    /// Whether the certificate is for this host. A browser reads nothing under a name that the
-    /// certificate does not have: a foreign page cannot lead one of these names here.
+    /// Whether the certificate is for this host. A browser accepts no answer under a name that the
+    /// certificate does not have: a foreign page cannot point one of these names here.
     pub(in crate::web) fn is_named(&self, host: &str) -> bool {
         let Some(tls) = &self.tls else { return false };
         let Ok(name) = ServerName::try_from(host.trim_matches(['[', ']'])) else {

@@ -1,21 +1,21 @@
-//! Token buckets over all requests: a moment enters, whether a request may be answered leaves.
+//! Token buckets over all requests.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use super::settings::Rate;
 
-/// The limit that a web configuration file sets, twice: whoever guesses passwords uses up nothing
-/// of those who know theirs.
+/// The rate limit of a web configuration file, once for authenticated requests and once for all
+/// others: guesses of passwords use up nothing of the first.
 #[derive(Debug)]
-pub(super) struct Rates {
-    /// For requests that show what is asked for.
+pub(super) struct RateLimits {
+    /// For authenticated requests.
     pub(super) known: Bucket,
     /// For all others.
     pub(super) strangers: Bucket,
 }
 
-impl Rates {
+impl RateLimits {
     pub(super) fn new(rate: Rate) -> Self {
         Self {
             known: Bucket::new(rate),
@@ -44,8 +44,8 @@ impl Bucket {
         }
     }
 
-    /// Takes a token where there is one.
-    pub(super) fn take(&self, now: Instant) -> bool {
+    /// Takes a token; `false` if there is none.
+    pub(super) fn take_token(&self, now: Instant) -> bool {
         let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
         let missing = full_at.map_or(std::time::Duration::ZERO, |at| {
             at.saturating_duration_since(now)
@@ -72,7 +72,7 @@ mod tests {
             burst: 3,
         });
         let start = Instant::now();
-        let at = |millis| bucket.take(start + Duration::from_millis(millis));
+        let at = |millis| bucket.take_token(start + Duration::from_millis(millis));
         assert_eq!([at(0), at(0), at(0), at(0)], [true, true, true, false]);
         assert_eq!([at(999), at(1000), at(1000)], [false, true, false]);
         assert_eq!(

@@ -1,8 +1,8 @@
-//! One section of the file: its keys are taken by name, and what is left over at its end is a
-//! mistake.
+//! Reads one section of the file: keys are taken by name, and unknown keys are reported as mistakes
+//! at its end.
 //!
-//! Values leave as texts, lists and switches with their lines; no value is ever repeated in a
-//! mistake.
+//! Values are returned as texts, lists and switches with their lines; no value is ever repeated in
+//! a mistake.
 
 use super::mistakes::Mistake;
 use super::yaml::{Entry, Node, Value};
@@ -18,7 +18,7 @@ pub(super) struct Section<'a> {
 }
 
 impl<'a> Section<'a> {
-    /// The section of that name; the file itself has none.
+    /// Opens the section of that name; that of the file itself has an empty name.
     pub(super) fn open(name: &'static str, node: &'a Node, mistakes: &mut Vec<Mistake>) -> Self {
         let rest = match &node.value {
             Value::Map(entries) => entries.iter().collect(),
@@ -68,7 +68,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// `true` or `false`, or another word that YAML 1.1 has for them.
+    /// A boolean in any form of YAML 1.1.
     pub(super) fn switch(
         &mut self,
         key: &'static str,
@@ -114,12 +114,12 @@ impl<'a> Section<'a> {
         texts
     }
 
-    /// Every key that is left, with its value.
+    /// All remaining keys with their values.
     pub(super) fn all(&mut self) -> Vec<&'a Entry> {
         std::mem::take(&mut self.rest)
     }
 
-    /// Whatever was not taken is no key of this section.
+    /// Reports keys that were not taken as unknown.
     pub(super) fn end(self, mistakes: &mut Vec<Mistake>) {
         for entry in &self.rest {
             let message = format!(
@@ -134,7 +134,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// A key with its section.
+    /// A key's full name, with its section.
     pub(super) fn full(&self, key: &str) -> String {
         if self.name.is_empty() {
             key.to_owned()
@@ -144,7 +144,7 @@ impl<'a> Section<'a> {
     }
 }
 
-/// A key as it may stand in a log.
+/// A key as it may be logged.
 pub(super) fn shown(key: &str) -> String {
     key.chars()
         .take(MAX_SHOWN)
@@ -152,5 +152,5 @@ pub(super) fn shown(key: &str) -> String {
         .collect()
 }
 
-/// Longer than every key; what is longer still may be a value that lost its place.
+/// Longer than every key; a longer text may be a misplaced value.
 const MAX_SHOWN: usize = 32;

@@ -1,5 +1,5 @@
-//! The web configuration file of the Prometheus exporters: a text enters, checked settings or all
-//! mistakes leave.
+//! Parses the web configuration file of the Prometheus exporters into checked settings, or reports
+//! all mistakes.
 //!
 //! Keys and defaults are those of the exporter-toolkit
 //! (<https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md>). What
@@ -19,25 +19,25 @@ use super::tls_settings::{self, TlsSettings};
 use super::users::Hash;
 use super::yaml::{self, Node, Value};
 
-/// What a file says.
+/// The settings of a file.
 #[derive(Debug)]
 pub(super) struct Settings {
     pub(super) tls: Option<TlsSettings>,
     /// Whether HTTP/2 is offered over TLS.
     pub(super) http2: bool,
-    /// Fields that every answer gets beside its own.
+    /// Header fields that are added to every answer.
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
-    /// Who may ask; everybody where there is none.
+    /// The users that may ask; everybody where there is none.
     pub(super) users: BTreeMap<String, Hash>,
     pub(super) rate: Option<Rate>,
 }
 
-/// How many requests are answered.
+/// The rate limit of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Rate {
-    /// One request in this time.
+    /// One request in this interval.
     pub(super) interval: Duration,
-    /// So many at once.
+    /// Most requests at once.
     pub(super) burst: u32,
 }
 
@@ -194,8 +194,8 @@ fn rate(node: &Node, line: usize, mistakes: &mut Vec<Mistake>) -> Option<Rate> {
     }
 }
 
-/// Whoever may ask less often than that is better off without a password.
+/// Longest interval: a rarer permission is of no use.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// With the longest interval it is far from the end of any clock.
+/// Largest burst: times the longest interval it is far from overflowing a clock.
 const MOST_AT_ONCE: u32 = 1_000_000;

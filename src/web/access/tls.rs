@@ -1,8 +1,7 @@
-//! What the server shows and asks in a handshake: settings enter, a configuration for rustls
-//! leaves.
+//! Builds the server's TLS configuration from settings.
 //!
-//! Reads the files that the settings name, and tells the caller which. Sessions are never resumed:
-//! whoever comes again is verified again, by the rules of that moment.
+//! Reads the files that the settings name, and records them for the caller. Sessions are never
+//! resumed: a client that reconnects is verified again, by the current rules.
 
 use std::sync::Arc;
 
@@ -16,15 +15,15 @@ use rustls::{ProtocolVersion, RootCertStore, ServerConfig, SupportedCipherSuite}
 use super::clients;
 use super::files::Files;
 use super::mistakes::Mistake;
-use super::tls_settings::{ClientAuth, Pem, Place, TlsSettings, Version};
+use super::tls_settings::{ClientAuth, Pem, PemSource, TlsSettings, Version};
 
-/// TLS as it is spoken.
+/// The finished TLS configuration.
 #[derive(Debug)]
 pub(super) struct Tls {
     pub(super) config: Arc<ServerConfig>,
-    /// What clients verify: the names in it are ours.
+    /// The certificate that clients verify: it has our names.
     pub(super) certificate: CertificateDer<'static>,
-    /// Whether nobody gets in without a certificate of the client's CA.
+    /// Whether every client needs a certificate of the client CA.
     pub(super) verifies_clients: bool,
 }
 
@@ -86,7 +85,7 @@ impl TlsSettings {
         })
     }
 
-    /// Suites of TLS 1.2 and curves as they are wanted, in that order.
+    /// The provider with the configured suites of TLS 1.2 and curves, in that order.
     fn crypto(&self) -> CryptoProvider {
         let mut crypto = aws_lc_rs::default_provider();
         if !self.suites.is_empty() {
@@ -150,9 +149,9 @@ impl Pem {
     }
 
     fn text(&self, files: &mut Files) -> Result<Vec<u8>, Mistake> {
-        match &self.place {
-            Place::Here(text) => Ok(text.clone().into_bytes()),
-            Place::File(path) => files.read(path).map_err(|error| {
+        match &self.source {
+            PemSource::Inline(text) => Ok(text.clone().into_bytes()),
+            PemSource::File(path) => files.read(path).map_err(|error| {
                 self.wrong(format!(
                     "cannot read {}: {error}; check path and permissions",
                     path.display()

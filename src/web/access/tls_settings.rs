@@ -1,4 +1,4 @@
-//! `tls_server_config`: a section enters, checked settings leave.
+//! Parses the section `tls_server_config` into checked settings.
 //!
 //! Names of versions, ciphers and curves are those of Go, as in every web configuration file.
 
@@ -8,42 +8,42 @@ use super::mistakes::Mistake;
 use super::reader::{Section, Text};
 use super::yaml::Node;
 
-/// How TLS is spoken.
+/// The settings of TLS.
 #[derive(Debug)]
 pub(super) struct TlsSettings {
     pub(super) certificate: Pem,
     pub(super) key: Pem,
     pub(super) client_ca: Option<Pem>,
     pub(super) clients: ClientAuth,
-    /// Names of which a client's certificate must have one.
+    /// The names one of which a client's certificate must have.
     pub(super) client_names: Option<Vec<String>>,
     pub(super) oldest: Version,
     pub(super) newest: Version,
-    /// Those of TLS 1.2, by their standard names; all where there is none.
+    /// Cipher suites of TLS 1.2, by their standard names; all if empty.
     pub(super) suites: Vec<String>,
-    /// Names of [`CURVES`]; the usual ones where there is none.
+    /// Names of [`CURVES`]; the defaults if empty.
     pub(super) curves: Vec<String>,
-    /// Whether our order of suites counts, not the client's.
+    /// Whether the server's order of suites counts, not the client's.
     pub(super) own_order: bool,
 }
 
-/// Where PEM text stands.
+/// A setting that gives PEM text.
 #[derive(Debug)]
 pub(super) struct Pem {
-    /// The key under which it was given.
+    /// The key of the setting.
     pub(super) key: &'static str,
     pub(super) line: usize,
-    pub(super) place: Place,
+    pub(super) source: PemSource,
 }
 
-/// In the file itself, or in another one.
+/// The source of the text: the file itself, or another one.
 #[derive(Debug)]
-pub(super) enum Place {
+pub(super) enum PemSource {
     File(PathBuf),
-    Here(String),
+    Inline(String),
 }
 
-/// What is asked of a client; the names are Go's.
+/// The kind of client authentication; the names are Go's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ClientAuth {
     None,
@@ -53,14 +53,14 @@ pub(super) enum ClientAuth {
     VerifyIfGiven,
 }
 
-/// A version of TLS that is spoken here.
+/// A supported version of TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Version {
     Tls12,
     Tls13,
 }
 
-/// Reads the section; `line` is that of its key. `None` when it says nothing, or nothing right.
+/// Reads the section; `line` is that of its key. `None` when it is empty or wrong.
 pub(super) fn read(
     node: &Node,
     line: usize,
@@ -90,8 +90,8 @@ pub(super) fn read(
     let is_asked_for =
         certificate.is_some() || key.is_some() || client_ca.is_some() || clients.is_some();
     if !is_asked_for && mistakes.len() == before {
-        // As with the Prometheus exporters, versions and ciphers alone turn nothing on; a rule for
-        // clients must not get lost.
+        // As with the Prometheus exporters, versions and ciphers alone do not enable TLS; but a
+        // rule for clients must not be ignored.
         if client_names.is_some() {
             mistakes.push(Mistake::new(
                 line,
@@ -159,12 +159,12 @@ fn pem(
         (Some((path, line)), None) => Some(Pem {
             key: file,
             line,
-            place: Place::File(folder.join(path)),
+            source: PemSource::File(folder.join(path)),
         }),
         (None, Some((text, line))) => Some(Pem {
             key: here,
             line,
-            place: Place::Here(text),
+            source: PemSource::Inline(text),
         }),
         (None, None) => None,
     }
@@ -185,7 +185,7 @@ fn client_auth(
     {
         "NoClientCert" => Nobody,
         "RequestClientCert" => Request,
-        // The second is the name that the toolkit had first.
+        // The second is the toolkit's older name.
         "RequireAnyClientCert" | "RequireClientCert" => RequireAny,
         "VerifyClientCertIfGiven" => VerifyIfGiven,
         "RequireAndVerifyClientCert" => RequireAndVerify,
@@ -234,7 +234,7 @@ fn version(
     None
 }
 
-/// The suites of TLS 1.2 that are spoken here: those with AEAD and an ephemeral key.
+/// The supported suites of TLS 1.2: those with AEAD and an ephemeral key.
 pub(super) const SUITES: [&str; 6] = [
     "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
     "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
@@ -265,7 +265,7 @@ fn cipher_suites(given: Vec<Text>, mistakes: &mut Vec<Mistake>) -> Vec<String> {
     suites
 }
 
-/// The curves that are spoken here.
+/// The supported curves.
 pub(super) const CURVES: [&str; 4] = ["CurveP256", "CurveP384", "X25519", "X25519MLKEM768"];
 
 fn curve_names(given: Vec<Text>, mistakes: &mut Vec<Mistake>) -> Vec<String> {

@@ -1,5 +1,5 @@
-//! Users and their bcrypt hashes: a name and a password enter, whether they belong together leaves,
-//! after the same work whether the name is known or not.
+//! Users and their bcrypt hashes: checks whether a name and a password belong together, with the
+//! same amount of work whether the name is known or not.
 //!
 //! A hash or password is never shown, not even by `Debug`.
 
@@ -19,7 +19,7 @@ impl Hash {
     /// Reads what `htpasswd -nB` and its like print.
     ///
     /// # Errors
-    /// What is wrong with it, in words that do not repeat it.
+    /// What is wrong with it, without repeating it.
     pub(super) fn read(text: &str) -> Result<Self, String> {
         let parts: HashParts = text.parse().map_err(|_| {
             "this is no bcrypt hash: write what `htpasswd -nBC 10 NAME` prints behind the colon"
@@ -37,7 +37,7 @@ impl Hash {
         })
     }
 
-    /// For the key under which a verdict is kept.
+    /// Its bytes, as part of the key of a cached verdict.
     pub(super) fn as_bytes(&self) -> &[u8] {
         self.text.as_bytes()
     }
@@ -53,7 +53,7 @@ impl fmt::Debug for Hash {
     }
 }
 
-/// Who may ask.
+/// The users that may ask.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Users(BTreeMap<String, Hash>);
 
@@ -71,8 +71,8 @@ impl Users {
         self.0.get(name)
     }
 
-    /// Whether the password is that of the user. Takes as long as the dearest hash of all, whoever
-    /// is asked for: by the time it takes nobody can tell which names there are.
+    /// Whether the password is that of the user. Takes as long as the most expensive hash of all
+    /// for every name, so that the time does not reveal which names exist.
     pub(super) fn knows(&self, name: &str, password: &[u8]) -> bool {
         let dearest = self
             .0
@@ -88,21 +88,22 @@ impl Users {
             }
         };
         // Each step of cost doubles the work: one hash of every cost from `done` on makes up for
-        // what is missing.
+        // the difference.
         (done..dearest).for_each(|cost| waste(cost, password));
         is_right
     }
 }
 
-/// The work of one hash.
+/// Does the work of one hash.
 fn waste(cost: u32, password: &[u8]) {
     let _ = std::hint::black_box(bcrypt::hash_with_salt(password, cost, [0; 16]));
 }
 
-/// The least that bcrypt knows.
+/// The lowest cost of bcrypt.
 const LEAST_COST: u32 = 4;
 
-/// Some two seconds on a usual machine; each step more doubles it, and 31 would take days.
+/// The highest accepted cost: some two seconds on a usual machine; each step more doubles it, and
+/// 31 would take days.
 const MOST_COST: u32 = 15;
 
 #[cfg(test)]

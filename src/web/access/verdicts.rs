@@ -1,10 +1,10 @@
-//! Verdicts on passwords: each is found once by bcrypt, away from the tasks that carry traffic, and
-//! kept.
+//! Caches verdicts on passwords: each is computed once by bcrypt, outside the tasks that carry
+//! traffic, and kept.
 //!
-//! A scrape each second costs one hash, not 86,400 a day. What is not known yet waits in turn,
-//! however many wait: a right password is never refused because others guess. Guesses take half of
-//! the processors at most, and none of them pushes a right verdict out. Passwords are not kept: a
-//! verdict lies under a keyed digest that dies with the process, and what waits is wiped.
+//! A scrape each second costs one hash, not 86,400 a day. Unknown passwords wait in turn, however
+//! many there are: a right password is never refused because others guess. Guesses take half of the
+//! processors at most, and none of them evicts a right verdict. Passwords are not kept: a verdict
+//! is stored under a keyed digest that dies with the process, and waiting passwords are wiped.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,26 +17,26 @@ use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
 
 use super::users::Users;
-use super::waiting::{Check, Told, Waiting};
+use super::waiting::{Check, VerdictReceiver, Waiting};
 use crate::web::peer::Peer;
 
-/// What is known of a name and a password.
+/// The verdict on a name and a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     Right,
-    /// The check was given up: the program ends.
+    /// The check was dropped because the program ends.
     Unknown,
     Wrong,
 }
 
-/// The verdicts that were found, and the checks that wait for theirs.
+/// The cached verdicts, and the checks that wait.
 pub(super) struct Verdicts {
     key: hmac::Key,
     /// Guards the two caches only; nothing is computed under it.
     known: Mutex<Known>,
-    /// Guards who waits; nothing is computed under it.
+    /// Guards the queue; nothing is computed under it.
     waiting: Mutex<Waiting>,
-    /// Hashes that are computed at the same time.
+    /// Most hashes computed at the same time.
     at_once: usize,
 }
 
@@ -69,8 +69,8 @@ impl Verdicts {
         }
     }
 
-    /// Whether the password is that of the user, as soon as its turn comes. Cancel-safe: the check
-    /// keeps its turn for a while, and its verdict is kept.
+    /// Whether the password is that of the user, once its turn comes. Cancel-safe: the check keeps
+    /// its turn for a while, and its verdict is cached.
     pub(super) async fn on(
         self: &Arc<Self>,
         users: &Arc<Users>,
@@ -85,8 +85,7 @@ impl Verdicts {
         let Ok(_turn) = peer.check.acquire().await else {
             return Verdict::Unknown;
         };
-        // Another connection of the same scraper, or another request of this one, may have been in
-        // front.
+        // Another request of the same scraper may have been faster.
         if let Some(verdict) = self.known(&digest) {
             return verdict;
         }
@@ -106,13 +105,13 @@ impl Verdicts {
         }
     }
 
-    /// Joins a check that waits already, or adds one and sees to it that somebody works.
+    /// Joins a check that waits already, or adds one and starts a worker if needed.
     fn ask(
         self: &Arc<Self>,
         digest: Digest,
         peer: &Peer,
         check: impl FnOnce(watch::Sender<Option<bool>>) -> Check,
-    ) -> Told {
+    ) -> VerdictReceiver {
         let mut waiting = self.waiting();
         if let Some(told) = waiting.join(&digest) {
             return told;
@@ -130,13 +129,12 @@ impl Verdicts {
         told
     }
 
-    /// Finds verdicts until nobody waits for one.
+    /// Computes verdicts until no check waits.
     fn work(&self, first: Check) {
         let mut next = Some(first);
         while let Some(check) = next {
             let is_right = check.users.knows(&check.name, &check.password);
-            // Before it is no longer under way: whoever comes in between finds it in one of the
-            // two.
+            // Before it is marked as done: a request in between finds it in one of the two.
             self.keep(check.digest, is_right);
             check.verdict.send_replace(Some(is_right));
             let mut waiting = self.waiting();
@@ -182,7 +180,8 @@ impl Verdicts {
     }
 }
 
-/// As many scrapers as a small house has; each verdict takes some hundred bytes.
+/// Most verdicts in each of the two caches, enough for the scrapers of a small site; each takes
+/// some hundred bytes.
 const MOST_KEPT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(127);
 
 #[cfg(test)]

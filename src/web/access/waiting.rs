@@ -1,8 +1,7 @@
-//! Passwords that wait to be checked: each with its origin enters, one after the other leaves, from
-//! each origin in turn.
+//! A fair queue of passwords to check: one after the other is taken, from each origin in turn.
 //!
-//! However many wait that come from elsewhere, whoever comes alone is next but for one of each
-//! other origin. Whoever asks with a name and password that wait already waits with them.
+//! However many checks of other origins wait, a single one is preceded by at most one of each other
+//! origin. A request with a name and password that are waiting already joins them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -14,33 +13,33 @@ use super::users::Users;
 use super::verdicts::Digest;
 use crate::web::origin::Origin;
 
-/// A name and a password, and who waits for the verdict.
+/// A name and a password, and the channel for the verdict.
 pub(super) struct Check {
     pub(super) digest: Digest,
     pub(super) users: Arc<Users>,
     pub(super) name: String,
     pub(super) password: Zeroizing<Vec<u8>>,
-    /// `None` until the verdict is found: whether they belong together.
+    /// Whether they belong together; `None` until the check is done.
     pub(super) verdict: watch::Sender<Option<bool>>,
 }
 
-/// Gets the verdict; ends without one if the check was given up.
-pub(super) type Told = watch::Receiver<Option<bool>>;
+/// Receives the verdict; closed without one if the check was dropped.
+pub(super) type VerdictReceiver = watch::Receiver<Option<bool>>;
 
-/// The checks that wait, and those that are under way.
+/// The checks that wait, and those in progress.
 #[derive(Default)]
 pub(super) struct Waiting {
-    /// By origin, in the order of their arrival. No line is empty.
+    /// By origin, in order of arrival. No queue is empty.
     lines: BTreeMap<Origin, VecDeque<Check>>,
-    /// Whose turn it is: every origin with a line, once.
+    /// The origins with a queue, in order of their turns, each once.
     turns: VecDeque<Origin>,
-    /// Those who look into the verdicts of these are told, too.
-    under_way: Vec<(Digest, Told)>,
+    /// Checks in progress with their channels, which further requests may join.
+    under_way: Vec<(Digest, VerdictReceiver)>,
 }
 
 impl Waiting {
-    /// The verdict of a check that waits or is under way already.
-    pub(super) fn join(&self, digest: &Digest) -> Option<Told> {
+    /// Joins a check that waits or is in progress already.
+    pub(super) fn join(&self, digest: &Digest) -> Option<VerdictReceiver> {
         let under_way = self
             .under_way
             .iter()
@@ -55,7 +54,7 @@ impl Waiting {
         under_way.or_else(|| waits().map(|check| check.verdict.subscribe()))
     }
 
-    /// Adds a check at the end of its origin's line.
+    /// Adds a check at the end of its origin's queue.
     pub(super) fn add(&mut self, origin: Origin, check: Check) {
         if !self.lines.contains_key(&origin) {
             self.turns.push_back(origin);
@@ -64,7 +63,7 @@ impl Waiting {
         self.forget_abandoned();
     }
 
-    /// Takes the next check: it is under way until [`Waiting::done`].
+    /// Takes the next check: it is in progress until [`Waiting::done`].
     pub(super) fn next(&mut self) -> Option<Check> {
         let origin = self.turns.pop_front()?;
         let line = self.lines.get_mut(&origin)?;
@@ -79,21 +78,21 @@ impl Waiting {
         Some(check)
     }
 
-    /// How many are under way. One whose worker has panicked is not.
+    /// The number in progress, except those whose worker has panicked.
     pub(super) fn under_way(&mut self) -> usize {
         self.under_way
             .retain(|(_, told)| told.has_changed().is_ok());
         self.under_way.len()
     }
 
-    /// A check is no longer under way.
+    /// Marks a check as done.
     pub(super) fn done(&mut self, digest: &Digest) {
         self.under_way.retain(|(other, _)| other != digest);
     }
 
-    /// Gives up the oldest check that nobody waits for any more, of the longest line of such, while
-    /// there are more than are kept. They are kept at all because a scraper that gave up comes
-    /// again, and then finds its verdict.
+    /// Drops the oldest check without a waiting request, of the longest queue of such, while there
+    /// are more than are kept. They are kept at all because a scraper that gave up retries, and
+    /// then finds its verdict.
     fn forget_abandoned(&mut self) {
         let is_abandoned = |check: &Check| check.verdict.is_closed();
         let abandoned =
@@ -119,8 +118,8 @@ impl Waiting {
     }
 }
 
-/// At a cost of 10 they delay the others by two seconds at most. Those who wait are bounded by the
-/// connections, each of which has one check at a time.
+/// At a bcrypt cost of 10 they delay the others by two seconds at most. Checks with a waiting
+/// request are bounded by the connections, each of which has one check at a time.
 const MOST_ABANDONED: usize = 32;
 
 #[cfg(test)]
@@ -131,7 +130,7 @@ mod tests {
         Origin::of([10, 0, 0, last].into())
     }
 
-    fn check(number: u8) -> (Check, Told) {
+    fn check(number: u8) -> (Check, VerdictReceiver) {
         let (verdict, told) = watch::channel(None);
         let (name, password) = (String::new(), Zeroizing::default());
         (

@@ -1,6 +1,6 @@
-//! A YAML file as a tree that knows its lines.
+//! Parses a YAML file into a tree with line numbers.
 //!
-//! Text enters, [`Node`]s or a [`Mistake`] leave. Anchors, aliases and tags are refused: no web
+//! Input: text; output: [`Node`]s or a [`Mistake`]. Anchors, aliases and tags are refused: no web
 //! configuration needs them, and aliases of aliases grow without limit. No value is ever repeated
 //! in a mistake: it may be a key or a hash.
 
@@ -16,13 +16,13 @@ pub(super) struct Node {
     pub(super) value: Value,
 }
 
-/// What a value is.
+/// The content of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Value {
-    /// Nothing at all, as behind a key without a value.
+    /// No value, as after a key without one.
     Empty,
     List(Vec<Node>),
-    /// Every key stands here once.
+    /// Each key occurs once.
     Map(Vec<Entry>),
     Text(String),
 }
@@ -135,12 +135,12 @@ impl<'a> Events<'a> {
     }
 }
 
-/// The words of YAML's core schema for nothing.
+/// Whether it is null in YAML's core schema.
 fn is_null(text: &str, style: ScalarStyle) -> bool {
     style == ScalarStyle::Plain && matches!(text, "" | "~" | "null" | "Null" | "NULL")
 }
 
-/// What the parser says of the syntax; it never quotes the text.
+/// The parser's syntax error; it never quotes the text.
 fn not_yaml(error: &ScanError) -> Mistake {
     Mistake::of_line(
         error.marker().line(),
@@ -151,7 +151,7 @@ fn not_yaml(error: &ScanError) -> Mistake {
     )
 }
 
-/// Deeper than any key of a web configuration; the parser's nesting is ours.
+/// Deeper than any key of a web configuration; bounds our recursion.
 const MAX_DEPTH: usize = 8;
 
 #[cfg(test)]

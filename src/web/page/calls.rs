@@ -7,7 +7,7 @@ use crate::record::{Outcome, Quality};
 use crate::web::cascades::path_of;
 use crate::web::live::LastCall;
 
-/// Nothing at all while no call has ended.
+/// Writes nothing while no call has ended.
 pub(super) fn table(html: &mut String, view: &View) -> fmt::Result {
     if view.live.calls.is_empty() {
         return Ok(());
@@ -37,7 +37,7 @@ fn row(html: &mut String, call: &LastCall) -> fmt::Result {
         "<td><span class=\"dot {class}\">{}</span></td>",
         call.outcome
     )?;
-    // A figure that is only a lower bound says so.
+    // A figure that is only a lower bound is marked.
     let bound = if call.quality == Quality::Partial {
         "≥\u{202f}"
     } else {
@@ -73,7 +73,7 @@ fn row(html: &mut String, call: &LastCall) -> fmt::Result {
     }
 }
 
-/// The beginning of an id tells conversations apart; the link has it whole.
+/// The beginning of an id distinguishes conversations; the link has the full id.
 fn short(id: &str) -> &str {
     id.char_indices()
         .nth(8)

@@ -25,7 +25,7 @@ pub(super) fn recent(ledger: &Ledger) -> Vec<Cascade> {
     cascades
 }
 
-/// Nothing at all while no conversation is known.
+/// Writes nothing while no conversation is known.
 pub(super) fn table(html: &mut String, cascades: &[Cascade], now: Timestamp) -> fmt::Result {
     if cascades.is_empty() {
         return Ok(());
@@ -84,7 +84,7 @@ fn last_run(html: &mut String, run: &Run) -> fmt::Result {
     }
 }
 
-/// The name for people where there is one, that of the wire otherwise.
+/// The display name where there is one, that of the wire otherwise.
 fn model(cascade: &Cascade) -> String {
     let named = cascade.display_name.as_ref().map(|name| name.as_str());
     escaped(
@@ -94,7 +94,7 @@ fn model(cascade: &Cascade) -> String {
     )
 }
 
-/// As many as are worth a look; the rest is at `/v1/cascades`.
+/// Most rows; the rest is at `/v1/cascades`.
 const ROWS: usize = 10;
 
 const COLUMNS: [&str; 8] = [

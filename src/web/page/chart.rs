@@ -55,7 +55,7 @@ fn grid(html: &mut String) -> fmt::Result {
     Ok(())
 }
 
-/// Between two lines of as many slots.
+/// Draws the area between two lines of as many time slots.
 fn area(html: &mut String, number: usize, below: &[f64], above: &[f64], top: f64) -> fmt::Result {
     let step = WIDTH as f64 / above.len().max(1) as f64;
     let point = |(at, rate): (usize, &f64)| {

@@ -1,4 +1,4 @@
-//! The TLS sessions of both sides: whether they are made.
+//! Indicators of the TLS sessions of both sides: whether handshakes succeed.
 
 use std::fmt::{self, Write as _};
 

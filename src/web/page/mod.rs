@@ -1,6 +1,6 @@
-//! `/`: what is spent and what goes on, for people. Rendered here and nowhere else: the page's
-//! script only puts in the sections that [`super::feed`] sends it. No outside resource, and a
-//! policy that would not load one.
+//! `/`: an HTML page that shows what is spent and what goes on. Rendered only here: the page's
+//! script just inserts the sections that [`super::feed`] sends. No outside resources, and a content
+//! security policy that would block them.
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub(super) async fn page(State(web): State<Arc<Web>>) -> Result<Response, ApiErr
     for (id, section) in sections(&web).map_err(failed)? {
         write!(html, "<section id=\"{id}\">{section}</section>").map_err(failed)?;
     }
-    // Fresh for each answer: nothing that came from the traffic can name itself a script of ours.
+    // A new nonce for each answer: no text from the traffic can pass for one of our scripts.
     let nonce = Uuid::new_v4().simple().to_string();
     let html = TEMPLATE
         .replace("{{nonce}}", &nonce)
@@ -49,7 +49,7 @@ pub(super) async fn page(State(web): State<Arc<Web>>) -> Result<Response, ApiErr
     Ok(([(header::CONTENT_SECURITY_POLICY, policy)], Html(html)).into_response())
 }
 
-/// The page's sign, for its tab.
+/// The page's icon.
 pub(super) async fn icon() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "image/svg+xml")], ICON)
 }
@@ -79,7 +79,7 @@ pub(super) fn sections(web: &Web) -> Result<Vec<(&'static str, String)>, fmt::Er
 /// Writes one section.
 type Part = fn(&mut String, &View) -> fmt::Result;
 
-/// All that one rendering is made of, read at one time.
+/// All data of one rendering, read at one time.
 struct View {
     now: Timestamp,
     report: UsageReport,
@@ -252,7 +252,7 @@ fn row(html: &mut String, name: &str, group: &Group, all: u64) -> fmt::Result {
     )
 }
 
-/// Who serves the model, and what people call it there.
+/// The provider of the model and its display name there.
 fn served_as(group: &Group) -> String {
     match &group.display_name {
         Some(name) => format!("{} · {}", escaped(name.as_str()), group.provider),
@@ -260,7 +260,7 @@ fn served_as(group: &Group) -> String {
     }
 }
 
-/// Digits in groups of three, parted by a narrow space.
+/// Digits in groups of three, separated by a narrow space.
 fn grouped(figure: u64) -> String {
     let digits = figure.to_string();
     let mut grouped = String::with_capacity(digits.len() * 2);
@@ -293,7 +293,7 @@ fn second(at: Timestamp) -> Timestamp {
     at.round(Unit::Second).unwrap_or(at)
 }
 
-/// The time of day, which is what changes on a page that is left open; the whole time is behind it.
+/// The time of day, which is what changes on an open page; the full time is in its tooltip.
 fn clock(at: Timestamp) -> String {
     let at = second(at);
     format!(
@@ -302,7 +302,7 @@ fn clock(at: Timestamp) -> String {
     )
 }
 
-/// A table's frame, which can be scrolled by the keyboard where the page is narrow.
+/// Begins a table, which can be scrolled by the keyboard where the page is narrow.
 fn begin_table(html: &mut String, title: &str, columns: &[&str]) -> fmt::Result {
     write!(
         html,
@@ -316,7 +316,7 @@ fn begin_table(html: &mut String, title: &str, columns: &[&str]) -> fmt::Result 
 
 const END_TABLE: &str = "</tbody></table></div>";
 
-/// A number of seconds, as exact as it matters.
+/// A number of seconds, with as many digits as matter.
 fn seconds(seconds: f64) -> String {
     if seconds < 0.9995 {
         format!("{:.0} ms", seconds * 1000.0)
@@ -325,7 +325,7 @@ fn seconds(seconds: f64) -> String {
     }
 }
 
-/// Where a figure is not known.
+/// The cell of an unknown figure.
 const NONE: &str = "<td class=\"zero\">–</td>";
 
 const TEMPLATE: &str = include_str!("page.html");

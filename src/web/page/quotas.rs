@@ -8,7 +8,7 @@ use super::{View, escaped, second};
 use crate::ledger::QuotaReading;
 use crate::record::QuotaWindow;
 
-/// Nothing at all while no quota was told of.
+/// Writes nothing while no quota is known.
 pub(super) fn bars(html: &mut String, view: &View) -> fmt::Result {
     if view.quotas.is_empty() {
         return Ok(());
@@ -50,7 +50,7 @@ fn bar(html: &mut String, quota: &QuotaReading, now: Timestamp) -> fmt::Result {
     Ok(())
 }
 
-/// Days, hours and minutes; nothing finer matters for a quota.
+/// A duration in days, hours and minutes; nothing finer matters for a quota.
 fn until(now: Timestamp, at: Timestamp) -> String {
     let minutes = at.duration_since(now).as_secs().max(0) / 60;
     let (days, hours, minutes) = (minutes / 1440, minutes / 60 % 24, minutes % 60);

@@ -11,7 +11,7 @@ use super::kit::{
     self, Body, TOKEN, TOKEN_FIELD, client, client_with, frame, self_signed, serve, trailers,
 };
 use crate::cascade::client::{
-    Client, Code, MAX_MESSAGE, Malformation, Method, ReactiveStream, RpcError, Step, Timeouts,
+    Client, Code, MAX_MESSAGE, Malformation, Method, ReactiveStream, RpcError, RpcStep, Timeouts,
 };
 use crate::cascade::proto::reactive_component_pb::{
     FieldDiff, MessageDiff, StreamReactiveUpdatesRequest, StreamReactiveUpdatesResponse,
@@ -294,7 +294,7 @@ async fn a_silent_port_has_its_limit_and_nothing_stays_behind() {
     let silent = client_with(tasks.clone(), None, Some(&server)).with_timeouts(timeouts);
     assert_eq!(
         open(&silent).await.err(),
-        Some(RpcError::Timeout(Step::Head))
+        Some(RpcError::Timeout(RpcStep::Head))
     );
 
     let first = Bytes::from(frame(0, &response(1).encode_to_vec()));

@@ -14,7 +14,7 @@ use super::kit::{
 };
 use crate::cascade::client::dial::READ_BUFFER;
 use crate::cascade::client::{
-    Client, Code, Endpoint, Malformation, Method, RpcError, Step, Timeouts, Token,
+    Client, Code, Endpoint, Malformation, Method, RpcError, RpcStep, Timeouts, Token,
 };
 use crate::record::FollowFailure;
 
@@ -257,14 +257,14 @@ async fn silence_has_an_end_at_every_step() {
         ..patient()
     };
     let error = ask(&client(None, Some(&server)).with_timeouts(timeouts)).await;
-    assert_eq!(error, Err(RpcError::Timeout(Step::Connect)));
+    assert_eq!(error, Err(RpcError::Timeout(RpcStep::Connect)));
 
     let timeouts = Timeouts {
         head: impatient().head,
         ..patient()
     };
     let error = ask(&client(Some(&server), None).with_timeouts(timeouts)).await;
-    assert_eq!(error, Err(RpcError::Timeout(Step::Head)));
+    assert_eq!(error, Err(RpcError::Timeout(RpcStep::Head)));
 
     let server = serve(None, |_| async {
         let mut answer = kit::json(200, "");
@@ -277,7 +277,7 @@ async fn silence_has_an_end_at_every_step() {
         ..patient()
     };
     let error = ask(&client(Some(&server), None).with_timeouts(timeouts)).await;
-    assert_eq!(error, Err(RpcError::Timeout(Step::Body)));
+    assert_eq!(error, Err(RpcError::Timeout(RpcStep::Body)));
 }
 
 #[tokio::test]

@@ -4,49 +4,49 @@ use super::*;
 
 #[test]
 fn a_run_from_frames() {
-    let mut told = Told::empty();
+    let mut scenario = Scenario::empty();
     assert_eq!(
-        told.say_runs(5.1, idle().steps(0, [input(5.0)])),
+        scenario.say_runs(5.1, idle().steps(0, [input(5.0)])),
         [""; 0],
         "idle before the run begins"
     );
-    assert_eq!(told.say_runs(5.4, running()), ["5-"]);
-    assert!(told.conversation.is_running());
+    assert_eq!(scenario.say_runs(5.4, running()), ["5-"]);
+    assert!(scenario.conversation.is_running());
     assert_eq!(
-        told.say_runs(7.0, Update::default().steps(1, [done()])),
+        scenario.say_runs(7.0, Update::default().steps(1, [done()])),
         [""; 0],
         "a sparse frame"
     );
-    assert_eq!(told.say_runs(8.0, idle()), [""; 0]);
+    assert_eq!(scenario.say_runs(8.0, idle()), [""; 0]);
     assert_eq!(
-        told.conversation.current().map(|(_, ended)| ended),
-        Some(Some(told.at(8.0).at))
+        scenario.conversation.current().map(|(_, ended)| ended),
+        Some(Some(scenario.at(8.0).at))
     );
-    assert_eq!(told.tick(10.9), []);
-    assert_eq!(told.finish(11.0), ["5-8 ok"]);
-    assert!(!told.conversation.is_running());
-    assert_eq!(told.finish(12.0), [""; 0]);
+    assert_eq!(scenario.tick(10.9), []);
+    assert_eq!(scenario.finish(11.0), ["5-8 ok"]);
+    assert!(!scenario.conversation.is_running());
+    assert_eq!(scenario.finish(12.0), [""; 0]);
 }
 
 #[test]
 fn an_idle_gap_is_no_end() {
-    let mut told = Told::empty();
-    told.say(1.0, running().steps(0, [input(1.0)]));
-    told.say(2.0, idle().steps(1, [done()]));
-    assert_eq!(told.tick(4.9), []);
-    assert_eq!(told.say(4.9, running()), []);
-    assert_eq!(told.tick(60.0), [], "it works");
-    told.say(61.0, idle());
-    assert_eq!(told.finish(61.0), ["1-61 ok"]);
+    let mut scenario = Scenario::empty();
+    scenario.say(1.0, running().steps(0, [input(1.0)]));
+    scenario.say(2.0, idle().steps(1, [done()]));
+    assert_eq!(scenario.tick(4.9), []);
+    assert_eq!(scenario.say(4.9, running()), []);
+    assert_eq!(scenario.tick(60.0), [], "it works");
+    scenario.say(61.0, idle());
+    assert_eq!(scenario.finish(61.0), ["1-61 ok"]);
 }
 
 #[test]
 fn news_that_come_after_a_gap_that_was_the_end_begin_another_run() {
-    let mut told = Told::empty();
-    told.say(1.0, running().steps(0, [input(1.0)]));
-    told.say(2.0, idle().steps(1, [done()]));
+    let mut scenario = Scenario::empty();
+    scenario.say(1.0, running().steps(0, [input(1.0)]));
+    scenario.say(2.0, idle().steps(1, [done()]));
     assert_eq!(
-        told.say_runs(5.0, running()),
+        scenario.say_runs(5.0, running()),
         ["1-2 ok", "5-"],
         "no tick came between"
     );
@@ -54,35 +54,35 @@ fn news_that_come_after_a_gap_that_was_the_end_begin_another_run() {
 
 #[test]
 fn an_agent_that_says_fully_idle_is_believed_nothing_less() {
-    let mut told = Told::empty();
-    told.says_fully_idle = true;
-    told.say(1.0, running().steps(0, [input(1.0)]));
-    told.say(2.0, idle().steps(1, [done()]));
-    assert_eq!(told.tick(1000.0), [], "a subagent works");
-    assert!(told.conversation.is_running());
-    told.say(1001.0, idle().fully());
-    assert_eq!(told.tick(1001.4), []);
-    let ended = told.tick(1001.5);
-    assert_eq!(told.runs(&ended), ["1-1001 ok"]);
+    let mut scenario = Scenario::empty();
+    scenario.says_fully_idle = true;
+    scenario.say(1.0, running().steps(0, [input(1.0)]));
+    scenario.say(2.0, idle().steps(1, [done()]));
+    assert_eq!(scenario.tick(1000.0), [], "a subagent works");
+    assert!(scenario.conversation.is_running());
+    scenario.say(1001.0, idle().fully());
+    assert_eq!(scenario.tick(1001.4), []);
+    let ended = scenario.tick(1001.5);
+    assert_eq!(scenario.runs(&ended), ["1-1001 ok"]);
 }
 
 #[test]
 fn a_frame_that_says_nothing_but_fully_idle_ends_the_run() {
-    let mut told = Told::empty();
-    told.says_fully_idle = true;
-    told.say(1.0, running().steps(0, [input(1.0), done()]));
-    told.say(2.0, Update::default().fully());
-    assert_eq!(told.finish(3.0), ["1-2 ok"]);
+    let mut scenario = Scenario::empty();
+    scenario.says_fully_idle = true;
+    scenario.say(1.0, running().steps(0, [input(1.0), done()]));
+    scenario.say(2.0, Update::default().fully());
+    assert_eq!(scenario.finish(3.0), ["1-2 ok"]);
 }
 
 #[test]
 fn fully_idle_shortens_the_waiting() {
-    let mut told = Told::empty();
-    told.say(1.0, running().steps(0, [input(1.0), done()]));
-    told.say(2.0, idle());
-    told.say(2.1, idle().fully());
-    let ended = told.tick(2.6);
-    assert_eq!(told.runs(&ended), ["1-2 ok"]);
+    let mut scenario = Scenario::empty();
+    scenario.say(1.0, running().steps(0, [input(1.0), done()]));
+    scenario.say(2.0, idle());
+    scenario.say(2.1, idle().fully());
+    let ended = scenario.tick(2.6);
+    assert_eq!(scenario.runs(&ended), ["1-2 ok"]);
 }
 
 #[test]
@@ -158,50 +158,50 @@ fn cancels_and_errors() {
         ),
     ];
     for (ends, outcome) in ends {
-        let mut told = Told::empty();
-        told.say(1.0, running().steps(0, [input(1.0), done()]));
+        let mut scenario = Scenario::empty();
+        scenario.say(1.0, running().steps(0, [input(1.0), done()]));
         for end in &ends {
-            assert_eq!(told.say_runs(2.0, end.clone()), [""; 0]);
+            assert_eq!(scenario.say_runs(2.0, end.clone()), [""; 0]);
         }
-        assert_eq!(told.finish(2.0), [format!("1-2 {outcome}")], "{ends:?}");
+        assert_eq!(scenario.finish(2.0), [format!("1-2 {outcome}")], "{ends:?}");
     }
 }
 
 #[test]
 fn what_ended_one_run_says_nothing_of_the_next() {
-    let mut told = Told::empty();
-    told.say(1.0, running().steps(0, [input(1.0), done()]));
-    told.say(2.0, status(RunStatus::Canceling));
-    told.say(3.0, idle());
-    assert_eq!(told.finish(3.0), ["1-3 canceled"]);
+    let mut scenario = Scenario::empty();
+    scenario.say(1.0, running().steps(0, [input(1.0), done()]));
+    scenario.say(2.0, status(RunStatus::Canceling));
+    scenario.say(3.0, idle());
+    assert_eq!(scenario.finish(3.0), ["1-3 canceled"]);
     assert_eq!(
-        told.say(
+        scenario.say(
             200.0,
             Update::default().termination(0, Termination::Canceled)
         ),
         [],
         "late"
     );
-    told.say(201.0, running().steps(2, [input(201.0), done()]));
-    told.say(202.0, idle());
-    assert_eq!(told.finish(202.0), ["201-202 ok"]);
+    scenario.say(201.0, running().steps(2, [input(201.0), done()]));
+    scenario.say(202.0, idle());
+    assert_eq!(scenario.finish(202.0), ["201-202 ok"]);
 }
 
 #[test]
 fn what_is_lost_in_every_state() {
-    let mut told = Told::empty();
-    assert_eq!(told.lose(1.0), [], "no run");
-    told.say(1.0, idle().steps(0, [input(1.0)]));
-    assert_eq!(told.lose(2.0), [], "a message alone");
-    assert!(!told.conversation.waits());
-    told.say(3.0, running());
-    let lost = told.lose(4.0);
-    assert_eq!(told.runs(&lost), ["1-4 lost"]);
-    told.say(5.0, running().steps(1, [input(5.0), done()]));
-    told.say(6.0, idle());
-    let lost = told.lose(7.0);
-    assert_eq!(told.runs(&lost), ["5-6 ok"], "it had ended");
-    assert_eq!(told.lose(8.0), []);
+    let mut scenario = Scenario::empty();
+    assert_eq!(scenario.lose(1.0), [], "no run");
+    scenario.say(1.0, idle().steps(0, [input(1.0)]));
+    assert_eq!(scenario.lose(2.0), [], "a message alone");
+    assert!(!scenario.conversation.waits());
+    scenario.say(3.0, running());
+    let lost = scenario.lose(4.0);
+    assert_eq!(scenario.runs(&lost), ["1-4 lost"]);
+    scenario.say(5.0, running().steps(1, [input(5.0), done()]));
+    scenario.say(6.0, idle());
+    let lost = scenario.lose(7.0);
+    assert_eq!(scenario.runs(&lost), ["5-6 ok"], "it had ended");
+    assert_eq!(scenario.lose(8.0), []);
 }
 
 #[derive(Debug, Clone)]
@@ -324,19 +324,19 @@ fn any_act() -> impl Strategy<Value = Act> {
 proptest! {
     #[test]
     fn every_run_that_starts_ends_once(acts in prop::collection::vec((0..5_000_u32, any_act()), 0..60)) {
-        let mut told = Told::stream();
+        let mut scenario = Scenario::stream();
         let (mut millis, mut open, mut last_end) = (0, None, None);
         let lost = (0, Act::Lose);
         for (pause, act) in acts.into_iter().chain([lost]) {
             millis += pause;
-            let now = told.at(f64::from(millis) / 1000.0);
+            let now = scenario.at(f64::from(millis) / 1000.0);
             let events = match act {
-                Act::Listed(is_at_work) => told.conversation.take_listed(is_at_work, now),
-                Act::Lose => told.conversation.lose(now),
+                Act::Listed(is_at_work) => scenario.conversation.apply_listed(is_at_work, now),
+                Act::Lose => scenario.conversation.lose(now),
                 Act::Say(update, source, says_fully_idle) => {
-                    told.conversation.apply(&update, source, says_fully_idle, now)
+                    scenario.conversation.apply(&update, source, says_fully_idle, now)
                 }
-                Act::Tick => told.conversation.tick(now),
+                Act::Tick => scenario.conversation.tick(now),
             };
             for event in events {
                 match event {
@@ -355,7 +355,7 @@ proptest! {
                     Event::Generation { .. } | Event::StepEnded(..) => {}
                 }
             }
-            prop_assert_eq!(open.is_some(), told.conversation.is_running());
+            prop_assert_eq!(open.is_some(), scenario.conversation.is_running());
         }
         prop_assert!(open.is_none());
     }

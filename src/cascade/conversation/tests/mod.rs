@@ -1,4 +1,4 @@
-//! A conversation, told at times that the tests choose.
+//! A conversation with updates at times that the tests choose.
 
 mod ends;
 mod history;
@@ -10,18 +10,18 @@ use proptest::prelude::*;
 
 use super::news::MAX_SUBTRAJECTORIES;
 use super::*;
-use crate::cascade::telling::{generation, id, idle, running, status};
+use crate::cascade::test_updates::{generation, id, idle, running, status};
 use crate::cascade::update::{MAX_ENTRIES, Step, Termination, TrajectoryUpdate};
 
-/// A conversation, told at times in seconds since it began to be followed.
-struct Told {
+/// A conversation with updates at times in seconds since it began to be followed.
+struct Scenario {
     conversation: Conversation,
     zero: Moment,
     source: UpdateSource,
     says_fully_idle: bool,
 }
 
-impl Told {
+impl Scenario {
     fn by(source: UpdateSource) -> Self {
         // Far from the clock's own beginning, so that every time before exists.
         let zero = Moment {
@@ -46,9 +46,9 @@ impl Told {
 
     /// A stream whose first picture is that of an empty conversation.
     fn empty() -> Self {
-        let mut told = Self::stream();
-        assert_eq!(told.say(0.0, idle()), []);
-        told
+        let mut scenario = Self::stream();
+        assert_eq!(scenario.say(0.0, idle()), []);
+        scenario
     }
 
     fn at(&self, seconds: f64) -> Moment {
@@ -162,7 +162,7 @@ fn steps_ended(events: &[Event]) -> Vec<&'static str> {
     steps.collect()
 }
 
-/// The generations that were told, the fresh ones with a `!`.
+/// The generations that were reported, the fresh ones with a `!`.
 fn generations(events: &[Event]) -> Vec<String> {
     let generations = events.iter().filter_map(|event| match event {
         Event::Generation { generation, fresh } => Some(format!(

@@ -4,12 +4,12 @@ use super::*;
 
 #[test]
 fn a_run_lasts_as_long_as_its_subagents() {
-    let mut told = Told::empty();
-    told.say(1.0, running().steps(0, [input(1.0)]));
-    told.say(2.0, idle().steps(1, [done()]).with_children());
-    assert_eq!(told.tick(100.0), []);
-    told.say(101.0, idle());
-    assert_eq!(told.finish(101.0), ["1-101 ok"]);
+    let mut scenario = Scenario::empty();
+    scenario.say(1.0, running().steps(0, [input(1.0)]));
+    scenario.say(2.0, idle().steps(1, [done()]).with_children());
+    assert_eq!(scenario.tick(100.0), []);
+    scenario.say(101.0, idle());
+    assert_eq!(scenario.finish(101.0), ["1-101 ok"]);
 }
 
 fn invoked(status: StepStatus) -> Step {
@@ -23,42 +23,46 @@ fn a_subagents_step_that_is_under_way_keeps_the_run_open_on_every_way() {
         UpdateSource::Polling,
         UpdateSource::Reactive,
     ] {
-        let mut told = Told::by(source);
-        told.say(0.0, idle().steps(0, [input(-100.0), answer(-50.0)]));
-        told.say(
+        let mut scenario = Scenario::by(source);
+        scenario.say(0.0, idle().steps(0, [input(-100.0), answer(-50.0)]));
+        scenario.say(
             5.0,
             running().steps(2, [input(5.0), invoked(StepStatus::Running), answer(6.0)]),
         );
-        told.say(7.0, idle());
-        assert_eq!(told.tick(100.0), [], "{source}: it works in the background");
-        assert_eq!(told.conversation.first_open_step(None), Some(3));
+        scenario.say(7.0, idle());
+        assert_eq!(
+            scenario.tick(100.0),
+            [],
+            "{source}: it works in the background"
+        );
+        assert_eq!(scenario.conversation.first_open_step(None), Some(3));
         let done = Step {
             completed_at: Some(wall(1_000_106.0)),
             ..invoked(StepStatus::Done)
         };
-        told.say(106.5, idle().steps(3, [done]));
+        scenario.say(106.5, idle().steps(3, [done]));
         let ended = if source == UpdateSource::Polling {
             "5-106 ok"
         } else {
             "5-106.5 ok"
         };
-        assert_eq!(told.finish(106.5), [ended], "{source}");
+        assert_eq!(scenario.finish(106.5), [ended], "{source}");
     }
 }
 
 #[test]
 fn what_says_that_everything_has_ended_counts_more_than_a_step_that_stays_open() {
-    let mut told = Told::empty();
-    told.say(
+    let mut scenario = Scenario::empty();
+    scenario.say(
         1.0,
         running().steps(0, [input(1.0), invoked(StepStatus::Running), done()]),
     );
-    told.say(2.0, idle().fully());
-    assert_eq!(told.finish(2.0), ["1-2 ok"]);
-    told.say(201.0, running().steps(3, [input(201.0), done()]));
-    told.say(202.0, idle());
+    scenario.say(2.0, idle().fully());
+    assert_eq!(scenario.finish(2.0), ["1-2 ok"]);
+    scenario.say(201.0, running().steps(3, [input(201.0), done()]));
+    scenario.say(202.0, idle());
     assert_eq!(
-        told.finish(202.0),
+        scenario.finish(202.0),
         ["201-202 ok"],
         "it belongs to the run before"
     );
@@ -66,24 +70,24 @@ fn what_says_that_everything_has_ended_counts_more_than_a_step_that_stays_open()
 
 #[test]
 fn the_list_tells_of_subagents_what_a_reactive_stream_does_not() {
-    let listed = |told: &mut Told, seconds: f64, is_at_work| {
-        let now = told.at(seconds);
-        let events = told.conversation.take_listed(is_at_work, now);
-        told.runs(&events)
+    let listed = |scenario: &mut Scenario, seconds: f64, is_at_work| {
+        let now = scenario.at(seconds);
+        let events = scenario.conversation.apply_listed(is_at_work, now);
+        scenario.runs(&events)
     };
-    let mut told = Told::by(UpdateSource::Reactive);
-    told.say(0.0, idle().steps(0, [input(-100.0), answer(-50.0)]));
-    told.say(5.0, running().steps(2, [input(5.0)]));
+    let mut scenario = Scenario::by(UpdateSource::Reactive);
+    scenario.say(0.0, idle().steps(0, [input(-100.0), answer(-50.0)]));
+    scenario.say(5.0, running().steps(2, [input(5.0)]));
     assert_eq!(
-        listed(&mut told, 5.5, true),
+        listed(&mut scenario, 5.5, true),
         [""; 0],
         "the agent itself works"
     );
-    told.say(6.0, idle().steps(3, [answer(5.9)]));
-    assert_eq!(listed(&mut told, 6.5, true), [""; 0]);
-    assert_eq!(told.tick(100.0), [], "subagents work");
+    scenario.say(6.0, idle().steps(3, [answer(5.9)]));
+    assert_eq!(listed(&mut scenario, 6.5, true), [""; 0]);
+    assert_eq!(scenario.tick(100.0), [], "subagents work");
     let work = idle().steps(0, [answer(97.0)]).main;
-    told.say(
+    scenario.say(
         100.5,
         Update::default().sub(
             "s",
@@ -93,13 +97,17 @@ fn the_list_tells_of_subagents_what_a_reactive_stream_does_not() {
             },
         ),
     );
-    assert_eq!(listed(&mut told, 101.0, false), [""; 0]);
-    assert_eq!(told.finish(101.0), ["5-97 ok"], "by the agent's own times");
-    told.say(300.0, running().steps(4, [input(300.0)]));
-    told.say(301.0, idle().steps(5, [answer(301.0)]));
-    assert_eq!(listed(&mut told, 302.0, false), [""; 0]);
+    assert_eq!(listed(&mut scenario, 101.0, false), [""; 0]);
     assert_eq!(
-        told.finish(302.0),
+        scenario.finish(101.0),
+        ["5-97 ok"],
+        "by the agent's own times"
+    );
+    scenario.say(300.0, running().steps(4, [input(300.0)]));
+    scenario.say(301.0, idle().steps(5, [answer(301.0)]));
+    assert_eq!(listed(&mut scenario, 302.0, false), [""; 0]);
+    assert_eq!(
+        scenario.finish(302.0),
         ["300-301 ok"],
         "a stream that shows the end tells it best"
     );
@@ -111,23 +119,23 @@ fn a_subagent_that_is_seen_to_work_later_reopens_the_run() {
         status: Some(status),
         ..TrajectoryUpdate::default()
     };
-    let mut told = Told::empty();
-    told.say(1.0, running().steps(0, [input(1.0)]));
-    told.say(2.0, idle().steps(1, [done()]));
-    told.say(3.0, Update::default().sub("s", of(RunStatus::Running)));
-    assert_eq!(told.tick(100.0), []);
-    told.say(101.0, Update::default().sub("s", of(RunStatus::Idle)));
-    assert_eq!(told.finish(101.0), ["1-101 ok"]);
-    told.say(300.0, running().steps(2, [input(300.0)]));
-    told.say(301.0, idle().steps(3, [done()]));
-    told.say(302.0, Update::default().with_children());
+    let mut scenario = Scenario::empty();
+    scenario.say(1.0, running().steps(0, [input(1.0)]));
+    scenario.say(2.0, idle().steps(1, [done()]));
+    scenario.say(3.0, Update::default().sub("s", of(RunStatus::Running)));
+    assert_eq!(scenario.tick(100.0), []);
+    scenario.say(101.0, Update::default().sub("s", of(RunStatus::Idle)));
+    assert_eq!(scenario.finish(101.0), ["1-101 ok"]);
+    scenario.say(300.0, running().steps(2, [input(300.0)]));
+    scenario.say(301.0, idle().steps(3, [done()]));
+    scenario.say(302.0, Update::default().with_children());
     assert_eq!(
-        told.tick(400.0),
+        scenario.tick(400.0),
         [],
         "a sparse frame says that children work"
     );
-    told.say(401.0, idle());
-    assert_eq!(told.finish(401.0), ["300-401 ok"]);
+    scenario.say(401.0, idle());
+    assert_eq!(scenario.finish(401.0), ["300-401 ok"]);
 }
 
 #[test]
@@ -137,18 +145,18 @@ fn what_the_stream_said_of_subagents_counts_until_it_is_left() {
         ..idle().steps(0, [done()]).main
     };
     for source in [UpdateSource::Polling, UpdateSource::Reactive] {
-        let mut told = Told::empty();
-        told.say(
+        let mut scenario = Scenario::empty();
+        scenario.say(
             1.0,
             running()
                 .steps(0, [input(1.0)])
                 .sub("inside", of(Some(RunStatus::Running))),
         );
-        told.say(2.0, idle().steps(1, [done()]));
-        assert_eq!(told.tick(100.0), [], "it works");
-        // Inside of a step, no status is told on these ways.
-        told.source = source;
-        told.say(
+        scenario.say(2.0, idle().steps(1, [done()]));
+        assert_eq!(scenario.tick(100.0), [], "it works");
+        // Inside of a step, these methods report no status.
+        scenario.source = source;
+        scenario.say(
             101.0,
             Update {
                 after_gap: true,
@@ -156,21 +164,21 @@ fn what_the_stream_said_of_subagents_counts_until_it_is_left() {
             }
             .sub("inside", of(None)),
         );
-        assert_eq!(told.finish(101.0).len(), 1, "{source}");
+        assert_eq!(scenario.finish(101.0).len(), 1, "{source}");
     }
 }
 
 #[test]
 fn what_was_asked_of_a_subagent_stays_when_its_conversation_is_asked_for_next() {
-    let mut told = Told::polling();
-    told.say(1.0, running().steps(0, [input(1.0)]));
+    let mut scenario = Scenario::polling();
+    scenario.say(1.0, running().steps(0, [input(1.0)]));
     let works = TrajectoryUpdate {
         status: Some(RunStatus::Running),
         ..TrajectoryUpdate::default()
     };
-    told.say(2.0, Update::default().sub("own", works));
-    told.say(2.0, idle().steps(1, [done()]));
-    assert_eq!(told.tick(100.0), []);
+    scenario.say(2.0, Update::default().sub("own", works));
+    scenario.say(2.0, idle().steps(1, [done()]));
+    assert_eq!(scenario.tick(100.0), []);
 }
 
 #[test]
@@ -179,19 +187,19 @@ fn subagents_before_the_main_trajectory_are_no_picture_of_it() {
         .steps(0, [input(-90.0), answer(-80.0)])
         .generations(0, [generation("a")])
         .main;
-    let mut told = Told::stream();
-    let events = told.say(1.0, Update::default().sub("s", of_sub.clone()));
+    let mut scenario = Scenario::stream();
+    let events = scenario.say(1.0, Update::default().sub("s", of_sub.clone()));
     assert_eq!(
         (generations(&events), events.len()),
         (vec!["a".to_owned()], 1)
     );
     assert_eq!(
-        told.say(2.0, idle().steps(0, [input(-100.0), answer(-50.0)])),
+        scenario.say(2.0, idle().steps(0, [input(-100.0), answer(-50.0)])),
         []
     );
-    assert_eq!(told.conversation.known(Some(&id("s"))), (2, 1));
-    assert_eq!(told.conversation.known(Some(&id("t"))), (0, 0));
-    let events = told.say(3.0, running().steps(2, [input(3.0)]).sub("s", of_sub));
+    assert_eq!(scenario.conversation.known(Some(&id("s"))), (2, 1));
+    assert_eq!(scenario.conversation.known(Some(&id("t"))), (0, 0));
+    let events = scenario.say(3.0, running().steps(2, [input(3.0)]).sub("s", of_sub));
     assert_eq!(
         steps_ended(&events),
         ["user_input"],
@@ -211,15 +219,15 @@ fn a_new_subagent_counts_and_an_older_one_is_history() {
             .generations(0, [generation(name)])
             .main
     };
-    let mut told = Told::stream();
+    let mut scenario = Scenario::stream();
     let first = running().steps(0, [input(-90.0), done(), input(-10.0)]);
-    let events = told.say(
+    let events = scenario.say(
         1.0,
         first.sub("old", of(-80.0, "a")).sub("new", of(-5.0, "b")),
     );
     assert_eq!(steps_ended(&events), ["user_input", "planner_response"]);
     assert_eq!(generations(&events), ["a", "b!"]);
-    let events = told.say(
+    let events = scenario.say(
         2.0,
         Update::default()
             .sub("newer", of(1.5, "c"))
@@ -233,18 +241,21 @@ fn a_new_subagent_counts_and_an_older_one_is_history() {
 
 #[test]
 fn an_adopted_conversation_is_not_told_again() {
-    let mut told = Told::empty();
-    let mut other = Told::empty();
+    let mut scenario = Scenario::empty();
+    let mut other = Scenario::empty();
     let frame = running()
         .steps(0, [input(1.0), done()])
         .generations(0, [generation("a")]);
     other.say(1.0, frame.clone());
-    told.say(1.0, running().steps(0, [input(1.0)]));
-    told.conversation.adopt(id("s"), other.conversation);
-    assert_eq!(told.say(2.0, Update::default().sub("s", frame.main)), []);
-    told.say(3.0, idle().steps(1, [done()]));
-    assert_eq!(told.tick(100.0), [], "the subagent works");
-    told.say(
+    scenario.say(1.0, running().steps(0, [input(1.0)]));
+    scenario.conversation.adopt(id("s"), other.conversation);
+    assert_eq!(
+        scenario.say(2.0, Update::default().sub("s", frame.main)),
+        []
+    );
+    scenario.say(3.0, idle().steps(1, [done()]));
+    assert_eq!(scenario.tick(100.0), [], "the subagent works");
+    scenario.say(
         101.0,
         Update::default().sub(
             "s",
@@ -254,5 +265,5 @@ fn an_adopted_conversation_is_not_told_again() {
             },
         ),
     );
-    assert_eq!(told.finish(101.0), ["1-101 ok"]);
+    assert_eq!(scenario.finish(101.0), ["1-101 ok"]);
 }

@@ -67,7 +67,7 @@ pub(super) struct Script {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Cascade {
     runs: bool,
-    /// A subagent works, of which only the list tells.
+    /// A subagent works, which only the list shows.
     has_subagent: bool,
     messages: Vec<SystemTime>,
     /// When it last changed, where the list tells.
@@ -532,7 +532,7 @@ fn stream(world: World, kind: Stream, id: &str) -> Response<Body> {
         .unwrap()
 }
 
-/// A house that follows whomever it is told to.
+/// A follower of the endpoints that the test announces.
 pub(super) struct Follower {
     pub(super) endpoints: watch::Sender<Option<Endpoint>>,
     pub(super) tasks: TaskTracker,

@@ -1,4 +1,4 @@
-//! Which conversation a call belongs to, whoever tells it and whenever.
+//! Which conversation a call belongs to, from every source and in every order.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! All that is known, told at times that the tests choose.
+//! The correlator's state, with input at times that the tests choose.
 
 mod belonging;
 mod overlap;
@@ -13,7 +13,7 @@ use proptest::prelude::*;
 
 use super::calls::MAX_RECENT;
 use super::*;
-use crate::cascade::telling::{generation, id, idle, running};
+use crate::cascade::test_updates::{generation, id, idle, running};
 use crate::cascade::update::{AgentUsage, Generation, Step};
 use crate::record::{
     Call, CallIds, CascadeRun, Correlated, Correlation, CorrelationMethod, Host, Label as _, Model,
@@ -21,9 +21,9 @@ use crate::record::{
     TokenKind, TokenUsage, TraceContext, TraceParent,
 };
 
-/// The state, told at times in seconds since the agent began to be followed.
+/// The state, with input at times in seconds since the agent began to be followed.
 struct Told {
-    state: State,
+    state: CorrelatorState,
     zero: Moment,
     facts: Vec<Fact>,
 }
@@ -36,7 +36,7 @@ impl Told {
             wall: wall(0.0),
         };
         Self {
-            state: State::default(),
+            state: CorrelatorState::default(),
             zero,
             facts: Vec::new(),
         }
@@ -78,17 +78,17 @@ impl Told {
     /// Returns whether the agent should be asked.
     fn take(&mut self, seconds: f64, call: &mut Call) -> bool {
         let Arrival {
-            told,
+            named_by,
             is_open,
             facts,
         } = self.state.correlate(call, self.at(seconds));
         self.facts.extend(facts);
-        let facts = self.state.take(call, told, self.at(seconds));
+        let facts = self.state.record_call(call, named_by, self.at(seconds));
         self.facts.extend(facts);
         is_open
     }
 
-    /// The places that were told later, since the last time.
+    /// The places that were reported later, since the last time.
     fn placed_later(&mut self) -> Vec<(u64, TraceContext)> {
         let later = std::mem::take(&mut self.facts)
             .into_iter()

@@ -1,10 +1,10 @@
-//! Runs of one conversation never overlap, whoever tells of them, in whichever order, and whatever
-//! is lost on the way.
+//! Runs of one conversation never overlap, whichever sources report them, in whichever order, and
+//! whatever is lost on the way.
 
 use super::*;
-use crate::cascade::telling::status;
+use crate::cascade::test_updates::status;
 
-/// What a conversation is like when it is told of: the truth, of which each way shows a part.
+/// What a conversation is really like when it is reported; each source shows a part of it.
 #[derive(Debug, Clone, Copy)]
 enum Act {
     /// The agent answers, with an answer, an error, or a tool.

@@ -41,7 +41,7 @@ impl Told {
         }
     }
 
-    /// Hands a call on; a place that is known at once is as good as one that is told later.
+    /// Records a call; a place that is known at once is as good as one that is reported later.
     fn place_of(&mut self, seconds: f64, call: Call) {
         let number = call.number;
         let place = self.placed(seconds, call);
@@ -51,7 +51,7 @@ impl Told {
         }));
     }
 
-    /// All that was told since the last time.
+    /// All facts since the last time.
     fn traces(&mut self) -> Traces {
         let facts = std::mem::take(&mut self.facts);
         let mut within: BTreeMap<_, Vec<u64>> = BTreeMap::new();

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::names::{StepKind, StepStatus, Termination};
 use super::state::Trajectory;
 use crate::demo::models::{Card, card};
-use crate::demo::usage::Usage;
+use crate::demo::usage::UsageMetadata;
 
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,10 +14,10 @@ pub(in crate::demo::agent) struct Step {
     pub(in crate::demo::agent) status: StepStatus,
     pub(in crate::demo::agent) created: Timestamp,
     pub(in crate::demo::agent) completed: Option<Timestamp>,
-    /// What was said, looked for, or went wrong.
+    /// The text of the message, query or error.
     pub(in crate::demo::agent) text: String,
     pub(in crate::demo::agent) execution: String,
-    /// The trajectory of the subagent that works in it, where it is told inside of it.
+    /// The trajectory of the subagent that works in it, where it is reported inside of the step.
     pub(in crate::demo::agent) inside: Option<Box<Trajectory>>,
 }
 
@@ -91,7 +91,7 @@ impl Step {
         }
     }
 
-    /// The same with a text.
+    /// The same step with a text.
     pub(in crate::demo::agent) fn saying(self, text: impl Into<String>) -> Self {
         Self {
             text: text.into(),
@@ -99,7 +99,7 @@ impl Step {
         }
     }
 
-    /// The same, at its end from the start.
+    /// The same step, completed at its start.
     pub(in crate::demo::agent) fn at_once(self) -> Self {
         Self {
             completed: Some(self.created),
@@ -107,7 +107,7 @@ impl Step {
         }
     }
 
-    /// Comes to its end.
+    /// Ends the step.
     pub(in crate::demo::agent) fn end(&mut self, status: StepStatus, now: Timestamp) {
         self.status = status;
         self.completed = Some(now);
@@ -134,12 +134,12 @@ impl Generation {
         }
     }
 
-    /// Another attempt that came to nothing.
+    /// Adds a refused attempt.
     pub(in crate::demo::agent) fn refused(&mut self, trace: String) {
         self.attempts.push(Attempt { trace, usage: None });
     }
 
-    /// The attempt that was answered; its usage stands in both places.
+    /// Adds the answered attempt; its usage is also that of the call.
     pub(in crate::demo::agent) fn answered(
         &mut self,
         model: &str,
@@ -158,10 +158,10 @@ impl Generation {
 }
 
 impl Stats {
-    /// What the language server makes of the wire's counts. For Claude it knows another response id
+    /// The language server's form of the wire's counts. For Claude it knows another response id
     /// than the wire's, which then is the message's.
     pub(in crate::demo::agent) fn new(
-        usage: Usage,
+        usage: UsageMetadata,
         model: &str,
         wire_id: &str,
         trace: &str,

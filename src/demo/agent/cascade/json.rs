@@ -195,7 +195,7 @@ mod tests {
 
     use super::*;
     use crate::demo::agent::cascade::StepStatus;
-    use crate::demo::usage::Usage;
+    use crate::demo::usage::UsageMetadata;
 
     #[test]
     fn defaults_are_left_out_but_empty_messages_and_elements_stay() {
@@ -223,12 +223,12 @@ mod tests {
 
     #[test]
     fn a_call_counts_as_the_language_server_does_and_repeats_its_usage() {
-        let usage = Usage {
+        let usage = UsageMetadata {
             prompt_token_count: 17_933,
             cached_content_token_count: 15_942,
             candidates_token_count: 56,
             thoughts_token_count: 44,
-            ..Usage::default()
+            ..UsageMetadata::default()
         };
         let mut call = Generation::new("claude-opus-4-6-thinking", "e", 3, Timestamp::UNIX_EPOCH);
         call.refused("t1".to_owned());

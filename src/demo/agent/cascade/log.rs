@@ -1,4 +1,4 @@
-//! The agent's own log: the truth about runs and calls, against which others may be judged.
+//! The agent's own log: the ground truth of runs and calls.
 
 use std::collections::VecDeque;
 

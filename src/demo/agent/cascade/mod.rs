@@ -1,17 +1,17 @@
-//! What the stand-in language server knows of its conversations (cascades), and its own log of what
+//! The state of the stand-in language server's conversations (cascades), and its own log of what
 //! happened in them.
 //!
-//! What enters: changes, each at one moment of the clock. What leaves: snapshots in order, none
-//! left out, as JSON or as they are; and the [`Log`], which is the truth about runs and calls. It
-//! never opens a socket.
+//! Input: changes, each at one moment of the clock. Output: snapshots in order, none left out, as
+//! JSON or as they are; and the [`Log`], the ground truth of runs and calls. It never opens a
+//! socket.
 
-mod audience;
 mod entries;
 mod json;
 mod log;
 mod names;
 mod state;
 mod store;
+mod viewers;
 
 pub use log::{CallEnd, CallEntry, Log, RunEnd, RunEntry};
 
@@ -19,4 +19,4 @@ pub(super) use entries::{Generation, Stats, Step};
 pub(super) use json::{Document, documents, without_defaults};
 pub(super) use names::{RunStatus, StepKind, StepStatus, Termination};
 pub(super) use state::{Cascade, Subagent, Trajectory};
-pub(super) use store::{Snapshots, Store, Thread};
+pub(super) use store::{Snapshots, Store, StoredConversation};

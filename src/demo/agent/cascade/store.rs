@@ -1,4 +1,4 @@
-//! All conversations of one agent, and everybody who follows one of them.
+//! The conversations of one agent, and the streams of their states.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,30 +7,30 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::broadcast;
 
-use super::audience::{Audience, Place};
 use super::log::Log;
 use super::state::Cascade;
+use super::viewers::{StayingViewer, Viewers};
 
 /// The conversations in the order of their beginning.
 #[derive(Debug, Default)]
 pub(in crate::demo::agent) struct Store {
-    threads: Mutex<VecDeque<Arc<Thread>>>,
+    conversations: Mutex<VecDeque<Arc<StoredConversation>>>,
     log: Arc<Mutex<Log>>,
 }
 
-/// One conversation: its present state, and the news of it.
+/// One conversation: its current state, and the channel of its changes.
 #[derive(Debug)]
-pub(in crate::demo::agent) struct Thread {
+pub(in crate::demo::agent) struct StoredConversation {
     state: Mutex<Arc<Cascade>>,
     news: broadcast::Sender<Arc<Cascade>>,
-    audience: Audience,
+    viewers: Viewers,
     log: Arc<Mutex<Log>>,
 }
 
-/// What somebody asks for by its id: a conversation, or a subagent of one.
+/// What an id names: a conversation, or a subagent of one.
 #[derive(Debug, Clone)]
 pub(in crate::demo::agent) struct Subject {
-    thread: Arc<Thread>,
+    stored: Arc<StoredConversation>,
     subagent: Option<usize>,
 }
 
@@ -39,53 +39,55 @@ pub(in crate::demo::agent) struct Snapshots {
     first: Option<Arc<Cascade>>,
     news: broadcast::Receiver<Arc<Cascade>>,
     subagent: Option<usize>,
-    /// Given up with the snapshots.
-    _place: Option<Place>,
+    /// Held as long as the snapshots.
+    _place: Option<StayingViewer>,
 }
 
 impl Store {
-    /// Begins a conversation. The oldest ones that nobody speaks in any more are forgotten.
-    pub(in crate::demo::agent) fn open(&self, cascade: Cascade) -> Arc<Thread> {
-        let thread = Arc::new(Thread {
+    /// Begins a conversation. The oldest ones that are over are dropped.
+    pub(in crate::demo::agent) fn open(&self, cascade: Cascade) -> Arc<StoredConversation> {
+        let stored = Arc::new(StoredConversation {
             state: Mutex::new(Arc::new(cascade)),
             news: broadcast::Sender::new(NEWS),
-            audience: Audience::default(),
+            viewers: Viewers::default(),
             log: Arc::clone(&self.log),
         });
-        let mut threads = lock(&self.threads);
-        threads.push_back(Arc::clone(&thread));
-        while threads.len() > MAX_THREADS {
-            let Some(at) = threads
+        let mut conversations = lock(&self.conversations);
+        conversations.push_back(Arc::clone(&stored));
+        while conversations.len() > MAX_CONVERSATIONS {
+            let Some(at) = conversations
                 .iter()
-                .position(|thread| Arc::strong_count(thread) == 1)
+                .position(|stored| Arc::strong_count(stored) == 1)
             else {
                 break;
             };
-            threads.remove(at);
+            conversations.remove(at);
         }
-        thread
+        stored
     }
 
-    /// What this id stands for.
+    /// Finds what an id names.
     pub(in crate::demo::agent) fn find(&self, id: &str) -> Option<Subject> {
-        lock(&self.threads).iter().find_map(|thread| {
-            let state = thread.state();
+        lock(&self.conversations).iter().find_map(|stored| {
+            let state = stored.state();
             let subagent = state
                 .subagents
                 .iter()
                 .position(|subagent| subagent.inside.is_none() && subagent.id == id);
             (state.id == id || subagent.is_some()).then(|| Subject {
-                thread: Arc::clone(thread),
+                stored: Arc::clone(stored),
                 subagent,
             })
         })
     }
 
-    /// Every conversation, those of subagents included, for somebody who looks at the list.
+    /// Every conversation, those of subagents included, for a client that asks for the list.
     pub(in crate::demo::agent) fn all(&self) -> Vec<Cascade> {
-        let threads = lock(&self.threads).clone();
-        threads.iter().for_each(|thread| thread.audience.glance());
-        let states = threads.iter().map(|thread| thread.state());
+        let conversations = lock(&self.conversations).clone();
+        conversations
+            .iter()
+            .for_each(|stored| stored.viewers.note_listing());
+        let states = conversations.iter().map(|stored| stored.state());
         states
             .flat_map(|state| {
                 let own = state
@@ -107,13 +109,13 @@ impl Store {
     }
 }
 
-impl Thread {
-    /// As it stands.
+impl StoredConversation {
+    /// The current state.
     pub(in crate::demo::agent) fn state(&self) -> Arc<Cascade> {
         Arc::clone(&lock(&self.state))
     }
 
-    /// Changes the state at one moment, and tells those who follow it afterwards.
+    /// Changes the state at one moment, and notifies its followers afterwards.
     pub(in crate::demo::agent) fn write<T>(
         &self,
         change: impl FnOnce(&mut Cascade, Timestamp) -> T,
@@ -123,47 +125,46 @@ impl Thread {
         let cascade = Arc::make_mut(&mut state);
         cascade.modified = now;
         let result = change(cascade, now);
-        // Without receivers there is nobody to tell.
+        // It is fine if there are no receivers.
         let _ = self.news.send(Arc::clone(&state));
         result
     }
 
-    /// Writes into the log. Within [`Thread::write`] the entry is there before anybody sees the new
-    /// state.
+    /// Writes to the log. Within [`StoredConversation::write`] the entry is there before any client
+    /// sees the new state.
     pub(in crate::demo::agent) fn note(&self, note: impl FnOnce(&mut Log)) {
         note(&mut lock(&self.log));
     }
 
-    /// Within the [`Thread::write`] that ends a run: who does not stay has to look again to see the
-    /// next one.
-    pub(in crate::demo::agent) fn dismiss(&self) {
-        self.audience.dismiss();
+    /// Within the [`StoredConversation::write`] that ends a run: a client without a staying stream
+    /// has to look again to see the next one.
+    pub(in crate::demo::agent) fn run_ended(&self) {
+        self.viewers.run_ended();
     }
 
-    /// Waits until somebody is there who will see the next run; `false` when nobody came for so
-    /// long.
+    /// Waits for a client that will see the next run; `false` when none came within `limit`.
     pub(in crate::demo::agent) async fn is_watched(&self, limit: Duration) -> bool {
-        self.audience.wait(limit).await
+        self.viewers.wait(limit).await
     }
 }
 
 impl Subject {
-    /// As it stands, for somebody who looks.
+    /// The current state, for a client that looks once.
     pub(in crate::demo::agent) fn state(&self) -> Option<Cascade> {
-        let state = self.thread.state();
-        self.thread.audience.look();
+        let state = self.stored.state();
+        self.stored.viewers.note_request();
         view(&state, self.subagent)
     }
 
-    /// Its present state, then every later one, for somebody who stays across runs or just looks at
-    /// the next one.
+    /// The current state, then every later one, for a client that stays across runs or just looks
+    /// at the next one.
     pub(in crate::demo::agent) fn follow(&self, stays: bool) -> Snapshots {
         // Under the lock no state can fall between the two.
-        let state = lock(&self.thread.state);
-        let news = self.thread.news.subscribe();
-        let place = stays.then(|| self.thread.audience.stay());
+        let state = lock(&self.stored.state);
+        let news = self.stored.news.subscribe();
+        let place = stays.then(|| self.stored.viewers.join());
         if !stays {
-            self.thread.audience.look();
+            self.stored.viewers.note_request();
         }
         Snapshots {
             first: Some(Arc::clone(&state)),
@@ -209,8 +210,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// States that a slow reader may be behind; a run has about thirty.
 const NEWS: usize = 1024;
-/// Conversations that are remembered beyond those that go on.
-const MAX_THREADS: usize = 64;
+/// Most conversations that are kept besides those that go on.
+const MAX_CONVERSATIONS: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -228,10 +229,10 @@ mod tests {
     #[tokio::test]
     async fn a_follower_sees_every_state_in_order() {
         let store = Store::default();
-        let thread = store.open(cascade(0));
+        let stored = store.open(cascade(0));
         let mut snapshots = store.find("c0").unwrap().follow(true);
         for status in [RunStatus::Running, RunStatus::Canceling, RunStatus::Idle] {
-            thread.write(|cascade, _| cascade.main.status = status);
+            stored.write(|cascade, _| cascade.main.status = status);
         }
         let mut seen = Vec::new();
         for _ in 0..4 {
@@ -254,7 +255,7 @@ mod tests {
         let kept = store.open(cascade(0));
         drop(store.open(cascade(1)));
         let mut forgotten = store.find("c1").unwrap().follow(true);
-        for number in 2..=MAX_THREADS {
+        for number in 2..=MAX_CONVERSATIONS {
             drop(store.open(cascade(number)));
         }
         assert!(

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::envelope;
 use super::fault::Fault;
-use super::stream::Rung;
+use super::stream::StreamKind;
 use crate::demo::agent::Rungs;
 use crate::demo::agent::cascade::{Cascade, Document, Trajectory, documents, without_defaults};
 
@@ -30,7 +30,7 @@ impl AgentState {
     }
 }
 
-impl Rung for AgentState {
+impl StreamKind for AgentState {
     const STAYS: bool = true;
 
     fn off(rungs: Rungs) -> Option<Fault> {
@@ -48,7 +48,7 @@ impl Rung for AgentState {
     }
 }
 
-/// What has changed; `None` when nothing that is told has.
+/// What has changed; `None` when nothing in the message has.
 fn update(last: Option<&Cascade>, now: &Cascade) -> Option<Value> {
     let main = trajectory(last.map(|last| &last.main), &now.main);
     let subagents: Map<_, _> = subagents(last, now).collect();

@@ -1,16 +1,16 @@
-//! What only the demo has, on the HTTP port: the log to read, streams to switch off and on, streams
-//! to cut.
+//! The demo's own endpoints on the HTTP port: the log to read, streams to switch off and on,
+//! streams to cut.
 
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 
 use super::Server;
+use super::body::ResponseBody;
 use super::dispatch::{document, status};
-use super::flow::Flow;
 
 /// Answers `GET /demo/log`, `POST /demo/rungs` and `POST /demo/cut`.
-pub(super) fn answer(server: &Server, head: &Parts, body: &Bytes) -> Response<Flow> {
+pub(super) fn answer(server: &Server, head: &Parts, body: &Bytes) -> Response<ResponseBody> {
     match (&head.method, head.uri.path()) {
         (&Method::GET, "/demo/log") => {
             // Strings and numbers only: serialisation has nothing to fail at.

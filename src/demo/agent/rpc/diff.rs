@@ -6,7 +6,7 @@ use super::wire::{
     Change, FieldDiff, KeyChange, MapDiff, MapKeyDiff, MessageDiff, RepeatedDiff, SingularValue,
 };
 
-/// What makes `new` of `old`.
+/// The difference that turns `old` into `new`.
 pub(super) fn between(old: &Message, new: &Message) -> MessageDiff {
     let cleared = old.0.keys().filter(|number| !new.0.contains_key(number));
     let cleared = cleared.map(|number| (*number, Change::Clear(true)));
@@ -59,7 +59,7 @@ fn change(old: Option<&Field>, new: &Field) -> Option<Change> {
 
 fn entry(key: &str, change: KeyChange) -> MapKeyDiff {
     let key = SingularValue {
-        value: Some(wire::Value::Text(key.to_owned())),
+        value: Some(wire::WireValue::Text(key.to_owned())),
     };
     MapKeyDiff {
         map_key: Some(key),
@@ -86,14 +86,14 @@ fn elements(old: &[Value], new: &[Value]) -> RepeatedDiff {
 /// one.
 fn value(old: Option<&Value>, new: &Value) -> SingularValue {
     let value = match new {
-        Value::Bool(value) => wire::Value::Bool(*value),
-        Value::Enum(value) => wire::Value::Enum(*value),
-        Value::Int32(value) => wire::Value::Int32(*value),
-        Value::Int64(value) => wire::Value::Int64(*value),
-        Value::Uint32(value) => wire::Value::Uint32(*value),
-        Value::Uint64(value) => wire::Value::Uint64(*value),
-        Value::Text(value) => wire::Value::Text(value.clone()),
-        Value::Message(new) => wire::Value::Message(match old {
+        Value::Bool(value) => wire::WireValue::Bool(*value),
+        Value::Enum(value) => wire::WireValue::Enum(*value),
+        Value::Int32(value) => wire::WireValue::Int32(*value),
+        Value::Int64(value) => wire::WireValue::Int64(*value),
+        Value::Uint32(value) => wire::WireValue::Uint32(*value),
+        Value::Uint64(value) => wire::WireValue::Uint64(*value),
+        Value::Text(value) => wire::WireValue::Text(value.clone()),
+        Value::Message(new) => wire::WireValue::Message(match old {
             Some(Value::Message(old)) => between(old, new),
             _ => between(&Message::default(), new),
         }),
@@ -153,7 +153,8 @@ pub(super) mod tests {
                         _ => BTreeMap::new(),
                     };
                     for MapKeyDiff { map_key, change } in &new.map_key_diffs {
-                        let Some(wire::Value::Text(key)) = map_key.clone().unwrap().value else {
+                        let Some(wire::WireValue::Text(key)) = map_key.clone().unwrap().value
+                        else {
                             panic!("a text")
                         };
                         match change.as_ref().unwrap() {
@@ -174,14 +175,14 @@ pub(super) mod tests {
 
     fn merged(old: Option<Value>, new: &SingularValue) -> Value {
         match new.value.clone().unwrap() {
-            wire::Value::Bool(value) => Value::Bool(value),
-            wire::Value::Enum(value) => Value::Enum(value),
-            wire::Value::Int32(value) => Value::Int32(value),
-            wire::Value::Int64(value) => Value::Int64(value),
-            wire::Value::Uint32(value) => Value::Uint32(value),
-            wire::Value::Uint64(value) => Value::Uint64(value),
-            wire::Value::Text(value) => Value::Text(value),
-            wire::Value::Message(diff) => {
+            wire::WireValue::Bool(value) => Value::Bool(value),
+            wire::WireValue::Enum(value) => Value::Enum(value),
+            wire::WireValue::Int32(value) => Value::Int32(value),
+            wire::WireValue::Int64(value) => Value::Int64(value),
+            wire::WireValue::Uint32(value) => Value::Uint32(value),
+            wire::WireValue::Uint64(value) => Value::Uint64(value),
+            wire::WireValue::Text(value) => Value::Text(value),
+            wire::WireValue::Message(diff) => {
                 let mut message = match old {
                     Some(Value::Message(message)) => message,
                     _ => Message::default(),

@@ -1,4 +1,4 @@
-//! From a request to its method: protocol, token, body.
+//! Dispatches a request to its method: checks protocol, token and body.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::agent_state::AgentState;
+use super::body::ResponseBody;
 use super::envelope::{self, Framing};
 use super::fault::Fault;
-use super::flow::Flow;
 use super::reactive::Reactive;
 use super::{Server, control, stream, unary};
 
@@ -26,7 +26,7 @@ pub(in crate::demo::agent) enum Port {
     Http,
 }
 
-/// How a client speaks.
+/// The protocol of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Dialect {
     /// `application/json`
@@ -37,12 +37,12 @@ enum Dialect {
     Proto(Framing),
 }
 
-/// Answers one request; every path leads to a response.
+/// Answers one request.
 pub(in crate::demo::agent) async fn answer(
     server: Arc<Server>,
     port: Port,
     request: Request<Incoming>,
-) -> Response<Flow> {
+) -> Response<ResponseBody> {
     let (head, body) = request.into_parts();
     let limited = Limited::new(body, BODY_LIMIT).collect();
     let Ok(Ok(body)) = timeout(BODY_TIMEOUT, limited).await else {
@@ -56,7 +56,7 @@ pub(in crate::demo::agent) async fn answer(
     }
 }
 
-fn call(server: &Arc<Server>, method: &str, head: &Parts, body: &Bytes) -> Response<Flow> {
+fn call(server: &Arc<Server>, method: &str, head: &Parts, body: &Bytes) -> Response<ResponseBody> {
     let Some(dialect) = Dialect::of(head) else {
         return status(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     };
@@ -82,7 +82,7 @@ fn call(server: &Arc<Server>, method: &str, head: &Parts, body: &Bytes) -> Respo
         (_, Dialect::Unary { gzip }) => asked(body)
             .and_then(|asked| unary::answer(&server.store, method, &asked))
             .map(|answer| document(StatusCode::OK, &answer, gzip)),
-        // The real one speaks gRPC here, too; nobody asks the stand-in to.
+        // The real server speaks gRPC here, too; the stand-in need not.
         (_, Dialect::Json(_) | Dialect::Proto(_)) => return dialect.missing(),
     };
     answered.unwrap_or_else(|fault| dialect.refuse(fault))
@@ -123,7 +123,7 @@ impl Dialect {
     }
 
     /// A method that does not exist, which no protocol handler ever sees.
-    fn missing(self) -> Response<Flow> {
+    fn missing(self) -> Response<ResponseBody> {
         match self {
             Self::Json(Framing::Grpc { .. }) | Self::Proto(Framing::Grpc { .. }) => {
                 self.refuse(Fault::NO_METHOD)
@@ -133,17 +133,17 @@ impl Dialect {
     }
 
     /// An error in place of an answer.
-    fn refuse(self, fault: Fault) -> Response<Flow> {
+    fn refuse(self, fault: Fault) -> Response<ResponseBody> {
         let (framing, content_type) = match self {
             Self::Unary { gzip } => return document(fault.code.status(), &fault.document(), gzip),
             Self::Json(framing) => (framing, JSON_STREAM),
             Self::Proto(framing) => (framing, framing.proto()),
         };
         let mut response = match framing.end(Some(fault)).into_data() {
-            Ok(end) => Response::new(Flow::whole(end)),
+            Ok(end) => Response::new(ResponseBody::complete(end)),
             // Trailers only: they are the head.
             Err(_) => {
-                let mut response = Response::new(Flow::whole(Bytes::new()));
+                let mut response = Response::new(ResponseBody::complete(Bytes::new()));
                 *response.headers_mut() = envelope::status(Some(fault));
                 response
             }
@@ -169,16 +169,16 @@ fn asked(body: &Bytes) -> Result<Value, Fault> {
 }
 
 /// An answer without a body.
-pub(super) fn status(status: StatusCode) -> Response<Flow> {
-    let mut response = Response::new(Flow::whole(Bytes::new()));
+pub(super) fn status(status: StatusCode) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::complete(Bytes::new()));
     *response.status_mut() = status;
     response
 }
 
 /// A JSON document.
-pub(super) fn document(status: StatusCode, document: &Value, gzip: bool) -> Response<Flow> {
+pub(super) fn document(status: StatusCode, document: &Value, gzip: bool) -> Response<ResponseBody> {
     let plain = document.to_string().into_bytes();
-    let mut response = Response::new(Flow::whole(if gzip {
+    let mut response = Response::new(ResponseBody::complete(if gzip {
         envelope::gzip(&plain)
     } else {
         plain

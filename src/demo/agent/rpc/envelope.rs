@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::fault::Fault;
 
-/// How messages go out.
+/// How messages are framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Framing {
     /// `application/connect+json` or `+proto`.
@@ -45,7 +45,7 @@ impl Framing {
     }
 }
 
-/// gRPC's word on how it ended.
+/// The gRPC status of the end.
 pub(super) fn status(fault: Option<Fault>) -> HeaderMap {
     let mut fields = HeaderMap::new();
     let number = fault.map_or(0, |fault| fault.code.number());

@@ -1,4 +1,4 @@
-//! Errors of the RPC server in the words of both protocols.
+//! Errors of the RPC server in the forms of both protocols.
 //!
 //! Names and HTTP statuses: the Connect protocol; numbers: gRPC's status codes.
 

@@ -1,16 +1,15 @@
 //! The RPC server of the stand-in language server, on both of its ports.
 //!
-//! What enters: requests in Connect (JSON, protobuf) or gRPC. What leaves: answers and streams
-//! about the store's conversations. It changes nothing but the demo's own switches, and logs
-//! nothing.
+//! Input: requests in Connect (JSON, protobuf) or gRPC. Output: answers and streams about the
+//! store's conversations. It changes nothing but the demo's own switches, and logs nothing.
 
 mod agent_state;
+mod body;
 mod control;
 mod diff;
 mod dispatch;
 mod envelope;
 mod fault;
-mod flow;
 mod reactive;
 mod stream;
 mod tree;
@@ -44,7 +43,7 @@ struct Switches {
 }
 
 impl Server {
-    /// Shows `store`; guarded and furnished as the options say.
+    /// Serves the conversations in `store`, with the token and streams of the options.
     pub(super) fn new(store: Arc<Store>, options: &AgentOptions, tasks: Tasks) -> Self {
         let switches = watch::Sender::new(Switches {
             rungs: options.rungs,

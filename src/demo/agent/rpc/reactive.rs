@@ -7,9 +7,9 @@ use prost::Message as _;
 use super::diff;
 use super::envelope;
 use super::fault::Fault;
-use super::stream::Rung;
+use super::stream::StreamKind;
 use super::tree::{self, Message};
-use super::wire::{Request, Response};
+use super::wire::{StreamRequest, StreamResponse};
 use crate::demo::agent::Rungs;
 use crate::demo::agent::cascade::Cascade;
 
@@ -25,12 +25,12 @@ pub(super) struct Reactive {
 impl Reactive {
     /// What a request asks for, in an envelope.
     pub(super) fn asked(body: &Bytes) -> Option<(String, Self)> {
-        let request = Request::decode(envelope::open(body)?.as_slice()).ok()?;
+        let request = StreamRequest::decode(envelope::open(body)?.as_slice()).ok()?;
         (request.protocol_version == PROTOCOL_VERSION).then(|| (request.id, Self::default()))
     }
 }
 
-impl Rung for Reactive {
+impl StreamKind for Reactive {
     const STAYS: bool = false;
 
     fn off(rungs: Rungs) -> Option<Fault> {
@@ -48,7 +48,7 @@ impl Rung for Reactive {
         self.last = Some(state);
         self.version += 1;
         Some(
-            Response {
+            StreamResponse {
                 version: self.version,
                 diff: Some(diff),
             }

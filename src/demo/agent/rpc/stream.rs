@@ -1,5 +1,5 @@
-//! A stream of one conversation's states, whichever kind it is: opened, fed, and ended by its own
-//! rule, by the switch of its kind, by a cut, or by its client.
+//! A stream of one conversation's states of any kind: opened, fed, and ended by its own rule, by
+//! the switch of its kind, by a cut, or by its client.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,15 +11,15 @@ use hyper::body::Frame;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
+use super::body::{Cut, ResponseBody};
 use super::envelope::Framing;
 use super::fault::Fault;
-use super::flow::{Cut, Flow};
 use super::{Server, Switches};
 use crate::demo::agent::Rungs;
 use crate::demo::agent::cascade::{Cascade, Snapshots};
 
-/// One kind of stream: what it makes of each state.
-pub(super) trait Rung: Send + 'static {
+/// One kind of stream: turns each state into a message.
+pub(super) trait StreamKind: Send + 'static {
     /// Whether it stays open across runs.
     const STAYS: bool;
 
@@ -34,12 +34,12 @@ pub(super) trait Rung: Send + 'static {
 }
 
 /// Opens a stream of what was `asked` for.
-pub(super) fn open<R: Rung>(
+pub(super) fn open<R: StreamKind>(
     server: &Arc<Server>,
     framing: Framing,
     content_type: &'static str,
     asked: Option<(String, R)>,
-) -> Result<Response<Flow>, Fault> {
+) -> Result<Response<ResponseBody>, Fault> {
     let switches = server.switches.subscribe();
     if let Some(fault) = R::off(switches.borrow().rungs) {
         return Err(fault);
@@ -54,7 +54,7 @@ pub(super) fn open<R: Rung>(
     server
         .tasks
         .spawn(feed(snapshots, switches, framing, rung, sender));
-    let mut response = Response::new(Flow::Frames(frames));
+    let mut response = Response::new(ResponseBody::Frames(frames));
     *response.headers_mut() = head(framing, content_type);
     Ok(response)
 }
@@ -63,13 +63,13 @@ pub(super) fn open<R: Rung>(
 enum End {
     Over(Option<Fault>),
     Cut,
-    /// Nobody listens any more.
+    /// The client has gone.
     Gone,
 }
 
 type Sender = mpsc::Sender<Result<Frame<Bytes>, Cut>>;
 
-async fn feed<R: Rung>(
+async fn feed<R: StreamKind>(
     mut snapshots: Snapshots,
     mut switches: watch::Receiver<Switches>,
     framing: Framing,
@@ -90,7 +90,7 @@ async fn feed<R: Rung>(
     }
 }
 
-async fn talk<R: Rung>(
+async fn talk<R: StreamKind>(
     snapshots: &mut Snapshots,
     framing: Framing,
     rung: &mut R,
@@ -112,7 +112,7 @@ async fn talk<R: Rung>(
     End::Over(None)
 }
 
-async fn switched<R: Rung>(switches: &mut watch::Receiver<Switches>) -> End {
+async fn switched<R: StreamKind>(switches: &mut watch::Receiver<Switches>) -> End {
     let cuts = switches.borrow().cuts;
     let changed = switches
         .wait_for(|now| now.cuts > cuts || R::off(now.rungs).is_some())

@@ -178,7 +178,7 @@ impl Scene {
     }
 
     async fn reactive(&self, way: Way, id: &str) -> Frames {
-        let asked = wire::Request {
+        let asked = wire::StreamRequest {
             protocol_version: 1,
             id: id.to_owned(),
             subscriber_id: "test".to_owned(),
@@ -199,7 +199,7 @@ impl Scene {
     async fn control(&self, path: &str, body: Value) {
         let request = Request::post(path)
             .header("host", "x")
-            .body(Pieces::whole(body.to_string()))
+            .body(Pieces::complete(body.to_string()))
             .unwrap();
         assert_eq!(
             self.send(Way::Http, request).await.status(),
@@ -316,7 +316,7 @@ fn request(
         .header("host", "localhost")
         .header("content-type", kind);
     request.headers_mut().unwrap().extend(headers);
-    request.body(Pieces::whole(body)).unwrap()
+    request.body(Pieces::complete(body)).unwrap()
 }
 
 fn frame(payload: &[u8]) -> Vec<u8> {
@@ -381,7 +381,7 @@ fn replace(lists: &mut BTreeMap<String, Vec<Value>>, update: &Value) -> usize {
     spared
 }
 
-/// Every fate, tools, subagents; a conversation each, which waits for whoever follows it.
+/// Every outcome, tools, subagents; a conversation each, which waits for a follower.
 fn eventful() -> AgentOptions {
     AgentOptions {
         conversations: 3,
@@ -593,7 +593,7 @@ async fn differences(frames: &mut Frames, state: &mut Message) -> Value {
         if flags & 2 != 0 {
             return serde_json::from_slice(&payload).unwrap();
         }
-        let response = wire::Response::decode(&payload[..]).unwrap();
+        let response = wire::StreamResponse::decode(&payload[..]).unwrap();
         version += 1;
         assert_eq!(response.version, version);
         apply(state, &response.diff.unwrap());
@@ -682,7 +682,7 @@ async fn polling_can_start_anywhere_and_ids_can_be_unknown() {
             Way::Http,
             Request::get("/demo/log")
                 .header("host", "x")
-                .body(Pieces::whole(""))
+                .body(Pieces::complete(""))
                 .unwrap(),
         )
         .await;

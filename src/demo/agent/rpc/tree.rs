@@ -16,7 +16,7 @@ use crate::demo::agent::cascade::{
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Message(pub(super) BTreeMap<u32, Field>);
 
-/// What stands at a number.
+/// The content of a field.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Field {
     One(Value),

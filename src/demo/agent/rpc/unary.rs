@@ -1,4 +1,4 @@
-//! Questions with one answer: what a client asks again and again, and what it asks once.
+//! Methods with one answer: those that a client polls, and those that it calls once.
 
 use serde_json::{Map, Value, json};
 

@@ -4,7 +4,7 @@ use prost::{Message, Oneof};
 
 /// `StreamReactiveUpdatesRequest`
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Request {
+pub(super) struct StreamRequest {
     #[prost(uint32, tag = "1")]
     pub(super) protocol_version: u32,
     #[prost(string, tag = "2")]
@@ -15,7 +15,7 @@ pub(super) struct Request {
 
 /// `StreamReactiveUpdatesResponse`
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Response {
+pub(super) struct StreamResponse {
     #[prost(uint64, tag = "1")]
     pub(super) version: u64,
     #[prost(message, optional, tag = "2")]
@@ -90,13 +90,13 @@ pub(super) enum KeyChange {
 /// `SingularValue`
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct SingularValue {
-    #[prost(oneof = "Value", tags = "3, 4, 5, 6, 13, 14, 15, 17")]
-    pub(super) value: Option<Value>,
+    #[prost(oneof = "WireValue", tags = "3, 4, 5, 6, 13, 14, 15, 17")]
+    pub(super) value: Option<WireValue>,
 }
 
 /// `SingularValue.value`: the kinds that a conversation's state has.
 #[derive(Clone, PartialEq, Oneof)]
-pub(super) enum Value {
+pub(super) enum WireValue {
     #[prost(int32, tag = "3")]
     Int32(i32),
     #[prost(int64, tag = "4")]

@@ -16,12 +16,12 @@ fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
-fn reading(metrics: &Metrics, seconds: u64) -> Reading {
-    Reading::new(at(seconds), &metrics.families())
+fn reading(metrics: &Metrics, seconds: u64) -> Baseline {
+    Baseline::new(at(seconds), &metrics.families())
 }
 
 /// Everything that was added since `since`, as at 2,000,000,000 s.
-fn pushed(metrics: &Metrics, since: &Reading, temporality: Temporality) -> Vec<Metric> {
+fn pushed(metrics: &Metrics, since: &Baseline, temporality: Temporality) -> Vec<Metric> {
     let resource = Resource::new(&Config::default());
     let families = metrics.families();
     let (mut message, points) =

@@ -1,8 +1,8 @@
-//! Which trajectory, session and trace belongs to which conversation: what was said, never what was
-//! guessed.
+//! Index of conversations by trajectory, session and trace id: only what was reported, never
+//! guesses.
 //!
-//! What the agent and its telemetry say enters, answers leave. Bounded: what was longest not asked
-//! for is forgotten first.
+//! Input: what the agent and its telemetry report; output: answers to lookups. Bounded: the least
+//! recently used entries are dropped first.
 
 use std::num::NonZeroUsize;
 
@@ -11,46 +11,47 @@ use lru::LruCache;
 use super::read::MAX_SUMMARIES;
 use crate::record::{CallIds, CorrelationMethod, Id, JoinedIds};
 
-/// The book of identifiers.
+/// Finds the conversation of a call by the call's identifiers.
 #[derive(Debug)]
-pub struct Threads {
+pub struct ConversationIndex {
     /// Conversation by trajectory.
     trajectories: LruCache<Id, Id>,
     /// The main trajectory of a conversation.
     mains: LruCache<Id, Id>,
-    /// What is known of each session.
-    sessions: LruCache<Id, Session>,
-    /// What the provider's trace of one call was named together with.
-    traces: LruCache<Id, Thread>,
-    /// For a subagent's conversation, the one that it works for.
+    /// The owner of each session.
+    sessions: LruCache<Id, SessionOwner>,
+    /// What the provider's trace of a call was reported with.
+    traces: LruCache<Id, TraceTarget>,
+    /// For a subagent's conversation, the conversation that it works for.
     roots: LruCache<Id, Id>,
     /// Conversations that the agent itself has named.
     confirmed: LruCache<Id, ()>,
 }
 
-/// Whose a session is. Some agents keep one for a conversation or longer; agy 1.3.3 makes one up
-/// for each request.
+/// The conversation that a session belongs to. Some agents keep a session for a conversation or
+/// longer; agy 1.3.3 makes up a new one for each request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Session {
-    /// One call of this conversation has it, under this name; it may be that call's alone.
+enum SessionOwner {
+    /// One call of this conversation, with this provider's id, used it; it may be that call's
+    /// alone.
     Seen { cascade: Id, call: Id },
-    /// Several calls have it, all of this conversation.
+    /// Several calls used it, all of this conversation.
     Stable(Id),
-    /// Calls of several conversations have it, so it tells nothing.
+    /// Calls of several conversations used it, so it identifies none.
     Shared,
 }
 
-/// What a trace leads to.
+/// What a trace id maps to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Thread {
+enum TraceTarget {
     Cascade(Id),
     Trajectory(Id),
 }
 
-/// Where a call belongs.
+/// The result of a lookup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    /// To this conversation, as this identifier tells.
+    /// The call belongs to this conversation, found by this method.
     Cascade(Id, CorrelationMethod),
     /// The call names a conversation that the agent has not confirmed: some write another
     /// identifier in its place.
@@ -59,7 +60,7 @@ pub enum Found {
     Nothing,
 }
 
-impl Default for Threads {
+impl Default for ConversationIndex {
     fn default() -> Self {
         Self {
             trajectories: LruCache::new(MAX_NAMES),
@@ -72,29 +73,29 @@ impl Default for Threads {
     }
 }
 
-impl Threads {
-    /// The agent names a conversation. Returns whether that is new.
+impl ConversationIndex {
+    /// The agent reports a conversation. Returns whether that is new.
     pub fn confirm(&mut self, cascade: &Id) -> bool {
         self.confirmed.put(cascade.clone(), ()).is_none()
     }
 
-    /// A conversation's main trajectory. Returns whether that is new.
-    pub fn main(&mut self, trajectory: &Id, cascade: &Id) -> bool {
+    /// Sets a conversation's main trajectory. Returns whether that is new.
+    pub fn set_main_trajectory(&mut self, trajectory: &Id, cascade: &Id) -> bool {
         let is_new =
             self.mains.put(cascade.clone(), trajectory.clone()).as_ref() != Some(trajectory);
-        self.trajectory(trajectory, cascade) || is_new
+        self.add_trajectory(trajectory, cascade) || is_new
     }
 
-    /// The main trajectory of a conversation, when the agent has named it.
+    /// The main trajectory of a conversation, if the agent has reported it.
     #[must_use]
     pub fn main_of(&self, cascade: &Id) -> Option<&Id> {
         self.mains.peek(cascade)
     }
 
-    /// A trajectory belongs to a conversation. Returns whether that is new: a subagent's trajectory
-    /// is said to be its own conversation's as well as that of the one it works for, which is the
-    /// same.
-    pub fn trajectory(&mut self, trajectory: &Id, cascade: &Id) -> bool {
+    /// Records that a trajectory belongs to a conversation. Returns whether that is new: a
+    /// subagent's trajectory is reported both as its own conversation's and as that of the
+    /// conversation it works for, which counts as the same.
+    pub fn add_trajectory(&mut self, trajectory: &Id, cascade: &Id) -> bool {
         let known = self.trajectories.get(trajectory).cloned();
         let is_new = known.is_none_or(|known| self.root_of(&known) != self.root_of(cascade));
         if is_new {
@@ -103,23 +104,25 @@ impl Threads {
         is_new
     }
 
-    /// A subagent's trajectory within a conversation. Returns whether that is new. The conversation
-    /// whose main trajectory it is works for this one.
-    pub fn subtrajectory(&mut self, trajectory: &Id, cascade: &Id) -> bool {
+    /// Records a subagent's trajectory within a conversation. Returns whether that is new. The
+    /// conversation whose main trajectory it is works for this one.
+    pub fn add_subtrajectory(&mut self, trajectory: &Id, cascade: &Id) -> bool {
         let own = self
             .trajectories
             .get(trajectory)
             .filter(|own| self.mains.peek(*own) == Some(trajectory))
             .cloned();
         match own {
-            Some(own) if self.root_of(&own) != self.root_of(cascade) => self.root(&own, cascade),
-            _ => self.trajectory(trajectory, cascade),
+            Some(own) if self.root_of(&own) != self.root_of(cascade) => {
+                self.set_root(&own, cascade)
+            }
+            _ => self.add_trajectory(trajectory, cascade),
         }
     }
 
-    /// A conversation is a subagent's and works for another. Returns whether that is new; a ring is
-    /// not believed.
-    pub fn root(&mut self, cascade: &Id, root: &Id) -> bool {
+    /// Records that a conversation is a subagent's and works for another. Returns whether that is
+    /// new; a cycle is rejected.
+    pub fn set_root(&mut self, cascade: &Id, root: &Id) -> bool {
         let is_new = self.root_of(root) != self.root_of(cascade);
         if is_new {
             self.roots.put(cascade.clone(), root.clone());
@@ -127,42 +130,43 @@ impl Threads {
         is_new
     }
 
-    /// A call of a conversation has a session; `call` is the provider's name of the call, so that
-    /// the same one is not taken for two. Returns whether that changes what the session tells.
-    pub fn session(&mut self, session: &Id, cascade: &Id, call: &Id) -> bool {
+    /// Records that a call of a conversation used a session. `call` is the provider's id of the
+    /// call, so that the same call is not counted twice. Returns whether lookups by the session
+    /// change.
+    pub fn add_session(&mut self, session: &Id, cascade: &Id, call: &Id) -> bool {
         let known = self.sessions.get(session).cloned();
-        let told = match known {
-            None => Session::Seen {
+        let owner = match known {
+            None => SessionOwner::Seen {
                 cascade: cascade.clone(),
                 call: call.clone(),
             },
-            Some(Session::Seen {
+            Some(SessionOwner::Seen {
                 cascade: own,
                 call: first,
             }) if self.root_of(&own) == self.root_of(cascade) => {
                 if first == *call {
                     return false;
                 }
-                Session::Stable(own)
+                SessionOwner::Stable(own)
             }
-            Some(Session::Stable(own)) if self.root_of(&own) == self.root_of(cascade) => {
+            Some(SessionOwner::Stable(own)) if self.root_of(&own) == self.root_of(cascade) => {
                 return false;
             }
-            Some(Session::Shared) => return false,
-            Some(Session::Seen { .. } | Session::Stable(_)) => Session::Shared,
+            Some(SessionOwner::Shared) => return false,
+            Some(SessionOwner::Seen { .. } | SessionOwner::Stable(_)) => SessionOwner::Shared,
         };
-        let is_stable = matches!(told, Session::Stable(_));
-        self.sessions.put(session.clone(), told);
+        let is_stable = matches!(owner, SessionOwner::Stable(_));
+        self.sessions.put(session.clone(), owner);
         is_stable
     }
 
-    /// A trace belongs to a conversation. Returns whether that is new.
-    pub fn trace(&mut self, trace: &Id, cascade: &Id) -> bool {
-        let thread = Thread::Cascade(cascade.clone());
-        self.traces.put(trace.clone(), thread.clone()) != Some(thread)
+    /// Records that a trace belongs to a conversation. Returns whether that is new.
+    pub fn add_trace(&mut self, trace: &Id, cascade: &Id) -> bool {
+        let target = TraceTarget::Cascade(cascade.clone());
+        self.traces.put(trace.clone(), target.clone()) != Some(target)
     }
 
-    /// Telemetry names identifiers together. Returns whether anything is new.
+    /// Records identifiers that telemetry reports together. Returns whether anything is new.
     pub fn join(&mut self, ids: &JoinedIds) -> bool {
         let JoinedIds {
             cascade,
@@ -173,44 +177,46 @@ impl Threads {
             .as_ref()
             .is_some_and(|cascade| self.confirm(cascade));
         if let (Some(trajectory), Some(cascade)) = (trajectory, cascade) {
-            is_new |= self.trajectory(trajectory, cascade);
+            is_new |= self.add_trajectory(trajectory, cascade);
         }
         is_new
             | match (provider_trace, cascade, trajectory) {
-                (Some(trace), Some(cascade), _) => self.trace(trace, cascade),
+                (Some(trace), Some(cascade), _) => self.add_trace(trace, cascade),
                 (Some(trace), None, Some(trajectory)) => {
-                    self.trace_of_trajectory(trace, trajectory)
+                    self.add_trace_of_trajectory(trace, trajectory)
                 }
                 _ => false,
             }
     }
 
-    /// A trace belongs to a trajectory, which says less than a conversation.
-    fn trace_of_trajectory(&mut self, trace: &Id, trajectory: &Id) -> bool {
-        let is_new = !matches!(self.traces.get(trace), Some(Thread::Cascade(_)));
-        let thread = Thread::Trajectory(trajectory.clone());
-        is_new && self.traces.put(trace.clone(), thread.clone()) != Some(thread)
+    /// Records that a trace belongs to a trajectory, which is weaker than a conversation.
+    fn add_trace_of_trajectory(&mut self, trace: &Id, trajectory: &Id) -> bool {
+        let is_new = !matches!(self.traces.get(trace), Some(TraceTarget::Cascade(_)));
+        let target = TraceTarget::Trajectory(trajectory.clone());
+        is_new && self.traces.put(trace.clone(), target.clone()) != Some(target)
     }
 
-    /// Where a call with these identifiers belongs. `told`: what the wire told of the method.
+    /// Finds the conversation of a call with these identifiers. `named_by`: the method by which the
+    /// request itself names one.
     ///
-    /// The surest comes first: a trajectory that the agent has named, a conversation that it has, a
-    /// trace that it or its telemetry names, a session that was seen to be one conversation's.
-    pub fn find(&mut self, ids: &CallIds, told: CorrelationMethod) -> Found {
+    /// The most certain comes first: a trajectory that the agent has reported, a conversation that
+    /// it has, a trace that it or its telemetry reported, a session that was seen to belong to one
+    /// conversation.
+    pub fn find(&mut self, ids: &CallIds, named_by: CorrelationMethod) -> Found {
         let named = [&ids.trajectory, &ids.labelled_trajectory];
         if let Some(cascade) = named
             .into_iter()
             .flatten()
             .find_map(|id| self.trajectories.get(id).cloned())
         {
-            return Found::Cascade(self.root_of(&cascade), told);
+            return Found::Cascade(self.root_of(&cascade), named_by);
         }
         if let Some(cascade) = ids
             .conversation
             .as_ref()
             .and_then(|conversation| self.confirmed(conversation))
         {
-            return Found::Cascade(cascade, told);
+            return Found::Cascade(cascade, named_by);
         }
         if let Some(cascade) = ids.unexplained.as_ref().and_then(|uuid| self.named(uuid)) {
             return Found::Cascade(cascade, CorrelationMethod::RequestId);
@@ -228,7 +234,7 @@ impl Threads {
                 .and_then(|session| self.sessions.get(session)),
             &ids.conversation,
         ) {
-            (Some(Session::Stable(cascade)), _) => {
+            (Some(SessionOwner::Stable(cascade)), _) => {
                 let cascade = cascade.clone();
                 Found::Cascade(self.root_of(&cascade), CorrelationMethod::Session)
             }
@@ -237,14 +243,14 @@ impl Threads {
         }
     }
 
-    /// The conversation of this name, when the agent has named it.
+    /// The root of this conversation, if the agent has reported it.
     fn confirmed(&mut self, conversation: &Id) -> Option<Id> {
         let is_known =
             self.confirmed.get(conversation).is_some() || self.roots.contains(conversation);
         is_known.then(|| self.root_of(conversation))
     }
 
-    /// The conversation that the agent has named so, or of which it has named a trajectory so.
+    /// The root of the conversation with this id, or of the one with a trajectory of this id.
     fn named(&mut self, uuid: &Id) -> Option<Id> {
         let cascade = self.trajectories.get(uuid).cloned();
         cascade
@@ -252,16 +258,16 @@ impl Threads {
             .or_else(|| self.confirmed(uuid))
     }
 
-    /// Where the trace of a call leads.
+    /// The root of the conversation that the trace of a call maps to.
     fn traced(&mut self, trace: &Id) -> Option<Id> {
         let cascade = match self.traces.get(trace).cloned()? {
-            Thread::Cascade(cascade) => cascade,
-            Thread::Trajectory(trajectory) => self.trajectories.get(&trajectory)?.clone(),
+            TraceTarget::Cascade(cascade) => cascade,
+            TraceTarget::Trajectory(trajectory) => self.trajectories.get(&trajectory)?.clone(),
         };
         Some(self.root_of(&cascade))
     }
 
-    /// The conversation at the top: subagents may have subagents.
+    /// The topmost conversation: subagents may have subagents.
     #[must_use]
     pub fn root_of(&self, cascade: &Id) -> Id {
         let mut top = cascade;
@@ -275,19 +281,19 @@ impl Threads {
     }
 }
 
-/// About 100 bytes each. The longest list of conversations fits twice: a book that it would fill
-/// would forget each name just before the list comes again.
+/// About 100 bytes each. The longest list of conversations fits twice: an index that it filled
+/// would forget each id just before the list comes again.
 const MAX_NAMES: NonZeroUsize = NonZeroUsize::new(2 * MAX_SUMMARIES).unwrap();
 
-/// Each call has one: twice as many as there are calls that may still be joined. An older one leads
-/// to what nobody asks for.
+/// Each call has one: twice as many as calls that may still be joined. Older ones are never looked
+/// up.
 const MAX_TRACES: NonZeroUsize = NonZeroUsize::new(8_192).unwrap();
 
-/// As many as calls may wait for what theirs tells. One that is in use is not the one that was
-/// longest not asked for.
+/// As many as calls may wait for their session's owner. A session in use is not the least recently
+/// used one.
 const MAX_SESSIONS: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
 
-/// Subagents of subagents. Forgotten names may leave a ring, which must end somewhere.
+/// Deepest nesting of subagents. Forgotten entries may leave a cycle, where the walk must end.
 const MAX_DEPTH: usize = 16;
 
 #[cfg(test)]
@@ -304,115 +310,123 @@ mod tests {
 
     #[test]
     fn a_trajectory_tells_more_than_the_name_beside_it() {
-        let mut threads = Threads::default();
+        let mut index = ConversationIndex::default();
         let ids = CallIds {
             conversation: Some(id("agent-7")),
             trajectory: Some(id("t")),
             ..CallIds::default()
         };
         assert_eq!(
-            threads.find(&ids, CorrelationMethod::RequestId),
+            index.find(&ids, CorrelationMethod::RequestId),
             Found::Unconfirmed(id("agent-7"))
         );
-        assert!(threads.trajectory(&id("t"), &id("c")) && !threads.trajectory(&id("t"), &id("c")));
+        assert!(
+            index.add_trajectory(&id("t"), &id("c")) && !index.add_trajectory(&id("t"), &id("c"))
+        );
         assert_eq!(
-            threads.find(&ids, CorrelationMethod::RequestId),
+            index.find(&ids, CorrelationMethod::RequestId),
             found("c", CorrelationMethod::RequestId)
         );
     }
 
     #[test]
     fn a_subagent_works_for_its_root() {
-        let mut threads = Threads::default();
-        threads.trajectory(&id("t"), &id("grandchild"));
-        threads.root(&id("grandchild"), &id("child"));
-        threads.root(&id("child"), &id("c"));
-        threads.root(&id("c"), &id("c"));
+        let mut index = ConversationIndex::default();
+        index.add_trajectory(&id("t"), &id("grandchild"));
+        index.set_root(&id("grandchild"), &id("child"));
+        index.set_root(&id("child"), &id("c"));
+        index.set_root(&id("c"), &id("c"));
         let ids = CallIds {
             labelled_trajectory: Some(id("t")),
             ..CallIds::default()
         };
         assert_eq!(
-            threads.find(&ids, CorrelationMethod::Labels),
+            index.find(&ids, CorrelationMethod::Labels),
             found("c", CorrelationMethod::Labels)
         );
-        assert!(!threads.root(&id("c"), &id("grandchild")), "a ring");
+        assert!(!index.set_root(&id("c"), &id("grandchild")), "a ring");
         assert_eq!(
-            threads.find(&ids, CorrelationMethod::Labels),
+            index.find(&ids, CorrelationMethod::Labels),
             found("c", CorrelationMethod::Labels)
         );
     }
 
     #[test]
     fn a_subagents_trajectory_is_its_own_and_that_of_its_root_alike() {
-        let mut threads = Threads::default();
+        let mut index = ConversationIndex::default();
         let ids = CallIds {
             trajectory: Some(id("t")),
             ..CallIds::default()
         };
-        assert!(threads.main(&id("t"), &id("child")) && threads.subtrajectory(&id("t"), &id("c")));
+        assert!(
+            index.set_main_trajectory(&id("t"), &id("child"))
+                && index.add_subtrajectory(&id("t"), &id("c"))
+        );
         assert_eq!(
-            threads.root_of(&id("child")),
+            index.root_of(&id("child")),
             id("c"),
             "the agent said so in two steps"
         );
         assert_eq!(
-            threads.find(&ids, CorrelationMethod::RequestId),
+            index.find(&ids, CorrelationMethod::RequestId),
             found("c", CorrelationMethod::RequestId)
         );
-        let mut say_again =
-            || threads.main(&id("t"), &id("child")) | threads.subtrajectory(&id("t"), &id("c"));
+        let mut say_again = || {
+            index.set_main_trajectory(&id("t"), &id("child"))
+                | index.add_subtrajectory(&id("t"), &id("c"))
+        };
         assert!(!say_again() && !say_again(), "nothing new");
-        assert_eq!(threads.main_of(&id("child")), Some(&id("t")));
+        assert_eq!(index.main_of(&id("child")), Some(&id("t")));
     }
 
     #[test]
     fn a_subagents_trajectory_may_be_told_by_its_root_first() {
-        let mut threads = Threads::default();
+        let mut index = ConversationIndex::default();
         assert!(
-            threads.subtrajectory(&id("t"), &id("c")) && !threads.subtrajectory(&id("t"), &id("c"))
+            index.add_subtrajectory(&id("t"), &id("c"))
+                && !index.add_subtrajectory(&id("t"), &id("c"))
         );
-        threads.main(&id("t"), &id("child"));
-        threads.root(&id("child"), &id("c"));
+        index.set_main_trajectory(&id("t"), &id("child"));
+        index.set_root(&id("child"), &id("c"));
         let ids = CallIds {
             trajectory: Some(id("t")),
             ..CallIds::default()
         };
         assert_eq!(
-            threads.find(&ids, CorrelationMethod::RequestId),
+            index.find(&ids, CorrelationMethod::RequestId),
             found("c", CorrelationMethod::RequestId)
         );
     }
 
     #[test]
     fn a_session_tells_something_once_two_calls_of_one_conversation_have_it_and_none_of_another() {
-        let mut threads = Threads::default();
+        let mut index = ConversationIndex::default();
         let ids = CallIds {
             session: Some(id("s")),
             ..CallIds::default()
         };
-        assert_eq!(threads.find(&ids, CorrelationMethod::None), Found::Nothing);
+        assert_eq!(index.find(&ids, CorrelationMethod::None), Found::Nothing);
         assert!(
-            !threads.session(&id("s"), &id("a"), &id("x"))
-                && !threads.session(&id("s"), &id("a"), &id("x"))
+            !index.add_session(&id("s"), &id("a"), &id("x"))
+                && !index.add_session(&id("s"), &id("a"), &id("x"))
         );
         assert_eq!(
-            threads.find(&ids, CorrelationMethod::None),
+            index.find(&ids, CorrelationMethod::None),
             Found::Nothing,
             "it may be that call's alone"
         );
         assert!(
-            threads.session(&id("s"), &id("a"), &id("y"))
-                && !threads.session(&id("s"), &id("a"), &id("z"))
+            index.add_session(&id("s"), &id("a"), &id("y"))
+                && !index.add_session(&id("s"), &id("a"), &id("z"))
         );
         assert_eq!(
-            threads.find(&ids, CorrelationMethod::None),
+            index.find(&ids, CorrelationMethod::None),
             found("a", CorrelationMethod::Session)
         );
-        threads.session(&id("s"), &id("b"), &id("v"));
-        threads.session(&id("s"), &id("a"), &id("w"));
+        index.add_session(&id("s"), &id("b"), &id("v"));
+        index.add_session(&id("s"), &id("a"), &id("w"));
         assert_eq!(
-            threads.find(&ids, CorrelationMethod::None),
+            index.find(&ids, CorrelationMethod::None),
             Found::Nothing,
             "two conversations share it"
         );
@@ -420,7 +434,7 @@ mod tests {
 
     #[test]
     fn what_the_wire_names_and_nobody_knows_leaves_the_word_to_trace_and_session() {
-        let mut threads = Threads::default();
+        let mut index = ConversationIndex::default();
         let ids = CallIds {
             conversation: Some(id("agent-7")),
             trajectory: Some(id("unknown")),
@@ -428,72 +442,75 @@ mod tests {
             session: Some(id("s")),
             ..CallIds::default()
         };
-        let told = CorrelationMethod::RequestId;
-        assert_eq!(threads.find(&ids, told), Found::Unconfirmed(id("agent-7")));
-        threads.session(&id("s"), &id("c"), &id("y"));
-        threads.session(&id("s"), &id("c"), &id("z"));
+        let named_by = CorrelationMethod::RequestId;
         assert_eq!(
-            threads.find(&ids, told),
+            index.find(&ids, named_by),
+            Found::Unconfirmed(id("agent-7"))
+        );
+        index.add_session(&id("s"), &id("c"), &id("y"));
+        index.add_session(&id("s"), &id("c"), &id("z"));
+        assert_eq!(
+            index.find(&ids, named_by),
             found("c", CorrelationMethod::Session)
         );
-        threads.trace(&id("x"), &id("d"));
+        index.add_trace(&id("x"), &id("d"));
         assert_eq!(
-            threads.find(&ids, told),
+            index.find(&ids, named_by),
             found("d", CorrelationMethod::TraceId)
         );
-        threads.trajectory(&id("unknown"), &id("e"));
+        index.add_trajectory(&id("unknown"), &id("e"));
         assert_eq!(
-            threads.find(&ids, told),
+            index.find(&ids, named_by),
             found("e", CorrelationMethod::RequestId)
         );
     }
 
     #[test]
     fn a_uuid_that_is_not_explained_counts_where_the_agent_has_named_something_so() {
-        let mut threads = Threads::default();
+        let mut index = ConversationIndex::default();
         let ids = CallIds {
             unexplained: Some(id("u")),
             ..CallIds::default()
         };
-        assert_eq!(threads.find(&ids, CorrelationMethod::None), Found::Nothing);
-        threads.trajectory(&id("u"), &id("c"));
+        assert_eq!(index.find(&ids, CorrelationMethod::None), Found::Nothing);
+        index.add_trajectory(&id("u"), &id("c"));
         assert_eq!(
-            threads.find(&ids, CorrelationMethod::None),
+            index.find(&ids, CorrelationMethod::None),
             found("c", CorrelationMethod::RequestId)
         );
         let ids = CallIds {
             unexplained: Some(id("d")),
             ..CallIds::default()
         };
-        threads.confirm(&id("d"));
+        index.confirm(&id("d"));
         assert_eq!(
-            threads.find(&ids, CorrelationMethod::None),
+            index.find(&ids, CorrelationMethod::None),
             found("d", CorrelationMethod::RequestId)
         );
     }
 
     #[test]
     fn a_session_of_a_conversation_and_its_subagent_is_one_of_one_conversation() {
-        let mut threads = Threads::default();
+        let mut index = ConversationIndex::default();
         let ids = CallIds {
             session: Some(id("s")),
             ..CallIds::default()
         };
-        threads.session(&id("s"), &id("child"), &id("x"));
-        threads.root(&id("child"), &id("c"));
+        index.add_session(&id("s"), &id("child"), &id("x"));
+        index.set_root(&id("child"), &id("c"));
         assert!(
-            threads.session(&id("s"), &id("c"), &id("y")),
+            index.add_session(&id("s"), &id("c"), &id("y")),
             "the root's as well"
         );
         assert_eq!(
-            threads.find(&ids, CorrelationMethod::None),
+            index.find(&ids, CorrelationMethod::None),
             found("c", CorrelationMethod::Session)
         );
     }
 
     #[test]
     fn a_trace_that_leads_further_is_news_and_one_that_leads_less_far_is_not() {
-        let mut threads = Threads::default();
+        let mut index = ConversationIndex::default();
         let ids = CallIds {
             provider_trace: Some(id("x")),
             ..CallIds::default()
@@ -503,35 +520,35 @@ mod tests {
             provider_trace: Some(id("x")),
             cascade: None,
         };
-        assert!(threads.join(&metrics));
-        assert!(threads.trace(&id("x"), &id("c")) && !threads.trace(&id("x"), &id("c")));
-        assert!(!threads.join(&metrics));
+        assert!(index.join(&metrics));
+        assert!(index.add_trace(&id("x"), &id("c")) && !index.add_trace(&id("x"), &id("c")));
+        assert!(!index.join(&metrics));
         assert_eq!(
-            threads.find(&ids, CorrelationMethod::None),
+            index.find(&ids, CorrelationMethod::None),
             found("c", CorrelationMethod::TraceId)
         );
     }
 
     #[test]
     fn a_conversation_that_telemetry_names_is_confirmed() {
-        let mut threads = Threads::default();
+        let mut index = ConversationIndex::default();
         let ids = CallIds {
             conversation: Some(id("c")),
             ..CallIds::default()
         };
-        assert!(threads.join(&JoinedIds {
+        assert!(index.join(&JoinedIds {
             cascade: Some(id("c")),
             ..JoinedIds::default()
         }));
         assert_eq!(
-            threads.find(&ids, CorrelationMethod::RequestId),
+            index.find(&ids, CorrelationMethod::RequestId),
             found("c", CorrelationMethod::RequestId)
         );
     }
 
     #[test]
     fn telemetry_leads_from_a_trace_to_the_conversation() {
-        let mut threads = Threads::default();
+        let mut index = ConversationIndex::default();
         let ids = CallIds {
             provider_trace: Some(id("x")),
             ..CallIds::default()
@@ -541,16 +558,16 @@ mod tests {
             provider_trace: Some(id("x")),
             cascade: None,
         };
-        assert!(threads.join(&metrics) && !threads.join(&metrics));
-        assert_eq!(threads.find(&ids, CorrelationMethod::None), Found::Nothing);
+        assert!(index.join(&metrics) && !index.join(&metrics));
+        assert_eq!(index.find(&ids, CorrelationMethod::None), Found::Nothing);
         let analytics = JoinedIds {
             cascade: Some(id("c")),
             trajectory: Some(id("t")),
             provider_trace: None,
         };
-        assert!(threads.join(&analytics));
+        assert!(index.join(&analytics));
         assert_eq!(
-            threads.find(&ids, CorrelationMethod::None),
+            index.find(&ids, CorrelationMethod::None),
             found("c", CorrelationMethod::TraceId)
         );
         let unknown = CallIds {
@@ -558,7 +575,7 @@ mod tests {
             ..ids
         };
         assert_eq!(
-            threads.find(&unknown, CorrelationMethod::RequestId),
+            index.find(&unknown, CorrelationMethod::RequestId),
             found("c", CorrelationMethod::TraceId)
         );
     }

@@ -1,4 +1,4 @@
-//! The line to the provider: every answer is verified, and counted in the [`Outcome`].
+//! The client of the provider: every answer is verified, and counted in the [`Outcome`].
 
 use std::time::Duration;
 
@@ -7,30 +7,30 @@ use http::StatusCode;
 use tokio::time::sleep;
 
 use super::Outcome;
-use super::call::{Answer, Ask, Caller, Hear};
+use super::call::{Answer, CallRequest, Caller, OnProgress};
 use super::reply::{self, Reply};
 use crate::demo::tally::{ModelTally, Tokens};
 
-/// Calls one after the other, and counts what it hears.
-pub(super) struct Line {
+/// Sends calls one after the other, and counts the results.
+pub(super) struct ProviderClient {
     caller: Caller,
     outcome: Outcome,
-    /// Before the first retry, and after a call that failed.
+    /// The pause before the first retry, and after a failed call.
     pub(super) backoff: Duration,
 }
 
-/// What came of one generation.
-pub(super) enum Heard {
-    /// A reply, which may have been left in the middle.
+/// The result of one generation.
+pub(super) enum CallResult {
+    /// A reply; `true` if it was stopped in the middle.
     Reply(Reply, bool),
-    /// Status 429, with the trace that its head named.
+    /// Status 429, with the trace id in its head.
     Refused(Option<String>),
-    /// No answer that could be used; already counted as such.
+    /// No usable answer; already counted as such.
     Nothing,
 }
 
-impl Line {
-    /// Nothing is dialled before the first call.
+impl ProviderClient {
+    /// Creates a client that connects with the first call.
     pub(super) fn new(caller: Caller, backoff: Duration) -> Self {
         Self {
             caller,
@@ -39,7 +39,7 @@ impl Line {
         }
     }
 
-    /// What was heard over it.
+    /// Returns the counts.
     pub(super) fn close(self) -> Outcome {
         Outcome {
             connections: self.caller.opened,
@@ -47,27 +47,34 @@ impl Line {
         }
     }
 
-    /// One generation. `hear` is told of the stream as it grows.
-    pub(super) async fn generate(&mut self, model: &str, ask: Ask, hear: &mut Hear<'_>) -> Heard {
-        let Some(answer) = self.call(ask, hear).await else {
-            return Heard::Nothing;
+    /// Sends one generation. `on_progress` is called as the stream grows.
+    pub(super) async fn generate(
+        &mut self,
+        model: &str,
+        ask: CallRequest,
+        on_progress: &mut OnProgress<'_>,
+    ) -> CallResult {
+        let Some(answer) = self.call(ask, on_progress).await else {
+            return CallResult::Nothing;
         };
         if answer.status == StatusCode::TOO_MANY_REQUESTS {
             self.entry(model).refused += 1;
-            return Heard::Refused(reply::trace(&answer).map(str::to_owned));
+            return CallResult::Refused(reply::trace(&answer).map(str::to_owned));
         }
-        self.take(model, &answer)
-            .map_or(Heard::Nothing, |reply| Heard::Reply(reply, answer.left))
+        self.read_reply(model, &answer)
+            .map_or(CallResult::Nothing, |reply| {
+                CallResult::Reply(reply, answer.left)
+            })
     }
 
-    /// A refusal was followed by another attempt.
+    /// Counts a retry after a refusal.
     pub(super) fn retried(&mut self) {
         self.outcome.retries += 1;
     }
 
-    /// Asks how many tokens something has.
+    /// Asks for a token count.
     pub(super) async fn count(&mut self, model: &str, body: Bytes) {
-        let ask = Ask {
+        let ask = CallRequest {
             path: COUNT,
             body,
             chunked: false,
@@ -79,11 +86,11 @@ impl Line {
         }
     }
 
-    /// A request that generates nothing.
+    /// Sends a request that generates nothing.
     pub(super) async fn control(&mut self, path: &'static str, body: Bytes) {
         let answer = self
             .call(
-                Ask {
+                CallRequest {
                     path,
                     body,
                     chunked: false,
@@ -97,13 +104,13 @@ impl Line {
         }
     }
 
-    /// Sends and verifies. What goes wrong is counted, and `None`.
-    async fn call(&mut self, ask: Ask, hear: &mut Hear<'_>) -> Option<Answer> {
-        let answer = match self.caller.listen(ask, hear).await {
+    /// Sends and verifies. A failure is counted and returns `None`.
+    async fn call(&mut self, ask: CallRequest, on_progress: &mut OnProgress<'_>) -> Option<Answer> {
+        let answer = match self.caller.send(ask, on_progress).await {
             Ok(answer) => answer,
             Err(error) => {
                 self.outcome.fail(error.to_string());
-                // Against a closed door: the next attempt is not made at once.
+                // The provider may be down: the next attempt is not made at once.
                 sleep(self.backoff).await;
                 return None;
             }
@@ -117,7 +124,7 @@ impl Line {
         }
     }
 
-    fn take(&mut self, model: &str, answer: &Answer) -> Option<Reply> {
+    fn read_reply(&mut self, model: &str, answer: &Answer) -> Option<Reply> {
         if !self.is_ok(answer) {
             return None;
         }

@@ -1,5 +1,5 @@
-//! What all trajectories of a conversation share, and how one of them calls a model: the request
-//! out, the entries of the conversation's state as the answer comes in, the log at the end.
+//! The state that all trajectories of a conversation share, and how one of them calls a model: the
+//! request out, the entries of the conversation's state as the answer comes in, the log at the end.
 
 use std::sync::Arc;
 
@@ -10,24 +10,24 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::AgentOptions;
-use super::call::Ask;
+use super::call::CallRequest;
 use super::cascade::{
     CallEnd, CallEntry, Generation, RunEnd, RunEntry, RunStatus, Stats, Step, StepKind, StepStatus,
-    Termination, Thread, documents,
+    StoredConversation, Termination, documents,
 };
-use super::line::{Heard, Line};
 use super::prompt::{self, Naming, Prompt, Session, Speaker, Turn};
+use super::provider_client::{CallResult, ProviderClient};
 use super::reply::Reply;
 use crate::demo::CHECKPOINT_MODEL;
 use crate::demo::tally::Tokens;
 
 /// The shared part of a conversation.
-pub(super) struct Desk {
+pub(super) struct ConversationContext {
     pub(super) options: Arc<AgentOptions>,
-    pub(super) line: Line,
+    pub(super) provider: ProviderClient,
     pub(super) rng: StdRng,
     pub(super) speaker: Speaker,
-    pub(super) thread: Arc<Thread>,
+    pub(super) stored: Arc<StoredConversation>,
     pub(super) model: String,
     system: String,
     execution: String,
@@ -35,8 +35,8 @@ pub(super) struct Desk {
     run: Run,
 }
 
-/// One trajectory's place: the main one's, or a subagent's.
-pub(super) struct Seat {
+/// A trajectory at work: the main one, or a subagent's.
+pub(super) struct ActiveTrajectory {
     pub(super) trajectory: String,
     /// The subagent's number.
     pub(super) subagent: Option<usize>,
@@ -45,24 +45,24 @@ pub(super) struct Seat {
     generations: u32,
 }
 
-/// A subagent at its place.
-pub(super) struct Helper {
-    pub(super) seat: Seat,
-    /// The step of the main trajectory that is not over before it is.
+/// A subagent at work.
+pub(super) struct RunningSubagent {
+    pub(super) active: ActiveTrajectory,
+    /// The step of the main trajectory that ends with it.
     pub(super) works_in: Option<usize>,
 }
 
-/// What one generation came to, retries included.
+/// The result of one generation, retries included.
 pub(super) enum Generated {
-    /// A reply to its end.
+    /// The reply came to its end.
     Answered,
-    /// Left in the middle, as asked; the step waits for its end.
+    /// The answer was stopped in the middle, as asked; the step is still open.
     Left { step: usize },
     /// No attempt was answered.
     Failed,
 }
 
-/// A run so far.
+/// Totals of the run so far.
 #[derive(Clone, Copy)]
 struct Run {
     started: Timestamp,
@@ -70,8 +70,8 @@ struct Run {
     tokens: Tokens,
 }
 
-/// One attempt in the books.
-struct Attempt<'a> {
+/// One attempt, as it is logged.
+struct LoggedAttempt<'a> {
     prompt: &'a Prompt,
     model: &'a str,
     trace: Option<String>,
@@ -80,14 +80,14 @@ struct Attempt<'a> {
     tokens: Tokens,
 }
 
-impl Desk {
-    /// The desk of a conversation in which nothing was said yet.
+impl ConversationContext {
+    /// The context of a new conversation.
     pub(super) fn new(
         options: Arc<AgentOptions>,
-        line: Line,
+        provider: ProviderClient,
         rng: StdRng,
         model: String,
-        (speaker, thread): (Speaker, Arc<Thread>),
+        (speaker, stored): (Speaker, Arc<StoredConversation>),
     ) -> Self {
         let system = INSTRUCTION
             .chars()
@@ -102,10 +102,10 @@ impl Desk {
         let (execution, last_execution) = (String::new(), String::new());
         Self {
             options,
-            line,
+            provider,
             rng,
             speaker,
-            thread,
+            stored,
             model,
             system,
             execution,
@@ -114,11 +114,11 @@ impl Desk {
         }
     }
 
-    /// The user says something: the run begins.
+    /// Begins a run with a message of the user.
     pub(super) fn begin(&mut self, text: &str) {
         self.last_execution = std::mem::replace(&mut self.execution, uuid(&mut self.rng));
         let execution = &self.execution;
-        let started = self.thread.write(|cascade, now| {
+        let started = self.stored.write(|cascade, now| {
             let step = Step::new(StepKind::UserInput, StepStatus::Done, now, execution)
                 .saying(text)
                 .at_once();
@@ -134,43 +134,43 @@ impl Desk {
         };
     }
 
-    /// The main trajectory rests, while a subagent still works.
+    /// Marks the main trajectory idle, while a subagent still works.
     pub(super) fn rest(&self) {
-        self.thread
+        self.stored
             .write(|cascade, _| cascade.main.status = RunStatus::Idle);
     }
 
-    /// The run is over, and so is its helper: the change of the state and the entry in the log are
-    /// of the same moment.
+    /// Ends the run and its subagent: the change of the state and the entry in the log happen at
+    /// the same moment.
     pub(super) fn end(
         &self,
         outcome: RunEnd,
         reason: Option<Termination>,
-        helper: Option<&Helper>,
+        subagent: Option<&RunningSubagent>,
     ) {
         let Run {
             started,
             calls,
             tokens,
         } = self.run;
-        self.thread.write(|cascade, now| {
-            if let Some(step) = helper.and_then(|helper| helper.works_in) {
+        self.stored.write(|cascade, now| {
+            if let Some(step) = subagent.and_then(|subagent| subagent.works_in) {
                 cascade
                     .main
                     .change(step, |step| step.end(StepStatus::Done, now));
             }
-            let helper = helper.map(|helper| helper.seat.subagent);
-            for place in helper.into_iter().chain([None]) {
+            let subagent = subagent.map(|subagent| subagent.active.subagent);
+            for place in subagent.into_iter().chain([None]) {
                 let trajectory = cascade.trajectory(place);
                 trajectory.status = RunStatus::Idle;
                 if let Some(reason) = reason {
                     trajectory.terminate(reason, &self.execution);
                 }
             }
-            self.thread.dismiss();
+            self.stored.run_ended();
             let (started_us, ended_us) = (started.as_microsecond(), now.as_microsecond());
             let cascade = cascade.id.clone();
-            self.thread.note(|log| {
+            self.stored.note(|log| {
                 log.run(RunEntry {
                     cascade,
                     outcome,
@@ -183,84 +183,84 @@ impl Desk {
         });
     }
 
-    /// A step begins; returns its index.
+    /// Begins a step and returns its index.
     pub(super) fn step(
         &self,
-        seat: &Seat,
+        active: &ActiveTrajectory,
         kind: StepKind,
         status: StepStatus,
         text: &str,
     ) -> usize {
         let execution = &self.execution;
-        self.thread.write(|cascade, now| {
+        self.stored.write(|cascade, now| {
             let step = Step::new(kind, status, now, execution).saying(text);
-            cascade.trajectory(seat.subagent).add(step)
+            cascade.trajectory(active.subagent).add(step)
         })
     }
 
-    /// A step ends.
-    pub(super) fn end_step(&self, seat: &Seat, step: usize, status: StepStatus) {
-        self.thread.write(|cascade, now| {
+    /// Ends a step.
+    pub(super) fn end_step(&self, active: &ActiveTrajectory, step: usize, status: StepStatus) {
+        self.stored.write(|cascade, now| {
             cascade
-                .trajectory(seat.subagent)
+                .trajectory(active.subagent)
                 .change(step, |step| step.end(status, now));
         });
     }
 
-    /// The model is asked to go on, again after each refusal. With `leave_after` events the user
-    /// stops the answer.
+    /// Asks the model to go on, again after each refusal. After `leave_after` events the user stops
+    /// the answer.
     pub(super) async fn generate(
         &mut self,
-        seat: &mut Seat,
+        active: &mut ActiveTrajectory,
         leave_after: Option<usize>,
     ) -> Generated {
         let (naming, model) = (self.naming(), self.model.clone());
-        let step = self.step(seat, StepKind::PlannerResponse, StepStatus::Pending, "");
-        let call = self.open(seat, &model, step);
-        seat.generations += 1;
+        let step = self.step(active, StepKind::PlannerResponse, StepStatus::Pending, "");
+        let call = self.open(active, &model, step);
+        active.generations += 1;
         for attempt in 1..=MAX_ATTEMPTS {
-            let prompt = self.ask(seat, &model, naming, prompt::agent);
-            let heard = self
-                .listen(seat, &model, &prompt, leave_after, Some(step))
+            let prompt = self.ask(active, &model, naming, prompt::agent);
+            let result = self
+                .send_prompt(active, &model, &prompt, leave_after, Some(step))
                 .await;
-            match self.book(seat, &model, &prompt, call, heard) {
-                Heard::Reply(reply, left) => {
-                    return self.replied(seat, step, reply, left, naming).await;
+            match self.record_attempt(active, &model, &prompt, call, result) {
+                CallResult::Reply(reply, left) => {
+                    return self.replied(active, step, reply, left, naming).await;
                 }
-                Heard::Refused(trace) => {
-                    self.telemetry(seat, naming, trace, "ACTION_STATUS_ERROR")
+                CallResult::Refused(trace) => {
+                    self.telemetry(active, naming, trace, "ACTION_STATUS_ERROR")
                         .await
                 }
-                Heard::Nothing => break,
+                CallResult::Nothing => break,
             }
             if attempt < MAX_ATTEMPTS {
-                self.line.retried();
+                self.provider.retried();
             }
-            sleep(self.line.backoff * attempt).await;
+            sleep(self.provider.backoff * attempt).await;
         }
-        self.end_step(seat, step, StepStatus::Error);
+        self.end_step(active, step, StepStatus::Error);
         Generated::Failed
     }
 
-    /// A title is asked for once; a refused one is not missed.
-    pub(super) async fn checkpoint(&mut self, seat: &mut Seat, title: &str) {
-        let step = self.step(seat, StepKind::Checkpoint, StepStatus::Running, title);
-        let call = self.open(seat, CHECKPOINT_MODEL, step);
+    /// Asks for a title once; a refusal has no consequence.
+    pub(super) async fn checkpoint(&mut self, active: &mut ActiveTrajectory, title: &str) {
+        let step = self.step(active, StepKind::Checkpoint, StepStatus::Running, title);
+        let call = self.open(active, CHECKPOINT_MODEL, step);
         let naming = if self.chance(self.options.unlabelled_percent) {
             Naming::Unlabelled
         } else {
             Naming::Full
         };
-        let prompt = self.ask(seat, CHECKPOINT_MODEL, naming, prompt::checkpoint);
-        let heard = self
-            .listen(seat, CHECKPOINT_MODEL, &prompt, None, None)
+        let prompt = self.ask(active, CHECKPOINT_MODEL, naming, prompt::checkpoint);
+        let result = self
+            .send_prompt(active, CHECKPOINT_MODEL, &prompt, None, None)
             .await;
         let titled = matches!(
-            self.book(seat, CHECKPOINT_MODEL, &prompt, call, heard),
-            Heard::Reply(..)
+            self.record_attempt(active, CHECKPOINT_MODEL, &prompt, call, result),
+            CallResult::Reply(..)
         );
         self.end_step(
-            seat,
+            active,
             step,
             if titled {
                 StepStatus::Done
@@ -269,14 +269,14 @@ impl Desk {
             },
         );
         if titled {
-            self.thread
+            self.stored
                 .write(|cascade, _| title.clone_into(&mut cascade.summary));
         }
     }
 
-    /// Everything that happened lately, uploaded.
-    pub(super) async fn analytics(&mut self, seat: &Seat) {
-        let state = self.thread.state();
+    /// Uploads the latest calls and steps as analytics.
+    pub(super) async fn analytics(&mut self, active: &ActiveTrajectory) {
+        let state = self.stored.state();
         let last = |length: usize| length.saturating_sub(MAX_UPLOADED)..;
         let calls = documents(
             state
@@ -292,14 +292,14 @@ impl Desk {
                 .get(last(state.main.steps.len()))
                 .unwrap_or_default(),
         );
-        let body = prompt::analytics(&self.speaker.cascade, &seat.trajectory, calls, steps);
-        self.line.control(ANALYTICS, body).await;
+        let body = prompt::analytics(&self.speaker.cascade, &active.trajectory, calls, steps);
+        self.provider.control(ANALYTICS, body).await;
     }
 
-    /// How many tokens the conversation has.
-    pub(super) async fn count(&mut self, seat: &Seat) {
-        let body = prompt::count(&self.model, &seat.contents);
-        self.line.count(&self.model, body).await;
+    /// Asks how many tokens the conversation has.
+    pub(super) async fn count(&mut self, active: &ActiveTrajectory) {
+        let body = prompt::count(&self.model, &active.contents);
+        self.provider.count(&self.model, body).await;
     }
 
     pub(super) fn chance(&mut self, percent: u8) -> bool {
@@ -325,23 +325,23 @@ impl Desk {
 
     fn ask(
         &mut self,
-        seat: &mut Seat,
+        active: &mut ActiveTrajectory,
         model: &str,
         naming: Naming,
         form: fn(&Turn<'_>) -> Prompt,
     ) -> Prompt {
-        seat.requests += 1;
+        active.requests += 1;
         let (seed, random, checkpoint) =
             (self.rng.random(), self.rng.random(), uuid(&mut self.rng));
         form(&Turn {
             speaker: &self.speaker,
-            trajectory: &seat.trajectory,
+            trajectory: &active.trajectory,
             model,
-            contents: &seat.contents,
+            contents: &active.contents,
             system: &self.system,
             last_execution: &self.last_execution,
-            step: seat.generations,
-            request: seat.requests,
+            step: active.generations,
+            request: active.requests,
             seed,
             session: match self.speaker.session {
                 Session::Kept(session) => session,
@@ -352,59 +352,60 @@ impl Desk {
         })
     }
 
-    fn open(&self, seat: &Seat, model: &str, step: usize) -> usize {
+    fn open(&self, active: &ActiveTrajectory, model: &str, step: usize) -> usize {
         let execution = &self.execution;
-        self.thread.write(|cascade, now| {
+        self.stored.write(|cascade, now| {
             cascade
-                .trajectory(seat.subagent)
+                .trajectory(active.subagent)
                 .call(Generation::new(model, execution, step, now))
         })
     }
 
-    /// Sends, and lets the text of `step` grow as the stream does: each time that it has doubled.
-    async fn listen(
+    /// Sends a prompt and updates the text of `step` with the stream: each time that it has
+    /// doubled.
+    async fn send_prompt(
         &mut self,
-        seat: &Seat,
+        active: &ActiveTrajectory,
         model: &str,
         prompt: &Prompt,
         leave_after: Option<usize>,
         step: Option<usize>,
-    ) -> Heard {
-        let ask = Ask {
+    ) -> CallResult {
+        let ask = CallRequest {
             path: STREAM,
             body: prompt.body.clone(),
             chunked: true,
             leave_after,
         };
-        let (thread, subagent) = (Arc::clone(&self.thread), seat.subagent);
-        let mut told = 0;
-        let mut hear = move |head: &http::response::Parts, body: &[u8]| {
-            let Some(step) = step.filter(|_| head.status.is_success() && body.len() > 2 * told)
+        let (stored, subagent) = (Arc::clone(&self.stored), active.subagent);
+        let mut shown = 0;
+        let mut on_progress = move |head: &http::response::Parts, body: &[u8]| {
+            let Some(step) = step.filter(|_| head.status.is_success() && body.len() > 2 * shown)
             else {
                 return;
             };
-            told = body.len();
+            shown = body.len();
             let text = super::reply::so_far(&head.headers, body);
-            thread.write(|cascade, _| {
+            stored.write(|cascade, _| {
                 cascade.trajectory(subagent).change(step, |step| {
                     step.status = StepStatus::Generating;
                     step.text = text;
                 });
             });
         };
-        self.line.generate(model, ask, &mut hear).await
+        self.provider.generate(model, ask, &mut on_progress).await
     }
 
-    /// Enters an attempt in the books: the run's, the log, the conversation's state.
-    fn book(
+    /// Records an attempt in the run's totals, the log and the conversation's state.
+    fn record_attempt(
         &mut self,
-        seat: &Seat,
+        active: &ActiveTrajectory,
         model: &str,
         prompt: &Prompt,
         call: usize,
-        heard: Heard,
-    ) -> Heard {
-        let entry = Attempt {
+        result: CallResult,
+    ) -> CallResult {
+        let entry = LoggedAttempt {
             prompt,
             model,
             trace: None,
@@ -412,16 +413,16 @@ impl Desk {
             outcome: CallEnd::Ok,
             tokens: Tokens::default(),
         };
-        match &heard {
-            Heard::Reply(reply, left) => {
+        match &result {
+            CallResult::Reply(reply, left) => {
                 let outcome = if *left { CallEnd::Aborted } else { CallEnd::Ok };
                 let (trace, response) = (
                     Some(reply.trace_id.clone()),
                     Some(reply.response_id.clone()),
                 );
-                self.note(
-                    seat,
-                    Attempt {
+                self.log_attempt(
+                    active,
+                    LoggedAttempt {
                         trace,
                         response,
                         outcome,
@@ -431,29 +432,29 @@ impl Desk {
                 );
                 let stats = Stats::new(reply.usage, model, &reply.response_id, &reply.trace_id);
                 let (trace, session) = (reply.trace_id.clone(), prompt.session.to_string());
-                self.change_call(seat, call, |call| {
+                self.change_call(active, call, |call| {
                     call.answered(model, session, trace, stats)
                 });
             }
-            Heard::Refused(trace) => {
-                self.note(
-                    seat,
-                    Attempt {
+            CallResult::Refused(trace) => {
+                self.log_attempt(
+                    active,
+                    LoggedAttempt {
                         trace: trace.clone(),
                         outcome: CallEnd::Refused,
                         ..entry
                     },
                 );
                 let trace = trace.clone().unwrap_or_default();
-                self.change_call(seat, call, |call| call.refused(trace));
+                self.change_call(active, call, |call| call.refused(trace));
             }
-            Heard::Nothing => {}
+            CallResult::Nothing => {}
         }
-        heard
+        result
     }
 
-    fn note(&mut self, seat: &Seat, attempt: Attempt<'_>) {
-        let Attempt {
+    fn log_attempt(&mut self, active: &ActiveTrajectory, attempt: LoggedAttempt<'_>) {
+        let LoggedAttempt {
             prompt,
             model,
             trace,
@@ -463,7 +464,7 @@ impl Desk {
         } = attempt;
         self.run.calls += 1;
         self.run.tokens += tokens;
-        let (cascade, trajectory) = (self.speaker.cascade.clone(), seat.trajectory.clone());
+        let (cascade, trajectory) = (self.speaker.cascade.clone(), active.trajectory.clone());
         let (request, model) = (prompt.id.clone(), model.to_owned());
         let ended_us = Timestamp::now().as_microsecond();
         let entry = CallEntry {
@@ -477,17 +478,25 @@ impl Desk {
             tokens,
             ended_us,
         };
-        self.thread.note(|log| log.call(entry));
+        self.stored.note(|log| log.call(entry));
     }
 
-    fn change_call(&self, seat: &Seat, call: usize, change: impl FnOnce(&mut Generation)) {
-        self.thread
-            .write(|cascade, _| cascade.trajectory(seat.subagent).change_call(call, change));
+    fn change_call(
+        &self,
+        active: &ActiveTrajectory,
+        call: usize,
+        change: impl FnOnce(&mut Generation),
+    ) {
+        self.stored.write(|cascade, _| {
+            cascade
+                .trajectory(active.subagent)
+                .change_call(call, change)
+        });
     }
 
     async fn replied(
         &mut self,
-        seat: &mut Seat,
+        active: &mut ActiveTrajectory,
         step: usize,
         reply: Reply,
         left: bool,
@@ -495,11 +504,12 @@ impl Desk {
     ) -> Generated {
         let Reply { text, trace_id, .. } = reply;
         if left {
-            self.thread
+            self.stored
                 .write(|cascade, _| cascade.main.status = RunStatus::Canceling);
-            // What stops a stream over HTTP/1.1 closes the connection; this opens the next one.
+            // Stopping a stream over HTTP/1.1 closes the connection; this request opens the next
+            // one.
             self.telemetry(
-                seat,
+                active,
                 Naming::Nothing,
                 Some(trace_id),
                 "ACTION_STATUS_CANCELLED",
@@ -507,22 +517,22 @@ impl Desk {
             .await;
             return Generated::Left { step };
         }
-        self.thread.write(|cascade, now| {
-            cascade.trajectory(seat.subagent).change(step, |step| {
+        self.stored.write(|cascade, now| {
+            cascade.trajectory(active.subagent).change(step, |step| {
                 step.text.clone_from(&text);
                 step.end(StepStatus::Done, now);
             });
         });
-        seat.say("model", &text);
-        self.telemetry(seat, naming, Some(trace_id), "ACTION_STATUS_NO_ERROR")
+        active.say("model", &text);
+        self.telemetry(active, naming, Some(trace_id), "ACTION_STATUS_NO_ERROR")
             .await;
         Generated::Answered
     }
 
-    /// Now and then, and always where the request did not say where it belongs.
+    /// Sends telemetry now and then, and always where the request did not say where it belongs.
     async fn telemetry(
         &mut self,
-        seat: &Seat,
+        active: &ActiveTrajectory,
         naming: Naming,
         trace: Option<String>,
         status: &str,
@@ -531,14 +541,14 @@ impl Desk {
         let Some(trace) = trace.filter(|_| drawn || naming.is_hidden()) else {
             return;
         };
-        self.line
-            .control(METRICS, prompt::metrics(&seat.trajectory, &trace, status))
+        self.provider
+            .control(METRICS, prompt::metrics(&active.trajectory, &trace, status))
             .await;
     }
 }
 
-impl Seat {
-    /// A trajectory in which nothing was said yet.
+impl ActiveTrajectory {
+    /// A new trajectory.
     pub(super) fn new(trajectory: String, subagent: Option<usize>) -> Self {
         Self {
             trajectory,
@@ -549,7 +559,7 @@ impl Seat {
         }
     }
 
-    /// Old messages go when the window is full, as in every agent.
+    /// Adds a message. Old ones are dropped when the window is full, as in every agent.
     pub(super) fn say(&mut self, role: &str, text: &str) {
         let text: String = text.chars().take(MAX_MESSAGE).collect();
         self.contents
@@ -559,7 +569,7 @@ impl Seat {
     }
 }
 
-/// A random UUID that follows from the seed.
+/// A UUID drawn from the seeded generator.
 pub(super) fn uuid(rng: &mut StdRng) -> String {
     uuid::Builder::from_random_bytes(rng.random())
         .into_uuid()

@@ -1,5 +1,5 @@
-//! A place for each answer that may take long to make or to leave, so that such answers never take
-//! all connections.
+//! Limits the answers that may take long to make or to send, so that they never occupy all
+//! connections.
 
 use std::sync::Arc;
 
@@ -10,25 +10,24 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 use super::Web;
+use super::body::ResponseSlot;
 use super::error::ApiError;
-use super::held::Place;
 use super::peer::Peer;
 use crate::export::WebRefusal;
 
-/// Answers a request where there is a place for one more answer, and keeps the place until it has
-/// left.
-pub(super) async fn hold(
+/// Answers a request if a slot is free, and keeps the slot until the answer has been sent.
+pub(super) async fn limit_answers(
     State(web): State<Arc<Web>>,
     Extension(peer): Extension<Arc<Peer>>,
     request: Request,
     next: Next,
 ) -> Response {
-    let Some(seat) = web.answers.try_enter(&peer) else {
+    let Some(slot) = web.answers.try_enter(&peer) else {
         web.metrics.web_refused(WebRefusal::Busy);
         let message = "too many requests at once: try again";
         return ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message).into_response();
     };
     let mut response = next.run(request).await;
-    Place::keep(seat, &mut response);
+    ResponseSlot::keep(slot, &mut response);
     response
 }

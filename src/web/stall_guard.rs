@@ -1,5 +1,5 @@
-//! A stream whose reader may not stall: hyper limits how long a request takes to arrive, not how
-//! long its answer takes to leave.
+//! Cuts off stalled readers: hyper limits how long a request takes to arrive, not how long its
+//! answer takes to be sent.
 
 use std::io;
 use std::pin::Pin;
@@ -9,16 +9,16 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// Fails a write with [`io::ErrorKind::TimedOut`] when the other side has taken no byte for the
-/// limit.
-pub(super) struct Gate<S> {
+/// A stream that fails a write with [`io::ErrorKind::TimedOut`] when the other side has read no
+/// byte for the limit.
+pub(super) struct StallGuard<S> {
     stream: S,
     limit: Duration,
     /// Runs while a write waits.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Gate<S> {
+impl<S> StallGuard<S> {
     pub(super) fn new(stream: S, limit: Duration) -> Self {
         Self {
             stream,
@@ -46,7 +46,7 @@ impl<S> Gate<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for StallGuard<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -56,7 +56,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Gate<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

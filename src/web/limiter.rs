@@ -1,8 +1,8 @@
-//! A bounded number of places, and who has them.
+//! Limits the number of connections, and of answers in progress, by slots.
 //!
-//! Connections have places, and so have the answers that take long to make or to leave. When all
-//! are taken, a newcomer gets the place of somebody else, by rules that favour whoever behaves:
-//! those who begin and do not finish lose theirs first.
+//! Connections have slots, and so have the answers that take long to make or to send. When all are
+//! taken, a newcomer may get the slot of another peer, by rules that favour well-behaved peers:
+//! those that begin and do not finish lose theirs first.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,97 +15,96 @@ use super::origin::Origin;
 use super::peer::{Peer, Served};
 use crate::export::{Metrics, WebRefusal};
 
-/// The places.
+/// A limited number of slots of one kind.
 #[derive(Debug)]
-pub(super) struct Crowd {
-    of: Of,
+pub(super) struct SlotLimiter {
+    kind: SlotKind,
     limit: usize,
     metrics: Arc<Metrics>,
-    seats: Mutex<Seats>,
+    slots: Mutex<TakenSlots>,
     freed: Notify,
 }
 
-/// What the places are for, which decides who loses one.
+/// What the slots are for, which decides which peer loses one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Of {
-    /// Answers under way: whoever takes one slowly loses it, then whoever comes from where most are
-    /// held by somebody else.
+pub(super) enum SlotKind {
+    /// Answers in progress: a slow reader loses its slot first, then the origin that holds most.
     Answers,
-    /// Connections: first one to which no answer with a place is under way loses it.
+    /// Connections: one without an answer with a slot loses its slot first.
     Connections,
 }
 
 #[derive(Debug, Default)]
-struct Seats {
+struct TakenSlots {
     taken: BTreeMap<u64, Arc<Peer>>,
     next: u64,
 }
 
-impl Crowd {
-    pub(super) fn new(of: Of, limit: usize, metrics: Arc<Metrics>) -> Arc<Self> {
+impl SlotLimiter {
+    pub(super) fn new(kind: SlotKind, limit: usize, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
-            of,
+            kind,
             limit,
             metrics,
-            seats: Mutex::default(),
+            slots: Mutex::default(),
             freed: Notify::new(),
         })
     }
 
-    /// A place, where one is free or can be taken back.
-    pub(super) fn try_enter(self: &Arc<Self>, peer: &Arc<Peer>) -> Option<Seat> {
-        let mut seats = self.seats();
-        if seats.taken.len() >= self.limit {
-            let number = seats.loser(self.of, peer.origin)?;
-            if let Some(loser) = seats.taken.remove(&number) {
-                loser.cut();
+    /// Takes a slot, if one is free or can be taken back.
+    pub(super) fn try_enter(self: &Arc<Self>, peer: &Arc<Peer>) -> Option<Slot> {
+        let mut slots = self.slots();
+        if slots.taken.len() >= self.limit {
+            let number = slots.evicted(self.kind, peer.origin)?;
+            if let Some(evicted) = slots.taken.remove(&number) {
+                evicted.cut();
                 self.metrics.web_refused(WebRefusal::Slow);
             }
         }
-        let number = seats.next;
-        seats.next += 1;
-        seats.taken.insert(number, Arc::clone(peer));
-        let served = (self.of == Of::Answers).then(|| Served::new(peer));
-        Some(Seat {
-            crowd: Arc::clone(self),
+        let number = slots.next;
+        slots.next += 1;
+        slots.taken.insert(number, Arc::clone(peer));
+        let served = (self.kind == SlotKind::Answers).then(|| Served::new(peer));
+        Some(Slot {
+            limiter: Arc::clone(self),
             number,
             _served: served,
         })
     }
 
-    /// A place, as soon as there is one. Cancel-safe.
-    pub(super) async fn enter(self: &Arc<Self>, peer: &Arc<Peer>) -> Seat {
+    /// Waits for a slot. Cancel-safe.
+    pub(super) async fn enter(self: &Arc<Self>, peer: &Arc<Peer>) -> Slot {
         loop {
-            // Made before the look: a place that is freed in between is not missed.
+            // Created before the check: a slot that is freed in between is not missed.
             let freed = self.freed.notified();
-            if let Some(seat) = self.try_enter(peer) {
-                return seat;
+            if let Some(slot) = self.try_enter(peer) {
+                return slot;
             }
             let _ = timeout(PATIENCE, freed).await;
         }
     }
 
-    fn seats(&self) -> MutexGuard<'_, Seats> {
-        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    fn slots(&self) -> MutexGuard<'_, TakenSlots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Seats {
-    /// Whose place a newcomer from `origin` gets; `None` where everybody may keep theirs.
-    fn loser(&self, of: Of, origin: Origin) -> Option<u64> {
-        let unserved = match of {
-            Of::Answers => None,
-            Of::Connections => self.unserved(),
+impl TakenSlots {
+    /// The number of the slot that a newcomer from `origin` gets; `None` if all keep theirs.
+    fn evicted(&self, kind: SlotKind, origin: Origin) -> Option<u64> {
+        let unserved = match kind {
+            SlotKind::Answers => None,
+            SlotKind::Connections => self.unserved(),
         };
         unserved
             .or_else(|| self.slow())
-            .or_else(|| self.of_the_greediest(origin))
+            .or_else(|| self.slowest_of_largest_origin(origin))
     }
 
-    /// Of the connections that no answer is on its way to: the one that has been so for longest,
-    /// among those from where most come. A flood from one address thus pushes out its own
-    /// connections before those of anybody else, and a newcomer that sends its request at once is
-    /// served however many others only begin theirs.
+    /// Among the connections without an answer in progress, from the origin with most of them: the
+    /// one that has been idle for longest. A flood from one address thus evicts its own connections
+    /// before those of others, and a newcomer that sends its request at once is served however many
+    /// others only begin theirs.
     fn unserved(&self) -> Option<u64> {
         let unserved = || self.taken.iter().filter(|(_, peer)| !peer.is_served());
         let (_, most) = fullest(unserved().map(|(_, peer)| peer.origin))?;
@@ -115,23 +114,20 @@ impl Seats {
             .map(|(number, _)| *number)
     }
 
-    /// The slowest, once it has taken longer than anybody healthy needs.
+    /// The slowest, once it has taken longer than any healthy peer needs.
     fn slow(&self) -> Option<u64> {
         let (number, slowest) = self.taken.iter().min_by_key(|(_, peer)| peer.since())?;
         (slowest.since().elapsed() >= GRACE).then_some(*number)
     }
 
     /// The slowest from the origin that holds most, where it holds several and the newcomer's
-    /// origin holds none: no one address keeps the others out.
-    fn of_the_greediest(&self, origin: Origin) -> Option<u64> {
-        let (held, greediest) = fullest(self.taken.values().map(|peer| peer.origin))?;
+    /// origin holds none: no single address keeps the others out.
+    fn slowest_of_largest_origin(&self, origin: Origin) -> Option<u64> {
+        let (held, largest) = fullest(self.taken.values().map(|peer| peer.origin))?;
         if held < 2 || self.taken.values().any(|peer| peer.origin == origin) {
             return None;
         }
-        let theirs = self
-            .taken
-            .iter()
-            .filter(|(_, peer)| peer.origin == greediest);
+        let theirs = self.taken.iter().filter(|(_, peer)| peer.origin == largest);
         theirs
             .min_by_key(|(_, peer)| peer.since())
             .map(|(number, _)| *number)
@@ -148,26 +144,27 @@ fn fullest(origins: impl Iterator<Item = Origin>) -> Option<(usize, Origin)> {
         .max()
 }
 
-/// A place; free again when dropped.
+/// A slot; free again when dropped.
 #[derive(Debug)]
-pub(super) struct Seat {
-    crowd: Arc<Crowd>,
+pub(super) struct Slot {
+    limiter: Arc<SlotLimiter>,
     number: u64,
-    /// While an answer has a place, its connection is not among the first to lose theirs.
+    /// While an answer has a slot, its connection is not among the first to lose theirs.
     _served: Option<Served>,
 }
 
-impl Drop for Seat {
+impl Drop for Slot {
     fn drop(&mut self) {
-        self.crowd.seats().taken.remove(&self.number);
-        self.crowd.freed.notify_one();
+        self.limiter.slots().taken.remove(&self.number);
+        self.limiter.freed.notify_one();
     }
 }
 
-/// The largest exposition, 13 MB, leaves in less over any network that a scraper should use.
+/// Longest time of a healthy answer: the largest exposition, 13 MB, takes less over any network
+/// that a scraper should use.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// How often is looked again for a place that can be taken back.
+/// How often a waiting connection checks again for a slot that can be taken back.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
@@ -175,12 +172,12 @@ mod tests {
     use super::*;
     use crate::export::tests::kit::value;
 
-    fn crowd(of: Of, limit: usize) -> (Arc<Crowd>, Arc<Metrics>) {
+    fn limiter(kind: SlotKind, limit: usize) -> (Arc<SlotLimiter>, Arc<Metrics>) {
         let metrics = Arc::new(Metrics::new(
             crate::export::Config::default(),
             Arc::default(),
         ));
-        (Crowd::new(of, limit, Arc::clone(&metrics)), metrics)
+        (SlotLimiter::new(kind, limit, Arc::clone(&metrics)), metrics)
     }
 
     fn cut_off(metrics: &Metrics) -> Option<f64> {
@@ -202,46 +199,46 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_slowest_answer_makes_room_and_only_when_it_is_slow() {
-        let (crowd, metrics) = crowd(Of::Answers, 2);
+        let (limiter, metrics) = limiter(SlotKind::Answers, 2);
         let [first, second, third] = [(); 3].map(|()| local());
         let (_held, _also) = (
-            crowd.try_enter(&first).expect("free"),
-            crowd.try_enter(&second).expect("free"),
+            limiter.try_enter(&first).expect("free"),
+            limiter.try_enter(&second).expect("free"),
         );
         let reading = first.answer();
         reading.leaves();
         tokio::time::advance(GRACE / 2).await;
-        assert!(crowd.try_enter(&third).is_none(), "nobody is slow yet");
+        assert!(limiter.try_enter(&third).is_none(), "nobody is slow yet");
         drop(second.answer());
         tokio::time::advance(GRACE / 2).await;
         third.arrived();
-        let seat = crowd.try_enter(&third).expect("the place of the first");
+        let slot = limiter.try_enter(&third).expect("the place of the first");
         first.is_cut().await;
         assert!(
-            crowd.try_enter(&local()).is_none(),
+            limiter.try_enter(&local()).is_none(),
             "the second has just come to an end"
         );
         assert_eq!(cut_off(&metrics), Some(1.0));
-        drop(seat);
-        crowd.try_enter(&third).expect("free again");
+        drop(slot);
+        limiter.try_enter(&third).expect("free again");
     }
 
     #[tokio::test(start_paused = true)]
     async fn whoever_waits_gets_a_place_that_is_freed_or_taken_back() {
-        let (crowd, metrics) = crowd(Of::Answers, 1);
+        let (limiter, metrics) = limiter(SlotKind::Answers, 1);
         let (first, second) = (local(), local());
-        let seat = crowd.try_enter(&first).expect("free");
+        let slot = limiter.try_enter(&first).expect("free");
         let leave = async {
             tokio::task::yield_now().await;
-            drop(seat);
+            drop(slot);
         };
-        let (seat, ()) = tokio::join!(crowd.enter(&second), leave);
+        let (slot, ()) = tokio::join!(limiter.enter(&second), leave);
         assert_eq!(cut_off(&metrics), Some(0.0));
-        let _third = crowd.enter(&local()).await;
+        let _third = limiter.enter(&local()).await;
         second.is_cut().await;
-        drop(seat);
+        drop(slot);
         assert_eq!(
-            crowd.seats().taken.len(),
+            limiter.slots().taken.len(),
             1,
             "the place belongs to another now"
         );
@@ -249,8 +246,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_newcomer_gets_the_place_of_the_oldest_that_only_began() {
-        let (connections, metrics) = crowd(Of::Connections, 3);
-        let (answers, _) = crowd(Of::Answers, 3);
+        let (connections, metrics) = limiter(SlotKind::Connections, 3);
+        let (answers, _) = limiter(SlotKind::Answers, 3);
         let [served, oldest, newer, newcomer] = [(); 4].map(|()| local());
         let _places = [&served, &oldest, &newer].map(|peer| {
             peer.arrived();
@@ -259,7 +256,7 @@ mod tests {
         let _answer = answers.try_enter(&served).expect("free");
         tokio::time::advance(Duration::from_millis(1)).await;
         newer.arrived();
-        let _seat = connections
+        let _slot = connections
             .try_enter(&newcomer)
             .expect("at once, however short the others have been there");
         assert_eq!(
@@ -271,7 +268,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_flood_from_one_address_pushes_out_its_own() {
-        let (connections, _) = crowd(Of::Connections, 4);
+        let (connections, _) = limiter(SlotKind::Connections, 4);
         let scraper = from([10, 0, 0, 2]);
         let _first = connections.try_enter(&scraper).expect("free");
         tokio::time::advance(Duration::from_millis(1)).await;
@@ -286,17 +283,17 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_address_does_not_keep_the_answers_of_others_out() {
-        let (crowd, _) = crowd(Of::Answers, 2);
+        let (limiter, _) = limiter(SlotKind::Answers, 2);
         let greedy = [(); 2].map(|()| from([10, 0, 0, 9]));
-        let _places = [&greedy[0], &greedy[1]].map(|peer| crowd.try_enter(peer).expect("free"));
+        let _places = [&greedy[0], &greedy[1]].map(|peer| limiter.try_enter(peer).expect("free"));
         assert!(
-            crowd.try_enter(&from([10, 0, 0, 9])).is_none(),
+            limiter.try_enter(&from([10, 0, 0, 9])).is_none(),
             "more of them wait for their own"
         );
         let (other, third) = (from([10, 0, 0, 2]), from([10, 0, 0, 3]));
-        let _other = crowd.try_enter(&other).expect("one of the two");
+        let _other = limiter.try_enter(&other).expect("one of the two");
         assert!(
-            crowd.try_enter(&third).is_none(),
+            limiter.try_enter(&third).is_none(),
             "nobody has more than one"
         );
         assert_eq!(greedy.iter().filter(|peer| is_cut(peer)).count(), 1);

@@ -14,7 +14,7 @@ use crate::cascade::update::{
 };
 use crate::record::{Id, Model, TokenUsage};
 
-/// What a `CascadeState` says.
+/// The update that a `CascadeState` stands for.
 pub(super) fn update(root: &Node) -> Update {
     let main = root.field(state::TRAJECTORY);
     Update {
@@ -28,7 +28,8 @@ pub(super) fn update(root: &Node) -> Update {
     }
 }
 
-/// The trajectories of subagents inside of the steps, at any depth: the tree is only so deep.
+/// The trajectories of subagents inside of the steps, at any depth: the depth of the tree is
+/// bounded.
 fn subtrajectories(node: &Node) -> Vec<(Id, TrajectoryUpdate)> {
     let inside = node
         .field(trajectory::STEPS)
@@ -47,7 +48,7 @@ fn subtrajectories(node: &Node) -> Vec<(Id, TrajectoryUpdate)> {
     read.collect()
 }
 
-/// `latest` is the executor that the state names beside the trajectory; it counts where the
+/// `latest` is the executor that the state has beside the trajectory; it is used where the
 /// trajectory lists none.
 fn trajectory_update(node: &Node, latest: &[Node]) -> TrajectoryUpdate {
     let steps = node.field(trajectory::STEPS).elements();

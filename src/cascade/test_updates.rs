@@ -1,4 +1,4 @@
-//! News as tests tell them.
+//! Builders of updates for tests.
 
 use super::update::{
     AgentUsage, Generation, RunStatus, Step, Termination, TrajectoryUpdate, Update,
@@ -24,8 +24,7 @@ pub(super) fn running() -> Update {
     status(RunStatus::Running)
 }
 
-/// A call to a model that has ended, of 7 tokens, under the provider's name of its response and of
-/// its trace.
+/// A finished call to a model, of 7 tokens, with the provider's ids of its response and trace.
 pub(super) fn generation(name: &str) -> Generation {
     Generation {
         usage: Some(AgentUsage {

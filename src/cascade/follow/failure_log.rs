@@ -1,4 +1,4 @@
-//! What becomes of failures: each is counted, each kind is logged once.
+//! Counts every failure of following an agent and logs each kind once.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,12 +8,12 @@ use crate::cascade::correlate::Correlator;
 use crate::record::FollowFailure;
 
 /// The failures of one agent.
-pub(super) struct Complaints {
+pub(super) struct FailureLog {
     correlator: Arc<Correlator>,
     logged: Mutex<BTreeSet<FollowFailure>>,
 }
 
-impl Complaints {
+impl FailureLog {
     pub(super) fn new(correlator: Arc<Correlator>) -> Self {
         Self {
             correlator,
@@ -21,8 +21,8 @@ impl Complaints {
         }
     }
 
-    /// Counts and logs.
-    pub(super) fn tell(&self, failure: Failure) {
+    /// Counts and logs a failure.
+    pub(super) fn report(&self, failure: Failure) {
         self.count(failure);
         self.log(failure);
     }
@@ -31,7 +31,7 @@ impl Complaints {
         self.correlator.failed(failure.reason());
     }
 
-    /// Each kind once: an agent that is away fails every few seconds.
+    /// Logs each kind once: an agent that is away fails every few seconds.
     pub(super) fn log(&self, failure: Failure) {
         if self
             .logged
@@ -39,7 +39,7 @@ impl Complaints {
             .unwrap_or_else(PoisonError::into_inner)
             .insert(failure.reason())
         {
-            tracing::warn!(error = %failure, "news of the agent's conversations are lost; its traffic is not affected");
+            tracing::warn!(error = %failure, "updates of the agent's conversations are lost; its traffic is not affected");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A response body that is there at once, or comes from a task frame by frame.
+//! A response body that is complete at once, or comes from a task frame by frame.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -8,10 +8,10 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
 
 /// The body.
-pub(in crate::demo::agent) enum Flow {
-    /// All of it, until it was taken.
-    Whole(Option<Bytes>),
-    /// Frames until the task ends; one that ends without a word ends the body.
+pub(in crate::demo::agent) enum ResponseBody {
+    /// The complete body, until it was sent.
+    Complete(Option<Bytes>),
+    /// Frames until the task ends; a task that ends without a frame ends the body.
     Frames(mpsc::Receiver<Result<Frame<Bytes>, Cut>>),
 }
 
@@ -20,14 +20,14 @@ pub(in crate::demo::agent) enum Flow {
 #[error("the demo cut this stream")]
 pub(in crate::demo::agent) struct Cut;
 
-impl Flow {
+impl ResponseBody {
     /// A body of known length.
-    pub(super) fn whole(bytes: impl Into<Bytes>) -> Self {
-        Self::Whole(Some(bytes.into()).filter(|bytes: &Bytes| !bytes.is_empty()))
+    pub(super) fn complete(bytes: impl Into<Bytes>) -> Self {
+        Self::Complete(Some(bytes.into()).filter(|bytes: &Bytes| !bytes.is_empty()))
     }
 }
 
-impl Body for Flow {
+impl Body for ResponseBody {
     type Data = Bytes;
     type Error = Cut;
 
@@ -36,18 +36,18 @@ impl Body for Flow {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         match &mut *self {
-            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Complete(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Frames(frames) => Poll::Ready(ready!(frames.poll_recv(cx))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Whole(None))
+        matches!(self, Self::Complete(None))
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Whole(bytes) => {
+            Self::Complete(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
             Self::Frames(_) => SizeHint::default(),

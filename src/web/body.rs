@@ -1,5 +1,5 @@
-//! The body of every answer: it counts as under way, and keeps its place, until the server has let
-//! go of it.
+//! The body of every answer: it counts as in progress, and keeps its slot, until the server has
+//! released it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,36 +9,36 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::response::Response;
 use hyper::body::{Frame, SizeHint};
 
-use super::crowd::Seat;
+use super::limiter::Slot;
 use super::peer::Answer;
 
-/// The place of an answer, handed from its handler to its body in the response's extensions.
+/// The slot of an answer, passed from its handler to its body in the response's extensions.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
-    _seat: Arc<Seat>,
+pub(super) struct ResponseSlot {
+    _slot: Arc<Slot>,
 }
 
-impl Place {
-    /// The answer keeps the place until its body is let go of.
-    pub(super) fn keep(seat: Seat, response: &mut Response) {
+impl ResponseSlot {
+    /// Keeps the slot until the answer's body is dropped.
+    pub(super) fn keep(slot: Slot, response: &mut Response) {
         response.extensions_mut().insert(Self {
-            _seat: Arc::new(seat),
+            _slot: Arc::new(slot),
         });
     }
 }
 
-/// A body, handed over piece by piece: the server buffers as much as it is given, and would let go
-/// of a body in one piece before its reader has taken any of it.
-pub(super) struct Held {
+/// A body that is passed on piece by piece: the server buffers as much as it is given, and would
+/// drop a body in one piece before its reader has taken any of it.
+pub(super) struct PacedBody {
     body: Body,
-    /// What the body has given and the server has not.
+    /// Data from the body that the server has not taken yet.
     rest: Bytes,
     answer: Answer,
-    _place: Option<Place>,
+    _place: Option<ResponseSlot>,
 }
 
-impl Held {
-    pub(super) fn hold(mut response: Response, answer: Answer) -> Response {
+impl PacedBody {
+    pub(super) fn wrap(mut response: Response, answer: Answer) -> Response {
         answer.leaves();
         let place = response.extensions_mut().remove();
         response.map(|body| {
@@ -56,7 +56,7 @@ impl Held {
     }
 }
 
-impl HttpBody for Held {
+impl HttpBody for PacedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -68,7 +68,7 @@ impl HttpBody for Held {
             return Poll::Ready(Some(Ok(self.piece())));
         }
         let frame = Pin::new(&mut self.body).poll_frame(cx);
-        // Of an answer that comes in pieces, the time until the next one is ours.
+        // The time until the next piece is Gravimeter's, not the reader's.
         if frame.is_pending() {
             self.answer.is_being_made();
         } else {
@@ -102,7 +102,7 @@ impl HttpBody for Held {
     }
 }
 
-/// As much as the server buffers of an answer.
+/// Size of a piece: as much as the server buffers of an answer.
 const PIECE: usize = 16 * 1024;
 
 #[cfg(test)]
@@ -117,7 +117,7 @@ mod tests {
     async fn a_body_leaves_whole_in_pieces_of_a_known_length() {
         let text: Vec<u8> = (0..3 * PIECE + 1).map(|n| n as u8).collect();
         let answer = Peer::new(Origin::Socket).answer();
-        let mut body = Held::hold(Response::new(text.clone().into()), answer).into_body();
+        let mut body = PacedBody::wrap(Response::new(text.clone().into()), answer).into_body();
         let mut read = Vec::new();
         while !body.is_end_stream() {
             assert_eq!(
