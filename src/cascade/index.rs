@@ -211,6 +211,13 @@ impl ConversationIndex {
         {
             return Found::Cascade(self.root_of(&cascade), named_by);
         }
+        // An agent that names its conversation in a header field does so in every request, and
+        // nothing else confirms it.
+        if named_by == CorrelationMethod::Header
+            && let Some(conversation) = &ids.conversation
+        {
+            return Found::Cascade(self.root_of(conversation), named_by);
+        }
         if let Some(cascade) = ids
             .conversation
             .as_ref()

@@ -60,6 +60,8 @@ pub(super) trait ReadAnswer: Send {
 /// What an answer says, whichever dialect it is in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Said {
+    /// The HTTP status that an error inside of the answer names, where the answer has none.
+    pub(super) status: Option<u16>,
     /// The tokens of the model that was asked.
     pub(super) usage: TokenUsage,
     /// How the provider's own total compares with them.

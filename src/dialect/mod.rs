@@ -46,6 +46,7 @@ mod notices;
 mod observer;
 mod providers;
 mod request;
+mod session;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -86,9 +87,12 @@ enum Recognised {
     Call(CallHead),
     /// It calls no model, but tells of calls, models or quotas.
     Notice(Notice),
+    /// It asks for a WebSocket, over which calls like this one come.
+    Session(CallHead),
 }
 
 /// What the head of a call says of it.
+#[derive(Clone)]
 struct CallHead {
     /// Who is asked.
     provider: Provider,

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use super::answer::{AnswerHead, ReadBody, Said};
 use super::notices::LiveNotice;
 use super::request::ReadRequestBody;
+use super::session::Upgrade;
 use super::unread::Unread;
 use super::verdict::{Evidence, is_success};
 use super::{CallHead, Recognised, listed, provider_of, recognise};
@@ -92,6 +93,13 @@ impl OpenExchange for Exchanges {
                 };
                 Box::new(LiveCall::begin(call, head, connection, record, share, at))
             }
+            Some(Recognised::Session(call)) => Box::new(Upgrade::new(
+                call,
+                head,
+                self.connection.clone(),
+                record,
+                self.memory.clone(),
+            )),
             Some(Recognised::Notice(notice)) => {
                 Box::new(LiveNotice::new(&notice, head, record, self.share()?))
             }
@@ -104,7 +112,7 @@ impl OpenExchange for Exchanges {
 }
 
 /// A call that is under way.
-struct LiveCall {
+pub(super) struct LiveCall {
     number: u64,
     connection: Connection,
     record: Arc<dyn Record>,
@@ -126,7 +134,8 @@ struct LiveCall {
 }
 
 struct Response {
-    status: u16,
+    /// `None` for an answer over a socket, which has none of its own.
+    status: Option<u16>,
     retry_after: Option<Duration>,
     body: Box<dyn ReadBody>,
 }
@@ -149,18 +158,7 @@ impl Exchange for LiveCall {
     }
 
     fn response_head(&mut self, head: &ResponseHead, at: Instant) {
-        self.last = at;
-        let of = AnswerHead {
-            provider: self.head.provider,
-            head,
-            expects_events: self.head.expects_events,
-            memory: self.share.memory(),
-        };
-        self.response = Some(Box::new(Response {
-            status: head.status,
-            retry_after: head.fields.retry_after_seconds.map(Duration::from_secs),
-            body: (self.head.answer)(of),
-        }));
+        self.answer(Some(head.status), head, at);
     }
 
     fn response_body(&mut self, bytes: &[u8], at: Instant) {
@@ -185,10 +183,25 @@ impl Drop for LiveCall {
 }
 
 impl LiveCall {
-    /// States that the call has begun.
+    /// A call whose request has begun with this head.
     fn begin(
         call: CallHead,
         head: &RequestHead,
+        connection: Connection,
+        record: Arc<dyn Record>,
+        share: Share,
+        at: Instant,
+    ) -> Self {
+        let request = (call.request)(head, share.memory());
+        let parent = head.fields.trace_parent;
+        Self::begin_with(call, request, parent, connection, record, share, at)
+    }
+
+    /// Records that a call has begun, whose request is read by this reader.
+    pub(super) fn begin_with(
+        call: CallHead,
+        request: Box<dyn ReadRequestBody>,
+        parent: Option<TraceParent>,
         connection: Connection,
         record: Arc<dyn Record>,
         share: Share,
@@ -204,11 +217,11 @@ impl LiveCall {
             started_at: connection.wall_clock(at),
         }));
         Self {
-            parent: head.fields.trace_parent,
+            parent,
             number,
             connection,
             record,
-            request: (call.request)(head, share.memory()),
+            request,
             share,
             head: call,
             response: None,
@@ -218,6 +231,34 @@ impl LiveCall {
             failed: false,
             ended: false,
         }
+    }
+
+    fn answer(&mut self, status: Option<u16>, head: &ResponseHead, at: Instant) {
+        self.last = at;
+        let of = AnswerHead {
+            provider: self.head.provider,
+            head,
+            expects_events: self.head.expects_events,
+            memory: self.share.memory(),
+        };
+        self.response = Some(Box::new(Response {
+            status,
+            retry_after: head.fields.retry_after_seconds.map(Duration::from_secs),
+            body: (self.head.answer)(of),
+        }));
+    }
+
+    /// The answer begins, unless it has, on a socket: it has no status of its own.
+    pub(super) fn answer_over_socket(&mut self, head: &ResponseHead, at: Instant) {
+        if self.response.is_none() {
+            self.answer(None, head, at);
+        }
+    }
+
+    /// Whether the answer has come to its last word.
+    pub(super) fn has_last_word(&self) -> bool {
+        let response = self.response.as_ref();
+        response.is_some_and(|response| response.body.is_whole(ExchangeEnd::Truncated))
     }
 
     /// So many content-bearing frames were completed at this time.
@@ -318,7 +359,9 @@ impl LiveCall {
         };
         let evidence = Evidence {
             operation: self.operation(),
-            status: response.map(|response| response.status),
+            status: said
+                .status
+                .or(response.and_then(|response| response.status)),
             rate_limited: rate_limit.is_some(),
             error_in_answer: said.error.is_some(),
             has_usage: !said.usage.is_unreported(),
@@ -392,7 +435,7 @@ impl LiveCall {
         let is_answer = self
             .response
             .as_ref()
-            .is_some_and(|response| is_success(response.status));
+            .is_some_and(|response| response.is_answer(said));
         let reports = said.total != UsageTotal::Absent || !said.usage.is_unreported();
         (is_answer && reports).then_some(said.total)
     }
@@ -406,9 +449,9 @@ impl LiveCall {
     }
 
     fn is_streamed(&self) -> bool {
-        self.response
-            .as_ref()
-            .is_some_and(|response| is_success(response.status) && response.body.is_stream())
+        self.response.as_ref().is_some_and(|response| {
+            response.status.is_none_or(is_success) && response.body.is_stream()
+        })
     }
 
     fn timing(&self) -> Timing {
@@ -430,11 +473,16 @@ impl LiveCall {
 impl Response {
     /// The rate limit that the response is, or that an error inside it tells of.
     fn rate_limit(&self, said: &Said) -> Option<RateLimit> {
-        if said.error.is_none() && is_success(self.status) {
+        if said.error.is_none() && self.is_answer(said) {
             return None;
         }
-        let error = said.error.unwrap_or_default();
-        error.rate_limit(self.status, self.retry_after)
+        let (error, status) = (said.error.unwrap_or_default(), said.status.or(self.status));
+        error.rate_limit(status.unwrap_or(SUCCESS), self.retry_after)
+    }
+
+    /// Whether the status, be it one inside of the answer, says that the request was not refused.
+    fn is_answer(&self, said: &Said) -> bool {
+        said.status.or(self.status).is_none_or(is_success)
     }
 }
 
@@ -458,7 +506,10 @@ fn used_up(call: &Call, said: &Said) -> Option<Quota> {
 /// What an exchange takes beside the windows of its bodies, in bytes: some 2 KiB, and up to 6 more
 /// for the shape of its documents. An agent opens thousands of them with as many bytes as an answer
 /// has.
-const EXCHANGE_BYTES: usize = 8 << 10;
+pub(super) const EXCHANGE_BYTES: usize = 8 << 10;
+
+/// What stands for the status of an answer over a socket.
+const SUCCESS: u16 = 200;
 
 /// The number of the next call, from 1: unique in the process, so that what is learned later finds
 /// its call.

@@ -21,6 +21,11 @@ pub(super) trait ReadRequest: Send {
     /// Takes a value.
     fn value(&mut self, field: Self::Field, value: Value<'_>);
 
+    /// Whether the document asks for a call. Over a socket, an agent says other things, too.
+    fn asks(&self) -> bool {
+        true
+    }
+
     /// The model that the body names.
     fn model(&self) -> Option<&Model>;
 
@@ -44,6 +49,9 @@ pub(super) trait ReadRequest: Send {
 pub(super) trait ReadRequestBody: Send {
     /// Reads the next bytes. An error is final and comes again with every later call.
     fn feed(&mut self, bytes: &[u8]) -> Result<(), ObserverFailure>;
+
+    /// As [`ReadRequest::asks`], of a document that is complete and is JSON.
+    fn asks(&self) -> bool;
 
     /// As [`ReadRequest::model`].
     fn model(&self) -> Option<&Model>;
@@ -94,6 +102,10 @@ impl<R: ReadRequest> ReadRequestBody for RequestBody<R> {
             return Err(ObserverFailure::MalformedJson);
         }
         Ok(())
+    }
+
+    fn asks(&self) -> bool {
+        self.reader.status() == Status::Complete && self.request.asks()
     }
 
     fn model(&self) -> Option<&Model> {

@@ -7,6 +7,7 @@
 
 use std::time::Instant;
 
+use super::Direction;
 use crate::record::TraceParent;
 
 /// The request line (or pseudo-fields) and the few header fields that observation needs.
@@ -113,6 +114,25 @@ pub(crate) trait Exchange: Send {
     /// Bytes of the response body.
     fn response_body(&mut self, bytes: &[u8], at: Instant);
 
+    /// The connection leaves HTTP with this exchange, by a response with this head. Returns what
+    /// observes the bytes that follow, if anything does. The exchange ends afterwards, as
+    /// [`ExchangeEnd::Upgraded`].
+    fn upgrade(&mut self, _head: &ResponseHead, _at: Instant) -> Option<Box<dyn Session>> {
+        None
+    }
+
     /// The exchange has ended; `at` is when its last byte was read.
+    fn end(self: Box<Self>, end: ExchangeEnd, at: Instant);
+}
+
+/// Observes what follows an upgrade, which may be any number of calls.
+pub(crate) trait Session: Send {
+    /// Bytes of a direction, in the order in which they passed.
+    fn bytes(&mut self, direction: Direction, bytes: &[u8], at: Instant);
+
+    /// Whether nothing is under way, so that closing the connection now cuts nothing off.
+    fn is_idle(&self) -> bool;
+
+    /// The connection has ended. Calls that are under way end with it.
     fn end(self: Box<Self>, end: ExchangeEnd, at: Instant);
 }

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use super::End;
-use super::exchange::{Exchange, ExchangeEnd, OpenExchange, RequestHead, ResponseHead};
+use super::exchange::{Exchange, ExchangeEnd, OpenExchange, RequestHead, ResponseHead, Session};
 
 /// An open exchange, and how far its two messages have come.
 pub(super) struct Live {
@@ -55,6 +55,13 @@ impl Live {
         if let Some(exchange) = &mut self.exchange {
             exchange.response_body(bytes, at);
         }
+    }
+
+    /// The connection leaves HTTP with this exchange. Returns what observes the bytes that follow.
+    pub(super) fn upgrade(&mut self, head: &ResponseHead, at: Instant) -> Option<Box<dyn Session>> {
+        let session = self.exchange.as_mut()?.upgrade(head, at);
+        self.finish(ExchangeEnd::Upgraded, at);
+        session
     }
 
     pub(super) fn is_done(&self) -> bool {

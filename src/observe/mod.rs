@@ -20,6 +20,7 @@ pub mod memory;
 pub mod sse;
 #[cfg(test)]
 mod transcript;
+pub(crate) mod websocket;
 
 use std::time::{Instant, SystemTime};
 

@@ -131,6 +131,9 @@ label! {
         TimeBudget => "time_budget",
         /// The bytes are of no protocol that the house reads.
         UnknownProtocol => "unknown_protocol",
+        /// What follows an upgrade to WebSocket is no WebSocket, or compressed in another way than
+        /// was agreed on.
+        WebSocketMalformed => "websocket_malformed",
     }
 }
 
@@ -159,7 +162,8 @@ impl ObserverFailure {
             | Self::Limit
             | Self::MalformedJson
             | Self::Panic
-            | Self::UnknownProtocol => None,
+            | Self::UnknownProtocol
+            | Self::WebSocketMalformed => None,
         }
     }
 }

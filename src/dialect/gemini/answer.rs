@@ -131,12 +131,12 @@ impl ReadAnswer for Answer {
             usage,
             total,
             is_sound,
-            other_models: Vec::new(),
             finish_reason: finish_reason.clone(),
             served_model: served_model.clone(),
             response: response.clone(),
             trace: trace.as_ref().or(self.header_trace.as_ref()).cloned(),
             error: error.map(|error| error.read(now)),
+            ..Said::default()
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::record::{CallIds, CorrelationMethod, Id, Model, Operation};
 
 /// What is read of a request's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::dialect) enum Field {
+pub(in crate::dialect) enum RequestField {
     /// The last execution.
     Execution,
     /// The label of the call: `<trajectory>-<n>`.
@@ -36,7 +36,7 @@ pub(in crate::dialect) enum Field {
 /// Reads the body of a generation or of an interaction.
 #[derive(Debug)]
 pub(in crate::dialect) struct GeminiRequest {
-    paths: &'static Paths<Field>,
+    paths: &'static Paths<RequestField>,
     model: Option<Model>,
     nested_model: Option<Model>,
     /// The purpose, when it is a particular one.
@@ -58,7 +58,7 @@ impl GeminiRequest {
         Self::new(&INTERACTION)
     }
 
-    fn new(paths: &'static Paths<Field>) -> Self {
+    fn new(paths: &'static Paths<RequestField>) -> Self {
         Self {
             paths,
             model: None,
@@ -72,33 +72,33 @@ impl GeminiRequest {
 }
 
 impl ReadRequest for GeminiRequest {
-    type Field = Field;
+    type Field = RequestField;
 
-    fn paths(&self) -> &'static Paths<Field> {
+    fn paths(&self) -> &'static Paths<RequestField> {
         self.paths
     }
 
-    fn value(&mut self, field: Field, value: Value<'_>) {
+    fn value(&mut self, field: RequestField, value: Value<'_>) {
         let id = id(value);
         match field {
-            Field::Execution => self.ids.execution = id,
-            Field::LabelledRequest => self.labelled_request = id,
-            Field::Model => self.model = model(value),
-            Field::NestedModel => self.nested_model = model(value),
-            Field::Prompt => self.prompt = id,
-            Field::RequestId => {
+            RequestField::Execution => self.ids.execution = id,
+            RequestField::LabelledRequest => self.labelled_request = id,
+            RequestField::Model => self.model = model(value),
+            RequestField::NestedModel => self.nested_model = model(value),
+            RequestField::Prompt => self.prompt = id,
+            RequestField::RequestId => {
                 let purpose = id
                     .as_ref()
                     .and_then(|id| purpose(RequestId::parse(id.as_str()).kind));
                 self.purpose = self.purpose.or(purpose);
                 self.ids.request = id;
             }
-            Field::RequestType => {
+            RequestField::RequestType => {
                 self.purpose = id.and_then(|id| purpose(id.as_str())).or(self.purpose)
             }
-            Field::Session => self.ids.session = id,
-            Field::Step => self.ids.step = id,
-            Field::Trajectory => self.ids.labelled_trajectory = id,
+            RequestField::Session => self.ids.session = id,
+            RequestField::Step => self.ids.step = id,
+            RequestField::Trajectory => self.ids.labelled_trajectory = id,
         }
     }
 
@@ -155,27 +155,27 @@ fn purpose(text: &str) -> Option<Operation> {
     }
 }
 
-static GENERATION: LazyLock<Paths<Field>> = LazyLock::new(|| {
+static GENERATION: LazyLock<Paths<RequestField>> = LazyLock::new(|| {
     Paths::new([
-        ("model", Field::Model),
-        ("request.model", Field::NestedModel),
-        ("requestId", Field::RequestId),
+        ("model", RequestField::Model),
+        ("request.model", RequestField::NestedModel),
+        ("requestId", RequestField::RequestId),
         // gemini-cli's, which has no `requestId`.
-        ("user_prompt_id", Field::Prompt),
-        ("requestType", Field::RequestType),
-        ("request.sessionId", Field::Session),
-        ("request.session_id", Field::Session),
-        ("request.labels.trajectory_id", Field::Trajectory),
-        ("request.labels.request_id", Field::LabelledRequest),
-        ("request.labels.last_execution_id", Field::Execution),
-        ("request.labels.last_step_index", Field::Step),
+        ("user_prompt_id", RequestField::Prompt),
+        ("requestType", RequestField::RequestType),
+        ("request.sessionId", RequestField::Session),
+        ("request.session_id", RequestField::Session),
+        ("request.labels.trajectory_id", RequestField::Trajectory),
+        ("request.labels.request_id", RequestField::LabelledRequest),
+        ("request.labels.last_execution_id", RequestField::Execution),
+        ("request.labels.last_step_index", RequestField::Step),
     ])
 });
 
-static INTERACTION: LazyLock<Paths<Field>> = LazyLock::new(|| {
+static INTERACTION: LazyLock<Paths<RequestField>> = LazyLock::new(|| {
     Paths::new([
-        ("model", Field::Model),
+        ("model", RequestField::Model),
         // Asked for instead of a model: `deep-research`, `antigravity`.
-        ("agent", Field::NestedModel),
+        ("agent", RequestField::NestedModel),
     ])
 });

@@ -149,7 +149,7 @@ pub(super) enum Response {
     /// 1xx other than 101: the final head is still to come.
     Interim,
     /// 101: no HTTP follows.
-    SwitchingProtocols,
+    SwitchingProtocols(ResponseHead),
     /// A success to CONNECT: no HTTP follows.
     Tunnel(ResponseHead),
 }
@@ -178,7 +178,7 @@ impl Response {
             );
         }
         match (status, asked) {
-            (101, _) => return Ok(Self::SwitchingProtocols),
+            (101, _) => return Ok(Self::SwitchingProtocols(head)),
             (100..=199, _) => return Ok(Self::Interim),
             (200..=299, Method::Connect) => return Ok(Self::Tunnel(head)),
             (200..=599, _) => {}

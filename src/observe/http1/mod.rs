@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::exchange::{ExchangeEnd, OpenExchange};
+use super::exchange::{ExchangeEnd, OpenExchange, ResponseHead, Session};
 use super::live::{self, Live};
 use super::memory::Memory;
 use super::{Direction, End, Observer};
@@ -36,6 +36,8 @@ pub(super) struct Http1 {
     /// Only the end of the connection tells whether the agent still took it: a connection that it
     /// has closed is reset by what comes.
     left_behind: Vec<(Live, Instant)>,
+    /// What observes the bytes after an upgrade.
+    session: Option<Box<dyn Session>>,
 }
 
 /// One direction: either in a body or in (or before) a head.
@@ -92,6 +94,7 @@ impl Http1 {
             agent_left: false,
             pending,
             left_behind,
+            session: None,
         }
     }
 
@@ -144,6 +147,9 @@ impl Http1 {
                 self.begin_response(&raw, at)?;
             }
         }
+        if let Some(session) = self.session.as_mut().filter(|_| !input.is_empty()) {
+            session.bytes(Direction::ToAgent, input, at);
+        }
         Ok(())
     }
 
@@ -157,10 +163,10 @@ impl Http1 {
         };
         match Response::parse(&raw.bytes, *method, self.open.listed())? {
             Response::Interim => Ok(()),
-            Response::SwitchingProtocols => self.upgrade(at),
+            Response::SwitchingProtocols(head) => self.upgrade(&head, at),
             Response::Tunnel(head) => {
                 live.response_head(&head, at);
-                self.upgrade(at)
+                self.upgrade(&head, at)
             }
             Response::Final(head, body) => {
                 live.response_head(&head, at);
@@ -199,10 +205,9 @@ impl Http1 {
 
     /// Leaves HTTP with the oldest exchange. That requests were read behind it means that the agent
     /// and the provider disagree on where HTTP ended.
-    fn upgrade(&mut self, at: Instant) -> Result<(), ObserverFailure> {
-        if let Some(mut upgraded) = self.pending.pop_front() {
-            upgraded.live.finish(ExchangeEnd::Upgraded, at);
-        }
+    fn upgrade(&mut self, head: &ResponseHead, at: Instant) -> Result<(), ObserverFailure> {
+        let upgraded = self.pending.pop_front();
+        self.session = upgraded.and_then(|mut upgraded| upgraded.live.upgrade(head, at));
         if !self.pending.is_empty() {
             return Err(ObserverFailure::Http1Malformed);
         }
@@ -211,6 +216,7 @@ impl Http1 {
     }
 
     fn lose(&mut self, failure: ObserverFailure, at: Instant) {
+        self.session = None;
         self.leave(State::Lost, ExchangeEnd::Lost, at);
         self.record.record(Fact::ObserverFailed(failure));
     }
@@ -250,6 +256,9 @@ impl Http1 {
 impl Observer for Http1 {
     fn bytes(&mut self, direction: Direction, bytes: &[u8], at: Instant) {
         if self.state != State::Reading {
+            if let Some(session) = &mut self.session {
+                session.bytes(direction, bytes, at);
+            }
             return;
         }
         let read = match direction {
@@ -269,11 +278,15 @@ impl Observer for Http1 {
         }
     }
 
-    /// False after the framing was lost or the connection upgraded: what is still in progress there
-    /// is unknown.
+    /// False after the framing was lost, or the connection upgraded to what nothing observes: what is
+    /// still in progress there is unknown.
     fn is_between_exchanges(&self) -> bool {
         match self.state {
-            State::Lost | State::Opaque => false,
+            State::Lost => false,
+            State::Opaque => self
+                .session
+                .as_ref()
+                .is_some_and(|session| session.is_idle()),
             State::Over => true,
             State::Reading => self.pending.is_empty() && self.agent.head.is_empty(),
         }
@@ -284,6 +297,9 @@ impl Observer for Http1 {
             (State::Reading, End::Closed) => self.provider_done(at),
             (State::Reading, _) => self.leave(State::Over, live::cut_off(end, self.agent_left), at),
             (State::Lost | State::Opaque | State::Over, _) => {}
+        }
+        if let Some(session) = self.session.take() {
+            session.end(live::cut_off(end, self.agent_left), at);
         }
         self.close_left_behind(end);
     }

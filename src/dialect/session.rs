@@ -1,0 +1,218 @@
+//! Calls over a WebSocket: one connection, any number of calls one after another.
+//!
+//! A message of the agent that asks for a call begins one; what the provider sends from then on is
+//! its answer, until the answer's last word. Other messages are passed by.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::CallHead;
+use super::observer::{EXCHANGE_BYTES, LiveCall};
+use super::request::ReadRequestBody;
+use crate::observe::exchange::{Exchange, ExchangeEnd, RequestHead, ResponseHead, Session};
+use crate::observe::memory::Memory;
+use crate::observe::websocket::{Messages, WebSocket};
+use crate::observe::{Connection, Direction};
+use crate::record::{Fact, ObserverFailure, Record};
+
+/// The header field in which the provider says how messages are compressed.
+pub(super) const EXTENSIONS: &str = "sec-websocket-extensions";
+
+/// What every call of a socket has in common.
+struct Shared {
+    call: CallHead,
+    head: RequestHead,
+    connection: Connection,
+    record: Arc<dyn Record>,
+    memory: Memory,
+}
+
+/// The request for a socket, until it is answered. Refused, it was no call.
+pub(super) struct Upgrade(Option<Shared>);
+
+impl Upgrade {
+    pub(super) fn new(
+        call: CallHead,
+        head: &RequestHead,
+        connection: Connection,
+        record: Arc<dyn Record>,
+        memory: Memory,
+    ) -> Self {
+        Self(Some(Shared {
+            call,
+            head: head.clone(),
+            connection,
+            record,
+            memory,
+        }))
+    }
+}
+
+impl Exchange for Upgrade {
+    fn request_body(&mut self, _: &[u8], _: Instant) {}
+
+    fn response_head(&mut self, _: &ResponseHead, _: Instant) {}
+
+    fn response_body(&mut self, _: &[u8], _: Instant) {}
+
+    fn upgrade(&mut self, head: &ResponseHead, _: Instant) -> Option<Box<dyn Session>> {
+        let shared = self.0.take()?;
+        let extensions = head.fields.get(EXTENSIONS).unwrap_or_default();
+        Some(Box::new(LiveSession {
+            socket: Some(WebSocket::new(extensions, &shared.memory)),
+            calls: Calls {
+                // Each answer is one like that to a POST; the field of the upgrade hold for all.
+                answer_head: ResponseHead {
+                    status: 200,
+                    fields: head.fields.clone(),
+                },
+                shared,
+                asking: None,
+                current: None,
+            },
+        }))
+    }
+
+    fn end(self: Box<Self>, _: ExchangeEnd, _: Instant) {}
+}
+
+/// A socket that is open.
+struct LiveSession {
+    /// `None` once its frames cannot be read any more.
+    socket: Option<WebSocket>,
+    calls: Calls,
+}
+
+/// The calls of a socket.
+struct Calls {
+    shared: Shared,
+    answer_head: ResponseHead,
+    /// The message of the agent that is being read, and when it began.
+    asking: Option<(Instant, Box<dyn ReadRequestBody>)>,
+    current: Option<Box<LiveCall>>,
+}
+
+impl Session for LiveSession {
+    fn bytes(&mut self, direction: Direction, bytes: &[u8], at: Instant) {
+        let Some(socket) = &mut self.socket else {
+            return;
+        };
+        let calls = &mut self.calls;
+        if let Err(failure) = socket.read(direction, bytes, &mut At { calls, at }) {
+            self.socket = None;
+            self.calls.end(ExchangeEnd::Lost, at);
+            self.calls
+                .shared
+                .record
+                .record(Fact::ObserverFailed(failure));
+        }
+    }
+
+    /// What cannot be read may still be under way.
+    fn is_idle(&self) -> bool {
+        self.socket.is_some() && self.calls.current.is_none()
+    }
+
+    fn end(mut self: Box<Self>, end: ExchangeEnd, at: Instant) {
+        self.calls.end(end, at);
+    }
+}
+
+impl Calls {
+    fn end(&mut self, end: ExchangeEnd, at: Instant) {
+        if let Some(call) = self.current.take() {
+            call.end(end, at);
+        }
+    }
+
+    /// Begins a call. One that has not come to its last word was given up for it.
+    fn begin(&mut self, request: Box<dyn ReadRequestBody>, begun: Instant, at: Instant) {
+        self.end(ExchangeEnd::Complete, at);
+        let Shared {
+            call,
+            head,
+            connection,
+            record,
+            memory,
+        } = &mut self.shared;
+        let mut share = memory.share();
+        if share.cover(EXCHANGE_BYTES).is_err() {
+            record.record(Fact::ObserverFailed(ObserverFailure::MemoryBudget));
+            return;
+        }
+        // The first call of the connection has waited for it to open; later ones have not.
+        let setup = connection.setup.take();
+        let connection = Connection {
+            setup,
+            ..connection.clone()
+        };
+        self.current = Some(Box::new(LiveCall::begin_with(
+            call.clone(),
+            request,
+            head.fields.trace_parent,
+            connection,
+            Arc::clone(record),
+            share,
+            begun,
+        )));
+    }
+}
+
+/// The calls at the moment at which bytes were read.
+struct At<'a> {
+    calls: &'a mut Calls,
+    at: Instant,
+}
+
+impl Messages for At<'_> {
+    fn fragment(&mut self, direction: Direction, payload: &[u8]) {
+        let Self { calls, at } = self;
+        match direction {
+            Direction::ToProvider => {
+                let Shared {
+                    call, head, memory, ..
+                } = &calls.shared;
+                let (_, request) = calls
+                    .asking
+                    .get_or_insert_with(|| (*at, (call.request)(head, memory)));
+                // What is no JSON asks for nothing.
+                let _ = request.feed(payload);
+            }
+            Direction::ToAgent => {
+                if let Some(current) = &mut calls.current {
+                    current.answer_over_socket(&calls.answer_head, *at);
+                    current.response_body(payload, *at);
+                }
+            }
+        }
+    }
+
+    fn end_message(&mut self, direction: Direction) {
+        let Self { calls, at } = self;
+        match direction {
+            Direction::ToProvider => {
+                let asked = calls.asking.take().filter(|(_, request)| request.asks());
+                if let Some((begun, request)) = asked {
+                    calls.begin(request, begun, *at);
+                }
+            }
+            Direction::ToAgent => {
+                if calls
+                    .current
+                    .as_ref()
+                    .is_some_and(|call| call.has_last_word())
+                {
+                    calls.end(ExchangeEnd::Complete, *at);
+                }
+            }
+        }
+    }
+
+    fn close(&mut self, direction: Direction) {
+        let end = match direction {
+            Direction::ToProvider => ExchangeEnd::AgentGone,
+            Direction::ToAgent => ExchangeEnd::Truncated,
+        };
+        self.calls.end(end, self.at);
+    }
+}
