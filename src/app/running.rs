@@ -55,8 +55,7 @@ impl Running {
         self.exporter
             .drain(EXPORTER_STOP_LIMIT, std::future::pending())
             .await;
-        // Whoever states the last runs has ended now: what is left of spans is all there will be,
-        // and the counts are final.
+        // The last runs have been recorded now: no further spans come, and the counts are final.
         self.telemetry
             .drain(TELEMETRY_STOP_LIMIT, std::future::pending())
             .await;

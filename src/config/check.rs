@@ -12,8 +12,8 @@ use crate::capture::redirect;
 use crate::cascade::client::Endpoint;
 use crate::pricing::Prices;
 
-/// Checks what was said, and derives what follows from several keys; all contradictions, each told
-/// at the place of the key that should change.
+/// Checks the keys against each other and derives what follows from several of them. Returns every
+/// contradiction otherwise, each with the place of the key that should change.
 pub(super) fn check(
     mut raw: Raw,
     prices: Arc<Prices>,
@@ -27,7 +27,7 @@ pub(super) fn check(
     }
 }
 
-/// Only for what has no contradictions.
+/// Makes the configuration of keys that do not contradict each other.
 fn derived(raw: Raw, state_dir: PathBuf, prices: Arc<Prices>) -> Config {
     let (rules, connect_listen) = (raw.rules(), raw.connect_listen());
     let mut config = Config {
@@ -56,7 +56,7 @@ fn derived(raw: Raw, state_dir: PathBuf, prices: Arc<Prices>) -> Config {
     config.launch.redirected = rules.are_needed();
     config.otlp.sampling = raw.otlp_sampler.sampling(raw.otlp_sampler_ratio);
     let token = config.cascade.token.clone();
-    // What keeps them from being an endpoint has been told as a contradiction.
+    // The contradictions cover everything that keeps them from being an endpoint.
     config.cascade.endpoint = Endpoint::new(raw.cascade_http, raw.cascade_https, token).ok();
     config
 }

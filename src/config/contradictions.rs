@@ -7,7 +7,7 @@ use super::raw::Raw;
 use super::source::{Mistake, Origin, Source};
 use crate::cascade::Mode;
 
-/// All contradictions, each told at the place of the key that should change.
+/// Returns all contradictions, each with the place of the key that should change.
 pub(super) fn contradictions(raw: &Raw, origins: &[Origin]) -> Vec<Mistake> {
     let mut found = Contradictions {
         origins,

@@ -1,8 +1,8 @@
 //! The raw configuration: what file, environment and flags said, key by key, with the defaults of
 //! what they left out.
 //!
-//! Each value is valid by itself. Whether they fit together is not known before
-//! [`super::check::check`] has made a [`super::Config`] of them.
+//! Each value is valid by itself. [`super::check::check`] finds out whether they fit together, and
+//! makes a [`super::Config`] of them.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -127,7 +127,7 @@ impl Raw {
             .map_err(Mistakes::sorted)
     }
 
-    /// What the agent trusts is found here.
+    /// The file with the roots that the agent trusts.
     pub(super) fn bundle(&self, state_dir: &Path) -> PathBuf {
         let usual = || state_dir.join("trust/bundle.pem");
         self.ca_bundle.clone().unwrap_or_else(usual)

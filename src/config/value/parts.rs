@@ -1,4 +1,4 @@
-//! Readers of lists and tables; what is wrong in a part is told with the line of that part.
+//! Readers of lists and tables. A mistake in one element carries the line of that element.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;

@@ -1,9 +1,9 @@
-//! The life of the agent: orphan, start, announcement, end, pause, start again; and its end at our
-//! own.
+//! Keeps an agent running: stops what an earlier run left, starts the agent, starts it again when it
+//! ends, and ends it with the program.
 //!
-//! What enters: a [`Choice`], a [`Config`], a [`Supervision`] and a shutdown. What leaves: facts, and the [`AgentState`] for whoever
-//! wants to speak to the agent. It ends with the agent stopped, or with an error that another
-//! attempt would not mend.
+//! What enters: a [`Choice`], a [`Config`], a [`Supervision`] and a shutdown. What leaves: facts, and
+//! the [`AgentState`] for callers that speak to the agent. It ends with the agent stopped, or with
+//! an error that another attempt would not mend.
 
 mod backoff;
 mod life;
