@@ -73,6 +73,9 @@ struct Dialect {
     listed: Listed,
     /// Who answers at a host.
     provider_of: fn(&Host) -> Option<Provider>,
+    /// Tells from the host and the head whether an exchange is none of an agent, and its bodies are
+    /// never looked at.
+    is_private: fn(&Host, &RequestHead) -> bool,
     /// Tells from the host and the head whether a request is read, and as what.
     recognise: fn(&Host, &RequestHead) -> Option<Recognised>,
 }
@@ -124,6 +127,13 @@ enum Side {
 /// The hosts whose traffic is decrypted by default, of all dialects.
 pub fn hosts() -> impl Iterator<Item = &'static str> {
     DIALECTS.iter().flat_map(|dialect| dialect.hosts).copied()
+}
+
+/// Whether any dialect says that the bodies are never to be looked at, by whichever of them.
+fn is_private(host: &Host, head: &RequestHead) -> bool {
+    DIALECTS
+        .iter()
+        .any(|dialect| (dialect.is_private)(host, head))
 }
 
 fn recognise(host: &Host, head: &RequestHead) -> Option<Recognised> {
