@@ -7,6 +7,7 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::open::OpenError;
+use super::saturate::total;
 
 /// The migrations; the version of a file (`PRAGMA user_version`) is how many it has had.
 pub(super) const MIGRATIONS: &[&str] = &[V1];
@@ -59,7 +60,8 @@ pub(super) fn migrate(connection: &mut Connection, migrations: &[&str]) -> Resul
 }
 
 /// Times are milliseconds since the Unix epoch (UTC), tokens are counts, `NULL` is "not reported".
-const V1: &str = "
+const V1: &str = concat!(
+    "
 CREATE TABLE boots (
     id INTEGER PRIMARY KEY,
     started_at INTEGER NOT NULL,
@@ -191,11 +193,35 @@ CREATE TABLE kept (
     since INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- Sums here are as they are everywhere: beyond the largest number they stay at it.
 CREATE VIEW usage_days AS
-SELECT date(slot / 1000, 'unixepoch') AS day, provider, model, operation, outcome, quality,
-    sum(calls) AS calls, sum(input) AS input, sum(cache_read) AS cache_read, sum(cache_write) AS cache_write,
-    sum(tool_input) AS tool_input, sum(output) AS output, sum(thinking) AS thinking,
-    sum(input + cache_read + cache_write + tool_input + output + thinking) AS tokens,
-    sum(priced_calls) AS priced_calls, sum(unpriced_calls) AS unpriced_calls, sum(cost_nano_usd) / 1e9 AS cost_usd
-FROM usage_slots GROUP BY 1, 2, 3, 4, 5, 6;
-";
+SELECT day, provider, model, operation, outcome, quality, calls, input, cache_read, cache_write, tool_input, output, thinking,
+    min(input + cache_read + cache_write + tool_input + output + thinking, 9223372036854775807) AS tokens,
+    priced_calls, unpriced_calls, cost_nano_usd / 1e9 AS cost_usd
+FROM (
+    SELECT date(slot / 1000, 'unixepoch') AS day, provider, model, operation, outcome, quality,
+    ",
+    total!("calls"),
+    " AS calls, ",
+    total!("input"),
+    " AS input, ",
+    total!("cache_read"),
+    " AS cache_read, ",
+    total!("cache_write"),
+    " AS cache_write, ",
+    total!("tool_input"),
+    " AS tool_input, ",
+    total!("output"),
+    " AS output, ",
+    total!("thinking"),
+    " AS thinking, ",
+    total!("priced_calls"),
+    " AS priced_calls, ",
+    total!("unpriced_calls"),
+    " AS unpriced_calls, ",
+    total!("cost_nano_usd"),
+    " AS cost_nano_usd
+    FROM usage_slots GROUP BY 1, 2, 3, 4, 5, 6
+);
+"
+);
