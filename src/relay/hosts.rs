@@ -5,8 +5,9 @@
 //! domains and no patterns.
 
 /// Cloud Code, the public Gemini API, and the endpoints of Vertex AI as Google's own Cloud SDK
-/// lists them (global, of the two multi-regions, and regional).
-pub(super) const LLM_HOSTS: &[&str] = &[
+/// lists them (global, of the two multi-regions, and regional): a list as it stands in a
+/// configuration file.
+pub const LLM_HOSTS: &str = r#"[
     "daily-cloudcode-pa.googleapis.com",
     "cloudcode-pa.googleapis.com",
     "autopush-cloudcode-pa.googleapis.com",
@@ -62,4 +63,9 @@ pub(super) const LLM_HOSTS: &[&str] = &[
     "us-west3-aiplatform.googleapis.com",
     "us-west4-aiplatform.googleapis.com",
     "us-west8-aiplatform.googleapis.com",
-];
+]"#;
+
+/// The names of [`LLM_HOSTS`], one by one.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    LLM_HOSTS.split('"').skip(1).step_by(2)
+}
