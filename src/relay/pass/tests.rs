@@ -3,6 +3,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, DuplexStream, duplex};
 
 use super::*;
+use crate::relay::lane::Witness as _;
 
 /// The facts but those of single chunks.
 #[derive(Default)]
@@ -299,13 +300,40 @@ async fn what_takes_long_to_look_at_is_passed_on_at_once_and_looked_at_in_turns(
     assert_eq!(told, ["ToProvider closed", "ToAgent closed", "Closed"]);
 }
 
+/// What happens inside one piece cannot be interrupted.
+#[test]
+fn pieces_are_small_while_looking_at_them_takes_long_and_large_while_it_is_quick() {
+    let facts = Facts::default();
+    let sizes = |each: Duration, bytes: usize| {
+        let notes = Notes::default();
+        let slow = Slow {
+            notes: notes.clone(),
+            each,
+        };
+        let mut tap = Tap::new(Some(Box::new(slow)), &facts, Passage::default());
+        tap.of(Direction::ToAgent)
+            .passed(&vec![7; bytes], Instant::now());
+        while !tap.catch_up() {
+            tap.begin_turn();
+        }
+        let size = |note: &String| note.rsplit(' ').next().unwrap().parse::<usize>().unwrap();
+        notes.all().iter().map(size).collect::<Vec<_>>()
+    };
+    // More than half of a turn, whatever else the machine does.
+    let slow = sizes(Duration::from_micros(600), 1 << 10);
+    assert_eq!(slow[..3], [256, 64, 64]);
+    let quick = sizes(Duration::ZERO, 1 << 20);
+    assert_eq!(quick.iter().max(), Some(&(4 << 10)));
+}
+
 #[tokio::test]
 async fn what_waits_to_be_looked_at_is_limited_and_seen_before_the_end() {
     const ALL: usize = 96 << 10;
     let slow = |notes| {
         Box::new(Slow {
             notes,
-            each: Duration::from_micros(300),
+            // Also in the smallest pieces, all of it takes less than the burst of an allowance.
+            each: Duration::from_micros(150),
         }) as Box<dyn Observer>
     };
     let (end, notes, _) = Rig::observed(ALL, slow, async |rig| {
