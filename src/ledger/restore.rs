@@ -168,3 +168,37 @@ fn step(label: &str) -> Option<(StepKind, StepStatus)> {
 pub(super) fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     Ok(u64::try_from(row.get::<_, i64>(column)?).unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Operation, Provider, Quality};
+
+    #[test]
+    fn only_groups_with_the_same_labels_are_one() {
+        let group = |model: Model, outcome, calls| CallGroup {
+            provider: Provider::CloudCode,
+            model,
+            operation: Operation::Chat,
+            outcome,
+            rate_limit: None,
+            quality: Quality::Exact,
+            calls,
+            priced_calls: calls,
+            unpriced_calls: 0,
+            cost: Cost::from_nano_usd(calls),
+            tokens: [calls; 6],
+        };
+        let mut groups = Vec::new();
+        for (outcome, calls) in [(Outcome::Ok, 1), (Outcome::Aborted, 10), (Outcome::Ok, 100)] {
+            merge(&mut groups, group(Models::other(), outcome, calls));
+        }
+        merge(&mut groups, group(Model::from_wire("m"), Outcome::Ok, 1000));
+        let expected = [
+            group(Models::other(), Outcome::Ok, 101),
+            group(Models::other(), Outcome::Aborted, 10),
+            group(Model::from_wire("m"), Outcome::Ok, 1000),
+        ];
+        assert_eq!(groups, expected);
+    }
+}
