@@ -33,8 +33,7 @@ struct AnswerBody<A: ReadAnswer> {
     form: Form,
     /// The head says that the body is a stream of events.
     is_labelled_events: bool,
-    /// The status says that the body is an answer. Only then may a text turn out to be events,
-    /// whatever its label says.
+    /// The status says that the body is an answer: only then may a text turn out to be events.
     is_answer: bool,
     scanner: SseScanner,
     frames: Frames<A>,
@@ -81,7 +80,6 @@ impl<A: ReadAnswer> AnswerBody<A> {
 }
 
 impl<A: ReadAnswer> ReadBody for AnswerBody<A> {
-    /// Reads the next bytes. Returns how many content-bearing frames they completed.
     fn feed(&mut self, bytes: &[u8]) -> usize {
         let Self {
             decoder,
@@ -151,7 +149,6 @@ impl<A: ReadAnswer> ReadBody for AnswerBody<A> {
             .or(malformed.then_some(ObserverFailure::MalformedJson))
     }
 
-    /// Whether the body is a stream of frames.
     fn is_stream(&self) -> bool {
         match self.form {
             Form::Events => true,
@@ -396,7 +393,7 @@ impl<A: ReadAnswer> SseEvents for Frames<A> {
     }
 }
 
-/// The event with which gateways end a stream. It is no JSON, and means nothing.
+/// The event with which a stream of OpenAI's form ends. It is no JSON.
 const DONE: &[u8] = b"[DONE]";
 
 /// U+FEFF in UTF-8, which may precede any text.

@@ -35,7 +35,8 @@ pub(super) struct ErrorObject {
     resets_at: Option<SystemTime>,
 }
 
-/// The kinds of error that are told apart. Where an object names several, the last of them counts.
+/// The kinds of error that are distinguished. Where an object names several, the last of them
+/// counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum ErrorKind {
     #[default]
