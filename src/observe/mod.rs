@@ -3,9 +3,11 @@
 //! The relay lends every chunk that it has already passed on; nothing here can hold it back, change
 //! it or fail it. No I/O, no async, no clock (an [`Instant`] is passed in), no provider's name.
 
+pub mod base64;
 pub mod coding;
 #[cfg(test)]
 mod differential;
+pub mod eventstream;
 pub mod exchange;
 pub mod framing;
 #[doc(hidden)]
