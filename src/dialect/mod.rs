@@ -38,6 +38,7 @@
 
 mod answer;
 mod anthropic;
+mod bedrock;
 mod body;
 #[doc(hidden)]
 pub mod fuzz;
@@ -78,7 +79,7 @@ struct Dialect {
 }
 
 /// Every dialect. Where several recognise a request, the first one reads it.
-const DIALECTS: [&Dialect; 2] = [&gemini::DIALECT, &anthropic::DIALECT];
+const DIALECTS: [&Dialect; 3] = [&gemini::DIALECT, &anthropic::DIALECT, &bedrock::DIALECT];
 
 /// A request that is read.
 enum Recognised {

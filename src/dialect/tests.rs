@@ -250,7 +250,7 @@ fn drop_nulls(json: &mut Json) {
 }
 
 /// The folders of fixtures, one for each dialect.
-const FOLDERS: [&str; 2] = ["anthropic", "gemini"];
+const FOLDERS: [&str; 3] = ["anthropic", "bedrock", "gemini"];
 
 fn cases() -> Vec<Case> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
