@@ -45,6 +45,7 @@ pub mod fuzz;
 mod gemini;
 mod notices;
 mod observer;
+mod ollama;
 mod providers;
 mod request;
 #[cfg(test)]
@@ -79,7 +80,12 @@ struct Dialect {
 }
 
 /// Every dialect. Where several recognise a request, the first one reads it.
-const DIALECTS: [&Dialect; 3] = [&gemini::DIALECT, &anthropic::DIALECT, &bedrock::DIALECT];
+const DIALECTS: [&Dialect; 4] = [
+    &gemini::DIALECT,
+    &anthropic::DIALECT,
+    &bedrock::DIALECT,
+    &ollama::DIALECT,
+];
 
 /// A request that is read.
 enum Recognised {
