@@ -41,12 +41,14 @@
 
 mod answer;
 mod anthropic;
+mod bedrock;
 mod body;
 #[doc(hidden)]
 pub mod fuzz;
 mod gemini;
 mod notices;
 mod observer;
+mod ollama;
 mod openai;
 mod providers;
 mod request;
@@ -86,7 +88,13 @@ struct Dialect {
 }
 
 /// Every dialect. Where several recognise a request, the first one reads it.
-const DIALECTS: [&Dialect; 3] = [&gemini::DIALECT, &anthropic::DIALECT, &openai::DIALECT];
+const DIALECTS: [&Dialect; 5] = [
+    &gemini::DIALECT,
+    &anthropic::DIALECT,
+    &openai::DIALECT,
+    &bedrock::DIALECT,
+    &ollama::DIALECT,
+];
 
 /// A request that is read.
 enum Recognised {

@@ -257,7 +257,7 @@ fn drop_nulls(json: &mut Json) {
 }
 
 /// The folders of fixtures, one for each dialect.
-const FOLDERS: [&str; 3] = ["anthropic", "gemini", "openai"];
+const FOLDERS: [&str; 5] = ["anthropic", "bedrock", "gemini", "ollama", "openai"];
 
 fn cases() -> Vec<Case> {
     let folders = FOLDERS.iter().flat_map(|dialect| folders(dialect));

@@ -57,6 +57,7 @@ impl Unread {
         share: impl FnOnce() -> Option<Share>,
     ) -> Option<Self> {
         let (asked, reason) = match head.method.as_str() {
+            "POST" if PROGRESS.contains(&head.path.as_str()) => return None,
             "POST" if is_grpc(head) => (Asked::Grpc, UnreadReason::Grpc),
             "POST" => (Asked::Post, UnreadReason::Usage),
             // Extended CONNECT opens a WebSocket over HTTP/2 (RFC 8441); that of a proxy has no
@@ -108,7 +109,11 @@ impl Exchange for Unread {
             (Asked::Upgrade, _) => {}
             (Asked::Grpc, _) => self.state(UnreadReason::Grpc),
             (Asked::Post, _)
-                if head.fields.content_type.as_deref() == Some("text/event-stream") =>
+                if head
+                    .fields
+                    .content_type
+                    .as_deref()
+                    .is_some_and(|kind| EVENT_STREAMS.contains(&kind)) =>
             {
                 self.state(UnreadReason::EventStream);
             }
@@ -186,6 +191,18 @@ fn is_generating(path: &str) -> bool {
 /// `PredictionService` of Google (`StreamGenerateContent`, `BidiGenerateContent`,
 /// `BatchEmbedContents`, `ServerStreamingPredict`, `CreateInteraction`).
 const GENERATING: [&str; 4] = ["Embed", "Generate", "Interaction", "Predict"];
+
+/// The types of answers that are a stream of events: server-sent ones, those of AWS, and a document
+/// on each line as Ollama sends it.
+const EVENT_STREAMS: [&str; 3] = [
+    "application/vnd.amazon.eventstream",
+    "application/x-ndjson",
+    "text/event-stream",
+];
+
+/// Where Ollama answers with a line for each step of a copy of a model, which generates nothing
+/// (ollama/ollama `docs/api.md`).
+const PROGRESS: [&str; 3] = ["/api/create", "/api/pull", "/api/push"];
 
 /// The members of the objects in which providers report tokens.
 static USAGE: LazyLock<Paths<()>> = LazyLock::new(|| {

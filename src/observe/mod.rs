@@ -3,9 +3,11 @@
 //! The relay shows every chunk that it has already passed on; nothing here can delay it, change it
 //! or make it fail. No I/O, no async, no clock (an [`Instant`] is passed in), no provider's name.
 
+pub mod base64;
 pub mod coding;
 #[cfg(test)]
 mod differential;
+pub mod eventstream;
 pub(crate) mod exchange;
 pub(crate) mod framing;
 #[doc(hidden)]

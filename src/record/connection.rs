@@ -114,6 +114,8 @@ label! {
         DecodeBudget => "decode_budget",
         /// The content coding is unknown or its data are damaged.
         DecodeError => "decode_error",
+        /// A message of an event stream of AWS is damaged.
+        EventStreamMalformed => "event_stream_malformed",
         /// The HTTP/1 framing is malformed or ambiguous.
         Http1Malformed => "http1_malformed",
         /// The HTTP/2 framing or header compression is malformed.
@@ -157,6 +159,7 @@ impl ObserverFailure {
             Self::TimeBudget => Some(ObserverBudget::Time),
             Self::DecodeBudget
             | Self::DecodeError
+            | Self::EventStreamMalformed
             | Self::Http1Malformed
             | Self::Http2Malformed
             | Self::Limit

@@ -14,7 +14,7 @@ use crate::record::{Id, Model, TokenUsage};
 
 /// Reads one answer.
 #[derive(Debug, Default)]
-pub(super) struct Message {
+pub(in crate::dialect) struct Message {
     limits: Limits,
     /// What the complete documents have said.
     said: Document,

@@ -14,8 +14,9 @@ use super::request::json_request;
 use super::{CallHead, Dialect, Recognised, providers};
 use crate::observe::exchange::{Listed, RequestHead};
 use crate::record::{Host, Model, Operation, Provider};
-use answer::Message;
-use request::MessageRequest;
+pub(super) use answer::Message;
+pub(super) use paths::{Field, table};
+pub(super) use request::MessageRequest;
 
 pub(super) const DIALECT: Dialect = Dialect {
     hosts: &["api.anthropic.com"],

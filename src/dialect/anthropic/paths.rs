@@ -8,7 +8,7 @@ use crate::observe::json::Paths;
 
 /// What is read of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Field {
+pub(in crate::dialect) enum Field {
     /// A value that is content by being there.
     Content,
     Count(Count),
@@ -26,7 +26,10 @@ pub(super) enum Field {
     Type,
 }
 
-pub(super) static PATHS: LazyLock<Paths<Field>> = LazyLock::new(|| {
+pub(super) static PATHS: LazyLock<Paths<Field>> = LazyLock::new(|| Paths::new(table()));
+
+/// The table of paths, for answers in which more is read than a message.
+pub(in crate::dialect) fn table() -> impl Iterator<Item = (String, Field)> {
     let of_message = ["", "message."].into_iter().flat_map(|place| {
         let fields = [
             ("id", Field::Response),
@@ -52,8 +55,8 @@ pub(super) static PATHS: LazyLock<Paths<Field>> = LazyLock::new(|| {
             .collect::<Vec<_>>()
     });
     let others = OTHERS.map(|(path, field)| (path.to_owned(), field));
-    Paths::new(of_message.chain(counts).chain(others))
-});
+    of_message.chain(counts).chain(others)
+}
 
 const OTHERS: [(&str, Field); 5] = [
     ("type", Field::Type),

@@ -13,14 +13,14 @@ pub(super) const SESSION: &str = "x-claude-code-session-id";
 
 /// Reads the body of a request.
 #[derive(Debug, Default)]
-pub(super) struct MessageRequest {
+pub(in crate::dialect) struct MessageRequest {
     model: Option<Model>,
     session: Option<Id>,
 }
 
 /// The only value that is read: the model.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct NamedModel;
+pub(in crate::dialect) struct NamedModel;
 
 impl ReadRequest for MessageRequest {
     type Field = NamedModel;

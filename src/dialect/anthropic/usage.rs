@@ -7,7 +7,7 @@ use crate::record::{TokenKind, TokenUsage};
 
 /// One count of `usage`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Count {
+pub(in crate::dialect) enum Count {
     CacheRead,
     /// All writes, whatever their lifetime.
     CacheWrite,

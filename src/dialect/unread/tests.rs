@@ -258,3 +258,25 @@ fn a_websocket_is_stated_when_it_opens() {
         assert_eq!(told, expected, "{method} {path} {end:?}");
     }
 }
+
+#[test]
+fn streams_that_are_no_server_sent_events_are_stated_by_their_type() {
+    let sent = |path| Sent { path, ..ASKED };
+    let of_aws = fields("application/vnd.amazon.eventstream", &[]);
+    let lines = fields("application/x-ndjson", &[]);
+    let event_stream = Some(UnreadReason::EventStream);
+    assert_eq!(
+        reason(&sent("/agents/a/text"), 200, &of_aws, "\0\0\0\x10"),
+        event_stream
+    );
+    assert_eq!(
+        reason(&sent("/api/other"), 200, &lines, "{}\n{}"),
+        event_stream
+    );
+    assert_eq!(reason(&sent("/api/other"), 404, &lines, "{}"), None);
+    assert_eq!(
+        reason(&sent("/api/pull"), 200, &lines, "{}\n{}"),
+        None,
+        "the progress of a download"
+    );
+}

@@ -1,0 +1,229 @@
+//! An answer of Converse, as one document or as the messages of a stream, and what it says.
+
+use std::sync::LazyLock;
+use std::time::SystemTime;
+
+use super::{paths, refusal};
+use crate::dialect::answer::{ReadAnswer, Refusal, Said};
+use crate::dialect::request::id;
+use crate::dialect::tokens::{add, count};
+use crate::observe::exchange::ResponseHead;
+use crate::observe::json::{Paths, Value};
+use crate::record::TokenKind::{CacheRead, CacheWrite1h, CacheWrite5m, Input, Output};
+use crate::record::{Id, Model, TokenUsage, UsageTotal};
+
+/// Reads one answer.
+#[derive(Debug, Default)]
+pub(super) struct Conversation {
+    refusal: Option<Refusal>,
+    /// What the complete documents have said.
+    said: Document,
+    is_over: bool,
+    /// The document that is being read.
+    current: Document,
+}
+
+/// What one document says, or several in order.
+#[derive(Debug, Clone, Default)]
+struct Document {
+    counts: Counts,
+    stop_reason: Option<Id>,
+    /// The model that a prompt router has chosen.
+    model: Option<Model>,
+}
+
+/// What is read of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Field {
+    /// An entry of `usage.cacheDetails[]`.
+    CacheDetail,
+    CacheDetailTokens,
+    CacheDetailTtl,
+    Count(Count),
+    InvokedModel,
+    StopReason,
+}
+
+/// One count of `usage`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Count {
+    CacheRead,
+    CacheWrite,
+    Input,
+    Output,
+    Total,
+}
+
+static PATHS: LazyLock<Paths<Field>> = LazyLock::new(|| {
+    Paths::new([
+        ("stopReason", Field::StopReason),
+        ("trace.promptRouter.invokedModelId", Field::InvokedModel),
+        ("usage.cacheDetails[]", Field::CacheDetail),
+        ("usage.cacheDetails[].inputTokens", Field::CacheDetailTokens),
+        ("usage.cacheDetails[].ttl", Field::CacheDetailTtl),
+        ("usage.cacheReadInputTokens", Field::Count(Count::CacheRead)),
+        (
+            "usage.cacheWriteInputTokens",
+            Field::Count(Count::CacheWrite),
+        ),
+        ("usage.inputTokens", Field::Count(Count::Input)),
+        ("usage.outputTokens", Field::Count(Count::Output)),
+        ("usage.totalTokens", Field::Count(Count::Total)),
+    ])
+});
+
+/// The counts of `usage`, in tokens. They come once, at the end.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    input: Option<u64>,
+    cache_read: Option<u64>,
+    /// All writes, whatever their lifetime.
+    cache_write: Option<u64>,
+    /// The writes whose lifetime is reported.
+    writes: TokenUsage,
+    output: Option<u64>,
+    total: Option<u64>,
+    /// The write that is being read.
+    write: Write,
+}
+
+/// An entry of `usage.cacheDetails[]`.
+#[derive(Debug, Clone, Copy, Default)]
+struct Write {
+    tokens: Option<u64>,
+    /// Of an hour rather than of five minutes.
+    is_long: bool,
+}
+
+impl Counts {
+    fn take(&mut self, which: Count, value: &Value<'_>) {
+        let place = match which {
+            Count::CacheRead => &mut self.cache_read,
+            Count::CacheWrite => &mut self.cache_write,
+            Count::Input => &mut self.input,
+            Count::Output => &mut self.output,
+            Count::Total => &mut self.total,
+        };
+        *place = count(value).or(*place);
+    }
+
+    fn end_write(&mut self) {
+        let Write { tokens, is_long } = std::mem::take(&mut self.write);
+        let kind = if is_long { CacheWrite1h } else { CacheWrite5m };
+        add(&mut self.writes, &TokenUsage::default().with(kind, tokens));
+    }
+
+    /// The parts, which never overlap. A write whose lifetime is not reported is one of five
+    /// minutes: it is what Bedrock does unless it is asked for more.
+    fn read(&self) -> TokenUsage {
+        let known = self.writes.sum_of(&[CacheWrite5m, CacheWrite1h]);
+        let rest = match (self.cache_write, known) {
+            (Some(all), Some(known)) => Some(all.saturating_sub(known)).filter(|rest| *rest > 0),
+            (all, _) => all,
+        };
+        let mut usage = self.writes;
+        add(&mut usage, &TokenUsage::default().with(CacheWrite5m, rest));
+        usage
+            .with(Input, self.input)
+            .with(CacheRead, self.cache_read)
+            .with(Output, self.output)
+    }
+
+    /// The total includes what the cache holds, or leaves it out.
+    fn total(&self) -> UsageTotal {
+        let Some(total) = self.total else {
+            return UsageTotal::Absent;
+        };
+        let usage = self.read();
+        let without_cache = usage.sum_of(&[Input, Output]);
+        if total == usage.total() || Some(total) == without_cache {
+            UsageTotal::Agree
+        } else {
+            UsageTotal::Disagree
+        }
+    }
+}
+
+impl Document {
+    fn take(&mut self, field: Field, value: &Value<'_>) {
+        match (field, value) {
+            (Field::CacheDetail, Value::End) => self.counts.end_write(),
+            (Field::CacheDetail, _) => {}
+            (Field::CacheDetailTokens, _) => self.counts.write.tokens = count(value),
+            (Field::CacheDetailTtl, _) => {
+                self.counts.write.is_long =
+                    matches!(value, Value::String { text, .. } if *text == "1h");
+            }
+            (Field::Count(which), _) => self.counts.take(which, value),
+            (Field::InvokedModel, Value::String { text, cut: false }) => {
+                self.model = paths::model(text);
+            }
+            (Field::InvokedModel, _) => {}
+            (Field::StopReason, _) => self.stop_reason = id(*value),
+        }
+    }
+}
+
+impl ReadAnswer for Conversation {
+    type Field = Field;
+
+    fn paths(&self) -> &'static Paths<Field> {
+        &PATHS
+    }
+
+    fn head(&mut self, head: &ResponseHead) {
+        self.refusal = refusal::of_head(head);
+    }
+
+    fn value(&mut self, field: Field, value: &Value<'_>) -> bool {
+        self.current.take(field, value);
+        false
+    }
+
+    fn end_document(&mut self, event: Option<&str>) -> bool {
+        let document = std::mem::take(&mut self.current);
+        let is_last = match event {
+            // The whole answer in one document.
+            None => document.stop_reason.is_some(),
+            // It follows `messageStop`, and nothing follows it.
+            Some(event) => event == "metadata",
+        };
+        if is_last {
+            self.said.counts = document.counts;
+        }
+        self.said.stop_reason = document.stop_reason.or(self.said.stop_reason.take());
+        self.said.model = document.model.or(self.said.model.take());
+        self.is_over |= is_last;
+        event.map_or(is_last, |event| event == "contentBlockDelta")
+    }
+
+    fn drop_document(&mut self) {
+        self.current = Document::default();
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    fn has_last_word(&self) -> bool {
+        self.is_over
+    }
+
+    fn said(&self, _: SystemTime) -> Said {
+        let Document {
+            counts,
+            stop_reason,
+            model,
+        } = &self.said;
+        let total = counts.total();
+        Said {
+            usage: counts.read(),
+            total,
+            is_sound: total != UsageTotal::Disagree && counts.output.is_some(),
+            finish_reason: stop_reason.clone(),
+            served_model: model.clone(),
+            error: self.refusal,
+            ..Said::default()
+        }
+    }
+}
