@@ -497,7 +497,7 @@ fn used_up(call: &Call, said: &Said) -> Option<Quota> {
     let window = said.error?.window?;
     let (provider, model) = (call.provider, call.model.clone());
     let named = model != Model::unknown() && limit.resets_at.is_some();
-    named.then(|| Quota {
+    named.then_some(Quota {
         provider,
         model,
         window,

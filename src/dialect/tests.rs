@@ -324,8 +324,11 @@ fn every_cut_gives_the_same_call() {
     }
 }
 
+/// What passes, turn by turn.
+type Turns = Vec<(Direction, Vec<u8>)>;
+
 /// The exchanges over WebSockets: who sends what, turn by turn.
-fn sockets() -> Vec<(Case, Vec<(Direction, Vec<u8>)>)> {
+fn sockets() -> Vec<(Case, Turns)> {
     let cases = folders("websocket").into_iter().map(|folder| {
         let case = Case::read(&folder);
         let turns: Vec<BTreeMap<String, usize>> =

@@ -27,17 +27,23 @@ pub(super) static FIGURES_OF_A_CALL: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// The same figures of a group of rows of a roll-up.
-pub(super) static TOTALS: LazyLock<String> = LazyLock::new(|| names().map(total).join(", "));
+pub(super) static TOTALS: LazyLock<String> = LazyLock::new(|| written(total));
 
 /// The end of an insertion into a roll-up that adds to the row which is there, and returns the
 /// largest of its sums.
 pub(super) static ADDING_UP: LazyLock<String> = LazyLock::new(|| {
     format!(
         " ON CONFLICT DO UPDATE SET {} RETURNING max(calls, {}, cost_nano_usd)",
-        names().map(plus).join(", "),
+        written(plus),
         *TOKENS
     )
 });
+
+/// Every figure, each written in some way.
+fn written(how: impl Fn(&str) -> String) -> String {
+    let columns: Vec<String> = names().into_iter().map(how).collect();
+    columns.join(", ")
+}
 
 /// Columns of tokens, each written in some way.
 pub(super) fn tokens(between: &str, written: impl Fn(&str) -> String) -> String {
@@ -45,13 +51,9 @@ pub(super) fn tokens(between: &str, written: impl Fn(&str) -> String) -> String 
     columns.collect::<Vec<_>>().join(between)
 }
 
-fn names() -> [&'static str; FIGURE_COUNT] {
-    std::array::from_fn(|place| match place.checked_sub(1) {
-        None => "calls",
-        Some(place) => TokenKind::ALL
-            .get(place)
-            .map_or_else(|| COSTS[place - TokenKind::ALL.len()], |kind| kind.as_str()),
-    })
+fn names() -> Vec<&'static str> {
+    let tokens = TokenKind::ALL.iter().map(|kind| kind.as_str());
+    ["calls"].into_iter().chain(tokens).chain(COSTS).collect()
 }
 
 fn reported(column: &str) -> String {

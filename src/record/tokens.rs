@@ -58,8 +58,9 @@ impl TokenKind {
     /// Every public name once, in order.
     pub fn public_names() -> impl Iterator<Item = &'static str> {
         let is_first = |place: usize, name: &str| {
-            !Self::ALL[..place]
+            !Self::ALL
                 .iter()
+                .take(place)
                 .any(|kind| kind.public_name() == name)
         };
         let names = Self::ALL.iter().map(|kind| kind.public_name()).enumerate();
@@ -75,6 +76,7 @@ pub struct PerKind<T>([T; TokenKind::ALL.len()]);
 
 impl<T> PerKind<T> {
     /// A value made for each kind.
+    #[expect(clippy::indexing_slicing, reason = "there are as many places as kinds")]
     pub fn from_fn(mut value: impl FnMut(TokenKind) -> T) -> Self {
         Self(std::array::from_fn(|place| value(TokenKind::ALL[place])))
     }
@@ -96,12 +98,14 @@ impl<T> PerKind<T> {
 impl<T> Index<TokenKind> for PerKind<T> {
     type Output = T;
 
+    #[expect(clippy::indexing_slicing, reason = "each kind has a place")]
     fn index(&self, kind: TokenKind) -> &T {
         &self.0[kind as usize]
     }
 }
 
 impl<T> IndexMut<TokenKind> for PerKind<T> {
+    #[expect(clippy::indexing_slicing, reason = "each kind has a place")]
     fn index_mut(&mut self, kind: TokenKind) -> &mut T {
         &mut self.0[kind as usize]
     }
