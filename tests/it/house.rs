@@ -6,11 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms by rank, as the table in `src/lib.rs` has them.
-const RANKS: [(&str, u8); 16] = [
+const RANKS: [(&str, u8); 17] = [
     ("record", 0),
     ("capture", 1),
     ("demo", 1),
     ("pricing", 1),
+    ("term", 1),
     ("observe", 2),
     ("tls", 2),
     ("dialect", 3),
