@@ -14,7 +14,7 @@ use super::file::{LIMIT, Stage, by, close, settle, started};
 use super::kit::{
     at, call, correlated, ended, id, numbered, of_cascade, of_trajectory, run_ended, step, take,
 };
-use crate::ledger::heal::{Healed, heal};
+use crate::ledger::file::heal::{Healed, heal};
 use crate::ledger::{By, Ledger, Usage, UsageQuery, query_file};
 use crate::pricing::{Priced, Prices, read};
 use crate::record::{
