@@ -165,6 +165,8 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(crate::seeds::usual())]
+
         #[test]
         fn a_cursor_is_read_as_it_was_written(rank in any::<i128>(), key: String, by in prop::sample::select(By::ALL)) {
             let cursor = UsageCursor { by, last: Place { rank, key } };

@@ -54,6 +54,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::seeds::usual())]
+
         #[test]
         fn a_total_is_the_exact_sum_within_the_bounds(numbers in prop::collection::vec(any_number(), 0..20)) {
             let file = Connection::open_in_memory().unwrap();

@@ -122,6 +122,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::seeds::usual())]
+
         #[test]
         fn every_millisecond_is_in_exactly_the_span(
             from in -3 * SLOT_MS..3 * SLOT_MS, length in 0..3 * SLOT_MS, at in -4 * SLOT_MS..7 * SLOT_MS

@@ -486,7 +486,7 @@ fn any_figure() -> impl Strategy<Value = i64> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(crate::seeds::cases(32))]
 
     /// Whatever stands in the sums of a file, a start mends it from the calls, and a second one
     /// finds nothing to do.
