@@ -18,7 +18,10 @@ if [ ! -x "$TOOLS/bin/cargo-mutants" ]; then
   say "installing cargo-mutants $MUTANTS into $TOOLS"
   cargo install --locked --root "$TOOLS" "cargo-mutants@$MUTANTS"
 fi
-mkdir -p target/mutants
+# Sources are changed in a copy of the tree. Its builds are kept, so that only the first run builds everything.
+export CARGO_TARGET_DIR=$PWD/target/mutants/build
+mkdir -p "$CARGO_TARGET_DIR"
 # Only the tests of the room that the file belongs to: src/observe/sse.rs is tested by observe::.
 room=$(cut -d/ -f2 <<<"$file")
-exec "$TOOLS/bin/cargo-mutants" mutants --file "$file" --output target/mutants "$@" -- --lib -- "${room%.rs}::"
+# --lib for the build too: else every change would also build the programs and all other tests.
+exec "$TOOLS/bin/cargo-mutants" mutants --cargo-arg=--lib --file "$file" --output target/mutants "$@" -- -- "${room%.rs}::"

@@ -38,6 +38,7 @@ impl Doctor {
         });
         let mut findings = vec![Finding::ok("configuration", file)];
         findings.extend(look(&loaded.config));
+        findings.extend(unread(&loaded.config));
         let mut code = ExitCode::SUCCESS;
         for finding in &findings {
             let grade = finding.grade.word();
@@ -132,6 +133,32 @@ fn look(config: &Config) -> Vec<Finding> {
     }
     findings
 }
+
+/// What a running exporter says of exchanges that look like calls and are not read; nothing where
+/// none runs, or where it wants a password.
+fn unread(config: &Config) -> Option<Finding> {
+    let base = exporter::base_url(&config.web).ok()?;
+    let exposition = block_on(exporter::get_as(&base, "/metrics", "text/plain")).ok()?;
+    let exposition = String::from_utf8_lossy(&exposition);
+    let samples = exposition
+        .lines()
+        .filter(|line| line.starts_with(UNREAD_CALLS));
+    let counts = samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+    let count: f64 = counts.sum();
+    Some(if count > 0.0 {
+        Finding::warn(
+            "unread calls",
+            format!(
+                "{count} exchanges look like calls of models and are in no format that is read"
+            ),
+            "their hosts and paths stand in the log and on the page; their tokens are missing from all figures",
+        )
+    } else {
+        Finding::ok("unread calls", "none since the exporter was started")
+    })
+}
+
+const UNREAD_CALLS: &str = "gravimeter_unread_calls_total{";
 
 fn state(config: &Config) -> Finding {
     let path = &config.state_dir;

@@ -76,9 +76,7 @@ impl FromArgMatches for ConfigFlags {
 /// The flag of one key. Only the long help shows it: forty flags would bury what a command is for.
 fn flag(key: &'static Key) -> Arg {
     let default = match key.default {
-        DefaultValue::Is(value) if value.contains('\n') => {
-            "Default: see `gravimeter config reference`".to_owned()
-        }
+        DefaultValue::InterceptedHosts => "Default: see `gravimeter config reference`".to_owned(),
         DefaultValue::Is(value) => format!("Default: {value}"),
         DefaultValue::Unset { means, .. } => format!("Without it: {means}"),
     };

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::keys::{DefaultValue, Key, Kind};
+use super::keys::{Key, Kind};
 use super::value::Value;
 
 /// Where a key was given its value.
@@ -68,14 +68,9 @@ pub struct Origin {
 
 impl Origin {
     pub(super) fn of_default(key: &Key) -> Self {
-        let value = if let DefaultValue::Is(value) = key.default {
-            value.to_owned()
-        } else {
-            String::new()
-        };
         Self {
             key: key.name,
-            value,
+            value: key.default.toml().unwrap_or_default().to_owned(),
             source: Source::Default,
         }
     }

@@ -103,7 +103,7 @@ fn the_defaults_of_the_table_are_those_of_the_rooms() {
     let rooms = Raw::new(None);
     let mut table = rooms.clone();
     for key in keys() {
-        if let DefaultValue::Is(text) = key.default {
+        if let Some(text) = key.default.toml() {
             let value =
                 file::parse_value(text).unwrap_or_else(|| panic!("{}: {text} is TOML", key.name));
             (key.set)(&mut table, &value).unwrap_or_else(|wrong| panic!("{}: {wrong:?}", key.name));

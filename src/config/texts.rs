@@ -31,8 +31,8 @@ pub(crate) fn reference() -> String {
 
 fn example_entry(key: &Key) -> String {
     let (value, note) = match key.default {
-        DefaultValue::Is(value) => (value, String::new()),
         DefaultValue::Unset { example, means } => (example, format!("Without it: {means}.")),
+        default => (default.toml().unwrap_or_default(), String::new()),
     };
     let words = key
         .help
@@ -62,12 +62,15 @@ fn sections(page: &mut String) -> fmt::Result {
 fn entry(page: &mut String, key: &Key) -> fmt::Result {
     write!(page, "\n### `{}`\n\n{}\n\n", key.name, key.help)?;
     writeln!(page, "- takes: {}", takes(key.kind))?;
+    let default = key.default.toml().unwrap_or_default();
     match key.default {
-        DefaultValue::Is(value) if value.contains('\n') => {
-            let indented: String = value.lines().map(|line| format!("  {line}\n")).collect();
+        DefaultValue::InterceptedHosts | DefaultValue::Is(_) if default.contains('\n') => {
+            let indented: String = default.lines().map(|line| format!("  {line}\n")).collect();
             write!(page, "- default:\n\n  ```toml\n{indented}  ```\n\n")?;
         }
-        DefaultValue::Is(value) => writeln!(page, "- default: `{value}`")?,
+        DefaultValue::InterceptedHosts | DefaultValue::Is(_) => {
+            writeln!(page, "- default: `{default}`")?
+        }
         DefaultValue::Unset { example, means } => {
             writeln!(page, "- default: not set: {means}")?;
             writeln!(page, "- example: `{example}`")?;

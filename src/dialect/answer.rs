@@ -146,3 +146,21 @@ pub(super) trait ReadBody: Send {
     /// What it said. `now` dates a limit that lasts for a while.
     fn said(&self, now: SystemTime) -> Said;
 }
+
+/// What the value says, unless it was said before: an answer names its model in each of a thousand
+/// documents.
+pub(super) fn unless_said<T>(
+    said: &Option<T>,
+    as_str: impl Fn(&T) -> &str,
+    value: &Value<'_>,
+    read: impl Fn(Value<'_>) -> Option<T>,
+) -> Option<T> {
+    let is_said = said.as_ref().is_some_and(|said| {
+        *value
+            == Value::String {
+                text: as_str(said),
+                cut: false,
+            }
+    });
+    if is_said { None } else { read(*value) }
+}

@@ -8,30 +8,33 @@
 //!
 //! Which wire field becomes which part of [`TokenUsage`](crate::record::TokenUsage):
 //!
-//! | part | Cloud Code, Gemini, Vertex AI (`usageMetadata`) | Interactions (`usage`) |
-//! |---|---|---|
-//! | `input` | `promptTokenCount` − `cachedContentTokenCount` (the prompt includes what was cached) | `total_input_tokens` − `total_cached_tokens` |
-//! | `cache_read` | `cachedContentTokenCount` | `total_cached_tokens` |
-//! | `cache_write_5m`, `cache_write_1h` | not on the wire | not on the wire |
-//! | `tool_input` | `toolUsePromptTokenCount` | `total_tool_use_tokens` |
-//! | `output` | `candidatesTokenCount`, or `responseTokenCount` | `total_output_tokens` |
-//! | `thinking` | `thoughtsTokenCount` | `total_thought_tokens` |
+//! | part | Cloud Code, Gemini, Vertex AI (`usageMetadata`) | Interactions (`usage`) | Anthropic (`usage`) | OpenAI (`usage`) |
+//! |---|---|---|---|---|
+//! | `input` | `promptTokenCount` − `cachedContentTokenCount` (the prompt includes what was cached) | `total_input_tokens` − `total_cached_tokens` | `input_tokens` | `prompt_tokens` (Responses: `input_tokens`) − cached − written (the prompt includes both) |
+//! | `cache_read` | `cachedContentTokenCount` | `total_cached_tokens` | `cache_read_input_tokens` | `prompt_tokens_details.cached_tokens`; `cached_tokens` (Moonshot), `prompt_cache_hit_tokens` (DeepSeek) |
+//! | `cache_write_5m` | not on the wire | not on the wire | `cache_creation.ephemeral_5m_input_tokens`, and what `cache_creation_input_tokens` has beyond both lifetimes | `prompt_tokens_details.cache_write_tokens`, which has no lifetime |
+//! | `cache_write_1h` | not on the wire | not on the wire | `cache_creation.ephemeral_1h_input_tokens` | not on the wire |
+//! | `tool_input` | `toolUsePromptTokenCount` | `total_tool_use_tokens` | not on the wire | not on the wire |
+//! | `output` | `candidatesTokenCount`, or `responseTokenCount` | `total_output_tokens` | `output_tokens` − `thinking` | `completion_tokens` (Responses: `output_tokens`) − `thinking` |
+//! | `thinking` | `thoughtsTokenCount` | `total_thought_tokens` | `output_tokens_details.thinking_tokens` | `completion_tokens_details.reasoning_tokens` |
 //!
 //! That is the documented meaning; where the total that is reported beside the parts contradicts
-//! it, other known ones are tried (`gemini::usage`). `predict` of text embeddings has the sum of
-//! `predictions[].embeddings.statistics.token_count` as its `input`.
+//! it, other known ones are tried (`gemini::usage`, `openai::usage`). `predict` of text embeddings
+//! has the sum of `predictions[].embeddings.statistics.token_count` as its `input`.
 //!
 //! Which wire field becomes which of the [`CallIds`](crate::record::CallIds):
 //!
-//! | id | Cloud Code |
-//! |---|---|
-//! | `request` | `requestId`; gemini-cli has `user_prompt_id` instead |
-//! | `conversation`, `trajectory` | the UUIDs of `requestId`, where its form tells what they are |
-//! | `unexplained` | the UUID of `requestId`, where its form does not (`checkpoint/<uuid>`) |
-//! | `labelled_trajectory` | `request.labels.trajectory_id`, or the UUID of `request.labels.request_id` |
-//! | `step` | `request.labels.last_step_index`, or the last number of `requestId` |
-//! | `session`, `execution` | `request.sessionId`, `request.labels.last_execution_id` |
-//! | `provider_trace`, `response` | `traceId` or the field `x-cloudaicompanion-trace-id`, `responseId` |
+//! | id | Cloud Code | Anthropic | OpenAI |
+//! |---|---|---|---|
+//! | `request` | `requestId`; gemini-cli has `user_prompt_id` instead | | |
+//! | `conversation` | a UUID of `requestId`, where its form tells what it is | the field `x-claude-code-session-id` (Claude Code) | the field `session_id`, `thread_id` or `conversation_id`, also with hyphens (Codex) |
+//! | `trajectory` | the same | | |
+//! | `unexplained` | the UUID of `requestId`, where its form does not (`checkpoint/<uuid>`) | | |
+//! | `labelled_trajectory` | `request.labels.trajectory_id`, or the UUID of `request.labels.request_id` | | |
+//! | `step` | `request.labels.last_step_index`, or the last number of `requestId` | | |
+//! | `session`, `execution` | `request.sessionId`, `request.labels.last_execution_id` | | |
+//! | `provider_trace` | `traceId` or the field `x-cloudaicompanion-trace-id` | | |
+//! | `response` | `responseId` | `id` of the message | `id` of the completion or response |
 //!
 //! A new dialect is a module with a [`Dialect`], a line in `DIALECTS`, a column in this table and
 //! fixtures.
@@ -44,6 +47,7 @@ pub mod fuzz;
 mod gemini;
 mod notices;
 mod observer;
+mod openai;
 mod providers;
 mod request;
 mod session;
@@ -74,12 +78,15 @@ struct Dialect {
     listed: Listed,
     /// Who answers at a host.
     provider_of: fn(&Host) -> Option<Provider>,
+    /// Tells from the host and the head whether an exchange is none of an agent, and its bodies are
+    /// never looked at.
+    is_private: fn(&Host, &RequestHead) -> bool,
     /// Tells from the host and the head whether a request is read, and as what.
     recognise: fn(&Host, &RequestHead) -> Option<Recognised>,
 }
 
 /// Every dialect. Where several recognise a request, the first one reads it.
-const DIALECTS: [&Dialect; 2] = [&gemini::DIALECT, &anthropic::DIALECT];
+const DIALECTS: [&Dialect; 3] = [&gemini::DIALECT, &anthropic::DIALECT, &openai::DIALECT];
 
 /// A request that is read.
 enum Recognised {
@@ -128,6 +135,13 @@ enum Side {
 /// The hosts whose traffic is decrypted by default, of all dialects.
 pub fn hosts() -> impl Iterator<Item = &'static str> {
     DIALECTS.iter().flat_map(|dialect| dialect.hosts).copied()
+}
+
+/// Whether any dialect says that the bodies are never to be looked at, by whichever of them.
+fn is_private(host: &Host, head: &RequestHead) -> bool {
+    DIALECTS
+        .iter()
+        .any(|dialect| (dialect.is_private)(host, head))
 }
 
 fn recognise(host: &Host, head: &RequestHead) -> Option<Recognised> {

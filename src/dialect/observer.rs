@@ -15,7 +15,7 @@ use super::request::ReadRequestBody;
 use super::session::Upgrade;
 use super::unread::Unread;
 use super::verdict::{Evidence, is_success};
-use super::{CallHead, Recognised, listed, provider_of, recognise};
+use super::{CallHead, Recognised, is_private, listed, provider_of, recognise};
 use crate::observe::exchange::{
     Exchange, ExchangeEnd, Listed, OpenExchange, RequestHead, ResponseHead,
 };
@@ -79,6 +79,9 @@ impl Exchanges {
 impl OpenExchange for Exchanges {
     fn open(&mut self, head: &RequestHead, at: Instant) -> Option<Box<dyn Exchange>> {
         let (record, host) = (Arc::clone(&self.record), &self.connection.host);
+        if is_private(host, head) {
+            return None;
+        }
         Some(match recognise(host, head) {
             None => Box::new(Unread::open(provider_of(host), host, head, record, || {
                 self.share()

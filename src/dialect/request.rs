@@ -140,3 +140,16 @@ pub(super) fn model(value: Value<'_>) -> Option<Model> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_without_a_name_is_none() {
+        let named = |text| model(Value::String { text, cut: false });
+        assert_eq!(named("m"), Some(Model::from_wire("m")));
+        assert_eq!(named(""), None);
+        assert_eq!(model(Value::Null), None);
+    }
+}

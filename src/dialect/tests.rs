@@ -1,6 +1,7 @@
 //! Replays the fixtures of every dialect: the raw bytes of a connection in, the facts as JSON out, for
 //! every cut.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -11,7 +12,7 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 use crate::observe::memory::Memory;
-use crate::observe::{Alpn, Connection, Direction, End, OpenObserver as _};
+use crate::observe::{Alpn, Connection, Direction, End, Observer, OpenObserver as _};
 use crate::record::{Call, Fact, Record, TokenUsage};
 
 /// Keeps every fact.
@@ -86,6 +87,13 @@ impl Case {
         request: impl Iterator<Item = &'a [u8]>,
         response: impl Iterator<Item = &'a [u8]>,
     ) -> Json {
+        self.observed(|observer, at| {
+            request.for_each(|piece| observer.bytes(Direction::ToProvider, piece, at));
+            response.for_each(|piece| observer.bytes(Direction::ToAgent, piece, at));
+        })
+    }
+
+    fn observed(&self, pass: impl FnOnce(&mut dyn Observer, Instant)) -> Json {
         let facts = Arc::new(Facts::default());
         let connection = connection(&self.host, Alpn::Http1);
         let at = connection.opened;
@@ -94,8 +102,7 @@ impl Case {
             memory: Memory::default(),
         }
         .open(connection);
-        request.for_each(|piece| observer.bytes(Direction::ToProvider, piece, at));
-        response.for_each(|piece| observer.bytes(Direction::ToAgent, piece, at));
+        pass(&mut *observer, at);
         observer.end(End::ProviderGone, at);
         drop(observer);
         facts_json(&facts.taken())
@@ -250,19 +257,21 @@ fn drop_nulls(json: &mut Json) {
 }
 
 /// The folders of fixtures, one for each dialect.
-const FOLDERS: [&str; 2] = ["anthropic", "gemini"];
+const FOLDERS: [&str; 3] = ["anthropic", "gemini", "openai"];
 
 fn cases() -> Vec<Case> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    let folders = FOLDERS.iter().flat_map(|dialect| {
-        let cases = fs::read_dir(root.join(dialect)).unwrap();
-        let mut folders: Vec<PathBuf> = cases.map(|entry| entry.unwrap().path()).collect();
-        folders.retain(|path| path.is_dir());
-        folders.sort();
-        assert!(folders.len() > 15, "the fixtures of {dialect} are there");
-        folders
-    });
+    let folders = FOLDERS.iter().flat_map(|dialect| folders(dialect));
     folders.map(|folder| Case::read(&folder)).collect()
+}
+
+fn folders(dialect: &str) -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let cases = fs::read_dir(root.join(dialect)).unwrap();
+    let mut folders: Vec<PathBuf> = cases.map(|entry| entry.unwrap().path()).collect();
+    folders.retain(|path| path.is_dir());
+    folders.sort();
+    assert!(folders.len() > 15, "the fixtures of {dialect} are there");
+    folders
 }
 
 fn whole(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -311,6 +320,77 @@ fn every_cut_gives_the_same_call() {
                 "{} response at {at}",
                 case.name
             );
+        }
+    }
+}
+
+/// The exchanges over WebSockets: who sends what, turn by turn.
+fn sockets() -> Vec<(Case, Vec<(Direction, Vec<u8>)>)> {
+    let cases = folders("websocket").into_iter().map(|folder| {
+        let case = Case::read(&folder);
+        let turns: Vec<BTreeMap<String, usize>> =
+            serde_json::from_slice(&fs::read(folder.join("turns.json")).unwrap()).unwrap();
+        let (mut request, mut response) = (case.request.as_slice(), case.response.as_slice());
+        let turns = turns.iter().map(|turn| {
+            let (side, length) = turn.iter().next().unwrap();
+            let (direction, bytes) = match side.as_str() {
+                "request" => (Direction::ToProvider, &mut request),
+                _ => (Direction::ToAgent, &mut response),
+            };
+            let (piece, rest) = bytes.split_at(*length);
+            *bytes = rest;
+            (direction, piece.to_vec())
+        });
+        let turns = turns.collect();
+        (case, turns)
+    });
+    cases.collect()
+}
+
+impl Case {
+    /// What is stated when these pieces pass, and the provider's side then breaks off.
+    fn replay_turns<'a>(&self, pieces: impl Iterator<Item = (Direction, &'a [u8])>) -> Json {
+        self.observed(|observer, at| {
+            pieces.for_each(|(direction, piece)| observer.bytes(direction, piece, at));
+        })
+    }
+}
+
+#[test]
+fn every_socket_gives_its_calls_wherever_it_is_cut() {
+    for (case, turns) in sockets() {
+        let whole = || {
+            turns
+                .iter()
+                .map(|(direction, bytes)| (*direction, bytes.as_slice()))
+        };
+        assert_eq!(case.replay_turns(whole()), case.expected, "{}", case.name);
+        let bytes = turns
+            .iter()
+            .flat_map(|(direction, bytes)| bytes.chunks(1).map(|piece| (*direction, piece)));
+        assert_eq!(
+            case.replay_turns(bytes),
+            case.expected,
+            "{} byte by byte",
+            case.name
+        );
+        for cut_turn in 0..turns.len() {
+            for at in 0..turns[cut_turn].1.len() {
+                let pieces = turns
+                    .iter()
+                    .enumerate()
+                    .flat_map(|(place, (direction, bytes))| {
+                        let at = if place == cut_turn { at } else { 0 };
+                        let (head, tail) = bytes.split_at(at);
+                        [(*direction, head), (*direction, tail)]
+                    });
+                assert_eq!(
+                    case.replay_turns(pieces),
+                    case.expected,
+                    "{} turn {cut_turn} at {at}",
+                    case.name
+                );
+            }
         }
     }
 }

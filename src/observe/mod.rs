@@ -121,3 +121,26 @@ pub trait Observer: Send {
     /// The connection has ended; called once, last.
     fn end(&mut self, end: End, at: Instant);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn instants_are_dated_by_the_opening_of_their_connection() {
+        let connection = Connection {
+            host: Host::parse("api.example.com").unwrap(),
+            alpn: Alpn::H2,
+            opened: Instant::now(),
+            opened_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_000),
+            port: 443,
+            setup: None,
+        };
+        let second = Duration::from_secs(1);
+        let [opened, later] = [connection.opened, connection.opened + second];
+        assert_eq!(connection.wall_clock(opened), connection.opened_at);
+        assert_eq!(connection.wall_clock(later), connection.opened_at + second);
+    }
+}

@@ -164,6 +164,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_connection_to_itself_is_a_loop() {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(at("127.0.0.1:0")).unwrap();
+        let own = socket.local_addr().unwrap();
+        let itself = socket.connect(own).await.unwrap();
+        assert!(matches!(
+            checked(itself),
+            Err(DialError::Forbidden(RefuseReason::Loop))
+        ));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let other = TcpStream::connect(listener.local_addr().unwrap()).await;
+        assert!(checked(other.unwrap()).is_ok());
+    }
+
+    #[tokio::test]
     async fn nobody_at_home_is_unreachable() {
         let closed = std::net::TcpListener::bind("127.0.0.1:0")
             .unwrap()

@@ -99,3 +99,79 @@ fn of_alert(alert: AlertDescription) -> HandshakeFailure {
         _ => HandshakeFailure::OtherAlert,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_has_its_label() {
+        for (error, expected) in [
+            (CertificateError::Expired, HandshakeFailure::Expired),
+            (CertificateError::NotValidYet, HandshakeFailure::NotYetValid),
+            (
+                CertificateError::NotValidForName,
+                HandshakeFailure::WrongHost,
+            ),
+            (CertificateError::UnknownIssuer, HandshakeFailure::Untrusted),
+            (CertificateError::Revoked, HandshakeFailure::Revoked),
+            (
+                CertificateError::InvalidPurpose,
+                HandshakeFailure::InvalidPurpose,
+            ),
+            (
+                CertificateError::BadSignature,
+                HandshakeFailure::WeakSignature,
+            ),
+            (CertificateError::BadEncoding, HandshakeFailure::BadEncoding),
+        ] {
+            assert_eq!(of_certificate(&error), expected, "{error:?}");
+        }
+        assert_eq!(
+            of_tls(&Error::UnsupportedNameType),
+            HandshakeFailure::WrongHost
+        );
+        for (error, expected) in [
+            (
+                webpki::Error::NameConstraintViolation,
+                HandshakeFailure::InvalidPurpose,
+            ),
+            (
+                webpki::Error::MaximumPathDepthExceeded,
+                HandshakeFailure::Untrusted,
+            ),
+            (
+                webpki::Error::SignatureAlgorithmMismatch,
+                HandshakeFailure::WeakSignature,
+            ),
+            (webpki::Error::BadDer, HandshakeFailure::BadEncoding),
+        ] {
+            assert_eq!(of_path(&error), expected, "{error:?}");
+        }
+        for (alert, expected) in [
+            (AlertDescription::UnknownCA, HandshakeFailure::UnknownCa),
+            (
+                AlertDescription::CertificateUnknown,
+                HandshakeFailure::BadCertificateAlert,
+            ),
+            (
+                AlertDescription::CertificateExpired,
+                HandshakeFailure::Expired,
+            ),
+            (
+                AlertDescription::CertificateRevoked,
+                HandshakeFailure::Revoked,
+            ),
+            (
+                AlertDescription::ProtocolVersion,
+                HandshakeFailure::Incompatible,
+            ),
+            (
+                AlertDescription::InternalError,
+                HandshakeFailure::OtherAlert,
+            ),
+        ] {
+            assert_eq!(of_alert(alert), expected, "{alert:?}");
+        }
+    }
+}

@@ -47,3 +47,20 @@ fn since_epoch(time: SystemTime) -> Duration {
         .as_secs();
     Duration::from_secs(seconds.min(END_OF_9999))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 5280 section 4.1.2.2: positive, and at most 20 bytes.
+    #[test]
+    fn serial_numbers_are_positive_of_one_length_and_random() {
+        let all: std::collections::BTreeSet<_> =
+            (0..200).map(|_| random_serial().to_bytes()).collect();
+        assert_eq!(all.len(), 200);
+        let first: std::collections::BTreeSet<_> = all.iter().map(|bytes| bytes[0]).collect();
+        assert!(all.iter().all(|bytes| bytes.len() == 16));
+        assert!(first.iter().all(|byte| (0x40..0x80).contains(byte)));
+        assert!(first.len() > 8, "{first:x?}");
+    }
+}

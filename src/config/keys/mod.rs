@@ -19,8 +19,11 @@ mod timeouts;
 mod upstream;
 mod web;
 
+use std::sync::LazyLock;
+
 use super::raw::Raw;
 use super::value::{Value, Wrong};
+use crate::dialect;
 
 /// One key of the configuration.
 pub struct Key {
@@ -80,6 +83,8 @@ impl std::fmt::Debug for Key {
 pub enum DefaultValue {
     /// This value, as TOML.
     Is(&'static str),
+    /// The hosts that the dialects read ([`dialect::hosts`]).
+    InterceptedHosts,
     /// Nothing.
     Unset {
         /// A value for the example file, as TOML.
@@ -87,6 +92,21 @@ pub enum DefaultValue {
         /// What happens without the key.
         means: &'static str,
     },
+}
+
+impl DefaultValue {
+    /// The value as TOML; `None` where there is none.
+    pub(in crate::config) fn toml(self) -> Option<&'static str> {
+        static HOSTS: LazyLock<String> = LazyLock::new(|| {
+            let hosts = dialect::hosts().map(|host| format!("    \"{host}\",\n"));
+            format!("[\n{}]", hosts.collect::<String>())
+        });
+        match self {
+            Self::InterceptedHosts => Some(&HOSTS),
+            Self::Is(value) => Some(value),
+            Self::Unset { .. } => None,
+        }
+    }
 }
 
 /// What a key takes.

@@ -24,6 +24,7 @@ pub(super) const DIALECT: Dialect = Dialect {
         query: &[],
     },
     provider_of: providers::provider_of,
+    is_private: |_, _| false,
     recognise,
 };
 

@@ -7,7 +7,7 @@ use super::ending::{Candidate, Endings, block_name, finish_name};
 use super::paths::{AnswerShape, Field, paths};
 use super::refusal::ErrorObject;
 use super::usage::{Bears, GeminiUsage, Reading};
-use crate::dialect::answer::{ReadAnswer, Said};
+use crate::dialect::answer::{ReadAnswer, Said, unless_said};
 use crate::dialect::request::{id, model};
 use crate::observe::exchange::ResponseHead;
 use crate::observe::json::{Paths, Value};
@@ -251,22 +251,4 @@ fn replace<T>(said: &mut Option<T>, now: Option<T>) {
     if now.is_some() {
         *said = now;
     }
-}
-
-/// What the value says, unless it was said before: an answer names its model in each of a thousand
-/// frames.
-fn unless_said<T>(
-    said: &Option<T>,
-    as_str: impl Fn(&T) -> &str,
-    value: &Value<'_>,
-    read: impl Fn(Value<'_>) -> Option<T>,
-) -> Option<T> {
-    let is_said = said.as_ref().is_some_and(|said| {
-        *value
-            == Value::String {
-                text: as_str(said),
-                cut: false,
-            }
-    });
-    if is_said { None } else { read(*value) }
 }

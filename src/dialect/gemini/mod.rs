@@ -40,6 +40,7 @@ pub(super) const DIALECT: Dialect = Dialect {
         query: &[EVENTS],
     },
     provider_of,
+    is_private: |_, _| false,
     recognise,
 };
 

@@ -731,3 +731,16 @@ fn an_answer_is_over_when_all_that_began_has_stopped() {
     blocked.is_blocked = true;
     assert!(blocked.are_all_over());
 }
+
+#[test]
+fn a_resource_is_one_of_its_provider_whole_or_none() {
+    fn shape(resource: &str) -> Option<(Provider, Option<&str>)> {
+        resource_shape(resource, true)
+    }
+    assert_eq!(shape("v1internal"), Some((Provider::CloudCode, None)));
+    assert_eq!(shape("v1"), None);
+    let vertex = "v1/projects/p/locations/l/publishers/google/models/m";
+    assert_eq!(shape(vertex), Some((Provider::VertexAi, Some("m"))));
+    assert_eq!(shape(&format!("{vertex}/more")), None);
+    assert_eq!(shape(&format!("{vertex}/more/of/it")), None);
+}

@@ -296,6 +296,33 @@ proptest! {
     }
 }
 
+/// A quota is of a model, and says until when.
+#[test]
+fn a_used_up_quota_is_told_of_a_known_model_and_with_its_end() {
+    let refusal = |reset: &str| {
+        format!(
+            r#"{{"error":{{"code":429,"status":"RESOURCE_EXHAUSTED","details":[{{"@type":"type.googleapis.com/google.rpc.ErrorInfo",
+            "reason":"QUOTA_EXHAUSTED","metadata":{{{reset}}}}}]}}}}"#
+        )
+    };
+    let until = refusal(r#""quotaResetTimeStamp":"2100-01-01T00:00:00Z""#);
+    let quotas = |stage: Stage, json: &str| {
+        let mut stage = stage.answered(429, &[]);
+        let at = stage.at(2);
+        stage.exchange.response_body(json.as_bytes(), at);
+        let (_, others) = stage.end(ExchangeEnd::Complete, 3);
+        let is_quota = |fact: &&Fact| matches!(fact, Fact::Quota(_));
+        others.iter().filter(is_quota).count()
+    };
+    assert_eq!(quotas(Stage::open(&[]).asked(), &until), 1);
+    assert_eq!(quotas(Stage::open(&[]), &until), 0, "of an unknown model");
+    assert_eq!(
+        quotas(Stage::open(&[]).asked(), &refusal("")),
+        0,
+        "for ever"
+    );
+}
+
 /// Whole events and bare documents.
 const FRAMES: [&str; 8] = [
     r#"data: {"candidates":[{"content":{"parts":[{"text":"x"}]}}],"usageMetadata":{"promptTokenCount":4,"candidatesTokenCount":1,"totalTokenCount":5}}"#,

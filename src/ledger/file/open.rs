@@ -269,7 +269,7 @@ pub(in crate::ledger) fn resolved(path: &Path) -> Result<PathBuf, OpenError> {
 }
 
 /// Opens a file that is ours alone; makes it where there is none.
-pub(super) fn open_own(path: &Path) -> Result<File, OpenError> {
+pub(in crate::ledger) fn open_own(path: &Path) -> Result<File, OpenError> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let flags = i32::try_from(flags.bits()).unwrap_or_default();
     let opened = OpenOptions::new()

@@ -130,3 +130,37 @@ fn step(label: &str) -> Option<(StepKind, StepStatus)> {
     let (kind, status) = label.split_once('/')?;
     Some((StepKind::parse(kind)?, StepStatus::parse(status)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Cost, Operation, PerKind, Provider, Quality};
+
+    #[test]
+    fn only_groups_with_the_same_labels_are_one() {
+        let group = |model: Model, outcome, calls| CallGroup {
+            provider: Provider::CloudCode,
+            model,
+            operation: Operation::Chat,
+            outcome,
+            rate_limit: None,
+            quality: Quality::Exact,
+            calls,
+            priced_calls: calls,
+            unpriced_calls: 0,
+            cost: Cost::from_nano_usd(calls),
+            tokens: PerKind::from_fn(|_| calls),
+        };
+        let mut groups = Vec::new();
+        for (outcome, calls) in [(Outcome::Ok, 1), (Outcome::Aborted, 10), (Outcome::Ok, 100)] {
+            merge(&mut groups, group(Models::other(), outcome, calls));
+        }
+        merge(&mut groups, group(Model::from_wire("m"), Outcome::Ok, 1000));
+        let expected = [
+            group(Models::other(), Outcome::Ok, 101),
+            group(Models::other(), Outcome::Aborted, 10),
+            group(Model::from_wire("m"), Outcome::Ok, 1000),
+        ];
+        assert_eq!(groups, expected);
+    }
+}

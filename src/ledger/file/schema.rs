@@ -207,7 +207,8 @@ FROM usage_slots GROUP BY 1, 2, 3, 4, 5, 6;
 ";
 
 /// Cache writes by how long they are kept, since those of an hour cost more. What earlier versions
-/// have counted is of five minutes, as is whatever has no lifetime reported.
+/// have counted is of five minutes, as is whatever has no lifetime reported. The sums of the view
+/// stay at the largest number, as they do everywhere.
 const V2: &str = "
 DROP VIEW usage_days;
 ALTER TABLE calls RENAME COLUMN cache_write TO cache_write_5m;
@@ -217,11 +218,23 @@ ALTER TABLE usage_slots ADD COLUMN cache_write_1h INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE cascade_slots RENAME COLUMN cache_write TO cache_write_5m;
 ALTER TABLE cascade_slots ADD COLUMN cache_write_1h INTEGER NOT NULL DEFAULT 0;
 CREATE VIEW usage_days AS
-SELECT date(slot / 1000, 'unixepoch') AS day, provider, model, operation, outcome, quality,
-    sum(calls) AS calls, sum(input) AS input, sum(cache_read) AS cache_read,
-    sum(cache_write_5m + cache_write_1h) AS cache_write, sum(cache_write_1h) AS cache_write_1h,
-    sum(tool_input) AS tool_input, sum(output) AS output, sum(thinking) AS thinking,
-    sum(input + cache_read + cache_write_5m + cache_write_1h + tool_input + output + thinking) AS tokens,
-    sum(priced_calls) AS priced_calls, sum(unpriced_calls) AS unpriced_calls, sum(cost_nano_usd) / 1e9 AS cost_usd
-FROM usage_slots GROUP BY 1, 2, 3, 4, 5, 6;
+SELECT day, provider, model, operation, outcome, quality, calls, input, cache_read,
+    min(cache_write_5m + cache_write_1h, 9223372036854775807) AS cache_write, cache_write_1h, tool_input, output, thinking,
+    min(input + cache_read + cache_write_5m + cache_write_1h + tool_input + output + thinking, 9223372036854775807) AS tokens,
+    priced_calls, unpriced_calls, cost_nano_usd / 1e9 AS cost_usd
+FROM (
+    SELECT date(slot / 1000, 'unixepoch') AS day, provider, model, operation, outcome, quality,
+        max(min(sum(calls >> 31) * 2147483648 + sum(calls & 2147483647), 9223372036854775807), 0) AS calls,
+        max(min(sum(input >> 31) * 2147483648 + sum(input & 2147483647), 9223372036854775807), 0) AS input,
+        max(min(sum(cache_read >> 31) * 2147483648 + sum(cache_read & 2147483647), 9223372036854775807), 0) AS cache_read,
+        max(min(sum(cache_write_5m >> 31) * 2147483648 + sum(cache_write_5m & 2147483647), 9223372036854775807), 0) AS cache_write_5m,
+        max(min(sum(cache_write_1h >> 31) * 2147483648 + sum(cache_write_1h & 2147483647), 9223372036854775807), 0) AS cache_write_1h,
+        max(min(sum(tool_input >> 31) * 2147483648 + sum(tool_input & 2147483647), 9223372036854775807), 0) AS tool_input,
+        max(min(sum(output >> 31) * 2147483648 + sum(output & 2147483647), 9223372036854775807), 0) AS output,
+        max(min(sum(thinking >> 31) * 2147483648 + sum(thinking & 2147483647), 9223372036854775807), 0) AS thinking,
+        max(min(sum(priced_calls >> 31) * 2147483648 + sum(priced_calls & 2147483647), 9223372036854775807), 0) AS priced_calls,
+        max(min(sum(unpriced_calls >> 31) * 2147483648 + sum(unpriced_calls & 2147483647), 9223372036854775807), 0) AS unpriced_calls,
+        max(min(sum(cost_nano_usd >> 31) * 2147483648 + sum(cost_nano_usd & 2147483647), 9223372036854775807), 0) AS cost_nano_usd
+    FROM usage_slots GROUP BY 1, 2, 3, 4, 5, 6
+);
 ";

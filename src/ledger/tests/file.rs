@@ -16,14 +16,15 @@ use super::kit::{
     take,
 };
 use crate::ledger::answers::report::by_thread;
-use crate::ledger::file::open::{Place, open_in_memory};
+use crate::ledger::file::open::{OpenError, Place, open_in_memory, open_own};
 use crate::ledger::file::queue::{Entry, Queue};
 use crate::ledger::file::retention::{Retention, part};
 use crate::ledger::file::rows::Rows;
 use crate::ledger::file::schema::{MIGRATIONS, migrate};
 use crate::ledger::file::writer::{Boot, Store, Warned, Writer};
 use crate::ledger::{
-    By, CascadeDetails, CascadesQuery, Config, Ledger, Limits, UsageQuery, UsageReport,
+    ArchiveError, By, CascadeDetails, CascadesQuery, Config, Ledger, Limits, UsageQuery,
+    UsageReport, query_file,
 };
 use crate::record::{
     Call, CallStarted, CorrelationMethod, Fact, Host, LedgerFailure, LedgerRecord, Model, Models,
@@ -384,7 +385,7 @@ fn what_was_under_way_when_the_process_was_killed_is_interrupted_once() {
     let (ledger, _) = stage.start();
     take(
         &ledger,
-        [started(1, 10), started(2, 20), ended(numbered(1))],
+        [started(1, 10), started(2, 2000), ended(numbered(1))],
     );
     settle(&ledger);
     // As kill -9 leaves it: nobody writes any more, and nothing was closed.
@@ -427,8 +428,15 @@ fn what_was_under_way_when_the_process_was_killed_is_interrupted_once() {
         settle(&ledger);
         stage = killed(ledger, &stage);
     }
-    let interrupted = "SELECT started_at, ended_at, duration_us, input, model FROM calls WHERE outcome = 'interrupted'";
-    assert_eq!(stage.rows(interrupted), ["20000 20000 - - unknown"]);
+    let interrupted = "SELECT started_at, ended_at, duration_us, input, model, counted_as FROM calls WHERE outcome = 'interrupted'";
+    assert_eq!(
+        stage.rows(interrupted),
+        ["2000000 2000000 - - unknown other"]
+    );
+    for table in ["usage_slots", "cascade_slots"] {
+        let slots = format!("SELECT slot, calls FROM {table} WHERE outcome = 'interrupted'");
+        assert_eq!(stage.rows(&slots), ["1800000 1"], "{table}");
+    }
     assert_eq!(stage.rows("SELECT count(*) FROM started"), ["0"]);
 }
 
@@ -832,6 +840,9 @@ fn old_calls_go_and_their_sums_stay() {
             .query_row(sql, [], |row| row.get::<_, i64>(0))
             .unwrap()
     };
+    assert!(part(&mut connection, keep(1, u64::MAX), at_the_end).unwrap());
+    let begun = count(&connection, "SELECT since FROM kept");
+    assert_eq!(begun, (5000 * 60 - 86_400) * 1000, "with the first part");
     while part(&mut connection, keep(1, u64::MAX), at_the_end).unwrap() {}
     // A minute apart, one second long: what ended within the last day.
     assert_eq!(count(&connection, "SELECT count(*) FROM calls"), 1440);
@@ -851,6 +862,57 @@ fn old_calls_go_and_their_sums_stay() {
         count(&connection, "SELECT sum(input) FROM usage_slots"),
         5000
     );
+}
+
+/// What SQLite has not moved from its log into the file yet belongs to it.
+#[test]
+fn a_file_that_is_written_is_asked_together_with_its_log() {
+    let stage = Stage::new();
+    let (ledger, _) = stage.start();
+    let calls = || {
+        let report = query_file(&stage.path(), &UsageQuery::default(), now()).unwrap();
+        report.totals.calls
+    };
+    for number in 1..=3 {
+        take(&ledger, [ended(numbered(number))]);
+        settle(&ledger);
+        assert_eq!(calls(), number);
+    }
+    close(&ledger);
+    assert_eq!(calls(), 3);
+    let beside = fs::read_dir(stage.folder.path()).unwrap();
+    let logs = beside.filter(|found| {
+        let name = found.as_ref().unwrap().file_name();
+        name.as_encoded_bytes().ends_with(b"-wal")
+    });
+    assert_eq!(logs.count(), 0, "nothing is left beside a closed one");
+}
+
+/// Who may place a link could have another file read.
+#[test]
+fn neither_a_link_nor_a_folder_is_taken_for_the_file() {
+    let stage = Stage::new();
+    let (ledger, _) = stage.start();
+    close(&ledger);
+    let place = |name: &str| stage.folder.path().join(name);
+    symlink(stage.path(), place("link")).unwrap();
+    fs::create_dir(place("folder")).unwrap();
+    let ask = |path: &Path| query_file(path, &UsageQuery::default(), now());
+    assert!(ask(&stage.path()).is_ok());
+    for wrong in ["link", "folder"] {
+        let asked = ask(&place(wrong));
+        assert!(
+            matches!(asked, Err(ArchiveError::Unreadable { .. })),
+            "{wrong}: {asked:?}"
+        );
+        let opened = open_own(&place(wrong));
+        assert!(
+            matches!(opened, Err(OpenError::WrongKind { .. })),
+            "{wrong}: {opened:?}"
+        );
+    }
+    assert!(matches!(ask(&place("none")), Err(ArchiveError::Missing(_))));
+    assert!(open_own(&stage.path()).is_ok());
 }
 
 #[test]

@@ -187,6 +187,22 @@ fn a_file_with_impossible_sums_is_healed_at_the_start() {
     drop(ledger);
 }
 
+/// Whoever asks the file itself is answered as well.
+#[test]
+fn the_view_of_days_tells_a_lower_bound_of_what_no_sum_can_hold() {
+    let stage = Stage::new();
+    written(&stage);
+    let days = "SELECT sum(calls), sum(input), sum(tokens), sum(cost_usd) > 0 FROM usage_days";
+    let tokens = 20 * (1 + 2 + 4 + 8 + 16 + 32);
+    assert_eq!(stage.rows(days), [format!("20 20 {tokens} 1")]);
+    poison(&stage);
+    let sql = "SELECT output, tokens, cost_usd FROM usage_days WHERE outcome = 'ok'";
+    assert_eq!(
+        stage.rows(sql),
+        ["9223372036854775807 9223372036854775807 9223372036.854776"]
+    );
+}
+
 #[test]
 fn impossible_costs_of_calls_that_are_gone_are_not_known() {
     let stage = Stage::new();

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::kit::{call, ended, id, ledger, named, of_cascade, of_trajectory, report, small, take};
+use crate::ledger::memory::models::Quotas;
 use crate::ledger::{By, Ledger, Of};
 use crate::record::{
     Call, Cost, Fact, Model, Outcome, Provider, Quality, Quota, QuotaWindow, TokenKind, TokenUsage,
@@ -249,6 +250,16 @@ fn names_for_people_stand_beside_models_of_that_provider() {
 }
 
 #[test]
+fn names_for_people_stand_beside_conversations_of_one_model() {
+    let one = of_cascade("c", call("m", Provider::CloudCode));
+    let ledger = ledger(1, vec![one]);
+    take(&ledger, [named("m", "Model M")]);
+    let report = serde_json::to_value(report(&ledger, By::Cascade)).expect("JSON");
+    assert_eq!(report["groups"][0]["cascade"], "c", "{report}");
+    assert_eq!(report["groups"][0]["display_name"], "Model M", "{report}");
+}
+
+#[test]
 fn quotas_are_the_last_readings_of_models_with_a_name() {
     let ledger = ledger(2, vec![]);
     let quota = |model: &str, remaining: f64, resets_at| {
@@ -280,4 +291,27 @@ fn quotas_are_the_last_readings_of_models_with_a_name() {
         serde_json::to_value(ledger.quotas()).expect("JSON"),
         expected
     );
+}
+
+#[test]
+fn a_quota_is_news_when_what_is_left_or_its_end_has_changed() {
+    let quota = |remaining, second| Quota {
+        provider: Provider::CloudCode,
+        model: Model::from_wire("m"),
+        window: QuotaWindow::Weekly,
+        remaining,
+        resets_at: Some(super::kit::at(second)),
+    };
+    let mut quotas = Quotas::default();
+    assert!(quotas.is_news(&quota(0.5, 60)));
+    assert!(!quotas.is_news(&quota(f64::NAN, 60)), "it says nothing");
+    quotas.read(&quota(0.5, 60), super::kit::now());
+    assert!(!quotas.is_news(&quota(0.5, 60)));
+    assert!(quotas.is_news(&quota(0.4, 60)));
+    assert!(quotas.is_news(&quota(0.5, 61)));
+    let of_a_day = Quota {
+        window: QuotaWindow::Day,
+        ..quota(0.5, 60)
+    };
+    assert!(quotas.is_news(&of_a_day));
 }

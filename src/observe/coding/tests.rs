@@ -178,6 +178,29 @@ fn optional_gzip_header_fields_are_skipped() {
     }
 }
 
+/// Of the two signs of a zlib stream, a raw one may have either.
+#[test]
+fn raw_deflate_that_looks_half_like_zlib_is_raw() {
+    let by_chance = (0..1000).map(|number| number.to_string().into_bytes());
+    let divisible = by_chance
+        .map(|plain| (raw_deflate(&plain), plain))
+        .find(|(coded, _)| u16::from_be_bytes([coded[0], coded[1]]).is_multiple_of(31))
+        .unwrap();
+    // A stored block whose padding has a bit of "method 8": five bits are skipped, whatever they are.
+    let stored = (
+        b"\x08\x05\x00\xfa\xffhello\x03\x00".to_vec(),
+        b"hello".to_vec(),
+    );
+    assert!(divisible.0[0] & 0x0f != 8 && !0x0805_u16.is_multiple_of(31));
+    for (coded, plain) in [divisible, stored] {
+        assert_eq!(
+            decode(&["deflate"], [coded.as_slice()]),
+            (plain, true, None),
+            "{coded:x?}"
+        );
+    }
+}
+
 #[test]
 fn damage_is_final() {
     let mut bad_sum = gzip(b"hello");

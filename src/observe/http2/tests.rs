@@ -410,7 +410,7 @@ fn hpack_size_update(size: u32) -> Vec<u8> {
 #[test]
 fn what_breaks_the_framing_loses_the_connection_once() {
     type Break = fn(&mut Script) -> &mut Script;
-    let breaks: [(&str, Break); 17] = [
+    let breaks: [(&str, Break); 19] = [
         ("DATA on a stream never opened", |s| {
             s.data(ToProvider, 0, 9, "x")
         }),
@@ -459,6 +459,12 @@ fn what_breaks_the_framing_loses_the_connection_once() {
             s.headers(ToAgent, 0, 1, &[("a", "b")])
         }),
         ("a status of four digits", |s| s.status(0, 1, "2000")),
+        ("RST_STREAM of three bytes", |s| {
+            s.frame(ToAgent, RST_STREAM, 0, 1, &[0; 3])
+        }),
+        ("RST_STREAM on the connection", |s| {
+            s.frame(ToAgent, RST_STREAM, 0, 0, &[0; 4])
+        }),
         ("SETTINGS of five bytes", |s| {
             s.frame(ToAgent, SETTINGS, 0, 0, &[0; 5])
         }),

@@ -279,3 +279,23 @@ const MAX_SCALARS: usize = 64;
 /// Most values of such a document that are handed out. An event has some ten; empty arrays could be
 /// seven hundred.
 const MAX_VALUES: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use super::*;
+
+    static MEMBERS: LazyLock<Paths<()>> = LazyLock::new(|| Paths::new([("[]", ())]));
+
+    #[test]
+    fn a_shape_hands_out_no_more_values_than_it_may_keep() {
+        let kept = |count: usize| {
+            let document = format!("[{}]", vec!["true"; count].join(","));
+            values(&MEMBERS, document.as_bytes(), &[]).map(|values| values.len())
+        };
+        assert_eq!(kept(1), Some(1));
+        assert_eq!(kept(MAX_VALUES), Some(MAX_VALUES));
+        assert_eq!(kept(MAX_VALUES + 1), None);
+    }
+}

@@ -186,13 +186,16 @@ fn what_is_no_frame_ends_the_reading() {
 }
 
 proptest! {
+    #![proptest_config(crate::seeds::usual())]
+
     #[test]
     fn any_bytes_in_any_pieces_are_read_alike(bytes in prop::collection::vec(any::<u8>(), 0..300), size in 1..40usize) {
         let whole = |size| {
             let mut socket = WebSocket::new("permessage-deflate", &Memory::default());
             let mut seen = Raw::default();
             let read = bytes.chunks(size).try_for_each(|piece| socket.read(Direction::ToAgent, piece, &mut seen));
-            (read, seen.0)
+            // How much of damaged data comes out depends on how much was there at once.
+            (read, read.is_ok().then_some(seen.0))
         };
         prop_assert_eq!(whole(size), whole(bytes.len().max(1)));
     }

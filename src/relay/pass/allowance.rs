@@ -135,11 +135,28 @@ mod tests {
     }
 
     #[test]
+    fn bytes_and_chunks_earn_up_to_the_burst() {
+        let mut allowance = Allowance {
+            left: Duration::ZERO,
+            clock: Clock::Thread,
+        };
+        allowance.earn(1000);
+        assert_eq!(allowance.left, PER_BYTE * 1000 + PER_CHUNK);
+        allowance.earn(0);
+        assert_eq!(allowance.left, PER_BYTE * 1000 + 2 * PER_CHUNK);
+        allowance.earn(usize::MAX);
+        assert_eq!(allowance.left, BURST, "no more is saved up");
+    }
+
+    #[test]
     fn waiting_costs_nothing() {
-        let mut allowance = Allowance::default();
-        for _ in 0..3 {
-            let spent = allowance.spend(|| std::thread::sleep(BURST));
-            assert!(spent.wall >= BURST && !spent.is_too_much);
+        for clock in [Clock::Wall, Clock::Thread] {
+            let mut allowance = Allowance { left: BURST, clock };
+            for _ in 0..3 {
+                let spent = allowance.spend(|| std::thread::sleep(BURST + PER_CHUNK));
+                assert!(spent.wall > BURST && !spent.is_too_much, "{clock:?}");
+            }
+            assert_eq!(allowance.clock, Clock::Thread, "{clock:?}");
         }
     }
 }

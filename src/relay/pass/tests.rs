@@ -3,6 +3,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, DuplexStream, duplex};
 
 use super::*;
+use crate::relay::lane::LaneObserver as _;
 
 /// The facts but those of single chunks.
 #[derive(Default)]
@@ -298,6 +299,32 @@ async fn what_takes_long_to_look_at_is_passed_on_at_once_and_looked_at_in_turns(
         .filter(|note| noted(&[(*note).clone()]) == 0)
         .collect();
     assert_eq!(told, ["ToProvider closed", "ToAgent closed", "Closed"]);
+}
+
+/// What happens inside one piece cannot be interrupted.
+#[test]
+fn pieces_are_small_while_looking_at_them_takes_long_and_large_while_it_is_quick() {
+    let facts = Facts::default();
+    let sizes = |per_kib: Duration, bytes: usize| {
+        let notes = Notes::default();
+        let slow = Slow {
+            notes: notes.clone(),
+            per_kib,
+        };
+        let mut tap = Tap::new(Some(Box::new(slow)), &facts, PassSpan::default());
+        tap.of(Direction::ToAgent)
+            .passed(&vec![7; bytes], Instant::now());
+        while !tap.catch_up() {
+            tap.begin_turn();
+        }
+        let size = |note: &String| note.rsplit(' ').next().unwrap().parse::<usize>().unwrap();
+        notes.all().iter().map(size).collect::<Vec<_>>()
+    };
+    // The first piece takes more than half of a turn, whatever else the machine does.
+    let slow = sizes(Duration::from_micros(2400), 1 << 10);
+    assert_eq!(slow[..3], [256, 64, 64]);
+    let quick = sizes(Duration::ZERO, 1 << 20);
+    assert_eq!(quick.iter().max(), Some(&(4 << 10)));
 }
 
 #[tokio::test]

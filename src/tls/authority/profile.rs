@@ -132,3 +132,21 @@ fn excludes_all(excluded: &[ParsedSubtree<'_>], bytes: usize) -> bool {
         _ => false,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_family_of_addresses_is_excluded_by_zeros_of_its_length_only() {
+        let is_excluded = |block: &[u8], bytes| {
+            let base = GeneralName::IPAddress(block);
+            excludes_all(&[ParsedSubtree { base }], bytes)
+        };
+        assert!(is_excluded(&[0; 8], 8) && is_excluded(&[0; 32], 32));
+        assert!(!is_excluded(&[0; 8], 32) && !is_excluded(&[0; 32], 8));
+        let mut one_network = [0; 8];
+        (one_network[0], one_network[4]) = (10, 255);
+        assert!(!is_excluded(&one_network, 8));
+    }
+}

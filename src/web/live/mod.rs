@@ -11,8 +11,8 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 
 use crate::record::{
-    Call, Correlated, Cost, Fact, HandshakeFailure, Id, Label as _, Model, Models, Operation,
-    Outcome, Provider, Quality, Side, Sink, TokenKind,
+    Call, Correlated, Cost, Fact, HandshakeFailure, Host, Id, Label as _, Model, Models, Operation,
+    Outcome, PathShape, Provider, Quality, Side, Sink, TokenKind, UnreadCall, UnreadReason,
 };
 
 mod rate;
@@ -35,6 +35,15 @@ struct Now {
     calls: VecDeque<LastCall>,
     generation: Generation,
     handshakes: BTreeMap<Side, Handshakes>,
+    unread: BTreeMap<UnreadKind, u64>,
+}
+
+/// Exchanges that look alike, and like calls, and are not read.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct UnreadKind {
+    pub(super) host: Host,
+    pub(super) path: PathShape,
+    pub(super) reason: UnreadReason,
 }
 
 /// A call that has ended.
@@ -81,6 +90,8 @@ pub(super) struct Snapshot {
     pub(super) rates: Rates,
     /// Of both sides.
     pub(super) handshakes: BTreeMap<Side, Handshakes>,
+    /// How often something came that looks like a call and is not read.
+    pub(super) unread: BTreeMap<UnreadKind, u64>,
 }
 
 impl Live {
@@ -103,6 +114,7 @@ impl Live {
             calls: now.calls.iter().cloned().collect(),
             handshakes: sides.collect(),
             rates: now.generation.rates(at),
+            unread: now.unread.clone(),
         }
     }
 
@@ -112,6 +124,17 @@ impl Live {
 }
 
 impl Now {
+    fn unread(&mut self, call: &UnreadCall) {
+        let kind = UnreadKind {
+            host: call.host.clone(),
+            path: call.path.clone(),
+            reason: call.reason,
+        };
+        if self.unread.len() < MAX_UNREAD || self.unread.contains_key(&kind) {
+            *self.unread.entry(kind).or_default() += 1;
+        }
+    }
+
     fn ended(&mut self, call: &Call, model: Model) {
         if let Some(open) = self.in_flight.get_mut(&call.provider) {
             *open = open.saturating_sub(1);
@@ -172,6 +195,7 @@ impl Sink for Live {
             Fact::CallStarted(started) => {
                 *self.lock().in_flight.entry(started.provider).or_default() += 1
             }
+            Fact::CallUnread(call) => self.lock().unread(call),
             Fact::Correlated(correlated) => self.lock().correlated(correlated),
             Fact::Handshake(made) => {
                 let mut now = self.lock();
@@ -195,3 +219,6 @@ fn time(at: SystemTime) -> Timestamp {
 
 /// As many as are worth a look.
 const LAST_CALLS: usize = 12;
+
+/// Kinds that are kept apart: an agent uses a handful, and more would be made up.
+const MAX_UNREAD: usize = 16;

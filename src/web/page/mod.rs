@@ -22,6 +22,7 @@ mod cascades;
 mod chart;
 mod lights;
 mod quotas;
+mod unread;
 
 pub(super) async fn page(State(web): State<Arc<Web>>) -> Result<Response, ApiError> {
     let failed = |_| {
@@ -57,7 +58,7 @@ pub(super) async fn icon() -> impl IntoResponse {
 /// The parts of the page that change, each under the id of its element.
 pub(super) fn sections(web: &Web) -> Result<Vec<(&'static str, String)>, fmt::Error> {
     let view = View::of(web)?;
-    let parts: [(&'static str, Part); 8] = [
+    let parts: [(&'static str, Part); 9] = [
         ("status", status),
         ("cards", cards),
         ("chart", chart::chart),
@@ -68,6 +69,7 @@ pub(super) fn sections(web: &Web) -> Result<Vec<(&'static str, String)>, fmt::Er
         ("calls", calls::table),
         ("quotas", quotas::bars),
         ("lights", lights::lights),
+        ("unread", unread::list),
     ];
     let render = |(id, part): (&'static str, Part)| {
         let mut html = String::new();

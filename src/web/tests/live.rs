@@ -11,8 +11,8 @@ use tokio::time::timeout;
 use super::kit::House;
 use crate::export::tests::kit::{call, id, quota, started};
 use crate::record::{
-    Call, Correlated, Correlation, CorrelationMethod, Fact, HandshakeFailure, Provider,
-    Record as _, Side,
+    Call, Correlated, Correlation, CorrelationMethod, Fact, HandshakeFailure, Host, PathShape,
+    Provider, Record as _, Side, UnreadCall, UnreadReason,
 };
 use crate::web::feed::MAX_PAGES;
 
@@ -142,6 +142,18 @@ async fn a_page_shows_what_goes_on() {
     house.facts.record(failed);
     page.shows("lights", "1 failed, the last one: unknown_ca")
         .await;
+    let unread = |path: &str| {
+        Fact::CallUnread(UnreadCall {
+            provider: None,
+            host: Host::parse("llm.example.com").unwrap(),
+            path: PathShape::of(path),
+            reason: UnreadReason::EventStream,
+        })
+    };
+    house.facts.record(unread("/v9/speak?key=canary"));
+    house.facts.record(unread("/v9/speak"));
+    let kind = "llm.example.com/v9/speak</span> 2 (event_stream)";
+    page.shows("unread", kind).await;
 }
 
 #[tokio::test]

@@ -1,0 +1,237 @@
+//! A completion, as one document or as the chunks of a stream, and what it says. Completions of
+//! texts and embeddings report the same figures in the same places.
+
+use std::sync::LazyLock;
+use std::time::SystemTime;
+
+use super::refusal::{DETAILS, Detail, ErrorObject, Limits};
+use super::usage::{CHAT_COUNTS, Count, Counts, Reading};
+use crate::dialect::answer::{ReadAnswer, Said, unless_said};
+use crate::dialect::request::{id, model};
+use crate::observe::exchange::ResponseHead;
+use crate::observe::json::{Paths, Value};
+use crate::record::{Id, Model};
+
+/// Reads one answer.
+#[derive(Debug, Default)]
+pub(super) struct Completion {
+    limits: Limits,
+    /// What the complete documents have said.
+    said: Document,
+    /// `[DONE]` has come.
+    is_done: bool,
+    /// The document that is being read.
+    current: Document,
+}
+
+/// What one document says, or several in order.
+#[derive(Debug, Default)]
+struct Document {
+    counts: Counts,
+    choices: Choices,
+    /// The choice that is being read.
+    choice: Choice,
+    finish_reason: Option<Id>,
+    model: Option<Model>,
+    response: Option<Id>,
+    error: Option<ErrorObject>,
+    has_content: bool,
+}
+
+/// One of the answers to the same request.
+#[derive(Debug, Clone, Copy, Default)]
+struct Choice {
+    index: u32,
+    has_stopped: bool,
+}
+
+/// How far all of them have come: a bit for each. No provider allows more than 128.
+#[derive(Debug, Clone, Copy, Default)]
+struct Choices {
+    begun: u128,
+    stopped: u128,
+}
+
+impl Choices {
+    fn add(&mut self, choice: Choice) {
+        let bit = 1 << choice.index.min(u128::BITS - 1);
+        self.begun |= bit;
+        if choice.has_stopped {
+            self.stopped |= bit;
+        }
+    }
+
+    fn merge(&mut self, later: Self) {
+        self.begun |= later.begun;
+        self.stopped |= later.stopped;
+    }
+
+    fn have_all_stopped(self) -> bool {
+        self.begun != 0 && self.begun == self.stopped
+    }
+}
+
+/// What is read of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Field {
+    /// An element of `choices[]`.
+    Choice,
+    /// Its place among the others.
+    ChoiceIndex,
+    /// A value that is content by being there.
+    Content,
+    Count(Count),
+    Detail(Detail),
+    Error,
+    FinishReason,
+    Model,
+    Response,
+    /// A text that is content unless it is empty.
+    Text,
+}
+
+static PATHS: LazyLock<Paths<Field>> = LazyLock::new(|| {
+    // Groq reports figures in a place of its own, Moonshot inside a choice.
+    let counts = ["usage.", "x_groq.usage.", "choices[].usage."]
+        .into_iter()
+        .flat_map(|place| {
+            CHAT_COUNTS.map(|(name, count)| (format!("{place}{name}"), Field::Count(count)))
+        });
+    // Google wraps an error into an array.
+    let errors = ["error", "[].error"].into_iter().flat_map(|place| {
+        let details =
+            DETAILS.map(|(name, detail)| (format!("{place}.{name}"), Field::Detail(detail)));
+        details
+            .into_iter()
+            .chain([(place.to_owned(), Field::Error)])
+    });
+    let others = OTHERS.map(|(path, field)| (path.to_owned(), field));
+    let texts = TEXTS.map(|name| (format!("choices[].{name}"), Field::Text));
+    Paths::new(counts.chain(errors).chain(others).chain(texts))
+});
+
+const OTHERS: [(&str, Field); 11] = [
+    ("id", Field::Response),
+    ("model", Field::Model),
+    ("choices[]", Field::Choice),
+    ("choices[].index", Field::ChoiceIndex),
+    ("choices[].finish_reason", Field::FinishReason),
+    ("choices[].message", Field::Content),
+    // Mistral writes what is more than text as parts.
+    ("choices[].delta.content[]", Field::Content),
+    ("choices[].delta.tool_calls[]", Field::Content),
+    ("choices[].delta.function_call", Field::Content),
+    ("choices[].delta.audio", Field::Content),
+    // Of embeddings.
+    ("data[]", Field::Content),
+];
+
+/// The texts of a choice, of which most chunks have one. Providers name reasoning differently.
+const TEXTS: [&str; 6] = [
+    "text",
+    "delta.content",
+    "delta.reasoning",
+    "delta.reasoning_content",
+    "delta.reasoning_text",
+    "delta.refusal",
+];
+
+impl Document {
+    /// Takes a value, unless the documents before have `said` the same.
+    fn take(&mut self, field: Field, value: &Value<'_>, said: &Self) {
+        match (field, value) {
+            (Field::Choice, Value::Object) => self.choice = Choice::default(),
+            (Field::Choice, Value::End) => self.choices.add(std::mem::take(&mut self.choice)),
+            (Field::Content, Value::Object | Value::String { .. }) => self.has_content = true,
+            (Field::Error, Value::Object | Value::String { .. }) => {
+                self.error.get_or_insert_default();
+            }
+            (_, Value::End | Value::Null) | (Field::Choice | Field::Content | Field::Error, _) => {}
+            (Field::ChoiceIndex, Value::Number(text)) => {
+                self.choice.index = text.parse().unwrap_or(u32::MAX);
+            }
+            (Field::Count(count), _) => self.counts.take(count, value),
+            (Field::Detail(detail), _) => self.error.get_or_insert_default().take(detail, value),
+            (Field::FinishReason, _) => {
+                let reason = id(*value);
+                self.choice.has_stopped |= reason.is_some();
+                self.finish_reason = reason.or(self.finish_reason.take());
+            }
+            (Field::Model, _) => self.model = unless_said(&said.model, Model::as_str, value, model),
+            (Field::Response, _) => {
+                self.response = unless_said(&said.response, Id::as_str, value, id);
+            }
+            (Field::Text, Value::String { text, cut }) => {
+                self.has_content |= *cut || !text.is_empty();
+            }
+            (Field::ChoiceIndex | Field::Text, _) => {}
+        }
+    }
+
+    fn merge(&mut self, later: Self) {
+        self.counts.merge(later.counts);
+        self.choices.merge(later.choices);
+        self.finish_reason = later.finish_reason.or(self.finish_reason.take());
+        self.model = later.model.or(self.model.take());
+        self.response = later.response.or(self.response.take());
+        self.error = self.error.or(later.error);
+    }
+}
+
+impl ReadAnswer for Completion {
+    type Field = Field;
+
+    fn paths(&self) -> &'static Paths<Field> {
+        &PATHS
+    }
+
+    fn head(&mut self, head: &ResponseHead) {
+        self.limits = Limits::of(head);
+    }
+
+    fn value(&mut self, field: Field, value: &Value<'_>) -> bool {
+        self.current.take(field, value, &self.said);
+        false
+    }
+
+    fn end_document(&mut self, _: Option<&str>) -> bool {
+        let document = std::mem::take(&mut self.current);
+        let has_content = document.has_content;
+        self.said.merge(document);
+        has_content
+    }
+
+    fn drop_document(&mut self) {
+        self.current = Document::default();
+    }
+
+    fn done(&mut self) {
+        self.is_done = true;
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_done || self.said.choices.have_all_stopped()
+    }
+
+    fn has_last_word(&self) -> bool {
+        self.is_done
+    }
+
+    fn said(&self, _: SystemTime) -> Said {
+        let Reading {
+            usage,
+            total,
+            is_sound,
+        } = self.said.counts.read();
+        Said {
+            usage,
+            total,
+            is_sound,
+            finish_reason: self.said.finish_reason.clone(),
+            served_model: self.said.model.clone(),
+            response: self.said.response.clone(),
+            error: self.limits.refusal(self.said.error),
+            ..Said::default()
+        }
+    }
+}

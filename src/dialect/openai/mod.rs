@@ -1,0 +1,160 @@
+//! OpenAI's two forms, Chat Completions and Responses, with the completions and embeddings that go
+//! with them, wherever they are served: OpenAI itself, ChatGPT for Codex, Azure, Bedrock, Google,
+//! GitHub Copilot, many other providers, local servers and gateways.
+//!
+//! Sources: openai/openai-python `src/openai/types`, openai/codex `codex-rs/codex-api`, and the API
+//! references of the providers.
+
+mod chat;
+mod refusal;
+mod request;
+mod responses;
+#[cfg(test)]
+mod tests;
+mod usage;
+
+use super::body::json_body;
+use super::request::json_request;
+use super::session::EXTENSIONS;
+use super::{CallHead, Dialect, Recognised, providers};
+use crate::observe::exchange::{Listed, RequestHead};
+use crate::record::{Host, Model, Operation, Provider};
+use chat::Completion;
+use request::OpenAiRequest;
+use responses::Response;
+
+pub(super) const DIALECT: Dialect = Dialect {
+    hosts: &[
+        "api.openai.com",
+        "us.api.openai.com",
+        "eu.api.openai.com",
+        "ae.api.openai.com",
+        CHATGPT,
+        "api.githubcopilot.com",
+        "api.individual.githubcopilot.com",
+        "api.business.githubcopilot.com",
+        "api.enterprise.githubcopilot.com",
+        "openrouter.ai",
+        "api.x.ai",
+        "api.mistral.ai",
+        "codestral.mistral.ai",
+        "api.deepseek.com",
+        "api.groq.com",
+        "api.moonshot.ai",
+        "api.moonshot.cn",
+        "api.z.ai",
+        "open.bigmodel.cn",
+    ],
+    listed: Listed {
+        fields: LISTED,
+        query: &[],
+    },
+    provider_of: providers::provider_of,
+    is_private,
+    recognise,
+};
+
+/// The header fields that are read.
+const LISTED: &[&str] = &[
+    request::CONVERSATION[0],
+    request::CONVERSATION[1],
+    request::CONVERSATION[2],
+    request::CONVERSATION[3],
+    request::CONVERSATION[4],
+    refusal::RETRY_AFTER,
+    UPGRADE,
+    EXTENSIONS,
+];
+
+/// The host of people's own conversations with ChatGPT, and of Codex for those who log in there.
+const CHATGPT: &str = "chatgpt.com";
+
+/// The only paths of [`CHATGPT`] that are looked at.
+const CODEX: [&str; 2] = [
+    "/backend-api/codex/responses",
+    "/backend-api/codex/responses/compact",
+];
+
+/// Which of the two forms an answer has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Chat,
+    Responses,
+}
+
+/// Everything at ChatGPT but Codex is somebody's browser, and nobody else's business.
+fn is_private(host: &Host, head: &RequestHead) -> bool {
+    host.as_str() == CHATGPT && !CODEX.contains(&head.path.as_str())
+}
+
+/// Recognises a POST by the end of its path, whatever stands before it, and a GET that asks for a
+/// WebSocket where Responses are. Any other GET reads again what was counted when it was made, and
+/// is no call.
+fn recognise(host: &Host, head: &RequestHead) -> Option<Recognised> {
+    let path = head.path.as_str();
+    let (operation, form) = shape(path)?;
+    let call = CallHead {
+        provider: provider(host, path),
+        operation,
+        model: deployment(path).map(Model::from_wire),
+        // Codex always asks for events, and ChatGPT does not label them.
+        expects_events: host.as_str() == CHATGPT && operation == Operation::Chat,
+        request: |head, memory| json_request(head, memory, OpenAiRequest::default()),
+        answer: match form {
+            Form::Chat => |of| json_body(of, Completion::default()),
+            Form::Responses => |of| json_body(of, Response::default()),
+        },
+    };
+    let asks_for_socket = head
+        .fields
+        .get(UPGRADE)
+        .is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket"));
+    match head.method.as_str() {
+        "POST" => Some(Recognised::Call(call)),
+        "GET" if asks_for_socket && (operation, form) == (Operation::Chat, Form::Responses) => {
+            Some(Recognised::Session(CallHead {
+                request: |head, memory| json_request(head, memory, OpenAiRequest::over_socket()),
+                ..call
+            }))
+        }
+        _ => None,
+    }
+}
+
+/// The header field by which an agent asks for another protocol.
+const UPGRADE: &str = "upgrade";
+
+/// What a path is for, by its last segments.
+fn shape(path: &str) -> Option<(Operation, Form)> {
+    let mut segments = path.rsplit('/');
+    let [last, second, third] = std::array::from_fn(|_| segments.next().unwrap_or_default());
+    match (third, second, last) {
+        (_, "chat" | "agents", "completions") => Some((Operation::Chat, Form::Chat)),
+        (_, "fim", "completions") => Some((Operation::Autocomplete, Form::Chat)),
+        // The completions that GitHub Copilot shows while somebody types report no usage.
+        ("engines", _, "completions") => None,
+        (_, _, "completions") => Some((Operation::TextCompletion, Form::Chat)),
+        (_, _, "embeddings") => Some((Operation::Embeddings, Form::Chat)),
+        (_, _, "responses") => Some((Operation::Chat, Form::Responses)),
+        (_, "responses", "compact") => Some((Operation::Compact, Form::Responses)),
+        (_, "responses", "input_tokens") => Some((Operation::CountTokens, Form::Responses)),
+        _ => None,
+    }
+}
+
+/// The deployment in `/openai/deployments/{deployment}/...`, which is what Azure calls a model.
+fn deployment(path: &str) -> Option<&str> {
+    let (_, rest) = path.split_once("/openai/deployments/")?;
+    let (deployment, _) = rest.split_once('/')?;
+    Some(deployment).filter(|name| !name.is_empty())
+}
+
+/// An unknown host that speaks this form counts as OpenAI's.
+fn provider(host: &Host, path: &str) -> Provider {
+    match super::provider_of(host) {
+        // Azure serves models of other makers below this path.
+        Some(Provider::AzureOpenAi) if path.starts_with("/models/") => Provider::AzureInference,
+        Some(provider) => provider,
+        None => Provider::OpenAi,
+    }
+}

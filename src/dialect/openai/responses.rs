@@ -1,0 +1,237 @@
+//! A response, as one document or as the events of a stream, and what it says.
+
+use std::sync::LazyLock;
+use std::time::SystemTime;
+
+use super::refusal::{DETAILS, Detail, ErrorObject, Limits};
+use super::usage::{Count, Counts, RESPONSES_COUNTS, Reading};
+use crate::dialect::answer::{ReadAnswer, Said};
+use crate::dialect::request::{id, model};
+use crate::observe::exchange::ResponseHead;
+use crate::observe::json::{Paths, Value};
+use crate::record::{Id, Model};
+
+/// Reads one answer.
+#[derive(Debug, Default)]
+pub(super) struct Response {
+    limits: Limits,
+    /// What the complete documents have said.
+    said: Document,
+    is_over: bool,
+    /// The document that is being read.
+    current: Document,
+}
+
+/// What one document says, or several in order.
+#[derive(Debug, Default)]
+struct Document {
+    kind: Kind,
+    counts: Counts,
+    status: Option<Id>,
+    /// Why it is incomplete.
+    reason: Option<Id>,
+    model: Option<Model>,
+    response: Option<Id>,
+    error: Option<ErrorObject>,
+    /// The error that the event itself is, where it is one.
+    own_error: ErrorObject,
+    /// The HTTP status that such an event names.
+    http_status: Option<u16>,
+    has_content: bool,
+}
+
+/// What a document is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Kind {
+    /// An event with a piece of content.
+    Delta,
+    /// An event that is an error and has no response.
+    Error,
+    /// The event with a response that has failed, after which nothing follows.
+    Failed,
+    /// The event with a response that is at its end, after which nothing follows.
+    Last,
+    /// Any other event.
+    Other,
+    /// No event, but the response itself.
+    #[default]
+    Whole,
+}
+
+impl Kind {
+    fn of(name: &str) -> Self {
+        match name {
+            "error" => Self::Error,
+            "response.completed" | "response.incomplete" => Self::Last,
+            "response.failed" => Self::Failed,
+            _ if name.starts_with("response.") && name.ends_with(".delta") => Self::Delta,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// What is read of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Field {
+    /// A value that is content by being there.
+    Content,
+    Count(Count),
+    Detail(Detail),
+    Error,
+    Model,
+    /// The code of an event that is an error.
+    OwnCode,
+    /// Why the response is incomplete.
+    Reason,
+    Response,
+    /// How far the response has come, or the HTTP status of an event that is an error.
+    Status,
+    /// What kind of event it is.
+    Type,
+}
+
+static PATHS: LazyLock<Paths<Field>> = LazyLock::new(|| {
+    let of_response = ["", "response."].into_iter().flat_map(|place| {
+        let counts = RESPONSES_COUNTS
+            .map(|(name, count)| (format!("{place}usage.{name}"), Field::Count(count)));
+        let details =
+            DETAILS.map(|(name, detail)| (format!("{place}error.{name}"), Field::Detail(detail)));
+        let others = OF_RESPONSE.map(|(name, field)| (format!("{place}{name}"), field));
+        counts.into_iter().chain(details).chain(others)
+    });
+    let others = [
+        ("code", Field::OwnCode),
+        ("output[]", Field::Content),
+        ("type", Field::Type),
+    ];
+    Paths::new(of_response.chain(others.map(|(path, field)| (path.to_owned(), field))))
+});
+
+const OF_RESPONSE: [(&str, Field); 5] = [
+    ("error", Field::Error),
+    ("id", Field::Response),
+    ("incomplete_details.reason", Field::Reason),
+    ("model", Field::Model),
+    ("status", Field::Status),
+];
+
+impl Document {
+    fn take(&mut self, field: Field, value: &Value<'_>) {
+        match (field, value) {
+            (Field::Content, Value::Object) => self.has_content = true,
+            (Field::Error, Value::Object | Value::String { .. }) => {
+                self.error.get_or_insert_default();
+            }
+            (_, Value::End | Value::Null) | (Field::Content | Field::Error, _) => {}
+            (Field::Count(count), _) => self.counts.take(count, value),
+            (Field::Detail(detail), _) => self.error.get_or_insert_default().take(detail, value),
+            (Field::Model, _) => self.model = model(*value),
+            (Field::Status, Value::Number(text)) => {
+                self.http_status = text.parse().ok();
+                self.own_error.take(Detail::Name, value);
+            }
+            (Field::OwnCode, _) => self.own_error.take(Detail::Name, value),
+            (Field::Reason, _) => self.reason = id(*value),
+            (Field::Response, _) => self.response = id(*value),
+            (Field::Status, _) => self.status = id(*value),
+            (Field::Type, Value::String { text, .. }) => self.kind = Kind::of(text),
+            (Field::Type, _) => {}
+        }
+    }
+
+    /// Why the model stopped, when it has.
+    fn finish_reason(&self) -> Option<&Id> {
+        let status = self.status.as_ref()?;
+        match status.as_str() {
+            "cancelled" | "completed" => Some(status),
+            "incomplete" => self.reason.as_ref().or(Some(status)),
+            _ => None,
+        }
+    }
+
+    fn has_failed(&self) -> bool {
+        let status = self.status.as_ref().map(Id::as_str);
+        self.kind == Kind::Failed || status == Some("failed")
+    }
+
+    fn is_last(&self) -> bool {
+        match self.kind {
+            Kind::Failed | Kind::Last => true,
+            Kind::Whole => self.finish_reason().is_some() || self.has_failed(),
+            // Over a socket, where it stands for a whole response.
+            Kind::Error => self.http_status.is_some(),
+            Kind::Delta | Kind::Other => false,
+        }
+    }
+
+    fn merge(&mut self, later: Self) {
+        self.counts.merge(later.counts);
+        self.status = later.status.or(self.status.take());
+        self.reason = later.reason.or(self.reason.take());
+        self.model = later.model.or(self.model.take());
+        self.response = later.response.or(self.response.take());
+        self.error = self.error.or(later.error);
+        self.http_status = self.http_status.or(later.http_status);
+    }
+}
+
+impl ReadAnswer for Response {
+    type Field = Field;
+
+    fn paths(&self) -> &'static Paths<Field> {
+        &PATHS
+    }
+
+    fn head(&mut self, head: &ResponseHead) {
+        self.limits = Limits::of(head);
+    }
+
+    fn value(&mut self, field: Field, value: &Value<'_>) -> bool {
+        self.current.take(field, value);
+        false
+    }
+
+    fn end_document(&mut self, _: Option<&str>) -> bool {
+        let mut document = std::mem::take(&mut self.current);
+        if document.kind == Kind::Error {
+            document.error = Some(document.error.unwrap_or_default().and(document.own_error));
+        } else if document.has_failed() {
+            document.error.get_or_insert_default();
+        }
+        self.is_over |= document.is_last();
+        let has_content = document.has_content || document.kind == Kind::Delta;
+        self.said.merge(document);
+        has_content
+    }
+
+    fn drop_document(&mut self) {
+        self.current = Document::default();
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    fn has_last_word(&self) -> bool {
+        self.is_over
+    }
+
+    fn said(&self, _: SystemTime) -> Said {
+        let Reading {
+            usage,
+            total,
+            is_sound,
+        } = self.said.counts.read();
+        Said {
+            status: self.said.http_status,
+            usage,
+            total,
+            is_sound,
+            finish_reason: self.said.finish_reason().cloned(),
+            served_model: self.said.model.clone(),
+            response: self.said.response.clone(),
+            error: self.limits.refusal(self.said.error),
+            ..Said::default()
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! `usage` as it stands on the wire, and what it means.
+//!
+//! The documented meaning is that the prompt includes what the cache holds and what was written to
+//! it, that the completion includes reasoning, and that the total is the sum of both. xAI counts
+//! reasoning beside the completion; since its models are served elsewhere, too, the total decides
+//! and not the host.
+
+use crate::dialect::tokens::count;
+use crate::observe::json::Value;
+use crate::record::{TokenKind, TokenUsage, UsageTotal};
+
+/// One count of `usage`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Count {
+    CacheRead,
+    CacheWrite,
+    Input,
+    Output,
+    Reasoning,
+    Total,
+}
+
+/// The counts of Chat Completions, completions and embeddings. What was cached has a name of its
+/// own at Moonshot and at DeepSeek.
+pub(super) const CHAT_COUNTS: [(&str, Count); 8] = [
+    ("prompt_tokens", Count::Input),
+    ("completion_tokens", Count::Output),
+    ("total_tokens", Count::Total),
+    ("cached_tokens", Count::CacheRead),
+    ("prompt_cache_hit_tokens", Count::CacheRead),
+    ("prompt_tokens_details.cached_tokens", Count::CacheRead),
+    (
+        "prompt_tokens_details.cache_write_tokens",
+        Count::CacheWrite,
+    ),
+    (
+        "completion_tokens_details.reasoning_tokens",
+        Count::Reasoning,
+    ),
+];
+
+/// The counts of Responses.
+pub(super) const RESPONSES_COUNTS: [(&str, Count); 6] = [
+    ("input_tokens", Count::Input),
+    ("output_tokens", Count::Output),
+    ("total_tokens", Count::Total),
+    ("input_tokens_details.cached_tokens", Count::CacheRead),
+    ("input_tokens_details.cache_write_tokens", Count::CacheWrite),
+    ("output_tokens_details.reasoning_tokens", Count::Reasoning),
+];
+
+/// The counts of `usage`, in tokens. Those of a later chunk are cumulative and replace those before
+/// them, field by field.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    parts: Parts,
+    /// Of the parts as they are now: one of an earlier chunk is forgotten when a part has changed
+    /// since.
+    total: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Parts {
+    input: Option<u64>,
+    /// Part of `input`.
+    cache_read: Option<u64>,
+    /// Part of `input`.
+    cache_write: Option<u64>,
+    output: Option<u64>,
+    /// Part of `output`, unless the total says that it is not.
+    reasoning: Option<u64>,
+}
+
+/// What the counts of an answer mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Reading {
+    /// The disjoint parts.
+    pub(super) usage: TokenUsage,
+    /// How the provider's total compares with them.
+    pub(super) total: UsageTotal,
+    /// Nothing contradicts the parts.
+    pub(super) is_sound: bool,
+}
+
+impl Counts {
+    /// Takes a count; what is none, such as `null`, says nothing.
+    pub(super) fn take(&mut self, which: Count, value: &Value<'_>) {
+        let place = match which {
+            Count::CacheRead => &mut self.parts.cache_read,
+            Count::CacheWrite => &mut self.parts.cache_write,
+            Count::Input => &mut self.parts.input,
+            Count::Output => &mut self.parts.output,
+            Count::Reasoning => &mut self.parts.reasoning,
+            Count::Total => &mut self.total,
+        };
+        *place = count(value).or(*place);
+    }
+
+    /// Replaces what a later chunk says anew.
+    pub(super) fn merge(&mut self, later: Self) {
+        let before = self.parts;
+        let (parts, new) = (&mut self.parts, later.parts);
+        parts.input = new.input.or(before.input);
+        parts.cache_read = new.cache_read.or(before.cache_read);
+        parts.cache_write = new.cache_write.or(before.cache_write);
+        parts.output = new.output.or(before.output);
+        parts.reasoning = new.reasoning.or(before.reasoning);
+        self.total = later.total.or(self.total.filter(|_| self.parts == before));
+    }
+
+    /// The parts, which never overlap. Reasoning is inside the output unless the total, or a
+    /// smaller output, says that it is outside. Writes to the cache have no lifetime on the wire.
+    pub(super) fn read(self) -> Reading {
+        let Parts {
+            input,
+            cache_read,
+            cache_write,
+            output,
+            reasoning,
+        } = self.parts;
+        let thinking = reasoning.unwrap_or(0);
+        let may_be_inside = thinking <= output.unwrap_or(0);
+        let sum = input.unwrap_or(0) + output.unwrap_or(0);
+        let (total, is_outside) = match self.total {
+            None => (UsageTotal::Absent, !may_be_inside),
+            Some(total) if may_be_inside && total == sum => (UsageTotal::Agree, false),
+            Some(total) if thinking > 0 && total == sum + thinking => (UsageTotal::Agree, true),
+            Some(_) => (UsageTotal::Disagree, false),
+        };
+        // What is more than the prompt cannot be part of it.
+        let cached = cache_read.unwrap_or(0) + cache_write.unwrap_or(0);
+        let fresh = input.map(|input| input.checked_sub(cached).unwrap_or(input));
+        let visible = output.map(|output| {
+            if is_outside {
+                output
+            } else {
+                output.saturating_sub(thinking)
+            }
+        });
+        Reading {
+            usage: TokenUsage::default()
+                .with(TokenKind::Input, fresh)
+                .with(TokenKind::CacheRead, cache_read)
+                .with(TokenKind::CacheWrite5m, cache_write)
+                .with(TokenKind::Output, visible)
+                .with(TokenKind::Thinking, reasoning),
+            total,
+            is_sound: total != UsageTotal::Disagree && cached <= input.unwrap_or(0),
+        }
+    }
+}
