@@ -9,6 +9,7 @@
 //! | 1 | [`capture`] | connections (redirect by uid, CONNECT) | [`capture::Accepted`] | TLS, HTTP |
 //! | 1 | [`demo`] | nothing | a stand-in provider and agent on sockets | use any room |
 //! | 1 | [`pricing`] | price tables, finished calls | the calls with their cost | fetch, guess a price |
+//! | 1 | [`term`] | names and figures | columns for a terminal | fetch, ask the terminal |
 //! | 2 | [`observe`] | `(Direction, &[u8], Instant)` | exchanges, decoded bodies, SSE data, JSON values | I/O, clocks, providers |
 //! | 2 | [`tls`] | TCP streams | verified upstream sessions, leaf certificates | HTTP |
 //! | 3 | [`dialect`] | exchanges | one [`record::Call`] for each, on every exit path | I/O |
@@ -50,6 +51,7 @@ pub mod observe;
 pub mod pricing;
 pub mod record;
 pub mod relay;
+pub mod term;
 pub mod tls;
 pub mod web;
 

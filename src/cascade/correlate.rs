@@ -192,14 +192,12 @@ fn now() -> Moment {
 mod tests {
     use std::sync::mpsc;
     use std::thread;
-    use std::time::Duration;
 
     use super::*;
     use crate::cascade::test_updates::{id, idle, running};
     use crate::cascade::update::Step;
     use crate::record::{
-        CallIds, Correlation, CorrelationMethod, Host, Model, Operation, Outcome, Provider,
-        Quality, StepKind, StepStatus, Timing, TokenUsage,
+        CallIds, Correlation, CorrelationMethod, StepKind, StepStatus, sample_call,
     };
 
     /// Keeps all facts in their order.
@@ -226,26 +224,6 @@ mod tests {
     fn call(number: u64, trajectory: &str) -> Fact {
         Fact::Call(Box::new(Call {
             number,
-            provider: Provider::CloudCode,
-            host: Host::parse("cloudcode-pa.googleapis.com").unwrap(),
-            operation: Operation::Chat,
-            model: Model::unknown(),
-            counted_as: None,
-            served_model: None,
-            outcome: Outcome::Ok,
-            status: Some(200),
-            streamed: true,
-            finish_reason: None,
-            rate_limit: None,
-            usage: TokenUsage::default(),
-            quality: Quality::Unknown,
-            cost: None,
-            timing: Timing {
-                started_at: SystemTime::UNIX_EPOCH,
-                duration: Duration::ZERO,
-                time_to_first_chunk: None,
-                content_duration: None,
-            },
             ids: CallIds {
                 labelled_trajectory: Some(id(trajectory)),
                 ..CallIds::default()
@@ -254,10 +232,7 @@ mod tests {
                 cascade: None,
                 method: CorrelationMethod::Labels,
             },
-            port: 443,
-            parent: None,
-            trace: None,
-            setup: None,
+            ..sample_call()
         }))
     }
 

@@ -8,9 +8,9 @@ use serde_json::{Map, Value, json};
 
 use super::flags::ConfigFlags;
 use super::terminal_width;
-use crate::demo::grid::{Column, Grid};
 use crate::pricing::{Line, Listed, Prices, Rates};
 use crate::record::{Label as _, TokenKind};
+use crate::term::grid::{Column, Grid};
 
 /// Show the prices by which costs are computed, in US dollars for a million tokens
 #[derive(Debug, Args)]

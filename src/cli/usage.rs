@@ -17,8 +17,8 @@ use serde_json::{Map, Value};
 
 use super::exporter::{self, Target};
 use super::{block_on, terminal_width};
-use crate::demo::table;
 use crate::ledger::{Zone, query_file};
+use crate::term::table;
 use crate::web::{WrongUsageQuery, usage_query};
 
 /// Show the calls and tokens that were counted, and what they cost

@@ -1,5 +1,5 @@
-//! Stand-ins for both ends of the traffic: an LLM provider, an agent that speaks like Antigravity's
-//! language server, and the table that shows what was spent.
+//! Stand-ins for both ends of the traffic: an LLM provider, and an agent that speaks like
+//! Antigravity's language server.
 //!
 //! Input: addresses and a seed. Output: HTTP on sockets, and a [`Tally`] on each side, so that
 //! whatever stands between the two can be checked against the truth. Never uses another room: it
@@ -15,9 +15,7 @@ mod tally;
 mod usage;
 
 pub mod agent;
-pub mod grid;
 pub mod provider;
-pub mod table;
 
 pub use agent::{AgentOptions, Outcome, Protocol, Rungs, StandIn};
 pub use provider::{Provider, ProviderOptions};

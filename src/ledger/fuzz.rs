@@ -6,11 +6,12 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
-use super::open::open_in_memory;
-use super::query::{By, Found, Zone, find, rows_since};
-use super::restore::totals;
-use super::span::Span;
-use super::sums::Sums;
+use super::file::grouping::{By, Zone};
+use super::file::open::open_in_memory;
+use super::file::query::{Found, find, rows_since};
+use super::file::restore::totals;
+use super::file::span::Span;
+use super::memory::sums::Sums;
 use crate::record::Models;
 
 /// Reads each line as a row: the first byte names the table, commas part its columns. Panics when

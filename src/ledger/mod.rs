@@ -5,92 +5,51 @@
 //! kept in memory; the file has them for as long as it is told to. Figures and identifiers, nothing
 //! that was said. No traffic is touched, and no fact waits for the disk: what there is no room for
 //! is counted.
+//!
+//! The parts have ranks, and a part uses only those of a lower rank; `tests/it/house.rs` enforces
+//! it. `memory` (0) has what is kept in memory, `file` (1) the file and its sums, `answers` (2) the
+//! shapes of the answers.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tracing::warn;
 
-use crate::record::{Call, Fact, Id, LedgerRecord, Model, Models, Sink, Totals};
+use crate::record::{Call, Fact, Id, Model, Models, Sink, Totals};
 
-mod archive;
-mod call;
-mod cascades;
-mod columns;
-mod conversation;
+mod answers;
 mod file;
 #[doc(hidden)]
 pub mod fuzz;
-mod groups;
-mod heal;
-mod models;
-mod open;
-mod page;
-mod query;
-mod queue;
-mod refill;
-mod report;
-mod restore;
-mod retention;
-mod rollups;
-mod rows;
-mod saturate;
-mod schema;
-mod set_aside;
-mod share;
-mod sheet;
-mod span;
-mod store;
-mod sums;
-mod thread;
-mod writer;
+mod memory;
 
-pub use archive::{ArchiveError, query_file};
-pub use call::CallRecord;
-pub use cascades::{
+pub use answers::archive::{ArchiveError, query_file};
+pub use answers::cascades::{
     Cascade, CascadeDetails, CascadePage, CascadesQuery, Cursor, InvalidCursor, State,
 };
-pub use conversation::Run;
-pub use groups::{CascadeKind, ListedGroup, Of};
-pub use models::QuotaReading;
-pub use page::{Page, UsageCursor};
-pub use query::{By, InvalidZone, Period, UsageQuery, Zone};
-pub use report::{CascadeGroup, Group, QualityCounts, Usage, UsageReport};
-pub use store::Limits;
+pub use answers::groups::{CascadeKind, ListedGroup, Of};
+pub use answers::page::{Page, UsageCursor};
+pub use answers::query::UsageQuery;
+pub use answers::report::{CascadeGroup, Group, UsageReport};
+pub use answers::usage::{QualityCounts, Usage};
+pub use file::disk::Config;
+pub use file::grouping::{By, InvalidZone, Period, Zone};
+pub use memory::call::CallRecord;
+pub use memory::conversation::Run;
+pub use memory::models::QuotaReading;
+pub use memory::store::Limits;
 
-use file::{Begun, Disk};
-use models::{Names, Quotas};
-use query::Found;
-use refill::Past;
-use report::{by_model, by_provider, by_thread};
-use store::Store;
-use sums::{ByModel, Served, Sums};
-
-/// Where the ledger is kept, and how much of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Config {
-    /// Whether it outlives the process.
-    pub enabled: bool,
-    /// Its file; `None` is `ledger.db` in the state folder.
-    pub path: Option<PathBuf>,
-    /// How long each call is kept with its details. Sums are kept for good.
-    pub keep_calls: Duration,
-    /// In bytes: while the file is larger, the oldest calls go.
-    pub max_size: u64,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            path: None,
-            keep_calls: Duration::from_secs(90 * 86_400),
-            max_size: 2 << 30,
-        }
-    }
-}
+use answers::query;
+use answers::report::{by_model, by_provider, by_thread};
+use file::disk::{Begun, Disk};
+use file::query::Found;
+use file::refill::Past;
+use file::rows::kind_of;
+use memory::models::{Names, Quotas};
+use memory::store::Store;
+use memory::sums::{ByModel, Served, Sums};
 
 /// The question could not be answered from the file. The log says why.
 #[derive(Debug, thiserror::Error)]
@@ -356,35 +315,11 @@ impl Sink for Ledger {
     }
 }
 
-/// What becomes rows of the file.
-fn kind_of(fact: &Fact) -> Option<LedgerRecord> {
-    Some(match fact {
-        Fact::Call(_) => LedgerRecord::Call,
-        Fact::CallStarted(_) => LedgerRecord::Started,
-        Fact::Correlated(_) => LedgerRecord::Correlation,
-        Fact::CorrelationSettled(_) | Fact::StepEnded(_) | Fact::UsageCompared(_) => {
-            LedgerRecord::Count
-        }
-        Fact::Quota(_) => LedgerRecord::Quota,
-        Fact::RunEnded(_) => LedgerRecord::Run,
-        _ => return None,
-    })
-}
-
 /// Who counts nothing.
 struct Nobody;
 
 impl Sink for Nobody {
     fn take(&self, _: &Fact) {}
-}
-
-/// A time as it is shown. One that no calendar has says nothing: it becomes the epoch.
-fn time(at: SystemTime) -> Timestamp {
-    Timestamp::try_from(at).unwrap_or_default()
-}
-
-fn after(at: Timestamp, duration: Duration) -> Timestamp {
-    at.saturating_add(duration).unwrap_or(at)
 }
 
 #[cfg(test)]

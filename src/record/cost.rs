@@ -85,6 +85,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::seeds::usual())]
+
         #[test]
         fn json_keeps_every_nano_usd_below_a_million_dollars(nano_usd in 0..1_000_000_000_000_000u64) {
             let cost = Cost::from_nano_usd(nano_usd);

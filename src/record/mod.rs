@@ -19,6 +19,8 @@ mod model;
 mod models;
 mod printable;
 mod quota;
+#[cfg(test)]
+mod sample;
 mod sink;
 mod tokens;
 mod totals;
@@ -49,6 +51,8 @@ pub use model::Model;
 pub use models::{Models, Named};
 pub use printable::printable;
 pub use quota::{DisplayName, ModelName, Quota, QuotaWindow};
+#[cfg(test)]
+pub(crate) use sample::sample_call;
 pub use sink::{FanOut, Record, Sink};
 pub use tokens::{PerKind, Quality, TokenKind, TokenUsage, UsageTotal};
 pub use totals::{CallGroup, Totals};

@@ -22,11 +22,11 @@ use crate::cascade::client::Token;
 use crate::config::{Config, Listen, Raw, RedirectRules};
 use crate::demo::agent::{self, AgentOptions, Log, Protocol, Rungs};
 use crate::demo::provider::{Provider, ProviderOptions};
-use crate::demo::table::{self, Screen, Usage};
 use crate::demo::{CLOUD_CODE_HOST, Tally};
 use crate::export::otlp;
 use crate::ledger::UsageReport;
 use crate::record::Host;
+use crate::term::table::{self, Screen, Usage};
 use judge::Judgement;
 
 /// How the demo runs.

@@ -715,6 +715,8 @@ fn garbage() -> impl Strategy<Value = MessageDiff> {
 }
 
 proptest! {
+    #![proptest_config(crate::seeds::usual())]
+
     #[test]
     fn differences_lead_from_state_to_state(states in prop::collection::vec(message(), 1..4)) {
         for (interest, name) in [(&EVERYTHING, "everything"), (&SOME, "some")] {

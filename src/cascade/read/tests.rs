@@ -882,6 +882,8 @@ fn tree() -> impl Strategy<Value = Tree> {
 }
 
 proptest! {
+    #![proptest_config(crate::seeds::usual())]
+
     #[test]
     fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         all_agree(&bytes, 1)?;

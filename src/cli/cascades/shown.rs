@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 use jiff::{Timestamp, Unit};
 use serde::Deserialize;
 
-use crate::demo::grid::{Column, Grid, grouped};
-use crate::demo::table::{Row, dollars};
+use crate::term::grid::{Column, Grid, grouped};
+use crate::term::table::{Row, dollars};
 
 /// The part of a page of `/v1/cascades` that is shown.
 #[derive(Debug, Deserialize)]

@@ -179,6 +179,8 @@ fn every_family_is_explained_in_words_that_need_no_escape() {
 }
 
 proptest! {
+    #![proptest_config(crate::seeds::usual())]
+
     #[test]
     fn both_formats_carry_the_same_samples(
         series in prop::collection::hash_map(("\\PC*", any::<String>()), (any::<u64>(), any::<f64>()), 0..8)

@@ -9,13 +9,13 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::export::text::Format;
 use crate::export::{Config, Metrics};
 use crate::record::{
-    ByteDirection, Call, CallIds, CallStarted, CascadeRun, ContentChunks, Correlated, Correlation,
+    ByteDirection, Call, CallStarted, CascadeRun, ContentChunks, Correlated, Correlation,
     CorrelationMethod, DisplayName, Disposition, Fact, FollowFailure, Handshake, HandshakeFailure,
     Host, Id, IpFamily, JoinedIds, LeafResult, LedgerFailure, LedgerRecord, Model, ModelName,
     Models, ObserverFailure, Operation, Outcome, Provider, Quality, Quota, QuotaWindow, RateLimit,
     RateLimitReason, RefuseReason, RestartReason, RunOutcome, RunStarted, Side, SpanId, StepEnded,
     StepKind, StepStatus, TimeoutStep, Timing, TlsVersion, TokenKind, TokenUsage, TraceContext,
-    TraceId, UpdateSource, UsageComparison,
+    TraceId, UpdateSource, UsageComparison, sample_call,
 };
 use crate::skip;
 
@@ -30,37 +30,20 @@ pub(crate) fn limited(models: usize) -> Metrics {
 /// A streamed chat that went well: 100 tokens in, 30 of them cached; 20 out, 5 of them thinking.
 pub(crate) fn call(model: &str) -> Call {
     Call {
-        number: 0,
-        provider: Provider::CloudCode,
-        host: Host::parse("daily-cloudcode-pa.googleapis.com").expect("a host"),
-        operation: Operation::Chat,
         model: Model::from_wire(model),
-        counted_as: None,
-        served_model: None,
-        outcome: Outcome::Ok,
-        status: Some(200),
-        streamed: true,
-        finish_reason: None,
-        rate_limit: None,
         usage: TokenUsage::default()
             .with(TokenKind::Input, 70)
             .with(TokenKind::CacheRead, 30)
             .with(TokenKind::Output, 15)
             .with(TokenKind::Thinking, 5),
         quality: Quality::Exact,
-        cost: None,
         timing: Timing {
             started_at: UNIX_EPOCH + Duration::from_secs(1_790_000_000),
             duration: Duration::from_millis(1500),
             time_to_first_chunk: Some(Duration::from_millis(300)),
             content_duration: Some(Duration::from_micros(1_187_500)),
         },
-        ids: CallIds::default(),
-        correlation: Correlation::default(),
-        port: 443,
-        parent: None,
-        trace: None,
-        setup: None,
+        ..sample_call()
     }
 }
 

@@ -15,13 +15,13 @@ use super::kit::{
     at, call, correlated, ended, id, named, numbered, of_cascade, of_trajectory, run_ended, step,
     take,
 };
-use crate::ledger::open::{OpenError, Place, open_in_memory, open_own};
-use crate::ledger::queue::{Entry, Queue};
-use crate::ledger::report::by_thread;
-use crate::ledger::retention::{Retention, part};
-use crate::ledger::rows::Rows;
-use crate::ledger::schema::{MIGRATIONS, migrate};
-use crate::ledger::writer::{Boot, Store, Warned, Writer};
+use crate::ledger::answers::report::by_thread;
+use crate::ledger::file::open::{OpenError, Place, open_in_memory, open_own};
+use crate::ledger::file::queue::{Entry, Queue};
+use crate::ledger::file::retention::{Retention, part};
+use crate::ledger::file::rows::Rows;
+use crate::ledger::file::schema::{MIGRATIONS, migrate};
+use crate::ledger::file::writer::{Boot, Store, Warned, Writer};
 use crate::ledger::{
     ArchiveError, By, CascadeDetails, CascadesQuery, Config, Ledger, Limits, UsageQuery,
     UsageReport, query_file,

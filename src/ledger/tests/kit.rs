@@ -10,8 +10,8 @@ use crate::ledger::{
 };
 use crate::record::{
     Call, CallIds, CascadeRun, Correlated, Correlation, CorrelationMethod, Cost, DisplayName, Fact,
-    Host, Id, Model, ModelName, Models, Operation, Outcome, Provider, Quality, RunOutcome,
-    RunStarted, StepEnded, StepKind, StepStatus, Timing, TokenKind, TokenUsage,
+    Host, Id, Model, ModelName, Models, Provider, Quality, RunOutcome, RunStarted, StepEnded,
+    StepKind, StepStatus, Timing, TokenKind, TokenUsage, sample_call,
 };
 
 pub(super) const START: Timestamp = Timestamp::UNIX_EPOCH;
@@ -31,19 +31,11 @@ pub(super) fn at(seconds: u64) -> SystemTime {
 
 /// A call of one second and 63 tokens that is known to belong to no conversation.
 pub(super) fn call(model: &str, provider: Provider) -> Call {
+    let sample = sample_call();
     Call {
-        number: 0,
         provider,
         host: Host::parse("api.example.com").expect("a host"),
-        operation: Operation::Chat,
         model: Model::from_wire(model),
-        counted_as: None,
-        served_model: None,
-        outcome: Outcome::Ok,
-        status: Some(200),
-        streamed: true,
-        finish_reason: None,
-        rate_limit: None,
         usage: TokenUsage::default()
             .with(TokenKind::Input, 1)
             .with(TokenKind::CacheRead, 2)
@@ -52,19 +44,11 @@ pub(super) fn call(model: &str, provider: Provider) -> Call {
             .with(TokenKind::Output, 16)
             .with(TokenKind::Thinking, 32),
         quality: Quality::Exact,
-        cost: None,
         timing: Timing {
-            started_at: UNIX_EPOCH,
             duration: Duration::from_secs(1),
-            time_to_first_chunk: None,
-            content_duration: None,
+            ..sample.timing
         },
-        ids: CallIds::default(),
-        correlation: Correlation::default(),
-        port: 443,
-        parent: None,
-        trace: None,
-        setup: None,
+        ..sample
     }
 }
 

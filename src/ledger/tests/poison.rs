@@ -14,7 +14,7 @@ use super::file::{LIMIT, Stage, by, close, settle, started};
 use super::kit::{
     at, call, correlated, ended, id, numbered, of_cascade, of_trajectory, run_ended, step, take,
 };
-use crate::ledger::heal::{Healed, heal};
+use crate::ledger::file::heal::{Healed, heal};
 use crate::ledger::{By, Ledger, Usage, UsageQuery, query_file};
 use crate::pricing::{Priced, Prices, read};
 use crate::record::{
@@ -502,7 +502,7 @@ fn any_figure() -> impl Strategy<Value = i64> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(crate::seeds::cases(32))]
 
     /// Whatever stands in the sums of a file, a start mends it from the calls, and a second one
     /// finds nothing to do.

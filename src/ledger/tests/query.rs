@@ -238,7 +238,7 @@ fn keys(call: &Call, cascade: Option<&str>, by: By, zone: &TimeZone) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(crate::seeds::cases(24))]
     #[test]
     fn the_file_adds_up_what_a_reader_of_every_call_would(
         made in prop::collection::vec(

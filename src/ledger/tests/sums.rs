@@ -241,6 +241,8 @@ fn any_tokens() -> BoxedStrategy<Option<u64>> {
 }
 
 proptest! {
+    #![proptest_config(crate::seeds::usual())]
+
     #[test]
     fn every_grouping_adds_up_to_the_totals_through_moves_and_evictions(
         events in events(any_tokens()), cascades in 1usize..5, calls in 1usize..12, of_one in 1usize..6

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::kit::{call, ended, id, ledger, named, of_cascade, of_trajectory, report, small, take};
-use crate::ledger::models::Quotas;
+use crate::ledger::memory::models::Quotas;
 use crate::ledger::{By, Ledger, Of};
 use crate::record::{
     Call, Cost, Fact, Model, Outcome, Provider, Quality, Quota, QuotaWindow, TokenKind, TokenUsage,

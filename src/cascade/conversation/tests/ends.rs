@@ -322,6 +322,8 @@ fn any_act() -> impl Strategy<Value = Act> {
 }
 
 proptest! {
+    #![proptest_config(crate::seeds::usual())]
+
     #[test]
     fn every_run_that_starts_ends_once(acts in prop::collection::vec((0..5_000_u32, any_act()), 0..60)) {
         let mut scenario = Scenario::stream();

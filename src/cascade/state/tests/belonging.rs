@@ -234,7 +234,7 @@ fn learn(told: &mut Told, seconds: f64, cascade: usize, calls: &[u64]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(16))]
+    #![proptest_config(crate::seeds::cases(16))]
 
     #[test]
     fn in_the_end_every_call_is_where_it_belongs(acts in any_acts()) {

@@ -16,9 +16,9 @@ use super::*;
 use crate::cascade::test_updates::{generation, id, idle, running};
 use crate::cascade::update::{AgentUsage, Generation, Step};
 use crate::record::{
-    Call, CallIds, CascadeRun, Correlated, Correlation, CorrelationMethod, Host, Label as _, Model,
-    Operation, Outcome, Provider, Quality, RunOutcome, StepEnded, StepKind, StepStatus, Timing,
-    TokenKind, TokenUsage, TraceContext, TraceParent,
+    Call, CallIds, CascadeRun, Correlated, Correlation, CorrelationMethod, Label as _, Model,
+    Operation, Quality, RunOutcome, StepEnded, StepKind, StepStatus, Timing, TokenKind, TokenUsage,
+    TraceContext, TraceParent, sample_call,
 };
 
 /// The state, with input at times in seconds since the agent began to be followed.
@@ -194,22 +194,10 @@ fn wall(seconds: f64) -> SystemTime {
 fn call(number: u64, ids: CallIds, method: CorrelationMethod) -> Call {
     Call {
         number,
-        provider: Provider::CloudCode,
-        host: Host::parse("cloudcode-pa.googleapis.com").unwrap(),
-        operation: Operation::Chat,
         model: Model::from_wire(&format!("m{number}")),
-        counted_as: None,
-        served_model: None,
-        outcome: Outcome::Ok,
-        status: Some(200),
-        streamed: true,
-        finish_reason: None,
-        rate_limit: None,
         usage: TokenUsage::default()
             .with(TokenKind::Input, 5)
             .with(TokenKind::Output, 2),
-        quality: Quality::Unknown,
-        cost: None,
         timing: Timing {
             started_at: wall(0.0),
             duration: Duration::from_secs(1),
@@ -221,10 +209,7 @@ fn call(number: u64, ids: CallIds, method: CorrelationMethod) -> Call {
             cascade: None,
             method,
         },
-        port: 443,
-        parent: None,
-        trace: None,
-        setup: None,
+        ..sample_call()
     }
 }
 

@@ -89,6 +89,8 @@ fn dated(kind: StepKind, status: StepStatus, seconds: f64, is_dated: bool) -> St
 }
 
 proptest! {
+    #![proptest_config(crate::seeds::usual())]
+
     #[test]
     fn runs_of_one_conversation_never_overlap(acts in prop::collection::vec((0..3_000_u32, any_act()), 0..80)) {
         let mut told = Told::following();

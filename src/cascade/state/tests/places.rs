@@ -492,6 +492,8 @@ fn any_turns() -> impl Strategy<Value = Vec<(f64, UpdateSource, Turn)>> {
 }
 
 proptest! {
+    #![proptest_config(crate::seeds::usual())]
+
     #[test]
     fn the_run_that_counts_a_call_is_the_one_whose_trace_has_it(turns in any_turns()) {
         let mut told = traced();

@@ -225,6 +225,8 @@ pub(super) mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::seeds::usual())]
+
         #[test]
         fn a_difference_makes_the_new_state_of_the_old(old in message(2), new in message(2)) {
             let diff = between(&old, &new);

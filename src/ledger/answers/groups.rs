@@ -1,0 +1,189 @@
+//! The groups of an answer as a list, in the order of pages: what each is of stands in fields that
+//! never change their form.
+//!
+//! The maps of a report have keys for people: `m` becomes `m@provider` as soon as a second provider
+//! serves that model. A program that looks for a group does so here.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::page::{Place, spent};
+use super::report::{CascadeGroup, Group, UsageReport};
+use super::usage::Usage;
+use crate::ledger::file::grouping::{By, Period};
+use crate::ledger::memory::thread::Thread;
+use crate::record::{DisplayName, Id, Label as _, Model, Operation, Provider, label};
+
+/// A group of a report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ListedGroup {
+    /// What it is of.
+    #[serde(flatten)]
+    pub of: Of,
+    /// What people call its model, where the agent told it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<DisplayName>,
+    /// The calls.
+    #[serde(flatten)]
+    pub usage: Usage,
+    /// Where it stands, by the key that it has in its map.
+    #[serde(skip)]
+    pub(in crate::ledger) place: Place,
+}
+
+/// What a group is of: no two groups of a list are of the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Of {
+    /// A conversation, or calls that are not known to belong to one.
+    Cascade {
+        /// Which of them.
+        kind: CascadeKind,
+        /// The conversation's id.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cascade: Option<Id>,
+        /// The trajectory's id.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        trajectory: Option<Id>,
+        /// The model that most tokens went to.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        model: Option<Model>,
+    },
+    /// A day.
+    Day {
+        /// As `2026-11-23`.
+        day: Period,
+    },
+    /// An hour.
+    Hour {
+        /// Its beginning, as `2026-11-23T20:00:00+01:00`.
+        hour: Period,
+    },
+    /// A model as one provider serves it.
+    Model {
+        /// Its name on the wire.
+        model: Model,
+        /// Who answered.
+        provider: Provider,
+    },
+    /// What calls were for.
+    Operation {
+        /// Its name.
+        operation: Operation,
+    },
+    /// Who answered.
+    Provider {
+        /// Its name.
+        provider: Provider,
+    },
+}
+
+label! {
+    /// What the calls of a group have in common, where groups are conversations.
+    pub enum CascadeKind {
+        /// A conversation.
+        Cascade => "cascade",
+        /// Conversations that are not kept apart any more.
+        Other => "other",
+        /// A trajectory whose conversation is not known.
+        Trajectory => "trajectory",
+        /// Neither conversation nor trajectory is known.
+        Unknown => "unknown",
+    }
+}
+
+impl UsageReport {
+    /// The groups that the maps of the report hold, in the order of pages.
+    pub(in crate::ledger) fn list(&self, by: By) -> Vec<ListedGroup> {
+        let mut groups: Vec<ListedGroup> = match by {
+            By::Cascade => self.cascades.iter().flatten().map(of_cascade).collect(),
+            By::Day => self.days.iter().flatten().map(of_day).collect(),
+            By::Hour => self.hours.iter().flatten().map(of_hour).collect(),
+            By::Model => return self.models.as_ref().map(list_models).unwrap_or_default(),
+            By::Operation => self.operations.iter().flatten().map(of_operation).collect(),
+            By::Provider => self.providers.iter().flatten().map(of_provider).collect(),
+        };
+        in_order(&mut groups);
+        groups
+    }
+}
+
+/// Models in the order of pages.
+pub(super) fn list_models(models: &BTreeMap<String, Group>) -> Vec<ListedGroup> {
+    let mut groups: Vec<_> = models.iter().map(of_model).collect();
+    in_order(&mut groups);
+    groups
+}
+
+fn in_order(groups: &mut [ListedGroup]) {
+    groups.sort_unstable_by(|one, other| one.place.cmp(&other.place));
+}
+
+fn of_cascade((key, group): (&String, &CascadeGroup)) -> ListedGroup {
+    let model = group.model.clone();
+    let (kind, cascade, trajectory) = match &group.thread {
+        Some(Thread::Cascade(id)) => (CascadeKind::Cascade, Some(id.clone()), None),
+        Some(Thread::Trajectory(id)) => (CascadeKind::Trajectory, None, Some(id.clone())),
+        Some(Thread::Unknown) => (CascadeKind::Unknown, None, None),
+        None => (CascadeKind::Other, None, None),
+    };
+    let of = Of::Cascade {
+        kind,
+        cascade,
+        trajectory,
+        model,
+    };
+    ListedGroup {
+        display_name: group.display_name.clone(),
+        ..listed(of, spent(key, &group.usage), &group.usage)
+    }
+}
+
+fn of_day((day, usage): (&Period, &Usage)) -> ListedGroup {
+    listed(Of::Day { day: day.clone() }, Place::of(day), usage)
+}
+
+fn of_hour((hour, usage): (&Period, &Usage)) -> ListedGroup {
+    listed(Of::Hour { hour: hour.clone() }, Place::of(hour), usage)
+}
+
+fn of_model((key, group): (&String, &Group)) -> ListedGroup {
+    let of = Of::Model {
+        model: group.model.clone(),
+        provider: group.provider,
+    };
+    ListedGroup {
+        display_name: group.display_name.clone(),
+        ..listed(of, spent(key, &group.usage), &group.usage)
+    }
+}
+
+fn of_operation((operation, usage): (&Operation, &Usage)) -> ListedGroup {
+    listed(
+        Of::Operation {
+            operation: *operation,
+        },
+        spent(operation.as_str(), usage),
+        usage,
+    )
+}
+
+fn of_provider((provider, usage): (&Provider, &Usage)) -> ListedGroup {
+    listed(
+        Of::Provider {
+            provider: *provider,
+        },
+        spent(provider.as_str(), usage),
+        usage,
+    )
+}
+
+fn listed(of: Of, place: Place, usage: &Usage) -> ListedGroup {
+    ListedGroup {
+        of,
+        display_name: None,
+        usage: usage.clone(),
+        place,
+    }
+}

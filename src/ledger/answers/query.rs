@@ -1,0 +1,50 @@
+//! What `/v1/usage` is asked for, and what the file says to it.
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+
+use super::page::Page;
+use crate::ledger::file::grouping::{By, Zone};
+use crate::ledger::file::query::{Found, find, rows_since};
+use crate::ledger::file::span::Span;
+use crate::record::Models;
+
+/// What a report is asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UsageQuery {
+    /// The grouping.
+    pub by: By,
+    /// The beginning of the time in question; `None` is everything kept.
+    pub since: Option<Timestamp>,
+    /// The end of the time in question, which is not part of it; `None` is now.
+    pub until: Option<Timestamp>,
+    /// Whose days and hours are meant.
+    pub zone: Zone,
+    /// Which of the groups.
+    pub page: Page,
+}
+
+/// Sums up what is asked for, of a ledger that began then. The span is the one that could be
+/// answered.
+pub(in crate::ledger) fn answer(
+    connection: &Connection,
+    query: &UsageQuery,
+    begun: Timestamp,
+    now: Timestamp,
+    models: &Models,
+) -> rusqlite::Result<(Span, Found)> {
+    let span = span(query, begun, now, rows_since(connection)?);
+    let found = find(connection, &span, query.by, &query.zone, models)?;
+    Ok((span, found))
+}
+
+/// The span that is asked for. From `rows_since` on every call has its row.
+pub(in crate::ledger) fn span(
+    query: &UsageQuery,
+    begun: Timestamp,
+    now: Timestamp,
+    rows_since: i64,
+) -> Span {
+    let since = query.since.filter(|since| *since > begun);
+    Span::new(since, query.until.filter(|until| *until <= now), rows_since)
+}

@@ -1,0 +1,227 @@
+//! The shape of an answer of `/v1/usage`.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::groups::ListedGroup;
+use super::page::UsageCursor;
+use super::query::UsageQuery;
+use super::usage::Usage;
+use crate::ledger::file::grouping::{By, Period};
+use crate::ledger::file::query::Found;
+use crate::ledger::memory::models::Names;
+use crate::ledger::memory::sums::{ByModel, Served, Sums};
+use crate::ledger::memory::thread::{OTHER, Thread};
+use crate::record::{DisplayName, Model, Operation, Provider};
+
+/// A model's group of a report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Group {
+    /// Its name on the wire, which the key of its group begins with.
+    #[serde(skip)]
+    pub model: Model,
+    /// Who answered the calls.
+    pub provider: Provider,
+    /// What people call the model, where the agent told it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<DisplayName>,
+    /// The calls.
+    #[serde(flatten)]
+    pub usage: Usage,
+}
+
+/// A conversation's group of a report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CascadeGroup {
+    /// What it is of; `None` is conversations that are not kept apart any more.
+    #[serde(skip)]
+    pub(in crate::ledger) thread: Option<Thread>,
+    /// The model that most tokens went to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<Model>,
+    /// What people call it, where the agent told it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<DisplayName>,
+    /// The calls.
+    #[serde(flatten)]
+    pub usage: Usage,
+}
+
+/// The answer of `/v1/usage`. The groups of a grouping add up to the totals.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UsageReport {
+    /// When the sums begin.
+    pub since: Timestamp,
+    /// When they were read.
+    pub until: Timestamp,
+    /// Everything together.
+    pub totals: Usage,
+    /// Groups by day of the time zone that was asked for, those with calls. A call belongs to the
+    /// day on which it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub days: Option<BTreeMap<Period, Usage>>,
+    /// Groups by hour, the same way. The key is the hour's beginning with the offset of the time
+    /// zone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hours: Option<BTreeMap<Period, Usage>>,
+    /// The groups in the order of pages, in fields that never change their form: what programs
+    /// should read. The maps below hold the same groups under keys for people. Left out of a report
+    /// that is not one of pages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Vec<ListedGroup>>,
+    /// Groups by model. The key is the model's name; where two providers serve a model of that
+    /// name, or the name itself holds an `@`, it is `model@provider`, so that no two groups can
+    /// share a key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub models: Option<BTreeMap<String, Group>>,
+    /// Groups by what the calls were for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operations: Option<BTreeMap<Operation, Usage>>,
+    /// Groups by provider.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub providers: Option<BTreeMap<Provider, Usage>>,
+    /// Groups by conversation. The key is its id. Calls whose conversation is not known stand under
+    /// `trajectory/<id>` or `unknown`, conversations that are no longer kept apart under `other`;
+    /// an id that looks like one of these or holds a `/` is written `cascade/<id>`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cascades: Option<BTreeMap<String, CascadeGroup>>,
+    /// With groups by conversation: calls whose conversation became known only after their details
+    /// had been let go. They stand where they stood before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub correlated_too_late: Option<u64>,
+    /// Where the next page of the groups begins; absent where no others follow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<UsageCursor>,
+}
+
+impl UsageReport {
+    /// A report without groups.
+    pub(in crate::ledger) fn new(since: Timestamp, until: Timestamp, sums: &Sums) -> Self {
+        Self {
+            since,
+            until,
+            totals: Usage::from(sums),
+            groups: None,
+            cascades: None,
+            correlated_too_late: None,
+            next_cursor: None,
+            days: None,
+            hours: None,
+            models: None,
+            operations: None,
+            providers: None,
+        }
+    }
+}
+
+impl Found {
+    /// As it is shown.
+    pub(in crate::ledger) fn into_report(
+        self,
+        query: &UsageQuery,
+        since: Timestamp,
+        until: Timestamp,
+        names: &Names,
+    ) -> UsageReport {
+        let mut total = self.sums.total();
+        self.operations
+            .values()
+            .chain(self.periods.values())
+            .for_each(|sums| total.add(sums));
+        let mut report = UsageReport::new(since, until, &total);
+        let periods = || {
+            self.periods
+                .iter()
+                .map(|(period, sums)| (period.clone(), Usage::from(sums)))
+                .collect()
+        };
+        match query.by {
+            By::Cascade => {
+                let threads = self
+                    .threads
+                    .iter()
+                    .map(|found| (Some(&found.thread), &found.sums));
+                report.cascades = Some(by_thread(threads.chain([(None, &self.other)]), names));
+            }
+            By::Day => report.days = Some(periods()),
+            By::Hour => report.hours = Some(periods()),
+            By::Model => report.models = Some(by_model(&self.sums, names)),
+            By::Operation => {
+                let operations = self.operations.iter();
+                report.operations = Some(
+                    operations
+                        .map(|(operation, sums)| (*operation, Usage::from(sums)))
+                        .collect(),
+                );
+            }
+            By::Provider => report.providers = Some(by_provider(&self.sums)),
+        }
+        report
+    }
+}
+
+impl CascadeGroup {
+    fn new(thread: Option<&Thread>, sums: &ByModel, names: &Names) -> Self {
+        let main = sums.main();
+        Self {
+            thread: thread.cloned(),
+            model: main.map(|served| served.model.clone()),
+            display_name: main.and_then(|served| names.of(served)).cloned(),
+            usage: Usage::from(&sums.total()),
+        }
+    }
+}
+
+/// Groups by conversation; without a thread they are all that are not kept apart. Those without
+/// calls are left out.
+pub(in crate::ledger) fn by_thread<'a>(
+    groups: impl Iterator<Item = (Option<&'a Thread>, &'a ByModel)>,
+    names: &Names,
+) -> BTreeMap<String, CascadeGroup> {
+    let key = |thread: Option<&Thread>| thread.map_or_else(|| OTHER.to_owned(), Thread::key);
+    let groups = groups.filter(|(_, sums)| !sums.0.is_empty());
+    groups
+        .map(|(thread, sums)| (key(thread), CascadeGroup::new(thread, sums, names)))
+        .collect()
+}
+
+/// Groups by model, under keys that no two can share.
+pub(in crate::ledger) fn by_model(sums: &ByModel, names: &Names) -> BTreeMap<String, Group> {
+    let mut servers: BTreeMap<&Model, usize> = BTreeMap::new();
+    sums.0
+        .keys()
+        .for_each(|served| *servers.entry(&served.model).or_default() += 1);
+    let group = |(served, sums): (&Served, &Sums)| {
+        let Served { model, provider } = served;
+        let ambiguous = servers.get(model) != Some(&1) || model.as_str().contains('@');
+        let key = if ambiguous {
+            format!("{model}@{provider}")
+        } else {
+            model.to_string()
+        };
+        let display_name = names.of(served).cloned();
+        (
+            key,
+            Group {
+                model: model.clone(),
+                provider: *provider,
+                display_name,
+                usage: Usage::from(sums),
+            },
+        )
+    };
+    sums.iter().map(group).collect()
+}
+
+/// Groups by provider.
+pub(in crate::ledger) fn by_provider(sums: &ByModel) -> BTreeMap<Provider, Usage> {
+    let mut providers: BTreeMap<Provider, Sums> = BTreeMap::new();
+    sums.iter()
+        .for_each(|(served, sums)| providers.entry(served.provider).or_default().add(sums));
+    providers
+        .iter()
+        .map(|(provider, sums)| (*provider, Usage::from(sums)))
+        .collect()
+}

@@ -1,0 +1,150 @@
+//! An answer of `/v1/usage` as CSV (RFC 4180): a head, and a line for each group. There is no line
+//! of totals, which whoever adds up a column would count twice.
+//!
+//! Keys and names come from the traffic, and spreadsheets take a cell that begins with `=` for a
+//! formula to run. Such a text gets an apostrophe before it, as OWASP advises; so does one that
+//! begins with an apostrophe, so that it can be taken off again.
+
+use std::borrow::Cow;
+
+use super::groups::{ListedGroup, Of};
+use super::report::UsageReport;
+use super::usage::Usage;
+use crate::ledger::file::grouping::By;
+use crate::record::{DisplayName, Label, Model, Outcome, TokenKind};
+
+impl UsageReport {
+    /// The groups of that grouping, in the order of pages.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn to_csv(&self, by: By) -> Result<Vec<u8>, csv::Error> {
+        let mut writer = csv::WriterBuilder::new()
+            .terminator(csv::Terminator::CRLF)
+            .from_writer(Vec::new());
+        let outcomes = Outcome::ALL
+            .iter()
+            .map(|outcome| format!("{outcome}_calls"));
+        let head = [by.as_str()]
+            .into_iter()
+            .chain(beside(by).iter().copied())
+            .map(str::to_owned)
+            .chain(heads());
+        writer.write_record(head.chain(outcomes).chain([SATURATED.to_owned()]))?;
+        for group in self.list(by) {
+            let texts = texts(&group)
+                .into_iter()
+                .map(|text| inert(text).into_owned());
+            writer.write_record(texts.chain(figures(&group.usage)))?;
+        }
+        writer
+            .into_inner()
+            .map_err(|error| error.into_error().into())
+    }
+}
+
+/// What the group is of, and what stands beside that. A model has its own name here: its provider
+/// has a column.
+fn texts(group: &ListedGroup) -> Vec<&str> {
+    let key = group.place.key.as_str();
+    let name = shown(group.display_name.as_ref());
+    match &group.of {
+        Of::Cascade { model, .. } => vec![key, model.as_ref().map_or("", Model::as_str), name],
+        Of::Model { model, provider } => vec![model.as_str(), provider.as_str(), name],
+        Of::Day { .. } | Of::Hour { .. } | Of::Operation { .. } | Of::Provider { .. } => vec![key],
+    }
+}
+
+fn shown(name: Option<&DisplayName>) -> &str {
+    name.map_or("", DisplayName::as_str)
+}
+
+/// What stands beside the key.
+fn beside(by: By) -> &'static [&'static str] {
+    match by {
+        By::Cascade => &["model", "display_name"],
+        By::Model => &["provider", "display_name"],
+        By::Day | By::Hour | By::Operation | By::Provider => &[],
+    }
+}
+
+/// In the order of [`heads`], then calls by how they ended, then whether figures are lower
+/// bounds. A cost that is not known is an empty cell.
+fn figures(usage: &Usage) -> impl Iterator<Item = String> {
+    let tokens = usage.tokens.by_public_name().map(|(_, tokens)| tokens);
+    let figures = [usage.calls]
+        .into_iter()
+        .chain(tokens)
+        .chain([usage.total_tokens]);
+    let quality = &usage.usage_quality;
+    let trust = [
+        usage.unpriced_calls,
+        quality.exact,
+        quality.partial,
+        quality.unknown,
+    ];
+    let outcomes = Outcome::ALL
+        .iter()
+        .map(|outcome| usage.outcomes.get(outcome).copied().unwrap_or(0));
+    let cost = usage.cost.map_or_else(String::new, |cost| cost.to_string());
+    let numbers = trust
+        .into_iter()
+        .chain(outcomes)
+        .map(|number| number.to_string());
+    let figures = figures
+        .map(|number| number.to_string())
+        .chain([cost])
+        .chain(numbers);
+    figures.chain([usage.saturated.to_string()])
+}
+
+/// The heads of the figures that every group has.
+fn heads() -> impl Iterator<Item = String> {
+    let tokens = TokenKind::public_names().chain(["total"]);
+    let tokens = tokens.map(|name| format!("{name}_tokens"));
+    let others = OTHERS.iter().map(|head| (*head).to_owned());
+    ["calls".to_owned()].into_iter().chain(tokens).chain(others)
+}
+
+const OTHERS: [&str; 5] = [
+    "cost_usd",
+    "unpriced_calls",
+    "exact_calls",
+    "partial_calls",
+    "unknown_calls",
+];
+
+const SATURATED: &str = "saturated";
+
+/// A text that no spreadsheet runs.
+fn inert(text: &str) -> Cow<'_, str> {
+    if text.starts_with([
+        '=', '+', '-', '@', '\t', '\r', '\n', '\'', '＝', '＋', '－', '＠',
+    ]) {
+        return format!("'{text}").into();
+    }
+    text.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_is_a_formula_and_every_text_can_be_had_back() {
+        for (text, cell) in [
+            ("gemini-3-pro", "gemini-3-pro"),
+            ("=1+1", "'=1+1"),
+            ("+1", "'+1"),
+            ("-1", "'-1"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("\t=1", "'\t=1"),
+            ("\r\n=1", "'\r\n=1"),
+            ("＝1", "'＝1"),
+            ("'=1", "''=1"),
+            ("", ""),
+        ] {
+            assert_eq!(inert(text), cell);
+        }
+    }
+}

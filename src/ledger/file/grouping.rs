@@ -1,0 +1,152 @@
+//! How sums are grouped: by what, and for days and hours in which time zone.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::{Offset, TimeZone};
+
+use crate::record::label;
+
+label! {
+    /// How the sums of a report are grouped.
+    #[derive(Default)]
+    pub enum By {
+        /// One group for each conversation, and for what is not known to belong to one.
+        Cascade => "cascade",
+        /// One group for each day of the query's time zone.
+        Day => "day",
+        /// One group for each hour of the query's time zone.
+        Hour => "hour",
+        /// One group for each model (and provider, where two serve the same model).
+        #[default]
+        Model => "model",
+        /// One group for each purpose of calls.
+        Operation => "operation",
+        /// One group for each provider.
+        Provider => "provider",
+    }
+}
+
+/// A time zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Zone(pub(in crate::ledger) TimeZone);
+
+impl Zone {
+    /// A local time of the zone (`2026-11-23T09:30`), or the beginning of a day (`2026-11-23`). One
+    /// that a clock skips is later by as much as it skips; one that it shows twice is the first of
+    /// the two. `None` for any other text.
+    #[must_use]
+    pub fn time(&self, text: &str) -> Option<Timestamp> {
+        // More is understood by the parser, such as the name of another zone.
+        let is_local = text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || b"-:.T".contains(&byte));
+        let local = text.parse::<DateTime>().ok().filter(|_| is_local)?;
+        self.0.to_timestamp(local).ok()
+    }
+
+    /// The time zone of this machine by its name; `None` where it has none.
+    #[must_use]
+    pub fn name_of_this_machine() -> Option<String> {
+        TimeZone::system().iana_name().map(str::to_owned)
+    }
+}
+
+/// The text is no time zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a time zone: write a name such as 'Europe/Berlin', or an offset such as '+05:30'")]
+pub struct InvalidZone;
+
+impl Default for Zone {
+    fn default() -> Self {
+        Self(TimeZone::UTC)
+    }
+}
+
+impl FromStr for Zone {
+    type Err = InvalidZone;
+
+    /// Reads an IANA name or an offset (`+05:30`, `-08`).
+    fn from_str(text: &str) -> Result<Self, InvalidZone> {
+        if text.starts_with(['+', '-']) {
+            return offset(text)
+                .map(|offset| Self(TimeZone::fixed(offset)))
+                .ok_or(InvalidZone);
+        }
+        TimeZone::get(text).map(Self).map_err(|_| InvalidZone)
+    }
+}
+
+fn offset(text: &str) -> Option<Offset> {
+    let (hours, minutes) = text
+        .get(1..)?
+        .split_once(':')
+        .unwrap_or((text.get(1..)?, "00"));
+    let number = |digits: &str| {
+        (digits.len() == 2)
+            .then(|| digits.parse::<i32>().ok())
+            .flatten()
+    };
+    let (hours, minutes) = (
+        number(hours)?,
+        number(minutes).filter(|minutes| *minutes < 60)?,
+    );
+    let seconds = (hours * 60 + minutes) * 60;
+    Offset::from_seconds(if text.starts_with('-') {
+        -seconds
+    } else {
+        seconds
+    })
+    .ok()
+}
+
+/// A stretch of time that a group stands for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Period {
+    /// When it begins.
+    start: Timestamp,
+    /// What it is called: `2026-11-23`, `2026-11-23T20:00:00+01:00`.
+    name: String,
+}
+
+impl Period {
+    /// The day or hour of the zone in which a time lies.
+    pub(in crate::ledger) fn of(at: Timestamp, by: By, zone: &TimeZone) -> Self {
+        let local = at.to_zoned_datetime(zone.clone());
+        if by == By::Day {
+            let start = local.start_of_day().map_or(at, |start| start.timestamp());
+            return Self {
+                start,
+                name: local.date().to_string(),
+            };
+        }
+        let into = i64::from(local.minute()) * 60 + i64::from(local.second());
+        let whole = at.as_second() - into;
+        let start = Timestamp::from_second(whole).unwrap_or(at);
+        Self {
+            start,
+            name: start
+                .to_zoned_datetime(zone.clone())
+                .strftime("%Y-%m-%dT%H:%M:%S%:z")
+                .to_string(),
+        }
+    }
+
+    pub(in crate::ledger) fn start(&self) -> Timestamp {
+        self.start
+    }
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+impl serde::Serialize for Period {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.name)
+    }
+}

@@ -1,0 +1,22 @@
+//! The file: its tables, one thread that writes to it, and what is read from it.
+//!
+//! Rank 1 inside the ledger: what is read becomes sums and records of [`super::memory`].
+
+mod columns;
+pub(super) mod disk;
+pub(super) mod grouping;
+pub(super) mod heal;
+pub(super) mod open;
+pub(super) mod query;
+pub(super) mod queue;
+pub(super) mod refill;
+pub(super) mod restore;
+pub(super) mod retention;
+mod rollups;
+pub(super) mod rows;
+mod saturate;
+pub(super) mod schema;
+mod set_aside;
+mod share;
+pub(super) mod span;
+pub(super) mod writer;

@@ -1,0 +1,291 @@
+//! What a start takes from the file into memory: the newest conversations with their sums, runs and
+//! calls, so that the list of them goes on where it ended.
+//!
+//! Steps are in no file by conversation, and what the agent was doing is not known any more: every
+//! conversation waits for its user until its agent says otherwise.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, UNIX_EPOCH};
+
+use jiff::Timestamp;
+use rusqlite::{Connection, Row};
+use serde_json::json;
+
+use super::columns::{TOKENS, count};
+use super::query;
+use super::span::Span;
+use super::writer::Boot;
+use crate::ledger::memory::call::CallRecord;
+use crate::ledger::memory::store::{Limits, Store};
+use crate::ledger::memory::sums::{ByModel, Served};
+use crate::ledger::memory::thread::Thread;
+use crate::record::{CascadeRun, Cost, Id, Label, Model, Models, TokenKind, TokenUsage};
+
+/// What earlier processes have left, as much as is kept in memory.
+pub(in crate::ledger) struct Past {
+    /// The least recently active first.
+    conversations: Vec<Conversation>,
+    /// With how many runs of its conversation have ended by then; the first to end first.
+    runs: Vec<(CascadeRun, u64)>,
+    /// The newest first.
+    calls: Vec<Call>,
+}
+
+struct Conversation {
+    id: Id,
+    began: Timestamp,
+    ended: Timestamp,
+    sums: ByModel,
+}
+
+struct Call {
+    /// Of the calls of this process: negative for those of earlier ones.
+    number: i64,
+    cascade: Id,
+    served: Served,
+    record: CallRecord,
+}
+
+impl Past {
+    /// Reads it in the order in which it is put back.
+    pub(in crate::ledger) fn read(
+        connection: &Connection,
+        limits: &Limits,
+        models: &Models,
+    ) -> rusqlite::Result<Self> {
+        let conversations = conversations(connection, models)?;
+        let runs = runs(connection, limits, &conversations)?;
+        Ok(Self {
+            conversations,
+            runs,
+            calls: calls(connection, limits, models)?,
+        })
+    }
+
+    /// Puts it into a store whose other sums it is part of.
+    pub(in crate::ledger) fn put_into(self, store: &mut Store) {
+        let beginnings = self.beginnings();
+        for Conversation {
+            id,
+            began,
+            ended,
+            sums,
+        } in self.conversations
+        {
+            // The slot of a conversation's first call says less than that call, where it is here.
+            let exact = beginnings
+                .get(&id)
+                .filter(|(_, calls)| *calls == sums.total().calls());
+            store.put_back(id, sums, exact.map_or(began, |(began, _)| *began), ended);
+        }
+        for (run, number) in &self.runs {
+            store.run_ended(run);
+            store.runs_were(&run.cascade, *number);
+        }
+        for Call {
+            number,
+            cascade,
+            served,
+            record,
+        } in self.calls
+        {
+            store.put_back_call(number, cascade, served, record);
+        }
+    }
+
+    /// When the first of the calls began that are here of each conversation, and how many they are.
+    fn beginnings(&self) -> HashMap<Id, (Timestamp, u64)> {
+        let mut beginnings = HashMap::new();
+        for Call {
+            cascade, record, ..
+        } in &self.calls
+        {
+            let (began, calls) = beginnings
+                .entry(cascade.clone())
+                .or_insert((record.started_at, 0));
+            (*began, *calls) = ((*began).min(record.started_at), *calls + 1);
+        }
+        beginnings
+    }
+}
+
+fn conversations(connection: &Connection, models: &Models) -> rusqlite::Result<Vec<Conversation>> {
+    let everything = Span::new(None, None, i64::MIN);
+    let found = query::threads(connection, &everything, models)?;
+    let mut conversations: Vec<Conversation> = found.into_iter().filter_map(conversation).collect();
+    conversations.sort_by_key(|conversation| conversation.ended);
+    Ok(conversations)
+}
+
+/// `None` for calls whose conversation is not known: they are counted among all others.
+fn conversation(found: query::FoundThread) -> Option<Conversation> {
+    let Thread::Cascade(id) = found.thread else {
+        return None;
+    };
+    let at = |at| Timestamp::from_millisecond(at).unwrap_or_default();
+    Some(Conversation {
+        id,
+        began: at(found.first),
+        ended: at(found.last),
+        sums: found.sums,
+    })
+}
+
+/// Of the conversations, and of as many others as ran last: no other one can be among the most
+/// recently active.
+fn runs(
+    connection: &Connection,
+    limits: &Limits,
+    conversations: &[Conversation],
+) -> rusqlite::Result<Vec<(CascadeRun, u64)>> {
+    let mut ran = HashSet::<String>::new();
+    let mut select = connection.prepare("SELECT cascade FROM runs ORDER BY id DESC")?;
+    let mut rows = select.query([])?;
+    while ran.len() < limits.cascades
+        && let Some(row) = rows.next()?
+    {
+        ran.insert(row.get(0)?);
+    }
+    ran.extend(
+        conversations
+            .iter()
+            .map(|conversation| conversation.id.as_str().to_owned()),
+    );
+    let mut select = connection.prepare(
+        "SELECT cascade, trajectory, model, outcome, started_at, duration_us, first_chunk_us, calls, tokens, cost_nano_usd, \
+         ended FROM (SELECT *, row_number() OVER (PARTITION BY cascade ORDER BY id DESC) AS place, \
+         row_number() OVER (PARTITION BY cascade ORDER BY id) AS ended FROM runs \
+         WHERE cascade IN (SELECT value FROM json_each(?2))) WHERE place <= ?1 ORDER BY id",
+    )?;
+    let runs = select.query_map(
+        (places(limits.runs_of_a_cascade), json!(ran).to_string()),
+        |row| Ok(run(row)?.zip(Some(count(row, 10)?))),
+    )?;
+    runs.filter_map(Result::transpose).collect()
+}
+
+/// `None` for a text that this version does not know.
+fn run(row: &Row<'_>) -> rusqlite::Result<Option<CascadeRun>> {
+    let Some((cascade, outcome)) = id(row, 0)?.zip(label(row, 3)?) else {
+        return Ok(None);
+    };
+    Ok(Some(CascadeRun {
+        cascade,
+        trajectory: id(row, 1)?,
+        model: Model::from_wire(row.get_ref(2)?.as_str()?),
+        outcome,
+        started_at: UNIX_EPOCH + Duration::from_millis(count(row, 4)?),
+        duration: Duration::from_micros(count(row, 5)?),
+        time_to_first_chunk: maybe(row, 6)?.map(Duration::from_micros),
+        calls: count(row, 7)?,
+        tokens: count(row, 8)?,
+        cost: maybe(row, 9)?.map(Cost::from_nano_usd),
+        trace: None,
+    }))
+}
+
+fn calls(connection: &Connection, limits: &Limits, models: &Models) -> rusqlite::Result<Vec<Call>> {
+    let boot = Boot::last(connection)?;
+    let tokens = &*TOKENS;
+    let mut select = connection.prepare(&format!(
+        "SELECT id, cascade, provider, operation, model, counted_as, served_model, outcome, status, quality, method, \
+         started_at, duration_us, first_chunk_us, cost_nano_usd, trajectory, execution, step, request, {tokens} \
+         FROM calls ORDER BY ended_at DESC, id DESC LIMIT ?1"
+    ))?;
+    let calls = select.query_map([places(limits.calls)], |row| call(row, boot, models))?;
+    calls.filter_map(Result::transpose).collect()
+}
+
+/// `None` where the conversation is not known, and for a text that this version does not know.
+fn call(row: &Row<'_>, boot: i64, models: &Models) -> rusqlite::Result<Option<Call>> {
+    let labels = (
+        id(row, 1)?,
+        label(row, 2)?,
+        label(row, 3)?,
+        label(row, 7)?,
+        label(row, 9)?,
+        label(row, 10)?,
+    );
+    let (
+        Some(cascade),
+        Some(provider),
+        Some(operation),
+        Some(outcome),
+        Some(quality),
+        Some(method),
+    ) = labels
+    else {
+        return Ok(None);
+    };
+    let number: i64 = row.get(0)?;
+    let model = Model::from_wire(row.get_ref(4)?.as_str()?);
+    let counted_as = row
+        .get::<_, Option<String>>(5)?
+        .map_or_else(|| model.clone(), |text| Model::from_wire(&text));
+    let seconds = |micros: u64| Duration::from_micros(micros).as_secs_f64();
+    let tokens = tokens(row, 19)?;
+    let record = CallRecord {
+        number: u64::try_from(number & 0xffff_ffff).unwrap_or_default(),
+        started_at: Timestamp::from_millisecond(row.get(11)?).unwrap_or_default(),
+        duration_seconds: maybe(row, 12)?.map_or(0.0, seconds),
+        time_to_first_chunk_seconds: maybe(row, 13)?.map(seconds),
+        provider,
+        operation,
+        model,
+        served_model: row
+            .get::<_, Option<String>>(6)?
+            .map(|text| Model::from_wire(&text)),
+        outcome,
+        status: row
+            .get::<_, Option<i64>>(8)?
+            .and_then(|status| u16::try_from(status).ok()),
+        quality,
+        tokens,
+        total_tokens: tokens.total(),
+        cost: maybe(row, 14)?.map(Cost::from_nano_usd),
+        method,
+        trajectory: id(row, 15)?,
+        execution: id(row, 16)?,
+        step: id(row, 17)?,
+        request: id(row, 18)?,
+    };
+    let served = Served {
+        model: models.label(&counted_as),
+        provider,
+    };
+    Ok(Some(Call {
+        number: number.wrapping_sub(boot << 32),
+        cascade,
+        served,
+        record,
+    }))
+}
+
+fn tokens(row: &Row<'_>, column: usize) -> rusqlite::Result<TokenUsage> {
+    let mut tokens = TokenUsage::default();
+    for (place, kind) in TokenKind::ALL.iter().enumerate() {
+        tokens[*kind] = maybe(row, column + place)?;
+    }
+    Ok(tokens)
+}
+
+fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Id>> {
+    Ok(row
+        .get_ref(column)?
+        .as_str_or_null()?
+        .and_then(Id::from_wire))
+}
+
+fn label<L: Label>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<L>> {
+    Ok(L::parse(row.get_ref(column)?.as_str()?))
+}
+
+fn maybe(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<u64>> {
+    Ok(row
+        .get::<_, Option<i64>>(column)?
+        .and_then(|number| u64::try_from(number).ok()))
+}
+
+fn places(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,112 @@
+//! One call as it is kept: figures and identifiers, nothing of what was said.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::sums::Sums;
+use super::time::{after, time};
+use crate::record::{
+    Call, CorrelationMethod, Cost, Id, Model, Operation, Outcome, Provider, Quality, TokenUsage,
+};
+
+/// A call of a conversation.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CallRecord {
+    /// Its number, unique in the process that saw it.
+    pub number: u64,
+    /// When its request began.
+    pub started_at: Timestamp,
+    /// First request byte to last response byte.
+    pub duration_seconds: f64,
+    /// First request byte to the first content-bearing event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_to_first_chunk_seconds: Option<f64>,
+    /// Who answered.
+    pub provider: Provider,
+    /// What it was for.
+    pub operation: Operation,
+    /// The requested model.
+    pub model: Model,
+    /// The model that answered, when the provider names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub served_model: Option<Model>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// HTTP status of the response, when there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// How far the tokens can be trusted.
+    pub quality: Quality,
+    /// Tokens by kind; `null` is "not reported", 0 is zero.
+    pub tokens: TokenUsage,
+    /// The sum of all kinds.
+    pub total_tokens: u64,
+    /// What they cost at the list price of the day on which the call began; `null` where no price
+    /// is known, and where there are no tokens.
+    #[serde(rename = "cost_usd")]
+    pub cost: Option<Cost>,
+    /// The identifier that tells its conversation.
+    pub method: CorrelationMethod,
+    /// The trajectory that it names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trajectory: Option<Id>,
+    /// The last execution that it names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub execution: Option<Id>,
+    /// The last step that it names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<Id>,
+    /// The agent's own id of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<Id>,
+}
+
+impl CallRecord {
+    pub(in crate::ledger) fn ended_at(&self) -> Timestamp {
+        after(
+            self.started_at,
+            Duration::try_from_secs_f64(self.duration_seconds).unwrap_or_default(),
+        )
+    }
+
+    /// What it adds to the sums of its group.
+    pub(in crate::ledger) fn sums(&self) -> Sums {
+        Sums::of(&self.tokens, self.quality, self.outcome, self.cost)
+    }
+}
+
+impl From<&Call> for CallRecord {
+    fn from(call: &Call) -> Self {
+        let ids = &call.ids;
+        Self {
+            number: call.number,
+            started_at: time(call.timing.started_at),
+            duration_seconds: call.timing.duration.as_secs_f64(),
+            time_to_first_chunk_seconds: call
+                .timing
+                .time_to_first_chunk
+                .map(|first| first.as_secs_f64()),
+            provider: call.provider,
+            operation: call.operation,
+            model: call.model.clone(),
+            served_model: call.served_model.clone(),
+            outcome: call.outcome,
+            status: call.status,
+            quality: call.quality,
+            tokens: call.usage,
+            total_tokens: call.usage.total(),
+            cost: call.cost,
+            method: call.correlation.method,
+            trajectory: ids
+                .trajectory
+                .as_ref()
+                .or(ids.labelled_trajectory.as_ref())
+                .cloned(),
+            execution: ids.execution.clone(),
+            step: ids.step.clone(),
+            request: ids.request.clone(),
+        }
+    }
+}

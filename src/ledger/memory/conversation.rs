@@ -1,0 +1,118 @@
+//! One conversation as it is kept: its runs, steps and sums, and which calls are kept of it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::sums::ByModel;
+use super::time::{after, time};
+use crate::record::{CascadeRun, Model, RunOutcome, StepKind, StepStatus};
+
+/// A run that has ended.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Run {
+    /// When it began.
+    pub started_at: Timestamp,
+    /// The user's message to fully idle.
+    pub duration_seconds: f64,
+    /// The user's message to the first content-bearing event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_to_first_chunk_seconds: Option<f64>,
+    /// How it ended.
+    pub outcome: RunOutcome,
+    /// The model of its first call.
+    pub model: Model,
+    /// LLM calls that began in it.
+    pub calls: u64,
+    /// Their tokens.
+    pub total_tokens: u64,
+}
+
+impl From<&CascadeRun> for Run {
+    fn from(run: &CascadeRun) -> Self {
+        Self {
+            started_at: time(run.started_at),
+            duration_seconds: run.duration.as_secs_f64(),
+            time_to_first_chunk_seconds: run.time_to_first_chunk.map(|first| first.as_secs_f64()),
+            outcome: run.outcome,
+            model: run.model.clone(),
+            calls: run.calls,
+            total_tokens: run.tokens,
+        }
+    }
+}
+
+/// Where a conversation stands among the others: by its last activity, and apart from any other by
+/// its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::ledger) struct Rank {
+    pub(in crate::ledger) last_active_at: Timestamp,
+    pub(in crate::ledger) number: u64,
+}
+
+/// What is kept of a conversation, or of calls that may become part of one.
+#[derive(Debug)]
+pub(in crate::ledger) struct Conversation {
+    pub(in crate::ledger) rank: Rank,
+    /// The first thing that is known of it.
+    pub(in crate::ledger) started_at: Timestamp,
+    /// When the run began that is not over.
+    pub(in crate::ledger) running_since: Option<Timestamp>,
+    pub(in crate::ledger) runs_ended: u64,
+    /// The newest runs, the last one at the back.
+    pub(in crate::ledger) runs: VecDeque<Run>,
+    pub(in crate::ledger) steps: BTreeMap<(StepKind, StepStatus), u64>,
+    /// Of all its calls, kept or not.
+    pub(in crate::ledger) sums: ByModel,
+    /// The numbers of the calls that are kept; those of earlier processes are negative.
+    pub(in crate::ledger) calls: BTreeSet<i64>,
+}
+
+impl Conversation {
+    /// `number` is its own among all conversations.
+    pub(in crate::ledger) fn new(number: u64, started_at: Timestamp) -> Self {
+        Self {
+            rank: Rank {
+                last_active_at: started_at,
+                number,
+            },
+            started_at,
+            running_since: None,
+            runs_ended: 0,
+            runs: VecDeque::new(),
+            steps: BTreeMap::new(),
+            sums: ByModel::default(),
+            calls: BTreeSet::new(),
+        }
+    }
+
+    /// Something happened in it. Facts need not come in the order of their times.
+    pub(super) fn touch(&mut self, began: Timestamp, ended: Timestamp) {
+        self.started_at = self.started_at.min(began);
+        self.rank.last_active_at = self.rank.last_active_at.max(ended);
+    }
+
+    /// At most `limit` runs are kept.
+    pub(in crate::ledger) fn run_ended(&mut self, run: &CascadeRun, limit: usize) {
+        self.running_since = None;
+        self.runs_ended += 1;
+        self.runs.push_back(run.into());
+        if self.runs.len() > limit {
+            self.runs.pop_front();
+        }
+    }
+
+    /// Whether nothing is known of it any more, since its calls turned out to belong elsewhere.
+    pub(in crate::ledger) fn is_empty(&self) -> bool {
+        self.sums.0.is_empty()
+            && self.running_since.is_none()
+            && self.runs_ended == 0
+            && self.steps.is_empty()
+    }
+}
+
+/// When the run ended.
+pub(super) fn end_of(run: &CascadeRun) -> Timestamp {
+    after(time(run.started_at), run.duration)
+}

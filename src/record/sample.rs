@@ -1,0 +1,41 @@
+//! A call for tests, which change what they are about.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::{
+    Call, CallIds, Correlation, Host, Model, Operation, Outcome, Provider, Quality, Timing,
+    TokenUsage,
+};
+
+/// A streamed chat that went well, of an unknown model and without tokens, which took no time.
+pub(crate) fn sample_call() -> Call {
+    Call {
+        number: 0,
+        provider: Provider::CloudCode,
+        host: Host::parse("daily-cloudcode-pa.googleapis.com").expect("a host"),
+        operation: Operation::Chat,
+        model: Model::unknown(),
+        counted_as: None,
+        served_model: None,
+        outcome: Outcome::Ok,
+        status: Some(200),
+        streamed: true,
+        finish_reason: None,
+        rate_limit: None,
+        usage: TokenUsage::default(),
+        quality: Quality::Unknown,
+        cost: None,
+        timing: Timing {
+            started_at: UNIX_EPOCH,
+            duration: Duration::ZERO,
+            time_to_first_chunk: None,
+            content_duration: None,
+        },
+        ids: CallIds::default(),
+        correlation: Correlation::default(),
+        port: 443,
+        parent: None,
+        trace: None,
+        setup: None,
+    }
+}

@@ -1,0 +1,7 @@
+//! What people see on a terminal: figures in columns.
+//!
+//! Input: names and cells, or an answer of `/v1/usage`. Output: aligned text. Never fetches
+//! anything and never asks the terminal.
+
+pub mod grid;
+pub mod table;
