@@ -34,7 +34,7 @@ struct Document {
 
 /// What is read of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Field {
+pub(super) enum ConverseField {
     /// An entry of `usage.cacheDetails[]`.
     CacheDetail,
     CacheDetailTokens,
@@ -54,21 +54,30 @@ pub(super) enum Count {
     Total,
 }
 
-static PATHS: LazyLock<Paths<Field>> = LazyLock::new(|| {
+static PATHS: LazyLock<Paths<ConverseField>> = LazyLock::new(|| {
     Paths::new([
-        ("stopReason", Field::StopReason),
-        ("trace.promptRouter.invokedModelId", Field::InvokedModel),
-        ("usage.cacheDetails[]", Field::CacheDetail),
-        ("usage.cacheDetails[].inputTokens", Field::CacheDetailTokens),
-        ("usage.cacheDetails[].ttl", Field::CacheDetailTtl),
-        ("usage.cacheReadInputTokens", Field::Count(Count::CacheRead)),
+        ("stopReason", ConverseField::StopReason),
+        (
+            "trace.promptRouter.invokedModelId",
+            ConverseField::InvokedModel,
+        ),
+        ("usage.cacheDetails[]", ConverseField::CacheDetail),
+        (
+            "usage.cacheDetails[].inputTokens",
+            ConverseField::CacheDetailTokens,
+        ),
+        ("usage.cacheDetails[].ttl", ConverseField::CacheDetailTtl),
+        (
+            "usage.cacheReadInputTokens",
+            ConverseField::Count(Count::CacheRead),
+        ),
         (
             "usage.cacheWriteInputTokens",
-            Field::Count(Count::CacheWrite),
+            ConverseField::Count(Count::CacheWrite),
         ),
-        ("usage.inputTokens", Field::Count(Count::Input)),
-        ("usage.outputTokens", Field::Count(Count::Output)),
-        ("usage.totalTokens", Field::Count(Count::Total)),
+        ("usage.inputTokens", ConverseField::Count(Count::Input)),
+        ("usage.outputTokens", ConverseField::Count(Count::Output)),
+        ("usage.totalTokens", ConverseField::Count(Count::Total)),
     ])
 });
 
@@ -145,29 +154,29 @@ impl Counts {
 }
 
 impl Document {
-    fn take(&mut self, field: Field, value: &Value<'_>) {
+    fn take(&mut self, field: ConverseField, value: &Value<'_>) {
         match (field, value) {
-            (Field::CacheDetail, Value::End) => self.counts.end_write(),
-            (Field::CacheDetail, _) => {}
-            (Field::CacheDetailTokens, _) => self.counts.write.tokens = count(value),
-            (Field::CacheDetailTtl, _) => {
+            (ConverseField::CacheDetail, Value::End) => self.counts.end_write(),
+            (ConverseField::CacheDetail, _) => {}
+            (ConverseField::CacheDetailTokens, _) => self.counts.write.tokens = count(value),
+            (ConverseField::CacheDetailTtl, _) => {
                 self.counts.write.is_long =
                     matches!(value, Value::String { text, .. } if *text == "1h");
             }
-            (Field::Count(which), _) => self.counts.take(which, value),
-            (Field::InvokedModel, Value::String { text, cut: false }) => {
+            (ConverseField::Count(which), _) => self.counts.take(which, value),
+            (ConverseField::InvokedModel, Value::String { text, cut: false }) => {
                 self.model = paths::model(text);
             }
-            (Field::InvokedModel, _) => {}
-            (Field::StopReason, _) => self.stop_reason = id(*value),
+            (ConverseField::InvokedModel, _) => {}
+            (ConverseField::StopReason, _) => self.stop_reason = id(*value),
         }
     }
 }
 
 impl ReadAnswer for Conversation {
-    type Field = Field;
+    type Field = ConverseField;
 
-    fn paths(&self) -> &'static Paths<Field> {
+    fn paths(&self) -> &'static Paths<ConverseField> {
         &PATHS
     }
 
@@ -175,7 +184,7 @@ impl ReadAnswer for Conversation {
         self.refusal = refusal::of_head(head);
     }
 
-    fn value(&mut self, field: Field, value: &Value<'_>) -> bool {
+    fn value(&mut self, field: ConverseField, value: &Value<'_>) -> bool {
         self.current.take(field, value);
         false
     }

@@ -42,7 +42,7 @@ struct Document {
 
 /// What is read of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Field {
+pub(super) enum InvokeField {
     /// A value that is content by being there, and not empty.
     Content,
     FinishReason,
@@ -51,38 +51,38 @@ pub(super) enum Field {
     Metrics,
 }
 
-static PATHS: LazyLock<Paths<Field>> = LazyLock::new(|| {
-    let message = anthropic::table().map(|(path, field)| (path, Field::Message(field)));
+static PATHS: LazyLock<Paths<InvokeField>> = LazyLock::new(|| {
+    let message = anthropic::table().map(|(path, field)| (path, InvokeField::Message(field)));
     let metrics = [
-        ("", Field::Metrics),
+        ("", InvokeField::Metrics),
         (
             ".cacheReadInputTokenCount",
-            Field::Metric(Metric::CacheRead),
+            InvokeField::Metric(Metric::CacheRead),
         ),
         (
             ".cacheWriteInputTokenCount",
-            Field::Metric(Metric::CacheWrite),
+            InvokeField::Metric(Metric::CacheWrite),
         ),
-        (".inputTokenCount", Field::Metric(Metric::Input)),
-        (".outputTokenCount", Field::Metric(Metric::Output)),
+        (".inputTokenCount", InvokeField::Metric(Metric::Input)),
+        (".outputTokenCount", InvokeField::Metric(Metric::Output)),
     ];
     let metrics =
         metrics.map(|(name, field)| (format!("amazon-bedrock-invocationMetrics{name}"), field));
     let others = [
-        ("choices[].delta.content", Field::Content),
-        ("choices[].delta.tool_calls[]", Field::Content),
-        ("choices[].finish_reason", Field::FinishReason),
-        ("contentBlockDelta", Field::Content),
-        ("messageStop.stopReason", Field::FinishReason),
+        ("choices[].delta.content", InvokeField::Content),
+        ("choices[].delta.tool_calls[]", InvokeField::Content),
+        ("choices[].finish_reason", InvokeField::FinishReason),
+        ("contentBlockDelta", InvokeField::Content),
+        ("messageStop.stopReason", InvokeField::FinishReason),
     ];
     let others = others.map(|(path, field)| (path.to_owned(), field));
     Paths::new(message.chain(metrics).chain(others))
 });
 
 impl ReadAnswer for Invocation {
-    type Field = Field;
+    type Field = InvokeField;
 
-    fn paths(&self) -> &'static Paths<Field> {
+    fn paths(&self) -> &'static Paths<InvokeField> {
         &PATHS
     }
 
@@ -92,17 +92,19 @@ impl ReadAnswer for Invocation {
         self.message.head(head);
     }
 
-    fn value(&mut self, field: Field, value: &Value<'_>) -> bool {
+    fn value(&mut self, field: InvokeField, value: &Value<'_>) -> bool {
         match (field, value) {
-            (Field::Message(field), _) => return self.message.value(field, value),
-            (Field::Content, Value::String { text: "", .. }) => {}
-            (Field::Content, Value::Object | Value::String { .. }) => {
+            (InvokeField::Message(field), _) => return self.message.value(field, value),
+            (InvokeField::Content, Value::String { text: "", .. }) => {}
+            (InvokeField::Content, Value::Object | Value::String { .. }) => {
                 self.current.has_content = true;
             }
-            (Field::FinishReason, Value::String { .. }) => self.current.finish_reason = id(*value),
-            (Field::Metric(metric), _) => self.current.metrics.take(metric, value),
-            (Field::Metrics, Value::Object) => self.current.has_metrics = true,
-            (Field::Content | Field::FinishReason | Field::Metrics, _) => {}
+            (InvokeField::FinishReason, Value::String { .. }) => {
+                self.current.finish_reason = id(*value)
+            }
+            (InvokeField::Metric(metric), _) => self.current.metrics.take(metric, value),
+            (InvokeField::Metrics, Value::Object) => self.current.has_metrics = true,
+            (InvokeField::Content | InvokeField::FinishReason | InvokeField::Metrics, _) => {}
         }
         false
     }

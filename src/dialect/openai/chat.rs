@@ -73,7 +73,7 @@ impl Choices {
 
 /// What is read of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Field {
+pub(super) enum ChatField {
     /// An element of `choices[]`.
     Choice,
     /// Its place among the others.
@@ -90,40 +90,40 @@ pub(super) enum Field {
     Text,
 }
 
-static PATHS: LazyLock<Paths<Field>> = LazyLock::new(|| {
+static PATHS: LazyLock<Paths<ChatField>> = LazyLock::new(|| {
     // Groq reports figures in a place of its own, Moonshot inside a choice.
     let counts = ["usage.", "x_groq.usage.", "choices[].usage."]
         .into_iter()
         .flat_map(|place| {
-            CHAT_COUNTS.map(|(name, count)| (format!("{place}{name}"), Field::Count(count)))
+            CHAT_COUNTS.map(|(name, count)| (format!("{place}{name}"), ChatField::Count(count)))
         });
     // Google wraps an error into an array.
     let errors = ["error", "[].error"].into_iter().flat_map(|place| {
         let details =
-            DETAILS.map(|(name, detail)| (format!("{place}.{name}"), Field::Detail(detail)));
+            DETAILS.map(|(name, detail)| (format!("{place}.{name}"), ChatField::Detail(detail)));
         details
             .into_iter()
-            .chain([(place.to_owned(), Field::Error)])
+            .chain([(place.to_owned(), ChatField::Error)])
     });
     let others = OTHERS.map(|(path, field)| (path.to_owned(), field));
-    let texts = TEXTS.map(|name| (format!("choices[].{name}"), Field::Text));
+    let texts = TEXTS.map(|name| (format!("choices[].{name}"), ChatField::Text));
     Paths::new(counts.chain(errors).chain(others).chain(texts))
 });
 
-const OTHERS: [(&str, Field); 11] = [
-    ("id", Field::Response),
-    ("model", Field::Model),
-    ("choices[]", Field::Choice),
-    ("choices[].index", Field::ChoiceIndex),
-    ("choices[].finish_reason", Field::FinishReason),
-    ("choices[].message", Field::Content),
+const OTHERS: [(&str, ChatField); 11] = [
+    ("id", ChatField::Response),
+    ("model", ChatField::Model),
+    ("choices[]", ChatField::Choice),
+    ("choices[].index", ChatField::ChoiceIndex),
+    ("choices[].finish_reason", ChatField::FinishReason),
+    ("choices[].message", ChatField::Content),
     // Mistral writes what is more than text as parts.
-    ("choices[].delta.content[]", Field::Content),
-    ("choices[].delta.tool_calls[]", Field::Content),
-    ("choices[].delta.function_call", Field::Content),
-    ("choices[].delta.audio", Field::Content),
+    ("choices[].delta.content[]", ChatField::Content),
+    ("choices[].delta.tool_calls[]", ChatField::Content),
+    ("choices[].delta.function_call", ChatField::Content),
+    ("choices[].delta.audio", ChatField::Content),
     // Of embeddings.
-    ("data[]", Field::Content),
+    ("data[]", ChatField::Content),
 ];
 
 /// The texts of a choice, of which most chunks have one. Providers name reasoning differently.
@@ -138,33 +138,38 @@ const TEXTS: [&str; 6] = [
 
 impl Document {
     /// Takes a value, unless the documents before have `said` the same.
-    fn take(&mut self, field: Field, value: &Value<'_>, said: &Self) {
+    fn take(&mut self, field: ChatField, value: &Value<'_>, said: &Self) {
         match (field, value) {
-            (Field::Choice, Value::Object) => self.choice = Choice::default(),
-            (Field::Choice, Value::End) => self.choices.add(std::mem::take(&mut self.choice)),
-            (Field::Content, Value::Object | Value::String { .. }) => self.has_content = true,
-            (Field::Error, Value::Object | Value::String { .. }) => {
+            (ChatField::Choice, Value::Object) => self.choice = Choice::default(),
+            (ChatField::Choice, Value::End) => self.choices.add(std::mem::take(&mut self.choice)),
+            (ChatField::Content, Value::Object | Value::String { .. }) => self.has_content = true,
+            (ChatField::Error, Value::Object | Value::String { .. }) => {
                 self.error.get_or_insert_default();
             }
-            (_, Value::End | Value::Null) | (Field::Choice | Field::Content | Field::Error, _) => {}
-            (Field::ChoiceIndex, Value::Number(text)) => {
+            (_, Value::End | Value::Null)
+            | (ChatField::Choice | ChatField::Content | ChatField::Error, _) => {}
+            (ChatField::ChoiceIndex, Value::Number(text)) => {
                 self.choice.index = text.parse().unwrap_or(u32::MAX);
             }
-            (Field::Count(count), _) => self.counts.take(count, value),
-            (Field::Detail(detail), _) => self.error.get_or_insert_default().take(detail, value),
-            (Field::FinishReason, _) => {
+            (ChatField::Count(count), _) => self.counts.take(count, value),
+            (ChatField::Detail(detail), _) => {
+                self.error.get_or_insert_default().take(detail, value)
+            }
+            (ChatField::FinishReason, _) => {
                 let reason = id(*value);
                 self.choice.has_stopped |= reason.is_some();
                 self.finish_reason = reason.or(self.finish_reason.take());
             }
-            (Field::Model, _) => self.model = unless_said(&said.model, Model::as_str, value, model),
-            (Field::Response, _) => {
+            (ChatField::Model, _) => {
+                self.model = unless_said(&said.model, Model::as_str, value, model)
+            }
+            (ChatField::Response, _) => {
                 self.response = unless_said(&said.response, Id::as_str, value, id);
             }
-            (Field::Text, Value::String { text, cut }) => {
+            (ChatField::Text, Value::String { text, cut }) => {
                 self.has_content |= *cut || !text.is_empty();
             }
-            (Field::ChoiceIndex | Field::Text, _) => {}
+            (ChatField::ChoiceIndex | ChatField::Text, _) => {}
         }
     }
 
@@ -179,9 +184,9 @@ impl Document {
 }
 
 impl ReadAnswer for Completion {
-    type Field = Field;
+    type Field = ChatField;
 
-    fn paths(&self) -> &'static Paths<Field> {
+    fn paths(&self) -> &'static Paths<ChatField> {
         &PATHS
     }
 
@@ -189,7 +194,7 @@ impl ReadAnswer for Completion {
         self.limits = Limits::of(head);
     }
 
-    fn value(&mut self, field: Field, value: &Value<'_>) -> bool {
+    fn value(&mut self, field: ChatField, value: &Value<'_>) -> bool {
         self.current.take(field, value, &self.said);
         false
     }

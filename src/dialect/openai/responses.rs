@@ -72,7 +72,7 @@ impl Kind {
 
 /// What is read of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Field {
+pub(super) enum ResponseField {
     /// A value that is content by being there.
     Content,
     Count(Count),
@@ -90,52 +90,58 @@ pub(super) enum Field {
     Type,
 }
 
-static PATHS: LazyLock<Paths<Field>> = LazyLock::new(|| {
+static PATHS: LazyLock<Paths<ResponseField>> = LazyLock::new(|| {
     let of_response = ["", "response."].into_iter().flat_map(|place| {
         let counts = RESPONSES_COUNTS
-            .map(|(name, count)| (format!("{place}usage.{name}"), Field::Count(count)));
-        let details =
-            DETAILS.map(|(name, detail)| (format!("{place}error.{name}"), Field::Detail(detail)));
+            .map(|(name, count)| (format!("{place}usage.{name}"), ResponseField::Count(count)));
+        let details = DETAILS.map(|(name, detail)| {
+            (
+                format!("{place}error.{name}"),
+                ResponseField::Detail(detail),
+            )
+        });
         let others = OF_RESPONSE.map(|(name, field)| (format!("{place}{name}"), field));
         counts.into_iter().chain(details).chain(others)
     });
     let others = [
-        ("code", Field::OwnCode),
-        ("output[]", Field::Content),
-        ("type", Field::Type),
+        ("code", ResponseField::OwnCode),
+        ("output[]", ResponseField::Content),
+        ("type", ResponseField::Type),
     ];
     Paths::new(of_response.chain(others.map(|(path, field)| (path.to_owned(), field))))
 });
 
-const OF_RESPONSE: [(&str, Field); 5] = [
-    ("error", Field::Error),
-    ("id", Field::Response),
-    ("incomplete_details.reason", Field::Reason),
-    ("model", Field::Model),
-    ("status", Field::Status),
+const OF_RESPONSE: [(&str, ResponseField); 5] = [
+    ("error", ResponseField::Error),
+    ("id", ResponseField::Response),
+    ("incomplete_details.reason", ResponseField::Reason),
+    ("model", ResponseField::Model),
+    ("status", ResponseField::Status),
 ];
 
 impl Document {
-    fn take(&mut self, field: Field, value: &Value<'_>) {
+    fn take(&mut self, field: ResponseField, value: &Value<'_>) {
         match (field, value) {
-            (Field::Content, Value::Object) => self.has_content = true,
-            (Field::Error, Value::Object | Value::String { .. }) => {
+            (ResponseField::Content, Value::Object) => self.has_content = true,
+            (ResponseField::Error, Value::Object | Value::String { .. }) => {
                 self.error.get_or_insert_default();
             }
-            (_, Value::End | Value::Null) | (Field::Content | Field::Error, _) => {}
-            (Field::Count(count), _) => self.counts.take(count, value),
-            (Field::Detail(detail), _) => self.error.get_or_insert_default().take(detail, value),
-            (Field::Model, _) => self.model = model(*value),
-            (Field::Status, Value::Number(text)) => {
+            (_, Value::End | Value::Null) | (ResponseField::Content | ResponseField::Error, _) => {}
+            (ResponseField::Count(count), _) => self.counts.take(count, value),
+            (ResponseField::Detail(detail), _) => {
+                self.error.get_or_insert_default().take(detail, value)
+            }
+            (ResponseField::Model, _) => self.model = model(*value),
+            (ResponseField::Status, Value::Number(text)) => {
                 self.http_status = text.parse().ok();
                 self.own_error.take(Detail::Name, value);
             }
-            (Field::OwnCode, _) => self.own_error.take(Detail::Name, value),
-            (Field::Reason, _) => self.reason = id(*value),
-            (Field::Response, _) => self.response = id(*value),
-            (Field::Status, _) => self.status = id(*value),
-            (Field::Type, Value::String { text, .. }) => self.kind = Kind::of(text),
-            (Field::Type, _) => {}
+            (ResponseField::OwnCode, _) => self.own_error.take(Detail::Name, value),
+            (ResponseField::Reason, _) => self.reason = id(*value),
+            (ResponseField::Response, _) => self.response = id(*value),
+            (ResponseField::Status, _) => self.status = id(*value),
+            (ResponseField::Type, Value::String { text, .. }) => self.kind = Kind::of(text),
+            (ResponseField::Type, _) => {}
         }
     }
 
@@ -176,9 +182,9 @@ impl Document {
 }
 
 impl ReadAnswer for Response {
-    type Field = Field;
+    type Field = ResponseField;
 
-    fn paths(&self) -> &'static Paths<Field> {
+    fn paths(&self) -> &'static Paths<ResponseField> {
         &PATHS
     }
 
@@ -186,7 +192,7 @@ impl ReadAnswer for Response {
         self.limits = Limits::of(head);
     }
 
-    fn value(&mut self, field: Field, value: &Value<'_>) -> bool {
+    fn value(&mut self, field: ResponseField, value: &Value<'_>) -> bool {
         self.current.take(field, value);
         false
     }
