@@ -23,11 +23,11 @@ fn exchanges() -> Vec<(String, String, Option<&'static str>)> {
         "GET /ws/live HTTP/1.1\r\nHost: {HOST}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
     );
     let usage = r#"{"object":"chat.completion","usage":{"prompt_tokens":3,"total_tokens":5}}"#;
-    let chat = "/v1beta/openai/chat/completions";
+    let speech = "/v1beta/openai/audio/speech";
     vec![
-        (post(chat), answer("application/json", usage), Some("usage")),
+        (post(speech), answer("application/json", usage), Some("usage")),
         (
-            post(chat),
+            post(speech),
             answer("text/event-stream", "data: {}\n\n"),
             Some("event_stream"),
         ),
@@ -93,7 +93,7 @@ async fn what_is_not_read_is_counted_and_passes_unchanged() {
         "no call"
     );
     assert!(
-        !exposition.contains("canary") && !exposition.contains("completions"),
+        !exposition.contains("canary") && !exposition.contains("speech"),
         "no path is a label"
     );
     stage.app.stop(std::future::pending()).await;
