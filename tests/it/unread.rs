@@ -25,7 +25,11 @@ fn exchanges() -> Vec<(String, String, Option<&'static str>)> {
     let usage = r#"{"object":"chat.completion","usage":{"prompt_tokens":3,"total_tokens":5}}"#;
     let speech = "/v1beta/openai/audio/speech";
     vec![
-        (post(speech), answer("application/json", usage), Some("usage")),
+        (
+            post(speech),
+            answer("application/json", usage),
+            Some("usage"),
+        ),
         (
             post(speech),
             answer("text/event-stream", "data: {}\n\n"),
