@@ -24,6 +24,11 @@ pub fn fuzz_dialects(bytes: &[u8]) {
         "cloudcode-pa.googleapis.com",
         "generativelanguage.googleapis.com",
         "aiplatform.googleapis.com",
+        "api.anthropic.com",
+        "api.openai.com",
+        "chatgpt.com",
+        "bedrock-runtime.us-east-1.amazonaws.com",
+        "localhost",
     ];
     let Some(host) = hosts
         .iter()

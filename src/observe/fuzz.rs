@@ -1,5 +1,5 @@
-//! Entries for fuzzers: any bytes, as a connection of either protocol, as server-sent events, as
-//! JSON.
+//! Entries for fuzzers: any bytes, as a connection of either protocol, as server-sent events, as an
+//! event stream of AWS, as a WebSocket, as JSON.
 //!
 //! They must be survived without a panic, and where they are cut must make no difference. Each
 //! entry panics when a promise of its reader is broken.
@@ -8,11 +8,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
+use super::eventstream::{EventStreamMessages, EventStreamReader, Headers};
 use super::exchange::{Exchange, ExchangeEnd, Listed, OpenExchange, RequestHead, ResponseHead};
 use super::framing::Framing;
 use super::json::{MAX_DEPTH, MAX_TEXT_BYTES, PathReader, Paths, Status, Value};
 use super::memory::Memory;
 use super::sse::{SseEvents, SseScanner};
+use super::websocket::{Messages, WebSocket};
 use super::{Alpn, Direction, End, Observer};
 use crate::record::{Fact, Record};
 
@@ -63,6 +65,50 @@ pub fn fuzz_sse(bytes: &[u8]) {
         whole.0.iter().map(|(data, _)| data.len()).sum::<usize>() <= stream.len(),
         "no data but the stream's"
     );
+}
+
+/// Reads the bytes as an event stream of AWS, in pieces and at once: the same messages either way,
+/// and no payload but the stream's.
+pub fn fuzz_event_stream(bytes: &[u8]) {
+    let Some((size, stream)) = piece_size(bytes) else {
+        return;
+    };
+    let read = |size: usize| {
+        let (mut reader, mut messages) = (EventStreamReader::default(), Payloads::default());
+        let read = stream
+            .chunks(size)
+            .try_for_each(|piece| reader.feed(piece, &mut messages));
+        (read, messages.complete)
+    };
+    let (whole, pieces) = (read(stream.len().max(1)), read(size));
+    assert_eq!(whole, pieces, "in pieces of {size}");
+    assert!(whole.1.len() <= stream.len(), "no payload but the stream's");
+}
+
+/// Reads the bytes as what follows an upgrade to WebSocket, compressed or not, in pieces and at
+/// once: the same messages either way.
+pub fn fuzz_web_socket(bytes: &[u8]) {
+    let Some((size, stream)) = piece_size(bytes) else {
+        return;
+    };
+    for extensions in [
+        "",
+        "permessage-deflate",
+        "permessage-deflate; server_no_context_takeover",
+    ] {
+        let read = |size: usize| {
+            let mut socket = WebSocket::new(extensions, &Memory::default());
+            let mut messages = Payloads::default();
+            let read = stream
+                .chunks(size)
+                .try_for_each(|piece| socket.read(Direction::ToAgent, piece, &mut messages));
+            (read, messages.complete)
+        };
+        let (whole, pieces) = (read(stream.len().max(1)), read(size));
+        // How much of damaged data is decompressed depends on how much is there at once, but never
+        // which messages are complete.
+        assert_eq!(whole, pieces, "{extensions} in pieces of {size}");
+    }
 }
 
 /// Reads the bytes as a JSON document, in pieces and at once: the same values either way, and
@@ -120,6 +166,39 @@ fn piece_size(bytes: &[u8]) -> Option<(usize, &[u8])> {
     bytes
         .split_first()
         .map(|(size, rest)| (usize::from(*size).max(1), rest))
+}
+
+/// The payloads of complete messages, one after another.
+#[derive(Default)]
+struct Payloads {
+    current: Vec<u8>,
+    complete: Vec<u8>,
+}
+
+impl EventStreamMessages for Payloads {
+    fn begin(&mut self, _: &Headers) {
+        self.current.clear();
+    }
+
+    fn payload(&mut self, fragment: &[u8]) {
+        self.current.extend_from_slice(fragment);
+    }
+
+    fn end(&mut self) {
+        self.complete.append(&mut self.current);
+    }
+}
+
+impl Messages for Payloads {
+    fn fragment(&mut self, _: Direction, payload: &[u8]) {
+        self.current.extend_from_slice(payload);
+    }
+
+    fn end_message(&mut self, _: Direction) {
+        self.complete.append(&mut self.current);
+    }
+
+    fn close(&mut self, _: Direction) {}
 }
 
 /// Paths of every kind.

@@ -13,18 +13,21 @@ use gravimeter::config::fuzz::fuzz_config;
 use gravimeter::dialect::fuzz::fuzz_dialects;
 use gravimeter::ledger::fuzz::fuzz_ledger;
 use gravimeter::observe::Alpn;
-use gravimeter::observe::fuzz::{fuzz_framing, fuzz_json, fuzz_sse};
+use gravimeter::observe::fuzz::{
+    fuzz_event_stream, fuzz_framing, fuzz_json, fuzz_sse, fuzz_web_socket,
+};
 use gravimeter::tls::hello::fuzz::fuzz_client_hello;
 
 /// A reader, by the name of its target, and inputs to begin with.
 type Target = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
 
-const TARGETS: [Target; 11] = [
+const TARGETS: [Target; 13] = [
     ("client_hello", fuzz_client_hello, seeds::client_hello),
     ("config", fuzz_config, seeds::config),
     ("dialects", fuzz_dialects, seeds::dialects),
     ("differences", fuzz_differences, seeds::differences),
     ("documents", fuzz_documents, seeds::documents),
+    ("event_stream", fuzz_event_stream, seeds::event_stream),
     ("frames", fuzz_frames, seeds::frames),
     (
         "framing_http1",
@@ -39,6 +42,7 @@ const TARGETS: [Target; 11] = [
     ("json", fuzz_json, seeds::json),
     ("ledger", fuzz_ledger, seeds::ledger),
     ("sse", fuzz_sse, seeds::sse),
+    ("web_socket", fuzz_web_socket, seeds::web_socket),
 ];
 
 /// Mutations of each target's inputs in every run.

@@ -28,14 +28,26 @@ fn fixtures(name: &str) -> Vec<PathBuf> {
 
 /// Each recorded exchange: what the agent sent and what it got.
 fn exchanges() -> Vec<(Vec<u8>, Vec<u8>)> {
+    ["anthropic", "bedrock", "gemini", "ollama", "openai"]
+        .into_iter()
+        .flat_map(exchanges_of)
+        .collect()
+}
+
+fn exchanges_of(dialect: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
     let read = |folder: &PathBuf, name: &str| fs::read(folder.join(name)).expect("a fixture");
-    fixtures("gemini")
+    fixtures(dialect)
         .iter()
+        .filter(|path| path.is_dir())
         .map(|folder| (read(folder, "request.http"), read(folder, "response.http")))
         .collect()
 }
 
 fn bodies() -> Vec<Vec<u8>> {
+    bodies_of(exchanges())
+}
+
+fn bodies_of(exchanges: Vec<(Vec<u8>, Vec<u8>)>) -> Vec<Vec<u8>> {
     let body = |message: &[u8]| {
         let at = message
             .windows(4)
@@ -43,7 +55,7 @@ fn bodies() -> Vec<Vec<u8>> {
             .expect("a head");
         message[at + 4..].to_vec()
     };
-    exchanges()
+    exchanges
         .iter()
         .flat_map(|(request, response)| [body(request), body(response)])
         .collect()
@@ -131,6 +143,15 @@ pub fn sse() -> Vec<Vec<u8>> {
             .chain(odd.map(<[u8]>::to_vec))
             .collect(),
     )
+}
+
+pub fn event_stream() -> Vec<Vec<u8>> {
+    in_pieces(bodies_of(exchanges_of("bedrock")))
+}
+
+/// What both ends say after the upgrade.
+pub fn web_socket() -> Vec<Vec<u8>> {
+    in_pieces(bodies_of(exchanges_of("websocket")))
 }
 
 pub fn json() -> Vec<Vec<u8>> {
