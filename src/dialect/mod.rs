@@ -36,13 +36,15 @@
 //! | `provider_trace` | `traceId` or the field `x-cloudaicompanion-trace-id` | | |
 //! | `response` | `responseId` | `id` of the message | `id` of the completion or response |
 //!
-//! A new dialect is a module with a [`Dialect`], a line in `DIALECTS`, a column in this table and
+//! A new dialect is a module with a `Dialect`, a line in `DIALECTS`, a column in this table and
 //! fixtures.
 
 mod answer;
 mod anthropic;
 mod bedrock;
 mod body;
+mod call;
+mod contents;
 #[doc(hidden)]
 pub mod fuzz;
 mod gemini;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::CallHead;
-use super::observer::{EXCHANGE_BYTES, LiveCall};
+use super::call::{EXCHANGE_BYTES, LiveCall};
 use super::request::ReadRequestBody;
 use crate::observe::exchange::{Exchange, ExchangeEnd, RequestHead, ResponseHead, Session};
 use crate::observe::memory::Memory;
@@ -61,7 +61,7 @@ impl Exchange for Upgrade {
         Some(Box::new(LiveSession {
             socket: Some(WebSocket::new(extensions, &shared.memory)),
             calls: Calls {
-                // Each answer is one like that to a POST; the field of the upgrade hold for all.
+                // Each answer is read like one to a POST; the fields of the upgrade hold for all.
                 answer_head: ResponseHead {
                     status: 200,
                     fields: head.fields.clone(),

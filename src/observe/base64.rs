@@ -137,6 +137,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::seeds::usual())]
+
         #[test]
         fn any_chunking_gives_what_the_whole_text_says(text in "[A-Za-z0-9+/]{0,600}={0,2}", size in 1..9usize) {
             let whole = decode([text.as_bytes()]);

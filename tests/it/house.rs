@@ -190,13 +190,12 @@ fn files_stay_one_idea() {
 }
 
 /// Production files above the ceiling. None is added; what becomes shorter leaves the list.
-const LONG_FILES: [&str; 10] = [
+const LONG_FILES: [&str; 9] = [
     "cascade/conversation/mod.rs",
     "cascade/follow/session.rs",
     "cascade/read/trajectory.rs",
     "cascade/state/mod.rs",
     "demo/agent/context.rs",
-    "dialect/observer.rs",
     "export/otlp/config.rs",
     "observe/http2/mod.rs",
     "observe/json/mod.rs",

@@ -187,6 +187,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::seeds::usual())]
+
         #[test]
         fn any_chunking_gives_the_event(
             event in prop::collection::vec(any::<u8>(), 0..400),

@@ -197,6 +197,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::seeds::usual())]
+
         #[test]
         fn whatever_is_named_stands_in_the_text(text in "(agent|[a-z/0-9-]{0,9})(/(179c837c-8253-4105-902c-d37299fc89d0|[0-9]{0,14}|[ -~]{0,40})){0,6}") {
             let id = RequestId::parse(&text);

@@ -375,6 +375,8 @@ fn a_total_is_one_of_the_counts_that_stand_beside_it() {
 }
 
 proptest! {
+    #![proptest_config(crate::seeds::usual())]
+
     /// Whatever the counts are, a reading that agrees adds up, with and without what was cached,
     /// and no other one is exact.
     #[test]

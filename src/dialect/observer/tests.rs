@@ -1,12 +1,14 @@
 mod wire;
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
 use crate::dialect::tests::{Facts, connection};
-use crate::observe::exchange::Fields;
+use crate::observe::exchange::{ExchangeEnd, Fields, ResponseHead};
 use crate::observe::{Alpn, Direction, End};
-use crate::record::{Outcome, Quality, TokenKind};
+use crate::record::{Call, Correlation, Model, Operation, Outcome, Quality, TokenKind, UsageTotal};
 
 /// One exchange, driven step by step; `at` of a step is in milliseconds after the request's first
 /// byte.
@@ -262,6 +264,8 @@ fn what_is_compressed_and_left_by_the_agent_is_no_failure_to_decode() {
 }
 
 proptest! {
+    #![proptest_config(crate::seeds::usual())]
+
     /// Whatever the order in which frames come: where they are cut makes no difference, and a
     /// stream of which the end of the message was not seen is never exact or in order.
     #[test]

@@ -258,6 +258,8 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
+    #![proptest_config(crate::seeds::usual())]
+
     #[test]
     fn any_chunking_gives_what_the_format_says(
         stream in stream(),

@@ -1,0 +1,400 @@
+//! One call under way: its request and its answer in, one [`Fact::Call`] out, however it ends.
+//!
+//! A call is recorded when its exchange ends, or when it is dropped unfinished (an observer that
+//! panicked, a process that shuts down). What could not be read is recorded once for each call and
+//! lowers the quality of its figures.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::CallHead;
+use super::answer::{AnswerHead, ReadBody, Said};
+use super::contents::Contents;
+use super::request::ReadRequestBody;
+use super::verdict::{Evidence, is_success};
+use crate::observe::Connection;
+use crate::observe::exchange::{Exchange, ExchangeEnd, RequestHead, ResponseHead};
+use crate::observe::memory::Share;
+use crate::record::{
+    Call, CallIds, CallStarted, ContentChunks, Correlation, Fact, Model, ObserverFailure,
+    Operation, Quota, RateLimit, RateLimitReason, Record, Timing, TokenUsage, TraceParent,
+    UsageTotal,
+};
+
+/// A call that is under way.
+pub(super) struct LiveCall {
+    number: u64,
+    connection: Connection,
+    record: Arc<dyn Record>,
+    /// What is kept of the call itself, out of the memory that its bodies take theirs from.
+    share: Share,
+    head: CallHead,
+    request: Box<dyn ReadRequestBody>,
+    /// The span that the agent says it is part of.
+    parent: Option<TraceParent>,
+    /// In a box of its own: an agent may ask for much more than is answered.
+    response: Option<Box<Response>>,
+    begun: Instant,
+    /// The last time that anything was seen.
+    last: Instant,
+    contents: Option<Contents>,
+    /// A failure has been stated.
+    failed: bool,
+    ended: bool,
+}
+
+struct Response {
+    /// `None` for an answer over a socket, which has none of its own.
+    status: Option<u16>,
+    retry_after: Option<Duration>,
+    body: Box<dyn ReadBody>,
+}
+
+impl Exchange for LiveCall {
+    fn request_body(&mut self, bytes: &[u8], at: Instant) {
+        self.last = at;
+        if let Err(failure) = self.request.feed(bytes) {
+            self.fail(failure);
+        }
+    }
+
+    fn response_head(&mut self, head: &ResponseHead, at: Instant) {
+        self.answer(Some(head.status), head, at);
+    }
+
+    fn response_body(&mut self, bytes: &[u8], at: Instant) {
+        self.last = at;
+        let Some(response) = &mut self.response else {
+            return;
+        };
+        let contents = response.body.feed(bytes);
+        self.contents(contents, at);
+    }
+
+    fn end(mut self: Box<Self>, end: ExchangeEnd, at: Instant) {
+        self.last = at;
+        self.state(end);
+    }
+}
+
+impl Drop for LiveCall {
+    fn drop(&mut self) {
+        self.state(ExchangeEnd::Shutdown);
+    }
+}
+
+impl LiveCall {
+    /// A call whose request has begun with this head.
+    pub(super) fn begin(
+        call: CallHead,
+        head: &RequestHead,
+        connection: Connection,
+        record: Arc<dyn Record>,
+        share: Share,
+        at: Instant,
+    ) -> Self {
+        let request = (call.request)(head, share.memory());
+        let parent = head.fields.trace_parent;
+        Self::begin_with(call, request, parent, connection, record, share, at)
+    }
+
+    /// Records that a call has begun, whose request is read by this reader.
+    pub(super) fn begin_with(
+        call: CallHead,
+        request: Box<dyn ReadRequestBody>,
+        parent: Option<TraceParent>,
+        connection: Connection,
+        record: Arc<dyn Record>,
+        share: Share,
+        at: Instant,
+    ) -> Self {
+        let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
+        record.record(Fact::CallStarted(CallStarted {
+            number,
+            provider: call.provider,
+            host: connection.host.clone(),
+            operation: call.operation,
+            model: call.model.clone(),
+            started_at: connection.wall_clock(at),
+        }));
+        Self {
+            parent,
+            number,
+            connection,
+            record,
+            request,
+            share,
+            head: call,
+            response: None,
+            begun: at,
+            last: at,
+            contents: None,
+            failed: false,
+            ended: false,
+        }
+    }
+
+    fn answer(&mut self, status: Option<u16>, head: &ResponseHead, at: Instant) {
+        self.last = at;
+        let of = AnswerHead {
+            provider: self.head.provider,
+            head,
+            expects_events: self.head.expects_events,
+            memory: self.share.memory(),
+        };
+        self.response = Some(Box::new(Response {
+            status,
+            retry_after: head.fields.retry_after_seconds.map(Duration::from_secs),
+            body: (self.head.answer)(of),
+        }));
+    }
+
+    /// The answer begins, unless it has, on a socket: it has no status of its own.
+    pub(super) fn answer_over_socket(&mut self, head: &ResponseHead, at: Instant) {
+        if self.response.is_none() {
+            self.answer(None, head, at);
+        }
+    }
+
+    /// Whether the answer has come to its last word.
+    pub(super) fn has_last_word(&self) -> bool {
+        let response = self.response.as_ref();
+        response.is_some_and(|response| response.body.is_whole(ExchangeEnd::Truncated))
+    }
+
+    /// So many parts that bear content were completed at this time.
+    fn contents(&mut self, count: usize, at: Instant) {
+        let following = Contents::add(&mut self.contents, count, at);
+        let Some((count, gap)) = following.filter(|_| self.is_streamed()) else {
+            return;
+        };
+        let (provider, model) = (self.head.provider, self.model());
+        self.record.record(Fact::ContentChunks(ContentChunks {
+            provider,
+            model,
+            gap,
+            count,
+        }));
+    }
+
+    fn model(&self) -> Model {
+        let named = self.head.model.as_ref().or_else(|| self.request.model());
+        named.cloned().unwrap_or_else(Model::unknown)
+    }
+
+    /// States a failure, unless one has been stated for this call.
+    fn fail(&mut self, failure: ObserverFailure) {
+        if !std::mem::replace(&mut self.failed, true) {
+            self.record.record(Fact::ObserverFailed(failure));
+        }
+    }
+
+    /// States the call, once.
+    fn state(&mut self, end: ExchangeEnd) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        let contents = self
+            .response
+            .as_mut()
+            .map_or(0, |response| response.body.finish(end));
+        self.contents(contents, self.last);
+        let failure = self
+            .response
+            .as_ref()
+            .and_then(|response| response.body.failure());
+        if let Some(failure) = failure {
+            self.fail(failure);
+        }
+        let said = self.said();
+        let call = self.call(end, failure.is_some(), &said);
+        if let Some(quota) = used_up(&call, &said) {
+            self.record.record(Fact::Quota(quota));
+        }
+        if let Some(total) = self.total(&said) {
+            self.record.record(Fact::TotalCompared {
+                provider: call.provider,
+                total,
+            });
+        }
+        let others: Vec<_> = said
+            .other_models
+            .into_iter()
+            .map(|(model, usage)| self.part_of(&call, model, usage))
+            .collect();
+        self.record.record(Fact::Call(Box::new(call)));
+        others.into_iter().for_each(|part| self.state_part(part));
+    }
+
+    fn said(&self) -> Said {
+        let now = self.connection.wall_clock(self.last);
+        let response = self.response.as_ref();
+        response.map_or_else(Said::default, |response| response.body.said(now))
+    }
+
+    fn call(&self, end: ExchangeEnd, unreadable: bool, said: &Said) -> Call {
+        let response = self.response.as_deref();
+        let rate_limit = response.and_then(|response| response.rate_limit(said));
+        let ids = CallIds {
+            provider_trace: said.trace.clone(),
+            response: said.response.clone(),
+            ..self.request.ids()
+        };
+        let evidence = Evidence {
+            operation: self.operation(),
+            status: said
+                .status
+                .or(response.and_then(|response| response.status)),
+            rate_limited: rate_limit.is_some(),
+            error_in_answer: said.error.is_some(),
+            has_usage: !said.usage.is_unreported(),
+            is_sound: said.is_sound,
+            has_ended: response.is_some_and(|response| response.body.is_whole(end)),
+            unreadable,
+            end,
+        };
+        Call {
+            number: self.number,
+            provider: self.head.provider,
+            host: self.connection.host.clone(),
+            operation: evidence.operation,
+            model: self.model(),
+            counted_as: None,
+            served_model: said.served_model.clone(),
+            outcome: evidence.outcome(),
+            status: evidence.status,
+            streamed: self.is_streamed(),
+            finish_reason: said.finish_reason.clone(),
+            rate_limit,
+            usage: said.usage,
+            quality: evidence.quality(),
+            cost: None,
+            timing: self.timing(),
+            port: self.connection.port,
+            parent: self.parent,
+            trace: None,
+            setup: self.connection.setup.clone(),
+            correlation: Correlation {
+                cascade: None,
+                method: self.request.method(),
+            },
+            ids,
+        }
+    }
+
+    /// The part of an exchange that another model answered, as a call of its own: it has a price of
+    /// its own, and ran within the time of the whole.
+    fn part_of(&self, call: &Call, model: Model, usage: TokenUsage) -> Call {
+        Call {
+            number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
+            served_model: Some(model.clone()),
+            model,
+            usage,
+            finish_reason: None,
+            setup: None,
+            timing: Timing {
+                time_to_first_chunk: None,
+                content_duration: None,
+                ..call.timing
+            },
+            ..call.clone()
+        }
+    }
+
+    fn state_part(&self, part: Call) {
+        self.record.record(Fact::CallStarted(CallStarted {
+            number: part.number,
+            provider: part.provider,
+            host: part.host.clone(),
+            operation: part.operation,
+            model: Some(part.model.clone()),
+            started_at: part.timing.started_at,
+        }));
+        self.record.record(Fact::Call(Box::new(part)));
+    }
+
+    /// How the total compares with its parts, where an answer reports any of them.
+    fn total(&self, said: &Said) -> Option<UsageTotal> {
+        let is_answer = self
+            .response
+            .as_ref()
+            .is_some_and(|response| response.is_answer(said));
+        let reports = said.total != UsageTotal::Absent || !said.usage.is_unreported();
+        (is_answer && reports).then_some(said.total)
+    }
+
+    /// The body may tell what a generation is for; of other operations the path says it all.
+    fn operation(&self) -> Operation {
+        match self.head.operation {
+            Operation::Chat => self.request.operation().unwrap_or(Operation::Chat),
+            other => other,
+        }
+    }
+
+    fn is_streamed(&self) -> bool {
+        self.response.as_ref().is_some_and(|response| {
+            response.status.is_none_or(is_success) && response.body.is_stream()
+        })
+    }
+
+    fn timing(&self) -> Timing {
+        let several = self
+            .contents
+            .filter(|contents| contents.several && self.is_streamed());
+        Timing {
+            started_at: self.connection.wall_clock(self.begun),
+            duration: self.last.saturating_duration_since(self.begun),
+            time_to_first_chunk: self
+                .contents
+                .map(|contents| contents.first.saturating_duration_since(self.begun)),
+            content_duration: several
+                .map(|contents| contents.last.saturating_duration_since(contents.first)),
+        }
+    }
+}
+
+impl Response {
+    /// The rate limit that the response is, or that an error inside it tells of.
+    fn rate_limit(&self, said: &Said) -> Option<RateLimit> {
+        if said.error.is_none() && self.is_answer(said) {
+            return None;
+        }
+        let (error, status) = (said.error.unwrap_or_default(), said.status.or(self.status));
+        error.rate_limit(status.unwrap_or(SUCCESS), self.retry_after)
+    }
+
+    /// Whether the status, be it one inside of the answer, says that the request was not refused.
+    fn is_answer(&self, said: &Said) -> bool {
+        said.status.or(self.status).is_none_or(is_success)
+    }
+}
+
+/// The quota that a refusal says is used up, when it also says until when.
+fn used_up(call: &Call, said: &Said) -> Option<Quota> {
+    let limit = call
+        .rate_limit
+        .filter(|limit| limit.reason == RateLimitReason::QuotaExhausted)?;
+    let window = said.error?.window?;
+    let (provider, model) = (call.provider, call.model.clone());
+    let named = model != Model::unknown() && limit.resets_at.is_some();
+    named.then_some(Quota {
+        provider,
+        model,
+        window,
+        remaining: 0.0,
+        resets_at: limit.resets_at,
+    })
+}
+
+/// What an exchange takes beside the windows of its bodies, in bytes: some 2 KiB, and up to 6 more
+/// for the shape of its documents. An agent opens thousands of them with as many bytes as an answer
+/// has.
+pub(super) const EXCHANGE_BYTES: usize = 8 << 10;
+
+/// What stands for the status of an answer over a socket.
+const SUCCESS: u16 = 200;
+
+/// The number of the next call, from 1: unique in the process, so that what is learned later finds
+/// its call.
+static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
