@@ -327,16 +327,19 @@ async fn check_ledger(whole: &Whole, totals: &Value) {
         assert_eq!(Some(sum), totals["total_tokens"].as_u64(), "by {by}");
     }
     let file = rusqlite::Connection::open(whole.state.path().join("ledger.db")).expect("a ledger");
-    for kind in [
-        "input",
-        "cache_read",
-        "cache_write",
-        "tool_input",
-        "output",
-        "thinking",
+    for (kind, columns) in [
+        ("input", "input"),
+        ("cache_read", "cache_read"),
+        (
+            "cache_write",
+            "coalesce(cache_write_5m, 0) + coalesce(cache_write_1h, 0)",
+        ),
+        ("tool_input", "tool_input"),
+        ("output", "output"),
+        ("thinking", "thinking"),
     ] {
         for table in ["calls", "usage_slots", "cascade_slots"] {
-            let sum = file.query_row(&format!("SELECT sum({kind}) FROM {table}"), [], |row| {
+            let sum = file.query_row(&format!("SELECT sum({columns}) FROM {table}"), [], |row| {
                 row.get::<_, Option<i64>>(0)
             });
             let shown = totals[format!("{kind}_tokens")].as_u64();
