@@ -337,6 +337,28 @@ mod tests {
     }
 
     #[test]
+    fn a_header_field_names_the_conversation_without_confirmation() {
+        let mut index = ConversationIndex::default();
+        let ids = CallIds {
+            conversation: Some(id("c")),
+            ..CallIds::default()
+        };
+        assert_eq!(
+            index.find(&ids, CorrelationMethod::RequestId),
+            Found::Unconfirmed(id("c"))
+        );
+        assert_eq!(
+            index.find(&ids, CorrelationMethod::Header),
+            found("c", CorrelationMethod::Header)
+        );
+        index.set_root(&id("c"), &id("root"));
+        assert_eq!(
+            index.find(&ids, CorrelationMethod::Header),
+            found("root", CorrelationMethod::Header)
+        );
+    }
+
+    #[test]
     fn a_subagent_works_for_its_root() {
         let mut index = ConversationIndex::default();
         index.add_trajectory(&id("t"), &id("grandchild"));

@@ -399,6 +399,23 @@ fn every_socket_gives_its_calls_wherever_it_is_cut() {
 }
 
 #[test]
+fn a_socket_is_idle_between_its_calls() {
+    let two_calls = sockets()
+        .into_iter()
+        .find(|(case, _)| case.name.ends_with("/two_calls"));
+    let (case, turns) = two_calls.expect("a socket with two calls");
+    case.observed(|observer, at| {
+        let mut is_idle = Vec::new();
+        for (direction, bytes) in &turns {
+            observer.bytes(*direction, bytes, at);
+            is_idle.push(observer.is_between_exchanges());
+        }
+        // The upgrade and its answer, a call and its answer, and another one.
+        assert_eq!(is_idle, [false, true, false, true, false, true]);
+    });
+}
+
+#[test]
 fn every_truncation_gives_one_call_that_never_claims_too_much() {
     for case in cases() {
         let expected = case.expected["calls"].as_array().unwrap();
