@@ -448,7 +448,9 @@ impl Conversation {
             run.worked = Some(observation.now.at);
             run.has_failed = false;
         }
-        run.was_canceled |= status == Some(RunStatus::Canceling);
+        // The agent's list is older than the steps: it may still speak of the run before.
+        let is_stale = is_new && observation.source == UpdateSource::Polling;
+        run.was_canceled |= status == Some(RunStatus::Canceling) && !is_stale;
         run.has_failed |= status == Some(RunStatus::Error);
         if !(is_new && works) {
             run.has_generated |= reported

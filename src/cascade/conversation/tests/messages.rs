@@ -153,3 +153,20 @@ fn messages_that_come_between_two_steps_are_of_one_run() {
     assert_eq!(scenario.say_runs(5.0, idle().steps(2, turn)), ["1-"]);
     assert_eq!(scenario.finish(5.0), ["1-4 ok"]);
 }
+
+#[test]
+fn a_list_that_still_speaks_of_the_canceled_run_does_not_cancel_the_next_one() {
+    let mut scenario = Scenario::polling();
+    scenario.say(0.0, idle().steps(0, [input(-100.0), answer(-50.0)]));
+    scenario.say(1.0, running().steps(2, [input(1.0)]));
+    let canceled = Step {
+        completed_at: Some(wall(1_000_002.0)),
+        ..step(StepKind::PlannerResponse, StepStatus::Canceled)
+    };
+    let late = status(RunStatus::Canceling).steps(3, [canceled, input(2.5)]);
+    assert_eq!(scenario.say_runs(3.0, late), ["1-2 canceled", "2.5-"]);
+    scenario.say(4.0, idle().steps(5, [answer(3.5)]));
+    let ended = scenario.finish(4.0);
+    assert_eq!(ended.len(), 1);
+    assert!(ended[0].ends_with(" ok"), "{ended:?}");
+}
