@@ -7,8 +7,8 @@ use crate::observe::exchange::{ExchangeEnd, ResponseHead};
 use crate::observe::json::{Paths, Value};
 use crate::observe::memory::Memory;
 use crate::record::{
-    Id, Model, ObserverFailure, Provider, QuotaWindow, RateLimit, RateLimitReason, TokenUsage,
-    UsageTotal,
+    Id, ModalitySplits, Model, ObserverFailure, Provider, QuotaWindow, RateLimit, RateLimitReason,
+    TokenUsage, UsageTotal,
 };
 
 /// Reads the JSON documents of one answer: a single one, the elements of an array, lines, or the
@@ -66,6 +66,8 @@ pub(super) struct Said {
     pub(super) usage: TokenUsage,
     /// How the provider's own total compares with them.
     pub(super) total: UsageTotal,
+    /// What they stand for, as it is reported: a split may exceed its sum.
+    pub(super) modalities: ModalitySplits,
     /// Nothing contradicts them, and nothing was generated of which no count tells.
     pub(super) is_sound: bool,
     /// Other models that answered a part of the same exchange, and their tokens.

@@ -17,9 +17,9 @@ use crate::observe::Connection;
 use crate::observe::exchange::{Exchange, ExchangeEnd, RequestHead, ResponseHead};
 use crate::observe::memory::Share;
 use crate::record::{
-    Call, CallIds, CallStarted, ContentChunks, Correlation, Fact, Model, ObserverFailure,
-    Operation, Quota, RateLimit, RateLimitReason, Record, Timing, TokenUsage, TraceParent,
-    UsageTotal,
+    Call, CallIds, CallStarted, ContentChunks, Correlation, Fact, ModalitySplits, Model,
+    ObserverFailure, Operation, Quota, RateLimit, RateLimitReason, Record, Timing, TokenUsage,
+    TraceParent, UsageTotal,
 };
 
 /// A call that is under way.
@@ -268,6 +268,7 @@ impl LiveCall {
             finish_reason: said.finish_reason.clone(),
             rate_limit,
             usage: said.usage,
+            modalities: said.modalities.within(&said.usage.counts()),
             quality: evidence.quality(),
             cost: None,
             timing: self.timing(),
@@ -291,6 +292,7 @@ impl LiveCall {
             served_model: Some(model.clone()),
             model,
             usage,
+            modalities: ModalitySplits::default(),
             finish_reason: None,
             setup: None,
             timing: Timing {

@@ -74,12 +74,13 @@ fn value(kind: u8, text: &[u8]) -> Value {
 
 /// The tables, and a letter for each column: an integer, one that may be missing, a real, a text,
 /// one that may be missing.
-const TABLES: [(&str, &str); 5] = [
+const TABLES: [(&str, &str); 6] = [
     ("calls", "iiinnssssttstnitsnnnnnnntsttttt"),
     ("usage_slots", "issssssiiiiiiiiii"),
     ("cascade_slots", "issssssiiiiiiiiii"),
     ("counts", "ssi"),
     ("kept", "si"),
+    ("modality_tokens", "sssssi"),
 ];
 
 /// A file of more rows says nothing new.

@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use super::label::label;
 use super::{
-    CallIds, ConnectionSetup, Correlation, Cost, Host, Model, Quality, TokenUsage, TraceContext,
-    TraceParent,
+    CallIds, ConnectionSetup, Correlation, Cost, Host, ModalitySplits, Model, Quality, TokenUsage,
+    TraceContext, TraceParent,
 };
 
 label! {
@@ -167,6 +167,8 @@ pub struct Call {
     pub rate_limit: Option<RateLimit>,
     /// The tokens.
     pub usage: TokenUsage,
+    /// What they stand for, as far as the provider says. No split exceeds its sum.
+    pub modalities: ModalitySplits,
     /// How far the tokens can be trusted.
     pub quality: Quality,
     /// What the tokens cost at the list price of the day on which the call began. `None` while

@@ -14,6 +14,7 @@ pub mod quota;
 mod refusal;
 mod request;
 mod request_id;
+mod split;
 mod telemetry;
 #[cfg(test)]
 mod tests;

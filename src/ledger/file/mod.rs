@@ -6,6 +6,7 @@ mod columns;
 pub(super) mod disk;
 pub(super) mod grouping;
 pub(super) mod heal;
+mod modalities;
 pub(super) mod open;
 pub(super) mod query;
 pub(super) mod queue;

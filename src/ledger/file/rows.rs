@@ -164,6 +164,7 @@ impl<'a> Rows<'a> {
             self.rollups
                 .add_usage(&share, call.operation.as_str(), reason);
             self.rollups.add_cascade(&share, 1);
+            self.rollups.add_modalities(&share, call);
         }
         Ok(())
     }
