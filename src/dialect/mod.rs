@@ -2,8 +2,8 @@
 //! models or quotas, and which of their bytes mean what.
 //!
 //! Each family of providers has one module that recognises its requests by the shape of their path,
-//! lists the paths of the JSON values it reads, and turns its own usage figures into the house's
-//! partition of tokens. Everything here is pure and lets prompts, completions and error messages
+//! lists the paths of the JSON values it reads, and turns its own usage figures into disjoint kinds
+//! of tokens. Everything here is pure and lets prompts, completions and error messages
 //! pass unread.
 //!
 //! Which wire field becomes which part of [`TokenUsage`](crate::record::TokenUsage):
@@ -90,12 +90,14 @@ struct Dialect {
 }
 
 /// Every dialect. Where several recognise a request, the first one reads it.
-const DIALECTS: [&Dialect; 5] = [
+const DIALECTS: &[&Dialect] = &[
     &gemini::DIALECT,
     &anthropic::DIALECT,
     &openai::DIALECT,
     &bedrock::DIALECT,
     &ollama::DIALECT,
+    #[cfg(test)]
+    &tests::sketch::DIALECT,
 ];
 
 /// A request that is read.
