@@ -1,7 +1,7 @@
-//! The vocabulary of the house: plain data that every other room speaks.
+//! The data types that all other modules share.
 //!
-//! Nothing enters and nothing leaves; no I/O, no clock, no other room is imported. What the traffic
-//! side says is a [`Fact`]; who says it holds a [`Record`], who listens is a [`Sink`]. No type here
+//! Plain data: no I/O, no clock, no other module is imported. Something that happened is a [`Fact`];
+//! the code that reports it holds a [`Record`], the code that receives it is a [`Sink`]. No type here
 //! can hold a header value, a query string, a prompt or a completion.
 
 mod call;
