@@ -1,4 +1,4 @@
-//! The frames of an answer in, what they say together out. A frame counts when it is whole.
+//! Reads the frames of an answer, and puts together what they say. A frame counts once it is complete.
 
 use std::time::SystemTime;
 
@@ -107,9 +107,9 @@ impl ReadAnswer for Answer {
 
     fn end_broken_document(&mut self) -> bool {
         let error = std::mem::take(&mut self.current).error;
-        let told = error.is_some();
+        let has_error = error.is_some();
         self.said.error = self.said.error.take().or(error);
-        told
+        has_error
     }
 
     fn is_over(&self) -> bool {
