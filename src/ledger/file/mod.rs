@@ -1,4 +1,4 @@
-//! The file: its tables, one thread that writes to it, and what is read from it.
+//! The SQLite file: its tables, the thread that writes to it, and the queries.
 //!
 //! Rank 1 inside the ledger: what is read becomes sums and records of [`super::memory`].
 

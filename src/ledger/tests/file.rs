@@ -1,5 +1,5 @@
-//! The file: what is kept outlives the process, once, and whatever happens to the file harms
-//! nobody.
+//! The file: what is kept outlives the process, once, and no damage to the file affects anything
+//! else.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
@@ -87,7 +87,7 @@ impl Stage {
         self.sink.count(&fact)
     }
 
-    /// What the file says when anybody asks it.
+    /// The rows of a query of the file.
     pub(super) fn rows(&self, sql: &str) -> Vec<String> {
         rows(&self.path(), sql)
     }
@@ -388,7 +388,7 @@ fn what_was_under_way_when_the_process_was_killed_is_interrupted_once() {
         [started(1, 10), started(2, 2000), ended(numbered(1))],
     );
     settle(&ledger);
-    // As kill -9 leaves it: nobody writes any more, and nothing was closed.
+    // As kill -9 leaves it: nothing writes any more, and nothing was closed.
     let killed = |ledger: Ledger, stage: &Stage| {
         let copy = tempfile::tempdir().unwrap();
         for name in ["ledger.db", "ledger.db-wal"] {

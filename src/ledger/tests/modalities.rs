@@ -72,7 +72,7 @@ fn by_modality(metrics: &Metrics) -> Vec<String> {
 }
 
 fn count(metrics: &Metrics, call: Call) {
-    metrics.take(&Fact::CallStarted(CallStarted {
+    metrics.receive(&Fact::CallStarted(CallStarted {
         number: call.number,
         provider: call.provider,
         host: call.host.clone(),
@@ -80,7 +80,7 @@ fn count(metrics: &Metrics, call: Call) {
         model: None,
         started_at: call.timing.started_at,
     }));
-    metrics.take(&ended(call));
+    metrics.receive(&ended(call));
 }
 
 fn resumed(totals: &Totals) -> Vec<String> {
