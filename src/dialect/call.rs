@@ -1,5 +1,4 @@
-//! A call in progress: reads its request and its answer, and records one [`Fact::Call`], however it
-//! ends.
+//! A call in progress: reads request and answer, and records one [`Fact::Call`], however it ends.
 //!
 //! A call is recorded when its exchange ends, or when it is dropped unfinished (an observer that
 //! panicked, a process that shuts down). What could not be read is recorded once for each call and
@@ -391,13 +390,11 @@ fn used_up(call: &Call, said: &Said) -> Option<Quota> {
 }
 
 /// The memory of an exchange besides the windows of its decoders, in bytes: some 2 KiB, and up to 6
-/// more for the shape of its documents. It is limited because an agent can open thousands of
-/// exchanges with as many bytes as an answer has.
+/// more for the shape of its documents. An agent can open thousands of them with few bytes.
 pub(super) const EXCHANGE_BYTES: usize = 8 << 10;
 
 /// The status that an answer over a WebSocket counts as.
 const SUCCESS: u16 = 200;
 
-/// The number of the next call, from 1: unique in the process, so that what is learned later finds
-/// its call.
+/// The number of the next call, from 1, unique in the process: later facts refer to a call by it.
 static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
