@@ -1,4 +1,5 @@
-//! Calls over a WebSocket: one connection, any number of calls one after another.
+//! Calls over a WebSocket: any number of calls, one after another, on one connection or on one stream
+//! of HTTP/2.
 //!
 //! A message of the agent that asks for a call begins one. What the provider sends from then on is
 //! its answer, up to the message that ends it. Other messages are ignored.
