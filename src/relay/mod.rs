@@ -14,6 +14,7 @@ mod refusal;
 mod route;
 pub mod timeouts;
 pub mod tunnel;
+mod untrusting;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -47,6 +48,11 @@ use refusal::Refusal;
 use route::{Opening, Route, route};
 use timeouts::Timeouts;
 
+use untrusting::Client;
+
+pub(crate) use untrusting::Rejections;
+pub use untrusting::{TUNNELLED_FOR, Untrusting};
+
 /// What is intercepted, and where it goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -55,6 +61,8 @@ pub struct Config {
     /// Addresses to dial for a host and port instead of the real ones, for tests and demos.
     /// Verification is not touched.
     pub resolve: HashMap<(Host, u16), SocketAddr>,
+    /// What happens to clients that do not trust Gravimeter's CA.
+    pub untrusting: Untrusting,
     /// How long each step may take.
     pub timeouts: Timeouts,
 }
@@ -67,6 +75,7 @@ impl Default for Config {
         Self {
             intercept,
             resolve: HashMap::new(),
+            untrusting: Untrusting::default(),
             timeouts: Timeouts::default(),
         }
     }
@@ -91,6 +100,8 @@ pub(crate) struct Relay {
     pub(crate) upstream: Upstream,
     /// Certificates for the agent.
     pub(crate) leaves: Leaves,
+    /// Which clients do not trust these certificates.
+    pub(crate) rejections: Rejections,
     /// Opens the observers of the plaintext.
     pub(crate) observers: Arc<dyn OpenObserver>,
     /// Where all facts are recorded.
@@ -125,11 +136,13 @@ impl Relay {
             }
             Ok(Path::Tunnelled {
                 why,
+                sni,
                 agent,
                 provider,
             }) => {
                 disposed(connection_span, Disposition::Tunnelled);
-                self.record.record(Fact::ConnectionTunnelled(why));
+                self.record
+                    .record(Fact::ConnectionTunnelled { reason: why, host: sni });
                 self.tunnel(agent, provider, shutdown).await;
             }
             Err(refusal) => {
@@ -151,8 +164,14 @@ impl Relay {
             .hello(&mut tcp, prefix)
             .instrument(diagnostics::client_hello())
             .await;
-        match route(opening, &self.config.intercept) {
-            Route::Intercept { host, alpn } => {
+        let address = untrusting::address_of(&tcp);
+        let route = route(opening, &self.config.intercept);
+        match self.around_untrusting(route, address) {
+            Route::Intercept { host, alpn, client } => {
+                let client = Client {
+                    address,
+                    kind: client,
+                };
                 Span::current().record("host", field::display(&host));
                 connection_span.record(SERVER_ADDRESS, field::display(&host));
                 let (connect, upstream, leaf) =
@@ -169,7 +188,11 @@ impl Relay {
                         }
                     };
                 let verified = phase(upstream.handshake());
-                let (agent, greeted) = self.greet(ReadAhead::new(kept, tcp), leaf).await?;
+                let greeted = self.greet(ReadAhead::new(kept, tcp), leaf).await;
+                let (agent, greeted) = greeted.inspect_err(|refusal| {
+                    self.note_rejection(client, &host, refusal);
+                })?;
+                self.rejections.forget(client, &host);
                 let setup = Box::new(ConnectionSetup {
                     connect,
                     upstream: verified,
@@ -192,6 +215,7 @@ impl Relay {
                 let (provider, _) = self.dial(&destination, sni.as_ref()).await?;
                 Ok(Path::Tunnelled {
                     why,
+                    sni,
                     agent: ReadAhead::new(kept, tcp),
                     provider,
                 })
@@ -364,6 +388,7 @@ enum Path {
     },
     Tunnelled {
         why: TunnelReason,
+        sni: Option<Host>,
         agent: ReadAhead<TcpStream>,
         provider: TcpStream,
     },
