@@ -66,6 +66,9 @@ pub struct Circumstances {
     pub ledger: Recorded,
     /// The log of the run.
     pub log: PathBuf,
+    /// The home of the user, which people read as `~`.
+    #[serde(skip)]
+    pub home: Option<PathBuf>,
 }
 
 /// Whether the calls of a run are kept.

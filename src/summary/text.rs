@@ -206,13 +206,20 @@ fn scope(circumstances: &Circumstances) -> String {
 }
 
 fn details(circumstances: &Circumstances) -> String {
+    let log = log(circumstances);
     match &circumstances.ledger {
-        Recorded::File(_) => format!("`gravimeter usage`, log {}", circumstances.log.display()),
-        Recorded::Nowhere(why) => format!(
-            "not kept in the ledger ({}); log {}",
-            printable(why),
-            circumstances.log.display()
-        ),
+        Recorded::File(_) => format!("`gravimeter usage`, log {log}"),
+        Recorded::Nowhere(why) => {
+            format!("not kept in the ledger ({}); log {log}", printable(why))
+        }
+    }
+}
+
+fn log(circumstances: &Circumstances) -> String {
+    let home = circumstances.home.as_ref();
+    match home.and_then(|home| circumstances.log.strip_prefix(home).ok()) {
+        Some(below) => format!("~/{}", below.display()),
+        None => circumstances.log.display().to_string(),
     }
 }
 
@@ -222,8 +229,11 @@ fn nothing_seen(report: &Report) -> String {
         "proxy" => "does it use HTTPS_PROXY? --scope namespace needs no help".to_owned(),
         _ => "did it use another port or proxy?".to_owned(),
     });
-    let log = report.circumstances.log.display();
-    format!("gravimeter: no call of a model was seen; {remedy} (log {log})\n")
+    let line = format!(
+        "gravimeter: no call of a model was seen; {remedy} (log {})",
+        log(&report.circumstances)
+    );
+    format!("{}\n", printable(&line))
 }
 
 /// Connections that were refused without losing anything of a run.

@@ -102,17 +102,14 @@ pub(crate) async fn run(
             None => Recorded::File(config.ledger_path()),
         },
         log: request.log,
+        home: variable(&request.environment, "HOME").map(PathBuf::from),
     });
     Ok((ending, report))
 }
 
 /// Our own environment, and what makes the program trust our CA and find our proxy.
 fn environment(app: &App, request: &RunRequest) -> Result<Environment, Error> {
-    let named = |name: &str| {
-        let variables = request.environment.iter();
-        let mut values = variables.filter(|(known, _)| known == name);
-        values.next().map(|(_, value)| PathBuf::from(value))
-    };
+    let named = |name: &str| variable(&request.environment, name).map(PathBuf::from);
     let trust = environment_beside(app.bundle(), named)?;
     for (name, error) in &trust.unreadable {
         warn!(name, %error, "the file that this variable names cannot be read: the CA is not added to it");
@@ -122,6 +119,11 @@ fn environment(app: &App, request: &RunRequest) -> Result<Environment, Error> {
         Some(proxy) => environment.with_proxy(proxy),
         None => environment,
     })
+}
+
+fn variable<'a>(environment: &'a [(OsString, OsString)], name: &str) -> Option<&'a OsStr> {
+    let found = environment.iter().find(|(known, _)| known == name);
+    found.map(|(_, value)| value.as_os_str())
 }
 
 /// Starts the program: in its namespace where it has one, else as a child like any other.

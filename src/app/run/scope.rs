@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tracing::info;
 
-use super::RunRequest;
+use super::{RunRequest, variable};
 use crate::app::{Activation, Error};
 use crate::capture::namespace::{Namespace, Obstacle};
 use crate::capture::redirect::Rules;
@@ -38,9 +38,7 @@ pub(super) enum Way {
 impl Way {
     /// Opens the way that was asked for.
     pub(super) fn open(request: &RunRequest, own: &Path, config: &Config) -> Result<Self, Error> {
-        let empty = OsStr::new("");
-        let path = request.environment.iter().find(|(name, _)| name == "PATH");
-        let path = path.map_or(empty, |(_, value)| value);
+        let path = variable(&request.environment, "PATH").unwrap_or(OsStr::new(""));
         let open = || Namespace::open(own, &config.capture.redirect_listen, path);
         let proxy = |obstacle| match proxy_in_use(&request.environment) {
             Some(variable) => Err(Error::ProxyInUse { variable }),

@@ -14,24 +14,23 @@
 pub mod enter;
 pub mod inside;
 mod obstacle;
+mod pasta;
 mod rules;
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::{self, ErrorKind, Read as _, Seek as _};
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
-
-use rustix::fs::{MemfdFlags, memfd_create};
 
 use super::{receive_descriptors, send_descriptors};
 
 pub use obstacle::{Obstacle, obstacles};
+
+use pasta::Pasta;
 
 /// A namespace that is ready for programs. Dropping it ends pasta; programs that are still inside
 /// keep their network namespace, but reach nothing any more.
@@ -42,7 +41,7 @@ pub struct Namespace {
     listeners: Vec<TcpListener>,
     /// Closing it ends [`inside`]. `None` only while it is dropped.
     lease: Option<UnixStream>,
-    pasta: Child,
+    pasta: Pasta,
 }
 
 impl Namespace {
@@ -57,44 +56,24 @@ impl Namespace {
             return Err(Obstacle::root());
         }
         let (ours, theirs) = UnixStream::pair().map_err(Obstacle::of_system)?;
-        // A file and not a pipe: nobody reads from it while the namespace is in use.
-        let words = memfd_create("pasta", MemfdFlags::CLOEXEC).map(File::from);
-        let words = words.map_err(|errno| Obstacle::of_system(errno.into()))?;
-        let stderr = words.try_clone().map_err(Obstacle::of_system)?;
         let path = with_system_folders(path);
-        let mut command = Command::new("pasta");
-        command
-            .args(["--foreground", "--quiet", "--config-net", "--"])
-            .arg(program)
-            .args(inside::COMMAND)
-            .args(listen.iter().map(ToString::to_string))
-            .env("PATH", &path)
-            .stdin(OwnedFd::from(theirs))
-            .stdout(Stdio::null())
-            .stderr(stderr)
-            // The terminal's signals are for the program that runs inside.
-            .process_group(0);
-        let mut pasta = command
-            .spawn()
-            .map_err(|error| Obstacle::of_start("pasta", &error))?;
-        // It holds our copy of the other end, which would keep the socket open.
-        drop(command);
-        let received = ours
-            .set_read_timeout(Some(READY_LIMIT))
-            .and_then(|()| receive_descriptors(&ours))
-            .and_then(|received| Parts::of(received).ok_or(ErrorKind::UnexpectedEof.into()));
-        match received {
-            Ok(parts) => Ok(Self {
-                user: parts.user,
-                network: parts.network,
-                listeners: parts.listeners,
+        let mut pasta = Pasta::start(program, listen, &path, theirs)?;
+        match receive(&ours, &pasta) {
+            Ok(Parts {
+                user,
+                network,
+                listeners,
+            }) => Ok(Self {
+                user,
+                network,
+                listeners,
                 lease: Some(ours),
                 pasta,
             }),
             Err(error) => {
                 drop(ours);
-                end(&mut pasta);
-                Err(obstacle::of_failure(&error, &text(words), &path))
+                pasta.end();
+                Err(obstacle::of_failure(&error, &pasta.words(), &path))
             }
         }
     }
@@ -121,7 +100,7 @@ impl Namespace {
 impl Drop for Namespace {
     fn drop(&mut self) {
         drop(self.lease.take());
-        end(&mut self.pasta);
+        self.pasta.end();
     }
 }
 
@@ -145,31 +124,19 @@ impl Parts {
     }
 }
 
-/// Waits for pasta, which ends by itself after `inside` has; kills it when it does not.
-fn end(pasta: &mut Child) {
-    let deadline = Instant::now() + END_LIMIT;
-    while matches!(pasta.try_wait(), Ok(None)) {
-        if Instant::now() >= deadline {
-            // Fails only for a process that has ended.
-            let _ = pasta.kill();
-            let _ = pasta.wait();
-            return;
+/// Waits for what [`inside`] hands out, no longer than pasta runs.
+fn receive(socket: &UnixStream, pasta: &Pasta) -> io::Result<Parts> {
+    socket.set_read_timeout(Some(LOOK_AGAIN))?;
+    let deadline = Instant::now() + READY_LIMIT;
+    loop {
+        // Seen before the look at the socket, so that nothing that was sent is missed.
+        let is_last = pasta.has_ended() || Instant::now() >= deadline;
+        match receive_descriptors(socket) {
+            Ok(received) => return Parts::of(received).ok_or(ErrorKind::UnexpectedEof.into()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock && !is_last => {}
+            Err(error) => return Err(error),
         }
-        std::thread::sleep(LOOK_AGAIN);
     }
-}
-
-/// What pasta and `inside` have said, without the words about a missing system logger.
-fn text(mut words: File) -> String {
-    let mut bytes = Vec::new();
-    // What cannot be read is left out: the error is told in any case.
-    let _ = words
-        .rewind()
-        .and_then(|()| words.take(MAX_WORDS).read_to_end(&mut bytes));
-    let text = String::from_utf8_lossy(&bytes);
-    let lines = text.lines().map(str::trim);
-    let lines = lines.filter(|line| !line.is_empty() && !line.ends_with("bytes to syslog"));
-    lines.collect::<Vec<_>>().join("; ")
 }
 
 /// A user's `PATH` often lacks the folders with the programs of the system.
@@ -183,9 +150,5 @@ fn with_system_folders(path: &OsStr) -> OsString {
 /// way.
 const READY_LIMIT: Duration = Duration::from_secs(10);
 
-/// pasta ends within milliseconds of its child.
-const END_LIMIT: Duration = Duration::from_secs(2);
-const LOOK_AGAIN: Duration = Duration::from_millis(2);
-
-/// More than any error of pasta has.
-const MAX_WORDS: u64 = 8 << 10;
+/// How soon an early end of pasta is noticed.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);

@@ -5,9 +5,8 @@ mod stage;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::SystemTime;
 
 use anyhow::Context as _;
@@ -18,7 +17,7 @@ use super::{block_on, logging};
 use crate::app::{self, RunFolder, RunRequest};
 use crate::config::{Places, process_environment};
 use crate::export::diagnostics::Diagnostics;
-use crate::launch::foreground::{Ending, Executable};
+use crate::launch::foreground::{Ending, Executable, end_by_signal};
 use crate::summary::{self, Report};
 
 pub(super) use stage::RunStage;
@@ -140,13 +139,11 @@ fn write_json(report: &Report, mut file: File) -> io::Result<()> {
     file.write_all(b"\n")
 }
 
-/// Ends as the program has: by the same signal, which takes a process that handles none, or with its
-/// exit code.
+/// Ends as the program has: by the same signal or with its exit code.
 fn end_like(ending: Ending) -> ExitCode {
-    if let (Ending::Signalled(number), Ok(own)) = (ending, std::env::current_exe()) {
-        let mut command = Command::new(own);
+    if let Ending::Signalled(number) = ending {
         // Returns only when it fails; then the exit code says as much as it can.
-        let _ = command.args(stage::DIE).arg(number.to_string()).exec();
+        let _ = end_by_signal(number);
     }
     ExitCode::from(ending.exit_code())
 }

@@ -1,5 +1,4 @@
-//! The hidden commands that `gravimeter run` starts itself with: the steps on the way to the program,
-//! and to an end like the program's.
+//! The hidden commands that `gravimeter run` starts itself with: the steps on the way to the program.
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -11,7 +10,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use crate::capture::namespace::{enter, inside};
-use crate::launch::foreground::{ExecPlan, die_by, execute};
+use crate::launch::foreground::{ExecPlan, execute};
 
 /// A step of `gravimeter run`; for gravimeter itself, not for people
 #[derive(Debug, Args)]
@@ -46,15 +45,7 @@ enum Stage {
         #[arg(required = true, num_args = 2.., trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<OsString>,
     },
-    /// End by a signal
-    Die {
-        /// Its number
-        signal: i32,
-    },
 }
-
-/// The arguments that end a process by a signal, whose number follows.
-pub(super) const DIE: [&str; 2] = ["run-stage", "die"];
 
 impl RunStage {
     pub(in crate::cli) fn run(self) -> anyhow::Result<ExitCode> {
@@ -72,7 +63,6 @@ impl RunStage {
                 open_files,
                 words,
             } => exec(parent, open_files, words),
-            Stage::Die { signal } => Ok(die_by(signal)),
         }
     }
 }

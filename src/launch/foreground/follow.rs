@@ -12,7 +12,7 @@ use super::terminal::Terminal;
 
 /// The program cannot be followed any more.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum FollowError {
+pub enum FollowError {
     /// Signals cannot be received.
     #[error("cannot receive signals: {0}")]
     Signals(#[source] io::Error),

@@ -13,7 +13,7 @@ mod follow;
 mod terminal;
 
 pub(crate) use command::Executable;
-pub(crate) use ending::{Ending, die_by};
+pub(crate) use ending::{Ending, end_by_signal};
 pub(crate) use environment::{Environment, proxy_in_use};
 pub(crate) use exec::{COMMAND, ExecPlan, execute};
 pub(crate) use follow::{Foreground, FollowError};

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::time::UNIX_EPOCH;
 
 use super::*;
-use crate::record::{TokenUsage, UnreadCall, sample_call};
+use crate::record::{Label as _, TokenUsage, UnreadCall, sample_call};
 use crate::summary::Recorded;
 
 pub(in crate::summary) fn circumstances() -> Circumstances {
@@ -14,7 +14,8 @@ pub(in crate::summary) fn circumstances() -> Circumstances {
         scope: "namespace",
         scope_reason: None,
         ledger: Recorded::File(PathBuf::from("/state/ledger.db")),
-        log: PathBuf::from("/state/runs/1/log"),
+        log: PathBuf::from("/home/ann/state/runs/1/log"),
+        home: Some(PathBuf::from("/home/ann")),
     }
 }
 

@@ -50,7 +50,7 @@ model         claude-opus
 first chunk   p50 850 ms, p95 850 ms
 limit         42 % of gemini (1d) left, full again in 2 h 0 min
 scope         namespace: all connections to port 443
-details       `gravimeter usage`, log /state/runs/1/log
+details       `gravimeter usage`, log ~/state/runs/1/log
 ";
     assert_eq!(text(&collector, circumstances()), expected);
 }

@@ -80,7 +80,7 @@ fn wrong_arguments_are_explained() {
         let output = output.expect("it runs");
         assert_eq!(output.status.code(), Some(2), "{words:?}: {}", err(&output));
         assert!(
-            err(&output).contains("Usage"),
+            err(&output).contains("--help"),
             "{words:?}: {}",
             err(&output)
         );

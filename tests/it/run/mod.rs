@@ -115,17 +115,6 @@ impl Stage {
         let text = fs::read_to_string(self.json_path()).expect("a report");
         serde_json::from_str(&text).expect("JSON")
     }
-
-    /// The log of the newest run.
-    fn log(&self) -> String {
-        let runs = self.home().join(".local/state/gravimeter/runs");
-        let mut runs: Vec<_> = fs::read_dir(runs)
-            .expect("runs")
-            .map(|entry| entry.expect("an entry").path())
-            .collect();
-        runs.sort();
-        fs::read_to_string(runs.last().expect("a run").join("log")).expect("a log")
-    }
 }
 
 impl Drop for Stage {
