@@ -60,7 +60,7 @@ pub struct Circumstances {
     pub exit_code: u8,
     /// The way by which its connections were captured.
     pub scope: &'static str,
-    /// Why a better way was not taken, where one was tried.
+    /// Why a better way was not taken, where one was tried, or how this one has failed.
     pub scope_reason: Option<String>,
     /// Whether the calls are in the ledger.
     pub ledger: Recorded,

@@ -142,6 +142,9 @@ fn left(limit: &Limit, now: SystemTime) -> String {
 fn unseen(report: &Report) -> Vec<String> {
     let unseen = &report.unseen;
     let mut found = Vec::new();
+    if let ("namespace", Some(failure)) = way(&report.circumstances) {
+        found.push(failure.to_owned());
+    }
     if !unseen.untrusted.is_empty() {
         let hosts = unseen.untrusted.iter().map(|untrusted| untrusted.host.to_string());
         found.push(format!(
@@ -194,14 +197,16 @@ fn passed_on(reason: TunnelReason, tunnelled: &[&Tunnelled]) -> String {
     }
 }
 
+fn way(circumstances: &Circumstances) -> (&str, Option<&str>) {
+    (circumstances.scope, circumstances.scope_reason.as_deref())
+}
+
 fn scope(circumstances: &Circumstances) -> String {
-    let what = match circumstances.scope {
-        "proxy" => "proxy: what does not use HTTPS_PROXY is not seen",
-        _ => "namespace: all connections to port 443",
-    };
-    match &circumstances.scope_reason {
-        Some(reason) => format!("{what} (no namespace: {})", printable(reason)),
-        None => what.to_owned(),
+    const PROXY: &str = "proxy: what does not use HTTPS_PROXY is not seen";
+    match way(circumstances) {
+        ("proxy", None) => PROXY.to_owned(),
+        ("proxy", Some(obstacle)) => format!("{PROXY} (no namespace: {obstacle})"),
+        _ => "namespace: all connections to port 443".to_owned(),
     }
 }
 

@@ -234,7 +234,8 @@ pub(crate) fn endings_are_passed_on_from_inside() {
     });
 }
 
-/// kill -9 of each party: the others end, and what can go on goes on.
+/// kill -9 of each party: the program ends with gravimeter, and without pasta it loses its network
+/// and goes on.
 pub(crate) fn whoever_is_killed_nothing_is_left() {
     on_network("run::whoever_is_killed_nothing_is_left", || {
         let mut child = background("exec sleep 1000");
@@ -243,22 +244,24 @@ pub(crate) fn whoever_is_killed_nothing_is_left() {
         nothing_is_left();
 
         let _provider = Provider::start(PROVIDER_V4, FIRST);
-        for party in ["^pasta ", "run-stage hold-namespace"] {
+        for party in ["^pasta ", "^/usr/local/bin/gravimeter run-stage hold"] {
             let after = format!(
-                "while ! test -e go; do sleep 0.01; done; {}",
+                "while ! test -e go; do sleep 0.01; done; {} 2>&1; echo it goes on",
                 call(PROVIDER_V4).replace('\'', "'\\''")
             );
             root(&format!("rm -f {HOME}/go"));
             let child = background(&after);
             root(&format!("pkill -9 -u {OPERATOR} -f '{party}'"));
+            wait_for("the end of pasta", || {
+                let pasta = format!("pgrep -r R,S,D -u {OPERATOR} -f '^pasta '");
+                !shell_as("root", &pasta).status.success()
+            });
             root(&format!("touch {HOME}/go"));
             let output = child.wait_with_output().expect("it ends");
-            assert!(output.status.success(), "{party}: {}", text(&output));
-            assert_eq!(
-                report()["calls"],
-                1,
-                "{party}: what is redirected needs no pasta"
-            );
+            let said = text(&output);
+            assert!(said.contains("curl: (7) "), "refused at once: {said}");
+            assert!(said.contains("it goes on"), "{said}");
+            assert!(said.contains("pasta ended before the program"), "{said}");
             nothing_is_left();
         }
     });

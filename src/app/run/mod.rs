@@ -76,15 +76,15 @@ pub(crate) async fn run(
     };
     let ran: Result<_, Error> = ran.await;
     let duration = started.elapsed();
+    let reason = way.reason();
     let ledger = Arc::clone(app.ledger());
     let (foreground, ending) = match ran {
         Ok((foreground, ending)) => (Some(foreground), Ok(ending)),
         Err(error) => (None, Err(error)),
     };
     let hurried = async {
-        match foreground {
-            Some(mut foreground) => foreground.hurried().await,
-            None => {}
+        if let Some(mut foreground) = foreground {
+            foreground.hurried().await;
         }
     };
     app.stop(hurried).await;
@@ -95,7 +95,7 @@ pub(crate) async fn run(
         duration_seconds: duration.as_secs_f64(),
         exit_code: ending.exit_code(),
         scope: way.name(),
-        scope_reason: way.reason(),
+        scope_reason: reason,
         ledger: match ledger.unavailable() {
             Some(why) => Recorded::Nowhere(why.to_owned()),
             None if !config.ledger.enabled => Recorded::Nowhere("ledger.enabled is false".into()),

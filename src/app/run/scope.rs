@@ -64,11 +64,11 @@ impl Way {
         }
     }
 
-    /// Why a better way was not taken.
+    /// Why a better way was not taken, or how this one has failed.
     pub(super) fn reason(&self) -> Option<String> {
         match self {
             Self::Proxy { obstacle } => obstacle.as_ref().map(ToString::to_string),
-            Self::Namespace(_) => None,
+            Self::Namespace(namespace) => namespace.has_lost_network().then(|| LOST.to_owned()),
         }
     }
 
@@ -107,6 +107,8 @@ impl Way {
         config
     }
 }
+
+const LOST: &str = "pasta ended before the program, which had no network from then on";
 
 /// Most often it is a running `serve` that has the ledger, and will keep it: the program waits
 /// meanwhile.

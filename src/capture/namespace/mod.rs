@@ -83,6 +83,12 @@ impl Namespace {
         std::mem::take(&mut self.listeners)
     }
 
+    /// Whether pasta has ended: programs inside then reach nothing any more.
+    #[must_use]
+    pub fn has_lost_network(&self) -> bool {
+        self.pasta.has_ended()
+    }
+
     /// Starts `command` (our own executable, whose arguments make it call [`enter::enter`]) and
     /// hands it the namespaces and the standard input that the program shall have.
     ///
