@@ -1,4 +1,5 @@
-//! One call under way: its request and its answer in, one [`Fact::Call`] out, however it ends.
+//! A call in progress: reads its request and its answer, and records one [`Fact::Call`], however it
+//! ends.
 //!
 //! A call is recorded when its exchange ends, or when it is dropped unfinished (an observer that
 //! panicked, a process that shuts down). What could not be read is recorded once for each call and
@@ -17,35 +18,35 @@ use crate::observe::Connection;
 use crate::observe::exchange::{Exchange, ExchangeEnd, RequestHead, ResponseHead};
 use crate::observe::memory::Share;
 use crate::record::{
-    Call, CallIds, CallStarted, ContentChunks, Correlation, Fact, Model, ObserverFailure,
-    Operation, Quota, RateLimit, RateLimitReason, Record, Timing, TokenUsage, TraceParent,
-    UsageTotal,
+    Call, CallIds, CallStarted, ContentChunks, Correlation, Fact, ModalitySplits, Model,
+    ObserverFailure, Operation, Quota, RateLimit, RateLimitReason, Record, Timing, TokenUsage,
+    TraceParent, UsageTotal,
 };
 
-/// A call that is under way.
+/// A call in progress.
 pub(super) struct LiveCall {
     number: u64,
     connection: Connection,
     record: Arc<dyn Record>,
-    /// What is kept of the call itself, out of the memory that its bodies take theirs from.
+    /// Its share of the memory budget.
     share: Share,
     head: CallHead,
     request: Box<dyn ReadRequestBody>,
     /// The span that the agent says it is part of.
     parent: Option<TraceParent>,
-    /// In a box of its own: an agent may ask for much more than is answered.
+    /// In a box, because an agent may send many requests that are not answered.
     response: Option<Box<Response>>,
     begun: Instant,
     /// The last time that anything was seen.
     last: Instant,
     contents: Option<Contents>,
-    /// A failure has been stated.
+    /// A failure has been recorded.
     failed: bool,
     ended: bool,
 }
 
 struct Response {
-    /// `None` for an answer over a socket, which has none of its own.
+    /// `None` for an answer over a WebSocket, which has no status.
     status: Option<u16>,
     retry_after: Option<Duration>,
     body: Box<dyn ReadBody>,
@@ -150,20 +151,20 @@ impl LiveCall {
         }));
     }
 
-    /// The answer begins, unless it has, on a socket: it has no status of its own.
+    /// Begins the answer of a call over a WebSocket, which has no status, unless it has begun.
     pub(super) fn answer_over_socket(&mut self, head: &ResponseHead, at: Instant) {
         if self.response.is_none() {
             self.answer(None, head, at);
         }
     }
 
-    /// Whether the answer has come to its last word.
+    /// Whether the answer has come to the mark with which it ends.
     pub(super) fn has_last_word(&self) -> bool {
         let response = self.response.as_ref();
         response.is_some_and(|response| response.body.is_whole(ExchangeEnd::Truncated))
     }
 
-    /// So many parts that bear content were completed at this time.
+    /// Records that so many parts with content were completed at this time.
     fn contents(&mut self, count: usize, at: Instant) {
         let following = Contents::add(&mut self.contents, count, at);
         let Some((count, gap)) = following.filter(|_| self.is_streamed()) else {
@@ -183,14 +184,14 @@ impl LiveCall {
         named.cloned().unwrap_or_else(Model::unknown)
     }
 
-    /// States a failure, unless one has been stated for this call.
+    /// Records a failure, at most one for each call.
     fn fail(&mut self, failure: ObserverFailure) {
         if !std::mem::replace(&mut self.failed, true) {
             self.record.record(Fact::ObserverFailed(failure));
         }
     }
 
-    /// States the call, once.
+    /// Records the call, once.
     fn state(&mut self, end: ExchangeEnd) {
         if std::mem::replace(&mut self.ended, true) {
             return;
@@ -268,6 +269,7 @@ impl LiveCall {
             finish_reason: said.finish_reason.clone(),
             rate_limit,
             usage: said.usage,
+            modalities: said.modalities.within(&said.usage.counts()),
             quality: evidence.quality(),
             cost: None,
             timing: self.timing(),
@@ -283,14 +285,15 @@ impl LiveCall {
         }
     }
 
-    /// The part of an exchange that another model answered, as a call of its own: it has a price of
-    /// its own, and ran within the time of the whole.
+    /// The part of the exchange that another model answered, as a call of its own: its tokens have
+    /// another price, and its times are those of the whole.
     fn part_of(&self, call: &Call, model: Model, usage: TokenUsage) -> Call {
         Call {
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
             served_model: Some(model.clone()),
             model,
             usage,
+            modalities: ModalitySplits::default(),
             finish_reason: None,
             setup: None,
             timing: Timing {
@@ -314,7 +317,7 @@ impl LiveCall {
         self.record.record(Fact::Call(Box::new(part)));
     }
 
-    /// How the total compares with its parts, where an answer reports any of them.
+    /// How the total compares with its parts, if the answer reports any of them.
     fn total(&self, said: &Said) -> Option<UsageTotal> {
         let is_answer = self
             .response
@@ -324,7 +327,7 @@ impl LiveCall {
         (is_answer && reports).then_some(said.total)
     }
 
-    /// The body may tell what a generation is for; of other operations the path says it all.
+    /// The body can say what a generation is for; the path alone decides on other operations.
     fn operation(&self) -> Operation {
         match self.head.operation {
             Operation::Chat => self.request.operation().unwrap_or(Operation::Chat),
@@ -355,7 +358,7 @@ impl LiveCall {
 }
 
 impl Response {
-    /// The rate limit that the response is, or that an error inside it tells of.
+    /// The rate limit that the response is, or that an error inside it reports.
     fn rate_limit(&self, said: &Said) -> Option<RateLimit> {
         if said.error.is_none() && self.is_answer(said) {
             return None;
@@ -364,13 +367,13 @@ impl Response {
         error.rate_limit(status.unwrap_or(SUCCESS), self.retry_after)
     }
 
-    /// Whether the status, be it one inside of the answer, says that the request was not refused.
+    /// Whether the request was not refused, by the status or by the one inside the answer.
     fn is_answer(&self, said: &Said) -> bool {
         said.status.or(self.status).is_none_or(is_success)
     }
 }
 
-/// The quota that a refusal says is used up, when it also says until when.
+/// The quota that is used up by a refusal that also says until when.
 fn used_up(call: &Call, said: &Said) -> Option<Quota> {
     let limit = call
         .rate_limit
@@ -387,12 +390,12 @@ fn used_up(call: &Call, said: &Said) -> Option<Quota> {
     })
 }
 
-/// What an exchange takes beside the windows of its bodies, in bytes: some 2 KiB, and up to 6 more
-/// for the shape of its documents. An agent opens thousands of them with as many bytes as an answer
-/// has.
+/// The memory of an exchange besides the windows of its decoders, in bytes: some 2 KiB, and up to 6
+/// more for the shape of its documents. It is limited because an agent can open thousands of
+/// exchanges with as many bytes as an answer has.
 pub(super) const EXCHANGE_BYTES: usize = 8 << 10;
 
-/// What stands for the status of an answer over a socket.
+/// The status that an answer over a WebSocket counts as.
 const SUCCESS: u16 = 200;
 
 /// The number of the next call, from 1: unique in the process, so that what is learned later finds

@@ -43,7 +43,7 @@ struct ModelSums {
 }
 
 impl Sink for Collector {
-    fn take(&self, fact: &Fact) {
+    fn receive(&self, fact: &Fact) {
         let mut figures = self.figures.lock().unwrap_or_else(PoisonError::into_inner);
         match fact {
             Fact::Call(call) => figures.call(call),

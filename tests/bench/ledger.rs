@@ -6,8 +6,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use gravimeter::ledger::{By, Config, Ledger, UsageQuery};
 use gravimeter::record::{
-    Call, CallIds, CallStarted, Correlation, CorrelationMethod, Cost, Fact, Host, Id, Model,
-    Models, Operation, Outcome, Provider, Quality, Sink, Timing, TokenKind, TokenUsage,
+    Call, CallIds, CallStarted, Correlation, CorrelationMethod, Cost, Fact, Host, Id,
+    ModalitySplits, Model, Models, Operation, Outcome, Provider, Quality, Sink, Timing, TokenKind,
+    TokenUsage,
 };
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -48,7 +49,7 @@ pub fn run(options: &Options) {
         let started_at = first + YEAR.mul_f64(number as f64 / calls as f64);
         facts(number, started_at)
             .iter()
-            .for_each(|fact| ledger.take(fact));
+            .for_each(|fact| ledger.receive(fact));
         if number.is_multiple_of(4000) {
             assert!(ledger.settle(Duration::from_secs(60)), "the disk keeps up");
         }
@@ -183,6 +184,7 @@ fn facts(number: u64, started_at: SystemTime) -> [Fact; 3] {
             .with(TokenKind::CacheRead, 15_942)
             .with(TokenKind::Output, 56 + number % 997)
             .with(TokenKind::Thinking, 42),
+        modalities: ModalitySplits::default(),
         cost: Some(Cost::from_nano_usd(1_991_000 + number % 7919)),
         quality: Quality::Exact,
         timing: Timing {
@@ -228,7 +230,7 @@ fn id(text: &str) -> Id {
 struct Nobody;
 
 impl Sink for Nobody {
-    fn take(&self, fact: &Fact) {
+    fn receive(&self, fact: &Fact) {
         panic!("{fact:?}");
     }
 }

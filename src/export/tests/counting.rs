@@ -8,12 +8,13 @@ use crate::export::genai::{Usage, error_type, operation_name};
 use crate::export::text::Format;
 use crate::export::{Config, Metrics};
 use crate::record::{
-    Call, ContentChunks, Cost, Disposition, Fact, Label, Model, Models, Named, Operation, Outcome,
-    Provider, Quality, Record, RefuseReason, Sink, TokenKind, TokenUsage,
+    Call, ContentChunks, Cost, Disposition, Fact, Label, Modality, ModalitySplits, Model, Models,
+    Named, Operation, Outcome, Provider, Quality, Record, RefuseReason, Sink, SplitSum, TokenKind,
+    TokenUsage,
 };
 
 fn took(metrics: &Metrics, call: Call) {
-    metrics.take(&Fact::Call(Box::new(call)));
+    metrics.receive(&Fact::Call(Box::new(call)));
 }
 
 #[test]
@@ -144,12 +145,12 @@ fn in_flight_rises_falls_and_never_goes_below_zero() {
         )
     };
     assert_eq!(in_flight(), Some(0.0));
-    metrics.take(&Fact::CallStarted(started(Provider::CloudCode)));
+    metrics.receive(&Fact::CallStarted(started(Provider::CloudCode)));
     assert_eq!(in_flight(), Some(1.0));
     took(&metrics, call("m"));
     took(&metrics, call("m"));
     assert_eq!(in_flight(), Some(0.0));
-    metrics.take(&Fact::ConnectionClosed(Disposition::Intercepted));
+    metrics.receive(&Fact::ConnectionClosed(Disposition::Intercepted));
     assert_eq!(
         value(
             &metrics,
@@ -163,7 +164,7 @@ fn in_flight_rises_falls_and_never_goes_below_zero() {
 #[test]
 fn refusals_count_as_connections_and_by_reason() {
     let metrics = metrics();
-    metrics.take(&Fact::ConnectionRefused(RefuseReason::Loop));
+    metrics.receive(&Fact::ConnectionRefused(RefuseReason::Loop));
     assert_eq!(
         value(
             &metrics,
@@ -196,7 +197,7 @@ fn states_that_nobody_reported_are_absent() {
     ] {
         assert_eq!(value(&metrics, name, &[]), None, "{name}");
     }
-    metrics.take(&Fact::AgentUp(false));
+    metrics.receive(&Fact::AgentUp(false));
     assert_eq!(value(&metrics, "gravimeter_agent_up", &[]), Some(0.0));
 }
 
@@ -233,7 +234,7 @@ fn fifty_thousand_models_stay_bounded_and_exact() {
             gap: Duration::from_millis(5),
             count: 3,
         };
-        metrics.take(&Fact::ContentChunks(chunks));
+        metrics.receive(&Fact::ContentChunks(chunks));
         took(&metrics, call(&model));
     }
     let exposition = metrics.encode(Format::Text).expect("an exposition");
@@ -423,7 +424,7 @@ fn genai_totals_hold_their_parts() {
         cache_write_input_tokens: 4,
         reasoning_output_tokens: 32,
     };
-    assert_eq!(Usage::from(&usage), expected);
+    assert_eq!(Usage::from(&usage.counts()), expected);
     assert_eq!(
         expected.input_tokens + expected.output_tokens,
         usage.total()
@@ -500,7 +501,11 @@ fn genai_labels_follow_the_convention() {
 
 #[test]
 fn genai_can_be_left_out() {
-    let metrics = Metrics::new(Config { genai: false }, Arc::default());
+    let config = Config {
+        genai: false,
+        ..Config::default()
+    };
+    let metrics = Metrics::new(config, Arc::default());
     took(&metrics, call("m"));
     assert!(
         !metrics
@@ -508,6 +513,30 @@ fn genai_can_be_left_out() {
             .expect("an exposition")
             .contains("gen_ai_client")
     );
+}
+
+#[test]
+fn cache_writes_are_labelled_by_lifetime_where_that_is_asked_for() {
+    let usage = TokenUsage::default()
+        .with(TokenKind::CacheWrite5m, 40)
+        .with(TokenKind::CacheWrite1h, 2);
+    let counted = |cache_write_lifetimes| {
+        let config = Config {
+            cache_write_lifetimes,
+            ..Config::default()
+        };
+        let metrics = Metrics::new(config, Arc::default());
+        took(&metrics, Call { usage, ..call("m") });
+        let tokens = |labels: &[&str]| value(&metrics, "gravimeter_tokens_total", labels);
+        let kinds = ["cache_write", "cache_write_5m", "cache_write_1h"];
+        let counts = kinds.map(|kind| tokens(&[&format!("kind={kind}")]));
+        assert_eq!(tokens(&[]), Some(42.0), "the sum stays");
+        let genai = "gen_ai_client_inference_usage_cache_write_input_tokens_total";
+        assert_eq!(value(&metrics, genai, &[]), Some(42.0));
+        counts
+    };
+    assert_eq!(counted(false), [Some(42.0), None, None]);
+    assert_eq!(counted(true), [None, Some(40.0), Some(2.0)]);
 }
 
 #[test]
@@ -558,4 +587,50 @@ fn costs_are_summed_exactly_and_calls_without_a_price_are_told() {
         Some(18_446_744_073.709_553),
         "it does not fall"
     );
+}
+
+#[test]
+fn genai_counts_tokens_by_what_they_stand_for() {
+    let metrics = metrics();
+    let mut modalities = ModalitySplits::default();
+    modalities[SplitSum::Input].add(Modality::Image, 60);
+    modalities[SplitSum::Input].add(Modality::Text, 25);
+    modalities[SplitSum::CacheRead].add(Modality::Image, 30);
+    modalities[SplitSum::Output].add(Modality::Audio, 20);
+    took(
+        &metrics,
+        Call {
+            modalities,
+            ..call("m")
+        },
+    );
+    let table: [(&str, &[(&str, f64)]); 4] = [
+        (
+            "input_tokens",
+            &[("image", 60.0), ("text", 25.0), ("unknown", 15.0)],
+        ),
+        ("output_tokens", &[("audio", 20.0), ("unknown", 0.0)]),
+        (
+            "cache_read_input_tokens",
+            &[("image", 30.0), ("unknown", 0.0)],
+        ),
+        ("reasoning_output_tokens", &[("unknown", 5.0)]),
+    ];
+    for (name, expected) in table {
+        let metric = format!("gen_ai_client_inference_usage_{name}_total");
+        for (modality, tokens) in expected {
+            let label = format!("gen_ai_token_modality={modality}");
+            assert_eq!(
+                value(&metrics, &metric, &[&label]),
+                Some(*tokens),
+                "{name} {label}"
+            );
+        }
+        let sum = expected.iter().map(|(_, tokens)| tokens).sum();
+        assert_eq!(
+            value(&metrics, &metric, &[]),
+            Some(sum),
+            "{name}: nothing else"
+        );
+    }
 }

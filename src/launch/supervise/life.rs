@@ -12,7 +12,7 @@ use super::super::process::{self, Adopter, Tree};
 use super::super::program::Program;
 use super::super::start::{Agent, Launcher};
 use super::Supervisor;
-use super::output::Ear;
+use super::output::StderrReader;
 use crate::record::{Fact, RestartReason};
 
 /// How a life ended.
@@ -57,7 +57,7 @@ impl Supervisor {
         );
         self.record.record(Fact::AgentUp(true));
 
-        let mut ear = Ear {
+        let mut stderr = StderrReader {
             supervisor: self,
             stderr,
             program: &program,
@@ -89,7 +89,7 @@ impl Supervisor {
                 sleep(LAST_WORDS_LIMIT).await;
             };
             tokio::select! {
-                _ = async { tokio::join!(ear.listen(), self.drain(&mut stdout)) } => {}
+                _ = async { tokio::join!(stderr.read(), self.drain(&mut stdout)) } => {}
                 () = last_words => {}
             }
         };
@@ -99,7 +99,7 @@ impl Supervisor {
     }
 }
 
-/// Reaps what the agent leaves behind until `over`. Where the ends of children are not told, only
+/// Reaps what the agent leaves behind until `over`. Where the kernel does not report the ends of children, only
 /// then.
 async fn reap(tree: Tree, own: Option<u32>, over: &CancellationToken) {
     let look = || async {

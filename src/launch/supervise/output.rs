@@ -16,35 +16,35 @@ impl Supervisor {
     /// Reads to the end.
     pub(super) async fn drain<R: AsyncRead + Unpin>(&self, lines: &mut Lines<R>) {
         while let Some(line) = lines.next().await {
-            self.tell(&line);
+            self.log(&line);
         }
     }
 
     /// Output may hold prompts and tokens: it is dropped unless the configuration asks for it.
-    fn tell(&self, line: &str) {
+    fn log(&self, line: &str) {
         if self.supervision.log_output {
             tracing::info!(target: "agent", line = printable(line));
         }
     }
 }
 
-/// Listens to the agent's standard error.
-pub(super) struct Ear<'a> {
+/// Reads the agent's standard error.
+pub(super) struct StderrReader<'a> {
     pub(super) supervisor: &'a Supervisor,
     pub(super) stderr: Lines<ChildStderr>,
     pub(super) program: &'a Program,
     pub(super) pid: u32,
 }
 
-impl Ear<'_> {
+impl StderrReader<'_> {
     /// Follows the announcement until it is complete or late, then reads on to the end.
-    pub(super) async fn listen(&mut self) {
+    pub(super) async fn read(&mut self) {
         let mut announcement = self.program.announcement.clone();
         if let Some(announcement) = &mut announcement {
             let limit = self.supervisor.supervision.announce_timeout;
-            match timeout(limit, self.hear(announcement)).await {
-                Ok(Heard::End) => return,
-                Ok(Heard::Ports) => {}
+            match timeout(limit, self.wait_for(announcement)).await {
+                Ok(Announced::Closed) => return,
+                Ok(Announced::Complete) => {}
                 Err(_) => tracing::warn!(
                     https_port = announcement.https_port,
                     http_port = announcement.http_port,
@@ -56,31 +56,30 @@ impl Ear<'_> {
         self.supervisor
             .state
             .send_replace(AgentState::Up(known.clone()));
-        // What comes late counts as well, and so does what nobody expected of an agent without a
-        // preset.
+        // A late announcement counts as well, and so does one of an agent without a preset.
         while let Some(line) = self.stderr.next().await {
-            known.hear(&line);
+            known.read_line(&line);
             self.supervisor
                 .state
                 .send_if_modified(|state| state.announce(&known));
-            self.supervisor.tell(&line);
+            self.supervisor.log(&line);
         }
     }
 
-    async fn hear(&mut self, announcement: &mut Announcement) -> Heard {
+    async fn wait_for(&mut self, announcement: &mut Announcement) -> Announced {
         let mut looks = interval(DISCOVERY_INTERVAL);
         while !announcement.is_complete() {
             // An unfinished line stays in `Lines`, a tick in the interval.
             tokio::select! {
                 line = self.stderr.next() => {
-                    let Some(line) = line else { return Heard::End };
-                    announcement.hear(&line);
-                    self.supervisor.tell(&line);
+                    let Some(line) = line else { return Announced::Closed };
+                    announcement.read_line(&line);
+                    self.supervisor.log(&line);
                 }
                 _ = looks.tick() => self.discover(announcement).await,
             }
         }
-        Heard::Ports
+        Announced::Complete
     }
 
     async fn discover(&self, announcement: &mut Announcement) {
@@ -100,9 +99,9 @@ impl Ear<'_> {
 }
 
 /// What ended the wait for an announcement.
-enum Heard {
-    End,
-    Ports,
+enum Announced {
+    Closed,
+    Complete,
 }
 
 /// The discovery file is a second choice and need not be found at once.
@@ -134,7 +133,7 @@ mod tests {
             folder.path(),
             Arc::new(FanOut(Vec::new())),
         );
-        tracing::subscriber::with_default(subscriber, || supervisor.tell(line));
+        tracing::subscriber::with_default(subscriber, || supervisor.log(line));
         std::fs::read_to_string(path).expect("the log")
     }
 

@@ -9,7 +9,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::open::OpenError;
 
 /// The migrations; the version of a file (`PRAGMA user_version`) is how many it has had.
-pub(in crate::ledger) const MIGRATIONS: &[&str] = &[V1, V2];
+pub(in crate::ledger) const MIGRATIONS: &[&str] = &[V1, V2, V3];
 
 /// Marks the file as a ledger of ours (`PRAGMA application_id`): "GrvM".
 pub(super) const APPLICATION_ID: i32 = 0x4772_764d;
@@ -237,4 +237,18 @@ FROM (
         max(min(sum(cost_nano_usd >> 31) * 2147483648 + sum(cost_nano_usd & 2147483647), 9223372036854775807), 0) AS cost_nano_usd
     FROM usage_slots GROUP BY 1, 2, 3, 4, 5, 6
 );
+";
+
+/// What tokens stand for, of all calls, so that counters by modality resume. `sum` is what of the
+/// tokens is split.
+const V3: &str = "
+CREATE TABLE modality_tokens (
+    provider TEXT NOT NULL,
+    model TEXT NOT NULL,
+    operation TEXT NOT NULL,
+    sum TEXT NOT NULL,
+    modality TEXT NOT NULL,
+    tokens INTEGER NOT NULL,
+    PRIMARY KEY (provider, model, operation, sum, modality)
+) STRICT, WITHOUT ROWID;
 ";

@@ -1,4 +1,4 @@
-//! One call as it is kept: figures and identifiers, nothing of what was said.
+//! One call as it is kept: figures and identifiers, nothing of its prompt and answer.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ pub struct CallRecord {
     /// is known, and where there are no tokens.
     #[serde(rename = "cost_usd")]
     pub cost: Option<Cost>,
-    /// The identifier that tells its conversation.
+    /// The identifier by which its conversation is known.
     pub method: CorrelationMethod,
     /// The trajectory that it names.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -44,11 +44,11 @@ fn calls_are_added_up_by_the_model_that_was_asked_for() {
         call.cost = (model == "a").then(|| Cost::from_nano_usd(7));
         call.served_model = Some(Model::from_wire("served"));
         call.timing.time_to_first_chunk = Some(Duration::from_secs(number as u64 + 1));
-        collector.take(&Fact::Call(Box::new(call)));
+        collector.receive(&Fact::Call(Box::new(call)));
     }
     let mut refused = call("b", 30, 1);
     refused.outcome = Outcome::RateLimited;
-    collector.take(&Fact::Call(Box::new(refused)));
+    collector.receive(&Fact::Call(Box::new(refused)));
 
     let report = collector.report(circumstances());
     assert_eq!(report.calls, 4);
@@ -76,14 +76,14 @@ fn calls_are_added_up_by_the_model_that_was_asked_for() {
 fn what_was_not_seen_is_kept_apart_and_bounded() {
     let collector = Collector::default();
     for number in 0..MAX_NAMES + 10 {
-        collector.take(&Fact::ConnectionTunnelled {
+        collector.receive(&Fact::ConnectionTunnelled {
             reason: TunnelReason::NotSelected,
             host: Some(host(&format!("h{number}.example.com"))),
         });
     }
-    collector.take(&Fact::CertificateRejected(host("api.example.com")));
-    collector.take(&Fact::ConnectionRefused(RefuseReason::Timeout));
-    collector.take(&Fact::CallUnread(UnreadCall {
+    collector.receive(&Fact::CertificateRejected(host("api.example.com")));
+    collector.receive(&Fact::ConnectionRefused(RefuseReason::Timeout));
+    collector.receive(&Fact::CallUnread(UnreadCall {
         provider: None,
         host: host("api.example.com"),
         path: PathShape::of("/v1/models/secret?key=canary"),
@@ -101,7 +101,7 @@ fn a_report_is_json_with_the_names_of_the_other_interfaces() {
     let collector = Collector::default();
     let mut call = call("m", 0, 1);
     call.usage = TokenUsage::default().with(TokenKind::Input, 3);
-    collector.take(&Fact::Call(Box::new(call)));
+    collector.receive(&Fact::Call(Box::new(call)));
     let json = serde_json::to_value(collector.report(circumstances())).unwrap();
     assert_eq!(json["program"], "claude");
     assert_eq!(json["outcomes"]["ok"], 1);

@@ -32,8 +32,8 @@ fn a_run_is_told_in_a_few_lines() {
         .with(TokenKind::Output, 500);
     call.cost = Some(Cost::from_nano_usd(12_300_000));
     call.timing.time_to_first_chunk = Some(Duration::from_millis(850));
-    collector.take(&Fact::Call(Box::new(call)));
-    collector.take(&Fact::Quota(Quota {
+    collector.receive(&Fact::Call(Box::new(call)));
+    collector.receive(&Fact::Quota(Quota {
         provider: Provider::CloudCode,
         model: Model::from_wire("gemini"),
         window: QuotaWindow::Day,
@@ -61,7 +61,7 @@ fn several_models_are_a_table() {
     for (model, served) in [("gemini-3-pro", "gemini-3-pro-low"), ("b", "b")] {
         let mut call = call(model, 0, 1);
         call.served_model = Some(Model::from_wire(served));
-        collector.take(&Fact::Call(Box::new(call)));
+        collector.receive(&Fact::Call(Box::new(call)));
     }
     let text = text(&collector, circumstances());
     assert!(text.contains("MODEL "), "{text}");
@@ -75,15 +75,15 @@ fn several_models_are_a_table() {
 #[test]
 fn what_was_not_seen_is_told_with_what_helps() {
     let collector = Collector::default();
-    collector.take(&Fact::Call(Box::new(call("m", 0, 1))));
-    collector.take(&Fact::CertificateRejected(host("api.example.com")));
+    collector.receive(&Fact::Call(Box::new(call("m", 0, 1))));
+    collector.receive(&Fact::CertificateRejected(host("api.example.com")));
     for number in 0..5 {
-        collector.take(&Fact::ConnectionTunnelled {
+        collector.receive(&Fact::ConnectionTunnelled {
             reason: TunnelReason::NotSelected,
             host: Some(host(&format!("h{number}.example.com"))),
         });
     }
-    collector.take(&Fact::CallUnread(UnreadCall {
+    collector.receive(&Fact::CallUnread(UnreadCall {
         provider: None,
         host: host("llm.example.com"),
         path: PathShape::of("/v9/chat"),
@@ -123,7 +123,7 @@ fn a_run_without_a_call_is_one_line_with_a_remedy() {
         assert_eq!(text.lines().count(), 1, "{text}");
         assert!(text.contains("no call of a model was seen") && text.contains(remedy), "{text}");
     }
-    collector.take(&Fact::CertificateRejected(host("api.example.com")));
+    collector.receive(&Fact::CertificateRejected(host("api.example.com")));
     assert!(render(&collector, "proxy").contains("api.example.com"));
 }
 
@@ -134,8 +134,8 @@ fn no_name_steers_the_terminal_or_breaks_the_width() {
     let collector = Collector::default();
     let mut hostile = call(&"m\u{1b}[2J".repeat(40), 0, 1);
     hostile.outcome = Outcome::StreamError;
-    collector.take(&Fact::Call(Box::new(hostile)));
-    collector.take(&Fact::Call(Box::new(call("b", 0, 1))));
+    collector.receive(&Fact::Call(Box::new(hostile)));
+    collector.receive(&Fact::Call(Box::new(call("b", 0, 1))));
     let told = Circumstances {
         program: crate::record::printable("x\u{1b}[2J\r"),
         log: PathBuf::from("/state/\u{1b}/log"),

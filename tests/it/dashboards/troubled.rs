@@ -81,7 +81,7 @@ impl Troubled {
             Fact::Call(Box::new(slow())),
             Fact::Call(Box::new(without_usage())),
         ];
-        troubles.iter().for_each(|fact| self.metrics.take(fact));
+        troubles.iter().for_each(|fact| self.metrics.receive(fact));
     }
 }
 
