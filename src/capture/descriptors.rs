@@ -17,7 +17,9 @@ use rustix::net::{
 pub(crate) fn send_descriptors(socket: impl AsFd, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); SPACE];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    if !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
+    if descriptors.len() > MOST_DESCRIPTORS
+        || !ancillary.push(SendAncillaryMessage::ScmRights(descriptors))
+    {
         return Err(io::Error::other("there is no room for the descriptors"));
     }
     let carrier = [IoSlice::new(&[CARRIER])];

@@ -167,7 +167,7 @@ const NO_TERMINAL_WIDTH: usize = 160;
 const ABOUT: &str = "See what an AI agent really spends, without touching a byte of its traffic";
 
 const AFTER_HELP: &str = "\
-What does a program spend: gravimeter run -- claude
+What a program spends:     gravimeter run -- PROGRAM
 Try it without an agent:   gravimeter demo
 Check this machine:        gravimeter doctor
 Start:                     gravimeter serve

@@ -11,6 +11,7 @@ mod hang_up;
 mod lane;
 mod opened;
 pub mod pass;
+mod path;
 mod refusal;
 mod route;
 pub mod timeouts;
@@ -46,6 +47,7 @@ use crate::tls::upstream::{Upstream, VerifiedUpstream};
 
 use diagnostics::step;
 use opened::Opened;
+use path::{Intercepted, Path, phase};
 use refusal::Refusal;
 use route::{Opening, Route, route};
 use timeouts::Timeouts;
@@ -364,36 +366,6 @@ impl Relay {
             record: &*self.record,
         }
     }
-}
-
-/// What is known of an intercepted connection that is open on both sides.
-struct Intercepted {
-    host: Host,
-    port: u16,
-    setup: Box<ConnectionSetup>,
-}
-
-/// The phase of a handshake that has just ended.
-fn phase(handshake: Handshake) -> (Phase, Handshake) {
-    (
-        Phase::ended(SystemTime::now(), handshake.duration),
-        handshake,
-    )
-}
-
-/// A connection that is open on both sides.
-enum Path {
-    Intercepted {
-        intercepted: Intercepted,
-        agent: Box<server::TlsStream<ReadAhead<TcpStream>>>,
-        provider: Box<client::TlsStream<ReadAhead<TcpStream>>>,
-    },
-    Tunnelled {
-        why: TunnelReason,
-        sni: Option<Host>,
-        agent: ReadAhead<TcpStream>,
-        provider: TcpStream,
-    },
 }
 
 async fn within<T>(

@@ -29,9 +29,9 @@ pub(super) use stage::RunStage;
 #[command(
     after_help = "\
 Examples:
-  gravimeter run -- claude
+  gravimeter run -- my-agent
   gravimeter run --json spent.json -- python3 agent.py
-  gravimeter run --scope proxy -- codex exec 'explain this repository'
+  gravimeter run --scope proxy -- npx some-agent 'explain this repository'
 
 The exit code is that of the program; 126: it cannot be executed, 127: it was not found.
 Everything else is configuration: see --help for all flags, or docs/operate/run.md."

@@ -61,12 +61,15 @@ impl Executable {
                 Err(error) => Err(Self::refused(name, path, error)),
             };
         }
+        if name.is_empty() {
+            return Err(CommandError::NotFound(name.to_owned()));
+        }
         let mut refused = None;
         for folder in std::env::split_paths(search) {
             // An empty folder is the working directory.
             let path = Path::new(".").join(folder).join(name);
             match usable(&path) {
-                Ok(()) if !name.is_empty() => return Ok(found(path)),
+                Ok(()) => return Ok(found(path)),
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     refused.get_or_insert(Self::refused(name, path, error));
                 }

@@ -96,8 +96,13 @@ async fn a_key_that_interrupts_reaches_the_program_once() {
 async fn a_program_that_is_interrupted_ends_us_by_the_same_signal() {
     let stage = Stage::new();
     for (key, signal) in [(CTRL_C, Signal::INT), (CTRL_BACKSLASH, Signal::QUIT)] {
-        let script = "ulimit -c 0; echo up; exec sleep 1000";
-        let mut pty = Pty::start(&quiet(&stage, &["bash", "-c", script]), 24, 80);
+        // Python, because a shell may ignore SIGQUIT.
+        let script = "import resource, signal\n\
+                      resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n\
+                      signal.signal(signal.SIGINT, signal.SIG_DFL)\n\
+                      print('up', flush=True)\n\
+                      while True: signal.pause()";
+        let mut pty = Pty::start(&quiet(&stage, &["python3", "-c", script]), 24, 80);
         pty.shows("up").await;
         pty.enter(key);
         let (status, screen) = pty.end().await;
