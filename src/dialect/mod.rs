@@ -39,6 +39,7 @@
 //! A new dialect is a module with a `Dialect`, a line in `DIALECTS`, a column in this table and
 //! fixtures.
 
+mod aliases;
 mod answer;
 mod anthropic;
 mod bedrock;
@@ -48,15 +49,19 @@ mod contents;
 #[doc(hidden)]
 pub mod fuzz;
 mod gemini;
+mod limits;
 mod notices;
 mod observer;
 mod ollama;
 mod openai;
 mod providers;
+mod reports;
 mod request;
+mod response;
 mod session;
 #[cfg(test)]
 mod tests;
+mod times;
 mod tokens;
 mod unread;
 mod verdict;
@@ -68,6 +73,7 @@ use crate::observe::memory::Memory;
 use crate::record::{Host, Model, Operation, Provider};
 
 use answer::{AnswerHead, ReadBody};
+use limits::HeadLimits;
 use notices::ReadNotice;
 use request::ReadRequestBody;
 
@@ -78,8 +84,10 @@ pub use observer::Observers;
 struct Dialect {
     /// The hosts whose traffic is decrypted by default, whole names.
     hosts: &'static [&'static str],
-    /// What is read of heads beside what any HTTP message may have.
+    /// What is read of heads beside what any HTTP message may have, and beside limits.
     listed: Listed,
+    /// What heads tell of limits.
+    limits: HeadLimits,
     /// Who answers at a host.
     provider_of: fn(&Host) -> Option<Provider>,
     /// Tells from the host and the head whether an exchange is none of an agent, and its bodies are
@@ -169,19 +177,16 @@ fn provider_of(host: &Host) -> Option<Provider> {
 /// What is read of heads, by all dialects together.
 fn listed() -> Listed {
     static LISTED: LazyLock<(Vec<&str>, Vec<&str>)> = LazyLock::new(|| {
-        let of_all = |list: fn(&Dialect) -> &'static [&'static str]| {
-            let mut all: Vec<_> = DIALECTS
-                .iter()
-                .flat_map(|dialect| list(dialect))
-                .copied()
-                .collect();
+        let of_all = |lists: &[fn(&Dialect) -> &'static [&'static str]]| {
+            let of = |dialect| lists.iter().flat_map(move |list| list(dialect)).copied();
+            let mut all: Vec<_> = DIALECTS.into_iter().flat_map(of).collect();
             all.sort_unstable();
             all.dedup();
             all
         };
         (
-            of_all(|dialect| dialect.listed.fields),
-            of_all(|dialect| dialect.listed.query),
+            of_all(&[|it| it.listed.fields, |it| it.limits.fields]),
+            of_all(&[|it| it.listed.query]),
         )
     });
     Listed {

@@ -6,14 +6,15 @@ use std::fmt::{self, Write as _};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 
 use super::otlp::Loss;
+use super::provider_time::TimeUntil;
 use super::web::WebRefusal;
 use crate::record::{
-    ByteDirection, CorrelationMethod, DisplayName, Disposition, FollowFailure, HandshakeFailure,
-    IpFamily, Label, LeafResult, LedgerFailure, LedgerRecord, Model, ObserverBudget,
-    ObserverFailure, Operation, Outcome, Provider, Quality, QuotaWindow, RateLimitReason,
-    RefuseReason, RestartReason, RunOutcome, Side, SpanId, StepKind, StepStatus, TimeoutStep,
-    TlsVersion, TokenKind, TraceId, TunnelReason, UnreadReason, UpdateSource, UsageComparison,
-    UsageTotal,
+    ByteDirection, CorrelationMethod, CostSource, DisplayName, Disposition, FollowFailure,
+    HandshakeFailure, IpFamily, Label, LeafResult, LedgerFailure, LedgerRecord, Model,
+    ObserverBudget, ObserverFailure, Operation, Outcome, Provider, Quality, QuotaWindow,
+    RateLimitReason, RefuseReason, RestartReason, RunOutcome, Side, SpanId, StepKind, StepStatus,
+    TimeoutStep, TlsVersion, TokenKind, TraceId, TunnelReason, UnreadReason, UpdateSource,
+    UsageComparison, UsageTotal,
 };
 
 /// Lets the label enums of `record` be label values of the metrics library.
@@ -30,6 +31,7 @@ macro_rules! label_values {
 label_values!(
     ByteDirection,
     CorrelationMethod,
+    CostSource,
     Disposition,
     FollowFailure,
     HandshakeFailure,
@@ -52,6 +54,7 @@ label_values!(
     Loss,
     StepKind,
     StepStatus,
+    TimeUntil,
     TimeoutStep,
     TlsVersion,
     TokenKind,
@@ -122,6 +125,21 @@ label_set!(ByOutcome {
     model: Model,
     operation: Operation,
     outcome: Outcome
+});
+label_set!(ByCost {
+    provider: Provider,
+    model: Model,
+    source: CostSource
+});
+label_set!(ByProviderTime {
+    provider: Provider,
+    model: Model,
+    until: TimeUntil
+});
+label_set!(BySubstitution {
+    provider: Provider,
+    model: Model,
+    served_model: Model
 });
 label_set!(ByTotal {
     provider: Provider,

@@ -49,6 +49,7 @@ use file::refill::Past;
 use file::rows::kind_of;
 use memory::models::{Names, Quotas};
 use memory::store::Store;
+use memory::substitutions::Substitutions;
 use memory::sums::{ByModel, Served, Sums};
 
 /// The question could not be answered from the file. The log says why.
@@ -78,6 +79,7 @@ pub struct Ledger {
 struct Kept {
     /// Of all calls.
     sums: ByModel,
+    substitutions: Substitutions,
     store: Store,
     names: Names,
     quotas: Quotas,
@@ -147,9 +149,18 @@ impl Ledger {
                 &Sums::from(group),
             );
         }
+        let mut substitutions = Substitutions::default();
+        for one in &totals.substitutions {
+            let served = Served {
+                model: one.model.clone(),
+                provider: one.provider,
+            };
+            substitutions.add(&served, &one.served_model, one.calls);
+        }
         let store = Store::new(limits, sums.clone());
         let kept = Kept {
             sums,
+            substitutions,
             store,
             names: Names::default(),
             quotas: Quotas::default(),
@@ -229,7 +240,7 @@ impl Ledger {
                 report.correlated_too_late = Some(kept.store.too_late());
             }
             By::Provider => report.providers = Some(by_provider(&kept.sums)),
-            _ => report.models = Some(by_model(&kept.sums, &kept.names)),
+            _ => report.models = Some(by_model(&kept.sums, &kept.substitutions, &kept.names)),
         }
         report
     }
@@ -285,16 +296,26 @@ impl Ledger {
             provider: call.provider,
         };
         let record = CallRecord::from(call);
+        let substitution = self.models.substitution(call);
         let mut kept = self.kept();
+        if let Some(one) = substitution {
+            kept.substitutions
+                .add(&served, &one.served_model, one.calls);
+        }
         kept.sums.add(&served, &record.sums());
         kept.store
             .place(record, served, call.correlation.cascade.as_ref());
     }
 
-    /// Whether the fact is worth a row: quotas are told again and again.
+    /// Whether the fact is worth a row. Quotas are reported again and again, and limits of a rate
+    /// are other ones with every call: they are full again before anybody looks at the file.
     fn is_news(&self, fact: &Fact) -> bool {
         match fact {
-            Fact::Quota(quota) => self.is_own(&quota.model) && self.kept().quotas.is_news(quota),
+            Fact::Quota(quota) => {
+                !quota.window.is_rate()
+                    && self.is_own(&quota.model)
+                    && self.kept().quotas.is_news(quota)
+            }
             _ => true,
         }
     }

@@ -10,6 +10,8 @@ use super::{
 pub struct Totals {
     /// Calls and their tokens.
     pub calls: Vec<CallGroup>,
+    /// Calls that another model has answered than the requested one.
+    pub substitutions: Vec<Substitution>,
     /// Calls by what told their conversation.
     pub correlations: Vec<(CorrelationMethod, u64)>,
     /// Comparisons of the agent's counts with those of the wire.
@@ -41,6 +43,21 @@ pub struct CallGroup {
     pub unpriced_calls: u64,
     /// What those that have a price cost.
     pub cost: Cost,
+    /// The part of it that providers report themselves.
+    pub reported_cost: Cost,
     /// Their tokens.
     pub tokens: PerKind<u64>,
+}
+
+/// Calls that asked for one model and were answered by another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Substitution {
+    /// Who answered.
+    pub provider: Provider,
+    /// The requested model under its bounded name ([`super::Models`]).
+    pub model: Model,
+    /// The model that answered, under its bounded name.
+    pub served_model: Model,
+    /// How many.
+    pub calls: u64,
 }
