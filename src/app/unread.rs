@@ -22,7 +22,7 @@ impl UnreadLog {
 }
 
 impl Sink for UnreadLog {
-    fn take(&self, fact: &Fact) {
+    fn receive(&self, fact: &Fact) {
         let Fact::CallUnread(call) = fact else { return };
         if self.is_new(call) {
             tracing::warn!(

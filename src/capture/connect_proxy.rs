@@ -274,12 +274,31 @@ mod tests {
         agent.shutdown().await.unwrap();
         let guard = LoopGuard::new(vec![], false);
         let accepted = accept(tcp, &owners, &guard).await;
-        let mut answer = vec![0; 4096];
-        let count = agent.read(&mut answer).await.unwrap();
-        (
-            String::from_utf8(answer[..count].to_vec()).unwrap(),
-            accepted,
-        )
+        let mut answer = String::new();
+        match &accepted {
+            Ok(_) => {
+                let mut part = vec![0; 4096];
+                let count = agent.read(&mut part).await.unwrap();
+                answer.push_str(std::str::from_utf8(&part[..count]).unwrap());
+            }
+            // A reset would be an error here.
+            Err(_) => {
+                agent.read_to_string(&mut answer).await.unwrap();
+            }
+        }
+        (answer, accepted)
+    }
+
+    #[tokio::test]
+    async fn bytes_behind_a_refused_request_do_not_cost_the_agent_the_answer() {
+        let me = rustix::process::geteuid().as_raw();
+        for (owner, target) in [(me, "127.0.0.1:443"), (me + 1, "example.com:443")] {
+            let head = format!("CONNECT {target} HTTP/1.1\r\n\r\n");
+            let request = [head.as_bytes(), &[b'x'; 32 << 10]].concat();
+            let (answer, accepted) = knock_at(Owners::new([owner]), &request).await;
+            assert!(answer.starts_with("HTTP/1.1 403 "), "{target}: {answer}");
+            assert!(accepted.is_err(), "{target}");
+        }
     }
 
     #[tokio::test]

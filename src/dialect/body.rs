@@ -7,16 +7,20 @@
 //! JSON, one document or several; any other text is a stream of events once it has held one, or
 //! from its first byte where the label says so.
 
+mod frames;
+
 use std::time::SystemTime;
 
 use memchr::memchr2;
+
+use frames::Frames;
 
 use super::answer::{AnswerHead, ReadAnswer, ReadBody, Said};
 use super::verdict::is_success;
 use crate::observe::coding::{CodingError, Decoder};
 use crate::observe::exchange::ExchangeEnd;
-use crate::observe::json::{PathReader, Status};
-use crate::observe::sse::{SseEvents, SseScanner};
+use crate::observe::json::Status;
+use crate::observe::sse::SseScanner;
 use crate::record::ObserverFailure;
 
 /// A reader for a body of JSON in any form, which hands its documents to the answer.
@@ -152,7 +156,7 @@ impl<A: ReadAnswer> ReadBody for AnswerBody<A> {
     fn is_stream(&self) -> bool {
         match self.form {
             Form::Events => true,
-            Form::Documents => self.frames.in_array || self.frames.documents > 1,
+            Form::Documents => self.frames.in_array || self.frames.has_several_documents(),
             Form::Text { .. } | Form::Unknown => false,
         }
     }
@@ -241,160 +245,6 @@ impl Form {
         }
     }
 }
-
-/// Reads documents into the answer, whether they come in events or bare.
-struct Frames<A: ReadAnswer> {
-    reader: PathReader<A::Field>,
-    answer: A,
-    /// Content-bearing frames completed and not yet reported.
-    contents: usize,
-    malformed: bool,
-    /// How much of [`DONE`] the current document has been, while it has been nothing else.
-    done: Option<usize>,
-    /// An event with data has begun.
-    has_data: bool,
-    /// Documents that were read to their end and are no events.
-    documents: usize,
-    /// The first of those is an array.
-    in_array: bool,
-    /// A document that is no event is being read between events.
-    in_bare: bool,
-}
-
-impl<A: ReadAnswer> Frames<A> {
-    fn new(answer: A) -> Self {
-        Self {
-            reader: PathReader::new(answer.paths()),
-            answer,
-            contents: 0,
-            malformed: false,
-            done: Some(0),
-            has_data: false,
-            documents: 0,
-            in_array: false,
-            in_bare: false,
-        }
-    }
-
-    /// Bytes of a body that is one JSON document or several. Returns what follows the one that ends
-    /// first.
-    fn read_documents<'a>(&mut self, plain: &'a [u8]) -> &'a [u8] {
-        let plain = if self.is_mid_document() {
-            plain
-        } else {
-            plain.trim_ascii_start()
-        };
-        match (self.reader.status(), plain.first()) {
-            (_, None) | (Status::Malformed, _) => return &[],
-            (Status::Complete, Some(b'{' | b'[')) => self.reader.reset(),
-            (Status::Complete, Some(_)) => self.malformed |= self.read(plain) == Status::Malformed,
-            (Status::Incomplete, Some(b'[')) if !self.reader.has_begun() => self.in_array = true,
-            (Status::Incomplete, Some(_)) => {}
-        }
-        let rest = self.read_document(plain);
-        match self.reader.status() {
-            Status::Complete => {
-                self.documents += 1;
-                self.end_frame(None);
-            }
-            Status::Incomplete => {}
-            Status::Malformed => self.malformed = true,
-        }
-        rest
-    }
-
-    /// Bytes of a document that stands between events and is none. Returns what follows it.
-    fn read_bare<'a>(&mut self, plain: &'a [u8]) -> &'a [u8] {
-        let rest = self.read_document(plain);
-        if self.reader.status() != Status::Incomplete {
-            self.end_bare();
-        }
-        rest
-    }
-
-    /// A document between events is at its end, or cut off. Of a broken one counts that it told of
-    /// an error; any other text that looks like a document at first (`[DONE]`) means nothing there.
-    fn end_bare(&mut self) {
-        if self.reader.status() == Status::Complete {
-            self.end_frame(None);
-        } else {
-            self.malformed |= self.answer.end_broken_document();
-        }
-        self.in_bare = false;
-        self.reader.reset();
-    }
-
-    fn read_document<'a>(&mut self, plain: &'a [u8]) -> &'a [u8] {
-        let Self {
-            reader,
-            answer,
-            contents,
-            ..
-        } = self;
-        reader.feed_document(plain, &mut |field, value| {
-            *contents += usize::from(answer.value(field, &value))
-        })
-    }
-
-    /// The document of an event is at its end.
-    fn end_document(&mut self, event: Option<&str>) {
-        let is_done = self.done.replace(0) == Some(DONE.len());
-        if self.reader.status() == Status::Complete || self.read(b" ") == Status::Complete {
-            self.end_frame(event);
-        } else if is_done {
-            self.answer.drop_document();
-            self.answer.done();
-        } else {
-            self.malformed |= self.reader.has_begun();
-            self.answer.drop_document();
-        }
-        self.done = Some(0);
-        self.reader.reset();
-    }
-
-    fn read(&mut self, plain: &[u8]) -> Status {
-        let Self {
-            reader,
-            answer,
-            contents,
-            ..
-        } = self;
-        reader.feed(plain, &mut |field, value| {
-            *contents += usize::from(answer.value(field, &value))
-        })
-    }
-
-    fn is_mid_document(&self) -> bool {
-        self.reader.has_begun() && self.reader.status() == Status::Incomplete
-    }
-
-    fn end_frame(&mut self, event: Option<&str>) {
-        self.contents += usize::from(self.answer.end_document(event));
-    }
-
-    fn take_contents(&mut self) -> usize {
-        std::mem::take(&mut self.contents)
-    }
-}
-
-impl<A: ReadAnswer> SseEvents for Frames<A> {
-    fn data(&mut self, fragment: &[u8]) {
-        self.has_data = true;
-        self.done = self.done.and_then(|at| {
-            DONE.get(at..)?
-                .starts_with(fragment)
-                .then_some(at + fragment.len())
-        });
-        self.read(fragment);
-    }
-
-    fn dispatch(&mut self, name: Option<&str>) {
-        self.end_document(name);
-    }
-}
-
-/// The event with which a stream of OpenAI's form ends. It is no JSON.
-const DONE: &[u8] = b"[DONE]";
 
 /// U+FEFF in UTF-8, which may precede any text.
 const MARK: [u8; 3] = [0xef, 0xbb, 0xbf];

@@ -6,7 +6,6 @@ use std::fmt::{self, Write as _};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 
 use super::otlp::Loss;
-use super::provider_time::TimeUntil;
 use super::web::WebRefusal;
 use crate::record::{
     ByteDirection, CorrelationMethod, CostSource, DisplayName, Disposition, FollowFailure,
@@ -54,7 +53,6 @@ label_values!(
     Loss,
     StepKind,
     StepStatus,
-    TimeUntil,
     TimeoutStep,
     TlsVersion,
     TokenKind,
@@ -134,7 +132,7 @@ label_set!(ByCost {
 label_set!(ByProviderTime {
     provider: Provider,
     model: Model,
-    until: TimeUntil
+    until: &'static str
 });
 label_set!(BySubstitution {
     provider: Provider,

@@ -154,7 +154,7 @@ impl Metrics {
 }
 
 impl Sink for Metrics {
-    fn take(&self, fact: &Fact) {
+    fn receive(&self, fact: &Fact) {
         match fact {
             Fact::CallStarted(started) => self.calls.started(started),
             Fact::ContentChunks(chunks) => self.calls.chunks(chunks),

@@ -5,17 +5,7 @@ use prometheus_client::registry::Registry;
 
 use super::labels::ByProviderTime;
 use super::series::{Histograms, call_latency, declare};
-use crate::record::{Call, Model, label};
-
-label! {
-    /// Until when a provider measured its time.
-    pub enum TimeUntil {
-        /// The end of the answer.
-        End => "end",
-        /// The first byte of the answer.
-        FirstByte => "first_byte",
-    }
-}
+use crate::record::{Call, Model};
 
 /// Histograms of providers' own times.
 #[derive(Debug)]
@@ -34,10 +24,7 @@ impl ProviderTimeMetrics {
     /// Observes what is reported of a call, which is counted under this name.
     pub(super) fn ended(&self, call: &Call, model: &Model) {
         let time = call.reported.time;
-        let parts = [
-            (TimeUntil::FirstByte, time.first_byte),
-            (TimeUntil::End, time.total),
-        ];
+        let parts = [("first_byte", time.first_byte), ("end", time.total)];
         for (until, time) in parts {
             let Some(time) = time else { continue };
             let labels = ByProviderTime {

@@ -89,7 +89,7 @@ impl Traces {
 }
 
 impl Sink for Traces {
-    fn take(&self, fact: &Fact) {
+    fn receive(&self, fact: &Fact) {
         match fact {
             Fact::Call(call) => match &call.trace {
                 Some(place) => self.call(call, place),

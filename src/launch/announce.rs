@@ -65,7 +65,7 @@ impl Announcement {
     /// Takes a line of the agent's log, such as `I0602 12:00:00.0 7 server.go:485] Language server
     /// listening on random port at 49463 for HTTPS (gRPC)`. Prefix and line number differ between
     /// builds; lines without a port are ignored.
-    pub(super) fn hear(&mut self, line: &str) {
+    pub(super) fn read_line(&mut self, line: &str) {
         let Some((_, rest)) = line.split_once("listening on ") else {
             return;
         };
@@ -192,7 +192,7 @@ mod tests {
 
     fn heard(lines: &[&str]) -> Announcement {
         let mut announcement = Announcement::default();
-        lines.iter().for_each(|line| announcement.hear(line));
+        lines.iter().for_each(|line| announcement.read_line(line));
         announcement
     }
 

@@ -2,7 +2,7 @@
 //! that outlives the process.
 //!
 //! Sums are exact integers and begin with the file. Of conversations and calls the newest are also
-//! kept in memory; the file has them for as long as it is told to. Figures and identifiers, nothing
+//! kept in memory; the file has them for as long as it is configured to. Figures and identifiers, nothing
 //! that was said. No traffic is touched, and no fact waits for the disk: what there is no room for
 //! is counted.
 //!
@@ -71,12 +71,12 @@ pub struct Ledger {
     /// The file; `None` where there is not even memory for one.
     disk: Option<Disk>,
     /// Guards everything that is kept in memory: locked for one fact or one answer at a time.
-    kept: Mutex<Kept>,
+    memory: Mutex<InMemory>,
 }
 
 /// Everything that answers are made of.
 #[derive(Debug)]
-struct Kept {
+struct InMemory {
     /// Of all calls.
     sums: ByModel,
     substitutions: Substitutions,
@@ -92,19 +92,19 @@ impl Ledger {
         Self::with_limits(now, models, Limits::default())
     }
 
-    /// The same, that keeps as much as it is told to.
+    /// The same, which keeps as much as `limits` allow.
     #[must_use]
     pub fn with_limits(now: Timestamp, models: Arc<Models>, limits: Limits) -> Self {
         let config = Config {
             enabled: false,
             ..Config::default()
         };
-        let (disk, _) = Disk::open(&config, Path::new(""), now, &models, Arc::new(Nobody));
+        let (disk, _) = Disk::open(&config, Path::new(""), now, &models, Arc::new(NullSink));
         Self::begin(disk, now, &Totals::default(), models, limits)
     }
 
     /// Opens the file at `path` and goes on from what it holds, which is also handed back. Never
-    /// fails: what goes wrong, now or later, is logged and `told`, and the ledger is then kept in
+    /// fails: what goes wrong, now or later, is logged and reported to `sink`, and the ledger is then kept in
     /// memory. Blocks for as long as the disk takes.
     #[must_use]
     pub fn open(
@@ -112,9 +112,9 @@ impl Ledger {
         path: &Path,
         now: Timestamp,
         models: Arc<Models>,
-        told: Arc<dyn Sink>,
+        sink: Arc<dyn Sink>,
     ) -> (Self, Totals) {
-        let (disk, Begun { at, totals }) = Disk::open(config, path, now, &models, told);
+        let (disk, Begun { at, totals }) = Disk::open(config, path, now, &models, sink);
         let ledger = Self::begin(disk, at, &totals, models, Limits::default());
         ledger.refill();
         (ledger, totals)
@@ -123,9 +123,9 @@ impl Ledger {
     /// Takes the newest conversations of earlier processes back into memory.
     fn refill(&self) {
         let Some(disk) = &self.disk else { return };
-        let limits = self.kept().store.limits();
+        let limits = self.memory().store.limits();
         match disk.read(|connection| Past::read(connection, &limits, &self.models)) {
-            Ok(past) => past.put_into(&mut self.kept().store),
+            Ok(past) => past.put_into(&mut self.memory().store),
             Err(failure) => {
                 warn!(%failure, "the conversations of earlier processes are not listed, though they are counted")
             }
@@ -158,7 +158,7 @@ impl Ledger {
             substitutions.add(&served, &one.served_model, one.calls);
         }
         let store = Store::new(limits, sums.clone());
-        let kept = Kept {
+        let memory = InMemory {
             sums,
             substitutions,
             store,
@@ -170,7 +170,7 @@ impl Ledger {
             is_resumed: !totals.calls.is_empty(),
             models,
             disk,
-            kept: Mutex::new(kept),
+            memory: Mutex::new(memory),
         }
     }
 
@@ -212,35 +212,35 @@ impl Ledger {
     /// A page of the conversations that are kept, the newest activity first.
     #[must_use]
     pub fn cascades(&self, query: &CascadesQuery) -> CascadePage {
-        let kept = self.kept();
-        CascadePage::new(&kept.store, &kept.names, query)
+        let memory = self.memory();
+        CascadePage::new(&memory.store, &memory.names, query)
     }
 
     /// Everything that is kept of a conversation; `None` where there is no such one.
     #[must_use]
     pub fn cascade(&self, id: &Id) -> Option<CascadeDetails> {
-        let kept = self.kept();
-        CascadeDetails::find(&kept.store, &kept.names, id)
+        let memory = self.memory();
+        CascadeDetails::find(&memory.store, &memory.names, id)
     }
 
     /// The last reading of every quota, by model.
     #[must_use]
     pub fn quotas(&self) -> Vec<QuotaReading> {
-        let kept = self.kept();
-        kept.quotas.readings(&kept.names)
+        let memory = self.memory();
+        memory.quotas.readings(&memory.names)
     }
 
     fn grouped(&self, by: By, now: Timestamp) -> UsageReport {
-        let kept = self.kept();
-        let mut report = UsageReport::new(self.begun, now, &kept.sums.total());
+        let memory = self.memory();
+        let mut report = UsageReport::new(self.begun, now, &memory.sums.total());
         match by {
             By::Cascade => {
-                let groups = kept.store.groups();
-                report.cascades = Some(by_thread(groups, &kept.names));
-                report.correlated_too_late = Some(kept.store.too_late());
+                let groups = memory.store.groups();
+                report.cascades = Some(by_thread(groups, &memory.names));
+                report.correlated_too_late = Some(memory.store.too_late());
             }
-            By::Provider => report.providers = Some(by_provider(&kept.sums)),
-            _ => report.models = Some(by_model(&kept.sums, &kept.substitutions, &kept.names)),
+            By::Provider => report.providers = Some(by_provider(&memory.sums)),
+            _ => report.models = Some(by_model(&memory.sums, &memory.substitutions, &memory.names)),
         }
         report
     }
@@ -262,7 +262,7 @@ impl Ledger {
             span.since().unwrap_or(self.begun),
             span.until().unwrap_or(now),
         );
-        Ok(found.into_report(query, since, until, &self.kept().names))
+        Ok(found.into_report(query, since, until, &self.memory().names))
     }
 
     /// Takes a fact. Some carry no time: `now` is asked for theirs, and not for each chunk that
@@ -278,14 +278,14 @@ impl Ledger {
         }
         match fact {
             Fact::Call(call) => self.ended(call),
-            Fact::Correlated(correlated) => self.kept().store.correlate(correlated),
-            Fact::ModelNamed(name) if self.is_own(&name.model) => self.kept().names.set(name),
+            Fact::Correlated(correlated) => self.memory().store.correlate(correlated),
+            Fact::ModelNamed(name) if self.is_own(&name.model) => self.memory().names.set(name),
             Fact::Quota(quota) if self.is_own(&quota.model) => {
-                self.kept().quotas.read(quota, now())
+                self.memory().quotas.read(quota, now())
             }
-            Fact::RunEnded(run) => self.kept().store.run_ended(run),
-            Fact::RunStarted(run) => self.kept().store.run_started(run),
-            Fact::StepEnded(step) => self.kept().store.step_ended(step, now()),
+            Fact::RunEnded(run) => self.memory().store.run_ended(run),
+            Fact::RunStarted(run) => self.memory().store.run_started(run),
+            Fact::StepEnded(step) => self.memory().store.step_ended(step, now()),
             _ => {}
         }
     }
@@ -297,13 +297,15 @@ impl Ledger {
         };
         let record = CallRecord::from(call);
         let substitution = self.models.substitution(call);
-        let mut kept = self.kept();
+        let mut memory = self.memory();
         if let Some(one) = substitution {
-            kept.substitutions
+            memory
+                .substitutions
                 .add(&served, &one.served_model, one.calls);
         }
-        kept.sums.add(&served, &record.sums());
-        kept.store
+        memory.sums.add(&served, &record.sums());
+        memory
+            .store
             .place(record, served, call.correlation.cascade.as_ref());
     }
 
@@ -314,7 +316,7 @@ impl Ledger {
             Fact::Quota(quota) => {
                 !quota.window.is_rate()
                     && self.is_own(&quota.model)
-                    && self.kept().quotas.is_news(quota)
+                    && self.memory().quotas.is_news(quota)
             }
             _ => true,
         }
@@ -325,22 +327,22 @@ impl Ledger {
         self.models.admit(model) == *model
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn memory(&self) -> MutexGuard<'_, InMemory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Sink for Ledger {
-    fn take(&self, fact: &Fact) {
+    fn receive(&self, fact: &Fact) {
         self.take_at(fact, Timestamp::now);
     }
 }
 
-/// Who counts nothing.
-struct Nobody;
+/// A sink that discards every fact.
+struct NullSink;
 
-impl Sink for Nobody {
-    fn take(&self, _: &Fact) {}
+impl Sink for NullSink {
+    fn receive(&self, _: &Fact) {}
 }
 
 #[cfg(test)]

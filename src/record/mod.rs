@@ -52,7 +52,7 @@ pub use model::Model;
 pub use models::{Models, Named};
 pub use printable::printable;
 pub use quota::{DisplayName, ModelName, Quota, QuotaWindow};
-pub use reported::{CostSource, ProviderTime, Reported, ServerTools};
+pub use reported::{CostSource, ProviderTime, Reported, ServerTools, ServiceTier, Speed};
 #[cfg(test)]
 pub(crate) use sample::sample_call;
 pub use sink::{FanOut, Record, Sink};

@@ -14,7 +14,7 @@ pub trait Record: Send + Sync {
 /// and counts what it loses.
 pub trait Sink: Send + Sync {
     /// Takes a fact.
-    fn take(&self, fact: &Fact);
+    fn receive(&self, fact: &Fact);
 }
 
 /// Hands every fact to every sink, in order.
@@ -23,7 +23,7 @@ pub struct FanOut(pub Vec<Arc<dyn Sink>>);
 impl Record for FanOut {
     fn record(&self, fact: Fact) {
         for sink in &self.0 {
-            sink.take(&fact);
+            sink.receive(&fact);
         }
     }
 }

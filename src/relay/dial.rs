@@ -35,6 +35,14 @@ pub(super) async fn dial(
     limit: Duration,
 ) -> Result<TcpStream, DialError> {
     let addresses = addresses(destination, sni, overrides, guard).await?;
+    first_reachable(&addresses, limit).await
+}
+
+/// Connects to the addresses in turn.
+async fn first_reachable(
+    addresses: &[SocketAddr],
+    limit: Duration,
+) -> Result<TcpStream, DialError> {
     let share = limit / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
     let Some((last, before)) = addresses.split_last() else {
         return Err(DialError::Resolve(io::ErrorKind::NotFound.into()));
@@ -176,6 +184,27 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let other = TcpStream::connect(listener.local_addr().unwrap()).await;
         assert!(checked(other.unwrap()).is_ok());
+    }
+
+    #[tokio::test]
+    async fn an_address_that_does_not_answer_leaves_time_for_the_next() {
+        // With a full queue of connections nobody accepts, the kernel drops further SYNs.
+        let full = tokio::net::TcpSocket::new_v4().unwrap();
+        full.bind(at("127.0.0.1:0")).unwrap();
+        let full = full.listen(0).unwrap();
+        let silent = full.local_addr().unwrap();
+        let mut queued = Vec::new();
+        while let Ok(connection) =
+            timeout(Duration::from_millis(300), TcpStream::connect(silent)).await
+        {
+            queued.push(connection.unwrap());
+        }
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let working = listener.local_addr().unwrap();
+        let limit = Duration::from_secs(4);
+        let dialled = timeout(limit, first_reachable(&[silent, working], limit)).await;
+        let tcp = dialled.expect("within the limit").unwrap();
+        assert_eq!(tcp.peer_addr().unwrap(), working);
     }
 
     #[tokio::test]

@@ -105,6 +105,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_error_of_the_socket_is_told_from_one_of_the_protocol() {
+        let alert = Error::AlertReceived(AlertDescription::UnknownCA);
+        for (error, expected) in [
+            (io::Error::other(alert.clone()), HandshakeFailure::UnknownCa),
+            (
+                io::Error::new(io::ErrorKind::InvalidData, alert),
+                HandshakeFailure::UnknownCa,
+            ),
+            (
+                io::ErrorKind::InvalidData.into(),
+                HandshakeFailure::Protocol,
+            ),
+            (
+                io::ErrorKind::ConnectionReset.into(),
+                HandshakeFailure::Closed,
+            ),
+            (
+                io::ErrorKind::UnexpectedEof.into(),
+                HandshakeFailure::Closed,
+            ),
+        ] {
+            assert_eq!(of_io(&error), expected, "{error:?}");
+        }
+    }
+
+    #[test]
     fn each_reason_has_its_label() {
         for (error, expected) in [
             (CertificateError::Expired, HandshakeFailure::Expired),

@@ -60,7 +60,7 @@ impl Web {
                         tracing::warn!(%error, "cannot accept requests for metrics; trying again until it works");
                     }
                     failing = true;
-                    self.metrics.take(&Fact::AcceptFailed);
+                    self.metrics.receive(&Fact::AcceptFailed);
                     let _ = shutdown.run_until_cancelled(sleep(ACCEPT_PAUSE)).await;
                 }
             }

@@ -48,7 +48,7 @@ pub fn run(options: &Options) {
         let started_at = first + YEAR.mul_f64(number as f64 / calls as f64);
         facts(number, started_at)
             .iter()
-            .for_each(|fact| ledger.take(fact));
+            .for_each(|fact| ledger.receive(fact));
         if number.is_multiple_of(4000) {
             assert!(ledger.settle(Duration::from_secs(60)), "the disk keeps up");
         }
@@ -228,7 +228,7 @@ fn id(text: &str) -> Id {
 struct Nobody;
 
 impl Sink for Nobody {
-    fn take(&self, fact: &Fact) {
+    fn receive(&self, fact: &Fact) {
         panic!("{fact:?}");
     }
 }

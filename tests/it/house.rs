@@ -238,10 +238,7 @@ const SHARED_NAMES: [(&str, &str); 5] = [
 fn no_type_is_named_by_a_private_metaphor() {
     let broken: Vec<_> = types()
         .into_iter()
-        .filter(|(room, _, _, name)| {
-            METAPHORS.contains(&name.as_str())
-                && !METAPHORS_LEFT.contains(&(room.as_str(), name.as_str()))
-        })
+        .filter(|(_, _, _, name)| METAPHORS.contains(&name.as_str()))
         .map(|(room, file, _, name)| format!("{room}/{file}: {name}"))
         .collect();
     assert!(broken.is_empty(), "{}", broken.join("\n"));
@@ -267,15 +264,6 @@ const METAPHORS: [&str; 19] = [
     "Sure",
     "Threads",
     "Told",
-];
-
-/// Those that still stand somewhere. None is added; what gets a better name leaves the list.
-const METAPHORS_LEFT: [(&str, &str); 5] = [
-    ("dialect", "Told"),
-    ("launch", "Ear"),
-    ("launch", "Heard"),
-    ("ledger", "Kept"),
-    ("ledger", "Nobody"),
 ];
 
 /// Room, file, visibility (empty where it is private) and name of every type outside of tests.

@@ -62,7 +62,7 @@ impl Pushed {
 
     fn call(&self, number: u64) {
         self.metrics
-            .take(&Fact::Call(Box::new(facts::call(number, None))));
+            .receive(&Fact::Call(Box::new(facts::call(number, None))));
     }
 
     fn shown(&self, metric: &str) -> BTreeMap<String, f64> {

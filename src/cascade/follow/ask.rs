@@ -10,7 +10,7 @@ use crate::cascade::read::{
     UserStatus,
 };
 use crate::cascade::update::{TrajectoryUpdate, Update};
-use crate::dialect::quota::{QuotaDocument, Told};
+use crate::dialect::quota::{QuotaDocument, QuotaReport};
 use crate::record::{FollowFailure, Id, Provider};
 
 /// An agent that answers requests.
@@ -106,12 +106,12 @@ impl Agent {
     }
 
     /// What is left of the account's quotas.
-    pub(super) async fn quotas(&self) -> Result<Told, Failure> {
+    pub(super) async fn quotas(&self) -> Result<QuotaReport, Failure> {
         self.quota_document(Method::RetrieveUserQuotaSummary).await
     }
 
     /// The models with their display names.
-    pub(super) async fn models(&self) -> Result<Told, Failure> {
+    pub(super) async fn models(&self) -> Result<QuotaReport, Failure> {
         self.quota_document(Method::GetAvailableModels).await
     }
 
@@ -160,7 +160,7 @@ impl Agent {
         Ok(reader.finish()?)
     }
 
-    async fn quota_document(&self, method: Method) -> Result<Told, Failure> {
+    async fn quota_document(&self, method: Method) -> Result<QuotaReport, Failure> {
         let mut document = QuotaDocument::new(Provider::CloudCode);
         self.client
             .unary(method, &json!({}), &mut |bytes| _ = document.feed(bytes))

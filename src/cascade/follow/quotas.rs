@@ -12,7 +12,7 @@ use super::ask::{Agent, Failure};
 use super::failure_log::FailureLog;
 use crate::cascade::correlate::Correlator;
 use crate::cascade::read::ModelConfig;
-use crate::dialect::quota::Told;
+use crate::dialect::quota::QuotaReport;
 use crate::record::{Id, Model, ModelName, Provider, Quota, QuotaWindow, Record as _};
 
 /// The quota poller of one agent.
@@ -79,7 +79,7 @@ impl QuotaPoller {
                     .into_iter()
                     .filter_map(|model| self.quota(model))
                     .collect();
-                self.emit(Told {
+                self.emit(QuotaReport {
                     names: Vec::new(),
                     quotas,
                 });
@@ -104,7 +104,7 @@ impl QuotaPoller {
         })
     }
 
-    fn emit(&self, quota_document: Told) {
+    fn emit(&self, quota_document: QuotaReport) {
         quota_document
             .facts()
             .for_each(|fact| self.correlator.record(fact));

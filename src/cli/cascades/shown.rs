@@ -412,7 +412,7 @@ mod tests {
             step(StepStatus::Done),
             step(StepStatus::Error),
         ];
-        facts.iter().for_each(|fact| ledger.take(fact));
+        facts.iter().for_each(|fact| ledger.receive(fact));
         ledger
     }
 

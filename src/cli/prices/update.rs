@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
+use jiff::tz::Offset;
 
 use crate::cli::flags::ConfigFlags;
 use crate::config::MAX_FILE_BYTES as MAX_TABLE_BYTES;
@@ -122,7 +122,7 @@ fn open(path: &Path, now: Timestamp) -> anyhow::Result<(Import, Date)> {
 
 /// The day in UTC, on which prices begin.
 fn day(at: Timestamp) -> Date {
-    at.to_zoned(TimeZone::UTC).date()
+    Offset::UTC.to_datetime(at).date()
 }
 
 /// A line for each model, and what they are together.

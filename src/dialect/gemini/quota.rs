@@ -1,4 +1,4 @@
-//! What models are called and what is left of their quotas: a JSON document in, [`Told`] out.
+//! What models are called and what is left of their quotas: a JSON document in, [`QuotaReport`] out.
 //!
 //! One table reads every document that tells of it: `fetchAvailableModels`, `retrieveUserQuota` and
 //! `retrieveUserQuotaSummary` of Cloud Code, and what the language server makes of the first and
@@ -25,15 +25,15 @@ pub struct QuotaDocument {
     reader: PathReader<Field>,
     /// The model or bucket that is being read.
     entry: Entry,
-    told: Told,
+    report: QuotaReport,
 }
 
 /// What a document tells.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Told {
-    /// What models are called. At most [`MAX_TOLD`].
+pub struct QuotaReport {
+    /// What models are called. At most [`MAX_ENTRIES`].
     pub names: Vec<ModelName>,
-    /// What is left: one reading for each model and window. At most [`MAX_TOLD`].
+    /// What is left: one reading for each model and window. At most [`MAX_ENTRIES`].
     pub quotas: Vec<Quota>,
 }
 
@@ -45,7 +45,7 @@ impl QuotaDocument {
             provider,
             reader: PathReader::new(&PATHS),
             entry: Entry::default(),
-            told: Told::default(),
+            report: QuotaReport::default(),
         }
     }
 
@@ -55,7 +55,7 @@ impl QuotaDocument {
             provider,
             reader,
             entry,
-            told,
+            report,
         } = self;
         reader.feed(plain, &mut |field, value| match (field, value) {
             (Field::Model, Value::Key(model)) => {
@@ -66,7 +66,7 @@ impl QuotaDocument {
             }
             (Field::Bucket, Value::Object) => *entry = Entry::default(),
             (Field::Bucket | Field::Model, Value::End) => {
-                told.take(*provider, std::mem::take(entry))
+                report.take(*provider, std::mem::take(entry))
             }
             (field, value) => entry.take(field, value),
         })
@@ -74,11 +74,11 @@ impl QuotaDocument {
 
     /// What the entries that were read to their end tell; nothing when the document is malformed.
     #[must_use]
-    pub fn finish(self) -> Told {
+    pub fn finish(self) -> QuotaReport {
         if self.reader.status() == Status::Malformed {
-            Told::default()
+            QuotaReport::default()
         } else {
-            self.told
+            self.report
         }
     }
 }
@@ -93,7 +93,7 @@ impl ReadNotice for QuotaDocument {
     }
 }
 
-impl Told {
+impl QuotaReport {
     /// The same as facts.
     pub fn facts(self) -> impl Iterator<Item = Fact> {
         self.names
@@ -107,7 +107,7 @@ impl Told {
         let name = entry
             .display
             .clone()
-            .filter(|_| self.names.len() < MAX_TOLD);
+            .filter(|_| self.names.len() < MAX_ENTRIES);
         self.names.extend(name.map(|display| ModelName {
             provider,
             model: model.clone(),
@@ -135,7 +135,7 @@ impl Told {
             if quota.remaining < known.remaining {
                 *known = quota;
             }
-        } else if self.quotas.len() < MAX_TOLD {
+        } else if self.quotas.len() < MAX_ENTRIES {
             self.quotas.push(quota);
         }
     }
@@ -143,7 +143,7 @@ impl Told {
 
 /// Most models, and most quotas, that are taken of one document: more models never get a name of
 /// their own anyway.
-pub const MAX_TOLD: usize = Models::DEFAULT_LIMIT;
+pub const MAX_ENTRIES: usize = Models::DEFAULT_LIMIT;
 
 /// One model, or one bucket of a quota.
 #[derive(Debug, Default)]
@@ -267,13 +267,13 @@ mod tests {
     use crate::record::Label as _;
 
     /// Everything that a document tells, in lines.
-    fn told(document: &str) -> Vec<String> {
+    fn report(document: &str) -> Vec<String> {
         let mut reader = QuotaDocument::new(Provider::CloudCode);
         document
             .as_bytes()
             .chunks(3)
             .for_each(|piece| _ = reader.feed(piece));
-        let Told { names, quotas } = reader.finish();
+        let QuotaReport { names, quotas } = reader.finish();
         let name = |name: ModelName| {
             let placeholder = name
                 .placeholder
@@ -300,7 +300,7 @@ mod tests {
 
     /// One model's document around its quota.
     fn of_quota(info: &str) -> Vec<String> {
-        told(&format!(
+        report(&format!(
             r#"{{"models":{{"m":{{"quotaInfo":{{{info}}}}}}}}}"#
         ))
     }
@@ -320,9 +320,9 @@ mod tests {
             "gemini-3-flash unspecified 0.25 7",
             "claude unspecified 0 8",
         ];
-        assert_eq!(told(document), expected);
+        assert_eq!(report(document), expected);
         assert_eq!(
-            told(&format!(r#"{{"response":{document}}}"#)),
+            report(&format!(r#"{{"response":{document}}}"#)),
             expected,
             "as the language server wraps it"
         );
@@ -345,9 +345,9 @@ mod tests {
             "credits unspecified 0.5 -1",
             "-5h 5h 0.5 -1",
         ];
-        assert_eq!(told(document), expected);
+        assert_eq!(report(document), expected);
         assert_eq!(
-            told(&format!(r#"{{"response":{document}}}"#)),
+            report(&format!(r#"{{"response":{document}}}"#)),
             expected,
             "as the language server wraps it"
         );
@@ -370,7 +370,7 @@ mod tests {
             .map(|(model, kind, left)| bucket(model, kind, left))
             .join(",");
         assert_eq!(
-            told(&format!(r#"{{"buckets":[{buckets}]}}"#)),
+            report(&format!(r#"{{"buckets":[{buckets}]}}"#)),
             ["a unspecified 0.3 -1", "b unspecified 0.2 -1"]
         );
     }
@@ -427,7 +427,7 @@ mod tests {
             quota(0.5),
             quota(0.7)
         );
-        assert_eq!(told(&document), ["m unspecified 0.7 -1"]);
+        assert_eq!(report(&document), ["m unspecified 0.7 -1"]);
     }
 
     #[test]
@@ -438,10 +438,10 @@ mod tests {
             model("a"),
             model("b").trim_end_matches('}')
         );
-        assert_eq!(told(&cut), ["a unspecified 0.5 -1"]);
-        assert_eq!(told(&format!("{cut}]")), [""; 0]);
-        assert_eq!(told("<html>"), [""; 0]);
-        assert_eq!(told("[]"), [""; 0]);
+        assert_eq!(report(&cut), ["a unspecified 0.5 -1"]);
+        assert_eq!(report(&format!("{cut}]")), [""; 0]);
+        assert_eq!(report("<html>"), [""; 0]);
+        assert_eq!(report("[]"), [""; 0]);
     }
 
     #[test]
@@ -449,8 +449,8 @@ mod tests {
         let model = |n: usize| {
             format!(r#""m{n}":{{"displayName":"M","quotaInfo":{{"remainingFraction":1}}}}"#)
         };
-        let models: Vec<_> = (0..MAX_TOLD + 9).map(model).collect();
-        let told = told(&format!(r#"{{"models":{{{}}}}}"#, models.join(",")));
-        assert_eq!(told.len(), 2 * MAX_TOLD);
+        let models: Vec<_> = (0..MAX_ENTRIES + 9).map(model).collect();
+        let report = report(&format!(r#"{{"models":{{{}}}}}"#, models.join(",")));
+        assert_eq!(report.len(), 2 * MAX_ENTRIES);
     }
 }

@@ -17,9 +17,9 @@ fn ended(run: CascadeRun) -> Fact {
 fn a_run_is_measured_by_model_and_outcome() {
     let metrics = metrics();
     // Only an answered call gives a model its label.
-    metrics.take(&Fact::Call(Box::new(call("m"))));
-    metrics.take(&ended(run("c", "m")));
-    metrics.take(&ended(CascadeRun {
+    metrics.receive(&Fact::Call(Box::new(call("m"))));
+    metrics.receive(&ended(run("c", "m")));
+    metrics.receive(&ended(CascadeRun {
         outcome: RunOutcome::Error,
         time_to_first_chunk: None,
         ..run("c", "m")
@@ -76,13 +76,13 @@ fn running_rises_falls_and_never_goes_below_zero() {
     let metrics = metrics();
     let running = || value(&metrics, "gravimeter_cascades_running", &[]);
     assert_eq!(running(), Some(0.0));
-    metrics.take(&Fact::RunStarted(RunStarted {
+    metrics.receive(&Fact::RunStarted(RunStarted {
         cascade: id("c"),
         started_at: UNIX_EPOCH,
     }));
     assert_eq!(running(), Some(1.0));
-    metrics.take(&ended(run("c", "m")));
-    metrics.take(&ended(run("c", "m")));
+    metrics.receive(&ended(run("c", "m")));
+    metrics.receive(&ended(run("c", "m")));
     assert_eq!(running(), Some(0.0));
 }
 
@@ -127,7 +127,7 @@ fn small_closed_sets_begin_at_zero_and_steps_with_their_first() {
         step: StepKind::RunCommand,
         status: StepStatus::Error,
     };
-    metrics.take(&Fact::StepEnded(step));
+    metrics.receive(&Fact::StepEnded(step));
     let labels = ["step=run_command", "status=error"];
     assert_eq!(
         value(&metrics, "gravimeter_cascade_steps_total", &labels),
@@ -138,10 +138,10 @@ fn small_closed_sets_begin_at_zero_and_steps_with_their_first() {
 #[test]
 fn each_word_about_following_is_counted_once() {
     let metrics = metrics();
-    metrics.take(&Fact::CascadeUpdated(UpdateSource::Polling));
-    metrics.take(&Fact::CorrelationSettled(CorrelationMethod::None));
-    metrics.take(&Fact::UsageCompared(UsageComparison::AgentOnly));
-    metrics.take(&Fact::FollowFailed(FollowFailure::Disabled));
+    metrics.receive(&Fact::CascadeUpdated(UpdateSource::Polling));
+    metrics.receive(&Fact::CorrelationSettled(CorrelationMethod::None));
+    metrics.receive(&Fact::UsageCompared(UsageComparison::AgentOnly));
+    metrics.receive(&Fact::FollowFailed(FollowFailure::Disabled));
     for (name, label) in [
         ("gravimeter_cascade_updates_total", "source=polling"),
         ("gravimeter_correlations_total", "method=none"),
@@ -165,15 +165,15 @@ fn a_quota_shows_its_last_reading() {
             &labels,
         )
     };
-    metrics.take(&Fact::Quota(quota("gemini", 0.56)));
+    metrics.receive(&Fact::Quota(quota("gemini", 0.56)));
     assert_eq!((ratio(), reset()), (Some(0.56), Some(1_800_000_000.0)));
-    metrics.take(&Fact::Quota(Quota {
+    metrics.receive(&Fact::Quota(Quota {
         resets_at: None,
         ..quota("gemini", 0.25)
     }));
     assert_eq!((ratio(), reset()), (Some(0.25), None));
-    metrics.take(&Fact::Quota(quota("gemini", f64::NAN)));
-    metrics.take(&Fact::Quota(Quota {
+    metrics.receive(&Fact::Quota(quota("gemini", f64::NAN)));
+    metrics.receive(&Fact::Quota(Quota {
         window: QuotaWindow::FiveHours,
         ..quota("gemini", 7.0)
     }));
@@ -187,9 +187,9 @@ fn a_quota_shows_its_last_reading() {
 #[test]
 fn a_model_has_one_name_at_a_time() {
     let metrics = metrics();
-    metrics.take(&Fact::ModelNamed(named("m", "Old (Low)")));
-    metrics.take(&Fact::ModelNamed(named("m", "New (High)")));
-    metrics.take(&Fact::ModelNamed(named("n", "Other")));
+    metrics.receive(&Fact::ModelNamed(named("m", "Old (Low)")));
+    metrics.receive(&Fact::ModelNamed(named("m", "New (High)")));
+    metrics.receive(&Fact::ModelNamed(named("n", "Other")));
     let info = |labels: &[&str]| value(&metrics, "gravimeter_model_info", labels);
     assert_eq!(info(&["model=m"]), Some(1.0));
     assert_eq!(
@@ -204,9 +204,9 @@ fn models_beyond_the_limit_share_a_label_and_have_no_quota_and_no_name() {
     let metrics = limited(10);
     for n in 0..1000 {
         let model = format!("m{n}");
-        metrics.take(&Fact::Quota(quota(&model, 0.5)));
-        metrics.take(&Fact::ModelNamed(named(&model, &model)));
-        metrics.take(&ended(run("c", &model)));
+        metrics.receive(&Fact::Quota(quota(&model, 0.5)));
+        metrics.receive(&Fact::ModelNamed(named(&model, &model)));
+        metrics.receive(&ended(run("c", &model)));
     }
     assert_eq!(
         value(

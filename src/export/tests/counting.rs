@@ -13,7 +13,7 @@ use crate::record::{
 };
 
 fn took(metrics: &Metrics, call: Call) {
-    metrics.take(&Fact::Call(Box::new(call)));
+    metrics.receive(&Fact::Call(Box::new(call)));
 }
 
 #[test]
@@ -144,12 +144,12 @@ fn in_flight_rises_falls_and_never_goes_below_zero() {
         )
     };
     assert_eq!(in_flight(), Some(0.0));
-    metrics.take(&Fact::CallStarted(started(Provider::CloudCode)));
+    metrics.receive(&Fact::CallStarted(started(Provider::CloudCode)));
     assert_eq!(in_flight(), Some(1.0));
     took(&metrics, call("m"));
     took(&metrics, call("m"));
     assert_eq!(in_flight(), Some(0.0));
-    metrics.take(&Fact::ConnectionClosed(Disposition::Intercepted));
+    metrics.receive(&Fact::ConnectionClosed(Disposition::Intercepted));
     assert_eq!(
         value(
             &metrics,
@@ -163,7 +163,7 @@ fn in_flight_rises_falls_and_never_goes_below_zero() {
 #[test]
 fn refusals_count_as_connections_and_by_reason() {
     let metrics = metrics();
-    metrics.take(&Fact::ConnectionRefused(RefuseReason::Loop));
+    metrics.receive(&Fact::ConnectionRefused(RefuseReason::Loop));
     assert_eq!(
         value(
             &metrics,
@@ -196,7 +196,7 @@ fn states_that_nobody_reported_are_absent() {
     ] {
         assert_eq!(value(&metrics, name, &[]), None, "{name}");
     }
-    metrics.take(&Fact::AgentUp(false));
+    metrics.receive(&Fact::AgentUp(false));
     assert_eq!(value(&metrics, "gravimeter_agent_up", &[]), Some(0.0));
 }
 
@@ -233,7 +233,7 @@ fn fifty_thousand_models_stay_bounded_and_exact() {
             gap: Duration::from_millis(5),
             count: 3,
         };
-        metrics.take(&Fact::ContentChunks(chunks));
+        metrics.receive(&Fact::ContentChunks(chunks));
         took(&metrics, call(&model));
     }
     let exposition = metrics.encode(Format::Text).expect("an exposition");

@@ -51,11 +51,11 @@ fn named(metrics: &Metrics) -> Vec<Named> {
 #[test]
 fn the_bucket_of_a_call_or_a_run_names_its_span() {
     let metrics = metrics();
-    metrics.take(&called(Some(sampled(
+    metrics.receive(&called(Some(sampled(
         0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736,
         0x00f0_67aa_0ba9_02b7,
     ))));
-    metrics.take(&ran(Some(sampled(1, 2))));
+    metrics.receive(&ran(Some(sampled(1, 2))));
     let of_call = "4bf92f3577b34da6a3ce929d0e0e4736 00f067aa0ba902b7".to_owned();
     let of_run = "00000000000000000000000000000001 0000000000000002".to_owned();
     let expected = [
@@ -93,10 +93,10 @@ fn the_bucket_of_a_call_or_a_run_names_its_span() {
 fn a_span_that_is_not_exported_is_not_named() {
     let metrics = metrics();
     for trace in [None, Some(unsampled(1, 2))] {
-        metrics.take(&called(trace));
-        metrics.take(&ran(trace));
+        metrics.receive(&called(trace));
+        metrics.receive(&ran(trace));
     }
-    metrics.take(&Fact::CallTraced {
+    metrics.receive(&Fact::CallTraced {
         call: 0,
         trace: sampled(1, 2),
     });
@@ -118,7 +118,7 @@ fn the_last_span_is_named_until_the_next_one() {
         Some(unsampled(3, 3)),
         None,
     ] {
-        metrics.take(&ran(trace));
+        metrics.receive(&ran(trace));
     }
     let ids = "00000000000000000000000000000002 0000000000000002".to_owned();
     assert_eq!(
@@ -134,10 +134,10 @@ fn the_last_span_is_named_until_the_next_one() {
 fn exemplars_change_no_sample_and_are_no_part_of_text() {
     let (with, without) = (metrics(), metrics());
     for trace in 1..=20 {
-        with.take(&called(Some(sampled(trace, 1))));
-        with.take(&ran(Some(sampled(trace, 1))));
-        without.take(&called(None));
-        without.take(&ran(None));
+        with.receive(&called(Some(sampled(trace, 1))));
+        with.receive(&ran(Some(sampled(trace, 1))));
+        without.receive(&called(None));
+        without.receive(&ran(None));
         let setup = setup(20, 3);
         record(&with, shaken(&setup));
         with.late_spans().handshakes(&setup, &sampled(trace, 1));
@@ -201,8 +201,8 @@ fn record(metrics: &Metrics, facts: impl IntoIterator<Item = Fact>) {
         Traces::new(&config, otlp::Resource::new(&config), metrics.spans()).expect("an endpoint");
     let traces = traces.with_late_spans(metrics.late_spans());
     for fact in facts {
-        metrics.take(&fact);
-        traces.take(&fact);
+        metrics.receive(&fact);
+        traces.receive(&fact);
     }
 }
 
@@ -342,7 +342,7 @@ fn a_clock_that_was_never_set_costs_the_time_only() {
             started_at,
             ..call("m").timing
         };
-        metrics.take(&Fact::Call(Box::new(Call {
+        metrics.receive(&Fact::Call(Box::new(Call {
             timing,
             trace: Some(sampled(1, 2)),
             ..call("m")
@@ -370,7 +370,7 @@ fn exemplars_in_every_bucket_stay_bounded() {
                 ..call("m").timing
             };
             let trace = Some(sampled(u128::MAX, u64::MAX));
-            metrics.take(&Fact::Call(Box::new(Call {
+            metrics.receive(&Fact::Call(Box::new(Call {
                 timing,
                 trace,
                 ..call(&model)
@@ -382,7 +382,7 @@ fn exemplars_in_every_bucket_stay_bounded() {
                     trace,
                     ..run("c", &model)
                 };
-                metrics.take(&Fact::RunEnded(Box::new(run)));
+                metrics.receive(&Fact::RunEnded(Box::new(run)));
             }
         }
     }

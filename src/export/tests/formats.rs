@@ -147,7 +147,7 @@ fn an_exemplar_is_cut_where_there_are_no_labels_before_it() {
 #[test]
 fn promtool_finds_nothing_to_complain_about() {
     let metrics = metrics();
-    every_fact().iter().for_each(|fact| metrics.take(fact));
+    every_fact().iter().for_each(|fact| metrics.receive(fact));
     let Some((clean, said)) = promtool(&metrics.encode(Format::Text).expect("text")) else {
         return;
     };
@@ -159,7 +159,7 @@ fn promtool_finds_nothing_to_complain_about() {
 #[test]
 fn every_family_is_explained_in_words_that_need_no_escape() {
     let metrics = metrics();
-    every_fact().iter().for_each(|fact| metrics.take(fact));
+    every_fact().iter().for_each(|fact| metrics.receive(fact));
     let openmetrics = metrics.encode(Format::OpenMetrics).expect("text");
     let explained = openmetrics
         .lines()

@@ -11,7 +11,7 @@ use crate::record::Sink as _;
 #[test]
 fn the_page_lists_every_metric() {
     let metrics = metrics();
-    every_fact().iter().for_each(|fact| metrics.take(fact));
+    every_fact().iter().for_each(|fact| metrics.receive(fact));
     let table = table(&metrics);
     let page = include_str!("../../../docs/metrics.md");
     assert!(

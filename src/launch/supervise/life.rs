@@ -12,7 +12,7 @@ use super::super::process::{self, Adopter, Tree};
 use super::super::program::Program;
 use super::super::start::{Agent, Launcher};
 use super::Supervisor;
-use super::output::Ear;
+use super::output::StderrReader;
 use crate::record::{Fact, RestartReason};
 
 /// How a life ended.
@@ -57,7 +57,7 @@ impl Supervisor {
         );
         self.record.record(Fact::AgentUp(true));
 
-        let mut ear = Ear {
+        let mut stderr = StderrReader {
             supervisor: self,
             stderr,
             program: &program,
@@ -89,7 +89,7 @@ impl Supervisor {
                 sleep(LAST_WORDS_LIMIT).await;
             };
             tokio::select! {
-                _ = async { tokio::join!(ear.listen(), self.drain(&mut stdout)) } => {}
+                _ = async { tokio::join!(stderr.listen(), self.drain(&mut stdout)) } => {}
                 () = last_words => {}
             }
         };

@@ -29,22 +29,22 @@ impl Supervisor {
 }
 
 /// Listens to the agent's standard error.
-pub(super) struct Ear<'a> {
+pub(super) struct StderrReader<'a> {
     pub(super) supervisor: &'a Supervisor,
     pub(super) stderr: Lines<ChildStderr>,
     pub(super) program: &'a Program,
     pub(super) pid: u32,
 }
 
-impl Ear<'_> {
+impl StderrReader<'_> {
     /// Follows the announcement until it is complete or late, then reads on to the end.
     pub(super) async fn listen(&mut self) {
         let mut announcement = self.program.announcement.clone();
         if let Some(announcement) = &mut announcement {
             let limit = self.supervisor.supervision.announce_timeout;
-            match timeout(limit, self.hear(announcement)).await {
-                Ok(Heard::End) => return,
-                Ok(Heard::Ports) => {}
+            match timeout(limit, self.wait_for(announcement)).await {
+                Ok(Announced::Closed) => return,
+                Ok(Announced::Complete) => {}
                 Err(_) => tracing::warn!(
                     https_port = announcement.https_port,
                     http_port = announcement.http_port,
@@ -59,7 +59,7 @@ impl Ear<'_> {
         // What comes late counts as well, and so does what nobody expected of an agent without a
         // preset.
         while let Some(line) = self.stderr.next().await {
-            known.hear(&line);
+            known.read_line(&line);
             self.supervisor
                 .state
                 .send_if_modified(|state| state.announce(&known));
@@ -67,20 +67,20 @@ impl Ear<'_> {
         }
     }
 
-    async fn hear(&mut self, announcement: &mut Announcement) -> Heard {
+    async fn wait_for(&mut self, announcement: &mut Announcement) -> Announced {
         let mut looks = interval(DISCOVERY_INTERVAL);
         while !announcement.is_complete() {
             // An unfinished line stays in `Lines`, a tick in the interval.
             tokio::select! {
                 line = self.stderr.next() => {
-                    let Some(line) = line else { return Heard::End };
-                    announcement.hear(&line);
+                    let Some(line) = line else { return Announced::Closed };
+                    announcement.read_line(&line);
                     self.supervisor.tell(&line);
                 }
                 _ = looks.tick() => self.discover(announcement).await,
             }
         }
-        Heard::Ports
+        Announced::Complete
     }
 
     async fn discover(&self, announcement: &mut Announcement) {
@@ -100,9 +100,9 @@ impl Ear<'_> {
 }
 
 /// What ended the wait for an announcement.
-enum Heard {
-    End,
-    Ports,
+enum Announced {
+    Closed,
+    Complete,
 }
 
 /// The discovery file is a second choice and need not be found at once.

@@ -1,7 +1,7 @@
 //! The durable side of the ledger: facts go in without waiting, sums come out.
 //!
 //! Opening never fails: where the file cannot be used, everything works in memory, until the end of
-//! the process, and that is told and counted.
+//! the process, which is logged and counted.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,7 +49,7 @@ impl Default for Config {
 /// The ledger's file, or what stands in for it.
 pub(in crate::ledger) struct Disk {
     queue: Arc<Queue>,
-    told: Arc<dyn Sink>,
+    sink: Arc<dyn Sink>,
     reader: Reader,
 }
 
@@ -84,16 +84,16 @@ impl Disk {
         path: &Path,
         now: Timestamp,
         models: &Arc<Models>,
-        told: Arc<dyn Sink>,
+        sink: Arc<dyn Sink>,
     ) -> (Option<Self>, Begun) {
         let opened = if config.enabled {
-            open_file(path, now, models, &*told)
+            open_file(path, now, models, &*sink)
         } else {
             open_memory(now, models)
         };
         let opened = opened.or_else(|failure| {
             error!(path = %path.display(), %failure, "the ledger is kept in memory only: nothing of it outlives this process");
-            told.take(&Fact::LedgerFailed(LedgerFailure::Open));
+            sink.receive(&Fact::LedgerFailed(LedgerFailure::Open));
             open_memory(now, models)
         });
         let nothing = Begun {
@@ -123,7 +123,7 @@ impl Disk {
         let writer = Writer {
             queue: Arc::clone(&queue),
             models: Arc::clone(models),
-            told: Arc::clone(&told),
+            sink: Arc::clone(&sink),
             boot,
             store,
             retention,
@@ -134,13 +134,13 @@ impl Disk {
             .spawn(move || writer.run());
         if let Err(failure) = started {
             error!(%failure, "the ledger has no thread to write with: nothing of it outlives this process");
-            told.take(&Fact::LedgerFailed(LedgerFailure::Open));
+            sink.receive(&Fact::LedgerFailed(LedgerFailure::Open));
             return (None, begun);
         }
         (
             Some(Self {
                 queue,
-                told,
+                sink,
                 reader,
             }),
             begun,
@@ -156,7 +156,7 @@ impl Disk {
             },
             kind,
         ) {
-            self.told.take(&Fact::LedgerDropped(kind));
+            self.sink.receive(&Fact::LedgerDropped(kind));
         }
     }
 
@@ -182,7 +182,7 @@ impl Disk {
             }
         };
         if answer.is_err() {
-            self.told.take(&Fact::LedgerFailed(LedgerFailure::Query));
+            self.sink.receive(&Fact::LedgerFailed(LedgerFailure::Query));
         }
         answer
     }
@@ -209,16 +209,16 @@ fn open_file(
     path: &Path,
     now: Timestamp,
     models: &Models,
-    told: &dyn Sink,
+    sink: &dyn Sink,
 ) -> Result<Opened, OpenError> {
     let place = Place::take(path)?;
     let begin = |place: &Place| {
         let (mut connection, identity) = place.open()?;
-        mend(&mut connection, told)?;
+        mend(&mut connection, sink)?;
         let (boot, begun) = begin(&mut connection, now, models)?;
         if begun.totals.calls.iter().any(is_full) {
             error!("{FULL}");
-            told.take(&Fact::LedgerFailed(LedgerFailure::Saturate));
+            sink.receive(&Fact::LedgerFailed(LedgerFailure::Saturate));
         }
         Ok((connection, identity, boot, begun))
     };
@@ -226,7 +226,7 @@ fn open_file(
         if !failure.is_corrupt() {
             return Err(failure);
         }
-        move_aside(&place, &failure, told);
+        move_aside(&place, &failure, sink);
         begin(&place)
     })?;
     let reader = Reader::File(place.path().to_owned());
@@ -240,7 +240,7 @@ fn open_file(
 
 /// Mends sums that cannot be right. Where that fails, the file is used as it is, unless it is
 /// damaged as a whole.
-fn mend(connection: &mut Connection, told: &dyn Sink) -> Result<(), OpenError> {
+fn mend(connection: &mut Connection, sink: &dyn Sink) -> Result<(), OpenError> {
     match heal(connection) {
         Ok(healed) if healed == Healed::default() => {}
         Ok(Healed { slots, calls }) => {
@@ -250,7 +250,7 @@ fn mend(connection: &mut Connection, told: &dyn Sink) -> Result<(), OpenError> {
                 "the ledger held impossible figures: sums were made anew from the calls \
                 that are kept, and calls have lost what no call can have"
             );
-            told.take(&Fact::LedgerFailed(LedgerFailure::Heal));
+            sink.receive(&Fact::LedgerFailed(LedgerFailure::Heal));
         }
         Err(failure) if is_corrupt(&failure) => return Err(failure.into()),
         Err(failure) => warn!(%failure, "the sums of the ledger could not be checked"),

@@ -23,12 +23,11 @@ use crate::record::{Fact, Label as _, LedgerFailure, Models, Sink};
 pub(in crate::ledger) struct Writer {
     pub(in crate::ledger) queue: Arc<Queue>,
     pub(in crate::ledger) models: Arc<Models>,
-    /// Who counts what goes wrong.
-    pub(in crate::ledger) told: Arc<dyn Sink>,
+    /// Receives what goes wrong, to count it.
+    pub(in crate::ledger) sink: Arc<dyn Sink>,
     pub(in crate::ledger) boot: Boot,
     pub(in crate::ledger) store: Store,
     pub(in crate::ledger) retention: Retention,
-    /// What the log has told already: it would say the same with every batch.
     pub(in crate::ledger) warned: Warned,
 }
 
@@ -153,14 +152,14 @@ impl Writer {
     /// Writes some entries, as often as it takes.
     fn write(&mut self, entries: &[Entry]) -> Written {
         let (mut pause, mut tries_left) = (FIRST_PAUSE, LAST_TRIES);
-        let mut is_told = false;
+        let mut is_logged = false;
         loop {
             match self.commit(entries) {
                 Ok(()) => break,
                 Err(failure) if failure.is_refusal() => return Written::Refused(failure),
-                Err(failure) => self.failed(&failure, is_told),
+                Err(failure) => self.failed(&failure, is_logged),
             }
-            is_told = true;
+            is_logged = true;
             let is_ending = self.queue.pause(pause);
             pause = (pause * 2).min(LONGEST_PAUSE);
             if is_ending {
@@ -172,7 +171,7 @@ impl Writer {
                 std::thread::sleep(LAST_PAUSE);
             }
         }
-        if is_told {
+        if is_logged {
             info!("the ledger is written again");
         }
         Written::Yes
@@ -207,9 +206,10 @@ impl Writer {
                 None => error!(record, %why, "{REFUSED}: it is lost, and so are others like it"),
             }
         }
-        self.told.take(&Fact::LedgerFailed(LedgerFailure::SetAside));
+        self.sink
+            .receive(&Fact::LedgerFailed(LedgerFailure::SetAside));
         if let Some(kind) = kind_of(&entry.fact) {
-            self.told.take(&Fact::LedgerDropped(kind));
+            self.sink.receive(&Fact::LedgerDropped(kind));
         }
     }
 
@@ -222,7 +222,7 @@ impl Writer {
             );
         }
         for kind in entries.iter().filter_map(|entry| kind_of(&entry.fact)) {
-            self.told.take(&Fact::LedgerDropped(kind));
+            self.sink.receive(&Fact::LedgerDropped(kind));
         }
     }
 
@@ -236,7 +236,8 @@ impl Writer {
             Ok(is_full)
         })?;
         if is_full {
-            self.told.take(&Fact::LedgerFailed(LedgerFailure::Saturate));
+            self.sink
+                .receive(&Fact::LedgerFailed(LedgerFailure::Saturate));
             if !std::mem::replace(&mut self.warned.of_full_sum, true) {
                 error!("{FULL}");
             }
@@ -253,7 +254,8 @@ impl Writer {
             Ok(more) => more,
             Err(failure) => {
                 warn!(%failure, "the ledger keeps more than it should");
-                self.told.take(&Fact::LedgerFailed(LedgerFailure::Retain));
+                self.sink
+                    .receive(&Fact::LedgerFailed(LedgerFailure::Retain));
                 false
             }
         }
@@ -304,19 +306,19 @@ impl Writer {
     }
 
     /// Counts a failure, tells it once, and prepares for the next try.
-    fn failed(&mut self, failure: &OpenError, is_told: bool) {
+    fn failed(&mut self, failure: &OpenError, is_logged: bool) {
         let Store::File(place, open) = &mut self.store else {
-            return self.told.take(&Fact::LedgerFailed(LedgerFailure::Write));
+            return self.sink.receive(&Fact::LedgerFailed(LedgerFailure::Write));
         };
         let is_open = open.is_some();
         if failure.is_corrupt() {
             *open = None;
-            return move_aside(place, failure, &*self.told);
+            return move_aside(place, failure, &*self.sink);
         }
-        if !is_told {
+        if !is_logged {
             error!(path = %place.path().display(), %failure, "the ledger cannot be written: records wait in memory");
         }
-        self.told.take(&Fact::LedgerFailed(if is_open {
+        self.sink.receive(&Fact::LedgerFailed(if is_open {
             LedgerFailure::Write
         } else {
             LedgerFailure::Open
@@ -339,17 +341,17 @@ impl Drop for Writer {
     }
 }
 
-/// Moves the damaged file aside, which is told and counted.
-pub(super) fn move_aside(place: &Place, failure: &OpenError, told: &dyn Sink) {
+/// Moves the damaged file aside, which is logged and counted.
+pub(super) fn move_aside(place: &Place, failure: &OpenError, sink: &dyn Sink) {
     match place.move_aside(Timestamp::now()) {
         Ok(aside) => {
             error!(path = %place.path().display(), aside = %aside.display(), %failure,
                 "the ledger is damaged: it was moved aside, and a new one is begun");
-            told.take(&Fact::LedgerFailed(LedgerFailure::Corrupt));
+            sink.receive(&Fact::LedgerFailed(LedgerFailure::Corrupt));
         }
         Err(failure) => {
             error!(%failure, "the ledger is damaged");
-            told.take(&Fact::LedgerFailed(LedgerFailure::Open));
+            sink.receive(&Fact::LedgerFailed(LedgerFailure::Open));
         }
     }
 }

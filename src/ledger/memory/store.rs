@@ -45,7 +45,7 @@ impl Default for Limits {
 
 /// A call with its details, and where it is counted.
 #[derive(Debug)]
-struct Kept {
+struct StoredCall {
     thread: Thread,
     served: Served,
     record: CallRecord,
@@ -61,7 +61,7 @@ pub(in crate::ledger) struct Store {
     by_activity: BTreeMap<Rank, Thread>,
     /// The calls with their details, by number: the oldest one is the first. Those of earlier
     /// processes have negative ones.
-    calls: BTreeMap<i64, Kept>,
+    calls: BTreeMap<i64, StoredCall>,
     /// The sums of evicted threads.
     other: ByModel,
     /// Calls whose conversation became known after their details had been let go.
@@ -100,7 +100,7 @@ impl Store {
         conversation.calls.insert(number);
         self.calls.insert(
             number,
-            Kept {
+            StoredCall {
                 thread: thread.clone(),
                 served,
                 record,
@@ -111,7 +111,7 @@ impl Store {
 
     /// Moves a call to where it is known to belong now.
     pub(in crate::ledger) fn correlate(&mut self, correlated: &Correlated) {
-        let Some(Kept {
+        let Some(StoredCall {
             served, mut record, ..
         }) = self.take_out(signed(correlated.call))
         else {
@@ -191,7 +191,7 @@ impl Store {
             .insert(number);
         self.calls.insert(
             number,
-            Kept {
+            StoredCall {
                 thread,
                 served,
                 record,
@@ -299,7 +299,7 @@ impl Store {
     }
 
     /// Lets a call's details go; it stays counted where it is.
-    fn forget(&mut self, number: i64) -> Option<Kept> {
+    fn forget(&mut self, number: i64) -> Option<StoredCall> {
         let kept = self.calls.remove(&number)?;
         if let Some(conversation) = self.threads.get_mut(&kept.thread) {
             conversation.calls.remove(&number);
@@ -308,7 +308,7 @@ impl Store {
     }
 
     /// Takes a call out of its thread, and the thread away if nothing else is known of it.
-    fn take_out(&mut self, number: i64) -> Option<Kept> {
+    fn take_out(&mut self, number: i64) -> Option<StoredCall> {
         let kept = self.forget(number)?;
         let conversation = self.threads.get_mut(&kept.thread)?;
         conversation

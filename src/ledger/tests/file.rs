@@ -32,23 +32,23 @@ use crate::record::{
     StepKind, StepStatus, Substitution, Timing, TokenKind, TokenUsage, Totals,
 };
 
-/// Who counts what goes wrong.
+/// Counts the facts that say what went wrong.
 #[derive(Default)]
-struct Told(Mutex<Vec<Fact>>);
+struct CountingSink(Mutex<Vec<Fact>>);
 
-impl Sink for Told {
-    fn take(&self, fact: &Fact) {
+impl Sink for CountingSink {
+    fn receive(&self, fact: &Fact) {
         self.0.lock().unwrap().push(fact.clone());
     }
 }
 
-impl Told {
+impl CountingSink {
     fn count(&self, fact: &Fact) -> usize {
         self.0
             .lock()
             .unwrap()
             .iter()
-            .filter(|told| *told == fact)
+            .filter(|received| *received == fact)
             .count()
     }
 }
@@ -56,7 +56,7 @@ impl Told {
 /// A file, and the processes that use it one after the other.
 pub(super) struct Stage {
     folder: TempDir,
-    told: Arc<Told>,
+    sink: Arc<CountingSink>,
     config: Config,
 }
 
@@ -64,7 +64,7 @@ impl Stage {
     pub(super) fn new() -> Self {
         Self {
             folder: tempfile::tempdir().unwrap(),
-            told: Arc::default(),
+            sink: Arc::default(),
             config: Config::default(),
         }
     }
@@ -79,12 +79,12 @@ impl Stage {
             &self.path(),
             now(),
             Arc::default(),
-            self.told.clone(),
+            self.sink.clone(),
         )
     }
 
-    pub(super) fn told(&self, fact: Fact) -> usize {
-        self.told.count(&fact)
+    pub(super) fn received(&self, fact: Fact) -> usize {
+        self.sink.count(&fact)
     }
 
     /// What the file says when anybody asks it.
@@ -205,7 +205,7 @@ fn conversations_of_earlier_processes_are_listed_as_they_were() {
     assert_eq!(shown(&ledger), before);
     // The sums of all groups in memory are those of all calls: what was put back is counted once.
     let sums = |ledger: &Ledger| {
-        let kept = ledger.kept();
+        let kept = ledger.memory();
         let groups = by_thread(kept.store.groups(), &kept.names);
         (
             groups.values().map(|group| group.usage.calls).sum::<u64>(),
@@ -247,7 +247,7 @@ fn conversations_of_earlier_processes_are_listed_as_they_were() {
         .expect("kept");
     assert_eq!((b.cascade.usage.calls, b.calls.len()), (3, 3));
     assert_eq!(sums(&ledger).0, 8);
-    assert_eq!(stage.told(Fact::LedgerFailed(LedgerFailure::Query)), 0);
+    assert_eq!(stage.received(Fact::LedgerFailed(LedgerFailure::Query)), 0);
 }
 
 #[test]
@@ -397,7 +397,7 @@ fn what_was_under_way_when_the_process_was_killed_is_interrupted_once() {
         close(&ledger);
         Stage {
             folder: copy,
-            told: Arc::default(),
+            sink: Arc::default(),
             config: Config::default(),
         }
     };
@@ -483,7 +483,10 @@ fn a_file_that_is_no_ledger_is_left_alone_and_a_damaged_one_is_moved_aside() {
     fs::set_permissions(stage.path(), fs::Permissions::from_mode(0o600)).unwrap();
     let damaged = fs::read(stage.path()).unwrap();
     let (ledger, _) = stage.start();
-    assert_eq!(stage.told(Fact::LedgerFailed(LedgerFailure::Corrupt)), 1);
+    assert_eq!(
+        stage.received(Fact::LedgerFailed(LedgerFailure::Corrupt)),
+        1
+    );
     take(&ledger, [ended(numbered(1))]);
     close(&ledger);
     assert_eq!(stage.rows("SELECT count(*) FROM calls"), ["1"]);
@@ -509,7 +512,7 @@ fn a_file_that_is_no_ledger_is_left_alone_and_a_damaged_one_is_moved_aside() {
     fs::set_permissions(other.path(), fs::Permissions::from_mode(0o600)).unwrap();
     let before = fs::read(other.path()).unwrap();
     let (ledger, _) = other.start();
-    assert_eq!(other.told(Fact::LedgerFailed(LedgerFailure::Open)), 1);
+    assert_eq!(other.received(Fact::LedgerFailed(LedgerFailure::Open)), 1);
     take(&ledger, [ended(numbered(1))]);
     assert_eq!(by(&ledger, By::Day).totals.calls, 1, "it works in memory");
     close(&ledger);
@@ -538,7 +541,7 @@ fn a_loose_file_a_link_and_a_newer_version_are_refused() {
         .unwrap();
     for stage in [&loose, &link, &newer] {
         let (ledger, _) = stage.start();
-        assert_eq!(stage.told(Fact::LedgerFailed(LedgerFailure::Open)), 1);
+        assert_eq!(stage.received(Fact::LedgerFailed(LedgerFailure::Open)), 1);
         take(&ledger, [ended(numbered(1))]);
         assert_eq!(by(&ledger, By::Hour).totals.calls, 1);
     }
@@ -563,7 +566,10 @@ fn the_file_is_for_its_owner_and_one_writer() {
     }
     let (second, totals) = stage.start();
     assert_eq!(
-        (totals, stage.told(Fact::LedgerFailed(LedgerFailure::Open))),
+        (
+            totals,
+            stage.received(Fact::LedgerFailed(LedgerFailure::Open))
+        ),
         (Totals::default(), 1)
     );
     take(&second, [ended(numbered(1))]);
@@ -602,7 +608,7 @@ fn while_the_file_is_locked_records_wait_and_those_beyond_the_limit_are_counted(
     thief.execute_batch("BEGIN IMMEDIATE").unwrap();
     let offered = 20_000;
     take(&ledger, (1..=offered).map(|number| ended(numbered(number))));
-    let dropped = stage.told(Fact::LedgerDropped(LedgerRecord::Call)) as u64;
+    let dropped = stage.received(Fact::LedgerDropped(LedgerRecord::Call)) as u64;
     assert!(dropped > 0 && dropped < offered, "{dropped}");
     assert_eq!(by(&ledger, By::Model).totals.calls, offered, "nobody waits");
     thief.execute_batch("ROLLBACK").unwrap();
@@ -617,7 +623,7 @@ fn while_the_file_is_locked_records_wait_and_those_beyond_the_limit_are_counted(
     );
     take(&ledger, [ended(numbered(1))]);
     assert_eq!(
-        stage.told(Fact::LedgerDropped(LedgerRecord::Call)) as u64,
+        stage.received(Fact::LedgerDropped(LedgerRecord::Call)) as u64,
         dropped + 1,
         "also after the end"
     );
@@ -885,7 +891,7 @@ fn a_name_that_was_never_answered_gives_its_label_back() {
         &stage.path(),
         now(),
         Arc::clone(&models),
-        stage.told.clone(),
+        stage.sink.clone(),
     );
     let mut counted: Vec<_> = totals
         .calls
@@ -1073,7 +1079,7 @@ fn what_cannot_be_written_before_the_end_is_counted() {
     let writer = Writer {
         queue: Arc::clone(&queue),
         models: Arc::default(),
-        told: stage.told.clone(),
+        sink: stage.sink.clone(),
         boot,
         store: Store::File(place, Some((connection, identity))),
         retention: Retention {
@@ -1093,7 +1099,7 @@ fn what_cannot_be_written_before_the_end_is_counted() {
                 LedgerRecord::Call
             ));
         }
-        while stage.told(Fact::LedgerFailed(LedgerFailure::Write)) < 2 {
+        while stage.received(Fact::LedgerFailed(LedgerFailure::Write)) < 2 {
             std::thread::yield_now();
         }
         assert!(!queue.settle(LIMIT), "nobody is kept waiting");
@@ -1101,7 +1107,7 @@ fn what_cannot_be_written_before_the_end_is_counted() {
     });
     let stored: usize = stage.rows("SELECT count(*) FROM calls")[0].parse().unwrap();
     assert_eq!(
-        stored + stage.told(Fact::LedgerDropped(LedgerRecord::Call)),
+        stored + stage.received(Fact::LedgerDropped(LedgerRecord::Call)),
         500
     );
     assert_eq!(

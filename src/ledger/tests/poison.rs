@@ -53,7 +53,7 @@ fn a_provider_that_lies_about_its_tokens_does_not_stop_the_ledger() {
         (None, 9300),
         "no call costs four billion dollars"
     );
-    assert_eq!(stage.told(Fact::LedgerFailed(LedgerFailure::Write)), 0);
+    assert_eq!(stage.received(Fact::LedgerFailed(LedgerFailure::Write)), 0);
 }
 
 /// The sums that every grouping tells in the end.
@@ -137,8 +137,8 @@ fn a_file_with_impossible_sums_is_healed_at_the_start() {
     let before = healthy.map(|sql| stage.rows(sql));
     poison(&stage);
     let (ledger, totals_of_the_start) = stage.start();
-    assert_eq!(stage.told(Fact::LedgerFailed(LedgerFailure::Open)), 0);
-    assert_eq!(stage.told(Fact::LedgerFailed(LedgerFailure::Heal)), 1);
+    assert_eq!(stage.received(Fact::LedgerFailed(LedgerFailure::Open)), 0);
+    assert_eq!(stage.received(Fact::LedgerFailed(LedgerFailure::Heal)), 1);
     assert_eq!(
         healthy.map(|sql| stage.rows(sql)),
         before,
@@ -180,7 +180,7 @@ fn a_file_with_impossible_sums_is_healed_at_the_start() {
     close(&ledger);
     let (ledger, _) = stage.start();
     assert_eq!(
-        stage.told(Fact::LedgerFailed(LedgerFailure::Heal)),
+        stage.received(Fact::LedgerFailed(LedgerFailure::Heal)),
         1,
         "once is enough"
     );
@@ -216,14 +216,17 @@ fn impossible_costs_of_calls_that_are_gone_are_not_known() {
     )
     .unwrap();
     let (ledger, _) = stage.start();
-    assert_eq!(stage.told(Fact::LedgerFailed(LedgerFailure::Heal)), 1);
+    assert_eq!(stage.received(Fact::LedgerFailed(LedgerFailure::Heal)), 1);
     let totals = by(&ledger, By::Day).totals;
     assert_eq!(
         (totals.calls, totals.cost, totals.unpriced_calls),
         (20, None, 20)
     );
     assert!(totals.saturated, "so many tokens cannot be told");
-    assert_eq!(stage.told(Fact::LedgerFailed(LedgerFailure::Saturate)), 1);
+    assert_eq!(
+        stage.received(Fact::LedgerFailed(LedgerFailure::Saturate)),
+        1
+    );
     assert_eq!(stage.rows("SELECT min(thinking) FROM usage_slots"), ["0"]);
 }
 
@@ -298,9 +301,9 @@ fn a_full_sum_stays_at_the_largest_number_and_says_so() {
         by_cascade,
         "nothing can be taken from it"
     );
-    assert_eq!(stage.told(Fact::LedgerFailed(LedgerFailure::Write)), 0);
+    assert_eq!(stage.received(Fact::LedgerFailed(LedgerFailure::Write)), 0);
     assert_eq!(
-        stage.told(Fact::LedgerFailed(LedgerFailure::Saturate)),
+        stage.received(Fact::LedgerFailed(LedgerFailure::Saturate)),
         2,
         "each time that something is missing"
     );
@@ -344,9 +347,12 @@ fn a_record_that_the_file_refuses_is_set_aside_and_all_others_are_kept() {
     assert_eq!(stage.rows("SELECT count(*) FROM calls"), ["1996"]);
     assert_eq!(stage.rows("SELECT sum(calls) FROM usage_slots"), ["1996"]);
     assert_eq!(stage.rows("SELECT count(*) FROM runs"), ["1"]);
-    assert_eq!(stage.told(Fact::LedgerFailed(LedgerFailure::SetAside)), 4);
-    assert_eq!(stage.told(Fact::LedgerDropped(LedgerRecord::Call)), 4);
-    assert_eq!(stage.told(Fact::LedgerFailed(LedgerFailure::Write)), 0);
+    assert_eq!(
+        stage.received(Fact::LedgerFailed(LedgerFailure::SetAside)),
+        4
+    );
+    assert_eq!(stage.received(Fact::LedgerDropped(LedgerRecord::Call)), 4);
+    assert_eq!(stage.received(Fact::LedgerFailed(LedgerFailure::Write)), 0);
     let text = fs::read_to_string(aside(&stage)).unwrap();
     let lines: Vec<Value> = text
         .lines()
@@ -421,7 +427,7 @@ fn every_kind_of_record_can_be_set_aside() {
         "{text}"
     );
     assert_eq!(
-        stage.told(Fact::LedgerFailed(LedgerFailure::SetAside)),
+        stage.received(Fact::LedgerFailed(LedgerFailure::SetAside)),
         kinds.len()
     );
 }
@@ -436,7 +442,7 @@ fn a_file_for_records_that_belongs_to_others_is_left_alone() {
     take(&ledger, [ended(numbered(1))]);
     settle(&ledger);
     assert_eq!(
-        stage.told(Fact::LedgerDropped(LedgerRecord::Call)),
+        stage.received(Fact::LedgerDropped(LedgerRecord::Call)),
         1,
         "it is lost, and counted"
     );
@@ -455,7 +461,7 @@ fn a_start_leaves_alone_what_calls_really_cost() {
     close(&ledger);
     let before = stage.rows("SELECT * FROM usage_slots");
     let (ledger, _) = stage.start();
-    assert_eq!(stage.told(Fact::LedgerFailed(LedgerFailure::Heal)), 0);
+    assert_eq!(stage.received(Fact::LedgerFailed(LedgerFailure::Heal)), 0);
     assert_eq!(stage.rows("SELECT * FROM usage_slots"), before);
     assert_eq!(
         by(&ledger, By::Day).totals.cost,
@@ -542,12 +548,12 @@ proptest! {
         }
         prop_assert_eq!(heal(&mut file).unwrap(), Healed::default());
         let (ledger, _) = stage.start();
-        prop_assert_eq!(stage.told(Fact::LedgerFailed(LedgerFailure::Open)), 0);
+        prop_assert_eq!(stage.received(Fact::LedgerFailed(LedgerFailure::Open)), 0);
         let _ = totals(&ledger);
         take(&ledger, (30..40).map(|number| ended(of_cascade("c", numbered(number)))));
         take(&ledger, [correlated(30, Some("d")), correlated(31, None)]);
         prop_assert!(ledger.settle(LIMIT));
-        prop_assert_eq!(stage.told(Fact::LedgerFailed(LedgerFailure::SetAside)), 0);
+        prop_assert_eq!(stage.received(Fact::LedgerFailed(LedgerFailure::SetAside)), 0);
     }
 
     /// Whatever stands in the calls of a file, a start and every question work, and calls can be
@@ -566,12 +572,12 @@ proptest! {
         }
         let (ledger, _) = stage.start();
         for failure in [LedgerFailure::Open, LedgerFailure::Query] {
-            prop_assert_eq!(stage.told(Fact::LedgerFailed(failure)), 0);
+            prop_assert_eq!(stage.received(Fact::LedgerFailed(failure)), 0);
         }
         prop_assert_eq!(totals(&ledger).iter().map(|totals| totals.calls).collect::<Vec<_>>(), [20; 6]);
         take(&ledger, (0..30).map(|number| correlated(number, Some("e"))));
         prop_assert!(ledger.settle(LIMIT));
-        prop_assert_eq!(stage.told(Fact::LedgerFailed(LedgerFailure::SetAside)), 0);
+        prop_assert_eq!(stage.received(Fact::LedgerFailed(LedgerFailure::SetAside)), 0);
         prop_assert!(ledger.close(LIMIT));
         let _ = stage.start();
     }
@@ -588,7 +594,7 @@ fn the_file_for_records_does_not_grow_for_ever() {
     settle(&ledger);
     assert_eq!(fs::metadata(aside(&stage)).unwrap().len(), (8 << 20) - 100);
     assert_eq!(
-        stage.told(Fact::LedgerDropped(LedgerRecord::Call)),
+        stage.received(Fact::LedgerDropped(LedgerRecord::Call)),
         3,
         "they are lost, and counted"
     );

@@ -189,7 +189,7 @@ impl LastCall {
 }
 
 impl Sink for Live {
-    fn take(&self, fact: &Fact) {
+    fn receive(&self, fact: &Fact) {
         match fact {
             Fact::Call(call) => {
                 let model = self.models.name(call);

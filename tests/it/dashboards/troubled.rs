@@ -83,7 +83,7 @@ impl Troubled {
             Fact::Call(Box::new(without_usage())),
             Fact::Call(Box::new(substituted())),
         ];
-        troubles.iter().for_each(|fact| self.metrics.take(fact));
+        troubles.iter().for_each(|fact| self.metrics.receive(fact));
     }
 }
 

@@ -380,17 +380,28 @@ fn answer(coding: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// JSON that is read byte by byte, and is compressed to about a hundredth and a half: less than
-/// what counts as a bomb.
+/// JSON that takes long to read: empty arrays, each of which is opened and closed by itself.
 fn slow_body() -> Vec<u8> {
+    just_no_bomb(2_500, b"[],")
+}
+
+/// The beginning of a JSON array of `pieces` pieces of 16 KiB. Each consists of `filler`, which
+/// nearly vanishes when it is compressed, and of as many random letters as keep the whole below the
+/// ratio at which a body counts as a bomb.
+fn just_no_bomb(pieces: usize, filler: &[u8]) -> Vec<u8> {
     let mut random = StdRng::seed_from_u64(7);
     let mut body = b"[".to_vec();
-    for _ in 0..2_500 {
+    for _ in 0..pieces {
         let word: String = (0..96)
             .map(|_| char::from(random.random_range(b'a'..=b'z')))
             .collect();
         body.extend_from_slice(format!("\"{word}\",").as_bytes());
-        body.extend_from_slice(&[b' '; 16 << 10]);
+        body.extend(
+            filler
+                .iter()
+                .cycle()
+                .take((16 << 10) / filler.len() * filler.len()),
+        );
     }
     body
 }
@@ -411,15 +422,13 @@ fn zstd(plain: &[u8]) -> Vec<u8> {
     zstd::encode_all(plain, 3).expect("memory")
 }
 
-/// The beginning of an array, in a window of 8 MiB.
+/// The beginning of an array that fills 256 KiB of a window of 8 MiB.
 fn zstd_that_holds_its_window() -> Vec<u8> {
     let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 3).expect("a level");
     encoder
         .set_parameter(CParameter::WindowLog(23))
         .expect("a window");
-    encoder
-        .write_all(&[b"[".as_slice(), &[b' '; 60 << 10]].concat())
-        .expect("memory");
+    encoder.write_all(&just_no_bomb(16, b" ")).expect("memory");
     encoder.flush().expect("memory");
     encoder.get_ref().clone()
 }

@@ -72,7 +72,9 @@ impl Way {
     }
 
     pub fn state(&self, facts: impl IntoIterator<Item = Fact>) {
-        facts.into_iter().for_each(|fact| self.traces.take(&fact));
+        facts
+            .into_iter()
+            .for_each(|fact| self.traces.receive(&fact));
     }
 
     /// Ends the exporter in peace and says what became of the spans.

@@ -110,7 +110,7 @@ fn as_prometheus_has_it(metric: &Metric) -> String {
 fn names_lead_back_to_those_of_a_scrape() {
     let metrics = metrics();
     let since = reading(&metrics, 0);
-    every_fact().iter().for_each(|fact| metrics.take(fact));
+    every_fact().iter().for_each(|fact| metrics.receive(fact));
     let pushed = pushed(&metrics, &since, Temporality::Cumulative);
     let names: BTreeSet<_> = pushed.iter().map(as_prometheus_has_it).collect();
     let scrape = metrics.encode(Format::Text).expect("an exposition");
@@ -134,7 +134,7 @@ fn names_lead_back_to_those_of_a_scrape() {
 fn the_convention_s_metrics_have_the_convention_s_names() {
     let metrics = metrics();
     let since = reading(&metrics, 0);
-    metrics.take(&called(None));
+    metrics.receive(&called(None));
     let pushed = pushed(&metrics, &since, Temporality::Cumulative);
     let metric::Data::Sum(sum) = of(
         &pushed,
@@ -171,17 +171,17 @@ fn cumulative_sums_begin_with_the_program_and_deltas_with_the_last_reading() {
     let metrics = metrics();
     // What was there before the program began, such as what a ledger has kept, is no part of what
     // is pushed.
-    metrics.take(&called(None));
+    metrics.receive(&called(None));
     let start = reading(&metrics, 1000);
-    metrics.take(&called(None));
-    metrics.take(&called(None));
+    metrics.receive(&called(None));
+    metrics.receive(&called(None));
     let first = pushed(&metrics, &start, Temporality::Cumulative);
     assert_eq!(
         counted(&first, "gravimeter_calls"),
         [(2.0, 1000, 2_000_000_000)]
     );
     let later = reading(&metrics, 1500);
-    metrics.take(&called(None));
+    metrics.receive(&called(None));
     let cumulative = pushed(&metrics, &start, Temporality::Cumulative);
     let delta = pushed(&metrics, &later, Temporality::Delta);
     assert_eq!(
@@ -211,7 +211,7 @@ fn cumulative_sums_begin_with_the_program_and_deltas_with_the_last_reading() {
 fn temporality_stands_on_sums_and_histograms() {
     let metrics = metrics();
     let since = reading(&metrics, 0);
-    metrics.take(&called(None));
+    metrics.receive(&called(None));
     for (temporality, number) in [(Temporality::Delta, 1), (Temporality::Cumulative, 2)] {
         for metric in pushed(&metrics, &since, temporality) {
             match metric.data.expect("data") {
@@ -232,7 +232,7 @@ fn temporality_stands_on_sums_and_histograms() {
 fn an_exemplar_goes_with_the_points_of_its_time() {
     let metrics = metrics();
     let since = reading(&metrics, 1_000_000_000);
-    metrics.take(&called(Some(sampled(0x4bf9, 0xf067))));
+    metrics.receive(&called(Some(sampled(0x4bf9, 0xf067))));
     let first = pushed(&metrics, &since, Temporality::Delta);
     let [exemplar] = &observed(&first, "gravimeter_call_duration").exemplars[..] else {
         panic!("one exemplar")
@@ -256,7 +256,7 @@ fn an_exemplar_goes_with_the_points_of_its_time() {
 fn a_clock_that_was_put_back_makes_no_span_of_time_negative() {
     let metrics = metrics();
     let since = reading(&metrics, 3_000_000_000);
-    metrics.take(&called(None));
+    metrics.receive(&called(None));
     let pushed = pushed(&metrics, &since, Temporality::Delta);
     assert_eq!(
         counted(&pushed, "gravimeter_calls"),
@@ -268,7 +268,7 @@ fn a_clock_that_was_put_back_makes_no_span_of_time_negative() {
 fn labels_of_ours_stay_as_they_are() {
     let metrics = metrics();
     let since = reading(&metrics, 0);
-    metrics.take(&called(None));
+    metrics.receive(&called(None));
     let pushed = pushed(&metrics, &since, Temporality::Cumulative);
     let metric::Data::Sum(sum) = of(&pushed, "gravimeter_calls") else {
         panic!("a sum")
