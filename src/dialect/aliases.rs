@@ -21,8 +21,17 @@ fn is_same(asked: &str, served: &str) -> bool {
     if asked.eq_ignore_ascii_case(served) {
         return true;
     }
+    if is_choice(asked) {
+        return true;
+    }
     let [asked, served] = [asked, served].map(Name::parse);
-    asked.is_choice() || asked.sorted() == served.sorted() || asked.is_family_of(&served)
+    asked.sorted() == served.sorted() || asked.is_family_of(&served)
+}
+
+/// Whether a name leaves the choice of a model to the provider.
+fn is_choice(name: &str) -> bool {
+    name.split(['/', '-', '.', '_', ':'])
+        .any(|word| CHOICES.contains(&word))
 }
 
 /// A model's name without what does not tell models apart.
@@ -69,12 +78,6 @@ impl Name {
         let mut words: Vec<&str> = self.words.iter().map(String::as_str).collect();
         words.sort_unstable();
         words
-    }
-
-    /// Whether the name leaves the choice of a model to the provider.
-    fn is_choice(&self) -> bool {
-        let chooses = |word: &String| CHOICES.contains(&word.as_str());
-        self.words.iter().any(chooses)
     }
 
     /// Whether it stands for the newest of a family that the other one belongs to

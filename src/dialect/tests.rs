@@ -13,7 +13,7 @@ use serde_json::{Value as Json, json};
 use super::*;
 use crate::observe::memory::Memory;
 use crate::observe::{Alpn, Connection, Direction, End, Observer, OpenObserver as _};
-use crate::record::{Call, Fact, Record, Reported, ServerTools, TokenUsage};
+use crate::record::{Call, Fact, Label as _, Record, Reported, ServerTools, TokenUsage};
 
 /// Keeps every fact.
 #[derive(Default)]

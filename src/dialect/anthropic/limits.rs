@@ -33,6 +33,8 @@ pub(super) const LIMITS: HeadLimits = HeadLimits {
         OVERAGE.utilization,
         OVERAGE.reset,
         CLAIM,
+        STATUS,
+        RESET,
     ],
     read,
 };

@@ -23,12 +23,7 @@ pub(super) use request::MessageRequest;
 pub(super) const DIALECT: Dialect = Dialect {
     hosts: &["api.anthropic.com"],
     listed: Listed {
-        fields: &[
-            request::SESSION,
-            refusal::STATUS,
-            refusal::RESET,
-            OVERAGE_IN_USE,
-        ],
+        fields: &[request::SESSION, OVERAGE_IN_USE],
         query: &[],
     },
     limits: limits::LIMITS,
