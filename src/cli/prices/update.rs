@@ -222,10 +222,10 @@ fn append(
     let name = source.file_name().unwrap_or_default().display();
     let mut after = before.trim_end().to_owned();
     // A text takes whatever is written to it.
-    let _ = write!(
+    let gap = if after.is_empty() { "" } else { "\n\n" };
+    let _ = writeln!(
         after,
-        "{}# From {name} of {as_of}, taken over on {today}.\n",
-        if after.is_empty() { "" } else { "\n\n" }
+        "{gap}# From {name} of {as_of}, taken over on {today}."
     );
     for Difference { line, now } in differences {
         let line = Line {
