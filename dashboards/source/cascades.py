@@ -1,7 +1,7 @@
 """Cascades: how long a user waits for an answer, and what it takes to give one."""
 
 from kit import Band, Board, Column, above, bars, below, heat, lines, rows, side_by_side, stat_panel, traces
-from promql import house, ratio, runs
+from promql import gravimeter, ratio, runs
 
 RUN = "invoke_agent antigravity"
 OUTCOMES = {"ok": "green", "canceled": "blue", "error": "red", "swallowed": "dark-red", "lost": "purple"}
@@ -20,21 +20,21 @@ def board() -> Board:
         ("job", "instance", "model"),
     )
     built.row("In the time range shown, and now", _numbers())
-    built.row("How long a user waits", *_durations())
-    built.row("The slowest", _slowest())
-    built.row("What a run takes", *_costs())
+    built.row("Waiting times of users", *_durations())
+    built.row("Slowest runs", _slowest())
+    built.row("Calls, tokens and spend of a run", *_costs())
     built.row("Steps", _steps())
-    built.row("How conversations are known", _knowledge())
+    built.row("Assignment of calls to conversations", _knowledge())
     return built
 
 
 def _numbers() -> Band:
     ended = runs.total("duration_seconds_count")
-    joined = house.total("correlations_total", 'method!="none"')
+    joined = gravimeter.total("correlations_total", 'method!="none"')
     return side_by_side(
         4,
         stat_panel("Runs", "Runs that have ended, with any outcome.", ended, "short", spark=False, decimals=0),
-        stat_panel("Running", "Conversations that the agent is working on now.", house.value("cascades_running"), "short"),
+        stat_panel("Running", "Conversations that the agent is working on now.", gravimeter.value("cascades_running"), "short"),
         stat_panel(
             "Duration, median",
             "Half of the runs end within this time.",
@@ -76,7 +76,7 @@ def _numbers() -> Band:
         stat_panel(
             "Joined",
             "Share of LLM calls whose conversation is known. All others are in all totals, but in no run.",
-            ratio(joined, house.total("correlations_total")),
+            ratio(joined, gravimeter.total("correlations_total")),
             "percentunit",
             steps=below(0.8, 0.95),
             spark=False,
@@ -122,7 +122,10 @@ def _durations() -> list[Band]:
                 links=ENDED,
             ),
             lines(
-                "Running", "Conversations that the agent is working on.", {"running": house.value("cascades_running")}, "short"
+                "Running",
+                "Conversations that the agent is working on.",
+                {"running": gravimeter.value("cascades_running")},
+                "short",
             ),
         ),
     ]
@@ -195,13 +198,13 @@ def _steps() -> Band:
         bars(
             "Steps by kind",
             "What the agent did: answers, commands, searches, edits, browsing.",
-            {"{{step}}": house.per_minute("cascade_steps_total", by="step")},
+            {"{{step}}": gravimeter.per_minute("cascade_steps_total", by="step")},
             "short",
         ),
         bars(
             "Steps by end",
             "How steps ended.",
-            {"{{status}}": house.per_minute("cascade_steps_total", by="status")},
+            {"{{status}}": gravimeter.per_minute("cascade_steps_total", by="status")},
             "short",
             colors={"done": "green", "error": "red", "canceled": "blue", "interrupted": "orange"},
         ),
@@ -214,20 +217,20 @@ def _knowledge() -> Band:
         bars(
             "Calls by what names their conversation",
             "none: neither the call nor the agent named a conversation. Nothing is guessed from times.",
-            {"{{method}}": house.per_minute("correlations_total", by="method")},
+            {"{{method}}": gravimeter.per_minute("correlations_total", by="method")},
             "short",
             colors={"none": "red"},
         ),
         bars(
             "News of conversations by source",
             "How Gravimeter follows the agent: by its state stream, its reactive updates, polling, or its traffic alone.",
-            {"{{source}}": house.per_minute("cascade_updates_total", by="source")},
+            {"{{source}}": gravimeter.per_minute("cascade_updates_total", by="source")},
             "short",
         ),
         bars(
             "News that was lost",
             "Updates about conversations that were lost, by reason. Neither the traffic nor a token count was affected.",
-            {"{{reason}}": house.per_minute("cascade_follow_errors_total", by="reason")},
+            {"{{reason}}": gravimeter.per_minute("cascade_follow_errors_total", by="reason")},
             "short",
         ),
     )

@@ -1,7 +1,7 @@
 """Exporter: whether Gravimeter itself can be trusted, and what it costs."""
 
 from kit import Band, Board, above, bars, below, heat, lines, side_by_side, stat_panel, traces
-from promql import calls, house, process, ratio, scrape
+from promql import calls, gravimeter, process, ratio, scrape
 
 HANDSHAKE = "tls_handshake_duration_seconds"
 DAY = 86400
@@ -18,17 +18,17 @@ def board() -> Board:
     built.row("Now", _numbers())
     built.row("TLS handshakes", *_tls())
     built.row("Connections", *_connections())
-    built.row("What Gravimeter adds", _delay())
-    built.row("What it sees", _coverage(), _trust())
-    built.row("Where it goes: ledger and spans", _stores())
+    built.row("Added delay", _delay())
+    built.row("Coverage and quality", _coverage(), _trust())
+    built.row("Ledger and OTLP", _stores())
     built.row("The agent and the process", *_process())
     return built
 
 
 def _numbers() -> Band:
     yes_no = {"0": ("no", "red"), "1": ("yes", "green")}
-    tunnelled = house.total("connections_total", 'disposition="tunnelled"')
-    passed = house.total("connections_total", 'disposition=~"intercepted|tunnelled"')
+    tunnelled = gravimeter.total("connections_total", 'disposition="tunnelled"')
+    passed = gravimeter.total("connections_total", 'disposition=~"intercepted|tunnelled"')
     return side_by_side(
         4,
         stat_panel(
@@ -41,7 +41,7 @@ def _numbers() -> Band:
         stat_panel(
             "Version",
             "The running version. There are two while an update is rolled out.",
-            house.value("build_info", by="version", how="count"),
+            gravimeter.value("build_info", by="version", how="count"),
             "short",
             text="{{version}}",
             spark=False,
@@ -56,7 +56,7 @@ def _numbers() -> Band:
         stat_panel(
             "Redirect in place",
             "Whether the rules that redirect the agent's traffic are in place, for each IP family. none: not configured.",
-            house.value("redirect_active", how="min"),
+            gravimeter.value("redirect_active", how="min"),
             "short",
             names=yes_no,
             nothing="none",
@@ -64,7 +64,7 @@ def _numbers() -> Band:
         stat_panel(
             "Agent up",
             "Whether the supervised agent runs. none: no agent is supervised.",
-            house.value("agent_up", how="min"),
+            gravimeter.value("agent_up", how="min"),
             "short",
             names=yes_no,
             nothing="none",
@@ -72,7 +72,7 @@ def _numbers() -> Band:
         stat_panel(
             "CA ends in",
             "Validity left of the CA certificate. A start of Gravimeter renews it when less than 30 days are left.",
-            f"{house.value('ca_expiry_timestamp_seconds', how='min')} - time()",
+            f"{gravimeter.value('ca_expiry_timestamp_seconds', how='min')} - time()",
             "s",
             steps=below(14 * DAY, 30 * DAY),
             spark=False,
@@ -102,13 +102,13 @@ def _tls() -> list[Band]:
             heat(
                 "Handshakes with the agent",
                 "By duration. They begin once the provider is verified: otherwise no leaf certificate is shown.",
-                house.heat(HANDSHAKE, 'side="agent"'),
+                gravimeter.heat(HANDSHAKE, 'side="agent"'),
                 "s",
             ),
             heat(
                 "Handshakes with providers",
                 "By duration.",
-                house.heat(HANDSHAKE, 'side="upstream"'),
+                gravimeter.heat(HANDSHAKE, 'side="upstream"'),
                 "s",
             ),
         ),
@@ -117,20 +117,20 @@ def _tls() -> list[Band]:
             lines(
                 "Handshakes, p95",
                 "By side, version and whether a session was resumed.",
-                {"{{side}}, {{version}}, resumed {{resumed}}": house.quantile(0.95, HANDSHAKE, by="side, version, resumed")},
+                {"{{side}}, {{version}}, resumed {{resumed}}": gravimeter.quantile(0.95, HANDSHAKE, by="side, version, resumed")},
                 "s",
             ),
             bars(
                 "Handshakes that failed",
                 "By side and reason. agent, unknown_ca: the agent does not trust Gravimeter's CA.",
-                {"{{side}}, {{reason}}": house.per_minute("tls_handshake_failures_total", by="side, reason") + " > 0"},
+                {"{{side}}, {{reason}}": gravimeter.per_minute("tls_handshake_failures_total", by="side, reason") + " > 0"},
                 "short",
                 nothing="none",
             ),
             bars(
                 "Leaf certificates",
                 "Certificates that were shown to the agent: newly made (minted) or from the cache.",
-                {"{{result}}": house.per_minute("leaf_certificates_total", by="result")},
+                {"{{result}}": gravimeter.per_minute("leaf_certificates_total", by="result")},
                 "short",
                 colors={"minted": "orange", "cached": "green"},
             ),
@@ -145,20 +145,20 @@ def _connections() -> list[Band]:
             bars(
                 "Connections",
                 "By what was done with them: intercepted, tunnelled (passed on unread) or refused.",
-                {"{{disposition}}": house.per_minute("connections_total", by="disposition")},
+                {"{{disposition}}": gravimeter.per_minute("connections_total", by="disposition")},
                 "short",
                 colors={"intercepted": "green", "tunnelled": "blue", "refused": "red"},
             ),
             lines(
                 "Open connections",
                 "Connections that are open now.",
-                {"{{disposition}}": house.value("connections_active", by="disposition")},
+                {"{{disposition}}": gravimeter.value("connections_active", by="disposition")},
                 "short",
             ),
             lines(
                 "Bytes passed on",
                 "Seen from the agent: plaintext of intercepted connections, raw bytes of tunnelled ones.",
-                {"{{direction}}": house.rate("bytes_total", by="direction")},
+                {"{{direction}}": gravimeter.rate("bytes_total", by="direction")},
                 "Bps",
             ),
         ),
@@ -167,21 +167,21 @@ def _connections() -> list[Band]:
             bars(
                 "Refused connections",
                 "By reason. They ended before any byte was passed on.",
-                {"{{reason}}": house.per_minute("connections_refused_total", by="reason") + " > 0"},
+                {"{{reason}}": gravimeter.per_minute("connections_refused_total", by="reason") + " > 0"},
                 "short",
                 nothing="none",
             ),
             bars(
                 "Timeouts",
                 "By the step that exceeded its time limit.",
-                {"{{step}}": house.per_minute("timeouts_total", by="step") + " > 0"},
+                {"{{step}}": gravimeter.per_minute("timeouts_total", by="step") + " > 0"},
                 "short",
                 nothing="none",
             ),
             lines(
                 "Connecting to providers",
                 "Time of the TCP handshake.",
-                {f"p{q}": house.quantile(q / 100, "tcp_connect_duration_seconds") for q in (50, 95, 99)},
+                {f"p{q}": gravimeter.quantile(q / 100, "tcp_connect_duration_seconds") for q in (50, 95, 99)},
                 "s",
             ),
         ),
@@ -194,13 +194,13 @@ def _delay() -> Band:
         heat(
             "Delay of each chunk",
             "From a chunk read to the same chunk written: what Gravimeter itself adds.",
-            house.heat("relay_delay_seconds"),
+            gravimeter.heat("relay_delay_seconds"),
             "s",
         ),
         lines(
             "Delay of each chunk, percentiles",
             "p50, p95 and p99. The delay includes waiting for a provider or an agent that reads slowly.",
-            {f"p{q}": house.quantile(q / 100, "relay_delay_seconds") for q in (50, 95, 99)},
+            {f"p{q}": gravimeter.quantile(q / 100, "relay_delay_seconds") for q in (50, 95, 99)},
             "s",
             steps=above(0.01, 0.1),
         ),
@@ -220,14 +220,14 @@ def _coverage() -> Band:
         bars(
             "The agent's own count",
             "Compared with the wire. agent_only: a call bypassed Gravimeter; disagree: both know it, with different figures.",
-            {"{{result}}": house.per_minute("usage_comparisons_total", by="result")},
+            {"{{result}}": gravimeter.per_minute("usage_comparisons_total", by="result")},
             "short",
             colors={"agree": "green", "disagree": "red", "agent_only": "dark-red", "wire_only": "blue"},
         ),
         bars(
             "Connections that passed unread",
             "By reason. What they carry is not counted. encrypted_hello and no_sni may hide a host that should be read.",
-            {"{{reason}}": house.per_minute("tunnelled_connections_total", by="reason") + " > 0"},
+            {"{{reason}}": gravimeter.per_minute("tunnelled_connections_total", by="reason") + " > 0"},
             "short",
             nothing="none",
         ),
@@ -235,9 +235,9 @@ def _coverage() -> Band:
             "Figures that were lost",
             "Calls or connections that could not be read, and values folded into 'other'. Their traffic was not affected.",
             {
-                "{{reason}}": house.per_minute("observer_failures_total", by="reason"),
-                "over its budget of {{budget}}": house.per_minute("observer_budget_exceeded_total", by="budget"),
-                "folded: {{label}}": house.per_minute("label_overflow_total", by="label"),
+                "{{reason}}": gravimeter.per_minute("observer_failures_total", by="reason"),
+                "over its budget of {{budget}}": gravimeter.per_minute("observer_budget_exceeded_total", by="budget"),
+                "folded: {{label}}": gravimeter.per_minute("label_overflow_total", by="label"),
             },
             "short",
         ),
@@ -250,14 +250,14 @@ def _trust() -> Band:
         bars(
             "The provider's own total",
             "Compared with the sum of the parts. disagree: no known meaning of the parts adds up to the total.",
-            {"{{result}}": house.per_minute("usage_totals_total", by="result")},
+            {"{{result}}": gravimeter.per_minute("usage_totals_total", by="result")},
             "short",
             colors={"agree": "green", "disagree": "red", "absent": "blue"},
         ),
         bars(
             "Calls that are not read",
             "Exchanges that look like LLM calls, in a format that is not read. Their tokens are missing from all figures.",
-            {"{{reason}}": house.per_minute("unread_calls_total", by="reason")},
+            {"{{reason}}": gravimeter.per_minute("unread_calls_total", by="reason")},
             "short",
         ),
     )
@@ -270,9 +270,9 @@ def _stores() -> Band:
             "Errors of the ledger",
             "Errors by operation, and calls that are missing from the ledger on disk. /metrics still includes them.",
             {
-                "{{operation}}": house.per_minute("ledger_errors_total", by="operation"),
-                "calls dropped": house.per_minute("ledger_dropped_calls_total"),
-                "dropped: {{record}}": house.per_minute("ledger_dropped_records_total", by="record"),
+                "{{operation}}": gravimeter.per_minute("ledger_errors_total", by="operation"),
+                "calls dropped": gravimeter.per_minute("ledger_dropped_calls_total"),
+                "dropped: {{record}}": gravimeter.per_minute("ledger_dropped_records_total", by="record"),
             },
             "short",
         ),
@@ -280,8 +280,8 @@ def _stores() -> Band:
             "Sent by OTLP",
             "Spans, and points of pushed metrics, that the collector has accepted.",
             {
-                "spans": house.per_minute("otlp_spans_exported_total"),
-                "points": house.per_minute("otlp_points_exported_total"),
+                "spans": gravimeter.per_minute("otlp_spans_exported_total"),
+                "points": gravimeter.per_minute("otlp_points_exported_total"),
             },
             "short",
             links=traces('{resource.service.name="gravimeter"}', ""),
@@ -290,8 +290,8 @@ def _stores() -> Band:
             "Lost on the way to the collector",
             "Spans and points that were to be exported and are lost, by reason. The traffic was not affected.",
             {
-                "spans: {{reason}}": house.per_minute("otlp_spans_dropped_total", by="reason"),
-                "points: {{reason}}": house.per_minute("otlp_points_dropped_total", by="reason"),
+                "spans: {{reason}}": gravimeter.per_minute("otlp_spans_dropped_total", by="reason"),
+                "points: {{reason}}": gravimeter.per_minute("otlp_points_dropped_total", by="reason"),
             },
             "short",
         ),
@@ -328,14 +328,14 @@ def _process() -> list[Band]:
             lines(
                 "Agent up",
                 "1 while the supervised agent runs.",
-                {"{{instance}}": house.value("agent_up", by="instance", how="min")},
+                {"{{instance}}": gravimeter.value("agent_up", by="instance", how="min")},
                 "short",
                 top=1,
             ),
             bars(
                 "Restarts of the agent",
                 "By how its process ended.",
-                {"{{reason}}": house.per_minute("agent_restarts_total", by="reason")},
+                {"{{reason}}": gravimeter.per_minute("agent_restarts_total", by="reason")},
                 "short",
             ),
             bars(
@@ -343,9 +343,9 @@ def _process() -> list[Band]:
                 "Connections that could not be accepted for lack of descriptors or memory, scrapes beyond the limit, "
                 "and requests that were denied, failed or too slow, by reason.",
                 {
-                    "not accepted": house.per_minute("accept_errors_total"),
-                    "scrapes refused": house.per_minute("scrapes_rejected_total"),
-                    "{{reason}}": house.per_minute("web_refusals_total", by="reason"),
+                    "not accepted": gravimeter.per_minute("accept_errors_total"),
+                    "scrapes refused": gravimeter.per_minute("scrapes_rejected_total"),
+                    "{{reason}}": gravimeter.per_minute("web_refusals_total", by="reason"),
                 },
                 "short",
             ),

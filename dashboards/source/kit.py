@@ -289,10 +289,10 @@ class _Marked(dashboard.AnnotationQuery):
 
 def _annotations() -> list[dashboard.AnnotationQuery]:
     """Marks on every board. Their queries look back two of their own steps, so that a mark is never stepped over."""
-    house = '{job=~"$job", instance=~"$instance"}'
-    restarts = f"changes(process_start_time_seconds{house}[2m]) > 0"
-    agent = f"sum by (instance, reason) (increase(gravimeter_agent_restarts_total{house}[2m])) > 0"
-    limits = f"sum by (model, reason) (increase(gravimeter_rate_limits_total{house}[2m])) > 0"
+    selected = '{job=~"$job", instance=~"$instance"}'
+    restarts = f"changes(process_start_time_seconds{selected}[2m]) > 0"
+    agent = f"sum by (instance, reason) (increase(gravimeter_agent_restarts_total{selected}[2m])) > 0"
+    limits = f"sum by (model, reason) (increase(gravimeter_rate_limits_total{selected}[2m])) > 0"
     return [
         _Marked("Restarts of Gravimeter", "purple", restarts, "Gravimeter restarted", "instance"),
         _Marked("Restarts of the agent", "orange", agent, "The agent restarted", "instance,reason"),

@@ -19,10 +19,10 @@ def board() -> Board:
         ("job", "instance", "provider", "model"),
     )
     built.row("In the time range shown", _numbers())
-    built.row("How long calls take", *_latency())
-    built.row("How fast it writes", *_pace())
+    built.row("Duration of calls", *_latency())
+    built.row("Speed of output", *_pace())
     built.row("Tokens and spend", _tokens())
-    built.row("How calls end", _ends())
+    built.row("Outcomes", _ends())
     return built
 
 

@@ -1,7 +1,7 @@
 """Overview: what was spent, how calls fare, what is left. The board to open first."""
 
 from kit import Band, Board, Column, Panel, above, bars, below, lines, rows, side_by_side, stat_panel, traces
-from promql import calls, house, providers, ratio
+from promql import calls, gravimeter, providers, ratio
 
 FAILED = 'outcome!~"ok|aborted"'
 OUTCOMES = {
@@ -81,7 +81,7 @@ def _numbers() -> Band:
         stat_panel(
             "Cascades running",
             "Conversations that the agent is working on now.",
-            house.value("cascades_running"),
+            gravimeter.value("cascades_running"),
             "short",
         ),
         stat_panel(
@@ -195,11 +195,11 @@ def _calls() -> list[Band]:
                 exemplars=True,
             ),
             lines(
-                "At work",
+                "In progress",
                 "Calls in progress by provider, and conversations that the agent is working on.",
                 {
                     "calls, {{provider}}": providers.value("calls_in_flight", by="provider"),
-                    "cascades": house.value("cascades_running"),
+                    "cascades": gravimeter.value("cascades_running"),
                 },
                 "short",
             ),

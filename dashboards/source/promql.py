@@ -70,7 +70,7 @@ providers = Scope("gravimeter_", ("provider",))
 # Runs of conversations, by the model of their first call.
 runs = Scope("gravimeter_cascade_", ("model",))
 # Gravimeter itself: connections, TLS, the agent's process, exporters.
-house = Scope("gravimeter_")
+gravimeter = Scope("gravimeter_")
 # The process and the scrape, under names that every exporter shares.
 process = Scope("process_")
 scrape = Scope("")

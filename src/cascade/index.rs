@@ -8,7 +8,8 @@ use std::num::NonZeroUsize;
 
 use lru::LruCache;
 
-use super::read::MAX_SUMMARIES;
+use super::read::{MAX_SUMMARIES, Summary};
+use super::update::Update;
 use crate::record::{CallIds, CorrelationMethod, Id, JoinedIds};
 
 /// Finds the conversation of a call by the call's identifiers.
@@ -285,6 +286,44 @@ impl ConversationIndex {
             }
         }
         top.clone()
+    }
+
+    /// Records which ids an update reports together. Returns whether any of it is new.
+    pub(super) fn learn(&mut self, cascade: &Id, update: &Update) -> bool {
+        let mut is_new = self.confirm(cascade);
+        if let Some(root) = &update.root {
+            is_new |= self.set_root(cascade, root);
+        }
+        if let Some(trajectory) = &update.trajectory {
+            is_new |= self.set_main_trajectory(trajectory, cascade);
+        }
+        for (trajectory, _) in &update.subtrajectories {
+            is_new |= self.add_subtrajectory(trajectory, cascade);
+        }
+        let all = std::iter::once(&update.main)
+            .chain(update.subtrajectories.iter().map(|(_, news)| news));
+        for (_, generation) in all.flat_map(|news| &news.generations) {
+            for trace in &generation.traces {
+                is_new |= self.add_trace(trace, cascade);
+            }
+            if let (Some(session), Some(name)) = (&generation.session, generation.name()) {
+                is_new |= self.add_session(session, cascade, name);
+            }
+        }
+        is_new
+    }
+
+    /// Records which ids an entry of the list of conversations reports together. Returns whether any
+    /// of it is new.
+    pub(super) fn learn_summary(&mut self, summary: &Summary) -> bool {
+        let mut is_new = self.confirm(&summary.cascade);
+        if let Some(root) = &summary.root {
+            is_new |= self.set_root(&summary.cascade, root);
+        }
+        if let Some(trajectory) = &summary.trajectory {
+            is_new |= self.set_main_trajectory(trajectory, &summary.cascade);
+        }
+        is_new
     }
 }
 

@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use super::{block_on, logging, terminal_width};
 use crate::app::{self, DemoOptions};
 use crate::config::{self, Log, LogFormat, Places, process_environment};
-use crate::demo::{AgentOptions, Provider, ProviderOptions, Rungs, agent};
+use crate::demo::{AgentOptions, OfferedStreams, Provider, ProviderOptions, agent};
 use crate::export::otlp::{Endpoint, Protocol};
 
 /// Watch gravimeter at work: a stand-in provider, a stand-in agent, the real path between them
@@ -34,9 +34,9 @@ pub(super) struct Demo {
     /// Come through the CONNECT proxy even as root: touch no rules and no users
     #[arg(long)]
     no_redirect: bool,
-    /// How the stand-in agent lets its conversations be followed
+    /// The best method that the stand-in agent offers to follow its conversations
     #[arg(long, value_enum, default_value = "agent-state")]
-    rung: Rung,
+    follow: FollowMethod,
     /// A collector that gets the spans, as http://127.0.0.1:4317
     #[arg(long, value_name = "URL", value_parser = collector)]
     otlp: Option<Endpoint>,
@@ -54,7 +54,7 @@ pub(super) struct Demo {
 
 impl Demo {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        // The table is the output; the log would tear it.
+        // The table is the output; log lines in it would break it.
         let limit = logging::start(
             &Log {
                 level: "warn".to_owned(),
@@ -70,7 +70,7 @@ impl Demo {
             duration: self.run_for,
             folder: demo_folder(redirect)?,
             redirect,
-            rungs: self.rung.rungs(),
+            offered_streams: self.follow.offered_streams(),
             otlp: self.otlp,
             otlp_protocol: self.otlp_protocol.into(),
             redraw: if in_place { REDRAW } else { REPEAT },
@@ -84,9 +84,9 @@ impl Demo {
     }
 }
 
-/// The best way that the stand-in agent offers.
+/// How conversations can be followed, if nothing better is offered.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Rung {
+enum FollowMethod {
     /// A stream of each conversation's state, as language servers 2.x have it
     AgentState,
     /// A stream of differences for each turn, as language servers before 1.20.5 have it
@@ -95,9 +95,9 @@ enum Rung {
     Polling,
 }
 
-impl Rung {
-    fn rungs(self) -> Rungs {
-        Rungs {
+impl FollowMethod {
+    fn offered_streams(self) -> OfferedStreams {
+        OfferedStreams {
             agent_state: matches!(self, Self::AgentState),
             reactive: !matches!(self, Self::Polling),
         }

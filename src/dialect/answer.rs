@@ -1,5 +1,5 @@
-//! The seam of answers: what a dialect reads of an answer, and what it says of it in words that all
-//! dialects share.
+//! The interface for answers: a dialect reads the JSON of an answer ([`ReadAnswer`]) and reports what
+//! it says in terms that all dialects share ([`Said`]).
 
 use std::time::{Duration, SystemTime};
 
@@ -8,8 +8,8 @@ use crate::observe::exchange::{ExchangeEnd, ResponseHead};
 use crate::observe::json::{Paths, Value};
 use crate::observe::memory::Memory;
 use crate::record::{
-    Id, Model, ObserverFailure, Provider, QuotaWindow, RateLimit, RateLimitReason, Reported,
-    TokenUsage, UsageTotal,
+    Id, ModalitySplits, Model, ObserverFailure, Provider, QuotaWindow, RateLimit, RateLimitReason,
+    Reported, TokenUsage, UsageTotal,
 };
 
 /// Reads the JSON documents of one answer: a single one, the elements of an array, lines, or the
@@ -25,11 +25,11 @@ pub(super) trait ReadAnswer: Send {
     fn head(&mut self, _: &ResponseHead) {}
 
     /// Takes a value of the current document. Returns whether it completed a part of the answer
-    /// that bears content.
+    /// that has content.
     fn value(&mut self, field: Self::Field, value: &Value<'_>) -> bool;
 
     /// The current document is complete. `event` is the name of the event whose data it was, if it
-    /// has one. Returns whether it bears content.
+    /// has one. Returns whether it has content.
     fn end_document(&mut self, event: Option<&str>) -> bool;
 
     /// The current document is not JSON, or is cut off: what it said does not count.
@@ -44,17 +44,18 @@ pub(super) trait ReadAnswer: Send {
     /// The event `[DONE]` has come, after which nothing follows.
     fn done(&mut self) {}
 
-    /// Whether everything that was begun has stopped. The end of the message must confirm it,
-    /// because content may still follow.
+    /// Whether everything that has begun has also finished. Content may still follow until the
+    /// message ends.
     fn is_over(&self) -> bool;
 
-    /// Whether the last word has been said by which this dialect ends an answer. Nothing can be
-    /// missing then, however the connection ends.
+    /// Whether the mark has come with which this dialect ends an answer. The answer is complete
+    /// then, however the connection ends.
     fn has_last_word(&self) -> bool {
         false
     }
 
-    /// What the complete documents have said. `now` dates a limit that lasts for a while.
+    /// What the complete documents say. `now` is the time from which the duration of a limit is
+    /// counted.
     fn said(&self, now: SystemTime) -> Said;
 }
 
@@ -67,7 +68,9 @@ pub(super) struct Said {
     pub(super) usage: TokenUsage,
     /// How the provider's own total compares with them.
     pub(super) total: UsageTotal,
-    /// Nothing contradicts them, and nothing was generated of which no count tells.
+    /// What they stand for, as it is reported: a split may exceed its sum.
+    pub(super) modalities: ModalitySplits,
+    /// Nothing contradicts them, and everything that was generated is counted.
     pub(super) is_sound: bool,
     /// Other models that answered a part of the same exchange, and their tokens.
     pub(super) other_models: Vec<(Model, TokenUsage)>,
@@ -127,19 +130,19 @@ pub(super) struct AnswerHead<'a> {
     pub(super) head: &'a ResponseHead,
     /// The request asked for events, so that a body without a label is a stream of them.
     pub(super) expects_events: bool,
-    /// What the windows of decoders come out of.
+    /// The budget for the windows of decoders.
     pub(super) memory: &'a Memory,
 }
 
 /// Reads the body of one response, whatever its form.
 pub(super) trait ReadBody: Send {
-    /// Reads the next bytes. Returns how many parts that bear content they completed.
+    /// Reads the next bytes. Returns how many parts with content they completed.
     fn feed(&mut self, bytes: &[u8]) -> usize;
 
-    /// No more bytes follow. Returns how many parts that bear content this completed.
+    /// No more bytes follow. Returns how many parts with content this completed.
     fn finish(&mut self, end: ExchangeEnd) -> usize;
 
-    /// What was lost of the body, if anything was.
+    /// Why part of the body could not be read, if so.
     fn failure(&self) -> Option<ObserverFailure>;
 
     /// Whether the body is a stream of parts.
@@ -148,12 +151,12 @@ pub(super) trait ReadBody: Send {
     /// Whether all of the answer has been seen.
     fn is_whole(&self, end: ExchangeEnd) -> bool;
 
-    /// What it said. `now` dates a limit that lasts for a while.
+    /// What it says. `now` is the time from which the duration of a limit is counted.
     fn said(&self, now: SystemTime) -> Said;
 }
 
-/// What the value says, unless it was said before: an answer names its model in each of a thousand
-/// documents.
+/// The value as `read` reads it; `None` if it is the one that is known already, since an answer may
+/// repeat its model in each of a thousand documents.
 pub(super) fn unless_said<T>(
     said: &Option<T>,
     as_str: impl Fn(&T) -> &str,

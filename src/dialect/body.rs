@@ -1,5 +1,5 @@
-//! The body of a response in, its frames out: content coding off, then server-sent events or JSON,
-//! by what it really is.
+//! Reads the body of a response: decodes it, finds out whether it is JSON or server-sent events, and
+//! hands its documents to the dialect.
 //!
 //! Google labels bare JSON errors `text/event-stream`, sends a stream without `alt=sse` as one JSON
 //! array, and ends a stream that cannot go on with a JSON error that is no event. Gateways label
@@ -144,8 +144,8 @@ impl<A: ReadAnswer> ReadBody for AnswerBody<A> {
         self.frames.take_contents()
     }
 
-    /// What was lost of the body, if anything was. Only an answer has to be JSON: the error page of
-    /// a gateway may be any text.
+    /// Why part of the body could not be read, if so. Only an answer has to be JSON: the error page
+    /// of a gateway may be any text.
     fn failure(&self) -> Option<ObserverFailure> {
         let is_foreign = self.is_answer && matches!(self.form, Form::Text { .. });
         let malformed = self.frames.malformed || is_foreign;

@@ -1,4 +1,5 @@
-//! One call under way: its request and its answer in, one [`Fact::Call`] out, however it ends.
+//! A call in progress: reads its request and its answer, and records one [`Fact::Call`], however it
+//! ends.
 //!
 //! A call is recorded when its exchange ends, or when it is dropped unfinished (an observer that
 //! panicked, a process that shuts down). What could not be read is recorded once for each call and
@@ -20,28 +21,28 @@ use crate::observe::Connection;
 use crate::observe::exchange::{Exchange, ExchangeEnd, RequestHead, ResponseHead};
 use crate::observe::memory::Share;
 use crate::record::{
-    Call, CallIds, CallStarted, ContentChunks, Correlation, Fact, Model, ObserverFailure,
-    Operation, Record, Reported, Timing, TokenUsage, TraceParent, UsageTotal,
+    Call, CallIds, CallStarted, ContentChunks, Correlation, Fact, ModalitySplits, Model,
+    ObserverFailure, Operation, Record, Reported, Timing, TokenUsage, TraceParent, UsageTotal,
 };
 
-/// A call that is under way.
+/// A call in progress.
 pub(super) struct LiveCall {
     number: u64,
     connection: Connection,
     record: Arc<dyn Record>,
-    /// What is kept of the call itself, out of the memory that its bodies take theirs from.
+    /// Its share of the memory budget.
     share: Share,
     head: CallHead,
     request: Box<dyn ReadRequestBody>,
     /// The span that the agent says it is part of.
     parent: Option<TraceParent>,
-    /// In a box of its own: an agent may ask for much more than is answered.
+    /// In a box, because an agent may send many requests that are not answered.
     response: Option<Box<Response>>,
     begun: Instant,
     /// The last time that anything was seen.
     last: Instant,
     contents: Option<Contents>,
-    /// A failure has been stated.
+    /// A failure has been recorded.
     failed: bool,
     ended: bool,
 }
@@ -144,20 +145,20 @@ impl LiveCall {
         self.response = Some(Box::new(Response::new(status, head, body)));
     }
 
-    /// The answer begins, unless it has, on a socket: it has no status of its own.
+    /// Begins the answer of a call over a WebSocket, which has no status, unless it has begun.
     pub(super) fn answer_over_socket(&mut self, head: &ResponseHead, at: Instant) {
         if self.response.is_none() {
             self.answer(None, head, at);
         }
     }
 
-    /// Whether the answer has come to its last word.
+    /// Whether the answer has come to the mark with which it ends.
     pub(super) fn has_last_word(&self) -> bool {
         let response = self.response.as_ref();
         response.is_some_and(|response| response.body.is_whole(ExchangeEnd::Truncated))
     }
 
-    /// So many parts that bear content were completed at this time.
+    /// Records that so many parts with content were completed at this time.
     fn contents(&mut self, count: usize, at: Instant) {
         let following = Contents::add(&mut self.contents, count, at);
         let Some((count, gap)) = following.filter(|_| self.is_streamed()) else {
@@ -191,14 +192,14 @@ impl LiveCall {
         quotas.for_each(|quota| self.record.record(Fact::Quota(quota)));
     }
 
-    /// States a failure, unless one has been stated for this call.
+    /// Records a failure, at most one for each call.
     fn fail(&mut self, failure: ObserverFailure) {
         if !std::mem::replace(&mut self.failed, true) {
             self.record.record(Fact::ObserverFailed(failure));
         }
     }
 
-    /// States the call, once.
+    /// Records the call, once.
     fn state(&mut self, end: ExchangeEnd) {
         if std::mem::replace(&mut self.ended, true) {
             return;
@@ -278,6 +279,7 @@ impl LiveCall {
             finish_reason: said.finish_reason.clone(),
             rate_limit,
             usage: said.usage,
+            modalities: said.modalities.within(&said.usage.counts()),
             quality: evidence.quality(),
             reported: response.map_or_else(Reported::default, |response| response.reported(said)),
             cost: None,
@@ -302,9 +304,9 @@ impl LiveCall {
         served.is_some_and(|served| is_substitution(self.head.provider, &self.model(), served))
     }
 
-    /// The part of an exchange that another model answered, as a call of its own: it has a price of
-    /// its own, and ran within the time of the whole. What the provider reports beside tokens is of
-    /// the whole, and stays with the call.
+    /// The part of the exchange that another model answered, as a call of its own: its tokens have
+    /// another price, and its times are those of the whole. What the provider reports beside tokens
+    /// is of the whole, and stays with the call.
     fn part_of(&self, call: &Call, model: Model, usage: TokenUsage) -> Call {
         Call {
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
@@ -312,6 +314,7 @@ impl LiveCall {
             is_substituted: false,
             model,
             usage,
+            modalities: ModalitySplits::default(),
             finish_reason: None,
             reported: Reported::default(),
             setup: None,
@@ -336,7 +339,7 @@ impl LiveCall {
         self.record.record(Fact::Call(Box::new(part)));
     }
 
-    /// How the total compares with its parts, where an answer reports any of them.
+    /// How the total compares with its parts, if the answer reports any of them.
     fn total(&self, said: &Said) -> Option<UsageTotal> {
         let is_answer = self
             .response
@@ -346,7 +349,7 @@ impl LiveCall {
         (is_answer && reports).then_some(said.total)
     }
 
-    /// The body may tell what a generation is for; of other operations the path says it all.
+    /// The body can say what a generation is for; the path alone decides on other operations.
     fn operation(&self) -> Operation {
         match self.head.operation {
             Operation::Chat => self.request.operation().unwrap_or(Operation::Chat),
@@ -376,9 +379,9 @@ impl LiveCall {
     }
 }
 
-/// What an exchange takes beside the windows of its bodies, in bytes: some 2 KiB, and up to 6 more
-/// for the shape of its documents. An agent opens thousands of them with as many bytes as an answer
-/// has.
+/// The memory of an exchange besides the windows of its decoders, in bytes: some 2 KiB, and up to 6
+/// more for the shape of its documents. It is limited because an agent can open thousands of
+/// exchanges with as many bytes as an answer has.
 pub(super) const EXCHANGE_BYTES: usize = 8 << 10;
 
 /// The number of the next call, from 1: unique in the process, so that what is learned later finds

@@ -1,4 +1,4 @@
-//! When the parts of an answer that bear content came.
+//! The times at which the parts of an answer that have content came.
 
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,6 @@
 //! Entry for fuzzers: any bytes, as what an agent and a provider say to each other.
 //!
-//! Unlike in the house, a panic is not caught here.
+//! Unlike in the program, a panic is not caught here.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -47,7 +47,7 @@ pub fn fuzz_dialects(bytes: &[u8]) {
     );
 }
 
-/// Every call as the house states it, but for its identity and its times.
+/// Every call as it is recorded, except for its identity and its times.
 fn calls(host: &Host, request: &[u8], response: &[u8], size: usize) -> Vec<String> {
     let facts = Arc::new(Facts::default());
     let record = || Arc::clone(&facts) as Arc<dyn Record>;

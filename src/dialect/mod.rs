@@ -1,10 +1,9 @@
-//! Exchanges in, calls and notices out: which request is a call to a model, which tells of calls,
-//! models or quotas, and which of their bytes mean what.
+//! What the requests and answers of providers mean: which request is a call of a model, which reports
+//! calls, models or quotas, and what their fields stand for.
 //!
 //! Each family of providers has one module that recognises its requests by the shape of their path,
-//! lists the paths of the JSON values it reads, and turns its own usage figures into the house's
-//! partition of tokens. Everything here is pure and lets prompts, completions and error messages
-//! pass unread.
+//! lists the paths of the JSON values it reads, and turns its own usage figures into disjoint kinds
+//! of tokens. Everything here is free of I/O; prompts, completions and error messages are not read.
 //!
 //! Which wire field becomes which part of [`TokenUsage`](crate::record::TokenUsage):
 //!
@@ -27,7 +26,7 @@
 //! | id | Cloud Code | Anthropic | OpenAI |
 //! |---|---|---|---|
 //! | `request` | `requestId`; gemini-cli has `user_prompt_id` instead | | |
-//! | `conversation` | a UUID of `requestId`, where its form tells what it is | the field `x-claude-code-session-id` (Claude Code) | the field `session_id`, `thread_id` or `conversation_id`, also with hyphens (Codex) |
+//! | `conversation` | a UUID of `requestId`, if the form says that it is one | the field `x-claude-code-session-id` (Claude Code) | the field `session_id`, `thread_id` or `conversation_id`, also with hyphens (Codex) |
 //! | `trajectory` | the same | | |
 //! | `unexplained` | the UUID of `requestId`, where its form does not (`checkpoint/<uuid>`) | | |
 //! | `labelled_trajectory` | `request.labels.trajectory_id`, or the UUID of `request.labels.request_id` | | |
@@ -84,35 +83,37 @@ pub use observer::Observers;
 struct Dialect {
     /// The hosts whose traffic is decrypted by default, whole names.
     hosts: &'static [&'static str],
-    /// What is read of heads beside what any HTTP message may have, and beside limits.
+    /// The header fields and query parameters that it reads, besides those of any HTTP message and
+    /// those about limits.
     listed: Listed,
-    /// What heads tell of limits.
+    /// The limits that heads tell of.
     limits: HeadLimits,
-    /// Who answers at a host.
+    /// The provider that answers at a host, if it is known.
     provider_of: fn(&Host) -> Option<Provider>,
-    /// Tells from the host and the head whether an exchange is none of an agent, and its bodies are
-    /// never looked at.
+    /// Whether an exchange is private, by its host and head: its bodies are never read.
     is_private: fn(&Host, &RequestHead) -> bool,
-    /// Tells from the host and the head whether a request is read, and as what.
+    /// What a request is, by its host and head; `None` if this dialect does not read it.
     recognise: fn(&Host, &RequestHead) -> Option<Recognised>,
 }
 
 /// Every dialect. Where several recognise a request, the first one reads it.
-const DIALECTS: [&Dialect; 5] = [
+const DIALECTS: &[&Dialect] = &[
     &gemini::DIALECT,
     &anthropic::DIALECT,
     &openai::DIALECT,
     &bedrock::DIALECT,
     &ollama::DIALECT,
+    #[cfg(test)]
+    &tests::sketch::DIALECT,
 ];
 
 /// A request that is read.
 enum Recognised {
     /// It is a call to a model.
     Call(CallHead),
-    /// It calls no model, but tells of calls, models or quotas.
+    /// It calls no model, but reports calls, models or quotas.
     Notice(Notice),
-    /// It asks for a WebSocket, over which calls like this one come.
+    /// It opens a WebSocket for calls like this one.
     Session(CallHead),
 }
 
@@ -135,7 +136,7 @@ struct CallHead {
 
 /// What the head of a notice says of it.
 struct Notice {
-    /// Who is told or asked.
+    /// The provider.
     provider: Provider,
     /// Which of its two bodies is read.
     side: Side,
@@ -155,7 +156,7 @@ pub fn hosts() -> impl Iterator<Item = &'static str> {
     DIALECTS.iter().flat_map(|dialect| dialect.hosts).copied()
 }
 
-/// Whether any dialect says that the bodies are never to be looked at, by whichever of them.
+/// Whether any dialect says that the bodies must not be read, by any of them.
 fn is_private(host: &Host, head: &RequestHead) -> bool {
     DIALECTS
         .iter()
@@ -174,12 +175,12 @@ fn provider_of(host: &Host) -> Option<Provider> {
         .find_map(|dialect| (dialect.provider_of)(host))
 }
 
-/// What is read of heads, by all dialects together.
+/// The header fields and query parameters that all dialects together read.
 fn listed() -> Listed {
     static LISTED: LazyLock<(Vec<&str>, Vec<&str>)> = LazyLock::new(|| {
         let of_all = |lists: &[fn(&Dialect) -> &'static [&'static str]]| {
             let of = |dialect| lists.iter().flat_map(move |list| list(dialect)).copied();
-            let mut all: Vec<_> = DIALECTS.into_iter().flat_map(of).collect();
+            let mut all: Vec<_> = DIALECTS.iter().copied().flat_map(of).collect();
             all.sort_unstable();
             all.dedup();
             all

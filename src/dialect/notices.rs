@@ -1,10 +1,10 @@
-//! Exchanges that call no model but tell of calls, models or quotas: their bodies in, [`Fact`]s
-//! out.
+//! Exchanges that call no model but report calls, models or quotas: reads their bodies and records
+//! [`Fact`]s.
 //!
-//! They are no calls: none is counted, none is ever in flight, and what is lost of them lowers no
-//! figure. Two losses are stated: a document that is none, because then the provider has changed
-//! something, and one that there was no memory for. What else is lost (a coding that cannot be
-//! taken off, a body that is cut) comes again with the next exchange.
+//! They are not counted as calls, and losing one affects no figure. Two losses are recorded: a body
+//! that is not the expected document, because then the provider has changed something, and one that
+//! there was no memory for. Anything else that is lost (a body with an unknown coding, or one that is
+//! cut) comes again with the next exchange.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,30 +17,29 @@ use crate::observe::json::Status;
 use crate::observe::memory::Share;
 use crate::record::{Fact, ObserverFailure, Record};
 
-/// Reads the body that tells something, free of content coding.
+/// Reads the decoded body of a notice.
 pub(super) trait ReadNotice: Send {
-    /// Reads the next bytes, and tells how far the document has been read.
+    /// Reads the next bytes. Returns how far the document has been read.
     fn feed(&mut self, plain: &[u8]) -> Status;
 
-    /// What the document says.
+    /// The facts that the document reports.
     fn finish(self: Box<Self>) -> Vec<Fact>;
 }
 
-/// A notice that is under way.
+/// A notice in progress.
 pub(super) struct LiveNotice {
     record: Arc<dyn Record>,
-    /// What is kept of the notice itself, out of the memory that its body takes its from.
+    /// Its share of the memory budget.
     share: Share,
     side: Side,
-    /// Takes the coding off the side that tells, as soon as its head has been seen and while it can
-    /// be read.
+    /// Decodes the body; `None` before its head has been seen, and once it cannot be read.
     decoder: Option<Decoder>,
-    /// Until what it says is stated, or cannot be.
+    /// `None` once its facts are recorded, or cannot be.
     reader: Option<Box<dyn ReadNotice>>,
 }
 
 impl LiveNotice {
-    /// A notice with its share of the memory that observers may use.
+    /// A notice with its share of the memory budget.
     pub(super) fn new(
         notice: &Notice,
         head: &RequestHead,
@@ -79,7 +78,7 @@ impl LiveNotice {
         }
     }
 
-    /// States what the document says, once.
+    /// Records the facts that the document reports, once.
     fn state(&mut self) {
         self.decoder = None;
         let facts = self.reader.take().map(ReadNotice::finish);

@@ -1,5 +1,5 @@
-//! Connections in, calls out: every request that is recognised as one becomes exactly one
-//! [`Fact::Call`], however it ends; what looks like one and is not recognised is recorded as unread.
+//! Observes connections: every request that is recognised as a call becomes exactly one
+//! [`Fact::Call`], however it ends; one that only looks like a call is recorded as unread.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,11 +16,11 @@ use crate::observe::memory::{Memory, Share};
 use crate::observe::{Connection, Observer, OpenObserver};
 use crate::record::{Fact, ObserverFailure, Record};
 
-/// Observes connections and states the calls that they carry, and what else they tell.
+/// Observes connections and records their calls, and what else they report.
 pub struct Observers {
     /// Where the facts go.
     pub record: Arc<dyn Record>,
-    /// What all of them together may keep.
+    /// The memory budget of all of them together.
     pub memory: Memory,
 }
 
@@ -50,8 +50,7 @@ pub(super) struct Exchanges {
 }
 
 impl Exchanges {
-    /// The memory of one exchange. `None` when the budget of all observers has none left, which is
-    /// stated.
+    /// The memory of one exchange; `None` if the budget is used up, which is recorded.
     fn share(&self) -> Option<Share> {
         let mut share = self.memory.share();
         if share.cover(EXCHANGE_BYTES).is_err() {

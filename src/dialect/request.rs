@@ -1,5 +1,5 @@
-//! The seam of requests: what a dialect reads of the body of a call, and the reader that takes the
-//! coding off and finds it. Nothing else of the body is kept.
+//! The interface for requests: a dialect names the values that it reads of the body of a call
+//! ([`ReadRequest`]); the reader here decodes the body and finds them. Nothing else is kept.
 
 use crate::observe::coding::{CodingError, Decoder};
 use crate::observe::exchange::RequestHead;
@@ -21,7 +21,7 @@ pub(super) trait ReadRequest: Send {
     /// Takes a value.
     fn value(&mut self, field: Self::Field, value: Value<'_>);
 
-    /// Whether the document asks for a call. Over a socket, an agent says other things, too.
+    /// Whether the document is a call. Over a WebSocket, an agent sends other messages, too.
     fn asks(&self) -> bool {
         true
     }
@@ -39,7 +39,7 @@ pub(super) trait ReadRequest: Send {
         CallIds::default()
     }
 
-    /// Which of them names its conversation, or a trajectory of it.
+    /// Which of them identifies its conversation, or a trajectory of it.
     fn method(&self) -> CorrelationMethod {
         CorrelationMethod::None
     }
@@ -66,7 +66,7 @@ pub(super) trait ReadRequestBody: Send {
     fn method(&self) -> CorrelationMethod;
 }
 
-/// A reader for the body that follows the head, whose windows come out of `memory`.
+/// A reader for the body that follows the head. The windows of its decoders count in `memory`.
 pub(super) fn json_request<R: ReadRequest + 'static>(
     head: &RequestHead,
     memory: &Memory,

@@ -1,7 +1,7 @@
 //! Calls over a WebSocket: one connection, any number of calls one after another.
 //!
-//! A message of the agent that asks for a call begins one; what the provider sends from then on is
-//! its answer, until the answer's last word. Other messages are passed by.
+//! A message of the agent that asks for a call begins one. What the provider sends from then on is
+//! its answer, up to the message that ends it. Other messages are ignored.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,7 +19,7 @@ use crate::record::{Fact, ObserverFailure, Record};
 /// The header field in which the provider says how messages are compressed.
 pub(super) const EXTENSIONS: &str = "sec-websocket-extensions";
 
-/// What every call of a socket has in common.
+/// What all calls of a WebSocket have in common.
 struct Shared {
     call: CallHead,
     head: RequestHead,
@@ -28,7 +28,7 @@ struct Shared {
     memory: Memory,
 }
 
-/// The request for a socket, until it is answered. Refused, it was no call.
+/// The request that opens a WebSocket, until it is answered. If it is refused, it was no call.
 pub(super) struct Upgrade(Option<Shared>);
 
 impl Upgrade {
@@ -82,14 +82,14 @@ impl Exchange for Upgrade {
     fn end(self: Box<Self>, _: ExchangeEnd, _: Instant) {}
 }
 
-/// A socket that is open.
+/// An open WebSocket.
 struct LiveSession {
     /// `None` once its frames cannot be read any more.
     socket: Option<WebSocket>,
     calls: Calls,
 }
 
-/// The calls of a socket.
+/// The calls of a WebSocket.
 struct Calls {
     shared: Shared,
     answer_head: ResponseHead,
@@ -114,7 +114,7 @@ impl Session for LiveSession {
         }
     }
 
-    /// What cannot be read may still be under way.
+    /// If the frames cannot be read, a call may be in progress.
     fn is_idle(&self) -> bool {
         self.socket.is_some() && self.calls.current.is_none()
     }
@@ -131,7 +131,7 @@ impl Calls {
         }
     }
 
-    /// Begins a call. One that has not come to its last word was given up for it.
+    /// Begins a call. The one before it, if its answer has not ended, was abandoned.
     fn begin(&mut self, request: Box<dyn ReadRequestBody>, begun: Instant, at: Instant) {
         self.end(ExchangeEnd::Complete, at);
         let Shared {
@@ -181,7 +181,7 @@ impl Messages for At<'_> {
                 let (_, request) = calls
                     .asking
                     .get_or_insert_with(|| (*at, (call.request)(head, memory)));
-                // What is no JSON asks for nothing.
+                // A message that is not JSON is no call.
                 let _ = request.feed(payload);
             }
             Direction::ToAgent => {

@@ -1,7 +1,9 @@
 //! Replays the fixtures of every dialect: the raw bytes of a connection in, the facts as JSON out, for
 //! every cut.
 
-use std::collections::BTreeMap;
+pub(super) mod sketch;
+mod sockets;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -13,7 +15,9 @@ use serde_json::{Value as Json, json};
 use super::*;
 use crate::observe::memory::Memory;
 use crate::observe::{Alpn, Connection, Direction, End, Observer, OpenObserver as _};
-use crate::record::{Call, Fact, Label as _, Record, Reported, ServerTools, TokenUsage};
+use crate::record::{
+    Call, Fact, Label as _, ModalitySplits, Record, Reported, ServerTools, TokenUsage,
+};
 
 /// Keeps every fact.
 #[derive(Default)]
@@ -96,19 +100,19 @@ impl Case {
         request: impl Iterator<Item = &'a [u8]>,
         response: impl Iterator<Item = &'a [u8]>,
     ) -> Vec<Fact> {
-        self.stated(|observer, at| {
+        self.stated(Alpn::Http1, |observer, at| {
             request.for_each(|piece| observer.bytes(Direction::ToProvider, piece, at));
             response.for_each(|piece| observer.bytes(Direction::ToAgent, piece, at));
         })
     }
 
-    fn observed(&self, pass: impl FnOnce(&mut dyn Observer, Instant)) -> Json {
-        facts_json(&self.stated(pass))
+    fn observed(&self, alpn: Alpn, pass: impl FnOnce(&mut dyn Observer, Instant)) -> Json {
+        facts_json(&self.stated(alpn, pass))
     }
 
-    fn stated(&self, pass: impl FnOnce(&mut dyn Observer, Instant)) -> Vec<Fact> {
+    fn stated(&self, alpn: Alpn, pass: impl FnOnce(&mut dyn Observer, Instant)) -> Vec<Fact> {
         let facts = Arc::new(Facts::default());
-        let connection = connection(&self.host, Alpn::Http1);
+        let connection = connection(&self.host, alpn);
         let at = connection.opened;
         let mut observer = Observers {
             record: Arc::clone(&facts) as Arc<dyn Record>,
@@ -216,6 +220,10 @@ fn complete(expected: &mut Json, more: &Json) {
         if !reported.is_empty() {
             call["reported"] = reported.into();
         }
+        let modality = &more["calls"][place]["modality"];
+        if !modality.is_null() {
+            call["modality"] = modality.clone();
+        }
     }
     if !more["told"].is_null() {
         expected["told"] = more["told"].clone();
@@ -276,6 +284,23 @@ fn usage_json(usage: &TokenUsage) -> Json {
         .into()
 }
 
+/// The splits of which anything is known; `null` where nothing is.
+fn modality_json(splits: &ModalitySplits) -> Json {
+    let known = splits.iter().filter_map(|(sum, split)| {
+        let known = split.iter().filter(|(_, tokens)| *tokens > 0);
+        let known: serde_json::Map<_, _> = known
+            .map(|(modality, tokens)| (modality.to_string(), Json::from(tokens)))
+            .collect();
+        (!known.is_empty()).then(|| (sum.to_string(), Json::from(known)))
+    });
+    let known: serde_json::Map<_, _> = known.collect();
+    if known.is_empty() {
+        Json::Null
+    } else {
+        known.into()
+    }
+}
+
 /// What is told besides calls.
 fn told_json(fact: &Fact) -> Option<Json> {
     let mut json = match fact {
@@ -305,7 +330,8 @@ fn call_json(call: &Call) -> Json {
         "provider": call.provider, "host": call.host, "operation": call.operation, "model": call.model,
         "served_model": call.served_model, "outcome": call.outcome, "status": call.status, "streamed": call.streamed,
         "finish_reason": call.finish_reason, "rate_limit": rate_limit, "usage": usage_json(&call.usage), "quality": call.quality,
-        "reported": reported_json(&call.reported), "ids": call.ids, "correlation": { "cascade": call.correlation.cascade, "method": call.correlation.method },
+        "reported": reported_json(&call.reported), "modality": modality_json(&call.modalities),
+        "ids": call.ids, "correlation": { "cascade": call.correlation.cascade, "method": call.correlation.method },
     });
     drop_nulls(&mut json);
     json
@@ -323,12 +349,18 @@ const FOLDERS: [&str; 5] = ["anthropic", "bedrock", "gemini", "ollama", "openai"
 
 fn cases() -> Vec<Case> {
     let folders = FOLDERS.iter().flat_map(|dialect| folders(dialect));
-    folders.map(|folder| Case::read(&folder)).collect()
+    folders
+        .chain([fixtures().join("sketch/document")])
+        .map(|folder| Case::read(&folder))
+        .collect()
+}
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
 fn folders(dialect: &str) -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    let cases = fs::read_dir(root.join(dialect)).unwrap();
+    let cases = fs::read_dir(fixtures().join(dialect)).unwrap();
     let mut folders: Vec<PathBuf> = cases.map(|entry| entry.unwrap().path()).collect();
     folders.retain(|path| path.is_dir());
     folders.sort();
@@ -355,6 +387,19 @@ fn every_fixture_gives_its_call() {
             case.name
         );
     }
+}
+
+/// It is read by the other tests of this file.
+#[test]
+fn a_dialect_takes_one_short_file_and_a_line_in_the_table() {
+    let lines = include_str!("tests/sketch.rs").lines();
+    let lines = lines.filter(|line| !line.trim().is_empty());
+    assert!(lines.count() <= 50);
+    let mentions = |text: &str| text.matches("sketch").count();
+    assert_eq!(mentions(include_str!("mod.rs")), 1, "the line in the table");
+    let sketch = Case::read(&fixtures().join("sketch/document"));
+    let seen = sketch.replay(whole(&sketch.request), whole(&sketch.response));
+    assert_eq!(seen["calls"].as_array().unwrap().len(), 1);
 }
 
 #[test]
@@ -384,97 +429,6 @@ fn every_cut_gives_the_same_call() {
             );
         }
     }
-}
-
-/// What passes, turn by turn.
-type Turns = Vec<(Direction, Vec<u8>)>;
-
-/// The exchanges over WebSockets: who sends what, turn by turn.
-fn sockets() -> Vec<(Case, Turns)> {
-    let cases = folders("websocket").into_iter().map(|folder| {
-        let case = Case::read(&folder);
-        let turns: Vec<BTreeMap<String, usize>> =
-            serde_json::from_slice(&fs::read(folder.join("turns.json")).unwrap()).unwrap();
-        let (mut request, mut response) = (case.request.as_slice(), case.response.as_slice());
-        let turns = turns.iter().map(|turn| {
-            let (side, length) = turn.iter().next().unwrap();
-            let (direction, bytes) = match side.as_str() {
-                "request" => (Direction::ToProvider, &mut request),
-                _ => (Direction::ToAgent, &mut response),
-            };
-            let (piece, rest) = bytes.split_at(*length);
-            *bytes = rest;
-            (direction, piece.to_vec())
-        });
-        let turns = turns.collect();
-        (case, turns)
-    });
-    cases.collect()
-}
-
-impl Case {
-    /// What is stated when these pieces pass, and the provider's side then breaks off.
-    fn replay_turns<'a>(&self, pieces: impl Iterator<Item = (Direction, &'a [u8])>) -> Json {
-        self.observed(|observer, at| {
-            pieces.for_each(|(direction, piece)| observer.bytes(direction, piece, at));
-        })
-    }
-}
-
-#[test]
-fn every_socket_gives_its_calls_wherever_it_is_cut() {
-    for (case, turns) in sockets() {
-        let whole = || {
-            turns
-                .iter()
-                .map(|(direction, bytes)| (*direction, bytes.as_slice()))
-        };
-        assert_eq!(case.replay_turns(whole()), case.expected, "{}", case.name);
-        let bytes = turns
-            .iter()
-            .flat_map(|(direction, bytes)| bytes.chunks(1).map(|piece| (*direction, piece)));
-        assert_eq!(
-            case.replay_turns(bytes),
-            case.expected,
-            "{} byte by byte",
-            case.name
-        );
-        for cut_turn in 0..turns.len() {
-            for at in 0..turns[cut_turn].1.len() {
-                let pieces = turns
-                    .iter()
-                    .enumerate()
-                    .flat_map(|(place, (direction, bytes))| {
-                        let at = if place == cut_turn { at } else { 0 };
-                        let (head, tail) = bytes.split_at(at);
-                        [(*direction, head), (*direction, tail)]
-                    });
-                assert_eq!(
-                    case.replay_turns(pieces),
-                    case.expected,
-                    "{} turn {cut_turn} at {at}",
-                    case.name
-                );
-            }
-        }
-    }
-}
-
-#[test]
-fn a_socket_is_idle_between_its_calls() {
-    let two_calls = sockets()
-        .into_iter()
-        .find(|(case, _)| case.name.ends_with("/two_calls"));
-    let (case, turns) = two_calls.expect("a socket with two calls");
-    case.observed(|observer, at| {
-        let mut is_idle = Vec::new();
-        for (direction, bytes) in &turns {
-            observer.bytes(*direction, bytes, at);
-            is_idle.push(observer.is_between_exchanges());
-        }
-        // The upgrade and its answer, a call and its answer, and another one.
-        assert_eq!(is_idle, [false, true, false, true, false, true]);
-    });
 }
 
 #[test]

@@ -1,9 +1,9 @@
-//! Exchanges that no dialect reads: those that look like calls of a model are stated as unread, so
-//! that no spending passes without a trace.
+//! Exchanges that no dialect reads: those that look like calls of a model are recorded as unread, so
+//! that no spending goes unnoticed.
 //!
-//! Nothing is taken of them but that: whether the answer is a stream of events or reports tokens,
-//! whether a WebSocket was opened, whether a gRPC method generates. What is refused has spent
-//! nothing and is not stated.
+//! Nothing else is taken from them: whether the answer is a stream of events or reports tokens,
+//! whether a WebSocket was opened, whether a gRPC method generates. A refused request has spent
+//! nothing and is not recorded.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
@@ -20,9 +20,9 @@ use super::verdict::is_success;
 /// Watches an exchange that no dialect reads.
 pub(super) struct Unread {
     record: Arc<dyn Record>,
-    /// What the exchange takes of the budget of all observers.
+    /// Its share of the memory budget.
     share: Share,
-    /// What is stated, until it is.
+    /// The record, until it has been made.
     call: Option<UnreadCall>,
     asked: Asked,
     answer: Option<Answer>,
@@ -47,8 +47,8 @@ struct Answer {
 }
 
 impl Unread {
-    /// Watches the exchange when it may turn out to be a call. `provider`: who answers, where the
-    /// host tells it. `share`: the memory for it, if there is any left.
+    /// Watches the exchange if it may be a call. `provider`: who answers, if the host is a known
+    /// one. `share`: the memory for it, if there is any left.
     pub(super) fn open(
         provider: Option<Provider>,
         host: &Host,
@@ -85,7 +85,7 @@ impl Unread {
         })
     }
 
-    /// States the call, once.
+    /// Records the call, once.
     fn state(&mut self, reason: UnreadReason) {
         self.answer = None;
         if let Some(call) = self.call.take() {
@@ -143,7 +143,7 @@ impl Exchange for Unread {
             document.feed(plain, &mut |(), value| {
                 reports_tokens |= matches!(value, Value::Key(key) if key.to_ascii_lowercase().contains("token"));
             });
-            // What is no document may be events whatever its label says.
+            // A body that is not JSON may be events, whatever its type says.
             if document.status() == Status::Malformed {
                 events.feed(plain, &mut data);
             }

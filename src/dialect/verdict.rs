@@ -1,11 +1,10 @@
-//! How a call ended and how far its tokens can be trusted: the two judgements, each in one place.
+//! Decides how a call ended (its outcome) and how far its tokens can be trusted (their quality).
 //!
-//! Outcome. A status other than 2xx is the provider's own word and stands however the exchange
-//! ended. An answer that has said that it is over, of which nothing can be missing, is `ok`,
-//! whatever happened to the connection after that. Otherwise whoever broke off decides; a message
-//! that ended in order before its answer was over is `truncated`, because the provider broke off.
-//! What Gravimeter lost sight of itself (`Lost`, `Upgraded`, a part that cannot be read) is
-//! nobody's fault and counts as `ok`: outcomes tell of agent and provider, quality tells of us.
+//! Outcome. A status other than 2xx decides, however the exchange ended. A complete answer is `ok`,
+//! whatever happened to the connection after that. Otherwise the side that broke off decides; a
+//! message that ended in order before its answer was complete is `truncated`, because the provider
+//! broke off. What Gravimeter itself could not read to its end (`Lost`, `Upgraded`, a part that cannot
+//! be read) counts as `ok`: the outcome is about agent and provider, the quality about Gravimeter.
 //!
 //! Quality. `exact`: the final figures were seen and nothing contradicts them, or there are none
 //! because nothing was generated (a refusal, a count of tokens). `partial`: figures were seen, but
@@ -16,7 +15,7 @@
 use crate::observe::exchange::ExchangeEnd;
 use crate::record::{Operation, Outcome, Quality};
 
-/// All that the judgements depend on.
+/// What both depend on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Evidence {
     pub(super) operation: Operation,
@@ -24,7 +23,7 @@ pub(super) struct Evidence {
     pub(super) status: Option<u16>,
     /// The response is, or holds, an error that is a rate limit.
     pub(super) rate_limited: bool,
-    /// An error stood inside an answer that began well.
+    /// There was an error inside an answer that began as a success.
     pub(super) error_in_answer: bool,
     pub(super) has_usage: bool,
     /// Nothing contradicts the figures.

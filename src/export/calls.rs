@@ -11,6 +11,7 @@ use super::exemplars::{Exemplar, TracedHistograms, observe};
 use super::labels::{
     ByKind, ByModel, ByOperation, ByOutcome, ByProvider, ByQuality, ByRateLimit, ByTotal, ByUnread,
 };
+use super::metrics::Config;
 use super::models::ModelLabels;
 use super::provider_time::ProviderTimeMetrics;
 use super::series::{
@@ -35,6 +36,8 @@ pub(super) const FIRST_CHUNK: &str = "gravimeter_time_to_first_chunk_seconds";
 #[derive(Debug)]
 pub(super) struct CallMetrics {
     models: ModelLabels,
+    /// Whether cache writes are labelled by their lifetime.
+    cache_write_lifetimes: bool,
     tokens: Family<ByKind, Counter>,
     calls: Family<ByOutcome, Counter>,
     usage_reports: Family<ByQuality, Counter>,
@@ -52,7 +55,7 @@ pub(super) struct CallMetrics {
 }
 
 impl CallMetrics {
-    pub(super) fn declare(registry: &mut Registry, models: ModelLabels) -> Self {
+    pub(super) fn declare(registry: &mut Registry, models: ModelLabels, config: Config) -> Self {
         let in_flight = declare(
             registry,
             "gravimeter_calls_in_flight",
@@ -95,6 +98,7 @@ impl CallMetrics {
         });
         Self {
             models,
+            cache_write_lifetimes: config.cache_write_lifetimes,
             tokens: declare(
                 registry,
                 "gravimeter_tokens_total",
@@ -189,17 +193,13 @@ impl CallMetrics {
     fn add(&self, group: &CallGroup) {
         self.costs.add(group);
         let (provider, model) = (group.provider, group.model.clone());
-        for (kind, tokens) in group
-            .tokens
-            .by_public_name()
-            .filter(|(_, tokens)| *tokens > 0)
-        {
+        for (kind, tokens) in group.tokens.iter().filter(|(_, tokens)| **tokens > 0) {
             let labels = ByKind {
                 provider,
                 model: model.clone(),
-                kind,
+                kind: self.kind_label(kind),
             };
-            add(&self.tokens.get_or_create_owned(&labels), tokens);
+            add(&self.tokens.get_or_create_owned(&labels), *tokens);
         }
         let by_quality = ByQuality {
             provider,
@@ -268,19 +268,28 @@ impl CallMetrics {
         }
     }
 
+    /// The label of a kind of tokens, which several kinds may share.
+    fn kind_label(&self, kind: TokenKind) -> &'static str {
+        if self.cache_write_lifetimes {
+            kind.as_str()
+        } else {
+            kind.public_name()
+        }
+    }
+
     /// Every member of a closed set gets its series with the first call of that kind, so that a
     /// rate sees the first event of each.
     fn begin(&self, provider: Provider, model: &Model, operation: Operation) {
-        for kind in TokenKind::public_names() {
+        each(|kind| {
             begin(
                 &self.tokens,
                 ByKind {
                     provider,
                     model: model.clone(),
-                    kind,
+                    kind: self.kind_label(kind),
                 },
-            );
-        }
+            )
+        });
         each(|quality| {
             begin(
                 &self.usage_reports,

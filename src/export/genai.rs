@@ -5,6 +5,9 @@
 //! ours are disjoint. Source: `docs/gen-ai/gen-ai-metrics.md` of
 //! <https://github.com/open-telemetry/semantic-conventions-genai>.
 
+pub mod attribute;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -14,114 +17,13 @@ use prometheus_client::registry::Registry;
 
 use super::series::{Histograms, add, call_latency, declare};
 use crate::record::{
-    Call, Label, Model, Models, Operation, Outcome, PerKind, Provider, TokenKind, TokenUsage,
-    Totals,
+    Call, Label, ModalitySplits, Model, Models, Operation, Outcome, PerKind, PerModality, Provider,
+    SplitSum, TokenKind, Totals,
 };
 
 /// The state of the convention that is followed: after v1.41.0, with token counters instead of a
 /// token histogram.
 pub const CONVENTION: &str = "main@024a4f94";
-
-/// Names of span attributes: the GenAI convention's, those of the general conventions that it
-/// refers to (server, error, HTTP, TLS), and ours, which begin with `gravimeter.`.
-///
-/// Source: `docs/gen-ai/gen-ai-spans.md` at [`CONVENTION`], and semantic conventions 1.44.0.
-pub mod attribute {
-    /// The agent that was invoked.
-    pub const AGENT_NAME: &str = "gen_ai.agent.name";
-    /// The conversation, where it is known; never made up.
-    pub const CONVERSATION_ID: &str = "gen_ai.conversation.id";
-    /// What is done.
-    pub const OPERATION_NAME: &str = "gen_ai.operation.name";
-    /// Who does it.
-    pub const PROVIDER_NAME: &str = "gen_ai.provider.name";
-    /// The model that was asked for.
-    pub const REQUEST_MODEL: &str = "gen_ai.request.model";
-    /// Present, and true, when the answer was asked for as a stream.
-    pub const REQUEST_STREAM: &str = "gen_ai.request.stream";
-    /// Why the model stopped, one for each choice.
-    pub const RESPONSE_FINISH_REASONS: &str = "gen_ai.response.finish_reasons";
-    /// The provider's id of the response.
-    pub const RESPONSE_ID: &str = "gen_ai.response.id";
-    /// The model that answered.
-    pub const RESPONSE_MODEL: &str = "gen_ai.response.model";
-    /// In seconds.
-    pub const RESPONSE_TIME_TO_FIRST_CHUNK: &str = "gen_ai.response.time_to_first_chunk";
-    /// What the tokens stand for: text, image, audio or unknown. On metrics alone.
-    pub const TOKEN_MODALITY: &str = "gen_ai.token.modality";
-    /// In tokens, part of the input tokens.
-    pub const USAGE_CACHE_READ_INPUT_TOKENS: &str = "gen_ai.usage.cache_read.input_tokens";
-    /// In tokens, part of the input tokens.
-    pub const USAGE_CACHE_WRITE_INPUT_TOKENS: &str = "gen_ai.usage.cache_write.input_tokens";
-    /// In tokens, cached ones included.
-    pub const USAGE_INPUT_TOKENS: &str = "gen_ai.usage.input_tokens";
-    /// In tokens, reasoning included.
-    pub const USAGE_OUTPUT_TOKENS: &str = "gen_ai.usage.output_tokens";
-    /// In tokens, part of the output tokens.
-    pub const USAGE_REASONING_OUTPUT_TOKENS: &str = "gen_ai.usage.reasoning.output_tokens";
-
-    /// What kind of failure, by a name of low cardinality; absent for success.
-    pub const ERROR_TYPE: &str = "error.type";
-    /// The status of the response.
-    pub const HTTP_STATUS: &str = "http.response.status_code";
-    /// The provider's host, whatever stands between.
-    pub const SERVER_ADDRESS: &str = "server.address";
-    /// The provider's port.
-    pub const SERVER_PORT: &str = "server.port";
-    /// `tls`.
-    pub const TLS_PROTOCOL_NAME: &str = "tls.protocol.name";
-    /// `1.2` or `1.3`.
-    pub const TLS_PROTOCOL_VERSION: &str = "tls.protocol.version";
-    /// Whether an earlier session was resumed.
-    pub const TLS_RESUMED: &str = "tls.resumed";
-
-    /// What a call cost at list prices, in US dollars; absent where no price is known. The
-    /// convention has no name for it.
-    pub const COST_USD: &str = "gravimeter.cost_usd";
-    /// The state of the GenAI convention that the names follow, on the instrumentation scope.
-    pub const CONVENTION: &str = "gravimeter.gen_ai.convention";
-    /// [`crate::record::Operation`], where the convention has no word of its own for it.
-    pub const OPERATION: &str = "gravimeter.operation";
-    /// [`crate::record::Outcome`].
-    pub const OUTCOME: &str = "gravimeter.outcome";
-    /// [`crate::record::RateLimitReason`].
-    pub const RATE_LIMIT_REASON: &str = "gravimeter.rate_limit.reason";
-    /// When the quota is full again, as RFC 3339.
-    pub const RATE_LIMIT_RESETS_AT: &str = "gravimeter.rate_limit.resets_at";
-    /// How long the provider asks to wait, in seconds.
-    pub const RATE_LIMIT_RETRY_AFTER: &str = "gravimeter.rate_limit.retry_after";
-    /// What the calls of a run cost at list prices, in US dollars; absent where that of one is not
-    /// known.
-    pub const RUN_COST_USD: &str = "gravimeter.run.cost_usd";
-    /// How many calls a run has made.
-    pub const RUN_CALLS: &str = "gravimeter.run.calls";
-    /// [`crate::record::RunOutcome`].
-    pub const RUN_OUTCOME: &str = "gravimeter.run.outcome";
-    /// From the user's message to the first content of a call, in seconds.
-    pub const RUN_TIME_TO_FIRST_CHUNK: &str = "gravimeter.run.time_to_first_chunk";
-    /// How many tokens a run has taken.
-    pub const RUN_TOKENS: &str = "gravimeter.run.tokens";
-    /// [`crate::record::CostSource`], where a cost is known.
-    pub const COST_SOURCE: &str = "gravimeter.cost.source";
-    /// What a call takes of a plan that is counted in AI credits of GitHub, in 10⁻⁹ credits.
-    pub const COST_NANO_CREDITS: &str = "gravimeter.cost.nano_credits";
-    /// The provider's own time until it had answered, in seconds.
-    pub const PROVIDER_TIME: &str = "gravimeter.provider.time";
-    /// The provider's own time until it began to answer, in seconds.
-    pub const PROVIDER_TIME_TO_FIRST_BYTE: &str = "gravimeter.provider.time_to_first_byte";
-    /// Where the model ran.
-    pub const INFERENCE_GEO: &str = "gravimeter.inference_geo";
-    /// Present, and true, when the call is paid for beyond what the plan includes.
-    pub const OVERAGE: &str = "gravimeter.overage";
-    /// [`crate::record::ServiceTier`] that served the call.
-    pub const SERVICE_TIER: &str = "gravimeter.service_tier";
-    /// [`crate::record::Speed`] at which the model ran.
-    pub const SPEED: &str = "gravimeter.speed";
-    /// Searches of the web by the provider's own tool.
-    pub const WEB_SEARCHES: &str = "gravimeter.server_tools.web_searches";
-    /// [`crate::record::Quality`].
-    pub const USAGE_QUALITY: &str = "gravimeter.usage.quality";
-}
 
 /// The convention's metrics: the name that a scrape shows, its own name, and its unit. A counter's
 /// is without `_total`.
@@ -220,12 +122,6 @@ pub struct Usage {
     pub reasoning_output_tokens: u64,
 }
 
-impl From<&TokenUsage> for Usage {
-    fn from(usage: &TokenUsage) -> Self {
-        Self::from(&usage.counts())
-    }
-}
-
 impl From<&PerKind<u64>> for Usage {
     fn from(tokens: &PerKind<u64>) -> Self {
         Self {
@@ -309,14 +205,25 @@ impl GenAiMetrics {
         }
     }
 
-    /// Goes on from what was counted before.
+    /// Resumes from what earlier processes counted.
     pub(super) fn resume(&self, totals: &Totals) {
+        let mut all = BTreeMap::<_, (PerKind<u64>, ModalitySplits)>::new();
         for group in &totals.calls {
-            let Some(operation) = operation_name(group.operation) else {
-                continue;
-            };
-            let usage = Usage::from(&group.tokens);
-            self.count(usage, operation, group.provider, group.model.clone());
+            if let Some(operation) = operation_name(group.operation) {
+                let key = (operation, group.provider, group.model.clone());
+                let (tokens, _) = all.entry(key).or_default();
+                tokens.merge(&group.tokens, |sum, more| *sum = sum.saturating_add(more));
+            }
+        }
+        for group in &totals.modalities {
+            if let Some(operation) = operation_name(group.operation) {
+                let key = (operation, group.provider, group.model.clone());
+                let (_, splits) = all.entry(key).or_default();
+                splits.merge(&group.splits);
+            }
+        }
+        for ((operation, provider, model), (tokens, splits)) in all {
+            self.count(&tokens, &splits.within(&tokens), operation, provider, model);
         }
     }
 
@@ -339,33 +246,68 @@ impl GenAiMetrics {
                 .observe(first.as_secs_f64());
         }
         self.count(
-            Usage::from(&call.usage),
+            &call.usage.counts(),
+            &call.modalities,
             operation,
             call.provider,
             inference.gen_ai_request_model,
         );
     }
 
-    fn count(&self, usage: Usage, operation: &'static str, provider: Provider, model: Model) {
-        let labels = Tokens {
-            gen_ai_operation_name: operation,
-            gen_ai_provider_name: provider,
-            gen_ai_request_model: model,
-            // Providers give no reliable split by modality; one value keeps the sum over the label
-            // equal to the total.
-            gen_ai_token_modality: "unknown",
-        };
-        for (family, count) in [
-            (&self.input_tokens, usage.input_tokens),
-            (&self.output_tokens, usage.output_tokens),
-            (&self.cache_read_input_tokens, usage.cache_read_input_tokens),
+    /// Adds tokens to the counters. What has no known modality is `unknown`, so that the sum over
+    /// the label is the total.
+    fn count(
+        &self,
+        tokens: &PerKind<u64>,
+        modalities: &ModalitySplits,
+        operation: &'static str,
+        provider: Provider,
+        model: Model,
+    ) {
+        let usage = Usage::from(tokens);
+        let no_split = PerModality::default();
+        for (family, total, split) in [
+            (
+                &self.input_tokens,
+                usage.input_tokens,
+                &modalities[SplitSum::Input],
+            ),
+            (
+                &self.output_tokens,
+                usage.output_tokens,
+                &modalities[SplitSum::Output],
+            ),
+            (
+                &self.cache_read_input_tokens,
+                usage.cache_read_input_tokens,
+                &modalities[SplitSum::CacheRead],
+            ),
             (
                 &self.cache_write_input_tokens,
                 usage.cache_write_input_tokens,
+                &no_split,
             ),
-            (&self.reasoning_output_tokens, usage.reasoning_output_tokens),
+            (
+                &self.reasoning_output_tokens,
+                usage.reasoning_output_tokens,
+                &no_split,
+            ),
         ] {
-            add(&family.get_or_create_owned(&labels), count);
+            let known = split.iter().filter(|(_, tokens)| *tokens > 0);
+            let known = known.map(|(modality, tokens)| (modality.as_str(), tokens));
+            let unknown = (UNKNOWN_MODALITY, total.saturating_sub(split.total()));
+            for (modality, tokens) in known.chain([unknown]) {
+                let labels = Tokens {
+                    gen_ai_operation_name: operation,
+                    gen_ai_provider_name: provider,
+                    gen_ai_request_model: model.clone(),
+                    gen_ai_token_modality: modality,
+                };
+                add(&family.get_or_create_owned(&labels), tokens);
+            }
         }
     }
 }
+
+/// The modality of tokens of which the provider does not report it.
+const UNKNOWN_MODALITY: &str = "unknown";

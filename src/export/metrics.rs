@@ -36,11 +36,16 @@ use crate::record::{Fact, Models, Sink, Totals};
 pub struct Config {
     /// Whether the metrics of the OpenTelemetry GenAI convention are exported beside ours.
     pub genai: bool,
+    /// Whether cache writes for five minutes and those for an hour are labelled apart.
+    pub cache_write_lifetimes: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { genai: true }
+        Self {
+            genai: true,
+            cache_write_lifetimes: false,
+        }
     }
 }
 
@@ -75,7 +80,7 @@ impl Metrics {
         registry.register_collector(Box::new(ProcessCollector));
         let labels = ModelLabels::declare(&mut registry, Arc::clone(&models));
         Self {
-            calls: CallMetrics::declare(&mut registry, labels.clone()),
+            calls: CallMetrics::declare(&mut registry, labels.clone(), config),
             cascades: CascadeMetrics::declare(&mut registry, labels.clone()),
             connections: ConnectionMetrics::declare(&mut registry),
             genai: config

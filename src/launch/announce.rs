@@ -1,7 +1,6 @@
-//! How an agent says where it listens: lines on standard error, or a discovery file.
+//! Reads where an agent listens, from lines of its standard error or from a discovery file.
 //!
-//! What enters: lines, a folder. What leaves: an [`Announcement`]. What the agent says is not
-//! trusted to be complete.
+//! The result, an [`Announcement`], need not be complete.
 
 use std::cmp::Reverse;
 use std::fmt;
@@ -37,7 +36,7 @@ impl CsrfToken {
         Self(uuid::Uuid::new_v4().to_string())
     }
 
-    /// One that somebody else has made.
+    /// One that another program has made.
     pub(crate) fn new(text: String) -> Self {
         Self(text)
     }
@@ -97,7 +96,7 @@ impl Announcement {
         }
     }
 
-    /// Fills what is missing from what another source says.
+    /// Fills what is missing from another source.
     pub(super) fn complete(&mut self, other: Self) {
         self.https_port = self.https_port.or(other.https_port);
         self.http_port = self.http_port.or(other.http_port);
@@ -106,11 +105,11 @@ impl Announcement {
     }
 }
 
-/// What one discovery file says.
+/// The contents of a discovery file.
 pub(super) struct Discovered {
-    /// The process that it speaks of, which may be long gone.
+    /// The process that it is about, which may have ended.
     pub(super) pid: u32,
-    /// The uid of whoever wrote it.
+    /// The uid of the user who wrote it.
     pub(super) owner: u32,
     pub(super) announcement: Announcement,
     written: Option<SystemTime>,
@@ -190,7 +189,7 @@ const MAX_DISCOVERY_FILE: u64 = 64 << 10;
 mod tests {
     use super::*;
 
-    fn heard(lines: &[&str]) -> Announcement {
+    fn announced(lines: &[&str]) -> Announcement {
         let mut announcement = Announcement::default();
         lines.iter().for_each(|line| announcement.read_line(line));
         announcement
@@ -198,7 +197,7 @@ mod tests {
 
     #[test]
     fn ports_are_heard_whatever_the_prefix() {
-        let announcement = heard(&[
+        let announcement = announced(&[
             "I0602 10:11:12.131415   13230 server.go:1295] Starting language server process with pid 13230",
             "ERROR: logging before google.Init: I0602 10:11:12.1 7 server.go:999] Language server listening on random port at 49463 for HTTPS (gRPC)",
             "server.go:492] Language server listening on random port at 49464 for HTTP",
@@ -215,7 +214,7 @@ mod tests {
 
     #[test]
     fn other_lines_are_ignored() {
-        let announcement = heard(&[
+        let announcement = announced(&[
             "listening on random port at 70000 for HTTPS",
             "listening on random port at 1 for HTTPSX",
             "listening on random port at for HTTP",

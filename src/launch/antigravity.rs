@@ -194,12 +194,12 @@ mod tests {
     #[test]
     fn the_shipped_unit_says_the_same() {
         let unit = include_str!("../../deploy/systemd/gravimeter-agent.service");
-        let told = |key| {
+        let value_of = |key| {
             unit.lines()
                 .find_map(|line: &str| line.strip_prefix(key))
                 .expect("a line")
         };
-        let (command, arguments) = told("ExecStart=").split_once(' ').expect("arguments");
+        let (command, arguments) = value_of("ExecStart=").split_once(' ').expect("arguments");
         assert_eq!(Path::new(command), Path::new(PLACES[0]));
         let endpoint = crate::launch::Config::default().cloud_code_endpoint;
         let (ours, announcement) = super::arguments(AntigravityVersion::V2, &endpoint);
@@ -214,7 +214,7 @@ mod tests {
         );
         let input = format!(
             "-----BEGIN INPUT-----\n{}\n-----END INPUT-----\n",
-            told("StandardInputData=")
+            value_of("StandardInputData=")
         );
         let input = pem::parse(input).expect("base64");
         assert_eq!(

@@ -2,10 +2,10 @@
 //! keeps it running (`supervise`).
 //!
 //! What enters: a [`Choice`], a [`Config`] and a [`Supervision`]. What leaves: a running process, its [`AgentState`], facts about its
-//! life. It never reads the agent's traffic, never logs what the agent prints unless told to, and
+//! life. It never reads the agent's traffic, never logs what the agent prints unless configured to, and
 //! never builds a shell command: sudo runs one fixed command line (`exec`), and what the agent
-//! needs reaches it through a socket. Nothing that the agent prints is taken for our own program's
-//! word, and what is shown of it is escaped and bounded.
+//! needs reaches it through a socket. Nothing that the agent prints is taken for a message of
+//! Gravimeter, and what is shown of it is escaped and bounded.
 
 mod announce;
 mod antigravity;
@@ -40,7 +40,8 @@ pub enum Choice {
     },
 }
 
-/// As whom an agent is started, and what it is given. How it is kept running is in [`Supervision`].
+/// The user that an agent is started as, its arguments and its environment. How it is kept running is
+/// in [`Supervision`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Arguments; with a preset they follow its own.
@@ -78,7 +79,7 @@ impl Default for Config {
     }
 }
 
-/// An agent that the house knows how to start.
+/// An agent that Gravimeter knows how to start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preset {
     /// The language server of Google Antigravity.
@@ -130,7 +131,7 @@ pub enum LaunchError {
     Handover {
         /// The program.
         program: PathBuf,
-        /// What was heard instead.
+        /// What it answered instead.
         detail: String,
     },
     /// An agent of an earlier run is still there and could not be stopped.
@@ -191,7 +192,7 @@ pub enum LaunchError {
 }
 
 impl LaunchError {
-    /// Whether another attempt would end the same way until somebody changes the machine.
+    /// Whether another attempt would fail in the same way until the machine is changed.
     fn is_final(&self) -> bool {
         !matches!(
             self,

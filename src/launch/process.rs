@@ -1,4 +1,4 @@
-//! Processes by pid and start time, so that a pid that the kernel has given to somebody else is
+//! Processes by pid and start time, so that a pid that the kernel has given to another process is
 //! never signalled; and which of them are an agent's.
 
 use std::fs;
@@ -67,7 +67,7 @@ impl Adopter {
     }
 }
 
-/// How the processes of an agent are told from all others.
+/// How the processes of an agent are distinguished from all others.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tree {
     /// The agent's first process.
@@ -136,8 +136,8 @@ pub(super) fn apply(request: Request, uid: u32) -> io::Result<Presence> {
     loop {
         let mut left = tree.members()?;
         if left.is_empty() {
-            // A process whose parent ended during the look is below nobody then, and below its
-            // adopter in the next one.
+            // A process whose parent ended during the scan has no parent in it, and its adopter in
+            // the next one.
             left = tree.members()?;
         }
         if left.is_empty() {
@@ -160,7 +160,7 @@ pub(super) fn apply(request: Request, uid: u32) -> io::Result<Presence> {
 }
 
 /// Takes note of the end of every adopted process, which else stays in the kernel's table. `own` is
-/// the child that somebody else waits for. Blocks.
+/// the child that another task waits for. Blocks.
 pub(super) fn reap(tree: &Tree, own: Option<u32>) -> io::Result<()> {
     let adopted = processes()?.filter(|(identity, stat)| {
         stat.is_dead
@@ -169,7 +169,7 @@ pub(super) fn reap(tree: &Tree, own: Option<u32>) -> io::Result<()> {
             && tree.may_own(*identity)
     });
     for (identity, _) in adopted {
-        // A child keeps its pid until it is waited for, and nobody else waits for this one.
+        // A child keeps its pid until it is waited for, and nothing else waits for this one.
         if let Some(pid) = raw(identity) {
             let _ = waitpid(Some(pid), WaitOptions::NOHANG);
         }

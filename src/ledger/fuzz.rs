@@ -1,7 +1,7 @@
-//! Entry for fuzzers: any rows, as a ledger that somebody else has written.
+//! Entry for fuzzers: any rows, as a ledger that another program has written.
 //!
-//! Anyone can open the file, and a later version may have written it: whatever stands in it,
-//! questions must be answered or refused.
+//! Other programs and later versions can write into the file: whatever it contains, queries must be
+//! answered or refused.
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
@@ -44,7 +44,7 @@ fn of_periods(found: &Found) -> Sums {
     all
 }
 
-/// A row that SQLite refuses is none.
+/// Ignores a row that SQLite refuses.
 fn insert(connection: &Connection, table: u8, columns: &[u8]) {
     let Some((table, kinds)) = TABLES.get(usize::from(table) % TABLES.len()) else {
         return;
@@ -74,13 +74,14 @@ fn value(kind: u8, text: &[u8]) -> Value {
 
 /// The tables, and a letter for each column: an integer, one that may be missing, a real, a text,
 /// one that may be missing.
-const TABLES: [(&str, &str); 5] = [
+const TABLES: [(&str, &str); 6] = [
     ("calls", "iiinnssssttstnitsnnnnnnntsttttt"),
     ("usage_slots", "issssssiiiiiiiiii"),
     ("cascade_slots", "issssssiiiiiiiiii"),
     ("counts", "ssi"),
     ("kept", "si"),
+    ("modality_tokens", "sssssi"),
 ];
 
-/// A file of more rows says nothing new.
+/// Limits the time of one run.
 const MAX_ROWS: usize = 64;

@@ -1,10 +1,10 @@
-//! Facts in, answers for `/v1/usage`, `/v1/cascades` and `/v1/quotas` out, and all of it in a file
-//! that outlives the process.
+//! Records facts in memory and in a file that outlives the process, and answers `/v1/usage`,
+//! `/v1/cascades` and `/v1/quotas` from them.
 //!
-//! Sums are exact integers and begin with the file. Of conversations and calls the newest are also
-//! kept in memory; the file has them for as long as it is configured to. Figures and identifiers, nothing
-//! that was said. No traffic is touched, and no fact waits for the disk: what there is no room for
-//! is counted.
+//! Sums are exact integers and begin with the file. The newest conversations and calls are also kept
+//! in memory; the file keeps them for a configured time. Only figures and identifiers are kept,
+//! nothing of prompts and answers. No fact waits for the disk: those that there is no room for are
+//! counted.
 //!
 //! The parts have ranks, and a part uses only those of a lower rank; `tests/it/house.rs` enforces
 //! it. `memory` (0) has what is kept in memory, `file` (1) the file and its sums, `answers` (2) the
@@ -52,7 +52,7 @@ use memory::store::Store;
 use memory::substitutions::Substitutions;
 use memory::sums::{ByModel, Served, Sums};
 
-/// The question could not be answered from the file. The log says why.
+/// The query could not be answered from the file. The log says why.
 #[derive(Debug, thiserror::Error)]
 #[error("the ledger cannot be read now: {0}")]
 pub struct QueryError(#[from] rusqlite::Error);

@@ -70,6 +70,14 @@ pub(crate) struct Listed {
     pub query: &'static [&'static str],
 }
 
+impl Listed {
+    /// What any HTTP message may have is enough.
+    pub(crate) const NOTHING: Self = Self {
+        fields: &[],
+        query: &[],
+    };
+}
+
 /// How an exchange ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ExchangeEnd {
@@ -89,7 +97,7 @@ pub(crate) enum ExchangeEnd {
     Shutdown,
     /// The connection ended before the message did.
     Truncated,
-    /// The connection left HTTP (101, or a successful CONNECT); what follows is opaque.
+    /// The connection or stream left HTTP (101, or a successful CONNECT).
     Upgraded,
 }
 
@@ -114,9 +122,9 @@ pub(crate) trait Exchange: Send {
     /// Bytes of the response body.
     fn response_body(&mut self, bytes: &[u8], at: Instant);
 
-    /// The connection leaves HTTP with this exchange, by a response with this head. Returns what
-    /// observes the bytes that follow, if anything does. The exchange ends afterwards, as
-    /// [`ExchangeEnd::Upgraded`].
+    /// The connection, or the stream of HTTP/2, leaves HTTP with this exchange, by a response with
+    /// this head. Returns what observes the bytes that follow, if anything does. The exchange ends
+    /// afterwards, as [`ExchangeEnd::Upgraded`].
     fn upgrade(&mut self, _head: &ResponseHead, _at: Instant) -> Option<Box<dyn Session>> {
         None
     }
@@ -133,6 +141,6 @@ pub(crate) trait Session: Send {
     /// Whether nothing is under way, so that closing the connection now cuts nothing off.
     fn is_idle(&self) -> bool;
 
-    /// The connection has ended. Calls that are under way end with it.
+    /// The connection or stream has ended. Calls that are under way end with it.
     fn end(self: Box<Self>, end: ExchangeEnd, at: Instant);
 }

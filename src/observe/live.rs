@@ -1,18 +1,19 @@
-//! One exchange as a framing holds it while it is open.
+//! One exchange as a framing holds it while it is open, and the session that it may become.
 //!
-//! Heads, body pieces and ends enter; the same leave to the [`Exchange`], whose end comes exactly
-//! once: by [`Live::close`], [`Live::finish`], or at the latest by drop. Never holds a byte.
+//! Heads, body pieces and ends enter; the same leave to the [`Exchange`] or [`Session`], whose end
+//! comes exactly once: by [`Live::close`], [`Live::finish`], or at the latest by drop. Never holds a
+//! byte.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use super::End;
 use super::exchange::{Exchange, ExchangeEnd, OpenExchange, RequestHead, ResponseHead, Session};
+use super::{Direction, End};
 
 /// An open exchange, and how far its two messages have come.
 pub(super) struct Live {
-    /// None when the exchange is of no interest, or has ended.
-    exchange: Option<Box<dyn Exchange>>,
+    /// None when nothing observes the exchange, or it has ended.
+    observed: Option<Observed>,
     /// When its last byte was read.
     last: Instant,
     /// Whether the request is complete.
@@ -23,11 +24,18 @@ pub(super) struct Live {
     pub(super) response_done: bool,
 }
 
+/// What observes the bytes.
+enum Observed {
+    Exchange(Box<dyn Exchange>),
+    /// The exchange has left HTTP.
+    Session(Box<dyn Session>),
+}
+
 impl Live {
     pub(super) fn open(open: &mut dyn OpenExchange, head: &RequestHead, begun: Instant) -> Self {
-        let exchange = open.open(head, begun);
+        let observed = open.open(head, begun).map(Observed::Exchange);
         Self {
-            exchange,
+            observed,
             last: begun,
             request_done: false,
             responding: false,
@@ -37,31 +45,43 @@ impl Live {
 
     pub(super) fn request_body(&mut self, bytes: &[u8], at: Instant) {
         self.last = at;
-        if let Some(exchange) = &mut self.exchange {
-            exchange.request_body(bytes, at);
+        match &mut self.observed {
+            Some(Observed::Exchange(exchange)) => exchange.request_body(bytes, at),
+            Some(Observed::Session(session)) => session.bytes(Direction::ToProvider, bytes, at),
+            None => {}
         }
     }
 
     pub(super) fn response_head(&mut self, head: &ResponseHead, at: Instant) {
         self.last = at;
         self.responding = true;
-        if let Some(exchange) = &mut self.exchange {
+        if let Some(Observed::Exchange(exchange)) = &mut self.observed {
             exchange.response_head(head, at);
         }
     }
 
     pub(super) fn response_body(&mut self, bytes: &[u8], at: Instant) {
         self.last = at;
-        if let Some(exchange) = &mut self.exchange {
-            exchange.response_body(bytes, at);
+        match &mut self.observed {
+            Some(Observed::Exchange(exchange)) => exchange.response_body(bytes, at),
+            Some(Observed::Session(session)) => session.bytes(Direction::ToAgent, bytes, at),
+            None => {}
         }
     }
 
-    /// The connection leaves HTTP with this exchange. Returns what observes the bytes that follow.
-    pub(super) fn upgrade(&mut self, head: &ResponseHead, at: Instant) -> Option<Box<dyn Session>> {
-        let session = self.exchange.as_mut()?.upgrade(head, at);
-        self.finish(ExchangeEnd::Upgraded, at);
-        session
+    /// The connection or stream leaves HTTP with this exchange, which ends: the bytes of both bodies
+    /// are now those of a session, if anything observes it.
+    pub(super) fn upgrade(&mut self, head: &ResponseHead, at: Instant) {
+        if let Some(Observed::Exchange(exchange)) = &mut self.observed {
+            let session = exchange.upgrade(head, at);
+            self.finish(ExchangeEnd::Upgraded, at);
+            self.observed = session.map(Observed::Session);
+        }
+    }
+
+    /// Whether it is a session in which nothing is under way.
+    pub(super) fn is_idle_session(&self) -> bool {
+        matches!(&self.observed, Some(Observed::Session(session)) if session.is_idle())
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -69,10 +89,12 @@ impl Live {
     }
 
     /// Ends the exchange as complete when its response is, else as `otherwise`: what the agent was
-    /// still sending cannot change an answer that is already there.
+    /// still sending cannot change an answer that is already there. A session always ends as
+    /// `otherwise`: only its own messages say that it is complete.
     pub(super) fn close(mut self, otherwise: ExchangeEnd, at: Instant) {
+        let is_session = matches!(self.observed, Some(Observed::Session(_)));
         self.finish(
-            if self.response_done {
+            if self.response_done && !is_session {
                 ExchangeEnd::Complete
             } else {
                 otherwise
@@ -81,10 +103,12 @@ impl Live {
         );
     }
 
-    /// Ends the exchange with the given end. Everything after that is ignored.
+    /// Ends the exchange or session with the given end. Everything after that is ignored.
     pub(super) fn finish(&mut self, end: ExchangeEnd, at: Instant) {
-        if let Some(exchange) = self.exchange.take() {
-            exchange.end(end, at);
+        match self.observed.take() {
+            Some(Observed::Exchange(exchange)) => exchange.end(end, at),
+            Some(Observed::Session(session)) => session.end(end, at),
+            None => {}
         }
     }
 }

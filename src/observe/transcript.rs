@@ -4,7 +4,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::exchange::{Exchange, ExchangeEnd, Listed, OpenExchange, RequestHead, ResponseHead};
+use super::exchange::{
+    Exchange, ExchangeEnd, Listed, OpenExchange, RequestHead, ResponseHead, Session,
+};
 use super::{Direction, End, Observer};
 use crate::record::{Fact, ObserverFailure, Record};
 
@@ -19,10 +21,21 @@ pub(super) struct Seen {
     pub(super) response: Option<ResponseHead>,
     pub(super) response_body: Vec<u8>,
     pub(super) ends: Vec<ExchangeEnd>,
+    /// What followed, where it left HTTP for [`OBSERVED_PROTOCOL`].
+    pub(super) session: Option<SeenSession>,
+}
+
+/// A session as it was observed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct SeenSession {
+    sent: Vec<u8>,
+    received: Vec<u8>,
+    ends: Vec<ExchangeEnd>,
 }
 
 impl Seen {
-    /// Method, path, request body, status, response body and end in one line.
+    /// Method, path, request body, status, response body and end in one line, and the same of the
+    /// session that followed.
     pub(super) fn line(&self) -> String {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let status = self
@@ -30,8 +43,12 @@ impl Seen {
             .as_ref()
             .map_or("-".to_owned(), |head| head.status.to_string());
         let (request, response) = (text(&self.request_body), text(&self.response_body));
+        let session = self.session.as_ref().map_or(String::new(), |session| {
+            let (sent, received) = (text(&session.sent), text(&session.received));
+            format!(", then [{sent}] [{received}] {:?}", session.ends)
+        });
         format!(
-            "{} {} [{request}] {status} [{response}] {:?}",
+            "{} {} [{request}] {status} [{response}] {:?}{session}",
             self.request.method, self.request.path, self.ends
         )
     }
@@ -79,7 +96,7 @@ impl Record for Transcript {
 impl OpenExchange for Transcript {
     fn listed(&self) -> Listed {
         Listed {
-            fields: &[],
+            fields: &["upgrade"],
             query: &["alt=sse"],
         }
     }
@@ -93,6 +110,7 @@ impl OpenExchange for Transcript {
             response: None,
             response_body: Vec::new(),
             ends: Vec::new(),
+            session: None,
         });
         Some(Box::new(Writer {
             transcript: self.clone(),
@@ -128,8 +146,50 @@ impl Exchange for Writer {
         });
     }
 
+    fn upgrade(&mut self, _: &ResponseHead, _: Instant) -> Option<Box<dyn Session>> {
+        let mut is_observed = false;
+        self.write(|seen| {
+            is_observed = seen.request.fields.get("upgrade") == Some(OBSERVED_PROTOCOL);
+            seen.session = is_observed.then(SeenSession::default);
+        });
+        let (transcript, page) = (self.transcript.clone(), self.page);
+        is_observed.then(|| Box::new(SessionWriter(Self { transcript, page })) as Box<dyn Session>)
+    }
+
     fn end(self: Box<Self>, end: ExchangeEnd, _: Instant) {
         self.write(|seen| seen.ends.push(end));
+    }
+}
+
+/// The protocol whose sessions are observed.
+pub(super) const OBSERVED_PROTOCOL: &str = "observed";
+
+struct SessionWriter(Writer);
+
+impl SessionWriter {
+    fn write(&self, write: impl FnOnce(&mut SeenSession)) {
+        self.0
+            .write(|seen| write(seen.session.as_mut().expect("a session")));
+    }
+}
+
+impl Session for SessionWriter {
+    fn bytes(&mut self, direction: Direction, bytes: &[u8], _: Instant) {
+        self.write(|session| match direction {
+            Direction::ToProvider => session.sent.extend_from_slice(bytes),
+            Direction::ToAgent => session.received.extend_from_slice(bytes),
+        });
+    }
+
+    /// As soon as the provider has sent as many bytes as the agent.
+    fn is_idle(&self) -> bool {
+        let mut is_idle = false;
+        self.write(|session| is_idle = session.sent.len() == session.received.len());
+        is_idle
+    }
+
+    fn end(self: Box<Self>, end: ExchangeEnd, _: Instant) {
+        self.write(|session| session.ends.push(end));
     }
 }
 

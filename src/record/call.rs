@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use super::label::label;
 use super::{
-    CallIds, ConnectionSetup, Correlation, Cost, CostSource, Host, Model, Quality, Reported,
-    TokenUsage, TraceContext, TraceParent,
+    CallIds, ConnectionSetup, Correlation, Cost, CostSource, Host, ModalitySplits, Model, Quality,
+    Reported, TokenUsage, TraceContext, TraceParent,
 };
 
 label! {
@@ -16,7 +16,7 @@ label! {
         CloudCode => "gcp.gen_ai",
         /// The public Gemini API (`generativelanguage.googleapis.com`).
         Gemini => "gcp.gemini",
-        /// Vertex AI (`*aiplatform.googleapis.com`), whoever made the model.
+        /// Vertex AI (`*aiplatform.googleapis.com`), for models of all makers.
         VertexAi => "gcp.vertex_ai",
         /// Anthropic, on its own hosts and on AWS.
         Anthropic => "anthropic",
@@ -66,7 +66,7 @@ label! {
         Autocomplete => "autocomplete",
         /// Generation of an image.
         ImageGeneration => "image_generation",
-        /// A text that goes on from a prompt, without a conversation.
+        /// Continuing a text from a prompt, without a conversation.
         TextCompletion => "text_completion",
         /// A search on the web through the model.
         WebSearch => "web_search",
@@ -169,13 +169,15 @@ pub struct Call {
     pub rate_limit: Option<RateLimit>,
     /// The tokens.
     pub usage: TokenUsage,
+    /// What they stand for, as far as the provider says. No split exceeds its sum.
+    pub modalities: ModalitySplits,
     /// How far the tokens can be trusted.
     pub quality: Quality,
     /// What the provider reports beside them.
     pub reported: Reported,
     /// What the call cost: by the provider's own word, else at the list price of the day on which
-    /// it began. `None` before it is priced, where there is no price, and where there is nothing to
-    /// pay for.
+    /// it began. `None` until the price has been looked up, if none is known, and if there are no
+    /// tokens to pay for.
     pub cost: Option<Cost>,
     /// When things happened.
     pub timing: Timing,
@@ -218,7 +220,7 @@ impl Call {
     }
 
     /// Whether the provider has answered it as the model that it asks for: completely, or with
-    /// tokens. Anybody can name a model in a request that is refused.
+    /// tokens. A request that is refused can name any model.
     #[must_use]
     pub fn proves_its_model(&self) -> bool {
         self.outcome == Outcome::Ok || self.usage.total() > 0

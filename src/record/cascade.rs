@@ -1,4 +1,4 @@
-//! What an agent's conversations (cascades) do, as the agent itself tells it.
+//! What happens in an agent's conversations (cascades), as the agent itself reports it.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,13 +6,13 @@ use super::label::label;
 use super::{Cost, Id, Model, TraceContext};
 
 label! {
-    /// Which identifier tells the conversation of a call.
+    /// The identifier by which a call was assigned to its conversation.
     pub enum CorrelationMethod {
         /// A header field of the request.
         Header => "header",
         /// `request.labels`.
         Labels => "labels",
-        /// None: no conversation is known, whatever the call names.
+        /// None: the conversation is not known, whichever identifiers the call has.
         None => "none",
         /// The agent's own id of the call (`requestId`).
         RequestId => "request_id",
@@ -25,11 +25,11 @@ label! {
 }
 
 label! {
-    /// Where news of a conversation comes from.
+    /// How Gravimeter learns what happens in a conversation.
     pub enum UpdateSource {
         /// `StreamAgentStateUpdates`.
         AgentState => "agent_state",
-        /// Asking again and again.
+        /// Polling.
         Polling => "polling",
         /// `StreamCascadeReactiveUpdates`.
         Reactive => "reactive",
@@ -45,11 +45,11 @@ label! {
         Canceled => "canceled",
         /// The agent gave up with an error.
         Error => "error",
-        /// The agent, its conversation or the house went away before the end could be seen.
+        /// The agent, its conversation or Gravimeter ended before the end of the run could be seen.
         Lost => "lost",
-        /// It came to its end.
+        /// It was completed.
         Ok => "ok",
-        /// The agent went idle without a word: the prompt was lost.
+        /// The agent went idle without an answer: the prompt was lost.
         Swallowed => "swallowed",
     }
 }
@@ -144,21 +144,21 @@ impl StepStatus {
 }
 
 label! {
-    /// Whether the agent's own count of a call's tokens is that of the wire.
+    /// How the agent's own count of a call's tokens compares with the one seen in the traffic.
     pub enum UsageComparison {
-        /// Only the agent knows the call.
+        /// The agent has a count of a call that was not seen in the traffic.
         AgentOnly => "agent_only",
-        /// Both know it and count alike.
+        /// Both counts are the same.
         Agree => "agree",
-        /// Both know it and count differently.
+        /// The counts differ.
         Disagree => "disagree",
-        /// Only the wire knows the call.
+        /// The call was seen in the traffic, and the agent has no count of it.
         WireOnly => "wire_only",
     }
 }
 
 label! {
-    /// Why news of a conversation was lost. The traffic is never affected.
+    /// Why an update of a conversation was lost. The traffic is never affected.
     pub enum FollowFailure {
         /// The agent refused the token.
         BadToken => "bad_token",
@@ -186,7 +186,7 @@ label! {
 pub struct Correlation {
     /// The conversation, when it is known.
     pub cascade: Option<Id>,
-    /// The identifier that tells it.
+    /// The identifier by which it is known.
     pub method: CorrelationMethod,
 }
 
@@ -199,8 +199,8 @@ impl Default for Correlation {
     }
 }
 
-/// The conversation of a call that was stated before it was known, or that turned out to be another
-/// one.
+/// The conversation of a call that has been recorded already, which became known or changed after
+/// that.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Correlated {
     /// [`super::Call::number`].

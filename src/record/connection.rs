@@ -7,7 +7,7 @@ label! {
     pub enum Disposition {
         /// Decrypted and observed.
         Intercepted => "intercepted",
-        /// Ended by the house before any byte was passed.
+        /// Ended by Gravimeter before any byte was passed.
         Refused => "refused",
         /// Passed on without decryption.
         Tunnelled => "tunnelled",
@@ -65,18 +65,18 @@ label! {
         BadHello => "bad_hello",
         /// The CONNECT request is malformed or asks for something else.
         BadRequest => "bad_request",
-        /// The destination is not allowed (loopback, link-local or another address that the door
-        /// does not serve).
+        /// The destination is not allowed (loopback, link-local or another address that is not
+        /// served).
         ForbiddenDestination => "forbidden_destination",
-        /// The destination is the house itself.
+        /// The destination is Gravimeter itself.
         Loop => "loop",
         /// The kernel knows no original destination: the connection was not redirected.
         NotRedirected => "not_redirected",
         /// The connection to the CONNECT proxy belongs to a user of the machine who is not served.
         OtherUser => "other_user",
-        /// The house is at its limit of connections.
+        /// The limit of connections is reached.
         Overload => "overload",
-        /// The house is shutting down.
+        /// Gravimeter is shutting down.
         Shutdown => "shutdown",
         /// A step took too long.
         Timeout => "timeout",
@@ -101,7 +101,7 @@ label! {
         NotSelected => "not_selected",
         /// It is not TLS.
         NotTls => "not_tls",
-        /// The agent says nothing: the server may have to speak first (SSH, SMTP).
+        /// The agent sends nothing: the server may have to send first (SSH, SMTP).
         Silent => "silent",
     }
 }
@@ -131,7 +131,7 @@ label! {
         Panic => "panic",
         /// Reading the connection took more time than its bytes are allowed.
         TimeBudget => "time_budget",
-        /// The bytes are of no protocol that the house reads.
+        /// The bytes are of a protocol that Gravimeter does not read.
         UnknownProtocol => "unknown_protocol",
         /// What follows an upgrade to WebSocket is no WebSocket, or compressed in another way than
         /// was agreed on.
@@ -140,8 +140,8 @@ label! {
 }
 
 label! {
-    /// What observing is limited in, so that traffic can neither be held up nor memory be used up
-    /// by looking at it.
+    /// A resource that observing may only use so much of, so that it can neither delay the traffic
+    /// nor use up the memory.
     pub enum ObserverBudget {
         /// Memory of all observers together.
         Memory => "memory",

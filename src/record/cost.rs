@@ -29,7 +29,7 @@ impl Cost {
     }
 
     /// In US dollars, for formats that know no other number: the nearest there is, which below a
-    /// million dollars is told and read back without the loss of a nano-USD.
+    /// million dollars is written and read back without the loss of a nano-USD.
     #[must_use]
     #[expect(
         clippy::cast_precision_loss,
@@ -39,7 +39,7 @@ impl Cost {
         self.0 as f64 / NANO_USD as f64
     }
 
-    /// Both together; as much as can be told where that is beyond 18 billion dollars.
+    /// The sum; saturates at 18 billion dollars.
     #[must_use]
     pub const fn saturating_add(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))

@@ -1,4 +1,4 @@
-//! The words of the house's diagnostic spans, which show where a connection's time goes.
+//! Names of the diagnostic spans, which show where a connection's time goes.
 //!
 //! Who makes such a span and who exports it agree here on its target and its fields. A span of
 //! [`TARGET`] is of nobody else's concern: it is made only where diagnostics are on, and never

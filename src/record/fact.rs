@@ -1,4 +1,4 @@
-//! All that the traffic side ever says.
+//! Everything that can happen: the one type that observers report and sinks receive.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +10,7 @@ use super::{
     UnreadCall, UpdateSource, UsageComparison, UsageTotal,
 };
 
-/// One thing that happened. Facts are stated once, where they happen, and never taken back.
+/// Something that happened. It is reported once, where it happens, and never withdrawn.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fact {
     /// The observed process was started again.
@@ -89,7 +89,7 @@ pub enum Fact {
         /// Whether they are in place.
         active: bool,
     },
-    /// A chunk was read and written: what lay between is what the house itself adds.
+    /// A chunk was read and written: the time between is the delay that Gravimeter adds.
     RelayDelay(Duration),
     /// A run of a conversation ended.
     RunEnded(Box<CascadeRun>),

@@ -7,9 +7,9 @@ use super::label::label;
 label! {
     /// Which of the two TLS sessions of a connection.
     pub enum Side {
-        /// Between the agent and the house.
+        /// Between the agent and Gravimeter.
         Agent => "agent",
-        /// Between the house and the provider.
+        /// Between Gravimeter and the provider.
         Upstream => "upstream",
     }
 }
@@ -25,8 +25,8 @@ label! {
 }
 
 label! {
-    /// Why a handshake failed: verification errors, alerts of the other side, and our own limits,
-    /// by name.
+    /// Why a handshake failed: a verification error, an alert of the other side, or a limit of
+    /// Gravimeter.
     pub enum HandshakeFailure {
         /// The other side sent `bad_certificate`, `certificate_unknown` or
         /// `unsupported_certificate`.
@@ -48,7 +48,7 @@ label! {
         NotYetValid => "not_yet_valid",
         /// Another fatal alert of the other side.
         OtherAlert => "other_alert",
-        /// The chain leads to the house's own CA.
+        /// The chain leads to Gravimeter's own CA.
         OwnCa => "own_ca",
         /// The other side broke the protocol.
         Protocol => "protocol",
@@ -56,7 +56,7 @@ label! {
         Revoked => "revoked",
         /// The handshake did not end in time.
         Timeout => "timeout",
-        /// The other side sent `unknown_ca`: it does not trust the house's CA.
+        /// The other side sent `unknown_ca`: it does not trust Gravimeter's CA.
         UnknownCa => "unknown_ca",
         /// The chain does not lead to a trusted root.
         Untrusted => "untrusted",
@@ -86,6 +86,6 @@ pub struct Handshake {
     pub version: TlsVersion,
     /// Whether an earlier session was resumed.
     pub resumed: bool,
-    /// From the first handshake byte that could be sent to the last one received.
+    /// Time from the first handshake byte that could be sent to the last one received.
     pub duration: Duration,
 }

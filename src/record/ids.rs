@@ -34,7 +34,7 @@ impl fmt::Display for Id {
     }
 }
 
-/// The identifiers that one call carries, as far as they were seen. Nothing here is ever guessed.
+/// The identifiers that one call carries, as far as they were seen. None is ever guessed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct CallIds {
     /// The agent's own id of the call (`requestId`).
@@ -45,8 +45,9 @@ pub struct CallIds {
     pub conversation: Option<Id>,
     /// The trajectory that `requestId` names.
     pub trajectory: Option<Id>,
-    /// A UUID in `requestId` whose form does not tell what it names (`checkpoint/<uuid>`): it
-    /// places a call only where somebody else has named a conversation or a trajectory so.
+    /// A UUID in `requestId` of which the form does not say what it identifies
+    /// (`checkpoint/<uuid>`). It assigns a call only if a conversation or trajectory is known to
+    /// have that id.
     pub unexplained: Option<Id>,
     /// The trajectory of the labels (`request.labels.trajectory_id`).
     pub labelled_trajectory: Option<Id>,

@@ -7,13 +7,13 @@ label! {
     pub enum LedgerFailure {
         /// The file was damaged and has been moved aside; a new one was begun.
         Corrupt => "corrupt",
-        /// Sums of the file could not be right; they were made anew from the calls that are kept.
+        /// Sums of the file were impossible; they were recalculated from the calls that are kept.
         Heal => "heal",
         /// The file could not be opened.
         Open => "open",
-        /// A question could not be answered from the file.
+        /// A query of the file failed.
         Query => "query",
-        /// What is too old or too much could not be removed.
+        /// Rows that are too old, or too many, could not be removed.
         Retain => "retain",
         /// A sum has reached the largest number that the file can hold: it stays there, as a lower
         /// bound.
@@ -32,7 +32,7 @@ label! {
         Call => "call",
         /// The conversation of an earlier call.
         Correlation => "correlation",
-        /// One more of something that is only counted (steps, comparisons).
+        /// An event that is only counted (steps, comparisons).
         Count => "count",
         /// A reading of a quota.
         Quota => "quota",

@@ -1,7 +1,7 @@
-//! The vocabulary of the house: plain data that every other room speaks.
+//! The data types that all other modules share.
 //!
-//! Nothing enters and nothing leaves; no I/O, no clock, no other room is imported. What the traffic
-//! side says is a [`Fact`]; who says it holds a [`Record`], who listens is a [`Sink`]. No type here
+//! Plain data: no I/O, no clock, no other module is imported. Something that happened is a [`Fact`];
+//! the code that reports it holds a [`Record`], the code that receives it is a [`Sink`]. No type here
 //! can hold a header value, a query string, a prompt or a completion.
 
 mod call;
@@ -15,6 +15,7 @@ mod host;
 mod ids;
 mod label;
 mod ledger;
+mod modality;
 mod model;
 mod models;
 mod printable;
@@ -48,6 +49,7 @@ pub use ids::{CallIds, Id};
 pub use label::Label;
 pub(crate) use label::label;
 pub use ledger::{LedgerFailure, LedgerRecord};
+pub use modality::{Modality, ModalitySplits, PerModality, SplitSum};
 pub use model::Model;
 pub use models::{Models, Named};
 pub use printable::printable;
@@ -57,6 +59,6 @@ pub use reported::{CostSource, ProviderTime, Reported, ServerTools, ServiceTier,
 pub(crate) use sample::sample_call;
 pub use sink::{FanOut, Record, Sink};
 pub use tokens::{PerKind, Quality, TokenKind, TokenUsage, UsageTotal};
-pub use totals::{CallGroup, Substitution, Totals};
+pub use totals::{CallGroup, ModalityGroup, Substitution, Totals};
 pub use trace::{ConnectionSetup, Phase, Sampling, SpanId, TraceContext, TraceId, TraceParent};
 pub use unread::{PathShape, UnreadCall, UnreadReason};

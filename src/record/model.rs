@@ -1,5 +1,4 @@
-//! Model names as labels: they come from the traffic, so they are normalised before anyone sees
-//! them.
+//! Model names as labels: they come from the traffic, so they are normalised before they are used.
 
 use std::fmt;
 use std::sync::Arc;
@@ -35,7 +34,7 @@ impl Model {
         Self(clean.collect::<String>().into())
     }
 
-    /// The name of a call whose model was not seen.
+    /// The name for calls whose model is not known.
     #[must_use]
     pub fn unknown() -> Self {
         Self("unknown".into())

@@ -6,8 +6,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::{Call, Fact, Model, Record, Substitution};
 
-/// The models that have a name of their own: those that a provider has answered as, or told of
-/// itself, while there is room. Whoever only asks, and is refused, takes no name from the others.
+/// The models that have a label of their own: those of which a provider has answered a call or
+/// reported a quota, up to a limit. A request that is refused takes no label.
 /// Every view that shows models shares one set, so that all of them fold the same calls into
 /// [`Models::other`] and agree to the token.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::{
-    Call, CallIds, Correlation, Host, Model, Operation, Outcome, Provider, Quality, Reported,
-    Timing, TokenUsage,
+    Call, CallIds, Correlation, Host, ModalitySplits, Model, Operation, Outcome, Provider, Quality,
+    Reported, Timing, TokenUsage,
 };
 
 /// A streamed chat that went well, of an unknown model and without tokens, which took no time.
@@ -24,6 +24,7 @@ pub(crate) fn sample_call() -> Call {
         finish_reason: None,
         rate_limit: None,
         usage: TokenUsage::default(),
+        modalities: ModalitySplits::default(),
         quality: Quality::Unknown,
         reported: Reported::default(),
         cost: None,

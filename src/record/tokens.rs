@@ -152,8 +152,8 @@ label! {
         /// The provider's final figures were seen, and nothing contradicts them.
         Exact => "exact",
         /// Figures were seen, but the call was cut off after them (they are a lower bound), they
-        /// contradict the provider's own total, or something was generated of which none of them
-        /// tells.
+        /// contradict the provider's own total, or something was generated that none of them
+        /// counts.
         Partial => "partial",
         /// No figures were seen, or they could not be read.
         Unknown => "unknown",

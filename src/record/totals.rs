@@ -1,7 +1,7 @@
 //! Everything that was counted before this process began: what counters resume from.
 
 use super::{
-    CorrelationMethod, Cost, Model, Operation, Outcome, PerKind, Provider, Quality,
+    CorrelationMethod, Cost, ModalitySplits, Model, Operation, Outcome, PerKind, Provider, Quality,
     RateLimitReason, StepKind, StepStatus, UsageComparison,
 };
 
@@ -12,12 +12,27 @@ pub struct Totals {
     pub calls: Vec<CallGroup>,
     /// Calls that another model has answered than the requested one.
     pub substitutions: Vec<Substitution>,
-    /// Calls by what told their conversation.
+    /// The tokens of calls by what they stand for.
+    pub modalities: Vec<ModalityGroup>,
+    /// Calls by the identifier that assigns their conversation.
     pub correlations: Vec<(CorrelationMethod, u64)>,
     /// Comparisons of the agent's counts with those of the wire.
     pub comparisons: Vec<(UsageComparison, u64)>,
     /// Ended steps.
     pub steps: Vec<((StepKind, StepStatus), u64)>,
+}
+
+/// What the tokens of the calls stand for that are alike in these labels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModalityGroup {
+    /// Who answered.
+    pub provider: Provider,
+    /// The requested model under its bounded name ([`super::Models`]).
+    pub model: Model,
+    /// What they were for.
+    pub operation: Operation,
+    /// How their tokens are split.
+    pub splits: ModalitySplits,
 }
 
 /// The calls that are alike in every label.

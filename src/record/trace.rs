@@ -121,7 +121,7 @@ pub struct TraceContext {
     pub span: SpanId,
     /// The span that it is part of.
     pub parent: Option<SpanId>,
-    /// Whether the parent is the agent's own span, not one of the house.
+    /// Whether the parent is the agent's own span and not one of Gravimeter's.
     pub has_remote_parent: bool,
     /// Whether the span is exported, so that it may be pointed to.
     pub sampled: bool,
@@ -186,7 +186,7 @@ impl Phase {
     }
 }
 
-/// What it took to open a connection, told with its first call.
+/// What it took to open a connection; reported with its first call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionSetup {
     /// TCP connection to the provider.

@@ -9,7 +9,7 @@ use super::{Host, Provider};
 label! {
     /// What makes an exchange that no dialect reads look like a call of a model.
     pub enum UnreadReason {
-        /// Its answer has a content coding that cannot be taken off, so that it cannot be told what
+        /// Its answer has a content coding that cannot be decoded, so that it is not known what
         /// it is.
         Coding => "coding",
         /// Its answer is a stream of events.
@@ -26,7 +26,7 @@ label! {
 /// An exchange that looks like a call of a model and is read by no dialect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnreadCall {
-    /// Who answers, where the host tells it.
+    /// Who answers, if the host is a known one.
     pub provider: Option<Provider>,
     /// The provider's host, as the agent asked for it (SNI).
     pub host: Host,
@@ -123,7 +123,7 @@ fn is_version(text: &str) -> bool {
         && matches!(stage, "" | "alpha" | "beta" | "internal")
 }
 
-/// Letters in words that each have a vowel and no long run without one, told apart by capitals.
+/// Letters in words that each have a vowel and no long run without one, separated by capitals.
 /// Random text does not look like it.
 fn are_plain_words(text: &str) -> bool {
     let capitals = text

@@ -9,6 +9,7 @@ mod diagnostics;
 mod dial;
 mod hang_up;
 mod lane;
+mod opened;
 pub mod pass;
 mod refusal;
 mod route;
@@ -43,6 +44,7 @@ use crate::tls::read_ahead::ReadAhead;
 use crate::tls::upstream::{Upstream, VerifiedUpstream};
 
 use diagnostics::step;
+use opened::Opened;
 use refusal::Refusal;
 use route::{Opening, Route, route};
 use timeouts::Timeouts;
@@ -367,28 +369,6 @@ enum Path {
         agent: ReadAhead<TcpStream>,
         provider: TcpStream,
     },
-}
-
-/// Counts a connection as opened, and as closed when dropped.
-struct Opened<'a> {
-    record: &'a dyn Record,
-    disposition: Disposition,
-}
-
-impl<'a> Opened<'a> {
-    fn new(record: &'a dyn Record, disposition: Disposition) -> Self {
-        record.record(Fact::ConnectionOpened(disposition));
-        Self {
-            record,
-            disposition,
-        }
-    }
-}
-
-impl Drop for Opened<'_> {
-    fn drop(&mut self) {
-        self.record.record(Fact::ConnectionClosed(self.disposition));
-    }
 }
 
 async fn within<T>(

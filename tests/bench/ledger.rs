@@ -6,8 +6,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use gravimeter::ledger::{By, Config, Ledger, UsageQuery};
 use gravimeter::record::{
-    Call, CallIds, CallStarted, Correlation, CorrelationMethod, Cost, Fact, Host, Id, Model,
-    Models, Operation, Outcome, Provider, Quality, Sink, Timing, TokenKind, TokenUsage,
+    Call, CallIds, CallStarted, Correlation, CorrelationMethod, Cost, Fact, Host, Id,
+    ModalitySplits, Model, Models, Operation, Outcome, Provider, Quality, Sink, Timing, TokenKind,
+    TokenUsage,
 };
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -183,6 +184,7 @@ fn facts(number: u64, started_at: SystemTime) -> [Fact; 3] {
             .with(TokenKind::CacheRead, 15_942)
             .with(TokenKind::Output, 56 + number % 997)
             .with(TokenKind::Thinking, 42),
+        modalities: ModalitySplits::default(),
         cost: Some(Cost::from_nano_usd(1_991_000 + number % 7919)),
         quality: Quality::Exact,
         timing: Timing {

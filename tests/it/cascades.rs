@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use gravimeter::app::Tasks;
 use gravimeter::cascade::client::{Endpoint, Token};
-use gravimeter::demo::agent::{AgentOptions, Log, Outcome, RunEnd, Rungs, StandIn, start};
+use gravimeter::demo::agent::{AgentOptions, Log, OfferedStreams, Outcome, RunEnd, StandIn, start};
 use gravimeter::demo::provider::ProviderOptions;
 use serde_json::Value;
 
@@ -24,11 +24,11 @@ struct Stage {
 }
 
 impl Stage {
-    async fn set(rungs: Rungs) -> Self {
+    async fn set(offered_streams: OfferedStreams) -> Self {
         let tasks = Tasks::default();
         let options = AgentOptions {
             csrf_token: TOKEN.to_owned(),
-            rungs,
+            offered_streams,
             ..AgentOptions::default()
         };
         let stand_in = start(&options, tasks.tracker(), tasks.stopping())
@@ -60,7 +60,7 @@ impl Stage {
             backoff_ms: 1,
             upload_bytes: 2048,
             csrf_token: TOKEN.to_owned(),
-            rungs,
+            offered_streams,
             ..whole.agent()
         };
         Self {
@@ -182,8 +182,8 @@ async fn check(stage: &Stage, log: &Log) {
     }
 }
 
-async fn follows(rungs: Rungs, source: &str) {
-    let stage = Stage::set(rungs).await;
+async fn follows(offered_streams: OfferedStreams, source: &str) {
+    let stage = Stage::set(offered_streams).await;
     stage.converse().await;
     let log = stage.settled().await;
     check(&stage, &log).await;
@@ -200,7 +200,7 @@ async fn follows(rungs: Rungs, source: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn by_the_stream_of_the_agents_state() {
     follows(
-        Rungs {
+        OfferedStreams {
             agent_state: true,
             reactive: true,
         },
@@ -212,7 +212,7 @@ async fn by_the_stream_of_the_agents_state() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn by_reactive_streams() {
     follows(
-        Rungs {
+        OfferedStreams {
             agent_state: false,
             reactive: true,
         },
@@ -224,7 +224,7 @@ async fn by_reactive_streams() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn by_asking_again_and_again() {
     follows(
-        Rungs {
+        OfferedStreams {
             agent_state: false,
             reactive: false,
         },
@@ -236,17 +236,17 @@ async fn by_asking_again_and_again() {
 /// Streams come and go while runs are under way: what one way does not tell, the next one does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_way_is_taken_away_in_the_middle_of_a_run() {
-    let all = Rungs {
+    let all = OfferedStreams {
         agent_state: true,
         reactive: true,
     };
     let stage = Stage::set(all).await;
-    let rungs = [
-        Rungs {
+    let offered_streams = [
+        OfferedStreams {
             agent_state: false,
             ..all
         },
-        Rungs {
+        OfferedStreams {
             agent_state: false,
             reactive: false,
         },
@@ -261,13 +261,13 @@ async fn whatever_way_is_taken_away_in_the_middle_of_a_run() {
         {
             tokio::task::yield_now().await;
         }
-        for rungs in rungs.into_iter().cycle() {
+        for offered_streams in offered_streams.into_iter().cycle() {
             let calls = stage.stand_in.log().calls.len();
             // Some calls later: there is always a run under way.
             while stage.stand_in.log().calls.len() < calls + 9 {
                 tokio::task::yield_now().await;
             }
-            stage.stand_in.set_rungs(rungs);
+            stage.stand_in.set_offered_streams(offered_streams);
         }
     };
     tokio::select! {

@@ -27,6 +27,26 @@ const KINDS: [&str; 6] = [
     "thinking",
 ];
 
+/// The counters of the GenAI convention with a modality, the kinds of tokens that each adds up, and
+/// what `more.json` calls the sum.
+const GENAI_TOKENS: [(&str, &[&str], &str); 3] = [
+    (
+        "gen_ai_client_inference_usage_input_tokens_total",
+        &["input", "cache_read", "cache_write", "tool_input"],
+        "input",
+    ),
+    (
+        "gen_ai_client_inference_usage_output_tokens_total",
+        &["output", "thinking"],
+        "output",
+    ),
+    (
+        "gen_ai_client_inference_usage_cache_read_input_tokens_total",
+        &["cache_read"],
+        "cache_read",
+    ),
+];
+
 struct Case {
     name: String,
     host: String,
@@ -97,7 +117,7 @@ impl Case {
 fn complete(expected: &mut Value, more: &Value) {
     let calls = expected["calls"].as_array_mut().expect("calls");
     let mut parts = Vec::new();
-    for (place, call) in calls.iter().enumerate() {
+    for (place, call) in calls.iter_mut().enumerate() {
         let others = more["calls"][place]["other_models"].as_array();
         for other in others.into_iter().flatten() {
             let mut part = call.clone();
@@ -105,6 +125,7 @@ fn complete(expected: &mut Value, more: &Value) {
             part["usage"] = other["usage"].clone();
             parts.push(part);
         }
+        call["modality"] = more["calls"][place]["modality"].clone();
     }
     calls.append(&mut parts);
     for call in calls {
@@ -127,9 +148,14 @@ pub struct Stage {
 
 impl Stage {
     pub async fn set(host: &str) -> Self {
+        Self::set_for(host, &["http/1.1"]).await
+    }
+
+    /// With ends that speak this protocol.
+    pub async fn set_for(host: &str, alpn: &[&str]) -> Self {
         let state = tempfile::tempdir().expect("a folder");
         let pki = Pki::new();
-        let provider = Provider::start(pki.server(host, &["http/1.1"])).await;
+        let provider = Provider::start(pki.server(host, alpn)).await;
         let root = pki.write_root(state.path()).display().to_string();
         let config = configuration(
             state.path(),
@@ -149,7 +175,7 @@ impl Stage {
         Self {
             app,
             provider,
-            agent: Agent::new(&root, &["http/1.1"]),
+            agent: Agent::new(&root, alpn),
             _state: state,
         }
     }
@@ -265,6 +291,30 @@ fn check(case: &Case, exposition: &str, usage: &Value) {
         KINDS.map(kind).to_vec()
     };
     compare("gravimeter_tokens_total", case.counts(tokens));
+    for (metric, kinds, split) in GENAI_TOKENS {
+        let by_modality = |call: &Value| {
+            if call["operation"] == "count_tokens" {
+                return Vec::new();
+            }
+            let total = kinds.iter().filter_map(|kind| call["usage"][kind].as_u64());
+            let known = call["modality"][split].as_object().into_iter().flatten();
+            let known: Vec<_> = known
+                .filter_map(|(modality, tokens)| Some((modality.as_str(), tokens.as_u64()?)))
+                .collect();
+            let sum: u64 = known.iter().map(|(_, tokens)| tokens).sum();
+            let all = known
+                .into_iter()
+                .chain([("unknown", total.sum::<u64>() - sum)]);
+            all.map(|(modality, tokens)| {
+                (
+                    vec![format!("gen_ai_token_modality=\"{modality}\"")],
+                    tokens,
+                )
+            })
+            .collect()
+        };
+        compare(metric, case.counts(by_modality));
+    }
     let refused = |call: &Value| {
         let reason = call["rate_limit"]["reason"].as_str()?;
         Some((

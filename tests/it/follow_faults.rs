@@ -9,7 +9,9 @@ use std::time::Duration;
 use gravimeter::app::Tasks;
 use gravimeter::cascade::client::{Endpoint, Token};
 use gravimeter::demo::Tally;
-use gravimeter::demo::agent::{AgentOptions, Log, Outcome, Rungs, StandIn, converse, start};
+use gravimeter::demo::agent::{
+    AgentOptions, Log, OfferedStreams, Outcome, StandIn, converse, start,
+};
 use gravimeter::demo::provider::ProviderOptions;
 use gravimeter::launch::Choice;
 use serde_json::Value;
@@ -265,7 +267,7 @@ async fn streams_that_are_cut_and_switched_off_lose_no_call() {
             (75, true, true),
         ] {
             until(async || (stand_in.log().calls.len() >= calls).then_some(())).await;
-            stand_in.set_rungs(Rungs {
+            stand_in.set_offered_streams(OfferedStreams {
                 agent_state,
                 reactive,
             });

@@ -42,6 +42,7 @@ mod shutdown;
 mod skip;
 mod skips;
 mod soak;
+mod sockets;
 mod stolen_key;
 mod timeouts;
 mod traces;

@@ -20,7 +20,7 @@ use super::{App, Error, Surroundings, Tasks, process};
 use crate::capture::redirect::Redirect;
 use crate::cascade::client::Token;
 use crate::config::{Config, Listen, Raw, RedirectRules};
-use crate::demo::agent::{self, AgentOptions, Log, Protocol, Rungs};
+use crate::demo::agent::{self, AgentOptions, Log, OfferedStreams, Protocol};
 use crate::demo::provider::{Provider, ProviderOptions};
 use crate::demo::{CLOUD_CODE_HOST, Tally};
 use crate::export::otlp;
@@ -43,7 +43,7 @@ pub(crate) struct DemoOptions {
     /// CONNECT proxy.
     pub redirect: bool,
     /// The streams that the stand-in language server offers to whoever follows its conversations.
-    pub rungs: Rungs,
+    pub offered_streams: OfferedStreams,
     /// The collector that gets the spans, where there is one.
     pub otlp: Option<otlp::Endpoint>,
     /// What it speaks.
@@ -225,7 +225,7 @@ fn configure(options: &DemoOptions, provider: &Provider) -> Result<Config, Error
         backoff_ms: 200,
         cascade_rounds: 8,
         csrf_token: token,
-        rungs: options.rungs,
+        offered_streams: options.offered_streams,
         ..AgentOptions::default()
     };
     config.launch.args = (options.agent_arguments)(serde_json::to_string(&agent).map_err(failed)?);

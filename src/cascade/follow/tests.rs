@@ -176,7 +176,7 @@ async fn down_the_ladder_and_up_again() {
 }
 
 #[tokio::test]
-async fn a_rung_that_goes_in_the_middle_of_a_run_loses_nothing() {
+async fn a_method_that_fails_in_the_middle_of_a_run_loses_nothing() {
     let fake = Fake::start(script(|script| script.begin("a", NOW))).await;
     let follower = Follower::start(Some(fake.endpoint("")));
     until(|| follower.updates(UpdateSource::AgentState) > 0).await;
@@ -204,7 +204,7 @@ async fn a_rung_that_goes_in_the_middle_of_a_run_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_run_that_was_over_before_anybody_looked_is_found_on_any_rung() {
+async fn a_run_that_was_over_before_the_first_look_is_found_by_any_method() {
     for reactive in [Way::Works, Way::Missing] {
         let fake = Fake::start(script(|script| {
             (script.agent_state, script.reactive) = (Way::Missing, reactive)

@@ -4,8 +4,9 @@
 use std::sync::LazyLock;
 
 use super::entries::Budget;
+use super::fields::{TrajectoryField, news};
 use super::table::{at, paths};
-use super::trajectory::{TrajectoryDraft, TrajectoryField, news};
+use super::trajectory::TrajectoryDraft;
 use super::values::{id, named};
 use super::{Malformed, Message};
 use crate::cascade::update::Update;

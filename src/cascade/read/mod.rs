@@ -8,6 +8,7 @@
 
 mod agent_state;
 mod entries;
+mod fields;
 mod models;
 pub(in crate::cascade) mod names;
 mod replies;

@@ -3,8 +3,9 @@
 use std::sync::LazyLock;
 
 use super::entries::{Budget, ListPart};
+use super::fields::{GENERATION, TrajectoryField, steps};
 use super::table::{at, paths};
-use super::trajectory::{GENERATION, ReadTrajectories, TrajectoryDraft, TrajectoryField, steps};
+use super::trajectory::{ReadTrajectories, TrajectoryDraft};
 use super::{Malformed, Message};
 use crate::cascade::update::{TrajectoryUpdate, Update};
 use crate::observe::json::{Paths, Value};

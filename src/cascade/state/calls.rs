@@ -298,10 +298,10 @@ impl CorrelatorState {
     /// reports runs, its span is a root.
     fn assign(&mut self, cascade: &Id, seen: SeenCall, now: Moment) -> Vec<Fact> {
         self.make_live(cascade, now);
-        let sampling = self.sampling;
-        match self.conversations.get_mut(cascade) {
-            Some(live) => live.add(seen, sampling, now),
-            None => standalone_spans((!seen.is_placed).then_some(seen.number), sampling),
+        let (conversations, context) = self.followed(now);
+        match conversations.get_mut(cascade) {
+            Some(live) => live.add(seen, &context),
+            None => standalone_spans((!seen.is_placed).then_some(seen.number), context.sampling),
         }
     }
 

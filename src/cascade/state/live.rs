@@ -24,6 +24,14 @@ pub(super) struct FollowedConversation {
     span: Option<TraceContext>,
 }
 
+/// What it takes to turn events into facts: the same for all conversations at one moment.
+pub(super) struct EmitContext<'a> {
+    pub(super) reconciler: &'a mut UsageReconciler,
+    /// The sampling of traces; `None` where tracing is off.
+    pub(super) sampling: Option<Sampling>,
+    pub(super) now: Moment,
+}
+
 impl FollowedConversation {
     pub(super) fn new(since: SystemTime) -> Self {
         Self {
@@ -40,10 +48,14 @@ impl FollowedConversation {
         &mut self,
         cascade: &Id,
         events: Vec<Event>,
-        reconciler: &mut UsageReconciler,
-        sampling: Option<Sampling>,
-        now: Moment,
+        context: &mut EmitContext<'_>,
     ) -> Vec<Fact> {
+        let EmitContext {
+            reconciler,
+            sampling,
+            now,
+        } = context;
+        let sampling = *sampling;
         let mut facts = Vec::new();
         for event in events {
             match event {
@@ -78,15 +90,10 @@ impl FollowedConversation {
     }
 
     /// Adds a call that belongs to the conversation.
-    pub(super) fn add(
-        &mut self,
-        call: SeenCall,
-        sampling: Option<Sampling>,
-        now: Moment,
-    ) -> Vec<Fact> {
-        let pushed_out = self.calls.add(call, now.at);
-        let mut facts = standalone_spans(pushed_out, sampling);
-        facts.extend(self.settle(sampling));
+    pub(super) fn add(&mut self, call: SeenCall, context: &EmitContext<'_>) -> Vec<Fact> {
+        let pushed_out = self.calls.add(call, context.now.at);
+        let mut facts = standalone_spans(pushed_out, context.sampling);
+        facts.extend(self.settle(context.sampling));
         facts
     }
 
@@ -99,24 +106,18 @@ impl FollowedConversation {
 
     /// Time has passed: where no run is under way, gives up on calls that have waited long enough
     /// for one.
-    pub(super) fn stop_waiting(&mut self, sampling: Option<Sampling>, now: Moment) -> Vec<Fact> {
+    pub(super) fn stop_waiting(&mut self, context: &EmitContext<'_>) -> Vec<Fact> {
         if self.conversation.is_running() || self.conversation.waits() {
             return Vec::new();
         }
-        standalone_spans(self.calls.stop_waiting(now.at), sampling)
+        standalone_spans(self.calls.stop_waiting(context.now.at), context.sampling)
     }
 
     /// The conversation, the agent or Gravimeter goes away.
-    pub(super) fn lose(
-        &mut self,
-        cascade: &Id,
-        reconciler: &mut UsageReconciler,
-        sampling: Option<Sampling>,
-        now: Moment,
-    ) -> Vec<Fact> {
-        let events = self.conversation.lose(now);
-        let mut facts = self.emit(cascade, events, reconciler, sampling, now);
-        facts.extend(standalone_spans(self.calls.give_up(), sampling));
+    pub(super) fn lose(&mut self, cascade: &Id, context: &mut EmitContext<'_>) -> Vec<Fact> {
+        let events = self.conversation.lose(context.now);
+        let mut facts = self.emit(cascade, events, context);
+        facts.extend(standalone_spans(self.calls.give_up(), context.sampling));
         facts
     }
 

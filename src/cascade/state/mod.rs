@@ -12,7 +12,7 @@ use std::time::{Instant, SystemTime};
 
 pub(super) use calls::Arrival;
 use calls::RecentCall;
-use live::FollowedConversation;
+use live::{EmitContext, FollowedConversation};
 use lru::LruCache;
 
 use super::compare::UsageReconciler;
@@ -97,13 +97,7 @@ impl CorrelatorState {
     pub(super) fn summaries(&mut self, summaries: &[Summary], now: Moment) -> Vec<Fact> {
         let mut is_new = false;
         for summary in summaries {
-            is_new |= self.index.confirm(&summary.cascade);
-            if let Some(root) = &summary.root {
-                is_new |= self.index.set_root(&summary.cascade, root);
-            }
-            if let Some(trajectory) = &summary.trajectory {
-                is_new |= self.index.set_main_trajectory(trajectory, &summary.cascade);
-            }
+            is_new |= self.index.learn_summary(summary);
         }
         let mut facts = if is_new {
             self.look_again(now)
@@ -123,19 +117,14 @@ impl CorrelatorState {
         if !self.needs_list(&summary.cascade) {
             return Vec::new();
         }
-        let Self {
-            reconciler,
-            conversations,
-            sampling,
-            ..
-        } = self;
+        let (conversations, mut context) = self.followed(now);
         let Some(live) = conversations.peek_mut(&summary.cascade) else {
             return Vec::new();
         };
         let events = live
             .conversation
             .apply_listed(summary.is_at_rest_with_subagents(), now);
-        live.emit(&summary.cascade, events, reconciler, *sampling, now)
+        live.emit(&summary.cascade, events, &mut context)
     }
 
     /// Whether a run is over unless subagents still work, which only the list of conversations may
@@ -167,7 +156,7 @@ impl CorrelatorState {
             following.say_fully_idle.insert(source);
         }
         let says_fully_idle = following.say_fully_idle.contains(&source);
-        let mut facts = if self.learn(cascade, update) {
+        let mut facts = if self.index.learn(cascade, update) {
             self.look_again(now)
         } else {
             Vec::new()
@@ -209,18 +198,14 @@ impl CorrelatorState {
 
     pub(super) fn tick(&mut self, now: Moment) -> Vec<Fact> {
         let mut facts = self.stop_waiting(now);
-        let Self {
-            reconciler,
-            conversations,
-            sampling,
-            ..
-        } = self;
+        let (conversations, mut context) = self.followed(now);
         for (cascade, live) in conversations.iter_mut() {
             let events = live.conversation.tick(now);
-            facts.extend(live.emit(cascade, events, reconciler, *sampling, now));
-            facts.extend(live.stop_waiting(*sampling, now));
+            facts.extend(live.emit(cascade, events, &mut context));
+            facts.extend(live.stop_waiting(&context));
         }
-        facts.extend(reconciler.tick(now.at).into_iter().map(Fact::UsageCompared));
+        let compared = self.reconciler.tick(now.at);
+        facts.extend(compared.into_iter().map(Fact::UsageCompared));
         facts
     }
 
@@ -280,12 +265,7 @@ impl CorrelatorState {
     ) -> Vec<Fact> {
         let mut facts = self.make_room(cascade, now);
         self.make_live(cascade, now);
-        let Self {
-            reconciler,
-            conversations,
-            sampling,
-            ..
-        } = self;
+        let (conversations, mut context) = self.followed(now);
         let Some(live) = conversations.get_mut(cascade) else {
             return facts;
         };
@@ -295,8 +275,21 @@ impl CorrelatorState {
         let events = live
             .conversation
             .apply(update, source, says_fully_idle, now);
-        facts.extend(live.emit(cascade, events, reconciler, *sampling, now));
+        facts.extend(live.emit(cascade, events, &mut context));
         facts
+    }
+
+    /// The followed conversations, and what turns their events into facts.
+    fn followed(
+        &mut self,
+        now: Moment,
+    ) -> (&mut LruCache<Id, FollowedConversation>, EmitContext<'_>) {
+        let context = EmitContext {
+            reconciler: &mut self.reconciler,
+            sampling: self.sampling,
+            now,
+        };
+        (&mut self.conversations, context)
     }
 
     /// Merges a conversation that was followed on its own into the one it turns out to work for.
@@ -308,7 +301,8 @@ impl CorrelatorState {
         let Some(mut live) = self.conversations.pop(cascade) else {
             return Vec::new();
         };
-        let mut facts = live.lose(cascade, &mut self.reconciler, self.sampling, now);
+        let (_, mut context) = self.followed(now);
+        let mut facts = live.lose(cascade, &mut context);
         facts.extend(self.make_room(&root, now));
         let name = self.name_of(cascade).clone();
         self.make_live(&root, now);
@@ -354,37 +348,12 @@ impl CorrelatorState {
     }
 
     fn give_up(&mut self, cascade: &Id, mut live: FollowedConversation, now: Moment) -> Vec<Fact> {
-        let facts = live.lose(cascade, &mut self.reconciler, self.sampling, now);
+        let (_, mut context) = self.followed(now);
+        let facts = live.lose(cascade, &mut context);
         if let Some(end) = live.conversation.last_end() {
             self.ends.put(cascade.clone(), end);
         }
         facts
-    }
-
-    /// Records which ids an update reports together. Returns whether any of it is new.
-    fn learn(&mut self, cascade: &Id, update: &Update) -> bool {
-        let index = &mut self.index;
-        let mut is_new = index.confirm(cascade);
-        if let Some(root) = &update.root {
-            is_new |= index.set_root(cascade, root);
-        }
-        if let Some(trajectory) = &update.trajectory {
-            is_new |= index.set_main_trajectory(trajectory, cascade);
-        }
-        for (trajectory, _) in &update.subtrajectories {
-            is_new |= index.add_subtrajectory(trajectory, cascade);
-        }
-        let all = std::iter::once(&update.main)
-            .chain(update.subtrajectories.iter().map(|(_, news)| news));
-        for (_, generation) in all.flat_map(|news| &news.generations) {
-            for trace in &generation.traces {
-                is_new |= index.add_trace(trace, cascade);
-            }
-            if let (Some(session), Some(name)) = (&generation.session, generation.name()) {
-                is_new |= index.add_session(session, cascade, name);
-            }
-        }
-        is_new
     }
 }
 

@@ -23,7 +23,7 @@ mod stand_in;
 
 pub use cascade::{CallEnd, CallEntry, Log, RunEnd, RunEntry};
 pub use fetch::{FetchError, fetch_log};
-pub use options::{AgentOptions, Protocol, Rungs};
+pub use options::{AgentOptions, OfferedStreams, Protocol};
 pub use stand_in::{StandIn, start};
 
 use std::io::{self, Write};

@@ -68,9 +68,8 @@ pub struct AgentOptions {
     /// What clients of the RPC server must send in `x-codeium-csrf-token`; empty for nothing.
     /// Guards stand-in data only.
     pub csrf_token: String,
-    /// The streams ("rungs" of the ladder that a follower climbs down) that the RPC server offers
-    /// at the start.
-    pub rungs: Rungs,
+    /// The streams that the RPC server offers at the start.
+    pub offered_streams: OfferedStreams,
     /// Seed of everything random except time stamps.
     pub seed: u64,
 }
@@ -79,7 +78,7 @@ pub struct AgentOptions {
 /// server that lacks it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Rungs {
+pub struct OfferedStreams {
     /// `StreamAgentStateUpdates`; else unimplemented.
     pub agent_state: bool,
     /// `StreamCascadeReactiveUpdates`; else "reactive state is disabled".
@@ -127,13 +126,13 @@ impl Default for AgentOptions {
             random_session_percent: 50,
             models: MODELS.map(str::to_owned).to_vec(),
             csrf_token: String::new(),
-            rungs: Rungs::default(),
+            offered_streams: OfferedStreams::default(),
             seed: 0,
         }
     }
 }
 
-impl Default for Rungs {
+impl Default for OfferedStreams {
     fn default() -> Self {
         Self {
             agent_state: true,

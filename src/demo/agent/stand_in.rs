@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use super::cascade::Store;
 use super::rpc::{self, Port, Server};
-use super::{AgentError, AgentOptions, Log, Outcome, Rungs, hold};
+use super::{AgentError, AgentOptions, Log, OfferedStreams, Outcome, hold};
 use crate::demo::pki::Identity;
 use crate::demo::server::{Tasks, serve};
 
@@ -19,7 +19,7 @@ pub struct StandIn {
     /// The RPC port with TLS: HTTP/2 (gRPC, Connect) and HTTP/1.1 (Connect). Its certificate is for
     /// `localhost`.
     pub https: u16,
-    /// The RPC port without TLS: HTTP/1.1 (Connect), and the demo's own `/demo/log`, `/demo/rungs`,
+    /// The RPC port without TLS: HTTP/1.1 (Connect), and the demo's own `/demo/log`, `/demo/streams`,
     /// `/demo/cut`.
     pub http: u16,
     root_pem: String,
@@ -28,7 +28,7 @@ pub struct StandIn {
 }
 
 /// Opens an HTTPS and an HTTP port on loopback and serves the language server's RPC on them, in
-/// tasks of `tracker`, until `shutdown`. Of `options` only `csrf_token` and `rungs` matter; there
+/// tasks of `tracker`, until `shutdown`. Of `options` only `csrf_token` and `offered_streams` matter; there
 /// are no conversations before [`StandIn::converse`].
 ///
 /// # Errors
@@ -101,10 +101,10 @@ impl StandIn {
         self.server.store.log()
     }
 
-    /// Switches streams on and off: `POST /demo/rungs`. Open streams of a kind that is off end at
+    /// Switches streams on and off: `POST /demo/streams`. Open streams of a kind that is off end at
     /// once.
-    pub fn set_rungs(&self, rungs: Rungs) {
-        self.server.set_rungs(rungs);
+    pub fn set_offered_streams(&self, offered_streams: OfferedStreams) {
+        self.server.set_offered_streams(offered_streams);
     }
 
     /// Breaks all open streams in the middle of a frame: `POST /demo/cut`.

@@ -57,7 +57,7 @@ impl Limits {
     }
 }
 
-/// The kinds of error that are told apart.
+/// The kinds of error that are distinguished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ErrorKind {
     Overloaded,

@@ -61,10 +61,10 @@ impl Counts {
     /// minutes: it is what the API does unless it is asked for more.
     pub(super) fn read(self) -> TokenUsage {
         let split = self.cache_write_5m.unwrap_or(0) + self.cache_write_1h.unwrap_or(0);
-        let untold = self.cache_write.map(|all| all.saturating_sub(split));
-        let five_minutes = match (self.cache_write_5m, untold) {
-            (Some(known), untold) => Some(known + untold.unwrap_or(0)),
-            (None, untold) => untold,
+        let unsplit = self.cache_write.map(|all| all.saturating_sub(split));
+        let five_minutes = match (self.cache_write_5m, unsplit) {
+            (Some(known), unsplit) => Some(known + unsplit.unwrap_or(0)),
+            (None, unsplit) => unsplit,
         };
         let thinking = self.thinking.unwrap_or(0);
         TokenUsage::default()

@@ -72,8 +72,8 @@ impl Metrics {
         self.output = later.output.or(self.output);
     }
 
-    /// The parts, which never overlap. Nothing tells how long a write lasts, so it is one of five
-    /// minutes, as Bedrock does it unless it is asked for more.
+    /// The parts, which never overlap. The lifetime of a write is not reported, so it counts as one of
+    /// five minutes, which is what Bedrock does unless it is asked for more.
     pub(super) fn read(self) -> TokenUsage {
         TokenUsage::default()
             .with(Input, self.input)

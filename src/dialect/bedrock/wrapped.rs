@@ -36,7 +36,7 @@ enum Inside {
 }
 
 impl Wrapped {
-    /// Reads the next bytes of the object, and lends those of the event to `out`.
+    /// Reads the next bytes of the object, and passes those of the event to `out`.
     ///
     /// # Errors
     /// [`NotBase64`] when the member is none.

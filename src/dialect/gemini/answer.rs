@@ -1,4 +1,4 @@
-//! The frames of an answer in, what they say together out. A frame counts when it is whole.
+//! Reads the frames of an answer, and puts together what they say. A frame counts once it is complete.
 
 use std::time::SystemTime;
 
@@ -6,6 +6,7 @@ use super::TRACE_ID;
 use super::ending::{Candidate, Endings, block_name, finish_name};
 use super::paths::{AnswerShape, Field, paths};
 use super::refusal::ErrorObject;
+use super::split::SplitLists;
 use super::usage::{Bears, GeminiUsage, Reading};
 use crate::dialect::answer::{ReadAnswer, Said, unless_said};
 use crate::dialect::request::{id, model};
@@ -31,6 +32,8 @@ pub(in crate::dialect) struct Answer {
 pub(in crate::dialect) struct Frame {
     /// The counts so far.
     usage: GeminiUsage,
+    /// How they are split by modality.
+    splits: SplitLists,
     /// Why the model stopped, or why the prompt was blocked.
     pub(in crate::dialect) finish_reason: Option<Id>,
     /// The model that answers.
@@ -106,9 +109,9 @@ impl ReadAnswer for Answer {
 
     fn end_broken_document(&mut self) -> bool {
         let error = std::mem::take(&mut self.current).error;
-        let told = error.is_some();
+        let has_error = error.is_some();
         self.said.error = self.said.error.take().or(error);
-        told
+        has_error
     }
 
     fn is_over(&self) -> bool {
@@ -134,6 +137,7 @@ impl ReadAnswer for Answer {
             usage,
             total,
             is_sound,
+            modalities: self.said.splits.read(),
             finish_reason: finish_reason.clone(),
             served_model: served_model.clone(),
             response: response.clone(),
@@ -161,6 +165,7 @@ impl Frame {
             (Field::Candidate, Value::End) => self.end_candidate(),
             (Field::Part, Value::Object) => self.part = Part::default(),
             (Field::Part, Value::End) => self.end_part(),
+            (Field::Split(list, part), _) => self.splits.take(list, part, value),
             (_, Value::End | Value::Null)
             | (Field::Candidate | Field::Element | Field::Part, _) => {}
             (Field::BlockReason, _) => self.block(block_name(*value)),
@@ -243,6 +248,7 @@ impl Frame {
     /// Takes everything that a later frame says.
     fn merge(&mut self, later: Self) {
         self.usage.merge(later.usage);
+        self.splits.merge(later.splits);
         self.endings.merge(later.endings);
         self.bears.merge(later.bears);
         replace(&mut self.finish_reason, later.finish_reason);

@@ -14,6 +14,7 @@ pub mod quota;
 mod refusal;
 mod request;
 mod request_id;
+mod split;
 mod telemetry;
 #[cfg(test)]
 mod tests;
@@ -53,7 +54,7 @@ const TRACE_ID: &str = "x-cloudaicompanion-trace-id";
 const EVENTS: &str = "alt=sse";
 
 /// Recognises `POST .../{resource}:{method}` and `POST .../interactions` by the shape of the path;
-/// the host tells the provider, where it is known. A GET of an interaction reads again what was
+/// the host decides on the provider, if it is a known one. A GET of an interaction reads again what was
 /// counted when it was made, and is no call.
 fn recognise(host: &Host, head: &RequestHead) -> Option<Recognised> {
     let path = head
@@ -132,8 +133,8 @@ fn operation(
     }
 }
 
-/// Methods of Cloud Code that generate nothing, and the side that tells something: a request which
-/// identifiers belong together, a response what is left of quotas and what models are called.
+/// Methods of Cloud Code that generate nothing, and the side that reports something: a request says
+/// which identifiers belong together, a response what is left of quotas and how models are called.
 const NOTICES: [(&str, Side); 5] = [
     ("fetchAvailableModels", Side::Response),
     ("recordCodeAssistMetrics", Side::Request),

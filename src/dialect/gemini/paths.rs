@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use super::refusal::Detail;
+use super::split::{EntryPart, SplitList};
 use super::usage::Count;
 use crate::observe::json::Paths;
 
@@ -29,6 +30,8 @@ pub(in crate::dialect) enum Field {
     ServedModel,
     /// The service tier of an interaction.
     ServiceTier,
+    /// A part of a list that splits a count by modality.
+    Split(SplitList, EntryPart),
     /// The status of an interaction.
     Status,
     /// A text that is content unless it is empty.
@@ -60,21 +63,27 @@ pub(super) fn paths(shape: AnswerShape) -> &'static Paths<Field> {
 
 /// Bare and in Cloud Code's wrapper, alone and in an array, in camelCase and in snake_case.
 static GENERATION: LazyLock<Paths<Field>> = LazyLock::new(|| {
+    let splits = split_paths(&["usageMetadata."], SPLITS, "tokenCount");
+    let splits = splits.iter().map(|(path, field)| (path.as_str(), *field));
     at(
         &["", "response.", "[].", "[].response."],
-        GENERATION_FIELDS.into_iter().chain(ERROR_FIELDS),
+        GENERATION_FIELDS
+            .into_iter()
+            .chain(ERROR_FIELDS)
+            .chain(splits),
     )
 });
 
 /// As the answer and inside its events.
 static INTERACTION: LazyLock<Paths<Field>> = LazyLock::new(|| {
-    let usage = USAGE_OF_INTERACTIONS.into_iter().flat_map(|(name, count)| {
-        ["usage.", "metadata.total_usage."].map(|of| (format!("{of}{name}"), count))
+    let places = ["usage.", "metadata.total_usage."];
+    let counts = USAGE_OF_INTERACTIONS.into_iter().flat_map(|(name, count)| {
+        places.map(|place| (format!("{place}{name}"), Field::Count(count)))
     });
-    let usage: Vec<_> = usage.collect();
-    let usage = usage
-        .iter()
-        .map(|(path, count)| (path.as_str(), Field::Count(*count)));
+    let usage: Vec<_> = counts
+        .chain(split_paths(&places, SPLITS_OF_INTERACTIONS, "tokens"))
+        .collect();
+    let usage = usage.iter().map(|(path, field)| (path.as_str(), *field));
     at(
         &["", "interaction."],
         INTERACTION_FIELDS
@@ -90,6 +99,30 @@ static PREDICTION: LazyLock<Paths<Field>> = LazyLock::new(|| {
         PREDICTION_FIELDS.into_iter().chain(ERROR_FIELDS),
     )
 });
+
+/// The paths of lists that split counts by modality, below each of the places. `tokens` is the name
+/// of an entry's count.
+fn split_paths<const LISTS: usize>(
+    places: &[&str],
+    lists: [(&str, SplitList); LISTS],
+    tokens: &str,
+) -> Vec<(String, Field)> {
+    let parts = [
+        (String::new(), EntryPart::Entry),
+        (".modality".to_owned(), EntryPart::Modality),
+        (format!(".{tokens}"), EntryPart::Tokens),
+    ];
+    let entries = places
+        .iter()
+        .flat_map(|place| lists.map(|(list, which)| (format!("{place}{list}[]"), which)));
+    entries
+        .flat_map(|(entry, which)| {
+            parts
+                .each_ref()
+                .map(|(name, part)| (format!("{entry}{name}"), Field::Split(which, *part)))
+        })
+        .collect()
+}
 
 /// The table of these fields at each of the places, in both cases.
 fn at<'a>(places: &[&str], fields: impl Iterator<Item = (&'a str, Field)>) -> Paths<Field> {
@@ -161,6 +194,17 @@ const GENERATION_FIELDS: [(&str, Field); 23] = [
     ("usageMetadata.totalTokenCount", Field::Count(Count::Total)),
 ];
 
+/// `ModalityTokenCount[]`. Embeddings and the Live API have names of their own for theirs. Source:
+/// googleapis/js-genai `src/types.ts`.
+const SPLITS: [(&str, SplitList); 6] = [
+    ("promptTokensDetails", SplitList::Prompt),
+    ("promptTokenDetails", SplitList::Prompt),
+    ("cacheTokensDetails", SplitList::Cached),
+    ("candidatesTokensDetails", SplitList::Candidates),
+    ("responseTokensDetails", SplitList::Candidates),
+    ("toolUsePromptTokensDetails", SplitList::ToolUsePrompt),
+];
+
 /// `google.rpc.Status`.
 const ERROR_FIELDS: [(&str, Field); 9] = [
     ("error", Field::Error),
@@ -212,6 +256,14 @@ const USAGE_OF_INTERACTIONS: [(&str, Count); 6] = [
     ("total_thought_tokens", Count::Thoughts),
     ("total_tool_use_tokens", Count::ToolUsePrompt),
     ("total_tokens", Count::Total),
+];
+
+/// `ModalityTokens[]`.
+const SPLITS_OF_INTERACTIONS: [(&str, SplitList); 4] = [
+    ("input_tokens_by_modality", SplitList::Prompt),
+    ("cached_tokens_by_modality", SplitList::Cached),
+    ("output_tokens_by_modality", SplitList::Candidates),
+    ("tool_use_tokens_by_modality", SplitList::ToolUsePrompt),
 ];
 
 /// `predict` of a text embedding model of Vertex AI: one prediction for each text.

@@ -1,6 +1,6 @@
 //! What models are called and what is left of their quotas: a JSON document in, [`QuotaReport`] out.
 //!
-//! One table reads every document that tells of it: `fetchAvailableModels`, `retrieveUserQuota` and
+//! One table reads every document that has them: `fetchAvailableModels`, `retrieveUserQuota` and
 //! `retrieveUserQuotaSummary` of Cloud Code, and what the language server makes of the first and
 //! the last, which it wraps in `response`. Of everything else in them (accounts, descriptions,
 //! prices) nothing is taken.
@@ -28,7 +28,7 @@ pub struct QuotaDocument {
     report: QuotaReport,
 }
 
-/// What a document tells.
+/// What a document reports.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct QuotaReport {
     /// What models are called. At most [`MAX_ENTRIES`].
@@ -49,7 +49,7 @@ impl QuotaDocument {
         }
     }
 
-    /// Reads the next bytes, free of content coding, and tells how far the document has been read.
+    /// Reads the next decoded bytes. Returns how far the document has been read.
     pub fn feed(&mut self, plain: &[u8]) -> Status {
         let Self {
             provider,
@@ -72,7 +72,7 @@ impl QuotaDocument {
         })
     }
 
-    /// What the entries that were read to their end tell; nothing when the document is malformed.
+    /// What the complete entries report; nothing if the document is malformed.
     #[must_use]
     pub fn finish(self) -> QuotaReport {
         if self.reader.status() == Status::Malformed {

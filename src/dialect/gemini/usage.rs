@@ -65,8 +65,8 @@ pub(in crate::dialect) struct Reading {
     pub(in crate::dialect) usage: TokenUsage,
     /// How the provider's total compares with them.
     pub(in crate::dialect) total: UsageTotal,
-    /// Nothing contradicts the parts: the total agrees if there is one, and nothing was generated
-    /// of which no count tells.
+    /// Nothing contradicts the parts: the total agrees if there is one, and everything that
+    /// was generated is counted.
     pub(in crate::dialect) is_sound: bool,
 }
 
@@ -112,14 +112,14 @@ impl GeminiUsage {
     /// The documented meaning goes first where several fit the total. Where none fits, and without
     /// a total, the parts are read as documented.
     pub(in crate::dialect) fn read(self, bears: Bears) -> Reading {
-        let told = self.total.filter(|total| *total > 0);
-        let fitting = told.and_then(|total| self.fit(total, bears));
-        let total = match (told, fitting) {
+        let reported = self.total.filter(|total| *total > 0);
+        let fitting = reported.and_then(|total| self.fit(total, bears));
+        let total = match (reported, fitting) {
             (None, _) => UsageTotal::Absent,
             (Some(_), None) => UsageTotal::Disagree,
             (Some(_), Some(_)) => UsageTotal::Agree,
         };
-        let usage = fitting.unwrap_or_else(|| self.uncounted_output(told, bears));
+        let usage = fitting.unwrap_or_else(|| self.uncounted_output(reported, bears));
         // Frames of zeros are no figures where something was generated.
         let is_empty = usage.total() == 0 && bears.is_something();
         let usage = if is_empty {
@@ -148,7 +148,7 @@ impl GeminiUsage {
     }
 
     /// The documented meaning; of a total that is larger than the parts, the rest is visible output
-    /// that no count tells of.
+    /// that is not counted.
     fn uncounted_output(self, total: Option<u64>, bears: Bears) -> TokenUsage {
         let documented = self.as_documented();
         let is_uncounted =
@@ -185,13 +185,13 @@ impl GeminiUsage {
         let known = meanings
             .into_iter()
             .find(|(is_possible, sum, _)| *is_possible && *sum == total);
-        // Only the total tells of the thoughts, unless it is visible output that has no count.
-        let untold = total
+        // What only the total includes are thoughts, unless it is visible output without a count.
+        let uncounted = total
             .checked_sub(apart)
             .filter(|_| prompt > 0 && thoughts == 0 && (candidates > 0 || !bears.output));
         known
             .map(|(.., usage)| usage)
-            .or_else(|| Some(documented.with(Thinking, untold?)))
+            .or_else(|| Some(documented.with(Thinking, uncounted?)))
     }
 
     /// What was cached is part of the prompt, unless it is more than that.
@@ -217,7 +217,7 @@ impl GeminiUsage {
             .fold(0, u64::saturating_add)
     }
 
-    /// Prompt, cached, candidates, thoughts and tool use; what is not told counts 0.
+    /// Prompt, cached, candidates, thoughts and tool use; what is not reported counts 0.
     fn parts(self) -> [u64; 5] {
         [
             self.prompt,

@@ -19,10 +19,7 @@ use answer::Reply;
 pub(super) const DIALECT: Dialect = Dialect {
     // It runs wherever its user has put it, mostly on the machine itself.
     hosts: &[],
-    listed: Listed {
-        fields: &[],
-        query: &[],
-    },
+    listed: Listed::NOTHING,
     limits: HeadLimits::NONE,
     provider_of: providers::provider_of,
     is_private: |_, _| false,

@@ -242,11 +242,13 @@ impl ReadAnswer for Completion {
         let Reading {
             usage,
             total,
+            modalities,
             is_sound,
         } = self.said.counts.read();
         Said {
             usage,
             total,
+            modalities,
             is_sound,
             finish_reason: self.said.finish_reason.clone(),
             served_model: self.said.model.clone(),

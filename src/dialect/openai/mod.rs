@@ -91,8 +91,8 @@ fn is_private(host: &Host, head: &RequestHead) -> bool {
     host.as_str() == CHATGPT && !CODEX.contains(&head.path.as_str())
 }
 
-/// Recognises a POST by the end of its path, whatever stands before it, and a GET that asks for a
-/// WebSocket where Responses are. Any other GET reads again what was counted when it was made, and
+/// Recognises a POST by the end of its path, whatever stands before it, and what asks for a WebSocket
+/// where Responses are: a GET, or over HTTP/2 an extended CONNECT. Any other GET reads again what was counted when it was made, and
 /// is no call.
 fn recognise(host: &Host, head: &RequestHead) -> Option<Recognised> {
     let path = head.path.as_str();
@@ -115,7 +115,9 @@ fn recognise(host: &Host, head: &RequestHead) -> Option<Recognised> {
         .is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket"));
     match head.method.as_str() {
         "POST" => Some(Recognised::Call(call)),
-        "GET" if asks_for_socket && (operation, form) == (Operation::Chat, Form::Responses) => {
+        "GET" | "CONNECT"
+            if asks_for_socket && (operation, form) == (Operation::Chat, Form::Responses) =>
+        {
             Some(Recognised::Session(CallHead {
                 request: |head, memory| json_request(head, memory, OpenAiRequest::over_socket()),
                 ..call
@@ -125,7 +127,8 @@ fn recognise(host: &Host, head: &RequestHead) -> Option<Recognised> {
     }
 }
 
-/// The header field by which an agent asks for another protocol.
+/// The header field by which an agent asks for another protocol; `:protocol` of HTTP/2 is read as
+/// one.
 const UPGRADE: &str = "upgrade";
 
 /// What a path is for, by its last segments.

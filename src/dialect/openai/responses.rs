@@ -280,12 +280,14 @@ impl ReadAnswer for Response {
         let Reading {
             usage,
             total,
+            modalities,
             is_sound,
         } = self.said.counts.read();
         Said {
             status: self.said.http_status,
             usage,
             total,
+            modalities,
             is_sound,
             finish_reason: self.said.finish_reason().cloned(),
             served_model: self.said.model.clone(),

@@ -11,7 +11,7 @@ use crate::observe::exchange::{ExchangeEnd, Fields, ResponseHead};
 use crate::observe::json::Value;
 use crate::observe::memory::Memory;
 use crate::observe::{Alpn, Direction, End, OpenObserver as _};
-use crate::record::{RateLimitReason, Record, TokenKind, UsageTotal};
+use crate::record::{ModalitySplits, RateLimitReason, Record, TokenKind, UsageTotal};
 
 fn head(method: &str, path: &str) -> RequestHead {
     RequestHead {
@@ -372,6 +372,7 @@ fn the_total_decides_where_reasoning_is() {
             Reading {
                 usage,
                 total,
+                modalities: ModalitySplits::default(),
                 is_sound
             },
             "{values:?}"

@@ -8,7 +8,7 @@
 use crate::dialect::reports::Report;
 use crate::dialect::tokens::count;
 use crate::observe::json::Value;
-use crate::record::{TokenKind, TokenUsage, UsageTotal};
+use crate::record::{Modality, ModalitySplits, SplitSum, TokenKind, TokenUsage, UsageTotal};
 
 /// One count of `usage`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,12 +18,14 @@ pub(super) enum Count {
     Input,
     Output,
     Reasoning,
+    /// The tokens of one modality, which are part of a sum.
+    Split(SplitSum, Modality),
     Total,
 }
 
 /// The counts of Chat Completions, completions and embeddings. What was cached has a name of its
-/// own at Moonshot and at DeepSeek.
-pub(super) const CHAT_COUNTS: [(&str, Count); 8] = [
+/// own at Moonshot and at DeepSeek; OpenRouter alone counts videos and generated images.
+pub(super) const CHAT_COUNTS: [(&str, Count); 15] = [
     ("prompt_tokens", Count::Input),
     ("completion_tokens", Count::Output),
     ("total_tokens", Count::Total),
@@ -37,6 +39,34 @@ pub(super) const CHAT_COUNTS: [(&str, Count); 8] = [
     (
         "completion_tokens_details.reasoning_tokens",
         Count::Reasoning,
+    ),
+    (
+        "prompt_tokens_details.audio_tokens",
+        Count::Split(SplitSum::Input, Modality::Audio),
+    ),
+    (
+        "prompt_tokens_details.image_tokens",
+        Count::Split(SplitSum::Input, Modality::Image),
+    ),
+    (
+        "prompt_tokens_details.text_tokens",
+        Count::Split(SplitSum::Input, Modality::Text),
+    ),
+    (
+        "prompt_tokens_details.video_tokens",
+        Count::Split(SplitSum::Input, Modality::Video),
+    ),
+    (
+        "completion_tokens_details.audio_tokens",
+        Count::Split(SplitSum::Output, Modality::Audio),
+    ),
+    (
+        "completion_tokens_details.image_tokens",
+        Count::Split(SplitSum::Output, Modality::Image),
+    ),
+    (
+        "completion_tokens_details.text_tokens",
+        Count::Split(SplitSum::Output, Modality::Text),
     ),
 ];
 
@@ -75,6 +105,7 @@ pub(super) struct Counts {
     /// Of the parts as they are now: one of an earlier chunk is forgotten when a part has changed
     /// since.
     total: Option<u64>,
+    splits: ModalitySplits,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -96,6 +127,8 @@ pub(super) struct Reading {
     pub(super) usage: TokenUsage,
     /// How the provider's total compares with them.
     pub(super) total: UsageTotal,
+    /// What the tokens stand for.
+    pub(super) modalities: ModalitySplits,
     /// Nothing contradicts the parts.
     pub(super) is_sound: bool,
 }
@@ -109,6 +142,12 @@ impl Counts {
             Count::Input => &mut self.parts.input,
             Count::Output => &mut self.parts.output,
             Count::Reasoning => &mut self.parts.reasoning,
+            Count::Split(sum, modality) => {
+                if let Some(tokens) = count(value) {
+                    self.splits[sum][modality] = tokens;
+                }
+                return;
+            }
             Count::Total => &mut self.total,
         };
         *place = count(value).or(*place);
@@ -124,6 +163,9 @@ impl Counts {
         parts.output = new.output.or(before.output);
         parts.reasoning = new.reasoning.or(before.reasoning);
         self.total = later.total.or(self.total.filter(|_| self.parts == before));
+        for (sum, split) in later.splits.iter() {
+            self.splits[sum].replace(*split);
+        }
     }
 
     /// The parts, which never overlap. Reasoning is inside the output unless the total, or a
@@ -163,6 +205,7 @@ impl Counts {
                 .with(TokenKind::Output, visible)
                 .with(TokenKind::Thinking, reasoning),
             total,
+            modalities: self.splits,
             is_sound: total != UsageTotal::Disagree && cached <= input.unwrap_or(0),
         }
     }

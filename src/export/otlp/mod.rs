@@ -15,6 +15,7 @@ mod answer;
 mod config;
 mod counts;
 mod delivery;
+mod endpoint;
 mod exporter;
 mod grpc;
 mod http;
@@ -22,12 +23,12 @@ mod points;
 mod push;
 mod wire;
 
-use config::Signal;
 pub use config::{
-    Compression, Config, Destination, Endpoint, Headers, Overrides, Protocol, Push, Sampler,
-    Temporality,
+    Compression, Config, Destination, Headers, Overrides, Push, Sampler, Temporality,
 };
 pub use counts::{Counts, Loss};
+use endpoint::Signal;
+pub use endpoint::{Endpoint, Protocol};
 pub use exporter::Exporter;
 pub use push::Pusher;
 pub use wire::Resource;

@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use super::{Attributes, Event, FIRST_CHUNK, Kind, Parent, RATE_LIMIT, Scope, Span, after};
 use crate::export::genai::{attribute, error_type, operation_name};
 use crate::record::{
-    Call, ConnectionSetup, Handshake, Label as _, Outcome, Phase, RateLimit, Reported, ServiceTier,
-    SpanId, Speed, TokenKind, TokenUsage, TraceContext,
+    Call, ConnectionSetup, Handshake, Label as _, ModalitySplits, Outcome, Phase, RateLimit,
+    Reported, ServiceTier, SpanId, Speed, TokenKind, TokenUsage, TraceContext,
 };
 
 /// The spans of a call whose place is known: its own first, then those of its connection's setup as
@@ -88,6 +88,7 @@ fn attributes(call: &Call, operation: &'static str) -> Vec<super::Attribute> {
             call.cost.map(|_| call.cost_source().as_str()),
         );
     tokens(&call.usage, &mut known);
+    modalities(&call.modalities, &mut known);
     reported(&call.reported, &mut known);
     known.0
 }
@@ -146,6 +147,15 @@ fn tokens(usage: &TokenUsage, known: &mut Attributes) {
         ),
     ] {
         known.put_known(name, usage.sum_of(kinds));
+    }
+}
+
+/// The modalities that the provider reports tokens of.
+fn modalities(splits: &ModalitySplits, known: &mut Attributes) {
+    for (sum, split) in splits.iter() {
+        for (modality, tokens) in split.iter().filter(|(_, tokens)| *tokens > 0) {
+            known.put(attribute::usage_of_modality(sum, modality), tokens);
+        }
     }
 }
 

@@ -8,8 +8,9 @@ use crate::export::genai::{Usage, error_type, operation_name};
 use crate::export::text::Format;
 use crate::export::{Config, Metrics};
 use crate::record::{
-    Call, ContentChunks, Cost, Disposition, Fact, Label, Model, Models, Named, Operation, Outcome,
-    Provider, ProviderTime, Quality, Record, RefuseReason, Reported, Sink, TokenKind, TokenUsage,
+    Call, ContentChunks, Cost, Disposition, Fact, Label, Modality, ModalitySplits, Model, Models,
+    Named, Operation, Outcome, Provider, ProviderTime, Quality, Record, RefuseReason, Reported,
+    Sink, SplitSum, TokenKind, TokenUsage,
 };
 
 fn took(metrics: &Metrics, call: Call) {
@@ -423,7 +424,7 @@ fn genai_totals_hold_their_parts() {
         cache_write_input_tokens: 4,
         reasoning_output_tokens: 32,
     };
-    assert_eq!(Usage::from(&usage), expected);
+    assert_eq!(Usage::from(&usage.counts()), expected);
     assert_eq!(
         expected.input_tokens + expected.output_tokens,
         usage.total()
@@ -500,7 +501,11 @@ fn genai_labels_follow_the_convention() {
 
 #[test]
 fn genai_can_be_left_out() {
-    let metrics = Metrics::new(Config { genai: false }, Arc::default());
+    let config = Config {
+        genai: false,
+        ..Config::default()
+    };
+    let metrics = Metrics::new(config, Arc::default());
     took(&metrics, call("m"));
     assert!(
         !metrics
@@ -508,6 +513,30 @@ fn genai_can_be_left_out() {
             .expect("an exposition")
             .contains("gen_ai_client")
     );
+}
+
+#[test]
+fn cache_writes_are_labelled_by_lifetime_where_that_is_asked_for() {
+    let usage = TokenUsage::default()
+        .with(TokenKind::CacheWrite5m, 40)
+        .with(TokenKind::CacheWrite1h, 2);
+    let counted = |cache_write_lifetimes| {
+        let config = Config {
+            cache_write_lifetimes,
+            ..Config::default()
+        };
+        let metrics = Metrics::new(config, Arc::default());
+        took(&metrics, Call { usage, ..call("m") });
+        let tokens = |labels: &[&str]| value(&metrics, "gravimeter_tokens_total", labels);
+        let kinds = ["cache_write", "cache_write_5m", "cache_write_1h"];
+        let counts = kinds.map(|kind| tokens(&[&format!("kind={kind}")]));
+        assert_eq!(tokens(&[]), Some(42.0), "the sum stays");
+        let genai = "gen_ai_client_inference_usage_cache_write_input_tokens_total";
+        assert_eq!(value(&metrics, genai, &[]), Some(42.0));
+        counts
+    };
+    assert_eq!(counted(false), [Some(42.0), None, None]);
+    assert_eq!(counted(true), [None, Some(40.0), Some(2.0)]);
 }
 
 #[test]
@@ -650,4 +679,50 @@ fn the_providers_own_time_is_told_apart_by_its_end() {
         [Some(0.25), Some(2.0)]
     );
     assert_eq!(of("count", "until=end"), Some(1.0));
+}
+
+#[test]
+fn genai_counts_tokens_by_what_they_stand_for() {
+    let metrics = metrics();
+    let mut modalities = ModalitySplits::default();
+    modalities[SplitSum::Input].add(Modality::Image, 60);
+    modalities[SplitSum::Input].add(Modality::Text, 25);
+    modalities[SplitSum::CacheRead].add(Modality::Image, 30);
+    modalities[SplitSum::Output].add(Modality::Audio, 20);
+    took(
+        &metrics,
+        Call {
+            modalities,
+            ..call("m")
+        },
+    );
+    let table: [(&str, &[(&str, f64)]); 4] = [
+        (
+            "input_tokens",
+            &[("image", 60.0), ("text", 25.0), ("unknown", 15.0)],
+        ),
+        ("output_tokens", &[("audio", 20.0), ("unknown", 0.0)]),
+        (
+            "cache_read_input_tokens",
+            &[("image", 30.0), ("unknown", 0.0)],
+        ),
+        ("reasoning_output_tokens", &[("unknown", 5.0)]),
+    ];
+    for (name, expected) in table {
+        let metric = format!("gen_ai_client_inference_usage_{name}_total");
+        for (modality, tokens) in expected {
+            let label = format!("gen_ai_token_modality={modality}");
+            assert_eq!(
+                value(&metrics, &metric, &[&label]),
+                Some(*tokens),
+                "{name} {label}"
+            );
+        }
+        let sum = expected.iter().map(|(_, tokens)| tokens).sum();
+        assert_eq!(
+            value(&metrics, &metric, &[]),
+            Some(sum),
+            "{name}: nothing else"
+        );
+    }
 }

@@ -33,7 +33,7 @@ pub(super) fn is_language_server(name: &str) -> bool {
 }
 
 /// Windsurf's language server has the same name and speaks with other numbers in the same messages.
-/// Only it is told the folder of its data by this flag, and what it belongs to by this name.
+/// Only that one gets the folder of its data by this flag, and the name of its product by this one.
 fn is_sibling(arguments: &[String]) -> bool {
     value(arguments, "codeium_dir").is_some() || value(arguments, "ide_name") == Some("windsurf")
 }

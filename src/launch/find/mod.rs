@@ -1,9 +1,9 @@
-//! Language servers that somebody else has started, such as the one of a person's own Antigravity
-//! session.
+//! Finds running language servers that Gravimeter has not started, such as the one of a person's own
+//! Antigravity session.
 //!
-//! Discovery folders and `/proc` enter; [`Candidate`]s leave. It reads only what the kernel lets it
-//! read, connects to nothing, and believes nobody: whoever may start a process may give it any name
-//! and any arguments, so a candidate is worth no more than its user, and has to be asked.
+//! Reads discovery folders and `/proc`, as far as the kernel allows, and connects to nothing. A user
+//! can start a process with any name and arguments, so a [`Candidate`] is trusted no more than its
+//! user, and has to be asked.
 
 mod arguments;
 mod process;
@@ -73,7 +73,7 @@ impl Candidate {
     }
 }
 
-/// A file speaks for a process of the user who wrote it, and for nobody else's.
+/// A file counts only for processes of the user who wrote it.
 fn add(found: &mut BTreeMap<u32, Candidate>, file: Discovered) {
     let candidate = match found.entry(file.pid) {
         Entry::Occupied(known) => known.into_mut(),

@@ -1,5 +1,5 @@
-//! Other people's processes, as far as `/proc` shows them: what may not be read, or is gone
-//! meanwhile, is skipped.
+//! Processes of all users, as far as `/proc` shows them: those that may not be read, or have ended
+//! meanwhile, are skipped.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::Read as _;

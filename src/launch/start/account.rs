@@ -89,11 +89,11 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_no_user_is_told_by_name() {
-        for nobody in ["no-such-user", "--help", "", "root daemon"] {
-            let error = Account::lookup(nobody).await.expect_err("no such user");
+        for name in ["no-such-user", "--help", "", "root daemon"] {
+            let error = Account::lookup(name).await.expect_err("no such user");
             assert!(
-                matches!(&error, AccountError::Unknown(name) if name == nobody),
-                "{nobody:?}: {error}"
+                matches!(&error, AccountError::Unknown(unknown) if unknown == name),
+                "{name:?}: {error}"
             );
         }
     }

@@ -4,8 +4,8 @@
 //! speak on it, so that standard error stays with sudo and the agent. With its order `agent-exec`
 //! gets two descriptors: the agent's own standard input, and the *report*, a pipe that exec closes.
 //! An empty report says that the agent runs; anything else says why not. The agent never holds
-//! either end of the socket or of the report, and nothing that it prints is taken for a word of
-//! ours.
+//! either end of the socket or of the report, and nothing that it prints is taken for a message of
+//! `agent-exec`.
 
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Read as _};
@@ -21,7 +21,7 @@ use rustix::net::{
 pub(super) struct Descriptors {
     /// The agent's standard input.
     pub(super) input: OwnedFd,
-    /// Where a failure is told. It closes at a successful exec.
+    /// The report of a failure. It closes at a successful exec.
     pub(super) report: OwnedFd,
 }
 

@@ -52,10 +52,10 @@ pub(crate) enum ExecError {
 
 /// Says who it is on the socket that is `stdin`, takes its order there and becomes the agent. It
 /// waits for the order after it has said who it is: a supervisor that dies in between closes the
-/// socket, and no agent is started that nobody knows of.
+/// socket, and no agent is started without a record.
 ///
 /// # Errors
-/// [`ExecError`], which the supervisor has been told if there is one; there is no way to return
+/// [`ExecError`], which has been reported to the supervisor if there is one; there is no way to return
 /// successfully.
 pub(crate) fn agent_exec(stdin: impl AsFd) -> Result<Infallible, ExecError> {
     // While it holds the order, no other process of the same user may look into it. The agent
@@ -66,7 +66,7 @@ pub(crate) fn agent_exec(stdin: impl AsFd) -> Result<Infallible, ExecError> {
     let _ = setsid();
     let (spec, Descriptors { input, report }) = take_order(stdin)?;
     let error = become_agent(spec, input);
-    // The supervisor reads it; without one there is nobody to tell.
+    // The supervisor reads it, if there is one.
     let _ = File::from(report).write_all(error.to_string().as_bytes());
     Err(error)
 }

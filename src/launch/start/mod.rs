@@ -310,7 +310,7 @@ async fn hand_over(
     read.await.map_err(io::Error::other)?
 }
 
-/// Where our own helpers are looked for: nobody but root writes there.
+/// Where our own helpers are looked for: only root writes there.
 pub(super) const SYSTEM_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// sudo may ask a directory service; the rest takes milliseconds.

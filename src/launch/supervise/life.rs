@@ -89,7 +89,7 @@ impl Supervisor {
                 sleep(LAST_WORDS_LIMIT).await;
             };
             tokio::select! {
-                _ = async { tokio::join!(stderr.listen(), self.drain(&mut stdout)) } => {}
+                _ = async { tokio::join!(stderr.read(), self.drain(&mut stdout)) } => {}
                 () = last_words => {}
             }
         };
@@ -99,7 +99,7 @@ impl Supervisor {
     }
 }
 
-/// Reaps what the agent leaves behind until `over`. Where the ends of children are not told, only
+/// Reaps what the agent leaves behind until `over`. Where the kernel does not report the ends of children, only
 /// then.
 async fn reap(tree: Tree, own: Option<u32>, over: &CancellationToken) {
     let look = || async {

@@ -67,7 +67,7 @@ impl StateFile {
 
     fn replace(&self, content: &[u8]) -> io::Result<()> {
         let new = self.0.with_extension("json.new");
-        // A left-over, or a link that somebody planted: it is removed, never followed.
+        // A left-over file or link, whoever made it: it is removed, never followed.
         match fs::remove_file(&new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

@@ -16,19 +16,19 @@ impl Supervisor {
     /// Reads to the end.
     pub(super) async fn drain<R: AsyncRead + Unpin>(&self, lines: &mut Lines<R>) {
         while let Some(line) = lines.next().await {
-            self.tell(&line);
+            self.log(&line);
         }
     }
 
     /// Output may hold prompts and tokens: it is dropped unless the configuration asks for it.
-    fn tell(&self, line: &str) {
+    fn log(&self, line: &str) {
         if self.supervision.log_output {
             tracing::info!(target: "agent", line = printable(line));
         }
     }
 }
 
-/// Listens to the agent's standard error.
+/// Reads the agent's standard error.
 pub(super) struct StderrReader<'a> {
     pub(super) supervisor: &'a Supervisor,
     pub(super) stderr: Lines<ChildStderr>,
@@ -38,7 +38,7 @@ pub(super) struct StderrReader<'a> {
 
 impl StderrReader<'_> {
     /// Follows the announcement until it is complete or late, then reads on to the end.
-    pub(super) async fn listen(&mut self) {
+    pub(super) async fn read(&mut self) {
         let mut announcement = self.program.announcement.clone();
         if let Some(announcement) = &mut announcement {
             let limit = self.supervisor.supervision.announce_timeout;
@@ -56,14 +56,13 @@ impl StderrReader<'_> {
         self.supervisor
             .state
             .send_replace(AgentState::Up(known.clone()));
-        // What comes late counts as well, and so does what nobody expected of an agent without a
-        // preset.
+        // A late announcement counts as well, and so does one of an agent without a preset.
         while let Some(line) = self.stderr.next().await {
             known.read_line(&line);
             self.supervisor
                 .state
                 .send_if_modified(|state| state.announce(&known));
-            self.supervisor.tell(&line);
+            self.supervisor.log(&line);
         }
     }
 
@@ -75,7 +74,7 @@ impl StderrReader<'_> {
                 line = self.stderr.next() => {
                     let Some(line) = line else { return Announced::Closed };
                     announcement.read_line(&line);
-                    self.supervisor.tell(&line);
+                    self.supervisor.log(&line);
                 }
                 _ = looks.tick() => self.discover(announcement).await,
             }
@@ -134,7 +133,7 @@ mod tests {
             folder.path(),
             Arc::new(FanOut(Vec::new())),
         );
-        tracing::subscriber::with_default(subscriber, || supervisor.tell(line));
+        tracing::subscriber::with_default(subscriber, || supervisor.log(line));
         std::fs::read_to_string(path).expect("the log")
     }
 

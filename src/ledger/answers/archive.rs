@@ -1,5 +1,5 @@
-//! The file of a ledger that nobody keeps at the moment, asked without a change to it: nothing is
-//! made, moved, locked or brought to another version.
+//! Queries the file of a ledger while no gravimeter runs, without changing it: nothing is created,
+//! moved, locked or updated to another version.
 //!
 //! The answer is the one that the program would give, but for the names that agents give to models,
 //! which no file holds.
@@ -75,8 +75,8 @@ pub fn query_file(
     answer(&mut connection, query, now).map_err(|error| unreadable(error.to_string()))
 }
 
-/// Where nobody has left anything beside the file it is read as it stands: SQLite would put files
-/// there to share it.
+/// If there is no journal beside the file, it is read as it is: otherwise SQLite would create files
+/// there.
 fn open(path: &Path) -> Result<Connection, OpenError> {
     let path = resolved(path)?;
     let log = with_suffix(&path, "-wal").metadata();

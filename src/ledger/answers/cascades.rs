@@ -87,7 +87,7 @@ pub struct CascadePage {
     /// Where the next page begins; absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<Cursor>,
-    /// Calls whose conversation became known only after their details had been let go: no
+    /// Calls whose conversation became known only after their details had been dropped: no
     /// conversation counts them.
     pub correlated_too_late: u64,
 }
@@ -102,7 +102,7 @@ pub struct Cascade {
     /// The model that most tokens went to, or that of its last run when no call was seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<Model>,
-    /// What people call it, where the agent told it.
+    /// The display name of the model, if the agent has reported one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub display_name: Option<DisplayName>,
     /// The first thing that is known of it.

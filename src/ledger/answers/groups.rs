@@ -21,7 +21,7 @@ pub struct ListedGroup {
     /// What it is of.
     #[serde(flatten)]
     pub of: Of,
-    /// What people call its model, where the agent told it.
+    /// The display name of its model, if the agent has reported one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub display_name: Option<DisplayName>,
     /// [`Group::served_models`].

@@ -25,7 +25,7 @@ pub struct Group {
     pub model: Model,
     /// Who answered the calls.
     pub provider: Provider,
-    /// What people call the model, where the agent told it.
+    /// The display name of the model, if the agent has reported one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub display_name: Option<DisplayName>,
     /// The calls that other models have answered instead of this one, by those models; other names
@@ -46,7 +46,7 @@ pub struct CascadeGroup {
     /// The model that most tokens went to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<Model>,
-    /// What people call it, where the agent told it.
+    /// The display name of the model, if the agent has reported one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub display_name: Option<DisplayName>,
     /// The calls.
@@ -93,7 +93,7 @@ pub struct UsageReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cascades: Option<BTreeMap<String, CascadeGroup>>,
     /// With groups by conversation: calls whose conversation became known only after their details
-    /// had been let go. They stand where they stood before.
+    /// had been dropped. They stay where they were counted before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub correlated_too_late: Option<u64>,
     /// Where the next page of the groups begins; absent where no others follow.

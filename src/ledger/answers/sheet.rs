@@ -1,5 +1,5 @@
 //! An answer of `/v1/usage` as CSV (RFC 4180): a head, and a line for each group. There is no line
-//! of totals, which whoever adds up a column would count twice.
+//! of totals, because adding up a column would then count everything twice.
 //!
 //! Keys and names come from the traffic, and spreadsheets take a cell that begins with `=` for a
 //! formula to run. Such a text gets an apostrophe before it, as OWASP advises; so does one that

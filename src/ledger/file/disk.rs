@@ -1,7 +1,7 @@
-//! The durable side of the ledger: facts go in without waiting, sums come out.
+//! The durable side of the ledger: takes facts without waiting, and reads sums.
 //!
-//! Opening never fails: where the file cannot be used, everything works in memory, until the end of
-//! the process, which is logged and counted.
+//! Opening never fails: if the file cannot be used, everything works in memory until the end of the
+//! process, which is logged and counted.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,10 +1,10 @@
-//! Sums that cannot be right are made anew from the calls that are kept.
+//! Repairs impossible sums: they are recalculated from the calls that are kept.
 //!
-//! Earlier versions believed that a call can cost a million dollars, and anybody can write into the
-//! file. The quarters of an hour that have a sum which is negative, or larger than a single call
+//! Earlier versions believed that a call can cost a million dollars, and other programs can write into
+//! the file. The quarters of an hour that have a sum which is negative, or larger than a single call
 //! may make it, are compared with their calls, whose own impossible figures are taken out first, as
-//! if nobody had reported them. Where calls are gone, a cost that so many calls cannot have becomes
-//! one that is not known.
+//! if they had not been reported. Where calls are gone, a cost that so many calls cannot have becomes
+//! unknown.
 
 use rusqlite::{Connection, TransactionBehavior};
 

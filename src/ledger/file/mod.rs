@@ -1,4 +1,4 @@
-//! The file: its tables, one thread that writes to it, and what is read from it.
+//! The SQLite file: its tables, the thread that writes to it, and the queries.
 //!
 //! Rank 1 inside the ledger: what is read becomes sums and records of [`super::memory`].
 
@@ -6,6 +6,7 @@ mod columns;
 pub(super) mod disk;
 pub(super) mod grouping;
 pub(super) mod heal;
+mod modalities;
 pub(super) mod open;
 pub(super) mod query;
 pub(super) mod queue;

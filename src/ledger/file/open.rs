@@ -66,7 +66,7 @@ pub(in crate::ledger) enum OpenError {
         /// Which file.
         path: PathBuf,
     },
-    /// It belongs to somebody else.
+    /// It belongs to another user.
     #[error("{path} belongs to uid {owner}, but this program runs as uid {expected}: run it as its owner, or `chown` the file", path = path.display())]
     WrongOwner {
         /// Which file.
@@ -241,15 +241,15 @@ fn set_up(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     // Readers do not wait for the writer, nor the writer for them.
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    // Each commit is on the disk before it is reported: ten a second at the most, and nobody but
-    // the writer waits.
+    // Each commit is on the disk before it is reported: ten a second at the most, and only the
+    // writer waits.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "journal_size_limit", WAL_LIMIT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(())
 }
 
-/// The path with links in its folders resolved: SQLite is told to follow none. The file itself may
+/// The path with links in its folders resolved: SQLite is opened so that it follows none. The file itself may
 /// not be one.
 pub(in crate::ledger) fn resolved(path: &Path) -> Result<PathBuf, OpenError> {
     let failed = |source| OpenError::Io {
@@ -329,7 +329,7 @@ const WRITER: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE
     .union(OpenFlags::SQLITE_OPEN_NO_MUTEX)
     .union(OpenFlags::SQLITE_OPEN_NOFOLLOW);
 
-/// Nothing is made where there is nothing.
+/// A file that does not exist is not created.
 pub(in crate::ledger) const READER: OpenFlags = OpenFlags::SQLITE_OPEN_READ_ONLY
     .union(OpenFlags::SQLITE_OPEN_NO_MUTEX)
     .union(OpenFlags::SQLITE_OPEN_NOFOLLOW);
@@ -339,8 +339,8 @@ pub(in crate::ledger) const READER: OpenFlags = OpenFlags::SQLITE_OPEN_READ_ONLY
 const LOCK_LIMIT: Duration = Duration::from_secs(1);
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
-/// Somebody who writes into the file by hand is waited for that long; then the batch is tried again
-/// later.
+/// How long a person or program that writes into the file is waited for; after that the batch is
+/// tried again later.
 const BUSY_LIMIT: Duration = Duration::from_secs(1);
 
 /// What is left of the write-ahead log after a checkpoint: it grows with a reader that takes its

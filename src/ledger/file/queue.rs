@@ -1,5 +1,5 @@
-//! What waits to be written: bounded, never blocking who states a fact, and exact about what it had
-//! no room for.
+//! The queue of facts that wait to be written: bounded, never blocking the thread that reports a
+//! fact, and exact about how many it had no room for.
 //!
 //! Facts enter from any thread, batches leave to the one writer. [`Queue::settle`] waits until
 //! everything that was put in before it is on disk.
@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use crate::record::{Fact, LedgerRecord};
 
-/// A fact, and when it was stated.
+/// A fact, and when it was reported.
 #[derive(Debug)]
 pub(in crate::ledger) struct Entry {
     pub(in crate::ledger) at: Timestamp,
@@ -40,9 +40,9 @@ struct Waiting {
     put: u64,
     /// Of those, how many are on disk or given up.
     settled: u64,
-    /// Up to this one somebody waits for them: they are not collected any longer.
+    /// Up to this one a caller waits for them, so that they are not collected any longer.
     hurried: u64,
-    /// The file fails: nobody should wait for it.
+    /// The file fails, so that no caller should wait for it.
     is_troubled: bool,
     end: End,
 }
@@ -81,7 +81,7 @@ impl Queue {
         }
         waiting.entries.push_back(entry);
         waiting.put += 1;
-        // The writer sleeps only while there is nothing: whoever comes second finds it awake.
+        // The writer sleeps only while the queue is empty: a second entry finds it awake.
         if waiting.entries.len() == 1 {
             self.news.notify_one();
         }
@@ -89,7 +89,7 @@ impl Queue {
     }
 
     /// Waits for entries, at most `idle`, and then for others to come with them, at most `window`
-    /// or until somebody waits for the batch. Empty after `idle`; `None` when all is written and
+    /// or until a caller waits for the batch. Empty after `idle`; `None` when all is written and
     /// the end has come.
     pub(in crate::ledger) fn batch(
         &self,

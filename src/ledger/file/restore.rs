@@ -1,9 +1,9 @@
-//! What earlier processes have counted: the file's sums, as [`Totals`] for whoever resumes from
-//! them.
+//! What earlier processes have counted: the file's sums, as [`Totals`] from which counters resume.
 
 use rusqlite::{Connection, Row};
 
 use super::columns::{TOKENS, TOTALS, count};
+use super::modalities;
 use super::rows::{COMPARISONS, CORRELATIONS, REPORTED_COSTS, STEPS};
 use super::saturate::total;
 use super::substitutions;
@@ -46,6 +46,7 @@ pub(in crate::ledger) fn totals(
     Ok(Totals {
         calls,
         substitutions: substitutions::all(connection, models)?,
+        modalities: modalities::groups(connection, models)?,
         correlations: counts(connection, CORRELATIONS, Label::parse)?,
         comparisons: counts(connection, COMPARISONS, Label::parse)?,
         steps: counts(connection, STEPS, step)?,

@@ -8,10 +8,11 @@ use rusqlite::types::ToSql;
 use rusqlite::{Connection, params};
 
 use super::columns::{ADDING_UP, FIGURE_COUNT, FIGURES};
+use super::modalities::AddedModalities;
 use super::saturate::plus;
 use super::share::Share;
 use crate::ledger::memory::figures::LARGEST;
-use crate::record::PerKind;
+use crate::record::{Call, Label as _, PerKind};
 
 /// Collects additions in the order of the tables' keys.
 #[derive(Debug, Default)]
@@ -19,6 +20,7 @@ pub(super) struct Rollups {
     usage: BTreeMap<UsageKey, Added>,
     cascades: BTreeMap<CascadeKey, Added>,
     substitutions: BTreeMap<SubstitutionKey, i64>,
+    modalities: AddedModalities,
     counts: BTreeMap<(&'static str, String), i64>,
 }
 
@@ -109,6 +111,16 @@ impl Rollups {
         *self.substitutions.entry(key).or_default() += 1;
     }
 
+    /// Adds what the tokens of a call stand for.
+    pub(super) fn add_modalities(&mut self, share: &Share, call: &Call) {
+        self.modalities.add(
+            &share.provider,
+            &share.model,
+            call.operation.as_str(),
+            &call.modalities,
+        );
+    }
+
     /// Adds to a count.
     pub(in crate::ledger) fn count(&mut self, name: &'static str, label: String, more: i64) {
         let sum = self.counts.entry((name, label)).or_default();
@@ -139,6 +151,7 @@ impl Rollups {
                 calls
             ])?;
         }
+        self.modalities.write(connection)?;
         for ((name, label), count) in &self.counts {
             let mut add = connection.prepare_cached(&ADD_COUNT)?;
             add.execute(params![name, label, count])?;

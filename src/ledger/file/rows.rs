@@ -1,7 +1,7 @@
-//! Facts as rows: what a batch of entries changes in the file.
+//! Writes a batch of facts as rows.
 //!
-//! A call is kept once, whatever is said of it twice: its roll-ups grow only when its row is new.
-//! Nothing that was said in it can get here, because no fact holds it.
+//! A call is counted once, even if it is written twice: its roll-ups grow only when its row is new. No
+//! prompt or answer can get here, because no fact holds one.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -26,7 +26,7 @@ pub(in crate::ledger) struct Rows<'a> {
     boot: i64,
     models: &'a Models,
     rollups: Rollups,
-    /// Calls that begin and end here: nobody will ever look for what is under way of them.
+    /// Calls that begin and end in this batch: they need no row among the calls in progress.
     whole: HashSet<u64>,
 }
 
@@ -174,6 +174,7 @@ impl<'a> Rows<'a> {
             self.rollups
                 .add_usage(&share, call.operation.as_str(), reason);
             self.rollups.add_cascade(&share, 1);
+            self.rollups.add_modalities(&share, call);
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 //!
 //! SQLite's own `sum()` fails when it overflows, and `+` becomes a floating-point number, which no
 //! column here takes. A file may hold any number: earlier versions let a call cost more than sums
-//! can hold, and anybody can write into it. A sum that is [`LARGEST`] is therefore a lower bound,
+//! can hold, and other programs can write into it. A sum that is [`LARGEST`] is therefore a lower bound,
 //! and everything that is made of it says so.
 
 use crate::ledger::memory::figures::LARGEST;
@@ -15,7 +15,7 @@ pub(in crate::ledger) fn total(column: &str) -> String {
 }
 
 /// An assignment of `ON CONFLICT DO UPDATE` that adds to a column, from 0 to [`LARGEST`], where it
-/// stays: what is taken away from a lower bound leaves nothing that could be told.
+/// stays: subtracting from a lower bound gives no meaningful number.
 pub(super) fn plus(column: &str) -> String {
     format!(
         "{column} = iif({column} = {LARGEST}, {column}, max(min({column} + excluded.{column}, {LARGEST}), 0))"

@@ -167,7 +167,7 @@ impl Writer {
                     return Written::GivenUp;
                 }
                 tries_left -= 1;
-                // At the end nobody wakes the pause: it would be none.
+                // At the end nothing would wake this thread from a pause.
                 std::thread::sleep(LAST_PAUSE);
             }
         }
@@ -305,7 +305,7 @@ impl Writer {
         }
     }
 
-    /// Counts a failure, tells it once, and prepares for the next try.
+    /// Counts a failure, logs it once, and prepares for the next try.
     fn failed(&mut self, failure: &OpenError, is_logged: bool) {
         let Store::File(place, open) = &mut self.store else {
             return self.sink.receive(&Fact::LedgerFailed(LedgerFailure::Write));
@@ -330,9 +330,10 @@ impl Writer {
 }
 
 impl Drop for Writer {
-    /// However it ends: nobody waits for it any more, and what it has not taken is counted.
+    /// However the writer ends, no caller waits for it any more, and what it has not written is
+    /// counted.
     fn drop(&mut self) {
-        // Before anybody hears of the end, and ends the process: the last connection takes the
+        // Before the end is reported, and the process may end: closing the last connection moves the
         // journal into the file.
         if let Store::File(_, open) = &mut self.store {
             *open = None;

@@ -1,4 +1,4 @@
-//! One call as it is kept: figures and identifiers, nothing of what was said.
+//! One call as it is kept: figures and identifiers, nothing of its prompt and answer.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ pub struct CallRecord {
     /// Who says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost_source: Option<CostSource>,
-    /// The identifier that tells its conversation.
+    /// The identifier by which its conversation is known.
     pub method: CorrelationMethod,
     /// The trajectory that it names.
     #[serde(skip_serializing_if = "Option::is_none")]

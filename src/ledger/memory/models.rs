@@ -1,8 +1,8 @@
-//! What is told of models beside their calls: how people call them, and what is left of their
+//! What is known of models besides their calls: their display names, and what is left of their
 //! quotas.
 //!
-//! Only of models that have a name of their own in the bounded set: what is said of one is not true
-//! of all that share `other`.
+//! Only for models that have a label of their own: what is true of one model is not true of all that
+//! share `other`.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use super::sums::Served;
 use super::time::time;
 use crate::record::{DisplayName, Model, ModelName, Provider, Quota, QuotaWindow};
 
-/// The names of models for people, the newest of each.
+/// The display names of models, the newest of each.
 #[derive(Debug, Default)]
 pub(in crate::ledger) struct Names(BTreeMap<Served, DisplayName>);
 
@@ -49,7 +49,7 @@ pub struct QuotaReading {
     /// The model it is for, or the group of models that shares it; `all` for every model of an
     /// account.
     pub model: Model,
-    /// What people call the model, where the agent told it.
+    /// The display name of the model, if the agent has reported one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub display_name: Option<DisplayName>,
     /// The window.
@@ -63,7 +63,7 @@ pub struct QuotaReading {
     pub read_at: Timestamp,
 }
 
-/// Every quota that was told of.
+/// Every quota that was reported.
 #[derive(Debug, Default)]
 pub(in crate::ledger) struct Quotas(BTreeMap<(Served, QuotaWindow), QuotaReading>);
 
@@ -88,7 +88,7 @@ impl Quotas {
         self.0.insert((served, quota.window), reading);
     }
 
-    /// Whether a reading says something that the last one did not.
+    /// Whether a reading differs from the last one.
     pub(in crate::ledger) fn is_news(&self, quota: &Quota) -> bool {
         let served = Served {
             model: quota.model.clone(),

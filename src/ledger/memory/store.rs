@@ -1,8 +1,8 @@
-//! The conversations that are kept, in bounded memory: calls are put under the thread they belong
+//! The newest conversations, in bounded memory: calls are stored under the thread that they belong
 //! to, and moved when more is known of them.
 //!
-//! Sums are never lost: what is evicted goes on being counted in one group. Details are: the oldest
-//! calls and the least recently active conversations go first. A call can only be moved while its
+//! Sums are never lost: the sums of what is evicted are kept in one group. Details are lost: those of
+//! the oldest calls and of the least recently active conversations first. A call can only be moved while its
 //! details are kept.
 
 use std::collections::{BTreeMap, HashMap};
@@ -64,7 +64,7 @@ pub(in crate::ledger) struct Store {
     calls: BTreeMap<i64, StoredCall>,
     /// The sums of evicted threads.
     other: ByModel,
-    /// Calls whose conversation became known after their details had been let go.
+    /// Calls whose conversation became known after their details had been dropped.
     too_late: u64,
     /// The number of the next conversation.
     next: u64,
@@ -164,7 +164,7 @@ impl Store {
         self.shrink(&thread);
     }
 
-    /// When the run that was put back last had ended, so many of its conversation had.
+    /// Sets how many runs of the conversation had ended with the run that was put back last.
     pub(in crate::ledger) fn runs_were(&mut self, cascade: &Id, number: u64) {
         if let Some(conversation) = self.threads.get_mut(&Thread::Cascade(cascade.clone())) {
             conversation.runs_ended = number;
@@ -284,7 +284,7 @@ impl Store {
         }
     }
 
-    /// Lets the least recently active thread go; its sums stay.
+    /// Evicts the least recently active thread; its sums are kept.
     fn evict(&mut self) {
         let evicted = self
             .by_activity
@@ -298,7 +298,7 @@ impl Store {
             .for_each(|number| _ = self.calls.remove(number));
     }
 
-    /// Lets a call's details go; it stays counted where it is.
+    /// Drops a call's details; it stays counted where it is.
     fn forget(&mut self, number: i64) -> Option<StoredCall> {
         let kept = self.calls.remove(&number)?;
         if let Some(conversation) = self.threads.get_mut(&kept.thread) {

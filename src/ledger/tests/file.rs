@@ -1,5 +1,5 @@
-//! The file: what is kept outlives the process, once, and whatever happens to the file harms
-//! nobody.
+//! The file: what is kept outlives the process, once, and no damage to the file affects anything
+//! else.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
@@ -87,7 +87,7 @@ impl Stage {
         self.sink.count(&fact)
     }
 
-    /// What the file says when anybody asks it.
+    /// The rows of a query of the file.
     pub(super) fn rows(&self, sql: &str) -> Vec<String> {
         rows(&self.path(), sql)
     }
@@ -388,7 +388,7 @@ fn what_was_under_way_when_the_process_was_killed_is_interrupted_once() {
         [started(1, 10), started(2, 2000), ended(numbered(1))],
     );
     settle(&ledger);
-    // As kill -9 leaves it: nobody writes any more, and nothing was closed.
+    // As kill -9 leaves it: nothing writes any more, and nothing was closed.
     let killed = |ledger: Ledger, stage: &Stage| {
         let copy = tempfile::tempdir().unwrap();
         for name in ["ledger.db", "ledger.db-wal"] {
@@ -664,25 +664,22 @@ fn an_older_file_is_brought_up_to_date_whole_or_not_at_all() {
     take(&ledger, [ended(numbered(1))]);
     close(&ledger);
     let open = || Connection::open(stage.path()).unwrap();
-    let [first, second, third] = MIGRATIONS else {
-        panic!("the list of this test ends where theirs does")
-    };
-    let broken = [
-        *first,
-        *second,
-        *third,
-        "ALTER TABLE calls ADD COLUMN colour TEXT; SELECT nonsense;",
-    ];
+    let followed_by = |next| [MIGRATIONS, &[next]].concat();
+    let version = |migrations: usize| [migrations.to_string()];
+    let broken = followed_by("ALTER TABLE calls ADD COLUMN colour TEXT; SELECT nonsense;");
     assert!(migrate(&mut open(), &broken).is_err());
-    assert_eq!(stage.rows("PRAGMA user_version"), ["3"]);
+    assert_eq!(stage.rows("PRAGMA user_version"), version(MIGRATIONS.len()));
     assert_eq!(
         stage.rows("SELECT count(*) FROM pragma_table_info('calls') WHERE name = 'colour'"),
         ["0"]
     );
-    migrate(&mut open(), &[first, second, third, NEXT]).unwrap();
-    assert_eq!(stage.rows("PRAGMA user_version"), ["4"]);
+    migrate(&mut open(), &followed_by(NEXT)).unwrap();
+    assert_eq!(
+        stage.rows("PRAGMA user_version"),
+        version(MIGRATIONS.len() + 1)
+    );
     assert_eq!(stage.rows("SELECT colour FROM calls"), ["red"]);
-    migrate(&mut open(), &[first, second, third, NEXT]).unwrap();
+    migrate(&mut open(), &followed_by(NEXT)).unwrap();
 }
 
 #[test]

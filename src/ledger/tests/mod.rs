@@ -3,6 +3,7 @@
 mod cascades;
 mod file;
 mod kit;
+mod modalities;
 mod poison;
 mod query;
 mod sums;

@@ -187,7 +187,7 @@ fn a_file_with_impossible_sums_is_healed_at_the_start() {
     drop(ledger);
 }
 
-/// Whoever asks the file itself is answered as well.
+/// Queries of the file itself are answered as well.
 #[test]
 fn the_view_of_days_tells_a_lower_bound_of_what_no_sum_can_hold() {
     let stage = Stage::new();
@@ -315,7 +315,7 @@ fn a_full_sum_stays_at_the_largest_number_and_says_so() {
     drop(ledger);
 }
 
-/// Whoever keeps the file can forbid any row, as a stranger's trigger does here; and the file of a
+/// Any row can be forbidden in the file, as a stranger's trigger does here; and the file of a
 /// program that was changed may.
 fn refuse(stage: &Stage, table: &str, which: &str) {
     let file = Connection::open(stage.path()).unwrap();

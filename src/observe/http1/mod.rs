@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::exchange::{ExchangeEnd, OpenExchange, ResponseHead, Session};
+use super::exchange::{ExchangeEnd, OpenExchange, ResponseHead};
 use super::live::{self, Live};
 use super::memory::Memory;
 use super::{Direction, End, Observer};
@@ -36,8 +36,8 @@ pub(super) struct Http1 {
     /// Only the end of the connection tells whether the agent still took it: a connection that it
     /// has closed is reset by what comes.
     left_behind: Vec<(Live, Instant)>,
-    /// What observes the bytes after an upgrade.
-    session: Option<Box<dyn Session>>,
+    /// The exchange with which the connection left HTTP.
+    upgraded: Option<Live>,
 }
 
 /// One direction: either in a body or in (or before) a head.
@@ -94,7 +94,7 @@ impl Http1 {
             agent_left: false,
             pending,
             left_behind,
-            session: None,
+            upgraded: None,
         }
     }
 
@@ -147,8 +147,8 @@ impl Http1 {
                 self.begin_response(&raw, at)?;
             }
         }
-        if let Some(session) = self.session.as_mut().filter(|_| !input.is_empty()) {
-            session.bytes(Direction::ToAgent, input, at);
+        if let Some(upgraded) = self.upgraded.as_mut().filter(|_| !input.is_empty()) {
+            upgraded.response_body(input, at);
         }
         Ok(())
     }
@@ -206,8 +206,10 @@ impl Http1 {
     /// Leaves HTTP with the oldest exchange. That requests were read behind it means that the agent
     /// and the provider disagree on where HTTP ended.
     fn upgrade(&mut self, head: &ResponseHead, at: Instant) -> Result<(), ObserverFailure> {
-        let upgraded = self.pending.pop_front();
-        self.session = upgraded.and_then(|mut upgraded| upgraded.live.upgrade(head, at));
+        self.upgraded = self.pending.pop_front().map(|mut pending| {
+            pending.live.upgrade(head, at);
+            pending.live
+        });
         if !self.pending.is_empty() {
             return Err(ObserverFailure::Http1Malformed);
         }
@@ -216,7 +218,7 @@ impl Http1 {
     }
 
     fn lose(&mut self, failure: ObserverFailure, at: Instant) {
-        self.session = None;
+        self.upgraded = None;
         self.leave(State::Lost, ExchangeEnd::Lost, at);
         self.record.record(Fact::ObserverFailed(failure));
     }
@@ -256,8 +258,10 @@ impl Http1 {
 impl Observer for Http1 {
     fn bytes(&mut self, direction: Direction, bytes: &[u8], at: Instant) {
         if self.state != State::Reading {
-            if let Some(session) = &mut self.session {
-                session.bytes(direction, bytes, at);
+            match (direction, &mut self.upgraded) {
+                (Direction::ToProvider, Some(upgraded)) => upgraded.request_body(bytes, at),
+                (Direction::ToAgent, Some(upgraded)) => upgraded.response_body(bytes, at),
+                (_, None) => {}
             }
             return;
         }
@@ -283,10 +287,7 @@ impl Observer for Http1 {
     fn is_between_exchanges(&self) -> bool {
         match self.state {
             State::Lost => false,
-            State::Opaque => self
-                .session
-                .as_ref()
-                .is_some_and(|session| session.is_idle()),
+            State::Opaque => self.upgraded.as_ref().is_some_and(Live::is_idle_session),
             State::Over => true,
             State::Reading => self.pending.is_empty() && self.agent.head.is_empty(),
         }
@@ -298,8 +299,8 @@ impl Observer for Http1 {
             (State::Reading, _) => self.leave(State::Over, live::cut_off(end, self.agent_left), at),
             (State::Lost | State::Opaque | State::Over, _) => {}
         }
-        if let Some(session) = self.session.take() {
-            session.end(live::cut_off(end, self.agent_left), at);
+        if let Some(upgraded) = self.upgraded.take() {
+            upgraded.close(live::cut_off(end, self.agent_left), at);
         }
         self.close_left_behind(end);
     }

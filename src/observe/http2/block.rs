@@ -53,6 +53,8 @@ impl Block {
         match name {
             ":method" => self.method = Some(value.to_vec()),
             ":path" => self.path = Some(value.to_vec()),
+            // What `upgrade` is in HTTP/1.1 (RFC 8441 section 4).
+            ":protocol" => head::take_field(&mut self.fields, b"upgrade", value, listed),
             ":status" => {
                 self.status = head::decimal(value).and_then(|status| u16::try_from(status).ok())
             }

@@ -284,7 +284,7 @@ fn integer(block: &mut &[u8], prefix_bits: u32) -> Result<usize, Malformed> {
 }
 
 /// The pseudo-fields that observation needs.
-const PSEUDO_FIELDS: [&str; 3] = [":method", ":path", ":status"];
+const PSEUDO_FIELDS: [&str; 4] = [":method", ":path", ":protocol", ":status"];
 /// What each field costs beside its name and value (section 4.1).
 const ENTRY_OVERHEAD: usize = 32;
 /// What both sides may use before any SETTINGS (RFC 9113 section 6.5.2).

@@ -1,13 +1,15 @@
 //! HTTP/2, read passively from both directions of one connection.
 //!
-//! Bytes enter; an exchange for each stream of the agent leaves. Header compression ties all
-//! streams together: what breaks it ends every exchange as lost, is counted once, and what follows
-//! is ignored. Pushed streams are decoded and dropped.
+//! Bytes enter; an exchange for each stream of the agent leaves. A stream that CONNECT has opened
+//! leaves HTTP: its data are the bytes of a tunnel, or of a WebSocket (RFC 8441). Header compression
+//! ties all streams together: what breaks it ends every exchange as lost, is counted once, and what
+//! follows is ignored. Pushed streams are decoded and dropped.
 
 mod block;
 mod frame;
 mod hpack;
 mod huffman;
+mod side;
 mod statics;
 
 use std::collections::BTreeMap;
@@ -16,13 +18,13 @@ use std::time::Instant;
 
 use super::exchange::{ExchangeEnd, Listed, OpenExchange, ResponseHead};
 use super::live::{self, Live};
-use super::memory::{Memory, Share};
+use super::memory::Memory;
 use super::{Direction, End, Observer};
 use crate::record::{Fact, ObserverFailure, Record};
 use block::Block;
 pub(super) use frame::PREFACE;
 use frame::{Frame, FrameKind, FramePart, Frames};
-use hpack::Hpack;
+use side::Side;
 
 /// Reads one HTTP/2 connection.
 pub(super) struct Http2 {
@@ -40,24 +42,6 @@ pub(super) struct Http2 {
     last_opened: u32,
     /// The highest stream that the provider serves, as its GOAWAY says.
     last_served: u32,
-}
-
-/// One direction.
-struct Side {
-    frames: Frames,
-    hpack: Hpack,
-    greeted: bool,
-    /// The header block that is being collected: nothing else may come before it is complete.
-    open_block: Option<OpenBlock>,
-    /// The SETTINGS entry that is being collected.
-    setting: Vec<u8>,
-}
-
-struct OpenBlock {
-    /// HEADERS or PUSH_PROMISE.
-    first: Frame,
-    bytes: Vec<u8>,
-    share: Share,
 }
 
 struct Stream {
@@ -122,29 +106,9 @@ impl Http2 {
         }
     }
 
-    /// Checks that the frame may stand here (sections 3.4 and 6.10).
     fn start(&mut self, from: Direction, frame: Frame) -> Result<(), ObserverFailure> {
-        let side = self.side(from);
-        let is_expected = match &side.open_block {
-            _ if !side.greeted => frame.kind == FrameKind::Settings,
-            Some(block) => {
-                frame.kind == FrameKind::Continuation && frame.stream == block.first.stream
-            }
-            None => frame.kind != FrameKind::Continuation,
-        };
-        if !is_expected {
-            return Err(ObserverFailure::Http2Malformed);
-        }
-        side.greeted = true;
-        if matches!(frame.kind, FrameKind::Headers | FrameKind::PushPromise) {
-            let share = self.memory.share();
-            self.side(from).open_block = Some(OpenBlock {
-                first: frame,
-                bytes: Vec::new(),
-                share,
-            });
-        }
-        Ok(())
+        let share = self.memory.share();
+        self.side(from).start(frame, share)
     }
 
     fn content(
@@ -228,35 +192,22 @@ impl Http2 {
     /// Takes the table sizes out of SETTINGS: what one side announces binds the encoder of the
     /// other.
     fn settings(&mut self, from: Direction, piece: &[u8]) {
+        let (announcing, encoding) = match from {
+            Direction::ToProvider => (&mut self.agent, &mut self.provider),
+            Direction::ToAgent => (&mut self.provider, &mut self.agent),
+        };
         for byte in piece {
-            let setting = &mut self.side(from).setting;
-            setting.push(*byte);
-            let &[i0, i1, v0, v1, v2, v3] = setting.as_slice() else {
-                continue;
-            };
-            setting.clear();
-            if u16::from_be_bytes([i0, i1]) == SETTINGS_HEADER_TABLE_SIZE {
-                let encoder = match from {
-                    Direction::ToProvider => &mut self.provider,
-                    Direction::ToAgent => &mut self.agent,
-                };
-                encoder.hpack.allow(u32::from_be_bytes([v0, v1, v2, v3]));
+            if let Some((SETTINGS_HEADER_TABLE_SIZE, size)) = announcing.setting(*byte) {
+                encoding.hpack.allow(size);
             }
         }
     }
 
     /// A header block is complete.
     fn headers(&mut self, from: Direction, at: Instant) -> Result<(), ObserverFailure> {
-        let side = self.side(from);
-        let Some(OpenBlock {
-            first,
-            bytes,
-            share: _share,
-        }) = side.open_block.take()
-        else {
+        let Some((first, block)) = self.side(from).take_block()? else {
             return Ok(());
         };
-        let block = Block::decode(&mut side.hpack, &bytes)?;
         match from {
             _ if first.kind == FrameKind::PushPromise => return Ok(()),
             Direction::ToProvider if !is_agents(first.stream) => {
@@ -304,10 +255,12 @@ impl Http2 {
         match status {
             100..=199 if first.ends_stream() => return Err(ObserverFailure::Http2Malformed),
             100..=199 => return Ok(()),
-            _ => live.response_head(&ResponseHead { status, fields }, at),
+            _ => {}
         }
+        let head = ResponseHead { status, fields };
+        live.response_head(&head, at);
         if *is_connect && status < 300 {
-            live.finish(ExchangeEnd::Upgraded, at);
+            live.upgrade(&head, at);
         }
         Ok(())
     }
@@ -329,7 +282,12 @@ impl Http2 {
             if self.agent_left {
                 live.finish(ExchangeEnd::AgentLeft, at);
             }
-            self.close(frame.stream, ExchangeEnd::Complete, at);
+            // In a session, the side that ended its direction last only followed the other one.
+            let otherwise = match from {
+                Direction::ToProvider => ExchangeEnd::Truncated,
+                Direction::ToAgent => ExchangeEnd::AgentGone,
+            };
+            self.close(frame.stream, otherwise, at);
         }
     }
 
@@ -403,7 +361,10 @@ impl Observer for Http2 {
         match self.state {
             State::Lost => false,
             State::Over => true,
-            State::Reading => self.streams.is_empty() && self.agent.open_block.is_none(),
+            State::Reading => {
+                let mut streams = self.streams.values();
+                streams.all(|stream| stream.live.is_idle_session()) && !self.agent.is_in_block()
+            }
         }
     }
 
@@ -414,38 +375,11 @@ impl Observer for Http2 {
     }
 }
 
-impl Side {
-    fn new(frames: Frames, memory: &Memory, listed: Listed) -> Self {
-        Self {
-            frames,
-            hpack: Hpack::new(memory, listed),
-            greeted: false,
-            open_block: None,
-            setting: Vec::new(),
-        }
-    }
-
-    fn fragment(&mut self, piece: &[u8]) -> Result<(), ObserverFailure> {
-        let Some(block) = &mut self.open_block else {
-            return Ok(());
-        };
-        if block.bytes.len() + piece.len() > MAX_BLOCK_BYTES {
-            return Err(ObserverFailure::Limit);
-        }
-        block.share.cover(block.bytes.len() + piece.len())?;
-        block.bytes.extend_from_slice(piece);
-        Ok(())
-    }
-}
-
 /// Whether the stream is one that an agent opens (section 5.1.1).
 fn is_agents(id: u32) -> bool {
     id % 2 == 1
 }
 
-/// Servers refuse header lists beyond 8 to 64 KiB; an endless row of CONTINUATION is a known attack
-/// (CVE-2024-27316 and others).
-const MAX_BLOCK_BYTES: usize = 64 * 1024;
 /// Providers allow 100 to 250 streams at a time; those beyond this limit are skipped and counted.
 /// Each costs about 1.5 KB, and all of them end at once with their connection.
 const MAX_STREAMS: usize = 512;

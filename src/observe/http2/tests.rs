@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::observe::transcript::{
-    Recording, Transcript, assert_cuts_change_nothing, cut, replay, scatter,
+    OBSERVED_PROTOCOL, Recording, Transcript, assert_cuts_change_nothing, cut, replay, scatter,
 };
 use Direction::{ToAgent, ToProvider};
 
@@ -342,6 +342,123 @@ fn a_connect_stream_leaves_http_and_the_others_go_on() {
         "GET /a [] 200 [] [Complete]",
     ];
     script.expect(End::Closed, &expected, &[]);
+}
+
+/// A stream that extended CONNECT has opened (RFC 8441), and that a request follows.
+fn session() -> Script {
+    let mut script = Script::greeted();
+    let fields = [
+        (":method", "CONNECT"),
+        (":protocol", OBSERVED_PROTOCOL),
+        (":scheme", "https"),
+        (":path", "/socket"),
+    ];
+    script
+        .headers(ToProvider, 0, 1, &fields)
+        .get(3, "/a")
+        .status(0, 1, "200")
+        .data(ToProvider, 0, 1, "ask")
+        .data(ToAgent, 0, 1, "say")
+        .status(END_STREAM, 3, "204");
+    script
+}
+
+#[test]
+fn a_stream_of_extended_connect_goes_on_as_a_session() {
+    type Ending = fn(&mut Script) -> &mut Script;
+    let endings: [(Ending, End, &str); 8] = [
+        (
+            |script| {
+                script
+                    .data(ToProvider, END_STREAM, 1, "")
+                    .data(ToAgent, END_STREAM, 1, "")
+            },
+            End::Closed,
+            "AgentGone",
+        ),
+        (
+            |script| {
+                script
+                    .data(ToAgent, END_STREAM, 1, "")
+                    .data(ToProvider, END_STREAM, 1, "")
+            },
+            End::Closed,
+            "Truncated",
+        ),
+        (
+            |script| script.reset(ToProvider, 1, 8),
+            End::Closed,
+            "AgentGone",
+        ),
+        (
+            |script| script.reset(ToAgent, 1, 8),
+            End::Closed,
+            "ProviderReset",
+        ),
+        (
+            |script| script.frame(ToAgent, GOAWAY, 0, 0, &[0; 8]),
+            End::Closed,
+            "ProviderReset",
+        ),
+        (|script| script, End::AgentGone, "AgentGone"),
+        (|script| script, End::ProviderGone, "Truncated"),
+        (|script| script, End::Shutdown, "Shutdown"),
+    ];
+    for (ending, end, told) in endings {
+        let mut script = session();
+        ending(&mut script);
+        let session = format!("CONNECT /socket [] 200 [] [Upgraded], then [ask] [say] [{told}]");
+        script.expect(end, &[&session, "GET /a [] 204 [] [Complete]"], &[]);
+    }
+    let mut lost = session();
+    lost.frame(ToAgent, HEADERS, END_HEADERS, 1, &[0xff; 9]);
+    let (lines, failures) = lost.observe(End::Closed);
+    assert!(lines[0].ends_with("then [ask] [say] [Lost]"), "{lines:?}");
+    assert_eq!(failures, MALFORMED);
+}
+
+#[test]
+fn a_session_that_is_refused_stays_http() {
+    let mut script = Script::greeted();
+    let fields = [
+        (":method", "CONNECT"),
+        (":protocol", OBSERVED_PROTOCOL),
+        (":path", "/socket"),
+    ];
+    script
+        .headers(ToProvider, END_STREAM, 1, &fields)
+        .status(0, 1, "403")
+        .data(ToAgent, END_STREAM, 1, "no");
+    let refused = ["CONNECT /socket [] 403 [no] [Complete]"];
+    script.expect(End::Closed, &refused, &[]);
+}
+
+#[test]
+fn a_connection_whose_sessions_are_idle_is_between_exchanges() {
+    let mut script = Script::greeted();
+    let fields = [
+        (":method", "CONNECT"),
+        (":protocol", OBSERVED_PROTOCOL),
+        (":path", "/socket"),
+    ];
+    script
+        .headers(ToProvider, 0, 1, &fields)
+        .status(0, 1, "200")
+        .data(ToProvider, 0, 1, "ask")
+        .data(ToAgent, 0, 1, "say")
+        .get(3, "/a")
+        .status(END_STREAM, 3, "204");
+    let transcript = Transcript::default();
+    let mut http2 = observer(&transcript);
+    let mut is_between = Vec::new();
+    for (direction, bytes) in &script.recording {
+        http2.bytes(*direction, bytes, Instant::now());
+        is_between.push(http2.is_between_exchanges());
+    }
+    assert!(
+        is_between.ends_with(&[false, true, false, true, false, true]),
+        "{is_between:?}"
+    );
 }
 
 #[test]

@@ -327,6 +327,41 @@ fn pieces_are_small_while_looking_at_them_takes_long_and_large_while_it_is_quick
     assert_eq!(quick.iter().max(), Some(&(4 << 10)));
 }
 
+#[test]
+fn a_piece_ends_with_a_line_where_that_makes_it_little_smaller() {
+    let facts = Facts::default();
+    let sizes = |bytes: &[u8]| {
+        let notes = Notes::default();
+        let quick = Slow {
+            notes: notes.clone(),
+            per_kib: Duration::ZERO,
+        };
+        let mut tap = Tap::new(Some(Box::new(quick)), &facts, PassSpan::default());
+        tap.of(Direction::ToAgent).passed(bytes, Instant::now());
+        while !tap.catch_up() {
+            tap.begin_turn();
+        }
+        let size = |note: &String| note.rsplit(' ').next().unwrap().parse::<usize>().unwrap();
+        notes.all().iter().map(size).collect::<Vec<_>>()
+    };
+    let line = [&[7; 299], &b"\n"[..]].concat();
+    let (mut seen, mut long) = (0, 0);
+    for size in sizes(&line.repeat(200)) {
+        seen += size;
+        // Half of such a piece has the end of a line for certain.
+        if size > 2 * line.len() {
+            long += 1;
+            assert_eq!(seen % line.len(), 0, "{size} bytes up to {seen}");
+        }
+    }
+    assert!(seen == 200 * line.len() && long > 0, "{seen}, {long}");
+    let early = sizes(&[b"\n", &[7; 999][..]].concat());
+    assert_eq!(
+        early[0], 256,
+        "a line end in its first half does not shorten a piece"
+    );
+}
+
 #[tokio::test]
 async fn what_waits_to_be_looked_at_is_limited_and_seen_before_the_end() {
     const ALL: usize = 96 << 10;

@@ -102,7 +102,7 @@ pub fn config() -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// Rows of every table, as a house writes them.
+/// Rows of every table, as Gravimeter writes them.
 pub fn ledger() -> Vec<Vec<u8>> {
     let rows = [
         "\x001,1790000000000,1790000001500,1500000,250000,gcp.gen_ai,h,chat,gemini-3-pro,,gemini-3-pro-001,ok,,200,1,STOP,exact,\
@@ -112,6 +112,7 @@ pub fn ledger() -> Vec<Vec<u8>> {
         "\x021790000100000,c-1,,gcp.gen_ai,gemini-3-pro,ok,exact,1,100,200,0,3,40,5,1,0,123456",
         "\x03steps,planner_response/done,7",
         "\x04calls,1790000000000",
+        "\x05gcp.gen_ai,gemini-3-pro,chat,input,image,258",
     ];
     let each = rows.iter().map(|row| row.as_bytes().to_vec());
     each.chain([rows.join("\n").into_bytes()]).collect()

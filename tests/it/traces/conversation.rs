@@ -100,7 +100,7 @@ impl Conversation {
         let tasks = Tasks::default();
         let options = AgentOptions {
             csrf_token: TOKEN.to_owned(),
-            rungs: agent.rungs,
+            offered_streams: agent.offered_streams,
             ..AgentOptions::default()
         };
         let stand_in = start(&options, tasks.tracker(), tasks.stopping())

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gravimeter::demo::agent::{AgentOptions, Log, Rungs};
+use gravimeter::demo::agent::{AgentOptions, Log, OfferedStreams};
 use gravimeter::demo::provider::ProviderOptions;
 use gravimeter::export::otlp::Endpoint;
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -15,7 +15,7 @@ use crate::kit::collector::{Collector, Reply, number};
 
 /// Three users who write message after message, each as soon as the answer to the one before has
 /// been read.
-async fn converse(rungs: Rungs, pause_ms: u64) -> (Vec<Span>, Log) {
+async fn converse(offered_streams: OfferedStreams, pause_ms: u64) -> (Vec<Span>, Log) {
     let collector = Collector::start(&[Reply::Take]).await;
     let script = ProviderOptions {
         seed: 3,
@@ -29,7 +29,7 @@ async fn converse(rungs: Rungs, pause_ms: u64) -> (Vec<Span>, Log) {
         // Swallowed messages take ten seconds to be known as such, and make no call.
         swallow_percent: 0,
         pause_ms,
-        rungs,
+        offered_streams,
         ..AgentOptions::default()
     };
     let conversation = Conversation::hold(script, users, |config| {
@@ -86,17 +86,17 @@ fn check(spans: &[Span], log: &Log, is_calm: bool, way: &str) {
 }
 
 async fn counts_what_it_has(agent_state: bool, reactive: bool) {
-    let rungs = Rungs {
+    let offered_streams = OfferedStreams {
         agent_state,
         reactive,
     };
     for pause_ms in [1, 200] {
-        let (spans, log) = converse(rungs, pause_ms).await;
+        let (spans, log) = converse(offered_streams, pause_ms).await;
         check(
             &spans,
             &log,
             pause_ms >= 200,
-            &format!("{rungs:?} with pauses of {pause_ms} ms"),
+            &format!("{offered_streams:?} with pauses of {pause_ms} ms"),
         );
     }
 }

@@ -38,7 +38,7 @@ fn a_subagent_counts_in_its_root_whichever_way_it_is_told() {
     );
     assert_eq!(told.state.known(&id("child"), Some(&id("t"))), (1, 1));
     assert!(!told.state.is_running(&id("child")), "it is not said to be");
-    // The rung changes: the subagent's conversation is asked for on its own.
+    // The method changes: the subagent's conversation is asked for on its own.
     let own = Update {
         main: work_of_subagent(),
         ..running()

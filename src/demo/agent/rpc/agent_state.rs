@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::envelope;
 use super::fault::Fault;
 use super::stream::StreamKind;
-use crate::demo::agent::Rungs;
+use crate::demo::agent::OfferedStreams;
 use crate::demo::agent::cascade::{Cascade, Document, Trajectory, documents, without_defaults};
 
 /// One stream.
@@ -33,8 +33,8 @@ impl AgentState {
 impl StreamKind for AgentState {
     const STAYS: bool = true;
 
-    fn off(rungs: Rungs) -> Option<Fault> {
-        (!rungs.agent_state).then_some(Fault::NO_METHOD)
+    fn off(offered_streams: OfferedStreams) -> Option<Fault> {
+        (!offered_streams.agent_state).then_some(Fault::NO_METHOD)
     }
 
     fn message(&mut self, cascade: &Cascade) -> Option<Vec<u8>> {

@@ -9,7 +9,7 @@ use super::Server;
 use super::body::ResponseBody;
 use super::dispatch::{document, status};
 
-/// Answers `GET /demo/log`, `POST /demo/rungs` and `POST /demo/cut`.
+/// Answers `GET /demo/log`, `POST /demo/streams` and `POST /demo/cut`.
 pub(super) fn answer(server: &Server, head: &Parts, body: &Bytes) -> Response<ResponseBody> {
     match (&head.method, head.uri.path()) {
         (&Method::GET, "/demo/log") => {
@@ -20,9 +20,9 @@ pub(super) fn answer(server: &Server, head: &Parts, body: &Bytes) -> Response<Re
                 false,
             )
         }
-        (&Method::POST, "/demo/rungs") => match serde_json::from_slice(body) {
-            Ok(rungs) => {
-                server.set_rungs(rungs);
+        (&Method::POST, "/demo/streams") => match serde_json::from_slice(body) {
+            Ok(offered_streams) => {
+                server.set_offered_streams(offered_streams);
                 status(StatusCode::NO_CONTENT)
             }
             Err(_) => status(StatusCode::BAD_REQUEST),

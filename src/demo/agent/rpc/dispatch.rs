@@ -61,7 +61,7 @@ fn call(server: &Arc<Server>, method: &str, head: &Parts, body: &Bytes) -> Respo
         return status(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     };
     let known = match method {
-        AGENT_STATE => server.rungs().agent_state,
+        AGENT_STATE => server.offered_streams().agent_state,
         REACTIVE => true,
         _ => unary::knows(method),
     };

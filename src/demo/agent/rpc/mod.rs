@@ -21,7 +21,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::cascade::Store;
-use super::{AgentOptions, Rungs};
+use super::{AgentOptions, OfferedStreams};
 use crate::demo::server::Tasks;
 
 pub(super) use dispatch::{Port, answer};
@@ -37,7 +37,7 @@ pub(super) struct Server {
 /// What can be changed at run time.
 #[derive(Debug, Clone, Copy)]
 struct Switches {
-    rungs: Rungs,
+    offered_streams: OfferedStreams,
     /// How often all streams were cut.
     cuts: u64,
 }
@@ -46,7 +46,7 @@ impl Server {
     /// Serves the conversations in `store`, with the token and streams of the options.
     pub(super) fn new(store: Arc<Store>, options: &AgentOptions, tasks: Tasks) -> Self {
         let switches = watch::Sender::new(Switches {
-            rungs: options.rungs,
+            offered_streams: options.offered_streams,
             cuts: 0,
         });
         Self {
@@ -58,8 +58,9 @@ impl Server {
     }
 
     /// Open streams of a kind that is off end at once.
-    pub(super) fn set_rungs(&self, rungs: Rungs) {
-        self.switches.send_modify(|switches| switches.rungs = rungs);
+    pub(super) fn set_offered_streams(&self, offered_streams: OfferedStreams) {
+        self.switches
+            .send_modify(|switches| switches.offered_streams = offered_streams);
     }
 
     /// Breaks all open streams in the middle of a frame.
@@ -67,8 +68,8 @@ impl Server {
         self.switches.send_modify(|switches| switches.cuts += 1);
     }
 
-    fn rungs(&self) -> Rungs {
-        self.switches.borrow().rungs
+    fn offered_streams(&self) -> OfferedStreams {
+        self.switches.borrow().offered_streams
     }
 }
 

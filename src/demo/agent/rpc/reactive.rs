@@ -10,7 +10,7 @@ use super::fault::Fault;
 use super::stream::StreamKind;
 use super::tree::{self, Message};
 use super::wire::{StreamRequest, StreamResponse};
-use crate::demo::agent::Rungs;
+use crate::demo::agent::OfferedStreams;
 use crate::demo::agent::cascade::Cascade;
 
 /// One stream.
@@ -33,8 +33,8 @@ impl Reactive {
 impl StreamKind for Reactive {
     const STAYS: bool = false;
 
-    fn off(rungs: Rungs) -> Option<Fault> {
-        (!rungs.reactive).then_some(Fault::DISABLED)
+    fn off(offered_streams: OfferedStreams) -> Option<Fault> {
+        (!offered_streams.reactive).then_some(Fault::DISABLED)
     }
 
     fn message(&mut self, cascade: &Cascade) -> Option<Vec<u8>> {

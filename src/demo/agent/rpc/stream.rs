@@ -15,7 +15,7 @@ use super::body::{Cut, ResponseBody};
 use super::envelope::Framing;
 use super::fault::Fault;
 use super::{Server, Switches};
-use crate::demo::agent::Rungs;
+use crate::demo::agent::OfferedStreams;
 use crate::demo::agent::cascade::{Cascade, Snapshots};
 
 /// One kind of stream: turns each state into a message.
@@ -24,7 +24,7 @@ pub(super) trait StreamKind: Send + 'static {
     const STAYS: bool;
 
     /// Why there is no such stream, when there is none.
-    fn off(rungs: Rungs) -> Option<Fault>;
+    fn off(offered_streams: OfferedStreams) -> Option<Fault>;
 
     /// The message for a state; none where it says nothing new.
     fn message(&mut self, cascade: &Cascade) -> Option<Vec<u8>>;
@@ -41,10 +41,10 @@ pub(super) fn open<R: StreamKind>(
     asked: Option<(String, R)>,
 ) -> Result<Response<ResponseBody>, Fault> {
     let switches = server.switches.subscribe();
-    if let Some(fault) = R::off(switches.borrow().rungs) {
+    if let Some(fault) = R::off(switches.borrow().offered_streams) {
         return Err(fault);
     }
-    let (id, rung) = asked.ok_or(Fault::MALFORMED)?;
+    let (id, kind) = asked.ok_or(Fault::MALFORMED)?;
     let snapshots = server
         .store
         .find(&id)
@@ -53,7 +53,7 @@ pub(super) fn open<R: StreamKind>(
     let (sender, frames) = mpsc::channel(1);
     server
         .tasks
-        .spawn(feed(snapshots, switches, framing, rung, sender));
+        .spawn(feed(snapshots, switches, framing, kind, sender));
     let mut response = Response::new(ResponseBody::Frames(frames));
     *response.headers_mut() = head(framing, content_type);
     Ok(response)
@@ -73,12 +73,12 @@ async fn feed<R: StreamKind>(
     mut snapshots: Snapshots,
     mut switches: watch::Receiver<Switches>,
     framing: Framing,
-    mut rung: R,
+    mut kind: R,
     sender: Sender,
 ) {
     // A message that one of the other arms drops was not begun on the wire.
     let end = tokio::select! {
-        end = talk(&mut snapshots, framing, &mut rung, &sender) => end,
+        end = talk(&mut snapshots, framing, &mut kind, &sender) => end,
         end = switched::<R>(&mut switches) => end,
         () = sender.closed() => End::Gone,
     };
@@ -93,11 +93,11 @@ async fn feed<R: StreamKind>(
 async fn talk<R: StreamKind>(
     snapshots: &mut Snapshots,
     framing: Framing,
-    rung: &mut R,
+    kind: &mut R,
     sender: &Sender,
 ) -> End {
     while let Some(cascade) = snapshots.next().await {
-        if let Some(message) = rung.message(&cascade)
+        if let Some(message) = kind.message(&cascade)
             && sender
                 .send(Ok(Frame::data(framing.message(&message))))
                 .await
@@ -105,7 +105,7 @@ async fn talk<R: StreamKind>(
         {
             return End::Gone;
         }
-        if rung.is_over() {
+        if kind.is_over() {
             break;
         }
     }
@@ -115,10 +115,10 @@ async fn talk<R: StreamKind>(
 async fn switched<R: StreamKind>(switches: &mut watch::Receiver<Switches>) -> End {
     let cuts = switches.borrow().cuts;
     let changed = switches
-        .wait_for(|now| now.cuts > cuts || R::off(now.rungs).is_some())
+        .wait_for(|now| now.cuts > cuts || R::off(now.offered_streams).is_some())
         .await;
     changed.map_or(End::Gone, |now| {
-        R::off(now.rungs).map_or(End::Cut, |fault| End::Over(Some(fault)))
+        R::off(now.offered_streams).map_or(End::Cut, |fault| End::Over(Some(fault)))
     })
 }
 

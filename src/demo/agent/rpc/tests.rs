@@ -24,7 +24,7 @@ use crate::demo::ProviderOptions;
 use crate::demo::agent::cascade::{Cascade, RunStatus};
 use crate::demo::agent::dial::{Connection, Dialer};
 use crate::demo::agent::tests::Stage;
-use crate::demo::agent::{AgentOptions, Outcome, Protocol, RunEnd, Rungs, StandIn, start};
+use crate::demo::agent::{AgentOptions, OfferedStreams, Outcome, Protocol, RunEnd, StandIn, start};
 use crate::demo::pieces::Pieces;
 use crate::demo::server::Tasks;
 
@@ -764,7 +764,7 @@ async fn streams_can_be_switched_off_and_cut() {
         assert!(states.next().await.is_some() && differences.next().await.is_some());
         scene
             .control(
-                "/demo/rungs",
+                "/demo/streams",
                 json!({"agent_state": false, "reactive": false}),
             )
             .await;
@@ -782,7 +782,9 @@ async fn streams_can_be_switched_off_and_cut() {
             scene.agent_state(way, &id, false).await.status,
             StatusCode::NOT_FOUND
         );
-        scene.stand_in.set_rungs(Rungs::default());
+        scene
+            .stand_in
+            .set_offered_streams(OfferedStreams::default());
         assert!(
             scene
                 .agent_state(way, &id, false)
