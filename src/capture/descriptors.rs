@@ -14,7 +14,10 @@ use rustix::net::{
 ///
 /// # Errors
 /// The operating system's, or too many descriptors.
-pub(crate) fn send_descriptors(socket: impl AsFd, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+pub(crate) fn send_descriptors(
+    socket: impl AsFd,
+    descriptors: &[BorrowedFd<'_>],
+) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); SPACE];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     if descriptors.len() > MOST_DESCRIPTORS

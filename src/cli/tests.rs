@@ -87,12 +87,21 @@ fn what_follows_the_program_is_its_own() {
         (&["--", "claude"][..], &["claude"][..], false),
         (&["claude", "-p", "hi"], &["claude", "-p", "hi"], false),
         (&["--quiet", "--", "x", "--quiet"], &["x", "--quiet"], true),
-        (&["x", "--quiet", "--", "--json"], &["x", "--quiet", "--", "--json"], false),
+        (
+            &["x", "--quiet", "--", "--json"],
+            &["x", "--quiet", "--", "--json"],
+            false,
+        ),
         (&["--", "--help"], &["--help"], false),
     ] {
         assert_eq!(command(line), Some((words(expected), quiet)), "{line:?}");
     }
-    for wrong in [&[][..], &["--"], &["--quite", "x"], &["--scope", "x", "--", "x"]] {
+    for wrong in [
+        &[][..],
+        &["--"],
+        &["--quite", "x"],
+        &["--scope", "x", "--", "x"],
+    ] {
         assert_eq!(command(wrong), None, "{wrong:?}");
     }
 }

@@ -16,11 +16,7 @@ impl Loaded {
     /// service. A state folder or a ledger of the file that this user may not write is a service's,
     /// too, and the user's own is taken. A client that does not trust the CA is let through, unless
     /// something else was asked for.
-    pub(crate) fn for_run(
-        self,
-        places: &Places,
-        variables: &[(OsString, OsString)],
-    ) -> Config {
+    pub(crate) fn for_run(self, places: &Places, variables: &[(OsString, OsString)]) -> Config {
         let is_flag = |key: &str| matches!(self.source(key), Some(Source::Flag(_)));
         let is_file = |key: &str| matches!(self.source(key), Some(Source::File { .. }));
         let is_default = |key: &str| matches!(self.source(key), Some(Source::Default));

@@ -37,7 +37,7 @@ use crate::observe::{Alpn, Connection, OpenObserver};
 use crate::record::diagnostics::{SERVER_ADDRESS, TUNNEL_WHY, disposed, refused};
 use crate::record::{
     ConnectionSetup, Disposition, Fact, Handshake, Host, HostPattern, Label as _, Phase, Record,
-    TimeoutStep, TunnelReason,
+    TimeoutStep,
 };
 use crate::tls::handshake;
 use crate::tls::hello::HelloReader;
@@ -145,8 +145,10 @@ impl Relay {
                 provider,
             }) => {
                 disposed(connection_span, Disposition::Tunnelled);
-                self.record
-                    .record(Fact::ConnectionTunnelled { reason: why, host: sni });
+                self.record.record(Fact::ConnectionTunnelled {
+                    reason: why,
+                    host: sni,
+                });
                 self.tunnel(agent, provider, shutdown).await;
             }
             Err(refusal) => {

@@ -80,7 +80,10 @@ impl Rejections {
     /// Whether the client has rejected the certificate for the host so recently that its
     /// connections are passed on unread.
     pub(super) fn is_remembered(&self, client: Client, host: &Host, now: Instant) -> bool {
-        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut remembered = self
+            .remembered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         matches!(
             remembered.get(&(client, host.clone())),
             Some(Rejection::Distrusted(since)) if now.duration_since(*since) < TUNNELLED_FOR
@@ -100,7 +103,10 @@ impl Rejections {
         if !is_alert && failure != HandshakeFailure::Closed {
             return false;
         }
-        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut remembered = self
+            .remembered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let pair = (client, host.clone());
         let closed_before = matches!(
             remembered.get(&pair),
@@ -118,7 +124,10 @@ impl Rejections {
 
     /// Forgets the pair: the client has accepted the certificate.
     pub(super) fn forget(&self, client: Client, host: &Host) {
-        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut remembered = self
+            .remembered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         remembered.pop(&(client, host.clone()));
     }
 }

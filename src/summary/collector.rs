@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::report::{Circumstances, Limit, ModelFigures, Report, Tunnelled, Unread, Unseen, Untrusted};
+use super::report::{
+    Circumstances, Limit, ModelFigures, Report, Tunnelled, Unread, Unseen, Untrusted,
+};
 use super::working_time::WorkingTime;
 use crate::record::{
     Call, Cost, Fact, Host, Model, Outcome, PathShape, PerKind, Provider, Quota, QuotaWindow,
@@ -104,7 +106,11 @@ impl Figures {
         models.sort_by_key(|model| std::cmp::Reverse(model.total_tokens()));
         let mut tokens = PerKind::default();
         let sums = self.models.values();
-        sums.for_each(|model| tokens.merge(&model.tokens, |sum: &mut u64, more| *sum = sum.saturating_add(more)));
+        sums.for_each(|model| {
+            tokens.merge(&model.tokens, |sum: &mut u64, more| {
+                *sum = sum.saturating_add(more)
+            })
+        });
         let costs = self.models.values().filter_map(|model| model.cost);
         let mut first_chunks = self.first_chunks.clone();
         first_chunks.sort_unstable();

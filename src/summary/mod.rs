@@ -10,5 +10,5 @@ mod text;
 mod working_time;
 
 pub use collector::Collector;
-pub use report::{Circumstances, ModelFigures, Recorded, Report, Untrusted, Unseen};
+pub use report::{Circumstances, ModelFigures, Recorded, Report, Unseen, Untrusted};
 pub use text::render;

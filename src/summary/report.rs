@@ -192,10 +192,7 @@ pub struct Unread {
     pub calls: u64,
 }
 
-fn by_public_name<S: Serializer>(
-    tokens: &PerKind<u64>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
+fn by_public_name<S: Serializer>(tokens: &PerKind<u64>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(tokens.by_public_name())
 }
 

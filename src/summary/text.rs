@@ -57,7 +57,12 @@ fn entries(report: &Report, now: SystemTime) -> Vec<(&'static str, String)> {
         let words = format!("p50 {}, p95 {}", seconds(p50), seconds(p95));
         entries.push(("first chunk", words));
     }
-    entries.extend(report.limits.iter().map(|limit| ("limit", left(limit, now))));
+    entries.extend(
+        report
+            .limits
+            .iter()
+            .map(|limit| ("limit", left(limit, now))),
+    );
     entries.extend(unseen(report).into_iter().map(|words| ("not seen", words)));
     entries.push(("scope", scope(&report.circumstances)));
     entries.push(("details", details(&report.circumstances)));
@@ -85,7 +90,10 @@ fn calls(report: &Report) -> String {
 }
 
 fn tokens(report: &Report) -> String {
-    let kinds = report.tokens.by_public_name().filter(|(_, count)| *count > 0);
+    let kinds = report
+        .tokens
+        .by_public_name()
+        .filter(|(_, count)| *count > 0);
     let kinds = kinds.map(|(kind, count)| format!("{} {}", grouped(count), kind.replace('_', " ")));
     match report.tokens.sum(TokenKind::ALL) {
         0 => "none reported".to_owned(),
@@ -118,11 +126,25 @@ fn model_name(model: &ModelFigures) -> String {
 fn models(models: &[ModelFigures]) -> String {
     let of = |figure: fn(&ModelFigures) -> String| models.iter().map(figure).collect::<Vec<_>>();
     let grid = Grid::new("MODEL", of(model_name))
-        .column(Column::figures("CALLS", 1, of(|model| grouped(model.calls))))
-        .column(Column::figures("TOKENS", 0, of(|model| grouped(model.total_tokens()))))
-        .column(Column::figures("COST", 0, of(|model| {
-            model.cost_usd.map_or_else(|| "-".to_owned(), |cost| dollars(cost.usd()))
-        })));
+        .column(Column::figures(
+            "CALLS",
+            1,
+            of(|model| grouped(model.calls)),
+        ))
+        .column(Column::figures(
+            "TOKENS",
+            0,
+            of(|model| grouped(model.total_tokens())),
+        ))
+        .column(Column::figures(
+            "COST",
+            0,
+            of(|model| {
+                model
+                    .cost_usd
+                    .map_or_else(|| "-".to_owned(), |cost| dollars(cost.usd()))
+            }),
+        ));
     grid.render(WIDTH)
 }
 
@@ -146,7 +168,10 @@ fn unseen(report: &Report) -> Vec<String> {
         found.push(failure.to_owned());
     }
     if !unseen.untrusted.is_empty() {
-        let hosts = unseen.untrusted.iter().map(|untrusted| untrusted.host.to_string());
+        let hosts = unseen
+            .untrusted
+            .iter()
+            .map(|untrusted| untrusted.host.to_string());
         found.push(format!(
             "a client does not trust Gravimeter's CA for {}: give it the file that SSL_CERT_FILE \
              or NODE_EXTRA_CA_CERTS names inside (`gravimeter run -- env`)",
@@ -155,7 +180,10 @@ fn unseen(report: &Report) -> Vec<String> {
     }
     if !unseen.unread.is_empty() {
         let calls = unseen.unread.iter().map(|unread| unread.calls).sum();
-        let places = unseen.unread.iter().map(|unread| format!("{}{}", unread.host, unread.path));
+        let places = unseen
+            .unread
+            .iter()
+            .map(|unread| format!("{}{}", unread.host, unread.path));
         found.push(format!(
             "{} in no format that is read, to {}",
             plural(calls, "call"),
@@ -163,7 +191,10 @@ fn unseen(report: &Report) -> Vec<String> {
         ));
     }
     if unseen.lost > 0 {
-        found.push(format!("the figures of {} were lost", plural(unseen.lost, "call")));
+        found.push(format!(
+            "the figures of {} were lost",
+            plural(unseen.lost, "call")
+        ));
     }
     let refused: u64 = unseen
         .refused
@@ -172,7 +203,10 @@ fn unseen(report: &Report) -> Vec<String> {
         .map(|(_, count)| *count)
         .sum();
     if refused > 0 {
-        found.push(format!("{} refused (see the log)", plural(refused, "connection")));
+        found.push(format!(
+            "{} refused (see the log)",
+            plural(refused, "connection")
+        ));
     }
     for reason in TunnelReason::ALL {
         let of_reason = |tunnelled: &&Tunnelled| tunnelled.reason == *reason;
@@ -185,7 +219,10 @@ fn unseen(report: &Report) -> Vec<String> {
 }
 
 fn passed_on(reason: TunnelReason, tunnelled: &[&Tunnelled]) -> String {
-    let count = tunnelled.iter().map(|tunnelled| tunnelled.connections).sum();
+    let count = tunnelled
+        .iter()
+        .map(|tunnelled| tunnelled.connections)
+        .sum();
     let hosts = tunnelled
         .iter()
         .filter_map(|tunnelled| tunnelled.host.as_ref().map(ToString::to_string));

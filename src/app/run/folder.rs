@@ -81,10 +81,16 @@ fn remove_oldest(runs: &Path) {
     let Ok(entries) = fs::read_dir(runs) else {
         return;
     };
-    let mut folders: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    let mut folders: Vec<_> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
     // Their names begin with the time.
     folders.sort_unstable();
-    let ended = folders.iter().rev().skip(KEPT).filter(|folder| has_ended(folder));
+    let ended = folders
+        .iter()
+        .rev()
+        .skip(KEPT)
+        .filter(|folder| has_ended(folder));
     for folder in ended {
         let _ = fs::remove_dir_all(folder);
     }
@@ -121,7 +127,11 @@ mod tests {
         flock(&under_way, FlockOperation::LockExclusive).unwrap();
         let own = RunFolder::create(state.path()).unwrap();
         let left = fs::read_dir(&runs).unwrap().count();
-        assert_eq!(left, KEPT + 1, "the newest with our own, and the one under way");
+        assert_eq!(
+            left,
+            KEPT + 1,
+            "the newest with our own, and the one under way"
+        );
         assert!(own.log_path().exists() && runs.join("20200101T000000Z-1").exists());
         drop(under_way);
         let next = state.path().join("runs/x");

@@ -18,9 +18,7 @@ use super::{App, Error, Surroundings, process};
 use crate::capture::namespace::enter;
 use crate::config::Config;
 use crate::export::diagnostics::Diagnostics;
-use crate::launch::foreground::{
-    self, Ending, Environment, ExecPlan, Executable, Foreground,
-};
+use crate::launch::foreground::{self, Ending, Environment, ExecPlan, Executable, Foreground};
 use crate::summary::{Circumstances, Collector, Recorded, Report};
 use crate::tls::bundle::environment_beside;
 
@@ -70,7 +68,11 @@ pub(crate) async fn run(
         let mut foreground = Foreground::prepare()?;
         let environment = environment(&app, &request)?;
         let program = start(own.as_os_str(), &plan, &environment, &way)?;
-        info!(program = request.executable.title(), scope = way.name(), "started");
+        info!(
+            program = request.executable.title(),
+            scope = way.name(),
+            "started"
+        );
         let ending = foreground.wait(program).await?;
         Ok((foreground, ending))
     };

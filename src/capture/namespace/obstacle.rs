@@ -60,7 +60,11 @@ pub fn obstacles(path: &OsStr) -> Vec<Obstacle> {
         found.push(Obstacle::root());
     }
     let needed = ["pasta", "unshare"].into_iter();
-    found.extend(needed.filter(|program| !is_installed(program, &path)).map(missing));
+    found.extend(
+        needed
+            .filter(|program| !is_installed(program, &path))
+            .map(missing),
+    );
     if !["iptables-restore", "nft"]
         .iter()
         .any(|program| is_installed(program, &path))
@@ -164,13 +168,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         // Nothing is installed there, so that the first obstacle is a missing program.
         assert!(!is_installed("pasta", folder.path().as_os_str()));
-        let shown = Obstacle::new(format!("pasta: {}", crate::record::printable("a\u{1b}b")), CHECK_PASTA);
+        let shown = Obstacle::new(
+            format!("pasta: {}", crate::record::printable("a\u{1b}b")),
+            CHECK_PASTA,
+        );
         assert!(!shown.to_string().contains('\u{1b}'));
         let start = Obstacle::of_start("pasta", &ErrorKind::NotFound.into());
         assert_eq!(
             start.to_string(),
             "pasta is not installed; install the package passt"
         );
-        assert!(!of_failure(&error, "no\u{1b}", folder.path().as_os_str()).to_string().contains('\u{1b}'));
+        assert!(
+            !of_failure(&error, "no\u{1b}", folder.path().as_os_str())
+                .to_string()
+                .contains('\u{1b}')
+        );
     }
 }

@@ -26,16 +26,14 @@ pub(super) use stage::RunStage;
 ///
 /// The program has the terminal to itself. Its log goes to a file that the summary names.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "\
+#[command(after_help = "\
 Examples:
   gravimeter run -- my-agent
   gravimeter run --json spent.json -- python3 agent.py
   gravimeter run --scope proxy -- npx some-agent 'explain this repository'
 
 The exit code is that of the program; 126: it cannot be executed, 127: it was not found.
-Everything else is configuration: see --help for all flags, or docs/operate/run.md."
-)]
+Everything else is configuration: see --help for all flags, or docs/operate/run.md.")]
 pub(super) struct Run {
     /// How its connections are captured
     #[arg(long, value_enum, default_value = "auto")]

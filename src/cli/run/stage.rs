@@ -55,7 +55,8 @@ impl RunStage {
                 Ok(ExitCode::SUCCESS)
             }
             Stage::EnterNamespace { next } => {
-                let entered: Infallible = enter::enter(io::stdin(), &next).map_err(without_cause)?;
+                let entered: Infallible =
+                    enter::enter(io::stdin(), &next).map_err(without_cause)?;
                 match entered {}
             }
             Stage::ExecProgram {
@@ -67,11 +68,7 @@ impl RunStage {
     }
 }
 
-fn exec(
-    parent: u32,
-    open_files: Option<u64>,
-    words: Vec<OsString>,
-) -> anyhow::Result<ExitCode> {
+fn exec(parent: u32, open_files: Option<u64>, words: Vec<OsString>) -> anyhow::Result<ExitCode> {
     let mut words = words.into_iter();
     let path = words.next().map(PathBuf::from).unwrap_or_default();
     let plan = ExecPlan {

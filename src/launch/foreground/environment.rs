@@ -31,7 +31,10 @@ impl Environment {
         // Node's own HTTP client reads the others only where this is set, from version 24 on.
         self.set("NODE_USE_ENV_PROXY", "1");
         for name in NO_PROXY {
-            let own = self.0.get(OsStr::new(name)).filter(|value| !value.is_empty());
+            let own = self
+                .0
+                .get(OsStr::new(name))
+                .filter(|value| !value.is_empty());
             let mut value = own.map_or_else(OsString::new, |own| {
                 let mut own = own.clone();
                 own.push(",");
@@ -57,10 +60,13 @@ impl Environment {
 
 /// The name of the variable by which programs are led to another proxy already.
 pub(crate) fn proxy_in_use(own: &[(OsString, OsString)]) -> Option<&'static str> {
-    PROXY.into_iter().chain(["ALL_PROXY", "all_proxy"]).find(|name| {
-        own.iter()
-            .any(|(known, value)| known == name && !value.is_empty())
-    })
+    PROXY
+        .into_iter()
+        .chain(["ALL_PROXY", "all_proxy"])
+        .find(|name| {
+            own.iter()
+                .any(|(known, value)| known == name && !value.is_empty())
+        })
 }
 
 /// curl reads the lower case, others the upper case.
@@ -116,7 +122,13 @@ mod tests {
     #[test]
     fn another_proxy_is_noticed() {
         assert_eq!(proxy_in_use(&own(&[("HTTPS_PROXY", "")])), None);
-        assert_eq!(proxy_in_use(&own(&[("https_proxy", "http://p:1")])), Some("https_proxy"));
-        assert_eq!(proxy_in_use(&own(&[("ALL_PROXY", "socks5://p:1")])), Some("ALL_PROXY"));
+        assert_eq!(
+            proxy_in_use(&own(&[("https_proxy", "http://p:1")])),
+            Some("https_proxy")
+        );
+        assert_eq!(
+            proxy_in_use(&own(&[("ALL_PROXY", "socks5://p:1")])),
+            Some("ALL_PROXY")
+        );
     }
 }

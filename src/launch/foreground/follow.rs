@@ -149,7 +149,9 @@ fn state(program: Pid) -> io::Result<State> {
     let Some((_, status)) = rustix::io::retry_on_intr(|| waitpid(Some(program), options))? else {
         return Ok(State::Unchanged);
     };
-    let exited = status.exit_status().and_then(|code| u8::try_from(code).ok());
+    let exited = status
+        .exit_status()
+        .and_then(|code| u8::try_from(code).ok());
     Ok(match (exited, status.terminating_signal()) {
         (Some(code), _) => State::Ended(Ending::Exited(code)),
         (None, Some(number)) => State::Ended(Ending::Signalled(number)),

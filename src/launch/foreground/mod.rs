@@ -16,4 +16,4 @@ pub(crate) use command::Executable;
 pub(crate) use ending::{Ending, end_by_signal};
 pub(crate) use environment::{Environment, proxy_in_use};
 pub(crate) use exec::{COMMAND, ExecPlan, execute};
-pub(crate) use follow::{Foreground, FollowError};
+pub(crate) use follow::{FollowError, Foreground};

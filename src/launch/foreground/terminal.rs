@@ -16,7 +16,11 @@ impl Terminal {
     /// Opens it. `None` where nothing controls this process: under a service manager, in a pipeline
     /// of a build machine.
     pub(super) fn open() -> Option<Self> {
-        let file = File::options().read(true).write(true).open("/dev/tty").ok()?;
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/tty")
+            .ok()?;
         let attributes = tcgetattr(&file).ok();
         Some(Self { file, attributes })
     }

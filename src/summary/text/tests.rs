@@ -118,10 +118,16 @@ fn a_run_without_a_call_is_one_line_with_a_remedy() {
         };
         render(&collector.report(told), UNIX_EPOCH)
     };
-    for (scope, remedy) in [("proxy", "--scope namespace"), ("namespace", "port or proxy")] {
+    for (scope, remedy) in [
+        ("proxy", "--scope namespace"),
+        ("namespace", "port or proxy"),
+    ] {
         let text = render(&collector, scope);
         assert_eq!(text.lines().count(), 1, "{text}");
-        assert!(text.contains("no call of a model was seen") && text.contains(remedy), "{text}");
+        assert!(
+            text.contains("no call of a model was seen") && text.contains(remedy),
+            "{text}"
+        );
     }
     collector.receive(&Fact::CertificateRejected(host("api.example.com")));
     assert!(render(&collector, "proxy").contains("api.example.com"));

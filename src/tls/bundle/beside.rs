@@ -39,7 +39,9 @@ pub fn environment_beside(
         if !copies.contains_key(&theirs) {
             match joined(&theirs, &bundle.ca_only) {
                 Ok(text) => {
-                    let copy = bundle.all.with_extension(format!("{}.pem", copies.len() + 1));
+                    let copy = bundle
+                        .all
+                        .with_extension(format!("{}.pem", copies.len() + 1));
                     let folder = copy.parent().unwrap_or(Path::new("/"));
                     replace(folder, &copy, &text)?;
                     copies.insert(theirs.clone(), copy);
@@ -94,7 +96,10 @@ mod tests {
         let variables: BTreeMap<_, _> = beside.variables.into_iter().collect();
         let corp = &variables["GIT_SSL_CAINFO"];
         assert_eq!(fs::read_to_string(corp).unwrap(), "CORP\nOURS\n");
-        assert_eq!(&variables["NODE_EXTRA_CA_CERTS"], corp, "one copy of each file");
+        assert_eq!(
+            &variables["NODE_EXTRA_CA_CERTS"], corp,
+            "one copy of each file"
+        );
         assert_eq!(fs::read_to_string(at("corp.pem")).unwrap(), "CORP");
         assert_eq!(variables["SSL_CERT_FILE"], bundle.all);
         assert_eq!(variables["CURL_CA_BUNDLE"], bundle.all);

@@ -16,7 +16,10 @@ impl ClientKind {
     /// The kind that the offers tell: ciphers, signatures, groups and application protocols. Values
     /// that a client draws anew for each connection (GREASE) are left out.
     pub(super) fn of(hello: &ClientHello<'_>) -> Self {
-        let ciphers = hello.cipher_suites().iter().map(|&cipher| u16::from(cipher));
+        let ciphers = hello
+            .cipher_suites()
+            .iter()
+            .map(|&cipher| u16::from(cipher));
         let signatures = hello.signature_schemes().iter();
         let groups = hello.named_groups().into_iter().flatten();
         let offers = [

@@ -227,7 +227,10 @@ async fn oddities_that_are_no_faults_are_read() {
         has_encrypted_hello: true,
         client: ClientKind::UNKNOWN,
     };
-    assert_eq!(of_anyone(read(&handmade(grease)).await.expect("GREASE")), odd);
+    assert_eq!(
+        of_anyone(read(&handmade(grease)).await.expect("GREASE")),
+        odd
+    );
     let scattered: Vec<u8> = handmade(grease)[5..].chunks(3).flat_map(record).collect();
     assert_eq!(
         of_anyone(read(&scattered).await.expect("GREASE")),
