@@ -196,6 +196,7 @@ fn relay(
             intercept,
             resolve,
             timeouts: Timeouts::default(),
+            ..relay::Config::default()
         },
         connect_request: Duration::from_secs(10),
         allow_private_networks: false,

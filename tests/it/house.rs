@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms by rank, as the table in `src/lib.rs` has them.
-const RANKS: [(&str, u8); 17] = [
+const RANKS: [(&str, u8); 18] = [
     ("record", 0),
     ("capture", 1),
     ("demo", 1),
@@ -20,6 +20,7 @@ const RANKS: [(&str, u8); 17] = [
     ("export", 4),
     ("ledger", 4),
     ("launch", 4),
+    ("summary", 4),
     ("web", 5),
     ("config", 6),
     ("app", 7),

@@ -9,7 +9,7 @@ use gravimeter::app::Traffic;
 use gravimeter::capture::{Door, OriginalDst, Owners, listener};
 use gravimeter::record::{Disposition, Fact, Host, HostPattern};
 use gravimeter::relay::timeouts::Timeouts;
-use gravimeter::relay::{self, Shutdown};
+use gravimeter::relay::{self, Shutdown, Untrusting};
 use gravimeter::tls::authority::Authority;
 use gravimeter::tls::leaf::Leaves;
 use gravimeter::tls::upstream::{self, Upstream};
@@ -39,6 +39,8 @@ pub struct HouseOptions {
     pub dial: Option<SocketAddr>,
     /// Whether the observer keeps all bytes.
     pub keep: bool,
+    /// What happens to agents that do not trust the house's CA.
+    pub untrusting: Untrusting,
 }
 
 impl Default for HouseOptions {
@@ -53,6 +55,7 @@ impl Default for HouseOptions {
             trusted: true,
             dial: None,
             keep: true,
+            untrusting: Untrusting::default(),
         }
     }
 }
@@ -65,6 +68,8 @@ pub struct House {
     pub facts: Arc<Facts>,
     pub provider: Provider,
     pub agent: Agent,
+    /// The root of the provider's certificate.
+    pub provider_root: String,
     pub shutdown: Shutdown,
     pub tasks: TaskTracker,
     pub busy: Arc<Mutex<bool>>,
@@ -115,6 +120,7 @@ impl House {
             relay: relay::Config {
                 intercept,
                 resolve,
+                untrusting: options.untrusting,
                 timeouts: options.timeouts,
             },
             connect_request: options.connect_request,
@@ -139,6 +145,7 @@ impl House {
             facts,
             provider,
             agent: Agent::new(authority.certificate_pem(), &options.agent_alpn),
+            provider_root: pki.root_pem().to_owned(),
             shutdown,
             tasks,
             busy,

@@ -12,6 +12,7 @@ pub mod house;
 pub mod pki;
 pub mod prometheus;
 pub mod provider;
+pub mod pty;
 pub mod upstream;
 pub mod views;
 
