@@ -19,6 +19,7 @@ mod otel;
 mod places;
 mod prices;
 mod raw;
+mod run;
 mod source;
 mod texts;
 mod value;

@@ -384,10 +384,8 @@ impl LiveCall {
 }
 
 /// The memory of an exchange besides the windows of its decoders, in bytes: some 2 KiB, and up to 6
-/// more for the shape of its documents. It is limited because an agent can open thousands of
-/// exchanges with as many bytes as an answer has.
+/// more for the shape of its documents. An agent can open thousands of them with few bytes.
 pub(super) const EXCHANGE_BYTES: usize = 8 << 10;
 
-/// The number of the next call, from 1: unique in the process, so that what is learned later finds
-/// its call.
+/// The number of the next call, from 1, unique in the process: later facts refer to a call by it.
 static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);

@@ -197,6 +197,15 @@ impl Ledger {
         self.grouped(By::Model, Timestamp::now())
     }
 
+    /// Why nothing is kept in the file, where it was meant to be.
+    #[must_use]
+    pub fn unavailable(&self) -> Option<&str> {
+        match &self.disk {
+            Some(disk) => disk.unavailable(),
+            None => Some("there is no memory for it"),
+        }
+    }
+
     /// Waits until everything that was seen before now is in the file, at most `limit`, and not at
     /// all while the file fails. Returns whether it is.
     pub fn settle(&self, limit: Duration) -> bool {

@@ -130,7 +130,7 @@ fn ms(begun: Instant) -> String {
     format!("{:.1} ms", begun.elapsed().as_secs_f64() * 1e3)
 }
 
-/// What the house says of one call.
+/// What Gravimeter says of one call.
 fn facts(number: u64, started_at: SystemTime) -> [Fact; 3] {
     let provider = if number.is_multiple_of(10) {
         Provider::Gemini

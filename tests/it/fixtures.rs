@@ -1,4 +1,4 @@
-//! Every recorded exchange, replayed on sockets through the whole house: metrics and `/v1/usage`
+//! Every recorded exchange, replayed on sockets through the whole program: metrics and `/v1/usage`
 //! say what its `call.json` says.
 
 use std::collections::BTreeMap;
@@ -138,7 +138,7 @@ fn complete(expected: &mut Value, more: &Value) {
     }
 }
 
-/// A house for one host, with a provider of the test behind it.
+/// A Gravimeter for one host, with a provider of the test behind it.
 pub struct Stage {
     pub app: App,
     provider: Provider,
@@ -170,7 +170,7 @@ impl Stage {
         );
         let app = App::start(config, Surroundings::default())
             .await
-            .expect("a house");
+            .expect("a running Gravimeter");
         let root = fs::read_to_string(state.path().join("ca/ca.pem")).expect("a CA");
         Self {
             app,

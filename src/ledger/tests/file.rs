@@ -1063,7 +1063,7 @@ fn the_rows_are_the_same_however_the_entries_come_in_batches() {
 #[test]
 fn what_cannot_be_written_before_the_end_is_counted() {
     let stage = Stage::new();
-    let place = Place::take(&stage.path()).unwrap();
+    let place = Place::take(&stage.path(), Duration::ZERO).unwrap();
     let (connection, identity) = place.open().unwrap();
     let boot = Boot::next(&connection, now()).unwrap();
     // SQLite says of a file that may not grow what it says of a full disk.

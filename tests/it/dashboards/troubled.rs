@@ -1,4 +1,4 @@
-//! A second exporter, made of the house's own parts, whose facts are the test's: troubles that
+//! A second exporter, made of Gravimeter's own parts, whose facts are the test's: troubles that
 //! would take root, hours or a broken provider.
 
 use std::net::SocketAddr;
