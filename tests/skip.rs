@@ -27,6 +27,11 @@ pub(crate) const MAY_SKIP: &[(&str, Condition, &str)] = &[
         "they change rules, users and mounts in namespaces",
     ),
     (
+        "clients *",
+        Condition::NoPrivileges,
+        "they change rules, users and mounts in namespaces",
+    ),
+    (
         "it deploy::containers::the_sidecar_runs_with_what_its_pod_gives_it",
         Condition::NoPrivileges,
         "becomes another user",

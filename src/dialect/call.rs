@@ -20,7 +20,7 @@ use crate::observe::Connection;
 use crate::observe::exchange::{Exchange, ExchangeEnd, RequestHead, ResponseHead};
 use crate::observe::memory::Share;
 use crate::record::{
-    Call, CallIds, CallStarted, ContentChunks, Correlation, Fact, ModalitySplits, Model,
+    Call, CallIds, CallStarted, ContentChunks, Correlation, Cost, Fact, ModalitySplits, Model,
     ObserverFailure, Operation, Record, Reported, Timing, TokenUsage, TraceParent, UsageTotal,
 };
 
@@ -57,7 +57,7 @@ impl Exchange for LiveCall {
     fn response_head(&mut self, head: &ResponseHead, at: Instant) {
         self.answer(Some(head.status), head, at);
         let limits = limits::of_head(head, self.connection.wall_clock(at));
-        self.state_limits(limits, Some(head.status));
+        self.record_limits(limits, Some(head.status));
     }
 
     fn response_body(&mut self, bytes: &[u8], at: Instant) {
@@ -177,8 +177,8 @@ impl LiveCall {
         named.cloned().unwrap_or_else(Model::unknown)
     }
 
-    /// States what is left of limits.
-    fn state_limits(&self, limits: Vec<Limit>, status: Option<u16>) {
+    /// Records what is left of limits.
+    fn record_limits(&self, limits: Vec<Limit>, status: Option<u16>) {
         if limits.is_empty() {
             return;
         }
@@ -217,7 +217,7 @@ impl LiveCall {
         }
         let mut said = self.said();
         let call = self.call(end, failure.is_some(), &said);
-        self.state_limits(std::mem::take(&mut said.limits), call.status);
+        self.record_limits(std::mem::take(&mut said.limits), call.status);
         if let Some(quota) = limits::used_up(&call, &said) {
             self.record.record(Fact::Quota(quota));
         }
@@ -304,8 +304,8 @@ impl LiveCall {
     }
 
     /// The part of the exchange that another model answered, as a call of its own: its tokens have
-    /// another price, and its times are those of the whole. What the provider reports beside tokens
-    /// is of the whole, and stays with the call.
+    /// another price, and its times are those of the whole. A cost that the provider reports is of
+    /// the whole, so this part adds nothing to it.
     fn part_of(&self, call: &Call, model: Model, usage: TokenUsage) -> Call {
         Call {
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
@@ -315,7 +315,12 @@ impl LiveCall {
             usage,
             modalities: ModalitySplits::default(),
             finish_reason: None,
-            reported: Reported::default(),
+            reported: Reported {
+                cost: call.reported.cost.map(|_| Cost::default()),
+                service_tier: call.reported.service_tier,
+                inference_geo: call.reported.inference_geo.clone(),
+                ..Reported::default()
+            },
             setup: None,
             timing: Timing {
                 time_to_first_chunk: None,

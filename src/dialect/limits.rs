@@ -26,6 +26,35 @@ impl HeadLimits {
     };
 }
 
+/// The header fields of one limit of an API key, which holds for the model that is asked.
+pub(super) struct KeyLimit {
+    /// What it is counted over.
+    pub(super) window: QuotaWindow,
+    /// A number of requests or tokens.
+    pub(super) limit: &'static str,
+    /// As many of them are left.
+    pub(super) remaining: &'static str,
+    /// When it is full again, in a form of the provider's own.
+    pub(super) reset: &'static str,
+}
+
+impl KeyLimit {
+    /// The limit, where a head has both numbers.
+    pub(super) fn read(
+        &self,
+        head: &ResponseHead,
+        reset: impl Fn(&str) -> Option<SystemTime>,
+    ) -> Option<Limit> {
+        let field = |name| head.fields.get(name);
+        Some(Limit {
+            scope: Scope::Model,
+            window: self.window,
+            remaining: ratio(field(self.remaining), field(self.limit))?,
+            resets_at: field(self.reset).and_then(reset),
+        })
+    }
+}
+
 /// What is left of one limit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Limit {
@@ -102,7 +131,7 @@ const TOO_MANY_REQUESTS: u16 = 429;
 
 /// The part that is left of a limit which counts something: `None` where a number is missing, or
 /// the limit is nothing.
-pub(super) fn ratio(remaining: Option<&str>, limit: Option<&str>) -> Option<f64> {
+fn ratio(remaining: Option<&str>, limit: Option<&str>) -> Option<f64> {
     let limit = number(limit?).filter(|limit| *limit > 0.0)?;
     Some((number(remaining?)? / limit).clamp(0.0, 1.0))
 }
@@ -117,9 +146,9 @@ pub(super) fn number(text: &str) -> Option<f64> {
     text.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
-/// The limits that a response with these header fields tells of at the Unix epoch, in short.
+/// The limits of a response with these header fields that came at the Unix epoch, a line for each.
 #[cfg(test)]
-pub(super) fn told(of: HeadLimits, fields: &[(&'static str, &str)]) -> Vec<String> {
+pub(super) fn shown(of: HeadLimits, fields: &[(&'static str, &str)]) -> Vec<String> {
     use crate::observe::exchange::Fields;
     use crate::record::Label as _;
 
@@ -135,7 +164,7 @@ pub(super) fn told(of: HeadLimits, fields: &[(&'static str, &str)]) -> Vec<Strin
         },
     };
     let limits = (of.read)(&head, SystemTime::UNIX_EPOCH);
-    let shown = limits.into_iter().map(|limit| {
+    let lines = limits.into_iter().map(|limit| {
         let resets_at = limit.resets_at.map_or_else(String::new, |at| {
             let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap();
             format!(" {}", since.as_secs_f64())
@@ -143,7 +172,7 @@ pub(super) fn told(of: HeadLimits, fields: &[(&'static str, &str)]) -> Vec<Strin
         let (window, remaining) = (limit.window.as_str(), limit.remaining);
         format!("{:?} {window} {remaining}{resets_at}", limit.scope)
     });
-    shown.collect()
+    lines.collect()
 }
 
 #[cfg(test)]

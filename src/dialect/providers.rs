@@ -28,7 +28,7 @@ pub(super) fn provider_of(host: &Host) -> Option<Provider> {
 }
 
 /// Hosts by their whole names.
-const EXACT: [(&str, Provider); 21] = [
+const EXACT: [(&str, Provider); 26] = [
     ("ae.api.openai.com", Provider::OpenAi),
     ("api.anthropic.com", Provider::Anthropic),
     ("api.business.githubcopilot.com", Provider::Copilot),
@@ -43,9 +43,14 @@ const EXACT: [(&str, Provider); 21] = [
     ("api.openai.com", Provider::OpenAi),
     ("api.x.ai", Provider::XAi),
     ("api.z.ai", Provider::ZAi),
+    ("au.api.openai.com", Provider::OpenAi),
     ("chatgpt.com", Provider::OpenAi),
     ("codestral.mistral.ai", Provider::Mistral),
     ("eu.api.openai.com", Provider::OpenAi),
+    ("gov.api.openai.com", Provider::OpenAi),
+    ("gov.chatgpt.com", Provider::OpenAi),
+    ("in.api.openai.com", Provider::OpenAi),
+    ("jp.api.openai.com", Provider::OpenAi),
     ("open.bigmodel.cn", Provider::ZAi),
     ("openrouter.ai", Provider::OpenRouter),
     ("us.api.openai.com", Provider::OpenAi),

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use gravimeter::app::{App, Surroundings};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
 
@@ -52,9 +53,19 @@ struct Case {
     host: String,
     request: Vec<u8>,
     response: Vec<u8>,
+    /// Who sends how many bytes before the other end goes on.
+    turns: Vec<Turn>,
     expected: Value,
     /// What is told besides calls, where `more.json` says so.
     more: Value,
+}
+
+/// As many bytes of one of the two recordings.
+#[derive(Debug, Clone, Copy, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Turn {
+    Request(usize),
+    Response(usize),
 }
 
 impl Case {
@@ -79,11 +90,17 @@ impl Case {
             more.map(|text| serde_json::from_slice(&text).expect("more.json"));
         let more = more.unwrap_or_default();
         complete(&mut expected, &more);
+        let response = file("response.http");
+        let turns = fs::read(folder.join("turns.json")).map_or_else(
+            |_| vec![Turn::Request(request.len()), Turn::Response(response.len())],
+            |turns| serde_json::from_slice(&turns).expect("turns.json"),
+        );
         Self {
             name,
             host,
             request,
-            response: file("response.http"),
+            response,
+            turns,
             expected,
             more,
         }
@@ -194,15 +211,28 @@ impl Stage {
         (agent.expect("trust"), provider.expect("trust"))
     }
 
-    /// Both recordings in pieces; then the provider breaks off, as at the end of the recordings.
+    /// Both recordings in pieces, by turns; then the provider breaks off, as at the end of the
+    /// recordings.
     async fn replay(&self, case: &Case, sizes: &[usize]) {
         let (mut agent, mut provider) = self.pair(&case.host).await;
-        let sent = read_some(&mut provider, case.request.len());
-        let ((), sent) = tokio::join!(write_pieces(&mut agent, &case.request, sizes, false), sent);
-        assert_eq!(sent, case.request, "{}", case.name);
-        write_pieces(&mut provider, &case.response, sizes, false).await;
+        let (mut request, mut response) = (&case.request[..], &case.response[..]);
+        for turn in &case.turns {
+            match *turn {
+                Turn::Request(count) => {
+                    let bytes;
+                    (bytes, request) = request.split_at(count);
+                    pass(&mut agent, &mut provider, bytes, sizes, &case.name).await;
+                }
+                Turn::Response(count) => {
+                    let bytes;
+                    (bytes, response) = response.split_at(count);
+                    pass(&mut provider, &mut agent, bytes, sizes, &case.name).await;
+                }
+            }
+        }
+        assert!(request.is_empty() && response.is_empty(), "{}", case.name);
         drop(provider);
-        assert_eq!(read_all(&mut agent).await.0, case.response, "{}", case.name);
+        assert!(read_all(&mut agent).await.0.is_empty(), "{}", case.name);
         drop(agent);
         let web = self.app.addresses().exporter().expect("an exporter");
         until(async || {
@@ -218,6 +248,19 @@ impl Stage {
         })
         .await;
     }
+}
+
+/// Bytes from one end to the other, in pieces.
+async fn pass(
+    from: &mut (impl AsyncWrite + Unpin),
+    to: &mut (impl AsyncRead + Unpin),
+    bytes: &[u8],
+    sizes: &[usize],
+    name: &str,
+) {
+    let written = write_pieces(from, bytes, sizes, false);
+    let ((), read) = tokio::join!(written, read_some(to, bytes.len()));
+    assert_eq!(read, bytes, "{name}");
 }
 
 /// A member of a call as the label under which it is exported.
@@ -459,7 +502,7 @@ async fn replay_all(dialect: &str) {
         .filter(|path| path.is_dir())
         .collect();
     folders.sort();
-    assert!(folders.len() > 30, "the fixtures are there");
+    assert!(folders.len() > 15, "the fixtures are there");
     for (number, folder) in folders.iter().enumerate() {
         let case = Case::read(folder);
         let stage = Stage::set(&case.host).await;
@@ -486,4 +529,19 @@ async fn every_fixture_of_anthropic_is_counted_as_its_call() {
 #[tokio::test]
 async fn every_fixture_of_openai_is_counted_as_its_call() {
     replay_all("openai").await;
+}
+
+#[tokio::test]
+async fn every_fixture_of_bedrock_is_counted_as_its_call() {
+    replay_all("bedrock").await;
+}
+
+#[tokio::test]
+async fn every_fixture_of_ollama_is_counted_as_its_call() {
+    replay_all("ollama").await;
+}
+
+#[tokio::test]
+async fn every_fixture_of_a_websocket_is_counted_as_its_calls() {
+    replay_all("websocket").await;
 }

@@ -406,7 +406,7 @@ fn log_lines_hold_no_value_in_rusts_own_form() {
 const TIMES: [&str; 2] = ["?pause", "?self.drain"];
 
 /// `docs/reliability.md`: each promise names its tests, as `it module::test`, `lib ...`, `netns
-/// ...` or `soak ...`.
+/// ...`, `clients ...` or `soak ...`.
 #[test]
 fn every_promise_is_proven_by_tests_that_exist() {
     let page = fs::read_to_string(repository().join("docs/reliability.md")).expect("the page");
@@ -454,7 +454,7 @@ fn repository() -> PathBuf {
 }
 
 fn is_test_name(text: &str) -> bool {
-    ["it ", "lib ", "netns ", "soak "]
+    ["clients ", "it ", "lib ", "netns ", "soak "]
         .iter()
         .any(|binary| text.starts_with(binary))
         && text.contains("::")
@@ -480,8 +480,8 @@ fn is_a_test(name: &str) -> bool {
     let text = read(module)
         .or_else(|| read(module.strip_suffix("::tests")?))
         .unwrap_or_default();
-    // Those of the other binary are functions that its table names.
-    if binary == "netns" {
+    // Those of the other binaries are functions that their tables name.
+    if ["clients", "netns"].contains(&binary) {
         text.contains(&format!("fn {test}("))
     } else {
         tests_in(&text).any(|found| found == test)
@@ -510,7 +510,7 @@ fn every_test_that_may_be_skipped_exists() {
         .expect("UTF-8 source");
     for (name, _, reason) in crate::skip::MAY_SKIP {
         let exists = match name.split_once("::") {
-            None => ["netns *", "bench peers"].contains(name),
+            None => ["bench peers", "clients *", "netns *"].contains(name),
             Some(("bench peers", contestant)) => peers.contains(&format!("=> \"{contestant}\"")),
             Some(_) => is_a_test(name),
         };

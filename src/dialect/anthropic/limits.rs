@@ -7,7 +7,7 @@
 use std::time::SystemTime;
 
 use super::refusal::{RESET, STATUS};
-use crate::dialect::limits::{HeadLimits, Limit, Scope, left, number, ratio};
+use crate::dialect::limits::{HeadLimits, KeyLimit, Limit, Scope, left, number};
 use crate::dialect::times::{timestamp, unix_time};
 use crate::observe::exchange::ResponseHead;
 use crate::record::QuotaWindow;
@@ -39,17 +39,6 @@ pub(super) const LIMITS: HeadLimits = HeadLimits {
     read,
 };
 
-/// One limit of an API key.
-struct OfKey {
-    window: QuotaWindow,
-    /// A number of requests or tokens.
-    limit: &'static str,
-    /// As many of them are left.
-    remaining: &'static str,
-    /// In RFC 3339.
-    reset: &'static str,
-}
-
 /// One limit of a subscription.
 struct OfPlan {
     window: QuotaWindow,
@@ -61,7 +50,7 @@ struct OfPlan {
 
 macro_rules! of_key {
     ($window:ident, $name:literal) => {
-        OfKey {
+        KeyLimit {
             window: QuotaWindow::$window,
             limit: concat!("anthropic-ratelimit-", $name, "-limit"),
             remaining: concat!("anthropic-ratelimit-", $name, "-remaining"),
@@ -80,10 +69,10 @@ macro_rules! of_plan {
     };
 }
 
-const REQUESTS: OfKey = of_key!(Requests, "requests");
-const TOKENS: OfKey = of_key!(Tokens, "tokens");
-const INPUT_TOKENS: OfKey = of_key!(InputTokens, "input-tokens");
-const OUTPUT_TOKENS: OfKey = of_key!(OutputTokens, "output-tokens");
+const REQUESTS: KeyLimit = of_key!(Requests, "requests");
+const TOKENS: KeyLimit = of_key!(Tokens, "tokens");
+const INPUT_TOKENS: KeyLimit = of_key!(InputTokens, "input-tokens");
+const OUTPUT_TOKENS: KeyLimit = of_key!(OutputTokens, "output-tokens");
 
 const FIVE_HOURS: OfPlan = of_plan!(FiveHours, "5h");
 const SEVEN_DAYS: OfPlan = of_plan!(SevenDays, "7d");
@@ -94,14 +83,9 @@ const CLAIM: &str = "anthropic-ratelimit-unified-representative-claim";
 
 fn read(head: &ResponseHead, _: SystemTime) -> Vec<Limit> {
     let field = |name| head.fields.get(name);
-    let of_key = [REQUESTS, TOKENS, INPUT_TOKENS, OUTPUT_TOKENS].map(|of_key| {
-        Some(Limit {
-            scope: Scope::Model,
-            window: of_key.window,
-            remaining: ratio(field(of_key.remaining), field(of_key.limit))?,
-            resets_at: field(of_key.reset).and_then(timestamp),
-        })
-    });
+    let of_key = [REQUESTS, TOKENS, INPUT_TOKENS, OUTPUT_TOKENS];
+    // In RFC 3339.
+    let of_key = of_key.map(|limit| limit.read(head, timestamp));
     let of_plan = [FIVE_HOURS, SEVEN_DAYS, OVERAGE].map(|of_plan| {
         Some(Limit {
             scope: Scope::Account,
@@ -134,12 +118,12 @@ fn of_class(head: &ResponseHead) -> Option<Limit> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::limits::told;
+    use crate::dialect::limits::shown;
 
     #[test]
     fn the_weekly_limit_of_a_class_of_models_is_told_of_once_it_is_used_up() {
         let of = |status: &str, claim: &str| {
-            told(LIMITS, &[(STATUS, status), (RESET, "60"), (CLAIM, claim)])
+            shown(LIMITS, &[(STATUS, status), (RESET, "60"), (CLAIM, claim)])
         };
         assert_eq!(of("rejected", "seven_day_opus"), ["Account 7d_opus 0 60"]);
         assert_eq!(
@@ -152,17 +136,17 @@ mod tests {
 
     #[test]
     fn what_is_spent_beyond_the_plan_has_a_limit_of_its_own() {
-        let overage = told(
+        let overage = shown(
             LIMITS,
             &[(OVERAGE.utilization, "0.25"), (OVERAGE.reset, "7")],
         );
         assert_eq!(overage, ["Account overage 0.75 7"]);
-        assert_eq!(told(LIMITS, &[(OVERAGE.reset, "7")]), [""; 0]);
+        assert_eq!(shown(LIMITS, &[(OVERAGE.reset, "7")]), [""; 0]);
         assert_eq!(
-            told(LIMITS, &[(FIVE_HOURS.utilization, "1.5")]),
+            shown(LIMITS, &[(FIVE_HOURS.utilization, "1.5")]),
             ["Account 5h 0"],
             "more than everything is used"
         );
-        assert_eq!(told(LIMITS, &[(TOKENS.remaining, "7")]), [""; 0]);
+        assert_eq!(shown(LIMITS, &[(TOKENS.remaining, "7")]), [""; 0]);
     }
 }

@@ -4,6 +4,7 @@
 //! Sources: anthropics/anthropic-sdk-python `src/anthropic/types` and `lib`, and the API reference.
 
 mod answer;
+mod hosts;
 mod limits;
 mod paths;
 mod refusal;
@@ -21,7 +22,7 @@ pub(super) use paths::{Field, table};
 pub(super) use request::MessageRequest;
 
 pub(super) const DIALECT: Dialect = Dialect {
-    hosts: &["api.anthropic.com"],
+    hosts: hosts::HOSTS,
     listed: Listed {
         fields: &[request::SESSION, OVERAGE_IN_USE],
         query: &[],

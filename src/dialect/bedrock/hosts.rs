@@ -4,12 +4,15 @@
 //! CA sign for everything below `amazonaws.com`, because a certificate's name constraints know
 //! domains and no patterns.
 
-/// The endpoint of Bedrock Runtime in each region that has one, and those for FIPS 140.
+/// The endpoint of Bedrock Runtime in each region that has one, and those for FIPS 140; in the same
+/// regions those of Bedrock Mantle, which serve Anthropic's and OpenAI's forms. Not every region has
+/// that, too; a name that does not exist costs nothing.
 ///
 /// Sources: "Regional availability by endpoints" in the user guide of Amazon Bedrock
 /// (docs.aws.amazon.com/bedrock/latest/userguide/endpoints-region-availability.html), and "Amazon
 /// Bedrock endpoints and quotas" in the AWS General Reference
-/// (docs.aws.amazon.com/general/latest/gr/bedrock.html).
+/// (docs.aws.amazon.com/general/latest/gr/bedrock.html); anthropics/anthropic-sdk-python
+/// `src/anthropic/lib/bedrock/_mantle.py`.
 pub(super) const HOSTS: &[&str] = &[
     "bedrock-runtime.af-south-1.amazonaws.com",
     "bedrock-runtime.ap-east-2.amazonaws.com",
@@ -53,4 +56,39 @@ pub(super) const HOSTS: &[&str] = &[
     "bedrock-runtime-fips.us-gov-west-1.amazonaws.com",
     "bedrock-runtime-fips.us-west-1.amazonaws.com",
     "bedrock-runtime-fips.us-west-2.amazonaws.com",
+    "bedrock-mantle.af-south-1.api.aws",
+    "bedrock-mantle.ap-east-2.api.aws",
+    "bedrock-mantle.ap-northeast-1.api.aws",
+    "bedrock-mantle.ap-northeast-2.api.aws",
+    "bedrock-mantle.ap-northeast-3.api.aws",
+    "bedrock-mantle.ap-south-1.api.aws",
+    "bedrock-mantle.ap-south-2.api.aws",
+    "bedrock-mantle.ap-southeast-1.api.aws",
+    "bedrock-mantle.ap-southeast-2.api.aws",
+    "bedrock-mantle.ap-southeast-3.api.aws",
+    "bedrock-mantle.ap-southeast-4.api.aws",
+    "bedrock-mantle.ap-southeast-5.api.aws",
+    "bedrock-mantle.ap-southeast-6.api.aws",
+    "bedrock-mantle.ap-southeast-7.api.aws",
+    "bedrock-mantle.ca-central-1.api.aws",
+    "bedrock-mantle.ca-west-1.api.aws",
+    "bedrock-mantle.eu-central-1.api.aws",
+    "bedrock-mantle.eu-central-2.api.aws",
+    "bedrock-mantle.eu-north-1.api.aws",
+    "bedrock-mantle.eu-south-1.api.aws",
+    "bedrock-mantle.eu-south-2.api.aws",
+    "bedrock-mantle.eu-west-1.api.aws",
+    "bedrock-mantle.eu-west-2.api.aws",
+    "bedrock-mantle.eu-west-3.api.aws",
+    "bedrock-mantle.il-central-1.api.aws",
+    "bedrock-mantle.me-central-1.api.aws",
+    "bedrock-mantle.me-south-1.api.aws",
+    "bedrock-mantle.mx-central-1.api.aws",
+    "bedrock-mantle.sa-east-1.api.aws",
+    "bedrock-mantle.us-east-1.api.aws",
+    "bedrock-mantle.us-east-2.api.aws",
+    "bedrock-mantle.us-gov-east-1.api.aws",
+    "bedrock-mantle.us-gov-west-1.api.aws",
+    "bedrock-mantle.us-west-1.api.aws",
+    "bedrock-mantle.us-west-2.api.aws",
 ];

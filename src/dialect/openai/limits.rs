@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use percent_encoding::percent_decode_str;
 
-use crate::dialect::limits::{HeadLimits, Limit, Scope, left, number, ratio};
+use crate::dialect::limits::{HeadLimits, KeyLimit, Limit, Scope, left, number};
 use crate::dialect::times::{duration, timestamp, unix_time};
 use crate::observe::exchange::ResponseHead;
 use crate::observe::json::Value;
@@ -37,25 +37,14 @@ pub(super) const LIMITS: HeadLimits = HeadLimits {
     read,
 };
 
-/// One limit of an API key, which holds for the model that is asked.
-struct OfKey {
-    window: QuotaWindow,
-    /// A number of requests or tokens.
-    limit: &'static str,
-    /// As many of them are left.
-    remaining: &'static str,
-    /// A duration from now on.
-    reset: &'static str,
-}
-
-const REQUESTS: OfKey = OfKey {
+const REQUESTS: KeyLimit = KeyLimit {
     window: QuotaWindow::Requests,
     limit: "x-ratelimit-limit-requests",
     remaining: "x-ratelimit-remaining-requests",
     reset: "x-ratelimit-reset-requests",
 };
 
-const TOKENS: OfKey = OfKey {
+const TOKENS: KeyLimit = KeyLimit {
     window: QuotaWindow::Tokens,
     limit: "x-ratelimit-limit-tokens",
     remaining: "x-ratelimit-remaining-tokens",
@@ -105,16 +94,9 @@ const COPILOT: [(&str, QuotaWindow); 5] = [
 
 fn read(head: &ResponseHead, now: SystemTime) -> Vec<Limit> {
     let field = |name| head.fields.get(name);
-    let of_key = [REQUESTS, TOKENS].map(|of_key| {
-        Some(Limit {
-            scope: Scope::Model,
-            window: of_key.window,
-            remaining: ratio(field(of_key.remaining), field(of_key.limit))?,
-            resets_at: field(of_key.reset)
-                .and_then(duration)
-                .and_then(|after| now.checked_add(after)),
-        })
-    });
+    // A duration from now on.
+    let reset = |text: &str| now.checked_add(duration(text)?);
+    let of_key = [REQUESTS, TOKENS].map(|limit| limit.read(head, reset));
     let of_plan = [PRIMARY, SECONDARY].map(|of_plan| {
         let mut window = PlanWindow::default();
         for (part, name) in [
@@ -198,12 +180,12 @@ fn copilot(text: &str, window: QuotaWindow) -> Option<Limit> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::limits::told;
+    use crate::dialect::limits::shown;
 
     #[test]
     fn the_minutes_name_the_window_of_a_plan() {
         let of = |minutes: &str| {
-            told(
+            shown(
                 LIMITS,
                 &[(PRIMARY.used, "41.5"), (PRIMARY.minutes, minutes)],
             )
@@ -214,13 +196,13 @@ mod tests {
         assert_eq!(of("17"), ["Account unspecified 0.585"]);
         assert_eq!(of("soon"), ["Account unspecified 0.585"]);
         let without_use = [(SECONDARY.minutes, "300"), (SECONDARY.reset, "7")];
-        assert_eq!(told(LIMITS, &without_use), [""; 0]);
+        assert_eq!(shown(LIMITS, &without_use), [""; 0]);
     }
 
     #[test]
     fn a_limit_of_a_key_is_full_again_after_a_while() {
         let of = |reset: &str| {
-            told(
+            shown(
                 LIMITS,
                 &[
                     (TOKENS.limit, "8"),
@@ -238,7 +220,7 @@ mod tests {
 
     #[test]
     fn what_copilot_does_not_limit_is_no_limit() {
-        let of = |text: &str| told(LIMITS, &[(COPILOT[4].0, text)]);
+        let of = |text: &str| shown(LIMITS, &[(COPILOT[4].0, text)]);
         assert_eq!(
             of("ent=300&rem=88.5&rst=1970-01-01T00%3A00%3A09Z&ov=0.0"),
             ["Account weekly 0.885 9"]

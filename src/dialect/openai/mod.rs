@@ -31,7 +31,12 @@ pub(super) const DIALECT: Dialect = Dialect {
         "us.api.openai.com",
         "eu.api.openai.com",
         "ae.api.openai.com",
-        CHATGPT,
+        "au.api.openai.com",
+        "in.api.openai.com",
+        "jp.api.openai.com",
+        "gov.api.openai.com",
+        CHATGPT[0],
+        CHATGPT[1],
         "api.githubcopilot.com",
         "api.individual.githubcopilot.com",
         "api.business.githubcopilot.com",
@@ -70,8 +75,8 @@ const LISTED: &[&str] = &[
     EXTENSIONS,
 ];
 
-/// The host of people's own conversations with ChatGPT, and of Codex for those who log in there.
-const CHATGPT: &str = "chatgpt.com";
+/// The hosts of people's own conversations with ChatGPT, and of Codex for those who log in there.
+const CHATGPT: [&str; 2] = ["chatgpt.com", "gov.chatgpt.com"];
 
 /// The only paths of [`CHATGPT`] that are looked at.
 const CODEX: [&str; 2] = [
@@ -88,7 +93,7 @@ enum Form {
 
 /// Everything at ChatGPT but Codex is somebody's browser, and nobody else's business.
 fn is_private(host: &Host, head: &RequestHead) -> bool {
-    host.as_str() == CHATGPT && !CODEX.contains(&head.path.as_str())
+    CHATGPT.contains(&host.as_str()) && !CODEX.contains(&head.path.as_str())
 }
 
 /// Recognises a POST by the end of its path, whatever stands before it, and what asks for a WebSocket
@@ -102,7 +107,7 @@ fn recognise(host: &Host, head: &RequestHead) -> Option<Recognised> {
         operation,
         model: deployment(path).map(Model::from_wire),
         // Codex always asks for events, and ChatGPT does not label them.
-        expects_events: host.as_str() == CHATGPT && operation == Operation::Chat,
+        expects_events: CHATGPT.contains(&host.as_str()) && operation == Operation::Chat,
         request: |head, memory| json_request(head, memory, OpenAiRequest::default()),
         answer: match form {
             Form::Chat => |of| json_body(of, Completion::default()),
@@ -115,9 +120,7 @@ fn recognise(host: &Host, head: &RequestHead) -> Option<Recognised> {
         .is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket"));
     match head.method.as_str() {
         "POST" => Some(Recognised::Call(call)),
-        "GET" | "CONNECT"
-            if asks_for_socket && (operation, form) == (Operation::Chat, Form::Responses) =>
-        {
+        "GET" | "CONNECT" if asks_for_socket && path.ends_with("/responses") => {
             Some(Recognised::Session(CallHead {
                 request: |head, memory| json_request(head, memory, OpenAiRequest::over_socket()),
                 ..call
@@ -142,6 +145,8 @@ fn shape(path: &str) -> Option<(Operation, Form)> {
         ("engines", _, "completions") => None,
         (_, _, "completions") => Some((Operation::TextCompletion, Form::Chat)),
         (_, _, "embeddings") => Some((Operation::Embeddings, Form::Chat)),
+        // Questions about a text, all answered in one document. Google has another form for that.
+        (_, "v1", "decisions") => Some((Operation::Chat, Form::Responses)),
         (_, _, "responses") => Some((Operation::Chat, Form::Responses)),
         (_, "responses", "compact") => Some((Operation::Compact, Form::Responses)),
         (_, "responses", "input_tokens") => Some((Operation::CountTokens, Form::Responses)),

@@ -1,11 +1,12 @@
-//! The request: its model, and the conversation that Codex names in header fields.
+//! The request: its model, the conversation that Codex names in header fields, and whether it asks
+//! for that conversation to be shortened.
 
 use std::sync::LazyLock;
 
 use crate::dialect::request::{ReadRequest, id, model};
 use crate::observe::exchange::RequestHead;
 use crate::observe::json::{Paths, Value};
-use crate::record::{CallIds, CorrelationMethod, Id, Model};
+use crate::record::{CallIds, CorrelationMethod, Id, Model, Operation};
 
 /// The header fields in which Codex names its conversation, the most comprehensive first. It sends
 /// several of them, in both spellings.
@@ -17,6 +18,10 @@ pub(super) const CONVERSATION: [&str; 5] = [
     "conversation_id",
 ];
 
+/// The item of the input by which Codex asks for a compaction where it has no path of its own (seen
+/// of 0.171.0, `responses_compaction_v2`). Its answer stands in later inputs as a `compaction`.
+const COMPACTION_TRIGGER: &str = "compaction_trigger";
+
 /// Reads the body of a request, or a message of the agent over a socket.
 #[derive(Debug, Default)]
 pub(super) struct OpenAiRequest {
@@ -25,6 +30,8 @@ pub(super) struct OpenAiRequest {
     creates: bool,
     /// It asks for none but to warm up the cache.
     only_warms_up: bool,
+    /// It asks for a shorter conversation.
+    compacts: bool,
     model: Option<Model>,
     conversation: Option<Id>,
 }
@@ -46,6 +53,8 @@ pub(super) enum RequestField {
     Conversation,
     /// Whether anything is to be generated.
     Generate,
+    /// What kind of item a part of the input is.
+    InputType,
     Model,
     /// The kind of message.
     Type,
@@ -59,6 +68,7 @@ impl ReadRequest for OpenAiRequest {
             Paths::new([
                 ("client_metadata.session_id", RequestField::Conversation),
                 ("generate", RequestField::Generate),
+                ("input[].type", RequestField::InputType),
                 ("model", RequestField::Model),
                 ("type", RequestField::Type),
             ])
@@ -77,11 +87,20 @@ impl ReadRequest for OpenAiRequest {
                 self.conversation = id(value).or(self.conversation.take());
             }
             (RequestField::Generate, Value::Bool(false)) => self.only_warms_up = true,
+            (RequestField::InputType, Value::String { text, .. }) => {
+                self.compacts |= text == COMPACTION_TRIGGER;
+            }
             (RequestField::Model, _) => self.model = model(value),
             (RequestField::Type, Value::String { text, .. }) => {
                 self.creates = text == "response.create";
             }
-            (RequestField::Conversation | RequestField::Generate | RequestField::Type, _) => {}
+            (
+                RequestField::Conversation
+                | RequestField::Generate
+                | RequestField::InputType
+                | RequestField::Type,
+                _,
+            ) => {}
         }
     }
 
@@ -91,6 +110,10 @@ impl ReadRequest for OpenAiRequest {
 
     fn model(&self) -> Option<&Model> {
         self.model.as_ref()
+    }
+
+    fn operation(&self) -> Option<Operation> {
+        self.compacts.then_some(Operation::Compact)
     }
 
     fn ids(&self) -> CallIds {

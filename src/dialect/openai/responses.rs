@@ -43,6 +43,8 @@ struct Document {
     /// The HTTP status that such an event names.
     http_status: Option<u16>,
     has_content: bool,
+    /// It answers the questions of a decision, which has no status.
+    has_answers: bool,
 }
 
 /// What a document is.
@@ -78,6 +80,8 @@ impl Kind {
 /// What is read of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ResponseField {
+    /// One of the answers to the questions of a decision.
+    Answer,
     /// A value that is content by being there.
     Content,
     Count(Count),
@@ -120,6 +124,7 @@ static PATHS: LazyLock<Paths<ResponseField>> = LazyLock::new(|| {
             .chain(reports)
     });
     let others = [
+        ("answers[]", ResponseField::Answer),
         ("code", ResponseField::OwnCode),
         ("output[]", ResponseField::Content),
         ("type", ResponseField::Type),
@@ -163,11 +168,16 @@ const OF_RESPONSE: [(&str, ResponseField); 5] = [
 impl Document {
     fn take(&mut self, field: ResponseField, value: &Value<'_>) {
         match (field, value) {
+            (ResponseField::Answer, Value::Object) => {
+                self.has_content = true;
+                self.has_answers = true;
+            }
             (ResponseField::Content, Value::Object) => self.has_content = true,
             (ResponseField::Error, Value::Object | Value::String { .. }) => {
                 self.error.get_or_insert_default();
             }
-            (_, Value::End | Value::Null) | (ResponseField::Content | ResponseField::Error, _) => {}
+            (_, Value::End | Value::Null)
+            | (ResponseField::Answer | ResponseField::Content | ResponseField::Error, _) => {}
             (ResponseField::Count(count), _) => self.counts.take(count, value),
             (ResponseField::Detail(detail), _) => {
                 self.error.get_or_insert_default().take(detail, value)
@@ -210,7 +220,7 @@ impl Document {
     fn is_last(&self) -> bool {
         match self.kind {
             Kind::Failed | Kind::Last => true,
-            Kind::Whole => self.finish_reason().is_some() || self.has_failed(),
+            Kind::Whole => self.has_answers || self.finish_reason().is_some() || self.has_failed(),
             // Over a socket, where it stands for a whole response.
             Kind::Error => self.http_status.is_some(),
             Kind::Delta | Kind::Other => false,

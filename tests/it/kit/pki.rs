@@ -42,7 +42,7 @@ impl Pki {
 
     /// Writes a certificate for `host` and its key.
     pub fn write_identity(&self, host: &str, folder: &Path) -> (PathBuf, PathBuf) {
-        let (leaf, key) = self.leaf(host);
+        let (leaf, key) = self.leaf(&[host]);
         let paths = (folder.join("identity.pem"), folder.join("identity.key"));
         std::fs::write(&paths.0, leaf.pem()).expect("a writable folder");
         std::fs::write(&paths.1, key.serialize_pem()).expect("a writable folder");
@@ -51,7 +51,12 @@ impl Pki {
 
     /// A server with a certificate for `host`, that speaks `alpn` in its own order.
     pub fn server(&self, host: &str, alpn: &[&str]) -> Arc<ServerConfig> {
-        self.serving(host, alpn, WebPkiClientVerifier::no_client_auth())
+        self.server_of(&[host], alpn)
+    }
+
+    /// A server with one certificate for all of `hosts`.
+    pub fn server_of(&self, hosts: &[&str], alpn: &[&str]) -> Arc<ServerConfig> {
+        self.serving(hosts, alpn, WebPkiClientVerifier::no_client_auth())
     }
 
     /// One that serves only who shows a certificate of this authority.
@@ -62,14 +67,15 @@ impl Pki {
             .expect("a root");
         let verifier =
             WebPkiClientVerifier::builder_with_provider(Arc::new(roots), crypto()).build();
-        self.serving(host, alpn, verifier.expect("a verifier"))
+        self.serving(&[host], alpn, verifier.expect("a verifier"))
     }
 
-    fn leaf(&self, host: &str) -> (Certificate, KeyPair) {
+    fn leaf(&self, hosts: &[&str]) -> (Certificate, KeyPair) {
         let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::new([host.to_owned()]).expect("a host");
+        let names: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+        let mut params = CertificateParams::new(names).expect("hosts");
         // OpenSSL takes a certificate for self-signed that is called like its authority.
-        params.distinguished_name.push(DnType::CommonName, host);
+        params.distinguished_name.push(DnType::CommonName, hosts[0]);
         (
             params.signed_by(&key, &self.issuer).expect("a certificate"),
             key,
@@ -78,11 +84,11 @@ impl Pki {
 
     fn serving(
         &self,
-        host: &str,
+        hosts: &[&str],
         alpn: &[&str],
         clients: Arc<dyn ClientCertVerifier>,
     ) -> Arc<ServerConfig> {
-        let (leaf, key) = self.leaf(host);
+        let (leaf, key) = self.leaf(hosts);
         let chain = vec![CertificateDer::from(leaf)];
         let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
         let mut config = ServerConfig::builder_with_provider(crypto())

@@ -1,0 +1,103 @@
+//! Claude Code, started for one prompt.
+
+use serde_json::Value;
+
+use crate::client::{CLAUDE, Client, Route, documents, output};
+use crate::provider::{Call, Coding, Form, Setting, Tokens, USE_SUBAGENT, USE_TOOL};
+use crate::run::{Run, calls_of_conversation};
+
+/// A text, a tool with its result, and a subagent, in each coding. It speaks HTTP/1.1 alone.
+pub(crate) fn calls_and_subagents(route: Route) {
+    let run = Run::start(route);
+    let codings = [Coding::Brotli, Coding::Gzip, Coding::Zstd];
+    for (coding, prompt, expected) in [
+        (codings[0], "say hello", 1),
+        (codings[1], USE_TOOL, 2),
+        // The subagent works in the background, and its end is one more turn.
+        (codings[2], USE_SUBAGENT, 4),
+    ] {
+        let setting = Setting {
+            coding,
+            ..Setting::default()
+        };
+        let (said, calls) = run.calls(setting, |client| claude(client, prompt, ANTHROPIC));
+        assert_eq!(calls.len(), expected, "{prompt}: {said}");
+        check_output(&said, &calls);
+        let all_calls = run.providers.served().calls.len() as u64;
+        let session = said["session_id"].as_str().expect("a session");
+        assert_eq!(
+            calls_of_conversation(session, all_calls),
+            calls.len(),
+            "{session}"
+        );
+    }
+    run.finish(&codings.map(|coding| (Form::Http1, coding)));
+}
+
+/// The same model at other providers, with their paths and framings. Before its first call, it asks
+/// some of them for a token of each model that it may use: calls that it does not count itself.
+pub(crate) fn at_other_providers(route: Route) {
+    let run = Run::start(route);
+    for variables in [BEDROCK, GOOGLE_CLOUD, VERTEX_AI] {
+        let setting = Setting::default();
+        let (said, calls) = run.calls(setting, |client| claude(client, USE_TOOL, variables));
+        let calls: Vec<_> = calls.into_iter().filter(|call| call.is_stream).collect();
+        assert_eq!(calls.len(), 2, "{variables:?}: {said}");
+        check_output(&said, &calls);
+    }
+    run.finish(&[(Form::Http1, Coding::Identity)]);
+}
+
+type Variables = &'static [(&'static str, &'static str)];
+
+const ANTHROPIC: Variables = &[("ANTHROPIC_API_KEY", "key")];
+const BEDROCK: Variables = &[
+    ("CLAUDE_CODE_USE_BEDROCK", "1"),
+    ("AWS_REGION", "us-east-1"),
+    ("AWS_ACCESS_KEY_ID", "id"),
+    ("AWS_SECRET_ACCESS_KEY", "key"),
+];
+const GOOGLE_CLOUD: Variables = &[
+    ("CLAUDE_CODE_USE_ANTHROPIC_GOOGLE_CLOUD", "1"),
+    ("CLAUDE_CODE_SKIP_ANTHROPIC_GOOGLE_CLOUD_AUTH", "1"),
+    ("ANTHROPIC_GOOGLE_CLOUD_LOCATION", "us"),
+    ("ANTHROPIC_GOOGLE_CLOUD_PROJECT", "project"),
+    ("ANTHROPIC_GOOGLE_CLOUD_WORKSPACE_ID", "workspace"),
+];
+const VERTEX_AI: Variables = &[
+    ("CLAUDE_CODE_USE_VERTEX", "1"),
+    ("CLAUDE_CODE_SKIP_VERTEX_AUTH", "1"),
+    ("ANTHROPIC_VERTEX_PROJECT_ID", "project"),
+    ("CLOUD_ML_REGION", "us"),
+];
+
+/// Runs it with a prompt; what it says at its end.
+fn claude(client: &Client, prompt: &str, variables: Variables) -> Value {
+    let mut command = client.command(CLAUDE);
+    command
+        .args(["-p", prompt, "--output-format", "json"])
+        .args(["--allowedTools", "Bash,Agent"])
+        .env("DISABLE_AUTOUPDATER", "1")
+        .envs(variables.iter().copied());
+    let mut said = documents(&output(&mut command));
+    said.pop().expect("a document")
+}
+
+/// What it has counted itself, and the text that it has got.
+fn check_output(said: &Value, calls: &[Call]) {
+    let text = said["result"].as_str().expect("a result");
+    assert!(
+        calls.iter().any(|call| call.text == text),
+        "{text}: {calls:?}"
+    );
+    let sent: Tokens = calls.iter().map(|call| call.tokens).sum();
+    let own = &said["modelUsage"][&calls[0].model];
+    for (name, sent) in [
+        ("inputTokens", sent.input),
+        ("cacheReadInputTokens", sent.cache_read),
+        ("cacheCreationInputTokens", sent.cache_write),
+        ("outputTokens", sent.all_output()),
+    ] {
+        assert_eq!(own[name], sent, "{name}: {said}");
+    }
+}

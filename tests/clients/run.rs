@@ -1,0 +1,177 @@
+//! What every test has: the providers, Gravimeter, a client of one route; and what must hold at its
+//! end.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::client::{Client, Route};
+use crate::gravimeter::{self, Gravimeter, count, series, wait_for};
+use crate::provider::recorded::Recording;
+use crate::provider::{Call, Coding, Form, Providers, Setting, Tokens};
+use crate::tap::Tap;
+
+/// The stage of one test.
+pub(crate) struct Run {
+    pub(crate) client: Client,
+    pub(crate) providers: Providers,
+    gravimeter: Gravimeter,
+    tap: Option<Tap>,
+}
+
+impl Run {
+    pub(crate) fn start(route: Route) -> Self {
+        let providers = Providers::start();
+        let gravimeter = Gravimeter::start();
+        let tap = (route == Route::Recorded).then(Tap::start);
+        Self {
+            client: Client::new(route),
+            providers,
+            gravimeter,
+            tap,
+        }
+    }
+
+    /// Runs a client, and returns what it was answered.
+    pub(crate) fn calls<T>(
+        &self,
+        setting: Setting,
+        client: impl FnOnce(&Client) -> T,
+    ) -> (T, Vec<Call>) {
+        self.providers.set(setting);
+        let before = self.providers.served().calls.len();
+        let result = client(&self.client);
+        let calls = self.providers.served().calls[before..].to_vec();
+        assert!(!calls.is_empty(), "the client has asked");
+        (result, calls)
+    }
+
+    /// Compares what Gravimeter says with what the providers have answered, and, where it was
+    /// recorded, every byte.
+    pub(crate) fn finish(self, forms: &[(Form, Coding)]) {
+        let (calls, served_forms) = {
+            let served = self.providers.served();
+            check_others(served.others.keys());
+            (served.calls.clone(), served.forms.clone())
+        };
+        let served_forms: Vec<_> = served_forms.into_iter().collect();
+        assert_eq!(served_forms, forms, "how the calls were carried");
+        check_usage(&calls);
+        for metric in [
+            "gravimeter_unread_calls_total",
+            "gravimeter_observer_failures_total",
+        ] {
+            assert_eq!(count(metric, &[]), 0, "{metric}: {:?}", series(metric));
+        }
+        if let Some(tap) = &self.tap {
+            compare_bytes(&self.providers, tap);
+        }
+        self.gravimeter.stop();
+    }
+}
+
+/// That every other request is known to be no call: what a new version of a client asks for besides
+/// is to be looked at.
+fn check_others<'a>(others: impl Iterator<Item = &'a String>) {
+    let is_known = |request: &&String| {
+        let (_, place) = request.split_once(' ').expect("a method");
+        NO_CALLS.iter().any(|(start, _)| place.starts_with(start))
+    };
+    let unknown: Vec<_> = others.filter(|request| !is_known(request)).collect();
+    assert!(unknown.is_empty(), "are these calls? {unknown:#?}");
+}
+
+/// Where requests that are no calls go, and what they are for.
+const NO_CALLS: [(&str, &str); 6] = [
+    (
+        "api.anthropic.com/api/",
+        "settings, feature flags and telemetry of Claude Code",
+    ),
+    (
+        "chatgpt.com/backend-api/codex/analytics-events/",
+        "telemetry of Codex",
+    ),
+    (
+        "chatgpt.com/backend-api/codex/models",
+        "the models that Codex offers",
+    ),
+    ("chatgpt.com/backend-api/plugins/", "plugins of Codex"),
+    (
+        "chatgpt.com/backend-api/ps/",
+        "plugins of Codex and their tools",
+    ),
+    (
+        "chatgpt.com/backend-api/wham/",
+        "the account that Codex has signed in with",
+    ),
+];
+
+/// Every kind of token of every model, in `/v1/usage` and in `/metrics`.
+fn check_usage(calls: &[Call]) {
+    let usage = gravimeter::usage("?by=model", calls.len() as u64);
+    assert_eq!(usage["totals"]["calls"], calls.len(), "{usage}");
+    assert_eq!(
+        usage["totals"]["usage_quality"],
+        json!({"exact": calls.len(), "partial": 0, "unknown": 0})
+    );
+    let mut models: BTreeMap<&str, Vec<&Call>> = BTreeMap::new();
+    for call in calls {
+        models.entry(&call.model).or_default().push(call);
+    }
+    for (model, calls) in models {
+        let groups = usage["groups"].as_array().expect("groups");
+        let group = groups.iter().find(|group| group["model"] == model);
+        let group = group.unwrap_or_else(|| panic!("{model} in {usage}"));
+        let sent: Tokens = calls.iter().map(|call| call.tokens).sum();
+        for (kind, sent) in sent.kinds() {
+            assert_eq!(group[format!("{kind}_tokens")], sent, "{model} {kind}");
+            let labels = [format!("model=\"{model}\""), format!("kind=\"{kind}\"")];
+            let labels = labels.each_ref().map(String::as_str);
+            let counted = count("gravimeter_tokens_total", &labels);
+            assert_eq!(counted, sent, "{model} {kind}");
+        }
+        for call in &calls {
+            let same = calls
+                .iter()
+                .filter(|other| other.operation == call.operation);
+            let labels = [
+                format!("model=\"{model}\""),
+                format!("operation=\"{}\"", call.operation),
+                "outcome=\"ok\"".to_owned(),
+            ];
+            let labels = labels.each_ref().map(String::as_str);
+            let counted = count("gravimeter_calls_total", &labels);
+            assert_eq!(counted, same.count() as u64, "{labels:?}");
+        }
+    }
+}
+
+/// That every connection has carried the same bytes before and behind Gravimeter, in both
+/// directions.
+fn compare_bytes(providers: &Providers, tap: &Tap) {
+    let before = || tap.recordings().sorted();
+    let behind = || providers.recordings().sorted();
+    wait_for("the end of every connection", || {
+        count("gravimeter_connections_active", &["intercepted"]) == 0
+            && before().len() == behind().len()
+    });
+    let (before, behind) = (before(), behind());
+    assert!(!before.is_empty(), "something was recorded");
+    for (before, behind) in before.iter().zip(&behind) {
+        let sizes = |one: &Recording| (one.host.clone(), one.up.len(), one.down.len());
+        assert!(
+            before == behind,
+            "not the same bytes: {:?} before Gravimeter, {:?} behind it",
+            sizes(before),
+            sizes(behind)
+        );
+    }
+}
+
+/// The calls of a conversation, as `/v1/usage` has them.
+pub(crate) fn calls_of_conversation(id: &str, all_calls: u64) -> Value {
+    let usage = gravimeter::usage("?by=cascade", all_calls);
+    let groups = usage["groups"].as_array().expect("groups");
+    let group = groups.iter().find(|group| group["cascade"] == id);
+    group.map_or(Value::Null, |group| group["calls"].clone())
+}
