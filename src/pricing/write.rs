@@ -1,4 +1,4 @@
-//! Lines enter, the text of a table leaves, which [`super::read`] reads as the same lines.
+//! Lines enter, the text of a table leaves, which [`super::read()`] reads as the same lines.
 
 use std::fmt::Write as _;
 

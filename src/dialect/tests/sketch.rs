@@ -2,8 +2,7 @@
 
 use super::super::answer::{ReadAnswer, Said};
 use super::super::{anthropic::MessageRequest, body::json_body, request::json_request, *};
-use crate::observe::json::{Paths, Value};
-use crate::record::{TokenKind, TokenUsage};
+use crate::{observe::json::*, record::*};
 
 pub(in crate::dialect) const DIALECT: Dialect = Dialect {
     hosts: &[],
