@@ -37,7 +37,7 @@ use crate::observe::{Alpn, Connection, OpenObserver};
 use crate::record::diagnostics::{SERVER_ADDRESS, TUNNEL_WHY, disposed, refused};
 use crate::record::{
     ConnectionSetup, Disposition, Fact, Handshake, Host, HostPattern, Label as _, Phase, Record,
-    TimeoutStep, TunnelReason,
+    TimeoutStep,
 };
 use crate::tls::handshake;
 use crate::tls::hello::HelloReader;
