@@ -8,12 +8,12 @@ use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEn
 use super::otlp::Loss;
 use super::web::WebRefusal;
 use crate::record::{
-    ByteDirection, CorrelationMethod, DisplayName, Disposition, FollowFailure, HandshakeFailure,
-    IpFamily, Label, LeafResult, LedgerFailure, LedgerRecord, Model, ObserverBudget,
-    ObserverFailure, Operation, Outcome, Provider, Quality, QuotaWindow, RateLimitReason,
-    RefuseReason, RestartReason, RunOutcome, Side, SpanId, StepKind, StepStatus, TimeoutStep,
-    TlsVersion, TokenKind, TraceId, TunnelReason, UnreadReason, UpdateSource, UsageComparison,
-    UsageTotal,
+    ByteDirection, CorrelationMethod, CostSource, DisplayName, Disposition, FollowFailure,
+    HandshakeFailure, IpFamily, Label, LeafResult, LedgerFailure, LedgerRecord, Model,
+    ObserverBudget, ObserverFailure, Operation, Outcome, Provider, Quality, QuotaWindow,
+    RateLimitReason, RefuseReason, RestartReason, RunOutcome, Side, SpanId, StepKind, StepStatus,
+    TimeoutStep, TlsVersion, TokenKind, TraceId, TunnelReason, UnreadReason, UpdateSource,
+    UsageComparison, UsageTotal,
 };
 
 /// Lets the label enums of `record` be label values of the metrics library.
@@ -30,6 +30,7 @@ macro_rules! label_values {
 label_values!(
     ByteDirection,
     CorrelationMethod,
+    CostSource,
     Disposition,
     FollowFailure,
     HandshakeFailure,
@@ -122,6 +123,21 @@ label_set!(ByOutcome {
     model: Model,
     operation: Operation,
     outcome: Outcome
+});
+label_set!(ByCost {
+    provider: Provider,
+    model: Model,
+    source: CostSource
+});
+label_set!(ByProviderTime {
+    provider: Provider,
+    model: Model,
+    until: &'static str
+});
+label_set!(BySubstitution {
+    provider: Provider,
+    model: Model,
+    served_model: Model
 });
 label_set!(ByTotal {
     provider: Provider,

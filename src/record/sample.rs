@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::{
     Call, CallIds, Correlation, Host, ModalitySplits, Model, Operation, Outcome, Provider, Quality,
-    Timing, TokenUsage,
+    Reported, Timing, TokenUsage,
 };
 
 /// A streamed chat that went well, of an unknown model and without tokens, which took no time.
@@ -17,6 +17,7 @@ pub(crate) fn sample_call() -> Call {
         model: Model::unknown(),
         counted_as: None,
         served_model: None,
+        is_substituted: false,
         outcome: Outcome::Ok,
         status: Some(200),
         streamed: true,
@@ -25,6 +26,7 @@ pub(crate) fn sample_call() -> Call {
         usage: TokenUsage::default(),
         modalities: ModalitySplits::default(),
         quality: Quality::Unknown,
+        reported: Reported::default(),
         cost: None,
         timing: Timing {
             started_at: UNIX_EPOCH,

@@ -1,4 +1,4 @@
-//! What observing costs: the same relay with the observers of the house and with one that looks at
+//! What observing costs: the same relay with the observers of Gravimeter and with one that looks at
 //! nothing.
 
 use std::net::SocketAddr;

@@ -178,24 +178,12 @@ fn files_stay_one_idea() {
             .expect("below src")
             .display()
             .to_string();
-        let is_long = !is_test_file(&path) && lines > CEILING;
-        if is_long != LONG_FILES.contains(&name.as_str()) && !is_test_file(&path) {
+        if lines > CEILING && !is_test_file(&path) {
             wrong.push(format!("{name}: {lines} lines"));
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "not on the list of long files, or needlessly on it:\n{}",
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
-
-/// Production files above the ceiling. None is added; what becomes shorter leaves the list.
-const LONG_FILES: [&str; 3] = [
-    "cascade/conversation/mod.rs",
-    "cascade/follow/session.rs",
-    "demo/agent/context.rs",
-];
 
 /// One name stands for one type within a room, and within a dialect: each of those is a folder of
 /// the same shape. Private types of one file are left out: nothing outside the file sees them.

@@ -13,7 +13,7 @@ async fn distrusted(options: HouseOptions, reason: HandshakeFailure, alert: Aler
     let tcp = house.knock(HOST).await;
     let (agent, provider) = tokio::join!(house.agent.handshake(tcp, HOST), house.provider.accept());
     if let Ok(mut provider) = provider {
-        // TLS 1.3: the provider may have finished before the house refused it.
+        // TLS 1.3: the provider may have finished before Gravimeter refused it.
         assert_eq!(read_all(&mut provider).await.0, b"", "no byte of the agent");
     }
     let error = agent.expect_err("no session for the agent");

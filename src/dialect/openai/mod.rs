@@ -6,6 +6,7 @@
 //! references of the providers.
 
 mod chat;
+mod limits;
 mod refusal;
 mod request;
 mod responses;
@@ -14,6 +15,7 @@ mod tests;
 mod usage;
 
 use super::body::json_body;
+use super::reports::PROCESSING_MS;
 use super::request::json_request;
 use super::session::EXTENSIONS;
 use super::{CallHead, Dialect, Recognised, providers};
@@ -49,6 +51,7 @@ pub(super) const DIALECT: Dialect = Dialect {
         fields: LISTED,
         query: &[],
     },
+    limits: limits::LIMITS,
     provider_of: providers::provider_of,
     is_private,
     recognise,
@@ -62,6 +65,7 @@ const LISTED: &[&str] = &[
     request::CONVERSATION[3],
     request::CONVERSATION[4],
     refusal::RETRY_AFTER,
+    PROCESSING_MS,
     UPGRADE,
     EXTENSIONS,
 ];

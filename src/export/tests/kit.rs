@@ -12,10 +12,10 @@ use crate::record::{
     ByteDirection, Call, CallStarted, CascadeRun, ContentChunks, Correlated, Correlation,
     CorrelationMethod, DisplayName, Disposition, Fact, FollowFailure, Handshake, HandshakeFailure,
     Host, Id, IpFamily, JoinedIds, LeafResult, LedgerFailure, LedgerRecord, Model, ModelName,
-    Models, ObserverFailure, Operation, Outcome, Provider, Quality, Quota, QuotaWindow, RateLimit,
-    RateLimitReason, RefuseReason, RestartReason, RunOutcome, RunStarted, Side, SpanId, StepEnded,
-    StepKind, StepStatus, TimeoutStep, Timing, TlsVersion, TokenKind, TokenUsage, TraceContext,
-    TraceId, UpdateSource, UsageComparison, sample_call,
+    Models, ObserverFailure, Operation, Outcome, Provider, ProviderTime, Quality, Quota,
+    QuotaWindow, RateLimit, RateLimitReason, RefuseReason, Reported, RestartReason, RunOutcome,
+    RunStarted, Side, SpanId, StepEnded, StepKind, StepStatus, TimeoutStep, Timing, TlsVersion,
+    TokenKind, TokenUsage, TraceContext, TraceId, UpdateSource, UsageComparison, sample_call,
 };
 use crate::skip;
 
@@ -161,6 +161,15 @@ pub(crate) fn every_fact() -> Vec<Fact> {
         }),
         Fact::Call(Box::new(Call {
             trace: Some(sampled(1, 2)),
+            served_model: Some(Model::from_wire("n")),
+            is_substituted: true,
+            reported: Reported {
+                time: ProviderTime {
+                    first_byte: None,
+                    total: Some(ms(1200)),
+                },
+                ..Reported::default()
+            },
             ..call("m")
         })),
         Fact::CallTraced {

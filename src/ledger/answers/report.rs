@@ -12,6 +12,7 @@ use super::usage::Usage;
 use crate::ledger::file::grouping::{By, Period};
 use crate::ledger::file::query::Found;
 use crate::ledger::memory::models::Names;
+use crate::ledger::memory::substitutions::Substitutions;
 use crate::ledger::memory::sums::{ByModel, Served, Sums};
 use crate::ledger::memory::thread::{OTHER, Thread};
 use crate::record::{DisplayName, Model, Operation, Provider};
@@ -27,6 +28,10 @@ pub struct Group {
     /// The display name of the model, if the agent has reported one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub display_name: Option<DisplayName>,
+    /// The calls that other models have answered instead of this one, by those models; other names
+    /// of the same model are none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub served_models: BTreeMap<Model, u64>,
     /// The calls.
     #[serde(flatten)]
     pub usage: Usage,
@@ -147,7 +152,7 @@ impl Found {
             }
             By::Day => report.days = Some(periods()),
             By::Hour => report.hours = Some(periods()),
-            By::Model => report.models = Some(by_model(&self.sums, names)),
+            By::Model => report.models = Some(by_model(&self.sums, &self.substitutions, names)),
             By::Operation => {
                 let operations = self.operations.iter();
                 report.operations = Some(
@@ -188,7 +193,11 @@ pub(in crate::ledger) fn by_thread<'a>(
 }
 
 /// Groups by model, under keys that no two can share.
-pub(in crate::ledger) fn by_model(sums: &ByModel, names: &Names) -> BTreeMap<String, Group> {
+pub(in crate::ledger) fn by_model(
+    sums: &ByModel,
+    substitutions: &Substitutions,
+    names: &Names,
+) -> BTreeMap<String, Group> {
     let mut servers: BTreeMap<&Model, usize> = BTreeMap::new();
     sums.0
         .keys()
@@ -208,6 +217,7 @@ pub(in crate::ledger) fn by_model(sums: &ByModel, names: &Names) -> BTreeMap<Str
                 model: model.clone(),
                 provider: *provider,
                 display_name,
+                served_models: substitutions.of(served),
                 usage: Usage::from(sums),
             },
         )

@@ -9,7 +9,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::open::OpenError;
 
 /// The migrations; the version of a file (`PRAGMA user_version`) is how many it has had.
-pub(in crate::ledger) const MIGRATIONS: &[&str] = &[V1, V2, V3];
+pub(in crate::ledger) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4];
 
 /// Marks the file as a ledger of ours (`PRAGMA application_id`): "GrvM".
 pub(super) const APPLICATION_ID: i32 = 0x4772_764d;
@@ -250,5 +250,21 @@ CREATE TABLE modality_tokens (
     modality TEXT NOT NULL,
     tokens INTEGER NOT NULL,
     PRIMARY KEY (provider, model, operation, sum, modality)
+) STRICT, WITHOUT ROWID;
+";
+
+/// Who says what a call cost, and calls that another model has answered than the requested one. What
+/// earlier versions have counted is at list prices; of substitutions they knew nothing.
+const V4: &str = "
+ALTER TABLE calls ADD COLUMN cost_source TEXT;
+UPDATE calls SET cost_source = 'list' WHERE cost_nano_usd IS NOT NULL;
+ALTER TABLE calls ADD COLUMN substituted_by TEXT;
+CREATE TABLE substitution_slots (
+    slot INTEGER NOT NULL,
+    provider TEXT NOT NULL,
+    model TEXT NOT NULL,
+    served_model TEXT NOT NULL,
+    calls INTEGER NOT NULL,
+    PRIMARY KEY (slot, provider, model, served_model)
 ) STRICT, WITHOUT ROWID;
 ";

@@ -1,4 +1,4 @@
-//! The traffic side of the house in this process: both doors on port 0, one provider behind them.
+//! The traffic side of Gravimeter in this process: both doors on port 0, one provider behind them.
 
 use std::io;
 use std::net::SocketAddr;
@@ -33,7 +33,7 @@ pub struct HouseOptions {
     pub provider_alpn: Vec<&'static str>,
     /// The name in the provider's certificate.
     pub certified: &'static str,
-    /// Whether the house trusts the provider's CA.
+    /// Whether Gravimeter trusts the provider's CA.
     pub trusted: bool,
     /// Dialled in the provider's place.
     pub dial: Option<SocketAddr>,
@@ -168,7 +168,7 @@ impl House {
         let tcp = self.knock(HOST).await;
         let (agent, provider) =
             tokio::join!(self.agent.handshake(tcp, HOST), self.provider.accept());
-        // In TLS 1.3 the agent is done before the house is.
+        // In TLS 1.3 the agent is done before Gravimeter is.
         self.facts.wait_until(&opened, before + 1).await;
         (
             agent.expect("the leaf is trusted"),
@@ -192,7 +192,7 @@ impl House {
             .clone()
     }
 
-    /// Ends the house in order; fails when a connection outlives it.
+    /// Ends Gravimeter in order; fails when a connection outlives it.
     pub async fn close(&self) {
         self.shutdown.drain.cancel();
         self.shutdown.force.cancel();

@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gravimeter::record::{
     Call, CallIds, CascadeRun, ConnectionSetup, Correlation, CorrelationMethod, Fact, Handshake,
-    Host, Id, ModalitySplits, Model, Operation, Outcome, Phase, Provider, Quality, RunOutcome,
-    Side, SpanId, Timing, TlsVersion, TokenKind, TokenUsage, TraceContext, TraceId,
+    Host, Id, ModalitySplits, Model, Operation, Outcome, Phase, Provider, Quality, Reported,
+    RunOutcome, Side, SpanId, Timing, TlsVersion, TokenKind, TokenUsage, TraceContext, TraceId,
 };
 
 pub const TRACE: u128 = 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736;
@@ -39,6 +39,7 @@ pub fn call(number: u64, trace: Option<TraceContext>) -> Call {
         model: Model::from_wire("gemini-3-pro"),
         counted_as: None,
         served_model: Some(Model::from_wire("gemini-3-pro-002")),
+        is_substituted: false,
         outcome: Outcome::Ok,
         status: Some(200),
         streamed: true,
@@ -50,6 +51,7 @@ pub fn call(number: u64, trace: Option<TraceContext>) -> Call {
             .with(TokenKind::Output, 15),
         modalities: ModalitySplits::default(),
         quality: Quality::Exact,
+        reported: Reported::default(),
         cost: None,
         timing: Timing {
             started_at: start(),
