@@ -4,7 +4,7 @@
 //! the connection inside the handshake. The connection in which it does so is lost. What is
 //! remembered is the client's address and the kind of its TLS library, together with the host:
 //! nothing else is known of a client before its first request. Two programs at one address that use
-//! the same library with the same settings are not told apart.
+//! the same library with the same settings are not distinguished.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroUsize;
@@ -25,7 +25,7 @@ use crate::tls::hello::ClientKind;
 pub(super) struct Client {
     /// Its address, without the port.
     pub(super) address: IpAddr,
-    /// What its ClientHello tells of it.
+    /// The kind of its TLS library, as its ClientHello shows it.
     pub(super) kind: ClientKind,
 }
 

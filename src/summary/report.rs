@@ -1,4 +1,4 @@
-//! What is told of a run: the shape of the file that `--json` writes.
+//! The report of a run: the shape of the file that `--json` writes.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use crate::record::{
 /// ([`crate::record::TokenKind::public_names`]).
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
-    /// What else is to be told.
+    /// How the program ran.
     #[serde(flatten)]
     pub circumstances: Circumstances,
     /// Calls that ended.
@@ -46,7 +46,7 @@ pub struct Report {
     pub unseen: Unseen,
 }
 
-/// What a run is told of beside its calls.
+/// How a program ran: everything in a report but its calls.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Circumstances {
     /// The program's name, without its folder and its arguments.

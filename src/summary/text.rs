@@ -27,7 +27,7 @@ pub fn render(report: &Report, now: SystemTime) -> String {
     text
 }
 
-/// The whole width, that of a terminal that nobody has widened.
+/// The width of a line: that of a terminal of the usual size.
 const WIDTH: usize = 80;
 
 /// What stands before the words of an entry.
@@ -57,12 +57,9 @@ fn entries(report: &Report, now: SystemTime) -> Vec<(&'static str, String)> {
         let words = format!("p50 {}, p95 {}", seconds(p50), seconds(p95));
         entries.push(("first chunk", words));
     }
-    entries.extend(
-        report
-            .limits
-            .iter()
-            .map(|limit| ("limit", left(limit, now))),
-    );
+    // Those of a rate are full again before anybody has read this.
+    let plans = report.limits.iter().filter(|limit| !limit.window.is_rate());
+    entries.extend(plans.map(|limit| ("limit", left(limit, now))));
     entries.extend(unseen(report).into_iter().map(|words| ("not seen", words)));
     entries.push(("scope", scope(&report.circumstances)));
     entries.push(("details", details(&report.circumstances)));

@@ -103,9 +103,9 @@ tests![
         a_program_keeps_its_user_its_sandbox_and_both_loopbacks,
         quic_is_rejected_at_once,
         endings_are_passed_on_from_inside,
-        whoever_is_killed_nothing_is_left,
+        after_any_kill_nothing_is_left,
         nft_does_where_iptables_is_missing,
-        what_is_missing_is_told_and_the_next_way_is_taken,
+        what_is_missing_is_named_and_the_next_way_is_taken,
     ],
     whole: [
         a_language_server_of_its_own_user_is_counted_to_the_token,

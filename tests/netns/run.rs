@@ -236,8 +236,8 @@ pub(crate) fn endings_are_passed_on_from_inside() {
 
 /// kill -9 of each party: the program ends with gravimeter, and without pasta it loses its network
 /// and goes on.
-pub(crate) fn whoever_is_killed_nothing_is_left() {
-    on_network("run::whoever_is_killed_nothing_is_left", || {
+pub(crate) fn after_any_kill_nothing_is_left() {
+    on_network("run::after_any_kill_nothing_is_left", || {
         let mut child = background("exec sleep 1000");
         child.kill().expect("it runs");
         child.wait().expect("it ends");
@@ -278,10 +278,10 @@ pub(crate) fn nft_does_where_iptables_is_missing() {
     });
 }
 
-/// Each thing that a namespace needs is taken away: the next way is taken, and why is told.
-pub(crate) fn what_is_missing_is_told_and_the_next_way_is_taken() {
+/// Each thing that a namespace needs is taken away: the next way is taken, and the reason is shown.
+pub(crate) fn what_is_missing_is_named_and_the_next_way_is_taken() {
     on_network(
-        "run::what_is_missing_is_told_and_the_next_way_is_taken",
+        "run::what_is_missing_is_named_and_the_next_way_is_taken",
         || {
             let doctor = || {
                 text(&shell_as(
@@ -321,10 +321,10 @@ pub(crate) fn what_is_missing_is_told_and_the_next_way_is_taken() {
                 assert_eq!(report["scope"], "proxy", "{report}");
                 let reason = report["scope_reason"].as_str().expect("a reason");
                 let found = doctor();
-                for told in [reason, found.as_str()] {
+                for shown in [reason, found.as_str()] {
                     assert!(
-                        told.contains(what) && told.contains(remedy),
-                        "{taken}: {told}"
+                        shown.contains(what) && shown.contains(remedy),
+                        "{taken}: {shown}"
                     );
                 }
                 let refused = run("--scope namespace -- touch started");

@@ -44,8 +44,8 @@ pub(crate) struct RunRequest {
 /// Runs the program to its end, and returns how it ended and what it did.
 ///
 /// # Errors
-/// Whatever keeps the program from being started. What fails after that is logged, and the program
-/// goes on.
+/// Whatever keeps the program from being started, or its end from being learned. What else fails
+/// while it runs is logged.
 pub(crate) async fn run(
     config: Config,
     request: RunRequest,

@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_said_is_told_without_steering_the_terminal() {
+    fn no_word_of_pasta_steers_the_terminal() {
         let error = io::Error::from(ErrorKind::UnexpectedEof);
         let folder = tempfile::tempdir().unwrap();
         // Nothing is installed there, so that the first obstacle is a missing program.

@@ -21,7 +21,7 @@ use super::obstacle::Obstacle;
 #[derive(Debug)]
 pub(super) struct Pasta {
     child: Child,
-    /// What it and its child have said. A file and not a pipe: nobody reads from it while they run.
+    /// What it and its child have said. A file and not a pipe, because it is not read while they run.
     words: File,
 }
 
@@ -52,7 +52,7 @@ impl Pasta {
         Ok(Self { child, words })
     }
 
-    /// Whether it has ended. It stays to be waited for, so that nobody else gets its pid.
+    /// Whether it has ended. It stays to be waited for, so that its pid is not given to another process.
     pub(super) fn has_ended(&self) -> bool {
         let own = WaitId::Pid(Pid::from_child(&self.child));
         let looking = WaitIdOptions::NOHANG | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
@@ -75,7 +75,7 @@ impl Pasta {
     pub(super) fn words(&self) -> String {
         let mut bytes = Vec::new();
         let mut words = &self.words;
-        // What cannot be read is left out: the error is told in any case.
+        // What cannot be read is left out: the error itself is reported in any case.
         let _ = words
             .rewind()
             .and_then(|()| words.take(MAX_WORDS).read_to_end(&mut bytes));

@@ -119,7 +119,7 @@ impl Run {
             write_json(&report, file).with_context(|| path.display().to_string())?;
         }
         if !self.quiet {
-            // Nobody is left to tell when standard error is gone.
+            // Where standard error is closed, there is nothing left to report to.
             let text = summary::render(&report, SystemTime::now());
             let _ = io::stderr().write_all(text.as_bytes());
         }

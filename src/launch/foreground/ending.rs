@@ -24,8 +24,7 @@ impl Ending {
     }
 }
 
-/// Ends this process by a signal, so that whoever waits for it sees what it would have seen of the
-/// program. A shell takes the place of this process for that, because this one handles signals.
+/// Ends this process by a signal, so that its parent sees what it would have seen of the program. A shell takes the place of this process for that, because this one handles signals.
 /// Returns only when no shell can be executed.
 pub(crate) fn end_by_signal(number: i32) -> io::Error {
     let code = Ending::Signalled(number).exit_code();

@@ -74,7 +74,7 @@ pub(crate) fn execute(plan: ExecPlan) -> Result<Infallible, CommandError> {
     // Refused nowhere; without it the program would outlive a killed parent.
     let _ = set_parent_process_death_signal(Some(Signal::HUP));
     if getppid().is_none_or(|pid| pid.as_raw_nonzero().get().unsigned_abs() != parent) {
-        // It has ended in between, before anybody could be told.
+        // The parent ended before the signal was asked for, so none will come.
         return Err(CommandError::NotExecutable {
             path,
             source: io::Error::other("gravimeter has ended"),

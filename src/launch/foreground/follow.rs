@@ -99,14 +99,14 @@ impl Foreground {
 
     /// Lets the shell see a stopped job. The shell goes on with both of us.
     ///
-    /// A program that somebody has stopped by SIGSTOP outside of a terminal is left to that
-    /// somebody, who does not know of us.
+    /// A program that was stopped by SIGSTOP from outside of a terminal is left alone: what stopped
+    /// it will continue the program, and not this process.
     fn stop_likewise(&self, number: i32) {
         let is_by_terminal = [Signal::TSTP, Signal::TTIN, Signal::TTOU]
             .iter()
             .any(|signal| signal.as_raw() == number);
         if is_by_terminal || self.terminal.as_ref().is_some_and(Terminal::is_ours) {
-            // Returns when somebody has sent SIGCONT.
+            // Returns after a SIGCONT.
             let _ = kill_process(getpid(), Signal::STOP);
         }
     }

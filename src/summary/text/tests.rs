@@ -7,7 +7,7 @@ use crate::record::{
     TokenUsage, UnreadCall, UnreadReason,
 };
 use crate::summary::Collector;
-use crate::summary::collector::tests::{call, circumstances};
+use crate::summary::collector::tests::{call, circumstances as sample_circumstances};
 
 fn text(collector: &Collector, circumstances: Circumstances) -> String {
     let text = render(&collector.report(circumstances), UNIX_EPOCH);
@@ -23,7 +23,7 @@ fn host(name: &str) -> Host {
 }
 
 #[test]
-fn a_run_is_told_in_a_few_lines() {
+fn a_run_is_summed_up_in_a_few_lines() {
     let collector = Collector::default();
     let mut call = call("claude-opus", 0, 40);
     call.usage = TokenUsage::default()
@@ -33,13 +33,15 @@ fn a_run_is_told_in_a_few_lines() {
     call.cost = Some(Cost::from_nano_usd(12_300_000));
     call.timing.time_to_first_chunk = Some(Duration::from_millis(850));
     collector.receive(&Fact::Call(Box::new(call)));
-    collector.receive(&Fact::Quota(Quota {
-        provider: Provider::CloudCode,
-        model: Model::from_wire("gemini"),
-        window: QuotaWindow::Day,
-        remaining: 0.42,
-        resets_at: Some(UNIX_EPOCH + Duration::from_secs(2 * 3600)),
-    }));
+    for window in [QuotaWindow::Day, QuotaWindow::Requests] {
+        collector.receive(&Fact::Quota(Quota {
+            provider: Provider::CloudCode,
+            model: Model::from_wire("gemini"),
+            window,
+            remaining: 0.42,
+            resets_at: Some(UNIX_EPOCH + Duration::from_secs(2 * 3600)),
+        }));
+    }
     let expected = "\
 gravimeter    claude ran for 1 min 40 s; a model worked for 40 s of it (40 %)
 calls         1: 1 ok
@@ -52,7 +54,7 @@ limit         42 % of gemini (1d) left, full again in 2 h 0 min
 scope         namespace: all connections to port 443
 details       `gravimeter usage`, log ~/state/runs/1/log
 ";
-    assert_eq!(text(&collector, circumstances()), expected);
+    assert_eq!(text(&collector, sample_circumstances()), expected);
 }
 
 #[test]
@@ -63,7 +65,7 @@ fn several_models_are_a_table() {
         call.served_model = Some(Model::from_wire(served));
         collector.receive(&Fact::Call(Box::new(call)));
     }
-    let text = text(&collector, circumstances());
+    let text = text(&collector, sample_circumstances());
     assert!(text.contains("MODEL "), "{text}");
     assert!(
         text.contains("gemini-3-pro (answered: gemini-3-pro-low)"),
@@ -73,7 +75,7 @@ fn several_models_are_a_table() {
 }
 
 #[test]
-fn what_was_not_seen_is_told_with_what_helps() {
+fn what_was_not_seen_is_named_with_what_helps() {
     let collector = Collector::default();
     collector.receive(&Fact::Call(Box::new(call("m", 0, 1))));
     collector.receive(&Fact::CertificateRejected(host("api.example.com")));
@@ -89,13 +91,13 @@ fn what_was_not_seen_is_told_with_what_helps() {
         path: PathShape::of("/v9/chat"),
         reason: UnreadReason::EventStream,
     }));
-    let told = Circumstances {
+    let circumstances = Circumstances {
         scope: "proxy",
         scope_reason: Some("pasta is not installed; install the package passt".to_owned()),
         ledger: Recorded::Nowhere("/state/ledger.db is in use".to_owned()),
-        ..circumstances()
+        ..sample_circumstances()
     };
-    let text = text(&collector, told);
+    let text = text(&collector, circumstances);
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
     for expected in [
         "does not trust Gravimeter's CA for api.example.com: give it the file that SSL_CERT_FILE or NODE_EXTRA_CA_CERTS names",
@@ -112,11 +114,11 @@ fn what_was_not_seen_is_told_with_what_helps() {
 fn a_run_without_a_call_is_one_line_with_a_remedy() {
     let collector = Collector::default();
     let render = |collector: &Collector, scope| {
-        let told = Circumstances {
+        let circumstances = Circumstances {
             scope,
-            ..circumstances()
+            ..sample_circumstances()
         };
-        render(&collector.report(told), UNIX_EPOCH)
+        render(&collector.report(circumstances), UNIX_EPOCH)
     };
     for (scope, remedy) in [
         ("proxy", "--scope namespace"),
@@ -142,12 +144,12 @@ fn no_name_steers_the_terminal_or_breaks_the_width() {
     hostile.outcome = Outcome::StreamError;
     collector.receive(&Fact::Call(Box::new(hostile)));
     collector.receive(&Fact::Call(Box::new(call("b", 0, 1))));
-    let told = Circumstances {
+    let circumstances = Circumstances {
         program: crate::record::printable("x\u{1b}[2J\r"),
         log: PathBuf::from("/state/\u{1b}/log"),
-        ..circumstances()
+        ..sample_circumstances()
     };
-    text(&collector, told);
+    text(&collector, circumstances);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The bundle's environment for somebody who names CA files of their own already: what stands in
+//! The bundle's environment for a user who names CA files of their own already: what is in
 //! those files is kept, and Gravimeter's CA is added to a copy.
 
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ pub struct Beside {
     pub unreadable: Vec<(String, io::Error)>,
 }
 
-/// As [`environment`], for a process whose own variables `named` tells. Copies are written beside
+/// As [`environment`], for a process whose own variables `named` looks up. Copies are written beside
 /// the bundle, one for each file.
 ///
 /// # Errors

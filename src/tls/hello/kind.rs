@@ -13,7 +13,7 @@ impl ClientKind {
     /// That of a client whose offers cannot be read.
     pub const UNKNOWN: Self = Self(0);
 
-    /// The kind that the offers tell: ciphers, signatures, groups and application protocols. Values
+    /// The kind that the offers show: ciphers, signatures, groups and application protocols. Values
     /// that a client draws anew for each connection (GREASE) are left out.
     pub(super) fn of(hello: &ClientHello<'_>) -> Self {
         let ciphers = hello

@@ -130,7 +130,7 @@ fn a_working_directory_that_is_gone_does_no_harm() {
     assert_eq!(out(&output), "here\n", "{}", err(&output));
 }
 
-/// SIGTERM is the program's: it ends in its own way, and is told of as always.
+/// SIGTERM is the program's: it ends in its own way, and is summed up as always.
 #[tokio::test]
 async fn a_signal_for_us_is_passed_on() {
     let stage = Stage::new();

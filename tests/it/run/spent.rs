@@ -1,4 +1,4 @@
-//! What is told at the end of a run, and where its calls are kept.
+//! The summary at the end of a run, and where its calls are kept.
 
 use std::fs;
 use std::process::Stdio;
@@ -9,13 +9,13 @@ use crate::kit::binary::until;
 const USAGE: &str = "prompt=16 cached=4 thoughts=42 output=3";
 
 #[test]
-fn what_a_program_spends_is_told_to_the_token_and_kept() {
+fn what_a_program_spends_is_counted_to_the_token_and_kept() {
     let stage = Stage::new();
     let words = call(USAGE);
     let output = stage.run(&borrowed(&words)).output().expect("it runs");
     assert!(output.status.success(), "{}", err(&output));
     assert!(out(&output).contains("usageMetadata"), "the answer itself");
-    let told = err(&output);
+    let summary = err(&output);
     for expected in [
         "gravimeter    curl ran for ",
         "calls         1: 1 ok\n",
@@ -23,9 +23,9 @@ fn what_a_program_spends_is_told_to_the_token_and_kept() {
         "cache         25 % of the input was read from the cache\n",
         "scope         proxy: what does not use HTTPS_PROXY is not seen\n",
     ] {
-        assert!(told.contains(expected), "{expected}\n{told}");
+        assert!(summary.contains(expected), "{expected}\n{summary}");
     }
-    for line in told.lines() {
+    for line in summary.lines() {
         assert!(line.chars().count() <= 80, "{line}");
     }
     let json = stage.json();
@@ -33,7 +33,7 @@ fn what_a_program_spends_is_told_to_the_token_and_kept() {
     assert_eq!(json["models"][0]["asked"], "gemini-3-pro", "{json}");
     assert!(json["first_chunk_p50_seconds"].is_number(), "{json}");
 
-    // The next run adds to the same ledger, and tells only of itself.
+    // The next run adds to the same ledger, and its summary is of itself alone.
     let again = stage.run(&borrowed(&words)).output().expect("it runs");
     assert!(
         err(&again).contains("calls         1: 1 ok\n"),
@@ -51,13 +51,13 @@ fn what_a_program_spends_is_told_to_the_token_and_kept() {
 }
 
 #[test]
-fn a_run_without_a_call_is_told_in_one_line_and_a_quiet_one_in_none() {
+fn a_run_without_a_call_gets_one_line_and_a_quiet_one_none() {
     let stage = Stage::new();
     let output = stage.run(&["echo", "hello"]).output().expect("it runs");
     assert_eq!(out(&output), "hello\n");
-    let told = err(&output);
-    assert_eq!(told.lines().count(), 1, "{told}");
-    assert!(told.contains("no call of a model was seen"), "{told}");
+    let summary = err(&output);
+    assert_eq!(summary.lines().count(), 1, "{summary}");
+    assert!(summary.contains("no call of a model was seen"), "{summary}");
 
     let mut quiet = stage.as_user();
     quiet
@@ -70,7 +70,7 @@ fn a_run_without_a_call_is_told_in_one_line_and_a_quiet_one_in_none() {
     );
 }
 
-/// The ledger has one writer: the second one says that it keeps nothing, and both tell their own.
+/// The ledger has one writer: the second one says that it keeps nothing, and each sums up its own.
 #[tokio::test]
 async fn two_runs_at_once_do_not_harm_each_other() {
     let stage = Stage::new();
@@ -92,9 +92,9 @@ async fn two_runs_at_once_do_not_harm_each_other() {
         .output()
         .expect("it runs");
     assert!(second.status.success(), "{}", err(&second));
-    let told = err(&second);
-    assert!(told.contains("tokens        61: "), "{told}");
-    assert!(told.contains("not kept in the ledger"), "{told}");
+    let summary = err(&second);
+    assert!(summary.contains("tokens        61: "), "{summary}");
+    assert!(summary.contains("not kept in the ledger"), "{summary}");
     fs::write(&go, "").expect("written");
     let first = first.wait_with_output().expect("it ends");
     assert!(first.status.success(), "{}", err(&first));

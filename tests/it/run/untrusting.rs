@@ -4,7 +4,7 @@ use super::{Stage, borrowed, call, err};
 
 /// curl with the provider's own root alone: the first attempt fails, the next ones pass unread.
 #[test]
-fn a_client_that_does_not_trust_us_is_let_through_and_told_of() {
+fn a_client_that_does_not_trust_us_is_let_through_and_named() {
     let stage = Stage::new();
     let root = stage.path("root.pem");
     let mut words = call("prompt=1 output=1");
