@@ -20,7 +20,7 @@ use crate::observe::memory::Share;
 use crate::record::{
     Call, CallIds, CallStarted, ContentChunks, Correlation, Fact, ModalitySplits, Model,
     ObserverFailure, Operation, Quota, RateLimit, RateLimitReason, Record, Timing, TokenUsage,
-    TraceParent, UsageTotal,
+    TraceParent, Turn, UsageTotal,
 };
 
 /// A call in progress.
@@ -170,10 +170,10 @@ impl LiveCall {
         let Some((count, gap)) = following.filter(|_| self.is_streamed()) else {
             return;
         };
-        let (provider, model) = (self.head.provider, self.model());
         self.record.record(Fact::ContentChunks(ContentChunks {
-            provider,
-            model,
+            provider: self.head.provider,
+            operation: self.operation(),
+            model: self.model(),
             gap,
             count,
         }));
@@ -262,6 +262,7 @@ impl LiveCall {
             operation: evidence.operation,
             model: self.model(),
             counted_as: None,
+            reasoning_level: self.request.reasoning_level().cloned(),
             served_model: said.served_model.clone(),
             outcome: evidence.outcome(),
             status: evidence.status,
@@ -282,6 +283,10 @@ impl LiveCall {
                 method: self.request.method(),
             },
             ids,
+            turn: Turn {
+                end: said.turn_end,
+                ..self.request.turn()
+            },
         }
     }
 
@@ -296,6 +301,7 @@ impl LiveCall {
             modalities: ModalitySplits::default(),
             finish_reason: None,
             setup: None,
+            turn: Turn::default(),
             timing: Timing {
                 time_to_first_chunk: None,
                 content_duration: None,
@@ -306,14 +312,8 @@ impl LiveCall {
     }
 
     fn state_part(&self, part: Call) {
-        self.record.record(Fact::CallStarted(CallStarted {
-            number: part.number,
-            provider: part.provider,
-            host: part.host.clone(),
-            operation: part.operation,
-            model: Some(part.model.clone()),
-            started_at: part.timing.started_at,
-        }));
+        self.record
+            .record(Fact::CallStarted(CallStarted::from(&part)));
         self.record.record(Fact::Call(Box::new(part)));
     }
 

@@ -21,7 +21,16 @@ pub(super) use request::MessageRequest;
 pub(super) const DIALECT: Dialect = Dialect {
     hosts: &["api.anthropic.com"],
     listed: Listed {
-        fields: &[request::SESSION, refusal::STATUS, refusal::RESET],
+        fields: &[
+            request::SESSION,
+            request::SUBAGENT,
+            request::PARENT_SUBAGENT,
+            request::SUBAGENT_KIND,
+            request::PROMPT,
+            request::CLASS,
+            refusal::STATUS,
+            refusal::RESET,
+        ],
         query: &[],
     },
     provider_of: providers::provider_of,

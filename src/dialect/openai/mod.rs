@@ -6,6 +6,7 @@
 //! references of the providers.
 
 mod chat;
+mod items;
 mod refusal;
 mod request;
 mod responses;
@@ -61,6 +62,8 @@ const LISTED: &[&str] = &[
     request::CONVERSATION[2],
     request::CONVERSATION[3],
     request::CONVERSATION[4],
+    request::PARENT_THREAD,
+    request::SUBAGENT_KIND,
     refusal::RETRY_AFTER,
     UPGRADE,
     EXTENSIONS,

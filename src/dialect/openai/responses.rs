@@ -3,13 +3,14 @@
 use std::sync::LazyLock;
 use std::time::SystemTime;
 
+use super::items::Asked;
 use super::refusal::{DETAILS, Detail, ErrorObject, Limits};
 use super::usage::{Count, Counts, RESPONSES_COUNTS, Reading};
 use crate::dialect::answer::{ReadAnswer, Said};
 use crate::dialect::request::{id, model};
 use crate::observe::exchange::ResponseHead;
 use crate::observe::json::{Paths, Value};
-use crate::record::{Id, Model};
+use crate::record::{Id, Model, TurnEnd};
 
 /// Reads one answer.
 #[derive(Debug, Default)]
@@ -38,6 +39,9 @@ struct Document {
     /// The HTTP status that such an event names.
     http_status: Option<u16>,
     has_content: bool,
+    asked: Asked,
+    /// It says itself that the agent's turn goes on.
+    asks_again: bool,
 }
 
 /// What a document is.
@@ -77,7 +81,11 @@ pub(super) enum ResponseField {
     Content,
     Count(Count),
     Detail(Detail),
+    /// Whether the turn is over, where the response says so itself.
+    EndTurn,
     Error,
+    /// What an item of the answer is.
+    ItemType,
     Model,
     /// The code of an event that is an error.
     OwnCode,
@@ -105,17 +113,20 @@ static PATHS: LazyLock<Paths<ResponseField>> = LazyLock::new(|| {
     });
     let others = [
         ("code", ResponseField::OwnCode),
+        ("item.type", ResponseField::ItemType),
         ("output[]", ResponseField::Content),
         ("type", ResponseField::Type),
     ];
     Paths::new(of_response.chain(others.map(|(path, field)| (path.to_owned(), field))))
 });
 
-const OF_RESPONSE: [(&str, ResponseField); 5] = [
+const OF_RESPONSE: [(&str, ResponseField); 7] = [
+    ("end_turn", ResponseField::EndTurn),
     ("error", ResponseField::Error),
     ("id", ResponseField::Response),
     ("incomplete_details.reason", ResponseField::Reason),
     ("model", ResponseField::Model),
+    ("output[].type", ResponseField::ItemType),
     ("status", ResponseField::Status),
 ];
 
@@ -131,6 +142,8 @@ impl Document {
             (ResponseField::Detail(detail), _) => {
                 self.error.get_or_insert_default().take(detail, value)
             }
+            (ResponseField::EndTurn, _) => self.asks_again |= *value == Value::Bool(false),
+            (ResponseField::ItemType, Value::String { text, .. }) => self.asked.add(text),
             (ResponseField::Model, _) => self.model = model(*value),
             (ResponseField::Status, Value::Number(text)) => {
                 self.http_status = text.parse().ok();
@@ -141,7 +154,17 @@ impl Document {
             (ResponseField::Response, _) => self.response = id(*value),
             (ResponseField::Status, _) => self.status = id(*value),
             (ResponseField::Type, Value::String { text, .. }) => self.kind = Kind::of(text),
-            (ResponseField::Type, _) => {}
+            (ResponseField::ItemType | ResponseField::Type, _) => {}
+        }
+    }
+
+    /// Whether the agent's turn is over. A response that was cut short may be asked for again.
+    fn turn_end(&self) -> TurnEnd {
+        let status = self.status.as_ref().map(Id::as_str);
+        match status {
+            Some("completed") if self.asks_again => TurnEnd::GoesOn,
+            Some("completed") => self.asked.turn_end(),
+            _ => TurnEnd::Unknown,
         }
     }
 
@@ -178,6 +201,8 @@ impl Document {
         self.response = later.response.or(self.response.take());
         self.error = self.error.or(later.error);
         self.http_status = self.http_status.or(later.http_status);
+        self.asked.merge(later.asked);
+        self.asks_again |= later.asks_again;
     }
 }
 
@@ -236,6 +261,7 @@ impl ReadAnswer for Response {
             modalities,
             is_sound,
             finish_reason: self.said.finish_reason().cloned(),
+            turn_end: self.said.turn_end(),
             served_model: self.said.model.clone(),
             response: self.said.response.clone(),
             error: self.limits.refusal(self.said.error),
