@@ -20,4 +20,5 @@ pub(super) mod schema;
 mod set_aside;
 mod share;
 pub(super) mod span;
+pub(super) mod subagents;
 pub(super) mod writer;
