@@ -8,12 +8,12 @@ use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEn
 use super::otlp::Loss;
 use super::web::WebRefusal;
 use crate::record::{
-    ByteDirection, CorrelationMethod, DisplayName, Disposition, FollowFailure, HandshakeFailure,
-    IpFamily, Label, LeafResult, LedgerFailure, LedgerRecord, Model, ObserverBudget,
-    ObserverFailure, Operation, Outcome, Provider, Quality, QuotaWindow, RateLimitReason,
-    RefuseReason, RestartReason, RunOutcome, Side, SpanId, StepKind, StepStatus, TimeoutStep,
-    TlsVersion, TokenKind, TraceId, TunnelReason, UnreadReason, UpdateSource, UsageComparison,
-    UsageTotal,
+    AgentName, ByteDirection, CorrelationMethod, DisplayName, Disposition, FollowFailure,
+    HandshakeFailure, IpFamily, Label, LeafResult, LedgerFailure, LedgerRecord, Model,
+    ObserverBudget, ObserverFailure, Operation, Outcome, Provider, Quality, QuotaWindow,
+    RateLimitReason, RefuseReason, RestartReason, RunOutcome, Side, SpanId, StepKind, StepStatus,
+    TimeoutStep, TlsVersion, TokenKind, TraceId, TunnelReason, UnreadReason, UpdateSource,
+    UsageComparison, UsageTotal,
 };
 
 /// Lets the label enums of `record` be label values of the metrics library.
@@ -28,6 +28,7 @@ macro_rules! label_values {
 }
 
 label_values!(
+    AgentName,
     ByteDirection,
     CorrelationMethod,
     Disposition,
