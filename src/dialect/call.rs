@@ -225,7 +225,10 @@ impl LiveCall {
             .map(|(model, usage)| self.part_of(&call, model, usage))
             .collect();
         self.record.record(Fact::Call(Box::new(call)));
-        others.into_iter().for_each(|part| self.state_part(part));
+        for part in others {
+            self.record.record(Fact::CallStarted((&part).into()));
+            self.record.record(Fact::Call(Box::new(part)));
+        }
     }
 
     fn said(&self) -> Said {
@@ -309,12 +312,6 @@ impl LiveCall {
             },
             ..call.clone()
         }
-    }
-
-    fn state_part(&self, part: Call) {
-        self.record
-            .record(Fact::CallStarted(CallStarted::from(&part)));
-        self.record.record(Fact::Call(Box::new(part)));
     }
 
     /// How the total compares with its parts, if the answer reports any of them.

@@ -6,6 +6,7 @@
 //! <https://github.com/open-telemetry/semantic-conventions-genai>.
 
 pub mod attribute;
+mod names;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +15,8 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
+
+pub(super) use names::{attribute_of, metric_of};
 
 use super::series::{Histograms, add, call_latency, declare, run_calls, run_latency};
 use crate::record::{
@@ -29,85 +32,6 @@ pub const CONVENTION: &str = "main@024a4f94";
 /// not released, and this is the version that it leads to.
 pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/gen-ai/1.42.0";
 
-/// The convention's metrics: the name that a scrape shows, its own name, and its unit. A counter's
-/// is without `_total`.
-///
-/// Source: `docs/gen-ai/client-inference.md` and `gen-ai-metrics.md` at [`CONVENTION`].
-const METRICS: [(&str, &str, &str); 10] = [
-    (
-        "gen_ai_client_inference_duration_seconds",
-        "gen_ai.client.inference.duration",
-        "s",
-    ),
-    (
-        "gen_ai_client_inference_time_per_output_chunk_seconds",
-        "gen_ai.client.inference.time_per_output_chunk",
-        "s",
-    ),
-    (
-        "gen_ai_client_inference_time_to_first_chunk_seconds",
-        "gen_ai.client.inference.time_to_first_chunk",
-        "s",
-    ),
-    (
-        "gen_ai_client_inference_usage_cache_read_input_tokens",
-        "gen_ai.client.inference.usage.cache_read.input_tokens",
-        "{token}",
-    ),
-    (
-        "gen_ai_client_inference_usage_cache_write_input_tokens",
-        "gen_ai.client.inference.usage.cache_write.input_tokens",
-        "{token}",
-    ),
-    (
-        "gen_ai_client_inference_usage_input_tokens",
-        "gen_ai.client.inference.usage.input_tokens",
-        "{token}",
-    ),
-    (
-        "gen_ai_client_inference_usage_output_tokens",
-        "gen_ai.client.inference.usage.output_tokens",
-        "{token}",
-    ),
-    (
-        "gen_ai_client_inference_usage_reasoning_output_tokens",
-        "gen_ai.client.inference.usage.reasoning.output_tokens",
-        "{token}",
-    ),
-    (
-        "gen_ai_invoke_agent_duration_seconds",
-        "gen_ai.invoke_agent.duration",
-        "s",
-    ),
-    (
-        "gen_ai_invoke_agent_inference_calls",
-        "gen_ai.invoke_agent.inference_calls",
-        "{inference_call}",
-    ),
-];
-
-/// The convention's own name and unit of a metric that a scrape shows; `None` for one of ours.
-pub(super) fn metric_of(scraped: &str) -> Option<(&'static str, &'static str)> {
-    METRICS
-        .iter()
-        .find(|(known, ..)| *known == scraped)
-        .map(|(_, name, unit)| (*name, *unit))
-}
-
-/// The convention's own name of a label of its metrics.
-pub(super) fn attribute_of(label: &str) -> &str {
-    match label {
-        "error_type" => attribute::ERROR_TYPE,
-        "gen_ai_agent_name" => attribute::AGENT_NAME,
-        "gen_ai_operation_name" => attribute::OPERATION_NAME,
-        "gen_ai_provider_name" => attribute::PROVIDER_NAME,
-        "gen_ai_request_model" => attribute::REQUEST_MODEL,
-        "gen_ai_response_model" => attribute::RESPONSE_MODEL,
-        "gen_ai_token_modality" => attribute::TOKEN_MODALITY,
-        other => other,
-    }
-}
-
 /// `gen_ai.operation.name`; `None` for what the convention does not call an inference.
 #[must_use]
 pub fn operation_name(
@@ -117,7 +41,7 @@ pub fn operation_name(
 ) -> Option<&'static str> {
     match operation {
         Operation::Chat | Operation::Checkpoint | Operation::Compact => {
-            Some(if generates_content(provider, model) {
+            Some(if provider.generates_content(model) {
                 GENERATE_CONTENT
             } else {
                 "chat"
@@ -132,17 +56,6 @@ pub fn operation_name(
 
 /// The convention's name for `generateContent`, whatever it generates.
 const GENERATE_CONTENT: &str = "generate_content";
-
-/// Whether what the provider calls a chat is `generateContent`. Vertex AI serves Anthropic's models
-/// in Anthropic's form, and in OpenAI's form models whose names begin with that of their maker.
-fn generates_content(provider: Provider, model: &Model) -> bool {
-    let of_another_form = |model: &str| model.starts_with("claude") || model.contains('/');
-    match provider {
-        Provider::CloudCode | Provider::Gemini => true,
-        Provider::VertexAi => !of_another_form(model.as_str()),
-        _ => false,
-    }
-}
 
 /// `error.type`: our outcome's name, which is of low cardinality as the convention asks; `None` for
 /// success.

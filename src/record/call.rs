@@ -49,6 +49,21 @@ label! {
     }
 }
 
+impl Provider {
+    /// Whether its calls to a model are `generateContent`, whatever they generate. Vertex AI serves
+    /// Anthropic's models in Anthropic's form, and in OpenAI's form models whose names begin with
+    /// that of their maker.
+    #[must_use]
+    pub fn generates_content(self, model: &Model) -> bool {
+        let of_another_form = |model: &str| model.starts_with("claude") || model.contains('/');
+        match self {
+            Self::CloudCode | Self::Gemini => true,
+            Self::VertexAi => !of_another_form(model.as_str()),
+            _ => false,
+        }
+    }
+}
+
 label! {
     /// What the call is for.
     pub enum Operation {
