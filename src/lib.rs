@@ -17,7 +17,8 @@
 //! | 4 | [`relay`] | [`capture::Accepted`] | the same bytes on the other side | know a provider or a metric |
 //! | 4 | [`export`] | facts | metrics and their text formats, spans for a collector | touch the traffic |
 //! | 4 | [`ledger`] | facts | answers for `/v1/usage`, `/v1/cascades`, `/v1/quotas`, and a file that outlives the process | touch the traffic, make a fact wait |
-//! | 4 | [`launch`] | a command | the agent as a supervised process of another user | read its traffic |
+//! | 4 | [`launch`] | a command | the agent as a supervised process of another user, or a program in the foreground | read its traffic |
+//! | 4 | [`summary`] | facts | the figures of one run of a program | touch the traffic, keep a prompt |
 //! | 5 | [`web`] | HTTP on loopback | `/metrics`, the ledger's answers, health, the page | change anything |
 //! | 6 | [`config`] | file, `GRAVIMETER_*`, flags | [`config::Config`], checked | start anything |
 //! | 7 | [`app`] | [`config::Config`] | the assembled program | parse, print |
@@ -51,6 +52,7 @@ pub mod observe;
 pub mod pricing;
 pub mod record;
 pub mod relay;
+pub mod summary;
 pub mod term;
 pub mod tls;
 pub mod web;

@@ -6,6 +6,7 @@ from promql import calls, ratio
 
 GENERATED = 'kind=~"output|thinking"'
 SENT = 'kind=~"input|cache_.+|tool_input"'
+SUBSTITUTIONS = "model_substitutions_total"
 CALLS = traces('{span.gen_ai.request.model="${__field.labels.model}"}', "gen_ai.request.model=${__field.labels.model}")
 
 
@@ -34,7 +35,7 @@ def _numbers() -> Band:
         stat_panel("Tokens", "All kinds together.", calls.total("tokens_total"), "short", spark=False),
         stat_panel(
             "Spend",
-            "By the price table of the configuration, without models that have no price.",
+            "What providers report, else list prices; without models that have no price.",
             calls.total("cost_usd_total"),
             "currencyUSD",
             spark=False,
@@ -119,6 +120,13 @@ def _latency() -> list[Band]:
                 links=CALLS,
             ),
             lines(
+                "Inside the provider, p95",
+                "The time that the provider itself says it took, to the first byte or to the end of the answer. "
+                "The rest of a call's time is the network's, or a queue's before the provider.",
+                {"{{until}}, {{model}}": calls.quantile(0.95, "provider_time_seconds", by="until, model")},
+                "s",
+            ),
+            lines(
                 "Duration by operation, p95",
                 "Chats, checkpoints, token counts and completions differ widely in duration.",
                 {"{{operation}}": calls.quantile(0.95, duration, by="operation")},
@@ -198,7 +206,7 @@ def _tokens() -> Band:
         ),
         lines(
             "Spend per call",
-            "Mean US dollars of a call, by the price table of the configuration.",
+            "Mean US dollars of a call: what the provider reports, else the list price.",
             {"{{model}}": ratio(calls.rate("cost_usd_total", by="model"), calls.rate("calls_total", by="model"))},
             "currencyUSD",
         ),
@@ -208,6 +216,14 @@ def _tokens() -> Band:
 def _ends() -> Band:
     return side_by_side(
         8,
+        bars(
+            "Answered by another model",
+            "Calls that another model has answered than the one that was asked for. Other names of the same model do not count.",
+            {"{{model}}: {{served_model}}": calls.per_minute(SUBSTITUTIONS, by="model, served_model") + " > 0"},
+            "short",
+            nothing="none",
+            links=CALLS,
+        ),
         bars(
             "Calls by outcome",
             "How calls ended.",

@@ -47,7 +47,7 @@ def _numbers() -> Band:
         4,
         stat_panel(
             "Spend",
-            "By the price table of the configuration, without calls that have no price: see 'Calls without a price'.",
+            "What providers report, else list prices; without calls that have no price: see 'Calls without a price'.",
             calls.total("cost_usd_total"),
             "currencyUSD",
             spark=False,
@@ -216,7 +216,7 @@ def _quotas() -> Band:
             lines(
                 "Quota left",
                 "What is left of each quota, as last reported. Several models may share one quota: never add them.",
-                {"{{model}}, {{window}}": calls.value("quota_remaining_ratio", by="model, window", how="min")},
+                {"{{provider}}, {{model}}, {{window}}": calls.value("quota_remaining_ratio", by=by, how="min")},
                 "percentunit",
                 top=1,
                 steps=below(0.1, 0.3),

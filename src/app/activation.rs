@@ -30,6 +30,20 @@ pub(super) enum Handed {
 }
 
 impl Activation {
+    /// Sockets for redirected connections that did not come from the service manager.
+    ///
+    /// # Errors
+    /// [`Error::Handed`] when they cannot be set up for the runtime.
+    pub(super) fn of_redirect(redirect: Vec<TcpListener>) -> Result<Self, Error> {
+        for listener in &redirect {
+            listener.set_nonblocking(true).map_err(Error::Handed)?;
+        }
+        Ok(Self {
+            redirect,
+            ..Self::default()
+        })
+    }
+
     /// Takes the sockets that `LISTEN_FDS` speaks of, called by `names` in their order. To be asked
     /// once, before any thread is started: the variables are removed, so that no child takes them
     /// for its own.

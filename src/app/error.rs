@@ -4,7 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::capture::namespace::Obstacle;
 use crate::capture::redirect::RedirectError;
+use crate::launch::foreground::FollowError;
 use crate::launch::{AccountError, LaunchError};
 use crate::tls::authority::AuthorityError;
 use crate::tls::bundle::BundleError;
@@ -87,6 +89,9 @@ pub enum Error {
     /// Leaf certificates cannot be made.
     #[error(transparent)]
     Leaf(#[from] LeafError),
+    /// No namespace can be made for the program.
+    #[error("no namespace can be made: {0}; or use --scope proxy")]
+    Namespace(#[source] Obstacle),
     /// Too few files may be open.
     #[error(
         "at most {limit} files may be open, {minimum} are needed: raise the limit (ulimit -Hn, LimitNOFILE=)"
@@ -96,6 +101,18 @@ pub enum Error {
         limit: u64,
         /// What is needed.
         minimum: u64,
+    },
+    /// The path of our own executable is not known.
+    #[error("the path of the running program is not known: {0}")]
+    OwnProgram(#[source] io::Error),
+    /// The program is led to another proxy already, which ours cannot go through.
+    #[error(
+        "{variable} leads to another proxy, and gravimeter cannot go through it: unset {variable}, or use --scope namespace, \
+         where connections through that proxy pass unread"
+    )]
+    ProxyInUse {
+        /// The variable that names it.
+        variable: &'static str,
     },
     /// The redirect rules cannot be put in place or read.
     #[error(transparent)]
@@ -118,6 +135,12 @@ pub enum Error {
     /// The exporter's Unix socket cannot be listened on.
     #[error(transparent)]
     Socket(#[from] SocketError),
+    /// The program cannot be started.
+    #[error("the program cannot be started: {0}")]
+    Start(#[source] io::Error),
+    /// The program in the foreground cannot be followed.
+    #[error(transparent)]
+    Follow(#[from] FollowError),
     /// The state folder cannot be used.
     #[error("{path}: {source}; set state.dir to a folder that can be written")]
     StateDir {

@@ -12,6 +12,7 @@ mod doors;
 mod error;
 mod notify;
 mod process;
+mod run;
 mod running;
 mod signals;
 mod tasks;
@@ -20,6 +21,7 @@ mod trust;
 mod unread;
 mod views;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -34,7 +36,8 @@ use crate::export::diagnostics::Diagnostics;
 use crate::export::otlp::{Exporter, Pusher};
 use crate::ledger::{Ledger, UsageReport};
 use crate::observe::memory::Memory;
-use crate::record::Record;
+use crate::record::{Record, Sink};
+use crate::tls::bundle::Bundle;
 use crate::web::access::Access;
 use crate::web::{Condition, Listener, Readiness, Web};
 
@@ -43,6 +46,7 @@ pub(crate) use agent::closed_folder;
 pub(crate) use demo::{DemoOptions, demo};
 pub use doors::Addresses;
 pub use error::Error;
+pub(crate) use run::{RunFolder, RunRequest, Scope, run};
 pub use tasks::Tasks;
 pub use traffic::Traffic;
 
@@ -89,15 +93,18 @@ pub struct Surroundings {
     pub diagnostics: Option<Diagnostics>,
     /// Knows where a redirected connection was going.
     pub original_dst: Arc<dyn OriginalDst>,
+    /// Take the facts beside the ledger, the metrics and the page.
+    pub sinks: Vec<Arc<dyn Sink>>,
 }
 
 impl Default for Surroundings {
-    /// No sockets, no diagnostics, and the kernel.
+    /// No sockets, no diagnostics, the kernel, and no further sink.
     fn default() -> Self {
         Self {
             handed: Activation::default(),
             diagnostics: None,
             original_dst: Arc::new(KernelOriginalDst),
+            sinks: Vec::new(),
         }
     }
 }
@@ -105,6 +112,7 @@ impl Default for Surroundings {
 /// The running program.
 pub struct App {
     addresses: Addresses,
+    bundle: Bundle,
     running: Running,
     failures: mpsc::Receiver<Error>,
     /// Whose conversations are followed, where anybody's are.
@@ -118,7 +126,7 @@ impl App {
     /// Whatever keeps the program from starting; nothing is left running then.
     pub async fn start(config: Config, surroundings: Surroundings) -> Result<Self, Error> {
         agent::refuse_own_user(&config).await?;
-        create_state_dir(&config)?;
+        create_state_dir(&config.state_dir)?;
         let (doors, addresses) = Doors::open(&config, surroundings.handed)?;
         let owners = doors::owners(&config, &addresses).await?;
         let access = open_access(&config, &addresses)?;
@@ -126,12 +134,14 @@ impl App {
             &config,
             access,
             surroundings.diagnostics,
+            surroundings.sinks,
             conditions(&config),
         );
         let trust = Trust::open(&config, &*views.record)?;
         agent::refuse_closed_bundle(&config, &trust.bundle)?;
 
-        let environment = agent::environment(&config, &trust.bundle, &addresses);
+        let bundle = trust.bundle.clone();
+        let environment = agent::environment(&config, &bundle, &addresses);
         let running = Running::new(views.ledger, views.readiness, config.drain);
         let exporter = &running.exporter;
         exporter.spawn(trust::watch_expiry(
@@ -184,6 +194,7 @@ impl App {
         addresses.tell();
         Ok(Self {
             addresses,
+            bundle,
             running,
             failures,
             followed,
@@ -194,6 +205,12 @@ impl App {
     #[must_use]
     pub fn addresses(&self) -> &Addresses {
         &self.addresses
+    }
+
+    /// The files with the roots that make a client trust the CA.
+    #[must_use]
+    pub fn bundle(&self) -> &Bundle {
+        &self.bundle
     }
 
     /// What holds of the conditions for `/readyz`.
@@ -321,15 +338,15 @@ fn conditions(config: &Config) -> impl Iterator<Item = Condition> {
 
 /// The folder itself may be passed through, because the agent's user reads the bundle in it; the
 /// CA's folder may not.
-fn create_state_dir(config: &Config) -> Result<(), Error> {
+fn create_state_dir(path: &Path) -> Result<(), Error> {
     use std::os::unix::fs::DirBuilderExt as _;
     let mut builder = std::fs::DirBuilder::new();
     builder
         .recursive(true)
         .mode(0o755)
-        .create(&config.state_dir)
+        .create(path)
         .map_err(|source| Error::StateDir {
-            path: config.state_dir.clone(),
+            path: path.to_owned(),
             source,
         })
 }

@@ -49,6 +49,38 @@ fn connections_within(files: u64) -> usize {
 /// # Errors
 /// [`Error::OpenFiles`] when even the hard limit is too low.
 pub(super) fn harden() -> Result<(), Error> {
+    raise_open_files()?;
+    let no_core = setrlimit(
+        Resource::Core,
+        Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        },
+    );
+    let no_dump = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    if no_core.is_err() || no_dump.is_err() {
+        tracing::warn!("{DUMPS}");
+    }
+    Ok(())
+}
+
+/// The same without a limit that a program which is started from here would inherit for good.
+/// Returns the soft limit of open files from before.
+///
+/// # Errors
+/// [`Error::OpenFiles`] when even the hard limit is too low.
+pub(super) fn harden_beside_program() -> Result<Option<u64>, Error> {
+    let open_files = raise_open_files()?;
+    if set_dumpable_behavior(DumpableBehavior::NotDumpable).is_err() {
+        tracing::warn!("{DUMPS}");
+    }
+    Ok(open_files)
+}
+
+const DUMPS: &str = "core dumps could not be turned off: a crash may write keys to disk";
+
+/// Returns the soft limit from before.
+fn raise_open_files() -> Result<Option<u64>, Error> {
     let files = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: files.maximum,
@@ -69,18 +101,7 @@ pub(super) fn harden() -> Result<(), Error> {
             minimum: MINIMUM_OPEN_FILES,
         });
     }
-    let no_core = setrlimit(
-        Resource::Core,
-        Rlimit {
-            current: Some(0),
-            maximum: Some(0),
-        },
-    );
-    let no_dump = set_dumpable_behavior(DumpableBehavior::NotDumpable);
-    if no_core.is_err() || no_dump.is_err() {
-        tracing::warn!("core dumps could not be turned off: a crash may write keys to disk");
-    }
-    Ok(())
+    Ok(files.current)
 }
 
 #[cfg(test)]

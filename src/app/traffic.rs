@@ -16,7 +16,7 @@ use crate::capture::listener::{self, Doors, Slots};
 use crate::capture::{Door, Gate, LoopGuard, OriginalDst, Owners};
 use crate::observe::OpenObserver;
 use crate::record::Record;
-use crate::relay::{self, Relay, Shutdown};
+use crate::relay::{self, Rejections, Relay, Shutdown};
 use crate::tls::leaf::Leaves;
 use crate::tls::upstream::Upstream;
 
@@ -60,6 +60,7 @@ impl Traffic {
             guard: Arc::clone(&guard),
             upstream: self.upstream,
             leaves: self.leaves,
+            rejections: Rejections::default(),
             observers: self.observers,
             record: Arc::clone(&self.record),
         });

@@ -42,6 +42,7 @@ impl Views {
         config: &Config,
         access: Option<Arc<Access>>,
         diagnostics: Option<Diagnostics>,
+        more: Vec<Arc<dyn Sink>>,
         conditions: impl IntoIterator<Item = Condition>,
     ) -> Self {
         let models = Arc::new(Models::new(config.max_models));
@@ -65,6 +66,7 @@ impl Views {
             Arc::clone(&live) as _,
             Arc::<UnreadLog>::default(),
         ];
+        sinks.extend(more);
         let resource = Resource::new(&config.otlp);
         let spans = Traces::new(&config.otlp, resource.clone(), metrics.spans()).map(
             |(traces, exporter)| {

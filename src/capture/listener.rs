@@ -68,6 +68,11 @@ impl Slots {
 /// # Errors
 /// The operating system's, most often that the address is in use.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::from_std(listen(address)?)
+}
+
+/// [`bind`] outside of the runtime.
+pub(super) fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -80,7 +85,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket.into())
 }
 
 /// Accepts connections until `shutdown`, and passes each admitted one to `serve`, in a task of its

@@ -6,8 +6,10 @@
 //! dialled here.
 
 mod connect_proxy;
+mod descriptors;
 pub mod listener;
 mod loop_guard;
+pub mod namespace;
 mod original_dst;
 mod owner;
 mod reach;
@@ -25,6 +27,7 @@ use tracing::{Instrument as _, Span, debug, info_span, warn};
 
 use crate::record::{Fact, Host, Record, RefuseReason, TimeoutStep, diagnostics, label};
 
+pub(crate) use descriptors::{receive_descriptors, send_descriptors};
 pub use loop_guard::LoopGuard;
 pub use original_dst::{KernelOriginalDst, OriginalDst};
 pub use owner::Owners;

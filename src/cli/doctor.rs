@@ -3,19 +3,21 @@
 //!
 //! It only looks: nothing is started, changed or listened on for longer than a moment.
 
+mod run;
+
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use super::flags::ConfigFlags;
 use super::{block_on, ca, exporter, redirect};
 use crate::app;
 use crate::capture::redirect::Redirect;
-use crate::config::Config;
+use crate::config::{Config, Places, process_environment};
 use crate::launch;
 use crate::tls;
 use crate::web::access::Access;
@@ -23,22 +25,47 @@ use crate::web::access::Access;
 /// Look at this machine and say what is missing
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit code 1 when something must be mended before `gravimeter serve` can work."
+    args_conflicts_with_subcommands = true,
+    after_help = "Exit code 1 when something must be mended before `gravimeter serve`, or `run`, can work."
 )]
 pub(super) struct Doctor {
     #[command(flatten)]
     config: ConfigFlags,
+    #[command(subcommand)]
+    of: Option<Of>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Of {
+    /// Look at what `gravimeter run` needs: which ways to capture a program work here, and why the
+    /// others do not
+    Run {
+        #[command(flatten)]
+        config: ConfigFlags,
+    },
 }
 
 impl Doctor {
     pub(super) fn run(self, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-        let loaded = self.config.load()?;
-        let file = loaded.file.map_or("no file, defaults".to_owned(), |file| {
+        let is_run = self.of.is_some();
+        let flags = match self.of {
+            Some(Of::Run { config }) => config,
+            None => self.config,
+        };
+        let loaded = flags.load()?;
+        let file = loaded.file.clone();
+        let file = file.map_or("no file, defaults".to_owned(), |file| {
             file.display().to_string()
         });
         let mut findings = vec![Finding::ok("configuration", file)];
-        findings.extend(look(&loaded.config));
-        findings.extend(unread(&loaded.config));
+        if is_run {
+            let config = loaded.for_run(&Places::default(), &process_environment());
+            findings.extend([state(&config), authority(&config), roots(&config)]);
+            findings.extend(run::ways(&config));
+        } else {
+            findings.extend(look(&loaded.config));
+            findings.extend(unread(&loaded.config));
+        }
         let mut code = ExitCode::SUCCESS;
         for finding in &findings {
             let grade = finding.grade.word();

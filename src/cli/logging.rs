@@ -1,9 +1,11 @@
-//! The program's own log: for people on a terminal, JSON lines everywhere else. It goes to stderr.
+//! The program's own log: for people on a terminal, JSON lines everywhere else. It goes to stderr, or
+//! to a file where that belongs to another program.
 //! Diagnostic spans, where they are on, leave beside it and never stand in it.
 //!
 //! What came from outside is escaped, so that it can neither forge a line nor steer a terminal.
 
 use std::fmt::Debug;
+use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::panic::{self, PanicHookInfo};
 
@@ -27,14 +29,29 @@ use crate::record::printable;
 /// Starts the log, and the diagnostics if there are any. From here on a panic becomes a line of the
 /// log, too. The program is to run under the limit that is returned.
 pub(super) fn start(log: &Log, diagnostics: Option<&Diagnostics>) -> anyhow::Result<LogLimit> {
+    start_with(log, io::stderr().is_terminal(), io::stderr, diagnostics)
+}
+
+/// The same in a file, where standard error is another program's.
+pub(super) fn start_in_file(
+    log: &Log,
+    file: File,
+    diagnostics: Option<&Diagnostics>,
+) -> anyhow::Result<LogLimit> {
+    start_with(log, false, file, diagnostics)
+}
+
+fn start_with<W>(
+    log: &Log,
+    is_terminal: bool,
+    writer: W,
+    diagnostics: Option<&Diagnostics>,
+) -> anyhow::Result<LogLimit>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let limit = LogLimit::default();
-    let dispatch = dispatch(
-        log,
-        io::stderr().is_terminal(),
-        io::stderr,
-        diagnostics,
-        limit.clone(),
-    )?;
+    let dispatch = dispatch(log, is_terminal, writer, diagnostics, limit.clone())?;
     tracing::dispatcher::set_global_default(dispatch)
         .map_err(|error| anyhow::anyhow!("the log cannot be started: {error}"))?;
     panic::set_hook(Box::new(log_panic));

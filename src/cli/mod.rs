@@ -16,6 +16,7 @@ mod log_limit;
 mod logging;
 mod prices;
 mod redirect;
+mod run;
 mod serve;
 mod usage;
 
@@ -102,6 +103,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::Run),
     Serve(serve::Serve),
     Demo(demo::Demo),
     Usage(usage::Usage),
@@ -114,6 +116,7 @@ enum Command {
     Completions(completions::Completions),
     AgentExec(agent::AgentExec),
     AgentSignal(agent::AgentSignal),
+    RunStage(run::RunStage),
     DemoAgent(demo::DemoAgent),
     DemoProvider(demo::DemoProvider),
 }
@@ -121,6 +124,7 @@ enum Command {
 impl Command {
     fn run(self, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         match self {
+            Self::Run(command) => command.run(),
             Self::Serve(command) => command.run(),
             Self::Demo(command) => command.run(),
             Self::Usage(command) => command.run(out),
@@ -133,6 +137,7 @@ impl Command {
             Self::Completions(command) => command.run(out),
             Self::AgentExec(command) => command.run(),
             Self::AgentSignal(command) => command.run(out),
+            Self::RunStage(command) => command.run(),
             Self::DemoAgent(command) => command.run(),
             Self::DemoProvider(command) => command.run(out),
         }
@@ -162,6 +167,7 @@ const NO_TERMINAL_WIDTH: usize = 160;
 const ABOUT: &str = "See what an AI agent really spends, without touching a byte of its traffic";
 
 const AFTER_HELP: &str = "\
+What a program spends:     gravimeter run -- PROGRAM
 Try it without an agent:   gravimeter demo
 Check this machine:        gravimeter doctor
 Start:                     gravimeter serve

@@ -1,9 +1,11 @@
 //! `gravimeter prices`: the price table that holds, line by line.
 
+mod update;
+
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::flags::ConfigFlags;
@@ -11,10 +13,14 @@ use super::terminal_width;
 use crate::pricing::{Line, Listed, Prices, Rates};
 use crate::record::{Label as _, TokenKind};
 use crate::term::grid::{Column, Grid};
+use update::Update;
 
 /// Show the prices by which costs are computed, in US dollars for a million tokens
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct PriceTable {
+    #[command(subcommand)]
+    action: Option<Action>,
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -22,8 +28,16 @@ pub(super) struct PriceTable {
     config: ConfigFlags,
 }
 
+#[derive(Debug, Subcommand)]
+enum Action {
+    Update(Update),
+}
+
 impl PriceTable {
     pub(super) fn run(self, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+        if let Some(Action::Update(update)) = self.action {
+            return update.run(out);
+        }
         let prices = self.config.load()?.config.prices;
         if self.json {
             let lines: Vec<Value> = prices.lines().map(object).collect();
@@ -142,6 +156,9 @@ fn object(listed: Listed<'_>) -> Value {
         "from": line.from.map(|day| day.to_string()),
         "usd_per_million_tokens": prices_of(&line.rates),
         "tiers": tiers.collect::<Vec<_>>(),
+        "factors": line.factors.0.iter().map(|(condition, factor)| (condition.to_string(), factor.to_string().into()))
+            .collect::<Map<_, Value>>(),
+        "usd_per_thousand_web_searches": line.web_search.map(|price| price.to_string()),
         "source": line.source,
         "via": line.via,
         "as_of": line.as_of.to_string(),
@@ -174,6 +191,8 @@ input = 2
 cache_read = 0.20
 output = 12.5
 tiers = [{ above_input_tokens = 200_000, input = 4 }]
+factors = { batch = 0.5, us = 1.1 }
+web_search = 10
 source = "https://example.com/a"
 via = "https://example.com/b"
 as_of = 2026-11-24
@@ -213,6 +232,7 @@ gemini-3*                   gcp.gemini  2027-01-01      2         0.2           
                 {"cache_read": "0.2", "input": "2", "output": "12.5", "thinking": "12.5", "tool_input": "2"},
             "tiers": [{"above_input_tokens": 200_000,
                        "cache_read": "0.2", "input": "4", "output": "12.5", "thinking": "12.5", "tool_input": "4"}],
+            "factors": {"batch": "0.5", "us": "1.1"}, "usd_per_thousand_web_searches": "10",
             "source": "https://example.com/a", "via": "https://example.com/b", "as_of": "2026-11-24", "table": "file",
         });
         assert_eq!(prices().lines().map(object).collect::<Vec<_>>(), [expected]);

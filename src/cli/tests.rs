@@ -25,7 +25,13 @@ fn every_key_is_a_flag_of_serve() {
 #[test]
 fn people_are_not_shown_what_is_not_for_them() {
     let help = Cli::command().render_help().to_string();
-    for hidden in ["agent-exec", "agent-signal", "demo-agent", "demo-provider"] {
+    for hidden in [
+        "agent-exec",
+        "agent-signal",
+        "demo-agent",
+        "demo-provider",
+        "run-stage",
+    ] {
         assert!(!help.contains(hidden), "{hidden}");
         assert!(Cli::command().find_subcommand(hidden).is_some(), "{hidden}");
     }
@@ -64,4 +70,38 @@ fn an_argument_of_the_agent_may_look_like_a_flag() {
         .collect();
     assert_eq!(given, ["--standalone", "-v=2,--x"]);
     assert!(!serve.get_flag("standalone"), "it is the agent's");
+}
+
+#[test]
+fn what_follows_the_program_is_its_own() {
+    let command = |line: &[&str]| {
+        let line = [&["gravimeter", "run"], line].concat();
+        let matches = Cli::command().try_get_matches_from(line).ok()?;
+        let run = matches.subcommand_matches("run")?;
+        let words = run.get_many::<OsString>("command")?;
+        let quiet = run.get_flag("quiet");
+        Some((words.cloned().collect::<Vec<_>>(), quiet))
+    };
+    let words = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
+    for (line, expected, quiet) in [
+        (&["--", "claude"][..], &["claude"][..], false),
+        (&["claude", "-p", "hi"], &["claude", "-p", "hi"], false),
+        (&["--quiet", "--", "x", "--quiet"], &["x", "--quiet"], true),
+        (
+            &["x", "--quiet", "--", "--json"],
+            &["x", "--quiet", "--", "--json"],
+            false,
+        ),
+        (&["--", "--help"], &["--help"], false),
+    ] {
+        assert_eq!(command(line), Some((words(expected), quiet)), "{line:?}");
+    }
+    for wrong in [
+        &[][..],
+        &["--"],
+        &["--quite", "x"],
+        &["--scope", "x", "--", "x"],
+    ] {
+        assert_eq!(command(wrong), None, "{wrong:?}");
+    }
 }

@@ -218,4 +218,4 @@ fn no_such_key(name: &str) -> String {
 }
 
 /// A configuration with every key is 10 kB; what is larger was named by mistake.
-const MAX_BYTES: u64 = 1024 * 1024;
+pub(crate) const MAX_BYTES: u64 = 1024 * 1024;

@@ -28,6 +28,8 @@ pub struct Loaded {
     pub config: Config,
     /// The file that was read.
     pub file: Option<PathBuf>,
+    /// The user's price table.
+    pub price_file: Option<PathBuf>,
     /// One entry for each key, in the order of [`super::keys()`].
     pub origins: Vec<Origin>,
     /// What is wrong with OpenTelemetry's variables that are passed over.
@@ -47,14 +49,17 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, Mistakes> {
     let origins = said.apply_to(&mut raw);
     let checked = match prices::load(&raw.pricing, &origins) {
         // Contradictions between keys that are wrong by themselves would only confuse.
-        Ok(prices) if said.mistakes.is_empty() => check::check(raw, prices, &origins),
+        Ok((prices, price_file)) if said.mistakes.is_empty() => {
+            check::check(raw, prices, &origins).map(|config| (config, price_file))
+        }
         Ok(_) => Err(Vec::new()),
         Err(wrong) => Err(wrong),
     };
     match checked {
-        Ok(config) => Ok(Loaded {
+        Ok((config, price_file)) => Ok(Loaded {
             config,
             file,
+            price_file,
             origins,
             warnings: said.warnings,
         }),

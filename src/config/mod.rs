@@ -19,6 +19,7 @@ mod otel;
 mod places;
 mod prices;
 mod raw;
+mod run;
 mod source;
 mod texts;
 mod value;
@@ -30,6 +31,7 @@ use std::time::Duration;
 use crate::export::otlp;
 use crate::{capture, cascade, export, launch, ledger, observe, pricing, relay, tls, web};
 
+pub(crate) use file::MAX_BYTES as MAX_FILE_BYTES;
 pub(crate) use given::{process_environment, socket_names, ssl_cert_file, sudo_user};
 pub use keys::{DefaultValue, Key, Kind, keys};
 pub(crate) use listen::Listen;

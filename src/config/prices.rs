@@ -4,23 +4,29 @@
 //! A path in the configuration file may begin at that file's folder. What is wrong in the table is
 //! told as what is wrong in the configuration is: with its file, line and key.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::file;
 use super::source::{Mistake, Origin, Source};
 use crate::pricing::{Config, Flaw, Prices, Table, read};
 
-/// Puts the prices together that `config` asks for; all mistakes on the way.
-pub(super) fn load(config: &Config, origins: &[Origin]) -> Result<Arc<Prices>, Vec<Mistake>> {
-    let table = match &config.file {
-        Some(given) => read_table(given, origins)?,
-        None => Table::default(),
+/// The prices that `config` asks for, and the path of the user's table; all mistakes on the way.
+pub(super) fn load(
+    config: &Config,
+    origins: &[Origin],
+) -> Result<(Arc<Prices>, Option<PathBuf>), Vec<Mistake>> {
+    let (table, path) = match &config.file {
+        Some(given) => {
+            let (table, path) = read_table(given, origins)?;
+            (table, Some(path))
+        }
+        None => (Table::default(), None),
     };
-    Ok(Arc::new(Prices::new(table, config.defaults)))
+    Ok((Arc::new(Prices::new(table, config.defaults)), path))
 }
 
-fn read_table(given: &Path, origins: &[Origin]) -> Result<Table, Vec<Mistake>> {
+fn read_table(given: &Path, origins: &[Origin]) -> Result<(Table, PathBuf), Vec<Mistake>> {
     let source = origins
         .iter()
         .find(|origin| origin.key == KEY)
@@ -51,7 +57,10 @@ fn read_table(given: &Path, origins: &[Origin]) -> Result<Table, Vec<Mistake>> {
             |key| Mistake::new(source.clone(), key, &message),
         )
     };
-    read(&text).map_err(|flaws| flaws.into_iter().map(mistake).collect())
+    match read(&text) {
+        Ok(table) => Ok((table, path)),
+        Err(flaws) => Err(flaws.into_iter().map(mistake).collect()),
+    }
 }
 
 const KEY: &str = "pricing.file";

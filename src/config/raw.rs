@@ -123,7 +123,7 @@ impl Raw {
     pub(crate) fn checked(self) -> Result<Config, Mistakes> {
         let origins: Vec<_> = keys().map(Origin::of_default).collect();
         prices::load(&self.pricing, &origins)
-            .and_then(|prices| check::check(self, prices, &origins))
+            .and_then(|(prices, _)| check::check(self, prices, &origins))
             .map_err(Mistakes::sorted)
     }
 

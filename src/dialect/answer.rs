@@ -3,12 +3,13 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::limits::Limit;
 use crate::observe::exchange::{ExchangeEnd, ResponseHead};
 use crate::observe::json::{Paths, Value};
 use crate::observe::memory::Memory;
 use crate::record::{
     Id, ModalitySplits, Model, ObserverFailure, Provider, QuotaWindow, RateLimit, RateLimitReason,
-    TokenUsage, TurnEnd, UsageTotal,
+    Reported, TokenUsage, TurnEnd, UsageTotal,
 };
 
 /// Reads the JSON documents of one answer: a single one, the elements of an array, lines, or the
@@ -59,7 +60,7 @@ pub(super) trait ReadAnswer: Send {
 }
 
 /// What an answer says, whichever dialect it is in.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Said {
     /// The HTTP status that an error inside of the answer names, where the answer has none.
     pub(super) status: Option<u16>,
@@ -83,6 +84,10 @@ pub(super) struct Said {
     pub(super) response: Option<Id>,
     /// The provider's trace.
     pub(super) trace: Option<Id>,
+    /// What it reports beside tokens.
+    pub(super) reported: Reported,
+    /// What its body tells of limits.
+    pub(super) limits: Vec<Limit>,
     /// The error that came instead of an answer, or inside it.
     pub(super) error: Option<Refusal>,
 }

@@ -1,5 +1,4 @@
-//! A call in progress: reads its request and its answer, and records one [`Fact::Call`], however it
-//! ends.
+//! A call in progress: reads request and answer, and records one [`Fact::Call`], however it ends.
 //!
 //! A call is recorded when its exchange ends, or when it is dropped unfinished (an observer that
 //! panicked, a process that shuts down). What could not be read is recorded once for each call and
@@ -7,20 +6,23 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::CallHead;
-use super::answer::{AnswerHead, ReadBody, Said};
+use super::aliases::is_substitution;
+use super::answer::{AnswerHead, Said};
 use super::contents::Contents;
+use super::limits::{self, Limit};
 use super::request::ReadRequestBody;
-use super::verdict::{Evidence, is_success};
+use super::response::Response;
+use super::verdict::Evidence;
+use super::{CallHead, provider_of};
 use crate::observe::Connection;
 use crate::observe::exchange::{Exchange, ExchangeEnd, RequestHead, ResponseHead};
 use crate::observe::memory::Share;
 use crate::record::{
     Call, CallIds, CallStarted, ContentChunks, Correlation, Fact, ModalitySplits, Model,
-    ObserverFailure, Operation, Quota, RateLimit, RateLimitReason, Record, Timing, TokenUsage,
-    TraceParent, Turn, UsageTotal,
+    ObserverFailure, Operation, Record, Reported, Timing, TokenUsage, TraceParent, Turn,
+    UsageTotal,
 };
 
 /// A call in progress.
@@ -45,13 +47,6 @@ pub(super) struct LiveCall {
     ended: bool,
 }
 
-struct Response {
-    /// `None` for an answer over a WebSocket, which has no status.
-    status: Option<u16>,
-    retry_after: Option<Duration>,
-    body: Box<dyn ReadBody>,
-}
-
 impl Exchange for LiveCall {
     fn request_body(&mut self, bytes: &[u8], at: Instant) {
         self.last = at;
@@ -62,6 +57,8 @@ impl Exchange for LiveCall {
 
     fn response_head(&mut self, head: &ResponseHead, at: Instant) {
         self.answer(Some(head.status), head, at);
+        let limits = limits::of_head(head, self.connection.wall_clock(at));
+        self.state_limits(limits, Some(head.status));
     }
 
     fn response_body(&mut self, bytes: &[u8], at: Instant) {
@@ -144,11 +141,8 @@ impl LiveCall {
             expects_events: self.head.expects_events,
             memory: self.share.memory(),
         };
-        self.response = Some(Box::new(Response {
-            status,
-            retry_after: head.fields.retry_after_seconds.map(Duration::from_secs),
-            body: (self.head.answer)(of),
-        }));
+        let body = (self.head.answer)(of);
+        self.response = Some(Box::new(Response::new(status, head, body)));
     }
 
     /// Begins the answer of a call over a WebSocket, which has no status, unless it has begun.
@@ -184,6 +178,20 @@ impl LiveCall {
         named.cloned().unwrap_or_else(Model::unknown)
     }
 
+    /// States what is left of limits.
+    fn state_limits(&self, limits: Vec<Limit>, status: Option<u16>) {
+        if limits.is_empty() {
+            return;
+        }
+        let model = self.model();
+        let is_proven = model != Model::unknown() && limits::proves_model(status);
+        let model = Some(&model).filter(|_| is_proven);
+        let quotas = limits
+            .into_iter()
+            .filter_map(|limit| limit.quota(self.head.provider, model));
+        quotas.for_each(|quota| self.record.record(Fact::Quota(quota)));
+    }
+
     /// Records a failure, at most one for each call.
     fn fail(&mut self, failure: ObserverFailure) {
         if !std::mem::replace(&mut self.failed, true) {
@@ -208,9 +216,10 @@ impl LiveCall {
         if let Some(failure) = failure {
             self.fail(failure);
         }
-        let said = self.said();
+        let mut said = self.said();
         let call = self.call(end, failure.is_some(), &said);
-        if let Some(quota) = used_up(&call, &said) {
+        self.state_limits(std::mem::take(&mut said.limits), call.status);
+        if let Some(quota) = limits::used_up(&call, &said) {
             self.record.record(Fact::Quota(quota));
         }
         if let Some(total) = self.total(&said) {
@@ -267,6 +276,7 @@ impl LiveCall {
             counted_as: None,
             reasoning_level: self.request.reasoning_level().cloned(),
             served_model: said.served_model.clone(),
+            is_substituted: self.is_substituted(said),
             outcome: evidence.outcome(),
             status: evidence.status,
             streamed: self.is_streamed(),
@@ -275,6 +285,7 @@ impl LiveCall {
             usage: said.usage,
             modalities: said.modalities.within(&said.usage.counts()),
             quality: evidence.quality(),
+            reported: response.map_or_else(Reported::default, |response| response.reported(said)),
             cost: None,
             timing: self.timing(),
             port: self.connection.port,
@@ -293,16 +304,27 @@ impl LiveCall {
         }
     }
 
+    /// Whether another model has answered than the one that was asked. A gateway of the user's own
+    /// calls its models what it likes.
+    fn is_substituted(&self, said: &Said) -> bool {
+        let is_known = provider_of(&self.connection.host).is_some();
+        let served = said.served_model.as_ref().filter(|_| is_known);
+        served.is_some_and(|served| is_substitution(self.head.provider, &self.model(), served))
+    }
+
     /// The part of the exchange that another model answered, as a call of its own: its tokens have
-    /// another price, and its times are those of the whole.
+    /// another price, and its times are those of the whole. What the provider reports beside tokens
+    /// is of the whole, and stays with the call.
     fn part_of(&self, call: &Call, model: Model, usage: TokenUsage) -> Call {
         Call {
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
             served_model: Some(model.clone()),
+            is_substituted: false,
             model,
             usage,
             modalities: ModalitySplits::default(),
             finish_reason: None,
+            reported: Reported::default(),
             setup: None,
             turn: Turn::default(),
             timing: Timing {
@@ -333,9 +355,9 @@ impl LiveCall {
     }
 
     fn is_streamed(&self) -> bool {
-        self.response.as_ref().is_some_and(|response| {
-            response.status.is_none_or(is_success) && response.body.is_stream()
-        })
+        self.response
+            .as_ref()
+            .is_some_and(|response| response.is_stream())
     }
 
     fn timing(&self) -> Timing {
@@ -354,47 +376,10 @@ impl LiveCall {
     }
 }
 
-impl Response {
-    /// The rate limit that the response is, or that an error inside it reports.
-    fn rate_limit(&self, said: &Said) -> Option<RateLimit> {
-        if said.error.is_none() && self.is_answer(said) {
-            return None;
-        }
-        let (error, status) = (said.error.unwrap_or_default(), said.status.or(self.status));
-        error.rate_limit(status.unwrap_or(SUCCESS), self.retry_after)
-    }
-
-    /// Whether the request was not refused, by the status or by the one inside the answer.
-    fn is_answer(&self, said: &Said) -> bool {
-        said.status.or(self.status).is_none_or(is_success)
-    }
-}
-
-/// The quota that is used up by a refusal that also says until when.
-fn used_up(call: &Call, said: &Said) -> Option<Quota> {
-    let limit = call
-        .rate_limit
-        .filter(|limit| limit.reason == RateLimitReason::QuotaExhausted)?;
-    let window = said.error?.window?;
-    let (provider, model) = (call.provider, call.model.clone());
-    let named = model != Model::unknown() && limit.resets_at.is_some();
-    named.then_some(Quota {
-        provider,
-        model,
-        window,
-        remaining: 0.0,
-        resets_at: limit.resets_at,
-    })
-}
-
 /// The memory of an exchange besides the windows of its decoders, in bytes: some 2 KiB, and up to 6
 /// more for the shape of its documents. It is limited because an agent can open thousands of
 /// exchanges with as many bytes as an answer has.
 pub(super) const EXCHANGE_BYTES: usize = 8 << 10;
 
-/// The status that an answer over a WebSocket counts as.
-const SUCCESS: u16 = 200;
-
-/// The number of the next call, from 1: unique in the process, so that what is learned later finds
-/// its call.
+/// The number of the next call, from 1, unique in the process: later facts refer to a call by it.
 static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);

@@ -41,6 +41,7 @@
 //! A new dialect is a module with a `Dialect`, a line in `DIALECTS`, a column in this table and
 //! fixtures.
 
+mod aliases;
 mod answer;
 mod anthropic;
 mod bedrock;
@@ -50,15 +51,19 @@ mod contents;
 #[doc(hidden)]
 pub mod fuzz;
 mod gemini;
+mod limits;
 mod notices;
 mod observer;
 mod ollama;
 mod openai;
 mod providers;
+mod reports;
 mod request;
+mod response;
 mod session;
 #[cfg(test)]
 mod tests;
+mod times;
 mod tokens;
 mod turns;
 mod unread;
@@ -71,6 +76,7 @@ use crate::observe::memory::Memory;
 use crate::record::{Host, Model, Operation, Provider};
 
 use answer::{AnswerHead, ReadBody};
+use limits::HeadLimits;
 use notices::ReadNotice;
 use request::ReadRequestBody;
 
@@ -81,8 +87,11 @@ pub use observer::Observers;
 struct Dialect {
     /// The hosts whose traffic is decrypted by default, whole names.
     hosts: &'static [&'static str],
-    /// The header fields and query parameters that it reads, besides those of any HTTP message.
+    /// The header fields and query parameters that it reads, besides those of any HTTP message and
+    /// those about limits.
     listed: Listed,
+    /// The limits that heads tell of.
+    limits: HeadLimits,
     /// The provider that answers at a host, if it is known.
     provider_of: fn(&Host) -> Option<Provider>,
     /// Whether an exchange is private, by its host and head: its bodies are never read.
@@ -173,19 +182,16 @@ fn provider_of(host: &Host) -> Option<Provider> {
 /// The header fields and query parameters that all dialects together read.
 fn listed() -> Listed {
     static LISTED: LazyLock<(Vec<&str>, Vec<&str>)> = LazyLock::new(|| {
-        let of_all = |list: fn(&Dialect) -> &'static [&'static str]| {
-            let mut all: Vec<_> = DIALECTS
-                .iter()
-                .flat_map(|dialect| list(dialect))
-                .copied()
-                .collect();
+        let of_all = |lists: &[fn(&Dialect) -> &'static [&'static str]]| {
+            let of = |dialect| lists.iter().flat_map(move |list| list(dialect)).copied();
+            let mut all: Vec<_> = DIALECTS.iter().copied().flat_map(of).collect();
             all.sort_unstable();
             all.dedup();
             all
         };
         (
-            of_all(|dialect| dialect.listed.fields),
-            of_all(|dialect| dialect.listed.query),
+            of_all(&[|it| it.listed.fields, |it| it.limits.fields]),
+            of_all(&[|it| it.listed.query]),
         )
     });
     Listed {

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::CallHead;
 use super::call::{EXCHANGE_BYTES, LiveCall};
+use super::limits;
 use super::request::ReadRequestBody;
 use crate::observe::exchange::{Exchange, ExchangeEnd, RequestHead, ResponseHead, Session};
 use crate::observe::memory::Memory;
@@ -55,8 +56,13 @@ impl Exchange for Upgrade {
 
     fn response_body(&mut self, _: &[u8], _: Instant) {}
 
-    fn upgrade(&mut self, head: &ResponseHead, _: Instant) -> Option<Box<dyn Session>> {
+    fn upgrade(&mut self, head: &ResponseHead, at: Instant) -> Option<Box<dyn Session>> {
         let shared = self.0.take()?;
+        // No model is named yet, so that only limits of the account can be told of.
+        let quotas = limits::of_head(head, shared.connection.wall_clock(at))
+            .into_iter()
+            .filter_map(|limit| limit.quota(shared.call.provider, None));
+        quotas.for_each(|quota| shared.record.record(Fact::Quota(quota)));
         let extensions = head.fields.get(EXTENSIONS).unwrap_or_default();
         Some(Box::new(LiveSession {
             socket: Some(WebSocket::new(extensions, &shared.memory)),

@@ -15,7 +15,9 @@ use serde_json::{Value as Json, json};
 use super::*;
 use crate::observe::memory::Memory;
 use crate::observe::{Alpn, Connection, Direction, End, Observer, OpenObserver as _};
-use crate::record::{Call, Fact, ModalitySplits, Record, TokenUsage};
+use crate::record::{
+    Call, Fact, Label as _, ModalitySplits, Record, Reported, ServerTools, TokenUsage,
+};
 
 /// Keeps every fact.
 #[derive(Default)]
@@ -89,13 +91,26 @@ impl Case {
         request: impl Iterator<Item = &'a [u8]>,
         response: impl Iterator<Item = &'a [u8]>,
     ) -> Json {
-        self.observed(Alpn::Http1, |observer, at| {
+        facts_json(&self.facts(request, response))
+    }
+
+    /// As [`Case::replay`], the facts themselves.
+    fn facts<'a>(
+        &self,
+        request: impl Iterator<Item = &'a [u8]>,
+        response: impl Iterator<Item = &'a [u8]>,
+    ) -> Vec<Fact> {
+        self.stated(Alpn::Http1, |observer, at| {
             request.for_each(|piece| observer.bytes(Direction::ToProvider, piece, at));
             response.for_each(|piece| observer.bytes(Direction::ToAgent, piece, at));
         })
     }
 
     fn observed(&self, alpn: Alpn, pass: impl FnOnce(&mut dyn Observer, Instant)) -> Json {
+        facts_json(&self.stated(alpn, pass))
+    }
+
+    fn stated(&self, alpn: Alpn, pass: impl FnOnce(&mut dyn Observer, Instant)) -> Vec<Fact> {
         let facts = Arc::new(Facts::default());
         let connection = connection(&self.host, alpn);
         let at = connection.opened;
@@ -107,7 +122,7 @@ impl Case {
         pass(&mut *observer, at);
         observer.end(End::ProviderGone, at);
         drop(observer);
-        facts_json(&facts.taken())
+        facts.taken()
     }
 }
 
@@ -198,11 +213,60 @@ fn complete(expected: &mut Json, more: &Json) {
         if !others.is_null() {
             call["other_models"] = others;
         }
+        let reported: serde_json::Map<_, _> = REPORTED
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), more["calls"][place].get(name)?.clone())))
+            .collect();
+        if !reported.is_empty() {
+            call["reported"] = reported.into();
+        }
         let modality = &more["calls"][place]["modality"];
         if !modality.is_null() {
             call["modality"] = modality.clone();
         }
     }
+    if !more["told"].is_null() {
+        expected["told"] = more["told"].clone();
+    }
+}
+
+/// The members of `more.json` that are in [`Reported`].
+const REPORTED: [&str; 9] = [
+    "billing",
+    "inference_geo",
+    "provider_first_byte_seconds",
+    "provider_seconds",
+    "reported_cost_usd",
+    "reported_nano_aiu",
+    "server_tools",
+    "service_tier",
+    "speed",
+];
+
+/// What is reported of a call beside tokens; `null` where nothing is.
+fn reported_json(reported: &Reported) -> Json {
+    let Reported {
+        cost,
+        nano_credits,
+        service_tier,
+        speed,
+        inference_geo,
+        server_tools,
+        is_overage,
+        time,
+    } = reported;
+    let tools = json!({
+        "web_search_requests": server_tools.web_searches, "web_fetch_requests": server_tools.web_fetches,
+    });
+    let has_tools = *server_tools != ServerTools::default();
+    let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
+    let mut json = json!({
+        "reported_cost_usd": cost, "reported_nano_aiu": nano_credits, "service_tier": service_tier, "speed": speed,
+        "inference_geo": inference_geo, "server_tools": has_tools.then_some(tools), "billing": is_overage.then_some("overage"),
+        "provider_seconds": seconds(time.total), "provider_first_byte_seconds": seconds(time.first_byte),
+    });
+    drop_nulls(&mut json);
+    if json == json!({}) { Json::Null } else { json }
 }
 
 /// Whether the call is the part of the one before that another model answered.
@@ -247,7 +311,7 @@ fn told_json(fact: &Fact) -> Option<Json> {
             "provider": name.provider, "model": name.model, "display": name.display, "placeholder": name.placeholder,
         }}),
         Fact::Quota(quota) => json!({ "quota": {
-            "provider": quota.provider, "model": quota.model, "window": quota.window, "remaining": quota.remaining,
+            "provider": quota.provider, "model": Some(&quota.model).filter(|model| **model != Model::all()), "window": quota.window, "remaining": quota.remaining,
             "resets_at": quota.resets_at.map(|at| Timestamp::try_from(at).unwrap().to_string()),
         }}),
         _ => return None,
@@ -266,7 +330,7 @@ fn call_json(call: &Call) -> Json {
         "provider": call.provider, "host": call.host, "operation": call.operation, "model": call.model,
         "served_model": call.served_model, "outcome": call.outcome, "status": call.status, "streamed": call.streamed,
         "finish_reason": call.finish_reason, "rate_limit": rate_limit, "usage": usage_json(&call.usage), "quality": call.quality,
-        "modality": modality_json(&call.modalities),
+        "reported": reported_json(&call.reported), "modality": modality_json(&call.modalities),
         "ids": call.ids, "correlation": { "cascade": call.correlation.cascade, "method": call.correlation.method },
     });
     drop_nulls(&mut json);
@@ -428,4 +492,77 @@ fn what_is_neither_call_nor_notice_is_not_recognised() {
     ] {
         assert!(!recognised(method, path), "{method} {path}");
     }
+}
+
+/// `docs/providers.md` lists the hosts that are intercepted by default, and says of every provider what
+/// is read.
+#[test]
+fn the_page_of_providers_is_complete() {
+    let page = include_str!("../../docs/providers.md");
+    let mut table = String::from("| provider | hosts |\n|---|---|\n");
+    for provider in Provider::ALL {
+        let of_it = hosts().filter(|host| {
+            let host = Host::parse(host).expect("a host");
+            provider_of(&host) == Some(*provider)
+        });
+        let listed: Vec<String> = of_it.map(|host| format!("`{host}`")).collect();
+        if !listed.is_empty() {
+            table += &format!("| `{provider}` | {} |\n", listed.join(" "));
+        }
+        let (read, _) = page.split_once("\n## Where tokens").expect("two sections");
+        let is_named = read.contains(&format!("`{provider}`"));
+        assert!(is_named, "{provider} is not in the first table");
+    }
+    assert!(
+        page.contains(&table),
+        "the table of hosts in docs/providers.md must be:\n\n{table}"
+    );
+    // Every header field about limits and times, by the beginning that its family has.
+    for field in DIALECTS.iter().flat_map(|dialect| dialect.limits.fields) {
+        let families = [
+            "anthropic-ratelimit-",
+            "x-ratelimit-",
+            "x-codex-",
+            "x-quota-snapshot-",
+            "x-usage-ratelimit-",
+        ];
+        let family = families
+            .into_iter()
+            .find(|family| field.starts_with(family));
+        assert!(page.contains(family.expect("a family")), "{field}");
+    }
+    for field in [reports::PROCESSING_MS, reports::INVOCATION_LATENCY] {
+        assert!(page.contains(field), "{field}");
+        assert!(listed().fields.contains(&field), "{field}");
+    }
+    assert!(listed().fields.contains(&reports::SERVER_TIMING));
+}
+
+/// Of all exchanges, those that another model has answered.
+#[test]
+fn other_models_and_no_other_names_are_substitutions() {
+    let mut substituted = Vec::new();
+    for case in cases() {
+        let facts = case.facts(whole(&case.request), whole(&case.response));
+        let calls = facts.iter().filter_map(|fact| match fact {
+            Fact::Call(call) => Some(call),
+            _ => None,
+        });
+        for call in calls.filter(|call| call.is_substituted) {
+            let served = call.served_model.as_ref().expect("a model");
+            substituted.push(format!("{} {served}", call.model));
+        }
+    }
+    substituted.sort();
+    substituted.dedup();
+    let expected = [
+        "claude-opus-4-6 claude-sonnet-4-6",
+        "gemini-2.5-flash gemini-3-flash",
+        "gemini-2.5-flash-lite gemini-3-flash",
+        "gemini-2.5-pro gemini-3-flash",
+        "gemini-3-flash-agent gemini-3-flash",
+        "gemini-3-pro-image gemini-3-flash",
+        "gpt-5.4-codex gpt-5.2",
+    ];
+    assert_eq!(substituted, expected);
 }

@@ -13,9 +13,11 @@ use super::labels::{
 };
 use super::metrics::Config;
 use super::models::ModelLabels;
+use super::provider_time::ProviderTimeMetrics;
 use super::series::{
     Histograms, add, begin, declare, each, release, stream_gap, traced_call_latency,
 };
+use super::substitutions::SubstitutionMetrics;
 use crate::record::{
     Call, CallGroup, CallStarted, ContentChunks, Label, Model, Operation, Outcome, Provider,
     Quality, RateLimitReason, TokenKind, Totals, UnreadCall, UsageTotal,
@@ -48,6 +50,8 @@ pub(super) struct CallMetrics {
     usage_totals: Family<ByTotal, Counter>,
     unread: Family<ByUnread, Counter>,
     costs: CostMetrics,
+    provider_time: ProviderTimeMetrics,
+    substitutions: SubstitutionMetrics,
 }
 
 impl CallMetrics {
@@ -147,6 +151,8 @@ impl CallMetrics {
             usage_totals,
             unread,
             costs: CostMetrics::declare(registry),
+            provider_time: ProviderTimeMetrics::declare(registry),
+            substitutions: SubstitutionMetrics::declare(registry),
         }
     }
 
@@ -178,6 +184,10 @@ impl CallMetrics {
             self.begin(group.provider, &group.model, group.operation);
             self.add(group);
         }
+        totals
+            .substitutions
+            .iter()
+            .for_each(|substitution| self.substitutions.add(substitution));
     }
 
     fn add(&self, group: &CallGroup) {
@@ -252,6 +262,10 @@ impl CallMetrics {
         release(&self.in_flight.get_or_create_owned(&ByProvider { provider }));
         self.count(call, &model);
         self.time(call, &model);
+        self.provider_time.ended(call, &model);
+        if let Some(substitution) = self.models.substitution(call) {
+            self.substitutions.add(&substitution);
+        }
     }
 
     /// The label of a kind of tokens, which several kinds may share.
@@ -321,6 +335,7 @@ impl CallMetrics {
             priced_calls: call.cost.is_some().into(),
             unpriced_calls: call.is_unpriced().into(),
             cost: call.cost.unwrap_or_default(),
+            reported_cost: call.reported_cost().unwrap_or_default(),
             tokens: call.usage.counts(),
         };
         let outcome = ByOutcome {

@@ -184,7 +184,9 @@ impl ConnectionMetrics {
                 );
                 count(&self.refused, ByRefusal { reason });
             }
-            Fact::ConnectionTunnelled(reason) => count(&self.tunnelled, ByTunnel { reason }),
+            Fact::ConnectionTunnelled { reason, .. } => {
+                count(&self.tunnelled, ByTunnel { reason });
+            }
             Fact::Handshake(done) => self.tls.succeeded(done),
             Fact::HandshakeFailed { side, reason } => self.tls.failed(side, reason),
             Fact::Leaf(result) => self.tls.leaf(result),
@@ -207,6 +209,7 @@ impl ConnectionMetrics {
             | Fact::CallTraced { .. }
             | Fact::CallUnread(_)
             | Fact::CascadeUpdated(_)
+            | Fact::CertificateRejected(_)
             | Fact::ContentChunks(_)
             | Fact::Correlated(_)
             | Fact::CorrelationSettled(_)

@@ -13,14 +13,14 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Registry;
 
-use super::labels::ByModel;
+use super::labels::{ByCost, ByModel};
 use super::series::{add, declare};
-use crate::record::{CallGroup, Cost};
+use crate::record::{CallGroup, Cost, CostSource};
 
 /// Counters of costs.
 #[derive(Debug)]
 pub(super) struct CostMetrics {
-    cost: Family<ByModel, Costs>,
+    cost: Family<ByCost, Costs>,
     unpriced: Family<ByModel, Counter>,
 }
 
@@ -30,7 +30,7 @@ impl CostMetrics {
             cost: declare(
                 registry,
                 "gravimeter_cost_usd_total",
-                "What LLM calls would have cost at list prices",
+                "What LLM calls cost: by the provider's own word where it says so, at list prices otherwise",
                 Family::default(),
             ),
             unpriced: declare(
@@ -42,13 +42,24 @@ impl CostMetrics {
         }
     }
 
-    /// Both series of a model begin with its first call.
+    /// All series of a model begin with its first call.
     pub(super) fn add(&self, group: &CallGroup) {
+        let listed = group.cost.saturating_sub(group.reported_cost);
+        for (source, cost) in [
+            (CostSource::List, listed),
+            (CostSource::Provider, group.reported_cost),
+        ] {
+            let labels = ByCost {
+                provider: group.provider,
+                model: group.model.clone(),
+                source,
+            };
+            self.cost.get_or_create_owned(&labels).add(cost);
+        }
         let labels = ByModel {
             provider: group.provider,
             model: group.model.clone(),
         };
-        self.cost.get_or_create_owned(&labels).add(group.cost);
         add(
             &self.unpriced.get_or_create_owned(&labels),
             group.unpriced_calls,

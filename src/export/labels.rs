@@ -8,9 +8,9 @@ use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEn
 use super::otlp::Loss;
 use super::web::WebRefusal;
 use crate::record::{
-    AgentName, ByteDirection, CorrelationMethod, DisplayName, Disposition, FollowFailure,
-    HandshakeFailure, IpFamily, Label, LeafResult, LedgerFailure, LedgerRecord, Model,
-    ObserverBudget, ObserverFailure, Operation, Outcome, Provider, Quality, QuotaWindow,
+    AgentName, ByteDirection, CorrelationMethod, CostSource, DisplayName, Disposition,
+    FollowFailure, HandshakeFailure, IpFamily, Label, LeafResult, LedgerFailure, LedgerRecord,
+    Model, ObserverBudget, ObserverFailure, Operation, Outcome, Provider, Quality, QuotaWindow,
     RateLimitReason, RefuseReason, RestartReason, RunOutcome, Side, SpanId, StepKind, StepStatus,
     TimeoutStep, TlsVersion, TokenKind, TraceId, TunnelReason, UnreadReason, UpdateSource,
     UsageComparison, UsageTotal,
@@ -31,6 +31,7 @@ label_values!(
     AgentName,
     ByteDirection,
     CorrelationMethod,
+    CostSource,
     Disposition,
     FollowFailure,
     HandshakeFailure,
@@ -123,6 +124,21 @@ label_set!(ByOutcome {
     model: Model,
     operation: Operation,
     outcome: Outcome
+});
+label_set!(ByCost {
+    provider: Provider,
+    model: Model,
+    source: CostSource
+});
+label_set!(ByProviderTime {
+    provider: Provider,
+    model: Model,
+    until: &'static str
+});
+label_set!(BySubstitution {
+    provider: Provider,
+    model: Model,
+    served_model: Model
 });
 label_set!(ByTotal {
     provider: Provider,

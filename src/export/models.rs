@@ -8,7 +8,7 @@ use prometheus_client::registry::Registry;
 
 use super::labels::ByLabel;
 use super::series::declare;
-use crate::record::{Call, CascadeRun, Model, Models};
+use crate::record::{Call, CascadeRun, Model, Models, Substitution};
 
 /// Assigns the labels of models.
 #[derive(Debug, Clone)]
@@ -44,6 +44,11 @@ impl ModelLabels {
     /// The label of a call that is counted here.
     pub(super) fn counted(&self, call: &Call) -> Model {
         self.folded(self.models.name(call), &call.model)
+    }
+
+    /// The substitution that a call is, where another model has answered it.
+    pub(super) fn substitution(&self, call: &Call) -> Option<Substitution> {
+        self.models.substitution(call)
     }
 
     /// The label of a run.

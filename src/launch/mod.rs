@@ -10,6 +10,7 @@
 mod announce;
 mod antigravity;
 pub(crate) mod find;
+pub(crate) mod foreground;
 mod lines;
 mod process;
 mod program;

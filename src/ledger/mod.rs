@@ -50,6 +50,7 @@ use file::refill::Past;
 use file::rows::kind_of;
 use memory::models::{Names, Quotas};
 use memory::store::Store;
+use memory::substitutions::Substitutions;
 use memory::sums::{ByModel, Served, Sums};
 
 /// The query could not be answered from the file. The log says why.
@@ -79,6 +80,7 @@ pub struct Ledger {
 struct InMemory {
     /// Of all calls.
     sums: ByModel,
+    substitutions: Substitutions,
     store: Store,
     names: Names,
     quotas: Quotas,
@@ -148,9 +150,18 @@ impl Ledger {
                 &Sums::from(group),
             );
         }
+        let mut substitutions = Substitutions::default();
+        for one in &totals.substitutions {
+            let served = Served {
+                model: one.model.clone(),
+                provider: one.provider,
+            };
+            substitutions.add(&served, &one.served_model, one.calls);
+        }
         let store = Store::new(limits, sums.clone());
         let memory = InMemory {
             sums,
+            substitutions,
             store,
             names: Names::default(),
             quotas: Quotas::default(),
@@ -185,6 +196,15 @@ impl Ledger {
     #[must_use]
     pub fn report(&self) -> UsageReport {
         self.grouped(By::Model, Timestamp::now())
+    }
+
+    /// Why nothing is kept in the file, where it was meant to be.
+    #[must_use]
+    pub fn unavailable(&self) -> Option<&str> {
+        match &self.disk {
+            Some(disk) => disk.unavailable(),
+            None => Some("there is no memory for it"),
+        }
     }
 
     /// Waits until everything that was seen before now is in the file, at most `limit`, and not at
@@ -230,7 +250,7 @@ impl Ledger {
                 report.correlated_too_late = Some(memory.store.too_late());
             }
             By::Provider => report.providers = Some(by_provider(&memory.sums)),
-            _ => report.models = Some(by_model(&memory.sums, &memory.names)),
+            _ => report.models = Some(by_model(&memory.sums, &memory.substitutions, &memory.names)),
         }
         report
     }
@@ -286,17 +306,28 @@ impl Ledger {
             provider: call.provider,
         };
         let record = CallRecord::from(call);
+        let substitution = self.models.substitution(call);
         let mut memory = self.memory();
+        if let Some(one) = substitution {
+            memory
+                .substitutions
+                .add(&served, &one.served_model, one.calls);
+        }
         memory.sums.add(&served, &record.sums());
         memory
             .store
             .place(record, served, call.correlation.cascade.as_ref());
     }
 
-    /// Whether the fact is worth a row: quotas are reported again and again.
+    /// Whether the fact is worth a row. Quotas are reported again and again, and limits of a rate
+    /// are other ones with every call: they are full again before anybody looks at the file.
     fn is_news(&self, fact: &Fact) -> bool {
         match fact {
-            Fact::Quota(quota) => self.is_own(&quota.model) && self.memory().quotas.is_news(quota),
+            Fact::Quota(quota) => {
+                !quota.window.is_rate()
+                    && self.is_own(&quota.model)
+                    && self.memory().quotas.is_news(quota)
+            }
             _ => true,
         }
     }

@@ -32,6 +32,12 @@ impl Price {
     pub(super) fn of(self, tokens: u64) -> Amount {
         Amount(u128::from(self.0) * u128::from(tokens))
     }
+
+    /// So many things at this price for a thousand of them.
+    #[must_use]
+    pub(super) fn of_thousands(self, count: u64) -> Amount {
+        Amount(u128::from(self.0) * u128::from(count) * TOKENS_OF_A_THOUSANDTH)
+    }
 }
 
 impl fmt::Display for Price {
@@ -51,6 +57,12 @@ impl Amount {
         Self(self.0.saturating_add(other.0))
     }
 
+    /// Multiplied by a decimal that is written like a price, rounded to whole pico-USD.
+    pub(super) fn times(self, factor: Price) -> Self {
+        let product = self.0.saturating_mul(factor.0.into());
+        Self(product.saturating_add(u128::from(MICRO / 2)) / u128::from(MICRO))
+    }
+
     /// Rounded to whole nano-USD, halves up: once for each call, after its kinds were added.
     pub(super) fn rounded(self) -> Cost {
         Cost::from_nano_usd(u64::try_from(self.0.saturating_add(500) / 1000).unwrap_or(u64::MAX))
@@ -62,6 +74,9 @@ const DECIMALS: usize = 6;
 
 /// Parts of a dollar that a price counts.
 const MICRO: u64 = 1_000_000;
+
+/// A price for a thousand things is a thousand times that for a million of them.
+const TOKENS_OF_A_THOUSANDTH: u128 = 1000;
 
 /// A dollar for a single token: what is more was written for another unit.
 const MOST: u64 = 1_000_000;

@@ -5,7 +5,8 @@ use std::fmt;
 use jiff::civil::Date;
 
 use super::amount::{Amount, Price};
-use crate::record::{Cost, Label as _, PerKind, Provider, TokenKind, TokenUsage};
+use super::factor::Factors;
+use crate::record::{Cost, Label as _, PerKind, Provider, Reported, TokenKind, TokenUsage};
 
 /// The price of some models from a day on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +22,10 @@ pub struct Line {
     pub rates: Rates,
     /// What they cost in calls with more input, from little to much.
     pub tiers: Vec<Tier>,
+    /// What these prices are multiplied by.
+    pub factors: Factors,
+    /// What a search of the web by the provider's own tool costs: for a thousand of them.
+    pub web_search: Option<Price>,
     /// Who says so.
     pub source: String,
     /// Where that was read, when not at the source itself.
@@ -70,14 +75,68 @@ impl Line {
         })
     }
 
-    /// `None` when a kind that has tokens has no price.
-    pub(super) fn cost(&self, usage: &TokenUsage) -> Option<Cost> {
+    /// The same, with tiers that name every price: what a tier does not name stays as it is.
+    pub(super) fn completed(mut self) -> Self {
+        self.tiers.sort_by_key(|tier| tier.above_input_tokens);
+        let rates = self.rates;
+        self.tiers
+            .iter_mut()
+            .for_each(|tier| tier.rates = tier.rates.or(&rates));
+        self
+    }
+
+    /// A pattern that both price from the same day on.
+    pub(super) fn shared(&self, other: &Self) -> Option<&Pattern> {
+        let is_same = (self.provider, self.from) == (other.provider, other.from);
+        self.models
+            .iter()
+            .find(|pattern| is_same && other.models.contains(pattern))
+    }
+
+    /// Whether both are for one of the same models of the same provider, from the same day on.
+    #[must_use]
+    pub fn is_for_same(&self, other: &Self) -> bool {
+        self.shared(other).is_some()
+    }
+
+    /// Whether all that `other` has a price for costs the same here.
+    pub(super) fn has_prices_of(&self, other: &Self) -> bool {
+        let is_same = |ours: &Rates, theirs: &Rates| {
+            TokenKind::ALL
+                .iter()
+                .all(|kind| theirs.0[*kind].is_none_or(|price| ours.of(*kind) == Some(price)))
+        };
+        let tiers = self.tiers.len() == other.tiers.len()
+            && self.tiers.iter().zip(&other.tiers).all(|(ours, theirs)| {
+                ours.above_input_tokens == theirs.above_input_tokens
+                    && is_same(&ours.rates, &theirs.rates)
+            });
+        let mut factors = other.factors.0.iter();
+        tiers
+            && is_same(&self.rates, &other.rates)
+            && factors.all(|(condition, factor)| self.factors.of(*condition) == Some(*factor))
+            && other
+                .web_search
+                .is_none_or(|_| self.web_search == other.web_search)
+    }
+
+    /// What tokens and searches cost together, on the terms that the provider reports. `None` when a
+    /// part of it has no price.
+    pub(super) fn cost(&self, usage: &TokenUsage, reported: &Reported) -> Option<Cost> {
         let rates = self.rates_for(usage);
         let tokens = usage.counts();
         let parts = tokens.iter().filter(|(_, count)| **count > 0);
         let priced = parts.map(|(kind, count)| Some(rates.of(kind)?.of(*count)));
         let sum = priced.reduce(|sum, part| Some(sum?.plus(part?)));
-        sum.unwrap_or(Some(Amount::default())).map(Amount::rounded)
+        let tokens = self
+            .factors
+            .apply(sum.unwrap_or(Some(Amount::default()))?, reported)?;
+        let searches = reported.server_tools.web_searches.unwrap_or(0);
+        let searches = match searches {
+            0 => Amount::default(),
+            _ => self.web_search?.of_thousands(searches),
+        };
+        Some(tokens.plus(searches).rounded())
     }
 
     fn rates_for(&self, usage: &TokenUsage) -> &Rates {
@@ -116,7 +175,14 @@ impl Pattern {
         })
     }
 
-    fn matches(&self, model: &str) -> bool {
+    /// The name, or its beginning.
+    pub(super) fn name(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether a name is this one, or has this beginning.
+    #[must_use]
+    pub fn matches(&self, model: &str) -> bool {
         if self.is_prefix {
             model.starts_with(&self.text)
         } else {
@@ -146,6 +212,12 @@ impl Rates {
             own => own,
         };
         self.0[kind].or(self.0[stand_in])
+    }
+
+    /// The price that a kind has itself.
+    #[must_use]
+    pub fn own(&self, kind: TokenKind) -> Option<Price> {
+        self.0[kind]
     }
 
     /// Whether nothing has a price.

@@ -8,12 +8,18 @@
 use std::path::PathBuf;
 
 mod amount;
+mod factor;
+mod import;
 mod line;
 mod prices;
 mod read;
 mod stage;
+mod values;
+mod write;
 
 pub use amount::Price;
+pub use factor::{Condition, Factor, Factors};
+pub use import::{Difference, Import, ImportError, ImportFormat, import};
 pub use line::{Line, Pattern, Rates, Tier};
 pub use prices::{Implausible, Listed, Origin, Prices, Table};
 pub use read::{Flaw, read};

@@ -9,7 +9,7 @@ use jiff::tz::Offset;
 
 use super::line::Line;
 use super::read::read;
-use crate::record::{Call, Cost, Model, Provider, label};
+use crate::record::{Call, Cost, Provider, label};
 
 /// Lines that were read together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,27 +64,41 @@ impl Prices {
         }
     }
 
-    /// What the call costs. The requested model decides, the one that answered where nothing is
-    /// known of that. `None` where no line is for it, where its line has no price for a kind that
-    /// has tokens, and where it has no tokens.
+    /// What the call costs at list prices, on the terms that its provider reports. The requested model
+    /// decides, the one that answered where nothing is known of that or where another one has.
+    /// `None` where no line is for it, where its line has no price for a part of it, and where it
+    /// has no tokens.
     ///
     /// # Errors
     /// [`Implausible`] where its tokens come to more than [`Cost::MAX_OF_A_CALL`].
     pub fn cost(&self, call: &Call) -> Result<Option<Cost>, Implausible> {
-        let models = [Some(&call.model), call.served_model.as_ref()];
+        let served = call.served_model.as_ref();
+        let models = if call.is_substituted {
+            [served, None]
+        } else {
+            [Some(&call.model), served]
+        };
         let line = |day| {
             models
                 .into_iter()
                 .flatten()
-                .find_map(|model| self.line(model, call.provider, day))
+                .find_map(|model| self.line_of(model.as_str(), call.provider, day))
         };
         let line = day_of(call.timing.started_at)
             .and_then(line)
             .filter(|_| call.usage.total() > 0);
-        match line.and_then(|line| line.cost(&call.usage)) {
+        match line.and_then(|line| line.cost(&call.usage, &call.reported)) {
             Some(cost) if cost > Cost::MAX_OF_A_CALL => Err(Implausible),
             cost => Ok(cost),
         }
+    }
+
+    /// The line that holds for a model on a day.
+    #[must_use]
+    pub fn line_of(&self, model: &str, provider: Provider, day: Date) -> Option<&Line> {
+        [&self.user, &self.shipped]
+            .into_iter()
+            .find_map(|table| table.line(model, provider, day))
     }
 
     /// Every line, in the order in which tables are asked.
@@ -95,12 +109,6 @@ impl Prices {
             .iter()
             .map(listed(Origin::File))
             .chain(self.shipped.0.iter().map(listed(Origin::Shipped)))
-    }
-
-    fn line(&self, model: &Model, provider: Provider, day: Date) -> Option<&Line> {
-        [&self.user, &self.shipped]
-            .into_iter()
-            .find_map(|table| table.line(model.as_str(), provider, day))
     }
 }
 

@@ -5,13 +5,14 @@
 use std::ops::Range;
 
 use jiff::civil::Date;
-use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::amount::Price;
+use super::factor::{Condition, Factor, Factors};
 use super::line::{Line, Pattern, Rates, Tier};
 use super::prices::Table;
-use crate::record::{Label as _, Provider, TokenKind};
+use super::values::{RATE, Value, date, decimal, kind, models, price, provider, tokens, url};
+use crate::record::{Label as _, Provider};
 
 /// One thing that is wrong with a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,9 +71,9 @@ struct Draft {
     via: Option<String>,
     rates: Rates,
     tiers: Vec<Tier>,
+    factors: Factors,
+    web_search: Option<Price>,
 }
-
-type Value<'i> = Spanned<DeValue<'i>>;
 
 impl Reader<'_> {
     fn document(&mut self, document: &DeTable<'_>) -> Vec<Line> {
@@ -151,6 +152,8 @@ impl Reader<'_> {
             "source" => draft.source = Some(url(given)?),
             "via" => draft.via = Some(url(given)?),
             "tiers" => draft.tiers = self.tiers(given)?,
+            "factors" => draft.factors = self.factors(given)?,
+            "web_search" => draft.web_search = Some(price(given)?),
             _ => {
                 let kind = kind(name).ok_or_else(|| {
                     format!("there is no such key: write {KEYS}, or a kind of token")
@@ -197,6 +200,27 @@ impl Reader<'_> {
         Ok(tiers)
     }
 
+    fn factors(&mut self, given: &DeValue<'_>) -> Result<Factors, String> {
+        let table = given
+            .as_table()
+            .ok_or_else(|| format!("these are not factors: write {FACTORS}"))?;
+        let mut factors = Factors::default();
+        for (name, value) in table {
+            let name_text: &str = name.get_ref();
+            let condition = Condition::parse(name_text)
+                .ok_or_else(|| format!("there is no such condition: write {FACTORS}"));
+            let factor = decimal(value.get_ref())
+                .ok_or_else(|| format!("this is not a factor: write {FACTORS}"));
+            match condition.and_then(|condition| Ok((condition, Factor::new(factor?)))) {
+                Ok(factor) => factors.0.push(factor),
+                Err(message) => {
+                    self.flaw(&name.span(), Some(&format!("factors.{name_text}")), message);
+                }
+            }
+        }
+        Ok(factors)
+    }
+
     fn flaw(&mut self, span: &Range<usize>, key: Option<&str>, message: String) {
         let before = self
             .text
@@ -223,33 +247,23 @@ impl Draft {
             source,
             via,
             rates,
-            mut tiers,
+            tiers,
+            factors,
+            web_search,
         } = self;
-        tiers.sort_by_key(|tier| tier.above_input_tokens);
-        // What a tier does not name stays as it is.
-        tiers
-            .iter_mut()
-            .for_each(|tier| tier.rates = tier.rates.or(&rates));
-        Some(Line {
+        let line = Line {
             models,
             provider,
             from,
             rates,
             tiers,
+            factors,
+            web_search,
             source: source?,
             via,
             as_of: as_of?,
-        })
-    }
-}
-
-impl Line {
-    /// A pattern that both price from the same day on.
-    fn shared(&self, other: &Self) -> Option<&Pattern> {
-        let is_same = (self.provider, self.from) == (other.provider, other.from);
-        self.models
-            .iter()
-            .find(|pattern| is_same && other.models.contains(pattern))
+        };
+        Some(line.completed())
     }
 }
 
@@ -277,91 +291,14 @@ fn missing(table: &DeTable<'_>) -> impl Iterator<Item = (&'static str, &'static 
         .filter(move |(key, _)| !known.contains(key))
 }
 
-fn models(given: &DeValue<'_>) -> Result<Vec<Pattern>, String> {
-    let pattern = |value: &Value<'_>| value.get_ref().as_str().and_then(Pattern::parse);
-    let patterns = given
-        .as_array()
-        .and_then(|values| values.iter().map(pattern).collect::<Option<Vec<_>>>());
-    let how = r#"write ["gemini-3.1-pro-low", "claude-opus-4-6*"], with a * at the end or nowhere"#;
-    patterns
-        .filter(|patterns| !patterns.is_empty())
-        .ok_or_else(|| format!("these are not names of models: {how}"))
-}
-
-fn provider(given: &DeValue<'_>) -> Result<Provider, String> {
-    let known = Provider::ALL
-        .iter()
-        .find(|provider| given.as_str() == Some(provider.as_str()));
-    known.copied().ok_or_else(|| {
-        let all: Vec<String> = Provider::ALL
-            .iter()
-            .map(|provider| format!("{:?}", provider.as_str()))
-            .collect();
-        format!(
-            "this is no provider: write {}, or nothing for all of them",
-            all.join(" or ")
-        )
-    })
-}
-
-fn date(given: &DeValue<'_>) -> Result<Date, String> {
-    let date = given
-        .as_datetime()
-        .filter(|it| it.time.is_none())
-        .and_then(|it| it.date);
-    let part = |number: u8| i8::try_from(number).ok();
-    let date = date.and_then(|it| {
-        Date::new(i16::try_from(it.year).ok()?, part(it.month)?, part(it.day)?).ok()
-    });
-    date.ok_or_else(|| "this is not a day: write it without quotes, as 2026-11-24".to_owned())
-}
-
-fn url(given: &DeValue<'_>) -> Result<String, String> {
-    let is_url = |text: &&str| {
-        text.starts_with("https://")
-            && text.len() > "https://".len()
-            && text.bytes().all(|byte| byte.is_ascii_graphic())
-    };
-    let url = given.as_str().filter(is_url);
-    url.map(str::to_owned).ok_or_else(|| {
-        r#"this is not an address: write it as "https://example.com/pricing""#.to_owned()
-    })
-}
-
-fn price(given: &DeValue<'_>) -> Result<Price, String> {
-    let text = match given {
-        DeValue::Float(number) => Some(number.as_str().replace('_', "")),
-        DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str().replace('_', "")),
-        _ => None,
-    };
-    text.as_deref()
-        .and_then(Price::parse)
-        .ok_or_else(|| format!("this is not a price: write {RATE}"))
-}
-
-fn tokens(given: &DeValue<'_>) -> Result<u64, String> {
-    let number = given.as_integer().filter(|number| number.radix() == 10);
-    let count = number.and_then(|number| number.as_str().replace('_', "").parse().ok());
-    count.ok_or_else(|| {
-        "this is not a number of tokens: write it without quotes, as 200_000".to_owned()
-    })
-}
-
-fn kind(name: &str) -> Option<TokenKind> {
-    TokenKind::ALL
-        .iter()
-        .copied()
-        .find(|kind| Rates::key(*kind) == name)
-}
-
 /// What a table looks like.
 const HOW: &str = "a table is made of [[price]] blocks with models, prices, source and as_of";
-
-/// What a price looks like.
-const RATE: &str = "US dollars for a million tokens without quotes, such as input = 2.00, with at most six digits after the point";
 
 /// What tiers look like.
 const TIERS: &str = "tiers = [{ above_input_tokens = 200_000, input = 4.00, output = 18.00 }]";
 
+/// What factors look like.
+const FACTORS: &str = "factors = { batch = 0.5, flex = 0.5, priority = 2, ultrafast = 6, fast = 2, us = 1.1 }, with what this line has of them";
+
 /// What a line may have beside prices.
-const KEYS: &str = "models, provider, from, tiers, source, via, as_of";
+const KEYS: &str = "models, provider, from, tiers, factors, web_search (for a thousand searches), source, via, as_of";

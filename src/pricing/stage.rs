@@ -29,9 +29,12 @@ impl Priced {
         }
     }
 
-    /// `None` also where the cost is implausible: the call is then counted among those without a
-    /// price.
+    /// What the provider charges, where it says so, else the list price. `None` also where that is
+    /// implausible: the call is then counted among those without a price.
     fn cost(&self, call: &Call) -> Option<Cost> {
+        if call.reported.cost.is_some() {
+            return call.reported.cost;
+        }
         self.prices.cost(call).unwrap_or_else(|why| {
             if !self.has_warned.swap(true, Ordering::Relaxed) {
                 let (model, provider) = (&call.model, call.provider);

@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use super::label::label;
 use super::{
-    CallIds, ConnectionSetup, Correlation, Cost, Host, Id, ModalitySplits, Model, Quality,
-    TokenUsage, TraceContext, TraceParent, Turn,
+    CallIds, ConnectionSetup, Correlation, Cost, CostSource, Host, Id, ModalitySplits, Model,
+    Quality, Reported, TokenUsage, TraceContext, TraceParent, Turn,
 };
 
 label! {
@@ -172,6 +172,8 @@ pub struct Call {
     pub reasoning_level: Option<Id>,
     /// The model that answered, when the provider names it.
     pub served_model: Option<Model>,
+    /// Whether that is another model than the requested one, and not only another name of it.
+    pub is_substituted: bool,
     /// How it ended.
     pub outcome: Outcome,
     /// HTTP status of the response, when there was one.
@@ -188,8 +190,11 @@ pub struct Call {
     pub modalities: ModalitySplits,
     /// How far the tokens can be trusted.
     pub quality: Quality,
-    /// What the tokens cost at the list price of the day on which the call began. `None` until
-    /// the price has been looked up, if none is known, and if there are no tokens to pay for.
+    /// What the provider reports beside them.
+    pub reported: Reported,
+    /// What the call cost: by the provider's own word, else at the list price of the day on which
+    /// it began. `None` until the price has been looked up, if none is known, and if there are no
+    /// tokens to pay for.
     pub cost: Option<Cost>,
     /// When things happened.
     pub timing: Timing,
@@ -210,6 +215,23 @@ pub struct Call {
 }
 
 impl Call {
+    /// Who says what it cost.
+    #[must_use]
+    pub fn cost_source(&self) -> CostSource {
+        if self.reported.cost.is_some() {
+            CostSource::Provider
+        } else {
+            CostSource::List
+        }
+    }
+
+    /// What it cost, where the provider says so.
+    #[must_use]
+    pub fn reported_cost(&self) -> Option<Cost> {
+        self.cost
+            .filter(|_| self.cost_source() == CostSource::Provider)
+    }
+
     /// Whether it has tokens that no price is known for.
     #[must_use]
     pub fn is_unpriced(&self) -> bool {

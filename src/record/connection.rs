@@ -103,6 +103,8 @@ label! {
         NotTls => "not_tls",
         /// The agent sends nothing: the server may have to send first (SSH, SMTP).
         Silent => "silent",
+        /// The client does not trust Gravimeter's CA.
+        Untrusting => "untrusting",
     }
 }
 

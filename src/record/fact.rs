@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use super::{
     ByteDirection, Call, CallStarted, CascadeRun, ContentChunks, Correlated, CorrelationMethod,
-    Disposition, FollowFailure, Handshake, HandshakeFailure, IpFamily, JoinedIds, LeafResult,
+    Disposition, FollowFailure, Handshake, HandshakeFailure, Host, IpFamily, JoinedIds, LeafResult,
     LedgerFailure, LedgerRecord, ModelName, ObserverFailure, Provider, Quota, RefuseReason,
     RestartReason, RunStarted, Side, StepEnded, SubagentRun, TimeoutStep, TraceContext,
     TunnelReason, UnreadCall, UpdateSource, UsageComparison, UsageTotal,
@@ -43,6 +43,8 @@ pub enum Fact {
     CallUnread(UnreadCall),
     /// News of a conversation came.
     CascadeUpdated(UpdateSource),
+    /// A client has shown that it does not trust the certificate that it is given for this host.
+    CertificateRejected(Host),
     /// A connection ended that had been counted as opened.
     ConnectionClosed(Disposition),
     /// A connection was intercepted or tunnelled.
@@ -50,7 +52,12 @@ pub enum Fact {
     /// A connection was refused.
     ConnectionRefused(RefuseReason),
     /// A connection was tunnelled, which is also stated as opened.
-    ConnectionTunnelled(TunnelReason),
+    ConnectionTunnelled {
+        /// Why.
+        reason: TunnelReason,
+        /// The host that the client asks for, where its ClientHello says so.
+        host: Option<Host>,
+    },
     /// The conversation of an earlier call is known now.
     Correlated(Correlated),
     /// How the conversation of a call is known is settled; stated once for each call.

@@ -20,6 +20,7 @@ mod model;
 mod models;
 mod printable;
 mod quota;
+mod reported;
 #[cfg(test)]
 mod sample;
 mod sink;
@@ -54,11 +55,12 @@ pub use model::Model;
 pub use models::{Models, Named};
 pub use printable::printable;
 pub use quota::{DisplayName, ModelName, Quota, QuotaWindow};
+pub use reported::{CostSource, ProviderTime, Reported, ServerTools, ServiceTier, Speed};
 #[cfg(test)]
 pub(crate) use sample::sample_call;
 pub use sink::{FanOut, Record, Sink};
 pub use tokens::{PerKind, Quality, TokenKind, TokenUsage, UsageTotal};
-pub use totals::{CallGroup, ModalityGroup, Totals};
+pub use totals::{CallGroup, ModalityGroup, Substitution, Totals};
 pub use trace::{ConnectionSetup, Phase, Sampling, SpanId, TraceContext, TraceId, TraceParent};
 pub use turn::{AgentName, Turn, TurnEnd, TurnStep};
 pub use unread::{PathShape, UnreadCall, UnreadReason};

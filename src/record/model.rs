@@ -40,6 +40,12 @@ impl Model {
         Self("unknown".into())
     }
 
+    /// Stands for every model of an account together, where a quota is not of one alone.
+    #[must_use]
+    pub fn all() -> Self {
+        Self("all".into())
+    }
+
     /// The normalised name.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::{Call, Fact, Model, Record};
+use super::{Call, Fact, Model, Record, Substitution};
 
 /// The models that have a label of their own: those of which a provider has answered a call or
 /// reported a quota, up to a limit. A request that is refused takes no label.
@@ -40,6 +40,18 @@ impl Models {
             None if call.proves_its_model() => self.admit(&call.model),
             None => self.label(&call.model),
         }
+    }
+
+    /// The substitution that a call is, where another model has answered it.
+    #[must_use]
+    pub fn substitution(&self, call: &Call) -> Option<Substitution> {
+        let served = call.served_model.as_ref().filter(|_| call.is_substituted)?;
+        Some(Substitution {
+            provider: call.provider,
+            model: self.name(call),
+            served_model: self.admit(served),
+            calls: 1,
+        })
     }
 
     /// The name under which `model` is shown: its own if it has got that, else [`Models::other`].

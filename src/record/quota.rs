@@ -10,13 +10,38 @@ use super::label::label;
 use super::{Id, Model, Provider};
 
 label! {
-    /// The time after which a quota is full again.
+    /// What a quota is counted over, by the name that its provider gives it: the time after which it
+    /// is full again, or the thing that is counted.
     #[derive(Default)]
     pub enum QuotaWindow {
         /// A day.
         Day => "1d",
         /// Five hours.
         FiveHours => "5h",
+        /// Seven days, of a subscription of Anthropic.
+        SevenDays => "7d",
+        /// The same for models of the Opus class.
+        SevenDaysOpus => "7d_opus",
+        /// The same for models of the Sonnet class.
+        SevenDaysSonnet => "7d_sonnet",
+        /// Messages in the chat of GitHub Copilot, in a month.
+        Chat => "chat",
+        /// Input tokens, mostly in a minute.
+        InputTokens => "input_tokens",
+        /// Output tokens, mostly in a minute.
+        OutputTokens => "output_tokens",
+        /// What a subscription of Anthropic may spend beyond its plan.
+        Overage => "overage",
+        /// Premium requests of GitHub Copilot, in a month.
+        PremiumInteractions => "premium_interactions",
+        /// Requests of GitHub Copilot to premium models, in a month.
+        PremiumModels => "premium_models",
+        /// Requests, mostly in a minute.
+        Requests => "requests",
+        /// A session of GitHub Copilot, five hours.
+        Session => "session",
+        /// Tokens of all kinds, mostly in a minute.
+        Tokens => "tokens",
         /// Not named.
         #[default]
         Unspecified => "unspecified",
@@ -25,12 +50,25 @@ label! {
     }
 }
 
+impl QuotaWindow {
+    /// Whether it limits the rate of calls and fills up again within minutes, unlike the quota of a
+    /// plan.
+    #[must_use]
+    pub fn is_rate(self) -> bool {
+        matches!(
+            self,
+            Self::InputTokens | Self::OutputTokens | Self::Requests | Self::Tokens
+        )
+    }
+}
+
 /// One reading of a quota.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Quota {
     /// Whose.
     pub provider: Provider,
-    /// The model it is for, or the group of models that shares it (`gemini`, `3p`).
+    /// The model it is for, or the group of models that shares it (`gemini`, `3p`), or
+    /// [`Model::all`].
     pub model: Model,
     /// The window.
     pub window: QuotaWindow,

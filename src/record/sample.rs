@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::{
     Call, CallIds, Correlation, Host, ModalitySplits, Model, Operation, Outcome, Provider, Quality,
-    Timing, TokenUsage, Turn,
+    Reported, Timing, TokenUsage, Turn,
 };
 
 /// A streamed chat that went well, of an unknown model and without tokens, which took no time.
@@ -18,6 +18,7 @@ pub(crate) fn sample_call() -> Call {
         counted_as: None,
         reasoning_level: None,
         served_model: None,
+        is_substituted: false,
         outcome: Outcome::Ok,
         status: Some(200),
         streamed: true,
@@ -26,6 +27,7 @@ pub(crate) fn sample_call() -> Call {
         usage: TokenUsage::default(),
         modalities: ModalitySplits::default(),
         quality: Quality::Unknown,
+        reported: Reported::default(),
         cost: None,
         timing: Timing {
             started_at: UNIX_EPOCH,

@@ -10,6 +10,8 @@ use super::{
 pub struct Totals {
     /// Calls and their tokens.
     pub calls: Vec<CallGroup>,
+    /// Calls that another model has answered than the requested one.
+    pub substitutions: Vec<Substitution>,
     /// The tokens of calls by what they stand for.
     pub modalities: Vec<ModalityGroup>,
     /// Calls by the identifier that assigns their conversation.
@@ -56,6 +58,21 @@ pub struct CallGroup {
     pub unpriced_calls: u64,
     /// What those that have a price cost.
     pub cost: Cost,
+    /// The part of it that providers report themselves.
+    pub reported_cost: Cost,
     /// Their tokens.
     pub tokens: PerKind<u64>,
+}
+
+/// Calls that asked for one model and were answered by another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Substitution {
+    /// Who answered.
+    pub provider: Provider,
+    /// The requested model under its bounded name ([`super::Models`]).
+    pub model: Model,
+    /// The model that answered, under its bounded name.
+    pub served_model: Model,
+    /// How many.
+    pub calls: u64,
 }

@@ -11,10 +11,12 @@ mod hang_up;
 mod lane;
 mod opened;
 pub mod pass;
+mod path;
 mod refusal;
 mod route;
 pub mod timeouts;
 pub mod tunnel;
+mod untrusting;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -35,7 +37,7 @@ use crate::observe::{Alpn, Connection, OpenObserver};
 use crate::record::diagnostics::{SERVER_ADDRESS, TUNNEL_WHY, disposed, refused};
 use crate::record::{
     ConnectionSetup, Disposition, Fact, Handshake, Host, HostPattern, Label as _, Phase, Record,
-    TimeoutStep, TunnelReason,
+    TimeoutStep,
 };
 use crate::tls::handshake;
 use crate::tls::hello::HelloReader;
@@ -45,9 +47,15 @@ use crate::tls::upstream::{Upstream, VerifiedUpstream};
 
 use diagnostics::step;
 use opened::Opened;
+use path::{Intercepted, Path, phase};
 use refusal::Refusal;
 use route::{Opening, Route, route};
 use timeouts::Timeouts;
+
+use untrusting::Client;
+
+pub(crate) use untrusting::Rejections;
+pub use untrusting::{TUNNELLED_FOR, Untrusting};
 
 /// What is intercepted, and where it goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +65,8 @@ pub struct Config {
     /// Addresses to dial for a host and port instead of the real ones, for tests and demos.
     /// Verification is not touched.
     pub resolve: HashMap<(Host, u16), SocketAddr>,
+    /// What happens to clients that do not trust Gravimeter's CA.
+    pub untrusting: Untrusting,
     /// How long each step may take.
     pub timeouts: Timeouts,
 }
@@ -69,6 +79,7 @@ impl Default for Config {
         Self {
             intercept,
             resolve: HashMap::new(),
+            untrusting: Untrusting::default(),
             timeouts: Timeouts::default(),
         }
     }
@@ -93,6 +104,8 @@ pub(crate) struct Relay {
     pub(crate) upstream: Upstream,
     /// Certificates for the agent.
     pub(crate) leaves: Leaves,
+    /// Which clients do not trust these certificates.
+    pub(crate) rejections: Rejections,
     /// Opens the observers of the plaintext.
     pub(crate) observers: Arc<dyn OpenObserver>,
     /// Where all facts are recorded.
@@ -127,11 +140,15 @@ impl Relay {
             }
             Ok(Path::Tunnelled {
                 why,
+                sni,
                 agent,
                 provider,
             }) => {
                 disposed(connection_span, Disposition::Tunnelled);
-                self.record.record(Fact::ConnectionTunnelled(why));
+                self.record.record(Fact::ConnectionTunnelled {
+                    reason: why,
+                    host: sni,
+                });
                 self.tunnel(agent, provider, shutdown).await;
             }
             Err(refusal) => {
@@ -153,8 +170,14 @@ impl Relay {
             .hello(&mut tcp, prefix)
             .instrument(diagnostics::client_hello())
             .await;
-        match route(opening, &self.config.intercept) {
-            Route::Intercept { host, alpn } => {
+        let address = untrusting::address_of(&tcp);
+        let route = route(opening, &self.config.intercept);
+        match self.around_untrusting(route, address) {
+            Route::Intercept { host, alpn, client } => {
+                let client = Client {
+                    address,
+                    kind: client,
+                };
                 Span::current().record("host", field::display(&host));
                 connection_span.record(SERVER_ADDRESS, field::display(&host));
                 let (connect, upstream, leaf) =
@@ -171,7 +194,11 @@ impl Relay {
                         }
                     };
                 let verified = phase(upstream.handshake());
-                let (agent, greeted) = self.greet(ReadAhead::new(kept, tcp), leaf).await?;
+                let greeted = self.greet(ReadAhead::new(kept, tcp), leaf).await;
+                let (agent, greeted) = greeted.inspect_err(|refusal| {
+                    self.note_rejection(client, &host, refusal);
+                })?;
+                self.rejections.forget(client, &host);
                 let setup = Box::new(ConnectionSetup {
                     connect,
                     upstream: verified,
@@ -194,6 +221,7 @@ impl Relay {
                 let (provider, _) = self.dial(&destination, sni.as_ref()).await?;
                 Ok(Path::Tunnelled {
                     why,
+                    sni,
                     agent: ReadAhead::new(kept, tcp),
                     provider,
                 })
@@ -340,35 +368,6 @@ impl Relay {
             record: &*self.record,
         }
     }
-}
-
-/// What is known of an intercepted connection that is open on both sides.
-struct Intercepted {
-    host: Host,
-    port: u16,
-    setup: Box<ConnectionSetup>,
-}
-
-/// The phase of a handshake that has just ended.
-fn phase(handshake: Handshake) -> (Phase, Handshake) {
-    (
-        Phase::ended(SystemTime::now(), handshake.duration),
-        handshake,
-    )
-}
-
-/// A connection that is open on both sides.
-enum Path {
-    Intercepted {
-        intercepted: Intercepted,
-        agent: Box<server::TlsStream<ReadAhead<TcpStream>>>,
-        provider: Box<client::TlsStream<ReadAhead<TcpStream>>>,
-    },
-    Tunnelled {
-        why: TunnelReason,
-        agent: ReadAhead<TcpStream>,
-        provider: TcpStream,
-    },
 }
 
 async fn within<T>(

@@ -4,7 +4,7 @@
 //! untouched; what begins like TLS and then violates the protocol is refused.
 
 use crate::record::{Host, HostPattern, TunnelReason};
-use crate::tls::hello::{Hello, HelloError};
+use crate::tls::hello::{ClientKind, Hello, HelloError};
 
 /// How a connection begins.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub(super) enum Route {
         host: Host,
         /// The protocols that it offers, in its order.
         alpn: Vec<Vec<u8>>,
+        /// The kind of TLS client that asks.
+        client: ClientKind,
     },
     /// Close it: this is no ClientHello.
     Refuse(HelloError),
@@ -49,9 +51,10 @@ pub(super) fn route(opening: Opening, intercept: &[HostPattern]) -> Route {
         Opening::Hello(Hello {
             sni: Some(host),
             alpn,
+            client,
             ..
         }) if intercept.iter().any(|pattern| pattern.matches(&host)) => {
-            Route::Intercept { host, alpn }
+            Route::Intercept { host, alpn, client }
         }
         Opening::Hello(Hello {
             sni,
@@ -86,7 +89,7 @@ mod tests {
     fn routed(opening: Opening) -> String {
         let intercept = [HostPattern::parse("*.example.com").unwrap()];
         match route(opening, &intercept) {
-            Route::Intercept { host, alpn } => format!("intercept {host} {}", alpn.len()),
+            Route::Intercept { host, alpn, .. } => format!("intercept {host} {}", alpn.len()),
             Route::Refuse(error) => format!("refuse {error:?}"),
             Route::RefuseLate => "refuse late".to_owned(),
             Route::Tunnel { why, sni } => format!("tunnel {} {}", why.as_str(), sni.is_some()),
@@ -99,6 +102,7 @@ mod tests {
             sni,
             alpn: vec![b"h2".to_vec()],
             has_encrypted_hello: false,
+            client: ClientKind::UNKNOWN,
         })
     }
 

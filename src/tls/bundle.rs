@@ -3,6 +3,8 @@
 //! Input: roots; output: two files and the environment variables that name them. The system's own
 //! store is never changed: only a program that is given this environment trusts the CA.
 
+mod beside;
+
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
@@ -13,6 +15,8 @@ use rustix::fs::{Mode, OFlags};
 
 use super::authority::Authority;
 use super::roots::{self, RootsError};
+
+pub use beside::{Beside, environment_beside};
 
 /// The files that were written.
 #[derive(Debug, Clone, PartialEq, Eq)]

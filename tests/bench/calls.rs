@@ -1,4 +1,4 @@
-//! Calls and bytes at full speed: how many there are in a second, and what they cost the house.
+//! Calls and bytes at full speed: how many there are in a second, and what they cost Gravimeter.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

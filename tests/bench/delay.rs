@@ -1,4 +1,4 @@
-//! What the house adds to the way of one SSE event, with many streams at once.
+//! What Gravimeter adds to the way of one SSE event, with many streams at once.
 
 use std::time::Duration;
 

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 use gravimeter::ledger::{By, Config, Ledger, UsageQuery};
 use gravimeter::record::{
     Call, CallIds, CallStarted, Correlation, CorrelationMethod, Cost, Fact, Host, Id,
-    ModalitySplits, Model, Models, Operation, Outcome, Provider, Quality, Sink, Timing, TokenKind,
-    TokenUsage, Turn,
+    ModalitySplits, Model, Models, Operation, Outcome, Provider, Quality, Reported, Sink, Timing,
+    TokenKind, TokenUsage, Turn,
 };
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -130,7 +130,7 @@ fn ms(begun: Instant) -> String {
     format!("{:.1} ms", begun.elapsed().as_secs_f64() * 1e3)
 }
 
-/// What the house says of one call.
+/// What Gravimeter says of one call.
 fn facts(number: u64, started_at: SystemTime) -> [Fact; 3] {
     let provider = if number.is_multiple_of(10) {
         Provider::Gemini
@@ -172,6 +172,7 @@ fn facts(number: u64, started_at: SystemTime) -> [Fact; 3] {
         reasoning_level: None,
         turn: Turn::default(),
         served_model: Some(Model::from_wire("gemini-3-pro")),
+        is_substituted: false,
         outcome: if number.is_multiple_of(50) {
             Outcome::RateLimited
         } else {
@@ -187,6 +188,7 @@ fn facts(number: u64, started_at: SystemTime) -> [Fact; 3] {
             .with(TokenKind::Output, 56 + number % 997)
             .with(TokenKind::Thinking, 42),
         modalities: ModalitySplits::default(),
+        reported: Reported::default(),
         cost: Some(Cost::from_nano_usd(1_991_000 + number % 7919)),
         quality: Quality::Exact,
         timing: Timing {

@@ -47,7 +47,7 @@ pub struct Options {
     pub ledger_calls: u64,
 }
 
-/// A provider, the house before it, and an agent on each path.
+/// A provider, Gravimeter before it, and an agent on each path.
 pub struct Stage {
     pub house: House,
     pub direct: Agent,

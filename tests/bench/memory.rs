@@ -34,7 +34,7 @@ pub async fn run(options: &Options) {
     }
 }
 
-/// A house of its own for each count, so that one does not inherit what another has left behind.
+/// A Gravimeter of its own for each count, so that one does not inherit what another has left behind.
 async fn measure(count: usize) {
     let tasks = TaskTracker::new();
     let provider = Provider::start(&tasks).await;

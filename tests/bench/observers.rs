@@ -1,4 +1,4 @@
-//! What observing costs: the same relay with the observers of the house and with one that looks at
+//! What observing costs: the same relay with the observers of Gravimeter and with one that looks at
 //! nothing.
 
 use std::net::SocketAddr;
@@ -196,6 +196,7 @@ fn relay(
             intercept,
             resolve,
             timeouts: Timeouts::default(),
+            ..relay::Config::default()
         },
         connect_request: Duration::from_secs(10),
         allow_private_networks: false,

@@ -1,4 +1,4 @@
-//! What exporting spans costs: the same calls through houses that differ in nothing else, in turns
+//! What exporting spans costs: the same calls through instances that differ in nothing else, in turns
 //! within one run.
 
 use std::convert::Infallible;
@@ -33,7 +33,7 @@ struct Variant {
 struct Turn {
     calls: u64,
     rate: f64,
-    /// Of the house when the turn began. What a turn has left to export is paid before the next
+    /// Of Gravimeter when the turn began. What a turn has left to export is paid before the next
     /// one.
     cpu: Duration,
 }
@@ -147,7 +147,7 @@ impl Variant {
         self.turns.iter().map(|turn| turn.rate).collect()
     }
 
-    /// Microseconds of the house for each call, by round.
+    /// Microseconds of Gravimeter for each call, by round.
     fn costs(&self) -> Vec<f64> {
         let ends = self
             .turns
@@ -208,7 +208,7 @@ async fn collector(tasks: &TaskTracker) -> SocketAddr {
             let (tcp, _) = listener.accept().await.expect("a connection");
             let serve = async move {
                 let builder = auto::Builder::new(TokioExecutor::new());
-                // A house that has ended closes its connection as it likes.
+                // A Gravimeter that has ended closes its connection as it likes.
                 let _ = builder
                     .serve_connection(TokioIo::new(tcp), service_fn(take))
                     .await;

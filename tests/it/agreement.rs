@@ -73,7 +73,7 @@ async fn ten_thousand_calls_are_counted_to_the_token() {
         "the agent received what the provider sent"
     );
 
-    // The house counts a call when its connection has seen the end of it, which may be a moment
+    // Gravimeter counts a call when its connection has seen the end of it, which may be a moment
     // after the agent has.
     let usage = loop {
         let usage: Value = serde_json::from_str(&whole.get("/v1/usage").await).expect("JSON");

@@ -15,7 +15,7 @@ use crate::whole::{Whole, sum};
 
 const TOKEN: &str = "3d6f0a52-csrf-canary";
 
-/// A house that follows a stand-in.
+/// A Gravimeter that follows a stand-in.
 struct Stage {
     whole: Whole,
     stand_in: StandIn,
@@ -81,7 +81,7 @@ impl Stage {
         outcome
     }
 
-    /// Waits until the house has seen as many runs and calls end as the stand-in has.
+    /// Waits until Gravimeter has seen as many runs and calls end as the stand-in has.
     async fn settled(&self) -> Log {
         let log = self.stand_in.log();
         until(async || {
@@ -107,7 +107,7 @@ impl Stage {
     }
 }
 
-/// What the log says of one conversation, in a form that the house's answer can be compared with.
+/// What the log says of one conversation, in a form that Gravimeter's answer can be compared with.
 #[derive(Default)]
 struct Truth<'a> {
     requests: Vec<&'a str>,

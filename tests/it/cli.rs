@@ -1,6 +1,8 @@
 //! Promise: the command line says what is wrong, where, and what to do, and its exit code tells a
 //! script.
 
+mod prices;
+
 use std::path::Path;
 use std::process::{Command, Output};
 

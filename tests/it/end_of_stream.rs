@@ -54,7 +54,7 @@ async fn a_provider_that_breaks_off_after_any_event_is_passed_on_as_broken_off()
 async fn what_was_sent_before_a_truncation_arrives_though_the_agent_is_slow_and_still_writes() {
     let house = House::start().await;
     let (mut agent, mut provider) = house.pair().await;
-    // Most of the answer waits in the house's socket when the provider is gone. The agent
+    // Most of the answer waits in Gravimeter's socket when the provider is gone. The agent
     // acknowledges what it reads, as HTTP/2 does: closing over such bytes would reset the
     // connection and discard the rest.
     socket2::SockRef::from(agent.get_ref().0)

@@ -1,4 +1,4 @@
-//! Every recorded exchange, replayed on sockets through the whole house: metrics and `/v1/usage`
+//! Every recorded exchange, replayed on sockets through the whole program: metrics and `/v1/usage`
 //! say what its `call.json` says.
 
 use std::collections::BTreeMap;
@@ -53,6 +53,8 @@ struct Case {
     request: Vec<u8>,
     response: Vec<u8>,
     expected: Value,
+    /// What is told besides calls, where `more.json` says so.
+    more: Value,
 }
 
 impl Case {
@@ -73,19 +75,28 @@ impl Case {
             .into_owned();
         let mut expected = serde_json::from_slice(&file("call.json")).expect("call.json");
         let more = fs::read(folder.join("more.json")).ok();
-        let more = more.map(|text| serde_json::from_slice(&text).expect("more.json"));
-        complete(&mut expected, &more.unwrap_or_default());
+        let more: Option<Value> =
+            more.map(|text| serde_json::from_slice(&text).expect("more.json"));
+        let more = more.unwrap_or_default();
+        complete(&mut expected, &more);
         Self {
             name,
             host,
             request,
             response: file("response.http"),
             expected,
+            more,
         }
     }
 
     fn calls(&self) -> &[Value] {
         self.expected["calls"].as_array().expect("calls")
+    }
+
+    /// The quotas that are told of beside calls.
+    fn quotas(&self) -> impl Iterator<Item = &Value> {
+        let told = self.more["told"].as_array();
+        told.into_iter().flatten().map(|told| &told["quota"])
     }
 
     /// What is expected of a counter that has one series for each set of labels.
@@ -127,7 +138,7 @@ fn complete(expected: &mut Value, more: &Value) {
     }
 }
 
-/// A house for one host, with a provider of the test behind it.
+/// A Gravimeter for one host, with a provider of the test behind it.
 pub struct Stage {
     pub app: App,
     provider: Provider,
@@ -159,7 +170,7 @@ impl Stage {
         );
         let app = App::start(config, Surroundings::default())
             .await
-            .expect("a house");
+            .expect("a running Gravimeter");
         let root = fs::read_to_string(state.path().join("ca/ca.pem")).expect("a CA");
         Self {
             app,
@@ -226,7 +237,8 @@ fn check(case: &Case, exposition: &str, usage: &Value) {
         let is_of_google = call["provider"]
             .as_str()
             .is_some_and(|name| name.starts_with("gcp."));
-        let tells_quota = is_of_google && call["rate_limit"]["reason"] == "quota_exhausted";
+        let tells_quota = (is_of_google && call["rate_limit"]["reason"] == "quota_exhausted")
+            || case.quotas().any(|quota| quota["model"] == call["model"]);
         call["outcome"] == "ok" || tokens > 0 || tells_quota
     };
     let model = |call: &Value| {
@@ -340,7 +352,64 @@ fn check(case: &Case, exposition: &str, usage: &Value) {
         0,
         "{name}: unread"
     );
+    quotas_and_reports(case, exposition);
     in_usage(case, usage);
+}
+
+/// The gauges of quotas, the cost that the provider reports and the time that it took.
+fn quotas_and_reports(case: &Case, exposition: &str) {
+    let name = &case.name;
+    let shown = series(exposition, "gravimeter_quota_remaining_ratio");
+    for quota in case.quotas() {
+        let all = Value::from("all");
+        let model = if quota["model"].is_null() {
+            &all
+        } else {
+            &quota["model"]
+        };
+        let labels = [
+            format!("provider={}", quota["provider"]),
+            format!("model={model}"),
+            format!("window={}", quota["window"]),
+        ];
+        let is_it = |shown: &&String| labels.iter().all(|label| shown.contains(label));
+        let found: Vec<_> = shown.keys().filter(is_it).collect();
+        let [found] = found.as_slice() else {
+            panic!("{name}: {labels:?} among {shown:?}")
+        };
+        assert_eq!(
+            Some(shown[*found]),
+            quota["remaining"].as_f64(),
+            "{name}: {found}"
+        );
+    }
+    let calls = case.more["calls"].as_array();
+    let sum_of = |member: &str| -> Option<f64> {
+        let figures = calls.into_iter().flatten();
+        figures
+            .filter_map(|call| call[member].as_f64())
+            .reduce(|sum, more| sum + more)
+    };
+    let exported = |metric: &str, label: &str| -> f64 {
+        let shown = series(exposition, metric);
+        let of_it = shown.iter().filter(|(labels, _)| labels.contains(label));
+        of_it.map(|(_, value)| value).sum()
+    };
+    assert_eq!(
+        exported("gravimeter_cost_usd_total", r#"source="provider""#),
+        sum_of("reported_cost_usd").unwrap_or(0.0),
+        "{name}: reported cost"
+    );
+    for (member, label) in [
+        ("provider_seconds", r#"until="end""#),
+        ("provider_first_byte_seconds", r#"until="first_byte""#),
+    ] {
+        assert_eq!(
+            exported("gravimeter_provider_time_seconds_sum", label),
+            sum_of(member).unwrap_or(0.0),
+            "{name}: {member}"
+        );
+    }
 }
 
 /// The totals of `/v1/usage`.

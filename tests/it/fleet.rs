@@ -128,7 +128,7 @@ impl Prometheus {
     }
 }
 
-/// A house that has metered some conversations.
+/// A Gravimeter that has metered some conversations.
 async fn machine(rounds: u32, collector: Option<SocketAddr>) -> Whole {
     let whole = Whole::with(
         ProviderOptions {

@@ -40,7 +40,7 @@ fn endpoint(http: SocketAddr, token: &str) -> Endpoint {
     Endpoint::new(Some(http), None, Token::new(token)).expect("an endpoint")
 }
 
-/// A house that is to follow `endpoint`.
+/// A Gravimeter that is to follow `endpoint`.
 async fn house(endpoint: Endpoint) -> Whole {
     Whole::with(script(), |config| {
         config.cascade.endpoint = Some(endpoint);
@@ -123,7 +123,7 @@ async fn check_wire(whole: &Whole, log: &Log) {
     .await;
 }
 
-/// The calls of a conversation as the house shows them; `None` when it is not known.
+/// The calls of a conversation as Gravimeter shows them; `None` when it is not known.
 async fn calls(whole: &Whole, cascade: &str) -> Option<Vec<String>> {
     let known = whole.get("/v1/cascades").await;
     known.contains(cascade).then_some(())?;
@@ -137,7 +137,7 @@ async fn calls(whole: &Whole, cascade: &str) -> Option<Vec<String>> {
     )
 }
 
-/// An agent talks through a house that follows in vain.
+/// An agent talks through a Gravimeter that follows in vain.
 async fn in_vain(endpoint: Endpoint, reason: &str) {
     let (whole, tasks) = (house(endpoint).await, Tasks::default());
     let outcome = converse(chatty(&whole), tasks.tracker(), tasks.stopping())
@@ -215,7 +215,7 @@ async fn the_port_speaks_garbage() {
     end(tasks).await;
 }
 
-/// Calls of each conversation as the house shows them, against the stand-in's own log.
+/// Calls of each conversation as Gravimeter shows them, against the stand-in's own log.
 async fn check_calls(whole: &Whole, log: &Log) {
     until(async || {
         let settled = whole.series("gravimeter_correlations_total").await;

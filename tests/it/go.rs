@@ -1,4 +1,4 @@
-//! Promise: a Go program with nothing but `SSL_CERT_FILE` set works through the house and is
+//! Promise: a Go program with nothing but `SSL_CERT_FILE` set works through Gravimeter and is
 //! counted, like the real language server.
 
 use std::path::PathBuf;

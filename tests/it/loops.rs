@@ -1,4 +1,4 @@
-//! The house is never led to itself, nor through the CONNECT door to anything inside.
+//! Gravimeter is never led to itself, nor through the CONNECT door to anything inside.
 
 use std::net::SocketAddr;
 

@@ -37,6 +37,7 @@ mod no_retry;
 mod page;
 mod process;
 mod push;
+mod run;
 mod secrets;
 mod shutdown;
 #[path = "../skip.rs"]

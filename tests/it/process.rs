@@ -239,7 +239,7 @@ async fn more_connections_than_files_cost_the_newcomers_only() {
     );
 
     drop(crowd);
-    // A newcomer is refused for as long as the house has not seen that those it let in are gone.
+    // A newcomer is refused for as long as Gravimeter has not seen that those it let in are gone.
     binary
         .wait_for("gravimeter_connections_refused_total", &[], 400)
         .await;

@@ -1,16 +1,19 @@
 //! A provider whose certificate is not right gets no byte of the agent, and the agent is told.
 
-use gravimeter::record::{Disposition, Fact, HandshakeFailure, RefuseReason, Side};
+use gravimeter::record::{
+    Disposition, Fact, HandshakeFailure, Host, RefuseReason, Side, TunnelReason,
+};
+use gravimeter::relay::Untrusting;
 use rustls::{AlertDescription, Error};
 
-use crate::kit::{HOST, House, HouseOptions, OTHER_HOST, read_all};
+use crate::kit::{HOST, House, HouseOptions, OTHER_HOST, read_all, write_pieces};
 
 async fn distrusted(options: HouseOptions, reason: HandshakeFailure, alert: AlertDescription) {
     let house = House::with(options).await;
     let tcp = house.knock(HOST).await;
     let (agent, provider) = tokio::join!(house.agent.handshake(tcp, HOST), house.provider.accept());
     if let Ok(mut provider) = provider {
-        // TLS 1.3: the provider may have finished before the house refused it.
+        // TLS 1.3: the provider may have finished before Gravimeter refused it.
         assert_eq!(read_all(&mut provider).await.0, b"", "no byte of the agent");
     }
     let error = agent.expect_err("no session for the agent");
@@ -83,5 +86,60 @@ async fn an_agent_that_does_not_trust_the_ca_is_named_in_the_facts() {
         .facts
         .wait_for(Fact::ConnectionRefused(RefuseReason::AgentHandshake))
         .await;
+    house.close().await;
+}
+
+/// A client that rejects the certificate loses that one connection. Where that is asked for, its
+/// next ones are passed on as they are, and counted.
+#[tokio::test]
+async fn an_agent_that_rejects_the_certificate_is_tunnelled_from_then_on() {
+    let house = House::with(HouseOptions {
+        untrusting: Untrusting::Tunnel,
+        ..HouseOptions::default()
+    })
+    .await;
+    let stranger = crate::kit::agent::Agent::new(&house.provider_root, &["http/1.1"]);
+    let tcp = house.knock(HOST).await;
+    let (agent, provider) = tokio::join!(stranger.handshake(tcp, HOST), house.provider.accept());
+    assert!(agent.is_err());
+    assert_eq!(read_all(&mut provider.unwrap()).await.0, b"");
+    let host = Host::parse(HOST).unwrap();
+    house
+        .facts
+        .wait_for(Fact::CertificateRejected(host.clone()))
+        .await;
+
+    let tcp = house.knock(HOST).await;
+    let (agent, provider) = tokio::join!(stranger.handshake(tcp, HOST), house.provider.accept());
+    let (mut agent, mut provider) = (agent.unwrap(), provider.unwrap());
+    write_pieces(&mut agent, b"unread", &[6], true).await;
+    assert_eq!(read_all(&mut provider).await, (b"unread".to_vec(), true));
+    let tunnelled = Fact::ConnectionTunnelled {
+        reason: TunnelReason::Untrusting,
+        host: Some(host),
+    };
+    assert_eq!(house.facts.count(&tunnelled), 1);
+    let intercepted = Fact::ConnectionOpened(Disposition::Intercepted);
+    assert_eq!(house.facts.count(&intercepted), 0);
+    drop((agent, provider));
+    house.close().await;
+}
+
+/// Without being asked for, no connection to an intercepted host ever passes unread.
+#[tokio::test]
+async fn an_agent_that_rejects_the_certificate_stays_refused_by_default() {
+    let house = House::start().await;
+    let stranger = crate::kit::agent::Agent::new(&house.provider_root, &["http/1.1"]);
+    let refused = Fact::ConnectionRefused(RefuseReason::AgentHandshake);
+    for attempt in 1..=3 {
+        let tcp = house.knock(HOST).await;
+        let (agent, provider) =
+            tokio::join!(stranger.handshake(tcp, HOST), house.provider.accept());
+        assert!(agent.is_err());
+        assert_eq!(read_all(&mut provider.unwrap()).await.0, b"");
+        house.facts.wait_until(&refused, attempt).await;
+    }
+    let tunnelled = Fact::ConnectionOpened(Disposition::Tunnelled);
+    assert_eq!(house.facts.count(&tunnelled), 0);
     house.close().await;
 }

@@ -1,4 +1,4 @@
-//! The whole house in this process, as `gravimeter serve` builds it, between a stand-in agent and a
+//! the whole program in this process, as `gravimeter serve` builds it, between a stand-in agent and a
 //! stand-in provider.
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// A running house with its provider.
+/// A running Gravimeter with its provider.
 pub struct Whole {
     pub app: App,
     pub provider: Provider,
@@ -58,7 +58,7 @@ impl Whole {
         change(&mut config);
         let app = App::start(config, Surroundings::default())
             .await
-            .expect("a house");
+            .expect("a running Gravimeter");
         Self {
             app,
             provider,
@@ -75,7 +75,7 @@ impl Whole {
         self.app.addresses().connect.expect("a CONNECT proxy")
     }
 
-    /// An agent that comes through the CONNECT proxy and trusts what the house tells it to.
+    /// An agent that comes through the CONNECT proxy and trusts what Gravimeter tells it to.
     pub fn agent(&self) -> AgentOptions {
         AgentOptions {
             bundle: self.bundle(),
@@ -98,7 +98,7 @@ impl Whole {
         series(&self.get("/metrics").await, metric)
     }
 
-    /// Ends the house in peace; the exporter's last word is no longer to be had then.
+    /// Ends Gravimeter in peace; the exporter's last word is no longer to be had then.
     pub async fn stop(self) {
         self.app.stop(std::future::pending()).await;
         self.provider_tasks

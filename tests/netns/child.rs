@@ -148,7 +148,7 @@ pub(crate) fn what_cannot_be_executed_is_told_once() {
     });
 }
 
-/// What an agent prints is its own word only: it can neither end the house nor reach the terminal
+/// What an agent prints is its own word only: it can neither end Gravimeter nor reach the terminal
 /// as it stands.
 pub(crate) fn an_agent_cannot_speak_for_the_launcher() {
     stage::on_stage("child::an_agent_cannot_speak_for_the_launcher", || {

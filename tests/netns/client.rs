@@ -1,4 +1,4 @@
-//! Strangers at the door of the running house: Go's own TLS and HTTP behind the redirect, and
+//! Strangers at the door of the running Gravimeter: Go's own TLS and HTTP behind the redirect, and
 //! whoever comes without one.
 
 use std::path::PathBuf;
@@ -73,7 +73,7 @@ pub(crate) fn a_go_client_with_only_the_bundle_is_counted_to_the_token() {
     );
 }
 
-/// The house is asked to end in the middle of an answer: the agent still gets all of it, and the
+/// Gravimeter is asked to end in the middle of an answer: the agent still gets all of it, and the
 /// house ends well.
 pub(crate) fn a_stream_that_runs_at_sigterm_ends_whole() {
     build_client();
@@ -121,7 +121,7 @@ pub(crate) fn whoever_dials_the_redirect_door_itself_is_refused() {
             let mut expected = 0;
             for user in [OPERATOR, "root"] {
                 for door in ["127.0.0.1", "::1"] {
-                    // It says nothing: a house that waited for a ClientHello would state a timeout
+                    // It says nothing: a Gravimeter that waited for a ClientHello would state a timeout
                     // instead.
                     let output = stage::shell_as(user, &format!("cat </dev/tcp/{door}/8742"));
                     expected += 1;

@@ -1,4 +1,4 @@
-//! Ends that nobody planned, and those of the demo: the agent never gets past a dead house, and
+//! Ends that nobody planned, and those of the demo: the agent never gets past a dead Gravimeter, and
 //! nothing is left behind.
 
 use std::os::unix::process::CommandExt as _;
@@ -12,7 +12,7 @@ use crate::stage::{
     on_stage, root, shell_as, text, write_program,
 };
 
-/// `kill -9`: the agent's connections are refused, never let through; the next house finds the
+/// `kill -9`: the agent's connections are refused, never let through; the next Gravimeter finds the
 /// orphan and works.
 pub(crate) fn a_killed_house_fails_closed_and_comes_back() {
     on_stage("ends::a_killed_house_fails_closed_and_comes_back", || {
@@ -46,7 +46,7 @@ pub(crate) fn a_killed_house_fails_closed_and_comes_back() {
     });
 }
 
-/// What becomes of a request of the agent's user, who trusts the house's bundle, at each provider.
+/// What becomes of a request of the agent's user, who trusts Gravimeter's bundle, at each provider.
 fn visits(providers: &[Provider]) -> Vec<&'static str> {
     let visit = |provider: &Provider| {
         let line = format!(
@@ -132,7 +132,7 @@ pub(crate) fn an_interrupted_demo_leaves_nothing_behind() {
     });
 }
 
-/// Nothing of the house is installed, not even the state folder that a stage has.
+/// Nothing of Gravimeter is installed, not even the state folder that a stage has.
 fn set_up_a_new_machine() {
     foreign_rules();
     root(&format!("rmdir {STATE}"));

@@ -113,7 +113,7 @@ pub(crate) fn a_full_disk_does_not_keep_the_house_from_starting_again() {
                     "--capture.redirect",
                     "off",
                 ]);
-                let house = command.stdin(Stdio::null()).spawn().expect("the house");
+                let house = command.stdin(Stdio::null()).spawn().expect("Gravimeter");
                 wait_for("readiness", || readiness() == "200");
                 house
             };
@@ -156,7 +156,7 @@ pub(crate) fn without_a_free_port_newcomers_are_refused_and_the_others_live() {
             root(
                 "cd /proc/sys/net/ipv4; echo 40000 40019 >ip_local_port_range; echo 1 >tcp_tw_reuse",
             );
-            // The agents come from addresses of their own, so that only the house runs out of
+            // The agents come from addresses of their own, so that only Gravimeter runs out of
             // ports.
             let mut agents: Vec<_> = (0..PORTS + REFUSED)
                 .map(|number| call(&by_proxy(number), ""))
@@ -237,7 +237,7 @@ fn stop_at_once(mut house: Child) {
         "kill -TERM {0}; sleep 0.2; kill -TERM {0} 2>/dev/null || true",
         house.id()
     ));
-    assert!(house.wait().expect("the house ends").success());
+    assert!(house.wait().expect("an end").success());
 }
 
 const PORTS: u64 = 20;

@@ -1,4 +1,4 @@
-//! The running house of a test, the providers around it, and what both say of themselves.
+//! The running Gravimeter of a test, the providers around it, and what both say of themselves.
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -11,11 +11,11 @@ use crate::stage::{AGENT, OPERATOR, PROGRAM, STATE, as_user, root, shell_as, tex
 
 /// What the providers' certificates are for.
 pub(crate) const HOST: &str = "daily-cloudcode-pa.googleapis.com";
-/// What the house starts as its agent.
+/// What Gravimeter starts as its agent.
 pub(crate) const AGENT_PROGRAM: &str = "/usr/local/bin/stand-in-language-server";
 /// The root of every stand-in provider calls itself so.
 pub(crate) const PROVIDER_ISSUER: &str = "Gravimeter demo provider";
-/// The house's own CA calls itself so.
+/// Gravimeter's own CA calls itself so.
 pub(crate) const HOUSE_ISSUER: &str = "Gravimeter CA";
 
 /// A stand-in provider at an address that is not loopback.
@@ -94,7 +94,7 @@ pub(crate) fn write_idle_agent() {
     write_program(AGENT_PROGRAM, "#!/bin/bash\nexec sleep infinity\n");
 }
 
-/// Starts the house as the operator, with the roots of the providers that run.
+/// Starts Gravimeter as the operator, with the roots of the providers that run.
 pub(crate) fn serve() -> Child {
     serve_with(&[])
 }
@@ -125,10 +125,10 @@ pub(crate) fn serve_with(variables: &[(&str, &str)]) -> Child {
         .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .spawn()
-        .expect("the house")
+        .expect("Gravimeter")
 }
 
-/// Starts the house and waits until it is ready.
+/// Starts Gravimeter and waits until it is ready.
 pub(crate) fn serve_ready() -> Child {
     serve_ready_with(&[])
 }
@@ -143,7 +143,7 @@ pub(crate) fn serve_ready_with(variables: &[(&str, &str)]) -> Child {
 /// SIGTERM, and an orderly end.
 pub(crate) fn stop(mut house: Child) {
     root(&format!("kill -TERM {}", house.id()));
-    let status = house.wait().expect("the house ends");
+    let status = house.wait().expect("an end");
     assert!(status.success(), "{status}");
 }
 

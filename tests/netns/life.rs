@@ -171,7 +171,7 @@ pub(crate) fn what_an_agent_has_detached_ends_with_the_agent() {
     );
 }
 
-/// The house becomes the parent of what an agent detaches, and must take note of each end.
+/// Gravimeter becomes the parent of what an agent detaches, and must take note of each end.
 pub(crate) fn what_an_agent_has_detached_is_reaped() {
     stage::on_stage("life::what_an_agent_has_detached_is_reaped", || {
         stage::install();

@@ -17,6 +17,7 @@ mod life;
 mod privilege;
 mod role;
 mod rules;
+mod run;
 #[path = "../skip.rs"]
 mod skip;
 mod stage;
@@ -96,6 +97,15 @@ tests![
         the_sudoers_file_permits_three_fixed_commands,
         drift_is_stated,
         the_operator_sees_the_status_without_root,
+    ],
+    run: [
+        a_program_that_ignores_proxies_is_counted_to_the_token,
+        a_program_keeps_its_user_its_sandbox_and_both_loopbacks,
+        quic_is_rejected_at_once,
+        endings_are_passed_on_from_inside,
+        whoever_is_killed_nothing_is_left,
+        nft_does_where_iptables_is_missing,
+        what_is_missing_is_told_and_the_next_way_is_taken,
     ],
     whole: [
         a_language_server_of_its_own_user_is_counted_to_the_token,

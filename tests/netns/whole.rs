@@ -1,5 +1,5 @@
 //! The whole main job: a stand-in language server as its own user, led by real rules and started
-//! through a real sudo by the house of another user, and on to providers at addresses that are not
+//! through a real sudo by Gravimeter of another user, and on to providers at addresses that are not
 //! loopback.
 
 use std::path::Path;
@@ -93,7 +93,7 @@ pub(crate) fn a_language_server_of_its_own_user_is_counted_to_the_token() {
     );
 }
 
-/// Issuers tell who answered: the house's CA for the agent's user, the provider's own root for
+/// Issuers tell who answered: Gravimeter's CA for the agent's user, the provider's own root for
 /// everybody else.
 fn others_go_straight_to_the_provider(providers: &[Provider]) {
     let before = intercepted();
@@ -136,7 +136,7 @@ pub(crate) fn rules_that_vanish_are_told() {
     });
 }
 
-/// M5: the house refuses to run as the user whose traffic is led to it.
+/// M5: Gravimeter refuses to run as the user whose traffic is led to it.
 pub(crate) fn the_redirected_user_cannot_run_the_house() {
     on_stage("whole::the_redirected_user_cannot_run_the_house", || {
         install();
@@ -197,7 +197,7 @@ pub(crate) fn an_installed_house_needs_no_more_words() {
             .arg(PROGRAM)
             .args(flags)
             .spawn()
-            .expect("the house");
+            .expect("Gravimeter");
         wait_for("readiness", || readiness() == "200");
         assert!(
             shell_as(AGENT, &format!("cat {STATE}/trust/bundle.pem"))

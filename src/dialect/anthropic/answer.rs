@@ -6,6 +6,7 @@ use super::paths::{Field, PATHS};
 use super::refusal::{ErrorKind, Limits};
 use super::usage::Counts;
 use crate::dialect::answer::{ReadAnswer, Said};
+use crate::dialect::reports::Reports;
 use crate::dialect::request::{id, model};
 use crate::dialect::tokens;
 use crate::observe::exchange::ResponseHead;
@@ -28,6 +29,7 @@ pub(in crate::dialect) struct Message {
 struct Document {
     kind: Kind,
     counts: Counts,
+    reports: Reports,
     /// Parts of the exchange that are not in the counts at the top.
     iterations: Vec<Iteration>,
     iteration: Iteration,
@@ -106,6 +108,7 @@ impl Document {
                 }
             }
             (Field::Model, _) => self.model = model(*value),
+            (Field::Report(which), _) => self.reports.take(which, value),
             (Field::Response, _) => self.response = id(*value),
             (Field::StopReason, _) => self.stop_reason = id(*value),
             (Field::Type, Value::String { text, .. }) => self.kind = Kind::of(text),
@@ -123,6 +126,7 @@ impl Document {
 
     fn merge(&mut self, later: Self) {
         self.counts.merge(later.counts);
+        self.reports.merge(later.reports);
         if later.has_iterations {
             self.iterations = later.iterations;
         }
@@ -165,6 +169,9 @@ impl ReadAnswer for Message {
 
     fn head(&mut self, head: &ResponseHead) {
         self.limits = Limits::of(head);
+        if head.fields.get(OVERAGE_IN_USE) == Some("true") {
+            self.said.reports.take_overage();
+        }
     }
 
     fn value(&mut self, field: Field, value: &Value<'_>) -> bool {
@@ -206,6 +213,7 @@ impl ReadAnswer for Message {
             stop_reason,
             model,
             response,
+            reports,
             error,
             ..
         } = &self.said;
@@ -217,6 +225,7 @@ impl ReadAnswer for Message {
             turn_end: stop_reason.as_ref().map(turn_end).unwrap_or_default(),
             served_model: model.clone(),
             response: response.clone(),
+            reported: reports.read(),
             error: self.limits.refusal(*error),
             ..Said::default()
         }
@@ -235,3 +244,6 @@ fn turn_end(stop_reason: &Id) -> TurnEnd {
 
 /// Iterations that are kept of one answer; one with more than a few is not known.
 const MAX_ITERATIONS: usize = 64;
+
+/// Whether the call is paid for beyond what the subscription includes: `true` or `false`.
+pub(super) const OVERAGE_IN_USE: &str = "anthropic-ratelimit-unified-overage-in-use";

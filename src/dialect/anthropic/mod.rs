@@ -4,6 +4,7 @@
 //! Sources: anthropics/anthropic-sdk-python `src/anthropic/types` and `lib`, and the API reference.
 
 mod answer;
+mod limits;
 mod paths;
 mod refusal;
 mod request;
@@ -15,6 +16,7 @@ use super::{CallHead, Dialect, Recognised, providers};
 use crate::observe::exchange::{Listed, RequestHead};
 use crate::record::{Host, Model, Operation, Provider};
 pub(super) use answer::Message;
+use answer::OVERAGE_IN_USE;
 pub(super) use paths::{Field, table};
 pub(super) use request::MessageRequest;
 
@@ -28,11 +30,11 @@ pub(super) const DIALECT: Dialect = Dialect {
             request::SUBAGENT_KIND,
             request::PROMPT,
             request::CLASS,
-            refusal::STATUS,
-            refusal::RESET,
+            OVERAGE_IN_USE,
         ],
         query: &[],
     },
+    limits: limits::LIMITS,
     provider_of: providers::provider_of,
     is_private: |_, _| false,
     recognise,

@@ -4,6 +4,7 @@
 use std::sync::LazyLock;
 
 use super::usage::Count;
+use crate::dialect::reports::Report;
 use crate::observe::json::Paths;
 
 /// What is read of a document.
@@ -20,6 +21,7 @@ pub(in crate::dialect) enum Field {
     IterationModel,
     IterationType,
     Model,
+    Report(Report),
     Response,
     StopReason,
     /// What the document is: the name of the event, or `message`, or `error`.
@@ -49,7 +51,10 @@ pub(in crate::dialect) fn table() -> impl Iterator<Item = (String, Field)> {
             (".type", Field::IterationType),
         ];
         let names = names.map(|(name, field)| (format!("{iteration}{name}"), field));
+        let reports =
+            REPORTS.map(|(name, report)| (format!("{place}{name}"), Field::Report(report)));
         top.into_iter()
+            .chain(reports)
             .chain(inside)
             .chain(names)
             .collect::<Vec<_>>()
@@ -58,8 +63,13 @@ pub(in crate::dialect) fn table() -> impl Iterator<Item = (String, Field)> {
     of_message.chain(counts).chain(others)
 }
 
-const OTHERS: [(&str, Field); 5] = [
+const OTHERS: [(&str, Field); 6] = [
     ("type", Field::Type),
+    // Of GitHub Copilot.
+    (
+        "copilot_usage.total_nano_aiu",
+        Field::Report(Report::NanoCredits),
+    ),
     ("delta.stop_reason", Field::StopReason),
     ("error.type", Field::ErrorType),
     // Of a document that is the whole message, and of thinking that is not shown.
@@ -81,4 +91,18 @@ const COUNTS: [(&str, Count); 7] = [
     ),
     ("output_tokens", Count::Output),
     ("output_tokens_details.thinking_tokens", Count::Thinking),
+];
+
+/// What is reported in `usage` beside counts. OpenRouter writes its price there, xAI its own, in
+/// this form too.
+const REPORTS: [(&str, Report); 9] = [
+    ("cost", Report::Cost),
+    ("cost_details.upstream_inference_cost", Report::UpstreamCost),
+    ("cost_in_usd_ticks", Report::CostTicks),
+    ("inference_geo", Report::InferenceGeo),
+    ("is_byok", Report::HasOwnKey),
+    ("server_tool_use.web_fetch_requests", Report::WebFetches),
+    ("server_tool_use.web_search_requests", Report::WebSearches),
+    ("service_tier", Report::ServiceTier),
+    ("speed", Report::Speed),
 ];

@@ -1,8 +1,9 @@
 //! Why Anthropic refused: the kind of error, the status, and the header fields about limits.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use crate::dialect::answer::Refusal;
+use crate::dialect::times::unix_time;
 use crate::observe::exchange::ResponseHead;
 use crate::record::RateLimitReason;
 
@@ -28,11 +29,7 @@ impl Limits {
         Self {
             is_overloaded: head.status == OVERLOADED,
             is_rejected,
-            resets_at: reset
-                .and_then(|seconds| seconds.parse().ok())
-                .and_then(|seconds| {
-                    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
-                }),
+            resets_at: reset.and_then(unix_time),
         }
     }
 

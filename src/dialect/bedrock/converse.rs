@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use super::{paths, refusal};
 use crate::dialect::answer::{ReadAnswer, Refusal, Said};
+use crate::dialect::reports::{Report, Reports};
 use crate::dialect::request::id;
 use crate::dialect::tokens::{add, count};
 use crate::observe::exchange::ResponseHead;
@@ -30,6 +31,7 @@ struct Document {
     stop_reason: Option<Id>,
     /// The model that a prompt router has chosen.
     model: Option<Model>,
+    reports: Reports,
 }
 
 /// What is read of a document.
@@ -41,6 +43,7 @@ pub(super) enum ConverseField {
     CacheDetailTtl,
     Count(Count),
     InvokedModel,
+    Latency,
     StopReason,
 }
 
@@ -56,6 +59,7 @@ pub(super) enum Count {
 
 static PATHS: LazyLock<Paths<ConverseField>> = LazyLock::new(|| {
     Paths::new([
+        ("metrics.latencyMs", ConverseField::Latency),
         ("stopReason", ConverseField::StopReason),
         (
             "trace.promptRouter.invokedModelId",
@@ -168,6 +172,7 @@ impl Document {
                 self.model = paths::model(text);
             }
             (ConverseField::InvokedModel, _) => {}
+            (ConverseField::Latency, _) => self.reports.take(Report::TotalMilliseconds, value),
             (ConverseField::StopReason, _) => self.stop_reason = id(*value),
         }
     }
@@ -202,6 +207,7 @@ impl ReadAnswer for Conversation {
         }
         self.said.stop_reason = document.stop_reason.or(self.said.stop_reason.take());
         self.said.model = document.model.or(self.said.model.take());
+        self.said.reports.merge(document.reports);
         self.is_over |= is_last;
         event.map_or(is_last, |event| event == "contentBlockDelta")
     }
@@ -223,6 +229,7 @@ impl ReadAnswer for Conversation {
             counts,
             stop_reason,
             model,
+            reports,
         } = &self.said;
         let total = counts.total();
         Said {
@@ -231,6 +238,7 @@ impl ReadAnswer for Conversation {
             is_sound: total != UsageTotal::Disagree && counts.output.is_some(),
             finish_reason: stop_reason.clone(),
             served_model: model.clone(),
+            reported: reports.read(),
             error: self.refusal,
             ..Said::default()
         }

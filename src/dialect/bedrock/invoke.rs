@@ -11,10 +11,11 @@ use super::metrics::{Metric, Metrics};
 use super::refusal;
 use crate::dialect::answer::{ReadAnswer, Refusal, Said};
 use crate::dialect::anthropic::{self, Message};
+use crate::dialect::reports::{Report, Reports};
 use crate::dialect::request::id;
 use crate::observe::exchange::ResponseHead;
 use crate::observe::json::{Paths, Value};
-use crate::record::{Id, UsageTotal};
+use crate::record::{Id, Reported, UsageTotal};
 
 /// Reads one answer.
 #[derive(Debug, Default)]
@@ -24,6 +25,7 @@ pub(super) struct Invocation {
     message: Message,
     /// What the head and the complete documents have said.
     metrics: Metrics,
+    times: Reports,
     finish_reason: Option<Id>,
     /// The last event has come.
     is_over: bool,
@@ -36,6 +38,7 @@ pub(super) struct Invocation {
 struct Document {
     metrics: Metrics,
     has_metrics: bool,
+    times: Reports,
     finish_reason: Option<Id>,
     has_content: bool,
 }
@@ -49,6 +52,8 @@ pub(super) enum InvokeField {
     Message(anthropic::Field),
     Metric(Metric),
     Metrics,
+    /// A time that Bedrock measured.
+    Time(Report),
 }
 
 static PATHS: LazyLock<Paths<InvokeField>> = LazyLock::new(|| {
@@ -63,7 +68,15 @@ static PATHS: LazyLock<Paths<InvokeField>> = LazyLock::new(|| {
             ".cacheWriteInputTokenCount",
             InvokeField::Metric(Metric::CacheWrite),
         ),
+        (
+            ".firstByteLatency",
+            InvokeField::Time(Report::FirstByteMilliseconds),
+        ),
         (".inputTokenCount", InvokeField::Metric(Metric::Input)),
+        (
+            ".invocationLatency",
+            InvokeField::Time(Report::TotalMilliseconds),
+        ),
         (".outputTokenCount", InvokeField::Metric(Metric::Output)),
     ];
     let metrics =
@@ -104,6 +117,7 @@ impl ReadAnswer for Invocation {
             }
             (InvokeField::Metric(metric), _) => self.current.metrics.take(metric, value),
             (InvokeField::Metrics, Value::Object) => self.current.has_metrics = true,
+            (InvokeField::Time(which), _) => self.current.times.take(which, value),
             (InvokeField::Content | InvokeField::FinishReason | InvokeField::Metrics, _) => {}
         }
         false
@@ -113,10 +127,12 @@ impl ReadAnswer for Invocation {
         let Document {
             metrics,
             has_metrics,
+            times,
             finish_reason,
             has_content,
         } = std::mem::take(&mut self.current);
         self.metrics.merge(metrics);
+        self.times.merge(times);
         self.is_over |= has_metrics;
         self.finish_reason = finish_reason.or(self.finish_reason.take());
         // The events of a message have their names inside them.
@@ -144,9 +160,14 @@ impl ReadAnswer for Invocation {
         } else {
             said.usage
         };
+        let reported = Reported {
+            time: self.times.read().time,
+            ..said.reported
+        };
         Said {
             usage,
             total,
+            reported,
             is_sound: said.is_sound && total != UsageTotal::Disagree,
             finish_reason: said.finish_reason.or(self.finish_reason.clone()),
             error: self.refusal.or(said.error),

@@ -30,6 +30,8 @@ mod wrapped;
 use super::answer::{AnswerHead, ReadAnswer, ReadBody};
 use super::anthropic::MessageRequest;
 use super::body::json_body;
+use super::limits::HeadLimits;
+use super::reports::INVOCATION_LATENCY;
 use super::request::json_request;
 use super::verdict::is_success;
 use super::{CallHead, Dialect, Recognised, providers};
@@ -49,9 +51,11 @@ pub(super) const DIALECT: Dialect = Dialect {
             metrics::INPUT,
             metrics::OUTPUT,
             refusal::ERROR_TYPE,
+            INVOCATION_LATENCY,
         ],
         query: &[],
     },
+    limits: HeadLimits::NONE,
     provider_of: providers::provider_of,
     is_private: |_, _| false,
     recognise,

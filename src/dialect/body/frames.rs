@@ -75,8 +75,8 @@ impl<A: ReadAnswer> Frames<A> {
         rest
     }
 
-    /// A document between events is at its end, or cut off. Of a broken one counts that it told of
-    /// an error; any other text that looks like a document at first (`[DONE]`) means nothing there.
+    /// A document between events has ended, or is cut off. A broken one counts if it reports an
+    /// error; other text that begins like a document (`[DONE]`) has no meaning there.
     pub(super) fn end_bare(&mut self) {
         if self.reader.status() == Status::Complete {
             self.end_frame(None);

@@ -12,7 +12,7 @@ use crate::dialect::answer::{ReadAnswer, Said, unless_said};
 use crate::dialect::request::{id, model};
 use crate::observe::exchange::ResponseHead;
 use crate::observe::json::{Paths, Value};
-use crate::record::{Id, Model, Provider};
+use crate::record::{Id, Model, Provider, Reported, ServiceTier};
 
 /// What the frames of one answer say together.
 #[derive(Debug)]
@@ -38,6 +38,8 @@ pub(in crate::dialect) struct Frame {
     pub(in crate::dialect) finish_reason: Option<Id>,
     /// The model that answers.
     pub(in crate::dialect) served_model: Option<Model>,
+    /// How urgently an interaction is served.
+    service_tier: Option<ServiceTier>,
     /// The provider's id of the response.
     pub(in crate::dialect) response: Option<Id>,
     /// The provider's trace.
@@ -120,6 +122,7 @@ impl ReadAnswer for Answer {
         let Frame {
             finish_reason,
             served_model,
+            service_tier,
             response,
             trace,
             error,
@@ -140,6 +143,10 @@ impl ReadAnswer for Answer {
             response: response.clone(),
             trace: trace.as_ref().or(self.header_trace.as_ref()).cloned(),
             error: error.map(|error| error.read(now)),
+            reported: Reported {
+                service_tier: *service_tier,
+                ..Reported::default()
+            },
             ..Said::default()
         }
     }
@@ -177,6 +184,9 @@ impl Frame {
             (Field::ServedModel, _) => {
                 self.served_model = unless_said(&said.served_model, Model::as_str, value, model);
             }
+            (Field::ServiceTier, Value::String { text, .. }) => {
+                self.service_tier = Some(ServiceTier::from_wire(text));
+            }
             (Field::Status, Value::String { text, .. }) => self.status(text),
             (Field::Text, Value::String { text, cut }) => {
                 self.part.has_content |= *cut || !text.is_empty()
@@ -188,7 +198,14 @@ impl Frame {
                 };
             }
             (Field::Trace, _) => self.trace = unless_said(&said.trace, Id::as_str, value, id),
-            (Field::CandidateIndex | Field::Status | Field::Text | Field::ThoughtText, _) => {}
+            (
+                Field::CandidateIndex
+                | Field::ServiceTier
+                | Field::Status
+                | Field::Text
+                | Field::ThoughtText,
+                _,
+            ) => {}
         }
     }
 
@@ -236,6 +253,7 @@ impl Frame {
         self.bears.merge(later.bears);
         replace(&mut self.finish_reason, later.finish_reason);
         replace(&mut self.served_model, later.served_model);
+        replace(&mut self.service_tier, later.service_tier);
         replace(&mut self.response, later.response);
         replace(&mut self.trace, later.trace);
         self.error = self.error.take().or(later.error);

@@ -22,7 +22,9 @@ mod usage;
 
 use super::answer::{AnswerHead, ReadBody};
 use super::body::json_body;
+use super::limits::HeadLimits;
 use super::notices::ReadNotice;
+use super::reports::SERVER_TIMING;
 use super::request::json_request;
 use super::{CallHead, Dialect, Notice, Recognised, Side};
 use crate::observe::exchange::{Listed, RequestHead};
@@ -30,16 +32,16 @@ use crate::record::{Host, Model, Operation, Provider};
 use answer::Answer;
 use paths::AnswerShape;
 use quota::QuotaDocument;
-use refusal::timestamp;
 use request::GeminiRequest;
 use telemetry::Telemetry;
 
 pub(super) const DIALECT: Dialect = Dialect {
     hosts: hosts::HOSTS,
     listed: Listed {
-        fields: &[TRACE_ID],
+        fields: &[TRACE_ID, SERVER_TIMING],
         query: &[EVENTS],
     },
+    limits: HeadLimits::NONE,
     provider_of,
     is_private: |_, _| false,
     recognise,

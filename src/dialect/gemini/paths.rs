@@ -28,6 +28,8 @@ pub(in crate::dialect) enum Field {
     Part,
     Response,
     ServedModel,
+    /// The service tier of an interaction.
+    ServiceTier,
     /// A part of a list that splits a count by modality.
     Split(SplitList, EntryPart),
     /// The status of an interaction.
@@ -234,9 +236,10 @@ const ERROR_FIELDS: [(&str, Field); 9] = [
 /// The Interactions API: the interaction as the answer, or events that hold it or tell of it
 /// (`interaction.*`, `step.*`, and `content.*` before those). Source: googleapis/js-genai
 /// `src/gaos`.
-const INTERACTION_FIELDS: [(&str, Field); 9] = [
+const INTERACTION_FIELDS: [(&str, Field); 10] = [
     ("id", Field::Response),
     ("model", Field::ServedModel),
+    ("service_tier", Field::ServiceTier),
     ("status", Field::Status),
     ("outputs[].text", Field::Text),
     ("steps[].content[].text", Field::Text),

@@ -11,9 +11,9 @@
 use std::sync::LazyLock;
 use std::time::SystemTime;
 
-use super::timestamp;
 use crate::dialect::notices::ReadNotice;
 use crate::dialect::request::id;
+use crate::dialect::times::timestamp;
 use crate::observe::json::{PathReader, Paths, Status, Value};
 use crate::record::{
     DisplayName, Fact, Id, Model, ModelName, Models, Provider, Quota, QuotaWindow,

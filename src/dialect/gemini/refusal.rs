@@ -3,9 +3,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::dialect::answer::Refusal;
+use crate::dialect::times::{duration, timestamp};
 use crate::observe::json::Value;
 use crate::record::{QuotaWindow, RateLimitReason};
 
@@ -129,14 +130,4 @@ fn rate_limit_reason(text: &str) -> Option<RateLimitReason> {
         "RATE_LIMIT_EXCEEDED" => Some(RateLimitReason::RateLimitExceeded),
         _ => None,
     }
-}
-
-/// `3.957525076s`, `900ms`, `135h9m46s`, `256527.79s`.
-fn duration(text: &str) -> Option<Duration> {
-    text.parse::<SignedDuration>().ok()?.try_into().ok()
-}
-
-/// RFC 3339.
-pub(in crate::dialect) fn timestamp(text: &str) -> Option<SystemTime> {
-    SystemTime::try_from(text.parse::<Timestamp>().ok()?).ok()
 }

@@ -327,6 +327,42 @@ fn a_used_up_quota_is_told_of_a_known_model_and_with_its_end() {
     );
 }
 
+/// A limit of a key is of a model: whoever is refused for another reason may have made one up.
+#[test]
+fn limits_of_a_model_are_told_of_where_the_provider_knows_it() {
+    let quotas = |stage: Stage, status| {
+        let mut stage = stage;
+        let listed = [
+            ("x-ratelimit-limit-tokens", "8"),
+            ("x-ratelimit-remaining-tokens", "6"),
+            ("x-codex-primary-used-percent", "25"),
+        ];
+        let fields = Fields {
+            listed: listed.map(|(name, text)| (name, text.to_owned())).to_vec(),
+            ..Fields::default()
+        };
+        let at = stage.at(1);
+        stage
+            .exchange
+            .response_head(&ResponseHead { status, fields }, at);
+        let (_, others) = stage.end(ExchangeEnd::Complete, 2);
+        let quotas = others.iter().filter_map(|fact| match fact {
+            Fact::Quota(quota) => Some(format!("{} {}", quota.model, quota.remaining)),
+            _ => None,
+        });
+        quotas.collect::<Vec<_>>()
+    };
+    let asked = || Stage::open(&[]).asked();
+    assert_eq!(quotas(asked(), 200), ["gemini-3-flash 0.75", "all 0.75"]);
+    assert_eq!(quotas(asked(), 429), ["gemini-3-flash 0.75", "all 0.75"]);
+    assert_eq!(quotas(asked(), 404), ["all 0.75"]);
+    assert_eq!(
+        quotas(Stage::open(&[]), 200),
+        ["all 0.75"],
+        "the request names no model"
+    );
+}
+
 /// Whole events and bare documents.
 const FRAMES: [&str; 8] = [
     r#"data: {"candidates":[{"content":{"parts":[{"text":"x"}]}}],"usageMetadata":{"promptTokenCount":4,"candidatesTokenCount":1,"totalTokenCount":5}}"#,

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 use std::time::SystemTime;
 
 use crate::dialect::answer::{ReadAnswer, Refusal, Said};
+use crate::dialect::reports::{Report, Reports};
 use crate::dialect::request::{id, model};
 use crate::dialect::tokens::count;
 use crate::observe::json::{Paths, Value};
@@ -30,6 +31,7 @@ struct Document {
     is_done: bool,
     finish_reason: Option<Id>,
     model: Option<Model>,
+    reports: Reports,
     is_error: bool,
     has_content: bool,
 }
@@ -45,6 +47,8 @@ pub(super) enum Field {
     Input,
     Model,
     Output,
+    /// The time from the request to the end of the answer.
+    TotalDuration,
 }
 
 static PATHS: LazyLock<Paths<Field>> = LazyLock::new(|| {
@@ -60,6 +64,7 @@ static PATHS: LazyLock<Paths<Field>> = LazyLock::new(|| {
         ("prompt_eval_count", Field::Input),
         ("response", Field::Content),
         ("thinking", Field::Content),
+        ("total_duration", Field::TotalDuration),
     ])
 });
 
@@ -75,6 +80,7 @@ impl Document {
             (Field::Input, _) => self.input = count(value),
             (Field::Model, _) => self.model = model(*value),
             (Field::Output, _) => self.output = count(value),
+            (Field::TotalDuration, _) => self.reports.take(Report::TotalNanoseconds, value),
         }
     }
 
@@ -84,6 +90,7 @@ impl Document {
         self.is_done |= later.is_done;
         self.finish_reason = later.finish_reason.or(self.finish_reason.take());
         self.model = later.model.or(self.model.take());
+        self.reports.merge(later.reports);
         self.is_error |= later.is_error;
     }
 }
@@ -125,6 +132,7 @@ impl ReadAnswer for Reply {
             output,
             finish_reason,
             model,
+            reports,
             is_error,
             ..
         } = &self.said;
@@ -136,6 +144,7 @@ impl ReadAnswer for Reply {
             is_sound: input.is_some() && output.is_some(),
             finish_reason: finish_reason.clone(),
             served_model: model.clone(),
+            reported: reports.read(),
             error: is_error.then(Refusal::default),
             ..Said::default()
         }

@@ -9,6 +9,7 @@ mod answer;
 
 use super::anthropic::MessageRequest;
 use super::body::json_body;
+use super::limits::HeadLimits;
 use super::request::json_request;
 use super::{CallHead, Dialect, Recognised, providers};
 use crate::observe::exchange::{Listed, RequestHead};
@@ -19,6 +20,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     // It runs wherever its user has put it, mostly on the machine itself.
     hosts: &[],
     listed: Listed::NOTHING,
+    limits: HeadLimits::NONE,
     provider_of: providers::provider_of,
     is_private: |_, _| false,
     recognise,

@@ -5,8 +5,9 @@ use std::sync::LazyLock;
 use std::time::SystemTime;
 
 use super::refusal::{DETAILS, Detail, ErrorObject, Limits};
-use super::usage::{CHAT_COUNTS, Count, Counts, Reading};
+use super::usage::{CHAT_COUNTS, Count, Counts, REPORTS, Reading, USAGE_REPORTS};
 use crate::dialect::answer::{ReadAnswer, Said, unless_said};
+use crate::dialect::reports::{Report, Reports};
 use crate::dialect::request::{id, model};
 use crate::observe::exchange::ResponseHead;
 use crate::observe::json::{Paths, Value};
@@ -28,6 +29,7 @@ pub(super) struct Completion {
 #[derive(Debug, Default)]
 struct Document {
     counts: Counts,
+    reports: Reports,
     choices: Choices,
     /// The choice that is being read.
     choice: Choice,
@@ -85,6 +87,7 @@ pub(super) enum ChatField {
     Error,
     FinishReason,
     Model,
+    Report(Report),
     Response,
     /// A text that is content unless it is empty.
     Text,
@@ -95,8 +98,13 @@ static PATHS: LazyLock<Paths<ChatField>> = LazyLock::new(|| {
     let counts = ["usage.", "x_groq.usage.", "choices[].usage."]
         .into_iter()
         .flat_map(|place| {
-            CHAT_COUNTS.map(|(name, count)| (format!("{place}{name}"), ChatField::Count(count)))
+            let counts = CHAT_COUNTS
+                .map(|(name, count)| (format!("{place}{name}"), ChatField::Count(count)));
+            let reports = USAGE_REPORTS
+                .map(|(name, report)| (format!("{place}{name}"), ChatField::Report(report)));
+            counts.into_iter().chain(reports)
         });
+    let reports = REPORTS.map(|(path, report)| (path.to_owned(), ChatField::Report(report)));
     // Google wraps an error into an array.
     let errors = ["error", "[].error"].into_iter().flat_map(|place| {
         let details =
@@ -107,7 +115,13 @@ static PATHS: LazyLock<Paths<ChatField>> = LazyLock::new(|| {
     });
     let others = OTHERS.map(|(path, field)| (path.to_owned(), field));
     let texts = TEXTS.map(|name| (format!("choices[].{name}"), ChatField::Text));
-    Paths::new(counts.chain(errors).chain(others).chain(texts))
+    Paths::new(
+        counts
+            .chain(reports)
+            .chain(errors)
+            .chain(others)
+            .chain(texts),
+    )
 });
 
 const OTHERS: [(&str, ChatField); 11] = [
@@ -163,6 +177,7 @@ impl Document {
             (ChatField::Model, _) => {
                 self.model = unless_said(&said.model, Model::as_str, value, model)
             }
+            (ChatField::Report(which), _) => self.reports.take(which, value),
             (ChatField::Response, _) => {
                 self.response = unless_said(&said.response, Id::as_str, value, id);
             }
@@ -175,6 +190,7 @@ impl Document {
 
     fn merge(&mut self, later: Self) {
         self.counts.merge(later.counts);
+        self.reports.merge(later.reports);
         self.choices.merge(later.choices);
         self.finish_reason = later.finish_reason.or(self.finish_reason.take());
         self.model = later.model.or(self.model.take());
@@ -237,6 +253,7 @@ impl ReadAnswer for Completion {
             finish_reason: self.said.finish_reason.clone(),
             served_model: self.said.model.clone(),
             response: self.said.response.clone(),
+            reported: self.said.reports.read(),
             error: self.limits.refusal(self.said.error),
             ..Said::default()
         }

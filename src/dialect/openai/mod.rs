@@ -7,6 +7,7 @@
 
 mod chat;
 mod items;
+mod limits;
 mod refusal;
 mod request;
 mod responses;
@@ -15,6 +16,7 @@ mod tests;
 mod usage;
 
 use super::body::json_body;
+use super::reports::PROCESSING_MS;
 use super::request::json_request;
 use super::session::EXTENSIONS;
 use super::{CallHead, Dialect, Recognised, providers};
@@ -50,6 +52,7 @@ pub(super) const DIALECT: Dialect = Dialect {
         fields: LISTED,
         query: &[],
     },
+    limits: limits::LIMITS,
     provider_of: providers::provider_of,
     is_private,
     recognise,
@@ -65,6 +68,7 @@ const LISTED: &[&str] = &[
     request::PARENT_THREAD,
     request::SUBAGENT_KIND,
     refusal::RETRY_AFTER,
+    PROCESSING_MS,
     UPGRADE,
     EXTENSIONS,
 ];

@@ -4,6 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::dialect::answer::Refusal;
+use crate::dialect::times::unix_time;
 use crate::dialect::verdict::is_success;
 use crate::observe::exchange::ResponseHead;
 use crate::observe::json::Value;
@@ -127,8 +128,4 @@ impl Limits {
             ..Refusal::default()
         })
     }
-}
-
-fn unix_time(seconds: &str) -> Option<SystemTime> {
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds.parse().ok()?))
 }

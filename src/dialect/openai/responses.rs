@@ -4,9 +4,11 @@ use std::sync::LazyLock;
 use std::time::SystemTime;
 
 use super::items::Asked;
+use super::limits::{PRIMARY, PlanPart, PlanWindow, SECONDARY};
 use super::refusal::{DETAILS, Detail, ErrorObject, Limits};
-use super::usage::{Count, Counts, RESPONSES_COUNTS, Reading};
+use super::usage::{Count, Counts, REPORTS, RESPONSES_COUNTS, Reading, USAGE_REPORTS};
 use crate::dialect::answer::{ReadAnswer, Said};
+use crate::dialect::reports::{Report, Reports};
 use crate::dialect::request::{id, model};
 use crate::observe::exchange::ResponseHead;
 use crate::observe::json::{Paths, Value};
@@ -28,6 +30,9 @@ pub(super) struct Response {
 struct Document {
     kind: Kind,
     counts: Counts,
+    reports: Reports,
+    /// Both windows of the plan, over a WebSocket.
+    plan: [PlanWindow; 2],
     status: Option<Id>,
     /// Why it is incomplete.
     reason: Option<Id>,
@@ -89,6 +94,9 @@ pub(super) enum ResponseField {
     Model,
     /// The code of an event that is an error.
     OwnCode,
+    /// What is said of the first or the second window of a plan.
+    Plan(usize, PlanPart),
+    Report(Report),
     /// Why the response is incomplete.
     Reason,
     Response,
@@ -109,7 +117,15 @@ static PATHS: LazyLock<Paths<ResponseField>> = LazyLock::new(|| {
             )
         });
         let others = OF_RESPONSE.map(|(name, field)| (format!("{place}{name}"), field));
-        counts.into_iter().chain(details).chain(others)
+        let reports = REPORTS.map(|(name, report)| (format!("{place}{name}"), report));
+        let of_usage = USAGE_REPORTS.map(|(name, report)| (format!("{place}usage.{name}"), report));
+        let reports = reports.into_iter().chain(of_usage);
+        let reports = reports.map(|(path, report)| (path, ResponseField::Report(report)));
+        counts
+            .into_iter()
+            .chain(details)
+            .chain(others)
+            .chain(reports)
     });
     let others = [
         ("code", ResponseField::OwnCode),
@@ -117,8 +133,33 @@ static PATHS: LazyLock<Paths<ResponseField>> = LazyLock::new(|| {
         ("output[]", ResponseField::Content),
         ("type", ResponseField::Type),
     ];
-    Paths::new(of_response.chain(others.map(|(path, field)| (path.to_owned(), field))))
+    let others = others.map(|(path, field)| (path.to_owned(), field));
+    Paths::new(of_response.chain(plan()).chain(others))
 });
+
+/// Where messages over a WebSocket speak of the windows of a plan: by themselves, or among the
+/// header fields of a refusal.
+fn plan() -> impl Iterator<Item = (String, ResponseField)> {
+    let windows = [("primary", PRIMARY), ("secondary", SECONDARY)];
+    windows
+        .into_iter()
+        .enumerate()
+        .flat_map(|(at, (name, of_head))| {
+            [
+                ("used_percent", of_head.used, PlanPart::UsedPercent),
+                ("window_minutes", of_head.minutes, PlanPart::Minutes),
+                ("reset_at", of_head.reset, PlanPart::ResetsAt),
+            ]
+            .into_iter()
+            .flat_map(move |(member, field, part)| {
+                [
+                    format!("rate_limits.{name}.{member}"),
+                    format!("headers.{field}"),
+                ]
+                .map(|path| (path, ResponseField::Plan(at, part)))
+            })
+        })
+}
 
 const OF_RESPONSE: [(&str, ResponseField); 7] = [
     ("end_turn", ResponseField::EndTurn),
@@ -145,6 +186,12 @@ impl Document {
             (ResponseField::EndTurn, _) => self.asks_again |= *value == Value::Bool(false),
             (ResponseField::ItemType, Value::String { text, .. }) => self.asked.add(text),
             (ResponseField::Model, _) => self.model = model(*value),
+            (ResponseField::Plan(at, part), _) => {
+                if let Some(window) = self.plan.get_mut(at) {
+                    window.take(part, value);
+                }
+            }
+            (ResponseField::Report(which), _) => self.reports.take(which, value),
             (ResponseField::Status, Value::Number(text)) => {
                 self.http_status = text.parse().ok();
                 self.own_error.take(Detail::Name, value);
@@ -195,6 +242,13 @@ impl Document {
 
     fn merge(&mut self, later: Self) {
         self.counts.merge(later.counts);
+        self.reports.merge(later.reports);
+        // The last word on a window counts.
+        for (known, new) in self.plan.iter_mut().zip(later.plan) {
+            if new != PlanWindow::default() {
+                *known = new;
+            }
+        }
         self.status = later.status.or(self.status.take());
         self.reason = later.reason.or(self.reason.take());
         self.model = later.model.or(self.model.take());
@@ -264,6 +318,13 @@ impl ReadAnswer for Response {
             turn_end: self.said.turn_end(),
             served_model: self.said.model.clone(),
             response: self.said.response.clone(),
+            reported: self.said.reports.read(),
+            limits: self
+                .said
+                .plan
+                .into_iter()
+                .filter_map(PlanWindow::limit)
+                .collect(),
             error: self.limits.refusal(self.said.error),
             ..Said::default()
         }

@@ -5,6 +5,7 @@
 //! reasoning beside the completion; since its models are served elsewhere, too, the total decides
 //! and not the host.
 
+use crate::dialect::reports::Report;
 use crate::dialect::tokens::count;
 use crate::observe::json::Value;
 use crate::record::{Modality, ModalitySplits, SplitSum, TokenKind, TokenUsage, UsageTotal};
@@ -77,6 +78,23 @@ pub(super) const RESPONSES_COUNTS: [(&str, Count); 6] = [
     ("input_tokens_details.cached_tokens", Count::CacheRead),
     ("input_tokens_details.cache_write_tokens", Count::CacheWrite),
     ("output_tokens_details.reasoning_tokens", Count::Reasoning),
+];
+
+/// What is reported in `usage` beside counts: the price of OpenRouter and of xAI, and the times of
+/// Groq.
+pub(super) const USAGE_REPORTS: [(&str, Report); 6] = [
+    ("cost", Report::Cost),
+    ("cost_details.upstream_inference_cost", Report::UpstreamCost),
+    ("cost_in_usd_ticks", Report::CostTicks),
+    ("is_byok", Report::HasOwnKey),
+    ("queue_time", Report::QueueSeconds),
+    ("total_time", Report::TotalSeconds),
+];
+
+/// What is reported beside `usage`; the credits are those of GitHub Copilot.
+pub(super) const REPORTS: [(&str, Report); 2] = [
+    ("copilot_usage.total_nano_aiu", Report::NanoCredits),
+    ("service_tier", Report::ServiceTier),
 ];
 
 /// The counts of `usage`, in tokens. Those of a later chunk are cumulative and replace those before

@@ -8,6 +8,7 @@ use crate::record::{TokenKind, TokenUsage};
 pub(in crate::dialect) const DIALECT: Dialect = Dialect {
     hosts: &[],
     listed: Listed::NOTHING,
+    limits: HeadLimits::NONE,
     provider_of: |host| (host.as_str() == "sketch.example.com").then_some(Provider::Ollama),
     is_private: |_, _| false,
     recognise: |_, head| (head.path == "/sketch").then_some(Recognised::Call(CALL)),

@@ -84,6 +84,24 @@ pub const RUN_OUTCOME: &str = "gravimeter.run.outcome";
 pub const RUN_TIME_TO_FIRST_CHUNK: &str = "gravimeter.run.time_to_first_chunk";
 /// How many tokens a run has taken.
 pub const RUN_TOKENS: &str = "gravimeter.run.tokens";
+/// [`crate::record::CostSource`], if a cost is known.
+pub const COST_SOURCE: &str = "gravimeter.cost.source";
+/// What a call takes of a plan that is counted in AI credits of GitHub, in 10⁻⁹ credits.
+pub const COST_NANO_CREDITS: &str = "gravimeter.cost.nano_credits";
+/// The provider's own time until it had answered, in seconds.
+pub const PROVIDER_TIME: &str = "gravimeter.provider.time";
+/// The provider's own time until it began to answer, in seconds.
+pub const PROVIDER_TIME_TO_FIRST_BYTE: &str = "gravimeter.provider.time_to_first_byte";
+/// Where the model ran.
+pub const INFERENCE_GEO: &str = "gravimeter.inference_geo";
+/// Present, and true, when the call is paid for beyond what the plan includes.
+pub const OVERAGE: &str = "gravimeter.overage";
+/// [`crate::record::ServiceTier`] that served the call.
+pub const SERVICE_TIER: &str = "gravimeter.service_tier";
+/// [`crate::record::Speed`] at which the model ran.
+pub const SPEED: &str = "gravimeter.speed";
+/// Searches of the web by the provider's own tool.
+pub const WEB_SEARCHES: &str = "gravimeter.server_tools.web_searches";
 /// [`crate::record::Quality`].
 pub const USAGE_QUALITY: &str = "gravimeter.usage.quality";
 

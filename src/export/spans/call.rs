@@ -6,7 +6,7 @@ use super::{Attributes, Event, FIRST_CHUNK, Kind, Parent, RATE_LIMIT, Scope, Spa
 use crate::export::genai::{attribute, error_type, operation_name};
 use crate::record::{
     Call, ConnectionSetup, Handshake, Label as _, ModalitySplits, Operation, Outcome, Phase,
-    RateLimit, SpanId, TokenKind, TokenUsage, TraceContext,
+    RateLimit, Reported, ServiceTier, SpanId, Speed, TokenKind, TokenUsage, TraceContext,
 };
 
 /// The spans of a call whose place is known: its own first, then those of its connection's setup as
@@ -88,9 +88,14 @@ fn attributes(call: &Call, operation: &'static str) -> Vec<super::Attribute> {
         .put(attribute::OUTCOME, call.outcome.as_str())
         .put_known(attribute::OPERATION, own_operation(call, operation))
         .put(attribute::USAGE_QUALITY, call.quality.as_str())
-        .put_known(attribute::COST_USD, call.cost);
+        .put_known(attribute::COST_USD, call.cost)
+        .put_known(
+            attribute::COST_SOURCE,
+            call.cost.map(|_| call.cost_source().as_str()),
+        );
     tokens(&call.usage, &mut known);
     modalities(&call.modalities, &mut known);
+    reported(&call.reported, &mut known);
     known.0
 }
 
@@ -98,6 +103,28 @@ fn attributes(call: &Call, operation: &'static str) -> Vec<super::Attribute> {
 fn own_operation(call: &Call, operation: &str) -> Option<&'static str> {
     let own = call.operation.as_str();
     (own != operation && call.operation != Operation::Chat).then_some(own)
+}
+
+/// What the provider reports beside tokens.
+fn reported(reported: &Reported, known: &mut Attributes) {
+    known
+        .put_known(attribute::COST_NANO_CREDITS, reported.nano_credits)
+        .put_known(
+            attribute::SERVICE_TIER,
+            reported.service_tier.map(ServiceTier::as_str),
+        )
+        .put_known(attribute::SPEED, reported.speed.map(Speed::as_str))
+        .put_known(
+            attribute::INFERENCE_GEO,
+            reported.inference_geo.as_ref().map(|geo| geo.as_str()),
+        )
+        .put_known(attribute::WEB_SEARCHES, reported.server_tools.web_searches)
+        .put_known(attribute::OVERAGE, reported.is_overage.then_some(true))
+        .put_known(
+            attribute::PROVIDER_TIME_TO_FIRST_BYTE,
+            reported.time.first_byte,
+        )
+        .put_known(attribute::PROVIDER_TIME, reported.time.total);
 }
 
 /// A reason that was to come and did not is `error`, as the convention has it.

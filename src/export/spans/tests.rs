@@ -4,8 +4,9 @@ use super::*;
 use crate::export::tests::kit::{call, id, rate_limited, run};
 use crate::record::{
     AgentName, Call, CascadeRun, ConnectionSetup, Correlation, CorrelationMethod, Cost, Handshake,
-    Label as _, Model, Operation, Outcome, Phase, Quality, RateLimit, RateLimitReason, RunOutcome,
-    Side, SubagentRun, TlsVersion, TokenKind, TokenUsage, TraceContext, TraceParent,
+    Label as _, Modality, ModalitySplits, Model, Operation, Outcome, Phase, Quality, RateLimit,
+    RateLimitReason, RunOutcome, Side, SplitSum, SubagentRun, TlsVersion, TokenKind, TokenUsage,
+    TraceContext, TraceParent,
 };
 
 /// The place of a span whose parent is the agent's own.
@@ -107,6 +108,31 @@ fn a_streamed_chat() {
   gen_ai.usage.reasoning.output_tokens = 5
   @300ms gravimeter.first_chunk"#;
     assert_eq!(chat(&call), expected);
+}
+
+#[test]
+fn modalities_are_named_where_the_provider_reports_them() {
+    let mut modalities = ModalitySplits::default();
+    modalities[SplitSum::Input].add(Modality::Image, 60);
+    modalities[SplitSum::Input].add(Modality::Text, 40);
+    modalities[SplitSum::CacheRead].add(Modality::Document, 30);
+    modalities[SplitSum::Output].add(Modality::Audio, 15);
+    let shown = chat(&Call {
+        modalities,
+        ..call("m")
+    });
+    let of_modality: Vec<_> = shown
+        .lines()
+        .filter(|line| line.contains("gravimeter.usage.") && !line.contains("quality"))
+        .map(str::trim)
+        .collect();
+    let expected = [
+        "gravimeter.usage.cache_read.input_tokens.document = 30",
+        "gravimeter.usage.input_tokens.image = 60",
+        "gravimeter.usage.input_tokens.text = 40",
+        "gravimeter.usage.output_tokens.audio = 15",
+    ];
+    assert_eq!(of_modality, expected);
 }
 
 #[test]

@@ -9,8 +9,8 @@ use crate::export::text::Format;
 use crate::export::{Config, Metrics};
 use crate::record::{
     AgentName, Call, CascadeRun, ContentChunks, Cost, Disposition, Fact, Label, Modality,
-    ModalitySplits, Model, Models, Named, Operation, Outcome, Provider, Quality, Record,
-    RefuseReason, RunOutcome, Sink, SplitSum, TokenKind, TokenUsage,
+    ModalitySplits, Model, Models, Named, Operation, Outcome, Provider, ProviderTime, Quality,
+    Record, RefuseReason, Reported, RunOutcome, Sink, SplitSum, TokenKind, TokenUsage,
 };
 
 fn took(metrics: &Metrics, call: Call) {
@@ -630,6 +630,98 @@ fn costs_are_summed_exactly_and_calls_without_a_price_are_told() {
         Some(18_446_744_073.709_553),
         "it does not fall"
     );
+}
+
+#[test]
+fn a_cost_says_whose_word_it_is() {
+    let metrics = metrics();
+    let listed = Call {
+        cost: Some(Cost::from_nano_usd(1_000_000_000)),
+        ..call("m")
+    };
+    let reported = Call {
+        reported: Reported {
+            cost: listed.cost,
+            ..Reported::default()
+        },
+        ..listed.clone()
+    };
+    for call in [&listed, &listed, &reported] {
+        took(&metrics, call.clone());
+    }
+    let cost = |source| value(&metrics, "gravimeter_cost_usd_total", &["model=m", source]);
+    assert_eq!(
+        [cost("source=list"), cost("source=provider")],
+        [Some(2.0), Some(1.0)]
+    );
+}
+
+#[test]
+fn another_model_is_counted_with_the_one_that_was_asked_for() {
+    let metrics = metrics();
+    let served = |served_model, is_substituted| Call {
+        served_model: Some(Model::from_wire(served_model)),
+        is_substituted,
+        ..call("m")
+    };
+    took(&metrics, served("m-2026", false));
+    took(&metrics, served("n", true));
+    took(&metrics, served("n", true));
+    let name = "gravimeter_model_substitutions_total";
+    let labels = ["model=m", "served_model=n", "provider=gcp.gen_ai"];
+    assert_eq!(value(&metrics, name, &labels), Some(2.0));
+    assert_eq!(
+        value(&metrics, name, &["served_model=m-2026"]),
+        None,
+        "another name is no other model"
+    );
+}
+
+#[test]
+fn names_of_other_models_are_bounded() {
+    let metrics = Metrics::new(Config::default(), Arc::new(Models::new(2)));
+    for number in 0..9 {
+        let served = Call {
+            served_model: Some(Model::from_wire(&format!("n{number}"))),
+            is_substituted: true,
+            ..call("m")
+        };
+        took(&metrics, served);
+    }
+    let name = "gravimeter_model_substitutions_total";
+    let of = |served| value(&metrics, name, &[served]);
+    assert_eq!(of("served_model=n0"), Some(1.0));
+    assert_eq!(of("served_model=other"), Some(8.0));
+}
+
+#[test]
+fn the_providers_own_time_is_told_apart_by_its_end() {
+    let metrics = metrics();
+    let time = ProviderTime {
+        first_byte: Some(Duration::from_millis(250)),
+        total: Some(Duration::from_secs(2)),
+    };
+    let timed = Call {
+        reported: Reported {
+            time,
+            ..Reported::default()
+        },
+        ..call("m")
+    };
+    took(&metrics, timed);
+    took(&metrics, call("m"));
+    let of = |name: &str, until| {
+        value(
+            &metrics,
+            &format!("gravimeter_provider_time_seconds_{name}"),
+            &["model=m", until],
+        )
+    };
+    assert_eq!(
+        [of("sum", "until=first_byte"), of("sum", "until=end")],
+        [Some(0.25), Some(2.0)]
+    );
+    assert_eq!(of("count", "until=end"), Some(1.0));
 }
 
 #[test]

@@ -12,10 +12,11 @@ use crate::record::{
     AgentName, ByteDirection, Call, CallStarted, CascadeRun, ContentChunks, Correlated,
     Correlation, CorrelationMethod, DisplayName, Disposition, Fact, FollowFailure, Handshake,
     HandshakeFailure, Host, Id, IpFamily, JoinedIds, LeafResult, LedgerFailure, LedgerRecord,
-    Model, ModelName, Models, ObserverFailure, Operation, Outcome, Provider, Quality, Quota,
-    QuotaWindow, RateLimit, RateLimitReason, RefuseReason, RestartReason, RunOutcome, RunStarted,
-    Side, SpanId, StepEnded, StepKind, StepStatus, SubagentRun, TimeoutStep, Timing, TlsVersion,
-    TokenKind, TokenUsage, TraceContext, TraceId, UpdateSource, UsageComparison, sample_call,
+    Model, ModelName, Models, ObserverFailure, Operation, Outcome, Provider, ProviderTime, Quality,
+    Quota, QuotaWindow, RateLimit, RateLimitReason, RefuseReason, Reported, RestartReason,
+    RunOutcome, RunStarted, Side, SpanId, StepEnded, StepKind, StepStatus, SubagentRun,
+    TimeoutStep, Timing, TlsVersion, TokenKind, TokenUsage, TraceContext, TraceId, UpdateSource,
+    UsageComparison, sample_call,
 };
 use crate::skip;
 
@@ -163,6 +164,15 @@ pub(crate) fn every_fact() -> Vec<Fact> {
         }),
         Fact::Call(Box::new(Call {
             trace: Some(sampled(1, 2)),
+            served_model: Some(Model::from_wire("n")),
+            is_substituted: true,
+            reported: Reported {
+                time: ProviderTime {
+                    first_byte: None,
+                    total: Some(ms(1200)),
+                },
+                ..Reported::default()
+            },
             ..call("m")
         })),
         Fact::CallTraced {

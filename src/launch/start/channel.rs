@@ -8,14 +8,10 @@
 //! `agent-exec`.
 
 use std::fs::File;
-use std::io::{self, IoSlice, IoSliceMut, Read as _};
-use std::mem::MaybeUninit;
+use std::io::{self, Read as _};
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
-};
+use crate::capture::{receive_descriptors, send_descriptors};
 
 /// What `agent-exec` holds for the agent.
 pub(super) struct Descriptors {
@@ -29,42 +25,16 @@ impl Descriptors {
     /// Sends copies through a Unix socket. Blocks as little as the socket does: a full one is
     /// [`io::ErrorKind::WouldBlock`].
     pub(super) fn send(&self, socket: impl AsFd) -> io::Result<()> {
-        let descriptors = [self.input.as_fd(), self.report.as_fd()];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        if !ancillary.push(SendAncillaryMessage::ScmRights(&descriptors)) {
-            return Err(io::Error::other("there is no room for the descriptors"));
-        }
-        sendmsg(
-            socket,
-            &[IoSlice::new(&[CARRIER])],
-            &mut ancillary,
-            SendFlags::NOSIGNAL,
-        )?;
-        Ok(())
+        send_descriptors(socket, &[self.input.as_fd(), self.report.as_fd()])
     }
 
     /// Takes what [`Descriptors::send`] has sent, and nothing behind it. No program that is
     /// executed later inherits them.
     pub(super) fn receive(socket: impl AsFd) -> io::Result<Self> {
-        let mut carrier = [0];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
-        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        recvmsg(
-            socket,
-            &mut [IoSliceMut::new(&mut carrier)],
-            &mut ancillary,
-            RecvFlags::CMSG_CLOEXEC,
-        )?;
-        let messages = ancillary.drain().filter_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
-            _ => None,
-        });
-        let mut descriptors = messages.flatten();
-        match (descriptors.next(), descriptors.next()) {
-            (Some(input), Some(report)) if carrier == [CARRIER] => Ok(Self { input, report }),
-            _ => Err(io::ErrorKind::UnexpectedEof.into()),
-        }
+        let received = receive_descriptors(socket)?;
+        let [input, report] = <[OwnedFd; 2]>::try_from(received)
+            .map_err(|_| io::Error::from(io::ErrorKind::UnexpectedEof))?;
+        Ok(Self { input, report })
     }
 }
 
@@ -76,9 +46,6 @@ pub(super) fn read_report(report: OwnedFd) -> io::Result<Option<String>> {
         .read_to_end(&mut bytes)?;
     Ok((!bytes.is_empty()).then(|| String::from_utf8_lossy(&bytes).into_owned()))
 }
-
-/// Descriptors travel with at least one byte.
-const CARRIER: u8 = b'F';
 
 /// A path of the longest kind (`PATH_MAX`), and words around it.
 const MAX_REPORT: u64 = 8 << 10;
@@ -128,18 +95,5 @@ mod tests {
         let (answer, report) = pipe().expect("a pipe");
         drop(report);
         assert_eq!(read_report(answer.into()).expect("a report"), None);
-    }
-
-    #[test]
-    fn bytes_without_descriptors_are_refused() {
-        for sent in [&[CARRIER][..], b"x", b""] {
-            let (ours, theirs) = UnixStream::pair().expect("a socket");
-            (&ours).write_all(sent).expect("written");
-            drop(ours);
-            let error = Descriptors::receive(&theirs)
-                .map(|_| ())
-                .expect_err("no descriptors");
-            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{sent:?}");
-        }
     }
 }

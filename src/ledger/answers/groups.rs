@@ -24,6 +24,9 @@ pub struct ListedGroup {
     /// The display name of its model, if the agent has reported one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub display_name: Option<DisplayName>,
+    /// [`Group::served_models`].
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub served_models: BTreeMap<Model, u64>,
     /// The calls.
     #[serde(flatten)]
     pub usage: Usage,
@@ -186,6 +189,7 @@ fn of_model((key, group): (&String, &Group)) -> ListedGroup {
     };
     ListedGroup {
         display_name: group.display_name.clone(),
+        served_models: group.served_models.clone(),
         ..listed(of, spent(key, &group.usage), &group.usage)
     }
 }
@@ -233,6 +237,7 @@ fn listed(of: Of, place: Place, usage: &Usage) -> ListedGroup {
     ListedGroup {
         of,
         display_name: None,
+        served_models: BTreeMap::new(),
         usage: usage.clone(),
         place,
     }

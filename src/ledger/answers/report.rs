@@ -13,6 +13,7 @@ use crate::ledger::file::grouping::{By, Period};
 use crate::ledger::file::query::Found;
 use crate::ledger::file::subagents::FoundSubagent;
 use crate::ledger::memory::models::Names;
+use crate::ledger::memory::substitutions::Substitutions;
 use crate::ledger::memory::sums::{ByModel, Served, Sums};
 use crate::ledger::memory::thread::{OTHER, Thread};
 use crate::record::{DisplayName, Id, Model, Operation, Provider};
@@ -28,6 +29,10 @@ pub struct Group {
     /// The display name of the model, if the agent has reported one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub display_name: Option<DisplayName>,
+    /// The calls that other models have answered instead of this one, by those models; other names
+    /// of the same model are none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub served_models: BTreeMap<Model, u64>,
     /// The calls.
     #[serde(flatten)]
     pub usage: Usage,
@@ -177,7 +182,7 @@ impl Found {
             }
             By::Day => report.days = Some(periods()),
             By::Hour => report.hours = Some(periods()),
-            By::Model => report.models = Some(by_model(&self.sums, names)),
+            By::Model => report.models = Some(by_model(&self.sums, &self.substitutions, names)),
             By::Operation => {
                 let operations = self.operations.iter();
                 report.operations = Some(
@@ -253,7 +258,11 @@ pub(in crate::ledger) fn by_thread<'a>(
 }
 
 /// Groups by model, under keys that no two can share.
-pub(in crate::ledger) fn by_model(sums: &ByModel, names: &Names) -> BTreeMap<String, Group> {
+pub(in crate::ledger) fn by_model(
+    sums: &ByModel,
+    substitutions: &Substitutions,
+    names: &Names,
+) -> BTreeMap<String, Group> {
     let mut servers: BTreeMap<&Model, usize> = BTreeMap::new();
     sums.0
         .keys()
@@ -273,6 +282,7 @@ pub(in crate::ledger) fn by_model(sums: &ByModel, names: &Names) -> BTreeMap<Str
                 model: model.clone(),
                 provider: *provider,
                 display_name,
+                served_models: substitutions.of(served),
                 usage: Usage::from(sums),
             },
         )

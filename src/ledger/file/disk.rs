@@ -33,6 +33,8 @@ pub struct Config {
     pub keep_calls: Duration,
     /// In bytes: while the file is larger, the oldest calls go.
     pub max_size: u64,
+    /// How long to wait for another process to let the file go: one that was killed a moment ago.
+    pub wait_for_lock: Duration,
 }
 
 impl Default for Config {
@@ -42,6 +44,7 @@ impl Default for Config {
             path: None,
             keep_calls: Duration::from_secs(90 * 86_400),
             max_size: 2 << 30,
+            wait_for_lock: Duration::from_secs(1),
         }
     }
 }
@@ -51,6 +54,8 @@ pub(in crate::ledger) struct Disk {
     queue: Arc<Queue>,
     sink: Arc<dyn Sink>,
     reader: Reader,
+    /// Why the file is not used, where it was meant to be.
+    unavailable: Option<String>,
 }
 
 /// How the file is read.
@@ -87,11 +92,13 @@ impl Disk {
         sink: Arc<dyn Sink>,
     ) -> (Option<Self>, Begun) {
         let opened = if config.enabled {
-            open_file(path, now, models, &*sink)
+            open_file(config, path, now, models, &*sink)
         } else {
             open_memory(now, models)
         };
+        let mut unavailable = None;
         let opened = opened.or_else(|failure| {
+            unavailable = Some(failure.to_string());
             error!(path = %path.display(), %failure, "the ledger is kept in memory only: nothing of it outlives this process");
             sink.receive(&Fact::LedgerFailed(LedgerFailure::Open));
             open_memory(now, models)
@@ -142,9 +149,15 @@ impl Disk {
                 queue,
                 sink,
                 reader,
+                unavailable,
             }),
             begun,
         )
+    }
+
+    /// Why the file is not used, where it was meant to be.
+    pub(in crate::ledger) fn unavailable(&self) -> Option<&str> {
+        self.unavailable.as_deref()
     }
 
     /// Keeps a fact, unless there is no room to: then it is counted as lost.
@@ -206,12 +219,13 @@ impl std::fmt::Debug for Disk {
 }
 
 fn open_file(
+    config: &Config,
     path: &Path,
     now: Timestamp,
     models: &Models,
     sink: &dyn Sink,
 ) -> Result<Opened, OpenError> {
-    let place = Place::take(path)?;
+    let place = Place::take(path, config.wait_for_lock)?;
     let begin = |place: &Place| {
         let (mut connection, identity) = place.open()?;
         mend(&mut connection, sink)?;

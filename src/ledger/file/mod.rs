@@ -21,4 +21,5 @@ mod set_aside;
 mod share;
 pub(super) mod span;
 pub(super) mod subagents;
+mod substitutions;
 pub(super) mod writer;

@@ -125,13 +125,12 @@ pub(in crate::ledger) struct Identity {
 }
 
 impl Place {
-    /// Takes the place. Waits a little for another process to let it go: the one that was killed a
-    /// moment ago.
-    pub(in crate::ledger) fn take(path: &Path) -> Result<Self, OpenError> {
+    /// Takes the place. Waits for another process to let it go, at most `limit`.
+    pub(in crate::ledger) fn take(path: &Path, limit: Duration) -> Result<Self, OpenError> {
         let path = resolved(path)?;
         let lock_path = with_suffix(&path, ".lock");
         let lock = open_own(&lock_path)?;
-        let deadline = Instant::now() + LOCK_LIMIT;
+        let deadline = Instant::now() + limit;
         while let Err(errno) = rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             if errno != Errno::WOULDBLOCK {
                 return Err(OpenError::Io {
@@ -334,9 +333,7 @@ pub(in crate::ledger) const READER: OpenFlags = OpenFlags::SQLITE_OPEN_READ_ONLY
     .union(OpenFlags::SQLITE_OPEN_NO_MUTEX)
     .union(OpenFlags::SQLITE_OPEN_NOFOLLOW);
 
-/// A process that was killed lets go of its files within milliseconds; a start may not wait for
-/// long.
-const LOCK_LIMIT: Duration = Duration::from_secs(1);
+/// A process that was killed lets go of its files within milliseconds.
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// How long a person or program that writes into the file is waited for; after that the batch is

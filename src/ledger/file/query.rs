@@ -13,7 +13,9 @@ use super::columns::{FIGURE_COUNT, FIGURES, FIGURES_OF_A_CALL, TOTALS};
 use super::grouping::{By, Period, Zone};
 use super::span::Span;
 use super::subagents::{FoundSubagent, subagents};
+use super::substitutions;
 use crate::ledger::memory::figures::Figures;
+use crate::ledger::memory::substitutions::Substitutions;
 use crate::ledger::memory::sums::{ByModel, Served, Sums};
 use crate::ledger::memory::thread::Thread;
 use crate::record::{Id, Label, Model, Models, Operation};
@@ -28,6 +30,8 @@ pub(in crate::ledger) struct Found {
     pub(in crate::ledger) subagents: Vec<FoundSubagent>,
     /// Of conversations that are not kept apart, or of calls that no subagent is known to have made.
     pub(in crate::ledger) other: ByModel,
+    /// With groups by model.
+    pub(in crate::ledger) substitutions: Substitutions,
 }
 
 /// The sums of what belongs together.
@@ -61,7 +65,11 @@ pub(in crate::ledger) fn find(
 ) -> rusqlite::Result<Found> {
     let mut found = Found::default();
     match by {
-        By::Model | By::Provider => found.sums = by_model(connection, span, models)?,
+        By::Model => {
+            found.sums = by_model(connection, span, models)?;
+            found.substitutions = substitutions::find(connection, span, models)?;
+        }
+        By::Provider => found.sums = by_model(connection, span, models)?,
         By::Operation => {
             each_key(connection, span, OPERATION, |row| {
                 let operation = label(row, 0)?;
@@ -212,7 +220,7 @@ fn each_key(
     Ok(())
 }
 
-fn bounds(span: &Span) -> [i64; 6] {
+pub(super) fn bounds(span: &Span) -> [i64; 6] {
     let Span { slots, head, tail } = span;
     [slots.0, slots.1, head.0, head.1, tail.0, tail.1]
 }
@@ -251,7 +259,8 @@ const SLOT: &str = "slot";
 pub(super) const THREAD: &str =
     "coalesce(cascade, ''), CASE WHEN cascade IS NULL THEN coalesce(trajectory, '') ELSE '' END";
 /// The ends of a span that are no whole slots.
-const ENDS: &str = "(ended_at >= ?3 AND ended_at < ?4) OR (ended_at >= ?5 AND ended_at < ?6)";
+pub(super) const ENDS: &str =
+    "(ended_at >= ?3 AND ended_at < ?4) OR (ended_at >= ?5 AND ended_at < ?6)";
 
 /// As many conversations as are kept in memory; all others are one group.
 const MAX_THREADS: usize = 1000;

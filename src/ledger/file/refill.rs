@@ -208,7 +208,7 @@ fn calls(connection: &Connection, limits: &Limits, models: &Models) -> rusqlite:
     let tokens = &*TOKENS;
     let mut select = connection.prepare(&format!(
         "SELECT id, cascade, provider, operation, model, counted_as, served_model, outcome, status, quality, method, \
-         started_at, duration_us, first_chunk_us, cost_nano_usd, trajectory, execution, step, request, subagent, \
+         started_at, duration_us, first_chunk_us, cost_nano_usd, trajectory, execution, step, request, cost_source, subagent, \
          parent_subagent, subagent_kind, {tokens} FROM calls ORDER BY ended_at DESC, id DESC LIMIT ?1"
     ))?;
     let calls = select.query_map([places(limits.calls)], |row| call(row, boot, models))?;
@@ -242,7 +242,7 @@ fn call(row: &Row<'_>, boot: i64, models: &Models) -> rusqlite::Result<Option<Ca
         .get::<_, Option<String>>(5)?
         .map_or_else(|| model.clone(), |text| Model::from_wire(&text));
     let seconds = |micros: u64| Duration::from_micros(micros).as_secs_f64();
-    let tokens = tokens(row, 22)?;
+    let tokens = tokens(row, 23)?;
     let record = CallRecord {
         number: u64::try_from(number & 0xffff_ffff).unwrap_or_default(),
         started_at: Timestamp::from_millisecond(row.get(11)?).unwrap_or_default(),
@@ -262,14 +262,15 @@ fn call(row: &Row<'_>, boot: i64, models: &Models) -> rusqlite::Result<Option<Ca
         tokens,
         total_tokens: tokens.total(),
         cost: maybe(row, 14)?.map(Cost::from_nano_usd),
+        cost_source: row.get_ref(19)?.as_str_or_null()?.and_then(Label::parse),
         method,
         trajectory: id(row, 15)?,
         execution: id(row, 16)?,
         step: id(row, 17)?,
         request: id(row, 18)?,
-        subagent: id(row, 19)?,
-        parent_subagent: id(row, 20)?,
-        subagent_kind: id(row, 21)?,
+        subagent: id(row, 20)?,
+        parent_subagent: id(row, 21)?,
+        subagent_kind: id(row, 22)?,
     };
     let served = Served {
         model: models.label(&counted_as),

@@ -4,10 +4,13 @@ use rusqlite::{Connection, Row};
 
 use super::columns::{TOKENS, TOTALS, count};
 use super::modalities;
-use super::rows::{COMPARISONS, CORRELATIONS, STEPS};
+use super::rows::{COMPARISONS, CORRELATIONS, REPORTED_COSTS, STEPS};
 use super::saturate::total;
+use super::substitutions;
 use crate::ledger::memory::figures::Figures;
-use crate::record::{CallGroup, Label, Model, Models, Outcome, StepKind, StepStatus, Totals};
+use crate::record::{
+    CallGroup, Cost, Label, Model, Models, Outcome, Provider, StepKind, StepStatus, Totals,
+};
 
 /// Sums up the whole file. Models that a provider has answered as get their labels here before any
 /// new one does, the most used first, so that a series goes on under the name it had; the calls of
@@ -33,8 +36,16 @@ pub(in crate::ledger) fn totals(
             merge(&mut calls, group);
         }
     }
+    for ((provider, model), cost) in counts(connection, REPORTED_COSTS, served)? {
+        let model = models.label(&model);
+        let groups = calls
+            .iter_mut()
+            .filter(|group| (group.provider, &group.model) == (provider, &model));
+        share_out(Cost::from_nano_usd(cost), groups);
+    }
     Ok(Totals {
         calls,
+        substitutions: substitutions::all(connection, models)?,
         modalities: modalities::groups(connection, models)?,
         correlations: counts(connection, CORRELATIONS, Label::parse)?,
         comparisons: counts(connection, COMPARISONS, Label::parse)?,
@@ -79,6 +90,7 @@ fn group(row: &Row<'_>, models: &Models) -> rusqlite::Result<Option<CallGroup>> 
             priced_calls,
             unpriced_calls,
             cost,
+            reported_cost: Cost::default(),
             tokens,
         })
     })())
@@ -127,6 +139,21 @@ fn counts<L>(
     known.filter_map(Result::transpose).collect()
 }
 
+/// Marks a part of what some groups cost as reported by their provider.
+fn share_out<'a>(mut reported: Cost, groups: impl Iterator<Item = &'a mut CallGroup>) {
+    for group in groups {
+        let share = reported.min(group.cost.saturating_sub(group.reported_cost));
+        group.reported_cost = group.reported_cost.saturating_add(share);
+        reported = reported.saturating_sub(share);
+    }
+}
+
+/// The provider and the model that a count is of.
+fn served(label: &str) -> Option<(Provider, Model)> {
+    let (provider, model) = label.split_once('/')?;
+    Some((Provider::parse(provider)?, Model::from_wire(model)))
+}
+
 fn step(label: &str) -> Option<(StepKind, StepStatus)> {
     let (kind, status) = label.split_once('/')?;
     Some((StepKind::parse(kind)?, StepStatus::parse(status)?))
@@ -135,7 +162,7 @@ fn step(label: &str) -> Option<(StepKind, StepStatus)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Cost, Operation, PerKind, Provider, Quality};
+    use crate::record::{Operation, PerKind, Quality};
 
     #[test]
     fn only_groups_with_the_same_labels_are_one() {
@@ -150,6 +177,7 @@ mod tests {
             priced_calls: calls,
             unpriced_calls: 0,
             cost: Cost::from_nano_usd(calls),
+            reported_cost: Cost::default(),
             tokens: PerKind::from_fn(|_| calls),
         };
         let mut groups = Vec::new();
@@ -163,5 +191,29 @@ mod tests {
             group(Model::from_wire("m"), Outcome::Ok, 1000),
         ];
         assert_eq!(groups, expected);
+    }
+
+    #[test]
+    fn what_providers_report_is_never_more_than_what_calls_cost() {
+        let group = |cost| CallGroup {
+            provider: Provider::OpenRouter,
+            model: Model::from_wire("m"),
+            operation: Operation::Chat,
+            outcome: Outcome::Ok,
+            rate_limit: None,
+            quality: Quality::Exact,
+            calls: 1,
+            priced_calls: 1,
+            unpriced_calls: 0,
+            cost: Cost::from_nano_usd(cost),
+            reported_cost: Cost::default(),
+            tokens: PerKind::default(),
+        };
+        for (reported, expected) in [(0, [0, 0]), (7, [5, 2]), (15, [5, 10]), (99, [5, 10])] {
+            let mut groups = [group(5), group(10)];
+            share_out(Cost::from_nano_usd(reported), groups.iter_mut());
+            let shares = groups.map(|group| group.reported_cost.nano_usd());
+            assert_eq!(shares, expected, "{reported}");
+        }
     }
 }

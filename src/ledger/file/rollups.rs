@@ -19,8 +19,18 @@ use crate::record::{Call, Label as _, PerKind};
 pub(super) struct Rollups {
     usage: BTreeMap<UsageKey, Added>,
     cascades: BTreeMap<CascadeKey, Added>,
+    substitutions: BTreeMap<SubstitutionKey, i64>,
     modalities: AddedModalities,
     counts: BTreeMap<(&'static str, String), i64>,
+}
+
+/// A row of `substitution_slots`.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct SubstitutionKey {
+    slot: i64,
+    provider: String,
+    model: String,
+    served_model: String,
 }
 
 /// A row of `usage_slots`.
@@ -90,6 +100,17 @@ impl Rollups {
         self.cascades.entry(key).or_default().add(share, sign);
     }
 
+    /// Counts a call that another model has answered.
+    pub(super) fn add_substitution(&mut self, share: &Share, served_model: &str) {
+        let key = SubstitutionKey {
+            slot: share.slot(),
+            provider: share.provider.clone(),
+            model: share.model.clone(),
+            served_model: served_model.to_owned(),
+        };
+        *self.substitutions.entry(key).or_default() += 1;
+    }
+
     /// Adds what the tokens of a call stand for.
     pub(super) fn add_modalities(&mut self, share: &Share, call: &Call) {
         self.modalities.add(
@@ -100,8 +121,10 @@ impl Rollups {
         );
     }
 
-    pub(in crate::ledger) fn count(&mut self, name: &'static str, label: String) {
-        *self.counts.entry((name, label)).or_default() += 1;
+    /// Adds to a count.
+    pub(in crate::ledger) fn count(&mut self, name: &'static str, label: String, more: i64) {
+        let sum = self.counts.entry((name, label)).or_default();
+        *sum = sum.saturating_add(more);
     }
 
     /// Writes all of it. Returns whether a sum of usage stands at [`LARGEST`] now: not all that was
@@ -117,6 +140,16 @@ impl Rollups {
             .filter(|(_, added)| **added != Added::default())
         {
             key.write(added, connection)?;
+        }
+        for (key, calls) in &self.substitutions {
+            let mut add = connection.prepare_cached(&ADD_SUBSTITUTION)?;
+            add.execute(params![
+                key.slot,
+                key.provider,
+                key.model,
+                key.served_model,
+                calls
+            ])?;
         }
         self.modalities.write(connection)?;
         for ((name, label), count) in &self.counts {
@@ -222,5 +255,13 @@ static ADD_COUNT: LazyLock<String> = LazyLock::new(|| {
     let adding_up = plus("count");
     format!(
         "INSERT INTO counts (name, label, count) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET {adding_up}"
+    )
+});
+
+static ADD_SUBSTITUTION: LazyLock<String> = LazyLock::new(|| {
+    let adding_up = plus("calls");
+    format!(
+        "INSERT INTO substitution_slots (slot, provider, model, served_model, calls) VALUES (?1, ?2, ?3, ?4, ?5) \
+         ON CONFLICT DO UPDATE SET {adding_up}"
     )
 });

@@ -59,14 +59,15 @@ impl<'a> Rows<'a> {
             Fact::CallStarted(started) => self.started(started)?,
             Fact::Correlated(correlated) => self.correlated(correlated)?,
             Fact::CorrelationSettled(method) => {
-                self.rollups.count(CORRELATIONS, method.to_string())
+                self.rollups.count(CORRELATIONS, method.to_string(), 1);
             }
             Fact::Quota(quota) => self.quota(quota, entry.at.as_millisecond())?,
             Fact::RunEnded(run) => self.run(run)?,
-            Fact::StepEnded(ended) => self
-                .rollups
-                .count(STEPS, format!("{}/{}", ended.step, ended.status)),
-            Fact::UsageCompared(result) => self.rollups.count(COMPARISONS, result.to_string()),
+            Fact::StepEnded(ended) => {
+                let step = format!("{}/{}", ended.step, ended.status);
+                self.rollups.count(STEPS, step, 1);
+            }
+            Fact::UsageCompared(result) => self.rollups.count(COMPARISONS, result.to_string(), 1),
             _ => {}
         }
         Ok(())
@@ -156,7 +157,16 @@ impl<'a> Rows<'a> {
                 .execute([id])?;
         }
         let share = Share::of(call, self.models);
-        if self.insert(id, call, &share)? {
+        let substitution = self.models.substitution(call);
+        let served_model = substitution.as_ref().map(|one| one.served_model.as_str());
+        if self.insert(id, call, &share, served_model)? {
+            if let Some(served_model) = served_model {
+                self.rollups.add_substitution(&share, served_model);
+            }
+            if let Some(cost) = call.reported_cost() {
+                let label = format!("{}/{}", share.provider, share.model);
+                self.rollups.count(REPORTED_COSTS, label, kept_cost(cost));
+            }
             let reason = call
                 .rate_limit
                 .filter(|_| call.outcome == Outcome::RateLimited);
@@ -169,8 +179,15 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
-    /// Returns whether the call is new.
-    fn insert(&self, id: i64, call: &Call, share: &Share) -> rusqlite::Result<bool> {
+    /// Returns whether the call is new. `substituted_by`: the model that has answered instead of the
+    /// requested one, where another one has.
+    fn insert(
+        &self,
+        id: i64,
+        call: &Call,
+        share: &Share,
+        substituted_by: Option<&str>,
+    ) -> rusqlite::Result<bool> {
         let mut insert = self.connection.prepare_cached(&INSERT_CALL)?;
         let ids = &call.ids;
         let model = call.model.as_str();
@@ -206,6 +223,8 @@ impl<'a> Rows<'a> {
                 text(ids.subagent.as_ref()),
                 text(ids.parent_subagent.as_ref()),
                 text(ids.subagent_kind.as_ref()),
+                call.cost.map(|_| call.cost_source().as_str()),
+                substituted_by,
             ],
             &tokens,
         )?;
@@ -311,20 +330,22 @@ fn whole(batch: &[Entry]) -> HashSet<u64> {
 /// Names of counts.
 pub(super) const COMPARISONS: &str = "comparisons";
 pub(super) const CORRELATIONS: &str = "correlations";
+/// In nano-USD, by provider and model: the part of costs that providers report themselves.
+pub(super) const REPORTED_COSTS: &str = "reported_costs";
 pub(super) const STEPS: &str = "steps";
 
 static FIND_SHARE: LazyLock<String> =
     LazyLock::new(|| format!("SELECT {} FROM calls WHERE id = ?1", Share::columns()));
 
 static INSERT_CALL: LazyLock<String> = LazyLock::new(|| {
-    let places: Vec<String> = (1..=28 + TokenKind::ALL.len())
+    let places: Vec<String> = (1..=30 + TokenKind::ALL.len())
         .map(|place| format!("?{place}"))
         .collect();
     format!(
         "INSERT OR IGNORE INTO calls (id, started_at, ended_at, duration_us, first_chunk_us, provider, host, \
          operation, model, counted_as, served_model, outcome, rate_limit, status, streamed, finish_reason, quality, \
          cost_nano_usd, cascade, method, trajectory, execution, step, request, response, \
-         subagent, parent_subagent, subagent_kind, {}) VALUES ({})",
+         subagent, parent_subagent, subagent_kind, cost_source, substituted_by, {}) VALUES ({})",
         *TOKENS,
         places.join(", ")
     )

@@ -9,7 +9,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::open::OpenError;
 
 /// The migrations; the version of a file (`PRAGMA user_version`) is how many it has had.
-pub(in crate::ledger) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4];
+pub(in crate::ledger) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5];
 
 /// Marks the file as a ledger of ours (`PRAGMA application_id`): "GrvM".
 pub(super) const APPLICATION_ID: i32 = 0x4772_764d;
@@ -253,9 +253,25 @@ CREATE TABLE modality_tokens (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// Who says what a call cost, and calls that another model has answered than the requested one. What
+/// earlier versions have counted is at list prices; of substitutions they knew nothing.
+const V4: &str = "
+ALTER TABLE calls ADD COLUMN cost_source TEXT;
+UPDATE calls SET cost_source = 'list' WHERE cost_nano_usd IS NOT NULL;
+ALTER TABLE calls ADD COLUMN substituted_by TEXT;
+CREATE TABLE substitution_slots (
+    slot INTEGER NOT NULL,
+    provider TEXT NOT NULL,
+    model TEXT NOT NULL,
+    served_model TEXT NOT NULL,
+    calls INTEGER NOT NULL,
+    PRIMARY KEY (slot, provider, model, served_model)
+) STRICT, WITHOUT ROWID;
+";
+
 /// Subagents: calls say which one has made them, and runs which agent's they are. What earlier
 /// versions have seen of runs were Antigravity's.
-const V4: &str = "
+const V5: &str = "
 ALTER TABLE calls ADD COLUMN subagent TEXT;
 ALTER TABLE calls ADD COLUMN parent_subagent TEXT;
 ALTER TABLE calls ADD COLUMN subagent_kind TEXT;

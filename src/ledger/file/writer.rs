@@ -330,8 +330,7 @@ impl Writer {
 }
 
 impl Drop for Writer {
-    /// However the writer ends, no caller waits for it any more, and what it has not written is
-    /// counted.
+    /// However the writer ends, no caller waits for it, and what it has not written is counted.
     fn drop(&mut self) {
         // Before the end is reported, and the process may end: closing the last connection moves the
         // journal into the file.

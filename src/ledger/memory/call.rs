@@ -8,7 +8,8 @@ use serde::Serialize;
 use super::sums::Sums;
 use super::time::{after, time};
 use crate::record::{
-    Call, CorrelationMethod, Cost, Id, Model, Operation, Outcome, Provider, Quality, TokenUsage,
+    Call, CorrelationMethod, Cost, CostSource, Id, Model, Operation, Outcome, Provider, Quality,
+    TokenUsage,
 };
 
 /// A call of a conversation.
@@ -43,10 +44,13 @@ pub struct CallRecord {
     pub tokens: TokenUsage,
     /// The sum of all kinds.
     pub total_tokens: u64,
-    /// What they cost at the list price of the day on which the call began; `null` where no price
-    /// is known, and where there are no tokens.
+    /// What the call cost: by the provider's own word, else at the list price of the day on which
+    /// it began; `null` where no price is known, and where there are no tokens.
     #[serde(rename = "cost_usd")]
     pub cost: Option<Cost>,
+    /// Who says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost_source: Option<CostSource>,
     /// The identifier by which its conversation is known.
     pub method: CorrelationMethod,
     /// The trajectory that it names.
@@ -107,6 +111,7 @@ impl From<&Call> for CallRecord {
             tokens: call.usage,
             total_tokens: call.usage.total(),
             cost: call.cost,
+            cost_source: call.cost.map(|_| call.cost_source()),
             method: call.correlation.method,
             trajectory: ids
                 .trajectory

@@ -8,6 +8,7 @@ pub(super) mod conversation;
 pub(super) mod figures;
 pub(super) mod models;
 pub(super) mod store;
+pub(super) mod substitutions;
 pub(super) mod sums;
 pub(super) mod thread;
 pub(super) mod time;

@@ -46,7 +46,8 @@ impl Names {
 pub struct QuotaReading {
     /// Whose.
     pub provider: Provider,
-    /// The model it is for, or the group of models that shares it.
+    /// The model it is for, or the group of models that shares it; `all` for every model of an
+    /// account.
     pub model: Model,
     /// The display name of the model, if the agent has reported one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -101,13 +102,20 @@ impl Quotas {
         quota.remaining.is_finite() && !known.is_some_and(is_same)
     }
 
-    /// The readings by model, with the names that are known now.
+    /// The readings by model, with the names that are known now. Of one model the window comes first
+    /// of which least is left, because that one refuses the next call.
     pub(in crate::ledger) fn readings(&self, names: &Names) -> Vec<QuotaReading> {
         let named =
             |((served, _), reading): (&(Served, QuotaWindow), &QuotaReading)| QuotaReading {
                 display_name: names.of(served).cloned(),
                 ..reading.clone()
             };
-        self.0.iter().map(named).collect()
+        let mut readings: Vec<QuotaReading> = self.0.iter().map(named).collect();
+        readings.sort_by(|one, other| {
+            (&one.model, one.provider)
+                .cmp(&(&other.model, other.provider))
+                .then(one.remaining_ratio.total_cmp(&other.remaining_ratio))
+        });
+        readings
     }
 }

@@ -395,7 +395,7 @@ fn the_json_has_the_shape_of_the_contract() {
         "number": 3, "started_at": "1970-01-01T00:00:03Z", "duration_seconds": 1.0, "time_to_first_chunk_seconds": 0.25,
         "provider": "gcp.gen_ai", "operation": "chat", "model": "m", "outcome": "ok", "status": 200, "quality": "exact",
         "tokens": {"input": 1, "cache_read": 2, "cache_write": 4, "tool_input": 8, "output": 16, "thinking": null},
-        "total_tokens": 31, "cost_usd": 0.0123, "method": "request_id", "trajectory": "t", "execution": "e", "step": "4",
+        "total_tokens": 31, "cost_usd": 0.0123, "cost_source": "list", "method": "request_id", "trajectory": "t", "execution": "e", "step": "4",
         "request": "agent/1/t/4",
     }]);
     assert_eq!(

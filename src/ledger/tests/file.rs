@@ -27,9 +27,9 @@ use crate::ledger::{
     UsageReport, query_file,
 };
 use crate::record::{
-    Call, CallStarted, CorrelationMethod, Fact, Host, LedgerFailure, LedgerRecord, Model, Models,
-    Operation, Outcome, PerKind, Provider, Quality, Sink, StepKind, StepStatus, Timing, TokenKind,
-    TokenUsage, Totals,
+    Call, CallStarted, CorrelationMethod, Cost, Fact, Host, LedgerFailure, LedgerRecord, Model,
+    Models, Operation, Outcome, PerKind, Provider, Quality, Quota, QuotaWindow, Reported, Sink,
+    StepKind, StepStatus, Substitution, Timing, TokenKind, TokenUsage, Totals,
 };
 
 /// Counts the facts that say what went wrong.
@@ -650,7 +650,7 @@ fn no_row_knows_more_than_the_record() {
     );
     close(&ledger);
     let expected = "4294967296 0 1500 1500000 - gcp.gemini api.example.com chat m - - ok - 200 1 - exact 1 2 4 8 16 32 - c \
-                    request_id - - - - - - - - -";
+                    request_id - - - - - - - - - - -";
     assert_eq!(stage.rows("SELECT * FROM calls"), [expected]);
     assert_eq!(stage.rows("SELECT count(*) FROM usage_days"), ["1"]);
     let _ = id("c");
@@ -680,6 +680,103 @@ fn an_older_file_is_brought_up_to_date_whole_or_not_at_all() {
     );
     assert_eq!(stage.rows("SELECT colour FROM calls"), ["red"]);
     migrate(&mut open(), &followed_by(NEXT)).unwrap();
+}
+
+#[test]
+fn other_models_and_reported_costs_outlive_the_process() {
+    let stage = Stage::new();
+    let (ledger, _) = stage.start();
+    let of = |number: u64, cost: Option<u64>, served: Option<&str>| Call {
+        reported: Reported {
+            cost: cost.map(Cost::from_nano_usd),
+            ..Reported::default()
+        },
+        cost: Some(Cost::from_nano_usd(cost.unwrap_or(7))),
+        served_model: Some(Model::from_wire(served.unwrap_or("m-2026"))),
+        is_substituted: served.is_some(),
+        ..numbered(number)
+    };
+    take(
+        &ledger,
+        [
+            ended(of(1, Some(1000), Some("n"))),
+            ended(of(2, None, Some("n"))),
+            ended(of(3, Some(10), None)),
+        ],
+    );
+    let served = |ledger: &Ledger, query: &UsageQuery| {
+        let report = ledger.query(query, now()).unwrap();
+        let models = report.models.unwrap();
+        let counts = models["m"].served_models.iter();
+        counts
+            .map(|(model, calls)| format!("{model} {calls}"))
+            .collect::<Vec<_>>()
+    };
+    let all = UsageQuery::default();
+    assert_eq!(served(&ledger, &all), ["n 2"]);
+    close(&ledger);
+
+    let (ledger, totals) = stage.start();
+    let [group] = totals.calls.as_slice() else {
+        panic!("{totals:?}")
+    };
+    let costs = [group.cost, group.reported_cost].map(Cost::nano_usd);
+    assert_eq!(costs, [1017, 1010]);
+    let [substitution] = totals.substitutions.as_slice() else {
+        panic!("{totals:?}")
+    };
+    let Substitution {
+        model,
+        served_model,
+        calls,
+        ..
+    } = substitution;
+    assert_eq!(
+        (model.as_str(), served_model.as_str(), *calls),
+        ("m", "n", 2)
+    );
+    assert_eq!(served(&ledger, &all), ["n 2"]);
+    // A part of the first quarter of an hour is counted by its calls.
+    let part = UsageQuery {
+        since: Some(Timestamp::UNIX_EPOCH),
+        until: Some("1970-01-01T00:00:03Z".parse().unwrap()),
+        ..UsageQuery::default()
+    };
+    assert_eq!(served(&ledger, &part), ["n 1"]);
+    let sources = stage.rows("SELECT cost_source FROM calls ORDER BY id");
+    assert_eq!(sources, ["provider", "list", "provider"]);
+}
+
+#[test]
+fn limits_of_a_rate_are_shown_and_not_kept() {
+    let stage = Stage::new();
+    let (ledger, _) = stage.start();
+    let quota = |window, remaining| {
+        Fact::Quota(Quota {
+            provider: Provider::OpenAi,
+            model: Model::from_wire("m"),
+            window,
+            remaining,
+            resets_at: None,
+        })
+    };
+    take(
+        &ledger,
+        [
+            quota(QuotaWindow::Requests, 0.9),
+            quota(QuotaWindow::Weekly, 0.5),
+            quota(QuotaWindow::Tokens, 0.25),
+        ],
+    );
+    let windows: Vec<_> = ledger.quotas().iter().map(|it| it.window).collect();
+    let expected = [
+        QuotaWindow::Tokens,
+        QuotaWindow::Weekly,
+        QuotaWindow::Requests,
+    ];
+    assert_eq!(windows, expected, "what is left least comes first");
+    close(&ledger);
+    assert_eq!(stage.rows("SELECT window FROM quotas"), ["weekly"]);
 }
 
 #[test]
@@ -966,7 +1063,7 @@ fn the_rows_are_the_same_however_the_entries_come_in_batches() {
 #[test]
 fn what_cannot_be_written_before_the_end_is_counted() {
     let stage = Stage::new();
-    let place = Place::take(&stage.path()).unwrap();
+    let place = Place::take(&stage.path(), Duration::ZERO).unwrap();
     let (connection, identity) = place.open().unwrap();
     let boot = Boot::next(&connection, now()).unwrap();
     // SQLite says of a file that may not grow what it says of a full disk.

@@ -6,6 +6,7 @@
 mod extensions;
 #[doc(hidden)]
 pub mod fuzz;
+mod kind;
 
 use std::io;
 
@@ -15,6 +16,8 @@ use rustls::{Error, InvalidMessage, PeerMisbehaved};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use crate::record::Host;
+
+pub use kind::ClientKind;
 
 /// What the agent says before the handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub struct Hello {
     /// hides nothing, so that those that do stand out less; the two cannot be told apart.
     /// [`Hello::sni`] is then the outer name.
     pub has_encrypted_hello: bool,
+    /// What kind of client it comes from.
+    pub client: ClientKind,
 }
 
 /// Why there is no ClientHello.
@@ -139,6 +144,7 @@ impl HelloReader {
             sni,
             alpn: alpn.unwrap_or_default(),
             has_encrypted_hello: self.has_encrypted_hello(),
+            client: ClientKind::of(hello),
         }
     }
 
@@ -149,6 +155,7 @@ impl HelloReader {
                 sni: None,
                 alpn: Vec::new(),
                 has_encrypted_hello: self.has_encrypted_hello(),
+                client: ClientKind::UNKNOWN,
             }),
             Error::InvalidMessage(InvalidMessage::HandshakePayloadTooLarge) => {
                 Err(HelloError::TooLarge)

@@ -109,6 +109,15 @@ fn expected(name: &str) -> Hello {
         sni: Some(Host::parse(name).expect("host")),
         alpn,
         has_encrypted_hello: false,
+        client: ClientKind::UNKNOWN,
+    }
+}
+
+/// The hello without the kind of its client.
+fn of_anyone(hello: Hello) -> Hello {
+    Hello {
+        client: ClientKind::UNKNOWN,
+        ..hello
     }
 }
 
@@ -123,7 +132,7 @@ async fn every_split_gives_the_same_hello_and_keeps_every_byte() {
         let mut reader = HelloReader::new(Bytes::copy_from_slice(first));
         let mut chunks = Chunks::new([second].into_iter().filter(|chunk| !chunk.is_empty()));
         assert_eq!(
-            reader.read(&mut chunks).await.expect("hello"),
+            of_anyone(reader.read(&mut chunks).await.expect("hello")),
             expected("api.example.com"),
             "split at {split}"
         );
@@ -140,9 +149,21 @@ async fn every_split_gives_the_same_hello_and_keeps_every_byte() {
         .await
         .expect("hello");
     assert_eq!(
-        (bytewise, reader.bytes()),
+        (of_anyone(bytewise), reader.bytes()),
         (expected("api.example.com"), &hello[..])
     );
+}
+
+#[tokio::test]
+async fn connections_of_one_client_are_of_one_kind() {
+    let kind = async |name: &str, alpn: &[&[u8]]| {
+        let hello = client_hello(name, alpn);
+        read(&hello).await.expect("hello").client
+    };
+    let first = kind("api.example.com", ALPN).await;
+    assert_eq!(first, kind("other.example.com", ALPN).await);
+    assert_ne!(first, kind("api.example.com", &ALPN[..1]).await);
+    assert_ne!(first, ClientKind::UNKNOWN);
 }
 
 #[tokio::test]
@@ -150,7 +171,7 @@ async fn a_hello_in_many_records_is_read() {
     let hello = client_hello("api.example.com", ALPN);
     let records: Vec<u8> = hello[5..].chunks(1).flat_map(record).collect();
     assert_eq!(
-        read(&records).await.expect("hello"),
+        of_anyone(read(&records).await.expect("hello")),
         expected("api.example.com")
     );
 }
@@ -165,7 +186,7 @@ async fn a_timeout_loses_nothing() {
     assert!(cut_off.is_pending());
     assert_eq!(reader.bytes(), first);
     assert_eq!(
-        reader.read(&mut stream).await.expect("hello"),
+        of_anyone(reader.read(&mut stream).await.expect("hello")),
         expected("api.example.com")
     );
     assert_eq!(reader.bytes(), hello);
@@ -204,11 +225,15 @@ async fn oddities_that_are_no_faults_are_read() {
         sni: None,
         alpn: Vec::new(),
         has_encrypted_hello: true,
+        client: ClientKind::UNKNOWN,
     };
-    assert_eq!(read(&handmade(grease)).await.expect("GREASE"), odd);
+    assert_eq!(
+        of_anyone(read(&handmade(grease)).await.expect("GREASE")),
+        odd
+    );
     let scattered: Vec<u8> = handmade(grease)[5..].chunks(3).flat_map(record).collect();
     assert_eq!(
-        read(&scattered).await.expect("GREASE"),
+        of_anyone(read(&scattered).await.expect("GREASE")),
         odd,
         "spread over records"
     );

@@ -55,6 +55,8 @@ pub(super) struct LastCall {
     pub(super) provider: Provider,
     pub(super) operation: Operation,
     pub(super) model: Model,
+    /// The model that answered instead of it, where another one did.
+    pub(super) substituted_by: Option<Model>,
     pub(super) outcome: Outcome,
     pub(super) quality: Quality,
     /// All input, cached or not.
@@ -170,6 +172,7 @@ impl LastCall {
             operation: call.operation,
             model,
             outcome: call.outcome,
+            substituted_by: call.served_model.clone().filter(|_| call.is_substituted),
             quality: call.quality,
             input_tokens: tokens.sum(TokenKind::INPUT),
             cache_read_tokens: tokens[TokenKind::CacheRead],

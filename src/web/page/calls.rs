@@ -23,9 +23,13 @@ fn row(html: &mut String, call: &LastCall) -> fmt::Result {
     let model = escaped(call.model.as_str());
     write!(
         html,
-        "<tr><th scope=\"row\">{model}<small>{} · {}</small></th>",
+        "<tr><th scope=\"row\">{model}<small>{} · {}",
         call.provider, call.operation
     )?;
+    if let Some(served) = &call.substituted_by {
+        write!(html, " · answered by {}", escaped(served.as_str()))?;
+    }
+    html.push_str("</small></th>");
     write!(html, "<td>{}</td>", clock(call.ended_at))?;
     let class = if call.outcome == Outcome::Ok {
         "good"

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{View, escaped, second};
 use crate::ledger::QuotaReading;
-use crate::record::QuotaWindow;
+use crate::record::{Label as _, Model, QuotaWindow};
 
 /// Writes nothing while no quota is known.
 pub(super) fn bars(html: &mut String, view: &View) -> fmt::Result {
@@ -22,10 +22,12 @@ pub(super) fn bars(html: &mut String, view: &View) -> fmt::Result {
 }
 
 fn bar(html: &mut String, quota: &QuotaReading, now: Timestamp) -> fmt::Result {
-    let named = quota
-        .display_name
-        .as_ref()
-        .map_or(quota.model.as_str(), |name| name.as_str());
+    let is_of_account = quota.model == Model::all();
+    let named = match &quota.display_name {
+        Some(name) => name.as_str(),
+        None if is_of_account => quota.provider.as_str(),
+        None => quota.model.as_str(),
+    };
     let percent = (quota.remaining_ratio * 100.0).round() as u64;
     write!(html, "<li><b>{}</b> <small>", escaped(named))?;
     if quota.window != QuotaWindow::Unspecified {

@@ -2,7 +2,7 @@
 //! something to show.
 //!
 //! `lint` reads the boards, `rules` the rules and their pages, `proof` lets a real Prometheus
-//! scrape a real house and asks it every expression of both.
+//! scrape a real Gravimeter and asks it every expression of both.
 
 mod expression;
 mod lint;

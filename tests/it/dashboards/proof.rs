@@ -1,4 +1,4 @@
-//! A real Prometheus scrapes a real house while an agent works and things go wrong; then every
+//! A real Prometheus scrapes a real Gravimeter while an agent works and things go wrong; then every
 //! expression of every panel, mark, variable and rule must answer with a number.
 
 use std::collections::BTreeSet;
@@ -30,7 +30,7 @@ use crate::kit::provider::Provider;
 use crate::kit::{read_all, soon};
 use crate::whole::{Whole, sum};
 
-/// Metrics of boards that the house cannot have in this test: they are asked of every instance
+/// Metrics of boards that Gravimeter cannot have in this test: they are asked of every instance
 /// instead.
 const ELSEWHERE: [(&str, &str); 2] = [
     (
@@ -43,7 +43,7 @@ const ELSEWHERE: [(&str, &str); 2] = [
     ),
 ];
 
-/// What went wrong in the house itself, and must be seen by Prometheus.
+/// What went wrong in Gravimeter itself, and must be seen by Prometheus.
 const FAULTS: [&str; 10] = [
     "gravimeter_calls_total{outcome=\"aborted\"}",
     "gravimeter_calls_total{outcome=\"rate_limited\"}",
@@ -243,7 +243,7 @@ fn fill_in(expression: &str, house: SocketAddr) -> String {
     filled
 }
 
-/// A house with all that there is to see: conversations that are followed, a collector that rejects
+/// A Gravimeter with all that there is to see: conversations that are followed, a collector that rejects
 /// some spans, an agent that is supervised, and providers of several kinds.
 struct House {
     whole: Whole,

@@ -1,4 +1,4 @@
-//! A second exporter, made of the house's own parts, whose facts are the test's: troubles that
+//! A second exporter, made of Gravimeter's own parts, whose facts are the test's: troubles that
 //! would take root, hours or a broken provider.
 
 use std::net::SocketAddr;
@@ -9,8 +9,9 @@ use std::time::{Duration, SystemTime};
 use gravimeter::export::Metrics;
 use gravimeter::ledger::Ledger;
 use gravimeter::record::{
-    Call, Fact, HandshakeFailure, IpFamily, LedgerFailure, LedgerRecord, Model, Provider, Quality,
-    Quota, QuotaWindow, Side, Sink as _, Timing, TokenUsage, UsageComparison,
+    Call, Fact, HandshakeFailure, IpFamily, LedgerFailure, LedgerRecord, Model, Provider,
+    ProviderTime, Quality, Quota, QuotaWindow, Reported, Side, Sink as _, Timing, TokenUsage,
+    UsageComparison,
 };
 use gravimeter::web::{self, Live, Readiness, Web};
 use jiff::Timestamp;
@@ -80,6 +81,7 @@ impl Troubled {
             Fact::UsageCompared(UsageComparison::AgentOnly),
             Fact::Call(Box::new(slow())),
             Fact::Call(Box::new(without_usage())),
+            Fact::Call(Box::new(substituted())),
         ];
         troubles.iter().for_each(|fact| self.metrics.receive(fact));
     }
@@ -115,6 +117,24 @@ fn without_usage() -> Call {
         model: Model::from_wire("silent"),
         usage: TokenUsage::default(),
         quality: Quality::Unknown,
+        ..call(0, None)
+    }
+}
+
+/// Answered by another model, which says how long it took.
+fn substituted() -> Call {
+    let time = ProviderTime {
+        first_byte: Some(Duration::from_secs(1)),
+        total: Some(Duration::from_secs(3)),
+    };
+    Call {
+        model: Model::from_wire("asked"),
+        served_model: Some(Model::from_wire("served")),
+        is_substituted: true,
+        reported: Reported {
+            time,
+            ..Reported::default()
+        },
         ..call(0, None)
     }
 }

@@ -1,5 +1,5 @@
 //! Bytes that cost whoever looks at them far more than whoever sends them: they pass on as they
-//! are, and neither time nor memory of the house is used up by looking at them.
+//! are, and neither time nor memory of Gravimeter is used up by looking at them.
 //!
 //! What is told of time is a ratio to the same without the bomb in the same run, far below what an
 //! unlimited reader takes.

@@ -1,4 +1,4 @@
-//! The clock jumps under the running house: nothing stops, nothing counts backwards, no leaf
+//! The clock jumps under the running Gravimeter: nothing stops, nothing counts backwards, no leaf
 //! outlives its days.
 
 use std::collections::BTreeMap;

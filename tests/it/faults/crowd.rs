@@ -41,7 +41,7 @@ async fn who_drips_is_let_go_in_every_phase_and_the_others_are_served() {
             request.into_bytes(),
         ));
         crowd.spawn(drip(enter(binary.connect).await, hello.clone()));
-        // The house reaches its provider before it answers such a one, who then falls silent.
+        // Gravimeter reaches its provider before it answers such a one, who then falls silent.
         let mut silent = enter(binary.connect).await;
         silent.write_all(&hello).await.expect("a hello");
         let to_provider = upstream

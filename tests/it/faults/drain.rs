@@ -1,4 +1,4 @@
-//! SIGTERM with a house full of work: everything ends whole before the deadline, and nothing
+//! SIGTERM with a Gravimeter full of work: everything ends whole before the deadline, and nothing
 //! outlives it.
 
 use std::os::unix::process::ExitStatusExt as _;

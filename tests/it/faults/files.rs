@@ -1,4 +1,4 @@
-//! No descriptor is left: the house neither dies nor spins, running streams go on, and it is back
+//! No descriptor is left: Gravimeter neither dies nor spins, running streams go on, and it is back
 //! as soon as there is room.
 
 use std::time::Duration;

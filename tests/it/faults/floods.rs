@@ -1,4 +1,4 @@
-//! HTTP/2 floods from both sides: the house passes them on as they are, keeps its memory, and its
+//! HTTP/2 floods from both sides: Gravimeter passes them on as they are, keeps its memory, and its
 //! other connections.
 //!
 //! No frame is answered here: who floods is stopped by whom it floods. What must hold is that

@@ -22,7 +22,7 @@ async fn killed_at_any_moment_of_its_first_start_it_starts_again() {
     at_its_first_start(5).await;
 }
 
-/// Kills the house under a stream again and again; its state outlives it.
+/// Kills Gravimeter under a stream again and again; its state outlives it.
 pub async fn in_the_middle_of_streams(rounds: u32) {
     let upstream = Upstream::start().await;
     let state = tempfile::tempdir().expect("a folder");
@@ -64,7 +64,7 @@ pub async fn in_the_middle_of_streams(rounds: u32) {
     upstream.call(&Binary::start(&flags).await).await;
 }
 
-/// Kills the house while it makes its CA and its bundle, then starts it again over what it has
+/// Kills Gravimeter while it makes its CA and its bundle, then starts it again over what it has
 /// left.
 pub async fn at_its_first_start(rounds: u32) {
     let upstream = Upstream::start().await;

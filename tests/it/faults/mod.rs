@@ -1,4 +1,4 @@
-//! Promise: what breaks around the house costs what was under way there and nothing else, and the
+//! Promise: what breaks around Gravimeter costs what was under way there and nothing else, and the
 //! house heals by itself.
 //!
 //! Each body takes how much of it is wanted: a little here in every run, all of it in

@@ -1,4 +1,4 @@
-//! The traffic side of the house in this process: both doors on port 0, one provider behind them.
+//! The traffic side of Gravimeter in this process: both doors on port 0, one provider behind them.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use gravimeter::app::Traffic;
 use gravimeter::capture::{Door, OriginalDst, Owners, listener};
 use gravimeter::record::{Disposition, Fact, Host, HostPattern};
 use gravimeter::relay::timeouts::Timeouts;
-use gravimeter::relay::{self, Shutdown};
+use gravimeter::relay::{self, Shutdown, Untrusting};
 use gravimeter::tls::authority::Authority;
 use gravimeter::tls::leaf::Leaves;
 use gravimeter::tls::upstream::{self, Upstream};
@@ -33,12 +33,14 @@ pub struct HouseOptions {
     pub provider_alpn: Vec<&'static str>,
     /// The name in the provider's certificate.
     pub certified: &'static str,
-    /// Whether the house trusts the provider's CA.
+    /// Whether Gravimeter trusts the provider's CA.
     pub trusted: bool,
     /// Dialled in the provider's place.
     pub dial: Option<SocketAddr>,
     /// Whether the observer keeps all bytes.
     pub keep: bool,
+    /// What happens to agents that do not trust the house's CA.
+    pub untrusting: Untrusting,
 }
 
 impl Default for HouseOptions {
@@ -53,6 +55,7 @@ impl Default for HouseOptions {
             trusted: true,
             dial: None,
             keep: true,
+            untrusting: Untrusting::default(),
         }
     }
 }
@@ -65,6 +68,8 @@ pub struct House {
     pub facts: Arc<Facts>,
     pub provider: Provider,
     pub agent: Agent,
+    /// The root of the provider's certificate.
+    pub provider_root: String,
     pub shutdown: Shutdown,
     pub tasks: TaskTracker,
     pub busy: Arc<Mutex<bool>>,
@@ -115,6 +120,7 @@ impl House {
             relay: relay::Config {
                 intercept,
                 resolve,
+                untrusting: options.untrusting,
                 timeouts: options.timeouts,
             },
             connect_request: options.connect_request,
@@ -139,6 +145,7 @@ impl House {
             facts,
             provider,
             agent: Agent::new(authority.certificate_pem(), &options.agent_alpn),
+            provider_root: pki.root_pem().to_owned(),
             shutdown,
             tasks,
             busy,
@@ -161,7 +168,7 @@ impl House {
         let tcp = self.knock(HOST).await;
         let (agent, provider) =
             tokio::join!(self.agent.handshake(tcp, HOST), self.provider.accept());
-        // In TLS 1.3 the agent is done before the house is.
+        // In TLS 1.3 the agent is done before Gravimeter is.
         self.facts.wait_until(&opened, before + 1).await;
         (
             agent.expect("the leaf is trusted"),
@@ -185,7 +192,7 @@ impl House {
             .clone()
     }
 
-    /// Ends the house in order; fails when a connection outlives it.
+    /// Ends Gravimeter in order; fails when a connection outlives it.
     pub async fn close(&self) {
         self.shutdown.drain.cancel();
         self.shutdown.force.cancel();

@@ -1,4 +1,4 @@
-//! Puts the house together on port 0 between an agent and a provider whose every byte is the test's
+//! Puts Gravimeter together on port 0 between an agent and a provider whose every byte is the test's
 //! own.
 //!
 //! [`House::pair`] hands out both outer ends of one intercepted connection, so that a test reads
@@ -12,6 +12,7 @@ pub mod house;
 pub mod pki;
 pub mod prometheus;
 pub mod provider;
+pub mod pty;
 pub mod upstream;
 pub mod views;
 
@@ -23,7 +24,7 @@ use tokio::net::TcpStream;
 pub use house::{House, HouseOptions};
 pub use views::Seen;
 
-/// The host that the house intercepts.
+/// The host that Gravimeter intercepts.
 pub const HOST: &str = "api.example.com";
 
 /// A host that it tunnels.

@@ -28,6 +28,11 @@ impl Pki {
         }
     }
 
+    /// The root's certificate.
+    pub fn root_pem(&self) -> &str {
+        &self.pem
+    }
+
     /// Writes the root where an upstream configuration can name it.
     pub fn write_root(&self, folder: &Path) -> PathBuf {
         let path = folder.join("test-root.pem");

@@ -1,4 +1,4 @@
-//! A real Prometheus that scrapes a house every second, and keeps its exemplars.
+//! A real Prometheus that scrapes a Gravimeter every second, and keeps its exemplars.
 
 use std::fmt::Display;
 use std::net::SocketAddr;

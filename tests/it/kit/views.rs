@@ -1,4 +1,4 @@
-//! What the house says: every fact, and every byte that it lent to an observer.
+//! What Gravimeter says: every fact, and every byte that it lent to an observer.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;

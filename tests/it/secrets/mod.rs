@@ -76,7 +76,7 @@ impl Nest {
         self.ids.last().expect("one").plain()
     }
 
-    /// One in the form in which the house looks for ids inside others.
+    /// One in the form in which Gravimeter looks for ids inside others.
     fn uuid(&mut self, name: &'static str) -> String {
         self.ids.push(Canary::new(name));
         format!(
@@ -111,7 +111,7 @@ impl Nest {
         )
     }
 
-    /// Secrets where the house does look.
+    /// Secrets where Gravimeter does look.
     fn odd_fields(&mut self) -> String {
         let (kind, coding) = (self.text("content-type"), self.plain("content-encoding"));
         format!(

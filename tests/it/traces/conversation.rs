@@ -1,4 +1,4 @@
-//! A whole house, and the spans of the conversations that passed through it: who is part of whom.
+//! A whole Gravimeter, and the spans of the conversations that passed through it: who is part of whom.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -81,7 +81,7 @@ impl From<&Received> for Seen {
     }
 }
 
-/// A conversation that has come to its end, in a house that still runs.
+/// A conversation that has come to its end, in a Gravimeter that still runs.
 pub struct Conversation {
     pub whole: Whole,
     tasks: Tasks,
@@ -90,7 +90,7 @@ pub struct Conversation {
 }
 
 impl Conversation {
-    /// Lets a stand-in converse through a house as `change` makes it, until the house knows all of
+    /// Lets a stand-in converse through a Gravimeter as `change` makes it, until Gravimeter knows all of
     /// it.
     pub async fn hold(
         script: ProviderOptions,
@@ -144,12 +144,12 @@ impl Conversation {
         Self { whole, tasks, log }
     }
 
-    /// The calls that the house has counted.
+    /// The calls that Gravimeter has counted.
     pub async fn calls(&self) -> u64 {
         sum(&self.whole.series("gravimeter_calls_total").await, &[])
     }
 
-    /// Ends the house in peace: every span has left it then.
+    /// Ends Gravimeter in peace: every span has left it then.
     pub async fn end(self) -> Log {
         self.tasks
             .drain(Duration::from_secs(10), std::future::pending())
@@ -183,8 +183,8 @@ pub async fn crowd(collector: SocketAddr, protocol: Protocol, sampling: Sampling
     .await
 }
 
-/// Lets a crowd converse through a house that exports to the collector, until the house has ended.
-/// Returns what the stand-in says it did, how many calls the house has counted, and its last word
+/// Lets a crowd converse through a Gravimeter that exports to the collector, until Gravimeter has ended.
+/// Returns what the stand-in says it did, how many calls Gravimeter has counted, and its last word
 /// in OpenMetrics.
 async fn converse(
     collector: SocketAddr,

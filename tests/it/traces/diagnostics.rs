@@ -1,4 +1,4 @@
-//! The spans of what the house itself does with a connection: off unless asked for, and then a tree
+//! The spans of what Gravimeter itself does with a connection: off unless asked for, and then a tree
 //! for each connection, whole at whatever end. Exporting them makes none.
 
 use std::collections::BTreeMap;
@@ -352,7 +352,7 @@ async fn without_being_asked_for_there_are_none() {
     assert_eq!(collector.connections(), 0);
 }
 
-/// A house in this process whose diagnostics go to the collector.
+/// A Gravimeter in this process whose diagnostics go to the collector.
 fn diagnosed(config: &Config) -> (Way, impl Sized) {
     let diagnostics = Diagnostics::new(config).expect("diagnostics");
     let subscriber = tracing_subscriber::registry().with(diagnostics.layer());

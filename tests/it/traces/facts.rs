@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use gravimeter::record::{
     AgentName, Call, CallIds, CascadeRun, ConnectionSetup, Correlation, CorrelationMethod, Fact,
     Handshake, Host, Id, ModalitySplits, Model, Operation, Outcome, Phase, Provider, Quality,
-    RunOutcome, Side, SpanId, Timing, TlsVersion, TokenKind, TokenUsage, TraceContext, TraceId,
-    Turn,
+    Reported, RunOutcome, Side, SpanId, Timing, TlsVersion, TokenKind, TokenUsage, TraceContext,
+    TraceId, Turn,
 };
 
 pub const TRACE: u128 = 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736;
@@ -41,6 +41,7 @@ pub fn call(number: u64, trace: Option<TraceContext>) -> Call {
         counted_as: None,
         reasoning_level: None,
         served_model: Some(Model::from_wire("gemini-3-pro-002")),
+        is_substituted: false,
         outcome: Outcome::Ok,
         status: Some(200),
         streamed: true,
@@ -52,6 +53,7 @@ pub fn call(number: u64, trace: Option<TraceContext>) -> Call {
             .with(TokenKind::Output, 15),
         modalities: ModalitySplits::default(),
         quality: Quality::Exact,
+        reported: Reported::default(),
         cost: None,
         timing: Timing {
             started_at: start(),

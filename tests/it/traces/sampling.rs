@@ -91,7 +91,7 @@ impl Asked {
     }
 }
 
-/// A house between an agent and a provider whose every byte is the test's own.
+/// A Gravimeter between an agent and a provider whose every byte is the test's own.
 struct Stage {
     whole: Whole,
     provider: Provider,
@@ -142,7 +142,7 @@ impl Stage {
         }
     }
 
-    /// Every span of a call, and every trace that an exemplar names, once the house has ended.
+    /// Every span of a call, and every trace that an exemplar names, once Gravimeter has ended.
     async fn spans(self, calls: usize) -> (Vec<Span>, BTreeSet<String>) {
         until(async || {
             let counted = sum(&self.whole.series("gravimeter_calls_total").await, &[]);

@@ -1,0 +1,155 @@
+//! `gravimeter run`: the traffic side as `serve` has it, around one program in the foreground.
+//!
+//! The order: the way to capture (a namespace, or the CONNECT proxy), the traffic side, the program;
+//! at its end the traffic, the ledger, and the report.
+
+mod folder;
+mod scope;
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::process::{Child, Command};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use tracing::{info, warn};
+
+use super::{App, Error, Surroundings, process};
+use crate::capture::namespace::enter;
+use crate::config::Config;
+use crate::export::diagnostics::Diagnostics;
+use crate::launch::foreground::{self, Ending, Environment, ExecPlan, Executable, Foreground};
+use crate::summary::{Circumstances, Collector, Recorded, Report};
+use crate::tls::bundle::environment_beside;
+
+pub(crate) use folder::RunFolder;
+pub(crate) use scope::Scope;
+
+use scope::Way;
+
+/// What is run.
+pub(crate) struct RunRequest {
+    /// The program.
+    pub(crate) executable: Executable,
+    /// Its arguments.
+    pub(crate) arguments: Vec<OsString>,
+    /// Our own environment.
+    pub(crate) environment: Vec<(OsString, OsString)>,
+    /// How its connections are captured.
+    pub(crate) scope: Scope,
+    /// Where the log of the run is.
+    pub(crate) log: PathBuf,
+}
+
+/// Runs the program to its end, and returns how it ended and what it did.
+///
+/// # Errors
+/// Whatever keeps the program from being started. What fails after that is logged, and the program
+/// goes on.
+pub(crate) async fn run(
+    config: Config,
+    request: RunRequest,
+    diagnostics: Option<Diagnostics>,
+) -> Result<(Ending, Report), Error> {
+    let open_files = process::harden_beside_program()?;
+    let own = std::env::current_exe().map_err(Error::OwnProgram)?;
+    let mut way = Way::open(&request, &own, &config)?;
+    let collector = Arc::new(Collector::default());
+    let surroundings = Surroundings {
+        handed: way.take_listeners()?,
+        diagnostics,
+        sinks: vec![Arc::clone(&collector) as _],
+        ..Surroundings::default()
+    };
+    let app = App::start(way.adapt(config.clone()), surroundings).await?;
+    let plan = ExecPlan::new(&request.executable, &request.arguments, open_files);
+    let (started_at, started) = (SystemTime::now(), Instant::now());
+    let ran = async {
+        let mut foreground = Foreground::prepare()?;
+        let environment = environment(&app, &request)?;
+        let program = start(own.as_os_str(), &plan, &environment, &way)?;
+        info!(
+            program = request.executable.title(),
+            scope = way.name(),
+            "started"
+        );
+        let ending = foreground.wait(program).await?;
+        Ok((foreground, ending))
+    };
+    let ran: Result<_, Error> = ran.await;
+    let duration = started.elapsed();
+    let reason = way.reason();
+    let ledger = Arc::clone(app.ledger());
+    let (foreground, ending) = match ran {
+        Ok((foreground, ending)) => (Some(foreground), Ok(ending)),
+        Err(error) => (None, Err(error)),
+    };
+    let hurried = async {
+        if let Some(mut foreground) = foreground {
+            foreground.hurried().await;
+        }
+    };
+    app.stop(hurried).await;
+    let ending = ending?;
+    let report = collector.report(Circumstances {
+        program: request.executable.title(),
+        started_at,
+        duration_seconds: duration.as_secs_f64(),
+        exit_code: ending.exit_code(),
+        scope: way.name(),
+        scope_reason: reason,
+        ledger: match ledger.unavailable() {
+            Some(why) => Recorded::Nowhere(why.to_owned()),
+            None if !config.ledger.enabled => Recorded::Nowhere("ledger.enabled is false".into()),
+            None => Recorded::File(config.ledger_path()),
+        },
+        log: request.log,
+        home: variable(&request.environment, "HOME").map(PathBuf::from),
+    });
+    Ok((ending, report))
+}
+
+/// Our own environment, and what makes the program trust our CA and find our proxy.
+fn environment(app: &App, request: &RunRequest) -> Result<Environment, Error> {
+    let named = |name: &str| variable(&request.environment, name).map(PathBuf::from);
+    let trust = environment_beside(app.bundle(), named)?;
+    for (name, error) in &trust.unreadable {
+        warn!(name, %error, "the file that this variable names cannot be read: the CA is not added to it");
+    }
+    let environment = Environment::new(&request.environment, trust.variables);
+    Ok(match app.addresses().connect {
+        Some(proxy) => environment.with_proxy(proxy),
+        None => environment,
+    })
+}
+
+fn variable<'a>(environment: &'a [(OsString, OsString)], name: &str) -> Option<&'a OsStr> {
+    let found = environment.iter().find(|(known, _)| known == name);
+    found.map(|(_, value)| value.as_os_str())
+}
+
+/// Starts the program: in its namespace where it has one, else as a child like any other.
+///
+/// The program gets a signal when the thread that starts it ends: this must be the main thread.
+fn start(
+    own: &OsStr,
+    plan: &ExecPlan,
+    environment: &Environment,
+    way: &Way,
+) -> Result<Child, Error> {
+    let last: Vec<OsString> = foreground::COMMAND
+        .map(OsString::from)
+        .into_iter()
+        .chain(plan.to_arguments())
+        .collect();
+    let mut command = Command::new(own);
+    command.env_clear().envs(environment.variables());
+    let started = match way.namespace() {
+        None => command.args(last).spawn(),
+        Some(namespace) => {
+            command.args(enter::COMMAND).arg(own).args(last);
+            namespace.spawn(&mut command, std::io::stdin())
+        }
+    };
+    started.map_err(Error::Start)
+}

@@ -1,0 +1,150 @@
+//! `gravimeter run`: any program in the foreground, and what it has spent when it ends.
+
+mod stage;
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+
+use super::flags::ConfigFlags;
+use super::{block_on, logging};
+use crate::app::{self, RunFolder, RunRequest};
+use crate::config::{Places, process_environment};
+use crate::export::diagnostics::Diagnostics;
+use crate::launch::foreground::{Ending, Executable, end_by_signal};
+use crate::summary::{self, Report};
+
+pub(super) use stage::RunStage;
+
+/// Run a program and say what it spent when it ends
+///
+/// The program has the terminal to itself. Its log goes to a file that the summary names.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  gravimeter run -- my-agent
+  gravimeter run --json spent.json -- python3 agent.py
+  gravimeter run --scope proxy -- npx some-agent 'explain this repository'
+
+The exit code is that of the program; 126: it cannot be executed, 127: it was not found.
+Everything else is configuration: see --help for all flags, or docs/operate/run.md.")]
+pub(super) struct Run {
+    /// How its connections are captured
+    #[arg(long, value_enum, default_value = "auto")]
+    scope: Scope,
+    /// Print no summary
+    #[arg(long)]
+    quiet: bool,
+    /// Write the summary as JSON to this file, too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigFlags,
+    /// The program and its arguments
+    #[arg(
+        required = true,
+        num_args = 1..,
+        trailing_var_arg = true,
+        value_name = "COMMAND"
+    )]
+    command: Vec<OsString>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Scope {
+    /// The first of the others that works here; the summary says which, and why
+    Auto,
+    /// A network namespace of its own: all its connections to port 443 are seen, without its help
+    Namespace,
+    /// The CONNECT proxy: connections are seen where the program uses HTTPS_PROXY
+    Proxy,
+}
+
+impl From<Scope> for app::Scope {
+    fn from(scope: Scope) -> Self {
+        match scope {
+            Scope::Auto => Self::Auto,
+            Scope::Namespace => Self::Namespace,
+            Scope::Proxy => Self::Proxy,
+        }
+    }
+}
+
+impl Run {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let environment = process_environment();
+        let (name, arguments) = match self.command.split_first() {
+            Some((name, arguments)) => (name.clone(), arguments.to_vec()),
+            None => anyhow::bail!("there is no program to run: write it behind `--`"),
+        };
+        let search = environment.iter().find(|(name, _)| name == "PATH");
+        let search = search.map_or(OsStr::new(USUAL_PATH), |(_, value)| value);
+        let executable = match Executable::find(&name, search) {
+            Ok(executable) => executable,
+            Err(error) => {
+                writeln!(io::stderr(), "gravimeter: {error}")?;
+                return Ok(ExitCode::from(error.exit_code()));
+            }
+        };
+        // Before the program is started: its figures shall not be lost by a wrong path.
+        let json = self.json.as_deref().map(open_json).transpose()?;
+        let loaded = self.config.load()?;
+        let warnings = loaded.warnings.clone();
+        let mut config = loaded.for_run(&Places::default(), &environment);
+        let folder = RunFolder::create(&config.state_dir)?;
+        config.bundle = folder.bundle();
+        let diagnostics = Diagnostics::new(&config.otlp);
+        let log = folder.log().context("the log of the run")?;
+        let limit = logging::start_in_file(&config.log, log, diagnostics.as_ref())?;
+        for warning in warnings {
+            tracing::warn!(%warning, "a variable of OpenTelemetry is passed over");
+        }
+        let request = RunRequest {
+            executable,
+            arguments,
+            environment,
+            scope: self.scope.into(),
+            log: folder.log_path(),
+        };
+        let ran = async { Ok(app::run(config, request, diagnostics).await?) };
+        let (ending, report) = block_on(limit.watch(ran))?;
+        drop(folder);
+        if let Some((path, file)) = json {
+            write_json(&report, file).with_context(|| path.display().to_string())?;
+        }
+        if !self.quiet {
+            // Nobody is left to tell when standard error is gone.
+            let text = summary::render(&report, SystemTime::now());
+            let _ = io::stderr().write_all(text.as_bytes());
+        }
+        Ok(end_like(ending))
+    }
+}
+
+fn open_json(path: &Path) -> anyhow::Result<(PathBuf, File)> {
+    let file = File::create(path).with_context(|| format!("--json {}", path.display()))?;
+    Ok((path.to_owned(), file))
+}
+
+fn write_json(report: &Report, mut file: File) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut file, report)?;
+    file.write_all(b"\n")
+}
+
+/// Ends as the program has: by the same signal or with its exit code.
+fn end_like(ending: Ending) -> ExitCode {
+    if let Ending::Signalled(number) = ending {
+        // Returns only when it fails; then the exit code says as much as it can.
+        let _ = end_by_signal(number);
+    }
+    ExitCode::from(ending.exit_code())
+}
+
+/// What a shell takes where `PATH` is not set.
+const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";

@@ -1,0 +1,134 @@
+//! The environment of a program: our own, the variables that make it trust our CA and, where it has
+//! to come to a proxy by itself, the variables that lead it there.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// What a program finds in its environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Environment(BTreeMap<OsString, OsString>);
+
+impl Environment {
+    /// Our own environment with `trust`, the variables that name CA files.
+    pub(crate) fn new(own: &[(OsString, OsString)], trust: Vec<(String, PathBuf)>) -> Self {
+        let mut variables: BTreeMap<_, _> = own.iter().cloned().collect();
+        variables.extend(
+            trust
+                .into_iter()
+                .map(|(name, path)| (name.into(), path.into())),
+        );
+        Self(variables)
+    }
+
+    /// The same, with every HTTPS connection led to our CONNECT proxy, but for those to this
+    /// machine.
+    pub(crate) fn with_proxy(mut self, proxy: SocketAddr) -> Self {
+        for name in PROXY {
+            self.set(name, format!("http://{proxy}"));
+        }
+        // Node's own HTTP client reads the others only where this is set, from version 24 on.
+        self.set("NODE_USE_ENV_PROXY", "1");
+        for name in NO_PROXY {
+            let own = self
+                .0
+                .get(OsStr::new(name))
+                .filter(|value| !value.is_empty());
+            let mut value = own.map_or_else(OsString::new, |own| {
+                let mut own = own.clone();
+                own.push(",");
+                own
+            });
+            value.push(LOOPBACK);
+            self.set(name, value);
+        }
+        self
+    }
+
+    /// The variables with their values.
+    pub(crate) fn variables(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+    }
+
+    fn set(&mut self, name: &str, value: impl Into<OsString>) {
+        self.0.insert(name.into(), value.into());
+    }
+}
+
+/// The name of the variable by which programs are led to another proxy already.
+pub(crate) fn proxy_in_use(own: &[(OsString, OsString)]) -> Option<&'static str> {
+    PROXY
+        .into_iter()
+        .chain(["ALL_PROXY", "all_proxy"])
+        .find(|name| {
+            own.iter()
+                .any(|(known, value)| known == name && !value.is_empty())
+        })
+}
+
+/// curl reads the lower case, others the upper case.
+const PROXY: [&str; 2] = ["HTTPS_PROXY", "https_proxy"];
+const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
+
+/// The CONNECT proxy never leads to this machine itself.
+const LOOPBACK: &str = "localhost,127.0.0.1,::1";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
+        pairs
+            .iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect()
+    }
+
+    fn value(environment: &Environment, name: &str) -> Option<String> {
+        let found = environment.variables().find(|(known, _)| *known == name);
+        found.map(|(_, value)| value.to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn a_program_keeps_what_it_had_and_learns_whom_to_trust() {
+        let trust = vec![("SSL_CERT_FILE".to_owned(), "/run/all.pem".into())];
+        let environment = Environment::new(&own(&[("HOME", "/home/ann"), ("EMPTY", "")]), trust);
+        assert_eq!(value(&environment, "HOME").as_deref(), Some("/home/ann"));
+        assert_eq!(value(&environment, "EMPTY").as_deref(), Some(""));
+        let file = value(&environment, "SSL_CERT_FILE");
+        assert_eq!(file.as_deref(), Some("/run/all.pem"));
+        assert_eq!(value(&environment, "HTTPS_PROXY"), None);
+    }
+
+    #[test]
+    fn a_proxy_is_for_https_and_not_for_this_machine() {
+        let own = own(&[("NO_PROXY", "corp.example"), ("no_proxy", "")]);
+        let environment =
+            Environment::new(&own, Vec::new()).with_proxy("127.0.0.1:9".parse().unwrap());
+        for (name, expected) in [
+            ("HTTPS_PROXY", "http://127.0.0.1:9"),
+            ("https_proxy", "http://127.0.0.1:9"),
+            ("NO_PROXY", "corp.example,localhost,127.0.0.1,::1"),
+            ("no_proxy", "localhost,127.0.0.1,::1"),
+        ] {
+            assert_eq!(value(&environment, name).as_deref(), Some(expected));
+        }
+        assert_eq!(value(&environment, "HTTP_PROXY"), None);
+    }
+
+    #[test]
+    fn another_proxy_is_noticed() {
+        assert_eq!(proxy_in_use(&own(&[("HTTPS_PROXY", "")])), None);
+        assert_eq!(
+            proxy_in_use(&own(&[("https_proxy", "http://p:1")])),
+            Some("https_proxy")
+        );
+        assert_eq!(
+            proxy_in_use(&own(&[("ALL_PROXY", "socks5://p:1")])),
+            Some("ALL_PROXY")
+        );
+    }
+}

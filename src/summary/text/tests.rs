@@ -1,0 +1,168 @@
+use std::path::PathBuf;
+use std::time::UNIX_EPOCH;
+
+use super::*;
+use crate::record::{
+    Cost, Fact, Host, Model, Outcome, PathShape, Provider, Quota, QuotaWindow, Sink as _,
+    TokenUsage, UnreadCall, UnreadReason,
+};
+use crate::summary::Collector;
+use crate::summary::collector::tests::{call, circumstances};
+
+fn text(collector: &Collector, circumstances: Circumstances) -> String {
+    let text = render(&collector.report(circumstances), UNIX_EPOCH);
+    for line in text.lines() {
+        assert!(line.chars().count() <= WIDTH, "{line}");
+        assert!(line.chars().all(|c| !c.is_control()), "{line:?}");
+    }
+    text
+}
+
+fn host(name: &str) -> Host {
+    Host::parse(name).unwrap()
+}
+
+#[test]
+fn a_run_is_told_in_a_few_lines() {
+    let collector = Collector::default();
+    let mut call = call("claude-opus", 0, 40);
+    call.usage = TokenUsage::default()
+        .with(TokenKind::Input, 1000)
+        .with(TokenKind::CacheRead, 3000)
+        .with(TokenKind::Output, 500);
+    call.cost = Some(Cost::from_nano_usd(12_300_000));
+    call.timing.time_to_first_chunk = Some(Duration::from_millis(850));
+    collector.receive(&Fact::Call(Box::new(call)));
+    collector.receive(&Fact::Quota(Quota {
+        provider: Provider::CloudCode,
+        model: Model::from_wire("gemini"),
+        window: QuotaWindow::Day,
+        remaining: 0.42,
+        resets_at: Some(UNIX_EPOCH + Duration::from_secs(2 * 3600)),
+    }));
+    let expected = "\
+gravimeter    claude ran for 1 min 40 s; a model worked for 40 s of it (40 %)
+calls         1: 1 ok
+tokens        4,500: 1,000 input, 3,000 cache read, 500 output
+cache         75 % of the input was read from the cache
+cost          $0.0123
+model         claude-opus
+first chunk   p50 850 ms, p95 850 ms
+limit         42 % of gemini (1d) left, full again in 2 h 0 min
+scope         namespace: all connections to port 443
+details       `gravimeter usage`, log ~/state/runs/1/log
+";
+    assert_eq!(text(&collector, circumstances()), expected);
+}
+
+#[test]
+fn several_models_are_a_table() {
+    let collector = Collector::default();
+    for (model, served) in [("gemini-3-pro", "gemini-3-pro-low"), ("b", "b")] {
+        let mut call = call(model, 0, 1);
+        call.served_model = Some(Model::from_wire(served));
+        collector.receive(&Fact::Call(Box::new(call)));
+    }
+    let text = text(&collector, circumstances());
+    assert!(text.contains("MODEL "), "{text}");
+    assert!(
+        text.contains("gemini-3-pro (answered: gemini-3-pro-low)"),
+        "{text}"
+    );
+    assert!(!text.contains("\nmodel "), "{text}");
+}
+
+#[test]
+fn what_was_not_seen_is_told_with_what_helps() {
+    let collector = Collector::default();
+    collector.receive(&Fact::Call(Box::new(call("m", 0, 1))));
+    collector.receive(&Fact::CertificateRejected(host("api.example.com")));
+    for number in 0..5 {
+        collector.receive(&Fact::ConnectionTunnelled {
+            reason: TunnelReason::NotSelected,
+            host: Some(host(&format!("h{number}.example.com"))),
+        });
+    }
+    collector.receive(&Fact::CallUnread(UnreadCall {
+        provider: None,
+        host: host("llm.example.com"),
+        path: PathShape::of("/v9/chat"),
+        reason: UnreadReason::EventStream,
+    }));
+    let told = Circumstances {
+        scope: "proxy",
+        scope_reason: Some("pasta is not installed; install the package passt".to_owned()),
+        ledger: Recorded::Nowhere("/state/ledger.db is in use".to_owned()),
+        ..circumstances()
+    };
+    let text = text(&collector, told);
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for expected in [
+        "does not trust Gravimeter's CA for api.example.com: give it the file that SSL_CERT_FILE or NODE_EXTRA_CA_CERTS names",
+        "1 call in no format that is read, to llm.example.com/v9/chat",
+        "5 connections to other hosts: h0.example.com, h1.example.com, h2.example.com and 2 more",
+        "proxy: what does not use HTTPS_PROXY is not seen (no namespace: pasta is not installed; install the package passt)",
+        "not kept in the ledger (/state/ledger.db is in use)",
+    ] {
+        assert!(words.contains(expected), "{expected}\n{text}");
+    }
+}
+
+#[test]
+fn a_run_without_a_call_is_one_line_with_a_remedy() {
+    let collector = Collector::default();
+    let render = |collector: &Collector, scope| {
+        let told = Circumstances {
+            scope,
+            ..circumstances()
+        };
+        render(&collector.report(told), UNIX_EPOCH)
+    };
+    for (scope, remedy) in [
+        ("proxy", "--scope namespace"),
+        ("namespace", "port or proxy"),
+    ] {
+        let text = render(&collector, scope);
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(
+            text.contains("no call of a model was seen") && text.contains(remedy),
+            "{text}"
+        );
+    }
+    collector.receive(&Fact::CertificateRejected(host("api.example.com")));
+    assert!(render(&collector, "proxy").contains("api.example.com"));
+}
+
+/// Of the names in a report, those of hosts and models come from the traffic, that of the program
+/// and the log from the user.
+#[test]
+fn no_name_steers_the_terminal_or_breaks_the_width() {
+    let collector = Collector::default();
+    let mut hostile = call(&"m\u{1b}[2J".repeat(40), 0, 1);
+    hostile.outcome = Outcome::StreamError;
+    collector.receive(&Fact::Call(Box::new(hostile)));
+    collector.receive(&Fact::Call(Box::new(call("b", 0, 1))));
+    let told = Circumstances {
+        program: crate::record::printable("x\u{1b}[2J\r"),
+        log: PathBuf::from("/state/\u{1b}/log"),
+        ..circumstances()
+    };
+    text(&collector, told);
+}
+
+#[test]
+fn times_and_costs_are_read_at_a_glance() {
+    for (time, expected) in [
+        (0.0, "0 ms"),
+        (0.085, "85 ms"),
+        (2.44, "2.4 s"),
+        (59.9, "59 s"),
+        (200.0, "3 min 20 s"),
+        (7500.0, "2 h 5 min"),
+        (200_000.0, "2 d 7 h"),
+        (-1.0, "0 ms"),
+    ] {
+        assert_eq!(seconds(time), expected);
+    }
+    assert_eq!(entry("x", &"word ".repeat(40)).lines().count(), 4);
+}

@@ -1,0 +1,131 @@
+//! A pseudo-terminal: what a program writes to its terminal, and what a person types.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, ExitStatus};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
+
+use super::binary::until;
+
+/// A terminal with one program on it.
+pub struct Pty {
+    master: File,
+    written: Arc<Mutex<Vec<u8>>>,
+    reader: Option<JoinHandle<()>>,
+    child: Child,
+}
+
+impl Pty {
+    /// Starts `command` on a terminal of its own, as the leader of a session.
+    pub fn start(command: &Command, rows: u16, columns: u16) -> Self {
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let master = openpt(flags).expect("a terminal");
+        grantpt(&master).expect("a terminal");
+        unlockpt(&master).expect("a terminal");
+        let name = ptsname(&master, Vec::new()).expect("a name");
+        let path = name.to_str().expect("UTF-8");
+        let slave = File::options()
+            .read(true)
+            .write(true)
+            .open(path)
+            .expect("its other side");
+        resize(&master, rows, columns);
+        let side = || OwnedFd::from(slave.try_clone().expect("a descriptor"));
+        let mut session = Command::new("setsid");
+        session
+            .args(["--ctty", "--"])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .env_clear();
+        for (name, value) in command.get_envs() {
+            session.env(name, value.expect("a value"));
+        }
+        if let Some(folder) = command.get_current_dir() {
+            session.current_dir(folder);
+        }
+        session.stdin(side()).stdout(side()).stderr(side());
+        let child = session.spawn().expect("setsid");
+        drop((session, slave));
+        let master = File::from(master);
+        let written = Arc::<Mutex<Vec<u8>>>::default();
+        let (mut source, sink) = (
+            master.try_clone().expect("a descriptor"),
+            Arc::clone(&written),
+        );
+        let reader = std::thread::spawn(move || {
+            let mut piece = [0; 4096];
+            // The end of the last process on a terminal is an error (EIO).
+            while let Ok(count @ 1..) = source.read(&mut piece) {
+                sink.lock()
+                    .expect("no panic")
+                    .extend_from_slice(&piece[..count]);
+            }
+        });
+        Self {
+            master,
+            written,
+            reader: Some(reader),
+            child,
+        }
+    }
+
+    /// Types something.
+    pub fn enter(&mut self, keys: &str) {
+        self.master.write_all(keys.as_bytes()).expect("a terminal");
+    }
+
+    pub fn resize(&self, rows: u16, columns: u16) {
+        resize(&self.master, rows, columns);
+    }
+
+    /// What was written so far.
+    pub fn screen(&self) -> String {
+        String::from_utf8_lossy(&self.written.lock().expect("no panic")).into_owned()
+    }
+
+    /// Waits until something was written.
+    pub async fn shows(&self, wanted: &str) {
+        let shown = async || self.screen().contains(wanted).then_some(());
+        tokio::select! {
+            () = until(shown) => {}
+            () = tokio::time::sleep(PATIENCE) => panic!("{wanted:?} was not shown: {:?}", self.screen()),
+        }
+    }
+
+    /// Waits for the end; everything that was written.
+    pub async fn end(mut self) -> (ExitStatus, String) {
+        let ended = until(async || self.child.try_wait().expect("a child"));
+        let status = tokio::select! {
+            status = ended => status,
+            () = tokio::time::sleep(PATIENCE) => panic!("it does not end: {:?}", self.screen()),
+        };
+        let reader = self.reader.take().expect("a reader");
+        reader.join().expect("no panic");
+        (status, self.screen())
+    }
+}
+
+impl Drop for Pty {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn resize(terminal: impl std::os::fd::AsFd, rows: u16, columns: u16) {
+    let size = Winsize {
+        ws_row: rows,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    tcsetwinsize(terminal, size).expect("a terminal");
+}
+
+/// Long after anything healthy would be done, and before the patience of `until` ends without words.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(50);
