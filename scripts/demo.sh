@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds Gravimeter on a fresh Debian machine and runs its demo: a stand-in provider and a stand-in language server,
+# Builds Gravimeter on a fresh Debian machine and runs its demo: a stand-in provider and stand-in agents,
 # observed through the real pipeline. Arguments go to `gravimeter demo` (for example: --for 30s).
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -3,10 +3,15 @@
 from kit import Band, Board, Column, above, bars, below, heat, lines, rows, side_by_side, stat_panel, traces
 from promql import gravimeter, ratio, runs
 
-RUN = "invoke_agent antigravity"
+RUN = "gen_ai.operation.name=invoke_agent"
+# A run rather than a subagent, which has an id.
+MAIN = 'span.gen_ai.operation.name="invoke_agent" && span.gen_ai.agent.id=nil'
 OUTCOMES = {"ok": "green", "canceled": "blue", "error": "red", "swallowed": "dark-red", "lost": "purple"}
-SEARCH = traces(f'{{name="{RUN}"}}', RUN)
-ENDED = traces(f'{{name="{RUN}" && span.gravimeter.run.outcome="${{__field.labels.outcome}}"}}', RUN)
+SEARCH = traces(f"{{{MAIN}}}", RUN)
+ENDED = traces(
+    f'{{{MAIN} && span.gravimeter.run.outcome="${{__field.labels.outcome}}"}}',
+    RUN + " gravimeter.run.outcome=${__field.labels.outcome}",
+)
 UNSUCCESSFUL = 'outcome!~"ok|canceled"'
 
 
@@ -134,7 +139,7 @@ def _durations() -> list[Band]:
 def _slowest() -> Band:
     by = "model, outcome"
     slow = runs.quantile(0.95, "duration_seconds", by=by, window="$__range")
-    longer = f'{{name="{RUN}" && duration>10s && span.gen_ai.request.model="${{__value.raw}}"}}'
+    longer = f'{{{MAIN} && duration>10s && span.gen_ai.request.model="${{__value.raw}}"}}'
     return 9, [
         (
             14,

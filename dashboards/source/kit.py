@@ -199,10 +199,10 @@ def rows(
     return panel.sort_by([common_builders.TableSortByFieldState().display_name(sort).desc(descending)])
 
 
-def traces(traceql: str, operation: str) -> list[builders.DashboardLink]:
-    """Links from a point of a graph to a search in the trace store: by TraceQL in Tempo, by operation in Jaeger."""
+def traces(traceql: str, tags: str) -> list[builders.DashboardLink]:
+    """Links from a point of a graph to a search in the trace store: by TraceQL in Tempo, by tags in Jaeger."""
     tempo = {"refId": "A", "queryType": "traceql", "query": traceql, "limit": 50, "tableType": "traces"}
-    jaeger = {"refId": "A", "queryType": "search", "service": "gravimeter", "operation": operation}
+    jaeger = {"refId": "A", "queryType": "search", "service": "gravimeter", "tags": tags}
     return [
         builders.DashboardLink("Traces in Tempo").url(_explore("tempo", tempo)).target_blank(True),
         builders.DashboardLink("Traces in Jaeger").url(_explore("jaeger", jaeger)).target_blank(True),

@@ -7,7 +7,7 @@ from promql import calls, ratio
 GENERATED = 'kind=~"output|thinking"'
 SENT = 'kind=~"input|cache_.+|tool_input"'
 SUBSTITUTIONS = "model_substitutions_total"
-CALLS = traces('{span.gen_ai.request.model="${__field.labels.model}"}', "chat ${__field.labels.model}")
+CALLS = traces('{span.gen_ai.request.model="${__field.labels.model}"}', "gen_ai.request.model=${__field.labels.model}")
 
 
 def board() -> Board:

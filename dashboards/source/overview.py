@@ -22,8 +22,8 @@ KINDS = {
     "thinking": "yellow",
 }
 
-CALLS = traces('{span.gen_ai.request.model="${__field.labels.model}"}', "chat ${__field.labels.model}")
-ENDED = traces('{span.gravimeter.outcome="${__field.labels.outcome}"}', "")
+CALLS = traces('{span.gen_ai.request.model="${__field.labels.model}"}', "gen_ai.request.model=${__field.labels.model}")
+ENDED = traces('{span.gravimeter.outcome="${__field.labels.outcome}"}', "gravimeter.outcome=${__field.labels.outcome}")
 
 
 def board() -> Board:
@@ -262,5 +262,5 @@ def _models() -> Panel:
         },
         {"model": "Model"},
         sort="Tokens",
-        links=traces('{span.gen_ai.request.model="${__value.raw}"}', "chat ${__value.raw}"),
+        links=traces('{span.gen_ai.request.model="${__value.raw}"}', "gen_ai.request.model=${__value.raw}"),
     )

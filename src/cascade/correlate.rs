@@ -129,6 +129,11 @@ impl Correlator {
         self.with(CorrelatorState::tick);
     }
 
+    /// No further calls come: runs that are known from calls alone end here.
+    pub fn stop(&self) {
+        self.with(|state, _| state.stop());
+    }
+
     fn call(&self, mut call: Box<Call>) {
         let now = now();
         let mut state = self.state();
@@ -136,12 +141,14 @@ impl Correlator {
             named_by,
             is_open,
             facts,
+            after,
         } = state.correlate(&mut call, now);
         facts.into_iter().for_each(|fact| self.next.record(fact));
         self.next.record(Fact::Call(call.clone()));
-        state
-            .record_call(&call, named_by, now)
+        let learned = state.record_call(&call, named_by, now);
+        learned
             .into_iter()
+            .chain(after)
             .for_each(|fact| self.next.record(fact));
         drop(state);
         if is_open {
@@ -175,6 +182,10 @@ impl Record for Correlator {
     fn record(&self, fact: Fact) {
         match fact {
             Fact::Call(call) => self.call(call),
+            Fact::CallStarted(started) => {
+                self.state().call_started(&started, now());
+                self.next.record(Fact::CallStarted(started));
+            }
             Fact::IdsJoined(ids) => self.joined(ids),
             other => self.next.record(other),
         }

@@ -1,5 +1,5 @@
-//! What the agent's language server reports on its conversations (cascades): which calls belong
-//! together, and when a run is over.
+//! What agents report on their conversations (cascades): which calls belong together, and when a
+//! run is over. Antigravity's language server reports it, other agents say it in their calls.
 //!
 //! Input: the agent's local RPC, and every fact on its way to the views. Output: the same facts,
 //! each call with its conversation, and facts about runs, steps and quotas. This room never touches
@@ -22,6 +22,7 @@ mod spans;
 mod state;
 #[cfg(test)]
 mod test_updates;
+mod turns;
 pub mod update;
 mod waiting;
 

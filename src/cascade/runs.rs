@@ -16,8 +16,8 @@ pub(super) struct SeenCall {
     pub(super) is_placed: bool,
     operation: Operation,
     model: Model,
-    began: Instant,
-    ended: Instant,
+    pub(super) began: Instant,
+    pub(super) ended: Instant,
     first_chunk: Option<Instant>,
     tokens: u64,
     /// `None` where it has tokens and no price.
@@ -85,13 +85,14 @@ pub(super) struct Calls {
 
 /// Running totals of the calls of one run.
 #[derive(Debug)]
-struct Sum {
-    count: u64,
-    tokens: u64,
-    cost: Option<Cost>,
+pub(super) struct Sum {
+    pub(super) count: u64,
+    pub(super) tokens: u64,
+    /// `None` where one of them has tokens and no price.
+    pub(super) cost: Option<Cost>,
     /// The first call (hidden, began, model): a chat turn sorts before hidden calls.
-    first: Option<(bool, Instant, Model)>,
-    first_chunk: Option<Instant>,
+    pub(super) first: Option<(bool, Instant, Model)>,
+    pub(super) first_chunk: Option<Instant>,
     began: Option<Instant>,
 }
 
@@ -109,7 +110,7 @@ impl Default for Sum {
 }
 
 impl Sum {
-    fn add(&mut self, call: &SeenCall) {
+    pub(super) fn add(&mut self, call: &SeenCall) {
         self.count += 1;
         self.tokens = self.tokens.saturating_add(call.tokens);
         self.cost = self

@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use super::{block_on, logging, terminal_width};
 use crate::app::{self, DemoOptions};
 use crate::config::{self, Log, LogFormat, Places, process_environment};
-use crate::demo::{AgentOptions, OfferedStreams, Provider, ProviderOptions, agent};
+use crate::demo::{AgentKind, AgentOptions, OfferedStreams, Provider, ProviderOptions, agent};
 use crate::export::otlp::{Endpoint, Protocol};
 
 /// Watch gravimeter at work: a stand-in provider, a stand-in agent, the real path between them
@@ -34,7 +34,18 @@ pub(super) struct Demo {
     /// Come through the CONNECT proxy even as root: touch no rules and no users
     #[arg(long)]
     no_redirect: bool,
-    /// The best method that the stand-in agent offers to follow its conversations
+    /// The agents that are at work
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "antigravity,claude-code,codex"
+    )]
+    agents: Vec<Agent>,
+    /// How many times faster than in life: at 1, an answer begins after 0.4 to 8 seconds
+    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = speed)]
+    speed: f64,
+    /// The best method that the stand-in of Antigravity offers to follow its conversations
     #[arg(long, value_enum, default_value = "agent-state")]
     follow: FollowMethod,
     /// A collector that gets the spans, as http://127.0.0.1:4317
@@ -71,6 +82,8 @@ impl Demo {
             folder: demo_folder(redirect)?,
             redirect,
             offered_streams: self.follow.offered_streams(),
+            agents: self.agents.into_iter().map(AgentKind::from).collect(),
+            speed: self.speed,
             otlp: self.otlp,
             otlp_protocol: self.otlp_protocol.into(),
             redraw: if in_place { REDRAW } else { REPEAT },
@@ -81,6 +94,27 @@ impl Demo {
         };
         block_on(limit.watch(async { Ok(app::demo(options, out, in_place).await?) }))?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// An agent of the demo.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Agent {
+    /// Google Antigravity's language server
+    Antigravity,
+    /// Anthropic's Claude Code
+    ClaudeCode,
+    /// OpenAI's Codex
+    Codex,
+}
+
+impl From<Agent> for AgentKind {
+    fn from(agent: Agent) -> Self {
+        match agent {
+            Agent::Antigravity => Self::Antigravity,
+            Agent::ClaudeCode => Self::ClaudeCode,
+            Agent::Codex => Self::Codex,
+        }
     }
 }
 
@@ -217,6 +251,15 @@ async fn serve(
 fn collector(text: &str) -> Result<Endpoint, String> {
     Endpoint::parse(text).ok_or_else(|| "write a URL, such as http://127.0.0.1:4317".to_owned())
 }
+
+fn speed(text: &str) -> Result<f64, String> {
+    let read = text.parse::<f64>().ok();
+    read.filter(|speed| (SPEEDS.0..=SPEEDS.1).contains(speed))
+        .ok_or_else(|| format!("write a factor from {} to {}", SPEEDS.0, SPEEDS.1))
+}
+
+/// At the slowest an answer begins within a minute and a half, at the fastest within milliseconds.
+const SPEEDS: (f64, f64) = (0.1, 1_000.0);
 
 fn time(text: &str) -> Result<Duration, String> {
     let read = text

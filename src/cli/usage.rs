@@ -68,6 +68,8 @@ enum By {
     Operation,
     /// Providers
     Provider,
+    /// Subagents, after their conversation; 'none' are calls that no subagent is known to have made
+    Subagent,
 }
 
 impl By {
@@ -80,6 +82,7 @@ impl By {
             Self::Model => ("model", "models", "MODEL"),
             Self::Operation => ("operation", "operations", "OPERATION"),
             Self::Provider => ("provider", "providers", "PROVIDER"),
+            Self::Subagent => ("subagent", "subagents", "SUBAGENT"),
         }
     }
 }
@@ -213,7 +216,7 @@ fn text(usage: &table::Usage, by: By) -> String {
     let (head, width) = (by.names().2, terminal_width());
     match by {
         By::Day | By::Hour => table::render_periods(head, usage, width, io::stdout().is_terminal()),
-        By::Cascade | By::Model | By::Operation | By::Provider => {
+        By::Cascade | By::Model | By::Operation | By::Provider | By::Subagent => {
             table::render_by(head, usage, width)
         }
     }

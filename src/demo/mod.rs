@@ -17,7 +17,7 @@ mod usage;
 pub mod agent;
 pub mod provider;
 
-pub use agent::{AgentOptions, OfferedStreams, Outcome, Protocol, StandIn};
+pub use agent::{AgentKind, AgentOptions, OfferedStreams, Outcome, Protocol, StandIn};
 pub use provider::{Provider, ProviderOptions};
 pub use tally::{ModelTally, Tally, Tokens};
 
@@ -31,6 +31,12 @@ pub const MODELS: [&str; 4] = [
 
 /// The lighter model that is asked for a title after each reply, behind the user's back.
 pub const CHECKPOINT_MODEL: &str = "gemini-2.5-flash-lite";
+
+/// The host that Claude Code calls.
+pub const ANTHROPIC_HOST: &str = "api.anthropic.com";
+
+/// The host that Codex calls for those who log in with ChatGPT.
+pub const CHATGPT_HOST: &str = "chatgpt.com";
 
 /// The host that the language server calls by default.
 pub const CLOUD_CODE_HOST: &str = "daily-cloudcode-pa.googleapis.com";

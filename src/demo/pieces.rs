@@ -39,9 +39,17 @@ impl Pieces {
         }
     }
 
+    /// The first piece waits for so long.
+    pub(super) fn after(self, wait: Duration) -> Self {
+        Self {
+            nap: (!wait.is_zero()).then(|| Box::pin(sleep(wait))),
+            ..self
+        }
+    }
+
     /// After the last piece the body stays open until its connection or stream is dropped.
-    pub(super) fn held_open(self) -> Self {
-        Self { held: true, ..self }
+    pub(super) fn hold_open(&mut self) {
+        self.held = true;
     }
 
     fn bytes_left(&self) -> u64 {

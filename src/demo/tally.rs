@@ -40,6 +40,12 @@ pub struct Tokens {
     pub input: u64,
     /// Prompt tokens read from a cache.
     pub cache_read: u64,
+    /// Prompt tokens written to a cache, for five minutes.
+    #[serde(default)]
+    pub cache_write_5m: u64,
+    /// Prompt tokens written to a cache, for an hour.
+    #[serde(default)]
+    pub cache_write_1h: u64,
     /// Prompt tokens of tool results.
     pub tool_input: u64,
     /// Tokens of the visible reply.
@@ -80,7 +86,13 @@ impl Tokens {
     /// All kinds together.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.input + self.cache_read + self.tool_input + self.output + self.thinking
+        self.input
+            + self.cache_read
+            + self.cache_write_5m
+            + self.cache_write_1h
+            + self.tool_input
+            + self.output
+            + self.thinking
     }
 }
 
@@ -88,6 +100,8 @@ impl AddAssign for Tokens {
     fn add_assign(&mut self, other: Self) {
         self.input += other.input;
         self.cache_read += other.cache_read;
+        self.cache_write_5m += other.cache_write_5m;
+        self.cache_write_1h += other.cache_write_1h;
         self.tool_input += other.tool_input;
         self.output += other.output;
         self.thinking += other.thinking;

@@ -70,6 +70,7 @@ impl From<UsageMetadata> for Tokens {
             tool_input: usage.tool_use_prompt_token_count,
             output: usage.candidates_token_count,
             thinking: usage.thoughts_token_count,
+            ..Self::default()
         }
     }
 }
@@ -96,7 +97,8 @@ mod tests {
                 cache_read: 15942,
                 tool_input: 7,
                 output: 56,
-                thinking: 42
+                thinking: 42,
+                ..Tokens::default()
             }
         );
         assert_eq!(tokens.total(), usage.total_token_count);

@@ -9,7 +9,7 @@ use crate::observe::json::{Paths, Value};
 use crate::observe::memory::Memory;
 use crate::record::{
     Id, ModalitySplits, Model, ObserverFailure, Provider, QuotaWindow, RateLimit, RateLimitReason,
-    Reported, TokenUsage, UsageTotal,
+    Reported, TokenUsage, TurnEnd, UsageTotal,
 };
 
 /// Reads the JSON documents of one answer: a single one, the elements of an array, lines, or the
@@ -76,6 +76,8 @@ pub(super) struct Said {
     pub(super) other_models: Vec<(Model, TokenUsage)>,
     /// Why the model stopped.
     pub(super) finish_reason: Option<Id>,
+    /// Whether its agent's turn is over.
+    pub(super) turn_end: TurnEnd,
     /// The model that answered.
     pub(super) served_model: Option<Model>,
     /// The provider's id of the response.

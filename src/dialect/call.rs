@@ -21,7 +21,8 @@ use crate::observe::exchange::{Exchange, ExchangeEnd, RequestHead, ResponseHead}
 use crate::observe::memory::Share;
 use crate::record::{
     Call, CallIds, CallStarted, ContentChunks, Correlation, Cost, Fact, ModalitySplits, Model,
-    ObserverFailure, Operation, Record, Reported, Timing, TokenUsage, TraceParent, UsageTotal,
+    ObserverFailure, Operation, Record, Reported, Timing, TokenUsage, TraceParent, Turn,
+    UsageTotal,
 };
 
 /// A call in progress.
@@ -163,10 +164,10 @@ impl LiveCall {
         let Some((count, gap)) = following.filter(|_| self.is_streamed()) else {
             return;
         };
-        let (provider, model) = (self.head.provider, self.model());
         self.record.record(Fact::ContentChunks(ContentChunks {
-            provider,
-            model,
+            provider: self.head.provider,
+            operation: self.operation(),
+            model: self.model(),
             gap,
             count,
         }));
@@ -233,7 +234,10 @@ impl LiveCall {
             .map(|(model, usage)| self.part_of(&call, model, usage))
             .collect();
         self.record.record(Fact::Call(Box::new(call)));
-        others.into_iter().for_each(|part| self.state_part(part));
+        for part in others {
+            self.record.record(Fact::CallStarted((&part).into()));
+            self.record.record(Fact::Call(Box::new(part)));
+        }
     }
 
     fn said(&self) -> Said {
@@ -270,6 +274,7 @@ impl LiveCall {
             operation: evidence.operation,
             model: self.model(),
             counted_as: None,
+            reasoning_level: self.request.reasoning_level().cloned(),
             served_model: said.served_model.clone(),
             is_substituted: self.is_substituted(said),
             outcome: evidence.outcome(),
@@ -292,6 +297,10 @@ impl LiveCall {
                 method: self.request.method(),
             },
             ids,
+            turn: Turn {
+                end: said.turn_end,
+                ..self.request.turn()
+            },
         }
     }
 
@@ -322,6 +331,7 @@ impl LiveCall {
                 ..Reported::default()
             },
             setup: None,
+            turn: Turn::default(),
             timing: Timing {
                 time_to_first_chunk: None,
                 content_duration: None,
@@ -329,18 +339,6 @@ impl LiveCall {
             },
             ..call.clone()
         }
-    }
-
-    fn state_part(&self, part: Call) {
-        self.record.record(Fact::CallStarted(CallStarted {
-            number: part.number,
-            provider: part.provider,
-            host: part.host.clone(),
-            operation: part.operation,
-            model: Some(part.model.clone()),
-            started_at: part.timing.started_at,
-        }));
-        self.record.record(Fact::Call(Box::new(part)));
     }
 
     /// How the total compares with its parts, if the answer reports any of them.

@@ -31,6 +31,9 @@
 //! | `unexplained` | the UUID of `requestId`, where its form does not (`checkpoint/<uuid>`) | | |
 //! | `labelled_trajectory` | `request.labels.trajectory_id`, or the UUID of `request.labels.request_id` | | |
 //! | `step` | `request.labels.last_step_index`, or the last number of `requestId` | | |
+//! | `subagent` | | the field `x-claude-code-agent-id` | the field or `client_metadata` key `thread_id`, where a subagent asks |
+//! | `parent_subagent` | | the field `x-claude-code-parent-agent-id` | `x-codex-parent-thread-id`, unless it is the conversation's own |
+//! | `subagent_kind` | | the field `x-claude-code-agent-type` | `x-openai-subagent` |
 //! | `session`, `execution` | `request.sessionId`, `request.labels.last_execution_id` | | |
 //! | `provider_trace` | `traceId` or the field `x-cloudaicompanion-trace-id` | | |
 //! | `response` | `responseId` | `id` of the message | `id` of the completion or response |
@@ -62,6 +65,7 @@ mod session;
 mod tests;
 mod times;
 mod tokens;
+mod turns;
 mod unread;
 mod verdict;
 

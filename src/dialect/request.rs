@@ -5,7 +5,7 @@ use crate::observe::coding::{CodingError, Decoder};
 use crate::observe::exchange::RequestHead;
 use crate::observe::json::{PathReader, Paths, Status, Value};
 use crate::observe::memory::Memory;
-use crate::record::{CallIds, CorrelationMethod, Id, Model, ObserverFailure, Operation};
+use crate::record::{CallIds, CorrelationMethod, Id, Model, ObserverFailure, Operation, Turn};
 
 /// Reads the JSON document that is the body of a call.
 pub(super) trait ReadRequest: Send {
@@ -43,6 +43,16 @@ pub(super) trait ReadRequest: Send {
     fn method(&self) -> CorrelationMethod {
         CorrelationMethod::None
     }
+
+    /// What the request says of its agent's turn.
+    fn turn(&self) -> Turn {
+        Turn::default()
+    }
+
+    /// How hard the model is asked to think, in the provider's word.
+    fn reasoning_level(&self) -> Option<&Id> {
+        None
+    }
 }
 
 /// The reader of one request's body, whatever its dialect.
@@ -64,6 +74,12 @@ pub(super) trait ReadRequestBody: Send {
 
     /// As [`ReadRequest::method`].
     fn method(&self) -> CorrelationMethod;
+
+    /// As [`ReadRequest::turn`].
+    fn turn(&self) -> Turn;
+
+    /// As [`ReadRequest::reasoning_level`].
+    fn reasoning_level(&self) -> Option<&Id>;
 }
 
 /// A reader for the body that follows the head. The windows of its decoders count in `memory`.
@@ -122,6 +138,14 @@ impl<R: ReadRequest> ReadRequestBody for RequestBody<R> {
 
     fn method(&self) -> CorrelationMethod {
         self.request.method()
+    }
+
+    fn turn(&self) -> Turn {
+        self.request.turn()
+    }
+
+    fn reasoning_level(&self) -> Option<&Id> {
+        self.request.reasoning_level()
     }
 }
 

@@ -222,6 +222,7 @@ impl ConnectionMetrics {
             | Fact::RunEnded(_)
             | Fact::RunStarted(_)
             | Fact::StepEnded(_)
+            | Fact::SubagentEnded(_)
             | Fact::TotalCompared { .. }
             | Fact::UsageCompared(_) => {}
         }

@@ -2,10 +2,11 @@
 //! metrics that carry it out.
 //!
 //! The convention counts parts inside totals (cached input is input, reasoning is output), where
-//! ours are disjoint. Source: `docs/gen-ai/gen-ai-metrics.md` of
+//! ours are disjoint. Source: `docs/gen-ai/client-inference.md` of
 //! <https://github.com/open-telemetry/semantic-conventions-genai>.
 
 pub mod attribute;
+mod names;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,89 +16,46 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
-use super::series::{Histograms, add, call_latency, declare};
+pub(super) use names::{attribute_of, metric_of};
+
+use super::series::{Histograms, add, call_latency, declare, run_calls, run_latency};
 use crate::record::{
-    Call, Label, ModalitySplits, Model, Models, Operation, Outcome, PerKind, PerModality, Provider,
-    SplitSum, TokenKind, Totals,
+    AgentName, Call, CascadeRun, ContentChunks, Label, ModalitySplits, Model, Models, Operation,
+    Outcome, PerKind, PerModality, Provider, RunOutcome, SplitSum, TokenKind, Totals,
 };
 
 /// The state of the convention that is followed: after v1.41.0, with token counters instead of a
 /// token histogram.
 pub const CONVENTION: &str = "main@024a4f94";
 
-/// The convention's metrics: the name that a scrape shows, its own name, and its unit. A counter's
-/// is without `_total`.
-///
-/// Source: `docs/gen-ai/gen-ai-token-metrics.md` and `gen-ai-metrics.md` at [`CONVENTION`].
-const METRICS: [(&str, &str, &str); 7] = [
-    (
-        "gen_ai_client_inference_duration_seconds",
-        "gen_ai.client.inference.duration",
-        "s",
-    ),
-    (
-        "gen_ai_client_inference_time_to_first_chunk_seconds",
-        "gen_ai.client.inference.time_to_first_chunk",
-        "s",
-    ),
-    (
-        "gen_ai_client_inference_usage_cache_read_input_tokens",
-        "gen_ai.client.inference.usage.cache_read.input_tokens",
-        "{token}",
-    ),
-    (
-        "gen_ai_client_inference_usage_cache_write_input_tokens",
-        "gen_ai.client.inference.usage.cache_write.input_tokens",
-        "{token}",
-    ),
-    (
-        "gen_ai_client_inference_usage_input_tokens",
-        "gen_ai.client.inference.usage.input_tokens",
-        "{token}",
-    ),
-    (
-        "gen_ai_client_inference_usage_output_tokens",
-        "gen_ai.client.inference.usage.output_tokens",
-        "{token}",
-    ),
-    (
-        "gen_ai_client_inference_usage_reasoning_output_tokens",
-        "gen_ai.client.inference.usage.reasoning.output_tokens",
-        "{token}",
-    ),
-];
-
-/// The convention's own name and unit of a metric that a scrape shows; `None` for one of ours.
-pub(super) fn metric_of(scraped: &str) -> Option<(&'static str, &'static str)> {
-    METRICS
-        .iter()
-        .find(|(known, ..)| *known == scraped)
-        .map(|(_, name, unit)| (*name, *unit))
-}
-
-/// The convention's own name of a label of its metrics.
-pub(super) fn attribute_of(label: &str) -> &str {
-    match label {
-        "error_type" => attribute::ERROR_TYPE,
-        "gen_ai_operation_name" => attribute::OPERATION_NAME,
-        "gen_ai_provider_name" => attribute::PROVIDER_NAME,
-        "gen_ai_request_model" => attribute::REQUEST_MODEL,
-        "gen_ai_token_modality" => attribute::TOKEN_MODALITY,
-        other => other,
-    }
-}
+/// The schema that the names of spans and metrics follow, as its README gives it: the state above is
+/// not released, and this is the version that it leads to.
+pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/gen-ai/1.42.0";
 
 /// `gen_ai.operation.name`; `None` for what the convention does not call an inference.
 #[must_use]
-pub fn operation_name(operation: Operation) -> Option<&'static str> {
+pub fn operation_name(
+    operation: Operation,
+    provider: Provider,
+    model: &Model,
+) -> Option<&'static str> {
     match operation {
-        Operation::Chat | Operation::Checkpoint | Operation::Compact => Some("chat"),
+        Operation::Chat | Operation::Checkpoint | Operation::Compact => {
+            Some(if provider.generates_content(model) {
+                GENERATE_CONTENT
+            } else {
+                "chat"
+            })
+        }
         Operation::Autocomplete | Operation::TextCompletion => Some("text_completion"),
         Operation::Embeddings => Some("embeddings"),
-        Operation::ImageGeneration | Operation::WebSearch => Some("generate_content"),
+        Operation::ImageGeneration | Operation::WebSearch => Some(GENERATE_CONTENT),
         Operation::CountTokens => None,
     }
 }
+
+/// The convention's name for `generateContent`, whatever it generates.
+const GENERATE_CONTENT: &str = "generate_content";
 
 /// `error.type`: our outcome's name, which is of low cardinality as the convention asks; `None` for
 /// success.
@@ -139,6 +97,21 @@ struct Inference {
     gen_ai_operation_name: &'static str,
     gen_ai_provider_name: Provider,
     gen_ai_request_model: Model,
+    /// Absent where the provider does not name it.
+    gen_ai_response_model: Option<Model>,
+    error_type: Option<&'static str>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Chunks {
+    gen_ai_operation_name: &'static str,
+    gen_ai_provider_name: Provider,
+    gen_ai_request_model: Model,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Invocation {
+    gen_ai_agent_name: AgentName,
     error_type: Option<&'static str>,
 }
 
@@ -161,6 +134,9 @@ pub(super) struct GenAiMetrics {
     reasoning_output_tokens: Family<Tokens, Counter>,
     duration: Histograms<Inference>,
     time_to_first_chunk: Histograms<Inference>,
+    time_per_output_chunk: Histograms<Chunks>,
+    invocations: Histograms<Invocation>,
+    inference_calls: Histograms<Invocation>,
 }
 
 impl GenAiMetrics {
@@ -202,6 +178,24 @@ impl GenAiMetrics {
                 "Time to the first chunk of a streamed inference (OpenTelemetry GenAI)",
                 Histograms::new_with_constructor(call_latency),
             ),
+            time_per_output_chunk: declare(
+                registry,
+                "gen_ai_client_inference_time_per_output_chunk_seconds",
+                "Time from one chunk of a streamed inference to the next (OpenTelemetry GenAI)",
+                Histograms::new_with_constructor(call_latency),
+            ),
+            invocations: declare(
+                registry,
+                "gen_ai_invoke_agent_duration_seconds",
+                "Duration of a run of an agent (OpenTelemetry GenAI)",
+                Histograms::new_with_constructor(run_latency),
+            ),
+            inference_calls: declare(
+                registry,
+                "gen_ai_invoke_agent_inference_calls",
+                "Inferences of a run of an agent (OpenTelemetry GenAI)",
+                Histograms::new_with_constructor(run_calls),
+            ),
         }
     }
 
@@ -209,14 +203,16 @@ impl GenAiMetrics {
     pub(super) fn resume(&self, totals: &Totals) {
         let mut all = BTreeMap::<_, (PerKind<u64>, ModalitySplits)>::new();
         for group in &totals.calls {
-            if let Some(operation) = operation_name(group.operation) {
+            let operation = operation_name(group.operation, group.provider, &group.model);
+            if let Some(operation) = operation {
                 let key = (operation, group.provider, group.model.clone());
                 let (tokens, _) = all.entry(key).or_default();
                 tokens.merge(&group.tokens, |sum, more| *sum = sum.saturating_add(more));
             }
         }
         for group in &totals.modalities {
-            if let Some(operation) = operation_name(group.operation) {
+            let operation = operation_name(group.operation, group.provider, &group.model);
+            if let Some(operation) = operation {
                 let key = (operation, group.provider, group.model.clone());
                 let (_, splits) = all.entry(key).or_default();
                 splits.merge(&group.splits);
@@ -228,13 +224,15 @@ impl GenAiMetrics {
     }
 
     pub(super) fn ended(&self, call: &Call) {
-        let Some(operation) = operation_name(call.operation) else {
+        let Some(operation) = operation_name(call.operation, call.provider, &call.model) else {
             return;
         };
+        let served = call.served_model.as_ref();
         let inference = Inference {
             gen_ai_operation_name: operation,
             gen_ai_provider_name: call.provider,
             gen_ai_request_model: self.models.name(call),
+            gen_ai_response_model: served.map(|model| self.models.label(model)),
             error_type: error_type(call.outcome),
         };
         self.duration
@@ -252,6 +250,37 @@ impl GenAiMetrics {
             call.provider,
             inference.gen_ai_request_model,
         );
+    }
+
+    pub(super) fn chunks(&self, chunks: &ContentChunks) {
+        let Some(operation) = operation_name(chunks.operation, chunks.provider, &chunks.model)
+        else {
+            return;
+        };
+        let gaps = self.time_per_output_chunk.get_or_create_owned(&Chunks {
+            gen_ai_operation_name: operation,
+            gen_ai_provider_name: chunks.provider,
+            gen_ai_request_model: self.models.label(&chunks.model),
+        });
+        gaps.observe(chunks.gap.as_secs_f64());
+        (1..chunks.count).for_each(|_| gaps.observe(0.0));
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "counts for a histogram: 2^53 is exact enough"
+    )]
+    pub(super) fn run_ended(&self, run: &CascadeRun) {
+        let invocation = Invocation {
+            gen_ai_agent_name: run.agent,
+            error_type: (run.outcome != RunOutcome::Ok).then(|| run.outcome.as_str()),
+        };
+        self.invocations
+            .get_or_create_owned(&invocation)
+            .observe(run.duration.as_secs_f64());
+        self.inference_calls
+            .get_or_create_owned(&invocation)
+            .observe(run.calls as f64);
     }
 
     /// Adds tokens to the counters. What has no known modality is `unknown`, so that the sum over

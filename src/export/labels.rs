@@ -8,9 +8,9 @@ use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEn
 use super::otlp::Loss;
 use super::web::WebRefusal;
 use crate::record::{
-    ByteDirection, CorrelationMethod, CostSource, DisplayName, Disposition, FollowFailure,
-    HandshakeFailure, IpFamily, Label, LeafResult, LedgerFailure, LedgerRecord, Model,
-    ObserverBudget, ObserverFailure, Operation, Outcome, Provider, Quality, QuotaWindow,
+    AgentName, ByteDirection, CorrelationMethod, CostSource, DisplayName, Disposition,
+    FollowFailure, HandshakeFailure, IpFamily, Label, LeafResult, LedgerFailure, LedgerRecord,
+    Model, ObserverBudget, ObserverFailure, Operation, Outcome, Provider, Quality, QuotaWindow,
     RateLimitReason, RefuseReason, RestartReason, RunOutcome, Side, SpanId, StepKind, StepStatus,
     TimeoutStep, TlsVersion, TokenKind, TraceId, TunnelReason, UnreadReason, UpdateSource,
     UsageComparison, UsageTotal,
@@ -28,6 +28,7 @@ macro_rules! label_values {
 }
 
 label_values!(
+    AgentName,
     ByteDirection,
     CorrelationMethod,
     CostSource,

@@ -162,7 +162,12 @@ impl Sink for Metrics {
     fn receive(&self, fact: &Fact) {
         match fact {
             Fact::CallStarted(started) => self.calls.started(started),
-            Fact::ContentChunks(chunks) => self.calls.chunks(chunks),
+            Fact::ContentChunks(chunks) => {
+                self.calls.chunks(chunks);
+                if let Some(genai) = &self.genai {
+                    genai.chunks(chunks);
+                }
+            }
             Fact::Call(call) => {
                 self.calls.ended(call);
                 if let Some(genai) = &self.genai {
@@ -177,7 +182,12 @@ impl Sink for Metrics {
             Fact::LedgerFailed(operation) => self.ledger.failed(*operation),
             Fact::ModelNamed(name) => self.quotas.named(name),
             Fact::Quota(quota) => self.quotas.read(quota),
-            Fact::RunEnded(run) => self.cascades.ended(run),
+            Fact::RunEnded(run) => {
+                self.cascades.ended(run);
+                if let Some(genai) = &self.genai {
+                    genai.run_ended(run);
+                }
+            }
             Fact::RunStarted(_) => self.cascades.started(),
             Fact::StepEnded(ended) => self.cascades.step(ended),
             Fact::TotalCompared { provider, total } => self.calls.total_compared(*provider, *total),

@@ -12,7 +12,7 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use super::LateSpans;
 use super::otlp::{Config, Counts, Exporter, Loss, Resource};
-use super::spans::{Span, of_call, of_run};
+use super::spans::{Span, of_call, of_run, of_subagent};
 use crate::record::{Call, Correlated, Correlation, Fact, Sink, TraceContext};
 
 /// Receives facts, and offers spans to the exporter.
@@ -106,6 +106,11 @@ impl Sink for Traces {
             Fact::RunEnded(run) => {
                 let place = run.trace.filter(|place| place.sampled);
                 self.queue.offer(place.map(|place| of_run(run, &place)));
+            }
+            Fact::SubagentEnded(ended) => {
+                let place = ended.run.trace.filter(|place| place.sampled);
+                self.queue
+                    .offer(place.map(|place| of_subagent(ended, &place)));
             }
             _ => {}
         }

@@ -28,11 +28,12 @@ mod memory;
 pub use answers::archive::{ArchiveError, query_file};
 pub use answers::cascades::{
     Cascade, CascadeDetails, CascadePage, CascadesQuery, Cursor, InvalidCursor, State,
+    SubagentUsage,
 };
-pub use answers::groups::{CascadeKind, ListedGroup, Of};
+pub use answers::groups::{CascadeKind, ListedGroup, Of, SubagentKind};
 pub use answers::page::{Page, UsageCursor};
 pub use answers::query::UsageQuery;
-pub use answers::report::{CascadeGroup, Group, UsageReport};
+pub use answers::report::{CascadeGroup, Group, SubagentGroup, UsageReport};
 pub use answers::usage::{QualityCounts, Usage};
 pub use file::disk::Config;
 pub use file::grouping::{By, InvalidZone, Period, Zone};

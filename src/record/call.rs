@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use super::label::label;
 use super::{
-    CallIds, ConnectionSetup, Correlation, Cost, CostSource, Host, ModalitySplits, Model, Quality,
-    Reported, TokenUsage, TraceContext, TraceParent,
+    CallIds, ConnectionSetup, Correlation, Cost, CostSource, Host, Id, ModalitySplits, Model,
+    Quality, Reported, TokenUsage, TraceContext, TraceParent, Turn,
 };
 
 label! {
@@ -46,6 +46,21 @@ label! {
         XAi => "x_ai",
         /// Z.ai (GLM). The convention has no name for it.
         ZAi => "z_ai",
+    }
+}
+
+impl Provider {
+    /// Whether its calls to a model are `generateContent`, whatever they generate. Vertex AI serves
+    /// Anthropic's models in Anthropic's form, and in OpenAI's form models whose names begin with
+    /// that of their maker.
+    #[must_use]
+    pub fn generates_content(self, model: &Model) -> bool {
+        let of_another_form = |model: &str| model.starts_with("claude") || model.contains('/');
+        match self {
+            Self::CloudCode | Self::Gemini => true,
+            Self::VertexAi => !of_another_form(model.as_str()),
+            _ => false,
+        }
     }
 }
 
@@ -153,6 +168,8 @@ pub struct Call {
     pub model: Model,
     /// The name under which it is counted, once that is decided ([`super::Models::name`]).
     pub counted_as: Option<Model>,
+    /// How hard the model is asked to think, in the provider's word (`high`).
+    pub reasoning_level: Option<Id>,
     /// The model that answered, when the provider names it.
     pub served_model: Option<Model>,
     /// Whether that is another model than the requested one, and not only another name of it.
@@ -164,7 +181,7 @@ pub struct Call {
     /// Whether the answer was a stream of events.
     pub streamed: bool,
     /// Why the model stopped, as the provider names it.
-    pub finish_reason: Option<super::Id>,
+    pub finish_reason: Option<Id>,
     /// The rate limit, when the outcome is one.
     pub rate_limit: Option<RateLimit>,
     /// The tokens.
@@ -183,6 +200,8 @@ pub struct Call {
     pub timing: Timing,
     /// Its identifiers.
     pub ids: CallIds,
+    /// What it says of its agent's turn.
+    pub turn: Turn,
     /// Its conversation, as far as it is known when the call ends.
     pub correlation: Correlation,
     /// The provider's port.
@@ -244,11 +263,27 @@ pub struct CallStarted {
     pub started_at: SystemTime,
 }
 
+impl From<&Call> for CallStarted {
+    /// Of a call that ended before anybody was told that it had begun.
+    fn from(call: &Call) -> Self {
+        Self {
+            number: call.number,
+            provider: call.provider,
+            host: call.host.clone(),
+            operation: call.operation,
+            model: Some(call.model.clone()),
+            started_at: call.timing.started_at,
+        }
+    }
+}
+
 /// Content-bearing events that followed another one in the same call and came at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContentChunks {
     /// Who answers.
     pub provider: Provider,
+    /// What the call is for.
+    pub operation: Operation,
     /// The requested model.
     pub model: Model,
     /// Time from the content-bearing event before them to the first; between those that came at

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::label::label;
-use super::{Cost, Id, Model, TraceContext};
+use super::{AgentName, Cost, Id, Model, TraceContext};
 
 label! {
     /// The identifier by which a call was assigned to its conversation.
@@ -232,6 +232,8 @@ pub struct RunStarted {
 /// One run, from the user's message until the agent and all of its subagents are idle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CascadeRun {
+    /// The agent whose run it is.
+    pub agent: AgentName,
     /// The conversation.
     pub cascade: Id,
     /// Its main trajectory.
@@ -255,6 +257,17 @@ pub struct CascadeRun {
     pub cost: Option<Cost>,
     /// Where its span stands; `None` where nothing is traced.
     pub trace: Option<TraceContext>,
+}
+
+/// What a subagent has done in one turn of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubagentRun {
+    /// The subagent, by the agent's own id of it.
+    pub subagent: Id,
+    /// What kind of subagent it is, in the agent's own word.
+    pub kind: Option<Id>,
+    /// From its first call to its last; figures are of its own calls.
+    pub run: CascadeRun,
 }
 
 /// A step has come to its end.

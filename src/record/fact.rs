@@ -6,8 +6,8 @@ use super::{
     ByteDirection, Call, CallStarted, CascadeRun, ContentChunks, Correlated, CorrelationMethod,
     Disposition, FollowFailure, Handshake, HandshakeFailure, Host, IpFamily, JoinedIds, LeafResult,
     LedgerFailure, LedgerRecord, ModelName, ObserverFailure, Provider, Quota, RefuseReason,
-    RestartReason, RunStarted, Side, StepEnded, TimeoutStep, TraceContext, TunnelReason,
-    UnreadCall, UpdateSource, UsageComparison, UsageTotal,
+    RestartReason, RunStarted, Side, StepEnded, SubagentRun, TimeoutStep, TraceContext,
+    TunnelReason, UnreadCall, UpdateSource, UsageComparison, UsageTotal,
 };
 
 /// Something that happened. It is reported once, where it happens, and never withdrawn.
@@ -104,6 +104,8 @@ pub enum Fact {
     RunStarted(RunStarted),
     /// A step of a conversation ended.
     StepEnded(StepEnded),
+    /// A subagent has come to the end of a turn of its own.
+    SubagentEnded(Box<SubagentRun>),
     /// A step took longer than it may.
     TimedOut(TimeoutStep),
     /// The provider's total of a call's tokens was compared with the parts that it reports.

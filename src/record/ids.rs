@@ -41,8 +41,15 @@ pub struct CallIds {
     pub request: Option<Id>,
     /// The session (`request.sessionId`).
     pub session: Option<Id>,
-    /// The conversation that `requestId` names.
+    /// The conversation that `requestId` or a header field names.
     pub conversation: Option<Id>,
+    /// The agent within the conversation that makes the call, where it is not the main one: Claude
+    /// Code's `x-claude-code-agent-id`, the thread of a Codex subagent.
+    pub subagent: Option<Id>,
+    /// The subagent that has started that one; `None` where the main agent has.
+    pub parent_subagent: Option<Id>,
+    /// What kind of subagent it is, in the agent's own word (`Explore`, `review`).
+    pub subagent_kind: Option<Id>,
     /// The trajectory that `requestId` names.
     pub trajectory: Option<Id>,
     /// A UUID in `requestId` of which the form does not say what it identifies

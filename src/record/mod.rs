@@ -27,6 +27,7 @@ mod sink;
 mod tokens;
 mod totals;
 mod trace;
+mod turn;
 mod unread;
 
 pub use call::{
@@ -35,7 +36,7 @@ pub use call::{
 };
 pub use cascade::{
     CascadeRun, Correlated, Correlation, CorrelationMethod, FollowFailure, JoinedIds, RunOutcome,
-    RunStarted, StepEnded, StepKind, StepStatus, UpdateSource, UsageComparison,
+    RunStarted, StepEnded, StepKind, StepStatus, SubagentRun, UpdateSource, UsageComparison,
 };
 pub use connection::{
     ByteDirection, Disposition, IpFamily, ObserverBudget, ObserverFailure, RefuseReason,
@@ -61,4 +62,5 @@ pub use sink::{FanOut, Record, Sink};
 pub use tokens::{PerKind, Quality, TokenKind, TokenUsage, UsageTotal};
 pub use totals::{CallGroup, ModalityGroup, Substitution, Totals};
 pub use trace::{ConnectionSetup, Phase, Sampling, SpanId, TraceContext, TraceId, TraceParent};
+pub use turn::{AgentName, Turn, TurnEnd, TurnStep};
 pub use unread::{PathShape, UnreadCall, UnreadReason};

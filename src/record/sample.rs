@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::{
     Call, CallIds, Correlation, Host, ModalitySplits, Model, Operation, Outcome, Provider, Quality,
-    Reported, Timing, TokenUsage,
+    Reported, Timing, TokenUsage, Turn,
 };
 
 /// A streamed chat that went well, of an unknown model and without tokens, which took no time.
@@ -16,6 +16,7 @@ pub(crate) fn sample_call() -> Call {
         operation: Operation::Chat,
         model: Model::unknown(),
         counted_as: None,
+        reasoning_level: None,
         served_model: None,
         is_substituted: false,
         outcome: Outcome::Ok,
@@ -35,6 +36,7 @@ pub(crate) fn sample_call() -> Call {
             content_duration: None,
         },
         ids: CallIds::default(),
+        turn: Turn::default(),
         correlation: Correlation::default(),
         port: 443,
         parent: None,

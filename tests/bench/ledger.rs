@@ -8,7 +8,7 @@ use gravimeter::ledger::{By, Config, Ledger, UsageQuery};
 use gravimeter::record::{
     Call, CallIds, CallStarted, Correlation, CorrelationMethod, Cost, Fact, Host, Id,
     ModalitySplits, Model, Models, Operation, Outcome, Provider, Quality, Reported, Sink, Timing,
-    TokenKind, TokenUsage,
+    TokenKind, TokenUsage, Turn,
 };
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -169,6 +169,8 @@ fn facts(number: u64, started_at: SystemTime) -> [Fact; 3] {
             ][number as usize % 4],
         ),
         counted_as: None,
+        reasoning_level: None,
+        turn: Turn::default(),
         served_model: Some(Model::from_wire("gemini-3-pro")),
         is_substituted: false,
         outcome: if number.is_multiple_of(50) {

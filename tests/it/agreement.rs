@@ -161,6 +161,16 @@ async fn ten_thousand_calls_are_counted_to_the_token() {
     whole.stop().await;
 }
 
+const NONE: Tokens = Tokens {
+    input: 0,
+    cache_read: 0,
+    cache_write_5m: 0,
+    cache_write_1h: 0,
+    tool_input: 0,
+    output: 0,
+    thinking: 0,
+};
+
 /// What a million tokens of a model cost in thousandths of a dollar, so that one costs as many
 /// nano-dollars. One model has no price at all.
 const PRICES: [(&str, Tokens); 4] = [
@@ -172,6 +182,7 @@ const PRICES: [(&str, Tokens); 4] = [
             tool_input: 1009,
             output: 12_007,
             thinking: 13_001,
+            ..NONE
         },
     ),
     (
@@ -182,6 +193,7 @@ const PRICES: [(&str, Tokens); 4] = [
             tool_input: 503,
             output: 3761,
             thinking: 4001,
+            ..NONE
         },
     ),
     (
@@ -192,6 +204,7 @@ const PRICES: [(&str, Tokens); 4] = [
             tool_input: 2503,
             output: 25_013,
             thinking: 26_003,
+            ..NONE
         },
     ),
     (
@@ -202,6 +215,7 @@ const PRICES: [(&str, Tokens); 4] = [
             tool_input: 53,
             output: 401,
             thinking: 409,
+            ..NONE
         },
     ),
 ];
@@ -215,6 +229,7 @@ fn price_table() -> String {
             tool_input,
             output,
             thinking,
+            ..
         } = *prices;
         let kinds = [
             ("input", input),

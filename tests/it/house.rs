@@ -322,12 +322,14 @@ const NAMING_ROOMS: [&str; 5] = ["cascade", "demo", "dialect", "launch", "pricin
 
 /// Other files that name a provider or an agent, each with the reason. None is added without one;
 /// what names none any more leaves the list.
-const NAMING_FILES: [(&str, &str); 11] = [
-    ("app/demo/mod.rs", "its provider is the demo's"),
+const NAMING_FILES: [(&str, &str); 14] = [
+    ("app/demo/configure.rs", "the demo's providers"),
+    ("app/demo/mod.rs", "the demo's agents"),
     (
         "capture/redirect.rs",
         "the default name of the agent's user",
     ),
+    ("cli/demo.rs", "the demo's agents"),
     ("cli/serve.rs", "the flag that is short for a preset"),
     ("config/keys/agent.rs", "the keys of a preset"),
     (
@@ -339,9 +341,13 @@ const NAMING_FILES: [(&str, &str); 11] = [
         "config/value/plain.rs",
         "the default name of the agent's user, as an example",
     ),
-    ("export/spans/run.rs", "the agent whose runs are followed"),
+    (
+        "ledger/file/schema.rs",
+        "the agent whose runs earlier versions have seen",
+    ),
     ("record/call.rs", "the labels of all providers"),
     ("record/sample.rs", "a call for tests"),
+    ("record/turn.rs", "the labels of all agents"),
     (
         "record/unread.rs",
         "segments of paths that are no identifiers",

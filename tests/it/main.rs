@@ -16,6 +16,7 @@ mod access;
 mod agreement;
 mod cascades;
 mod cli;
+mod coding_agents;
 mod dashboards;
 mod deploy;
 mod end_of_stream;

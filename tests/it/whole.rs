@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use gravimeter::app::{App, Surroundings, Tasks};
 use gravimeter::config::{Config, Inputs, Places, keys, load};
-use gravimeter::demo::CLOUD_CODE_HOST;
 use gravimeter::demo::agent::AgentOptions;
 use gravimeter::demo::provider::{Provider, ProviderOptions};
+use gravimeter::demo::{ANTHROPIC_HOST, CHATGPT_HOST, CLOUD_CODE_HOST};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -41,7 +41,12 @@ impl Whole {
         let roots = state.path().join("provider-root.pem");
         std::fs::write(&roots, provider.root_pem()).expect("a writable folder");
 
-        let hosts = [CLOUD_CODE_HOST, "generativelanguage.googleapis.com"];
+        let hosts = [
+            CLOUD_CODE_HOST,
+            "generativelanguage.googleapis.com",
+            ANTHROPIC_HOST,
+            CHATGPT_HOST,
+        ];
         let resolve = hosts.map(|host| format!("{host}:443={}", provider.addr));
         let mut config = configuration(
             state.path(),

@@ -72,18 +72,11 @@ impl Judgement {
         let is_whole = |kept: usize, total: u64| kept as u64 == total;
         let all_calls = is_whole(known.calls.len(), known.cascade.usage.calls);
         let all_runs = is_whole(known.runs.len(), known.cascade.runs_ended);
-        let requests = known
-            .calls
-            .iter()
-            .filter_map(|call| Some((call.request.as_ref()?.as_str(), ended(call))));
-        let mut requests: Vec<(&str, Timestamp)> = requests.collect();
+        let mut left: Vec<&CallRecord> = known.calls.iter().collect();
         for call in calls {
-            match requests
-                .iter()
-                .position(|(request, _)| *request == call.request)
-            {
+            match left.iter().position(|seen| is_same_call(seen, call)) {
                 Some(index) => {
-                    requests.swap_remove(index);
+                    left.swap_remove(index);
                     self.joined += 1;
                 }
                 None if all_calls && is_old(call) => self.not_joined += 1,
@@ -92,10 +85,7 @@ impl Judgement {
         }
         // What is left of a conversation that both know whole has been joined to the wrong one.
         if all_calls && !log_is_cut {
-            self.not_joined += requests
-                .iter()
-                .filter(|(_, ended)| is_settled(*ended))
-                .count();
+            self.not_joined += left.iter().filter(|call| is_settled(ended(call))).count();
         }
         for run in runs {
             let began = microseconds(run.started_us);
@@ -140,6 +130,19 @@ impl fmt::Display for Judgement {
              the durations differ by at most {milliseconds:.1} ms"
         )
     }
+}
+
+/// By the agent's own id of it. Coding agents give none: of theirs, subagent, model and tokens are
+/// the same.
+fn is_same_call(seen: &CallRecord, call: &CallEntry) -> bool {
+    if !call.request.is_empty() {
+        return seen.request.as_ref().map(Id::as_str) == Some(&call.request);
+    }
+    let subagent = seen.subagent.as_ref().map_or("", Id::as_str);
+    seen.request.is_none()
+        && subagent == call.trajectory
+        && seen.model.as_str() == call.model
+        && seen.total_tokens == call.tokens.total()
 }
 
 fn is_same(seen: &Run, run: &RunEntry, began: Timestamp) -> bool {

@@ -1,13 +1,14 @@
-//! The demo: a stand-in provider and a stand-in language server around the very same house.
+//! The demo: stand-ins of providers and of agents around the program as it always runs.
 //!
 //! As root the agent is a process of a user of its own, led here by redirect rules; otherwise it
 //! comes through the CONNECT proxy. Everything that it makes (rules, user, folder) is taken away
 //! again at the end.
 
+mod configure;
 mod judge;
 
 use std::io::Write;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,15 +19,14 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use super::signals::Signals;
 use super::{App, Error, Surroundings, Tasks, process};
 use crate::capture::redirect::Redirect;
-use crate::cascade::client::Token;
-use crate::config::{Config, Listen, Raw, RedirectRules};
-use crate::demo::agent::{self, AgentOptions, Log, OfferedStreams, Protocol};
-use crate::demo::provider::{Provider, ProviderOptions};
-use crate::demo::{CLOUD_CODE_HOST, Tally};
+use crate::config::Config;
+use crate::demo::Tally;
+use crate::demo::agent::{self, AgentKind, Log, OfferedStreams};
+use crate::demo::provider::Provider;
 use crate::export::otlp;
 use crate::ledger::UsageReport;
-use crate::record::Host;
 use crate::term::table::{self, Screen, Usage};
+use configure::configure;
 use judge::Judgement;
 
 /// How the demo runs.
@@ -48,6 +48,10 @@ pub(crate) struct DemoOptions {
     pub otlp: Option<otlp::Endpoint>,
     /// What it speaks.
     pub otlp_protocol: otlp::Protocol,
+    /// The agents that are at work.
+    pub agents: Vec<AgentKind>,
+    /// How many times faster than in life they are: answers, tools and the pauses of users.
+    pub speed: f64,
     /// How often the table is drawn.
     pub redraw: Duration,
     /// Columns of the terminal.
@@ -91,11 +95,7 @@ impl Stage {
     async fn set(options: &DemoOptions) -> Result<Self, Error> {
         let tasks = Tasks::default();
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let script = ProviderOptions {
-            pause_ms: 60,
-            ..ProviderOptions::default()
-        };
-        let provider = Provider::start(script, listen, tasks.tracker(), tasks.stopping())
+        let provider = Provider::start(options.script(), listen, tasks.tracker(), tasks.stopping())
             .await
             .map_err(failed)?;
         let made = fresh_folder(&options.folder)?;
@@ -175,78 +175,6 @@ impl Stage {
     }
 }
 
-/// The demo's house: its ports are free ones, its provider is the stand-in, its agent is this
-/// program under another name.
-fn configure(options: &DemoOptions, provider: &Provider) -> Result<Config, Error> {
-    let roots = options.folder.join("provider-root.pem");
-    write(&roots, provider.root_pem().as_bytes())?;
-    let host = Host::parse(CLOUD_CODE_HOST).map_err(failed)?;
-
-    let token = uuid::Uuid::new_v4().to_string();
-    let mut raw = Raw::new(Some(options.folder.clone()));
-    raw.web.admit(options.web)?;
-    raw.web.listen = Some(options.web);
-    raw.upstream.extra_roots = vec![roots];
-    raw.relay.resolve.insert((host, HTTPS), provider.addr);
-    let redirect = free_port()?;
-    raw.capture.redirect_listen = vec![
-        SocketAddr::from((Ipv4Addr::LOCALHOST, redirect)),
-        SocketAddr::from((Ipv6Addr::LOCALHOST, redirect)),
-    ];
-    let connect = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
-    raw.connect = Listen::At(connect);
-    raw.redirect_rules = match options.redirect {
-        true => RedirectRules::Require,
-        false => RedirectRules::Off,
-    };
-
-    raw.cascade.token = Token::new(&token);
-    raw.cascade.follow.idle_interval = LOOK_INTERVAL;
-
-    raw.otlp.endpoint = options.otlp.clone();
-    raw.otlp.protocol = options.otlp_protocol;
-    raw.otlp.flush_interval = FLUSH_INTERVAL;
-
-    let program = program(options)?;
-    raw.agent_command = Some(program.clone());
-    raw.launch.program = Some(program);
-    raw.launch.user = options.redirect.then(|| raw.redirect_user.clone());
-
-    let mut config = raw.checked().map_err(failed)?;
-    config.redirect.name = "demo".to_owned();
-    let agent = AgentOptions {
-        bundle: config.bundle.clone(),
-        dial: options.redirect.then_some(AGENT_DIALS),
-        proxy: (!options.redirect).then_some(connect),
-        protocol: Protocol::Mixed,
-        conversations: 4,
-        rounds: None,
-        pause_ms: 300,
-        backoff_ms: 200,
-        cascade_rounds: 8,
-        csrf_token: token,
-        offered_streams: options.offered_streams,
-        ..AgentOptions::default()
-    };
-    config.launch.args = (options.agent_arguments)(serde_json::to_string(&agent).map_err(failed)?);
-    Ok(config)
-}
-
-/// This program, where the agent's user can execute it: a build below `/root` or a closed home
-/// cannot be.
-fn program(options: &DemoOptions) -> Result<PathBuf, Error> {
-    let own = std::env::current_exe().map_err(failed)?;
-    if !options.redirect {
-        return Ok(own);
-    }
-    let copy = options.folder.join("gravimeter");
-    std::fs::copy(&own, &copy).map_err(|source| Error::StateDir {
-        path: copy.clone(),
-        source,
-    })?;
-    Ok(copy)
-}
-
 fn where_to_look(options: &DemoOptions, app: &App) -> String {
     let web = app.addresses().exporter().unwrap_or(options.web);
     let way = if options.redirect {
@@ -254,19 +182,30 @@ fn where_to_look(options: &DemoOptions, app: &App) -> String {
     } else {
         "through the CONNECT proxy (run as root to see the redirect by uid)"
     };
+    let agents: Vec<&str> = options.agents.iter().copied().map(name).collect();
+    let agents = agents.join(", ");
     let spans = options
         .otlp
         .as_ref()
         .map(|endpoint| format!("  spans    go to {endpoint}\n"))
         .unwrap_or_default();
     format!(
-        "A stand-in language server talks to a stand-in provider, {way}.\n\
+        "Stand-ins of {agents} talk to a stand-in provider, {way}.\n\
          Nothing leaves this machine. Look at it from another terminal, or in a browser:\n\n  \
          page     http://{web}/\n  \
          metrics  curl -s http://{web}/metrics\n  \
          usage    curl -s http://{web}/v1/usage\n  \
          cascades curl -s http://{web}/v1/cascades\n{spans}\n"
     )
+}
+
+/// What people call an agent.
+fn name(agent: AgentKind) -> &'static str {
+    match agent {
+        AgentKind::Antigravity => "Antigravity",
+        AgentKind::ClaudeCode => "Claude Code",
+        AgentKind::Codex => "Codex",
+    }
 }
 
 /// The answer of `/v1/usage`, as the table reads it.
@@ -356,43 +295,9 @@ fn fresh_folder(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(made)
 }
 
-fn write(path: &Path, contents: &[u8]) -> Result<(), Error> {
-    std::fs::write(path, contents).map_err(|source| Error::StateDir {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-/// A port that is free on loopback now. Both families listen on the same one, so the system cannot
-/// choose at the bind itself.
-fn free_port() -> Result<u16, Error> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let port = TcpListener::bind(address)
-        .and_then(|listener| listener.local_addr())
-        .map(|address| address.port());
-    port.map_err(|source| Error::Bind {
-        address,
-        key: "demo",
-        source,
-    })
-}
-
 fn failed(error: impl std::fmt::Display) -> Error {
     Error::Demo(error.to_string())
 }
-
-/// What the redirected agent dials: loopback, so that a machine without a network has a route to
-/// it.
-const AGENT_DIALS: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(127, 77, 0, 1)), HTTPS);
-
-const HTTPS: u16 = 443;
-
-/// The agent of the demo talks faster than a person.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Whoever watches the demo wants to see a span while its call is still in the table.
-const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The stand-in provider has nothing to keep.
 const PROVIDER_STOP_LIMIT: Duration = Duration::from_secs(2);

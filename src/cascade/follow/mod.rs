@@ -116,13 +116,15 @@ async fn follow(
         .await;
 }
 
-/// Calls the correlator's `tick` until `stopping`; needed even where no agent is followed.
+/// Calls the correlator's `tick` until `stopping`, and then its `stop`; needed even where no agent
+/// is followed.
 pub async fn keep_time(correlator: Arc<Correlator>, stopping: CancellationToken) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stopping.run_until_cancelled(ticks.tick()).await.is_some() {
         correlator.tick();
     }
+    correlator.stop();
 }
 
 /// Short compared to the half second after which a run that has ended is reported.

@@ -43,6 +43,8 @@ pub(in crate::cascade) struct Arrival {
     pub(in crate::cascade) is_open: bool,
     /// Facts to record before the call.
     pub(in crate::cascade) facts: Vec<Fact>,
+    /// Facts to record after it.
+    pub(in crate::cascade) after: Vec<Fact>,
 }
 
 impl CorrelatorState {
@@ -55,8 +57,10 @@ impl CorrelatorState {
             named_by,
             is_open,
             facts,
+            after: Vec::new(),
         };
         call.correlation = Correlation::default();
+        self.turns.ended(call);
         if !has_conversation(call.operation) {
             call.trace = self.sampling.map(|sampling| alone(call.parent, sampling));
             return arrived(false, Vec::new());
@@ -76,6 +80,9 @@ impl CorrelatorState {
                 return arrived(self.following.is_some(), Vec::new());
             }
         };
+        if method == CorrelationMethod::Header {
+            return self.take_turn(call, cascade, now);
+        }
         let facts = self.make_room(&cascade, now);
         call.trace = self.place(call, &cascade, now);
         call.correlation = Correlation {
@@ -108,6 +115,12 @@ impl CorrelatorState {
         }
         let mut facts = Vec::new();
         let Correlation { cascade, method } = call.correlation.clone();
+        if method == CorrelationMethod::Header {
+            return vec![
+                Fact::CorrelationSettled(method),
+                Fact::CascadeUpdated(UpdateSource::Traffic),
+            ];
+        }
         let is_settled = cascade.is_some();
         let seen = SeenCall::new(call, now);
         if let Some(cascade) = &cascade {

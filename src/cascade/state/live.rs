@@ -8,7 +8,8 @@ use crate::cascade::conversation::{Conversation, EndedRun, Event, Moment};
 use crate::cascade::runs::{Calls, ConfirmedInterval, RunCalls, SeenCall};
 use crate::cascade::spans;
 use crate::record::{
-    CascadeRun, Fact, Id, Model, RunOutcome, RunStarted, Sampling, StepEnded, TraceContext,
+    AgentName, CascadeRun, Fact, Id, Model, RunOutcome, RunStarted, Sampling, StepEnded,
+    TraceContext,
 };
 
 /// A conversation of the agent that is being followed.
@@ -185,6 +186,7 @@ impl FollowedConversation {
             outcome => outcome,
         };
         CascadeRun {
+            agent: AgentName::Antigravity,
             cascade: cascade.clone(),
             trajectory: self.trajectory.clone(),
             model: calls

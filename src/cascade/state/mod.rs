@@ -3,6 +3,7 @@
 
 mod calls;
 mod live;
+mod named;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ use super::compare::UsageReconciler;
 use super::conversation::Moment;
 use super::index::ConversationIndex;
 use super::read::Summary;
+use super::turns::Turns;
 use super::update::{RunStatus, TrajectoryUpdate, Update};
 use crate::record::{Fact, Id, JoinedIds, Sampling, UpdateSource};
 
@@ -34,6 +36,8 @@ pub(super) struct CorrelatorState {
     /// runs begin later.
     ends: LruCache<Id, Instant>,
     following: Option<Following>,
+    /// The conversations of agents that report nothing, but name their turns in their calls.
+    turns: Turns,
     /// The sampling of traces; `None` where tracing is off.
     sampling: Option<Sampling>,
 }
@@ -57,6 +61,7 @@ impl Default for CorrelatorState {
             conversations: LruCache::new(MAX_CONVERSATIONS),
             ends: LruCache::new(MAX_CONVERSATIONS),
             following: None,
+            turns: Turns::default(),
             sampling: None,
         }
     }
@@ -206,7 +211,13 @@ impl CorrelatorState {
         }
         let compared = self.reconciler.tick(now.at);
         facts.extend(compared.into_iter().map(Fact::UsageCompared));
+        facts.extend(self.turns.tick(self.sampling, now));
         facts
+    }
+
+    /// No further calls come.
+    pub(super) fn stop(&mut self) -> Vec<Fact> {
+        self.turns.lose(self.sampling)
     }
 
     pub(super) fn known(&self, cascade: &Id, trajectory: Option<&Id>) -> (u32, u32) {

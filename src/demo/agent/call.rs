@@ -26,6 +26,8 @@ pub(super) struct Caller {
 /// A request.
 pub(super) struct CallRequest {
     pub(super) path: &'static str,
+    /// Header fields beside those that every request has, or instead of them.
+    pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: Bytes,
     /// Without `Content-Length`, in several chunks.
     pub(super) chunked: bool,
@@ -139,6 +141,11 @@ impl Caller {
             .header(HASH_HEADER, sha256(&ask.body));
         if !http2 {
             request = request.header(header::HOST, host);
+        }
+        if let Some(fields) = request.headers_mut() {
+            for (name, value) in ask.headers {
+                fields.insert(name, HeaderValue::try_from(value)?);
+            }
         }
         let body = match ask.chunked {
             true => Pieces::chunked(split(&ask.body), Duration::ZERO),

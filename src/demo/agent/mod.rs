@@ -9,6 +9,7 @@
 mod announce;
 mod call;
 mod cascade;
+mod coder;
 mod context;
 mod conversation;
 mod dial;
@@ -22,6 +23,7 @@ mod run;
 mod stand_in;
 
 pub use cascade::{CallEnd, CallEntry, Log, RunEnd, RunEntry};
+pub use coder::AgentKind;
 pub use fetch::{FetchError, fetch_log};
 pub use options::{AgentOptions, OfferedStreams, Protocol};
 pub use stand_in::{StandIn, start};
@@ -39,6 +41,7 @@ use super::pki::PkiError;
 use super::server::Tasks;
 use super::tally::Tally;
 use cascade::Store;
+use coder::Coder;
 use conversation::Conversation;
 use dial::Dialer;
 
@@ -187,7 +190,29 @@ async fn hold(
     let http2 = Arc::new(Dialer::new(&options, &["h2", "http/1.1"], &tasks)?);
     let options = Arc::new(options);
     let mut running = Vec::new();
-    for number in 0..options.conversations {
+    for kind in &options.agents {
+        let Some(host) = kind.host() else { continue };
+        let own = AgentOptions {
+            host: host.to_owned(),
+            ..AgentOptions::clone(&options)
+        };
+        let dialer = Arc::new(Dialer::new(&own, &["h2", "http/1.1"], &tasks)?);
+        for number in 0..CODERS_OF_A_KIND {
+            let (options, dialer, store) = (
+                Arc::clone(&options),
+                Arc::clone(&dialer),
+                Arc::clone(&store),
+            );
+            let coder = Coder::new(*kind, options, number, dialer, store, shutdown.clone());
+            running.push(tracker.spawn(coder.run()));
+        }
+    }
+    let users = if options.agents.contains(&AgentKind::Antigravity) {
+        options.conversations
+    } else {
+        0
+    };
+    for number in 0..users {
         let dialer = match options.protocol {
             Protocol::Http1 => &http1,
             Protocol::Http2 => &http2,
@@ -209,6 +234,9 @@ async fn hold(
     outcome.log = store.log();
     Ok(outcome)
 }
+
+/// Users of each coding agent.
+const CODERS_OF_A_KIND: u32 = 2;
 
 /// Failures that are explained: a session that fails a thousand times explains itself in a few
 /// lines.

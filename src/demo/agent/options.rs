@@ -5,12 +5,16 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::AgentKind;
 use crate::demo::{CLOUD_CODE_HOST, MODELS};
 
 /// What the agent calls, how, and how often. Percentages are chances out of 100.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AgentOptions {
+    /// The agents that are at work. Each coding agent has a few users; those of the language server
+    /// are `conversations`.
+    pub agents: Vec<AgentKind>,
     /// The PEM file with the only roots it trusts: what `SSL_CERT_FILE` names in its environment.
     pub bundle: PathBuf,
     /// The provider's name: SNI, `Host`, and what is resolved unless `dial` says otherwise.
@@ -36,6 +40,8 @@ pub struct AgentOptions {
     /// since the last run (before the first run by its id, later the list of all is enough). A
     /// conversation that has waited in vain once does not wait again.
     pub patience_ms: u64,
+    /// Most milliseconds that a tool of a coding agent takes.
+    pub tool_ms: u64,
     /// Milliseconds before the first retry of a refused call; each further one waits longer by as
     /// much.
     pub backoff_ms: u64,
@@ -101,6 +107,7 @@ pub enum Protocol {
 impl Default for AgentOptions {
     fn default() -> Self {
         Self {
+            agents: vec![AgentKind::Antigravity],
             bundle: PathBuf::new(),
             host: CLOUD_CODE_HOST.to_owned(),
             port: 443,
@@ -112,6 +119,7 @@ impl Default for AgentOptions {
             cascade_rounds: 50,
             pause_ms: 0,
             patience_ms: 0,
+            tool_ms: 0,
             backoff_ms: 50,
             upload_bytes: 16 << 10,
             abort_percent: 10,

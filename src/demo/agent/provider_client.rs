@@ -67,6 +67,29 @@ impl ProviderClient {
             })
     }
 
+    /// Sends a request of a coding agent and verifies the answer; a failure is counted.
+    pub(super) async fn exchange(&mut self, ask: CallRequest) -> Option<Answer> {
+        self.call(ask, &mut |_, _| ()).await
+    }
+
+    /// Counts a refused call of a coding agent, which is made again.
+    pub(super) fn refused(&mut self, model: &str) {
+        self.entry(model).refused += 1;
+        self.outcome.retries += 1;
+    }
+
+    /// Counts an answered call of a coding agent.
+    pub(super) fn answered(&mut self, model: &str, tokens: Tokens) {
+        let entry = self.entry(model);
+        entry.calls += 1;
+        entry.tokens += tokens;
+    }
+
+    /// Counts an answer that makes no sense.
+    pub(super) fn unreadable(&mut self, why: &str) {
+        self.outcome.fail(why.to_owned());
+    }
+
     /// Counts a retry after a refusal.
     pub(super) fn retried(&mut self) {
         self.outcome.retries += 1;
@@ -76,6 +99,7 @@ impl ProviderClient {
     pub(super) async fn count(&mut self, model: &str, body: Bytes) {
         let ask = CallRequest {
             path: COUNT,
+            headers: Vec::new(),
             body,
             chunked: false,
             leave_after: None,
@@ -92,6 +116,7 @@ impl ProviderClient {
             .call(
                 CallRequest {
                     path,
+                    headers: Vec::new(),
                     body,
                     chunked: false,
                     leave_after: None,

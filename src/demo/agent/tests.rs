@@ -380,6 +380,7 @@ async fn a_request_can_ask_for_exact_numbers() {
             &mut caller,
             CallRequest {
                 path,
+                headers: Vec::new(),
                 body: body.into(),
                 chunked: true,
                 leave_after: None,
@@ -397,6 +398,7 @@ async fn a_request_can_ask_for_exact_numbers() {
                 tool_input: 5,
                 output: 3,
                 thinking: 42,
+                ..Tokens::default()
             },
             ..ModelTally::default()
         };
@@ -422,6 +424,7 @@ async fn an_abort_is_noticed_at_once_and_counts_what_was_reported() {
             &mut caller,
             CallRequest {
                 path,
+                headers: Vec::new(),
                 body: body.into(),
                 chunked: true,
                 leave_after: Some(2),
@@ -461,6 +464,7 @@ async fn a_refusal_looks_like_a_stream_and_is_none() {
         &mut caller,
         CallRequest {
             path,
+            headers: Vec::new(),
             body: body.into(),
             chunked: false,
             leave_after: None,
@@ -489,6 +493,7 @@ async fn the_models_come_coded_and_with_their_quotas() {
     let mut caller = Caller::new(stage.dialer(&[]));
     let ask = CallRequest {
         path: "/v1internal:fetchAvailableModels",
+        headers: Vec::new(),
         body: r#"{"project":"demo"}"#.into(),
         chunked: false,
         leave_after: None,

@@ -1,27 +1,24 @@
 //! Answers requests, and counts the answers in the tally.
 
-use std::collections::VecDeque;
-use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{self, HeaderName};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
+use super::counted::{
+    CountedBody, EVENT_STREAM, Entry, JSON, complete_response, events, invalid, plain, set,
+};
 use super::plan::Plan;
 use super::stream::{self, Piece, Shape};
-use super::{ProviderOptions, SharedTally};
+use super::{ProviderOptions, SharedTally, anthropic, responses};
 use crate::demo::digest::{HASH_HEADER, sha256};
-use crate::demo::pieces::Pieces;
-use crate::demo::usage::UsageMetadata;
-use crate::demo::{MODELS, ModelTally, models};
+use crate::demo::{MODELS, models};
 
 /// What all answers of a provider share.
 pub(super) struct Script {
@@ -49,6 +46,19 @@ pub(super) async fn answer(
         script.tally.update(|tally| tally.corrupt += 1);
         return invalid("the body does not have the announced hash");
     }
+    match (head.uri.path(), target) {
+        (anthropic::PATH, _) => anthropic::answer(&script, &head.headers, &body),
+        (responses::PATH, _) => responses::answer(&script, &body),
+        (_, target) => google(&script, target, &head.headers, &body),
+    }
+}
+
+fn google(
+    script: &Script,
+    target: Option<Target<'_>>,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Response<CountedBody> {
     match target {
         None => plain(
             StatusCode::NOT_FOUND,
@@ -59,9 +69,9 @@ pub(super) async fn answer(
             ..
         }) => {
             script.tally.update(|tally| tally.control += 1);
-            control(document, &head.headers)
+            control(document, headers)
         }
-        Some(target) => generate(&script, &target, &head.headers, &body),
+        Some(target) => generate(script, &target, headers, body),
     }
 }
 
@@ -185,29 +195,15 @@ fn key(document: &Value, body: &Bytes) -> Vec<u8> {
 
 fn streamed(script: &Script, plan: &Plan, shape: Shape<'_>) -> Response<CountedBody> {
     let pieces = stream::sse(plan, shape);
-    let known = pieces.iter().map(|piece| piece.known).collect();
-    let whole: Vec<u8> = pieces
-        .iter()
-        .flat_map(|piece| piece.bytes.iter().copied())
+    let pieces: Vec<_> = pieces
+        .into_iter()
+        .map(|piece| (piece.bytes, piece.known.into()))
         .collect();
-    let pause = Duration::from_millis(script.options.pause_ms);
-    let mut body = Pieces::chunked(pieces.into_iter().map(|piece| piece.bytes), pause);
+    let mut response = events(script, shape.model, pieces, plan.first_chunk);
     if plan.hold.is_some() {
-        body = body.held_open();
-    }
-    let entry = Entry {
-        tally: script.tally.clone(),
-        model: shape.model.to_owned(),
-        known,
-        last: UsageMetadata::default(),
-    };
-    let mut response = Response::new(CountedBody {
-        body,
-        entry: Some(entry),
-    });
-    set(&mut response, header::CONTENT_TYPE, EVENT_STREAM);
-    if plan.hold.is_none() {
-        set(&mut response, HASH_HEADER, &sha256(&whole));
+        response.body_mut().body.hold_open();
+        // Nobody will ever see all of it.
+        response.headers_mut().remove(HASH_HEADER);
     }
     response
 }
@@ -218,74 +214,11 @@ fn documented(script: &Script, plan: &Plan, shape: Shape<'_>) -> Response<Counte
     let entry = Entry {
         tally: script.tally.clone(),
         model: shape.model.to_owned(),
-        known: [known].into(),
-        last: known,
+        known: [known.into()].into(),
+        last: known.into(),
     };
     response.body_mut().entry = Some(entry);
     response
-}
-
-/// A response body that counts its call: complete when its last piece leaves, aborted when it is
-/// dropped before.
-pub(super) struct CountedBody {
-    body: Pieces,
-    entry: Option<Entry>,
-}
-
-struct Entry {
-    tally: SharedTally,
-    model: String,
-    /// The usage known after each piece that is still to come.
-    known: VecDeque<UsageMetadata>,
-    last: UsageMetadata,
-}
-
-impl Body for CountedBody {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        if let (Poll::Ready(Some(_)), Some(entry)) = (&polled, self.entry.as_mut()) {
-            entry.last = entry.known.pop_front().unwrap_or(entry.last);
-        }
-        // Booked before the last byte leaves, so that nobody who has read it can find it missing.
-        if self.body.is_end_stream()
-            && let Some(entry) = self.entry.take()
-        {
-            entry.update(|model| model.calls += 1);
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for CountedBody {
-    fn drop(&mut self) {
-        if let Some(entry) = self.entry.take() {
-            entry.update(|model| model.aborted += 1);
-        }
-    }
-}
-
-impl Entry {
-    fn update(&self, end: impl FnOnce(&mut ModelTally)) {
-        self.tally.update(|tally| {
-            let model = tally.model(&self.model);
-            model.tokens += self.last.into();
-            end(model);
-        });
-    }
 }
 
 fn last_text(document: &Value) -> &str {
@@ -318,17 +251,6 @@ fn available_models() -> Value {
            "deprecatedModelIds": {"gemini-3-pro-low": {"newModelId": "gemini-3.1-pro-low"}}})
 }
 
-fn invalid(message: &str) -> Response<CountedBody> {
-    plain(
-        StatusCode::BAD_REQUEST,
-        json!({"error": {"code": 400, "message": message, "status": "INVALID_ARGUMENT"}}),
-    )
-}
-
-fn plain(status: StatusCode, document: Value) -> Response<CountedBody> {
-    complete_response(status, document.to_string().into(), JSON)
-}
-
 /// Google's front end codes the answers of control methods when it may.
 fn control(document: Value, headers: &HeaderMap) -> Response<CountedBody> {
     if !accepts_gzip(headers) {
@@ -340,22 +262,6 @@ fn control(document: Value, headers: &HeaderMap) -> Response<CountedBody> {
         JSON,
     );
     set(&mut response, header::CONTENT_ENCODING, "gzip");
-    response
-}
-
-fn complete_response(
-    status: StatusCode,
-    bytes: Bytes,
-    content_type: &str,
-) -> Response<CountedBody> {
-    let hash = sha256(&bytes);
-    let mut response = Response::new(CountedBody {
-        body: Pieces::complete(bytes),
-        entry: None,
-    });
-    *response.status_mut() = status;
-    set(&mut response, header::CONTENT_TYPE, content_type);
-    set(&mut response, HASH_HEADER, &hash);
     response
 }
 
@@ -373,14 +279,6 @@ fn trace(response: &mut Response<CountedBody>, plan: &Plan) {
     );
 }
 
-fn set(response: &mut Response<CountedBody>, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        response.headers_mut().insert(name, value);
-    }
-}
-
-const EVENT_STREAM: &str = "text/event-stream";
-const JSON: &str = "application/json; charset=UTF-8";
 /// The same id as `traceId` in the body.
 const TRACE_ID: HeaderName = HeaderName::from_static("x-cloudaicompanion-trace-id");
 /// Requests of the language server reach some megabytes; this keeps a wrong client from filling the

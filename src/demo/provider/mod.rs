@@ -1,5 +1,5 @@
-//! The stand-in provider: Cloud Code and the public Gemini API on one TLS socket, HTTP/1.1 and
-//! HTTP/2.
+//! The stand-in provider: Cloud Code, the public Gemini API, Anthropic and Codex's side of ChatGPT on
+//! one TLS socket, HTTP/1.1 and HTTP/2.
 //!
 //! What enters: requests. What leaves: streams whose every byte follows from the seed and the
 //! request, and a [`Tally`] of what was really served. Never reads a credential, never remembers a
@@ -8,7 +8,10 @@
 //! A request may prescribe its answer in the last user text, see [`ProviderOptions`].
 
 mod answer;
+mod anthropic;
+mod counted;
 mod plan;
+mod responses;
 mod stream;
 
 use std::io;
@@ -27,6 +30,7 @@ use super::pieces::Pieces;
 use super::pki::Identity;
 use super::server::{Tasks, serve};
 use super::tally::Tally;
+use super::{ANTHROPIC_HOST, CHATGPT_HOST};
 
 pub use super::pki::PkiError;
 
@@ -57,6 +61,8 @@ pub struct ProviderOptions {
     pub max_events: u32,
     /// Milliseconds between two events of a stream.
     pub pause_ms: u64,
+    /// Milliseconds from the head of a stream to its first event: the fewest, and the most.
+    pub first_chunk_ms: [u64; 2],
     /// Of 100 generations, how many are refused with 429.
     pub refused_percent: u8,
     /// Of 100 streams, how many are gzip-coded if the request accepts it.
@@ -76,6 +82,7 @@ impl Default for ProviderOptions {
             seed: 0,
             max_events: 12,
             pause_ms: 0,
+            first_chunk_ms: [0, 0],
             refused_percent: 5,
             gzip_percent: 25,
             http2: true,
@@ -227,8 +234,9 @@ async fn truth(tally: SharedTally, request: Request<Incoming>) -> Response<Piece
     response
 }
 
-/// The hosts that the language server calls, and the public Gemini API.
-const DEFAULT_HOSTS: [&str; 7] = [
+/// The hosts that the language server calls, the public Gemini API, and those of Claude Code and
+/// Codex.
+const DEFAULT_HOSTS: [&str; 9] = [
     "daily-cloudcode-pa.googleapis.com",
     "cloudcode-pa.googleapis.com",
     "daily-cloudcode-pa.sandbox.googleapis.com",
@@ -236,6 +244,8 @@ const DEFAULT_HOSTS: [&str; 7] = [
     "autopush-cloudcode-pa.googleapis.com",
     "staging-cloudcode-pa.googleapis.com",
     "generativelanguage.googleapis.com",
+    ANTHROPIC_HOST,
+    CHATGPT_HOST,
 ];
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! What one answer will be: drawn from the seed and the request, or prescribed by the request's
 //! directive.
 
+use std::time::Duration;
+
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -21,6 +23,8 @@ pub(super) struct Plan {
     pub(super) hold: Option<usize>,
     pub(super) refusal: Option<Refusal>,
     pub(super) trace_id: String,
+    /// From the head to the first event.
+    pub(super) first_chunk: Duration,
 }
 
 /// The kinds of 429.
@@ -46,8 +50,7 @@ impl Plan {
         key: &[u8],
         text: &str,
     ) -> Result<Self, InvalidDirective> {
-        let seed = sha256_raw(&[&options.seed.to_be_bytes(), key].concat());
-        let mut rng = StdRng::from_seed(seed);
+        let mut rng = options.rng(key);
         let trace_id = format!("{:016x}", rng.random::<u64>());
         match text.rsplit_once(DIRECTIVE) {
             Some((_, directive)) => Self::plain(trace_id).obey(directive),
@@ -72,6 +75,7 @@ impl Plan {
             hold: None,
             refusal: None,
             trace_id,
+            first_chunk: Duration::ZERO,
         }
     }
 
@@ -118,6 +122,7 @@ impl Plan {
             hold: None,
             refusal: chance(rng, options.refused_percent).then(|| Refusal::any(rng)),
             trace_id,
+            first_chunk: options.first_chunk(rng),
         }
     }
 
@@ -155,6 +160,26 @@ impl Plan {
     }
 }
 
+impl ProviderOptions {
+    /// How long the first event of a stream takes: as often between one and two seconds as between
+    /// two and four.
+    pub(super) fn first_chunk(&self, rng: &mut StdRng) -> Duration {
+        let [fewest, most] = self.first_chunk_ms;
+        if most == 0 {
+            return Duration::ZERO;
+        }
+        let seconds = |milliseconds: u64| Duration::from_millis(milliseconds.max(1)).as_secs_f64();
+        let (fewest, most) = (seconds(fewest), seconds(most.max(fewest)));
+        let share: f64 = rng.random();
+        Duration::from_secs_f64(fewest * (most / fewest).powf(share))
+    }
+
+    /// What an answer follows from: the seed, and what is asked.
+    pub(super) fn rng(&self, key: &[u8]) -> StdRng {
+        StdRng::from_seed(sha256_raw(&[&self.seed.to_be_bytes(), key].concat()))
+    }
+}
+
 impl Refusal {
     fn parse(name: &str) -> Option<Self> {
         match name {
@@ -174,7 +199,7 @@ impl Refusal {
     }
 }
 
-fn chance(rng: &mut StdRng, percent: u8) -> bool {
+pub(super) fn chance(rng: &mut StdRng, percent: u8) -> bool {
     rng.random_range(0..100) < percent
 }
 

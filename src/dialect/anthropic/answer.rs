@@ -11,7 +11,7 @@ use crate::dialect::request::{id, model};
 use crate::dialect::tokens;
 use crate::observe::exchange::ResponseHead;
 use crate::observe::json::{Paths, Value};
-use crate::record::{Id, Model, TokenUsage};
+use crate::record::{Id, Model, TokenUsage, TurnEnd};
 
 /// Reads one answer.
 #[derive(Debug, Default)]
@@ -222,12 +222,23 @@ impl ReadAnswer for Message {
             is_sound: true,
             other_models,
             finish_reason: stop_reason.clone(),
+            turn_end: stop_reason.as_ref().map(turn_end).unwrap_or_default(),
             served_model: model.clone(),
             response: response.clone(),
             reported: reports.read(),
             error: self.limits.refusal(*error),
             ..Said::default()
         }
+    }
+}
+
+/// Whether the agent's turn is over when the model stops for this reason. One that ran out of its
+/// output may be asked to go on.
+fn turn_end(stop_reason: &Id) -> TurnEnd {
+    match stop_reason.as_str() {
+        "tool_use" | "pause_turn" | "compaction" => TurnEnd::GoesOn,
+        "end_turn" | "stop_sequence" | "refusal" | "model_context_window_exceeded" => TurnEnd::Over,
+        _ => TurnEnd::Unknown,
     }
 }
 

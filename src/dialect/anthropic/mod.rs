@@ -24,7 +24,15 @@ pub(super) use request::MessageRequest;
 pub(super) const DIALECT: Dialect = Dialect {
     hosts: hosts::HOSTS,
     listed: Listed {
-        fields: &[request::SESSION, OVERAGE_IN_USE],
+        fields: &[
+            request::SESSION,
+            request::SUBAGENT,
+            request::PARENT_SUBAGENT,
+            request::SUBAGENT_KIND,
+            request::PROMPT,
+            request::CLASS,
+            OVERAGE_IN_USE,
+        ],
         query: &[],
     },
     limits: limits::LIMITS,

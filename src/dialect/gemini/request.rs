@@ -12,6 +12,8 @@ use crate::record::{CallIds, CorrelationMethod, Id, Model, Operation};
 pub(in crate::dialect) enum RequestField {
     /// The last execution.
     Execution,
+    /// How hard the model should think.
+    ThinkingLevel,
     /// The label of the call: `<trajectory>-<n>`.
     LabelledRequest,
     /// The model, where a body names it at its top.
@@ -45,6 +47,7 @@ pub(in crate::dialect) struct GeminiRequest {
     ids: CallIds,
     labelled_request: Option<Id>,
     prompt: Option<Id>,
+    thinking_level: Option<Id>,
 }
 
 impl GeminiRequest {
@@ -67,6 +70,7 @@ impl GeminiRequest {
             ids: CallIds::default(),
             labelled_request: None,
             prompt: None,
+            thinking_level: None,
         }
     }
 }
@@ -98,6 +102,7 @@ impl ReadRequest for GeminiRequest {
             }
             RequestField::Session => self.ids.session = id,
             RequestField::Step => self.ids.step = id,
+            RequestField::ThinkingLevel => self.thinking_level = id,
             RequestField::Trajectory => self.ids.labelled_trajectory = id,
         }
     }
@@ -108,6 +113,10 @@ impl ReadRequest for GeminiRequest {
 
     fn operation(&self) -> Option<Operation> {
         self.purpose
+    }
+
+    fn reasoning_level(&self) -> Option<&Id> {
+        self.thinking_level.as_ref()
     }
 
     /// The identifiers of the call, those that others hold inside included.
@@ -157,6 +166,14 @@ fn purpose(text: &str) -> Option<Operation> {
 
 static GENERATION: LazyLock<Paths<RequestField>> = LazyLock::new(|| {
     Paths::new([
+        (
+            "generationConfig.thinkingConfig.thinkingLevel",
+            RequestField::ThinkingLevel,
+        ),
+        (
+            "request.generationConfig.thinkingConfig.thinkingLevel",
+            RequestField::ThinkingLevel,
+        ),
         ("model", RequestField::Model),
         ("request.model", RequestField::NestedModel),
         ("requestId", RequestField::RequestId),

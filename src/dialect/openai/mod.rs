@@ -6,6 +6,7 @@
 //! references of the providers.
 
 mod chat;
+mod items;
 mod limits;
 mod refusal;
 mod request;
@@ -69,6 +70,8 @@ const LISTED: &[&str] = &[
     request::CONVERSATION[2],
     request::CONVERSATION[3],
     request::CONVERSATION[4],
+    request::PARENT_THREAD,
+    request::SUBAGENT_KIND,
     refusal::RETRY_AFTER,
     PROCESSING_MS,
     UPGRADE,

@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 use std::time::SystemTime;
 
+use super::items::Asked;
 use super::limits::{PRIMARY, PlanPart, PlanWindow, SECONDARY};
 use super::refusal::{DETAILS, Detail, ErrorObject, Limits};
 use super::usage::{Count, Counts, REPORTS, RESPONSES_COUNTS, Reading, USAGE_REPORTS};
@@ -11,7 +12,7 @@ use crate::dialect::reports::{Report, Reports};
 use crate::dialect::request::{id, model};
 use crate::observe::exchange::ResponseHead;
 use crate::observe::json::{Paths, Value};
-use crate::record::{Id, Model};
+use crate::record::{Id, Model, TurnEnd};
 
 /// Reads one answer.
 #[derive(Debug, Default)]
@@ -45,6 +46,9 @@ struct Document {
     has_content: bool,
     /// It answers the questions of a decision, which has no status.
     has_answers: bool,
+    asked: Asked,
+    /// It says itself that the agent's turn goes on.
+    asks_again: bool,
 }
 
 /// What a document is.
@@ -86,7 +90,11 @@ pub(super) enum ResponseField {
     Content,
     Count(Count),
     Detail(Detail),
+    /// Whether the turn is over, where the response says so itself.
+    EndTurn,
     Error,
+    /// What an item of the answer is.
+    ItemType,
     Model,
     /// The code of an event that is an error.
     OwnCode,
@@ -126,6 +134,7 @@ static PATHS: LazyLock<Paths<ResponseField>> = LazyLock::new(|| {
     let others = [
         ("answers[]", ResponseField::Answer),
         ("code", ResponseField::OwnCode),
+        ("item.type", ResponseField::ItemType),
         ("output[]", ResponseField::Content),
         ("type", ResponseField::Type),
     ];
@@ -157,11 +166,13 @@ fn plan() -> impl Iterator<Item = (String, ResponseField)> {
         })
 }
 
-const OF_RESPONSE: [(&str, ResponseField); 5] = [
+const OF_RESPONSE: [(&str, ResponseField); 7] = [
+    ("end_turn", ResponseField::EndTurn),
     ("error", ResponseField::Error),
     ("id", ResponseField::Response),
     ("incomplete_details.reason", ResponseField::Reason),
     ("model", ResponseField::Model),
+    ("output[].type", ResponseField::ItemType),
     ("status", ResponseField::Status),
 ];
 
@@ -182,6 +193,8 @@ impl Document {
             (ResponseField::Detail(detail), _) => {
                 self.error.get_or_insert_default().take(detail, value)
             }
+            (ResponseField::EndTurn, _) => self.asks_again |= *value == Value::Bool(false),
+            (ResponseField::ItemType, Value::String { text, .. }) => self.asked.add(text),
             (ResponseField::Model, _) => self.model = model(*value),
             (ResponseField::Plan(at, part), _) => {
                 if let Some(window) = self.plan.get_mut(at) {
@@ -198,7 +211,17 @@ impl Document {
             (ResponseField::Response, _) => self.response = id(*value),
             (ResponseField::Status, _) => self.status = id(*value),
             (ResponseField::Type, Value::String { text, .. }) => self.kind = Kind::of(text),
-            (ResponseField::Type, _) => {}
+            (ResponseField::ItemType | ResponseField::Type, _) => {}
+        }
+    }
+
+    /// Whether the agent's turn is over. A response that was cut short may be asked for again.
+    fn turn_end(&self) -> TurnEnd {
+        let status = self.status.as_ref().map(Id::as_str);
+        match status {
+            Some("completed") if self.asks_again => TurnEnd::GoesOn,
+            Some("completed") => self.asked.turn_end(),
+            _ => TurnEnd::Unknown,
         }
     }
 
@@ -242,6 +265,8 @@ impl Document {
         self.response = later.response.or(self.response.take());
         self.error = self.error.or(later.error);
         self.http_status = self.http_status.or(later.http_status);
+        self.asked.merge(later.asked);
+        self.asks_again |= later.asks_again;
     }
 }
 
@@ -300,6 +325,7 @@ impl ReadAnswer for Response {
             modalities,
             is_sound,
             finish_reason: self.said.finish_reason().cloned(),
+            turn_end: self.said.turn_end(),
             served_model: self.said.model.clone(),
             response: self.said.response.clone(),
             reported: self.said.reports.read(),

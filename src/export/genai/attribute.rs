@@ -1,11 +1,14 @@
-//! Names of span attributes: the GenAI convention's, those of the general conventions that it refers
-//! to (server, error, HTTP, TLS), and ours, which begin with `gravimeter.`.
+//! Names of span attributes: the GenAI convention's, those of the general conventions that it
+//! refers to (server, error, HTTP, TLS), and ours, which begin with `gravimeter.`.
 //!
-//! Source: `docs/gen-ai/gen-ai-spans.md` at [`super::CONVENTION`], and semantic conventions 1.44.0.
+//! Source: `docs/gen-ai/client-inference.md` at [`super::CONVENTION`], and semantic conventions
+//! 1.44.0.
 
 use crate::record::{Modality, SplitSum};
 
-/// The agent that was invoked.
+/// The agent's own id of a subagent.
+pub const AGENT_ID: &str = "gen_ai.agent.id";
+/// The agent that was invoked, or the kind of subagent.
 pub const AGENT_NAME: &str = "gen_ai.agent.name";
 /// The conversation, where it is known; never made up.
 pub const CONVERSATION_ID: &str = "gen_ai.conversation.id";
@@ -15,6 +18,8 @@ pub const OPERATION_NAME: &str = "gen_ai.operation.name";
 pub const PROVIDER_NAME: &str = "gen_ai.provider.name";
 /// The model that was asked for.
 pub const REQUEST_MODEL: &str = "gen_ai.request.model";
+/// How hard the model is asked to think, in the provider's word (`high`).
+pub const REQUEST_REASONING_LEVEL: &str = "gen_ai.request.reasoning.level";
 /// Present, and true, when the answer was asked for as a stream.
 pub const REQUEST_STREAM: &str = "gen_ai.request.stream";
 /// Why the model stopped, one for each choice.

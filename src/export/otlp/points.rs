@@ -120,7 +120,7 @@ pub(super) fn message(
     let scope_metrics = vec![ScopeMetrics {
         scope: Some(scope()),
         metrics,
-        schema_url: String::new(),
+        schema_url: genai::SCHEMA_URL.to_owned(),
     }];
     let resource = Some(resource.0.clone());
     let resource_metrics = vec![ResourceMetrics {

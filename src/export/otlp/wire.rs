@@ -12,7 +12,7 @@ use opentelemetry_proto::tonic::trace::v1::{
 };
 
 use super::Config;
-use crate::export::genai::{CONVENTION, attribute};
+use crate::export::genai::{CONVENTION, SCHEMA_URL, attribute};
 use crate::export::spans::{Attribute, Event, Kind, Parent, Scope, Span, Value};
 
 /// The resource that describes this process in all exports.
@@ -76,18 +76,21 @@ fn in_scope(of: Scope, spans: &[Span]) -> Option<ScopeSpans> {
         .filter(|span| span.scope == of)
         .map(message)
         .collect();
-    let scope = match of {
-        Scope::Diagnostics => InstrumentationScope {
-            name: DIAGNOSTICS.to_owned(),
-            attributes: Vec::new(),
-            ..scope()
-        },
-        Scope::Record => scope(),
+    let (scope, schema_url) = match of {
+        Scope::Diagnostics => {
+            let scope = InstrumentationScope {
+                name: DIAGNOSTICS.to_owned(),
+                attributes: Vec::new(),
+                ..scope()
+            };
+            (scope, "")
+        }
+        Scope::Record => (scope(), SCHEMA_URL),
     };
     (!spans.is_empty()).then(|| ScopeSpans {
         scope: Some(scope),
         spans,
-        schema_url: String::new(),
+        schema_url: schema_url.to_owned(),
     })
 }
 

@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use super::{Attributes, Event, FIRST_CHUNK, Kind, Parent, RATE_LIMIT, Scope, Span, after};
 use crate::export::genai::{attribute, error_type, operation_name};
 use crate::record::{
-    Call, ConnectionSetup, Handshake, Label as _, ModalitySplits, Outcome, Phase, RateLimit,
-    Reported, ServiceTier, SpanId, Speed, TokenKind, TokenUsage, TraceContext,
+    Call, ConnectionSetup, Handshake, Label as _, ModalitySplits, Operation, Outcome, Phase,
+    RateLimit, Reported, ServiceTier, SpanId, Speed, TokenKind, TokenUsage, TraceContext,
 };
 
 /// The spans of a call whose place is known: its own first, then those of its connection's setup as
@@ -25,7 +25,8 @@ pub fn of_call(call: &Call, place: &TraceContext) -> Vec<Span> {
 
 fn chat(call: &Call, place: &TraceContext) -> Span {
     // What the convention has no word for is called by ours, as it allows.
-    let operation = operation_name(call.operation).unwrap_or(call.operation.as_str());
+    let operation = operation_name(call.operation, call.provider, &call.model)
+        .unwrap_or(call.operation.as_str());
     let start = call.timing.started_at;
     Span {
         scope: Scope::Record,
@@ -51,6 +52,10 @@ fn attributes(call: &Call, operation: &'static str) -> Vec<super::Attribute> {
         .put(attribute::OPERATION_NAME, operation)
         .put(attribute::PROVIDER_NAME, call.provider.as_str())
         .put(attribute::REQUEST_MODEL, call.model.as_str())
+        .put_known(
+            attribute::REQUEST_REASONING_LEVEL,
+            call.reasoning_level.as_ref().map(|level| level.as_str()),
+        )
         .put_known(attribute::REQUEST_STREAM, call.streamed.then_some(true))
         .put_known(
             attribute::RESPONSE_MODEL,
@@ -72,15 +77,16 @@ fn attributes(call: &Call, operation: &'static str) -> Vec<super::Attribute> {
             attribute::CONVERSATION_ID,
             call.correlation.cascade.as_ref().map(|id| id.as_str()),
         )
+        .put_known(
+            attribute::AGENT_ID,
+            call.ids.subagent.as_ref().map(|id| id.as_str()),
+        )
         .put(attribute::SERVER_ADDRESS, call.host.as_str())
         .put(attribute::SERVER_PORT, call.port)
         .put_known(attribute::HTTP_STATUS, call.status)
         .put_known(attribute::ERROR_TYPE, error_type(call.outcome))
         .put(attribute::OUTCOME, call.outcome.as_str())
-        .put_known(
-            attribute::OPERATION,
-            Some(call.operation.as_str()).filter(|own| *own != operation),
-        )
+        .put_known(attribute::OPERATION, own_operation(call, operation))
         .put(attribute::USAGE_QUALITY, call.quality.as_str())
         .put_known(attribute::COST_USD, call.cost)
         .put_known(
@@ -91,6 +97,12 @@ fn attributes(call: &Call, operation: &'static str) -> Vec<super::Attribute> {
     modalities(&call.modalities, &mut known);
     reported(&call.reported, &mut known);
     known.0
+}
+
+/// What the call is for, where the convention has no word for it: `generate_content` is a chat.
+fn own_operation(call: &Call, operation: &str) -> Option<&'static str> {
+    let own = call.operation.as_str();
+    (own != operation && call.operation != Operation::Chat).then_some(own)
 }
 
 /// What the provider reports beside tokens.

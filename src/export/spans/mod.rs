@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use crate::record::{Cost, SpanId, TraceId};
 
 pub use call::{handshakes, of_call};
-pub use run::of_run;
+pub use run::{of_run, of_subagent};
 
 /// One span, finished.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,12 +1,29 @@
-//! The span of a run: the agent at work on one message of its user.
+//! The span of a run, the agent at work on one message of its user, and those of its subagents.
 
 use super::{Attributes, Event, FIRST_CHUNK, Kind, Parent, Scope, Span, after};
 use crate::export::genai::attribute;
-use crate::record::{CascadeRun, Label as _, RunOutcome, TraceContext};
+use crate::record::{CascadeRun, Id, Label as _, RunOutcome, SubagentRun, TraceContext};
 
 /// The span of a run whose place is known; calls made in it are its children by that place.
 #[must_use]
 pub fn of_run(run: &CascadeRun, place: &TraceContext) -> Span {
+    span(run, run.agent.as_str(), None, place)
+}
+
+/// The span of a subagent's turn whose place is known: below that of the run or subagent that has
+/// started it.
+#[must_use]
+pub fn of_subagent(ended: &SubagentRun, place: &TraceContext) -> Span {
+    let SubagentRun {
+        subagent,
+        kind,
+        run,
+    } = ended;
+    let name = kind.as_ref().map_or(run.agent.as_str(), Id::as_str);
+    span(run, name, Some(subagent), place)
+}
+
+fn span(run: &CascadeRun, name: &str, subagent: Option<&Id>, place: &TraceContext) -> Span {
     let first = run.time_to_first_chunk.map(|waited| Event {
         name: FIRST_CHUNK,
         at: after(run.started_at, waited),
@@ -20,21 +37,22 @@ pub fn of_run(run: &CascadeRun, place: &TraceContext) -> Span {
             id,
             is_remote: place.has_remote_parent,
         }),
-        name: format!("{INVOKE} {AGENT}"),
+        name: format!("{INVOKE} {name}"),
         kind: Kind::Internal,
         start: run.started_at,
         end: after(run.started_at, run.duration),
-        attributes: attributes(run),
+        attributes: attributes(run, name, subagent),
         events: first.into_iter().collect(),
         error: error_type(run.outcome),
     }
 }
 
-fn attributes(run: &CascadeRun) -> Vec<super::Attribute> {
+fn attributes(run: &CascadeRun, name: &str, subagent: Option<&Id>) -> Vec<super::Attribute> {
     let mut known = Attributes::default();
     known
         .put(attribute::OPERATION_NAME, INVOKE)
-        .put(attribute::AGENT_NAME, AGENT)
+        .put(attribute::AGENT_NAME, name)
+        .put_known(attribute::AGENT_ID, subagent.map(Id::as_str))
         .put(attribute::CONVERSATION_ID, run.cascade.as_str())
         .put(attribute::REQUEST_MODEL, run.model.as_str())
         .put_known(attribute::ERROR_TYPE, error_type(run.outcome))
@@ -53,6 +71,3 @@ fn error_type(outcome: RunOutcome) -> Option<&'static str> {
 
 /// The convention's name for what an agent does from a message to its answer.
 const INVOKE: &str = "invoke_agent";
-
-/// The one agent whose runs are known.
-const AGENT: &str = "antigravity";

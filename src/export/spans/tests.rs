@@ -3,9 +3,10 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::*;
 use crate::export::tests::kit::{call, id, rate_limited, run};
 use crate::record::{
-    Call, ConnectionSetup, Correlation, CorrelationMethod, Cost, Handshake, Label as _, Modality,
-    ModalitySplits, Model, Operation, Outcome, Phase, Quality, RateLimit, RateLimitReason,
-    RunOutcome, Side, SplitSum, TlsVersion, TokenKind, TokenUsage, TraceContext, TraceParent,
+    AgentName, Call, CascadeRun, ConnectionSetup, Correlation, CorrelationMethod, Cost, Handshake,
+    Label as _, Modality, ModalitySplits, Model, Operation, Outcome, Phase, Quality, RateLimit,
+    RateLimitReason, RunOutcome, Side, SplitSum, SubagentRun, TlsVersion, TokenKind, TokenUsage,
+    TraceContext, TraceParent,
 };
 
 /// The place of a span whose parent is the agent's own.
@@ -78,20 +79,24 @@ fn a_streamed_chat() {
     call.served_model = Some(Model::from_wire("gemini-3-pro-002"));
     call.finish_reason = Some(id("STOP"));
     call.ids.response = Some(id("r-1"));
+    call.ids.subagent = Some(id("s-1"));
+    call.reasoning_level = Some(id("high"));
     call.correlation = Correlation {
         cascade: Some(id("c-1")),
         method: CorrelationMethod::RequestId,
     };
-    let expected = r#"Client chat gemini-3-pro 0ns..1.5s
-  gen_ai.operation.name = "chat"
+    let expected = r#"Client generate_content gemini-3-pro 0ns..1.5s
+  gen_ai.operation.name = "generate_content"
   gen_ai.provider.name = "gcp.gen_ai"
   gen_ai.request.model = "gemini-3-pro"
+  gen_ai.request.reasoning.level = "high"
   gen_ai.request.stream = true
   gen_ai.response.model = "gemini-3-pro-002"
   gen_ai.response.id = "r-1"
   gen_ai.response.finish_reasons = ["STOP"]
   gen_ai.response.time_to_first_chunk = 0.3
   gen_ai.conversation.id = "c-1"
+  gen_ai.agent.id = "s-1"
   server.address = "daily-cloudcode-pa.googleapis.com"
   server.port = 443
   http.response.status_code = 200
@@ -140,8 +145,8 @@ fn a_refused_chat() {
         retry_after: Some(Duration::from_millis(2500)),
         resets_at: Some(UNIX_EPOCH + Duration::from_secs(1_790_003_600)),
     });
-    let expected = r#"Client chat m 0ns..1.5s !rate_limited
-  gen_ai.operation.name = "chat"
+    let expected = r#"Client generate_content m 0ns..1.5s !rate_limited
+  gen_ai.operation.name = "generate_content"
   gen_ai.provider.name = "gcp.gen_ai"
   gen_ai.request.model = "m"
   server.address = "daily-cloudcode-pa.googleapis.com"
@@ -173,7 +178,7 @@ fn a_stream_that_was_cut_off_misses_its_reason() {
     };
     let shown = chat(&cut);
     assert!(
-        shown.starts_with("Client chat m 0ns..1.5s !truncated"),
+        shown.starts_with("Client generate_content m 0ns..1.5s !truncated"),
         "{shown}"
     );
     assert!(
@@ -200,7 +205,7 @@ fn an_operation_of_our_own_is_named_beside_the_convention_s() {
     };
     let hidden = shown(Operation::Checkpoint);
     assert!(
-        hidden.starts_with("Client chat m ")
+        hidden.starts_with("Client generate_content m ")
             && hidden.contains(r#"gravimeter.operation = "checkpoint""#),
         "{hidden}"
     );
@@ -328,4 +333,34 @@ fn a_run() {
     run.time_to_first_chunk = None;
     let span = of_run(&run, &place());
     assert_eq!((span.error, span.events.len()), (Some("swallowed"), 0));
+}
+
+#[test]
+fn a_subagent() {
+    let mut ended = SubagentRun {
+        subagent: id("s-1"),
+        kind: Some(id("Explore")),
+        run: CascadeRun {
+            agent: AgentName::ClaudeCode,
+            ..run("c-1", "m")
+        },
+    };
+    let shown_first = shown(&of_subagent(&ended, &place()));
+    assert!(
+        shown_first.starts_with("Internal invoke_agent Explore 0ns..10s"),
+        "{shown_first}"
+    );
+    for line in [
+        r#"gen_ai.agent.name = "Explore""#,
+        r#"gen_ai.agent.id = "s-1""#,
+        r#"gen_ai.conversation.id = "c-1""#,
+    ] {
+        assert!(shown_first.contains(line), "{shown_first}");
+    }
+    ended.kind = None;
+    let unnamed = shown(&of_subagent(&ended, &place()));
+    assert!(
+        unnamed.starts_with("Internal invoke_agent claude-code "),
+        "{unnamed}"
+    );
 }

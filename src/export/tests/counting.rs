@@ -3,14 +3,14 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::kit::{call, limited, metrics, promtool, rate_limited, samples, started, value};
+use super::kit::{call, limited, metrics, promtool, rate_limited, run, samples, started, value};
 use crate::export::genai::{Usage, error_type, operation_name};
 use crate::export::text::Format;
 use crate::export::{Config, Metrics};
 use crate::record::{
-    Call, ContentChunks, Cost, Disposition, Fact, Label, Modality, ModalitySplits, Model, Models,
-    Named, Operation, Outcome, Provider, ProviderTime, Quality, Record, RefuseReason, Reported,
-    Sink, SplitSum, TokenKind, TokenUsage,
+    AgentName, Call, CascadeRun, ContentChunks, Cost, Disposition, Fact, Label, Modality,
+    ModalitySplits, Model, Models, Named, Operation, Outcome, Provider, ProviderTime, Quality,
+    Record, RefuseReason, Reported, RunOutcome, Sink, SplitSum, TokenKind, TokenUsage,
 };
 
 fn took(metrics: &Metrics, call: Call) {
@@ -230,6 +230,7 @@ fn fifty_thousand_models_stay_bounded_and_exact() {
         let model = format!("m{n}");
         let chunks = ContentChunks {
             provider: Provider::CloudCode,
+            operation: Operation::Chat,
             model: Model::from_wire(&model),
             gap: Duration::from_millis(5),
             count: 3,
@@ -432,15 +433,57 @@ fn genai_totals_hold_their_parts() {
 }
 
 #[test]
+fn genai_calls_what_google_generates_by_the_name_of_its_method() {
+    let chat =
+        |provider, model: &str| operation_name(Operation::Chat, provider, &Model::from_wire(model));
+    for (provider, model, name) in [
+        (Provider::CloudCode, "claude-opus-4-6", "generate_content"),
+        (Provider::Gemini, "gemini-3-pro", "generate_content"),
+        (Provider::VertexAi, "gemini-3-pro", "generate_content"),
+        (Provider::VertexAi, "claude-opus-4-8@20260101", "chat"),
+        (Provider::VertexAi, "google/gemini-3-pro", "chat"),
+        (Provider::Anthropic, "claude-opus-4-8", "chat"),
+        (Provider::OpenAi, "gpt-5.6-sol", "chat"),
+    ] {
+        assert_eq!(chat(provider, model), Some(name), "{provider} {model}");
+    }
+}
+
+#[test]
+fn genai_knows_runs_and_the_time_between_chunks() {
+    let metrics = metrics();
+    metrics.receive(&Fact::ContentChunks(ContentChunks {
+        provider: Provider::Anthropic,
+        operation: Operation::Chat,
+        model: Model::from_wire("m"),
+        gap: Duration::from_millis(500),
+        count: 3,
+    }));
+    metrics.receive(&Fact::RunEnded(Box::new(CascadeRun {
+        agent: AgentName::ClaudeCode,
+        outcome: RunOutcome::Canceled,
+        ..run("c", "m")
+    })));
+    let exposition = metrics.encode(Format::Text).expect("an exposition");
+    let is_there = |line: &str| exposition.lines().any(|shown| shown == line);
+    for line in [
+        r#"gen_ai_client_inference_time_per_output_chunk_seconds_sum{gen_ai_operation_name="chat",gen_ai_provider_name="anthropic",gen_ai_request_model="other"} 0.5"#,
+        r#"gen_ai_client_inference_time_per_output_chunk_seconds_count{gen_ai_operation_name="chat",gen_ai_provider_name="anthropic",gen_ai_request_model="other"} 3"#,
+        r#"gen_ai_invoke_agent_duration_seconds_sum{gen_ai_agent_name="claude-code",error_type="canceled"} 10.0"#,
+        r#"gen_ai_invoke_agent_inference_calls_sum{gen_ai_agent_name="claude-code",error_type="canceled"} 3.0"#,
+    ] {
+        assert!(is_there(line), "{line}\n{exposition}");
+    }
+}
+
+#[test]
 fn genai_leaves_out_what_is_no_inference() {
-    assert_eq!(operation_name(Operation::CountTokens), None);
-    assert!(
-        Operation::ALL
-            .iter()
-            .filter(|operation| operation_name(**operation).is_none())
-            .count()
-            == 1
-    );
+    let named = |operation| operation_name(operation, Provider::OpenAi, &Model::from_wire("m"));
+    let unnamed = Operation::ALL
+        .iter()
+        .copied()
+        .filter(|of| named(*of).is_none());
+    assert_eq!(unnamed.collect::<Vec<_>>(), [Operation::CountTokens]);
     assert_eq!(error_type(Outcome::Ok), None);
     assert_eq!(error_type(Outcome::Truncated), Some("truncated"));
     let metrics = metrics();
@@ -475,7 +518,7 @@ fn genai_labels_follow_the_convention() {
     took(&metrics, rate_limited("m"));
     let count = "gen_ai_client_inference_duration_seconds_count";
     let common = [
-        "gen_ai_operation_name=chat",
+        "gen_ai_operation_name=generate_content",
         "gen_ai_provider_name=gcp.gen_ai",
         "gen_ai_request_model=m",
     ];

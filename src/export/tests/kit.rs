@@ -9,13 +9,14 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::export::text::Format;
 use crate::export::{Config, Metrics};
 use crate::record::{
-    ByteDirection, Call, CallStarted, CascadeRun, ContentChunks, Correlated, Correlation,
-    CorrelationMethod, DisplayName, Disposition, Fact, FollowFailure, Handshake, HandshakeFailure,
-    Host, Id, IpFamily, JoinedIds, LeafResult, LedgerFailure, LedgerRecord, Model, ModelName,
-    Models, ObserverFailure, Operation, Outcome, Provider, ProviderTime, Quality, Quota,
-    QuotaWindow, RateLimit, RateLimitReason, RefuseReason, Reported, RestartReason, RunOutcome,
-    RunStarted, Side, SpanId, StepEnded, StepKind, StepStatus, TimeoutStep, Timing, TlsVersion,
-    TokenKind, TokenUsage, TraceContext, TraceId, UpdateSource, UsageComparison, sample_call,
+    AgentName, ByteDirection, Call, CallStarted, CascadeRun, ContentChunks, Correlated,
+    Correlation, CorrelationMethod, DisplayName, Disposition, Fact, FollowFailure, Handshake,
+    HandshakeFailure, Host, Id, IpFamily, JoinedIds, LeafResult, LedgerFailure, LedgerRecord,
+    Model, ModelName, Models, ObserverFailure, Operation, Outcome, Provider, ProviderTime, Quality,
+    Quota, QuotaWindow, RateLimit, RateLimitReason, RefuseReason, Reported, RestartReason,
+    RunOutcome, RunStarted, Side, SpanId, StepEnded, StepKind, StepStatus, SubagentRun,
+    TimeoutStep, Timing, TlsVersion, TokenKind, TokenUsage, TraceContext, TraceId, UpdateSource,
+    UsageComparison, sample_call,
 };
 use crate::skip;
 
@@ -70,6 +71,7 @@ pub(crate) fn id(text: &str) -> Id {
 /// A run of ten seconds that went well, of three calls and 360 tokens.
 pub(crate) fn run(cascade: &str, model: &str) -> CascadeRun {
     CascadeRun {
+        agent: AgentName::Antigravity,
         cascade: id(cascade),
         trajectory: None,
         model: Model::from_wire(model),
@@ -155,6 +157,7 @@ pub(crate) fn every_fact() -> Vec<Fact> {
         Fact::CascadeUpdated(UpdateSource::AgentState),
         Fact::ContentChunks(ContentChunks {
             provider,
+            operation: Operation::Chat,
             model: Model::from_wire("m"),
             gap: ms(3),
             count: 2,
@@ -221,6 +224,15 @@ pub(crate) fn every_fact() -> Vec<Fact> {
         Fact::RunEnded(Box::new(CascadeRun {
             trace: Some(sampled(1, 3)),
             ..run("c", "m")
+        })),
+        Fact::SubagentEnded(Box::new(SubagentRun {
+            subagent: id("s"),
+            kind: Some(id("Explore")),
+            run: CascadeRun {
+                agent: AgentName::ClaudeCode,
+                trace: Some(sampled(1, 4)),
+                ..run("c", "m")
+            },
         })),
         Fact::StepEnded(StepEnded {
             cascade: id("c"),

@@ -11,7 +11,7 @@ use super::groups::{ListedGroup, list_models};
 use super::report::{Group, by_model};
 use super::usage::Usage;
 use crate::ledger::memory::call::CallRecord;
-use crate::ledger::memory::conversation::{Conversation, Rank, Run};
+use crate::ledger::memory::conversation::{Conversation, Rank, Run, SubagentSums};
 use crate::ledger::memory::models::Names;
 use crate::ledger::memory::store::Store;
 use crate::ledger::memory::substitutions::Substitutions;
@@ -132,12 +132,34 @@ pub struct CascadeDetails {
     pub by_model: Vec<ListedGroup>,
     /// The same under the keys of [`super::report::UsageReport::models`].
     pub models: BTreeMap<String, Group>,
+    /// The calls of its subagents, the one with the most tokens first. They are in the other
+    /// figures, too.
+    pub subagents: Vec<SubagentUsage>,
     /// Ended steps by kind and end.
     pub steps: BTreeMap<StepKind, BTreeMap<StepStatus, u64>>,
     /// The newest of the runs that have ended, the last one first.
     pub runs: Vec<Run>,
     /// The newest calls, the last one first.
     pub calls: Vec<CallRecord>,
+}
+
+/// The calls of one subagent of a conversation.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SubagentUsage {
+    /// Its id.
+    pub subagent: Id,
+    /// The subagent that has started it; absent where the main agent has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent_subagent: Option<Id>,
+    /// What kind it is, in the agent's own word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subagent_kind: Option<Id>,
+    /// The model that most tokens went to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<Model>,
+    /// The calls.
+    #[serde(flatten)]
+    pub usage: Usage,
 }
 
 impl CascadePage {
@@ -206,11 +228,25 @@ impl CascadeDetails {
             cascade: Cascade::new(id, conversation, names),
             by_model: list_models(&models),
             models,
+            subagents: list_subagents(conversation),
             steps,
             runs: conversation.runs.iter().rev().cloned().collect(),
             calls: store.calls_of(conversation).cloned().collect(),
         })
     }
+}
+
+fn list_subagents(conversation: &Conversation) -> Vec<SubagentUsage> {
+    let usage = |(id, found): (&Id, &SubagentSums)| SubagentUsage {
+        subagent: id.clone(),
+        parent_subagent: found.parent.clone(),
+        subagent_kind: found.kind.clone(),
+        model: found.sums.main().map(|served| served.model.clone()),
+        usage: Usage::from(&found.sums.total()),
+    };
+    let mut subagents: Vec<_> = conversation.subagents.iter().map(usage).collect();
+    subagents.sort_by_key(|found| std::cmp::Reverse(found.usage.total_tokens));
+    subagents
 }
 
 impl Conversation {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::page::{Place, spent};
-use super::report::{CascadeGroup, Group, UsageReport};
+use super::report::{CascadeGroup, Group, SubagentGroup, UsageReport};
 use super::usage::Usage;
 use crate::ledger::file::grouping::{By, Period};
 use crate::ledger::memory::thread::Thread;
@@ -80,6 +80,26 @@ pub enum Of {
         /// Its name.
         provider: Provider,
     },
+    /// A subagent, or calls that none is known to have made.
+    Subagent {
+        /// Which of them.
+        kind: SubagentKind,
+        /// The conversation's id.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cascade: Option<Id>,
+        /// The subagent's id.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        subagent: Option<Id>,
+        /// The subagent that has started it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        parent_subagent: Option<Id>,
+        /// What kind it is, in the agent's own word.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        subagent_kind: Option<Id>,
+        /// The model that most tokens went to.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        model: Option<Model>,
+    },
 }
 
 label! {
@@ -96,6 +116,16 @@ label! {
     }
 }
 
+label! {
+    /// What the calls of a group have in common, where groups are subagents.
+    pub enum SubagentKind {
+        /// No subagent is known to have made them.
+        None => "none",
+        /// One subagent has made them.
+        Subagent => "subagent",
+    }
+}
+
 impl UsageReport {
     /// The groups that the maps of the report hold, in the order of pages.
     pub(in crate::ledger) fn list(&self, by: By) -> Vec<ListedGroup> {
@@ -106,6 +136,7 @@ impl UsageReport {
             By::Model => return self.models.as_ref().map(list_models).unwrap_or_default(),
             By::Operation => self.operations.iter().flatten().map(of_operation).collect(),
             By::Provider => self.providers.iter().flatten().map(of_provider).collect(),
+            By::Subagent => self.subagents.iter().flatten().map(of_subagent).collect(),
         };
         in_order(&mut groups);
         groups
@@ -181,6 +212,25 @@ fn of_provider((provider, usage): (&Provider, &Usage)) -> ListedGroup {
         spent(provider.as_str(), usage),
         usage,
     )
+}
+
+fn of_subagent((key, group): (&String, &SubagentGroup)) -> ListedGroup {
+    let (cascade, subagent) = group.id.clone().unzip();
+    let of = Of::Subagent {
+        kind: match group.id {
+            Some(_) => SubagentKind::Subagent,
+            None => SubagentKind::None,
+        },
+        cascade,
+        subagent,
+        parent_subagent: group.parent_subagent.clone(),
+        subagent_kind: group.subagent_kind.clone(),
+        model: group.model.clone(),
+    };
+    ListedGroup {
+        display_name: group.display_name.clone(),
+        ..listed(of, spent(key, &group.usage), &group.usage)
+    }
 }
 
 fn listed(of: Of, place: Place, usage: &Usage) -> ListedGroup {

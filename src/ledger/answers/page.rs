@@ -112,6 +112,9 @@ impl UsageReport {
             By::Provider => cut(&mut self.providers, page, |key, usage| {
                 spent(key.as_str(), usage)
             }),
+            By::Subagent => cut(&mut self.subagents, page, |key, group| {
+                spent(key, &group.usage)
+            }),
         };
         self.next_cursor = next.map(|last| UsageCursor { by, last });
         self.groups = Some(self.list(by));

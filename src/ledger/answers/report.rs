@@ -11,11 +11,12 @@ use super::query::UsageQuery;
 use super::usage::Usage;
 use crate::ledger::file::grouping::{By, Period};
 use crate::ledger::file::query::Found;
+use crate::ledger::file::subagents::FoundSubagent;
 use crate::ledger::memory::models::Names;
 use crate::ledger::memory::substitutions::Substitutions;
 use crate::ledger::memory::sums::{ByModel, Served, Sums};
 use crate::ledger::memory::thread::{OTHER, Thread};
-use crate::record::{DisplayName, Model, Operation, Provider};
+use crate::record::{DisplayName, Id, Model, Operation, Provider};
 
 /// A model's group of a report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -47,6 +48,29 @@ pub struct CascadeGroup {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<Model>,
     /// The display name of the model, if the agent has reported one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<DisplayName>,
+    /// The calls.
+    #[serde(flatten)]
+    pub usage: Usage,
+}
+
+/// A subagent's group of a report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SubagentGroup {
+    /// Its conversation and its id; `None` is everything else.
+    #[serde(skip)]
+    pub(in crate::ledger) id: Option<(Id, Id)>,
+    /// The subagent that has started it; absent where the main agent has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent_subagent: Option<Id>,
+    /// What kind it is, in the agent's own word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subagent_kind: Option<Id>,
+    /// The model that most tokens went to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<Model>,
+    /// What people call it, where the agent told it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub display_name: Option<DisplayName>,
     /// The calls.
@@ -92,6 +116,11 @@ pub struct UsageReport {
     /// an id that looks like one of these or holds a `/` is written `cascade/<id>`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cascades: Option<BTreeMap<String, CascadeGroup>>,
+    /// Groups by subagent. The key is the id of its conversation, a space, and its own. Calls that
+    /// no subagent is known to have made stand under `none`: those of main agents, and those whose
+    /// details are not kept any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subagents: Option<BTreeMap<String, SubagentGroup>>,
     /// With groups by conversation: calls whose conversation became known only after their details
     /// had been dropped. They stay where they were counted before.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -110,6 +139,7 @@ impl UsageReport {
             totals: Usage::from(sums),
             groups: None,
             cascades: None,
+            subagents: None,
             correlated_too_late: None,
             next_cursor: None,
             days: None,
@@ -162,6 +192,9 @@ impl Found {
                 );
             }
             By::Provider => report.providers = Some(by_provider(&self.sums)),
+            By::Subagent => {
+                report.subagents = Some(by_subagent(&self.subagents, &self.other, names));
+            }
         }
         report
     }
@@ -178,6 +211,38 @@ impl CascadeGroup {
         }
     }
 }
+
+impl SubagentGroup {
+    fn new(found: Option<&FoundSubagent>, sums: &ByModel, names: &Names) -> Self {
+        let main = sums.main();
+        Self {
+            id: found.map(|found| (found.cascade.clone(), found.subagent.clone())),
+            parent_subagent: found.and_then(|found| found.parent.clone()),
+            subagent_kind: found.and_then(|found| found.kind.clone()),
+            model: main.map(|served| served.model.clone()),
+            display_name: main.and_then(|served| names.of(served)).cloned(),
+            usage: Usage::from(&sums.total()),
+        }
+    }
+}
+
+/// Groups by subagent, and one of all other calls where there are any. No id holds a space.
+fn by_subagent(
+    found: &[FoundSubagent],
+    other: &ByModel,
+    names: &Names,
+) -> BTreeMap<String, SubagentGroup> {
+    let group = |found: &FoundSubagent| {
+        let key = format!("{} {}", found.cascade, found.subagent);
+        (key, SubagentGroup::new(Some(found), &found.sums, names))
+    };
+    let rest =
+        (!other.0.is_empty()).then(|| (NONE.to_owned(), SubagentGroup::new(None, other, names)));
+    found.iter().map(group).chain(rest).collect()
+}
+
+/// The key of calls that no subagent is known to have made.
+const NONE: &str = "none";
 
 /// Groups by conversation; without a thread they are all that are not kept apart. Those without
 /// calls are left out.

@@ -11,7 +11,7 @@ use super::groups::{ListedGroup, Of};
 use super::report::UsageReport;
 use super::usage::Usage;
 use crate::ledger::file::grouping::By;
-use crate::record::{DisplayName, Label, Model, Outcome, TokenKind};
+use crate::record::{DisplayName, Id, Label, Model, Outcome, TokenKind};
 
 impl UsageReport {
     /// The groups of that grouping, in the order of pages.
@@ -51,8 +51,31 @@ fn texts(group: &ListedGroup) -> Vec<&str> {
     match &group.of {
         Of::Cascade { model, .. } => vec![key, model.as_ref().map_or("", Model::as_str), name],
         Of::Model { model, provider } => vec![model.as_str(), provider.as_str(), name],
+        Of::Subagent {
+            cascade,
+            subagent,
+            parent_subagent,
+            subagent_kind,
+            model,
+            ..
+        } => {
+            let subagent = subagent.as_ref().map_or(key, Id::as_str);
+            let model = model.as_ref().map_or("", Model::as_str);
+            vec![
+                subagent,
+                text(cascade),
+                text(parent_subagent),
+                text(subagent_kind),
+                model,
+                name,
+            ]
+        }
         Of::Day { .. } | Of::Hour { .. } | Of::Operation { .. } | Of::Provider { .. } => vec![key],
     }
+}
+
+fn text(id: &Option<Id>) -> &str {
+    id.as_ref().map_or("", Id::as_str)
 }
 
 fn shown(name: Option<&DisplayName>) -> &str {
@@ -64,6 +87,13 @@ fn beside(by: By) -> &'static [&'static str] {
     match by {
         By::Cascade => &["model", "display_name"],
         By::Model => &["provider", "display_name"],
+        By::Subagent => &[
+            "cascade",
+            "parent_subagent",
+            "subagent_kind",
+            "model",
+            "display_name",
+        ],
         By::Day | By::Hour | By::Operation | By::Provider => &[],
     }
 }

@@ -26,6 +26,8 @@ label! {
         Operation => "operation",
         /// One group for each provider.
         Provider => "provider",
+        /// One group for each subagent, and one for what no subagent is known to have called.
+        Subagent => "subagent",
     }
 }
 

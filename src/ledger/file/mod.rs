@@ -20,5 +20,6 @@ pub(super) mod schema;
 mod set_aside;
 mod share;
 pub(super) mod span;
+pub(super) mod subagents;
 mod substitutions;
 pub(super) mod writer;

@@ -12,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 use super::columns::{FIGURE_COUNT, FIGURES, FIGURES_OF_A_CALL, TOTALS};
 use super::grouping::{By, Period, Zone};
 use super::span::Span;
+use super::subagents::{FoundSubagent, subagents};
 use super::substitutions;
 use crate::ledger::memory::figures::Figures;
 use crate::ledger::memory::substitutions::Substitutions;
@@ -26,7 +27,8 @@ pub(in crate::ledger) struct Found {
     pub(in crate::ledger) operations: BTreeMap<Operation, Sums>,
     pub(in crate::ledger) periods: BTreeMap<Period, Sums>,
     pub(in crate::ledger) threads: Vec<FoundThread>,
-    /// Of conversations that are not kept apart.
+    pub(in crate::ledger) subagents: Vec<FoundSubagent>,
+    /// Of conversations that are not kept apart, or of calls that no subagent is known to have made.
     pub(in crate::ledger) other: ByModel,
     /// With groups by model.
     pub(in crate::ledger) substitutions: Substitutions,
@@ -102,6 +104,14 @@ pub(in crate::ledger) fn find(
             found.threads = threads(connection, span, models)?;
             found.other = found.sums.clone();
             for (served, sums) in found.threads.iter().flat_map(|thread| thread.sums.iter()) {
+                found.other.take_away(served, sums);
+            }
+        }
+        By::Subagent => {
+            found.sums = by_model(connection, span, models)?;
+            found.subagents = subagents(connection, span, models)?;
+            found.other = found.sums.clone();
+            for (served, sums) in found.subagents.iter().flat_map(|found| found.sums.iter()) {
                 found.other.take_away(served, sums);
             }
         }
@@ -215,7 +225,11 @@ pub(super) fn bounds(span: &Span) -> [i64; 6] {
     [slots.0, slots.1, head.0, head.1, tail.0, tail.1]
 }
 
-fn served(row: &Row<'_>, column: usize, models: &Models) -> rusqlite::Result<Option<Served>> {
+pub(super) fn served(
+    row: &Row<'_>,
+    column: usize,
+    models: &Models,
+) -> rusqlite::Result<Option<Served>> {
     let model = models.label(&Model::from_wire(row.get_ref(column + 1)?.as_str()?));
     Ok(label(row, column)?.map(|provider| Served { model, provider }))
 }
@@ -226,7 +240,7 @@ fn label<L: Label>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<L>> 
 
 /// Outcome, quality, calls and tokens from this column on; `None` for a label that a later version
 /// has written.
-fn sums(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Sums>> {
+pub(super) fn sums(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Sums>> {
     let Some((outcome, quality)) = label(row, column)?.zip(label(row, column + 1)?) else {
         return Ok(None);
     };

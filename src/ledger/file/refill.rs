@@ -14,8 +14,10 @@ use serde_json::json;
 use super::columns::{TOKENS, count};
 use super::query;
 use super::span::Span;
+use super::subagents::{FoundSubagent, subagents};
 use super::writer::Boot;
 use crate::ledger::memory::call::CallRecord;
+use crate::ledger::memory::conversation::SubagentSums;
 use crate::ledger::memory::store::{Limits, Store};
 use crate::ledger::memory::sums::{ByModel, Served};
 use crate::ledger::memory::thread::Thread;
@@ -29,6 +31,7 @@ pub(in crate::ledger) struct Past {
     runs: Vec<(CascadeRun, u64)>,
     /// The newest first.
     calls: Vec<Call>,
+    subagents: Vec<FoundSubagent>,
 }
 
 struct Conversation {
@@ -59,6 +62,7 @@ impl Past {
             conversations,
             runs,
             calls: calls(connection, limits, models)?,
+            subagents: subagents(connection, &everything(), models)?,
         })
     }
 
@@ -91,6 +95,16 @@ impl Past {
         {
             store.put_back_call(number, cascade, served, record);
         }
+        for found in self.subagents {
+            let FoundSubagent {
+                cascade,
+                subagent,
+                parent,
+                kind,
+                sums,
+            } = found;
+            store.put_back_subagent(&cascade, subagent, SubagentSums { parent, kind, sums });
+        }
     }
 
     /// When the first of the calls began that are here of each conversation, and how many they are.
@@ -110,11 +124,14 @@ impl Past {
 }
 
 fn conversations(connection: &Connection, models: &Models) -> rusqlite::Result<Vec<Conversation>> {
-    let everything = Span::new(None, None, i64::MIN);
-    let found = query::threads(connection, &everything, models)?;
+    let found = query::threads(connection, &everything(), models)?;
     let mut conversations: Vec<Conversation> = found.into_iter().filter_map(conversation).collect();
     conversations.sort_by_key(|conversation| conversation.ended);
     Ok(conversations)
+}
+
+fn everything() -> Span {
+    Span::new(None, None, i64::MIN)
 }
 
 /// `None` for calls whose conversation is not known: they are counted among all others.
@@ -153,7 +170,7 @@ fn runs(
     );
     let mut select = connection.prepare(
         "SELECT cascade, trajectory, model, outcome, started_at, duration_us, first_chunk_us, calls, tokens, cost_nano_usd, \
-         ended FROM (SELECT *, row_number() OVER (PARTITION BY cascade ORDER BY id DESC) AS place, \
+         ended, agent FROM (SELECT *, row_number() OVER (PARTITION BY cascade ORDER BY id DESC) AS place, \
          row_number() OVER (PARTITION BY cascade ORDER BY id) AS ended FROM runs \
          WHERE cascade IN (SELECT value FROM json_each(?2))) WHERE place <= ?1 ORDER BY id",
     )?;
@@ -166,10 +183,12 @@ fn runs(
 
 /// `None` for a text that this version does not know.
 fn run(row: &Row<'_>) -> rusqlite::Result<Option<CascadeRun>> {
-    let Some((cascade, outcome)) = id(row, 0)?.zip(label(row, 3)?) else {
+    let labels = label(row, 3)?.zip(label(row, 11)?);
+    let Some((cascade, (outcome, agent))) = id(row, 0)?.zip(labels) else {
         return Ok(None);
     };
     Ok(Some(CascadeRun {
+        agent,
         cascade,
         trajectory: id(row, 1)?,
         model: Model::from_wire(row.get_ref(2)?.as_str()?),
@@ -189,8 +208,8 @@ fn calls(connection: &Connection, limits: &Limits, models: &Models) -> rusqlite:
     let tokens = &*TOKENS;
     let mut select = connection.prepare(&format!(
         "SELECT id, cascade, provider, operation, model, counted_as, served_model, outcome, status, quality, method, \
-         started_at, duration_us, first_chunk_us, cost_nano_usd, trajectory, execution, step, request, cost_source, {tokens} \
-         FROM calls ORDER BY ended_at DESC, id DESC LIMIT ?1"
+         started_at, duration_us, first_chunk_us, cost_nano_usd, trajectory, execution, step, request, cost_source, subagent, \
+         parent_subagent, subagent_kind, {tokens} FROM calls ORDER BY ended_at DESC, id DESC LIMIT ?1"
     ))?;
     let calls = select.query_map([places(limits.calls)], |row| call(row, boot, models))?;
     calls.filter_map(Result::transpose).collect()
@@ -223,7 +242,7 @@ fn call(row: &Row<'_>, boot: i64, models: &Models) -> rusqlite::Result<Option<Ca
         .get::<_, Option<String>>(5)?
         .map_or_else(|| model.clone(), |text| Model::from_wire(&text));
     let seconds = |micros: u64| Duration::from_micros(micros).as_secs_f64();
-    let tokens = tokens(row, 20)?;
+    let tokens = tokens(row, 23)?;
     let record = CallRecord {
         number: u64::try_from(number & 0xffff_ffff).unwrap_or_default(),
         started_at: Timestamp::from_millisecond(row.get(11)?).unwrap_or_default(),
@@ -249,6 +268,9 @@ fn call(row: &Row<'_>, boot: i64, models: &Models) -> rusqlite::Result<Option<Ca
         execution: id(row, 16)?,
         step: id(row, 17)?,
         request: id(row, 18)?,
+        subagent: id(row, 20)?,
+        parent_subagent: id(row, 21)?,
+        subagent_kind: id(row, 22)?,
     };
     let served = Served {
         model: models.label(&counted_as),

@@ -220,6 +220,9 @@ impl<'a> Rows<'a> {
                 text(ids.step.as_ref()),
                 text(ids.request.as_ref()),
                 text(ids.response.as_ref()),
+                text(ids.subagent.as_ref()),
+                text(ids.parent_subagent.as_ref()),
+                text(ids.subagent_kind.as_ref()),
                 call.cost.map(|_| call.cost_source().as_str()),
                 substituted_by,
             ],
@@ -250,7 +253,7 @@ impl<'a> Rows<'a> {
     fn run(&self, run: &CascadeRun) -> rusqlite::Result<()> {
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO runs (cascade, trajectory, model, outcome, started_at, duration_us, first_chunk_us, calls, tokens, \
-             cost_nano_usd) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+             cost_nano_usd, agent) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )?;
         insert.execute(params![
             run.cascade.as_str(),
@@ -263,6 +266,7 @@ impl<'a> Rows<'a> {
             kept(run.calls),
             kept(run.tokens),
             run.cost.map(kept_cost),
+            run.agent.as_str(),
         ])?;
         Ok(())
     }
@@ -334,14 +338,14 @@ static FIND_SHARE: LazyLock<String> =
     LazyLock::new(|| format!("SELECT {} FROM calls WHERE id = ?1", Share::columns()));
 
 static INSERT_CALL: LazyLock<String> = LazyLock::new(|| {
-    let places: Vec<String> = (1..=27 + TokenKind::ALL.len())
+    let places: Vec<String> = (1..=30 + TokenKind::ALL.len())
         .map(|place| format!("?{place}"))
         .collect();
     format!(
         "INSERT OR IGNORE INTO calls (id, started_at, ended_at, duration_us, first_chunk_us, provider, host, \
          operation, model, counted_as, served_model, outcome, rate_limit, status, streamed, finish_reason, quality, \
          cost_nano_usd, cascade, method, trajectory, execution, step, request, response, \
-         cost_source, substituted_by, {}) VALUES ({})",
+         subagent, parent_subagent, subagent_kind, cost_source, substituted_by, {}) VALUES ({})",
         *TOKENS,
         places.join(", ")
     )

@@ -9,7 +9,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::open::OpenError;
 
 /// The migrations; the version of a file (`PRAGMA user_version`) is how many it has had.
-pub(in crate::ledger) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4];
+pub(in crate::ledger) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5];
 
 /// Marks the file as a ledger of ours (`PRAGMA application_id`): "GrvM".
 pub(super) const APPLICATION_ID: i32 = 0x4772_764d;
@@ -267,4 +267,14 @@ CREATE TABLE substitution_slots (
     calls INTEGER NOT NULL,
     PRIMARY KEY (slot, provider, model, served_model)
 ) STRICT, WITHOUT ROWID;
+";
+
+/// Subagents: calls say which one has made them, and runs which agent's they are. What earlier
+/// versions have seen of runs were Antigravity's.
+const V5: &str = "
+ALTER TABLE calls ADD COLUMN subagent TEXT;
+ALTER TABLE calls ADD COLUMN parent_subagent TEXT;
+ALTER TABLE calls ADD COLUMN subagent_kind TEXT;
+CREATE INDEX calls_by_subagent ON calls (ended_at) WHERE subagent IS NOT NULL;
+ALTER TABLE runs ADD COLUMN agent TEXT NOT NULL DEFAULT 'antigravity';
 ";

@@ -46,6 +46,11 @@ impl Span {
         }
     }
 
+    /// All of it.
+    pub(super) fn whole(&self) -> Range {
+        (self.head.0, self.tail.1)
+    }
+
     /// Where the answer begins, if it does not begin with the ledger.
     pub(in crate::ledger) fn since(&self) -> Option<Timestamp> {
         (self.head.0 > FIRST)

@@ -65,6 +65,15 @@ pub struct CallRecord {
     /// The agent's own id of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<Id>,
+    /// The subagent that made it; absent where the main agent did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subagent: Option<Id>,
+    /// The subagent that has started that one; absent where the main agent has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent_subagent: Option<Id>,
+    /// What kind of subagent it is, in the agent's own word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subagent_kind: Option<Id>,
 }
 
 impl CallRecord {
@@ -112,6 +121,9 @@ impl From<&Call> for CallRecord {
             execution: ids.execution.clone(),
             step: ids.step.clone(),
             request: ids.request.clone(),
+            subagent: ids.subagent.clone(),
+            parent_subagent: ids.parent_subagent.clone(),
+            subagent_kind: ids.subagent_kind.clone(),
         }
     }
 }

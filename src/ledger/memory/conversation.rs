@@ -5,13 +5,17 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::call::CallRecord;
 use super::sums::ByModel;
+use super::sums::Served;
 use super::time::{after, time};
-use crate::record::{CascadeRun, Model, RunOutcome, StepKind, StepStatus};
+use crate::record::{AgentName, CascadeRun, Id, Model, RunOutcome, StepKind, StepStatus};
 
 /// A run that has ended.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Run {
+    /// The agent whose run it was.
+    pub agent: AgentName,
     /// When it began.
     pub started_at: Timestamp,
     /// The user's message to fully idle.
@@ -32,6 +36,7 @@ pub struct Run {
 impl From<&CascadeRun> for Run {
     fn from(run: &CascadeRun) -> Self {
         Self {
+            agent: run.agent,
             started_at: time(run.started_at),
             duration_seconds: run.duration.as_secs_f64(),
             time_to_first_chunk_seconds: run.time_to_first_chunk.map(|first| first.as_secs_f64()),
@@ -51,6 +56,16 @@ pub(in crate::ledger) struct Rank {
     pub(in crate::ledger) number: u64,
 }
 
+/// What is kept of one subagent of a conversation.
+#[derive(Debug, Default)]
+pub(in crate::ledger) struct SubagentSums {
+    /// The subagent that has started it; `None` where the main agent has.
+    pub(in crate::ledger) parent: Option<Id>,
+    /// What kind it is, in the agent's own word.
+    pub(in crate::ledger) kind: Option<Id>,
+    pub(in crate::ledger) sums: ByModel,
+}
+
 /// What is kept of a conversation, or of calls that may become part of one.
 #[derive(Debug)]
 pub(in crate::ledger) struct Conversation {
@@ -65,6 +80,8 @@ pub(in crate::ledger) struct Conversation {
     pub(in crate::ledger) steps: BTreeMap<(StepKind, StepStatus), u64>,
     /// Of all its calls, kept or not.
     pub(in crate::ledger) sums: ByModel,
+    /// Of the calls of its subagents, which are in the sums, too.
+    pub(in crate::ledger) subagents: BTreeMap<Id, SubagentSums>,
     /// The numbers of the calls that are kept; those of earlier processes are negative.
     pub(in crate::ledger) calls: BTreeSet<i64>,
 }
@@ -83,8 +100,42 @@ impl Conversation {
             runs: VecDeque::new(),
             steps: BTreeMap::new(),
             sums: ByModel::default(),
+            subagents: BTreeMap::new(),
             calls: BTreeSet::new(),
         }
+    }
+
+    /// Counts a call.
+    pub(super) fn add(&mut self, served: &Served, call: &CallRecord) {
+        let sums = call.sums();
+        self.sums.add(served, &sums);
+        let Some(subagent) = self.subagent(call.subagent.as_ref()) else {
+            return;
+        };
+        subagent.sums.add(served, &sums);
+        subagent.parent = subagent.parent.take().or(call.parent_subagent.clone());
+        subagent.kind = subagent.kind.take().or(call.subagent_kind.clone());
+    }
+
+    /// Takes away a call that was counted before.
+    pub(super) fn take_away(&mut self, served: &Served, call: &CallRecord) {
+        let sums = call.sums();
+        self.sums.take_away(served, &sums);
+        if let Some(id) = &call.subagent
+            && let Some(subagent) = self.subagents.get_mut(id)
+        {
+            subagent.sums.take_away(served, &sums);
+            if subagent.sums.0.is_empty() {
+                self.subagents.remove(id);
+            }
+        }
+    }
+
+    /// The sums of a subagent; `None` where there is no room for another one.
+    fn subagent(&mut self, id: Option<&Id>) -> Option<&mut SubagentSums> {
+        let id = id?;
+        let has_room = self.subagents.len() < MAX_SUBAGENTS || self.subagents.contains_key(id);
+        has_room.then(|| self.subagents.entry(id.clone()).or_default())
     }
 
     /// Something happened in it. Facts need not come in the order of their times.
@@ -111,6 +162,10 @@ impl Conversation {
             && self.steps.is_empty()
     }
 }
+
+/// Most subagents of a conversation whose sums are kept apart, some 300 bytes each; a handful is
+/// usual.
+pub(super) const MAX_SUBAGENTS: usize = 256;
 
 /// When the run ended.
 pub(super) fn end_of(run: &CascadeRun) -> Timestamp {

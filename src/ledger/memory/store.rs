@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use jiff::Timestamp;
 
 use super::call::CallRecord;
-use super::conversation::{Conversation, Rank, end_of};
+use super::conversation::{Conversation, MAX_SUBAGENTS, Rank, SubagentSums, end_of};
 use super::sums::{ByModel, Served};
 use super::thread::Thread;
 use super::time::time;
@@ -96,7 +96,7 @@ impl Store {
         self.forget(number);
         let thread = Thread::new(cascade, record.trajectory.as_ref());
         let conversation = self.touch(&thread, record.started_at, record.ended_at());
-        conversation.sums.add(&served, &record.sums());
+        conversation.add(&served, &record);
         conversation.calls.insert(number);
         self.calls.insert(
             number,
@@ -197,6 +197,20 @@ impl Store {
                 record,
             },
         );
+    }
+
+    /// Puts back what a subagent has called, which the sums of its conversation count already.
+    pub(in crate::ledger) fn put_back_subagent(
+        &mut self,
+        cascade: &Id,
+        subagent: Id,
+        sums: SubagentSums,
+    ) {
+        if let Some(conversation) = self.threads.get_mut(&Thread::Cascade(cascade.clone()))
+            && conversation.subagents.len() < MAX_SUBAGENTS
+        {
+            conversation.subagents.insert(subagent, sums);
+        }
     }
 
     pub(in crate::ledger) fn limits(&self) -> Limits {
@@ -311,9 +325,7 @@ impl Store {
     fn take_out(&mut self, number: i64) -> Option<StoredCall> {
         let kept = self.forget(number)?;
         let conversation = self.threads.get_mut(&kept.thread)?;
-        conversation
-            .sums
-            .take_away(&kept.served, &kept.record.sums());
+        conversation.take_away(&kept.served, &kept.record);
         if conversation.is_empty() {
             self.by_activity.remove(&conversation.rank);
             self.threads.remove(&kept.thread);

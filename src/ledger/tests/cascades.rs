@@ -369,7 +369,7 @@ fn the_json_has_the_shape_of_the_contract() {
         "usage_quality": {"exact": 1, "partial": 0, "unknown": 0}, "outcomes": {"ok": 1},
     });
     let run = json!({
-        "started_at": "1970-01-01T00:00:01Z", "duration_seconds": 10.0, "time_to_first_chunk_seconds": 2.5,
+        "agent": "antigravity", "started_at": "1970-01-01T00:00:01Z", "duration_seconds": 10.0, "time_to_first_chunk_seconds": 2.5,
         "outcome": "ok", "model": "m", "calls": 2, "total_tokens": 126,
     });
     let mut expected = json!({
@@ -388,6 +388,7 @@ fn the_json_has_the_shape_of_the_contract() {
     expected["models"] = json!({"m": model});
     model["model"] = json!("m");
     expected["by_model"] = json!([model]);
+    expected["subagents"] = json!([]);
     expected["steps"] = json!({"planner_response": {"done": 2}, "run_command": {"error": 1}});
     expected["runs"] = json!([run]);
     expected["calls"] = json!([{

@@ -12,8 +12,8 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::kit::{
-    at, call, correlated, ended, id, named, numbered, of_cascade, of_trajectory, run_ended, step,
-    take,
+    at, call, correlated, ended, id, named, numbered, of_cascade, of_subagent, of_trajectory,
+    run_ended, step, take,
 };
 use crate::ledger::answers::report::by_thread;
 use crate::ledger::file::open::{OpenError, Place, open_in_memory, open_own};
@@ -650,7 +650,7 @@ fn no_row_knows_more_than_the_record() {
     );
     close(&ledger);
     let expected = "4294967296 0 1500 1500000 - gcp.gemini api.example.com chat m - - ok - 200 1 - exact 1 2 4 8 16 32 - c \
-                    request_id - - - - - - - -";
+                    request_id - - - - - - - - - - -";
     assert_eq!(stage.rows("SELECT * FROM calls"), [expected]);
     assert_eq!(stage.rows("SELECT count(*) FROM usage_days"), ["1"]);
     let _ = id("c");
@@ -1112,4 +1112,56 @@ fn what_cannot_be_written_before_the_end_is_counted() {
         stage.rows("SELECT coalesce(sum(calls), 0) FROM usage_slots"),
         [stored.to_string()]
     );
+}
+
+#[test]
+fn subagents_have_sums_of_their_own_which_a_restart_keeps() {
+    let stage = Stage::new();
+    let (ledger, _) = stage.start();
+    let of_c = |call| ended(of_cascade("c", call));
+    take(
+        &ledger,
+        [
+            of_c(numbered(1)),
+            of_c(of_subagent("a", None, numbered(2))),
+            of_c(of_subagent("b", Some("a"), numbered(3))),
+            of_c(of_subagent("b", Some("a"), numbered(4))),
+            ended(of_cascade("d", of_subagent("b", None, numbered(5)))),
+        ],
+    );
+    let shown = |ledger: &Ledger| {
+        let details = ledger.cascade(&id("c")).unwrap();
+        assert_eq!(details.cascade.usage.calls, 4, "those of subagents, too");
+        let subagents: Vec<_> = details
+            .subagents
+            .iter()
+            .map(|found| {
+                let parent = found.parent_subagent.as_ref().map(ToString::to_string);
+                let kind = found.subagent_kind.as_ref().map(ToString::to_string);
+                assert_eq!(kind.as_deref(), Some("Explore"));
+                (found.subagent.to_string(), parent, found.usage.calls)
+            })
+            .collect();
+        assert_eq!(
+            subagents,
+            [
+                ("b".to_owned(), Some("a".to_owned()), 2),
+                ("a".to_owned(), None, 1)
+            ]
+        );
+        let by = |number: usize| {
+            let call = &details.calls[number];
+            call.subagent.as_ref().map(ToString::to_string)
+        };
+        assert_eq!([by(0), by(3)], [Some("b".to_owned()), None]);
+    };
+    shown(&ledger);
+    // A call that turns out to belong elsewhere takes its share with it.
+    take(&ledger, [correlated(5, Some("e"))]);
+    assert_eq!(ledger.cascade(&id("d")), None);
+    assert_eq!(ledger.cascade(&id("e")).unwrap().subagents.len(), 1);
+    close(&ledger);
+    drop(ledger);
+    let (ledger, _) = stage.start();
+    shown(&ledger);
 }

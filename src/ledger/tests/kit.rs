@@ -9,9 +9,9 @@ use crate::ledger::{
     By, CascadePage, CascadesQuery, Cursor, Ledger, Limits, State, UsageQuery, UsageReport,
 };
 use crate::record::{
-    Call, CallIds, CascadeRun, Correlated, Correlation, CorrelationMethod, Cost, DisplayName, Fact,
-    Host, Id, Model, ModelName, Models, Provider, Quality, RunOutcome, RunStarted, StepEnded,
-    StepKind, StepStatus, Timing, TokenKind, TokenUsage, sample_call,
+    AgentName, Call, CallIds, CascadeRun, Correlated, Correlation, CorrelationMethod, Cost,
+    DisplayName, Fact, Host, Id, Model, ModelName, Models, Provider, Quality, RunOutcome,
+    RunStarted, StepEnded, StepKind, StepStatus, Timing, TokenKind, TokenUsage, sample_call,
 };
 
 pub(super) const START: Timestamp = Timestamp::UNIX_EPOCH;
@@ -81,6 +81,19 @@ pub(super) fn of_cascade(cascade: &str, call: Call) -> Call {
     }
 }
 
+/// A call that a subagent made, which the main agent or another subagent has started.
+pub(super) fn of_subagent(subagent: &str, parent: Option<&str>, call: Call) -> Call {
+    Call {
+        ids: CallIds {
+            subagent: Some(id(subagent)),
+            parent_subagent: parent.map(id),
+            subagent_kind: Some(id("Explore")),
+            ..CallIds::default()
+        },
+        ..call
+    }
+}
+
 pub(super) fn of_trajectory(trajectory: &str, call: Call) -> Call {
     Call {
         ids: CallIds {
@@ -122,6 +135,7 @@ pub(super) fn run_started(cascade: &str, second: u64) -> Fact {
 /// A run of ten seconds that began in that second.
 pub(super) fn run_ended(cascade: &str, second: u64) -> Fact {
     Fact::RunEnded(Box::new(CascadeRun {
+        agent: AgentName::Antigravity,
         cascade: id(cascade),
         trajectory: None,
         model: Model::from_wire("m"),

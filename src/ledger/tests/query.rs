@@ -9,7 +9,9 @@ use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::kit::{START, call, correlated, ended, ledger, now, of_cascade, of_trajectory, take};
+use super::kit::{
+    START, call, correlated, ended, ledger, now, of_cascade, of_subagent, of_trajectory, take,
+};
 use crate::ledger::{By, Ledger, Page, UsageQuery};
 use crate::record::{Call, Fact, Label as _, Operation, Outcome, Provider, Timing};
 
@@ -45,6 +47,7 @@ fn ask(ledger: &Ledger, query: &UsageQuery) -> (BTreeMap<String, (u64, u64)>, (u
         By::Model => "models",
         By::Operation => "operations",
         By::Provider => "providers",
+        By::Subagent => "subagents",
     };
     let figures = |group: &Value| {
         (
@@ -234,6 +237,10 @@ fn keys(call: &Call, cascade: Option<&str>, by: By, zone: &TimeZone) -> String {
         By::Model => call.model.to_string(),
         By::Operation => call.operation.to_string(),
         By::Provider => call.provider.to_string(),
+        By::Subagent => match (cascade, &call.ids.subagent) {
+            (Some(cascade), Some(subagent)) => format!("{cascade} {subagent}"),
+            _ => "none".to_owned(),
+        },
     }
 }
 
@@ -255,6 +262,7 @@ proptest! {
             let (call, mut cascade) = match thread {
                 0 => (bare, None),
                 1 => (of_trajectory("t", bare), None),
+                2 => (of_subagent("s", None, of_cascade("c2", bare)), Some("c2".to_owned())),
                 named => (of_cascade(&format!("c{named}"), bare), Some(format!("c{named}"))),
             };
             take(&ledger, [ended(call.clone())]);
@@ -265,7 +273,7 @@ proptest! {
             calls.push((call, cascade));
         }
         let tz = zone.parse::<crate::ledger::Zone>().unwrap().0;
-        for by in [By::Cascade, By::Day, By::Hour, By::Model, By::Operation, By::Provider] {
+        for by in [By::Cascade, By::Day, By::Hour, By::Model, By::Operation, By::Provider, By::Subagent] {
             for (since, length) in spans.iter().copied().chain([(1, i64::from(i32::MAX))]) {
                 let (groups, totals) = ask(&ledger, &asked(by, Some((since, since + length)), zone));
                 let mut expected: BTreeMap<String, (u64, u64)> = BTreeMap::new();

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use super::kit::House;
 use crate::export::tests::kit::{call, every_fact, id, named, quota, run};
-use crate::ledger::CascadeKind;
+use crate::ledger::{CascadeKind, SubagentKind};
 use crate::record::{
-    Call, Correlation, CorrelationMethod, Fact, Label, Operation, Outcome, Provider, Quality,
-    QuotaWindow, Record as _, RunOutcome, RunStarted, TokenKind,
+    AgentName, Call, Correlation, CorrelationMethod, Fact, Label, Operation, Outcome, Provider,
+    Quality, QuotaWindow, Record as _, RunOutcome, RunStarted, TokenKind,
 };
 use crate::web::openapi::OPENAPI;
 use crate::web::path_of;
@@ -161,6 +161,11 @@ async fn the_description_is_true_of_what_is_answered() {
         house.facts.record(fact);
     }
     house.took(of_cascade("c", 7));
+    let mut by_subagent = of_cascade("c", 8);
+    by_subagent.ids.subagent = Some(id("s"));
+    by_subagent.ids.parent_subagent = Some(id("p"));
+    by_subagent.ids.subagent_kind = Some(id("Explore"));
+    house.took(by_subagent);
     running(&house, "c");
     house.facts.record(Fact::Quota(quota("m", 0.5)));
     for (path, schema) in [
@@ -173,6 +178,7 @@ async fn the_description_is_true_of_what_is_answered() {
         ("/v1/usage?by=model", "UsageReport"),
         ("/v1/usage?by=operation", "UsageReport"),
         ("/v1/usage?by=provider", "UsageReport"),
+        ("/v1/usage?by=subagent", "UsageReport"),
         ("/v1/cascades/nope", "Error"),
     ] {
         let answer = house.get(path).await.json();
@@ -199,8 +205,9 @@ async fn the_description_is_true_of_what_is_answered() {
     };
     assert_eq!(
         named("ListedGroup/allOf/1/properties/kind/enum"),
-        texts::<CascadeKind>()
+        &texts::<CascadeKind>() | &texts::<SubagentKind>()
     );
+    assert_eq!(named("Run/properties/agent/enum"), texts::<AgentName>());
     assert_eq!(named("Run/properties/outcome/enum"), texts::<RunOutcome>());
     assert_eq!(
         named("Quota/properties/window/enum"),

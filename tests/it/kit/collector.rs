@@ -156,6 +156,14 @@ pub fn fraction(span: &Span, attribute: &str) -> Option<f64> {
     Some(*number)
 }
 
+/// The value of an attribute that is a text.
+pub fn text<'a>(span: &'a Span, attribute: &str) -> Option<&'a str> {
+    let Value::StringValue(text) = value(span, attribute)? else {
+        return None;
+    };
+    Some(text)
+}
+
 fn value<'a>(span: &'a Span, attribute: &str) -> Option<&'a Value> {
     span.attributes
         .iter()

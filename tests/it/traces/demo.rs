@@ -19,6 +19,8 @@ pub async fn demo(run_for: &str, collector: SocketAddr, protocol: &[&str]) {
     command.args([
         "demo",
         "--no-redirect",
+        "--speed",
+        "20",
         "--for",
         run_for,
         "--web.listen",

@@ -3,9 +3,10 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gravimeter::record::{
-    Call, CallIds, CascadeRun, ConnectionSetup, Correlation, CorrelationMethod, Fact, Handshake,
-    Host, Id, ModalitySplits, Model, Operation, Outcome, Phase, Provider, Quality, Reported,
-    RunOutcome, Side, SpanId, Timing, TlsVersion, TokenKind, TokenUsage, TraceContext, TraceId,
+    AgentName, Call, CallIds, CascadeRun, ConnectionSetup, Correlation, CorrelationMethod, Fact,
+    Handshake, Host, Id, ModalitySplits, Model, Operation, Outcome, Phase, Provider, Quality,
+    Reported, RunOutcome, Side, SpanId, Timing, TlsVersion, TokenKind, TokenUsage, TraceContext,
+    TraceId, Turn,
 };
 
 pub const TRACE: u128 = 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736;
@@ -38,6 +39,7 @@ pub fn call(number: u64, trace: Option<TraceContext>) -> Call {
         operation: Operation::Chat,
         model: Model::from_wire("gemini-3-pro"),
         counted_as: None,
+        reasoning_level: None,
         served_model: Some(Model::from_wire("gemini-3-pro-002")),
         is_substituted: false,
         outcome: Outcome::Ok,
@@ -67,6 +69,7 @@ pub fn call(number: u64, trace: Option<TraceContext>) -> Call {
             cascade: Some(id("c-1")),
             method: CorrelationMethod::RequestId,
         },
+        turn: Turn::default(),
         port: 443,
         parent: None,
         trace,
@@ -106,6 +109,7 @@ pub fn first_call(number: u64, trace: Option<TraceContext>) -> Call {
 
 pub fn run(trace: TraceContext) -> CascadeRun {
     CascadeRun {
+        agent: AgentName::Antigravity,
         cascade: id("c-1"),
         trajectory: None,
         model: Model::from_wire("gemini-3-pro"),

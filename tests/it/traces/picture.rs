@@ -371,7 +371,7 @@ async fn a_picture_has_a_row_for_each_span() {
     assert_eq!(svg.matches("class=\"name\"").count(), 9);
     for (part, times) in [
         (">tcp connect</text>", 2),
-        (">chat gemini-3-pro</text>", 1),
+        (">generate_content gemini-3-pro</text>", 1),
         (">1.50 s <", 2),
         ("truncated", 1),
     ] {
@@ -394,7 +394,7 @@ fn the_picture_of_the_documentation_is_of_today() {
     );
     let names = [
         "invoke_agent antigravity",
-        "chat gemini-",
+        "generate_content gemini-",
         "tcp connect",
         "tls handshake upstream",
         "tls handshake agent",

@@ -228,7 +228,7 @@ async fn arrives(protocol: Protocol, compression: Compression) {
         ("SPAN_KIND_INTERNAL", "Int(2)")
     );
 
-    let chat = one("chat gemini-3-pro 0000000000000011");
+    let chat = one("generate_content gemini-3-pro 0000000000000011");
     assert_eq!(
         (chat.is("Parent ID"), chat.is("Kind")),
         ("0000000000000099", "SPAN_KIND_CLIENT")
@@ -255,7 +255,7 @@ async fn arrives(protocol: Protocol, compression: Compression) {
     assert_eq!(chat.is("@gen_ai.conversation.id"), "Str(c-1)");
     assert_eq!(chat.events, ["gravimeter.first_chunk"]);
 
-    let failed = one("chat gemini-3-pro 0000000000000022");
+    let failed = one("generate_content gemini-3-pro 0000000000000022");
     assert_eq!(
         (failed.is("@error.type"), failed.is("Status message")),
         ("Str(truncated)", "truncated")

@@ -76,7 +76,7 @@ impl Asked {
     }
 
     fn name(self) -> String {
-        format!("chat {}", self.model())
+        format!("generate_content {}", self.model())
     }
 
     fn model(self) -> String {

@@ -81,10 +81,12 @@ impl Told {
             named_by,
             is_open,
             facts,
+            after,
         } = self.state.correlate(call, self.at(seconds));
         self.facts.extend(facts);
         let facts = self.state.record_call(call, named_by, self.at(seconds));
         self.facts.extend(facts);
+        self.facts.extend(after);
         is_open
     }
 

@@ -103,6 +103,11 @@ impl Store {
             .collect()
     }
 
+    /// Writes to the log what is part of no conversation that can be followed.
+    pub(in crate::demo::agent) fn note(&self, note: impl FnOnce(&mut Log)) {
+        note(&mut lock(&self.log));
+    }
+
     /// What happened so far.
     pub(in crate::demo::agent) fn log(&self) -> Log {
         lock(&self.log).clone()

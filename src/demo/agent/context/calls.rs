@@ -206,6 +206,7 @@ impl ConversationContext {
     ) -> CallResult {
         let ask = CallRequest {
             path: STREAM,
+            headers: Vec::new(),
             body: prompt.body.clone(),
             chunked: true,
             leave_after,

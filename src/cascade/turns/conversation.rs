@@ -1,0 +1,276 @@
+//! One conversation of an agent that names its turns: each call that has ended enters, facts about
+//! its runs and subagents leave.
+//!
+//! The calls of one agent come one after another, those of its subagents beside them. A call is
+//! known when it has ended: a run is therefore closed when every call that began before its end has
+//! ended, too.
+
+use std::collections::BTreeMap;
+
+use super::Effects;
+use super::under_way::CallsUnderWay;
+use super::work::Work;
+use crate::cascade::conversation::Moment;
+use crate::cascade::runs::SeenCall;
+use crate::cascade::spans;
+use crate::cascade::waiting::WaitingQueue;
+use crate::record::{
+    AgentName, Call, CascadeRun, Fact, Id, Provider, RunStarted, Sampling, SubagentRun,
+    TraceContext, TurnStep,
+};
+
+/// What is known of one conversation.
+#[derive(Debug)]
+pub(super) struct WireConversation {
+    id: Id,
+    /// The turn that the main agent has named last.
+    last_turn: Option<Id>,
+    run: Option<Work>,
+    /// Subagents at work.
+    subagents: BTreeMap<Id, Subagent>,
+    /// Calls that may turn out to be part of a run whose first call has not ended, with who answered
+    /// them.
+    waiting: WaitingQueue<(Provider, SeenCall), MAX_WAITING>,
+}
+
+#[derive(Debug)]
+struct Subagent {
+    kind: Option<Id>,
+    work: Work,
+}
+
+impl WireConversation {
+    pub(super) fn new(id: Id) -> Self {
+        Self {
+            id,
+            last_turn: None,
+            run: None,
+            subagents: BTreeMap::new(),
+            waiting: WaitingQueue::default(),
+        }
+    }
+
+    /// Takes a call that has ended.
+    pub(super) fn take(&mut self, call: &Call, sampling: Option<Sampling>, now: Moment) -> Effects {
+        let mut seen = SeenCall::new(call, now);
+        // A call that the agent puts below a span of its own stands there.
+        let own = call.parent.zip(sampling);
+        let own = own.map(|(parent, sampling)| spans::within_agents(parent, sampling));
+        seen.is_placed = own.is_some();
+        let mut effects = match (&call.ids.subagent, call.turn.agent, call.turn.step) {
+            (None, Some(agent), TurnStep::Begins | TurnStep::Continues) => {
+                self.main(agent, call, seen, sampling, now)
+            }
+            (Some(subagent), Some(agent), _) => {
+                self.subagent(subagent, agent, call, seen, sampling, now)
+            }
+            _ => self.aside(call, seen, sampling, now),
+        };
+        effects.trace = own.or(effects.trace);
+        effects
+    }
+
+    /// A step of the main agent.
+    fn main(
+        &mut self,
+        agent: AgentName,
+        call: &Call,
+        seen: SeenCall,
+        sampling: Option<Sampling>,
+        now: Moment,
+    ) -> Effects {
+        let is_late = |run: &Work| seen.began < run.began;
+        let Some(turn) = call
+            .turn
+            .id
+            .as_ref()
+            .filter(|_| !self.run.as_ref().is_some_and(is_late))
+        else {
+            return self.aside(call, seen, sampling, now);
+        };
+        let mut effects = Effects::default();
+        let is_of_run = |run: &Work| run.turn.as_ref() == Some(turn);
+        if !self.run.as_ref().is_some_and(is_of_run) {
+            effects.before.extend(self.end_run());
+            let is_another = self.last_turn.as_ref().is_some_and(|last| last != turn);
+            if is_another || call.turn.step == TurnStep::Begins {
+                let trace = sampling.map(spans::root);
+                self.run = Some(Work::begin(agent, call, &seen, trace, now));
+                effects.before.push(Fact::RunStarted(RunStarted {
+                    cascade: self.id.clone(),
+                    started_at: call.timing.started_at,
+                }));
+                effects.before.extend(self.take_in_waiting());
+            }
+        }
+        self.last_turn = Some(turn.clone());
+        match &mut self.run {
+            Some(run) => {
+                run.add(call, &seen);
+                effects.trace = run.trace.as_ref().map(spans::within);
+            }
+            None => effects.trace = sampling.map(spans::root),
+        }
+        effects
+    }
+
+    /// Anything that a subagent asks for.
+    fn subagent(
+        &mut self,
+        id: &Id,
+        agent: AgentName,
+        call: &Call,
+        seen: SeenCall,
+        sampling: Option<Sampling>,
+        now: Moment,
+    ) -> Effects {
+        let mut effects = Effects::default();
+        let turn = call.turn.id.as_ref();
+        let works = |subagent: &Subagent| subagent.work.turn.as_ref() == turn;
+        if call.turn.step == TurnStep::Begins && !self.subagents.get(id).is_some_and(works) {
+            effects.before.extend(self.end_subagent(id));
+            let parent = call.ids.parent_subagent.as_ref();
+            let trace = sampling.map(|sampling| self.beside(parent, &seen, sampling));
+            if self.subagents.len() < MAX_SUBAGENTS {
+                let work = Work::begin(agent, call, &seen, trace, now);
+                let kind = call.ids.subagent_kind.clone();
+                self.subagents.insert(id.clone(), Subagent { kind, work });
+            }
+        }
+        let Some(Subagent { work, .. }) = self.subagents.get_mut(id) else {
+            return Effects {
+                before: effects.before,
+                ..self.aside(call, seen, sampling, now)
+            };
+        };
+        effects.trace = work.trace.as_ref().map(spans::within);
+        if call.turn.step == TurnStep::Unknown {
+            work.calls.add(&seen);
+        } else {
+            work.add(call, &seen);
+        }
+        if let Some(run) = self.run.as_mut().filter(|run| seen.began >= run.began) {
+            run.calls.add(&seen);
+            run.extend(seen.ended);
+        }
+        effects
+    }
+
+    /// Where the span of a subagent stands: below that of the one that has started it.
+    fn beside(&self, parent: Option<&Id>, seen: &SeenCall, sampling: Sampling) -> TraceContext {
+        let parent = parent.and_then(|id| self.subagents.get(id));
+        let run = self.run.as_ref().filter(|run| seen.began >= run.began);
+        parent
+            .map(|parent| &parent.work)
+            .or(run)
+            .and_then(|work| work.trace.as_ref())
+            .map_or_else(|| spans::root(sampling), spans::within)
+    }
+
+    /// A call that is no step of a turn, or of an agent that does not name its turns.
+    fn aside(
+        &mut self,
+        call: &Call,
+        seen: SeenCall,
+        sampling: Option<Sampling>,
+        now: Moment,
+    ) -> Effects {
+        let mut effects = Effects::default();
+        if let Some(run) = self.run.as_mut().filter(|run| seen.began >= run.began) {
+            run.calls.add(&seen);
+            effects.trace = run.trace.as_ref().map(spans::within);
+        } else if call.turn.agent.is_some() && call.turn.step == TurnStep::Unknown {
+            let oldest = self.waiting.push((call.provider, seen), now.at);
+            effects
+                .before
+                .extend(oldest.and_then(|(_, oldest)| placed(&oldest, sampling.map(spans::root))));
+        } else {
+            effects.trace = sampling.map(spans::root);
+        }
+        effects
+    }
+
+    /// Counts the calls in the run that has begun which began within it.
+    fn take_in_waiting(&mut self) -> Vec<Fact> {
+        let Some(run) = &mut self.run else {
+            return Vec::new();
+        };
+        let calls = self.waiting.take_all(|(_, seen)| seen.began >= run.began);
+        let facts = calls.iter().filter_map(|(_, seen)| {
+            run.calls.add(seen);
+            placed(seen, run.trace.as_ref().map(spans::within))
+        });
+        facts.collect()
+    }
+
+    /// Ends what is over, or has been waited for in vain.
+    pub(super) fn settle(
+        &mut self,
+        under_way: &CallsUnderWay,
+        sampling: Option<Sampling>,
+        now: Moment,
+    ) -> Vec<Fact> {
+        let mut facts = Vec::new();
+        let has_ended = |(id, Subagent { work, .. }): (&Id, &Subagent)| {
+            (work.is_over() || work.is_given_up(under_way, now)).then(|| id.clone())
+        };
+        let ended: Vec<Id> = self.subagents.iter().filter_map(has_ended).collect();
+        facts.extend(ended.iter().filter_map(|id| self.end_subagent(id)));
+        let rests = self.subagents.is_empty();
+        if self.run.as_ref().is_some_and(|run| {
+            (run.is_over() && rests && run.is_complete(under_way))
+                || run.is_given_up(under_way, now)
+        }) {
+            facts.extend(self.end_run());
+        }
+        // No call is left under way that could turn out to be the first one of their run.
+        let alone = self
+            .waiting
+            .take_all(|(provider, seen)| under_way.have_ended_before(*provider, seen.began));
+        let place = |(_, seen): &_| placed(seen, sampling.map(spans::root));
+        facts.extend(alone.iter().filter_map(place));
+        facts
+    }
+
+    /// No further call comes.
+    pub(super) fn lose(&mut self, sampling: Option<Sampling>) -> Vec<Fact> {
+        let subagents: Vec<Id> = self.subagents.keys().cloned().collect();
+        let mut facts: Vec<Fact> = subagents
+            .iter()
+            .filter_map(|id| self.end_subagent(id))
+            .collect();
+        facts.extend(self.end_run());
+        let waiting = self.waiting.take_all(|_| true);
+        let place = |(_, seen): &_| placed(seen, sampling.map(spans::root));
+        facts.extend(waiting.iter().filter_map(place));
+        facts
+    }
+
+    fn end_run(&mut self) -> Option<Fact> {
+        let run: CascadeRun = self.run.take()?.into_run(self.id.clone());
+        Some(Fact::RunEnded(Box::new(run)))
+    }
+
+    fn end_subagent(&mut self, id: &Id) -> Option<Fact> {
+        let Subagent { kind, work } = self.subagents.remove(id)?;
+        Some(Fact::SubagentEnded(Box::new(SubagentRun {
+            subagent: id.clone(),
+            kind,
+            run: work.into_run(self.id.clone()),
+        })))
+    }
+}
+
+/// The place of a call's span that was not known when the call ended.
+fn placed(seen: &SeenCall, trace: Option<TraceContext>) -> Option<Fact> {
+    let call = seen.number;
+    trace
+        .filter(|_| !seen.is_placed)
+        .map(|trace| Fact::CallTraced { call, trace })
+}
+
+/// Most subagents that work at the same time in one conversation; a handful is usual.
+const MAX_SUBAGENTS: usize = 256;
+
+/// Most calls that wait for a run; an agent makes one or two before the first call of a turn ends.
+const MAX_WAITING: usize = 256;

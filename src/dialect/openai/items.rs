@@ -1,0 +1,171 @@
+//! The items of a Responses request and of its answer: which are the user's, which the model's, and
+//! which ask the agent for the result of a tool.
+
+use crate::dialect::turns::{Part, SinceModel};
+use crate::observe::json::Value;
+use crate::record::{TurnEnd, TurnStep};
+
+/// What is read of the items of a request.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Item {
+    /// An item of the input.
+    Begun,
+    /// The request goes on from an earlier response, so that its input holds what is new.
+    Previous,
+    Role,
+    /// A tool that the model may call.
+    Tool,
+    Type,
+}
+
+impl Item {
+    pub(super) const PATHS: [(&'static str, Self); 6] = [
+        ("input[]", Self::Begun),
+        ("input[].role", Self::Role),
+        ("input[].type", Self::Type),
+        // Where tools are an item of their own.
+        ("input[].tools[]", Self::Tool),
+        ("previous_response_id", Self::Previous),
+        ("tools[]", Self::Tool),
+    ];
+}
+
+/// The items of a request.
+#[derive(Debug, Default)]
+pub(super) struct Items {
+    item: OneItem,
+    since_model: SinceModel,
+    has_tools: bool,
+    goes_on: bool,
+    compacts: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct OneItem {
+    role: Option<Role>,
+    kind: Option<Kind>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Assistant,
+    /// The system, or the developer of the agent.
+    Other,
+    User,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Asks the provider to shorten the conversation.
+    CompactionTrigger,
+    /// Words, whoever said them.
+    Message,
+    /// What the model has done, or what stands for it.
+    Model,
+    /// What no part of the conversation is.
+    Other,
+    ToolResult,
+}
+
+impl Kind {
+    fn of(name: &str) -> Self {
+        match name {
+            "message" => Self::Message,
+            "compaction_trigger" => Self::CompactionTrigger,
+            "additional_tools" => Self::Other,
+            _ if name.ends_with("_output") => Self::ToolResult,
+            _ => Self::Model,
+        }
+    }
+}
+
+impl OneItem {
+    /// `None` for an item that is no part of the conversation. One without a type is a message.
+    fn part(self) -> Option<Part> {
+        match (self.kind.unwrap_or(Kind::Message), self.role) {
+            (Kind::Message, Some(Role::Assistant)) | (Kind::Model, _) => Some(Part::Model),
+            (Kind::Message, Some(Role::User)) => Some(Part::User),
+            (Kind::ToolResult, _) => Some(Part::ToolResult),
+            (Kind::Message | Kind::CompactionTrigger | Kind::Other, _) => None,
+        }
+    }
+}
+
+impl Items {
+    pub(super) fn take(&mut self, item: Item, value: Value<'_>) {
+        match (item, value) {
+            (Item::Begun, Value::Object) => self.item = OneItem::default(),
+            (Item::Begun, Value::End) => self.end_item(),
+            (Item::Previous, Value::String { .. }) => self.goes_on = true,
+            (Item::Role, Value::String { text, .. }) => {
+                self.item.role = Some(match text {
+                    "assistant" => Role::Assistant,
+                    "user" => Role::User,
+                    _ => Role::Other,
+                });
+            }
+            (Item::Tool, Value::Object) => self.has_tools = true,
+            (Item::Type, Value::String { text, .. }) => self.item.kind = Some(Kind::of(text)),
+            _ => {}
+        }
+    }
+
+    fn end_item(&mut self) {
+        let item = std::mem::take(&mut self.item);
+        self.compacts |= item.kind == Some(Kind::CompactionTrigger);
+        if let Some(part) = item.part() {
+            self.since_model.add(part);
+        }
+    }
+
+    /// Whether an item asks for a shorter conversation.
+    pub(super) fn compacts(&self) -> bool {
+        self.compacts
+    }
+
+    /// An agent at work offers its tools to the model; a request for a summary or a title offers
+    /// none. One that goes on from an earlier response need not repeat them.
+    pub(super) fn step(&self) -> TurnStep {
+        if (self.has_tools || self.goes_on) && !self.compacts {
+            self.since_model.step()
+        } else {
+            TurnStep::Unknown
+        }
+    }
+}
+
+/// What the items of an answer ask the agent for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Asked {
+    has_tool_call: bool,
+}
+
+impl Asked {
+    /// An item of the answer has this type.
+    pub(super) fn add(&mut self, kind: &str) {
+        let is_call = kind.ends_with("_call") || kind == "mcp_approval_request";
+        self.has_tool_call |= is_call && !CALLED_BY_THE_PROVIDER.contains(&kind);
+    }
+
+    pub(super) fn merge(&mut self, later: Self) {
+        self.has_tool_call |= later.has_tool_call;
+    }
+
+    /// Of a response that is complete.
+    pub(super) fn turn_end(self) -> TurnEnd {
+        if self.has_tool_call {
+            TurnEnd::GoesOn
+        } else {
+            TurnEnd::Over
+        }
+    }
+}
+
+/// Tools that the provider runs itself, within the same response.
+const CALLED_BY_THE_PROVIDER: [&str; 5] = [
+    "code_interpreter_call",
+    "file_search_call",
+    "image_generation_call",
+    "mcp_call",
+    "web_search_call",
+];
