@@ -47,7 +47,7 @@ pub struct Namespace {
 impl Namespace {
     /// Makes a namespace in which connections to port 443 arrive at listeners on `listen`, which are
     /// addresses of the namespace. `program` is our own executable, and `path` where programs are
-    /// searched. Blocks for about a tenth of a second, at most for [`READY_LIMIT`].
+    /// searched. Blocks for about a tenth of a second, at most for ten seconds.
     ///
     /// # Errors
     /// What stands in the way on this machine, with the remedy.
