@@ -158,11 +158,13 @@ mod tests {
             let _door = tracing::info_span!(target: TARGET, "accept", canary = 1).entered();
             let _connection = tracing::info_span!("connection", host = "example.com").entered();
             let _step = tracing::info_span!(target: TARGET, "dial", canary = 2).entered();
-            assert_eq!(
-                tracing::Span::current()
-                    .metadata()
-                    .map(|of| of.target() == TARGET),
-                Some(diagnostics.is_some())
+            // Without diagnostics the span may exist all the same, seen by nobody: whether it does
+            // depends on the subscribers of tests that run at the same time.
+            let current = tracing::Span::current();
+            let target = current.metadata().map(|of| of.target());
+            assert!(
+                diagnostics.is_none() || target == Some(TARGET),
+                "{target:?}"
             );
             tracing::info!(target: TARGET, "canary");
             tracing::info!("ours");
