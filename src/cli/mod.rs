@@ -72,9 +72,21 @@ fn told(error: &anyhow::Error) -> ExitCode {
     let _ = writeln!(
         io::stderr(),
         "error: {}",
-        printable_lines(&format!("{error:#}"))
+        printable_lines(&with_causes(error))
     );
     ExitCode::FAILURE
+}
+
+/// The error and its causes, without those whose words it has in its own message.
+fn with_causes(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |text, cause| {
+        let cause = cause.to_string();
+        match text.as_str() {
+            "" => cause,
+            said if said.contains(&cause) => text,
+            _ => format!("{text}: {cause}"),
+        }
+    })
 }
 
 /// [`printable`] for a text of several lines.

@@ -105,3 +105,15 @@ fn what_follows_the_program_is_its_own() {
         assert_eq!(command(wrong), None, "{wrong:?}");
     }
 }
+
+#[test]
+fn each_cause_of_an_error_is_named_once() {
+    let cause = || io::Error::other("no such device");
+    let repeated = app::Error::Start(cause());
+    assert_eq!(
+        with_causes(&repeated.into()),
+        "the program cannot be started: no such device"
+    );
+    let added = anyhow::Error::new(cause()).context("the log of the run");
+    assert_eq!(with_causes(&added), "the log of the run: no such device");
+}
