@@ -16,7 +16,7 @@ use crate::record::Record;
 use crate::tls::bundle::{self, Bundle};
 use crate::web::{Condition, Readiness};
 
-/// The house must not run as the user whose traffic is led to it.
+/// Gravimeter must not run as the user whose traffic is led to it.
 pub(super) async fn refuse_own_user(config: &Config) -> Result<(), Error> {
     if !config.redirect.rules.are_needed() {
         return Ok(());

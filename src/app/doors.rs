@@ -18,14 +18,14 @@ use crate::config::Config;
 use crate::launch::{self, AccountError};
 use crate::web::Listener;
 
-/// Every listener of the house, bound.
+/// Every listener of Gravimeter, bound.
 #[derive(Default)]
 pub(super) struct Doors {
     pub(super) web: Vec<Listener>,
     pub(super) traffic: Vec<(Door, TcpListener)>,
 }
 
-/// Where the house can be reached; the ports are the real ones when the configuration left them to
+/// Where Gravimeter can be reached; the ports are the real ones when the configuration left them to
 /// the system.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Addresses {
@@ -157,7 +157,7 @@ impl Addresses {
         );
     }
 
-    /// All of them: what the house must never be led to.
+    /// All of them: what Gravimeter must never be led to.
     pub(super) fn all(&self) -> Vec<SocketAddr> {
         self.redirect
             .iter()
@@ -168,7 +168,7 @@ impl Addresses {
     }
 }
 
-/// Whom the CONNECT proxy serves: the user who runs the house, the agent's user, and whoever else
+/// Whom the CONNECT proxy serves: the user who runs Gravimeter, the agent's user, and whoever else
 /// is named. Nobody is looked up where there is no such proxy.
 pub(super) async fn owners(config: &Config, addresses: &Addresses) -> Result<Owners, Error> {
     let mut allowed = vec![rustix::process::geteuid().as_raw()];

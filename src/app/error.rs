@@ -1,4 +1,4 @@
-//! Why the house cannot start, or had to end.
+//! Why Gravimeter cannot start, or had to end.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use crate::tls::upstream::UpstreamError;
 use crate::web::access::AccessError;
 use crate::web::{Exposed, SocketError};
 
-/// Why the house cannot start, or had to end. The message says what to do about it.
+/// Why Gravimeter cannot start, or had to end. The message says what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The web configuration file cannot be used.
@@ -117,7 +117,7 @@ pub enum Error {
     /// The redirect rules cannot be put in place or read.
     #[error(transparent)]
     Redirect(#[from] RedirectError),
-    /// The house itself runs as the user whose traffic is redirected: its own connections would
+    /// Gravimeter itself runs as the user whose traffic is redirected: its own connections would
     /// come back to it.
     #[error(
         "gravimeter runs as {user} (uid {uid}), whose traffic is redirected to it: its own connections would come back to it for ever; \

@@ -57,11 +57,11 @@ use signals::Signals;
 use trust::{Collectors, Trust};
 use views::Views;
 
-/// Runs the house until SIGTERM or SIGINT, then lets running exchanges end; a second signal cuts
+/// Runs Gravimeter until SIGTERM or SIGINT, then lets running exchanges end; a second signal cuts
 /// them off. `diagnostics` are those that the log was started with.
 ///
 /// # Errors
-/// Whatever keeps the house from starting, or ends it.
+/// Whatever keeps Gravimeter from starting, or ends it.
 pub(crate) async fn serve(
     config: Config,
     handed: Activation,
@@ -201,7 +201,7 @@ impl App {
         })
     }
 
-    /// Where the house can be reached.
+    /// Where Gravimeter can be reached.
     #[must_use]
     pub fn addresses(&self) -> &Addresses {
         &self.addresses
@@ -219,7 +219,7 @@ impl App {
         &self.running.readiness
     }
 
-    /// Answers what `/v1/usage` answers, also after the house has ended.
+    /// Answers what `/v1/usage` answers, also after Gravimeter has ended.
     pub fn usage(&self) -> impl Fn() -> UsageReport + use<> {
         let ledger = Arc::clone(&self.running.ledger);
         move || ledger.report()
@@ -233,13 +233,13 @@ impl App {
             .and_then(|followed| followed.borrow().clone())
     }
 
-    /// What is kept of calls and conversations, also after the house has ended.
+    /// What is kept of calls and conversations, also after Gravimeter has ended.
     #[must_use]
     pub fn ledger(&self) -> &Arc<Ledger> {
         &self.running.ledger
     }
 
-    /// Returns when something that the house cannot do without has failed. Cancel-safe.
+    /// Returns when something that Gravimeter cannot do without has failed. Cancel-safe.
     pub async fn failed(&mut self) -> Error {
         match self.failures.recv().await {
             Some(failure) => failure,
@@ -317,9 +317,9 @@ fn open_access(config: &Config, addresses: &Addresses) -> Result<Option<Arc<Acce
     Ok(Some(Access::open(path, must_protect)?))
 }
 
-/// States a failure that ends the house. Only the first one counts.
+/// States a failure that ends Gravimeter. Only the first one counts.
 fn fail(vital: &mpsc::Sender<Error>, failure: Error) {
-    error!(error = %failure, "the house must end");
+    error!(error = %failure, "Gravimeter must end");
     let _ = vital.try_send(failure);
 }
 

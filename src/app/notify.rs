@@ -1,4 +1,4 @@
-//! Word to the service manager (systemd's `sd_notify`): the house is ready, lives, or stops.
+//! Word to the service manager (systemd's `sd_notify`): Gravimeter is ready, lives, or stops.
 //!
 //! Without `NOTIFY_SOCKET` nothing is said. What cannot be delivered is logged, and nothing else
 //! depends on it.
@@ -19,7 +19,7 @@ pub(super) fn stopping() {
     tell(NotifyState::Stopping);
 }
 
-/// Says that the house lives, twice as often as is asked for (`WatchdogSec=`), for as long as its
+/// Says that Gravimeter lives, twice as often as is asked for (`WatchdogSec=`), for as long as its
 /// tasks are still run.
 pub(super) async fn watchdog(stopping: CancellationToken) {
     let Some(limit) = sd_notify::watchdog_enabled() else {

@@ -8,7 +8,7 @@ use rustix::process::{
 use super::Error;
 
 /// Two descriptors for each connection, and a reserve for listeners, scrapes and files: below this
-/// the house cannot work.
+/// Gravimeter cannot work.
 const MINIMUM_OPEN_FILES: u64 = 256;
 
 /// Beside the connections: the exporter's own (128 at the most), listeners, name resolution and

@@ -1,4 +1,4 @@
-//! Tasks and their end: every task of the house is spawned here, and draining follows one order.
+//! Tasks and their end: every task of Gravimeter is spawned here, and draining follows one order.
 //!
 //! Draining: `stopping` is cancelled first (nothing new is accepted, connections close between
 //! exchanges), `forced` when the deadline has passed or a second signal came (what is still open is
@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// The tasks of one part of the house, with the tokens that end them.
+/// The tasks of one part of Gravimeter, with the tokens that end them.
 #[derive(Debug, Clone, Default)]
 pub struct Tasks {
     tracker: TaskTracker,

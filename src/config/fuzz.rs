@@ -8,7 +8,7 @@ use super::{Origin, check, file, keys, value};
 use crate::pricing::{Prices, Table};
 
 /// Reads the bytes as a file, and sets every key that stands in it. Panics when a mistake has no
-/// words, or when a value that the house prints is none that it reads.
+/// words, or when a value that Gravimeter prints is none that it reads.
 pub fn fuzz_config(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;

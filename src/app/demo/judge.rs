@@ -1,4 +1,4 @@
-//! What the house says of the agent's conversations against what the agent's own log says.
+//! What Gravimeter says of the agent's conversations against what the agent's own log says.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,11 +10,11 @@ use crate::demo::agent::{CallEntry, Log, RunEnd, RunEntry};
 use crate::ledger::{CallRecord, CascadeDetails, Ledger, Limits, Run};
 use crate::record::{Id, Label as _, RunOutcome};
 
-/// How far both agree. Only what both still keep, and what the house has had time to learn, is
+/// How far both agree. Only what both still keep, and what Gravimeter has had time to learn, is
 /// compared.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Judgement {
-    /// Calls that the house has joined to the conversation that made them.
+    /// Calls that Gravimeter has joined to the conversation that made them.
     joined: usize,
     /// Calls that it has not.
     not_joined: usize,
@@ -37,7 +37,7 @@ impl Judgement {
         for run in log.runs.iter().filter(|run| is_settled(run, now)) {
             conversations.entry(&run.cascade).or_default().1.push(run);
         }
-        // Of more conversations than it keeps, the house has let the oldest go.
+        // Of more conversations than it keeps, Gravimeter has let the oldest go.
         let keeps_all = conversations.len() <= Limits::default().cascades;
         for (cascade, (calls, runs)) in conversations {
             let known = Id::from_wire(cascade).and_then(|id| ledger.cascade(&id));
@@ -57,7 +57,7 @@ impl Judgement {
         log_is_cut: bool,
         now: Timestamp,
     ) {
-        // A call of the last moments may be in the log and not in the house yet, or here and not in
+        // A call of the last moments may be in the log and not in Gravimeter yet, or here and not in
         // a log that was read before.
         let is_settled =
             |ended: Timestamp| now.duration_since(ended).as_secs_f64() >= SEEN_WITHIN.as_secs_f64();
@@ -67,7 +67,7 @@ impl Judgement {
             self.not_joined += calls.iter().filter(|call| is_old(call)).count();
             return;
         };
-        // Of a long conversation the house keeps the newest calls and runs only.
+        // Of a long conversation Gravimeter keeps the newest calls and runs only.
         let oldest_run = known.runs.last().map(|run| run.started_at);
         let is_whole = |kept: usize, total: u64| kept as u64 == total;
         let all_calls = is_whole(known.calls.len(), known.cascade.usage.calls);
@@ -107,7 +107,7 @@ impl Judgement {
         }
     }
 
-    /// Whether the house has made no mistake.
+    /// Whether Gravimeter has made no mistake.
     pub(super) fn is_right(&self) -> bool {
         self.not_joined == 0 && self.not_seen == 0
     }
@@ -165,7 +165,7 @@ fn ended(call: &CallRecord) -> Timestamp {
         .unwrap_or(call.started_at)
 }
 
-/// Whether the house has had time to see it. That a prompt was lost shows only after a while.
+/// Whether Gravimeter has had time to see it. That a prompt was lost shows only after a while.
 fn is_settled(run: &RunEntry, now: Timestamp) -> bool {
     let limit = if run.outcome == RunEnd::Swallowed {
         LOST_WITHIN
@@ -187,7 +187,7 @@ const SAME_BEGINNING: Duration = Duration::from_secs(2);
 /// A look at an idle agent, and the time in which an ended run may still go on.
 const SEEN_WITHIN: Duration = Duration::from_secs(6);
 
-/// As the house waits for something to come of a prompt.
+/// As Gravimeter waits for something to come of a prompt.
 const LOST_WITHIN: Duration = Duration::from_secs(16);
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ pub(crate) struct DemoOptions {
 /// `out`.
 ///
 /// # Errors
-/// Whatever keeps the house from running, or an end at which the house and the provider disagree.
+/// Whatever keeps Gravimeter from running, or an end at which Gravimeter and the provider disagree.
 pub(crate) async fn demo<W: Write>(
     options: DemoOptions,
     out: W,
@@ -82,7 +82,7 @@ pub(crate) async fn demo<W: Write>(
     screen.say(&verdict).map_err(failed)
 }
 
-/// What stands around the house.
+/// What stands around Gravimeter.
 struct Stage {
     provider: Provider,
     tasks: Tasks,
@@ -237,7 +237,7 @@ async fn draw<W: Write>(
     }
 }
 
-/// The last table, whether the house counted what the provider says it sent, and whether it saw
+/// The last table, whether Gravimeter counted what the provider says it sent, and whether it saw
 /// what the agent says it did.
 fn verdict<W: Write>(
     usage: &Usage,

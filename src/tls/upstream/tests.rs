@@ -29,7 +29,7 @@ struct Identity {
     key: PrivateKeyDer<'static>,
 }
 
-/// A root that the house trusts, the house's own CA, and the folder of both.
+/// A root that Gravimeter trusts, Gravimeter's own CA, and the folder of both.
 struct World {
     folder: TempDir,
     own: Authority,
@@ -120,7 +120,7 @@ fn server(identity: Identity) -> ServerConfig {
         .with_cert_resolver(Arc::new(resolver))
 }
 
-/// What both sides saw: the house's answer, and how many plaintext bytes reached the origin.
+/// What both sides saw: Gravimeter's answer, and how many plaintext bytes reached the origin.
 struct Seen {
     answer: Result<Handshake, HandshakeFailure>,
     alpn: Option<Vec<u8>>,
@@ -524,7 +524,7 @@ async fn the_own_ca_is_refused_whatever_vouches_for_it() {
         .expect("leaf")
         .der()
         .clone();
-    // The CA's own key, certified by a root that the house trusts.
+    // The CA's own key, certified by a root that Gravimeter trusts.
     let own_key = KeyPair::from_pem(
         &std::fs::read_to_string(world.folder.path().join("ca/ca-key.pem")).expect("key"),
     );

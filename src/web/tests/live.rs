@@ -182,7 +182,7 @@ async fn pages_beyond_the_limit_are_refused_until_one_is_closed() {
         (503, "too_many_pages")
     );
     pages.pop();
-    // The place is free once the house has seen the page go.
+    // The place is free once Gravimeter has seen the page go.
     let refused = async { while house.ask("HEAD", "/live", &[]).await.status == 503 {} };
     timeout(LIMIT, refused).await.expect("a place");
 }

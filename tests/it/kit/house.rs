@@ -39,7 +39,7 @@ pub struct HouseOptions {
     pub dial: Option<SocketAddr>,
     /// Whether the observer keeps all bytes.
     pub keep: bool,
-    /// What happens to agents that do not trust the house's CA.
+    /// What happens to agents that do not trust Gravimeter's CA.
     pub untrusting: Untrusting,
 }
 

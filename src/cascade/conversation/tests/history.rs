@@ -22,7 +22,7 @@ fn a_first_frame_in_the_middle_of_a_run() {
     assert_eq!(
         generations(&events),
         ["a", "b"],
-        "may be older than the house"
+        "may be older than Gravimeter"
     );
     let events = scenario.say(2.0, Update::default().generations(2, [generation("c")]));
     assert_eq!(generations(&events), ["c!"]);
