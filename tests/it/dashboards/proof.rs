@@ -143,7 +143,10 @@ fn links_ask_for_what_spans_have(collector: &Collector) {
         let attributes = traceql
             .split("span.")
             .skip(1)
-            .map(|rest| rest.split('=').next().unwrap_or_default().to_owned());
+            .filter_map(|rest| rest.split_once('='))
+            // Of spans that must not have the attribute.
+            .filter(|(_, value)| !value.starts_with("nil"))
+            .map(|(key, _)| key.to_owned());
         asked.extend(attributes);
         if let Some((_, name)) = traceql.split_once("{name=\"") {
             let name = name.split('"').next().expect("a name");
@@ -258,6 +261,13 @@ struct House {
 /// A provider whose answers are the test's own.
 const BROKEN: &str = "generativelanguage.googleapis.com";
 
+/// An answer of another model than the one that [`House::answer`] asks for.
+const ANSWER_OF_ANOTHER_MODEL: &[u8] =
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n\
+    {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"x\"}]},\"finishReason\":\"STOP\"}],\
+    \"usageMetadata\":{\"promptTokenCount\":4,\"candidatesTokenCount\":2,\"totalTokenCount\":6},\
+    \"modelVersion\":\"cheaper\"}";
+
 /// One whom nobody trusts.
 const STRANGER: &str = "aiplatform.googleapis.com";
 
@@ -354,6 +364,7 @@ impl House {
             b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
         )
         .await;
+        self.answer(ANSWER_OF_ANOTHER_MODEL).await;
         self.tunnel().await;
         self.distrust().await;
         self.meet_the_stranger().await;
