@@ -178,7 +178,7 @@ impl Stage {
 fn where_to_look(options: &DemoOptions, app: &App) -> String {
     let web = app.addresses().exporter().unwrap_or(options.web);
     let way = if options.redirect {
-        "redirected by uid, as a user of its own"
+        "redirected by the uid of a user of their own"
     } else {
         "through the CONNECT proxy (run as root to see the redirect by uid)"
     };
