@@ -189,7 +189,7 @@ impl Traces {
 const DEMOS: [(&str, &str, &[&str]); 2] = [
     (
         "root",
-        "redirected by uid",
+        "redirected by the uid",
         &[
             "GRAVIMETER_demo",
             "antigravity-ls:",
