@@ -94,10 +94,16 @@ impl Way {
         config: &Config,
     ) -> Option<Sought> {
         let path = variable(&request.environment, "PATH").unwrap_or(OsStr::new(""));
-        let namespace = self.namespace().map(|namespace| namespace.loopback(own, path));
+        let namespace = self
+            .namespace()
+            .map(|namespace| namespace.loopback(own, path));
         let sought = namespace.transpose().and_then(|namespace| {
             let ca_folder = config.bundle.parent().unwrap_or(Path::new("/"));
-            Sought::in_run(ca_folder.to_owned(), config.discovery_folders.clone(), namespace)
+            Sought::in_run(
+                ca_folder.to_owned(),
+                config.discovery_folders.clone(),
+                namespace,
+            )
         });
         sought
             .inspect_err(|error| warn!(%error, "no language server is followed"))
