@@ -167,6 +167,13 @@ pub(super) trait ReadBody: Send {
     fn said(&self, now: SystemTime) -> Said;
 }
 
+/// Takes a later value of the same field, if there is one: the last word counts.
+pub(super) fn take_later<T>(known: &mut Option<T>, later: Option<T>) {
+    if later.is_some() {
+        *known = later;
+    }
+}
+
 /// The value as `read` reads it; `None` if it is the one that is known already, since an answer may
 /// repeat its model in each of a thousand documents.
 pub(super) fn unless_said<T>(
