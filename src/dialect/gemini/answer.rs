@@ -9,7 +9,7 @@ use super::paths::{AnswerShape, Field, paths};
 use super::refusal::ErrorObject;
 use super::split::SplitLists;
 use super::usage::{Bears, GeminiUsage, Reading};
-use crate::dialect::answer::{ReadAnswer, Said, is_text, unless_said};
+use crate::dialect::answer::{ReadAnswer, Said, is_text, take_later, unless_said};
 use crate::dialect::request::{id, model};
 use crate::observe::exchange::ResponseHead;
 use crate::observe::json::{Paths, Value};
@@ -223,7 +223,7 @@ impl Frame {
     /// The model has stopped writing the candidate for this reason, when it is one.
     fn finish(&mut self, reason: Option<Id>) {
         self.candidate.is_finished |= reason.is_some();
-        self.finish_reason = reason.or(self.finish_reason.take());
+        take_later(&mut self.finish_reason, reason);
     }
 
     /// The prompt was refused for this reason, when it is one.
