@@ -60,8 +60,10 @@ pub struct Circumstances {
     pub exit_code: u8,
     /// The way by which its connections were captured.
     pub scope: &'static str,
-    /// Why a better way was not taken, where one was tried, or how this one has failed.
+    /// Why a better way was not taken, where one was tried, and what this one lacks for it.
     pub scope_reason: Option<String>,
+    /// How the way has failed while the program ran.
+    pub scope_failure: Option<String>,
     /// Whether the calls are in the ledger.
     pub ledger: Recorded,
     /// The log of the run.
