@@ -9,7 +9,8 @@ use crate::capture::Obstacle;
 use crate::capture::cgroup::Cgroup;
 use crate::capture::namespace::{Carrier, Namespace, obstacles};
 use crate::config::{Config, process_environment};
-use crate::launch::foreground::proxy_in_use;
+use crate::launch::find::running_application;
+use crate::launch::foreground::{Executable, proxy_in_use};
 
 /// At least one finding for each way, the best first. Namespaces and cgroups are really tried, and
 /// given up at once.
@@ -41,6 +42,25 @@ pub(super) fn ways(config: &Config) -> Vec<Finding> {
         ),
     });
     findings
+}
+
+/// Whether the program that is to run is found, and can be observed.
+pub(super) fn program(command: &OsStr) -> Finding {
+    let environment = process_environment();
+    let path = environment.iter().find(|(name, _)| name == "PATH");
+    let path = path.map_or(OsStr::new(""), |(_, value)| value);
+    let what = "program";
+    match Executable::find(command, path) {
+        Err(error) => Finding::fail(what, error.to_string(), "install it, or correct PATH"),
+        Ok(executable) => match running_application(&executable.title()) {
+            None => Finding::ok(what, executable.path.display().to_string()),
+            Some(pid) => Finding::warn(
+                what,
+                format!("{} runs already (process {pid}), unobserved", executable.title()),
+                "quit it, then start it by `gravimeter run`",
+            ),
+        },
+    }
 }
 
 /// With pasta, or else why not, and whether it works without.

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use crate::capture::namespace::{enter, inside};
+use crate::capture::namespace::{enter, inside, loopback};
 use crate::capture::{cgroup, probe};
 use crate::launch::foreground::{ExecPlan, execute};
 
@@ -23,6 +23,8 @@ pub(in crate::cli) struct RunStage {
 
 #[derive(Debug, Subcommand)]
 enum Stage {
+    /// Make connections to loopback for the other end of standard input, until it closes
+    DialLoopback,
     /// Prepare the namespace that this process is in, and wait
     HoldNamespace {
         /// The namespace has no network but a loopback device
@@ -67,6 +69,12 @@ enum Stage {
 impl RunStage {
     pub(in crate::cli) fn run(self) -> anyhow::Result<ExitCode> {
         match self.stage {
+            Stage::DialLoopback => {
+                loopback::serve(io::stdin()).map_err(|error| {
+                    anyhow::anyhow!("{error}; this command is for gravimeter itself, not for people")
+                })?;
+                Ok(ExitCode::SUCCESS)
+            }
             Stage::HoldNamespace {
                 isolated,
                 with_ipv6,
