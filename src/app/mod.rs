@@ -44,8 +44,8 @@ use crate::web::access::Access;
 use crate::web::{Condition, Listener, Readiness, Web};
 
 pub use activation::Activation;
-pub use cascades::Sought;
 pub(crate) use agent::closed_folder;
+pub use cascades::Sought;
 pub(crate) use demo::{DemoOptions, demo};
 pub use doors::Addresses;
 pub use error::Error;

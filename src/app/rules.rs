@@ -31,12 +31,18 @@ impl InstalledRules {
         if let Some(choice) = &config.agent {
             let path = launch::executable(choice)?;
             path.metadata().map_err(|error| {
-                LaunchError::Exec(format!("{}: {error}; correct agent.command", path.display()))
+                LaunchError::Exec(format!(
+                    "{}: {error}; correct agent.command",
+                    path.display()
+                ))
             })?;
         }
         let redirect = Redirect::new(config.redirect.clone());
         let user = config.redirect.user.clone();
-        let is_complete = redirect.status().await.is_ok_and(|status| status.is_complete());
+        let is_complete = redirect
+            .status()
+            .await
+            .is_ok_and(|status| status.is_complete());
         let has_user = launch::uid_of(&user).await.is_ok();
         if is_complete && has_user {
             return Ok(None);
@@ -58,7 +64,10 @@ impl InstalledRules {
             "running as root: the redirect is in place, and is removed at the end"
         );
         if !has_user {
-            info!(user, "running as root: the agent's user is made, and is removed at the end");
+            info!(
+                user,
+                "running as root: the agent's user is made, and is removed at the end"
+            );
         }
         Ok(Some(Self {
             redirect,
@@ -71,7 +80,11 @@ impl InstalledRules {
     pub(super) async fn remove(self) {
         let user = self.user;
         match self.redirect.remove(self.with_user).await {
-            Ok(done) => info!(user, rules = done.trim(), "what was installed is removed again"),
+            Ok(done) => info!(
+                user,
+                rules = done.trim(),
+                "what was installed is removed again"
+            ),
             Err(error) => warn!(
                 %error,
                 "what was installed is left: `gravimeter redirect remove --purge` removes it"

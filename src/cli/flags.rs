@@ -109,7 +109,9 @@ pub(super) fn switch_tip(arguments: &[OsString]) -> Option<String> {
     let mut wrong = pairs.filter_map(|(key, value)| Some((key, switch(value)?)));
     let (key, value) = wrong.next()?;
     let name = key.name;
-    Some(format!("  tip: write '--{name}={value}': the value of a switch stands behind `=`"))
+    Some(format!(
+        "  tip: write '--{name}={value}': the value of a switch stands behind `=`"
+    ))
 }
 
 /// What people write for a switch.

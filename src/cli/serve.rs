@@ -89,6 +89,9 @@ mod tests {
             assert!(text.lines().any(|known| known == line), "{line}\n{text}");
         }
         let text = greeting(None, None);
-        assert!(!text.contains("HTTPS_PROXY") && !text.contains("http://"), "{text}");
+        assert!(
+            !text.contains("HTTPS_PROXY") && !text.contains("http://"),
+            "{text}"
+        );
     }
 }

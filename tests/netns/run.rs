@@ -257,7 +257,7 @@ pub(crate) fn after_any_kill_nothing_is_left() {
         child.wait().expect("it ends");
         nothing_is_left();
         run("--scope proxy --quiet -- true");
-        let trust = format!("find {HOME}/.local/state/gravimeter/runs -name trust");
+        let trust = format!("find {STATE}/runs -name trust");
         assert_eq!(root(&trust), "", "CA files of the killed run");
 
         let mut child = background("exec sleep 1000");

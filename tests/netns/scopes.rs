@@ -426,7 +426,7 @@ pub(crate) fn what_is_missing_is_named_and_the_next_way_is_taken() {
                     true,
                 ),
                 (
-                    "mv $(type -P ip) /mnt/taken; mv $(type -P pasta) /mnt/taken",
+                    "mv $(readlink -f $(type -P ip)) $(type -P pasta) /mnt/taken",
                     "mv /mnt/taken/pasta /mnt/taken/ip /usr/bin",
                     "pasta is not installed",
                     "install the package passt",
@@ -495,7 +495,7 @@ pub(crate) fn without_user_namespaces_the_proxy_is_used() {
             "/usr/local/bin/limited",
             &format!(
                 "#!/bin/bash\nmkfifo /mnt/ready /mnt/mapped\n\
-                 unshare --user bash -c 'echo $$ > /mnt/ready; read -r _ < /mnt/mapped; echo 0 > /proc/sys/user/max_user_namespaces && exec {as_operator} \"$1\"' limited \"$1\" &\n\
+                 unshare --user bash -c 'echo $$ > /mnt/ready; read -r _ < /mnt/mapped; exec bash -c \"echo 0 > /proc/sys/user/max_user_namespaces && exec {as_operator} \\\"\\$1\\\"\" limited \"$1\"' limited \"$1\" &\n\
                  read -r pid < /mnt/ready\n\
                  echo 0 0 65536 > /proc/$pid/uid_map; echo 0 0 65536 > /proc/$pid/gid_map; echo > /mnt/mapped\n\
                  rm /mnt/ready /mnt/mapped; wait $!\n"

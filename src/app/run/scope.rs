@@ -178,7 +178,11 @@ impl Way {
         };
         let sought = namespace.transpose().and_then(|namespace| {
             let ca_folder = config.bundle.parent().unwrap_or(Path::new("/"));
-            Sought::in_run(ca_folder.to_owned(), config.discovery_folders.clone(), namespace)
+            Sought::in_run(
+                ca_folder.to_owned(),
+                config.discovery_folders.clone(),
+                namespace,
+            )
         });
         sought
             .inspect_err(|error| warn!(%error, "no language server is followed"))

@@ -56,7 +56,10 @@ pub(super) fn program(command: &OsStr) -> Finding {
             None => Finding::ok(what, executable.path.display().to_string()),
             Some(pid) => Finding::warn(
                 what,
-                format!("{} runs already (process {pid}), unobserved", executable.title()),
+                format!(
+                    "{} runs already (process {pid}), unobserved",
+                    executable.title()
+                ),
                 "quit it, then start it by `gravimeter run`",
             ),
         },

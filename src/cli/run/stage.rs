@@ -71,7 +71,9 @@ impl RunStage {
         match self.stage {
             Stage::DialLoopback => {
                 loopback::serve(io::stdin()).map_err(|error| {
-                    anyhow::anyhow!("{error}; this command is for gravimeter itself, not for people")
+                    anyhow::anyhow!(
+                        "{error}; this command is for gravimeter itself, not for people"
+                    )
                 })?;
                 Ok(ExitCode::SUCCESS)
             }

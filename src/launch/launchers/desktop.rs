@@ -37,7 +37,9 @@ pub(super) fn application(
     folders: &Folders,
 ) -> Result<Option<Application>, LauncherError> {
     for folder in std::iter::once(&folders.data).chain(&folders.system) {
-        let file = folder.join("applications").join(format!("{program}.desktop"));
+        let file = folder
+            .join("applications")
+            .join(format!("{program}.desktop"));
         if let Some(application) = read(&file)?.as_deref().and_then(Application::parse) {
             return Ok(Some(application));
         }

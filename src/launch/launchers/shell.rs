@@ -57,7 +57,9 @@ impl Shell {
 
 /// The line by which the file is known.
 pub(super) fn mark(program: &str) -> String {
-    format!("# Made by `gravimeter launcher install {program}`; `gravimeter launcher remove {program}` removes it.")
+    format!(
+        "# Made by `gravimeter launcher install {program}`; `gravimeter launcher remove {program}` removes it."
+    )
 }
 
 /// One word for any of these shells: a quote or a backslash stands outside of the quotes.
@@ -76,6 +78,6 @@ fn quoted(path: &Path) -> String {
 /// Words of the shells themselves, which no function may have for a name.
 pub(super) const RESERVED: [&str; 26] = [
     "and", "begin", "builtin", "case", "command", "coproc", "do", "done", "elif", "else", "end",
-    "esac", "exec", "fi", "for", "function", "if", "in", "not", "or", "select", "switch", "then", "time",
-    "until", "while",
+    "esac", "exec", "fi", "for", "function", "if", "in", "not", "or", "select", "switch", "then",
+    "time", "until", "while",
 ];
