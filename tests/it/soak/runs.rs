@@ -41,7 +41,9 @@ fn a_thousand_runs_leave_nothing_behind() {
         let before = processes();
         let mut first = None;
         for number in 1..=RUNS {
-            let output = one(&stage, scope, number % CALL_AT == 0);
+            // Where the program is in a namespace, no address leads it to the stand-in.
+            let with_call = scope == "proxy" && number % CALL_AT == 0;
+            let output = one(&stage, scope, with_call);
             if number == FIRST {
                 first = Some(look(&stage, &output));
             }
