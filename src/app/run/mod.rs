@@ -24,6 +24,7 @@ use crate::tls::bundle::environment_beside;
 
 pub(crate) use folder::RunFolder;
 pub(crate) use scope::Scope;
+pub(crate) use user::try_other_user;
 
 use scope::Way;
 

@@ -43,6 +43,14 @@ pub(super) async fn open(
     Ok((user, listeners))
 }
 
+/// Whether a program can be captured so on this machine.
+///
+/// # Errors
+/// What stands in the way.
+pub(crate) async fn try_other_user(own: &Path, config: &Config) -> Result<(), Error> {
+    open(own, config).await.map(drop)
+}
+
 /// The working directory, where another user may be in it.
 pub(super) fn open_folder() -> Option<PathBuf> {
     let folder = std::env::current_dir().ok()?;

@@ -4,7 +4,8 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use super::Finding;
+use super::{Finding, block_on};
+use crate::app;
 use crate::capture::Obstacle;
 use crate::capture::cgroup::Cgroup;
 use crate::capture::namespace::{Carrier, Namespace, obstacles};
@@ -22,6 +23,7 @@ pub(super) fn ways(config: &Config) -> Vec<Finding> {
         Ok(own) => {
             let mut findings = namespace(config, &own, path);
             findings.push(cgroup(&own, path));
+            findings.push(user(config, &own));
             findings
         }
         Err(error) => vec![Finding::warn(
@@ -102,6 +104,31 @@ fn cgroup(own: &Path, path: &OsStr) -> Finding {
         Err(Obstacle { what, remedy }) => Finding::warn(WHAT, what, remedy),
     }
 }
+
+fn user(config: &Config, own: &Path) -> Finding {
+    const WHAT: &str = "scope user";
+    let tried = block_on(async { Ok(app::try_other_user(own, config).await?) });
+    match tried {
+        Ok(()) => Finding::ok(
+            WHAT,
+            format!("works: programs run as {}", config.redirect.user),
+        ),
+        Err(error) => {
+            let (what, remedy) = match error.downcast() {
+                Ok(app::Error::User(Obstacle { what, remedy })) => (what, remedy),
+                Ok(error @ app::Error::Bind { .. }) => (
+                    error.to_string(),
+                    "stop `gravimeter serve` first".to_owned(),
+                ),
+                Ok(error) => (error.to_string(), INSTALL.to_owned()),
+                Err(error) => (error.to_string(), INSTALL.to_owned()),
+            };
+            Finding::warn(WHAT, what, remedy)
+        }
+    }
+}
+
+const INSTALL: &str = "sudo gravimeter redirect install";
 
 fn with_others(first: Obstacle, carrier: Carrier, path: &OsStr) -> Vec<Obstacle> {
     let others = obstacles(carrier, path).into_iter();
