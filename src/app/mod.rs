@@ -49,7 +49,7 @@ pub use cascades::Sought;
 pub(crate) use demo::{DemoOptions, demo};
 pub use doors::Addresses;
 pub use error::Error;
-pub(crate) use run::{RunFolder, RunRequest, Scope, run};
+pub(crate) use run::{RunFolder, RunRequest, Scope, run, try_other_user};
 pub use tasks::Tasks;
 pub use traffic::Traffic;
 
