@@ -8,7 +8,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::{RunRequest, variable};
-use crate::app::{Activation, Error, Sought};
+use crate::app::{Activation, Error, ServerSearch};
 use crate::capture::namespace::{Namespace, Obstacle};
 use crate::capture::redirect::Rules;
 use crate::config::Config;
@@ -92,14 +92,14 @@ impl Way {
         request: &RunRequest,
         own: &Path,
         config: &Config,
-    ) -> Option<Sought> {
+    ) -> Option<ServerSearch> {
         let path = variable(&request.environment, "PATH").unwrap_or(OsStr::new(""));
         let namespace = self.namespace().map(|namespace| namespace.loopback(own, path));
-        let sought = namespace.transpose().and_then(|namespace| {
+        let search = namespace.transpose().and_then(|namespace| {
             let ca_folder = config.bundle.parent().unwrap_or(Path::new("/"));
-            Sought::in_run(ca_folder.to_owned(), config.discovery_folders.clone(), namespace)
+            ServerSearch::in_run(ca_folder.to_owned(), config.discovery_folders.clone(), namespace)
         });
-        sought
+        search
             .inspect_err(|error| warn!(%error, "no language server is followed"))
             .ok()
     }

@@ -82,6 +82,44 @@ async fn its_language_server_is_followed_and_its_own_connections_stay_whole() {
     assert_eq!(kept["totals"]["calls"], log.calls.len(), "{kept}");
 }
 
+/// What is started then hands everything to the process that runs already, whose environment and
+/// connections are made.
+#[tokio::test]
+async fn one_that_runs_already_is_named() {
+    let stage = Stage::new();
+    let program = stage.path("antigravity");
+    fs::write(&program, "#!/bin/sh\n").expect("written");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("ours");
+    let program = program.to_str().expect("UTF-8");
+    let mut before = stage
+        .as_user()
+        .args([
+            "bash",
+            "-c",
+            "exec -a /usr/share/antigravity/antigravity sleep 1000",
+        ])
+        .spawn()
+        .expect("it runs");
+    let named = format!("process {})", before.id());
+    let doctor = || gravimeter(&stage, &["doctor", "run", program]);
+    // For a moment it is still called otherwise.
+    until(async || doctor().contains(&named).then_some(())).await;
+    let output = stage.run(&[program]).output().expect("it runs");
+    before.kill().expect("it runs");
+    before.wait().expect("it ends");
+    let said = err(&output);
+    let (warning, summary) = said.split_once('\n').expect("two lines");
+    assert!(
+        warning.contains(&named) && warning.contains("unobserved"),
+        "{said}"
+    );
+    assert!(
+        summary.contains(&named) && summary.contains("taken over"),
+        "{said}"
+    );
+    assert_eq!(stage.json()["already_running"], before.id(), "{said}");
+}
+
 /// A program of this name, which is all that a person types.
 fn application(stage: &Stage) -> std::path::PathBuf {
     let options = json!({
