@@ -47,7 +47,15 @@ async fn its_language_server_is_followed_and_its_own_connections_stay_whole() {
 
     let json = stage.json();
     let log = &outcome.language_server.log;
-    assert_eq!(json["calls"], log.calls.len(), "{json}");
+    let tally = &outcome.language_server.tally;
+    let received: u64 = tally
+        .models
+        .values()
+        .map(|model| model.tokens.total())
+        .sum();
+    let counted = json["tokens"].as_object().expect("an object").values();
+    let counted: u64 = counted.filter_map(Value::as_u64).sum();
+    assert_eq!(counted, received, "{json}");
     assert_eq!(json["conversations"], USERS, "{json}");
     let turns = json["runs"].as_object().expect("an object").values();
     let turns: u64 = turns.filter_map(Value::as_u64).sum();
@@ -79,7 +87,7 @@ async fn its_language_server_is_followed_and_its_own_connections_stay_whole() {
     let groups = kept["groups"].as_array().expect("a list");
     let named = groups.iter().filter(|group| group["cascade"].is_string());
     assert_eq!(named.count() as u64, USERS, "{kept}");
-    assert_eq!(kept["totals"]["calls"], log.calls.len(), "{kept}");
+    assert_eq!(kept["totals"]["total_tokens"], received, "{kept}");
 }
 
 /// What is started then hands everything to the process that runs already, whose environment and
@@ -129,10 +137,11 @@ fn application(stage: &Stage) -> std::path::PathBuf {
             "conversations": USERS,
             "rounds": MESSAGES,
             "stays": true,
-            "patience_ms": 30_000,
+            "patience_ms": 3_000,
             "pause_ms": 5,
             "upload_bytes": 512,
             "backoff_ms": 1,
+            "abort_percent": 0,
         },
     });
     let script = format!(
