@@ -267,7 +267,7 @@ fn identity(candidate: &Candidate) -> (u32, u64) {
 const BETWEEN_SEARCHES: Duration = Duration::from_secs(10);
 
 /// A program that was started for this should be followed from its first conversation on. A look at
-/// 400 processes takes 10 ms.
+/// 139 processes took 4.5 ms of processor time in an unoptimised build.
 const BETWEEN_SEARCHES_IN_RUN: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
