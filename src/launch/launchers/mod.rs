@@ -13,6 +13,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 pub(crate) use shell::Shell;
+pub(super) use shell::quoted;
 
 /// Where launchers are, and what they are made from.
 #[derive(Debug, Clone, PartialEq, Eq)]

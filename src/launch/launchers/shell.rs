@@ -63,7 +63,7 @@ pub(super) fn mark(program: &str) -> String {
 }
 
 /// One word for any of these shells: a quote or a backslash stands outside of the quotes.
-fn quoted(path: &Path) -> String {
+pub(in crate::launch) fn quoted(path: &Path) -> String {
     let mut quoted = String::from("'");
     for letter in path.display().to_string().chars() {
         match letter {
