@@ -88,6 +88,24 @@ impl Pty {
         String::from_utf8_lossy(&self.written.lock().expect("no panic")).into_owned()
     }
 
+    /// What a terminal of that size displays of it, line by line.
+    pub fn display(&self, rows: u16, columns: u16) -> String {
+        let mut terminal = vt100::Parser::new(rows, columns, 0);
+        terminal.process(&self.written.lock().expect("no panic"));
+        terminal.screen().contents()
+    }
+
+    /// Waits until a terminal of that size displays something.
+    pub async fn displays(&self, wanted: &str, rows: u16, columns: u16) {
+        let displayed = async || self.display(rows, columns).contains(wanted).then_some(());
+        tokio::select! {
+            () = until(displayed) => {}
+            () = tokio::time::sleep(PATIENCE) => {
+                panic!("{wanted:?} is not displayed: {}", self.display(rows, columns))
+            }
+        }
+    }
+
     /// Waits until something was written.
     pub async fn shows(&self, wanted: &str) {
         let shown = async || self.screen().contains(wanted).then_some(());
