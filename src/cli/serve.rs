@@ -13,7 +13,7 @@ use crate::export::diagnostics::Diagnostics;
 /// Observe an agent: capture its traffic, pass it on unchanged, serve metrics and usage
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Everything else is configuration: see --help for all flags, or docs/configuration.md."
+    after_help = "Everything else is configuration: gravimeter help config, or docs/configuration.md."
 )]
 pub(super) struct Serve {
     /// Start the Antigravity language server as well (agent.preset = "antigravity") and keep it
