@@ -42,7 +42,8 @@ pub enum Error {
     Authority(#[from] AuthorityError),
     /// An address cannot be listened on.
     #[error(
-        "cannot listen on {address} ({key}): {source}; is another gravimeter running? Otherwise choose another port"
+        "cannot listen on {address} ({key}): {source}; {}",
+        bind_remedy(source)
     )]
     Bind {
         /// The address.
@@ -163,4 +164,15 @@ pub enum Error {
     /// Roots for the verification of providers cannot be loaded.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
+}
+
+fn bind_remedy(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => "is another gravimeter running? Otherwise choose another port",
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine does not have that address: choose one of its own"
+        }
+        io::ErrorKind::PermissionDenied => "ports below 1024 are for root: choose a higher one",
+        _ => "choose another address",
+    }
 }

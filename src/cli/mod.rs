@@ -14,6 +14,7 @@ mod env;
 mod exporter;
 mod flags;
 mod help;
+mod launcher;
 mod log_limit;
 mod logging;
 mod prices;
@@ -38,12 +39,16 @@ use crate::web::access::AccessError;
 /// Runs the program with its arguments, the program's name first.
 #[must_use]
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => {
             // Help goes to stdout, the rest to stderr; when neither can be written there is nobody
             // to tell.
             let _ = error.print();
+            if let Some(tip) = flags::switch_tip(&arguments).filter(|_| error.use_stderr()) {
+                let _ = writeln!(io::stderr(), "\n{tip}");
+            }
             return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
         }
     };
@@ -128,6 +133,7 @@ enum Command {
     Cascades(cascades::Cascades),
     Prices(prices::PriceTable),
     Env(env::Env),
+    Launcher(launcher::Launcher),
     Redirect(redirect::Redirect),
     Ca(ca::Ca),
     Doctor(doctor::Doctor),
@@ -138,6 +144,7 @@ enum Command {
     AgentSignal(agent::AgentSignal),
     RunStage(run::RunStage),
     DemoAgent(demo::DemoAgent),
+    DemoApp(demo::DemoApp),
     DemoProvider(demo::DemoProvider),
 }
 
@@ -153,6 +160,7 @@ impl Command {
             Self::Cascades(command) => command.run(out),
             Self::Prices(command) => command.run(out),
             Self::Env(command) => command.run(out),
+            Self::Launcher(command) => command.run(out),
             Self::Redirect(command) => command.run(out),
             Self::Ca(command) => command.run(out),
             Self::Doctor(command) => command.run(out),
@@ -163,6 +171,7 @@ impl Command {
             Self::AgentSignal(command) => command.run(out),
             Self::RunStage(command) => command.run(),
             Self::DemoAgent(command) => command.run(),
+            Self::DemoApp(command) => command.run(out),
             Self::DemoProvider(command) => command.run(out),
         }
     }

@@ -17,7 +17,7 @@ mod usage;
 pub mod agent;
 pub mod provider;
 
-pub use agent::{AgentKind, AgentOptions, OfferedStreams, Outcome, Protocol, StandIn};
+pub use agent::{AgentKind, AgentOptions, AppOptions, OfferedStreams, Outcome, Protocol, StandIn};
 pub use provider::{Provider, ProviderOptions};
 pub use tally::{ModelTally, Tally, Tokens};
 
