@@ -18,6 +18,7 @@ use super::exporter::reachable;
 use super::flags::ConfigFlags;
 use crate::config::{Config, process_environment};
 use crate::launch::foreground::{Environment, is_no_proxy, proxy_in_use};
+use crate::launch::launchers::{Shell, quoted};
 use crate::tls::bundle::{Bundle, environment_beside};
 
 /// Print the variables by which the programs of a shell use the CONNECT proxy of a running serve
@@ -32,13 +33,13 @@ Examples:
 pub(super) struct Env {
     /// Whose syntax is printed; without it, that of SHELL
     #[arg(long, value_enum)]
-    shell: Option<Shell>,
+    shell: Option<Syntax>,
     #[command(flatten)]
     config: ConfigFlags,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Shell {
+enum Syntax {
     /// fish
     Fish,
     /// sh, bash, zsh and other shells of that family
@@ -48,7 +49,7 @@ enum Shell {
 impl Env {
     pub(super) fn run(self, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         let own = process_environment();
-        let shell = self.shell.unwrap_or_else(|| Shell::of(&own));
+        let shell = self.shell.unwrap_or_else(|| Syntax::of(&own));
         let config = self.config.load()?.config;
         let proxy = proxy(config.capture.connect_listen)?;
         let environment = environment(&config, proxy, &own)?;
@@ -63,27 +64,22 @@ impl Env {
     }
 }
 
-impl Shell {
+impl Syntax {
     /// The shell that `SHELL` names; that of the most where it names none that is known.
     fn of(own: &[(OsString, OsString)]) -> Self {
         let named = own.iter().find(|(name, _)| name == "SHELL");
-        let program = named.and_then(|(_, path)| Path::new(path).file_name());
-        if program == Some(OsStr::new("fish")) {
-            Self::Fish
-        } else {
-            Self::Sh
+        match named.and_then(|(_, path)| Shell::of_path(Path::new(path))) {
+            Some(Shell::Fish) => Self::Fish,
+            Some(Shell::Bash | Shell::Zsh) | None => Self::Sh,
         }
     }
 
     /// The line that sets an exported variable.
     fn line(self, name: &str, value: &str) -> String {
+        let value = quoted(value);
         match self {
-            Self::Fish => {
-                // Within single quotes fish takes a backslash for itself, unlike sh.
-                let value = value.replace('\\', "\\\\").replace('\'', "\\'");
-                format!("set -gx {name} '{value}'\n")
-            }
-            Self::Sh => format!("export {name}='{}'\n", value.replace('\'', "'\\''")),
+            Self::Fish => format!("set -gx {name} {value}\n"),
+            Self::Sh => format!("export {name}={value}\n"),
         }
     }
 
@@ -173,23 +169,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_mean_themselves_in_every_shell() {
-        let value = r"/home/o'brien/a\b $(x) `y`";
-        let lines = [
-            (Shell::Sh, r"export N='/home/o'\''brien/a\b $(x) `y`'"),
-            (Shell::Fish, r"set -gx N '/home/o\'brien/a\\b $(x) `y`'"),
-        ];
-        for (shell, line) in lines {
-            assert_eq!(shell.line("N", value), format!("{line}\n"));
-        }
-    }
-
-    #[test]
     fn the_shell_of_the_user_is_meant() {
-        let of = |path: &str| Shell::of(&[("SHELL".into(), path.into())]);
-        assert_eq!(of("/usr/bin/fish"), Shell::Fish);
-        assert_eq!(of("/usr/bin/zsh"), Shell::Sh);
-        assert_eq!(Shell::of(&[]), Shell::Sh);
+        let of = |path: &str| Syntax::of(&[("SHELL".into(), path.into())]);
+        assert_eq!(of("/usr/bin/fish"), Syntax::Fish);
+        assert_eq!(of("/usr/bin/zsh"), Syntax::Sh);
+        assert_eq!(Syntax::of(&[]), Syntax::Sh);
     }
 
     #[test]

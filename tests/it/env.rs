@@ -152,9 +152,14 @@ async fn what_the_shell_has_is_kept_and_nothing_is_added_twice() {
         fs::read_to_string(&corporate).expect("a file"),
         "CORPORATE\n"
     );
-    let fish = stage.run(&format!("{words} --shell fish"));
-    let proxy = format!("set -gx HTTPS_PROXY 'http://{}'\n", stage.binary.connect);
-    assert!(fish.contains(&proxy) && !fish.contains("export"), "{fish}");
+    let fish = stage.run(&format!(
+        "fish --no-config -c '{words} --shell fish | source; echo $HTTPS_PROXY; cat $SSL_CERT_FILE'"
+    ));
+    let expected = format!("http://{}\n", stage.binary.connect);
+    assert!(
+        fish.starts_with(&expected) && fish.contains("-----BEGIN CERTIFICATE-----"),
+        "{fish}"
+    );
 }
 
 #[tokio::test]
