@@ -116,7 +116,8 @@ impl Exporter {
         for (path, body) in self.paths.iter().zip(&mut bodies) {
             *body = connection.get(path).await?;
         }
+        let sessions = connection.find(Answers::SESSIONS_PATH).await?;
         self.connection = Some(connection);
-        Ok(Answers::read(&self.paths, bodies)?)
+        Ok(Answers::read(&self.paths, bodies, sessions)?)
     }
 }

@@ -16,6 +16,8 @@ use crate::term::table::{Row, Usage};
 pub(crate) struct Answers {
     pub(super) live: Live,
     pub(super) conversations: Vec<Conversation>,
+    /// `None` where the exporter is of a version without sessions.
+    pub(super) sessions: Option<Vec<Session>>,
     /// What was spent since the beginning of the day.
     pub(super) today: Row,
     pub(super) limits: Limits,
@@ -30,6 +32,9 @@ pub(crate) struct ReadError {
 }
 
 impl Answers {
+    /// The path to ask for sessions, which an exporter need not have.
+    pub(crate) const SESSIONS_PATH: &str = "/v1/sessions?limit=200";
+
     /// The paths to ask for, in the order in which [`Answers::read`] takes their bodies. The day is
     /// one of the zone, UTC where it has no name.
     pub(crate) fn paths(zone: Option<&str>) -> [String; 4] {
@@ -42,13 +47,14 @@ impl Answers {
         ]
     }
 
-    /// Reads the bodies of [`Answers::paths`].
+    /// Reads the bodies of [`Answers::paths`] and of [`Answers::SESSIONS_PATH`].
     ///
     /// # Errors
     /// [`ReadError`] for the first that is not what it should be.
     pub(crate) fn read(
         paths: &[String; 4],
         bodies: [impl AsRef<[u8]>; 4],
+        sessions: Option<impl AsRef<[u8]>>,
     ) -> Result<Self, ReadError> {
         let [live_path, conversations_path, usage_path, limits_path] = paths;
         let [live, conversations, usage, limits] = bodies;
@@ -57,6 +63,10 @@ impl Answers {
         Ok(Self {
             live: parse(live_path, live.as_ref())?,
             conversations: page.cascades,
+            sessions: sessions
+                .map(|body| parse::<SessionPage>(Self::SESSIONS_PATH, body.as_ref()))
+                .transpose()?
+                .map(|page| page.sessions),
             today: usage.totals,
             limits: parse(limits_path, limits.as_ref())?,
         })
@@ -169,6 +179,27 @@ pub(super) struct Run {
     pub(super) outcome: String,
 }
 
+#[derive(Debug, Deserialize)]
+struct SessionPage {
+    sessions: Vec<Session>,
+}
+
+/// A run of a program in a terminal.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(super) struct Session {
+    pub(super) id: String,
+    pub(super) state: String,
+    pub(super) program: String,
+    #[serde(default)]
+    pub(super) repository: Option<String>,
+    #[serde(default)]
+    pub(super) branch: Option<String>,
+    pub(super) started_at: Timestamp,
+    #[serde(default)]
+    pub(super) ended_at: Option<Timestamp>,
+    pub(super) usage: Row,
+}
+
 /// More than anybody looks through on a terminal.
 const MAX_CONVERSATIONS: u16 = 200;
 
@@ -196,7 +227,11 @@ mod tests {
 
     #[test]
     fn a_stranger_is_told_by_the_path_that_it_does_not_know() {
-        let told = Answers::read(&Answers::paths(None), ["{}", "<html>", "{}", "{}"]);
+        let told = Answers::read(
+            &Answers::paths(None),
+            ["{}", "<html>", "{}", "{}"],
+            None::<&str>,
+        );
         let told = told.expect_err("no answer").to_string();
         assert!(
             told.starts_with("the answer of /v1/cascades cannot be read"),

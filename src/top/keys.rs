@@ -51,9 +51,8 @@ impl State {
             KeyCode::Char('q') => return Wish::Quit,
             KeyCode::Esc if self.filter.is_empty() => return Wish::Quit,
             KeyCode::Esc => self.filter.clear(),
-            KeyCode::Tab | KeyCode::BackTab => self.open(self.other_view()),
-            KeyCode::Char('1') => self.open(View::Conversations),
-            KeyCode::Char('2') => self.open(View::Calls),
+            KeyCode::Tab => self.open(self.next_view()),
+            KeyCode::Char(digit @ '1'..='9') => self.open_by_number(digit),
             KeyCode::Char('s') => self.reorder(),
             KeyCode::Char('/') => self.mode = Mode::Filter,
             KeyCode::Char('?') => self.mode = Mode::Help,
@@ -98,10 +97,18 @@ impl State {
         }
     }
 
-    fn other_view(&self) -> View {
-        match self.view {
-            View::Calls => View::Conversations,
-            View::Conversations => View::Calls,
+    /// The view behind the open one; the first behind the last.
+    fn next_view(&self) -> View {
+        let views = self.views();
+        let mut from_open = views.iter().skip_while(|view| **view != self.view);
+        *from_open.nth(1).or(views.first()).unwrap_or(&self.view)
+    }
+
+    fn open_by_number(&mut self, digit: char) {
+        let place = digit.to_digit(10).and_then(|number| number.checked_sub(1));
+        let views = self.views();
+        if let Some(view) = place.and_then(|place| views.get(place as usize)) {
+            self.open(*view);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::answers::{Answers, Call, Conversation};
+use super::answers::{Answers, Call, Conversation, Session};
 
 /// What is shown, and how.
 #[derive(Debug, Clone)]
@@ -40,6 +40,7 @@ pub(super) struct Silence {
 pub(super) enum View {
     Calls,
     Conversations,
+    Sessions,
 }
 
 /// Which rows come first.
@@ -66,12 +67,11 @@ pub(super) enum Mode {
 }
 
 impl View {
-    pub(super) const ALL: [Self; 2] = [Self::Conversations, Self::Calls];
-
     pub(super) fn title(self) -> &'static str {
         match self {
             Self::Calls => "Calls",
             Self::Conversations => "Conversations",
+            Self::Sessions => "Sessions",
         }
     }
 
@@ -79,7 +79,9 @@ impl View {
     fn orders(self) -> &'static [Order] {
         match self {
             Self::Calls => &[Order::Newest, Order::Cost, Order::Tokens, Order::Duration],
-            Self::Conversations => &[Order::Newest, Order::Cost, Order::Tokens, Order::Calls],
+            Self::Conversations | Self::Sessions => {
+                &[Order::Newest, Order::Cost, Order::Tokens, Order::Calls]
+            }
         }
     }
 }
@@ -120,6 +122,9 @@ impl State {
                 self.silence = None;
                 if !self.is_paused {
                     self.answers = answers;
+                    if !self.views().contains(&self.view) {
+                        self.open(View::Conversations);
+                    }
                 }
             }
             Err(why) => {
@@ -127,6 +132,36 @@ impl State {
                 self.silence = Some(Silence { since, why });
             }
         }
+    }
+
+    /// The views that the exporter has answers for, in their order on the screen.
+    pub(super) fn views(&self) -> Vec<View> {
+        let sessions = self.answers.sessions.as_ref().map(|_| View::Sessions);
+        [Some(View::Conversations), sessions, Some(View::Calls)]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    /// The sessions that the filter lets through, in order.
+    pub(super) fn sessions(&self) -> Vec<&Session> {
+        let texts = |of: &Session| {
+            [
+                Some(of.program.clone()),
+                Some(of.state.clone()),
+                of.repository.clone(),
+                of.branch.clone(),
+            ]
+        };
+        let all = self.answers.sessions.iter().flatten();
+        let mut rows: Vec<_> = all.filter(|of| self.lets_through(texts(of))).collect();
+        match self.order {
+            Order::Calls => rows.sort_by_key(|of| Reverse(of.usage.calls)),
+            Order::Cost => rows.sort_by(|a, b| by_cost(b.usage.cost_usd, a.usage.cost_usd)),
+            Order::Tokens => rows.sort_by_key(|of| Reverse(of.usage.total_tokens)),
+            Order::Duration | Order::Newest => rows.sort_by_key(|of| Reverse(of.started_at)),
+        }
+        rows
     }
 
     /// The conversations that the filter lets through, in order.
@@ -193,6 +228,7 @@ impl State {
                 .iter()
                 .map(|of| of.id.clone())
                 .collect(),
+            View::Sessions => self.sessions().iter().map(|of| of.id.clone()).collect(),
         }
     }
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::answers::{Call, Conversation};
+use super::answers::{Call, Conversation, Session};
 use super::state::{State, View};
 use crate::term::figures::{dollars, duration, grouped};
 use crate::term::grid::{Column, Grid};
@@ -38,6 +38,11 @@ impl Table {
                     rows.iter().map(|call| tone_of_call(call)).collect(),
                 )
             }
+            View::Sessions => {
+                let rows = state.sessions();
+                let tones = rows.iter().map(|of| tone_of_session(of)).collect();
+                (sessions(&rows, time).render(width), tones)
+            }
             View::Conversations => {
                 let rows = state.conversations();
                 let tones = rows.iter().map(|of| tone_of_conversation(of)).collect();
@@ -64,6 +69,14 @@ fn tone_of_call(call: &Call) -> Tone {
 
 fn tone_of_conversation(of: &Conversation) -> Tone {
     if of.running_since.is_some() {
+        Tone::Active
+    } else {
+        Tone::Usual
+    }
+}
+
+fn tone_of_session(of: &Session) -> Tone {
+    if of.state == "running" {
         Tone::Active
     } else {
         Tone::Usual
@@ -166,12 +179,48 @@ fn conversations(rows: &[&Conversation], time: impl Fn(Timestamp) -> String) -> 
         .column(Column::words("ID", 4, column(&|of| short(Some(&of.id)))))
 }
 
+fn sessions(rows: &[&Session], time: impl Fn(Timestamp) -> String) -> Grid {
+    let column =
+        |cell: &dyn Fn(&Session) -> String| rows.iter().map(|of| cell(of)).collect::<Vec<_>>();
+    let repository = |of: &Session| known(of.repository.as_ref());
+    let branch = |of: &Session| known(of.branch.as_ref());
+    let usage = |cell: fn(&Row) -> String| column(&|of| cell(&of.usage));
+    Grid::new("REPOSITORY", column(&repository))
+        .column(Column::words(
+            "PROGRAM",
+            1,
+            column(&|of| of.program.clone()),
+        ))
+        .column(Column::words("STATE", 2, column(&|of| of.state.clone())))
+        .column(Column::words(
+            "STARTED",
+            3,
+            column(&|of| time(of.started_at)),
+        ))
+        .column(Column::words("BRANCH", 4, column(&branch)))
+        .column(Column::figures("CALLS", 0, usage(|row| grouped(row.calls))))
+        .column(Column::figures(
+            "TOKENS",
+            0,
+            usage(|row| grouped(row.total_tokens)),
+        ))
+        .column(Column::figures("COST", 0, usage(Row::cost)))
+}
+
+fn known(name: Option<&String>) -> String {
+    name.cloned().unwrap_or_else(|| "-".to_owned())
+}
+
 /// All figures of the chosen row, as names and values; empty where there is no row.
 pub(super) fn details(state: &State, now: Timestamp) -> Vec<(&'static str, String)> {
     let time = |at| time_of_day(at, now, &state.zone);
     let place = state.selected();
     let fields = match state.view {
         View::Calls => state.calls().get(place).map(|call| of_call(call, time)),
+        View::Sessions => {
+            let rows = state.sessions();
+            rows.get(place).map(|of| of_session(of, time))
+        }
         View::Conversations => {
             let rows = state.conversations();
             rows.get(place).map(|of| of_conversation(of, time))
@@ -228,6 +277,20 @@ fn of_conversation(
         );
         ("last run", text)
     }));
+    fields.extend(figures(&of.usage));
+    fields
+}
+
+fn of_session(of: &Session, time: impl Fn(Timestamp) -> String) -> Vec<(&'static str, String)> {
+    let mut fields = vec![
+        ("id", of.id.clone()),
+        ("program", of.program.clone()),
+        ("repository", known(of.repository.as_ref())),
+        ("branch", known(of.branch.as_ref())),
+        ("state", of.state.clone()),
+        ("started", time(of.started_at)),
+    ];
+    fields.extend(of.ended_at.map(|at| ("ended", time(at))));
     fields.extend(figures(&of.usage));
     fields
 }

@@ -42,7 +42,12 @@ pub(super) fn answers() -> Answers {
               {"provider": "openai", "model": "gpt-5", "window": "requests", "remaining_ratio": 0,
                "read_at": "2026-11-23T11:59:58Z"}]}"#,
     ];
-    Answers::read(&Answers::paths(None), bodies).expect("the answers")
+    let sessions = r#"{"sessions": [
+          {"id": "s1", "state": "running", "program": "claude", "repository": "github.com/ann/house", "branch": "main",
+           "started_at": "2026-11-23T10:00:00Z", "usage": {"calls": 12, "total_tokens": 99, "cost_usd": 4.5, "unpriced_calls": 0}},
+          {"id": "s2", "state": "ended", "program": "codex", "started_at": "2026-11-22T10:00:00Z",
+           "ended_at": "2026-11-22T11:00:00Z", "usage": {"calls": 2, "total_tokens": 20, "cost_usd": 9.5, "unpriced_calls": 0}}]}"#;
+    Answers::read(&Answers::paths(None), bodies, Some(sessions)).expect("the answers")
 }
 
 fn now() -> Timestamp {
@@ -104,7 +109,7 @@ fn eighty_columns_have_what_matters() {
         "today $5.0000  14 calls  1,234,587 tokens  2 under way  31 tokens/s ▁▁▁▂█",
         "limits anthropic 5h 7 % left, full 16:00:00  anthropic 7d 80 % left, full 2026-1",
         "",
-        " Conversations 2   Calls 2   newest first",
+        " Conversations 2   Sessions 2   Calls 2   newest first",
         "MODEL             STATE    ACTIVE      RUNS  CALLS     TOKENS       COST",
         "Opus              running  11:59:58       3     12  1,234,567  ≥ $4.5000",
         "no call was seen  idle     2026-11-22     0      2         20    $0.5000",
@@ -117,7 +122,16 @@ fn eighty_columns_have_what_matters() {
     press(&mut state, "\t");
     let shown = screen(&state, 80, 24);
     let expected = [
-        " Conversations 2   Calls 2   newest first",
+        "REPOSITORY            PROGRAM  STATE    STARTED     BRANCH  CALLS  TOKENS     COST",
+        "github.com/ann/house  claude   running  10:00:00    main       12      99  $4.5000",
+        "-                     codex    ended    2026-11-22  -           2      20  $9.5000",
+    ];
+    assert_eq!(screen(&state, 120, 24)[5..8], expected, "{shown:#?}");
+    assert!(shown[5].ends_with("CALLS  TOKENS     COST"), "{shown:#?}");
+    press(&mut state, "\t");
+    let shown = screen(&state, 80, 24);
+    let expected = [
+        " Conversations 2   Sessions 2   Calls 2   newest first",
         "MODEL            ENDED     OUTCOME        TOKENS  FIRST CHUNK    TIME     COST",
         "claude-opus-4-6  11:59:58  ok            121,500        1.2 s    12 s  $0.1234",
         "gpt-5            11:59:00  rate_limited        -            -  200 ms        -",
@@ -127,7 +141,7 @@ fn eighty_columns_have_what_matters() {
 
 #[test]
 fn no_size_breaks_the_screen() {
-    for keys in ["", "\t", "\n", "\t\n", "?", "/x"] {
+    for keys in ["", "2", "3", "\n", "2\n", "3\n", "?", "/x"] {
         let mut state = state();
         press(&mut state, keys);
         for (width, height) in [(1, 1), (10, 3), (40, 8), (79, 23), (200, 60)] {
@@ -162,10 +176,10 @@ fn keys_sort_filter_and_move() {
     );
     assert_eq!(first(&state).as_deref(), Some("Opus"));
 
-    press(&mut state, "\tsss");
+    press(&mut state, "3sss");
     assert!(screen(&state, 80, 24)[4].ends_with("longest first"));
     assert_eq!(first(&state).as_deref(), Some("claude-opus-4-6"));
-    press(&mut state, "\t");
+    press(&mut state, "1");
     assert!(
         screen(&state, 80, 24)[4].ends_with("newest first"),
         "conversations have no such order"
@@ -284,7 +298,7 @@ fn keys_end_it() {
 #[test]
 fn without_colour_the_screen_has_none() {
     let mut state = state();
-    press(&mut state, "\t");
+    press(&mut state, "3");
     let has_colour = |theme| {
         let terminal = drawn(&state, theme, 80, 24);
         let cells = &terminal.backend().buffer().content;
@@ -306,4 +320,20 @@ fn what_comes_from_the_traffic_cannot_steer_the_terminal() {
         press(&mut state, keys);
         assert!(!screen(&state, 80, 24).concat().contains('\u{1b}'));
     }
+}
+
+/// An exporter of an earlier version has none.
+#[test]
+fn sessions_are_shown_where_there_are_any() {
+    let mut state = state();
+    press(&mut state, "2");
+    let mut without = answers();
+    without.sessions = None;
+    state.take(Ok(without), now());
+    let shown = screen(&state, 80, 24);
+    assert_eq!(shown[4], " Conversations 2   Calls 2   newest first");
+    press(&mut state, "\t");
+    assert!(screen(&state, 80, 24)[5].contains("OUTCOME"));
+    press(&mut state, "2\n");
+    assert!(screen(&state, 80, 24).contains(&"model         claude-opus-4-6".to_owned()));
 }

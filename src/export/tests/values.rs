@@ -102,8 +102,8 @@ fn word(text: &str, meaning: &str) -> Value {
 
 /// Every closed label, in the order of their names.
 fn closed_labels() -> Vec<ClosedLabel> {
-    let failures_of_calls = only(|outcome| outcome != Outcome::Ok);
-    let failures_of_runs = only(|outcome| outcome != RunOutcome::Ok);
+    let failures_of_calls = only(|outcome: Outcome| outcome != Outcome::Ok);
+    let failures_of_runs = only(|outcome: RunOutcome| outcome != RunOutcome::Ok);
     let mut kinds: Vec<Value> = TokenKind::ALL.iter().map(|kind| of(*kind)).collect();
     kinds.insert(
         2,

@@ -47,10 +47,11 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &State, theme: Theme, now: Time
 /// The views with their sizes, the order and the filter.
 fn draw_views(frame: &mut Frame<'_>, area: Rect, state: &State, theme: Theme) {
     let mut spans = Vec::new();
-    for view in View::ALL {
+    for view in state.views() {
         let count = match view {
             View::Calls => state.answers.live.calls.len(),
             View::Conversations => state.answers.conversations.len(),
+            View::Sessions => state.answers.sessions.as_ref().map_or(0, Vec::len),
         };
         let style = if view == state.view {
             theme.selected()
@@ -108,6 +109,7 @@ fn nothing(state: &State) -> &'static str {
         (false, _) => "Nothing matches the filter: esc clears it.",
         (true, View::Calls) => "No call has ended since the exporter was started.",
         (true, View::Conversations) => "No conversation is known yet.",
+        (true, View::Sessions) => "No program was run by `gravimeter run` yet.",
     }
 }
 
@@ -155,7 +157,10 @@ fn draw_keys(frame: &mut Frame<'_>, area: Rect, state: &State, theme: Theme) {
 
 const HELP: [(&str, &str); 13] = [
     ("q, Ctrl-C", "quit"),
-    ("tab, 1, 2", "conversations, or the calls that ended last"),
+    (
+        "tab, 1 to 3",
+        "conversations, sessions, the calls that ended last",
+    ),
     ("s", "next order: newest, cost, tokens, calls or duration"),
     ("/", "show only rows that contain a text"),
     ("esc", "clear the filter; without one, quit"),

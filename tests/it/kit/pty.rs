@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
+use std::num::NonZeroU16;
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Mutex};
@@ -90,7 +91,8 @@ impl Pty {
 
     /// What a terminal of that size displays of it, line by line.
     pub fn display(&self, rows: u16, columns: u16) -> String {
-        let mut terminal = vt100::Parser::new(rows, columns, 0);
+        let size = |cells| NonZeroU16::new(cells).expect("a size");
+        let mut terminal = vt100::Parser::new(size(rows), size(columns), 0);
         terminal.process(&self.written.lock().expect("no panic"));
         terminal.screen().contents()
     }
