@@ -111,7 +111,7 @@ fn word(path: &Path) -> String {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+".contains(letter);
     match plain.chars().all(is_plain) {
         true => plain,
-        false => quoted(path),
+        false => quoted(&path.display().to_string()),
     }
 }
 
