@@ -166,8 +166,9 @@ fn what_is_not_ours_is_neither_written_nor_removed() {
     ));
 
     let ours = stage.install("claude").unwrap();
-    assert_eq!(remove("claude", &stage.folders).unwrap(), [ours.clone()]);
-    assert!(!ours.file.exists() && theirs.exists());
+    let file = ours.file.clone();
+    assert_eq!(remove("claude", &stage.folders).unwrap(), [ours]);
+    assert!(!file.exists() && theirs.exists());
     assert_eq!(list(&stage.folders).unwrap(), []);
 }
 
