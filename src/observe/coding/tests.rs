@@ -481,7 +481,7 @@ fn the_end_of_the_data_is_found_wherever_the_window_ends() {
     // The window of deflate has 32 KiB.
     let around = |kib: usize| ((kib << 10) - 3)..=((kib << 10) + 3);
     for length in [4, 16, 28, 32, 64, 96].into_iter().flat_map(around) {
-        let plain: Vec<u8> = (0..length).map(|at| b"abcdefg"[at % 7]).collect();
+        let plain = dense(length);
         for (coding, coded) in [
             ("gzip", gzip(&plain)),
             ("deflate", zlib(&plain)),
