@@ -7,13 +7,13 @@ use proptest::prelude::*;
 use super::limit::MAX_STEP;
 use super::*;
 
-fn gzip(plain: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(plain: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(plain).unwrap();
     encoder.finish().unwrap()
 }
 
-fn zlib(plain: &[u8]) -> Vec<u8> {
+pub(crate) fn zlib(plain: &[u8]) -> Vec<u8> {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(plain).unwrap();
     encoder.finish().unwrap()
@@ -25,11 +25,11 @@ fn raw_deflate(plain: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn zstd(plain: &[u8]) -> Vec<u8> {
+pub(crate) fn zstd(plain: &[u8]) -> Vec<u8> {
     ::zstd::encode_all(plain, 3).unwrap()
 }
 
-fn brotli(plain: &[u8]) -> Vec<u8> {
+pub(crate) fn brotli(plain: &[u8]) -> Vec<u8> {
     let mut encoder = ::brotli::CompressorWriter::new(Vec::new(), 4096, 5, 20);
     encoder.write_all(plain).unwrap();
     encoder.into_inner()
