@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::house::{FIRST, HOST, Provider, SECOND, root_file, wait_for};
 use crate::stage::{
-    OPERATOR, PROGRAM, PROVIDER_V4, PROVIDER_V6, as_user, on_stage, root, shell_as, text,
+    OPERATOR, PROGRAM, PROVIDER_V4, PROVIDER_V6, STATE, as_user, on_stage, root, shell_as, text,
 };
 
 pub(crate) const HOME: &str = "/var/lib/ann";
