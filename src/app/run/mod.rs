@@ -91,7 +91,6 @@ pub(crate) async fn run(
     };
     let ran: Result<_, Error> = ran.await;
     let duration = started.elapsed();
-    let failure = way.failure();
     let ledger = Arc::clone(app.ledger());
     let (foreground, ending) = match ran {
         Ok((foreground, ending)) => (Some(foreground), Ok(ending)),
@@ -115,7 +114,7 @@ pub(crate) async fn run(
         exit_code: ending.exit_code(),
         scope: way.name(),
         scope_reason: way.reason(),
-        scope_failure: failure,
+        scope_failure: way.failure(),
         already_running: request.already_running,
         ledger: match ledger.unavailable() {
             Some(why) => Recorded::Nowhere(why.to_owned()),
