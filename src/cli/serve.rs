@@ -16,7 +16,7 @@ use crate::launch::ConnectionGuide;
 /// Observe an agent: capture its traffic, pass it on unchanged, serve metrics and usage
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Everything else is configuration: see --help for all flags, or docs/configuration.md."
+    after_help = "Everything else is configuration: gravimeter help config, or docs/configuration.md."
 )]
 pub(super) struct Serve {
     #[command(flatten)]

@@ -1,7 +1,7 @@
 //! Benchmarks: the same agent and provider on loopback, once straight and once through Gravimeter.
 //! Asserts nothing on time.
 //!
-//! `scripts/bench.sh [delay|memory|calls|download|scrape|observers|traces|ledger|run]... [--full]`;
+//! `scripts/bench.sh [delay|memory|calls|download|scrape|observers|statusline|traces|ledger|run]... [--full]`;
 //! docs/performance.md says what the figures mean. `peers`, beside other proxies and in a network
 //! namespace, runs only when it is named.
 
@@ -30,6 +30,7 @@ mod provider;
 mod run;
 #[path = "../skip.rs"]
 mod skip;
+mod statusline;
 mod traces;
 
 use agent::Agent;
@@ -131,6 +132,9 @@ async fn main() {
     }
     if asked("run") {
         run::run(&options);
+    }
+    if asked("statusline") {
+        statusline::run(&stage);
     }
     if asked("traces") {
         traces::run(&options).await;

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tracing::{info, warn};
 
 use super::{RunRequest, user, variable};
-use crate::app::{Activation, Error, Sought};
+use crate::app::{Activation, Error, ServerSearch};
 use crate::capture::Obstacle;
 use crate::capture::cgroup::Cgroup;
 use crate::capture::namespace::{Carrier, Forwarded, Namespace, enter};
@@ -170,21 +170,21 @@ impl Way {
         request: &RunRequest,
         own: &Path,
         config: &Config,
-    ) -> Option<Sought> {
+    ) -> Option<ServerSearch> {
         let path = variable(&request.environment, "PATH").unwrap_or(OsStr::new(""));
         let namespace = match &self.means {
             Means::Namespace(namespace) => Some(namespace.loopback(own, path)),
             Means::Cgroup(_) | Means::Proxy | Means::User(..) => None,
         };
-        let sought = namespace.transpose().and_then(|namespace| {
+        let search = namespace.transpose().and_then(|namespace| {
             let ca_folder = config.bundle.parent().unwrap_or(Path::new("/"));
-            Sought::in_run(
+            ServerSearch::in_run(
                 ca_folder.to_owned(),
                 config.discovery_folders.clone(),
                 namespace,
             )
         });
-        sought
+        search
             .inspect_err(|error| warn!(%error, "no language server is followed"))
             .ok()
     }

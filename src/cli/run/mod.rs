@@ -34,7 +34,7 @@ Examples:
   gravimeter run --scope proxy -- npx some-agent 'explain this repository'
 
 The exit code is that of the program; 126: it cannot be executed, 127: it was not found.
-Everything else is configuration: see --help for all flags, or docs/operate/run.md.")]
+Everything else is configuration: gravimeter help config, or docs/operate/run.md.")]
 pub(super) struct Run {
     /// How its connections are captured
     #[arg(long, value_enum, default_value = "auto")]

@@ -12,7 +12,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-pub(crate) use shell::Shell;
+pub(crate) use shell::{Shell, quoted};
 
 /// Where launchers are, and what they are made from.
 #[derive(Debug, Clone, PartialEq, Eq)]

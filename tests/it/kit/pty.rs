@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
+use std::num::NonZeroU16;
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Mutex};
@@ -85,6 +86,25 @@ impl Pty {
     /// What was written so far.
     pub fn screen(&self) -> String {
         String::from_utf8_lossy(&self.written.lock().expect("no panic")).into_owned()
+    }
+
+    /// What a terminal of that size displays of it, line by line.
+    pub fn display(&self, rows: u16, columns: u16) -> String {
+        let size = |cells| NonZeroU16::new(cells).expect("a size");
+        let mut terminal = vt100::Parser::new(size(rows), size(columns), 0);
+        terminal.process(&self.written.lock().expect("no panic"));
+        terminal.screen().contents()
+    }
+
+    /// Waits until a terminal of that size displays something.
+    pub async fn displays(&self, wanted: &str, rows: u16, columns: u16) {
+        let displayed = async || self.display(rows, columns).contains(wanted).then_some(());
+        tokio::select! {
+            () = until(displayed) => {}
+            () = tokio::time::sleep(PATIENCE) => {
+                panic!("{wanted:?} is not displayed: {}", self.display(rows, columns))
+            }
+        }
     }
 
     /// Waits until something was written.

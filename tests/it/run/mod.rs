@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use crate::kit::binary::PROGRAM;
 
 /// The host of the stand-in provider.
-const HOST: &str = "daily-cloudcode-pa.googleapis.com";
+pub const HOST: &str = "daily-cloudcode-pa.googleapis.com";
 
 /// An ordinary user of every Debian: `nobody`.
 pub(crate) const USER: u32 = 65_534;
@@ -126,7 +126,7 @@ impl Drop for Stage {
 }
 
 /// The stand-in provider, which is asked for every answer by the request itself.
-fn start_provider(folder: &Path) -> (Child, String) {
+pub fn start_provider(folder: &Path) -> (Child, String) {
     let mut provider = Command::new(PROGRAM)
         .args(["demo-provider", "--root"])
         .arg(folder.join("root.pem"))
