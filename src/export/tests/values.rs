@@ -337,12 +337,21 @@ fn section() -> String {
         });
         let metrics: Vec<_> = metrics.map(|(_, metric)| format!("`{metric}`")).collect();
         assert!(!metrics.is_empty(), "no metric has {}", label.name);
-        writeln!(section, "**`{}`** of {}\n", label.name, metrics.join(", ")).expect("a heading");
+        let of = if metrics.len() > LISTED {
+            let starts = label.metrics.iter().map(|start| format!("`{start}*`"));
+            starts.collect::<Vec<_>>().join(", ")
+        } else {
+            metrics.join(", ")
+        };
+        writeln!(section, "**`{}`** of {of}\n", label.name).expect("a heading");
         section.push_str(&table(&label.values));
         section.push('\n');
     }
     section
 }
+
+/// More metrics are named by what their names begin with.
+const LISTED: usize = 4;
 
 /// Two columns where nothing is to be done about any value.
 fn table(values: &[Value]) -> String {
