@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::capture::namespace::Obstacle;
+use crate::capture::Obstacle;
 use crate::capture::redirect::RedirectError;
 use crate::launch::foreground::FollowError;
 use crate::launch::{AccountError, LaunchError};
@@ -56,6 +56,9 @@ pub enum Error {
     /// The agent's bundle cannot be written.
     #[error(transparent)]
     Bundle(#[from] BundleError),
+    /// The program cannot be captured by a cgroup.
+    #[error("no cgroup can be used: {0}; or use --scope proxy")]
+    Cgroup(#[source] Obstacle),
     /// The agent's user cannot reach its bundle.
     #[error(
         "{bundle} cannot be read by {user}, because {folder} is closed to other users: set state.dir to /var/lib/gravimeter \
@@ -161,6 +164,9 @@ pub enum Error {
         /// The port of `capture.listen`.
         port: u16,
     },
+    /// The program cannot be captured by its user.
+    #[error("the program cannot run as another user: {0}")]
+    User(#[source] Obstacle),
     /// Roots for the verification of providers cannot be loaded.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),

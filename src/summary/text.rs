@@ -176,9 +176,7 @@ fn left(limit: &Limit, now: SystemTime) -> String {
 fn unseen(report: &Report) -> Vec<String> {
     let unseen = &report.unseen;
     let mut found = Vec::new();
-    if let ("namespace", Some(failure)) = way(&report.circumstances) {
-        found.push(failure.to_owned());
-    }
+    found.extend(report.circumstances.scope_failure.clone());
     if let Some(pid) = report.circumstances.already_running {
         let program = &report.circumstances.program;
         found.push(format!(
@@ -253,16 +251,15 @@ fn passed_on(reason: TunnelReason, tunnelled: &[&Tunnelled]) -> String {
     }
 }
 
-fn way(circumstances: &Circumstances) -> (&str, Option<&str>) {
-    (circumstances.scope, circumstances.scope_reason.as_deref())
-}
-
 fn scope(circumstances: &Circumstances) -> String {
-    const PROXY: &str = "proxy: what does not use HTTPS_PROXY is not seen";
-    match way(circumstances) {
-        ("proxy", None) => PROXY.to_owned(),
-        ("proxy", Some(obstacle)) => format!("{PROXY} (no namespace: {obstacle})"),
-        _ => "namespace: all connections to port 443".to_owned(),
+    let scope = circumstances.scope;
+    let seen = match scope {
+        "proxy" => "what does not use HTTPS_PROXY is not seen",
+        _ => "all connections to port 443",
+    };
+    match &circumstances.scope_reason {
+        Some(reason) => format!("{scope}: {seen} ({reason})"),
+        None => format!("{scope}: {seen}"),
     }
 }
 

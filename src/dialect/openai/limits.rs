@@ -15,13 +15,8 @@ use crate::observe::json::Value;
 use crate::record::QuotaWindow;
 
 pub(super) const LIMITS: HeadLimits = HeadLimits {
-    fields: &[
-        REQUESTS.limit,
-        REQUESTS.remaining,
-        REQUESTS.reset,
-        TOKENS.limit,
-        TOKENS.remaining,
-        TOKENS.reset,
+    keys: &[REQUESTS, TOKENS],
+    plan_fields: &[
         PRIMARY.used,
         PRIMARY.minutes,
         PRIMARY.reset,
@@ -34,7 +29,7 @@ pub(super) const LIMITS: HeadLimits = HeadLimits {
         COPILOT[3].0,
         COPILOT[4].0,
     ],
-    read,
+    plans,
 };
 
 const REQUESTS: KeyLimit = KeyLimit {
@@ -42,6 +37,7 @@ const REQUESTS: KeyLimit = KeyLimit {
     limit: "x-ratelimit-limit-requests",
     remaining: "x-ratelimit-remaining-requests",
     reset: "x-ratelimit-reset-requests",
+    read_reset: after,
 };
 
 const TOKENS: KeyLimit = KeyLimit {
@@ -49,6 +45,7 @@ const TOKENS: KeyLimit = KeyLimit {
     limit: "x-ratelimit-limit-tokens",
     remaining: "x-ratelimit-remaining-tokens",
     reset: "x-ratelimit-reset-tokens",
+    read_reset: after,
 };
 
 /// One limit of a plan of ChatGPT.
@@ -92,11 +89,13 @@ const COPILOT: [(&str, QuotaWindow); 5] = [
     ("x-usage-ratelimit-weekly", QuotaWindow::Weekly),
 ];
 
-fn read(head: &ResponseHead, now: SystemTime) -> Vec<Limit> {
+/// The end of a duration that begins now.
+fn after(text: &str, now: SystemTime) -> Option<SystemTime> {
+    now.checked_add(duration(text)?)
+}
+
+fn plans(head: &ResponseHead) -> Vec<Limit> {
     let field = |name| head.fields.get(name);
-    // A duration from now on.
-    let reset = |text: &str| now.checked_add(duration(text)?);
-    let of_key = [REQUESTS, TOKENS].map(|limit| limit.read(head, reset));
     let of_plan = [PRIMARY, SECONDARY].map(|of_plan| {
         let mut window = PlanWindow::default();
         for (part, name) in [
@@ -111,8 +110,7 @@ fn read(head: &ResponseHead, now: SystemTime) -> Vec<Limit> {
         window.limit()
     });
     let of_copilot = COPILOT.map(|(name, window)| copilot(field(name)?, window));
-    let limits = of_key.into_iter().chain(of_plan).chain(of_copilot);
-    limits.flatten().collect()
+    of_plan.into_iter().chain(of_copilot).flatten().collect()
 }
 
 /// One window of a plan, while it is read.

@@ -30,8 +30,8 @@ impl Application {
     }
 }
 
-/// The entry of the application that a program belongs to, where it has one: of the same name, or
-/// with the program as what it executes. Our own are none.
+/// The desktop entry with the name of the program, where there is one. The user's own hides that of
+/// the machine.
 pub(super) fn application(
     program: &str,
     folders: &Folders,

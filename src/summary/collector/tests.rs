@@ -13,6 +13,7 @@ pub(in crate::summary) fn circumstances() -> Circumstances {
         exit_code: 0,
         scope: "namespace",
         scope_reason: None,
+        scope_failure: None,
         already_running: None,
         ledger: Recorded::File(PathBuf::from("/state/ledger.db")),
         log: PathBuf::from("/home/ann/state/runs/1/log"),

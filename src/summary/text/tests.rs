@@ -93,13 +93,17 @@ fn what_was_not_seen_is_named_with_what_helps() {
     }));
     let circumstances = Circumstances {
         scope: "proxy",
-        scope_reason: Some("pasta is not installed; install the package passt".to_owned()),
+        scope_reason: Some(
+            "no namespace: pasta is not installed; install the package passt".to_owned(),
+        ),
+        scope_failure: Some("the network was lost".to_owned()),
         ledger: Recorded::Nowhere("/state/ledger.db is in use".to_owned()),
         ..sample_circumstances()
     };
     let text = text(&collector, circumstances);
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
     for expected in [
+        "not seen the network was lost",
         "does not trust Gravimeter's CA for api.example.com: give it the file that SSL_CERT_FILE or NODE_EXTRA_CA_CERTS names",
         "1 call in no format that is read, to llm.example.com/v9/chat",
         "5 connections to other hosts: h0.example.com, h1.example.com, h2.example.com and 2 more",

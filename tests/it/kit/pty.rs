@@ -7,11 +7,10 @@ use std::os::fd::OwnedFd;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
-
-use super::binary::until;
 
 /// A terminal with one program on it.
 pub struct Pty {
@@ -110,19 +109,36 @@ impl Pty {
 
     /// Waits until something was written.
     pub async fn shows(&self, wanted: &str) {
-        let shown = async || self.screen().contains(wanted).then_some(());
-        tokio::select! {
-            () = until(shown) => {}
-            () = tokio::time::sleep(PATIENCE) => panic!("{wanted:?} was not shown: {:?}", self.screen()),
+        let deadline = Instant::now() + PATIENCE;
+        while !self.screen().contains(wanted) {
+            let now = Instant::now();
+            assert!(
+                now < deadline,
+                "{wanted:?} was not shown: {:?}",
+                self.screen()
+            );
+            tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    /// The process on the terminal.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits for the end; everything that was written.
     pub async fn end(mut self) -> (ExitStatus, String) {
-        let ended = until(async || self.child.try_wait().expect("a child"));
-        let status = tokio::select! {
-            status = ended => status,
-            () = tokio::time::sleep(PATIENCE) => panic!("it does not end: {:?}", self.screen()),
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                break status;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "it does not end: {:?}",
+                self.screen()
+            );
+            tokio::time::sleep(PAUSE).await;
         };
         let reader = self.reader.take().expect("a reader");
         reader.join().expect("no panic");
@@ -147,5 +163,7 @@ fn resize(terminal: impl std::os::fd::AsFd, rows: u16, columns: u16) {
     tcsetwinsize(terminal, size).expect("a terminal");
 }
 
-/// Long after anything healthy would be done, and before the patience of `until` ends without words.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(50);
+/// Long after anything healthy would be done.
+const PATIENCE: Duration = Duration::from_secs(50);
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(5);
