@@ -41,8 +41,7 @@ pub(crate) fn its_language_server_is_followed_from_inside() {
             let report = report();
             assert_eq!(report["scope"], "namespace", "{report}");
             assert_eq!(report["conversations"], USERS, "{report}");
-            let calls = server["log"]["calls"].as_array().expect("a list");
-            assert_eq!(report["calls"], calls.len(), "{report}");
+            assert_eq!(sum(&report["tokens"]), received(server), "{report}");
             // Refused at most once, because the application does not trust the CA.
             let answers = outcome["own_answers"].as_u64().expect("a number");
             assert!(answers >= OWN - 1, "{outcome}");
