@@ -101,6 +101,11 @@ pub(super) struct Connection {
     host: String,
     /// What the path of every question begins with.
     prefix: String,
+    http: Http,
+}
+
+/// HTTP over a stream.
+struct Http {
     sender: http1::SendRequest<Empty<Bytes>>,
     /// Reads and writes while an answer is awaited.
     driver: Fuse<Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>>,
@@ -128,14 +133,12 @@ impl Connection {
                 "nothing answers at {name}: is `gravimeter serve` running, and may you write to its socket?"
             )
         })?;
-        let (sender, driver) = start(stream).await?;
         Ok(Self {
             base: base.to_owned(),
             name,
             host: "localhost".to_owned(),
             prefix: String::new(),
-            sender,
-            driver,
+            http: Http::over(stream).await?,
         })
     }
 
@@ -156,14 +159,12 @@ impl Connection {
         let stream = stream.with_context(|| {
             format!("nothing answers at {authority}: is `gravimeter serve` running?")
         })?;
-        let (sender, driver) = start(stream).await?;
         Ok(Self {
             base: base.to_owned(),
             name: authority.to_string(),
             host: authority.to_string(),
             prefix: uri.path().trim_end_matches('/').to_owned(),
-            sender,
-            driver,
+            http: Http::over(stream).await?,
         })
     }
 
@@ -197,7 +198,7 @@ impl Connection {
             .header(header::HOST, &self.host)
             .header(header::ACCEPT, accept)
             .body(Empty::<Bytes>::new())?;
-        let sender = &mut self.sender;
+        let Http { sender, driver } = &mut self.http;
         let exchange = async {
             sender.ready().await.context(NO_HTTP)?;
             let response = sender.send_request(request).await.context(NO_HTTP)?;
@@ -208,7 +209,6 @@ impl Connection {
             let body = body.map_err(|error| anyhow::anyhow!("the answer broke off: {error}"))?;
             Ok::<_, anyhow::Error>((status, body.to_bytes()))
         };
-        let driver = &mut self.driver;
         let driven = async {
             let mut exchange = std::pin::pin!(exchange);
             // The connection is driven beside the exchange. When it ends first, the exchange has
@@ -238,19 +238,17 @@ impl Connection {
     }
 }
 
-/// Speaks HTTP over a stream.
-async fn start<S>(
-    stream: S,
-) -> anyhow::Result<(
-    http1::SendRequest<Empty<Bytes>>,
-    Fuse<Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>>,
-)>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let driver: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(connection);
-    Ok((sender, driver.fuse()))
+impl Http {
+    async fn over(
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> anyhow::Result<Self> {
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let driver: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(connection);
+        Ok(Self {
+            sender,
+            driver: driver.fuse(),
+        })
+    }
 }
 
 async fn within_limit<T>(
