@@ -14,6 +14,8 @@ use crate::record::{Call, Model, Provider, Quota, QuotaWindow, RateLimitReason};
 pub(super) struct HeadLimits {
     /// Their names, in lower case.
     pub(super) fields: &'static [&'static str],
+    /// Endings of the names of those that are called by what they limit.
+    pub(super) endings: &'static [&'static str],
     /// The limits that a head tells of, which was seen at that time.
     pub(super) read: fn(&ResponseHead, SystemTime) -> Vec<Limit>,
 }
@@ -22,6 +24,7 @@ impl HeadLimits {
     /// Of a dialect whose providers tell of limits elsewhere, or not at all.
     pub(super) const NONE: Self = Self {
         fields: &[],
+        endings: &[],
         read: |_, _| Vec::new(),
     };
 }
@@ -56,7 +59,7 @@ impl KeyLimit {
 }
 
 /// What is left of one limit.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Limit {
     /// What it limits.
     pub(super) scope: Scope,
@@ -69,10 +72,12 @@ pub(super) struct Limit {
 }
 
 /// What a limit limits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Scope {
     /// All models of an account together, as plans do.
     Account,
+    /// What the provider calls so: mostly one model.
+    Named(Model),
     /// The model that was asked, as limits of API keys do.
     Model,
 }
@@ -83,6 +88,7 @@ impl Limit {
     pub(super) fn quota(self, provider: Provider, model: Option<&Model>) -> Option<Quota> {
         let model = match self.scope {
             Scope::Account => Model::all(),
+            Scope::Named(name) => name,
             Scope::Model => model?.clone(),
         };
         Some(Quota {
@@ -131,7 +137,7 @@ const TOO_MANY_REQUESTS: u16 = 429;
 
 /// The part that is left of a limit which counts something: `None` where a number is missing, or
 /// the limit is nothing.
-fn ratio(remaining: Option<&str>, limit: Option<&str>) -> Option<f64> {
+pub(super) fn ratio(remaining: Option<&str>, limit: Option<&str>) -> Option<f64> {
     let limit = number(limit?).filter(|limit| *limit > 0.0)?;
     Some((number(remaining?)? / limit).clamp(0.0, 1.0))
 }
@@ -152,14 +158,21 @@ pub(super) fn shown(of: HeadLimits, fields: &[(&'static str, &str)]) -> Vec<Stri
     use crate::observe::exchange::Fields;
     use crate::record::Label as _;
 
-    let listed = fields.iter().map(|(name, value)| {
-        assert!(of.fields.contains(name), "{name} is listed");
-        (*name, (*value).to_owned())
+    let owned = |(name, value): &(&'static str, &str)| (*name, (*value).to_owned());
+    let (listed, others): (Vec<_>, Vec<_>) = fields
+        .iter()
+        .map(owned)
+        .partition(|(name, _)| of.fields.contains(name));
+    let by_ending = others.into_iter().map(|(name, value)| {
+        let is_listed = of.endings.iter().any(|ending| name.ends_with(ending));
+        assert!(is_listed, "{name} is listed");
+        (name.to_owned(), value)
     });
     let head = ResponseHead {
         status: 200,
         fields: Fields {
-            listed: listed.collect(),
+            listed,
+            by_ending: by_ending.collect(),
             ..Fields::default()
         },
     };

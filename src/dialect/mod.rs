@@ -57,6 +57,7 @@ mod observer;
 mod ollama;
 mod openai;
 mod providers;
+mod realtime;
 mod reports;
 mod request;
 mod response;
@@ -78,6 +79,7 @@ use crate::record::{Host, Model, Operation, Provider};
 use answer::{AnswerHead, ReadBody};
 use limits::HeadLimits;
 use notices::ReadNotice;
+use realtime::RealtimeHead;
 use request::ReadRequestBody;
 
 pub use gemini::quota;
@@ -117,8 +119,10 @@ enum Recognised {
     Call(CallHead),
     /// It calls no model, but reports calls, models or quotas.
     Notice(Notice),
-    /// It opens a WebSocket for calls like this one.
+    /// It opens a WebSocket for calls like this one, one after another.
     Session(CallHead),
+    /// It opens a WebSocket for a talk with a model.
+    Realtime(RealtimeHead),
 }
 
 /// What the head of a call says of it.
@@ -181,7 +185,7 @@ fn provider_of(host: &Host) -> Option<Provider> {
 
 /// The header fields and query parameters that all dialects together read.
 fn listed() -> Listed {
-    static LISTED: LazyLock<(Vec<&str>, Vec<&str>)> = LazyLock::new(|| {
+    static LISTED: LazyLock<[Vec<&str>; 3]> = LazyLock::new(|| {
         let of_all = |lists: &[fn(&Dialect) -> &'static [&'static str]]| {
             let of = |dialect| lists.iter().flat_map(move |list| list(dialect)).copied();
             let mut all: Vec<_> = DIALECTS.iter().copied().flat_map(of).collect();
@@ -189,13 +193,16 @@ fn listed() -> Listed {
             all.dedup();
             all
         };
-        (
+        [
             of_all(&[|it| it.listed.fields, |it| it.limits.fields]),
+            of_all(&[|it| it.listed.endings, |it| it.limits.endings]),
             of_all(&[|it| it.listed.query]),
-        )
+        ]
     });
+    let [fields, endings, query] = &*LISTED;
     Listed {
-        fields: &LISTED.0,
-        query: &LISTED.1,
+        fields,
+        endings,
+        query,
     }
 }

@@ -8,7 +8,7 @@ use super::call::{EXCHANGE_BYTES, LiveCall};
 use super::notices::LiveNotice;
 use super::session::Upgrade;
 use super::unread::Unread;
-use super::{Recognised, is_private, listed, provider_of, recognise};
+use super::{Recognised, is_private, listed, provider_of, realtime, recognise};
 use crate::observe::exchange::{Exchange, Listed, OpenExchange, RequestHead};
 use crate::observe::framing::Framing;
 use crate::observe::guard::Guarded;
@@ -88,6 +88,13 @@ impl OpenExchange for Exchanges {
                 self.connection.clone(),
                 record,
                 self.memory.clone(),
+            )),
+            Some(Recognised::Realtime(opened)) => Box::new(realtime::Upgrade::new(
+                opened,
+                head,
+                self.connection.clone(),
+                record,
+                self.share()?,
             )),
             Some(Recognised::Notice(notice)) => {
                 Box::new(LiveNotice::new(&notice, head, record, self.share()?))

@@ -97,6 +97,7 @@ impl OpenExchange for Transcript {
     fn listed(&self) -> Listed {
         Listed {
             fields: &["upgrade"],
+            endings: &[],
             query: &["alt=sse"],
         }
     }

@@ -21,6 +21,9 @@
 mod claude_code;
 mod client;
 mod codex;
+#[path = "../it/kit/collector.rs"]
+#[allow(dead_code, reason = "shared with the tests of `it`")]
+mod collector;
 mod gemini_cli;
 mod gravimeter;
 #[path = "../it/kit/pki.rs"]
@@ -35,6 +38,7 @@ mod skip;
 #[allow(dead_code, reason = "shared with the tests of `netns`")]
 mod stage;
 mod tap;
+mod work;
 
 use std::process::ExitCode;
 
@@ -69,7 +73,7 @@ tests![
     claude_code: [at_other_providers, calls_and_subagents],
     codex: [over_websocket, over_events, signed_in_at_chatgpt],
     gemini_cli: [calls_with_a_tool],
-    sdk: [python, node],
+    sdk: [python, node, python_with_errors, node_with_errors],
 ];
 
 fn main() -> ExitCode {

@@ -36,6 +36,7 @@ pub(super) const LIMITS: HeadLimits = HeadLimits {
         STATUS,
         RESET,
     ],
+    endings: &[],
     read,
 };
 
