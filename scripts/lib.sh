@@ -11,6 +11,11 @@ as_root() {
   if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
 }
 
+# is_up_to_date PROGRAM: whether it was built, and nothing of the source is newer.
+is_up_to_date() {
+  [ -x "$1" ] && [ -z "$(find src scripts Cargo.toml Cargo.lock -newer "$1" -type f -print -quit)" ]
+}
+
 # need_packages PACKAGE...: Debian packages, installed only where they are missing.
 need_packages() {
   local missing=() package

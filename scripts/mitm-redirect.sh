@@ -183,6 +183,8 @@ ours() {
 do_remove() {
     remove_rules || fail "some rules could not be removed: see above, then run remove again"
     [[ -z $purge ]] || forget
+    # A record that holds nothing any more says nothing.
+    rmdir "$record" "${record%/*}" 2>/dev/null || true
     echo "the rules of $name are removed"
 }
 
@@ -245,6 +247,7 @@ make_user() {
     chmod 700 "/var/lib/$user"
     mkdir -p "$record"
     printf '%s\n' "$user" >"$record/created"
+    echo "user $user: made, without a login shell"
 }
 
 warn_of_running() {
@@ -257,6 +260,7 @@ make_state_folder() {
     [[ $name == gravimeter && ! -e $STATE ]] || return 0
     install -d -m 755 -o "$operator" "$STATE"
     touch "$record/made-state"
+    echo "$STATE: made for $operator"
 }
 
 write_sudoers() {
@@ -273,6 +277,7 @@ SUDOERS
     chmod 440 "$new"
     visudo -cqf "$new" >&2 || { rm -f "$new" && fail "visudo refuses the sudoers file; the rules are in place without it"; }
     mv "$new" "$sudoers"
+    echo "$sudoers: $operator may start and signal an agent as $user, and run $COPY status as root"
 }
 
 # `bash -c "$script"` keeps the text in a variable, a file is read again.

@@ -32,6 +32,11 @@ pub(crate) const MAY_SKIP: &[(&str, Condition, &str)] = &[
         "they change rules, users and mounts in namespaces",
     ),
     (
+        "it cli::serve::a_port_for_root_is_not_taken_for_another_gravimeter",
+        Condition::NoPrivileges,
+        "becomes another user in a network namespace",
+    ),
+    (
         "it deploy::containers::the_sidecar_runs_with_what_its_pod_gives_it",
         Condition::NoPrivileges,
         "becomes another user",

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
-use tracing::info;
 
 use super::{Addresses, Error, Tasks, fail};
 use crate::capture::redirect::Redirect;
@@ -89,26 +88,18 @@ pub(super) struct Context<'a> {
 
 /// Starts the watch over the redirect and, behind it, the agent, whose state is returned where
 /// there is one.
-pub(super) async fn start(
+pub(super) fn start(
     config: &Config,
     environment: BTreeMap<String, String>,
     context: Context<'_>,
-) -> Result<Option<watch::Receiver<AgentState>>, Error> {
+) -> Option<watch::Receiver<AgentState>> {
     let redirect = config
         .redirect
         .rules
         .are_watched()
         .then(|| Redirect::new(config.redirect.clone()));
-    if let Some(redirect) = &redirect
-        && rustix::process::geteuid().is_root()
-    {
-        let done = redirect.install(None).await?;
-        info!(rules = done.trim(), "the redirect is in place");
-    }
     let rules = redirect.map(|redirect| context.watch_rules(redirect));
-    let Some(choice) = config.agent.clone() else {
-        return Ok(None);
-    };
+    let choice = config.agent.clone()?;
     let launch = launch::Config {
         env: environment,
         ..config.launch.clone()
@@ -120,7 +111,7 @@ pub(super) async fn start(
         &config.state_dir,
         Arc::clone(context.record),
     );
-    Ok(Some(context.supervise(supervisor, rules)))
+    Some(context.supervise(supervisor, rules))
 }
 
 type Rules = watch::Receiver<Option<crate::capture::redirect::Status>>;

@@ -1,6 +1,7 @@
 //! Who is followed: the agent that is started here, the one that is configured, or one that is
 //! found on this machine.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,25 +14,75 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use super::Tasks;
+use crate::capture::namespace::LoopbackDialer;
 use crate::cascade::client::{Endpoint, RpcError, Token, probe};
 use crate::cascade::correlate::Correlator;
 use crate::cascade::{Mode, follow};
 use crate::config::Config;
-use crate::launch::find::{Candidate, candidates};
+use crate::launch::find::{Candidate, Search, StartedBy, own_network};
 use crate::launch::{AgentState, Announcement};
 
 /// Where the agent that is followed listens, while there is one.
 pub(super) type Endpoints = watch::Receiver<Option<Endpoint>>;
+
+/// A language server that Gravimeter did not start: where it is looked for, and how it is reached.
+#[derive(Debug, Clone)]
+pub struct Sought {
+    search: Search,
+    /// Opens connections where its loopback is another network namespace's.
+    namespace: Option<LoopbackDialer>,
+    /// Between two looks.
+    pause: Duration,
+}
+
+impl Sought {
+    /// Any one of our own user on this machine.
+    fn on_machine(discovery_folders: Vec<PathBuf>) -> Self {
+        Self {
+            search: Search {
+                discovery_folders,
+                started_by: None,
+            },
+            namespace: None,
+            pause: BETWEEN_SEARCHES,
+        }
+    }
+
+    /// One that the program of a run has started, or a child of it. `ca_folder` holds the CA files
+    /// that its environment names, and `namespace` is its own, where it has one.
+    ///
+    /// # Errors
+    /// The operating system's, where the network namespace cannot be told.
+    pub(super) fn in_run(
+        ca_folder: PathBuf,
+        discovery_folders: Vec<PathBuf>,
+        namespace: Option<LoopbackDialer>,
+    ) -> io::Result<Self> {
+        let network = match &namespace {
+            Some(namespace) => namespace.network()?,
+            None => own_network().ok_or(io::ErrorKind::NotFound)?,
+        };
+        Ok(Self {
+            search: Search {
+                discovery_folders,
+                started_by: Some(StartedBy { ca_folder, network }),
+            },
+            namespace,
+            pause: BETWEEN_SEARCHES_IN_RUN,
+        })
+    }
+}
 
 /// Starts following, by tasks of `tasks`; `agent` is the state of the supervised agent, where there
 /// is one. Returns who is followed.
 pub(super) fn start(
     config: &Config,
     agent: Option<watch::Receiver<AgentState>>,
+    sought: Option<Sought>,
     tasks: &Tasks,
     correlator: &Arc<Correlator>,
 ) -> Option<Endpoints> {
-    let endpoints = endpoints(config, agent, tasks)?;
+    let endpoints = endpoints(config, agent, sought, tasks)?;
     let followed = endpoints.clone();
     tasks.spawn(follow::run(
         config.cascade.follow.clone(),
@@ -47,6 +98,7 @@ pub(super) fn start(
 fn endpoints(
     config: &Config,
     agent: Option<watch::Receiver<AgentState>>,
+    sought: Option<Sought>,
     tasks: &Tasks,
 ) -> Option<Endpoints> {
     let cascade = &config.cascade;
@@ -57,14 +109,18 @@ fn endpoints(
         return Some(watch::channel(cascade.endpoint.clone()).1);
     }
     let (sender, endpoints) = watch::channel(None);
-    match agent {
-        Some(agent) => tasks.spawn(announced(agent, cascade.token.clone(), sender)),
-        None if cascade.attach => {
-            let (folders, token) = (config.discovery_folders.clone(), cascade.token.clone());
-            let (tracker, stopping) = (tasks.tracker().clone(), tasks.stopping().clone());
-            tasks.spawn(found(folders, token, sender, tracker, stopping));
+    let on_machine = || Sought::on_machine(config.discovery_folders.clone());
+    match (agent, sought.or_else(|| cascade.attach.then(on_machine))) {
+        (Some(agent), _) => tasks.spawn(announced(agent, cascade.token.clone(), sender)),
+        (None, Some(sought)) => {
+            let seeker = Seeker {
+                sought,
+                token: cascade.token.clone(),
+                tasks: tasks.tracker().clone(),
+            };
+            tasks.spawn(seeker.run(sender, tasks.stopping().clone()));
         }
-        None => return None,
+        (None, None) => return None,
     }
     Some(endpoints)
 }
@@ -105,67 +161,91 @@ fn endpoint(announcement: &Announcement, token: Option<&Token>) -> Option<Endpoi
     Endpoint::new(http, https, announced.or_else(|| token.cloned())).ok()
 }
 
-/// Names a language server of our own user that somebody else has started, for as long as it runs.
-async fn found(
-    folders: Vec<PathBuf>,
+/// Looks for a language server until it is stopped.
+struct Seeker {
+    sought: Sought,
     token: Option<Token>,
-    sender: watch::Sender<Option<Endpoint>>,
     tasks: TaskTracker,
-    stopping: CancellationToken,
-) {
-    let mut known: Option<(u32, u64)> = None;
-    loop {
-        let folders = folders.clone();
-        let look = tokio::task::spawn_blocking(move || candidates(&folders))
-            .await
-            .unwrap_or_default();
-        let own = rustix::process::geteuid().as_raw();
-        let ours: Vec<Candidate> = look
-            .into_iter()
-            .filter(|candidate| candidate.uid == own || own == 0)
-            .collect();
-        let still_runs =
-            known.is_some_and(|known| ours.iter().any(|candidate| identity(candidate) == known));
-        if !still_runs {
-            known = None;
-            sender.send_if_modified(|endpoint| endpoint.take().is_some());
-            if let Some((identity, endpoint)) =
-                first_that_answers(ours, token.as_ref(), &tasks).await
-            {
-                info!(pid = identity.0, "found a running language server");
-                known = Some(identity);
-                sender.send_replace(Some(endpoint));
-            }
-        }
-        if stopping
-            .run_until_cancelled(sleep(BETWEEN_SEARCHES))
-            .await
-            .is_none()
-        {
-            return;
-        }
-    }
 }
 
-/// The youngest one first: an old one may be what an earlier session left.
-async fn first_that_answers(
-    mut candidates: Vec<Candidate>,
-    token: Option<&Token>,
-    tasks: &TaskTracker,
-) -> Option<((u32, u64), Endpoint)> {
-    candidates.sort_by_key(|candidate| std::cmp::Reverse(candidate.start_time));
-    for candidate in candidates {
-        if let Some(endpoint) = endpoint(&candidate.announcement, token) {
-            return Some((identity(&candidate), endpoint));
+/// The language server that was found.
+struct Found {
+    identity: (u32, u64),
+    is_for_workspace: bool,
+    endpoint: Endpoint,
+}
+
+impl Seeker {
+    /// Names one for as long as it runs, or until a better one appears.
+    async fn run(self, sender: watch::Sender<Option<Endpoint>>, stopping: CancellationToken) {
+        let mut known: Option<Found> = None;
+        loop {
+            let mut candidates = self.candidates().await;
+            let still_runs = known.as_ref().is_some_and(|known| {
+                let mut running = candidates.iter();
+                running.any(|candidate| identity(candidate) == known.identity)
+            });
+            match &known {
+                Some(known) if still_runs => candidates
+                    .retain(|candidate| known.is_for_workspace && !candidate.is_for_workspace),
+                _ => {
+                    known = None;
+                    sender.send_if_modified(|endpoint| endpoint.take().is_some());
+                }
+            }
+            if let Some(found) = self.first_that_answers(candidates).await {
+                info!(pid = found.identity.0, "found a running language server");
+                sender.send_replace(Some(found.endpoint.clone()));
+                known = Some(found);
+            }
+            let pause = stopping.run_until_cancelled(sleep(self.sought.pause));
+            if pause.await.is_none() {
+                return;
+            }
         }
-        let own = candidate
-            .announcement
-            .csrf_token
-            .as_ref()
-            .and_then(|token| Token::new(token.expose()));
+    }
+
+    /// Those of our own user; root sees those of all.
+    async fn candidates(&self) -> Vec<Candidate> {
+        let search = self.sought.search.clone();
+        let looked = tokio::task::spawn_blocking(move || search.candidates()).await;
+        let own = rustix::process::geteuid().as_raw();
+        let mut found = looked.unwrap_or_default();
+        found.retain(|candidate| candidate.uid == own || own == 0);
+        found
+    }
+
+    /// The one of all workspaces first, and the youngest: an old one may be what an earlier session
+    /// left.
+    async fn first_that_answers(&self, mut candidates: Vec<Candidate>) -> Option<Found> {
+        candidates.sort_by_key(|candidate| {
+            let age = std::cmp::Reverse(candidate.start_time);
+            (candidate.is_for_workspace, age)
+        });
+        for candidate in candidates {
+            if let Some(endpoint) = self.answers(&candidate).await {
+                return Some(Found {
+                    identity: identity(&candidate),
+                    is_for_workspace: candidate.is_for_workspace,
+                    endpoint,
+                });
+            }
+        }
+        None
+    }
+
+    /// Where it answers: at the ports that it names, or else at one that it listens on.
+    async fn answers(&self, candidate: &Candidate) -> Option<Endpoint> {
+        let namespace = self.sought.namespace.as_ref();
+        let own = candidate.announcement.csrf_token.as_ref();
+        let own = own.and_then(|token| Token::new(token.expose()));
+        if let Some(endpoint) = endpoint(&candidate.announcement, self.token.as_ref()) {
+            return Some(endpoint.within(namespace.cloned()));
+        }
+        let token = own.or_else(|| self.token.clone());
         for port in &candidate.unknown_ports {
-            match probe(*port, own.clone().or_else(|| token.cloned()), tasks).await {
-                Ok(endpoint) => return Some((identity(&candidate), endpoint)),
+            match probe(*port, token.clone(), namespace, &self.tasks).await {
+                Ok(endpoint) => return Some(endpoint),
                 Err(RpcError::BadToken) => {
                     warn!(
                         pid = candidate.pid,
@@ -175,8 +255,8 @@ async fn first_that_answers(
                 Err(_) => {}
             }
         }
+        None
     }
-    None
 }
 
 fn identity(candidate: &Candidate) -> (u32, u64) {
@@ -185,6 +265,10 @@ fn identity(candidate: &Candidate) -> (u32, u64) {
 
 /// A person who has just started an agent looks at it some seconds later.
 const BETWEEN_SEARCHES: Duration = Duration::from_secs(10);
+
+/// A program that was started for this should be followed from its first conversation on. A look at
+/// 400 processes takes 10 ms.
+const BETWEEN_SEARCHES_IN_RUN: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

@@ -41,9 +41,7 @@ pub enum Error {
     #[error(transparent)]
     Authority(#[from] AuthorityError),
     /// An address cannot be listened on.
-    #[error(
-        "cannot listen on {address} ({key}): {source}; is another gravimeter running? Otherwise choose another port"
-    )]
+    #[error("cannot listen on {address} ({key}): {source}; {}", bind_remedy(source))]
     Bind {
         /// The address.
         address: SocketAddr,
@@ -163,4 +161,13 @@ pub enum Error {
     /// Roots for the verification of providers cannot be loaded.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
+}
+
+fn bind_remedy(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => "is another gravimeter running? Otherwise choose another port",
+        io::ErrorKind::AddrNotAvailable => "this machine does not have that address: choose one of its own",
+        io::ErrorKind::PermissionDenied => "ports below 1024 are for root: choose a higher one",
+        _ => "choose another address",
+    }
 }

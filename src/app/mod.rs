@@ -12,6 +12,7 @@ mod doors;
 mod error;
 mod notify;
 mod process;
+mod rules;
 mod run;
 mod running;
 mod signals;
@@ -34,6 +35,7 @@ use crate::config::Config;
 use crate::dialect::Observers;
 use crate::export::diagnostics::Diagnostics;
 use crate::export::otlp::{Exporter, Pusher};
+use crate::launch::ConnectionGuide;
 use crate::ledger::{Ledger, UsageReport};
 use crate::observe::memory::Memory;
 use crate::record::{Record, Sink};
@@ -42,6 +44,7 @@ use crate::web::access::Access;
 use crate::web::{Condition, Listener, Readiness, Web};
 
 pub use activation::Activation;
+pub use cascades::Sought;
 pub(crate) use agent::closed_folder;
 pub(crate) use demo::{DemoOptions, demo};
 pub use doors::Addresses;
@@ -52,13 +55,15 @@ pub use traffic::Traffic;
 
 use cascades::Endpoints;
 use doors::Doors;
+use rules::InstalledRules;
 use running::Running;
 use signals::Signals;
 use trust::{Collectors, Trust};
 use views::Views;
 
 /// Runs Gravimeter until SIGTERM or SIGINT, then lets running exchanges end; a second signal cuts
-/// them off. `diagnostics` are those that the log was started with.
+/// them off. `diagnostics` are those that the log was started with; `started` is called as soon as
+/// everything is up.
 ///
 /// # Errors
 /// Whatever keeps Gravimeter from starting, or ends it.
@@ -66,6 +71,7 @@ pub(crate) async fn serve(
     config: Config,
     handed: Activation,
     diagnostics: Option<Diagnostics>,
+    started: impl FnOnce(&App),
 ) -> Result<(), Error> {
     process::harden()?;
     let mut signals = Signals::install()?;
@@ -76,6 +82,7 @@ pub(crate) async fn serve(
     };
     let mut app = App::start(config, surroundings).await?;
     notify::ready();
+    started(&app);
     let failure = tokio::select! {
         () = signals.next() => None,
         failure = app.failed() => Some(failure),
@@ -95,16 +102,20 @@ pub struct Surroundings {
     pub original_dst: Arc<dyn OriginalDst>,
     /// Take the facts beside the ledger, the metrics and the page.
     pub sinks: Vec<Arc<dyn Sink>>,
+    /// The language server that is followed if no agent is started; what `cascade.attach` says where
+    /// there is `None`.
+    pub followed: Option<Sought>,
 }
 
 impl Default for Surroundings {
-    /// No sockets, no diagnostics, the kernel, and no further sink.
+    /// No sockets, no diagnostics, the kernel, no further sink, and nobody in particular to follow.
     fn default() -> Self {
         Self {
             handed: Activation::default(),
             diagnostics: None,
             original_dst: Arc::new(KernelOriginalDst),
             sinks: Vec::new(),
+            followed: None,
         }
     }
 }
@@ -117,6 +128,9 @@ pub struct App {
     failures: mpsc::Receiver<Error>,
     /// Whose conversations are followed, where anybody's are.
     followed: Option<Endpoints>,
+    /// What was installed for this run alone.
+    rules: Option<InstalledRules>,
+    guide: Option<ConnectionGuide>,
 }
 
 impl App {
@@ -141,6 +155,12 @@ impl App {
         agent::refuse_closed_bundle(&config, &trust.bundle)?;
 
         let bundle = trust.bundle.clone();
+        let guide = addresses
+            .connect
+            .map(|proxy| ConnectionGuide::new(proxy, &bundle.all, &bundle.ca_only));
+        if let Some(guide) = &guide {
+            views.web.set_guide(guide.clone());
+        }
         let environment = agent::environment(&config, &bundle, &addresses);
         let running = Running::new(views.ledger, views.readiness, config.drain);
         let exporter = &running.exporter;
@@ -178,19 +198,26 @@ impl App {
             record: &views.record,
             vital,
         };
-        let agent = match agent::start(&config, environment, context).await {
-            Ok(agent) => agent,
+        let rules = match InstalledRules::install(&config).await {
+            Ok(rules) => rules,
             Err(failure) => {
                 running.stop(std::future::ready(())).await;
                 return Err(failure);
             }
         };
+        let agent = agent::start(&config, environment, context);
         // It ends after the agent: the runs that the agent's end cuts off are still stated.
         running.exporter.spawn(follow::keep_time(
             Arc::clone(&views.correlator),
             running.exporter.stopping().clone(),
         ));
-        let followed = cascades::start(&config, agent, &running.agent, &views.correlator);
+        let followed = cascades::start(
+            &config,
+            agent,
+            surroundings.followed,
+            &running.agent,
+            &views.correlator,
+        );
         addresses.tell();
         Ok(Self {
             addresses,
@@ -198,6 +225,8 @@ impl App {
             running,
             failures,
             followed,
+            rules,
+            guide,
         })
     }
 
@@ -211,6 +240,12 @@ impl App {
     #[must_use]
     pub fn bundle(&self) -> &Bundle {
         &self.bundle
+    }
+
+    /// How programs are led to the CONNECT proxy, where there is one.
+    #[must_use]
+    pub fn guide(&self) -> Option<&ConnectionGuide> {
+        self.guide.as_ref()
     }
 
     /// What holds of the conditions for `/readyz`.
@@ -249,9 +284,13 @@ impl App {
     }
 
     /// Ends the program: traffic first and in peace, until its deadline or `hurry`; then the agent,
-    /// then the exporter, then what takes spans and metrics to the collector, and the ledger.
+    /// then the exporter, then what takes spans and metrics to the collector, and the ledger. Rules
+    /// that were installed at the start go last: the agent has ended then.
     pub async fn stop(self, hurry: impl Future<Output = ()>) {
         self.running.stop(hurry).await;
+        if let Some(rules) = self.rules {
+            rules.remove().await;
+        }
     }
 }
 

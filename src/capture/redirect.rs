@@ -320,7 +320,7 @@ fn warn_unless_complete(seen: &Result<Status, RedirectError>) {
         Ok(status) => tracing::warn!(
             ipv4 = %status.ipv4,
             ipv6 = %status.ipv6,
-            "redirect rules are missing: the agent's traffic may pass unmetered"
+            "redirect rules are missing: the agent's traffic may pass unmetered; `sudo gravimeter redirect install` puts them in place"
         ),
         Err(error) => {
             tracing::warn!(%error, "whether the redirect rules are in place is not known")

@@ -18,7 +18,9 @@ use tokio_util::task::TaskTracker;
 use super::{block_on, logging, terminal_width};
 use crate::app::{self, DemoOptions};
 use crate::config::{self, Log, LogFormat, Places, process_environment};
-use crate::demo::{AgentKind, AgentOptions, OfferedStreams, Provider, ProviderOptions, agent};
+use crate::demo::{
+    AgentKind, AgentOptions, AppOptions, OfferedStreams, Provider, ProviderOptions, agent,
+};
 use crate::export::otlp::{Endpoint, Protocol};
 
 /// Watch gravimeter at work: a stand-in provider, a stand-in agent, the real path between them
@@ -54,13 +56,10 @@ pub(super) struct Demo {
     /// What the collector speaks; auto: gRPC on port 4317, protobuf over HTTP on any other
     #[arg(long, value_enum, default_value = "auto", requires = "otlp")]
     otlp_protocol: Speaks,
-    /// Where the page, /metrics and /v1/usage are served
-    #[arg(
-        long = "web.listen",
-        value_name = "IP:PORT",
-        default_value = "127.0.0.1:8741"
-    )]
-    web: SocketAddr,
+    /// Where the page, /metrics and /v1/usage are served; 127.0.0.1:8741 or, where that is taken,
+    /// another port
+    #[arg(long = "web.listen", value_name = "IP:PORT")]
+    web: Option<SocketAddr>,
 }
 
 impl Demo {
@@ -181,11 +180,16 @@ pub(super) struct DemoAgent {
     /// `demo::AgentOptions` as JSON; the bundle is that of SSL_CERT_FILE unless it is named
     #[arg(long, value_name = "JSON", default_value = "{}")]
     options: String,
+    /// What clients must present, by the flag of the real one, so that it is found in /proc
+    #[arg(long = "csrf_token", value_name = "TOKEN")]
+    csrf_token: Option<String>,
 }
 
 impl DemoAgent {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let mut options: AgentOptions = serde_json::from_str(&self.options).context("--options")?;
+        options.csrf_token = self.csrf_token.unwrap_or(options.csrf_token);
+        use_proxy_of_environment(&mut options);
         if options.bundle == PathBuf::new() {
             options.bundle = config::ssl_cert_file().context("SSL_CERT_FILE is not set")?;
         }
@@ -195,6 +199,40 @@ impl DemoAgent {
         } else {
             ExitCode::FAILURE
         })
+    }
+}
+
+/// As programs do that are led nowhere else.
+fn use_proxy_of_environment(options: &mut AgentOptions) {
+    if options.dial.is_none() && options.proxy.is_none() {
+        options.proxy = config::https_proxy();
+    }
+}
+
+/// Be a stand-in of the desktop application, which starts its language server by itself
+#[derive(Debug, Args)]
+#[command(hide = true)]
+pub(super) struct DemoApp {
+    /// `demo::AppOptions` as JSON
+    #[arg(long, value_name = "JSON", default_value = "{}")]
+    options: String,
+}
+
+impl DemoApp {
+    pub(super) fn run(self, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+        let mut options: AppOptions = serde_json::from_str(&self.options).context("--options")?;
+        use_proxy_of_environment(&mut options.language_server);
+        let own = std::env::current_exe().context("the path of the running program")?;
+        let arguments = |options, token| {
+            let words = ["demo-agent", "--csrf_token"].map(str::to_owned);
+            words
+                .into_iter()
+                .chain([token, "--options".to_owned(), options])
+                .collect()
+        };
+        let outcome = block_on(async { Ok(agent::run_app(options, &own, arguments).await?) })?;
+        writeln!(out, "{}", serde_json::to_string(&outcome)?)?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 

@@ -4,7 +4,9 @@
 //! It only looks: nothing is started, changed or listened on for longer than a moment.
 
 mod run;
+mod serve;
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -12,23 +14,27 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
+use rustix::fs::{Access, access as access_to};
 
-use super::flags::ConfigFlags;
+use super::flags::{ConfigFlags, Standalone};
 use super::{block_on, ca, exporter, redirect};
 use crate::app;
 use crate::capture::redirect::Redirect;
 use crate::config::{Config, Places, process_environment};
 use crate::launch;
 use crate::tls;
-use crate::web::access::Access;
+use crate::web::access::Access as WebAccess;
 
 /// Look at this machine and say what is missing
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "Exit code 1 when something must be mended before `gravimeter serve`, or `run`, can work."
+    after_help = "Takes the flags of `serve` or, behind `run`, those of `run`.\n\
+    Exit code 1 when something must be mended before they can work."
 )]
 pub(super) struct Doctor {
+    #[command(flatten)]
+    standalone: Standalone,
     #[command(flatten)]
     config: ConfigFlags,
     #[command(subcommand)]
@@ -42,17 +48,18 @@ enum Of {
     Run {
         #[command(flatten)]
         config: ConfigFlags,
+        /// The program that is to run; its arguments are not looked at
+        #[arg(trailing_var_arg = true, value_name = "COMMAND")]
+        command: Vec<OsString>,
     },
 }
 
 impl Doctor {
     pub(super) fn run(self, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-        let is_run = self.of.is_some();
-        let flags = match self.of {
-            Some(Of::Run { config }) => config,
-            None => self.config,
+        let (loaded, is_run, command) = match self.of {
+            Some(Of::Run { config, command }) => (config.load()?, true, command),
+            None => (self.standalone.load(self.config)?, false, Vec::new()),
         };
-        let loaded = flags.load()?;
         let file = loaded.file.clone();
         let file = file.map_or("no file, defaults".to_owned(), |file| {
             file.display().to_string()
@@ -62,8 +69,10 @@ impl Doctor {
             let config = loaded.for_run(&Places::default(), &process_environment());
             findings.extend([state(&config), authority(&config), roots(&config)]);
             findings.extend(run::ways(&config));
+            findings.extend(command.first().map(|name| run::program(name)));
         } else {
             findings.extend(look(&loaded.config));
+            findings.extend(serve::collectors(&loaded.config));
             findings.extend(unread(&loaded.config));
         }
         let mut code = ExitCode::SUCCESS;
@@ -138,6 +147,7 @@ fn look(config: &Config) -> Vec<Finding> {
     let mut findings = vec![state(config), authority(config), roots(config)];
     findings.extend(doors(config));
     findings.extend(access(config));
+    findings.extend(serve::agent(config));
     if config.redirect.rules.are_needed() {
         if config.redirect.rules.are_watched() {
             findings.extend(["iptables", "ip6tables", "sudo"].map(program));
@@ -187,16 +197,24 @@ fn unread(config: &Config) -> Option<Finding> {
 
 const UNREAD_CALLS: &str = "gravimeter_unread_calls_total{";
 
+/// Whether the state folder can be written or, where it is still to be made, be made.
 fn state(config: &Config) -> Finding {
     let path = &config.state_dir;
-    match std::fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => Finding::ok("state", path.display().to_string()),
-        Ok(_) => Finding::fail(
+    let shown = path.display();
+    let existing = path.ancestors().find(|folder| folder.exists());
+    let Some(existing) = existing.filter(|folder| folder.is_dir()) else {
+        return Finding::fail("state", format!("{shown} is not in a folder"), "set state.dir");
+    };
+    if access_to(existing, Access::WRITE_OK | Access::EXEC_OK).is_err() {
+        return Finding::fail(
             "state",
-            format!("{} is not a folder", path.display()),
-            "set state.dir",
-        ),
-        Err(_) => Finding::ok("state", format!("{} (will be made)", path.display())),
+            format!("{shown} cannot be written: {} is another user's", existing.display()),
+            "set state.dir to a folder of your own, or run this as the user of gravimeter",
+        );
+    }
+    match existing == path {
+        true => Finding::ok("state", shown.to_string()),
+        false => Finding::ok("state", format!("{shown} (will be made)")),
     }
 }
 
@@ -278,7 +296,7 @@ fn access(config: &Config) -> Option<Finding> {
         .web
         .listen
         .is_some_and(|address| config.web.must_protect(address));
-    Some(match Access::open(path, must_protect) {
+    Some(match WebAccess::open(path, must_protect) {
         Ok(_) => Finding::ok("web config", path.display().to_string()),
         Err(error) => {
             let remedy = "correct the file, or run this as the user of gravimeter";

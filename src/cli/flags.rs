@@ -1,6 +1,7 @@
 //! `--config` and a flag for every key, made from the table of keys, and the configuration that
 //! follows from them.
 
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use clap::builder::PathBufValueParser;
@@ -70,6 +71,53 @@ impl FromArgMatches for ConfigFlags {
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
         *self = Self::from_arg_matches(matches)?;
         Ok(())
+    }
+}
+
+/// The flag by which `serve` starts the language server, too.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct Standalone {
+    /// Start the Antigravity language server as well (agent.preset = "antigravity") and keep it
+    /// running
+    ///
+    /// A configured agent (agent.preset or agent.command) is started in any case.
+    #[arg(long)]
+    standalone: bool,
+}
+
+impl Standalone {
+    /// The configuration with what the flag adds to it.
+    pub(super) fn load(self, flags: ConfigFlags) -> Result<Loaded, Mistakes> {
+        if self.standalone && flags.clone().load()?.config.agent.is_none() {
+            return flags.or_set("agent.preset", "antigravity").load();
+        }
+        flags.load()
+    }
+}
+
+/// What helps where a switch was given its value as a word of its own, which clap takes for an
+/// argument of the command: `--metrics.genai no`.
+pub(super) fn switch_tip(arguments: &[OsString]) -> Option<String> {
+    let is_switch = |flag: &OsStr| {
+        let name = flag.to_str()?.strip_prefix("--")?;
+        keys().find(|key| key.name == name && key.kind == Kind::Switch)
+    };
+    let pairs = arguments.windows(2).filter_map(|pair| match pair {
+        [flag, value] => Some((is_switch(flag)?, value.to_str()?)),
+        _ => None,
+    });
+    let mut wrong = pairs.filter_map(|(key, value)| Some((key, switch(value)?)));
+    let (key, value) = wrong.next()?;
+    let name = key.name;
+    Some(format!("  tip: write '--{name}={value}': the value of a switch stands behind `=`"))
+}
+
+/// What people write for a switch.
+fn switch(word: &str) -> Option<bool> {
+    match word {
+        "true" | "yes" | "on" | "1" => Some(true),
+        "false" | "no" | "off" | "0" => Some(false),
+        _ => None,
     }
 }
 

@@ -12,6 +12,7 @@ mod demo;
 mod doctor;
 mod exporter;
 mod flags;
+mod launcher;
 mod log_limit;
 mod logging;
 mod prices;
@@ -34,12 +35,16 @@ use crate::web::access::AccessError;
 /// Runs the program with its arguments, the program's name first.
 #[must_use]
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => {
             // Help goes to stdout, the rest to stderr; when neither can be written there is nobody
             // to tell.
             let _ = error.print();
+            if let Some(tip) = flags::switch_tip(&arguments).filter(|_| error.use_stderr()) {
+                let _ = writeln!(io::stderr(), "\n{tip}");
+            }
             return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
         }
     };
@@ -121,6 +126,7 @@ enum Command {
     Usage(usage::Usage),
     Cascades(cascades::Cascades),
     Prices(prices::PriceTable),
+    Launcher(launcher::Launcher),
     Redirect(redirect::Redirect),
     Ca(ca::Ca),
     Doctor(doctor::Doctor),
@@ -130,6 +136,7 @@ enum Command {
     AgentSignal(agent::AgentSignal),
     RunStage(run::RunStage),
     DemoAgent(demo::DemoAgent),
+    DemoApp(demo::DemoApp),
     DemoProvider(demo::DemoProvider),
 }
 
@@ -142,6 +149,7 @@ impl Command {
             Self::Usage(command) => command.run(out),
             Self::Cascades(command) => command.run(out),
             Self::Prices(command) => command.run(out),
+            Self::Launcher(command) => command.run(out),
             Self::Redirect(command) => command.run(out),
             Self::Ca(command) => command.run(out),
             Self::Doctor(command) => command.run(out),
@@ -151,6 +159,7 @@ impl Command {
             Self::AgentSignal(command) => command.run(out),
             Self::RunStage(command) => command.run(),
             Self::DemoAgent(command) => command.run(),
+            Self::DemoApp(command) => command.run(out),
             Self::DemoProvider(command) => command.run(out),
         }
     }

@@ -29,6 +29,7 @@ fn people_are_not_shown_what_is_not_for_them() {
         "agent-exec",
         "agent-signal",
         "demo-agent",
+        "demo-app",
         "demo-provider",
         "run-stage",
     ] {

@@ -134,8 +134,8 @@ impl Contradictions<'_> {
             .filter(|user| **user != raw.redirect_user)
         {
             self.add("agent.user", &[], format!(
-                "the traffic of {user} is not redirected, that of {} is: use one user in agent.user and capture.user, \
-                 or set capture.redirect to \"off\"", raw.redirect_user));
+                "the traffic of {user} is not redirected, that of {} is: use one user, which must exist (`id {user}`), in \
+                 agent.user and capture.user, or set capture.redirect to \"off\"", raw.redirect_user));
         }
         if raw.agent().is_some() && raw.launch.user.is_none() {
             self.add(

@@ -1,7 +1,7 @@
 //! The configuration file: text enters, settings with their lines leave.
 //!
-//! Every mistake is found in one pass; a file that is not TOML gives its syntax errors only. Values
-//! are not checked here.
+//! Every mistake is found in one pass; a file that is not TOML gives its syntax errors only, or the
+//! bracket from which they follow. Values are not checked here.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::keys::{Key, keys};
 use super::nearest::nearest;
 use super::source::{Mistake, Setting, Source};
+use super::unclosed::unclosed;
 use super::value::{Part, Value};
 
 /// The settings of a file, and mistakes when it cannot be read, is no TOML, or holds keys that do
@@ -56,6 +57,14 @@ pub(super) fn parse(path: &Path, text: &str) -> (Vec<Setting>, Vec<Mistake>) {
     };
     if errors.is_empty() {
         walk.table("", document.get_ref());
+    } else if let Some(line) = unclosed(text) {
+        // All other errors follow from this one.
+        let source = Source::File {
+            path: path.into(),
+            line,
+        };
+        let what = "this bracket is not closed: close it on this line or before the next key";
+        return (Vec::new(), vec![Mistake::of_place(source, what)]);
     }
     for error in errors {
         let source = walk.source(&error.span().unwrap_or_default());

@@ -4,6 +4,7 @@
 //! TOML, which is how an element gets a comma of its own. A repeated flag adds elements.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::file;
@@ -33,6 +34,12 @@ pub(crate) fn ssl_cert_file() -> Option<PathBuf> {
     std::env::var_os("SSL_CERT_FILE")
         .filter(|path| !path.is_empty())
         .map(PathBuf::from)
+}
+
+/// The HTTP proxy at an IP address that this process was told to use.
+pub(crate) fn https_proxy() -> Option<SocketAddr> {
+    let url = std::env::var("HTTPS_PROXY").ok()?;
+    url.strip_prefix("http://")?.trim_end_matches('/').parse().ok()
 }
 
 /// What the service manager calls the sockets that it hands over, in their order

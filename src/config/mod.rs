@@ -22,6 +22,7 @@ mod raw;
 mod run;
 mod source;
 mod texts;
+mod unclosed;
 mod value;
 
 use std::path::PathBuf;
@@ -32,7 +33,7 @@ use crate::export::otlp;
 use crate::{capture, cascade, export, launch, ledger, observe, pricing, relay, tls, web};
 
 pub(crate) use file::MAX_BYTES as MAX_FILE_BYTES;
-pub(crate) use given::{process_environment, socket_names, ssl_cert_file, sudo_user};
+pub(crate) use given::{https_proxy, process_environment, socket_names, ssl_cert_file, sudo_user};
 pub use keys::{DefaultValue, Key, Kind, keys};
 pub(crate) use listen::Listen;
 pub use load::{Inputs, Loaded, load};

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, access};
 
 use super::given::FILE_VARIABLE;
+use crate::launch::launchers::Folders;
 
 /// The machine's own places; tests have others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,16 +72,42 @@ impl Places {
     }
 }
 
-/// `$NAME/gravimeter`, or `~/fallback/gravimeter`. A relative path in the variable is void.
-/// <https://specifications.freedesktop.org/basedir-spec/latest/>
+impl Places {
+    /// Where launchers of the user are made.
+    pub(crate) fn launcher_folders(variables: &[(OsString, OsString)]) -> Option<Folders> {
+        let system = variable(variables, "XDG_DATA_DIRS");
+        let system = std::env::split_paths(system.unwrap_or(OsStr::new(USUAL_DATA_FOLDERS)));
+        Some(Folders {
+            data: base_folder(variables, "XDG_DATA_HOME", ".local/share")?,
+            config: base_folder(variables, "XDG_CONFIG_HOME", ".config")?,
+            system: system.filter(|path| path.is_absolute()).collect(),
+            path: variable(variables, "PATH")?.to_owned(),
+        })
+    }
+
+    /// The shell of the user.
+    pub(crate) fn shell(variables: &[(OsString, OsString)]) -> Option<PathBuf> {
+        variable(variables, "SHELL").map(PathBuf::from)
+    }
+}
+
+/// Where `XDG_DATA_DIRS` is not set, by the XDG Base Directory Specification.
+const USUAL_DATA_FOLDERS: &str = "/usr/local/share:/usr/share";
+
+/// `$NAME/gravimeter`, or `~/fallback/gravimeter`.
 fn user_folder(variables: &[(OsString, OsString)], name: &str, fallback: &str) -> Option<PathBuf> {
+    base_folder(variables, name, fallback).map(|base| base.join("gravimeter"))
+}
+
+/// `$NAME`, or `~/fallback`. A relative path in the variable is void.
+/// <https://specifications.freedesktop.org/basedir-spec/latest/>
+fn base_folder(variables: &[(OsString, OsString)], name: &str, fallback: &str) -> Option<PathBuf> {
     let absolute = |name| {
         variable(variables, name)
             .map(PathBuf::from)
             .filter(|path| path.is_absolute())
     };
-    let base = absolute(name).or_else(|| absolute("HOME").map(|home| home.join(fallback)));
-    base.map(|base| base.join("gravimeter"))
+    absolute(name).or_else(|| absolute("HOME").map(|home| home.join(fallback)))
 }
 
 fn variable<'a>(variables: &'a [(OsString, OsString)], name: &str) -> Option<&'a OsStr> {

@@ -18,7 +18,7 @@ mod websocket;
 pub mod agent;
 pub mod provider;
 
-pub use agent::{AgentKind, AgentOptions, OfferedStreams, Outcome, Protocol, StandIn};
+pub use agent::{AgentKind, AgentOptions, AppOptions, OfferedStreams, Outcome, Protocol, StandIn};
 pub use provider::{Provider, ProviderOptions};
 pub use tally::{ModelTally, Tally, Tokens};
 

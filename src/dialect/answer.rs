@@ -157,6 +157,11 @@ pub(super) trait ReadBody: Send {
     fn said(&self, now: SystemTime) -> Said;
 }
 
+/// Whether the value is this text.
+pub(super) fn is_text(value: &Value<'_>, text: &str) -> bool {
+    *value == Value::String { text, cut: false }
+}
+
 /// The value as `read` reads it; `None` if it is the one that is known already, since an answer may
 /// repeat its model in each of a thousand documents.
 pub(super) fn unless_said<T>(
@@ -165,12 +170,8 @@ pub(super) fn unless_said<T>(
     value: &Value<'_>,
     read: impl Fn(Value<'_>) -> Option<T>,
 ) -> Option<T> {
-    let is_said = said.as_ref().is_some_and(|said| {
-        *value
-            == Value::String {
-                text: as_str(said),
-                cut: false,
-            }
-    });
+    let is_said = said
+        .as_ref()
+        .is_some_and(|said| is_text(value, as_str(said)));
     if is_said { None } else { read(*value) }
 }

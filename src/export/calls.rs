@@ -3,7 +3,6 @@
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::costs::CostMetrics;
@@ -16,7 +15,7 @@ use super::metrics::Config;
 use super::models::ModelLabels;
 use super::provider_time::ProviderTimeMetrics;
 use super::series::{
-    Histograms, add, begin, declare, each, release, stream_gap, traced_call_latency,
+    Histograms, add, begin, declare, each, observe_chunks, release, stream_gap, traced_call_latency,
 };
 use super::substitutions::SubstitutionMetrics;
 use crate::record::{
@@ -242,10 +241,6 @@ impl CallMetrics {
     }
 
     pub(super) fn chunks(&self, chunks: &ContentChunks) {
-        let observe = |gaps: &Histogram| {
-            gaps.observe(chunks.gap.as_secs_f64());
-            (1..chunks.count).for_each(|_| gaps.observe(0.0));
-        };
         let mut labels = ByModel {
             provider: chunks.provider,
             model: chunks.model.clone(),
@@ -253,10 +248,11 @@ impl CallMetrics {
         // A series that is there has a name that was admitted: what comes a hundred times a second
         // need not ask again.
         if let Some(known) = self.time_between_chunks.get(&labels) {
-            return observe(&known);
+            return observe_chunks(&known, chunks);
         }
         labels.model = self.models.of(&chunks.model);
-        observe(&self.time_between_chunks.get_or_create_owned(&labels));
+        let gaps = self.time_between_chunks.get_or_create_owned(&labels);
+        observe_chunks(&gaps, chunks);
     }
 
     pub(super) fn ended(&self, call: &Call) {

@@ -18,7 +18,9 @@ use prometheus_client::registry::Registry;
 
 pub(super) use names::{attribute_of, metric_of};
 
-use super::series::{Histograms, add, call_latency, declare, run_calls, run_latency};
+use super::series::{
+    Histograms, add, call_latency, declare, observe_chunks, run_calls, run_latency,
+};
 use crate::record::{
     AgentName, Call, CascadeRun, ContentChunks, Label, ModalitySplits, Model, Models, Operation,
     Outcome, PerKind, PerModality, Provider, RunOutcome, SplitSum, TokenKind, Totals,
@@ -259,13 +261,17 @@ impl GenAiMetrics {
         else {
             return;
         };
-        let gaps = self.time_per_output_chunk.get_or_create_owned(&Chunks {
+        let mut labels = Chunks {
             gen_ai_operation_name: operation,
             gen_ai_provider_name: chunks.provider,
-            gen_ai_request_model: self.models.label(&chunks.model),
-        });
-        gaps.observe(chunks.gap.as_secs_f64());
-        (1..chunks.count).for_each(|_| gaps.observe(0.0));
+            gen_ai_request_model: chunks.model.clone(),
+        };
+        let gaps = &self.time_per_output_chunk;
+        if let Some(known) = gaps.get(&labels) {
+            return observe_chunks(&known, chunks);
+        }
+        labels.gen_ai_request_model = self.models.label(&chunks.model);
+        observe_chunks(&gaps.get_or_create_owned(&labels), chunks);
     }
 
     #[expect(

@@ -15,7 +15,7 @@ use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::{Metric, Registry, Unit};
 
 use super::exemplars::TracedHistogram;
-use crate::record::Label;
+use crate::record::{ContentChunks, Label};
 
 /// A histogram for each label set.
 pub(super) type Histograms<S> = Family<S, Histogram, fn() -> Histogram>;
@@ -66,6 +66,12 @@ pub(super) fn call_latency() -> Histogram {
 /// Latency of LLM calls whose spans may be named.
 pub(super) fn traced_call_latency() -> TracedHistogram {
     TracedHistogram::new(CALL_SECONDS.into_iter())
+}
+
+/// Counts the gaps before parts of an answer: those that came together have none between them.
+pub(super) fn observe_chunks(gaps: &Histogram, chunks: &ContentChunks) {
+    gaps.observe(chunks.gap.as_secs_f64());
+    (1..chunks.count).for_each(|_| gaps.observe(0.0));
 }
 
 /// Gaps inside a stream.

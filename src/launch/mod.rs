@@ -9,8 +9,10 @@
 
 mod announce;
 mod antigravity;
+mod connection_guide;
 pub(crate) mod find;
 pub(crate) mod foreground;
+pub(crate) mod launchers;
 mod lines;
 mod process;
 mod program;
@@ -23,7 +25,9 @@ use std::path::PathBuf;
 
 pub use announce::{Announcement, CsrfToken};
 pub use antigravity::AntigravityVersion;
+pub use connection_guide::ConnectionGuide;
 pub use start::AccountError;
+pub(crate) use program::executable;
 pub(crate) use start::{exec, uid_of};
 pub use supervise::{AgentState, Supervision, Supervisor};
 
@@ -119,7 +123,8 @@ pub enum LaunchError {
     Exec(String),
     /// It did not stay up.
     #[error(
-        "the agent ended {restarts} times in a row (last: {last}): look at its own log, then start again"
+        "the agent did not stay up, although it was started again {restarts} times (last: {last}): \
+         --agent.log_output true shows what it prints"
     )]
     GaveUp {
         /// How often it was started again.

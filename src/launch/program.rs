@@ -8,6 +8,25 @@ use super::start::account::Account;
 use super::start::wire::Spec;
 use super::{Choice, Config, LaunchError, Preset, antigravity};
 
+/// The executable of the agent, which is looked for where the configuration names none; whether it
+/// can be executed is not asked.
+///
+/// # Errors
+/// [`LaunchError::BinaryNotFound`]
+pub(crate) fn executable(choice: &Choice) -> Result<PathBuf, LaunchError> {
+    match choice {
+        Choice::Command(command)
+        | Choice::Preset {
+            command: Some(command),
+            ..
+        } => Ok(command.clone()),
+        Choice::Preset {
+            preset: Preset::Antigravity,
+            command: None,
+        } => antigravity::find().map_err(|searched| LaunchError::BinaryNotFound { searched }),
+    }
+}
+
 /// One start. Each has its own tokens.
 pub(super) struct Program {
     pub(super) spec: Spec,
@@ -27,21 +46,17 @@ impl Program {
         account: &Account,
     ) -> Result<Self, LaunchError> {
         let version = config.antigravity_version;
-        let (command, mut args, input, announcement) = match choice {
-            Choice::Command(command) => (command.clone(), Vec::new(), Vec::new(), None),
+        let command = executable(choice)?;
+        let (mut args, input, announcement) = match choice {
+            Choice::Command(_) => (Vec::new(), Vec::new(), None),
             Choice::Preset {
                 preset: Preset::Antigravity,
-                command,
+                ..
             } => {
-                let find = || {
-                    antigravity::find().map_err(|searched| LaunchError::BinaryNotFound { searched })
-                };
-                let command = command.clone().map_or_else(find, Ok)?;
                 let (args, announcement) =
                     antigravity::arguments(version, &config.cloud_code_endpoint);
                 let session = uuid::Uuid::new_v4().to_string();
                 (
-                    command,
                     args,
                     antigravity::metadata(version, &session),
                     Some(announcement),

@@ -63,14 +63,12 @@ impl Line {
     pub(super) fn fit(&self, model: &str, provider: Provider, day: Date) -> Option<Fit> {
         let is_for_it = self.provider.is_none_or(|its| its == provider)
             && self.from.is_none_or(|from| from <= day);
-        let best = self
-            .models
-            .iter()
-            .filter(|pattern| pattern.matches(model))
-            .map(Pattern::rank)
-            .max();
-        best.filter(|_| is_for_it).map(|pattern| Fit {
-            pattern,
+        if !is_for_it {
+            return None;
+        }
+        let fitting = self.models.iter().filter(|pattern| pattern.matches(model));
+        Some(Fit {
+            pattern: fitting.map(Pattern::rank).max()?,
             of_provider: self.provider.is_some(),
             from: self.from,
         })

@@ -2,7 +2,7 @@
 //! ever.
 
 use std::collections::HashSet;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
 use super::{Call, Fact, Model, Record, Substitution};
 
@@ -102,7 +102,8 @@ impl Models {
     /// The one name of all models without their own.
     #[must_use]
     pub fn other() -> Model {
-        Model::from_wire("other")
+        static OTHER: LazyLock<Model> = LazyLock::new(|| Model::from_wire("other"));
+        OTHER.clone()
     }
 }
 

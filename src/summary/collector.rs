@@ -9,8 +9,8 @@ use super::report::{
 };
 use super::working_time::WorkingTime;
 use crate::record::{
-    Call, Cost, Fact, Host, Model, Outcome, PathShape, PerKind, Provider, Quota, QuotaWindow,
-    RefuseReason, Sink, TokenKind, TunnelReason, UnreadReason,
+    Call, CascadeRun, Cost, Fact, Host, Id, Model, Outcome, PathShape, PerKind, Provider, Quota, QuotaWindow,
+    RefuseReason, RunOutcome, Sink, TokenKind, TunnelReason, UnreadReason,
 };
 
 /// Adds up what one run does.
@@ -23,6 +23,8 @@ pub struct Collector {
 #[derive(Debug, Default)]
 struct Figures {
     outcomes: BTreeMap<Outcome, u64>,
+    conversations: BTreeSet<Id>,
+    runs: BTreeMap<RunOutcome, u64>,
     models: BTreeMap<(Provider, Model), ModelSums>,
     /// Times to the first chunk, in no order.
     first_chunks: Vec<Duration>,
@@ -60,6 +62,7 @@ impl Sink for Collector {
             }
             Fact::ObserverFailed(_) => figures.lost += 1,
             Fact::Quota(quota) => figures.quota(quota),
+            Fact::RunEnded(run) => figures.run(run),
             _ => {}
         }
     }
@@ -90,6 +93,13 @@ impl Figures {
         model.add(call);
     }
 
+    fn run(&mut self, run: &CascadeRun) {
+        *self.runs.entry(run.outcome).or_default() += 1;
+        if self.conversations.len() < MAX_CONVERSATIONS {
+            self.conversations.insert(run.cascade.clone());
+        }
+    }
+
     fn quota(&mut self, quota: &Quota) {
         let key = (quota.provider, quota.model.clone(), quota.window);
         if self.limits.len() < MAX_NAMES || self.limits.contains_key(&key) {
@@ -117,6 +127,8 @@ impl Figures {
         Report {
             calls: self.outcomes.values().sum(),
             outcomes: self.outcomes.clone(),
+            conversations: self.conversations.len(),
+            runs: self.runs.clone(),
             tokens,
             cache_share: cache_share(&tokens),
             cost_usd: costs.reduce(Cost::saturating_add),
@@ -214,6 +226,9 @@ fn quantile(sorted: &[Duration], percent: usize) -> Option<f64> {
 
 /// Hosts, paths and quotas that are kept apart: an agent uses a handful, more would be made up.
 const MAX_NAMES: usize = 256;
+
+/// The correlator does not tell more conversations apart either.
+const MAX_CONVERSATIONS: usize = 1_000;
 
 /// Models that are named as those that answered for one.
 const MAX_SERVED: usize = 8;

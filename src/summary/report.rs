@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use crate::record::{
     Cost, Host, Label, Model, Outcome, PerKind, Provider, Quota, QuotaWindow, RefuseReason,
-    TokenKind, TunnelReason, UnreadReason,
+    RunOutcome, TokenKind, TunnelReason, UnreadReason,
 };
 
 /// The figures of a run. Times are seconds, costs US dollars, tokens by their public names
@@ -23,6 +23,11 @@ pub struct Report {
     /// The same by outcome; outcomes that did not occur are left out.
     #[serde(serialize_with = "by_label")]
     pub outcomes: BTreeMap<Outcome, u64>,
+    /// Conversations with a turn that ended: a user's message and all the work that followed it.
+    pub conversations: usize,
+    /// These turns by outcome; outcomes that did not occur are left out.
+    #[serde(serialize_with = "by_label")]
+    pub runs: BTreeMap<RunOutcome, u64>,
     /// Of all calls.
     #[serde(serialize_with = "by_public_name")]
     pub tokens: PerKind<u64>,
@@ -62,6 +67,9 @@ pub struct Circumstances {
     pub scope: &'static str,
     /// Why a better way was not taken, where one was tried, or how this one has failed.
     pub scope_reason: Option<String>,
+    /// A process of the same application that ran before, where there was one. It may have taken over
+    /// what was started: what it did is not in the figures then.
+    pub already_running: Option<u32>,
     /// Whether the calls are in the ledger.
     pub ledger: Recorded,
     /// The log of the run.

@@ -42,6 +42,9 @@ fn entries(report: &Report, now: SystemTime) -> Vec<(&'static str, String)> {
         ("calls", calls(report)),
         ("tokens", tokens(report)),
     ];
+    if report.conversations > 0 {
+        entries.push(("conversations", conversations(report)));
+    }
     if let Some(share) = report.cache_share {
         let words = format!("{} of the input was read from the cache", percent(share));
         entries.push(("cache", words));
@@ -84,6 +87,15 @@ fn calls(report: &Report) -> String {
     let outcomes = report.outcomes.iter();
     let outcomes = outcomes.map(|(outcome, count)| format!("{} {outcome}", grouped(*count)));
     format!("{}: {}", grouped(report.calls), list(outcomes))
+}
+
+fn conversations(report: &Report) -> String {
+    let turns = report.runs.values().sum();
+    let outcomes = report.runs.iter();
+    let outcomes = outcomes.map(|(outcome, count)| format!("{} {outcome}", grouped(*count)));
+    let count = u64::try_from(report.conversations).unwrap_or(u64::MAX);
+    let turns = plural(turns, "turn");
+    format!("{} with {turns}: {}", grouped(count), list(outcomes))
 }
 
 fn tokens(report: &Report) -> String {
@@ -163,6 +175,13 @@ fn unseen(report: &Report) -> Vec<String> {
     let mut found = Vec::new();
     if let ("namespace", Some(failure)) = way(&report.circumstances) {
         found.push(failure.to_owned());
+    }
+    if let Some(pid) = report.circumstances.already_running {
+        let program = &report.circumstances.program;
+        found.push(format!(
+            "{program} ran already (process {pid}) and may have taken over: quit it, then start it \
+             again by `gravimeter run`"
+        ));
     }
     if !unseen.untrusted.is_empty() {
         let hosts = unseen

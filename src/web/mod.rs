@@ -3,7 +3,7 @@
 //!
 //! Requests come from a listener that the caller owns; answers are made from the metrics, the
 //! ledger and the readiness flags. Read only: no request changes anything, and none returns
-//! configuration, secrets or traffic.
+//! secrets, traffic, or more of the configuration than what a program needs to be observed.
 
 pub(crate) mod access;
 mod answer_slot;
@@ -32,7 +32,7 @@ mod usage_query;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -42,6 +42,7 @@ use axum::{Extension, Router};
 use tokio_util::sync::CancellationToken;
 
 use crate::export::Metrics;
+use crate::launch::ConnectionGuide;
 use crate::ledger::Ledger;
 use access::Access;
 use error::ApiError;
@@ -178,6 +179,8 @@ pub struct Web {
     readiness: Arc<Readiness>,
     access: Option<Arc<Access>>,
     live: Arc<Live>,
+    /// How programs are led to the CONNECT proxy; not set where there is none.
+    guide: OnceLock<ConnectionGuide>,
     connections: Arc<SlotLimiter>,
     scrapes: Arc<SlotLimiter>,
     pages: Arc<SlotLimiter>,
@@ -207,11 +210,19 @@ impl Web {
             readiness,
             access,
             live,
+            guide: OnceLock::new(),
             connections,
             scrapes,
             pages,
             answers,
         })
+    }
+
+    /// Shows on the empty page how programs are led to the CONNECT proxy. To be called once, before
+    /// [`Web::serve`].
+    pub(crate) fn set_guide(&self, guide: ConnectionGuide) {
+        // A second one would be the same.
+        let _ = self.guide.set(guide);
     }
 
     /// All routes behind the guard; `port` is the one listened on. Endless answers end at

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use opentelemetry_proto::tonic::trace::v1::Span;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::runtime::Runtime;
 
 use crate::client::{Client, Route};

@@ -1,7 +1,10 @@
 //! Promise: the command line says what is wrong, where, and what to do, and its exit code tells a
 //! script.
 
+mod demo;
+mod launcher;
 mod prices;
+mod serve;
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -29,6 +32,8 @@ fn err(output: &Output) -> String {
 fn every_command_has_help() {
     let home = tempfile::tempdir().expect("a folder");
     let commands = [
+        "run",
+        "launcher",
         "serve",
         "demo",
         "usage",
@@ -292,4 +297,77 @@ fn the_doctor_finds_what_is_missing_and_says_what_helps() {
         "{}",
         out(&output)
     );
+}
+
+#[test]
+fn a_bracket_that_is_not_closed_is_named_and_nothing_else() {
+    let home = tempfile::tempdir().expect("a folder");
+    let file = home.path().join("gravimeter.toml");
+    let text = "[intercept]\nhosts = [\n  \"a.example\",\n\n[web]\nlisten = \"127.0.0.1:9\"\n";
+    std::fs::write(&file, text).expect("written");
+    let path = file.to_str().expect("UTF-8");
+    let output = gravimeter(home.path(), &["config", "check", "--config", path]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = err(&output);
+    assert!(
+        said.contains("gravimeter.toml:2: this bracket is not closed"),
+        "{said}"
+    );
+    assert_eq!(said.matches("gravimeter.toml").count(), 1, "{said}");
+}
+
+#[test]
+fn a_value_behind_a_switch_is_explained() {
+    let home = tempfile::tempdir().expect("a folder");
+    let output = gravimeter(home.path(), &["serve", "--metrics.genai", "no"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        err(&output).contains("'--metrics.genai=false'"),
+        "{}",
+        err(&output)
+    );
+}
+
+#[test]
+fn the_doctor_finds_what_keeps_serve_from_starting() {
+    let home = tempfile::tempdir().expect("a folder");
+    let nowhere = home.path().join("no-such-agent");
+    let agent = nowhere.to_str().expect("UTF-8");
+    let cases = [
+        (&["--agent.command", agent][..], "cannot be executed"),
+        (&["--standalone"], "none of the usual places"),
+        (&["--state.dir", "/etc/passwd/state"], "is not in a folder"),
+    ];
+    for (flags, expected) in cases {
+        let output = gravimeter(home.path(), &[&["doctor"], flags].concat());
+        assert_eq!(output.status.code(), Some(1), "{flags:?}: {}", out(&output));
+        let said = out(&output);
+        let failed = said
+            .lines()
+            .any(|line| line.starts_with("FAIL") && line.contains(expected));
+        assert!(failed, "{flags:?}: {said}");
+    }
+    let collector = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", collector.local_addr().expect("its address"));
+    let output = gravimeter(home.path(), &["doctor", "--otlp.endpoint", &url]);
+    assert!(
+        out(&output).contains(&format!("{url}/ can be reached"))
+            || out(&output).contains(&format!("{url} can be reached")),
+        "{}",
+        out(&output)
+    );
+    drop(collector);
+    let output = gravimeter(home.path(), &["doctor", "--otlp.endpoint", &url]);
+    assert!(
+        out(&output).contains("cannot be reached"),
+        "{}",
+        out(&output)
+    );
+    let output = gravimeter(home.path(), &["doctor", "run", "no-such-program"]);
+    assert!(
+        out(&output).contains("no-such-program: command not found"),
+        "{}",
+        out(&output)
+    );
+    assert_eq!(output.status.code(), Some(1));
 }

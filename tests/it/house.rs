@@ -322,7 +322,7 @@ const NAMING_ROOMS: [&str; 5] = ["cascade", "demo", "dialect", "launch", "pricin
 
 /// Other files that name a provider or an agent, each with the reason. None is added without one;
 /// what names none any more leaves the list.
-const NAMING_FILES: [(&str, &str); 14] = [
+const NAMING_FILES: [(&str, &str); 15] = [
     ("app/demo/configure.rs", "the demo's providers"),
     ("app/demo/mod.rs", "the demo's agents"),
     (
@@ -330,7 +330,8 @@ const NAMING_FILES: [(&str, &str); 14] = [
         "the default name of the agent's user",
     ),
     ("cli/demo.rs", "the demo's agents"),
-    ("cli/serve.rs", "the flag that is short for a preset"),
+    ("cli/flags.rs", "the flag that is short for a preset"),
+    ("cli/launcher.rs", "the programs of the examples"),
     ("config/keys/agent.rs", "the keys of a preset"),
     (
         "config/keys/capture.rs",

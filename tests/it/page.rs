@@ -194,3 +194,37 @@ async fn a_browser_shows_what_the_api_answers_and_survives_a_restart() {
     assert_eq!(wrong, [""; 0]);
     second.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_page_shows_what_to_copy_at_every_width() {
+    let house = house(crate::whole::any_port()).await;
+    let Some(mut browser) = Browser::open(house.exporter()) else {
+        return house.stop().await;
+    };
+    let shown = browser.ask("invitation").await;
+    assert_eq!(shown["too_wide"], serde_json::json!([]), "{shown}");
+    let commands = shown["commands"].as_array().expect("commands");
+    let commands: Vec<_> = commands.iter().filter_map(Value::as_str).collect();
+    assert_eq!(
+        commands.first(),
+        Some(&"gravimeter run -- PROGRAM"),
+        "{commands:?}"
+    );
+    let proxy = format!("HTTPS_PROXY=http://{} ", house.connect());
+    for program in [
+        "claude",
+        "codex",
+        "gemini",
+        "agy",
+        "node app.js",
+        "python3 app.py",
+        "./app",
+    ] {
+        let command = commands.iter().find(|command| command.ends_with(program));
+        assert!(
+            command.is_some_and(|command| command.starts_with(&proxy)),
+            "{program}: {shown}"
+        );
+    }
+    house.stop().await;
+}

@@ -5,7 +5,8 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
 use crate::house::{
-    AGENT_PROGRAM, FIRST, HOST, Provider, SECOND, foreign_rules, serve_ready, stop, usage, wait_for,
+    AGENT_PROGRAM, FIRST, HOST, Provider, SECOND, foreign_rules, readiness, serve_ready, stop,
+    usage, wait_for, write_idle_agent,
 };
 use crate::stage::{
     AGENT, OPERATOR, PROGRAM, PROVIDER_V4, PROVIDER_V6, STATE, all_rules, as_user, install,
@@ -130,6 +131,43 @@ pub(crate) fn an_interrupted_demo_leaves_nothing_behind() {
             assert_eq!(before.changes(), NOTHING, "{user}");
         }
     });
+}
+
+/// As root, `serve` needs no installation: it makes what is missing and takes exactly that away.
+/// Where an agent cannot be started it makes nothing, and what was installed before stays.
+pub(crate) fn what_serve_installs_as_root_goes_with_it() {
+    on_stage("ends::what_serve_installs_as_root_goes_with_it", || {
+        set_up_a_new_machine();
+        write_idle_agent();
+        let before = Traces::look();
+        let output = serve_as_root("/no/such/agent").output();
+        let output = output.expect("it runs");
+        assert!(!output.status.success() && text(&output).contains("/no/such/agent"));
+        assert_eq!(before.changes(), NOTHING, "{}", text(&output));
+
+        let running = serve_as_root(AGENT_PROGRAM).spawn().expect("it runs");
+        wait_for("readiness", || readiness() == "200");
+        let made = before.changes().join("\n");
+        for expected in ["GRAVIMETER_gravimeter", "antigravity-ls:"] {
+            assert!(made.contains(expected), "{expected}: {made}");
+        }
+        stop(running);
+        assert_eq!(before.changes(), NOTHING);
+
+        install();
+        let installed = Traces::look();
+        let running = serve_as_root(AGENT_PROGRAM).spawn().expect("it runs");
+        wait_for("readiness", || readiness() == "200");
+        stop(running);
+        assert_eq!(installed.changes(), NOTHING);
+    });
+}
+
+fn serve_as_root(agent: &str) -> Command {
+    let mut command = as_user("root");
+    command.args([PROGRAM, "serve", "--state.dir", "/mnt/state"]);
+    command.args(["--agent.user", AGENT, "--agent.command", agent]);
+    command
 }
 
 /// Nothing of Gravimeter is installed, not even the state folder that a stage has.

@@ -286,7 +286,7 @@ pub(crate) fn a_loop_of_crashes_ends() {
         let life = ["AgentUp(true)", "AgentUp(false)"];
         let again = ["AgentRestarted(Failed)", "AgentUp(true)", "AgentUp(false)"];
         assert_eq!(facts, [&life[..], &again, &again].concat(), "{said:?}");
-        let expected = "error: the agent ended 2 times in a row (last: failed): look at its own log, then start again";
+        let expected = "error: the agent did not stay up, although it was started again 2 times (last: failed): --agent.log_output true shows what it prints";
         assert_eq!(said.last().map(String::as_str), Some(expected));
     });
 }

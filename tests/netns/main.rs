@@ -7,6 +7,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod application;
 mod child;
 mod client;
 mod connect;
@@ -35,6 +36,9 @@ macro_rules! tests {
 }
 
 tests![
+    application: [
+        its_language_server_is_followed_from_inside,
+    ],
     child: [
         through_sudo_the_agent_inherits_nothing,
         from_root_the_agent_inherits_nothing,
@@ -60,6 +64,7 @@ tests![
         a_killed_house_fails_closed_and_comes_back,
         the_demo_leaves_nothing_behind,
         an_interrupted_demo_leaves_nothing_behind,
+        what_serve_installs_as_root_goes_with_it,
     ],
     faults: [
         a_full_disk_does_not_keep_the_house_from_starting_again,

@@ -14,11 +14,11 @@ use crate::stage::{
     OPERATOR, PROGRAM, PROVIDER_V4, PROVIDER_V6, as_user, on_stage, root, shell_as, text,
 };
 
-const HOME: &str = "/var/lib/ann";
+pub(crate) const HOME: &str = "/var/lib/ann";
 const REPORT: &str = "/var/lib/ann/run.json";
 
 /// A network, the device that pasta needs, and both providers.
-fn on_network(name: &str, body: impl FnOnce()) {
+pub(crate) fn on_network(name: &str, body: impl FnOnce()) {
     on_stage(name, || {
         root(
             "type -P pasta bwrap nft >/dev/null || { echo scripts/test.sh installs passt, bubblewrap, nftables; exit 1; }",
@@ -42,7 +42,7 @@ fn run(words: &str) -> Output {
     shell_as(OPERATOR, &line(words))
 }
 
-fn line(words: &str) -> String {
+pub(crate) fn line(words: &str) -> String {
     let roots = [FIRST, SECOND].map(root_file);
     let roots: Vec<_> = roots
         .iter()
@@ -56,7 +56,7 @@ fn line(words: &str) -> String {
     format!("cd {HOME}; HOME={HOME} exec {PROGRAM} run --json {REPORT} {roots} {words}")
 }
 
-fn report() -> Value {
+pub(crate) fn report() -> Value {
     serde_json::from_str(&root(&format!("cat {REPORT}"))).expect("JSON")
 }
 
@@ -70,7 +70,7 @@ fn call(address: &str) -> String {
 }
 
 /// Waits until no process of the operator is left, and so no namespace.
-fn nothing_is_left() {
+pub(crate) fn nothing_is_left() {
     wait_for("the end of every process", || {
         !shell_as("root", &format!("pgrep -u {OPERATOR}"))
             .status

@@ -57,11 +57,23 @@ def judge(page: Page, url: str) -> None:
                 answer = figures(page)
             case "faults":
                 answer = {"wrong": wrong, "outside": outside}
+            case "invitation":
+                answer = invitation(page)
             case "keyboard":
                 answer = {"focused": focused(page)}
             case other:
                 raise SystemExit(f"{other}: there is no such question")
         print(json.dumps(answer), flush=True)
+
+
+def invitation(page: Page) -> dict:
+    """What an empty page shows to copy, and the widths at which something is wider than the window."""
+    too_wide = []
+    for width in (320, 1280, 1920):
+        page.set_viewport_size({"width": width, "height": 900})
+        if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
+            too_wide.append(width)
+    return {"commands": page.locator(".empty code").all_inner_texts(), "too_wide": too_wide}
 
 
 def focused(page: Page) -> list[str]:

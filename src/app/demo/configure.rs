@@ -35,14 +35,19 @@ impl DemoOptions {
 
 /// The demo's program: its ports are free ones, its provider is the stand-in, its agent is this
 /// program under another name.
-pub(super) fn configure(options: &DemoOptions, provider: &Provider) -> Result<Config, Error> {
-    let roots = options.folder.join("provider-root.pem");
+pub(super) fn configure(
+    options: &DemoOptions,
+    folder: &Path,
+    provider: &Provider,
+) -> Result<Config, Error> {
+    let roots = folder.join("provider-root.pem");
     write(&roots, provider.root_pem().as_bytes())?;
 
     let token = uuid::Uuid::new_v4().to_string();
-    let mut raw = Raw::new(Some(options.folder.clone()));
-    raw.web.admit(options.web)?;
-    raw.web.listen = Some(options.web);
+    let mut raw = Raw::new(Some(folder.to_owned()));
+    let web = options.web.unwrap_or_else(usual_or_free);
+    raw.web.admit(web)?;
+    raw.web.listen = Some(web);
     raw.upstream.extra_roots = vec![roots];
     for host in [CLOUD_CODE_HOST, ANTHROPIC_HOST, CHATGPT_HOST] {
         let host = Host::parse(host).map_err(failed)?;
@@ -67,7 +72,7 @@ pub(super) fn configure(options: &DemoOptions, provider: &Provider) -> Result<Co
     raw.otlp.protocol = options.otlp_protocol;
     raw.otlp.flush_interval = FLUSH_INTERVAL;
 
-    let program = program(options)?;
+    let program = program(options, folder)?;
     raw.agent_command = Some(program.clone());
     raw.launch.program = Some(program);
     raw.launch.user = options.redirect.then(|| raw.redirect_user.clone());
@@ -96,12 +101,12 @@ pub(super) fn configure(options: &DemoOptions, provider: &Provider) -> Result<Co
 
 /// This program, where the agent's user can execute it: a build below `/root` or a closed home
 /// cannot be.
-fn program(options: &DemoOptions) -> Result<PathBuf, Error> {
+fn program(options: &DemoOptions, folder: &Path) -> Result<PathBuf, Error> {
     let own = std::env::current_exe().map_err(failed)?;
     if !options.redirect {
         return Ok(own);
     }
-    let copy = options.folder.join("gravimeter");
+    let copy = folder.join("gravimeter");
     std::fs::copy(&own, &copy).map_err(|source| Error::StateDir {
         path: copy.clone(),
         source,
@@ -114,6 +119,15 @@ fn write(path: &Path, contents: &[u8]) -> Result<(), Error> {
         path: path.to_owned(),
         source,
     })
+}
+
+/// The exporter's usual address, or one that the system chooses where that is taken.
+fn usual_or_free() -> SocketAddr {
+    let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, EXPORTER));
+    match TcpListener::bind(usual) {
+        Ok(_) => usual,
+        Err(_) => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+    }
 }
 
 /// A port that is free on loopback now. Both families listen on the same one, so the system cannot
@@ -136,6 +150,9 @@ const AGENT_DIALS: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(127, 77, 0, 1)), HTTPS);
 
 const HTTPS: u16 = 443;
+
+/// Where the exporter of `serve` is.
+const EXPORTER: u16 = 8741;
 
 /// How long real providers take to the first content: small models answer at once, large ones think
 /// for seconds.

@@ -5,11 +5,12 @@
 //! again at the end.
 
 mod configure;
+mod folder;
 mod judge;
 
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,17 +28,19 @@ use crate::export::otlp;
 use crate::ledger::UsageReport;
 use crate::term::table::{self, Screen, Usage};
 use configure::configure;
+use folder::DemoFolder;
 use judge::Judgement;
 
 /// How the demo runs.
 #[derive(Debug, Clone)]
 pub(crate) struct DemoOptions {
-    /// Where `/metrics`, `/v1/usage` and the page are served.
-    pub web: SocketAddr,
+    /// Where `/metrics`, `/v1/usage` and the page are served; the usual port where it is free, or
+    /// else another one, if `None`.
+    pub web: Option<SocketAddr>,
     /// How long; until a signal when not given.
     pub duration: Option<Duration>,
-    /// A folder for the demo's files; made at the start, removed at the end. The agent's user must
-    /// be able to pass through its parents.
+    /// A folder for the files of all demos of this user. The agent's user must be able to pass
+    /// through its parents.
     pub folder: PathBuf,
     /// Whether the agent is led here by redirect rules, which needs root, or comes through the
     /// CONNECT proxy.
@@ -87,8 +90,7 @@ struct Stage {
     provider: Provider,
     tasks: Tasks,
     config: Config,
-    /// The folders that the demo made, the innermost first.
-    made: Vec<PathBuf>,
+    folder: DemoFolder,
 }
 
 impl Stage {
@@ -98,13 +100,14 @@ impl Stage {
         let provider = Provider::start(options.script(), listen, tasks.tracker(), tasks.stopping())
             .await
             .map_err(failed)?;
-        let made = fresh_folder(&options.folder)?;
-        let config = configure(options, &provider)?;
+        // The redirect is by a user, whom two demos would have in common.
+        let folder = DemoFolder::create(&options.folder, options.redirect)?;
+        let config = configure(options, folder.path(), &provider)?;
         Ok(Self {
             provider,
             tasks,
             config,
-            made,
+            folder,
         })
     }
 
@@ -162,21 +165,15 @@ impl Stage {
                 .remove(true)
                 .await;
         }
-        std::fs::remove_dir_all(&options.folder).map_err(|source| Error::StateDir {
-            path: options.folder.clone(),
-            source,
-        })?;
-        for folder in self.made.iter().skip(1) {
-            // One in which somebody else has put something since is no longer ours alone: it stays.
-            let _ = std::fs::remove_dir(folder);
-        }
+        self.folder.remove()?;
         removed?;
         Ok(())
     }
 }
 
 fn where_to_look(options: &DemoOptions, app: &App) -> String {
-    let web = app.addresses().exporter().unwrap_or(options.web);
+    let web = app.addresses().exporter().map(|web| web.to_string());
+    let web = web.unwrap_or_default();
     let way = if options.redirect {
         "redirected by the uid of a user of their own"
     } else {
@@ -195,7 +192,8 @@ fn where_to_look(options: &DemoOptions, app: &App) -> String {
          page     http://{web}/\n  \
          metrics  curl -s http://{web}/metrics\n  \
          usage    curl -s http://{web}/v1/usage\n  \
-         cascades curl -s http://{web}/v1/cascades\n{spans}\n"
+         cascades curl -s http://{web}/v1/cascades\n{spans}\n\
+         To see what a program of your own spends: gravimeter run -- PROGRAM\n\n"
     )
 }
 
@@ -273,26 +271,6 @@ fn verdict<W: Write>(
 /// What the stand-in language server says that it did; `None` when it does not run.
 async fn agents_log(app: &App) -> Option<Log> {
     agent::fetch_log(app.followed()?.http()?).await.ok()
-}
-
-/// Makes the folder anew; returns it and those of its parents that were made for it, the innermost
-/// first.
-fn fresh_folder(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    let failed = |source| Error::StateDir {
-        path: folder.to_owned(),
-        source,
-    };
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
-        _ => {}
-    }
-    let made = folder
-        .ancestors()
-        .take_while(|folder| !folder.exists())
-        .map(Path::to_owned)
-        .collect();
-    std::fs::create_dir_all(folder).map_err(failed)?;
-    Ok(made)
 }
 
 fn failed(error: impl std::fmt::Display) -> Error {

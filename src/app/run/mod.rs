@@ -39,6 +39,8 @@ pub(crate) struct RunRequest {
     pub(crate) scope: Scope,
     /// Where the log of the run is.
     pub(crate) log: PathBuf,
+    /// A process of the same application that runs already.
+    pub(crate) already_running: Option<u32>,
 }
 
 /// Runs the program to its end, and returns how it ended and what it did.
@@ -59,6 +61,7 @@ pub(crate) async fn run(
         handed: way.take_listeners()?,
         diagnostics,
         sinks: vec![Arc::clone(&collector) as _],
+        followed: way.followed(&request, &own, &config),
         ..Surroundings::default()
     };
     let app = App::start(way.adapt(config.clone()), surroundings).await?;
@@ -98,6 +101,7 @@ pub(crate) async fn run(
         exit_code: ending.exit_code(),
         scope: way.name(),
         scope_reason: reason,
+        already_running: request.already_running,
         ledger: match ledger.unavailable() {
             Some(why) => Recorded::Nowhere(why.to_owned()),
             None if !config.ledger.enabled => Recorded::Nowhere("ledger.enabled is false".into()),

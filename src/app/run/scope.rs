@@ -5,13 +5,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{RunRequest, variable};
-use crate::app::{Activation, Error};
+use crate::app::{Activation, Error, Sought};
 use crate::capture::namespace::{Namespace, Obstacle};
 use crate::capture::redirect::Rules;
-use crate::cascade::Mode;
 use crate::config::Config;
 use crate::launch::foreground::proxy_in_use;
 
@@ -87,6 +86,24 @@ impl Way {
         }
     }
 
+    /// How a language server that the program starts is found and reached. `own` is our executable.
+    pub(super) fn followed(
+        &self,
+        request: &RunRequest,
+        own: &Path,
+        config: &Config,
+    ) -> Option<Sought> {
+        let path = variable(&request.environment, "PATH").unwrap_or(OsStr::new(""));
+        let namespace = self.namespace().map(|namespace| namespace.loopback(own, path));
+        let sought = namespace.transpose().and_then(|namespace| {
+            let ca_folder = config.bundle.parent().unwrap_or(Path::new("/"));
+            Sought::in_run(ca_folder.to_owned(), config.discovery_folders.clone(), namespace)
+        });
+        sought
+            .inspect_err(|error| warn!(%error, "no language server is followed"))
+            .ok()
+    }
+
     /// The configuration for this way. Agents, redirect rules and language servers that it names are
     /// those of `serve`.
     pub(super) fn adapt(&self, mut config: Config) -> Config {
@@ -101,7 +118,8 @@ impl Way {
         if matches!(self, Self::Proxy { .. }) {
             config.capture.redirect_listen.clear();
         }
-        config.cascade.mode = Mode::Off;
+        config.cascade.endpoint = None;
+        config.cascade.token = None;
         config.ledger.wait_for_lock = WAIT_FOR_LEDGER;
         config.drain = config.drain.min(DRAIN);
         config

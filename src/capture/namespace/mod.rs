@@ -13,6 +13,7 @@
 
 pub mod enter;
 pub mod inside;
+pub mod loopback;
 mod obstacle;
 mod pasta;
 mod rules;
@@ -28,6 +29,7 @@ use std::time::{Duration, Instant};
 
 use super::{receive_descriptors, send_descriptors};
 
+pub use loopback::LoopbackDialer;
 pub use obstacle::{Obstacle, obstacles};
 
 use pasta::Pasta;
@@ -95,11 +97,18 @@ impl Namespace {
     /// # Errors
     /// The operating system's.
     pub fn spawn(&self, command: &mut Command, stdin: impl std::os::fd::AsFd) -> io::Result<Child> {
-        let (ours, theirs) = UnixStream::pair()?;
-        let child = command.stdin(OwnedFd::from(theirs)).spawn()?;
-        let handed = [stdin.as_fd(), self.user.as_fd(), self.network.as_fd()];
-        send_descriptors(&ours, &handed)?;
-        Ok(child)
+        spawn_inside(&self.user, &self.network, command, stdin)
+    }
+
+    /// Opens connections to what listens on loopback inside. `program` is our own executable, and
+    /// `path` where programs are searched.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn loopback(&self, program: &Path, path: &OsStr) -> io::Result<LoopbackDialer> {
+        let (user, network) = (self.user.try_clone()?, self.network.try_clone()?);
+        let path = with_system_folders(path);
+        Ok(LoopbackDialer::new(user, network, program.to_owned(), path))
     }
 }
 
@@ -108,6 +117,18 @@ impl Drop for Namespace {
         drop(self.lease.take());
         self.pasta.end();
     }
+}
+
+fn spawn_inside(
+    user: &OwnedFd,
+    network: &OwnedFd,
+    command: &mut Command,
+    stdin: impl std::os::fd::AsFd,
+) -> io::Result<Child> {
+    let (ours, theirs) = UnixStream::pair()?;
+    let child = command.stdin(OwnedFd::from(theirs)).spawn()?;
+    send_descriptors(&ours, &[stdin.as_fd(), user.as_fd(), network.as_fd()])?;
+    Ok(child)
 }
 
 /// What [`inside`] hands out, in its order.

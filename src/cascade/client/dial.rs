@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use super::error::{RpcError, RpcStep};
 use super::trust::{Refusal, Tls};
+use crate::capture::namespace::LoopbackDialer;
 
 /// Opens connections.
 #[derive(Debug, Clone)]
@@ -29,6 +30,8 @@ pub(super) struct Dialer {
     /// each use.
     tls: Result<Tls, rustls::Error>,
     tasks: TaskTracker,
+    /// Opens connections where the loopback is another network namespace's.
+    namespace: Option<LoopbackDialer>,
     /// Timeout of TCP and all handshakes together.
     limit: Duration,
 }
@@ -67,10 +70,15 @@ pub(super) struct Http2 {
 }
 
 impl Dialer {
-    pub(super) fn new(tasks: TaskTracker, limit: Duration) -> Self {
+    pub(super) fn new(
+        tasks: TaskTracker,
+        namespace: Option<LoopbackDialer>,
+        limit: Duration,
+    ) -> Self {
         Self {
             tls: Tls::new(),
             tasks,
+            namespace,
             limit,
         }
     }
@@ -82,7 +90,7 @@ impl Dialer {
     /// A connection over HTTP/1.1 to either port.
     pub(super) async fn http1(&self, port: Port) -> Result<Http1, RpcError> {
         self.in_time(async {
-            let tcp = connect(port.addr()).await?;
+            let tcp = self.connect(port.addr()).await?;
             match port {
                 Port::Http(_) => self.speak_http1(tcp).await,
                 Port::Https(_) => {
@@ -97,7 +105,8 @@ impl Dialer {
     /// A connection over HTTP/2 to the TLS port; `None` when the port does not speak HTTP/2.
     pub(super) async fn http2(&self, https: SocketAddr) -> Result<Option<Http2>, RpcError> {
         self.in_time(async {
-            let session = match self.tls()?.handshake(connect(https).await?, HTTP_2).await {
+            let tcp = self.connect(https).await?;
+            let session = match self.tls()?.handshake(tcp, HTTP_2).await {
                 Err(Refusal::Protocol) => return Ok(None),
                 session => session?,
             };
@@ -143,6 +152,16 @@ impl Dialer {
             let _ = connection.await;
         });
         Ok(Http2 { sender, driver })
+    }
+
+    async fn connect(&self, addr: SocketAddr) -> Result<TcpStream, RpcError> {
+        let connected = match &self.namespace {
+            Some(namespace) => namespace.connect(addr).await,
+            None => TcpStream::connect(addr).await,
+        };
+        let tcp = connected.map_err(|error| RpcError::Connect(error.kind()))?;
+        set_options(&tcp);
+        Ok(tcp)
     }
 
     fn tls(&self) -> Result<&Tls, RpcError> {
@@ -198,19 +217,15 @@ where
     }
 }
 
-async fn connect(addr: SocketAddr) -> Result<TcpStream, RpcError> {
-    let tcp = TcpStream::connect(addr)
-        .await
-        .map_err(|error| RpcError::Connect(error.kind()))?;
-    // A socket that refuses an option still works: small requests are slower, a frozen machine is
-    // noticed later.
+/// A socket that refuses an option still works: small requests are slower, a frozen machine is
+/// noticed later.
+fn set_options(tcp: &TcpStream) {
     let _ = tcp.set_nodelay(true);
     let probes = TcpKeepalive::new()
         .with_time(KEEPALIVE)
         .with_interval(KEEPALIVE)
         .with_retries(KEEPALIVE_PROBES);
-    let _ = SockRef::from(&tcp).set_tcp_keepalive(&probes);
-    Ok(tcp)
+    let _ = SockRef::from(tcp).set_tcp_keepalive(&probes);
 }
 
 const HTTP_1: &[u8] = b"http/1.1";
@@ -234,7 +249,9 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
             .expect("a port");
-        let tcp = connect(listener.local_addr().expect("its address"))
+        let dialer = Dialer::new(TaskTracker::new(), None, Duration::from_secs(2));
+        let tcp = dialer
+            .connect(listener.local_addr().expect("its address"))
             .await
             .expect("a connection");
         let socket = SockRef::from(&tcp);

@@ -6,12 +6,15 @@ use std::net::SocketAddr;
 
 use http::HeaderValue;
 
+use crate::capture::namespace::LoopbackDialer;
+
 /// The RPC ports of one language server. At least one is known, and all are on loopback.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     http: Option<SocketAddr>,
     https: Option<SocketAddr>,
     token: Option<Token>,
+    namespace: Option<LoopbackDialer>,
 }
 
 /// Why ports are not a valid endpoint.
@@ -43,8 +46,19 @@ impl Endpoint {
         match strange {
             Some(addr) => Err(EndpointError::NotLoopback(addr)),
             None if http.is_none() && https.is_none() => Err(EndpointError::NoPort),
-            None => Ok(Self { http, https, token }),
+            None => Ok(Self {
+                http,
+                https,
+                token,
+                namespace: None,
+            }),
         }
+    }
+
+    /// The same on the loopback of another network namespace; of our own where there is `None`.
+    #[must_use]
+    pub fn within(self, namespace: Option<LoopbackDialer>) -> Self {
+        Self { namespace, ..self }
     }
 
     /// RPC in the clear.
@@ -57,6 +71,10 @@ impl Endpoint {
     #[must_use]
     pub fn https(&self) -> Option<SocketAddr> {
         self.https
+    }
+
+    pub(super) fn namespace(&self) -> Option<&LoopbackDialer> {
+        self.namespace.as_ref()
     }
 
     pub(super) fn token(&self) -> Option<&Token> {

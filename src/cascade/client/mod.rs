@@ -3,7 +3,7 @@
 //!
 //! Input: a [`Method`] and a request; output: bytes in pieces (JSON) or messages (protobuf).
 //! Replies of any size need constant memory, except protobuf messages, which have a limit. It
-//! connects to loopback only, keeps no answer and no text of an error message, and does not parse
+//! connects to loopback only (its own, or that of another network namespace), keeps no answer and no text of an error message, and does not parse
 //! JSON replies.
 
 mod answer;
@@ -77,9 +77,10 @@ impl Client {
     #[must_use]
     pub fn new(endpoint: Endpoint, tasks: TaskTracker) -> Self {
         let timeouts = Timeouts::default();
+        let namespace = endpoint.namespace().cloned();
         Self {
             endpoint,
-            dialer: Dialer::new(tasks, timeouts.connect),
+            dialer: Dialer::new(tasks, namespace, timeouts.connect),
             timeouts,
         }
     }

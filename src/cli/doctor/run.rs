@@ -6,7 +6,8 @@ use std::ffi::OsStr;
 use super::Finding;
 use crate::capture::namespace::{Namespace, obstacles};
 use crate::config::{Config, process_environment};
-use crate::launch::foreground::proxy_in_use;
+use crate::launch::find::running_application;
+use crate::launch::foreground::{Executable, proxy_in_use};
 
 /// One finding for each way, the best first. A namespace is really made, and given up at once.
 pub(super) fn ways(config: &Config) -> Vec<Finding> {
@@ -26,6 +27,25 @@ pub(super) fn ways(config: &Config) -> Vec<Finding> {
         ),
     });
     findings
+}
+
+/// Whether the program that is to run is found, and can be observed.
+pub(super) fn program(command: &OsStr) -> Finding {
+    let environment = process_environment();
+    let path = environment.iter().find(|(name, _)| name == "PATH");
+    let path = path.map_or(OsStr::new(""), |(_, value)| value);
+    let what = "program";
+    match Executable::find(command, path) {
+        Err(error) => Finding::fail(what, error.to_string(), "install it, or correct PATH"),
+        Ok(executable) => match running_application(&executable.title()) {
+            None => Finding::ok(what, executable.path.display().to_string()),
+            Some(pid) => Finding::warn(
+                what,
+                format!("{} runs already (process {pid}), unobserved", executable.title()),
+                "quit it, then start it by `gravimeter run`",
+            ),
+        },
+    }
 }
 
 fn namespace(config: &Config, path: &OsStr) -> Vec<Finding> {

@@ -17,6 +17,7 @@ use super::{block_on, logging};
 use crate::app::{self, RunFolder, RunRequest};
 use crate::config::{Places, process_environment};
 use crate::export::diagnostics::Diagnostics;
+use crate::launch::find::running_application;
 use crate::launch::foreground::{Ending, Executable, end_by_signal};
 use crate::summary::{self, Report};
 
@@ -105,12 +106,22 @@ impl Run {
         for warning in warnings {
             tracing::warn!(%warning, "a variable of OpenTelemetry is passed over");
         }
+        let already_running = running_application(&executable.title());
+        if let Some(pid) = already_running {
+            writeln!(
+                io::stderr(),
+                "gravimeter: {} runs already (process {pid}) and takes over what is started now, \
+                 unobserved: quit it, then start it again by `gravimeter run`",
+                executable.title()
+            )?;
+        }
         let request = RunRequest {
             executable,
             arguments,
             environment,
             scope: self.scope.into(),
             log: folder.log_path(),
+            already_running,
         };
         let ran = async { Ok(app::run(config, request, diagnostics).await?) };
         let (ending, report) = block_on(limit.watch(ran))?;

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use crate::capture::namespace::{enter, inside};
+use crate::capture::namespace::{enter, inside, loopback};
 use crate::launch::foreground::{ExecPlan, execute};
 
 /// A step of `gravimeter run`; for gravimeter itself, not for people
@@ -22,6 +22,8 @@ pub(in crate::cli) struct RunStage {
 
 #[derive(Debug, Subcommand)]
 enum Stage {
+    /// Make connections to loopback for the other end of standard input, until it closes
+    DialLoopback,
     /// Prepare the namespace that this process is in, and wait
     HoldNamespace {
         /// Where redirected connections arrive
@@ -50,6 +52,12 @@ enum Stage {
 impl RunStage {
     pub(in crate::cli) fn run(self) -> anyhow::Result<ExitCode> {
         match self.stage {
+            Stage::DialLoopback => {
+                loopback::serve(io::stdin()).map_err(|error| {
+                    anyhow::anyhow!("{error}; this command is for gravimeter itself, not for people")
+                })?;
+                Ok(ExitCode::SUCCESS)
+            }
             Stage::HoldNamespace { listen } => {
                 inside::hold(io::stdin(), &listen).map_err(without_cause)?;
                 Ok(ExitCode::SUCCESS)

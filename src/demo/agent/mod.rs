@@ -7,6 +7,7 @@
 //! prints a header or a prompt.
 
 mod announce;
+mod app;
 mod call;
 mod cascade;
 mod coder;
@@ -23,6 +24,7 @@ mod run;
 mod socket;
 mod stand_in;
 
+pub use app::{AppOptions, AppOutcome, run_app};
 pub use cascade::{CallEnd, CallEntry, Log, RunEnd, RunEntry};
 pub use coder::AgentKind;
 pub use fetch::{FetchError, fetch_log};
@@ -126,7 +128,7 @@ impl Outcome {
 }
 
 /// Runs as a process: reads stdin to its end, announces its ports on stderr, talks until its rounds
-/// are done or SIGTERM comes, and writes the [`Outcome`] as one line of JSON to stdout. The caller
+/// are done or SIGTERM comes (until SIGTERM if it stays), and writes the [`Outcome`] as one line of JSON to stdout. The caller
 /// turns [`Outcome::is_clean`] into an exit code.
 ///
 /// # Errors
@@ -147,7 +149,11 @@ pub async fn run(options: AgentOptions) -> Result<Outcome, AgentError> {
             () = stop.cancelled() => {}
         }
     });
+    let stays = options.stays;
     let outcome = stand_in.converse(options).await?;
+    if stays {
+        shutdown.cancelled().await;
+    }
     shutdown.cancel();
     tracker.close();
     tracker.wait().await;

@@ -31,6 +31,9 @@ pub struct AgentOptions {
     pub conversations: u32,
     /// Messages of each user; without a number they go on until SIGTERM.
     pub rounds: Option<u32>,
+    /// Whether it goes on answering at its own ports when the rounds are done, until SIGTERM, as the
+    /// real one does.
+    pub stays: bool,
     /// Messages in one conversation before its user begins a new one.
     pub cascade_rounds: u32,
     /// Milliseconds between two messages of a user.
@@ -116,6 +119,7 @@ impl Default for AgentOptions {
             protocol: Protocol::default(),
             conversations: 4,
             rounds: Some(5),
+            stays: false,
             cascade_rounds: 50,
             pause_ms: 0,
             patience_ms: 0,

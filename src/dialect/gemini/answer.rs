@@ -1,5 +1,6 @@
 //! Reads the frames of an answer, and puts together what they say. A frame counts once it is complete.
 
+use std::mem::take;
 use std::time::SystemTime;
 
 use super::TRACE_ID;
@@ -9,7 +10,7 @@ use super::refusal::ErrorObject;
 use super::searches::Searches;
 use super::split::SplitLists;
 use super::usage::{Bears, GeminiUsage, Reading};
-use crate::dialect::answer::{ReadAnswer, Said, unless_said};
+use crate::dialect::answer::{ReadAnswer, Said, is_text, unless_said};
 use crate::dialect::request::{id, model};
 use crate::observe::exchange::ResponseHead;
 use crate::observe::json::{Paths, Value};
@@ -102,7 +103,7 @@ impl ReadAnswer for Answer {
         self.current.end_part();
         self.current.end_candidate();
         let has_content = self.current.bears.is_something();
-        self.said.merge(std::mem::take(&mut self.current));
+        self.said.merge(&mut self.current);
         has_content
     }
 
@@ -111,7 +112,7 @@ impl ReadAnswer for Answer {
     }
 
     fn end_broken_document(&mut self) -> bool {
-        let error = std::mem::take(&mut self.current).error;
+        let error = take(&mut self.current).error;
         let has_error = error.is_some();
         self.said.error = self.said.error.take().or(error);
         has_error
@@ -195,7 +196,12 @@ impl Frame {
             (Field::Count(count), _) => self.usage.take(count, value),
             (Field::Detail(detail), _) => self.error.get_or_insert_default().take(detail, *value),
             (Field::Error, _) => _ = self.error.get_or_insert_default(),
-            (Field::FinishReason, _) => self.finish(finish_name(*value, provider)),
+            (Field::FinishReason, _) => {
+                let repeated = said.finish_reason.as_ref();
+                let repeated = repeated.filter(|said| is_text(value, said.as_str()));
+                let reason = repeated.cloned();
+                self.finish(reason.or_else(|| finish_name(*value, provider)));
+            }
             (Field::IsThought, _) => self.part.is_thought = *value == Value::Bool(true),
             (Field::Response, _) => {
                 self.response = unless_said(&said.response, Id::as_str, value, id)
@@ -258,29 +264,32 @@ impl Frame {
         let Part {
             has_content,
             is_thought,
-        } = std::mem::take(&mut self.part);
+        } = take(&mut self.part);
         self.bears.thought |= has_content && is_thought;
         self.bears.output |= has_content && !is_thought;
         self.candidate.has_content |= has_content;
     }
 
     fn end_candidate(&mut self) {
-        self.endings.add(std::mem::take(&mut self.candidate));
+        self.endings.add(take(&mut self.candidate));
     }
 
-    /// Takes everything that a later frame says.
-    pub(super) fn merge(&mut self, later: Self) {
-        self.usage.merge(later.usage);
-        self.splits.merge(later.splits);
-        self.searches.merge(later.searches);
-        self.endings.merge(later.endings);
-        self.bears.merge(later.bears);
-        replace(&mut self.finish_reason, later.finish_reason);
-        replace(&mut self.served_model, later.served_model);
-        replace(&mut self.service_tier, later.service_tier);
-        replace(&mut self.response, later.response);
-        replace(&mut self.trace, later.trace);
-        self.error = self.error.take().or(later.error);
+    /// Takes everything that a later frame says out of it, whose last candidate has ended. In place:
+    /// there are a hundred frames in a second, and a frame is large to move.
+    pub(super) fn merge(&mut self, later: &mut Self) {
+        self.usage.merge(take(&mut later.usage));
+        self.splits.merge(&mut later.splits);
+        self.searches.merge(take(&mut later.searches));
+        self.endings.merge(take(&mut later.endings));
+        self.bears.merge(take(&mut later.bears));
+        replace(&mut self.finish_reason, &mut later.finish_reason);
+        replace(&mut self.served_model, &mut later.served_model);
+        replace(&mut self.service_tier, &mut later.service_tier);
+        replace(&mut self.response, &mut later.response);
+        replace(&mut self.trace, &mut later.trace);
+        if let Some(error) = later.error.take() {
+            self.error.get_or_insert(error);
+        }
     }
 }
 
@@ -314,8 +323,8 @@ const FINAL_STATUSES: [&str; 5] = [
 ];
 
 /// Replaces what was said by what is said now, if anything is.
-fn replace<T>(said: &mut Option<T>, now: Option<T>) {
+fn replace<T>(said: &mut Option<T>, now: &mut Option<T>) {
     if now.is_some() {
-        *said = now;
+        *said = now.take();
     }
 }

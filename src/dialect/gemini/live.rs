@@ -189,7 +189,7 @@ impl Live {
         if self.turn.is_over && has_content {
             events.push(self.turn.end(now));
         }
-        self.turn.frame.merge(message.frame);
+        self.turn.frame.merge(&mut message.frame);
         self.turn.is_interrupted |= message.is_interrupted;
         self.turn.is_over |= message.ends_turn;
         events.extend(has_content.then_some(Event::Content(None)));

@@ -14,6 +14,8 @@ pub(super) struct SplitLists {
     tool_use_prompt: PerModality,
     /// The entry that is being read.
     entry: Entry,
+    /// Whether any list has an entry.
+    is_split: bool,
 }
 
 /// A `ModalityTokenCount`.
@@ -64,11 +66,16 @@ impl SplitLists {
                 SplitList::ToolUsePrompt => &mut self.tool_use_prompt,
             };
             split.add(modality, tokens);
+            self.is_split = true;
         }
     }
 
-    /// Takes over the lists of a later frame.
-    pub(super) fn merge(&mut self, later: Self) {
+    /// Takes the lists of a later frame out of it.
+    pub(super) fn merge(&mut self, later: &mut Self) {
+        if !later.is_split {
+            return;
+        }
+        let later = std::mem::take(later);
         self.cached.replace(later.cached);
         self.candidates.replace(later.candidates);
         self.prompt.replace(later.prompt);
@@ -164,9 +171,9 @@ mod tests {
     fn a_later_list_replaces_the_one_before_unless_it_is_empty() {
         let mut lists = list(&[("TEXT", "5"), ("IMAGE", "7"), ("TEXT", "1")]);
         assert_eq!(prompt(lists), [("image", 7), ("text", 6)]);
-        lists.merge(list(&[("TEXT", "0")]));
+        lists.merge(&mut list(&[("TEXT", "0")]));
         assert_eq!(prompt(lists), [("image", 7), ("text", 6)]);
-        lists.merge(list(&[("TEXT", "20")]));
+        lists.merge(&mut list(&[("TEXT", "20")]));
         assert_eq!(prompt(lists), [("text", 20)]);
     }
 }

@@ -97,6 +97,9 @@ impl GeminiUsage {
     /// frames of zeros come before and between real ones; since counts only grow, a zero never
     /// replaces a count.
     pub(super) fn merge(&mut self, later: Self) {
+        if later == Self::default() || later == *self {
+            return;
+        }
         let before = self.parts();
         self.prompt = later_count(self.prompt, later.prompt);
         self.cached = later_count(self.cached, later.cached);

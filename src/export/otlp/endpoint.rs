@@ -31,6 +31,14 @@ impl Endpoint {
         self.uri.scheme_str() == Some("https")
     }
 
+    /// Its host and port, as `host:port`.
+    #[must_use]
+    pub(crate) fn address(&self) -> String {
+        let host = self.uri.host().unwrap_or_default();
+        let usual = if self.is_tls() { 443 } else { 80 };
+        format!("{host}:{}", self.port().unwrap_or(usual))
+    }
+
     /// Whether a request to either goes to the same program.
     #[must_use]
     pub fn has_origin_of(&self, other: &Self) -> bool {

@@ -32,6 +32,12 @@ pub(super) fn is_language_server(name: &str) -> bool {
     name.starts_with("language_server") || name == "agy"
 }
 
+/// The editor starts one for each workspace with this flag, and one without it, which has the
+/// conversations of all.
+pub(super) fn is_for_workspace(arguments: &[String]) -> bool {
+    value(arguments, "workspace_id").is_some()
+}
+
 /// Windsurf's language server has the same name and speaks with other numbers in the same messages.
 /// Only that one gets the folder of its data by this flag, and the name of its product by this one.
 fn is_sibling(arguments: &[String]) -> bool {

@@ -12,11 +12,13 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Announcement;
 use super::announce::{Discovered, discovered};
 use process::{Listeners, Process};
+
+pub(crate) use process::own_network;
 
 /// A process that may be a language server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +30,9 @@ pub(crate) struct Candidate {
     /// Clock ticks between the boot and its start: a process that is given the same pid later has
     /// other ones.
     pub start_time: u64,
+    /// Whether it serves one workspace of an editor. Beside such ones, the versions of today run one
+    /// that has all conversations.
+    pub is_for_workspace: bool,
     /// What its arguments and its discovery file say; the arguments come first.
     pub announcement: Announcement,
     /// Ports that it listens on beside those, in ascending order: which of them speaks what is
@@ -36,27 +41,134 @@ pub(crate) struct Candidate {
     pub unknown_ports: Vec<u16>,
 }
 
-/// All candidates by pid: processes with the name of a language server, and living ones of which a
-/// discovery file in `discovery_folders` speaks. Blocks: it looks at every process.
+/// The process of a desktop application of our own user, by the name of its program, where it is one
+/// that runs once: started again, it hands everything to the process that runs already, and that one
+/// cannot be observed any more. Blocks: it looks at every process.
 #[must_use]
-pub(crate) fn candidates(discovery_folders: &[PathBuf]) -> Vec<Candidate> {
-    let named = Process::all().filter_map(|process| {
-        let name = process
-            .names()
-            .find(|name| arguments::is_language_server(name))?;
-        Candidate::new(&process, arguments::announced(&name, &process.arguments())?)
-    });
-    let mut found: BTreeMap<u32, Candidate> =
-        named.map(|candidate| (candidate.pid, candidate)).collect();
-    for file in discovery_folders
-        .iter()
-        .flat_map(|folder| discovered(folder))
-    {
-        add(&mut found, file);
+pub(crate) fn running_application(name: &str) -> Option<u32> {
+    let own = rustix::process::getuid().as_raw();
+    let is_it = |process: &Process| {
+        // Its children, by Electron's flag for them.
+        let is_part = || process.arguments().iter().any(|word| word.starts_with("--type="));
+        process.names().any(|known| known == name)
+            && process.uid() == Some(own)
+            && process.start_time().is_some()
+            && !is_part()
+    };
+    let mut processes = Process::all().filter(|_| RUN_ONCE.contains(&name));
+    processes.find(is_it).map(|process| process.pid())
+}
+
+/// Applications that run once for each user.
+const RUN_ONCE: [&str; 1] = ["antigravity"];
+
+/// Where language servers are looked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Search {
+    /// Folders with discovery files.
+    pub discovery_folders: Vec<PathBuf>,
+    /// The program whose processes alone count; any process of the machine where there is `None`.
+    pub started_by: Option<StartedBy>,
+}
+
+/// How the processes of a program that was started in the foreground are known, however often they
+/// fork.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StartedBy {
+    /// The folder of the CA files that its environment names, which no other program is given.
+    pub ca_folder: PathBuf,
+    /// Its network namespace, as [`own_network`] has it: ports in another one cannot be reached.
+    pub network: u64,
+}
+
+impl StartedBy {
+    fn includes(&self, process: &Process) -> bool {
+        let file = process.variable("SSL_CERT_FILE").map(PathBuf::from);
+        let folder = file.as_deref().and_then(Path::parent);
+        folder == Some(&self.ca_folder) && process.network() == Some(self.network)
     }
-    let mut found: Vec<_> = found.into_values().collect();
-    look_for_ports(&mut found);
-    found
+}
+
+impl Search {
+    fn includes(&self, process: &Process) -> bool {
+        let started_by = self.started_by.as_ref();
+        started_by.is_none_or(|program| program.includes(process))
+    }
+
+    /// All candidates by pid: processes with the name of a language server, and living ones of
+    /// which a discovery file speaks. Blocks: it looks at every process.
+    #[must_use]
+    pub(crate) fn candidates(&self) -> Vec<Candidate> {
+        let named = Process::all().filter_map(|process| {
+            let name = process
+                .names()
+                .find(|name| arguments::is_language_server(name))?;
+            let arguments = process.arguments();
+            let announcement = arguments::announced(&name, &arguments)?;
+            let candidate = Candidate::new(&process, announcement)?;
+            self.includes(&process).then_some(Candidate {
+                is_for_workspace: arguments::is_for_workspace(&arguments),
+                ..candidate
+            })
+        });
+        let mut found: BTreeMap<u32, Candidate> =
+            named.map(|candidate| (candidate.pid, candidate)).collect();
+        let folders = self.discovery_folders.iter();
+        for file in folders.flat_map(|folder| discovered(folder)) {
+            self.add(&mut found, file);
+        }
+        let mut found: Vec<_> = found.into_values().collect();
+        self.look_for_ports(&mut found);
+        found
+    }
+
+    /// A file counts only for processes of the user who wrote it.
+    fn add(&self, found: &mut BTreeMap<u32, Candidate>, file: Discovered) {
+        let candidate = match found.entry(file.pid) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let process =
+                    Process::of_pid(file.pid).filter(|process| self.includes(process));
+                let candidate =
+                    process.and_then(|process| Candidate::new(&process, Announcement::default()));
+                let Some(candidate) = candidate.filter(|candidate| candidate.uid == file.owner)
+                else {
+                    return;
+                };
+                place.insert(candidate)
+            }
+        };
+        if candidate.uid == file.owner {
+            candidate.announcement.complete(file.announcement);
+        }
+    }
+
+    fn look_for_ports(&self, candidates: &mut [Candidate]) {
+        let program = self.started_by.as_ref();
+        let network = program.map(|program| program.network).or_else(own_network);
+        let mut listeners = None;
+        for candidate in candidates {
+            if candidate.announcement.is_complete() {
+                continue;
+            }
+            let process = Process::of_pid(candidate.pid);
+            // A port in another network namespace would be looked for in the wrong place.
+            let Some(process) = process.filter(|process| process.network() == network) else {
+                continue;
+            };
+            let listeners = listeners.get_or_insert_with(|| Listeners::beside(&process));
+            let Announcement {
+                https_port,
+                http_port,
+                lsp_port,
+                ..
+            } = candidate.announcement;
+            let known = [https_port, http_port, lsp_port];
+            let mut ports = listeners.of(&process);
+            ports.retain(|port| !known.contains(&Some(*port)));
+            candidate.unknown_ports = ports.into_iter().collect();
+        }
+    }
 }
 
 impl Candidate {
@@ -67,54 +179,9 @@ impl Candidate {
             pid: process.pid(),
             uid,
             start_time,
+            is_for_workspace: false,
             announcement,
             unknown_ports: Vec::new(),
         })
-    }
-}
-
-/// A file counts only for processes of the user who wrote it.
-fn add(found: &mut BTreeMap<u32, Candidate>, file: Discovered) {
-    let candidate = match found.entry(file.pid) {
-        Entry::Occupied(known) => known.into_mut(),
-        Entry::Vacant(place) => {
-            let process = Process::of_pid(file.pid);
-            let candidate =
-                process.and_then(|process| Candidate::new(&process, Announcement::default()));
-            let Some(candidate) = candidate.filter(|candidate| candidate.uid == file.owner) else {
-                return;
-            };
-            place.insert(candidate)
-        }
-    };
-    if candidate.uid == file.owner {
-        candidate.announcement.complete(file.announcement);
-    }
-}
-
-fn look_for_ports(candidates: &mut [Candidate]) {
-    let mut incomplete = candidates
-        .iter_mut()
-        .filter(|candidate| !candidate.announcement.is_complete())
-        .peekable();
-    if incomplete.peek().is_none() {
-        return;
-    }
-    let listeners = Listeners::read();
-    for candidate in incomplete {
-        let Announcement {
-            https_port,
-            http_port,
-            lsp_port,
-            ..
-        } = candidate.announcement;
-        let known = [https_port, http_port, lsp_port];
-        let ports = Process::of_pid(candidate.pid)
-            .map(|process| listeners.of(&process))
-            .unwrap_or_default();
-        candidate.unknown_ports = ports
-            .into_iter()
-            .filter(|port| !known.contains(&Some(*port)))
-            .collect();
     }
 }

@@ -2,8 +2,11 @@
 //! meanwhile, are skipped.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::io::Read as _;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use procfs::net::TcpState;
@@ -60,6 +63,17 @@ impl Process {
         self.command_line().into_iter().skip(1).collect()
     }
 
+    /// A variable of the environment that it was started with; `None` also when that may not be
+    /// looked at.
+    pub(super) fn variable(&self, name: &str) -> Option<OsString> {
+        self.0.environ().ok()?.remove(OsStr::new(name))
+    }
+
+    /// Its network namespace; `None` when it may not be looked at.
+    pub(super) fn network(&self) -> Option<u64> {
+        network(&self.pid().to_string())
+    }
+
     /// A process may write anything into it, and need not write UTF-8.
     fn command_line(&self) -> Vec<String> {
         let mut bytes = Vec::new();
@@ -83,13 +97,23 @@ fn file_name(path: &Path) -> Option<String> {
     Some(name.strip_suffix(" (deleted)").unwrap_or(name).to_owned())
 }
 
-/// TCP sockets that accept connections to loopback, in our own network namespace: by inode.
+/// The network namespace of this process: its inode, by which the kernel tells namespaces apart.
+pub(crate) fn own_network() -> Option<u64> {
+    network("self")
+}
+
+fn network(process: &str) -> Option<u64> {
+    let namespace = fs::metadata(format!("/proc/{process}/ns/net"));
+    namespace.ok().map(|metadata| metadata.ino())
+}
+
+/// TCP sockets of one network namespace that accept connections to loopback, by inode.
 pub(super) struct Listeners(HashMap<u64, u16>);
 
 impl Listeners {
-    pub(super) fn read() -> Self {
-        // A machine without IPv6 has no second table.
-        let sockets = [procfs::net::tcp(), procfs::net::tcp6()]
+    /// Those of the network namespace that a process is in.
+    pub(super) fn beside(process: &Process) -> Self {
+        let sockets = [process.0.tcp(), process.0.tcp6()]
             .into_iter()
             .filter_map(Result::ok)
             .flatten();

@@ -23,6 +23,15 @@ struct Pretender {
 
 impl Pretender {
     fn start(program: &Path, called: &str, arguments: &[&str]) -> Self {
+        Self::start_with(program, called, arguments, &[])
+    }
+
+    fn start_with(
+        program: &Path,
+        called: &str,
+        arguments: &[&str],
+        variables: &[(&str, &Path)],
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("its address").port();
         let socket = OwnedFd::from(listener);
@@ -32,6 +41,7 @@ impl Pretender {
                 .arg0(called)
                 .args(["-c", WAIT])
                 .args(arguments)
+                .envs(variables.iter().copied())
                 .stdin(Stdio::piped())
                 .stderr(Stdio::piped());
             match command
@@ -54,7 +64,15 @@ impl Pretender {
     }
 
     fn found_in(&self, folders: &[PathBuf]) -> Option<Candidate> {
-        candidates(folders)
+        self.found_by(&Search {
+            discovery_folders: folders.to_vec(),
+            started_by: None,
+        })
+    }
+
+    fn found_by(&self, search: &Search) -> Option<Candidate> {
+        let found = search.candidates();
+        found
             .into_iter()
             .find(|candidate| candidate.pid == self.child.id())
     }
@@ -203,7 +221,12 @@ fn a_discovery_file_of_a_dead_process_is_ignored() {
         std::thread::yield_now();
     }
     let (_folder, dead) = folder_with(zombie.id());
-    let pids: Vec<_> = candidates(&[nobody, impossible, dead])
+    let search = Search {
+        discovery_folders: vec![nobody, impossible, dead],
+        started_by: None,
+    };
+    let pids: Vec<_> = search
+        .candidates()
         .into_iter()
         .map(|candidate| candidate.pid)
         .collect();
@@ -224,13 +247,13 @@ fn a_discovery_file_does_not_speak_for_another_user() {
         assert_eq!(files.len(), 1);
         files.into_iter()
     };
-    strange().for_each(|file| add(&mut found, file));
+    strange().for_each(|file| Search::default().add(&mut found, file));
     assert!(found.is_empty());
     found.insert(
         server.child.id(),
         server.found_in(&[]).expect("a candidate"),
     );
-    strange().for_each(|file| add(&mut found, file));
+    strange().for_each(|file| Search::default().add(&mut found, file));
     assert_eq!(found[&server.child.id()].announcement.https_port, None);
 }
 
@@ -255,10 +278,62 @@ fn hostile_command_lines_are_harmless() {
     let mut child = command.spawn().expect("a shell");
     await_shell(&mut child);
     assert!(
-        candidates(&[])
+        Search::default()
+            .candidates()
             .iter()
             .any(|candidate| candidate.pid == child.id())
     );
     child.kill().expect("a signal");
     child.wait().expect("its status");
+}
+
+#[test]
+fn the_processes_of_a_program_are_known_by_its_ca_file_and_its_network() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("bundle.pem");
+    let server = Pretender::start_with(
+        Path::new("/bin/sh"),
+        "language_server_linux_x64",
+        &["--csrf_token=t"],
+        &[("SSL_CERT_FILE", &file)],
+    );
+    let search = |ca_folder: &Path, network| Search {
+        discovery_folders: Vec::new(),
+        started_by: Some(StartedBy {
+            ca_folder: ca_folder.to_owned(),
+            network,
+        }),
+    };
+    let own = own_network().expect("a namespace");
+    let found = server.found_by(&search(folder.path(), own));
+    assert_eq!(found.expect("a candidate").unknown_ports, [server.port]);
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    assert_eq!(server.found_by(&search(elsewhere.path(), own)), None);
+    assert_eq!(server.found_by(&search(folder.path(), own + 1)), None);
+    // Nor does a discovery file make it one of another program's.
+    let (_folder, path) = folder_with(server.child.id());
+    let mut other = search(elsewhere.path(), own);
+    other.discovery_folders = vec![path];
+    assert_eq!(server.found_by(&other), None);
+}
+
+#[test]
+fn the_server_of_a_workspace_is_told_from_that_of_all() {
+    let of_all = Pretender::shell("language_server", &["--csrf_token=t"]);
+    let of_one = Pretender::shell(
+        "language_server",
+        &["--csrf_token=t", "--workspace_id", "file_home_ann_work"],
+    );
+    let is_for_workspace =
+        |server: &Pretender| server.found_in(&[]).expect("a candidate").is_for_workspace;
+    assert!(!is_for_workspace(&of_all) && is_for_workspace(&of_one));
+}
+
+#[test]
+fn an_application_that_runs_once_is_found_by_its_name() {
+    let part = Pretender::shell("antigravity", &["--type=gpu-process"]);
+    assert_ne!(running_application("antigravity"), Some(part.child.id()));
+    let whole = Pretender::shell("/usr/share/antigravity/antigravity", &["--no-sandbox"]);
+    assert_eq!(running_application("antigravity"), Some(whole.child.id()));
+    assert_eq!(running_application("sh"), None, "it may run as often as one likes");
 }

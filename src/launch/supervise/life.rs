@@ -1,7 +1,7 @@
 //! One life of the agent: from its start to the last of its processes.
 
 use std::process::ExitStatus;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{sleep, timeout};
@@ -57,12 +57,10 @@ impl Supervisor {
         );
         self.record.record(Fact::AgentUp(true));
 
-        let mut stderr = StderrReader {
-            supervisor: self,
-            stderr,
-            program: &program,
-            pid: identity.pid,
-        };
+        let (mut stderr, started) = (
+            StderrReader::new(self, stderr, &program, identity.pid),
+            Instant::now(),
+        );
         let (own, over) = (child.id(), CancellationToken::new());
         let life = async {
             let _over = over.clone().drop_guard();
@@ -95,6 +93,9 @@ impl Supervisor {
         };
         let (end, (), ()) = tokio::join!(life, hearing, reap(tree, own, &over));
         self.record.record(Fact::AgentUp(false));
+        if matches!(end, End::Itself(_)) && started.elapsed() < EARLY_END {
+            stderr.log_last_lines();
+        }
         Ok(end)
     }
 }
@@ -132,6 +133,9 @@ fn reason(status: Option<ExitStatus>) -> RestartReason {
         _ => RestartReason::Failed,
     }
 }
+
+/// An agent that ends so soon has not been set up as it wants, and has not had much to work on.
+const EARLY_END: Duration = Duration::from_secs(10);
 
 /// sudo ends at once after its command.
 const REAP_LIMIT: Duration = Duration::from_secs(2);

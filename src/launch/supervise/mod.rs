@@ -34,6 +34,9 @@ pub struct Supervision {
     /// Whether the agent's output becomes log lines (target `agent`). It may hold prompts and
     /// tokens.
     pub log_output: bool,
+    /// Whether the last lines of its standard error are logged when it fails soon after its start,
+    /// which explain why. They may hold what it was started with: for a person at the terminal.
+    pub shows_last_lines: bool,
     /// The pause before the first restart; it doubles with each that follows.
     pub restart_backoff_initial: Duration,
     /// The longest pause.
@@ -52,6 +55,7 @@ impl Default for Supervision {
     fn default() -> Self {
         Self {
             log_output: false,
+            shows_last_lines: false,
             restart_backoff_initial: Duration::from_secs(1),
             restart_backoff_max: Duration::from_secs(60),
             restart_limit: 10,

@@ -1,5 +1,6 @@
 //! What the agent prints: read for its announcement, and logged where that is asked for.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::io::AsyncRead;
@@ -9,7 +10,7 @@ use tokio::time::{interval, timeout};
 use super::super::announce::Announcement;
 use super::super::lines::Lines;
 use super::super::program::Program;
-use super::{AgentState, Supervisor};
+use super::{AgentState, Supervision, Supervisor};
 use crate::record::printable;
 
 impl Supervisor {
@@ -34,9 +35,49 @@ pub(super) struct StderrReader<'a> {
     pub(super) stderr: Lines<ChildStderr>,
     pub(super) program: &'a Program,
     pub(super) pid: u32,
+    /// The last lines, the oldest first.
+    last: VecDeque<String>,
 }
 
-impl StderrReader<'_> {
+impl<'a> StderrReader<'a> {
+    pub(super) fn new(
+        supervisor: &'a Supervisor,
+        stderr: Lines<ChildStderr>,
+        program: &'a Program,
+        pid: u32,
+    ) -> Self {
+        Self {
+            supervisor,
+            stderr,
+            program,
+            pid,
+            last: VecDeque::new(),
+        }
+    }
+
+    /// Logs the last lines, where they are kept and not in the log already.
+    pub(super) fn log_last_lines(&self) {
+        if !self.supervision().log_output {
+            for line in &self.last {
+                tracing::warn!(line, "the agent said before it ended");
+            }
+        }
+    }
+
+    fn supervision(&self) -> &Supervision {
+        &self.supervisor.supervision
+    }
+
+    fn take(&mut self, line: &str) {
+        self.supervisor.log(line);
+        if self.supervision().shows_last_lines {
+            if self.last.len() == LAST_LINES {
+                self.last.pop_front();
+            }
+            self.last.push_back(shortened(line));
+        }
+    }
+
     /// Follows the announcement until it is complete or late, then reads on to the end.
     pub(super) async fn read(&mut self) {
         let mut announcement = self.program.announcement.clone();
@@ -62,7 +103,7 @@ impl StderrReader<'_> {
             self.supervisor
                 .state
                 .send_if_modified(|state| state.announce(&known));
-            self.supervisor.log(&line);
+            self.take(&line);
         }
     }
 
@@ -74,7 +115,7 @@ impl StderrReader<'_> {
                 line = self.stderr.next() => {
                     let Some(line) = line else { return Announced::Closed };
                     announcement.read_line(&line);
-                    self.supervisor.log(&line);
+                    self.take(&line);
                 }
                 _ = looks.tick() => self.discover(announcement).await,
             }
@@ -98,11 +139,23 @@ impl StderrReader<'_> {
     }
 }
 
+/// As much of a line as a terminal shows without trouble.
+fn shortened(line: &str) -> String {
+    let beginning: String = line.chars().take(LAST_LINE_LENGTH).collect();
+    printable(&beginning)
+}
+
 /// What ended the wait for an announcement.
 enum Announced {
     Closed,
     Complete,
 }
+
+/// An error and its context; a trace of a crash has more, of which the end matters.
+const LAST_LINES: usize = 10;
+
+/// In characters: some lines of a terminal.
+const LAST_LINE_LENGTH: usize = 300;
 
 /// The discovery file is a second choice and need not be found at once.
 const DISCOVERY_INTERVAL: Duration = Duration::from_secs(1);
@@ -112,7 +165,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::launch::{Choice, Config, Supervision};
+    use crate::launch::{Choice, Config};
     use crate::record::FanOut;
 
     /// What is logged of a line, as JSON.

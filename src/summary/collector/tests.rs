@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::time::UNIX_EPOCH;
 
 use super::*;
-use crate::record::{Label as _, TokenUsage, UnreadCall, sample_call};
+use crate::record::{AgentName, Label as _, TokenUsage, UnreadCall, sample_call};
 use crate::summary::Recorded;
 
 pub(in crate::summary) fn circumstances() -> Circumstances {
@@ -13,6 +13,7 @@ pub(in crate::summary) fn circumstances() -> Circumstances {
         exit_code: 0,
         scope: "namespace",
         scope_reason: None,
+        already_running: None,
         ledger: Recorded::File(PathBuf::from("/state/ledger.db")),
         log: PathBuf::from("/home/ann/state/runs/1/log"),
         home: Some(PathBuf::from("/home/ann")),
@@ -119,4 +120,39 @@ fn quantiles_are_times_that_occurred() {
     assert_eq!(quantile(&times(1), 95), Some(1.0));
     assert_eq!(quantile(&times(2), 50), Some(1.0));
     assert_eq!(quantile(&times(100), 95), Some(95.0));
+}
+
+#[test]
+fn turns_are_counted_by_how_they_ended_and_in_which_conversation() {
+    let collector = Collector::default();
+    for (conversation, outcome) in [
+        ("a", RunOutcome::Ok),
+        ("a", RunOutcome::Ok),
+        ("b", RunOutcome::Canceled),
+    ] {
+        collector.receive(&Fact::RunEnded(Box::new(CascadeRun {
+            agent: AgentName::Antigravity,
+            cascade: Id::from_wire(conversation).unwrap(),
+            trajectory: None,
+            model: Model::from_wire("m"),
+            outcome,
+            started_at: UNIX_EPOCH,
+            duration: Duration::from_secs(1),
+            time_to_first_chunk: None,
+            calls: 1,
+            tokens: 1,
+            cost: None,
+            trace: None,
+        })));
+    }
+    let report = collector.report(circumstances());
+    assert_eq!(report.conversations, 2);
+    let turns: Vec<_> = report.runs.iter().map(|(how, count)| (how.as_str(), *count)).collect();
+    assert_eq!(turns, [("canceled", 1), ("ok", 2)]);
+    let mut call = call("m", 0, 1);
+    call.usage = TokenUsage::default().with(TokenKind::Input, 1);
+    collector.receive(&Fact::Call(Box::new(call)));
+    let text = crate::summary::render(&collector.report(circumstances()), UNIX_EPOCH);
+    let expected = "conversations 2 with 3 turns: 1 canceled, 2 ok\n";
+    assert!(text.contains(expected), "{text}");
 }

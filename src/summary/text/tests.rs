@@ -133,6 +133,12 @@ fn a_run_without_a_call_is_one_line_with_a_remedy() {
     }
     collector.receive(&Fact::CertificateRejected(host("api.example.com")));
     assert!(render(&collector, "proxy").contains("api.example.com"));
+    let circumstances = Circumstances {
+        already_running: Some(4711),
+        ..sample_circumstances()
+    };
+    let text = super::render(&collector.report(circumstances), UNIX_EPOCH);
+    assert!(text.contains("ran already (process 4711)"), "{text}");
 }
 
 /// Of the names in a report, those of hosts and models come from the traffic, that of the program

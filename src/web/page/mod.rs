@@ -14,12 +14,14 @@ use uuid::Uuid;
 use super::error::ApiError;
 use super::live::Snapshot;
 use super::{Report, Web};
+use crate::launch::ConnectionGuide;
 use crate::ledger::{Cascade, Group, QuotaReading, Usage, UsageQuery, UsageReport};
 use crate::record::{Cost, TokenKind};
 
 mod calls;
 mod cascades;
 mod chart;
+mod empty;
 mod lights;
 mod quotas;
 mod unread;
@@ -89,6 +91,7 @@ struct View {
     quotas: Vec<QuotaReading>,
     live: Snapshot,
     readiness: Report,
+    guide: Option<ConnectionGuide>,
 }
 
 impl View {
@@ -104,6 +107,7 @@ impl View {
             quotas: web.ledger.quotas(),
             live: web.live.snapshot(now),
             readiness: web.readiness.report(),
+            guide: web.guide.get().cloned(),
         })
     }
 }
@@ -221,8 +225,7 @@ fn models(html: &mut String, view: &View) -> fmt::Result {
     let report = &view.report;
     let mut rows: Vec<(&String, &Group)> = report.models.iter().flatten().collect();
     if rows.is_empty() {
-        html.push_str("<p class=\"empty\">No call has been seen yet. This page fills itself as soon as one ends.</p>");
-        return Ok(());
+        return empty::invitation(html, view.guide.as_ref());
     }
     rows.sort_by_key(|(_, group)| std::cmp::Reverse(group.usage.total_tokens));
     begin_table(html, "Models", &COLUMNS)?;

@@ -3,6 +3,7 @@
 //!
 //! Everything runs as an ordinary user, with the stand-in provider as a process of its own.
 
+mod application;
 mod endings;
 mod spent;
 mod terminal;

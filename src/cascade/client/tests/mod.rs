@@ -19,6 +19,7 @@ async fn every_wait_may_move_between_threads() {
     movable(&super::probe(
         1,
         None,
+        None,
         &tokio_util::task::TaskTracker::new(),
     ));
     let id = crate::record::Id::from_wire("c").expect("an id");

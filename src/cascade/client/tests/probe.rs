@@ -28,20 +28,20 @@ async fn a_port_tells_what_it_speaks() {
         serve(Some(self_signed(&["h2", "http/1.1"])), heartbeat).await,
     );
     let tasks = TaskTracker::new();
-    let found = probe(http.addr.port(), Token::new(TOKEN), &tasks)
+    let found = probe(http.addr.port(), Token::new(TOKEN), None, &tasks)
         .await
         .expect("a language server");
     assert_eq!((found.http(), found.https()), (Some(http.addr), None));
-    let found = probe(https.addr.port(), Token::new(TOKEN), &tasks)
+    let found = probe(https.addr.port(), Token::new(TOKEN), None, &tasks)
         .await
         .expect("a language server");
     assert_eq!((found.http(), found.https()), (None, Some(https.addr)));
     for port in [http.addr.port(), https.addr.port()] {
         assert_eq!(
-            probe(port, Token::new("other"), &tasks).await,
+            probe(port, Token::new("other"), None, &tasks).await,
             Err(RpcError::BadToken)
         );
-        assert_eq!(probe(port, None, &tasks).await, Err(RpcError::BadToken));
+        assert_eq!(probe(port, None, None, &tasks).await, Err(RpcError::BadToken));
     }
     tasks.close();
     tasks.wait().await;
@@ -55,17 +55,17 @@ async fn strangers_are_no_language_servers() {
     })
     .await;
     assert_eq!(
-        probe(page.addr.port(), None, &tasks).await,
+        probe(page.addr.port(), None, None, &tasks).await,
         Err(RpcError::Tls)
     );
     let mail = kit::raw("220 mail.example ESMTP\r\n").await;
-    assert!(probe(mail.addr.port(), None, &tasks).await.is_err());
+    assert!(probe(mail.addr.port(), None, None, &tasks).await.is_err());
     let free = std::net::TcpListener::bind("127.0.0.1:0")
         .and_then(|l| l.local_addr())
         .expect("a port")
         .port();
     assert!(matches!(
-        probe(free, None, &tasks).await,
+        probe(free, None, None, &tasks).await,
         Err(RpcError::Connect(_))
     ));
 }

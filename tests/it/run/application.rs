@@ -1,0 +1,141 @@
+//! A desktop application under `gravimeter run`: the language server that it starts is followed, and
+//! its own connections, which trust nobody but its own roots, stay whole.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Child, Stdio};
+
+use gravimeter::demo::agent::AppOutcome;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use super::{Stage, err};
+use crate::kit::binary::until;
+
+/// Users of the language server, and messages of each.
+const USERS: u64 = 3;
+const MESSAGES: u64 = 4;
+
+/// Requests of the application itself.
+const OWN: u32 = 5;
+
+#[tokio::test]
+async fn its_language_server_is_followed_and_its_own_connections_stay_whole() {
+    let stage = Stage::new();
+    let program = application(&stage);
+    let mut command = stage.as_user();
+    let socket = stage.home().join("exporter");
+    command.args(stage.words("proxy"));
+    command
+        .arg("--web.socket")
+        .arg(&socket)
+        .arg("--")
+        .arg(program);
+    let run = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    until(async || {
+        let turns: u64 = conversations(&stage).values().sum();
+        (turns == USERS * MESSAGES).then_some(())
+    })
+    .await;
+    let (outcome, summary) = end(run);
+    assert!(outcome.language_server.is_clean(), "{outcome:?}");
+
+    let json = stage.json();
+    let log = &outcome.language_server.log;
+    assert_eq!(json["calls"], log.calls.len(), "{json}");
+    assert_eq!(json["conversations"], USERS, "{json}");
+    let turns = json["runs"].as_object().expect("an object").values();
+    let turns: u64 = turns.filter_map(Value::as_u64).sum();
+    assert_eq!(turns, log.runs.len() as u64, "{json}");
+    let line = format!("conversations {USERS} with {} turns: ", USERS * MESSAGES);
+    assert!(summary.contains(&line), "{summary}");
+
+    // The application does not trust the CA: it was refused at most once, and worked on.
+    assert!(outcome.own_answers >= OWN - 1, "{outcome:?}");
+    let passed: u64 = json["unseen"]["tunnelled"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter(|passed| passed["host"] == super::HOST)
+        .filter_map(|passed| passed["connections"].as_u64())
+        .sum();
+    assert_eq!(passed, u64::from(outcome.own_answers), "{json}");
+
+    // And all of it is kept.
+    let words = [
+        "usage",
+        "--by",
+        "cascade",
+        "--json",
+        "--web.listen",
+        "127.0.0.1:9",
+    ];
+    let kept: Value = serde_json::from_str(&gravimeter(&stage, &words)).expect("JSON");
+    let groups = kept["groups"].as_array().expect("a list");
+    let named = groups.iter().filter(|group| group["cascade"].is_string());
+    assert_eq!(named.count() as u64, USERS, "{kept}");
+    assert_eq!(kept["totals"]["calls"], log.calls.len(), "{kept}");
+}
+
+/// A program of this name, which is all that a person types.
+fn application(stage: &Stage) -> std::path::PathBuf {
+    let options = json!({
+        "roots": stage.path("root.pem"),
+        "own_requests": OWN,
+        "language_server": {
+            "conversations": USERS,
+            "rounds": MESSAGES,
+            "stays": true,
+            "patience_ms": 30_000,
+            "pause_ms": 5,
+            "upload_bytes": 512,
+            "backoff_ms": 1,
+        },
+    });
+    let script = format!(
+        "#!/bin/sh\nexec {} demo-app --options '{options}'\n",
+        stage.path("gravimeter").display()
+    );
+    let program = stage.path("antigravity");
+    fs::write(&program, script).expect("written");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("ours");
+    program
+}
+
+/// The conversations that `/v1/cascades` shows, with their turns that have ended; none while nothing
+/// answers.
+fn conversations(stage: &Stage) -> BTreeMap<String, u64> {
+    let socket = stage.home().join("exporter");
+    let mut curl = stage.as_user();
+    curl.args(["curl", "--silent", "--unix-socket"]).arg(socket);
+    let output = curl.arg("http://localhost/v1/cascades").output();
+    let answer: Value =
+        serde_json::from_slice(&output.expect("curl runs").stdout).unwrap_or_default();
+    let listed = answer["cascades"].as_array().cloned().unwrap_or_default();
+    let turns = listed.iter().map(|conversation| {
+        let id = conversation["id"].as_str().unwrap_or_default().to_owned();
+        let turns = &conversation["runs_ended"];
+        (id, turns.as_u64().unwrap_or_default())
+    });
+    turns.collect()
+}
+
+/// Ends the application as a person does, and returns what it has seen and the summary.
+fn end(run: Child) -> (AppOutcome, String) {
+    kill_process(Pid::from_child(&run), Signal::TERM).expect("it runs");
+    let output = run.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{}", err(&output));
+    let outcome = serde_json::from_slice(&output.stdout).expect("JSON");
+    (outcome, err(&output))
+}
+
+fn gravimeter(stage: &Stage, words: &[&str]) -> String {
+    let mut command = stage.as_user();
+    let output = command.arg(stage.path("gravimeter")).args(words).output();
+    super::out(&output.expect("it runs"))
+}

@@ -1,0 +1,85 @@
+//! A desktop application in a network namespace of its own: the RPC of the language server that it
+//! starts is reached inside, where no port of it is visible from outside.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use crate::house::{FIRST, Provider, root_file, wait_for};
+use crate::run::{HOME, line, nothing_is_left, on_network, report};
+use crate::stage::{OPERATOR, PROGRAM, PROVIDER_V4, as_user, root, shell_as, text};
+
+const USERS: u64 = 2;
+const MESSAGES: u64 = 3;
+const OWN: u64 = 4;
+
+pub(crate) fn its_language_server_is_followed_from_inside() {
+    on_network(
+        "application::its_language_server_is_followed_from_inside",
+        || {
+            let _provider = Provider::start(PROVIDER_V4, FIRST);
+            write_application();
+            let exporter = format!("{HOME}/exporter");
+            let words = format!("--scope namespace --web.socket {exporter} -- {HOME}/antigravity");
+            let run = as_user(OPERATOR)
+                .args(["bash", "-c", &line(&words)])
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .expect("the program runs");
+            wait_for("the last turn", || turns(&exporter) == USERS * MESSAGES);
+            kill_process(Pid::from_child(&run), Signal::TERM).expect("it runs");
+            let output = run.wait_with_output().expect("it ends");
+            assert!(output.status.success(), "{}", text(&output));
+
+            let outcome: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+            let server = &outcome["language_server"];
+            assert_eq!(server["broken"], 0, "{outcome}");
+            let report = report();
+            assert_eq!(report["scope"], "namespace", "{report}");
+            assert_eq!(report["conversations"], USERS, "{report}");
+            let calls = server["log"]["calls"].as_array().expect("a list");
+            assert_eq!(report["calls"], calls.len(), "{report}");
+            // Refused at most once, because the application does not trust the CA.
+            let answers = outcome["own_answers"].as_u64().expect("a number");
+            assert!(answers >= OWN - 1, "{outcome}");
+            nothing_is_left();
+        },
+    );
+}
+
+fn write_application() {
+    let options = json!({
+        "roots": root_file(FIRST),
+        "own_requests": OWN,
+        "language_server": {
+            "dial": format!("{PROVIDER_V4}:443"),
+            "conversations": USERS,
+            "rounds": MESSAGES,
+            "stays": true,
+            "patience_ms": 30_000,
+            "pause_ms": 5,
+            "upload_bytes": 512,
+            "backoff_ms": 1,
+        },
+    });
+    let program = Path::new(HOME).join("antigravity");
+    let script = format!("#!/bin/sh\nexec {PROGRAM} demo-app --options '{options}'\n");
+    std::fs::write(&program, script).expect("written");
+    root(&format!("chmod 755 {}", program.display()));
+}
+
+/// Turns that have ended, as `/v1/cascades` has them; none while nothing answers.
+fn turns(exporter: &str) -> u64 {
+    let ask = format!("curl --silent --unix-socket {exporter} http://localhost/v1/cascades");
+    let output = shell_as(OPERATOR, &ask);
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let listed = answer["cascades"].as_array().cloned().unwrap_or_default();
+    let turns = listed
+        .iter()
+        .map(|conversation| &conversation["runs_ended"]);
+    turns.filter_map(Value::as_u64).sum()
+}
